@@ -1,0 +1,52 @@
+# Every need has one command; each sets up what it wants by itself (Python 3.11 or newer and the package index are enough).
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo serve test check format bench lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## create .venv with everything at its locked version
+
+$(STAMP): pyproject.toml requirements/dev.lock requirements/installer.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Duly needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing the locked dependencies into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/installer.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $(STAMP)
+
+demo: $(STAMP) ## run a real job end to end and print where its report lies
+	@$(BIN)/duly demo
+
+serve: $(STAMP) ## start the service on http://127.0.0.1:8000 with the embedded database
+	@$(BIN)/duly serve --hints
+
+test: $(STAMP) ## run the tests (on embedded PostgreSQL 18, and on a system PostgreSQL 15 where there is one)
+	@$(BIN)/python -m pytest
+
+check: $(STAMP) ## format, lint, types, import contracts, migrations against metadata, Dockerfile
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m tests.check_migrations
+	$(BIN)/hadolint Dockerfile
+
+format: $(STAMP) ## rewrite the code in the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP) ## measure Duly beside a naive service and the bare framework (a few minutes)
+	@$(BIN)/python -m benchmarks
+
+lock: $(STAMP) ## resolve the dependencies anew and write requirements/*.lock
+	$(BIN)/uv pip compile pyproject.toml --upgrade --generate-hashes --universal --quiet --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements/runtime.lock
+	$(BIN)/uv pip compile pyproject.toml --upgrade --extra demo --group dev --generate-hashes --universal --quiet --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements/dev.lock
+
+clean: ## remove .venv and caches
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist demo-output
