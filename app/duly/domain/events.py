@@ -1,0 +1,153 @@
+"""What can happen to a job, and how its state follows from what happened."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import assert_never
+from uuid import UUID
+
+
+class Status(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class EventKind(IntEnum):
+    """Stored numbers: they never change. From 10 on an event is terminal."""
+
+    SUBMITTED = 0
+    STARTED = 1
+    PROGRESSED = 2
+    RETRY_SCHEDULED = 3
+    LEASE_EXPIRED = 4
+    CANCEL_REQUESTED = 5
+    REQUEUED = 6
+    COMPLETED = 10
+    FAILED = 11
+    CANCELLED = 12
+
+    @property
+    def terminal(self) -> bool:
+        return self >= EventKind.COMPLETED
+
+
+EVENT_TYPES: dict[EventKind, str] = {
+    EventKind.SUBMITTED: "JobSubmitted",
+    EventKind.STARTED: "JobStarted",
+    EventKind.PROGRESSED: "JobProgressed",
+    EventKind.RETRY_SCHEDULED: "JobRetryScheduled",
+    EventKind.LEASE_EXPIRED: "JobLeaseExpired",
+    EventKind.CANCEL_REQUESTED: "JobCancelRequested",
+    EventKind.REQUEUED: "JobRequeued",
+    EventKind.COMPLETED: "JobCompleted",
+    EventKind.FAILED: "JobFailed",
+    EventKind.CANCELLED: "JobCancelled",
+}
+
+# What a webhook may tell of. The bit stands in `callback_events` of a job and its hot rows; each statement that
+# records an event writes a delivery where the job asked for it.
+CALLBACK_BITS: dict[str, int] = {
+    "job.started": 1,
+    "job.progress": 2,
+    "job.retrying": 4,
+    "job.completed": 8,
+    "job.failed": 16,
+    "job.cancelled": 32,
+}
+CALLBACK_EVENT_OF: dict[EventKind, str] = {
+    EventKind.STARTED: "job.started",
+    EventKind.PROGRESSED: "job.progress",
+    EventKind.RETRY_SCHEDULED: "job.retrying",
+    EventKind.LEASE_EXPIRED: "job.retrying",
+    EventKind.COMPLETED: "job.completed",
+    EventKind.FAILED: "job.failed",
+    EventKind.CANCELLED: "job.cancelled",
+}
+DEFAULT_CALLBACK_EVENTS = ("job.completed", "job.failed", "job.cancelled")
+
+
+def callback_mask(events: Iterable[str]) -> int:
+    """The bits of these event names; KeyError for one that does not exist."""
+    mask = 0
+    for event in events:
+        mask |= CALLBACK_BITS[event]
+    return mask
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened. `data` is the event's own JSON text: progress, result or error, by kind."""
+
+    tenant_id: int
+    job_id: UUID
+    sequence: int
+    kind: EventKind
+    attempt: int
+    occurred_at: datetime
+    source: str
+    data: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A job's state as its events alone tell it."""
+
+    status: Status
+    sequence: int
+    attempt: int
+    cancel_requested: bool = False
+
+
+def fold(events: Iterable[Event]) -> Folded:
+    """The state after these events, oldest first.
+
+    Raises:
+        ValueError: the sequence has a gap, does not begin at 0, or goes on after the end without a requeue.
+    """
+    state: Folded | None = None
+    for event in events:
+        expected = 0 if state is None else state.sequence + 1
+        if event.sequence != expected:
+            raise ValueError(f"job {event.job_id}: event {event.sequence} follows where {expected} belongs")
+        state = _after(state, event)
+    if state is None:
+        raise ValueError("no events at all")
+    return state
+
+
+def _after(state: Folded | None, event: Event) -> Folded:
+    if state is None:
+        return Folded(Status.PENDING, 0, 0)
+    ended = state.status not in {Status.PENDING, Status.RUNNING}
+    if ended and event.kind is not EventKind.REQUEUED:
+        raise ValueError(f"job {event.job_id}: event {event.sequence} comes after its end")
+    return replace(
+        state,
+        status=_status_after(event.kind, state.status),
+        sequence=event.sequence,
+        attempt=event.attempt,
+        cancel_requested=event.kind is EventKind.CANCEL_REQUESTED
+        or (state.cancel_requested and event.kind is EventKind.PROGRESSED),
+    )
+
+
+def _status_after(kind: EventKind, before: Status) -> Status:
+    match kind:
+        case EventKind.STARTED:
+            return Status.RUNNING
+        case EventKind.PROGRESSED | EventKind.CANCEL_REQUESTED:
+            return before
+        case EventKind.SUBMITTED | EventKind.RETRY_SCHEDULED | EventKind.LEASE_EXPIRED | EventKind.REQUEUED:
+            return Status.PENDING
+        case EventKind.COMPLETED:
+            return Status.COMPLETED
+        case EventKind.FAILED:
+            return Status.FAILED
+        case EventKind.CANCELLED:
+            return Status.CANCELLED
+        case _:
+            assert_never(kind)

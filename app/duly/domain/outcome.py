@@ -1,0 +1,156 @@
+"""How an attempt can end, as values, and what is then recorded of it."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias, assert_never
+from uuid import UUID
+
+from duly.domain.events import EventKind
+from duly.domain.job import Finish
+from duly.domain.json_value import clean_text, truncate_text
+from duly.domain.retry import GiveUp, RetryAfter, RetryPolicy, decide_after_failure, decide_after_lost_worker
+
+MESSAGE_LIMIT = 8_000
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The handler returned; `result` is JSON text."""
+
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The handler raised, or what it was given or returned does not fit. `delay_seconds` where it asked for one."""
+
+    code: str
+    message: str
+    reason: str
+    retryable: bool = True
+    delay_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Somebody wanted it cancelled, and it stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """Its node goes away in good order, or lost touch with the database: no fault of the job."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLost:
+    """Its node fell silent."""
+
+
+Outcome: TypeAlias = Completed | Failed | TimedOut | Cancelled | Interrupted | WorkerLost
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFacts:
+    """What a decision needs to know of the attempt that ended."""
+
+    job_id: UUID
+    token: int
+    attempt: int
+    max_attempts: int
+    crashes: int = 0
+
+
+def decide(outcome: Outcome, attempt: AttemptFacts, *, policy: RetryPolicy, random: Callable[[], float]) -> Finish:
+    """What to record: the end of the job, or its way back. `random` gives numbers from 0 up to 1, for jitter."""
+    job_id, token = attempt.job_id, attempt.token
+    match outcome:
+        case Completed(result):
+            return Finish(job_id, token, EventKind.COMPLETED, result)
+        case Cancelled():
+            return Finish(job_id, token, EventKind.CANCELLED, cancelled_error(attempt.attempt))
+        case Interrupted(reason):
+            return Finish(job_id, token, EventKind.REQUEUED, json.dumps({"reason": reason}), charged=False)
+        case WorkerLost():
+            return _after_lost_worker(attempt)
+        case TimedOut(seconds):
+            message = f"The attempt took longer than its {seconds:g} seconds."
+            return _after_failure(Failed("TIMED_OUT", message, message), attempt, policy, random)
+        case Failed():
+            return _after_failure(outcome, attempt, policy, random)
+        case _:
+            assert_never(outcome)
+
+
+def _after_failure(failed: Failed, attempt: AttemptFacts, policy: RetryPolicy, random: Callable[[], float]) -> Finish:
+    decision = decide_after_failure(
+        attempt=attempt.attempt,
+        max_attempts=attempt.max_attempts,
+        retryable=failed.retryable,
+        requested_delay_seconds=failed.delay_seconds,
+        policy=policy,
+        random=random,
+    )
+    match decision:
+        case RetryAfter(delay_seconds):
+            kind = EventKind.RETRY_SCHEDULED
+        case GiveUp():
+            kind, delay_seconds = EventKind.FAILED, 0.0
+        case _:
+            assert_never(decision)
+    error = error_json(
+        failed.code, failed.message, reason=failed.reason, retryable=failed.retryable, attempt=attempt.attempt
+    )
+    return Finish(attempt.job_id, attempt.token, kind, error, delay_seconds)
+
+
+def _after_lost_worker(attempt: AttemptFacts) -> Finish:
+    decision = decide_after_lost_worker(
+        attempt=attempt.attempt, max_attempts=attempt.max_attempts, crashes=attempt.crashes + 1
+    )
+    match decision:
+        case RetryAfter():
+            kind, code = EventKind.LEASE_EXPIRED, "WORKER_LOST"
+        case GiveUp(given):
+            kind, code = EventKind.FAILED, given or "WORKER_LOST"
+        case _:
+            assert_never(decision)
+    error = error_json(
+        code, _LOST[code], reason="Its node sent no heartbeat.", retryable=code != "CRASH_LOOP", attempt=attempt.attempt
+    )
+    return Finish(attempt.job_id, attempt.token, kind, error, crashed=True)
+
+
+_LOST = {
+    "WORKER_LOST": "The process that ran this attempt went away.",
+    "CRASH_LOOP": "The process that ran this job died under it three times; it is not run again by itself.",
+}
+
+
+def cancelled_error(attempt: int | None = None) -> str:
+    return error_json(
+        "CANCELLED", "The job was cancelled.", reason="A client asked for it.", retryable=False, attempt=attempt
+    )
+
+
+def error_json(code: str, message: str, *, reason: str, retryable: bool, attempt: int | None) -> str:
+    """A job's `error` as the contract shows it; text that Postgres cannot hold is replaced, long text cut."""
+    return json.dumps(
+        {
+            "code": truncate_text(clean_text(code), 100),
+            "message": truncate_text(clean_text(message), MESSAGE_LIMIT),
+            "details": {
+                "reason": truncate_text(clean_text(reason), MESSAGE_LIMIT),
+                "retryable": retryable,
+                "attempt": attempt,
+            },
+        },
+        ensure_ascii=False,
+    )

@@ -1,0 +1,145 @@
+"""Every error a client of the HTTP API can meet: class = code, status, retryable.
+
+    DulyError
+    ├── BadRequest 400            NotJson
+    ├── Unauthorized 401
+    ├── NotFound 404              (no such route, no such job, no such job type)
+    ├── MethodNotAllowed 405
+    ├── Conflict 409              JobAlreadyEnded · IdempotencyInFlight
+    ├── BodyTooLarge 413
+    ├── UnsupportedMediaType 415
+    ├── Invalid 422               UnknownJobType · IdempotencyKeyReused · NotSupportedYet
+    ├── Unavailable 503           Draining · DatabaseUnavailable · Overloaded
+    └── InternalError 500
+
+They are raised anywhere and rendered in one place, `duly.api.failures`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, NamedTuple
+
+
+class PathError(NamedTuple):
+    """One thing wrong with a body: where (`parameters.startDate`) and what."""
+
+    path: str
+    message: str
+
+
+class DulyError(Exception):
+    """An error with a place in the contract.
+
+    Args:
+        message: one sentence for a person, safe to show to the client.
+        reason: what lies behind it, or what to do; the message again where nothing adds to it.
+        details: further members of `error.details`.
+        retry_after_seconds: sent as `Retry-After` where set.
+    """
+
+    code: ClassVar[str] = "INTERNAL_ERROR"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str | None = None,
+        details: Mapping[str, object] | None = None,
+        retry_after_seconds: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason or message
+        self.details = dict(details or {})
+        self.retry_after_seconds = retry_after_seconds
+
+
+class InternalError(DulyError):
+    retryable = True
+
+
+class BadRequest(DulyError):
+    code, status = "BAD_REQUEST", 400
+
+
+class NotJson(BadRequest):
+    code = "NOT_JSON"
+
+
+class Unauthorized(DulyError):
+    code, status = "UNAUTHORIZED", 401
+
+
+class NotFound(DulyError):
+    code, status = "NOT_FOUND", 404
+
+
+class MethodNotAllowed(DulyError):
+    code, status = "METHOD_NOT_ALLOWED", 405
+
+
+class Conflict(DulyError):
+    code, status = "CONFLICT", 409
+
+
+class JobAlreadyEnded(Conflict):
+    code = "JOB_ALREADY_ENDED"
+
+
+class IdempotencyInFlight(Conflict):
+    code, retryable = "IDEMPOTENCY_IN_FLIGHT", True
+
+
+class BodyTooLarge(DulyError):
+    code, status = "BODY_TOO_LARGE", 413
+
+
+class UnsupportedMediaType(DulyError):
+    code, status = "UNSUPPORTED_MEDIA_TYPE", 415
+
+
+class Invalid(DulyError):
+    code, status = "VALIDATION_FAILED", 422
+
+    @classmethod
+    def at(cls, errors: Sequence[PathError]) -> "Invalid":
+        """A refusal that names each place; the first one is the sentence."""
+        first = errors[0]
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        return cls(
+            f"{first.path}: {first.message}{more}" if first.path else f"{first.message}{more}",
+            reason="The request does not fit the contract.",
+            details={"errors": [error._asdict() for error in errors]},
+        )
+
+
+class UnknownJobType(Invalid):
+    code = "UNKNOWN_JOB_TYPE"
+
+
+class IdempotencyKeyReused(Invalid):
+    code = "IDEMPOTENCY_KEY_REUSED"
+
+
+class NotSupportedYet(Invalid):
+    code = "NOT_SUPPORTED_YET"
+
+
+class Unavailable(DulyError):
+    code, status, retryable = "UNAVAILABLE", 503, True
+
+    def __init__(self, message: str, *, reason: str | None = None, retry_after_seconds: int = 1) -> None:
+        super().__init__(message, reason=reason, retry_after_seconds=retry_after_seconds)
+
+
+class Draining(Unavailable):
+    code = "DRAINING"
+
+
+class DatabaseUnavailable(Unavailable):
+    code = "DATABASE_UNAVAILABLE"
+
+
+class Overloaded(Unavailable):
+    code = "OVERLOADED"

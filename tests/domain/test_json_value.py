@@ -1,0 +1,377 @@
+"""What a client may send, what goes out, and what is cleaned on the way to the ledger."""
+
+import json
+import math
+import time
+from datetime import UTC, datetime, timedelta, timezone
+from uuid import UUID
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from duly.domain.json_value import (
+    JsonRefused,
+    clean,
+    clean_json_text,
+    clean_text,
+    dump_text,
+    read_json,
+    rfc3339,
+    truncate_text,
+    write_json,
+)
+from duly.errors import PathError
+
+DEPTH = 64
+ANY_TEXT = st.text(st.characters() | st.characters(categories=["Cs"]) | st.just("\0"))
+FIT_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+NUMBERS = st.integers() | st.integers(-(10**40), 10**40) | st.floats(allow_nan=False, allow_infinity=False)
+
+
+def json_values(text: st.SearchStrategy[str]) -> st.SearchStrategy[object]:
+    return st.recursive(
+        st.none() | st.booleans() | NUMBERS | text,
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4),
+        max_leaves=12,
+    )
+
+
+def refusal(body: bytes, *, max_depth: int = DEPTH) -> JsonRefused:
+    with pytest.raises(JsonRefused) as caught:
+        read_json(body, max_depth=max_depth)
+    refused = caught.value
+    assert str(refused).isprintable()
+    json.dumps([error._asdict() for error in refused.errors], ensure_ascii=False).encode()
+    assert all("\0" not in error.path + error.message for error in refused.errors)
+    return refused
+
+
+def outcome(body: bytes, *, max_depth: int = DEPTH) -> object:
+    try:
+        return read_json(body, max_depth=max_depth)
+    except JsonRefused as refused:
+        return refused
+
+
+def refused_at(body: bytes) -> list[str]:
+    refused = refusal(body)
+    assert (refused.status, refused.code) == (422, "INVALID_JSON_VALUE")
+    return [error.path for error in refused.errors]
+
+
+def holds_unfit_text(value: object) -> bool:
+    if isinstance(value, str):
+        return any(character == "\0" or "\ud800" <= character <= "\udfff" for character in value)
+    if isinstance(value, dict):
+        return any(holds_unfit_text(part) for pair in value.items() for part in pair)
+    return isinstance(value, list) and any(map(holds_unfit_text, value))
+
+
+# Reading
+
+
+@given(json_values(FIT_TEXT), st.booleans())
+def test_what_json_can_carry_is_read_as_it_is(value: object, ascii_only: bool) -> None:
+    body = json.dumps(value, ensure_ascii=ascii_only).encode()
+    assert repr(read_json(body, max_depth=DEPTH)) == repr(value)
+
+
+@given(json_values(ANY_TEXT))
+def test_a_value_is_refused_exactly_where_it_holds_text_that_cannot_be_stored(value: object) -> None:
+    body = json.dumps(value).encode()
+    sent = json.loads(body)  # two halves of a pair that stand together are one character
+    if holds_unfit_text(sent):
+        assert refused_at(body)
+    else:
+        assert read_json(body, max_depth=DEPTH) == sent
+
+
+@given(st.binary(max_size=60) | st.text('[]{}",:\\u0d8e-+.1Na ', max_size=40).map(str.encode))
+@settings(max_examples=300)
+def test_no_bytes_at_all_raise_anything_but_a_refusal(body: bytes) -> None:
+    read = outcome(body, max_depth=4)
+    if isinstance(read, JsonRefused):
+        assert (read.status, read.code) in {(400, "NOT_JSON"), (422, "INVALID_JSON_VALUE")}
+    else:
+        assert read == json.loads(body.decode())
+        assert not holds_unfit_text(read)
+
+
+@pytest.mark.parametrize(
+    ("body", "line", "column"),
+    [
+        (b"", 1, 1),
+        (b" \r\n\t", 1, 1),
+        (b"hello", 1, 1),
+        (b'{"a": 1,\n "b": }', 2, 7),
+        (b'{"a": 1} x', 1, 10),
+        (b"{'a': 1}", 1, 2),
+        (b'"raw \x00"', 1, 6),
+        (b'{\n"\xc3\xa9": "\xff"}', 2, 7),
+        (b'"\xed\xa0\x80"', 1, 2),
+        (b"\xef\xbb\xbf{}", 1, 1),
+        (b"01", 1, 2),
+        (b"nan", 1, 1),
+        (b'"unclosed', 1, 1),
+    ],
+)
+def test_what_is_not_json_is_answered_with_400_and_the_place(body: bytes, line: int, column: int) -> None:
+    refused = refusal(body)
+    assert (refused.status, refused.code) == (400, "NOT_JSON")
+    assert f"line {line}, column {column}:" in str(refused)
+
+
+def test_an_empty_body_is_called_empty() -> None:
+    assert "empty" in str(refusal(b""))
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 100_000, b"[" * 100_000 + b"]" * 100_000, b'{"a":' * 100_000 + b"1" + b"}" * 100_000]
+)
+def test_a_hundred_thousand_levels_are_refused_at_once(body: bytes) -> None:
+    began = time.perf_counter()
+    refused = refusal(body)
+    assert time.perf_counter() - began < 1
+    assert refused.status == 422
+    assert "64 levels" in str(refused)
+
+
+@pytest.mark.parametrize("leaf", [b"1", b"NaN", b'"\\u0000"', b"123456789012345678901234567890"])
+def test_the_depth_limit_is_the_same_for_clean_and_suspicious_bodies(leaf: bytes) -> None:
+    assert "levels" not in str(outcome(b"[" * 64 + leaf + b"]" * 64))
+    assert "64 levels" in str(outcome(b"[" * 65 + leaf + b"]" * 65))
+    assert "64 levels" in str(outcome(b'{"a":' * 65 + leaf + b"}" * 65))
+
+
+def test_many_brackets_beside_each_other_or_in_text_are_not_deep() -> None:
+    beside = [{"rows": [[1], [2]]} for _ in range(100)]
+    assert read_json(json.dumps(beside).encode(), max_depth=4) == beside
+    within = {"text": "[" * 200 + '"\\' + "{" * 200, "number": 10**30}
+    assert read_json(json.dumps(within).encode(), max_depth=1) == within
+
+
+def test_a_limit_beyond_what_the_interpreter_can_follow_still_answers() -> None:
+    assert "levels" in str(refusal(b"[" * 100_000 + b"]" * 100_000, max_depth=200_000))
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        (b'{"parameters": {"rows": [0, 1, 2, {"name": "a\\u0000b"}]}}', "parameters.rows[3].name"),
+        (b'{"parameters": {"name": "\\ud800"}}', "parameters.name"),
+        (b'{"parameters": {"name": "\\udc00\\ud83d"}}', "parameters.name"),
+        (b'["\\ud83d\\ud83d\\ude00"]', "[0]"),
+        (b'"\\u0000"', ""),
+        (b'{"a": NaN}', "a"),
+        (b"[[1, Infinity]]", "[0][1]"),
+        (b'{"a": {"b": -Infinity}}', "a.b"),
+        (b'{"a": 1e999}', "a"),
+        (b"[-1e999]", "[0]"),
+        (b'{"a": ' + b"9" * 4301 + b"}", "a"),
+        (b'{"a": -' + b"9" * 4301 + b"}", "a"),
+        (b'{"a": ' + b"9" * 400 + b".5}", "a"),
+        (b'{"parameters": {"a\\u0000b": 1}}', "parameters.a\\u0000b"),
+        (b'{"parameters": [{"\\ud800": 1}]}', "parameters[0].\\ud800"),
+    ],
+)
+def test_what_no_job_can_keep_is_refused_with_its_path(body: bytes, path: str) -> None:
+    assert refused_at(body) == [path]
+
+
+def test_every_place_is_named_in_the_order_of_the_text_up_to_twenty() -> None:
+    assert refused_at(b'{"a": NaN, "b": ["x", "\\u0000", {"c": 1e999}], "d": "\\ud800"}') == [
+        "a",
+        "b[1]",
+        "b[2].c",
+        "d",
+    ]
+    assert refused_at(b"[" + b"NaN," * 99 + b"1]") == [f"[{index}]" for index in range(20)]
+
+
+def test_a_refusal_says_what_is_wrong() -> None:
+    assert refusal(b'{"a": "\\u0000"}').errors == [PathError("a", "the text holds U+0000, which cannot be stored")]
+    assert "U+D800" in str(refusal(b'{"\\ud800": 1}'))
+    assert refusal(b"[-1e999]").errors == [PathError("[0]", "the number is larger than a double can hold")]
+    assert refusal(b"[-Infinity]").errors == [PathError("[0]", "-Infinity is not a number in JSON")]
+    assert "5000 digits" in str(refusal(b"5" * 5000))
+
+
+def test_a_refusal_stays_short_whatever_was_sent() -> None:
+    deep = b'{"' + b"k" * 9000 + b'":'
+    assert len(str(refusal(deep * 60 + b"NaN" + b"}" * 60))) < 700
+    assert refused_at(deep + b'{"name": NaN}}') == ["k" * 79 + "….name"]
+
+
+def test_a_number_refused_under_a_name_that_comes_again_is_not_passed_over() -> None:
+    assert refused_at(b'{"a": NaN, "a": 1}') == [""]
+
+
+def test_a_member_named_twice_keeps_its_last_value() -> None:
+    assert read_json(b'{"a": 1, "a": 2}', max_depth=DEPTH) == {"a": 2}
+    assert read_json(b'{"a": 1, "a": %d}' % 10**30, max_depth=DEPTH) == {"a": 10**30}
+
+
+def test_a_pair_of_surrogates_is_one_character_and_survives() -> None:
+    assert read_json(b'{"\\ud83d\\ude00": "\\uD83D\\uDE00"}', max_depth=DEPTH) == {"😀": "😀"}
+    assert read_json(b'["\\ud83d\\ude00", "\\\\u0000"]', max_depth=DEPTH) == ["😀", "\\u0000"]
+
+
+def test_the_text_of_an_escape_is_only_text() -> None:
+    assert read_json(b'{"a": "\\\\u0000", "b": "\\\\ud800"}', max_depth=DEPTH) == {"a": "\\u0000", "b": "\\ud800"}
+    assert read_json(b'["NaN", "Infinity", "1e999"]', max_depth=DEPTH) == ["NaN", "Infinity", "1e999"]
+
+
+@pytest.mark.parametrize(
+    "number", [2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 2**64 - 1, 2**64, -(10**19) + 1, 10**4299]
+)
+def test_integers_stay_exact(number: float) -> None:
+    assert read_json(b'{"a": %d}' % number, max_depth=DEPTH) == {"a": number}
+
+
+# Writing
+
+
+@given(json_values(FIT_TEXT))
+def test_what_was_read_is_written_so_that_it_reads_the_same(value: object) -> None:
+    text = dump_text(value)
+    assert repr(read_json(text.encode(), max_depth=DEPTH)) == repr(value)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**400), 10**400))
+def test_numbers_come_back_exactly(number: float) -> None:
+    again = json.loads(dump_text([number]))[0]
+    assert (type(again), repr(again)) == (type(number), repr(number))
+
+
+def test_written_text_is_compact_and_not_escaped() -> None:
+    assert dump_text({"a": [1, "é😀"]}) == '{"a":[1,"é😀"]}'
+    assert dump_text({"a": [2**70, "é😀"]}) == f'{{"a":[{2**70},"é😀"]}}'
+
+
+def test_the_deepest_value_that_is_read_can_be_written() -> None:
+    body = b"[" * 512 + b"]" * 512
+    assert dump_text(read_json(body, max_depth=512)).encode() == body
+
+
+def test_answers_carry_moments_ids_and_stored_json() -> None:
+    moment = datetime(2026, 1, 27, 10, tzinfo=UTC)
+    written = write_json({"at": moment, "id": UUID(int=7), "result": orjson.Fragment('{"n": 1e3}'), "name": "é"})
+    at_and_id = '{"at":"2026-01-27T10:00:00.000Z","id":"00000000-0000-0000-0000-000000000007",'
+    assert written.decode() == at_and_id + '"result":{"n": 1e3},"name":"é"}'
+
+
+def test_answers_keep_long_integers_and_never_fail_over_text() -> None:
+    answer = {"at": datetime(2026, 1, 27, 10, tzinfo=UTC), "id": UUID(int=7), "n": 2**70}
+    assert json.loads(write_json(answer)) == {"at": "2026-01-27T10:00:00.000Z", "id": str(UUID(int=7)), "n": 2**70}
+    assert write_json({"a": "\ud800"}) == '{"a":"\ufffd"}'.encode()
+
+
+def test_what_is_no_json_is_not_written() -> None:
+    with pytest.raises(TypeError, match="object is no JSON value"):
+        write_json({"a": object()})
+
+
+def test_moments_are_in_utc_with_milliseconds() -> None:
+    assert rfc3339(datetime(2026, 1, 27, 10, tzinfo=UTC)) == "2026-01-27T10:00:00.000Z"
+    assert rfc3339(datetime(2026, 1, 27, 10, 0, 0, 7999, tzinfo=UTC)) == "2026-01-27T10:00:00.007Z"
+    assert (
+        rfc3339(datetime(2026, 1, 27, 1, tzinfo=timezone(timedelta(hours=5, minutes=30)))) == "2026-01-26T19:30:00.000Z"
+    )
+
+
+@given(st.datetimes(min_value=datetime(2, 1, 1), max_value=datetime(9998, 1, 1), timezones=st.timezones()))  # noqa: DTZ001 -- Hypothesis adds the zone
+def test_a_written_moment_is_the_same_moment_cut_to_milliseconds(moment: datetime) -> None:
+    written = rfc3339(moment)
+    assert len(written) == 24
+    assert datetime.fromisoformat(written) == moment.astimezone(UTC).replace(
+        microsecond=moment.microsecond // 1000 * 1000
+    )
+
+
+def test_a_moment_without_a_zone_is_an_error() -> None:
+    with pytest.raises(ValueError, match="2026-01-27T10:00:00 has no time zone"):
+        rfc3339(datetime(2026, 1, 27, 10))  # noqa: DTZ001 -- this is the error
+
+
+# Cleaning
+
+
+@given(ANY_TEXT)
+def test_clean_text_can_always_be_stored(text: str) -> None:
+    cleaned = clean_text(text)
+    assert not holds_unfit_text(cleaned)
+    assert cleaned.encode().decode() == cleaned
+    assert len(cleaned) == len(text)
+    assert cleaned == text or holds_unfit_text(text)
+
+
+@given(json_values(ANY_TEXT))
+def test_a_clean_value_can_always_be_stored(value: object) -> None:
+    cleaned = clean(value)
+    assert not holds_unfit_text(cleaned)
+    assert read_json(dump_text(cleaned).encode(), max_depth=DEPTH) == cleaned
+    assert cleaned == value or holds_unfit_text(value)
+
+
+@given(json_values(ANY_TEXT), st.booleans())
+def test_clean_json_text_can_always_be_read_and_stored(value: object, ascii_only: bool) -> None:
+    json_text = json.dumps(value, ensure_ascii=ascii_only)
+    cleaned = clean_json_text(json_text)
+    read = read_json(cleaned.encode(), max_depth=DEPTH)
+    assert not holds_unfit_text(read)
+    if not holds_unfit_text(value):
+        assert repr(read) == repr(value)
+
+
+@pytest.mark.parametrize(
+    ("json_text", "cleaned"),
+    [
+        (r'{"a": "x\u0000y"}', '{"a": "x\ufffdy"}'),
+        (r'{"\uD800": 1}', '{"\ufffd": 1}'),
+        (r'"\ud83d\ude00"', r'"\ud83d\ude00"'),
+        (r'"\ud83d\ud83d\ude00"', '"\ufffd\\ud83d\\ude00"'),
+        (r'"\\u0000 \\\u0000"', '"\\\\u0000 \\\\\ufffd"'),
+        (r'"\u00e9\n\""', r'"\u00e9\n\""'),
+        ('"\ud800"', '"\ufffd"'),
+    ],
+)
+def test_only_what_cannot_be_stored_is_replaced_in_json_text(json_text: str, cleaned: str) -> None:
+    assert clean_json_text(json_text) == cleaned
+
+
+def test_clean_json_text_without_escapes_is_the_same_object() -> None:
+    json_text = '{"a": "b"}'
+    assert clean_json_text(json_text) is json_text
+
+
+def test_names_that_become_alike_keep_the_later_value() -> None:
+    assert clean({"\0": 1, "b": 2, "\ud800": 3}) == {"\ufffd": 3, "b": 2}
+    assert read_json(clean_json_text(r'{"\u0000": 1, "\ud800": 3}').encode(), max_depth=DEPTH) == {"\ufffd": 3}
+
+
+def test_cleaning_leaves_alone_what_is_no_text() -> None:
+    value = {"n": math.inf, 5: (True, None, 2**70)}
+    assert clean(value) == {"n": math.inf, 5: [True, None, 2**70]}
+
+
+def test_cleaning_ends_where_a_value_holds_itself() -> None:
+    endless: list[object] = []
+    endless.append(endless)
+    with pytest.raises(ValueError, match="too deep"):
+        clean(endless)
+    assert clean([[[1]]], max_depth=3) == [[[1]]]
+    with pytest.raises(ValueError, match="too deep"):
+        clean([[[1]]], max_depth=2)
+
+
+@given(st.text(max_size=100), st.integers(0, 120))
+def test_truncated_text_keeps_its_limit_and_its_beginning(text: str, limit: int) -> None:
+    cut = truncate_text(text, limit)
+    assert len(cut) <= limit or cut == text
+    assert (cut == text) == (len(text) <= limit)
+
+
+def test_truncated_text_says_how_long_it_was() -> None:
+    assert truncate_text("x" * 12_345, 40) == "x" * 12 + "… [12,345 characters in all]"

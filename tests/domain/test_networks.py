@@ -1,0 +1,248 @@
+from ipaddress import ip_address, ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from duly.domain.networks import (
+    LONGEST_URL,
+    REFUSED_NETWORKS,
+    connection_refusal,
+    parse_networks,
+    parse_target,
+    refusal,
+    url_refusal,
+)
+
+LOOPBACK = parse_networks("127.0.0.0/8")
+
+# Written out once more, so that a row lost from the table is noticed: first and last address of each network.
+EDGES = [
+    ("0.0.0.0", "0.255.255.255"),
+    ("10.0.0.0", "10.255.255.255"),
+    ("100.64.0.0", "100.127.255.255"),
+    ("127.0.0.0", "127.255.255.255"),
+    ("169.254.0.0", "169.254.255.255"),
+    ("172.16.0.0", "172.31.255.255"),
+    ("192.0.0.0", "192.0.0.255"),
+    ("192.0.2.0", "192.0.2.255"),
+    ("192.88.99.0", "192.88.99.255"),
+    ("192.168.0.0", "192.168.255.255"),
+    ("198.18.0.0", "198.19.255.255"),
+    ("198.51.100.0", "198.51.100.255"),
+    ("203.0.113.0", "203.0.113.255"),
+    ("224.0.0.0", "239.255.255.255"),
+    ("240.0.0.0", "255.255.255.255"),
+    ("::", "::ffff:ffff"),
+    ("::1", "::127.0.0.1"),
+    ("::ffff:0:0:0", "::ffff:0:ffff:ffff"),
+    ("::ffff:10.0.0.0", "::ffff:10.255.255.255"),
+    ("::ffff:127.0.0.1", "::ffff:169.254.169.254"),
+    ("64:ff9b::", "64:ff9b::ffff:ffff"),
+    ("64:ff9b:1::", "64:ff9b:1:ffff:ffff:ffff:ffff:ffff"),
+    ("100::", "100::ffff:ffff:ffff:ffff"),
+    ("2001::", "2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff"),
+    ("2001:db8::", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"),
+    ("2002::", "2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+    ("3fff::", "3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff"),
+    ("5f00::", "5f00:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+    ("fc00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+    ("fe80::", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+    ("fec0::", "feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+    ("ff00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+]
+PUBLIC = ["1.1.1.1", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255", "128.0.0.0"]
+PUBLIC += ["172.15.255.255", "172.32.0.0", "192.0.1.0", "198.17.255.255", "198.20.0.0", "223.255.255.255"]
+PUBLIC += ["2606:4700:4700::1111", "2001:200::1", "2001:db7::1", "2003::1", "4000::1", "::ffff:8.8.8.8"]
+ODD_LOOPBACK = ["127.1", "127.0.1", "0x7f000001", "0x7f.1", "2130706433", "017700000001", "0177.0.0.1", "127.0.0.1."]
+ODD_LOOPBACK += ["[::ffff:127.0.0.1]", "[::FFFF:7f00:1]", "１２７.0.0.1", "127。0。0。1"]  # noqa: RUF001 - such digits are the point
+
+
+@pytest.mark.parametrize("address", [address for edge in EDGES for address in edge])
+def test_both_ends_of_every_refused_network_are_refused(address: str) -> None:
+    assert "DULY_WEBHOOK_ALLOW_NETWORKS" in (refusal(address, allowed=()) or "")
+
+
+@pytest.mark.parametrize("address", PUBLIC)
+def test_public_addresses_are_not_refused(address: str) -> None:
+    assert refusal(address, allowed=()) is None
+
+
+@given(st.ip_addresses())
+def test_an_address_is_refused_exactly_where_the_table_says(address: object) -> None:
+    parsed = ip_address(str(address))
+    inner = getattr(parsed, "ipv4_mapped", None) or parsed
+    in_table = any(inner in network for network, _ in REFUSED_NETWORKS)
+    assert (refusal(str(address), allowed=()) is not None) == in_table
+
+
+def test_a_refusal_names_the_address_and_its_network() -> None:
+    assert (refusal("169.254.169.254", allowed=()) or "").startswith("169.254.169.254 is in 169.254.0.0/16 (link-local")
+
+
+def test_what_is_no_address_is_refused() -> None:
+    assert refusal("localhost", allowed=()) == "'localhost' is not an IP address."
+    assert refusal("127.0.0.1%eth0", allowed=()) is not None
+
+
+def test_an_address_with_a_zone_is_judged_without_it() -> None:
+    assert refusal("fe80::1%eth0", allowed=()) is not None
+    assert refusal("fe80::1%eth0", allowed=parse_networks("fe80::/10")) is None
+
+
+@pytest.mark.parametrize("address", ["10.1.2.3", "::ffff:10.1.2.3"])
+def test_an_allowed_network_wins_over_the_table(address: str) -> None:
+    assert refusal(address, allowed=parse_networks("10.1.0.0/16")) is None
+    assert refusal(address, allowed=parse_networks("10.2.0.0/16, fd00::/8")) is not None
+
+
+def test_allowing_all_of_ipv6_allows_no_ipv4_in_disguise() -> None:
+    assert refusal("::ffff:10.1.2.3", allowed=parse_networks("::/0")) is not None
+
+
+def test_networks_are_read_from_a_comma_separated_list() -> None:
+    networks = parse_networks(" 10.0.0.0/8,fd00::/8 ,, 192.168.1.7")
+    assert networks == (ip_network("10.0.0.0/8"), ip_network("fd00::/8"), ip_network("192.168.1.7/32"))
+    assert parse_networks("  ") == ()
+
+
+@pytest.mark.parametrize("text", ["10.0.0.1/8", "10.0.0.0/33", "intranet", "10.0.0.0/8;fd00::/8"])
+def test_what_is_no_network_is_named_in_the_error(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a network such as") as raised:
+        parse_networks(f"10.0.0.0/8,{text}")
+    assert repr(text) in str(raised.value)
+
+
+@pytest.mark.parametrize("host", ODD_LOOPBACK)
+def test_an_odd_spelling_is_judged_by_what_it_means(host: str) -> None:
+    assert parse_target(f"http://{host}:8080/x").host == "127.0.0.1"
+    assert "127.0.0.0/8 (loopback)" in (url_refusal(f"http://{host}:8080/x", allowed=()) or "")
+    assert url_refusal(f"http://{host}:8080/x", allowed=LOOPBACK) is None
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "localhost.", "a.b.localhost", "[::1]", "[::]", "0", "0x0"])
+def test_names_and_addresses_of_the_machine_itself_are_refused(host: str) -> None:
+    assert url_refusal(f"http://{host}:8080/", allowed=()) is not None
+
+
+@pytest.mark.parametrize("allowed", ["127.0.0.0/8", "::1/128"])
+def test_localhost_is_allowed_with_either_loopback(allowed: str) -> None:
+    assert url_refusal("http://localhost:5000/", allowed=parse_networks(allowed)) is None
+    assert url_refusal("http://hooks.localhost.:5000/", allowed=parse_networks(allowed)) is None
+
+
+BAD_URLS = [
+    "",
+    "hooks",
+    "//example.com/",
+    "ftp://example.com/",
+    "file:///etc/passwd",
+    "javascript:alert(1)",
+    "http://",
+    "http:///path",
+    "http:example.com",
+    "http://:80/",
+    "http://user@example.com/",
+    "http://user:password@example.com/",
+    "http://example.com@127.0.0.1/",
+    "http://@example.com/",
+    "http://example.com\\@127.0.0.1/",
+    "http://example.com\\.127.0.0.1/",
+    "http://example.com:0/",
+    "http://example.com:65536/",
+    "http://example.com:http/",
+    "http://example.com:-1/",
+    "http://example.com:+80/",
+    "http://example.com:８０/",  # noqa: RUF001 - such digits are the point
+    "http://example.com:80:80/",
+    "http://256.0.0.1/",
+    "http://1.2.3.4.5/",
+    "http://1.2.3.08/",
+    "http://1.0xg.2.3/",
+    "http://0x100000000/",
+    "http://4294967296/",
+    "http://a.1_0/b" + "\n",
+    "http://[::1/",
+    "http://[::1]evil.example/",
+    "http://[v1.x]/",
+    "http://[127.0.0.1]/",
+    "http://[fe80::1%25eth0]/",
+    "http://%31%32%37.0.0.1/",
+    "http://exa mple.com/",
+    "http://example.com/ a",
+    "http://example.com/\r\nHost: x",
+    "http://example.com/\t",
+    "http://example.com/\x00",
+    "http://example.com/\x7f",
+    "http://example.com/\u2028",
+    "http://example.com/\ud800",
+    " http://example.com/",
+    "http://-a.example/",
+    "http://a..example/",
+    "http://.example/",
+    "http://" + "a" * 64 + ".example/",
+    "http://" + "a." * 130 + "example/",
+    "http://☃.é_/",
+    "http://a\u2100b.example/",
+    "http://example.com/" + "a" * LONGEST_URL,
+]
+
+
+@pytest.mark.parametrize("url", BAD_URLS)
+def test_what_is_no_url_of_a_receiver_is_refused_with_a_sentence(url: str) -> None:
+    with pytest.raises(ValueError, match=r"\.$"):
+        parse_target(url)
+    assert url_refusal(url, allowed=LOOPBACK) is not None
+
+
+GOOD_URLS = {
+    "https://example.com": "https://example.com:443/",
+    "HTTPS://Example.COM:8443/A?b=C#frag": "https://example.com:8443/A?b=C",
+    "http://example.com:/": "http://example.com:80/",
+    "http://example.com?x=1": "http://example.com:80/?x=1",
+    "http://my_host.example./": "http://my_host.example.:80/",
+    "http://bücher.example/ü": "http://xn--bcher-kva.example:80/ü",
+    "http://faß.example/": "http://xn--fa-hia.example:80/",
+    "http://[2606:4700:0:0:0:0:0:1111]:8080/": "http://[2606:4700::1111]:8080/",
+    "http://134744072/": "http://8.8.8.8:80/",
+    "http://a.b-c.d1/": "http://a.b-c.d1:80/",
+}
+
+
+@pytest.mark.parametrize("url", GOOD_URLS)
+def test_a_good_url_gets_one_spelling_and_keeps_it(url: str) -> None:
+    target = parse_target(url)
+    assert target.url == GOOD_URLS[url]
+    assert parse_target(target.url) == target
+    assert url_refusal(url, allowed=()) is None
+
+
+@given(st.text(st.sampled_from("htp:/@[]%.0127xflocas#?\\ é-"), max_size=24))
+def test_any_text_is_refused_or_has_one_spelling(rest: str) -> None:
+    try:
+        target = parse_target(f"http://{rest}")
+    except ValueError:
+        return
+    assert parse_target(target.url) == target
+
+
+@pytest.mark.parametrize("port", [22, 25, 1023, 2375, 2379, 3306, 5432, 5672, 6379, 9200, 11211, 27017])
+def test_ports_of_databases_and_administration_are_refused(port: int) -> None:
+    assert "Port" in (url_refusal(f"http://example.com:{port}/", allowed=()) or "")
+    assert "Port" in (url_refusal(f"http://1.1.1.1:{port}/", allowed=LOOPBACK) or "")
+    assert "Port" in (connection_refusal("1.1.1.1", port, allowed=LOOPBACK) or "")
+
+
+@pytest.mark.parametrize("port", [80, 443, 1024, 8000, 8443, 65535])
+def test_ports_of_receivers_are_open(port: int) -> None:
+    assert connection_refusal("1.1.1.1", port, allowed=()) is None
+
+
+def test_in_an_allowed_network_every_port_is_open() -> None:
+    assert connection_refusal("127.0.0.1", 5432, allowed=LOOPBACK) is None
+    assert url_refusal("http://127.1:5432/", allowed=LOOPBACK) is None
+
+
+def test_the_port_of_a_name_waits_for_its_address_where_networks_are_allowed() -> None:
+    assert url_refusal("http://intranet.example:5432/", allowed=()) is not None
+    assert url_refusal("http://intranet.example:5432/", allowed=LOOPBACK) is None
