@@ -1,0 +1,168 @@
+"""The one door to Postgres: a pool for reads, connections kept for the hot statements, and what a lost one means."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any, TypeAlias, TypeVar
+
+import asyncpg
+import sqlalchemy
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+Connection: TypeAlias = Any  # asyncpg ships no types; statements say what they take and return
+Result = TypeVar("Result")
+
+# A plan made while a hot table was empty scans it for ever after: 47 k jobs/s fell to 13 k within 15 s. Custom plans
+# also prune the ledger's partitions. Without hash and merge joins a batch joins by the whole key, whatever the
+# statistics say of a table that is empty one second and full the next.
+PINNED_PLANS = {
+    "plan_cache_mode": "force_custom_plan",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_seqscan": "off",
+    "jit": "off",
+}
+READING_PLANS = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
+
+LOST = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.IdleSessionTimeoutError,
+    PoolTimeout,
+    TimeoutError,
+)
+
+
+class DatabaseAway(Exception):
+    """The database cannot be reached now; the statement may or may not have been carried out."""
+
+
+class RecordRefused(Exception):
+    """Postgres refused a statement for what it holds; nothing of it was recorded."""
+
+
+class RecordBusy(RecordRefused):
+    """Another transaction held what the statement needs for longer than it may wait."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns the driver's many errors into the two that the verbs tell apart."""
+    try:
+        yield
+    except LOST as error:
+        raise DatabaseAway(f"{type(error).__name__}: {error}") from error
+    except asyncpg.LockNotAvailableError as error:
+        raise RecordBusy(str(error)) from error
+    except asyncpg.PostgresError as error:
+        raise RecordRefused(f"{type(error).__name__}: {error}") from error
+    except DBAPIError as error:
+        raise DatabaseAway(str(error.orig)) from error
+    except SQLAlchemyError as error:
+        raise DatabaseAway(str(error)) from error
+
+
+class Database:
+    """An engine on one Postgres. Opens nothing until it is used."""
+
+    def __init__(self, url: str, *, connections: int = 10, transaction_pooling: bool = False) -> None:
+        self._url = make_url(url).set(drivername="postgresql+asyncpg")
+        self._statement_cache = 0 if transaction_pooling else 200
+        self._settings = not transaction_pooling
+        self.listens = not transaction_pooling
+        self._engine = create_async_engine(
+            self._url,
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=5,
+            pool_use_lifo=True,
+            connect_args=self._arguments(READING_PLANS),
+        )
+
+    def _arguments(self, settings: dict[str, str]) -> dict[str, Any]:
+        arguments: dict[str, Any] = {"timeout": 5, "statement_cache_size": self._statement_cache}
+        if self._settings:
+            arguments["server_settings"] = {"application_name": "duly", **settings}
+        return arguments
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A pooled connection for a read or a rare write; each statement commits by itself.
+
+        Raises:
+            DatabaseAway, RecordRefused: see there.
+        """
+        with translated():
+            async with self._engine.connect() as held:
+                yield await _driver(held)
+
+    def hot(self) -> "HotConnection":
+        """A connection of its own for one flow of statements, with plans pinned."""
+        engine = create_async_engine(
+            self._url, poolclass=sqlalchemy.NullPool, connect_args=self._arguments(PINNED_PLANS)
+        )
+        return HotConnection(engine.connect)
+
+    async def run_synchronously(self, work: Callable[[sqlalchemy.Connection], Result]) -> Result:
+        """Runs code that wants SQLAlchemy's own synchronous connection (Alembic)."""
+        with translated():
+            async with self._engine.connect() as held:
+                return await held.run_sync(work)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    def __repr__(self) -> str:
+        return f"Database({self._url.render_as_string(hide_password=True)})"
+
+
+class HotConnection:
+    """One connection kept for one flow; opened when first needed and opened again after it broke."""
+
+    def __init__(self, connect: Callable[[], AsyncConnection]) -> None:
+        self._connect = connect
+        self._held: AsyncConnection | None = None
+        self._driver: Connection = None
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[Connection]:
+        """The connection, for one user at a time.
+
+        Raises:
+            DatabaseAway: it broke or cannot be opened; the next use opens a new one.
+            RecordRefused: the statement was refused; the connection stays.
+        """
+        async with self._turn:
+            try:
+                with translated():
+                    if self._driver is None or self._driver.is_closed():
+                        await self._open()
+                    yield self._driver
+            except (DatabaseAway, asyncio.CancelledError):
+                await self.close()
+                raise
+
+    async def _open(self) -> None:
+        await self.close()
+        self._held = await self._connect()
+        self._driver = await _driver(self._held)
+
+    async def close(self) -> None:
+        held, self._held, self._driver = self._held, None, None
+        if held is not None:
+            with suppress(OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+                await held.invalidate()
+                await held.close()
+
+
+async def _driver(held: AsyncConnection) -> Connection:
+    return (await held.get_raw_connection()).driver_connection

@@ -1,0 +1,190 @@
+"""The table `jobs`: recording submissions, many at once, and reading them back."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.domain.events import EventKind, Status
+from duly.domain.job import JobView, NewJob, WaitsFor
+from duly.store.database import Connection
+
+# A job that is recorded already (a batch sent again after its connection broke) is left as it is and not counted.
+SUBMIT = """
+with asked as (
+    select * from unnest(
+        $1::int[], $2::uuid[], $3::text[], $4::text[], $5::smallint[], $6::text[], $7::real[], $8::smallint[],
+        $9::timestamptz[], $10::float8[], $11::text[], $12::text[], $13::text[], $14::smallint[],
+        $15::text[], $16::text[]
+    ) as a (tenant_id, job_id, type, queue, priority, parameters, timeout_seconds, max_attempts,
+            run_at, delay_seconds, labels, callback_url, callback_secret, callback_events, correlation_id, traceparent)
+),
+recorded as (
+    insert into jobs (tenant_id, job_id, type, queue, priority, parameters, timeout_seconds, max_attempts,
+                      run_at, labels, callback_url, callback_secret, callback_events, correlation_id, traceparent)
+    select tenant_id, job_id, type, queue, priority, parameters::json, timeout_seconds, max_attempts,
+           coalesce(run_at, now() + delay_seconds * interval '1 second'), labels::jsonb, callback_url, callback_secret,
+           callback_events, correlation_id, traceparent
+    from asked
+    on conflict do nothing
+    returning tenant_id, job_id, type, queue, priority, timeout_seconds, callback_events, run_at
+),
+now_ready as (
+    insert into ready (tenant_id, job_id, token, sequence, timeout_seconds, priority, attempt, crashes,
+                       callback_events, queue, type)
+    select tenant_id, job_id, 0, 0, timeout_seconds, priority, 0, 0, callback_events, queue, type
+    from recorded where run_at is null or run_at <= now()
+),
+for_later as (
+    insert into scheduled (tenant_id, job_id, run_at, token, sequence, timeout_seconds, priority, attempt, crashes,
+                           callback_events, reason, queue, type)
+    select tenant_id, job_id, run_at, 0, 0, timeout_seconds, priority, 0, 0, callback_events, 0, queue, type
+    from recorded where run_at > now()
+)
+select now() as at, count(*) as recorded from recorded
+"""
+
+
+class Recorded(NamedTuple):
+    at: datetime
+    jobs: int
+
+
+async def record_jobs(connection: Connection, jobs: Sequence[NewJob]) -> Recorded:
+    """Records the jobs, each ready or scheduled, in one statement. `jobs` is short by those that stood already."""
+    columns = list(zip(*jobs, strict=True))
+    return Recorded(*await connection.fetchrow(SUBMIT, *columns[:16]))
+
+
+CREATED = """
+select j.tenant_id, j.job_id, j.created_at from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
+join jobs j on j.tenant_id = a.tenant_id and j.job_id = a.job_id
+where j.job_id = any($2::uuid[])
+"""
+
+
+async def creation_times(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> dict[tuple[int, UUID], datetime]:
+    """When each of these (tenant, job) was recorded; those that do not exist are missing."""
+    rows = await connection.fetch(CREATED, *(list(column) for column in zip(*keys, strict=True)))
+    return {(row["tenant_id"], row["job_id"]): row["created_at"] for row in rows}
+
+
+# One snapshot of every place where a job can stand; each part is a look-up by a whole key.
+_VIEW = """
+select j.job_id, j.type, j.queue, j.priority, j.max_attempts, j.parameters::text as parameters,
+       j.labels::text as labels, coalesce(j.correlation_id, j.job_id::text) as correlation_id, j.created_at,
+       coalesce(s.run_at, j.run_at) as run_at, s.reason as waits_for,
+       case when n.job_id is not null then 'running'
+            when r.job_id is not null or s.job_id is not null then 'pending'
+            when e.kind = 10 then 'completed' when e.kind = 11 then 'failed' when e.kind = 12 then 'cancelled'
+            else 'pending' end as status,
+       coalesce(n.sequence, r.sequence, s.sequence, e.sequence, 0) as sequence,
+       coalesce(n.attempt, r.attempt, s.attempt, e.attempt, 0) as attempt,
+       e.kind, e.occurred_at, e.data::text as data,
+       coalesce(n.started_at, (
+           select occurred_at from events x where x.job_id = {job} and x.kind = 1 order by sequence desc limit 1
+       )) as started_at,
+       case when coalesce(n.sequence, r.sequence, s.sequence, e.sequence, 0) > 1 then (
+           select x.data::text from events x where x.job_id = {job} and x.kind = 2 order by sequence desc limit 1
+       ) end as told
+from jobs j
+left join running n on n.job_id = j.job_id
+left join ready r on r.queue = j.queue and r.type = j.type and r.priority = j.priority and r.job_id = j.job_id
+left join scheduled s on s.job_id = j.job_id
+left join lateral (
+    select kind, sequence, attempt, occurred_at, data from events x
+    where x.job_id = {job} order by sequence desc limit 1
+) e on true
+"""
+# The job's id as a constant lets the planner see the one partition of each ledger table that matters.
+VIEW_ONE = _VIEW.format(job="$2") + "where j.tenant_id = $1 and j.job_id = $2"
+
+
+async def view_job(connection: Connection, tenant_id: int, job_id: UUID) -> JobView | None:
+    """What a reader sees of one job, or None where this tenant has no such job."""
+    row = await connection.fetchrow(VIEW_ONE, tenant_id, job_id)
+    return _view(row) if row is not None else None
+
+
+class ListFilter(NamedTuple):
+    """Which jobs a list shows; None and empty mean no restriction. `before` and `since` bound the ids."""
+
+    before: UUID
+    since: UUID
+    statuses: Sequence[str] | None = None
+    types: Sequence[str] | None = None
+    queues: Sequence[str] | None = None
+    labels: str | None = None
+
+
+VIEW_MANY = f"""
+select * from (
+    {_VIEW.format(job="j.job_id")}
+    where j.tenant_id = $1 and j.job_id < $2 and j.job_id >= $3
+      and ($4::text[] is null or j.type = any($4)) and ($5::text[] is null or j.queue = any($5))
+      and ($6::jsonb is null or j.labels @> $6::jsonb)
+) v
+where ($7::text[] is null or v.status = any($7))
+order by v.job_id desc limit $8
+"""
+
+
+async def view_jobs(connection: Connection, tenant_id: int, wanted: ListFilter, *, limit: int) -> list[JobView]:
+    """A page of this tenant's jobs, newest first."""
+    rows = await connection.fetch(
+        VIEW_MANY,
+        tenant_id,
+        wanted.before,
+        wanted.since,
+        wanted.types,
+        wanted.queues,
+        wanted.labels,
+        wanted.statuses,
+        limit,
+    )
+    return [_view(row) for row in rows]
+
+
+# While a job waits for its next attempt, what ended the last one is shown.
+_WITH_ERROR = frozenset({EventKind.FAILED, EventKind.CANCELLED, EventKind.RETRY_SCHEDULED, EventKind.LEASE_EXPIRED})
+
+
+def _view(row: Connection) -> JobView:
+    status = Status(row["status"])
+    progress, message = read_progress(row["told"]) if row["told"] else (None, None)
+    ended = status not in {Status.PENDING, Status.RUNNING}
+    return JobView(
+        job_id=row["job_id"],
+        type=row["type"],
+        queue=row["queue"],
+        priority=row["priority"],
+        status=status,
+        sequence=row["sequence"],
+        waiting_for=_waiting_for(row["waits_for"]) if status is Status.PENDING else None,
+        progress=100 if status is Status.COMPLETED else progress,
+        progress_message=message,
+        attempt=row["attempt"],
+        max_attempts=row["max_attempts"],
+        parameters=row["parameters"],
+        result=row["data"] if status is Status.COMPLETED else None,
+        error=row["data"] if row["kind"] in _WITH_ERROR and status is not Status.RUNNING else None,
+        labels=row["labels"],
+        correlation_id=row["correlation_id"],
+        created_at=row["created_at"],
+        run_at=row["run_at"],
+        started_at=row["started_at"],
+        completed_at=row["occurred_at"] if ended else None,
+    )
+
+
+def _waiting_for(reason: int | None) -> str:
+    if reason is None:
+        return "worker"
+    return "retry" if reason == WaitsFor.RETRY else "time"
+
+
+def read_progress(text: str) -> tuple[float | None, str | None]:
+    """The percentage and the message in a JobProgressed event's data."""
+    told = json.loads(text)
+    return told.get("progress"), told.get("message")

@@ -1,0 +1,46 @@
+"""The table `nodes`: one row a process, kept alive by one update every few seconds."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.store.database import Connection
+
+
+class NodeRecord(NamedTuple):
+    node_id: UUID
+    name: str
+    version: str
+    roles: Sequence[str]
+    job_types: Sequence[str]
+
+
+REGISTER = "insert into nodes (node_id, name, version, roles, job_types) values ($1, $2, $3, $4, $5)"
+
+
+async def register(connection: Connection, node: NodeRecord) -> None:
+    await connection.execute(REGISTER, *node)
+
+
+BEAT = """
+with beat as (update nodes set heartbeat_at = now(), draining = $2 where node_id = $1 returning node_id)
+select (select count(*) from nodes) from beat
+"""
+
+
+async def beat(connection: Connection, node_id: UUID, *, draining: bool) -> int | None:
+    """Renews this node's lease. Returns how many nodes are listed, or None where this one was declared lost."""
+    listed: int | None = await connection.fetchval(BEAT, node_id, draining)
+    return listed
+
+
+STRIKE = "delete from nodes where heartbeat_at < now() - $1 * interval '1 second' and node_id <> $2 returning name"
+
+
+async def strike_silent(connection: Connection, *, lease_seconds: float, but: UUID) -> list[str]:
+    """Takes silent nodes off the list, which makes their attempts lost. Returns their names."""
+    return [row[0] for row in await connection.fetch(STRIKE, lease_seconds, but)]
+
+
+async def leave(connection: Connection, node_id: UUID) -> None:
+    await connection.execute("delete from nodes where node_id = $1", node_id)

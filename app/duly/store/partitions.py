@@ -1,0 +1,113 @@
+"""The partitions of the ledger, one a day: made some days ahead, dropped whole when all their jobs have long ended."""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+
+from duly.domain.ids import smallest_id_at
+from duly.store.database import Connection
+
+PARTITIONED = ("jobs", "events", "delivery_attempts")
+HOT_TABLES = ("ready", "scheduled", "running", "deliveries")
+DAYS_AHEAD = 3
+
+LOCK = "select pg_try_advisory_lock(7305808870034470002)"
+UNLOCK = "select pg_advisory_unlock(7305808870034470002)"
+
+LIST = """
+select c.relname as name, i.inhdetachpending as detaching
+from pg_inherits i join pg_class c on c.oid = i.inhrelid
+where i.inhparent = to_regclass($1)
+"""
+
+TODAY = "select (now() at time zone 'utc')::date"
+
+
+async def ensure_partitions(connection: Connection) -> list[str]:
+    """Makes what is missing from yesterday (a client's clock may lag) to three days ahead. Returns the names made."""
+    today = await connection.fetchval(TODAY)
+    made = []
+    for table in PARTITIONED:
+        there = {row["name"] for row in await connection.fetch(LIST, table)}
+        for ahead in range(-1, DAYS_AHEAD + 1):
+            day = today + timedelta(days=ahead)
+            if _name(table, day) not in there:
+                made += await _make(connection, table, day)
+    return made
+
+
+async def _make(connection: Connection, table: str, day: date) -> list[str]:
+    name, low, high = _name(table, day), _bound(day), _bound(day + timedelta(days=1))
+    # Attached rather than created as a partition: that takes no lock which readers or writers would wait for.
+    async with connection.transaction():
+        await connection.execute("select pg_advisory_xact_lock(7305808870034470002)")
+        if await connection.fetchval("select to_regclass($1) is not null", name):
+            return []
+        await connection.execute("set local lock_timeout = '5s'")
+        await connection.execute(f"create table {name} (like {table} including defaults)")
+        await connection.execute(f"alter table {table} attach partition {name} for values from ('{low}') to ('{high}')")
+    return [name]
+
+
+async def drop_expired(connection: Connection, *, retention_days: int) -> list[str]:
+    """Drops each day older than the retention in which no job is unfinished and no webhook unsent.
+
+    Returns the names dropped. A day's tables go together: history without its job would be no history.
+    """
+    if not await connection.fetchval(LOCK):
+        return []
+    try:
+        dropped = []
+        for day in await _expired_days(connection, retention_days):
+            if not await _in_use(connection, day):
+                dropped += await _drop_day(connection, day)
+        return dropped
+    finally:
+        await connection.execute(UNLOCK)
+
+
+async def _expired_days(connection: Connection, retention_days: int) -> list[date]:
+    today = await connection.fetchval(TODAY)
+    days = {
+        datetime.strptime(match.group(1), "%Y%m%d").replace(tzinfo=UTC).date()
+        for table in PARTITIONED
+        for row in await connection.fetch(LIST, table)
+        if (match := re.search(r"_(\d{8})$", row["name"]))
+    }
+    return sorted(day for day in days if day < today - timedelta(days=retention_days))
+
+
+async def _in_use(connection: Connection, day: date) -> bool:
+    low, high = smallest_id_at(_midnight(day)), smallest_id_at(_midnight(day + timedelta(days=1)))
+    for table in HOT_TABLES:
+        query = f"select exists (select from {table} where job_id >= $1 and job_id < $2)"  # names of our own
+        if await connection.fetchval(query, low, high):
+            return True
+    return False
+
+
+async def _drop_day(connection: Connection, day: date) -> list[str]:
+    await connection.execute("set lock_timeout = '5s'")
+    dropped = []
+    for table in PARTITIONED:
+        name = _name(table, day)
+        state = {row["name"]: row["detaching"] for row in await connection.fetch(LIST, table)}
+        if name in state:
+            # Detaching concurrently waits for readers instead of stopping them; one that was cut short is completed.
+            how = "finalize" if state[name] else "concurrently"
+            await connection.execute(f"alter table {table} detach partition {name} {how}")
+            await connection.execute(f"drop table {name}")
+            dropped.append(name)
+    await connection.execute("reset lock_timeout")
+    return dropped
+
+
+def _name(table: str, day: date) -> str:
+    return f"{table}_{day:%Y%m%d}"
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _bound(day: date) -> str:
+    return str(smallest_id_at(_midnight(day)))

@@ -1,0 +1,109 @@
+"""The table `ready`: the jobs that may start now, in lanes; claiming them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.domain.job import ClaimedJob, Lane
+from duly.store.database import Connection
+
+
+class LaneStart(NamedTuple):
+    """Where a claim begins to read a lane: entries below `floor` are known to be gone."""
+
+    lane: Lane
+    floor: UUID
+
+
+# The lanes are read in the order given, each only as far as the one before left room: the lateral sub-select locks row
+# by row and the outer limit stops it, so no more is locked than is taken. The rows are then deleted by their whole key.
+# No claimed id lies below `$7`: the planner leaves the ledger's older partitions alone.
+CLAIM = """
+with taken as materialized (
+    select r.* from unnest($1::text[], $2::text[], $3::smallint[], $4::uuid[]) as l (queue, type, priority, floor)
+    cross join lateral (
+        select queue, type, priority, job_id from ready
+        where queue = l.queue and type = l.type and priority = l.priority and job_id >= l.floor
+        order by job_id limit $5 for update skip locked
+    ) r
+    limit $5
+),
+gone as (
+    delete from ready r using taken t
+    where r.queue = t.queue and r.type = t.type and r.priority = t.priority and r.job_id = t.job_id
+    returning r.*
+),
+started as (
+    insert into running (tenant_id, job_id, node_id, deadline, token, sequence, timeout_seconds, priority, attempt,
+                         crashes, callback_events, queue, type)
+    select tenant_id, job_id, $6, now() + timeout_seconds * interval '1 second', token + 1, sequence + 1,
+           timeout_seconds, priority, attempt + 1, crashes, callback_events, queue, type
+    from gone
+    returning tenant_id, job_id, token, attempt, sequence, crashes, type, queue, priority, timeout_seconds,
+              callback_events
+),
+told as (
+    insert into events (tenant_id, job_id, sequence, kind, attempt, source)
+    select tenant_id, job_id, sequence, 1, attempt, $8 from started
+),
+outbox as (
+    insert into deliveries (tenant_id, job_id, sequence, kind)
+    select tenant_id, job_id, sequence, 1 from started where callback_events & 1 <> 0
+)
+select s.tenant_id, s.job_id, s.token, s.attempt, s.sequence, s.crashes, s.type, s.queue, s.priority,
+       s.timeout_seconds, j.max_attempts, j.parameters::text, j.labels::text, j.correlation_id, j.traceparent,
+       s.callback_events
+from started s join jobs j on j.tenant_id = s.tenant_id and j.job_id = s.job_id
+where j.job_id >= $7
+"""
+
+
+async def claim_ready(
+    connection: Connection,
+    lanes: Sequence[LaneStart],
+    *,
+    limit: int,
+    node_id: UUID,
+    source: str,
+) -> list[ClaimedJob]:
+    """Takes up to `limit` jobs for this node, in the order of the lanes and by age within each."""
+    rows = await connection.fetch(
+        CLAIM,
+        [start.lane.queue for start in lanes],
+        [start.lane.type for start in lanes],
+        [start.lane.priority for start in lanes],
+        [start.floor for start in lanes],
+        limit,
+        node_id,
+        min(start.floor for start in lanes),
+        source,
+    )
+    return [ClaimedJob(*row) for row in rows]
+
+
+# A loose index scan: one descent for each lane that exists, whatever the number of its jobs.
+LANES = """
+with recursive lane as (
+    (select queue, type, priority, job_id from ready order by queue, type, priority, job_id limit 1)
+    union all
+    select n.* from lane l cross join lateral (
+        select queue, type, priority, job_id from ready
+        where (queue, type, priority) > (l.queue, l.type, l.priority)
+        order by queue, type, priority, job_id limit 1
+    ) n
+)
+select queue, type, priority, job_id from lane
+"""
+
+
+async def find_lanes(connection: Connection) -> list[LaneStart]:
+    """Every lane that holds a job now, with the id of its oldest."""
+    return [LaneStart(Lane(*row[:3]), row[3]) for row in await connection.fetch(LANES)]
+
+
+BACKLOG = "select queue, count(*) from ready group by queue"
+
+
+async def count_backlog(connection: Connection) -> dict[str, int]:
+    """How many jobs stand ready in each queue that has any."""
+    return {row[0]: row[1] for row in await connection.fetch(BACKLOG)}

@@ -1,0 +1,186 @@
+"""The table `running`: one row an attempt. Every write of a worker names the lease token."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.domain.events import EventKind
+from duly.domain.job import Finish, Finished, Lane
+from duly.store.database import Connection
+
+
+class Progress(NamedTuple):
+    """What an attempt tells of itself; `data` is the same as the event's JSON text."""
+
+    job_id: UUID
+    token: int
+    percent: float
+    message: str | None
+    data: str
+
+
+# A webhook for progress goes out at most once a second a job, by the database's clock.
+PROGRESS_IF_HELD = """
+with told as (
+    select * from unnest($1::uuid[], $2::int[], $3::real[], $4::text[], $5::text[])
+        as t (job_id, token, percent, message, data)
+),
+moved as (
+    update running n
+    set sequence = n.sequence + 1, progress = t.percent, progress_message = t.message,
+        progress_told_at = case when n.progress_told_at > now() - interval '1 second' then n.progress_told_at
+                                else now() end
+    from told t where n.job_id = t.job_id and n.token = t.token
+    returning n.tenant_id, n.job_id, n.sequence, n.attempt, t.data,
+              n.callback_events & 2 <> 0 and n.progress_told_at = now() as delivers
+),
+recorded as (
+    insert into events (tenant_id, job_id, sequence, kind, attempt, source, data)
+    select tenant_id, job_id, sequence, 2, attempt, $6, data::json from moved
+),
+outbox as (
+    insert into deliveries (tenant_id, job_id, sequence, kind)
+    select tenant_id, job_id, sequence, 2 from moved where delivers
+)
+select job_id, delivers from moved
+"""
+
+
+async def record_progress_if_held(connection: Connection, told: Sequence[Progress], *, source: str) -> dict[UUID, bool]:
+    """Records progress of attempts that still hold their lease; no job twice. Returns these, and which of them
+    have a webhook to send.
+    """
+    rows = await connection.fetch(PROGRESS_IF_HELD, *zip(*told, strict=True), source)
+    return {row[0]: row[1] for row in rows}
+
+
+# An acknowledged cancel wish wins over whatever end came after it: the caller was told that the job will end as
+# cancelled. What returns to a worker (kinds 3, 4, 6) keeps its token, so that the next claim raises it further.
+FINISH_IF_HELD = """
+with ended as (
+    select * from unnest($1::uuid[], $2::int[], $3::smallint[], $4::text[], $5::float8[], $6::bool[], $7::bool[])
+        as t (job_id, token, kind, data, delay_seconds, charged, crashed)
+),
+gone as (
+    delete from running n using ended t where n.job_id = t.job_id and n.token = t.token
+    returning n.tenant_id, n.job_id, n.token, n.sequence + 1 as sequence, n.timeout_seconds, n.priority,
+              n.attempt, n.attempt - (not t.charged)::int as attempts_charged,
+              n.crashes + t.crashed::int as crashes, n.callback_events, n.queue, n.type,
+              t.delay_seconds,
+              case when n.cancel_requested_at is null then t.kind else 12 end as kind,
+              case when n.cancel_requested_at is null or t.kind = 12 then t.data else $8 end as data
+),
+again as (
+    insert into ready (tenant_id, job_id, token, sequence, timeout_seconds, priority, attempt, crashes,
+                       callback_events, queue, type)
+    select tenant_id, job_id, token, sequence, timeout_seconds, priority, attempts_charged, crashes,
+           callback_events, queue, type
+    from gone where kind < 10 and delay_seconds <= 0
+),
+later as (
+    insert into scheduled (tenant_id, job_id, run_at, token, sequence, timeout_seconds, priority, attempt, crashes,
+                           callback_events, reason, queue, type)
+    select tenant_id, job_id, now() + delay_seconds * interval '1 second', token, sequence, timeout_seconds,
+           priority, attempts_charged, crashes, callback_events, 1, queue, type
+    from gone where kind < 10 and delay_seconds > 0
+),
+recorded as (
+    insert into events (tenant_id, job_id, sequence, kind, attempt, source, data)
+    select tenant_id, job_id, sequence, kind, attempts_charged, $9, data::json from gone
+),
+outbox as (
+    insert into deliveries (tenant_id, job_id, sequence, kind)
+    select tenant_id, job_id, sequence, kind from gone
+    where callback_events & (case kind when 3 then 4 when 4 then 4 when 10 then 8 when 11 then 16 when 12 then 32
+                             else 0 end) <> 0
+    returning job_id
+)
+select g.job_id, g.kind, g.sequence, g.queue, g.type, g.priority,
+       case when kind < 10 then delay_seconds end, o.job_id is not null
+from gone g left join outbox o on o.job_id = g.job_id
+"""
+
+
+async def finish_if_held(
+    connection: Connection, ends: Sequence[Finish], *, source: str, cancelled_error: str
+) -> list[Finished]:
+    """Records how these attempts ended. One whose lease was lost is not among the returned, and changed nothing."""
+    rows = await connection.fetch(FINISH_IF_HELD, *zip(*ends, strict=True), cancelled_error, source)
+    return [Finished(row[0], EventKind(row[1]), row[2], Lane(row[3], row[4], row[5]), row[6], row[7]) for row in rows]
+
+
+REQUEST_CANCEL = """
+with wished as (
+    update running set cancel_requested_at = now(), sequence = sequence + 1
+    where tenant_id = $1 and job_id = $2 and cancel_requested_at is null
+    returning tenant_id, job_id, sequence, attempt
+)
+insert into events (tenant_id, job_id, sequence, kind, attempt, source)
+select tenant_id, job_id, sequence, 5, attempt, $3 from wished
+returning sequence
+"""
+
+
+async def request_cancel(connection: Connection, tenant_id: int, job_id: UUID, *, source: str) -> int | None:
+    """Notes the wish on a running attempt. Returns the event's sequence, or None where it is not running or was asked
+    before.
+    """
+    sequence: int | None = await connection.fetchval(REQUEST_CANCEL, tenant_id, job_id, source)
+    return sequence
+
+
+WISHED = "select job_id from running where node_id = $1 and cancel_requested_at is not null"
+
+
+async def cancel_wishes(connection: Connection, node_id: UUID) -> list[UUID]:
+    """The jobs on this node that somebody wants cancelled."""
+    return [row[0] for row in await connection.fetch(WISHED, node_id)]
+
+
+class Verdict(StrEnum):
+    LOST = "lost"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+
+
+class Overdue(NamedTuple):
+    """A running attempt that needs a verdict from outside."""
+
+    tenant_id: int
+    job_id: UUID
+    token: int
+    attempt: int
+    crashes: int
+    type: str
+    timeout_seconds: float
+    max_attempts: int
+    verdict: Verdict
+
+
+# The attempts of a node that is no longer listed are lost, whatever their age. A node that lives has some seconds
+# beyond a deadline or a cancel wish to record the end itself.
+OVERDUE = """
+select n.tenant_id, n.job_id, n.token, n.attempt, n.crashes, n.type, n.timeout_seconds, j.max_attempts,
+       case when o.node_id is null then 'lost' when n.cancel_requested_at < now() - $1 * interval '1 second'
+            then 'cancelled' else 'timed_out' end
+from running n join jobs j on j.tenant_id = n.tenant_id and j.job_id = n.job_id
+left join nodes o on o.node_id = n.node_id
+where o.node_id is null or n.deadline < now() - $1 * interval '1 second'
+   or n.cancel_requested_at < now() - $1 * interval '1 second'
+order by n.job_id limit $2
+"""
+
+
+async def find_overdue(connection: Connection, *, patience_seconds: float, limit: int) -> list[Overdue]:
+    return [
+        Overdue(*row)._replace(verdict=Verdict(row[8]))
+        for row in await connection.fetch(OVERDUE, patience_seconds, limit)
+    ]
+
+
+COUNT = "select queue, count(*) from running group by queue"
+
+
+async def count_running(connection: Connection) -> dict[str, int]:
+    return {row[0]: row[1] for row in await connection.fetch(COUNT)}

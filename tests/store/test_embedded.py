@@ -1,0 +1,331 @@
+"""The embedded PostgreSQL, with real servers and real processes that are really killed.
+
+Where the tests run as root the server runs as another user, so the folders are made open to it (pytest's are not).
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from duly.store.embedded import EmbeddedError, EmbeddedServer, default_data_dir, embedded_server, revive
+from duly.store.embedded_folder import open_folder
+from duly.store.embedded_tuning import memory_limit
+
+OWNER = """
+import json, sys
+from pathlib import Path
+from duly.store.embedded import embedded_server
+with embedded_server(Path(sys.argv[1])) as server:
+    print(json.dumps([server.url, server.postmaster_pid]), flush=True)
+    sys.stdin.read()
+"""
+SOURCES = Path(__file__).parents[2] / "app"
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[Path]:
+    with folder_open_to_all() as folder:
+        yield folder
+
+
+@pytest.fixture
+def data_dir(made: Path) -> Iterator[Path]:
+    """A folder with data (making it takes a second, so the tests share it) and no server yet."""
+    yield made
+    end_server(made)
+
+
+@pytest.fixture
+def fresh() -> Iterator[Path]:
+    with folder_open_to_all() as folder:
+        yield folder
+
+
+@contextmanager
+def folder_open_to_all() -> Iterator[Path]:
+    """A temporary folder; at the end no server runs in it, and it is gone."""
+    folder = Path(tempfile.mkdtemp(prefix="duly-test-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        end_server(folder)
+        shutil.rmtree(folder)
+
+
+def end_server(folder: Path) -> None:
+    """Stop what a failed test may have left."""
+    if runs(folder):
+        place = open_folder(folder)
+        place.run("pg_ctl", "-D", place.cluster, "-m", "immediate", "stop")
+
+
+@pytest.fixture
+def own() -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
+    """Start another process that owns the server of a folder until its input ends or it is killed."""
+    owners: list[subprocess.Popen[str]] = []
+
+    def start(folder: Path) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", OWNER, str(folder)]
+        owner = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(SOURCES)},
+        )
+        owners.append(owner)
+        return owner
+
+    yield start
+    for owner in owners:
+        owner.kill()
+        owner.communicate(timeout=10)
+
+
+Own = Callable[[Path], subprocess.Popen[str]]
+
+
+def postmaster_of(owner: subprocess.Popen[str]) -> int:
+    """Wait until the owner has its server, and say which."""
+    assert owner.stdout is not None
+    pid: int = json.loads(owner.stdout.readline())[1]
+    return pid
+
+
+def runs(folder: Path) -> bool:
+    return (folder / "postgres" / "postmaster.pid").exists()
+
+
+async def ask(server: EmbeddedServer, question: str) -> object:
+    connection = await asyncpg.connect(server.url)
+    try:
+        return await connection.fetchval(question)
+    finally:
+        await connection.close()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 15
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+
+
+async def test_a_first_start_makes_a_database_that_answers_and_ends_with_the_block(fresh: Path) -> None:
+    with embedded_server(fresh / "new" / "data") as server:
+        assert await ask(server, "SELECT current_database()") == "duly"
+        assert runs(fresh / "new" / "data")
+    assert not runs(fresh / "new" / "data")
+
+
+async def test_sqlalchemy_takes_the_address_with_another_scheme(data_dir: Path) -> None:
+    with embedded_server(data_dir) as server:
+        engine = create_async_engine(server.url.replace("postgresql:", "postgresql+asyncpg:"))
+        async with engine.connect() as connection:
+            assert await connection.scalar(text("SELECT current_database()")) == "duly"
+        await engine.dispose()
+
+
+async def test_a_second_start_finds_the_data_of_the_first(data_dir: Path) -> None:
+    with embedded_server(data_dir) as server:
+        await ask(server, "CREATE TABLE IF NOT EXISTS kept AS SELECT 42 AS answer")
+    with embedded_server(data_dir) as server:
+        assert await ask(server, "SELECT answer FROM kept") == 42
+
+
+async def test_no_network_is_listened_on_and_durability_is_left_alone(data_dir: Path) -> None:
+    with embedded_server(data_dir) as server:
+        wanted = {"listen_addresses": "", "fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
+        assert {name: await ask(server, f"SHOW {name}") for name in wanted} == wanted
+        written = re.search(r"max_wal_size = (\d+)MB", (server.data_folder / "duly.conf").read_text())
+        assert written is not None
+        assert await ask(server, "SELECT setting FROM pg_settings WHERE name = 'max_wal_size'") == written[1]
+        assert await ask(server, "SHOW jit") == "off"
+
+
+def test_the_server_stops_when_its_user_fails(data_dir: Path) -> None:
+    with pytest.raises(ZeroDivisionError), embedded_server(data_dir):
+        raise ZeroDivisionError
+    assert not runs(data_dir)
+
+
+def test_a_terminal_s_interrupt_does_not_reach_the_server(data_dir: Path) -> None:
+    with embedded_server(data_dir) as server:
+        assert os.getpgid(server.postmaster_pid) != os.getpgid(0)
+        assert os.getsid(server.postmaster_pid) != os.getsid(0)
+
+
+async def test_the_server_of_a_killed_owner_is_joined_and_then_stopped(data_dir: Path, own: Own) -> None:
+    owner = own(data_dir)
+    orphan = postmaster_of(owner)
+    owner.kill()
+    owner.wait(timeout=10)
+    with embedded_server(data_dir) as server:
+        assert server.postmaster_pid == orphan
+        assert await ask(server, "SELECT 1") == 1
+    assert not runs(data_dir)
+
+
+def test_two_owners_share_one_server_and_the_last_stops_it(data_dir: Path, own: Own) -> None:
+    owner = own(data_dir)
+    shared = postmaster_of(owner)
+    with embedded_server(data_dir) as server:
+        assert server.postmaster_pid == shared
+    assert runs(data_dir)
+    owner.communicate("", timeout=20)
+    assert owner.returncode == 0
+    assert not runs(data_dir)
+
+
+def test_first_starts_at_the_same_instant_make_one_server(fresh: Path, own: Own) -> None:
+    owners = [own(fresh), own(fresh), own(fresh)]
+    assert len({postmaster_of(owner) for owner in owners}) == 1
+    for owner in owners:
+        owner.communicate("", timeout=20)
+    assert not runs(fresh)
+
+
+async def test_revive_starts_a_killed_server_at_the_same_address(data_dir: Path) -> None:
+    with embedded_server(data_dir) as server:
+        await ask(server, "CREATE TABLE IF NOT EXISTS kept AS SELECT 42 AS answer")
+        os.kill(server.postmaster_pid, signal.SIGKILL)
+        until(lambda: not answers(server))
+        revived = revive(server)
+        assert revived.url == server.url
+        assert revived.postmaster_pid != server.postmaster_pid
+        assert await ask(revived, "SELECT answer FROM kept") == 42
+    assert not runs(data_dir)
+
+
+def answers(server: EmbeddedServer) -> bool:
+    place = open_folder(server.data_folder.parent)
+    return place.run("pg_isready", "-h", place.sockets).returncode == 0
+
+
+def test_revive_leaves_a_living_server_alone(data_dir: Path) -> None:
+    with embedded_server(data_dir) as server:
+        assert revive(server) == server
+
+
+async def test_a_left_over_process_id_that_a_stranger_bears_now_is_no_server(data_dir: Path) -> None:
+    with embedded_server(data_dir) as server:
+        place = open_folder(data_dir)
+        stranger = subprocess.Popen(["sleep", "60"], user=place.account.uid if place.account else None)
+        os.kill(server.postmaster_pid, signal.SIGKILL)
+        until(lambda: not answers(server))
+        for left_over in (place.cluster / "postmaster.pid", place.cluster / ".s.PGSQL.5432.lock"):
+            _, _, rest = left_over.read_text().partition("\n")
+            left_over.write_text(f"{stranger.pid}\n{rest}")
+        assert await ask(revive(server), "SELECT 1") == 1
+    assert stranger.poll() is None
+    stranger.kill()
+    stranger.wait(timeout=10)
+
+
+def test_a_killed_first_start_leaves_nothing_half_made(fresh: Path, own: Own) -> None:
+    owner = own(fresh)
+    until(lambda: any(fresh.glob("postgres.new-*/base")))
+    owner.kill()
+    owner.wait(timeout=10)
+    assert not (fresh / "postgres").exists()
+    with embedded_server(fresh):
+        assert not any(fresh.glob("postgres.new-*"))
+
+
+def test_data_of_another_major_version_is_refused_and_both_are_named(fresh: Path) -> None:
+    (fresh / "postgres").mkdir()
+    (fresh / "postgres" / "PG_VERSION").write_text("15\n")
+    with pytest.raises(
+        EmbeddedError, match=r"made by PostgreSQL 15, and this is PostgreSQL 18: .*pg_dump.*DULY_DATA_DIR"
+    ):
+        embedded_server(fresh).__enter__()
+
+
+def test_a_folder_of_something_else_is_refused_and_kept(fresh: Path) -> None:
+    (fresh / "postgres").mkdir()
+    (fresh / "postgres" / "letter.txt").write_text("dear")
+    with pytest.raises(EmbeddedError, match="no PostgreSQL data"):
+        embedded_server(fresh).__enter__()
+    assert (fresh / "postgres" / "letter.txt").read_text() == "dear"
+
+
+def test_a_data_folder_that_cannot_be_made_is_refused(fresh: Path) -> None:
+    (fresh / "file").touch()
+    with pytest.raises(EmbeddedError, match=r"cannot be used \(Not a directory: .*DULY_DATA_DIR"):
+        embedded_server(fresh / "file" / "data").__enter__()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only for root does the server run as another user")
+def test_a_data_folder_closed_to_the_server_s_user_is_refused_and_stays_closed(fresh: Path) -> None:
+    closed = fresh / "closed"
+    closed.mkdir(mode=0o700)
+    with pytest.raises(EmbeddedError, match=f"The folder {closed} is closed"):
+        embedded_server(closed / "data").__enter__()
+    assert closed.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_full_disk_is_named(fresh: Path) -> None:
+    (fresh / "postgres").mkdir()
+    (fresh / "postgres" / "PG_VERSION").write_text("18\n")
+    (fresh / "locks").mkdir()
+    (fresh / "locks" / "duly.conf").symlink_to("/dev/full")
+    with pytest.raises(EmbeddedError, match=f"The disk that holds {fresh} is full"):
+        embedded_server(fresh).__enter__()
+
+
+def test_a_start_that_fails_quotes_the_log(data_dir: Path) -> None:
+    with embedded_server(data_dir):
+        pass
+    configuration = data_dir / "postgres" / "postgresql.auto.conf"
+    before = configuration.read_text()
+    configuration.write_text("max_connections = 'many'\n")
+    with pytest.raises(EmbeddedError, match=r"did not start .*postgresql\.auto\.conf.*contains errors"):
+        embedded_server(data_dir).__enter__()
+    configuration.write_text(before)
+
+
+async def test_a_path_too_long_for_a_socket_gets_a_private_short_one(fresh: Path) -> None:
+    with embedded_server(fresh / ("long " * 25).strip()) as server:
+        sockets = Path(server.url.partition("host=")[2].partition("&")[0])
+        assert sockets.stat().st_mode & 0o077 == 0
+        assert await ask(server, "SELECT 1") == 1
+    sockets.chmod(0o755)
+    with pytest.raises(EmbeddedError, match=f"{sockets} belongs to somebody else"):
+        revive(server)
+    sockets.rmdir()
+
+
+def test_root_keeps_its_data_where_the_server_s_user_may_go() -> None:
+    expected = "/var/lib/duly" if os.geteuid() == 0 else "/duly"
+    assert str(default_data_dir()).endswith(expected)
+
+
+def test_the_memory_limit_is_the_smallest_of_machine_and_groups(tmp_path: Path) -> None:
+    inner = tmp_path / "outer" / "inner"
+    inner.mkdir(parents=True)
+    (inner / "memory.max").write_text("max\n")
+    (tmp_path / "outer" / "memory.max").write_text(f"{64 << 20}\n")
+    membership = tmp_path / "cgroup"
+    membership.write_text("0::/outer/inner\n")
+    assert memory_limit(membership=membership, root=tmp_path) == 64 << 20
+    membership.write_text("0::/elsewhere\n")
+    assert memory_limit(membership=membership, root=tmp_path) > 64 << 20
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory" / "memory.limit_in_bytes").write_text(f"{32 << 20}\n")
+    membership.write_text("4:cpu,memory:/not/visible/here\n0::/\n")
+    assert memory_limit(membership=membership, root=tmp_path) == 32 << 20
