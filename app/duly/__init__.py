@@ -1,0 +1,37 @@
+"""Duly: an HTTP async-job service on Postgres. Jobs duly accepted, duly done, duly reported.
+
+The life of a job, a module a line:
+
+    api.jobs            a POST is read, checked against its type's own model, and handed on
+    lifecycle.submit    what has gathered is recorded in one transaction; only then leaves the 202
+    lifecycle.claim     a node with free slots takes ready jobs, oldest and most urgent first
+    worker.pool         each runs as an attempt, with a deadline, in a task, a thread or a process
+    lifecycle.progress  what it tells of itself becomes events
+    domain.outcome      how it ended is decided: done, failed, once more, and when
+    lifecycle.finish    the end is recorded, fenced by the attempt's lease token, webhooks in the same transaction
+    webhooks.dispatcher signed and posted until the receiver has it
+    stream.hub          whoever follows the job is woken: long poll, SSE
+    lifecycle.sweep     what timed out or lost its worker is run again
+
+`node` composes these into one process; `store` holds the SQL; `domain` holds the rules and imports nothing.
+"""
+
+from duly.domain.retry import RetryPolicy, exponential, fixed, linear
+from duly.handlers.context import JobContext
+from duly.handlers.registry import Handlers
+from duly.handlers.signals import Fail, HandlerError, Retry
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Fail",
+    "HandlerError",
+    "Handlers",
+    "JobContext",
+    "Retry",
+    "RetryPolicy",
+    "__version__",
+    "exponential",
+    "fixed",
+    "linear",
+]

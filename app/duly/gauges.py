@@ -1,0 +1,64 @@
+"""The figures that `/metrics` shows of the whole service: depth and age of queues, and how the loops of a node do."""
+
+import time
+from typing import Protocol
+
+from duly.domain.ids import made_at
+from duly.loop import Loop
+from duly.store.database import Connection, Database
+from duly.store.deliveries import count_waiting
+from duly.store.ready import count_backlog, find_lanes
+from duly.store.running import count_running
+from duly.store.scheduled import count_scheduled
+from duly.telemetry.metrics import Metrics, QueueFigures
+
+SHORTEST_SECONDS = 5.0
+# Counting a long queue takes long: it may take this share of a connection's time at most.
+SHARE = 0.02
+
+
+class HasLoops(Protocol):
+    @property
+    def loops(self) -> list[Loop]: ...
+
+
+class GaugeReader:
+    """Its step is a loop's."""
+
+    def __init__(self, database: Database, metrics: Metrics, node: HasLoops) -> None:
+        self._database = database
+        self._metrics = metrics
+        self._node = node
+
+    async def step(self) -> float:
+        """Reads all figures once. Returns how long to rest, the longer the more there was to count."""
+        began = time.monotonic()
+        async with self._database.connection() as connection:
+            figures = await _figures(connection)
+            waiting = await count_waiting(connection)
+        self._metrics.queues(figures)
+        self._metrics.deliveries_waiting.set(waiting)
+        for loop in self._node.loops:
+            self._metrics.loop_failures.labels(loop.name).set(loop.failures)
+            self._metrics.loop_age.labels(loop.name).set(time.monotonic() - loop.last_success)
+        return max(SHORTEST_SECONDS, (time.monotonic() - began) / SHARE)
+
+
+async def _figures(connection: Connection) -> dict[str, QueueFigures]:
+    ready = await count_backlog(connection)
+    scheduled = await count_scheduled(connection)
+    running = await count_running(connection)
+    now = time.time()
+    ages: dict[str, float] = {}
+    for start in await find_lanes(connection):
+        age = max(0.0, now - made_at(start.floor).timestamp())
+        ages[start.lane.queue] = max(ages.get(start.lane.queue, 0.0), age)
+    return {
+        queue: QueueFigures(
+            ready=ready.get(queue, 0),
+            scheduled=scheduled.get(queue, 0),
+            running=running.get(queue, 0),
+            oldest_seconds=ages.get(queue, 0.0),
+        )
+        for queue in {*ready, *scheduled, *running, "default"}
+    }

@@ -1,0 +1,41 @@
+"""The job types that every service knows: `echo` and `sleep`."""
+
+import asyncio
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from duly.handlers.context import JobContext
+from duly.handlers.registry import Handlers
+
+
+class SleepParameters(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    seconds: float = Field(default=1, ge=0, le=86400, description="how long to sleep in all")
+    steps: int = Field(default=10, ge=1, le=1000, description="after how many equal parts to report progress")
+
+
+class Slept(BaseModel):
+    seconds: float
+
+
+async def echo(parameters: Any) -> Any:
+    """Returns its parameters as its result."""
+    return parameters
+
+
+async def sleep(parameters: SleepParameters, job: JobContext) -> Slept:
+    """Sleeps, and reports progress after each part."""
+    for step in range(1, parameters.steps + 1):
+        await asyncio.sleep(parameters.seconds / parameters.steps)
+        await job.progress(100 * step / parameters.steps, f"slept {step} of {parameters.steps} parts")
+    return Slept(seconds=parameters.seconds)
+
+
+def builtin_handlers() -> Handlers:
+    """A fresh object, made by whoever composes a registry."""
+    handlers = Handlers()
+    handlers.register("echo")(echo)
+    handlers.register("sleep", timeout=2 * 86400)(sleep)
+    return handlers

@@ -1,0 +1,60 @@
+"""Finding handlers: modules named in the settings, and installed packages that announce theirs."""
+
+import importlib
+import traceback
+from collections.abc import Iterable, Sequence
+from importlib.metadata import entry_points
+from types import ModuleType
+
+from duly.handlers.builtin import builtin_handlers
+from duly.handlers.registry import Handlers, Registry
+from duly.handlers.signals import HandlerError
+
+ENTRY_POINT_GROUP = "duly.handlers"
+
+
+def load_registry(modules: Sequence[str]) -> Registry:
+    """The built-in types, those of the named modules (`package.module` or `package.module:variable`), and those that
+    installed packages announce under the entry-point group `duly.handlers`.
+
+    Raises:
+        HandlerError: a module cannot be imported or holds no Handlers object, or two handlers have one name.
+    """
+    found: list[Handlers] = [builtin_handlers()]
+    for name in modules:
+        found += _from_module(name)
+    for entry_point in entry_points(group=ENTRY_POINT_GROUP):
+        found += _from_module(entry_point.value)
+    return Registry(handler for handlers in _distinct(found) for handler in handlers)
+
+
+def _distinct(found: Iterable[Handlers]) -> list[Handlers]:
+    """One object may be reached twice: named in the settings and announced, or imported by a second module."""
+    return list({id(handlers): handlers for handlers in found}.values())
+
+
+def _from_module(name: str) -> list[Handlers]:
+    path, _, variable = name.partition(":")
+    module = _imported(path)
+    members = [getattr(module, variable, None)] if variable else list(vars(module).values())
+    found = [member for member in members if isinstance(member, Handlers)]
+    if not found:
+        where = f'called "{variable}" ' if variable else ""
+        raise HandlerError(f'the module "{path}" holds no Handlers object {where}(handlers = duly.Handlers())')
+    return found
+
+
+def _imported(path: str) -> ModuleType:
+    try:
+        return importlib.import_module(path)
+    except HandlerError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise HandlerError(f'the module "{path}" cannot be imported: {_where(error)}') from error
+
+
+def _where(error: BaseException) -> str:
+    """The error in one line, with the line of the user's code that raised it."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
+    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if len(frames) > 1 else ""
+    return f"{type(error).__name__}: {error}{place}".replace("\n", " ")

@@ -1,0 +1,152 @@
+"""Handlers: the object a user's module registers its functions on, and the registry a node runs."""
+
+import difflib
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from pydantic import TypeAdapter
+
+from duly.domain.retry import DEFAULT_RETRY, RetryPolicy
+from duly.handlers.signals import HandlerError
+from duly.handlers.signature import Signature, read_signature
+
+Isolation: TypeAlias = Literal["task", "thread", "process"]
+AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
+
+DEFAULT_TIMEOUT_SECONDS = 3600.0
+DEFAULT_MAX_ATTEMPTS = 5
+MOST_ATTEMPTS = 1000
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredHandler:
+    """One job type: the function, how it is called, and its defaults. Times are seconds."""
+
+    type: str
+    function: Callable[..., Any]
+    signature: Signature
+    isolation: Isolation
+    timeout_seconds: float
+    max_attempts: int
+    retry: RetryPolicy
+    description: str
+
+    @property
+    def parameters(self) -> TypeAdapter[Any]:
+        return self.signature.parameters
+
+    @property
+    def result(self) -> TypeAdapter[Any]:
+        return self.signature.result
+
+
+class Handlers:
+    """A collection of job types. Make one in a module of your own and register functions on it.
+
+        handlers = Handlers()
+
+        @handlers.register("report-generation", timeout=3600, max_attempts=5)
+        async def generate_report(parameters: ReportParameters, job: JobContext) -> Report: ...
+
+    `duly serve --handlers mypackage.jobs` finds it, whatever the variable is called.
+    """
+
+    def __init__(self) -> None:
+        self._by_type: dict[str, RegisteredHandler] = {}
+
+    def register(  # each is a choice a user may make
+        self,
+        type: str,  # noqa: A002  # the contract's word
+        *,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+        retry: RetryPolicy = DEFAULT_RETRY,
+        isolation: Isolation | None = None,
+        description: str | None = None,
+    ) -> Callable[[AnyFunction], AnyFunction]:
+        """Registers a function as the handler of a job type.
+
+        Args:
+            type: the job type's name as clients write it.
+            timeout: seconds that one attempt may take.
+            max_attempts: how often the job is tried.
+            retry: how long to wait between attempts: `fixed(...)`, `linear(...)` or `exponential(...)`.
+            isolation: `task` (async functions), `thread` (plain functions) or `process` (either; can be killed).
+            description: shown in `/job-types`; the function's docstring where none is given.
+
+        Raises:
+            HandlerError: the name is taken or malformed, a figure is out of range, or the signature does not fit.
+        """
+        _check_options(type, timeout=timeout, max_attempts=max_attempts)
+
+        def add(function: AnyFunction) -> AnyFunction:
+            if type in self._by_type:
+                raise HandlerError(f'two handlers are registered for the job type "{type}"')
+            self._by_type[type] = RegisteredHandler(
+                type=type,
+                function=function,
+                signature=read_signature(type, function),
+                isolation=_isolation(type, function, isolation),
+                timeout_seconds=float(timeout),
+                max_attempts=max_attempts,
+                retry=retry,
+                description=description or inspect.getdoc(function) or "",
+            )
+            return function
+
+        return add
+
+    def __iter__(self) -> Any:
+        return iter(self._by_type.values())
+
+
+class Registry(Mapping[str, RegisteredHandler]):
+    """All job types that a node knows, fixed once it has started."""
+
+    def __init__(self, handlers: Iterable[RegisteredHandler]) -> None:
+        by_type: dict[str, RegisteredHandler] = {}
+        for handler in handlers:
+            if handler.type in by_type:
+                raise HandlerError(f'two handlers are registered for the job type "{handler.type}"')
+            by_type[handler.type] = handler
+        self._by_type = MappingProxyType(by_type)
+
+    def __getitem__(self, type: str) -> RegisteredHandler:  # noqa: A002  # the contract's word
+        return self._by_type[type]
+
+    def __iter__(self) -> Any:
+        return iter(self._by_type)
+
+    def __len__(self) -> int:
+        return len(self._by_type)
+
+    def near(self, name: str) -> list[str]:
+        """Known names like this one, the nearest first."""
+        return difflib.get_close_matches(name, self._by_type, n=3, cutoff=0.5)
+
+
+def _check_options(name: str, *, timeout: float, max_attempts: int) -> None:
+    if not _NAME.fullmatch(name):
+        raise HandlerError(f"{name!r} is no name for a job type: letters, digits and . _ : / - only, 128 at most")
+    if not 0 < timeout <= 30 * 86400:
+        raise HandlerError(f'job type "{name}": timeout={timeout!r} must lie between 0 and 30 days, in seconds')
+    if not 1 <= max_attempts <= MOST_ATTEMPTS:
+        raise HandlerError(f'job type "{name}": max_attempts={max_attempts!r} must lie between 1 and 1000')
+
+
+def _isolation(name: str, function: Callable[..., Any], asked: Isolation | None) -> Isolation:
+    asynchronous = inspect.iscoroutinefunction(function)
+    if asked is None:
+        return "task" if asynchronous else "thread"
+    if asked not in {"task", "thread", "process"}:
+        raise HandlerError(f'job type "{name}": isolation={asked!r} is none of task, thread, process')
+    if asked == "task" and not asynchronous:
+        raise HandlerError(f'job type "{name}": a plain function would block the loop as a task; leave isolation out')
+    if asked == "thread" and asynchronous:
+        raise HandlerError(f'job type "{name}": an async function runs as a task, not in a thread')
+    return asked

@@ -1,0 +1,92 @@
+"""Heartbeat: one update a process keeps the lease of all its attempts."""
+
+import time
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+import structlog
+
+from duly.lifecycle.signals import Signals
+from duly.store.database import Database, DatabaseAway
+from duly.store.nodes import NodeRecord, beat, leave, register
+from duly.store.running import cancel_wishes
+
+log = structlog.stdlib.get_logger("duly.heartbeat")
+
+
+class Heartbeat:
+    """This node's place on the list of nodes, under an id that is new at each start.
+
+    Args:
+        lost: called when the attempts of this node may already run elsewhere; it stops them.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        signals: Signals,
+        *,
+        record: NodeRecord,
+        lease_seconds: float,
+        lost: Callable[[], None],
+    ) -> None:
+        self._connection = database.hot()
+        self._signals = signals
+        self._record = record
+        self._lease_seconds = lease_seconds
+        self._lost = lost
+        self._renewed_at = time.monotonic()
+        self._registered = False
+        self.draining = False
+
+    @property
+    def node_id(self) -> UUID:
+        return self._record.node_id
+
+    async def step(self) -> float:
+        """One beat. Raises DatabaseAway where it could not be given."""
+        try:
+            if self._registered:
+                await self._beat()
+            else:
+                await self._register()
+        except DatabaseAway:
+            self._stop_if_overdue()
+            raise
+        return self._lease_seconds / 3
+
+    async def _beat(self) -> None:
+        asked_at = time.monotonic()
+        async with self._connection.use() as connection:
+            listed = await beat(connection, self.node_id, draining=self.draining)
+            wishes = await cancel_wishes(connection, self.node_id)
+        if listed is None:
+            log.error("this node was declared lost; it starts anew", action="node_struck", node_id=str(self.node_id))
+            self._lost()
+            self._registered = False
+            await self._register()
+            return
+        self._renewed_at = asked_at
+        self._signals.alone = listed == 1
+        for job_id in wishes:
+            self._signals.local.cancel(job_id)
+
+    async def _register(self) -> None:
+        self._record = self._record._replace(node_id=uuid4())
+        asked_at = time.monotonic()
+        async with self._connection.use() as connection:
+            await register(connection, self._record)
+            listed = await beat(connection, self.node_id, draining=self.draining)
+        self._registered, self._renewed_at = True, asked_at
+        self._signals.alone = listed == 1
+
+    def _stop_if_overdue(self) -> None:
+        """A node that cannot renew its lease stops its own attempts before others may start them again."""
+        if self._registered and time.monotonic() - self._renewed_at > self._lease_seconds * 2 / 3:
+            self._lost()
+
+    async def leave(self) -> None:
+        """Takes this node off the list; its attempts must have ended."""
+        async with self._connection.use() as connection:
+            await leave(connection, self.node_id)
+        self._registered = False

@@ -1,0 +1,39 @@
+"""Progress: what running attempts tell of themselves, recorded together; of several words of one job the newest."""
+
+import json
+from collections.abc import Sequence
+from uuid import UUID
+
+from duly.lifecycle.gather import Gatherer
+from duly.lifecycle.signals import Signals
+from duly.store.database import Database
+from duly.store.running import Progress, record_progress_if_held
+
+BATCH = 500
+
+
+class ProgressRecorder:
+    """Gathers progress of all attempts on this node."""
+
+    def __init__(self, database: Database, signals: Signals, *, source: str) -> None:
+        self._connection = database.hot()
+        self._signals = signals
+        self._source = source
+        self.gatherer: Gatherer[Progress, bool] = Gatherer(
+            self._record, capacity=20_000, batch=BATCH, patience_seconds=30
+        )
+
+    async def tell(self, job_id: UUID, token: int, *, percent: float, message: str | None) -> bool:
+        """Records progress; False where the attempt has lost its lease."""
+        shown = int(percent) if percent == int(percent) else round(percent, 2)
+        data = json.dumps({"progress": shown, "message": message}, ensure_ascii=False)
+        return await self.gatherer.put(Progress(job_id, token, percent, message, data))
+
+    async def _record(self, told: Sequence[Progress]) -> Sequence[bool]:
+        newest = {progress.job_id: progress for progress in told}
+        async with self._connection.use() as connection:
+            recorded = await record_progress_if_held(connection, list(newest.values()), source=self._source)
+        self._signals.changed(recorded)
+        if any(recorded.values()):
+            self._signals.deliveries()
+        return [progress.job_id in recorded for progress in told]

@@ -1,0 +1,114 @@
+"""Submit: from a validated submission to a durable job, many at once in one transaction."""
+
+from collections.abc import Sequence
+
+from duly.domain.job import Accepted, Lane, NewJob
+from duly.errors import IdempotencyInFlight, IdempotencyKeyReused
+from duly.lifecycle.gather import Gatherer
+from duly.lifecycle.signals import Signals
+from duly.store.database import Connection, Database, DatabaseAway, RecordBusy
+from duly.store.idempotency import Earlier, reserve_keys
+from duly.store.jobs import creation_times, record_jobs
+from duly.telemetry.metrics import Metrics
+
+BATCH = 500
+
+
+class Submitter:
+    """Takes submissions from all requests of this process and records what has gathered, again and again."""
+
+    def __init__(self, database: Database, signals: Signals, metrics: Metrics, *, buffer: int) -> None:
+        self._connection = database.hot()
+        self._signals = signals
+        self._metrics = metrics
+        self.gatherer: Gatherer[NewJob, Accepted] = Gatherer(self._record, capacity=buffer, batch=BATCH)
+
+    async def submit(self, job: NewJob) -> Accepted:
+        """Records one job; returns once it is durable.
+
+        Raises:
+            IdempotencyKeyReused, IdempotencyInFlight, Overloaded: see `duly.errors`.
+            DatabaseAway: nothing is known to be recorded.
+        """
+        return await self.gatherer.put(job)
+
+    async def _record(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Exception]:
+        try:
+            return await self._record_once(jobs)
+        except DatabaseAway:
+            # The connection may have broken after the commit. Ids are made here and a job that stands is left as it
+            # is, so sending the batch again is safe.
+            return await self._record_once(jobs)
+        except RecordBusy:
+            if len(jobs) > 1:
+                raise
+            return [IdempotencyInFlight("The first request with this Idempotency-Key is still under way.")]
+
+    async def _record_once(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Exception]:
+        keyed = any(job.idempotency for job in jobs)
+        async with self._connection.use() as connection:
+            if not keyed:
+                accepted: Sequence[Accepted | Exception] = await _record_new(connection, jobs)
+            else:
+                async with connection.transaction():
+                    accepted = await _record_keyed(connection, jobs)
+        self._tell(jobs, accepted)
+        return accepted
+
+    def _tell(self, jobs: Sequence[NewJob], accepted: Sequence[Accepted | Exception]) -> None:
+        """After the commit: wakes whoever may run them."""
+        oldest: dict[Lane, NewJob] = {}
+        fresh = 0
+        for job, answer in zip(jobs, accepted, strict=True):
+            if isinstance(answer, Exception) or answer.job_id != job.job_id:
+                continue
+            fresh += 1
+            if job.run_at is None and job.delay_seconds is None:
+                oldest.setdefault(Lane(job.queue, job.type, job.priority), job)
+            else:
+                self._signals.local.scheduled(job.delay_seconds or 0)
+        for lane, job in oldest.items():
+            self._signals.ready(lane, job.job_id)
+        self._metrics.recorded(fresh, statement="submit")
+
+
+async def _record_new(connection: Connection, jobs: Sequence[NewJob]) -> list[Accepted]:
+    recorded = await record_jobs(connection, jobs)
+    if recorded.jobs == len(jobs):
+        return [Accepted(job.job_id, recorded.at) for job in jobs]
+    # Some stood already: this batch was sent before.
+    times = await creation_times(connection, [(job.tenant_id, job.job_id) for job in jobs])
+    return [Accepted(job.job_id, times[job.tenant_id, job.job_id]) for job in jobs]
+
+
+async def _record_keyed(connection: Connection, jobs: Sequence[NewJob]) -> Sequence[Accepted | Exception]:
+    """Jobs of which some carry an idempotency key: the first with a key is recorded, the others get its answer."""
+    first: dict[tuple[int, str], NewJob] = {}
+    for job in jobs:
+        if job.idempotency:
+            first.setdefault((job.tenant_id, job.idempotency.key), job)
+    earlier = await reserve_keys(connection, list(first.values()))
+    new = [job for job in jobs if _is_new(job, first, earlier)]
+    recorded = {answer.job_id: answer for answer in await _record_new(connection, new)} if new else {}
+    for key, job in first.items():
+        if job.idempotency and key not in earlier:
+            earlier[key] = Earlier(job.job_id, job.idempotency.digest, recorded[job.job_id].created_at)
+    return [recorded.get(job.job_id) or _replay(job, earlier) for job in jobs]
+
+
+def _is_new(job: NewJob, first: dict[tuple[int, str], NewJob], earlier: dict[tuple[int, str], Earlier]) -> bool:
+    if job.idempotency is None:
+        return True
+    key = (job.tenant_id, job.idempotency.key)
+    return key not in earlier and first[key] is job
+
+
+def _replay(job: NewJob, earlier: dict[tuple[int, str], Earlier]) -> Accepted | Exception:
+    assert job.idempotency is not None  # noqa: S101  # only keyed jobs are not recorded
+    before = earlier[job.tenant_id, job.idempotency.key]
+    if before.digest != job.idempotency.digest:
+        return IdempotencyKeyReused(
+            "This Idempotency-Key was used for another submission within the last 24 hours.",
+            reason="Send the same body again, or use a new key.",
+        )
+    return Accepted(before.job_id, before.created_at, replayed=True)

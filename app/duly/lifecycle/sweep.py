@@ -1,0 +1,99 @@
+"""Sweep: compare what was promised with what was reported back, and set right what nobody else will.
+
+Any node may sweep, and several may at once: each verdict is recorded through the finish statement, token and all.
+"""
+
+import random
+from collections.abc import Callable
+from typing import assert_never
+from uuid import UUID
+
+import structlog
+
+from duly.domain.job import Finish
+from duly.domain.outcome import AttemptFacts, Cancelled, Outcome, TimedOut, WorkerLost, decide
+from duly.domain.retry import RetryPolicy
+from duly.lifecycle.finish import Finisher
+from duly.lifecycle.signals import Signals
+from duly.store.database import Database
+from duly.store.idempotency import forget_old_keys
+from duly.store.nodes import strike_silent
+from duly.store.partitions import drop_expired, ensure_partitions
+from duly.store.running import Overdue, Verdict, find_overdue
+from duly.store.scheduled import release_due, seconds_to_next
+
+log = structlog.stdlib.get_logger("duly.sweep")
+
+BATCH = 500
+# What a living node gets beyond a deadline or a cancel wish to record the end of its own attempt.
+PATIENCE_SECONDS = 5.0
+SWEEP_SECONDS = 2.0
+LONGEST_LOOK_SECONDS = 1.0
+HOUSEKEEPING_SECONDS = 3600.0
+
+
+class Sweeper:
+    """The reconciling side of one node; its three methods are steps of loops."""
+
+    def __init__(
+        self, database: Database, signals: Signals, finisher: Finisher, *, policy_of: Callable[[str], RetryPolicy]
+    ) -> None:
+        self._database = database
+        self._signals = signals
+        self._finisher = finisher
+        self._policy_of = policy_of
+
+    async def repair(self, node_id: UUID, *, lease_seconds: float) -> float:
+        """Strikes silent nodes off the list, and gives a verdict on every attempt that is lost or overdue."""
+        async with self._database.connection() as connection:
+            silent = await strike_silent(connection, lease_seconds=lease_seconds, but=node_id)
+            overdue = await find_overdue(connection, patience_seconds=PATIENCE_SECONDS, limit=BATCH)
+        for name in silent:
+            log.warning(f"node {name} fell silent; its jobs are run again", action="node_lost", node=name)
+        if overdue:
+            finished = await self._finisher.record([self._verdict(attempt) for attempt in overdue])
+            log.warning(
+                f"{len(finished)} attempts were lost or overdue",
+                action="attempts_swept",
+                lost=sum(attempt.verdict is Verdict.LOST for attempt in overdue),
+                timed_out=sum(attempt.verdict is Verdict.TIMED_OUT for attempt in overdue),
+            )
+        return 0 if len(overdue) == BATCH else SWEEP_SECONDS
+
+    def _verdict(self, overdue: Overdue) -> Finish:
+        facts = AttemptFacts(
+            overdue.job_id, overdue.token, overdue.attempt, overdue.max_attempts, crashes=overdue.crashes
+        )
+        return decide(_outcome(overdue), facts, policy=self._policy_of(overdue.type), random=random.random)
+
+    async def release(self) -> float:
+        """Makes due jobs ready; returns how long until the next one is due."""
+        async with self._database.connection() as connection:
+            released = await release_due(connection, limit=BATCH)
+            pause = 0.0 if len(released) == BATCH else await seconds_to_next(connection)
+        for start in released:
+            self._signals.ready(start.lane, start.floor)
+        return LONGEST_LOOK_SECONDS if pause is None else min(max(pause, 0.0), LONGEST_LOOK_SECONDS)
+
+    async def keep_house(self, *, retention_days: int) -> float:
+        """Makes partitions ahead of time, drops those past retention, forgets old idempotency keys."""
+        async with self._database.connection() as connection:
+            made = await ensure_partitions(connection)
+            dropped = await drop_expired(connection, retention_days=retention_days)
+            while await forget_old_keys(connection, limit=BATCH) == BATCH:
+                pass
+        if made or dropped:
+            log.info("partitions changed", action="partitions_changed", made=made, dropped=dropped)
+        return HOUSEKEEPING_SECONDS
+
+
+def _outcome(overdue: Overdue) -> Outcome:
+    match overdue.verdict:
+        case Verdict.LOST:
+            return WorkerLost()
+        case Verdict.TIMED_OUT:
+            return TimedOut(overdue.timeout_seconds)
+        case Verdict.CANCELLED:
+            return Cancelled()
+        case _:
+            assert_never(overdue.verdict)

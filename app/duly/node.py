@@ -1,0 +1,206 @@
+"""One process: what it opens, the table of its loops, and how it drains."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from uuid import UUID, uuid4
+
+import structlog
+
+from duly import __version__
+from duly.domain.job import Lane
+from duly.domain.networks import parse_networks
+from duly.domain.outcome import Interrupted
+from duly.domain.retry import DEFAULT_RETRY, RetryPolicy
+from duly.gauges import GaugeReader
+from duly.handlers.registry import Registry
+from duly.lifecycle.claim import Claimer
+from duly.lifecycle.finish import Finisher
+from duly.lifecycle.heartbeat import Heartbeat
+from duly.lifecycle.hints import HintExchange
+from duly.lifecycle.progress import ProgressRecorder
+from duly.lifecycle.signals import Signals
+from duly.lifecycle.submit import Submitter
+from duly.lifecycle.sweep import Sweeper
+from duly.loop import Loop
+from duly.outbound import OutboundClient
+from duly.settings import Role, Settings
+from duly.store.database import Database, DatabaseAway
+from duly.store.nodes import NodeRecord
+from duly.stream.hub import Hub
+from duly.telemetry.metrics import Metrics
+from duly.webhooks.dispatcher import Dispatcher
+from duly.worker.pool import Pool
+from duly.worker.processes import ProcessExecutor
+from duly.worker.watchdog import Watchdog
+
+log = structlog.stdlib.get_logger("duly.node")
+
+# What stays to be recorded when a node goes down gets this long; the lease brings back what was not.
+LAST_WORDS_SECONDS = 5.0
+
+
+class Node:
+    """Composes the parts that this process's roles need. Nothing is opened before `start`."""
+
+    def __init__(self, settings: Settings, database: Database, registry: Registry, *, webhook_secret: str) -> None:
+        self.settings = settings
+        self.database = database
+        self.registry = registry
+        self.name = f"{socket.gethostname()}-{os.getpid()}"
+        self.signals = Signals()
+        self.metrics = Metrics()
+        self.hub = Hub()
+        self.draining = False
+        self._webhook_secret = webhook_secret
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self.loops: list[Loop] = []
+
+    async def start(self) -> None:
+        """Opens everything, registers this node, and starts the loops of its roles.
+
+        Raises:
+            DatabaseAway: the database cannot be reached.
+        """
+        self._compose()
+        await self.heartbeat.step()
+        self.watchdog.start()
+        for loop in self.loops:
+            self._tasks[loop.name] = asyncio.create_task(loop.run(), name=f"loop:{loop.name}")
+
+    def _compose(self) -> None:
+        settings, database, signals, metrics = self.settings, self.database, self.signals, self.metrics
+        source = f"worker:{self.name}"
+        self.submitter = Submitter(database, signals, metrics, buffer=settings.submit_buffer)
+        self.finisher = Finisher(database, signals, metrics, source=source)
+        self.progress = ProgressRecorder(database, signals, source=source)
+        self.processes = ProcessExecutor(settings.handlers, result_limit=settings.result_limit)
+        self.pool = Pool(
+            self.registry,
+            slots=settings.worker_slots,
+            claimer=Claimer(database, signals, metrics, types=self.registry),
+            finisher=self.finisher,
+            progress=self.progress,
+            processes=self.processes,
+            metrics=metrics,
+            result_limit=settings.result_limit,
+            identity=lambda: (self.heartbeat.node_id, source),
+        )
+        self.heartbeat = Heartbeat(
+            database,
+            signals,
+            record=self._record(),
+            lease_seconds=settings.lease_seconds,
+            lost=lambda: self.pool.stop_all(Interrupted("its node lost touch with the database")),
+        )
+        self.hints = HintExchange(database, signals)
+        self.sweeper = Sweeper(database, signals, self.finisher, policy_of=self._policy_of)
+        self.outbound = OutboundClient(allow_networks=parse_networks(",".join(settings.webhook_allow_networks)))
+        self.dispatcher = Dispatcher(
+            database,
+            self.outbound,
+            metrics,
+            schedule=settings.webhook_retry_seconds,
+            user_agent=f"Duly/{__version__}",
+            fallback_secret=self._webhook_secret,
+        )
+        self.gauges = GaugeReader(database, metrics, self)
+        self.watchdog = Watchdog()
+        self.loops = self._table_of_loops()
+        self._wire()
+
+    def _record(self) -> NodeRecord:
+        return NodeRecord(uuid4(), self.name, __version__, list(self.settings.roles), list(self.registry))
+
+    def _table_of_loops(self) -> list[Loop]:
+        settings = self.settings
+        table: list[tuple[str, set[Role], Callable[[], Awaitable[float]]]] = [
+            ("heartbeat", set(Role), self.heartbeat.step),
+            ("gauges", set(Role), self.gauges.step),
+            ("submit", {Role.API, Role.WORKER}, self.submitter.gatherer.step),
+            ("claim", {Role.WORKER}, self.pool.step),
+            ("watch", {Role.WORKER}, self.pool.watch),
+            ("progress", {Role.WORKER}, self.progress.gatherer.step),
+            ("finish", {Role.WORKER}, self.finisher.step),
+            ("dispatch", {Role.DISPATCHER}, self.dispatcher.step),
+            ("settle", {Role.DISPATCHER}, self.dispatcher.gatherer.step),
+            ("sweep", {Role.SWEEPER}, self._sweep),
+            ("release", {Role.SWEEPER}, self.sweeper.release),
+            (
+                "housekeeping",
+                {Role.SWEEPER},
+                lambda: self.sweeper.keep_house(retention_days=settings.retention_days),
+            ),
+        ]
+        if self.database.listens:
+            table.append(("hints", set(Role), self.hints.step))
+        mine = set(settings.roles)
+        return [Loop(name, step, expected=(DatabaseAway,)) for name, roles, step in table if roles & mine]
+
+    def _sweep(self) -> Awaitable[float]:
+        return self.sweeper.repair(self.heartbeat.node_id, lease_seconds=self.settings.lease_seconds)
+
+    def _policy_of(self, job_type: str) -> RetryPolicy:
+        """Sweeping works without a handler's code; where it is known, its policy counts."""
+        handler = self.registry.get(job_type)
+        return handler.retry if handler else DEFAULT_RETRY
+
+    def _wire(self) -> None:
+        """Who is woken by what."""
+        loops = {loop.name: loop for loop in self.loops}
+        local = self.signals.local
+        local.changed = self.hub.changed
+        if claim := loops.get("claim"):
+            local.cancel = self.pool.cancel
+            local.ready = partial(self._ready, claim)
+            self.pool.wake_watch = loops["watch"].wake
+        if release := loops.get("release"):
+            local.scheduled = lambda _delay: release.wake()
+        if dispatch := loops.get("dispatch"):
+            local.deliveries = dispatch.wake
+        if hints := loops.get("hints"):
+            self.signals.wake_sender = hints.wake
+
+    def _ready(self, claim: Loop, lane: Lane, oldest: UUID) -> None:
+        self.pool.note_ready(lane, oldest)
+        claim.wake()
+
+    @property
+    def node_id(self) -> UUID:
+        return self.heartbeat.node_id
+
+    async def drain(self) -> None:
+        """Goes down in good order: claims nothing more, lets jobs end, gives back the rest, ends streams, leaves."""
+        self.draining = self.heartbeat.draining = True
+        log.info("draining", action="node_draining", node=self.name)
+        await self._end("claim", "dispatch")
+        interrupted = await self.pool.drain(self.settings.shutdown_grace_seconds)
+        self.hub.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
+                await self.finisher.drained()
+                await self.dispatcher.drain(LAST_WORDS_SECONDS)
+        log.info("drained", action="node_drained", node=self.name, interrupted=interrupted)
+
+    async def stop(self) -> None:
+        """Ends what is left and closes everything; after `drain`, and after the last request was answered."""
+        await self._end(*(name for name in self._tasks if name != "hints"))
+        with suppress(DatabaseAway, TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
+                await self.heartbeat.leave()
+                if self.database.listens and not self.signals.alone:
+                    await self.hints.step()
+        await self._end("hints")
+        self.watchdog.stop()
+        await asyncio.to_thread(self.processes.close)
+        await self.outbound.aclose()
+        await self.database.close()
+
+    async def _end(self, *names: str) -> None:
+        ending = [task for name in names if (task := self._tasks.pop(name, None))]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)

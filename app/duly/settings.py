@@ -1,0 +1,85 @@
+"""Every `DULY_` variable, its default and its reason. Flags of `duly serve` override the environment."""
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from duly.domain.networks import parse_networks
+from duly.domain.retry import WEBHOOK_SCHEDULE_SECONDS
+
+
+class Role(StrEnum):
+    """What a process takes on; a service may be split over processes and machines by role."""
+
+    API = "api"
+    WORKER = "worker"
+    DISPATCHER = "dispatcher"
+    SWEEPER = "sweeper"
+
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """The settings of one process. A list is comma-separated; sizes are bytes, times seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="DULY_", extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535, description="0: any free port")
+    database_url: SecretStr | None = Field(default=None, description="none: the embedded PostgreSQL")
+    data_dir: Path | None = Field(default=None, description="none: the platform's user data folder")
+    handlers: CommaSeparated = Field(default=(), description="modules with a Handlers object")
+    processes: int = Field(default=1, ge=1, le=64)
+    roles: Annotated[tuple[Role, ...], NoDecode] = tuple(Role)
+    worker_slots: int = Field(default=100, ge=1, le=10_000, description="jobs at once in a process")
+    lease_seconds: float = Field(default=15, ge=1, le=3600, description="a silent node is lost after this")
+    shutdown_grace_seconds: float = Field(default=30, ge=0, le=3600)
+    api_key: SecretStr | None = None
+    webhook_allow_networks: CommaSeparated = Field(default=(), description="private networks that may be called")
+    webhook_retry_seconds: Annotated[tuple[float, ...], NoDecode] = WEBHOOK_SCHEDULE_SECONDS
+    webhook_secret: SecretStr | None = Field(
+        default=None, description="signs where a job brought no secret; none: one is made and kept in the data folder"
+    )
+    log_format: Literal["console", "json"] | None = Field(default=None, description="none: console on a terminal")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    database_connections: int = Field(default=10, ge=4, le=200, description="for reads, beside the hot ones")
+    transaction_pooling: bool = Field(default=False, description="behind a pooler: no LISTEN, no prepared statements")
+    retention_days: int = Field(default=30, ge=1, le=3650, description="ended jobs are kept this long")
+    body_limit: int = Field(default=1 << 20, ge=1 << 10)
+    parameters_limit: int = Field(default=256 << 10, ge=1 << 10)
+    result_limit: int = Field(default=1 << 20, ge=1 << 10)
+    json_depth: int = Field(default=64, ge=4, le=512)
+    submit_buffer: int = Field(default=5_000, ge=1, description="submissions that may wait for the database")
+
+    @field_validator("handlers", "webhook_allow_networks", "roles", "webhook_retry_seconds", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("webhook_allow_networks")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        parse_networks(",".join(value))
+        return value
+
+    @field_validator("data_dir", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return value or None
+
+    @property
+    def heartbeat_seconds(self) -> float:
+        """A third of the lease, so that two beats may be missed."""
+        return self.lease_seconds / 3
+
+
+def unknown_variables() -> list[str]:
+    """Names in the environment that begin with `DULY_` and mean nothing: a typing error passes silently otherwise."""
+    known = {f"DULY_{name.upper()}" for name in Settings.model_fields} | {"DULY_URL", "DULY_DEMO_OUTPUT"}
+    return sorted(name for name in os.environ if name.startswith("DULY_") and name not in known)

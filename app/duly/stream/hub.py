@@ -1,0 +1,63 @@
+"""The hub: who on this node follows which job. It carries no events, only the news that there are some."""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+
+class Watch:
+    """One follower of one job. Missed news add up to one, so a slow follower costs no memory."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+
+    def tell(self) -> None:
+        self._changed.set()
+
+    async def news(self, *, timeout: float) -> bool:  # noqa: ASYNC109  # the bound is the point
+        """Waits for news, up to `timeout` seconds. A False may be wrong where a hint was lost: look anyway."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        self._changed.clear()
+        return True
+
+
+class Hub:
+    """One for a process."""
+
+    def __init__(self) -> None:
+        self._watches: dict[UUID, set[Watch]] = {}
+        self.closing = False
+
+    @contextmanager
+    def watch(self, job_id: UUID) -> Iterator[Watch]:
+        """Follows a job for as long as the block runs."""
+        watch = Watch()
+        self._watches.setdefault(job_id, set()).add(watch)
+        if self.closing:
+            watch.tell()
+        try:
+            yield watch
+        finally:
+            followers = self._watches[job_id]
+            followers.discard(watch)
+            if not followers:
+                del self._watches[job_id]
+
+    def changed(self, job_ids: Iterable[UUID]) -> None:
+        """These jobs have news."""
+        if self._watches:
+            for job_id in job_ids:
+                for watch in self._watches.get(job_id, ()):
+                    watch.tell()
+
+    def close(self) -> None:
+        """Wakes all followers, so that streams end while the service goes down."""
+        self.closing = True
+        for followers in self._watches.values():
+            for watch in followers:
+                watch.tell()

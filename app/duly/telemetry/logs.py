@@ -1,0 +1,62 @@
+"""Structured logs: a sentence, a machine word (`action`) and the ids on every line, on a console or as JSON."""
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+
+def configure_logs(log_format: Literal["console", "json"] | None, level: str) -> None:
+    """Sends all logs, the libraries' too, to standard error. None: console on a terminal, else JSON."""
+    chosen = log_format or ("console" if sys.stderr.isatty() else "json")
+    shared: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.stdlib.ExtraAdder(),
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared[:2],
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_ending(chosen)))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("duly").setLevel(level.upper())
+
+
+def _ending(chosen: str) -> list[Processor]:
+    strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    if chosen == "console":
+        return [
+            strip,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
+        ]
+    return [
+        strip,
+        structlog.processors.format_exc_info,  # never with local variables: they hold callers' secrets
+        _camel_case,
+        structlog.processors.EventRenamer("message"),
+        structlog.processors.JSONRenderer(default=str),
+    ]
+
+
+def _camel_case(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """The contract's spelling, so that a `jobId` found in an answer can be searched for in the logs."""
+    return {_camel(key): value for key, value in event.items()}
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest) if first else name

@@ -1,0 +1,90 @@
+"""The metrics of one process, in Prometheus terms; with several processes, prometheus_client adds them up."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from duly.domain.events import EVENT_TYPES
+from duly.domain.job import Finished
+
+BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
+SECONDS_BUCKETS = (0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 3600)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFigures:
+    """How a queue stands. `oldest_seconds` is the age of the oldest job that could start now."""
+
+    ready: int = 0
+    scheduled: int = 0
+    running: int = 0
+    oldest_seconds: float = 0.0
+
+
+class Metrics:
+    """Made once for a node and handed to its parts."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.accepted = self._counter("jobs_accepted", "Jobs recorded by this process.")
+        self.claimed = self._counter("attempts_started", "Attempts claimed by this process.")
+        self.events = self._counter("attempts_ended", "Ended attempts by the event that tells of it.", "event", "queue")
+        self.leases_lost = self._counter("leases_lost", "Outcomes dropped because another attempt held the job.")
+        self.refused = self._counter("requests_refused", "Requests answered with an error.", "code")
+        self.deliveries = self._counter("deliveries", "Tries at webhooks.", "outcome")
+        self.delivery_seconds = self._histogram("delivery_seconds", "Time of one try at a webhook.", SECONDS_BUCKETS)
+        self.batch = self._histogram("batch_size", "Rows a hot statement recorded.", BATCH_BUCKETS, "statement")
+        self.loop_failures = self._gauge("loop_failures", "Failed rounds of a loop since start.", "sum", "loop")
+        self.loop_age = self._gauge("loop_idle_seconds", "Time since a loop's last good round.", "max", "loop")
+        self.slots = self._gauge("worker_slots", "Jobs that may run at once.", "livesum")
+        self.slots_busy = self._gauge("worker_slots_busy", "Slots in use.", "livesum")
+        self.depth = self._gauge("queue_depth", "Jobs ready to start.", "max", "queue")
+        self.scheduled = self._gauge("queue_scheduled", "Jobs waiting for a time.", "max", "queue")
+        self.running = self._gauge("queue_running", "Jobs running.", "max", "queue")
+        self.oldest = self._gauge("queue_oldest_seconds", "Age of the oldest ready job.", "max", "queue")
+        self.deliveries_waiting = self._gauge("deliveries_waiting", "Webhooks still to be sent.", "max")
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"duly_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(f"duly_{name}", text, labels, buckets=buckets, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, several: str, *labels: str) -> Gauge:
+        return Gauge(f"duly_{name}", text, labels, registry=self.registry, multiprocess_mode=several)  # type: ignore[arg-type]  # a literal in disguise
+
+    def recorded(self, count: int, *, statement: str) -> None:
+        """A batch of the hot statement `submit` or `claim`."""
+        self.batch.labels(statement).observe(count)
+        (self.accepted if statement == "submit" else self.claimed).inc(count)
+
+    def finished(self, finished: Sequence[Finished]) -> None:
+        """A batch of the hot statement `finish`."""
+        self.batch.labels("finish").observe(len(finished))
+        counts: dict[tuple[str, str], int] = {}
+        for done in finished:
+            key = (EVENT_TYPES[done.kind], done.lane.queue)
+            counts[key] = counts.get(key, 0) + 1
+        for labels, count in counts.items():
+            self.events.labels(*labels).inc(count)
+
+    def queues(self, figures: Mapping[str, QueueFigures]) -> None:
+        """Replaces the figures of all queues; one that is empty now is no longer shown."""
+        for gauge in (self.depth, self.scheduled, self.running, self.oldest):
+            gauge.clear()
+        for queue, figure in figures.items():
+            self.depth.labels(queue).set(figure.ready)
+            self.scheduled.labels(queue).set(figure.scheduled)
+            self.running.labels(queue).set(figure.running)
+            self.oldest.labels(queue).set(figure.oldest_seconds)
+
+    def render(self) -> bytes:
+        """The exposition text; of all processes where several run behind one socket."""
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return generate_latest(self.registry)
+        together = CollectorRegistry()
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]  # the library's constructor has no annotations
+        return generate_latest(together)

@@ -1,0 +1,127 @@
+"""The dispatcher: takes due webhooks from the outbox, signs and posts them, and settles what came of it."""
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+
+import structlog
+
+from duly.lifecycle.gather import Gatherer
+from duly.outbound import OutboundAnswer, OutboundClient, OutboundError
+from duly.store.database import Database, DatabaseAway, RecordRefused
+from duly.store.deliveries import DueDelivery, Outcome, Tried, seconds_to_next, settle_if_held, take_due
+from duly.telemetry.metrics import Metrics
+from duly.webhooks.payload import body_of, headers_of
+from duly.webhooks.verdict import judge
+
+log = structlog.stdlib.get_logger("duly.dispatcher")
+
+CONCURRENT = 256
+BATCH = 100
+# Longer than the deadline of one exchange: whoever takes a webhook settles it before it is due again.
+HOLD_SECONDS = 20.0
+LONGEST_LOOK_SECONDS = 1.0
+
+
+class Dispatcher:
+    """The telling side of one node.
+
+    Args:
+        schedule: seconds after the first, second, ... failed try.
+        fallback_secret: signs where a job brought no secret, for a signature is always sent.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        outbound: OutboundClient,
+        metrics: Metrics,
+        *,
+        schedule: Sequence[float],
+        user_agent: str,
+        fallback_secret: str,
+    ) -> None:
+        self._connection = database.hot()
+        self._settling = database.hot()
+        self._outbound = outbound
+        self._metrics = metrics
+        self._schedule = schedule
+        self._user_agent = user_agent
+        self._fallback_secret = fallback_secret
+        self._posts: set[asyncio.Task[None]] = set()
+        self._freed = asyncio.Event()
+        self.gatherer: Gatherer[Tried, bool] = Gatherer(self._settle, capacity=10 * CONCURRENT, batch=500)
+
+    async def step(self) -> float:
+        """One round of its loop: takes what is due and starts to post it. Returns how long to rest."""
+        while len(self._posts) >= CONCURRENT:
+            self._freed.clear()
+            await self._freed.wait()
+        async with self._connection.use() as connection:
+            limit = min(BATCH, CONCURRENT - len(self._posts))
+            due = await take_due(connection, limit=limit, hold_seconds=HOLD_SECONDS)
+            pause = 0.0 if due else await seconds_to_next(connection)
+        for delivery in due:
+            self._start(delivery)
+        return LONGEST_LOOK_SECONDS if pause is None else min(max(pause, 0.0), LONGEST_LOOK_SECONDS)
+
+    def _start(self, delivery: DueDelivery) -> None:
+        task = asyncio.get_running_loop().create_task(self._deliver(delivery))
+        self._posts.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._posts.discard(task)
+        self._freed.set()
+        if not task.cancelled() and (error := task.exception()):
+            log.error("a delivery broke off", action="delivery_broken", exc_info=error)
+
+    async def _deliver(self, delivery: DueDelivery) -> None:
+        body = body_of(delivery)
+        headers = headers_of(
+            delivery,
+            body,
+            timestamp=int(time.time()),
+            user_agent=self._user_agent,
+            secret=delivery.secret or self._fallback_secret,
+        )
+        try:
+            came: OutboundAnswer | OutboundError = await self._outbound.post(
+                delivery.url, content=body, headers=headers
+            )
+        except OutboundError as error:
+            came = error
+        tried = judge(delivery, came, schedule=self._schedule, random=random.random)
+        self._observe(delivery, tried)
+        try:
+            await self.gatherer.put(tried)
+        except (DatabaseAway, RecordRefused) as error:
+            # The row stays and is due again when its hold ends: sent twice rather than not at all, under the same id.
+            log.warning("a try was not recorded", action="delivery_unsettled", error=str(error))
+
+    def _observe(self, delivery: DueDelivery, tried: Tried) -> None:
+        self._metrics.deliveries.labels(tried.outcome.name.lower()).inc()
+        self._metrics.delivery_seconds.observe(tried.duration_ms / 1000)
+        if tried.outcome is not Outcome.DELIVERED:
+            log.warning(
+                f"a webhook failed: {tried.error}",
+                action="delivery_failed",
+                job_id=str(delivery.job_id),
+                delivery_id=str(delivery.delivery_id),
+                attempt=tried.attempt,
+                given_up=tried.outcome is Outcome.GIVEN_UP,
+                retry_in_seconds=round(tried.delay_seconds, 1) or None,
+            )
+
+    async def _settle(self, tried: Sequence[Tried]) -> Sequence[bool]:
+        async with self._settling.use() as connection:
+            await settle_if_held(connection, tried)
+        return [True] * len(tried)
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Lets posts under way end, for so long; what is left is taken up by another node when its hold ends."""
+        if self._posts:
+            await asyncio.wait(self._posts, timeout=grace_seconds)
+        for task in self._posts:
+            task.cancel()

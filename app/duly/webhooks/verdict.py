@@ -1,0 +1,78 @@
+"""What an answer, or the lack of one, means for a delivery: a pure decision."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from duly.domain.json_value import clean_text, truncate_text
+from duly.domain.retry import webhook_delay
+from duly.outbound import OutboundAnswer, OutboundError
+from duly.store.deliveries import DueDelivery, Outcome, Tried
+
+ANSWER_SHOWN = 1024
+_HOPELESS = frozenset({"REFUSED_ADDRESS", "INVALID_URL"})
+GONE = 410
+
+
+def judge(
+    delivery: DueDelivery,
+    came: OutboundAnswer | OutboundError,
+    *,
+    schedule: Sequence[float],
+    random: Callable[[], float],
+) -> Tried:
+    """The try as it is recorded: delivered, to be tried again after a delay, or given up."""
+    delivered = isinstance(came, OutboundAnswer) and 200 <= came.status < 300  # noqa: PLR2004  # the class of success
+    delay = (
+        None
+        if delivered or _ends(came)
+        else webhook_delay(delivery.attempt, schedule=schedule, retry_after_seconds=_retry_after(came), random=random)
+    )
+    return Tried(
+        tenant_id=delivery.tenant_id,
+        job_id=delivery.job_id,
+        delivery_id=delivery.delivery_id,
+        token=delivery.token,
+        sequence=delivery.sequence,
+        kind=delivery.kind,
+        attempt=delivery.attempt,
+        outcome=Outcome.DELIVERED if delivered else Outcome.GIVEN_UP if delay is None else Outcome.TRY_AGAIN,
+        duration_ms=round(came.duration_seconds * 1000),
+        status_code=came.status if isinstance(came, OutboundAnswer) else None,
+        error=None if delivered else _problem(came),
+        answer=_shown(came.body) if isinstance(came, OutboundAnswer) else None,
+        delay_seconds=delay or 0.0,
+    )
+
+
+def _ends(came: OutboundAnswer | OutboundError) -> bool:
+    """Whether another try makes no sense: a refused address, a receiver that is gone or says stop."""
+    if isinstance(came, OutboundError):
+        return came.code in _HOPELESS
+    return came.status == GONE or came.headers.get("webhook-delivery", "").strip().lower() == "abort-message"
+
+
+def _retry_after(came: OutboundAnswer | OutboundError) -> float | None:
+    """Seconds that the receiver asks to be left alone (RFC 9110, section 10.2.3: a number or a date)."""
+    if isinstance(came, OutboundError):
+        return None
+    asked = came.headers.get("retry-after", "").strip()
+    if asked.isdecimal():
+        return float(asked[:9])
+    try:
+        moment = parsedate_to_datetime(asked)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+def _problem(came: OutboundAnswer | OutboundError) -> str:
+    if isinstance(came, OutboundError):
+        return f"{came.code}: {came}"
+    return f"the receiver answered {came.status}"
+
+
+def _shown(body: bytes) -> str:
+    return clean_text(truncate_text(body[: 4 * ANSWER_SHOWN].decode("utf-8", "replace"), ANSWER_SHOWN))

@@ -1,0 +1,59 @@
+"""Words from child processes to the loop: datagrams on a Unix socket, so that a child killed half-way through a word
+holds no lock and breaks no stream.
+"""
+
+import asyncio
+import json
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+LARGEST = 60_000
+ROUND = 100
+
+
+class Inbox:
+    """The parent's end. `hear` is called on the loop with the job, the kind of word, and its content."""
+
+    def __init__(self, hear: Callable[[UUID, str, list[Any]], None]) -> None:
+        self._hear = hear
+        self._folder = Path(tempfile.mkdtemp(prefix="duly-"))
+        self.address = str(self._folder / "children")
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.settimeout(0)
+        self._socket.bind(self.address)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._socket.fileno(), self._read)
+
+    def _read(self) -> None:
+        for _ in range(ROUND):
+            try:
+                job_id, kind, words = json.loads(self._socket.recv(LARGEST + 1000))
+            except BlockingIOError:
+                return
+            self._hear(UUID(job_id), kind, words)
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._socket.fileno())
+        self._socket.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class Outbox:
+    """A child's end."""
+
+    def __init__(self, address: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.connect(address)
+
+    def send(self, job_id: UUID, kind: str, words: list[Any]) -> None:
+        """Blocks while the parent is behind. A word too long for a datagram is shortened to its beginning."""
+        message = json.dumps([str(job_id), kind, words]).encode()
+        if len(message) > LARGEST:
+            words = [word[:1000] if isinstance(word, str) else word for word in words[:2]] + [{}] * (len(words) > 2)  # noqa: PLR2004
+            message = json.dumps([str(job_id), kind, words]).encode()
+        self._socket.send(message)

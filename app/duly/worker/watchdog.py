@@ -1,0 +1,76 @@
+"""The watchdog: a thread that notices when a handler blocks the event loop, and names it."""
+
+import asyncio
+import sys
+import threading
+import time
+from types import CodeType, FrameType
+
+import structlog
+
+from duly.worker.attempt import outcome_of
+
+log = structlog.stdlib.get_logger("duly.watchdog")
+
+LIMIT_SECONDS = 0.5
+BEAT_SECONDS = 0.1
+
+
+class Watchdog:
+    """Warns once for each time the loop stands still for longer than half a second."""
+
+    def __init__(self) -> None:
+        self._beat_at = time.monotonic()
+        self._over = threading.Event()
+        self._loop_thread = threading.get_ident()
+        self._timer: asyncio.TimerHandle | None = None
+        self.warnings = 0
+
+    def start(self) -> None:
+        """Begins to watch the running loop, from a thread of its own."""
+        self._beat()
+        threading.Thread(target=self._watch, name="duly-watchdog", daemon=True).start()
+
+    def stop(self) -> None:
+        self._over.set()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _beat(self) -> None:
+        self._beat_at = time.monotonic()
+        self._timer = asyncio.get_running_loop().call_later(BEAT_SECONDS, self._beat)
+
+    def _watch(self) -> None:
+        warned_for = 0.0
+        while not self._over.wait(LIMIT_SECONDS / 2):
+            still = time.monotonic() - self._beat_at
+            if still > LIMIT_SECONDS and self._beat_at != warned_for:
+                warned_for = self._beat_at
+                self._warn(still)
+
+    def _warn(self, still: float) -> None:
+        self.warnings += 1
+        frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001  # the documented way to see another thread
+        job, place = _culprit(frame)
+        log.warning(
+            f"the event loop has stood still for {still:.1f} s: {job or 'something'} blocks it at {place}; "
+            "make the handler a plain function or use asyncio.to_thread",
+            action="loop_blocked",
+            **({"job_type": job} if job else {}),
+            place=place,
+            seconds=round(still, 2),
+        )
+
+
+def _culprit(frame: FrameType | None) -> tuple[str | None, str]:
+    """The job type whose attempt is on the stack, and the line where it stands."""
+    if frame is None:
+        return None, "an unknown place"
+    place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    attempt_code: CodeType = outcome_of.__code__
+    above: FrameType | None = frame
+    while above is not None:
+        if above.f_code is attempt_code:
+            return above.f_locals["attempt"].claimed.type, place
+        above = above.f_back
+    return None, place
