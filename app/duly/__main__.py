@@ -1,0 +1,54 @@
+"""The entry of `duly` and of `python -m duly`: the list of commands."""
+
+import sys
+
+import typer
+
+
+def main() -> None:
+    """The console script `duly`."""
+    # Handler modules lie where the command is run, as with `python -m`; a console script does not look there by itself.
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    application()()
+
+
+def application() -> typer.Typer:
+    """The list of commands."""
+    from duly.cli.jobs import cancel, status, submit, watch  # noqa: PLC0415  # `--help` need not import the service
+    from duly.cli.migrating import migrate  # noqa: PLC0415
+    from duly.cli.serve import serve  # noqa: PLC0415
+    from duly.demo import demo  # noqa: PLC0415
+
+    app = typer.Typer(
+        name="duly",
+        help="Duly: an HTTP async-job service on Postgres.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for command in (serve, migrate, demo, submit, watch, status, cancel):
+        app.command()(command)
+    app.callback()(_root)
+    return app
+
+
+def _version(value: bool) -> None:  # noqa: FBT001  # typer's callback
+    if value:
+        from duly import __version__  # noqa: PLC0415
+
+        print(f"duly {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    *,
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),  # noqa: FBT003
+) -> None:
+    """Duly: an HTTP async-job service on Postgres. Jobs duly accepted, duly done, duly reported."""
+
+
+if __name__ == "__main__":
+    main()

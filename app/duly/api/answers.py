@@ -1,0 +1,85 @@
+"""Answers as bytes: what is stored as JSON text is put in as it is, never parsed and written again."""
+
+import math
+from datetime import UTC, datetime
+
+import orjson
+from starlette.responses import Response
+
+from duly.domain.job import JobView
+from duly.domain.json_value import rfc3339
+
+LONGEST_POLL_HINT = 30
+
+
+def job_path(job_id: object) -> str:
+    return f"/api/v1/jobs/{job_id}"
+
+
+def accepted_body(job_id: str, created_at: datetime) -> bytes:
+    """What the answer to a submission says; the same on every repeat."""
+    path = job_path(job_id)
+    return (
+        f'{{"jobId":"{job_id}","status":"pending","createdAt":"{rfc3339(created_at)}","links":{{"self":"{path}",'
+        f'"events":"{path}/events","stream":"{path}/events/stream","cancel":"{path}/cancel"}}}}'
+    ).encode()
+
+
+def job_body(view: JobView) -> bytes:
+    """The whole job, as in *Read* of the contract."""
+    members: dict[str, object] = {
+        "jobId": str(view.job_id),
+        "type": view.type,
+        "queue": view.queue,
+        "priority": view.priority,
+        "status": view.status,
+        "sequence": view.sequence,
+        "waitingFor": view.waiting_for,
+        "progress": plain_number(view.progress),
+        "progressMessage": view.progress_message,
+        "attempt": view.attempt,
+        "maxAttempts": view.max_attempts,
+        "parameters": orjson.Fragment(view.parameters),
+        "result": _fragment(view.result),
+        "error": _fragment(view.error),
+        "labels": orjson.Fragment(view.labels or "{}"),
+        "batchId": None,
+        "parentId": None,
+        "dependsOn": [],
+        "correlationId": view.correlation_id,
+        "createdAt": rfc3339(view.created_at),
+        "runAt": _time(view.run_at),
+        "startedAt": _time(view.started_at),
+        "completedAt": _time(view.completed_at),
+    }
+    return orjson.dumps(members)
+
+
+def plain_number(value: float | None) -> float | int | None:
+    """25, not 25.0: a whole percentage is written as one."""
+    return int(value) if value is not None and value == int(value) else value
+
+
+def _fragment(text: str | None) -> orjson.Fragment | None:
+    return orjson.Fragment(text) if text is not None else None
+
+
+def _time(moment: datetime | None) -> str | None:
+    return rfc3339(moment) if moment is not None else None
+
+
+def job_headers(view: JobView) -> dict[str, str]:
+    headers = {"ETag": f'"{view.sequence}"', "Cache-Control": "no-store"}
+    if not view.ended:
+        headers["Retry-After"] = str(poll_hint(view.created_at))
+    return headers
+
+
+def poll_hint(created_at: datetime) -> int:
+    """Seconds until the next look: 1, 2, 4, 8 … 30, growing with the job's age."""
+    age = (datetime.now(UTC) - created_at).total_seconds()
+    return min(2 ** int(math.log2(age)), LONGEST_POLL_HINT) if age >= 2 else 1  # noqa: PLR2004  # below, it is one
+
+
+def json_answer(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(body, status, headers, media_type="application/json")

@@ -1,0 +1,75 @@
+"""The application: the list of routers, the middleware, and the gate around them."""
+
+from functools import partial
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from pydantic import ValidationError
+from pydantic.json_schema import models_json_schema
+from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp
+
+from duly import __version__
+from duly.api.events import events_router
+from duly.api.failures import as_duly_error, render
+from duly.api.gate import Gate
+from duly.api.health import health_router
+from duly.api.job_types import job_types_router
+from duly.api.jobs import SubmitEndpoint, jobs_router
+from duly.api.submission import Submission, SubmissionReader
+from duly.domain.networks import parse_networks
+from duly.errors import DulyError
+from duly.node import Node
+from duly.store.database import DatabaseAway
+from duly.telemetry.metrics import Metrics
+
+DESCRIPTION = """Submit a job, get an answer at once; then poll, follow its stream, or be called back with a signed
+webhook. Every error has one shape; every job has one `sequence`."""
+
+
+def create_app(node: Node) -> ASGIApp:
+    """The ASGI application of one node."""
+    allowed = parse_networks(",".join(node.settings.webhook_allow_networks))
+    submit = SubmitEndpoint(node, SubmissionReader(node.settings, node.registry, allowed=allowed))
+    app = FastAPI(title="Duly", version=__version__, description=DESCRIPTION, redoc_url=None, redirect_slashes=False)
+    for router in (
+        jobs_router(node, submit),
+        events_router(node),
+        job_types_router(node),
+        health_router(node),
+    ):
+        app.include_router(router)
+    # Named one by one: what only `Exception` catches goes through Starlette's own handler, which raises it again.
+    for kind in (HTTPException, RequestValidationError, ValidationError, DulyError, DatabaseAway, Exception):
+        app.add_exception_handler(kind, partial(_refused, node.metrics))
+    app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    return Gate(app, node=node, hot={("POST", "/api/v1/jobs"): submit})
+
+
+async def _refused(metrics: Metrics, request: Request, error: Exception) -> Response:
+    """What is raised inside of FastAPI, in the shape of the contract."""
+    failure = as_duly_error(error)
+    metrics.refused.labels(failure.code).inc()
+    status, headers, body = render(failure, accept=request.headers.get("accept", ""))
+    answer = Response(body, status)
+    answer.raw_headers = headers
+    if isinstance(error, HTTPException) and error.headers:
+        answer.headers.update(error.headers)
+    return answer
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, with the submission that a bare endpoint reads and the key that the gate checks."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        _, schemas = models_json_schema([(Submission, "validation")], ref_template="#/components/schemas/{model}")
+        components = document.setdefault("components", {})
+        components.setdefault("schemas", {}).update(schemas["$defs"])
+        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{"key": []}, {}]
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,0 +1,127 @@
+"""Section 3 of the contract: a job's history as domain events, and as a stream."""
+
+from typing import Annotated
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Query, Request, Response
+from starlette.responses import StreamingResponse
+
+from duly.api.answers import json_answer, plain_number
+from duly.api.cursors import read_cursor, write_cursor
+from duly.api.jobs import tenant_job
+from duly.api.models import EventPage, Responses, failures
+from duly.api.waiting import read_job
+from duly.domain.events import EVENT_TYPES, Event, EventKind
+from duly.domain.ids import event_id
+from duly.domain.job import DEFAULT_TENANT
+from duly.domain.json_value import rfc3339
+from duly.errors import Invalid, NotFound, PathError
+from duly.node import Node
+from duly.store.events import Origin, events_after, read_origin
+from duly.store.jobs import read_progress
+from duly.stream.feed import follow
+
+STREAM_ANSWERS: Responses = {
+    200: {"content": {"text/event-stream": {}}},
+    204: {"description": "It has ended, and you have it all"},
+}
+STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+def events_router(node: Node) -> APIRouter:
+    """The routes of this section."""
+    router = APIRouter(prefix="/api/v1/jobs/{job_id}/events", tags=["events"])
+
+    @router.get("", response_model=EventPage, responses=failures(404, 422, 503))
+    async def list_events(
+        job_id: str, limit: Annotated[int, Query(ge=1, le=200)] = 50, cursor: str | None = None
+    ) -> Response:
+        """The job's history, oldest first."""
+        parsed = tenant_job(job_id)
+        after = _read_position(parsed, cursor)
+        async with node.database.connection() as connection:
+            origin = await read_origin(connection, DEFAULT_TENANT, parsed)
+            if origin is None:
+                raise NotFound("There is no such job.")
+            events = [origin.event] if after < 0 else []
+            events += await events_after(connection, DEFAULT_TENANT, parsed, sequence=max(after, 0), limit=limit + 1)
+        more = len(events) > limit
+        items = [event_body(event, origin) for event in events[:limit]]
+        last = _position(parsed, events[limit - 1].sequence) if more else None
+        return json_answer(orjson.dumps({"items": items, "nextCursor": last}))
+
+    @router.get(
+        "/stream",
+        response_class=StreamingResponse,
+        responses=failures(404, 422, 503, also=STREAM_ANSWERS),
+    )
+    async def stream_events(request: Request, job_id: str, lastEventId: str | None = None) -> Response:  # noqa: N803
+        """The job's history and what happens to it, as server-sent events, until it ends.
+
+        `Last-Event-ID` (or `?lastEventId=`) resumes after that sequence, with nothing missed and nothing twice.
+        """
+        parsed = tenant_job(job_id)
+        view = await read_job(node, DEFAULT_TENANT, parsed)
+        after = _resume_point(request.headers.get("last-event-id", lastEventId))
+        if view.ended and after >= view.sequence:
+            return Response(status_code=204)
+        frames = follow(node.database, node.hub, tenant_id=DEFAULT_TENANT, job_id=parsed, after=after)
+        return StreamingResponse(frames, media_type="text/event-stream", headers=STREAM_HEADERS)
+
+    return router
+
+
+def _resume_point(last: str | None) -> int:
+    if last is None or not last.strip():
+        return -1
+    if not last.strip().isdecimal() or len(last) > 10:  # noqa: PLR2004  # digits of the largest sequence
+        raise Invalid.at([PathError("Last-Event-ID", "is no id of a frame of this stream")])
+    return int(last)
+
+
+def _position(job_id: UUID, sequence: int) -> str:
+    return write_cursor(f"events of {job_id}", sequence.to_bytes(4, "big"))
+
+
+def _read_position(job_id: UUID, cursor: str | None) -> int:
+    return -1 if cursor is None else int.from_bytes(read_cursor(f"events of {job_id}", cursor), "big")
+
+
+def event_body(event: Event, origin: Origin) -> dict[str, object]:
+    """The event as the contract shows it."""
+    before = str(event_id(event.job_id, event.sequence - 1)) if event.sequence else None
+    return {
+        "eventId": str(event_id(event.job_id, event.sequence)),
+        "eventType": EVENT_TYPES[event.kind],
+        "eventVersion": "1.0",
+        "occurredAt": rfc3339(event.occurred_at),
+        "aggregateId": str(event.job_id),
+        "aggregateType": "Job",
+        "sequence": event.sequence,
+        "data": _data(event, origin),
+        "metadata": {
+            "correlationId": origin.correlation_id,
+            "causationId": before,
+            "source": event.source,
+            "traceparent": origin.traceparent,
+        },
+    }
+
+
+def _data(event: Event, origin: Origin) -> dict[str, object]:
+    stored = orjson.Fragment(event.data) if event.data is not None else None
+    match event.kind:
+        case EventKind.SUBMITTED:
+            return {"type": origin.type, "queue": origin.queue, "parameters": stored}
+        case EventKind.PROGRESSED:
+            progress, message = read_progress(event.data or "{}")
+            return {"attempt": event.attempt, "progress": plain_number(progress), "message": message}
+        case EventKind.COMPLETED:
+            return {"attempt": event.attempt, "result": stored}
+        case EventKind.REQUEUED:
+            return {"attempt": event.attempt, **orjson.loads(event.data or "{}")}
+        case EventKind.STARTED | EventKind.CANCEL_REQUESTED:
+            return {"attempt": event.attempt}
+        case _:
+            return {"attempt": event.attempt, "error": stored}

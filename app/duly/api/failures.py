@@ -1,0 +1,97 @@
+"""The one place where an error becomes an answer."""
+
+import json
+from collections.abc import Mapping
+
+import orjson
+import structlog
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from duly.domain.json_value import JsonRefused
+from duly.errors import (
+    DatabaseUnavailable,
+    DulyError,
+    InternalError,
+    Invalid,
+    MethodNotAllowed,
+    NotFound,
+    NotJson,
+    PathError,
+)
+from duly.handlers.calling import ParametersInvalid, json_path, path_errors
+from duly.store.database import DatabaseAway
+
+log = structlog.stdlib.get_logger("duly.api")
+
+PROBLEM = "application/problem+json"
+
+
+def as_duly_error(error: Exception) -> DulyError:  # noqa: PLR0911  # a table of errors, one return a row
+    """Whatever was raised, as an error of the contract. What is none is logged and told as a fault of ours."""
+    match error:
+        case DulyError():
+            return error
+        case DatabaseAway():
+            return DatabaseUnavailable("The database cannot be reached; nothing was recorded.", retry_after_seconds=2)
+        case JsonRefused() if error.status == 400:  # noqa: PLR2004  # the status that says so
+            return NotJson("The body is not JSON.", reason=str(error))
+        case JsonRefused():
+            return Invalid.at(error.errors)
+        case ParametersInvalid():
+            return Invalid.at(error.errors)
+        case ValidationError():
+            return Invalid.at(path_errors(error))
+        case RequestValidationError():
+            return Invalid.at([_place(found) for found in error.errors()])
+        case HTTPException(status_code=404):
+            return NotFound("There is nothing at this address.")
+        case HTTPException(status_code=405):
+            return MethodNotAllowed("This address does not take this method.")
+        case _:
+            log.error("a request failed", action="request_failed", exc_info=error)
+            return InternalError("The service made a mistake; it was logged.", reason=type(error).__name__)
+
+
+def _place(found: Mapping[str, object]) -> PathError:
+    """FastAPI's location begins with where it looked: `query`, `path` or `body`."""
+    location = found["loc"]
+    assert isinstance(location, tuple)  # noqa: S101  # pydantic's type
+    return PathError(json_path(location[1:] if len(location) > 1 else location), str(found["msg"]))
+
+
+def render(error: DulyError, *, accept: str) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Status, headers and body of an answer to this error."""
+    details = {"reason": error.reason, "retryable": error.retryable, **error.details}
+    problem = PROBLEM in accept
+    content: dict[str, object] = (
+        {
+            "type": f"urn:duly:error:{error.code}",
+            "title": error.code.replace("_", " ").capitalize(),
+            "status": error.status,
+            "detail": error.message,
+            "code": error.code,
+            **details,
+        }
+        if problem
+        else {"error": {"code": error.code, "message": error.message, "details": details}}
+    )
+    body = _encoded(content)
+    headers = [
+        (b"content-type", PROBLEM.encode() if problem else b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    if error.retry_after_seconds is not None:
+        headers.append((b"retry-after", str(error.retry_after_seconds).encode()))
+    if error.status == 401:  # noqa: PLR2004  # RFC 9110, section 11.6.1: a challenge comes with it
+        headers.append((b"www-authenticate", b'Bearer realm="duly"'))
+    return error.status, headers, body
+
+
+def _encoded(content: Mapping[str, object]) -> bytes:
+    try:
+        return orjson.dumps(content)
+    except (TypeError, ValueError):  # a lone surrogate in a path or a message: escaped, it can be sent
+        return json.dumps(content, default=str).encode()

@@ -1,0 +1,132 @@
+"""The gate: what every request passes before anything looks at it. Size, deadline and key are checked here, in bare
+ASGI, and every error leaves through here.
+"""
+
+import asyncio
+import hmac
+import re
+from collections.abc import Mapping
+from uuid import uuid4
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from duly.api.failures import as_duly_error, render
+from duly.errors import BodyTooLarge, DulyError, Unauthorized, Unavailable
+from duly.node import Node
+
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/favicon.ico"})
+BODY_SECONDS = 30.0
+# A client that sends too much is heard out this far, so that it can read the refusal instead of a broken connection.
+HEARD_OUT = 32 << 20
+_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,200}")
+
+
+class Gate:
+    """Wraps the application. `hot` answers its method and path without the framework's plumbing."""
+
+    def __init__(self, app: ASGIApp, *, node: Node, hot: Mapping[tuple[str, str], ASGIApp]) -> None:
+        self._app = app
+        self._node = node
+        self._hot = hot
+        key = node.settings.api_key
+        self._key = key.get_secret_value().encode() if key else None
+        self._limit = node.settings.body_limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        scope["duly.headers"] = headers
+        answer = _Answer(send, _request_id(headers))
+        try:
+            self._check_key(scope["path"], headers)
+            if scope["method"] in {"POST", "PUT", "PATCH"}:
+                scope["duly.body"] = body = await self._read(headers, receive)
+                receive = _replay(body, receive)
+            app = self._hot.get((scope["method"], scope["path"]), self._app)
+            await app(scope, receive, answer.send)
+        except Exception as error:  # noqa: BLE001  # whatever was raised becomes an answer; one that has begun was told of inside
+            if not answer.begun:
+                await self._refuse(as_duly_error(error), answer, headers)
+
+    async def _refuse(self, failure: DulyError, answer: "_Answer", headers: Mapping[bytes, bytes]) -> None:
+        self._node.metrics.refused.labels(failure.code).inc()
+        status, answer_headers, body = render(failure, accept=headers.get(b"accept", b"").decode("latin-1"))
+        await answer.send({"type": "http.response.start", "status": status, "headers": answer_headers})
+        await answer.send({"type": "http.response.body", "body": body})
+
+    def _check_key(self, path: str, headers: Mapping[bytes, bytes]) -> None:
+        if self._key is None or path in OPEN_PATHS:
+            return
+        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+        if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self._key):
+            raise Unauthorized(
+                "This needs a valid API key." if given else "This needs an API key.",
+                reason="Send it as `Authorization: Bearer <key>`.",
+            )
+
+    async def _read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+        """The whole body, bounded in size and time."""
+        announced = headers.get(b"content-length", b"")
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                message = await receive()
+                body: bytes = message.get("body", b"")
+                if message.get("more_body"):
+                    body = await self._read_on(body, receive)
+        except TimeoutError:
+            raise Unavailable("The body did not arrive in time.", reason=f"{BODY_SECONDS:.0f} s are allowed.") from None
+        if len(body) > self._limit or (announced.isdigit() and int(announced) > self._limit):
+            raise BodyTooLarge(
+                f"The body is larger than the {self._limit:,} bytes that are allowed.",
+                reason="Send large inputs by reference, for example a URL in the parameters.",
+            )
+        return body
+
+    async def _read_on(self, first: bytes, receive: Receive) -> bytes:
+        pieces, size, more = [first], len(first), True
+        while more:
+            message = await receive()
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size <= self._limit:
+                pieces.append(piece)
+            more = message.get("more_body", False) and message["type"] == "http.request" and size < HEARD_OUT
+        return b"".join(pieces) if size <= self._limit else bytes(self._limit + 1)
+
+
+def _request_id(headers: Mapping[bytes, bytes]) -> bytes:
+    given = headers.get(b"x-request-id", b"")
+    return given if _REQUEST_ID.fullmatch(given) else str(uuid4()).encode()
+
+
+class _Answer:
+    """The way out: puts the request's id on the answer, and knows whether one has begun."""
+
+    __slots__ = ("_request_id", "_send", "begun")
+
+    def __init__(self, send: Send, request_id: bytes) -> None:
+        self._send = send
+        self._request_id = request_id
+        self.begun = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.begun = True
+            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._request_id)]
+        await self._send(message)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Gives the body that was read to whoever asks for it; then the real channel, which tells of a disconnect."""
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay

@@ -1,0 +1,66 @@
+"""Waiting for a job on a client's behalf: the long poll of a read, and `Prefer: wait` of a submission."""
+
+import re
+import time
+from uuid import UUID
+
+from duly.domain.job import JobView
+from duly.errors import NotFound
+from duly.node import Node
+from duly.store.jobs import view_job
+
+LONGEST_WAIT_SECONDS = 60
+# A hint may be lost: a waiting client's job is looked at this often in any case.
+LOOK_SECONDS = 2.0
+_PREFER = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,6})"?\s*(?=$|[,;])', re.IGNORECASE)
+
+
+def preferred_wait(prefer: str) -> int | None:
+    """The seconds of `Prefer: wait=N` (RFC 7240, section 4.3), 60 at most; None where it is not asked for."""
+    match = _PREFER.search(prefer)
+    return min(int(match[1]), LONGEST_WAIT_SECONDS) if match else None
+
+
+async def read_job(node: Node, tenant_id: int, job_id: UUID) -> JobView:
+    """The job as it stands.
+
+    Raises:
+        NotFound: this tenant has none of this id.
+    """
+    async with node.database.connection() as connection:
+        view = await view_job(connection, tenant_id, job_id)
+    if view is None:
+        raise NotFound("There is no such job.")
+    return view
+
+
+async def wait_for_end(node: Node, tenant_id: int, job_id: UUID, *, seconds: float) -> JobView | None:
+    """The job once it has ended, or None where it has not within the time."""
+    deadline = time.monotonic() + seconds
+    with node.hub.watch(job_id) as watch:
+        while True:
+            view = await read_job(node, tenant_id, job_id)
+            left = deadline - time.monotonic()
+            if view.ended:
+                return view
+            if left <= 0 or node.hub.closing:
+                return None
+            await watch.news(timeout=min(left, LOOK_SECONDS))
+
+
+async def wait_for_change(
+    node: Node, tenant_id: int, job_id: UUID, *, known_sequence: int | None, seconds: float
+) -> JobView:
+    """The job as soon as it is newer than `known_sequence` (None: as soon as its status changes), or as it stands
+    when the time is over.
+    """
+    deadline = time.monotonic() + seconds
+    with node.hub.watch(job_id) as watch:
+        first = view = await read_job(node, tenant_id, job_id)
+        while not view.ended and not node.hub.closing and (left := deadline - time.monotonic()) > 0:
+            changed = view.sequence > known_sequence if known_sequence is not None else view.status != first.status
+            if changed:
+                break
+            await watch.news(timeout=min(left, LOOK_SECONDS))
+            view = await read_job(node, tenant_id, job_id)
+    return view

@@ -1,0 +1,96 @@
+"""Reads what the client commands take: name=value pairs, JSON from text, a file or standard input, the service."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from duly.cli.failures import CommandLineError
+from duly.client import DEFAULT_URL, Client
+
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.", show_default=False)]
+Url = Annotated[str, typer.Option("--url", envvar="DULY_URL", help="Address of the service.")]
+Output = Annotated[str, typer.Option("--output", "-o", metavar="text|json", help="For people, or for programs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="The same as --output json.")]
+
+
+def connect(url: str) -> Client:
+    """A client of the service there; the key comes from DULY_API_KEY, never from a command line that others can see."""
+    try:
+        return Client(url or DEFAULT_URL, api_key=os.environ.get("DULY_API_KEY"))
+    except ValueError as error:
+        raise CommandLineError(f"{error}; see --url, DULY_URL and DULY_API_KEY") from error
+
+
+def wants_json(output: str, *, as_json: bool) -> bool:
+    """Whether the answer is to be JSON."""
+    if output not in {"text", "json"}:
+        raise CommandLineError(f"--output is text or json, not {output!r}")
+    return as_json or output == "json"
+
+
+def read_parameters(pairs: Sequence[str], *, json_source: str | None) -> object:
+    """The job's parameters: the JSON document, with each --param laid over it; None where there is neither."""
+    document = None if json_source is None else _read_json(json_source)
+    if not pairs:
+        return document
+    if document is None:
+        document = {}
+    if not isinstance(document, dict):
+        raise CommandLineError("--param adds to a JSON object, and --json holds something else; give only one of them")
+    return document | {name: _value(text) for name, text in _split(pairs, option="--param").items()}
+
+
+def read_labels(pairs: Sequence[str]) -> dict[str, str]:
+    """The labels, whose values are text."""
+    return _split(pairs, option="--label")
+
+
+def _split(pairs: Sequence[str], *, option: str) -> dict[str, str]:
+    split = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (name and equals):
+            raise CommandLineError(f"{option} needs name=value, not {pair!r}")
+        split[name] = value
+    return split
+
+
+def _value(text: str) -> Any:
+    try:
+        return _strict_json(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _read_json(source: str) -> Any:
+    text = _text_of(source)
+    try:
+        return _strict_json(text)
+    except RecursionError as error:
+        raise CommandLineError("--json is nested too deeply") from error
+    except ValueError as error:
+        raise CommandLineError(f"--json is not JSON: {error}; use @FILE for a file, - for standard input") from error
+
+
+def _text_of(source: str) -> str:
+    if source not in {"-", "@-"} and not source.startswith("@"):
+        return source
+    try:
+        return sys.stdin.read() if source in {"-", "@-"} else Path(source[1:]).read_text(encoding="utf-8")
+    except OSError as error:
+        raise CommandLineError(f"--json cannot read {source[1:]!r}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CommandLineError(f"--json {source} is not UTF-8 text") from error
+
+
+def _strict_json(text: str) -> Any:
+    return json.loads(text, parse_constant=_refuse_constant)
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no JSON number")

@@ -1,0 +1,105 @@
+"""Writes jobs and frames as text for people, or as JSON for programs."""
+
+import json
+import sys
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+Json = Mapping[str, Any]
+
+_LABEL_WIDTH = 10
+_FRAME_WORDS = {"job_cancel_requested": "stopping"}
+
+
+def print_json(value: object, *, indent: int | None = None) -> None:
+    """One JSON document on standard output, flushed so that a pipe sees it at once."""
+    unicode_out = (sys.stdout.encoding or "").lower().startswith("utf")
+    print(json.dumps(value, ensure_ascii=not unicode_out, indent=indent), flush=True)
+
+
+def print_fields(fields: Mapping[str, str]) -> None:
+    """Aligned lines of a name and its value; a field without a value is left out."""
+    for name, value in fields.items():
+        if value:
+            print(f"{name:<{_LABEL_WIDTH}} {one_line(value)}", flush=True)
+
+
+def job_fields(job: Json) -> dict[str, str]:
+    """A job as `duly status` shows it."""
+    return {
+        "job": job["jobId"],
+        "type": job["type"],
+        "status": status_words(job),
+        "queue": f"{job['queue']}, priority {job['priority']}",
+        "attempt": f"{job['attempt']} of {job['maxAttempts']}",
+        "labels": " ".join(f"{name}={value}" for name, value in (job.get("labels") or {}).items()),
+        "created": job["createdAt"],
+        "run at": (job.get("runAt") or "") if job["status"] == "pending" else "",
+        "started": job.get("startedAt") or "",
+        "ended": job.get("completedAt") or "",
+        "parameters": compact(job.get("parameters")),
+        "result": compact(job.get("result")) if job["status"] == "completed" else "",
+        "error": error_words(job.get("error")),
+    }
+
+
+def status_words(job: Json) -> str:
+    """`running, 25 %: read 250 of 1,000 rows`; `pending, waits for time`."""
+    status = str(job["status"])
+    if status == "running":
+        return f"{status}, {progress_words(job.get('progress'), job.get('progressMessage'))}"
+    if status == "pending" and job.get("waitingFor"):
+        return f"{status}, waits for {job['waitingFor']}"
+    return status
+
+
+def frame_line(frame: Json) -> str:
+    """A frame of a job's stream in one line: when, what, and what is worth knowing of it."""
+    kind = str(frame["type"])
+    word = _FRAME_WORDS.get(kind, kind.removeprefix("job_"))
+    return f"{frame.get('at') or '':<24}  {word:<9}  {one_line(_frame_words(frame))}".rstrip()
+
+
+def progress_words(percent: float | None, message: str | None) -> str:
+    """`25 %: read 250 of 1,000 rows`."""
+    return f"{round(percent or 0, 1):g} %" + (f": {message}" if message else "")
+
+
+def error_words(error: Json | None) -> str:
+    """`TASK_FAILED: the disk is full`."""
+    return f"{error.get('code')}: {error.get('message')}" if error else ""
+
+
+def compact(value: object) -> str:
+    """JSON text for a line; nothing for null."""
+    return "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def one_line(text: str) -> str:
+    """The text without line ends and without characters that would steer a terminal.
+
+    Messages come from handlers and receivers: an escape sequence in one must not repaint somebody's screen.
+    """
+    return "".join(map(_seen, text))
+
+
+def _seen(character: str) -> str:
+    if character.isspace():
+        return " "
+    is_control = unicodedata.category(character).startswith("C")
+    return character.encode("unicode_escape").decode("ascii") if is_control else character
+
+
+def _frame_words(frame: Json) -> str:
+    match frame["type"]:
+        case "job_progress":
+            return progress_words(frame.get("progress"), frame.get("message"))
+        case "job_completed":
+            return compact(frame.get("result"))
+        case "job_failed" | "job_cancelled" | "job_retrying":
+            return error_words(frame.get("error"))
+        case "job_started" if frame.get("attempt"):
+            return f"attempt {frame['attempt']}"
+        case _:
+            return ""

@@ -1,0 +1,197 @@
+"""One process of the service: a node and, around it, its HTTP server."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import structlog
+import uvicorn
+import uvloop
+
+from duly.api.app import create_app
+from duly.cli.opening import new_database, say
+from duly.handlers.loading import load_registry
+from duly.handlers.signals import HandlerError
+from duly.loop import Loop
+from duly.node import Node
+from duly.settings import Settings, unknown_variables
+from duly.store.database import Database, DatabaseAway
+from duly.store.embedded import EmbeddedServer, revive
+from duly.store.migrations import migrate, missing_revisions
+from duly.telemetry.logs import configure_logs
+
+log = structlog.stdlib.get_logger("duly.serve")
+
+REVIVE_SECONDS = 1.0
+LAST_REQUESTS_SECONDS = 5
+
+
+class CannotServe(Exception):
+    """Why this process cannot start, in one sentence that says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Startup:
+    """What a process is told when it starts; plain enough to be sent to a child."""
+
+    settings: Settings
+    database_url: str
+    webhook_secret: str
+    migrates: bool
+
+
+def serve_one(
+    startup: Startup,
+    listening: socket.socket,
+    *,
+    announce: Callable[[], None],
+    server: EmbeddedServer | None = None,
+    parent: int | None = None,
+) -> int:
+    """Serves until told to stop. Returns the exit code.
+
+    Args:
+        announce: called once requests are answered.
+        server: the embedded database, where this process looks after it.
+        parent: a file descriptor that ends when the parent process does.
+    """
+    settings = startup.settings
+    configure_logs(settings.log_format, settings.log_level)
+    try:
+        # Not closed by a runner: that would wait for threads of handlers that never end.
+        loop = uvloop.new_event_loop()
+        asyncio.set_event_loop(loop)
+        loop.run_until_complete(_serve(startup, listening, announce=announce, server=server, parent=parent))
+    except (CannotServe, HandlerError) as error:
+        say(str(error))
+        return 1
+    return 0
+
+
+async def _serve(
+    startup: Startup,
+    listening: socket.socket,
+    *,
+    announce: Callable[[], None],
+    server: EmbeddedServer | None,
+    parent: int | None,
+) -> None:
+    stopping = _stop_signals(parent)
+    settings = startup.settings
+    registry = load_registry(settings.handlers)
+    if unknown := unknown_variables():
+        log.warning(f"unknown settings: {', '.join(unknown)}", action="settings_unknown", names=unknown)
+    database = new_database(settings, startup.database_url)
+    await prepare(database, migrates=startup.migrates)
+    node = Node(settings, database, registry, webhook_secret=startup.webhook_secret)
+    try:
+        await node.start()
+    except DatabaseAway as error:
+        raise CannotServe(_away(error)) from None
+    http = http_server(node)
+    serving = asyncio.create_task(http.serve(sockets=[listening]))
+    reviving = asyncio.create_task(Loop("embedded", Keeper(server).step).run()) if server else None
+    while not http.started and not serving.done():  # noqa: ASYNC110  # uvicorn has no event for it
+        await asyncio.sleep(0.005)
+    announce()
+    await asyncio.wait([asyncio.create_task(stopping.wait()), serving], return_when=asyncio.FIRST_COMPLETED)
+    await node.drain()
+    http.should_exit = True
+    await serving
+    await node.stop()
+    if reviving:
+        reviving.cancel()
+
+
+async def prepare(database: Database, *, migrates: bool) -> None:
+    """Brings the database to the newest revision, or makes sure that it is there.
+
+    Raises:
+        CannotServe: it cannot be reached, or it is behind and `migrates` is false.
+    """
+    try:
+        missing = await missing_revisions(database)
+        if missing and not migrates:
+            raise CannotServe(
+                f"the database lacks {len(missing)} migrations ({', '.join(missing)}); "
+                "run `duly migrate`, or start with `duly serve --migrate`"
+            )
+        # Also where nothing is missing: the partitions of the coming days must stand before the first job comes.
+        await migrate(database)
+    except DatabaseAway as error:
+        raise CannotServe(_away(error)) from None
+
+
+def _away(error: DatabaseAway) -> str:
+    return f"the database cannot be reached: {error}; check DULY_DATABASE_URL, or leave it out"
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the node: it drains before its server stops."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def http_server(node: Node) -> _Server:
+    configuration = uvicorn.Config(
+        create_app(node),
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=LAST_REQUESTS_SECONDS,
+        backlog=2048,
+    )
+    return _Server(configuration)
+
+
+def _stop_signals(parent: int | None) -> asyncio.Event:
+    """Set by SIGTERM, SIGINT or the parent's end; a second signal ends the process at once."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if stopping.is_set():
+            sys.stderr.flush()
+            signal.raise_signal(signal.SIGKILL)
+        stopping.set()
+
+    def gone() -> None:
+        loop.remove_reader(cast("int", parent))
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    if parent is not None:
+        loop.add_reader(parent, gone)
+    return stopping
+
+
+class Keeper:
+    """The embedded server has no other keeper: where it dies, it is started again."""
+
+    def __init__(self, server: EmbeddedServer) -> None:
+        self._server = server
+
+    def look(self) -> None:
+        """Blocks while it starts a dead server; does next to nothing while it lives."""
+        try:
+            os.kill(self._server.postmaster_pid, 0)
+        except ProcessLookupError:
+            log.warning("the embedded PostgreSQL died; it is started again", action="embedded_revived")
+            self._server = revive(self._server)
+
+    async def step(self) -> float:
+        await asyncio.to_thread(self.look)
+        return REVIVE_SECONDS

@@ -1,0 +1,23 @@
+"""What a Python client of the service imports: submit, wait, stream, and verify a webhook.
+
+with Client("http://127.0.0.1:8000") as client:
+    job = client.submit("report-generation", {"startDate": "2015-01-01", "endDate": "2015-12-31"})
+    print(client.wait(job["jobId"])["result"])
+"""
+
+from duly.client.errors import ApiError, ClientError, Unreachable
+from duly.client.http import DEFAULT_URL, ENDED, Client, SubmitOptions
+from duly.webhooks.signature import SignatureError, verify_hex, verify_standard
+
+__all__ = [
+    "DEFAULT_URL",
+    "ENDED",
+    "ApiError",
+    "Client",
+    "ClientError",
+    "SignatureError",
+    "SubmitOptions",
+    "Unreachable",
+    "verify_hex",
+    "verify_standard",
+]
