@@ -1,0 +1,189 @@
+"""The load generator: keep-alive connections that each send the next request when the last one is answered.
+
+Runs in a process of its own (`python -m benchmarks.load PLAN`) and prints one line of JSON. It shares the machine with
+what it measures, so a request costs it a few microseconds: the bytes are made once, and an answer is only split.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Protocol, cast
+
+import uvloop
+
+from benchmarks.figures import percentile
+from benchmarks.wire import post, split_message
+
+ACCEPTED = 202
+GRACE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPlan:
+    """One load. It ends after `seconds`, or earlier once `requests` were sent.
+
+    What is answered in the first `warm_up` seconds is not counted.
+    """
+
+    port: int
+    path: str
+    body: str
+    connections: int = 64
+    seconds: float = 4.0
+    warm_up: float = 0.5
+    requests: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOutcome:
+    """`rate`: accepted answers a second; `refused`: answers other than 202; `broken`: connections that were cut."""
+
+    accepted: int
+    refused: int
+    broken: int
+    seconds: float
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    generator_cores: float
+    statuses: dict[str, int] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """Where connections get requests from, and where answers go."""
+
+    def next_request(self) -> bytes | None: ...
+
+    def answered(self, status: int, *, sent_at: float) -> None: ...
+
+    def broke(self) -> None: ...
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection with at most one request under way."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._received = b""
+        self._sent_at = 0.0
+        self._closing = False
+        self.busy = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's do not inherit from it
+
+    def send_next(self) -> None:
+        """Sends what the source has next; stays idle where it has nothing."""
+        request = self._source.next_request()
+        self.busy = request is not None
+        if request is not None:
+            self._sent_at = time.perf_counter()
+            self._transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        self._received = self._received + data if self._received else data
+        message = split_message(self._received)
+        if message is None:
+            return
+        self._received = message.rest
+        self._source.answered(message.status, sent_at=self._sent_at)
+        self.send_next()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self.busy = False
+        if not self._closing:
+            self._source.broke()
+
+    def close(self) -> None:
+        self._closing = True
+        self._transport.close()
+
+
+class Load:
+    """A source that repeats one request until the time or the number is used up."""
+
+    def __init__(self, plan: LoadPlan) -> None:
+        self._plan = plan
+        self._request = post(plan.path, plan.body.encode())
+        self._left = plan.requests if plan.requests is not None else sys.maxsize
+        self._under_way = 0
+        self._latencies: list[float] = []
+        self._statuses: Counter[int] = Counter()
+        self._broken = 0
+        self.ended = asyncio.Event()
+
+    def start(self) -> None:
+        now = time.perf_counter()
+        self._counts_from = now + self._plan.warm_up
+        self._stops_at = self._counts_from + self._plan.seconds
+        self._last_at = now
+
+    def next_request(self) -> bytes | None:
+        if self._left <= 0 or time.perf_counter() >= self._stops_at:
+            if self._under_way == 0:
+                self.ended.set()
+            return None
+        self._left -= 1
+        self._under_way += 1
+        return self._request
+
+    def answered(self, status: int, *, sent_at: float) -> None:
+        now = time.perf_counter()
+        self._under_way -= 1
+        if not self._counts_from <= now <= self._stops_at:
+            return
+        self._statuses[status] += 1
+        self._last_at = now
+        if status == ACCEPTED:
+            self._latencies.append(now - sent_at)
+
+    def broke(self) -> None:
+        self._broken += 1
+        self._under_way = max(0, self._under_way - 1)
+
+    def outcome(self, generator_cores: float) -> LoadOutcome:
+        until = self._last_at if self._left <= 0 else self._stops_at
+        seconds = max(until - self._counts_from, 1e-9)
+        accepted = self._statuses[ACCEPTED]
+        return LoadOutcome(
+            accepted=accepted,
+            refused=self._statuses.total() - accepted,
+            broken=self._broken,
+            seconds=seconds,
+            rate=accepted / seconds,
+            p50_ms=percentile(self._latencies, 0.5) * 1e3,
+            p99_ms=percentile(self._latencies, 0.99) * 1e3,
+            generator_cores=generator_cores,
+            statuses={str(status): count for status, count in self._statuses.items()},
+        )
+
+
+async def open_connections(source: Source, *, port: int, count: int) -> list[Connection]:
+    loop = asyncio.get_running_loop()
+    return [(await loop.create_connection(lambda: Connection(source), "127.0.0.1", port))[1] for _ in range(count)]
+
+
+async def run(plan: LoadPlan) -> LoadOutcome:
+    load = Load(plan)
+    connections = await open_connections(load, port=plan.port, count=plan.connections)
+    processor, wall = time.process_time(), time.perf_counter()
+    load.start()
+    for connection in connections:
+        connection.send_next()
+    try:
+        async with asyncio.timeout(plan.warm_up + plan.seconds + GRACE_SECONDS):
+            await load.ended.wait()
+    except TimeoutError:
+        print("some answers never came", file=sys.stderr)
+    cores = (time.process_time() - processor) / (time.perf_counter() - wall)
+    for connection in connections:
+        connection.close()
+    return load.outcome(cores)
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(uvloop.run(run(LoadPlan(**json.loads(sys.argv[1])))))))

@@ -1,0 +1,127 @@
+"""The benchmark works: a tiny run of each row, whose figures mean nothing."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.figures import percentile, spread
+from benchmarks.load import LoadPlan, run
+from benchmarks.targets import Bound, Verdict, judge
+from benchmarks.wire import post, split_message
+
+ROOT = Path(__file__).parents[2]
+
+
+Report = tuple[str, dict[str, Any]]
+
+
+def start_small(contestants: str, results: Path) -> subprocess.Popen[str]:
+    options = ["--small", "--contestants", contestants, "--results", str(results)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", *options],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finished(run: subprocess.Popen[str], results: Path) -> Report:
+    try:
+        printed, errors = run.communicate(timeout=90)
+    finally:
+        run.terminate()
+        run.wait(30)
+    assert run.returncode == 0, errors
+    document: dict[str, Any] = json.loads(next(results.glob("*.json")).read_text())
+    return printed, document["results"]
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
+    """Two runs side by side, each on a server of its own: it is not the figures that count here."""
+    folders = {kinds: tmp_path_factory.mktemp("results") for kinds in ("duly", "naive,ceiling")}
+    runs = {kinds: start_small(kinds, folder) for kinds, folder in folders.items()}
+    return {kinds.partition(",")[0]: finished(run, folders[kinds]) for kinds, run in runs.items()}
+
+
+def assert_measured(result: dict[str, Any]) -> None:
+    assert result["failure"] is None
+    figures = result["rounds"][0]["figures"]
+    assert figures.pop("errors", 0) == 0
+    assert all(value > 0 for value in figures.values())
+
+
+@pytest.mark.parametrize("row", ["S1", "S2", "S3", "S4", "S6", "M1"])
+def test_the_naive_service_and_the_ceilings_are_measured_without_an_error(row: str, reports: dict[str, Report]) -> None:
+    results = reports["naive"][1][row]
+
+    assert results[0]["contestant"]["name"] == "naive"
+    for result in results:
+        assert_measured(result)
+
+
+@pytest.mark.parametrize("row", ["S1", "S3", "S4", "S6", "M1", "F1"])
+def test_duly_is_measured_without_an_error(row: str, reports: dict[str, Report]) -> None:
+    duly = reports["duly"][1][row][0]
+
+    assert duly["contestant"]["name"] == "Duly"
+    assert_measured(duly)
+
+
+@pytest.mark.parametrize("row", ["S1", "S2", "S3", "S4", "S6", "M1", "F1"])
+def test_every_row_stands_in_the_table(row: str, reports: dict[str, Report]) -> None:
+    assert f"| {row} | " in reports["naive"][0]
+
+
+async def test_the_generator_counts_what_is_refused_and_what_is_cut() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers = [
+            b"HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\n{}",
+            b"HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n",
+        ]
+        for answer in answers:
+            await reader.readuntil(b"\r\n\r\n{}")
+            writer.write(answer)
+        await reader.readuntil(b"\r\n\r\n{}")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    outcome = await run(LoadPlan(port, "/", "{}", connections=2, seconds=2, warm_up=0, requests=6))
+    server.close()
+    await server.wait_closed()
+
+    assert (outcome.accepted, outcome.refused, outcome.broken) == (2, 2, 2)
+
+
+def test_a_message_is_split_only_once_it_is_whole() -> None:
+    request = post("/api/v1/jobs", b'{"a":1}')
+
+    assert all(split_message(request[:length]) is None for length in range(len(request)))
+    message = split_message(request + b"POST")
+    assert message is not None
+    assert (message.body, message.rest) == (b'{"a":1}', b"POST")
+
+
+def test_a_target_is_unknown_where_what_it_is_relative_to_was_not_measured() -> None:
+    bounds = (Bound("rate", 3, "naive"), Bound("p99_ms", 0.5, "naive", at_most=True))
+    duly, naive = {"rate": 300.0, "p99_ms": 5.0}, {"rate": 100.0, "p99_ms": 10.0}
+
+    assert judge(bounds, {"Duly": duly, "naive": naive}) is Verdict.REACHED
+    assert judge(bounds, {"Duly": duly | {"p99_ms": 5.1}, "naive": naive}) is Verdict.MISSED
+    assert judge(bounds, {"Duly": duly}) is Verdict.UNKNOWN
+    assert judge(bounds, {"naive": naive}) is Verdict.UNKNOWN
+
+
+def test_percentiles_and_spread_of_rounds() -> None:
+    assert percentile([3, 1, 2], 0.5) == 2
+    assert percentile(range(101), 0.99) == 99
+    assert percentile([], 0.5) == 0
+    assert spread([5, 1, 3]).median == 3
+    assert (spread([5, 1, 3]).least, spread([5, 1, 3]).most) == (1, 5)

@@ -1,0 +1,148 @@
+"""The client under faults: broken connections, refusals, a service that is busy or is another program."""
+
+import json
+import re
+import socket
+
+import pytest
+
+from duly.client import ApiError, Client, Unreachable
+from tests.client.conftest import ScriptedServer
+
+ACCEPTED = {"jobId": "j1", "status": "pending", "createdAt": "2026-01-27T10:00:00.000Z", "links": {}}
+ENDED = {"jobId": "j1", "status": "completed"}
+
+
+def answer(status: int, content: object = None, **headers: str) -> bytes:
+    body = b"" if content is None else json.dumps(content).encode()
+    lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", "Connection: close"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def refusal(status: int, code: str, **details: object) -> dict[str, object]:
+    return {"error": {"code": code, "message": f"refused with {status}.", "details": details}}
+
+
+def stream(*frames: tuple[int, str]) -> bytes:
+    """A stream that breaks off after these frames."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+    return head + b"".join(
+        f'id: {sequence}\nevent: {kind}\ndata: {{"type":"{kind}","sequence":{sequence}}}\n\n'.encode()
+        for sequence, kind in frames
+    )
+
+
+def test_a_submission_repeated_over_a_broken_connection_keeps_its_idempotency_key(server: ScriptedServer) -> None:
+    server.answers += [b"", answer(202, ACCEPTED)]
+    with Client(server.url) as client:
+        assert client.submit("echo", {"a": 1}, max_attempts=2, callback_url="http://x/")["jobId"] == "j1"
+    keys = {key for text in server.requests for key in re.findall(r"(?i)idempotency-key: (\S+)", text)}
+    assert len(server.requests) == 2 and len(keys) == 1
+    sent = json.loads(server.requests[1].split("\n\n")[1])
+    assert sent == {"type": "echo", "parameters": {"a": 1}, "maxAttempts": 2, "callbackUrl": "http://x/"}
+
+
+def test_a_cancellation_is_not_repeated_over_a_broken_connection(server: ScriptedServer) -> None:
+    server.answers += [b"", answer(200, ENDED)]
+    with Client(server.url) as client, pytest.raises(Unreachable):
+        client.cancel("j1")
+    assert len(server.requests) == 1
+
+
+def test_a_busy_service_is_asked_again_after_the_pause_it_names(server: ScriptedServer) -> None:
+    server.answers += [answer(503, refusal(503, "DRAINING"), Retry_After="0"), answer(200, ENDED)]
+    with Client(server.url) as client:
+        assert client.job("j1") == ENDED
+
+
+def test_a_pause_too_long_to_sit_out_is_the_callers_to_decide(server: ScriptedServer) -> None:
+    server.answers += [answer(429, refusal(429, "RATE_LIMITED", retryable=True), Retry_After="3600")]
+    with Client(server.url) as client, pytest.raises(ApiError) as caught:
+        client.submit("echo")
+    assert (caught.value.status, caught.value.code, caught.value.retryable) == (429, "RATE_LIMITED", True)
+
+
+def test_an_answer_that_is_not_the_services_says_so(server: ScriptedServer) -> None:
+    server.answers += [answer(200, "<html>"), answer(200, "<html>")]
+    with Client(server.url) as client:
+        with pytest.raises(ApiError, match="not as a Duly service"):
+            client.job("j1")
+        with pytest.raises(ApiError, match="not as a Duly service"):
+            list(client.stream("j1"))
+
+
+def test_nothing_listening_is_told_as_unreachable() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with Client(url) as client, pytest.raises(Unreachable, match=re.escape(url)):
+        client.job("j1")
+
+
+@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://host", "http://", "http://[::1", "http://h:x"])
+def test_an_address_that_is_no_url_is_refused_by_name(url: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(repr(url))):
+        Client(url)
+
+
+def test_an_id_cannot_lead_to_another_path(server: ScriptedServer) -> None:
+    server.answers += [answer(404, refusal(404, "JOB_NOT_FOUND"))]
+    with Client(server.url) as client, pytest.raises(ApiError):
+        client.job("../webhooks?x=/")
+    assert server.requests[0].startswith("GET /api/v1/jobs/%2E%2E%2Fwebhooks%3Fx%3D%2F HTTP/1.1")
+
+
+def test_waiting_long_polls_with_the_etag_until_the_end(server: ScriptedServer) -> None:
+    running = {"jobId": "j1", "status": "running"}
+    server.answers += [answer(200, running, ETag='"2"'), answer(200, running, ETag='"3"'), answer(200, ENDED)]
+    with Client(server.url) as client:
+        assert client.wait("j1", timeout=20) == ENDED
+    assert 'if-none-match: "2"' in server.requests[1].lower() and "?wait=" in server.requests[1]
+    assert 'if-none-match: "3"' in server.requests[2].lower()
+
+
+def test_waiting_gives_up_in_time(server: ScriptedServer) -> None:
+    server.answers += [answer(200, {"jobId": "j1", "status": "running"}, Retry_After="30")] * 3
+    with Client(server.url) as client, pytest.raises(TimeoutError, match=r"j1 has not ended within 0\.3 s"):
+        client.wait("j1", timeout=0.3)
+
+
+def test_events_are_read_page_by_page(server: ScriptedServer) -> None:
+    server.answers += [
+        answer(200, {"items": [{"sequence": 0}], "nextCursor": "c1"}),
+        answer(200, {"items": [{"sequence": 1}], "nextCursor": None}),
+    ]
+    with Client(server.url) as client:
+        assert [event["sequence"] for event in client.events("j1")] == [0, 1]
+    assert "cursor=c1" in server.requests[1]
+
+
+def test_a_broken_stream_is_resumed_after_the_last_frame_seen(server: ScriptedServer) -> None:
+    server.answers += [
+        stream((0, "job_submitted"), (1, "job_started")),
+        b"",
+        stream((2, "job_progress"), (3, "job_completed")),
+    ]
+    with Client(server.url) as client:
+        assert [frame["sequence"] for frame in client.stream("j1")] == [0, 1, 2, 3]
+    assert "last-event-id: 1" in server.requests[2].lower()
+    assert len(server.requests) == 3
+
+
+def test_a_stream_of_a_job_retried_by_hand_goes_on_past_its_first_end(server: ScriptedServer) -> None:
+    server.answers += [stream((2, "job_failed"), (3, "job_started")), stream((4, "job_completed"))]
+    with Client(server.url) as client:
+        assert [frame["sequence"] for frame in client.stream("j1")] == [2, 3, 4]
+
+
+def test_an_answer_of_no_content_ends_the_stream(server: ScriptedServer) -> None:
+    server.answers += [answer(204)]
+    with Client(server.url) as client:
+        assert list(client.stream("j1", last_event_id="7")) == []
+
+
+def test_a_stream_of_an_unknown_job_is_refused_at_once(server: ScriptedServer) -> None:
+    server.answers += [answer(404, refusal(404, "JOB_NOT_FOUND"))]
+    with Client(server.url) as client, pytest.raises(ApiError) as caught:
+        list(client.stream("j1"))
+    assert caught.value.status == 404 and len(server.requests) == 1

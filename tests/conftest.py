@@ -1,0 +1,98 @@
+"""Fixtures for all tests: servers, a fresh database for each test, a running service, and the invariants at the end."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any
+
+import asyncpg
+import pytest
+
+from duly.store.database import Database
+from duly.store.migrations import migrate
+from tests.support import handlers as test_handlers
+from tests.support.invariants import violations
+from tests.support.postgres import SYSTEM_BINARIES, Server, embedded_18, system_15
+from tests.support.receiver import Receiver, running_receiver
+from tests.support.service import Service, running_service
+
+_numbers = itertools.count(1)
+
+
+def pytest_report_header() -> str:
+    if SYSTEM_BINARIES.is_dir():
+        return "databases: embedded PostgreSQL 18, system PostgreSQL 15"
+    return "databases: embedded PostgreSQL 18 only (for 15 as well: apt-get install postgresql-15)"
+
+
+@pytest.fixture(scope="session", params=["embedded 18", "system 15"] if SYSTEM_BINARIES.is_dir() else ["embedded 18"])
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A PostgreSQL server for the whole run, with a migrated template database on it."""
+    with (embedded_18 if request.param == "embedded 18" else system_15)() as running:
+        asyncio.run(_make_template(running))
+        yield running
+
+
+async def _make_template(server: Server) -> None:
+    await _on_postgres(server, "create database duly_template")
+    database = Database(server.url_of("duly_template"))
+    await migrate(database)
+    await database.close()
+
+
+async def _on_postgres(server: Server, statement: str) -> None:
+    connection = await asyncpg.connect(server.url_of("postgres"))
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def empty_database_url(server: Server) -> AsyncIterator[str]:
+    """A database with nothing in it."""
+    name = f"empty_{next(_numbers)}"
+    await _on_postgres(server, f"create database {name}")
+    yield server.url_of(name)
+    await _on_postgres(server, f"drop database {name} with (force)")
+
+
+@pytest.fixture
+async def database_url(server: Server) -> AsyncIterator[str]:
+    """A migrated database of the test's own. When the test is over, every promise must hold in it."""
+    test_handlers.forget()
+    name = f"test_{next(_numbers)}"
+    await _on_postgres(server, f"create database {name} template duly_template")
+    yield server.url_of(name)
+    found = await violations(server.url_of(name))
+    await _on_postgres(server, f"drop database {name} with (force)")
+    assert not found, found
+
+
+@pytest.fixture
+async def service(database_url: str) -> AsyncIterator[Service]:
+    """A running service with the tests' handlers."""
+    async with running_service(database_url) as running:
+        yield running
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """A webhook receiver on loopback."""
+    async with running_receiver() as running:
+        yield running
+
+
+StartService = Callable[..., AbstractAsyncContextManager[Service]]
+
+
+@pytest.fixture
+async def start_service(database_url: str) -> AsyncIterator[Callable[..., Any]]:
+    """Starts services with settings of the test's choice, several on one database if it likes."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**settings: Any) -> Service:
+            return await stack.enter_async_context(running_service(database_url, **settings))
+
+        yield start

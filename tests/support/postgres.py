@@ -1,0 +1,87 @@
+"""The servers that tests run on: the embedded PostgreSQL 18, and a system PostgreSQL 15 where there is one."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from duly.store.embedded import embedded_server
+
+SYSTEM_BINARIES = Path("/usr/lib/postgresql/15/bin")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server; `url_of` names one of its databases."""
+
+    name: str
+    template: str
+
+    def url_of(self, database: str) -> str:
+        return self.template.replace("/DATABASE", f"/{database}")
+
+
+def open_folder() -> Path:
+    """A new folder that the server's own user can reach: as root, pytest's own temporary folders are closed to it."""
+    folder = Path(tempfile.mkdtemp(prefix="duly-test-"))
+    folder.chmod(0o755)
+    return folder
+
+
+@contextmanager
+def embedded_18() -> Iterator[Server]:
+    folder = open_folder()
+    try:
+        with embedded_server(folder) as server:
+            yield Server("embedded 18", server.url.replace("/duly?", "/DATABASE?"))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def system_15() -> Iterator[Server]:
+    folder = open_folder()
+    port = _free_port()
+    run = _runner(folder)
+    try:
+        run("initdb", "-D", str(folder / "data"), "-A", "trust", "-U", "postgres", "--no-locale", "-E", "UTF8", "-N")
+        options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c fsync=off"
+        run("pg_ctl", "-D", str(folder / "data"), "-l", str(folder / "log"), "-w", "-o", options, "start")
+        try:
+            yield Server("system 15", f"postgresql://postgres@127.0.0.1:{port}/DATABASE")
+        finally:
+            run("pg_ctl", "-D", str(folder / "data"), "-m", "immediate", "-w", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _runner(folder: Path) -> Callable[..., None]:
+    """Runs the server's programs as its own user: PostgreSQL refuses root."""
+    user = "postgres" if os.geteuid() == 0 else None
+    if user:
+        shutil.chown(folder, user, pwd.getpwnam(user).pw_gid)
+
+    def run(program: str, *arguments: str) -> None:
+        subprocess.run(
+            [str(SYSTEM_BINARIES / program), *arguments],
+            check=True,
+            user=user,
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=60,
+        )
+
+    return run
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

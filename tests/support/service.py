@@ -1,0 +1,121 @@
+"""A whole service in the test's own event loop: real HTTP on a free port, a real database of its own."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+import httpx
+
+from duly.cli.serving import http_server
+from duly.handlers.loading import load_registry
+from duly.node import Node
+from duly.settings import Settings
+from duly.store.database import Database
+
+BOUND_SECONDS = 20.0
+
+
+@dataclass
+class Service:
+    """One running node and a client for it."""
+
+    url: str
+    database_url: str
+    node: Node
+    client: httpx.AsyncClient
+    _connections: list[Any] = field(default_factory=list)
+
+    async def submit(self, type_: str, parameters: Any = None, **members: Any) -> dict[str, Any]:
+        """Submits and expects 202."""
+        body = {"type": type_, "parameters": {} if parameters is None else parameters, **members}
+        answer = await self.client.post("/api/v1/jobs", json=body)
+        assert answer.status_code == 202, answer.text
+        accepted: dict[str, Any] = answer.json()
+        return accepted
+
+    async def job(self, job_id: str) -> dict[str, Any]:
+        answer = await self.client.get(f"/api/v1/jobs/{job_id}")
+        assert answer.status_code == 200, answer.text
+        view: dict[str, Any] = answer.json()
+        return view
+
+    async def until(self, job_id: str, reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The job once it is as wanted, by long poll; fails after a bound."""
+        async with asyncio.timeout(BOUND_SECONDS):
+            view = await self.job(job_id)
+            while not reached(view):
+                headers = {"If-None-Match": f'"{view["sequence"]}"'}
+                await self.client.get(f"/api/v1/jobs/{job_id}", params={"wait": 1}, headers=headers)
+                view = await self.job(job_id)
+        return view
+
+    async def ended(self, job_id: str) -> dict[str, Any]:
+        return await self.until(job_id, lambda view: view["status"] in {"completed", "failed", "cancelled"})
+
+    async def run(self, type_: str, parameters: Any = None, **members: Any) -> dict[str, Any]:
+        """Submits, and waits for the end."""
+        return await self.ended((await self.submit(type_, parameters, **members))["jobId"])
+
+    async def events(self, job_id: str) -> list[dict[str, Any]]:
+        answer = await self.client.get(f"/api/v1/jobs/{job_id}/events", params={"limit": 200})
+        assert answer.status_code == 200, answer.text
+        items: list[dict[str, Any]] = answer.json()["items"]
+        return items
+
+    async def event_types(self, job_id: str) -> list[str]:
+        return [event["eventType"] for event in await self.events(job_id)]
+
+    async def sql(self, statement: str, *arguments: Any) -> list[Any]:
+        """Runs a statement on a connection of the test's own."""
+        connection = await asyncpg.connect(self.database_url)
+        try:
+            rows: list[Any] = await connection.fetch(statement, *arguments)
+            return rows
+        finally:
+            await connection.close()
+
+
+async def eventually(look: Callable[[], Awaitable[Any]], *, seconds: float = BOUND_SECONDS) -> Any:
+    """Looks again and again until it sees something true; for what no signal tells. Bounded."""
+    async with asyncio.timeout(seconds):
+        while not (seen := await look()):
+            await asyncio.sleep(0.02)
+    return seen
+
+
+@asynccontextmanager
+async def running_service(database_url: str, **settings: Any) -> AsyncIterator[Service]:
+    """Starts a node with the tests' handlers and its HTTP server; drains and stops it at the end."""
+    chosen = Settings(
+        **{
+            "port": 0,
+            "handlers": ("tests.support.handlers",),
+            "webhook_allow_networks": ("127.0.0.0/8",),
+            "shutdown_grace_seconds": 0.2,
+            **settings,
+        }
+    )
+    database = Database(database_url, connections=chosen.database_connections)
+    node = Node(chosen, database, load_registry(chosen.handlers), webhook_secret="whsec_dGVzdA==")
+    await node.start()
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    listening.listen(512)
+    http = http_server(node)
+    serving = asyncio.create_task(http.serve(sockets=[listening]))
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    while not http.started:
+        await asyncio.sleep(0.001)
+    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+        try:
+            yield Service(url, database_url, node, client)
+        finally:
+            await node.drain()
+            http.should_exit = True
+            await serving
+            await node.stop()
+            listening.close()

@@ -1,0 +1,27 @@
+"""Reading a job's stream as a client would."""
+
+import asyncio
+import json
+from typing import Any
+
+from tests.support.service import Service
+
+
+async def read_stream(service: Service, job_id: str, *, last_event_id: str | None = None) -> list[dict[str, Any]]:
+    """All frames until the stream ends, each checked to have the id of its sequence. Bounded."""
+    headers = {"Last-Event-ID": last_event_id} if last_event_id is not None else {}
+    frames: list[dict[str, Any]] = []
+    async with (
+        asyncio.timeout(20),
+        service.client.stream("GET", f"/api/v1/jobs/{job_id}/events/stream", headers=headers) as answer,
+    ):
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        text = "".join([piece async for piece in answer.aiter_text()])
+    for block in text.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+        if "data" in fields:
+            data = json.loads(fields["data"])
+            assert (fields["id"], fields["event"]) == (str(data["sequence"]), data["type"])
+            frames.append(data)
+    return frames

@@ -1,0 +1,154 @@
+import time
+from base64 import b64encode
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from duly.webhooks.signature import (
+    SignatureError,
+    hex_signature,
+    secret_key,
+    standard_signature,
+    verify_hex,
+    verify_standard,
+)
+
+OLD = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+NEW = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+TEXT_SECRET = "It's a Secret to Everybody"
+MESSAGE_ID = "msg_p5jXN8AQM9LWM0D4loKWxJek"
+TIMESTAMP = 1614265330
+BODY = b'{"test": 2432232314}'
+OLD_SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+NEW_SIGNATURE = "v1,78nXHjpFP0tVJQW5D0SBwmVyyW87BV/rL6MgfM/Bw44="
+UTF8_BODY = bytes.fromhex("7b226d223a2268c3a96c6c6f20f09f9a80227d")
+
+
+def signed(*secrets: str, body: bytes = BODY, timestamp: int = TIMESTAMP) -> dict[str, str]:
+    signature = standard_signature(secrets, message_id=MESSAGE_ID, timestamp=timestamp, body=body)
+    return {"Webhook-Id": MESSAGE_ID, "Webhook-Timestamp": str(timestamp), "WEBHOOK-SIGNATURE": signature}
+
+
+@pytest.mark.parametrize(
+    ("secrets", "body", "signature"),
+    [
+        ([OLD], BODY, OLD_SIGNATURE),
+        ([NEW, OLD], BODY, f"{NEW_SIGNATURE} {OLD_SIGNATURE}"),
+        ([OLD], UTF8_BODY, "v1,4v3VJ8kaM+dsLKM5yX5YwZicZhMZNUmIj/mYGlu85FA="),
+    ],
+)
+def test_the_published_vectors_hold(secrets: list[str], body: bytes, signature: str) -> None:
+    assert standard_signature(secrets, message_id=MESSAGE_ID, timestamp=TIMESTAMP, body=body) == signature
+
+
+def test_the_vector_of_the_hexadecimal_signature_holds() -> None:
+    expected = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
+    assert hex_signature(TEXT_SECRET, b"Hello, World!") == expected
+    verify_hex(TEXT_SECRET, expected, b"Hello, World!")
+
+
+def test_a_whsec_secret_is_base64_with_or_without_padding_and_any_other_is_its_text() -> None:
+    assert secret_key("whsec_AAEC/w==") == secret_key("whsec_AAEC/w") == b"\x00\x01\x02\xff"
+    assert secret_key("geheim-ü") == b"geheim-\xc3\xbc"
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_===", "whsec_a", "whsec_no base64", "whsec_AAEC_w", "whsec_é"])
+def test_a_secret_that_stands_for_nothing_is_refused_without_being_shown(secret: str) -> None:
+    with pytest.raises(ValueError, match="secret") as raised:
+        secret_key(secret)
+    assert secret.removeprefix("whsec_") in {"", "a"} or secret.removeprefix("whsec_") not in str(raised.value)
+
+
+@pytest.mark.parametrize("body", [BODY, UTF8_BODY, b"{}"])
+def test_the_published_library_verifies_what_is_signed_here(body: bytes) -> None:
+    headers = signed(NEW, OLD, body=body, timestamp=int(time.time()))
+    Webhook(OLD).verify(body, headers)
+    Webhook(NEW).verify(body, headers)
+    # The library reads every secret as base64, so a plain text is handed to it in that form.
+    headers = signed(TEXT_SECRET, body=body, timestamp=int(time.time()))
+    Webhook(b64encode(TEXT_SECRET.encode()).decode()).verify(body, headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(OLD).verify(body, headers)
+
+
+def test_what_the_published_library_signs_is_verified_here() -> None:
+    signature = Webhook(OLD).sign(MESSAGE_ID, datetime.fromtimestamp(TIMESTAMP, UTC), UTF8_BODY.decode())
+    verify_standard(OLD, signed(OLD) | {"WEBHOOK-SIGNATURE": signature}, UTF8_BODY, now=TIMESTAMP)
+
+
+def test_an_empty_body_is_signed_and_verified() -> None:
+    verify_standard(OLD, signed(OLD, body=b""), b"", now=TIMESTAMP)
+    Webhook(OLD).verify("", signed(OLD, body=b"", timestamp=int(time.time())), json_parse=False)
+    verify_hex(OLD, hex_signature(OLD, b""), b"")
+
+
+@given(
+    secret=st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda text: text[:6] != "whsec_"), body=st.binary()
+)
+def test_any_secret_and_body_verify_with_themselves_alone(secret: str, body: bytes) -> None:
+    verify_standard(secret, signed(secret, body=body), body, now=TIMESTAMP)
+    verify_hex(secret, hex_signature(secret, body), body)
+    with pytest.raises(SignatureError):
+        verify_standard(secret, signed(secret, body=body), body + b"x", now=TIMESTAMP)
+    with pytest.raises(SignatureError):
+        verify_hex(secret + "x", hex_signature(secret, body), body)
+
+
+def test_a_receiver_verifies_with_the_old_and_with_the_new_secret_while_it_is_rotated() -> None:
+    headers = signed(NEW, OLD)
+    verify_standard(OLD, headers, BODY, now=TIMESTAMP)
+    verify_standard(NEW, headers, BODY, now=TIMESTAMP)
+
+
+@pytest.mark.parametrize("seconds", [-301, 301])
+def test_a_webhook_too_old_or_too_new_is_refused(seconds: int) -> None:
+    verify_standard(OLD, signed(OLD), BODY, now=TIMESTAMP + seconds // 301 * 300)
+    with pytest.raises(SignatureError, match="more than 300 seconds"):
+        verify_standard(OLD, signed(OLD), BODY, now=TIMESTAMP + seconds)
+    verify_standard(OLD, signed(OLD), BODY, now=TIMESTAMP + seconds, tolerance_seconds=400)
+
+
+def test_now_is_the_clock_where_it_is_not_given() -> None:
+    verify_standard(OLD, signed(OLD, timestamp=int(time.time())), BODY)
+    with pytest.raises(SignatureError, match="more than 300 seconds"):
+        verify_standard(OLD, signed(OLD), BODY)
+
+
+@pytest.mark.parametrize("name", ["Webhook-Id", "Webhook-Timestamp", "WEBHOOK-SIGNATURE"])
+def test_a_missing_header_is_named(name: str) -> None:
+    headers = {key: value for key, value in signed(OLD).items() if key != name}
+    with pytest.raises(SignatureError, match=f"{name.lower()} is missing"):
+        verify_standard(OLD, headers, BODY, now=TIMESTAMP)
+
+
+@pytest.mark.parametrize("text", ["", " ", "now", "-1614265330", "1614265330.0", "1_614_265_330", "١٦١٤", "9" * 5000])
+def test_a_timestamp_that_is_no_number_is_refused(text: str) -> None:
+    with pytest.raises(SignatureError, match="webhook-timestamp"):
+        verify_standard(OLD, signed(OLD) | {"Webhook-Timestamp": text}, BODY, now=TIMESTAMP)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"Webhook-Id": "another"},
+        {"Webhook-Id": "\udcff"},
+        {"Webhook-Timestamp": str(TIMESTAMP + 1)},
+        {"WEBHOOK-SIGNATURE": OLD_SIGNATURE.removeprefix("v1,")},
+        {"WEBHOOK-SIGNATURE": OLD_SIGNATURE.replace("v1,", "v1a,")},
+        {"WEBHOOK-SIGNATURE": "v1,"},
+        {"WEBHOOK-SIGNATURE": "v1,\udcff é"},
+        {"WEBHOOK-SIGNATURE": NEW_SIGNATURE},
+    ],
+)
+def test_nothing_signed_may_be_changed(change: dict[str, str]) -> None:
+    with pytest.raises(SignatureError, match="No signature"):
+        verify_standard(OLD, signed(OLD) | change, BODY, now=TIMESTAMP)
+
+
+@pytest.mark.parametrize("header", ["", "sha256=", "757107ea", "sha1=757107ea", "sha256=\udcff", "é"])
+def test_a_header_that_is_not_the_signature_is_refused(header: str) -> None:
+    with pytest.raises(SignatureError, match="does not match"):
+        verify_hex(TEXT_SECRET, header, b"Hello, World!")
