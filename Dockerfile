@@ -1,0 +1,35 @@
+# syntax=docker/dockerfile:1
+# Two stages: the first builds the wheel and a virtual environment, the second carries nothing but that environment.
+FROM python:3.13-slim-bookworm AS build
+WORKDIR /build
+COPY requirements/installer.lock requirements/runtime.lock requirements/
+RUN python -m venv /opt/duly \
+    && /opt/duly/bin/pip install --no-cache-dir --require-hashes -r requirements/installer.lock \
+    && /opt/duly/bin/uv pip install --no-cache --python /opt/duly/bin/python --require-hashes -r requirements/runtime.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY app app
+COPY migrations migrations
+RUN /opt/duly/bin/uv pip install --no-cache --python /opt/duly/bin/python --no-deps . \
+    && /opt/duly/bin/pip uninstall --yes uv
+
+FROM python:3.13-slim-bookworm
+# The image is for a Postgres of your own (DULY_DATABASE_URL); the data folder holds the development keys only.
+RUN useradd --system --uid 10001 --create-home --home-dir /home/duly duly \
+    && install --directory --owner duly --group duly /data
+COPY --from=build /opt/duly /opt/duly
+ENV PATH=/opt/duly/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    DULY_HOST=0.0.0.0 \
+    DULY_PORT=8000 \
+    DULY_DATA_DIR=/data \
+    DULY_LOG_FORMAT=json
+USER duly
+WORKDIR /home/duly
+EXPOSE 8000
+VOLUME /data
+# SIGTERM drains: running jobs get DULY_SHUTDOWN_GRACE_SECONDS, so give the container longer than that to stop.
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
+    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"DULY_PORT\"]}/readyz', timeout=2)"]
+ENTRYPOINT ["duly"]
+CMD ["serve"]
