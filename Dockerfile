@@ -23,7 +23,7 @@ ENV PATH=/opt/duly/bin:$PATH \
     DULY_PORT=8000 \
     DULY_DATA_DIR=/data \
     DULY_LOG_FORMAT=json
-USER duly
+USER 10001
 WORKDIR /home/duly
 EXPOSE 8000
 VOLUME /data

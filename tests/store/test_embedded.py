@@ -22,7 +22,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from duly.store.embedded import EmbeddedError, EmbeddedServer, default_data_dir, embedded_server, revive
-from duly.store.embedded_folder import open_folder
+from duly.store.embedded_folder import Folder, open_folder
 from duly.store.embedded_tuning import memory_limit
 
 OWNER = """
@@ -223,18 +223,23 @@ def test_revive_leaves_a_living_server_alone(data_dir: Path) -> None:
 
 
 async def test_a_left_over_process_id_that_a_stranger_bears_now_is_no_server(data_dir: Path) -> None:
-    with embedded_server(data_dir) as server:
-        place = open_folder(data_dir)
-        stranger = subprocess.Popen(["sleep", "60"], user=place.account.uid if place.account else None)
+    with embedded_server(data_dir) as server, stranger(open_folder(data_dir)) as stranger_pid:
         os.kill(server.postmaster_pid, signal.SIGKILL)
         until(lambda: not answers(server))
-        for left_over in (place.cluster / "postmaster.pid", place.cluster / ".s.PGSQL.5432.lock"):
+        for name in ("postmaster.pid", ".s.PGSQL.5432.lock"):
+            left_over = server.data_folder / name
             _, _, rest = left_over.read_text().partition("\n")
-            left_over.write_text(f"{stranger.pid}\n{rest}")
+            left_over.write_text(f"{stranger_pid}\n{rest}")
         assert await ask(revive(server), "SELECT 1") == 1
-    assert stranger.poll() is None
-    stranger.kill()
-    stranger.wait(timeout=10)
+
+
+@contextmanager
+def stranger(place: Folder) -> Iterator[int]:
+    """A process of the server's user that is no server, and must live on."""
+    with subprocess.Popen(["sleep", "60"], user=place.account.uid if place.account else None) as process:
+        yield process.pid
+        assert process.poll() is None
+        process.kill()
 
 
 def test_a_killed_first_start_leaves_nothing_half_made(fresh: Path, own: Own) -> None:
@@ -300,13 +305,21 @@ def test_a_start_that_fails_quotes_the_log(data_dir: Path) -> None:
 
 
 async def test_a_path_too_long_for_a_socket_gets_a_private_short_one(fresh: Path) -> None:
-    with embedded_server(fresh / ("long " * 25).strip()) as server:
+    with embedded_server(fresh / ("long-" * 25)) as server:
         sockets = Path(server.url.partition("host=")[2].partition("&")[0])
+        assert not sockets.is_relative_to(fresh)
         assert sockets.stat().st_mode & 0o077 == 0
         assert await ask(server, "SELECT 1") == 1
     sockets.chmod(0o755)
     with pytest.raises(EmbeddedError, match=f"{sockets} belongs to somebody else"):
         revive(server)
+    sockets.rmdir()
+
+
+def test_a_path_that_an_address_would_misread_gets_a_plain_one(fresh: Path) -> None:
+    sockets = open_folder(fresh / "a, b & c").sockets
+    assert re.fullmatch(r"[a-z0-9/-]+", str(sockets))
+    assert sockets == open_folder(fresh / "a, b & c").sockets
     sockets.rmdir()
 
 
