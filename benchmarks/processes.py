@@ -18,7 +18,7 @@ ERROR = re.compile(r"[\w.]+(Error|Exception): ")
 ROOT = Path(__file__).parent.parent
 
 
-class ContestantFailed(Exception):  # noqa: N818 - it says what happened, as the errors of the product do
+class ContestantFailed(Exception):
     """A contestant could not be measured; the text says why. The run goes on without it."""
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks.figures import Spread
 from benchmarks.ground import Kind
+from benchmarks.machine import QUIET_CORES
 from benchmarks.rounds import Result
 from benchmarks.targets import TARGETS, Bound, judge
 
@@ -80,6 +81,8 @@ def _details(run: Run) -> Iterable[str]:
 
 def _circumstances(run: Run) -> Iterable[str]:
     yield f"`{run.command}` · {run.at} · {run.seconds:.0f} s · {run.busy_cores_before:.2f} cores busy before"
+    if run.busy_cores_before > QUIET_CORES:
+        yield "**The machine was busy with other work: the figures are low, and the ratios uncertain.**"
     yield ""
     for name, value in {**run.machine, **{f"postgres {name}": value for name, value in run.server.items()}}.items():
         yield f"- {name}: {value}"

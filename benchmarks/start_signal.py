@@ -6,7 +6,7 @@ import struct
 import time
 from collections.abc import Mapping
 
-SOCKET_VARIABLE = "DULY_BENCH_SOCKET"
+SOCKET_VARIABLE = "BENCHMARK_SOCKET"
 _SIGNAL = struct.Struct("<qq")
 
 

@@ -187,6 +187,27 @@ async def test_a_name_that_changes_its_address_is_connected_to_where_it_was_chec
         assert f"host: hooks.example:{here.port}\r\n" in here.heads[0].lower()
 
 
+async def test_an_address_that_changes_after_its_check_is_refused_at_the_socket() -> None:
+    async with receiver(answers_and_closes(EMPTY)) as here:
+        found = [ResolveResult(hostname="a", host="127.0.0.1", port=here.port, family=socket.AF_INET, proto=0, flags=0)]
+
+        class RememberedResolver(FakeResolver):
+            async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
+                self.asked.append(host)
+                return found
+
+        resolver = RememberedResolver()
+        allowed = parse_networks("127.0.0.1/32")
+        async with OutboundClient(allow_networks=allowed, resolver=resolver, total_seconds=2) as client:
+            url = f"http://hooks.example:{here.port}/"
+            assert (await client.post(url, content=b"{}", headers=HEADERS)).status == 204
+            await asyncio.wait_for(here.closed.wait(), 2)
+            found[0]["host"] = "127.0.0.2"
+            error = await failure(client, url)
+        assert (error.code, "127.0.0.2 is in 127.0.0.0/8" in str(error)) == ("REFUSED_ADDRESS", True)
+        assert resolver.asked == ["hooks.example"]
+
+
 def test_no_socket_is_made_for_a_refused_address() -> None:
     tcp = (socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
     with pytest.raises(OSError, match="loopback"):
@@ -329,7 +350,7 @@ async def test_a_name_that_is_not_known_is_said_not_to_be() -> None:
 
     async with OutboundClient(resolver=UnknowingResolver(), total_seconds=2) as client:
         error = await failure(client, "http://hooks.example/")
-    assert (error.code, "(Name or service not known)" in str(error)) == ("CONNECT_FAILED", True)
+    assert (error.code, "looked up (Name or service not known)" in str(error)) == ("CONNECT_FAILED", True)
 
 
 async def test_the_system_looks_names_up_where_no_resolver_is_given() -> None:
@@ -347,6 +368,7 @@ async def test_a_look_up_that_hangs_is_given_up() -> None:
     async with OutboundClient(resolver=HangingResolver(), connect_seconds=0.1) as client:
         error = await failure(client, "http://hooks.example/")
     assert (error.code, error.duration_seconds < 2) == ("TIMED_OUT", True)
+    assert "no connection within" in str(error)
 
 
 async def test_a_receiver_that_never_finishes_the_tls_handshake_is_given_up() -> None:
@@ -411,6 +433,9 @@ async def test_the_request_is_sent_as_it_was_given() -> None:
             "user-agent: duly/test",
             "x: y",
         ]
+        await client.post(f"http://127.0.0.1:{here.port}/", content=b"", headers={})
+        bare = ["accept-encoding: identity", "content-length: 0", f"host: 127.0.0.1:{here.port}"]
+        assert sorted(header.lower() for header in here.heads[1].rstrip().split("\r\n")[1:]) == bare
 
 
 @pytest.mark.parametrize("size", [0, 256 * 1024, 256 * 1024 + 1, 3_000_000])

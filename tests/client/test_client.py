@@ -96,7 +96,7 @@ def test_waiting_long_polls_with_the_etag_until_the_end(server: ScriptedServer) 
     running = {"jobId": "j1", "status": "running"}
     server.answers += [answer(200, running, ETag='"2"'), answer(200, running, ETag='"3"'), answer(200, ENDED)]
     with Client(server.url) as client:
-        assert client.wait("j1", timeout=20) == ENDED
+        assert client.wait("j1") == ENDED
     assert 'if-none-match: "2"' in server.requests[1].lower() and "?wait=" in server.requests[1]
     assert 'if-none-match: "3"' in server.requests[2].lower()
 

@@ -148,6 +148,7 @@ BAD_URLS = [
     "http://@example.com/",
     "http://example.com\\@127.0.0.1/",
     "http://example.com\\.127.0.0.1/",
+    "http://example.com/a\\b",
     "http://example.com:0/",
     "http://example.com:65536/",
     "http://example.com:http/",
@@ -193,6 +194,11 @@ def test_what_is_no_url_of_a_receiver_is_refused_with_a_sentence(url: str) -> No
     with pytest.raises(ValueError, match=r"\.$"):
         parse_target(url)
     assert url_refusal(url, allowed=LOOPBACK) is not None
+
+
+def test_a_password_in_a_url_is_refused_without_being_repeated() -> None:
+    refused = url_refusal("http://user:hunter2@example.com/", allowed=())
+    assert refused == "The URL may not hold a user name or password."
 
 
 GOOD_URLS = {

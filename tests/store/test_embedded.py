@@ -3,6 +3,7 @@
 Where the tests run as root the server runs as another user, so the folders are made open to it (pytest's are not).
 """
 
+import fcntl
 import json
 import os
 import re
@@ -23,7 +24,6 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from duly.store.embedded import EmbeddedError, EmbeddedServer, default_data_dir, embedded_server, revive
 from duly.store.embedded_folder import Folder, open_folder
-from duly.store.embedded_tuning import memory_limit
 
 OWNER = """
 import json, sys
@@ -170,6 +170,21 @@ def test_a_terminal_s_interrupt_does_not_reach_the_server(data_dir: Path) -> Non
         assert os.getsid(server.postmaster_pid) != os.getsid(0)
 
 
+def test_the_server_holds_its_own_lock_and_drops_it_with_its_last_process(data_dir: Path) -> None:
+    with embedded_server(data_dir):
+        assert not can_take(data_dir / "locks" / "server")
+    until(lambda: can_take(data_dir / "locks" / "server"))
+
+
+def can_take(lock: Path) -> bool:
+    with lock.open() as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
 async def test_the_server_of_a_killed_owner_is_joined_and_then_stopped(data_dir: Path, own: Own) -> None:
     owner = own(data_dir)
     orphan = postmaster_of(owner)
@@ -252,47 +267,6 @@ def test_a_killed_first_start_leaves_nothing_half_made(fresh: Path, own: Own) ->
         assert not any(fresh.glob("postgres.new-*"))
 
 
-def test_data_of_another_major_version_is_refused_and_both_are_named(fresh: Path) -> None:
-    (fresh / "postgres").mkdir()
-    (fresh / "postgres" / "PG_VERSION").write_text("15\n")
-    with pytest.raises(
-        EmbeddedError, match=r"made by PostgreSQL 15, and this is PostgreSQL 18: .*pg_dump.*DULY_DATA_DIR"
-    ):
-        embedded_server(fresh).__enter__()
-
-
-def test_a_folder_of_something_else_is_refused_and_kept(fresh: Path) -> None:
-    (fresh / "postgres").mkdir()
-    (fresh / "postgres" / "letter.txt").write_text("dear")
-    with pytest.raises(EmbeddedError, match="no PostgreSQL data"):
-        embedded_server(fresh).__enter__()
-    assert (fresh / "postgres" / "letter.txt").read_text() == "dear"
-
-
-def test_a_data_folder_that_cannot_be_made_is_refused(fresh: Path) -> None:
-    (fresh / "file").touch()
-    with pytest.raises(EmbeddedError, match=r"cannot be used \(Not a directory: .*DULY_DATA_DIR"):
-        embedded_server(fresh / "file" / "data").__enter__()
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only for root does the server run as another user")
-def test_a_data_folder_closed_to_the_server_s_user_is_refused_and_stays_closed(fresh: Path) -> None:
-    closed = fresh / "closed"
-    closed.mkdir(mode=0o700)
-    with pytest.raises(EmbeddedError, match=f"The folder {closed} is closed"):
-        embedded_server(closed / "data").__enter__()
-    assert closed.stat().st_mode & 0o777 == 0o700
-
-
-def test_a_full_disk_is_named(fresh: Path) -> None:
-    (fresh / "postgres").mkdir()
-    (fresh / "postgres" / "PG_VERSION").write_text("18\n")
-    (fresh / "locks").mkdir()
-    (fresh / "locks" / "duly.conf").symlink_to("/dev/full")
-    with pytest.raises(EmbeddedError, match=f"The disk that holds {fresh} is full"):
-        embedded_server(fresh).__enter__()
-
-
 def test_a_start_that_fails_quotes_the_log(data_dir: Path) -> None:
     with embedded_server(data_dir):
         pass
@@ -316,29 +290,6 @@ async def test_a_path_too_long_for_a_socket_gets_a_private_short_one(fresh: Path
     sockets.rmdir()
 
 
-def test_a_path_that_an_address_would_misread_gets_a_plain_one(fresh: Path) -> None:
-    sockets = open_folder(fresh / "a, b & c").sockets
-    assert re.fullmatch(r"[a-z0-9/-]+", str(sockets))
-    assert sockets == open_folder(fresh / "a, b & c").sockets
-    sockets.rmdir()
-
-
 def test_root_keeps_its_data_where_the_server_s_user_may_go() -> None:
     expected = "/var/lib/duly" if os.geteuid() == 0 else "/duly"
     assert str(default_data_dir()).endswith(expected)
-
-
-def test_the_memory_limit_is_the_smallest_of_machine_and_groups(tmp_path: Path) -> None:
-    inner = tmp_path / "outer" / "inner"
-    inner.mkdir(parents=True)
-    (inner / "memory.max").write_text("max\n")
-    (tmp_path / "outer" / "memory.max").write_text(f"{64 << 20}\n")
-    membership = tmp_path / "cgroup"
-    membership.write_text("0::/outer/inner\n")
-    assert memory_limit(membership=membership, root=tmp_path) == 64 << 20
-    membership.write_text("0::/elsewhere\n")
-    assert memory_limit(membership=membership, root=tmp_path) > 64 << 20
-    (tmp_path / "memory").mkdir()
-    (tmp_path / "memory" / "memory.limit_in_bytes").write_text(f"{32 << 20}\n")
-    membership.write_text("4:cpu,memory:/not/visible/here\n0::/\n")
-    assert memory_limit(membership=membership, root=tmp_path) == 32 << 20

@@ -49,8 +49,10 @@ def stop(message: str, *, code: int = FAILED) -> NoReturn:
 def _refusal(error: ApiError) -> str:
     faults = error.details.get("errors")
     parts = [error.message.rstrip(".")]
-    if isinstance(faults, list):
+    if isinstance(faults, list) and faults:
         parts += [f"{fault.get('path')}: {fault.get('message')}" for fault in faults if isinstance(fault, dict)]
+    elif error.details.get("reason"):
+        parts.append(str(error.details["reason"]).rstrip("."))
     if error.status in _ADVICE:
         parts.append(_ADVICE[error.status])
     return f"{'; '.join(parts)} ({error.code})"

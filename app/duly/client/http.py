@@ -122,7 +122,7 @@ class Client:
         etag: str | None = None
         while True:
             left = deadline - time.monotonic()
-            seconds = 0 if etag is None else max(0, min(_LONG_POLL_SECONDS, math.floor(left)))
+            seconds = 0 if etag is None else max(0, math.floor(min(_LONG_POLL_SECONDS, left)))
             asked_at = time.monotonic()
             answer = self._poll(job_id, etag=etag, seconds=seconds)
             if answer.status_code != HTTPStatus.NOT_MODIFIED:

@@ -153,7 +153,7 @@ def _disown(folder: Folder) -> None:
 
 
 def _write(path: Path, content: bytes, *, folder: Folder) -> None:
-    """Put a file among the server's at once and readable to it; its folder is its own, so no link there is followed."""
+    """Write a file of the server's in one step, readable to its user, and following no link that it may have put."""
     new = folder.locks / path.name
     new.write_bytes(content)
     new.chmod(0o644)

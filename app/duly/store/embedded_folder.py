@@ -186,7 +186,13 @@ def _sockets(cluster: Path, account: Account | None) -> Path:
 
 
 def _require_same_major(folder: Folder) -> None:
-    version = folder.run("postgres", "--version")
+    try:
+        version = folder.run("postgres", "--version")
+    except OSError as error:
+        raise EmbeddedError(
+            f"The PostgreSQL programs in {programs()} cannot be run ({error.strerror}):"
+            " make them readable to every user, or set DULY_DATABASE_URL."
+        ) from error
     ours = re.search(r"\) (\d+)", version.stdout)
     if ours is None:
         raise failure("The PostgreSQL programs do not run", output=version.stderr, folder=folder)
