@@ -35,17 +35,23 @@ class Loop:
         self._expected = expected
         self._wake = asyncio.Event()
         self._failing = 0
+        self._ending = False
 
     def wake(self) -> None:
         """Ends the present pause; a wake during a step cuts the pause after it."""
         self._wake.set()
 
+    def end(self) -> None:
+        """Lets the present round finish, and begins no other."""
+        self._ending = True
+        self._wake.set()
+
     async def run(self) -> None:
-        """Runs until cancelled."""
-        while True:
+        """Runs until it is told to end, or cancelled."""
+        while not self._ending:
             self._wake.clear()
             pause = await self._round()
-            if pause > 0:
+            if pause > 0 and not self._ending:
                 await self._rest(pause)
 
     async def _round(self) -> float:

@@ -176,7 +176,8 @@ class Node:
         """Goes down in good order: claims nothing more, lets jobs end, gives back the rest, ends streams, leaves."""
         self.draining = self.heartbeat.draining = True
         log.info("draining", action="node_draining", node=self.name)
-        await self._end("claim", "dispatch")
+        self.pool.stop_claiming()
+        await self._finish("claim", "dispatch")
         interrupted = await self.pool.drain(self.settings.shutdown_grace_seconds)
         self.hub.close()
         with suppress(TimeoutError):
@@ -198,6 +199,15 @@ class Node:
         await asyncio.to_thread(self.processes.close)
         await self.outbound.aclose()
         await self.database.close()
+
+    async def _finish(self, *names: str) -> None:
+        """Ends loops between two rounds: one cut short in its statement leaves rows that nobody looks after."""
+        ending = [self._tasks[loop.name] for loop in self.loops if loop.name in names]
+        for loop in self.loops:
+            if loop.name in names:
+                loop.end()
+        if ending:
+            await asyncio.wait(ending, timeout=LAST_WORDS_SECONDS)
 
     async def _end(self, *names: str) -> None:
         ending = [task for name in names if (task := self._tasks.pop(name, None))]

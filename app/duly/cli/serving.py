@@ -15,6 +15,7 @@ import uvicorn
 import uvloop
 
 from duly.api.app import create_app
+from duly.api.one_write import OneWriteProtocol
 from duly.cli.opening import new_database, say
 from duly.handlers.loading import load_registry
 from duly.handlers.signals import HandlerError
@@ -143,9 +144,10 @@ class _Server(uvicorn.Server):
 def http_server(node: Node) -> _Server:
     configuration = uvicorn.Config(
         create_app(node),
-        http="httptools",
+        http=OneWriteProtocol,
         ws="none",
         lifespan="off",
+        proxy_headers=False,
         log_config=None,
         access_log=False,
         server_header=False,

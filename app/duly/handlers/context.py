@@ -59,7 +59,8 @@ class JobContext:
             percent: 0 to 100; what lies outside is brought inside.
             message: a few words for a person.
         """
-        return self.reporter.progress(min(max(float(percent), 0.0), 100.0), message)
+        known = float(percent) if percent == percent else 0.0  # noqa: PLR0124  # NaN alone differs from itself
+        return self.reporter.progress(min(max(known, 0.0), 100.0), message)
 
     def log(self, message: str, *, level: str = "info", **fields: object) -> None:
         """Writes a structured log line with the job's ids on it. Level: debug, info, warning or error."""

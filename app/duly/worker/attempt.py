@@ -72,12 +72,12 @@ def log_line(claimed: ClaimedJob, level: str, message: str, fields: Mapping[str,
     write = getattr(log, level if level in {"debug", "info", "warning", "error"} else "info")
     write(
         message,
-        **{key: value for key, value in fields.items() if key != "event"},
         action="job_log",
         job_id=str(claimed.job_id),
         job_type=claimed.type,
         attempt=claimed.attempt,
         correlation_id=claimed.correlation_id or str(claimed.job_id),
+        **({"fields": dict(fields)} if fields else {}),
     )
 
 

@@ -54,6 +54,7 @@ class Pool:
         self._identity = identity
         self._attempts: dict[UUID, Attempt] = {}
         self._freed = asyncio.Event()
+        self._draining = False
         self._executors = Executors(slots=slots, processes=processes, slot_freed=self._freed.set)
         self.wake_watch: Callable[[], None] = lambda: None
         metrics.slots.set(slots)
@@ -61,6 +62,8 @@ class Pool:
     async def step(self) -> float:
         """One round of the claiming loop: waits for a free slot, claims, starts. Returns how long to rest."""
         free = await self._free_slots()
+        if self._draining:
+            return LOOK_SECONDS
         node_id, source = self._identity()
         jobs = await self._claimer.claim(free, node_id=node_id, source=source)
         for job in jobs:
@@ -73,7 +76,7 @@ class Pool:
     async def _free_slots(self) -> int:
         while True:
             free = self._slots - len(self._attempts) - self._executors.abandoned_threads
-            if free > 0 and self._finisher.waiting < UNRECORDED_LIMIT:
+            if self._draining or (free > 0 and self._finisher.waiting < UNRECORDED_LIMIT):
                 return free
             self._freed.clear()
             await self._freed.wait()
@@ -129,6 +132,11 @@ class Pool:
     def stop_all(self, why: Outcome) -> None:
         for attempt in list(self._attempts.values()):
             attempt.stop(why)
+
+    def stop_claiming(self) -> None:
+        """The round under way finishes: what it claims still runs here."""
+        self._draining = True
+        self._freed.set()
 
     async def drain(self, grace_seconds: float) -> int:
         """Lets running attempts end, for so long; what is left is interrupted and goes to other nodes, not charged.

@@ -1,0 +1,44 @@
+"""The HTTP protocol with its writes gathered: an answer's head and body leave in one system call, not in two.
+
+Two `send()` calls a response were a quarter of the time that a submission took.
+"""
+
+import asyncio
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+
+class _GatheringTransport:
+    """Stands before a transport and hands it at the end of the loop's round what was written during it."""
+
+    __slots__ = ("_call_soon", "_pieces", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._call_soon = loop.call_soon
+        self._pieces: list[bytes] = []
+
+    def write(self, piece: bytes) -> None:
+        if not self._pieces:
+            self._call_soon(self._flush)
+        self._pieces.append(piece)
+
+    def _flush(self) -> None:
+        if self._pieces:
+            gathered, self._pieces = b"".join(self._pieces), []
+            self._transport.write(gathered)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+class OneWriteProtocol(HttpToolsProtocol):
+    """uvicorn's protocol on httptools, over a transport that gathers."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn names it so
+        super().connection_made(cast("asyncio.Transport", _GatheringTransport(transport, self.loop)))
