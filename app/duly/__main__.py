@@ -1,5 +1,6 @@
 """The entry of `duly` and of `python -m duly`: the list of commands."""
 
+import io
 import sys
 
 import typer
@@ -10,13 +11,17 @@ def main() -> None:
     # Handler modules lie where the command is run, as with `python -m`; a console script does not look there by itself.
     if "" not in sys.path:
         sys.path.insert(0, "")
+    # A terminal that cannot show a character gets its escape, not a traceback.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     application()()
 
 
 def application() -> typer.Typer:
     """The list of commands."""
     from duly.cli.jobs import cancel, status, submit, watch  # noqa: PLC0415  # `--help` need not import the service
-    from duly.cli.migrating import migrate  # noqa: PLC0415
+    from duly.cli.migrate import migrate  # noqa: PLC0415
     from duly.cli.serve import serve  # noqa: PLC0415
     from duly.demo import demo  # noqa: PLC0415
 

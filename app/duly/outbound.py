@@ -14,11 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, Self
+from typing import Any, Final, Literal, NamedTuple, Self
 
 import aiohttp
 import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import RawResponseMessage
 from httpx_aiohttp import AiohttpTransport
 
 from duly.domain.networks import Networks, connection_refusal, is_localhost, parse_target, target_refusal
@@ -29,6 +31,9 @@ OutboundCode = Literal["REFUSED_ADDRESS", "INVALID_URL", "CONNECT_FAILED", "TLS_
 
 _HEADER_LIMIT: Final = 100
 _HEADER_BYTES: Final = 8 * 1024
+_MESSAGE_LIMIT: Final = 10
+# What arrives in one go is parsed in one go, so no more is let arrive than an answer may hold.
+_RECEIVE_BUFFER: Final = 32 * 1024
 # Many servers close a connection that idled for 5 s; one that is kept for less is hardly ever met half closed.
 _KEEP_ALIVE_SECONDS: Final = 4
 # Short, for receivers that move. It is no hole: a connection is checked by its own address, not by this memory.
@@ -116,7 +121,7 @@ class OutboundClient:
                 return await self._exchange(destination, content=content, headers=headers, started=started)
         except _RefusedError as error:
             raise OutboundError(error.code, str(error), duration_seconds=time.perf_counter() - started) from None
-        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+        except (httpx.HTTPError, aiohttp.ClientError, aiohttp.EofStream, OSError) as error:
             seconds = time.perf_counter() - started
             code, message = _verdict(error, seconds=seconds)
             # Not chained: the text of the libraries' errors may repeat the whole URL.
@@ -203,6 +208,29 @@ class _GuardedResolver(AbstractResolver):
         await self._lookup.close()
 
 
+class _BoundedHandler(ResponseHandler):
+    """Takes one answer for one request, and few interim ones before it.
+
+    aiohttp alone takes any number of `100 Continue`: one receiver that floods them was measured to stop the loop for
+    the whole deadline and to fill 75 MB of memory a second. It also takes for the next request's answer what came
+    while none was under way, such as the `408` that some proxies send as they close an idle connection.
+    """
+
+    _still_due = 0
+
+    def set_response_params(self, **parameters: Any) -> None:
+        self._still_due = _MESSAGE_LIMIT
+        super().set_response_params(**parameters)
+
+    def feed_data(self, data: tuple[RawResponseMessage, aiohttp.StreamReader], size: int = 0) -> None:
+        if self._still_due:
+            self._still_due = self._still_due - 1 if 100 <= data[0].code < 200 else 0  # noqa: PLR2004 - interim ones
+            super().feed_data(data, size)
+        elif self.exception() is None:
+            self.abort()
+            self.set_exception(aiohttp.ClientPayloadError("more messages than one request is due"))
+
+
 def _destination(url: str, *, allowed: Networks) -> _Destination:
     try:
         target = parse_target(url)
@@ -221,15 +249,20 @@ def _guarded_socket(address: aiohttp.AddrInfoType, *, allowed: Networks) -> sock
     reason = connection_refusal(str(at[0]), int(at[1]), allowed=allowed)
     if reason is not None:
         raise _RefusedError("REFUSED_ADDRESS", reason)
-    return socket.socket(family, kind, protocol)
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+    return made
 
 
 def _transport(*, connector: "partial[aiohttp.TCPConnector]", ssl_context: ssl.SSLContext) -> httpx.AsyncBaseTransport:
     """What carries httpx's requests; the one place to change it. It keeps no cookies and asks no proxy or netrc."""
 
     def session() -> aiohttp.ClientSession:
+        connections = connector(ssl=ssl_context)
+        handler: type[ResponseHandler] = _BoundedHandler
+        connections._factory = partial(handler, loop=asyncio.get_running_loop())  # noqa: SLF001 - there is no other way in
         return aiohttp.ClientSession(
-            connector=connector(ssl=ssl_context),
+            connector=connections,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             auto_decompress=False,

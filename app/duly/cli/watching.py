@@ -50,7 +50,7 @@ def _show_lines(frames: Iterable[Frame]) -> None:
 
 def _show_bar(frames: Iterable[Frame], *, console: Console) -> None:
     columns = (
-        BarColumn(bar_width=32),
+        BarColumn(bar_width=32, complete_style="cyan", finished_style="green"),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
         TextColumn("{task.description}", markup=False),

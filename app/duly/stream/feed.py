@@ -53,4 +53,6 @@ async def _read(database: Database, *, tenant_id: int, job_id: UUID, after: int)
         return b"", False, after
     if not events:
         return b"", False, after
-    return b"".join(frame(event) for event in events), events[-1].kind.terminal, events[-1].sequence
+    # A full page may stop at an end in the middle of the history: of a job that was run again by hand.
+    ended = events[-1].kind.terminal and len(events) < PAGE
+    return b"".join(frame(event) for event in events), ended, events[-1].sequence

@@ -1,8 +1,7 @@
-"""`duly migrate`: bring a database to the newest revision."""
+"""Migrating as a command does it."""
 
 import asyncio
-from pathlib import Path
-from typing import Annotated
+from typing import Any
 
 import typer
 
@@ -12,15 +11,9 @@ from duly.settings import Settings
 from duly.store.migrations import missing_revisions
 
 
-def migrate(
-    *,
-    database_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Postgres 15 to 18; the embedded one if none.")
-    ] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Where the embedded database lies.")] = None,
-) -> None:
-    """Bring the database to the newest revision, and make the partitions of the coming days."""
-    settings = read_settings({"database_url": database_url, "data_dir": data_dir})
+def run_migration(flags: dict[str, Any]) -> None:
+    """Migrates, and prints what was done."""
+    settings = read_settings(flags)
     with opened_database(settings) as opened:
         try:
             done = asyncio.run(_migrate(settings, opened.url))

@@ -1,0 +1,84 @@
+"""The service as a command runs it: take the port, open the database, serve in one process or several, leave."""
+
+import os
+import socket
+import sys
+import threading
+from typing import Any
+
+import typer
+
+from duly.cli.failures import stop
+from duly.cli.opening import opened_database, read_settings, require_key_beyond_loopback, webhook_secret
+from duly.cli.serving import Startup, serve_one
+from duly.cli.supervising import serve_many
+from duly.settings import Settings
+
+HINTS = """
+Try it:
+  curl -s {url}/api/v1/jobs -H 'Content-Type: application/json' \\
+       -d '{{"type": "sleep", "parameters": {{"seconds": 5}}}}'
+  curl -s {url}/api/v1/jobs?limit=1
+  curl -N {url}/api/v1/jobs/JOB_ID/events/stream
+The API is described on {url}/docs; Ctrl-C ends the service in good order.
+"""
+
+
+def run_service(flags: dict[str, Any], *, migrate: bool, hints: bool) -> None:
+    """Runs until told to stop; ends the command with the exit code."""
+    settings = read_settings(flags)
+    require_key_beyond_loopback(settings)
+    listening = _bind(settings)
+    code = _serve(settings, listening, migrate=migrate, hints=hints)
+    _leave(code)
+
+
+def _serve(settings: Settings, listening: socket.socket, *, migrate: bool, hints: bool) -> int:
+    address = _address(settings, listening)
+
+    def announce() -> None:
+        print(f"Duly is ready on {address}", flush=True)
+        if hints:
+            print(HINTS.format(url=address), flush=True)
+
+    with opened_database(settings) as database:
+        startup = Startup(
+            settings=settings,
+            database_url=database.url,
+            webhook_secret=webhook_secret(settings),
+            migrates=migrate or database.server is not None,
+        )
+        if settings.processes == 1:
+            return serve_one(startup, listening, announce=announce, server=database.server)
+        return serve_many(startup, listening, announce=announce, server=database.server)
+
+
+def _bind(settings: Settings) -> socket.socket:
+    """Takes the port before anything else is opened: two services on one port is a common mistake."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((settings.host, settings.port))
+        listening.listen(2048)
+    except OSError as error:
+        stop(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; "
+            "choose another with --port or DULY_PORT (0: any free one)"
+        )
+    listening.set_inheritable(True)
+    return listening
+
+
+def _address(settings: Settings, listening: socket.socket) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{listening.getsockname()[1]}"
+
+
+def _leave(code: int) -> None:
+    """A handler's thread that never ends must not keep the process: all that matters is recorded by now."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        os._exit(code)
+    raise typer.Exit(code)
