@@ -125,8 +125,12 @@ def _migrated(ground: Ground) -> str:
 
 
 def clean_environment() -> dict[str, str]:
-    """The caller's environment without Duly's settings: a run is the same whatever is set around it."""
+    """The caller's environment without Duly's settings: a run is the same whatever is set around it.
+
+    Bytecode is kept, as it is unless a variable forbids it: else every start compiles every library anew.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DULY_")}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
     return kept | {"PYTHONPATH": str(ROOT)}
 
 

@@ -144,6 +144,8 @@ class Load:
     def broke(self) -> None:
         self._broken += 1
         self._under_way = max(0, self._under_way - 1)
+        if self._broken == self._plan.connections:
+            self.ended.set()
 
     def outcome(self, generator_cores: float) -> LoadOutcome:
         until = self._last_at if self._left <= 0 else self._stops_at

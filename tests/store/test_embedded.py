@@ -252,9 +252,11 @@ async def test_a_left_over_process_id_that_a_stranger_bears_now_is_no_server(dat
 def stranger(place: Folder) -> Iterator[int]:
     """A process of the server's user that is no server, and must live on."""
     with subprocess.Popen(["sleep", "60"], user=place.account.uid if place.account else None) as process:
-        yield process.pid
-        assert process.poll() is None
-        process.kill()
+        try:
+            yield process.pid
+            assert process.poll() is None
+        finally:
+            process.kill()
 
 
 def test_a_killed_first_start_leaves_nothing_half_made(fresh: Path, own: Own) -> None:

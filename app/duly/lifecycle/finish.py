@@ -52,10 +52,14 @@ class Finisher:
         self._recorded.clear()
         return 0
 
+    async def below(self, limit: int) -> None:
+        """Returns once fewer than `limit` ends wait to be recorded."""
+        while len(self._ends) >= limit:
+            await self._recorded.wait()
+
     async def drained(self) -> None:
         """Returns once nothing waits to be recorded."""
-        while self._ends:
-            await self._recorded.wait()
+        await self.below(1)
 
     async def record(self, ends: Sequence[Finish]) -> list[Finished]:
         """Records these ends now; those that lost their lease are not among the returned.

@@ -1,6 +1,7 @@
 """The embedded server's folder: where data, locks and socket lie, whose they are, and how the data is first made."""
 
 import errno
+import fcntl
 import hashlib
 import importlib.util
 import os
@@ -124,11 +125,20 @@ def _account(cluster: Path) -> Account:
     """The user that owns the data, else one made for it."""
     if cluster.exists() and (owner := cluster.stat()).st_uid != 0:
         return Account(owner.st_uid, owner.st_gid)
-    command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _ACCOUNT_NAME]
-    with suppress(KeyError):
-        return _named_account()
     try:
-        # It fails where another process has just made the user: then the user is there.
+        return _named_account()
+    except KeyError:
+        return _new_account()
+
+
+def _new_account() -> Account:
+    """Make the system user, one process of the machine at a time: of two `useradd`, one replaces the other's entry."""
+    command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _ACCOUNT_NAME]
+    machine = os.open("/etc", os.O_RDONLY)
+    try:
+        fcntl.flock(machine, fcntl.LOCK_EX)
+        with suppress(KeyError):
+            return _named_account()
         subprocess.run(command, check=False, capture_output=True)  # noqa: S603 - a constant
         return _named_account()
     except (OSError, KeyError) as error:
@@ -136,6 +146,8 @@ def _account(cluster: Path) -> Account:
             f"PostgreSQL does not run as root, and the system user {_ACCOUNT_NAME} could not be made for it:"
             f" run `{' '.join(command)}`, or start Duly as an ordinary user."
         ) from error
+    finally:
+        os.close(machine)
 
 
 def _named_account() -> Account:

@@ -55,9 +55,15 @@ async def record_progress_if_held(connection: Connection, told: Sequence[Progres
     return {row[0]: row[1] for row in rows}
 
 
+# Whether a job asked for a webhook of this kind of event; the bits are those of domain.events.CALLBACK_BITS.
+_DELIVERS = """
+    (callback_events & case kind when 3 then 4 when 4 then 4 when 10 then 8 when 11 then 16 when 12 then 32 else 0 end)
+    <> 0
+"""
+
 # An acknowledged cancel wish wins over whatever end came after it: the caller was told that the job will end as
 # cancelled. What returns to a worker (kinds 3, 4, 6) keeps its token, so that the next claim raises it further.
-FINISH_IF_HELD = """
+FINISH_IF_HELD = f"""
 with ended as (
     select * from unnest($1::uuid[], $2::int[], $3::smallint[], $4::text[], $5::float8[], $6::bool[], $7::bool[])
         as t (job_id, token, kind, data, delay_seconds, charged, crashed)
@@ -91,14 +97,10 @@ recorded as (
 ),
 outbox as (
     insert into deliveries (tenant_id, job_id, sequence, kind)
-    select tenant_id, job_id, sequence, kind from gone
-    where callback_events & (case kind when 3 then 4 when 4 then 4 when 10 then 8 when 11 then 16 when 12 then 32
-                             else 0 end) <> 0
-    returning job_id
+    select tenant_id, job_id, sequence, kind from gone where {_DELIVERS}
 )
-select g.job_id, g.kind, g.sequence, g.queue, g.type, g.priority,
-       case when kind < 10 then delay_seconds end, o.job_id is not null
-from gone g left join outbox o on o.job_id = g.job_id
+select job_id, kind, sequence, queue, type, priority, case when kind < 10 then delay_seconds end, {_DELIVERS}
+from gone
 """
 
 

@@ -61,6 +61,7 @@ class Pool:
 
     async def step(self) -> float:
         """One round of the claiming loop: waits for a free slot, claims, starts. Returns how long to rest."""
+        await self._finisher.below(UNRECORDED_LIMIT)
         free = await self._free_slots()
         if self._draining:
             return LOOK_SECONDS
@@ -76,7 +77,7 @@ class Pool:
     async def _free_slots(self) -> int:
         while True:
             free = self._slots - len(self._attempts) - self._executors.abandoned_threads
-            if self._draining or (free > 0 and self._finisher.waiting < UNRECORDED_LIMIT):
+            if self._draining or free > 0:
                 return free
             self._freed.clear()
             await self._freed.wait()
