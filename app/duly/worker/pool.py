@@ -17,6 +17,7 @@ from duly.store.database import DatabaseAway
 from duly.telemetry.metrics import Metrics
 from duly.worker.attempt import Attempt, outcome_of
 from duly.worker.executors import Executors
+from duly.worker.prefetch import Prefetch
 from duly.worker.processes import ProcessExecutor
 
 log = structlog.stdlib.get_logger("duly.pool")
@@ -53,6 +54,7 @@ class Pool:
         self._result_limit = result_limit
         self._identity = identity
         self._attempts: dict[UUID, Attempt] = {}
+        self._prefetch = Prefetch(slots)
         self._freed = asyncio.Event()
         self._draining = False
         self._executors = Executors(slots=slots, processes=processes, slot_freed=self._freed.set)
@@ -60,27 +62,36 @@ class Pool:
         metrics.slots.set(slots)
 
     async def step(self) -> float:
-        """One round of the claiming loop: waits for a free slot, claims, starts. Returns how long to rest."""
+        """One round of the claiming loop: waits for room, claims, starts. Returns how long to rest."""
         await self._finisher.below(UNRECORDED_LIMIT)
-        free = await self._free_slots()
+        room = await self._room()
         if self._draining:
             return LOOK_SECONDS
         node_id, source = self._identity()
-        jobs = await self._claimer.claim(free, node_id=node_id, source=source)
-        for job in jobs:
-            self._start(job)
+        jobs = await self._claimer.claim(room, node_id=node_id, source=source)
+        self._prefetch.put(jobs)
+        self._fill_slots()
         if jobs:
             self.wake_watch()
         self._metrics.slots_busy.set(len(self._attempts))
         return 0 if jobs or self._claimer.hopeful else LOOK_SECONDS * random.uniform(0.75, 1)  # noqa: S311  # jitter
 
-    async def _free_slots(self) -> int:
+    async def _room(self) -> int:
+        """How many jobs may be claimed; waits until it is one at least."""
         while True:
-            free = self._slots - len(self._attempts) - self._executors.abandoned_threads
-            if self._draining or free > 0:
-                return free
+            room = self._prefetch.room(self._free)
+            if self._draining or room > 0:
+                return room
             self._freed.clear()
             await self._freed.wait()
+
+    @property
+    def _free(self) -> int:
+        return self._slots - len(self._attempts) - self._executors.abandoned_threads
+
+    def _fill_slots(self) -> None:
+        while self._free > 0 and (job := self._prefetch.take()):
+            self._start(job)
 
     def _start(self, claimed: ClaimedJob) -> None:
         loop = asyncio.get_running_loop()
@@ -91,15 +102,23 @@ class Pool:
         attempt.task = loop.create_task(self._run(attempt))
 
     async def _run(self, attempt: Attempt) -> None:
+        time = asyncio.get_running_loop().time
+        began = time()
         outcome = await outcome_of(attempt, self._executors.call, result_limit=self._result_limit)
-        claimed = attempt.claimed
+        self._prefetch.observe(time() - began)
+        self._end(attempt.claimed, outcome)
+        if self._attempts.get(attempt.claimed.job_id) is attempt:
+            del self._attempts[attempt.claimed.job_id]
+        self._fill_slots()
+        self._freed.set()
+
+    def _end(self, claimed: ClaimedJob, outcome: Outcome) -> None:
+        """Decides what follows, and hands it to the finisher."""
         facts = AttemptFacts(
             claimed.job_id, claimed.token, claimed.attempt, claimed.max_attempts, crashes=claimed.crashes
         )
-        self._finisher.put(decide(outcome, facts, policy=attempt.handler.retry, random=random.random))
-        if self._attempts.get(claimed.job_id) is attempt:
-            del self._attempts[claimed.job_id]
-        self._freed.set()
+        policy = self._registry[claimed.type].retry
+        self._finisher.put(decide(outcome, facts, policy=policy, random=random.random))
 
     async def _tell_progress(self, attempt: Attempt, percent: float, message: str | None) -> None:
         try:
@@ -118,9 +137,10 @@ class Pool:
 
     def cancel(self, job_id: UUID) -> None:
         """Tells the handler of this job to stop, where it runs here."""
-        attempt = self._attempts.get(job_id)
-        if attempt is not None:
+        if attempt := self._attempts.get(job_id):
             attempt.stop(Cancelled())
+        elif claimed := self._prefetch.take_one(job_id):
+            self._end(claimed, Cancelled())
 
     async def watch(self) -> float:
         """One round of the watching loop: stops attempts past their deadline. One timer serves all."""
@@ -128,15 +148,22 @@ class Pool:
         for attempt in list(self._attempts.values()):
             if attempt.deadline <= now:
                 attempt.stop(TimedOut(attempt.claimed.timeout_seconds))
+        for claimed in self._prefetch.take_stale():
+            self._end(claimed, Interrupted("it waited too long for a slot"))
         return WATCH_SECONDS if self._attempts else IDLE_WATCH_SECONDS
 
     def stop_all(self, why: Outcome) -> None:
+        """Stops what runs, and gives up what waits for a slot."""
+        while claimed := self._prefetch.take():
+            self._end(claimed, why)
         for attempt in list(self._attempts.values()):
             attempt.stop(why)
 
     def stop_claiming(self) -> None:
-        """The round under way finishes: what it claims still runs here."""
+        """The round under way finishes: what it claims still runs here. What waits for a slot is given back."""
         self._draining = True
+        while claimed := self._prefetch.take():
+            self._end(claimed, Interrupted("its node was shut down"))
         self._freed.set()
 
     async def drain(self, grace_seconds: float) -> int:
@@ -161,8 +188,5 @@ class Pool:
 
     def _abandon(self, attempt: Attempt) -> None:
         """A handler that will not stop is left behind; its token keeps it from changing anything."""
-        claimed = attempt.claimed
-        log.warning("a handler did not stop", action="handler_abandoned", job_id=str(claimed.job_id))
-        facts = AttemptFacts(claimed.job_id, claimed.token, claimed.attempt, claimed.max_attempts)
-        why = Interrupted("its node was shut down")
-        self._finisher.put(decide(why, facts, policy=attempt.handler.retry, random=random.random))
+        log.warning("a handler did not stop", action="handler_abandoned", job_id=str(attempt.claimed.job_id))
+        self._end(attempt.claimed, Interrupted("its node was shut down"))

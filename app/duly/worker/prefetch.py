@@ -1,0 +1,67 @@
+"""Prefetching: while brisk jobs run, the next round of them is claimed already: no slot waits for a statement."""
+
+import time
+from collections import deque
+from uuid import UUID
+
+from duly.domain.job import ClaimedJob
+
+# Jobs that take longer than this keep a slot busy for many claims: nothing is won, and other nodes could run them.
+BRISK_SECONDS = 0.02
+_WEIGHT = 0.05
+# Jobs that were brisk may be followed by long ones: what then waits here longer is given back.
+STALE_SECONDS = 0.5
+
+
+class Prefetch:
+    """Claimed jobs that wait for a slot: at most one round of them, and only while jobs are brisk."""
+
+    def __init__(self, slots: int) -> None:
+        self._slots = slots
+        self._waiting: deque[ClaimedJob] = deque()
+        self._mean_seconds = 1.0
+        self._moved_at = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """One more attempt took this long."""
+        self._mean_seconds += _WEIGHT * (seconds - self._mean_seconds)
+
+    def room(self, free: int) -> int:
+        """How many jobs to claim with so many slots free. While jobs are brisk, many at once or none: half a round
+        waits here meanwhile, and a claim of few costs as much as a claim of many.
+        """
+        if self._mean_seconds > BRISK_SECONDS:
+            return free - len(self._waiting)
+        room = free + self._slots - len(self._waiting)
+        return room if room > self._slots // 2 else 0
+
+    def put(self, jobs: list[ClaimedJob]) -> None:
+        self._waiting.extend(jobs)
+        self._moved_at = time.monotonic()
+
+    def take(self) -> ClaimedJob | None:
+        """The one that has waited longest."""
+        if not self._waiting:
+            return None
+        self._moved_at = time.monotonic()
+        return self._waiting.popleft()
+
+    def take_stale(self) -> list[ClaimedJob]:
+        """All, where none has found a slot for half a second; jobs are not brisk any more then."""
+        if not self._waiting or time.monotonic() - self._moved_at < STALE_SECONDS:
+            return []
+        self._mean_seconds = 1.0
+        stale = list(self._waiting)
+        self._waiting.clear()
+        return stale
+
+    def take_one(self, job_id: UUID) -> ClaimedJob | None:
+        """This job, where it waits here."""
+        for job in self._waiting:
+            if job.job_id == job_id:
+                self._waiting.remove(job)
+                return job
+        return None
+
+    def __len__(self) -> int:
+        return len(self._waiting)
