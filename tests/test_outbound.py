@@ -216,7 +216,9 @@ def test_no_socket_is_made_for_a_refused_address() -> None:
         _guarded_socket((socket.AF_INET6, *tcp, ("::ffff:10.0.0.1", 80, 0, 0)), allowed=LOOPBACK)
     with pytest.raises(OSError, match="Port 5432"):
         _guarded_socket((socket.AF_INET, *tcp, ("1.1.1.1", 5432)), allowed=LOOPBACK)
-    _guarded_socket((socket.AF_INET, *tcp, ("127.0.0.1", 5432)), allowed=LOOPBACK).close()
+    with _guarded_socket((socket.AF_INET, *tcp, ("127.0.0.1", 5432)), allowed=LOOPBACK) as made:
+        # Linux doubles what is asked for.
+        assert made.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) <= ANSWER_LIMIT
 
 
 async def test_localhost_is_reached_where_only_one_of_its_addresses_is_allowed() -> None:
@@ -265,8 +267,7 @@ async def test_a_body_of_exactly_the_limit_is_whole() -> None:
 TRICKLES = {
     "body": repeats(b"x", after=ENDLESS["by its length"][0], pause=0.02),
     "header": repeats(b"x", after=b"HTTP/1.1 200 OK\r\nX-Slow: ", pause=0.02),
-    "100-continue flood": repeats(b"HTTP/1.1 100 Continue\r\n\r\n" * 50),
-    "early hints flood": repeats(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 50),
+    "100-continue trickle": repeats(b"HTTP/1.1 100 Continue\r\n\r\n", pause=0.05),
     "chunk extensions": repeats(b"x" * 4096, after=ENDLESS["chunked"][0] + b"1;"),
     "silence": is_silent,
 }
@@ -297,6 +298,8 @@ async def test_a_gzip_bomb_is_not_inflated() -> None:
 
 OK_HEAD = b"HTTP/1.1 200 OK\r\n"
 BROKEN = {
+    "100-continue flood": repeats(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
+    "early hints flood": repeats(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 1000),
     "many headers": repeats(b"X-Flood: x\r\n" * 64, after=OK_HEAD),
     "one long header": repeats(b"x" * 4096, after=OK_HEAD + b"X-Flood: "),
     "one long header name": repeats(b"x" * 4096, after=OK_HEAD),
@@ -319,6 +322,34 @@ async def test_what_is_not_a_bounded_http_answer_is_broken(kind: str) -> None:
         assert error.code == "BROKEN_ANSWER"
         assert str(error).startswith(f"127.0.0.1:{here.port}: ")
         assert "secret-path" not in str(error) and "t0ken" not in str(error)
+
+
+async def test_a_few_interim_answers_before_the_answer_are_passed_over() -> None:
+    hints = b"HTTP/1.1 100 Continue\r\n\r\n" + b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 3
+    async with receiver(answers(hints + EMPTY)) as here, OutboundClient(allow_networks=LOOPBACK) as client:
+        for _ in range(5):
+            answer = await client.post(f"http://127.0.0.1:{here.port}/", content=b"{}", headers=HEADERS)
+            assert (answer.status, answer.headers) == (204, {})
+        assert here.connections == 1
+
+
+@pytest.mark.parametrize("extra", [b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n", EMPTY * 1000])
+async def test_what_comes_unasked_is_never_taken_for_the_next_answer(extra: bytes) -> None:
+    async with receiver(answers(EMPTY)) as here, OutboundClient(allow_networks=LOOPBACK) as client:
+        url = f"http://127.0.0.1:{here.port}/"
+        await client.post(url, content=b"{}", headers=HEADERS)
+        here.writers[0].write(extra)
+        await asyncio.wait_for(here.closed.wait(), 2)
+        assert (await client.post(url, content=b"{}", headers=HEADERS)).status == 204
+        assert here.connections == 2
+
+
+async def test_an_answer_followed_by_others_is_taken_and_its_connection_closed() -> None:
+    async with receiver(answers(EMPTY + OK_HEAD + b"\r\n")) as here, OutboundClient(allow_networks=LOOPBACK) as client:
+        for _ in range(3):
+            answer = await client.post(f"http://127.0.0.1:{here.port}/", content=b"{}", headers=HEADERS)
+            assert answer.status == 204
+        assert here.connections == 3
 
 
 async def test_headers_come_in_lower_case_and_repeated_ones_joined() -> None:
@@ -475,6 +506,17 @@ async def test_a_post_that_is_cancelled_lets_its_connection_go() -> None:
         await asyncio.wait([post], timeout=2)
         assert post.cancelled()
         await asyncio.wait_for(here.closed.wait(), 2)
+
+
+async def test_closing_the_client_fails_the_posts_under_way() -> None:
+    async with receiver(is_silent) as here:
+        client = OutboundClient(allow_networks=LOOPBACK)
+        post = asyncio.create_task(failure(client, f"http://127.0.0.1:{here.port}/"))
+        async with asyncio.timeout(2):
+            while not here.bodies:
+                await asyncio.sleep(0)
+        await client.aclose()
+        assert (await asyncio.wait_for(post, 2)).code == "BROKEN_ANSWER"
 
 
 @pytest.fixture(scope="module")

@@ -121,7 +121,7 @@ class OutboundClient:
                 return await self._exchange(destination, content=content, headers=headers, started=started)
         except _RefusedError as error:
             raise OutboundError(error.code, str(error), duration_seconds=time.perf_counter() - started) from None
-        except (httpx.HTTPError, aiohttp.ClientError, aiohttp.EofStream, OSError) as error:
+        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
             seconds = time.perf_counter() - started
             code, message = _verdict(error, seconds=seconds)
             # Not chained: the text of the libraries' errors may repeat the whole URL.
