@@ -177,12 +177,14 @@ class Node:
         self.draining = self.heartbeat.draining = True
         log.info("draining", action="node_draining", node=self.name)
         self.pool.stop_claiming()
-        await self._finish("claim", "dispatch")
+        await self._finish("claim")
         interrupted = await self.pool.drain(self.settings.shutdown_grace_seconds)
         self.hub.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_SECONDS):
                 await self.finisher.drained()
+                self.dispatcher.stop_taking()
+                await self._finish("dispatch")
                 await self.dispatcher.drain(LAST_WORDS_SECONDS)
         log.info("drained", action="node_drained", node=self.name, interrupted=interrupted)
 

@@ -6,9 +6,11 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache, partial
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import PydanticCustomError
 
 from duly.domain.events import CALLBACK_BITS, DEFAULT_CALLBACK_EVENTS, callback_mask
 from duly.domain.ids import new_job_id
@@ -25,6 +27,17 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0
 LabelName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 LabelValue = Annotated[str, StringConstraints(max_length=256)]
 YEAR = 366 * 86400
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def _as_written(text: object) -> object:
+    """Pydantic reads more than RFC 3339 as a time: unix seconds as text, for one."""
+    if isinstance(text, datetime) or (isinstance(text, str) and _RFC3339.fullmatch(text)):
+        return text
+    raise PydanticCustomError("time", "must be a time as RFC 3339 writes it, such as 2026-01-27T10:00:00.000Z")
+
+
+Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_as_written)]
 
 # Members that are part of the contract and come with later versions: refused, never ignored.
 NOT_YET = ("expiresInSeconds", "uniqueKey", "concurrencyKey", "dependsOn")
@@ -39,7 +52,7 @@ class Submission(BaseModel):
     parameters: Any = Field(default_factory=dict, description="what the job type's own model says", examples=[{}])
     queue: Name = DEFAULT_QUEUE
     priority: int = Field(default=0, ge=-100, le=100, description="higher runs first")
-    runAt: AwareDatetime | None = Field(default=None, description="not before this time; excludes delaySeconds")
+    runAt: Time | None = Field(default=None, description="not before this time; excludes delaySeconds")
     delaySeconds: float | None = Field(default=None, ge=0, le=YEAR, allow_inf_nan=False)
     timeoutSeconds: float | None = Field(
         default=None, gt=0, le=30 * 86400, allow_inf_nan=False, description="bounds one attempt; the type's own if none"
@@ -56,7 +69,7 @@ class Submission(BaseModel):
 
 
 _VALIDATE = Submission.__pydantic_validator__.validate_json
-_IDEMPOTENCY_KEY = re.compile(r'"([\x21-\x7e]{1,255})"|([\x21-\x7e]{1,255})')
+_IDEMPOTENCY_KEY = re.compile(r'"([\x21-\x7e]{1,255})"|((?!")[\x21-\x7e]{1,255})')
 _CORRELATION_ID = re.compile(r"[\x21-\x7e]{1,200}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _JSON_TYPE = re.compile(rb"application/(json|[a-z0-9.+-]+\+json)\s*(;.*)?", re.IGNORECASE)
@@ -69,7 +82,8 @@ class SubmissionReader:
         self._depth = settings.json_depth
         self._parameters_limit = settings.parameters_limit
         self._registry = registry
-        self._allowed = allowed
+        # Callbacks are few and submissions many: reading a URL anew was a twentieth of a job's whole life.
+        self._url_refusal = lru_cache(maxsize=1024)(partial(url_refusal, allowed=allowed))
 
     def read(self, body: bytes, headers: Mapping[bytes, bytes]) -> NewJob:
         """The job that a request asks for.
@@ -99,7 +113,7 @@ class SubmissionReader:
 
     def _parameters(self, handler: RegisteredHandler, value: Any) -> str:
         text = dump_text(value)
-        if len(text) > self._parameters_limit:
+        if len(text.encode()) > self._parameters_limit:
             raise BodyTooLarge(f"The parameters are larger than the {self._parameters_limit:,} bytes that are allowed.")
         read_parameters(handler, text)
         return text
@@ -134,7 +148,7 @@ class SubmissionReader:
         )
 
     def _callback(self, submission: Submission) -> int:
-        refused = url_refusal(submission.callbackUrl or "", allowed=self._allowed)
+        refused = self._url_refusal(submission.callbackUrl or "")
         if refused:
             raise Invalid.at([PathError("callbackUrl", refused)])
         return callback_mask(submission.callbackEvents or DEFAULT_CALLBACK_EVENTS)

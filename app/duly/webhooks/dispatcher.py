@@ -22,6 +22,7 @@ BATCH = 100
 # Longer than the deadline of one exchange: whoever takes a webhook settles it before it is due again.
 HOLD_SECONDS = 20.0
 LONGEST_LOOK_SECONDS = 1.0
+SHORTEST_LOOK_SECONDS = 0.05
 
 
 class Dispatcher:
@@ -51,20 +52,23 @@ class Dispatcher:
         self._fallback_secret = fallback_secret
         self._posts: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
+        self._draining = False
         self.gatherer: Gatherer[Tried, bool] = Gatherer(self._settle, capacity=10 * CONCURRENT, batch=500)
 
     async def step(self) -> float:
         """One round of its loop: takes what is due and starts to post it. Returns how long to rest."""
-        while len(self._posts) >= CONCURRENT:
+        while len(self._posts) >= CONCURRENT and not self._draining:
             self._freed.clear()
             await self._freed.wait()
+        if self._draining:
+            return LONGEST_LOOK_SECONDS
         async with self._connection.use() as connection:
             limit = min(BATCH, CONCURRENT - len(self._posts))
             due = await take_due(connection, limit=limit, hold_seconds=HOLD_SECONDS)
-            pause = 0.0 if due else await seconds_to_next(connection)
+            pause = 0.0 if due else _pause(await seconds_to_next(connection))
         for delivery in due:
             self._start(delivery)
-        return LONGEST_LOOK_SECONDS if pause is None else min(max(pause, 0.0), LONGEST_LOOK_SECONDS)
+        return pause
 
     def _start(self, delivery: DueDelivery) -> None:
         task = asyncio.get_running_loop().create_task(self._deliver(delivery))
@@ -119,9 +123,23 @@ class Dispatcher:
             await settle_if_held(connection, tried)
         return [True] * len(tried)
 
+    def stop_taking(self) -> None:
+        """The round under way finishes; no other begins."""
+        self._draining = True
+        self._freed.set()
+
     async def drain(self, grace_seconds: float) -> None:
         """Lets posts under way end, for so long; what is left is taken up by another node when its hold ends."""
         if self._posts:
             await asyncio.wait(self._posts, timeout=grace_seconds)
         for task in self._posts:
             task.cancel()
+
+
+def _pause(seconds_to_next: float | None) -> float:
+    """How long to rest where nothing could be taken. A webhook that is due may still wait for an earlier one of its
+    job, for hours: it must not be asked for without a pause.
+    """
+    if seconds_to_next is None:
+        return LONGEST_LOOK_SECONDS
+    return min(max(seconds_to_next, SHORTEST_LOOK_SECONDS), LONGEST_LOOK_SECONDS)

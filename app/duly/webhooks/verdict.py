@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from duly.domain.json_value import clean_text, truncate_text
+from duly.domain.json_value import clean_text
 from duly.domain.retry import webhook_delay
 from duly.outbound import OutboundAnswer, OutboundError
 from duly.store.deliveries import DueDelivery, Outcome, Tried
@@ -61,7 +61,7 @@ def _retry_after(came: OutboundAnswer | OutboundError) -> float | None:
         return float(asked[:9])
     try:
         moment = parsedate_to_datetime(asked)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for figures that no date holds
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
@@ -75,4 +75,4 @@ def _problem(came: OutboundAnswer | OutboundError) -> str:
 
 
 def _shown(body: bytes) -> str:
-    return clean_text(truncate_text(body[: 4 * ANSWER_SHOWN].decode("utf-8", "replace"), ANSWER_SHOWN))
+    return clean_text(body[:ANSWER_SHOWN].decode("utf-8", "replace"))
