@@ -33,14 +33,14 @@ class GaugeReader:
     async def step(self) -> float:
         """Reads all figures once. Returns how long to rest, the longer the more there was to count."""
         began = time.monotonic()
+        for loop in self._node.loops:  # first: how the loops do is wanted most while the database is away
+            self._metrics.loop_failures.labels(loop.name).set(loop.failures)
+            self._metrics.loop_age.labels(loop.name).set(time.monotonic() - loop.last_success)
         async with self._database.connection() as connection:
             figures = await _figures(connection)
             waiting = await count_waiting(connection)
         self._metrics.queues(figures)
         self._metrics.deliveries_waiting.set(waiting)
-        for loop in self._node.loops:
-            self._metrics.loop_failures.labels(loop.name).set(loop.failures)
-            self._metrics.loop_age.labels(loop.name).set(time.monotonic() - loop.last_success)
         return max(SHORTEST_SECONDS, (time.monotonic() - began) / SHARE)
 
 

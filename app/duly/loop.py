@@ -57,6 +57,10 @@ class Loop:
     async def _round(self) -> float:
         try:
             pause = await self._step()
+        except asyncio.CancelledError as error:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            return self._failed(error)  # something that the step waited for was cancelled, not this loop
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a loop outlives every error of its step
             return self._failed(error)
         if self._failing:

@@ -160,7 +160,7 @@ class Node:
         if release := loops.get("release"):
             local.scheduled = lambda _delay: release.wake()
         if dispatch := loops.get("dispatch"):
-            local.deliveries = dispatch.wake
+            local.deliveries = self.dispatcher.wake = dispatch.wake
         if hints := loops.get("hints"):
             self.signals.wake_sender = hints.wake
 
@@ -179,10 +179,12 @@ class Node:
         self.pool.stop_claiming()
         await self._finish("claim")
         interrupted = await self.pool.drain(self.settings.shutdown_grace_seconds)
-        self.hub.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_SECONDS):
                 await self.finisher.drained()
+        self.hub.close()  # only now: whoever follows a job that has just ended is to see its end
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
                 self.dispatcher.stop_taking()
                 await self._finish("dispatch")
                 await self.dispatcher.drain(LAST_WORDS_SECONDS)
@@ -215,4 +217,5 @@ class Node:
         ending = [task for name in names if (task := self._tasks.pop(name, None))]
         for task in ending:
             task.cancel()
-        await asyncio.gather(*ending, return_exceptions=True)
+        if ending:
+            await asyncio.wait(ending, timeout=LAST_WORDS_SECONDS)

@@ -169,12 +169,13 @@ async def _end_of(attempt: _Listening) -> Finish:
     claimed = attempt.claimed
     processes = ProcessExecutor((), result_limit=RESULT_LIMIT)
     executors = Executors(slots=1, processes=processes, slot_freed=lambda: None)
-    attempt.task = asyncio.create_task(_run(attempt, executors))
+    task = asyncio.create_task(_run(attempt, executors))
+    attempt.task = task
     timer = asyncio.get_running_loop().call_later(
         claimed.timeout_seconds, attempt.stop, TimedOut(claimed.timeout_seconds)
     )
     try:
-        return await attempt.task
+        return await task
     finally:
         timer.cancel()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from duly import Fail, Handlers, JobContext, Retry, exponential, fixed
+from duly import Fail, Handlers, JobContext, Retry, exponential, fixed, linear
 
 handlers = Handlers()
 
@@ -196,3 +196,164 @@ def raises_in_process() -> None:
 @handlers.register("process-exit", isolation="process", max_attempts=1)
 def exits_in_process() -> None:
     sys.exit(3)
+
+
+@handlers.register("large-in-bytes")
+async def returns_many_bytes() -> str:
+    return "é" * 600_000
+
+
+@handlers.register("wrong-result")
+async def returns_what_it_does_not_declare() -> int:
+    return "seven"  # type: ignore[return-value]  # on purpose
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@handlers.register("raise-unprintable")
+async def raises_unprintable() -> None:
+    raise Unprintable
+
+
+@handlers.register("cancel-itself")
+async def cancels_itself() -> None:
+    raise asyncio.CancelledError
+
+
+@handlers.register("progress-nul")
+async def progresses_with_nul(job: JobContext) -> None:
+    await job.progress(10, "nul \x00 and \ud800 in words")
+
+
+@handlers.register("retry-linear", retry=linear(100, cap=150, jitter=0), max_attempts=5)
+async def retries_linearly() -> None:
+    raise ValueError("again")
+
+
+@handlers.register("retry-exponential", retry=exponential(100, factor=3, cap=1000, jitter=0), max_attempts=5)
+async def retries_exponentially() -> None:
+    raise ValueError("again")
+
+
+@handlers.register("retry-fixed", retry=fixed(100), max_attempts=5)
+async def retries_fixedly() -> None:
+    raise ValueError("again")
+
+
+@handlers.register("plain-step")
+def plain_step(job: JobContext) -> None:
+    job.progress(33, "a third")
+    thread_entered.set()
+    thread_gate.wait(30)
+
+
+@handlers.register("plain-until-cancelled")
+def plain_until_cancelled(job: JobContext) -> None:
+    thread_entered.set()
+    while not job.cancelled:
+        time.sleep(0.005)
+    thread_gate.set()
+
+
+@handlers.register("plain-exit")
+def plain_exit() -> None:
+    sys.exit(5)
+
+
+@handlers.register("process-progress", isolation="process", max_attempts=1)
+def progresses_in_process(job: JobContext) -> None:
+    for step in range(1, 6):
+        job.progress(step * 10, f"step {step}")
+        job.log(f"step {step}", rows=step)
+
+
+@handlers.register("process-tell-pid", isolation="process", max_attempts=1)
+def tells_its_pid_and_hangs(job: JobContext) -> None:
+    job.progress(1, str(os.getpid()))
+    while True:
+        time.sleep(0.01)
+
+
+@handlers.register("process-words", isolation="process", max_attempts=3)
+async def says_how_it_ends_in_process(parameters: dict[str, str], job: JobContext) -> object:
+    match parameters["how"]:
+        case "retry":
+            if job.attempt == 1:
+                raise Retry("not yet", after=0)
+            return job.attempt
+        case "fail":
+            raise Fail("no such customer", code="CUSTOMER_UNKNOWN")
+        case "nan":
+            return float("nan")
+        case "not-json":
+            return object()
+        case _:
+            return parameters
+
+
+class Steps(BaseModel):
+    name: str = "default"
+    steps: int = 1
+
+
+@handlers.register("tell-at-gates")
+async def tell_at_gates(parameters: Steps, job: JobContext) -> str:
+    """Tells of each step once its gate `name-step` is open, and says `name-step:told` when it is recorded."""
+    for step in range(1, parameters.steps + 1):
+        has_entered(f"{parameters.name}-{step}").set()
+        await gate(f"{parameters.name}-{step}").wait()
+        await job.progress(step, f"step {step}")
+        has_entered(f"{parameters.name}-{step}:told").set()
+    return "told"
+
+
+@handlers.register("return-nothing")
+async def returns_nothing() -> None:
+    """A handler need not return anything."""
+
+
+@handlers.register("tell-when-let")
+async def tells_progress_when_let(parameters: Named, job: JobContext) -> str:
+    """Waits for the gate, tells progress, and signals whether it went on or was interrupted."""
+    calls.setdefault(parameters.name, []).append(job.attempt)
+    has_entered(parameters.name).set()
+    try:
+        await gate(parameters.name).wait()
+        await job.progress(50, "half way")
+    except asyncio.CancelledError:
+        has_entered(parameters.name + ":stopped").set()
+        raise
+    has_entered(parameters.name + ":went-on").set()
+    return "went on"
+
+
+most_at_once: dict[str, int] = {"now": 0, "most": 0}
+_counting = threading.Lock()
+
+
+def _count(step: int) -> None:
+    with _counting:
+        most_at_once["now"] += step
+        most_at_once["most"] = max(most_at_once["most"], most_at_once["now"])
+
+
+@handlers.register("counted")
+async def counted() -> None:
+    _count(1)
+    await asyncio.sleep(0.01)
+    _count(-1)
+
+
+@handlers.register("counted-plain")
+def counted_plain() -> None:
+    _count(1)
+    time.sleep(0.01)
+    _count(-1)
+
+
+@handlers.register("in-order")
+async def in_order(parameters: dict[str, int]) -> None:
+    calls.setdefault("in-order", []).append(parameters["n"])

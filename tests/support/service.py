@@ -4,7 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
@@ -20,14 +20,12 @@ BOUND_SECONDS = 20.0
 
 
 @dataclass
-class Service:
-    """One running node and a client for it."""
+class ServiceClient:
+    """What a test does with a service, wherever it runs."""
 
     url: str
     database_url: str
-    node: Node
     client: httpx.AsyncClient
-    _connections: list[Any] = field(default_factory=list)
 
     async def submit(self, type_: str, parameters: Any = None, **members: Any) -> dict[str, Any]:
         """Submits and expects 202."""
@@ -79,6 +77,13 @@ class Service:
             await connection.close()
 
 
+@dataclass
+class Service(ServiceClient):
+    """One running node in the test's own loop."""
+
+    node: Node
+
+
 async def eventually(look: Callable[[], Awaitable[Any]], *, seconds: float = BOUND_SECONDS) -> Any:
     """Looks again and again until it sees something true; for what no signal tells. Bounded."""
     async with asyncio.timeout(seconds):
@@ -99,7 +104,9 @@ async def running_service(database_url: str, **settings: Any) -> AsyncIterator[S
             **settings,
         }
     )
-    database = Database(database_url, connections=chosen.database_connections)
+    database = Database(
+        database_url, connections=chosen.database_connections, transaction_pooling=chosen.transaction_pooling
+    )
     node = Node(chosen, database, load_registry(chosen.handlers), webhook_secret="whsec_dGVzdA==")
     await node.start()
     listening = socket.socket()
@@ -112,7 +119,7 @@ async def running_service(database_url: str, **settings: Any) -> AsyncIterator[S
         await asyncio.sleep(0.001)
     async with httpx.AsyncClient(base_url=url, timeout=30) as client:
         try:
-            yield Service(url, database_url, node, client)
+            yield Service(url, database_url, client, node)
         finally:
             await node.drain()
             http.should_exit = True

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from tests.support.service import Service
@@ -25,3 +27,25 @@ async def read_stream(service: Service, job_id: str, *, last_event_id: str | Non
             assert (fields["id"], fields["event"]) == (str(data["sequence"]), data["type"])
             frames.append(data)
     return frames
+
+
+@asynccontextmanager
+async def following(
+    service: Service, job_id: str, *, last_event_id: str | None = None
+) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+    """Follows a job's stream frame by frame, on a connection that ends with the block."""
+    headers = {"Last-Event-ID": last_event_id} if last_event_id is not None else {}
+    path = f"/api/v1/jobs/{job_id}/events/stream"
+    async with asyncio.timeout(20), service.client.stream("GET", path, headers=headers) as answer:
+        assert answer.status_code == 200
+        frames = _frames(answer.aiter_lines())
+        try:
+            yield frames
+        finally:
+            await frames.aclose()
+
+
+async def _frames(lines: AsyncIterator[str]) -> AsyncGenerator[dict[str, Any], None]:
+    async for line in lines:
+        if line.startswith("data: "):
+            yield json.loads(line.removeprefix("data: "))

@@ -2,12 +2,17 @@
 
 import math
 from datetime import UTC, datetime
+from typing import Any
 
 import orjson
+from fastapi import Depends, Request
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from duly.domain.job import JobView
 from duly.domain.json_value import rfc3339
+from duly.errors import Invalid, PathError
 
 LONGEST_POLL_HINT = 30
 
@@ -79,6 +84,26 @@ def poll_hint(created_at: datetime) -> int:
     """Seconds until the next look: 1, 2, 4, 8 … 30, growing with the job's age."""
     age = (datetime.now(UTC) - created_at).total_seconds()
     return min(2 ** int(math.log2(age)), LONGEST_POLL_HINT) if age >= 2 else 1  # noqa: PLR2004  # below, it is one
+
+
+def compressed(app: ASGIApp) -> ASGIApp:
+    """Its answers over 1 KiB are gzipped where the client asks for it; streams of events never are."""
+    return GZipMiddleware(app, minimum_size=1024, compresslevel=5)
+
+
+def only(*names: str) -> Any:
+    """The dependency of a route that takes these query members and refuses all others, so that no typo passes."""
+
+    async def refuse_others(request: Request) -> None:
+        errors = [
+            PathError(name, f"is no query member here; {' and '.join(names) or 'none'} would be")
+            for name in request.query_params
+            if name not in names
+        ]
+        if errors:
+            raise Invalid.at(errors)
+
+    return Depends(refuse_others)
 
 
 def json_answer(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:

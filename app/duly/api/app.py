@@ -9,12 +9,13 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import ValidationError
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
-from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Match
 from starlette.types import ASGIApp
 
 from duly import __version__
+from duly.api.answers import compressed
 from duly.api.events import events_router
-from duly.api.failures import as_duly_error, render
+from duly.api.failures import as_duly_error, as_response
 from duly.api.gate import Gate
 from duly.api.health import health_router
 from duly.api.job_types import job_types_router
@@ -23,6 +24,7 @@ from duly.api.submission import Submission, SubmissionReader
 from duly.domain.networks import parse_networks
 from duly.errors import DulyError
 from duly.node import Node
+from duly.settings import Role
 from duly.store.database import DatabaseAway
 from duly.telemetry.metrics import Metrics
 
@@ -35,31 +37,35 @@ def create_app(node: Node) -> ASGIApp:
     allowed = parse_networks(",".join(node.settings.webhook_allow_networks))
     submit = SubmitEndpoint(node, SubmissionReader(node.settings, node.registry, allowed=allowed))
     app = FastAPI(title="Duly", version=__version__, description=DESCRIPTION, redoc_url=None, redirect_slashes=False)
-    for router in (
-        jobs_router(node, submit),
-        events_router(node),
-        job_types_router(node),
-        health_router(node),
-    ):
+    serving = Role.API in node.settings.roles  # the other roles answer for themselves only
+    contract = (jobs_router(node, submit), events_router(node), job_types_router(node)) if serving else ()
+    for router in (*contract, health_router(node)):
         app.include_router(router)
     # Named one by one: what only `Exception` catches goes through Starlette's own handler, which raises it again.
     for kind in (HTTPException, RequestValidationError, ValidationError, DulyError, DatabaseAway, Exception):
         app.add_exception_handler(kind, partial(_refused, node.metrics))
-    app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
+    app.add_middleware(compressed)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
-    return Gate(app, node=node, hot={("POST", "/api/v1/jobs"): submit})
+    return Gate(app, node=node, hot={("POST", "/api/v1/jobs"): submit} if serving else {})
 
 
 async def _refused(metrics: Metrics, request: Request, error: Exception) -> Response:
     """What is raised inside of FastAPI, in the shape of the contract."""
-    failure = as_duly_error(error)
+    failure = as_duly_error(error, request_id=request.scope["duly.request_id"])
     metrics.refused.labels(failure.code).inc()
-    status, headers, body = render(failure, accept=request.headers.get("accept", ""))
-    answer = Response(body, status)
-    answer.raw_headers = headers
-    if isinstance(error, HTTPException) and error.headers:
-        answer.headers.update(error.headers)
+    answer = as_response(failure, accept=request.headers.get("accept", ""))
+    if failure.status == 405:  # noqa: PLR2004  # RFC 9110, section 15.5.6: it names what the address takes
+        answer.headers["Allow"] = ", ".join(_methods(request))
     return answer
+
+
+def _methods(request: Request) -> list[str]:
+    """All that the address of this request takes: each route by itself names only its own."""
+    return [
+        method
+        for method in ("DELETE", "GET", "PATCH", "POST", "PUT")
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    ]
 
 
 def _document(app: FastAPI) -> dict[str, Any]:

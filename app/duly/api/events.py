@@ -7,7 +7,7 @@ import orjson
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
 
-from duly.api.answers import json_answer, plain_number
+from duly.api.answers import json_answer, only, plain_number
 from duly.api.cursors import read_cursor, write_cursor
 from duly.api.jobs import tenant_job
 from duly.api.models import EventPage, Responses, failures
@@ -33,7 +33,12 @@ def events_router(node: Node) -> APIRouter:
     """The routes of this section."""
     router = APIRouter(prefix="/api/v1/jobs/{job_id}/events", tags=["events"])
 
-    @router.get("", response_model=EventPage, responses=failures(404, 422, 503))
+    @router.get(
+        "",
+        response_model=EventPage,
+        responses=failures(404, 422, 503),
+        dependencies=[only("limit", "cursor")],
+    )
     async def list_events(
         job_id: str, limit: Annotated[int, Query(ge=1, le=200)] = 50, cursor: str | None = None
     ) -> Response:
@@ -55,6 +60,7 @@ def events_router(node: Node) -> APIRouter:
         "/stream",
         response_class=StreamingResponse,
         responses=failures(404, 422, 503, also=STREAM_ANSWERS),
+        dependencies=[only("lastEventId")],
     )
     async def stream_events(request: Request, job_id: str, lastEventId: str | None = None) -> Response:  # noqa: N803
         """The job's history and what happens to it, as server-sent events, until it ends.
@@ -66,6 +72,8 @@ def events_router(node: Node) -> APIRouter:
         after = _resume_point(request.headers.get("last-event-id", lastEventId))
         if view.ended and after >= view.sequence:
             return Response(status_code=204)
+        if after > view.sequence:  # it would be waited for, perhaps for ever
+            raise _no_frame()
         frames = follow(node.database, node.hub, tenant_id=DEFAULT_TENANT, job_id=parsed, after=after)
         return StreamingResponse(frames, media_type="text/event-stream", headers=STREAM_HEADERS)
 
@@ -76,8 +84,12 @@ def _resume_point(last: str | None) -> int:
     if last is None or not last.strip():
         return -1
     if not last.strip().isdecimal() or len(last) > 10:  # noqa: PLR2004  # digits of the largest sequence
-        raise Invalid.at([PathError("Last-Event-ID", "is no id of a frame of this stream")])
+        raise _no_frame()
     return int(last)
+
+
+def _no_frame() -> Invalid:
+    return Invalid.at([PathError("Last-Event-ID", "is no id of a frame of this stream")])
 
 
 def _position(job_id: UUID, sequence: int) -> str:

@@ -8,6 +8,7 @@ import structlog
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
 from duly.domain.json_value import JsonRefused
 from duly.errors import (
@@ -28,7 +29,7 @@ log = structlog.stdlib.get_logger("duly.api")
 PROBLEM = "application/problem+json"
 
 
-def as_duly_error(error: Exception) -> DulyError:  # noqa: PLR0911  # a table of errors, one return a row
+def as_duly_error(error: Exception, *, request_id: str) -> DulyError:  # noqa: PLR0911  # a table, one return a row
     """Whatever was raised, as an error of the contract. What is none is logged and told as a fault of ours."""
     match error:
         case DulyError():
@@ -50,8 +51,8 @@ def as_duly_error(error: Exception) -> DulyError:  # noqa: PLR0911  # a table of
         case HTTPException(status_code=405):
             return MethodNotAllowed("This address does not take this method.")
         case _:
-            log.error("a request failed", action="request_failed", exc_info=error)
-            return InternalError("The service made a mistake; it was logged.", reason=type(error).__name__)
+            log.error("a request failed", action="request_failed", request_id=request_id, exc_info=error)
+            return InternalError("The service made a mistake; it was logged.", reason=f"Request {request_id}.")
 
 
 def _place(found: Mapping[str, object]) -> PathError:
@@ -61,10 +62,10 @@ def _place(found: Mapping[str, object]) -> PathError:
     return PathError(json_path(location[1:] if len(location) > 1 else location), str(found["msg"]))
 
 
-def render(error: DulyError, *, accept: str) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """Status, headers and body of an answer to this error."""
+def as_response(error: DulyError, *, accept: str) -> Response:
+    """The answer to this error, in the form that the client accepts."""
     details = {"reason": error.reason, "retryable": error.retryable, **error.details}
-    problem = PROBLEM in accept
+    problem = PROBLEM in accept.lower()
     content: dict[str, object] = (
         {
             "type": f"urn:duly:error:{error.code}",
@@ -77,17 +78,12 @@ def render(error: DulyError, *, accept: str) -> tuple[int, list[tuple[bytes, byt
         if problem
         else {"error": {"code": error.code, "message": error.message, "details": details}}
     )
-    body = _encoded(content)
-    headers = [
-        (b"content-type", PROBLEM.encode() if problem else b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"cache-control", b"no-store"),
-    ]
+    headers = {"Cache-Control": "no-store"}
     if error.retry_after_seconds is not None:
-        headers.append((b"retry-after", str(error.retry_after_seconds).encode()))
+        headers["Retry-After"] = str(error.retry_after_seconds)
     if error.status == 401:  # noqa: PLR2004  # RFC 9110, section 11.6.1: a challenge comes with it
-        headers.append((b"www-authenticate", b'Bearer realm="duly"'))
-    return error.status, headers, body
+        headers["WWW-Authenticate"] = 'Bearer realm="duly"'
+    return Response(_encoded(content), error.status, headers, media_type=PROBLEM if problem else "application/json")
 
 
 def _encoded(content: Mapping[str, object]) -> bytes:

@@ -10,8 +10,9 @@ from secrets import token_hex
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from duly.api.failures import as_duly_error, render
-from duly.errors import BodyTooLarge, DulyError, Unauthorized, Unavailable
+from duly.api.answers import compressed
+from duly.api.failures import as_duly_error, as_response
+from duly.errors import BodyTooLarge, Unauthorized, Unavailable
 from duly.node import Node
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/favicon.ico"})
@@ -38,7 +39,9 @@ class Gate:
             return
         headers = dict(scope["headers"])
         scope["duly.headers"] = headers
-        answer = _Answer(send, _request_id(headers))
+        request_id = _request_id(headers)
+        scope["duly.request_id"] = request_id.decode()
+        answer = _Answer(send, request_id)
         try:
             self._check_key(scope["path"], headers)
             if scope["method"] in {"POST", "PUT", "PATCH"}:
@@ -48,13 +51,10 @@ class Gate:
             await app(scope, receive, answer.send)
         except Exception as error:  # noqa: BLE001  # whatever was raised becomes an answer; one that has begun was told of inside
             if not answer.begun:
-                await self._refuse(as_duly_error(error), answer, headers)
-
-    async def _refuse(self, failure: DulyError, answer: "_Answer", headers: Mapping[bytes, bytes]) -> None:
-        self._node.metrics.refused.labels(failure.code).inc()
-        status, answer_headers, body = render(failure, accept=headers.get(b"accept", b"").decode("latin-1"))
-        await answer.send({"type": "http.response.start", "status": status, "headers": answer_headers})
-        await answer.send({"type": "http.response.body", "body": body})
+                failure = as_duly_error(error, request_id=request_id.decode())
+                self._node.metrics.refused.labels(failure.code).inc()
+                refusal = as_response(failure, accept=headers.get(b"accept", b"").decode("latin-1"))
+                await compressed(refusal)(scope, receive, answer.send)
 
     def _check_key(self, path: str, headers: Mapping[bytes, bytes]) -> None:
         if self._key is None or path in OPEN_PATHS:

@@ -6,10 +6,11 @@ import orjson
 from fastapi import APIRouter, Response
 
 from duly.api.answers import json_answer
+from duly.api.models import ErrorBody
 from duly.errors import Unavailable
 from duly.node import Node
 from duly.store.database import DatabaseAway
-from duly.store.migrations import missing_revisions
+from duly.store.migrations import DatabaseNewer, missing_revisions
 
 
 class NotReady(Unavailable):
@@ -25,7 +26,7 @@ def health_router(node: Node) -> APIRouter:
         """The process is up."""
         return {"status": "up"}
 
-    @router.get("/readyz", responses={503: {"description": "Not now: `details.reason` says why"}})
+    @router.get("/readyz", responses={503: {"model": ErrorBody, "description": "Not now: `details.reason` says why"}})
     async def readyz() -> Response:
         """The database is reachable, its migrations are current, and this node is not going down."""
         reason = await _why_not_ready(node)
@@ -48,4 +49,6 @@ async def _why_not_ready(node: Node) -> str | None:
         missing = await missing_revisions(node.database)
     except DatabaseAway:
         return "the database cannot be reached"
+    except DatabaseNewer:
+        return None  # a rolling upgrade: the older nodes serve until they are replaced
     return f"migrations are behind: {', '.join(missing)}" if missing else None

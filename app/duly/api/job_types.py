@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import TypeAdapter
 from pydantic.errors import PydanticInvalidForJsonSchema
 
-from duly.api.answers import json_answer
+from duly.api.answers import json_answer, only
 from duly.api.cursors import read_cursor, write_cursor
 from duly.api.models import JobTypeBody, JobTypePage, failures
 from duly.errors import NotFound
@@ -19,7 +19,7 @@ def job_types_router(node: Node) -> APIRouter:
     """The routes of this section."""
     router = APIRouter(prefix="/api/v1/job-types", tags=["job types"])
 
-    @router.get("", response_model=JobTypePage, responses=failures(422))
+    @router.get("", response_model=JobTypePage, responses=failures(422), dependencies=[only("limit", "cursor")])
     async def list_types(limit: Annotated[int, Query(ge=1, le=200)] = 50, cursor: str | None = None) -> Response:
         """All known job types, by name."""
         after = read_cursor("job-types", cursor).decode() if cursor is not None else ""
@@ -28,7 +28,7 @@ def job_types_router(node: Node) -> APIRouter:
         last = write_cursor("job-types", names[limit - 1].encode()) if len(names) > limit else None
         return json_answer(orjson.dumps({"items": items, "nextCursor": last}))
 
-    @router.get("/{type:path}", response_model=JobTypeBody, responses=failures(404))
+    @router.get("/{type:path}", response_model=JobTypeBody, responses=failures(404, 422), dependencies=[only()])
     async def read_type(type: str) -> Response:  # noqa: A002  # the contract's word
         """One job type."""
         handler = node.registry.get(type)

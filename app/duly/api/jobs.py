@@ -1,24 +1,26 @@
 """Section 2 of the contract: submitting, reading, listing and cancelling jobs."""
 
 import re
+from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Annotated
 from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from starlette.types import Receive, Scope, Send
 
-from duly.api.answers import accepted_body, job_body, job_headers, job_path, json_answer
+from duly.api.answers import accepted_body, compressed, job_body, job_headers, job_path, json_answer, only
 from duly.api.cursors import job_cursor, read_job_cursor
 from duly.api.models import AcceptedBody, JobBody, JobPage, failures
-from duly.api.submission import SubmissionReader
+from duly.api.submission import SubmissionReader, Time
 from duly.api.waiting import LONGEST_WAIT_SECONDS, preferred_wait, read_job, wait_for_change, wait_for_end
 from duly.domain.events import Status
 from duly.domain.ids import SMALLEST, parse_job_id, smallest_id_at
 from duly.domain.job import DEFAULT_TENANT, Accepted
 from duly.domain.json_value import dump_text
-from duly.errors import Draining, NotFound
+from duly.errors import Draining, Invalid, NotFound, NotSupportedYet, PathError
 from duly.lifecycle.cancel import CancelAnswer, cancel
 from duly.node import Node
 from duly.store.jobs import ListFilter, view_jobs
@@ -28,33 +30,69 @@ _ETAG = re.compile(r'(?:W/)?"(\d{1,10})"')
 Wait = Annotated[int, Query(ge=0, le=LONGEST_WAIT_SECONDS, description="seconds to wait for news (long poll)")]
 
 
+# An id is made just before its job is recorded, by another clock: ids bound a search by time only roughly.
+CLOCKS_DIFFER_SECONDS = 300
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+Storable = StringConstraints(pattern=r"^[^\x00]*$")
+
+
+def _in_bounds(moment: datetime) -> datetime:
+    """What Postgres and ids can hold; no job was made outside of it."""
+    return min(max(moment, EARLIEST), LATEST)
+
+
 class ListQuery(BaseModel):
-    """What a list may be restricted to; a filter that is named twice takes either."""
+    """What a list may be restricted to; a filter that is named twice takes either, labels of different names both."""
 
     model_config = ConfigDict(extra="forbid")
 
     status: list[Status] = []
-    type: list[str] = []
-    queue: list[str] = []
-    label: list[Annotated[str, StringConstraints(pattern=r"^[^:]{1,64}:.{0,256}$")]] = []
-    createdAfter: AwareDatetime | None = None
-    createdBefore: AwareDatetime | None = None
+    type: list[Annotated[str, Storable]] = []
+    queue: list[Annotated[str, Storable]] = []
+    batchId: list[str] = Field(default=[], description="not supported yet")
+    label: list[Annotated[str, StringConstraints(pattern=r"^[^:\x00]{1,64}:[^\x00]{0,256}$")]] = Field(
+        default=[], max_length=16, description="`name:value`", examples=[["customer:c-42"]]
+    )
+    createdAfter: Annotated[Time, AfterValidator(_in_bounds)] | None = Field(
+        default=None, description="made at this time or later"
+    )
+    createdBefore: Annotated[Time, AfterValidator(_in_bounds)] | None = Field(
+        default=None, description="made before this time"
+    )
     limit: int = Field(default=50, ge=1, le=200)
     cursor: str | None = None
 
     def as_filter(self) -> ListFilter:
-        before = read_job_cursor(self.cursor) if self.cursor is not None else LARGEST_ID
+        if self.batchId:
+            raise NotSupportedYet(
+                "batchId is not supported yet.",
+                reason="Batches come with a later version.",
+                details={"errors": [{"path": "batchId", "message": "is not supported yet"}]},
+            )
+        before, since = LARGEST_ID, SMALLEST
         if self.createdBefore is not None:
-            before = min(before, smallest_id_at(self.createdBefore))
-        labels = dict(pair.split(":", 1) for pair in self.label)
+            before = smallest_id_at(self.createdBefore + timedelta(seconds=CLOCKS_DIFFER_SECONDS))
+        if self.createdAfter is not None:
+            since = smallest_id_at(self.createdAfter - timedelta(seconds=CLOCKS_DIFFER_SECONDS))
         return ListFilter(
-            before=before,
-            since=smallest_id_at(self.createdAfter) if self.createdAfter else SMALLEST,
+            before=min(before, read_job_cursor(self.cursor)) if self.cursor is not None else before,
+            since=since,
+            created_before=self.createdBefore,
+            created_since=self.createdAfter,
             statuses=self.status or None,
             types=self.type or None,
             queues=self.queue or None,
-            labels=dump_text(labels) if labels else None,
+            labels=_label_sets(self.label) or None,
         )
+
+
+def _label_sets(pairs: list[str]) -> list[str]:
+    """The sets of labels, as JSON, of which a job has to have one: of each name that is asked for, one value."""
+    values: dict[str, list[tuple[str, str]]] = {}
+    for pair in pairs:
+        name, _, value = pair.partition(":")
+        values.setdefault(name, []).append((name, value))
+    return [dump_text(dict(chosen)) for chosen in product(*values.values())] if pairs else []
 
 
 class SubmitEndpoint:
@@ -68,11 +106,13 @@ class SubmitEndpoint:
         if self._node.draining:
             raise Draining("The service is going down; another node, or this one after its restart, takes jobs.")
         headers = scope["duly.headers"]
+        if scope["query_string"]:
+            raise Invalid.at([PathError("", "A submission takes no query members; to wait, send `Prefer: wait=N`.")])
         accepted = await self._node.submitter.submit(self._reader.read(scope["duly.body"], headers))
-        prefer = headers.get(b"prefer")
-        wait = preferred_wait(prefer.decode("latin-1")) if prefer else None
+        wait = preferred_wait(_all_of(scope, b"prefer")) if b"prefer" in headers else None
         if wait is not None:
-            await (await self._waited(accepted, wait))(scope, receive, send)
+            answer = await self._waited(accepted, wait)
+            await compressed(answer)(scope, receive, send)
             return
         await _send_accepted(accepted, send)
 
@@ -88,6 +128,11 @@ class SubmitEndpoint:
         if accepted.replayed:
             answer.headers["Idempotency-Replayed"] = "true"
         return answer
+
+
+def _all_of(scope: Scope, name: bytes) -> str:
+    """A list header as one line, however many it came in (RFC 9110, section 5.3)."""
+    return b", ".join(value for given, value in scope["headers"] if given == name).decode("latin-1")
 
 
 async def _send_accepted(accepted: Accepted, send: Send) -> None:
@@ -142,23 +187,26 @@ def jobs_router(node: Node, submit: SubmitEndpoint) -> APIRouter:
         "/{job_id}",
         response_model=JobBody,
         responses=failures(404, 422, 503, also={304: {"description": "Nothing newer"}}),
+        dependencies=[only("wait")],
     )
     async def read_one(request: Request, job_id: str, wait: Wait | None = None) -> Response:
         """One job. With `wait`, as soon as there is news."""
-        known = known_sequence(request)
+        known = known_tags(request)
         parsed = tenant_job(job_id)
         if wait:
-            view = await wait_for_change(node, DEFAULT_TENANT, parsed, known_sequence=known, seconds=wait)
+            newest = max((int(tag) for tag in known - {"*"}), default=None)
+            view = await wait_for_change(node, DEFAULT_TENANT, parsed, known_sequence=newest, seconds=wait)
         else:
             view = await read_job(node, DEFAULT_TENANT, parsed)
-        if known == view.sequence:
+        if known & {"*", str(view.sequence)}:
             return Response(status_code=304, headers=job_headers(view))
         return json_answer(job_body(view), 200, job_headers(view))
 
     @router.post(
         "/{job_id}/cancel",
         response_model=JobBody,
-        responses=failures(404, 409, 503, also={202: {"model": JobBody, "description": "Its handler is told"}}),
+        responses=failures(404, 409, 422, 503, also={202: {"model": JobBody, "description": "Its handler is told"}}),
+        dependencies=[only()],
     )
     async def cancel_job(job_id: str) -> Response:
         """Cancel a job: at once where it waits, through its handler where it runs."""
@@ -182,10 +230,10 @@ class _Through(Response):
         await self._endpoint(self._scope, receive, send)
 
 
-def known_sequence(request: Request) -> int | None:
-    """The sequence that the client has, from `If-None-Match`."""
-    sequences = [int(match) for match in _ETAG.findall(request.headers.get("if-none-match", ""))]
-    return max(sequences, default=None)
+def known_tags(request: Request) -> set[str]:
+    """What `If-None-Match` names: sequences, or `*` for any (RFC 9110, section 13.1.2)."""
+    named = _all_of(request.scope, b"if-none-match")
+    return {"*"} if named.strip() == "*" else set(_ETAG.findall(named))
 
 
 def _submission_document() -> dict[str, object]:

@@ -2,17 +2,19 @@
 
 import re
 import time
+from contextlib import suppress
 from uuid import UUID
 
 from duly.domain.job import JobView
 from duly.errors import NotFound
 from duly.node import Node
+from duly.store.database import DatabaseAway
 from duly.store.jobs import view_job
 
 LONGEST_WAIT_SECONDS = 60
 # A hint may be lost: a waiting client's job is looked at this often in any case.
 LOOK_SECONDS = 2.0
-_PREFER = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,6})"?\s*(?=$|[,;])', re.IGNORECASE)
+_PREFER = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,20})"?\s*(?=$|[,;])', re.IGNORECASE)
 
 
 def preferred_wait(prefer: str) -> int | None:
@@ -35,15 +37,20 @@ async def read_job(node: Node, tenant_id: int, job_id: UUID) -> JobView:
 
 
 async def wait_for_end(node: Node, tenant_id: int, job_id: UUID, *, seconds: float) -> JobView | None:
-    """The job once it has ended, or None where it has not within the time."""
+    """The job once it has ended, or None where it has not within the time.
+
+    It was accepted: that the database goes away meanwhile is no reason to tell its client of a failure.
+    """
     deadline = time.monotonic() + seconds
     with node.hub.watch(job_id) as watch:
         while True:
-            view = await read_job(node, tenant_id, job_id)
+            last = node.hub.closing
+            with suppress(DatabaseAway):
+                view = await read_job(node, tenant_id, job_id)
+                if view.ended:
+                    return view
             left = deadline - time.monotonic()
-            if view.ended:
-                return view
-            if left <= 0 or node.hub.closing:
+            if left <= 0 or last:
                 return None
             await watch.news(timeout=min(left, LOOK_SECONDS))
 

@@ -15,8 +15,8 @@ def new_job_id() -> UUID:
 
 
 def smallest_id_at(moment: datetime) -> UUID:
-    """The lower bound of all ids made at or after this moment (which has a time zone)."""
-    return UUID(int=int(moment.timestamp() * 1000) << 80)
+    """The lower bound of all ids made at or after this moment (which has a time zone); 0 for one before 1970."""
+    return UUID(int=max(int(moment.timestamp() * 1000), 0) << 80)
 
 
 def earlier(job_id: UUID, *, seconds: float) -> UUID:
@@ -35,7 +35,7 @@ def event_id(job_id: UUID, sequence: int) -> UUID:
 
 
 def parse_job_id(text: str) -> UUID | None:
-    """The id that a path names, or None: only the canonical text counts."""
+    """The id that a path names, or None: only the canonical text counts, in either case (RFC 9562, section 4)."""
     try:
         job_id = UUID(text)
     except ValueError:

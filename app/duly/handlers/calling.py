@@ -3,7 +3,7 @@
 import json
 from typing import Any, NoReturn
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from duly.domain.json_value import clean_json_text
@@ -65,17 +65,26 @@ def write_result(handler: RegisteredHandler, value: object, *, limit: int) -> st
     if isinstance(value, ResultText):
         return str(value)
     try:
-        text = handler.result.dump_json(handler.result.validate_python(value)).decode()
+        written = _written(handler.result, handler.result.validate_python(value))
+        text = written.decode()
     except ValidationError as error:
         places = "; ".join(f"{place}: {message}" for place, message in path_errors(error, root="result"))
         raise ResultInvalid(f"the result does not fit the declared type: {places}") from None
     except (PydanticSerializationError, UnicodeError, ValueError, RecursionError) as error:
         raise ResultInvalid(f"the result is not JSON: {error}") from None
-    if len(text) > limit:
-        raise ResultInvalid(f"the result has {len(text):,} bytes as JSON; {limit:,} are allowed")
+    if len(written) > limit:
+        raise ResultInvalid(f"the result has {len(written):,} bytes as JSON; {limit:,} are allowed")
     if "NaN" in text or "Infinity" in text:
         _refuse_constants(text)
     return clean_json_text(text)
+
+
+def _written(result: TypeAdapter[Any], value: object) -> bytes:
+    try:
+        return result.dump_json(value)
+    except PydanticSerializationError:
+        # It may be no more than a lone surrogate, which UTF-8 cannot hold; escaped, it can be cleaned.
+        return json.dumps(result.dump_python(value, mode="json")).encode()
 
 
 def _refuse_constants(text: str) -> None:

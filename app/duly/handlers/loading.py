@@ -50,11 +50,16 @@ def _imported(path: str) -> ModuleType:
     except HandlerError:
         raise
     except (Exception, SystemExit) as error:
-        raise HandlerError(f'the module "{path}" cannot be imported: {_where(error)}') from error
+        where = _where(error, package=path.partition(".")[0])
+        raise HandlerError(f'the module "{path}" cannot be imported: {where}') from error
 
 
-def _where(error: BaseException) -> str:
-    """The error in one line, with the line of the user's code that raised it."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
-    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if len(frames) > 1 else ""
+def _where(error: BaseException, *, package: str) -> str:
+    """The error in one line, with the last line of the user's own package that led to it."""
+    places = [
+        f" ({frame.f_code.co_filename}, line {line})"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__")).partition(".")[0] == package
+    ]
+    place = places[-1] if places else ""
     return f"{type(error).__name__}: {error}{place}".replace("\n", " ")

@@ -82,7 +82,7 @@ class Handlers:
         Raises:
             HandlerError: the name is taken or malformed, a figure is out of range, or the signature does not fit.
         """
-        _check_options(type, timeout=timeout, max_attempts=max_attempts)
+        _check_options(type, timeout=timeout, max_attempts=max_attempts, retry=retry)
 
         def add(function: AnyFunction) -> AnyFunction:
             if type in self._by_type:
@@ -130,13 +130,15 @@ class Registry(Mapping[str, RegisteredHandler]):
         return difflib.get_close_matches(name, self._by_type, n=3, cutoff=0.5)
 
 
-def _check_options(name: str, *, timeout: float, max_attempts: int) -> None:
+def _check_options(name: str, *, timeout: float, max_attempts: int, retry: RetryPolicy) -> None:
     if not _NAME.fullmatch(name):
         raise HandlerError(f"{name!r} is no name for a job type: letters, digits and . _ : / - only, 128 at most")
-    if not 0 < timeout <= 30 * 86400:
+    if not isinstance(timeout, int | float) or not 0 < timeout <= 30 * 86400:
         raise HandlerError(f'job type "{name}": timeout={timeout!r} must lie between 0 and 30 days, in seconds')
-    if not 1 <= max_attempts <= MOST_ATTEMPTS:
+    if not isinstance(max_attempts, int) or not 1 <= max_attempts <= MOST_ATTEMPTS:
         raise HandlerError(f'job type "{name}": max_attempts={max_attempts!r} must lie between 1 and 1000')
+    if not isinstance(retry, RetryPolicy):
+        raise HandlerError(f'job type "{name}": retry={retry!r} is none of fixed(...), linear(...), exponential(...)')
 
 
 def _isolation(name: str, function: Callable[..., Any], asked: Isolation | None) -> Isolation:

@@ -9,7 +9,7 @@ from duly.errors import JobAlreadyEnded, NotFound, Unavailable
 from duly.lifecycle.signals import Signals
 from duly.store.database import Database
 from duly.store.jobs import view_job
-from duly.store.running import request_cancel
+from duly.store.running import CancelWish, request_cancel
 from duly.store.scheduled import cancel_waiting
 
 TRIES = 5
@@ -36,11 +36,11 @@ async def cancel(database: Database, signals: Signals, tenant_id: int, job_id: U
                 signals.changed([job_id])
                 signals.deliveries()
                 return CancelAnswer.CANCELLED
-            asked = await request_cancel(connection, tenant_id, job_id, source="api")
-            if asked is not None:
+            wish = await request_cancel(connection, tenant_id, job_id, source="api")
+            if wish is CancelWish.NOTED:
                 signals.changed([job_id])
                 signals.cancel(job_id)
-            if asked is not None or view.status == "running":
+            if wish is not CancelWish.GONE:
                 return CancelAnswer.REQUESTED
         # It moved between the look and the statement: look again.
     raise Unavailable("The job keeps changing hands; try again.")

@@ -106,8 +106,9 @@ class Finisher:
 
     def _report_lost(self, ends: Sequence[Finish], finished: Sequence[Finished]) -> None:
         recorded = {done.job_id for done in finished}
+        newest = dict(sorted((end.job_id, end.token) for end in ends))
         for end in ends:
-            if end.job_id not in recorded:
+            if end.job_id not in recorded or end.token < newest[end.job_id]:
                 self._metrics.leases_lost.inc()
                 log.warning(
                     "an attempt had lost its lease; its outcome was dropped",

@@ -1,5 +1,6 @@
 """Heartbeat: one update a process keeps the lease of all its attempts."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from uuid import UUID, uuid4
@@ -36,6 +37,7 @@ class Heartbeat:
         self._lease_seconds = lease_seconds
         self._lost = lost
         self._renewed_at = time.monotonic()
+        self._overdue: asyncio.TimerHandle | None = None
         self._registered = False
         self.draining = False
 
@@ -44,15 +46,16 @@ class Heartbeat:
         return self._record.node_id
 
     async def step(self) -> float:
-        """One beat. Raises DatabaseAway where it could not be given."""
+        """One beat. Raises DatabaseAway where it could not be given, or not in time."""
         try:
-            if self._registered:
-                await self._beat()
-            else:
-                await self._register()
-        except DatabaseAway:
+            async with asyncio.timeout(self._lease_seconds / 3):
+                if self._registered:
+                    await self._beat()
+                else:
+                    await self._register()
+        except (DatabaseAway, TimeoutError) as error:
             self._stop_if_overdue()
-            raise
+            raise DatabaseAway(str(error) or "the heartbeat was not answered in time") from error
         return self._lease_seconds / 3
 
     async def _beat(self) -> None:
@@ -66,7 +69,7 @@ class Heartbeat:
             self._registered = False
             await self._register()
             return
-        self._renewed_at = asked_at
+        self._renewed(asked_at)
         self._signals.alone = listed == 1
         for job_id in wishes:
             self._signals.local.cancel(job_id)
@@ -77,8 +80,21 @@ class Heartbeat:
         async with self._connection.use() as connection:
             await register(connection, self._record)
             listed = await beat(connection, self.node_id, draining=self.draining)
-        self._registered, self._renewed_at = True, asked_at
+        self._registered = True
+        self._renewed(asked_at)
         self._signals.alone = listed == 1
+
+    def _renewed(self, asked_at: float) -> None:
+        """Sets the moment when the attempts stop unless the lease is renewed before, however long a beat may hang."""
+        self._renewed_at = asked_at
+        self._forget_timer()
+        left = asked_at + self._lease_seconds * 2 / 3 - time.monotonic()
+        self._overdue = asyncio.get_running_loop().call_later(max(0.0, left), self._lost)
+
+    def _forget_timer(self) -> None:
+        if self._overdue is not None:
+            self._overdue.cancel()
+            self._overdue = None
 
     def _stop_if_overdue(self) -> None:
         """A node that cannot renew its lease stops its own attempts before others may start them again."""
@@ -90,3 +106,4 @@ class Heartbeat:
         async with self._connection.use() as connection:
             await leave(connection, self.node_id)
         self._registered = False
+        self._forget_timer()

@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from uuid import UUID
 
+from duly.domain.json_value import clean_text, truncate_text
+from duly.domain.outcome import MESSAGE_LIMIT
 from duly.lifecycle.gather import Gatherer
 from duly.lifecycle.signals import Signals
 from duly.store.database import Database
@@ -25,6 +27,7 @@ class ProgressRecorder:
 
     async def tell(self, job_id: UUID, token: int, *, percent: float, message: str | None) -> bool:
         """Records progress; False where the attempt has lost its lease."""
+        message = truncate_text(clean_text(message), MESSAGE_LIMIT) if message else message
         shown = int(percent) if percent == int(percent) else round(percent, 2)
         data = json.dumps({"progress": shown, "message": message}, ensure_ascii=False)
         return await self.gatherer.put(Progress(job_id, token, percent, message, data))

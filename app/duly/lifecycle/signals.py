@@ -1,7 +1,8 @@
 """Hints: what one part of a node, or another node, ought to look at. A hint may be lost; all who get one also poll."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -29,7 +30,7 @@ class Signals:
 
     local: Listeners = field(default_factory=Listeners)
     alone: bool = True  # no other node is listed: nothing needs to be sent
-    wake_sender: Callable[[], None] = _nothing
+    wake_sender: Callable[[], None] | None = None  # none: nobody sends, everybody polls
     _ready: dict[Lane, UUID] = field(default_factory=dict)
     _changed: dict[UUID, None] = field(default_factory=dict)
     _cancels: list[UUID] = field(default_factory=list)
@@ -38,30 +39,34 @@ class Signals:
     def ready(self, lane: Lane, oldest: UUID) -> None:
         """Jobs stand ready in this lane, none of the new ones older than `oldest`."""
         self.local.ready(lane, oldest)
-        if not self.alone:
+        if wake := self._sender():
             self._ready[lane] = min(self._ready.get(lane, oldest), oldest)
-            self.wake_sender()
+            wake()
 
     def changed(self, job_ids: Iterable[UUID]) -> None:
         """These jobs have a newer sequence."""
         self.local.changed(job_ids)
-        if not self.alone:
+        if wake := self._sender():
             self._changed.update(dict.fromkeys(job_ids))
-            self.wake_sender()
+            wake()
 
     def deliveries(self) -> None:
         """The outbox holds something new."""
         self.local.deliveries()
-        if not self.alone:
+        if wake := self._sender():
             self._deliveries = True
-            self.wake_sender()
+            wake()
 
     def cancel(self, job_id: UUID) -> None:
         """Somebody wants this running job cancelled."""
         self.local.cancel(job_id)
-        if not self.alone:
+        if wake := self._sender():
             self._cancels.append(job_id)
-            self.wake_sender()
+            wake()
+
+    def _sender(self) -> Callable[[], None] | None:
+        """Wakes who sends; None where nothing is to be sent, and so nothing may gather."""
+        return None if self.alone else self.wake_sender
 
     def take(self) -> list[list[object]]:
         """What to send to other nodes, emptied by the call."""
@@ -73,21 +78,31 @@ class Signals:
         self._ready, self._changed, self._cancels, self._deliveries = {}, {}, [], False
         return hints
 
-    def hear(self, hint: Sequence[Any]) -> None:
+    def hear(self, hint: Any) -> None:
         """Acts on a hint of another node; one that is not understood (a newer version's) is passed over."""
+        try:
+            act = self._meaning_of(hint)
+        except (AttributeError, TypeError, ValueError):  # what should be an id is none
+            return
+        act()
+
+    def _meaning_of(self, hint: Any) -> Callable[[], None]:
         match hint:
             case ["ready", str(queue), str(type_), int(priority), str(oldest)]:
-                self.local.ready(Lane(queue, type_, priority), UUID(oldest))
+                return partial(self.local.ready, Lane(queue, type_, priority), UUID(oldest))
             case ["changed", *job_ids]:
-                self.local.changed([UUID(job_id) for job_id in job_ids])
+                return partial(self.local.changed, [UUID(job_id) for job_id in job_ids])
             case ["cancel", str(job_id)]:
-                self.local.cancel(UUID(job_id))
+                return partial(self.local.cancel, UUID(job_id))
             case ["deliveries"]:
-                self.local.deliveries()
+                return self.local.deliveries
             case ["hello"]:
-                self.alone = False
+                return self._not_alone
             case _:
-                pass
+                return _nothing
+
+    def _not_alone(self) -> None:
+        self.alone = False
 
 
 _IDS_A_HINT = 150  # a NOTIFY carries less than 8,000 bytes

@@ -27,18 +27,48 @@ PINNED_PLANS = {
 }
 READING_PLANS = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
 
+CLOSE_SECONDS = 3.0
+
+# All that says nothing of the statement itself: the same one may succeed a moment later.
 LOST = (
     OSError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.IdleSessionTimeoutError,
+    asyncpg.InternalClientError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+    asyncpg.ReadOnlySQLTransactionError,
     PoolTimeout,
     TimeoutError,
 )
+
+# Options of a URL that are passed on to the driver, under the driver's names.
+URL_OPTIONS = {
+    name: name for name in ("host", "port", "ssl", "passfile", "target_session_attrs", "krbsrvname", "gsslib")
+} | {"sslmode": "ssl"}
+
+
+class UrlWrong(ValueError):
+    """The database URL cannot be used. The text repeats nothing of it that may be a password."""
+
+
+def parse_url(url: str) -> sqlalchemy.URL:
+    """The URL as the driver takes it, with the commonest options of libpq.
+
+    Raises:
+        UrlWrong: it is none, or not one of PostgreSQL.
+    """
+    try:
+        parsed = make_url(url)
+    except (SQLAlchemyError, ValueError):
+        raise UrlWrong("is not a URL such as postgresql://user:password@host:5432/database") from None
+    if parsed.drivername not in {"postgresql", "postgres", "postgresql+asyncpg"}:
+        raise UrlWrong("does not begin with postgresql://")
+    if unknown := sorted(parsed.query.keys() - URL_OPTIONS):
+        raise UrlWrong(f"has the unknown option {unknown[0]!r}; known are {', '.join(sorted(URL_OPTIONS))}")
+    query = {URL_OPTIONS[name]: value for name, value in parsed.query.items()}
+    return parsed.set(drivername="postgresql+asyncpg", query=query)
 
 
 class DatabaseAway(Exception):
@@ -63,7 +93,8 @@ def translated() -> Iterator[None]:
     except asyncpg.LockNotAvailableError as error:
         raise RecordBusy(str(error)) from error
     except asyncpg.PostgresError as error:
-        raise RecordRefused(f"{type(error).__name__}: {error}") from error
+        # Its first words only: the detail shows whole rows, with callers' secrets.
+        raise RecordRefused(f"{type(error).__name__}: {error.args[0]}") from error
     except DBAPIError as error:
         raise DatabaseAway(str(error.orig)) from error
     except SQLAlchemyError as error:
@@ -74,7 +105,7 @@ class Database:
     """An engine on one Postgres. Opens nothing until it is used."""
 
     def __init__(self, url: str, *, connections: int = 10, transaction_pooling: bool = False) -> None:
-        self._url = make_url(url).set(drivername="postgresql+asyncpg")
+        self._url = parse_url(url)
         self._statement_cache = 0 if transaction_pooling else 200
         self._settings = not transaction_pooling
         self.listens = not transaction_pooling
@@ -102,7 +133,11 @@ class Database:
         """
         with translated():
             async with self._engine.connect() as held:
-                yield await _driver(held)
+                driver = await _driver(held)
+                if driver.is_closed():  # it broke while nobody used it; the pool cannot know
+                    await held.invalidate()
+                    driver = await _driver(held)
+                yield driver
 
     def hot(self) -> "HotConnection":
         """A connection of its own for one flow of statements, with plans pinned."""
@@ -118,7 +153,10 @@ class Database:
                 return await held.run_sync(work)
 
     async def close(self) -> None:
-        await self._engine.dispose()
+        """Closes the pool; a server that does not answer is not waited for."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._engine.dispose()
 
     def __repr__(self) -> str:
         return f"Database({self._url.render_as_string(hide_password=True)})"

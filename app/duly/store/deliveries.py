@@ -60,6 +60,20 @@ async def take_due(connection: Connection, *, limit: int, hold_seconds: float) -
     return [DueDelivery(*row)._replace(kind=EventKind(row[6])) for row in rows]
 
 
+# A row that was taken and not tried: its attempt did not happen.
+PUT_BACK_IF_HELD = """
+update deliveries d set due_at = now() + $3 * interval '1 second', attempt = d.attempt - 1
+from unnest($1::uuid[], $2::int[]) as t (delivery_id, token)
+where d.delivery_id = t.delivery_id and d.token = t.token
+"""
+
+
+async def put_back_if_held(connection: Connection, taken: Sequence[DueDelivery], *, seconds: float) -> None:
+    """Leaves these for later, untried."""
+    tokens = [delivery.token for delivery in taken]
+    await connection.execute(PUT_BACK_IF_HELD, [delivery.delivery_id for delivery in taken], tokens, seconds)
+
+
 class Outcome(IntEnum):
     """How a try ended. Stored numbers."""
 

@@ -108,14 +108,18 @@ async def view_job(connection: Connection, tenant_id: int, job_id: UUID) -> JobV
 
 
 class ListFilter(NamedTuple):
-    """Which jobs a list shows; None and empty mean no restriction. `before` and `since` bound the ids."""
+    """Which jobs a list shows; None means no restriction. `before` and `since` bound the ids, `created_before` and
+    `created_since` the times that readers see. Of `labels` a job has to fit one.
+    """
 
     before: UUID
     since: UUID
+    created_before: datetime | None = None
+    created_since: datetime | None = None
     statuses: Sequence[str] | None = None
     types: Sequence[str] | None = None
     queues: Sequence[str] | None = None
-    labels: str | None = None
+    labels: Sequence[str] | None = None
 
 
 VIEW_MANY = f"""
@@ -123,10 +127,11 @@ select * from (
     {_VIEW.format(job="j.job_id")}
     where j.tenant_id = $1 and j.job_id < $2 and j.job_id >= $3
       and ($4::text[] is null or j.type = any($4)) and ($5::text[] is null or j.queue = any($5))
-      and ($6::jsonb is null or j.labels @> $6::jsonb)
+      and ($6::jsonb[] is null or j.labels @> any($6))
+      and ($7::timestamptz is null or j.created_at < $7) and ($8::timestamptz is null or j.created_at >= $8)
 ) v
-where ($7::text[] is null or v.status = any($7))
-order by v.job_id desc limit $8
+where ($9::text[] is null or v.status = any($9))
+order by v.job_id desc limit $10
 """
 
 
@@ -140,6 +145,8 @@ async def view_jobs(connection: Connection, tenant_id: int, wanted: ListFilter, 
         wanted.types,
         wanted.queues,
         wanted.labels,
+        wanted.created_before,
+        wanted.created_since,
         wanted.statuses,
         limit,
     )

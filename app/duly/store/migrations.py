@@ -10,6 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
 from sqlalchemy import Connection
 
 from duly.store.database import Database
@@ -21,6 +22,10 @@ LOCK = "select pg_advisory_lock(7305808870034470001)"
 UNLOCK = "select pg_advisory_unlock(7305808870034470001)"
 
 _PARTITION = re.compile(r"_\d{8}(_|$)")
+
+
+class DatabaseNewer(Exception):
+    """The database stands at a revision that this release does not know: a newer one migrated it."""
 
 
 def migrations_folder() -> Path:
@@ -47,7 +52,11 @@ async def migrate(database: Database) -> None:
 
 
 async def missing_revisions(database: Database) -> list[str]:
-    """The revisions that this database lacks, oldest first; empty where it is current."""
+    """The revisions that this database lacks, oldest first; empty where it is current.
+
+    Raises:
+        DatabaseNewer: a newer release migrated it.
+    """
     return await database.run_synchronously(_missing)
 
 
@@ -71,7 +80,10 @@ def _upgrade(connection: Connection) -> None:
 def _missing(connection: Connection) -> list[str]:
     scripts = ScriptDirectory.from_config(_configuration(connection))
     current = MigrationContext.configure(connection).get_current_revision()
-    behind = scripts.iterate_revisions("head", current or "base")
+    try:
+        behind = list(scripts.iterate_revisions("head", current or "base"))
+    except RevisionError:
+        raise DatabaseNewer(f"it stands at the revision {current}, which this release does not know") from None
     return [script.revision for script in behind][::-1]
 
 

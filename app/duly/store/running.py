@@ -112,24 +112,34 @@ async def finish_if_held(
     return [Finished(row[0], EventKind(row[1]), row[2], Lane(row[3], row[4], row[5]), row[6], row[7]) for row in rows]
 
 
+class CancelWish(StrEnum):
+    """What became of a cancel wish: noted now, noted by an earlier one, or no attempt is running."""
+
+    NOTED = "noted"
+    STOOD = "stood"
+    GONE = "gone"
+
+
 REQUEST_CANCEL = """
 with wished as (
     update running set cancel_requested_at = now(), sequence = sequence + 1
     where tenant_id = $1 and job_id = $2 and cancel_requested_at is null
     returning tenant_id, job_id, sequence, attempt
+),
+recorded as (
+    insert into events (tenant_id, job_id, sequence, kind, attempt, source)
+    select tenant_id, job_id, sequence, 5, attempt, $3 from wished
 )
-insert into events (tenant_id, job_id, sequence, kind, attempt, source)
-select tenant_id, job_id, sequence, 5, attempt, $3 from wished
-returning sequence
+select case when exists (select from wished) then 'noted'
+            when exists (select from running
+                         where tenant_id = $1 and job_id = $2 and cancel_requested_at is not null) then 'stood'
+            else 'gone' end
 """
 
 
-async def request_cancel(connection: Connection, tenant_id: int, job_id: UUID, *, source: str) -> int | None:
-    """Notes the wish on a running attempt. Returns the event's sequence, or None where it is not running or was asked
-    before.
-    """
-    sequence: int | None = await connection.fetchval(REQUEST_CANCEL, tenant_id, job_id, source)
-    return sequence
+async def request_cancel(connection: Connection, tenant_id: int, job_id: UUID, *, source: str) -> CancelWish:
+    """Notes the wish on a running attempt. GONE may also mean that another wish came in at the same moment."""
+    return CancelWish(await connection.fetchval(REQUEST_CANCEL, tenant_id, job_id, source))
 
 
 WISHED = "select job_id from running where node_id = $1 and cancel_requested_at is not null"

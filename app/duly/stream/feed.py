@@ -23,12 +23,13 @@ async def follow(database: Database, hub: Hub, *, tenant_id: int, job_id: UUID, 
     sent, quiet_since = after, time.monotonic()
     with hub.watch(job_id) as watch:
         yield RETRY_HINT
-        while not hub.closing:
+        while True:
+            last = hub.closing  # looked at before the read: what ended by then is still shown
             frames, ended, sent = await _read(database, tenant_id=tenant_id, job_id=job_id, after=sent)
             if frames:
                 quiet_since = time.monotonic()
                 yield frames
-            if ended or hub.closing:
+            if ended or last:
                 return
             if not frames:
                 if time.monotonic() - quiet_since >= KEEP_ALIVE_SECONDS:
@@ -48,11 +49,12 @@ async def _read(database: Database, *, tenant_id: int, job_id: UUID, after: int)
             if after < 0:
                 origin = await read_origin(connection, tenant_id, job_id)
                 events = [origin.event] if origin else []
-            events += await events_after(connection, tenant_id, job_id, sequence=max(after, 0), limit=PAGE)
+            more = await events_after(connection, tenant_id, job_id, sequence=max(after, 0), limit=PAGE + 1)
     except DatabaseAway:
         return b"", False, after
+    events += more[:PAGE]
     if not events:
         return b"", False, after
-    # A full page may stop at an end in the middle of the history: of a job that was run again by hand.
-    ended = events[-1].kind.terminal and len(events) < PAGE
+    # A page may stop at an end in the middle of the history: of a job that was run again by hand.
+    ended = events[-1].kind.terminal and len(more) <= PAGE
     return b"".join(frame(event) for event in events), ended, events[-1].sequence

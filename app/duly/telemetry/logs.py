@@ -27,7 +27,8 @@ def configure_logs(log_format: Literal["console", "json"] | None, level: str) ->
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_ending(chosen)))
+    foreign = [*shared, _of_a_library]
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=foreign, processors=_ending(chosen)))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
@@ -50,6 +51,11 @@ def _ending(chosen: str) -> list[Processor]:
         structlog.processors.EventRenamer("message"),
         structlog.processors.JSONRenderer(default=str),
     ]
+
+
+def _of_a_library(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """A line that is none of ours has no word of its own."""
+    return {"action": "library", "logger": event["_record"].name, **event}
 
 
 def _camel_case(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:

@@ -29,6 +29,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._queues: set[str] = set()
         self.accepted = self._counter("jobs_accepted", "Jobs recorded by this process.")
         self.claimed = self._counter("attempts_started", "Attempts claimed by this process.")
         self.events = self._counter("attempts_ended", "Ended attempts by the event that tells of it.", "event", "queue")
@@ -38,14 +39,14 @@ class Metrics:
         self.delivery_seconds = self._histogram("delivery_seconds", "Time of one try at a webhook.", SECONDS_BUCKETS)
         self.batch = self._histogram("batch_size", "Rows a hot statement recorded.", BATCH_BUCKETS, "statement")
         self.loop_failures = self._gauge("loop_failures", "Failed rounds of a loop since start.", "sum", "loop")
-        self.loop_age = self._gauge("loop_idle_seconds", "Time since a loop's last good round.", "max", "loop")
+        self.loop_age = self._gauge("loop_idle_seconds", "Time since a loop's last good round.", "livemax", "loop")
         self.slots = self._gauge("worker_slots", "Jobs that may run at once.", "livesum")
         self.slots_busy = self._gauge("worker_slots_busy", "Slots in use.", "livesum")
-        self.depth = self._gauge("queue_depth", "Jobs ready to start.", "max", "queue")
-        self.scheduled = self._gauge("queue_scheduled", "Jobs waiting for a time.", "max", "queue")
-        self.running = self._gauge("queue_running", "Jobs running.", "max", "queue")
-        self.oldest = self._gauge("queue_oldest_seconds", "Age of the oldest ready job.", "max", "queue")
-        self.deliveries_waiting = self._gauge("deliveries_waiting", "Webhooks still to be sent.", "max")
+        self.depth = self._gauge("queue_depth", "Jobs ready to start.", "livemostrecent", "queue")
+        self.scheduled = self._gauge("queue_scheduled", "Jobs waiting for a time.", "livemostrecent", "queue")
+        self.running = self._gauge("queue_running", "Jobs running.", "livemostrecent", "queue")
+        self.oldest = self._gauge("queue_oldest_seconds", "Age of the oldest ready job.", "livemostrecent", "queue")
+        self.deliveries_waiting = self._gauge("deliveries_waiting", "Webhooks still to be sent.", "livemostrecent")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"duly_{name}", text, labels, registry=self.registry)
@@ -72,9 +73,18 @@ class Metrics:
             self.events.labels(*labels).inc(count)
 
     def queues(self, figures: Mapping[str, QueueFigures]) -> None:
-        """Replaces the figures of all queues; one that is empty now is no longer shown."""
+        """Replaces the figures of all queues; one that is empty now is no longer shown.
+
+        Of several processes the newest figures count, and nothing can be taken out of the files that they share: so a
+        queue that is empty now goes to zero first.
+        """
+        self._set_queues(dict.fromkeys(self._queues - figures.keys(), QueueFigures()))
         for gauge in (self.depth, self.scheduled, self.running, self.oldest):
             gauge.clear()
+        self._set_queues(figures)
+        self._queues = set(figures)
+
+    def _set_queues(self, figures: Mapping[str, QueueFigures]) -> None:
         for queue, figure in figures.items():
             self.depth.labels(queue).set(figure.ready)
             self.scheduled.labels(queue).set(figure.scheduled)

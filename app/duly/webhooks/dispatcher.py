@@ -3,24 +3,36 @@
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 
 from duly.lifecycle.gather import Gatherer
 from duly.outbound import OutboundAnswer, OutboundClient, OutboundError
 from duly.store.database import Database, DatabaseAway, RecordRefused
-from duly.store.deliveries import DueDelivery, Outcome, Tried, seconds_to_next, settle_if_held, take_due
+from duly.store.deliveries import (
+    DueDelivery,
+    Outcome,
+    Tried,
+    put_back_if_held,
+    seconds_to_next,
+    settle_if_held,
+    take_due,
+)
 from duly.telemetry.metrics import Metrics
 from duly.webhooks.payload import body_of, headers_of
+from duly.webhooks.receivers import Receivers, Turn
 from duly.webhooks.verdict import judge
 
 log = structlog.stdlib.get_logger("duly.dispatcher")
 
-CONCURRENT = 256
+CONCURRENT = 512
+# What a receiver is too slow for waits so long, untried.
+PUT_BACK_SECONDS = (1.0, 5.0)
 BATCH = 100
-# Longer than the deadline of one exchange: whoever takes a webhook settles it before it is due again.
-HOLD_SECONDS = 20.0
+# Longer than the wait for a turn and one exchange together: a webhook is settled before it is due again.
+HOLD_SECONDS = 25.0
 LONGEST_LOOK_SECONDS = 1.0
 SHORTEST_LOOK_SECONDS = 0.05
 
@@ -51,6 +63,8 @@ class Dispatcher:
         self._user_agent = user_agent
         self._fallback_secret = fallback_secret
         self._posts: set[asyncio.Task[None]] = set()
+        self._receivers = Receivers()
+        self.wake: Callable[[], None] = lambda: None
         self._freed = asyncio.Event()
         self._draining = False
         self.gatherer: Gatherer[Tried, bool] = Gatherer(self._settle, capacity=10 * CONCURRENT, batch=500)
@@ -66,43 +80,60 @@ class Dispatcher:
             limit = min(BATCH, CONCURRENT - len(self._posts))
             due = await take_due(connection, limit=limit, hold_seconds=HOLD_SECONDS)
             pause = 0.0 if due else _pause(await seconds_to_next(connection))
-        for delivery in due:
-            self._start(delivery)
+            crowded = self._receivers.take_stale() + self._begin(due)
+            if crowded:
+                await put_back_if_held(connection, crowded, seconds=random.uniform(*PUT_BACK_SECONDS))  # noqa: S311
         return pause
+
+    def _begin(self, due: Sequence[DueDelivery]) -> list[DueDelivery]:
+        """Posts what may be posted; returns those whose receiver has too many waiting."""
+        turns = [(delivery, self._receivers.admit(delivery)) for delivery in due]
+        for delivery, turn in turns:
+            if turn is Turn.NOW:
+                self._start(delivery)
+        return [delivery for delivery, turn in turns if turn is Turn.CROWDED]
 
     def _start(self, delivery: DueDelivery) -> None:
         task = asyncio.get_running_loop().create_task(self._deliver(delivery))
         self._posts.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(partial(self._ended, delivery))
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, delivery: DueDelivery, task: asyncio.Task[None]) -> None:
         self._posts.discard(task)
+        if (following := self._receivers.ended(delivery)) and not self._draining:
+            self._start(following)
         self._freed.set()
         if not task.cancelled() and (error := task.exception()):
             log.error("a delivery broke off", action="delivery_broken", exc_info=error)
 
     async def _deliver(self, delivery: DueDelivery) -> None:
-        body = body_of(delivery)
-        headers = headers_of(
-            delivery,
-            body,
-            timestamp=int(time.time()),
-            user_agent=self._user_agent,
-            secret=delivery.secret or self._fallback_secret,
-        )
-        try:
-            came: OutboundAnswer | OutboundError = await self._outbound.post(
-                delivery.url, content=body, headers=headers
-            )
-        except OutboundError as error:
-            came = error
-        tried = judge(delivery, came, schedule=self._schedule, random=random.random)
+        tried = judge(delivery, await self._post(delivery), schedule=self._schedule, random=random.random)
         self._observe(delivery, tried)
         try:
             await self.gatherer.put(tried)
+            if tried.outcome is Outcome.TRY_AGAIN:
+                self.wake()  # it may be due before the next look
         except (DatabaseAway, RecordRefused) as error:
             # The row stays and is due again when its hold ends: sent twice rather than not at all, under the same id.
             log.warning("a try was not recorded", action="delivery_unsettled", error=str(error))
+
+    async def _post(self, delivery: DueDelivery) -> OutboundAnswer | OutboundError:
+        """One exchange. Whatever goes wrong is a failed try: one that is not recorded would come back for ever."""
+        try:
+            body = body_of(delivery)
+            headers = headers_of(
+                delivery,
+                body,
+                timestamp=int(time.time()),
+                user_agent=self._user_agent,
+                secret=delivery.secret or self._fallback_secret,
+            )
+            return await self._outbound.post(delivery.url, content=body, headers=headers)
+        except OutboundError as error:
+            return error
+        except Exception as error:  # a fault of ours; the receiver's are OutboundErrors
+            log.exception("a webhook could not be made", action="delivery_broken", job_id=str(delivery.job_id))
+            return OutboundError("BROKEN_ANSWER", f"it was not sent: {type(error).__name__}", duration_seconds=0)
 
     def _observe(self, delivery: DueDelivery, tried: Tried) -> None:
         self._metrics.deliveries.labels(tried.outcome.name.lower()).inc()

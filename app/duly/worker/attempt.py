@@ -33,7 +33,8 @@ class Attempt:
     handler: RegisteredHandler
     deadline: float
     tell: Tell
-    task: asyncio.Task[None] | None = None
+    task: asyncio.Task[Any] | None = None
+    begun: bool = False
     stopped: Outcome | None = None
     cancelled: bool = field(default=False)
 
@@ -42,7 +43,8 @@ class Attempt:
         if self.stopped is None and self.task is not None:
             self.stopped = why
             self.cancelled = True
-            self.task.cancel()
+            if self.begun:  # a task cancelled before its first step would never run, and its end never be recorded
+                self.task.cancel()
 
     def progress(self, percent: float, message: str | None) -> Awaitable[None]:
         return self.tell(self, percent, message)
@@ -86,6 +88,9 @@ Call = Callable[[Attempt, Any], Awaitable[Any]]
 
 async def outcome_of(attempt: Attempt, call: Call, *, result_limit: int) -> Outcome:
     """Runs the attempt to its end. Nothing that a handler does escapes, be it `sys.exit`."""
+    attempt.begun = True
+    if attempt.stopped is not None:
+        return attempt.stopped
     try:
         parameters = read_parameters(attempt.handler, attempt.claimed.parameters)
         result = await call(attempt, parameters)

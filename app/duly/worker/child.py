@@ -1,8 +1,11 @@
 """What runs inside a child process: it imports the handlers itself, and sends back plain words."""
 
 import asyncio
+import multiprocessing
+import os
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -23,8 +26,17 @@ _own: list[tuple[Registry, Outbox]] = []
 def begin(modules: Sequence[str], address: str, path: Sequence[str]) -> None:
     """Runs once in each child. Ctrl-C is the parent's to answer."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, name="duly-parent", daemon=True).start()
     sys.path[:] = path
     _own[:] = [(load_registry(modules), Outbox(address))]
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed cannot end its children: each ends by itself, in the middle of whatever it runs."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def run(fields: tuple[Any, ...], result_limit: int) -> tuple[str, Any]:

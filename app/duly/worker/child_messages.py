@@ -27,9 +27,10 @@ class Inbox:
         self._socket.settimeout(0)
         self._socket.bind(self.address)
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._socket.fileno(), self._read)
+        self._loop.add_reader(self._socket.fileno(), self.read)
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Hears what has arrived."""
         for _ in range(ROUND):
             try:
                 job_id, kind, words = json.loads(self._socket.recv(LARGEST + 1000))

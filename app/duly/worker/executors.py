@@ -38,27 +38,29 @@ class Executors:
         loop = asyncio.get_running_loop()
         context = context_of(attempt.claimed, _ThreadReporter(attempt, loop))
         arguments = attempt.handler.signature.arguments(parameters, context)
-        over = False
+        begun = over = abandoned = False
 
         def call() -> Any:
-            nonlocal over
+            nonlocal begun, over
+            begun = True
             try:
-                return attempt.handler.function(*arguments)
+                return None if attempt.cancelled else attempt.handler.function(*arguments)
             finally:
                 over = True
                 if attempt.cancelled:
-                    loop.call_soon_threadsafe(self._thread_over)
+                    loop.call_soon_threadsafe(ended)
+
+        def ended() -> None:
+            if abandoned:
+                self.abandoned_threads -= 1
+                self._slot_freed()
 
         try:
             return await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._limiter)
         except asyncio.CancelledError:
-            if not over:
-                self.abandoned_threads += 1
+            abandoned = begun and not over
+            self.abandoned_threads += abandoned
             raise
-
-    def _thread_over(self) -> None:
-        self.abandoned_threads = max(0, self.abandoned_threads - 1)
-        self._slot_freed()
 
 
 class _ThreadReporter:

@@ -39,7 +39,7 @@ class ProcessExecutor:
         self._pool: ProcessPool | None = None
         self._inbox: Inbox | None = None
         self._attempts: dict[UUID, Attempt] = {}
-        self._told: set[asyncio.Future[None]] = set()
+        self._told: dict[UUID, set[asyncio.Future[None]]] = {}
 
     async def call(self, attempt: Attempt) -> Any:
         """The handler's result. Being cancelled kills the process, and a new one takes its place."""
@@ -49,12 +49,14 @@ class ProcessExecutor:
         try:
             future = pool.schedule(run, args=(tuple(attempt.claimed), self._result_limit))
             kind, value = await asyncio.wrap_future(future)
+            await self._all_told(job_id)
         except ProcessExpired as error:
             raise ProcessFailure(f"its process ended under it (exit code {error.exitcode})") from None
         except BrokenExecutor as error:
             raise ProcessFailure(f"its process could not be started: {error}") from None
         finally:
             self._attempts.pop(job_id, None)
+            self._told.pop(job_id, None)
         return _unpacked(kind, value)
 
     def _open(self) -> ProcessPool:
@@ -75,8 +77,15 @@ class ProcessExecutor:
             attempt.log(*words)
         else:
             told = asyncio.ensure_future(_told(attempt, *words))
-            self._told.add(told)
-            told.add_done_callback(self._told.discard)
+            telling = self._told.setdefault(job_id, set())
+            telling.add(told)
+            told.add_done_callback(telling.discard)
+
+    async def _all_told(self, job_id: UUID) -> None:
+        """What the child said before its end is recorded before its end is."""
+        if self._inbox is not None:
+            self._inbox.read()
+        await asyncio.gather(*self._told.get(job_id, ()))
 
     def close(self) -> None:
         """Kills what still runs; called when no attempt needs it any more."""

@@ -1,0 +1,179 @@
+"""`POST /api/v1/jobs/{jobId}/cancel`: at once where the job waits, through its handler where it runs."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx
+
+from duly.api.models import JobBody
+from tests.support.answers import invalid_paths, refused
+from tests.support.handlers import gate, has_entered
+from tests.support.service import Service, eventually
+
+LATER = "2100-01-01T00:00:00.000Z"
+
+
+async def _cancel(service: Service, job_id: str) -> httpx.Response:
+    answer = await service.client.post(f"/api/v1/jobs/{job_id}/cancel")
+    if answer.is_success:
+        JobBody.model_validate_json(answer.content, strict=True)
+        assert answer.json()["jobId"] == job_id
+    return answer
+
+
+async def _running(service: Service, type_: str, name: str) -> str:
+    job_id: str = (await service.submit(type_, {"name": name}))["jobId"]
+    await asyncio.wait_for(has_entered(name).wait(), 20)
+    await service.until(job_id, lambda view: view["status"] == "running")
+    return job_id
+
+
+def _is_cancelled(view: dict[str, Any]) -> None:
+    assert (view["status"], view["result"], view["waitingFor"]) == ("cancelled", None, None)
+    assert view["error"]["code"] == "CANCELLED"
+    assert view["error"]["details"]["retryable"] is False
+    assert view["completedAt"]
+
+
+async def test_a_scheduled_job_is_cancelled_at_once(service: Service) -> None:
+    accepted = await service.submit("echo", runAt=LATER)
+    answer = await _cancel(service, accepted["jobId"])
+
+    assert answer.status_code == 200
+    assert answer.json() == await service.job(accepted["jobId"])
+    assert answer.headers["ETag"] == '"1"'
+    _is_cancelled(answer.json())
+    assert await service.event_types(accepted["jobId"]) == ["JobSubmitted", "JobCancelled"]
+
+
+async def test_a_job_between_attempts_is_cancelled_at_once(service: Service) -> None:
+    accepted = await service.submit("raise-later")
+    await service.until(accepted["jobId"], lambda view: view["waitingFor"] == "retry")
+
+    answer = await _cancel(service, accepted["jobId"])
+    assert answer.status_code == 200
+    _is_cancelled(answer.json())
+
+
+async def test_a_job_that_waits_for_a_slot_is_cancelled_at_once_and_never_runs(service: Service) -> None:
+    service.node.pool.stop_claiming()
+    accepted = [await service.submit("echo") for _ in range(3)]
+    answers = [await _cancel(service, job["jobId"]) for job in accepted]
+
+    for job, answer in zip(accepted, answers, strict=True):
+        assert answer.status_code == 200
+        _is_cancelled(await service.job(job["jobId"]))
+        assert await service.event_types(job["jobId"]) == ["JobSubmitted", "JobCancelled"]
+
+
+async def test_a_running_job_is_told_and_ends_as_cancelled(service: Service) -> None:
+    job_id = await _running(service, "wait-for-gate", "told")
+    answer = await _cancel(service, job_id)
+
+    assert answer.status_code == 202
+    assert answer.json()["status"] in {"running", "cancelled"}
+    _is_cancelled(await asyncio.wait_for(service.ended(job_id), 5))
+    assert await service.event_types(job_id) == ["JobSubmitted", "JobStarted", "JobCancelRequested", "JobCancelled"]
+
+
+async def test_a_handler_that_swallows_its_cancellation_still_ends_as_cancelled(service: Service) -> None:
+    job_id = await _running(service, "stubborn", "mule")
+    assert (await _cancel(service, job_id)).status_code == 202
+    await asyncio.wait_for(has_entered("mule:cancelled").wait(), 10)
+    assert (await service.job(job_id))["status"] == "running"
+
+    again = await _cancel(service, job_id)
+    assert (again.status_code, again.json()["status"]) == (202, "running")
+    gate("mule").set()
+    view = await service.ended(job_id)
+    _is_cancelled(view)
+    assert (await service.event_types(job_id)).count("JobCancelRequested") == 1
+
+
+async def test_a_job_that_has_ended_cannot_be_cancelled(service: Service) -> None:
+    cancelled = (await service.submit("echo", runAt=LATER))["jobId"]
+    await _cancel(service, cancelled)
+    completed, failed = [(await service.run(type_))["jobId"] for type_ in ("echo", "fail")]
+
+    for job_id in (completed, failed, cancelled):
+        before = await service.job(job_id)
+        error = refused(await _cancel(service, job_id), 409, "JOB_ALREADY_ENDED")
+        assert error["details"]["retryable"] is False
+        assert await service.job(job_id) == before
+
+
+async def test_a_job_that_does_not_exist_cannot_be_cancelled(service: Service) -> None:
+    for job_id in ("0199c1f0-0000-7000-8000-000000000000", "nonsense"):
+        refused(await _cancel(service, job_id), 404, "NOT_FOUND")
+
+
+async def test_a_misspelt_query_does_not_pass_in_silence(service: Service) -> None:
+    accepted = await service.submit("echo", runAt=LATER)
+
+    answer = await service.client.post(f"/api/v1/jobs/{accepted['jobId']}/cancel?force=true")
+    assert invalid_paths(answer) == ["force"]
+    assert (await service.job(accepted["jobId"]))["status"] == "pending"
+
+
+async def test_a_cancellation_and_a_claim_at_the_same_moment_never_lose_a_job(service: Service) -> None:
+    async def submit_and_cancel() -> tuple[int, str]:
+        job_id = (await service.submit("progress", {"steps": 3}))["jobId"]
+        return (await _cancel(service, job_id)).status_code, job_id
+
+    for status, job_id in await asyncio.gather(*(submit_and_cancel() for _ in range(50))):
+        view = await service.ended(job_id)
+        assert (status, view["status"]) in {(200, "cancelled"), (202, "cancelled"), (409, "completed")}
+
+
+RETRY = """
+with gone as (delete from running where job_id = $1 returning *),
+recorded as (
+    insert into events (tenant_id, job_id, sequence, kind, attempt, source)
+    select tenant_id, job_id, sequence + 1, 3, attempt, 'test' from gone
+)
+insert into scheduled (tenant_id, job_id, run_at, token, sequence, timeout_seconds, priority, attempt, crashes,
+                       callback_events, reason, queue, type)
+select tenant_id, job_id, now() + interval '1 hour', token, sequence + 1, timeout_seconds, priority, attempt, crashes,
+       callback_events, 1, queue, type
+from gone
+"""
+
+
+async def test_a_wish_that_meets_the_end_of_its_attempt_is_not_lost(service: Service) -> None:
+    job_id = await _running(service, "wait-for-gate", "moves")
+    connection = await asyncpg.connect(service.database_url)
+    try:
+        # The attempt fails and is to be tried again, but that is not committed when the cancellation looks.
+        async with connection.transaction():
+            await connection.execute(RETRY, UUID(job_id))
+            cancelling = asyncio.create_task(_cancel(service, job_id))
+            await eventually(lambda: _waits_for_a_lock(service))
+    finally:
+        await connection.close()
+
+    assert (await cancelling).status_code == 200
+    _is_cancelled(await service.job(job_id))
+    gate("moves").set()
+
+
+async def _waits_for_a_lock(service: Service) -> bool:
+    return bool(
+        await service.sql(
+            "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+        )
+    )
+
+
+async def test_two_cancellations_at_once_are_both_answered(service: Service) -> None:
+    waiting = (await service.submit("echo", runAt=LATER))["jobId"]
+    running = await _running(service, "stubborn", "twice")
+
+    answers = await asyncio.gather(*(_cancel(service, waiting) for _ in range(5)))
+    assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409, 409]
+    answers = await asyncio.gather(*(_cancel(service, running) for _ in range(5)))
+    assert {answer.status_code for answer in answers} == {202}
+    gate("twice").set()
+    _is_cancelled(await service.ended(running))
+    assert (await service.event_types(running)).count("JobCancelRequested") == 1

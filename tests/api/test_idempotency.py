@@ -1,0 +1,166 @@
+"""`Idempotency-Key`: however often a request is sent, it makes one job."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+import asyncpg
+import httpx
+
+from tests.support.answers import refused
+from tests.support.service import Service
+
+ECHO = {"type": "echo", "parameters": {"a": 1, "b": [2]}}
+
+
+async def _post(service: Service, key: str, job: object = None, **headers: str) -> httpx.Response:
+    return await service.client.post("/api/v1/jobs", json=job or ECHO, headers={"Idempotency-Key": key, **headers})
+
+
+async def _jobs(service: Service) -> int:
+    count: int = (await service.sql("select count(*) from jobs"))[0][0]
+    return count
+
+
+async def test_a_repeat_gets_the_first_answer_again_and_makes_no_job(service: Service) -> None:
+    first = await _post(service, "key-1")
+    await service.ended(first.json()["jobId"])
+    again = await _post(service, "key-1")
+
+    assert first.status_code == again.status_code == 202
+    assert again.content == first.content
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert "Idempotency-Replayed" not in first.headers
+    for name in ("Location", "Retry-After", "Content-Type"):
+        assert again.headers[name] == first.headers[name]
+    assert await _jobs(service) == 1
+
+
+async def test_the_same_key_bare_or_in_quotes_with_the_body_written_otherwise_is_a_repeat(service: Service) -> None:
+    first = await _post(service, "key-1")
+    for key, body in (
+        ('"key-1"', b'{"type":"echo","parameters":{"a":1,"b":[2]}}'),
+        ("key-1", b' { "parameters" : {"b":[2],"a":1}, "type" : "\\u0065cho" } '),
+    ):
+        headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
+        again = await service.client.post("/api/v1/jobs", content=body, headers=headers)
+        assert (again.status_code, again.content) == (202, first.content), (key, body)
+    assert await _jobs(service) == 1
+
+
+async def test_another_body_under_the_same_key_is_refused(service: Service) -> None:
+    await _post(service, "key-1")
+    for other in (
+        {"type": "echo"},
+        ECHO | {"priority": 1},
+        ECHO | {"parameters": {"a": 1, "b": [3]}},
+        ECHO | {"parameters": {"a": True, "b": [2]}},
+        ECHO | {"labels": {"a": "b"}},
+    ):
+        error = refused(await _post(service, "key-1", other), 422, "IDEMPOTENCY_KEY_REUSED")
+        assert error["details"]["retryable"] is False
+    assert await _jobs(service) == 1
+
+
+async def test_other_keys_and_no_key_make_jobs_of_their_own(service: Service) -> None:
+    for key in ("key-1", "key-2", "KEY-1", '"key-3"', "x" * 255, "~!#$%&'()*+,-./:;<=>?@[]^_`{|}"):
+        answer = await _post(service, key)
+        assert (answer.status_code, answer.headers.get("Idempotency-Replayed")) == (202, None), key
+    await service.submit("echo", {"a": 1, "b": [2]})
+    await service.submit("echo", {"a": 1, "b": [2]})
+
+    assert await _jobs(service) == 8
+
+
+async def test_a_submission_that_was_refused_does_not_use_up_its_key(service: Service) -> None:
+    refused(await _post(service, "key-1", {"type": "nothing-like-it"}), 422, "UNKNOWN_JOB_TYPE")
+
+    assert (await _post(service, "key-1")).status_code == 202
+
+
+async def test_twenty_identical_requests_at_once_make_one_job(service: Service) -> None:
+    answers = await asyncio.gather(*(_post(service, "burst") for _ in range(20)))
+
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.content for answer in answers}) == 1
+    assert [answer.headers.get("Idempotency-Replayed") for answer in answers].count(None) == 1
+    assert await _jobs(service) == 1
+
+
+async def test_of_different_bodies_at_once_one_is_taken(service: Service) -> None:
+    answers = await asyncio.gather(
+        *(_post(service, "burst", ECHO | {"priority": number}) for number in range(10)),
+        *(_post(service, f"other-{number}") for number in range(10)),
+        *(service.client.post("/api/v1/jobs", json=ECHO) for _ in range(10)),
+    )
+
+    statuses = [answer.status_code for answer in answers]
+    assert (statuses[:10].count(202), statuses[:10].count(422)) == (1, 9)
+    assert set(statuses[10:]) == {202}
+    assert await _jobs(service) == 21
+
+
+async def test_two_services_on_one_database_make_one_job(
+    start_service: Callable[..., Awaitable[Service]],
+) -> None:
+    services: list[Service] = [await start_service(), await start_service()]
+    answers = await asyncio.gather(*(_post(services[number % 2], "burst") for number in range(20)))
+
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.content for answer in answers}) == 1
+    assert await _jobs(services[0]) == 1
+
+
+async def test_after_a_day_a_key_is_free_again(service: Service) -> None:
+    first = await _post(service, "key-1")
+    await service.sql("update idempotency set created_at = now() - interval '23 hours 59 minutes'")
+    assert (await _post(service, "key-1")).content == first.content
+
+    await service.sql("update idempotency set created_at = now() - interval '24 hours 1 second'")
+    later = await _post(service, "key-1", {"type": "echo"})
+    assert later.status_code == 202
+    assert later.json()["jobId"] != first.json()["jobId"]
+    assert "Idempotency-Replayed" not in later.headers
+    assert (await _post(service, "key-1", {"type": "echo"})).content == later.content
+
+
+async def test_the_key_is_stored_in_the_transaction_of_its_job(service: Service) -> None:
+    job_id = UUID((await _post(service, "key-1")).json()["jobId"])
+
+    rows = await service.sql(
+        "select i.xmin::text = j.xmin::text as together from idempotency i join jobs j using (job_id) "
+        "where i.job_id = $1 and i.key = 'key-1'",
+        job_id,
+    )
+    assert [row["together"] for row in rows] == [True]
+
+
+async def test_while_the_first_is_under_way_a_repeat_is_told_to_come_back(service: Service) -> None:
+    connection = await asyncpg.connect(service.database_url)
+    try:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute(
+            "insert into idempotency (tenant_id, key, job_id, digest) values (1, 'busy', gen_random_uuid(), '\\x00')"
+        )
+        busy, other, keyless = await asyncio.gather(
+            _post(service, "busy"), _post(service, "free"), service.client.post("/api/v1/jobs", json=ECHO)
+        )
+        await transaction.rollback()
+    finally:
+        await connection.close()
+
+    error = refused(busy, 409, "IDEMPOTENCY_IN_FLIGHT")
+    assert error["details"]["retryable"] is True
+    assert (other.status_code, keyless.status_code) == (202, 202)
+    assert (await _post(service, "busy")).status_code == 202
+
+
+async def test_a_repeat_may_wait_for_the_end(service: Service) -> None:
+    first = await _post(service, "key-1", Prefer="wait=10")
+    again = await _post(service, "key-1", Prefer="wait=10")
+
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert again.content == first.content
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert await _jobs(service) == 1

@@ -1,0 +1,215 @@
+"""`GET /api/v1/jobs`: pages, filters and cursors."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from duly.api.models import JobPage
+from tests.support.answers import invalid_paths, refused
+from tests.support.service import Service
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+LATER = "2100-01-01T00:00:00.000Z"
+
+
+async def _page(contract: Service, **query: Any) -> dict[str, Any]:
+    answer = await contract.client.get("/api/v1/jobs", params=query)
+    assert answer.status_code == 200, answer.text
+    assert set(answer.json()) == {"items", "nextCursor"}
+    JobPage.model_validate_json(answer.content, strict=True)
+    page: dict[str, Any] = answer.json()
+    return page
+
+
+async def _ids(contract: Service, **query: Any) -> list[str]:
+    return [job["jobId"] for job in (await _page(contract, **query))["items"]]
+
+
+async def _submit(contract: Service, queue: str, **members: Any) -> str:
+    job_id: str = (await contract.submit("echo", queue=queue, **({"runAt": LATER} | members)))["jobId"]
+    return job_id
+
+
+async def test_pages_lead_through_all_jobs_newest_first_without_gap_or_repeat(contract: Service) -> None:
+    made = [await _submit(contract, "paged") for _ in range(23)]
+    for limit in (1, 5, 22, 23, 24, 200):
+        seen: list[str] = []
+        cursor: dict[str, str] = {}
+        while True:
+            page = await _page(contract, queue="paged", limit=limit, **cursor)
+            assert len(page["items"]) <= limit
+            seen += [job["jobId"] for job in page["items"]]
+            if page["nextCursor"] is None:
+                break
+            cursor = {"cursor": page["nextCursor"]}
+        assert seen == made[::-1], limit
+
+
+async def test_jobs_that_come_in_between_do_not_shift_the_pages(contract: Service) -> None:
+    made = [await _submit(contract, "shift") for _ in range(4)]
+    first = await _page(contract, queue="shift", limit=2)
+    await _submit(contract, "shift")
+
+    second = await _page(contract, queue="shift", limit=2, cursor=first["nextCursor"])
+    assert [job["jobId"] for job in first["items"] + second["items"]] == made[::-1]
+
+
+async def test_an_item_of_a_list_is_the_same_as_the_job_read_by_itself(contract: Service) -> None:
+    for type_ in ("echo", "fail", "progress"):
+        view = await contract.run(type_, queue="same")
+        items = (await _page(contract, queue="same", limit=1))["items"]
+        assert items == [view]
+
+
+async def test_an_empty_list_is_an_empty_page(contract: Service) -> None:
+    assert await _page(contract, queue="none") == {"items": [], "nextCursor": None}
+
+
+async def test_fifty_jobs_are_a_page_where_no_limit_is_named(contract: Service) -> None:
+    for _ in range(51):
+        await _submit(contract, "fifty")
+
+    page = await _page(contract, queue="fifty")
+    assert len(page["items"]) == 50
+    assert page["nextCursor"]
+
+
+async def test_each_filter_restricts_the_list_and_a_repeated_one_takes_either(contract: Service) -> None:
+    pending = await _submit(contract, "f1")
+    other = await _submit(contract, "f2")
+    failed = (await contract.run("fail", queue="f1"))["jobId"]
+    completed = (await contract.run("progress", queue="f1"))["jobId"]
+    cancelled = await _submit(contract, "f1")
+    await contract.client.post(f"/api/v1/jobs/{cancelled}/cancel")
+
+    assert await _ids(contract, queue="f1") == [cancelled, completed, failed, pending]
+    assert await _ids(contract, queue=["f1", "f2"]) == [cancelled, completed, failed, other, pending]
+    for status, expected in (
+        ("pending", [pending]),
+        ("running", []),
+        ("completed", [completed]),
+        ("failed", [failed]),
+        ("cancelled", [cancelled]),
+        (["pending", "failed"], [failed, pending]),
+        (["pending", "running", "completed", "failed", "cancelled"], [cancelled, completed, failed, pending]),
+    ):
+        assert await _ids(contract, queue="f1", status=status) == expected, status
+    assert await _ids(contract, queue="f1", type="fail") == [failed]
+    assert await _ids(contract, queue="f1", type=["fail", "progress"]) == [completed, failed]
+    assert await _ids(contract, queue="f1", type="nothing-like-it") == []
+    assert await _ids(contract, queue="f1", type=["echo", "fail"], status=["failed", "cancelled"]) == [
+        cancelled,
+        failed,
+    ]
+
+
+async def test_a_filter_goes_on_over_the_pages(contract: Service) -> None:
+    kept = []
+    for number in range(9):
+        job_id = await _submit(contract, "sieve", labels={"third": str(number % 3 == 0)})
+        kept += [job_id] if number % 3 == 0 else []
+
+    first = await _page(contract, queue="sieve", label="third:True", limit=2)
+    rest = await _page(contract, queue="sieve", label="third:True", limit=2, cursor=first["nextCursor"])
+    assert [job["jobId"] for job in first["items"] + rest["items"]] == kept[::-1]
+    assert rest["nextCursor"] is None
+
+
+async def test_labels_of_different_names_are_both_asked_for_and_of_one_name_either(contract: Service) -> None:
+    one = await _submit(contract, "l", labels={"customer": "c-1", "region": "eu"})
+    two = await _submit(contract, "l", labels={"customer": "c-2", "region": "eu"})
+    three = await _submit(contract, "l", labels={"customer": "c-3", "url": "http://x:1"})
+    await _submit(contract, "l")
+
+    for label, expected in (
+        ("customer:c-1", [one]),
+        ("customer:c-9", []),
+        ("customer:", []),
+        ("url:http://x:1", [three]),
+        (["customer:c-1", "region:eu"], [one]),
+        (["customer:c-3", "region:eu"], []),
+        (["customer:c-1", "customer:c-3"], [three, one]),
+        (["customer:c-1", "customer:c-2", "region:eu"], [two, one]),
+    ):
+        assert await _ids(contract, queue="l", label=label) == expected, label
+
+
+async def test_times_bound_the_list_by_what_it_shows(contract: Service) -> None:
+    made = [await contract.submit("echo", queue="times", runAt=LATER) for _ in range(3)]
+    first, middle, last = (job["jobId"] for job in made)
+    # Recorded a good second after their ids were made, as happens where the database is slow.
+    for second, job in enumerate(made, start=1):
+        statement = "update jobs set created_at = created_at + $2 * interval '1 second' where job_id = $1"
+        await contract.sql(statement, UUID(job["jobId"]), second)
+    at, end = [(await contract.job(job_id))["createdAt"] for job_id in (middle, last)]
+
+    assert await _ids(contract, queue="times", createdAfter=at) == [last, middle]
+    assert await _ids(contract, queue="times", createdBefore=at) == [first]
+    assert await _ids(contract, queue="times", createdAfter=at, createdBefore=end) == [middle]
+    assert await _ids(contract, queue="times", createdAfter=at.replace("Z", "+00:00")) == [last, middle]
+    for early in ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "1969-12-31T00:00:00Z"):
+        assert len(await _ids(contract, queue="times", createdAfter=early)) == 3
+        assert await _ids(contract, queue="times", createdBefore=early) == []
+    for late in ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59-14:00"):
+        assert len(await _ids(contract, queue="times", createdBefore=late)) == 3
+        assert await _ids(contract, queue="times", createdAfter=late) == []
+
+
+async def test_a_tampered_cursor_is_refused_whichever_byte_was_changed(contract: Service) -> None:
+    for _ in range(2):
+        await _submit(contract, "cursor")
+    cursor = (await _page(contract, queue="cursor", limit=1))["nextCursor"]
+    tampered = [
+        cursor[:place] + ("A" if cursor[place] != "A" else "B") + cursor[place + 1 :] for place in range(len(cursor))
+    ]
+    tampered += [
+        "",
+        "x",
+        cursor[:-1],
+        cursor + "A",
+        cursor + "=",
+        cursor.upper(),
+        "ü",
+        "\x00",
+        "A" * 5000,
+        "%",
+        " " + cursor,
+    ]
+
+    for text in tampered:
+        answer = await contract.client.get("/api/v1/jobs", params={"cursor": text})
+        assert invalid_paths(answer) == ["cursor"], text
+    other = (await contract.client.get("/api/v1/job-types", params={"limit": 1})).json()["nextCursor"]
+    assert invalid_paths(await contract.client.get("/api/v1/jobs", params={"cursor": other})) == ["cursor"]
+
+
+async def test_what_is_no_query_of_a_list_is_refused_and_named(contract: Service) -> None:
+    for query, path in (
+        ({"limit": "0"}, "limit"),
+        ({"limit": "201"}, "limit"),
+        ({"limit": "-1"}, "limit"),
+        ({"limit": "x"}, "limit"),
+        ({"limit": "1.5"}, "limit"),
+        ({"limit": "99999999999999999999999"}, "limit"),
+        ({"status": "done"}, "status[0]"),
+        ({"status": ""}, "status[0]"),
+        ({"label": "nocolon"}, "label[0]"),
+        ({"label": ":x"}, "label[0]"),
+        ({"label": "a:\x00"}, "label[0]"),
+        ({"type": "\x00"}, "type[0]"),
+        ({"queue": "a\x00b"}, "queue[0]"),
+        ({"createdAfter": "yesterday"}, "createdAfter"),
+        ({"createdAfter": "2026-01-27T10:00:00"}, "createdAfter"),
+        ({"createdBefore": "1769515200"}, "createdBefore"),
+        ({"colour": "red"}, "colour"),
+        ({"Status": "pending"}, "Status"),
+    ):
+        assert invalid_paths(await contract.client.get("/api/v1/jobs", params=query)) == [path], query
+
+
+async def test_a_filter_that_comes_later_is_refused_and_not_ignored(contract: Service) -> None:
+    answer = await contract.client.get("/api/v1/jobs", params={"batchId": "0199c1f0-0000-7000-8000-000000000000"})
+
+    refused(answer, 422, "NOT_SUPPORTED_YET")

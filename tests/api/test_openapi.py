@@ -1,0 +1,124 @@
+"""`/openapi.json` and `/docs`: the document says what the service does."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.support.service import Service
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ROUTES = {
+    ("post", "/api/v1/jobs"): {"200", "202", "400", "401", "409", "413", "415", "422", "503"},
+    ("get", "/api/v1/jobs"): {"200", "401", "422", "503"},
+    ("get", "/api/v1/jobs/{job_id}"): {"200", "304", "401", "404", "422", "503"},
+    ("post", "/api/v1/jobs/{job_id}/cancel"): {"200", "202", "401", "404", "409", "422", "503"},
+    ("get", "/api/v1/jobs/{job_id}/events"): {"200", "401", "404", "422", "503"},
+    ("get", "/api/v1/jobs/{job_id}/events/stream"): {"200", "204", "401", "404", "422", "503"},
+    ("get", "/api/v1/job-types"): {"200", "401", "422"},
+    ("get", "/api/v1/job-types/{type}"): {"200", "401", "404", "422"},
+    ("get", "/healthz"): {"200"},
+    ("get", "/readyz"): {"200", "503"},
+    ("get", "/metrics"): {"200"},
+}
+ERROR = {"$ref": "#/components/schemas/ErrorBody"}
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def document(contract: Service) -> dict[str, Any]:
+    answer = await contract.client.get("/openapi.json")
+    assert answer.status_code == 200
+    read: dict[str, Any] = answer.json()
+    return read
+
+
+def _all_nodes(node: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        yield node
+        for child in node.values():
+            yield from _all_nodes(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from _all_nodes(child)
+
+
+async def test_the_document_is_openapi_of_this_product(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1")
+    assert document["info"]["title"] == "Duly"
+    assert document["info"]["version"]
+    assert set(document) <= {"openapi", "info", "paths", "components", "security", "tags", "servers"}
+
+
+async def test_every_route_is_there_with_every_status(document: dict[str, Any]) -> None:
+    found = {
+        (method, path): set(operation["responses"])
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+    }
+
+    assert found == ROUTES
+
+
+async def test_every_reference_resolves_and_no_schema_is_left_over(document: dict[str, Any]) -> None:
+    references = {node["$ref"] for node in _all_nodes(document) if isinstance(node.get("$ref"), str)}
+
+    schemas = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert references == schemas
+
+
+async def test_every_error_is_documented_in_the_one_shape(document: dict[str, Any]) -> None:
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            for status, answer in operation["responses"].items():
+                assert answer["description"], path
+                if int(status) >= 400:
+                    assert answer["content"]["application/json"]["schema"] == ERROR, (path, status)
+
+
+async def test_operations_have_names_of_their_own_and_declare_their_path_members(document: dict[str, Any]) -> None:
+    operations = [(path, operation) for path, item in document["paths"].items() for operation in item.values()]
+
+    assert len({operation["operationId"] for _, operation in operations}) == len(operations)
+    for path, operation in operations:
+        declared = {member["name"] for member in operation.get("parameters", ()) if member["in"] == "path"}
+        assert declared == {part[1:-1] for part in path.split("/") if part.startswith("{")}
+        assert operation["description"] or operation["summary"]
+
+
+async def test_a_submission_is_documented_with_its_bounds_and_headers(document: dict[str, Any]) -> None:
+    operation = document["paths"]["/api/v1/jobs"]["post"]
+    schema = document["components"]["schemas"]["Submission"]
+
+    assert operation["requestBody"]["required"] is True
+    assert schema["required"] == ["type"]
+    assert schema["additionalProperties"] is False
+    assert schema["properties"]["priority"]["minimum"] == -100
+    assert schema["properties"]["priority"]["maximum"] == 100
+    assert {member["name"] for member in operation["parameters"]} == {
+        *("Idempotency-Key", "Prefer", "X-Correlation-Id", "traceparent")
+    }
+
+
+async def test_the_queries_of_the_list_are_documented(document: dict[str, Any]) -> None:
+    names = {member["name"] for member in document["paths"]["/api/v1/jobs"]["get"]["parameters"]}
+
+    assert names == {
+        *("status", "type", "queue", "batchId", "label", "createdAfter", "createdBefore", "limit", "cursor")
+    }
+    wait = document["paths"]["/api/v1/jobs/{job_id}"]["get"]["parameters"]
+    assert {"wait"} <= {member["name"] for member in wait}
+
+
+async def test_the_key_is_documented(document: dict[str, Any]) -> None:
+    assert document["components"]["securitySchemes"] == {"key": {"type": "http", "scheme": "bearer"}}
+    assert {"key": []} in document["security"]
+
+
+async def test_the_page_for_people_loads(contract: Service) -> None:
+    answer = await contract.client.get("/docs")
+
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/html")
+    assert "/openapi.json" in answer.text

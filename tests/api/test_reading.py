@@ -1,0 +1,308 @@
+"""`GET /api/v1/jobs/{jobId}`: the whole job, its ETag, when to look again, and the long poll."""
+
+import asyncio
+import time
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from duly.api.models import JobBody
+from tests.support.answers import TIME, invalid_paths
+from tests.support.handlers import gate, has_entered
+from tests.support.service import Service, eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+MEMBERS = [
+    *("jobId", "type", "queue", "priority", "status", "sequence", "waitingFor", "progress", "progressMessage"),
+    *("attempt", "maxAttempts", "parameters", "result", "error", "labels", "batchId", "parentId", "dependsOn"),
+    *("correlationId", "createdAt", "runAt", "startedAt", "completedAt"),
+]
+LATER = "2100-01-01T00:00:00.000Z"
+
+
+async def _read(contract: Service, job_id: str, etag: str | None = None, **query: Any) -> httpx.Response:
+    headers = {"If-None-Match": etag} if etag is not None else {}
+    return await contract.client.get(f"/api/v1/jobs/{job_id}", params=query, headers=headers)
+
+
+async def _running(contract: Service, name: str) -> str:
+    """A job whose handler waits for its gate."""
+    job_id: str = (await contract.submit("wait-for-gate", {"name": name}))["jobId"]
+    await asyncio.wait_for(has_entered(name).wait(), 20)
+    await contract.until(job_id, lambda view: view["status"] == "running")
+    return job_id
+
+
+# -- the body
+
+
+async def test_a_waiting_job_shows_every_member(contract: Service) -> None:
+    accepted = await contract.submit("echo", {"a": 1}, runAt=LATER, priority=7, queue="slow", labels={"k": "v"})
+    answer = await _read(contract, accepted["jobId"])
+
+    body = answer.json()
+    assert list(body) == MEMBERS
+    JobBody.model_validate_json(answer.content, strict=True)
+    assert body == {
+        "jobId": accepted["jobId"],
+        "type": "echo",
+        "queue": "slow",
+        "priority": 7,
+        "status": "pending",
+        "sequence": 0,
+        "waitingFor": "time",
+        "progress": None,
+        "progressMessage": None,
+        "attempt": 0,
+        "maxAttempts": 5,
+        "parameters": {"a": 1},
+        "result": None,
+        "error": None,
+        "labels": {"k": "v"},
+        "batchId": None,
+        "parentId": None,
+        "dependsOn": [],
+        "correlationId": body["correlationId"],
+        "createdAt": accepted["createdAt"],
+        "runAt": LATER,
+        "startedAt": None,
+        "completedAt": None,
+    }
+
+
+async def test_a_running_job_shows_that_it_has_started(contract: Service) -> None:
+    job_id = await _running(contract, "shown")
+    answer = await _read(contract, job_id)
+    gate("shown").set()
+
+    body = answer.json()
+    JobBody.model_validate_json(answer.content, strict=True)
+    assert (body["status"], body["sequence"], body["attempt"]) == ("running", 1, 1)
+    assert (body["waitingFor"], body["completedAt"], body["result"], body["error"]) == (None, None, None, None)
+    assert TIME.fullmatch(body["startedAt"])
+
+
+async def test_a_completed_job_shows_its_result(contract: Service) -> None:
+    view = await contract.run("progress", {"steps": 2})
+
+    assert (view["status"], view["result"], view["error"]) == ("completed", "done", None)
+    assert (view["progress"], view["progressMessage"], view["sequence"]) == (100, "step 2", 4)
+    assert view["createdAt"] <= view["startedAt"] <= view["completedAt"]
+    assert view["runAt"] is None
+    assert view["waitingFor"] is None
+
+
+async def test_a_failed_job_shows_its_error(contract: Service) -> None:
+    view = await contract.run("fail", {"retryable": False})
+
+    assert (view["status"], view["result"], view["waitingFor"]) == ("failed", None, None)
+    assert view["error"] == {
+        "code": "CUSTOMER_UNKNOWN",
+        "message": view["error"]["message"],
+        "details": {"reason": view["error"]["details"]["reason"], "retryable": False, "attempt": 1},
+    }
+    assert "no such customer" in view["error"]["message"]
+    assert TIME.fullmatch(view["completedAt"])
+
+
+async def test_a_job_between_attempts_is_pending_and_says_why(contract: Service) -> None:
+    accepted = await contract.submit("raise-later")
+    view = await contract.until(accepted["jobId"], lambda view: view["waitingFor"] == "retry")
+
+    assert (view["status"], view["attempt"], view["completedAt"]) == ("pending", 1, None)
+    assert view["error"]["code"] == "TASK_FAILED"
+    assert view["error"]["details"]["retryable"] is True
+    assert view["runAt"] > view["createdAt"]
+
+
+async def test_a_job_that_could_run_waits_for_a_worker(contract: Service) -> None:
+    accepted = await contract.submit("echo", runAt=LATER)
+    job_id = UUID(accepted["jobId"])
+    # Put where it is ready, under a type that no worker here asks for.
+    await contract.sql("update jobs set type = 'elsewhere' where job_id = $1", job_id)
+    await contract.sql(
+        "with gone as (delete from scheduled where job_id = $1 returning *) "
+        "insert into ready (tenant_id, job_id, token, sequence, timeout_seconds, priority, attempt, crashes, "
+        "callback_events, queue, type) select tenant_id, job_id, token, sequence, timeout_seconds, priority, attempt, "
+        "crashes, callback_events, queue, 'elsewhere' from gone",
+        job_id,
+    )
+
+    view = await contract.job(accepted["jobId"])
+    assert (view["status"], view["waitingFor"]) == ("pending", "worker")
+
+
+async def test_an_id_is_read_in_either_case(contract: Service) -> None:
+    accepted = await contract.submit("echo", runAt=LATER)
+
+    assert (await _read(contract, accepted["jobId"].upper())).json()["jobId"] == accepted["jobId"]
+
+
+# -- ETag, Retry-After, Cache-Control
+
+
+async def test_the_etag_is_the_sequence_and_nothing_is_cached(contract: Service) -> None:
+    view = await contract.run("echo")
+    answer = await _read(contract, view["jobId"])
+
+    assert answer.headers["ETag"] == f'"{view["sequence"]}"'
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "Retry-After" not in answer.headers
+
+
+async def test_what_a_client_has_already_is_a_304(contract: Service) -> None:
+    view = await contract.run("echo")
+    for etag in ('"2"', 'W/"2"', '"1", "2"', '"7","2"', 'W/"0", W/"2"', "*"):
+        answer = await _read(contract, view["jobId"], etag)
+        assert (answer.status_code, answer.content) == (304, b""), etag
+        assert answer.headers["ETag"] == '"2"'
+        assert answer.headers["Cache-Control"] == "no-store"
+
+
+async def test_what_a_client_does_not_have_is_sent(contract: Service) -> None:
+    view = await contract.run("echo")
+    for etag in ('"1"', 'W/"1"', '"22"', '"abc"', "2", "", '""', "nonsense", '"99999999999999999999"'):
+        assert (await _read(contract, view["jobId"], etag)).status_code == 200, etag
+
+
+async def test_the_hint_when_to_look_again_grows_with_the_age_of_the_job(contract: Service) -> None:
+    accepted = await contract.submit("echo", runAt=LATER)
+    seen = []
+    for age in (0.0, 1.5, 2.5, 5.0, 9.0, 17.0, 40.0, 86400.0):
+        statement = "update jobs set created_at = now() - $2 * interval '1 second' where job_id = $1"
+        await contract.sql(statement, UUID(accepted["jobId"]), age)
+        seen.append(int((await _read(contract, accepted["jobId"])).headers["Retry-After"]))
+
+    assert seen == [1, 1, 2, 4, 8, 16, 30, 30]
+
+
+async def test_a_304_of_a_job_that_goes_on_says_when_to_look_again(contract: Service) -> None:
+    accepted = await contract.submit("echo", runAt=LATER)
+
+    answer = await _read(contract, accepted["jobId"], '"0"')
+    assert (answer.status_code, answer.headers["Retry-After"]) == (304, "1")
+
+
+# -- the long poll
+
+
+async def test_a_long_poll_answers_as_soon_as_there_is_news(contract: Service) -> None:
+    job_id = await _running(contract, "news")
+    poll = asyncio.create_task(_read(contract, job_id, '"1"', wait=30))
+    await eventually(lambda: _watched(contract, job_id))
+    began = time.monotonic()
+    gate("news").set()
+    answer = await poll
+
+    assert time.monotonic() - began < 1.5
+    assert (answer.status_code, answer.json()["status"], answer.headers["ETag"]) == (200, "completed", '"2"')
+
+
+async def test_a_long_poll_without_an_etag_answers_when_the_status_changes(contract: Service) -> None:
+    job_id = await _running(contract, "status")
+    poll = asyncio.create_task(_read(contract, job_id, wait=30))
+    await eventually(lambda: _watched(contract, job_id))
+    gate("status").set()
+
+    assert (await poll).json()["status"] == "completed"
+
+
+async def test_a_long_poll_answers_at_once_where_there_is_news_already(contract: Service) -> None:
+    job_id = await _running(contract, "already")
+    for etag in ('"0"', 'W/"0"'):
+        answer = await asyncio.wait_for(_read(contract, job_id, etag, wait=60), 5)
+        assert (answer.status_code, answer.json()["sequence"]) == (200, 1)
+    gate("already").set()
+
+
+async def test_a_long_poll_of_a_job_that_has_ended_does_not_wait(contract: Service) -> None:
+    view = await contract.run("echo")
+
+    assert (await asyncio.wait_for(_read(contract, view["jobId"], wait=60), 5)).status_code == 200
+    assert (await asyncio.wait_for(_read(contract, view["jobId"], '"2"', wait=60), 5)).status_code == 304
+
+
+async def test_a_long_poll_in_vain_ends_after_its_time(contract: Service) -> None:
+    job_id = await _running(contract, "vain")
+    began = time.monotonic()
+    named, unnamed = await asyncio.gather(_read(contract, job_id, '"1"', wait=1), _read(contract, job_id, wait=1))
+
+    assert 1 <= time.monotonic() - began < 5
+    assert named.status_code == 304
+    assert (unnamed.status_code, unnamed.json()["status"]) == (200, "running")
+    gate("vain").set()
+
+
+async def test_a_long_poll_sees_news_whose_hint_was_lost(contract: Service) -> None:
+    accepted = await contract.submit("echo", runAt=LATER)
+    job_id = accepted["jobId"]
+    poll = asyncio.create_task(_read(contract, job_id, '"0"', wait=30))
+    await eventually(lambda: _watched(contract, job_id))
+    # Cancelled by a statement of the test's own, so that nobody tells the hub.
+    await contract.sql(
+        "with gone as (delete from scheduled where job_id = $1 returning *) "
+        "insert into events (tenant_id, job_id, sequence, kind, attempt, source) "
+        "select tenant_id, job_id, 1, 12, attempt, 'test' from gone",
+        UUID(job_id),
+    )
+
+    assert (await asyncio.wait_for(poll, 10)).json()["status"] == "cancelled"
+
+
+async def _watched(contract: Service, job_id: str) -> bool:
+    return UUID(job_id) in contract.node.hub._watches
+
+
+async def test_a_wait_out_of_range_or_a_misspelt_one_is_refused(contract: Service) -> None:
+    view = await contract.run("echo")
+    for wait in ("61", "-1", "x", "1.5", "", "1e9"):
+        assert invalid_paths(await _read(contract, view["jobId"], wait=wait)) == ["wait"], wait
+    assert invalid_paths(await _read(contract, view["jobId"], wiat=5)) == ["wiat"]
+    assert (await _read(contract, view["jobId"], wait=60)).status_code == 200
+    assert (await _read(contract, view["jobId"], wait=0)).status_code == 200
+
+
+# -- compression
+
+
+async def test_a_large_answer_is_gzipped_where_asked_and_only_there(contract: Service) -> None:
+    view = await contract.run("echo", "x" * 5000)
+    path = f"/api/v1/jobs/{view['jobId']}"
+
+    zipped = await contract.client.get(path, headers={"Accept-Encoding": "gzip"})
+    plain = await contract.client.get(path, headers={"Accept-Encoding": "identity"})
+    assert zipped.headers["Content-Encoding"] == "gzip"
+    assert "Accept-Encoding" in zipped.headers["Vary"]
+    assert "Content-Encoding" not in plain.headers
+    assert int(zipped.headers["Content-Length"]) < 1000 < int(plain.headers["Content-Length"])
+    assert zipped.json() == plain.json() == view
+
+
+async def test_a_small_answer_is_not_gzipped(contract: Service) -> None:
+    answer = await contract.client.get("/healthz", headers={"Accept-Encoding": "gzip"})
+
+    assert "Content-Encoding" not in answer.headers
+
+
+async def test_a_submission_that_waited_and_a_long_refusal_are_gzipped_too(contract: Service) -> None:
+    job = {"type": "echo", "parameters": "x" * 5000}
+    waited = await contract.client.post("/api/v1/jobs", json=job, headers={"Prefer": "wait=10"})
+    bad = {"type": "echo", **{f"wrong{number}": 1 for number in range(50)}}
+    long = await contract.client.post("/api/v1/jobs", json=bad)
+
+    for answer, status in ((waited, 200), (long, 422)):
+        assert (answer.status_code, answer.headers["Content-Encoding"]) == (status, "gzip")
+        assert answer.json()
+
+
+async def test_a_stream_is_never_gzipped(contract: Service) -> None:
+    view = await contract.run("echo", "x" * 5000)
+    answer = await contract.client.get(
+        f"/api/v1/jobs/{view['jobId']}/events/stream", headers={"Accept-Encoding": "gzip"}
+    )
+
+    assert "Content-Encoding" not in answer.headers
+    assert len(answer.content) > 5000

@@ -1,0 +1,76 @@
+"""Job ids tell their time and sort by it; only their canonical text is one."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from uuid import UUID
+
+import pytest
+
+from duly.domain.ids import earlier, event_id, made_at, new_job_id, parse_job_id, smallest_id_at
+
+ID = "0199c1f0-0000-7000-8000-000000000000"
+
+
+def test_ids_are_of_version_7_and_each_is_larger_than_those_before() -> None:
+    made = [new_job_id() for _ in range(10_000)]
+
+    assert {job_id.version for job_id in made} == {7}
+    assert made == sorted(made)
+    assert len(set(made)) == len(made)
+
+
+def test_an_id_tells_when_it_was_made() -> None:
+    before = datetime.now(UTC)
+    job_id = new_job_id()
+
+    assert before - timedelta(milliseconds=1) <= made_at(job_id) <= datetime.now(UTC)
+
+
+def test_the_smallest_id_of_a_moment_bounds_those_made_from_then_on() -> None:
+    moment = datetime(2026, 1, 27, 10, 0, 0, 123_000, tzinfo=UTC)
+
+    assert made_at(smallest_id_at(moment)) == moment
+    assert smallest_id_at(moment) == smallest_id_at(moment.astimezone(timezone(timedelta(hours=5))))
+    assert smallest_id_at(datetime.now(UTC) - timedelta(seconds=1)) < new_job_id()
+    assert new_job_id() < smallest_id_at(datetime.now(UTC) + timedelta(seconds=1))
+
+
+def test_times_that_ids_cannot_hold_are_bounded() -> None:
+    assert smallest_id_at(datetime(1, 1, 1, tzinfo=UTC)) == UUID(int=0)
+    assert smallest_id_at(datetime(9999, 12, 31, tzinfo=UTC)) > new_job_id()
+    assert earlier(UUID(int=5), seconds=60) == UUID(int=0)
+
+
+def test_an_earlier_bound_lies_that_much_before() -> None:
+    job_id = new_job_id()
+
+    assert timedelta(seconds=60) <= made_at(job_id) - made_at(earlier(job_id, seconds=60)) < timedelta(seconds=60.1)
+
+
+def test_an_events_id_follows_from_its_job_and_place() -> None:
+    one, other = new_job_id(), new_job_id()
+
+    assert event_id(one, 3) == event_id(one, 3)
+    assert len({event_id(one, 3), event_id(one, 4), event_id(other, 3), one}) == 4
+
+
+def test_the_canonical_text_is_read_in_either_case() -> None:
+    assert parse_job_id(ID) == parse_job_id(ID.upper()) == UUID(ID)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        ID[:-1],
+        ID + "0",
+        " " + ID,
+        ID + "\n",
+        "{" + ID + "}",
+        "urn:uuid:" + ID,
+        ID.replace("-", ""),
+        ID + "\x00",
+    ],
+)
+def test_any_other_text_is_no_id(text: str) -> None:
+    assert parse_job_id(text) is None

@@ -1,0 +1,77 @@
+"""The migrations make what the code declares, from nothing, once, whoever asks and how often."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from duly.store.database import Database
+from duly.store.migrations import differences, is_ours, migrate, missing_revisions
+
+
+@pytest.fixture
+async def database(empty_database_url: str) -> AsyncIterator[Database]:
+    opened = Database(empty_database_url)
+    yield opened
+    await opened.close()
+
+
+async def test_an_empty_database_lacks_everything_and_then_nothing(database: Database) -> None:
+    lacking = await missing_revisions(database)
+    assert lacking[:1] == ["0001"]
+    assert lacking == sorted(lacking)
+    await migrate(database)
+    assert await missing_revisions(database) == []
+
+
+async def test_the_migrations_make_what_the_tables_declare(database: Database) -> None:
+    await migrate(database)
+    assert await differences(database) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "alter table ready add column extra integer",
+        "alter table running alter column queue drop not null",
+        "drop index events_terminal",
+        "create table unknown_one (id integer)",
+    ],
+)
+async def test_a_difference_is_seen(database: Database, change: str) -> None:
+    await migrate(database)
+    async with database.connection() as connection:
+        await connection.execute(change)
+    assert await differences(database) != []
+
+
+async def test_migrating_again_changes_nothing(database: Database) -> None:
+    await migrate(database)
+    async with database.connection() as connection:
+        before = await connection.fetch("select oid, relname from pg_class where relnamespace = 'public'::regnamespace")
+    await migrate(database)
+    async with database.connection() as connection:
+        after = await connection.fetch("select oid, relname from pg_class where relnamespace = 'public'::regnamespace")
+    assert sorted(map(tuple, before)) == sorted(map(tuple, after))
+
+
+async def test_several_may_migrate_at_once(empty_database_url: str) -> None:
+    databases = [Database(empty_database_url) for _ in range(3)]
+    await asyncio.gather(*(migrate(database) for database in databases))
+    assert await missing_revisions(databases[0]) == []
+    for database in databases:
+        await database.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "ours"),
+    [
+        ("jobs", "table", True),
+        ("jobs_20260101", "table", False),
+        ("jobs_20260101_pkey", "index", False),
+        ("events_terminal", "index", True),
+        (None, "schema", True),
+    ],
+)
+def test_partitions_are_not_compared(name: str | None, kind: str, ours: bool) -> None:
+    assert is_ours(name, kind, {}) is ours

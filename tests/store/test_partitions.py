@@ -1,0 +1,158 @@
+"""The ledger's days: made ahead of time, and dropped whole once nothing in them is unfinished."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from duly.domain.events import EventKind
+from duly.domain.ids import SMALLEST, smallest_id_at
+from duly.domain.job import ClaimedJob, Finish, Lane, NewJob
+from duly.store.database import Connection, Database
+from duly.store.jobs import record_jobs
+from duly.store.migrations import migrate
+from duly.store.partitions import DAYS_AHEAD, PARTITIONED, _make, drop_expired, ensure_partitions
+from duly.store.ready import LaneStart, claim_ready
+from duly.store.running import finish_if_held
+from duly.store.scheduled import release_due
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    opened = Database(database_url)
+    yield opened
+    await opened.close()
+
+
+async def today(connection: Connection) -> date:
+    day: date = await connection.fetchval("select (now() at time zone 'utc')::date")
+    return day
+
+
+async def names(connection: Connection) -> set[str]:
+    rows = await connection.fetch("select relname from pg_class where relispartition and relkind = 'r'")
+    return {row[0] for row in rows}
+
+
+def of_day(day: date) -> list[str]:
+    return [f"{table}_{day:%Y%m%d}" for table in PARTITIONED]
+
+
+async def make_day(connection: Connection, *, days_ago: int) -> date:
+    day = await today(connection) - timedelta(days=days_ago)
+    for table in PARTITIONED:
+        await _make(connection, table, day)
+    return day
+
+
+def id_on(day: date) -> UUID:
+    """A job id of that day's noon."""
+    noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+    return UUID(int=smallest_id_at(noon).int | uuid4().int >> 80)
+
+
+async def start(connection: Connection) -> ClaimedJob:
+    lanes = [LaneStart(Lane("default", "echo", 0), SMALLEST)]
+    return (await claim_ready(connection, lanes, limit=1, node_id=uuid4(), source="worker:test"))[0]
+
+
+async def finish(connection: Connection, job: ClaimedJob, kind: EventKind, *, delay_seconds: float = 0) -> None:
+    end = Finish(job.job_id, job.token, kind, "null", delay_seconds)
+    assert len(await finish_if_held(connection, [end], source="worker:test", cancelled_error="{}")) == 1
+
+
+async def test_a_fresh_database_has_the_days_it_needs(empty_database_url: str) -> None:
+    database = Database(empty_database_url)
+    await migrate(database)
+    async with database.connection() as connection:
+        day = await today(connection)
+        expected = [name for ahead in range(-1, DAYS_AHEAD + 1) for name in of_day(day + timedelta(days=ahead))]
+        assert await names(connection) == set(expected)
+        assert await ensure_partitions(connection) == []
+        await connection.execute(f"drop table {expected[-1]}")
+        assert await ensure_partitions(connection) == [expected[-1]]
+    await database.close()
+
+
+async def test_several_nodes_may_make_them_at_once(database: Database) -> None:
+    async with database.connection() as connection:
+        before = await names(connection)
+        for name in before:
+            await connection.execute(f"drop table {name}")
+
+    async def ensure() -> list[str]:
+        async with database.connection() as connection:
+            return await ensure_partitions(connection)
+
+    made = await asyncio.gather(*(ensure() for _ in range(4)))
+    assert sorted(name for names_made in made for name in names_made) == sorted(before)
+
+
+async def test_a_day_is_dropped_once_it_is_older_than_the_retention(database: Database) -> None:
+    async with database.connection() as connection:
+        kept, expired = await make_day(connection, days_ago=30), await make_day(connection, days_ago=31)
+        assert sorted(await drop_expired(connection, retention_days=30)) == sorted(of_day(expired))
+        left = await names(connection)
+        assert set(of_day(kept)) <= left
+        assert not set(of_day(expired)) & left
+        assert await drop_expired(connection, retention_days=30) == []
+        assert await connection.fetchval("select current_setting('lock_timeout')") == "0"
+
+
+async def test_a_day_stays_while_a_job_in_it_is_unfinished_or_a_webhook_unsent(database: Database) -> None:
+    async with database.connection() as connection:
+        day = await make_day(connection, days_ago=40)
+
+        async def dropped() -> list[str]:
+            return await drop_expired(connection, retention_days=30)
+
+        job = NewJob(1, id_on(day), "echo", "default", 0, "{}", 60.0, 5, callback_events=8)
+        await record_jobs(connection, [job])
+        assert await dropped() == []  # it is ready
+        claimed = await start(connection)
+        assert await dropped() == []  # it runs
+        await finish(connection, claimed, EventKind.RETRY_SCHEDULED, delay_seconds=1000)
+        assert await dropped() == []  # it waits for its next attempt
+        await connection.execute("update scheduled set run_at = now()")
+        await release_due(connection, limit=10)
+        await finish(connection, await start(connection), EventKind.COMPLETED)
+        assert await dropped() == []  # its webhook waits
+        await connection.execute("delete from deliveries")
+        assert sorted(await dropped()) == sorted(of_day(day))
+        assert await connection.fetchval("select count(*) from jobs") == 0
+        assert await connection.fetchval("select count(*) from events") == 0
+
+
+async def test_the_neighbouring_day_is_not_kept_by_it(database: Database) -> None:
+    async with database.connection() as connection:
+        before, used, after = [await make_day(connection, days_ago=days) for days in (42, 41, 40)]
+        await record_jobs(connection, [NewJob(1, id_on(used), "echo", "default", 0, "{}", 60.0, 5)])
+        dropped = await drop_expired(connection, retention_days=30)
+        assert sorted(dropped) == sorted([*of_day(before), *of_day(after)])
+
+
+async def test_one_node_at_a_time_drops(database: Database) -> None:
+    async with database.connection() as first, database.connection() as second:
+        day = await make_day(first, days_ago=40)
+        await first.execute("select pg_advisory_lock(7305808870034470002)")
+        assert await drop_expired(second, retention_days=30) == []
+        await first.execute("select pg_advisory_unlock(7305808870034470002)")
+        assert sorted(await drop_expired(second, retention_days=30)) == sorted(of_day(day))
+
+
+async def test_a_detach_that_was_cut_short_is_completed(database: Database) -> None:
+    """A reader's transaction holds the detach up; whoever waited for it went away; the next round completes it."""
+    async with database.connection() as first, database.connection() as reader:
+        day = await make_day(first, days_ago=40)
+        name = of_day(day)[0]
+        async with reader.transaction():
+            await reader.fetch("select count(*) from jobs")
+            await first.execute("set statement_timeout = '300ms'")
+            with pytest.raises(Exception, match="statement timeout"):
+                await first.execute(f"alter table jobs detach partition {name} concurrently")
+            await first.execute("reset statement_timeout")
+        pending = await first.fetch("select inhrelid::regclass::text from pg_inherits where inhdetachpending")
+        assert [row[0] for row in pending] == [name]
+        assert sorted(await drop_expired(first, retention_days=30)) == sorted(of_day(day))

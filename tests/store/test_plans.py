@@ -1,0 +1,205 @@
+"""The hot statements find their rows by whole keys, whether their tables are empty, small, or full of dead rows."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from duly.domain.events import EventKind
+from duly.domain.ids import SMALLEST, new_job_id
+from duly.domain.job import ClaimedJob, Finish, Lane, NewJob
+from duly.store.database import PINNED_PLANS, Connection, Database
+from duly.store.jobs import SUBMIT, record_jobs
+from duly.store.ready import CLAIM, LANES, LaneStart, claim_ready
+from duly.store.running import FINISH_IF_HELD, PROGRESS_IF_HELD, Progress, finish_if_held
+
+NODE = uuid4()
+LANE = Lane("default", "echo", 0)
+STATES = ["empty", "small", "bloated"]
+BLOAT = 3_000
+HOT = ("ready", "running", "jobs", "events", "scheduled", "deliveries")
+
+
+def new_jobs(count: int) -> list[NewJob]:
+    return [NewJob(1, new_job_id(), LANE.type, LANE.queue, LANE.priority, "{}", 60.0, 5) for _ in range(count)]
+
+
+async def claim(connection: Connection, limit: int) -> list[ClaimedJob]:
+    return await claim_ready(connection, [LaneStart(LANE, SMALLEST)], limit=limit, node_id=NODE, source="worker:test")
+
+
+async def complete(connection: Connection, jobs: Sequence[ClaimedJob]) -> None:
+    ends = [Finish(job.job_id, job.token, EventKind.COMPLETED, "null") for job in jobs]
+    await finish_if_held(connection, ends, source="worker:test", cancelled_error="{}")
+
+
+@asynccontextmanager
+async def tables(url: str, state: str) -> AsyncIterator[Connection]:
+    """A hot connection on tables in this state. What is bloated stays so: a snapshot is held."""
+    database = Database(url)
+    hot = database.hot()
+    holder = await asyncpg.connect(url)
+    try:
+        async with hot.use() as connection, holder.transaction(isolation="repeatable_read"):
+            await holder.execute("select 1 from ready")
+            if state == "bloated":
+                for _ in range(BLOAT // 500):
+                    await record_jobs(connection, new_jobs(500))
+                    await complete(connection, await claim(connection, 500))
+            if state != "empty":
+                await record_jobs(connection, new_jobs(40))
+                await claim(connection, 20)
+                for table in HOT:
+                    await connection.execute(f"analyze {table}")
+            yield connection
+    finally:
+        await hot.close()
+        await holder.close()
+        await database.close()
+
+
+async def plan_of(connection: Connection, statement: str, *arguments: Any) -> list[dict[str, Any]]:
+    """All nodes of the plan that these very arguments get."""
+    plans = await connection.fetchval("explain (format json) " + statement, *arguments)
+    return list(_nodes(plans[0]["Plan"]))
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from _nodes(below)
+
+
+def scanned_in_full(nodes: list[dict[str, Any]]) -> list[str]:
+    return [f"{node['Node Type']} on {node['Relation Name']}" for node in nodes if _reads_all(node)]
+
+
+def _reads_all(node: dict[str, Any]) -> bool:
+    if not any(str(node.get("Relation Name", "")).startswith(table) for table in HOT):
+        return False
+    return node["Node Type"] == "Seq Scan" or ("Scan" in node["Node Type"] and _condition(node) is None)
+
+
+def _condition(node: dict[str, Any]) -> str | None:
+    """A bitmap scan names it a second time, beside the table."""
+    found: str | None = node.get("Index Cond", node.get("Recheck Cond"))
+    return found
+
+
+def conditions(nodes: list[dict[str, Any]], table: str) -> list[str]:
+    """The index conditions under which a table is read."""
+    read = [node for node in nodes if str(node.get("Relation Name", "")).startswith(table)]
+    return [condition for node in read if (condition := _condition(node)) is not None]
+
+
+def unnest_arguments(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return list(zip(*rows, strict=True))
+
+
+async def held(connection: Connection) -> list[tuple[UUID, int]]:
+    rows = [tuple(row) for row in await connection.fetch("select job_id, token from running limit 20")]
+    return rows or [(uuid4(), 1)]
+
+
+async def test_the_hot_connection_has_its_plans_pinned(database_url: str) -> None:
+    async with tables(database_url, "empty") as connection:
+        shown = {name: await connection.fetchval(f"select current_setting('{name}')") for name in PINNED_PLANS}
+    assert shown == PINNED_PLANS
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_a_submission_reads_nothing(database_url: str, state: str) -> None:
+    async with tables(database_url, state) as connection:
+        nodes = await plan_of(connection, SUBMIT, *unnest_arguments(new_jobs(100))[:16])
+    assert scanned_in_full(nodes) == []
+    assert [conditions(nodes, table) for table in HOT] == [[]] * len(HOT)
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_a_claim_reads_and_deletes_by_the_whole_key_of_a_lane(database_url: str, state: str) -> None:
+    async with tables(database_url, state) as connection:
+        nodes = await plan_of(connection, CLAIM, ["default"], ["echo"], [0], [SMALLEST], 10, NODE, SMALLEST, "test")
+        lanes = await plan_of(connection, LANES)
+    assert scanned_in_full(nodes) == []
+    found = conditions(nodes, "ready")
+    assert len(found) == 2
+    for condition in found:
+        assert [column for column in ("queue", "type", "priority", "job_id") if column not in condition] == []
+    # The days without jobs may be read in any way: there is nothing to read.
+    ledger = conditions(nodes, f"jobs_{datetime.now(UTC):%Y%m%d}")
+    assert len(ledger) == 1
+    assert "tenant_id = s.tenant_id" in ledger[0]
+    assert "job_id = s.job_id" in ledger[0]
+    assert [node for node in lanes if node["Node Type"] == "Seq Scan"] == []
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("at_once", [1, 20])
+async def test_a_worker_writes_by_the_key_of_its_job(database_url: str, state: str, at_once: int) -> None:
+    async with tables(database_url, state) as connection:
+        jobs = (await held(connection))[:at_once]
+        ends = [Finish(job_id, token, EventKind.COMPLETED, "null") for job_id, token in jobs]
+        told = [Progress(job_id, token, 10.0, None, "{}") for job_id, token in jobs]
+        plans = [
+            await plan_of(connection, FINISH_IF_HELD, *unnest_arguments(ends), "{}", "test"),
+            await plan_of(connection, PROGRESS_IF_HELD, *unnest_arguments(told), "test"),
+        ]
+    for nodes in plans:
+        assert scanned_in_full(nodes) == []
+        assert len(conditions(nodes, "running")) == 1
+        assert "job_id = " in conditions(nodes, "running")[0]
+
+
+@pytest.mark.parametrize("state", ["small", "bloated"])
+async def test_a_claim_takes_and_locks_no_more_than_it_asked_for(database_url: str, state: str) -> None:
+    async with tables(database_url, state) as connection:
+        rows = await connection.fetch("select job_id from ready order by job_id")
+        claimed = await claim(connection, 7)
+        left = await connection.fetchval("select count(*) from ready")
+    assert [job.job_id for job in claimed] == [row[0] for row in rows[:7]]
+    assert left == len(rows) - 7
+
+
+async def test_a_claim_over_several_lanes_takes_no_more_than_it_asked_for_in_all(database_url: str) -> None:
+    database = Database(database_url)
+    lanes = [Lane("default", "echo", priority) for priority in (5, 0, -5)]
+    async with database.connection() as connection:
+        for lane in reversed(lanes):
+            await record_jobs(connection, [job._replace(priority=lane.priority) for job in new_jobs(4)])
+        starts = [LaneStart(lane, SMALLEST) for lane in lanes]
+        taken = await claim_ready(connection, starts, limit=6, node_id=NODE, source="test")
+        assert sorted((job.priority for job in taken), reverse=True) == [5] * 4 + [0] * 2
+        assert await connection.fetchval("select count(*) from running") == 6
+    await database.close()
+
+
+async def test_two_claims_at_once_share_what_is_ready(database_url: str) -> None:
+    """One that is not yet committed holds its rows; another goes on behind them instead of waiting."""
+    database = Database(database_url)
+    async with database.connection() as first, database.connection() as second:
+        await record_jobs(first, new_jobs(10))
+        async with first.transaction():
+            one = await claim(first, 6)
+            other = await claim(second, 6)
+        assert (len(one), len(other)) == (6, 4)
+        assert not {job.job_id for job in one} & {job.job_id for job in other}
+    await database.close()
+
+
+async def test_a_finish_whose_token_is_old_changes_nothing(database_url: str) -> None:
+    database = Database(database_url)
+    async with database.connection() as connection:
+        await record_jobs(connection, new_jobs(1))
+        job = (await claim(connection, 1))[0]
+        for token in (job.token - 1, job.token + 1):
+            end = Finish(job.job_id, token, EventKind.COMPLETED, "null")
+            assert await finish_if_held(connection, [end], source="test", cancelled_error="{}") == []
+        assert await connection.fetchval("select count(*) from running") == 1
+        assert await connection.fetchval("select max(sequence) from events") == 1
+        end = Finish(job.job_id, job.token, EventKind.COMPLETED, "null")
+        assert len(await finish_if_held(connection, [end], source="test", cancelled_error="{}")) == 1
+    await database.close()

@@ -1,0 +1,186 @@
+"""One class supervises every loop: an error is logged and backed off from, never fatal and never silent."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from duly.errors import Overloaded
+from duly.loop import LAST_BACKOFF_SECONDS, Loop
+
+
+class Away(Exception):
+    """Stands for the database being away."""
+
+
+class Step:
+    """A step that does as told, one entry a round: a pause, or an error to raise; then it stops the test's waiting."""
+
+    def __init__(self, *rounds: float | BaseException) -> None:
+        self.rounds = list(rounds)
+        self.at: list[float] = []
+        self.over = asyncio.Event()
+
+    async def __call__(self) -> float:
+        self.at.append(time.monotonic())
+        if not self.rounds:
+            self.over.set()
+            return 3600
+        told = self.rounds.pop(0)
+        if isinstance(told, BaseException):
+            raise told
+        return told
+
+
+@asynccontextmanager
+async def running(loop: Loop) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(loop.run())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def run_through(step: Step, *, name: str = "some", expected: tuple[type[Exception], ...] = ()) -> Loop:
+    """Runs the step's rounds to their end."""
+    loop = Loop(name, step, expected=expected)
+    async with running(loop):
+        await asyncio.wait_for(step.over.wait(), 10)
+    return loop
+
+
+def lines(logs: Any, action: str) -> list[Any]:
+    return [line for line in logs if line.get("action") == action]
+
+
+async def test_a_step_is_repeated_as_soon_as_it_asks() -> None:
+    step = Step(0, 0, 0.05)
+    loop = await run_through(step)
+    assert (len(step.at), loop.failures) == (4, 0)
+    assert step.at[3] - step.at[2] >= 0.045
+
+
+@pytest.mark.parametrize("error", [ValueError("it broke"), SystemExit(3)])
+async def test_an_error_is_logged_with_its_trace_and_backed_off_from(error: BaseException) -> None:
+    with capture_logs() as logs:
+        step = Step(error)
+        loop = await run_through(step, name="sweep")
+    assert (loop.failures, loop.rounds) == (1, 1)
+    assert step.at[1] - step.at[0] >= 0.09
+    failed = lines(logs, "loop_failed")
+    assert [(line["log_level"], line["loop"], line["exc_info"]) for line in failed] == [("error", "sweep", error)]
+    assert [line["after_failures"] for line in lines(logs, "loop_recovered")] == [1]
+
+
+@pytest.mark.parametrize("error", [Away, lambda: Overloaded("full")])
+async def test_an_expected_error_is_one_line_when_it_begins_and_one_when_it_ends(
+    error: Callable[[], Exception],
+) -> None:
+    with capture_logs() as logs:
+        await run_through(Step(error(), error(), error(), 0), expected=(Away,))
+    assert [(line["action"], line["log_level"]) for line in logs] == [
+        ("loop_waits", "warning"),
+        ("loop_recovered", "info"),
+    ]
+    assert logs[1]["after_failures"] == 3
+
+
+async def test_the_backoff_grows_to_a_bound() -> None:
+    loop = Loop("some", Step())
+    pauses = [loop._failed(Overloaded("full")) for _ in range(12)]
+    assert 0.1 <= pauses[0] <= 0.2
+    assert 0.2 <= pauses[1] <= 0.4
+    assert all(LAST_BACKOFF_SECONDS / 2 <= pause <= LAST_BACKOFF_SECONDS for pause in pauses[6:])
+
+
+async def test_a_good_round_begins_the_backoff_anew() -> None:
+    with capture_logs() as logs:
+        loop = await run_through(Step(Away(), 0, Away(), 0), expected=(Away,))
+    assert [line["action"] for line in logs] == ["loop_waits", "loop_recovered"] * 2
+    assert loop.failures == 2
+
+
+async def test_a_wake_cuts_the_pause_short() -> None:
+    step = Step(3600)
+    loop = Loop("some", step)
+    async with running(loop):
+        while not step.at:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        loop.wake()
+        await asyncio.wait_for(step.over.wait(), 5)
+
+
+async def test_a_wake_during_a_step_cuts_the_pause_after_it() -> None:
+    rounds = 0
+    second = asyncio.Event()
+    loop: Loop
+
+    async def step() -> float:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 1:
+            loop.wake()
+        else:
+            second.set()
+        return 3600
+
+    loop = Loop("some", step)
+    async with running(loop):
+        await asyncio.wait_for(second.wait(), 5)
+
+
+async def test_an_end_lets_the_round_finish_and_begins_no_other() -> None:
+    entered, gate, finished = asyncio.Event(), asyncio.Event(), 0
+
+    async def step() -> float:
+        nonlocal finished
+        entered.set()
+        await gate.wait()
+        finished += 1
+        return 0
+
+    loop = Loop("some", step)
+    async with running(loop) as task:
+        await entered.wait()
+        loop.end()
+        gate.set()
+        await asyncio.wait_for(task, 5)
+    assert finished == 1
+
+
+async def test_an_end_cuts_a_pause_short() -> None:
+    step = Step(3600)
+    loop = Loop("some", step)
+    async with running(loop) as task:
+        while not step.at:
+            await asyncio.sleep(0)
+        loop.end()
+        await asyncio.wait_for(task, 5)
+    assert len(step.at) == 1
+
+
+async def test_it_can_be_cancelled_in_a_step_and_in_a_pause() -> None:
+    async def hang() -> float:
+        await asyncio.Event().wait()
+        return 0
+
+    steps: list[Callable[[], Awaitable[float]]] = [hang, Step(3600)]
+    for step in steps:
+        task = asyncio.create_task(Loop("some", step).run())
+        await asyncio.sleep(0.01)
+        task.cancel()
+        assert [type(end) for end in await asyncio.gather(task, return_exceptions=True)] == [asyncio.CancelledError]
+
+
+async def test_a_round_that_was_cancelled_from_within_does_not_end_the_loop() -> None:
+    """A future that somebody cancelled raises in the step, though nobody cancelled the loop."""
+    step = Step(asyncio.CancelledError())
+    with capture_logs():
+        loop = await run_through(step)
+    assert loop.failures == 1

@@ -1,0 +1,175 @@
+"""What an answer means for a delivery: the whole table, without a network."""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from duly.domain.events import EventKind
+from duly.domain.retry import WEBHOOK_SCHEDULE_SECONDS
+from duly.outbound import OutboundAnswer, OutboundCode, OutboundError
+from duly.store.deliveries import DueDelivery, Outcome, Tried
+from duly.webhooks.verdict import judge
+
+DUE = DueDelivery(
+    tenant_id=1,
+    delivery_id=UUID(int=1),
+    token=7,
+    attempt=1,
+    job_id=UUID(int=2),
+    sequence=3,
+    kind=EventKind.COMPLETED,
+    occurred_at=datetime(2026, 1, 27, tzinfo=UTC),
+    job_attempt=1,
+    data="null",
+    url="https://client.example.com/hook",
+    secret=None,
+    job_type="echo",
+    labels=None,
+    correlation_id="c",
+    traceparent=None,
+)
+DAY = 86_400.0
+
+
+def answer(status: int, *, body: bytes = b"", **headers: str) -> OutboundAnswer:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return OutboundAnswer(status=status, headers=named, body=body, truncated=False, duration_seconds=0.25)
+
+
+def no_answer(code: OutboundCode) -> OutboundError:
+    return OutboundError(code, "it did not go well.", duration_seconds=1.5)
+
+
+def tried(came: OutboundAnswer | OutboundError, *, attempt: int = 1, random: float = 0.5) -> Tried:
+    return judge(DUE._replace(attempt=attempt), came, schedule=WEBHOOK_SCHEDULE_SECONDS, random=lambda: random)
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 206, 299])
+def test_every_2xx_is_success(status: int) -> None:
+    verdict = tried(answer(status))
+    assert (verdict.outcome, verdict.status_code, verdict.error) == (Outcome.DELIVERED, status, None)
+
+
+@pytest.mark.parametrize(
+    "status", [100, 199, 300, 301, 302, 304, 307, 308, 400, 401, 404, 409, 429, 500, 503, 599, 999]
+)
+def test_every_other_answer_is_a_failure_that_is_tried_again(status: int) -> None:
+    verdict = tried(answer(status))
+    assert (verdict.outcome, verdict.status_code) == (Outcome.TRY_AGAIN, status)
+    assert verdict.error == f"the receiver answered {status}"
+
+
+@pytest.mark.parametrize("code", ["CONNECT_FAILED", "TLS_FAILED", "TIMED_OUT", "BROKEN_ANSWER"])
+def test_no_answer_is_a_failure_that_is_tried_again(code: OutboundCode) -> None:
+    verdict = tried(no_answer(code))
+    assert (verdict.outcome, verdict.status_code, verdict.answer) == (Outcome.TRY_AGAIN, None, None)
+    assert verdict.error == f"{code}: it did not go well."
+    assert verdict.duration_ms == 1500
+
+
+@pytest.mark.parametrize(
+    "came",
+    [
+        no_answer("REFUSED_ADDRESS"),
+        no_answer("INVALID_URL"),
+        answer(410),
+        answer(500, webhook_delivery="abort-message"),
+        answer(302, webhook_delivery=" Abort-Message "),
+    ],
+)
+def test_what_can_never_succeed_is_given_up_at_once(came: OutboundAnswer | OutboundError) -> None:
+    verdict = tried(came)
+    assert (verdict.outcome, verdict.delay_seconds) == (Outcome.GIVEN_UP, 0.0)
+    assert verdict.error
+
+
+def test_a_receiver_that_has_it_may_say_abort_and_has_it_all_the_same() -> None:
+    assert tried(answer(200, webhook_delivery="abort-message")).outcome is Outcome.DELIVERED
+
+
+@pytest.mark.parametrize(("attempt", "seconds"), list(enumerate(WEBHOOK_SCHEDULE_SECONDS, start=1)))
+def test_the_schedule_holds_within_a_fifth(attempt: int, seconds: float) -> None:
+    delays = [tried(answer(500), attempt=attempt, random=chance).delay_seconds for chance in (0.0, 0.5, 1.0)]
+    assert delays == pytest.approx([seconds * 0.8, seconds, seconds * 1.2])
+
+
+def test_a_used_up_schedule_ends_the_delivery() -> None:
+    last = len(WEBHOOK_SCHEDULE_SECONDS)
+    assert tried(answer(500), attempt=last).outcome is Outcome.TRY_AGAIN
+    assert tried(answer(500), attempt=last + 1).outcome is Outcome.GIVEN_UP
+    assert tried(no_answer("TIMED_OUT"), attempt=last + 1).outcome is Outcome.GIVEN_UP
+    assert tried(answer(200), attempt=last + 1).outcome is Outcome.DELIVERED
+
+
+@pytest.mark.parametrize(
+    ("asked", "seconds"),
+    [
+        ("120", 120.0),
+        ("0", 5.0),
+        ("1", 5.0),
+        (" 90 ", 90.0),
+        ("999999999999999999999999", DAY),
+        ("-5", 5.0),
+        ("1.5", 5.0),
+        ("", 5.0),
+        ("soon", 5.0),
+        ("Mon, 99 Foo", 5.0),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 5.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", DAY),
+        ("Fri, 31 Dec 9999 23:59:59 -9999", 5.0),
+        ("Mon, 01 Jan 2024 00:00:00 +999999999999", 5.0),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", 5.0),
+    ],
+)
+def test_a_longer_retry_after_is_honoured_up_to_a_day_and_nonsense_is_not(asked: str, seconds: float) -> None:
+    assert tried(answer(503, retry_after=asked)).delay_seconds == seconds
+
+
+@pytest.mark.parametrize("zone", ["GMT", "+0000", "-0000"])
+def test_a_retry_after_may_be_a_date(zone: str) -> None:
+    moment = datetime.now(UTC) + timedelta(hours=1)
+    asked = format_datetime(moment).replace("+0000", zone)
+    assert 3595 <= tried(answer(429, retry_after=asked)).delay_seconds <= 3600
+
+
+@given(st.text(st.characters(max_codepoint=255), max_size=60))
+def test_no_header_of_a_receiver_breaks_the_verdict(text: str) -> None:
+    verdict = tried(answer(500, retry_after=text, webhook_delivery=text))
+    assert verdict.outcome in {Outcome.TRY_AGAIN, Outcome.GIVEN_UP}
+    assert 0 <= verdict.delay_seconds <= DAY
+
+
+@given(
+    st.from_regex(
+        r"\A(Mon, )?[0-9]{1,9}[ -](Jan|Feb|Dec)[ -][0-9]{1,12} "
+        r"[0-9]{1,3}:[0-9]{1,3}(:[0-9]{1,12})? ([+-][0-9]{1,12}|GMT)\Z"
+    )
+)
+def test_no_date_of_a_receiver_breaks_the_verdict(text: str) -> None:
+    assert 0 <= tried(answer(500, retry_after=text)).delay_seconds <= DAY
+
+
+def test_the_first_kibibyte_of_the_answer_is_kept_without_what_postgres_cannot_hold() -> None:
+    assert tried(answer(500, body=b"a\x00b\xffc")).answer == "a\ufffdb\ufffdc"
+    assert tried(answer(200, body=b"")).answer == ""
+    assert tried(answer(500, body=b"x" * 5000)).answer == "x" * 1024
+    assert tried(answer(500, body=b"x" * 1024)).answer == "x" * 1024
+
+
+@given(st.binary(max_size=5000))
+def test_any_answer_can_be_kept(body: bytes) -> None:
+    kept = tried(answer(500, body=body)).answer
+    assert kept is not None
+    assert len(kept) <= 1024
+    assert "\0" not in kept
+    kept.encode()
+
+
+def test_the_try_carries_what_the_ledger_needs_to_settle_it() -> None:
+    verdict = tried(answer(500, body=b"no"), attempt=2)
+    assert (verdict.tenant_id, verdict.job_id, verdict.delivery_id, verdict.token) == (1, UUID(int=2), UUID(int=1), 7)
+    assert (verdict.sequence, verdict.kind, verdict.attempt, verdict.duration_ms) == (3, EventKind.COMPLETED, 2, 250)
