@@ -26,12 +26,26 @@ def pytest_report_header() -> str:
     return "databases: embedded PostgreSQL 18 only (for 15 as well: apt-get install postgresql-15)"
 
 
-@pytest.fixture(scope="session", params=["embedded 18", "system 15"] if SYSTEM_BINARIES.is_dir() else ["embedded 18"])
-def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A PostgreSQL server for the whole run, with a migrated template database on it."""
-    with (embedded_18 if request.param == "embedded 18" else system_15)() as running:
+@pytest.fixture(scope="session")
+def embedded_server_18() -> Iterator[Server]:
+    with embedded_18() as running:
         asyncio.run(_make_template(running))
         yield running
+
+
+@pytest.fixture(scope="session")
+def system_server_15() -> Iterator[Server]:
+    with system_15() as running:
+        asyncio.run(_make_template(running))
+        yield running
+
+
+@pytest.fixture(scope="session", params=["embedded 18", "system 15"] if SYSTEM_BINARIES.is_dir() else ["embedded 18"])
+def server(request: pytest.FixtureRequest) -> Server:
+    """A PostgreSQL server for the whole run, with a migrated template database on it."""
+    name = "embedded_server_18" if request.param == "embedded 18" else "system_server_15"
+    running: Server = request.getfixturevalue(name)
+    return running
 
 
 async def _make_template(server: Server) -> None:

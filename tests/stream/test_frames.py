@@ -81,10 +81,9 @@ def test_figures_of_a_result_are_sent_as_they_are_stored() -> None:
     assert f'"result":{stored}}}'.encode() in frame(event(EventKind.COMPLETED, data=stored))
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=8,
+scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+json_values: st.SearchStrategy[object] = st.deferred(
+    lambda: scalars | st.lists(json_values, max_size=3) | st.dictionaries(st.text(), json_values, max_size=3)
 )
 
 

@@ -109,6 +109,7 @@ class Database:
         self._statement_cache = 0 if transaction_pooling else 200
         self._settings = not transaction_pooling
         self.listens = not transaction_pooling
+        self._hot: list[HotConnection] = []
         self._engine = create_async_engine(
             self._url,
             pool_size=connections,
@@ -144,7 +145,8 @@ class Database:
         engine = create_async_engine(
             self._url, poolclass=sqlalchemy.NullPool, connect_args=self._arguments(PINNED_PLANS)
         )
-        return HotConnection(engine.connect)
+        self._hot.append(HotConnection(engine.connect))
+        return self._hot[-1]
 
     async def run_synchronously(self, work: Callable[[sqlalchemy.Connection], Result]) -> Result:
         """Runs code that wants SQLAlchemy's own synchronous connection (Alembic)."""
@@ -153,9 +155,10 @@ class Database:
                 return await held.run_sync(work)
 
     async def close(self) -> None:
-        """Closes the pool; a server that does not answer is not waited for."""
+        """Closes every connection, the kept ones too; a server that does not answer is not waited for."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
+                await asyncio.gather(*(hot.close() for hot in self._hot))
                 await self._engine.dispose()
 
     def __repr__(self) -> str:
