@@ -8,7 +8,6 @@ import typer
 from duly.cli.opening import new_database, opened_database, read_settings, say
 from duly.cli.serving import CannotServe, prepare
 from duly.settings import Settings
-from duly.store.migrations import missing_revisions
 
 
 def run_migration(flags: dict[str, Any]) -> None:
@@ -26,8 +25,6 @@ def run_migration(flags: dict[str, Any]) -> None:
 async def _migrate(settings: Settings, url: str) -> list[str]:
     database = new_database(settings, url)
     try:
-        missing = await missing_revisions(database)
-        await prepare(database, migrates=True)
+        return await prepare(database, migrates=True)
     finally:
         await database.close()
-    return missing

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from duly.cli.failures import stop
 from duly.cli.printing import one_line
 from duly.settings import Settings
-from duly.store.database import Database
+from duly.store.database import Database, UrlWrong, parse_url
 from duly.store.embedded import EmbeddedError, EmbeddedServer, default_data_dir, embedded_server
 
 
@@ -35,7 +35,7 @@ def read_settings(flags: dict[str, Any]) -> Settings:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = "_".join(str(part) for part in first["loc"][:1])
-        stop(f"DULY_{name.upper()} (or its flag): {first['msg']}", code=2)
+        stop(f"DULY_{name.upper()} (or its flag): {first['msg'].removeprefix('Value error, ')}", code=2)
 
 
 def say(message: str) -> None:
@@ -51,13 +51,21 @@ def data_dir(settings: Settings) -> Path:
 def opened_database(settings: Settings) -> Iterator[OpenedDatabase]:
     """The database of the settings, or else the embedded one, started where it does not run."""
     if settings.database_url is not None:
-        yield OpenedDatabase(settings.database_url.get_secret_value(), None)
+        yield OpenedDatabase(_checked(settings.database_url.get_secret_value()), None)
         return
     try:
         with embedded_server(data_dir(settings)) as server:
             yield OpenedDatabase(server.url, server)
     except EmbeddedError as error:
         stop(str(error))
+
+
+def _checked(url: str) -> str:
+    try:
+        parse_url(url)
+    except UrlWrong as error:
+        stop(f"DULY_DATABASE_URL (or its flag): it {error}", code=2)
+    return url
 
 
 def new_database(settings: Settings, url: str) -> Database:

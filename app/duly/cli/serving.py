@@ -24,7 +24,7 @@ from duly.node import Node
 from duly.settings import Settings, unknown_variables
 from duly.store.database import Database, DatabaseAway
 from duly.store.embedded import EmbeddedServer, revive
-from duly.store.migrations import migrate, missing_revisions
+from duly.store.migrations import DatabaseNewer, migrate, missing_revisions
 from duly.telemetry.logs import configure_logs
 
 log = structlog.stdlib.get_logger("duly.serve")
@@ -110,11 +110,11 @@ async def _serve(
         reviving.cancel()
 
 
-async def prepare(database: Database, *, migrates: bool) -> None:
-    """Brings the database to the newest revision, or makes sure that it is there.
+async def prepare(database: Database, *, migrates: bool) -> list[str]:
+    """Brings the database to the newest revision, or makes sure that it is there. Returns the revisions it lacked.
 
     Raises:
-        CannotServe: it cannot be reached, or it is behind and `migrates` is false.
+        CannotServe: it cannot be reached, belongs to a newer release, or is behind and `migrates` is false.
     """
     try:
         missing = await missing_revisions(database)
@@ -127,6 +127,9 @@ async def prepare(database: Database, *, migrates: bool) -> None:
         await migrate(database)
     except DatabaseAway as error:
         raise CannotServe(_away(error)) from None
+    except DatabaseNewer as error:
+        raise CannotServe(f"the database belongs to a newer release: {error}; upgrade Duly") from None
+    return missing
 
 
 def _away(error: DatabaseAway) -> str:
@@ -159,7 +162,10 @@ def http_server(node: Node) -> _Server:
 
 
 def _stop_signals(parent: int | None) -> asyncio.Event:
-    """Set by SIGTERM, SIGINT or the parent's end; a second signal ends the process at once."""
+    """Set by SIGTERM, SIGINT or the parent's end; a second signal ends the process at once.
+
+    With a parent, SIGINT is the parent's to answer.
+    """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -173,9 +179,10 @@ def _stop_signals(parent: int | None) -> asyncio.Event:
         loop.remove_reader(cast("int", parent))
         stopping.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    if parent is not None:
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    if parent is None:
+        loop.add_signal_handler(signal.SIGINT, stop)
+    else:
         loop.add_reader(parent, gone)
     return stopping
 

@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 import structlog
+from prometheus_client.multiprocess import mark_process_dead
 
 from duly.cli.serving import Keeper, Startup, serve_one
 from duly.store.embedded import EmbeddedServer
@@ -20,6 +21,7 @@ from duly.telemetry.logs import configure_logs
 log = structlog.stdlib.get_logger("duly.parent")
 
 LOOK_SECONDS = 1.0
+LAST_LOOK_SECONDS = 0.1
 # A process that dies sooner than this after its start is not replaced at once.
 HASTE_SECONDS = 2.0
 
@@ -32,7 +34,10 @@ class _Child:
         self.pipe, theirs = spawning.Pipe()
         self.started_at = time.monotonic()
         self.process: SpawnProcess = spawning.Process(target=_run, args=(startup, listening, theirs))
+        # A terminal sends Ctrl-C to all: the children inherit that it means nothing to them, and hear of it from here.
+        answer = signal.signal(signal.SIGINT, signal.SIG_IGN)
         self.process.start()
+        signal.signal(signal.SIGINT, answer)
         theirs.close()
         self.ready = False
 
@@ -62,29 +67,34 @@ def serve_many(
     folder = tempfile.mkdtemp(prefix="duly-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # read by each child: /metrics shows the sum, whichever answers
     try:
-        return _Parent(startup, listening, server).run(stopping, announce)
+        return _Parent(startup, listening, server, stopping).run(announce)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Parent:
-    def __init__(self, startup: Startup, listening: socket.socket, server: EmbeddedServer | None) -> None:
+    """`stopping` gets an item for each signal that asks for the end; the second does not wait for a drain."""
+
+    def __init__(
+        self, startup: Startup, listening: socket.socket, server: EmbeddedServer | None, stopping: list[int]
+    ) -> None:
         self._startup = startup
         self._listening = listening
+        self._stopping = stopping
         self._keeper = Keeper(server) if server else None
         # The first migrates; the others find it done.
         self._children = [_Child(startup, listening) for _ in range(startup.settings.processes)]
 
-    def run(self, stopping: list[int], announce: Callable[[], None]) -> int:
+    def run(self, announce: Callable[[], None]) -> int:
         announced = False
-        while not stopping:
+        while not self._stopping:
             wait([child.process.sentinel for child in self._children] + [c.pipe for c in self._children], LOOK_SECONDS)
             for child in self._children:
                 child.look()
             if not announced and all(child.ready for child in self._children):
                 announced = True
                 announce()
-            if not stopping and not self._replace_dead(announced=announced):
+            if not self._stopping and not self._replace_dead(announced=announced):
                 self._end()
                 return 1
             if self._keeper is not None:
@@ -99,6 +109,7 @@ class _Parent:
             if not announced:
                 return False
             log.error("a process died and is replaced", action="process_died", code=child.process.exitcode)
+            mark_process_dead(child.process.pid)  # type: ignore[no-untyped-call]  # the library's has no annotations
             time.sleep(max(0.0, HASTE_SECONDS - (time.monotonic() - child.started_at)))
             self._children[place] = _Child(self._startup, self._listening)
         return True
@@ -109,8 +120,9 @@ class _Parent:
             if child.process.exitcode is None:
                 child.process.terminate()
         deadline = time.monotonic() + self._startup.settings.shutdown_grace_seconds + 30
-        for child in self._children:
-            child.process.join(max(0.1, deadline - time.monotonic()))
-            if child.process.exitcode is None:
-                child.process.kill()
-        return max((abs(child.process.exitcode or 0) for child in self._children), default=0) and 1
+        while living := [child.process for child in self._children if child.process.exitcode is None]:
+            wait([process.sentinel for process in living], LAST_LOOK_SECONDS)
+            if len(self._stopping) > 1 or time.monotonic() > deadline:
+                for process in living:
+                    process.kill()
+        return max(abs(child.process.exitcode or 0) for child in self._children) and 1

@@ -116,6 +116,7 @@ class Database:
             max_overflow=0,
             pool_timeout=5,
             pool_use_lifo=True,
+            pool_pre_ping=True,  # one that broke while nobody used it is found out, and all as old as it replaced
             connect_args=self._arguments(READING_PLANS),
         )
 
@@ -134,11 +135,7 @@ class Database:
         """
         with translated():
             async with self._engine.connect() as held:
-                driver = await _driver(held)
-                if driver.is_closed():  # it broke while nobody used it; the pool cannot know
-                    await held.invalidate()
-                    driver = await _driver(held)
-                yield driver
+                yield await _driver(held)
 
     def hot(self) -> "HotConnection":
         """A connection of its own for one flow of statements, with plans pinned."""

@@ -1,0 +1,283 @@
+"""The database goes away and comes back, in every way it can: what was accepted ends once, and nobody is told 500."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx
+import psutil
+import pytest
+
+from duly.api.waiting import LOOK_SECONDS
+from duly.store.database import Database
+from duly.store.migrations import migrate
+from tests.support import handlers as signals
+from tests.support.invariants import violations
+from tests.support.own_server import OwnServer, own_server
+from tests.support.postgres import open_folder
+from tests.support.process import Gates, Processes
+from tests.support.service import Service, ServiceClient, eventually, running_service
+
+LEASE_SECONDS = 6.0
+TERMINAL = {"JobCompleted", "JobFailed", "JobCancelled"}
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[OwnServer]:
+    with own_server() as server:
+        yield server
+
+
+@pytest.fixture
+async def own_url(own: OwnServer) -> AsyncIterator[str]:
+    """A new database on the test's own server; at the end every promise must hold in it."""
+    signals.forget()
+    url = own.server.url_of("faults")
+    await _on_postgres(own, "create database faults")
+    database = Database(url)
+    await migrate(database)
+    await database.close()
+    yield url
+    await own.start()
+    found = await violations(url)
+    await _on_postgres(own, "drop database faults with (force)")
+    assert not found, found
+
+
+async def _on_postgres(own: OwnServer, statement: str) -> None:
+    connection = await asyncpg.connect(own.server.url_of("postgres"))
+    await connection.execute(statement)
+    await connection.close()
+
+
+@pytest.fixture
+async def served(own_url: str) -> AsyncIterator[Service]:
+    async with running_service(own_url, lease_seconds=LEASE_SECONDS) as service:
+        yield service
+
+
+def _refuses(answer: httpx.Response, code: str) -> dict[str, Any]:
+    """An answer 503 in the one shape of errors, with a time to come back."""
+    assert answer.status_code == 503, answer.text
+    assert int(answer.headers["Retry-After"]) >= 1
+    error: dict[str, Any] = answer.json()["error"]
+    assert error.keys() == {"code", "message", "details"}
+    assert (error["code"], error["details"]["retryable"]) == (code, True)
+    return error
+
+
+async def _one_end(service: ServiceClient, job_id: str) -> list[str]:
+    await service.ended(job_id)
+    types = await service.event_types(job_id)
+    assert sum(name in TERMINAL for name in types) == 1
+    return types
+
+
+async def _ready(service: ServiceClient) -> bool:
+    return (await service.client.get("/readyz")).status_code == 200
+
+
+async def test_while_it_is_away_requests_are_refused_and_running_jobs_go_on(own: OwnServer, served: Service) -> None:
+    running = (await served.submit("wait-for-gate", {"name": "long"}))["jobId"]
+    ending = (await served.submit("wait-for-gate", {"name": "short"}))["jobId"]
+    await signals.has_entered("long").wait()
+    await signals.has_entered("short").wait()
+    await own.stop()
+
+    answers = [
+        await served.client.post("/api/v1/jobs", json={"type": "echo"}),
+        await served.client.get(f"/api/v1/jobs/{running}"),
+        await served.client.get("/api/v1/jobs"),
+        await served.client.get(f"/api/v1/jobs/{running}/events"),
+        await served.client.post(f"/api/v1/jobs/{running}/cancel"),
+    ]
+    for answer in answers:
+        _refuses(answer, "DATABASE_UNAVAILABLE")
+    not_ready = _refuses(await served.client.get("/readyz"), "NOT_READY")
+    assert "database" in not_ready["details"]["reason"]
+    assert (await served.client.get("/healthz")).status_code == 200
+    assert (await served.client.get("/metrics")).status_code == 200
+    signals.gate("short").set()  # it ends while nobody can record that
+
+    await own.start()
+    await eventually(lambda: _ready(served))
+    signals.gate("long").set()
+    for job_id in (running, ending):
+        assert await _one_end(served, job_id) == ["JobSubmitted", "JobStarted", "JobCompleted"]
+    assert signals.calls == {"long": [1], "short": [1]}
+    assert (await served.run("echo", 5))["result"] == 5
+
+
+async def test_a_client_that_waits_for_an_accepted_job_is_not_told_of_the_outage(
+    own: OwnServer, served: Service
+) -> None:
+    waiting = asyncio.create_task(
+        served.client.post("/api/v1/jobs", json={"type": "wait-for-gate"}, headers={"Prefer": "wait=20"})
+    )
+    await signals.has_entered("default").wait()
+    await own.stop()
+    _refuses(await served.client.get("/readyz"), "NOT_READY")
+    signals.gate("default").set()  # its end wakes whoever waits for it, while there is nothing to be read
+    await asyncio.sleep(LOOK_SECONDS)  # and so does the look that comes without a hint
+    await own.start()
+    answer = await waiting
+    assert (answer.status_code, answer.json()["status"]) == (200, "completed")
+
+
+async def test_a_stream_stays_open_and_goes_on_when_it_is_back(own: OwnServer, served: Service) -> None:
+    job_id = (await served.submit("wait-for-gate"))["jobId"]
+    types: list[str] = []
+    async with (
+        asyncio.timeout(30),
+        served.client.stream("GET", f"/api/v1/jobs/{job_id}/events/stream") as answer,
+    ):
+        async for line in answer.aiter_lines():
+            if line.startswith("data: "):
+                types.append(json.loads(line[6:])["type"])
+            if types[-1:] == ["job_started"]:
+                await own.stop()
+                served.node.hub.changed([UUID(job_id)])  # wakes the stream, which finds nothing to read from
+                _refuses(await served.client.get("/readyz"), "NOT_READY")
+                await own.start()
+                signals.gate("default").set()
+                types.append("(away)")
+    assert types == ["job_submitted", "job_started", "(away)", "job_completed"]
+
+
+async def _runs_again_after(service: Service, job_id: str) -> None:
+    """Its first attempt was stopped, and a second one ended it."""
+    signals.gate("default").set()
+    types = await _one_end(service, job_id)
+    assert signals.calls["default"][0] == 1
+    assert len(signals.calls["default"]) == 2
+    assert types[-1] == "JobCompleted"
+
+
+async def test_what_runs_is_stopped_before_its_lease_is_over_and_runs_again(own: OwnServer, served: Service) -> None:
+    job_id = (await served.submit("wait-for-gate"))["jobId"]
+    await signals.has_entered("default").wait()
+    await own.stop()
+    stopped_within = await _seconds_until_stopped(served)
+    assert stopped_within < LEASE_SECONDS * 0.75
+    await own.start()
+    await _runs_again_after(served, job_id)
+
+
+async def test_so_it_is_where_the_database_hangs_instead_of_breaking_off(own: OwnServer, served: Service) -> None:
+    job_id = (await served.submit("wait-for-gate"))["jobId"]
+    await signals.has_entered("default").wait()
+    with own.frozen():
+        stopped_within = await _seconds_until_stopped(served)
+    assert stopped_within < LEASE_SECONDS * 0.75
+    await _runs_again_after(served, job_id)
+
+
+async def _seconds_until_stopped(service: Service) -> float:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+
+    async def stopped() -> bool:
+        return not service.node.pool._attempts
+
+    await eventually(stopped, seconds=LEASE_SECONDS * 2)
+    return loop.time() - began
+
+
+async def test_storms_of_broken_connections_lose_nothing(served: Service) -> None:
+    storm = asyncio.create_task(_storm(served.database_url))
+    accepted: list[str] = []
+    refused = 0
+    for number in range(200):
+        answer = await served.client.post("/api/v1/jobs", json={"type": "progress", "parameters": {"steps": 3}})
+        assert answer.status_code in {202, 503}, answer.text
+        if answer.status_code == 202:
+            accepted.append(answer.json()["jobId"])
+            read = await served.client.get(f"/api/v1/jobs/{accepted[number // 2 % len(accepted)]}")
+            assert read.status_code in {200, 503}, read.text
+        else:
+            _refuses(answer, "DATABASE_UNAVAILABLE")
+            refused += 1
+        await asyncio.sleep(0.005)  # spreads the submissions over the storm
+    assert await storm > 50
+    assert len(accepted) > 100
+    await eventually(lambda: _ready(served))
+    for job_id in accepted:
+        await _one_end(served, job_id)
+
+
+async def _storm(url: str) -> int:
+    """Breaks all connections of Duly, twenty times. Returns how many it broke."""
+    connection = await asyncpg.connect(url)
+    broken = 0
+    for _ in range(20):
+        broken += await connection.fetchval(
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity "
+            "where datname = current_database() and pid <> pg_backend_pid()"
+        )
+        await asyncio.sleep(0.1)
+    await connection.close()
+    return broken
+
+
+async def test_a_stale_connection_refuses_nobody(served: Service) -> None:
+    """After a break every pooled connection is dead: a reader must not meet them one by one."""
+    await asyncio.gather(*(served.client.get("/api/v1/jobs") for _ in range(20)))
+    connection = await asyncpg.connect(served.database_url)
+    await connection.execute(
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = current_database() "
+        "and pid <> pg_backend_pid()"  # and waits until each has gone
+    )
+    await connection.close()
+    for _ in range(30):
+        assert (await served.client.get("/api/v1/jobs")).status_code == 200
+
+
+async def test_behind_a_transaction_pooler_everything_works_without_listening(own_url: str) -> None:
+    async with running_service(own_url, transaction_pooling=True) as service:
+        assert "hints" not in {loop.name for loop in service.node.loops}
+        # A pooler hands each statement to any connection: nothing may be prepared or set for a session.
+        assert (await service.run("progress", {"steps": 2}))["result"] == "done"
+        job_id = (await service.submit("wait-for-gate"))["jobId"]
+        await signals.has_entered("default").wait()
+        assert (await service.client.post(f"/api/v1/jobs/{job_id}/cancel")).status_code == 202
+        assert (await service.ended(job_id))["status"] == "cancelled"
+        assert (await service.run("retry-after", {"after": 0.05}))["attempt"] == 2
+        assert await service.sql("select 1 from pg_stat_activity where application_name = 'duly'") == []
+
+
+async def test_an_embedded_server_that_is_killed_under_a_service_is_started_again(
+    processes: Processes, gates: Gates, request: pytest.FixtureRequest
+) -> None:
+    folder = open_folder()
+    request.addfinalizer(lambda: shutil.rmtree(folder))
+    service = await processes.serve("", "--data-dir", str(folder), DULY_LEASE_SECONDS="15")
+    job_id = (await service.submit("until-open", gates.of("through")))["jobId"]
+    await gates.has_begun("through")
+    postmaster = int((folder / "postgres" / "postmaster.pid").read_text().split("\n", 1)[0])
+    os.kill(postmaster, signal.SIGKILL)
+
+    async def revived() -> bool:
+        return not psutil.pid_exists(postmaster) and await _ready(service)
+
+    await eventually(revived)
+    gates.open("through")
+    assert await _one_end(service, job_id) == ["JobSubmitted", "JobStarted", "JobCompleted"]
+    assert (await service.run("quick"))["status"] == "completed"
+    assert await service.stop() == 0
+    assert not (folder / "postgres" / "postmaster.pid").exists()
+
+
+async def test_a_service_that_is_told_to_end_ends_though_its_database_hangs(
+    own: OwnServer, own_url: str, processes: Processes
+) -> None:
+    service = await processes.serve(own_url, DULY_LEASE_SECONDS="15")
+    assert (await service.run("quick"))["status"] == "completed"
+    with own.frozen():
+        service.command.signal(signal.SIGTERM)
+        assert await service.command.ended(seconds=30) == 0

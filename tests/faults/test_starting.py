@@ -1,0 +1,151 @@
+"""Starting: what is wrong is said in one line that names it and what to do, and nothing secret with it."""
+
+import json
+import re
+import shutil
+import socket
+
+import pytest
+
+from duly import __version__
+from tests.support.postgres import Server, open_folder
+from tests.support.process import Command, Processes
+
+# What a process does does not depend on the server's version.
+pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
+
+PASSWORD = "s3cret-pass"
+NOWHERE = f"postgresql://duly:{PASSWORD}@127.0.0.1:1/duly"
+
+
+async def _refusal(command: Command, code: int) -> str:
+    """The one line in which the command says why it ended."""
+    assert await command.ended() == code, command.stderr
+    assert command.stdout == ""
+    assert PASSWORD not in command.stderr
+    [line] = command.stderr.splitlines()
+    assert line.startswith("duly: ")
+    return line
+
+
+WRONG = {
+    "no key beyond loopback": (("--host", "0.0.0.0"), {}, 1, "DULY_API_KEY"),
+    "no such module": (("--handlers", "no_such_module"), {}, 1, 'module "no_such_module" cannot be imported'),
+    "no handlers in it": (("--handlers", "json"), {}, 1, "json"),
+    "no such server": ((), {}, 1, "the database cannot be reached.*check DULY_DATABASE_URL"),
+    "no such host": ((), {"DULY_DATABASE_URL": f"postgresql://u:{PASSWORD}@nowhere.invalid/x"}, 1, "cannot be reached"),
+    "no URL": ((), {"DULY_DATABASE_URL": f"u:{PASSWORD}@host"}, 2, "DULY_DATABASE_URL.*postgresql://"),
+    "a port of letters": ((), {"DULY_DATABASE_URL": f"postgresql://u:{PASSWORD}@h:x/d"}, 2, "DULY_DATABASE_URL"),
+    "another database": ((), {"DULY_DATABASE_URL": f"mysql://u:{PASSWORD}@h/d"}, 2, "DULY_DATABASE_URL"),
+    "an unknown option": ((), {"DULY_DATABASE_URL": f"{NOWHERE}?bogus=1"}, 2, "DULY_DATABASE_URL.*'bogus'"),
+    "a port out of range": (("--port", "99999"), {}, 2, "DULY_PORT.*65535"),
+    "a role that is none": ((), {"DULY_ROLES": "api,cook"}, 2, "DULY_ROLES.*'worker'"),
+    "no network": ((), {"DULY_WEBHOOK_ALLOW_NETWORKS": "10.0.0.0/99"}, 2, "DULY_WEBHOOK_ALLOW_NETWORKS"),
+    "a lease of nothing": ((), {"DULY_LEASE_SECONDS": "0"}, 2, "DULY_LEASE_SECONDS.*1"),
+    "a level that is none": ((), {"DULY_LOG_LEVEL": "loud"}, 2, "DULY_LOG_LEVEL.*'debug'"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "variables", "code", "words"), WRONG.values(), ids=WRONG.keys())
+async def test_what_is_wrong_is_said_in_one_line(
+    server: Server,
+    processes: Processes,
+    arguments: tuple[str, ...],
+    variables: dict[str, str],
+    code: int,
+    words: str,
+) -> None:
+    line = await _refusal(processes.begin(NOWHERE, *arguments, **variables), code)
+    assert re.search(words, line)
+
+
+async def test_a_port_that_is_taken_is_named(server: Server, processes: Processes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        line = await _refusal(processes.run("serve", "--port", port, DULY_DATABASE_URL=NOWHERE), 1)
+    assert port in line
+    assert "--port" in line
+
+
+async def test_a_server_that_refuses_the_user_or_lacks_the_database_is_no_traceback(
+    server: Server, processes: Processes
+) -> None:
+    lacking = processes.begin(server.url_of("no_such_database"))
+    refusing = processes.begin(server.url_of("postgres").replace("postgres@", f"nobody:{PASSWORD}@", 1))
+    migrating = processes.run("migrate", DULY_DATABASE_URL=NOWHERE)
+    assert '"no_such_database" does not exist' in await _refusal(lacking, 1)
+    assert "nobody" in await _refusal(refusing, 1)
+    assert "cannot be reached" in await _refusal(migrating, 1)
+
+
+async def test_a_service_refuses_to_start_on_a_database_that_is_behind_and_says_what_to_run(
+    empty_database_url: str, processes: Processes
+) -> None:
+    line = await _refusal(processes.begin(empty_database_url), 1)
+    assert "duly migrate" in line
+    assert "duly serve --migrate" in line
+    service = await processes.serve(empty_database_url, "--migrate")
+    assert (await service.run("quick"))["status"] == "completed"
+    again = processes.run("migrate", DULY_DATABASE_URL=empty_database_url)
+    assert await again.ended() == 0
+    assert again.stdout == "the database is current\n"
+
+
+async def test_migrate_brings_an_empty_database_to_where_a_service_starts(
+    empty_database_url: str, processes: Processes
+) -> None:
+    migrated = processes.run("migrate", DULY_DATABASE_URL=empty_database_url)
+    assert await migrated.ended() == 0, migrated.stderr
+    assert migrated.stdout.startswith("migrated: ")
+    assert (await (await processes.serve(empty_database_url)).readyz()).status_code == 200
+
+
+async def test_a_database_of_a_newer_release_is_not_started_on_and_serves_on_where_it_is_used(
+    database_url: str, processes: Processes
+) -> None:
+    """A rolling upgrade migrates while nodes of the older release serve: they go on, and no new one of them starts."""
+    older = await processes.serve(database_url)
+    [[revision]] = await older.sql("select version_num from alembic_version")
+    await older.sql("update alembic_version set version_num = 'from_the_future'")
+    assert (await older.readyz()).status_code == 200
+    assert "newer" in await _refusal(processes.begin(database_url), 1)
+    await older.sql("update alembic_version set version_num = $1", revision)
+
+
+async def test_the_address_is_the_last_word_of_the_only_line_on_standard_output(
+    database_url: str, processes: Processes
+) -> None:
+    service = await processes.serve(database_url, DULY_WORKER_SLOT="3")
+    assert (await service.run("quick"))["status"] == "completed"
+    assert await service.stop() == 0
+    [line] = service.command.stdout.splitlines()
+    assert line.split()[-1] == service.url
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", service.url)
+    # A variable that means nothing is a typing error, and said to be one.
+    [warning] = [entry for entry in map(json.loads, service.command.stderr.splitlines()) if entry["level"] == "warning"]
+    assert warning["names"] == ["DULY_WORKER_SLOT"]
+    assert warning["action"] == "settings_unknown"
+
+
+async def test_data_of_another_major_version_is_left_alone(
+    server: Server, processes: Processes, request: pytest.FixtureRequest
+) -> None:
+    folder = open_folder()
+    request.addfinalizer(lambda: shutil.rmtree(folder))
+    marker = folder / "postgres" / "PG_VERSION"
+    marker.parent.mkdir()
+    marker.write_text("16\n")
+    line = await _refusal(processes.begin("", "--data-dir", str(folder)), 1)
+    assert "PostgreSQL 16" in line
+    assert "DULY_DATA_DIR" in line
+    assert list(marker.parent.iterdir()) == [marker]
+
+
+async def test_version_and_help_answer_without_a_service(server: Server, processes: Processes) -> None:
+    version, helped, flags = processes.run("--version"), processes.run("--help"), processes.run("serve", "--help")
+    for command in (version, helped, flags):
+        assert await command.ended() == 0
+        assert command.stderr == ""
+    assert version.stdout == f"duly {__version__}\n"
+    assert all(name in helped.stdout for name in ("serve", "migrate", "demo", "submit", "watch", "status", "cancel"))
+    assert "--database-url" in flags.stdout

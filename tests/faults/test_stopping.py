@@ -1,0 +1,134 @@
+"""Stopping: told to end, a service hears out who is there, gives back what it cannot finish, and goes."""
+
+import asyncio
+import json
+import signal
+import socket
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.process import Gates, Processes, ServiceProcess
+from tests.support.service import eventually
+
+# What a process does does not depend on the server's version.
+pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
+
+
+async def _until_draining(service: ServiceProcess) -> None:
+    """Returns once `/readyz` is 503 and says why."""
+
+    async def look() -> bool:
+        return (await service.readyz()).status_code == 503
+
+    await eventually(look, seconds=5)
+    assert (await service.readyz()).json()["error"]["details"]["reason"] == "draining"
+
+
+async def _streamed(service: ServiceProcess, job_id: str) -> str:
+    return (await service.client.get(f"/api/v1/jobs/{job_id}/events/stream")).text
+
+
+def _frames(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ")]
+
+
+async def _in_flight(service: ServiceProcess, gates: Gates) -> tuple[list[asyncio.Task[Any]], str]:
+    """A submission that waits, a long poll and a stream, all of jobs that run until their gates open."""
+    job_id = (await service.submit("until-open", gates.of("polled")))["jobId"]
+    await gates.has_begun("polled")
+    submission = {"type": "until-open", "parameters": gates.of("preferred")}
+    waits = {"Prefer": "wait=30"}
+    submitting = asyncio.create_task(service.client.post("/api/v1/jobs", json=submission, headers=waits))
+    await gates.has_begun("preferred")
+    polling = asyncio.create_task(service.client.get(f"/api/v1/jobs/{job_id}", params={"wait": 30}))
+    return [submitting, polling, asyncio.create_task(_streamed(service, job_id))], job_id
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+async def test_running_jobs_end_within_the_grace_and_whoever_waits_for_them_is_answered(
+    database_url: str, processes: Processes, gates: Gates, number: int
+) -> None:
+    service = await processes.serve(database_url, DULY_SHUTDOWN_GRACE_SECONDS="30")
+    tasks, job_id = await _in_flight(service, gates)
+    service.command.signal(number)
+    await _until_draining(service)
+    refused = await service.client.post("/api/v1/jobs", json={"type": "quick"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "DRAINING")
+    assert refused.headers["Retry-After"]
+    assert (await service.client.get("/healthz")).status_code == 200
+
+    gates.open("polled", "preferred")
+    submitted, polled, streamed = await asyncio.gather(*tasks)
+    assert (submitted.status_code, submitted.json()["status"]) == (200, "completed")
+    assert (polled.status_code, polled.json()["status"]) == (200, "completed")
+    assert [frame["type"] for frame in _frames(streamed)] == ["job_submitted", "job_started", "job_completed"]
+    assert await service.command.ended(seconds=3) == 0
+    assert [attempt for attempt, _ in gates.begun("polled")] == [1]
+    assert polled.json()["jobId"] == job_id
+
+
+async def test_what_does_not_end_in_time_goes_back_uncharged_and_nobody_is_left_hanging(
+    database_url: str, processes: Processes, gates: Gates
+) -> None:
+    service = await processes.serve(database_url, DULY_SHUTDOWN_GRACE_SECONDS="0.5")
+    tasks, job_id = await _in_flight(service, gates)
+    assert await service.stop() == 0
+    submitted, polled, streamed = await asyncio.gather(*tasks)
+    assert (submitted.status_code, submitted.json()["status"]) == (202, "pending")
+    assert polled.status_code == 200
+    assert [frame["type"] for frame in _frames(streamed)][:2] == ["job_submitted", "job_started"]
+    assert "retry: " in streamed
+    await gates.was_cancelled("polled")
+
+    gates.open("polled", "preferred")
+    after = await processes.serve(database_url)
+    view = await after.ended(job_id)
+    assert (view["status"], view["attempt"]) == ("completed", 1)
+    assert await after.event_types(job_id) == [
+        "JobSubmitted",
+        "JobStarted",
+        "JobRequeued",
+        "JobStarted",
+        "JobCompleted",
+    ]
+
+
+async def test_a_second_signal_ends_it_at_once(database_url: str, processes: Processes, gates: Gates) -> None:
+    service = await processes.serve(database_url, DULY_SHUTDOWN_GRACE_SECONDS="60")
+    await service.submit("until-open", gates.of("long"))
+    await gates.has_begun("long")
+    service.command.signal(signal.SIGTERM)
+    await _until_draining(service)
+    service.command.signal(signal.SIGINT)
+    assert await service.command.ended(seconds=1) == -signal.SIGKILL
+
+
+async def test_a_thread_that_never_ends_does_not_keep_the_process(
+    database_url: str, processes: Processes, gates: Gates
+) -> None:
+    service = await processes.serve(database_url, DULY_SHUTDOWN_GRACE_SECONDS="0.2")
+    job_id = (await service.submit("thread-until-open", gates.of("stuck")))["jobId"]
+    await gates.has_begun("stuck")
+    began = time.monotonic()
+    assert await service.stop() == 0
+    assert time.monotonic() - began < 5
+    [[places]] = await service.sql("select count(*) from ready where job_id = $1", job_id)
+    assert places == 1
+
+
+async def test_with_nothing_running_it_is_gone_in_well_under_a_second_whatever_connections_are_open(
+    database_url: str, processes: Processes
+) -> None:
+    service = await processes.serve(database_url)
+    async with httpx.AsyncClient(base_url=service.url) as kept_alive:
+        await asyncio.gather(*(kept_alive.get("/healthz") for _ in range(5)))
+        port = int(service.url.rsplit(":", 1)[1])
+        with socket.create_connection(("127.0.0.1", port)), socket.create_connection(("127.0.0.1", port)) as half:
+            half.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
+            assert (await kept_alive.get("/healthz")).status_code == 200
+            began = time.monotonic()
+            assert await service.stop() == 0
+            assert time.monotonic() - began < 1.5

@@ -1,0 +1,66 @@
+"""A database server of the test's own, which it may stop, kill, freeze and bring back."""
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import psutil
+
+from duly.store.embedded import EmbeddedServer, embedded_server, revive
+from tests.support.postgres import Server, open_folder
+from tests.support.process import gone
+
+
+@dataclass
+class OwnServer:
+    """An embedded server under the test's thumb."""
+
+    embedded: EmbeddedServer
+
+    @property
+    def server(self) -> Server:
+        return Server("own 18", self.embedded.url.replace("/duly?", "/DATABASE?"))
+
+    def _processes(self) -> list[psutil.Process]:
+        try:
+            postmaster = psutil.Process(self.embedded.postmaster_pid)
+        except psutil.NoSuchProcess:
+            return []
+        return [postmaster, *postmaster.children(recursive=True)]
+
+    async def stop(self) -> None:
+        """Ends it at once, as a power cut would for its clients; what was committed stays."""
+        processes = self._processes()
+        os.kill(self.embedded.postmaster_pid, signal.SIGQUIT)
+        await gone(processes, seconds=20)
+
+    async def start(self) -> None:
+        """Brings it back, at the same address."""
+        self.embedded = await asyncio.to_thread(revive, self.embedded)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """For so long it answers nothing while its connections stay open: as behind a network that swallows all."""
+        processes = self._processes()
+        for process in processes:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
+
+
+@contextmanager
+def own_server() -> Iterator[OwnServer]:
+    folder = open_folder()
+    try:
+        with embedded_server(folder) as embedded:
+            yield OwnServer(embedded)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

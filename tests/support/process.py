@@ -1,0 +1,234 @@
+"""The service as a process: `python -m duly` with an environment of the test's own, and never left behind."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from tests.support.service import ServiceClient, eventually
+
+ROOT = Path(__file__).parents[2]
+READY_SECONDS = 40.0
+END_SECONDS = 40.0
+_READY = re.compile(r"Duly is ready on (http://\S+)$", re.MULTILINE)
+
+
+@dataclass
+class Command:
+    """A command of `duly` under way; what it writes lies in files."""
+
+    popen: "subprocess.Popen[bytes]"
+    files: Path
+
+    @property
+    def pid(self) -> int:
+        return self.popen.pid
+
+    @property
+    def stdout(self) -> str:
+        return self.files.with_suffix(".out").read_text()
+
+    @property
+    def stderr(self) -> str:
+        return self.files.with_suffix(".err").read_text()
+
+    async def ended(self, *, seconds: float = END_SECONDS) -> int:
+        """The exit code; fails where it has not ended in time."""
+        await eventually(self._polled, seconds=seconds)
+        return self.popen.returncode
+
+    async def _polled(self) -> bool:
+        return self.popen.poll() is not None
+
+    def signal(self, number: int) -> None:
+        self.popen.send_signal(number)
+
+    def descendants(self) -> list[psutil.Process]:
+        """Its children and theirs; empty once it has gone."""
+        try:
+            return psutil.Process(self.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+
+    async def address(self) -> str:
+        """Where it serves, once it says so; fails where it ends first."""
+        found = await eventually(self._ready, seconds=READY_SECONDS)
+        assert isinstance(found, re.Match), f"it ended with {self.popen.returncode}: {self.stderr}"
+        return str(found[1])
+
+    async def _ready(self) -> Any:
+        return _READY.search(self.stdout) or self.popen.poll() is not None
+
+
+@dataclass
+class ServiceProcess(ServiceClient):
+    """A running service in a process of its own, and a client for it."""
+
+    command: Command
+
+    async def readyz(self) -> httpx.Response:
+        return await self.client.get("/readyz")
+
+    async def metrics(self) -> dict[str, float]:
+        """The samples of `/metrics` by name and labels."""
+        text = (await self.client.get("/metrics")).text
+        pairs = (line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#"))
+        return {name: float(value) for name, value in pairs}
+
+    def kill(self) -> None:
+        """`kill -9`, of this process alone."""
+        self.command.signal(signal.SIGKILL)
+        self.command.popen.wait()
+
+    async def stop(self) -> int:
+        self.command.signal(signal.SIGTERM)
+        return await self.command.ended()
+
+
+@dataclass
+class Processes:
+    """Starts commands and services; `ended` ends what is left of them."""
+
+    folder: Path
+    stack: AsyncExitStack
+    commands: list[Command] = field(default_factory=list)
+    strays: list[psutil.Process] = field(default_factory=list)
+
+    def run(self, *arguments: str, **variables: str) -> Command:
+        """Starts `python -m duly` with these arguments and variables, and no others of Duly's."""
+        files = self.folder / f"command-{len(self.commands)}"
+        with files.with_suffix(".out").open("wb") as out, files.with_suffix(".err").open("wb") as err:
+            popen = subprocess.Popen(
+                [sys.executable, "-m", "duly", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                cwd=ROOT,
+                env=self._environment() | variables,
+                start_new_session=True,
+            )
+        self.commands.append(Command(popen, files))
+        return self.commands[-1]
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("DULY_")}
+        kept.pop("PYTHONDONTWRITEBYTECODE", None)  # else each start compiles every library anew
+        return kept | {"DULY_WEBHOOK_SECRET": "whsec_dGVzdA==", "DULY_LOG_FORMAT": "json"}
+
+    def begin(self, database_url: str, *arguments: str, **variables: str) -> Command:
+        """Starts a service with the handlers for processes, and does not wait for it."""
+        chosen = {
+            "DULY_HANDLERS": "tests.support.process_handlers",
+            "DULY_WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8",
+            "DULY_LEASE_SECONDS": "2",
+            "DULY_SHUTDOWN_GRACE_SECONDS": "5",
+            **({"DULY_DATABASE_URL": database_url} if database_url else {}),
+        }
+        return self.run("serve", "--port", "0", *arguments, **(chosen | variables))
+
+    async def serve(self, database_url: str, *arguments: str, **variables: str) -> ServiceProcess:
+        """Starts a service and waits until it is ready."""
+        return await self.ready(self.begin(database_url, *arguments, **variables), database_url)
+
+    async def ready(self, command: Command, database_url: str) -> ServiceProcess:
+        url = await command.address()
+        client = await self.stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=30))
+        return ServiceProcess(url, database_url, client, command)
+
+    def note_descendants(self) -> None:
+        """For before a parent is killed: afterwards nobody knows whose its children were."""
+        self.strays += [child for command in self.commands for child in command.descendants()]
+
+    async def end(self) -> None:
+        """Ends what still runs: in good order first, for an embedded server is stopped by its last user."""
+        self.note_descendants()
+        for command in self.commands:
+            if command.popen.poll() is None:
+                command.signal(signal.SIGTERM)
+        deadline = time.monotonic() + 10
+        for command in self.commands:
+            try:
+                await command.ended(seconds=max(0.1, deadline - time.monotonic()))
+            except TimeoutError:
+                command.signal(signal.SIGKILL)
+                command.popen.wait()
+        for stray in self.strays:
+            with suppress(psutil.NoSuchProcess):
+                stray.kill()
+
+
+@asynccontextmanager
+async def starting_processes(folder: Path) -> AsyncIterator[Processes]:
+    async with AsyncExitStack() as stack:
+        processes = Processes(folder, stack)
+        try:
+            yield processes
+        finally:
+            await processes.end()
+
+
+@dataclass(frozen=True)
+class Gates:
+    """The files by which handlers in other processes tell of themselves and are let go."""
+
+    folder: Path
+
+    def of(self, name: str) -> dict[str, str]:
+        """Parameters of a job whose gate has this name."""
+        return {"folder": str(self.folder), "name": name}
+
+    def open(self, *names: str) -> None:
+        for name in names:
+            (self.folder / f"{name}.open").touch()
+
+    def begun(self, name: str) -> list[tuple[int, int]]:
+        """Attempt and process of each time that it began."""
+        try:
+            text = (self.folder / f"{name}.begun").read_text()
+        except FileNotFoundError:
+            return []
+        return [(int(line.split()[0]), int(line.split()[1])) for line in text.splitlines()]
+
+    async def has_begun(self, name: str, *, times: int = 1, seconds: float = 20) -> list[tuple[int, int]]:
+        async def look() -> list[tuple[int, int]]:
+            begun = self.begun(name)
+            return begun if len(begun) >= times else []
+
+        found: list[tuple[int, int]] = await eventually(look, seconds=seconds)
+        return found
+
+    async def was_cancelled(self, name: str, *, seconds: float = 20) -> None:
+        async def look() -> bool:
+            return (self.folder / f"{name}.cancelled").exists()
+
+        await eventually(look, seconds=seconds)
+
+
+async def gone(processes: list[psutil.Process], *, seconds: float) -> None:
+    """Returns once all of these have ended; fails where one lives on."""
+
+    async def look() -> bool:
+        return not any(_lives(process) for process in processes)
+
+    try:
+        await eventually(look, seconds=seconds)
+    except TimeoutError:
+        alive = [" ".join(process.cmdline()) for process in processes if _lives(process)]
+        raise AssertionError(f"still alive: {alive}") from None
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

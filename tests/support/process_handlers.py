@@ -1,0 +1,71 @@
+"""Job types for services in processes of their own: their signals are files in a folder of the test's."""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from duly import Handlers, JobContext, fixed
+
+handlers = Handlers()
+
+LOOK_SECONDS = 0.01
+
+
+class Signalled(BaseModel):
+    """`name`.begun gets a line for each attempt; the handler ends once `name`.open is there."""
+
+    folder: Path
+    name: str
+
+    def begin(self, job: JobContext) -> None:
+        with (self.folder / f"{self.name}.begun").open("a") as file:
+            file.write(f"{job.attempt} {os.getpid()}\n")
+
+    @property
+    def is_open(self) -> bool:
+        return (self.folder / f"{self.name}.open").exists()
+
+
+@handlers.register("until-open", retry=fixed(0))
+async def until_open(parameters: Signalled, job: JobContext) -> int:
+    """Cancelling it leaves a file too: `name`.cancelled."""
+    parameters.begin(job)
+    try:
+        while not parameters.is_open:
+            await asyncio.sleep(LOOK_SECONDS)
+    except asyncio.CancelledError:
+        (parameters.folder / f"{parameters.name}.cancelled").touch()
+        raise
+    return job.attempt
+
+
+@handlers.register("thread-until-open", retry=fixed(0))
+def thread_until_open(parameters: Signalled, job: JobContext) -> int:
+    """Does not look whether it is cancelled."""
+    parameters.begin(job)
+    while not parameters.is_open:
+        time.sleep(LOOK_SECONDS)
+    return job.attempt
+
+
+@handlers.register("process-until-open", isolation="process", retry=fixed(0))
+def process_until_open(parameters: Signalled, job: JobContext) -> int:
+    """Burns the CPU, and hears of nothing."""
+    parameters.begin(job)
+    while not parameters.is_open:
+        pass
+    return job.attempt
+
+
+@handlers.register("quick")
+async def quick() -> int:
+    """Returns the process that ran it."""
+    return os.getpid()
+
+
+@handlers.register("breaks", max_attempts=2, retry=fixed(0))
+async def breaks(parameters: dict[str, str]) -> None:
+    raise ValueError("this breaks on purpose")
