@@ -29,6 +29,9 @@ READING_PLANS = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
 
 CLOSE_SECONDS = 3.0
 
+# A hot statement takes milliseconds: one that is not answered for so long counts as a connection that broke.
+STATEMENT_SECONDS = 15.0
+
 # All that says nothing of the statement itself: the same one may succeed a moment later.
 LOST = (
     OSError,
@@ -140,7 +143,9 @@ class Database:
     def hot(self) -> "HotConnection":
         """A connection of its own for one flow of statements, with plans pinned."""
         engine = create_async_engine(
-            self._url, poolclass=sqlalchemy.NullPool, connect_args=self._arguments(PINNED_PLANS)
+            self._url,
+            poolclass=sqlalchemy.NullPool,
+            connect_args=self._arguments(PINNED_PLANS) | {"command_timeout": STATEMENT_SECONDS},
         )
         self._hot.append(HotConnection(engine.connect))
         return self._hot[-1]
