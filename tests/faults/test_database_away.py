@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from duly.api.waiting import LOOK_SECONDS
+from duly.store import database
 from duly.store.database import Database
 from duly.store.migrations import migrate
 from tests.support import handlers as signals
@@ -176,6 +177,18 @@ async def test_so_it_is_where_the_database_hangs_instead_of_breaking_off(own: Ow
         stopped_within = await _seconds_until_stopped(served)
     assert stopped_within < LEASE_SECONDS * 0.75
     await _runs_again_after(served, job_id)
+
+
+async def test_a_submission_is_refused_in_time_where_the_database_hangs(
+    own: OwnServer, own_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "STATEMENT_SECONDS", 0.5)
+    async with running_service(own_url) as service:
+        assert (await service.run("echo"))["status"] == "completed"
+        with own.frozen():
+            answer = await service.client.post("/api/v1/jobs", json={"type": "echo"})
+            _refuses(answer, "DATABASE_UNAVAILABLE")
+        assert (await service.run("echo"))["status"] == "completed"
 
 
 async def _seconds_until_stopped(service: Service) -> float:
