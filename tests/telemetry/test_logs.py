@@ -69,11 +69,11 @@ def test_lines_of_libraries_have_the_same_form(capfd: pytest.CaptureFixture[str]
     before = (root.handlers[:], root.level, logging.getLogger("duly").level)
     try:
         configure_logs("json", "info")
-        logging.getLogger("some.library").warning("it says %s", "something")
+        logging.getLogger("some.package").warning("it says %s", "something")
     finally:
         root.handlers[:], level, own = before[0], before[1], before[2]
         root.setLevel(level)
         logging.getLogger("duly").setLevel(own)
     [line] = _lines(capfd.readouterr().err)
     assert (line["message"], line["level"], line["action"]) == ("it says something", "warning", "library")
-    assert line["logger"] == "some.library"
+    assert line["logger"] == "some.package"
