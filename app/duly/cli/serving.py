@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import signal
 import socket
 import sys
@@ -23,7 +22,7 @@ from duly.loop import Loop
 from duly.node import Node
 from duly.settings import Settings, unknown_variables
 from duly.store.database import Database, DatabaseAway
-from duly.store.embedded import EmbeddedServer, revive
+from duly.store.embedded import EmbeddedServer, listens, revive
 from duly.store.migrations import DatabaseNewer, migrate, missing_revisions
 from duly.telemetry.logs import configure_logs
 
@@ -195,10 +194,8 @@ class Keeper:
 
     def look(self) -> None:
         """Blocks while it starts a dead server; does next to nothing while it lives."""
-        try:
-            os.kill(self._server.postmaster_pid, 0)
-        except ProcessLookupError:
-            log.warning("the embedded PostgreSQL died; it is started again", action="embedded_revived")
+        if not listens(self._server):
+            log.warning("the embedded PostgreSQL does not answer; it is started again", action="embedded_revived")
             self._server = revive(self._server)
 
     async def step(self) -> float:

@@ -29,7 +29,7 @@ from duly.store.embedded_folder import (
 )
 from duly.store.embedded_tuning import settings_text
 
-__all__ = ["EmbeddedError", "EmbeddedServer", "default_data_dir", "embedded_server", "revive"]
+__all__ = ["EmbeddedError", "EmbeddedServer", "default_data_dir", "embedded_server", "listens", "revive"]
 
 _STOP_SECONDS = 60
 _LARGEST_LOG = 16 << 20
@@ -73,6 +73,11 @@ def revive(server: EmbeddedServer) -> EmbeddedServer:
     folder = open_folder(server.data_folder.parent)
     with _opened(folder, "starting") as starting, _exclusive(starting):
         return _ensure_running(folder, starting=starting)
+
+
+def listens(server: EmbeddedServer) -> bool:
+    """Whether it takes connections. Its process id would not tell: a dead one may stand in the process table."""
+    return _listens(open_folder(server.data_folder.parent))
 
 
 def _ensure_running(folder: Folder, *, starting: int) -> EmbeddedServer:
