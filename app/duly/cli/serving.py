@@ -99,6 +99,8 @@ async def _serve(
     reviving = asyncio.create_task(Loop("embedded", Keeper(server).step).run()) if server else None
     while not http.started and not serving.done():  # noqa: ASYNC110  # uvicorn has no event for it
         await asyncio.sleep(0.005)
+    if not http.started:
+        raise CannotServe("the HTTP server ended before it served; the log says why")
     announce()
     await asyncio.wait([asyncio.create_task(stopping.wait()), serving], return_when=asyncio.FIRST_COMPLETED)
     await node.drain()

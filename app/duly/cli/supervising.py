@@ -88,7 +88,8 @@ class _Parent:
     def run(self, announce: Callable[[], None]) -> int:
         announced = False
         while not self._stopping:
-            wait([child.process.sentinel for child in self._children] + [c.pipe for c in self._children], LOOK_SECONDS)
+            living = [child for child in self._children if child.process.exitcode is None]
+            wait([waited for child in living for waited in (child.process.sentinel, child.pipe)], LOOK_SECONDS)
             for child in self._children:
                 child.look()
             if not announced and all(child.ready for child in self._children):
@@ -108,9 +109,10 @@ class _Parent:
                 continue
             if not announced:
                 return False
+            if time.monotonic() - child.started_at < HASTE_SECONDS:
+                continue  # in a later round; the end must not wait for it
             log.error("a process died and is replaced", action="process_died", code=child.process.exitcode)
             mark_process_dead(child.process.pid)  # type: ignore[no-untyped-call]  # the library's has no annotations
-            time.sleep(max(0.0, HASTE_SECONDS - (time.monotonic() - child.started_at)))
             self._children[place] = _Child(self._startup, self._listening)
         return True
 

@@ -1,7 +1,5 @@
 """Hints between nodes: sends what gathered and listens, over one connection that does nothing else."""
 
-import asyncio
-
 from duly.lifecycle.signals import Signals
 from duly.store.database import Database
 from duly.store.hints import listen, send_hints
@@ -30,5 +28,4 @@ class HintExchange:
                 await send_hints(connection, hints)
             else:
                 await connection.execute("select 1")  # finds out that the connection broke
-        await asyncio.sleep(0)
         return IDLE_SECONDS
