@@ -12,6 +12,7 @@ class Kind(StrEnum):
 
     DULY = "duly"
     NAIVE = "naive"
+    PEER = "peer"
     CEILING = "ceiling"
 
 
@@ -30,6 +31,8 @@ class Sizes:
     jobs_a_request: int = 500
     # Drop each database after its round, and checkpoint before the next: no round pays for another's writes.
     tidy: bool = True
+    # The long run: every peer and configuration, the largest sizes, the longest loads.
+    full: bool = False
 
 
 SMALL = Sizes(
