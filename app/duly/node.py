@@ -33,6 +33,7 @@ from duly.store.nodes import NodeRecord
 from duly.stream.hub import Hub
 from duly.telemetry.metrics import Metrics
 from duly.webhooks.dispatcher import Dispatcher
+from duly.webhooks.sending import Sender
 from duly.worker.pool import Pool
 from duly.worker.processes import ProcessExecutor
 from duly.worker.watchdog import Watchdog
@@ -99,14 +100,14 @@ class Node:
         self.hints = HintExchange(database, signals)
         self.sweeper = Sweeper(database, signals, self.finisher, policy_of=self._policy_of)
         self.outbound = OutboundClient(allow_networks=parse_networks(",".join(settings.webhook_allow_networks)))
-        self.dispatcher = Dispatcher(
-            database,
+        sender = Sender(
             self.outbound,
             metrics,
             schedule=settings.webhook_retry_seconds,
             user_agent=f"Duly/{__version__}",
             fallback_secret=self._webhook_secret,
         )
+        self.dispatcher = Dispatcher(database, sender)
         self.gauges = GaugeReader(database, metrics, self)
         self.watchdog = Watchdog()
         self.loops = self._table_of_loops()
@@ -126,7 +127,7 @@ class Node:
             ("progress", {Role.WORKER}, self.progress.gatherer.step),
             ("finish", {Role.WORKER}, self.finisher.step),
             ("dispatch", {Role.DISPATCHER}, self.dispatcher.step),
-            ("settle", {Role.DISPATCHER}, self.dispatcher.gatherer.step),
+            ("settle", {Role.DISPATCHER}, self.dispatcher.settler.step),
             ("sweep", {Role.SWEEPER}, self._sweep),
             ("release", {Role.SWEEPER}, self.sweeper.release),
             (

@@ -50,3 +50,20 @@ def test_what_has_waited_too_long_is_taken_out(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(receivers, "PATIENCE_SECONDS", -1.0)
     assert shares.take_stale() == [second]
     assert shares.ended(first) is None
+
+
+def test_enough_waits_only_where_turns_come_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receivers, "UNDER_WAY", 1)
+    monkeypatch.setattr(receivers, "WAITING", 4)
+    shares = Receivers()
+    first = due("http://brisk.example/")
+    shares.admit(first)
+    supplied = []
+    for _ in range(2):
+        shares.admit(due(first.url))
+        supplied.append(shares.well_supplied)
+    monkeypatch.setattr(receivers, "BRISK_SECONDS", -1.0)
+    hanging = shares.well_supplied  # what is behind it must be found
+    monkeypatch.setattr(receivers, "BRISK_SECONDS", 1.0)
+    shares.ended(first)
+    assert (supplied, hanging, shares.well_supplied) == ([False, True], False, False)

@@ -8,9 +8,10 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
-from aiohttp.abc import ResolveResult
 
+from duly.outbound.addresses import AddressInfo
 from duly.store.deliveries import Outcome
+from tests.support.raw_receiver import address_info
 from tests.support.receiver import Receiver
 from tests.support.service import Service, eventually
 
@@ -179,11 +180,10 @@ async def test_a_name_that_leads_to_loopback_is_given_up_without_a_connection(
 ) -> None:
     service = await start_service(webhook_allow_networks=())
 
-    async def resolve(host: str, port: int = 0, family: int = socket.AF_INET) -> list[ResolveResult]:
-        loopback = ResolveResult(hostname=host, host="127.0.0.1", port=port, family=socket.AF_INET, proto=0, flags=0)
-        return [loopback]
+    async def resolve(_host: str, port: int) -> list[AddressInfo]:
+        return [address_info("127.0.0.1", port)]
 
-    monkeypatch.setattr(service.node.outbound._lookup, "resolve", resolve)
+    monkeypatch.setattr(service.node.outbound._lookup.lookup, "resolve", resolve)
     port = receiver.url.rpartition(":")[2].partition("/")[0]
     await service.run("echo", callbackUrl=f"http://rebinding.example.com:{port}/hook")
     (row,) = await given_up(service, 1)

@@ -31,6 +31,7 @@ class DueDelivery(NamedTuple):
     traceparent: str | None
 
 
+# Each event is read by its whole key: a plain join was seen to read all events of a job and drop all but one.
 # A taken row is due again when the claimer's time is up: one that dies leaves it to the others. Of one job a terminal
 # event's webhook waits for those of earlier terminal events, so they arrive in order.
 TAKE_DUE = """
@@ -46,11 +47,16 @@ taken as (
     returning d.tenant_id, d.delivery_id, d.token, d.attempt, d.job_id, d.sequence, d.kind
 )
 select t.tenant_id, t.delivery_id, t.token, t.attempt, t.job_id, t.sequence, t.kind, e.occurred_at, e.attempt,
-       e.data::text, j.callback_url, j.callback_secret, j.type, j.labels::text,
-       coalesce(j.correlation_id, j.job_id::text), j.traceparent
+       e.data, j.callback_url, j.callback_secret, j.type, j.labels, j.correlation_id, j.traceparent
 from taken t
-join jobs j on j.tenant_id = t.tenant_id and j.job_id = t.job_id
-join events e on e.job_id = t.job_id and e.sequence = t.sequence
+cross join lateral (
+    select callback_url, callback_secret, type, labels::text, coalesce(correlation_id, job_id::text) as correlation_id,
+           traceparent
+    from jobs where tenant_id = t.tenant_id and job_id = t.job_id limit 1
+) j
+cross join lateral (
+    select occurred_at, attempt, data::text from events where job_id = t.job_id and sequence = t.sequence limit 1
+) e
 """
 
 

@@ -1,29 +1,16 @@
-"""The dispatcher: takes due webhooks from the outbox, signs and posts them, and settles what came of it."""
+"""The dispatcher: takes due webhooks from the outbox, has them sent, and hands on what came of it to be settled."""
 
 import asyncio
 import random
-import time
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import structlog
 
-from duly.lifecycle.gather import Gatherer
-from duly.outbound import OutboundAnswer, OutboundClient, OutboundError
-from duly.store.database import Database, DatabaseAway, RecordRefused
-from duly.store.deliveries import (
-    DueDelivery,
-    Outcome,
-    Tried,
-    put_back_if_held,
-    seconds_to_next,
-    settle_if_held,
-    take_due,
-)
-from duly.telemetry.metrics import Metrics
-from duly.webhooks.payload import body_of, headers_of
+from duly.store.database import STEADY_PLANS, Database
+from duly.store.deliveries import DueDelivery, Outcome, Tried, put_back_if_held, seconds_to_next, take_due
 from duly.webhooks.receivers import Receivers, Turn
-from duly.webhooks.verdict import judge
+from duly.webhooks.sending import Sender
+from duly.webhooks.settling import Settler
 
 log = structlog.stdlib.get_logger("duly.dispatcher")
 
@@ -38,42 +25,22 @@ SHORTEST_LOOK_SECONDS = 0.05
 
 
 class Dispatcher:
-    """The telling side of one node.
+    """The telling side of one node."""
 
-    Args:
-        schedule: seconds after the first, second, ... failed try.
-        fallback_secret: signs where a job brought no secret, for a signature is always sent.
-    """
-
-    def __init__(
-        self,
-        database: Database,
-        outbound: OutboundClient,
-        metrics: Metrics,
-        *,
-        schedule: Sequence[float],
-        user_agent: str,
-        fallback_secret: str,
-    ) -> None:
-        self._connection = database.hot()
-        self._settling = database.hot()
-        self._outbound = outbound
-        self._metrics = metrics
-        self._schedule = schedule
-        self._user_agent = user_agent
-        self._fallback_secret = fallback_secret
+    def __init__(self, database: Database, sender: Sender) -> None:
+        self._connection = database.hot(STEADY_PLANS)
+        self._sender = sender
         self._posts: set[asyncio.Task[None]] = set()
         self._receivers = Receivers()
         self.wake: Callable[[], None] = lambda: None
         self._freed = asyncio.Event()
         self._draining = False
-        self.gatherer: Gatherer[Tried, bool] = Gatherer(self._settle, capacity=10 * CONCURRENT, batch=500)
+        self.settler = Settler(database, recorded=self._settled)
 
     async def step(self) -> float:
         """One round of its loop: takes what is due and starts to post it. Returns how long to rest."""
-        while len(self._posts) >= CONCURRENT and not self._draining:
-            self._freed.clear()
-            await self._freed.wait()
+        while self._full and not self._draining:
+            await self._room()
         if self._draining:
             return LONGEST_LOOK_SECONDS
         async with self._connection.use() as connection:
@@ -84,6 +51,20 @@ class Dispatcher:
             if crowded:
                 await put_back_if_held(connection, crowded, seconds=random.uniform(*PUT_BACK_SECONDS))  # noqa: S311
         return pause
+
+    @property
+    def _full(self) -> bool:
+        """Whether to take no more for now: enough is under way, to be recorded, or waits where it moves on."""
+        return len(self._posts) >= CONCURRENT or self.settler.waiting >= CONCURRENT or self._receivers.well_supplied
+
+    async def _room(self) -> None:
+        """Waits until something ended; but not for ever, since a receiver that hangs ends nothing."""
+        self._freed.clear()
+        try:
+            async with asyncio.timeout(SHORTEST_LOOK_SECONDS):
+                await self._freed.wait()
+        except TimeoutError:
+            pass
 
     def _begin(self, due: Sequence[DueDelivery]) -> list[DueDelivery]:
         """Posts what may be posted; returns those whose receiver has too many waiting."""
@@ -96,63 +77,29 @@ class Dispatcher:
     def _start(self, delivery: DueDelivery) -> None:
         task = asyncio.get_running_loop().create_task(self._deliver(delivery))
         self._posts.add(task)
-        task.add_done_callback(partial(self._ended, delivery))
-
-    def _ended(self, delivery: DueDelivery, task: asyncio.Task[None]) -> None:
-        self._posts.discard(task)
-        if (following := self._receivers.ended(delivery)) and not self._draining:
-            self._start(following)
-        self._freed.set()
-        if not task.cancelled() and (error := task.exception()):
-            log.error("a delivery broke off", action="delivery_broken", exc_info=error)
+        task.add_done_callback(self._ended)
 
     async def _deliver(self, delivery: DueDelivery) -> None:
-        tried = judge(delivery, await self._post(delivery), schedule=self._schedule, random=random.random)
-        self._observe(delivery, tried)
-        try:
-            await self.gatherer.put(tried)
-            if tried.outcome is Outcome.TRY_AGAIN:
-                self.wake()  # it may be due before the next look
-        except (DatabaseAway, RecordRefused) as error:
-            # The row stays and is due again when its hold ends: sent twice rather than not at all, under the same id.
-            log.warning("a try was not recorded", action="delivery_unsettled", error=str(error))
+        """Sends this one, and then what waited for its turn at the same receiver."""
+        following: DueDelivery | None = delivery
+        while following is not None:
+            try:
+                self.settler.put(await self._sender.send(following))
+            except Exception:  # a fault of ours: this one is due again when its hold ends, the next must not wait
+                log.exception("a delivery broke off", action="delivery_broken", job_id=str(following.job_id))
+            following = self._receivers.ended(following)
+            self._freed.set()
+            if self._draining:
+                return
 
-    async def _post(self, delivery: DueDelivery) -> OutboundAnswer | OutboundError:
-        """One exchange. Whatever goes wrong is a failed try: one that is not recorded would come back for ever."""
-        try:
-            body = body_of(delivery)
-            headers = headers_of(
-                delivery,
-                body,
-                timestamp=int(time.time()),
-                user_agent=self._user_agent,
-                secret=delivery.secret or self._fallback_secret,
-            )
-            return await self._outbound.post(delivery.url, content=body, headers=headers)
-        except OutboundError as error:
-            return error
-        except Exception as error:  # a fault of ours; the receiver's are OutboundErrors
-            log.exception("a webhook could not be made", action="delivery_broken", job_id=str(delivery.job_id))
-            return OutboundError("BROKEN_ANSWER", f"it was not sent: {type(error).__name__}", duration_seconds=0)
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._posts.discard(task)
+        self._freed.set()
 
-    def _observe(self, delivery: DueDelivery, tried: Tried) -> None:
-        self._metrics.deliveries.labels(tried.outcome.name.lower()).inc()
-        self._metrics.delivery_seconds.observe(tried.duration_ms / 1000)
-        if tried.outcome is not Outcome.DELIVERED:
-            log.warning(
-                f"a webhook failed: {tried.error}",
-                action="delivery_failed",
-                job_id=str(delivery.job_id),
-                delivery_id=str(delivery.delivery_id),
-                attempt=tried.attempt,
-                given_up=tried.outcome is Outcome.GIVEN_UP,
-                retry_in_seconds=round(tried.delay_seconds, 1) or None,
-            )
-
-    async def _settle(self, tried: Sequence[Tried]) -> Sequence[bool]:
-        async with self._settling.use() as connection:
-            await settle_if_held(connection, tried)
-        return [True] * len(tried)
+    def _settled(self, tried: Sequence[Tried]) -> None:
+        self._freed.set()
+        if any(one.outcome is Outcome.TRY_AGAIN for one in tried):
+            self.wake()  # it may be due before the next look
 
     def stop_taking(self) -> None:
         """The round under way finishes; no other begins."""
@@ -160,11 +107,19 @@ class Dispatcher:
         self._freed.set()
 
     async def drain(self, grace_seconds: float) -> None:
-        """Lets posts under way end, for so long; what is left is taken up by another node when its hold ends."""
-        if self._posts:
-            await asyncio.wait(self._posts, timeout=grace_seconds)
-        for task in self._posts:
-            task.cancel()
+        """Lets posts under way end and be recorded, for so long; what is left is taken up by another node when its
+        hold ends.
+        """
+        try:
+            async with asyncio.timeout(grace_seconds):
+                while self._posts:
+                    await asyncio.wait(self._posts)
+                await self.settler.drained()
+        except TimeoutError:
+            pass
+        finally:
+            for task in self._posts:
+                task.cancel()
 
 
 def _pause(seconds_to_next: float | None) -> float:

@@ -1,7 +1,9 @@
 """What a webhook says: its body and its headers, made from the event it tells of."""
 
-import json
 from collections.abc import Mapping
+
+import orjson
+from orjson import Fragment
 
 from duly.domain.events import CALLBACK_EVENT_OF, EventKind, Status
 from duly.domain.ids import event_id
@@ -38,19 +40,14 @@ def body_of(delivery: DueDelivery) -> bytes:
         "sequence": delivery.sequence,
         "jobType": delivery.job_type,
         "attempt": delivery.job_attempt,
-        "labels": json.loads(delivery.labels) if delivery.labels else {},
+        "labels": Fragment(delivery.labels or "{}"),
         "correlationId": delivery.correlation_id,
     }
-    text = json.dumps(members, ensure_ascii=False, separators=(",", ":"))
-    return _with_outcome(text, delivery).encode()
-
-
-def _with_outcome(text: str, delivery: DueDelivery) -> str:
-    """Puts the result or the error in as the text that it is stored as: nothing is parsed and written again."""
-    if delivery.data is None or delivery.kind is EventKind.PROGRESSED:
-        return text
-    member = "result" if delivery.kind is EventKind.COMPLETED else "error"
-    return f'{text[:-1]},"{member}":{delivery.data}}}'
+    if delivery.data is not None and delivery.kind is not EventKind.PROGRESSED:
+        # The text as it is stored: nothing is parsed and written again.
+        member = "result" if delivery.kind is EventKind.COMPLETED else "error"
+        members[member] = Fragment(delivery.data)
+    return orjson.dumps(members)
 
 
 def headers_of(

@@ -1,0 +1,114 @@
+"""One connection to a receiver: carries one exchange at a time, and trusts nothing that comes unasked."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, cast
+
+from duly.outbound.answer import PostFailed
+from duly.outbound.destination import Origin
+from duly.outbound.reading import AnswerReader, Received
+
+_PIECE: Final = 256 * 1024
+
+
+class Connection(asyncio.Protocol):
+    """`gone` is called once, when the connection is closed, whoever closed it."""
+
+    _transport: asyncio.Transport
+
+    def __init__(self, origin: Origin, *, gone: Callable[["Connection"], None]) -> None:
+        self.origin = origin
+        self.open = False
+        self._gone = gone
+        self._reader = AnswerReader()
+        self._answer: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+
+    async def exchange(self, head: bytes, content: bytes) -> Received:
+        """Sends a request and reads its answer.
+
+        Raises `PostFailed` where none came. Unless all went well, also when cancelled, the connection is closed.
+        """
+        self._reader.begin()
+        self._answer = answer = asyncio.get_running_loop().create_future()
+        try:
+            if len(content) <= _PIECE:
+                self._transport.write(head + content)  # in one piece: one system call, one packet
+            else:
+                await self._send(head, content)
+            await answer
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self._answer = None
+        if not self._reader.reusable or self._transport.get_write_buffer_size():
+            self.close()
+        return self._reader.answer()
+
+    async def _send(self, head: bytes, content: bytes) -> None:
+        """A large body goes out bit by bit, so that it does not hold up everybody else's."""
+        self._transport.write(head)
+        for start in range(0, len(content), _PIECE):
+            if self._room is not None:
+                await self._room
+            if self._answer is None or self._answer.done():
+                return  # answered early, or broken: the rest is not wanted
+            self._transport.write(content[start : start + _PIECE])
+
+    def fail(self, failure: Exception) -> None:
+        """Ends the exchange under way, if there is one, and closes the connection."""
+        self._settle(failure)
+        self.close()
+
+    def close(self) -> None:
+        """At once: what was not yet sent is not."""
+        self.open = False
+        self._transport.abort()
+
+    def _settle(self, failure: Exception | None) -> None:
+        self.resume_writing()
+        if self._answer is not None and not self._answer.done():
+            if failure is None:
+                self._answer.set_result(None)
+            else:
+                self._answer.set_exception(failure)
+
+    # What follows is called by the event loop.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's do not inherit from it
+        self.open = True
+
+    def data_received(self, data: bytes) -> None:
+        if self._answer is None or self._answer.done():
+            # Some proxies send a 408 as they close an idle connection: it must not answer the next request.
+            self.close()
+            return
+        try:
+            self._reader.feed(data)
+        except PostFailed as failure:
+            self.fail(failure)
+            return
+        if self._reader.complete:
+            self._settle(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self.open = False
+        try:
+            if self._answer is not None:
+                self._reader.end()
+        except PostFailed as failure:
+            self._settle(failure)
+        else:
+            self._settle(None)
+        self._gone(self)
+
+    def pause_writing(self) -> None:
+        self._room = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+        self._room = None

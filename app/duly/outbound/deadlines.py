@@ -1,0 +1,52 @@
+"""Deadlines of equal length, for many, on one timer: one for each post costs more than the rest of its bookkeeping."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+class Deadlines(Generic[Item]):
+    """Calls `expire` with each item `seconds` after it was put in, unless it was taken out before."""
+
+    def __init__(self, seconds: float, expire: Callable[[Item], None]) -> None:
+        self._seconds = seconds
+        self._expire = expire
+        self._due_at: dict[Item, float] = {}  # all wait equally long, so the oldest is due first
+        self._timer: asyncio.TimerHandle | None = None
+
+    def put(self, item: Item) -> None:
+        loop = asyncio.get_running_loop()
+        self._due_at[item] = loop.time() + self._seconds
+        if self._timer is None:
+            self._timer = loop.call_later(self._seconds, self._look)
+
+    def take_out(self, item: Item) -> None:
+        self._due_at.pop(item, None)
+
+    def oldest(self) -> Item:
+        return next(iter(self._due_at))
+
+    def __len__(self) -> int:
+        return len(self._due_at)
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        due = []
+        for item, due_at in self._due_at.items():
+            if due_at > now:
+                break
+            due.append(item)
+        for item in due:
+            self.take_out(item)
+            self._expire(item)
+        self._timer = loop.call_at(self._due_at[self.oldest()], self._look) if self._due_at else None
+
+    def close(self) -> None:
+        """Forgets all; nothing expires any more."""
+        self._due_at.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,144 @@
+"""Names, ports and certificates that lead nowhere."""
+
+import asyncio
+import shutil
+import socket
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from duly.outbound import OutboundClient
+from duly.outbound.addresses import AddressInfo
+from tests.support.raw_receiver import (
+    EMPTY,
+    HEADERS,
+    LOOPBACK,
+    FakeLookup,
+    answers,
+    failure,
+    is_silent,
+    receiver,
+)
+
+
+async def test_a_port_where_nobody_listens_fails_at_once() -> None:
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        async with OutboundClient(allow_networks=LOOPBACK) as client:
+            error = await failure(client, f"http://127.0.0.1:{unheard.getsockname()[1]}/")
+    assert (error.code, error.duration_seconds < 1) == ("CONNECT_FAILED", True)
+    assert "Connection refused" in str(error)
+
+
+async def test_a_name_without_an_address_cannot_be_connected_to() -> None:
+    async with OutboundClient(lookup=FakeLookup([]), total_seconds=2) as client:
+        error = await failure(client, "http://hooks.example/")
+    assert error.code == "CONNECT_FAILED"
+
+
+async def test_a_name_that_is_not_known_is_said_not_to_be() -> None:
+    class UnknowingLookup(FakeLookup):
+        async def resolve(self, host: str, port: int) -> list[AddressInfo]:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    async with OutboundClient(lookup=UnknowingLookup(), total_seconds=2) as client:
+        error = await failure(client, "http://hooks.example/")
+    assert (error.code, "looked up (Name or service not known)" in str(error)) == ("CONNECT_FAILED", True)
+
+
+async def test_the_system_looks_names_up_where_no_resolver_is_given() -> None:
+    async with receiver(answers(EMPTY)) as here, OutboundClient(allow_networks=LOOPBACK, total_seconds=3) as client:
+        answer = await client.post(f"http://localhost:{here.port}/", content=b"{}", headers=HEADERS)
+    assert (answer.status, here.connections) == (204, 1)
+
+
+async def test_a_look_up_that_hangs_is_given_up() -> None:
+    class HangingLookup(FakeLookup):
+        async def resolve(self, host: str, port: int) -> list[AddressInfo]:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    async with OutboundClient(lookup=HangingLookup(), connect_seconds=0.1) as client:
+        error = await failure(client, "http://hooks.example/")
+    assert (error.code, error.duration_seconds < 2) == ("TIMED_OUT", True)
+    assert "no connection within" in str(error)
+
+
+async def test_a_receiver_that_never_finishes_the_tls_handshake_is_given_up() -> None:
+    async with (
+        receiver(is_silent) as hangs,
+        OutboundClient(allow_networks=LOOPBACK, connect_seconds=0.1) as client,
+    ):
+        error = await failure(client, f"https://127.0.0.1:{hangs.port}/")
+    assert (error.code, error.duration_seconds < 2) == ("TIMED_OUT", True)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An authority of our own and three certificates it signed: `good`, `expired` and `other` (of another host)."""
+    if shutil.which("openssl") is None:
+        pytest.fail("these tests make certificates with the openssl command: install it (Debian: apt install openssl)")
+    folder = tmp_path_factory.mktemp("certificates")
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=20)
+
+    new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    openssl(
+        "req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=test authority"
+    )
+    openssl("req", *new_key, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=test server")
+    for name, host, days in (
+        ("good", "hooks.example", "2"),
+        ("expired", "hooks.example", "-1"),
+        ("other", "a.test", "2"),
+    ):
+        (folder / "names").write_text(f"subjectAltName=DNS:{host}")
+        signing = ["-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"]
+        openssl("x509", "-req", *signing, "-days", days, "-extfile", "names", "-out", f"{name}.pem")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("certificate", "trusted", "words"),
+    [
+        ("good", True, None),
+        ("good", False, "unable to get"),
+        ("expired", True, "expired"),
+        ("other", True, "Hostname mismatch"),
+    ],
+)
+async def test_tls_is_verified(certificates: Path, certificate: str, words: str | None, *, trusted: bool) -> None:
+    names: list[str | None] = []
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificates / f"{certificate}.pem", certificates / "server.key")
+    tls.sni_callback = lambda _socket, name, _context: names.append(name)
+    trust = ssl.create_default_context(cafile=certificates / "ca.pem") if trusted else None
+    lookup = FakeLookup(["127.0.0.1"])
+    async with (
+        receiver(answers(EMPTY), tls=tls) as here,
+        OutboundClient(allow_networks=LOOPBACK, lookup=lookup, ssl_context=trust, total_seconds=3) as client,
+    ):
+        url = f"https://hooks.example:{here.port}/"
+        if words is None:
+            assert (await client.post(url, content=b"{}", headers=HEADERS)).status == 204
+        else:
+            error = await failure(client, url)
+            assert (error.code, words in str(error)) == ("TLS_FAILED", True)
+            assert here.heads == []
+    assert names == ["hooks.example"]
+
+
+async def test_https_to_a_port_that_speaks_none_is_a_tls_failure() -> None:
+    async def speak_plainly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(speak_plainly, "127.0.0.1", 0)
+    async with server, OutboundClient(allow_networks=LOOPBACK, total_seconds=3) as client:
+        error = await failure(client, f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        server.close()
+    assert error.code == "TLS_FAILED"

@@ -1,0 +1,130 @@
+"""Where the guarded client goes and where it does not, on real sockets of this machine."""
+
+import asyncio
+import socket
+
+import pytest
+
+from duly.domain.networks import parse_networks
+from duly.outbound import ANSWER_LIMIT, OutboundClient
+from duly.outbound.addresses import AddressInfo, guarded_socket
+from tests.support.raw_receiver import (
+    EMPTY,
+    HEADERS,
+    LOOPBACK,
+    FakeLookup,
+    address_info,
+    answers,
+    answers_and_closes,
+    failure,
+    receiver,
+)
+
+SPELLINGS = ["127.0.0.1", "127.1", "0x7f000001", "0x7f.1", "2130706433", "017700000001", "0", "0.0.0.0", "127.0.0.1."]
+SPELLINGS += ["[::ffff:127.0.0.1]", "[::1]", "[::]", "[::127.0.0.1]", "[64:ff9b::127.0.0.1]", "localhost", "localhost."]
+SPELLINGS += ["a.localhost", "LOCALHOST", "１２７.0.0.1", "user:word@127.0.0.1", "127.0.0.1%00.example"]  # noqa: RUF001 - such digits are the point
+
+
+async def test_no_spelling_of_this_machine_reaches_it_unless_allowed() -> None:
+    async with receiver(answers(EMPTY)) as sink:
+        async with OutboundClient(total_seconds=2) as client:
+            for host in SPELLINGS:
+                error = await failure(client, f"http://{host}:{sink.port}/")
+                assert error.code in {"REFUSED_ADDRESS", "INVALID_URL"}, host
+        # Connections are accepted in their order, so none came before this one.
+        async with OutboundClient(allow_networks=LOOPBACK, total_seconds=2) as client:
+            assert (await client.post(f"http://127.1:{sink.port}/", content=b"", headers={})).status == 204
+        assert sink.connections == 1
+
+
+@pytest.mark.parametrize("addresses", [["127.0.0.2"], ["127.0.0.1", "127.0.0.2"], ["127.0.0.1", "fd00::1"], ["::1"]])
+async def test_a_name_is_refused_if_any_of_its_addresses_is(addresses: list[str]) -> None:
+    async with receiver(answers(EMPTY)) as sink:
+        lookup = FakeLookup(addresses)
+        allowed = parse_networks("127.0.0.1/32")
+        async with OutboundClient(allow_networks=allowed, lookup=lookup, total_seconds=2) as client:
+            error = await failure(client, f"http://hooks.example:{sink.port}/secret-path")
+        assert error.code == "REFUSED_ADDRESS"
+        assert "DULY_WEBHOOK_ALLOW_NETWORKS" in str(error)
+        assert "secret-path" not in str(error)
+        assert (lookup.asked, sink.connections) == (["hooks.example"], 0)
+
+
+async def test_a_name_that_changes_its_address_is_connected_to_where_it_was_checked() -> None:
+    async with receiver(answers(EMPTY)) as here:
+        lookup = FakeLookup(["127.0.0.1"], ["127.0.0.2"])
+        allowed = parse_networks("127.0.0.1/32")
+        async with OutboundClient(allow_networks=allowed, lookup=lookup, total_seconds=2) as client:
+            answer = await client.post(f"http://hooks.example:{here.port}/", content=b"{}", headers=HEADERS)
+        assert (answer.status, lookup.asked) == (204, ["hooks.example"])
+        assert f"host: hooks.example:{here.port}\r\n" in here.heads[0].lower()
+
+
+async def test_an_address_that_changes_after_its_check_is_refused_at_the_socket() -> None:
+    async with receiver(answers_and_closes(EMPTY)) as here:
+        found = [address_info("127.0.0.1", here.port)]
+
+        class RememberingLookup(FakeLookup):
+            async def resolve(self, host: str, port: int) -> list[AddressInfo]:
+                self.asked.append(host)
+                return found
+
+        lookup = RememberingLookup()
+        allowed = parse_networks("127.0.0.1/32")
+        async with OutboundClient(allow_networks=allowed, lookup=lookup, total_seconds=2) as client:
+            url = f"http://hooks.example:{here.port}/"
+            assert (await client.post(url, content=b"{}", headers=HEADERS)).status == 204
+            await asyncio.wait_for(here.closed.wait(), 2)
+            found[0] = address_info("127.0.0.2", here.port)
+            error = await failure(client, url)
+        assert (error.code, "127.0.0.2 is in 127.0.0.0/8" in str(error)) == ("REFUSED_ADDRESS", True)
+        assert lookup.asked == ["hooks.example"]
+
+
+def test_no_socket_is_made_for_a_refused_address() -> None:
+    tcp = (socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
+    with pytest.raises(OSError, match="loopback"):
+        guarded_socket((socket.AF_INET, *tcp, ("127.0.0.1", 80)), allowed=())
+    with pytest.raises(OSError, match="private"):
+        guarded_socket((socket.AF_INET6, *tcp, ("::ffff:10.0.0.1", 80, 0, 0)), allowed=LOOPBACK)
+    with pytest.raises(OSError, match="Port 5432"):
+        guarded_socket((socket.AF_INET, *tcp, ("1.1.1.1", 5432)), allowed=LOOPBACK)
+    with guarded_socket((socket.AF_INET, *tcp, ("127.0.0.1", 5432)), allowed=LOOPBACK) as made:
+        # Linux doubles what is asked for.
+        assert made.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) <= ANSWER_LIMIT
+
+
+async def test_localhost_is_reached_where_only_one_of_its_addresses_is_allowed() -> None:
+    async with receiver(answers(EMPTY)) as here:
+        lookup = FakeLookup(["::1", "127.0.0.1"])
+        async with OutboundClient(allow_networks=LOOPBACK, lookup=lookup, total_seconds=2) as client:
+            answer = await client.post(f"http://localhost:{here.port}/", content=b"{}", headers=HEADERS)
+        assert answer.status == 204
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_an_answer_and_is_not_followed(status: int) -> None:
+    async with receiver(answers(EMPTY)) as sink:
+        away = f"HTTP/1.1 {status} Away\r\nLocation: http://127.0.0.1:{sink.port}/\r\nContent-Length: 0\r\n\r\n"
+        async with receiver(answers(away.encode())) as here, OutboundClient(allow_networks=LOOPBACK) as client:
+            answer = await client.post(f"http://127.0.0.1:{here.port}/", content=b"{}", headers=HEADERS)
+            assert answer.status == status
+            assert answer.headers["location"].endswith(f":{sink.port}/")
+            assert (await client.post(f"http://127.0.0.1:{sink.port}/", content=b"", headers={})).status == 204
+        assert sink.connections == 1
+
+
+@pytest.mark.parametrize("url", ["", "ftp://1.1.1.1/", "http://user:word@1.1.1.1/", "http://1.1.1.1:0/", "http://a b/"])
+async def test_what_is_no_url_is_said_to_be_none(url: str) -> None:
+    async with OutboundClient() as client:
+        error = await failure(client, url)
+    assert (error.code, "word@" in str(error)) == ("INVALID_URL", False)
+
+
+async def test_a_proxy_in_the_environment_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with receiver(answers(EMPTY)) as proxy, receiver(answers(EMPTY)) as here:
+        for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        async with OutboundClient(allow_networks=LOOPBACK) as client:
+            answer = await client.post(f"http://127.0.0.1:{here.port}/", content=b"{}", headers=HEADERS)
+        assert (answer.status, here.connections, proxy.connections) == (204, 1, 0)

@@ -1,0 +1,144 @@
+"""A receiver on a bare socket that misbehaves as a test wants it to, and what tests of the guarded client share."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from duly.domain.networks import parse_networks
+from duly.outbound import OutboundClient, OutboundError
+from duly.outbound.addresses import AddressInfo
+
+LOOPBACK = parse_networks("127.0.0.0/8")
+HEADERS = {"Content-Type": "application/json", "User-Agent": "Duly/test"}
+EMPTY = b"HTTP/1.1 204 No Content\r\n\r\n"
+
+Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Receiver:
+    """A server that takes requests in, keeps them, and then does what its behaviour says with the connection."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self.connections = 0
+        self.open = 0
+        self.most_open = 0
+        self.heads: list[str] = []
+        self.bodies: list[bytes] = []
+        self.closed = asyncio.Event()
+        self.port = 0
+        self.writers: list[asyncio.StreamWriter] = []
+        self._behaviour = behaviour
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.writers.append(writer)
+        self.open += 1
+        self.most_open = max(self.open, self.most_open)
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+                while True:
+                    await self._take(reader)
+                    await self._behaviour(reader, writer)
+        finally:
+            self.open -= 1
+            self.closed.set()
+            writer.close()
+
+    async def _take(self, reader: asyncio.StreamReader) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        self.heads.append(head)
+        if self._behaviour is not ignores_the_body:
+            length = int(head.lower().partition("content-length:")[2].partition("\r\n")[0])
+            self.bodies.append(await reader.readexactly(length))
+
+
+@asynccontextmanager
+async def receiver(
+    behaviour: Behaviour, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Receiver]:
+    made = Receiver(behaviour)
+    server = await asyncio.start_server(made.serve, host, 0, ssl=tls)
+    made.port = server.sockets[0].getsockname()[1]
+    async with server:
+        try:
+            yield made
+        finally:
+            server.close()
+            for writer in made.writers:
+                writer.transport.abort()
+            async with asyncio.timeout(2):
+                while made.open:
+                    made.closed.clear()
+                    await made.closed.wait()
+
+
+def answers(data: bytes) -> Behaviour:
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(data)
+        await writer.drain()
+
+    return behave
+
+
+def answers_and_closes(data: bytes) -> Behaviour:
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(data)
+        await writer.drain()
+        raise ConnectionError
+
+    return behave
+
+
+def repeats(data: bytes, *, after: bytes = b"", pause: float = 0) -> Behaviour:
+    """Sends `data` again and again until the client goes away."""
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(after)
+        while True:
+            writer.write(data)
+            await writer.drain()
+            await asyncio.sleep(pause)
+
+    return behave
+
+
+async def ignores_the_body(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+    await writer.drain()
+    await writer.wait_closed()
+
+
+async def is_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+    raise ConnectionError
+
+
+class FakeLookup:
+    """Names lead where the test says; each look-up takes the next answer, the last one for ever."""
+
+    def __init__(self, *answers: list[str]) -> None:
+        self.answers = list(answers)
+        self.asked: list[str] = []
+
+    async def resolve(self, host: str, port: int) -> list[AddressInfo]:
+        self.asked.append(host)
+        found = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return [address_info(at, port) for at in found]
+
+    def close(self) -> None:
+        pass
+
+
+def address_info(address: str, port: int) -> AddressInfo:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return (family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port))
+
+
+async def failure(client: OutboundClient, url: str, *, content: bytes = b"{}") -> OutboundError:
+    with pytest.raises(OutboundError) as raised:
+        await client.post(url, content=content, headers=HEADERS)
+    return raised.value

@@ -1,0 +1,97 @@
+"""Recording what came of tries: together, without anybody waiting, and one bad one alone."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from duly.domain.events import EventKind
+from duly.store.database import Database, DatabaseAway, RecordRefused
+from duly.store.deliveries import Outcome, Tried
+from duly.webhooks import settling
+from duly.webhooks.settling import Settler
+
+
+def tried(answer: str = "") -> Tried:
+    outcome = Outcome.DELIVERED
+    return Tried(1, uuid4(), uuid4(), 1, 2, EventKind.COMPLETED, 1, outcome, 3, 204, None, answer, 0.0)
+
+
+class Ledger:
+    """Stands for the statement: keeps what it was given, and refuses or breaks as told."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str | None]] = []
+        self.breaks: list[Exception] = []
+
+    async def settle(self, _connection: object, batch: Sequence[Tried]) -> int:
+        if any(one.answer == "bad" for one in batch):
+            raise RecordRefused("bad")
+        if self.breaks:
+            raise self.breaks.pop()
+        self.batches.append([one.answer for one in batch])
+        return len(batch)
+
+
+@pytest.fixture
+def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    made = Ledger()
+    monkeypatch.setattr(settling, "settle_if_held", made.settle)
+    return made
+
+
+def settler(database_url: str, told: list[int]) -> tuple[Settler, Database]:
+    database = Database(database_url)
+    return Settler(database, recorded=lambda batch: told.append(len(batch))), database
+
+
+async def test_what_gathers_is_recorded_together_and_one_bad_try_fails_alone(database_url: str, ledger: Ledger) -> None:
+    told: list[int] = []
+    made, database = settler(database_url, told)
+    for answer in ("a", "bad", "b"):
+        made.put(tried(answer))
+    assert (made.waiting, ledger.batches) == (3, [])
+    await made.step()
+    assert (made.waiting, ledger.batches, told) == (0, [["a"], ["b"]], [3])
+    for answer in ("c", "d"):
+        made.put(tried(answer))
+    await made.step()
+    assert ledger.batches[2:] == [["c", "d"]]
+    await database.close()
+
+
+async def test_while_the_database_is_away_tries_are_dropped_and_said_to_be(
+    database_url: str, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, database = settler(database_url, [])
+    ledger.breaks = [DatabaseAway("gone")]
+    made.put(tried("a"))
+    await made.step()
+    assert (made.waiting, ledger.batches) == (0, [])
+    assert "delivery_unsettled" in capsys.readouterr().out
+    made.put(tried("b"))
+    await made.step()
+    assert ledger.batches == [["b"]]
+    await database.close()
+
+
+async def test_draining_waits_for_what_is_being_recorded(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on = asyncio.Event()
+
+    async def settle(*_: Any) -> int:
+        await goes_on.wait()
+        return 1
+
+    monkeypatch.setattr(settling, "settle_if_held", settle)
+    made, database = settler(database_url, [])
+    made.put(tried())
+    step = asyncio.create_task(made.step())
+    drained = asyncio.create_task(made.drained())
+    done, _ = await asyncio.wait([drained], timeout=0.05)
+    assert not done
+    goes_on.set()
+    await asyncio.wait_for(asyncio.gather(step, drained), 2)
+    assert made.waiting == 0
+    await database.close()
