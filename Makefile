@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test check format bench lock clean
+.PHONY: help install demo serve test check format bench bench-full soak lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,8 +43,15 @@ format: $(STAMP) ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(STAMP) ## measure Duly beside a naive service and the bare framework (a few minutes)
-	@$(BIN)/python -m benchmarks
+bench: $(STAMP) ## measure Duly beside others in some minutes, and write docs/performance.md
+	@$(BIN)/python -m benchmarks --page docs/performance.md
+
+bench-full: $(STAMP) ## the same with the largest sizes and all peers (about an hour)
+	@$(BIN)/python -m benchmarks --full --page docs/performance.md
+
+SOAK_MINUTES ?= 30
+soak: $(STAMP) ## 1,000 whole lives a second for SOAK_MINUTES (30): does anything grow?
+	@$(BIN)/python -m benchmarks --rows SOAK --minutes $(SOAK_MINUTES) --page docs/performance.md
 
 lock: $(STAMP) ## resolve the dependencies anew and write requirements/*.lock
 	$(BIN)/uv pip compile pyproject.toml --upgrade --generate-hashes --universal --quiet --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements/runtime.lock

@@ -1,18 +1,23 @@
-"""The programme: `python -m benchmarks [--rows S1,S4] [--rounds N] [--seconds N] [--small]`."""
+"""The programme: `python -m benchmarks [--full] [--rows S1,S4] [--page docs/performance.md] …`; `--help` tells all."""
 
 import argparse
+import shlex
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from benchmarks import machine, report
-from benchmarks.ground import SMALL, Ground, Kind, Sizes
-from benchmarks.rows import ROWS
+from benchmarks import machine, record, report
+from benchmarks.contestants import DULY_ITSELF
+from benchmarks.ground import FULL, SMALL, Ground, Kind, Sizes
+from benchmarks.record import Circumstances, Row, Rows
+from benchmarks.rounds import Result
+from benchmarks.rows import ASKED_FOR_ONLY, ROWS
 from benchmarks.server import open_folder, running_server
 
 RESULTS = Path(__file__).parent / "results"
@@ -20,37 +25,58 @@ RESULTS = Path(__file__).parent / "results"
 
 def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
-    sizes = _sizes(options)
-    began = time.perf_counter()
     busy = 0.0 if options.small else machine.wait_until_quiet()
     signal.signal(signal.SIGTERM, _end_cleanly)
+    sizes, at, rows = _sizes(options), machine.now(), Rows()
+    results = options.results / f"{at}.json"
     with open_folder() as folder, running_server(folder / "postgres") as server:
-        settings = server.settings()
+        command = shlex.join(["python", "-m", "benchmarks", *arguments])
+        around = Circumstances(command, at, sizes.name, busy, machine.describe(), server.settings())
         ground = Ground(server, folder, sizes, options.contestants)
-        results = {row: ROWS[row](ground) for row in options.rows}
-    run = report.Run(
-        command=" ".join(["python -m benchmarks", *arguments]),
-        at=machine.now(),
-        busy_cores_before=busy,
-        seconds=time.perf_counter() - began,
-        machine=machine.describe(),
-        server=settings,
-        results=results,
-    )
-    print(report.markdown(run))
-    print(f"\nwritten to {report.write_json(run, options.results)}", file=sys.stderr)
+        for name in options.rows:
+            rows[name] = _measured(name, ground, around)
+            print(report.one_row(name, rows[name]), file=sys.stderr, flush=True)
+            # After each row, so that a long run that is cut short leaves what it has.
+            record.write(rows, results)
+    print(report.markdown(rows))
+    written = [results, *_page(options.page, rows)]
+    print("\nwritten: " + ", ".join(str(path) for path in written), file=sys.stderr)
     return 0
+
+
+def _measured(name: str, ground: Ground, around: Circumstances) -> Row:
+    """A row that breaks is told of as such, and the others are measured."""
+    began = time.perf_counter()
+    try:
+        results = ROWS[name](ground)
+    except Exception as error:  # noqa: BLE001  # whatever it is, an hour's run must not end with it
+        traceback.print_exc()
+        results = [Result(DULY_ITSELF, [], f"the row broke: {error!r}")]
+    return Row(around, time.perf_counter() - began, results)
+
+
+def _page(page: Path | None, rows: Rows) -> list[Path]:
+    """Writes the page where one is named; what draws it is imported only then."""
+    if page is None:
+        return []
+    from benchmarks.page import update  # noqa: PLC0415
+
+    return update(page, rows)
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures Duly beside others.")
-    parser.add_argument("--rows", type=_rows, default=tuple(ROWS), help=f"comma-separated, of {', '.join(ROWS)}")
+    usual = tuple(row for row in ROWS if row not in ASKED_FOR_ONLY)
+    parser.add_argument("--rows", type=_rows, default=usual, help=f"comma-separated, of {', '.join(ROWS)}")
     kinds = ", ".join(Kind)
     parser.add_argument("--contestants", type=_kinds, default=frozenset(Kind), help=f"comma-separated, of {kinds}")
-    parser.add_argument("--rounds", type=int, help="rounds of each row (3)")
-    parser.add_argument("--seconds", type=float, help="seconds of each load (3)")
+    parser.add_argument("--rounds", type=int, help="rounds of each row that alternates")
+    parser.add_argument("--seconds", type=float, help="seconds of each load")
+    parser.add_argument("--minutes", type=float, help="minutes of the row SOAK (30)")
+    parser.add_argument("--full", action="store_true", help="the largest sizes and longest loads: about an hour")
     parser.add_argument("--small", action="store_true", help="tiny counts: shows that it works, measures nothing")
     parser.add_argument("--results", type=Path, default=RESULTS, help="the folder for the JSON file")
+    parser.add_argument("--page", type=Path, help="the page to update; its plots go to the folder named after it")
     return parser.parse_args(arguments)
 
 
@@ -66,11 +92,12 @@ def _kinds(text: str) -> frozenset[Kind]:
 
 
 def _sizes(options: argparse.Namespace) -> Sizes:
-    sizes = SMALL if options.small else Sizes()
+    sizes = SMALL if options.small else FULL if options.full else Sizes()
     return replace(
         sizes,
         rounds=sizes.rounds if options.rounds is None else max(1, options.rounds),
         seconds=sizes.seconds if options.seconds is None else max(0.1, options.seconds),
+        soak_minutes=sizes.soak_minutes if options.minutes is None else max(0.05, options.minutes),
     )
 
 

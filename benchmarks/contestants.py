@@ -10,6 +10,8 @@ from pathlib import Path
 
 from benchmarks import naive
 from benchmarks.ground import Ground, Kind
+from benchmarks.peers import catalog, installing
+from benchmarks.peers.catalog import Peer
 from benchmarks.processes import ROOT, ContestantFailed, started
 
 DULY = Path(sys.executable).with_name("duly")
@@ -22,12 +24,16 @@ MIGRATE_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """`factory` makes the application of all but Duly; `stores` says whether it needs the hand-written table."""
+    """`factory` makes the application of the hand-written ones; `stores` says whether it needs the hand-written table.
+
+    A peer has neither, but a library.
+    """
 
     name: str
     kind: Kind
     factory: str = ""
     stores: bool = False
+    peer: Peer | None = None
 
 
 DULY_ITSELF = Contestant("Duly", Kind.DULY)
@@ -39,6 +45,20 @@ STARLETTE_BATCHED = Contestant(
     "Starlette, batched INSERT", Kind.CEILING, "ceiling:create_starlette_batched", stores=True
 )
 FASTAPI_MANY = Contestant("FastAPI, one INSERT for all", Kind.CEILING, "ceiling:create_fastapi_many", stores=True)
+
+
+def peers_that_submit(ground: Ground) -> tuple[Contestant, ...]:
+    """Those whose bulk calls differ: not a library twice because its worker is set up in two ways."""
+    taking_part = catalog.taking_part(full=ground.sizes.full)
+    return tuple(_peer(peer, words=peer.bulk) for peer in taking_part if peer.submits)
+
+
+def peers_that_run(ground: Ground) -> tuple[Contestant, ...]:
+    return tuple(_peer(peer, words=peer.setup) for peer in catalog.taking_part(full=ground.sizes.full))
+
+
+def _peer(peer: Peer, *, words: str) -> Contestant:
+    return Contestant(f"{peer.name} {installing.version(peer)} ({words})", Kind.PEER, peer=peer)
 
 
 @dataclass(frozen=True, slots=True)

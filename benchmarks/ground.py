@@ -1,6 +1,6 @@
 """What the contestants of a run share: the server, the folder and the sizes."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -18,10 +18,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much is measured: rounds, seconds of each load, and the counts of the rows that count jobs."""
+    """How much is measured: rounds, seconds of each load, and counts. The defaults are those of the quick run."""
 
-    rounds: int = 3
-    seconds: float = 3.0
+    rounds: int = 2
+    seconds: float = 1.5
     warm_up: float = 0.5
     processed_jobs: int = 30_000
     processed_naive_jobs: int = 3_000
@@ -29,11 +29,44 @@ class Sizes:
     lives_under_way: int = 512
     idle_seconds: float = 1.0
     jobs_a_request: int = 500
+    # Growth: what waits or has ended already, the jobs run beside it, the rounds; each an empty ledger's twin.
+    growth_rounds: int = 1
+    waiting_jobs: tuple[int, ...] = (1_000_000,)
+    finished_jobs: tuple[int, ...] = (1_000_000,)
+    drained_jobs: int = 20_000
+    snapshot_seconds: float = 12.0
+    arrivals_a_second: float = 2_000.0
+    process_counts: tuple[int, ...] = (1, 2, 4)
+    # Overload: the load before and after it, itself, and how many requests the crowd has outstanding at most.
+    calm_seconds: float = 3.0
+    overload_seconds: float = 15.0
+    recovery_seconds: float = 12.0
+    crowd: int = 8_000
+    soak_minutes: float = 30.0
+    soak_lives_a_second: float = 1_000.0
     # Drop each database after its round, and checkpoint before the next: no round pays for another's writes.
     tidy: bool = True
     # The long run: every peer and configuration, the largest sizes, the longest loads.
     full: bool = False
 
+    @property
+    def name(self) -> str:
+        return "full" if self.full else "quick" if self.tidy else "small"
+
+
+FULL = Sizes(
+    full=True,
+    rounds=3,
+    seconds=5.0,
+    growth_rounds=3,
+    waiting_jobs=(100_000, 1_000_000, 10_000_000),
+    finished_jobs=(1_000_000, 10_000_000),
+    drained_jobs=100_000,
+    snapshot_seconds=600.0,
+    overload_seconds=120.0,
+    recovery_seconds=30.0,
+    calm_seconds=15.0,
+)
 
 SMALL = Sizes(
     rounds=1,
@@ -45,6 +78,18 @@ SMALL = Sizes(
     lives_under_way=8,
     idle_seconds=0.1,
     jobs_a_request=10,
+    waiting_jobs=(400,),
+    finished_jobs=(400,),
+    drained_jobs=100,
+    snapshot_seconds=1.0,
+    arrivals_a_second=100.0,
+    process_counts=(1, 2),
+    calm_seconds=1.0,
+    overload_seconds=1.0,
+    recovery_seconds=2.0,
+    crowd=50,
+    soak_minutes=0.05,
+    soak_lives_a_second=50.0,
     tidy=False,
 )
 
@@ -56,6 +101,10 @@ class Ground:
     sizes: Sizes
     kinds: frozenset[Kind] = frozenset(Kind)
     templates: dict[str, str] = field(default_factory=dict)
+
+    def with_rounds(self, rounds: int) -> "Ground":
+        """The same ground for a row that has rounds of its own."""
+        return replace(self, sizes=replace(self.sizes, rounds=rounds))
 
     def create(self, template: str | None = None) -> str:
         """A new database for one contestant; its name."""

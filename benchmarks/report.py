@@ -1,147 +1,153 @@
-"""The report of a run: Markdown tables for people, a JSON file for what comes after."""
+"""The report: Markdown tables of what was measured, beside what was aimed at."""
 
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 
-from benchmarks.figures import Spread
 from benchmarks.ground import Kind
 from benchmarks.machine import QUIET_CORES
+from benchmarks.record import Circumstances, Row, Rows
 from benchmarks.rounds import Result
-from benchmarks.targets import TARGETS, Bound, judge
+from benchmarks.targets import TARGETS, Bound, Verdict, judge
+from benchmarks.words import LEADING, figure_name, number, spread_words
 
-# The figure by which contestants are compared, and whether less is better.
-LEADING = {"rate": False, "p50_ms": True, "resident_mb": True, "ready_seconds": True}
-FIGURES = {
-    "rate": "per second",
-    "p50_ms": "p50 ms",
-    "p99_ms": "p99 ms",
-    "resident_mb": "MB",
-    "ready_seconds": "seconds",
-    "errors": "errors",
-}
+SUMMARY = ("row", "what", "run", "Duly", "÷ naive", "÷ peers", "÷ ceilings", "target", "verdict", "moonshot")
+JUDGED = "Duly"
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A whole run: how it was started, on what, and the results of each row."""
-
-    command: str
-    at: str
-    busy_cores_before: float
-    seconds: float
-    machine: Mapping[str, str]
-    server: Mapping[str, str]
-    results: Mapping[str, list[Result]]
+def markdown(rows: Rows) -> str:
+    """The whole report: the summary, what each run was made on, and every figure."""
+    ordered = in_order(rows)
+    return "\n".join([*summary(ordered), "", *circumstances(ordered), "", *details(ordered)])
 
 
-def markdown(run: Run) -> str:
-    return "\n".join([*_summary(run), "", *_details(run), "", *_circumstances(run)])
+def in_order(rows: Rows) -> Rows:
+    """The rows in the order of the targets, whichever was measured first."""
+    return {row: rows[row] for row in TARGETS if row in rows}
 
 
-def write_json(run: Run, folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{run.at}.json"
-    document = asdict(run) | {"verdicts": {row: _verdicts(row, results) for row, results in run.results.items()}}
-    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    return path
-
-
-def _summary(run: Run) -> Iterable[str]:
-    yield "| row | what | Duly | ÷ naive | ÷ ceilings | target | reached | moonshot |"
-    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
-    for row, results in run.results.items():
-        target = TARGETS[row]
-        reached, moonshot = _verdicts(row, results)
+def summary(rows: Rows) -> Iterable[str]:
+    yield from heading(SUMMARY)
+    for name, row in rows.items():
+        target = TARGETS[name]
+        reached, moonshot = verdicts(name, row.results)
         cells = (
-            row,
+            name,
             target.what,
-            _duly(results),
-            ", ".join(_ratios(results, Kind.NAIVE)) or "-",
-            ", ".join(_ratios(results, Kind.CEILING)) or "-",
-            f"{target.words}{_marks(target.bounds, results)}",
-            reached,
+            f"{row.circumstances.sizes}, {row.circumstances.at[:10]}",
+            _judged(row.results),
+            *("<br>".join(_ratios(row.results, kind)) or "-" for kind in (Kind.NAIVE, Kind.PEER, Kind.CEILING)),
+            f"{target.words}{_marks(target.bounds, row.results)}",
+            f"**{reached}**",
             f"{target.moonshot_words}: {moonshot}" if target.moonshot else "-",
         )
         yield f"| {' | '.join(cells)} |"
 
 
-def _details(run: Run) -> Iterable[str]:
-    yield f"| row | contestant | {' | '.join(FIGURES.values())} | cores |"
-    yield f"| --- | --- | {' | '.join('---' for _ in FIGURES)} | --- |"
-    for row, results in run.results.items():
-        for result in results:
-            spreads = result.spreads()
-            cells = [_spread(spreads[name]) if name in spreads else "" for name in FIGURES]
-            cores = ", ".join(f"{part} {used:.2f}" for part, used in result.cores().items())
-            cells.append(result.failure or cores)
-            yield f"| {row} | {result.contestant.name} | {' | '.join(cells)} |"
+def details(rows: Rows) -> Iterable[str]:
+    """A table a row, each with the figures that it has."""
+    for name, row in rows.items():
+        yield f"**{name}**: {TARGETS[name].what} ({row.seconds:,.0f} s)"
+        yield from _detail(row.results)
+        yield ""
 
 
-def _circumstances(run: Run) -> Iterable[str]:
-    yield f"`{run.command}` · {run.at} · {run.seconds:.0f} s · {run.busy_cores_before:.2f} cores busy before"
+def circumstances(rows: Rows) -> Iterable[str]:
+    """Each run once, and which rows it measured."""
+    runs: dict[str, list[str]] = {}
+    for name, row in rows.items():
+        runs.setdefault(row.circumstances.at, []).append(name)
+    for _, names in sorted(runs.items(), reverse=True):
+        yield from _run(rows[names[0]].circumstances, names)
+        yield ""
+    yield "- a figure is the median of the rounds (least-most); cores are means over a load, machine is all that ran"
+    yield "- marks of systems outside a run are what they showed on a machine like it, not a ratio within the run"
+
+
+def verdicts(name: str, results: Sequence[Result]) -> tuple[Verdict, Verdict]:
+    """Whether the target was reached, and the moonshot."""
+    medians = _medians(results)
+    return judge(TARGETS[name].bounds, medians), judge(TARGETS[name].moonshot, medians)
+
+
+def heading(cells: Iterable[str]) -> tuple[str, str]:
+    named = list(cells)
+    return f"| {' | '.join(named)} |", f"| {' | '.join('---' for _ in named)} |"
+
+
+def _run(run: Circumstances, names: Sequence[str]) -> Iterable[str]:
+    yield f"`{run.command}` · {run.at} · {run.sizes} · rows {', '.join(names)}"
     if run.busy_cores_before > QUIET_CORES:
-        yield "**The machine was busy with other work: the figures are low, and the ratios uncertain.**"
+        busy = f"{run.busy_cores_before:.2f} cores were busy before"
+        yield f"**The machine was busy with other work ({busy}): figures are low, ratios uncertain.**"
     yield ""
     for name, value in {**run.machine, **{f"postgres {name}": value for name, value in run.server.items()}}.items():
         yield f"- {name}: {value}"
-    yield "- a figure is the median of the rounds (least-most); cores are means over a load, machine is all that ran"
-    yield "- marks of systems outside this run are what they showed on a machine like it, not a ratio within the run"
 
 
-def _medians(results: list[Result]) -> dict[str, dict[str, float]]:
+def _detail(results: Sequence[Result]) -> Iterable[str]:
+    """What has the same figures stands in one table: ratios apart from what they were made of."""
+    tables: dict[tuple[str, ...], list[Result]] = {}
+    for result in results:
+        if result.failure:
+            yield f"- {result.contestant.name}: {result.failure}"
+        if result.rounds:
+            alike = next((figures for figures in tables if set(figures) & set(result.spreads())), ())
+            figures = alike or tuple(result.spreads())
+            tables.setdefault(figures, []).append(result)
+    for figures, alike_results in tables.items():
+        yield ""
+        yield from _table(figures, alike_results)
+
+
+def _table(figures: Sequence[str], results: Sequence[Result]) -> Iterable[str]:
+    with_cores = any(result.cores() for result in results)
+    yield from heading(["", *(figure_name(name) for name in figures), *(["cores"] if with_cores else [])])
+    for result in results:
+        spreads = result.spreads()
+        cells = [spread_words(spreads[name]) if name in spreads else "" for name in figures]
+        cores = ", ".join(f"{part} {used:.2f}" for part, used in result.cores().items())
+        yield f"| {' | '.join([result.contestant.name, *cells, *([cores] if with_cores else [])])} |"
+
+
+def _medians(results: Sequence[Result]) -> dict[str, dict[str, float]]:
     return {
         result.contestant.name: {name: spread.median for name, spread in result.spreads().items()} for result in results
     }
 
 
-def _verdicts(row: str, results: list[Result]) -> tuple[str, str]:
-    medians = _medians(results)
-    return judge(TARGETS[row].bounds, medians).value, judge(TARGETS[row].moonshot, medians).value
-
-
-def _duly(results: list[Result]) -> str:
-    result = next((result for result in results if result.contestant.kind is Kind.DULY), None)
+def _judged(results: Sequence[Result]) -> str:
+    result = next((result for result in results if result.contestant.name == JUDGED), None)
     if result is None:
         return "-"
     shown = [
-        f"{number(spread.median)} {FIGURES[name]}" for name, spread in result.spreads().items() if name != "errors"
+        f"{number(spread.median)} {figure_name(name)}" for name, spread in result.spreads().items() if name != "errors"
     ]
     return ", ".join(shown) or (result.failure or "-")
 
 
-def _ratios(results: list[Result], kind: Kind) -> Iterable[str]:
+def _ratios(results: Sequence[Result], kind: Kind) -> Iterable[str]:
     medians = _medians(results)
     for result in results:
         name = result.contestant.name
-        if result.contestant.kind is not kind or not medians[name]:
+        leading = next((figure for figure in LEADING if figure in medians[name]), None)
+        if result.contestant.kind is not kind or leading is None:
             continue
-        leading = next(figure for figure in LEADING if figure in medians[name])
-        own, other = medians.get("Duly", {}).get(leading), medians[name][leading]
+        own, other = medians.get(JUDGED, {}).get(leading), medians[name][leading]
         if own is not None and other:
-            yield f"{own / other:.2f}" + (f" of {name}" if kind is Kind.CEILING else "")
+            yield f"{own / other:.2f}" + ("" if kind is Kind.NAIVE else f" of {name}")
 
 
-def _marks(bounds: tuple[Bound, ...], results: list[Result]) -> str:
+def _marks(bounds: tuple[Bound, ...], results: Sequence[Result]) -> str:
     """What relative targets mean in figures, where the run shows them."""
-    medians = _medians(results)
+    medians: Mapping[str, Mapping[str, float]] = _medians(results)
     marks = [
-        f"{FIGURES[bound.figure]} {'≤' if bound.at_most else '≥'} {number(mark)}"
+        f"{figure_name(bound.figure)} {'≤' if bound.at_most else '≥'} {number(mark)}"
         for bound in bounds
         if bound.times and (mark := bound.mark(medians)) is not None
     ]
     return f" ({', '.join(marks)})" if marks else ""
 
 
-def _spread(spread: Spread) -> str:
-    if spread.rounds == 1 or spread.least == spread.most:
-        return number(spread.median)
-    return f"{number(spread.median)} ({number(spread.least)}-{number(spread.most)})"
-
-
-def number(value: float) -> str:
-    """Three figures of it, and thousands apart: 12,345 · 12.3 · 1.23."""
-    if value >= 100 or value == int(value):
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+def one_row(name: str, row: Row) -> str:
+    """The summary's line of one row, for whoever watches the run."""
+    reached, _ = verdicts(name, row.results)
+    return f"{name}: {_judged(row.results)} · {reached} · {row.seconds:,.0f} s"

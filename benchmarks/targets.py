@@ -4,13 +4,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-# What systems that are not part of this run showed on a machine like it (two cores, 24 GiB, medians of three rounds).
-ON_RECORD: dict[str, float] = {
-    "PgQueuer, processed": 19_761,
-    "Graphile Worker, processed": 44_472,
-    "Procrastinate, library call": 16_897,
-    "PgQueuer, library call": 55_653,
-    "best Redis peer, p50": 1.5,
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What some systems showed on a machine like this one (two cores, 24 GiB, medians of three rounds).
+
+    It stands in for them where none of `contestants` (how their names in a run begin) was measured in the run itself.
+    """
+
+    value: float
+    contestants: tuple[str, ...]
+
+
+POSTGRES_PEERS = (
+    *("PgQueuer", "Procrastinate", "Graphile Worker", "awa", "pg-boss"),
+    *("Oban for Python", "chancy", "SAQ", "DBOS"),
+)
+REDIS_PEERS = ("taskiq", "arq", "streaQ", "Celery")
+ON_RECORD: dict[str, Record] = {
+    "PgQueuer, processed": Record(19_761, ("PgQueuer",)),
+    "Graphile Worker, processed": Record(44_472, ("Graphile Worker",)),
+    "Procrastinate, library call": Record(16_897, ("Procrastinate",)),
+    "PgQueuer, library call": Record(55_653, ("PgQueuer",)),
+    "best Postgres peer, p50": Record(3.1, POSTGRES_PEERS),
+    "best Redis peer, p50": Record(1.5, REDIS_PEERS),
 }
 
 
@@ -18,7 +35,7 @@ ON_RECORD: dict[str, float] = {
 class Bound:
     """`figure` of Duly is at least (or at most) `value`; times the same figure of `times` where one is named.
 
-    `times` is a contestant of the run, or a name in ON_RECORD.
+    `times` is a contestant of the run, or a name in ON_RECORD: contestants of the run too, if they take part.
     """
 
     figure: str
@@ -30,8 +47,21 @@ class Bound:
         """The bound as a figure; None where what it is relative to was not measured."""
         if self.times is None:
             return self.value
-        unit = ON_RECORD.get(self.times, figures.get(self.times, {}).get(self.figure))
+        unit = self._unit(self.times, figures)
         return None if unit is None else self.value * unit
+
+    def _unit(self, times: str, figures: Mapping[str, Mapping[str, float]]) -> float | None:
+        """The figure of `times` in this run, of the best of them where they are several; else the one on record."""
+        record = ON_RECORD.get(times)
+        if record is None:
+            return figures.get(times, {}).get(self.figure)
+        measured = [
+            shown[self.figure]
+            for name, shown in figures.items()
+            if name.startswith(record.contestants) and self.figure in shown
+        ]
+        best = min if self.at_most else max
+        return best(measured, default=record.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +118,12 @@ TARGETS: dict[str, Target] = {
         Target(
             "S6",
             "idle: POST sent → handler starts",
-            "p50 ≤ 2.5 ms, p99 ≤ 5 ms",
-            (Bound("p50_ms", 2.5, at_most=True), Bound("p99_ms", 5, at_most=True)),
+            "p50 ≤ 2.5 ms, p99 ≤ 5 ms, p50 ≤ every Postgres peer's",
+            (
+                Bound("p50_ms", 2.5, at_most=True),
+                Bound("p99_ms", 5, at_most=True),
+                Bound("p50_ms", 1, "best Postgres peer, p50", at_most=True),
+            ),
             "≤ the best Redis peer",
             (Bound("p50_ms", 1, "best Redis peer, p50", at_most=True),),
         ),
@@ -106,6 +140,77 @@ TARGETS: dict[str, Target] = {
             "`duly serve` ready, warm",
             "≤ 2.5 s",
             (Bound("ready_seconds", 2.5, at_most=True),),
+            "-",
+            (),
+        ),
+        Target(
+            "G1",
+            "S1 and S3 with ready jobs waiting already (the most of the run against none)",
+            "both ≥ 0.9x of none",
+            (Bound("submit_ratio", 0.9), Bound("process_ratio", 0.9)),
+            "≥ 0.97x",
+            (Bound("submit_ratio", 0.97), Bound("process_ratio", 0.97)),
+        ),
+        Target(
+            "G2",
+            "S1, S3 and reading one job with jobs that ended long ago (the most of the run against none)",
+            "all ≥ 0.9x of none",
+            (Bound("submit_ratio", 0.9), Bound("process_ratio", 0.9), Bound("read_ratio", 0.9)),
+            "≥ 0.97x",
+            (Bound("submit_ratio", 0.97), Bound("process_ratio", 0.97), Bound("read_ratio", 0.97)),
+        ),
+        Target(
+            "G3",
+            "2,000 jobs a second arriving while a snapshot is held open",
+            "keeps up, pick-up p99 ≤ 2x of without",
+            (Bound("kept_up_ratio", 0.98), Bound("pick_up_p99_ratio", 2, at_most=True)),
+            "afterwards, the snapshot still open, S3 ≥ 0.9x",
+            (Bound("kept_up_ratio", 0.98), Bound("drain_ratio", 0.9)),
+        ),
+        Target(
+            "G5",
+            "what a job writes over its whole life without a webhook, under load",
+            "≤ 1,600 bytes of log, ≤ 0.05 commits",
+            (Bound("wal_bytes", 1_600, at_most=True), Bound("commits", 0.05, at_most=True)),
+            "≤ 1,200 bytes",
+            (Bound("wal_bytes", 1_200, at_most=True),),
+        ),
+        Target(
+            "G6",
+            "S1 and S3 with several processes on the same Postgres",
+            "two against one: both ≥ 1.2x; four against two: both ≥ 0.9x",
+            (
+                Bound("submit_2_to_1", 1.2),
+                Bound("process_2_to_1", 1.2),
+                Bound("submit_4_to_2", 0.9),
+                Bound("process_4_to_2", 0.9),
+            ),
+            "-",
+            (),
+        ),
+        Target(
+            "L1",
+            "ten times the sustainable load: what those notice who are accepted, and when all is normal again",
+            "p99 of accepted ≤ 5x unloaded, refused within 1 s, normal 10 s after, ≤ +150 MB",
+            (
+                Bound("p99_ratio", 5, at_most=True),
+                Bound("first_refusal_seconds", 1, at_most=True),
+                Bound("normal_after_seconds", 10, at_most=True),
+                Bound("grown_mb", 150, at_most=True),
+            ),
+            "-",
+            (),
+        ),
+        Target(
+            "SOAK",
+            "1,000 whole lives a second with signed webhooks, for a long time",
+            "kept up without an error; memory and p99 flat",
+            (
+                Bound("rate", 990),
+                Bound("errors", 0, at_most=True),
+                Bound("resident_flat", 1.1, at_most=True),
+                Bound("p99_flat", 1.5, at_most=True),
+            ),
             "-",
             (),
         ),

@@ -1,26 +1,33 @@
-"""S6: an idle service gets one job at a time; from the POST's first byte to the handler's first line."""
+"""S6: an idle service gets one job at a time; from the POST's first byte to the handler's first line.
+
+A peer's time begins with the call that enqueues: no HTTP stands before it.
+"""
 
 import random
 import socket
 import time
 
-from benchmarks.contestants import DULY_ITSELF, NAIVE, STARLETTE, Contestant, Start, running
+from benchmarks.contestants import DULY_ITSELF, NAIVE, STARLETTE, Contestant, Start, peers_that_run, running
 from benchmarks.figures import percentile
 from benchmarks.ground import Ground
+from benchmarks.peers import measuring
 from benchmarks.processes import ContestantFailed
 from benchmarks.rounds import Result, Round, alternate
 from benchmarks.start_signal import SOCKET_VARIABLE, StartSignalReceiver
 from benchmarks.submissions import SINGLE_PATH, one
 from benchmarks.wire import post, split_message
 
-CONTESTANTS = (DULY_ITSELF, NAIVE, STARLETTE)
 WAIT_SECONDS = 10.0
 WARM_UPS = 5
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 0.06
 
 
 def measure(ground: Ground) -> list[Result]:
+    contestants = (DULY_ITSELF, NAIVE, *peers_that_run(ground), STARLETTE)
+
     def one_round(contestant: Contestant) -> Round:
+        if contestant.peer is not None:
+            return measuring.picked_up(contestant.peer, ground)
         path = ground.folder / "start.socket"
         receiver = StartSignalReceiver(str(path), timeout_seconds=WAIT_SECONDS)
         try:
@@ -34,7 +41,7 @@ def measure(ground: Ground) -> list[Result]:
             path.unlink()
         return Round({"p50_ms": percentile(latencies, 0.5), "p99_ms": percentile(latencies, 0.99), "errors": 0.0})
 
-    return alternate("S6", CONTESTANTS, ground=ground, measure=one_round)
+    return alternate("S6", contestants, ground=ground, measure=one_round)
 
 
 def pick_ups(port: int, receiver: StartSignalReceiver, *, count: int) -> list[float]:

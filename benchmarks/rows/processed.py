@@ -1,11 +1,24 @@
-"""S3: no-op jobs that were accepted before, run and finalised by one process; timed by the database's own clock."""
+"""S3: no-op jobs that were accepted before, run and finalised by one process; timed by the database's own clock.
+
+A peer's time ends when its store shows nothing unfinished: not every one writes down when a job ended.
+"""
 
 from dataclasses import dataclass
 
-from benchmarks.contestants import API_ONLY, DULY_ITSELF, NAIVE, Contestant, Start, new_database, running
+from benchmarks.contestants import (
+    API_ONLY,
+    DULY_ITSELF,
+    NAIVE,
+    Contestant,
+    Start,
+    new_database,
+    peers_that_run,
+    running,
+)
 from benchmarks.generators import generate_load
 from benchmarks.ground import Ground, Kind
 from benchmarks.load import LoadPlan
+from benchmarks.peers import measuring
 from benchmarks.processes import ContestantFailed, cores
 from benchmarks.rounds import Result, Round, alternate
 from benchmarks.submissions import SINGLE_PATH, one
@@ -43,6 +56,8 @@ NAIVE_LEDGER = Ledger(
 
 def measure(ground: Ground) -> list[Result]:
     def one_round(contestant: Contestant) -> Round:
+        if contestant.peer is not None:
+            return measuring.processed(contestant.peer, ground)
         duly = contestant.kind is Kind.DULY
         jobs = ground.sizes.processed_jobs if duly else ground.sizes.processed_naive_jobs
         database = new_database(contestant, ground)
@@ -52,7 +67,7 @@ def measure(ground: Ground) -> list[Result]:
         finally:
             ground.drop(database)
 
-    return alternate("S3", (DULY_ITSELF, NAIVE), ground=ground, measure=one_round)
+    return alternate("S3", (DULY_ITSELF, NAIVE, *peers_that_run(ground)), ground=ground, measure=one_round)
 
 
 def submit(contestant: Contestant, ground: Ground, *, database: str, jobs: int) -> None:

@@ -1,24 +1,37 @@
-"""S2: submissions of many jobs a request; the rate counts jobs."""
+"""S2: submissions of many jobs a request, and peers' bulk calls, with no HTTP before them; the rate counts jobs."""
 
 import http.client
 from dataclasses import replace
 
-from benchmarks.contestants import API_ONLY, DULY_ITSELF, FASTAPI_MANY, NAIVE, Contestant, Running, Start, running
+from benchmarks.contestants import (
+    API_ONLY,
+    DULY_ITSELF,
+    FASTAPI_MANY,
+    NAIVE,
+    Contestant,
+    Running,
+    Start,
+    peers_that_submit,
+    running,
+)
 from benchmarks.generators import loaded
 from benchmarks.ground import Ground
 from benchmarks.load import LoadPlan
+from benchmarks.peers import measuring
 from benchmarks.processes import ContestantFailed
 from benchmarks.rounds import Result, Round, alternate
 from benchmarks.submissions import MANY_PATH, many
 
 CONNECTIONS = 8
-CONTESTANTS = (DULY_ITSELF, NAIVE, FASTAPI_MANY)
 
 
 def measure(ground: Ground) -> list[Result]:
     sizes = ground.sizes
+    contestants = (DULY_ITSELF, NAIVE, *peers_that_submit(ground), FASTAPI_MANY)
 
     def one_round(contestant: Contestant) -> Round:
+        if contestant.peer is not None:
+            return measuring.in_bulk(contestant.peer, ground)
         with running(contestant, ground, Start(roles=API_ONLY)) as service:
             refuse_what_is_missing(service)
             body = many(sizes.jobs_a_request).decode()
@@ -26,7 +39,7 @@ def measure(ground: Ground) -> list[Result]:
             shown = loaded(ground, service, plan)
         return replace(shown, figures=shown.figures | {"rate": shown.figures["rate"] * sizes.jobs_a_request})
 
-    return alternate("S2", CONTESTANTS, ground=ground, measure=one_round)
+    return alternate("S2", contestants, ground=ground, measure=one_round)
 
 
 def refuse_what_is_missing(service: Running) -> None:

@@ -1,10 +1,7 @@
 """The benchmark works: a tiny run of each row, whose figures mean nothing."""
 
 import asyncio
-import json
-import subprocess
-import sys
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -13,44 +10,21 @@ from benchmarks.figures import percentile, spread
 from benchmarks.load import LoadPlan, run
 from benchmarks.targets import Bound, Verdict, judge
 from benchmarks.wire import post, split_message
+from tests.support.benchmark import finished, small_run
 
-ROOT = Path(__file__).parents[2]
-
-
-# Every row once; the naive service and the ceilings in the rows that have code of theirs.
+# Every row of a job's life; the naive service and the ceilings in the rows that have code of theirs.
 PLANS = {"duly": ("S1", "S2", "S3", "S4", "S6", "M1", "F1"), "naive,ceiling": ("S1", "S2", "S3", "S4")}
 
 Report = tuple[str, dict[str, Any]]
-
-
-def start_small(contestants: str, rows: str, results: Path) -> subprocess.Popen[str]:
-    options = ["--small", "--contestants", contestants, "--rows", rows, "--results", str(results)]
-    return subprocess.Popen(
-        [sys.executable, "-m", "benchmarks", *options],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def finished(run: subprocess.Popen[str], results: Path) -> Report:
-    try:
-        printed, errors = run.communicate(timeout=90)
-    finally:
-        run.terminate()
-        run.wait(30)
-    assert run.returncode == 0, errors
-    document: dict[str, Any] = json.loads(next(results.glob("*.json")).read_text())
-    return printed, document["results"]
 
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
     """Two runs side by side, each on a server of its own: it is not the figures that count here."""
     folders = {kinds: tmp_path_factory.mktemp("results") for kinds in PLANS}
-    runs = {kinds: start_small(kinds, ",".join(PLANS[kinds]), folders[kinds]) for kinds in PLANS}
-    return {kinds: finished(run, folders[kinds]) for kinds, run in runs.items()}
+    with ExitStack() as stack:
+        runs = {kinds: stack.enter_context(small_run(folders[kinds], PLANS[kinds], kinds)) for kinds in PLANS}
+        return {kinds: finished(run, folders[kinds]) for kinds, run in runs.items()}
 
 
 def assert_measured(result: dict[str, Any]) -> None:

@@ -1,0 +1,54 @@
+"""A look at two ratios for every change: `python -m benchmarks.guard` prints them beside those on record.
+
+It gates nothing. Ratios to the naive service of the same run move less than absolute figures do, yet half a minute on
+a busy machine shows no more than a large loss.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks import record
+from benchmarks.ground import Ground, Kind, Sizes
+from benchmarks.processes import ROOT
+from benchmarks.rounds import Result
+from benchmarks.rows import ROWS
+from benchmarks.server import open_folder, running_server
+
+ON_RECORD = ROOT / "docs" / "performance" / "results.json"
+KINDS = frozenset({Kind.DULY, Kind.NAIVE})
+GUARDED = ("S1", "S3")
+SIZES = replace(Sizes(), rounds=2, seconds=1.5, processed_jobs=10_000, processed_naive_jobs=1_500)
+# A ratio may be this much lower than the one on record before it is called below.
+NOISE = 0.8
+
+
+def main(path: Path = ON_RECORD, sizes: Sizes = SIZES) -> int:
+    recorded = record.read(path)
+    with open_folder() as folder, running_server(folder / "postgres") as server:
+        measured = {row: ROWS[row](Ground(server, folder, sizes, KINDS)) for row in GUARDED}
+    for row, results in measured.items():
+        print(line(row, ratio(results), ratio(recorded[row].results) if row in recorded else None))
+    return 0
+
+
+def ratio(results: Sequence[Result]) -> float | None:
+    """Duly's rate by the naive service's; None where one of them was not measured."""
+    rates = {result.contestant.kind: result.spreads()["rate"].median for result in results if result.rounds}
+    if Kind.DULY not in rates or not rates.get(Kind.NAIVE):
+        return None
+    return rates[Kind.DULY] / rates[Kind.NAIVE]
+
+
+def line(row: str, now: float | None, before: float | None) -> str:
+    if now is None:
+        return f"{row}: not measured"
+    if before is None:
+        return f"{row}: {now:.2f} x naive; nothing on record"
+    verdict = "within" if now >= NOISE * before else "below"
+    return f"{row}: {now:.2f} x naive, on record {before:.2f}: {verdict}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

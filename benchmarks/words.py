@@ -1,0 +1,69 @@
+"""How the figures are called in the tables, and how they are written."""
+
+from benchmarks.figures import Spread
+
+# The figure by which contestants are compared, and whether less is better.
+LEADING = {"rate": False, "p50_ms": True, "resident_mb": True, "ready_seconds": True}
+
+FIGURES = {
+    "submit_ratio": "submit ÷ none",
+    "process_ratio": "run ÷ none",
+    "read_ratio": "read ÷ none",
+    "dropping_ratio": "submit while days are dropped ÷ none",
+    "kept_up_ratio": "ended in time ÷ without",
+    "pick_up_p99_ratio": "pick-up p99 ÷ without",
+    "drain_ratio": "run afterwards ÷ without",
+    "submit_2_to_1": "submit, 2 ÷ 1",
+    "process_2_to_1": "run, 2 ÷ 1",
+    "submit_4_to_2": "submit, 4 ÷ 2",
+    "process_4_to_2": "run, 4 ÷ 2",
+    "p99_ratio": "p99 ÷ unloaded",
+    "first_refusal_seconds": "s to the first refusal",
+    "normal_after_seconds": "s until normal",
+    "grown_mb": "MB grown",
+    "wal_bytes": "bytes of WAL a job",
+    "commits": "commits a job",
+    "resident_flat": "memory, last ÷ first third",
+    "rate": "per second",
+    "p50_ms": "p50 ms",
+    "p99_ms": "p99 ms",
+    "p99_flat": "p99, last ÷ first third",
+    "processed_rate": "run per second",
+    "read_rate": "reads per second",
+    "read_p99_ms": "read p99 ms",
+    "kept_up_share": "share ended in time",
+    "pick_up_p50_ms": "pick-up p50 ms",
+    "pick_up_p99_ms": "pick-up p99 ms",
+    "sustainable_rate": "sustainable per second",
+    "accepted_rate": "accepted per second",
+    "calm_p99_ms": "unloaded p99 ms",
+    "refused_share": "share refused",
+    "told_when_share": "of these with Retry-After",
+    "refusal_p99_ms": "refusal p99 ms",
+    "resident_mb": "MB",
+    "connections": "connections",
+    "connections_flat": "connections, last ÷ first third",
+    "dead_tuples": "dead tuples",
+    "dead_tuples_flat": "dead tuples, last ÷ first third",
+    "ready_seconds": "seconds",
+    "p50_flat": "p50, last ÷ first third",
+    "rate_flat": "rate, last ÷ first third",
+    "errors": "errors",
+}
+
+
+def figure_name(figure: str) -> str:
+    return FIGURES.get(figure, figure.replace("_", " "))
+
+
+def number(value: float) -> str:
+    """Three figures of it, and thousands apart: 12,345 · 12.3 · 1.23."""
+    if value >= 100 or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def spread_words(spread: Spread) -> str:
+    if spread.rounds == 1 or spread.least == spread.most:
+        return number(spread.median)
+    return f"{number(spread.median)} ({number(spread.least)}-{number(spread.most)})"

@@ -1,0 +1,46 @@
+"""Runs the benchmark as users do, with tiny sizes, and reads what it wrote."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+RUN_SECONDS = 100
+STOP_SECONDS = 15
+
+
+@contextmanager
+def small_run(results: Path, rows: Sequence[str], contestants: str = "duly") -> Iterator[subprocess.Popen[str]]:
+    """The run, under way; it is stopped at the end of the block if it has not ended."""
+    options = ["--small", "--rows", ",".join(rows), "--contestants", contestants]
+    options += ["--results", str(results), "--page", str(results / "page.md")]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", *options],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with run:
+        try:
+            yield run
+        finally:
+            run.terminate()
+            try:
+                run.communicate(timeout=STOP_SECONDS)
+            except (subprocess.TimeoutExpired, ValueError):  # it hangs; or it was read to its end
+                run.kill()
+
+
+def finished(run: subprocess.Popen[str], results: Path) -> tuple[str, dict[str, Any]]:
+    """What the run printed, and the results of each row as the file has them."""
+    printed, errors = run.communicate(timeout=RUN_SECONDS)
+    assert run.returncode == 0, errors
+    document: dict[str, Any] = json.loads(next(results.glob("*.json")).read_text())
+    page = (results / "page.md").read_text()
+    assert all(f"| {row} | " in page for row in document)
+    return printed, {row: measured["results"] for row, measured in document.items()}
