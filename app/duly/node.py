@@ -156,6 +156,7 @@ class Node:
         local.changed = self.hub.changed
         if claim := loops.get("claim"):
             local.cancel = self.pool.cancel
+            self.submitter.starter = self.pool
             local.ready = partial(self._ready, claim)
             self.pool.wake_watch = loops["watch"].wake
         if release := loops.get("release"):

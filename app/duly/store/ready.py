@@ -30,7 +30,8 @@ with taken as materialized (
 ),
 gone as (
     delete from ready r using taken t
-    where r.queue = t.queue and r.type = t.type and r.priority = t.priority and r.job_id = t.job_id
+    where (r.queue, r.type, r.priority, r.job_id) >= (t.queue, t.type, t.priority, t.job_id)
+      and (r.queue, r.type, r.priority, r.job_id) <= (t.queue, t.type, t.priority, t.job_id)
     returning r.*
 ),
 started as (
@@ -53,8 +54,10 @@ outbox as (
 select s.tenant_id, s.job_id, s.token, s.attempt, s.sequence, s.crashes, s.type, s.queue, s.priority,
        s.timeout_seconds, j.max_attempts, j.parameters::text, j.labels::text, j.correlation_id, j.traceparent,
        s.callback_events
-from started s join jobs j on j.tenant_id = s.tenant_id and j.job_id = s.job_id
-where j.job_id >= $7
+from started s cross join lateral (
+    select max_attempts, parameters, labels, correlation_id, traceparent
+    from jobs where tenant_id = s.tenant_id and job_id = s.job_id and job_id >= $7 offset 0
+) j
 """
 
 

@@ -31,7 +31,7 @@ moved as (
     set sequence = n.sequence + 1, progress = t.percent, progress_message = t.message,
         progress_told_at = case when n.progress_told_at > now() - interval '1 second' then n.progress_told_at
                                 else now() end
-    from told t where n.job_id = t.job_id and n.token = t.token
+    from told t where n.job_id >= t.job_id and n.job_id <= t.job_id and n.token = t.token
     returning n.tenant_id, n.job_id, n.sequence, n.attempt, t.data,
               n.callback_events & 2 <> 0 and n.progress_told_at = now() as delivers
 ),
@@ -69,7 +69,8 @@ with ended as (
         as t (job_id, token, kind, data, delay_seconds, charged, crashed)
 ),
 gone as (
-    delete from running n using ended t where n.job_id = t.job_id and n.token = t.token
+    delete from running n using ended t
+    where n.job_id >= t.job_id and n.job_id <= t.job_id and n.token = t.token
     returning n.tenant_id, n.job_id, n.token, n.sequence + 1 as sequence, n.timeout_seconds, n.priority,
               n.attempt, n.attempt - (not t.charged)::int as attempts_charged,
               n.crashes + t.crashed::int as crashes, n.callback_events, n.queue, n.type,
@@ -148,6 +149,17 @@ WISHED = "select job_id from running where node_id = $1 and cancel_requested_at 
 async def cancel_wishes(connection: Connection, node_id: UUID) -> list[UUID]:
     """The jobs on this node that somebody wants cancelled."""
     return [row[0] for row in await connection.fetch(WISHED, node_id)]
+
+
+HELD = """
+select job_id, token from running
+where node_id = $1 and started_at < now() - $2 * interval '1 second' and cancel_requested_at is null
+"""
+
+
+async def find_held(connection: Connection, node_id: UUID, *, older_than_seconds: float) -> dict[UUID, int]:
+    """The attempts that this node has had for so long, with their tokens."""
+    return {row[0]: row[1] for row in await connection.fetch(HELD, node_id, older_than_seconds)}
 
 
 class Verdict(StrEnum):
