@@ -122,6 +122,7 @@ class Node:
             ("heartbeat", set(Role), self.heartbeat.step),
             ("gauges", set(Role), self.gauges.step),
             ("submit", {Role.API, Role.WORKER}, self.submitter.gatherer.step),
+            ("submit-many", {Role.API}, self.submitter.many.step),
             ("claim", {Role.WORKER}, self.pool.step),
             ("watch", {Role.WORKER}, self.pool.watch),
             ("progress", {Role.WORKER}, self.progress.gatherer.step),

@@ -16,6 +16,8 @@ from duly.store.jobs import creation_times, record_jobs, record_jobs_again
 from duly.telemetry.metrics import Metrics
 
 BATCH = 500
+# Each may hold 10,000 jobs: these bound memory, not speed.
+WAITING_BATCHES = 16
 
 
 _Record = Callable[[Connection, Sequence[NewJob]], Awaitable[list[Accepted]]]
@@ -29,7 +31,9 @@ class Submitter:
         self._signals = signals
         self._metrics = metrics
         self.starter: Starter = NoStarter()
+        self._many = database.hot()
         self.gatherer: Gatherer[NewJob, Accepted] = Gatherer(self._record, capacity=buffer, batch=BATCH)
+        self.many: Gatherer[Sequence[NewJob], datetime] = Gatherer(self._record_many, capacity=WAITING_BATCHES, batch=1)
 
     async def submit(self, job: NewJob) -> Accepted:
         """Records one job; returns once it is durable.
@@ -39,6 +43,29 @@ class Submitter:
             DatabaseAway: nothing is known to be recorded.
         """
         return await self.gatherer.put(job)
+
+    async def submit_all(self, jobs: Sequence[NewJob]) -> datetime:
+        """Records all of these or none, in one transaction of their own; returns when.
+
+        Raises:
+            Overloaded: see `duly.errors`.
+            DatabaseAway: nothing is known to be recorded.
+        """
+        return await self.many.put(jobs)
+
+    async def _record_many(self, batches: Sequence[Sequence[NewJob]]) -> list[datetime]:
+        """Beside the single ones, on a connection of its own: a large batch holds none of them up."""
+        return [await self._record_all(jobs) for jobs in batches]
+
+    async def _record_all(self, jobs: Sequence[NewJob]) -> datetime:
+        try:
+            async with self._many.use() as connection:
+                at = await record_jobs(connection, jobs)
+        except DatabaseAway:
+            async with self._many.use() as connection:
+                at = (await _record_again(connection, jobs))[0].created_at
+        self._tell(jobs, [Accepted(job.job_id, at) for job in jobs], started=())
+        return at
 
     async def _record(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Exception]:
         with EagerStart(self.starter) as eager:
