@@ -1,4 +1,4 @@
-"""Eager start: a job that may run at once is recorded as running in its own transaction, and is never lost on its way."""
+"""Eager start: a job that may run at once is recorded as running in its own transaction, and is not lost on its way."""
 
 import asyncio
 import json

@@ -18,6 +18,9 @@ from duly.telemetry.metrics import Metrics
 BATCH = 500
 # Each may hold 10,000 jobs: these bound memory, not speed.
 WAITING_BATCHES = 16
+# One large statement at a time would leave the server idle while it is flushed to disk. Single submissions have one
+# flusher: there, two make smaller batches and gain nothing.
+LARGE_FLUSHERS = 2
 
 
 _Record = Callable[[Connection, Sequence[NewJob]], Awaitable[list[Accepted]]]
@@ -31,7 +34,7 @@ class Submitter:
         self._signals = signals
         self._metrics = metrics
         self.starter: Starter = NoStarter()
-        self._many = database.hot()
+        self._many = [database.hot() for _ in range(LARGE_FLUSHERS)]
         self.gatherer: Gatherer[NewJob, Accepted] = Gatherer(self._record, capacity=buffer, batch=BATCH)
         self.many: Gatherer[Sequence[NewJob], datetime] = Gatherer(self._record_many, capacity=WAITING_BATCHES, batch=1)
 
@@ -54,15 +57,16 @@ class Submitter:
         return await self.many.put(jobs)
 
     async def _record_many(self, batches: Sequence[Sequence[NewJob]]) -> list[datetime]:
-        """Beside the single ones, on a connection of its own: a large batch holds none of them up."""
+        """Beside the single ones, on connections of their own: a large batch holds none of them up."""
         return [await self._record_all(jobs) for jobs in batches]
 
     async def _record_all(self, jobs: Sequence[NewJob]) -> datetime:
+        free = next((connection for connection in self._many if not connection.in_use), self._many[0])
         try:
-            async with self._many.use() as connection:
+            async with free.use() as connection:
                 at = await record_jobs(connection, jobs)
         except DatabaseAway:
-            async with self._many.use() as connection:
+            async with free.use() as connection:
                 at = (await _record_again(connection, jobs))[0].created_at
         self._tell(jobs, [Accepted(job.job_id, at) for job in jobs], started=())
         return at

@@ -203,6 +203,10 @@ class HotConnection:
                 await self.close()
                 raise
 
+    @property
+    def in_use(self) -> bool:
+        return self._turn.locked()
+
     async def _open(self) -> None:
         await self.close()
         self._held = await self._connect()
