@@ -16,7 +16,8 @@ class LaneStart(NamedTuple):
 
 
 # The lanes are read in the order given, each only as far as the one before left room: the lateral sub-select locks row
-# by row and the outer limit stops it, so no more is locked than is taken. The rows are then deleted by their whole key.
+# by row and the outer limit stops it, so no more is locked than is taken. The rows are then deleted by their whole key
+# (as a range, which leaves no other plan), and what a handler needs is read from `jobs` by key, row by row.
 # No claimed id lies below `$7`: the planner leaves the ledger's older partitions alone.
 CLAIM = """
 with taken as materialized (

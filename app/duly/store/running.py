@@ -61,6 +61,8 @@ _DELIVERS = """
     <> 0
 """
 
+# A join by `>=` and `<=` is one by the key that leaves no other plan: where the planner may join by `=`, it may also
+# read the whole index in order, which looks cheap while the table is small, and is kept.
 # An acknowledged cancel wish wins over whatever end came after it: the caller was told that the job will end as
 # cancelled. What returns to a worker (kinds 3, 4, 6) keeps its token, so that the next claim raises it further.
 FINISH_IF_HELD = f"""
