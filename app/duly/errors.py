@@ -16,7 +16,7 @@ They are raised anywhere and rendered in one place, `duly.api.failures`.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 
 class PathError(NamedTuple):
@@ -51,7 +51,7 @@ class DulyError(Exception):
         super().__init__(message)
         self.message = message
         self.reason = reason or message
-        self.details = dict(details or {})
+        self.details: dict[str, Any] = dict(details or {})
         self.retry_after_seconds = retry_after_seconds
 
 
@@ -124,6 +124,15 @@ class IdempotencyKeyReused(Invalid):
 
 class NotSupportedYet(Invalid):
     code = "NOT_SUPPORTED_YET"
+
+    @classmethod
+    def of(cls, member: str) -> "NotSupportedYet":
+        """A member of the contract that this version does not know how to honour."""
+        return cls(
+            f"{member} is not supported yet.",
+            reason="It is part of the contract and comes with a later version; leave it out.",
+            details={"errors": [{"path": member, "message": "is not supported yet"}]},
+        )
 
 
 class Unavailable(DulyError):

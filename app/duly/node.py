@@ -23,7 +23,7 @@ from duly.lifecycle.heartbeat import Heartbeat
 from duly.lifecycle.hints import HintExchange
 from duly.lifecycle.progress import ProgressRecorder
 from duly.lifecycle.signals import Signals
-from duly.lifecycle.submit import Submitter
+from duly.lifecycle.submit import LARGE_FLUSHERS, Submitter
 from duly.lifecycle.sweep import Sweeper
 from duly.loop import Loop
 from duly.outbound import OutboundClient
@@ -122,6 +122,7 @@ class Node:
             ("heartbeat", set(Role), self.heartbeat.step),
             ("gauges", set(Role), self.gauges.step),
             ("submit", {Role.API, Role.WORKER}, self.submitter.gatherer.step),
+            *((f"submit-many-{n}", {Role.API}, self.submitter.many.step) for n in range(1, LARGE_FLUSHERS + 1)),
             ("claim", {Role.WORKER}, self.pool.step),
             ("watch", {Role.WORKER}, self.pool.watch),
             ("progress", {Role.WORKER}, self.progress.gatherer.step),
@@ -156,6 +157,7 @@ class Node:
         local.changed = self.hub.changed
         if claim := loops.get("claim"):
             local.cancel = self.pool.cancel
+            self.submitter.starter = self.pool
             local.ready = partial(self._ready, claim)
             self.pool.wake_watch = loops["watch"].wake
         if release := loops.get("release"):

@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     transaction_pooling: bool = Field(default=False, description="behind a pooler: no LISTEN, no prepared statements")
     retention_days: int = Field(default=30, ge=1, le=3650, description="ended jobs are kept this long")
     body_limit: int = Field(default=1 << 20, ge=1 << 10)
+    batch_body_limit: int = Field(default=8 << 20, ge=1 << 10, description="of a request with many jobs")
     parameters_limit: int = Field(default=256 << 10, ge=1 << 10)
     result_limit: int = Field(default=1 << 20, ge=1 << 10)
     json_depth: int = Field(default=64, ge=4, le=512)

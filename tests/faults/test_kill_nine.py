@@ -1,6 +1,7 @@
 """`kill -9` of the service at any moment: nothing that was accepted is lost, and nothing ends twice."""
 
 import asyncio
+import signal
 import time
 from collections import Counter
 
@@ -154,3 +155,46 @@ async def test_the_children_of_a_killed_service_end_with_it(
     second = await processes.serve(database_url)
     await _ended_once(second, job_id)
     await gone(children, seconds=1)  # one that ended may stand in the process table until its new parent looks
+
+
+def dying_at(place: str) -> dict[str, str]:
+    return {"DULY_HANDLERS": "tests.support.dying_handlers", "DIE_AT": place}
+
+
+@on_one_server
+@pytest.mark.parametrize("place", ["duly.worker.prefetch:Prefetch.put", "duly.lifecycle.finish:Finisher.put"])
+async def test_jobs_that_were_claimed_or_had_ended_but_were_not_recorded_at_the_kill_run_again(
+    database_url: str, processes: Processes, place: str
+) -> None:
+    waiting = await processes.serve(database_url, "--role", "api")
+    ids = [(await waiting.submit("quick"))["jobId"] for _ in range(5)]
+    first = processes.begin(database_url, **dying_at(place))
+    assert await first.ended() == -signal.SIGKILL
+    assert await waiting.sql("select from events where kind >= 10") == []
+    second = await processes.serve(database_url)
+    for job_id in ids:
+        assert "JobLeaseExpired" in await _ended_once(second, job_id)
+
+
+@on_one_server
+async def test_a_job_that_was_recorded_as_running_and_not_started_at_the_kill_runs(
+    database_url: str, processes: Processes
+) -> None:
+    first = await processes.serve(database_url, **dying_at("duly.worker.pool:Pool.start"))
+    with pytest.raises(httpx.TransportError):
+        await first.submit("quick")
+    second = await processes.serve(database_url)
+    [job_id] = [str(row[0]) for row in await second.sql("select job_id from jobs")]
+    types = await _ended_once(second, job_id)
+    assert types == ["JobSubmitted", "JobStarted", "JobLeaseExpired", "JobStarted", "JobCompleted"]
+
+
+@on_one_server
+async def test_a_submission_that_lay_in_the_buffer_at_the_kill_was_neither_answered_nor_recorded(
+    database_url: str, processes: Processes
+) -> None:
+    first = await processes.serve(database_url, **dying_at("duly.lifecycle.submit:Submitter._record"))
+    with pytest.raises(httpx.TransportError):
+        await first.submit("quick")
+    second = await processes.serve(database_url)
+    assert await second.sql("select from jobs") == []

@@ -13,14 +13,16 @@ from starlette.routing import Match
 from starlette.types import ASGIApp
 
 from duly import __version__
+from duly.api import batches
 from duly.api.answers import compressed
+from duly.api.batches import SubmitManyEndpoint, batches_router
 from duly.api.events import events_router
 from duly.api.failures import as_duly_error, as_response
 from duly.api.gate import Gate
 from duly.api.health import health_router
 from duly.api.job_types import job_types_router
 from duly.api.jobs import SubmitEndpoint, jobs_router
-from duly.api.submission import Submission, SubmissionReader
+from duly.api.submission import Batch, SubmissionReader
 from duly.domain.networks import parse_networks
 from duly.errors import DulyError
 from duly.node import Node
@@ -35,10 +37,15 @@ webhook. Every error has one shape; every job has one `sequence`."""
 def create_app(node: Node) -> ASGIApp:
     """The ASGI application of one node."""
     allowed = parse_networks(",".join(node.settings.webhook_allow_networks))
-    submit = SubmitEndpoint(node, SubmissionReader(node.settings, node.registry, allowed=allowed))
+    reader = SubmissionReader(node.settings, node.registry, allowed=allowed)
+    submit, submit_many = SubmitEndpoint(node, reader), SubmitManyEndpoint(node, reader)
     app = FastAPI(title="Duly", version=__version__, description=DESCRIPTION, redoc_url=None, redirect_slashes=False)
     serving = Role.API in node.settings.roles  # the other roles answer for themselves only
-    contract = (jobs_router(node, submit), events_router(node), job_types_router(node)) if serving else ()
+    contract = (
+        (batches_router(submit_many), jobs_router(node, submit), events_router(node), job_types_router(node))
+        if serving
+        else ()
+    )
     for router in (*contract, health_router(node)):
         app.include_router(router)
     # Named one by one: what only `Exception` catches goes through Starlette's own handler, which raises it again.
@@ -46,7 +53,8 @@ def create_app(node: Node) -> ASGIApp:
         app.add_exception_handler(kind, partial(_refused, node.metrics))
     app.add_middleware(compressed)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
-    return Gate(app, node=node, hot={("POST", "/api/v1/jobs"): submit} if serving else {})
+    hot: dict[tuple[str, str], ASGIApp] = {("POST", "/api/v1/jobs"): submit, ("POST", batches.PATH): submit_many}
+    return Gate(app, node=node, hot=hot if serving else {}, limits={batches.PATH: node.settings.batch_body_limit})
 
 
 async def _refused(metrics: Metrics, request: Request, error: Exception) -> Response:
@@ -72,7 +80,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document, with the submission that a bare endpoint reads and the key that the gate checks."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        _, schemas = models_json_schema([(Submission, "validation")], ref_template="#/components/schemas/{model}")
+        _, schemas = models_json_schema([(Batch, "validation")], ref_template="#/components/schemas/{model}")
         components = document.setdefault("components", {})
         components.setdefault("schemas", {}).update(schemas["$defs"])
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}

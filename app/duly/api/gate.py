@@ -23,15 +23,20 @@ _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,200}")
 
 
 class Gate:
-    """Wraps the application. `hot` answers its method and path without the framework's plumbing."""
+    """Wraps the application. `hot` answers its method and path without the framework's plumbing; `limits` are the sizes
+    of bodies at addresses that have one of their own.
+    """
 
-    def __init__(self, app: ASGIApp, *, node: Node, hot: Mapping[tuple[str, str], ASGIApp]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, node: Node, hot: Mapping[tuple[str, str], ASGIApp], limits: Mapping[str, int]
+    ) -> None:
         self._app = app
         self._node = node
         self._hot = hot
         key = node.settings.api_key
         self._key = key.get_secret_value().encode() if key else None
         self._limit = node.settings.body_limit
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -45,7 +50,7 @@ class Gate:
         try:
             self._check_key(scope["path"], headers)
             if scope["method"] in {"POST", "PUT", "PATCH"}:
-                scope["duly.body"] = body = await self._read(headers, receive)
+                scope["duly.body"] = body = await _read(headers, receive, self._limits.get(scope["path"], self._limit))
                 receive = _replay(body, receive)
             app = self._hot.get((scope["method"], scope["path"]), self._app)
             await app(scope, receive, answer.send)
@@ -66,34 +71,36 @@ class Gate:
                 reason="Send it as `Authorization: Bearer <key>`.",
             )
 
-    async def _read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
-        """The whole body, bounded in size and time."""
-        announced = headers.get(b"content-length", b"")
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                message = await receive()
-                body: bytes = message.get("body", b"")
-                if message.get("more_body"):
-                    body = await self._read_on(body, receive)
-        except TimeoutError:
-            raise Unavailable("The body did not arrive in time.", reason=f"{BODY_SECONDS:.0f} s are allowed.") from None
-        if len(body) > self._limit or (announced.isdigit() and int(announced) > self._limit):
-            raise BodyTooLarge(
-                f"The body is larger than the {self._limit:,} bytes that are allowed.",
-                reason="Send large inputs by reference, for example a URL in the parameters.",
-            )
-        return body
 
-    async def _read_on(self, first: bytes, receive: Receive) -> bytes:
-        pieces, size, more = [first], len(first), True
-        while more:
+async def _read(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
+    """The whole body, bounded in size and time."""
+    announced = headers.get(b"content-length", b"")
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
             message = await receive()
-            piece = message.get("body", b"")
-            size += len(piece)
-            if size <= self._limit:
-                pieces.append(piece)
-            more = message.get("more_body", False) and message["type"] == "http.request" and size < HEARD_OUT
-        return b"".join(pieces) if size <= self._limit else bytes(self._limit + 1)
+            body: bytes = message.get("body", b"")
+            if message.get("more_body"):
+                body = await _read_on(body, receive, limit)
+    except TimeoutError:
+        raise Unavailable("The body did not arrive in time.", reason=f"{BODY_SECONDS:.0f} s are allowed.") from None
+    if len(body) > limit or (announced.isdigit() and int(announced) > limit):
+        raise BodyTooLarge(
+            f"The body is larger than the {limit:,} bytes that are allowed.",
+            reason="Send large inputs by reference, for example a URL in the parameters.",
+        )
+    return body
+
+
+async def _read_on(first: bytes, receive: Receive, limit: int) -> bytes:
+    pieces, size, more = [first], len(first), True
+    while more:
+        message = await receive()
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size <= limit:
+            pieces.append(piece)
+        more = message.get("more_body", False) and message["type"] == "http.request" and size < HEARD_OUT
+    return b"".join(pieces) if size <= limit else bytes(limit + 1)
 
 
 def _request_id(headers: Mapping[bytes, bytes]) -> bytes:

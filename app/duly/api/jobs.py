@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from duly.api.answers import accepted_body, compressed, job_body, job_headers, job_path, json_answer, only
 from duly.api.cursors import job_cursor, read_job_cursor
@@ -64,11 +64,7 @@ class ListQuery(BaseModel):
 
     def as_filter(self) -> ListFilter:
         if self.batchId:
-            raise NotSupportedYet(
-                "batchId is not supported yet.",
-                reason="Batches come with a later version.",
-                details={"errors": [{"path": "batchId", "message": "is not supported yet"}]},
-            )
+            raise NotSupportedYet.of("batchId")
         before, since = LARGEST_ID, SMALLEST
         if self.createdBefore is not None:
             before = smallest_id_at(self.createdBefore + timedelta(seconds=CLOCKS_DIFFER_SECONDS))
@@ -95,6 +91,11 @@ def _label_sets(pairs: list[str]) -> list[str]:
     return [dump_text(dict(chosen)) for chosen in product(*values.values())] if pairs else []
 
 
+def refuse_when_draining(node: Node) -> None:
+    if node.draining:
+        raise Draining("The service is going down; another node, or this one after its restart, takes jobs.")
+
+
 class SubmitEndpoint:
     """`POST /api/v1/jobs`, as bare ASGI: the framework's plumbing would be two thirds of the request."""
 
@@ -103,8 +104,7 @@ class SubmitEndpoint:
         self._reader = reader
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._node.draining:
-            raise Draining("The service is going down; another node, or this one after its restart, takes jobs.")
+        refuse_when_draining(self._node)
         headers = scope["duly.headers"]
         if scope["query_string"]:
             raise Invalid.at([PathError("", "A submission takes no query members; to wait, send `Prefer: wait=N`.")])
@@ -171,7 +171,7 @@ def jobs_router(node: Node, submit: SubmitEndpoint) -> APIRouter:
     )
     async def submit_job(request: Request) -> Response:
         """Record a job. The answer is sent once the job is durable."""
-        return _Through(submit, request)
+        return Through(submit, request)
 
     @router.get("", response_model=JobPage, responses=failures(422, 503))
     async def list_jobs(wanted: Annotated[ListQuery, Query()]) -> Response:
@@ -218,10 +218,10 @@ def jobs_router(node: Node, submit: SubmitEndpoint) -> APIRouter:
     return router
 
 
-class _Through(Response):
+class Through(Response):
     """Hands the exchange to an ASGI endpoint from inside a FastAPI route."""
 
-    def __init__(self, endpoint: SubmitEndpoint, request: Request) -> None:
+    def __init__(self, endpoint: ASGIApp, request: Request) -> None:
         super().__init__()
         self._endpoint = endpoint
         self._scope = request.scope

@@ -10,6 +10,7 @@ from duly.domain.events import Status
 class PathErrorBody(BaseModel):
     path: str = Field(examples=["parameters.startDate"])
     message: str
+    index: int | None = Field(default=None, description="in a batch: the job's place, from 0")
 
 
 class ErrorDetails(BaseModel):
@@ -44,6 +45,15 @@ class AcceptedBody(BaseModel):
     status: Literal["pending"]
     createdAt: str = Field(examples=["2026-01-27T10:00:00.000Z"])
     links: Links
+
+
+class AcceptedBatchBody(BaseModel):
+    """All its jobs are durable; each runs as soon as it may. The ids are in the order of the submissions."""
+
+    batchId: str
+    jobIds: list[str]
+    status: Literal["pending"]
+    createdAt: str = Field(examples=["2026-01-27T10:00:00.000Z"])
 
 
 class JobErrorDetails(BaseModel):

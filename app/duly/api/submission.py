@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache, partial
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import PydanticCustomError
@@ -27,6 +27,8 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0
 LabelName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 LabelValue = Annotated[str, StringConstraints(max_length=256)]
 YEAR = 366 * 86400
+MOST_JOBS = 10_000  # of one request
+MOST_LOOKS = 20  # for the name that was meant, in one answer
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -68,11 +70,32 @@ class Submission(BaseModel):
     callbackEvents: list[str] | None = Field(default=None, min_length=1, examples=[list(DEFAULT_CALLBACK_EVENTS)])
 
 
-_VALIDATE = Submission.__pydantic_validator__.validate_json
 _IDEMPOTENCY_KEY = re.compile(r'"([\x21-\x7e]{1,255})"|((?!")[\x21-\x7e]{1,255})')
 _CORRELATION_ID = re.compile(r"[\x21-\x7e]{1,200}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _JSON_TYPE = re.compile(rb"application/(json|[a-z0-9.+-]+\+json)\s*(;.*)?", re.IGNORECASE)
+
+
+class Batch(BaseModel):
+    """Many jobs at once: all are recorded, or none."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+    jobs: list[Submission] = Field(min_length=1, max_length=MOST_JOBS)
+    name: Any = Field(default=None, description="not supported yet")
+    then: Any = Field(default=None, description="not supported yet")
+
+
+_VALIDATE = Submission.__pydantic_validator__.validate_json
+_VALIDATE_BATCH = Batch.__pydantic_validator__.validate_json
+
+
+class Origin(NamedTuple):
+    """What a request's headers say of its jobs."""
+
+    correlation_id: str | None
+    traceparent: str | None
+    idempotency: IdempotencyKey | None = None
 
 
 class SubmissionReader:
@@ -91,49 +114,51 @@ class SubmissionReader:
         Raises:
             JsonRefused, ParametersInvalid, and the 4xx of `duly.errors`, each naming what is wrong.
         """
-        if not _JSON_TYPE.fullmatch(headers.get(b"content-type", b"")):
-            raise UnsupportedMediaType("The body must be JSON.", reason="Send `Content-Type: application/json`.")
-        value = read_json(body, max_depth=self._depth)
+        value = self._json(body, headers)
         try:
             submission = _VALIDATE(body)
         except ValidationError as error:
-            raise Invalid.at(_submission_errors(error)) from None
+            raise Invalid.at(_errors(error, Submission)) from None
+        return self.job(submission, _origin(headers)._replace(idempotency=idempotency_key(headers, value)))
+
+    def read_batch(self, body: bytes, headers: Mapping[bytes, bytes]) -> tuple[list[Submission], Origin]:
+        """The submissions of a batch, each still to be made a `job`.
+
+        Raises:
+            JsonRefused, and the 4xx of `duly.errors`.
+        """
+        self._json(body, headers)
+        try:
+            batch = _VALIDATE_BATCH(body)
+        except ValidationError as error:
+            raise Invalid.at(_errors(error, Batch)) from None
+        for member in ("name", "then"):
+            if getattr(batch, member) is not None:
+                raise NotSupportedYet.of(member)
+        if b"idempotency-key" in headers:
+            raise NotSupportedYet.of("Idempotency-Key")
+        return batch.jobs, _origin(headers)
+
+    def _json(self, body: bytes, headers: Mapping[bytes, bytes]) -> object:
+        if not _JSON_TYPE.fullmatch(headers.get(b"content-type", b"")):
+            raise UnsupportedMediaType("The body must be JSON.", reason="Send `Content-Type: application/json`.")
+        return read_json(body, max_depth=self._depth)
+
+    def job(self, submission: Submission, origin: Origin) -> NewJob:
+        """The job that a submission asks for.
+
+        Raises:
+            ParametersInvalid, and the 4xx of `duly.errors`.
+        """
         handler = self._handler(submission.type)
         _check_together(submission)
-        parameters = self._parameters(handler, submission.parameters)
-        return self._job(submission, handler, parameters, headers, value=value)
-
-    def _handler(self, name: str) -> RegisteredHandler:
-        handler = self._registry.get(name)
-        if handler is None:
-            near = self._registry.near(name)
-            known = f"Known types like it: {', '.join(near)}." if near else "See GET /api/v1/job-types."
-            raise UnknownJobType(f'No job type is called "{name}".', reason=known, details={"near": near})
-        return handler
-
-    def _parameters(self, handler: RegisteredHandler, value: Any) -> str:
-        text = dump_text(value)
-        if len(text.encode()) > self._parameters_limit:
-            raise BodyTooLarge(f"The parameters are larger than the {self._parameters_limit:,} bytes that are allowed.")
-        read_parameters(handler, text)
-        return text
-
-    def _job(
-        self,
-        submission: Submission,
-        handler: RegisteredHandler,
-        parameters: str,
-        headers: Mapping[bytes, bytes],
-        *,
-        value: object,
-    ) -> NewJob:
         return NewJob(
             tenant_id=DEFAULT_TENANT,
             job_id=new_job_id(),
             type=submission.type,
             queue=submission.queue,
             priority=submission.priority,
-            parameters=parameters,
+            parameters=self._parameters(handler, submission.parameters),
             timeout_seconds=submission.timeoutSeconds or handler.timeout_seconds,
             max_attempts=submission.maxAttempts or handler.max_attempts,
             run_at=submission.runAt,
@@ -142,10 +167,28 @@ class SubmissionReader:
             callback_url=submission.callbackUrl,
             callback_secret=submission.callbackSecret,
             callback_events=self._callback(submission) if submission.callbackUrl is not None else 0,
-            correlation_id=correlation_id(headers),
-            traceparent=_traceparent(headers),
-            idempotency=idempotency_key(headers, value),
+            correlation_id=origin.correlation_id,
+            traceparent=origin.traceparent,
+            idempotency=origin.idempotency,
         )
+
+    def _handler(self, name: str) -> RegisteredHandler:
+        handler = self._registry.get(name)
+        if handler is None:
+            near = self._registry.near(name)
+            known = f"Known types like it: {', '.join(near)}." if near else "See GET /api/v1/job-types."
+            message = f'No job type is called "{name}".'
+            errors = [{"path": "type", "message": f"{message} {known}"}]
+            raise UnknownJobType(message, reason=known, details={"near": near, "errors": errors})
+        return handler
+
+    def _parameters(self, handler: RegisteredHandler, value: Any) -> str:
+        text = dump_text(value)
+        if len(text.encode()) > self._parameters_limit:
+            message = f"The parameters are larger than the {self._parameters_limit:,} bytes that are allowed."
+            raise BodyTooLarge(message, details={"errors": [{"path": "parameters", "message": message}]})
+        read_parameters(handler, text)
+        return text
 
     def _callback(self, submission: Submission) -> int:
         refused = self._url_refusal(submission.callbackUrl or "")
@@ -154,29 +197,29 @@ class SubmissionReader:
         return callback_mask(submission.callbackEvents or DEFAULT_CALLBACK_EVENTS)
 
 
-def _submission_errors(error: ValidationError) -> list[PathError]:
-    """Pydantic's errors; for a member that does not exist, the nearest that does."""
-    found = []
+def _errors(error: ValidationError, model: type[BaseModel]) -> list[PathError]:
+    """Pydantic's errors; for the first members that do not exist, the nearest that do."""
+    found: list[PathError] = []
     for problem in error.errors(include_url=False, include_input=False, include_context=False):
-        path, message = json_path(problem["loc"]), problem["msg"]
+        location, message = problem["loc"], problem["msg"]
         if problem["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(str(problem["loc"][-1]), Submission.model_fields, n=1)
-            message = (
-                f"is no member of a submission; did you mean {near[0]}?" if near else "is no member of a submission"
-            )
-        found.append(PathError(path, message))
+            of = model if len(location) == 1 else Submission
+            message = _no_member(str(location[-1]), of, look=len(found) < MOST_LOOKS)
+        found.append(PathError(json_path(location), message))
     return found
+
+
+def _no_member(name: str, model: type[BaseModel], *, look: bool) -> str:
+    near = difflib.get_close_matches(name, model.model_fields, n=1) if look else []
+    message = f"is no member of a {model.__name__.lower()}"
+    return f"{message}; did you mean {near[0]}?" if near else message
 
 
 def _check_together(submission: Submission) -> None:
     """What single members cannot say."""
     for member in NOT_YET:
         if getattr(submission, member) not in (None, []):
-            raise NotSupportedYet(
-                f"{member} is not supported yet.",
-                reason="It is part of the contract and comes with a later version; leave it out.",
-                details={"errors": [{"path": member, "message": "is not supported yet"}]},
-            )
+            raise NotSupportedYet.of(member)
     if submission.runAt is not None and submission.delaySeconds is not None:
         raise Invalid.at([PathError("delaySeconds", "excludes runAt: give one of the two")])
     if submission.runAt is not None and not _within_years(submission.runAt):
@@ -200,6 +243,10 @@ def _check_callback(submission: Submission) -> None:
 
 def _within_years(moment: datetime) -> bool:
     return 2000 <= moment.year < 2200  # noqa: PLR2004  # what Postgres and UUIDv7 hold with ease
+
+
+def _origin(headers: Mapping[bytes, bytes]) -> Origin:
+    return Origin(correlation_id(headers), _traceparent(headers))
 
 
 def idempotency_key(headers: Mapping[bytes, bytes], value: object) -> IdempotencyKey | None:

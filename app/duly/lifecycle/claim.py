@@ -10,6 +10,7 @@ from duly.lifecycle.lanes import Lanes
 from duly.lifecycle.signals import Signals
 from duly.store.database import Database
 from duly.store.ready import claim_ready, find_lanes
+from duly.store.running import find_held
 from duly.telemetry.metrics import Metrics
 
 # How often the table is looked at without any belief; hints and this node's own submissions come in between.
@@ -33,7 +34,7 @@ class Claimer:
         """Up to `limit` jobs, now running on this node. Empty where nothing was found.
 
         Raises:
-            DatabaseAway: it is not known whether jobs were claimed; if so, they come back by the lease.
+            DatabaseAway: it is not known whether jobs were claimed; if so, they are found among those `held`.
         """
         await self._look_now_and_then()
         starts = self.lanes.starts(self._types)
@@ -57,6 +58,11 @@ class Claimer:
             found = await find_lanes(connection)
         self.lanes.found(found)
         self._looked_at = time.monotonic()
+
+    async def held(self, node_id: UUID, *, older_than_seconds: float) -> dict[UUID, int]:
+        """The jobs that stand as running on this node for so long, with their tokens; no claim may be under way."""
+        async with self._connection.use() as connection:
+            return await find_held(connection, node_id, older_than_seconds=older_than_seconds)
 
     @property
     def hopeful(self) -> bool:

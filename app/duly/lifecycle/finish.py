@@ -35,6 +35,10 @@ class Finisher:
         self._ends.append(end)
         self._arrived.set()
 
+    def __contains__(self, job_id: object) -> bool:
+        """Whether an end of this job waits to be recorded."""
+        return any(end.job_id == job_id for end in self._ends)
+
     @property
     def waiting(self) -> int:
         return len(self._ends)

@@ -70,17 +70,18 @@ class Gatherer(Generic[Item, Answer]):
             ) from None
 
     async def step(self) -> float:
-        """One round of the flusher's loop: waits for items, records them, answers their callers."""
-        await self._arrived.wait()
+        """One round of a flusher's loop: waits for items, records them, answers their callers."""
+        while not self._waiting:  # another flusher may have been quicker
+            await self._arrived.wait()
         batch, self._waiting = self._waiting[: self._batch], self._waiting[self._batch :]
         if not self._waiting:
             self._arrived.clear()
         self._room.set()
-        self.in_flight = len(batch)
+        self.in_flight += len(batch)
         try:
             await self._settle(batch)
         finally:
-            self.in_flight = 0
+            self.in_flight -= len(batch)
             for _, future in batch:
                 if not future.done():
                     future.set_exception(DatabaseAway("the service stopped before this was recorded"))

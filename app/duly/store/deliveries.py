@@ -43,7 +43,7 @@ with due as materialized (
 ),
 taken as (
     update deliveries d set token = token + 1, attempt = attempt + 1, due_at = now() + $2 * interval '1 second'
-    from due where d.delivery_id = due.delivery_id
+    from due where d.delivery_id >= due.delivery_id and d.delivery_id <= due.delivery_id
     returning d.tenant_id, d.delivery_id, d.token, d.attempt, d.job_id, d.sequence, d.kind
 )
 select t.tenant_id, t.delivery_id, t.token, t.attempt, t.job_id, t.sequence, t.kind, e.occurred_at, e.attempt,
@@ -70,7 +70,7 @@ async def take_due(connection: Connection, *, limit: int, hold_seconds: float) -
 PUT_BACK_IF_HELD = """
 update deliveries d set due_at = now() + $3 * interval '1 second', attempt = d.attempt - 1
 from unnest($1::uuid[], $2::int[]) as t (delivery_id, token)
-where d.delivery_id = t.delivery_id and d.token = t.token
+where d.delivery_id >= t.delivery_id and d.delivery_id <= t.delivery_id and d.token = t.token
 """
 
 
@@ -122,12 +122,13 @@ recorded as (
 ),
 settled as (
     delete from deliveries d using tried t
-    where d.delivery_id = t.delivery_id and d.token = t.token and t.outcome <> 2
+    where d.delivery_id >= t.delivery_id and d.delivery_id <= t.delivery_id and d.token = t.token and t.outcome <> 2
     returning d.delivery_id
 ),
 waiting as (
     update deliveries d set due_at = now() + t.delay_seconds * interval '1 second'
-    from tried t where d.delivery_id = t.delivery_id and d.token = t.token and t.outcome = 2
+    from tried t
+    where d.delivery_id >= t.delivery_id and d.delivery_id <= t.delivery_id and d.token = t.token and t.outcome = 2
     returning d.delivery_id
 )
 select (select count(*) from settled) + (select count(*) from waiting)

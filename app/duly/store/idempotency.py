@@ -27,8 +27,8 @@ returning tenant_id, key
 EXISTING = """
 select i.tenant_id, i.key, i.job_id, i.digest, j.created_at
 from unnest($1::int[], $2::text[]) as a (tenant_id, key)
-join idempotency i on i.tenant_id = a.tenant_id and i.key = a.key
-join jobs j on j.tenant_id = i.tenant_id and j.job_id = i.job_id
+cross join lateral (select * from idempotency where tenant_id = a.tenant_id and key = a.key offset 0) i
+cross join lateral (select created_at from jobs where tenant_id = i.tenant_id and job_id = i.job_id offset 0) j
 """
 
 

@@ -10,40 +10,91 @@ from duly.domain.events import EventKind, Status
 from duly.domain.job import JobView, NewJob, WaitsFor
 from duly.store.database import Connection
 
-# A job that is recorded already (a batch sent again after its connection broke) is left as it is and not counted.
-SUBMIT = """
-with asked as (
-    select * from unnest(
+_ASKED = """
+    select tenant_id, job_id, type, queue, priority, parameters, timeout_seconds, max_attempts,
+           coalesce(run_at, now() + delay_seconds * interval '1 second') as run_at, labels, callback_url,
+           callback_secret, callback_events, correlation_id, traceparent, starts
+    from unnest(
         $1::int[], $2::uuid[], $3::text[], $4::text[], $5::smallint[], $6::text[], $7::real[], $8::smallint[],
         $9::timestamptz[], $10::float8[], $11::text[], $12::text[], $13::text[], $14::smallint[],
-        $15::text[], $16::text[]
+        $15::text[], $16::text[], $17::bool[]
     ) as a (tenant_id, job_id, type, queue, priority, parameters, timeout_seconds, max_attempts,
-            run_at, delay_seconds, labels, callback_url, callback_secret, callback_events, correlation_id, traceparent)
-),
-recorded as (
+            run_at, delay_seconds, labels, callback_url, callback_secret, callback_events, correlation_id, traceparent,
+            starts)
+"""
+_RECORDED = """
     insert into jobs (tenant_id, job_id, type, queue, priority, parameters, timeout_seconds, max_attempts,
                       run_at, labels, callback_url, callback_secret, callback_events, correlation_id, traceparent)
     select tenant_id, job_id, type, queue, priority, parameters::json, timeout_seconds, max_attempts,
-           coalesce(run_at, now() + delay_seconds * interval '1 second'), labels::jsonb, callback_url, callback_secret,
-           callback_events, correlation_id, traceparent
+           run_at, labels::jsonb, callback_url, callback_secret, callback_events, correlation_id, traceparent
     from asked
-    on conflict do nothing
-    returning tenant_id, job_id, type, queue, priority, timeout_seconds, callback_events, run_at
-),
-now_ready as (
+"""
+_NOW_READY = """
     insert into ready (tenant_id, job_id, token, sequence, timeout_seconds, priority, attempt, crashes,
                        callback_events, queue, type)
     select tenant_id, job_id, 0, 0, timeout_seconds, priority, 0, 0, callback_events, queue, type
-    from recorded where run_at is null or run_at <= now()
-),
-for_later as (
+    from {source} where (run_at is null or run_at <= now())
+"""
+_FOR_LATER = """
     insert into scheduled (tenant_id, job_id, run_at, token, sequence, timeout_seconds, priority, attempt, crashes,
                            callback_events, reason, queue, type)
     select tenant_id, job_id, run_at, 0, 0, timeout_seconds, priority, 0, 0, callback_events, 0, queue, type
-    from recorded where run_at > now()
+    from {source} where run_at > now()
+"""
+
+# What `starts` is recorded as running on the node that submits it, with the events of a claim: its eager start.
+SUBMIT = f"""
+with asked as materialized ({_ASKED}),
+recorded as ({_RECORDED}),
+now_ready as ({_NOW_READY.format(source="asked")} and not starts),
+for_later as ({_FOR_LATER.format(source="asked")}),
+started as (
+    insert into running (tenant_id, job_id, node_id, deadline, token, sequence, timeout_seconds, priority, attempt,
+                         crashes, callback_events, queue, type)
+    select tenant_id, job_id, $18, now() + timeout_seconds * interval '1 second', 1, 1, timeout_seconds, priority, 1,
+           0, callback_events, queue, type
+    from asked where starts
+),
+told as (
+    insert into events (tenant_id, job_id, sequence, kind, attempt, source)
+    select tenant_id, job_id, 1, 1, 1, $19 from asked where starts
+),
+outbox as (
+    insert into deliveries (tenant_id, job_id, sequence, kind)
+    select tenant_id, job_id, 1, 1 from asked where starts and callback_events & 1 <> 0
 )
+select now()
+"""
+
+# The same once more, after an answer was lost: a job that is recorded already is left as it is, and not counted.
+SUBMIT_AGAIN = f"""
+with asked as materialized ({_ASKED}),
+recorded as (
+    {_RECORDED} on conflict do nothing
+    returning tenant_id, job_id, type, queue, priority, timeout_seconds, callback_events, run_at
+),
+now_ready as ({_NOW_READY.format(source="recorded")}),
+for_later as ({_FOR_LATER.format(source="recorded")})
 select now() as at, count(*) as recorded from recorded
 """
+COLUMNS = 16  # of a NewJob; what follows them is not stored with the job
+
+
+class Starting(NamedTuple):
+    """Which of the jobs start at once, on which node, and how that node signs its events."""
+
+    node_id: UUID
+    source: str
+    starts: Sequence[bool]
+
+
+async def record_jobs(connection: Connection, jobs: Sequence[NewJob], *, starting: Starting | None = None) -> datetime:
+    """Records new jobs, each ready, scheduled or running, in one statement. Returns when."""
+    columns = list(zip(*jobs, strict=True))[:COLUMNS]
+    if starting is None:
+        starting = Starting(UUID(int=0), "", [False] * len(jobs))
+    at: datetime = await connection.fetchval(SUBMIT, *columns, starting.starts, starting.node_id, starting.source)
+    return at
 
 
 class Recorded(NamedTuple):
@@ -51,16 +102,15 @@ class Recorded(NamedTuple):
     jobs: int
 
 
-async def record_jobs(connection: Connection, jobs: Sequence[NewJob]) -> Recorded:
-    """Records the jobs, each ready or scheduled, in one statement. `jobs` is short by those that stood already."""
-    columns = list(zip(*jobs, strict=True))
-    return Recorded(*await connection.fetchrow(SUBMIT, *columns[:16]))
+async def record_jobs_again(connection: Connection, jobs: Sequence[NewJob]) -> Recorded:
+    """Records those that are not. `jobs` of the answer is short by those that stood already."""
+    columns = list(zip(*jobs, strict=True))[:COLUMNS]
+    return Recorded(*await connection.fetchrow(SUBMIT_AGAIN, *columns, [False] * len(jobs)))
 
 
 CREATED = """
-select j.tenant_id, j.job_id, j.created_at from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
-join jobs j on j.tenant_id = a.tenant_id and j.job_id = a.job_id
-where j.job_id = any($2::uuid[])
+select a.tenant_id, a.job_id, j.created_at from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
+cross join lateral (select created_at from jobs where tenant_id = a.tenant_id and job_id = a.job_id offset 0) j
 """
 
 

@@ -16,7 +16,8 @@ class LaneStart(NamedTuple):
 
 
 # The lanes are read in the order given, each only as far as the one before left room: the lateral sub-select locks row
-# by row and the outer limit stops it, so no more is locked than is taken. The rows are then deleted by their whole key.
+# by row and the outer limit stops it, so no more is locked than is taken. The rows are then deleted by their whole key
+# (as a range, which leaves no other plan), and what a handler needs is read from `jobs` by key, row by row.
 # No claimed id lies below `$7`: the planner leaves the ledger's older partitions alone.
 CLAIM = """
 with taken as materialized (
@@ -30,7 +31,8 @@ with taken as materialized (
 ),
 gone as (
     delete from ready r using taken t
-    where r.queue = t.queue and r.type = t.type and r.priority = t.priority and r.job_id = t.job_id
+    where (r.queue, r.type, r.priority, r.job_id) >= (t.queue, t.type, t.priority, t.job_id)
+      and (r.queue, r.type, r.priority, r.job_id) <= (t.queue, t.type, t.priority, t.job_id)
     returning r.*
 ),
 started as (
@@ -53,8 +55,10 @@ outbox as (
 select s.tenant_id, s.job_id, s.token, s.attempt, s.sequence, s.crashes, s.type, s.queue, s.priority,
        s.timeout_seconds, j.max_attempts, j.parameters::text, j.labels::text, j.correlation_id, j.traceparent,
        s.callback_events
-from started s join jobs j on j.tenant_id = s.tenant_id and j.job_id = s.job_id
-where j.job_id >= $7
+from started s cross join lateral (
+    select max_attempts, parameters, labels, correlation_id, traceparent
+    from jobs where tenant_id = s.tenant_id and job_id = s.job_id and job_id >= $7 offset 0
+) j
 """
 
 

@@ -31,7 +31,7 @@ moved as (
     set sequence = n.sequence + 1, progress = t.percent, progress_message = t.message,
         progress_told_at = case when n.progress_told_at > now() - interval '1 second' then n.progress_told_at
                                 else now() end
-    from told t where n.job_id = t.job_id and n.token = t.token
+    from told t where n.job_id >= t.job_id and n.job_id <= t.job_id and n.token = t.token
     returning n.tenant_id, n.job_id, n.sequence, n.attempt, t.data,
               n.callback_events & 2 <> 0 and n.progress_told_at = now() as delivers
 ),
@@ -61,6 +61,8 @@ _DELIVERS = """
     <> 0
 """
 
+# A join by `>=` and `<=` is one by the key that leaves no other plan: where the planner may join by `=`, it may also
+# read the whole index in order, which looks cheap while the table is small, and is kept.
 # An acknowledged cancel wish wins over whatever end came after it: the caller was told that the job will end as
 # cancelled. What returns to a worker (kinds 3, 4, 6) keeps its token, so that the next claim raises it further.
 FINISH_IF_HELD = f"""
@@ -69,7 +71,8 @@ with ended as (
         as t (job_id, token, kind, data, delay_seconds, charged, crashed)
 ),
 gone as (
-    delete from running n using ended t where n.job_id = t.job_id and n.token = t.token
+    delete from running n using ended t
+    where n.job_id >= t.job_id and n.job_id <= t.job_id and n.token = t.token
     returning n.tenant_id, n.job_id, n.token, n.sequence + 1 as sequence, n.timeout_seconds, n.priority,
               n.attempt, n.attempt - (not t.charged)::int as attempts_charged,
               n.crashes + t.crashed::int as crashes, n.callback_events, n.queue, n.type,
@@ -148,6 +151,17 @@ WISHED = "select job_id from running where node_id = $1 and cancel_requested_at 
 async def cancel_wishes(connection: Connection, node_id: UUID) -> list[UUID]:
     """The jobs on this node that somebody wants cancelled."""
     return [row[0] for row in await connection.fetch(WISHED, node_id)]
+
+
+HELD = """
+select job_id, token from running
+where node_id = $1 and started_at < now() - $2 * interval '1 second' and cancel_requested_at is null
+"""
+
+
+async def find_held(connection: Connection, node_id: UUID, *, older_than_seconds: float) -> dict[UUID, int]:
+    """The attempts that this node has had for so long, with their tokens."""
+    return {row[0]: row[1] for row in await connection.fetch(HELD, node_id, older_than_seconds)}
 
 
 class Verdict(StrEnum):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from duly.store.database import STEADY_PLANS, Database
+from duly.store.database import Database
 from duly.store.deliveries import DueDelivery, Outcome, Tried, put_back_if_held, seconds_to_next, take_due
 from duly.webhooks.receivers import Receivers, Turn
 from duly.webhooks.sending import Sender
@@ -28,7 +28,7 @@ class Dispatcher:
     """The telling side of one node."""
 
     def __init__(self, database: Database, sender: Sender) -> None:
-        self._connection = database.hot(STEADY_PLANS)
+        self._connection = database.hot()
         self._sender = sender
         self._posts: set[asyncio.Task[None]] = set()
         self._receivers = Receivers()

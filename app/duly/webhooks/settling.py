@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from duly.store.database import STEADY_PLANS, Database, DatabaseAway, RecordRefused
+from duly.store.database import Database, DatabaseAway, RecordRefused
 from duly.store.deliveries import Tried, settle_if_held
 
 log = structlog.stdlib.get_logger("duly.dispatcher")
@@ -17,7 +17,7 @@ class Settler:
     """Tries are handed in without waiting; `waiting` tells who hands them in when to stop."""
 
     def __init__(self, database: Database, *, recorded: Callable[[Sequence[Tried]], None]) -> None:
-        self._connection = database.hot(STEADY_PLANS)
+        self._connection = database.hot()
         self._recorded = recorded
         self._tried: list[Tried] = []
         self._arrived = asyncio.Event()

@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from uuid import UUID
 
 import structlog
@@ -19,6 +20,7 @@ from duly.worker.attempt import Attempt, outcome_of
 from duly.worker.executors import Executors
 from duly.worker.prefetch import Prefetch
 from duly.worker.processes import ProcessExecutor
+from duly.worker.strays import Strays
 
 log = structlog.stdlib.get_logger("duly.pool")
 
@@ -55,6 +57,8 @@ class Pool:
         self._identity = identity
         self._attempts: dict[UUID, Attempt] = {}
         self._prefetch = Prefetch(slots)
+        self._strays = Strays(claimer)
+        self._reserved = 0
         self._freed = asyncio.Event()
         self._draining = False
         self._executors = Executors(slots=slots, processes=processes, slot_freed=self._freed.set)
@@ -68,7 +72,13 @@ class Pool:
         if self._draining:
             return LOOK_SECONDS
         node_id, source = self._identity()
-        jobs = await self._claimer.claim(room, node_id=node_id, source=source)
+        try:
+            for stray in await self._strays.find(node_id, known=self.knows):
+                self._finisher.put(stray)
+            jobs = await self._claimer.claim(room, node_id=node_id, source=source)
+        except DatabaseAway:
+            self._strays.suspect()
+            raise
         self._prefetch.put(jobs)
         self._fill_slots()
         if jobs:
@@ -79,7 +89,7 @@ class Pool:
     async def _room(self) -> int:
         """How many jobs may be claimed; waits until it is one at least."""
         while True:
-            room = self._prefetch.room(self._free)
+            room = self._prefetch.room(self._free - self._reserved)
             if self._draining or room > 0:
                 return room
             self._freed.clear()
@@ -88,6 +98,41 @@ class Pool:
     @property
     def _free(self) -> int:
         return self._slots - len(self._attempts) - self._executors.abandoned_threads
+
+    def identity(self) -> tuple[UUID, str]:
+        return self._identity()
+
+    def reserve(self, wanted: int) -> int:
+        """See `Starter`: what is ready already goes first."""
+        if self._draining or self._claimer.hopeful or self._finisher.waiting >= UNRECORDED_LIMIT:
+            return 0
+        held = max(0, min(wanted, self._prefetch.spare(self._free - self._reserved)))
+        self._reserved += held
+        return held
+
+    def start(self, jobs: Sequence[ClaimedJob]) -> None:
+        """See `Starter`."""
+        self._reserved -= len(jobs)
+        self._prefetch.put(jobs)
+        if self._draining:
+            self._empty_prefetch(Interrupted("its node was shut down"))
+        self._fill_slots()
+        if jobs:
+            self.wake_watch()
+        self._freed.set()
+
+    def give_back(self, reserved: int) -> None:
+        """See `Starter`."""
+        self._reserved -= reserved
+        self._freed.set()
+
+    def answer_lost(self) -> None:
+        """See `Starter`."""
+        self._strays.suspect()
+
+    def knows(self, job_id: UUID) -> bool:
+        """Whether this job runs here, waits here for a slot, or waits for its end to be recorded."""
+        return job_id in self._attempts or job_id in self._prefetch or job_id in self._finisher
 
     def _fill_slots(self) -> None:
         while self._free > 0 and (job := self._prefetch.take()):
@@ -154,26 +199,33 @@ class Pool:
 
     def stop_all(self, why: Outcome) -> None:
         """Stops what runs, and gives up what waits for a slot."""
-        while claimed := self._prefetch.take():
-            self._end(claimed, why)
+        self._empty_prefetch(why)
         for attempt in list(self._attempts.values()):
             attempt.stop(why)
 
     def stop_claiming(self) -> None:
         """The round under way finishes: what it claims still runs here. What waits for a slot is given back."""
         self._draining = True
-        while claimed := self._prefetch.take():
-            self._end(claimed, Interrupted("its node was shut down"))
+        self._empty_prefetch(Interrupted("its node was shut down"))
         self._freed.set()
+
+    def _empty_prefetch(self, why: Outcome) -> None:
+        while claimed := self._prefetch.take():
+            self._end(claimed, why)
 
     async def drain(self, grace_seconds: float) -> int:
         """Lets running attempts end, for so long; what is left is interrupted and goes to other nodes, not charged.
 
         The claiming loop must have ended. Returns how many were interrupted.
         """
+        began = asyncio.get_running_loop().time()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace_seconds):
+                await self._nothing_reserved()
         tasks = self._tasks()
         if tasks:
-            await asyncio.wait(tasks, timeout=grace_seconds)
+            spent = asyncio.get_running_loop().time() - began
+            await asyncio.wait(tasks, timeout=max(0, grace_seconds - spent))
         left = len(self._attempts)
         self.stop_all(Interrupted("its node was shut down"))
         tasks = self._tasks()
@@ -182,6 +234,12 @@ class Pool:
         for attempt in list(self._attempts.values()):
             self._abandon(attempt)
         return left
+
+    async def _nothing_reserved(self) -> None:
+        """Returns once no submission under way may still start a job here."""
+        while self._reserved:
+            self._freed.clear()
+            await self._freed.wait()
 
     def _tasks(self) -> list[asyncio.Task[None]]:
         return [attempt.task for attempt in self._attempts.values() if attempt.task is not None]

@@ -2,6 +2,7 @@
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from uuid import UUID
 
 from duly.domain.job import ClaimedJob
@@ -35,7 +36,12 @@ class Prefetch:
         room = free + self._slots - len(self._waiting)
         return room if room > self._slots // 2 else 0
 
-    def put(self, jobs: list[ClaimedJob]) -> None:
+    def spare(self, free: int) -> int:
+        """How many single jobs may be taken on with so many slots free."""
+        brisk = self._mean_seconds <= BRISK_SECONDS
+        return free + (self._slots if brisk else 0) - len(self._waiting)
+
+    def put(self, jobs: Sequence[ClaimedJob]) -> None:
         self._waiting.extend(jobs)
         self._moved_at = time.monotonic()
 
@@ -62,6 +68,9 @@ class Prefetch:
                 self._waiting.remove(job)
                 return job
         return None
+
+    def __contains__(self, job_id: object) -> bool:
+        return any(job.job_id == job_id for job in self._waiting)
 
     def __len__(self) -> int:
         return len(self._waiting)

@@ -1,0 +1,52 @@
+"""Strays: attempts that stand as running on this node, and that it knows nothing of.
+
+A claim (or an eager start) may have been committed while its answer was lost with the connection. The lease of such a
+job lives as long as its node does, so nobody else would ever find it.
+"""
+
+import time
+from collections.abc import Callable
+from uuid import UUID
+
+from duly.domain.job import Finish
+from duly.domain.outcome import AttemptFacts, Interrupted, decide
+from duly.domain.retry import DEFAULT_RETRY
+from duly.lifecycle.claim import Claimer
+from duly.store.database import STATEMENT_SECONDS
+
+# A statement whose answer was lost may still be under way at the server: it is looked for beyond its own time limit.
+SUSPICION_SECONDS = 3 * STATEMENT_SECONDS
+LOOK_SECONDS = 1.0
+# Younger ones may be on their way here.
+OLD_ENOUGH_SECONDS = 3.0
+NOT_CHARGED = 0
+
+
+class Strays:
+    """Looks for them for a while after each answer that was lost."""
+
+    def __init__(self, claimer: Claimer) -> None:
+        self._claimer = claimer
+        self._suspected_until = self._looked_at = float("-inf")
+
+    def suspect(self) -> None:
+        """An answer was lost."""
+        self._suspected_until = time.monotonic() + SUSPICION_SECONDS
+
+    async def find(self, node_id: UUID, *, known: Callable[[UUID], bool]) -> list[Finish]:
+        """What to record so that strays run again, uncharged. `known` is asked after the look.
+
+        Raises:
+            DatabaseAway: the look was not answered; the suspicion stays.
+        """
+        now = time.monotonic()
+        if now > self._suspected_until or now - self._looked_at < LOOK_SECONDS:
+            return []
+        self._looked_at = now
+        held = await self._claimer.held(node_id, older_than_seconds=OLD_ENOUGH_SECONDS)
+        return [_requeued(job_id, token) for job_id, token in held.items() if not known(job_id)]
+
+
+def _requeued(job_id: UUID, token: int) -> Finish:
+    facts = AttemptFacts(job_id, token, attempt=NOT_CHARGED, max_attempts=1)
+    return decide(Interrupted("the answer to its claim was lost"), facts, policy=DEFAULT_RETRY, random=float)
