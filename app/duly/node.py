@@ -97,7 +97,7 @@ class Node:
             lease_seconds=settings.lease_seconds,
             lost=lambda: self.pool.stop_all(Interrupted("its node lost touch with the database")),
         )
-        self.hints = HintExchange(database, signals)
+        self.hints = HintExchange(database, signals, followed=lambda: self.hub.followed)
         self.sweeper = Sweeper(database, signals, self.finisher, policy_of=self._policy_of)
         self.outbound = OutboundClient(allow_networks=parse_networks(",".join(settings.webhook_allow_networks)))
         sender = Sender(
@@ -155,6 +155,7 @@ class Node:
         loops = {loop.name: loop for loop in self.loops}
         local = self.signals.local
         local.changed = self.hub.changed
+        self.hub.announce = self.signals.follows
         if claim := loops.get("claim"):
             local.cancel = self.pool.cancel
             self.submitter.starter = self.pool

@@ -13,7 +13,10 @@ import pytest
 
 from duly.domain.ids import new_job_id
 from duly.domain.job import Lane
+from duly.lifecycle import interest
+from duly.lifecycle.interest import BUCKETS, buckets_of
 from duly.lifecycle.signals import Signals
+from tests.support.handlers import gate
 from tests.support.service import Service, eventually
 
 StartService = Callable[..., Any]
@@ -49,6 +52,7 @@ class Heard:
 def sending() -> Signals:
     signals = Signals(wake_sender=lambda: None)
     signals.alone = False
+    signals.interest.heard("other", buckets_of(UUID(int=n) for n in range(BUCKETS)), anew=True)
     return signals
 
 
@@ -105,6 +109,32 @@ def test_no_hint_is_longer_than_a_notification_may_be() -> None:
     assert heard.changed == job_ids
 
 
+def test_a_change_is_told_only_where_somebody_may_follow_the_job() -> None:
+    here, there = Signals(wake_sender=lambda: None, alone=False), Signals(wake_sender=lambda: None, alone=False)
+    followed, other = UUID(int=5), UUID(int=6)
+    here.changed([followed, other])
+    assert here.take() == []
+    assert there.follows(followed)
+    for hint in there.take():
+        here.hear(json.loads(json.dumps(hint)))
+    here.changed([followed, other])
+    assert here.take() == [["changed", str(followed)]]
+
+
+def test_what_is_no_longer_followed_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = Signals(wake_sender=lambda: None, alone=False)
+    first, second = UUID(int=1), UUID(int=2)
+    here.hear(["follows", "other", f"{buckets_of([first]):x}"])
+    here.hear(["follows", "other", f"{buckets_of([second]):x}"])
+    assert here.interest.of_others([first, second]) == [first, second]
+    here.hear(["follows-still", "other", f"{buckets_of([second]):x}"])
+    assert here.interest.of_others([first, second]) == [second]
+    monkeypatch.setattr(interest, "LIFETIME_SECONDS", -1.0)
+    here.hear(["follows-still", "other", f"{buckets_of([second]):x}"])
+    here.follows_still([])
+    assert here.interest.of_others([first, second]) == []
+
+
 def test_a_node_that_is_alone_tells_itself_and_keeps_nothing_for_others() -> None:
     heard = Heard()
     heard.signals.wake_sender = lambda: None
@@ -141,6 +171,8 @@ UNKNOWN = [
     ["ready", "q", "t", 0, str(UUID(int=1)), "more"],
     ["cancel"],
     ["deliveries", "more"],
+    ["follows", "name"],
+    ["follows-still", "name", 7],
     [],
     {},
     {"changed": []},
@@ -154,6 +186,7 @@ MALFORMED = [
     ["changed", 7],
     ["changed", None],
     ["cancel", "no id"],
+    ["follows", "name", "no mask"],
 ]
 
 
@@ -222,3 +255,34 @@ async def test_a_cancellation_reaches_the_node_that_runs_the_job(start_service: 
     await taking.client.post(f"/api/v1/jobs/{submitted['jobId']}/cancel")
     assert (await taking.ended(submitted["jobId"]))["status"] == "cancelled"
     assert time.monotonic() - begun < 2
+
+
+async def test_a_change_elsewhere_reaches_whoever_follows_the_job_here_and_no_one_else(
+    start_service: StartService,
+) -> None:
+    running = await start_service(roles=("worker",))
+    following = await start_service(roles=("api",))
+    told: list[UUID] = []
+    hear = following.node.signals.local.changed
+
+    def listen(job_ids: Iterable[UUID]) -> None:
+        told.extend(job_ids)
+        hear(told)
+
+    following.node.signals.local.changed = listen
+    followed = (await following.submit("wait-for-gate", {"name": "followed"}))["jobId"]
+    await following.until(followed, lambda view: view["status"] == "running")
+    others = [(await following.submit("echo"))["jobId"] for _ in range(20)]
+    wait = asyncio.create_task(following.client.get(f"/api/v1/jobs/{followed}", params={"wait": 20}))
+    await eventually(lambda: _followed(running, UUID(followed)))
+    gate("followed").set()
+    begun = time.monotonic()
+    assert (await wait).json()["status"] == "completed"
+    assert time.monotonic() - begun < 1.5
+    await eventually(lambda: following.sql("select from events where kind >= 10 having count(*) = 21"))
+    assert UUID(followed) in told
+    assert len({str(job_id) for job_id in told} & set(others)) < 5  # some may share the bucket
+
+
+async def _followed(service: Service, job_id: UUID) -> bool:
+    return service.node.signals.interest.of_others([job_id]) == [job_id]

@@ -1,22 +1,34 @@
 """Hints between nodes: sends what gathered and listens, over one connection that does nothing else."""
 
+import asyncio
+import time
+from collections.abc import Callable, Collection
+from uuid import UUID
+
 from duly.lifecycle.signals import Signals
 from duly.store.database import Database
 from duly.store.hints import listen, send_hints
 
 IDLE_SECONDS = 5.0
+# A NOTIFY is a commit of its own, and wakes every node: what comes within this time goes in one.
+GAP_SECONDS = 0.005
 
 
 class HintExchange:
     """Its step is a loop's. Without LISTEN (transaction pooling) there is none: everybody polls."""
 
-    def __init__(self, database: Database, signals: Signals) -> None:
+    def __init__(self, database: Database, signals: Signals, *, followed: Callable[[], Collection[UUID]]) -> None:
         self._connection = database.hot()
         self._signals = signals
+        self._followed = followed
         self._heard_by: int | None = None
+        self._sent_at = self._said_at = float("-inf")
 
     async def step(self) -> float:
         """Sends what gathered. Opens, and opens again, the connection that listens."""
+        await asyncio.sleep(max(0.0, self._sent_at + GAP_SECONDS - time.monotonic()))
+        self._sent_at = time.monotonic()
+        self._say_again()
         async with self._connection.use() as connection:
             pid = connection.get_server_pid()
             if pid != self._heard_by:
@@ -29,3 +41,8 @@ class HintExchange:
             else:
                 await connection.execute("select 1")  # finds out that the connection broke
         return IDLE_SECONDS
+
+    def _say_again(self) -> None:
+        if self._signals.greeted or self._sent_at - self._said_at >= IDLE_SECONDS:
+            self._said_at = self._sent_at
+            self._signals.follows_still(self._followed())

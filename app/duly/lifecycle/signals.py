@@ -1,12 +1,13 @@
 """Hints: what one part of a node, or another node, ought to look at. A hint may be lost; all who get one also poll."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from duly.domain.job import Lane
+from duly.lifecycle.interest import Interest, buckets_of
 
 
 def _nothing(*_: object) -> None:
@@ -29,12 +30,16 @@ class Signals:
     """Tells this node's listeners at once, and notes what the other nodes should hear."""
 
     local: Listeners = field(default_factory=Listeners)
+    greeted: bool = False  # by a new node, since what is followed here was said last
     alone: bool = True  # no other node is listed: nothing needs to be sent
     wake_sender: Callable[[], None] | None = None  # none: nobody sends, everybody polls
     _ready: dict[Lane, UUID] = field(default_factory=dict)
     _changed: dict[UUID, None] = field(default_factory=dict)
     _cancels: list[UUID] = field(default_factory=list)
     _deliveries: bool = False
+    _followed: int = 0
+    _followed_still: int | None = None
+    interest: Interest = field(default_factory=Interest)
 
     def ready(self, lane: Lane, oldest: UUID) -> None:
         """Jobs stand ready in this lane, none of the new ones older than `oldest`."""
@@ -43,12 +48,26 @@ class Signals:
             self._ready[lane] = min(self._ready.get(lane, oldest), oldest)
             wake()
 
-    def changed(self, job_ids: Iterable[UUID]) -> None:
+    def changed(self, job_ids: Collection[UUID]) -> None:
         """These jobs have a newer sequence."""
         self.local.changed(job_ids)
-        if wake := self._sender():
-            self._changed.update(dict.fromkeys(job_ids))
+        if (wake := self._sender()) and (followed := self.interest.of_others(job_ids)):
+            self._changed.update(dict.fromkeys(followed))
             wake()
+
+    def follows(self, job_id: UUID) -> bool:
+        """Somebody here follows this job now. Returns whether other nodes have to hear of it first."""
+        if wake := self._sender():
+            self._followed |= buckets_of([job_id])
+            wake()
+        return wake is not None
+
+    def follows_still(self, job_ids: Iterable[UUID]) -> None:
+        """All that is followed here; said again and again, for a hint may be lost, and a node be new."""
+        self.greeted = False
+        self.interest.forget_silent()
+        if self._sender():
+            self._followed_still = buckets_of(job_ids)
 
     def deliveries(self) -> None:
         """The outbox holds something new."""
@@ -75,7 +94,12 @@ class Signals:
         hints += [["changed", *changed[start : start + _IDS_A_HINT]] for start in range(0, len(changed), _IDS_A_HINT)]
         hints += [["cancel", str(job_id)] for job_id in self._cancels]
         hints += [["deliveries"]] if self._deliveries else []
+        if self._followed_still is not None:
+            hints.append(["follows-still", self.interest.name, f"{self._followed_still:x}"])
+        elif self._followed:
+            hints.append(["follows", self.interest.name, f"{self._followed:x}"])
         self._ready, self._changed, self._cancels, self._deliveries = {}, {}, [], False
+        self._followed, self._followed_still = 0, None
         return hints
 
     def hear(self, hint: Any) -> None:
@@ -86,7 +110,7 @@ class Signals:
             return
         act()
 
-    def _meaning_of(self, hint: Any) -> Callable[[], None]:
+    def _meaning_of(self, hint: Any) -> Callable[[], None]:  # noqa: PLR0911  # a table, one return a row
         match hint:
             case ["ready", str(queue), str(type_), int(priority), str(oldest)]:
                 return partial(self.local.ready, Lane(queue, type_, priority), UUID(oldest))
@@ -96,13 +120,19 @@ class Signals:
                 return partial(self.local.cancel, UUID(job_id))
             case ["deliveries"]:
                 return self.local.deliveries
+            case ["follows" | "follows-still" as what, str(name), str(mask)]:
+                return partial(self.interest.heard, name, int(mask, 16), anew=what == "follows-still")
             case ["hello"]:
                 return self._not_alone
             case _:
                 return _nothing
 
     def _not_alone(self) -> None:
+        """A new node: it has not heard yet what is followed here."""
         self.alone = False
+        self.greeted = True
+        if self.wake_sender:
+            self.wake_sender()
 
 
 _IDS_A_HINT = 150  # a NOTIFY carries less than 8,000 bytes

@@ -1,22 +1,28 @@
 """The hub: who on this node follows which job. It carries no events, only the news that there are some."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
+
+# By then the other nodes have heard that a job is followed here, and tell of its changes.
+HEARD_SECONDS = 0.1
 
 
 class Watch:
     """One follower of one job. Missed news add up to one, so a slow follower costs no memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, heard: bool) -> None:
         self._changed = asyncio.Event()
+        self._heard = heard
 
     def tell(self) -> None:
         self._changed.set()
 
     async def news(self, *, timeout: float) -> bool:  # noqa: ASYNC109  # the bound is the point
         """Waits for news, up to `timeout` seconds. A False may be wrong where a hint was lost: look anyway."""
+        if not self._heard:
+            timeout, self._heard = min(timeout, HEARD_SECONDS), True
         try:
             async with asyncio.timeout(timeout):
                 await self._changed.wait()
@@ -32,11 +38,16 @@ class Hub:
     def __init__(self) -> None:
         self._watches: dict[UUID, set[Watch]] = {}
         self.closing = False
+        self.announce: Callable[[UUID], bool] = lambda _job_id: False
+
+    @property
+    def followed(self) -> Collection[UUID]:
+        return self._watches.keys()
 
     @contextmanager
     def watch(self, job_id: UUID) -> Iterator[Watch]:
         """Follows a job for as long as the block runs."""
-        watch = Watch()
+        watch = Watch(heard=not self.announce(job_id))
         self._watches.setdefault(job_id, set()).add(watch)
         if self.closing:
             watch.tell()
