@@ -15,6 +15,15 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
+async def read_on() -> None:
+    """Lets the loop take in what lies ready on its sockets: one round to read it, one for the tasks that it begins.
+
+    Costs an idle service some microseconds; on a busy machine half as many statements do the same work.
+    """
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
 class Gatherer(Generic[Item, Answer]):
     """Collects items from many callers, records them together, and gives each its answer.
 
@@ -73,6 +82,7 @@ class Gatherer(Generic[Item, Answer]):
         """One round of a flusher's loop: waits for items, records them, answers their callers."""
         while not self._waiting:  # another flusher may have been quicker
             await self._arrived.wait()
+        await read_on()
         batch, self._waiting = self._waiting[: self._batch], self._waiting[self._batch :]
         if not self._waiting:
             self._arrived.clear()

@@ -10,8 +10,10 @@ from duly.store.database import Database
 from duly.store.hints import listen, send_hints
 
 IDLE_SECONDS = 5.0
-# A NOTIFY is a commit of its own, and wakes every node: what comes within this time goes in one.
-GAP_SECONDS = 0.005
+# A NOTIFY is a commit of its own, and wakes every node: what comes within this time goes in one. Where hints never
+# stop, nodes are busy anyway, and the time grows.
+SHORTEST_GAP_SECONDS = 0.005
+LONGEST_GAP_SECONDS = 0.05
 
 
 class HintExchange:
@@ -23,11 +25,11 @@ class HintExchange:
         self._followed = followed
         self._heard_by: int | None = None
         self._sent_at = self._said_at = float("-inf")
+        self._gap_seconds = SHORTEST_GAP_SECONDS
 
     async def step(self) -> float:
         """Sends what gathered. Opens, and opens again, the connection that listens."""
-        await asyncio.sleep(max(0.0, self._sent_at + GAP_SECONDS - time.monotonic()))
-        self._sent_at = time.monotonic()
+        await self._keep_the_gap()
         self._say_again()
         async with self._connection.use() as connection:
             pid = connection.get_server_pid()
@@ -41,6 +43,15 @@ class HintExchange:
             else:
                 await connection.execute("select 1")  # finds out that the connection broke
         return IDLE_SECONDS
+
+    async def _keep_the_gap(self) -> None:
+        left = self._sent_at + self._gap_seconds - time.monotonic()
+        if left > 0:
+            self._gap_seconds = min(2 * self._gap_seconds, LONGEST_GAP_SECONDS)
+            await asyncio.sleep(left)
+        else:
+            self._gap_seconds = SHORTEST_GAP_SECONDS
+        self._sent_at = time.monotonic()
 
     def _say_again(self) -> None:
         if self._signals.greeted or self._sent_at - self._said_at >= IDLE_SECONDS:

@@ -46,7 +46,7 @@ _FOR_LATER = """
 SUBMIT = f"""
 with asked as materialized ({_ASKED}),
 recorded as ({_RECORDED}),
-now_ready as ({_NOW_READY.format(source="asked")} and not starts),
+now_ready as ({_NOW_READY.format(source="asked")} and starts is not true),
 for_later as ({_FOR_LATER.format(source="asked")}),
 started as (
     insert into running (tenant_id, job_id, node_id, deadline, token, sequence, timeout_seconds, priority, attempt,
@@ -90,11 +90,15 @@ class Starting(NamedTuple):
 
 async def record_jobs(connection: Connection, jobs: Sequence[NewJob], *, starting: Starting | None = None) -> datetime:
     """Records new jobs, each ready, scheduled or running, in one statement. Returns when."""
-    columns = list(zip(*jobs, strict=True))[:COLUMNS]
-    if starting is None:
-        starting = Starting(UUID(int=0), "", [False] * len(jobs))
-    at: datetime = await connection.fetchval(SUBMIT, *columns, starting.starts, starting.node_id, starting.source)
+    node_id, source, starts = starting or (None, None, None)
+    at: datetime = await connection.fetchval(SUBMIT, *_columns(jobs), starts, node_id, source)
     return at
+
+
+def _columns(jobs: Sequence[NewJob]) -> list[Sequence[object] | None]:
+    """An array for each column. One of nulls only is left out: unnest fills it up, and most jobs have seven of them."""
+    columns = list(zip(*jobs, strict=True))[:COLUMNS]
+    return [None if column.count(None) == len(jobs) else column for column in columns]
 
 
 class Recorded(NamedTuple):
@@ -104,8 +108,7 @@ class Recorded(NamedTuple):
 
 async def record_jobs_again(connection: Connection, jobs: Sequence[NewJob]) -> Recorded:
     """Records those that are not. `jobs` of the answer is short by those that stood already."""
-    columns = list(zip(*jobs, strict=True))[:COLUMNS]
-    return Recorded(*await connection.fetchrow(SUBMIT_AGAIN, *columns, [False] * len(jobs)))
+    return Recorded(*await connection.fetchrow(SUBMIT_AGAIN, *_columns(jobs), None))
 
 
 CREATED = """
