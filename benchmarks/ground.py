@@ -41,7 +41,7 @@ class Sizes:
     calm_seconds: float = 3.0
     overload_seconds: float = 15.0
     recovery_seconds: float = 12.0
-    crowd: int = 8_000
+    crowd: int = 1000
     soak_minutes: float = 30.0
     soak_lives_a_second: float = 1_000.0
     # Drop each database after its round, and checkpoint before the next: no round pays for another's writes.

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from duly.outbound.deadlines import Deadlines
+from duly.deadlines import Deadlines
 
 SECONDS = 0.05
 

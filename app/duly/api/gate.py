@@ -10,6 +10,7 @@ from secrets import token_hex
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from duly.api.admission import leave
 from duly.api.answers import compressed
 from duly.api.failures import as_duly_error, as_response
 from duly.errors import BodyTooLarge, Unauthorized, Unavailable
@@ -60,6 +61,8 @@ class Gate:
                 self._node.metrics.refused.labels(failure.code).inc()
                 refusal = as_response(failure, accept=headers.get(b"accept", b"").decode("latin-1"))
                 await compressed(refusal)(scope, receive, answer.send)
+        finally:
+            leave(scope)
 
     def _check_key(self, path: str, headers: Mapping[bytes, bytes]) -> None:
         if self._key is None or path in OPEN_PATHS:

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from duly.api.admission import leave
 from duly.api.answers import accepted_body, compressed, job_body, job_headers, job_path, json_answer, only
 from duly.api.cursors import job_cursor, read_job_cursor
 from duly.api.models import AcceptedBody, JobBody, JobPage, failures
@@ -109,6 +110,7 @@ class SubmitEndpoint:
         if scope["query_string"]:
             raise Invalid.at([PathError("", "A submission takes no query members; to wait, send `Prefer: wait=N`.")])
         accepted = await self._node.submitter.submit(self._reader.read(scope["duly.body"], headers))
+        leave(scope)
         wait = preferred_wait(_all_of(scope, b"prefer")) if b"prefer" in headers else None
         if wait is not None:
             answer = await self._waited(accepted, wait)

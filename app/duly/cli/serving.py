@@ -13,9 +13,12 @@ import structlog
 import uvicorn
 import uvloop
 
+from duly.api.accepting import Acceptor
+from duly.api.admission import Admission
 from duly.api.app import create_app
-from duly.api.one_write import OneWriteProtocol
+from duly.api.shedding import Crowd, SheddingProtocol
 from duly.cli.opening import new_database, say
+from duly.errors import Overloaded
 from duly.handlers.loading import load_registry
 from duly.handlers.signals import HandlerError
 from duly.loop import Loop
@@ -138,17 +141,41 @@ def _away(error: DatabaseAway) -> str:
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals to the node: it drains before its server stops."""
+    """Accepts by itself, and leaves the signals to the node: it drains before its server stops."""
+
+    def __init__(self, config: uvicorn.Config, *, node: Node) -> None:
+        super().__init__(config)
+        self._shared = node.settings.processes > 1
+        self._admission = Admission()
+        self._crowd = Crowd(refused=node.metrics.refused.labels(Overloaded.code).inc)
+
+    def _make_protocol(self, connection: socket.socket) -> SheddingProtocol:
+        return SheddingProtocol(
+            config=self.config,
+            server_state=self.server_state,
+            app_state={},
+            admission=self._admission,
+            crowd=self._crowd,
+            connection=connection,
+        )
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=[])
+        self._acceptor = Acceptor(sockets or [], self._make_protocol, shared=self._shared)
+        self._acceptor.start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._acceptor.close()
+        await super().shutdown(sockets=sockets)
+
 
 def http_server(node: Node) -> _Server:
     configuration = uvicorn.Config(
         create_app(node),
-        http=OneWriteProtocol,
         ws="none",
         lifespan="off",
         proxy_headers=False,
@@ -157,9 +184,8 @@ def http_server(node: Node) -> _Server:
         server_header=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=LAST_REQUESTS_SECONDS,
-        backlog=2048,
     )
-    return _Server(configuration)
+    return _Server(configuration, node=node)
 
 
 def _stop_signals(parent: int | None) -> asyncio.Event:

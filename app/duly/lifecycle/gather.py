@@ -15,6 +15,10 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
+# With so many together, nothing is won by taking in more first.
+ENOUGH = 32
+
+
 async def read_on() -> None:
     """Lets the loop take in what lies ready on its sockets: one round to read it, one for the tasks that it begins.
 
@@ -82,7 +86,8 @@ class Gatherer(Generic[Item, Answer]):
         """One round of a flusher's loop: waits for items, records them, answers their callers."""
         while not self._waiting:  # another flusher may have been quicker
             await self._arrived.wait()
-        await read_on()
+        if len(self._waiting) < ENOUGH:
+            await read_on()
         batch, self._waiting = self._waiting[: self._batch], self._waiting[self._batch :]
         if not self._waiting:
             self._arrived.clear()

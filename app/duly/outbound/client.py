@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from functools import lru_cache, partial
 from typing import Self
 
+from duly.deadlines import Deadlines
 from duly.domain.networks import Networks
 from duly.outbound.addresses import GuardedLookup, Lookup, SystemLookup
 from duly.outbound.answer import OutboundAnswer, OutboundError, PostFailed
 from duly.outbound.connecting import Connector
 from duly.outbound.connection import Connection
-from duly.outbound.deadlines import Deadlines
 from duly.outbound.destination import Destination, read_destination
 from duly.outbound.pool import Pool
 from duly.outbound.reading import Received

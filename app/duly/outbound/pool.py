@@ -4,10 +4,10 @@ import asyncio
 from collections import Counter, defaultdict
 from typing import Final
 
+from duly.deadlines import Deadlines
 from duly.outbound.answer import PostFailed
 from duly.outbound.connecting import Connector
 from duly.outbound.connection import Connection
-from duly.outbound.deadlines import Deadlines
 from duly.outbound.destination import Destination, Origin
 
 # Many servers close a connection that idled for 5 s; one that is kept for less is hardly ever met half closed.

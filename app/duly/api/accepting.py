@@ -1,0 +1,79 @@
+"""Accepts connections, many in a round of the event loop.
+
+uvloop's servers accept one in a round. Under load a round takes long, and a crowd of new clients would wait for seconds
+before anything of theirs is read.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import structlog
+
+log = structlog.stdlib.get_logger("duly.accepting")
+
+BACKLOG = 2048
+# Of a socket that several processes accept from, each takes few at a time, or the quickest would get them all.
+AT_ONCE, AT_ONCE_OF_SHARED = 64, 2
+OUT_OF_FILES_SECONDS = 0.5
+
+
+class Acceptor:
+    """Hands the connections of listening sockets to protocols."""
+
+    def __init__(
+        self,
+        listening: Sequence[socket.socket],
+        make_protocol: Callable[[socket.socket], asyncio.Protocol],
+        *,
+        shared: bool,
+    ) -> None:
+        self._listening = listening
+        self._make_protocol = make_protocol
+        self._at_once = AT_ONCE_OF_SHARED if shared else AT_ONCE
+        self._loop = asyncio.get_running_loop()
+        self._beginning: set[asyncio.Task[object]] = set()
+        self._closed = False
+
+    def start(self) -> None:
+        for listening in self._listening:
+            listening.settimeout(0)
+            listening.listen(BACKLOG)
+            self._loop.add_reader(listening, self._accept, listening)
+
+    def close(self) -> None:
+        """Accepts no more; connections that stand are not touched."""
+        self._closed = True
+        for listening in self._listening:
+            self._loop.remove_reader(listening)
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(self._at_once):
+            try:
+                made, _ = listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:  # out of files or memory: what waits stays in the kernel's queue for a while
+                log.warning(f"no connection can be accepted: {error}", action="accept_failed")
+                self._loop.remove_reader(listening)
+                self._loop.call_later(OUT_OF_FILES_SECONDS, self._listen_again, listening)
+                return
+            self._begin(made)
+
+    def _begin(self, made: socket.socket) -> None:
+        made.settimeout(0)
+        task: asyncio.Task[object] = self._loop.create_task(
+            self._loop.connect_accepted_socket(partial(self._make_protocol, made), made)
+        )
+        self._beginning.add(task)
+        task.add_done_callback(self._begun)
+
+    def _begun(self, task: asyncio.Task[object]) -> None:
+        self._beginning.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning(f"a connection broke before it began: {error}", action="connection_broken")
+
+    def _listen_again(self, listening: socket.socket) -> None:
+        if not self._closed:
+            self._loop.add_reader(listening, self._accept, listening)

@@ -1,0 +1,157 @@
+"""The HTTP protocol under overload: refuses submissions from the first look at their bytes.
+
+A refusal through the application costs more than half of a submission, so that a crowd would get nothing but refusals.
+Here it costs a tenth. The connection of a refused one is not read for a moment, the longer the larger the crowd, so
+that whoever asks again at once is heard when others have been served. The moment is short, since behind a proxy the
+next request on a connection may be somebody else's.
+"""
+
+import re
+import socket
+import sys
+from bisect import bisect_left
+from collections.abc import Callable
+from functools import partial
+from secrets import token_hex
+from typing import Any, cast
+
+from duly.api.admission import Admission
+from duly.api.failures import as_response
+from duly.api.one_write import OneWriteProtocol
+from duly.deadlines import Deadlines
+from duly.errors import Overloaded
+
+PATH = "/api/v1/jobs"
+# Refusals a second that are affordable, and the moments for which connections are left alone.
+AFFORDABLE = 5_000
+HOLD_SECONDS = (0.05, 0.1, 0.2, 0.4)
+_LARGEST = 1 << 20
+# Of Linux's `struct tcp_info`: `tcpi_last_data_recv`, in milliseconds.
+_TCP_INFO_BYTES, _LAST_DATA_RECEIVED = 60, 52
+_BEGINS = f"POST {PATH} HTTP/1.1\r\n".encode()
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d{1,9})(?=\r\n)", re.IGNORECASE)
+_REQUEST_ID = re.compile(rb"\r\nx-request-id: *([\x21-\x7e]{1,200}) *(?=\r\n)", re.IGNORECASE)
+# Asks for an answer in another form, or for another end of the exchange: the application knows how.
+_PARTICULAR = re.compile(rb"problem\+json|\r\n(?:expect|upgrade|connection: *(?!keep-alive\r)\S)", re.IGNORECASE)
+
+
+def _refusal() -> bytes:
+    error = Overloaded(
+        "The service is taking in more than it can record; try again shortly.",
+        reason="Submissions arrive faster than they get done.",
+    )
+    answer = as_response(error, accept="")
+    lines = [b"HTTP/1.1 503 Service Unavailable", *(b": ".join(header) for header in answer.raw_headers)]
+    return b"\r\n".join(lines) + b"\r\nx-request-id: %b\r\n\r\n" + bytes(answer.body)
+
+
+_REFUSAL = _refusal()
+
+
+def refusal_of(received: bytes) -> tuple[bytes, int] | None:
+    """The answer to an ordinary submission, and how many bytes the request has.
+
+    None for what the application must look at.
+    """
+    end = received.find(b"\r\n\r\n")
+    head = received[: end + 2]
+    length = _LENGTH.search(head)
+    if not received.startswith(_BEGINS) or length is None or _PARTICULAR.search(head):
+        return None
+    size = end + 4 + int(length[1])
+    if size > _LARGEST:
+        return None
+    given = _REQUEST_ID.search(head)
+    return _REFUSAL % (given[1] if given else token_hex(8).encode()), size
+
+
+def unread_seconds(connection: socket.socket) -> float:
+    """How long ago the last bytes arrived that are being read now; 0 where the system does not tell."""
+    if not sys.platform.startswith("linux"):
+        return 0.0
+    try:
+        told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+    except OSError:
+        return 0.0
+    return int.from_bytes(told[_LAST_DATA_RECEIVED:_TCP_INFO_BYTES][:4], sys.byteorder) / 1000
+
+
+class Crowd:
+    """The connections that are left alone for a moment. `refused` is called with each refusal."""
+
+    def __init__(self, *, refused: Callable[[], None]) -> None:
+        self._refused = refused
+        self._held = [Deadlines(seconds, SheddingProtocol.hear_again) for seconds in HOLD_SECONDS]
+
+    def hold(self, protocol: "SheddingProtocol") -> None:
+        """Takes one in whose submission was refused."""
+        self._refused()
+        needed = sum(map(len, self._held)) / AFFORDABLE
+        place = min(bisect_left(HOLD_SECONDS, needed), len(HOLD_SECONDS) - 1)
+        self._held[place].put(protocol)
+
+    def let_go(self, protocol: "SheddingProtocol") -> None:
+        for held in self._held:
+            held.take_out(protocol)
+
+
+class SheddingProtocol(OneWriteProtocol):
+    """One connection."""
+
+    def __init__(
+        self,
+        *arguments: Any,
+        admission: Admission,
+        crowd: Crowd,
+        connection: socket.socket,
+        **named: Any,
+    ) -> None:
+        super().__init__(*arguments, **named)
+        self._admission = admission
+        self._crowd = crowd
+        self._unread_seconds = partial(unread_seconds, connection)
+        self._in_message = False
+        self._refusal, self._missing = b"", 0
+
+    def data_received(self, data: bytes) -> None:
+        if self._refusal:
+            data = self._pass_over(data)
+        at_rest = not self._in_message and (self.cycle is None or self.cycle.response_complete)
+        if at_rest and data.startswith(_BEGINS) and self._admission.refuses(unread=self._unread_seconds):
+            refused = refusal_of(data)
+            if refused is not None:
+                self._refusal, self._missing = refused
+                data = self._pass_over(data)
+        if data:
+            super().data_received(data)
+
+    def _pass_over(self, data: bytes) -> bytes:
+        """Reads what belongs to a refused request, and answers it at its end. Returns what came after."""
+        rest = data[self._missing :]
+        self._missing -= len(data) - len(rest)
+        if not self._missing:
+            self.transport.write(self._refusal)
+            self._refusal = b""
+            self.flow.pause_reading()
+            self._crowd.hold(self)
+        return rest
+
+    def hear_again(self) -> None:
+        self.flow.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._crowd.let_go(self)
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        self._in_message = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if self.scope["method"] == "POST" and self.scope.get("path") == PATH:
+            self._admission.enter(cast("dict[str, Any]", self.scope))
+
+    def on_message_complete(self) -> None:
+        self._in_message = False
+        super().on_message_complete()

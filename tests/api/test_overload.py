@@ -1,0 +1,243 @@
+"""Overload: a burst is taken in, what goes on is refused early and cheaply, and calm returns by itself."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from duly.api import accepting, admission
+from duly.api.admission import ALWAYS, BURST_SECONDS, OVERLOAD_SECONDS, UNREAD_SECONDS, Admission, leave
+from duly.api.shedding import refusal_of, unread_seconds
+from tests.support.service import Service
+
+StartService = Callable[..., Awaitable[Service]]
+HEAD = b"POST /api/v1/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+BODY = b'{"type":"echo"}'
+
+
+def request(*headers: bytes) -> bytes:
+    lines = b"".join(header + b"\r\n" for header in headers)
+    return HEAD + lines + b"content-length: %d\r\n\r\n" % len(BODY) + BODY
+
+
+class Door:
+    """An admission with a clock of the test's own."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.unread = 0.0
+        self.admission = Admission(clock=lambda: self.now)
+        self.inside: list[dict[str, Any]] = []
+
+    def asks(self) -> bool:
+        """One more comes; whether it was let in."""
+        if self.admission.refuses(unread=lambda: self.unread):
+            return False
+        self.inside.append({})
+        self.admission.enter(self.inside[-1])
+        return True
+
+    def done(self, count: int) -> None:
+        for _ in range(count):
+            leave(self.inside.pop())
+
+
+def test_a_burst_is_taken_in_whole() -> None:
+    door = Door()
+    assert all(door.asks() for _ in range(3000))
+
+
+def test_what_goes_on_for_longer_than_a_burst_is_refused_until_it_is_over() -> None:
+    door = Door()
+    assert all(door.asks() for _ in range(1000))
+    door.now += BURST_SECONDS + 0.01
+    assert not door.asks()
+    door.done(1000)
+    assert door.asks()
+    door.now += OVERLOAD_SECONDS + 0.01
+    assert all(door.asks() for _ in range(1000))
+
+
+def test_the_bound_follows_the_rate() -> None:
+    door = Door()
+    for _ in range(20):
+        door.now += 0.1
+        assert all(door.asks() for _ in range(1000))
+        door.done(1000)
+    door.now += 0.1
+    taken = 0
+    while door.asks() and taken < 5000:
+        taken += 1
+        door.now += 0.001
+    assert ALWAYS < taken < 1000
+
+
+def test_a_few_are_always_taken_in() -> None:
+    door = Door()
+    assert all(door.asks() for _ in range(ALWAYS))
+    door.now += 10
+    assert door.asks()
+
+
+def test_in_an_overload_fresh_ones_go_before_late_ones_and_late_ones_before_none() -> None:
+    door = Door()
+    assert all(door.asks() for _ in range(1000))
+    door.now += BURST_SECONDS + 0.01
+    assert not door.asks()
+    door.done(990)
+    door.unread = UNREAD_SECONDS * 2
+    assert not door.asks()
+    door.unread = 0
+    assert door.asks()
+    door.done(len(door.inside))
+    door.unread = UNREAD_SECONDS * 2
+    assert door.asks()
+
+
+def test_a_request_leaves_once() -> None:
+    door = Door()
+    scope: dict[str, Any] = {}
+    door.admission.enter(scope)
+    leave(scope)
+    leave(scope)
+    for _ in range(ALWAYS):
+        door.asks()
+    door.now += 10
+    assert door.asks()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        request(b"accept: application/problem+json"),
+        request(b"connection: close"),
+        request(b"expect: 100-continue"),
+        request().replace(b"HTTP/1.1", b"HTTP/1.0"),
+        request().replace(b"/api/v1/jobs", b"/api/v1/jobs/batch"),
+        request().replace(b"POST", b"GET"),
+        HEAD + b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        HEAD,
+    ],
+)
+def test_what_is_not_ordinary_goes_to_the_application(other: bytes) -> None:
+    assert refusal_of(other) is None
+    assert refusal_of(request()) is not None
+
+
+@pytest.mark.parametrize("missing", [0, 1, len(BODY)])
+def test_the_size_of_a_refused_request_is_known_before_its_body_is_there(missing: int) -> None:
+    whole = request(b"connection: keep-alive")
+    refused = refusal_of(whole[: len(whole) - missing])
+    assert refused is not None
+    assert refused[1] == len(whole)
+
+
+async def test_a_refusal_looks_like_every_other_error_and_the_connection_goes_on(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = await start_service()
+    monkeypatch.setattr(Admission, "refuses", lambda _self, **_: True)
+    for _ in range(3):
+        answer = await service.client.post("/api/v1/jobs", json={"type": "echo"}, headers={"X-Request-Id": "mine"})
+        assert answer.status_code == 503
+        assert (answer.headers["retry-after"], answer.headers["x-request-id"]) == ("1", "mine")
+        assert answer.headers["content-type"] == "application/json"
+        error = answer.json()["error"]
+        assert (error["code"], error["details"]["retryable"]) == ("OVERLOADED", True)
+    metrics = (await service.client.get("/metrics")).text
+    assert 'code="OVERLOADED"} 3.0' in metrics
+    monkeypatch.undo()
+    assert (await service.client.post("/api/v1/jobs", json={"type": "echo"})).status_code == 202
+    assert await service.sql("select count(*) from jobs") == [(1,)]
+
+
+async def test_a_refused_request_that_comes_in_pieces_is_answered_at_its_end(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = await start_service()
+    address = urlsplit(service.url)
+    monkeypatch.setattr(Admission, "refuses", lambda _self, **_: True)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    whole = request()
+    for piece in (whole[:-10], whole[-10:-3], whole[-3:] + b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"):
+        writer.write(piece)
+        await writer.drain()
+    received = b""
+    async with asyncio.timeout(10):
+        while b"HTTP/1.1 200" not in received:
+            received += await reader.read(65536)
+    assert received.startswith(b"HTTP/1.1 503")
+    assert received.count(b"HTTP/1.1") == 2
+    writer.close()
+
+
+async def test_what_is_in_progress_is_counted_to_its_answer(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[int] = []
+    left = Admission.left
+
+    def count(self: Admission) -> None:
+        counted.append(self._in_progress)
+        left(self)
+
+    monkeypatch.setattr(Admission, "left", count)
+    service = await start_service()
+    bodies: list[Any] = [{"type": "echo"}, {"type": "nobody"}, [], {"type": "echo"}]
+    for body in bodies:
+        await service.client.post("/api/v1/jobs", json=body)
+    await service.client.post("/api/v1/jobs", content=b"{", headers={"Content-Type": "text/plain"})
+    await service.client.get("/api/v1/jobs")
+    assert counted == [1] * 5
+
+
+async def test_a_crowd_of_new_connections_is_accepted_in_few_rounds(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = await start_service()
+    address = urlsplit(service.url)
+    rounds: list[int] = []
+    original = accepting.Acceptor._accept
+
+    def count(self: Any, listening: socket.socket) -> None:
+        rounds.append(1)
+        original(self, listening)
+
+    monkeypatch.setattr(accepting.Acceptor, "_accept", count)
+    again = await start_service()
+    address = urlsplit(again.url)
+    sockets = [socket.create_connection((address.hostname or "", address.port or 0)) for _ in range(500)]
+    try:
+        assert (await again.client.get("/healthz")).status_code == 200
+        answers = []
+        for made in sockets[::50]:
+            made.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            answers.append((await asyncio.to_thread(made.recv, 65536))[:15])
+        assert answers == [b"HTTP/1.1 200 OK"] * 10
+        assert len(rounds) <= 500 // accepting.AT_ONCE + 10
+    finally:
+        for made in sockets:
+            made.close()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="the system does not tell how long bytes lay unread")
+def test_bytes_that_lay_unread_are_told_from_fresh_ones() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        client = socket.create_connection(listening.getsockname())
+        served, _ = listening.accept()
+        with client, served:
+            client.sendall(b"x")
+            served.recv(1)
+            fresh = unread_seconds(served)
+            looks = 0
+            while (later := unread_seconds(served)) < 0.1:
+                looks += 1
+            assert fresh < 0.1 <= later
+            assert looks > 0
+
+
+def test_the_patience_is_short() -> None:
+    assert admission.PATIENCE_SECONDS < admission.BURST_SECONDS < admission.OVERLOAD_SECONDS
