@@ -5,11 +5,9 @@ from typing import Protocol
 
 from duly.domain.ids import made_at
 from duly.loop import Loop
+from duly.store.counting import count_all, count_by_queue
 from duly.store.database import Connection, Database
-from duly.store.deliveries import count_waiting
-from duly.store.ready import count_backlog, find_lanes
-from duly.store.running import count_running
-from duly.store.scheduled import count_scheduled
+from duly.store.ready import find_lanes
 from duly.telemetry.metrics import Metrics, QueueFigures
 
 SHORTEST_SECONDS = 5.0
@@ -38,16 +36,16 @@ class GaugeReader:
             self._metrics.loop_age.labels(loop.name).set(time.monotonic() - loop.last_success)
         async with self._database.connection() as connection:
             figures = await _figures(connection)
-            waiting = await count_waiting(connection)
+            waiting = await count_all(connection, "deliveries")
         self._metrics.queues(figures)
         self._metrics.deliveries_waiting.set(waiting)
         return max(SHORTEST_SECONDS, (time.monotonic() - began) / SHARE)
 
 
 async def _figures(connection: Connection) -> dict[str, QueueFigures]:
-    ready = await count_backlog(connection)
-    scheduled = await count_scheduled(connection)
-    running = await count_running(connection)
+    ready = await count_by_queue(connection, "ready")
+    scheduled = await count_by_queue(connection, "scheduled")
+    running = await count_by_queue(connection, "running")
     now = time.time()
     ages: dict[str, float] = {}
     for start in await find_lanes(connection):

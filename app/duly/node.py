@@ -21,6 +21,7 @@ from duly.lifecycle.claim import Claimer
 from duly.lifecycle.finish import Finisher
 from duly.lifecycle.heartbeat import Heartbeat
 from duly.lifecycle.hints import HintExchange
+from duly.lifecycle.look import Looker
 from duly.lifecycle.progress import ProgressRecorder
 from duly.lifecycle.signals import Signals
 from duly.lifecycle.submit import LARGE_FLUSHERS, Submitter
@@ -76,6 +77,7 @@ class Node:
         settings, database, signals, metrics = self.settings, self.database, self.signals, self.metrics
         source = f"worker:{self.name}"
         self.submitter = Submitter(database, signals, metrics, buffer=settings.submit_buffer)
+        self.looker = Looker(database)
         self.finisher = Finisher(database, signals, metrics, source=source)
         self.progress = ProgressRecorder(database, signals, source=source)
         self.processes = ProcessExecutor(settings.handlers, result_limit=settings.result_limit)
@@ -123,6 +125,7 @@ class Node:
             ("gauges", set(Role), self.gauges.step),
             ("submit", {Role.API, Role.WORKER}, self.submitter.gatherer.step),
             *((f"submit-many-{n}", {Role.API}, self.submitter.many.step) for n in range(1, LARGE_FLUSHERS + 1)),
+            ("look", {Role.API}, self.looker.gatherer.step),
             ("claim", {Role.WORKER}, self.pool.step),
             ("watch", {Role.WORKER}, self.pool.watch),
             ("progress", {Role.WORKER}, self.progress.gatherer.step),

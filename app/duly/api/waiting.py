@@ -9,7 +9,6 @@ from duly.domain.job import JobView
 from duly.errors import NotFound
 from duly.node import Node
 from duly.store.database import DatabaseAway
-from duly.store.jobs import view_job
 
 LONGEST_WAIT_SECONDS = 60
 # A hint may be lost: a waiting client's job is looked at this often in any case.
@@ -29,8 +28,7 @@ async def read_job(node: Node, tenant_id: int, job_id: UUID) -> JobView:
     Raises:
         NotFound: this tenant has none of this id.
     """
-    async with node.database.connection() as connection:
-        view = await view_job(connection, tenant_id, job_id)
+    view = await node.looker.look(tenant_id, job_id)
     if view is None:
         raise NotFound("There is no such job.")
     return view

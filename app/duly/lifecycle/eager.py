@@ -75,10 +75,11 @@ class EagerStart:
                 self._chosen.append(job)
         return Starting(*self._starter.identity(), starts)
 
-    def go(self) -> None:
-        """They are durable: from here on the worker has them."""
+    def go(self) -> int:
+        """They are durable: from here on the worker has them. Returns how many."""
         chosen, self._chosen = self._chosen, []
         self._starter.start([_first_attempt(job) for job in chosen])
+        return len(chosen)
 
     def give_back(self) -> None:
         self._starter.give_back(len(self._chosen))

@@ -36,6 +36,7 @@ class Gatherer(Generic[Item, Answer]):
         capacity: how many may wait.
         batch: how many go in one statement.
         patience_seconds: how long a caller waits for a place before it is refused.
+        what: the items' name, for that refusal.
     """
 
     def __init__(
@@ -45,7 +46,9 @@ class Gatherer(Generic[Item, Answer]):
         capacity: int,
         batch: int,
         patience_seconds: float = 1.0,
+        what: str = "submissions",
     ) -> None:
+        self._what = what
         self._record = record
         self._capacity = capacity
         self._batch = batch
@@ -78,8 +81,8 @@ class Gatherer(Generic[Item, Answer]):
                     await self._room.wait()
         except TimeoutError:
             raise Overloaded(
-                "The service is taking in more than it can record; try again shortly.",
-                reason=f"{self._capacity} submissions wait for the database already.",
+                "The service is taking in more than it gets done; try again shortly.",
+                reason=f"{self._capacity} {self._what} wait for the database already.",
             ) from None
 
     async def step(self) -> float:

@@ -86,7 +86,7 @@ class Submitter:
                     raise
                 return [IdempotencyInFlight("The first request with this Idempotency-Key is still under way.")]
             self._tell(jobs, accepted, started=eager.job_ids)
-            eager.go()
+            self._metrics.claimed.inc(eager.go())
             return accepted
 
     async def _record_once(self, jobs: Sequence[NewJob], record: _Record) -> Sequence[Accepted | Exception]:

@@ -148,11 +148,3 @@ async def seconds_to_next(connection: Connection) -> float | None:
     """How long until the next webhook is due; None where none waits."""
     seconds: float | None = await connection.fetchval(NEXT_DUE)
     return seconds
-
-
-COUNT = "select count(*) from deliveries"
-
-
-async def count_waiting(connection: Connection) -> int:
-    waiting: int = await connection.fetchval(COUNT)
-    return waiting

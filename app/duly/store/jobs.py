@@ -150,7 +150,6 @@ left join lateral (
     where x.job_id = {job} order by sequence desc limit 1
 ) e on true
 """
-# The job's id as a constant lets the planner see the one partition of each ledger table that matters.
 VIEW_ONE = _VIEW.format(job="$2") + "where j.tenant_id = $1 and j.job_id = $2"
 
 
@@ -158,6 +157,22 @@ async def view_job(connection: Connection, tenant_id: int, job_id: UUID) -> JobV
     """What a reader sees of one job, or None where this tenant has no such job."""
     row = await connection.fetchrow(VIEW_ONE, tenant_id, job_id)
     return _view(row) if row is not None else None
+
+
+# The same of many at once, each by itself: the place says whose it is.
+VIEW_EACH = f"""
+select v.*, a.place from unnest($1::int[], $2::uuid[]) with ordinality as a (tenant_id, job_id, place)
+cross join lateral (
+    {_VIEW.format(job="a.job_id")} where j.tenant_id = a.tenant_id and j.job_id = a.job_id offset 0
+) v
+"""
+
+
+async def view_each(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> list[JobView | None]:
+    """What readers see of each of these (tenant, job), in their order; None where that tenant has no such job."""
+    rows = await connection.fetch(VIEW_EACH, *zip(*keys, strict=True))
+    found = {row["place"]: _view(row) for row in rows}
+    return [found.get(place) for place in range(1, len(keys) + 1)]
 
 
 class ListFilter(NamedTuple):

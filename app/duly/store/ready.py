@@ -103,11 +103,3 @@ select queue, type, priority, job_id from lane
 async def find_lanes(connection: Connection) -> list[LaneStart]:
     """Every lane that holds a job now, with the id of its oldest."""
     return [LaneStart(Lane(*row[:3]), row[3]) for row in await connection.fetch(LANES)]
-
-
-BACKLOG = "select queue, count(*) from ready group by queue"
-
-
-async def count_backlog(connection: Connection) -> dict[str, int]:
-    """How many jobs stand ready in each queue that has any."""
-    return {row[0]: row[1] for row in await connection.fetch(BACKLOG)}

@@ -203,10 +203,3 @@ async def find_overdue(connection: Connection, *, patience_seconds: float, limit
         Overdue(*row)._replace(verdict=Verdict(row[8]))
         for row in await connection.fetch(OVERDUE, patience_seconds, limit)
     ]
-
-
-COUNT = "select queue, count(*) from running group by queue"
-
-
-async def count_running(connection: Connection) -> dict[str, int]:
-    return {row[0]: row[1] for row in await connection.fetch(COUNT)}

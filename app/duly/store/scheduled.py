@@ -37,13 +37,6 @@ async def seconds_to_next(connection: Connection) -> float | None:
     return seconds
 
 
-COUNT = "select queue, count(*) from scheduled group by queue"
-
-
-async def count_scheduled(connection: Connection) -> dict[str, int]:
-    return {row[0]: row[1] for row in await connection.fetch(COUNT)}
-
-
 # A job that waits is cancelled where it stands. `$3` to `$5` complete the key of its lane.
 CANCEL_WAITING = """
 with from_ready as (

@@ -31,7 +31,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._queues: set[str] = set()
         self.accepted = self._counter("jobs_accepted", "Jobs recorded by this process.")
-        self.claimed = self._counter("attempts_started", "Attempts claimed by this process.")
+        self.claimed = self._counter("attempts_started", "Attempts begun by this process.")
         self.events = self._counter("attempts_ended", "Ended attempts by the event that tells of it.", "event", "queue")
         self.leases_lost = self._counter("leases_lost", "Outcomes dropped because another attempt held the job.")
         self.refused = self._counter("requests_refused", "Requests answered with an error.", "code")

@@ -117,6 +117,7 @@ class Pool:
         if self._draining:
             self._empty_prefetch(Interrupted("its node was shut down"))
         self._fill_slots()
+        self._metrics.slots_busy.set(len(self._attempts))
         if jobs:
             self.wake_watch()
         self._freed.set()
@@ -195,6 +196,7 @@ class Pool:
                 attempt.stop(TimedOut(attempt.claimed.timeout_seconds))
         for claimed in self._prefetch.take_stale():
             self._end(claimed, Interrupted("it waited too long for a slot"))
+        self._metrics.slots_busy.set(len(self._attempts))
         return WATCH_SECONDS if self._attempts else IDLE_WATCH_SECONDS
 
     def stop_all(self, why: Outcome) -> None:
