@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import asyncpg
 
 from benchmarks.arrivals import ArrivalsOutcome
-from benchmarks.contestants import DULY_ITSELF, Contestant, Start, running
+from benchmarks.contestants import ALL_ROLES, API_ONLY, DULY_ITSELF, Contestant, Start, running
 from benchmarks.crowd import ArrivalsPlan, Phase
 from benchmarks.ground import Ground
 from benchmarks.growth import SPARE_JOBS, case, compared, generate_arrivals, process
@@ -19,6 +19,7 @@ from benchmarks.submissions import SINGLE_PATH, one
 
 WITHOUT, HELD = "no snapshot", "snapshot held open"
 CONNECTIONS = 256
+ROLES_BUT_API = tuple(role for role in ALL_ROLES if role not in API_ONLY)
 # What arrives in the last second may end in the next.
 LATE_SECONDS = 1.0
 DEAD = """
@@ -76,7 +77,9 @@ def arriving_then_drained(ground: Ground, database: str) -> RoundOverTime:
     """The load, and after it the drain rate with the dead tuples that are left, the snapshot still open."""
     sizes = ground.sizes
     with (
-        running(DULY_ITSELF, ground, Start(database=database)) as service,
+        # Apart, so that each job is claimed: a process that does both would start it as it is submitted.
+        running(DULY_ITSELF, ground, Start(API_ONLY, database)) as service,
+        running(DULY_ITSELF, ground, Start(ROLES_BUT_API, database)),
         sampled(dead_tuples(ground, database)) as dead,
     ):
         phases = (Phase(sizes.snapshot_seconds, sizes.arrivals_a_second),)

@@ -13,7 +13,7 @@ from duly.domain.events import EventKind
 from duly.domain.ids import SMALLEST, new_job_id
 from duly.domain.job import ClaimedJob, Finish, Lane, NewJob
 from duly.store.database import PINNED_PLANS, Connection, Database
-from duly.store.jobs import COLUMNS, SUBMIT, record_jobs
+from duly.store.jobs import COLUMNS, SUBMIT, VIEW_EACH, record_jobs
 from duly.store.ready import CLAIM, LANES, LaneStart, claim_ready
 from duly.store.running import FINISH_IF_HELD, PROGRESS_IF_HELD, Progress, finish_if_held
 
@@ -159,6 +159,19 @@ async def test_a_worker_writes_by_the_key_of_its_job(database_url: str, state: s
         assert scanned_in_full(nodes) == []
         assert len(conditions(nodes, "running")) == 1
         assert "(job_id >= t.job_id) AND (job_id <= t.job_id)" in conditions(nodes, "running")[0]
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_jobs_are_looked_at_by_their_keys(database_url: str, state: str) -> None:
+    async with tables(database_url, state) as connection:
+        nodes = await plan_of(connection, VIEW_EACH, [1], [new_job_id()])
+    assert scanned_in_full(nodes) == []
+    for table in ("running", "scheduled"):
+        assert conditions(nodes, table) == ["(job_id = a.job_id)"]
+    [ready] = conditions(nodes, "ready")
+    assert [column for column in ("queue", "type", "priority", "job_id") if column not in ready] == []
+    assert set(conditions(nodes, "jobs")) == {"((tenant_id = a.tenant_id) AND (job_id = a.job_id))"}
+    assert [condition for condition in conditions(nodes, "events") if "(job_id = " not in condition] == []
 
 
 @pytest.mark.parametrize("state", ["small", "bloated"])

@@ -142,9 +142,14 @@ select j.job_id, j.type, j.queue, j.priority, j.max_attempts, j.parameters::text
            select x.data::text from events x where x.job_id = {job} and x.kind = 2 order by sequence desc limit 1
        ) end as told
 from jobs j
-left join running n on n.job_id = j.job_id
-left join ready r on r.queue = j.queue and r.type = j.type and r.priority = j.priority and r.job_id = j.job_id
-left join scheduled s on s.job_id = j.job_id
+left join lateral (select job_id, sequence, attempt, started_at from running where job_id = {job} offset 0) n on true
+left join lateral (
+    select job_id, sequence, attempt from ready
+    where queue = j.queue and type = j.type and priority = j.priority and job_id = {job} offset 0
+) r on true
+left join lateral (
+    select job_id, sequence, attempt, run_at, reason from scheduled where job_id = {job} offset 0
+) s on true
 left join lateral (
     select kind, sequence, attempt, occurred_at, data from events x
     where x.job_id = {job} order by sequence desc limit 1
