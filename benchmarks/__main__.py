@@ -96,6 +96,7 @@ def _sizes(options: argparse.Namespace) -> Sizes:
     return replace(
         sizes,
         rounds=sizes.rounds if options.rounds is None else max(1, options.rounds),
+        growth_rounds=sizes.growth_rounds if options.rounds is None else max(1, options.rounds),
         seconds=sizes.seconds if options.seconds is None else max(0.1, options.seconds),
         soak_minutes=sizes.soak_minutes if options.minutes is None else max(0.05, options.minutes),
     )

@@ -21,11 +21,11 @@ class Sizes:
     """How much is measured: rounds, seconds of each load, and counts. The defaults are those of the quick run."""
 
     rounds: int = 2
-    seconds: float = 1.5
-    warm_up: float = 0.5
+    seconds: float = 1.2
+    warm_up: float = 0.4
     processed_jobs: int = 30_000
-    processed_naive_jobs: int = 3_000
-    pick_ups: int = 50
+    processed_naive_jobs: int = 2_000
+    pick_ups: int = 30
     lives_under_way: int = 512
     idle_seconds: float = 1.0
     jobs_a_request: int = 500
@@ -34,13 +34,13 @@ class Sizes:
     waiting_jobs: tuple[int, ...] = (1_000_000,)
     finished_jobs: tuple[int, ...] = (1_000_000,)
     drained_jobs: int = 20_000
-    snapshot_seconds: float = 12.0
+    snapshot_seconds: float = 8.0
     arrivals_a_second: float = 2_000.0
     process_counts: tuple[int, ...] = (1, 2, 4)
     # Overload: the load before and after it, itself, and how many requests the crowd has outstanding at most.
     calm_seconds: float = 3.0
-    overload_seconds: float = 15.0
-    recovery_seconds: float = 12.0
+    overload_seconds: float = 10.0
+    recovery_seconds: float = 8.0
     crowd: int = 1000
     soak_minutes: float = 30.0
     soak_lives_a_second: float = 1_000.0

@@ -27,6 +27,8 @@ SUBMIT_SECONDS = 60.0
 PROCESS_SECONDS = 60.0
 # The naive service's best of 4, 8, 16, 32 and 64 for this row.
 NAIVE_WORKERS = 64
+# Duly's best of 100, 200, 300, 500 and 600 slots for jobs that do nothing; the default is 100.
+BRISK = {"DULY_WORKER_SLOTS": "300"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def submit(contestant: Contestant, ground: Ground, *, database: str, jobs: int) 
 def process(contestant: Contestant, ground: Ground, *, database: str, jobs: int) -> Round:
     ledger = DULY_LEDGER if contestant.kind is Kind.DULY else NAIVE_LEDGER
     with (
-        running(contestant, ground, Start(database=database, naive_workers=NAIVE_WORKERS)) as service,
+        running(contestant, ground, Start(database=database, naive_workers=NAIVE_WORKERS, environment=BRISK)) as service,
         cores(service=service.pid, postgres=ground.server.pid) as used,
     ):
         ended = ground.server.wait_for(database, ledger.ended, wanted=jobs, within_seconds=PROCESS_SECONDS)
