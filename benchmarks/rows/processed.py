@@ -87,7 +87,9 @@ def submit(contestant: Contestant, ground: Ground, *, database: str, jobs: int) 
 def process(contestant: Contestant, ground: Ground, *, database: str, jobs: int) -> Round:
     ledger = DULY_LEDGER if contestant.kind is Kind.DULY else NAIVE_LEDGER
     with (
-        running(contestant, ground, Start(database=database, naive_workers=NAIVE_WORKERS, environment=BRISK)) as service,
+        running(
+            contestant, ground, Start(database=database, naive_workers=NAIVE_WORKERS, environment=BRISK)
+        ) as service,
         cores(service=service.pid, postgres=ground.server.pid) as used,
     ):
         ended = ground.server.wait_for(database, ledger.ended, wanted=jobs, within_seconds=PROCESS_SECONDS)
