@@ -23,7 +23,7 @@ class Sizes:
     rounds: int = 2
     seconds: float = 1.2
     warm_up: float = 0.4
-    processed_jobs: int = 30_000
+    processed_jobs: int = 20_000
     processed_naive_jobs: int = 2_000
     pick_ups: int = 30
     lives_under_way: int = 512

@@ -76,7 +76,7 @@ def test_a_lane_that_filled_the_claim_is_read_on_from_a_little_before_its_newest
 def test_a_floor_never_falls_behind_what_is_known_to_be_gone() -> None:
     lanes = Lanes()
     lanes.note(PLAIN, job_id(8500))
-    lanes.claimed(lanes.starts(TYPES), [claimed(PLAIN, 9000)], filled=True)
+    lanes.claimed(lanes.starts(TYPES), [claimed(PLAIN, 8600)], filled=True)
     assert lanes.starts(TYPES) == [LaneStart(PLAIN, job_id(8500))]
 
 

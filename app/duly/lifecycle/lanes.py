@@ -8,7 +8,7 @@ from duly.domain.job import ClaimedJob, Lane
 from duly.store.ready import LaneStart
 
 # Ids are made on many nodes and committed out of order: a floor stays this far behind the newest id claimed.
-SLACK_SECONDS = 2.0
+SLACK_SECONDS = 0.2
 
 
 class Lanes:
