@@ -11,7 +11,7 @@ import pytest
 from duly.api import accepting, admission
 from duly.api.admission import ALWAYS, BURST_SECONDS, OVERLOAD_SECONDS, UNREAD_SECONDS, Admission, leave
 from duly.api.shedding import refusal_of, unread_seconds
-from tests.support.service import Service
+from tests.support.service import Service, eventually
 
 StartService = Callable[..., Awaitable[Service]]
 HEAD = b"POST /api/v1/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
@@ -192,6 +192,31 @@ async def test_what_is_in_progress_is_counted_to_its_answer(
     await service.client.post("/api/v1/jobs", content=b"{", headers={"Content-Type": "text/plain"})
     await service.client.get("/api/v1/jobs")
     assert counted == [1] * 5
+
+
+async def test_requests_whose_client_left_before_their_turn_are_not_counted_for_ever(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doors: set[Admission] = set()
+    enter = Admission.enter
+
+    def note(self: Admission, scope: Any) -> None:
+        doors.add(self)
+        enter(self, scope)
+
+    monkeypatch.setattr(Admission, "enter", note)
+    service = await start_service()
+    address = urlsplit(service.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    writer.write(request() * 300)
+    await writer.drain()
+    assert (await reader.read(15)).startswith(b"HTTP/1.1 202")
+    writer.transport.abort()
+
+    async def nobody_inside() -> bool:
+        return [door._in_progress for door in doors] == [0]
+
+    await eventually(nobody_inside)
 
 
 async def test_a_crowd_of_new_connections_is_accepted_in_few_rounds(

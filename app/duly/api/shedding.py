@@ -15,7 +15,7 @@ from functools import partial
 from secrets import token_hex
 from typing import Any, cast
 
-from duly.api.admission import Admission
+from duly.api.admission import Admission, leave
 from duly.api.failures import as_response
 from duly.api.one_write import OneWriteProtocol
 from duly.deadlines import Deadlines
@@ -141,6 +141,8 @@ class SheddingProtocol(OneWriteProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._crowd.let_go(self)
+        for waiting, _ in self.pipeline:  # these never get their turn
+            leave(cast("dict[str, Any]", waiting.scope))
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
