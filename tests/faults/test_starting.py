@@ -8,6 +8,9 @@ import socket
 import pytest
 
 from duly import __version__
+from duly.cli import serving
+from duly.cli.serving import CannotServe, Startup
+from duly.settings import Settings
 from tests.support.postgres import Server, open_folder
 from tests.support.process import Command, Processes
 
@@ -149,3 +152,14 @@ async def test_version_and_help_answer_without_a_service(server: Server, process
     assert version.stdout == f"duly {__version__}\n"
     assert all(name in helped.stdout for name in ("serve", "migrate", "demo", "submit", "watch", "status", "cancel"))
     assert "--database-url" in flags.stdout
+
+
+async def test_a_service_that_cannot_listen_says_why_and_announces_nothing(database_url: str) -> None:
+    closed = socket.socket()
+    closed.close()
+    announced: list[str] = []
+    startup = Startup(Settings(handlers=("tests.support.handlers",)), database_url, "whsec_dGVzdA==", migrates=False)
+    serve = serving._serve(startup, closed, announce=lambda: announced.append("ready"), server=None, parent=None)
+    with pytest.raises(CannotServe, match=r"ended before it served: .*descriptor"):
+        await serve
+    assert announced == []

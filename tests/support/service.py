@@ -115,8 +115,7 @@ async def running_service(database_url: str, **settings: Any) -> AsyncIterator[S
     http = http_server(node)
     serving = asyncio.create_task(http.serve(sockets=[listening]))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    while not http.started:
-        await asyncio.sleep(0.001)
+    await asyncio.wait_for(http.accepting.wait(), BOUND_SECONDS)
     async with httpx.AsyncClient(base_url=url, timeout=30) as client:
         try:
             yield Service(url, database_url, client, node)

@@ -103,10 +103,11 @@ async def _serve(
     http = http_server(node)
     serving = asyncio.create_task(http.serve(sockets=[listening]))
     reviving = asyncio.create_task(Loop("embedded", Keeper(server).step).run()) if server else None
-    while not http.started and not serving.done():  # noqa: ASYNC110  # uvicorn has no event for it
-        await asyncio.sleep(0.005)
-    if not http.started:
-        raise CannotServe("the HTTP server ended before it served; the log says why")
+    accepting = asyncio.create_task(http.accepting.wait())
+    await asyncio.wait([accepting, serving], return_when=asyncio.FIRST_COMPLETED)
+    if not http.accepting.is_set():
+        await node.stop()
+        raise CannotServe(f"the HTTP server ended before it served: {serving.exception() or 'the log says why'}")
     _spare_the_collector()
     announce()
     await asyncio.wait([asyncio.create_task(stopping.wait()), serving], return_when=asyncio.FIRST_COMPLETED)
@@ -158,6 +159,7 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, *, node: Node) -> None:
         super().__init__(config)
+        self.accepting = asyncio.Event()
         self._shared = node.settings.processes > 1
         self._admission = Admission()
         self._crowd = Crowd(refused=node.metrics.refused.labels(Overloaded.code).inc)
@@ -180,6 +182,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets=[])
         self._acceptor = Acceptor(sockets or [], self._make_protocol, shared=self._shared)
         self._acceptor.start()
+        self.accepting.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._acceptor.close()
