@@ -69,6 +69,8 @@ class Node:
         """
         self._compose()
         await self.heartbeat.step()
+        if Role.WORKER in self.settings.roles:
+            await self.pool.look()
         self.watchdog.start()
         for loop in self.loops:
             self._tasks[loop.name] = asyncio.create_task(loop.run(), name=f"loop:{loop.name}")

@@ -9,7 +9,7 @@ import pytest
 
 from duly.lifecycle import claim, submit
 from duly.store.database import DatabaseAway
-from duly.worker import strays
+from duly.worker import pool, strays
 from tests.support.handlers import gate, has_entered
 from tests.support.receiver import Receiver
 from tests.support.service import Service, eventually
@@ -91,6 +91,27 @@ async def test_it_does_not_overtake_older_work(start_service: StartService) -> N
         await service.ended(job["jobId"])
     started = await service.sql("select job_id from events where kind = 1 order by occurred_at, job_id")
     assert [str(row[0]) for row in started] == [job["jobId"] for job in (*older, newer)]
+
+
+async def test_nor_what_stood_there_before_its_node_began(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = await start_service(roles=("api",))
+    older = await waiting.submit("in-order", {"n": 0})
+    may_claim = asyncio.Event()
+    original = pool.Pool.step
+
+    async def held_back(self: pool.Pool) -> float:
+        await may_claim.wait()
+        return await original(self)
+
+    monkeypatch.setattr(pool.Pool, "step", held_back)
+    service = await start_service(worker_slots=1)
+    newer = await service.submit("in-order", {"n": 1})
+    assert await in_ready(service) == [older["jobId"], newer["jobId"]]
+    may_claim.set()
+    for job in (older, newer):
+        await service.ended(job["jobId"])
 
 
 @pytest.mark.parametrize("members", [{"delaySeconds": 3600}, {"runAt": "2100-01-01T00:00:00.000Z"}])

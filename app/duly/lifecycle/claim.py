@@ -54,6 +54,10 @@ class Claimer:
     async def _look_now_and_then(self) -> None:
         if time.monotonic() - self._looked_at < LOOK_SECONDS:
             return
+        await self.look()
+
+    async def look(self) -> None:
+        """Reads which lanes hold jobs; before the first time nothing is known, and all seems done."""
         async with self._connection.use() as connection:
             found = await find_lanes(connection)
         self.lanes.found(found)

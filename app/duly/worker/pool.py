@@ -65,6 +65,10 @@ class Pool:
         self.wake_watch: Callable[[], None] = lambda: None
         metrics.slots.set(slots)
 
+    async def look(self) -> None:
+        """Learns what is ready already: until then a job that is submitted here would overtake it."""
+        await self._claimer.look()
+
     async def step(self) -> float:
         """One round of the claiming loop: waits for room, claims, starts. Returns how long to rest."""
         await self._finisher.below(UNRECORDED_LIMIT)
