@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from duly.domain.ids import smallest_id_at
 from duly.store.database import Connection
 
-PARTITIONED = ("jobs", "events", "delivery_attempts")
-HOT_TABLES = ("ready", "scheduled", "running", "deliveries")
+PARTITIONED = ("jobs", "events", "delivery_attempts", "job_logs")
+HOT_TABLES = ("ready", "scheduled", "blocked", "running", "deliveries", "endings")
 DAYS_AHEAD = 3
 
 LOCK = "select pg_try_advisory_lock(7305808870034470002)"
