@@ -1,14 +1,15 @@
 """Submit: from a validated submission to a durable job, many at once in one transaction."""
 
 from collections.abc import Awaitable, Callable, Container, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from uuid import UUID
 
-from duly.domain.job import Accepted, Lane, NewJob
+from duly.domain.job import Accepted, NewJob
 from duly.errors import IdempotencyInFlight, IdempotencyKeyReused
 from duly.lifecycle.eager import EagerStart, NoStarter, Starter
 from duly.lifecycle.gather import Gatherer
+from duly.lifecycle.recording import tell
 from duly.lifecycle.signals import Signals
 from duly.store.database import Connection, Database, DatabaseAway, RecordBusy
 from duly.store.idempotency import Earlier, reserve_keys
@@ -100,27 +101,7 @@ class Submitter:
     def _tell(
         self, jobs: Sequence[NewJob], accepted: Sequence[Accepted | Exception], *, started: Container[UUID]
     ) -> None:
-        """After the commit: wakes whoever may run them."""
-        oldest: dict[Lane, NewJob] = {}
-        fresh = 0
-        for job, answer in zip(jobs, accepted, strict=True):
-            if isinstance(answer, Exception) or answer.job_id != job.job_id:
-                continue
-            fresh += 1
-            if job.job_id in started:
-                continue
-            if _runs_at_once(job):
-                oldest.setdefault(Lane(job.queue, job.type, job.priority), job)
-            else:
-                self._signals.local.scheduled(job.delay_seconds or 0)
-        for lane, job in oldest.items():
-            self._signals.ready(lane, job.job_id)
-        self._metrics.recorded(fresh, statement="submit")
-
-
-def _runs_at_once(job: NewJob) -> bool:
-    """By this clock; where the database's says otherwise, the job is found by the next look at what is due."""
-    return not job.delay_seconds and (job.run_at is None or job.run_at <= datetime.now(UTC))
+        self._metrics.recorded(tell(self._signals, jobs, accepted, started=started), statement="submit")
 
 
 async def _record_new(connection: Connection, jobs: Sequence[NewJob], *, eager: EagerStart) -> list[Accepted]:
