@@ -16,7 +16,9 @@ The life of a job, a module a line:
 `node` composes these into one process; `store` holds the SQL; `domain` holds the rules and imports nothing.
 """
 
+from duly.domain.breaker import CircuitBreaker
 from duly.domain.retry import RetryPolicy, exponential, fixed, linear
+from duly.handlers.children import Child, ChildFailed, Children
 from duly.handlers.context import JobContext
 from duly.handlers.registry import Handlers
 from duly.handlers.signals import Fail, HandlerError, Retry
@@ -24,6 +26,10 @@ from duly.handlers.signals import Fail, HandlerError, Retry
 __version__ = "0.1.0"
 
 __all__ = [
+    "Child",
+    "ChildFailed",
+    "Children",
+    "CircuitBreaker",
     "Fail",
     "HandlerError",
     "Handlers",

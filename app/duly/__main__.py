@@ -20,7 +20,8 @@ def main() -> None:
 
 def application() -> typer.Typer:
     """The list of commands."""
-    from duly.cli.jobs import cancel, status, submit, watch  # noqa: PLC0415  # `--help` need not import the service
+    from duly.cli.check import check  # noqa: PLC0415  # `--help` need not import the service
+    from duly.cli.jobs import cancel, status, submit, watch  # noqa: PLC0415
     from duly.cli.migrate import migrate  # noqa: PLC0415
     from duly.cli.serve import serve  # noqa: PLC0415
     from duly.demo import demo  # noqa: PLC0415
@@ -34,7 +35,7 @@ def application() -> typer.Typer:
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for command in (serve, migrate, demo, submit, watch, status, cancel):
+    for command in (serve, migrate, check, demo, submit, watch, status, cancel):
         app.command()(command)
     app.callback()(_root)
     return app

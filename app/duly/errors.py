@@ -5,16 +5,18 @@
     ├── Unauthorized 401
     ├── NotFound 404              (no such route, no such job, no such job type)
     ├── MethodNotAllowed 405
-    ├── Conflict 409              JobAlreadyEnded · IdempotencyInFlight
+    ├── Conflict 409              JobAlreadyEnded · JobExists · NotRetryable · UniqueKeyTaken · IdempotencyInFlight
     ├── BodyTooLarge 413
     ├── UnsupportedMediaType 415
     ├── Invalid 422               UnknownJobType · IdempotencyKeyReused · NotSupportedYet
+    ├── TooMany 429               RateLimited · BacklogFull
     ├── Unavailable 503           Draining · DatabaseUnavailable · Overloaded
     └── InternalError 500
 
 They are raised anywhere and rendered in one place, `duly.api.failures`.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -87,6 +89,24 @@ class JobAlreadyEnded(Conflict):
     code = "JOB_ALREADY_ENDED"
 
 
+class JobExists(Conflict):
+    code = "JOB_EXISTS"
+
+
+class ScheduleExists(Conflict):
+    code = "SCHEDULE_EXISTS"
+
+
+class NotRetryable(Conflict):
+    """A job that has not failed is not done again."""
+
+    code = "JOB_NOT_FAILED"
+
+
+class UniqueKeyTaken(Conflict):
+    code = "UNIQUE_KEY_TAKEN"
+
+
 class IdempotencyInFlight(Conflict):
     code, retryable = "IDEMPOTENCY_IN_FLIGHT", True
 
@@ -132,6 +152,46 @@ class NotSupportedYet(Invalid):
             f"{member} is not supported yet.",
             reason="It is part of the contract and comes with a later version; leave it out.",
             details={"errors": [{"path": member, "message": "is not supported yet"}]},
+        )
+
+
+class TooMany(DulyError):
+    """Nothing was recorded. `policy` and `left` are what the headers `RateLimit-Policy` and `RateLimit` say."""
+
+    code, status, retryable = "TOO_MANY_REQUESTS", 429, True
+
+    def __init__(self, message: str, *, reason: str, policy: str, left: str, retry_after_seconds: int) -> None:
+        super().__init__(message, reason=reason, retry_after_seconds=retry_after_seconds)
+        self.policy = policy
+        self.left = left
+
+
+class RateLimited(TooMany):
+    code = "RATE_LIMITED"
+
+    @classmethod
+    def of(cls, count: int, seconds: float, *, retry_after_seconds: int) -> "RateLimited":
+        return cls(
+            f"More jobs are submitted than the {count:,} in {seconds:g} seconds that are allowed.",
+            reason="Nothing was recorded; submit it again after Retry-After.",
+            policy=f'"submissions";q={count};w={math.ceil(seconds)}',
+            left=f'"submissions";r=0;t={retry_after_seconds}',
+            retry_after_seconds=retry_after_seconds,
+        )
+
+
+class BacklogFull(TooMany):
+    code = "BACKLOG_FULL"
+
+    @classmethod
+    def of(cls, queue: str, *, limit: int, waiting: int, retry_after_seconds: int) -> "BacklogFull":
+        left = max(0, limit - waiting)
+        return cls(
+            f'The queue "{queue}" holds {min(waiting, limit):,} of the {limit:,} waiting jobs that it may.',
+            reason="Nothing was recorded; submit it again when some of them have started.",
+            policy=f'"backlog";q={limit}',
+            left=f'"backlog";r={left};t={retry_after_seconds}',
+            retry_after_seconds=retry_after_seconds,
         )
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from uuid import UUID, uuid4
@@ -11,32 +11,50 @@ from uuid import UUID, uuid4
 import structlog
 
 from duly import __version__
-from duly.domain.job import Lane
+from duly.domain.job import DEFAULT_TENANT, Finish, Finished, Lane
 from duly.domain.networks import parse_networks
 from duly.domain.outcome import Interrupted
 from duly.domain.retry import DEFAULT_RETRY, RetryPolicy
 from duly.gauges import GaugeReader
 from duly.handlers.registry import Registry
+from duly.lifecycle.breakers import Breakers
+from duly.lifecycle.bulk import Bulk
+from duly.lifecycle.cancel import Canceller
+from duly.lifecycle.checkpoint import CheckpointRecorder
+from duly.lifecycle.children import ChildRecorder
 from duly.lifecycle.claim import Claimer
+from duly.lifecycle.consequences import Consequences
+from duly.lifecycle.control import Controller
+from duly.lifecycle.door import Door
 from duly.lifecycle.finish import Finisher
+from duly.lifecycle.fire import Scheduler
 from duly.lifecycle.heartbeat import Heartbeat
 from duly.lifecycle.hints import HintExchange
+from duly.lifecycle.logs import LogRecorder
 from duly.lifecycle.look import Looker
+from duly.lifecycle.outcomes import OutcomeReader
 from duly.lifecycle.progress import ProgressRecorder
 from duly.lifecycle.signals import Signals
+from duly.lifecycle.submission import JobMaker
 from duly.lifecycle.submit import LARGE_FLUSHERS, Submitter
+from duly.lifecycle.submit_spooled import SpooledSubmitter
 from duly.lifecycle.sweep import Sweeper
 from duly.loop import Loop
 from duly.outbound import OutboundClient
 from duly.settings import Role, Settings
 from duly.store.database import Database, DatabaseAway
+from duly.store.intake import IntakeLimits
+from duly.store.limits import Rate
 from duly.store.nodes import NodeRecord
 from duly.stream.hub import Hub
 from duly.telemetry.metrics import Metrics
 from duly.webhooks.dispatcher import Dispatcher
 from duly.webhooks.sending import Sender
+from duly.worker.children import FamilyParts, WorkerFamily
 from duly.worker.pool import Pool
 from duly.worker.processes import ProcessExecutor
+from duly.worker.reports import RecordedReports, ReportLimits
+from duly.worker.waiting import Waiting
 from duly.worker.watchdog import Watchdog
 
 log = structlog.stdlib.get_logger("duly.node")
@@ -79,17 +97,31 @@ class Node:
         settings, database, signals, metrics = self.settings, self.database, self.signals, self.metrics
         source = f"worker:{self.name}"
         self.submitter = Submitter(database, signals, metrics, buffer=settings.submit_buffer)
+        self.spooled = SpooledSubmitter(database, signals, metrics)
         self.looker = Looker(database)
         self.finisher = Finisher(database, signals, metrics, source=source)
         self.progress = ProgressRecorder(database, signals, source=source)
-        self.processes = ProcessExecutor(settings.handlers, result_limit=settings.result_limit)
+        self.logs = LogRecorder(database, metrics)
+        self.checkpoints = CheckpointRecorder(database)
+        self.door = Door(database, tenant_id=DEFAULT_TENANT, settings=_intake_limits(settings))
+        self.canceller = Canceller(database, signals, metrics)
+        self.children = ChildRecorder(database, signals, metrics, canceller=self.canceller)
+        self.outcomes = OutcomeReader(database)
+        self.waiting = Waiting(limit=settings.waiting_attempts)
+        self.processes = ProcessExecutor(
+            settings.handlers, result_limit=settings.result_limit, json_depth=settings.json_depth
+        )
+        self.breakers = Breakers(database, signals, self.registry.values())
+        self.controller = Controller(database, signals)
+        self.claimer = Claimer(database, signals, metrics, types=self.registry, guarded=self.breakers.declared)
         self.pool = Pool(
             self.registry,
             slots=settings.worker_slots,
-            claimer=Claimer(database, signals, metrics, types=self.registry),
+            claimer=self.claimer,
             finisher=self.finisher,
-            progress=self.progress,
+            reports=self._reports(),
             processes=self.processes,
+            waiting=self.waiting,
             metrics=metrics,
             result_limit=settings.result_limit,
             identity=lambda: (self.heartbeat.node_id, source),
@@ -100,9 +132,13 @@ class Node:
             record=self._record(),
             lease_seconds=settings.lease_seconds,
             lost=lambda: self.pool.stop_all(Interrupted("its node lost touch with the database")),
+            rates=metrics.rates.as_json,
         )
         self.hints = HintExchange(database, signals, followed=lambda: self.hub.followed)
-        self.sweeper = Sweeper(database, signals, self.finisher, policy_of=self._policy_of)
+        self.sweeper = Sweeper(database, signals, metrics, self.finisher, policy_of=self._policy_of)
+        self.consequences = Consequences(database, signals, metrics)
+        self.scheduler = Scheduler(database, signals, metrics, types=self.registry)
+        self.bulk = Bulk(database, signals, self.canceller)
         self.outbound = OutboundClient(allow_networks=parse_networks(",".join(settings.webhook_allow_networks)))
         sender = Sender(
             self.outbound,
@@ -117,6 +153,23 @@ class Node:
         self.loops = self._table_of_loops()
         self._wire()
 
+    def _reports(self) -> RecordedReports:
+        settings = self.settings
+        limits = ReportLimits(settings.log_lines, settings.result_limit, settings.json_depth)
+        return RecordedReports(
+            progress=self.progress,
+            logs=self.logs,
+            checkpoints=self.checkpoints,
+            limits=limits,
+            family=partial(WorkerFamily, parts=self._family_parts()),
+        )
+
+    def _family_parts(self) -> FamilyParts:
+        settings = self.settings
+        allowed = parse_networks(",".join(settings.webhook_allow_networks))
+        maker = JobMaker(self.registry, parameters_limit=settings.parameters_limit, allowed=allowed)
+        return FamilyParts(self.children, self.outcomes, maker, self.hub, self.waiting, settings.json_depth)
+
     def _record(self) -> NodeRecord:
         return NodeRecord(uuid4(), self.name, __version__, list(self.settings.roles), list(self.registry))
 
@@ -128,14 +181,23 @@ class Node:
             ("submit", {Role.API, Role.WORKER}, self.submitter.gatherer.step),
             *((f"submit-many-{n}", {Role.API}, self.submitter.many.step) for n in range(1, LARGE_FLUSHERS + 1)),
             ("look", {Role.API}, self.looker.gatherer.step),
+            ("door", {Role.API}, self.door.step),
             ("claim", {Role.WORKER}, self.pool.step),
             ("watch", {Role.WORKER}, self.pool.watch),
             ("progress", {Role.WORKER}, self.progress.gatherer.step),
+            ("checkpoint", {Role.WORKER}, self.checkpoints.gatherer.step),
+            ("logs", {Role.WORKER}, self.logs.step),
+            ("children", {Role.WORKER}, self.children.gatherer.step),
+            ("outcomes", {Role.WORKER}, self.outcomes.gatherer.step),
             ("finish", {Role.WORKER}, self.finisher.step),
             ("dispatch", {Role.DISPATCHER}, self.dispatcher.step),
             ("settle", {Role.DISPATCHER}, self.dispatcher.settler.step),
+            ("breakers", {Role.WORKER, Role.SWEEPER}, self.breakers.step),
             ("sweep", {Role.SWEEPER}, self._sweep),
             ("release", {Role.SWEEPER}, self.sweeper.release),
+            ("expire", {Role.SWEEPER}, self.sweeper.expire),
+            ("consequences", {Role.SWEEPER}, self.consequences.step),
+            ("schedules", {Role.SWEEPER}, self.scheduler.step),
             (
                 "housekeeping",
                 {Role.SWEEPER},
@@ -160,18 +222,32 @@ class Node:
         loops = {loop.name: loop for loop in self.loops}
         local = self.signals.local
         local.changed = self.hub.changed
+        self.finisher.heard = partial(self._ended, loops.get("claim"))
+        local.submitted = self.metrics.rates.submitted
         self.hub.announce = self.signals.follows
         if claim := loops.get("claim"):
             local.cancel = self.pool.cancel
             self.submitter.starter = self.pool
             local.ready = partial(self._ready, claim)
+            local.control = partial(self._control, claim)
             self.pool.wake_watch = loops["watch"].wake
         if release := loops.get("release"):
             local.scheduled = lambda _delay: release.wake()
+        if consequences := loops.get("consequences"):
+            local.consequences = consequences.wake
         if dispatch := loops.get("dispatch"):
             local.deliveries = self.dispatcher.wake = dispatch.wake
         if hints := loops.get("hints"):
             self.signals.wake_sender = hints.wake
+
+    def _control(self, claim: Loop) -> None:
+        self.claimer.look_again()
+        claim.wake()
+
+    def _ended(self, claim: Loop | None, ends: Sequence[Finish], finished: Sequence[Finished]) -> None:
+        self.breakers.ended(ends, finished)
+        if self.claimer.ended(finished) and claim:
+            claim.wake()
 
     def _ready(self, claim: Loop, lane: Lane, oldest: UUID) -> None:
         self.pool.note_ready(lane, oldest)
@@ -191,6 +267,7 @@ class Node:
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_SECONDS):
                 await self.finisher.drained()
+                await self.logs.flushed(seconds=LAST_WORDS_SECONDS)
         self.hub.close()  # only now: whoever follows a job that has just ended is to see its end
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_SECONDS):
@@ -228,3 +305,12 @@ class Node:
             task.cancel()
         if ending:
             await asyncio.wait(ending, timeout=LAST_WORDS_SECONDS)
+
+
+def _intake_limits(settings: Settings) -> IntakeLimits:
+    """What the settings allow to be taken in."""
+    rate = None
+    if settings.submit_rate is not None:
+        burst = settings.submit_burst or max(1, round(10 * settings.submit_rate))
+        rate = Rate(burst, burst / settings.submit_rate)
+    return IntakeLimits(rate, settings.backlog_limit)

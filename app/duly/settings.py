@@ -39,6 +39,9 @@ class Settings(BaseSettings):
     processes: int = Field(default=1, ge=1, le=64)
     roles: Annotated[tuple[Role, ...], NoDecode] = tuple(Role)
     worker_slots: int = Field(default=100, ge=1, le=10_000, description="jobs at once in a process")
+    waiting_attempts: int = Field(
+        default=10_000, ge=1, le=100_000, description="jobs that may wait for others in a process, beside its slots"
+    )
     lease_seconds: float = Field(default=15, ge=1, le=3600, description="a silent node is lost after this")
     shutdown_grace_seconds: float = Field(default=30, ge=0, le=3600)
     api_key: SecretStr | None = None
@@ -55,9 +58,20 @@ class Settings(BaseSettings):
     retention_days: int = Field(default=30, ge=1, le=3650, description="ended jobs are kept this long")
     body_limit: int = Field(default=1 << 20, ge=1 << 10)
     batch_body_limit: int = Field(default=8 << 20, ge=1 << 10, description="of a request with many jobs")
+    ndjson_limit: int = Field(default=1 << 30, ge=1 << 10, description="of a request with many jobs, one a line")
     parameters_limit: int = Field(default=256 << 10, ge=1 << 10)
     result_limit: int = Field(default=1 << 20, ge=1 << 10)
+    log_lines: int = Field(default=1000, ge=0, le=100_000, description="kept of what one attempt logs")
     json_depth: int = Field(default=64, ge=4, le=512)
+    submit_rate: float | None = Field(
+        default=None, gt=0, le=1e6, description="jobs a second that a tenant may submit; none: any number"
+    )
+    submit_burst: int | None = Field(
+        default=None, ge=1, le=10_000_000, description="how many of them at once; none: ten seconds' worth"
+    )
+    backlog_limit: int | None = Field(
+        default=None, ge=1, le=100_000_000, description="jobs that may wait in a queue; none: any number"
+    )
     submit_buffer: int = Field(default=5_000, ge=1, description="submissions that may wait for the database")
 
     @field_validator("handlers", "webhook_allow_networks", "roles", "webhook_retry_seconds", mode="before")

@@ -38,6 +38,9 @@ STATEMENTS = (
     *(f"alter table {table} add column expires_at timestamptz" for table in ("ready", "scheduled")),
     "create index ready_expires on ready (expires_at) where expires_at is not null",
     "create index scheduled_expires on scheduled (expires_at) where expires_at is not null",
+    # What started under a limit of its queue (mark 32) or its type (64) is counted; other jobs have no entry.
+    "create index running_limited_queue on running (tenant_id, queue) where marks & 32 <> 0",
+    "create index running_limited_type on running (tenant_id, type) where marks & 64 <> 0",
     # Jobs that wait for others: 2 for those they depend on, 3 for their concurrency key.
     f"""
     create table blocked (
@@ -138,8 +141,13 @@ STATEMENTS = (
     """,
     "create index batch_tallies_batch on batch_tallies (batch_id)",
     # One row. It rises with every change of what holds claims back: whoever claims by an older one claims nothing.
-    "create table control (id smallint not null, version bigint not null, constraint control_pkey primary key (id)) "
-    "with (fillfactor = 10)",
+    """
+    create table control (
+        id smallint not null,
+        version bigint not null,
+        constraint control_pkey primary key (id)
+    ) with (fillfactor = 10)
+    """,
     "insert into control (id, version) values (1, 1)",
     """
     create table queues (
@@ -165,7 +173,7 @@ STATEMENTS = (
         constraint limits_pkey primary key (tenant_id, scope, name)
     ) with (fillfactor = 50)
     """,
-    # The circuit of a job type: 1 open, 2 half-open. A closed one that counts failures is 0.
+    # The circuit of a job type: 1 open, 2 half-open, with a job on trial. A closed one that counts failures is 0.
     """
     create table breakers (
         type text not null,
@@ -174,6 +182,7 @@ STATEMENTS = (
         code text not null,
         opened_at timestamptz,
         probe_at timestamptz,
+        probe_id uuid,
         constraint breakers_pkey primary key (type)
     ) with (fillfactor = 50)
     """,

@@ -1,4 +1,4 @@
-"""`POST /api/v1/jobs/batch`: many jobs in one transaction, or none of them."""
+"""Batches: many jobs in one transaction or none of them, and how they stand together."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,8 +7,10 @@ from uuid import UUID
 
 import pytest
 
-from duly.api.models import AcceptedBatchBody
-from tests.support.answers import TIME
+from duly.api.models import AcceptedBatchBody, BatchBody
+from duly.lifecycle import bulk
+from tests.support.answers import TIME, refused
+from tests.support.handlers import gate, has_entered
 from tests.support.service import Service, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -112,8 +114,14 @@ async def test_what_no_submission_has_is_refused_by_its_place(contract: Service)
         ({"jobs": {}}, "jobs"),
         ({"jobs": [3]}, "jobs[0]"),
         ({"jobs": [{"type": "echo"}], "job": 1}, "job"),
-        ({"jobs": [{"type": "echo"}], "then": {"type": "echo"}}, "then"),
-        ({"jobs": [{"type": "echo"}], "name": "nightly"}, "name"),
+        ({"jobs": [{"type": "echo"}], "name": 7}, "name"),
+        ({"jobs": [{"type": "echo"}], "name": "x" * 201}, "name"),
+        ({"jobs": [{"type": "echo"}], "name": "a\0b"}, "name"),
+        ({"jobs": [{"type": "echo"}], "then": [{"type": "echo"}]}, "then"),
+        ({"jobs": [{"type": "echo"}], "then": {"type": "ecoh"}}, "then.type"),
+        ({"jobs": [{"type": "echo"}], "then": {"type": "echo", "priorty": 1}}, "then.priorty"),
+        ({"jobs": [{"type": "echo"}], "then": {"type": "echo", "parameters": [1]}}, "then.parameters"),
+        ({"jobs": [{"type": "echo"}], "then": {"type": "in-order", "parameters": {"n": 1}}}, "then.parameters.batch"),
     ],
 )
 async def test_a_body_that_is_no_batch_is_refused(contract: Service, body: Any, path: str) -> None:
@@ -135,10 +143,10 @@ async def test_text_that_cannot_be_stored_is_named_by_its_place(contract: Servic
         (b"{", {"Content-Type": "application/json"}, 400),
         (b"[]", {"Content-Type": "application/json"}, 422),
         (b'{"jobs":[{"type":"echo"}]}', {"Content-Type": "text/plain"}, 415),
-        (b'{"jobs":[{"type":"echo"}]}', {"Content-Type": "application/json", "Idempotency-Key": "k"}, 422),
+        (b'{"jobs":[{"type":"echo"}]}', {"Content-Type": "application/json", "Idempotency-Key": ""}, 422),
     ],
 )
-async def test_what_is_no_json_or_asks_for_more_than_there_is(
+async def test_what_is_no_json_or_has_no_readable_key(
     contract: Service, content: bytes, headers: dict[str, str], status: int
 ) -> None:
     assert (await contract.client.post(PATH, content=content, headers=headers)).status_code == status
@@ -157,6 +165,192 @@ async def test_others_are_answered_while_a_large_batch_is_read(contract: Service
         answers += 1
     assert large.result().status_code == 202
     assert answers > 3
+
+
+async def test_the_same_key_and_body_get_the_first_answer_again(contract: Service) -> None:
+    label = {"type": "echo", "labels": {"batch": "keyed"}}
+    body, key = {"jobs": [label] * 30, "name": "a"}, {"Idempotency-Key": "batch-1"}
+    first, again = [await contract.client.post(PATH, json=body, headers=key) for _ in range(2)]
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert again.content == first.content
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert "Idempotency-Replayed" not in first.headers
+    for other in ({"jobs": [label] * 30, "name": "b"}, {"jobs": [label] * 29, "name": "a"}):
+        refused(await contract.client.post(PATH, json=other, headers=key), 422, "IDEMPOTENCY_KEY_REUSED")
+    refused(await contract.client.post("/api/v1/jobs", json=label, headers=key), 422, "IDEMPOTENCY_KEY_REUSED")
+    assert await recorded(contract, "keyed") == 30
+
+
+async def test_identical_batches_at_once_are_one(contract: Service) -> None:
+    body = {"jobs": [{"type": "echo", "labels": {"batch": "at-once"}}] * 100}
+    key = {"Idempotency-Key": "batch-2"}
+    answers = await asyncio.gather(*(contract.client.post(PATH, json=body, headers=key) for _ in range(20)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.content for answer in answers}) == 1
+    assert await recorded(contract, "at-once") == 100
+
+
+async def read(service: Service, batch_id: str) -> dict[str, Any]:
+    answer = await service.client.get(f"/api/v1/batches/{batch_id}")
+    assert answer.status_code == 200, answer.text
+    BatchBody.model_validate_json(answer.content, strict=True)
+    assert answer.headers["Cache-Control"] == "no-store"
+    body: dict[str, Any] = answer.json()
+    assert sum(body[name] for name in ("pending", "running", "completed", "failed", "cancelled")) == body["total"]
+    return body
+
+
+async def until(service: Service, batch_id: str, **wanted: Any) -> dict[str, Any]:
+    """The batch once these members of it are so."""
+
+    async def look() -> dict[str, Any] | None:
+        body = await read(service, batch_id)
+        return body if wanted.items() <= body.items() else None
+
+    body: dict[str, Any] = await eventually(look)
+    return body
+
+
+async def test_a_batch_tells_how_its_jobs_stand(contract: Service) -> None:
+    gated = [{"type": "wait-for-gate", "parameters": {"name": f"stands-{n}"}} for n in range(2)]
+    later = {"type": "echo", "delaySeconds": 3600}
+    answer = await post(contract, *gated, later, {"type": "echo"}, {"type": "fail"}, name="nightly")
+    batch_id = answer.json()["batchId"]
+    assert answer.headers["Location"] == f"/api/v1/batches/{batch_id}"
+    body = await until(contract, batch_id, running=2, completed=1, failed=1)
+    assert body == {
+        "batchId": batch_id,
+        "name": "nightly",
+        "status": "running",
+        "total": 5,
+        "pending": 1,
+        "running": 2,
+        "completed": 1,
+        "failed": 1,
+        "cancelled": 0,
+        "thenJobId": None,
+        "createdAt": answer.json()["createdAt"],
+        "completedAt": None,
+    }
+    gate("stands-0").set()
+    gate("stands-1").set()
+    await until(contract, batch_id, completed=3, running=0, pending=1, status="running")
+    await contract.client.post(f"/api/v1/jobs/{answer.json()['jobIds'][2]}/cancel")
+    ended = await until(contract, batch_id, completed=3, failed=1, cancelled=1, status="failed")
+    assert TIME.fullmatch(ended["completedAt"])
+
+
+async def test_before_the_first_of_its_jobs_starts_a_batch_is_pending(contract: Service) -> None:
+    answer = await post(contract, *[{"type": "echo", "delaySeconds": 3600}] * 3)
+    body = await read(contract, answer.json()["batchId"])
+    assert (body["status"], body["pending"], body["name"]) == ("pending", 3, None)
+
+
+@pytest.mark.parametrize(
+    ("types", "status"),
+    [(["echo", "echo"], "completed"), (["echo", "fail"], "failed"), (["fail", "fail"], "failed")],
+)
+async def test_a_batch_ends_as_its_jobs_did(contract: Service, types: list[str], status: str) -> None:
+    answer = await post(contract, *({"type": type_} for type_ in types))
+    body = await until(contract, answer.json()["batchId"], status=status)
+    assert TIME.fullmatch(body["completedAt"])
+
+
+async def test_no_job_is_missing_while_ends_are_counted(contract: Service) -> None:
+    answer = await post(contract, *[{"type": "echo"}] * 300)
+    seen = await until(contract, answer.json()["batchId"], status="completed")  # each look checks the sum
+    assert seen["completed"] == 300
+
+
+async def test_the_job_that_follows_is_named_and_told_what_the_batch_came_to(contract: Service) -> None:
+    then = {"type": "echo", "parameters": {"report": "r"}, "labels": {"customer": "c"}}
+    answer = await post(contract, {"type": "echo"}, {"type": "fail"}, {"type": "echo"}, then=then)
+    batch_id = answer.json()["batchId"]
+    body = await until(contract, batch_id, status="failed")
+    follower = await contract.ended(body["thenJobId"])
+    counts = {"batchId": batch_id, "completed": 2, "failed": 1, "cancelled": 0}
+    assert follower["result"] == {"report": "r", "batch": counts}
+    assert (follower["labels"], follower["batchId"]) == ({"customer": "c"}, None)
+    assert follower["jobId"] not in answer.json()["jobIds"]
+
+
+async def test_a_job_that_is_retried_takes_its_batch_back(contract: Service) -> None:
+    failing = {"type": "raise", "maxAttempts": 1, "parameters": {"name": "batch-retry", "succeed_on": 2}}
+    answer = await post(contract, {"type": "echo"}, failing)
+    batch_id, job_id = answer.json()["batchId"], answer.json()["jobIds"][1]
+    await until(contract, batch_id, status="failed")
+    await contract.client.post(f"/api/v1/jobs/{job_id}/retry")
+    await contract.ended(job_id)
+    await until(contract, batch_id, status="failed", failed=1, completed=1)
+
+
+@pytest.mark.parametrize("path", ["nonsense", "0199c1f0-0000-7000-8000-000000000000", "%00"])
+async def test_a_batch_that_does_not_exist(contract: Service, path: str) -> None:
+    for answer in (
+        await contract.client.get(f"/api/v1/batches/{path}"),
+        await contract.client.post(f"/api/v1/batches/{path}/cancel"),
+    ):
+        assert refused(answer, 404, "NOT_FOUND")["message"] == "There is no such batch."
+
+
+async def test_a_job_is_no_batch(contract: Service) -> None:
+    job_id = (await contract.submit("echo"))["jobId"]
+    refused(await contract.client.get(f"/api/v1/batches/{job_id}"), 404, "NOT_FOUND")
+
+
+async def test_a_misspelt_query_does_not_pass_in_silence(contract: Service) -> None:
+    batch_id = (await post(contract, {"type": "echo"})).json()["batchId"]
+    for answer in (
+        await contract.client.get(f"/api/v1/batches/{batch_id}?wait=1"),
+        await contract.client.post(f"/api/v1/batches/{batch_id}/cancel?force=1"),
+    ):
+        refused(answer, 422, "VALIDATION_FAILED")
+
+
+async def cancel(service: Service, batch_id: str) -> tuple[int, dict[str, Any]]:
+    answer = await service.client.post(f"/api/v1/batches/{batch_id}/cancel")
+    BatchBody.model_validate_json(answer.content, strict=True)
+    return answer.status_code, answer.json()
+
+
+async def test_cancelling_ends_what_waits_and_tells_what_runs(contract: Service) -> None:
+    parent = (await contract.submit("wait-for-gate", {"name": "parent-of-batch"}))["jobId"]
+    jobs: list[dict[str, Any]] = [
+        {"type": "echo"},
+        {"type": "stubborn", "parameters": {"name": "in-batch"}},
+        {"type": "echo", "delaySeconds": 3600},
+        {"type": "echo", "dependsOn": [parent]},
+        {"type": "raise-later"},
+    ]
+    answer = await post(contract, *jobs, then={"type": "echo"})
+    batch_id, job_ids = answer.json()["batchId"], answer.json()["jobIds"]
+    await contract.until(job_ids[4], lambda view: view["waitingFor"] == "retry")
+    await until(contract, batch_id, completed=1, running=1)
+
+    status, body = await cancel(contract, batch_id)
+    assert (status, body["status"], body["running"], body["cancelled"]) == (202, "running", 1, 3)
+    for job_id in job_ids[2:]:
+        assert (await contract.job(job_id))["status"] == "cancelled"
+    await asyncio.wait_for(has_entered("in-batch:cancelled").wait(), 10)
+    gate("in-batch").set()
+    ended = await until(contract, batch_id, status="cancelled", completed=1, cancelled=4)
+    follower = await contract.ended(ended["thenJobId"])
+    assert follower["result"]["batch"] == {"batchId": batch_id, "completed": 1, "failed": 0, "cancelled": 4}
+    assert (await contract.job(parent))["status"] == "running"
+    gate("parent-of-batch").set()
+
+    assert await cancel(contract, batch_id) == (200, ended)
+
+
+async def test_a_large_batch_is_cancelled_page_by_page(contract: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "PAGE", 70)
+    others = [await contract.submit("echo", delaySeconds=3600)]
+    answer = await post(contract, *[{"type": "echo", "delaySeconds": 3600}] * 500)
+    others += [await contract.submit("echo", delaySeconds=3600)]
+    status, body = await cancel(contract, answer.json()["batchId"])
+    assert (status, body["pending"], body["cancelled"]) == (200, 0, 500)
+    await until(contract, answer.json()["batchId"], status="cancelled")
+    assert {(await contract.job(job["jobId"]))["status"] for job in others} == {"pending"}
 
 
 @pytest.mark.asyncio(loop_scope="function")

@@ -47,7 +47,7 @@ async def test_each_kind_of_event_carries_its_own_facts(contract: Service) -> No
     view = await contract.run("progress", {"steps": 1})
     events = (await _page(contract, view["jobId"]))["items"]
     assert [(event["eventType"], event["data"]) for event in events] == [
-        ("JobSubmitted", {"type": "progress", "queue": "default", "parameters": {"steps": 1}}),
+        ("JobSubmitted", events[0]["data"] | {"type": "progress", "queue": "default", "parameters": {"steps": 1}}),
         ("JobStarted", {"attempt": 1}),
         ("JobProgressed", {"attempt": 1, "progress": 10, "message": "step 1"}),
         ("JobCompleted", {"attempt": 1, "result": "done"}),
@@ -65,6 +65,34 @@ async def test_each_kind_of_event_carries_its_own_facts(contract: Service) -> No
     view = await contract.run("fail")
     failed = (await _page(contract, view["jobId"]))["items"][-1]
     assert (failed["eventType"], failed["data"]) == ("JobFailed", {"attempt": 1, "error": view["error"]})
+
+
+async def test_the_first_event_carries_what_was_asked(contract: Service) -> None:
+    plain = await contract.submit("raise", {"name": "asked"}, runAt="2100-01-01T00:00:00Z")
+    [event] = (await _page(contract, plain["jobId"]))["items"]
+    assert event["data"] == {
+        "type": "raise",
+        "queue": "default",
+        "priority": 0,
+        "parameters": {"name": "asked"},
+        "timeoutSeconds": 3600,
+        "maxAttempts": 3,
+        "runAt": "2100-01-01T00:00:00.000Z",
+    }
+
+    options = {
+        "queue": "asked",
+        "priority": -3,
+        "runAt": "2100-01-01T00:00:00.000Z",
+        "timeoutSeconds": 0.3,
+        "maxAttempts": 7,
+        "labels": {"customer": "c-42"},
+        "callbackUrl": "http://127.0.0.1:9/hook",
+        "callbackEvents": ["job.started", "job.failed"],
+    }
+    rich = await contract.submit("raise", {}, callbackSecret="not to be shown", **options)
+    [event] = (await _page(contract, rich["jobId"]))["items"]
+    assert event["data"] == {"type": "raise", "parameters": {}, **options}
 
 
 async def test_pages_lead_through_the_whole_history(contract: Service) -> None:

@@ -6,7 +6,8 @@ from uuid import UUID
 import pytest
 
 from duly.api.models import JobPage
-from tests.support.answers import invalid_paths, refused
+from duly.store import listing
+from tests.support.answers import invalid_paths
 from tests.support.service import Service
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -193,6 +194,9 @@ async def test_what_is_no_query_of_a_list_is_refused_and_named(contract: Service
         ({"limit": "x"}, "limit"),
         ({"limit": "1.5"}, "limit"),
         ({"limit": "99999999999999999999999"}, "limit"),
+        ({"batchId": "x"}, "batchId[0]"),
+        ({"batchId": "0199c1f0000070008000000000000000"}, "batchId[0]"),
+        ({"type": ["echo"] * 51}, "type"),
         ({"status": "done"}, "status[0]"),
         ({"status": ""}, "status[0]"),
         ({"label": "nocolon"}, "label[0]"),
@@ -209,7 +213,69 @@ async def test_what_is_no_query_of_a_list_is_refused_and_named(contract: Service
         assert invalid_paths(await contract.client.get("/api/v1/jobs", params=query)) == [path], query
 
 
-async def test_a_filter_that_comes_later_is_refused_and_not_ignored(contract: Service) -> None:
-    answer = await contract.client.get("/api/v1/jobs", params={"batchId": "0199c1f0-0000-7000-8000-000000000000"})
+async def test_the_jobs_of_a_batch_are_listed_by_its_id(contract: Service) -> None:
+    made = []
+    for queue in ("b1", "b2"):
+        jobs = [{"type": "echo", "queue": queue, "runAt": LATER, "labels": {"n": str(n)}} for n in range(7)]
+        answer = await contract.client.post("/api/v1/jobs/batch", json={"jobs": jobs})
+        assert answer.status_code == 202, answer.text
+        made.append(answer.json())
+        await _submit(contract, queue)
+    first, second = made
+    await contract.client.post(f"/api/v1/jobs/{first['jobIds'][3]}/cancel")
 
-    refused(answer, 422, "NOT_SUPPORTED_YET")
+    assert await _ids(contract, batchId=first["batchId"]) == first["jobIds"][::-1]
+    both = [first["batchId"], second["batchId"]]
+    assert await _ids(contract, batchId=both) == (first["jobIds"] + second["jobIds"])[::-1]
+    assert await _ids(contract, batchId=both, queue="b2") == second["jobIds"][::-1]
+    assert await _ids(contract, batchId=both, status="cancelled") == [first["jobIds"][3]]
+    assert await _ids(contract, batchId=both, label="n:6") == [second["jobIds"][6], first["jobIds"][6]]
+    assert await _ids(contract, batchId="0199c1f0-0000-7000-8000-000000000000") == []
+    page = await _page(contract, batchId=first["batchId"], limit=5)
+    rest = await _page(contract, batchId=first["batchId"], limit=5, cursor=page["nextCursor"])
+    assert [job["jobId"] for job in page["items"] + rest["items"]] == first["jobIds"][::-1]
+    assert {job["batchId"] for job in page["items"]} == {first["batchId"]}
+
+
+async def test_a_filter_named_twice_with_the_same_value_shows_each_job_once(contract: Service) -> None:
+    job_id = await _submit(contract, "twice", labels={"a": "1"})
+
+    for query in (
+        {"queue": ["twice", "twice"]},
+        {"queue": "twice", "type": ["echo", "echo"]},
+        {"queue": "twice", "label": ["a:1", "a:1"]},
+        {"queue": "twice", "status": ["pending", "pending"]},
+    ):
+        assert await _ids(contract, **query) == [job_id], query
+
+
+async def test_a_job_that_ended_twice_is_listed_once_by_its_last_end(contract: Service) -> None:
+    failed = (await contract.run("fail", queue="ends"))["jobId"]
+    await contract.client.post(f"/api/v1/jobs/{failed}/retry")
+    await contract.until(failed, lambda view: view["status"] == "failed" and view["sequence"] > 3)
+    assert (await contract.event_types(failed)).count("JobFailed") == 2
+
+    assert await _ids(contract, queue="ends", status="failed") == [failed]
+    assert await _ids(contract, queue="ends", status=["failed", "completed"]) == [failed]
+    assert await _ids(contract, queue="ends", status=["failed", "pending"]) == [failed]
+
+
+async def test_a_search_that_takes_too_long_is_continued_by_the_next_page(
+    contract: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "FIRST_ROUND", 1)
+    monkeypatch.setattr(listing, "ROUNDS_GROW", 1)
+    monkeypatch.setattr(listing, "WALK_SECONDS", 0.0)
+    wanted = [await _submit(contract, "needle", labels={"found": "yes"})]
+    for _ in range(12):
+        await _submit(contract, "needle")
+    wanted.append(await _submit(contract, "needle", labels={"found": "yes"}))
+
+    for query in ({"queue": "needle"}, {}):
+        pages = [await _page(contract, label="found:yes", limit=1, **query)]
+        while pages[-1]["nextCursor"] is not None:
+            assert len(pages) < 1_000
+            cursor = pages[-1]["nextCursor"]
+            pages.append(await _page(contract, label="found:yes", limit=1, cursor=cursor, **query))
+        assert [job["jobId"] for page in pages for job in page["items"]] == wanted[::-1]
+        assert any(page["items"] == [] for page in pages[:-1])

@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from duly import JobContext
+from duly.handlers.children import Offspring
 from duly.handlers.context import OVER
 from tests.support.service import Service
 
@@ -23,13 +24,22 @@ class Told:
     def __init__(self) -> None:
         self.progressed: list[tuple[float, str | None]] = []
         self.logged: list[tuple[str, str, Mapping[str, object]]] = []
+        self.checkpoints: list[object] = []
 
     def progress(self, percent: float, message: str | None) -> Awaitable[None]:
         self.progressed.append((percent, message))
         return OVER
 
+    @property
+    def children(self) -> Offspring:
+        raise NotImplementedError
+
     def log(self, level: str, message: str, fields: Mapping[str, object]) -> None:
         self.logged.append((level, message, fields))
+
+    def checkpoint(self, value: object) -> Awaitable[None]:
+        self.checkpoints.append(value)
+        return OVER
 
 
 def context(told: Told, *, attempt: int = 1) -> JobContext:

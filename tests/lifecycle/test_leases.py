@@ -217,7 +217,7 @@ async def test_two_sweepers_at_once_record_one_verdict(start_service: StartServi
     database = Database(first.database_url)
     async with database.connection() as connection:
         lanes = [LaneStart(Lane("default", "echo", 0), SMALLEST)]
-        claimed = await claim_ready(connection, lanes, limit=jobs, node_id=dead, source="worker:dead")
+        claimed = await claim_ready(connection, lanes, limit=jobs, node_id=dead, source="worker:dead", version=1)
     await database.close()
     assert len(claimed) == jobs
     await asyncio.gather(*(sweep(service) for service in (first, second) * 3))

@@ -12,16 +12,18 @@ import pytest
 from duly.domain.events import EventKind
 from duly.domain.ids import SMALLEST, new_job_id
 from duly.domain.job import ClaimedJob, Finish, Lane, NewJob
+from duly.store.control import read_version
 from duly.store.database import PINNED_PLANS, Connection, Database
-from duly.store.jobs import COLUMNS, SUBMIT, VIEW_EACH, record_jobs
+from duly.store.jobs import COLUMNS, SUBMIT, record_jobs
 from duly.store.ready import CLAIM, LANES, LaneStart, claim_ready
 from duly.store.running import FINISH_IF_HELD, PROGRESS_IF_HELD, Progress, finish_if_held
+from duly.store.views import VIEW_EACH
 
 NODE = uuid4()
 LANE = Lane("default", "echo", 0)
 STATES = ["empty", "small", "bloated"]
 BLOAT = 3_000
-HOT = ("ready", "running", "jobs", "events", "scheduled", "deliveries")
+HOT = ("ready", "running", "jobs", "events", "scheduled", "deliveries", "unique_keys", "checkpoints", "endings")
 
 
 def new_jobs(count: int) -> list[NewJob]:
@@ -29,7 +31,10 @@ def new_jobs(count: int) -> list[NewJob]:
 
 
 async def claim(connection: Connection, limit: int) -> list[ClaimedJob]:
-    return await claim_ready(connection, [LaneStart(LANE, SMALLEST)], limit=limit, node_id=NODE, source="worker:test")
+    lanes = [LaneStart(LANE, SMALLEST)]
+    return await claim_ready(
+        connection, lanes, limit=limit, node_id=NODE, source="worker:test", version=await read_version(connection)
+    )
 
 
 async def complete(connection: Connection, jobs: Sequence[ClaimedJob]) -> None:
@@ -122,7 +127,8 @@ async def test_the_hot_connection_has_its_plans_pinned(database_url: str) -> Non
 async def test_a_submission_reads_nothing(database_url: str, state: str) -> None:
     async with tables(database_url, state) as connection:
         columns = unnest_arguments(new_jobs(100))[:COLUMNS]
-        nodes = await plan_of(connection, SUBMIT, *columns, [False] * 100, NODE, "test")
+        alone = [None] * 7  # no batch
+        nodes = await plan_of(connection, SUBMIT, *columns, [False] * 100, NODE, "test", 1, *alone)
     assert scanned_in_full(nodes) == []
     assert [conditions(nodes, table) for table in HOT] == [[]] * len(HOT)
 
@@ -130,7 +136,7 @@ async def test_a_submission_reads_nothing(database_url: str, state: str) -> None
 @pytest.mark.parametrize("state", STATES)
 async def test_a_claim_reads_and_deletes_by_the_whole_key_of_a_lane(database_url: str, state: str) -> None:
     async with tables(database_url, state) as connection:
-        nodes = await plan_of(connection, CLAIM, ["default"], ["echo"], [0], [SMALLEST], 10, NODE, SMALLEST, "test")
+        nodes = await plan_of(connection, CLAIM, ["default"], ["echo"], [0], [SMALLEST], 10, NODE, SMALLEST, "test", 1)
         lanes = await plan_of(connection, LANES)
     assert scanned_in_full(nodes) == []
     found = conditions(nodes, "ready")
@@ -191,7 +197,7 @@ async def test_a_claim_over_several_lanes_takes_no_more_than_it_asked_for_in_all
         for lane in reversed(lanes):
             await record_jobs(connection, [job._replace(priority=lane.priority) for job in new_jobs(4)])
         starts = [LaneStart(lane, SMALLEST) for lane in lanes]
-        taken = await claim_ready(connection, starts, limit=6, node_id=NODE, source="test")
+        taken = await claim_ready(connection, starts, limit=6, node_id=NODE, source="test", version=1)
         assert sorted((job.priority for job in taken), reverse=True) == [5] * 4 + [0] * 2
         assert await connection.fetchval("select count(*) from running") == 6
     await database.close()

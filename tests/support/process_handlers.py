@@ -60,6 +60,15 @@ def process_until_open(parameters: Signalled, job: JobContext) -> int:
     return job.attempt
 
 
+@handlers.register("batch-until-open", batch=2, linger=10, retry=fixed(0))
+async def batch_until_open(items: list[Signalled], jobs: list[JobContext]) -> list[int]:
+    for item, job in zip(items, jobs, strict=True):
+        item.begin(job)
+    while not all(item.is_open for item in items):
+        await asyncio.sleep(LOOK_SECONDS)
+    return [job.attempt for job in jobs]
+
+
 @handlers.register("quick")
 async def quick() -> int:
     """Returns the process that ran it."""

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from duly.domain.secret import secret_key
 from duly.webhooks.signature import (
     SignatureError,
     hex_signature,
-    secret_key,
     standard_signature,
     verify_hex,
     verify_standard,

@@ -7,7 +7,7 @@ import pytest
 
 from duly.domain.outcome import Cancelled, Interrupted, Outcome, TimedOut
 from duly.handlers.registry import Registry
-from duly.testing import _claimed, _Listening, _note_progress
+from duly.testing import _claimed, _listening_to
 from duly.worker.attempt import describe, outcome_of
 from tests.support import handlers as support
 from tests.support.service import Service
@@ -156,7 +156,7 @@ async def test_a_cancelled_handler_ends_as_cancelled(service: Service) -> None:
 async def test_an_attempt_stopped_before_its_first_step_still_ends(why: Outcome) -> None:
     """A task that is cancelled before it ran at all never runs: its end would be recorded by nobody."""
     handler = Registry(support.handlers)["hang"]
-    attempt = _Listening(_claimed(handler, {}, attempt=1, labels=None), handler, deadline=0, tell=_note_progress)
+    attempt = _listening_to(_claimed(handler, {}, attempt=1, labels=None), handler)
 
     called: list[object] = []
 

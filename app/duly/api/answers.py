@@ -3,6 +3,7 @@
 import math
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import orjson
 from fastapi import Depends, Request
@@ -10,6 +11,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from duly.domain.events import Status
 from duly.domain.job import JobView
 from duly.domain.json_value import rfc3339
 from duly.errors import Invalid, PathError
@@ -21,12 +23,15 @@ def job_path(job_id: object) -> str:
     return f"/api/v1/jobs/{job_id}"
 
 
-def accepted_body(job_id: str, created_at: datetime) -> bytes:
-    """What the answer to a submission says; the same on every repeat."""
+def accepted_body(
+    job_id: str, created_at: datetime, *, status: Status = Status.PENDING, deduplicated: bool = False
+) -> bytes:
+    """What the answer to a submission says; the same on every repeat. `deduplicated`: the job is another one's."""
     path = job_path(job_id)
+    end = ',"deduplicated":true}' if deduplicated else "}"
     return (
-        f'{{"jobId":"{job_id}","status":"pending","createdAt":"{rfc3339(created_at)}","links":{{"self":"{path}",'
-        f'"events":"{path}/events","stream":"{path}/events/stream","cancel":"{path}/cancel"}}}}'
+        f'{{"jobId":"{job_id}","status":"{status}","createdAt":"{rfc3339(created_at)}","links":{{"self":"{path}",'
+        f'"events":"{path}/events","stream":"{path}/events/stream","cancel":"{path}/cancel"}}{end}'
     ).encode()
 
 
@@ -48,9 +53,9 @@ def job_body(view: JobView) -> bytes:
         "result": _fragment(view.result),
         "error": _fragment(view.error),
         "labels": orjson.Fragment(view.labels or "{}"),
-        "batchId": None,
-        "parentId": None,
-        "dependsOn": [],
+        "batchId": _id(view.batch_id),
+        "parentId": _id(view.parent_id),
+        "dependsOn": [str(job_id) for job_id in view.depends_on],
         "correlationId": view.correlation_id,
         "createdAt": rfc3339(view.created_at),
         "runAt": _time(view.run_at),
@@ -67,6 +72,10 @@ def plain_number(value: float | None) -> float | int | None:
 
 def _fragment(text: str | None) -> orjson.Fragment | None:
     return orjson.Fragment(text) if text is not None else None
+
+
+def _id(value: UUID | None) -> str | None:
+    return str(value) if value is not None else None
 
 
 def _time(moment: datetime | None) -> str | None:

@@ -18,11 +18,22 @@ from duly.api.answers import compressed
 from duly.api.batches import SubmitManyEndpoint, batches_router
 from duly.api.events import events_router
 from duly.api.failures import as_duly_error, as_response
+from duly.api.flow_control import StartLimits, flow_control_router
 from duly.api.gate import Gate
 from duly.api.health import health_router
+from duly.api.intake import IntakeLimitsBody, intake_router
 from duly.api.job_types import job_types_router
 from duly.api.jobs import SubmitEndpoint, jobs_router
+from duly.api.listing import listing_router
+from duly.api.logs import logs_router
+from duly.api.named import PREFIX, SubmitNamedEndpoint, named_router
+from duly.api.ndjson import SubmitLinesEndpoint
+from duly.api.queues import queues_router
+from duly.api.redriving import redriving_router
+from duly.api.schedule_models import Schedule, ScheduleChange
+from duly.api.schedules import schedules_router
 from duly.api.submission import Batch, SubmissionReader
+from duly.api.why import why_router
 from duly.domain.networks import parse_networks
 from duly.errors import DulyError
 from duly.node import Node
@@ -39,10 +50,25 @@ def create_app(node: Node) -> ASGIApp:
     allowed = parse_networks(",".join(node.settings.webhook_allow_networks))
     reader = SubmissionReader(node.settings, node.registry, allowed=allowed)
     submit, submit_many = SubmitEndpoint(node, reader), SubmitManyEndpoint(node, reader)
+    submit_named = SubmitNamedEndpoint(node, reader)
     app = FastAPI(title="Duly", version=__version__, description=DESCRIPTION, redoc_url=None, redirect_slashes=False)
     serving = Role.API in node.settings.roles  # the other roles answer for themselves only
     contract = (
-        (batches_router(submit_many), jobs_router(node, submit), events_router(node), job_types_router(node))
+        (
+            batches_router(node, submit_many),
+            redriving_router(node),
+            jobs_router(node, submit),
+            named_router(submit_named),
+            listing_router(node),
+            events_router(node),
+            logs_router(node),
+            why_router(node),
+            intake_router(node, reader),
+            flow_control_router(node, reader),
+            job_types_router(node),
+            schedules_router(node, reader),
+            queues_router(node),
+        )
         if serving
         else ()
     )
@@ -53,8 +79,18 @@ def create_app(node: Node) -> ASGIApp:
         app.add_exception_handler(kind, partial(_refused, node.metrics))
     app.add_middleware(compressed)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
-    hot: dict[tuple[str, str], ASGIApp] = {("POST", "/api/v1/jobs"): submit, ("POST", batches.PATH): submit_many}
-    return Gate(app, node=node, hot=hot if serving else {}, limits={batches.PATH: node.settings.batch_body_limit})
+    hot: dict[tuple[str, str], ASGIApp] = {
+        ("POST", "/api/v1/jobs"): submit,
+        ("POST", batches.PATH): submit_many,
+        ("PUT", PREFIX): submit_named,
+    }
+    return Gate(
+        app,
+        node=node,
+        hot=hot if serving else {},
+        lines={batches.PATH: SubmitLinesEndpoint(node, reader)} if serving else {},
+        limits={batches.PATH: node.settings.batch_body_limit},
+    )
 
 
 async def _refused(metrics: Metrics, request: Request, error: Exception) -> Response:
@@ -80,7 +116,10 @@ def _document(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document, with the submission that a bare endpoint reads and the key that the gate checks."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        _, schemas = models_json_schema([(Batch, "validation")], ref_template="#/components/schemas/{model}")
+        _, schemas = models_json_schema(
+            [(model, "validation") for model in (Batch, Schedule, ScheduleChange, StartLimits, IntakeLimitsBody)],
+            ref_template="#/components/schemas/{model}",
+        )
         components = document.setdefault("components", {})
         components.setdefault("schemas", {}).update(schemas["$defs"])
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}

@@ -1,27 +1,33 @@
-"""Submitting many jobs at once: all are recorded, or none, and each bad one is named by its place."""
+"""Batches: submitting many jobs at once, all or none, each bad one named by its place; reading and cancelling them."""
 
 import asyncio
-import re
-from collections.abc import Iterable
+from collections import Counter
+from functools import partial
+from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
+from duly.api.answers import json_answer, only
 from duly.api.jobs import Through, refuse_when_draining
-from duly.api.models import AcceptedBatchBody, failures
-from duly.api.submission import Origin, Submission, SubmissionReader
-from duly.domain.ids import new_job_id
-from duly.domain.job import NewJob
+from duly.api.models import AcceptedBatchBody, BatchBody, failures
+from duly.api.places import at_place, refused_by_ledger, with_index
+from duly.api.submission import SubmissionReader
+from duly.domain.events import Status
+from duly.domain.ids import parse_job_id
+from duly.domain.job import DEFAULT_TENANT, NewBatch, NewJob
 from duly.domain.json_value import JsonRefused, rfc3339
-from duly.errors import DulyError, Invalid, PathError
+from duly.errors import DulyError, Invalid, NotFound, PathError
 from duly.handlers.calling import ParametersInvalid
+from duly.lifecycle.submission import Origin, Submission
+from duly.lifecycle.submit import BatchRefused
 from duly.node import Node
+from duly.store.batches import BatchView, job_ids_of, view_batch
 
 PATH = "/api/v1/jobs/batch"
 # So many jobs are read in one go; then other requests have their turn.
 BREATH = 200
-_PLACE = re.compile(r"jobs\[(\d+)\]")
 
 
 class SubmitManyEndpoint:
@@ -35,84 +41,178 @@ class SubmitManyEndpoint:
         del receive
         refuse_when_draining(self._node)
         if scope["query_string"]:
-            raise Invalid.at([PathError("", "A batch takes no query members.")])
-        jobs = await self._read(scope["duly.body"], scope["duly.headers"])
-        at = await self._node.submitter.submit_all(jobs)
+            raise Invalid.at([PathError("", "A batch as application/json takes no query members.")])
+        batch, jobs = await self._read(scope["duly.body"], scope["duly.headers"])
+        if self._node.door.watched:
+            await self._node.door.admit(Counter(job.queue for job in jobs))
+        try:
+            accepted = await self._node.submitter.submit_all(batch, jobs)
+        except BatchRefused as error:
+            raise refused_by_ledger(error.errors) from None
+        job_ids = [job.job_id for job in accepted.jobs] or await self._job_ids(batch.tenant_id, accepted.batch_id)
         body = orjson.dumps(
             {
-                "batchId": str(new_job_id()),
-                "jobIds": [str(job.job_id) for job in jobs],
+                "batchId": str(accepted.batch_id),
+                "jobIds": [str(job_id) for job_id in job_ids],
                 "status": "pending",
-                "createdAt": rfc3339(at),
+                "createdAt": rfc3339(accepted.created_at),
             }
         )
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"location", f"/api/v1/batches/{accepted.batch_id}".encode()),
+        ]
+        if accepted.replayed:
+            headers.append((b"idempotency-replayed", b"true"))
         await send({"type": "http.response.start", "status": 202, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _read(self, body: bytes, headers: dict[bytes, bytes]) -> list[NewJob]:
+    async def _job_ids(self, tenant_id: int, batch_id: UUID) -> list[UUID]:
+        """Those of a batch that an earlier request recorded."""
+        async with self._node.database.connection() as connection:
+            return await job_ids_of(connection, tenant_id, batch_id)
+
+    async def _read(self, body: bytes, headers: dict[bytes, bytes]) -> tuple[NewBatch, list[NewJob]]:
         try:
-            submissions, origin = self._reader.read_batch(body, headers)
+            batch, submissions, origin = self._reader.read_batch(body, headers)
         except Invalid as error:
-            raise _with_places(error) from None
+            raise with_index(error) from None
         except JsonRefused as error:
             if error.status != Invalid.status:
                 raise
-            raise _with_places(Invalid.at(error.errors)) from None
+            raise with_index(Invalid.at(error.errors)) from None
         jobs: list[NewJob] = []
         errors: list[PathError] = []
         for start in range(0, len(submissions), BREATH):
             for place, submission in enumerate(submissions[start : start + BREATH], start):
-                errors += self._read_one(place, submission, origin, jobs)
+                errors += self._read_one(place, submission, origin, batch.batch_id, jobs)
             if start + BREATH < len(submissions):
                 await asyncio.sleep(0)
         if errors:
-            raise _with_places(Invalid.at(errors))
-        return jobs
+            raise with_index(Invalid.at(errors))
+        return batch, jobs
 
-    def _read_one(self, place: int, submission: Submission, origin: Origin, jobs: list[NewJob]) -> Iterable[PathError]:
+    def _read_one(
+        self, place: int, submission: Submission, origin: Origin, batch_id: UUID, jobs: list[NewJob]
+    ) -> list[PathError]:
         """Adds its job, or says what is wrong with it."""
         try:
-            jobs.append(self._reader.job(submission, origin))
+            jobs.append(self._reader.job(submission, origin, batch_id=batch_id))
         except (DulyError, ParametersInvalid) as error:
-            return [PathError(f"jobs[{place}]{path and f'.{path}'}", message) for path, message in _places(error)]
-        return ()
+            return at_place(place, error)
+        return []
 
 
-def _places(error: DulyError | ParametersInvalid) -> Iterable[PathError]:
-    if isinstance(error, ParametersInvalid):
-        return error.errors
-    return [PathError(**each) for each in error.details.get("errors", ())] or [PathError("", error.message)]
+async def _read_batch(node: Node, batch_id: str) -> BatchView:
+    """The batch as it stands. What is no id is answered like an id that does not exist."""
+    parsed = parse_job_id(batch_id)
+    view = None
+    if parsed is not None:
+        async with node.database.connection() as connection:
+            view = await view_batch(connection, DEFAULT_TENANT, parsed)
+    if view is None:
+        raise NotFound("There is no such batch.")
+    return view
 
 
-def _with_places(error: Invalid) -> Invalid:
-    """Each error names the job it is about by its `index` too."""
-    places = [
-        each | ({"index": int(found[1])} if (found := _PLACE.match(each["path"])) else {})
-        for each in error.details.get("errors", ())
-    ]
-    error.details["errors"] = places
-    return error
+def _status(view: BatchView) -> Status:
+    """Its end is told once it is counted, together with the job that follows it."""
+    if view.completed_at is None or view.ended < view.total:
+        return Status.RUNNING if view.running or view.ended else Status.PENDING
+    if view.failed:
+        return Status.FAILED
+    return Status.CANCELLED if view.cancelled else Status.COMPLETED
 
 
-def batches_router(submit: SubmitManyEndpoint) -> APIRouter:
-    """The route of this section."""
-    router = APIRouter(tags=["jobs"])
+def _body(view: BatchView) -> bytes:
+    members = {
+        "batchId": str(view.batch_id),
+        "name": view.name,
+        "status": _status(view),
+        "total": view.total,
+        "pending": view.total - view.running - view.ended,
+        "running": view.running,
+        "completed": view.completed,
+        "failed": view.failed,
+        "cancelled": view.cancelled,
+        "thenJobId": str(view.then_job_id) if view.then_job_id is not None else None,
+        "createdAt": rfc3339(view.created_at),
+        "completedAt": rfc3339(view.completed_at) if view.completed_at is not None else None,
+    }
+    return orjson.dumps(members)
+
+
+def _answer(view: BatchView, status: int = 200) -> Response:
+    return json_answer(_body(view), status, {"Cache-Control": "no-store"})
+
+
+def batches_router(node: Node, submit: SubmitManyEndpoint) -> APIRouter:
+    """The routes of this section."""
+    router = APIRouter(tags=["batches"])
 
     @router.post(
         PATH,
         status_code=202,
         response_model=AcceptedBatchBody,
-        responses=failures(400, 413, 415, 422, 503),
-        openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Batch"}}},
-            }
-        },
+        responses=failures(400, 409, 413, 415, 422, 503),
+        openapi_extra=_document(),
     )
     async def submit_many(request: Request) -> Response:
-        """Record up to 10,000 jobs, all or none. The answer is sent once they are durable."""
+        """Record many jobs, all or none: up to 10,000 as JSON, any number as lines of JSON.
+
+        The answer is sent once they are durable.
+        """
         return Through(submit, request)
 
+    @router.get(
+        "/api/v1/batches/{batch_id}",
+        response_model=BatchBody,
+        responses=failures(404, 422, 503),
+        dependencies=[only()],
+    )
+    async def read_batch(batch_id: str) -> Response:
+        """How the jobs of a batch stand."""
+        return _answer(await _read_batch(node, batch_id))
+
+    @router.post(
+        "/api/v1/batches/{batch_id}/cancel",
+        response_model=BatchBody,
+        responses=failures(404, 422, 503, also={202: {"model": BatchBody, "description": "Handlers are told"}}),
+        dependencies=[only()],
+    )
+    async def cancel_batch(batch_id: str) -> Response:
+        """Cancel what has not ended of a batch. The job that follows it is submitted all the same."""
+        refuse_when_draining(node)
+        view = await _read_batch(node, batch_id)
+        await node.bulk.cancel_batch(DEFAULT_TENANT, view, go_on=partial(refuse_when_draining, node))
+        view = await _read_batch(node, batch_id)
+        return _answer(view, 202 if view.running else 200)
+
     return router
+
+
+def _document() -> dict[str, object]:
+    lines = {"type": "string", "description": "a Submission a line, as JSON"}
+    names = {
+        "Idempotency-Key": "the same key and body within 24 h get the first answer again",
+        "X-Correlation-Id": "stored on all the jobs and their events",
+        "traceparent": "W3C trace context; travels with the jobs",
+    }
+    name = {"type": "string", "maxLength": 200}
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": {"$ref": "#/components/schemas/Batch"}},
+                "application/x-ndjson": {"schema": lines},
+            },
+        },
+        "parameters": [
+            {"name": "name", "in": "query", "required": False, "description": "with lines only", "schema": name},
+            *(
+                {"name": header, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
+                for header, text in names.items()
+            ),
+        ],
+    }

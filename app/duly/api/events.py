@@ -12,14 +12,14 @@ from duly.api.cursors import read_cursor, write_cursor
 from duly.api.jobs import tenant_job
 from duly.api.models import EventPage, Responses, failures
 from duly.api.waiting import read_job
-from duly.domain.events import EVENT_TYPES, Event, EventKind
+from duly.domain.events import CALLBACK_BITS, EVENT_TYPES, Event, EventKind
 from duly.domain.ids import event_id
 from duly.domain.job import DEFAULT_TENANT
 from duly.domain.json_value import rfc3339
 from duly.errors import Invalid, NotFound, PathError
 from duly.node import Node
-from duly.store.events import Origin, events_after, read_origin
-from duly.store.jobs import read_progress
+from duly.store.events import Asked, Origin, events_after, read_origin
+from duly.store.views import read_progress
 from duly.stream.feed import follow
 
 STREAM_ANSWERS: Responses = {
@@ -125,7 +125,7 @@ def _data(event: Event, origin: Origin) -> dict[str, object]:
     stored = orjson.Fragment(event.data) if event.data is not None else None
     match event.kind:
         case EventKind.SUBMITTED:
-            return {"type": origin.type, "queue": origin.queue, "parameters": stored}
+            return {"parameters": stored, **_asked(origin.asked)}
         case EventKind.PROGRESSED:
             progress, message = read_progress(event.data or "{}")
             return {"attempt": event.attempt, "progress": plain_number(progress), "message": message}
@@ -137,3 +137,27 @@ def _data(event: Event, origin: Origin) -> dict[str, object]:
             return {"attempt": event.attempt}
         case _:
             return {"attempt": event.attempt, "error": stored}
+
+
+def _asked(asked: Asked) -> dict[str, object]:
+    """What a submission asked, under its own names; what it left out and no job type fills in is left out here too."""
+    url = asked.callback_url
+    members: dict[str, object] = {
+        "type": asked.type,
+        "queue": asked.queue,
+        "priority": asked.priority,
+        "timeoutSeconds": plain_number(asked.timeout_seconds),
+        "maxAttempts": asked.max_attempts,
+        "runAt": rfc3339(asked.run_at) if asked.run_at is not None else None,
+        "expiresAt": rfc3339(asked.expires_at) if asked.expires_at is not None else None,
+        "uniqueKey": asked.unique_key,
+        "concurrencyKey": asked.concurrency_key,
+        "dependsOn": [str(job_id) for job_id in asked.depends_on] if asked.depends_on else None,
+        "onDependencyFailure": "run" if asked.despite_failure else None,
+        "labels": orjson.Fragment(asked.labels) if asked.labels is not None else None,
+        "callbackUrl": url,
+        "callbackEvents": [name for name, bit in CALLBACK_BITS.items() if asked.callback_events & bit] if url else None,
+        "batchId": str(asked.batch_id) if asked.batch_id is not None else None,
+        "parentId": str(asked.parent_id) if asked.parent_id is not None else None,
+    }
+    return {name: value for name, value in members.items() if value is not None}

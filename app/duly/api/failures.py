@@ -20,6 +20,7 @@ from duly.errors import (
     NotFound,
     NotJson,
     PathError,
+    TooMany,
 )
 from duly.handlers.calling import ParametersInvalid, json_path, path_errors
 from duly.store.database import DatabaseAway
@@ -81,6 +82,8 @@ def as_response(error: DulyError, *, accept: str) -> Response:
     headers = {"Cache-Control": "no-store"}
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
+    if isinstance(error, TooMany):
+        headers |= {"RateLimit-Policy": error.policy, "RateLimit": error.left}
     if error.status == 401:  # noqa: PLR2004  # RFC 9110, section 11.6.1: a challenge comes with it
         headers["WWW-Authenticate"] = 'Bearer realm="duly"'
     return Response(_encoded(content), error.status, headers, media_type=PROBLEM if problem else "application/json")

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from duly.api.admission import leave
 from duly.api.answers import compressed
 from duly.api.failures import as_duly_error, as_response
+from duly.api.lines import are_lines
 from duly.errors import BodyTooLarge, Unauthorized, Unavailable
 from duly.node import Node
 
@@ -24,16 +25,24 @@ _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,200}")
 
 
 class Gate:
-    """Wraps the application. `hot` answers its method and path without the framework's plumbing; `limits` are the sizes
-    of bodies at addresses that have one of their own.
+    """Wraps the application. `hot` answers its method and path (or all right below a path that ends in `/`) without the
+    framework's plumbing; `lines` answers a POST to its path whose body comes as lines, and reads that by itself;
+    `limits` are the sizes of other bodies at addresses that have one of their own.
     """
 
     def __init__(
-        self, app: ASGIApp, *, node: Node, hot: Mapping[tuple[str, str], ASGIApp], limits: Mapping[str, int]
+        self,
+        app: ASGIApp,
+        *,
+        node: Node,
+        hot: Mapping[tuple[str, str], ASGIApp],
+        lines: Mapping[str, ASGIApp],
+        limits: Mapping[str, int],
     ) -> None:
         self._app = app
         self._node = node
         self._hot = hot
+        self._lines = lines
         key = node.settings.api_key
         self._key = key.get_secret_value().encode() if key else None
         self._limit = node.settings.body_limit
@@ -50,11 +59,14 @@ class Gate:
         answer = _Answer(send, request_id)
         try:
             self._check_key(scope["path"], headers)
+            reader = self._lines.get(scope["path"])
+            if reader is not None and scope["method"] == "POST" and are_lines(headers):
+                await reader(scope, receive, answer.send)
+                return
             if scope["method"] in {"POST", "PUT", "PATCH"}:
                 scope["duly.body"] = body = await _read(headers, receive, self._limits.get(scope["path"], self._limit))
                 receive = _replay(body, receive)
-            app = self._hot.get((scope["method"], scope["path"]), self._app)
-            await app(scope, receive, answer.send)
+            await self._app_for(scope["method"], scope["path"])(scope, receive, answer.send)
         except Exception as error:  # noqa: BLE001  # whatever was raised becomes an answer; one that has begun was told of inside
             if not answer.begun:
                 failure = as_duly_error(error, request_id=request_id.decode())
@@ -63,6 +75,10 @@ class Gate:
                 await compressed(refusal)(scope, receive, answer.send)
         finally:
             leave(scope)
+
+    def _app_for(self, method: str, path: str) -> ASGIApp:
+        hot = self._hot.get((method, path)) or self._hot.get((method, path[: path.rfind("/") + 1]))
+        return hot or self._app
 
     def _check_key(self, path: str, headers: Mapping[bytes, bytes]) -> None:
         if self._key is None or path in OPEN_PATHS:

@@ -42,9 +42,14 @@ class AcceptedBody(BaseModel):
     """The job is durable; it runs as soon as it may."""
 
     jobId: str
-    status: Literal["pending"]
+    status: Literal["pending", "running", "completed", "failed", "cancelled"] = Field(
+        description="pending; where it is deduplicated, as that job stands"
+    )
     createdAt: str = Field(examples=["2026-01-27T10:00:00.000Z"])
     links: Links
+    deduplicated: bool = Field(
+        default=False, description="an unfinished job with the same type and uniqueKey stands for this submission"
+    )
 
 
 class AcceptedBatchBody(BaseModel):
@@ -54,6 +59,33 @@ class AcceptedBatchBody(BaseModel):
     jobIds: list[str]
     status: Literal["pending"]
     createdAt: str = Field(examples=["2026-01-27T10:00:00.000Z"])
+
+
+class BatchBody(BaseModel):
+    """How the jobs of a batch stand. It is pending until the first of them starts or ends, running until the last has
+    ended; then failed where one failed, else cancelled where one was cancelled, else completed.
+    """
+
+    batchId: str
+    name: str | None
+    status: Literal["pending", "running", "completed", "failed", "cancelled"]
+    total: int
+    pending: int
+    running: int
+    completed: int
+    failed: int
+    cancelled: int
+    thenJobId: str | None = Field(description="the job that was submitted once the last of them had ended")
+    createdAt: str = Field(examples=["2026-01-27T10:00:00.000Z"])
+    completedAt: str | None = Field(description="when the last of them had ended, and was counted")
+
+
+class RetriedBody(BaseModel):
+    retried: int = Field(description="jobs that run again")
+
+
+class CancelledBody(BaseModel):
+    cancelled: int = Field(description="jobs that ended at once, or whose handler is told")
 
 
 class JobErrorDetails(BaseModel):
@@ -77,7 +109,7 @@ class JobBody(BaseModel):
     priority: int
     status: Status
     sequence: int = Field(description="that of its newest event; also its ETag")
-    waitingFor: Literal["worker", "time", "retry"] | None
+    waitingFor: Literal["worker", "time", "retry", "dependencies", "concurrency", "paused"] | None
     progress: float | None = Field(ge=0, le=100)
     progressMessage: str | None
     attempt: int
@@ -132,6 +164,28 @@ class JobTypeDefaults(BaseModel):
     maxAttempts: int
 
 
+class JobTypeBatch(BaseModel):
+    size: int
+    lingerSeconds: float
+
+
+class ObservedTimes(BaseModel):
+    """How long the newest completed jobs of a type ran, up to 1,000 of them."""
+
+    count: int
+    p50Seconds: float
+    p99Seconds: float
+    suggestedTimeoutSeconds: int = Field(description="twice the P99, rounded up to a figure that people write")
+
+
+class JobTypeBreaker(BaseModel):
+    """The circuit breaker of a type. Open: its jobs are held back. Half-open: one at a time is let through."""
+
+    state: Literal["closed", "open", "half-open"]
+    failures: int = Field(description="failed attempts in a row, with one error code")
+    openUntil: str | None = Field(description="when the next job is let through; null where it is not open")
+
+
 class JobTypeBody(BaseModel):
     type: str
     description: str
@@ -139,6 +193,10 @@ class JobTypeBody(BaseModel):
     resultSchema: dict[str, Any]
     defaults: JobTypeDefaults
     isolation: Literal["task", "thread", "process"]
+    batch: JobTypeBatch | None
+    workers: int = Field(description="processes that run jobs of this type now")
+    observed: ObservedTimes | None = Field(description="null where none of its jobs has completed")
+    breaker: JobTypeBreaker | None = Field(description="null where its handler declares none")
 
 
 class JobTypePage(BaseModel):

@@ -2,17 +2,14 @@
 
 import re
 import time
-from contextlib import suppress
 from uuid import UUID
 
 from duly.domain.job import JobView
 from duly.errors import NotFound
+from duly.lifecycle.waiting import LOOK_SECONDS, until_seen
 from duly.node import Node
-from duly.store.database import DatabaseAway
 
 LONGEST_WAIT_SECONDS = 60
-# A hint may be lost: a waiting client's job is looked at this often in any case.
-LOOK_SECONDS = 2.0
 _PREFER = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,20})"?\s*(?=$|[,;])', re.IGNORECASE)
 
 
@@ -39,18 +36,13 @@ async def wait_for_end(node: Node, tenant_id: int, job_id: UUID, *, seconds: flo
 
     It was accepted: that the database goes away meanwhile is no reason to tell its client of a failure.
     """
-    deadline = time.monotonic() + seconds
+
+    async def ended() -> JobView | None:
+        view = await read_job(node, tenant_id, job_id)
+        return view if view.ended else None
+
     with node.hub.watch(job_id) as watch:
-        while True:
-            last = node.hub.closing
-            with suppress(DatabaseAway):
-                view = await read_job(node, tenant_id, job_id)
-                if view.ended:
-                    return view
-            left = deadline - time.monotonic()
-            if left <= 0 or last:
-                return None
-            await watch.news(timeout=min(left, LOOK_SECONDS))
+        return await until_seen(watch, ended, over=lambda: node.hub.closing, seconds=seconds)
 
 
 async def wait_for_change(

@@ -1,12 +1,17 @@
 """A job as values: what was asked, what a worker is handed, how an attempt ended, what a reader sees."""
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import NamedTuple
 from uuid import UUID
 
+from pydantic import TypeAdapter
+
 from duly.domain.events import EventKind, Status
+from duly.domain.json_value import dump_text
 
 DEFAULT_TENANT = 1  # named "default" in the API; further tenants come with their keys
 DEFAULT_QUEUE = "default"
@@ -18,6 +23,38 @@ class IdempotencyKey:
 
     key: str
     digest: bytes
+
+
+class Mark(IntFlag):
+    """What else is to be done for a job when it starts or ends; most jobs have none. Stored bits of its hot row."""
+
+    KEYED = 1  # it has a concurrency key
+    UNIQUE = 2  # it has a unique key
+    DEPENDED = 4  # others wait for its end
+    MERGED = 8  # newer parameters stand in its events
+    CHECKPOINT = 16  # an attempt left one
+    QUEUE_LIMITED = 32  # its last start counted towards the limits of its queue
+    TYPE_LIMITED = 64  # or of its type
+
+
+class Debounce(NamedTuple):
+    """How long a job waits for newer parameters: `seconds` after each of them, `longest_seconds` in all."""
+
+    seconds: float
+    longest_seconds: float
+
+
+class Flow(NamedTuple):
+    """What ties a job to others or to the clock beyond its start. Few jobs have any of it."""
+
+    expires_in_seconds: float | None = None
+    unique_key: str | None = None
+    debounce: Debounce | None = None
+    concurrency_key: str | None = None
+    depends_on: tuple[UUID, ...] = ()
+    despite_failure: bool = False
+    parent_id: UUID | None = None
+    digest: bytes | None = None  # of the submission, where the client made the id
 
 
 class NewJob(NamedTuple):
@@ -41,15 +78,45 @@ class NewJob(NamedTuple):
     callback_events: int = 0
     correlation_id: str | None = None
     traceparent: str | None = None
+    batch_id: UUID | None = None
+    idempotency: IdempotencyKey | None = None
+    flow: Flow | None = None
+
+
+class NewBatch(NamedTuple):
+    """Jobs that are submitted together. `then` is the job that follows their last end, as JSON text."""
+
+    tenant_id: int
+    batch_id: UUID
+    name: str | None = None
+    then: str | None = None
     idempotency: IdempotencyKey | None = None
 
 
+_NEW_JOB: TypeAdapter[NewJob] = TypeAdapter(NewJob)
+
+
+def then_text(job: NewJob) -> str:
+    """A job that is to follow a batch, as it is kept until then."""
+    return _NEW_JOB.dump_json(job).decode()
+
+
+def then_job(text: str, *, job_id: UUID, batch: Mapping[str, object]) -> NewJob:
+    """The job of a `then_text`, whose parameters tell what the batch came to."""
+    job = _NEW_JOB.validate_json(text)
+    parameters = json.loads(job.parameters) | {"batch": dict(batch)}
+    return job._replace(job_id=job_id, parameters=dump_text(parameters))
+
+
 class Accepted(NamedTuple):
-    """What the ledger says of a submission: the job, when it was recorded, and whether an earlier request did it."""
+    """What the ledger says of a submission: the job, when it was recorded, and whether an earlier request did it:
+    the same one (`replayed`), or another one with the same unique key (`deduplicated`).
+    """
 
     job_id: UUID
     created_at: datetime
     replayed: bool = False
+    deduplicated: bool = False
 
 
 class Lane(NamedTuple):
@@ -79,6 +146,8 @@ class ClaimedJob(NamedTuple):
     correlation_id: str | None
     traceparent: str | None
     callback_events: int
+    marks: int = 0
+    checkpoint: str | None = None
 
 
 class Finish(NamedTuple):
@@ -98,7 +167,9 @@ class Finish(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """What the ledger recorded of a `Finish`. A cancel wish that came first turns any end into a cancellation."""
+    """What the ledger recorded of a `Finish`. A cancel wish that came first turns any end into a cancellation.
+    `followed`: other jobs, or a batch, are still to hear of it.
+    """
 
     job_id: UUID
     kind: EventKind
@@ -106,13 +177,16 @@ class Finished(NamedTuple):
     lane: Lane
     due_in_seconds: float | None
     delivers: bool
+    followed: bool = False
 
 
 class WaitsFor(IntEnum):
-    """Why a row stands in `scheduled`. Stored numbers."""
+    """Why a row stands in `scheduled` (the first two) or `blocked`. Stored numbers."""
 
     TIME = 0
     RETRY = 1
+    DEPENDENCIES = 2
+    CONCURRENCY = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +208,9 @@ class JobView:
     result: str | None
     error: str | None
     labels: str | None
+    batch_id: UUID | None
+    parent_id: UUID | None
+    depends_on: Sequence[UUID]
     correlation_id: str
     created_at: datetime
     run_at: datetime | None

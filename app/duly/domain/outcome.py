@@ -44,9 +44,10 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """Its node goes away in good order, or lost touch with the database: no fault of the job."""
+    """Its node goes away in good order, lost touch with the database, or has no room: no fault of the job."""
 
     reason: str
+    delay_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,9 @@ def decide(outcome: Outcome, attempt: AttemptFacts, *, policy: RetryPolicy, rand
             return Finish(job_id, token, EventKind.COMPLETED, result)
         case Cancelled():
             return Finish(job_id, token, EventKind.CANCELLED, cancelled_error(attempt.attempt))
-        case Interrupted(reason):
-            return Finish(job_id, token, EventKind.REQUEUED, json.dumps({"reason": reason}), charged=False)
+        case Interrupted(reason, delay_seconds):
+            data = json.dumps({"reason": reason})
+            return Finish(job_id, token, EventKind.REQUEUED, data, delay_seconds, charged=False)
         case WorkerLost():
             return _after_lost_worker(attempt)
         case TimedOut(seconds):
@@ -137,6 +139,26 @@ _LOST = {
 def cancelled_error(attempt: int | None = None) -> str:
     return error_json(
         "CANCELLED", "The job was cancelled.", reason="A client asked for it.", retryable=False, attempt=attempt
+    )
+
+
+def expired_error() -> str:
+    return error_json(
+        "EXPIRED",
+        "The job did not start before it expired.",
+        reason="Its expiresInSeconds had passed.",
+        retryable=False,
+        attempt=None,
+    )
+
+
+def dependency_error(parent: UUID) -> str:
+    return error_json(
+        "DEPENDENCY_FAILED",
+        f"The job waited for {parent}, which failed or was cancelled.",
+        reason="A job that it depends on did not complete.",
+        retryable=False,
+        attempt=None,
     )
 
 

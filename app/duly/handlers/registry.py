@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from pydantic import TypeAdapter
 
+from duly.domain.breaker import CircuitBreaker
 from duly.domain.retry import DEFAULT_RETRY, RetryPolicy
 from duly.handlers.signals import HandlerError
 from duly.handlers.signature import Signature, read_signature
@@ -20,7 +21,22 @@ AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 DEFAULT_TIMEOUT_SECONDS = 3600.0
 DEFAULT_MAX_ATTEMPTS = 5
 MOST_ATTEMPTS = 1000
+MOST_JOBS_A_CALL = 1000
+MOST_LINGER_SECONDS = 10
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """How a batch handler's jobs are put together.
+
+    Attributes:
+        size: how many jobs one call may get.
+        linger_seconds: how long the first of them waits for more.
+    """
+
+    size: int
+    linger_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +51,8 @@ class RegisteredHandler:
     max_attempts: int
     retry: RetryPolicy
     description: str
+    batch: Batch | None = None
+    breaker: CircuitBreaker | None = None
 
     @property
     def parameters(self) -> TypeAdapter[Any]:
@@ -59,7 +77,7 @@ class Handlers:
     def __init__(self) -> None:
         self._by_type: dict[str, RegisteredHandler] = {}
 
-    def register(  # each is a choice a user may make
+    def register(  # noqa: PLR0913  # each is a choice a user may make
         self,
         type: str,  # noqa: A002  # the contract's word
         *,
@@ -68,6 +86,9 @@ class Handlers:
         retry: RetryPolicy = DEFAULT_RETRY,
         isolation: Isolation | None = None,
         description: str | None = None,
+        batch: int | None = None,
+        linger: float = 0,
+        breaker: CircuitBreaker | None = None,
     ) -> Callable[[AnyFunction], AnyFunction]:
         """Registers a function as the handler of a job type.
 
@@ -78,11 +99,19 @@ class Handlers:
             retry: how long to wait between attempts: `fixed(...)`, `linear(...)` or `exponential(...)`.
             isolation: `task` (async functions), `thread` (plain functions) or `process` (either; can be killed).
             description: shown in `/job-types`; the function's docstring where none is given.
+            batch: how many jobs one call of the function may get, 1 to 1000: it takes a list of parameters and returns
+                a list of results. None: one job a call.
+            linger: seconds, 0 to 10, that the first job of a batch waits for more; part of its timeout.
+            breaker: holds the type's jobs back for a while after so many failures of one kind in a row, wherever they
+                ran: `CircuitBreaker(failures=5, seconds=60)`.
 
         Raises:
             HandlerError: the name is taken or malformed, a figure is out of range, or the signature does not fit.
         """
         _check_options(type, timeout=timeout, max_attempts=max_attempts, retry=retry)
+        if breaker is not None and not isinstance(breaker, CircuitBreaker):
+            raise HandlerError(f'job type "{type}": breaker={breaker!r} is no CircuitBreaker(...)')
+        together = _batch(type, size=batch, linger=linger, timeout=timeout)
 
         def add(function: AnyFunction) -> AnyFunction:
             if type in self._by_type:
@@ -90,12 +119,14 @@ class Handlers:
             self._by_type[type] = RegisteredHandler(
                 type=type,
                 function=function,
-                signature=read_signature(type, function),
-                isolation=_isolation(type, function, isolation),
+                signature=read_signature(type, function, batch=together is not None),
+                isolation=_isolation(type, function, isolation, batch=together is not None),
                 timeout_seconds=float(timeout),
                 max_attempts=max_attempts,
                 retry=retry,
                 description=description or inspect.getdoc(function) or "",
+                batch=together,
+                breaker=breaker,
             )
             return function
 
@@ -141,12 +172,28 @@ def _check_options(name: str, *, timeout: float, max_attempts: int, retry: Retry
         raise HandlerError(f'job type "{name}": retry={retry!r} is none of fixed(...), linear(...), exponential(...)')
 
 
-def _isolation(name: str, function: Callable[..., Any], asked: Isolation | None) -> Isolation:
+def _batch(name: str, *, size: int | None, linger: float, timeout: float) -> Batch | None:
+    if not isinstance(linger, int | float) or not 0 <= linger <= MOST_LINGER_SECONDS:
+        raise HandlerError(f'job type "{name}": linger={linger!r} must lie between 0 and 10, in seconds')
+    if size is None:
+        if linger:
+            raise HandlerError(f'job type "{name}": linger={linger!r} is for batch handlers; say batch=... too')
+        return None
+    if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= MOST_JOBS_A_CALL:
+        raise HandlerError(f'job type "{name}": batch={size!r} must lie between 1 and 1000 jobs')
+    if linger >= timeout:
+        raise HandlerError(f'job type "{name}": linger={linger!r} must be shorter than timeout={timeout!r}')
+    return Batch(size, float(linger))
+
+
+def _isolation(name: str, function: Callable[..., Any], asked: Isolation | None, *, batch: bool) -> Isolation:
     asynchronous = inspect.iscoroutinefunction(function)
     if asked is None:
         return "task" if asynchronous else "thread"
     if asked not in {"task", "thread", "process"}:
         raise HandlerError(f'job type "{name}": isolation={asked!r} is none of task, thread, process')
+    if asked == "process" and batch:
+        raise HandlerError(f'job type "{name}": a batch handler cannot run in a process; leave isolation or batch out')
     if asked == "task" and not asynchronous:
         raise HandlerError(f'job type "{name}": a plain function would block the loop as a task; leave isolation out')
     if asked == "thread" and asynchronous:

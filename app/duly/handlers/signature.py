@@ -1,9 +1,13 @@
-"""Reading a handler's signature: which argument is the parameters, which the context, what it returns."""
+"""Reading a handler's signature: which argument is the parameters, which the context, what it returns.
+
+A batch handler takes and returns lists; what a job type shows to its clients is what these lists hold.
+"""
 
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import NoneType, UnionType
 from typing import Any
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter
@@ -17,7 +21,9 @@ _POSITIONAL = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """How to call a handler. `order` names its arguments, in order: "parameters" or "job"."""
+    """How to call a handler. `order` names its arguments, in order: "parameters" or "job"; those of a batch handler
+    "list" (the parameters of all its jobs) or "jobs" (their contexts).
+    """
 
     order: tuple[str, ...]
     parameters: TypeAdapter[Any]
@@ -26,16 +32,22 @@ class Signature:
     def arguments(self, parameters: object, job: JobContext) -> tuple[object, ...]:
         return tuple(parameters if word == "parameters" else job for word in self.order)
 
+    def batch_arguments(self, parameters: list[Any], jobs: Callable[[], list[JobContext]]) -> tuple[object, ...]:
+        """`jobs` is asked only where the function takes contexts."""
+        return tuple(parameters if word == "list" else jobs() for word in self.order)
 
-def read_signature(name: str, function: Callable[..., Any]) -> Signature:
-    """The signature of a job type's function.
+
+def read_signature(name: str, function: Callable[..., Any], *, batch: bool = False) -> Signature:
+    """The signature of a job type's function; `batch` where it takes the lists of many jobs.
 
     Raises:
         HandlerError: it takes more than parameters and context, or a type that pydantic cannot validate.
     """
     hints = _hints(name, function)
-    order, annotation = _order(name, function, hints)
+    order, annotation = _batch_order(name, function, hints) if batch else _order(name, function, hints)
     result = hints.get("return", Any)
+    if batch:
+        result = _batch_result(name, result)
     return Signature(
         order,
         _adapter(name, annotation, "parameters"),
@@ -66,6 +78,56 @@ def _order(name: str, function: Callable[..., Any], hints: Mapping[str, Any]) ->
             "argument of any type) and the context (one argument annotated JobContext)"
         )
     return tuple(words), annotation
+
+
+def _batch_order(name: str, function: Callable[..., Any], hints: Mapping[str, Any]) -> tuple[tuple[str, ...], Any]:
+    words: list[str] = []
+    annotation: Any = Any
+    for parameter in _taken(name, function):
+        hint = hints.get(parameter.name, Any)
+        items = _items(hint)
+        if items == (JobContext,) or (hint is Any and "list" in words):
+            words.append("jobs")
+        elif items:
+            words.append("list")
+            annotation = items[0]
+        else:
+            words.append("neither")
+    if "list" not in words or "neither" in words or len(words) != len(set(words)):
+        raise HandlerError(
+            f'job type "{name}": a batch handler takes the parameters of its jobs (one argument annotated list[...]) '
+            "and may take their contexts (one argument annotated list[JobContext])"
+        )
+    return tuple(words), annotation
+
+
+def _items(annotation: Any) -> tuple[Any, ...]:
+    """The type of what a list holds, alone; nothing where the annotation means no list."""
+    if annotation in (Any, list, Sequence):
+        return (Any,)
+    if typing.get_origin(annotation) in (list, Sequence):
+        return typing.get_args(annotation) or (Any,)
+    return ()
+
+
+def _batch_result(name: str, annotation: Any) -> Any:
+    """What one job may be given: the items of the list that is returned, exceptions left out."""
+    kinds: list[Any] = []
+    for returned in _alternatives(annotation):
+        items = (None,) if returned in (None, NoneType) else _items(returned)
+        if not items:
+            raise HandlerError(
+                f'job type "{name}": a batch handler returns a list with one item for each of its jobs, or None; '
+                f"its function is annotated to return {annotation}"
+            )
+        kinds += _alternatives(items[0])
+    results = [kind for kind in kinds if not (isinstance(kind, type) and issubclass(kind, BaseException))]
+    return typing.Union[tuple(results or [None])]  # noqa: UP007  # put together here, it has no other spelling
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    united = typing.get_origin(annotation) in (typing.Union, UnionType)
+    return typing.get_args(annotation) if united else (annotation,)
 
 
 def _taken(name: str, function: Callable[..., Any]) -> list[inspect.Parameter]:

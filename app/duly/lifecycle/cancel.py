@@ -1,18 +1,23 @@
-"""Cancel: end a job that waits at once; tell the handler of one that runs."""
+"""Cancel: end a job that waits at once; tell the handler of one that runs; and the same for the jobs it submitted."""
 
+from collections.abc import Sequence
 from enum import Enum
 from uuid import UUID
 
-from duly.domain.job import JobView, Lane
+from duly.domain.events import EventKind
 from duly.domain.outcome import cancelled_error
 from duly.errors import JobAlreadyEnded, NotFound, Unavailable
+from duly.lifecycle.consequences import tell_ended
 from duly.lifecycle.signals import Signals
-from duly.store.database import Database
-from duly.store.jobs import view_job
+from duly.store.children import unfinished_children
+from duly.store.database import Connection, Database
+from duly.store.ending import EndOfWaiting, end_waiting
 from duly.store.running import CancelWish, request_cancel
-from duly.store.scheduled import cancel_waiting
+from duly.store.views import view_job
+from duly.telemetry.metrics import Metrics
 
 TRIES = 5
+BATCH = 500
 
 
 class CancelAnswer(Enum):
@@ -20,39 +25,82 @@ class CancelAnswer(Enum):
     REQUESTED = "requested"
 
 
-async def cancel(database: Database, signals: Signals, tenant_id: int, job_id: UUID) -> CancelAnswer:
-    """Cancels a job.
+class Canceller:
+    """Cancels jobs, one or many."""
 
-    Raises:
-        NotFound: this tenant has no such job.
-        JobAlreadyEnded: it has ended.
-    """
-    for _ in range(TRIES):
-        async with database.connection() as connection:
-            view = _unfinished(await view_job(connection, tenant_id, job_id))
-            if await cancel_waiting(
-                connection, tenant_id, job_id, lane=lane_of(view), source="api", error=cancelled_error()
-            ):
-                signals.changed([job_id])
-                signals.deliveries()
-                return CancelAnswer.CANCELLED
-            wish = await request_cancel(connection, tenant_id, job_id, source="api")
+    def __init__(self, database: Database, signals: Signals, metrics: Metrics) -> None:
+        self._database = database
+        self._signals = signals
+        self._metrics = metrics
+
+    async def cancel(self, tenant_id: int, job_id: UUID) -> CancelAnswer:
+        """Cancels a job and its children.
+
+        Raises:
+            NotFound: this tenant has no such job.
+            JobAlreadyEnded: it has ended.
+        """
+        answer = await self._cancel_one(tenant_id, job_id)
+        await self.cancel_children(tenant_id, [job_id])
+        return answer
+
+    async def cancel_many(self, tenant_id: int, job_ids: Sequence[UUID]) -> int:
+        """Cancels these jobs where they have not ended, and their children. Returns how many of them it concerned."""
+        cancelled = 0
+        for start in range(0, len(job_ids), BATCH):
+            chosen = job_ids[start : start + BATCH]
+            cancelled += await self._cancel_batch(tenant_id, chosen)
+            await self.cancel_children(tenant_id, chosen)
+        return cancelled
+
+    async def cancel_children(self, tenant_id: int, job_ids: Sequence[UUID]) -> None:
+        """Cancels what these jobs submitted and has not ended, down to the last generation."""
+        parents = list(job_ids)
+        while parents:
+            async with self._database.connection() as connection:
+                children = await unfinished_children(connection, tenant_id, parents[:BATCH], limit=BATCH)
+            if len(children) < BATCH:
+                parents = parents[BATCH:]
+            if children:
+                await self._cancel_batch(tenant_id, children)
+                parents += children
+
+    async def _cancel_one(self, tenant_id: int, job_id: UUID) -> CancelAnswer:
+        for _ in range(TRIES):
+            async with self._database.connection() as connection:
+                view = await view_job(connection, tenant_id, job_id)
+                if view is None:
+                    raise NotFound("There is no such job.")
+                if view.ended:
+                    raise JobAlreadyEnded(f"The job has ended already: {view.status}.")
+                if await self._end_waiting(connection, tenant_id, [job_id]):
+                    return CancelAnswer.CANCELLED
+                wish = await request_cancel(connection, tenant_id, job_id, source="api")
             if wish is CancelWish.NOTED:
-                signals.changed([job_id])
-                signals.cancel(job_id)
+                self._signals.changed([job_id])
+                self._signals.cancel(job_id)
             if wish is not CancelWish.GONE:
                 return CancelAnswer.REQUESTED
-        # It moved between the look and the statement: look again.
-    raise Unavailable("The job keeps changing hands; try again.")
+            # It moved between the look and the statement: look again.
+        raise Unavailable("The job keeps changing hands; try again.")
 
+    async def _cancel_batch(self, tenant_id: int, job_ids: Sequence[UUID]) -> int:
+        async with self._database.connection() as connection:
+            concerned = set(await self._end_waiting(connection, tenant_id, job_ids))
+            for job_id in job_ids:
+                if job_id in concerned:
+                    continue
+                wish = await request_cancel(connection, tenant_id, job_id, source="api")
+                if wish is CancelWish.GONE and await self._end_waiting(connection, tenant_id, [job_id]):
+                    concerned.add(job_id)  # it came back from a worker just now
+                if wish is CancelWish.NOTED:
+                    concerned.add(job_id)
+                    self._signals.changed([job_id])
+                    self._signals.cancel(job_id)
+        return len(concerned)
 
-def lane_of(view: JobView) -> Lane:
-    return Lane(view.queue, view.type, view.priority)
-
-
-def _unfinished(view: JobView | None) -> JobView:
-    if view is None:
-        raise NotFound("There is no such job.")
-    if view.ended:
-        raise JobAlreadyEnded(f"The job has ended already: {view.status}.")
-    return view
+    async def _end_waiting(self, connection: Connection, tenant_id: int, job_ids: Sequence[UUID]) -> list[UUID]:
+        ends = [EndOfWaiting(tenant_id, job_id, EventKind.CANCELLED, cancelled_error()) for job_id in job_ids]
+        ended = await end_waiting(connection, ends, source="api")
+        tell_ended(self._signals, self._metrics, ended)
+        return [end.job_id for end in ended]

@@ -1,15 +1,19 @@
-"""Claim: take ready jobs for this node, in bulk, oldest and most urgent first."""
+"""Claim: take ready jobs for this node, in bulk, oldest and most urgent first, and no more than limits allow."""
 
+import random
 import time
-from collections.abc import Container
+from collections.abc import Collection, Container, Iterable, Sequence
 from uuid import UUID
 
 from duly.domain.events import CALLBACK_BITS
-from duly.domain.job import ClaimedJob
+from duly.domain.job import DEFAULT_TENANT, ClaimedJob, Finished, Lane
+from duly.lifecycle.holds import Holds
 from duly.lifecycle.lanes import Lanes
 from duly.lifecycle.signals import Signals
+from duly.store.control import read_control
 from duly.store.database import Database
-from duly.store.ready import claim_ready, find_lanes
+from duly.store.limited_claims import ClaimedUnder, Under, claim_limited
+from duly.store.ready import LaneStart, claim_ready, find_lanes
 from duly.store.running import find_held
 from duly.telemetry.metrics import Metrics
 
@@ -17,18 +21,43 @@ from duly.telemetry.metrics import Metrics
 LOOK_SECONDS = 1.0
 LARGEST_CLAIM = 500
 STARTED_BIT = CALLBACK_BITS["job.started"]
+# Where as many run as may, and none of them here: how soon one that ended elsewhere is noticed.
+FULL_SECONDS = 0.1
+LONGEST_REST_SECONDS = 5.0
+# Another node was starting jobs under the same limits, for a millisecond or two.
+CONTENDED_SECONDS = 0.01
 
 
 class Claimer:
-    """The claiming side of one node. Its connection is its own, with plans pinned."""
+    """The claiming side of one node. Its connection is its own, with plans pinned.
 
-    def __init__(self, database: Database, signals: Signals, metrics: Metrics, *, types: Container[str]) -> None:
+    Args:
+        types: the job types that this node can run.
+        guarded: those among them that have a circuit breaker.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        signals: Signals,
+        metrics: Metrics,
+        *,
+        types: Container[str],
+        guarded: Collection[str] = (),
+    ) -> None:
         self._connection = database.hot()
         self._signals = signals
         self._metrics = metrics
         self._types = types
+        self._guarded = guarded
         self._looked_at = float("-inf")
         self.lanes = Lanes()
+        self.holds = Holds(guarded)
+
+    @property
+    def version(self) -> int:
+        """That of what holds claims back, as far as this node knows."""
+        return self.holds.version
 
     async def claim(self, limit: int, *, node_id: UUID, source: str) -> list[ClaimedJob]:
         """Up to `limit` jobs, now running on this node. Empty where nothing was found.
@@ -37,13 +66,14 @@ class Claimer:
             DatabaseAway: it is not known whether jobs were claimed; if so, they are found among those `held`.
         """
         await self._look_now_and_then()
-        starts = self.lanes.starts(self._types)
-        if not starts:
-            return []
         limit = min(limit, LARGEST_CLAIM)
-        async with self._connection.use() as connection:
-            jobs = await claim_ready(connection, starts, limit=limit, node_id=node_id, source=source)
-        self.lanes.claimed(starts, jobs, filled=len(jobs) >= limit)
+        jobs: list[ClaimedJob] = []
+        for under, starts in self.holds.claims(self.lanes.starts(self._types)):
+            room = limit - len(jobs)
+            if room > 0 and under is None:
+                jobs += await self._claim_free(starts, room, node_id=node_id, source=source)
+            elif room > 0 and under is not None and not self.holds.rests(under):
+                jobs += await self._claim_under(under, starts, room, node_id=node_id, source=source)
         if jobs:
             self._metrics.recorded(len(jobs), statement="claim")
             self._signals.changed([job.job_id for job in jobs])
@@ -51,24 +81,96 @@ class Claimer:
             self._signals.deliveries()
         return jobs
 
+    async def _claim_free(
+        self, starts: Sequence[LaneStart], limit: int, *, node_id: UUID, source: str
+    ) -> list[ClaimedJob]:
+        async with self._connection.use() as connection:
+            jobs = await claim_ready(
+                connection, starts, limit=limit, node_id=node_id, source=source, version=self.version
+            )
+        self.lanes.claimed(starts, jobs, filled=len(jobs) >= limit)
+        return jobs
+
+    async def _claim_under(
+        self, under: Under, starts: Sequence[LaneStart], limit: int, *, node_id: UUID, source: str
+    ) -> list[ClaimedJob]:
+        async with self._connection.use() as connection:
+            claimed = await claim_limited(
+                connection,
+                starts,
+                under=under,
+                tenant_id=DEFAULT_TENANT,
+                limit=limit,
+                node_id=node_id,
+                source=source,
+                version=self.version,
+            )
+        if claimed.room:
+            self.lanes.claimed(starts, claimed.jobs, filled=len(claimed.jobs) >= claimed.room)
+        self._rest(under, claimed)
+        return claimed.jobs
+
+    def _rest(self, under: Under, claimed: ClaimedUnder) -> None:
+        """How long nothing more can start under these limits."""
+        jitter = random.uniform(0.75, 1)  # noqa: S311  # not a secret
+        if not claimed.current:
+            self.look_again()
+        if claimed.contended or not claimed.current:
+            self.holds.rest(under, CONTENDED_SECONDS * jitter)
+        elif claimed.full or claimed.wait_seconds:
+            least = FULL_SECONDS * jitter if claimed.full else 0.0
+            self.holds.rest(under, min(max(least, claimed.wait_seconds), LONGEST_REST_SECONDS), full=claimed.full)
+
     async def _look_now_and_then(self) -> None:
         if time.monotonic() - self._looked_at < LOOK_SECONDS:
             return
         await self.look()
 
     async def look(self) -> None:
-        """Reads which lanes hold jobs; before the first time nothing is known, and all seems done."""
-        async with self._connection.use() as connection:
-            found = await find_lanes(connection)
+        """Reads which lanes hold jobs, and what holds them back; before the first time nothing is known, and all seems
+        done.
+        """
+        self._looked_at = time.monotonic()  # first: what changes meanwhile is to be looked at again
+        try:
+            async with self._connection.use() as connection:
+                control = await read_control(connection, DEFAULT_TENANT)
+                found = await find_lanes(connection)
+        except BaseException:
+            self.look_again()
+            raise
+        self.holds.learn(control)
         self.lanes.found(found)
-        self._looked_at = time.monotonic()
+        for job_type in self._guarded:
+            self._metrics.breaker_open.labels(job_type).set(self.holds.broken(job_type))
+
+    def look_again(self) -> None:
+        """What holds claims back has changed: the next claim looks first."""
+        self._looked_at = float("-inf")
 
     async def held(self, node_id: UUID, *, older_than_seconds: float) -> dict[UUID, int]:
         """The jobs that stand as running on this node for so long, with their tokens; no claim may be under way."""
         async with self._connection.use() as connection:
             return await find_held(connection, node_id, older_than_seconds=older_than_seconds)
 
+    def may_start(self, lane: Lane) -> bool:
+        """Whether nothing that is known holds the jobs of this lane back."""
+        return lane.type in self._types and self.holds.free(lane)
+
     @property
     def hopeful(self) -> bool:
         """Whether a claim now may find something, as far as is known."""
-        return self.lanes.any_of(self._types)
+        if not self.holds.any:
+            return self.lanes.any_of(self._types)
+        return any(map(self.holds.worth_trying, self.lanes.known(self._types)))
+
+    @property
+    def rest_seconds(self) -> float:
+        """How long until a claim may find something that limits hold back, where nothing is heard before."""
+        at_most = LOOK_SECONDS * random.uniform(0.75, 1)  # noqa: S311  # jitter
+        if not self.holds.any:
+            return at_most
+        return self.holds.seconds_to_next(self.lanes.known(self._types), at_most=at_most)
+
+    def ended(self, finished: Iterable[Finished]) -> bool:
+        """Attempts have ended. Returns whether a claim may find something for it that limits held back."""
+        return self.holds.any and self.holds.ended(done.lane for done in finished)

@@ -17,8 +17,13 @@ class Starter(Protocol):
     def reserve(self, wanted: int) -> int:
         """Holds up to `wanted` slots; none while older work waits. Each is then used by `start` or given back."""
 
-    def identity(self) -> tuple[UUID, str]:
-        """The node in whose name jobs run here, and how it signs their events."""
+    def may_start(self, job: NewJob) -> bool:
+        """Whether nothing that is known holds jobs like this one back."""
+
+    def identity(self) -> tuple[UUID, str, int]:
+        """The node in whose name jobs run here, how it signs their events, and the version of what holds claims back
+        that it knows.
+        """
 
     def start(self, jobs: Sequence[ClaimedJob]) -> None:
         """Runs these, which are recorded as running here, in slots that were reserved."""
@@ -37,8 +42,12 @@ class NoStarter:
         del wanted
         return 0
 
-    def identity(self) -> tuple[UUID, str]:
-        return UUID(int=0), ""
+    def may_start(self, job: NewJob) -> bool:
+        del job
+        return False
+
+    def identity(self) -> tuple[UUID, str, int]:
+        return UUID(int=0), "", 0
 
     def start(self, jobs: Sequence[ClaimedJob]) -> None:
         """Nothing was reserved, so nothing comes."""
@@ -65,12 +74,13 @@ class EagerStart:
 
     def choose(self, jobs: Sequence[NewJob]) -> Starting | None:
         """The oldest of those that wait for nothing, as many as slots can be had."""
-        free = self._starter.reserve(sum(map(_waits_for_nothing, jobs)))
+        may = [_waits_for_nothing(job) and self._starter.may_start(job) for job in jobs]
+        free = self._starter.reserve(sum(may))
         if not free:
             return None
         starts = []
-        for job in jobs:
-            starts.append(len(self._chosen) < free and _waits_for_nothing(job))
+        for job, it_may in zip(jobs, may, strict=True):
+            starts.append(it_may and len(self._chosen) < free)
             if starts[-1]:
                 self._chosen.append(job)
         return Starting(*self._starter.identity(), starts)

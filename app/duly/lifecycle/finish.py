@@ -1,7 +1,7 @@
 """Finish: record how attempts ended, fenced by their lease tokens, many at once, and for as long as it takes."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -33,6 +33,7 @@ class Finisher:
         self._arrived = asyncio.Event()
         self._recorded = asyncio.Event()
         self._busy = False
+        self.heard: Callable[[Sequence[Finish], Sequence[Finished]], None] = lambda _ends, _finished: None
 
     def put(self, end: Finish) -> None:
         """Hands in an end; it is recorded with the others that gather."""
@@ -83,6 +84,7 @@ class Finisher:
         except RecordRefused as error:
             finished = [done for end in ends for done in await self._record_or_explain(end, error)]
         self._tell(finished)
+        self.heard(ends, finished)
         if len(finished) < len(ends):
             self._report_lost(ends, finished)
         return finished
@@ -112,6 +114,8 @@ class Finisher:
                 self._signals.local.scheduled(done.due_in_seconds)
         if any(done.delivers for done in finished):
             self._signals.deliveries()
+        if any(done.followed for done in finished):
+            self._signals.consequences()
         self._signals.changed([done.job_id for done in finished])
         self._metrics.finished(finished)
 

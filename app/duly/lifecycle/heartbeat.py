@@ -20,6 +20,7 @@ class Heartbeat:
 
     Args:
         lost: called when the attempts of this node may already run elsewhere; it stops them.
+        rates: what this node tells with each beat of the jobs that came and went, as JSON.
     """
 
     def __init__(
@@ -30,12 +31,14 @@ class Heartbeat:
         record: NodeRecord,
         lease_seconds: float,
         lost: Callable[[], None],
+        rates: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._connection = database.hot()
         self._signals = signals
         self._record = record
         self._lease_seconds = lease_seconds
         self._lost = lost
+        self._rates = rates
         self._renewed_at = time.monotonic()
         self._overdue: asyncio.TimerHandle | None = None
         self._registered = False
@@ -61,7 +64,7 @@ class Heartbeat:
     async def _beat(self) -> None:
         asked_at = time.monotonic()
         async with self._connection.use() as connection:
-            listed = await beat(connection, self.node_id, draining=self.draining)
+            listed = await beat(connection, self.node_id, draining=self.draining, rates=self._rates())
             wishes = await cancel_wishes(connection, self.node_id)
         if listed is None:
             log.error("this node was declared lost; it starts anew", action="node_struck", node_id=str(self.node_id))
@@ -79,7 +82,7 @@ class Heartbeat:
         asked_at = time.monotonic()
         async with self._connection.use() as connection:
             await register(connection, self._record)
-            listed = await beat(connection, self.node_id, draining=self.draining)
+            listed = await beat(connection, self.node_id, draining=self.draining, rates=self._rates())
         self._registered = True
         self._renewed(asked_at)
         self._signals.alone = listed == 1

@@ -1,6 +1,6 @@
 """What a node believes of `ready`: which lanes hold jobs, and from where on each is worth reading."""
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from uuid import UUID
 
 from duly.domain.ids import earlier
@@ -53,6 +53,10 @@ class Lanes:
     def found(self, lanes: Iterable[LaneStart]) -> None:
         """The truth of a moment, from the table itself."""
         self._floors = {start.lane: start.floor for start in lanes}
+
+    def known(self, types: Container[str]) -> Iterator[Lane]:
+        """Those of these types; one may come twice."""
+        return (lane for lane in (*self._noted, *self._floors) if lane.type in types)
 
     def any_of(self, types: Container[str]) -> bool:
         return any(lane.type in types for lane in (*self._noted, *self._floors))

@@ -6,7 +6,7 @@ from uuid import UUID
 from duly.domain.job import JobView
 from duly.lifecycle.gather import Gatherer
 from duly.store.database import Database, DatabaseAway
-from duly.store.jobs import view_each
+from duly.store.views import view_each
 
 BATCH = 200
 WAITING = 20_000

@@ -19,9 +19,12 @@ class Listeners:
     """What the parts of this node do with each hint; the composition root fills it in."""
 
     ready: Callable[[Lane, UUID], None] = _nothing
+    submitted: Callable[[Iterable[str]], None] = _nothing
     scheduled: Callable[[float], None] = _nothing
     changed: Callable[[Iterable[UUID]], None] = _nothing
     deliveries: Callable[[], None] = _nothing
+    consequences: Callable[[], None] = _nothing
+    control: Callable[[], None] = _nothing
     cancel: Callable[[UUID], None] = _nothing
 
 
@@ -37,6 +40,8 @@ class Signals:
     _changed: dict[UUID, None] = field(default_factory=dict)
     _cancels: list[UUID] = field(default_factory=list)
     _deliveries: bool = False
+    _consequences: bool = False
+    _control: bool = False
     _followed: int = 0
     _followed_still: int | None = None
     interest: Interest = field(default_factory=Interest)
@@ -76,6 +81,20 @@ class Signals:
             self._deliveries = True
             wake()
 
+    def consequences(self) -> None:
+        """A job has ended that other jobs, or a batch, are to hear of."""
+        self.local.consequences()
+        if wake := self._sender():
+            self._consequences = True
+            wake()
+
+    def control(self) -> None:
+        """What holds claims back has changed."""
+        self.local.control()
+        if wake := self._sender():
+            self._control = True
+            wake()
+
     def cancel(self, job_id: UUID) -> None:
         """Somebody wants this running job cancelled."""
         self.local.cancel(job_id)
@@ -94,12 +113,15 @@ class Signals:
         hints += [["changed", *changed[start : start + _IDS_A_HINT]] for start in range(0, len(changed), _IDS_A_HINT)]
         hints += [["cancel", str(job_id)] for job_id in self._cancels]
         hints += [["deliveries"]] if self._deliveries else []
+        hints += [["consequences"]] if self._consequences else []
+        hints += [["control"]] if self._control else []
         if self._followed_still is not None:
             hints.append(["follows-still", self.interest.name, f"{self._followed_still:x}"])
         elif self._followed:
             hints.append(["follows", self.interest.name, f"{self._followed:x}"])
         self._ready, self._changed, self._cancels, self._deliveries = {}, {}, [], False
         self._followed, self._followed_still = 0, None
+        self._consequences = self._control = False
         return hints
 
     def hear(self, hint: Any) -> None:
@@ -120,6 +142,10 @@ class Signals:
                 return partial(self.local.cancel, UUID(job_id))
             case ["deliveries"]:
                 return self.local.deliveries
+            case ["consequences"]:
+                return self.local.consequences
+            case ["control"]:
+                return self.local.control
             case ["follows" | "follows-still" as what, str(name), str(mask)]:
                 return partial(self.interest.heard, name, int(mask, 16), anew=what == "follows-still")
             case ["hello"]:

@@ -1,18 +1,20 @@
 """Submit: from a validated submission to a durable job, many at once in one transaction."""
 
-from collections.abc import Awaitable, Callable, Container, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from typing import NamedTuple
 from uuid import UUID
 
-from duly.domain.job import Accepted, NewJob
-from duly.errors import IdempotencyInFlight, IdempotencyKeyReused
+from duly.domain.job import Accepted, IdempotencyKey, NewBatch, NewJob
+from duly.errors import IdempotencyInFlight, IdempotencyKeyReused, Overloaded
 from duly.lifecycle.eager import EagerStart, NoStarter, Starter
 from duly.lifecycle.gather import Gatherer
-from duly.lifecycle.recording import tell
+from duly.lifecycle.recording import record, tell
 from duly.lifecycle.signals import Signals
+from duly.store.batches import record_batch
 from duly.store.database import Connection, Database, DatabaseAway, RecordBusy
-from duly.store.idempotency import Earlier, reserve_keys
+from duly.store.idempotency import Earlier, redirect_key, release_key, reserve_key, reserve_keys
 from duly.store.jobs import creation_times, record_jobs, record_jobs_again
 from duly.telemetry.metrics import Metrics
 
@@ -24,7 +26,7 @@ WAITING_BATCHES = 16
 LARGE_FLUSHERS = 2
 
 
-_Record = Callable[[Connection, Sequence[NewJob]], Awaitable[list[Accepted]]]
+_Record = Callable[[Connection, Sequence[NewJob]], Awaitable[list[Accepted | Exception]]]
 
 
 class Submitter:
@@ -37,7 +39,9 @@ class Submitter:
         self.starter: Starter = NoStarter()
         self._many = [database.hot() for _ in range(LARGE_FLUSHERS)]
         self.gatherer: Gatherer[NewJob, Accepted] = Gatherer(self._record, capacity=buffer, batch=BATCH)
-        self.many: Gatherer[Sequence[NewJob], datetime] = Gatherer(self._record_many, capacity=WAITING_BATCHES, batch=1)
+        self.many: Gatherer[tuple[NewBatch, Sequence[NewJob]], AcceptedBatch] = Gatherer(
+            self._record_many, capacity=WAITING_BATCHES, batch=1, what="batches"
+        )
 
     async def submit(self, job: NewJob) -> Accepted:
         """Records one job; returns once it is durable.
@@ -48,44 +52,58 @@ class Submitter:
         """
         return await self.gatherer.put(job)
 
-    async def submit_all(self, jobs: Sequence[NewJob]) -> datetime:
-        """Records all of these or none, in one transaction of their own; returns when.
+    async def submit_all(self, batch: NewBatch, jobs: Sequence[NewJob]) -> "AcceptedBatch":
+        """Records a batch and all its jobs, or nothing, in one transaction of their own.
 
         Raises:
-            Overloaded: see `duly.errors`.
+            BatchRefused: which of the jobs were refused, and why.
+            IdempotencyKeyReused, IdempotencyInFlight, Overloaded: see `duly.errors`.
             DatabaseAway: nothing is known to be recorded.
         """
-        return await self.many.put(jobs)
+        return await self.many.put((batch, jobs))
 
-    async def _record_many(self, batches: Sequence[Sequence[NewJob]]) -> list[datetime]:
+    async def _record_many(
+        self, batches: Sequence[tuple[NewBatch, Sequence[NewJob]]]
+    ) -> list["AcceptedBatch | Exception"]:
         """Beside the single ones, on connections of their own: a large batch holds none of them up."""
-        return [await self._record_all(jobs) for jobs in batches]
+        return [await self._record_all(batch, jobs) for batch, jobs in batches]
 
-    async def _record_all(self, jobs: Sequence[NewJob]) -> datetime:
+    async def _record_all(self, batch: NewBatch, jobs: Sequence[NewJob]) -> "AcceptedBatch | Exception":
         free = next((connection for connection in self._many if not connection.in_use), self._many[0])
+        simple = batch.idempotency is None and all(job.flow is None for job in jobs)
         try:
-            async with free.use() as connection:
-                at = await record_jobs(connection, jobs)
-        except DatabaseAway:
-            async with free.use() as connection:
-                at = (await _record_again(connection, jobs))[0].created_at
-        self._tell(jobs, [Accepted(job.job_id, at) for job in jobs], started=())
-        return at
+            try:
+                async with free.use() as connection:
+                    if simple:
+                        at = (await record_jobs(connection, jobs, batch=batch)).at
+                        answer = AcceptedBatch(batch.batch_id, at, [Accepted(job.job_id, at) for job in jobs])
+                    else:
+                        answer = await _record_together(connection, batch, jobs, record)
+            except DatabaseAway:
+                async with free.use() as connection:
+                    answer = await _record_together(connection, batch, jobs, record_again)
+        except RecordBusy:
+            return busy(batch)
+        except (BatchRefused, IdempotencyKeyReused) as error:
+            return error
+        if not answer.replayed:
+            self._tell(jobs, answer.jobs, started=())
+        return answer
 
     async def _record(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Exception]:
         with EagerStart(self.starter) as eager:
             try:
-                accepted = await self._record_once(jobs, partial(_record_new, eager=eager))
+                accepted = await self._record_once(jobs, partial(record, eager=eager))
             except DatabaseAway:
                 # The connection may have broken after the commit. Ids are made here and a job that stands is left as
                 # it is, so sending the batch again is safe.
                 eager.give_back()
                 self.starter.answer_lost()
-                accepted = await self._record_once(jobs, _record_again)
+                accepted = await self._record_once(jobs, record_again)
             except RecordBusy:
                 if len(jobs) > 1:
                     raise
-                return [IdempotencyInFlight("The first request with this Idempotency-Key is still under way.")]
+                return [busy(jobs[0])]
             self._tell(jobs, accepted, started=eager.job_ids)
             self._metrics.claimed.inc(eager.go())
             return accepted
@@ -93,10 +111,10 @@ class Submitter:
     async def _record_once(self, jobs: Sequence[NewJob], record: _Record) -> Sequence[Accepted | Exception]:
         keyed = any(job.idempotency for job in jobs)
         async with self._connection.use() as connection:
-            if not keyed:
+            if not keyed and all(job.flow is None for job in jobs):
                 return await record(connection, jobs)
             async with connection.transaction():
-                return await _record_keyed(connection, jobs, record)
+                return await (_record_keyed(connection, jobs, record) if keyed else record(connection, jobs))
 
     def _tell(
         self, jobs: Sequence[NewJob], accepted: Sequence[Accepted | Exception], *, started: Container[UUID]
@@ -104,17 +122,60 @@ class Submitter:
         self._metrics.recorded(tell(self._signals, jobs, accepted, started=started), statement="submit")
 
 
-async def _record_new(connection: Connection, jobs: Sequence[NewJob], *, eager: EagerStart) -> list[Accepted]:
-    at = await record_jobs(connection, jobs, starting=eager.choose(jobs))
-    return [Accepted(job.job_id, at) for job in jobs]
+class AcceptedBatch(NamedTuple):
+    """What the ledger says of a batch. `jobs` is empty where an earlier request recorded it."""
+
+    batch_id: UUID
+    created_at: datetime
+    jobs: Sequence[Accepted]
+    replayed: bool = False
 
 
-async def _record_again(connection: Connection, jobs: Sequence[NewJob]) -> list[Accepted]:
-    recorded = await record_jobs_again(connection, jobs)
-    if recorded.jobs == len(jobs):
-        return [Accepted(job.job_id, recorded.at) for job in jobs]
-    times = await creation_times(connection, [(job.tenant_id, job.job_id) for job in jobs])
-    return [Accepted(job.job_id, times[job.tenant_id, job.job_id]) for job in jobs]
+class BatchRefused(Exception):
+    """Nothing is recorded, because of these jobs, named by their place."""
+
+    def __init__(self, errors: Mapping[int, Exception]) -> None:
+        super().__init__(f"{len(errors)} jobs were refused")
+        self.errors = errors
+
+
+async def _record_together(
+    connection: Connection, batch: NewBatch, jobs: Sequence[NewJob], record: _Record
+) -> AcceptedBatch:
+    async with connection.transaction():
+        if batch.idempotency is not None:
+            earlier = await reserve_key(connection, batch.tenant_id, batch.idempotency, batch.batch_id)
+            if earlier is not None:
+                check_reused(earlier, batch.idempotency)
+                return AcceptedBatch(earlier.job_id, earlier.created_at, (), replayed=True)
+        answers = await record(connection, jobs)
+        accepted = [answer for answer in answers if isinstance(answer, Accepted)]
+        if len(accepted) < len(answers):
+            raise BatchRefused({n: answer for n, answer in enumerate(answers) if isinstance(answer, Exception)})
+        fresh = [answer for answer in accepted if not answer.replayed and not answer.deduplicated]
+        at = await record_batch(connection, batch, jobs, total=len(fresh))
+        return AcceptedBatch(batch.batch_id, at, accepted)
+
+
+def busy(what: NewJob | NewBatch) -> Exception:
+    if what.idempotency is not None:
+        return IdempotencyInFlight("The first request with this Idempotency-Key is still under way.")
+    return Overloaded("What this submission is tied to keeps changing hands; try again.")
+
+
+async def record_again(connection: Connection, jobs: Sequence[NewJob]) -> list[Accepted | Exception]:
+    """After an answer was lost; recording tied jobs twice is safe as it is."""
+    plain = [job for job in jobs if job.flow is None]
+    times: dict[tuple[int, UUID], datetime] = {}
+    if plain:
+        recorded = await record_jobs_again(connection, plain)
+        times = {(job.tenant_id, job.job_id): recorded.at for job in plain}
+        if recorded.jobs < len(plain):
+            times = await creation_times(connection, list(times))
+    tied = iter(await record(connection, [job for job in jobs if job.flow is not None]))
+    return [
+        next(tied) if job.flow is not None else Accepted(job.job_id, times[job.tenant_id, job.job_id]) for job in jobs
+    ]
 
 
 async def _record_keyed(
@@ -125,28 +186,49 @@ async def _record_keyed(
     for job in jobs:
         if job.idempotency:
             first.setdefault((job.tenant_id, job.idempotency.key), job)
-    earlier = await reserve_keys(connection, list(first.values()))
+    earlier: dict[tuple[int, str], Earlier | Exception] = {**await reserve_keys(connection, list(first.values()))}
     new = [job for job in jobs if _is_new(job, first, earlier)]
-    recorded = {answer.job_id: answer for answer in await record(connection, new)} if new else {}
+    recorded = dict(zip((job.job_id for job in new), await record(connection, new), strict=True)) if new else {}
     for key, job in first.items():
         if job.idempotency and key not in earlier:
-            earlier[key] = Earlier(job.job_id, job.idempotency.digest, recorded[job.job_id].created_at)
+            earlier[key] = await _settle_key(connection, job, job.idempotency, recorded[job.job_id])
     return [recorded.get(job.job_id) or _replay(job, earlier) for job in jobs]
 
 
-def _is_new(job: NewJob, first: dict[tuple[int, str], NewJob], earlier: dict[tuple[int, str], Earlier]) -> bool:
+async def _settle_key(
+    connection: Connection, job: NewJob, key: IdempotencyKey, answer: Accepted | Exception
+) -> Earlier | Exception:
+    """What later requests with this key get: the same, be it another job; what was refused does not use it up."""
+    if isinstance(answer, Exception):
+        await release_key(connection, job.tenant_id, key.key)
+        return answer
+    if answer.job_id != job.job_id:
+        await redirect_key(connection, job.tenant_id, key.key, answer.job_id)
+    return Earlier(answer.job_id, key.digest, answer.created_at)
+
+
+def _is_new(job: NewJob, first: dict[tuple[int, str], NewJob], earlier: Mapping[tuple[int, str], object]) -> bool:
     if job.idempotency is None:
         return True
     key = (job.tenant_id, job.idempotency.key)
     return key not in earlier and first[key] is job
 
 
-def _replay(job: NewJob, earlier: dict[tuple[int, str], Earlier]) -> Accepted | Exception:
+def _replay(job: NewJob, earlier: Mapping[tuple[int, str], Earlier | Exception]) -> Accepted | Exception:
     assert job.idempotency is not None  # noqa: S101  # only keyed jobs are not recorded
     before = earlier[job.tenant_id, job.idempotency.key]
-    if before.digest != job.idempotency.digest:
-        return IdempotencyKeyReused(
+    if isinstance(before, Exception):
+        return before
+    try:
+        check_reused(before, job.idempotency)
+    except IdempotencyKeyReused as error:
+        return error
+    return Accepted(before.job_id, before.created_at, replayed=True)
+
+
+def check_reused(before: Earlier, key: IdempotencyKey) -> None:
+    if before.digest != key.digest:
+        raise IdempotencyKeyReused(
             "This Idempotency-Key was used for another submission within the last 24 hours.",
             reason="Send the same body again, or use a new key.",
         )
-    return Accepted(before.job_id, before.created_at, replayed=True)

@@ -10,17 +10,23 @@ from uuid import UUID
 
 import structlog
 
+from duly.domain.events import EventKind
 from duly.domain.job import Finish
-from duly.domain.outcome import AttemptFacts, Cancelled, Outcome, TimedOut, WorkerLost, decide
+from duly.domain.outcome import AttemptFacts, Cancelled, Outcome, TimedOut, WorkerLost, decide, expired_error
 from duly.domain.retry import RetryPolicy
+from duly.lifecycle.consequences import tell_ended
 from duly.lifecycle.finish import Finisher
 from duly.lifecycle.signals import Signals
 from duly.store.database import Database
+from duly.store.ending import EndOfWaiting, end_waiting, find_expired, seconds_to_next_expiry
 from duly.store.idempotency import forget_old_keys
 from duly.store.nodes import strike_silent
 from duly.store.partitions import drop_expired, ensure_partitions
+from duly.store.placing import release_keyed
 from duly.store.running import Overdue, Verdict, find_overdue
 from duly.store.scheduled import release_due, seconds_to_next
+from duly.store.schedules import forget_old_runs
+from duly.telemetry.metrics import Metrics
 
 log = structlog.stdlib.get_logger("duly.sweep")
 
@@ -33,13 +39,20 @@ HOUSEKEEPING_SECONDS = 3600.0
 
 
 class Sweeper:
-    """The reconciling side of one node; its three methods are steps of loops."""
+    """The reconciling side of one node; its four methods are steps of loops."""
 
     def __init__(
-        self, database: Database, signals: Signals, finisher: Finisher, *, policy_of: Callable[[str], RetryPolicy]
+        self,
+        database: Database,
+        signals: Signals,
+        metrics: Metrics,
+        finisher: Finisher,
+        *,
+        policy_of: Callable[[str], RetryPolicy],
     ) -> None:
         self._database = database
         self._signals = signals
+        self._metrics = metrics
         self._finisher = finisher
         self._policy_of = policy_of
 
@@ -66,21 +79,38 @@ class Sweeper:
         )
         return decide(_outcome(overdue), facts, policy=self._policy_of(overdue.type), random=random.random)
 
+    async def expire(self) -> float:
+        """Ends jobs that did not start in time; returns how long until the next one expires."""
+        async with self._database.connection() as connection:
+            expired = await find_expired(connection, limit=BATCH)
+            ended = []
+            if expired:
+                error = expired_error()
+                ends = [EndOfWaiting(tenant_id, job_id, EventKind.FAILED, error) for tenant_id, job_id in expired]
+                ended = await end_waiting(connection, ends, source="sweeper", only_expired=True)
+            pause = 0.0 if len(expired) == BATCH else await seconds_to_next_expiry(connection)
+        tell_ended(self._signals, self._metrics, ended)
+        return LONGEST_LOOK_SECONDS if pause is None else min(max(pause, 0.0), LONGEST_LOOK_SECONDS)
+
     async def release(self) -> float:
         """Makes due jobs ready; returns how long until the next one is due."""
         async with self._database.connection() as connection:
             released = await release_due(connection, limit=BATCH)
-            pause = 0.0 if len(released) == BATCH else await seconds_to_next(connection)
+            async with connection.transaction():
+                released += await release_keyed(connection, limit=BATCH)
+            pause = 0.0 if len(released) >= BATCH else await seconds_to_next(connection)
         for start in released:
             self._signals.ready(start.lane, start.floor)
         return LONGEST_LOOK_SECONDS if pause is None else min(max(pause, 0.0), LONGEST_LOOK_SECONDS)
 
     async def keep_house(self, *, retention_days: int) -> float:
-        """Makes partitions ahead of time, drops those past retention, forgets old idempotency keys."""
+        """Makes partitions ahead of time, drops those past retention, forgets old idempotency keys and schedule runs."""
         async with self._database.connection() as connection:
             made = await ensure_partitions(connection)
             dropped = await drop_expired(connection, retention_days=retention_days)
             while await forget_old_keys(connection, limit=BATCH) == BATCH:
+                pass
+            while await forget_old_runs(connection, limit=BATCH) == BATCH:
                 pass
         if made or dropped:
             log.info("partitions changed", action="partitions_changed", made=made, dropped=dropped)

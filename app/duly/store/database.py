@@ -85,7 +85,7 @@ class RecordRefused(Exception):
 
 
 class RecordBusy(RecordRefused):
-    """Another transaction held what the statement needs for longer than it may wait."""
+    """Another transaction held what the statement needs for longer than it may wait, or changed it first."""
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def translated() -> Iterator[None]:
         yield
     except LOST as error:
         raise DatabaseAway(f"{type(error).__name__}: {error}") from error
-    except asyncpg.LockNotAvailableError as error:
+    except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
         raise RecordBusy(str(error)) from error
     except asyncpg.PostgresError as error:
         # Its first words only: the detail shows whole rows, with callers' secrets.

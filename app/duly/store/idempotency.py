@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from duly.domain.job import NewJob
+from duly.domain.job import IdempotencyKey, NewJob
 from duly.store.database import Connection
 
 LIFETIME = "24 hours"
@@ -20,20 +20,20 @@ select * from unnest($1::int[], $2::text[], $3::uuid[], $4::bytea[]) as a (tenan
 order by tenant_id, key
 on conflict (tenant_id, key) do update
     set job_id = excluded.job_id, digest = excluded.digest, created_at = now()
-    where i.created_at < now() - interval '{LIFETIME}' or i.job_id = excluded.job_id
+    where i.created_at < now() - interval '{LIFETIME}' or (i.job_id, i.digest) = (excluded.job_id, excluded.digest)
 returning tenant_id, key
 """
 
+# A key is recorded in the transaction of what it stands for, a job or a batch: both have the same time.
 EXISTING = """
-select i.tenant_id, i.key, i.job_id, i.digest, j.created_at
+select i.tenant_id, i.key, i.job_id, i.digest, i.created_at
 from unnest($1::int[], $2::text[]) as a (tenant_id, key)
 cross join lateral (select * from idempotency where tenant_id = a.tenant_id and key = a.key offset 0) i
-cross join lateral (select created_at from jobs where tenant_id = i.tenant_id and job_id = i.job_id offset 0) j
 """
 
 
 class Earlier(NamedTuple):
-    """The submission that used a key first."""
+    """The submission that used a key first: a job, or a batch."""
 
     job_id: UUID
     digest: bytes
@@ -45,10 +45,22 @@ async def reserve_keys(connection: Connection, jobs: Sequence[NewJob]) -> dict[t
 
     Returns the submissions that hold a key already; the jobs whose keys are not among them may be recorded.
     """
-    await connection.execute(PATIENCE)
     keyed = [
         (job.tenant_id, job.idempotency.key, job.job_id, job.idempotency.digest) for job in jobs if job.idempotency
     ]
+    return await _reserve(connection, keyed)
+
+
+async def reserve_key(connection: Connection, tenant_id: int, key: IdempotencyKey, batch_id: UUID) -> Earlier | None:
+    """Takes the key for a batch, in the caller's transaction; the one that holds it already, where there is one."""
+    held = await _reserve(connection, [(tenant_id, key.key, batch_id, key.digest)])
+    return held.get((tenant_id, key.key))
+
+
+async def _reserve(
+    connection: Connection, keyed: Sequence[tuple[int, str, UUID, bytes]]
+) -> dict[tuple[int, str], Earlier]:
+    await connection.execute(PATIENCE)
     rows = await connection.fetch(RESERVE, *(list(column) for column in zip(*keyed, strict=True)))
     taken = {(row["tenant_id"], row["key"]) for row in rows}
     held = [(tenant_id, key) for tenant_id, key, _, _ in keyed if (tenant_id, key) not in taken]
@@ -56,6 +68,24 @@ async def reserve_keys(connection: Connection, jobs: Sequence[NewJob]) -> dict[t
         return {}
     rows = await connection.fetch(EXISTING, *(list(column) for column in zip(*held, strict=True)))
     return {(row["tenant_id"], row["key"]): Earlier(row["job_id"], row["digest"], row["created_at"]) for row in rows}
+
+
+RELEASE = "delete from idempotency where tenant_id = $1 and key = $2"
+# A key whose submission was answered by another job stands for that one.
+REDIRECT = """
+update idempotency i set job_id = $3, created_at = j.created_at from jobs j
+where i.tenant_id = $1 and i.key = $2 and j.tenant_id = $1 and j.job_id = $3
+"""
+
+
+async def release_key(connection: Connection, tenant_id: int, key: str) -> None:
+    """Forgets a key whose submission was refused."""
+    await connection.execute(RELEASE, tenant_id, key)
+
+
+async def redirect_key(connection: Connection, tenant_id: int, key: str, job_id: UUID) -> None:
+    """Has the key stand for another job than the one it came with."""
+    await connection.execute(REDIRECT, tenant_id, key, job_id)
 
 
 FORGET = f"""

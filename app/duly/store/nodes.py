@@ -23,14 +23,19 @@ async def register(connection: Connection, node: NodeRecord) -> None:
 
 
 BEAT = """
-with beat as (update nodes set heartbeat_at = now(), draining = $2 where node_id = $1 returning node_id)
+with beat as (
+    update nodes set heartbeat_at = now(), draining = $2, rates = $3::json where node_id = $1 returning node_id
+)
 select (select count(*) from nodes) from beat
 """
 
 
-async def beat(connection: Connection, node_id: UUID, *, draining: bool) -> int | None:
-    """Renews this node's lease. Returns how many nodes are listed, or None where this one was declared lost."""
-    listed: int | None = await connection.fetchval(BEAT, node_id, draining)
+async def beat(connection: Connection, node_id: UUID, *, draining: bool, rates: str | None = None) -> int | None:
+    """Renews this node's lease; `rates` is what it tells of its queues, as JSON.
+
+    Returns how many nodes are listed, or None where this one was declared lost.
+    """
+    listed: int | None = await connection.fetchval(BEAT, node_id, draining, rates)
     return listed
 
 
@@ -44,3 +49,14 @@ async def strike_silent(connection: Connection, *, lease_seconds: float, but: UU
 
 async def leave(connection: Connection, node_id: UUID) -> None:
     await connection.execute("delete from nodes where node_id = $1", node_id)
+
+
+WORKERS = """
+select t.type, count(*) from nodes, unnest(job_types) as t (type)
+where 'worker' = any(roles) and not draining group by t.type
+"""
+
+
+async def count_workers(connection: Connection) -> dict[str, int]:
+    """How many of the listed nodes run jobs of each type."""
+    return {row[0]: row[1] for row in await connection.fetch(WORKERS)}

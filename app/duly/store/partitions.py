@@ -4,11 +4,13 @@ import re
 from datetime import UTC, date, datetime, timedelta
 
 from duly.domain.ids import smallest_id_at
+from duly.store.checkpoints import forget_checkpoints
 from duly.store.database import Connection
 
 PARTITIONED = ("jobs", "events", "delivery_attempts", "job_logs")
 HOT_TABLES = ("ready", "scheduled", "blocked", "running", "deliveries", "endings")
 DAYS_AHEAD = 3
+BATCH = 500
 
 LOCK = "select pg_try_advisory_lock(7305808870034470002)"
 UNLOCK = "select pg_advisory_unlock(7305808870034470002)"
@@ -86,6 +88,10 @@ async def _in_use(connection: Connection, day: date) -> bool:
 
 
 async def _drop_day(connection: Connection, day: date) -> list[str]:
+    # Before the tables: where this is cut short, the day is found again.
+    low, high = smallest_id_at(_midnight(day)), smallest_id_at(_midnight(day + timedelta(days=1)))
+    while await forget_checkpoints(connection, since=low, before=high, limit=BATCH) == BATCH:
+        pass
     await connection.execute("set lock_timeout = '5s'")
     dropped = []
     for table in PARTITIONED:

@@ -18,16 +18,20 @@ class LaneStart(NamedTuple):
 # The lanes are read in the order given, each only as far as the one before left room: the lateral sub-select locks row
 # by row and the outer limit stops it, so no more is locked than is taken. The rows are then deleted by their whole key
 # (as a range, which leaves no other plan), and what a handler needs is read from `jobs` by key, row by row.
-# No claimed id lies below `$7`: the planner leaves the ledger's older partitions alone.
-CLAIM = """
-with taken as materialized (
+# No claimed id lies below `$7`: the planner leaves the ledger's older partitions alone. Who knows an older version
+# (`$9`) of what holds claims back takes nothing. What a mark says to be somewhere else is read only where it stands.
+# Where limits count, another statement goes before: see `duly.store.limits`.
+CLAIM_STEPS = """
+taken as materialized (
     select r.* from unnest($1::text[], $2::text[], $3::smallint[], $4::uuid[]) as l (queue, type, priority, floor)
     cross join lateral (
         select queue, type, priority, job_id from ready
         where queue = l.queue and type = l.type and priority = l.priority and job_id >= l.floor
-        order by job_id limit $5 for update skip locked
+          and (expires_at is null or expires_at > now())
+        order by job_id limit {room} for update skip locked
     ) r
-    limit $5
+    where (select version from control where id = 1) = $9
+    limit {room}
 ),
 gone as (
     delete from ready r using taken t
@@ -37,12 +41,12 @@ gone as (
 ),
 started as (
     insert into running (tenant_id, job_id, node_id, deadline, token, sequence, timeout_seconds, priority, attempt,
-                         crashes, callback_events, queue, type)
+                         crashes, callback_events, marks, batch_id, queue, type)
     select tenant_id, job_id, $6, now() + timeout_seconds * interval '1 second', token + 1, sequence + 1,
-           timeout_seconds, priority, attempt + 1, crashes, callback_events, queue, type
+           timeout_seconds, priority, attempt + 1, crashes, callback_events, {marks}, batch_id, queue, type
     from gone
     returning tenant_id, job_id, token, attempt, sequence, crashes, type, queue, priority, timeout_seconds,
-              callback_events
+              callback_events, marks
 ),
 told as (
     insert into events (tenant_id, job_id, sequence, kind, attempt, source)
@@ -52,14 +56,23 @@ outbox as (
     insert into deliveries (tenant_id, job_id, sequence, kind)
     select tenant_id, job_id, sequence, 1 from started where callback_events & 1 <> 0
 )
+"""
+CLAIMED = """
 select s.tenant_id, s.job_id, s.token, s.attempt, s.sequence, s.crashes, s.type, s.queue, s.priority,
-       s.timeout_seconds, j.max_attempts, j.parameters::text, j.labels::text, j.correlation_id, j.traceparent,
-       s.callback_events
+       s.timeout_seconds, j.max_attempts,
+       case when s.marks & 8 <> 0 then (
+           select (e.data -> 'parameters')::text from events e
+           where e.job_id = s.job_id and e.kind = 6 and e.data -> 'parameters' is not null
+           order by e.sequence desc limit 1
+       ) else j.parameters::text end,
+       j.labels::text, j.correlation_id, j.traceparent, s.callback_events, s.marks,
+       case when s.marks & 16 <> 0 then (select value::text from checkpoints where job_id = s.job_id) end
 from started s cross join lateral (
     select max_attempts, parameters, labels, correlation_id, traceparent
     from jobs where tenant_id = s.tenant_id and job_id = s.job_id and job_id >= $7 offset 0
 ) j
 """
+CLAIM = f"with {CLAIM_STEPS.format(room='$5', marks='marks')} {CLAIMED}"
 
 
 async def claim_ready(
@@ -69,8 +82,11 @@ async def claim_ready(
     limit: int,
     node_id: UUID,
     source: str,
+    version: int,
 ) -> list[ClaimedJob]:
-    """Takes up to `limit` jobs for this node, in the order of the lanes and by age within each."""
+    """Takes up to `limit` jobs for this node, in the order of the lanes and by age within each; none where `version`
+    of what holds claims back is not the newest.
+    """
     rows = await connection.fetch(
         CLAIM,
         [start.lane.queue for start in lanes],
@@ -81,6 +97,7 @@ async def claim_ready(
         node_id,
         min(start.floor for start in lanes),
         source,
+        version,
     )
     return [ClaimedJob(*row) for row in rows]
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from duly.domain.events import EventKind
 from duly.domain.job import Finish, Finished, Lane
 from duly.store.database import Connection
+from duly.store.ending import AFTER_GONE, DELIVERS, FOLLOWED
 
 
 class Progress(NamedTuple):
@@ -55,12 +56,6 @@ async def record_progress_if_held(connection: Connection, told: Sequence[Progres
     return {row[0]: row[1] for row in rows}
 
 
-# Whether a job asked for a webhook of this kind of event; the bits are those of domain.events.CALLBACK_BITS.
-_DELIVERS = """
-    (callback_events & case kind when 3 then 4 when 4 then 4 when 10 then 8 when 11 then 16 when 12 then 32 else 0 end)
-    <> 0
-"""
-
 # A join by `>=` and `<=` is one by the key that leaves no other plan: where the planner may join by `=`, it may also
 # read the whole index in order, which looks cheap while the table is small, and is kept.
 # An acknowledged cancel wish wins over whatever end came after it: the caller was told that the job will end as
@@ -75,34 +70,36 @@ gone as (
     where n.job_id >= t.job_id and n.job_id <= t.job_id and n.token = t.token
     returning n.tenant_id, n.job_id, n.token, n.sequence + 1 as sequence, n.timeout_seconds, n.priority,
               n.attempt, n.attempt - (not t.charged)::int as attempts_charged,
-              n.crashes + t.crashed::int as crashes, n.callback_events, n.queue, n.type,
+              n.crashes + t.crashed::int as crashes, n.callback_events, n.marks, n.batch_id, n.queue, n.type,
               t.delay_seconds,
               case when n.cancel_requested_at is null then t.kind else 12 end as kind,
               case when n.cancel_requested_at is null or t.kind = 12 then t.data else $8 end as data
 ),
 again as (
     insert into ready (tenant_id, job_id, token, sequence, timeout_seconds, priority, attempt, crashes,
-                       callback_events, queue, type)
+                       callback_events, marks, batch_id, queue, type)
     select tenant_id, job_id, token, sequence, timeout_seconds, priority, attempts_charged, crashes,
-           callback_events, queue, type
+           callback_events, marks, batch_id, queue, type
     from gone where kind < 10 and delay_seconds <= 0
 ),
 later as (
     insert into scheduled (tenant_id, job_id, run_at, token, sequence, timeout_seconds, priority, attempt, crashes,
-                           callback_events, reason, queue, type)
+                           callback_events, marks, batch_id, reason, queue, type)
     select tenant_id, job_id, now() + delay_seconds * interval '1 second', token, sequence, timeout_seconds,
-           priority, attempts_charged, crashes, callback_events, 1, queue, type
+           priority, attempts_charged, crashes, callback_events, marks, batch_id, 1, queue, type
     from gone where kind < 10 and delay_seconds > 0
 ),
 recorded as (
     insert into events (tenant_id, job_id, sequence, kind, attempt, source, data)
     select tenant_id, job_id, sequence, kind, attempts_charged, $9, data::json from gone
 ),
+{AFTER_GONE},
 outbox as (
     insert into deliveries (tenant_id, job_id, sequence, kind)
-    select tenant_id, job_id, sequence, kind from gone where {_DELIVERS}
+    select tenant_id, job_id, sequence, kind from gone where {DELIVERS}
 )
-select job_id, kind, sequence, queue, type, priority, case when kind < 10 then delay_seconds end, {_DELIVERS}
+select job_id, kind, sequence, queue, type, priority, case when kind < 10 then delay_seconds end, {DELIVERS},
+       {FOLLOWED}
 from gone
 """
 
@@ -112,7 +109,10 @@ async def finish_if_held(
 ) -> list[Finished]:
     """Records how these attempts ended. One whose lease was lost is not among the returned, and changed nothing."""
     rows = await connection.fetch(FINISH_IF_HELD, *zip(*ends, strict=True), cancelled_error, source)
-    return [Finished(row[0], EventKind(row[1]), row[2], Lane(row[3], row[4], row[5]), row[6], row[7]) for row in rows]
+    return [
+        Finished(row[0], EventKind(row[1]), row[2], Lane(row[3], row[4], row[5]), row[6], row[7], row[8])
+        for row in rows
+    ]
 
 
 class CancelWish(StrEnum):

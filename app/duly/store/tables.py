@@ -174,6 +174,8 @@ Table(
     _need("marks", SmallInteger, "0"),
     _may("batch_id", UUID),
     PrimaryKeyConstraint("job_id", name="running_pkey"),
+    Index("running_limited_queue", "tenant_id", "queue", postgresql_where=text("marks & 32 <> 0")),
+    Index("running_limited_type", "tenant_id", "type", postgresql_where=text("marks & 64 <> 0")),
 )
 Table(
     "nodes",
@@ -340,6 +342,7 @@ Table(
     _need("code", Text),
     _may("opened_at", _TIME),
     _may("probe_at", _TIME),
+    _may("probe_id", UUID),
     PrimaryKeyConstraint("type", name="breakers_pkey"),
 )
 Table(

@@ -4,7 +4,7 @@ import json
 
 from duly.domain.events import Event, EventKind
 from duly.domain.json_value import rfc3339
-from duly.store.jobs import read_progress
+from duly.store.views import read_progress
 
 FRAME_TYPES = {
     EventKind.SUBMITTED: "job_submitted",

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from duly.domain.events import EVENT_TYPES
+from duly.domain.events import EVENT_TYPES, EventKind
 from duly.domain.job import Finished
+from duly.telemetry.rates import QueueRates
 
 BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 SECONDS_BUCKETS = (0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 3600)
@@ -30,10 +31,13 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._queues: set[str] = set()
+        self.rates = QueueRates()
         self.accepted = self._counter("jobs_accepted", "Jobs recorded by this process.")
         self.claimed = self._counter("attempts_started", "Attempts begun by this process.")
         self.events = self._counter("attempts_ended", "Ended attempts by the event that tells of it.", "event", "queue")
+        self.ended = self._counter("jobs_ended_waiting", "Jobs that ended while they waited.", "event")
         self.leases_lost = self._counter("leases_lost", "Outcomes dropped because another attempt held the job.")
+        self.log_lines_dropped = self._counter("log_lines_dropped", "Lines of handlers that were not recorded.")
         self.refused = self._counter("requests_refused", "Requests answered with an error.", "code")
         self.deliveries = self._counter("deliveries", "Tries at webhooks.", "outcome")
         self.delivery_seconds = self._histogram("delivery_seconds", "Time of one try at a webhook.", SECONDS_BUCKETS)
@@ -46,6 +50,9 @@ class Metrics:
         self.scheduled = self._gauge("queue_scheduled", "Jobs waiting for a time.", "livemostrecent", "queue")
         self.running = self._gauge("queue_running", "Jobs running.", "livemostrecent", "queue")
         self.oldest = self._gauge("queue_oldest_seconds", "Age of the oldest ready job.", "livemostrecent", "queue")
+        self.breaker_open = self._gauge(
+            "breaker_open", "1 where the jobs of this type are held back.", "livemostrecent", "type"
+        )
         self.deliveries_waiting = self._gauge("deliveries_waiting", "Webhooks still to be sent.", "livemostrecent")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
@@ -62,9 +69,14 @@ class Metrics:
         self.batch.labels(statement).observe(count)
         (self.accepted if statement == "submit" else self.claimed).inc(count)
 
+    def ended_waiting(self, kind: EventKind) -> None:
+        """A job that waited has ended: cancelled, expired, or in vain."""
+        self.ended.labels(EVENT_TYPES[kind]).inc()
+
     def finished(self, finished: Sequence[Finished]) -> None:
         """A batch of the hot statement `finish`."""
         self.batch.labels("finish").observe(len(finished))
+        self.rates.ended(done.lane.queue for done in finished if done.kind.terminal)
         counts: dict[tuple[str, str], int] = {}
         for done in finished:
             key = (EVENT_TYPES[done.kind], done.lane.queue)

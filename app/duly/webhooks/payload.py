@@ -9,7 +9,7 @@ from duly.domain.events import CALLBACK_EVENT_OF, EventKind, Status
 from duly.domain.ids import event_id
 from duly.domain.json_value import rfc3339
 from duly.store.deliveries import DueDelivery
-from duly.store.jobs import read_progress
+from duly.store.views import read_progress
 from duly.webhooks.signature import hex_signature, standard_signature
 
 _STATUS = {

@@ -1,39 +1,19 @@
-"""Signatures of webhooks: made by the dispatcher, verified by receivers. Pure, and free of every other module."""
+"""Signatures of webhooks: made by the dispatcher, verified by receivers. Pure."""
 
-import binascii
 import hmac
 import time
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Final
 
-_PREFIX: Final = "whsec_"
+from duly.domain.secret import secret_key
+
 # By its name: the whole of an HMAC is then one call into OpenSSL.
 _SHA256: Final = "sha256"
 
 
 class SignatureError(Exception):
     """A webhook that must not be trusted; its text says why and holds no secret."""
-
-
-@lru_cache(maxsize=1024)  # receivers are few and webhooks many
-def secret_key(secret: str) -> bytes:
-    """The bytes a secret stands for: base64 after `whsec_` (padding may be missing), else the text in UTF-8.
-
-    Raises `ValueError` where that is no base64, or nothing at all.
-    """
-    text = secret.removeprefix(_PREFIX)
-    if text == secret:
-        key = secret.encode()
-    else:
-        try:
-            key = b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4), validate=True)
-        except (binascii.Error, ValueError):
-            raise ValueError("A secret that begins with whsec_ must go on in base64.") from None
-    if not key:
-        raise ValueError("A secret must not be empty.")
-    return key
 
 
 def standard_signature(secrets: Sequence[str], *, message_id: str, timestamp: int, body: bytes) -> str:

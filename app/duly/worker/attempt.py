@@ -2,22 +2,39 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
 from duly.domain.job import ClaimedJob
+from duly.domain.logs import LEVELS
 from duly.domain.outcome import Cancelled, Completed, Failed, Interrupted, Outcome, TimedOut
 from duly.handlers.calling import ParametersInvalid, ResultInvalid, read_parameters, write_result
+from duly.handlers.children import ChildFailed, Family, Offspring
 from duly.handlers.context import JobContext
 from duly.handlers.registry import RegisteredHandler
 from duly.handlers.signals import Fail, Retry
 
 log = structlog.stdlib.get_logger("duly.attempt")
 
-Tell = Callable[["Attempt", float, str | None], Awaitable[None]]
+
+_numbering = threading.Lock()
+
+
+class Reports(Protocol):
+    """Where the words of attempts go: a node records them, a test keeps them."""
+
+    def progress(self, attempt: "Attempt", percent: float, message: str | None) -> Awaitable[None]: ...
+
+    def log(self, attempt: "Attempt", level: str, message: str, fields: Mapping[str, object]) -> None: ...
+
+    def checkpoint(self, attempt: "Attempt", value: object) -> Awaitable[None]: ...
+
+    def family(self, attempt: "Attempt") -> Family: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -27,16 +44,21 @@ class Attempt:
     Attributes:
         deadline: on the event loop's clock, in seconds.
         stopped: why it was told to stop, once it was.
+        lines: how many lines it has logged.
+        wakes: called when it is told to stop, for what waits on its behalf outside of its task.
     """
 
     claimed: ClaimedJob
     handler: RegisteredHandler
     deadline: float
-    tell: Tell
+    reports: Reports
     task: asyncio.Task[Any] | None = None
     begun: bool = False
     stopped: Outcome | None = None
     cancelled: bool = field(default=False)
+    lines: int = 0
+    wakes: set[Callable[[], None]] | None = None
+    offspring: Offspring | None = None
 
     def stop(self, why: Outcome) -> None:
         """Interrupts the handler; the first reason stands."""
@@ -45,12 +67,40 @@ class Attempt:
             self.cancelled = True
             if self.begun:  # a task cancelled before its first step would never run, and its end never be recorded
                 self.task.cancel()
+            for wake in list(self.wakes or ()):
+                wake()
+
+    @contextmanager
+    def woken(self, wake: Callable[[], None]) -> Iterator[None]:
+        """Calls `wake` where the attempt is told to stop while the block runs."""
+        wakes = self.wakes = self.wakes or set()
+        wakes.add(wake)
+        try:
+            yield
+        finally:
+            wakes.discard(wake)
+
+    def next_line(self) -> int:
+        """The number of one more line of its log, from 1. Threads of a handler's own may log at the same moment."""
+        with _numbering:
+            self.lines += 1
+            return self.lines
 
     def progress(self, percent: float, message: str | None) -> Awaitable[None]:
-        return self.tell(self, percent, message)
+        return self.reports.progress(self, percent, message)
 
     def log(self, level: str, message: str, fields: Mapping[str, object]) -> None:
-        log_line(self.claimed, level, message, fields)
+        self.reports.log(self, level, message, fields)
+
+    def checkpoint(self, value: object) -> Awaitable[None]:
+        return self.reports.checkpoint(self, value)
+
+    @property
+    def children(self) -> Offspring:
+        """Made where it is wanted first."""
+        if self.offspring is None:
+            self.offspring = Offspring(self.reports.family(self))
+        return self.offspring
 
     def context(self) -> JobContext:
         return context_of(self.claimed, self)
@@ -66,12 +116,13 @@ def context_of(claimed: ClaimedJob, reporter: Any) -> JobContext:
         labels=json.loads(claimed.labels) if claimed.labels else {},
         correlation_id=claimed.correlation_id or str(claimed.job_id),
         traceparent=claimed.traceparent,
+        restored=json.loads(claimed.checkpoint) if claimed.checkpoint is not None else None,
     )
 
 
 def log_line(claimed: ClaimedJob, level: str, message: str, fields: Mapping[str, object]) -> None:
     """A line of the handler's own, with the ids that find it."""
-    write = getattr(log, level if level in {"debug", "info", "warning", "error"} else "info")
+    write = getattr(log, level if level in LEVELS else "info")
     write(
         message,
         action="job_log",
@@ -107,7 +158,7 @@ def _late(attempt: Attempt) -> Outcome | None:
     return attempt.stopped if isinstance(attempt.stopped, TimedOut | Cancelled) else None
 
 
-def outcome_of_error(attempt: Attempt, error: BaseException) -> Outcome:
+def outcome_of_error(attempt: Attempt, error: BaseException) -> Outcome:  # noqa: PLR0911  # a table, one return a row
     match error:
         case Retry():
             return Failed("TASK_FAILED", error.reason, "The handler asked for a retry.", delay_seconds=error.after)
@@ -117,6 +168,8 @@ def outcome_of_error(attempt: Attempt, error: BaseException) -> Outcome:
             return Failed("TASK_FAILED", f"The parameters do not fit: {error}", str(error), retryable=False)
         case ResultInvalid():
             return Failed("RESULT_INVALID", str(error), "The handler's return value.", retryable=False)
+        case ChildFailed():
+            return Failed("TASK_FAILED", str(error), error.reason, retryable=False)
         case Interruption():
             return Interrupted(str(error))
         case _:

@@ -1,22 +1,28 @@
 """What runs inside a child process: it imports the handlers itself, and sends back plain words."""
 
 import asyncio
+import json
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from duly.domain.job import ClaimedJob
+from duly.domain.logs import fields_text, message_text
 from duly.handlers.calling import ParametersInvalid, ResultInvalid, read_parameters, write_result
+from duly.handlers.checkpoint import write_checkpoint
+from duly.handlers.children import Offspring
 from duly.handlers.context import OVER
 from duly.handlers.loading import load_registry
 from duly.handlers.registry import Registry
-from duly.handlers.signals import Fail, Retry
+from duly.handlers.signals import Fail, HandlerError, Retry
 from duly.worker.attempt import context_of, describe
+from duly.worker.child_checkpoints import parts_of
 from duly.worker.child_messages import Outbox
 
 # One registry and one way home a process, set once by `begin`: pebble hands a call nothing else.
@@ -39,12 +45,13 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def run(fields: tuple[Any, ...], result_limit: int) -> tuple[str, Any]:
+def run(fields: tuple[Any, ...], result_limit: int, json_depth: int) -> tuple[str, Any]:
     """Runs one attempt. What comes back is plain, so that it always pickles."""
     registry, outbox = _own[0]
     claimed = ClaimedJob(*fields)
     handler = registry[claimed.type]
-    context = context_of(claimed, _Reporter(claimed.job_id, outbox))
+    write = partial(write_checkpoint, limit=result_limit, max_depth=json_depth)
+    context = context_of(claimed, _Reporter(claimed.job_id, outbox, write))
     try:
         value = handler.function(*handler.signature.arguments(read_parameters(handler, claimed.parameters), context))
         if asyncio.iscoroutine(value):
@@ -65,13 +72,23 @@ def run(fields: tuple[Any, ...], result_limit: int) -> tuple[str, Any]:
 class _Reporter:
     cancelled = False  # a child is killed, not asked
 
-    def __init__(self, job_id: UUID, outbox: Outbox) -> None:
+    @property
+    def children(self) -> Offspring:
+        raise HandlerError('child jobs are not available with isolation="process"')
+
+    def __init__(self, job_id: UUID, outbox: Outbox, write_checkpoint: Callable[[object], str]) -> None:
         self._job_id = job_id
         self._outbox = outbox
+        self._write_checkpoint = write_checkpoint
 
     def progress(self, percent: float, message: str | None) -> Awaitable[None]:
         self._outbox.send(self._job_id, "progress", [percent, message])
         return OVER
 
     def log(self, level: str, message: str, fields: Mapping[str, object]) -> None:
-        self._outbox.send(self._job_id, "log", [level, message, {key: str(value) for key, value in fields.items()}])
+        self._outbox.send(self._job_id, "log", [level, message_text(message), json.loads(fields_text(fields) or "{}")])
+
+    def checkpoint(self, value: object) -> Awaitable[None]:
+        for part in parts_of(self._write_checkpoint(value)):
+            self._outbox.send(self._job_id, "checkpoint", list(part))
+        return OVER

@@ -1,15 +1,19 @@
 """Where handlers run: as tasks of the loop, in threads, in processes that can be killed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import anyio.to_thread
 from anyio import CapacityLimiter
 
-from duly.handlers.context import OVER
+from duly.handlers.children import Offspring
+from duly.handlers.context import OVER, JobContext
 from duly.worker.attempt import Attempt, context_of
 from duly.worker.processes import ProcessExecutor
+from duly.worker.together import Group, Together
 
 Value = TypeVar("Value")
 
@@ -18,9 +22,11 @@ class Executors:
     """Calls a handler where its registration says. A thread that outlives its attempt keeps its slot."""
 
     def __init__(self, *, slots: int, processes: ProcessExecutor, slot_freed: Callable[[], None]) -> None:
-        self._limiter = CapacityLimiter(slots)
+        # Each thread has a slot, or is one of the few that wait without one.
+        self._limiter = CapacityLimiter(math.inf)
         self._processes = processes
         self._slot_freed = slot_freed
+        self._together = Together(slots=slots, call_group=self._call_group)
         self.abandoned_threads = 0
 
     async def call(self, attempt: Attempt, parameters: Any) -> Any:
@@ -29,25 +35,40 @@ class Executors:
         if handler.isolation == "task":
             if handler.signature.order == ("parameters",):  # the commonest needs no context
                 return await handler.function(parameters)
-            return await handler.function(*handler.signature.arguments(parameters, attempt.context()))
+            if handler.batch is None:
+                return await handler.function(*handler.signature.arguments(parameters, attempt.context()))
+        if handler.batch is not None:
+            return await self._together.call(attempt, handler.batch, parameters)
         if handler.isolation == "thread":
-            return await self._in_thread(attempt, parameters)
+            arguments = handler.signature.arguments(parameters, _thread_context(attempt))
+            return await self._in_thread(partial(handler.function, *arguments), stopped=lambda: attempt.cancelled)
         return await self._processes.call(attempt)
 
-    async def _in_thread(self, attempt: Attempt, parameters: Any) -> Any:
+    async def _call_group(self, group: Group) -> Any:
+        """One call of a batch handler for all members of a group."""
+        handler, members = group.handler, group.members
+        in_thread = handler.isolation == "thread"
+        arguments = handler.signature.batch_arguments(
+            [member.parameters for member in members],
+            lambda: [_thread_context(member.attempt) if in_thread else member.attempt.context() for member in members],
+        )
+        if in_thread:
+            return await self._in_thread(partial(handler.function, *arguments), stopped=lambda: group.given_up)
+        return await handler.function(*arguments)
+
+    async def _in_thread(self, function: Callable[[], Any], *, stopped: Callable[[], bool]) -> Any:
+        """`stopped` must be true before this is cancelled."""
         loop = asyncio.get_running_loop()
-        context = context_of(attempt.claimed, _ThreadReporter(attempt, loop))
-        arguments = attempt.handler.signature.arguments(parameters, context)
         begun = over = abandoned = False
 
         def call() -> Any:
             nonlocal begun, over
             begun = True
             try:
-                return None if attempt.cancelled else attempt.handler.function(*arguments)
+                return None if stopped() else function()
             finally:
                 over = True
-                if attempt.cancelled:
+                if stopped():
                     loop.call_soon_threadsafe(ended)
 
         def ended() -> None:
@@ -61,6 +82,10 @@ class Executors:
             abandoned = begun and not over
             self.abandoned_threads += abandoned
             raise
+
+
+def _thread_context(attempt: Attempt) -> JobContext:
+    return context_of(attempt.claimed, _ThreadReporter(attempt, asyncio.get_running_loop()))
 
 
 class _ThreadReporter:
@@ -80,8 +105,20 @@ class _ThreadReporter:
             asyncio.run_coroutine_threadsafe(_awaited(told), self._loop).result()
         return OVER
 
+    @cached_property
+    def children(self) -> Offspring:
+        return Offspring(self._attempt.reports.family(self._attempt), self._blocking)
+
+    def _blocking(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
     def log(self, level: str, message: str, fields: Any) -> None:
         self._attempt.log(level, message, fields)
+
+    def checkpoint(self, value: object) -> Awaitable[None]:
+        kept = self._attempt.checkpoint(value)
+        asyncio.run_coroutine_threadsafe(_awaited(kept), self._loop).result()
+        return OVER
 
 
 async def _awaited(awaitable: Awaitable[Value]) -> Value:

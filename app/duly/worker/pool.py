@@ -8,19 +8,19 @@ from uuid import UUID
 
 import structlog
 
-from duly.domain.job import ClaimedJob, Lane
+from duly.domain.job import ClaimedJob, Lane, NewJob
 from duly.domain.outcome import AttemptFacts, Cancelled, Interrupted, Outcome, TimedOut, decide
 from duly.handlers.registry import Registry
 from duly.lifecycle.claim import LOOK_SECONDS, Claimer
 from duly.lifecycle.finish import Finisher
-from duly.lifecycle.progress import ProgressRecorder
 from duly.store.database import DatabaseAway
 from duly.telemetry.metrics import Metrics
-from duly.worker.attempt import Attempt, outcome_of
+from duly.worker.attempt import Attempt, Reports, outcome_of
 from duly.worker.executors import Executors
 from duly.worker.prefetch import Prefetch
 from duly.worker.processes import ProcessExecutor
 from duly.worker.strays import Strays
+from duly.worker.waiting import Waiting
 
 log = structlog.stdlib.get_logger("duly.pool")
 
@@ -41,8 +41,9 @@ class Pool:
         slots: int,
         claimer: Claimer,
         finisher: Finisher,
-        progress: ProgressRecorder,
+        reports: Reports,
         processes: ProcessExecutor,
+        waiting: Waiting,
         metrics: Metrics,
         result_limit: int,
         identity: Callable[[], tuple[UUID, str]],
@@ -51,7 +52,7 @@ class Pool:
         self._slots = slots
         self._claimer = claimer
         self._finisher = finisher
-        self._progress = progress
+        self._reports = reports
         self._metrics = metrics
         self._result_limit = result_limit
         self._identity = identity
@@ -61,7 +62,9 @@ class Pool:
         self._reserved = 0
         self._freed = asyncio.Event()
         self._draining = False
-        self._executors = Executors(slots=slots, processes=processes, slot_freed=self._freed.set)
+        self._executors = Executors(slots=slots, processes=processes, slot_freed=self._slot_freed)
+        self._waiting = waiting
+        waiting.slot_freed = self._slot_freed
         self.wake_watch: Callable[[], None] = lambda: None
         metrics.slots.set(slots)
 
@@ -87,13 +90,13 @@ class Pool:
         self._fill_slots()
         if jobs:
             self.wake_watch()
-        self._metrics.slots_busy.set(len(self._attempts))
-        return 0 if jobs or self._claimer.hopeful else LOOK_SECONDS * random.uniform(0.75, 1)  # noqa: S311  # jitter
+        self._metrics.slots_busy.set(self._busy)
+        return 0 if jobs or self._claimer.hopeful else self._claimer.rest_seconds
 
     async def _room(self) -> int:
         """How many jobs may be claimed; waits until it is one at least."""
         while True:
-            room = self._prefetch.room(self._free - self._reserved)
+            room = self._prefetch.room(self._spare)
             if self._draining or room > 0:
                 return room
             self._freed.clear()
@@ -101,16 +104,29 @@ class Pool:
 
     @property
     def _free(self) -> int:
-        return self._slots - len(self._attempts) - self._executors.abandoned_threads
+        return self._slots - self._busy - self._executors.abandoned_threads
 
-    def identity(self) -> tuple[UUID, str]:
-        return self._identity()
+    @property
+    def _busy(self) -> int:
+        return len(self._attempts) - len(self._waiting)
+
+    @property
+    def _spare(self) -> int:
+        """What is free, and promised to nobody."""
+        return self._free - self._reserved - self._waiting.returning
+
+    def identity(self) -> tuple[UUID, str, int]:
+        return (*self._identity(), self._claimer.version)
+
+    def may_start(self, job: NewJob) -> bool:
+        """See `Starter`."""
+        return self._claimer.may_start(Lane(job.queue, job.type, job.priority))
 
     def reserve(self, wanted: int) -> int:
         """See `Starter`: what is ready already goes first."""
         if self._draining or self._claimer.hopeful or self._finisher.waiting >= UNRECORDED_LIMIT:
             return 0
-        held = max(0, min(wanted, self._prefetch.spare(self._free - self._reserved)))
+        held = max(0, min(wanted, self._prefetch.spare(self._spare)))
         self._reserved += held
         return held
 
@@ -121,7 +137,7 @@ class Pool:
         if self._draining:
             self._empty_prefetch(Interrupted("its node was shut down"))
         self._fill_slots()
-        self._metrics.slots_busy.set(len(self._attempts))
+        self._metrics.slots_busy.set(self._busy)
         if jobs:
             self.wake_watch()
         self._freed.set()
@@ -139,15 +155,19 @@ class Pool:
         """Whether this job runs here, waits here for a slot, or waits for its end to be recorded."""
         return job_id in self._attempts or job_id in self._prefetch or job_id in self._finisher
 
+    def _slot_freed(self) -> None:
+        self._fill_slots()
+        self._freed.set()
+
     def _fill_slots(self) -> None:
+        while self._free > 0 and self._waiting.let_in():
+            pass
         while self._free > 0 and (job := self._prefetch.take()):
             self._start(job)
 
     def _start(self, claimed: ClaimedJob) -> None:
         loop = asyncio.get_running_loop()
-        attempt = Attempt(
-            claimed, self._registry[claimed.type], loop.time() + claimed.timeout_seconds, self._tell_progress
-        )
+        attempt = Attempt(claimed, self._registry[claimed.type], loop.time() + claimed.timeout_seconds, self._reports)
         self._attempts[claimed.job_id] = attempt
         attempt.task = loop.create_task(self._run(attempt))
 
@@ -159,8 +179,8 @@ class Pool:
         self._end(attempt.claimed, outcome)
         if self._attempts.get(attempt.claimed.job_id) is attempt:
             del self._attempts[attempt.claimed.job_id]
-        self._fill_slots()
-        self._freed.set()
+        self._waiting.forget(attempt)
+        self._slot_freed()
 
     def _end(self, claimed: ClaimedJob, outcome: Outcome) -> None:
         """Decides what follows, and hands it to the finisher."""
@@ -169,17 +189,6 @@ class Pool:
         )
         policy = self._registry[claimed.type].retry
         self._finisher.put(decide(outcome, facts, policy=policy, random=random.random))
-
-    async def _tell_progress(self, attempt: Attempt, percent: float, message: str | None) -> None:
-        try:
-            held = await self._progress.tell(
-                attempt.claimed.job_id, attempt.claimed.token, percent=percent, message=message
-            )
-        except DatabaseAway:
-            return  # the next one tells; the outcome waits for the database anyway
-        if not held:
-            attempt.stop(Interrupted("its lease was lost"))
-            await asyncio.sleep(0)  # lets the interruption arrive here
 
     def note_ready(self, lane: Lane, oldest: UUID) -> None:
         """A hint: this lane holds jobs, the new ones from `oldest` on."""
@@ -200,7 +209,7 @@ class Pool:
                 attempt.stop(TimedOut(attempt.claimed.timeout_seconds))
         for claimed in self._prefetch.take_stale():
             self._end(claimed, Interrupted("it waited too long for a slot"))
-        self._metrics.slots_busy.set(len(self._attempts))
+        self._metrics.slots_busy.set(self._busy)
         return WATCH_SECONDS if self._attempts else IDLE_WATCH_SECONDS
 
     def stop_all(self, why: Outcome) -> None:
@@ -220,18 +229,14 @@ class Pool:
             self._end(claimed, why)
 
     async def drain(self, grace_seconds: float) -> int:
-        """Lets running attempts end, for so long; what is left is interrupted and goes to other nodes, not charged.
+        """Lets running attempts end, for so long; what is left is interrupted and goes to other nodes, not charged. So
+        are those that wait for other jobs, once nothing else runs here.
 
         The claiming loop must have ended. Returns how many were interrupted.
         """
-        began = asyncio.get_running_loop().time()
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_seconds):
-                await self._nothing_reserved()
-        tasks = self._tasks()
-        if tasks:
-            spent = asyncio.get_running_loop().time() - began
-            await asyncio.wait(tasks, timeout=max(0, grace_seconds - spent))
+                await self._nothing_runs()
         left = len(self._attempts)
         self.stop_all(Interrupted("its node was shut down"))
         tasks = self._tasks()
@@ -241,9 +246,9 @@ class Pool:
             self._abandon(attempt)
         return left
 
-    async def _nothing_reserved(self) -> None:
-        """Returns once no submission under way may still start a job here."""
-        while self._reserved:
+    async def _nothing_runs(self) -> None:
+        """Returns once no attempt holds a slot, and no submission under way may still start one here."""
+        while self._reserved or self._busy > 0:
             self._freed.clear()
             await self._freed.wait()
 

@@ -5,7 +5,7 @@ import contextlib
 import multiprocessing
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import BrokenExecutor
 from typing import Any
 from uuid import UUID
@@ -16,6 +16,7 @@ from duly.handlers.calling import ResultInvalid, ResultText
 from duly.handlers.signals import Fail, Retry
 from duly.worker.attempt import Attempt
 from duly.worker.child import begin, run
+from duly.worker.child_checkpoints import ChildCheckpoints
 from duly.worker.child_messages import Inbox
 
 
@@ -29,17 +30,21 @@ class ProcessExecutor:
     Args:
         modules: the handler modules; each child imports them itself.
         processes: how many at once; None for one a core.
-        result_limit: bytes.
+        result_limit: bytes, of a checkpoint too.
+        json_depth: how deep a checkpoint may be nested.
     """
 
-    def __init__(self, modules: Sequence[str], *, result_limit: int, processes: int | None = None) -> None:
+    def __init__(
+        self, modules: Sequence[str], *, result_limit: int, json_depth: int = 64, processes: int | None = None
+    ) -> None:
         self._modules = tuple(modules)
-        self._result_limit = result_limit
+        self._limits = result_limit, json_depth
         self._processes = processes or os.cpu_count() or 1
         self._pool: ProcessPool | None = None
         self._inbox: Inbox | None = None
         self._attempts: dict[UUID, Attempt] = {}
         self._told: dict[UUID, set[asyncio.Future[None]]] = {}
+        self._checkpoints: dict[UUID, ChildCheckpoints] = {}
 
     async def call(self, attempt: Attempt) -> Any:
         """The handler's result. Being cancelled kills the process, and a new one takes its place."""
@@ -47,7 +52,7 @@ class ProcessExecutor:
         job_id = attempt.claimed.job_id
         self._attempts[job_id] = attempt
         try:
-            future = pool.schedule(run, args=(tuple(attempt.claimed), self._result_limit))
+            future = pool.schedule(run, args=(tuple(attempt.claimed), *self._limits))
             kind, value = await asyncio.wrap_future(future)
             await self._all_told(job_id)
         except ProcessExpired as error:
@@ -57,6 +62,7 @@ class ProcessExecutor:
         finally:
             self._attempts.pop(job_id, None)
             self._told.pop(job_id, None)
+            self._checkpoints.pop(job_id, None)
         return _unpacked(kind, value)
 
     def _open(self) -> ProcessPool:
@@ -73,13 +79,21 @@ class ProcessExecutor:
         attempt = self._attempts.get(job_id)
         if attempt is None:
             return
-        if kind == "log":
-            attempt.log(*words)
-        else:
-            told = asyncio.ensure_future(_told(attempt, *words))
-            telling = self._told.setdefault(job_id, set())
-            telling.add(told)
-            told.add_done_callback(telling.discard)
+        match kind:
+            case "log":
+                attempt.log(*words)
+            case "checkpoint":
+                checkpoints = self._checkpoints.setdefault(job_id, ChildCheckpoints())
+                if checkpoints.hear(*words):
+                    self._note(job_id, checkpoints.keep(attempt.checkpoint))
+            case _:
+                self._note(job_id, _told(attempt, *words))
+
+    def _note(self, job_id: UUID, telling: Coroutine[Any, Any, None]) -> None:
+        told = asyncio.ensure_future(telling)
+        of_job = self._told.setdefault(job_id, set())
+        of_job.add(told)
+        told.add_done_callback(of_job.discard)
 
     async def _all_told(self, job_id: UUID) -> None:
         """What the child said before its end is recorded before its end is."""

@@ -9,6 +9,7 @@ from types import CodeType, FrameType
 import structlog
 
 from duly.worker.attempt import outcome_of
+from duly.worker.together import run_group
 
 log = structlog.stdlib.get_logger("duly.watchdog")
 
@@ -63,14 +64,17 @@ class Watchdog:
 
 
 def _culprit(frame: FrameType | None) -> tuple[str | None, str]:
-    """The job type whose attempt is on the stack, and the line where it stands."""
+    """The job type whose attempt, or call of a batch, is on the stack, and the line where it stands."""
     if frame is None:
         return None, "an unknown place"
     place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
     attempt_code: CodeType = outcome_of.__code__
+    group_code: CodeType = run_group.__code__
     above: FrameType | None = frame
     while above is not None:
         if above.f_code is attempt_code:
             return above.f_locals["attempt"].claimed.type, place
+        if above.f_code is group_code:
+            return above.f_locals["group"].handler.type, place
         above = above.f_back
     return None, place

@@ -1,0 +1,80 @@
+"""How a submission is answered: that it is recorded or, where its client prefers to wait, how the job ended."""
+
+from contextlib import suppress
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from duly.api.answers import accepted_body, compressed, job_body, job_headers, job_path, json_answer
+from duly.api.waiting import preferred_wait, read_job, wait_for_end
+from duly.domain.events import Status
+from duly.domain.job import DEFAULT_TENANT, Accepted
+from duly.errors import Overloaded
+from duly.node import Node
+from duly.store.database import DatabaseAway
+
+
+async def answer_accepted(node: Node, accepted: Accepted, scope: Scope, receive: Receive, send: Send) -> None:
+    """The answer to a job that is recorded; with `Prefer: wait`, once it has ended or the time is over."""
+    wait = _asked_wait(scope)
+    view = await wait_for_end(node, DEFAULT_TENANT, accepted.job_id, seconds=wait) if wait is not None else None
+    if view is not None:
+        answer = json_answer(job_body(view), 200, job_headers(view))
+    else:
+        body = accepted_body(str(accepted.job_id), accepted.created_at)
+        if accepted.deduplicated:
+            body = await _deduplicated_body(node, accepted)
+        if wait is None:
+            await _send_bare(body, accepted, send)
+            return
+        answer = json_answer(body, 202, {"Retry-After": "1"})
+    await compressed(_with_headers(answer, accepted, wait))(scope, receive, send)
+
+
+async def answer_standing(node: Node, accepted: Accepted, scope: Scope, receive: Receive, send: Send) -> None:
+    """The answer to a submission under an id of the client's that was recorded before: the whole job."""
+    wait = _asked_wait(scope)
+    view = await wait_for_end(node, DEFAULT_TENANT, accepted.job_id, seconds=wait) if wait is not None else None
+    view = view or await read_job(node, DEFAULT_TENANT, accepted.job_id)
+    answer = json_answer(job_body(view), 200, job_headers(view))
+    by_key = b"idempotency-key" in scope["duly.headers"]
+    await compressed(_with_headers(answer, accepted._replace(replayed=by_key), wait))(scope, receive, send)
+
+
+def _asked_wait(scope: Scope) -> int | None:
+    return preferred_wait(all_of(scope, b"prefer")) if b"prefer" in scope["duly.headers"] else None
+
+
+def all_of(scope: Scope, name: bytes) -> str:
+    """A list header as one line, however many it came in (RFC 9110, section 5.3)."""
+    return b", ".join(value for given, value in scope["headers"] if given == name).decode("latin-1")
+
+
+async def _deduplicated_body(node: Node, accepted: Accepted) -> bytes:
+    """Names the job that stands for this submission, and how it stands now."""
+    status = Status.PENDING
+    with suppress(DatabaseAway, Overloaded):  # it was accepted: its client is not to hear of a failure
+        status = (await read_job(node, DEFAULT_TENANT, accepted.job_id)).status
+    return accepted_body(str(accepted.job_id), accepted.created_at, status=status, deduplicated=True)
+
+
+async def _send_bare(body: bytes, accepted: Accepted, send: Send) -> None:
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"location", job_path(accepted.job_id).encode()),
+        (b"retry-after", b"1"),
+    ]
+    if accepted.replayed:
+        headers.append((b"idempotency-replayed", b"true"))
+    await send({"type": "http.response.start", "status": 202, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _with_headers(answer: Response, accepted: Accepted, wait: int | None) -> Response:
+    answer.headers["Location"] = job_path(accepted.job_id)
+    if wait is not None:
+        answer.headers["Preference-Applied"] = f"wait={wait}"
+    if accepted.replayed:
+        answer.headers["Idempotency-Replayed"] = "true"
+    return answer

@@ -1,0 +1,45 @@
+"""What is wrong with single jobs of many: each error names the job by its place, in its path and as `index`."""
+
+import re
+from collections.abc import Mapping
+
+from duly.domain.json_value import JsonRefused
+from duly.errors import DulyError, Invalid, PathError
+from duly.handlers.calling import ParametersInvalid
+
+Refusal = DulyError | ParametersInvalid | JsonRefused
+_PLACE = re.compile(r"jobs\[(\d+)\]")
+
+
+def at_place(place: int, error: Refusal) -> list[PathError]:
+    """The errors of the job at this place: `jobs[17].parameters.startDate`."""
+    return [PathError(f"jobs[{place}]{path and f'.{path}'}", message) for path, message in _errors(error)]
+
+
+def _errors(error: Refusal) -> list[PathError]:
+    if isinstance(error, DulyError):
+        return [PathError(**each) for each in error.details.get("errors", ())] or [PathError("", error.message)]
+    return error.errors
+
+
+def with_index(error: Invalid) -> Invalid:
+    """Each error that is about a job says which also by its `index`."""
+    error.details["errors"] = [
+        each | ({"index": int(found[1])} if (found := _PLACE.match(each["path"])) else {})
+        for each in error.details.get("errors", ())
+    ]
+    return error
+
+
+def refused_by_ledger(refused: Mapping[int, Exception]) -> DulyError:
+    """What the ledger said of single jobs.
+
+    Raises:
+        Exception: one that is no refusal.
+    """
+    errors: list[PathError] = []
+    for place, error in refused.items():
+        if not isinstance(error, DulyError):
+            raise error
+        errors += at_place(place, error)
+    return with_index(Invalid.at(errors))

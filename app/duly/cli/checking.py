@@ -1,0 +1,97 @@
+"""Checking and repairing as a command does it."""
+
+import asyncio
+from typing import Any
+
+import typer
+
+from duly.cli.failures import FAILED, stop
+from duly.cli.opening import new_database, opened_database, read_settings
+from duly.cli.printing import one_line, print_json
+from duly.domain.facts import Breach
+from duly.lifecycle.check import Report, check
+from duly.lifecycle.repair import Repaired, RepairUnderWay, repair
+from duly.settings import Settings
+from duly.store.database import DatabaseAway, RecordRefused
+from duly.store.migrations import DatabaseNewer, missing_revisions
+
+
+class CannotCheck(Exception):
+    """Why nothing could be checked, in one sentence that says what to do."""
+
+
+def run_check(flags: dict[str, Any], *, repairs: bool, as_json: bool) -> None:
+    """Checks, and where it is wanted repairs; says what was found, and ends with 1 where a promise is broken."""
+    settings = read_settings(flags)
+    with opened_database(settings) as opened:
+        try:
+            repaired = asyncio.run(_check(settings, opened.url, repairs=repairs))
+        except CannotCheck as error:
+            stop(str(error))
+    if as_json:
+        print_json(_as_json(repaired, repairs=repairs), indent=2)
+    else:
+        _print(repaired)
+    if not repaired.report.clean:
+        raise typer.Exit(FAILED)
+
+
+async def _check(settings: Settings, url: str, *, repairs: bool) -> Repaired:
+    database = new_database(settings, url)
+    try:
+        if missing := await missing_revisions(database):
+            raise CannotCheck(
+                f"the database lacks {len(missing)} migrations ({', '.join(missing)}); run `duly migrate`"
+            )
+        return await repair(database) if repairs else Repaired(report=await check(database))
+    except DatabaseNewer as error:
+        raise CannotCheck(f"the database belongs to a newer release: {error}; upgrade Duly") from None
+    except DatabaseAway as error:
+        raise CannotCheck(f"the database cannot be reached: {error}; check DULY_DATABASE_URL") from None
+    except RecordRefused as error:
+        raise CannotCheck(f"the database refused to be read: {error}") from None
+    except RepairUnderWay:
+        raise CannotCheck("somebody else repairs this database just now; try again later") from None
+    finally:
+        await database.close()
+
+
+def _print(repaired: Repaired) -> None:
+    for cure, count in repaired.done.items():
+        print(f"repaired {count:>7,}: {cure.value}")
+    report = repaired.report
+    for breach in report.shown:
+        print(one_line(breach.sentence))
+    if report.broken > len(report.shown):
+        print(f"... and {report.broken - len(report.shown):,} more")
+    print(_summary(report))
+
+
+def _summary(report: Report) -> str:
+    looked = f"{report.jobs:,} jobs and {report.batches:,} batches"
+    if report.clean:
+        return f"{looked}: every promise holds"
+    return f"{looked}: {report.broken:,} promises are broken"
+
+
+def _as_json(repaired: Repaired, *, repairs: bool) -> dict[str, Any]:
+    report = repaired.report
+    body = {
+        "clean": report.clean,
+        "jobs": report.jobs,
+        "batches": report.batches,
+        "broken": report.broken,
+        "violations": [_violation(breach) for breach in report.shown],
+    }
+    if repairs:
+        body["repaired"] = {cure.name.lower(): count for cure, count in repaired.done.items()}
+    return body
+
+
+def _violation(breach: Breach) -> dict[str, str | None]:
+    subject = str(breach.subject) if breach.subject is not None else None
+    return {
+        "jobId": None if breach.of_batch else subject,
+        "batchId": subject if breach.of_batch else None,
+        "message": breach.sentence,
+    }

@@ -1,0 +1,208 @@
+"""Cron: when something recurring is due, by the wall clock of a time zone.
+
+The nights in which clocks are changed are treated as Debian's cron does. Where minute and hour are both named, they are
+*times of day*: due once each day, also when the hour they lie in is left out (then as soon as it is over) or repeated
+(then the first time). With a star in minute or hour they are *intervals*: due whenever the wall clock shows a time that
+fits, so not in an hour that is left out, and again in one that is repeated.
+"""
+
+import difflib
+import math
+from bisect import bisect_left
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo, available_timezones
+
+from cronsim import CronSim, CronSimError
+
+from duly.errors import PathError
+
+MACROS = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+FIELDS = ("second", "minute", "hour", "day-of-month", "month", "day-of-week")
+DAY, MONTH, WEEKDAY = 3, 4, 5
+WITHOUT_SECONDS = 5
+# The rarest day, a 29 February on a given weekday around a year like 2100, comes after 40 years.
+YEARS_AHEAD = 50
+SECOND = timedelta(seconds=1)
+# No clock is set back by more than this.
+LONGEST_REPEAT = timedelta(hours=3)
+# Names that mean another thing on each machine, or nothing.
+_NO_ZONES = frozenset({"localtime", "Factory"})
+_ANY_DATE = datetime(2000, 1, 1)  # noqa: DTZ001  # a reading of a wall clock
+
+
+class CronRefused(ValueError):
+    """An expression or a time zone that means nothing. `errors` names each by its member."""
+
+    def __init__(self, errors: list[PathError]) -> None:
+        super().__init__("; ".join(f"{error.path}: {error.message}" for error in errors))
+        self.errors = errors
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """Due times. All that go in and come out are moments with a zone; those that come out are in UTC, on whole seconds.
+
+    Args:
+        fields: six of them, the second first.
+        zone: whose wall clock counts.
+        of_day: times of day rather than intervals.
+    """
+
+    fields: str
+    zone: ZoneInfo
+    of_day: bool
+
+    def next_after(self, moment: datetime) -> datetime | None:
+        """The first due time later than this moment; None where there is none in the next 50 years."""
+        found = self._first(self._wall(moment), later_than=moment)
+        turned_back = None if self.of_day else self._turned_back(moment)
+        if turned_back is not None and (found is None or found >= turned_back):
+            # From there on the wall clock shows times again that lie before the one it shows at `moment`.
+            return self._first(self._wall(turned_back) - SECOND, later_than=turned_back - SECOND)
+        return found
+
+    def due_times(self, first: datetime, *, until: datetime, limit: int) -> list[datetime]:
+        """From this due time on, up to and with `until`; no more than `limit` of them, the oldest first."""
+        times: list[datetime] = []
+        due: datetime | None = first
+        while due is not None and due <= until and len(times) < limit:
+            times.append(due)
+            due = self.next_after(due)
+        return times
+
+    def last_until(self, moment: datetime, *, since: datetime) -> datetime | None:
+        """The last due time later than `since` and not later than `moment`."""
+
+        def is_due_within(seconds: int) -> bool:
+            found = self.next_after(moment - seconds * SECOND)
+            return found is not None and found <= moment
+
+        longest = math.ceil((moment - since).total_seconds())
+        seconds = bisect_left(range(longest + 1), True, key=is_due_within)  # noqa: FBT003  # what is looked for
+        found = self.next_after(moment - seconds * SECOND)
+        return found if found is not None and since < found <= moment else None
+
+    def _first(self, wall: datetime, *, later_than: datetime) -> datetime | None:
+        """The first moment after `later_than` at which the clock shows a time after `wall` that fits."""
+        last_year = wall.year + YEARS_AHEAD
+        fitting = CronSim(self.fields, wall)
+        while (fits := next(fitting, None)) is not None and fits.year <= last_year:
+            first, second = (fits.replace(tzinfo=self.zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+            if first > second:  # no clock shows this: it is left out
+                moments: tuple[datetime, ...] = (self._change(second, first),)
+                fitting = CronSim(self.fields, self._wall(moments[0]) - SECOND)
+                if not self.of_day:
+                    continue
+            else:
+                moments = (first,) if self.of_day else (first, second)
+            for moment in moments:
+                if moment > later_than:
+                    return moment
+        return None
+
+    def _turned_back(self, moment: datetime) -> datetime | None:
+        """When the clock is set back, where that is about to happen."""
+        start = moment.replace(microsecond=0)
+        end = start + LONGEST_REPEAT
+        return self._change(start, end) if self._offset(end) < self._offset(start) else None
+
+    def _change(self, before: datetime, after: datetime) -> datetime:
+        """The moment, to the second, at which the clock is changed between these two."""
+        new = self._offset(after)
+        seconds = range(int((after - before).total_seconds()))
+        changed = bisect_left(seconds, True, key=lambda n: self._offset(before + n * SECOND) == new)  # noqa: FBT003
+        return before + changed * SECOND
+
+    def _wall(self, moment: datetime) -> datetime:
+        """What the clock shows then."""
+        return moment.astimezone(self.zone).replace(tzinfo=None, microsecond=0, fold=0)
+
+    def _offset(self, moment: datetime) -> timedelta:
+        return moment.astimezone(self.zone).utcoffset() or timedelta()
+
+
+def read_cron(text: str, timezone: str) -> Cron:
+    """The due times that an expression and the name of a time zone stand for.
+
+    Raises:
+        CronRefused: one of them, or both, cannot be read.
+    """
+    errors: list[PathError] = []
+    parts = _parts(text)
+    if wrong := _wrong_with(text, parts):
+        errors.append(PathError("cron", wrong))
+    zone = _zone(timezone)
+    if zone is None:
+        errors.append(PathError("timezone", _no_zone(timezone)))
+    if errors or zone is None:
+        raise CronRefused(errors)
+    return Cron(" ".join(parts), zone, of_day=not any(part.startswith("*") for part in parts[1:DAY]))
+
+
+def _parts(text: str) -> list[str]:
+    """Six fields, where there are as many as there should be, with each `?` for any day as a star."""
+    parts = MACROS.get(text.strip().lower(), text).split()
+    if len(parts) == WITHOUT_SECONDS:
+        parts.insert(0, "0")
+    return ["*" if part == "?" and place in {DAY, WEEKDAY} else part for place, part in enumerate(parts)]
+
+
+def _wrong_with(text: str, parts: list[str]) -> str | None:
+    if text.strip().startswith("@") and len(parts) != len(FIELDS):
+        return f"is none of {', '.join(MACROS)}"
+    if len(parts) != len(FIELDS):
+        return (
+            f"has {len(text.split())} fields; it takes 5 (minute, hour, day of month, month, day of week), "
+            "or 6 with the second before them"
+        )
+    for place, part in enumerate(parts):
+        if "?" in part:
+            return f'has "{part}" for its {_name(place)}; a question mark alone can stand for either day field only'
+    try:
+        CronSim(" ".join(parts), _ANY_DATE)
+    except CronSimError as error:
+        return _misread(parts, FIELDS.index(str(error).removeprefix("Bad ")))
+    return None
+
+
+def _misread(parts: list[str], place: int) -> str:
+    if place == DAY:
+        try:
+            CronSim(" ".join([*parts[:MONTH], "*", "*"]), _ANY_DATE)
+        except CronSimError:
+            pass
+        else:
+            return f'can never be due: no month of "{parts[MONTH]}" has a day "{parts[DAY]}"'
+    return f'has "{parts[place]}" for its {_name(place)}, which means nothing there'
+
+
+def _name(place: int) -> str:
+    return FIELDS[place].replace("-", " ")
+
+
+@lru_cache(maxsize=1)
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones()) - _NO_ZONES
+
+
+def _zone(name: str) -> ZoneInfo | None:
+    return ZoneInfo(name) if name in _zones() else None
+
+
+def _no_zone(name: str) -> str:
+    """Says so, with the nearest name there is, as a whole or by its last part."""
+    spelt = {zone.rpartition("/")[2].casefold(): zone for zone in sorted(_zones(), reverse=True)}
+    spelt |= {zone.casefold(): zone for zone in _zones()}
+    near = difflib.get_close_matches(name.strip().replace(" ", "_").casefold(), spelt, n=1)
+    message = "is no name of an IANA time zone"
+    return f"{message}; did you mean {spelt[near[0]]}?" if near else f"{message} such as Europe/Berlin"

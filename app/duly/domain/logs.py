@@ -1,0 +1,78 @@
+"""Log lines: what a handler says of its attempt, cut and cleaned so that it can always be recorded."""
+
+import json
+from collections.abc import Mapping
+from enum import IntEnum
+from itertools import islice
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.domain.json_value import clean_json_text, clean_text, truncate_text
+from duly.domain.outcome import MESSAGE_LIMIT
+
+FIELDS_LIMIT = 8_000
+# What stays of fields that are longer than that in all.
+MOST_FIELDS, NAME_LIMIT, VALUE_LIMIT = 20, 100, 200
+
+
+class Level(IntEnum):
+    """Stored numbers: those of Python's own logging."""
+
+    DEBUG = 10
+    INFO = 20
+    WARNING = 30
+    ERROR = 40
+
+
+LEVELS: dict[str, Level] = {level.name.lower(): level for level in Level}
+
+
+class LogLine(NamedTuple):
+    """One line of one attempt. `line` counts from 1; `fields` is the text of a JSON object; `said_at` is a moment on
+    this process's monotonic clock.
+    """
+
+    tenant_id: int
+    job_id: UUID
+    token: int
+    line: int
+    attempt: int
+    level: int
+    message: str
+    fields: str | None
+    said_at: float
+
+
+def message_text(message: object) -> str:
+    """At most 8,000 characters that Postgres can hold, whatever a handler takes for a message."""
+    return truncate_text(clean_text(_shown(message)), MESSAGE_LIMIT)
+
+
+def fields_text(fields: Mapping[str, object]) -> str | None:
+    """The fields as a JSON object of at most 8,000 characters. What is no JSON is put as its text, and of fields that
+    are longer the first twenty stay, each value cut to its beginning.
+    """
+    if not fields:
+        return None
+    written = {name: _written(value) for name, value in fields.items()}
+    if sum(map(len, written)) + sum(map(len, written.values())) > FIELDS_LIMIT:
+        written = {
+            truncate_text(name, NAME_LIMIT): _written(truncate_text(value, VALUE_LIMIT))
+            for name, value in islice(written.items(), MOST_FIELDS)
+        }
+    return "{" + ",".join(f"{_written(name)}:{value}" for name, value in written.items()) + "}"
+
+
+def _written(value: object) -> str:
+    try:
+        text = json.dumps(value, default=_shown, allow_nan=False, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):  # NaN, a name that is no text, a circle
+        text = json.dumps(_shown(value), ensure_ascii=False)
+    return clean_json_text(text)
+
+
+def _shown(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001  # an object of the user's may fail to print itself
+        return "(cannot be shown)"

@@ -1,0 +1,45 @@
+"""How long jobs of a type really ran, and the timeout that follows from it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MARGIN = 2.0  # times the P99
+LONGEST_SECONDS = 30 * 86_400
+# Figures that people write as timeouts.
+_STEPS = (1, 2, 3, 5, 10, 15, 20, 30, 45)
+_READABLE = sorted(
+    [step * unit for unit in (1, 60) for step in _STEPS]
+    + [3600 * hours for hours in (1, 2, 3, 4, 6, 8, 12)]
+    + [86_400 * days for days in (1, 2, 3, 5, 7, 10, 14, 20, 30)]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Run times of a sample of `count` completed jobs. Seconds."""
+
+    count: int
+    p50_seconds: float
+    p99_seconds: float
+    suggested_timeout_seconds: int
+
+
+def observe(seconds: Sequence[float]) -> Observed | None:
+    """What these run times say; None where there are none."""
+    if not seconds:
+        return None
+    ordered = sorted(max(0.0, each) for each in seconds)
+    p99 = _percentile(ordered, 0.99)
+    return Observed(len(ordered), _percentile(ordered, 0.5), p99, suggested_timeout(p99))
+
+
+def suggested_timeout(p99_seconds: float) -> int:
+    """Twice the P99, rounded up to a figure that people write: at least a second, at most the 30 days allowed."""
+    wanted = p99_seconds * MARGIN
+    return next((readable for readable in _READABLE if readable >= wanted), LONGEST_SECONDS)
+
+
+def _percentile(ordered: Sequence[float], share: float) -> float:
+    """The nearest rank: one of the values, in milliseconds exactly."""
+    return round(ordered[math.ceil(share * len(ordered)) - 1], 3)

@@ -1,0 +1,263 @@
+"""Why a job is where it is: one sentence for a person, and the same as data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from duly.domain.events import Status
+from duly.domain.json_value import rfc3339
+
+
+class Cause(StrEnum):
+    """What a job waits for, or what became of it."""
+
+    ENDED = "ENDED"
+    RUNNING = "RUNNING"
+    CANCEL_REQUESTED = "CANCEL_REQUESTED"
+    SCHEDULED = "SCHEDULED"
+    RETRY = "RETRY"
+    DEPENDENCIES = "DEPENDENCIES"
+    CONCURRENCY_KEY = "CONCURRENCY_KEY"
+    EXPIRED = "EXPIRED"
+    QUEUE_PAUSED = "QUEUE_PAUSED"
+    NO_WORKER = "NO_WORKER"
+    CIRCUIT_OPEN = "CIRCUIT_OPEN"
+    CONCURRENCY_LIMIT = "CONCURRENCY_LIMIT"
+    RATE_LIMIT = "RATE_LIMIT"
+    BUSY = "BUSY"
+    NEXT = "NEXT"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit of the job's queue or type, as it stands. `next_start_at` is when its rate lets another start."""
+
+    scope: str
+    name: str
+    concurrency: int | None
+    running: int
+    rate_count: int | None = None
+    rate_seconds: float | None = None
+    tokens: float = 0.0
+    next_start_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """The breaker of the job's type."""
+
+    open: bool
+    code: str
+    probe_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """A job that this one waits for."""
+
+    job_id: UUID
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that an answer may need; most of it is empty for most jobs."""
+
+    status: Status
+    type: str
+    queue: str
+    attempt: int
+    max_attempts: int
+    waiting_for: str | None
+    now: datetime
+    run_at: datetime | None = None
+    completed_at: datetime | None = None
+    error_code: str | None = None
+    node: str | None = None
+    started_at: datetime | None = None
+    deadline: datetime | None = None
+    cancel_requested_at: datetime | None = None
+    expires_at: datetime | None = None
+    paused_at: datetime | None = None
+    workers: int = 0
+    ahead: int = 0
+    ahead_is_least: bool = False
+    parents: Sequence[Parent] = ()
+    unmet: int = 0
+    key: str | None = None
+    holder: UUID | None = None
+    before_in_key: int = 0
+    limits: Sequence[Limit] = ()
+    circuit: Circuit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The cause, a sentence, and the figures that the sentence is made of."""
+
+    cause: Cause
+    message: str
+    data: dict[str, object] = field(default_factory=dict)
+
+
+def explain(facts: Facts) -> Explanation:
+    """The first cause that holds: what has to go before the next can matter."""
+    match facts.status:
+        case Status.PENDING:
+            return _pending(facts)
+        case Status.RUNNING:
+            return _running(facts)
+        case _:
+            return _ended(facts)
+
+
+def _pending(facts: Facts) -> Explanation:
+    if facts.expires_at is not None and facts.attempt == 0 and facts.expires_at <= facts.now:
+        return Explanation(
+            Cause.EXPIRED,
+            f"It expired at {rfc3339(facts.expires_at)} and is about to be ended.",
+            {"expiresAt": rfc3339(facts.expires_at)},
+        )
+    match facts.waiting_for:
+        case "dependencies":
+            return _dependencies(facts)
+        case "concurrency":
+            return _key(facts)
+        case "time" | "retry":
+            return _later(facts)
+        case _:
+            return _ready(facts)
+
+
+def _ended(facts: Facts) -> Explanation:
+    ended = rfc3339(facts.completed_at) if facts.completed_at else ""
+    why = f" with {facts.error_code}" if facts.error_code and facts.status is Status.FAILED else ""
+    return Explanation(
+        Cause.ENDED, f"It {_PAST[facts.status]} at {ended}{why}.", {"endedAt": ended, "errorCode": facts.error_code}
+    )
+
+
+_PAST = {Status.COMPLETED: "was completed", Status.FAILED: "failed", Status.CANCELLED: "was cancelled"}
+
+
+def _running(facts: Facts) -> Explanation:
+    data: dict[str, object] = {
+        "node": facts.node,
+        "startedAt": _time(facts.started_at),
+        "deadline": _time(facts.deadline),
+        "cancelRequestedAt": _time(facts.cancel_requested_at),
+    }
+    where = f" on {facts.node}" if facts.node else " on a node that has fallen silent, and will be run again"
+    attempt = f"Attempt {facts.attempt} of {facts.max_attempts} has been running since {_time(facts.started_at)}{where}"
+    if facts.cancel_requested_at is not None:
+        wish = f"its handler was told at {_time(facts.cancel_requested_at)} to stop, and has not yet"
+        return Explanation(Cause.CANCEL_REQUESTED, f"{attempt}; {wish}.", data)
+    return Explanation(Cause.RUNNING, f"{attempt}; it times out at {_time(facts.deadline)}.", data)
+
+
+def _later(facts: Facts) -> Explanation:
+    data: dict[str, object] = {"runAt": _time(facts.run_at)}
+    if facts.waiting_for == "time":
+        return Explanation(Cause.SCHEDULED, f"It is not to start before {_time(facts.run_at)}.", data)
+    tried = f"Attempt {facts.attempt} of {facts.max_attempts} ended with {facts.error_code or 'an error'}"
+    message = f"{tried}; the next one starts at {_time(facts.run_at)}."
+    return Explanation(Cause.RETRY, message, data | {"errorCode": facts.error_code})
+
+
+def _dependencies(facts: Facts) -> Explanation:
+    shown = [{"jobId": str(parent.job_id), "status": parent.status} for parent in facts.parents]
+    first = facts.parents[0] if facts.parents else None
+    which = f": {first.job_id} is {first.status}" if first else ""
+    others = f", and {facts.unmet - 1} more" if facts.unmet > 1 else ""
+    message = f"It depends on {_count(facts.unmet, 'job')} that {_verb(facts.unmet)} not ended yet{which}{others}."
+    return Explanation(Cause.DEPENDENCIES, message, {"unmet": facts.unmet, "dependsOn": shown})
+
+
+def _key(facts: Facts) -> Explanation:
+    data: dict[str, object] = {
+        "concurrencyKey": facts.key,
+        "heldBy": str(facts.holder) if facts.holder else None,
+        "before": facts.before_in_key,
+    }
+    held = f"job {facts.holder} holds it" if facts.holder else "it is just being passed on"
+    before = f", and {_count(facts.before_in_key, 'job')} wait before this one" if facts.before_in_key else ""
+    message = f'Only one job with the concurrency key "{facts.key}" runs at a time: {held}{before}.'
+    return Explanation(Cause.CONCURRENCY_KEY, message, data)
+
+
+def _ready(facts: Facts) -> Explanation:
+    if facts.paused_at is not None:
+        return Explanation(
+            Cause.QUEUE_PAUSED,
+            f'The queue "{facts.queue}" has been paused since {_time(facts.paused_at)}.',
+            {"queue": facts.queue, "pausedAt": _time(facts.paused_at)},
+        )
+    if not facts.workers:
+        message = f'No worker that is alive knows the job type "{facts.type}".'
+        return Explanation(Cause.NO_WORKER, message, {"type": facts.type})
+    if facts.circuit is not None:
+        return _broken(facts, facts.circuit)
+    for limit in facts.limits:
+        if (limited := _limited(limit)) is not None:
+            return limited
+    return _in_line(facts)
+
+
+def _broken(facts: Facts, circuit: Circuit) -> Explanation:
+    data: dict[str, object] = {"type": facts.type, "errorCode": circuit.code, "probeAt": _time(circuit.probe_at)}
+    failing = f'Jobs of the type "{facts.type}" kept failing with {circuit.code}'
+    if circuit.open:
+        return Explanation(
+            Cause.CIRCUIT_OPEN, f"{failing}: none is started before {_time(circuit.probe_at)}, then one is tried.", data
+        )
+    return Explanation(Cause.CIRCUIT_OPEN, f"{failing}: one is being tried, the others wait for its end.", data)
+
+
+def _limited(limit: Limit) -> Explanation | None:
+    data: dict[str, object] = {"limit": {"of": limit.scope, "name": limit.name}}
+    if limit.concurrency is not None and limit.running >= limit.concurrency:
+        return Explanation(
+            Cause.CONCURRENCY_LIMIT,
+            f"{limit.running} of the {limit.concurrency} jobs that may run at once for the {limit.scope} "
+            f'"{limit.name}" are running.',
+            data | {"running": limit.running, "concurrency": limit.concurrency},
+        )
+    if limit.rate_count is not None and limit.tokens < 1:
+        return Explanation(
+            Cause.RATE_LIMIT,
+            f'The {limit.scope} "{limit.name}" starts {limit.rate_count} jobs in {limit.rate_seconds:g} seconds at '
+            f"most; the next may start at {_time(limit.next_start_at)}.",
+            data | {"nextStartAt": _time(limit.next_start_at)},
+        )
+    return None
+
+
+def _in_line(facts: Facts) -> Explanation:
+    data: dict[str, object] = {"ahead": facts.ahead, "aheadIsAtLeast": facts.ahead_is_least, "workers": facts.workers}
+    who = f"{_count(facts.workers, 'worker')} that {_knows(facts.workers)} its type"
+    if not facts.ahead:
+        return Explanation(Cause.NEXT, f'It is the next of the queue "{facts.queue}", for {who}.', data)
+    least = "at least " if facts.ahead_is_least else ""
+    return Explanation(
+        Cause.BUSY,
+        f'{least.capitalize()}{_count(facts.ahead, "job")} of the queue "{facts.queue}" go before it, for {who}.',
+        data,
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _verb(number: int) -> str:
+    return "has" if number == 1 else "have"
+
+
+def _knows(number: int) -> str:
+    return "knows" if number == 1 else "know"
+
+
+def _time(moment: datetime | None) -> str | None:
+    return rfc3339(moment) if moment is not None else None

@@ -1,0 +1,106 @@
+"""Check: hold every promise against what is recorded of every job and batch, in one snapshot."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from duly.domain.facts import BatchFacts, Breach, Cure, JobFacts
+from duly.domain.ids import made_at
+from duly.domain.promises import breaches, breaches_of_batch, lacks_unique_key
+from duly.store.checking import every_batch, every_job, has_control, recorded_days, without_successor
+from duly.store.database import Connection, Database
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+# So many are told of; all are counted.
+SHOWN = 100
+LACKING_AT_ONCE = 10_000
+
+
+@dataclass(slots=True)
+class Report:
+    """What a check found: how many jobs and batches it looked at, and the promises that do not hold."""
+
+    jobs: int = 0
+    batches: int = 0
+    broken: int = 0
+    shown: list[Breach] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        return not self.broken
+
+    def note(self, breach: Breach) -> None:
+        self.broken += 1
+        if len(self.shown) < SHOWN:
+            self.shown.append(breach)
+
+
+async def check(database: Database) -> Report:
+    """Looks at everything once. Changes nothing, and holds nobody up.
+
+    Raises:
+        DatabaseAway, RecordRefused: see `duly.store.database`.
+    """
+    report = Report()
+    async for breach in survey(database, report):
+        report.note(breach)
+    return report
+
+
+async def survey(database: Database, report: Report) -> AsyncIterator[Breach]:
+    """Every broken promise, as it is found; counts in the report what was looked at."""
+    async with (
+        database.connection() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        if not await has_control(connection):
+            yield Breach(Cure.CONTROL, 0, None, "the version of what holds claims back is missing: nothing is claimed")
+        async for breach in _of_jobs(connection, report):
+            yield breach
+        async for breach in _of_batches(connection, report):
+            yield breach
+
+
+async def _of_jobs(connection: Connection, report: Report) -> AsyncIterator[Breach]:
+    days = await recorded_days(connection)
+    lacking: list[tuple[int, UUID]] = []
+    async for job in every_job(connection):
+        report.jobs += job.asked is not None
+        if job.asked is None and _is_remainder(job) and made_at(job.job_id).date() not in days:
+            continue  # the history of a day that is just being dropped
+        for breach in breaches(job):
+            yield breach
+        if job.asked is not None and lacks_unique_key(job):
+            lacking.append((job.asked.tenant_id, job.job_id))
+    for start in range(0, len(lacking), LACKING_AT_ONCE):
+        chosen = lacking[start : start + LACKING_AT_ONCE]
+        tenants = {job_id: tenant_id for tenant_id, job_id in chosen}
+        for job_id, key in (await without_successor(connection, chosen)).items():
+            words = f"job {job_id} is unfinished, and nobody holds its unique key {key!r}"
+            yield Breach(Cure.HOLD_UNIQUE, tenants[job_id], job_id, words)
+
+
+def _is_remainder(job: JobFacts) -> bool:
+    """Whether only history is left of it."""
+    ties = job.ties
+    return job.stand is None and not (
+        ties.unique or ties.concurrency_key or ties.waits or ties.followers or ties.endings or ties.due
+    )
+
+
+async def _of_batches(connection: Connection, report: Report) -> AsyncIterator[Breach]:
+    days = await recorded_days(connection)
+    async for batch in every_batch(connection):
+        report.batches += 1
+        if _days_of(batch) <= days:
+            for breach in breaches_of_batch(batch):
+                yield breach
+
+
+def _days_of(batch: BatchFacts) -> set[date]:
+    """The days of its jobs; once one of them is dropped, it can no longer be counted."""
+    first, last = made_at(batch.first_id).date(), made_at(batch.last_id).date()
+    return {first + timedelta(days=n) for n in range((last - first).days + 1)}

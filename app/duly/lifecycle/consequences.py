@@ -1,0 +1,104 @@
+"""Consequences: what the end of one job means for others. Their concurrency key passes on, who waited for them goes
+on or fails, their batch is counted, and the job that follows the batch is submitted.
+
+An end leaves its consequences in the ledger, in its own transaction; any node draws them, in one transaction that also
+takes them away. A node that dies in between leaves them to the next.
+"""
+
+from collections.abc import Sequence
+
+import structlog
+
+from duly.domain.events import EventKind
+from duly.domain.ids import new_job_id
+from duly.domain.job import NewJob, then_job
+from duly.domain.outcome import dependency_error
+from duly.lifecycle.recording import Answer, record, tell
+from duly.lifecycle.signals import Signals
+from duly.store.batches import AddedUp, add_up, note_then
+from duly.store.database import Connection, Database
+from duly.store.ending import EndedWaiting, EndOfWaiting, end_waiting
+from duly.store.endings import Ending, take_endings
+from duly.store.placing import count_down, find_doomed, pass_keys_on
+from duly.store.ready import LaneStart
+from duly.telemetry.metrics import Metrics
+
+log = structlog.stdlib.get_logger("duly.consequences")
+
+BATCH = 200
+LOOK_SECONDS = 1.0
+LOST = frozenset({EventKind.FAILED, EventKind.CANCELLED})
+
+
+class Consequences:
+    """One node's part in it; its step is a loop's."""
+
+    def __init__(self, database: Database, signals: Signals, metrics: Metrics) -> None:
+        self._connection = database.hot()
+        self._signals = signals
+        self._metrics = metrics
+
+    async def step(self) -> float:
+        """One round; returns how long to rest."""
+        async with self._connection.use() as connection:
+            more = await self._follow_ends(connection)
+            return 0 if await self._count_batches(connection) or more else LOOK_SECONDS
+
+    async def _follow_ends(self, connection: Connection) -> bool:
+        async with connection.transaction():
+            endings = await take_endings(connection, limit=BATCH)
+            if not endings:
+                return False
+            lanes = await pass_keys_on(connection, [end.job_id for end in endings if end.keyed])
+            ended = await _fail_doomed(connection, endings)
+            lanes += await count_down(connection, [end.job_id for end in endings if end.depended])
+        self._tell(lanes, ended)
+        return len(endings) == BATCH or any(end.followed for end in ended)
+
+    async def _count_batches(self, connection: Connection) -> bool:
+        async with connection.transaction():
+            added = await add_up(connection, limit=BATCH)
+            jobs = [await _submit_then(connection, batch) for batch in added if batch.then is not None]
+        if jobs:
+            tell(self._signals, [job for job, _ in jobs], [answer for _, answer in jobs])
+        return bool(added)
+
+    def _tell(self, lanes: Sequence[LaneStart], ended: Sequence[EndedWaiting]) -> None:
+        for start in lanes:
+            self._signals.ready(start.lane, start.floor)
+        self._signals.local.scheduled(0)
+        tell_ended(self._signals, self._metrics, ended)
+
+
+async def _fail_doomed(connection: Connection, endings: Sequence[Ending]) -> list[EndedWaiting]:
+    lost = [end.job_id for end in endings if end.depended and end.kind in LOST]
+    doomed = await find_doomed(connection, lost) if lost else []
+    ends = [
+        EndOfWaiting(tenant, child, EventKind.FAILED, dependency_error(parent)) for tenant, child, parent in doomed
+    ]
+    return await end_waiting(connection, ends, source="sweeper") if ends else []
+
+
+async def _submit_then(connection: Connection, batch: AddedUp) -> tuple[NewJob, Answer]:
+    """The job that follows the batch, with what it came to."""
+    counts = {"completed": batch.completed, "failed": batch.failed, "cancelled": batch.cancelled}
+    job = then_job(batch.then or "", job_id=new_job_id(), batch={"batchId": str(batch.batch_id), **counts})
+    [answer] = await record(connection, [job])
+    if isinstance(answer, Exception):
+        log.error("the job that follows a batch was refused", action="then_refused", batch_id=str(batch.batch_id))
+    else:
+        await note_then(connection, batch.tenant_id, batch.batch_id, answer.job_id)
+    return job, answer
+
+
+def tell_ended(signals: Signals, metrics: Metrics, ended: Sequence[EndedWaiting]) -> None:
+    """After the commit: wakes who follows these jobs, who delivers their webhooks, and who draws consequences."""
+    if not ended:
+        return
+    signals.changed([end.job_id for end in ended])
+    if any(end.delivers for end in ended):
+        signals.deliveries()
+    if any(end.followed for end in ended):
+        signals.consequences()
+    for end in ended:
+        metrics.ended_waiting(end.kind)

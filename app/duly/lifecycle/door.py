@@ -1,0 +1,122 @@
+"""The door: who submits too much, or into a queue that is too long, is asked to come back, and nothing is recorded."""
+
+import asyncio
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from duly.errors import BacklogFull, RateLimited
+from duly.store.database import Database
+from duly.store.intake import IntakeLimits, count_waiting, read_intake, set_intake, take_tokens
+
+LOOK_SECONDS = 1.0
+# Tokens are taken from the common bucket for so long ahead, and given up when they are as old as that.
+AHEAD_SECONDS = 0.1
+TOKENS_LAST_SECONDS = 1.0
+# A queue is counted anew after so long; meanwhile what is let in here is added.
+COUNT_LASTS_SECONDS = 0.25
+NOT_FULL_AGAIN_BEFORE_SECONDS = 0.02
+BACKLOG_RETRY_SECONDS = 2
+
+
+@dataclass(slots=True)
+class _Count:
+    waiting: int
+    at: float
+
+
+class Door:
+    """One for a process. Rates are exact over all nodes, since their tokens come from one bucket in the database;
+    backlogs are as exact as a count that is a quarter of a second old on each node.
+    """
+
+    def __init__(self, database: Database, *, tenant_id: int, settings: IntakeLimits) -> None:
+        self._database = database
+        self._tenant_id = tenant_id
+        self._settings = settings
+        self.limits = settings
+        self._watched = not settings.none
+        self._tokens = 0
+        self._tokens_at = 0.0
+        self._empty_until = 0.0
+        self._refused = 0
+        self._bucket = asyncio.Lock()
+        self._counts: dict[str, _Count] = {}
+
+    @property
+    def watched(self) -> bool:
+        """Whether anything is limited."""
+        return self._watched
+
+    async def step(self) -> float:
+        """Learns what has been set while the service runs; a loop's."""
+        async with self._database.connection() as connection:
+            found = await read_intake(connection, self._tenant_id)
+        self._apply(found)
+        return LOOK_SECONDS
+
+    async def change(self, limits: IntakeLimits | None) -> None:
+        """Sets the limits for all nodes; None: those of the settings."""
+        async with self._database.connection() as connection:
+            await set_intake(connection, self._tenant_id, limits)
+        self._apply(limits)
+
+    def _apply(self, found: IntakeLimits | None) -> None:
+        limits = found if found is not None else self._settings
+        if limits != self.limits:
+            self.limits = limits
+            self._watched = not limits.none
+            self._tokens, self._empty_until = 0, 0.0
+            self._counts.clear()
+
+    async def admit(self, jobs: Mapping[str, int]) -> None:
+        """Lets so many jobs in for each queue, or none.
+
+        Raises:
+            RateLimited, BacklogFull: see `duly.errors`.
+        """
+        for queue, count in jobs.items():
+            if (limit := self.limits.backlog_of(queue)) is not None:
+                await self._check_backlog(queue, count, limit)
+        if self.limits.rate is not None:
+            await self._take(sum(jobs.values()))
+        for queue, count in jobs.items():
+            if queue in self._counts:
+                self._counts[queue].waiting += count
+
+    async def _check_backlog(self, queue: str, count: int, limit: int) -> None:
+        known = self._counts.get(queue)
+        age = time.monotonic() - known.at if known else math.inf
+        full = known is None or known.waiting + count > limit
+        if known is None or age > COUNT_LASTS_SECONDS or (full and age > NOT_FULL_AGAIN_BEFORE_SECONDS):
+            async with self._database.connection() as connection:
+                waiting = await count_waiting(connection, self._tenant_id, queue, up_to=limit + 1)
+            known = self._counts[queue] = _Count(waiting, time.monotonic())
+        if known.waiting + count > limit:
+            raise BacklogFull.of(queue, limit=limit, waiting=known.waiting, retry_after_seconds=BACKLOG_RETRY_SECONDS)
+
+    async def _take(self, needed: int) -> None:
+        rate = self.limits.rate
+        if rate is None:
+            return
+        async with self._bucket:
+            now = time.monotonic()
+            if now - self._tokens_at > TOKENS_LAST_SECONDS:
+                self._tokens = 0
+            if self._tokens >= needed:
+                self._tokens -= needed
+                return
+            if now >= self._empty_until or needed < self._refused:
+                ahead = int(rate.count / rate.seconds * AHEAD_SECONDS)
+                async with self._database.connection() as connection:
+                    taken, seconds = await take_tokens(
+                        connection, self._tenant_id, rate, needed=needed, wanted=needed + ahead
+                    )
+                if taken:
+                    self._tokens, self._tokens_at = taken - needed, time.monotonic()
+                    return
+                self._empty_until, self._refused = time.monotonic() + min(seconds, LOOK_SECONDS), needed
+                raise RateLimited.of(rate.count, rate.seconds, retry_after_seconds=max(1, math.ceil(seconds)))
+        left = max(1, math.ceil(self._empty_until - time.monotonic()))
+        raise RateLimited.of(rate.count, rate.seconds, retry_after_seconds=left)

@@ -1,0 +1,37 @@
+"""Observe: how long the jobs of each type take, looked up at most once in ten seconds for all who ask."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+from duly.domain.observed import Observed, observe
+from duly.store.database import Database
+from duly.store.observed import run_times
+
+GOOD_FOR_SECONDS = 10.0
+
+
+class Observer:
+    """Remembers for a while what it found; one look at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._looking = asyncio.Lock()
+        self._known: dict[tuple[int, str], tuple[float, Observed | None]] = {}
+
+    async def observed(self, tenant_id: int, job_types: Iterable[str]) -> dict[str, Observed | None]:
+        """Of each of these job types, how long its newest completed jobs ran; None where there are none.
+
+        Raises:
+            DatabaseAway: it cannot be read now.
+        """
+        async with self._looking:
+            return {job_type: await self._one(tenant_id, job_type) for job_type in job_types}
+
+    async def _one(self, tenant_id: int, job_type: str) -> Observed | None:
+        known = self._known.get((tenant_id, job_type))
+        if known is None or time.monotonic() - known[0] >= GOOD_FOR_SECONDS:
+            async with self._database.connection() as connection:
+                found = observe(await run_times(connection, tenant_id, job_type))
+            known = self._known[tenant_id, job_type] = (time.monotonic(), found)
+        return known[1]

@@ -1,0 +1,115 @@
+"""Place anew: put unfinished jobs where their events say that they belong, in place of whatever rows they have."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.domain.events import EventKind, Status
+from duly.domain.facts import Asked, JobFacts
+from duly.domain.outcome import cancelled_error, dependency_error
+from duly.domain.promises import marks_of
+from duly.domain.told import Told, tell
+from duly.store.database import Connection
+from duly.store.ending import EndOfWaiting, end_waiting
+from duly.store.flow import record_dependencies
+from duly.store.placing import Place, Standing, place, place_when_possible
+from duly.store.repairing import clear, drop_keys, last_events, mark_parents, requeue_lost
+
+SOURCE = "repair"
+LOST = frozenset({EventKind.FAILED, EventKind.CANCELLED})
+
+
+class Placed(NamedTuple):
+    """Where a job is to stand, whom it waits for there, and how it ends at once where it cannot run any more."""
+
+    standing: Standing
+    parents: Sequence[UUID] = ()
+    end: EndOfWaiting | None = None
+
+    @property
+    def job_id(self) -> UUID:
+        return self.standing.job_id
+
+    @property
+    def waits(self) -> bool:
+        return self.standing.place in {Place.SCHEDULED, Place.DEPENDENCIES}
+
+
+async def place_anew(connection: Connection, jobs: Sequence[JobFacts]) -> None:
+    """Takes these jobs from wherever they stand; those that have not ended stand in one place afterwards.
+
+    One whose attempt was running is requeued, and the attempt not counted: whoever still runs it can change nothing.
+    In a transaction of the caller's, whose snapshot the facts are from.
+    """
+    await clear(connection, [job.job_id for job in jobs])
+    told = {job.job_id: tell(job.job_id, job.history) for job in jobs if job.asked is not None}
+    unfinished = [job for job in jobs if job.asked is not None and not told[job.job_id].ended]
+    ends = await last_events(connection, [parent for job in unfinished for parent in _parents(job, told[job.job_id])])
+    placed = [_placed(job, job.asked, told[job.job_id], ends) for job in unfinished if job.asked is not None]
+    given_up = [each.standing for each in placed if told[each.job_id].status is Status.RUNNING]
+    await requeue_lost(connection, given_up, source=SOURCE)
+    await _stand(connection, placed)
+
+
+async def _stand(connection: Connection, placed: Sequence[Placed]) -> None:
+    waiting = [each for each in placed if each.waits]
+    await drop_keys(connection, [each.job_id for each in waiting])
+    await place(connection, [each.standing for each in waiting])
+    await place_when_possible(connection, [each.standing for each in placed if not each.waits])
+    waits = [(each.standing.tenant_id, parent, each.job_id) for each in placed for parent in each.parents]
+    await record_dependencies(connection, waits)
+    await mark_parents(connection, [parent for _, parent, _ in waits])
+    if ends := [each.end for each in placed if each.end is not None]:
+        await end_waiting(connection, ends, source=SOURCE)
+
+
+def _parents(job: JobFacts, told: Told) -> list[tuple[int, UUID]]:
+    """Those that it may still have to wait for: none, once it has begun."""
+    if job.asked is None or told.started:
+        return []
+    return [(job.asked.tenant_id, parent) for parent in job.asked.depends_on or ()]
+
+
+def _placed(job: JobFacts, asked: Asked, told: Told, ends: Mapping[UUID, EventKind]) -> Placed:
+    standing = _standing(job, asked, told)
+    if told.status is Status.RUNNING and told.cancel_requested:
+        end = EndOfWaiting(asked.tenant_id, job.job_id, EventKind.CANCELLED, cancelled_error())
+        return Placed(standing, end=end)
+    parents = [parent for _, parent in _parents(job, told)]
+    open_ = [parent for parent in parents if parent in ends and not ends[parent].terminal]
+    lost = next((parent for parent in parents if ends.get(parent) in LOST), None)
+    if lost is not None and not asked.despite_failure:
+        end = EndOfWaiting(asked.tenant_id, job.job_id, EventKind.FAILED, dependency_error(lost))
+        return Placed(standing._replace(place=Place.DEPENDENCIES, run_at=asked.run_at), end=end)
+    if open_:
+        waiting = standing._replace(place=Place.DEPENDENCIES, waits_for=len(open_), run_at=asked.run_at)
+        return Placed(waiting, parents=open_)
+    # What was due is found due again; only who has its key already was past that.
+    if asked.run_at is not None and told.first_round and not told.started and job.ties.concurrency_key is None:
+        return Placed(standing._replace(place=Place.SCHEDULED, run_at=asked.run_at))
+    return Placed(standing)
+
+
+def _standing(job: JobFacts, asked: Asked, told: Told) -> Standing:
+    """Ready, as its events and what it asked tell; with the event that takes a running attempt back."""
+    running = told.status is Status.RUNNING
+    return Standing(
+        place=Place.READY,
+        tenant_id=asked.tenant_id,
+        job_id=job.job_id,
+        token=told.starts,
+        sequence=told.sequence + running,
+        timeout_seconds=asked.timeout_seconds,
+        priority=asked.priority,
+        attempt=told.attempt - running,
+        crashes=told.crashes,
+        callback_events=asked.callback_events,
+        marks=marks_of(job, asked),
+        queue=asked.queue,
+        type=asked.type,
+        batch_id=asked.batch_id,
+        expires_at=asked.expires_at if told.first_round and not told.started else None,
+        run_at=None,
+        concurrency_key=asked.concurrency_key,
+        waits_for=0,
+    )

@@ -1,0 +1,137 @@
+"""Repair: rebuild from the ledger what other tables have lost, while the service goes on.
+
+What a check finds is put right a few jobs at a time. A snapshot tells what is recorded of them now, and nothing is
+written where anybody has changed a row of theirs since it was taken. So nobody is held up, and no work is undone.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from duly.domain.facts import Cure, JobFacts
+from duly.domain.promises import breaches, breaches_of_batch, lacks_unique_key
+from duly.lifecycle.check import Report, survey
+from duly.lifecycle.cures import BATCHES, JOBS, count_batch
+from duly.store.checking import these_batches, these_jobs
+from duly.store.database import Connection, Database, RecordRefused
+from duly.store.repairing import alone, hand_out, look_anew
+
+BATCH = 500
+TRIES = 5
+# What one round sets right may show what it could not see.
+ROUNDS = 4
+
+Key = tuple[int, UUID]  # tenant and job, or batch
+
+
+class RepairUnderWay(Exception):
+    """Somebody else repairs this database."""
+
+
+@dataclass(slots=True)
+class Repaired:
+    """How many jobs and batches were put right, by what was done, and what the last look at everything found."""
+
+    done: Counter[Cure] = field(default_factory=Counter)
+    report: Report = field(default_factory=Report)
+
+
+async def repair(database: Database) -> Repaired:
+    """Checks, and puts right what is broken, again until nothing is that can be.
+
+    Raises:
+        RepairUnderWay: see there.
+        DatabaseAway: what was done until then stays.
+    """
+    repaired = Repaired()
+    async with database.connection() as connection, alone(connection) as may:
+        if not may:
+            raise RepairUnderWay
+        for _ in range(ROUNDS):
+            repaired.report = Report()
+            found = await _look(database, repaired.report)
+            done = await _cure(database, found) if found else Counter()
+            repaired.done += done
+            if not done:
+                break
+        else:
+            repaired.report = Report()
+            await _look(database, repaired.report)
+    return repaired
+
+
+async def _look(database: Database, report: Report) -> dict[Cure, list[Key]]:
+    """All that can be cured, by its cure."""
+    found: defaultdict[Cure, list[Key]] = defaultdict(list)
+    async for breach in survey(database, report):
+        report.note(breach)
+        if breach.cure is not Cure.NONE:
+            found[breach.cure].append((breach.tenant_id, breach.subject or UUID(int=0)))
+    return found
+
+
+async def _cure(database: Database, found: dict[Cure, list[Key]]) -> Counter[Cure]:
+    done: Counter[Cure] = Counter()
+    for cure in Cure:
+        keys = found.get(cure, [])
+        if cure is Cure.HAND_OUT:
+            done[cure] += await _hand_out(database)
+        for start in range(0, len(keys), BATCH):
+            done[cure] += await _cure_some(database, cure, keys[start : start + BATCH])
+    async with database.connection() as connection, connection.transaction():
+        await look_anew(connection)
+    done[Cure.CONTROL] += len(found.get(Cure.CONTROL, []))
+    return +done
+
+
+async def _cure_some(database: Database, cure: Cure, keys: Sequence[Key]) -> int:
+    """In one transaction; where others keep changing these, in smaller ones."""
+    if cure not in {*JOBS, *BATCHES}:
+        return 0
+    for _ in range(TRIES):
+        try:
+            async with (
+                database.connection() as connection,
+                connection.transaction(isolation="repeatable_read"),
+            ):
+                return await _apply(connection, cure, keys)
+        except RecordRefused:
+            continue
+    if len(keys) == 1:
+        return 0  # still broken, as the next look will tell
+    half = len(keys) // 2
+    return await _cure_some(database, cure, keys[:half]) + await _cure_some(database, cure, keys[half:])
+
+
+async def _apply(connection: Connection, cure: Cure, keys: Sequence[Key]) -> int:
+    """To those of them that still need it."""
+    if cure in BATCHES:
+        batches = await these_batches(connection, [batch_id for _, batch_id in keys])
+        broken = [batch for batch in batches if any(breaches_of_batch(batch))]
+        for batch in broken:
+            await count_batch(connection, batch)
+        return len(broken)
+    jobs = [job for job in await these_jobs(connection, keys) if _needs(cure, job)]
+    if jobs:
+        await JOBS[cure](connection, jobs)
+    return len(jobs)
+
+
+def _needs(cure: Cure, job: JobFacts) -> bool:
+    if cure is Cure.HOLD_UNIQUE:
+        return lacks_unique_key(job)
+    return any(breach.cure is cure for breach in breaches(job))
+
+
+async def _hand_out(database: Database) -> int:
+    for _ in range(TRIES):
+        try:
+            async with (
+                database.connection() as connection,
+                connection.transaction(isolation="repeatable_read"),
+            ):
+                return await hand_out(connection)
+        except RecordRefused:
+            continue
+    return 0

@@ -1,0 +1,66 @@
+"""Schedule: write down what is to recur, and change it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from duly.domain.cron import CronRefused, read_cron
+from duly.domain.schedule import Recurrence, Schedule
+from duly.errors import Invalid, NotFound, PathError, ScheduleExists
+from duly.store.database import Database
+from duly.store.schedules import Key, add_schedule, change_schedule, clock, hold_schedule
+
+
+async def add(database: Database, key: Key, asked: Recurrence) -> Schedule:
+    """Begins a schedule; it is due from now on.
+
+    Raises:
+        ScheduleExists: there is one of this name.
+        Invalid: the cron expression or the time zone means nothing, or no time fits.
+    """
+    async with database.connection() as connection, connection.transaction():
+        next_run_at = next_after(asked, await clock(connection))
+        added = await add_schedule(connection, key, asked, next_run_at)
+    if added is None:
+        raise ScheduleExists(
+            f'There is a schedule called "{key[1]}" already.', reason="Change it with PATCH, or choose another name."
+        )
+    return added
+
+
+async def change(database: Database, key: Key, changes: Mapping[str, Any]) -> Schedule:
+    """Replaces members of what was asked for. With another cron, time zone or pause it is due anew, from now on.
+
+    Raises:
+        NotFound: there is none of this name.
+        Invalid: as in `add`.
+    """
+    async with database.connection() as connection, connection.transaction():
+        held = await hold_schedule(connection, key)
+        if held is None:
+            raise no_such(key)
+        asked: Recurrence = replace(held.asked, **changes)
+        next_run_at = held.next_run_at
+        if _times(asked) != _times(held.asked):
+            next_run_at = next_after(asked, await clock(connection))
+        return await change_schedule(connection, key, asked, next_run_at)
+
+
+def _times(asked: Recurrence) -> tuple[object, ...]:
+    return (asked.cron, asked.timezone, asked.paused)
+
+
+def next_after(asked: Recurrence, moment: datetime) -> datetime | None:
+    """When it is due next; None while it is paused. What cannot be due is refused even then."""
+    try:
+        found = read_cron(asked.cron, asked.timezone).next_after(moment)
+    except CronRefused as refused:
+        raise Invalid.at(refused.errors) from None
+    if found is None:
+        raise Invalid.at([PathError("cron", "can never be due: in the next 50 years no time fits it")])
+    return None if asked.paused else found
+
+
+def no_such(key: Key) -> NotFound:
+    return NotFound(f'There is no schedule called "{key[1]}".')

@@ -1,0 +1,291 @@
+"""A submission: what is asked of a job, its checks, and the job that is made of it. The same for all who submit."""
+
+import difflib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import lru_cache, partial
+from typing import Annotated, Any, Literal, NamedTuple
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import PydanticCustomError
+
+from duly.domain.events import CALLBACK_BITS, DEFAULT_CALLBACK_EVENTS, callback_mask
+from duly.domain.ids import SMALLEST, new_job_id, parse_job_id
+from duly.domain.job import DEFAULT_QUEUE, DEFAULT_TENANT, Debounce, Flow, IdempotencyKey, NewJob, then_text
+from duly.domain.json_value import dump_text
+from duly.domain.networks import Networks, url_refusal
+from duly.domain.secret import secret_key
+from duly.errors import BodyTooLarge, DulyError, Invalid, PathError, UnknownJobType
+from duly.handlers.calling import ParametersInvalid, json_path, read_parameters
+from duly.handlers.registry import RegisteredHandler, Registry
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
+Key = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+LabelName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+LabelValue = Annotated[str, StringConstraints(max_length=256)]
+YEAR = 366 * 86400
+MOST_DEPENDENCIES = 1_000
+LONGEST_DEBOUNCE = 10  # times its seconds, where none is given
+MOST_LOOKS = 20  # for the name that was meant, in one answer
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def _as_written(text: object) -> object:
+    """Pydantic reads more than RFC 3339 as a time: unix seconds as text, for one."""
+    if isinstance(text, datetime) or (isinstance(text, str) and _RFC3339.fullmatch(text)):
+        return text
+    raise PydanticCustomError("time", "must be a time as RFC 3339 writes it, such as 2026-01-27T10:00:00.000Z")
+
+
+Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_as_written)]
+
+
+class Submission(BaseModel):
+    """A job to be done. Only `type` is required."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+    type: Name = Field(description="the job type", examples=["report-generation"])
+    parameters: Any = Field(default_factory=dict, description="what the job type's own model says", examples=[{}])
+    queue: Name = DEFAULT_QUEUE
+    priority: int = Field(default=0, ge=-100, le=100, description="higher runs first")
+    runAt: Time | None = Field(default=None, description="not before this time; excludes delaySeconds")
+    delaySeconds: float | None = Field(default=None, ge=0, le=YEAR, allow_inf_nan=False)
+    timeoutSeconds: float | None = Field(
+        default=None, gt=0, le=30 * 86400, allow_inf_nan=False, description="bounds one attempt; the type's own if none"
+    )
+    maxAttempts: int | None = Field(default=None, ge=1, le=1000, description="the type's own if none")
+    expiresInSeconds: float | None = Field(
+        default=None, gt=0, le=YEAR, allow_inf_nan=False, description="not started by then: failed as EXPIRED"
+    )
+    uniqueKey: Key | None = Field(
+        default=None, description="while a job of this type and key is unfinished, submitting returns that job"
+    )
+    debounceSeconds: float | None = Field(
+        default=None,
+        gt=0,
+        le=YEAR,
+        allow_inf_nan=False,
+        description="needs uniqueKey: starts when no newer submission has come for so long, with the newest parameters",
+    )
+    debounceMaxSeconds: float | None = Field(
+        default=None, gt=0, le=YEAR, allow_inf_nan=False, description="starts after so long in any case; 10 times that"
+    )
+    concurrencyKey: Key | None = Field(
+        default=None, description="at most one job with this key runs at a time, in the order of submission"
+    )
+    dependsOn: list[str] = Field(
+        default_factory=list, max_length=MOST_DEPENDENCIES, description="ids of jobs that have to complete before"
+    )
+    onDependencyFailure: Literal["fail", "run"] = Field(
+        default="fail", description="what happens where one of them fails or is cancelled"
+    )
+    labels: dict[LabelName, LabelValue] = Field(default_factory=dict, max_length=64)
+    callbackUrl: str | None = Field(default=None, description="called with a signed webhook")
+    callbackSecret: str | None = Field(default=None, min_length=1, max_length=512, description="signs the webhooks")
+    callbackEvents: list[str] | None = Field(default=None, min_length=1, examples=[list(DEFAULT_CALLBACK_EVENTS)])
+
+
+class Origin(NamedTuple):
+    """What is known of a job beside its submission: from a request's headers, its address, or its parent."""
+
+    correlation_id: str | None
+    traceparent: str | None
+    idempotency: IdempotencyKey | None = None
+    digest: bytes | None = None
+    parent_id: UUID | None = None
+
+
+class JobMaker:
+    """Turns submissions into jobs, under this service's settings and types."""
+
+    def __init__(self, registry: Registry, *, parameters_limit: int, allowed: Networks) -> None:
+        self._parameters_limit = parameters_limit
+        self._registry = registry
+        # Callbacks are few and submissions many: reading a URL anew was a twentieth of a job's whole life.
+        self._url_refusal = lru_cache(maxsize=1024)(partial(url_refusal, allowed=allowed))
+
+    def then(self, submission: Submission, origin: Origin) -> str:
+        """The job that follows a batch, as it is kept until then. Its type must take what it will be told.
+
+        Raises:
+            ParametersInvalid, and the 4xx of `duly.errors`, each path below `then`.
+        """
+        with below("then"):
+            if not isinstance(submission.parameters, dict):
+                raise Invalid.at([PathError("parameters", "must be an object: it is extended by `batch`")])
+            counts = {"batchId": str(SMALLEST), "completed": 0, "failed": 0, "cancelled": 0}
+            told = submission.model_copy(update={"parameters": submission.parameters | {"batch": counts}})
+            self.job(told, origin)
+            return then_text(self.job(submission, origin, checked=True))
+
+    def job(
+        self,
+        submission: Submission,
+        origin: Origin,
+        *,
+        job_id: UUID | None = None,
+        batch_id: UUID | None = None,
+        checked: bool = False,
+    ) -> NewJob:
+        """The job that a submission asks for. With `checked` its parameters are not validated against its type.
+
+        Raises:
+            ParametersInvalid, and the 4xx of `duly.errors`.
+        """
+        handler = self._handler(submission.type)
+        _check_together(submission)
+        return NewJob(
+            tenant_id=DEFAULT_TENANT,
+            job_id=job_id or new_job_id(),
+            type=submission.type,
+            queue=submission.queue,
+            priority=submission.priority,
+            parameters=self._parameters(handler, submission.parameters, checked=checked),
+            timeout_seconds=submission.timeoutSeconds or handler.timeout_seconds,
+            max_attempts=submission.maxAttempts or handler.max_attempts,
+            run_at=submission.runAt,
+            delay_seconds=submission.delaySeconds if submission.debounceSeconds is None else submission.debounceSeconds,
+            labels=dump_text(submission.labels) if submission.labels else None,
+            callback_url=submission.callbackUrl,
+            callback_secret=submission.callbackSecret,
+            callback_events=self._callback(submission) if submission.callbackUrl is not None else 0,
+            correlation_id=origin.correlation_id,
+            traceparent=origin.traceparent,
+            batch_id=batch_id,
+            idempotency=origin.idempotency,
+            flow=_flow(submission, origin),
+        )
+
+    def _handler(self, name: str) -> RegisteredHandler:
+        handler = self._registry.get(name)
+        if handler is None:
+            near = self._registry.near(name)
+            known = f"Known types like it: {', '.join(near)}." if near else "See GET /api/v1/job-types."
+            message = f'No job type is called "{name}".'
+            errors = [{"path": "type", "message": f"{message} {known}"}]
+            raise UnknownJobType(message, reason=known, details={"near": near, "errors": errors})
+        return handler
+
+    def _parameters(self, handler: RegisteredHandler, value: Any, *, checked: bool = False) -> str:
+        text = dump_text(value)
+        if len(text.encode()) > self._parameters_limit:
+            message = f"The parameters are larger than the {self._parameters_limit:,} bytes that are allowed."
+            raise BodyTooLarge(message, details={"errors": [{"path": "parameters", "message": message}]})
+        if not checked:
+            read_parameters(handler, text)
+        return text
+
+    def _callback(self, submission: Submission) -> int:
+        refused = self._url_refusal(submission.callbackUrl or "")
+        if refused:
+            raise Invalid.at([PathError("callbackUrl", refused)])
+        return callback_mask(submission.callbackEvents or DEFAULT_CALLBACK_EVENTS)
+
+
+def refusals(error: ValidationError, model: type[BaseModel]) -> list[PathError]:
+    """Pydantic's errors; for the first members that do not exist, the nearest that do."""
+    found: list[PathError] = []
+    for problem in error.errors(include_url=False, include_input=False, include_context=False):
+        location, message = problem["loc"], problem["msg"]
+        if problem["type"] == "extra_forbidden":
+            of = model if len(location) == 1 else Submission
+            message = _no_member(str(location[-1]), of, look=len(found) < MOST_LOOKS)
+        found.append(PathError(json_path(location), message))
+    return found
+
+
+def _no_member(name: str, model: type[BaseModel], *, look: bool) -> str:
+    near = difflib.get_close_matches(name, model.model_fields, n=1) if look else []
+    words = re.sub(r"\B(?=[A-Z])", " ", model.__name__).lower()
+    message = f"is no member of a {words}"
+    return f"{message}; did you mean {near[0]}?" if near else message
+
+
+def _flow(submission: Submission, origin: Origin) -> Flow | None:
+    """What ties the job to others; None for nearly all."""
+    if not (submission.model_fields_set & _TIES or origin.digest is not None or origin.parent_id is not None):
+        return None
+    return Flow(
+        expires_in_seconds=submission.expiresInSeconds,
+        unique_key=submission.uniqueKey,
+        debounce=_debounce(submission),
+        concurrency_key=submission.concurrencyKey,
+        depends_on=_depends_on(submission.dependsOn),
+        despite_failure=submission.onDependencyFailure == "run",
+        parent_id=origin.parent_id,
+        digest=origin.digest,
+    )
+
+
+_TIES = {"expiresInSeconds", "uniqueKey", "concurrencyKey", "dependsOn"}
+
+
+def _debounce(submission: Submission) -> Debounce | None:
+    if submission.debounceSeconds is None:
+        return None
+    longest = submission.debounceMaxSeconds or LONGEST_DEBOUNCE * submission.debounceSeconds
+    return Debounce(submission.debounceSeconds, longest)
+
+
+def _depends_on(ids: list[str]) -> tuple[UUID, ...]:
+    parents = [parse_job_id(text) for text in ids]
+    errors = [
+        PathError(f"dependsOn[{place}]", f"no job has the id {ids[place]}")
+        for place, parent in enumerate(parents)
+        if parent is None
+    ]
+    if errors:
+        raise Invalid.at(errors)
+    return tuple(dict.fromkeys(parent for parent in parents if parent is not None))
+
+
+@contextmanager
+def below(member: str) -> Iterator[None]:
+    """What is refused inside of the block is found below this member of the request."""
+    try:
+        yield
+    except ParametersInvalid as error:
+        raise Invalid.at([PathError(f"{member}.{path}", message) for path, message in error.errors]) from None
+    except DulyError as error:
+        for each in error.details.get("errors", ()):
+            each["path"] = f"{member}.{each['path']}" if each["path"] else member
+        raise
+
+
+def _check_together(submission: Submission) -> None:
+    """What single members cannot say."""
+    if submission.debounceSeconds is not None:
+        if submission.uniqueKey is None:
+            raise Invalid.at([PathError("debounceSeconds", "needs a uniqueKey")])
+        for member in ("runAt", "delaySeconds"):
+            if getattr(submission, member) is not None:
+                raise Invalid.at([PathError(member, "excludes debounceSeconds, which says when the job starts")])
+    if submission.debounceMaxSeconds is not None and submission.debounceSeconds is None:
+        raise Invalid.at([PathError("debounceMaxSeconds", "needs debounceSeconds")])
+    if submission.runAt is not None and submission.delaySeconds is not None:
+        raise Invalid.at([PathError("delaySeconds", "excludes runAt: give one of the two")])
+    if submission.runAt is not None and not _within_years(submission.runAt):
+        raise Invalid.at([PathError("runAt", "lies outside of the years 2000 to 2200")])
+    for member in ("callbackSecret", "callbackEvents"):
+        if getattr(submission, member) is not None and submission.callbackUrl is None:
+            raise Invalid.at([PathError(member, "needs a callbackUrl")])
+    _check_callback(submission)
+
+
+def _check_callback(submission: Submission) -> None:
+    for place, event in enumerate(submission.callbackEvents or ()):
+        if event not in CALLBACK_BITS:
+            raise Invalid.at([PathError(f"callbackEvents[{place}]", f"is none of {', '.join(CALLBACK_BITS)}")])
+    if submission.callbackSecret is not None:
+        try:
+            secret_key(submission.callbackSecret)
+        except ValueError:
+            raise Invalid.at([PathError("callbackSecret", "begins with whsec_ but is not base64 after it")]) from None
+
+
+def _within_years(moment: datetime) -> bool:
+    return 2000 <= moment.year < 2200  # noqa: PLR2004  # what Postgres and UUIDv7 hold with ease

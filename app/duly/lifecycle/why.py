@@ -1,0 +1,81 @@
+"""Why: gathers what it takes to say why a job is where it is."""
+
+import json
+from dataclasses import replace
+from uuid import UUID
+
+from duly.domain.job import JobView, Lane
+from duly.domain.why import Explanation, Facts, explain
+from duly.store.database import Connection, Database
+from duly.store.views import view_job
+from duly.store.why import (
+    MOST_AHEAD,
+    Surroundings,
+    count_ahead,
+    count_before_in_key,
+    read_circuit,
+    read_limits_of,
+    read_parents,
+    read_surroundings,
+)
+
+
+async def why(database: Database, tenant_id: int, job_id: UUID) -> tuple[JobView, Explanation] | None:
+    """The job and its explanation, from one snapshot; None where this tenant has no such job."""
+    async with (
+        database.connection() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        view = await view_job(connection, tenant_id, job_id)
+        if view is None:
+            return None
+        return view, explain(await _facts(connection, tenant_id, view))
+
+
+async def _facts(connection: Connection, tenant_id: int, view: JobView) -> Facts:
+    lane = Lane(view.queue, view.type, view.priority)
+    around = await read_surroundings(connection, tenant_id, view.job_id, lane)
+    facts = Facts(
+        status=view.status,
+        type=view.type,
+        queue=view.queue,
+        attempt=view.attempt,
+        max_attempts=view.max_attempts,
+        waiting_for=view.waiting_for,
+        now=around.now,
+        run_at=view.run_at,
+        completed_at=view.completed_at,
+        error_code=json.loads(view.error).get("code") if view.error else None,
+        node=around.node,
+        started_at=around.started_at,
+        deadline=around.deadline,
+        cancel_requested_at=around.cancel_requested_at,
+        expires_at=around.expires_at,
+        paused_at=around.paused_at,
+        workers=around.workers,
+    )
+    return await _what_it_waits_for(connection, tenant_id, view, facts, around)
+
+
+async def _what_it_waits_for(
+    connection: Connection, tenant_id: int, view: JobView, facts: Facts, around: Surroundings
+) -> Facts:
+    match view.waiting_for:
+        case "dependencies":
+            parents, unmet = await read_parents(connection, tenant_id, view.job_id)
+            return replace(facts, parents=parents, unmet=unmet)
+        case "concurrency":
+            before = await count_before_in_key(connection, tenant_id, around.key or "", view.job_id)
+            return replace(facts, key=around.key, holder=around.holder, before_in_key=before)
+        case "worker":
+            lane = Lane(view.queue, view.type, view.priority)
+            ahead = await count_ahead(connection, lane, view.job_id)
+            return replace(
+                facts,
+                limits=await read_limits_of(connection, tenant_id, lane),
+                circuit=await read_circuit(connection, view.type),
+                ahead=ahead,
+                ahead_is_least=ahead >= MOST_AHEAD,
+            )
+        case _:
+            return facts

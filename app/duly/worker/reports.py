@@ -1,0 +1,102 @@
+"""Reports: where a node's attempts bring their progress, log lines, checkpoints and child jobs."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from duly.domain.logs import LEVELS, Level, LogLine, fields_text, message_text
+from duly.domain.outcome import Interrupted
+from duly.errors import Overloaded
+from duly.handlers.checkpoint import write_checkpoint
+from duly.handlers.children import Family
+from duly.handlers.signals import HandlerError
+from duly.lifecycle.checkpoint import CheckpointRecorder
+from duly.lifecycle.logs import LogRecorder
+from duly.lifecycle.progress import ProgressRecorder
+from duly.store.database import DatabaseAway, RecordRefused
+from duly.worker.attempt import Attempt, log_line
+
+AWAY_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class ReportLimits:
+    """How much an attempt may say: lines of its log, bytes and levels of a checkpoint."""
+
+    log_lines: int
+    checkpoint_bytes: int
+    checkpoint_depth: int
+
+
+class RecordedReports:
+    """Records what the attempts of this node say."""
+
+    def __init__(
+        self,
+        *,
+        progress: ProgressRecorder,
+        logs: LogRecorder,
+        checkpoints: CheckpointRecorder,
+        limits: ReportLimits,
+        family: Callable[[Attempt], Family],
+    ) -> None:
+        self._progress = progress
+        self._logs = logs
+        self._checkpoints = checkpoints
+        self._limits = limits
+        self.family = family
+
+    async def progress(self, attempt: Attempt, percent: float, message: str | None) -> None:
+        """Recorded when it returns, unless the database is away: the next one tells, and the outcome waits anyway."""
+        try:
+            held = await self._progress.tell(
+                attempt.claimed.job_id, attempt.claimed.token, percent=percent, message=message
+            )
+        except DatabaseAway:
+            return
+        if not held:
+            await lost(attempt)
+
+    def log(self, attempt: Attempt, level: str, message: str, fields: Mapping[str, object]) -> None:
+        """Into the service's own log at once, into the job's soon; there only so many lines of an attempt."""
+        log_line(attempt.claimed, level, message, fields)
+        most, number = self._limits.log_lines, attempt.next_line()
+        if number <= most:
+            self._put(attempt, number, LEVELS.get(level, Level.INFO), message_text(message), fields_text(fields))
+        elif number == most + 1 and most:
+            note = f"More was logged; of an attempt the first {most:,} lines are kept."
+            self._put(attempt, number, Level.WARNING, note, None)
+
+    def _put(self, attempt: Attempt, number: int, level: Level, message: str, fields: str | None) -> None:
+        job = attempt.claimed
+        self._logs.put(
+            LogLine(job.tenant_id, job.job_id, job.token, number, job.attempt, level, message, fields, time.monotonic())
+        )
+
+    def checkpoint(self, attempt: Attempt, value: object) -> Awaitable[None]:
+        """Durable when it returns. The value is written as JSON at once, in the caller's thread."""
+        limits = self._limits
+        text = write_checkpoint(value, limit=limits.checkpoint_bytes, max_depth=limits.checkpoint_depth)
+        return self._keep(attempt, text)
+
+    async def _keep(self, attempt: Attempt, text: str) -> None:
+        """For as long as it takes: a node that cannot reach the database stops its handlers before long."""
+        held: bool | None = None
+        while held is None:
+            try:
+                held = await self._checkpoints.keep(attempt.claimed.job_id, attempt.claimed.token, text)
+            except RecordRefused as error:
+                raise HandlerError(f"the checkpoint cannot be recorded: {error}") from None
+            except (DatabaseAway, Overloaded):
+                if attempt.cancelled:
+                    raise HandlerError("the attempt was stopped before its checkpoint was recorded") from None
+                await asyncio.sleep(AWAY_SECONDS)
+        if not held:
+            await lost(attempt)
+            raise HandlerError("the attempt has lost its job to another; its checkpoint was not recorded")
+
+
+async def lost(attempt: Attempt) -> None:
+    attempt.stop(Interrupted("its lease was lost"))
+    await asyncio.sleep(0)  # lets the interruption arrive here

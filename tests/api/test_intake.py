@@ -1,0 +1,130 @@
+"""What is too much is refused at the door: 429, with when to come back, and nothing recorded."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from tests.support.service import Service
+
+StartService = Callable[..., Awaitable[Service]]
+LIMITS = "/api/v1/limits"
+
+
+async def post(service: Service, **members: Any) -> Any:
+    return await service.client.post("/api/v1/jobs", json={"type": "echo", **members})
+
+
+async def recorded(service: Service) -> int:
+    [[count]] = await service.sql("select count(*) from jobs")
+    return int(count)
+
+
+async def test_a_tenant_may_submit_so_many_in_a_time(start_service: StartService) -> None:
+    service = await start_service(roles=("api",), submit_rate=0.001, submit_burst=3)
+    answers = [await post(service) for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [202, 202, 202, 429, 429]
+    refused = answers[3]
+    assert refused.json()["error"]["code"] == "RATE_LIMITED"
+    assert refused.json()["error"]["details"]["retryable"] is True
+    assert refused.headers["ratelimit-policy"] == '"submissions";q=3;w=3000'
+    assert refused.headers["ratelimit"] == f'"submissions";r=0;t={refused.headers["retry-after"]}'
+    assert 900 <= int(refused.headers["retry-after"]) <= 1000
+    assert await recorded(service) == 3
+
+
+async def test_over_all_nodes_and_however_many_come_at_once(start_service: StartService) -> None:
+    services = [await start_service(roles=("api",), submit_rate=0.001, submit_burst=25) for _ in range(2)]
+    answers = await asyncio.gather(*(post(services[n % 2]) for n in range(80)))
+    assert sum(answer.status_code == 202 for answer in answers) == 25
+    assert {answer.status_code for answer in answers} == {202, 429}
+    assert await recorded(services[0]) == 25
+
+
+async def test_tokens_come_back_with_time(start_service: StartService) -> None:
+    service = await start_service(roles=("api",), submit_rate=20, submit_burst=1)
+    assert (await post(service)).status_code == 202
+
+    async def accepted() -> bool:
+        return bool((await post(service)).status_code == 202)
+
+    async with asyncio.timeout(10):
+        while not await accepted():
+            await asyncio.sleep(0.02)  # its clients are told to wait
+
+
+async def test_a_batch_counts_with_all_its_jobs(start_service: StartService) -> None:
+    service = await start_service(roles=("api",), submit_rate=0.001, submit_burst=10)
+    for size, status in ((6, 202), (6, 429), (4, 202), (1, 429)):
+        answer = await service.client.post("/api/v1/jobs/batch", json={"jobs": [{"type": "echo"}] * size})
+        assert answer.status_code == status
+    assert await recorded(service) == 10
+
+
+async def test_a_queue_holds_so_many_waiting_jobs(start_service: StartService) -> None:
+    service = await start_service(roles=("api",), backlog_limit=3)
+    answers = [await post(service, concurrencyKey=key) for key in (None, "k", "k", None)]
+    assert [answer.status_code for answer in answers] == [202, 202, 202, 429]
+    assert answers[3].json()["error"]["code"] == "BACKLOG_FULL"
+    assert answers[3].headers["ratelimit-policy"] == '"backlog";q=3'
+    assert answers[3].headers["ratelimit"].startswith('"backlog";r=0;t=')
+    assert int(answers[3].headers["retry-after"]) >= 1
+    assert (await post(service, queue="other")).status_code == 202
+    many = await service.client.post("/api/v1/jobs/batch", json={"jobs": [{"type": "echo", "queue": "other"}] * 3})
+    assert many.status_code == 429
+    lines = b'{"type": "echo", "queue": "other"}\n' * 3
+    headers = {"Content-Type": "application/x-ndjson"}
+    assert (await service.client.post("/api/v1/jobs/batch", content=lines, headers=headers)).status_code == 429
+    assert await recorded(service) == 4
+
+
+async def test_when_jobs_have_started_there_is_room_again(start_service: StartService) -> None:
+    waiting = await start_service(roles=("api",), backlog_limit=1)
+    job = (await post(waiting)).json()
+    assert (await post(waiting)).status_code == 429
+    worker = await start_service()
+    await worker.ended(job["jobId"])
+
+    async def room() -> bool:
+        return bool((await post(waiting)).status_code == 202)
+
+    async with asyncio.timeout(10):
+        while not await room():
+            await asyncio.sleep(0.02)  # a count lasts a moment
+
+
+async def test_limits_are_changed_while_the_service_runs(start_service: StartService) -> None:
+    service = await start_service(roles=("api",))
+    nothing: dict[str, Any] = {"rate": None, "backlog": None, "backlogs": {}}
+    assert (await service.client.get(LIMITS)).json() == nothing
+    asked = {"rate": {"count": 2, "seconds": 3600.0}, "backlog": None, "backlogs": {"small": 1}}
+    assert (await service.client.put(LIMITS, json=asked)).json() == asked
+    answers = [await post(service, queue="small") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [202, 429]
+    assert answers[1].json()["error"]["code"] == "BACKLOG_FULL"
+    assert [(await post(service)).status_code for _ in range(2)] == [202, 429]
+    other = await start_service(roles=("api",))
+    assert (await other.client.get(LIMITS)).json() == asked
+    assert (await post(other)).status_code == 429
+    assert (await service.client.delete(LIMITS)).status_code == 204
+    assert (await post(service)).status_code == 202
+    assert (await other.client.get(LIMITS)).json() == nothing
+    assert (await post(other)).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({"rate": {"count": 0, "seconds": 1}}, "rate.count"),
+        ({"rate": {"count": 1}}, "rate.seconds"),
+        ({"backlog": 0}, "backlog"),
+        ({"backlogs": {"a b": 1}}, "backlogs.a b"),
+        ({"burst": 1}, "burst"),
+    ],
+)
+async def test_limits_that_do_not_fit_are_refused(start_service: StartService, body: Any, path: str) -> None:
+    service = await start_service(roles=("api",))
+    answer = await service.client.put(LIMITS, json=body)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["details"]["errors"][0]["path"].startswith(path)

@@ -1,0 +1,497 @@
+"""`POST /api/v1/jobs/batch` as lines of JSON: any number of jobs, all or nothing, and each bad line is named."""
+
+import asyncio
+import json
+import pickle
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from duly.api import lines, ndjson
+from duly.api.models import AcceptedBatchBody
+from duly.lifecycle import spool, submit_spooled
+from duly.store import batches
+from duly.store.database import DatabaseAway, RecordBusy
+from tests.support.answers import refused
+from tests.support.handlers import gate
+from tests.support.service import Service, eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+own_loop = pytest.mark.asyncio(loop_scope="function")
+PATH = "/api/v1/jobs/batch"
+NDJSON = {"Content-Type": "application/x-ndjson"}
+StartService = Callable[..., Awaitable[Service]]
+
+
+def written(jobs: Iterable[Any]) -> bytes:
+    return b"".join(json.dumps(job).encode() + b"\n" for job in jobs)
+
+
+async def post(service: Service, body: Any, query: str = "", **headers: str) -> httpx.Response:
+    return await service.client.post(f"{PATH}{query}", content=body, headers=NDJSON | headers)
+
+
+def labelled(label: str, **members: Any) -> dict[str, Any]:
+    return {"type": "echo", "labels": {"batch": label}, **members}
+
+
+async def recorded(service: Service, label: str) -> int:
+    rows = await service.sql("select count(*) from jobs where labels @> jsonb_build_object('batch', $1::text)", label)
+    return int(rows[0][0])
+
+
+def places(answer: httpx.Response) -> list[tuple[int, str]]:
+    """The lines and paths that a 422 names."""
+    errors = refused(answer, 422, "VALIDATION_FAILED")["details"]["errors"]
+    assert all(error["message"] for error in errors)
+    return [(error["index"], error["path"]) for error in errors]
+
+
+async def test_all_lines_are_recorded_in_order_and_run(contract: Service) -> None:
+    answer = await post(contract, written({"type": "echo", "parameters": {"n": n}} for n in range(7)))
+    assert answer.status_code == 202, answer.text
+    body = answer.json()
+    AcceptedBatchBody.model_validate(body, strict=True)
+    assert list(body) == ["batchId", "jobIds", "status", "createdAt"]
+    assert answer.headers["Location"] == f"/api/v1/batches/{body['batchId']}"
+    assert answer.headers["Content-Type"] == "application/json"
+    assert len(set(body["jobIds"])) == 7
+    assert {UUID(job_id).version for job_id in body["jobIds"]} == {7}
+    assert body["jobIds"] == sorted(body["jobIds"])
+    views = [await contract.ended(job_id) for job_id in body["jobIds"]]
+    assert [view["parameters"] for view in views] == [{"n": n} for n in range(7)]
+    assert {(view["status"], view["batchId"]) for view in views} == {("completed", body["batchId"])}
+    assert {view["createdAt"] for view in views} == {body["createdAt"]}
+
+
+async def test_all_members_of_a_submission_count_in_a_line(contract: Service) -> None:
+    job = {
+        "type": "echo",
+        "parameters": {"a": 1},
+        "queue": "night",
+        "priority": 7,
+        "delaySeconds": 3600,
+        "expiresInSeconds": 7200,
+        "maxAttempts": 2,
+        "labels": {"customer": "c-1"},
+    }
+    headers = {"X-Correlation-Id": "from-lines"}
+    answer = await post(contract, written([job, {"type": "echo"}]), "?name=n%C3%A4chtlich", **headers)
+    first, second = [await contract.job(job_id) for job_id in answer.json()["jobIds"]]
+    names = ("type", "parameters", "queue", "priority", "maxAttempts", "labels")
+    assert {name: first[name] for name in names} == {name: job[name] for name in names}
+    assert first["waitingFor"] == "time"
+    assert (first["correlationId"], second["correlationId"]) == ("from-lines", "from-lines")
+    batch = (await contract.client.get(answer.headers["Location"])).json()
+    assert (batch["name"], batch["total"]) == ("nächtlich", 2)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"type":"echo"}\n{"type":"echo"}',
+        b'\n\n{"type":"echo"}\r\n   \r\n{"type":"echo"}\r\n\r\n\t\n',
+        b'  {"type":"echo"}  \n{"type":\t"echo"}\n',
+    ],
+)
+async def test_blank_lines_and_the_ends_of_lines_do_not_matter(contract: Service, body: bytes) -> None:
+    assert len((await post(contract, body)).json()["jobIds"]) == 2
+
+
+async def test_each_bad_line_is_named_and_nothing_is_recorded(contract: Service) -> None:
+    good = labelled("bad")
+    rows = [
+        written([good]),
+        written([{**good, "type": "ecoh"}]),
+        b"\n",  # counts as no line
+        b'{"type": "echo"\n',
+        written([{**good, "callbackUrl": "ftp://example.com"}]),
+        written([{**good, "type": "tell-at-gates", "parameters": {"steps": "many"}}]),
+        written([{**good, "priorty": 1}]),
+        written([{**good, "parameters": {"name": "a\0b"}}]),
+        written([{**good, "parameters": {"text": "x" * 300_000}}]),
+        written([{**good, "parameters": {"text": "x" * 2_000_000}}]),
+        written([7]),
+        b'{"type": "echo", "parameters": 1e999}\n',
+        b'{"type": "\xff"}\n',
+        written([good]),
+        written([{**good, "type": 7}]),
+    ]
+    assert places(await post(contract, b"".join(rows))) == [
+        (1, "jobs[1].type"),
+        (2, "jobs[2]"),
+        (3, "jobs[3].callbackUrl"),
+        (4, "jobs[4].parameters.steps"),
+        (5, "jobs[5].priorty"),
+        (6, "jobs[6].parameters.name"),
+        (7, "jobs[7].parameters"),
+        (8, "jobs[8]"),
+        (9, "jobs[9]"),
+        (10, "jobs[10].parameters"),
+        (11, "jobs[11]"),
+        (13, "jobs[13].type"),
+    ]
+    assert await recorded(contract, "bad") == 0
+
+
+async def test_the_first_hundred_errors_are_named(contract: Service) -> None:
+    found = places(await post(contract, written([labelled("many")] * 3 + [{"type": 7}] * 5_000)))
+    assert found == [(n, f"jobs[{n}].type") for n in range(3, 103)]
+    assert await recorded(contract, "many") == 0
+
+
+async def test_one_bad_line_at_the_end_and_nothing_is_recorded(contract: Service) -> None:
+    body = written([labelled("end")] * 3_000 + [labelled("end", uniqueKey="k"), labelled("end", priority=1000)])
+    assert places(await post(contract, body)) == [(3_001, "jobs[3001].priority")]
+    assert await recorded(contract, "end") == 0
+
+
+async def test_what_the_ledger_refuses_is_named_by_its_line(contract: Service) -> None:
+    unknown = "0199c1f0-0000-7000-8000-000000000000"
+    body = written([labelled("ledger")] * 1_200 + [labelled("ledger", dependsOn=[unknown]), labelled("ledger")])
+    assert places(await post(contract, body)) == [(1_200, "jobs[1200].dependsOn[0]")]
+    assert await recorded(contract, "ledger") == 0
+
+
+async def test_jobs_that_are_tied_to_others_come_among_the_rest(contract: Service) -> None:
+    parent = (await contract.submit("wait-for-gate", {"name": "parent"}))["jobId"]
+    standing = (await contract.submit("echo", uniqueKey="stands", delaySeconds=3600))["jobId"]
+    answer = await post(
+        contract,
+        written(
+            [
+                labelled("tied", dependsOn=[parent], parameters={"n": 0}),
+                labelled("tied", parameters={"n": 1}),
+                labelled("tied", uniqueKey="stands"),
+                labelled("tied", uniqueKey="twice", parameters={"n": 3}, delaySeconds=3600),
+                labelled("tied", uniqueKey="twice"),
+                labelled("tied", parameters={"n": 5}),
+            ]
+        ),
+    )
+    assert answer.status_code == 202, answer.text
+    first, second, third, fourth, fifth, sixth = answer.json()["jobIds"]
+    assert (third, fifth) == (standing, fourth)
+    views = [await contract.job(job_id) for job_id in (first, second, fourth, sixth)]
+    assert [view["parameters"]["n"] for view in views] == [0, 1, 3, 5]
+    assert views[0]["waitingFor"] == "dependencies"
+    assert [view["dependsOn"] for view in views] == [[parent], [], [], []]
+    batch = (await contract.client.get(answer.headers["Location"])).json()
+    assert batch["total"] == await recorded(contract, "tied") == 4
+    gate("parent").set()
+    assert (await contract.ended(first))["status"] == "completed"
+
+
+async def test_of_those_that_lock_what_others_want_only_so_many_may_come(
+    contract: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submit_spooled, "MOST_TIED", 3)
+    tied = [labelled("locks", uniqueKey=f"lock-{n}") for n in range(3)]
+    free = [labelled("locks", expiresInSeconds=60)] * 5
+    assert (await post(contract, written([*free, *tied]))).status_code == 202
+    assert places(await post(contract, written([*tied, *free, labelled("locks", concurrencyKey="c")]))) == [
+        (8, "jobs[8]")
+    ]
+    assert await recorded(contract, "locks") == 8
+
+
+@pytest.mark.parametrize(
+    ("query", "path"),
+    [
+        ("?then=echo", "then"),
+        ("?wait=1", "wait"),
+        ("?name=a&name=b", "name"),
+        ("?name=" + "x" * 201, "name"),
+        ("?name=a%00b", "name"),
+        ("?name=%ff", ""),
+    ],
+)
+async def test_only_a_name_may_stand_in_the_query(contract: Service, query: str, path: str) -> None:
+    answer = await post(contract, written([labelled("query")]), query)
+    [error] = refused(answer, 422, "VALIDATION_FAILED")["details"]["errors"]
+    assert error["path"] == path
+    assert await recorded(contract, "query") == 0
+
+
+@pytest.mark.parametrize("body", [b"", b"\n", b"  \n\r\n"])
+async def test_no_line_at_all_is_refused(contract: Service, body: bytes) -> None:
+    [error] = refused(await post(contract, body), 422, "VALIDATION_FAILED")["details"]["errors"]
+    assert error["path"] == "jobs"
+
+
+async def test_the_type_of_the_content_says_which_form_it_is(contract: Service) -> None:
+    body = written([{"type": "echo"}])
+    for given in ("application/x-ndjson; charset=utf-8", "Application/X-NDJSON"):
+        answer = await contract.client.post(PATH, content=body, headers={"Content-Type": given})
+        assert answer.status_code == 202
+    answer = await contract.client.post(PATH, content=body, headers={"Content-Type": "text/plain"})
+    refused(answer, 415, "UNSUPPORTED_MEDIA_TYPE")
+    answer = await contract.client.post("/api/v1/jobs", content=body, headers=NDJSON)
+    refused(answer, 415, "UNSUPPORTED_MEDIA_TYPE")
+
+
+async def test_the_same_key_and_lines_get_the_first_answer_again(contract: Service) -> None:
+    jobs = [labelled("keyed", parameters={"n": n}) for n in range(2_500)]
+    first = await post(contract, written(jobs), "?name=a", **{"Idempotency-Key": "lines"})
+    spaced = "\n\n".join(json.dumps(dict(reversed(job.items())), indent=None) for job in jobs).encode()
+    again = await post(contract, spaced, "?name=a", **{"Idempotency-Key": '"lines"'})
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert again.json() == first.json()
+    assert "Idempotency-Replayed" not in first.headers
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert again.headers["Location"] == first.headers["Location"]
+    assert await recorded(contract, "keyed") == 2_500
+
+
+async def test_other_lines_or_another_name_under_the_same_key_are_refused(contract: Service) -> None:
+    key = {"Idempotency-Key": "other-lines"}
+    jobs = [labelled("reused")] * 3
+    assert (await post(contract, written(jobs), **key)).status_code == 202
+    for body, query in ((written(jobs[:2]), ""), (written(jobs), "?name=a"), (written([*jobs, labelled("x")]), "")):
+        refused(await post(contract, body, query, **key), 422, "IDEMPOTENCY_KEY_REUSED")
+    as_json = await contract.client.post(PATH, json={"jobs": jobs}, headers=key)
+    refused(as_json, 422, "IDEMPOTENCY_KEY_REUSED")
+    assert await recorded(contract, "reused") == 3
+
+
+async def test_identical_requests_at_once_make_one_batch(contract: Service) -> None:
+    body = written([labelled("at-once")] * 300)
+    answers = await asyncio.gather(*(post(contract, body, **{"Idempotency-Key": "at-once"}) for _ in range(8)))
+    assert {answer.status_code for answer in answers} <= {202, 409}
+    assert len({answer.content for answer in answers if answer.status_code == 202}) == 1
+    assert await recorded(contract, "at-once") == 300
+
+
+async def test_two_batches_at_once_are_both_recorded(contract: Service) -> None:
+    answers = await asyncio.gather(*(post(contract, written([labelled("both")] * 1_500)) for _ in range(2)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert await recorded(contract, "both") == 3_000
+
+
+async def test_others_are_answered_while_lines_are_read_and_recorded(contract: Service) -> None:
+    large = asyncio.create_task(post(contract, written([labelled("others", delaySeconds=3600)] * 10_000)))
+    answers = 0
+    while not large.done():
+        assert (await contract.client.post("/api/v1/jobs", json={"type": "echo"})).status_code == 202
+        answers += 1
+    assert large.result().status_code == 202
+    assert answers > 10
+
+
+@own_loop
+async def test_more_bytes_than_allowed_are_refused(start_service: StartService) -> None:
+    service = await start_service(ndjson_limit=4_096)
+    assert (await post(service, written([{"type": "echo", "delaySeconds": 60}] * 50))).status_code == 202
+    body = written([{"type": "echo"}] * 1_000)
+    refused(await post(service, body), 413, "BODY_TOO_LARGE")
+    refused(await post(service, _slowly([body[:3_000], body[3_000:6_000]])), 413, "BODY_TOO_LARGE")
+    assert (await service.sql("select count(*) from jobs"))[0][0] == 50
+
+
+async def _slowly(pieces: list[bytes], until: asyncio.Event | None = None) -> AsyncIterator[bytes]:
+    """Sends without saying how much will come; what is last only once the event is set."""
+    for number, piece in enumerate(pieces, 1):
+        if until and number == len(pieces):
+            await until.wait()
+        yield piece
+
+
+@own_loop
+async def test_lines_may_be_cut_anywhere_on_their_way(start_service: StartService) -> None:
+    service = await start_service(body_limit=1_024)
+    body = written([{"type": "echo", "parameters": {"text": "ä" * 60, "n": n}} for n in range(5)])
+    answer = await post(service, _slowly([body[start : start + 7] for start in range(0, len(body), 7)]))
+    views = [await service.ended(job_id) for job_id in answer.json()["jobIds"]]
+    assert [view["parameters"]["n"] for view in views] == list(range(5))
+    long = written([{"type": "echo"}, {"type": "echo", "parameters": "x" * 1_100}, {"type": "echo", "priority": "a"}])
+    assert places(await post(service, _slowly([long[start : start + 50] for start in range(0, len(long), 50)]))) == [
+        (1, "jobs[1]"),
+        (2, "jobs[2].priority"),
+    ]
+
+
+@pytest.fixture
+def taking(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Is set once the service has taken lines in."""
+    taken = asyncio.Event()
+    take = ndjson._Intake.take
+
+    async def telling(self: ndjson._Intake, lines: Iterable[bytes | None]) -> None:
+        await take(self, lines)
+        taken.set()
+
+    monkeypatch.setattr(ndjson._Intake, "take", telling)
+    return taken
+
+
+@pytest.fixture
+def files(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """All temporary files that were opened for jobs."""
+    opened: list[Any] = []
+    make = tempfile.SpooledTemporaryFile
+
+    def noting(max_size: int) -> Any:
+        opened.append(make(max_size=max_size))
+        return opened[-1]
+
+    monkeypatch.setattr(spool, "SpooledTemporaryFile", noting)
+    return opened
+
+
+@own_loop
+async def test_a_service_that_goes_down_takes_no_more_lines(
+    start_service: StartService, taking: asyncio.Event, files: list[Any]
+) -> None:
+    service = await start_service()
+    go_on = asyncio.Event()
+    body = written([{"type": "echo"}] * 500)
+    under_way = asyncio.create_task(post(service, _slowly([body, body], until=go_on)))
+    await asyncio.wait_for(taking.wait(), 20)
+    service.node.draining = True
+    go_on.set()
+    refused(await under_way, 503, "DRAINING")
+    refused(await post(service, body), 503, "DRAINING")
+    service.node.draining = False
+    assert (await service.sql("select count(*) from jobs"))[0][0] == 0
+    assert len(files) == 2
+    assert all(file.closed for file in files)
+
+
+async def _half(service: Service, body: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A client that has sent the first half of its request."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(service.url).port)
+    head = (
+        f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    writer.write(head.encode() + body[: len(body) // 2])
+    await writer.drain()
+    return reader, writer
+
+
+@own_loop
+async def test_a_client_that_goes_away_leaves_nothing_behind(
+    start_service: StartService, taking: asyncio.Event, files: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ndjson, "AT_ONCE", 1)
+    service = await start_service()
+    _, writer = await _half(service, written([{"type": "echo", "parameters": {"text": "x" * 200}}] * 20_000))
+    await asyncio.wait_for(taking.wait(), 20)
+    refused(await post(service, written([{"type": "echo"}])), 503, "OVERLOADED")
+    writer.close()
+    await eventually(lambda: _accepts(service))
+    assert (await service.sql("select count(*) from jobs where type <> 'sleep'"))[0][0] == 0
+    assert (await service.sql("select count(*) from batches"))[0][0] == 1
+    assert len(files) == 4
+    assert all(file.closed for file in files)
+
+
+async def _accepts(service: Service) -> bool:
+    return (await post(service, written([{"type": "sleep", "delaySeconds": 60}]))).status_code == 202
+
+
+@own_loop
+async def test_a_client_that_falls_silent_is_given_up(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "IDLE_SECONDS", 0.2)
+    service = await start_service()
+    reader, writer = await _half(service, written([{"type": "echo"}] * 50))
+    async with asyncio.timeout(20):
+        answer = await reader.readuntil(b'"retryable":true')
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"Retry-After: 1\r\n" in answer or b"retry-after: 1\r\n" in answer
+    assert (await service.sql("select count(*) from jobs"))[0][0] == 0
+
+
+@own_loop
+async def test_a_full_disk_refuses_the_batch(
+    start_service: StartService, files: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pickle, "dump", fails)
+    service = await start_service()
+    refused(await post(service, written([{"type": "echo"}] * 600)), 503, "UNAVAILABLE")
+    assert (await service.sql("select count(*) from jobs"))[0][0] == 0
+    assert all(file.closed for file in files)
+
+
+@own_loop
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "lost"}])
+@pytest.mark.parametrize("committed", [True, False])
+async def test_where_the_answer_of_the_database_is_lost_one_batch_stands(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], *, committed: bool
+) -> None:
+    service = await start_service()
+    original = batches.record_batch
+    lost: list[int] = []
+
+    async def losing(connection: Any, *arguments: Any, **named: Any) -> Any:
+        answer = await original(connection, *arguments, **named)
+        lost.append(1)
+        if len(lost) > 1:
+            return answer
+        await connection.execute("commit" if committed else "rollback")
+        raise DatabaseAway("the connection broke")
+
+    monkeypatch.setattr(submit_spooled, "record_batch", losing)
+    body = written([*[labelled("lost")] * 1_200, labelled("lost", uniqueKey="u"), labelled("lost", uniqueKey="u")])
+    answer = await post(service, body, **headers)
+    assert answer.status_code == 202
+    assert len(lost) == (1 if committed else 2)
+    assert "Idempotency-Replayed" not in answer.headers
+    job_ids = answer.json()["jobIds"]
+    assert (len(job_ids), len(set(job_ids))) == (1_202, 1_201)
+    assert await recorded(service, "lost") == 1_201
+    for job_id in (job_ids[0], job_ids[-1]):
+        assert (await service.ended(job_id))["status"] == "completed"
+    stand = await service.sql("select total, batch_id::text from batches")
+    assert [tuple(row) for row in stand] == [(1_201, answer.json()["batchId"])]
+
+
+@own_loop
+async def test_a_batch_whose_ties_change_hands_is_recorded_once_more(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = await start_service()
+    original = batches.record_batch
+    busy = [1, 1]
+
+    async def held_up(*arguments: Any, **named: Any) -> Any:
+        if busy:
+            busy.pop()
+            raise RecordBusy("deadlock detected")
+        return await original(*arguments, **named)
+
+    monkeypatch.setattr(submit_spooled, "record_batch", held_up)
+    assert (await post(service, written([labelled("busy")] * 600))).status_code == 202
+    assert await recorded(service, "busy") == 600
+    busy += [1] * 3
+    refused(await post(service, written([labelled("busy")])), 503, "OVERLOADED")
+    assert await recorded(service, "busy") == 600
+
+
+@own_loop
+async def test_jobs_of_lines_are_taken_up_at_once_and_counted(start_service: StartService) -> None:
+    service = await start_service(worker_slots=4)
+    answer = await post(service, written([{"type": "echo"}] * 50))
+    await eventually(lambda: _has_status(service, answer.headers["Location"], "completed"), seconds=5)
+    assert "duly_jobs_accepted_total 50.0" in (await service.client.get("/metrics")).text
+
+
+async def _has_status(service: Service, path: str, status: str) -> bool:
+    return bool((await service.client.get(path)).json()["status"] == status)
+
+
+@own_loop
+async def test_without_the_key_nothing_is_read(start_service: StartService, taking: asyncio.Event) -> None:
+    service = await start_service(api_key="secret")
+    refused(await post(service, written([{"type": "echo"}])), 401, "UNAUTHORIZED")
+    assert not taking.is_set()
+    assert (await post(service, written([{"type": "echo"}]), Authorization="Bearer secret")).status_code == 202

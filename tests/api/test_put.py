@@ -1,0 +1,262 @@
+"""`PUT /api/v1/jobs/{jobId}`: under an id of the client's a submission may be sent as often as it takes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from duly.api.models import AcceptedBody, JobBody
+from duly.domain.ids import new_job_id
+from duly.lifecycle import recording
+from duly.store import placing
+from duly.store.database import DatabaseAway
+from tests.support.answers import invalid_paths, refused
+from tests.support.handlers import gate
+from tests.support.service import Service
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+own_loop = pytest.mark.asyncio(loop_scope="function")
+ECHO = {"type": "echo", "parameters": {"a": 1, "b": [2]}}
+
+
+def held(name: str) -> dict[str, Any]:
+    """A job that runs until its gate is opened."""
+    return {"type": "wait-for-gate", "parameters": {"name": name}}
+
+
+async def put(service: Service, job_id: object, job: object = None, **headers: str) -> httpx.Response:
+    return await service.client.put(f"/api/v1/jobs/{job_id}", json=job or ECHO, headers=headers)
+
+
+def id_made(age: timedelta) -> UUID:
+    """An id whose time lies so far back."""
+    milliseconds = int((datetime.now(UTC) - age).timestamp() * 1000)
+    return UUID(int=(milliseconds << 80) | (new_job_id().int & ((1 << 80) - 1)))
+
+
+async def is_running(service: Service, job_id: str) -> dict[str, Any]:
+    return await service.until(job_id, lambda view: view["status"] == "running")
+
+
+async def starts_of(service: Service, job_id: str) -> int:
+    return (await service.event_types(job_id)).count("JobStarted")
+
+
+async def test_a_new_id_is_answered_as_any_submission(contract: Service) -> None:
+    job_id = new_job_id()
+    answer = await put(contract, job_id)
+
+    assert answer.status_code == 202
+    AcceptedBody.model_validate(answer.json(), strict=True)
+    assert answer.json()["jobId"] == str(job_id)
+    assert answer.headers["Location"] == f"/api/v1/jobs/{job_id}"
+    assert answer.headers["Retry-After"] == "1"
+    assert (await contract.ended(str(job_id)))["result"] == ECHO["parameters"]
+
+
+async def test_the_same_submission_again_gets_the_job_as_it_stands(contract: Service) -> None:
+    job_id = str(new_job_id())
+    await put(contract, job_id, held("put"))
+    running = await is_running(contract, job_id)
+    again = await put(contract, job_id, held("put"))
+    assert (again.status_code, again.json()) == (200, running)
+    assert again.headers["ETag"] == f'"{running["sequence"]}"'
+    assert "Idempotency-Replayed" not in again.headers
+
+    gate("put").set()
+    await contract.ended(job_id)
+    ended = await put(contract, job_id, held("put"))
+    JobBody.model_validate_json(ended.content, strict=True)
+    assert (ended.status_code, ended.json()["status"]) == (200, "completed")
+    assert await starts_of(contract, job_id) == 1
+
+
+async def test_the_same_body_written_otherwise_is_the_same_submission(contract: Service) -> None:
+    job_id = str(new_job_id())
+    await put(contract, job_id)
+    body = b' { "parameters" : {"b":[2],"a":1}, "type" : "\\u0065cho" } '
+    again = await contract.client.put(
+        f"/api/v1/jobs/{job_id.upper()}", content=body, headers={"Content-Type": "application/json"}
+    )
+    assert (again.status_code, again.json()["jobId"]) == (200, job_id)
+
+
+@pytest.mark.parametrize("other", [{"type": "echo"}, ECHO | {"priority": 1}, ECHO | {"queue": "night"}])
+async def test_another_body_under_the_same_id_is_refused(contract: Service, other: dict[str, Any]) -> None:
+    job_id = str(new_job_id())
+    await put(contract, job_id)
+    before = await contract.ended(job_id)
+    error = refused(await put(contract, job_id, other), 409, "JOB_EXISTS")
+    assert error["details"]["retryable"] is False
+    assert await contract.job(job_id) == before
+
+
+async def test_an_id_that_the_service_made_is_taken_too(contract: Service) -> None:
+    made = await contract.submit("echo", ECHO["parameters"])
+    refused(await put(contract, made["jobId"]), 409, "JOB_EXISTS")
+
+
+@own_loop
+async def test_many_at_once_make_one_job(start_service: Callable[..., Awaitable[Service]]) -> None:
+    services = [await start_service(), await start_service()]
+    job_id = str(new_job_id())
+    answers = await asyncio.gather(*(put(services[number % 2], job_id) for number in range(40)))
+    assert sorted({answer.status_code for answer in answers}) == [200, 202]
+    assert [answer.status_code for answer in answers].count(202) == 1
+    assert {answer.json()["jobId"] for answer in answers} == {job_id}
+    await services[0].ended(job_id)
+    assert await starts_of(services[0], job_id) == 1
+
+
+async def test_of_different_bodies_at_once_one_is_taken(contract: Service) -> None:
+    job_id = str(new_job_id())
+    answers = await asyncio.gather(*(put(contract, job_id, ECHO | {"priority": number}) for number in range(10)))
+    statuses = [answer.status_code for answer in answers]
+    assert (statuses.count(202), statuses.count(409)) == (1, 9)
+
+
+@pytest.mark.parametrize("hours", [-23.9, 0, 23.9])
+async def test_an_id_of_up_to_a_day_before_or_after_is_taken_and_its_job_runs(contract: Service, hours: float) -> None:
+    job_id = str(id_made(timedelta(hours=hours)))
+    assert (await put(contract, job_id)).status_code == 202
+    assert (await contract.ended(job_id))["status"] == "completed"
+    assert (await put(contract, job_id)).status_code == 200
+
+
+@pytest.mark.parametrize("hours", [24.1, -24.1, 24 * 365 * 20])
+async def test_an_id_of_another_time_is_refused(contract: Service, hours: float) -> None:
+    assert invalid_paths(await put(contract, id_made(timedelta(hours=hours)))) == ["jobId"]
+
+
+@pytest.mark.parametrize(
+    "job_id",
+    [
+        "8c3f7a52-6d0c-4f0e-9a53-0c6a1b7f2d11",
+        "00000000-0000-0000-0000-000000000000",
+        "ffffffff-ffff-ffff-ffff-ffffffffffff",
+        "0199c1f0-0000-1000-8000-000000000000",
+        "0199c1f0-0000-7000-c000-000000000000",
+    ],
+)
+async def test_another_kind_of_uuid_is_refused(contract: Service, job_id: object) -> None:
+    answer = await put(contract, job_id)
+    assert invalid_paths(answer) == ["jobId"]
+    assert "version 7" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("hours", [24 * 365 * 8000, 24 * 365 * 2000])
+async def test_nor_is_one_of_a_year_that_no_calendar_has(contract: Service, hours: int) -> None:
+    assert invalid_paths(await put(contract, UUID(int=(hours * 3_600_000 << 80) | (7 << 76) | (2 << 62)))) == ["jobId"]
+
+
+@pytest.mark.parametrize(
+    "job_id",
+    [
+        *("nonsense", "batch", "", "a/b", "retry"),
+        "0199c1f0000070008000000000000000",
+        "{0199c1f0-0000-7000-8000-000000000000}",
+    ],
+)
+async def test_what_is_no_id_is_nowhere(contract: Service, job_id: str) -> None:
+    refused(await put(contract, job_id), 404, "NOT_FOUND")
+
+
+async def test_what_is_refused_of_a_submission_is_refused_here(contract: Service) -> None:
+    job_id = str(new_job_id())
+    refused(await put(contract, job_id, {"type": "ecoh"}), 422, "UNKNOWN_JOB_TYPE")
+    assert invalid_paths(await put(contract, job_id, ECHO | {"priorty": 1})) == ["priorty"]
+    assert invalid_paths(await contract.client.put(f"/api/v1/jobs/{job_id}?wait=1", json=ECHO)) == [""]
+    answer = await contract.client.put(f"/api/v1/jobs/{job_id}", content=b"{", headers={"Content-Type": "text/plain"})
+    refused(answer, 415, "UNSUPPORTED_MEDIA_TYPE")
+    refused(await contract.client.get(f"/api/v1/jobs/{job_id}"), 404, "NOT_FOUND")
+    assert (await put(contract, job_id)).status_code == 202
+
+
+async def test_it_may_wait_for_the_end(contract: Service) -> None:
+    job_id = str(new_job_id())
+    first, again = [await put(contract, job_id, Prefer="wait=10") for _ in range(2)]
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert first.json() == again.json() == await contract.job(job_id)
+    assert first.json()["status"] == "completed"
+    assert {answer.headers["Preference-Applied"] for answer in (first, again)} == {"wait=10"}
+
+
+async def test_a_key_may_come_with_it(contract: Service) -> None:
+    job_id, key = str(new_job_id()), {"Idempotency-Key": "put-1"}
+    first = await put(contract, job_id, **key)
+    again = await put(contract, job_id, **key)
+    assert (first.status_code, again.status_code) == (202, 200)
+    assert "Idempotency-Replayed" not in first.headers
+    assert again.headers["Idempotency-Replayed"] == "true"
+
+    refused(await put(contract, job_id, ECHO | {"priority": 1}, **key), 422, "IDEMPOTENCY_KEY_REUSED")
+    refused(await put(contract, new_job_id(), **key), 422, "IDEMPOTENCY_KEY_REUSED")
+    refused(await contract.client.post("/api/v1/jobs", json=ECHO, headers=key), 422, "IDEMPOTENCY_KEY_REUSED")
+
+
+async def test_a_key_is_not_used_up_by_an_id_that_is_taken(contract: Service) -> None:
+    job_id, key = str(new_job_id()), {"Idempotency-Key": "put-2"}
+    await put(contract, job_id)
+    refused(await put(contract, job_id, ECHO | {"priority": 1}, **key), 409, "JOB_EXISTS")
+    assert (await put(contract, new_job_id(), **key)).status_code == 202
+
+
+async def test_another_job_with_the_unique_key_stands_for_it(contract: Service) -> None:
+    unique = held("unique") | {"uniqueKey": "stands"}
+    first, second = str(new_job_id()), str(new_job_id())
+    await put(contract, first, unique)
+    await is_running(contract, first)
+    answer = await put(contract, second, unique)
+    assert answer.status_code == 202
+    AcceptedBody.model_validate(answer.json(), strict=True)
+    assert {name: answer.json()[name] for name in ("jobId", "status", "deduplicated")} == {
+        "jobId": first,
+        "status": "running",
+        "deduplicated": True,
+    }
+    assert answer.headers["Location"] == f"/api/v1/jobs/{first}"
+    refused(await contract.client.get(f"/api/v1/jobs/{second}"), 404, "NOT_FOUND")
+    gate("unique").set()
+    await contract.ended(first)
+
+
+async def test_what_it_once_asked_for_counts_no_more_when_it_comes_again(contract: Service) -> None:
+    parent = (await contract.submit("echo"))["jobId"]
+    mine, other = str(new_job_id()), str(new_job_id())
+    asked = ECHO | {"uniqueKey": "one", "dependsOn": [parent]}
+    await put(contract, mine, asked)
+    await contract.ended(mine)
+    later = {"type": "echo", "uniqueKey": "one", "delaySeconds": 3600}
+    assert (await put(contract, other, later)).status_code == 202
+    await contract.sql("delete from events where job_id = $1", UUID(parent))
+    await contract.sql("delete from jobs where job_id = $1", UUID(parent))
+
+    # The key is another's now, and the job that it waited for is long gone.
+    again = await put(contract, mine, asked)
+    assert (again.status_code, again.json()["jobId"], again.json()["status"]) == (200, mine, "completed")
+
+
+@own_loop
+async def test_where_the_answer_of_the_database_is_lost_one_job_stands(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost: list[int] = []
+    place = placing.place
+
+    async def losing(connection: Any, standing: Any) -> None:
+        await place(connection, standing)
+        if not lost:
+            lost.append(1)
+            await connection.execute("commit")
+            raise DatabaseAway("the connection broke after the commit")
+
+    monkeypatch.setattr(recording, "place", losing)
+    job_id = str(new_job_id())
+    answer = await put(service, job_id)
+    assert lost
+    assert (answer.status_code, answer.json()["jobId"]) == (200, job_id)
+    assert (await service.ended(job_id))["status"] == "completed"

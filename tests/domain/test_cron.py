@@ -1,0 +1,339 @@
+"""When something recurring is due: fields, time zones, and the nights in which clocks are changed."""
+
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from duly.domain.cron import MACROS, Cron, CronRefused, read_cron
+
+BERLIN = "Europe/Berlin"  # forward on 2026-03-29 at 02:00 to 03:00, back on 2026-10-25 at 03:00 to 02:00
+NEW_YORK = "America/New_York"
+LORD_HOWE = "Australia/Lord_Howe"  # by half an hour: forward on 2026-10-04 at 02:00, back on 2026-04-05 at 02:00
+CAIRO = "Africa/Cairo"  # forward at midnight, on 2026-04-24
+TROLL = "Antarctica/Troll"  # by two hours: forward on 2026-03-29 at 01:00 UTC, back on 2026-10-25
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def due(expression: str, after: str, count: int = 3, *, zone: str = "UTC") -> list[str]:
+    """The next due times as moments in UTC, to the second or the minute."""
+    cron = read_cron(expression, zone)
+    first = cron.next_after(utc(after))
+    times = cron.due_times(first, until=utc("2100-01-01"), limit=count) if first is not None else []
+    return [f"{moment:%Y-%m-%d %H:%M:%S}".removesuffix(":00") for moment in times]
+
+
+def on_wall(expression: str, zone: str, after: str, until: str) -> list[str]:
+    """The due times between two moments as a clock in the zone shows them, with its offset from UTC in hours."""
+    cron = read_cron(expression, zone)
+    moment, found = cron.next_after(utc(after)), []
+    while moment is not None and moment <= utc(until):
+        shown = moment.astimezone(ZoneInfo(zone))
+        offset = shown.utcoffset() or timedelta()
+        found.append(f"{shown:%d. %H:%M} {offset / timedelta(hours=1):+g}")
+        moment = cron.next_after(moment)
+    return found
+
+
+# Fields
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("* * * * *", ["2026-01-27 10:01", "2026-01-27 10:02", "2026-01-27 10:03"]),
+        ("*/20 * * * *", ["2026-01-27 10:20", "2026-01-27 10:40", "2026-01-27 11:00"]),
+        ("30 6 * * MON-FRI", ["2026-01-28 06:30", "2026-01-29 06:30", "2026-01-30 06:30"]),
+        ("0 0 1,15 * *", ["2026-02-01 00:00", "2026-02-15 00:00", "2026-03-01 00:00"]),
+        ("0 12 L * *", ["2026-01-31 12:00", "2026-02-28 12:00", "2026-03-31 12:00"]),
+        ("0 12 * * FRI#2", ["2026-02-13 12:00", "2026-03-13 12:00", "2026-04-10 12:00"]),
+        ("0 12 * * 7", ["2026-02-01 12:00", "2026-02-08 12:00", "2026-02-15 12:00"]),
+        ("0 12 * * 0", ["2026-02-01 12:00", "2026-02-08 12:00", "2026-02-15 12:00"]),
+        ("0 0 29 2 *", ["2028-02-29 00:00", "2032-02-29 00:00", "2036-02-29 00:00"]),
+    ],
+)
+def test_five_fields_are_minute_hour_day_month_weekday(expression: str, expected: list[str]) -> None:
+    assert due(expression, "2026-01-27 10:00") == expected
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("* * * * * *", ["2026-01-27 10:00:01", "2026-01-27 10:00:02", "2026-01-27 10:00:03"]),
+        ("*/20 * * * * *", ["2026-01-27 10:00:20", "2026-01-27 10:00:40", "2026-01-27 10:01"]),
+        ("15 30 6 * * *", ["2026-01-28 06:30:15", "2026-01-29 06:30:15", "2026-01-30 06:30:15"]),
+        ("59 59 23 31 12 *", ["2026-12-31 23:59:59", "2027-12-31 23:59:59", "2028-12-31 23:59:59"]),
+    ],
+)
+def test_of_six_fields_the_first_is_the_second(expression: str, expected: list[str]) -> None:
+    assert due(expression, "2026-01-27 10:00") == expected
+
+
+@pytest.mark.parametrize(
+    ("quartz", "same"),
+    [
+        ("0 0 12 ? * MON", "0 0 12 * * MON"),
+        ("0 0 12 1 * ?", "0 0 12 1 * *"),
+        ("0 0 12 ? * ?", "0 0 12 * * *"),
+        ("0 12 ? * WED", "0 12 * * WED"),
+    ],
+)
+def test_a_question_mark_is_any_day(quartz: str, same: str) -> None:
+    assert due(quartz, "2026-01-27 10:00") == due(same, "2026-01-27 10:00")
+
+
+def test_with_both_days_named_either_is_enough() -> None:
+    assert due("0 0 13 * FRI", "2026-02-09 00:00") == ["2026-02-13 00:00", "2026-02-20 00:00", "2026-02-27 00:00"]
+    assert due("0 0 1 * FRI", "2026-02-26 00:00") == ["2026-02-27 00:00", "2026-03-01 00:00", "2026-03-06 00:00"]
+
+
+@pytest.mark.parametrize("name", MACROS)
+def test_a_name_stands_for_its_fields(name: str) -> None:
+    assert read_cron(name, "UTC") == read_cron(MACROS[name], "UTC") == read_cron(f" {name.upper()} ", "UTC")
+
+
+def test_a_due_time_comes_strictly_after_the_moment() -> None:
+    cron = read_cron("* * * * * *", "UTC")
+    assert cron.next_after(utc("2026-01-27 10:00:00")) == utc("2026-01-27 10:00:01")
+    assert cron.next_after(utc("2026-01-27 10:00:00.000001")) == utc("2026-01-27 10:00:01")
+    assert cron.next_after(utc("2026-01-27 10:00:00.999999")) == utc("2026-01-27 10:00:01")
+
+
+@pytest.mark.parametrize(
+    ("expression", "says"),
+    [
+        ("", "has 0 fields"),
+        ("* * * *", "has 4 fields"),
+        ("0 0 12 * * ? 2026", "has 7 fields"),
+        ("60 * * * *", 'has "60" for its minute'),
+        ("* 24 * * *", 'has "24" for its hour'),
+        ("61 * * * * *", 'has "61" for its second'),
+        ("0 0 32 * *", 'has "32" for its day of month'),
+        ("0 0 * 13 *", 'has "13" for its month'),
+        ("0 0 * * 8", 'has "8" for its day of week'),
+        ("0 0 * * FRI-MON", 'has "FRI-MON" for its day of week'),
+        ("*/0 * * * *", 'has "*/0" for its minute'),
+        ("a * * * *", 'has "a" for its minute'),
+        ("? * * * *", "either day field only"),
+        ("0 0 ?/2 * *", "either day field only"),
+        ("0 0 30 2 *", 'can never be due: no month of "2" has a day "30"'),
+        ("0 0 31 4,6,9,11 *", 'no month of "4,6,9,11" has a day "31"'),
+        ("@reboot", "is none of @yearly"),
+    ],
+)
+def test_what_means_nothing_is_refused_by_its_field(expression: str, says: str) -> None:
+    with pytest.raises(CronRefused) as refused:
+        read_cron(expression, "UTC")
+    [error] = refused.value.errors
+    assert error.path == "cron"
+    assert says in error.message
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("europe/berlin", "Europe/Berlin"),
+        ("Berlin", "Europe/Berlin"),
+        ("New York", "America/New_York"),
+        ("Europe/Berln", "Europe/Berlin"),
+        ("utc", "UTC"),
+    ],
+)
+def test_an_unknown_time_zone_is_refused_with_the_nearest(name: str, near: str) -> None:
+    with pytest.raises(CronRefused) as refused:
+        read_cron("* * * * *", name)
+    assert [tuple(error) for error in refused.value.errors] == [
+        ("timezone", f"is no name of an IANA time zone; did you mean {near}?")
+    ]
+
+
+@pytest.mark.parametrize("name", ["", "localtime", "Factory", "../etc/passwd", "/etc/localtime", "America", "\0"])
+def test_what_is_no_name_of_a_zone_is_refused(name: str) -> None:
+    with pytest.raises(CronRefused):
+        read_cron("* * * * *", name)
+
+
+def test_all_that_is_wrong_is_named_at_once() -> None:
+    with pytest.raises(CronRefused) as refused:
+        read_cron("* * *", "Mars/Olympus")
+    assert [error.path for error in refused.value.errors] == ["cron", "timezone"]
+
+
+def test_what_never_comes_has_no_next_time() -> None:
+    assert due("* * */20 * 1L", "2026-01-01 00:00") == []
+    # The hour between two and three on the very day on which there is none.
+    assert due("* 2 * 3 SUN#2", "2026-01-01 00:00", zone=NEW_YORK) == []
+
+
+@settings(max_examples=300)
+@given(st.text(alphabet="0123456789*/,-?#LW@MONFRIjan ", max_size=30))
+@example("0 0 1-L * *")
+@example("0 0 * * MON#1/2")
+@example("0 0 L/2 * *")
+@example("0 0 * * 5L/2")
+def test_any_text_is_read_or_refused(text: str) -> None:
+    start = utc("2026-01-01 00:00")
+    with suppress(CronRefused):
+        found = read_cron(text, "UTC").next_after(start)
+        assert found is None or found > start
+
+
+# Time zones
+
+
+def test_the_wall_clock_of_the_zone_counts() -> None:
+    assert due("0 9 * * *", "2026-01-27 10:00", 1, zone="Asia/Tokyo") == ["2026-01-28 00:00"]
+    assert due("0 9 * * *", "2026-01-27 10:00", 1, zone="Asia/Kathmandu") == ["2026-01-28 03:15"]
+    assert due("0 9 * * *", "2026-03-28 00:00", 2, zone=BERLIN) == ["2026-03-28 08:00", "2026-03-29 07:00"]
+
+
+def test_a_time_of_day_that_is_left_out_is_due_when_the_hour_is_over() -> None:
+    night = ("2026-03-28 00:00", "2026-03-30 22:00")
+    assert on_wall("30 2 * * *", BERLIN, *night) == ["28. 02:30 +1", "29. 03:00 +2", "30. 02:30 +2"]
+    assert on_wall("0 30 2 * * *", BERLIN, *night) == ["28. 02:30 +1", "29. 03:00 +2", "30. 02:30 +2"]
+
+
+def test_several_that_are_left_out_are_due_together_once() -> None:
+    assert on_wall("0,15,30 2,3 * * *", BERLIN, "2026-03-29 00:30", "2026-03-29 12:00") == [
+        *("29. 03:00 +2", "29. 03:15 +2", "29. 03:30 +2")
+    ]
+
+
+def test_a_time_of_day_that_is_repeated_is_due_the_first_time() -> None:
+    night = ("2026-10-24 00:00", "2026-10-26 22:00")
+    assert on_wall("30 2 * * *", BERLIN, *night) == ["24. 02:30 +2", "25. 02:30 +2", "26. 02:30 +1"]
+    assert on_wall("0 30 2 * * *", BERLIN, *night) == ["24. 02:30 +2", "25. 02:30 +2", "26. 02:30 +1"]
+    in_the_repeated_hour = ("2026-10-25 01:10", "2026-10-26 22:00")
+    assert on_wall("30 2 * * *", BERLIN, *in_the_repeated_hour) == ["26. 02:30 +1"]
+
+
+def test_an_interval_goes_on_past_the_hour_that_is_left_out() -> None:
+    assert on_wall("*/30 * * * *", BERLIN, "2026-03-29 00:00", "2026-03-29 02:00") == [
+        *("29. 01:30 +1", "29. 03:00 +2", "29. 03:30 +2", "29. 04:00 +2")
+    ]
+    assert on_wall("10 */2 * * *", BERLIN, "2026-03-28 23:00", "2026-03-29 04:30") == [
+        *("29. 00:10 +1", "29. 04:10 +2", "29. 06:10 +2")
+    ]
+
+
+def test_an_interval_goes_on_through_the_hour_that_is_repeated() -> None:
+    assert on_wall("*/30 * * * *", BERLIN, "2026-10-24 23:59", "2026-10-25 02:00") == [
+        *("25. 02:00 +2", "25. 02:30 +2", "25. 02:00 +1", "25. 02:30 +1", "25. 03:00 +1")
+    ]
+
+
+def test_a_rare_interval_is_due_again_in_the_hour_that_is_repeated() -> None:
+    assert on_wall("* 2 25 10 *", BERLIN, "2026-10-25 00:57", "2026-10-25 01:02") == [
+        *("25. 02:58 +2", "25. 02:59 +2", "25. 02:00 +1", "25. 02:01 +1", "25. 02:02 +1")
+    ]
+
+
+def test_clocks_changed_by_half_an_hour_at_midnight_or_by_two_hours() -> None:
+    assert on_wall("*/15 2 * * *", LORD_HOWE, "2026-10-03 15:00", "2026-10-03 16:30") == [
+        *("04. 02:30 +11", "04. 02:45 +11")
+    ]
+    assert on_wall("*/15 1 * * *", LORD_HOWE, "2026-04-04 14:29", "2026-04-04 16:00") == [
+        *("05. 01:30 +11", "05. 01:45 +11", "05. 01:30 +10.5", "05. 01:45 +10.5")
+    ]
+    assert on_wall("0 0 * * FRI", CAIRO, "2026-04-20 00:00", "2026-05-02 00:00") == ["24. 01:00 +3", "01. 00:00 +3"]
+    assert on_wall("*/30 0 * * FRI", CAIRO, "2026-04-20 00:00", "2026-05-01 12:00") == ["01. 00:00 +3", "01. 00:30 +3"]
+    assert len(on_wall("* * * * *", TROLL, "2026-10-24 23:00", "2026-10-25 05:00")) == 360
+
+
+CHANGES = {
+    BERLIN: ("2026-03-29 01:00", "2026-10-25 01:00"),
+    NEW_YORK: ("2026-03-08 07:00", "2026-11-01 06:00"),
+    LORD_HOWE: ("2026-10-03 15:30", "2026-04-04 15:00"),
+    CAIRO: ("2026-04-23 22:00", "2026-10-29 21:00"),
+    TROLL: ("2026-03-29 01:00", "2026-10-25 01:00"),
+}
+MINUTE = timedelta(minutes=1)
+
+
+@st.composite
+def nights(draw: st.DrawFn) -> tuple[str, datetime]:
+    """A zone, and a moment within hours of a change of its clocks."""
+    zone = draw(st.sampled_from(sorted(CHANGES)))
+    change = utc(draw(st.sampled_from(CHANGES[zone])))
+    return zone, change + draw(st.integers(-300, 200)) * MINUTE
+
+
+def listed(numbers: set[int]) -> str:
+    return ",".join(str(number) for number in sorted(numbers))
+
+
+MINUTES = st.sets(st.integers(0, 59), min_size=1, max_size=3)
+HOURS = st.sets(st.integers(0, 4), min_size=1, max_size=3)
+
+
+@settings(max_examples=150, deadline=None)
+@given(nights(), MINUTES, st.none() | HOURS)
+def test_intervals_are_all_moments_whose_wall_clock_fits(
+    night: tuple[str, datetime], minutes: set[int], hours: set[int] | None
+) -> None:
+    zone, start = night
+    cron = read_cron(f"{listed(minutes)} {'*' if hours is None else f'*/24,{listed(hours)}'} * * *", zone)
+    end = start + timedelta(hours=8)
+    fitting = []
+    for moment in (start + n * MINUTE for n in range(1, 8 * 60 + 1)):
+        wall = moment.astimezone(ZoneInfo(zone))
+        if wall.minute in minutes and (hours is None or wall.hour in hours | {0}):
+            fitting.append(moment)
+    assert between(cron, start, end) == fitting
+
+
+@settings(max_examples=150, deadline=None)
+@given(nights(), MINUTES, HOURS)
+def test_times_of_day_are_due_once_each_day(night: tuple[str, datetime], minutes: set[int], hours: set[int]) -> None:
+    zone, start = night
+    cron = read_cron(f"{listed(minutes)} {listed(hours)} * * *", zone)
+    end = start + timedelta(hours=30)
+    shown_first: dict[datetime, datetime] = {}
+    latest = datetime.fromisoformat("9999-12-31")
+    for moment in (start + n * MINUTE for n in range(-48 * 60, 31 * 60)):
+        wall = moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0)
+        for missing in range(1, int((wall - latest) / MINUTE)):  # what the clock jumps over is due when it has
+            shown_first.setdefault(latest + missing * MINUTE, moment)
+        shown_first.setdefault(wall, moment)
+        latest = wall
+    fitting = {moment for wall, moment in shown_first.items() if wall.minute in minutes and wall.hour in hours}
+    assert between(cron, start, end) == sorted(moment for moment in fitting if start < moment <= end)
+
+
+def between(cron: Cron, start: datetime, end: datetime) -> list[datetime]:
+    first = cron.next_after(start)
+    return cron.due_times(first, until=end, limit=10_000) if first else []
+
+
+# Several at once
+
+
+def test_due_times_are_listed_in_order_and_bounded() -> None:
+    cron = read_cron("*/10 * * * *", "UTC")
+    first, until = utc("2026-01-27 10:00"), utc("2026-01-27 10:30")
+    assert cron.due_times(first, until=until, limit=10) == [first + n * 10 * MINUTE for n in range(4)]
+    assert cron.due_times(first, until=until, limit=2) == [first, first + 10 * MINUTE]
+    assert cron.due_times(until + MINUTE, until=until, limit=10) == []
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from(["*/7 * * * *", "*/10 * * * * *", "30 2 * * *", "0 0 1 * *", "* * 3 * * *"]),
+    st.sampled_from(sorted(CHANGES)),
+    st.integers(0, 364 * 86400).map(lambda seconds: utc("2026-01-01") + timedelta(seconds=seconds)),
+    st.floats(0.5, 3600 * 40),
+)
+def test_the_last_due_time_is_the_one_that_no_other_follows(
+    expression: str, zone: str, moment: datetime, seconds: float
+) -> None:
+    cron, since = read_cron(expression, zone), moment - timedelta(seconds=seconds)
+    last = cron.last_until(moment, since=since)
+    following = cron.next_after(last or since)
+    assert following is None or following > moment
+    assert last is None or since < last <= moment

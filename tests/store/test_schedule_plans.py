@@ -1,0 +1,90 @@
+"""Finding what is due, and forgetting what is old, cost the same with many schedules and a long record."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from duly.store.database import Connection, Database
+from duly.store.schedules import FORGET, LIST, NEXT_DUE, RECORD_RUNS, TAKE_DUE, forget_old_runs
+
+FILL = """
+insert into schedules (tenant_id, name, cron, timezone, submission, overlap, catch_up, paused, next_run_at)
+select 1, 's' || n, '* * * * *', 'UTC', '{"asked": {}, "job": {}}', 0, 0, n % 10 = 0, now() + n * interval '1 second'
+from generate_series(-20, 20000) n
+"""
+# Of twenty names; the last 400 minutes of each are older than 30 days.
+FILL_RECORD = """
+insert into schedule_runs (tenant_id, name, due_at)
+select 1, 's' || n % 20, now() - (n / 20) * interval '18 minutes' from generate_series(0, 49999) n
+"""
+NOBODY: tuple[list[int], list[str]] = ([], [])
+
+
+@pytest.fixture
+async def filled(database_url: str) -> AsyncIterator[Connection]:
+    """A connection such as the scheduler's, on tables that hold much."""
+    database = Database(database_url)
+    async with database.connection() as connection:
+        await connection.execute(FILL)
+        await connection.execute(FILL_RECORD)
+        await connection.execute("analyze schedules, schedule_runs")
+        yield connection
+    await database.close()
+
+
+async def plan_of(connection: Connection, statement: str, *arguments: object) -> dict[str, Any]:
+    """The plan of a statement, with what it read. What it wrote is undone."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        plans = await connection.fetchval(f"explain (analyze, buffers, format json) {statement}", *arguments)
+    finally:
+        await transaction.rollback()
+    plan: dict[str, Any] = plans[0]["Plan"]
+    return plan
+
+
+def scans(plan: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each table that is read, and the index by which."""
+    if str(plan.get("Relation Name", "")).startswith("schedule") and "Scan" in plan["Node Type"]:
+        yield plan["Relation Name"], plan.get("Index Name", "-")
+    for below in plan.get("Plans", ()):
+        yield from scans(below)
+
+
+def pages(plan: dict[str, Any]) -> int:
+    return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+
+
+@pytest.mark.parametrize(
+    ("statement", "arguments"), [(NEXT_DUE, NOBODY), (TAKE_DUE, (*NOBODY, 100)), (TAKE_DUE, ([1], ["s-5"], 100))]
+)
+async def test_what_is_due_is_found_by_its_time(filled: Connection, statement: str, arguments: tuple[Any, ...]) -> None:
+    plan = await plan_of(filled, statement, *arguments)
+    assert set(scans(plan)) == {("schedules", "schedules_due")}
+    assert pages(plan) < 100
+
+
+async def test_a_page_of_schedules_is_read_by_name(filled: Connection) -> None:
+    plan = await plan_of(filled, LIST, 1, "s15", 50)
+    assert set(scans(plan)) == {("schedules", "schedules_pkey")}
+    assert pages(plan) < 200
+
+
+async def test_old_runs_are_found_without_reading_what_is_kept(filled: Connection) -> None:
+    rows = await filled.fetchval("select count(*) from schedule_runs where due_at < now() - interval '30 days'")
+    assert rows > 500
+    while await forget_old_runs(filled, limit=500) == 500:
+        pass
+    await filled.execute("vacuum schedule_runs")
+    plan = await plan_of(filled, FORGET, 50)
+    assert {index for _, index in scans(plan)} == {"schedule_runs_pkey"}
+    assert pages(plan) < 200
+    kept = await filled.fetchval("select pg_relation_size('schedule_runs') / 8192")
+    assert kept > 250
+
+
+async def test_a_run_is_recorded_by_its_key(filled: Connection) -> None:
+    columns = [[1], ["s1"], [await filled.fetchval("select now()")], [None]]
+    assert pages(await plan_of(filled, RECORD_RUNS, *columns)) < 20

@@ -1,0 +1,170 @@
+"""A ledger with a job in every place where one can stand, made by the service's own statements."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+from duly.domain.events import CALLBACK_BITS, EventKind
+from duly.domain.ids import SMALLEST, new_job_id
+from duly.domain.job import DEFAULT_TENANT, ClaimedJob, Finish, Flow, Lane, NewBatch, NewJob, then_text
+from duly.lifecycle.cancel import Canceller
+from duly.lifecycle.check import check
+from duly.lifecycle.consequences import Consequences
+from duly.lifecycle.finish import Finisher
+from duly.lifecycle.recording import record
+from duly.lifecycle.signals import Signals
+from duly.store.batches import record_batch
+from duly.store.checkpoints import Checkpoint, keep_if_held
+from duly.store.control import read_version
+from duly.store.database import Database
+from duly.store.nodes import NodeRecord, register
+from duly.store.placing import release_keyed
+from duly.store.ready import LaneStart, claim_ready
+from duly.store.scheduled import release_due
+from duly.telemetry.metrics import Metrics
+
+LANE = Lane("default", "echo", 0)
+HOT_TABLES = (
+    "ready, scheduled, blocked, running, unique_keys, concurrency, dependencies, endings, batch_tallies, deliveries"
+)
+ALL_TABLES = f"jobs, events, delivery_attempts, batches, checkpoints, nodes, {HOT_TABLES}"
+
+
+@dataclass
+class MixedLedger:
+    """The verbs of the service on one database, and jobs by the names that a test gave them."""
+
+    database: Database
+    node_id: UUID = field(default_factory=uuid4)
+    ids: dict[str, UUID] = field(default_factory=dict)
+    attempts: dict[str, ClaimedJob] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        signals, metrics = Signals(), Metrics()
+        self.finisher = Finisher(self.database, signals, metrics, source="worker:test")
+        self.consequences = Consequences(self.database, signals, metrics)
+        self.canceller = Canceller(self.database, signals, metrics)
+
+    async def sql(self, statement: str, *arguments: Any) -> list[Any]:
+        async with self.database.connection() as connection:
+            rows: list[Any] = await connection.fetch(statement, *arguments)
+            return rows
+
+    async def submit(self, *names: str, batch: NewBatch | None = None, **members: Any) -> None:
+        """Records a job for each name, alike in all else, in one transaction."""
+        jobs = [new_job(**members)._replace(batch_id=batch.batch_id if batch else None) for _ in names]
+        async with self.database.connection() as connection, connection.transaction():
+            await record(connection, jobs)
+            if batch is not None:
+                await record_batch(connection, batch, jobs, total=len(jobs))
+        self.ids |= {name: job.job_id for name, job in zip(names, jobs, strict=True)}
+
+    async def claim(self, limit: int = 100) -> list[ClaimedJob]:
+        """Takes what is ready, oldest first."""
+        async with self.database.connection() as connection:
+            version = await read_version(connection)
+            claimed = await claim_ready(
+                connection,
+                [LaneStart(LANE, SMALLEST)],
+                limit=limit,
+                node_id=self.node_id,
+                source="worker:test",
+                version=version,
+            )
+        names = {job_id: name for name, job_id in self.ids.items()}
+        self.attempts |= {names.get(job.job_id, str(job.job_id)): job for job in claimed}
+        return claimed
+
+    async def end(self, name: str, kind: EventKind, *, delay_seconds: float = 0.0) -> int:
+        """Has the newest attempt of this job end so. Returns whether it was recorded."""
+        attempt = self.attempts[name]
+        end = Finish(attempt.job_id, attempt.token, kind, "{}", delay_seconds)
+        return len(await self.finisher.record([end]))
+
+    async def checkpoint(self, name: str) -> None:
+        attempt = self.attempts[name]
+        async with self.database.connection() as connection:
+            await keep_if_held(connection, [Checkpoint(attempt.job_id, attempt.token, "1")])
+
+    async def draw_consequences(self) -> None:
+        while await self.consequences.step() == 0:
+            pass
+
+    async def violations(self) -> list[str]:
+        return [breach.sentence for breach in (await check(self.database)).shown]
+
+    async def run_to_the_end(self) -> None:
+        """Lets all jobs complete: what is scheduled is due, what runs ends, what follows from it follows."""
+        while await self.sql("select 1 from ready union all select 1 from scheduled union all select 1 from running"):
+            await self.sql("update scheduled set run_at = now()")
+            async with self.database.connection() as connection, connection.transaction():
+                await release_due(connection, limit=500)
+                await release_keyed(connection, limit=500)
+            await self.claim()
+            running = await self.sql("select job_id, token from running")
+            ends = [Finish(row[0], row[1], EventKind.COMPLETED, "{}") for row in running]
+            await self.finisher.record(ends)
+            await self.draw_consequences()
+
+    async def unfinished(self) -> list[str]:
+        """The jobs, by name, whose last event is no end."""
+        rows = await self.sql(
+            "select j.job_id from jobs j where 10 > coalesce((select kind from events e where e.job_id = j.job_id "
+            "order by sequence desc limit 1), 0)"
+        )
+        names = {job_id: name for name, job_id in self.ids.items()}
+        return sorted(names.get(row[0], str(row[0])) for row in rows)
+
+
+def new_job(**members: Any) -> NewJob:
+    return NewJob(DEFAULT_TENANT, new_job_id(), LANE.type, LANE.queue, LANE.priority, "{}", 60.0, 5, **members)
+
+
+@asynccontextmanager
+async def empty_ledger(url: str) -> AsyncIterator[MixedLedger]:
+    """On a database of the test's own, which is emptied at the end: what a test broke is not held against it."""
+    database = Database(url)
+    ledger = MixedLedger(database)
+    try:
+        async with database.connection() as connection:
+            await register(connection, NodeRecord(ledger.node_id, "node", "0", ["worker"], ["echo"]))
+        yield ledger
+        await ledger.sql(f"truncate {ALL_TABLES}")
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def mixed_ledger(url: str) -> AsyncIterator[MixedLedger]:
+    """Jobs of every kind; each name says how it stands."""
+    every = sum(CALLBACK_BITS.values())
+    told = {"callback_url": "http://127.0.0.1:9/", "callback_events": every}
+    async with empty_ledger(url) as ledger:
+        await ledger.submit("completed", **told)
+        await ledger.submit("failed", "running", "stopping", "retrying", "cancelled")
+        await ledger.submit("holder", flow=Flow(concurrency_key="k"))
+        await ledger.submit("kept", flow=Flow(unique_key="u"))
+        batch = NewBatch(DEFAULT_TENANT, uuid4(), "nightly", then_text(new_job()))
+        ledger.ids["batch"] = batch.batch_id
+        await ledger.submit("first of batch", "second of batch", batch=batch)
+        await ledger.claim()
+        await ledger.checkpoint("failed")
+        await ledger.checkpoint("running")
+        for name, kind in (("completed", EventKind.COMPLETED), ("failed", EventKind.FAILED)):
+            await ledger.end(name, kind)
+        await ledger.end("retrying", EventKind.RETRY_SCHEDULED, delay_seconds=600.0)
+        await ledger.end("first of batch", EventKind.COMPLETED)
+        for name in ("stopping", "cancelled"):
+            await ledger.canceller.cancel(DEFAULT_TENANT, ledger.ids[name])
+        await ledger.end("cancelled", EventKind.CANCELLED)
+        await ledger.submit("ready", "parent", **told)
+        await ledger.submit("scheduled", delay_seconds=600.0)
+        await ledger.submit("expiring", flow=Flow(expires_in_seconds=600.0))
+        await ledger.submit("second of key", "third of key", flow=Flow(concurrency_key="k"))
+        await ledger.submit("unique", flow=Flow(unique_key="v"))
+        await ledger.submit("child", flow=Flow(depends_on=(ledger.ids["parent"], ledger.ids["running"])))
+        await ledger.submit("grandchild", flow=Flow(depends_on=(ledger.ids["child"],), despite_failure=True))
+        await ledger.draw_consequences()
+        yield ledger
