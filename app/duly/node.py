@@ -47,6 +47,8 @@ from duly.store.intake import IntakeLimits
 from duly.store.limits import Rate
 from duly.store.nodes import NodeRecord
 from duly.stream.hub import Hub
+from duly.stream.room import Room
+from duly.stream.tail import Tail
 from duly.telemetry.metrics import Metrics
 from duly.webhooks.dispatcher import Dispatcher
 from duly.webhooks.sending import Sender
@@ -74,6 +76,8 @@ class Node:
         self.signals = Signals()
         self.metrics = Metrics()
         self.hub = Hub()
+        self.tail = Tail(database, tenant_id=DEFAULT_TENANT, buffer=settings.stream_buffer)
+        self.streams = Room(settings.stream_limit)
         self.draining = False
         self._webhook_secret = webhook_secret
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -182,6 +186,7 @@ class Node:
             *((f"submit-many-{n}", {Role.API}, self.submitter.many.step) for n in range(1, LARGE_FLUSHERS + 1)),
             ("look", {Role.API}, self.looker.gatherer.step),
             ("door", {Role.API}, self.door.step),
+            ("tail", {Role.API}, self.tail.step),
             ("claim", {Role.WORKER}, self.pool.step),
             ("watch", {Role.WORKER}, self.pool.watch),
             ("progress", {Role.WORKER}, self.progress.gatherer.step),
@@ -225,6 +230,8 @@ class Node:
         self.finisher.heard = partial(self._ended, loops.get("claim"))
         local.submitted = self.metrics.rates.submitted
         self.hub.announce = self.signals.follows
+        self.tail.announce = self.signals.follows_everything
+        local.news = self.tail.news
         if claim := loops.get("claim"):
             local.cancel = self.pool.cancel
             self.submitter.starter = self.pool
@@ -237,6 +244,8 @@ class Node:
             local.consequences = consequences.wake
         if dispatch := loops.get("dispatch"):
             local.deliveries = self.dispatcher.wake = dispatch.wake
+        if tail := loops.get("tail"):
+            self.tail.wake = tail.wake
         if hints := loops.get("hints"):
             self.signals.wake_sender = hints.wake
 
@@ -268,6 +277,7 @@ class Node:
             async with asyncio.timeout(LAST_WORDS_SECONDS):
                 await self.finisher.drained()
                 await self.logs.flushed(seconds=LAST_WORDS_SECONDS)
+        self.tail.close()
         self.hub.close()  # only now: whoever follows a job that has just ended is to see its end
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_SECONDS):

@@ -72,9 +72,20 @@ class Settings(BaseSettings):
     backlog_limit: int | None = Field(
         default=None, ge=1, le=100_000_000, description="jobs that may wait in a queue; none: any number"
     )
+    stream_buffer: int = Field(
+        default=1_000, ge=1, le=100_000, description="events kept for those who follow all jobs"
+    )
+    stream_limit: int = Field(
+        default=5_000, ge=1, le=1_000_000, description="streams and sockets that a process keeps open"
+    )
+    allowed_origins: CommaSeparated = Field(
+        default=(), description="web sites, beside our own, whose pages may open a WebSocket"
+    )
     submit_buffer: int = Field(default=5_000, ge=1, description="submissions that may wait for the database")
 
-    @field_validator("handlers", "webhook_allow_networks", "roles", "webhook_retry_seconds", mode="before")
+    @field_validator(
+        "handlers", "webhook_allow_networks", "roles", "webhook_retry_seconds", "allowed_origins", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

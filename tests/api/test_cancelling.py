@@ -1,15 +1,21 @@
 """`POST /api/v1/jobs/{jobId}/cancel`: at once where the job waits, through its handler where it runs."""
 
 import asyncio
+import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import httpx
+import psutil
 
 from duly.api.models import JobBody
+from duly.domain.ids import new_job_id
+from duly.domain.job import DEFAULT_TENANT, Flow, NewJob
 from tests.support.answers import invalid_paths, refused
-from tests.support.handlers import gate, has_entered
+from tests.support.handlers import gate, has_entered, thread_entered, thread_gate
+from tests.support.process import gone
 from tests.support.service import Service, eventually
 
 LATER = "2100-01-01T00:00:00.000Z"
@@ -68,6 +74,53 @@ async def test_a_job_that_waits_for_a_slot_is_cancelled_at_once_and_never_runs(s
         assert await service.event_types(job["jobId"]) == ["JobSubmitted", "JobCancelled"]
 
 
+async def test_a_job_that_waits_for_others_is_cancelled_at_once(service: Service) -> None:
+    parent = await _running(service, "wait-for-gate", "parent")
+    child = (await service.submit("echo", dependsOn=[parent]))["jobId"]
+    grandchild = (await service.submit("echo", dependsOn=[child]))["jobId"]
+
+    assert (await _cancel(service, child)).status_code == 200
+    _is_cancelled(await service.job(child))
+    assert (await service.ended(grandchild))["error"]["code"] == "DEPENDENCY_FAILED"
+    gate("parent").set()
+    assert (await service.ended(parent))["status"] == "completed"
+    assert await service.event_types(child) == ["JobSubmitted", "JobCancelled"]
+
+
+async def test_a_job_that_waits_for_its_concurrency_key_is_cancelled_and_passed_over(service: Service) -> None:
+    holder = (await service.submit("wait-for-gate", {"name": "holder"}, concurrencyKey="k"))["jobId"]
+    waiting, last = [(await service.submit("echo", concurrencyKey="k"))["jobId"] for _ in range(2)]
+    assert (await service.job(waiting))["waitingFor"] == "concurrency"
+
+    assert (await _cancel(service, waiting)).status_code == 200
+    _is_cancelled(await service.job(waiting))
+    gate("holder").set()
+    assert (await service.ended(last))["status"] == "completed"
+    assert (await service.ended(holder))["status"] == "completed"
+
+
+async def test_a_running_job_passes_its_concurrency_key_on_once_it_is_cancelled(service: Service) -> None:
+    job = await service.submit("stubborn", {"name": "keyed"}, concurrencyKey="k")
+    await asyncio.wait_for(has_entered("keyed").wait(), 20)
+    waiting = (await service.submit("echo", concurrencyKey="k"))["jobId"]
+
+    assert (await _cancel(service, job["jobId"])).status_code == 202
+    await asyncio.wait_for(has_entered("keyed:cancelled").wait(), 10)
+    assert (await service.job(waiting))["waitingFor"] == "concurrency"
+    gate("keyed").set()
+    assert (await service.ended(waiting))["status"] == "completed"
+    _is_cancelled(await service.job(job["jobId"]))
+
+
+async def test_a_cancelled_job_frees_its_unique_key(service: Service) -> None:
+    first = (await service.submit("echo", uniqueKey="u", runAt=LATER))["jobId"]
+    await _cancel(service, first)
+
+    second = await service.submit("echo", uniqueKey="u")
+    assert second["jobId"] != first
+    assert "deduplicated" not in second
+
+
 async def test_a_running_job_is_told_and_ends_as_cancelled(service: Service) -> None:
     job_id = await _running(service, "wait-for-gate", "told")
     answer = await _cancel(service, job_id)
@@ -90,6 +143,93 @@ async def test_a_handler_that_swallows_its_cancellation_still_ends_as_cancelled(
     view = await service.ended(job_id)
     _is_cancelled(view)
     assert (await service.event_types(job_id)).count("JobCancelRequested") == 1
+
+
+async def test_a_job_is_told_on_whichever_node_it_runs(
+    start_service: Callable[..., Awaitable[Service]],
+) -> None:
+    api, worker = await start_service(roles=("api", "sweeper")), await start_service()
+    job_id = await _running(api, "wait-for-gate", "far")
+    assert (await _cancel(api, job_id)).status_code == 202
+
+    _is_cancelled(await asyncio.wait_for(worker.ended(job_id), 5))
+    types = await api.event_types(job_id)
+    assert types == ["JobSubmitted", "JobStarted", "JobCancelRequested", "JobCancelled"]
+
+
+async def test_a_handler_that_blocks_its_process_is_killed(service: Service) -> None:
+    job_id = (await service.submit("process-tell-pid"))["jobId"]
+    told = await service.until(job_id, lambda view: view["progressMessage"] is not None)
+    process = psutil.Process(int(told["progressMessage"]))
+
+    assert (await _cancel(service, job_id)).status_code == 202
+    _is_cancelled(await service.ended(job_id))
+    await gone([process], seconds=10)
+
+
+async def test_a_thread_that_does_not_look_is_left_behind(service: Service) -> None:
+    thread_gate.clear()
+    thread_entered.clear()
+    job_id = (await service.submit("plain-step"))["jobId"]
+    await service.until(job_id, lambda view: view["progress"] == 33)
+    try:
+        assert (await _cancel(service, job_id)).status_code == 202
+        _is_cancelled(await service.ended(job_id))
+    finally:
+        thread_gate.set()
+
+
+async def _child(service: Service, parent: str, type_: str = "echo", **members: Any) -> str:
+    """A job that this one submitted."""
+    job = NewJob(
+        tenant_id=DEFAULT_TENANT,
+        job_id=new_job_id(),
+        type=type_,
+        queue="default",
+        priority=0,
+        parameters=json.dumps(members.pop("parameters", {})),
+        timeout_seconds=60,
+        max_attempts=3,
+        flow=Flow(parent_id=UUID(parent)),
+        **members,
+    )
+    return str((await service.node.submitter.submit(job)).job_id)
+
+
+async def test_what_a_job_submitted_is_cancelled_with_it_down_to_the_last(
+    start_service: Callable[..., Awaitable[Service]],
+) -> None:
+    service, other = await start_service(), await start_service(handlers=("tests.support.process_handlers",))
+    parent = await _running(service, "wait-for-gate", "root")
+    waiting = await _child(service, parent, delay_seconds=3600)
+    running = await _child(service, parent, "stubborn", parameters={"name": "branch"})
+    await asyncio.wait_for(has_entered("branch").wait(), 20)
+    leaf = await _child(service, waiting, delay_seconds=3600)
+    far = await _child(service, running, "wait-for-gate", parameters={"name": "leaf"})
+    await asyncio.wait_for(has_entered("leaf").wait(), 20)
+    done = await _child(service, parent)
+    await service.ended(done)
+    stranger = (await service.submit("echo", runAt=LATER))["jobId"]
+
+    assert (await _cancel(other, parent)).status_code == 202
+    for job_id in (waiting, leaf):
+        _is_cancelled(await service.job(job_id))
+    for job_id in (parent, far):
+        _is_cancelled(await service.ended(job_id))
+    await asyncio.wait_for(has_entered("branch:cancelled").wait(), 10)
+    gate("branch").set()
+    _is_cancelled(await service.ended(running))
+    assert (await service.job(done))["status"] == "completed"
+    assert (await service.job(stranger))["status"] == "pending"
+
+
+async def test_children_of_a_job_that_never_ran_are_cancelled_too(service: Service) -> None:
+    parent = (await service.submit("echo", runAt=LATER))["jobId"]
+    children = [await _child(service, parent, delay_seconds=3600) for _ in range(3)]
+
+    assert (await _cancel(service, parent)).status_code == 200
+    for job_id in children:
+        _is_cancelled(await service.job(job_id))
 
 
 async def test_a_job_that_has_ended_cannot_be_cancelled(service: Service) -> None:

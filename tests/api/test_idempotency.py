@@ -2,11 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 import httpx
+import pytest
 
+from duly.lifecycle import recording
+from duly.store import jobs
+from duly.store.database import DatabaseAway
 from tests.support.answers import refused
 from tests.support.service import Service
 
@@ -87,6 +92,53 @@ async def test_twenty_identical_requests_at_once_make_one_job(service: Service) 
     assert await _jobs(service) == 1
 
 
+async def test_two_hundred_identical_requests_at_once_make_one_job(
+    start_service: Callable[..., Awaitable[Service]],
+) -> None:
+    services: list[Service] = [await start_service(), await start_service()]
+    answers = await asyncio.gather(*(_post(services[number % 2], "burst") for number in range(200)))
+
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.content for answer in answers}) == 1
+    assert [answer.headers.get("Idempotency-Replayed") for answer in answers].count(None) == 1
+    assert await _jobs(services[0]) == 1
+
+
+@pytest.mark.parametrize("committed", [True, False])
+async def test_where_the_answer_of_the_database_is_lost_the_job_is_recorded_once(
+    service: Service, monkeypatch: pytest.MonkeyPatch, *, committed: bool
+) -> None:
+    lost: list[int] = []
+    record_jobs = jobs.record_jobs
+
+    async def losing(connection: Any, *arguments: Any, **named: Any) -> Any:
+        await record_jobs(connection, *arguments, **named)
+        lost.append(1)
+        await connection.execute("commit" if committed else "rollback")
+        raise DatabaseAway("the connection broke")
+
+    monkeypatch.setattr(recording, "record_jobs", losing)
+    first = await _post(service, "key-1")
+    again = await _post(service, "key-1")
+
+    assert lost == [1]
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert again.content == first.content
+    assert (await service.ended(first.json()["jobId"]))["status"] == "completed"
+    assert await _jobs(service) == 1
+
+
+async def test_a_key_that_came_with_a_deduplicated_submission_stands_for_that_job(service: Service) -> None:
+    unique = ECHO | {"uniqueKey": "one", "delaySeconds": 3600}
+    standing = await service.submit("echo", uniqueKey="one", delaySeconds=3600)
+    first, again = [await _post(service, "key-1", unique) for _ in range(2)]
+
+    assert [answer.json()["jobId"] for answer in (first, again)] == [standing["jobId"]] * 2
+    assert again.headers["Idempotency-Replayed"] == "true"
+    refused(await _post(service, "key-1", unique | {"priority": 1}), 422, "IDEMPOTENCY_KEY_REUSED")
+    assert await _jobs(service) == 1
+
+
 async def test_of_different_bodies_at_once_one_is_taken(service: Service) -> None:
     answers = await asyncio.gather(
         *(_post(service, "burst", ECHO | {"priority": number}) for number in range(10)),
@@ -114,7 +166,8 @@ async def test_two_services_on_one_database_make_one_job(
 async def test_after_a_day_a_key_is_free_again(service: Service) -> None:
     first = await _post(service, "key-1")
     await service.sql("update idempotency set created_at = now() - interval '23 hours 59 minutes'")
-    assert (await _post(service, "key-1")).content == first.content
+    again = await _post(service, "key-1")
+    assert (again.json()["jobId"], again.headers["Idempotency-Replayed"]) == (first.json()["jobId"], "true")
 
     await service.sql("update idempotency set created_at = now() - interval '24 hours 1 second'")
     later = await _post(service, "key-1", {"type": "echo"})

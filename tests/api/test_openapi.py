@@ -18,6 +18,7 @@ ROUTES = {
     ("post", "/api/v1/jobs/{job_id}/cancel"): {"200", "202", "401", "404", "409", "422", "503"},
     ("get", "/api/v1/jobs/{job_id}/events"): {"200", "401", "404", "422", "503"},
     ("get", "/api/v1/jobs/{job_id}/events/stream"): {"200", "204", "401", "404", "422", "503"},
+    ("get", "/api/v1/jobs/{job_id}/logs"): {"200", "401", "404", "422", "503"},
     ("get", "/api/v1/job-types"): {"200", "401", "422"},
     ("get", "/api/v1/job-types/{type}"): {"200", "401", "404", "422"},
     ("get", "/api/v1/schedules"): {"200", "401", "422", "503"},

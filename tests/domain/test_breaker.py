@@ -53,7 +53,8 @@ def test_no_end_changes_nothing() -> None:
 
 def test_while_it_is_open_no_end_changes_it() -> None:
     still_open = BreakerState(Circuit.OPEN, 3, "A", due=False)
-    for ends in ([None], ["A"], ["B", "B"], [None, "A", "A", "A"]):
+    cases: list[list[str | None]] = [[None], ["A"], ["B", "B"], [None, "A", "A", "A"]]
+    for ends in cases:
         assert follow(ends, still_open) == still_open
 
 

@@ -1,11 +1,11 @@
 """Job ids tell their time and sort by it; only their canonical text is one."""
 
 from datetime import UTC, datetime, timedelta, timezone
-from uuid import UUID
+from uuid import RFC_4122, UUID
 
 import pytest
 
-from duly.domain.ids import earlier, event_id, made_at, new_job_id, parse_job_id, smallest_id_at
+from duly.domain.ids import child_id, earlier, event_id, made_at, new_job_id, parse_job_id, smallest_id_at
 
 ID = "0199c1f0-0000-7000-8000-000000000000"
 
@@ -74,3 +74,29 @@ def test_the_canonical_text_is_read_in_either_case() -> None:
 )
 def test_any_other_text_is_no_id(text: str) -> None:
     assert parse_job_id(text) is None
+
+
+def test_a_childs_id_follows_from_its_parents_and_its_name() -> None:
+    parent, other = new_job_id(), new_job_id()
+
+    assert child_id(parent, "#0") == child_id(parent, "#0")
+    ids = {child_id(one, name, place) for one in (parent, other) for name in ("#0", "#1", "=key") for place in range(9)}
+    assert len(ids) == 54
+
+
+def test_a_childs_id_is_of_version_7_and_tells_its_parents_time() -> None:
+    parent = new_job_id()
+    child = child_id(child_id(parent, "#0"), "#0")
+
+    assert (child.version, child.variant) == (7, RFC_4122)
+    assert made_at(child) == made_at(parent)
+    assert child.bytes[-1] == parent.bytes[-1]
+
+
+def test_the_ids_of_one_name_sort_by_their_place() -> None:
+    parent = new_job_id()
+    places = [0, 1, 255, 256, 65_536, 9_999, (1 << 20) - 1]
+
+    assert sorted(child_id(parent, "#0", place) for place in places) == [
+        child_id(parent, "#0", place) for place in sorted(places)
+    ]

@@ -8,15 +8,14 @@ import pytest
 from duly.domain.cron import read_cron
 from duly.domain.ids import new_job_id
 from duly.domain.job import Debounce, Flow, NewJob
+from duly.domain.kept_job import read_template, template
 from duly.domain.schedule import (
     CatchUp,
     Overlap,
     Recurrence,
     Schedule,
     plan,
-    read_template,
     runs_of,
-    template,
 )
 
 NOW = datetime(2026, 1, 27, 10, 0, 30, tzinfo=UTC)

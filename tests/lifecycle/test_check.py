@@ -1,18 +1,36 @@
 """`duly check` finds every broken promise, each made here by hand, and none where there is none."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 
+import asyncpg
 import pytest
+from tests.support.broken_promises import BROKEN, named
 
 from duly.domain.events import EventKind
 from duly.domain.job import Debounce, Flow
 from duly.lifecycle.check import SHOWN, check
 from tests.support.mixed_ledger import MixedLedger, empty_ledger, mixed_ledger
+from tests.support.postgres import Server
+
+
+@pytest.fixture(scope="module")
+def ground(server: Server) -> Iterator[str]:
+    """One database for all of these tests: each leaves it empty."""
+
+    async def run(statement: str) -> None:
+        connection = await asyncpg.connect(server.url_of("postgres"))
+        await connection.execute(statement)
+        await connection.close()
+
+    asyncio.run(run("create database ground_of_checks template duly_template"))
+    yield server.url_of("ground_of_checks")
+    asyncio.run(run("drop database ground_of_checks with (force)"))
 
 
 @pytest.fixture
-async def ledger(database_url: str) -> AsyncIterator[MixedLedger]:
-    async with mixed_ledger(database_url) as made:
+async def ledger(ground: str) -> AsyncIterator[MixedLedger]:
+    async with mixed_ledger(ground) as made:
         yield made
 
 
@@ -27,163 +45,7 @@ async def test_jobs_in_every_place_break_no_promise(ledger: MixedLedger) -> None
     assert min(rows[0]) > 0
 
 
-ALSO_SCHEDULED = """
-insert into scheduled (tenant_id, job_id, run_at, token, sequence, timeout_seconds, priority, attempt, crashes,
-                       callback_events, reason, queue, type)
-select tenant_id, job_id, now(), 0, 0, timeout_seconds, priority, 0, 0, callback_events, 0, queue, type
-from jobs where job_id = $1
-"""
-READY_AFTER_ITS_END = """
-insert into ready (tenant_id, job_id, token, sequence, timeout_seconds, priority, attempt, crashes, callback_events,
-                   queue, type)
-select tenant_id, job_id, 1, 2, timeout_seconds, priority, 1, 0, callback_events, queue, type
-from jobs where job_id = $1
-"""
-# What is done to which job, and what is said of it.
-BROKEN = [
-    ("running", "delete from events where job_id = $1 and kind = 1", "has the status pending by its events and running where"),
-    (
-        "completed",
-        "update events set sequence = sequence + 1 where job_id = $1 and sequence = 2",
-        "event 3 follows where 2 belongs",
-    ),
-    (
-        "completed",
-        "insert into events (tenant_id, job_id, sequence, kind, attempt, source) values (1, $1, 3, 2, 1, 'test')",
-        "event 3 comes after its end",
-    ),
-    ("completed", "update events set kind = 9 where job_id = $1 and sequence = 1", "of the unknown kind 9"),
-    ("completed", "update events set tenant_id = 2 where job_id = $1", "belong to another tenant"),
-    ("completed", "delete from jobs where job_id = $1", "was never recorded, and has events"),
-    ("ready", "delete from jobs where job_id = $1", "was never recorded, and has a row in a hot table"),
-    ("ready", "delete from ready where job_id = $1", "is pending by its events and stands nowhere"),
-    ("scheduled", "delete from scheduled where job_id = $1", "is pending by its events and stands nowhere"),
-    ("running", "delete from running where job_id = $1", "is running by its events and stands nowhere"),
-    ("child", "delete from blocked where job_id = $1", "is pending by its events and stands nowhere"),
-    (
-        "ready",
-        ALSO_SCHEDULED,
-        "is pending by its events and stands ready and scheduled",
-    ),
-    (
-        "completed",
-        READY_AFTER_ITS_END,
-        "is completed by its events and stands ready",
-    ),
-    ("running", "update running set token = token + 1 where job_id = $1", "has the token 1 by its events and 2 where"),
-    ("running", "update running set token = 0 where job_id = $1", "has the token 1 by its events and 0 where"),
-    ("running", "update running set sequence = 2 where job_id = $1", "has the sequence 1 by its events and 2 where"),
-    ("retrying", "update scheduled set attempt = 2 where job_id = $1", "has the attempt 1 by its events and 2 where"),
-    ("ready", "update ready set crashes = 1 where job_id = $1", "has the crashes 0 by its events and 1 where"),
-    ("ready", "update ready set queue = 'other' where job_id = $1", "with the queue default and stands (ready) with"),
-    ("ready", "update ready set priority = 9 where job_id = $1", "with the priority 0 and stands (ready) with 9"),
-    ("scheduled", "update scheduled set timeout_seconds = 1 where job_id = $1", "with the timeout_seconds 60.0 and"),
-    ("running", "update running set callback_events = 8 where job_id = $1", "with the callback_events 0 and stands"),
-    ("ready", "update ready set tenant_id = 2 where job_id = $1", "with the tenant_id 1 and stands (ready) with 2"),
-    ("second of batch", "update running set batch_id = null where job_id = $1", "with the batch_id"),
-    ("expiring", "update ready set expires_at = null where job_id = $1", "and at None where it stands"),
-    (
-        "stopping",
-        "update running set cancel_requested_at = null where job_id = $1",
-        "is wanted cancelled by its events",
-    ),
-    (
-        "running",
-        "update running set cancel_requested_at = now() where job_id = $1",
-        "is wanted cancelled by its events",
-    ),
-    ("holder", "update running set marks = 0 where job_id = $1", "should have the marks <Mark.KEYED"),
-    ("unique", "update ready set marks = 0 where job_id = $1", "should have the marks <Mark.UNIQUE"),
-    ("parent", "update ready set marks = 0 where job_id = $1", "should have the marks <Mark.DEPENDED"),
-    ("ready", "update ready set marks = 8 where job_id = $1", "should have the marks <Mark: 0> and has <Mark.MERGED"),
-    ("running", "update running set marks = 4 where job_id = $1", "and has <Mark.DEPENDED: 4>"),
-    ("running", "delete from checkpoints where job_id = $1", "should have the marks <Mark.DEPENDED: 4> and has"),
-    (
-        "completed",
-        "insert into checkpoints (tenant_id, job_id, token, value) values (1, $1, 1, '1')",
-        "is completed and has a checkpoint",
-    ),
-    ("child", "update blocked set waits_for = 3 where job_id = $1", "waits for 3 others, and 2 are recorded"),
-    ("child", "delete from dependencies where child_id = $1", "waits for 2 others, and 0 are recorded"),
-    ("child", "update blocked set reason = 5 where job_id = $1", "is blocked for no known reason (5)"),
-    (
-        "ready",
-        "insert into dependencies (tenant_id, parent_id, child_id) select 1, job_id, $1 from running limit 1",
-        "has others to wait for, and does not wait for them",
-    ),
-    (
-        "completed",
-        "insert into dependencies (tenant_id, parent_id, child_id) select 1, $1, job_id from ready limit 1",
-        "has ended, and 1 others wait for it",
-    ),
-    ("holder", "delete from concurrency where job_id = $1", "may run without its concurrency key 'k'"),
-    (
-        "third of key",
-        "with c as (delete from concurrency) select $1::uuid",
-        "waits for the concurrency key 'k', which is free",
-    ),
-    (
-        "ready",
-        "insert into concurrency (tenant_id, key, job_id) values (1, 'mine', $1)",
-        "holds the concurrency key 'mine', and is not one to hold it now",
-    ),
-    (
-        "second of key",
-        "update concurrency set job_id = $1 where key = 'k'",
-        "holds the concurrency key 'k', and is not one to hold it now",
-    ),
-    (
-        "second of key",
-        "update blocked set concurrency_key = 'l' where job_id = $1",
-        "waits for the concurrency key 'l', which is not its own",
-    ),
-    ("unique", "delete from unique_keys where job_id = $1", "is unfinished, and nobody holds its unique key 'v'"),
-    (
-        "completed",
-        "insert into unique_keys (tenant_id, type, key, job_id) values (1, 'echo', 'w', $1)",
-        "holds the unique key 'w', and has no right to it",
-    ),
-    (
-        "unique",
-        "update unique_keys set key = 'x' where job_id = $1",
-        "holds the unique key 'x', and has no right to it",
-    ),
-    (
-        "completed",
-        "insert into endings (tenant_id, job_id, sequence, kind, marks) values (1, $1, 1, 10, 4)",
-        "did not end at 1",
-    ),
-    ("completed", "delete from deliveries where job_id = $1 and kind = 10", "has no webhook for its events 2"),
-    ("completed", "delete from deliveries where job_id = $1", "has no webhook for its events 1, 2"),
-    (
-        "completed",
-        "update deliveries set sequence = 7 where job_id = $1 and kind = 10",
-        "has a webhook of an event that does not exist: 7",
-    ),
-    ("batch", "delete from batches where batch_id = $1", "was never recorded, and has 2 jobs"),
-    ("batch", "update batches set total = 3 where batch_id = $1", "says 3 jobs from"),
-    ("batch", "update batches set last_id = first_id where batch_id = $1", "says 2 jobs from"),
-    (
-        "batch",
-        "update batches set completed = 0 where batch_id = $1",
-        "counts 0 completed, 0 failed, 0 cancelled, and by the events of its jobs it is 1 completed",
-    ),
-    (
-        "batch",
-        "update batches set failed = 1 where batch_id = $1",
-        "counts 1 completed, 1 failed, 0 cancelled, and by",
-    ),
-    (
-        "batch",
-        "insert into batch_tallies (tenant_id, batch_id, completed, failed, cancelled) values (1, $1, 1, 0, 0)",
-        "counts 2 completed",
-    ),
-    ("batch", "update batches set completed_at = now() where batch_id = $1", "is marked as complete, and is not"),
-    (None, "delete from control", "the version of what holds claims back is missing: nothing is claimed"),
-]
-
-
-@pytest.mark.parametrize(("name", "statement", "said"), BROKEN, ids=[f"{name} {said}" for name, _, said in BROKEN])
+@pytest.mark.parametrize(("name", "statement", "said"), BROKEN, ids=named(BROKEN))
 async def test_a_broken_promise_is_found(ledger: MixedLedger, name: str | None, statement: str, said: str) -> None:
     assert await ledger.violations() == []
     await ledger.sql(statement, *([ledger.ids[name]] if name else []))
@@ -250,9 +112,9 @@ async def test_a_webhook_that_was_delivered_is_no_violation_and_one_tried_in_vai
 
 
 async def test_a_unique_key_that_was_passed_on_is_no_violation_also_when_its_new_holder_has_ended(
-    database_url: str,
+    ground: str,
 ) -> None:
-    async with empty_ledger(database_url) as ledger:
+    async with empty_ledger(ground) as ledger:
         flow = Flow(unique_key="u", debounce=Debounce(0.0, 0.0))
         await ledger.submit("first", flow=flow)
         await ledger.claim()
@@ -267,9 +129,9 @@ async def test_a_unique_key_that_was_passed_on_is_no_violation_also_when_its_new
         assert said.endswith("is unfinished, and nobody holds its unique key 'u'")
 
 
-async def test_history_of_a_day_whose_jobs_are_dropped_is_no_violation(database_url: str) -> None:
+async def test_history_of_a_day_whose_jobs_are_dropped_is_no_violation(ground: str) -> None:
     """The tables of a day are dropped one by one, those of the jobs first."""
-    async with empty_ledger(database_url) as ledger:
+    async with empty_ledger(ground) as ledger:
         await ledger.sql(
             "create table events_20200101 partition of events "
             "for values from ('016f5e66-e800-7000-8000-000000000000') to ('016f638d-4400-7000-8000-000000000000')"
@@ -282,8 +144,8 @@ async def test_history_of_a_day_whose_jobs_are_dropped_is_no_violation(database_
         await ledger.sql("drop table events_20200101")
 
 
-async def test_only_the_first_violations_are_shown_and_all_are_counted(database_url: str) -> None:
-    async with empty_ledger(database_url) as ledger:
+async def test_only_the_first_violations_are_shown_and_all_are_counted(ground: str) -> None:
+    async with empty_ledger(ground) as ledger:
         await ledger.submit(*(f"job {n}" for n in range(SHOWN + 7)))
         await ledger.sql("truncate ready")
         report = await check(ledger.database)

@@ -74,7 +74,7 @@ from spans a order by a.began
 
 async def most_at_a_start(service: Service, name: str, *, since: Any = None) -> int:
     rows = await service.sql(AT_EACH_START, name)
-    return max(row[1] for row in rows if since is None or row[0] > since)
+    return max(int(row[1]) for row in rows if since is None or row[0] > since)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
 """Log lines gather in a bounded buffer and are recorded together; a slow database costs lines, never handlers."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from uuid import UUID
 
+import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
@@ -14,7 +14,12 @@ from duly.domain.logs import Level, LogLine
 from duly.lifecycle.logs import LINE_COST, LogRecorder
 from duly.store.database import Database, DatabaseAway
 from duly.telemetry.metrics import Metrics
+from tests.support.service import eventually
 
+BREAK_THE_CONNECTION = """
+select pg_terminate_backend(pid) from pg_stat_activity
+where query like '%insert into job_logs%' and wait_event_type = 'Lock' and pid <> pg_backend_pid()
+"""
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
@@ -26,7 +31,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 def line(job_id: UUID, number: int, message: str = "words", *, token: int = 1) -> LogLine:
-    return LogLine(1, job_id, token, number, 1, Level.INFO, message, None, time.monotonic())
+    return LogLine(1, job_id, token, number, 1, Level.INFO, message, None, datetime.now(UTC))
 
 
 async def recorded(database: Database) -> list[tuple[int, str]]:
@@ -84,21 +89,26 @@ async def test_a_full_buffer_drops_lines_and_counts_them(database: Database) -> 
     assert [number for number, _ in await recorded(database)] == [1, 2, 3, 6]
 
 
-async def test_lines_wait_while_the_database_is_away_and_none_is_recorded_twice(database: Database) -> None:
-    recorder, job_id = LogRecorder(database, Metrics()), new_job_id()
+async def test_lines_wait_while_the_database_is_away_and_none_is_recorded_twice(
+    database: Database, database_url: str
+) -> None:
+    metrics, job_id = Metrics(), new_job_id()
+    recorder = LogRecorder(database, metrics)
     recorder.put(line(job_id, 1))
     await recorder.step()
-    async with database.connection() as connection:
-        await connection.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity where query like '%insert into job_logs%' "
-            "and pid <> pg_backend_pid()"
-        )
-    recorder.put(line(job_id, 2))
-    with pytest.raises(DatabaseAway):
-        await recorder.step()
     recorder.put(line(job_id, 1))  # as after a commit whose answer was lost
+    recorder.put(line(job_id, 2))
+    holder = await asyncpg.connect(database_url)
+    async with holder.transaction():
+        await holder.execute("lock table job_logs in exclusive mode")
+        step = asyncio.create_task(recorder.step())
+        await eventually(lambda: holder.fetch(BREAK_THE_CONNECTION))
+        with pytest.raises(DatabaseAway):
+            await step
+    await holder.close()
     await recorder.step()
     assert await recorded(database) == [(1, "words"), (2, "words")]
+    assert dropped(metrics) == 0
 
 
 async def test_a_line_that_postgres_refuses_is_lost_alone(database: Database) -> None:

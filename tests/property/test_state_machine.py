@@ -24,7 +24,8 @@ from hypothesis.stateful import (
 
 from duly.domain.events import EventKind
 from duly.domain.ids import SMALLEST, new_job_id
-from duly.domain.job import DEFAULT_TENANT, ClaimedJob, Finish, Flow, Lane, NewBatch, NewJob, then_text
+from duly.domain.job import DEFAULT_TENANT, ClaimedJob, Finish, Flow, Lane, NewBatch, NewJob
+from duly.domain.kept_job import template
 from duly.domain.retry import DEFAULT_RETRY
 from duly.errors import JobAlreadyEnded
 from duly.lifecycle.cancel import Canceller
@@ -205,7 +206,7 @@ class Life(RuleBasedStateMachine):
         flow = Flow(unique_key=unique) if unique else None
         jobs = [new_job(LANES[0], batch_id=batch_id, flow=flow) for _ in range(size)]
         follower = new_job(LANES[1], correlation_id=f"then-{batch_id}")
-        batch = NewBatch(DEFAULT_TENANT, batch_id, None, then_text(follower))
+        batch = NewBatch(DEFAULT_TENANT, batch_id, None, template(follower))
         return multiple(*self.ledger.run(self.ledger.submit(jobs, batch)))
 
     @rule(target=attempts, limit=st.integers(1, 4))

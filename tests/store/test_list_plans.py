@@ -14,9 +14,10 @@ import pytest
 from duly.domain.events import Event, EventKind, Status, fold
 from duly.domain.ids import smallest_id_at
 from duly.store.database import Connection, Database
-from duly.store.listing import KINDS, PLANS, ListFilter, view_page
+from duly.store.listing import view_page
 from duly.store.observed import run_times
 from duly.store.queue_figures import read_queues
+from duly.store.ways import KINDS, PLANS, ListFilter
 from tests.support.long_ledger import fill
 
 JOBS, DAYS = 12_000, 5

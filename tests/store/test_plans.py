@@ -17,7 +17,7 @@ from duly.store.database import PINNED_PLANS, Connection, Database
 from duly.store.jobs import COLUMNS, SUBMIT, record_jobs
 from duly.store.ready import CLAIM, LANES, LaneStart, claim_ready
 from duly.store.running import FINISH_IF_HELD, PROGRESS_IF_HELD, Progress, finish_if_held
-from duly.store.views import VIEW_EACH
+from duly.store.views import MERGED, VIEW_EACH
 
 NODE = uuid4()
 LANE = Lane("default", "echo", 0)
@@ -171,8 +171,9 @@ async def test_a_worker_writes_by_the_key_of_its_job(database_url: str, state: s
 async def test_jobs_are_looked_at_by_their_keys(database_url: str, state: str) -> None:
     async with tables(database_url, state) as connection:
         nodes = await plan_of(connection, VIEW_EACH, [1], [new_job_id()])
-    assert scanned_in_full(nodes) == []
-    for table in ("running", "scheduled"):
+        merged = await plan_of(connection, MERGED, [1], [new_job_id()])
+    assert scanned_in_full(nodes) == scanned_in_full(merged) == []
+    for table in ("running", "scheduled", "blocked"):
         assert conditions(nodes, table) == ["(job_id = a.job_id)"]
     [ready] = conditions(nodes, "ready")
     assert [column for column in ("queue", "type", "priority", "job_id") if column not in ready] == []

@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 
 from duly.domain.events import CALLBACK_BITS, EventKind
 from duly.domain.ids import SMALLEST, new_job_id
-from duly.domain.job import DEFAULT_TENANT, ClaimedJob, Finish, Flow, Lane, NewBatch, NewJob, then_text
+from duly.domain.job import DEFAULT_TENANT, ClaimedJob, Finish, Flow, Lane, NewBatch, NewJob
+from duly.domain.kept_job import template
 from duly.lifecycle.cancel import Canceller
 from duly.lifecycle.check import check
 from duly.lifecycle.consequences import Consequences
@@ -140,13 +141,13 @@ async def empty_ledger(url: str) -> AsyncIterator[MixedLedger]:
 async def mixed_ledger(url: str) -> AsyncIterator[MixedLedger]:
     """Jobs of every kind; each name says how it stands."""
     every = sum(CALLBACK_BITS.values())
-    told = {"callback_url": "http://127.0.0.1:9/", "callback_events": every}
+    told: dict[str, Any] = {"callback_url": "http://127.0.0.1:9/", "callback_events": every}
     async with empty_ledger(url) as ledger:
         await ledger.submit("completed", **told)
         await ledger.submit("failed", "running", "stopping", "retrying", "cancelled")
         await ledger.submit("holder", flow=Flow(concurrency_key="k"))
         await ledger.submit("kept", flow=Flow(unique_key="u"))
-        batch = NewBatch(DEFAULT_TENANT, uuid4(), "nightly", then_text(new_job()))
+        batch = NewBatch(DEFAULT_TENANT, uuid4(), "nightly", template(new_job()))
         ledger.ids["batch"] = batch.batch_id
         await ledger.submit("first of batch", "second of batch", batch=batch)
         await ledger.claim()

@@ -221,6 +221,17 @@ async def unfit_parent(job: JobContext) -> None:
     await job.submit(**unfit[0])
 
 
+@handlers.register("stubborn-parent", retry=fixed(0), max_attempts=2)
+async def stubborn_parent(parameters: Parent, job: JobContext) -> Any:
+    """Tries again where its child failed."""
+    calls.setdefault(parameters.name, []).append(job.attempt)
+    child = await job.submit(**parameters.jobs[0])
+    try:
+        return await child.result()
+    except ChildFailed as error:
+        raise ValueError("try again") from error
+
+
 @handlers.register("parent-of-a-chain")
 async def parent_of_a_chain(job: JobContext) -> Any:
     first = await job.submit("echo", ["first"], delay_seconds=0.05)

@@ -69,6 +69,15 @@ async def batch_until_open(items: list[Signalled], jobs: list[JobContext]) -> li
     return [job.attempt for job in jobs]
 
 
+@handlers.register("parent-until-open", retry=fixed(0))
+async def parent_until_open(parameters: Signalled, job: JobContext) -> list[object]:
+    """Waits for a child whose gate is called `name`-child, and for three more."""
+    parameters.begin(job)
+    child = await job.submit("until-open", {"folder": parameters.folder, "name": f"{parameters.name}-child"})
+    others = await job.submit_many([{"type": "quick"}] * 3)
+    return [str(child.job_id), await child.result(), len(await others.results())]
+
+
 @handlers.register("quick")
 async def quick() -> int:
     """Returns the process that ran it."""

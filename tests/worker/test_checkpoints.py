@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -29,6 +30,7 @@ BREAK_THE_CONNECTION = """
 select pg_terminate_backend(pid) from pg_stat_activity
 where query like '%insert into checkpoints%' and wait_event_type = 'Lock' and pid <> pg_backend_pid()
 """
+WAITING = "select from pg_stat_activity where wait_event_type = 'Lock' and query like $1"
 FILL = """
 insert into running (tenant_id, job_id, node_id, deadline, token, sequence, timeout_seconds, priority, attempt, crashes,
                      callback_events, queue, type)
@@ -96,6 +98,25 @@ async def test_it_is_forgotten_when_the_job_is_cancelled(service: Service) -> No
     await support.has_entered("cancelled").wait()
     assert await left(service) == ["so far"]
     assert (await service.client.post(f"/api/v1/jobs/{job_id}/cancel")).status_code == 202
+    assert (await service.ended(job_id))["status"] == "cancelled"
+    assert await left(service) == []
+
+
+async def test_the_end_of_an_attempt_waits_for_the_checkpoint_under_way(service: Service) -> None:
+    """The end would not see it, and leave behind what it has to delete."""
+    job_id = (await service.submit("leave", {"name": "race", "values": [1], "when": "go"}))["jobId"]
+    await asyncio.wait_for(support.has_entered("go").wait(), 10)
+    holder = await asyncpg.connect(service.database_url)
+    under_way = holder.transaction()
+    await under_way.start()
+    await holder.execute("insert into checkpoints (tenant_id, job_id, token, value) values (1, $1, 0, '0')", job_id)
+    support.gate("go").set()
+    await eventually(lambda: service.sql(WAITING, "%insert into checkpoints%"))
+    service.node.pool.cancel(UUID(job_id))
+    with suppress(TimeoutError):
+        await eventually(lambda: service.sql(WAITING, "%delete from running%"), seconds=0.5)
+    await under_way.rollback()
+    await holder.close()
     assert (await service.ended(job_id))["status"] == "cancelled"
     assert await left(service) == []
 
@@ -231,7 +252,7 @@ async def test_a_checkpoint_goes_with_the_day_of_its_job(database_url: str) -> N
             [old, kept],
         )
         assert await drop_expired(connection, retention_days=30)
-        rows = await connection.fetch("select job_id from checkpoints")
+        rows = await connection.fetch("delete from checkpoints returning job_id")  # of jobs that never were
     await database.close()
     assert [row[0] for row in rows] == [kept]
 

@@ -163,6 +163,14 @@ async def test_of_many_all_are_recorded_or_none(service: Service) -> None:
     assert await service.sql("select from batches") == []
 
 
+async def test_what_is_refused_later_refuses_all_of_them_too(service: Service) -> None:
+    nobody = "0199c1f0-0000-7000-8000-000000000000"
+    view = await service.run("parent-of-many", {"jobs": [echo(), {**echo(), "depends_on": [nobody]}]}, maxAttempts=1)
+    assert view["error"]["message"].endswith(f"job.submit_many: depends_on[0]: no job has the id {nobody}")
+    assert await children_of(service, view["jobId"]) == []
+    assert await service.sql("select from batches") == []
+
+
 @pytest.mark.parametrize(
     ("job", "words"),
     [
@@ -263,6 +271,16 @@ async def test_after_a_redrive_children_that_failed_run_again_and_others_do_not(
     first, second = parent_handlers.submitted["parent"]
     assert first == second
     assert len(await children_of(service, view["jobId"])) == 2
+
+
+async def test_a_child_that_failed_runs_again_once_for_each_redrive(service: Service) -> None:
+    later = {"type": "succeeds-later", "parameters": {"name": "child"}}
+    accepted = await service.submit("stubborn-parent", {"jobs": [later]})
+    assert (await service.ended(accepted["jobId"]))["status"] == "failed"
+    assert (support.calls["parent"], support.calls["child"]) == ([1, 2], [1])
+    await service.client.post(f"/api/v1/jobs/{accepted['jobId']}/retry")
+    assert (await service.ended(accepted["jobId"]))["status"] == "failed"
+    assert (support.calls["parent"], support.calls["child"]) == ([1, 2, 1, 2], [1, 1])
 
 
 async def test_a_child_may_wait_for_another_one(service: Service) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from duly.lifecycle import children
+from duly.lifecycle.recording import record
 from duly.worker import waiting
 from tests.support import handlers as support
 from tests.support import parent_handlers
@@ -114,7 +115,8 @@ async def test_while_a_handler_waits_others_have_its_slot(start_service: StartSe
     assert (await service.run("echo"))["status"] == "completed"
     await service.node.pool.watch()
     figures = (await service.client.get("/metrics")).text
-    assert "\nduly_slots_busy 0.0\n" in figures
+    assert "\nduly_worker_slots_busy 0.0\n" in figures
+    assert "\nduly_worker_waiting 1.0\n" in figures
     assert (await service.job(parent))["status"] == "running"
     await service.client.post(f"/api/v1/jobs/{parent}/cancel")
     assert (await service.ended(parent))["status"] == "cancelled"
@@ -219,7 +221,6 @@ async def test_a_child_that_was_recorded_while_its_parent_was_being_cancelled_is
 ) -> None:
     service = await start_service(handlers=HANDLERS)
     parent = await begin(service, "parent-when-let", "parent", BY_AND_BY)
-    record = children.record
 
     async def cancelled_meanwhile(*arguments: Any) -> Any:
         answers = await record(*arguments)
@@ -302,11 +303,12 @@ async def test_plain_functions_that_wait_are_fewer_for_each_keeps_a_thread(
 
 async def test_a_shutdown_does_not_wait_for_those_who_wait(start_service: StartService) -> None:
     service = await start_service(handlers=HANDLERS, shutdown_grace_seconds=100)
-    parent = await begin(service, "parent", "parent", {"type": "echo", "delay_seconds": 0.5})
+    parent = await begin(service, "parent", "parent", BY_AND_BY)
     await waits(service)
     await asyncio.wait_for(service.node.drain(), 10)
     assert [tuple(row) for row in await service.sql("select attempt, token from ready")] == [(0, 1)]
     other = await start_service(handlers=HANDLERS)
+    await other.sql("update scheduled set run_at = now()")
     view = await other.ended(parent)
     assert (view["status"], view["attempt"], view["result"]) == ("completed", 1, [{}])
     first, second = parent_handlers.submitted["parent"]

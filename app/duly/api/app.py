@@ -19,6 +19,7 @@ from duly.api.batches import SubmitManyEndpoint, batches_router
 from duly.api.events import events_router
 from duly.api.failures import as_duly_error, as_response
 from duly.api.flow_control import StartLimits, flow_control_router
+from duly.api.following import following_router
 from duly.api.gate import Gate
 from duly.api.health import health_router
 from duly.api.intake import IntakeLimitsBody, intake_router
@@ -61,6 +62,7 @@ def create_app(node: Node) -> ASGIApp:
             named_router(submit_named),
             listing_router(node),
             events_router(node),
+            following_router(node),
             logs_router(node),
             why_router(node),
             intake_router(node, reader),

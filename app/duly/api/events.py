@@ -9,6 +9,7 @@ from starlette.responses import StreamingResponse
 
 from duly.api.answers import json_answer, only, plain_number
 from duly.api.cursors import read_cursor, write_cursor
+from duly.api.following import STREAM_DOCUMENT, stream_answer
 from duly.api.jobs import tenant_job
 from duly.api.models import EventPage, Responses, failures
 from duly.api.waiting import read_job
@@ -26,7 +27,6 @@ STREAM_ANSWERS: Responses = {
     200: {"content": {"text/event-stream": {}}},
     204: {"description": "It has ended, and you have it all"},
 }
-STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 def events_router(node: Node) -> APIRouter:
@@ -61,6 +61,7 @@ def events_router(node: Node) -> APIRouter:
         response_class=StreamingResponse,
         responses=failures(404, 422, 503, also=STREAM_ANSWERS),
         dependencies=[only("lastEventId")],
+        openapi_extra=STREAM_DOCUMENT,
     )
     async def stream_events(request: Request, job_id: str, lastEventId: str | None = None) -> Response:  # noqa: N803
         """The job's history and what happens to it, as server-sent events, until it ends.
@@ -75,7 +76,7 @@ def events_router(node: Node) -> APIRouter:
         if after > view.sequence:  # it would be waited for, perhaps for ever
             raise _no_frame()
         frames = follow(node.database, node.hub, tenant_id=DEFAULT_TENANT, job_id=parsed, after=after)
-        return StreamingResponse(frames, media_type="text/event-stream", headers=STREAM_HEADERS)
+        return stream_answer(node.streams, frames)
 
     return router
 

@@ -3,7 +3,6 @@ ASGI, and every error leaves through here.
 """
 
 import asyncio
-import hmac
 import re
 from collections.abc import Mapping
 from secrets import token_hex
@@ -13,11 +12,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from duly.api.admission import leave
 from duly.api.answers import compressed
 from duly.api.failures import as_duly_error, as_response
+from duly.api.handshake import Handshake
+from duly.api.keys import KeyCheck
 from duly.api.lines import are_lines
-from duly.errors import BodyTooLarge, Unauthorized, Unavailable
+from duly.errors import BodyTooLarge, Unavailable
 from duly.node import Node
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/favicon.ico"})
 BODY_SECONDS = 30.0
 # A client that sends too much is heard out this far, so that it can read the refusal instead of a broken connection.
 HEARD_OUT = 32 << 20
@@ -27,7 +27,7 @@ _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,200}")
 class Gate:
     """Wraps the application. `hot` answers its method and path (or all right below a path that ends in `/`) without the
     framework's plumbing; `lines` answers a POST to its path whose body comes as lines, and reads that by itself;
-    `limits` are the sizes of other bodies at addresses that have one of their own.
+    `limits` are the sizes of other bodies at addresses that have one of their own; `sockets` are the WebSockets.
     """
 
     def __init__(
@@ -38,27 +38,28 @@ class Gate:
         hot: Mapping[tuple[str, str], ASGIApp],
         lines: Mapping[str, ASGIApp],
         limits: Mapping[str, int],
+        sockets: Mapping[str, ASGIApp],
     ) -> None:
         self._app = app
         self._node = node
         self._hot = hot
         self._lines = lines
-        key = node.settings.api_key
-        self._key = key.get_secret_value().encode() if key else None
+        self._check_key = KeyCheck(node)
+        self._handshake = Handshake(node, sockets, check_key=self._check_key)
         self._limit = node.settings.body_limit
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self._handshake(scope, receive, send)
             return
         headers = dict(scope["headers"])
         scope["duly.headers"] = headers
-        request_id = _request_id(headers)
+        request_id = request_id_of(headers)
         scope["duly.request_id"] = request_id.decode()
         answer = _Answer(send, request_id)
         try:
-            self._check_key(scope["path"], headers)
+            await self._check_key(scope, headers)
             reader = self._lines.get(scope["path"])
             if reader is not None and scope["method"] == "POST" and are_lines(headers):
                 await reader(scope, receive, answer.send)
@@ -79,16 +80,6 @@ class Gate:
     def _app_for(self, method: str, path: str) -> ASGIApp:
         hot = self._hot.get((method, path)) or self._hot.get((method, path[: path.rfind("/") + 1]))
         return hot or self._app
-
-    def _check_key(self, path: str, headers: Mapping[bytes, bytes]) -> None:
-        if self._key is None or path in OPEN_PATHS:
-            return
-        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-        if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self._key):
-            raise Unauthorized(
-                "This needs a valid API key." if given else "This needs an API key.",
-                reason="Send it as `Authorization: Bearer <key>`.",
-            )
 
 
 async def _read(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
@@ -122,7 +113,7 @@ async def _read_on(first: bytes, receive: Receive, limit: int) -> bytes:
     return b"".join(pieces) if size <= limit else bytes(limit + 1)
 
 
-def _request_id(headers: Mapping[bytes, bytes]) -> bytes:
+def request_id_of(headers: Mapping[bytes, bytes]) -> bytes:
     given = headers.get(b"x-request-id", b"")
     return given if _REQUEST_ID.fullmatch(given) else token_hex(8).encode()
 

@@ -19,7 +19,8 @@ from duly.domain.job import DEFAULT_TENANT
 from duly.domain.json_value import dump_text
 from duly.lifecycle.submission import Time
 from duly.node import Node
-from duly.store.listing import ListFilter, view_page
+from duly.store.listing import view_page
+from duly.store.ways import ListFilter
 
 # An id is made just before its job is recorded, by another clock: ids bound a search by time only roughly.
 CLOCKS_DIFFER_SECONDS = 300

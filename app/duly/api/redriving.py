@@ -16,7 +16,7 @@ from duly.domain.events import Status
 from duly.domain.job import DEFAULT_TENANT
 from duly.errors import Invalid, PathError
 from duly.node import Node
-from duly.store.listing import ListFilter
+from duly.store.ways import ListFilter
 
 RETRYABLE = (Status.FAILED, Status.CANCELLED)
 UNFINISHED = (Status.PENDING, Status.RUNNING)

@@ -17,7 +17,8 @@ from duly.api.schedule_models import NAME, Schedule, ScheduleBody, ScheduleChang
 from duly.api.submission import SubmissionReader
 from duly.domain.job import DEFAULT_TENANT
 from duly.domain.json_value import dump_text, rfc3339
-from duly.domain.schedule import CatchUp, Overlap, Recurrence, template
+from duly.domain.kept_job import template
+from duly.domain.schedule import CatchUp, Overlap, Recurrence
 from duly.domain.schedule import Schedule as Standing
 from duly.errors import Invalid, PathError
 from duly.lifecycle.schedule import add, change, no_such

@@ -1,17 +1,13 @@
 """A job as values: what was asked, what a worker is handed, how an attempt ended, what a reader sees."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, IntFlag
 from typing import NamedTuple
 from uuid import UUID
 
-from pydantic import TypeAdapter
-
 from duly.domain.events import EventKind, Status
-from duly.domain.json_value import dump_text
 
 DEFAULT_TENANT = 1  # named "default" in the API; further tenants come with their keys
 DEFAULT_QUEUE = "default"
@@ -91,21 +87,6 @@ class NewBatch(NamedTuple):
     name: str | None = None
     then: str | None = None
     idempotency: IdempotencyKey | None = None
-
-
-_NEW_JOB: TypeAdapter[NewJob] = TypeAdapter(NewJob)
-
-
-def then_text(job: NewJob) -> str:
-    """A job that is to follow a batch, as it is kept until then."""
-    return _NEW_JOB.dump_json(job).decode()
-
-
-def then_job(text: str, *, job_id: UUID, batch: Mapping[str, object]) -> NewJob:
-    """The job of a `then_text`, whose parameters tell what the batch came to."""
-    job = _NEW_JOB.validate_json(text)
-    parameters = json.loads(job.parameters) | {"batch": dict(batch)}
-    return job._replace(job_id=job_id, parameters=dump_text(parameters))
 
 
 class Accepted(NamedTuple):

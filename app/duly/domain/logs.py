@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from enum import IntEnum
 from itertools import islice
 from typing import NamedTuple
@@ -28,8 +29,8 @@ LEVELS: dict[str, Level] = {level.name.lower(): level for level in Level}
 
 
 class LogLine(NamedTuple):
-    """One line of one attempt. `line` counts from 1; `fields` is the text of a JSON object; `said_at` is a moment on
-    this process's monotonic clock.
+    """One line of one attempt. `line` counts from 1; `fields` is the text of a JSON object; `at` is by the clock of the
+    process that it was said in.
     """
 
     tenant_id: int
@@ -40,7 +41,7 @@ class LogLine(NamedTuple):
     level: int
     message: str
     fields: str | None
-    said_at: float
+    at: datetime
 
 
 def message_text(message: object) -> str:

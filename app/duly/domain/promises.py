@@ -180,16 +180,26 @@ def _of_checkpoint(job: JobFacts, told: Told) -> Iterator[Breach]:
 
 
 def _of_consequences(job: JobFacts) -> Iterator[Breach]:
-    if unknown := job.ties.endings - _events(job):
-        yield _breach(job, Cure.DROP_ENDINGS, f"did not end at {_numbers(sequence for sequence, _ in unknown)}")
+    if false := false_endings(job):
+        yield _breach(job, Cure.DROP_ENDINGS, f"did not end at {_numbers(sequence for sequence, _ in false)}")
 
 
 def _of_webhooks(job: JobFacts, asked: Asked) -> Iterator[Breach]:
-    if unknown := job.ties.due - _events(job):
-        words = f"has a webhook of an event that does not exist: {_numbers(sequence for sequence, _ in unknown)}"
+    if false := false_webhooks(job):
+        words = f"has a webhook of an event that does not exist: {_numbers(sequence for sequence, _ in false)}"
         yield _breach(job, Cure.DROP_DELIVERIES, words)
     if missing := missing_webhooks(job, asked):
         yield _breach(job, Cure.TELL, f"has no webhook for its events {_numbers(missing)}")
+
+
+def false_endings(job: JobFacts) -> frozenset[tuple[int, int]]:
+    """Ends that are said to be still of consequence, as (sequence, kind), and are no events of the job."""
+    return job.ties.endings - _events(job)
+
+
+def false_webhooks(job: JobFacts) -> frozenset[tuple[int, int]]:
+    """Webhooks to be sent, as (sequence, kind) of their events, and there are no such events."""
+    return job.ties.due - _events(job)
 
 
 def missing_webhooks(job: JobFacts, asked: Asked) -> list[int]:
@@ -205,6 +215,9 @@ def missing_webhooks(job: JobFacts, asked: Asked) -> list[int]:
 
 
 def _events(job: JobFacts) -> set[tuple[int, int]]:
+    """As (sequence, kind); of a job that was never recorded none counts."""
+    if job.asked is None:
+        return set()
     return set(zip(job.history.sequences, job.history.kinds, strict=True))
 
 

@@ -6,9 +6,6 @@ from enum import IntEnum
 from typing import NamedTuple, assert_never
 from uuid import UUID
 
-from pydantic import TypeAdapter
-from pydantic_core import to_json
-
 from duly.domain.cron import Cron
 from duly.domain.ids import new_job_id
 from duly.domain.job import NewJob
@@ -67,24 +64,6 @@ class Run(NamedTuple):
     name: str
     due_at: datetime
     job: NewJob | None
-
-
-_NEW_JOB: TypeAdapter[NewJob] = TypeAdapter(NewJob)
-
-
-def template(job: NewJob) -> str:
-    """A job as it is kept to be made again and again: by name, so that one kept by an older version can be read."""
-    return to_json(_named(job)).decode()
-
-
-def _named(value: object) -> object:
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return {name: _named(member) for name, member in value._asdict().items() if member is not None}
-    return value
-
-
-def read_template(text: str) -> NewJob:
-    return _NEW_JOB.validate_json(text)
 
 
 def run_of(schedule: Schedule, due_at: datetime, kept: NewJob) -> Run:

@@ -16,7 +16,7 @@ from duly.store.batches import BatchView, page_of_job_ids
 from duly.store.bulk import find_ids
 from duly.store.database import Database, RecordBusy
 from duly.store.flow import KeepMoving
-from duly.store.listing import ListFilter
+from duly.store.ways import ListFilter
 
 PAGE = 500
 TRIES = 3

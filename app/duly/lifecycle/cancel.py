@@ -41,7 +41,6 @@ class Canceller:
             JobAlreadyEnded: it has ended.
         """
         answer = await self._cancel_one(tenant_id, job_id)
-        await self.cancel_children(tenant_id, [job_id])
         return answer
 
     async def cancel_many(self, tenant_id: int, job_ids: Sequence[UUID]) -> int:

@@ -11,7 +11,8 @@ import structlog
 
 from duly.domain.events import EventKind
 from duly.domain.ids import new_job_id
-from duly.domain.job import NewJob, then_job
+from duly.domain.job import NewJob
+from duly.domain.kept_job import then_job
 from duly.domain.outcome import dependency_error
 from duly.lifecycle.recording import Answer, record, tell
 from duly.lifecycle.signals import Signals
@@ -100,5 +101,6 @@ def tell_ended(signals: Signals, metrics: Metrics, ended: Sequence[EndedWaiting]
         signals.deliveries()
     if any(end.followed for end in ended):
         signals.consequences()
+    metrics.rates.ended(end.queue for end in ended)
     for end in ended:
         metrics.ended_waiting(end.kind)

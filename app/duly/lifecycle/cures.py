@@ -1,4 +1,4 @@
-"""Cures: how each kind of broken promise is put right, for some jobs that it concerns, in a transaction of the caller's.
+"""Cures: how each kind of broken promise is put right, for some jobs, in a transaction of the caller's.
 
 The facts of the jobs are from the snapshot of that same transaction.
 """
@@ -6,7 +6,14 @@ The facts of the jobs are from the snapshot of that same transaction.
 from collections.abc import Awaitable, Callable, Sequence
 
 from duly.domain.facts import BatchFacts, Cure, JobFacts
-from duly.domain.promises import MARKS_OF_ITS_OWN, key_due, marks_of, missing_webhooks
+from duly.domain.promises import (
+    MARKS_OF_ITS_OWN,
+    false_endings,
+    false_webhooks,
+    key_due,
+    marks_of,
+    missing_webhooks,
+)
 from duly.lifecycle.place_anew import place_anew
 from duly.store.database import Connection
 from duly.store.flow import give_up_unique
@@ -43,15 +50,11 @@ async def _drop_checkpoints(connection: Connection, jobs: Sequence[JobFacts]) ->
 
 
 async def _drop_endings(connection: Connection, jobs: Sequence[JobFacts]) -> None:
-    await drop_endings(connection, [(job.job_id, *end) for job in jobs for end in job.ties.endings - _events(job)])
+    await drop_endings(connection, [(job.job_id, *end) for job in jobs for end in false_endings(job)])
 
 
 async def _drop_deliveries(connection: Connection, jobs: Sequence[JobFacts]) -> None:
-    await drop_deliveries(connection, [(job.job_id, *due) for job in jobs for due in job.ties.due - _events(job)])
-
-
-def _events(job: JobFacts) -> set[tuple[int, int]]:
-    return set(zip(job.history.sequences, job.history.kinds, strict=True))
+    await drop_deliveries(connection, [(job.job_id, *due) for job in jobs for due in false_webhooks(job)])
 
 
 async def _hold_keys(connection: Connection, jobs: Sequence[JobFacts]) -> None:

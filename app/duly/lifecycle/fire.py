@@ -14,7 +14,8 @@ import structlog
 
 from duly.domain.cron import CronRefused, read_cron
 from duly.domain.job import Accepted, NewJob
-from duly.domain.schedule import Overlap, Plan, Run, Schedule, plan, read_template, run_of, runs_of
+from duly.domain.kept_job import read_template
+from duly.domain.schedule import Overlap, Plan, Run, Schedule, plan, run_of, runs_of
 from duly.errors import Unavailable
 from duly.handlers.registry import Registry
 from duly.lifecycle.recording import record, tell

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from uuid import UUID, uuid4
 
 BUCKETS = 1024
+# The bit beyond all buckets: somebody follows every job.
+EVERYTHING = 1 << BUCKETS
 # Three times what lies between two announcements: a node that ended is forgotten.
 LIFETIME_SECONDS = 15.0
 
@@ -45,6 +47,11 @@ class Interest:
         self._mask = 0
         for mask, _ in self._others.values():
             self._mask |= mask
+
+    @property
+    def everything(self) -> bool:
+        """Whether some other node follows all jobs."""
+        return bool(self._mask & EVERYTHING)
 
     def of_others(self, job_ids: Iterable[UUID]) -> list[UUID]:
         """Those of these jobs that somebody else may follow."""

@@ -6,7 +6,6 @@ finds no room in it is dropped and counted, and leaves a gap in the numbers of i
 
 import asyncio
 import threading
-import time
 from collections import deque
 from contextlib import suppress
 from itertools import islice
@@ -87,7 +86,7 @@ class LogRecorder:
 
     async def _insert(self, lines: list[LogLine]) -> None:
         async with self._connection.use() as connection:
-            await record_logs(connection, lines, now=time.monotonic())
+            await record_logs(connection, lines)
 
     async def _record_or_drop(self, line: LogLine) -> None:
         """By itself, so that one that Postgres will not have is lost alone."""

@@ -104,7 +104,7 @@ def _standing(job: JobFacts, asked: Asked, told: Told) -> Standing:
         attempt=told.attempt - running,
         crashes=told.crashes,
         callback_events=asked.callback_events,
-        marks=marks_of(job, asked),
+        marks=int(marks_of(job, asked)),
         queue=asked.queue,
         type=asked.type,
         batch_id=asked.batch_id,

@@ -313,7 +313,7 @@ def tell(
             signals.local.scheduled(job.delay_seconds or 0)
     for lane, job in oldest.items():
         signals.ready(lane, job.job_id)
-    signals.local.submitted(fresh)
+    signals.submitted(fresh)
     return len(fresh)
 
 

@@ -4,21 +4,28 @@ What a check finds is put right a few jobs at a time. A snapshot tells what is r
 written where anybody has changed a row of theirs since it was taken. So nobody is held up, and no work is undone.
 """
 
+import asyncio
+import random
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
+
+import structlog
 
 from duly.domain.facts import Cure, JobFacts
 from duly.domain.promises import breaches, breaches_of_batch, lacks_unique_key
 from duly.lifecycle.check import Report, survey
 from duly.lifecycle.cures import BATCHES, JOBS, count_batch
 from duly.store.checking import these_batches, these_jobs
-from duly.store.database import Connection, Database, RecordRefused
+from duly.store.database import Connection, Database, RecordBusy, RecordRefused
 from duly.store.repairing import alone, hand_out, look_anew
 
+log = structlog.stdlib.get_logger("duly.repair")
+
 BATCH = 500
-TRIES = 5
+TRIES = 10
+LONGEST_PAUSE_SECONDS = 0.1
 # What one round sets right may show what it could not see.
 ROUNDS = 4
 
@@ -42,7 +49,7 @@ async def repair(database: Database) -> Repaired:
 
     Raises:
         RepairUnderWay: see there.
-        DatabaseAway: what was done until then stays.
+        DatabaseAway, RecordRefused: see `duly.store.database`; what was done until then stays.
     """
     repaired = Repaired()
     async with database.connection() as connection, alone(connection) as may:
@@ -51,10 +58,9 @@ async def repair(database: Database) -> Repaired:
         for _ in range(ROUNDS):
             repaired.report = Report()
             found = await _look(database, repaired.report)
-            done = await _cure(database, found) if found else Counter()
-            repaired.done += done
-            if not done:
+            if not found:
                 break
+            repaired.done += await _cure(database, found)
         else:
             repaired.report = Report()
             await _look(database, repaired.report)
@@ -76,32 +82,40 @@ async def _cure(database: Database, found: dict[Cure, list[Key]]) -> Counter[Cur
     for cure in Cure:
         keys = found.get(cure, [])
         if cure is Cure.HAND_OUT:
-            done[cure] += await _hand_out(database)
+            done[cure] += await _in_a_snapshot(database, hand_out)
         for start in range(0, len(keys), BATCH):
             done[cure] += await _cure_some(database, cure, keys[start : start + BATCH])
-    async with database.connection() as connection, connection.transaction():
-        await look_anew(connection)
     done[Cure.CONTROL] += len(found.get(Cure.CONTROL, []))
+    if +done:
+        async with database.connection() as connection, connection.transaction():
+            await look_anew(connection)
     return +done
 
 
 async def _cure_some(database: Database, cure: Cure, keys: Sequence[Key]) -> int:
-    """In one transaction; where others keep changing these, in smaller ones."""
+    """In one transaction; where that is refused, or others keep changing these, in smaller ones."""
     if cure not in {*JOBS, *BATCHES}:
         return 0
-    for _ in range(TRIES):
-        try:
-            async with (
-                database.connection() as connection,
-                connection.transaction(isolation="repeatable_read"),
-            ):
-                return await _apply(connection, cure, keys)
-        except RecordRefused:
-            continue
-    if len(keys) == 1:
-        return 0  # still broken, as the next look will tell
+    try:
+        return await _in_a_snapshot(database, lambda connection: _apply(connection, cure, keys))
+    except RecordRefused as error:
+        if len(keys) == 1:
+            subject = str(keys[0][1])
+            log.warning("it could not be repaired", action="repair_refused", id=subject, error=str(error))
+            return 0
     half = len(keys) // 2
     return await _cure_some(database, cure, keys[:half]) + await _cure_some(database, cure, keys[half:])
+
+
+async def _in_a_snapshot(database: Database, work: Callable[[Connection], Awaitable[int]]) -> int:
+    """Writes nothing where another transaction has changed what this one read and writes; then it begins again."""
+    for _ in range(TRIES):
+        try:
+            async with database.connection() as connection, connection.transaction(isolation="repeatable_read"):
+                return await work(connection)
+        except RecordBusy:
+            await asyncio.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))  # noqa: S311  # jitter
+    raise RecordBusy("others keep changing it")
 
 
 async def _apply(connection: Connection, cure: Cure, keys: Sequence[Key]) -> int:
@@ -122,16 +136,3 @@ def _needs(cure: Cure, job: JobFacts) -> bool:
     if cure is Cure.HOLD_UNIQUE:
         return lacks_unique_key(job)
     return any(breach.cure is cure for breach in breaches(job))
-
-
-async def _hand_out(database: Database) -> int:
-    for _ in range(TRIES):
-        try:
-            async with (
-                database.connection() as connection,
-                connection.transaction(isolation="repeatable_read"),
-            ):
-                return await hand_out(connection)
-        except RecordRefused:
-            continue
-    return 0

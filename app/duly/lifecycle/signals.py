@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from duly.domain.job import Lane
-from duly.lifecycle.interest import Interest, buckets_of
+from duly.lifecycle.interest import EVERYTHING, Interest, buckets_of
 
 
 def _nothing(*_: object) -> None:
@@ -26,6 +26,7 @@ class Listeners:
     consequences: Callable[[], None] = _nothing
     control: Callable[[], None] = _nothing
     cancel: Callable[[UUID], None] = _nothing
+    news: Callable[[], None] = _nothing
 
 
 @dataclass(slots=True)
@@ -42,6 +43,8 @@ class Signals:
     _deliveries: bool = False
     _consequences: bool = False
     _control: bool = False
+    _news: bool = False
+    _follows_everything: bool = False
     _followed: int = 0
     _followed_still: int | None = None
     interest: Interest = field(default_factory=Interest)
@@ -56,8 +59,21 @@ class Signals:
     def changed(self, job_ids: Collection[UUID]) -> None:
         """These jobs have a newer sequence."""
         self.local.changed(job_ids)
+        self.news()
         if (wake := self._sender()) and (followed := self.interest.of_others(job_ids)):
             self._changed.update(dict.fromkeys(followed))
+            wake()
+
+    def submitted(self, queues: Iterable[str]) -> None:
+        """Jobs were recorded: of each, its queue."""
+        self.local.submitted(queues)
+        self.news()
+
+    def news(self) -> None:
+        """The ledger has grown."""
+        self.local.news()
+        if (wake := self._sender()) and self.interest.everything:
+            self._news = True
             wake()
 
     def follows(self, job_id: UUID) -> bool:
@@ -67,12 +83,19 @@ class Signals:
             wake()
         return wake is not None
 
+    def follows_everything(self, followed: bool) -> None:  # noqa: FBT001  # what it says
+        """Whether somebody here follows all jobs now."""
+        self._follows_everything = followed
+        if followed and (wake := self._sender()):
+            self._followed |= EVERYTHING
+            wake()
+
     def follows_still(self, job_ids: Iterable[UUID]) -> None:
         """All that is followed here; said again and again, for a hint may be lost, and a node be new."""
         self.greeted = False
         self.interest.forget_silent()
         if self._sender():
-            self._followed_still = buckets_of(job_ids)
+            self._followed_still = buckets_of(job_ids) | (EVERYTHING if self._follows_everything else 0)
 
     def deliveries(self) -> None:
         """The outbox holds something new."""
@@ -115,13 +138,14 @@ class Signals:
         hints += [["deliveries"]] if self._deliveries else []
         hints += [["consequences"]] if self._consequences else []
         hints += [["control"]] if self._control else []
+        hints += [["news"]] if self._news else []
         if self._followed_still is not None:
             hints.append(["follows-still", self.interest.name, f"{self._followed_still:x}"])
         elif self._followed:
             hints.append(["follows", self.interest.name, f"{self._followed:x}"])
         self._ready, self._changed, self._cancels, self._deliveries = {}, {}, [], False
         self._followed, self._followed_still = 0, None
-        self._consequences = self._control = False
+        self._consequences = self._control = self._news = False
         return hints
 
     def hear(self, hint: Any) -> None:
@@ -146,6 +170,8 @@ class Signals:
                 return self.local.consequences
             case ["control"]:
                 return self.local.control
+            case ["news"]:
+                return self.local.news
             case ["follows" | "follows-still" as what, str(name), str(mask)]:
                 return partial(self.interest.heard, name, int(mask, 16), anew=what == "follows-still")
             case ["hello"]:

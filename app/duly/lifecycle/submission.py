@@ -14,8 +14,9 @@ from pydantic_core import PydanticCustomError
 
 from duly.domain.events import CALLBACK_BITS, DEFAULT_CALLBACK_EVENTS, callback_mask
 from duly.domain.ids import SMALLEST, new_job_id, parse_job_id
-from duly.domain.job import DEFAULT_QUEUE, DEFAULT_TENANT, Debounce, Flow, IdempotencyKey, NewJob, then_text
+from duly.domain.job import DEFAULT_QUEUE, DEFAULT_TENANT, Debounce, Flow, IdempotencyKey, NewJob
 from duly.domain.json_value import dump_text
+from duly.domain.kept_job import template
 from duly.domain.networks import Networks, url_refusal
 from duly.domain.secret import secret_key
 from duly.errors import BodyTooLarge, DulyError, Invalid, PathError, UnknownJobType
@@ -120,7 +121,7 @@ class JobMaker:
             counts = {"batchId": str(SMALLEST), "completed": 0, "failed": 0, "cancelled": 0}
             told = submission.model_copy(update={"parameters": submission.parameters | {"batch": counts}})
             self.job(told, origin)
-            return then_text(self.job(submission, origin, checked=True))
+            return template(self.job(submission, origin, checked=True))
 
     def job(
         self,

@@ -208,5 +208,5 @@ class _News:
         jobs, accepted = [job for job, _ in self._oldest.values()], [answer for _, answer in self._oldest.values()]
         tell(signals, jobs, accepted)
         self._queues.subtract(job.queue for job in jobs)
-        signals.local.submitted(self._queues.elements())
+        signals.submitted(self._queues.elements())
         metrics.recorded(self.fresh, statement="submit")

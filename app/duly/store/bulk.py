@@ -1,7 +1,8 @@
 """Finding jobs by a filter to do something to all of them: their ids alone, a page at a time."""
 
 from duly.store.database import Connection
-from duly.store.listing import PLANS, WALK_SECONDS, Found, ListFilter, find_jobs
+from duly.store.listing import WALK_SECONDS, Found, find_jobs
+from duly.store.ways import PLANS, ListFilter
 
 
 async def find_ids(connection: Connection, tenant_id: int, wanted: ListFilter, *, limit: int) -> Found:

@@ -46,13 +46,13 @@ async def holders(connection: Connection, attempts: Sequence[tuple[int, UUID, in
 
 CANCELLED = """
 select a.job_id from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
-where exists (
-    select from running n
-    where n.job_id = a.job_id and n.tenant_id = a.tenant_id and n.cancel_requested_at is not null
-) or (
-    select kind from events e
-    where e.job_id = a.job_id and e.tenant_id = a.tenant_id order by sequence desc limit 1
-) = 12
+left join lateral (
+    select cancel_requested_at from running where job_id = a.job_id and tenant_id = a.tenant_id offset 0
+) n on true
+left join lateral (
+    select kind from events where job_id = a.job_id and tenant_id = a.tenant_id order by sequence desc limit 1
+) e on true
+where n.cancel_requested_at is not null or e.kind = 12
 """
 
 

@@ -24,10 +24,8 @@ class Control(NamedTuple):
 CONTROL = """
 select c.version,
        array(select queue from queues where tenant_id = $1 and paused_at is not null),
-       array(select name from limits where tenant_id = $1 and scope = 1
-             and (concurrency is not null or rate_count is not null)),
-       array(select name from limits where tenant_id = $1 and scope = 2
-             and (concurrency is not null or rate_count is not null)),
+       array(select name from limits where tenant_id = $1 and scope = 1),
+       array(select name from limits where tenant_id = $1 and scope = 2),
        array(select type from breakers where state <> 0)
 from control c where c.id = 1
 """

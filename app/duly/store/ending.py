@@ -41,7 +41,7 @@ tallied as (
 
 _LEFT = """
     returning w.tenant_id, w.job_id, w.sequence + 1 as sequence, w.attempt, w.callback_events, w.marks, w.batch_id,
-              l.kind, l.data
+              w.queue, l.kind, l.data
 """
 _MAY_END = "(not $5 or (w.attempt = 0 and w.expires_at <= now()))"
 
@@ -84,7 +84,7 @@ recorded as (
     insert into events (tenant_id, job_id, sequence, kind, attempt, source, data)
     select tenant_id, job_id, sequence, kind, attempt, $6, data::json from gone
 )
-select tenant_id, job_id, sequence, kind, {DELIVERS}, {FOLLOWED} from gone
+select tenant_id, job_id, sequence, kind, {DELIVERS}, {FOLLOWED}, queue from gone
 """
 
 
@@ -106,6 +106,7 @@ class EndedWaiting(NamedTuple):
     kind: EventKind
     delivers: bool
     followed: bool
+    queue: str
 
 
 async def end_waiting(
@@ -113,7 +114,7 @@ async def end_waiting(
 ) -> list[EndedWaiting]:
     """Ends these jobs where they wait. One that does not wait (any more) is not among the returned."""
     rows = await connection.fetch(END_WAITING, *zip(*ends, strict=True), only_expired, source)
-    return [EndedWaiting(row[0], row[1], row[2], EventKind(row[3]), row[4], row[5]) for row in rows]
+    return [EndedWaiting(row[0], row[1], row[2], EventKind(row[3]), row[4], row[5], row[6]) for row in rows]
 
 
 # The oldest expiries of each place; a place that holds none costs one look at an empty index.

@@ -19,7 +19,8 @@ insert into idempotency as i (tenant_id, key, job_id, digest)
 select * from unnest($1::int[], $2::text[], $3::uuid[], $4::bytea[]) as a (tenant_id, key, job_id, digest)
 order by tenant_id, key
 on conflict (tenant_id, key) do update
-    set job_id = excluded.job_id, digest = excluded.digest, created_at = now()
+    set job_id = excluded.job_id, digest = excluded.digest,
+        created_at = case when i.job_id = excluded.job_id then i.created_at else now() end
     where i.created_at < now() - interval '{LIFETIME}' or (i.job_id, i.digest) = (excluded.job_id, excluded.digest)
 returning tenant_id, key
 """

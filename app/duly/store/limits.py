@@ -52,8 +52,7 @@ on conflict (tenant_id, scope, name) do update set
             l.rate_count,
             l.tokens + greatest(extract(epoch from now() - l.refilled_at), 0)::float8 * l.rate_count / l.rate_seconds
         )) end,
-    refilled_at = case when l.concurrency is null and l.rate_count is null then excluded.refilled_at
-                       else greatest(l.refilled_at, now()) end
+    refilled_at = greatest(l.refilled_at, now())
 """
 
 
@@ -65,19 +64,12 @@ async def set_limits(
     await connection.execute(SET, tenant_id, scope, name, limits.concurrency, *rate, begins_in_seconds)
 
 
-FORGET = """
-update limits set concurrency = null, rate_count = null, rate_seconds = null, tokens = 0
-where tenant_id = $1 and scope = $2 and name = $3 and (concurrency is not null or rate_count is not null)
-returning true
-"""
-FORGET_EMPTY = "delete from limits where tenant_id = $1 and scope = $2 and name = $3 and backlog is null"
+FORGET = "delete from limits where tenant_id = $1 and scope = $2 and name = $3 returning true"
 
 
 async def forget_limits(connection: Connection, tenant_id: int, scope: Scope, name: str) -> bool:
     """Takes the limits of starts away. Returns whether there were any."""
-    had = await connection.fetchval(FORGET, tenant_id, scope, name) is not None
-    await connection.execute(FORGET_EMPTY, tenant_id, scope, name)
-    return had
+    return await connection.fetchval(FORGET, tenant_id, scope, name) is not None
 
 
 # What a worker or another request holds at the moment is left to the next round: waiting for several of their rows at

@@ -8,22 +8,20 @@ from uuid import UUID
 from duly.domain.logs import LogLine
 from duly.store.database import Connection
 
-# Times are told as an age, so that the database's clock alone stands in the table. What was recorded already, by a
-# statement whose answer was lost, is left as it is.
+# What was recorded already, by a statement whose answer was lost, is left as it is.
 RECORD_LOGS = """
 insert into job_logs (tenant_id, job_id, token, line, attempt, level, logged_at, message, fields)
-select tenant_id, job_id, token, line, attempt, level, now() - age_seconds * interval '1 second', message, fields::json
+select tenant_id, job_id, token, line, attempt, level, logged_at, message, fields::json
 from unnest($1::int[], $2::uuid[], $3::int[], $4::int[], $5::smallint[], $6::smallint[], $7::text[], $8::text[],
-            $9::float8[])
-    as l (tenant_id, job_id, token, line, attempt, level, message, fields, age_seconds)
+            $9::timestamptz[])
+    as l (tenant_id, job_id, token, line, attempt, level, message, fields, logged_at)
 on conflict (job_id, token, line) do nothing
 """
 
 
-async def record_logs(connection: Connection, lines: Sequence[LogLine], *, now: float) -> None:
-    """Records these lines; `now` is this moment on the clock of their `said_at`."""
-    *columns, said_at = zip(*lines, strict=True)
-    await connection.execute(RECORD_LOGS, *columns, [now - moment for moment in said_at])
+async def record_logs(connection: Connection, lines: Sequence[LogLine]) -> None:
+    """Records these lines."""
+    await connection.execute(RECORD_LOGS, *zip(*lines, strict=True))
 
 
 class Position(NamedTuple):

@@ -2,7 +2,8 @@
 
 from duly.domain.events import Status
 from duly.store.database import Connection
-from duly.store.listing import PLANS, ListFilter, find_jobs
+from duly.store.listing import find_jobs
+from duly.store.ways import PLANS, ListFilter
 
 SAMPLE = 1_000
 # Jobs of which hardly any are completed are not searched for longer than this.

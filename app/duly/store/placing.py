@@ -153,9 +153,20 @@ async def release_keyed(connection: Connection, *, limit: int) -> list[LaneStart
     return await place_when_possible(connection, [Standing(*row) for row in rows])
 
 
-LOCK_KEYS = """
-select tenant_id, key, job_id from concurrency where job_id = any($1::uuid[]) order by tenant_id, key for update
+# Found first and then locked in order: rows that a statement sorts by itself it would read in full.
+KEYS_OF = """
+select c.tenant_id, c.key, c.job_id from unnest($1::uuid[]) as a (job_id)
+cross join lateral (select tenant_id, key, job_id from concurrency where job_id = a.job_id offset 0) c
 """
+LOCK_KEYS = """
+select c.tenant_id, c.key, c.job_id from unnest($1::int[], $2::text[], $3::uuid[]) as a (tenant_id, key, job_id)
+cross join lateral (
+    select tenant_id, key, job_id from concurrency
+    where tenant_id = a.tenant_id and key = a.key and job_id = a.job_id for update offset 0
+) c
+"""
+# The next of a key is read in the order of the whole index: `concurrency_key = ... order by job_id` may also be had by
+# reading all that is blocked in the order of its ids, which looks cheap while nothing is, and is kept.
 PASS_ON = f"""
 with freed as materialized (
     select tenant_id, key from unnest($1::int[], $2::text[]) as f (tenant_id, key)
@@ -163,16 +174,18 @@ with freed as materialized (
 next as materialized (
     select f.tenant_id, f.key, n.job_id from freed f cross join lateral (
         select job_id from blocked
-        where tenant_id = f.tenant_id and concurrency_key = f.key and reason = 3
-        order by job_id limit 1 for update
+        where (tenant_id, concurrency_key) >= (f.tenant_id, f.key)
+          and (tenant_id, concurrency_key) <= (f.tenant_id, f.key) and reason = 3
+        order by tenant_id, concurrency_key, job_id limit 1 for update
     ) n
 ),
 held as (
-    update concurrency c set job_id = n.job_id from next n where c.tenant_id = n.tenant_id and c.key = n.key
+    update concurrency c set job_id = n.job_id from next n
+    where (c.tenant_id, c.key) >= (n.tenant_id, n.key) and (c.tenant_id, c.key) <= (n.tenant_id, n.key)
 ),
 free as (
     delete from concurrency c using freed f
-    where c.tenant_id = f.tenant_id and c.key = f.key
+    where (c.tenant_id, c.key) >= (f.tenant_id, f.key) and (c.tenant_id, c.key) <= (f.tenant_id, f.key)
       and not exists (select from next n where n.tenant_id = f.tenant_id and n.key = f.key)
 ),
 gone as (
@@ -187,7 +200,10 @@ async def pass_keys_on(connection: Connection, ended: Sequence[UUID]) -> list[La
 
     Returns where there is work.
     """
-    locked = await connection.fetch(LOCK_KEYS, ended)
+    found = sorted(tuple(row) for row in await connection.fetch(KEYS_OF, ended))
+    if not found:
+        return []
+    locked = await connection.fetch(LOCK_KEYS, *(list(column) for column in zip(*found, strict=True)))
     # Only now can nobody set them going again without this key.
     free = set(await still_ended(connection, [row[2] for row in locked]))
     keys = [(row[0], row[1]) for row in locked if row[2] in free]
@@ -200,10 +216,13 @@ async def pass_keys_on(connection: Connection, ended: Sequence[UUID]) -> list[La
 
 
 # Of the ones waited for each ended row goes once; the blocked row counts down, and its lock keeps count of two at once.
+CHILDREN_OF = """
+select d.child_id from unnest($1::uuid[]) as a (job_id)
+cross join lateral (select child_id from dependencies where parent_id = a.job_id offset 0) d
+"""
 LOCK_CHILDREN = """
-select b.job_id from blocked b
-where b.reason = 2 and b.job_id in (select child_id from dependencies where parent_id = any($1::uuid[]))
-order by b.job_id for update
+select b.job_id from unnest($1::uuid[]) as a (job_id)
+cross join lateral (select job_id from blocked where job_id = a.job_id and reason = 2 for update offset 0) b
 """
 COUNT_DOWN = f"""
 with met as (
@@ -227,7 +246,10 @@ async def count_down(connection: Connection, ended: Sequence[UUID]) -> list[Lane
 
     Returns where there is work.
     """
-    await connection.fetch(LOCK_CHILDREN, ended)
+    children = {row[0] for row in await connection.fetch(CHILDREN_OF, ended)}
+    if not children:
+        return []
+    await connection.fetch(LOCK_CHILDREN, sorted(children))
     free = [Standing(*row) for row in await connection.fetch(COUNT_DOWN, ended)]
     if not free:
         return []

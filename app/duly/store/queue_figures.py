@@ -11,8 +11,8 @@ from typing import Literal
 from duly.domain.job import DEFAULT_QUEUE
 from duly.store.counting import count_by_queue
 from duly.store.database import Connection
-from duly.store.listing import PLANS
 from duly.store.ready import LANES
+from duly.store.ways import PLANS
 
 Table = Literal["ready", "scheduled", "blocked", "running"]
 

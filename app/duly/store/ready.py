@@ -66,7 +66,9 @@ select s.tenant_id, s.job_id, s.token, s.attempt, s.sequence, s.crashes, s.type,
            order by e.sequence desc limit 1
        ) else j.parameters::text end,
        j.labels::text, j.correlation_id, j.traceparent, s.callback_events, s.marks,
-       case when s.marks & 16 <> 0 then (select value::text from checkpoints where job_id = s.job_id) end
+       case when s.marks & 16 <> 0 then (
+           select value::text from checkpoints where job_id = s.job_id and tenant_id = s.tenant_id
+       ) end
 from started s cross join lateral (
     select max_attempts, parameters, labels, correlation_id, traceparent
     from jobs where tenant_id = s.tenant_id and job_id = s.job_id and job_id >= $7 offset 0

@@ -50,7 +50,9 @@ select 0, tenant_id, job_id,
        | case when exists (
              select from events e where e.job_id = a.job_id and e.kind = 6 and e.data -> 'parameters' is not null
          ) then 8 else 0 end
-       | case when exists (select from checkpoints c where c.job_id = a.job_id) then 16 else 0 end,
+       | case when exists (
+             select from checkpoints c where c.job_id = a.job_id and c.tenant_id = a.tenant_id
+         ) then 16 else 0 end,
        queue, type, batch_id, null::timestamptz, null::timestamptz, concurrency_key, 0,
        depends_on, coalesce(despite_failure, false)
 from asked a
@@ -69,6 +71,8 @@ async def requeue(connection: Connection, keys: Sequence[tuple[int, UUID]], *, s
     """Records that these (tenant, job) run again, with fresh attempts; they stand nowhere yet. One that did not fail
     and was not cancelled is not among the returned.
     """
+    if not keys:
+        return []
     rows = await connection.fetch(REQUEUE, *(list(column) for column in zip(*keys, strict=True)), source)
     return [Requeued(Standing(*row[:18]), tuple(row[18] or ()), row[19]) for row in rows]
 

@@ -398,3 +398,12 @@ Table(
     PrimaryKeyConstraint("job_id", "token", "line", name="job_logs_pkey"),
     postgresql_partition_by="range (job_id)",
 )
+Table(
+    "stream_tickets",
+    metadata,
+    _need("digest", LargeBinary),
+    _need("tenant_id", Integer),
+    _need("expires_at", _TIME),
+    PrimaryKeyConstraint("digest", name="stream_tickets_pkey"),
+    Index("stream_tickets_expires", "expires_at"),
+)

@@ -1,7 +1,7 @@
 """The feed of one job: its history, then what happens, until it has ended."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from uuid import UUID
 
 from duly.store.database import Database, DatabaseAway
@@ -14,7 +14,7 @@ LOOK_SECONDS = 2.0
 KEEP_ALIVE_SECONDS = 10.0
 
 
-async def follow(database: Database, hub: Hub, *, tenant_id: int, job_id: UUID, after: int) -> AsyncIterator[bytes]:
+async def follow(database: Database, hub: Hub, *, tenant_id: int, job_id: UUID, after: int) -> AsyncGenerator[bytes, None]:
     """SSE messages of every event beyond `after` (-1: from the beginning), none missed and none twice.
 
     It ends after the job's last event, or with a hint to come back when the service goes down. No connection is held

@@ -46,6 +46,7 @@ class Metrics:
         self.loop_age = self._gauge("loop_idle_seconds", "Time since a loop's last good round.", "livemax", "loop")
         self.slots = self._gauge("worker_slots", "Jobs that may run at once.", "livesum")
         self.slots_busy = self._gauge("worker_slots_busy", "Slots in use.", "livesum")
+        self.waiting = self._gauge("worker_waiting", "Jobs that wait for jobs of theirs, without a slot.", "livesum")
         self.depth = self._gauge("queue_depth", "Jobs ready to start.", "livemostrecent", "queue")
         self.scheduled = self._gauge("queue_scheduled", "Jobs waiting for a time.", "livemostrecent", "queue")
         self.running = self._gauge("queue_running", "Jobs running.", "livemostrecent", "queue")

@@ -21,7 +21,7 @@ from duly.handlers.signals import Fail, Retry
 
 log = structlog.stdlib.get_logger("duly.attempt")
 
-
+SETTLE_SECONDS = 2.0
 _numbering = threading.Lock()
 
 
@@ -45,6 +45,7 @@ class Attempt:
         deadline: on the event loop's clock, in seconds.
         stopped: why it was told to stop, once it was.
         lines: how many lines it has logged.
+        recording: its newest checkpoint, on its way to the database or there.
         wakes: called when it is told to stop, for what waits on its behalf outside of its task.
     """
 
@@ -57,6 +58,7 @@ class Attempt:
     stopped: Outcome | None = None
     cancelled: bool = field(default=False)
     lines: int = 0
+    recording: asyncio.Future[bool] | None = None
     wakes: set[Callable[[], None]] | None = None
     offspring: Offspring | None = None
 
@@ -79,6 +81,12 @@ class Attempt:
             yield
         finally:
             wakes.discard(wake)
+
+    async def settled(self, outcome: Outcome) -> None:
+        """Returns once no checkpoint of it is under way any more, or after two seconds; it cannot be stopped now."""
+        self.stopped = self.stopped or outcome
+        if self.recording is not None:
+            await asyncio.wait({self.recording}, timeout=SETTLE_SECONDS)
 
     def next_line(self) -> int:
         """The number of one more line of its log, from 1. Threads of a handler's own may log at the same moment."""

@@ -90,7 +90,7 @@ class Pool:
         self._fill_slots()
         if jobs:
             self.wake_watch()
-        self._metrics.slots_busy.set(self._busy)
+        self._show()
         return 0 if jobs or self._claimer.hopeful else self._claimer.rest_seconds
 
     async def _room(self) -> int:
@@ -137,7 +137,7 @@ class Pool:
         if self._draining:
             self._empty_prefetch(Interrupted("its node was shut down"))
         self._fill_slots()
-        self._metrics.slots_busy.set(self._busy)
+        self._show()
         if jobs:
             self.wake_watch()
         self._freed.set()
@@ -150,6 +150,10 @@ class Pool:
     def answer_lost(self) -> None:
         """See `Starter`."""
         self._strays.suspect()
+
+    def _show(self) -> None:
+        self._metrics.slots_busy.set(self._busy)
+        self._metrics.waiting.set(len(self._waiting))
 
     def knows(self, job_id: UUID) -> bool:
         """Whether this job runs here, waits here for a slot, or waits for its end to be recorded."""
@@ -176,6 +180,8 @@ class Pool:
         began = time()
         outcome = await outcome_of(attempt, self._executors.call, result_limit=self._result_limit)
         self._prefetch.observe(time() - began)
+        if attempt.recording is not None:
+            await attempt.settled(outcome)
         self._end(attempt.claimed, outcome)
         if self._attempts.get(attempt.claimed.job_id) is attempt:
             del self._attempts[attempt.claimed.job_id]
@@ -209,7 +215,7 @@ class Pool:
                 attempt.stop(TimedOut(attempt.claimed.timeout_seconds))
         for claimed in self._prefetch.take_stale():
             self._end(claimed, Interrupted("it waited too long for a slot"))
-        self._metrics.slots_busy.set(self._busy)
+        self._show()
         return WATCH_SECONDS if self._attempts else IDLE_WATCH_SECONDS
 
     def stop_all(self, why: Outcome) -> None:

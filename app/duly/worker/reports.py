@@ -1,9 +1,9 @@
 """Reports: where a node's attempts bring their progress, log lines, checkpoints and child jobs."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from duly.domain.logs import LEVELS, Level, LogLine, fields_text, message_text
 from duly.domain.outcome import Interrupted
@@ -69,10 +69,8 @@ class RecordedReports:
             self._put(attempt, number, Level.WARNING, note, None)
 
     def _put(self, attempt: Attempt, number: int, level: Level, message: str, fields: str | None) -> None:
-        job = attempt.claimed
-        self._logs.put(
-            LogLine(job.tenant_id, job.job_id, job.token, number, job.attempt, level, message, fields, time.monotonic())
-        )
+        job, at = attempt.claimed, datetime.now(UTC)
+        self._logs.put(LogLine(job.tenant_id, job.job_id, job.token, number, job.attempt, level, message, fields, at))
 
     def checkpoint(self, attempt: Attempt, value: object) -> Awaitable[None]:
         """Durable when it returns. The value is written as JSON at once, in the caller's thread."""
@@ -85,7 +83,7 @@ class RecordedReports:
         held: bool | None = None
         while held is None:
             try:
-                held = await self._checkpoints.keep(attempt.claimed.job_id, attempt.claimed.token, text)
+                held = await self._recorded(attempt, text)
             except RecordRefused as error:
                 raise HandlerError(f"the checkpoint cannot be recorded: {error}") from None
             except (DatabaseAway, Overloaded):
@@ -95,6 +93,21 @@ class RecordedReports:
         if not held:
             await lost(attempt)
             raise HandlerError("the attempt has lost its job to another; its checkpoint was not recorded")
+
+    async def _recorded(self, attempt: Attempt, text: str) -> bool:
+        """Goes on where the handler is interrupted, and the attempt's end waits for it: were both on their way at the
+        same moment, the end would not see the checkpoint that it has to delete.
+        """
+        recording = asyncio.ensure_future(self._checkpoints.keep(attempt.claimed.job_id, attempt.claimed.token, text))
+        recording.add_done_callback(_heard)
+        attempt.recording = recording
+        return await asyncio.shield(recording)
+
+
+def _heard(recording: asyncio.Future[bool]) -> None:
+    """Whoever wanted to know may be gone."""
+    if not recording.cancelled():
+        recording.exception()
 
 
 async def lost(attempt: Attempt) -> None:

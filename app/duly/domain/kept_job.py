@@ -1,0 +1,35 @@
+"""A job that is kept to be made later: again and again by a schedule, or once when a batch has ended."""
+
+import json
+from collections.abc import Mapping
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from pydantic_core import to_json
+
+from duly.domain.job import NewJob
+from duly.domain.json_value import dump_text
+
+_NEW_JOB: TypeAdapter[NewJob] = TypeAdapter(NewJob)
+
+
+def template(job: NewJob) -> str:
+    """A job as it is kept to be made again and again: by name, so that one kept by an older version can be read."""
+    return to_json(_named(job)).decode()
+
+
+def _named(value: object) -> object:
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {name: _named(member) for name, member in value._asdict().items() if member is not None}
+    return value
+
+
+def read_template(text: str) -> NewJob:
+    return _NEW_JOB.validate_json(text)
+
+
+def then_job(text: str, *, job_id: UUID, batch: Mapping[str, object]) -> NewJob:
+    """The job of a template, made now that a batch has ended: its parameters tell what the batch came to."""
+    job = read_template(text)
+    parameters = json.loads(job.parameters) | {"batch": dict(batch)}
+    return job._replace(job_id=job_id, parameters=dump_text(parameters))

@@ -1,0 +1,33 @@
+"""The table `stream_tickets`: one row for each ticket that was given out and not yet used, known by its digest only."""
+
+from datetime import datetime
+
+from duly.store.database import Connection
+
+# Tickets that nobody used go when new ones come: there are never more than were asked for lately.
+ISSUE = """
+with gone as (
+    delete from stream_tickets where digest in (
+        select digest from stream_tickets where expires_at < now() order by expires_at limit 100 for update skip locked
+    )
+)
+insert into stream_tickets (digest, tenant_id, expires_at)
+values ($1, $2, now() + $3::float8 * interval '1 second')
+returning expires_at
+"""
+
+
+async def issue(connection: Connection, tenant_id: int, digest: bytes, *, seconds: float) -> datetime:
+    """Writes a ticket down. Returns until when it is good."""
+    until: datetime = await connection.fetchval(ISSUE, digest, tenant_id, seconds)
+    return until
+
+
+# Whichever node deletes the row has used the ticket.
+REDEEM = "delete from stream_tickets where digest = $1 returning tenant_id, expires_at > now()"
+
+
+async def redeem(connection: Connection, digest: bytes) -> int | None:
+    """Uses a ticket up. Returns whose it was, or None where there is none, or its time is over."""
+    row = await connection.fetchrow(REDEEM, digest)
+    return row[0] if row is not None and row[1] else None

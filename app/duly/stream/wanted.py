@@ -1,0 +1,35 @@
+"""Which jobs a follower of all jobs wants to hear of."""
+
+import json
+from collections.abc import Mapping
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.store.tail import JobFacts
+
+
+class Wanted(NamedTuple):
+    """Empty means no restriction. A job's type, queue and batch have to be among those named; of each label that is
+    named it has to have one of the values.
+    """
+
+    types: frozenset[str] = frozenset()
+    queues: frozenset[str] = frozenset()
+    batches: frozenset[UUID] = frozenset()
+    labels: Mapping[str, frozenset[str]] = {}
+
+    def takes(self, facts: JobFacts) -> bool:
+        """Whether news of such a job is wanted."""
+        return (
+            (not self.types or facts.type in self.types)
+            and (not self.queues or facts.queue in self.queues)
+            and (not self.batches or facts.batch_id in self.batches)
+            and (not self.labels or self._fits(facts.labels))
+        )
+
+    def _fits(self, labels: str | None) -> bool:
+        has = json.loads(labels) if labels else {}
+        return all(has.get(name) in values for name, values in self.labels.items())
+
+
+EVERYTHING = Wanted()

@@ -1,0 +1,46 @@
+"""A published fuzzer finds no answer outside of the OpenAPI document, and no error of the service's own."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from tests.support.service import Service
+
+StartService = Callable[..., Awaitable[Service]]
+# Streams stay open; they have tests of their own.
+ARGUMENTS = (
+    *("--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance"),
+    *("--checks", "response_schema_conformance"),
+    *("--exclude-path-regex", "stream", "--max-time", "25", "--request-timeout", "30", "--max-failures", "20"),
+    *("--suppress-health-check", "all", "--continue-on-failure", "--no-color", "--warnings", "off"),
+)
+BOUND_SECONDS = 240
+
+
+async def test_schemathesis_finds_nothing(start_service: StartService, tmp_path: Path) -> None:
+    service = await start_service()
+    document = (await service.client.get("/openapi.json")).json()
+    # Of all the texts that could name a job type hardly any does: most submissions would end there.
+    document["components"]["schemas"]["Submission"]["properties"]["type"]["enum"] = ["echo", "plain", "fail"]
+    written = tmp_path / "openapi.json"
+    written.write_text(json.dumps(document))
+    fuzzer = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("schemathesis"),
+        *("run", str(written), "--url", service.url, *ARGUMENTS),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(BOUND_SECONDS):
+            printed, _ = await fuzzer.communicate()
+    finally:
+        if fuzzer.returncode is None:
+            fuzzer.kill()
+            await fuzzer.wait()
+    report = printed.decode(errors="replace")
+    assert fuzzer.returncode == 0, report[-6000:]
+    assert "Test cases:" in report
+    [[recorded]] = await service.sql("select count(*) from jobs")
+    assert recorded >= 5, report[-3000:]

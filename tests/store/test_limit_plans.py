@@ -1,0 +1,103 @@
+"""A claim under limits finds its rows by whole keys, and counts without reading what is not limited."""
+
+from typing import Any
+
+import pytest
+
+from duly.domain.ids import SMALLEST
+from duly.store.breakers import LOCK
+from duly.store.control import read_version
+from duly.store.database import Connection
+from duly.store.jobs import record_jobs
+from duly.store.limited_claims import CLAIM_LIMITED, Under, claim_limited
+from duly.store.limits import Limits, Scope, set_limits
+from duly.store.ready import LaneStart
+from tests.store.test_plans import LANE, NODE, STATES, conditions, new_jobs, plan_of, scanned_in_full, tables
+from tests.store.test_plans import claim as claim_freely
+
+ARGUMENTS: list[Any] = [
+    ["default"],
+    ["echo"],
+    [0],
+    [SMALLEST],
+    10,
+    NODE,
+    SMALLEST,
+    "test",
+    1,
+    [1],
+    ["default"],
+    1,
+    "echo",
+    32,
+]
+
+
+def by_whole_key(found: list[str], *columns: str) -> bool:
+    return bool(found) and all(column in condition for condition in found for column in columns)
+
+
+def using(nodes: list[dict[str, Any]], index: str) -> list[str]:
+    return [node["Index Cond"] for node in nodes if node.get("Index Name") == index]
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_a_limited_claim_reads_everything_by_its_key(database_url: str, state: str) -> None:
+    async with tables(database_url, state) as connection:
+        nodes = await plan_of(connection, CLAIM_LIMITED, *ARGUMENTS)
+        locks = await plan_of(connection, LOCK, ["echo"], [True])
+    assert scanned_in_full(nodes) == []
+    assert [node for node in (*nodes, *locks) if node["Node Type"] == "Seq Scan"] == []
+    assert len(conditions(nodes, "ready")) == 2
+    assert by_whole_key(conditions(nodes, "ready"), "queue", "type", "priority", "job_id")
+    assert by_whole_key(conditions(nodes, "limits"), "tenant_id", "scope", "name")
+    assert by_whole_key(conditions(nodes, "breakers"), "type")
+    assert by_whole_key(conditions(locks, "breakers"), "type")
+    assert by_whole_key(using(nodes, "running_limited_queue"), "tenant_id", "queue")
+    assert by_whole_key(using(nodes, "running_limited_type"), "tenant_id", "type")
+    assert using(nodes, "running_pkey") == ["(job_id = b.probe_id)"]
+    assert len(conditions(nodes, "running")) == 3
+
+
+@pytest.mark.parametrize("state", ["small", "bloated"])
+async def test_counting_reads_no_more_pages_where_much_runs_without_a_limit(database_url: str, state: str) -> None:
+    async with tables(database_url, state) as connection:
+        await record_jobs(connection, new_jobs(600))
+        await claim_freely(connection, 500)
+        await set_limits(connection, 1, Scope.QUEUE, LANE.queue, Limits(concurrency=3), begins_in_seconds=0)
+        taken = [await _claim(connection) for _ in range(2)]
+        assert taken == [3, 0]
+        read = await _pages_of(connection, "running_limited_queue")
+    assert read <= 6
+
+
+async def _claim(connection: Connection) -> int:
+    claimed = await claim_limited(
+        connection,
+        [LaneStart(LANE, SMALLEST)],
+        under=Under(queue=LANE.queue),
+        tenant_id=1,
+        limit=10,
+        node_id=NODE,
+        source="test",
+        version=await read_version(connection),
+    )
+    return len(claimed.jobs)
+
+
+async def _pages_of(connection: Connection, index: str) -> int:
+    """How many pages a full limit costs at this index and its rows."""
+    await connection.execute(f"prepare shown as {CLAIM_LIMITED}")
+    lanes = f"'{{default}}', '{{echo}}', '{{0}}', '{{{SMALLEST}}}'"
+    version = await read_version(connection)
+    values = f"{lanes}, 10, '{NODE}', '{SMALLEST}', 'test', {version}, '{{1}}', '{{default}}', 1, null, 32"
+    [plan] = await connection.fetchval(f"explain (analyze, buffers, format json) execute shown({values})")
+    return sum(
+        node["Shared Hit Blocks"] + node["Shared Read Blocks"]
+        for node in _nodes(plan["Plan"])
+        if node.get("Index Name") == index
+    )
+
+
+def _nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    return [plan, *(node for below in plan.get("Plans", ()) for node in _nodes(below))]

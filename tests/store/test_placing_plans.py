@@ -1,0 +1,85 @@
+"""The statements that pass keys on and count dependencies down find their rows by keys, however many others wait."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from duly.domain.ids import new_job_id
+from duly.domain.job import DEFAULT_TENANT, Flow, NewJob
+from duly.lifecycle.recording import record
+from duly.store.database import Connection, Database
+from duly.store.flow import MARK_ELSEWHERE, MARK_READY, TAKE_UNIQUE
+from duly.store.placing import (
+    ACQUIRE,
+    CHILDREN_OF,
+    COUNT_DOWN,
+    KEYS_OF,
+    LOCK_CHILDREN,
+    LOCK_KEYS,
+    PASS_ON,
+)
+from tests.store.test_plans import plan_of
+
+STATES = ["empty", "crowded", "crowded and analysed"]
+STATEMENTS = {
+    "acquire": (ACQUIRE, 3),
+    "keys of": (KEYS_OF, 1),
+    "lock keys": (LOCK_KEYS, 3),
+    "pass on": (PASS_ON, 2),
+    "children of": (CHILDREN_OF, 1),
+    "lock children": (LOCK_CHILDREN, 1),
+    "count down": (COUNT_DOWN, 1),
+    "take unique": (TAKE_UNIQUE, 4),
+    "mark ready": (MARK_READY, 2),
+    **{f"mark {table}": (statement, 1) for table, statement in MARK_ELSEWHERE.items()},
+}
+TABLES = ("blocked", "concurrency", "dependencies", "unique_keys", "ready", "running", "scheduled")
+
+
+@asynccontextmanager
+async def hot_connection(url: str) -> AsyncIterator[Connection]:
+    database = Database(url)
+    try:
+        async with database.hot().use() as connection:
+            yield connection
+    finally:
+        await database.close()
+
+
+def tied(**members: object) -> NewJob:
+    return NewJob(DEFAULT_TENANT, new_job_id(), "echo", "default", 0, "{}", 60.0, 3, flow=Flow(**members))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_each_row_is_found_by_a_key(database_url: str, state: str) -> None:
+    async with hot_connection(database_url) as connection:
+        if state != "empty":
+            parent = tied(unique_key="parent")
+            crowd = [tied(concurrency_key="busy", unique_key=f"u{n}") for n in range(500)]
+            children = [tied(depends_on=(parent.job_id,)) for _ in range(500)]
+            async with connection.transaction():
+                await record(connection, [parent])
+                await record(connection, crowd + children)
+        if state == "crowded and analysed":
+            await connection.execute("analyze")
+        for name, (statement, arguments) in STATEMENTS.items():
+            nodes = await plan_of(connection, statement, *([None] * arguments))
+            for node in nodes:
+                if node.get("Relation Name") in TABLES:
+                    assert node["Node Type"] != "Seq Scan", name
+                    assert node["Node Type"] == "ModifyTable" or "Index Cond" in node, (name, node)
+
+
+async def test_the_next_of_a_key_is_read_without_those_of_others(database_url: str) -> None:
+    async with hot_connection(database_url) as connection:
+        busy = [tied(concurrency_key="busy") for _ in range(2_000)]
+        free = [tied(concurrency_key="free") for _ in range(2)]
+        async with connection.transaction():
+            await record(connection, busy + free)
+        await connection.execute(f"prepare pass (int[], text[]) as {PASS_ON}")
+        [[plan]] = await connection.fetch(
+            "explain (analyze, buffers, format json) execute pass(array[1], array['free'])"
+        )
+        await connection.execute(f"truncate {', '.join(TABLES)}, jobs")
+    assert plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"] < 60
