@@ -3,6 +3,7 @@
     DulyError
     ├── BadRequest 400            NotJson
     ├── Unauthorized 401
+    ├── Forbidden 403
     ├── NotFound 404              (no such route, no such job, no such job type)
     ├── MethodNotAllowed 405
     ├── Conflict 409              JobAlreadyEnded · JobExists · NotRetryable · UniqueKeyTaken · IdempotencyInFlight
@@ -71,6 +72,10 @@ class NotJson(BadRequest):
 
 class Unauthorized(DulyError):
     code, status = "UNAUTHORIZED", 401
+
+
+class Forbidden(DulyError):
+    code, status = "FORBIDDEN", 403
 
 
 class NotFound(DulyError):

@@ -354,6 +354,21 @@ async def test_a_large_batch_is_cancelled_page_by_page(contract: Service, monkey
 
 
 @pytest.mark.asyncio(loop_scope="function")
+async def test_what_has_ended_is_shown_before_it_is_added_up(start_service: Callable[..., Awaitable[Service]]) -> None:
+    service = await start_service(roles=("api", "worker"))  # nobody adds up
+    answer = await post(service, {"type": "echo"}, {"type": "fail"}, then={"type": "echo"})
+    for job_id in answer.json()["jobIds"]:
+        await service.ended(job_id)
+    body = await read(service, answer.json()["batchId"])
+    assert (body["completed"], body["failed"], body["pending"]) == (1, 1, 0)
+    # Its end is told together with the job that follows.
+    assert (body["status"], body["completedAt"], body["thenJobId"]) == ("running", None, None)
+    await start_service(roles=("sweeper",))
+    body = await until(service, answer.json()["batchId"], status="failed")
+    assert body["thenJobId"]
+
+
+@pytest.mark.asyncio(loop_scope="function")
 async def test_a_larger_body_than_allowed_is_refused(start_service: Callable[..., Awaitable[Service]]) -> None:
     service = await start_service(batch_body_limit=2048, body_limit=1024)
     small = {"type": "echo", "parameters": {"text": "x" * 1500}, "delaySeconds": 60}

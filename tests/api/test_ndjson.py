@@ -144,6 +144,15 @@ async def test_the_first_hundred_errors_are_named(contract: Service) -> None:
     assert await recorded(contract, "many") == 0
 
 
+async def test_after_the_hundredth_error_the_answer_does_not_wait_for_the_rest(contract: Service) -> None:
+    reader, writer = await _half(contract, b"{}\n" * 400)
+    async with asyncio.timeout(20):
+        answer = await reader.readuntil(b"]}}}")
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 422 ")
+    assert answer.count(b'"index":') == 100
+
+
 async def test_one_bad_line_at_the_end_and_nothing_is_recorded(contract: Service) -> None:
     body = written([labelled("end")] * 3_000 + [labelled("end", uniqueKey="k"), labelled("end", priority=1000)])
     assert places(await post(contract, body)) == [(3_001, "jobs[3001].priority")]

@@ -12,15 +12,23 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ROUTES = {
     ("post", "/api/v1/jobs"): {"200", "202", "400", "401", "409", "413", "415", "422", "503"},
-    ("post", "/api/v1/jobs/batch"): {"202", "400", "401", "413", "415", "422", "503"},
+    ("put", "/api/v1/jobs/{job_id}"): {"200", "202", "400", "401", "404", "409", "413", "415", "422", "503"},
+    ("post", "/api/v1/jobs/batch"): {"202", "400", "401", "409", "413", "415", "422", "503"},
+    ("get", "/api/v1/batches/{batch_id}"): {"200", "401", "404", "422", "503"},
+    ("post", "/api/v1/batches/{batch_id}/cancel"): {"200", "202", "401", "404", "422", "503"},
+    ("post", "/api/v1/jobs/retry"): {"202", "401", "422", "503"},
+    ("post", "/api/v1/jobs/cancel"): {"202", "401", "422", "503"},
+    ("post", "/api/v1/jobs/{job_id}/retry"): {"202", "401", "404", "409", "422", "503"},
     ("get", "/api/v1/jobs"): {"200", "401", "422", "503"},
     ("get", "/api/v1/jobs/{job_id}"): {"200", "304", "401", "404", "422", "503"},
     ("post", "/api/v1/jobs/{job_id}/cancel"): {"200", "202", "401", "404", "409", "422", "503"},
     ("get", "/api/v1/jobs/{job_id}/events"): {"200", "401", "404", "422", "503"},
     ("get", "/api/v1/jobs/{job_id}/events/stream"): {"200", "204", "401", "404", "422", "503"},
     ("get", "/api/v1/jobs/{job_id}/logs"): {"200", "401", "404", "422", "503"},
-    ("get", "/api/v1/job-types"): {"200", "401", "422"},
-    ("get", "/api/v1/job-types/{type}"): {"200", "401", "404", "422"},
+    ("get", "/api/v1/job-types"): {"200", "401", "422", "503"},
+    ("get", "/api/v1/job-types/{type}"): {"200", "401", "404", "422", "503"},
+    ("get", "/api/v1/queues"): {"200", "401", "422", "503"},
+    ("get", "/api/v1/queues/{queue}"): {"200", "401", "404", "422", "503"},
     ("get", "/api/v1/schedules"): {"200", "401", "422", "503"},
     ("post", "/api/v1/schedules"): {"201", "400", "401", "409", "413", "415", "422", "503"},
     ("get", "/api/v1/schedules/{name}"): {"200", "401", "404", "422", "503"},
@@ -107,6 +115,27 @@ async def test_a_submission_is_documented_with_its_bounds_and_headers(document: 
     assert {member["name"] for member in operation["parameters"]} == {
         *("Idempotency-Key", "Prefer", "X-Correlation-Id", "traceparent")
     }
+    named = document["paths"]["/api/v1/jobs/{job_id}"]["put"]
+    assert named["requestBody"] == operation["requestBody"]
+    assert {member["name"] for member in named["parameters"] if member["in"] == "header"} == {
+        member["name"] for member in operation["parameters"]
+    }
+
+
+async def test_both_forms_of_a_batch_are_documented(document: dict[str, Any]) -> None:
+    operation = document["paths"]["/api/v1/jobs/batch"]["post"]
+    assert set(operation["requestBody"]["content"]) == {"application/json", "application/x-ndjson"}
+    assert {(member["in"], member["name"]) for member in operation["parameters"]} == {
+        ("query", "name"),
+        *(("header", name) for name in ("Idempotency-Key", "X-Correlation-Id", "traceparent")),
+    }
+    assert "deduplicated" in document["components"]["schemas"]["AcceptedBody"]["properties"]
+
+
+async def test_many_jobs_are_chosen_by_the_filters_of_the_list(document: dict[str, Any]) -> None:
+    for path in ("/api/v1/jobs/retry", "/api/v1/jobs/cancel"):
+        names = {member["name"] for member in document["paths"][path]["post"]["parameters"]}
+        assert names == {"status", "type", "queue", "batchId", "label", "createdAfter", "createdBefore"}
 
 
 async def test_the_queries_of_the_list_are_documented(document: dict[str, Any]) -> None:

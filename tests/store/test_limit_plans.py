@@ -11,7 +11,7 @@ from duly.store.database import Connection
 from duly.store.jobs import record_jobs
 from duly.store.limited_claims import CLAIM_LIMITED, Under, claim_limited
 from duly.store.limits import Limits, Scope, set_limits
-from duly.store.ready import LaneStart
+from duly.store.ready import CLAIM, LaneStart
 from tests.store.test_plans import LANE, NODE, STATES, conditions, new_jobs, plan_of, scanned_in_full, tables
 from tests.store.test_plans import claim as claim_freely
 
@@ -85,12 +85,23 @@ async def _claim(connection: Connection) -> int:
     return len(claimed.jobs)
 
 
-async def _pages_of(connection: Connection, index: str) -> int:
-    """How many pages a full limit costs at this index and its rows."""
-    await connection.execute(f"prepare shown as {CLAIM_LIMITED}")
+@pytest.mark.parametrize("limited", [False, True])
+async def test_a_claim_of_few_reads_few_pages_where_many_wait(database_url: str, *, limited: bool) -> None:
+    async with tables(database_url, "small") as connection:
+        for _ in range(10):
+            await record_jobs(connection, new_jobs(500))
+        await set_limits(connection, 1, Scope.QUEUE, LANE.queue, Limits(concurrency=3), begins_in_seconds=0)
+        read = await _pages_of(connection, "ready_pkey", limited=limited)
+    assert read <= 3 * 20
+
+
+async def _pages_of(connection: Connection, index: str, *, limited: bool = True) -> int:
+    """How many pages a claim reads by this index, with the rows that it leads to."""
+    await connection.execute(f"prepare shown as {CLAIM_LIMITED if limited else CLAIM}")
     lanes = f"'{{default}}', '{{echo}}', '{{0}}', '{{{SMALLEST}}}'"
     version = await read_version(connection)
-    values = f"{lanes}, 10, '{NODE}', '{SMALLEST}', 'test', {version}, '{{1}}', '{{default}}', 1, null, 32"
+    limits = ", '{1}', '{default}', 1, null, 32" if limited else ""
+    values = f"{lanes}, 3, '{NODE}', '{SMALLEST}', 'test', {version}{limits}"
     [plan] = await connection.fetchval(f"explain (analyze, buffers, format json) execute shown({values})")
     return sum(
         node["Shared Hit Blocks"] + node["Shared Read Blocks"]

@@ -55,7 +55,7 @@ def id_on(day: date) -> UUID:
 
 async def start(connection: Connection) -> ClaimedJob:
     lanes = [LaneStart(Lane("default", "echo", 0), SMALLEST)]
-    return (await claim_ready(connection, lanes, limit=1, node_id=uuid4(), source="worker:test"))[0]
+    return (await claim_ready(connection, lanes, limit=1, node_id=uuid4(), source="worker:test", version=1))[0]
 
 
 async def finish(connection: Connection, job: ClaimedJob, kind: EventKind, *, delay_seconds: float = 0) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from duly.worker import children
 from tests.support import handlers as support
 from tests.support import parent_handlers
 from tests.support.service import Service, eventually
@@ -124,11 +125,16 @@ async def test_a_child_that_is_cancelled_is_raised_too(service: Service) -> None
     assert (await service.ended(parent))["result"]["code"] == "CANCELLED"
 
 
-async def test_many_are_one_batch_and_their_results_come_in_order(service: Service) -> None:
+@pytest.mark.parametrize(("window", "page"), [(500, 20), (4, 7)])
+async def test_many_are_one_batch_and_their_results_come_in_order(
+    service: Service, monkeypatch: pytest.MonkeyPatch, window: int, page: int
+) -> None:
+    monkeypatch.setattr(children, "WINDOW", window)
+    monkeypatch.setattr(children, "PAGE", page)
     view = await service.run("parent-of-many", {"jobs": [echo(n=n) for n in range(30)]})
     assert view["result"]["results"] == [{"n": n} for n in range(30)]
-    children = await children_of(service, view["jobId"])
-    assert {child["batchId"] for child in children} == {view["result"]["batchId"]}
+    found = await children_of(service, view["jobId"])
+    assert {child["batchId"] for child in found} == {view["result"]["batchId"]}
     [row] = await service.sql("select batch_id::text, name, total from batches")
     assert tuple(row) == (view["result"]["batchId"], "many", 30)
 
@@ -299,7 +305,12 @@ async def test_a_needless_child_is_the_job_that_made_it_so(service: Service) -> 
     assert await children_of(service, parent) == []
 
 
-async def test_a_job_that_follows_a_batch_reads_its_results_in_order(service: Service) -> None:
+@pytest.mark.parametrize(("window", "page"), [(500, 20), (7, 3), (1, 1)])
+async def test_a_job_that_follows_a_batch_reads_its_results_in_order(
+    service: Service, monkeypatch: pytest.MonkeyPatch, window: int, page: int
+) -> None:
+    monkeypatch.setattr(children, "WINDOW", window)
+    monkeypatch.setattr(children, "PAGE", page)
     failing = {"type": "fail-with", "parameters": {"reason": "no", "code": "NO"}}
     body = {"jobs": [*(echo(n=n) for n in range(45)), failing], "then": {"type": "follows-a-batch"}}
     accepted = (await service.client.post("/api/v1/jobs/batch", json=body)).json()

@@ -34,6 +34,9 @@ from duly.api.redriving import redriving_router
 from duly.api.schedule_models import Schedule, ScheduleChange
 from duly.api.schedules import schedules_router
 from duly.api.submission import Batch, SubmissionReader
+from duly.api.tickets import tickets_router
+from duly.api.websocket import PATH as SOCKET_PATH
+from duly.api.websocket import SocketEndpoint
 from duly.api.why import why_router
 from duly.domain.networks import parse_networks
 from duly.errors import DulyError
@@ -63,6 +66,7 @@ def create_app(node: Node) -> ASGIApp:
             listing_router(node),
             events_router(node),
             following_router(node),
+            tickets_router(node),
             logs_router(node),
             why_router(node),
             intake_router(node, reader),
@@ -92,6 +96,7 @@ def create_app(node: Node) -> ASGIApp:
         hot=hot if serving else {},
         lines={batches.PATH: SubmitLinesEndpoint(node, reader)} if serving else {},
         limits={batches.PATH: node.settings.batch_body_limit},
+        sockets={SOCKET_PATH: SocketEndpoint(node, reader)} if serving else {},
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import orjson
 import structlog
@@ -65,7 +66,6 @@ def _place(found: Mapping[str, object]) -> PathError:
 
 def as_response(error: DulyError, *, accept: str) -> Response:
     """The answer to this error, in the form that the client accepts."""
-    details = {"reason": error.reason, "retryable": error.retryable, **error.details}
     problem = PROBLEM in accept.lower()
     content: dict[str, object] = (
         {
@@ -74,10 +74,10 @@ def as_response(error: DulyError, *, accept: str) -> Response:
             "status": error.status,
             "detail": error.message,
             "code": error.code,
-            **details,
+            **_details(error),
         }
         if problem
-        else {"error": {"code": error.code, "message": error.message, "details": details}}
+        else {"error": error_content(error)}
     )
     headers = {"Cache-Control": "no-store"}
     if error.retry_after_seconds is not None:
@@ -86,10 +86,20 @@ def as_response(error: DulyError, *, accept: str) -> Response:
         headers |= {"RateLimit-Policy": error.policy, "RateLimit": error.left}
     if error.status == 401:  # noqa: PLR2004  # RFC 9110, section 11.6.1: a challenge comes with it
         headers["WWW-Authenticate"] = 'Bearer realm="duly"'
-    return Response(_encoded(content), error.status, headers, media_type=PROBLEM if problem else "application/json")
+    return Response(encoded(content), error.status, headers, media_type=PROBLEM if problem else "application/json")
 
 
-def _encoded(content: Mapping[str, object]) -> bytes:
+def error_content(error: DulyError) -> dict[str, object]:
+    """The one shape of all errors."""
+    return {"code": error.code, "message": error.message, "details": _details(error)}
+
+
+def _details(error: DulyError) -> dict[str, Any]:
+    return {"reason": error.reason, "retryable": error.retryable, **error.details}
+
+
+def encoded(content: Mapping[str, object]) -> bytes:
+    """As JSON, whatever a client's text brought into it."""
     try:
         return orjson.dumps(content)
     except (TypeError, ValueError):  # a lone surrogate in a path or a message: escaped, it can be sent

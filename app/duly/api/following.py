@@ -76,7 +76,7 @@ class StreamFilter(BaseModel):
             frozenset(self.type),
             frozenset(self.queue),
             frozenset(UUID(text) for text in self.batchId),
-            {name: frozenset(values) for name, values in labels.items()},
+            frozenset((name, frozenset(values)) for name, values in labels.items()),
         )
 
 
@@ -128,7 +128,7 @@ def stream_answer(room: Room, messages: AsyncGenerator[bytes, None]) -> Response
 
 
 async def _in_room(room: Room, messages: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
-    """Where there is no room, a browser is to come back, which it does after an empty stream, but not after an error."""
+    """Where there is no room, a browser is to come back: it does so after an empty stream, but not after an error."""
     async with aclosing(messages):
         with room.place() as found:
             if not found:

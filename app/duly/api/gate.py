@@ -3,9 +3,7 @@ ASGI, and every error leaves through here.
 """
 
 import asyncio
-import re
 from collections.abc import Mapping
-from secrets import token_hex
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -15,13 +13,13 @@ from duly.api.failures import as_duly_error, as_response
 from duly.api.handshake import Handshake
 from duly.api.keys import KeyCheck
 from duly.api.lines import are_lines
+from duly.api.request_ids import request_id_of
 from duly.errors import BodyTooLarge, Unavailable
 from duly.node import Node
 
 BODY_SECONDS = 30.0
 # A client that sends too much is heard out this far, so that it can read the refusal instead of a broken connection.
 HEARD_OUT = 32 << 20
-_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,200}")
 
 
 class Gate:
@@ -111,11 +109,6 @@ async def _read_on(first: bytes, receive: Receive, limit: int) -> bytes:
             pieces.append(piece)
         more = message.get("more_body", False) and message["type"] == "http.request" and size < HEARD_OUT
     return b"".join(pieces) if size <= limit else bytes(limit + 1)
-
-
-def request_id_of(headers: Mapping[bytes, bytes]) -> bytes:
-    given = headers.get(b"x-request-id", b"")
-    return given if _REQUEST_ID.fullmatch(given) else token_hex(8).encode()
 
 
 class _Answer:

@@ -159,6 +159,11 @@ class EventPage(BaseModel):
     nextCursor: str | None
 
 
+class TicketBody(BaseModel):
+    ticket: str = Field(description="opens one stream, as `?ticket=`")
+    expiresAt: str = Field(examples=["2026-01-27T10:01:00.000Z"])
+
+
 class JobTypeDefaults(BaseModel):
     timeoutSeconds: float
     maxAttempts: int

@@ -18,6 +18,7 @@ from duly.api.accepting import Acceptor
 from duly.api.admission import Admission
 from duly.api.app import create_app
 from duly.api.shedding import Crowd, SheddingProtocol
+from duly.api.socket_protocol import SocketProtocol
 from duly.cli.opening import new_database, say
 from duly.errors import Overloaded
 from duly.handlers.loading import load_registry
@@ -192,7 +193,11 @@ class _Server(uvicorn.Server):
 def http_server(node: Node) -> _Server:
     configuration = uvicorn.Config(
         create_app(node),
-        ws="none",
+        ws=SocketProtocol,
+        # A message that is too large is refused like any other bad one, up to here.
+        ws_max_size=2 * node.settings.body_limit,
+        ws_ping_interval=15,
+        ws_per_message_deflate=False,
         lifespan="off",
         proxy_headers=False,
         log_config=None,

@@ -139,8 +139,7 @@ def key_due(stand: Stand | None, asked: Asked) -> str | None:
 
 def _of_keys(job: JobFacts, asked: Asked, told: Told) -> Iterator[Breach]:
     held, due = job.ties.concurrency_key, key_due(job.stand, asked)
-    passing_on = job.ties.ending_marks & Mark.KEYED
-    if held is not None and held != due and not (passing_on and held == asked.concurrency_key):
+    if held is not None and held != due and not (_passes_on(job) and held == asked.concurrency_key):
         yield _breach(job, Cure.DROP_KEY, f"holds the concurrency key {held!r}, and is not one to hold it now")
     if due is not None and held != due:
         yield _breach(job, Cure.HOLD_KEY, f"may run without its concurrency key {due!r}")
@@ -149,6 +148,11 @@ def _of_keys(job: JobFacts, asked: Asked, told: Told) -> Iterator[Breach]:
         yield _breach(job, Cure.HAND_OUT, f"waits for the concurrency key {stand.concurrency_key!r}, which is free")
     if job.ties.unique is not None and (told.ended or job.ties.unique != (asked.type, asked.unique_key)):
         yield _breach(job, Cure.DROP_UNIQUE, f"holds the unique key {job.ties.unique[1]!r}, and has no right to it")
+
+
+def _passes_on(job: JobFacts) -> bool:
+    """Whether it has ended, and its concurrency key is still to be passed on."""
+    return bool(job.ties.ending_marks & Mark.KEYED)
 
 
 def lacks_unique_key(job: JobFacts) -> bool:
@@ -194,12 +198,12 @@ def _of_webhooks(job: JobFacts, asked: Asked) -> Iterator[Breach]:
 
 def false_endings(job: JobFacts) -> frozenset[tuple[int, int]]:
     """Ends that are said to be still of consequence, as (sequence, kind), and are no events of the job."""
-    return job.ties.endings - _events(job)
+    return job.ties.endings - _events(job) if job.ties.endings else job.ties.endings
 
 
 def false_webhooks(job: JobFacts) -> frozenset[tuple[int, int]]:
     """Webhooks to be sent, as (sequence, kind) of their events, and there are no such events."""
-    return job.ties.due - _events(job)
+    return job.ties.due - _events(job) if job.ties.due else job.ties.due
 
 
 def missing_webhooks(job: JobFacts, asked: Asked) -> list[int]:

@@ -10,7 +10,7 @@ from duly.errors import JobAlreadyEnded, NotFound, Unavailable
 from duly.lifecycle.consequences import tell_ended
 from duly.lifecycle.signals import Signals
 from duly.store.children import unfinished_children
-from duly.store.database import Connection, Database
+from duly.store.database import Database
 from duly.store.ending import EndOfWaiting, end_waiting
 from duly.store.running import CancelWish, request_cancel
 from duly.store.views import view_job
@@ -41,6 +41,7 @@ class Canceller:
             JobAlreadyEnded: it has ended.
         """
         answer = await self._cancel_one(tenant_id, job_id)
+        await self.cancel_children(tenant_id, [job_id])
         return answer
 
     async def cancel_many(self, tenant_id: int, job_ids: Sequence[UUID]) -> int:
@@ -72,8 +73,9 @@ class Canceller:
                     raise NotFound("There is no such job.")
                 if view.ended:
                     raise JobAlreadyEnded(f"The job has ended already: {view.status}.")
-                if await self._end_waiting(connection, tenant_id, [job_id]):
-                    return CancelAnswer.CANCELLED
+            if await self._end_waiting(tenant_id, [job_id]):
+                return CancelAnswer.CANCELLED
+            async with self._database.connection() as connection:
                 wish = await request_cancel(connection, tenant_id, job_id, source="api")
             if wish is CancelWish.NOTED:
                 self._signals.changed([job_id])
@@ -84,22 +86,28 @@ class Canceller:
         raise Unavailable("The job keeps changing hands; try again.")
 
     async def _cancel_batch(self, tenant_id: int, job_ids: Sequence[UUID]) -> int:
+        concerned = set(await self._end_waiting(tenant_id, job_ids))
+        moving: list[UUID] = []
         async with self._database.connection() as connection:
-            concerned = set(await self._end_waiting(connection, tenant_id, job_ids))
             for job_id in job_ids:
                 if job_id in concerned:
                     continue
                 wish = await request_cancel(connection, tenant_id, job_id, source="api")
-                if wish is CancelWish.GONE and await self._end_waiting(connection, tenant_id, [job_id]):
-                    concerned.add(job_id)  # it came back from a worker just now
+                if wish is CancelWish.GONE:
+                    moving.append(job_id)
                 if wish is CancelWish.NOTED:
                     concerned.add(job_id)
                     self._signals.changed([job_id])
                     self._signals.cancel(job_id)
-        return len(concerned)
+        # Some of them have come back from a worker just now; the others had ended.
+        return len(concerned.union(await self._end_waiting(tenant_id, moving)))
 
-    async def _end_waiting(self, connection: Connection, tenant_id: int, job_ids: Sequence[UUID]) -> list[UUID]:
-        ends = [EndOfWaiting(tenant_id, job_id, EventKind.CANCELLED, cancelled_error()) for job_id in job_ids]
-        ended = await end_waiting(connection, ends, source="api")
+    async def _end_waiting(self, tenant_id: int, job_ids: Sequence[UUID]) -> list[UUID]:
+        """In the order of their ids, so that two who want the same jobs wait for each other and never in a circle."""
+        if not job_ids:
+            return []
+        ends = [EndOfWaiting(tenant_id, job_id, EventKind.CANCELLED, cancelled_error()) for job_id in sorted(job_ids)]
+        async with self._database.pinned() as connection:
+            ended = await end_waiting(connection, ends, source="api")
         tell_ended(self._signals, self._metrics, ended)
         return [end.job_id for end in ended]

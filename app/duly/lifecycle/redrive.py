@@ -28,7 +28,7 @@ async def redrive(database: Database, signals: Signals, keys: Sequence[tuple[int
     """Sets these (tenant, job) going again, all in one transaction. One that did not fail and was not cancelled is
     left alone.
     """
-    async with database.connection() as connection, connection.transaction():
+    async with database.pinned() as connection:
         redriven, lanes = await _redrive(connection, keys)
     for start in lanes:
         signals.ready(start.lane, start.floor)

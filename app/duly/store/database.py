@@ -27,6 +27,7 @@ PINNED_PLANS = {
     "enable_sort": "off",
     "jit": "off",
 }
+_PIN = "; ".join(f"set local {name} = {value}" for name, value in PINNED_PLANS.items())
 READING_PLANS = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
 
 CLOSE_SECONDS = 3.0
@@ -141,6 +142,18 @@ class Database:
         with translated():
             async with self._engine.connect() as held:
                 yield await _driver(held)
+
+    @asynccontextmanager
+    async def pinned(self) -> AsyncIterator[Connection]:
+        """A pooled connection in a transaction with plans pinned: for statements that are rare, but reach into the hot
+        tables by whole keys. Of 100,000 jobs, to find 500 took 27 s without.
+
+        Raises:
+            DatabaseAway, RecordRefused: see there.
+        """
+        async with self.connection() as connection, connection.transaction():
+            await connection.execute(_PIN)
+            yield connection
 
     def hot(self) -> "HotConnection":
         """A connection of its own for one flow of statements, with plans pinned."""

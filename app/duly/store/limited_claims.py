@@ -16,6 +16,16 @@ from duly.store.database import Connection
 from duly.store.limits import Scope
 from duly.store.ready import CLAIM_STEPS, CLAIMED, LaneStart
 
+# One after the other: of two claims that each held one of the same two limits, neither would take anything.
+_HELD = """
+    select $12 as tenant_id, s.scope, s.name, s.tokens from seen s cross join lateral (
+        select xmin as written from limits
+        where tenant_id = $12 and scope = s.scope and name = s.name and (select room from {room}) > 0
+        for update skip locked
+    ) h
+    where s.scope = {scope} and h.written = s.written
+"""
+
 # What starts is marked ($14), and only what is marked is counted: an index of marked rows costs other jobs nothing. A
 # start is dated by `now()`, the beginning of its transaction. Tokens are reckoned by the same clock, and where it
 # stands before that of the last start, or the limit is so new that older claims may be under way, there are none.
@@ -61,33 +71,35 @@ hoped as materialized (
                and ($13::text is null or exists (select from broken)) as current
     ) v
 ),
-held as materialized (
-    select s.scope, s.name, s.tokens from seen s cross join lateral (
-        select xmin as written from limits
-        where tenant_id = $12 and scope = s.scope and name = s.name and (select room from hoped) > 0
-        for update skip locked
-    ) h
-    where h.written = s.written
+held_queue as materialized ({_HELD.format(scope=1, room="hoped")}),
+with_queue as materialized (
+    select case when (select count(*) from held_queue) = (select count(*) from seen where scope = 1)
+                then room else 0 end as room from hoped
+),
+held_type as materialized ({_HELD.format(scope=2, room="with_queue")}),
+with_type as materialized (
+    select case when (select count(*) from held_type) = (select count(*) from seen where scope = 2)
+                then room else 0 end as room from with_queue
 ),
 held_breaker as materialized (
     select b.type from broken b cross join lateral (
-        select xmin as written from breakers where type = b.type and (select room from hoped) > 0
+        select xmin as written from breakers where type = b.type and (select room from with_type) > 0
         for update skip locked
     ) h
     where h.written = b.written
 ),
 may as materialized (
-    select case when (select count(*) from held) = cardinality($10)
-                 and (select count(*) from held_breaker) = (select count(*) from broken)
-                then (select room from hoped) else 0 end as room
+    select case when (select count(*) from held_breaker) = (select count(*) from broken)
+                then room else 0 end as room from with_type
 ),
 {CLAIM_STEPS.format(room="(select room from may)", marks="marks | $14::int")},
 claimed as ({CLAIMED}),
 n as materialized (select count(*)::int as started from started),
 spent as (
     update limits l set tokens = coalesce(h.tokens - n.started, l.tokens), refilled_at = now()
-    from held h cross join n
-    where l.tenant_id = $12 and (l.scope, l.name) >= (h.scope, h.name) and (l.scope, l.name) <= (h.scope, h.name)
+    from (select * from held_queue union all select * from held_type) h cross join n
+    where l.tenant_id = any(array[h.tenant_id]) and l.scope = any(array[h.scope])
+      and l.name >= h.name and l.name <= h.name
       and n.started > 0
 ),
 probed as (

@@ -16,11 +16,13 @@ class LaneStart(NamedTuple):
 
 
 # The lanes are read in the order given, each only as far as the one before left room: the lateral sub-select locks row
-# by row and the outer limit stops it, so no more is locked than is taken. The rows are then deleted by their whole key
-# (as a range, which leaves no other plan), and what a handler needs is read from `jobs` by key, row by row.
+# by row and the outer limit stops it, so no more is locked than is taken. The rows are then deleted by their whole key,
+# and what a handler needs is read from `jobs` by key, row by row. The key is written so that it leaves no other plan: a
+# join by `=` would allow reading the whole index in order. To compare rows, (a, b) <= (c, d), will not do either:
+# PostgreSQL 18 stops at the end of such a range, 15 reads on to the end of the index.
 # No claimed id lies below `$7`: the planner leaves the ledger's older partitions alone. Who knows an older version
 # (`$9`) of what holds claims back takes nothing. What a mark says to be somewhere else is read only where it stands.
-# Where limits count, another statement goes before: see `duly.store.limits`.
+# Where limits count, another statement goes before: see `duly.store.limited_claims`.
 CLAIM_STEPS = """
 taken as materialized (
     select r.* from unnest($1::text[], $2::text[], $3::smallint[], $4::uuid[]) as l (queue, type, priority, floor)
@@ -35,8 +37,8 @@ taken as materialized (
 ),
 gone as (
     delete from ready r using taken t
-    where (r.queue, r.type, r.priority, r.job_id) >= (t.queue, t.type, t.priority, t.job_id)
-      and (r.queue, r.type, r.priority, r.job_id) <= (t.queue, t.type, t.priority, t.job_id)
+    where r.queue = any(array[t.queue]) and r.type = any(array[t.type]) and r.priority = any(array[t.priority])
+      and r.job_id >= t.job_id and r.job_id <= t.job_id
     returning r.*
 ),
 started as (

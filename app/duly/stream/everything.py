@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import NamedTuple
 
@@ -55,7 +55,7 @@ async def _rest(watch: Watch, told: Told) -> None:
         await asyncio.sleep(0)
 
 
-async def as_messages(tail: Tail, *, after: Position, wanted: Wanted) -> AsyncIterator[bytes]:
+async def as_messages(tail: Tail, *, after: Position, wanted: Wanted) -> AsyncGenerator[bytes, None]:
     """The same as server-sent events. A client knows from the first one on where to resume."""
     yield RETRY_HINT + position_message(str(after))
     async with aclosing(follow_everything(tail, after=after, wanted=wanted)) as told:

@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from uuid import UUID
 
+from duly.domain.events import Event
 from duly.store.database import Database, DatabaseAway
 from duly.store.events import events_after, read_origin
 from duly.stream.frames import KEEP_ALIVE, RETRY_HINT, frame
@@ -14,32 +16,43 @@ LOOK_SECONDS = 2.0
 KEEP_ALIVE_SECONDS = 10.0
 
 
-async def follow(database: Database, hub: Hub, *, tenant_id: int, job_id: UUID, after: int) -> AsyncGenerator[bytes, None]:
-    """SSE messages of every event beyond `after` (-1: from the beginning), none missed and none twice.
+async def follow(
+    database: Database, hub: Hub, *, tenant_id: int, job_id: UUID, after: int
+) -> AsyncGenerator[bytes, None]:
+    """`follow_events` as SSE messages, after a hint to come back where it ends before the job does."""
+    yield RETRY_HINT
+    async with aclosing(follow_events(database, hub, tenant_id=tenant_id, job_id=job_id, after=after)) as told:
+        async for events in told:
+            yield b"".join(frame(event) for event in events) or KEEP_ALIVE
 
-    It ends after the job's last event, or with a hint to come back when the service goes down. No connection is held
-    between reads.
+
+async def follow_events(
+    database: Database, hub: Hub, *, tenant_id: int, job_id: UUID, after: int
+) -> AsyncGenerator[list[Event], None]:
+    """Every event beyond `after` (-1: from the beginning), none missed and none twice; now and then none, to show that
+    it is still there.
+
+    It ends after the job's last event, or when the service goes down. No connection is held between reads.
     """
     sent, quiet_since = after, time.monotonic()
     with hub.watch(job_id) as watch:
-        yield RETRY_HINT
         while True:
             last = hub.closing  # looked at before the read: what ended by then is still shown
-            frames, ended, sent = await _read(database, tenant_id=tenant_id, job_id=job_id, after=sent)
-            if frames:
-                quiet_since = time.monotonic()
-                yield frames
+            events, ended = await _read(database, tenant_id=tenant_id, job_id=job_id, after=sent)
+            if events:
+                sent, quiet_since = events[-1].sequence, time.monotonic()
+                yield events
             if ended or last:
                 return
-            if not frames:
+            if not events:
                 if time.monotonic() - quiet_since >= KEEP_ALIVE_SECONDS:
                     quiet_since = time.monotonic()
-                    yield KEEP_ALIVE
+                    yield []
                 await watch.news(timeout=LOOK_SECONDS)
 
 
-async def _read(database: Database, *, tenant_id: int, job_id: UUID, after: int) -> tuple[bytes, bool, int]:
-    """The next frames, whether the job's present end is among them, and the sequence reached.
+async def _read(database: Database, *, tenant_id: int, job_id: UUID, after: int) -> tuple[list[Event], bool]:
+    """The next events, and whether the job's present end is among them.
 
     While the database is away there is nothing new; the stream stays open.
     """
@@ -51,10 +64,7 @@ async def _read(database: Database, *, tenant_id: int, job_id: UUID, after: int)
                 events = [origin.event] if origin else []
             more = await events_after(connection, tenant_id, job_id, sequence=max(after, 0), limit=PAGE + 1)
     except DatabaseAway:
-        return b"", False, after
+        return [], False
     events += more[:PAGE]
-    if not events:
-        return b"", False, after
     # A page may stop at an end in the middle of the history: of a job that was run again by hand.
-    ended = events[-1].kind.terminal and len(more) <= PAGE
-    return b"".join(frame(event) for event in events), ended, events[-1].sequence
+    return events, bool(events) and events[-1].kind.terminal and len(more) <= PAGE

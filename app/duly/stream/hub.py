@@ -38,6 +38,7 @@ class Hub:
     def __init__(self) -> None:
         self._watches: dict[UUID, set[Watch]] = {}
         self.closing = False
+        self.closed = asyncio.Event()
         self.announce: Callable[[UUID], bool] = lambda _job_id: False
 
     @property
@@ -69,6 +70,7 @@ class Hub:
     def close(self) -> None:
         """Wakes all followers, so that streams end while the service goes down."""
         self.closing = True
+        self.closed.set()
         for followers in self._watches.values():
             for watch in followers:
                 watch.tell()

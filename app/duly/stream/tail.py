@@ -13,11 +13,10 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import NamedTuple
 
-from duly.domain.events import Event
 from duly.domain.ids import made_at
 from duly.domain.position import Position, before_transaction
 from duly.store.database import Database, DatabaseAway, RecordRefused
-from duly.store.tail import JobFacts, TailRow, read_moment, summarize
+from duly.store.tail import TailRow, read_moment, summarize
 from duly.stream.frames import frame_text, message
 from duly.stream.hub import Watch
 from duly.stream.ledger import LedgerReader
@@ -28,7 +27,8 @@ SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 1.0
 UNFOLLOWED_SECONDS = 60.0
 SUMMARIZE_SECONDS = 1.0
 MOST_BYTES = 32 << 20
-SLICE = 200
+# A follower is handed no more than this at a time, to be written in one go.
+SLICE, SLICE_BYTES = 200, 256 << 10
 # So many followers at once read by themselves; the others wait for their turn.
 TURNS = 2
 
@@ -37,9 +37,7 @@ class Entry:
     """One event as it is told, written once for all."""
 
     def __init__(self, row: TailRow) -> None:
-        self.position: Position = row.position
-        self.event: Event = row.event
-        self.facts: JobFacts = row.facts
+        self.position, self.event, self.facts = row
 
     @cached_property
     def message(self) -> bytes:
@@ -205,7 +203,7 @@ class Tail:
         if not self.holds(position) or self._end is None:
             return None
         place = bisect_right(self._entries, position, key=_position_of)
-        entries = self._entries[place : place + SLICE]
+        entries = _few(self._entries[place : place + SLICE])
         if place + len(entries) < len(self._entries):
             return Told(entries, entries[-1].position, to_now=False)
         return Told(entries, max(self._end, position), to_now=True)
@@ -222,6 +220,16 @@ class Tail:
     def reader(self) -> LedgerReader:
         """For one follower."""
         return LedgerReader(self._database, tenant_id=self._tenant_id)
+
+
+def _few(entries: list[Entry]) -> list[Entry]:
+    """The first of them, as many as fit; one in any case."""
+    size = 0
+    for place, entry in enumerate(entries):
+        size += entry.size
+        if place and size > SLICE_BYTES:
+            return entries[:place]
+    return entries
 
 
 def _position_of(entry: Entry) -> Position:

@@ -1,7 +1,6 @@
 """Which jobs a follower of all jobs wants to hear of."""
 
 import json
-from collections.abc import Mapping
 from typing import NamedTuple
 from uuid import UUID
 
@@ -16,7 +15,7 @@ class Wanted(NamedTuple):
     types: frozenset[str] = frozenset()
     queues: frozenset[str] = frozenset()
     batches: frozenset[UUID] = frozenset()
-    labels: Mapping[str, frozenset[str]] = {}
+    labels: frozenset[tuple[str, frozenset[str]]] = frozenset()
 
     def takes(self, facts: JobFacts) -> bool:
         """Whether news of such a job is wanted."""
@@ -29,7 +28,7 @@ class Wanted(NamedTuple):
 
     def _fits(self, labels: str | None) -> bool:
         has = json.loads(labels) if labels else {}
-        return all(has.get(name) in values for name, values in self.labels.items())
+        return all(has.get(name) in values for name, values in self.labels)
 
 
 EVERYTHING = Wanted()

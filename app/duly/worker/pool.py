@@ -164,8 +164,8 @@ class Pool:
         self._freed.set()
 
     def _fill_slots(self) -> None:
-        while self._free > 0 and self._waiting.let_in():
-            pass
+        while self._waiting.returning and self._free > 0:
+            self._waiting.let_in()
         while self._free > 0 and (job := self._prefetch.take()):
             self._start(job)
 
@@ -185,7 +185,8 @@ class Pool:
         self._end(attempt.claimed, outcome)
         if self._attempts.get(attempt.claimed.job_id) is attempt:
             del self._attempts[attempt.claimed.job_id]
-        self._waiting.forget(attempt)
+        if self._waiting:
+            self._waiting.forget(attempt)
         self._slot_freed()
 
     def _end(self, claimed: ClaimedJob, outcome: Outcome) -> None:

@@ -83,12 +83,9 @@ class Waiting:
                 self.forget(attempt)
             raise
 
-    def let_in(self) -> bool:
-        """Gives a free slot to whoever has waited longest for one. False where nobody does."""
-        for attempt in self._returning:
-            self._let_in(attempt, with_slot=True)
-            return True
-        return False
+    def let_in(self) -> None:
+        """Gives a free slot to whoever has waited longest for one; somebody must."""
+        self._let_in(next(iter(self._returning)), with_slot=True)
 
     def _let_in(self, attempt: Attempt, *, with_slot: bool) -> None:
         turn = self._returning.pop(attempt, None)

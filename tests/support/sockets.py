@@ -1,0 +1,66 @@
+"""Speaking over `/ws/jobs` as a client would."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from tests.support.service import BOUND_SECONDS, Service
+
+
+class Socket:
+    """One connection. What is waited for has to come within a bound."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+
+    async def say(self, type_: str, **members: Any) -> None:
+        await self.connection.send(json.dumps({"type": type_, **members}))
+
+    async def hear(self) -> dict[str, Any]:
+        async with asyncio.timeout(BOUND_SECONDS):
+            heard: dict[str, Any] = json.loads(await self.connection.recv())
+        return heard
+
+    async def hear_many(self, count: int) -> list[dict[str, Any]]:
+        return [await self.hear() for _ in range(count)]
+
+    async def hear_to_the_end(self) -> tuple[list[dict[str, Any]], int | None]:
+        """All that comes until the service closes the socket, and the code that it does so with."""
+        heard = []
+        try:
+            while True:
+                heard.append(await self.hear())
+        except ConnectionClosed as closed:
+            return heard, closed.rcvd.code if closed.rcvd else None
+
+    async def asked(self, type_: str, **members: Any) -> dict[str, Any]:
+        """Says something, and hears what comes next."""
+        await self.say(type_, **members)
+        return await self.hear()
+
+    async def refused(self, text: str | bytes, code: str) -> dict[str, Any]:
+        """Says what is wrong, and hears why, in the one shape of all errors."""
+        await self.connection.send(text)
+        heard = await self.hear()
+        assert heard["type"] == "error", heard
+        assert set(heard) == {"type", "ref", "error"}
+        assert set(heard["error"]) == {"code", "message", "details"}
+        assert heard["error"]["code"] == code, heard
+        assert isinstance(heard["error"]["details"]["retryable"], bool)
+        assert heard["error"]["details"]["reason"]
+        return heard
+
+    async def is_open(self) -> None:
+        """Nothing else was said before."""
+        assert await self.asked("ping", ref="still?") == {"type": "pong", "ref": "still?"}
+
+
+@asynccontextmanager
+async def socket_to(service: Service, path: str = "/ws/jobs", **options: Any) -> AsyncIterator[Socket]:
+    async with connect(service.url.replace("http://", "ws://") + path, proxy=None, **options) as connection:
+        yield Socket(connection)
