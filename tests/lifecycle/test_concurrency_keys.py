@@ -100,10 +100,12 @@ async def test_ten_thousand_that_wait_for_one_key_are_not_looked_at_by_claims(st
     async with asyncio.timeout(20):
         await has_entered("held").wait()
     flow = Flow(concurrency_key="busy")
+    batch = NewBatch(DEFAULT_TENANT, new_job_id())
     waiting = [
-        NewJob(DEFAULT_TENANT, new_job_id(), "echo", "default", 0, "{}", 60, 1, flow=flow) for _ in range(10_000)
+        NewJob(DEFAULT_TENANT, new_job_id(), "echo", "default", 0, "{}", 60, 1, batch_id=batch.batch_id, flow=flow)
+        for _ in range(10_000)
     ]
-    await service.node.submitter.submit_all(NewBatch(DEFAULT_TENANT, new_job_id()), waiting)
+    await service.node.submitter.submit_all(batch, waiting)
     assert await service.sql("select count(*) from blocked") == [(10_000,)]
     assert await service.sql("select count(*) from ready") == [(0,)]
     for _ in range(3):

@@ -31,6 +31,16 @@ async def started(service: Service, type_: str, name: str, **members: Any) -> st
     return job_id
 
 
+async def take_the_lease(service: Service) -> None:
+    """As if somebody else had claimed the job since."""
+    await service.sql("update running set token = token + 1")
+
+
+async def give_the_lease_back(service: Service) -> None:
+    """What the test forged must not be held against the service."""
+    await service.sql("update running set token = token - 1")
+
+
 async def sweep(service: Service) -> None:
     await service.node.sweeper.repair(service.node.node_id, lease_seconds=15)
 
@@ -63,7 +73,7 @@ async def dropped(service: Service, count: int) -> None:
 async def test_a_lost_lease_cannot_finish_the_job(start_service: StartService) -> None:
     service = await start_service(roles=NO_SWEEPER)
     job_id = await started(service, "wait-for-gate", "lost")
-    await service.sql("update running set token = token + 1")
+    await take_the_lease(service)
     with capture_logs() as logs:
         support.gate("lost").set()
         await dropped(service, 1)
@@ -73,27 +83,30 @@ async def test_a_lost_lease_cannot_finish_the_job(start_service: StartService) -
     assert (await service.sql("select token from running"))[0][0] == 2
     lines = [line for line in logs if line.get("action") == "lease_lost"]
     assert [(line["log_level"], line["job_id"], line["token"]) for line in lines] == [("warning", job_id, 1)]
+    await give_the_lease_back(service)
 
 
 async def test_a_lost_lease_cannot_finish_with_a_retry_either(start_service: StartService) -> None:
     service = await start_service(roles=NO_SWEEPER)
     job_id = await started(service, "wait-for-gate", "lost", timeoutSeconds=0.3)
-    await service.sql("update running set token = token + 1")
+    await take_the_lease(service)
     await dropped(service, 1)
     assert await service.event_types(job_id) == ["JobSubmitted", "JobStarted"]
     assert await service.sql("select from ready union all select from scheduled") == []
+    await give_the_lease_back(service)
 
 
 async def test_progress_of_a_lost_lease_is_dropped_and_stops_its_handler(start_service: StartService) -> None:
     service = await start_service(roles=NO_SWEEPER)
     job_id = await started(service, "tell-when-let", "told")
-    await service.sql("update running set token = token + 1")
+    await take_the_lease(service)
     support.gate("told").set()
     await asyncio.wait_for(support.has_entered("told:stopped").wait(), 10)
     assert not support.has_entered("told:went-on").is_set()
     await dropped(service, 1)
     assert await service.event_types(job_id) == ["JobSubmitted", "JobStarted"]
     assert (await service.job(job_id))["progress"] != 50
+    await give_the_lease_back(service)
 
 
 async def test_a_node_that_was_struck_off_stops_its_attempts_and_registers_anew(start_service: StartService) -> None:

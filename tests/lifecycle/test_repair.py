@@ -13,6 +13,7 @@ from duly.domain.job import DEFAULT_TENANT, Flow
 from duly.lifecycle.check import check
 from duly.lifecycle.repair import RepairUnderWay, repair
 from duly.store.database import Database
+from duly.store.placing import release_keyed
 from duly.store.repairing import alone
 from tests.support import handlers as support
 from tests.support.broken_promises import IN_OTHER_TABLES, IN_THE_LEDGER, named
@@ -103,6 +104,24 @@ async def test_each_job_stands_again_where_its_events_tell(ledger: MixedLedger) 
     # Whoever had begun keeps its key before those that waited for it.
     assert [row[0] for row in await ledger.sql("select job_id from concurrency")] == [ledger.ids["holder"]]
     assert (await place_of(ledger, "holder"))["place"] == "ready"
+
+
+@pytest.mark.parametrize("tables", [HOT_TABLES, "concurrency", "concurrency, blocked", "concurrency, running"])
+async def test_a_job_that_had_begun_keeps_its_concurrency_key_before_older_ones(
+    ledger: MixedLedger, tables: str
+) -> None:
+    await ledger.submit("older", delay_seconds=600.0, flow=Flow(concurrency_key="l"))
+    await ledger.submit("begun", flow=Flow(concurrency_key="l"))
+    await ledger.claim()
+    await ledger.sql("update scheduled set run_at = now() where job_id = $1", ledger.ids["older"])
+    async with ledger.database.connection() as connection, connection.transaction():
+        await release_keyed(connection, limit=500)
+    assert (await place_of(ledger, "older"))["place"] == "blocked 3"
+    await ledger.sql(f"truncate {tables}")
+    assert await repaired(ledger) == []
+    held = await ledger.sql("select job_id from concurrency where key = 'l'")
+    assert [row[0] for row in held] == [ledger.ids["begun"]]
+    assert (await place_of(ledger, "begun"))["place"] == ("ready" if "running" in tables else "running")
 
 
 async def test_all_jobs_of_a_ledger_without_hot_tables_finish_after_a_repair(ledger: MixedLedger) -> None:

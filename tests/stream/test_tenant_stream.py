@@ -426,3 +426,16 @@ async def test_a_stream_outlives_lost_hints(service: Service) -> None:
         gate("unheard").set()
         job = await service.run("wait-for-gate", {"name": "unheard"})
         assert places(await take(frames, EVENTS_OF_A_RUN)) == [(job["jobId"], n) for n in range(EVENTS_OF_A_RUN)]
+
+
+async def test_readers_that_leave_at_any_moment_spoil_no_connection(start_service: StartService) -> None:
+    service = await start_service(database_connections=4)
+
+    async def come_and_go() -> None:
+        async with service.client.stream("GET", PATH, params={"lastEventId": str(Position(3, SMALLEST, 0))}) as answer:
+            assert answer.status_code == 200
+
+    for _ in range(10):
+        await asyncio.gather(*(come_and_go() for _ in range(20)))
+        for answer in await asyncio.gather(*(service.client.get("/api/v1/jobs") for _ in range(8))):
+            assert answer.status_code == 200, answer.text

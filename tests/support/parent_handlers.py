@@ -56,6 +56,8 @@ async def parent(parameters: Parent, job: JobContext) -> Any:
         if parameters.catch:
             return _said(error)
         raise
+    finally:
+        calls.setdefault("in-order", []).append(-1)  # among the jobs of the type of that name
 
 
 def _options(asked: dict[str, Any]) -> Any:

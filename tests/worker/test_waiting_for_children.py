@@ -123,6 +123,28 @@ async def test_while_a_handler_waits_others_have_its_slot(start_service: StartSe
     await all_over(service)
 
 
+async def test_who_can_go_on_gets_the_next_slot_before_what_is_ready(start_service: StartService) -> None:
+    service = await start_service(handlers=HANDLERS, worker_slots=1)
+    parent = await begin(service, "parent", "parent", BY_AND_BY, catch=True)
+    await waits(service)
+    await service.submit("wait-for-gate", {"name": "slot"})
+    await asyncio.wait_for(support.has_entered("slot").wait(), 20)
+    for n in range(3):
+        last = await service.submit("in-order", {"n": n})
+    [child] = await children_of(service, parent)
+    await service.client.post(f"/api/v1/jobs/{child}/cancel")
+
+    async def could_go_on() -> bool:
+        return service.node.waiting.returning == 1
+
+    await eventually(could_go_on)
+    support.gate("slot").set()
+    assert (await service.ended(parent))["result"]["code"] == "CANCELLED"
+    await service.ended(last["jobId"])
+    assert support.calls["in-order"] == [-1, 0, 1, 2]
+    await all_over(service)
+
+
 async def test_who_gives_up_its_wait_goes_on(start_service: StartService) -> None:
     service = await start_service(handlers=HANDLERS, worker_slots=1)
     view = await service.run("impatient-parent", {"jobs": [BY_AND_BY]})

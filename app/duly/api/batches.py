@@ -155,7 +155,7 @@ def batches_router(node: Node, submit: SubmitManyEndpoint) -> APIRouter:
         PATH,
         status_code=202,
         response_model=AcceptedBatchBody,
-        responses=failures(400, 409, 413, 415, 422, 503),
+        responses=failures(400, 409, 413, 415, 422, 429, 503),
         openapi_extra=_document(),
     )
     async def submit_many(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""`/api/v1/limits`: how much is taken in: how many jobs may be submitted in a time, and how many may wait in a queue."""
+"""`/api/v1/limits`: what is taken in: how many jobs may be submitted in a time, and how many may wait in a queue."""
 
 from typing import Annotated, Any
 
@@ -57,7 +57,7 @@ def intake_router(node: Node, reader: SubmissionReader) -> APIRouter:
         openapi_extra=_TAKES_LIMITS,
     )
     async def set_intake_limits(request: Request) -> Response:
-        """Set all of them; what is left out is no limit. This node keeps to them at once, the others within a second."""
+        """Set all of them; what is left out is no limit. This node keeps to it at once, the others within a second."""
         asked = reader.read_as(IntakeLimitsBody, request.scope["duly.body"], request.scope["duly.headers"])
         rate = Rate(asked.rate.count, asked.rate.seconds) if asked.rate is not None else None
         limits = IntakeLimits(rate, asked.backlog, asked.backlogs)

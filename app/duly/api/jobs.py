@@ -63,7 +63,9 @@ def jobs_router(node: Node, submit: SubmitEndpoint) -> APIRouter:
         "",
         status_code=202,
         response_model=AcceptedBody,
-        responses=failures(400, 409, 413, 415, 422, 503, also={200: {"model": JobBody, "description": "Done in time"}}),
+        responses=failures(
+            *(400, 409, 413, 415, 422, 429, 503), also={200: {"model": JobBody, "description": "Done in time"}}
+        ),
         openapi_extra=submission_document(),
     )
     async def submit_job(request: Request) -> Response:

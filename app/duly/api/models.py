@@ -218,7 +218,28 @@ _MEANINGS = {
     413: "The body is too large",
     415: "The body is not declared as JSON",
     422: "The request does not fit the contract",
+    429: "More than may be submitted in a time, or wait in a queue; nothing was recorded",
     503: "Draining, overloaded, or the database is away; try again",
+}
+# What such an answer looks like: code, message, and whether doing the same again may help.
+_EXAMPLES = {
+    400: ("NOT_JSON", "The body is not JSON.", False),
+    401: ("UNAUTHORIZED", "This address needs an API key.", False),
+    404: ("NOT_FOUND", "There is no such job.", False),
+    409: ("JOB_ALREADY_ENDED", "The job has ended already: completed.", False),
+    413: ("BODY_TOO_LARGE", "The body is larger than the 1,048,576 bytes that are allowed.", False),
+    415: ("UNSUPPORTED_MEDIA_TYPE", "The body must be JSON.", False),
+    422: ("VALIDATION_FAILED", "priority: Input should be less than or equal to 100", False),
+    429: ("BACKLOG_FULL", 'The queue "default" holds 1,000 of the 1,000 waiting jobs that it may.', True),
+    503: ("DRAINING", "The service is going down; another node, or this one after its restart, takes jobs.", True),
+}
+_HEADERS = {
+    429: {
+        "Retry-After": {"description": "seconds", "schema": {"type": "integer"}},
+        "RateLimit-Policy": {"description": "the limit: its quota `q`, its window `w`", "schema": {"type": "string"}},
+        "RateLimit": {"description": "what remains `r`, seconds until more `t`", "schema": {"type": "string"}},
+    },
+    503: {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}},
 }
 
 
@@ -227,6 +248,19 @@ Responses: TypeAlias = dict[int | str, dict[str, Any]]
 
 def failures(*statuses: int, also: Responses | None = None) -> Responses:
     """The error answers of a route for the OpenAPI document; a missing key and a fault of ours go without saying."""
-    return (also or {}) | {
-        status: {"model": ErrorBody, "description": _MEANINGS[status]} for status in (*statuses, 401)
+    return (also or {}) | {status: _failure(status) for status in (*statuses, 401)}
+
+
+def _failure(status: int) -> dict[str, Any]:
+    code, message, retryable = _EXAMPLES[status]
+    details: dict[str, object] = {"reason": message, "retryable": retryable}
+    if status == 422:  # noqa: PLR2004  # the one whose details name places
+        details["errors"] = [{"path": "priority", "message": "Input should be less than or equal to 100"}]
+    example = {"error": {"code": code, "message": message, "details": details}}
+    headers = {"headers": _HEADERS[status]} if status in _HEADERS else {}
+    return {
+        "model": ErrorBody,
+        "description": _MEANINGS[status],
+        "content": {"application/json": {"example": example}},
+        **headers,
     }

@@ -66,7 +66,7 @@ def named_router(submit: SubmitNamedEndpoint) -> APIRouter:
         status_code=202,
         response_model=AcceptedBody,
         responses=failures(
-            *(400, 404, 409, 413, 415, 422, 503),
+            *(400, 404, 409, 413, 415, 422, 429, 503),
             also={200: {"model": JobBody, "description": "The same submission stands already, or it is done in time"}},
         ),
         openapi_extra=submission_document(),

@@ -6,14 +6,18 @@ from typing import Any
 import typer
 
 from duly.cli.failures import FAILED, stop
-from duly.cli.opening import new_database, opened_database, read_settings
+from duly.cli.opening import opened_database, read_settings
 from duly.cli.printing import one_line, print_json
 from duly.domain.facts import Breach
 from duly.lifecycle.check import Report, check
 from duly.lifecycle.repair import Repaired, RepairUnderWay, repair
 from duly.settings import Settings
-from duly.store.database import DatabaseAway, RecordRefused
+from duly.store.database import Database, DatabaseAway, RecordRefused
 from duly.store.migrations import DatabaseNewer, missing_revisions
+from duly.telemetry.logs import configure_logs
+
+# A repair holds one for as long as it takes, and works on the other.
+CONNECTIONS = 2
 
 
 class CannotCheck(Exception):
@@ -23,6 +27,7 @@ class CannotCheck(Exception):
 def run_check(flags: dict[str, Any], *, repairs: bool, as_json: bool) -> None:
     """Checks, and where it is wanted repairs; says what was found, and ends with 1 where a promise is broken."""
     settings = read_settings(flags)
+    configure_logs(settings.log_format, settings.log_level)
     with opened_database(settings) as opened:
         try:
             repaired = asyncio.run(_check(settings, opened.url, repairs=repairs))
@@ -37,7 +42,7 @@ def run_check(flags: dict[str, Any], *, repairs: bool, as_json: bool) -> None:
 
 
 async def _check(settings: Settings, url: str, *, repairs: bool) -> Repaired:
-    database = new_database(settings, url)
+    database = Database(url, connections=CONNECTIONS, transaction_pooling=settings.transaction_pooling)
     try:
         if missing := await missing_revisions(database):
             raise CannotCheck(

@@ -139,7 +139,7 @@ def key_due(stand: Stand | None, asked: Asked) -> str | None:
 
 def _of_keys(job: JobFacts, asked: Asked, told: Told) -> Iterator[Breach]:
     held, due = job.ties.concurrency_key, key_due(job.stand, asked)
-    if held is not None and held != due and not (_passes_on(job) and held == asked.concurrency_key):
+    if held is not None and held != due and not (held == asked.concurrency_key and _may_keep_key(job)):
         yield _breach(job, Cure.DROP_KEY, f"holds the concurrency key {held!r}, and is not one to hold it now")
     if due is not None and held != due:
         yield _breach(job, Cure.HOLD_KEY, f"may run without its concurrency key {due!r}")
@@ -150,9 +150,11 @@ def _of_keys(job: JobFacts, asked: Asked, told: Told) -> Iterator[Breach]:
         yield _breach(job, Cure.DROP_UNIQUE, f"holds the unique key {job.ties.unique[1]!r}, and has no right to it")
 
 
-def _passes_on(job: JobFacts) -> bool:
-    """Whether it has ended, and its concurrency key is still to be passed on."""
-    return bool(job.ties.ending_marks & Mark.KEYED)
+def _may_keep_key(job: JobFacts) -> bool:
+    """Whether it may hold its key though it need not: it has ended, and passes it on in a moment; or it was set going
+    again before it did, and is ready in a moment.
+    """
+    return bool(job.ties.ending_marks & Mark.KEYED) or (job.stand is not None and job.stand.place == "scheduled")
 
 
 def lacks_unique_key(job: JobFacts) -> bool:

@@ -9,7 +9,16 @@ from functools import lru_cache, partial
 from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+)
 from pydantic_core import PydanticCustomError
 
 from duly.domain.events import CALLBACK_BITS, DEFAULT_CALLBACK_EVENTS, callback_mask
@@ -44,10 +53,22 @@ def _as_written(text: object) -> object:
 Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_as_written)]
 
 
+EXAMPLE: dict[str, JsonValue] = {
+    "type": "report-generation",
+    "parameters": {"startDate": "2024-01-01", "endDate": "2024-01-31"},
+    "priority": 5,
+    "labels": {"customer": "c-42"},
+    "concurrencyKey": "customer-c-42",
+    "callbackUrl": "https://client.example.com/webhooks/job-completed",
+}
+
+
 class Submission(BaseModel):
     """A job to be done. Only `type` is required."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, hide_input_in_errors=True, json_schema_extra={"examples": [EXAMPLE]}
+    )
 
     type: Name = Field(description="the job type", examples=["report-generation"])
     parameters: Any = Field(default_factory=dict, description="what the job type's own model says", examples=[{}])

@@ -104,7 +104,7 @@ class Sweeper:
         return LONGEST_LOOK_SECONDS if pause is None else min(max(pause, 0.0), LONGEST_LOOK_SECONDS)
 
     async def keep_house(self, *, retention_days: int) -> float:
-        """Makes partitions ahead of time, drops those past retention, forgets old idempotency keys and schedule runs."""
+        """Makes partitions ahead of time, drops those past retention, forgets old keys and runs of schedules."""
         async with self._database.connection() as connection:
             made = await ensure_partitions(connection)
             dropped = await drop_expired(connection, retention_days=retention_days)

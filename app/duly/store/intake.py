@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from duly.store.database import Connection
 from duly.store.limits import Rate
+from duly.store.ready import LANES_OF_QUEUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +98,8 @@ async def take_tokens(connection: Connection, tenant_id: int, rate: Rate, *, nee
 
 
 # Lane by lane and no further than the limit: a queue far beyond it costs no more than one at it.
-WAITING = """
-with recursive lane as (
-    (select queue, type, priority from ready where queue = $2 order by queue, type, priority limit 1)
-    union all
-    select n.* from lane l cross join lateral (
-        select queue, type, priority from ready
-        where (queue, type, priority) > (l.queue, l.type, l.priority) and queue = $2
-        order by queue, type, priority limit 1
-    ) n
-)
+WAITING = f"""
+{LANES_OF_QUEUE.format(queue="$2")}
 select coalesce(sum(c.n), 0)::int + (
     select count(*)::int from (select from blocked where tenant_id = $1 and queue = $2 limit $3) b
 ) from lane l cross join lateral (

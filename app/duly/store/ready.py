@@ -121,6 +121,20 @@ select queue, type, priority, job_id from lane
 """
 
 
+# The same within one queue, to go before another select.
+LANES_OF_QUEUE = """
+with recursive lane as (
+    (select queue, type, priority from ready where queue = {queue} order by queue, type, priority limit 1)
+    union all
+    select n.* from lane l cross join lateral (
+        select queue, type, priority from ready
+        where (queue, type, priority) > (l.queue, l.type, l.priority) and queue = {queue}
+        order by queue, type, priority limit 1
+    ) n
+)
+"""
+
+
 async def find_lanes(connection: Connection) -> list[LaneStart]:
     """Every lane that holds a job now, with the id of its oldest."""
     return [LaneStart(Lane(*row[:3]), row[3]) for row in await connection.fetch(LANES)]

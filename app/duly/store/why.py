@@ -8,6 +8,7 @@ from uuid import UUID
 from duly.domain.job import Lane
 from duly.domain.why import Circuit, Limit, Parent
 from duly.store.database import Connection
+from duly.store.ready import LANES_OF_QUEUE
 
 MOST_AHEAD = 10_000
 MOST_PARENTS = 20
@@ -53,16 +54,8 @@ async def read_surroundings(connection: Connection, tenant_id: int, job_id: UUID
 
 
 # Lane by lane, as claims read them: higher priorities first, then by age. No lane is counted beyond the limit.
-AHEAD = """
-with recursive lane as (
-    (select queue, type, priority from ready where queue = $1 order by queue, type, priority limit 1)
-    union all
-    select n.* from lane l cross join lateral (
-        select queue, type, priority from ready
-        where (queue, type, priority) > (l.queue, l.type, l.priority) and queue = $1
-        order by queue, type, priority limit 1
-    ) n
-)
+AHEAD = f"""
+{LANES_OF_QUEUE.format(queue="$1")}
 select least(sum(c.n), $4)::int from lane l cross join lateral (
     select count(*) as n from (
         select from ready where queue = l.queue and type = l.type and priority = l.priority

@@ -71,6 +71,7 @@ class Tail:
         self._buffer = buffer
         self._turns = asyncio.Semaphore(TURNS)
         self._watches: set[Watch] = set()
+        self._readings: set[asyncio.Task[Told]] = set()
         self._pause = SHORTEST_PAUSE_SECONDS
         self._read_at = self._summarized_at = float("-inf")
         self._days: set[date] = set()
@@ -209,7 +210,16 @@ class Tail:
         return Told(entries, max(self._end, position), to_now=True)
 
     async def from_ledger(self, reader: LedgerReader, position: Position) -> Told:
-        """The same for one that is late. While the database is away there is nothing new."""
+        """The same for one that is late. While the database is away there is nothing new.
+
+        A reader who leaves meanwhile does not cut it short: that would leave a transaction open.
+        """
+        reading = asyncio.create_task(self._from_ledger(reader, position))
+        self._readings.add(reading)
+        reading.add_done_callback(self._readings.discard)
+        return await asyncio.shield(reading)
+
+    async def _from_ledger(self, reader: LedgerReader, position: Position) -> Told:
         try:
             async with self._turns:
                 stretch = await reader.read(position)

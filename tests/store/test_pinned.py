@@ -1,0 +1,86 @@
+"""Rare statements that reach into the hot tables: they find their rows by whole keys too, however many there are."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from duly.domain.events import EventKind
+from duly.domain.ids import new_job_id
+from duly.domain.job import NewJob
+from duly.domain.outcome import cancelled_error
+from duly.store.database import Connection, Database
+from duly.store.ending import END_WAITING, EndOfWaiting, end_waiting
+from duly.store.flow import MARK_READY
+from duly.store.jobs import record_jobs
+from duly.store.requeue import REQUEUE
+
+TABLES = ("ready", "scheduled", "blocked", "running", "jobs", "events", "dependencies", "unique_keys", "checkpoints")
+JOBS = 2_000
+
+
+@pytest.fixture
+async def database(database_url: str) -> Any:
+    """With jobs that nothing is known of yet: tables grow faster than they are analysed."""
+    opened = Database(database_url)
+    async with opened.connection() as connection:
+        for _ in range(JOBS // 500):
+            jobs = [NewJob(1, new_job_id(), "echo", "default", 0, "{}", 60.0, 5) for _ in range(500)]
+            await record_jobs(connection, jobs)
+    yield opened
+    await opened.close()
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from _nodes(below)
+
+
+async def _scans(connection: Connection, statement: str, arguments: int) -> list[str]:
+    """The tables that the statement would read in full."""
+    await connection.execute(f"prepare shown as {statement}")
+    shown = await connection.fetchval(f"explain (format json) execute shown({', '.join(['null'] * arguments)})")
+    await connection.execute("deallocate shown")
+    found = [node for node in _nodes(shown[0]["Plan"]) if node["Node Type"] == "Seq Scan"]
+    return [node["Relation Name"] for node in found if str(node["Relation Name"]).startswith(TABLES)]
+
+
+@pytest.mark.parametrize(("statement", "arguments"), [(END_WAITING, 6), (REQUEUE, 3), (MARK_READY, 2)])
+async def test_no_table_of_jobs_is_read_in_full(database: Database, statement: str, arguments: int) -> None:
+    async with database.pinned() as connection:
+        assert await _scans(connection, statement, arguments) == []
+
+
+async def test_what_is_pinned_is_pinned_for_the_transaction_alone(database: Database) -> None:
+    names = ("plan_cache_mode", "enable_seqscan", "enable_hashjoin")
+
+    async def settings(connection: Connection) -> list[str]:
+        return [await connection.fetchval(f"show {name}") for name in names]
+
+    async with database.connection() as connection:
+        usual = await settings(connection)
+    async with database.pinned() as connection:
+        assert await settings(connection) == ["force_generic_plan", "off", "off"]
+    with pytest.raises(ZeroDivisionError):
+        async with database.pinned() as connection:
+            _ = 1 / 0
+    async with database.connection() as connection:
+        assert await settings(connection) == usual == ["force_custom_plan", "on", "on"]
+
+
+async def test_what_fails_inside_leaves_nothing(database: Database) -> None:
+    async with database.connection() as connection:
+        job_id = await connection.fetchval("select job_id from ready limit 1")
+    end = EndOfWaiting(1, job_id, EventKind.CANCELLED, cancelled_error())
+
+    async def end_and_fail() -> None:
+        async with database.pinned() as connection:
+            assert len(await end_waiting(connection, [end], source="test")) == 1
+            _ = 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        await end_and_fail()
+    async with database.connection() as connection:
+        assert await connection.fetchval("select count(*) from events") == 0
+        assert await connection.fetchval("select count(*) from ready") == JOBS
