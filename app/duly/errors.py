@@ -9,7 +9,7 @@
     ├── Conflict 409              JobAlreadyEnded · JobExists · NotRetryable · UniqueKeyTaken · IdempotencyInFlight
     ├── BodyTooLarge 413
     ├── UnsupportedMediaType 415
-    ├── Invalid 422               UnknownJobType · IdempotencyKeyReused · NotSupportedYet
+    ├── Invalid 422               UnknownJobType · IdempotencyKeyReused
     ├── TooMany 429               RateLimited · BacklogFull
     ├── Unavailable 503           Draining · DatabaseUnavailable · Overloaded
     └── InternalError 500
@@ -145,19 +145,6 @@ class UnknownJobType(Invalid):
 
 class IdempotencyKeyReused(Invalid):
     code = "IDEMPOTENCY_KEY_REUSED"
-
-
-class NotSupportedYet(Invalid):
-    code = "NOT_SUPPORTED_YET"
-
-    @classmethod
-    def of(cls, member: str) -> "NotSupportedYet":
-        """A member of the contract that this version does not know how to honour."""
-        return cls(
-            f"{member} is not supported yet.",
-            reason="It is part of the contract and comes with a later version; leave it out.",
-            details={"errors": [{"path": member, "message": "is not supported yet"}]},
-        )
 
 
 class TooMany(DulyError):

@@ -175,16 +175,6 @@ async def test_an_unknown_job_type_like_no_other_says_where_to_look(contract: Se
     assert "/api/v1/job-types" in error["details"]["reason"]
 
 
-async def test_a_member_that_comes_later_is_refused_and_not_ignored(contract: Service) -> None:
-    for member, value in [
-        ("expiresInSeconds", 60),
-        ("uniqueKey", "k"),
-        ("concurrencyKey", "k"),
-        ("dependsOn", ["0199c1f0-0000-7000-8000-000000000000"]),
-    ]:
-        assert invalid_paths(await _submit(contract, **{member: value}), "NOT_SUPPORTED_YET") == [member]
-
-
 async def test_run_at_and_delay_exclude_each_other(contract: Service) -> None:
     answer = await _submit(contract, runAt="2030-01-01T00:00:00Z", delaySeconds=1)
 

@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+from itertools import islice
 
 import pytest
 
@@ -133,6 +134,21 @@ def test_a_stream_of_a_job_retried_by_hand_goes_on_past_its_first_end(server: Sc
     server.answers += [stream((2, "job_failed"), (3, "job_started")), stream((4, "job_completed"))]
     with Client(server.url) as client:
         assert [frame["sequence"] for frame in client.stream("j1")] == [2, 3, 4]
+
+
+def test_the_stream_of_all_jobs_goes_on_past_every_end_and_every_break(server: ScriptedServer) -> None:
+    server.answers += [
+        stream((1, "job_completed"), (2, "job_failed")),
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\nretry: 1\nid: 5\n\n",
+        stream((6, "job_completed")),
+    ]
+    with Client(server.url) as client:
+        frames = client.stream_all(types=["echo", "fail"], labels=["customer:c-42"])
+        assert [(frame["id"], frame["type"]) for frame in islice(frames, 3)] == [
+            *(("1", "job_completed"), ("2", "job_failed"), ("6", "job_completed")),
+        ]
+    assert "type=echo&type=fail&label=customer%3Ac-42" in server.requests[0]
+    assert [re.findall(r"(?i)last-event-id: (\S+)", text) for text in server.requests] == [[], ["2"], ["5"]]
 
 
 def test_an_answer_of_no_content_ends_the_stream(server: ScriptedServer) -> None:

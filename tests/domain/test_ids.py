@@ -5,7 +5,7 @@ from uuid import RFC_4122, UUID
 
 import pytest
 
-from duly.domain.ids import child_id, earlier, event_id, made_at, new_job_id, parse_job_id, smallest_id_at
+from duly.domain.ids import IdBlock, child_id, earlier, event_id, made_at, new_job_id, parse_job_id, smallest_id_at
 
 ID = "0199c1f0-0000-7000-8000-000000000000"
 
@@ -16,6 +16,20 @@ def test_ids_are_of_version_7_and_each_is_larger_than_those_before() -> None:
     assert {job_id.version for job_id in made} == {7}
     assert made == sorted(made)
     assert len(set(made)) == len(made)
+
+
+def test_the_ids_of_a_block_follow_from_their_places() -> None:
+    before = new_job_id()
+    block = IdBlock()
+    places = [0, 1, 2, 10_000, 2**31 - 1]
+    made = [block[place] for place in places]
+
+    assert [job_id.int - made[0].int for job_id in made] == places
+    assert {(job_id.version, job_id.variant) for job_id in made} == {(7, RFC_4122)}
+    assert len({made_at(job_id) for job_id in made}) == 1
+    # Other ids of this process lie before the block or behind it.
+    others = [before, *(new_job_id() for _ in range(100)), IdBlock()[0], IdBlock()[2**31 - 1]]
+    assert not any(made[0] <= other <= made[-1] for other in others)
 
 
 def test_an_id_tells_when_it_was_made() -> None:

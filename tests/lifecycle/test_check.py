@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from uuid import UUID
 
 import asyncpg
 import pytest
-from tests.support.broken_promises import BROKEN, named
 
 from duly.domain.events import EventKind
 from duly.domain.job import Debounce, Flow
 from duly.lifecycle.check import SHOWN, check
+from tests.support.broken_promises import BROKEN, named
 from tests.support.mixed_ledger import MixedLedger, empty_ledger, mixed_ledger
 from tests.support.postgres import Server
 
@@ -142,6 +143,15 @@ async def test_history_of_a_day_whose_jobs_are_dropped_is_no_violation(ground: s
         )
         assert await ledger.violations() == []
         await ledger.sql("drop table events_20200101")
+
+
+async def test_a_batch_that_reaches_into_days_which_were_dropped_is_not_counted(ledger: MixedLedger) -> None:
+    in_2020, far_ahead = UUID("016f5e66-e800-7000-8000-000000000000"), UUID("ffffffff-ffff-7000-8000-000000000000")
+    await ledger.sql("update batches set first_id = $1, total = 3", in_2020)
+    assert await ledger.violations() == []
+    await ledger.sql("update batches set first_id = $1, last_id = $2", ledger.ids["completed"], far_ahead)
+    [said] = await ledger.violations()
+    assert "says 3 jobs from" in said
 
 
 async def test_only_the_first_violations_are_shown_and_all_are_counted(ground: str) -> None:

@@ -13,7 +13,6 @@ from duly.domain.job import DEFAULT_TENANT, Flow
 from duly.lifecycle.check import check
 from duly.lifecycle.repair import RepairUnderWay, repair
 from duly.store.database import Database
-from duly.store.placing import release_keyed
 from duly.store.repairing import alone
 from tests.support import handlers as support
 from tests.support.broken_promises import IN_OTHER_TABLES, IN_THE_LEDGER, named
@@ -110,12 +109,13 @@ async def test_each_job_stands_again_where_its_events_tell(ledger: MixedLedger) 
 async def test_a_job_that_had_begun_keeps_its_concurrency_key_before_older_ones(
     ledger: MixedLedger, tables: str
 ) -> None:
-    await ledger.submit("older", delay_seconds=600.0, flow=Flow(concurrency_key="l"))
+    await ledger.submit("first")
+    await ledger.claim()
+    await ledger.submit("older", flow=Flow(concurrency_key="l", depends_on=(ledger.ids["first"],)))
     await ledger.submit("begun", flow=Flow(concurrency_key="l"))
     await ledger.claim()
-    await ledger.sql("update scheduled set run_at = now() where job_id = $1", ledger.ids["older"])
-    async with ledger.database.connection() as connection, connection.transaction():
-        await release_keyed(connection, limit=500)
+    await ledger.end("first", EventKind.COMPLETED)
+    await ledger.draw_consequences()
     assert (await place_of(ledger, "older"))["place"] == "blocked 3"
     await ledger.sql(f"truncate {tables}")
     assert await repaired(ledger) == []

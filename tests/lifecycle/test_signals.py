@@ -121,6 +121,31 @@ def test_a_change_is_told_only_where_somebody_may_follow_the_job() -> None:
     assert here.take() == [["changed", str(followed)]]
 
 
+def test_that_the_ledger_has_grown_is_told_once_and_only_where_somebody_follows_all_jobs() -> None:
+    here, there = Signals(wake_sender=lambda: None, alone=False), Signals(wake_sender=lambda: None, alone=False)
+    grown: list[None] = []
+    there.local.news = lambda: grown.append(None)
+    here.submitted(["default"])
+    assert here.take() == []
+    there.follows_everything(True)
+    for hint in there.take():
+        here.hear(json.loads(json.dumps(hint)))
+    assert here.interest.of_others([UUID(int=5)]) == []
+    here.submitted(["default"])
+    here.changed([UUID(int=5)])
+    hints = here.take()
+    assert hints == [["news"]]
+    there.hear(hints[0])
+    assert len(grown) == 1
+    there.follows_still([])  # said again, for a hint may be lost
+    here.hear(there.take()[0])
+    assert here.interest.everything
+    there.follows_everything(False)
+    there.follows_still([])
+    here.hear(there.take()[0])
+    assert not here.interest.everything
+
+
 def test_what_is_no_longer_followed_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     here = Signals(wake_sender=lambda: None, alone=False)
     first, second = UUID(int=1), UUID(int=2)

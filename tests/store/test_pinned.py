@@ -37,19 +37,23 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _nodes(below)
 
 
-async def _scans(connection: Connection, statement: str, arguments: int) -> list[str]:
+async def _scans(connection: Connection, statement: str, *arguments: object) -> list[str]:
     """The tables that the statement would read in full."""
-    await connection.execute(f"prepare shown as {statement}")
-    shown = await connection.fetchval(f"explain (format json) execute shown({', '.join(['null'] * arguments)})")
-    await connection.execute("deallocate shown")
+    shown = await connection.fetchval(f"explain (format json) {statement}", *arguments)
     found = [node for node in _nodes(shown[0]["Plan"]) if node["Node Type"] == "Seq Scan"]
     return [node["Relation Name"] for node in found if str(node["Relation Name"]).startswith(TABLES)]
 
 
-@pytest.mark.parametrize(("statement", "arguments"), [(END_WAITING, 6), (REQUEUE, 3), (MARK_READY, 2)])
-async def test_no_table_of_jobs_is_read_in_full(database: Database, statement: str, arguments: int) -> None:
+@pytest.mark.parametrize("count", [1, 500])
+async def test_no_table_of_jobs_is_read_in_full(database: Database, count: int) -> None:
+    async with database.connection() as connection:
+        jobs = [row[0] for row in await connection.fetch("select job_id from ready order by job_id limit $1", count)]
+    tenants = [1] * count
+    ends = ([EventKind.CANCELLED] * count, [cancelled_error()] * count, False, "test")
     async with database.pinned() as connection:
-        assert await _scans(connection, statement, arguments) == []
+        assert await _scans(connection, END_WAITING, tenants, jobs, *ends) == []
+        assert await _scans(connection, REQUEUE, tenants, jobs, "test") == []
+        assert await _scans(connection, MARK_READY, tenants, jobs) == []
 
 
 async def test_what_is_pinned_is_pinned_for_the_transaction_alone(database: Database) -> None:

@@ -1,5 +1,6 @@
 """The statements that pass keys on and count dependencies down find their rows by keys, however many others wait."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,6 +10,7 @@ from duly.domain.ids import new_job_id
 from duly.domain.job import DEFAULT_TENANT, Flow, NewJob
 from duly.lifecycle.recording import record
 from duly.store.database import Connection, Database
+from duly.store.ending import END_WAITING
 from duly.store.flow import MARK_ELSEWHERE, MARK_READY, TAKE_UNIQUE
 from duly.store.placing import (
     ACQUIRE,
@@ -83,3 +85,34 @@ async def test_the_next_of_a_key_is_read_without_those_of_others(database_url: s
         )
         await connection.execute(f"truncate {', '.join(TABLES)}, jobs")
     assert plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"] < 60
+
+
+FEW_PAGES = 400
+
+
+async def test_few_that_are_ended_or_waited_for_are_found_among_many_that_are_ready(database_url: str) -> None:
+    async with hot_connection(database_url) as connection:
+        plain = [NewJob(DEFAULT_TENANT, new_job_id(), "echo", "default", 0, "{}", 60.0, 3) for _ in range(20_000)]
+        chosen = [job.job_id for job in plain[:10]]
+        async with connection.transaction():
+            await record(connection, plain)
+        tenants = [DEFAULT_TENANT] * len(chosen)
+        for statement, arguments in (
+            (END_WAITING, (tenants, chosen, [12] * 10, ["{}"] * 10, False, "api")),
+            (MARK_READY, (tenants, chosen)),
+        ):
+            pages = await pages_of(connection, statement, *arguments)
+            assert pages < FEW_PAGES, statement
+        await connection.execute(f"truncate {', '.join(TABLES)}, jobs, events, endings")
+
+
+async def pages_of(connection: Connection, statement: str, *arguments: object) -> int:
+    """How many pages the statement touches; it is undone."""
+    undone = connection.transaction()
+    await undone.start()
+    try:
+        [[plan]] = await connection.fetch(f"explain (analyze, buffers, format json) {statement}", *arguments)
+    finally:
+        await undone.rollback()
+    top = (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]
+    return int(top["Shared Hit Blocks"]) + int(top["Shared Read Blocks"])

@@ -52,6 +52,11 @@ IN_OTHER_TABLES: list[Broken] = [
     ("running", "update running set token = 0 where job_id = $1", "has the token 1 by its events and 0 where"),
     ("running", "update running set sequence = 2 where job_id = $1", "has the sequence 1 by its events and 2 where"),
     ("retrying", "update scheduled set attempt = 2 where job_id = $1", "has the attempt 1 by its events and 2 where"),
+    (
+        "running",
+        "update running set sequence = 7, attempt = 3, token = 4 where job_id = $1",
+        "has the attempt 1 by its events and 3 where",
+    ),
     ("ready", "update ready set crashes = 1 where job_id = $1", "has the crashes 0 by its events and 1 where"),
     ("ready", "update ready set queue = 'other' where job_id = $1", "with the queue default and stands (ready) with"),
     ("ready", "update ready set priority = 9 where job_id = $1", "with the priority 0 and stands (ready) with 9"),

@@ -4,7 +4,7 @@ import json
 import math
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from http import HTTPStatus
 from types import TracebackType
@@ -147,6 +147,29 @@ class Client:
             return self._http.stream("GET", f"{_job_path(job_id)}/events/stream", headers=headers, timeout=timeout)
 
         return follow(connect, url=self.url, last_event_id=last_event_id)
+
+    def stream_all(
+        self,
+        last_event_id: str | None = None,
+        *,
+        types: Sequence[str] = (),
+        queues: Sequence[str] = (),
+        batch_ids: Sequence[str] = (),
+        labels: Sequence[str] = (),
+    ) -> Iterator[dict[str, Any]]:
+        """The frames of all jobs that fit, each with its `id`: from now on, or what followed `last_event_id`; for ever.
+
+        Labels are `name:value`. A connection that breaks, or is cut off because this was too slow, is made again after
+        the last frame seen: nothing is missed, nothing comes twice.
+        """
+        query = {"type": list(types), "queue": list(queues), "batchId": list(batch_ids), "label": list(labels)}
+
+        def connect(last_id: str | None) -> AbstractContextManager[httpx.Response]:
+            headers = {"Accept": "text/event-stream"} | ({} if last_id is None else {"Last-Event-ID": last_id})
+            timeout = httpx.Timeout(self._timeout, read=SILENCE_SECONDS)
+            return self._http.stream("GET", "/api/v1/events/stream", headers=headers, timeout=timeout, params=query)
+
+        return follow(connect, url=self.url, last_event_id=last_event_id, endless=True)
 
     def _poll(self, job_id: str, *, etag: str | None, seconds: int) -> httpx.Response:
         return send(

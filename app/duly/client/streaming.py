@@ -26,13 +26,13 @@ _TRIES_BEFORE_CONNECTED = 4
 _TRIES_AFTER_CONNECTED = 12
 
 
-def follow(connect: Connect, *, url: str, last_event_id: str | None) -> Iterator[dict[str, Any]]:
-    """Yield the data of each frame until the job has ended.
+def follow(connect: Connect, *, url: str, last_event_id: str | None, endless: bool = False) -> Iterator[dict[str, Any]]:
+    """Yield the data of each frame until the job has ended; or, where it is `endless`, with its `id`, and for ever.
 
     A job that was retried by hand has an end in the middle of its history, so the end is the service closing the
     stream after an end frame, or answering 204. Raises `ApiError`, or `Unreachable` when it stays broken.
     """
-    stream = _Following(url=url, last_event_id=last_event_id)
+    stream = _Following(url=url, last_event_id=last_event_id, endless=endless)
     while not stream.ended:
         try:
             with connect(stream.last_event_id) as response:
@@ -46,8 +46,9 @@ def follow(connect: Connect, *, url: str, last_event_id: str | None) -> Iterator
 class _Following:
     """Where one follower stands: the last frame it saw, and how often it failed since."""
 
-    def __init__(self, *, url: str, last_event_id: str | None) -> None:
+    def __init__(self, *, url: str, last_event_id: str | None, endless: bool) -> None:
         self.last_event_id = last_event_id
+        self._endless = endless
         self.ended = False
         self._url = url
         self._asked_seconds = 0.0
@@ -84,11 +85,15 @@ class _Following:
             self._asked_seconds = min(frame.retry_seconds, _LONGEST_ASKED_SECONDS)
         if frame.id is not None:
             self.last_event_id = frame.id
+            self._failures = 0 if self._endless else self._failures  # it says from where, though there is no event yet
         if not frame.data or not frame.event.startswith("job_"):
             return None
         self._failures = 0
+        data = dict(json.loads(frame.data))
+        if self._endless:
+            return {"id": frame.id, **data}
         self.ended = frame.event in _END_FRAMES
-        return dict(json.loads(frame.data))
+        return data
 
     def _note_refused(self, response: httpx.Response) -> None:
         response.read()

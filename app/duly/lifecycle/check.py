@@ -1,18 +1,13 @@
 """Check: hold every promise against what is recorded of every job and batch, in one snapshot."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from uuid import UUID
 
-from duly.domain.facts import BatchFacts, Breach, Cure, JobFacts
-from duly.domain.ids import made_at
+from duly.domain.facts import Breach, Cure, JobFacts
 from duly.domain.promises import breaches, breaches_of_batch, lacks_unique_key
-from duly.store.checking import every_batch, every_job, has_control, recorded_days, without_successor
+from duly.store.checking import every_batch, every_job, has_control, kept_ranges, without_successor
 from duly.store.database import Connection, Database
-
-if TYPE_CHECKING:
-    from uuid import UUID
 
 # So many are told of; all are counted.
 SHOWN = 100
@@ -65,11 +60,11 @@ async def survey(database: Database, report: Report) -> AsyncIterator[Breach]:
 
 
 async def _of_jobs(connection: Connection, report: Report) -> AsyncIterator[Breach]:
-    days = await recorded_days(connection)
+    kept = await kept_ranges(connection)
     lacking: list[tuple[int, UUID]] = []
     async for job in every_job(connection):
         report.jobs += job.asked is not None
-        if job.asked is None and _is_remainder(job) and made_at(job.job_id).date() not in days:
+        if job.asked is None and _is_remainder(job) and not _is_kept(kept, job.job_id, job.job_id):
             continue  # the history of a day that is just being dropped
         for breach in breaches(job):
             yield breach
@@ -92,15 +87,14 @@ def _is_remainder(job: JobFacts) -> bool:
 
 
 async def _of_batches(connection: Connection, report: Report) -> AsyncIterator[Breach]:
-    days = await recorded_days(connection)
+    kept = await kept_ranges(connection)
     async for batch in every_batch(connection):
         report.batches += 1
-        if _days_of(batch) <= days:
+        if _is_kept(kept, batch.first_id, batch.last_id):  # else its jobs can no longer be counted
             for breach in breaches_of_batch(batch):
                 yield breach
 
 
-def _days_of(batch: BatchFacts) -> set[date]:
-    """The days of its jobs; once one of them is dropped, it can no longer be counted."""
-    first, last = made_at(batch.first_id).date(), made_at(batch.last_id).date()
-    return {first + timedelta(days=n) for n in range((last - first).days + 1)}
+def _is_kept(kept: Sequence[tuple[UUID, UUID]], first: UUID, last: UUID) -> bool:
+    """Whether no job with an id from the first to the last was dropped with its day."""
+    return any(low <= first < high and (last < high or high == kept[-1][1]) for low, high in kept)

@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -68,13 +69,13 @@ async def repair(database: Database) -> Repaired:
 
 
 async def _look(database: Database, report: Report) -> dict[Cure, list[Key]]:
-    """All that can be cured, by its cure."""
-    found: defaultdict[Cure, list[Key]] = defaultdict(list)
+    """All that can be cured, by its cure; each once, whatever is wrong with it."""
+    found: defaultdict[Cure, dict[Key, None]] = defaultdict(dict)
     async for breach in survey(database, report):
         report.note(breach)
         if breach.cure is not Cure.NONE:
-            found[breach.cure].append((breach.tenant_id, breach.subject or UUID(int=0)))
-    return found
+            found[breach.cure][breach.tenant_id, breach.subject or UUID(int=0)] = None
+    return {cure: list(keys) for cure, keys in found.items()}
 
 
 async def _cure(database: Database, found: dict[Cure, list[Key]]) -> Counter[Cure]:
@@ -82,7 +83,8 @@ async def _cure(database: Database, found: dict[Cure, list[Key]]) -> Counter[Cur
     for cure in Cure:
         keys = found.get(cure, [])
         if cure is Cure.HAND_OUT:
-            done[cure] += await _in_a_snapshot(database, hand_out)
+            with suppress(RecordBusy):  # what is left of it the next look will tell
+                done[cure] += await _in_a_snapshot(database, hand_out)
         for start in range(0, len(keys), BATCH):
             done[cure] += await _cure_some(database, cure, keys[start : start + BATCH])
     done[Cure.CONTROL] += len(found.get(Cure.CONTROL, []))

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from duly.domain.facts import Asked, BatchFacts, History, JobFacts, Stand, Ties
+from duly.domain.ids import smallest_id_at
 from duly.store.database import Connection
 from duly.store.partitions import LIST
 
@@ -219,11 +220,17 @@ async def these_batches(connection: Connection, batches: Sequence[UUID]) -> list
     return [BatchFacts(*row) for row in await connection.fetch(THESE_BATCHES, batches)]
 
 
-async def recorded_days(connection: Connection) -> set[date]:
-    """The days whose jobs are kept. Of others some history may be left, while their tables are dropped one by one."""
+async def kept_ranges(connection: Connection) -> list[tuple[UUID, UUID]]:
+    """From which id up to before which one jobs are kept, in order: the days in between were dropped."""
     names = [row["name"] for row in await connection.fetch(LIST, "jobs")]
     dated = [match.group(1) for name in names if (match := re.search(r"_(\d{8})$", name))]
-    return {datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC).date() for day in dated}
+    ranges: list[tuple[UUID, UUID]] = []
+    for day in sorted(datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC) for day in dated):
+        low, high = smallest_id_at(day), smallest_id_at(day + timedelta(days=1))
+        if ranges and ranges[-1][1] == low:
+            low = ranges.pop()[0]
+        ranges.append((low, high))
+    return ranges
 
 
 async def has_control(connection: Connection) -> bool:

@@ -57,8 +57,8 @@ lanes as materialized (
 ),
 from_ready as (
     delete from ready w using lanes l
-    where (w.queue, w.type, w.priority, w.job_id) >= (l.queue, l.type, l.priority, l.job_id)
-      and (w.queue, w.type, w.priority, w.job_id) <= (l.queue, l.type, l.priority, l.job_id)
+    where w.queue = any(array[l.queue]) and w.type = any(array[l.type]) and w.priority = any(array[l.priority])
+      and w.job_id >= l.job_id and w.job_id <= l.job_id
       and w.tenant_id = l.tenant_id and {_MAY_END} {_LEFT}
 ),
 from_scheduled as (

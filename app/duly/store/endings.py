@@ -12,7 +12,7 @@ TAKE = """
 delete from endings e using (
     select job_id, sequence from endings order by job_id, sequence limit $1 for update skip locked
 ) t
-where (e.job_id, e.sequence) >= (t.job_id, t.sequence) and (e.job_id, e.sequence) <= (t.job_id, t.sequence)
+where e.job_id >= t.job_id and e.job_id <= t.job_id and e.sequence = any(array[t.sequence])
 returning e.tenant_id, e.job_id, e.kind, e.marks
 """
 

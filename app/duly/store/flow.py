@@ -88,8 +88,8 @@ later as (
 ),
 now_ready as (
     update ready r set sequence = sequence + 1, marks = marks | 8 from asked a
-    where (r.queue, r.type, r.priority, r.job_id) >= (a.queue, a.type, a.priority, a.job_id)
-      and (r.queue, r.type, r.priority, r.job_id) <= (a.queue, a.type, a.priority, a.job_id) and r.attempt = 0
+    where r.queue = any(array[a.queue]) and r.type = any(array[a.type]) and r.priority = any(array[a.priority])
+      and r.job_id >= a.job_id and r.job_id <= a.job_id and r.attempt = 0
     returning r.job_id, r.sequence
 ),
 held_back as (
@@ -190,12 +190,15 @@ async def find_standing(connection: Connection, keys: Sequence[tuple[int, UUID]]
 # Whoever is waited for is marked where it stands, so that its end is followed. A job that moves at the same moment is
 # found by the next look: it stands in one place or has ended, in every snapshot.
 MARK_READY = """
-update ready r set marks = r.marks | 4
-from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id) cross join lateral (
-    select queue, type, priority from jobs where tenant_id = a.tenant_id and job_id = a.job_id offset 0
-) j
-where (r.queue, r.type, r.priority, r.job_id) >= (j.queue, j.type, j.priority, a.job_id)
-  and (r.queue, r.type, r.priority, r.job_id) <= (j.queue, j.type, j.priority, a.job_id)
+with lanes as materialized (
+    select a.job_id, j.queue, j.type, j.priority
+    from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id) cross join lateral (
+        select queue, type, priority from jobs where tenant_id = a.tenant_id and job_id = a.job_id offset 0
+    ) j
+)
+update ready r set marks = r.marks | 4 from lanes l
+where r.queue = any(array[l.queue]) and r.type = any(array[l.type]) and r.priority = any(array[l.priority])
+  and r.job_id >= l.job_id and r.job_id <= l.job_id
 returning r.job_id
 """
 MARK_ELSEWHERE = {

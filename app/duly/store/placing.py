@@ -174,18 +174,17 @@ with freed as materialized (
 next as materialized (
     select f.tenant_id, f.key, n.job_id from freed f cross join lateral (
         select job_id from blocked
-        where (tenant_id, concurrency_key) >= (f.tenant_id, f.key)
-          and (tenant_id, concurrency_key) <= (f.tenant_id, f.key) and reason = 3
-        order by tenant_id, concurrency_key, job_id limit 1 for update
+        where tenant_id = f.tenant_id and concurrency_key >= f.key and concurrency_key <= f.key and reason = 3
+        order by concurrency_key, job_id limit 1 for update
     ) n
 ),
 held as (
     update concurrency c set job_id = n.job_id from next n
-    where (c.tenant_id, c.key) >= (n.tenant_id, n.key) and (c.tenant_id, c.key) <= (n.tenant_id, n.key)
+    where c.tenant_id = any(array[n.tenant_id]) and c.key >= n.key and c.key <= n.key
 ),
 free as (
     delete from concurrency c using freed f
-    where (c.tenant_id, c.key) >= (f.tenant_id, f.key) and (c.tenant_id, c.key) <= (f.tenant_id, f.key)
+    where c.tenant_id = any(array[f.tenant_id]) and c.key >= f.key and c.key <= f.key
       and not exists (select from next n where n.tenant_id = f.tenant_id and n.key = f.key)
 ),
 gone as (

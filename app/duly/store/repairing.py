@@ -126,14 +126,14 @@ async def mark_parents(connection: Connection, jobs: Sequence[UUID]) -> None:
         await connection.execute(statement, jobs)
 
 
-# One that had begun had the key; then whoever waits longest.
+# To whoever waits longest, as where a key passes on.
 HAND_OUT = """
 with free as materialized (
     select distinct on (b.tenant_id, b.concurrency_key) b.tenant_id, b.concurrency_key as key, b.job_id
     from blocked b
     where b.reason = 3
       and not exists (select from concurrency c where c.tenant_id = b.tenant_id and c.key = b.concurrency_key)
-    order by b.tenant_id, b.concurrency_key, b.token = 0, b.job_id
+    order by b.tenant_id, b.concurrency_key, b.job_id
 ),
 held as (
     insert into concurrency (tenant_id, key, job_id) select * from free

@@ -8,7 +8,8 @@ from duly.store.database import Connection
 from duly.store.placing import Standing
 
 # Tokens are counted, not remembered: each claim raised the job's by one, and recorded a start. They go on rising, so
-# that whoever still believes to run the job can change nothing. Of two requests at once one writes the event.
+# that whoever still believes to run the job can change nothing. Of two requests at once one writes the event. Marks are
+# looked up job by job: what `exists` asks of many may be answered by reading a table in full.
 REQUEUE = """
 with wanted as materialized (
     select * from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
@@ -46,13 +47,12 @@ select 0, tenant_id, job_id,
        sequence, timeout_seconds, priority, 0, 0, callback_events,
        case when concurrency_key is not null then 1 else 0 end
        | case when unique_key is not null then 2 else 0 end
-       | case when exists (select from dependencies d where d.parent_id = a.job_id) then 4 else 0 end
-       | case when exists (
-             select from events e where e.job_id = a.job_id and e.kind = 6 and e.data -> 'parameters' is not null
-         ) then 8 else 0 end
-       | case when exists (
-             select from checkpoints c where c.job_id = a.job_id and c.tenant_id = a.tenant_id
-         ) then 16 else 0 end,
+       | coalesce((select 4 from dependencies d where d.parent_id = a.job_id limit 1), 0)
+       | coalesce((
+             select 8 from events e
+             where e.job_id = a.job_id and e.kind = 6 and e.data -> 'parameters' is not null limit 1
+         ), 0)
+       | coalesce((select 16 from checkpoints c where c.job_id = a.job_id and c.tenant_id = a.tenant_id), 0),
        queue, type, batch_id, null::timestamptz, null::timestamptz, concurrency_key, 0,
        depends_on, coalesce(despite_failure, false)
 from asked a

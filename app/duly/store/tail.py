@@ -52,7 +52,8 @@ class TailPage(NamedTuple):
 
 
 # What a job was is looked up for each row of the page (`offset 0` keeps it from becoming a join of the tables). Of many
-# large results only so many are taken as fit, and one in any case.
+# large results only so many are taken as fit, and one in any case. `+ 0` keeps the planner from the indexes that begin
+# with the tenant: all rows are its.
 PAGE = """
 select p.tx, p.job_id, p.sequence, p.kind, p.attempt, p.occurred_at, p.source, p.data::text,
        j.type, j.queue, j.batch_id, j.labels::text, p.found
@@ -62,12 +63,12 @@ from (
     from (
         (select tx, job_id, sequence, kind, attempt, occurred_at, source, data
          from events
-         where tenant_id = $1 and tx >= $2 and tx < $5 and (tx, job_id, sequence) > ($2, $3::uuid, $4::int)
+         where tenant_id + 0 = $1 and tx >= $2 and tx < $5 and (tx, job_id, sequence) > ($2, $3::uuid, $4::int)
          order by tx, job_id, sequence limit $6)
         union all
         (select tx, job_id, 0, 0, 0, created_at, 'api', null::json
          from jobs
-         where tenant_id = $1 and tx >= $2 and tx < $5 and (tx, job_id) > ($2, $3::uuid)
+         where tenant_id + 0 = $1 and tx >= $2 and tx < $5 and (tx, job_id) > ($2, $3::uuid)
          order by tx, job_id limit $6)
         order by tx, job_id, sequence limit $6
     ) as found
@@ -80,8 +81,8 @@ where p.place = 1 or p.bytes <= $7
 order by p.tx, p.job_id, p.sequence
 """
 
-# Of a day's first minutes the planner has no figures: it would read the table through.
-PLANS = "set local enable_seqscan = off"
+# Of a day's first minutes the planner has no figures: it would read the table through. A page is no work for several.
+PLANS = "set local enable_seqscan = off; set local max_parallel_workers_per_gather = 0"
 
 
 async def read_tail(
