@@ -72,9 +72,7 @@ class Settings(BaseSettings):
     backlog_limit: int | None = Field(
         default=None, ge=1, le=100_000_000, description="jobs that may wait in a queue; none: any number"
     )
-    stream_buffer: int = Field(
-        default=1_000, ge=1, le=100_000, description="events kept for those who follow all jobs"
-    )
+    stream_buffer: int = Field(default=1_000, ge=1, le=100_000, description="events kept for those who follow all jobs")
     stream_limit: int = Field(
         default=5_000, ge=1, le=1_000_000, description="streams and sockets that a process keeps open"
     )

@@ -141,7 +141,13 @@ class Database:
         """
         with translated():
             async with self._engine.connect() as held:
-                yield await _driver(held)
+                driver = await _driver(held)
+                try:
+                    yield driver
+                finally:
+                    # Its user was cancelled before it could roll back: nobody else is to find what it left.
+                    if driver.is_in_transaction():
+                        driver.terminate()
 
     @asynccontextmanager
     async def pinned(self) -> AsyncIterator[Connection]:
