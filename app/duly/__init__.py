@@ -3,15 +3,20 @@
 The life of a job, a module a line:
 
     api.jobs            a POST is read, checked against its type's own model, and handed on
+    lifecycle.door      too much, and it is asked to come back: nothing is recorded
     lifecycle.submit    what has gathered is recorded in one transaction; only then leaves the 202
+    lifecycle.recording where each stands: ready, later, or blocked by others that it is tied to
     lifecycle.claim     a node with free slots takes ready jobs, oldest and most urgent first
     worker.pool         each runs as an attempt, with a deadline, in a task, a thread or a process
     lifecycle.progress  what it tells of itself becomes events
     domain.outcome      how it ended is decided: done, failed, once more, and when
     lifecycle.finish    the end is recorded, fenced by the attempt's lease token, webhooks in the same transaction
+    lifecycle.consequences  others hear of it: who waited for it, its key, its batch, the job that follows
     webhooks.dispatcher signed and posted until the receiver has it
     stream.hub          whoever follows the job is woken: long poll, SSE
-    lifecycle.sweep     what timed out or lost its worker is run again
+    lifecycle.sweep     what timed out or lost its worker is run again, what expired is ended
+    lifecycle.fire      what a schedule says is due is submitted
+    lifecycle.check     of every job: that nothing was lost
 
 `node` composes these into one process; `store` holds the SQL; `domain` holds the rules and imports nothing.
 """

@@ -45,7 +45,7 @@ async def test_a_method_that_an_address_does_not_take_is_a_405_that_names_those_
     for method, path, allowed in (
         ("DELETE", "/api/v1/jobs", "GET, POST"),
         ("PUT", "/api/v1/jobs", "GET, POST"),
-        ("PATCH", f"/api/v1/jobs/{UNKNOWN}", "GET"),
+        ("PATCH", f"/api/v1/jobs/{UNKNOWN}", "GET, PUT"),
         ("GET", f"/api/v1/jobs/{UNKNOWN}/cancel", "POST"),
         ("POST", f"/api/v1/jobs/{UNKNOWN}/events", "GET"),
         ("POST", "/api/v1/job-types", "GET"),

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
+
 from tests.support.service import Service
 
 StartService = Callable[..., Awaitable[Service]]
@@ -19,6 +21,7 @@ ARGUMENTS = (
 BOUND_SECONDS = 240
 
 
+@pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
 async def test_schemathesis_finds_nothing(start_service: StartService, tmp_path: Path) -> None:
     service = await start_service()
     document = (await service.client.get("/openapi.json")).json()
@@ -29,6 +32,7 @@ async def test_schemathesis_finds_nothing(start_service: StartService, tmp_path:
     fuzzer = await asyncio.create_subprocess_exec(
         Path(sys.executable).with_name("schemathesis"),
         *("run", str(written), "--url", service.url, *ARGUMENTS),
+        cwd=tmp_path,  # where it keeps what it learned
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

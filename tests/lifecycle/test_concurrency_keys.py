@@ -30,9 +30,7 @@ where e.kind = 1 and j.concurrency_key = $1 order by e.occurred_at, e.job_id
 
 async def test_one_at_a_time_in_the_order_of_submission_on_two_nodes(start_service: StartService) -> None:
     services = [await start_service(worker_slots=8) for _ in range(2)]
-    jobs = [
-        await services[n % 2].submit("echo", {"n": n}, concurrencyKey=f"key-{n % 3}") for n in range(45)
-    ]
+    jobs = [await services[n % 2].submit("echo", {"n": n}, concurrencyKey=f"key-{n % 3}") for n in range(45)]
     for job in jobs:
         assert (await services[0].ended(job["jobId"]))["status"] == "completed"
     assert await services[0].sql(OVERLAPS) == []

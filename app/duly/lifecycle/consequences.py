@@ -74,9 +74,7 @@ class Consequences:
 async def _fail_doomed(connection: Connection, endings: Sequence[Ending]) -> list[EndedWaiting]:
     lost = [end.job_id for end in endings if end.depended and end.kind in LOST]
     doomed = await find_doomed(connection, lost) if lost else []
-    ends = [
-        EndOfWaiting(tenant, child, EventKind.FAILED, dependency_error(parent)) for tenant, child, parent in doomed
-    ]
+    ends = [EndOfWaiting(tenant, child, EventKind.FAILED, dependency_error(parent)) for tenant, child, parent in doomed]
     return await end_waiting(connection, ends, source="sweeper") if ends else []
 
 

@@ -231,7 +231,7 @@ def _flow(submission: Submission, origin: Origin) -> Flow | None:
     """What ties the job to others; None for nearly all."""
     if not (submission.model_fields_set & _TIES or origin.digest is not None or origin.parent_id is not None):
         return None
-    return Flow(
+    flow = Flow(
         expires_in_seconds=submission.expiresInSeconds,
         unique_key=submission.uniqueKey,
         debounce=_debounce(submission),
@@ -241,8 +241,10 @@ def _flow(submission: Submission, origin: Origin) -> Flow | None:
         parent_id=origin.parent_id,
         digest=origin.digest,
     )
+    return flow if flow._replace(despite_failure=False) != _UNTIED else None  # members may be there and be null
 
 
+_UNTIED = Flow()
 _TIES = {"expiresInSeconds", "uniqueKey", "concurrencyKey", "dependsOn"}
 
 

@@ -108,9 +108,7 @@ async def merge_parameters(
     connection: Connection, holder: UUID, job: NewJob, *, seconds: float, longest_seconds: float, source: str
 ) -> bool:
     """Gives the waiting job the parameters of this one; False where it has started."""
-    merged = await connection.fetchval(
-        MERGE, job.tenant_id, holder, job.parameters, seconds, longest_seconds, source
-    )
+    merged = await connection.fetchval(MERGE, job.tenant_id, holder, job.parameters, seconds, longest_seconds, source)
     return merged is not None
 
 

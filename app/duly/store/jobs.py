@@ -118,9 +118,7 @@ async def record_jobs(
     """
     node_id, source, version, starts = starting or (None, None, None, None)
     together = batch_columns(batch, jobs, total=len(jobs)) if batch else _ALONE
-    return RecordedAt(
-        *await connection.fetchrow(SUBMIT, *_columns(jobs), starts, node_id, source, version, *together)
-    )
+    return RecordedAt(*await connection.fetchrow(SUBMIT, *_columns(jobs), starts, node_id, source, version, *together))
 
 
 def _columns(jobs: Sequence[NewJob]) -> list[Sequence[object] | None]:
