@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -24,6 +25,29 @@ def pytest_report_header() -> str:
     if SYSTEM_BINARIES.is_dir():
         return "databases: embedded PostgreSQL 18, system PostgreSQL 15"
     return "databases: embedded PostgreSQL 18 only (for 15 as well: apt-get install postgresql-15)"
+
+
+# What differs between the servers is how they plan and lock: tests of statements, and of what follows from them, run
+# on both. What a client or a handler sees of it is the same code, and is tested on one.
+ON_BOTH = (
+    *("store/", "lifecycle/", "faults/", "property/", "webhooks/", "test_life_of_a_job.py"),
+    *("api/test_batches.py", "api/test_bulk.py", "api/test_idempotency.py", "api/test_listing.py"),
+    *("api/test_queues.py", "api/test_retrying.py", "api/test_why.py", "stream/test_tenant_stream.py"),
+    *("worker/test_breakers.py", "worker/test_eager_start.py"),
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    elsewhere = [item for item in items if _on_15(item) and not str(item.path.relative_to(here)).startswith(ON_BOTH)]
+    config.hook.pytest_deselected(items=elsewhere)
+    gone = set(elsewhere)
+    items[:] = [item for item in items if item not in gone]
+
+
+def _on_15(item: pytest.Item) -> bool:
+    call = getattr(item, "callspec", None)
+    return call is not None and call.params.get("server") == "system 15"
 
 
 @pytest.fixture(scope="session")

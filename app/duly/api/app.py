@@ -27,6 +27,7 @@ from duly.api.job_types import job_types_router
 from duly.api.jobs import SubmitEndpoint, jobs_router
 from duly.api.listing import listing_router
 from duly.api.logs import logs_router
+from duly.api.models import ErrorBody
 from duly.api.named import PREFIX, SubmitNamedEndpoint, named_router
 from duly.api.ndjson import SubmitLinesEndpoint
 from duly.api.queues import queues_router
@@ -119,12 +120,19 @@ def _methods(request: Request) -> list[str]:
     ]
 
 
+# What the document names and no route declares as its own model.
+_BY_REFERENCE = (Batch, ErrorBody, IntakeLimitsBody, Schedule, ScheduleChange, StartLimits)
+
+
 def _document(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document, with the submission that a bare endpoint reads and the key that the gate checks."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         _, schemas = models_json_schema(
-            [(model, "validation") for model in (Batch, Schedule, ScheduleChange, StartLimits, IntakeLimitsBody)],
+            [
+                (model, "validation")
+                for model in (Batch, Schedule, ScheduleChange, StartLimits, IntakeLimitsBody, ErrorBody)
+            ],
             ref_template="#/components/schemas/{model}",
         )
         components = document.setdefault("components", {})
