@@ -28,7 +28,7 @@ serve: $(STAMP) ## start the service on http://127.0.0.1:8000 with the embedded 
 	@$(BIN)/duly serve --hints
 
 test: $(STAMP) ## run the tests (on embedded PostgreSQL 18, and on a system PostgreSQL 15 where there is one)
-	@$(BIN)/python -m pytest --numprocesses 4
+	@$(BIN)/python -m pytest --numprocesses 3
 
 check: $(STAMP) ## format, lint, types, import contracts, migrations against metadata, Dockerfile
 	$(BIN)/ruff format --check .

@@ -30,10 +30,11 @@ def pytest_report_header() -> str:
 # What differs between the servers is how they plan and lock: tests of statements, and of what follows from them, run
 # on both. What a client or a handler sees of it is the same code, and is tested on one.
 ON_BOTH = (
-    *("store/", "lifecycle/", "faults/", "property/", "webhooks/", "test_life_of_a_job.py"),
-    *("api/test_batches.py", "api/test_bulk.py", "api/test_idempotency.py", "api/test_listing.py"),
-    *("api/test_queues.py", "api/test_retrying.py", "api/test_why.py", "stream/test_tenant_stream.py"),
-    *("worker/test_breakers.py", "worker/test_eager_start.py"),
+    *("store/", "faults/", "property/", "test_life_of_a_job.py", "api/test_idempotency.py", "api/test_listing.py"),
+    *("lifecycle/test_concurrency_keys.py", "lifecycle/test_dependencies.py", "lifecycle/test_expiry.py"),
+    *("lifecycle/test_fan_in.py", "lifecycle/test_leases.py", "lifecycle/test_limits.py", "lifecycle/test_pausing.py"),
+    *("lifecycle/test_scheduling.py", "lifecycle/test_unique_keys.py", "webhooks/test_ordering_and_crashes.py"),
+    *("webhooks/test_plans.py", "worker/test_breakers.py", "worker/test_eager_start.py"),
 )
 
 

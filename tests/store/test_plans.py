@@ -108,6 +108,11 @@ def conditions(nodes: list[dict[str, Any]], table: str) -> list[str]:
     return [condition for node in read if (condition := _condition(node)) is not None]
 
 
+def reads_ledger(node: dict[str, Any]) -> bool:
+    """By its key, and not by an index for lists that begins like it."""
+    return "Index Name" in node and str(node.get("Relation Name", "")).startswith("jobs_")
+
+
 def unnest_arguments(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return list(zip(*rows, strict=True))
 
@@ -147,6 +152,7 @@ async def test_a_claim_reads_and_deletes_by_the_whole_key_of_a_lane(database_url
     assert len(ledger) == 1
     assert "tenant_id = s.tenant_id" in ledger[0]
     assert "job_id = s.job_id" in ledger[0]
+    assert {node["Index Name"].rpartition("_")[2] for node in nodes if reads_ledger(node)} == {"pkey"}
     assert [node for node in lanes if node["Node Type"] == "Seq Scan"] == []
 
 
@@ -177,6 +183,7 @@ async def test_jobs_are_looked_at_by_their_keys(database_url: str, state: str) -
         assert conditions(nodes, table) == ["(job_id = a.job_id)"]
     [ready] = conditions(nodes, "ready")
     assert [column for column in ("queue", "type", "priority", "job_id") if column not in ready] == []
+    assert {node["Index Name"].rpartition("_")[2] for node in nodes if reads_ledger(node)} == {"pkey"}
     assert set(conditions(nodes, "jobs")) == {"((tenant_id = a.tenant_id) AND (job_id = a.job_id))"}
     assert [condition for condition in conditions(nodes, "events") if "(job_id = " not in condition] == []
 

@@ -63,7 +63,7 @@ async def test_jobs_that_wait_behind_long_ones_run_elsewhere_and_are_not_charged
     start_service: Callable[..., Awaitable[Service]],
 ) -> None:
     crowded = await start_service(worker_slots=2)
-    await asyncio.gather(*(crowded.run("echo", {"n": number}) for number in range(150)))  # brisk so far
+    await asyncio.gather(*(crowded.run("echo", {"n": number}) for number in range(100)))  # brisk so far
     held = [await crowded.submit("wait-for-gate", {"name": f"gate-{number}"}) for number in range(2)]
     async with asyncio.timeout(20):
         for number in range(2):
@@ -81,7 +81,7 @@ async def test_jobs_that_wait_behind_long_ones_run_elsewhere_and_are_not_charged
 
 async def test_a_job_that_waits_for_a_slot_can_be_cancelled(start_service: Callable[..., Awaitable[Service]]) -> None:
     service = await start_service(worker_slots=1)
-    await asyncio.gather(*(service.run("echo", {"n": number}) for number in range(150)))
+    await asyncio.gather(*(service.run("echo", {"n": number}) for number in range(100)))
     first = await service.submit("wait-for-gate", {"name": "first"})
     async with asyncio.timeout(20):
         await has_entered("first").wait()
