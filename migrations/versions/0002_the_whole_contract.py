@@ -25,9 +25,9 @@ STATEMENTS = (
         add column parent_id uuid,
         add column digest bytea
     """,
-    # Lists by type, and by any queue but the one that nearly all jobs are in. The type comes first: an index that begins
-    # with the tenant looks as good as the key to a plan that is made while there are no jobs, and is kept.
-    "create index jobs_type on jobs (type, tenant_id, job_id)",
+    # Lists by type, and by any queue but the one that nearly all jobs are in. The first is partial, though it holds all
+    # jobs: to a plan that is made while there are few, and is kept, it would look as good as the key.
+    "create index jobs_type on jobs (tenant_id, type, job_id) where type <> ''",
     "create index jobs_queue on jobs (tenant_id, queue, job_id) where queue <> 'default'",
     "create index jobs_labels on jobs using gin (labels jsonb_path_ops) where labels is not null",
     "create index jobs_parent on jobs (parent_id, job_id) where parent_id is not null",

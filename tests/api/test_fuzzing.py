@@ -15,7 +15,7 @@ StartService = Callable[..., Awaitable[Service]]
 ARGUMENTS = (
     *("--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance"),
     *("--checks", "response_schema_conformance"),
-    *("--exclude-path-regex", "stream", "--max-time", "25", "--request-timeout", "30", "--max-failures", "20"),
+    *("--exclude-path-regex", "stream", "--max-time", "20", "--request-timeout", "30", "--max-failures", "20"),
     *("--suppress-health-check", "all", "--continue-on-failure", "--no-color", "--warnings", "off"),
 )
 BOUND_SECONDS = 240

@@ -353,7 +353,7 @@ def test_every_promise_holds_after_each_step_of_any_story(ledger: Ledger) -> Non
     run_state_machine_as_test(
         Story,
         settings=settings(
-            max_examples=20,
+            max_examples=12,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),

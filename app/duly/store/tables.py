@@ -85,7 +85,7 @@ Table(
     _may("digest", LargeBinary),
     PrimaryKeyConstraint("tenant_id", "job_id", name="jobs_pkey"),
     Index("jobs_tx", "tx", postgresql_using="brin"),
-    Index("jobs_type", "type", "tenant_id", "job_id"),
+    Index("jobs_type", "tenant_id", "type", "job_id", postgresql_where=text("type <> ''")),
     Index("jobs_queue", "tenant_id", "queue", "job_id", postgresql_where=text("queue <> 'default'")),
     Index(
         "jobs_labels",
