@@ -70,6 +70,10 @@ class Waiting:
         self._out[attempt] -= 1
         if self._out[attempt]:
             return
+        if attempt.handler.batch is not None:
+            # It goes on without a slot: others of its call may still wait, and if all calls held the slots of those who
+            # do not, nobody whom the others wait for would ever have one.
+            return
         if attempt.cancelled:
             self.forget(attempt)
             return
