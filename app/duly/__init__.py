@@ -12,6 +12,7 @@ The life of a job, a module a line:
     domain.outcome      how it ended is decided: done, failed, once more, and when
     lifecycle.finish    the end is recorded, fenced by the attempt's lease token, webhooks in the same transaction
     lifecycle.consequences  others hear of it: who waited for it, its key, its batch, the job that follows
+    store.outbox        in that transaction: whoever asked to hear of it, a job's callback or an endpoint
     webhooks.dispatcher signed and posted until the receiver has it
     stream.hub          whoever follows the job is woken: long poll, SSE
     lifecycle.sweep     what timed out or lost its worker is run again, what expired is ended

@@ -23,6 +23,7 @@ def application() -> typer.Typer:
     from duly.cli.check import check  # noqa: PLC0415  # `--help` need not import the service
     from duly.cli.jobs import cancel, status, submit, watch  # noqa: PLC0415
     from duly.cli.migrate import migrate  # noqa: PLC0415
+    from duly.cli.secrets import secrets  # noqa: PLC0415
     from duly.cli.serve import serve  # noqa: PLC0415
     from duly.demo import demo  # noqa: PLC0415
 
@@ -37,6 +38,7 @@ def application() -> typer.Typer:
     )
     for command in (serve, migrate, check, demo, submit, watch, status, cancel):
         app.command()(command)
+    app.add_typer(secrets(), name="secrets")
     app.callback()(_root)
     return app
 

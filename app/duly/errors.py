@@ -7,6 +7,8 @@
     ├── NotFound 404              (no such route, no such job, no such job type)
     ├── MethodNotAllowed 405
     ├── Conflict 409              JobAlreadyEnded · JobExists · NotRetryable · UniqueKeyTaken · IdempotencyInFlight
+    │                             ScheduleExists · TooManyEndpoints · EndpointDisabled · EndpointDeleted
+    │                             DeliveryInFlight · JobGone · TriedEnough
     ├── BodyTooLarge 413
     ├── UnsupportedMediaType 415
     ├── Invalid 422               UnknownJobType · IdempotencyKeyReused
@@ -114,6 +116,39 @@ class UniqueKeyTaken(Conflict):
 
 class IdempotencyInFlight(Conflict):
     code, retryable = "IDEMPOTENCY_IN_FLIGHT", True
+
+
+class TooManyEndpoints(Conflict):
+    code = "TOO_MANY_ENDPOINTS"
+
+    @classmethod
+    def of(cls, most: int) -> "TooManyEndpoints":
+        return cls(
+            f"There are {most:,} webhooks, as many as there may be.",
+            reason="Nothing was recorded; delete others first.",
+        )
+
+
+class EndpointDisabled(Conflict):
+    code = "ENDPOINT_DISABLED"
+
+
+class EndpointDeleted(Conflict):
+    code = "ENDPOINT_DELETED"
+
+
+class DeliveryInFlight(Conflict):
+    code, retryable = "DELIVERY_IN_FLIGHT", True
+
+
+class JobGone(Conflict):
+    code = "JOB_GONE"
+
+
+class TriedEnough(Conflict):
+    """A delivery that has had all the attempts that one may have."""
+
+    code = "TRIED_ENOUGH"
 
 
 class BodyTooLarge(DulyError):

@@ -8,6 +8,7 @@ from duly.loop import Loop
 from duly.store.counting import count_all, count_by_queue
 from duly.store.database import Connection, Database
 from duly.store.ready import find_lanes
+from duly.store.receivers import count_open
 from duly.telemetry.metrics import Metrics, QueueFigures
 
 SHORTEST_SECONDS = 5.0
@@ -37,8 +38,10 @@ class GaugeReader:
         async with self._database.connection() as connection:
             figures = await _figures(connection)
             waiting = await count_all(connection, "deliveries")
+            left_alone = await count_open(connection)
         self._metrics.queues(figures)
         self._metrics.deliveries_waiting.set(waiting)
+        self._metrics.receivers_open.set(left_alone)
         return max(SHORTEST_SECONDS, (time.monotonic() - began) / SHARE)
 
 

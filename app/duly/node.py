@@ -12,9 +12,9 @@ import structlog
 
 from duly import __version__
 from duly.domain.job import DEFAULT_TENANT, Finish, Finished, Lane
-from duly.domain.networks import parse_networks
 from duly.domain.outcome import Interrupted
 from duly.domain.retry import DEFAULT_RETRY, RetryPolicy
+from duly.domain.sealing import Keyring
 from duly.gauges import GaugeReader
 from duly.handlers.registry import Registry
 from duly.lifecycle.breakers import Breakers
@@ -34,6 +34,7 @@ from duly.lifecycle.logs import LogRecorder
 from duly.lifecycle.look import Looker
 from duly.lifecycle.outcomes import OutcomeReader
 from duly.lifecycle.progress import ProgressRecorder
+from duly.lifecycle.replay import Replayer
 from duly.lifecycle.signals import Signals
 from duly.lifecycle.submission import JobMaker
 from duly.lifecycle.submit import LARGE_FLUSHERS, Submitter
@@ -51,7 +52,9 @@ from duly.stream.room import Room
 from duly.stream.tail import Tail
 from duly.telemetry.metrics import Metrics
 from duly.webhooks.dispatcher import Dispatcher
+from duly.webhooks.endpoints import Endpoints
 from duly.webhooks.sending import Sender
+from duly.webhooks.settling import Settler
 from duly.worker.children import FamilyParts, WorkerFamily
 from duly.worker.pool import Pool
 from duly.worker.processes import ProcessExecutor
@@ -68,7 +71,9 @@ LAST_WORDS_SECONDS = 5.0
 class Node:
     """Composes the parts that this process's roles need. Nothing is opened before `start`."""
 
-    def __init__(self, settings: Settings, database: Database, registry: Registry, *, webhook_secret: str) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, registry: Registry, *, webhook_secret: str, keyring: Keyring
+    ) -> None:
         self.settings = settings
         self.database = database
         self.registry = registry
@@ -79,6 +84,7 @@ class Node:
         self.tail = Tail(database, tenant_id=DEFAULT_TENANT, buffer=settings.stream_buffer)
         self.streams = Room(settings.stream_limit)
         self.draining = False
+        self.keyring = keyring
         self._webhook_secret = webhook_secret
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.loops: list[Loop] = []
@@ -143,15 +149,23 @@ class Node:
         self.consequences = Consequences(database, signals, metrics)
         self.scheduler = Scheduler(database, signals, metrics, types=self.registry)
         self.bulk = Bulk(database, signals, self.canceller)
-        self.outbound = OutboundClient(allow_networks=parse_networks(",".join(settings.webhook_allow_networks)))
+        self.outbound = OutboundClient(
+            reach=settings.reach,
+            total_seconds=settings.webhook_timeout_seconds,
+            connect_seconds=settings.webhook_connect_seconds,
+        )
         sender = Sender(
             self.outbound,
             metrics,
             schedule=settings.webhook_retry_seconds,
             user_agent=f"Duly/{__version__}",
             fallback_secret=self._webhook_secret,
+            keyring=self.keyring,
         )
-        self.dispatcher = Dispatcher(database, sender)
+        self.endpoints = Endpoints(database, self.keyring, wake=signals.deliveries)
+        self.replayer = Replayer(database, signals)
+        settler = Settler(database, metrics, disable_seconds=settings.webhook_disable_seconds)
+        self.dispatcher = Dispatcher(database, sender, settler, post_seconds=settings.webhook_timeout_seconds)
         self.gauges = GaugeReader(database, metrics, self)
         self.watchdog = Watchdog()
         self.loops = self._table_of_loops()
@@ -170,8 +184,9 @@ class Node:
 
     def _family_parts(self) -> FamilyParts:
         settings = self.settings
-        allowed = parse_networks(",".join(settings.webhook_allow_networks))
-        maker = JobMaker(self.registry, parameters_limit=settings.parameters_limit, allowed=allowed)
+        maker = JobMaker(
+            self.registry, parameters_limit=settings.parameters_limit, reach=settings.reach, keyring=self.keyring
+        )
         return FamilyParts(self.children, self.outcomes, maker, self.hub, self.waiting, settings.json_depth)
 
     def _record(self) -> NodeRecord:
@@ -197,6 +212,7 @@ class Node:
             ("finish", {Role.WORKER}, self.finisher.step),
             ("dispatch", {Role.DISPATCHER}, self.dispatcher.step),
             ("settle", {Role.DISPATCHER}, self.dispatcher.settler.step),
+            ("replay", {Role.DISPATCHER}, self.replayer.step),
             ("breakers", {Role.WORKER, Role.SWEEPER}, self.breakers.step),
             ("sweep", {Role.SWEEPER}, self._sweep),
             ("release", {Role.SWEEPER}, self.sweeper.release),
@@ -244,6 +260,7 @@ class Node:
             local.consequences = consequences.wake
         if dispatch := loops.get("dispatch"):
             local.deliveries = self.dispatcher.wake = dispatch.wake
+            self.replayer.wake = loops["replay"].wake
         if tail := loops.get("tail"):
             self.tail.wake = tail.wake
         if hints := loops.get("hints"):
@@ -298,6 +315,7 @@ class Node:
         self.watchdog.stop()
         await asyncio.to_thread(self.processes.close)
         await self.outbound.aclose()
+        await self.registry.aclose()
         await self.database.close()
 
     async def _finish(self, *names: str) -> None:

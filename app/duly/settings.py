@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from duly.domain.networks import parse_networks
+from duly.domain.networks import Reach, parse_networks
+from duly.domain.ports import RECEIVER_PORTS, parse_ports
 from duly.domain.retry import WEBHOOK_SCHEDULE_SECONDS
+from duly.domain.sealing import parse_keys
 
 
 class Role(StrEnum):
@@ -46,9 +48,20 @@ class Settings(BaseSettings):
     shutdown_grace_seconds: float = Field(default=30, ge=0, le=3600)
     api_key: SecretStr | None = None
     webhook_allow_networks: CommaSeparated = Field(default=(), description="private networks that may be called")
+    webhook_ports: CommaSeparated = Field(
+        default=tuple(str(RECEIVER_PORTS).split(", ")), description="ports and ranges that may be called elsewhere"
+    )
+    webhook_timeout_seconds: float = Field(default=15, ge=0.1, le=3600, description="of one try, all in all")
+    webhook_connect_seconds: float = Field(default=5, ge=0.1, le=3600, description="of it, for connecting")
     webhook_retry_seconds: Annotated[tuple[float, ...], NoDecode] = WEBHOOK_SCHEDULE_SECONDS
+    webhook_disable_seconds: float = Field(
+        default=5 * 86_400, gt=0, description="an endpoint that only fails for so long is disabled"
+    )
     webhook_secret: SecretStr | None = Field(
         default=None, description="signs where a job brought no secret; none: one is made and kept in the data folder"
+    )
+    secret_keys: SecretStr | None = Field(
+        default=None, description="`id:key,...`, the first seals secrets; none: one is made and kept in the data folder"
     )
     log_format: Literal["console", "json"] | None = Field(default=None, description="none: console on a terminal")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -82,7 +95,8 @@ class Settings(BaseSettings):
     submit_buffer: int = Field(default=5_000, ge=1, description="submissions that may wait for the database")
 
     @field_validator(
-        "handlers", "webhook_allow_networks", "roles", "webhook_retry_seconds", "allowed_origins", mode="before"
+        *("handlers", "webhook_allow_networks", "webhook_ports", "roles", "webhook_retry_seconds", "allowed_origins"),
+        mode="before",
     )
     @classmethod
     def _split(cls, value: object) -> object:
@@ -94,10 +108,28 @@ class Settings(BaseSettings):
         parse_networks(",".join(value))
         return value
 
+    @field_validator("secret_keys")
+    @classmethod
+    def _are_keys(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_keys(value.get_secret_value())
+        return value
+
+    @field_validator("webhook_ports")
+    @classmethod
+    def _are_ports(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        parse_ports(",".join(value))
+        return value
+
     @field_validator("data_dir", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return value or None
+
+    @property
+    def reach(self) -> Reach:
+        """What webhooks and `http.request` may call."""
+        return Reach(parse_networks(",".join(self.webhook_allow_networks)), parse_ports(",".join(self.webhook_ports)))
 
     @property
     def heartbeat_seconds(self) -> float:

@@ -247,7 +247,6 @@ def _claimed(
         labels=json.dumps(dict(labels)) if labels else None,
         correlation_id=None,
         traceparent=None,
-        callback_events=0,
     )
 
 

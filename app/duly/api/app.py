@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
@@ -16,6 +16,7 @@ from duly import __version__
 from duly.api import batches
 from duly.api.answers import compressed
 from duly.api.batches import SubmitManyEndpoint, batches_router
+from duly.api.deliveries import deliveries_router
 from duly.api.events import events_router
 from duly.api.failures import as_duly_error, as_response
 from duly.api.flow_control import StartLimits, flow_control_router
@@ -32,14 +33,16 @@ from duly.api.named import PREFIX, SubmitNamedEndpoint, named_router
 from duly.api.ndjson import SubmitLinesEndpoint
 from duly.api.queues import queues_router
 from duly.api.redriving import redriving_router
+from duly.api.replays import replays_router
 from duly.api.schedule_models import Schedule, ScheduleChange
 from duly.api.schedules import schedules_router
 from duly.api.submission import Batch, SubmissionReader
 from duly.api.tickets import tickets_router
+from duly.api.webhook_models import SecretRotation, Webhook, WebhookChange
+from duly.api.webhooks import webhooks_router
 from duly.api.websocket import PATH as SOCKET_PATH
 from duly.api.websocket import SocketEndpoint
 from duly.api.why import why_router
-from duly.domain.networks import parse_networks
 from duly.errors import DulyError
 from duly.node import Node
 from duly.settings import Role
@@ -52,8 +55,7 @@ webhook. Every error has one shape; every job has one `sequence`."""
 
 def create_app(node: Node) -> ASGIApp:
     """The ASGI application of one node."""
-    allowed = parse_networks(",".join(node.settings.webhook_allow_networks))
-    reader = SubmissionReader(node.settings, node.registry, allowed=allowed)
+    reader = SubmissionReader(node.settings, node.registry, reach=node.settings.reach, keyring=node.keyring)
     submit, submit_many = SubmitEndpoint(node, reader), SubmitManyEndpoint(node, reader)
     submit_named = SubmitNamedEndpoint(node, reader)
     app = FastAPI(title="Duly", version=__version__, description=DESCRIPTION, redoc_url=None, redirect_slashes=False)
@@ -74,6 +76,9 @@ def create_app(node: Node) -> ASGIApp:
             flow_control_router(node, reader),
             job_types_router(node),
             schedules_router(node, reader),
+            webhooks_router(node, reader),
+            deliveries_router(node),
+            replays_router(node, reader),
             queues_router(node),
         )
         if serving
@@ -121,7 +126,10 @@ def _methods(request: Request) -> list[str]:
 
 
 # What the document names and no route declares as its own model.
-_BY_REFERENCE = (Batch, ErrorBody, IntakeLimitsBody, Schedule, ScheduleChange, StartLimits)
+_BY_REFERENCE: tuple[type[BaseModel], ...] = (
+    *(Batch, ErrorBody, IntakeLimitsBody, Schedule, ScheduleChange, SecretRotation, StartLimits, Webhook),
+    WebhookChange,
+)
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
@@ -129,10 +137,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         _, schemas = models_json_schema(
-            [
-                (model, "validation")
-                for model in (Batch, Schedule, ScheduleChange, StartLimits, IntakeLimitsBody, ErrorBody)
-            ],
+            [(model, "validation") for model in _BY_REFERENCE],
             ref_template="#/components/schemas/{model}",
         )
         components = document.setdefault("components", {})

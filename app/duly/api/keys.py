@@ -1,6 +1,7 @@
 """Who may come in: with the key, with a ticket where streams are, or anybody where no key is set."""
 
 import hmac
+import re
 from collections.abc import Mapping
 
 from starlette.types import Scope
@@ -10,6 +11,8 @@ from duly.errors import Unauthorized
 from duly.node import Node
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/favicon.ico"})
+# Receivers read public keys here, and have no key of the service's.
+_PUBLIC_KEYS = re.compile(r"/api/v1/webhooks/[0-9A-Fa-f-]{36}/jwks\.json")
 
 
 class KeyCheck:
@@ -32,7 +35,7 @@ class KeyCheck:
             return
         if ticket is not None:
             await use_ticket(self._database, ticket)
-        elif self._key is not None:
+        elif self._key is not None and not _is_open(scope):
             raise Unauthorized(
                 "This needs a valid API key." if _given(headers) else "This needs an API key.",
                 reason="Send it as `Authorization: Bearer <key>`.",
@@ -41,6 +44,10 @@ class KeyCheck:
     def _is_key(self, headers: Mapping[bytes, bytes]) -> bool:
         scheme, _, _ = headers.get(b"authorization", b"").partition(b" ")
         return scheme.lower() == b"bearer" and hmac.compare_digest(_given(headers), self._key or b"")
+
+
+def _is_open(scope: Scope) -> bool:
+    return scope.get("method") == "GET" and _PUBLIC_KEYS.fullmatch(scope["path"]) is not None
 
 
 def _given(headers: Mapping[bytes, bytes]) -> bytes:

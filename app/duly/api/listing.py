@@ -31,7 +31,7 @@ MOST_LABELS = 16
 Value = TypeVar("Value")
 
 
-def _in_bounds(moment: datetime) -> datetime:
+def in_bounds(moment: datetime) -> datetime:
     """What Postgres and ids can hold; no job was made outside of it."""
     return min(max(moment, EARLIEST), LATEST)
 
@@ -54,10 +54,10 @@ class JobFilter(BaseModel):
     label: list[Annotated[str, StringConstraints(pattern=r"^[^:\x00]{1,64}:[^\x00]{0,256}$")]] = Field(
         default=[], max_length=MOST_LABELS, description="`name:value`", examples=[["customer:c-42"]]
     )
-    createdAfter: Annotated[Time, AfterValidator(_in_bounds)] | None = Field(
+    createdAfter: Annotated[Time, AfterValidator(in_bounds)] | None = Field(
         default=None, description="made at this time or later"
     )
-    createdBefore: Annotated[Time, AfterValidator(_in_bounds)] | None = Field(
+    createdBefore: Annotated[Time, AfterValidator(in_bounds)] | None = Field(
         default=None, description="made before this time"
     )
 

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from duly.domain.ids import new_job_id
 from duly.domain.job import DEFAULT_TENANT, IdempotencyKey, NewBatch, NewJob
 from duly.domain.json_value import read_json
-from duly.domain.networks import Networks
+from duly.domain.networks import Reach
+from duly.domain.sealing import Keyring
 from duly.errors import Invalid, PathError, UnsupportedMediaType
 from duly.handlers.registry import Registry
 from duly.lifecycle.submission import JobMaker, Origin, Submission, refusals
@@ -45,9 +46,9 @@ _VALIDATE_BATCH = Batch.__pydantic_validator__.validate_json
 class SubmissionReader:
     """Turns request bodies into jobs, under this service's settings and types."""
 
-    def __init__(self, settings: Settings, registry: Registry, *, allowed: Networks) -> None:
+    def __init__(self, settings: Settings, registry: Registry, *, reach: Reach, keyring: Keyring) -> None:
         self._depth = settings.json_depth
-        self._maker = JobMaker(registry, parameters_limit=settings.parameters_limit, allowed=allowed)
+        self._maker = JobMaker(registry, parameters_limit=settings.parameters_limit, reach=reach, keyring=keyring)
 
     def read(self, body: bytes, headers: Mapping[bytes, bytes]) -> NewJob:
         """The job that a request asks for.

@@ -3,9 +3,10 @@
 import os
 import secrets
 import sys
+import tempfile
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 
 from duly.cli.failures import stop
 from duly.cli.printing import one_line
+from duly.domain.sealing import KeysWrong, new_key, parse_keys
 from duly.settings import Settings
 from duly.store.database import Database, UrlWrong, parse_url
 from duly.store.embedded import EmbeddedError, EmbeddedServer, default_data_dir, embedded_server
@@ -81,6 +83,15 @@ def require_key_beyond_loopback(settings: Settings) -> None:
         )
 
 
+def require_secret_keys_beyond_loopback(settings: Settings) -> None:
+    """What others use keeps others' secrets: the keys for them must not depend on a folder that nobody thinks of."""
+    if settings.secret_keys is None and not _is_loopback(settings.host):
+        stop(
+            "beyond loopback the keys that secrets are sealed with must be given; "
+            "set DULY_SECRET_KEYS to what `duly secrets new-key` prints, and keep it"
+        )
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
@@ -93,13 +104,55 @@ def webhook_secret(settings: Settings) -> str:
     if settings.webhook_secret is not None:
         return settings.webhook_secret.get_secret_value()
     made = f"whsec_{b64encode(secrets.token_bytes(32)).decode()}"
-    path = data_dir(settings) / "webhook-secret"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(made)
-    except FileExistsError:
-        return path.read_text().strip() or made
+        return _kept(data_dir(settings) / "webhook-secret", made) or made
     except OSError:
         return made  # nowhere to keep it: good for this run, and the docs say to set DULY_WEBHOOK_SECRET
-    return made
+
+
+def secret_keys(settings: Settings) -> str:
+    """The keys that secrets are sealed with: the setting, or one made once and kept. Ends the command without any."""
+    if settings.secret_keys is not None:
+        return settings.secret_keys.get_secret_value()
+    path = data_dir(settings) / "secret-keys"
+    try:
+        text = _kept(path, new_key())
+        parse_keys(text)
+    except OSError as error:
+        stop(f"the key for secrets cannot be kept in {path}: {error.strerror}; set DULY_SECRET_KEYS")
+    except KeysWrong as error:
+        stop(f"{path} does not hold secret keys: {error}")
+    return text
+
+
+def _kept(path: Path, made: str) -> str:
+    """What the file holds; where there is none it is made, readable to its owner only. Of several who make it at once
+    one is first, and nobody finds half a text in it.
+
+    Raises:
+        OSError: it cannot be read or made.
+    """
+    with suppress(FileNotFoundError):
+        return path.read_text().strip()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(made)
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        Path(draft).unlink()
+    _make_durable(path.parent)
+    return path.read_text().strip()
+
+
+def _make_durable(folder: Path) -> None:
+    """What lies in the folder outlives a loss of power, as what is sealed with it does."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -9,7 +9,14 @@ from typing import Any
 import typer
 
 from duly.cli.failures import stop
-from duly.cli.opening import opened_database, read_settings, require_key_beyond_loopback, webhook_secret
+from duly.cli.opening import (
+    opened_database,
+    read_settings,
+    require_key_beyond_loopback,
+    require_secret_keys_beyond_loopback,
+    secret_keys,
+    webhook_secret,
+)
 from duly.cli.serving import Startup, serve_one
 from duly.cli.supervising import serve_many
 from duly.settings import Settings
@@ -28,6 +35,7 @@ def run_service(flags: dict[str, Any], *, migrate: bool, hints: bool) -> None:
     """Runs until told to stop; ends the command with the exit code."""
     settings = read_settings(flags)
     require_key_beyond_loopback(settings)
+    require_secret_keys_beyond_loopback(settings)
     listening = _bind(settings)
     code = _serve(settings, listening, migrate=migrate, hints=hints)
     _leave(code)
@@ -46,6 +54,7 @@ def _serve(settings: Settings, listening: socket.socket, *, migrate: bool, hints
             settings=settings,
             database_url=database.url,
             webhook_secret=webhook_secret(settings),
+            secret_keys=secret_keys(settings),
             migrates=migrate or database.server is not None,
         )
         if settings.processes == 1:

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import structlog
@@ -20,9 +20,12 @@ from duly.api.app import create_app
 from duly.api.shedding import Crowd, SheddingProtocol
 from duly.api.socket_protocol import SocketProtocol
 from duly.cli.opening import new_database, say
+from duly.domain.sealing import Keyring
 from duly.errors import Overloaded
+from duly.handlers.http_request import client_for_jobs
 from duly.handlers.loading import load_registry
 from duly.handlers.signals import HandlerError
+from duly.lifecycle.secret_keys import KeyDiffers, recognise
 from duly.loop import Loop
 from duly.node import Node
 from duly.settings import Settings, unknown_variables
@@ -48,8 +51,9 @@ class Startup:
     """What a process is told when it starts; plain enough to be sent to a child."""
 
     settings: Settings
-    database_url: str
-    webhook_secret: str
+    database_url: str = field(repr=False)
+    webhook_secret: str = field(repr=False)
+    secret_keys: str = field(repr=False)
     migrates: bool
 
 
@@ -91,12 +95,14 @@ async def _serve(
 ) -> None:
     stopping = _stop_signals(parent)
     settings = startup.settings
-    registry = load_registry(settings.handlers)
+    registry = load_registry(settings.handlers, client=client_for_jobs(settings))
     if unknown := unknown_variables():
         log.warning(f"unknown settings: {', '.join(unknown)}", action="settings_unknown", names=unknown)
     database = new_database(settings, startup.database_url)
     await prepare(database, migrates=startup.migrates)
-    node = Node(settings, database, registry, webhook_secret=startup.webhook_secret)
+    keyring = Keyring.read(startup.secret_keys)
+    await recognise_keys(database, keyring)
+    node = Node(settings, database, registry, webhook_secret=startup.webhook_secret, keyring=keyring)
     try:
         await node.start()
     except DatabaseAway as error:
@@ -149,6 +155,27 @@ async def prepare(database: Database, *, migrates: bool) -> list[str]:
     except DatabaseNewer as error:
         raise CannotServe(f"the database belongs to a newer release: {error}; upgrade Duly") from None
     return missing
+
+
+async def recognise_keys(database: Database, keyring: Keyring) -> None:
+    """Makes sure that the secrets in this database were sealed with these keys, and warns of those that were not.
+
+    Raises:
+        CannotServe: a key has the id of another one, or the database cannot be reached.
+    """
+    try:
+        lacking = await recognise(database, keyring)
+    except KeyDiffers as error:
+        raise CannotServe(f"{error}; check DULY_SECRET_KEYS") from None
+    except DatabaseAway as error:
+        raise CannotServe(_away(error)) from None
+    if lacking:
+        log.warning(
+            f"secrets were sealed with keys that are not among the secret keys: {', '.join(lacking)}; "
+            "webhooks that need them fail until DULY_SECRET_KEYS holds them too",
+            action="secret_keys_lacking",
+            keys=lacking,
+        )
 
 
 def _away(error: DatabaseAway) -> str:

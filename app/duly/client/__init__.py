@@ -7,6 +7,7 @@ with Client("http://127.0.0.1:8000") as client:
 
 from duly.client.errors import ApiError, ClientError, Unreachable
 from duly.client.http import DEFAULT_URL, ENDED, Client, SubmitOptions
+from duly.client.webhooks import WebhookEvent, verify_webhook
 from duly.webhooks.signature import SignatureError, verify_hex, verify_standard
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "SignatureError",
     "SubmitOptions",
     "Unreachable",
+    "WebhookEvent",
     "verify_hex",
     "verify_standard",
+    "verify_webhook",
 ]

@@ -49,7 +49,7 @@ EVENT_TYPES: dict[EventKind, str] = {
 }
 
 # What a webhook may tell of. The bit stands in `callback_events` of a job and its hot rows; each statement that
-# records an event writes a delivery where the job asked for it.
+# records an event writes a delivery where the job, or an endpoint, asked for it.
 CALLBACK_BITS: dict[str, int] = {
     "job.started": 1,
     "job.progress": 2,
@@ -66,6 +66,24 @@ CALLBACK_EVENT_OF: dict[EventKind, str] = {
     EventKind.COMPLETED: "job.completed",
     EventKind.FAILED: "job.failed",
     EventKind.CANCELLED: "job.cancelled",
+}
+# What else endpoints may hear of; tests and the end of another endpoint go to them unasked.
+BATCH_BIT = 64
+ENDPOINT_BITS: dict[str, int] = CALLBACK_BITS | {"batch.completed": BATCH_BIT}
+
+
+class MessageKind(IntEnum):
+    """What a webhook may tell of that is no event of a job. Stored numbers, beside those of EventKind."""
+
+    TEST = 20
+    BATCH_COMPLETED = 21
+    ENDPOINT_DISABLED = 22
+
+
+MESSAGE_EVENTS: dict[MessageKind, str] = {
+    MessageKind.TEST: "webhook.test",
+    MessageKind.BATCH_COMPLETED: "batch.completed",
+    MessageKind.ENDPOINT_DISABLED: "endpoint.disabled",
 }
 DEFAULT_CALLBACK_EVENTS = ("job.completed", "job.failed", "job.cancelled")
 

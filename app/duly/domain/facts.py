@@ -67,8 +67,9 @@ class Stand(NamedTuple):
 
 class Ties(NamedTuple):
     """What other tables hold of it: the keys that stand for it, the ones that it waits for (`waits`), those that wait
-    for it (`followers`), ends whose consequences are still to be drawn, and its webhooks: `due` ones, and `settled`
-    ones, which were delivered or given up.
+    for it (`followers`), ends whose consequences are still to be drawn, and its webhooks. Of those to its callback the
+    `due` ones, and the `settled` ones, which were delivered or given up; of those to endpoints (`addressed`) the due
+    ones alone: which endpoints there were to be told is recorded nowhere.
     """
 
     foreign: bool
@@ -81,6 +82,7 @@ class Ties(NamedTuple):
     endings: frozenset[tuple[int, int]]
     due: frozenset[tuple[int, int]]
     settled: frozenset[int]
+    addressed: frozenset[tuple[int, int]] = frozenset()
 
 
 class JobFacts(NamedTuple):

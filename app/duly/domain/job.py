@@ -55,7 +55,7 @@ class Flow(NamedTuple):
 
 class NewJob(NamedTuple):
     """A validated submission, ready to be recorded. JSON is kept as text; times of the future are either absolute
-    (`run_at`) or relative to the database's clock (`delay_seconds`).
+    (`run_at`) or relative to the database's clock (`delay_seconds`). The secret is sealed.
     """
 
     tenant_id: int
@@ -109,7 +109,9 @@ class Lane(NamedTuple):
 
 
 class ClaimedJob(NamedTuple):
-    """One attempt, as handed to a worker. `token` is the fence: it rises with every claim and never falls."""
+    """One attempt, as handed to a worker. `token` is the fence: it rises with every claim and never falls. `delivers`:
+    there are webhooks to send of this claim.
+    """
 
     tenant_id: int
     job_id: UUID
@@ -126,7 +128,7 @@ class ClaimedJob(NamedTuple):
     labels: str | None
     correlation_id: str | None
     traceparent: str | None
-    callback_events: int
+    delivers: bool = False
     marks: int = 0
     checkpoint: str | None = None
 

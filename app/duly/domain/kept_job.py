@@ -1,7 +1,7 @@
 """A job that is kept to be made later: again and again by a schedule, or once when a batch has ended."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -26,6 +26,14 @@ def _named(value: object) -> object:
 
 def read_template(text: str) -> NewJob:
     return _NEW_JOB.validate_json(text)
+
+
+def with_secret(text: str, change: Callable[[str], str]) -> str:
+    """The template with its callback's secret, as it is stored, changed; the same text where that stays as it is."""
+    named = json.loads(text)
+    secret = named["callback_secret"]
+    changed = change(secret)
+    return text if changed == secret else dump_text(named | {"callback_secret": changed})
 
 
 def then_job(text: str, *, job_id: UUID, batch: Mapping[str, object]) -> NewJob:

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 import idna
 
+from duly.domain.ports import LARGEST_PORT, RECEIVER_PORTS, Ports
+
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 Networks = tuple[Network, ...]
@@ -56,19 +58,11 @@ REFUSED_NETWORKS: Final[tuple[tuple[Network, str], ...]] = tuple(
     )
 )
 
-# Below 1024 only the ports of HTTP; above, what answers to a stray POST is more often a database than a receiver.
-HTTP_PORTS: Final = frozenset({80, 443})
-REFUSED_PORTS: Final = frozenset(
-    {1433, 1521, 2049, 2181, 2375, 2376, 2379, 2380, 3306, 3389, 4369, 5432, 5672, 5900, 5984, 6379, 6443, 8500, 9042}
-    | {9092, 9200, 9300, 10250, 10255, 11211, 15672, 25672, 26379, 27017, 27018, 27019}
-)
-
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _AUTHORITY: Final = re.compile(r"(?:\[(?P<ipv6>[0-9a-fA-F:.]+)\]|(?P<host>[^\[\]:@%]+))(?::(?P<port>[0-9]*))?")
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _NAME: Final = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.?")
 _LONGEST_NAME: Final = 253
-_LARGEST_PORT: Final = 65_535
 _LARGEST_OCTET: Final = 255
 _OCTETS: Final = 4
 
@@ -99,6 +93,17 @@ class Target:
         return f"{self.scheme}://{self.origin}{self.path}"
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What may be called: every public address on one of `ports`, and any port in `networks`."""
+
+    networks: Networks = ()
+    ports: Ports = RECEIVER_PORTS
+
+
+PUBLIC: Final = Reach()
+
+
 def parse_networks(text: str) -> Networks:
     """The networks of a comma-separated list of CIDRs; a bare address stands for itself alone.
 
@@ -127,12 +132,12 @@ def refusal(address: str, *, allowed: Networks) -> str | None:
     return None
 
 
-def connection_refusal(address: str, port: int, *, allowed: Networks) -> str | None:
-    """Why no connection may be made to this address and port, or None. In an allowed network any port may be called."""
-    reason = refusal(address, allowed=allowed)
-    if reason is not None or any(_inner(ip_address(address)) in network for network in allowed):
+def connection_refusal(address: str, port: int, *, reach: Reach) -> str | None:
+    """Why no connection may be made to this address and port, or None."""
+    reason = refusal(address, allowed=reach.networks)
+    if reason is not None or any(_inner(ip_address(address)) in network for network in reach.networks):
         return reason
-    return _port_refusal(port)
+    return _port_refusal(port, reach.ports)
 
 
 def parse_target(url: str) -> Target:
@@ -160,24 +165,24 @@ def parse_target(url: str) -> Target:
     )
 
 
-def target_refusal(target: Target, *, allowed: Networks) -> str | None:
+def target_refusal(target: Target, *, reach: Reach) -> str | None:
     """Why this target may not be called, as far as can be known without looking its name up."""
     if target.is_address:
-        return connection_refusal(target.host, target.port, allowed=allowed)
+        return connection_refusal(target.host, target.port, reach=reach)
     if is_localhost(target.host):
-        reasons = [refusal(loopback, allowed=allowed) for loopback in ("127.0.0.1", "::1")]
+        reasons = [refusal(loopback, allowed=reach.networks) for loopback in ("127.0.0.1", "::1")]
         return reasons[0] if all(reasons) else None
     # Whether the name leads into an allowed network, where every port is open, shows on connecting.
-    return None if allowed else _port_refusal(target.port)
+    return None if reach.networks else _port_refusal(target.port, reach.ports)
 
 
-def url_refusal(url: str, *, allowed: Networks) -> str | None:
+def url_refusal(url: str, *, reach: Reach) -> str | None:
     """Why this URL can be known, without any look-up, to be one that is never called; None where it may be."""
     try:
         target = parse_target(url)
     except ValueError as error:
         return str(error)
-    return target_refusal(target, allowed=allowed)
+    return target_refusal(target, reach=reach)
 
 
 def is_localhost(host: str) -> bool:
@@ -197,12 +202,12 @@ def _inner(address: Address) -> Address:
     return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
-def _port_refusal(port: int) -> str | None:
-    if port in HTTP_PORTS or (port > 1023 and port not in REFUSED_PORTS):  # noqa: PLR2004 - the well-known ports end there
+def _port_refusal(port: int, ports: Ports) -> str | None:
+    if port in ports:
         return None
     return (
-        f"Port {port} is not one a receiver is called on: 80, 443 and those from 1024 are, except well-known ports of "
-        "databases and administration. A network named in DULY_WEBHOOK_ALLOW_NETWORKS may be called on any."
+        f"Port {port} is not one that is called: DULY_WEBHOOK_PORTS allows {ports}, and of a range not the well-known "
+        "ports of databases and administration. A network named in DULY_WEBHOOK_ALLOW_NETWORKS is called on any."
     )
 
 
@@ -213,8 +218,8 @@ def _host_and_port(authority: str) -> tuple[str, int | None]:
     if found is None:
         raise ValueError("The URL's host and port cannot be read." if authority else "The URL has no host.")
     port = int(found["port"]) if found["port"] else None
-    if port is not None and not 0 < port <= _LARGEST_PORT:
-        raise ValueError(f"The URL's port must be between 1 and {_LARGEST_PORT}.")
+    if port is not None and not 0 < port <= LARGEST_PORT:
+        raise ValueError(f"The URL's port must be between 1 and {LARGEST_PORT}.")
     return _ipv6(found["ipv6"]) if found["ipv6"] else _name_or_ipv4(found["host"]), port
 
 

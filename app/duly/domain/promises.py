@@ -57,7 +57,7 @@ def _unknown(job: JobFacts) -> Iterator[Breach]:
         (Cure.COUNT_DOWN, "others that wait for it", ties.followers > 0),
         (Cure.DROP_CHECKPOINT, "a checkpoint", ties.checkpoint),
         (Cure.DROP_ENDINGS, "an end", bool(ties.endings)),
-        (Cure.DROP_DELIVERIES, "webhooks", bool(ties.due)),
+        (Cure.DROP_DELIVERIES, "webhooks", bool(ties.due or ties.addressed)),
     ]
     for cure, what, is_there in there:
         if is_there:
@@ -205,11 +205,12 @@ def false_endings(job: JobFacts) -> frozenset[tuple[int, int]]:
 
 def false_webhooks(job: JobFacts) -> frozenset[tuple[int, int]]:
     """Webhooks to be sent, as (sequence, kind) of their events, and there are no such events."""
-    return job.ties.due - _events(job) if job.ties.due else job.ties.due
+    webhooks = job.ties.due | job.ties.addressed
+    return webhooks - _events(job) if webhooks else webhooks
 
 
 def missing_webhooks(job: JobFacts, asked: Asked) -> list[int]:
-    """The events that it asked to be told of, and neither was nor will be."""
+    """The events that its callback asked to be told of, and neither was nor will be."""
     if not asked.callback_events:
         return []
     heard = job.ties.settled | {sequence for sequence, _ in job.ties.due}

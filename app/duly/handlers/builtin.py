@@ -1,4 +1,4 @@
-"""The job types that every service knows: `echo` and `sleep`."""
+"""The job types that every service knows: `echo`, `sleep` and `http.request`."""
 
 import asyncio
 from typing import Any
@@ -6,7 +6,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from duly.handlers.context import JobContext
+from duly.handlers.http_request import TIMEOUT_SECONDS, TYPE, http_request
 from duly.handlers.registry import Handlers
+from duly.outbound import OutboundClient
 
 
 class SleepParameters(BaseModel):
@@ -33,9 +35,10 @@ async def sleep(parameters: SleepParameters, job: JobContext) -> Slept:
     return Slept(seconds=parameters.seconds)
 
 
-def builtin_handlers() -> Handlers:
-    """A fresh object, made by whoever composes a registry."""
+def builtin_handlers(client: OutboundClient) -> Handlers:
+    """A fresh object, made by whoever composes a registry; `client` is what `http.request` calls through."""
     handlers = Handlers()
     handlers.register("echo")(echo)
     handlers.register("sleep", timeout=2 * 86400)(sleep)
+    handlers.register(TYPE, timeout=TIMEOUT_SECONDS)(http_request(client))
     return handlers

@@ -51,6 +51,8 @@ def path_errors(error: ValidationError, *, root: str = "") -> list[PathError]:
 
 def json_path(location: tuple[int | str, ...], *, root: str = "") -> str:
     path = root
+    if location and location[-1] == "[key]":  # how pydantic says that a member's name is at fault, not its value
+        location = location[:-1]
     for part in location:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
     return path

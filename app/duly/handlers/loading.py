@@ -9,23 +9,29 @@ from types import ModuleType
 from duly.handlers.builtin import builtin_handlers
 from duly.handlers.registry import Handlers, Registry
 from duly.handlers.signals import HandlerError
+from duly.outbound import OutboundClient
 
 ENTRY_POINT_GROUP = "duly.handlers"
 
 
-def load_registry(modules: Sequence[str]) -> Registry:
+def load_registry(modules: Sequence[str], *, client: OutboundClient | None = None) -> Registry:
     """The built-in types, those of the named modules (`package.module` or `package.module:variable`), and those that
     installed packages announce under the entry-point group `duly.handlers`.
+
+    Args:
+        modules: their names.
+        client: what `http.request` calls through, closed with the registry; None: one that calls public addresses.
 
     Raises:
         HandlerError: a module cannot be imported or holds no Handlers object, or two handlers have one name.
     """
-    found: list[Handlers] = [builtin_handlers()]
+    client = client or OutboundClient()
+    found: list[Handlers] = [builtin_handlers(client)]
     for name in modules:
         found += _from_module(name)
     for entry_point in entry_points(group=ENTRY_POINT_GROUP):
         found += _from_module(entry_point.value)
-    return Registry(handler for handlers in _distinct(found) for handler in handlers)
+    return Registry((handler for handlers in _distinct(found) for handler in handlers), closing=client.aclose)
 
 
 def _distinct(found: Iterable[Handlers]) -> list[Handlers]:

@@ -3,7 +3,7 @@
 import difflib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -139,7 +139,10 @@ class Handlers:
 class Registry(Mapping[str, RegisteredHandler]):
     """All job types that a node knows, fixed once it has started."""
 
-    def __init__(self, handlers: Iterable[RegisteredHandler]) -> None:
+    def __init__(
+        self, handlers: Iterable[RegisteredHandler], *, closing: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        self._closing = closing
         by_type: dict[str, RegisteredHandler] = {}
         for handler in handlers:
             if handler.type in by_type:
@@ -155,6 +158,11 @@ class Registry(Mapping[str, RegisteredHandler]):
 
     def __len__(self) -> int:
         return len(self._by_type)
+
+    async def aclose(self) -> None:
+        """Closes what the built-in types have opened; after the last attempt."""
+        if self._closing is not None:
+            await self._closing()
 
     def near(self, name: str) -> list[str]:
         """Known names like this one, the nearest first."""

@@ -81,9 +81,8 @@ async def _of_jobs(connection: Connection, report: Report) -> AsyncIterator[Brea
 def _is_remainder(job: JobFacts) -> bool:
     """Whether only history is left of it."""
     ties = job.ties
-    return job.stand is None and not (
-        ties.unique or ties.concurrency_key or ties.waits or ties.followers or ties.endings or ties.due
-    )
+    held = ties.unique or ties.concurrency_key or ties.waits or ties.followers
+    return job.stand is None and not (held or ties.endings or ties.due or ties.addressed)
 
 
 async def _of_batches(connection: Connection, report: Report) -> AsyncIterator[Breach]:

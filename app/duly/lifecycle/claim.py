@@ -5,7 +5,6 @@ import time
 from collections.abc import Collection, Container, Iterable, Sequence
 from uuid import UUID
 
-from duly.domain.events import CALLBACK_BITS
 from duly.domain.job import DEFAULT_TENANT, ClaimedJob, Finished, Lane
 from duly.lifecycle.holds import Holds
 from duly.lifecycle.lanes import Lanes
@@ -20,7 +19,6 @@ from duly.telemetry.metrics import Metrics
 # How often the table is looked at without any belief; hints and this node's own submissions come in between.
 LOOK_SECONDS = 1.0
 LARGEST_CLAIM = 500
-STARTED_BIT = CALLBACK_BITS["job.started"]
 # Where as many run as may, and none of them here: how soon one that ended elsewhere is noticed.
 FULL_SECONDS = 0.1
 LONGEST_REST_SECONDS = 5.0
@@ -77,7 +75,7 @@ class Claimer:
         if jobs:
             self._metrics.recorded(len(jobs), statement="claim")
             self._signals.changed([job.job_id for job in jobs])
-        if any(job.callback_events & STARTED_BIT for job in jobs):
+        if any(job.delivers for job in jobs):
             self._signals.deliveries()
         return jobs
 

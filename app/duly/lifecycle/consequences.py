@@ -5,6 +5,7 @@ An end leaves its consequences in the ledger, in its own transaction; any node d
 takes them away. A node that dies in between leaves them to the next.
 """
 
+import json
 from collections.abc import Sequence
 
 import structlog
@@ -12,6 +13,7 @@ import structlog
 from duly.domain.events import EventKind
 from duly.domain.ids import new_job_id
 from duly.domain.job import NewJob
+from duly.domain.json_value import rfc3339
 from duly.domain.kept_job import then_job
 from duly.domain.outcome import dependency_error
 from duly.lifecycle.recording import Answer, record, tell
@@ -20,6 +22,7 @@ from duly.store.batches import AddedUp, add_up, note_then
 from duly.store.database import Connection, Database
 from duly.store.ending import EndedWaiting, EndOfWaiting, end_waiting
 from duly.store.endings import Ending, take_endings
+from duly.store.messages import announce_batch
 from duly.store.placing import count_down, find_doomed, pass_keys_on
 from duly.store.ready import LaneStart
 from duly.telemetry.metrics import Metrics
@@ -60,8 +63,11 @@ class Consequences:
         async with connection.transaction():
             added = await add_up(connection, limit=BATCH)
             jobs = [await _submit_then(connection, batch) for batch in added if batch.then is not None]
+            told = [await _announce(connection, batch) for batch in added if batch.completed_at is not None]
         if jobs:
             tell(self._signals, [job for job, _ in jobs], [answer for _, answer in jobs])
+        if any(told):
+            self._signals.deliveries()
         return bool(added)
 
     def _tell(self, lanes: Sequence[LaneStart], ended: Sequence[EndedWaiting]) -> None:
@@ -88,6 +94,27 @@ async def _submit_then(connection: Connection, batch: AddedUp) -> tuple[NewJob, 
     else:
         await note_then(connection, batch.tenant_id, batch.batch_id, answer.job_id)
     return job, answer
+
+
+async def _announce(connection: Connection, batch: AddedUp) -> bool:
+    """Tells the endpoints that the last job of the batch has ended. Returns whether any wants to hear of it."""
+    if batch.completed_at is None:
+        return False
+    at = rfc3339(batch.completed_at)
+    members = {
+        "type": "batch.completed",
+        "timestamp": at,
+        "batchId": str(batch.batch_id),
+        "name": batch.name,
+        "status": "failed" if batch.failed else "cancelled" if batch.cancelled else "completed",
+        "total": batch.total,
+        "completed": batch.completed,
+        "failed": batch.failed,
+        "cancelled": batch.cancelled,
+        "completedAt": at,
+    }
+    body = json.dumps(members, ensure_ascii=False, separators=(",", ":"))
+    return await announce_batch(connection, batch.tenant_id, message_id=new_job_id(), body=body)
 
 
 def tell_ended(signals: Signals, metrics: Metrics, ended: Sequence[EndedWaiting]) -> None:

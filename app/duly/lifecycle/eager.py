@@ -67,6 +67,7 @@ class EagerStart:
     def __init__(self, starter: Starter) -> None:
         self._starter = starter
         self._chosen: list[NewJob] = []
+        self.delivers = False
 
     @property
     def job_ids(self) -> set[UUID]:
@@ -124,5 +125,4 @@ def _first_attempt(job: NewJob) -> ClaimedJob:
         labels=job.labels,
         correlation_id=job.correlation_id,
         traceparent=job.traceparent,
-        callback_events=job.callback_events,
     )

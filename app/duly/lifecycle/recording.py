@@ -47,8 +47,10 @@ async def record(connection: Connection, jobs: Sequence[NewJob], *, eager: Eager
     answers: dict[UUID, Answer] = {}
     if plain:
         recorded = await record_jobs(connection, plain, starting=eager.choose(plain) if eager else None)
-        if eager and not recorded.started:
-            eager.give_back()
+        if eager:
+            eager.delivers = recorded.delivers
+            if not recorded.started:
+                eager.give_back()
         answers = {job.job_id: Accepted(job.job_id, recorded.at) for job in plain}
     if len(plain) == len(jobs):
         return list(answers.values())

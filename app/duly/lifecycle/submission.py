@@ -26,7 +26,8 @@ from duly.domain.ids import SMALLEST, new_job_id, parse_job_id
 from duly.domain.job import DEFAULT_QUEUE, DEFAULT_TENANT, Debounce, Flow, IdempotencyKey, NewJob
 from duly.domain.json_value import dump_text
 from duly.domain.kept_job import template
-from duly.domain.networks import Networks, url_refusal
+from duly.domain.networks import Reach, url_refusal
+from duly.domain.sealing import Keyring
 from duly.domain.secret import secret_key
 from duly.errors import BodyTooLarge, DulyError, Invalid, PathError, UnknownJobType
 from duly.handlers.calling import ParametersInvalid, json_path, read_parameters
@@ -124,11 +125,12 @@ class Origin(NamedTuple):
 class JobMaker:
     """Turns submissions into jobs, under this service's settings and types."""
 
-    def __init__(self, registry: Registry, *, parameters_limit: int, allowed: Networks) -> None:
+    def __init__(self, registry: Registry, *, parameters_limit: int, reach: Reach, keyring: Keyring) -> None:
         self._parameters_limit = parameters_limit
         self._registry = registry
+        self._keyring = keyring
         # Callbacks are few and submissions many: reading a URL anew was a twentieth of a job's whole life.
-        self._url_refusal = lru_cache(maxsize=1024)(partial(url_refusal, allowed=allowed))
+        self._url_refusal = lru_cache(maxsize=1024)(partial(url_refusal, reach=reach))
 
     def then(self, submission: Submission, origin: Origin) -> str:
         """The job that follows a batch, as it is kept until then. Its type must take what it will be told.
@@ -173,7 +175,7 @@ class JobMaker:
             delay_seconds=submission.delaySeconds if submission.debounceSeconds is None else submission.debounceSeconds,
             labels=dump_text(submission.labels) if submission.labels else None,
             callback_url=submission.callbackUrl,
-            callback_secret=submission.callbackSecret,
+            callback_secret=self._sealed(submission.callbackSecret),
             callback_events=self._callback(submission) if submission.callbackUrl is not None else 0,
             correlation_id=origin.correlation_id,
             traceparent=origin.traceparent,
@@ -200,6 +202,12 @@ class JobMaker:
         if not checked:
             read_parameters(handler, text)
         return text
+
+    def _sealed(self, secret: str | None) -> str | None:
+        """Whatever it looks like: a text that a client sends is a secret in clear."""
+        if secret is None:
+            return None
+        return self._keyring.seal(secret, tenant_id=DEFAULT_TENANT, purpose="callback")
 
     def _callback(self, submission: Submission) -> int:
         refused = self._url_refusal(submission.callbackUrl or "")

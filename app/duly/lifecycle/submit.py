@@ -106,6 +106,8 @@ class Submitter:
                 return [busy(jobs[0])]
             self._tell(jobs, accepted, started=eager.job_ids)
             self._metrics.claimed.inc(eager.go())
+            if eager.delivers:
+                self._signals.deliveries()
             return accepted
 
     async def _record_once(self, jobs: Sequence[NewJob], record: _Record) -> Sequence[Accepted | Exception]:

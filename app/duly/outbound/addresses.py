@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, Protocol
 
-from duly.domain.networks import Networks, connection_refusal, is_localhost
+from duly.domain.networks import Reach, connection_refusal, is_localhost
 from duly.outbound.answer import AddressRefused, PostFailed
 from duly.outbound.destination import Origin
 
@@ -49,9 +49,9 @@ class GuardedLookup:
     Many posts to a name that is not known yet share one look-up.
     """
 
-    def __init__(self, lookup: Lookup, *, allowed: Networks, seconds: float) -> None:
+    def __init__(self, lookup: Lookup, *, reach: Reach, seconds: float) -> None:
         self.lookup = lookup
-        self._allowed = allowed
+        self._reach = reach
         self._seconds = seconds
         self._known: dict[tuple[str, int], asyncio.Task[list[AddressInfo]]] = {}
 
@@ -78,7 +78,7 @@ class GuardedLookup:
     def _checked(self, host: str, found: list[AddressInfo]) -> list[AddressInfo]:
         if not found:
             raise PostFailed("CONNECT_FAILED", "the name cannot be looked up (it has no address).")
-        reasons = [connection_refusal(str(at[0]), int(at[1]), allowed=self._allowed) for *_, at in found]
+        reasons = [connection_refusal(str(at[0]), int(at[1]), reach=self._reach) for *_, at in found]
         if is_localhost(host) and None in reasons:
             # Both families lead to this machine: allowing one of them allows the name.
             return [one for one, reason in zip(found, reasons, strict=True) if reason is None]
@@ -115,10 +115,10 @@ def literal(origin: Origin) -> list[AddressInfo]:
     return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (origin.host, origin.port))]
 
 
-def guarded_socket(address: AddressInfo, *, allowed: Networks) -> socket.socket:
+def guarded_socket(address: AddressInfo, *, reach: Reach) -> socket.socket:
     """Make the socket for exactly this address, or refuse to: no connection comes about any other way."""
     family, kind, protocol, _, at = address
-    reason = connection_refusal(str(at[0]), int(at[1]), allowed=allowed)
+    reason = connection_refusal(str(at[0]), int(at[1]), reach=reach)
     if reason is not None:
         raise AddressRefused(reason)
     made = socket.socket(family, kind, protocol)

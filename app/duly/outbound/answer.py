@@ -1,4 +1,4 @@
-"""What comes of a post: an answer, or an error that says why there is none."""
+"""What comes of a request: an answer, or an error that says why there is none."""
 
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
@@ -28,7 +28,7 @@ class OutboundError(Exception):
 
 
 class PostFailed(Exception):
-    """Why a post failed, raised by the step that knows; the client adds host and port, and the time it took."""
+    """Why a request failed, raised by the step that knows; the client adds host and port, and the time it took."""
 
     def __init__(self, code: OutboundCode, message: str) -> None:
         super().__init__(message)

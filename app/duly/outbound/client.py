@@ -1,14 +1,14 @@
-"""Posts, with one deadline over all of it."""
+"""Requests, each with one deadline over all of it."""
 
 import asyncio
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from functools import lru_cache, partial
-from typing import Self
+from typing import Any, Final, Literal, Self
 
 from duly.deadlines import Deadlines
-from duly.domain.networks import Networks
+from duly.domain.networks import PUBLIC, Reach
 from duly.outbound.addresses import GuardedLookup, Lookup, SystemLookup
 from duly.outbound.answer import OutboundAnswer, OutboundError, PostFailed
 from duly.outbound.connecting import Connector
@@ -18,18 +18,22 @@ from duly.outbound.pool import Pool
 from duly.outbound.reading import Received
 from duly.outbound.request import head_of
 
+Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+# RFC 9110, section 8.6: these say so where their body is empty; the others then have none.
+_WITH_A_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+
 
 class OutboundClient:
-    """Posts to public addresses and to `allow_networks`; use it as a context manager, or call `aclose`.
+    """Calls what is within `reach`; use it as a context manager, or call `aclose`.
 
     `total_seconds` bounds a whole exchange, waiting for a free connection included; `connect_seconds` bounds the
-    look-up of a name, and then connecting, with TLS. Needs a running event loop from the first post on.
+    look-up of a name, and then connecting, with TLS. Needs a running event loop from the first request on.
     """
 
     def __init__(
         self,
         *,
-        allow_networks: Networks = (),
+        reach: Reach = PUBLIC,
         connections: int = 512,
         connections_per_host: int = 64,
         total_seconds: float = 15,
@@ -38,10 +42,10 @@ class OutboundClient:
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._total_seconds = total_seconds
-        # Endpoints are few and posts many: reading and checking a URL once saves a quarter of a post.
-        self._destination = lru_cache(maxsize=1024)(partial(read_destination, allowed=allow_networks))
-        self._lookup = GuardedLookup(lookup or SystemLookup(), allowed=allow_networks, seconds=connect_seconds)
-        connector = Connector(self._lookup, allowed=allow_networks, seconds=connect_seconds, ssl_context=ssl_context)
+        # Endpoints are few and requests many: reading and checking a URL once saves a quarter of a request.
+        self._destination = lru_cache(maxsize=1024)(partial(read_destination, reach=reach))
+        self._lookup = GuardedLookup(lookup or SystemLookup(), reach=reach, seconds=connect_seconds)
+        connector = Connector(self._lookup, reach=reach, seconds=connect_seconds, ssl_context=ssl_context)
         self._pool = Pool(connector, connections=connections, per_origin=connections_per_host)
         self._deadlines: Deadlines[Connection] = Deadlines(total_seconds, _give_up)
 
@@ -52,13 +56,27 @@ class OutboundClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close all connections; posts under way fail."""
+        """Close all connections; requests under way fail."""
         self._deadlines.close()
         self._lookup.close()
         await self._pool.aclose()
 
-    async def post(self, url: str, *, content: bytes, headers: Mapping[str, str]) -> OutboundAnswer:
-        """Post once, following no redirect: any status is an answer, and judging it is the caller's.
+    def refusal(self, url: str) -> str | None:
+        """Why this URL can be known, without any look-up, never to be called; None where it may be."""
+        try:
+            self._destination(url)
+        except PostFailed as failure:
+            return str(failure)
+        return None
+
+    def post(self, url: str, *, content: bytes, headers: Mapping[str, str]) -> Coroutine[Any, Any, OutboundAnswer]:
+        """See `request`."""
+        return self.request("POST", url, content=content, headers=headers)
+
+    async def request(
+        self, method: Method, url: str, *, content: bytes | None, headers: Mapping[str, str]
+    ) -> OutboundAnswer:
+        """Send once, following no redirect: any status is an answer, and judging it is the caller's.
 
         Raises `OutboundError` where there is none, and `ValueError` for headers that no message can carry.
         """
@@ -67,8 +85,9 @@ class OutboundClient:
         try:
             destination = self._destination(url)
             shown = f"{destination.shown}: "
-            head = head_of(destination.start, headers, length=len(content))
-            received = await self._exchange(destination, head, content)
+            length = None if content is None and method not in _WITH_A_BODY else len(content or b"")
+            head = head_of(method, destination.start, headers, length=length)
+            received = await self._exchange(destination, head, content or b"", bodiless=method == "HEAD")
         except PostFailed as failure:
             message = str(failure) if failure.code in _NAMED_ALREADY else f"{shown}{failure}"
             raise OutboundError(failure.code, message, duration_seconds=time.perf_counter() - started) from None
@@ -78,22 +97,22 @@ class OutboundClient:
             raise OutboundError("TIMED_OUT", message, duration_seconds=seconds) from None
         return OutboundAnswer(*received, time.perf_counter() - started)
 
-    async def _exchange(self, destination: Destination, head: bytes, content: bytes) -> Received:
-        """On an idle connection, where all can be had under the one timer of many posts; else on a new one."""
+    async def _exchange(self, destination: Destination, head: bytes, content: bytes, *, bodiless: bool) -> Received:
+        """On an idle connection, where all can be had under the one timer of many requests; else on a new one."""
         connection = self._pool.idle(destination.origin)
         if connection is None:
             async with asyncio.timeout(self._total_seconds):
                 connection = await self._pool.connection(destination)
-                return await self._exchange_on(connection, head, content)
+                return await self._exchange_on(connection, head, content, bodiless=bodiless)
         self._deadlines.put(connection)
         try:
-            return await self._exchange_on(connection, head, content)
+            return await self._exchange_on(connection, head, content, bodiless=bodiless)
         finally:
             self._deadlines.take_out(connection)
 
-    async def _exchange_on(self, connection: Connection, head: bytes, content: bytes) -> Received:
+    async def _exchange_on(self, connection: Connection, head: bytes, content: bytes, *, bodiless: bool) -> Received:
         try:
-            return await connection.exchange(head, content)
+            return await connection.exchange(head, content, bodiless=bodiless)
         finally:
             self._pool.give_back(connection)
 

@@ -12,7 +12,7 @@ from typing import Final
 import httpx
 from aiohappyeyeballs import start_connection
 
-from duly.domain.networks import Networks
+from duly.domain.networks import Reach
 from duly.outbound.addresses import GuardedLookup, guarded_socket, literal
 from duly.outbound.answer import AddressRefused, PostFailed
 from duly.outbound.connection import Connection
@@ -29,10 +29,10 @@ class Connector:
     """
 
     def __init__(
-        self, lookup: GuardedLookup, *, allowed: Networks, seconds: float, ssl_context: ssl.SSLContext | None
+        self, lookup: GuardedLookup, *, reach: Reach, seconds: float, ssl_context: ssl.SSLContext | None
     ) -> None:
         self._lookup = lookup
-        self._socket = partial(guarded_socket, allowed=allowed)
+        self._socket = partial(guarded_socket, reach=reach)
         self._seconds = seconds
         self._ssl_context = ssl_context
 

@@ -24,12 +24,12 @@ class Connection(asyncio.Protocol):
         self._answer: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
 
-    async def exchange(self, head: bytes, content: bytes) -> Received:
-        """Sends a request and reads its answer.
+    async def exchange(self, head: bytes, content: bytes, *, bodiless: bool) -> Received:
+        """Sends a request and reads its answer; a `bodiless` one has no body, whatever its headers say.
 
         Raises `PostFailed` where none came. Unless all went well, also when cancelled, the connection is closed.
         """
-        self._reader.begin()
+        self._reader.begin(bodiless=bodiless)
         self._answer = answer = asyncio.get_running_loop().create_future()
         try:
             if len(content) <= _PIECE:

@@ -1,10 +1,10 @@
-"""Where a post goes: a URL, read and checked as far as it alone can tell."""
+"""Where a request goes: a URL, read and checked as far as it alone can tell."""
 
 import re
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
-from duly.domain.networks import Networks, Target, parse_target, target_refusal
+from duly.domain.networks import Reach, Target, parse_target, target_refusal
 from duly.outbound.answer import PostFailed
 
 _DEFAULT_PORT: Final = {"http": 80, "https": 443}
@@ -22,7 +22,9 @@ class Origin(NamedTuple):
 
 
 class Destination(NamedTuple):
-    """`shown` is host and port, for people; `start` is the request up to the headers that differ from post to post."""
+    """`shown` is host and port, for people; `start` is what follows the method, up to the headers that
+    differ from request to request.
+    """
 
     origin: Origin
     is_name: bool
@@ -30,13 +32,13 @@ class Destination(NamedTuple):
     start: str
 
 
-def read_destination(url: str, *, allowed: Networks) -> Destination:
+def read_destination(url: str, *, reach: Reach) -> Destination:
     """Raises `PostFailed` for what is no URL of a receiver, or one that may not be called."""
     try:
         target = parse_target(url)
     except ValueError as error:
         raise PostFailed("INVALID_URL", str(error)) from None
-    reason = target_refusal(target, allowed=allowed)
+    reason = target_refusal(target, reach=reach)
     if reason is not None:
         raise PostFailed("REFUSED_ADDRESS", reason)
     origin = Origin(target.scheme == "https", target.host, target.port)
@@ -48,4 +50,4 @@ def _start(target: Target) -> str:
     host = target.origin
     if target.port == _DEFAULT_PORT[target.scheme]:
         host = host.rpartition(":")[0]
-    return f"POST {path} HTTP/1.1\r\nhost: {host}\r\naccept-encoding: identity\r\n"
+    return f" {path} HTTP/1.1\r\nhost: {host}\r\naccept-encoding: identity\r\n"

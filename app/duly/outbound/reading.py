@@ -26,7 +26,8 @@ class Received(NamedTuple):
 
 
 class AnswerReader:
-    """Reads the answers of one connection, one after the other. `begin` makes it ready for the next.
+    """Reads the answers of one connection, one after the other. `begin` makes it ready for the next; `bodiless` is the
+    answer to a HEAD, which ends with its headers, whatever length they tell of.
 
     A receiver may send few interim answers (1xx) before the answer, and nothing after it: `reusable` tells whether
     it kept to that and leaves the connection open.
@@ -37,7 +38,8 @@ class AnswerReader:
         self.complete = True
         self.reusable = True
 
-    def begin(self) -> None:
+    def begin(self, *, bodiless: bool = False) -> None:
+        self._bodiless = bodiless
         self.complete = self.reusable = self._truncated = False
         self._status = 0
         self._headers: dict[str, str] = {}
@@ -90,10 +92,14 @@ class AnswerReader:
 
     def on_headers_complete(self) -> None:
         self._status = self._parser.get_status_code()
-        if self._status >= _FIRST_FINAL_STATUS:
-            self._head_complete = True
-        else:
+        if self._status < _FIRST_FINAL_STATUS:
             self._pass_over()
+            return
+        self._head_complete = True
+        if self._bodiless:
+            # The parser knows nothing of the request and would wait for a body: it ends here, and its connection too.
+            self.complete = True
+            raise ValueError("enough was read")
 
     def _pass_over(self) -> None:
         self._interim += 1

@@ -55,12 +55,15 @@ update batches set
                    end
 where tenant_id = $1 and batch_id = $2
 returning tenant_id, batch_id, completed, failed, cancelled,
-          case when completed_at is not null and then_job_id is null then then_job::text end
+          case when completed_at is not null and then_job_id is null then then_job::text end,
+          name, total, case when completed_at = now() then completed_at end
 """
 
 
 class AddedUp(NamedTuple):
-    """A batch after some of its jobs have ended; `then` is the job that is due now, as JSON text."""
+    """A batch after some of its jobs have ended; `then` is the job that is due now, as JSON text. `completed_at` only
+    where these were the last.
+    """
 
     tenant_id: int
     batch_id: UUID
@@ -68,6 +71,9 @@ class AddedUp(NamedTuple):
     failed: int
     cancelled: int
     then: str | None
+    name: str | None
+    total: int
+    completed_at: datetime | None
 
 
 async def add_up(connection: Connection, *, limit: int) -> list[AddedUp]:

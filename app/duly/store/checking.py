@@ -19,7 +19,8 @@ PLANS = "set local cursor_tuple_fraction = 1; set local work_mem = '64MB'"
 _STAND = "tenant_id, queue, type, priority, timeout_seconds, callback_events, batch_id, job_id"
 _COUNTERS = "token, sequence, attempt, crashes, marks"
 
-# A job that stands nowhere, or was never recorded, is as visible as all others. `{of}` narrows a hot table.
+# A job that stands nowhere, or was never recorded, is as visible as all others. `{of_job}` narrows a table. Webhooks of
+# kind 20 and above tell of no job.
 _FACTS = f"""
 with asked as ({{jobs}}), said as ({{events}}),
 told as (
@@ -53,7 +54,9 @@ ties as (
            bit_or(marks) filter (where what = 6) as ending_marks,
            array_agg(sequence) filter (where what = 6) as endings, array_agg(kind) filter (where what = 6) as end_kinds,
            array_agg(sequence) filter (where what = 7) as due, array_agg(kind) filter (where what = 7) as due_kinds,
-           array_agg(sequence) filter (where what = 8) as settled
+           array_agg(sequence) filter (where what = 8) as settled,
+           array_agg(sequence) filter (where what = 9) as addressed,
+           array_agg(kind) filter (where what = 9) as addressed_kinds
     from (
         select 1 as what, tenant_id, job_id, type as text, key, 0 as sequence, 0::smallint as kind, 0::smallint as marks
         from unique_keys {{of_job}}
@@ -62,9 +65,10 @@ ties as (
         union all select 4, tenant_id, child_id, null, null, 0, 0, 0 from dependencies {{of_child}}
         union all select 5, tenant_id, parent_id, null, null, 0, 0, 0 from dependencies {{of_parent}}
         union all select 6, tenant_id, job_id, null, null, sequence, kind, marks from endings {{of_job}}
-        union all select 7, tenant_id, job_id, null, null, sequence, kind, 0 from deliveries {{of_job}}
-        union all select 8, tenant_id, job_id, null, null, sequence, kind, 0 from delivery_attempts
-                  where outcome in (1, 3) {{and_of_job}}
+        union all select case when registered then 9 else 7 end, tenant_id, job_id, null, null, sequence, kind, 0
+                  from deliveries where kind < 20 {{and_of_job}}
+        union all select case when registered then 10 else 8 end, tenant_id, job_id, null, null, sequence, kind, 0
+                  from delivery_attempts where kind < 20 and outcome in (1, 3) {{and_of_job}}
     ) t group by job_id
 )
 select job_id,
@@ -77,7 +81,7 @@ select job_id,
        w.key_held,
        coalesce(t.lowest <> j.tenant_id or t.highest <> j.tenant_id, false), t.unique_type, t.unique_key, t.held_key,
        coalesce(t.checkpoint, false), coalesce(t.waits, 0), coalesce(t.followers, 0), coalesce(t.ending_marks, 0),
-       t.endings, t.end_kinds, t.due, t.due_kinds, t.settled
+       t.endings, t.end_kinds, t.due, t.due_kinds, t.settled, t.addressed, t.addressed_kinds
 from asked j full join told e using (job_id) full join stands w using (job_id) full join ties t using (job_id)
 """
 ALL = _FACTS.format(
@@ -130,7 +134,7 @@ def _facts(row: Connection) -> JobFacts:
 
 
 def _ties(row: Sequence[Connection]) -> Ties:
-    foreign, type_, key, held, checkpoint, waits, followers, marks, ends, end_kinds, due, due_kinds, settled = row
+    foreign, type_, key, held, checkpoint, waits, followers, marks, ends, end_kinds, due, due_kinds, settled = row[:-2]
     return Ties(
         foreign,
         (type_, key) if key is not None else None,
@@ -142,6 +146,7 @@ def _ties(row: Sequence[Connection]) -> Ties:
         _pairs(ends, end_kinds),
         _pairs(due, due_kinds),
         frozenset(settled or ()),
+        _pairs(*row[-2:]),
     )
 
 

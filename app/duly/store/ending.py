@@ -6,12 +6,7 @@ from uuid import UUID
 
 from duly.domain.events import EventKind
 from duly.store.database import Connection
-
-# Whether a job asked for a webhook of this kind of event; the bits are those of domain.events.CALLBACK_BITS.
-DELIVERS = """
-    (callback_events & case kind when 3 then 4 when 4 then 4 when 10 then 8 when 11 then 16 when 12 then 32 else 0 end)
-    <> 0
-"""
+from duly.store.outbox import DELIVERS, outbox
 
 # Whether other jobs, or a batch, are still to hear of this end.
 FOLLOWED = "(kind >= 10 and (marks & 5 <> 0 or batch_id is not null))"
@@ -41,7 +36,7 @@ tallied as (
 
 _LEFT = """
     returning w.tenant_id, w.job_id, w.sequence + 1 as sequence, w.attempt, w.callback_events, w.marks, w.batch_id,
-              w.queue, l.kind, l.data
+              w.queue, w.type, l.kind, l.data
 """
 _MAY_END = "(not $5 or (w.attempt = 0 and w.expires_at <= now()))"
 
@@ -76,10 +71,7 @@ gone as (
 undone as (
     delete from dependencies d using gone g where d.child_id >= g.job_id and d.child_id <= g.job_id
 ),
-outbox as (
-    insert into deliveries (tenant_id, job_id, sequence, kind)
-    select tenant_id, job_id, sequence, kind from gone where {DELIVERS}
-),
+{outbox("gone")},
 recorded as (
     insert into events (tenant_id, job_id, sequence, kind, attempt, source, data)
     select tenant_id, job_id, sequence, kind, attempt, $6, data::json from gone

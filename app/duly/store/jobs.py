@@ -8,6 +8,7 @@ from uuid import UUID
 from duly.domain.job import NewBatch, NewJob
 from duly.store.batches import batch_columns
 from duly.store.database import Connection
+from duly.store.outbox import DELIVERS, outbox
 
 _ASKED = """
     select tenant_id, job_id, type, queue, priority, parameters, timeout_seconds, max_attempts,
@@ -42,6 +43,10 @@ _FOR_LATER = """
     from {source} where run_at > now()
 """
 
+# The rows of `jobs` that this statement writes are not there yet for itself to read.
+_STARTING_EVENTS = "(select *, 1 as sequence, 1::smallint as kind from starting)"
+_STARTING_JOB = "(select g.callback_url, g.labels::jsonb as labels)"
+
 # What `starts` is recorded as running on the node that submits it, with the events of a claim: its eager start. But
 # not where that node knows an older version ($21) of what holds claims back: then all are ready, as without a start.
 SUBMIT = f"""
@@ -62,15 +67,12 @@ told as (
     insert into events (tenant_id, job_id, sequence, kind, attempt, source)
     select tenant_id, job_id, 1, 1, 1, $20 from starting
 ),
-outbox as (
-    insert into deliveries (tenant_id, job_id, sequence, kind)
-    select tenant_id, job_id, 1, 1 from starting where callback_events & 1 <> 0
-),
+{outbox(_STARTING_EVENTS, job=_STARTING_JOB)},
 together as (
     insert into batches (tenant_id, batch_id, name, first_id, last_id, total, then_job)
     select $22::int, $23::uuid, $24::text, $25::uuid, $26::uuid, $27::int, $28::json where $23::uuid is not null
 )
-select now(), (select start from may)
+select now(), (select start from may), {DELIVERS}
 """
 _ALONE = (None,) * 7
 
@@ -100,10 +102,11 @@ class Starting(NamedTuple):
 
 
 class RecordedAt(NamedTuple):
-    """When, and whether those that were to start at once did."""
+    """When; whether those that were to start at once did; and whether there are webhooks to send of it."""
 
     at: datetime
     started: bool
+    delivers: bool
 
 
 async def record_jobs(

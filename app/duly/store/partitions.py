@@ -7,7 +7,7 @@ from duly.domain.ids import smallest_id_at
 from duly.store.checkpoints import forget_checkpoints
 from duly.store.database import Connection
 
-PARTITIONED = ("jobs", "events", "delivery_attempts", "job_logs")
+PARTITIONED = ("jobs", "events", "delivery_attempts", "job_logs", "messages")
 HOT_TABLES = ("ready", "scheduled", "blocked", "running", "deliveries", "endings")
 DAYS_AHEAD = 3
 BATCH = 500

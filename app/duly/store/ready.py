@@ -6,6 +6,7 @@ from uuid import UUID
 
 from duly.domain.job import ClaimedJob, Lane
 from duly.store.database import Connection
+from duly.store.outbox import DELIVERS, outbox
 
 
 class LaneStart(NamedTuple):
@@ -15,6 +16,8 @@ class LaneStart(NamedTuple):
     floor: UUID
 
 
+_STARTED_EVENTS = "(select *, 1::smallint as kind from started)"
+
 # The lanes are read in the order given, each only as far as the one before left room: the lateral sub-select locks row
 # by row and the outer limit stops it, so no more is locked than is taken. The rows are then deleted by their whole key,
 # and what a handler needs is read from `jobs` by key, row by row. The key is written so that it leaves no other plan: a
@@ -23,17 +26,17 @@ class LaneStart(NamedTuple):
 # No claimed id lies below `$7`: the planner leaves the ledger's older partitions alone. Who knows an older version
 # (`$9`) of what holds claims back takes nothing. What a mark says to be somewhere else is read only where it stands.
 # Where limits count, another statement goes before: see `duly.store.limited_claims`.
-CLAIM_STEPS = """
+CLAIM_STEPS = f"""
 taken as materialized (
     select r.* from unnest($1::text[], $2::text[], $3::smallint[], $4::uuid[]) as l (queue, type, priority, floor)
     cross join lateral (
         select queue, type, priority, job_id from ready
         where queue = l.queue and type = l.type and priority = l.priority and job_id >= l.floor
           and (expires_at is null or expires_at > now())
-        order by job_id limit {room} for update skip locked
+        order by job_id limit {{room}} for update skip locked
     ) r
     where (select version from control where id = 1) = $9
-    limit {room}
+    limit {{room}}
 ),
 gone as (
     delete from ready r using taken t
@@ -45,7 +48,7 @@ started as (
     insert into running (tenant_id, job_id, node_id, deadline, token, sequence, timeout_seconds, priority, attempt,
                          crashes, callback_events, marks, batch_id, queue, type)
     select tenant_id, job_id, $6, now() + timeout_seconds * interval '1 second', token + 1, sequence + 1,
-           timeout_seconds, priority, attempt + 1, crashes, callback_events, {marks}, batch_id, queue, type
+           timeout_seconds, priority, attempt + 1, crashes, callback_events, {{marks}}, batch_id, queue, type
     from gone
     returning tenant_id, job_id, token, attempt, sequence, crashes, type, queue, priority, timeout_seconds,
               callback_events, marks
@@ -54,12 +57,9 @@ told as (
     insert into events (tenant_id, job_id, sequence, kind, attempt, source)
     select tenant_id, job_id, sequence, 1, attempt, $8 from started
 ),
-outbox as (
-    insert into deliveries (tenant_id, job_id, sequence, kind)
-    select tenant_id, job_id, sequence, 1 from started where callback_events & 1 <> 0
-)
+{outbox(_STARTED_EVENTS)}
 """
-CLAIMED = """
+CLAIMED = f"""
 select s.tenant_id, s.job_id, s.token, s.attempt, s.sequence, s.crashes, s.type, s.queue, s.priority,
        s.timeout_seconds, j.max_attempts,
        case when s.marks & 8 <> 0 then (
@@ -67,7 +67,7 @@ select s.tenant_id, s.job_id, s.token, s.attempt, s.sequence, s.crashes, s.type,
            where e.job_id = s.job_id and e.kind = 6 and e.data -> 'parameters' is not null
            order by e.sequence desc limit 1
        ) else j.parameters::text end,
-       j.labels::text, j.correlation_id, j.traceparent, s.callback_events, s.marks,
+       j.labels::text, j.correlation_id, j.traceparent, {DELIVERS}, s.marks,
        case when s.marks & 16 <> 0 then (
            select value::text from checkpoints where job_id = s.job_id and tenant_id = s.tenant_id
        ) end

@@ -10,7 +10,9 @@ from duly.domain.facts import BatchFacts
 from duly.domain.job import Mark
 from duly.store.control import raise_version
 from duly.store.database import Connection
+from duly.store.outbox import HOST_OF_CALLBACK
 from duly.store.placing import Standing, place
+from duly.store.tables import TIMED_ID
 
 LOCK = "select pg_try_advisory_lock(7305808870034470003)"
 UNLOCK = "select pg_advisory_unlock(7305808870034470003)"
@@ -179,14 +181,19 @@ async def follow(connection: Connection, ends: Sequence[tuple[int, UUID, int, in
     await connection.execute(FOLLOW, *_columns(ends))
 
 
-# One that was tried before goes on under its own name, and with its own number of tries.
-TELL = """
-insert into deliveries (tenant_id, delivery_id, job_id, sequence, kind, attempt)
-select a.tenant_id, coalesce(t.delivery_id, gen_random_uuid()), a.job_id, a.sequence, a.kind, coalesce(t.attempt, 0)
+# To the callback. One that was tried before goes on under its own name, and with its own number of tries.
+TELL = f"""
+insert into deliveries (tenant_id, delivery_id, job_id, sequence, kind, attempt, receiver_id)
+select a.tenant_id, coalesce(t.delivery_id, {TIMED_ID}), a.job_id, a.sequence, a.kind, coalesce(t.attempt, 0),
+       {HOST_OF_CALLBACK.format(tenant="a.tenant_id", url="j.callback_url")}
 from unnest($1::int[], $2::uuid[], $3::int[], $4::smallint[]) as a (tenant_id, job_id, sequence, kind)
+cross join lateral (
+    select callback_url from jobs
+    where tenant_id = a.tenant_id and job_id = a.job_id and callback_url is not null offset 0
+) j
 left join lateral (
     select delivery_id, attempt from delivery_attempts
-    where job_id = a.job_id and sequence = a.sequence order by attempt desc limit 1
+    where job_id = a.job_id and sequence = a.sequence and not registered order by attempt desc limit 1
 ) t on true
 """
 

@@ -8,7 +8,8 @@ from uuid import UUID
 from duly.domain.events import EventKind
 from duly.domain.job import Finish, Finished, Lane
 from duly.store.database import Connection
-from duly.store.ending import AFTER_GONE, DELIVERS, FOLLOWED
+from duly.store.ending import AFTER_GONE, FOLLOWED
+from duly.store.outbox import DELIVERS, outbox
 
 
 class Progress(NamedTuple):
@@ -22,7 +23,7 @@ class Progress(NamedTuple):
 
 
 # A webhook for progress goes out at most once a second a job, by the database's clock.
-PROGRESS_IF_HELD = """
+PROGRESS_IF_HELD = f"""
 with told as (
     select * from unnest($1::uuid[], $2::int[], $3::real[], $4::text[], $5::text[])
         as t (job_id, token, percent, message, data)
@@ -33,24 +34,21 @@ moved as (
         progress_told_at = case when n.progress_told_at > now() - interval '1 second' then n.progress_told_at
                                 else now() end
     from told t where n.job_id >= t.job_id and n.job_id <= t.job_id and n.token = t.token
-    returning n.tenant_id, n.job_id, n.sequence, n.attempt, t.data,
-              n.callback_events & 2 <> 0 and n.progress_told_at = now() as delivers
+    returning n.tenant_id, n.job_id, n.sequence, n.attempt, t.data, 2::smallint as kind, n.type, n.callback_events,
+              n.progress_told_at = now() as may_be_told
 ),
 recorded as (
     insert into events (tenant_id, job_id, sequence, kind, attempt, source, data)
     select tenant_id, job_id, sequence, 2, attempt, $6, data::json from moved
 ),
-outbox as (
-    insert into deliveries (tenant_id, job_id, sequence, kind)
-    select tenant_id, job_id, sequence, 2 from moved where delivers
-)
-select job_id, delivers from moved
+{outbox("moved", asked="g.may_be_told")}
+select job_id, {DELIVERS} from moved
 """
 
 
 async def record_progress_if_held(connection: Connection, told: Sequence[Progress], *, source: str) -> dict[UUID, bool]:
-    """Records progress of attempts that still hold their lease; no job twice. Returns these, and which of them
-    have a webhook to send.
+    """Records progress of attempts that still hold their lease; no job twice. Returns these, and whether there are
+    webhooks to send.
     """
     rows = await connection.fetch(PROGRESS_IF_HELD, *zip(*told, strict=True), source)
     return {row[0]: row[1] for row in rows}
@@ -94,10 +92,7 @@ recorded as (
     select tenant_id, job_id, sequence, kind, attempts_charged, $9, data::json from gone
 ),
 {AFTER_GONE},
-outbox as (
-    insert into deliveries (tenant_id, job_id, sequence, kind)
-    select tenant_id, job_id, sequence, kind from gone where {DELIVERS}
-)
+{outbox("gone")}
 select job_id, kind, sequence, queue, type, priority, case when kind < 10 then delay_seconds end, {DELIVERS},
        {FOLLOWED}
 from gone

@@ -38,6 +38,12 @@ def _may(name: str, kind: Kind) -> Column[Any]:
 
 _TIME = DateTime(timezone=True)
 _TRANSACTION_ID = "pg_current_xact_id()::text::bigint"
+# A UUIDv7, made by the database.
+TIMED_ID = """
+encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) placing
+    substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6), 52, 1), 53, 1),
+    'hex')::uuid
+"""
 
 
 def _counters() -> list[Column[Any]]:
@@ -195,7 +201,7 @@ Table(
     "deliveries",
     metadata,
     _need("tenant_id", Integer),
-    _need("delivery_id", UUID, "gen_random_uuid()"),
+    _need("delivery_id", UUID, TIMED_ID),
     _need("job_id", UUID),
     _need("due_at", _TIME, "now()"),
     _need("created_at", _TIME, "now()"),
@@ -203,8 +209,14 @@ Table(
     _need("token", Integer, "0"),
     _need("kind", SmallInteger),
     _need("attempt", SmallInteger, "0"),
+    _need("receiver_id", UUID),
+    _may("replay_id", UUID),
+    _need("tries_before", SmallInteger, "0"),
+    _need("registered", Boolean, "false"),
+    _need("taken", Boolean, "false"),
     PrimaryKeyConstraint("delivery_id", name="deliveries_pkey"),
-    Index("deliveries_due", "due_at"),
+    Index("deliveries_lane", "receiver_id", "due_at"),
+    Index("deliveries_listed", "receiver_id", "delivery_id", postgresql_where=text("registered")),
     Index("deliveries_of_job", "job_id", "sequence"),
 )
 Table(
@@ -222,8 +234,102 @@ Table(
     _may("status_code", SmallInteger),
     _may("error", Text),
     _may("answer", Text),
+    _may("receiver_id", UUID),
+    _need("registered", Boolean, "false"),
     PrimaryKeyConstraint("job_id", "delivery_id", "attempt", name="delivery_attempts_pkey"),
+    Index("delivery_attempts_last", "delivery_id", postgresql_where=text("outcome <> 2")),
+    Index(
+        "delivery_attempts_listed",
+        "receiver_id",
+        "delivery_id",
+        postgresql_where=text("registered and outcome <> 2"),
+    ),
     postgresql_partition_by="range (job_id)",
+)
+Table(
+    "endpoints",
+    metadata,
+    _need("tenant_id", Integer),
+    _need("endpoint_id", UUID),
+    _need("created_at", _TIME, "now()"),
+    _need("updated_at", _TIME, "now()"),
+    _may("disabled_at", _TIME),
+    _may("previous_until", _TIME),
+    _need("events", Integer),
+    _need("url", Text),
+    _may("types", ARRAY(Text)),
+    _may("labels", JSONB),
+    _may("description", Text),
+    _may("headers", Text),
+    _need("secret", Text),
+    _may("previous_secret", Text),
+    _may("signing_key", Text),
+    _may("previous_signing_key", Text),
+    _may("disabled_reason", Text),
+    PrimaryKeyConstraint("tenant_id", "endpoint_id", name="endpoints_pkey"),
+)
+Table(
+    "receivers",
+    metadata,
+    _need("tenant_id", Integer),
+    _need("receiver_id", UUID),
+    _need("registered", Boolean),
+    _may("paused_at", _TIME),
+    _may("failing_since", _TIME),
+    _may("opened_at", _TIME),
+    _may("probe_at", _TIME),
+    _need("refilled_at", _TIME, "now()"),
+    _need("tokens", Double, "0"),
+    _may("rate_seconds", Double),
+    _may("rate_count", Integer),
+    _may("concurrency", Integer),
+    _need("failures", Integer, "0"),
+    _need("state", SmallInteger, "0"),
+    _may("last_error", Text),
+    PrimaryKeyConstraint("receiver_id", name="receivers_pkey"),
+    Index(
+        "receivers_gated",
+        "receiver_id",
+        postgresql_where=text(
+            "paused_at is not null or state <> 0 or concurrency is not null or rate_count is not null"
+        ),
+    ),
+)
+Table(
+    "messages",
+    metadata,
+    _need("tenant_id", Integer),
+    _need("message_id", UUID),
+    _need("created_at", _TIME, "now()"),
+    _need("kind", SmallInteger),
+    _need("body", Text),
+    PrimaryKeyConstraint("tenant_id", "message_id", name="messages_pkey"),
+    postgresql_partition_by="range (message_id)",
+)
+Table(
+    "replays",
+    metadata,
+    _need("tenant_id", Integer),
+    _need("replay_id", UUID),
+    _need("endpoint_id", UUID),
+    _need("since", _TIME),
+    _need("created_at", _TIME, "now()"),
+    _may("collected_at", _TIME),
+    _may("last_id", UUID),
+    _need("found", Integer, "0"),
+    _need("delivered", Integer, "0"),
+    _need("failed", Integer, "0"),
+    PrimaryKeyConstraint("tenant_id", "replay_id", name="replays_pkey"),
+    Index("replays_endpoint", "tenant_id", "endpoint_id", "replay_id"),
+    Index("replays_open", "replay_id", postgresql_where=text("collected_at is null")),
+)
+Table(
+    "secret_keys",
+    metadata,
+    _need("key_id", Text),
+    _need("proof", Text),
+    _need("created_at", _TIME, "now()"),
+    PrimaryKeyConstraint("key_id", name="secret_keys_pkey"),
 )
 Table(
     "idempotency",

@@ -54,6 +54,10 @@ class Metrics:
         self.breaker_open = self._gauge(
             "breaker_open", "1 where the jobs of this type are held back.", "livemostrecent", "type"
         )
+        self.endpoints_disabled = self._counter("endpoints_disabled", "Endpoints that are sent nothing more.")
+        self.receivers_open = self._gauge(
+            "receivers_left_alone", "Receivers of webhooks whose circuit is open.", "livemostrecent"
+        )
         self.deliveries_waiting = self._gauge("deliveries_waiting", "Webhooks still to be sent.", "livemostrecent")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:

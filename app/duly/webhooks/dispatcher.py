@@ -2,40 +2,60 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Sequence
 
 import structlog
 
-from duly.store.database import Database
-from duly.store.deliveries import DueDelivery, Outcome, Tried, put_back_if_held, seconds_to_next, take_due
-from duly.webhooks.receivers import Receivers, Turn
+from duly.domain.ids import SMALLEST
+from duly.store.database import Connection, Database
+from duly.store.deliveries import (
+    DueDelivery,
+    Outcome,
+    Settled,
+    Tried,
+    any_gated,
+    put_back_if_held,
+    seconds_to_next,
+    take_due,
+    take_gated,
+)
+from duly.webhooks.receivers import CONCURRENT, PATIENCE_SECONDS, Receivers, Turn
 from duly.webhooks.sending import Sender
 from duly.webhooks.settling import Settler
 
 log = structlog.stdlib.get_logger("duly.dispatcher")
 
-CONCURRENT = 512
 # What a receiver is too slow for waits so long, untried.
 PUT_BACK_SECONDS = (1.0, 5.0)
 BATCH = 100
-# Longer than the wait for a turn and one exchange together: a webhook is settled before it is due again.
-HOLD_SECONDS = 25.0
+# A webhook is held for one exchange, the wait for its turn, and so long for being settled.
+SPARE_SECONDS = 5.0
 LONGEST_LOOK_SECONDS = 1.0
 SHORTEST_LOOK_SECONDS = 0.05
 
 
 class Dispatcher:
-    """The telling side of one node."""
+    """The telling side of one node.
 
-    def __init__(self, database: Database, sender: Sender) -> None:
+    Args:
+        post_seconds: one exchange takes no longer.
+    """
+
+    def __init__(self, database: Database, sender: Sender, settler: Settler, *, post_seconds: float) -> None:
         self._connection = database.hot()
         self._sender = sender
         self._posts: set[asyncio.Task[None]] = set()
         self._receivers = Receivers()
+        self._hold_seconds = post_seconds + PATIENCE_SECONDS + SPARE_SECONDS
+        self._after = SMALLEST
+        self._gated = True
+        self._gated_asked_at = float("-inf")
         self.wake: Callable[[], None] = lambda: None
         self._freed = asyncio.Event()
         self._draining = False
-        self.settler = Settler(database, recorded=self._settled)
+        self.settler = settler
+        settler.recorded = self._settled
 
     async def step(self) -> float:
         """One round of its loop: takes what is due and starts to post it. Returns how long to rest."""
@@ -44,18 +64,37 @@ class Dispatcher:
         if self._draining:
             return LONGEST_LOOK_SECONDS
         async with self._connection.use() as connection:
-            limit = min(BATCH, CONCURRENT - len(self._posts))
-            due = await take_due(connection, limit=limit, hold_seconds=HOLD_SECONDS)
-            pause = 0.0 if due else _pause(await seconds_to_next(connection))
+            due, more = await self._take(connection)
+            pause = 0.0 if due or more else _pause(await seconds_to_next(connection))
             crowded = self._receivers.take_stale() + self._begin(due)
             if crowded:
                 await put_back_if_held(connection, crowded, seconds=random.uniform(*PUT_BACK_SECONDS))  # noqa: S311
         return pause
 
+    async def _take(self, connection: Connection) -> tuple[list[DueDelivery], bool]:
+        """What may be sent now, and whether to look again at once: where one round takes as much as it may, the next
+        one begins with other receivers.
+        """
+        limit = min(BATCH, CONCURRENT - len(self._posts))
+        rooms = self._receivers.rooms()
+        due = await take_due(connection, limit=limit, hold_seconds=self._hold_seconds, rooms=rooms, after=self._after)
+        turned = self._after != SMALLEST
+        self._after = max(delivery.receiver_id for delivery in due) if len(due) == limit else SMALLEST
+        if await self._any_gated(connection):
+            due += await take_gated(connection, limit=limit, hold_seconds=self._hold_seconds)
+        return due, turned
+
+    async def _any_gated(self, connection: Connection) -> bool:
+        """Whether receivers are held back, as of a second ago."""
+        if time.monotonic() - self._gated_asked_at >= LONGEST_LOOK_SECONDS:
+            self._gated = await any_gated(connection)
+            self._gated_asked_at = time.monotonic()
+        return self._gated
+
     @property
     def _full(self) -> bool:
-        """Whether to take no more for now: enough is under way, to be recorded, or waits where it moves on."""
-        return len(self._posts) >= CONCURRENT or self.settler.waiting >= CONCURRENT or self._receivers.well_supplied
+        """Whether to take no more for now: enough is under way, or to be recorded."""
+        return len(self._posts) >= CONCURRENT or self.settler.waiting >= CONCURRENT
 
     async def _room(self) -> None:
         """Waits until something ended; but not for ever, since a receiver that hangs ends nothing."""
@@ -83,23 +122,34 @@ class Dispatcher:
         """Sends this one, and then what waited for its turn at the same receiver."""
         following: DueDelivery | None = delivery
         while following is not None:
+            well = False
             try:
-                self.settler.put(await self._sender.send(following))
+                tried = await self._sender.send(following)
+                well = not tried.fails
+                self.settler.put(tried)
             except Exception:  # a fault of ours: this one is due again when its hold ends, the next must not wait
                 log.exception("a delivery broke off", action="delivery_broken", job_id=str(following.job_id))
-            following = self._receivers.ended(following)
+            more = self._receivers.ended(following, well=well)
             self._freed.set()
             if self._draining:
                 return
+            following = more[0] if more else None
+            for another in more[1:]:
+                self._start(another)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._posts.discard(task)
         self._freed.set()
 
-    def _settled(self, tried: Sequence[Tried]) -> None:
+    def _settled(self, tried: Sequence[Tried], settled: Settled) -> None:
+        """There are places again, and what waited for these, or is to be tried again, may be due before the next
+        look.
+        """
         self._freed.set()
-        if any(one.outcome is Outcome.TRY_AGAIN for one in tried):
-            self.wake()  # it may be due before the next look
+        if settled.heals:
+            self._gated_asked_at = float("-inf")
+        if settled.frees or settled.heals or self._gated or any(one.outcome is Outcome.TRY_AGAIN for one in tried):
+            self.wake()
 
     def stop_taking(self) -> None:
         """The round under way finishes; no other begins."""
@@ -123,8 +173,8 @@ class Dispatcher:
 
 
 def _pause(seconds_to_next: float | None) -> float:
-    """How long to rest where nothing could be taken. A webhook that is due may still wait for an earlier one of its
-    job, for hours: it must not be asked for without a pause.
+    """How long to rest where nothing could be taken. A webhook that is due may still have to wait, for hours: it must
+    not be asked for without a pause.
     """
     if seconds_to_next is None:
         return LONGEST_LOOK_SECONDS

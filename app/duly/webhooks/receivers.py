@@ -1,19 +1,26 @@
-"""One receiver's share: what it has under way and what waits for it, so that one that hangs slows no other."""
+"""Each receiver's share of a node's posts: it grows with its successes, and one that hangs or fails slows no other."""
 
 import time
-from collections import Counter, defaultdict, deque
+from collections import deque
+from dataclasses import dataclass, field
 from enum import Enum
-from functools import lru_cache
-from urllib.parse import urlsplit
+from uuid import UUID
 
-from duly.store.deliveries import DueDelivery
+from duly.store.deliveries import DueDelivery, Rooms
 
-UNDER_WAY = 32
-WAITING = 512
-# A receiver that takes no more than this long for its turn to come is slow or hangs: what waits for it goes back.
+# At once, in all. Those that have not answered well of late, or hang, have half of it at most between them.
+CONCURRENT = 512
+SUSPECTS = CONCURRENT // 2
+# At once to one receiver: at first, and at most.
+FIRST_WINDOW = 4
+LARGEST_WINDOW = 32
+# Taken beforehand for one that answers well, for each place it has.
+AHEAD = 8
+HANGS_SECONDS = 1.0
+# What has waited so long for its turn goes back: the receiver is slower than it was.
 PATIENCE_SECONDS = 5.0
-# One that takes no more than this long keeps up: it is not worth while to take more from the outbox for it.
-BRISK_SECONDS = 0.5
+# Shares of receivers that are sent nothing just now.
+REMEMBERED = 5_000
 
 
 class Turn(Enum):
@@ -24,58 +31,86 @@ class Turn(Enum):
     CROWDED = "crowded"
 
 
+@dataclass(slots=True)
+class Share:
+    """What one receiver has. `started`: when each of its posts under way began, the oldest first."""
+
+    window: int = FIRST_WINDOW
+    proven: bool = False
+    started: dict[UUID, float] = field(default_factory=dict)
+    waiting: deque[tuple[float, DueDelivery]] = field(default_factory=deque)
+
+    def suspect(self, now: float) -> bool:
+        return not self.proven or (bool(self.started) and next(iter(self.started.values())) < now - HANGS_SECONDS)
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.started or self.waiting)
+
+
 class Receivers:
-    """Counts by host and port."""
+    """Who is posted to now, and what waits here for its turn."""
 
     def __init__(self) -> None:
-        self._under_way: Counter[str] = Counter()
-        self._waiting: defaultdict[str, deque[tuple[float, DueDelivery]]] = defaultdict(deque)
-        self._of = lru_cache(maxsize=1024)(_receiver)
-        self._waiting_in_all = 0
+        self._shares: dict[UUID, Share] = {}
+        self._suspected = 0
+
+    def rooms(self) -> Rooms:
+        """How much more may be taken from the outbox for each."""
+        now = time.monotonic()
+        self._forget()
+        self._suspected = sum(len(share.started) for share in self._shares.values() if share.suspect(now))
+        others = FIRST_WINDOW if self._suspected < SUSPECTS else 0
+        known = {
+            receiver_id: self._room(share, now)
+            for receiver_id, share in self._shares.items()
+            if share.busy or (share.proven and not others)
+        }
+        return Rooms(known, others)
+
+    def _room(self, share: Share, now: float) -> int:
+        """One that answers well has more taken for it than may be posted at once."""
+        held = len(share.started) + len(share.waiting)
+        if not share.suspect(now):
+            return max(0, share.window * (1 + AHEAD) - held)
+        return max(0, min(share.window, FIRST_WINDOW) - held) if self._suspected < SUSPECTS else 0
 
     def admit(self, delivery: DueDelivery) -> Turn:
         """Gives a delivery its turn; one that is to be posted now is counted as under way."""
-        receiver = self._of(delivery.url)
-        if self._under_way[receiver] < UNDER_WAY:
-            self._under_way[receiver] += 1
+        share = self._shares.setdefault(delivery.receiver_id, Share())
+        if len(share.started) < share.window and not share.waiting:
+            share.started[delivery.delivery_id] = time.monotonic()
             return Turn.NOW
-        if len(self._waiting[receiver]) < WAITING:
-            self._waiting[receiver].append((time.monotonic(), delivery))
-            self._waiting_in_all += 1
+        if len(share.waiting) < share.window * AHEAD:
+            share.waiting.append((time.monotonic(), delivery))
             return Turn.WAITS
         return Turn.CROWDED
 
-    def ended(self, delivery: DueDelivery) -> DueDelivery | None:
-        """A post is over: the next one for its receiver, counted as under way, or None."""
-        receiver = self._of(delivery.url)
-        if waiting := self._waiting.get(receiver):
-            _, following = waiting.popleft()
-            self._waiting_in_all -= 1
-            return following
-        self._waiting.pop(receiver, None)
-        self._under_way[receiver] -= 1
-        if not self._under_way[receiver]:
-            del self._under_way[receiver]
-        return None
+    def ended(self, delivery: DueDelivery, *, well: bool) -> list[DueDelivery]:
+        """A post is over: what is to be posted next to its receiver, counted as under way."""
+        share = self._shares[delivery.receiver_id]
+        share.started.pop(delivery.delivery_id, None)
+        share.proven = well
+        share.window = min(share.window + 1, LARGEST_WINDOW) if well else max(share.window // 2, 1)
+        following = []
+        while share.waiting and len(share.started) < share.window:
+            _, next_one = share.waiting.popleft()
+            share.started[next_one.delivery_id] = time.monotonic()
+            following.append(next_one)
+        return following
 
     def take_stale(self) -> list[DueDelivery]:
         """What has waited for its turn too long, taken out."""
         limit = time.monotonic() - PATIENCE_SECONDS
         stale = []
-        for waiting in self._waiting.values():
-            while waiting and waiting[0][0] < limit:
-                stale.append(waiting.popleft()[1])
-        self._waiting_in_all -= len(stale)
+        for share in self._shares.values():
+            while share.waiting and share.waiting[0][0] < limit:
+                stale.append(share.waiting.popleft()[1])
         return stale
 
-    @property
-    def well_supplied(self) -> bool:
-        """Whether much waits, and all of it where turns come quickly. Behind one that is slow, others must be found."""
-        if self._waiting_in_all < WAITING // 2:
-            return False
-        limit = time.monotonic() - BRISK_SECONDS
-        return all(waiting[0][0] > limit for waiting in self._waiting.values() if waiting)
-
-
-def _receiver(url: str) -> str:
-    return urlsplit(url).netloc
+    def _forget(self) -> None:
+        """Those that have been idle longest, roughly: in the order in which they were first met."""
+        if len(self._shares) > REMEMBERED:
+            idle = [receiver_id for receiver_id, share in self._shares.items() if not share.busy]
+            for receiver_id in idle[: len(self._shares) - REMEMBERED]:
+                del self._shares[receiver_id]

@@ -4,13 +4,15 @@ import random
 import time
 from collections.abc import Sequence
 
+import orjson
 import structlog
 
+from duly.domain.sealing import CannotUnseal, Keyring, Purpose, key_id_of
 from duly.outbound import OutboundAnswer, OutboundClient, OutboundError
 from duly.store.deliveries import DueDelivery, Outcome, Tried
 from duly.telemetry.metrics import Metrics
-from duly.webhooks.payload import body_of, headers_of
-from duly.webhooks.verdict import judge
+from duly.webhooks.payload import Signing, body_of, headers_of
+from duly.webhooks.verdict import NotSent, judge, refused
 
 log = structlog.stdlib.get_logger("duly.dispatcher")
 
@@ -21,6 +23,7 @@ class Sender:
     Args:
         schedule: seconds after the first, second, ... failed try.
         fallback_secret: signs where a job brought no secret, for a signature is always sent.
+        keyring: opens the secrets, keys and headers, which are stored sealed.
     """
 
     def __init__(
@@ -31,37 +34,65 @@ class Sender:
         schedule: Sequence[float],
         user_agent: str,
         fallback_secret: str,
+        keyring: Keyring,
     ) -> None:
         self._outbound = outbound
         self._schedule = schedule
         self._user_agent = user_agent
         self._fallback_secret = fallback_secret
+        self._keyring = keyring
         # Looking a label up costs more than counting.
         self._counts = {outcome: metrics.deliveries.labels(outcome.name.lower()) for outcome in Outcome}
         self._seconds = metrics.delivery_seconds
 
     async def send(self, delivery: DueDelivery) -> Tried:
-        tried = judge(delivery, await self._post(delivery), schedule=self._schedule, random=random.random)
+        """One try. Whatever goes wrong is a failed one: a try that is not recorded would come back for ever."""
+        if delivery.refusal is not None or delivery.url is None:
+            tried = refused(delivery)
+        else:
+            came = await self._post(delivery, delivery.url)
+            tried = judge(delivery, came, schedule=self._schedule, random=random.random)
         self._observe(tried)
         return tried
 
-    async def _post(self, delivery: DueDelivery) -> OutboundAnswer | OutboundError:
-        """One exchange. Whatever goes wrong is a failed try: one that is not recorded would come back for ever."""
+    async def _post(self, delivery: DueDelivery, url: str) -> OutboundAnswer | OutboundError:
         try:
             body = body_of(delivery)
-            headers = headers_of(
-                delivery,
-                body,
-                timestamp=int(time.time()),
-                user_agent=self._user_agent,
-                secret=delivery.secret or self._fallback_secret,
-            )
-            return await self._outbound.post(delivery.url, content=body, headers=headers)
+            headers = headers_of(delivery, body, self._signing(delivery), user_agent=self._user_agent)
+            return await self._outbound.post(url, content=body, headers=headers)
         except OutboundError as error:
             return error
+        except CannotUnseal as error:
+            return NotSent("BROKEN_ANSWER", f"it was not sent: {error}", duration_seconds=0)
         except Exception as error:  # a fault of ours; the receiver's are OutboundErrors
             log.exception("a webhook could not be made", action="delivery_broken", job_id=str(delivery.job_id))
-            return OutboundError("BROKEN_ANSWER", f"it was not sent: {type(error).__name__}", duration_seconds=0)
+            return NotSent("BROKEN_ANSWER", f"it was not sent: {type(error).__name__}", duration_seconds=0)
+
+    def _signing(self, delivery: DueDelivery) -> Signing:
+        if not delivery.registered:
+            secret = self._opened(delivery, delivery.secret, "callback") or self._fallback_secret
+            return Signing(int(time.time()), [secret])
+        opened = [
+            self._opened(delivery, sealed, "endpoint")
+            for sealed in (
+                delivery.secret,
+                delivery.previous_secret,
+                delivery.signing_key,
+                delivery.previous_signing_key,
+                delivery.headers,
+            )
+        ]
+        return Signing(
+            int(time.time()),
+            secrets=[secret for secret in opened[:2] if secret is not None],
+            private_keys=[key for key in opened[2:4] if key is not None],
+            headers=orjson.loads(opened[4]) if opened[4] is not None else {},
+        )
+
+    def _opened(self, delivery: DueDelivery, sealed: str | None, purpose: Purpose) -> str | None:
+        if sealed is None or key_id_of(sealed) is None:  # the latter was recorded before secrets were sealed
+            return sealed
+        return self._keyring.unseal(sealed, tenant_id=delivery.tenant_id, purpose=purpose)
 
     def _observe(self, tried: Tried) -> None:
         self._counts[tried.outcome].inc()

@@ -1,24 +1,38 @@
 """Settling: records what came of tries, many in a statement; what gathers while one is under way goes in the next."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Sequence
+from uuid import UUID
 
 import structlog
 
-from duly.store.database import Database, DatabaseAway, RecordRefused
-from duly.store.deliveries import Tried, settle_if_held
+from duly.domain.circuit import Verdict, after_failures
+from duly.domain.ids import new_job_id
+from duly.store.database import Connection, Database, DatabaseAway, RecordRefused
+from duly.store.deliveries import Settled, Tried, settle_if_held
+from duly.store.receivers import Receiver, disable_endpoint, lock_trouble, note_trouble
+from duly.telemetry.metrics import Metrics
+from duly.webhooks.payload import endpoint_disabled
 
 log = structlog.stdlib.get_logger("duly.dispatcher")
 
 BATCH = 500
+NOTHING = Settled(0, frees=False, heals=False)
 
 
 class Settler:
-    """Tries are handed in without waiting; `waiting` tells who hands them in when to stop."""
+    """Tries are handed in without waiting; `waiting` tells who hands them in when to stop.
 
-    def __init__(self, database: Database, *, recorded: Callable[[Sequence[Tried]], None]) -> None:
+    Args:
+        disable_seconds: an endpoint that had nothing but failure for so long is sent nothing more.
+    """
+
+    def __init__(self, database: Database, metrics: Metrics, *, disable_seconds: float) -> None:
         self._connection = database.hot()
-        self._recorded = recorded
+        self._metrics = metrics
+        self._disable_seconds = disable_seconds
+        self.recorded: Callable[[Sequence[Tried], Settled], None] = lambda _tried, _settled: None
         self._tried: list[Tried] = []
         self._arrived = asyncio.Event()
         self._empty = asyncio.Event()
@@ -35,34 +49,106 @@ class Settler:
         """One round of its loop: waits for tries and records them."""
         await self._arrived.wait()
         batch = self._tried[:BATCH]
+        settled = NOTHING
         try:
-            await self._record(batch)
+            settled = await self._record(batch)
         finally:
             del self._tried[: len(batch)]
             if not self._tried:
                 self._arrived.clear()
                 self._empty.set()
-        self._recorded(batch)
+        self.recorded(batch, settled)
         return 0
 
-    async def _record(self, batch: Sequence[Tried]) -> None:
+    async def _record(self, batch: Sequence[Tried]) -> Settled:
         try:
             async with self._connection.use() as connection:
-                await settle_if_held(connection, batch)
+                settled = await settle_if_held(connection, batch)
+                await self._note_failures(connection, [one for one in batch if one.fails or one.disables])
         except DatabaseAway as error:
             _warn(batch, error)
         except RecordRefused as error:
-            if len(batch) == 1:
-                _warn(batch, error)
-                return
-            for tried in batch:  # one bad item must fail alone
-                await self._record([tried])
+            if len(batch) > 1:
+                # One bad item must fail alone.
+                settled = [await self._record([tried]) for tried in batch][-1]
+                return settled._replace(frees=True, heals=True)
+            _warn(batch, error)
+        else:
+            return settled
+        return NOTHING
+
+    async def _note_failures(self, connection: Connection, failed: Sequence[Tried]) -> None:
+        """What failures say of their receivers: that they are to be left alone for a while, or for good."""
+        if not failed:
+            return
+        of = defaultdict[UUID, list[Tried]](list)
+        for tried in failed:
+            of[tried.receiver_id].append(tried)
+        async with connection.transaction():
+            receivers = [
+                Receiver(tries[0].tenant_id, tries[0].receiver_id, tries[0].registered) for tries in of.values()
+            ]
+            troubles, now = await lock_trouble(connection, receivers)
+            verdicts: dict[UUID, tuple[Verdict, str | None]] = {}
+            for receiver_id, before in troubles.items():
+                tries = [one for one in of[receiver_id] if one.fails]
+                if not tries or now is None:
+                    continue
+                verdict = after_failures(
+                    before,
+                    count=len(tries),
+                    first_seconds_ago=max(one.duration_ms for one in tries) / 1000,
+                    now=now,
+                    disable_seconds=self._disable_seconds,
+                )
+                verdicts[receiver_id] = verdict, tries[-1].error
+                if verdict.trouble.is_open and not (before and before.is_open):
+                    _tell_opened(tries[-1], verdict)
+            if verdicts:
+                await note_trouble(connection, verdicts)
+            for receiver_id in troubles:
+                await self._disable(connection, of[receiver_id], verdicts.get(receiver_id))
+
+    async def _disable(
+        self, connection: Connection, tries: Sequence[Tried], found: tuple[Verdict, str | None] | None
+    ) -> None:
+        """Where the receiver asked for it, or the time is up."""
+        endpoint = tries[0]
+        reason = next((one.disables for one in tries if one.disables), None)
+        if reason is None and found is not None and found[0].disables:
+            days = self._disable_seconds / 86_400
+            reason = f"FAILING: nothing but failure for {days:g} days; at last: {found[1]}"
+        if reason is None or not endpoint.registered:
+            return
+        body = endpoint_disabled(endpoint.receiver_id, reason)
+        message_id = new_job_id()
+        if await disable_endpoint(
+            connection, endpoint.tenant_id, endpoint.receiver_id, reason=reason, message_id=message_id, body=body
+        ):
+            self._metrics.endpoints_disabled.inc()
+            log.warning(
+                f"an endpoint was disabled: {reason}",
+                action="endpoint_disabled",
+                endpoint_id=str(endpoint.receiver_id),
+                reason=reason,
+            )
 
     async def drained(self) -> None:
         """Returns once nothing waits to be recorded."""
         while self._tried:
             self._empty.clear()
             await self._empty.wait()
+
+
+def _tell_opened(last: Tried, verdict: Verdict) -> None:
+    log.warning(
+        f"a receiver is left alone: {last.error}",
+        action="receiver_circuit_opened",
+        receiver_id=str(last.receiver_id),
+        registered=last.registered,
+        failures=verdict.trouble.failures,
+        probe_in_seconds=verdict.pause_seconds,
+    )
 
 
 def _warn(batch: Sequence[Tried], error: Exception) -> None:

@@ -1,29 +1,60 @@
-"""Signatures of webhooks: made by the dispatcher, verified by receivers. Pure."""
+"""Signatures of webhooks: made by the dispatcher, verified by receivers. Pure.
+
+Standard Webhooks (standardwebhooks.com) knows two: `v1`, an HMAC with a secret that both sides hold, and `v1a`, made
+with a private key (Ed25519) and verified with the public one. Both sign "id.timestamp.body".
+"""
 
 import hmac
 import time
-from base64 import b64encode
-from collections.abc import Mapping, Sequence
-from typing import Final
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 from duly.domain.secret import secret_key
+from duly.domain.signing_key import check_public_key, is_signed, sign
 
 # By its name: the whole of an HMAC is then one call into OpenSSL.
 _SHA256: Final = "sha256"
+TOLERANCE_SECONDS: Final = 300.0
+# More than any rotation needs. Each costs a receiver as much as a signature of its own, and anyone may send them.
+_MOST_SIGNATURES: Final = 20
 
 
 class SignatureError(Exception):
     """A webhook that must not be trusted; its text says why and holds no secret."""
 
 
-def standard_signature(secrets: Sequence[str], *, message_id: str, timestamp: int, body: bytes) -> str:
-    """The value of `webhook-signature`, one `v1` a secret in their order (standardwebhooks.com, symmetric form).
+@runtime_checkable
+class HasItems(Protocol):
+    """Headers by name, as in a `dict` and in what web frameworks hand on."""
 
-    `timestamp` is unix seconds of this attempt. Raises `ValueError` for a secret that `secret_key` refuses.
+    def items(self) -> Iterable[tuple[str, str]]: ...
+
+
+Headers: TypeAlias = HasItems | Iterable[tuple[str, str]]
+
+
+def signature_header(
+    symmetric: Sequence[str], asymmetric: Sequence[str], *, message_id: str, timestamp: int, body: bytes
+) -> str:
+    """The value of `webhook-signature`: `v1` with each secret in their order, then `v1a` with each private key.
+
+    `timestamp` is unix seconds of this attempt. Raises `ValueError` for a secret or a key that cannot be one, and where
+    there is neither: a webhook without a signature is not to be sent.
     """
-    # A receiver's framework may hand on bytes it could not decode as lone surrogates; they must not raise here.
-    signed = f"{message_id}.{timestamp}.".encode(errors="backslashreplace") + body
-    return " ".join(f"v1,{b64encode(hmac.digest(secret_key(secret), signed, _SHA256)).decode()}" for secret in secrets)
+    if not (symmetric or asymmetric):
+        raise ValueError("A webhook needs a secret or a private key to be signed with.")
+    content = _signed_content(message_id, timestamp, body)
+    signatures = [f"v1,{b64encode(hmac.digest(secret_key(secret), content, _SHA256)).decode()}" for secret in symmetric]
+    if asymmetric:
+        signatures += [f"v1a,{b64encode(sign(private, content)).decode()}" for private in asymmetric]
+    return " ".join(signatures)
+
+
+def standard_signature(secrets: Sequence[str], *, message_id: str, timestamp: int, body: bytes) -> str:
+    """`signature_header` of secrets alone."""
+    return signature_header(secrets, (), message_id=message_id, timestamp=timestamp, body=body)
 
 
 def hex_signature(secret: str, body: bytes) -> str:
@@ -31,12 +62,59 @@ def hex_signature(secret: str, body: bytes) -> str:
     return f"sha256={hmac.digest(secret_key(secret), body, _SHA256).hex()}"
 
 
+@dataclass(frozen=True, slots=True)
+class SignedHeaders:
+    """What the three `webhook-` headers say; nothing in it is to be believed before a signature matches."""
+
+    message_id: str
+    timestamp: int
+    signatures: tuple[str, ...]
+
+    def match_secret(self, secret: str, body: bytes) -> bool:
+        """Whether a `v1` was made of this body with this secret. Raises `ValueError` where `secret_key` does."""
+        expected = signature_header(
+            [secret], (), message_id=self.message_id, timestamp=self.timestamp, body=body
+        ).encode()
+        return any(hmac.compare_digest(expected, text.encode(errors="replace")) for text in self.signatures)
+
+    def match_public_key(self, public: str, body: bytes) -> bool:
+        """Whether a `v1a` was made of this body with the private half. Raises `ValueError` for no public key."""
+        check_public_key(public)  # said also where nothing is there to be verified with it
+        content = _signed_content(self.message_id, self.timestamp, body)
+        return any(is_signed(public, content, signature) for signature in self._asymmetric())
+
+    def _asymmetric(self) -> Iterable[bytes]:
+        for text in self.signatures:
+            version, _, signature = text.partition(",")
+            if version == "v1a":
+                try:
+                    yield b64decode(signature, validate=True)
+                except ValueError:
+                    continue
+
+
+def read_signed_headers(headers: Headers, *, tolerance_seconds: float, now: float | None) -> SignedHeaders:
+    """The three `webhook-` headers, of any case, where their time is near `now` (unix seconds; None: the clock's).
+
+    Raises `SignatureError` where one is missing, is there twice or makes no sense, and where the time is too far off.
+    """
+    found = _webhook_headers(headers)
+    message_id = _required(found, "webhook-id")
+    timestamp = _timestamp(_required(found, "webhook-timestamp"))
+    signatures = _required(found, "webhook-signature").split()
+    if len(signatures) > _MOST_SIGNATURES:
+        raise SignatureError(f"webhook-signature holds more than {_MOST_SIGNATURES} signatures.")
+    if abs((time.time() if now is None else now) - timestamp) > tolerance_seconds:
+        raise SignatureError(f"webhook-timestamp is more than {tolerance_seconds:g} seconds from now.")
+    return SignedHeaders(message_id, timestamp, tuple(signatures))
+
+
 def verify_standard(
     secret: str,
-    headers: Mapping[str, str],
+    headers: Headers,
     body: bytes,
     *,
-    tolerance_seconds: float = 300,
+    tolerance_seconds: float = TOLERANCE_SECONDS,
     now: float | None = None,
 ) -> None:
     """Return where the three `webhook-` headers (of any case) sign this body, as received, with this secret.
@@ -44,14 +122,7 @@ def verify_standard(
     One match among several signatures is enough, so a secret can be rotated. `now` is unix seconds, by default the
     clock's. Raises `SignatureError` else, and `ValueError` for a secret that `secret_key` refuses.
     """
-    found = {name.lower(): value for name, value in headers.items()}
-    message_id = _required(found, "webhook-id")
-    timestamp = _timestamp(_required(found, "webhook-timestamp"))
-    signatures = _required(found, "webhook-signature").split()
-    if abs((time.time() if now is None else now) - timestamp) > tolerance_seconds:
-        raise SignatureError(f"webhook-timestamp is more than {tolerance_seconds:g} seconds from now.")
-    expected = standard_signature([secret], message_id=message_id, timestamp=timestamp, body=body).encode()
-    if not any(hmac.compare_digest(expected, signature.encode(errors="replace")) for signature in signatures):
+    if not read_signed_headers(headers, tolerance_seconds=tolerance_seconds, now=now).match_secret(secret, body):
         raise SignatureError("No signature in webhook-signature matches the body and the secret.")
 
 
@@ -62,6 +133,23 @@ def verify_hex(secret: str, header: str, body: bytes) -> None:
     """
     if not hmac.compare_digest(hex_signature(secret, body).encode(), header.strip().encode(errors="replace")):
         raise SignatureError("X-Webhook-Signature does not match the body and the secret.")
+
+
+def _signed_content(message_id: str, timestamp: int, body: bytes) -> bytes:
+    # A receiver's framework may hand on bytes it could not decode as lone surrogates; they must not raise here.
+    return f"{message_id}.{timestamp}.".encode(errors="backslashreplace") + body
+
+
+def _webhook_headers(headers: Headers) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for spelt, value in headers.items() if isinstance(headers, HasItems) else headers:
+        name = spelt.lower()
+        if name.startswith("webhook-"):
+            # Of two, the one that is verified and the one that others go by might not be the same.
+            if name in found:
+                raise SignatureError(f"The header {name} is there twice.")
+            found[name] = value
+    return found
 
 
 def _required(headers: Mapping[str, str], name: str) -> str:

@@ -12,6 +12,17 @@ from duly.store.deliveries import DueDelivery, Outcome, Tried
 ANSWER_SHOWN = 1024
 _HOPELESS = frozenset({"REFUSED_ADDRESS", "INVALID_URL"})
 GONE = 410
+# What the answer's header `webhook-delivery` may say (standardwebhooks.com).
+_ENDING = frozenset({"abort-message", "disable"})
+_REFUSALS = {
+    "ENDPOINT_DELETED": "ENDPOINT_DELETED: it was not sent, since the endpoint is no more",
+    "ENDPOINT_DISABLED": "ENDPOINT_DISABLED: it was not sent, since the endpoint is disabled",
+    "JOB_GONE": "JOB_GONE: it was not sent, since its job is kept no longer",
+}
+
+
+class NotSent(OutboundError):
+    """Our own fault: it says nothing of the receiver."""
 
 
 def judge(
@@ -23,10 +34,16 @@ def judge(
 ) -> Tried:
     """The try as it is recorded: delivered, to be tried again after a delay, or given up."""
     delivered = isinstance(came, OutboundAnswer) and 200 <= came.status < 300  # noqa: PLR2004  # the class of success
+    asked = "" if isinstance(came, OutboundError) else came.headers.get("webhook-delivery", "").strip().lower()
     delay = (
         None
-        if delivered or _ends(came)
-        else webhook_delay(delivery.attempt, schedule=schedule, retry_after_seconds=_retry_after(came), random=random)
+        if delivered or asked in _ENDING or _is_hopeless(came)
+        else webhook_delay(
+            delivery.attempt - delivery.tries_before,
+            schedule=schedule,
+            retry_after_seconds=_retry_after(came),
+            random=random,
+        )
     )
     return Tried(
         tenant_id=delivery.tenant_id,
@@ -35,6 +52,8 @@ def judge(
         token=delivery.token,
         sequence=delivery.sequence,
         kind=delivery.kind,
+        receiver_id=delivery.receiver_id,
+        registered=delivery.registered,
         attempt=delivery.attempt,
         outcome=Outcome.DELIVERED if delivered else Outcome.GIVEN_UP if delay is None else Outcome.TRY_AGAIN,
         duration_ms=round(came.duration_seconds * 1000),
@@ -42,14 +61,43 @@ def judge(
         error=None if delivered else _problem(came),
         answer=_shown(came.body) if isinstance(came, OutboundAnswer) else None,
         delay_seconds=delay or 0.0,
+        # What ends a delivery on purpose, or is our own refusal, says nothing of how the receiver does.
+        fails=not (delivered or asked in _ENDING or _is_hopeless(came) or isinstance(came, NotSent)),
+        disables=_disables(came, asked),
     )
 
 
-def _ends(came: OutboundAnswer | OutboundError) -> bool:
-    """Whether another try makes no sense: a refused address, a receiver that is gone or says stop."""
-    if isinstance(came, OutboundError):
-        return came.code in _HOPELESS
-    return came.status == GONE or came.headers.get("webhook-delivery", "").strip().lower() == "abort-message"
+def refused(delivery: DueDelivery) -> Tried:
+    """The end of a delivery that is not posted, since nobody is there to be told."""
+    return Tried(
+        tenant_id=delivery.tenant_id,
+        job_id=delivery.job_id,
+        delivery_id=delivery.delivery_id,
+        token=delivery.token,
+        sequence=delivery.sequence,
+        kind=delivery.kind,
+        receiver_id=delivery.receiver_id,
+        registered=delivery.registered,
+        attempt=delivery.attempt,
+        outcome=Outcome.GIVEN_UP,
+        duration_ms=0,
+        status_code=None,
+        error=_REFUSALS.get(delivery.refusal or "", "it was not sent: it has no receiver"),
+        answer=None,
+        delay_seconds=0.0,
+    )
+
+
+def _is_hopeless(came: OutboundAnswer | OutboundError) -> bool:
+    """Whether another try makes no sense: a refused address, or a receiver that is gone."""
+    return came.code in _HOPELESS if isinstance(came, OutboundError) else came.status == GONE
+
+
+def _disables(came: OutboundAnswer | OutboundError, asked: str) -> str | None:
+    """Why its endpoint is to be sent nothing more, where the answer says so."""
+    if isinstance(came, OutboundAnswer) and came.status == GONE:
+        return "GONE: the receiver answered 410"
+    return "ASKED: the receiver answered with webhook-delivery: disable" if asked == "disable" else None
 
 
 def _retry_after(came: OutboundAnswer | OutboundError) -> float | None:

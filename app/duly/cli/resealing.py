@@ -1,0 +1,57 @@
+"""Sealing secrets anew as a command does it."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+
+from duly.cli.failures import FAILED, stop
+from duly.cli.opening import new_database, opened_database, read_settings, secret_keys
+from duly.cli.serving import CannotServe, prepare
+from duly.domain.sealing import Keyring
+from duly.lifecycle.secret_keys import KeyDiffers, KeyUnused, Resealed, reseal
+from duly.settings import Settings
+from duly.store.database import DatabaseAway, RecordRefused
+
+
+def run_reseal(flags: dict[str, Any]) -> None:
+    """Seals anew, says what was done and what is left, and ends with 1 where something could not be opened."""
+    settings = read_settings(flags)
+    keyring = Keyring.read(secret_keys(settings))
+    with opened_database(settings) as opened:
+        try:
+            done = asyncio.run(_reseal(settings, opened.url, keyring))
+        except (CannotServe, KeyDiffers, KeyUnused) as error:
+            stop(str(error))
+        except DatabaseAway as error:
+            stop(f"the database cannot be reached: {error}; what was sealed anew stays so, run it again")
+        except RecordRefused as error:
+            stop(f"the database refused it: {error}")
+    _print(done, keyring)
+    if done.unopened:
+        raise typer.Exit(FAILED)
+
+
+async def _reseal(settings: Settings, url: str, keyring: Keyring) -> Resealed:
+    database = new_database(settings, url)
+    try:
+        await prepare(database, migrates=False)
+        return await reseal(database, keyring)
+    finally:
+        await database.close()
+
+
+def _print(done: Resealed, keyring: Keyring) -> None:
+    print(f'sealed anew with "{keyring.sealing_id}": {done.resealed:,}')
+    if done.unopened:
+        print(f"not opened, for their key is not among the secret keys: {done.unopened:,}")
+    for key_id, places in done.left.items():
+        under = f'under "{key_id}"' if key_id else "in clear"
+        print(f"left {under}: {_counted(places)}")
+    for key_id in done.forgotten:
+        print(f'nothing is left under "{key_id}": it may be taken out of DULY_SECRET_KEYS')
+
+
+def _counted(places: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} in {place}" for place, count in places.items())

@@ -1,0 +1,151 @@
+"""Key pairs that sign webhooks (Ed25519): the receiver holds no secret, and the public half may be shown to anyone.
+
+As text they are those of standardwebhooks.com: `whsk_` and the base64 of seed and public key (or of the seed alone),
+`whpk_` and the base64 of the public key; to others the public key is shown as a JWK (RFC 8037).
+"""
+
+import hashlib
+import json
+from base64 import b64encode, urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from duly.domain.secret import base64_bytes
+
+PRIVATE_PREFIX: Final = "whsk_"
+PUBLIC_PREFIX: Final = "whpk_"
+_SEED_BYTES: Final = 32
+_PUBLIC_BYTES: Final = 32
+# RFC 8037 calls the algorithm EdDSA, RFC 9864 Ed25519.
+_ALGORITHMS: Final = ("EdDSA", "Ed25519")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """`private` (`whsk_`) signs and stays secret, `public` (`whpk_`) verifies."""
+
+    private: str = field(repr=False)
+    public: str
+
+
+def make_key_pair() -> KeyPair:
+    """A new pair, from the system's randomness."""
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes_raw()
+    return KeyPair(_text(PRIVATE_PREFIX, key.private_bytes_raw() + public), _text(PUBLIC_PREFIX, public))
+
+
+def sign(private: str, content: bytes) -> bytes:
+    """The signature of `content`, 64 bytes. Raises `ValueError` for a text that is no private key."""
+    return _private_key(private).sign(content)
+
+
+def is_signed(public: str, content: bytes, signature: bytes) -> bool:
+    """Whether the holder of the private half signed `content`. Raises `ValueError` for a text that is no public key."""
+    try:
+        _public_key(public).verify(signature, content)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def check_public_key(public: str) -> None:
+    """Raises `ValueError` for a text that is no public key."""
+    _public_key(public)
+
+
+def public_key_of(private: str) -> str:
+    """The public half, as `whpk_` text. Raises `ValueError` for a text that is no private key."""
+    return _text(PUBLIC_PREFIX, _private_key(private).public_key().public_bytes_raw())
+
+
+def key_id(public: str) -> str:
+    """The name of a public key: its thumbprint by RFC 7638. Raises `ValueError` for a text that is no public key."""
+    # The required members alone, by name, without a space (RFC 7638, section 3).
+    required = {"crv": "Ed25519", "kty": "OKP", "x": _base64url(_public_bytes(public))}
+    return _base64url(hashlib.sha256(json.dumps(required, separators=(",", ":")).encode()).digest())
+
+
+def to_jwk(public: str) -> dict[str, str]:
+    """The public key as a member of a JWKS's `keys`. Raises `ValueError` for a text that is no public key."""
+    return {
+        "kty": "OKP",
+        "crv": "Ed25519",
+        "use": "sig",
+        "alg": "EdDSA",
+        "kid": key_id(public),
+        "x": _base64url(_public_bytes(public)),
+    }
+
+
+def public_keys_of_jwks(jwks: Mapping[str, Any]) -> list[str]:
+    """The public keys of a JWKS as `whpk_` texts; keys of other kinds are passed over, as RFC 7517 wants it."""
+    keys = jwks.get("keys")
+    return list(_usable(keys)) if isinstance(keys, list) else []
+
+
+def _usable(keys: list[Any]) -> Iterator[str]:
+    for key in keys:
+        try:
+            if _signs_webhooks(key):
+                public = _text(PUBLIC_PREFIX, urlsafe_b64decode(key["x"] + "=" * (-len(key["x"]) % 4)))
+                check_public_key(public)
+                yield public
+        except ValueError:
+            continue
+
+
+def _signs_webhooks(key: Any) -> bool:
+    return (
+        isinstance(key, Mapping)
+        and (key.get("kty"), key.get("crv"), key.get("use", "sig")) == ("OKP", "Ed25519", "sig")
+        and key.get("alg", "EdDSA") in _ALGORITHMS
+        and isinstance(key.get("x"), str)
+    )
+
+
+@lru_cache(maxsize=1024)  # receivers are few and webhooks many
+def _private_key(private: str) -> Ed25519PrivateKey:
+    raw = _key_bytes(private, PRIVATE_PREFIX, f"A private key is {PRIVATE_PREFIX} and the base64 of 32 or 64 bytes.")
+    if len(raw) not in {_SEED_BYTES, _SEED_BYTES + _PUBLIC_BYTES}:
+        raise ValueError(f"A private key is {PRIVATE_PREFIX} and the base64 of 32 or 64 bytes.")
+    key = Ed25519PrivateKey.from_private_bytes(raw[:_SEED_BYTES])
+    # What signs and what is shown would be two keys, and no receiver could verify.
+    if raw[_SEED_BYTES:] not in {b"", key.public_key().public_bytes_raw()}:
+        raise ValueError("The halves of the private key do not belong together.")
+    return key
+
+
+@lru_cache(maxsize=1024)
+def _public_key(public: str) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(_public_bytes(public))
+
+
+def _public_bytes(public: str) -> bytes:
+    told = f"A public key is {PUBLIC_PREFIX} and the base64 of 32 bytes."
+    raw = _key_bytes(public, PUBLIC_PREFIX, told)
+    if len(raw) != _PUBLIC_BYTES:
+        raise ValueError(told)
+    return raw
+
+
+def _key_bytes(text: str, prefix: str, told: str) -> bytes:
+    if not text.startswith(prefix):
+        raise ValueError(told)
+    try:
+        return base64_bytes(text.removeprefix(prefix))
+    except ValueError:
+        raise ValueError(told) from None
+
+
+def _text(prefix: str, raw: bytes) -> str:
+    return prefix + b64encode(raw).decode()
+
+
+def _base64url(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -1,0 +1,136 @@
+"""Secret keys: is the ring the one that this database was written with, and sealing anew what an older key sealed."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from duly.domain.ids import SMALLEST
+from duly.domain.kept_job import with_secret
+from duly.domain.sealing import CannotUnseal, Keyring
+from duly.store.database import Connection, Database
+from duly.store.sealed import (
+    StoredSecret,
+    count_by_key,
+    page_of_endpoints,
+    page_of_schedules,
+    page_of_thens,
+    write_endpoint,
+    write_schedule,
+    write_then,
+)
+from duly.store.secret_keys import forget_keys, read_proofs, record_key
+
+
+class KeyDiffers(Exception):
+    """Under one id there is another key here than the one that the database was written with."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f'the secret key with the id "{key_id}" is not the one that the database was written with')
+
+
+class KeyUnused(Exception):
+    """No service has begun to seal with this key, so some may not have it yet."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(
+            f'no service has started yet with "{key_id}" as the first of its secret keys: '
+            "start all of them so, then seal anew"
+        )
+
+
+async def recognise(database: Database, keyring: Keyring) -> list[str]:
+    """Notes which key seals from now on. Returns the ids of keys that have sealed here before and are not in the ring.
+
+    Raises:
+        KeyDiffers: see there.
+    """
+    async with database.connection() as connection:
+        await record_key(connection, keyring.sealing_id, keyring.proof())
+        return _lacking(await read_proofs(connection), keyring)
+
+
+def _lacking(proofs: Mapping[str, str], keyring: Keyring) -> list[str]:
+    for key_id, proof in proofs.items():
+        if key_id in keyring.ids and not keyring.proves(proof):
+            raise KeyDiffers(key_id)
+    return [key_id for key_id in proofs if key_id not in keyring.ids]
+
+
+@dataclass(slots=True)
+class Resealed:
+    """What was sealed anew, and how many secrets lie under which other key: by its id (empty: in clear) and table.
+
+    Attributes:
+        unopened: how many could not be, because their key is not in the ring.
+        forgotten: the ids of keys that nothing is sealed with any more; the database knows them no longer.
+    """
+
+    resealed: int = 0
+    unopened: int = 0
+    left: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    forgotten: tuple[str, ...] = ()
+
+
+async def reseal(database: Database, keyring: Keyring) -> Resealed:
+    """Seals with the first key what another one sealed, or none: of schedules, of jobs that are to follow a batch, and
+    of endpoints. Jobs stay as they were recorded; their secrets go with them. Safe to repeat, and to break off.
+
+    Raises:
+        KeyDiffers, KeyUnused: see there.
+    """
+    done = Resealed()
+    async with database.connection() as connection:
+        proofs = await read_proofs(connection)
+        _lacking(proofs, keyring)
+        if keyring.sealing_id not in proofs:
+            raise KeyUnused(keyring.sealing_id)
+        await _kept_jobs(connection, keyring, done, page_of_schedules, write_schedule, after=(0, ""))
+        await _kept_jobs(connection, keyring, done, page_of_thens, write_then, after=(0, SMALLEST))
+        await _endpoints(connection, keyring, done)
+        counts = await count_by_key(connection)
+        done.left = {key_id: places for key_id, places in counts.items() if key_id != keyring.sealing_id}
+        done.forgotten = tuple(key_id for key_id in proofs if key_id not in {*counts, keyring.sealing_id})
+        await forget_keys(connection, done.forgotten)
+    return done
+
+
+async def _kept_jobs(
+    connection: Connection,
+    keyring: Keyring,
+    done: Resealed,
+    page: Callable[[Connection, Any], Awaitable[list[StoredSecret]]],
+    write: Callable[[Connection, StoredSecret, str], Awaitable[None]],
+    *,
+    after: tuple[int, Any],
+) -> None:
+    while stored := await page(connection, after):
+        for one in stored:
+            anew = partial(keyring.reseal, tenant_id=one.tenant_id, purpose="callback")
+            try:
+                text = with_secret(one.text, anew)
+            except CannotUnseal:
+                done.unopened += 1
+                continue
+            if text != one.text:
+                await write(connection, one, text)
+                done.resealed += 1
+        after = (stored[-1].tenant_id, stored[-1].key)
+
+
+async def _endpoints(connection: Connection, keyring: Keyring, done: Resealed) -> None:
+    after = (0, SMALLEST)
+    while stored := await page_of_endpoints(connection, after):
+        for one in stored:
+            try:
+                texts = [
+                    text and keyring.reseal_within(text, tenant_id=one.tenant_id, purpose="endpoint")
+                    for text in one.texts
+                ]
+            except CannotUnseal:
+                done.unopened += 1
+                continue
+            if texts != list(one.texts):
+                await write_endpoint(connection, one, texts)
+                done.resealed += 1
+        after = (stored[-1].tenant_id, stored[-1].key)

@@ -1,0 +1,22 @@
+"""How long an answer asks to be left alone: its `Retry-After`, RFC 9110, section 10.2.3."""
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from duly.outbound.answer import OutboundAnswer
+
+_MOST_DIGITS = 9
+
+
+def retry_after_seconds(answer: OutboundAnswer, *, now: datetime) -> float | None:
+    """Seconds from `now`, however many; 0 for a date that has passed, None where it asks for nothing readable."""
+    asked = answer.headers.get("retry-after", "").strip()
+    if asked.isascii() and asked.isdecimal():
+        return float(asked[:_MOST_DIGITS])
+    try:
+        moment = parsedate_to_datetime(asked)
+    except (ValueError, OverflowError):  # the latter for figures that no date holds
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds())

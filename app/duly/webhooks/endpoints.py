@@ -1,0 +1,241 @@
+"""Endpoints: register them, change them, and take them away; what signs their webhooks is made and sealed here."""
+
+import secrets
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+from uuid import UUID
+
+import orjson
+
+from duly.domain.endpoint import event_mask, event_names
+from duly.domain.ids import event_id, new_job_id
+from duly.domain.json_value import dump_text
+from duly.domain.sealing import CannotUnseal, Keyring
+from duly.domain.signing_key import make_key_pair, public_key_of
+from duly.errors import EndpointDisabled, NotFound, TooManyEndpoints
+from duly.store.database import Connection, Database
+from duly.store.endpoints import (
+    Endpoint,
+    Key,
+    Keys,
+    Subscription,
+    add_endpoint,
+    change_endpoint,
+    delete_endpoint,
+    forget_failures,
+    hold_endpoint,
+    read_endpoint,
+    rotate_keys,
+)
+from duly.store.limits import Limits
+from duly.store.messages import send_test
+from duly.store.receivers import disable_endpoint
+from duly.webhooks.payload import endpoint_disabled, endpoint_test
+
+MOST_ENDPOINTS = 1_000  # of a tenant
+OVERLAP_SECONDS = 86_400.0
+_SECRET_BYTES = 32
+_DISABLED_REASON = "ASKED: disabled over the API"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a client asks of an endpoint. None: as it was, or as it is where nobody asks. An empty description is none.
+
+    `asymmetric`: key pairs sign too. `disabled`: it is sent nothing more, or is sent webhooks again.
+    """
+
+    url: str | None = None
+    events: Sequence[str] | None = None
+    types: Sequence[str] | None = None
+    labels: Mapping[str, str] | None = None
+    description: str | None = None
+    headers: Mapping[str, str] | None = None
+    asymmetric: bool | None = None
+    paused: bool | None = None
+    limits: Limits | None = None
+    disabled: bool | None = None
+
+
+class Disclosed(NamedTuple):
+    """An endpoint with its newest secret in clear, for the one answer that shows it."""
+
+    endpoint: Endpoint
+    secret: str
+
+
+class SentTest(NamedTuple):
+    delivery_id: UUID
+    event_id: UUID
+
+
+class Endpoints:
+    """The verbs.
+
+    Args:
+        wake: told whenever something may be sent, or given up, that could not before.
+    """
+
+    def __init__(self, database: Database, keyring: Keyring, *, wake: Callable[[], None]) -> None:
+        self._database = database
+        self._keyring = keyring
+        self._wake = wake
+
+    async def add(self, tenant_id: int, asked: Asked, secret: str | None) -> Disclosed:
+        """Registers an endpoint; without a secret one is made.
+
+        Raises:
+            TooManyEndpoints: its tenant has as many as it may.
+        """
+        key, clear = (tenant_id, new_job_id()), secret or _new_secret()
+        subscription = self._applied(tenant_id, Subscription(url=""), asked)
+        keys = Keys(self._sealed(tenant_id, clear), self._new_key(tenant_id) if asked.asymmetric else None)
+        async with self._database.connection() as connection, connection.transaction():
+            if not await add_endpoint(connection, key, subscription, keys, most=MOST_ENDPOINTS):
+                raise TooManyEndpoints.of(MOST_ENDPOINTS)
+            return Disclosed(await _found(connection, key), clear)
+
+    async def change(self, key: Key, asked: Asked) -> Endpoint:
+        """Replaces what is asked for. With another address its receiver begins anew.
+
+        Raises:
+            NotFound: this tenant has no such endpoint.
+        """
+        async with self._database.connection() as connection, connection.transaction():
+            held = await _held(connection, key)
+            subscription = self._applied(key[0], held.asked, asked)
+            enables = asked.disabled is False and held.disabled_at is not None
+            await change_endpoint(connection, key, subscription, self._kept(held, asked.asymmetric), enables=enables)
+            if enables or subscription.url != held.asked.url:
+                await forget_failures(connection, key)
+            if asked.disabled:
+                body = endpoint_disabled(key[1], _DISABLED_REASON)
+                await disable_endpoint(connection, *key, reason=_DISABLED_REASON, message_id=new_job_id(), body=body)
+            changed = await _found(connection, key)
+        self._wake()
+        return changed
+
+    async def delete(self, key: Key) -> None:
+        """Takes it away; what waits to be sent there is given up.
+
+        Raises:
+            NotFound: this tenant has no such endpoint.
+        """
+        async with self._database.connection() as connection, connection.transaction():
+            await _held(connection, key)
+            await delete_endpoint(connection, key)
+        self._wake()
+
+    async def rotate(self, key: Key, secret: str | None) -> Disclosed:
+        """New keys sign from now on, and those that signed until now for a day more. A secret that is the newest
+        already changes nothing: who asks again because the answer was lost loses no key.
+
+        Raises:
+            NotFound: this tenant has no such endpoint.
+        """
+        clear = secret or _new_secret()
+        async with self._database.connection() as connection, connection.transaction():
+            held = await _held(connection, key)
+            newest = self._opened(held, held.keys.secret)
+            if newest != clear:
+                new_key = self._new_key(key[0]) if held.keys.signing_key is not None else None
+                keys = Keys(self._sealed(key[0], clear), new_key)
+                # What cannot be opened any more cannot sign, and would keep the new one from signing too.
+                overlap_seconds = OVERLAP_SECONDS if newest is not None else 0.0
+                await rotate_keys(connection, key, keys, overlap_seconds=overlap_seconds)
+            return Disclosed(await _found(connection, key), clear)
+
+    async def test(self, key: Key) -> SentTest:
+        """Has `webhook.test` sent; to one that is paused once it is so no longer.
+
+        Raises:
+            NotFound: this tenant has no such endpoint.
+            EndpointDisabled: it is sent nothing.
+        """
+        message_id = new_job_id()
+        async with self._database.connection() as connection, connection.transaction():
+            held = await _held(connection, key)
+            if held.disabled_at is not None:
+                raise EndpointDisabled(
+                    "The webhook is disabled, and is sent nothing.",
+                    reason='Enable it first: PATCH {"disabled": false}.',
+                )
+            body = endpoint_test(key[1])
+            delivery_id = await send_test(connection, *key, message_id=message_id, body=body)
+        self._wake()
+        if delivery_id is None:
+            raise no_such_endpoint()
+        return SentTest(delivery_id, event_id(message_id, 0))
+
+    def header_names(self, endpoint: Endpoint) -> list[str] | None:
+        """The names of the headers that are sent along; None where nobody here can open them."""
+        if endpoint.asked.headers is None:
+            return []
+        opened = self._opened(endpoint, endpoint.asked.headers)
+        return list(orjson.loads(opened)) if opened is not None else None
+
+    def public_keys(self, endpoint: Endpoint) -> list[str]:
+        """Those of the key pairs that sign its webhooks, the newest first, as far as they can be opened here."""
+        private = (endpoint.keys.signing_key, endpoint.keys.previous_signing_key)
+        opened = [self._opened(endpoint, sealed) for sealed in private if sealed is not None]
+        return [public_key_of(key) for key in opened if key is not None]
+
+    def _applied(self, tenant_id: int, before: Subscription, asked: Asked) -> Subscription:
+        """What is asked for, in place of what was. `*` stands for other events under a filter than without one, so the
+        names are what stays.
+        """
+        given = {name: getattr(asked, name) for name in ("url", "labels", "paused", "limits")}
+        after = replace(before, **{name: value for name, value in given.items() if value is not None})
+        if asked.types is not None:
+            after = replace(after, types=tuple(dict.fromkeys(asked.types)))
+        if asked.description is not None:
+            after = replace(after, description=asked.description or None)
+        if asked.headers is not None:
+            after = replace(after, headers=self._sealed(tenant_id, dump_text(asked.headers)) if asked.headers else None)
+        names = event_names(before.events, filtered=before.filtered) if asked.events is None else asked.events
+        return replace(after, events=event_mask(names, filtered=after.filtered))
+
+    def _kept(self, held: Endpoint, asymmetric: bool | None) -> Keys:  # noqa: FBT001  # asked for, refused, or left alone
+        """The key pairs that it goes on with."""
+        if asymmetric is False:
+            return replace(held.keys, signing_key=None, previous_signing_key=None)
+        if asymmetric and held.keys.signing_key is None:
+            return replace(held.keys, signing_key=self._new_key(held.tenant_id))
+        return held.keys
+
+    def _opened(self, endpoint: Endpoint, sealed: str) -> str | None:
+        try:
+            return self._keyring.unseal(sealed, tenant_id=endpoint.tenant_id, purpose="endpoint")
+        except CannotUnseal:
+            return None
+
+    def _sealed(self, tenant_id: int, text: str) -> str:
+        return self._keyring.seal(text, tenant_id=tenant_id, purpose="endpoint")
+
+    def _new_key(self, tenant_id: int) -> str:
+        return self._sealed(tenant_id, make_key_pair().private)
+
+
+def no_such_endpoint() -> NotFound:
+    return NotFound("There is no such webhook.")
+
+
+async def _held(connection: Connection, key: Key) -> Endpoint:
+    held = await hold_endpoint(connection, key)
+    if held is None:
+        raise no_such_endpoint()
+    return held
+
+
+async def _found(connection: Connection, key: Key) -> Endpoint:
+    """One that the caller's transaction has written."""
+    found = await read_endpoint(connection, key)
+    if found is None:
+        raise no_such_endpoint()
+    return found
+
+
+def _new_secret() -> str:
+    return f"whsec_{b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()}"
