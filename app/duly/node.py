@@ -53,6 +53,7 @@ from duly.stream.tail import Tail
 from duly.telemetry.metrics import Metrics
 from duly.webhooks.dispatcher import Dispatcher
 from duly.webhooks.endpoints import Endpoints
+from duly.webhooks.receivers import CONCURRENT
 from duly.webhooks.sending import Sender
 from duly.webhooks.settling import Settler
 from duly.worker.children import FamilyParts, WorkerFamily
@@ -151,6 +152,9 @@ class Node:
         self.bulk = Bulk(database, signals, self.canceller)
         self.outbound = OutboundClient(
             reach=settings.reach,
+            # The dispatcher bounds what one receiver has; several may be behind one host.
+            connections=CONCURRENT,
+            connections_per_host=CONCURRENT,
             total_seconds=settings.webhook_timeout_seconds,
             connect_seconds=settings.webhook_connect_seconds,
         )

@@ -6,54 +6,20 @@ from hypothesis import strategies as st
 
 from duly.domain.networks import (
     LONGEST_URL,
+    PUBLIC,
     REFUSED_NETWORKS,
+    Reach,
     connection_refusal,
     parse_networks,
     parse_target,
     refusal,
     url_refusal,
 )
+from duly.domain.ports import parse_ports
+from tests.support.networks import EDGES, NEIGHBOURS, ORDINARY
 
-LOOPBACK = parse_networks("127.0.0.0/8")
+LOOPBACK = Reach(parse_networks("127.0.0.0/8"))
 
-# Written out once more, so that a row lost from the table is noticed: first and last address of each network.
-EDGES = [
-    ("0.0.0.0", "0.255.255.255"),
-    ("10.0.0.0", "10.255.255.255"),
-    ("100.64.0.0", "100.127.255.255"),
-    ("127.0.0.0", "127.255.255.255"),
-    ("169.254.0.0", "169.254.255.255"),
-    ("172.16.0.0", "172.31.255.255"),
-    ("192.0.0.0", "192.0.0.255"),
-    ("192.0.2.0", "192.0.2.255"),
-    ("192.88.99.0", "192.88.99.255"),
-    ("192.168.0.0", "192.168.255.255"),
-    ("198.18.0.0", "198.19.255.255"),
-    ("198.51.100.0", "198.51.100.255"),
-    ("203.0.113.0", "203.0.113.255"),
-    ("224.0.0.0", "239.255.255.255"),
-    ("240.0.0.0", "255.255.255.255"),
-    ("::", "::ffff:ffff"),
-    ("::1", "::127.0.0.1"),
-    ("::ffff:0:0:0", "::ffff:0:ffff:ffff"),
-    ("::ffff:10.0.0.0", "::ffff:10.255.255.255"),
-    ("::ffff:127.0.0.1", "::ffff:169.254.169.254"),
-    ("64:ff9b::", "64:ff9b::ffff:ffff"),
-    ("64:ff9b:1::", "64:ff9b:1:ffff:ffff:ffff:ffff:ffff"),
-    ("100::", "100::ffff:ffff:ffff:ffff"),
-    ("2001::", "2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff"),
-    ("2001:db8::", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"),
-    ("2002::", "2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
-    ("3fff::", "3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff"),
-    ("5f00::", "5f00:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
-    ("fc00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
-    ("fe80::", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
-    ("fec0::", "feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
-    ("ff00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
-]
-PUBLIC = ["1.1.1.1", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255", "128.0.0.0"]
-PUBLIC += ["172.15.255.255", "172.32.0.0", "192.0.1.0", "198.17.255.255", "198.20.0.0", "223.255.255.255"]
-PUBLIC += ["2606:4700:4700::1111", "2001:200::1", "2001:db7::1", "2003::1", "4000::1", "::ffff:8.8.8.8"]
 ODD_LOOPBACK = ["127.1", "127.0.1", "0x7f000001", "0x7f.1", "2130706433", "017700000001", "0177.0.0.1", "127.0.0.1."]
 ODD_LOOPBACK += ["[::ffff:127.0.0.1]", "[::FFFF:7f00:1]", "１２７.0.0.1", "127。0。0。1"]  # noqa: RUF001 - such digits are the point
 
@@ -61,11 +27,19 @@ ODD_LOOPBACK += ["[::ffff:127.0.0.1]", "[::FFFF:7f00:1]", "１２７.0.0.1", "12
 @pytest.mark.parametrize("address", [address for edge in EDGES for address in edge])
 def test_both_ends_of_every_refused_network_are_refused(address: str) -> None:
     assert "DULY_WEBHOOK_ALLOW_NETWORKS" in (refusal(address, allowed=()) or "")
+    assert refusal(address, allowed=()) == connection_refusal(address, 443, reach=PUBLIC)
 
 
-@pytest.mark.parametrize("address", PUBLIC)
+@pytest.mark.parametrize("address", [*NEIGHBOURS, *ORDINARY])
 def test_public_addresses_are_not_refused(address: str) -> None:
     assert refusal(address, allowed=()) is None
+    assert connection_refusal(address, 443, reach=PUBLIC) is None
+
+
+@pytest.mark.parametrize("address", ["::ffff:0.0.0.0", "::ffff:9.255.255.255", "::ffff:10.0.0.0", "::ffff:192.0.1.0"])
+def test_an_ipv4_mapped_address_is_judged_by_the_one_inside(address: str) -> None:
+    inner = address.removeprefix("::ffff:")
+    assert refusal(address, allowed=()) == refusal(inner, allowed=())
 
 
 @given(st.ip_addresses())
@@ -116,19 +90,19 @@ def test_what_is_no_network_is_named_in_the_error(text: str) -> None:
 @pytest.mark.parametrize("host", ODD_LOOPBACK)
 def test_an_odd_spelling_is_judged_by_what_it_means(host: str) -> None:
     assert parse_target(f"http://{host}:8080/x").host == "127.0.0.1"
-    assert "127.0.0.0/8 (loopback)" in (url_refusal(f"http://{host}:8080/x", allowed=()) or "")
-    assert url_refusal(f"http://{host}:8080/x", allowed=LOOPBACK) is None
+    assert "127.0.0.0/8 (loopback)" in (url_refusal(f"http://{host}:8080/x", reach=PUBLIC) or "")
+    assert url_refusal(f"http://{host}:8080/x", reach=LOOPBACK) is None
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "localhost.", "a.b.localhost", "[::1]", "[::]", "0", "0x0"])
 def test_names_and_addresses_of_the_machine_itself_are_refused(host: str) -> None:
-    assert url_refusal(f"http://{host}:8080/", allowed=()) is not None
+    assert url_refusal(f"http://{host}:8080/", reach=PUBLIC) is not None
 
 
 @pytest.mark.parametrize("allowed", ["127.0.0.0/8", "::1/128"])
 def test_localhost_is_allowed_with_either_loopback(allowed: str) -> None:
-    assert url_refusal("http://localhost:5000/", allowed=parse_networks(allowed)) is None
-    assert url_refusal("http://hooks.localhost.:5000/", allowed=parse_networks(allowed)) is None
+    assert url_refusal("http://localhost:5000/", reach=Reach(parse_networks(allowed))) is None
+    assert url_refusal("http://hooks.localhost.:5000/", reach=Reach(parse_networks(allowed))) is None
 
 
 BAD_URLS = [
@@ -193,11 +167,11 @@ BAD_URLS = [
 def test_what_is_no_url_of_a_receiver_is_refused_with_a_sentence(url: str) -> None:
     with pytest.raises(ValueError, match=r"\.$"):
         parse_target(url)
-    assert url_refusal(url, allowed=LOOPBACK) is not None
+    assert url_refusal(url, reach=LOOPBACK) is not None
 
 
 def test_a_password_in_a_url_is_refused_without_being_repeated() -> None:
-    refused = url_refusal("http://user:hunter2@example.com/", allowed=())
+    refused = url_refusal("http://user:hunter2@example.com/", reach=PUBLIC)
     assert refused == "The URL may not hold a user name or password."
 
 
@@ -220,7 +194,7 @@ def test_a_good_url_gets_one_spelling_and_keeps_it(url: str) -> None:
     target = parse_target(url)
     assert target.url == GOOD_URLS[url]
     assert parse_target(target.url) == target
-    assert url_refusal(url, allowed=()) is None
+    assert url_refusal(url, reach=PUBLIC) is None
 
 
 @given(st.text(st.sampled_from("htp:/@[]%.0127xflocas#?\\ é-"), max_size=24))
@@ -234,21 +208,31 @@ def test_any_text_is_refused_or_has_one_spelling(rest: str) -> None:
 
 @pytest.mark.parametrize("port", [22, 25, 1023, 2375, 2379, 3306, 5432, 5672, 6379, 9200, 11211, 27017])
 def test_ports_of_databases_and_administration_are_refused(port: int) -> None:
-    assert "Port" in (url_refusal(f"http://example.com:{port}/", allowed=()) or "")
-    assert "Port" in (url_refusal(f"http://1.1.1.1:{port}/", allowed=LOOPBACK) or "")
-    assert "Port" in (connection_refusal("1.1.1.1", port, allowed=LOOPBACK) or "")
+    assert "Port" in (url_refusal(f"http://example.com:{port}/", reach=PUBLIC) or "")
+    assert "Port" in (url_refusal(f"http://1.1.1.1:{port}/", reach=LOOPBACK) or "")
+    assert "Port" in (connection_refusal("1.1.1.1", port, reach=LOOPBACK) or "")
 
 
 @pytest.mark.parametrize("port", [80, 443, 1024, 8000, 8443, 65535])
 def test_ports_of_receivers_are_open(port: int) -> None:
-    assert connection_refusal("1.1.1.1", port, allowed=()) is None
+    assert connection_refusal("1.1.1.1", port, reach=PUBLIC) is None
+
+
+def test_the_ports_that_are_named_are_those_that_are_called() -> None:
+    reach = Reach(ports=parse_ports("443, 5432"))
+    assert url_refusal("https://example.com/", reach=reach) is None
+    assert url_refusal("http://example.com:5432/", reach=reach) is None
+    assert (url_refusal("http://example.com/", reach=reach) or "").startswith(
+        "Port 80 is not one that is called: DULY_WEBHOOK_PORTS allows 443, 5432, "
+    )
 
 
 def test_in_an_allowed_network_every_port_is_open() -> None:
-    assert connection_refusal("127.0.0.1", 5432, allowed=LOOPBACK) is None
-    assert url_refusal("http://127.1:5432/", allowed=LOOPBACK) is None
+    reach = Reach(parse_networks("127.0.0.0/8"), parse_ports("443"))
+    assert connection_refusal("127.0.0.1", 5432, reach=reach) is None
+    assert url_refusal("http://127.1:5432/", reach=reach) is None
 
 
 def test_the_port_of_a_name_waits_for_its_address_where_networks_are_allowed() -> None:
-    assert url_refusal("http://intranet.example:5432/", allowed=()) is not None
-    assert url_refusal("http://intranet.example:5432/", allowed=LOOPBACK) is None
+    assert url_refusal("http://intranet.example:5432/", reach=PUBLIC) is not None
+    assert url_refusal("http://intranet.example:5432/", reach=LOOPBACK) is None

@@ -38,7 +38,7 @@ def refusal(*modules: str) -> str:
 
 
 def test_the_built_in_types_are_always_there() -> None:
-    assert sorted(load_registry(())) == ["echo", "sleep"]
+    assert sorted(load_registry(())) == ["echo", "http.request", "sleep"]
 
 
 def test_a_module_that_does_not_exist_is_named() -> None:

@@ -19,7 +19,7 @@ def job_id(milliseconds: int) -> UUID:
 
 def claimed(lane: Lane, made_at: int) -> ClaimedJob:
     return ClaimedJob(
-        1, job_id(made_at), 1, 1, 1, 0, lane.type, lane.queue, lane.priority, 60.0, 5, "{}", None, None, None, 0
+        1, job_id(made_at), 1, 1, 1, 0, lane.type, lane.queue, lane.priority, 60.0, 5, "{}", None, None, None, False
     )
 
 

@@ -5,7 +5,9 @@ import shutil
 import socket
 import ssl
 import subprocess
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +28,7 @@ from tests.support.raw_receiver import (
 async def test_a_port_where_nobody_listens_fails_at_once() -> None:
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
-        async with OutboundClient(allow_networks=LOOPBACK) as client:
+        async with OutboundClient(reach=LOOPBACK) as client:
             error = await failure(client, f"http://127.0.0.1:{unheard.getsockname()[1]}/")
     assert (error.code, error.duration_seconds < 1) == ("CONNECT_FAILED", True)
     assert "Connection refused" in str(error)
@@ -49,7 +51,7 @@ async def test_a_name_that_is_not_known_is_said_not_to_be() -> None:
 
 
 async def test_the_system_looks_names_up_where_no_resolver_is_given() -> None:
-    async with receiver(answers(EMPTY)) as here, OutboundClient(allow_networks=LOOPBACK, total_seconds=3) as client:
+    async with receiver(answers(EMPTY)) as here, OutboundClient(reach=LOOPBACK, total_seconds=3) as client:
         answer = await client.post(f"http://localhost:{here.port}/", content=b"{}", headers=HEADERS)
     assert (answer.status, here.connections) == (204, 1)
 
@@ -66,10 +68,56 @@ async def test_a_look_up_that_hangs_is_given_up() -> None:
     assert "no connection within" in str(error)
 
 
+async def test_a_name_that_hangs_is_looked_up_once_however_many_give_it_up() -> None:
+    answer = asyncio.Event()
+
+    class SlowLookup(FakeLookup):
+        async def resolve(self, host: str, port: int) -> list[AddressInfo]:
+            found = await super().resolve(host, port)
+            await answer.wait()
+            return found
+
+    async with receiver(answers(EMPTY)) as here:
+        lookup = SlowLookup(["127.0.0.1"])
+        async with OutboundClient(reach=LOOPBACK, lookup=lookup, connect_seconds=0.1) as client:
+            url = f"http://hooks.example:{here.port}/"
+            for _ in range(3):
+                assert (await failure(client, url)).code == "TIMED_OUT"
+            answer.set()
+            assert (await client.post(url, content=b"{}", headers=HEADERS)).status == 204
+        assert lookup.asked == ["hooks.example"]
+
+
+async def test_fifty_names_that_hang_hold_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    release, hung = threading.Event(), threading.Semaphore(0)
+    real = socket.getaddrinfo
+
+    def hanging(host: Any, *more: Any) -> Any:
+        if str(host).startswith("hangs"):
+            hung.release()
+            release.wait(20)
+        return real("127.0.0.1", *more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hanging)
+    async with receiver(answers(EMPTY)) as here, OutboundClient(reach=LOOPBACK, total_seconds=10) as client:
+        stuck = [
+            asyncio.create_task(client.post(f"http://hangs{n}.example:{here.port}/", content=b"", headers=HEADERS))
+            for n in range(50)
+        ]
+        try:
+            assert all(await asyncio.to_thread(lambda: [hung.acquire(timeout=2) for _ in stuck]))
+            answer = await client.post(f"http://hooks.example:{here.port}/", content=b"", headers=HEADERS)
+            assert (answer.status, here.connections) == (204, 1)
+            assert not any(task.done() for task in stuck)
+        finally:
+            release.set()
+        assert {done.status for done in await asyncio.gather(*stuck)} == {204}
+
+
 async def test_a_receiver_that_never_finishes_the_tls_handshake_is_given_up() -> None:
     async with (
         receiver(is_silent) as hangs,
-        OutboundClient(allow_networks=LOOPBACK, connect_seconds=0.1) as client,
+        OutboundClient(reach=LOOPBACK, connect_seconds=0.1) as client,
     ):
         error = await failure(client, f"https://127.0.0.1:{hangs.port}/")
     assert (error.code, error.duration_seconds < 2) == ("TIMED_OUT", True)
@@ -77,7 +125,9 @@ async def test_a_receiver_that_never_finishes_the_tls_handshake_is_given_up() ->
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An authority of our own and three certificates it signed: `good`, `expired` and `other` (of another host)."""
+    """An authority of our own and three certificates it signed: `good`, `expired` and `other` (of another host).
+    Nobody but its own key signed `itself`.
+    """
     if shutil.which("openssl") is None:
         pytest.fail("these tests make certificates with the openssl command: install it (Debian: apt install openssl)")
     folder = tmp_path_factory.mktemp("certificates")
@@ -89,6 +139,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     openssl(
         "req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=test authority"
     )
+    itself = ["-keyout", "itself.key", "-out", "itself.pem", "-subj", "/CN=hooks.example"]
+    openssl("req", "-x509", *new_key, *itself, "-days", "2", "-addext", "subjectAltName=DNS:hooks.example")
     openssl("req", *new_key, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=test server")
     for name, host, days in (
         ("good", "hooks.example", "2"),
@@ -107,23 +159,26 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("good", True, None),
         ("good", False, "unable to get"),
         ("expired", True, "expired"),
+        ("itself", True, "self-signed certificate"),
         ("other", True, "Hostname mismatch"),
     ],
 )
 async def test_tls_is_verified(certificates: Path, certificate: str, words: str | None, *, trusted: bool) -> None:
     names: list[str | None] = []
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(certificates / f"{certificate}.pem", certificates / "server.key")
+    key = "itself.key" if certificate == "itself" else "server.key"
+    tls.load_cert_chain(certificates / f"{certificate}.pem", certificates / key)
     tls.sni_callback = lambda _socket, name, _context: names.append(name)
     trust = ssl.create_default_context(cafile=certificates / "ca.pem") if trusted else None
     lookup = FakeLookup(["127.0.0.1"])
     async with (
         receiver(answers(EMPTY), tls=tls) as here,
-        OutboundClient(allow_networks=LOOPBACK, lookup=lookup, ssl_context=trust, total_seconds=3) as client,
+        OutboundClient(reach=LOOPBACK, lookup=lookup, ssl_context=trust, total_seconds=3) as client,
     ):
         url = f"https://hooks.example:{here.port}/"
         if words is None:
             assert (await client.post(url, content=b"{}", headers=HEADERS)).status == 204
+            assert f"\r\nhost: hooks.example:{here.port}\r\n" in here.heads[0].lower()
         else:
             error = await failure(client, url)
             assert (error.code, words in str(error)) == ("TLS_FAILED", True)
@@ -138,7 +193,7 @@ async def test_https_to_a_port_that_speaks_none_is_a_tls_failure() -> None:
         writer.close()
 
     server = await asyncio.start_server(speak_plainly, "127.0.0.1", 0)
-    async with server, OutboundClient(allow_networks=LOOPBACK, total_seconds=3) as client:
+    async with server, OutboundClient(reach=LOOPBACK, total_seconds=3) as client:
         error = await failure(client, f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
         server.close()
     assert error.code == "TLS_FAILED"

@@ -5,9 +5,12 @@ import socket
 
 import pytest
 
-from duly.domain.networks import parse_networks
+from duly.domain.networks import PUBLIC, Reach, parse_networks
+from duly.domain.ports import parse_ports
 from duly.outbound import ANSWER_LIMIT, OutboundClient
+from duly.outbound import addresses as addresses_of_names
 from duly.outbound.addresses import AddressInfo, guarded_socket
+from tests.support.networks import EDGES, NEIGHBOURS
 from tests.support.raw_receiver import (
     EMPTY,
     HEADERS,
@@ -32,17 +35,56 @@ async def test_no_spelling_of_this_machine_reaches_it_unless_allowed() -> None:
                 error = await failure(client, f"http://{host}:{sink.port}/")
                 assert error.code in {"REFUSED_ADDRESS", "INVALID_URL"}, host
         # Connections are accepted in their order, so none came before this one.
-        async with OutboundClient(allow_networks=LOOPBACK, total_seconds=2) as client:
+        async with OutboundClient(reach=LOOPBACK, total_seconds=2) as client:
             assert (await client.post(f"http://127.1:{sink.port}/", content=b"", headers={})).status == 204
         assert sink.connections == 1
+
+
+@pytest.mark.parametrize("address", [address for edge in EDGES for address in edge])
+async def test_every_refused_network_is_refused_as_an_address_and_behind_a_name(address: str) -> None:
+    """Nothing is sent: no socket is made, and the name is looked up once."""
+    literal = f"[{address}]" if ":" in address else address
+    lookup = FakeLookup([address])
+    async with OutboundClient(lookup=lookup, total_seconds=2) as client:
+        assert client.refusal(f"http://{literal}/") is not None
+        assert (await failure(client, f"http://{literal}/")).code == "REFUSED_ADDRESS"
+        assert lookup.asked == []
+        assert (await failure(client, "https://hooks.example/")).code == "REFUSED_ADDRESS"
+    assert lookup.asked == ["hooks.example"]
+    with pytest.raises(OSError, match="DULY_WEBHOOK_ALLOW_NETWORKS"):
+        guarded_socket(address_info(address, 443), reach=PUBLIC)
+
+
+@pytest.mark.parametrize("address", NEIGHBOURS)
+async def test_an_address_beside_a_refused_network_is_not_refused(address: str) -> None:
+    async with OutboundClient() as client:
+        assert client.refusal(f"http://{f'[{address}]' if ':' in address else address}/") is None
+    guarded_socket(address_info(address, 443), reach=PUBLIC).close()
+
+
+async def test_only_the_ports_that_are_named_are_called() -> None:
+    async with OutboundClient(reach=Reach(ports=parse_ports("443")), lookup=FakeLookup(["1.1.1.1"])) as client:
+        for url in ("http://1.1.1.1/", "http://hooks.example/", "https://hooks.example:8443/"):
+            assert client.refusal(url) is not None
+            assert (await failure(client, url)).code == "REFUSED_ADDRESS"
+        assert client.refusal("https://hooks.example/") is None
+
+
+async def test_the_port_of_a_name_is_checked_with_its_address() -> None:
+    """Where networks are allowed, only the look-up tells whether the port matters."""
+    lookup = FakeLookup(["1.1.1.1"])
+    async with OutboundClient(reach=LOOPBACK, lookup=lookup) as client:
+        assert client.refusal("http://hooks.example:5432/") is None
+        error = await failure(client, "http://hooks.example:5432/")
+    assert (error.code, "Port 5432" in str(error), lookup.asked) == ("REFUSED_ADDRESS", True, ["hooks.example"])
 
 
 @pytest.mark.parametrize("addresses", [["127.0.0.2"], ["127.0.0.1", "127.0.0.2"], ["127.0.0.1", "fd00::1"], ["::1"]])
 async def test_a_name_is_refused_if_any_of_its_addresses_is(addresses: list[str]) -> None:
     async with receiver(answers(EMPTY)) as sink:
         lookup = FakeLookup(addresses)
-        allowed = parse_networks("127.0.0.1/32")
-        async with OutboundClient(allow_networks=allowed, lookup=lookup, total_seconds=2) as client:
+        reach = Reach(parse_networks("127.0.0.1/32"))
+        async with OutboundClient(reach=reach, lookup=lookup, total_seconds=2) as client:
             error = await failure(client, f"http://hooks.example:{sink.port}/secret-path")
         assert error.code == "REFUSED_ADDRESS"
         assert "DULY_WEBHOOK_ALLOW_NETWORKS" in str(error)
@@ -51,13 +93,27 @@ async def test_a_name_is_refused_if_any_of_its_addresses_is(addresses: list[str]
 
 
 async def test_a_name_that_changes_its_address_is_connected_to_where_it_was_checked() -> None:
-    async with receiver(answers(EMPTY)) as here:
+    async with receiver(answers(EMPTY)) as here, receiver(answers(EMPTY), host="127.0.0.2", port=here.port) as inside:
         lookup = FakeLookup(["127.0.0.1"], ["127.0.0.2"])
-        allowed = parse_networks("127.0.0.1/32")
-        async with OutboundClient(allow_networks=allowed, lookup=lookup, total_seconds=2) as client:
+        reach = Reach(parse_networks("127.0.0.1/32"))
+        async with OutboundClient(reach=reach, lookup=lookup, total_seconds=2) as client:
             answer = await client.post(f"http://hooks.example:{here.port}/", content=b"{}", headers=HEADERS)
         assert (answer.status, lookup.asked) == (204, ["hooks.example"])
         assert f"host: hooks.example:{here.port}\r\n" in here.heads[0].lower()
+        assert (here.connections, inside.connections) == (1, 0)
+
+
+async def test_a_name_that_leads_inside_when_it_is_looked_up_again_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addresses_of_names, "_MEMORY_SECONDS", 0)
+    closing = answers_and_closes(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+    async with receiver(closing) as here, receiver(answers(EMPTY), host="127.0.0.2", port=here.port) as inside:
+        lookup = FakeLookup(["127.0.0.1"], ["127.0.0.2"])
+        reach = Reach(parse_networks("127.0.0.1/32"))
+        async with OutboundClient(reach=reach, lookup=lookup, total_seconds=2) as client:
+            url = f"http://hooks.example:{here.port}/"
+            assert (await client.post(url, content=b"{}", headers=HEADERS)).status == 204
+            assert (await failure(client, url)).code == "REFUSED_ADDRESS"
+        assert (len(lookup.asked), here.connections, inside.connections) == (2, 1, 0)
 
 
 async def test_an_address_that_changes_after_its_check_is_refused_at_the_socket() -> None:
@@ -70,8 +126,8 @@ async def test_an_address_that_changes_after_its_check_is_refused_at_the_socket(
                 return found
 
         lookup = RememberingLookup()
-        allowed = parse_networks("127.0.0.1/32")
-        async with OutboundClient(allow_networks=allowed, lookup=lookup, total_seconds=2) as client:
+        reach = Reach(parse_networks("127.0.0.1/32"))
+        async with OutboundClient(reach=reach, lookup=lookup, total_seconds=2) as client:
             url = f"http://hooks.example:{here.port}/"
             assert (await client.post(url, content=b"{}", headers=HEADERS)).status == 204
             await asyncio.wait_for(here.closed.wait(), 2)
@@ -84,12 +140,12 @@ async def test_an_address_that_changes_after_its_check_is_refused_at_the_socket(
 def test_no_socket_is_made_for_a_refused_address() -> None:
     tcp = (socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
     with pytest.raises(OSError, match="loopback"):
-        guarded_socket((socket.AF_INET, *tcp, ("127.0.0.1", 80)), allowed=())
+        guarded_socket((socket.AF_INET, *tcp, ("127.0.0.1", 80)), reach=PUBLIC)
     with pytest.raises(OSError, match="private"):
-        guarded_socket((socket.AF_INET6, *tcp, ("::ffff:10.0.0.1", 80, 0, 0)), allowed=LOOPBACK)
+        guarded_socket((socket.AF_INET6, *tcp, ("::ffff:10.0.0.1", 80, 0, 0)), reach=LOOPBACK)
     with pytest.raises(OSError, match="Port 5432"):
-        guarded_socket((socket.AF_INET, *tcp, ("1.1.1.1", 5432)), allowed=LOOPBACK)
-    with guarded_socket((socket.AF_INET, *tcp, ("127.0.0.1", 5432)), allowed=LOOPBACK) as made:
+        guarded_socket((socket.AF_INET, *tcp, ("1.1.1.1", 5432)), reach=LOOPBACK)
+    with guarded_socket((socket.AF_INET, *tcp, ("127.0.0.1", 5432)), reach=LOOPBACK) as made:
         # Linux doubles what is asked for.
         assert made.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) <= ANSWER_LIMIT
 
@@ -97,7 +153,7 @@ def test_no_socket_is_made_for_a_refused_address() -> None:
 async def test_localhost_is_reached_where_only_one_of_its_addresses_is_allowed() -> None:
     async with receiver(answers(EMPTY)) as here:
         lookup = FakeLookup(["::1", "127.0.0.1"])
-        async with OutboundClient(allow_networks=LOOPBACK, lookup=lookup, total_seconds=2) as client:
+        async with OutboundClient(reach=LOOPBACK, lookup=lookup, total_seconds=2) as client:
             answer = await client.post(f"http://localhost:{here.port}/", content=b"{}", headers=HEADERS)
         assert answer.status == 204
 
@@ -106,7 +162,7 @@ async def test_localhost_is_reached_where_only_one_of_its_addresses_is_allowed()
 async def test_a_redirect_is_an_answer_and_is_not_followed(status: int) -> None:
     async with receiver(answers(EMPTY)) as sink:
         away = f"HTTP/1.1 {status} Away\r\nLocation: http://127.0.0.1:{sink.port}/\r\nContent-Length: 0\r\n\r\n"
-        async with receiver(answers(away.encode())) as here, OutboundClient(allow_networks=LOOPBACK) as client:
+        async with receiver(answers(away.encode())) as here, OutboundClient(reach=LOOPBACK) as client:
             answer = await client.post(f"http://127.0.0.1:{here.port}/", content=b"{}", headers=HEADERS)
             assert answer.status == status
             assert answer.headers["location"].endswith(f":{sink.port}/")
@@ -125,6 +181,6 @@ async def test_a_proxy_in_the_environment_is_ignored(monkeypatch: pytest.MonkeyP
     async with receiver(answers(EMPTY)) as proxy, receiver(answers(EMPTY)) as here:
         for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY", "HTTPS_PROXY"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
-        async with OutboundClient(allow_networks=LOOPBACK) as client:
+        async with OutboundClient(reach=LOOPBACK) as client:
             answer = await client.post(f"http://127.0.0.1:{here.port}/", content=b"{}", headers=HEADERS)
         assert (answer.status, here.connections, proxy.connections) == (204, 1, 0)

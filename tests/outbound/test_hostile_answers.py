@@ -29,7 +29,7 @@ ENDLESS = {
 @pytest.mark.parametrize("kind", ENDLESS)
 async def test_an_endless_body_is_cut_and_its_connection_closed(kind: str) -> None:
     head, piece = ENDLESS[kind]
-    async with receiver(repeats(piece, after=head)) as here, OutboundClient(allow_networks=LOOPBACK) as client:
+    async with receiver(repeats(piece, after=head)) as here, OutboundClient(reach=LOOPBACK) as client:
         answer = await client.post(f"http://127.0.0.1:{here.port}/", content=b"{}", headers=HEADERS)
         assert (answer.status, answer.truncated, answer.body) == (200, True, b"x" * ANSWER_LIMIT)
         await asyncio.wait_for(here.closed.wait(), 2)
@@ -37,13 +37,15 @@ async def test_an_endless_body_is_cut_and_its_connection_closed(kind: str) -> No
 
 async def test_a_body_of_exactly_the_limit_is_whole() -> None:
     data = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % ANSWER_LIMIT + b"x" * ANSWER_LIMIT
-    async with receiver(answers(data)) as here, OutboundClient(allow_networks=LOOPBACK) as client:
+    async with receiver(answers(data)) as here, OutboundClient(reach=LOOPBACK) as client:
         answer = await client.post(f"http://127.0.0.1:{here.port}/", content=b"{}", headers=HEADERS)
     assert (len(answer.body), answer.truncated) == (ANSWER_LIMIT, False)
 
 
 TRICKLES = {
     "body": repeats(b"x", after=ENDLESS["by its length"][0], pause=0.02),
+    "chunks": repeats(b"1\r\nx\r\n", after=ENDLESS["chunked"][0], pause=0.02),
+    "until closed": repeats(b"x", after=ENDLESS["until closed"][0], pause=0.02),
     "header": repeats(b"x", after=b"HTTP/1.1 200 OK\r\nX-Slow: ", pause=0.02),
     "100-continue trickle": repeats(b"HTTP/1.1 100 Continue\r\n\r\n", pause=0.05),
     "chunk extensions": repeats(b"x" * 4096, after=ENDLESS["chunked"][0] + b"1;"),
@@ -55,7 +57,7 @@ TRICKLES = {
 async def test_one_deadline_bounds_the_whole_exchange(kind: str) -> None:
     async with (
         receiver(TRICKLES[kind]) as here,
-        OutboundClient(allow_networks=LOOPBACK, total_seconds=0.3) as client,
+        OutboundClient(reach=LOOPBACK, total_seconds=0.3) as client,
     ):
         started = time.perf_counter()
         error = await failure(client, f"http://127.0.0.1:{here.port}/")
@@ -65,12 +67,22 @@ async def test_one_deadline_bounds_the_whole_exchange(kind: str) -> None:
         await asyncio.wait_for(here.closed.wait(), 2)
 
 
-async def test_a_gzip_bomb_is_not_inflated() -> None:
-    bomb = gzip.compress(bytes(20_000_000))
-    data = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb) + bomb
-    async with receiver(answers(data)) as here, OutboundClient(allow_networks=LOOPBACK) as client:
+BOMB = gzip.compress(bytes(80_000_000))
+ZIPPED = {
+    "as a content": b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(BOMB) + BOMB,
+    "as a transfer": b"Transfer-Encoding: gzip, chunked\r\n\r\n%x\r\n" % len(BOMB) + BOMB + b"\r\n0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("kind", ZIPPED)
+async def test_a_gzip_bomb_is_not_inflated(kind: str) -> None:
+    """All that is read of 80 MB of zeros is 64 KiB as they came."""
+    async with (
+        receiver(answers(b"HTTP/1.1 200 OK\r\n" + ZIPPED[kind])) as here,
+        OutboundClient(reach=LOOPBACK) as client,
+    ):
         answer = await client.post(f"http://127.0.0.1:{here.port}/", content=b"{}", headers=HEADERS)
-        assert answer.body == bomb[:ANSWER_LIMIT]
+        assert (answer.body, answer.truncated) == (BOMB[:ANSWER_LIMIT], True)
         assert "accept-encoding: identity\r\n" in here.heads[0].lower()
 
 
@@ -95,7 +107,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("kind", BROKEN)
 async def test_what_is_not_a_bounded_http_answer_is_broken(kind: str) -> None:
-    async with receiver(BROKEN[kind]) as here, OutboundClient(allow_networks=LOOPBACK, total_seconds=3) as client:
+    async with receiver(BROKEN[kind]) as here, OutboundClient(reach=LOOPBACK, total_seconds=3) as client:
         error = await failure(client, f"http://127.0.0.1:{here.port}/secret-path?token=t0ken")
         assert error.code == "BROKEN_ANSWER"
         assert str(error).startswith(f"127.0.0.1:{here.port}: ")
@@ -104,7 +116,7 @@ async def test_what_is_not_a_bounded_http_answer_is_broken(kind: str) -> None:
 
 async def test_a_few_interim_answers_before_the_answer_are_passed_over() -> None:
     hints = b"HTTP/1.1 100 Continue\r\n\r\n" + b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 3
-    async with receiver(answers(hints + EMPTY)) as here, OutboundClient(allow_networks=LOOPBACK) as client:
+    async with receiver(answers(hints + EMPTY)) as here, OutboundClient(reach=LOOPBACK) as client:
         for _ in range(5):
             answer = await client.post(f"http://127.0.0.1:{here.port}/", content=b"{}", headers=HEADERS)
             assert (answer.status, answer.headers) == (204, {})
@@ -113,7 +125,7 @@ async def test_a_few_interim_answers_before_the_answer_are_passed_over() -> None
 
 @pytest.mark.parametrize("extra", [b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n", EMPTY * 1000])
 async def test_what_comes_unasked_is_never_taken_for_the_next_answer(extra: bytes) -> None:
-    async with receiver(answers(EMPTY)) as here, OutboundClient(allow_networks=LOOPBACK) as client:
+    async with receiver(answers(EMPTY)) as here, OutboundClient(reach=LOOPBACK) as client:
         url = f"http://127.0.0.1:{here.port}/"
         await client.post(url, content=b"{}", headers=HEADERS)
         here.writers[0].write(extra)
@@ -123,8 +135,37 @@ async def test_what_comes_unasked_is_never_taken_for_the_next_answer(extra: byte
 
 
 async def test_an_answer_followed_by_others_is_taken_and_its_connection_closed() -> None:
-    async with receiver(answers(EMPTY + OK_HEAD + b"\r\n")) as here, OutboundClient(allow_networks=LOOPBACK) as client:
+    async with receiver(answers(EMPTY + OK_HEAD + b"\r\n")) as here, OutboundClient(reach=LOOPBACK) as client:
         for _ in range(3):
             answer = await client.post(f"http://127.0.0.1:{here.port}/", content=b"{}", headers=HEADERS)
             assert answer.status == 204
         assert here.connections == 3
+
+
+async def reads_no_more(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await writer.wait_closed()
+
+
+async def test_a_receiver_that_reads_nothing_is_given_up_in_time() -> None:
+    async with (
+        receiver(reads_no_more, reads_bodies=False) as here,
+        OutboundClient(reach=LOOPBACK, total_seconds=0.3) as client,
+    ):
+        error = await failure(client, f"http://127.0.0.1:{here.port}/", content=bytes(20_000_000))
+        assert error.code == "TIMED_OUT"
+
+
+async def test_a_receiver_that_stops_reading_on_a_kept_connection_is_given_up_in_time() -> None:
+    turns = iter([answers(EMPTY), reads_no_more])
+
+    async def reads_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await next(turns)(reader, writer)
+
+    async with (
+        receiver(reads_once, reads_bodies=False) as here,
+        OutboundClient(reach=LOOPBACK, total_seconds=0.3) as client,
+    ):
+        url = f"http://127.0.0.1:{here.port}/"
+        assert (await client.post(url, content=b"", headers=HEADERS)).status == 204
+        error = await failure(client, url, content=bytes(20_000_000))
+        assert (error.code, here.connections) == ("TIMED_OUT", 1)

@@ -62,6 +62,14 @@ def test_a_change_of_protocol_is_no_answer() -> None:
         reading(b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n")
 
 
+def test_a_bodiless_answer_ends_with_its_headers_and_its_connection_is_not_used_again() -> None:
+    reader = AnswerReader()
+    reader.begin(bodiless=True)
+    reader.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
+    assert (reader.complete, reader.reusable) == (True, False)
+    assert reader.answer() == Received(200, {"content-length": "9"}, b"", truncated=False)
+
+
 def test_many_small_chunks_are_read_and_the_space_between_them_is_bounded() -> None:
     small = reading(CHUNKED, *[b"1\r\nx\r\n"] * (ANSWER_LIMIT - 1))
     small.feed(b"2\r\nxx\r\n")

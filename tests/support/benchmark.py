@@ -36,9 +36,11 @@ def small_run(results: Path, rows: Sequence[str], contestants: str = "duly") -> 
                 run.kill()
 
 
-def finished(run: subprocess.Popen[str], results: Path) -> tuple[str, dict[str, Any]]:
+def finished(
+    run: subprocess.Popen[str], results: Path, *, within_seconds: float = RUN_SECONDS
+) -> tuple[str, dict[str, Any]]:
     """What the run printed, and the results of each row as the file has them."""
-    printed, errors = run.communicate(timeout=RUN_SECONDS)
+    printed, errors = run.communicate(timeout=within_seconds)
     assert run.returncode == 0, errors
     document: dict[str, Any] = json.loads(next(results.glob("*.json")).read_text())
     page = (results / "page.md").read_text()

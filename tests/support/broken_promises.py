@@ -16,6 +16,10 @@ insert into ready (tenant_id, job_id, token, sequence, timeout_seconds, priority
 select tenant_id, job_id, 1, 2, timeout_seconds, priority, 1, 0, callback_events, queue, type
 from jobs where job_id = $1
 """
+TO_AN_ENDPOINT_OF_NO_EVENT = """
+insert into deliveries (tenant_id, job_id, sequence, kind, receiver_id, registered)
+values (1, $1, 8, 10, gen_random_uuid(), true)
+"""
 # Nothing can tell what the ledger itself has lost.
 IN_THE_LEDGER: list[Broken] = [
     (
@@ -135,6 +139,7 @@ IN_OTHER_TABLES: list[Broken] = [
         "update deliveries set sequence = 7 where job_id = $1 and kind = 10",
         "has a webhook of an event that does not exist: 7",
     ),
+    ("completed", TO_AN_ENDPOINT_OF_NO_EVENT, "has a webhook of an event that does not exist: 8"),
     ("batch", "delete from batches where batch_id = $1", "was never recorded, and has 2 jobs"),
     ("batch", "update batches set total = 3 where batch_id = $1", "says 3 jobs from"),
     ("batch", "update batches set last_id = first_id where batch_id = $1", "says 2 jobs from"),

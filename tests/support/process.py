@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import psutil
 
-from tests.support.service import ServiceClient, eventually
+from tests.support.service import SECRET_KEYS, ServiceClient, eventually
 
 ROOT = Path(__file__).parents[2]
 READY_SECONDS = 40.0
@@ -123,7 +123,8 @@ class Processes:
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("DULY_")}
         kept.pop("PYTHONDONTWRITEBYTECODE", None)  # else each start compiles every library anew
-        return kept | {"DULY_WEBHOOK_SECRET": "whsec_dGVzdA==", "DULY_LOG_FORMAT": "json"}
+        secrets = {"DULY_WEBHOOK_SECRET": "whsec_dGVzdA==", "DULY_SECRET_KEYS": SECRET_KEYS}
+        return kept | secrets | {"DULY_LOG_FORMAT": "json"}
 
     def begin(self, database_url: str, *arguments: str, **variables: str) -> Command:
         """Starts a service with the handlers for processes, and does not wait for it."""

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from duly.domain.networks import parse_networks
+from duly.domain.networks import Reach, parse_networks
 from duly.outbound import OutboundClient, OutboundError
 from duly.outbound.addresses import AddressInfo
 
-LOOPBACK = parse_networks("127.0.0.0/8")
+LOOPBACK = Reach(parse_networks("127.0.0.0/8"))
 HEADERS = {"Content-Type": "application/json", "User-Agent": "Duly/test"}
 EMPTY = b"HTTP/1.1 204 No Content\r\n\r\n"
 
@@ -22,7 +22,7 @@ Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Non
 class Receiver:
     """A server that takes requests in, keeps them, and then does what its behaviour says with the connection."""
 
-    def __init__(self, behaviour: Behaviour) -> None:
+    def __init__(self, behaviour: Behaviour, *, reads_bodies: bool) -> None:
         self.connections = 0
         self.open = 0
         self.most_open = 0
@@ -32,6 +32,7 @@ class Receiver:
         self.port = 0
         self.writers: list[asyncio.StreamWriter] = []
         self._behaviour = behaviour
+        self._reads_bodies = reads_bodies and behaviour is not ignores_the_body
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -51,17 +52,22 @@ class Receiver:
     async def _take(self, reader: asyncio.StreamReader) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         self.heads.append(head)
-        if self._behaviour is not ignores_the_body:
-            length = int(head.lower().partition("content-length:")[2].partition("\r\n")[0])
+        if self._reads_bodies:
+            length = int(head.lower().partition("content-length:")[2].partition("\r\n")[0] or 0)
             self.bodies.append(await reader.readexactly(length))
 
 
 @asynccontextmanager
 async def receiver(
-    behaviour: Behaviour, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+    behaviour: Behaviour,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    tls: ssl.SSLContext | None = None,
+    reads_bodies: bool = True,
 ) -> AsyncIterator[Receiver]:
-    made = Receiver(behaviour)
-    server = await asyncio.start_server(made.serve, host, 0, ssl=tls)
+    made = Receiver(behaviour, reads_bodies=reads_bodies)
+    server = await asyncio.start_server(made.serve, host, port, ssl=tls)
     made.port = server.sockets[0].getsockname()[1]
     async with server:
         try:

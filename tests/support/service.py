@@ -11,12 +11,16 @@ import asyncpg
 import httpx
 
 from duly.cli.serving import http_server
+from duly.domain.sealing import Keyring
+from duly.handlers.http_request import client_for_jobs
 from duly.handlers.loading import load_registry
 from duly.node import Node
 from duly.settings import Settings
 from duly.store.database import Database
 
 BOUND_SECONDS = 20.0
+SECRET_KEYS = f"tests:{'A' * 43}="  # a key for tests: 32 zero bytes
+KEYRING = Keyring.read(SECRET_KEYS)
 
 
 @dataclass
@@ -93,7 +97,7 @@ async def eventually(look: Callable[[], Awaitable[Any]], *, seconds: float = BOU
 
 
 @asynccontextmanager
-async def running_service(database_url: str, **settings: Any) -> AsyncIterator[Service]:
+async def running_service(database_url: str, *, keyring: Keyring = KEYRING, **settings: Any) -> AsyncIterator[Service]:
     """Starts a node with the tests' handlers and its HTTP server; drains and stops it at the end."""
     chosen = Settings(
         **{
@@ -107,7 +111,8 @@ async def running_service(database_url: str, **settings: Any) -> AsyncIterator[S
     database = Database(
         database_url, connections=chosen.database_connections, transaction_pooling=chosen.transaction_pooling
     )
-    node = Node(chosen, database, load_registry(chosen.handlers), webhook_secret="whsec_dGVzdA==")
+    registry = load_registry(chosen.handlers, client=client_for_jobs(chosen))
+    node = Node(chosen, database, registry, webhook_secret="whsec_dGVzdA==", keyring=keyring)
     await node.start()
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))

@@ -1,6 +1,7 @@
 import time
 from base64 import b64encode
 from datetime import UTC, datetime
+from email.message import Message
 
 import pytest
 from hypothesis import given
@@ -8,9 +9,11 @@ from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from duly.domain.secret import secret_key
+from duly.domain.signing_key import make_key_pair
 from duly.webhooks.signature import (
     SignatureError,
     hex_signature,
+    signature_header,
     standard_signature,
     verify_hex,
     verify_standard,
@@ -25,6 +28,12 @@ BODY = b'{"test": 2432232314}'
 OLD_SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 NEW_SIGNATURE = "v1,78nXHjpFP0tVJQW5D0SBwmVyyW87BV/rL6MgfM/Bw44="
 UTF8_BODY = bytes.fromhex("7b226d223a2268c3a96c6c6f20f09f9a80227d")
+PRIVATE_KEY = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
+ASYMMETRIC_SIGNATURE = "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg=="
+# Made once with the published library (standardwebhooks 1.0.0), the asymmetric one with OpenSSL through Node.
+EMPTY_OLD = "v1,v48jdbgvh29KJz2Qc+ghw8G6vG3nAKnujWBg8oM/62A="
+EMPTY_NEW = "v1,KuvzREA2rWvVgLEukFWq/dLjSXFGHk2czOb6wc5I51o="
+EMPTY_ASYMMETRIC = "v1a,B7QTtBWn3FCmEgaIAxfHcTQsVTvrObbZrn2ZpDIJT+aUREdLmLcUDsy+BgzSHOSWZ5c+W5sPYk5UnuCxv79UCQ=="
 
 
 def signed(*secrets: str, body: bytes = BODY, timestamp: int = TIMESTAMP) -> dict[str, str]:
@@ -38,10 +47,39 @@ def signed(*secrets: str, body: bytes = BODY, timestamp: int = TIMESTAMP) -> dic
         ([OLD], BODY, OLD_SIGNATURE),
         ([NEW, OLD], BODY, f"{NEW_SIGNATURE} {OLD_SIGNATURE}"),
         ([OLD], UTF8_BODY, "v1,4v3VJ8kaM+dsLKM5yX5YwZicZhMZNUmIj/mYGlu85FA="),
+        ([NEW, OLD], b"", f"{EMPTY_NEW} {EMPTY_OLD}"),
     ],
 )
 def test_the_published_vectors_hold(secrets: list[str], body: bytes, signature: str) -> None:
     assert standard_signature(secrets, message_id=MESSAGE_ID, timestamp=TIMESTAMP, body=body) == signature
+
+
+@pytest.mark.parametrize(
+    ("secrets", "body", "signature"),
+    [
+        ([], BODY, ASYMMETRIC_SIGNATURE),
+        ([], b"", EMPTY_ASYMMETRIC),
+        ([NEW, OLD], BODY, f"{NEW_SIGNATURE} {OLD_SIGNATURE} {ASYMMETRIC_SIGNATURE}"),
+    ],
+)
+def test_the_published_vectors_of_the_asymmetric_signature_hold(
+    secrets: list[str], body: bytes, signature: str
+) -> None:
+    made = signature_header(secrets, [PRIVATE_KEY], message_id=MESSAGE_ID, timestamp=TIMESTAMP, body=body)
+    assert made == signature
+
+
+def test_all_secrets_sign_before_all_private_keys_each_in_the_order_given() -> None:
+    pairs = [make_key_pair(), make_key_pair()]
+    private = [pair.private for pair in pairs]
+    made = signature_header([NEW, OLD], private, message_id=MESSAGE_ID, timestamp=TIMESTAMP, body=BODY).split()
+    alone = [signature_header([], [key], message_id=MESSAGE_ID, timestamp=TIMESTAMP, body=BODY) for key in private]
+    assert made == [NEW_SIGNATURE, OLD_SIGNATURE, *alone]
+
+
+def test_a_webhook_is_never_left_unsigned() -> None:
+    with pytest.raises(ValueError, match="needs a secret or a private key"):
+        signature_header([], [], message_id=MESSAGE_ID, timestamp=TIMESTAMP, body=BODY)
 
 
 def test_the_vector_of_the_hexadecimal_signature_holds() -> None:
@@ -60,6 +98,13 @@ def test_a_secret_that_stands_for_nothing_is_refused_without_being_shown(secret:
     with pytest.raises(ValueError, match="secret") as raised:
         secret_key(secret)
     assert secret.removeprefix("whsec_") in {"", "a"} or secret.removeprefix("whsec_") not in str(raised.value)
+
+
+@pytest.mark.parametrize("key", [PRIVATE_KEY, "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4="])
+def test_a_key_of_a_pair_is_no_secret_for_whoever_knows_the_public_one_could_sign(key: str) -> None:
+    with pytest.raises(ValueError, match="keys of a pair") as raised:
+        secret_key(key)
+    assert key not in str(raised.value)
 
 
 @pytest.mark.parametrize("body", [BODY, UTF8_BODY, b"{}"])
@@ -85,9 +130,7 @@ def test_an_empty_body_is_signed_and_verified() -> None:
     verify_hex(OLD, hex_signature(OLD, b""), b"")
 
 
-@given(
-    secret=st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda text: text[:6] != "whsec_"), body=st.binary()
-)
+@given(secret=st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda text: text[:2] != "wh"), body=st.binary())
 def test_any_secret_and_body_verify_with_themselves_alone(secret: str, body: bytes) -> None:
     verify_standard(secret, signed(secret, body=body), body, now=TIMESTAMP)
     verify_hex(secret, hex_signature(secret, body), body)
@@ -122,6 +165,28 @@ def test_a_missing_header_is_named(name: str) -> None:
     headers = {key: value for key, value in signed(OLD).items() if key != name}
     with pytest.raises(SignatureError, match=f"{name.lower()} is missing"):
         verify_standard(OLD, headers, BODY, now=TIMESTAMP)
+
+
+@pytest.mark.parametrize("name", ["webhook-id", "webhook-timestamp", "webhook-signature"])
+def test_a_header_that_is_there_twice_is_refused(name: str) -> None:
+    twice = [*signed(OLD).items(), (name, "another")]
+    with pytest.raises(SignatureError, match=f"{name} is there twice"):
+        verify_standard(OLD, twice, BODY, now=TIMESTAMP)
+
+
+def test_headers_come_as_a_mapping_as_pairs_or_as_a_message() -> None:
+    message = Message()
+    for name, value in signed(OLD).items():
+        message[name] = value
+    for headers in (signed(OLD), list(signed(OLD).items()), message):
+        verify_standard(OLD, headers, BODY, now=TIMESTAMP)
+
+
+def test_of_signatures_no_more_are_looked_at_than_any_rotation_needs() -> None:
+    many = " ".join(["v1,bm8="] * 19)
+    verify_standard(OLD, signed(OLD) | {"WEBHOOK-SIGNATURE": f"{many} {OLD_SIGNATURE}"}, BODY, now=TIMESTAMP)
+    with pytest.raises(SignatureError, match="more than 20 signatures"):
+        verify_standard(OLD, signed(OLD) | {"WEBHOOK-SIGNATURE": f"{many} v2,x {OLD_SIGNATURE}"}, BODY, now=TIMESTAMP)
 
 
 @pytest.mark.parametrize("text", ["", " ", "now", "-1614265330", "1614265330.0", "1_614_265_330", "١٦١٤", "9" * 5000])

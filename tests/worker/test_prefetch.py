@@ -14,7 +14,7 @@ from tests.support.service import Service, eventually
 
 
 def claimed() -> ClaimedJob:
-    return ClaimedJob(1, uuid4(), 1, 1, 1, 0, "echo", "default", 0, 10.0, 5, "{}", None, None, None, 0)
+    return ClaimedJob(1, uuid4(), 1, 1, 1, 0, "echo", "default", 0, 10.0, 5, "{}", None, None, None, False)
 
 
 def brisk(slots: int) -> Prefetch:

@@ -148,7 +148,11 @@ def webhooks_router(node: Node, reader: SubmissionReader) -> APIRouter:
         return _disclosed(node, await node.endpoints.rotate(key, secret))
 
     @router.get(
-        "/{webhookId}/jwks.json", response_model=JwksBody, responses=failures(404, 422, 503), dependencies=[only()]
+        "/{webhookId}/jwks.json",
+        response_model=JwksBody,
+        responses=failures(404, 422, 503),
+        dependencies=[only()],
+        openapi_extra={"security": []},  # receivers have no key of the service's
     )
     async def read_public_keys(webhookId: str) -> Response:  # noqa: N803
         """The public keys that verify its `v1a` signatures. Anyone may read them; no key is needed."""

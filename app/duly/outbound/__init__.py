@@ -14,5 +14,14 @@ little for a library to do; what is hard to get right, the parsing, is llhttp's 
 
 from duly.outbound.answer import ANSWER_LIMIT, OutboundAnswer, OutboundCode, OutboundError
 from duly.outbound.client import Method, OutboundClient
+from duly.outbound.retry_after import retry_after_seconds
 
-__all__ = ["ANSWER_LIMIT", "Method", "OutboundAnswer", "OutboundClient", "OutboundCode", "OutboundError"]
+__all__ = [
+    "ANSWER_LIMIT",
+    "Method",
+    "OutboundAnswer",
+    "OutboundClient",
+    "OutboundCode",
+    "OutboundError",
+    "retry_after_seconds",
+]

@@ -16,7 +16,8 @@ AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 # Short, for receivers that move. It is no hole: a connection is checked by its own address, not by this memory.
 _MEMORY_SECONDS: Final = 5
 _MEMORY_SIZE: Final = 1024
-_LOOKUPS_AT_ONCE: Final = 32
+# A name that hangs holds one of these for as long as the system tries, which may be half a minute.
+_LOOKUPS_AT_ONCE: Final = 64
 # What arrives in one go is parsed in one go, so no more is let arrive than an answer may hold.
 _RECEIVE_BUFFER: Final = 32 * 1024
 
@@ -46,7 +47,8 @@ class SystemLookup:
 class GuardedLookup:
     """Refuses a name if any one of its addresses is refused, gives up on slow look-ups, and remembers for a while.
 
-    Many posts to a name that is not known yet share one look-up.
+    Many requests to a name that is not known yet share one look-up. It goes on after they have given up, and those that
+    come then wait for it too: a name that hangs never has two look-ups under way.
     """
 
     def __init__(self, lookup: Lookup, *, reach: Reach, seconds: float) -> None:
@@ -61,15 +63,16 @@ class GuardedLookup:
         if task is None:
             task = asyncio.create_task(self._resolve(host, port))
             self._remember((host, port), task)
-        return await asyncio.shield(task)
-
-    async def _resolve(self, host: str, port: int) -> list[AddressInfo]:
         try:
             async with asyncio.timeout(self._seconds):
-                found = await self.lookup.resolve(host, port)
+                return await asyncio.shield(task)
         except TimeoutError:
             message = f"no connection within {self._seconds:.1f} seconds: the name is still being looked up."
             raise PostFailed("TIMED_OUT", message) from None
+
+    async def _resolve(self, host: str, port: int) -> list[AddressInfo]:
+        try:
+            found = await self.lookup.resolve(host, port)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise PostFailed("CONNECT_FAILED", f"the name cannot be looked up ({reason}).") from None

@@ -63,7 +63,8 @@ lane as (
 GATED = "(paused_at is not null or state <> 0 or concurrency is not null or rate_count is not null)"
 
 # Of a lane. Of one job a terminal event's webhook waits for those of its earlier terminal events to the same receiver,
-# so they arrive in order: it is put behind them, and due at once when they are settled.
+# so they arrive in order: it is put behind them, and due at once when they are settled. (`is not distinct from` is no
+# condition for an index: the job's rows are read, never the receiver's lane.)
 _DUE = """
 due as materialized (
     select d.* from {lanes} o cross join lateral (
@@ -75,7 +76,7 @@ due as materialized (
 placed as materialized (
     select d.delivery_id, case when d.kind between 10 and 12 then (
         select max(b.due_at) from deliveries b
-        where b.job_id = d.job_id and b.sequence < d.sequence and b.receiver_id = d.receiver_id
+        where b.job_id = d.job_id and b.sequence < d.sequence and b.receiver_id is not distinct from d.receiver_id
           and b.kind between 10 and 12
     ) end as behind
     from due d
@@ -172,7 +173,7 @@ with seen as materialized (
         ) end as tokens
     ) b
     where {GATED} and r.paused_at is null and (r.state = 0 or r.probe_at <= now())
-      and exists (select from deliveries d where d.receiver_id = r.receiver_id and d.due_at <= now())
+      and exists (select from deliveries d where d.receiver_id = r.receiver_id and d.due_at <= now() offset 0)
 ),
 gate as materialized (
     select s.* from seen s cross join lateral (
@@ -258,7 +259,8 @@ class Tried(NamedTuple):
 
 
 # Only who holds the row's token may settle it. The attempt is recorded in any case: it did happen. A success ends the
-# failures of its receiver, and what waited behind a terminal event's webhook is due.
+# failures of its receiver, and what waited behind a terminal event's webhook is due: found by its job, so what is said
+# of its receiver and time is said in a form that no index takes.
 SETTLE_IF_HELD = """
 with tried as (
     select * from unnest($1::int[], $2::uuid[], $3::uuid[], $4::int[], $5::int[], $6::smallint[], $7::smallint[],
@@ -288,9 +290,10 @@ waiting as (
 followed as (
     update deliveries d set due_at = now()
     from settled s
-    where d.job_id >= s.job_id and d.job_id <= s.job_id and d.sequence > s.sequence and d.receiver_id = s.receiver_id
+    where d.job_id >= s.job_id and d.job_id <= s.job_id and d.sequence > s.sequence
+      and d.receiver_id is not distinct from s.receiver_id
       and d.kind between 10 and 12 and s.kind between 10 and 12 and not d.taken
-      and d.attempt = d.tries_before and d.due_at > now()
+      and d.attempt = d.tries_before and (d.due_at > now()) is true
     returning d.delivery_id
 ),
 replayed as (

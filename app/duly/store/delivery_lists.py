@@ -92,15 +92,17 @@ left join lateral (
 
 
 # Both parts are walked from the newest on, each by an index in the order of ids, so far that the page is full or enough
-# was seen. `reached` and `walked` say how far that was; they stand alone where nothing fits.
-def _walk(waiting: str, last: str, *, checked: str = "true") -> str:
-    in_range = "tenant_id = $1 and delivery_id >= $3 and delivery_id < $4"
+# was seen. `reached` and `walked` say how far that was; they stand alone where nothing fits. The key of the list is
+# bounded together with the id, and ordered by, never equal: so an index of ids alone does not give the order.
+def _walk(key: str, *, waiting: str, last: str, checked: str = "true") -> str:
+    in_range = f"tenant_id = $1 and ({key}, delivery_id) >= ($2, $3::uuid) and ({key}, delivery_id) < ($2, $4::uuid)"
+    newest_first = f"order by {key} desc, delivery_id desc"
     return f"""
 with walked as materialized (
     select * from (
-        ({_WAITING} where {in_range} and {waiting} order by delivery_id desc limit $5)
+        ({_WAITING} where {in_range} and {waiting} {newest_first} limit $5)
         union all
-        ({_LAST} where {in_range} and {last} order by delivery_id desc, attempt desc limit $5)
+        ({_LAST} where {in_range} and {last} {newest_first}, attempt desc limit $5)
     ) w {_NEWEST_FIRST} limit $5
 ),
 newest as (
@@ -126,12 +128,14 @@ _NOT_SINCE = """
         where a.job_id = w.job_id and a.delivery_id = w.delivery_id and a.attempt > w.attempt and a.outcome <> 2
     ))
 """
-_OF_ENDPOINT = "registered and receiver_id = $2"
-ALL_OF_ENDPOINT = _walk(_OF_ENDPOINT, f"{_OF_ENDPOINT} and outcome <> 2")
-PENDING_OF_ENDPOINT = _walk(_OF_ENDPOINT, "false")
-FAILED_OF_ENDPOINT = _walk("false", f"{_OF_ENDPOINT} and outcome = 3", checked=_NOT_SINCE)
-UNDELIVERED_OF_ENDPOINT = _walk(_OF_ENDPOINT, f"{_OF_ENDPOINT} and outcome = 3", checked=_NOT_SINCE)
-OF_JOB = _walk("job_id = $2", "job_id = $2 and outcome <> 2")
+ALL_OF_ENDPOINT = _walk("receiver_id", waiting="registered", last="registered and outcome <> 2")
+PENDING_OF_ENDPOINT = _walk("receiver_id", waiting="registered", last="false")
+_FAILED = "registered and outcome = 3"
+FAILED_OF_ENDPOINT = _walk("receiver_id", waiting="false", last=_FAILED, checked=_NOT_SINCE)
+UNDELIVERED_OF_ENDPOINT = _walk("receiver_id", waiting="registered", last=_FAILED, checked=_NOT_SINCE)
+# Its id tells in which day's table its deliveries lie.
+_OF_JOB = "job_id >= $2 and job_id <= $2"
+OF_JOB = _walk("job_id", waiting=_OF_JOB, last=f"{_OF_JOB} and outcome <> 2")
 
 # Each statement leaves one way through the data; these keep the planner from finding another while a table is small.
 PLANS = """

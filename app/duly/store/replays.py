@@ -191,16 +191,14 @@ async def count_due(connection: Connection, receiver_id: UUID, *, most: int) -> 
     return count
 
 
-# In the order in which they were made; due in that order too. One that stands in the outbox is on its way already; and
-# one that ended while this statement ran is seen there still.
+# In the order in which they were made, and due in that order. (How the rows are bounded: see `delivery_lists`.) One that
+# stands in the outbox is on its way already; and one that ended while this statement ran is seen there still.
 COLLECT = f"""
 with failures as materialized (
-    select distinct on (delivery_id) delivery_id, job_id from (
-        select delivery_id, job_id from delivery_attempts
-        where registered and outcome = 3 and receiver_id = $3 and tenant_id = $1
-          and delivery_id > $4 and delivery_id < $5
-        order by delivery_id
-    ) f order by delivery_id limit $6
+    select distinct on (receiver_id, delivery_id) delivery_id, job_id from delivery_attempts
+    where registered and outcome = 3 and tenant_id = $1
+      and (receiver_id, delivery_id) > ($3, $4::uuid) and (receiver_id, delivery_id) < ($3, $5::uuid)
+    order by receiver_id, delivery_id limit $6
 ),
 again as (
     insert into deliveries (tenant_id, delivery_id, job_id, due_at, sequence, kind, attempt, tries_before, receiver_id,

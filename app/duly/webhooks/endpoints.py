@@ -3,7 +3,7 @@
 import secrets
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 from uuid import UUID
 
@@ -59,11 +59,12 @@ class Asked:
     disabled: bool | None = None
 
 
-class Disclosed(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Disclosed:
     """An endpoint with its newest secret in clear, for the one answer that shows it."""
 
     endpoint: Endpoint
-    secret: str
+    secret: str = field(repr=False)
 
 
 class SentTest(NamedTuple):

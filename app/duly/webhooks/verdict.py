@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 from duly.domain.json_value import clean_text
 from duly.domain.retry import webhook_delay
-from duly.outbound import OutboundAnswer, OutboundError
+from duly.outbound import OutboundAnswer, OutboundError, retry_after_seconds
 from duly.store.deliveries import DueDelivery, Outcome, Tried
 
 ANSWER_SHOWN = 1024
@@ -101,19 +100,8 @@ def _disables(came: OutboundAnswer | OutboundError, asked: str) -> str | None:
 
 
 def _retry_after(came: OutboundAnswer | OutboundError) -> float | None:
-    """Seconds that the receiver asks to be left alone (RFC 9110, section 10.2.3: a number or a date)."""
-    if isinstance(came, OutboundError):
-        return None
-    asked = came.headers.get("retry-after", "").strip()
-    if asked.isdecimal():
-        return float(asked[:9])
-    try:
-        moment = parsedate_to_datetime(asked)
-    except (ValueError, OverflowError):  # the latter for figures that no date holds
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    """Seconds that the receiver asks to be left alone."""
+    return retry_after_seconds(came, now=datetime.now(UTC)) if isinstance(came, OutboundAnswer) else None
 
 
 def _problem(came: OutboundAnswer | OutboundError) -> str:

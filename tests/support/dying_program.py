@@ -1,0 +1,108 @@
+"""The program that `dying_services` runs: it has imported the service with its fault points once, and forks one service
+for each order on its standard input, which saves the second that a start takes. It answers with the child's id, and
+then with how it ended.
+"""
+
+from tests.support.fault_points import install
+
+install()  # before anything of the service is imported
+
+import asyncio  # noqa: E402
+import json  # noqa: E402
+import os  # noqa: E402
+import signal  # noqa: E402
+import socket  # noqa: E402
+import sys  # noqa: E402
+import traceback  # noqa: E402
+from typing import Any  # noqa: E402
+
+import uvloop  # noqa: E402
+from pydantic import SecretStr  # noqa: E402
+
+from duly.domain.networks import Reach  # noqa: E402
+from duly.domain.sealing import Keyring  # noqa: E402
+from duly.handlers.loading import load_registry  # noqa: E402
+from duly.node import Node  # noqa: E402
+from duly.outbound import connecting  # noqa: E402
+from duly.outbound.addresses import AddressInfo, guarded_socket  # noqa: E402
+from duly.outbound.client import OutboundClient  # noqa: E402
+from duly.settings import Settings  # noqa: E402
+from duly.store.database import Database  # noqa: E402
+from duly.telemetry.logs import configure_logs  # noqa: E402
+from duly.webhooks import dispatcher, receivers  # noqa: E402
+
+
+def main() -> None:
+    _tighten()
+    # What composing a node imports, the children need not.
+    _node(Settings(database_url=SecretStr("postgresql://nobody"), webhook_secret=SecretStr("none")))
+    _answer("ready")
+    for line in sys.stdin:
+        _fork(json.loads(line))
+
+
+def _tighten() -> None:
+    """Few at once, so that what is seldom full is full: waiting for room has its points too."""
+    setattr(dispatcher, "CONCURRENT", 6)  # noqa: B010  # it is imported there, not exported
+    receivers.AHEAD = 1
+    defaults = OutboundClient.__init__.__kwdefaults__
+    assert defaults is not None
+    defaults["connections_per_host"] = 3
+    connecting.guarded_socket = _narrow
+
+
+def _narrow(info: AddressInfo, *, reach: Reach) -> socket.socket:
+    made = guarded_socket(info, reach=reach)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+    return made
+
+
+def _fork(order: dict[str, Any]) -> None:
+    child = os.fork()
+    if child == 0:
+        try:
+            _become(order)
+        except BaseException:  # a child never returns
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    _answer(str(child))
+    _, status = os.waitpid(child, 0)
+    _answer(str(os.waitstatus_to_exitcode(status)))
+
+
+def _answer(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _become(order: dict[str, Any]) -> None:
+    os.setsid()
+    os.environ.update(order["environment"])
+    os.dup2(os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    configure_logs("json", "info")
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    loop.run_until_complete(_serve())
+
+
+async def _serve() -> None:
+    """A node of the roles that the environment names, until SIGTERM; its HTTP server is left out."""
+    node = _node(Settings())
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    await node.start()
+    await stopping.wait()
+    await node.drain()
+    await node.stop()
+
+
+def _node(settings: Settings) -> Node:
+    given = (settings.database_url, settings.webhook_secret)
+    url, secret = (value.get_secret_value() for value in given if value is not None)
+    keyring = Keyring.read(os.environ["FAULT_KEYS"])
+    return Node(settings, Database(url), load_registry(()), webhook_secret=secret, keyring=keyring)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Programs of other languages, where the machine has them, and the npm packages at their locked versions."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NoReturn
+
+import pytest
+
+NODE: Final = "Node.js 18 or newer is not on this machine: apt-get install nodejs npm, or https://nodejs.org"
+_LOCKED: Final = Path(__file__).parent / "node"
+# So that a registry that is silent makes a failed test and not one that hangs.
+_IMPATIENT: Final = ("--fetch-timeout=20000", "--fetch-retries=1", "--fetch-retry-mintimeout=1000")
+
+
+def program(name: str, otherwise: str) -> str:
+    """Where `name` is. Without it the test is skipped, or fails where `TESTS_REQUIRE` names it (`node,npm`)."""
+    found = shutil.which(name)
+    if found is None:
+        _missing(name, otherwise)
+    return found
+
+
+def _missing(name: str, otherwise: str) -> NoReturn:
+    if name in os.environ.get("TESTS_REQUIRE", "").split(","):
+        pytest.fail(otherwise)
+    pytest.skip(otherwise)
+
+
+def node() -> str:
+    return program("node", NODE)
+
+
+def node_packages(config: pytest.Config) -> Path:
+    """The folder of the packages in `node/package-lock.json`, by npm, which checks what it got against the lock.
+
+    They stay in pytest's cache, in a folder named after the lock.
+    """
+    lock = (_LOCKED / "package-lock.json").read_bytes()
+    kept = config.cache.mkdir("node-packages") / hashlib.sha256(lock).hexdigest()[:16]
+    if not kept.is_dir():
+        _install(kept)
+    return kept
+
+
+def _install(kept: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=kept.parent) as making:
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(_LOCKED / name, making)
+        done = subprocess.run(
+            [program("npm", NODE), "ci", "--ignore-scripts", "--no-audit", "--no-fund", *_IMPATIENT],
+            cwd=making,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+        if done.returncode:
+            _missing("npm", f"npm could not install the packages of tests/support/node from its registry:\n{done.stderr}")
+        # Another worker of the same run may have been sooner; what it put there is the same.
+        with suppress(OSError):
+            Path(making, "node_modules").rename(kept)

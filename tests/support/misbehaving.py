@@ -1,0 +1,203 @@
+"""A receiver of webhooks with a manner for each path: most of them bad ones."""
+
+import asyncio
+import gzip
+import socket
+import struct
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+BOUND_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Post:
+    """One request as it came."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def webhook_id(self) -> str:
+        return self.headers["webhook-id"]
+
+
+Manner = Callable[[Post, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class MisbehavingReceiver:
+    """Keeps each post, in the order in which they came, and then does what the manner of its path says; 204 where it
+    has none.
+
+    `busy` and `busiest`: how many posts to a path are unanswered now, and were at most.
+    """
+
+    def __init__(self, manners: Mapping[str, Manner] | None = None) -> None:
+        self.manners = dict(manners or {})
+        self.posts: list[Post] = []
+        self.busy: Counter[str] = Counter()
+        self.busiest: Counter[str] = Counter()
+        self.port = 0
+        self.closed = False
+        self.writers: set[asyncio.StreamWriter] = set()
+        self._changed = asyncio.Event()
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def at(self, path: str) -> list[Post]:
+        return [post for post in self.posts if post.path == path]
+
+    async def until(self, reached: Callable[[], bool], *, seconds: float = BOUND_SECONDS) -> None:
+        """Returns once it is so; looks whenever a post has come or was answered."""
+        async with asyncio.timeout(seconds):
+            while not reached():
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def has(self, path: str, *, times: int = 1, seconds: float = BOUND_SECONDS) -> list[Post]:
+        await self.until(lambda: len(self.at(path)) >= times, seconds=seconds)
+        return self.at(path)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.closed:
+            writer.transport.abort()
+            return
+        self.writers.add(writer)
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                while True:
+                    post = await _post(reader)
+                    await self._mind(post, reader, writer)
+        finally:
+            self.writers.discard(writer)
+            writer.close()
+
+    async def _mind(self, post: Post, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.posts.append(post)
+        self.busy[post.path] += 1
+        self.busiest[post.path] = max(self.busiest[post.path], self.busy[post.path])
+        self._changed.set()
+        try:
+            await self.manners.get(post.path, answers(204))(post, reader, writer)
+        finally:
+            self.busy[post.path] -= 1
+            self._changed.set()
+
+
+async def _post(reader: asyncio.StreamReader) -> Post:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+    pairs = (line.partition(":") for line in head[1:] if line)
+    headers = {name.lower(): value.strip() for name, _, value in pairs}
+    body = await reader.readexactly(int(headers["content-length"]))
+    return Post(head[0].split()[1].partition("?")[0], headers, body)
+
+
+@asynccontextmanager
+async def misbehaving_receiver(manners: Mapping[str, Manner] | None = None) -> AsyncIterator[MisbehavingReceiver]:
+    receiver = MisbehavingReceiver(manners)
+    server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0, backlog=512)
+    receiver.port = server.sockets[0].getsockname()[1]
+    try:
+        yield receiver
+    finally:
+        receiver.closed = True
+        server.close()
+        for writer in list(receiver.writers):
+            writer.transport.abort()
+        async with asyncio.timeout(BOUND_SECONDS):
+            while receiver.writers:
+                await asyncio.sleep(0)
+
+
+def answers(status: int, *, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Manner:
+    lines = [f"HTTP/1.1 {status} Whatever", f"content-length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    return sends(("\r\n".join(lines) + "\r\n\r\n").encode() + body)
+
+
+def sends(data: bytes, *, then_closes: bool = False) -> Manner:
+    """Bytes, whatever they are; and keeps the connection or not."""
+
+    async def behave(_post: Post, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(data)
+        await writer.drain()
+        if then_closes:
+            raise ConnectionError
+
+    return behave
+
+
+def repeats(piece: bytes, *, first: bytes = b"", pause: float = 0) -> Manner:
+    """`piece` again and again, until the client goes away."""
+
+    async def behave(_post: Post, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(first)
+        while True:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(pause)
+
+    return behave
+
+
+def hangs(*, first: bytes = b"") -> Manner:
+    """Says no more, until the client goes away."""
+
+    async def behave(_post: Post, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(first)
+        await writer.drain()
+        await reader.read()
+        raise ConnectionError
+
+    return behave
+
+
+def after(seconds: float, *, then: Manner) -> Manner:
+    """Is slow."""
+
+    async def behave(post: Post, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(seconds)
+        await then(post, reader, writer)
+
+    return behave
+
+
+def waits_for(gate: asyncio.Event, *, then: Manner) -> Manner:
+    async def behave(post: Post, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await gate.wait()
+        await then(post, reader, writer)
+
+    return behave
+
+
+def at_first(manner: Manner, *, then: Manner) -> Manner:
+    """Behaves so the first time that it meets a webhook, and otherwise when it comes again."""
+    met: set[str] = set()
+
+    async def behave(post: Post, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        chosen = then if post.webhook_id in met else manner
+        met.add(post.webhook_id)
+        await chosen(post, reader, writer)
+
+    return behave
+
+
+async def resets(_post: Post, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Closes with a reset instead of an end, in the middle of an answer."""
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nabc")
+    await writer.drain()
+    linger = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    writer.transport.abort()
+    raise ConnectionError
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+CHUNK = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+# 64 MiB of nothing in 64 KiB.
+BOMB = gzip.compress(bytes(64 << 20), mtime=0)
+BOMB_HEAD = b"HTTP/1.1 500 Whatever\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(BOMB)
