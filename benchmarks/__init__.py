@@ -9,6 +9,9 @@ growth        what the rows G1 to G6 share: a part of S1 and S3 on a ledger that
 ledgers       ledgers that are long already, filled by SQL
 load reads    closed loops: the next request when the last was answered
 crowd arrivals  an open loop: requests at a rate of their own, whether or not the last were answered
+post_clients  posts of webhooks by one HTTP client or another
+receiver receiving  who is posted to, and black holes; outboxes: endpoints, and what waits for them
+told black_holes  when whoever is told hears of a job's end: alone, and beside receivers that never answer
 lives steady  whole lives with their webhooks: as many as the service keeps up with, and at a fixed rate
 sampling over_time  what is looked at each second, and rounds that are told second by second
 targets       what was aimed at; how a row is judged

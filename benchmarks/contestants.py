@@ -20,6 +20,8 @@ UVICORN_READY = r"Uvicorn running on http://127\.0\.0\.1:(\d+)"
 API_ONLY = ("api",)
 ALL_ROLES = ("api", "worker", "dispatcher", "sweeper")
 MIGRATE_SECONDS = 60
+# The receivers of a run are on the machine itself, where none is called otherwise.
+CALLBACKS_ALLOWED = {"DULY_WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,9 @@ SPARE_SECONDS = 60.0
 
 def generate_load(plan: LoadPlan) -> LoadOutcome:
     """Raises ContestantFailed when nothing was accepted."""
-    outcome = LoadOutcome(**_run("benchmarks.load", json.dumps(asdict(plan)), plan.warm_up + plan.seconds))
+    outcome = LoadOutcome(
+        **run_generator("benchmarks.load", json.dumps(asdict(plan)), seconds=plan.warm_up + plan.seconds)
+    )
     if outcome.accepted == 0:
         raise ContestantFailed(f"POST {plan.path} accepted nothing; answers by status: {outcome.statuses}")
     return outcome
@@ -26,7 +28,9 @@ def generate_load(plan: LoadPlan) -> LoadOutcome:
 
 def generate_lives(plan: LivesPlan) -> LivesOutcome:
     """Raises ContestantFailed when no life was completed."""
-    outcome = LivesOutcome(**_run("benchmarks.lives", json.dumps(asdict(plan)), plan.warm_up + plan.seconds))
+    outcome = LivesOutcome(
+        **run_generator("benchmarks.lives", json.dumps(asdict(plan)), seconds=plan.warm_up + plan.seconds)
+    )
     if outcome.lives == 0:
         raise ContestantFailed(f"no webhook was received; answers by status: {outcome.statuses}")
     return outcome
@@ -41,8 +45,9 @@ def loaded(ground: Ground, running: Running, plan: LoadPlan) -> Round:
     return Round(figures, used.used | {"generator": outcome.generator_cores})
 
 
-def _run(module: str, plan: str, seconds: float) -> dict[str, Any]:
-    command = [sys.executable, "-m", module, plan]
+def run_generator(module: str, *arguments: str, seconds: float, program: str = sys.executable) -> dict[str, Any]:
+    """What it tells, in a process of its own. Raises ContestantFailed when it fails, or takes a minute more."""
+    command = [program, "-m", module, *arguments]
     try:
         done = subprocess.run(
             command,

@@ -44,6 +44,16 @@ class Sizes:
     crowd: int = 1000
     soak_minutes: float = 30.0
     soak_lives_a_second: float = 1_000.0
+    # Webhooks: posts by themselves; how many fill an outbox, and to how many endpoints; jobs told of one by one; a
+    # healthy receiver beside as many that never answer: longer than a post may take, so that circuits open.
+    posts_at_once: int = 64
+    deliveries: int = 20_000
+    naive_deliveries: int = 1_000
+    endpoints: int = 50
+    told_jobs: int = 60
+    black_hole_seconds: float = 20.0
+    black_hole_callback_seconds: float = 8.0
+    black_hole_jobs_a_second: float = 50.0
     # Drop each database after its round, and checkpoint before the next: no round pays for another's writes.
     tidy: bool = True
     # The long run: every peer and configuration, the largest sizes, the longest loads.
@@ -66,6 +76,9 @@ FULL = Sizes(
     overload_seconds=120.0,
     recovery_seconds=30.0,
     calm_seconds=15.0,
+    told_jobs=200,
+    black_hole_seconds=30.0,
+    black_hole_callback_seconds=20.0,
 )
 
 SMALL = Sizes(
@@ -90,6 +103,14 @@ SMALL = Sizes(
     crowd=50,
     soak_minutes=0.05,
     soak_lives_a_second=50.0,
+    posts_at_once=8,
+    deliveries=40,
+    naive_deliveries=20,
+    endpoints=4,
+    told_jobs=4,
+    black_hole_seconds=1.0,
+    black_hole_callback_seconds=1.0,
+    black_hole_jobs_a_second=20.0,
     tidy=False,
 )
 

@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.arrivals import ArrivalsOutcome, read_outcome
 from benchmarks.contestants import API_ONLY, DULY_ITSELF, Contestant, Running, Start, running
 from benchmarks.crowd import ArrivalsPlan
-from benchmarks.generators import _run, generate_load
+from benchmarks.generators import generate_load, run_generator
 from benchmarks.ground import Ground, Kind
 from benchmarks.load import LoadPlan
 from benchmarks.processes import ContestantFailed
@@ -32,7 +32,7 @@ def case(name: str) -> Contestant:
 
 def generated(module: str, plan: ArrivalsPlan | ReadPlan | SteadyPlan, *, seconds: float) -> dict[str, Any]:
     """What the generator in this module tells, run in a process of its own."""
-    return _run(module, json.dumps(asdict(plan)), seconds)
+    return run_generator(module, json.dumps(asdict(plan)), seconds=seconds)
 
 
 def generate_arrivals(plan: ArrivalsPlan) -> ArrivalsOutcome:

@@ -13,7 +13,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from typing import cast
+from typing import Protocol, cast
 
 import uvloop
 
@@ -56,11 +56,17 @@ class LivesOutcome:
     statuses: dict[str, int] = field(default_factory=dict)
 
 
+class Reports(Protocol):
+    """Who is told of each webhook."""
+
+    def reported(self, message: Message) -> None: ...
+
+
 class Receiver(asyncio.Protocol):
     """One connection of the webhook receiver: answers 204 to each message and hands it on."""
 
-    def __init__(self, lives: "Lives") -> None:
-        self._lives = lives
+    def __init__(self, reports: Reports) -> None:
+        self._reports = reports
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -71,7 +77,7 @@ class Receiver(asyncio.Protocol):
         while (message := split_message(self._received)) is not None:
             self._received = message.rest
             self._transport.write(NO_CONTENT)
-            self._lives.reported(message)
+            self._reports.reported(message)
 
 
 class Lives:

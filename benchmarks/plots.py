@@ -20,6 +20,8 @@ BARS = {
     "S2": ("submit-many", "Submitting many jobs a request (S2)", "rate", "jobs a second"),
     "S3": ("processed", "Running no-op jobs (S3)", "rate", "jobs a second"),
     "S4": ("whole-life", "Whole lives with a signed webhook (S4)", "rate", "lives a second"),
+    "S5a": ("posts", "Signed posts by themselves (S5a)", "rate", "posts a second"),
+    "S5b": ("deliveries", "Signed deliveries from a full outbox (S5b)", "rate", "webhooks a second"),
     "S6": ("pick-up", "Idle: from the POST to the handler's start (S6)", "p50_ms", "milliseconds, median"),
 }
 

@@ -8,14 +8,13 @@ import json
 import sys
 import time
 from dataclasses import asdict, dataclass, field
-from typing import cast
 
 import uvloop
 
 from benchmarks import arrivals
 from benchmarks.crowd import GRACE_SECONDS, ArrivalsPlan, Phase
 from benchmarks.figures import percentile
-from benchmarks.lives import CHECK_EVERY, INDEX, Lives, Receiver, is_signed
+from benchmarks.lives import CHECK_EVERY, INDEX, Receiver, is_signed
 from benchmarks.submissions import SINGLE_PATH, one
 from benchmarks.wire import Message, post
 
@@ -82,8 +81,7 @@ class Reports:
 async def run(plan: SteadyPlan) -> SteadyOutcome:
     reports = Reports(plan.seconds)
     loop = asyncio.get_running_loop()
-    # The receiver asks nothing of Lives but `reported`.
-    server = await loop.create_server(lambda: Receiver(cast("Lives", reports)), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: Receiver(reports), "127.0.0.1", 0)
     reports.begin(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/webhooks")
     load = ArrivalsPlan(plan.port, SINGLE_PATH, "", (Phase(plan.seconds, plan.rate),), plan.connections)
     outcome = await arrivals.run(load, reports.next_request)

@@ -28,6 +28,8 @@ ON_RECORD: dict[str, Record] = {
     "PgQueuer, library call": Record(55_653, ("PgQueuer",)),
     "best Postgres peer, p50": Record(3.1, POSTGRES_PEERS),
     "best Redis peer, p50": Record(1.5, REDIS_PEERS),
+    "httpx, posts": Record(600, ("httpx, default transport", "posts alone: httpx,")),
+    "aiohttp, posts": Record(9_800, ("aiohttp ", "posts alone: aiohttp ")),
 }
 
 
@@ -35,13 +37,15 @@ ON_RECORD: dict[str, Record] = {
 class Bound:
     """`figure` of Duly is at least (or at most) `value`; times the same figure of `times` where one is named.
 
-    `times` is a contestant of the run, or a name in ON_RECORD: contestants of the run too, if they take part.
+    `times` is a contestant of the run, or a name in ON_RECORD: contestants of the run too, if they take part. Theirs is
+    the figure named by `of`, where it is another one.
     """
 
     figure: str
     value: float
     times: str | None = None
     at_most: bool = False
+    of: str | None = None
 
     def mark(self, figures: Mapping[str, Mapping[str, float]]) -> float | None:
         """The bound as a figure; None where what it is relative to was not measured."""
@@ -52,13 +56,11 @@ class Bound:
 
     def _unit(self, times: str, figures: Mapping[str, Mapping[str, float]]) -> float | None:
         """The figure of `times` in this run, of the best of them where they are several; else the one on record."""
-        record = ON_RECORD.get(times)
+        record, figure = ON_RECORD.get(times), self.of or self.figure
         if record is None:
-            return figures.get(times, {}).get(self.figure)
+            return figures.get(times, {}).get(figure)
         measured = [
-            shown[self.figure]
-            for name, shown in figures.items()
-            if name.startswith(record.contestants) and self.figure in shown
+            shown[figure] for name, shown in figures.items() if name.startswith(record.contestants) and figure in shown
         ]
         best = min if self.at_most else max
         return best(measured, default=record.value)
@@ -116,6 +118,22 @@ TARGETS: dict[str, Target] = {
             (Bound("rate", 5_000),),
         ),
         Target(
+            "S5a",
+            "a signed post by itself, 64 at once, kept alive, all guards on",
+            "≥ 8x httpx's default transport",
+            (Bound("rate", 8, "httpx, posts"),),
+            "≥ aiohttp bare",
+            (Bound("rate", 1, "aiohttp, posts"),),
+        ),
+        Target(
+            "S5b",
+            "signed deliveries from a full outbox, one process: to one endpoint, and to fifty",
+            "both ≥ 8x what httpx's default transport posts with no outbox",
+            (Bound("rate", 8, "httpx, posts"), Bound("rate_to_many", 8, "httpx, posts", of="rate")),
+            "≥ what aiohttp bare posts with no outbox",
+            (Bound("rate", 1, "aiohttp, posts"),),
+        ),
+        Target(
             "S6",
             "idle: POST sent → handler starts",
             "p50 ≤ 2.5 ms, p99 ≤ 5 ms, p50 ≤ every Postgres peer's",
@@ -126,6 +144,40 @@ TARGETS: dict[str, Target] = {
             ),
             "≤ the best Redis peer",
             (Bound("p50_ms", 1, "best Redis peer, p50", at_most=True),),
+        ),
+        Target(
+            "S7",
+            "idle: terminal event → webhook received, stream on the same node, stream on another node",
+            "p50 ≤ 6, 3, 10 ms",
+            (
+                Bound("p50_ms", 6, at_most=True),
+                Bound("stream_p50_ms", 3, at_most=True),
+                Bound("other_node_p50_ms", 10, at_most=True),
+            ),
+            "≤ 3, 1, 5 ms",
+            (
+                Bound("p50_ms", 3, at_most=True),
+                Bound("stream_p50_ms", 1, at_most=True),
+                Bound("other_node_p50_ms", 5, at_most=True),
+            ),
+        ),
+        Target(
+            "BH",
+            "terminal event → webhook received by a healthy receiver, beside 50 that never answer (against alone)",
+            "p99 ≤ 2x of alone, every webhook came",
+            (
+                Bound("endpoint_p99_ratio", 2, at_most=True),
+                Bound("callback_p99_ratio", 2, at_most=True),
+                Bound("endpoint_told_ratio", 1),
+                Bound("callback_told_ratio", 1),
+            ),
+            "p99 ≤ 1.2x",
+            (
+                Bound("endpoint_p99_ratio", 1.2, at_most=True),
+                Bound("callback_p99_ratio", 1.2, at_most=True),
+                Bound("endpoint_told_ratio", 1),
+                Bound("callback_told_ratio", 1),
+            ),
         ),
         Target(
             "M1",

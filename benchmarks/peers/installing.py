@@ -38,7 +38,12 @@ class Installed:
 
 def installed(peer: Peer) -> Installed:
     """The peer's environment, made where it is missing. Raises ContestantFailed, with the reason, if it cannot be."""
-    found = _environment(environment_of(peer))
+    return environment(environment_of(peer))
+
+
+def environment(name: str) -> Installed:
+    """The same by the name of the environment, which others than peers have too."""
+    found = _environment(name)
     if isinstance(found, str):
         raise ContestantFailed(found)
     return found
@@ -53,7 +58,12 @@ def version(peer: Peer) -> str:
     if environment_of(peer) == NODE:
         packages = json.loads(locks(NODE)[0].read_text())["packages"]
         return str(packages[f"node_modules/{peer.package}"]["version"])
-    found = re.search(rf"^{re.escape(peer.package)}==(\S+)", locks(peer.module)[0].read_text(), re.MULTILINE)
+    return locked(peer.module, peer.package)
+
+
+def locked(name: str, package: str) -> str:
+    """The version of a Python package in the lock of this environment."""
+    found = re.search(rf"^{re.escape(package)}==(\S+)", locks(name)[0].read_text(), re.MULTILINE)
     return found[1] if found else "unlocked"
 
 

@@ -6,10 +6,13 @@ from types import MappingProxyType
 from benchmarks.ground import Ground
 from benchmarks.rounds import Result
 from benchmarks.rows import (
+    black_holes,
+    deliveries,
     finished,
     memory,
     overload,
     pick_up,
+    posts,
     processed,
     ready,
     several_processes,
@@ -17,6 +20,7 @@ from benchmarks.rows import (
     soak,
     submit_many,
     submit_one,
+    told,
     waiting,
     whole_life,
     writes,
@@ -30,7 +34,11 @@ ROWS: Mapping[str, Row] = MappingProxyType(
         "S2": submit_many.measure,
         "S3": processed.measure,
         "S4": whole_life.measure,
+        "S5a": posts.measure,
+        "S5b": deliveries.measure,
         "S6": pick_up.measure,
+        "S7": told.measure,
+        "BH": black_holes.measure,
         "M1": memory.measure,
         "F1": ready.measure,
         "G1": waiting.measure,

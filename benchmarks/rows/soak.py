@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from benchmarks.contestants import DULY_ITSELF, Contestant, Running, Start, running
+from benchmarks.contestants import CALLBACKS_ALLOWED, DULY_ITSELF, Contestant, Running, Start, running
 from benchmarks.figures import percentile
 from benchmarks.ground import Ground
 from benchmarks.growth import generated
 from benchmarks.over_time import RoundOverTime, nearest, thinned
 from benchmarks.rounds import Result, alternate
 from benchmarks.rows.snapshot import DEAD
-from benchmarks.rows.whole_life import CALLBACKS_ALLOWED
 from benchmarks.sampling import Look, memory_of, sampled
 from benchmarks.steady import SteadyOutcome, SteadyPlan
 

@@ -1,13 +1,12 @@
 """S4: whole lives: submitted, run, and their signed webhook received."""
 
-from benchmarks.contestants import DULY_ITSELF, NAIVE, Contestant, Start, running
+from benchmarks.contestants import CALLBACKS_ALLOWED, DULY_ITSELF, NAIVE, Contestant, Start, running
 from benchmarks.generators import generate_lives
 from benchmarks.ground import Ground
 from benchmarks.lives import LivesPlan
 from benchmarks.processes import cores
 from benchmarks.rounds import Result, Round, alternate
 
-CALLBACKS_ALLOWED = {"DULY_WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8"}
 # The naive service's best of 2, 4, 8, 16 and 32 for this row: more of them slow httpx's pool down.
 NAIVE_WORKERS = 2
 

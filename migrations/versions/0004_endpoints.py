@@ -134,6 +134,11 @@ STATEMENTS = (
     create index delivery_attempts_listed on delivery_attempts (receiver_id, delivery_id)
         where registered and outcome <> 2
     """,
+    # What is to be replayed, and the lists of what failed.
+    """
+    create index delivery_attempts_failed on delivery_attempts (receiver_id, delivery_id)
+        where registered and outcome = 3
+    """,
 )
 
 

@@ -13,6 +13,7 @@ from duly.cli.serving import CannotServe, Startup
 from duly.settings import Settings
 from tests.support.postgres import Server, open_folder
 from tests.support.process import Command, Processes
+from tests.support.service import SECRET_KEYS
 
 # What a process does does not depend on the server's version.
 pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
@@ -158,7 +159,8 @@ async def test_a_service_that_cannot_listen_says_why_and_announces_nothing(datab
     closed = socket.socket()
     closed.close()
     announced: list[str] = []
-    startup = Startup(Settings(handlers=("tests.support.handlers",)), database_url, "whsec_dGVzdA==", migrates=False)
+    settings = Settings(handlers=("tests.support.handlers",))
+    startup = Startup(settings, database_url, "whsec_dGVzdA==", secret_keys=SECRET_KEYS, migrates=False)
     serve = serving._serve(startup, closed, announce=lambda: announced.append("ready"), server=None, parent=None)
     with pytest.raises(CannotServe, match=r"ended before it served: .*descriptor"):
         await serve

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from duly.domain.events import EventKind
+from duly.domain.ids import new_job_id
 from duly.domain.job import Debounce, Flow
 from duly.lifecycle.check import SHOWN, check
 from tests.support.broken_promises import BROKEN, named
@@ -109,6 +110,31 @@ async def test_a_webhook_that_was_delivered_is_no_violation_and_one_tried_in_vai
     assert await ledger.violations() == [f"job {ledger.ids['completed']} has no webhook for its events 1, 2"]
     await ledger.sql("update delivery_attempts set outcome = 1 where sequence = 1")
     await ledger.sql("update delivery_attempts set outcome = 3 where sequence = 2")
+    assert await ledger.violations() == []
+
+
+async def test_a_webhook_to_an_endpoint_stands_for_none_to_the_callback(ledger: MixedLedger) -> None:
+    await ledger.sql("update deliveries set registered = true where job_id = $1", ledger.ids["completed"])
+    assert await ledger.violations() == [f"job {ledger.ids['completed']} has no webhook for its events 1, 2"]
+    await ledger.sql(
+        "insert into delivery_attempts (tenant_id, job_id, delivery_id, sequence, duration_ms, kind, attempt, outcome, "
+        "registered) select tenant_id, job_id, delivery_id, sequence, 1, kind, 1, 1, true from deliveries "
+        "where job_id = $1",
+        ledger.ids["completed"],
+    )
+    assert await ledger.violations() == [f"job {ledger.ids['completed']} has no webhook for its events 1, 2"]
+
+
+async def test_what_endpoints_are_told_that_is_no_event_of_a_job_is_no_violation(ledger: MixedLedger) -> None:
+    message = "values (1, $1, 0, 22, gen_random_uuid(), true)"
+    await ledger.sql(
+        f"insert into deliveries (tenant_id, job_id, sequence, kind, receiver_id, registered) {message}", new_job_id()
+    )
+    await ledger.sql(
+        "insert into delivery_attempts (tenant_id, job_id, delivery_id, sequence, duration_ms, kind, attempt, outcome, "
+        "registered) values (1, $1, $1, 0, 1, 20, 1, 3, true)",
+        new_job_id(),
+    )
     assert await ledger.violations() == []
 
 

@@ -184,12 +184,13 @@ async def test_a_webhook_goes_on_under_its_own_id_and_number_of_tries(ledger: Mi
         "where job_id = $1 and kind = 10",
         ledger.ids["completed"],
     )
-    listed = "select sequence, delivery_id, attempt from deliveries where job_id = $1 order by sequence"
+    listed = "select sequence, delivery_id, attempt, receiver_id from deliveries where job_id = $1 order by sequence"
     before = await ledger.sql(listed, ledger.ids["completed"])
     await ledger.sql("truncate deliveries")
     assert await repaired(ledger) == []
     after = await ledger.sql(listed, ledger.ids["completed"])
-    assert [tuple(row) for row in after] == [(1, after[0][1], 0), (2, before[1][1], 3)]
+    assert [tuple(row)[:3] for row in after] == [(1, after[0][1], 0), (2, before[1][1], 3)]
+    assert [row[3] for row in after] == [row[3] for row in before]
 
 
 async def test_a_unique_key_goes_to_the_job_that_took_it_last(ledger: MixedLedger) -> None:

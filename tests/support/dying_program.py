@@ -14,6 +14,7 @@ import signal  # noqa: E402
 import socket  # noqa: E402
 import sys  # noqa: E402
 import traceback  # noqa: E402
+from functools import partial  # noqa: E402
 from typing import Any  # noqa: E402
 
 import uvloop  # noqa: E402
@@ -23,9 +24,10 @@ from duly.domain.networks import Reach  # noqa: E402
 from duly.domain.sealing import Keyring  # noqa: E402
 from duly.handlers.loading import load_registry  # noqa: E402
 from duly.node import Node  # noqa: E402
-from duly.outbound import connecting  # noqa: E402
+from duly.outbound import client, connecting  # noqa: E402
 from duly.outbound.addresses import AddressInfo, guarded_socket  # noqa: E402
-from duly.outbound.client import OutboundClient  # noqa: E402
+from duly.outbound.connecting import Connector  # noqa: E402
+from duly.outbound.pool import Pool  # noqa: E402
 from duly.settings import Settings  # noqa: E402
 from duly.store.database import Database  # noqa: E402
 from duly.telemetry.logs import configure_logs  # noqa: E402
@@ -45,16 +47,19 @@ def _tighten() -> None:
     """Few at once, so that what is seldom full is full: waiting for room has its points too."""
     setattr(dispatcher, "CONCURRENT", 6)  # noqa: B010  # it is imported there, not exported
     receivers.AHEAD = 1
-    defaults = OutboundClient.__init__.__kwdefaults__
-    assert defaults is not None
-    defaults["connections_per_host"] = 3
-    connecting.guarded_socket = _narrow
+    setattr(connecting, "guarded_socket", _narrow)  # noqa: B010
+    setattr(client, "Pool", partial(_small_pool, Pool))  # noqa: B010
 
 
-def _narrow(info: AddressInfo, *, reach: Reach) -> socket.socket:
-    made = guarded_socket(info, reach=reach)
+def _narrow(address: AddressInfo, *, reach: Reach) -> socket.socket:
+    """A large body does not fit into it at once."""
+    made = guarded_socket(address, reach=reach)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
     return made
+
+
+def _small_pool(pool: type[Pool], connector: Connector, *, connections: int, per_origin: int) -> Pool:
+    return pool(connector, connections=connections, per_origin=min(2, per_origin))
 
 
 def _fork(order: dict[str, Any]) -> None:

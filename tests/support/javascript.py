@@ -60,7 +60,9 @@ def _install(kept: Path) -> None:
             timeout=100,
         )
         if done.returncode:
-            _missing("npm", f"npm could not install the packages of tests/support/node from its registry:\n{done.stderr}")
+            _missing(
+                "npm", f"npm could not install the packages of tests/support/node from its registry:\n{done.stderr}"
+            )
         # Another worker of the same run may have been sooner; what it put there is the same.
         with suppress(OSError):
             Path(making, "node_modules").rename(kept)

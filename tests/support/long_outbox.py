@@ -1,4 +1,4 @@
-"""Days of webhooks that have ended, and some that wait, filled by SQL: of one busy endpoint, and of a quiet one."""
+"""Days of webhooks that have ended, and some that wait, filled by SQL: of endpoints that are told much or little."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -6,7 +6,9 @@ from uuid import UUID
 from duly.domain.ids import smallest_id_at
 from duly.store.database import Connection
 
-BUSY, QUIET = UUID(int=0xB), UUID(int=0xC)
+BUSY, QUIET, EARLY = UUID(int=0xB), UUID(int=0xC), UUID(int=0xD)
+# The quiet one is told one in so many; the early one much, but nothing in the later part of a day.
+ONE_IN, EARLY_PART = 50, 0.4
 # One in so many of the busy one's failed, one in so many was sent again after its end.
 FAILS, AGAIN = 1_000, 100
 DAYS = 5
@@ -16,11 +18,11 @@ _MADE = """
 create unlogged table told as
 select n, (stamp || '7' || left(md5('j' || n), 3) || '8' || left(md5('k' || n), 15))::uuid as job_id,
        (stamp || '7' || left(md5('d' || n), 3) || '9' || left(md5('e' || n), 15))::uuid as delivery_id,
-       case when n % 50 = 0 then $5::uuid else $4::uuid end as receiver_id,
+       case when n % $7 = 0 then $5::uuid when n * $8 % $3 < $9 * $3 then $6::uuid else $4::uuid end as receiver_id,
        case when n % 10 = 0 then 11 else 10 end as kind, n >= $3 - 200 as waits
 from (
-    select n, lpad(to_hex((extract(epoch from $1::timestamptz + n * $2::interval / $3) * 1000)::bigint), 12, '0') as stamp
-    from generate_series(0, $3 - 1) n
+    select n, lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') as stamp
+    from generate_series(0, $3 - 1) n cross join lateral (select $1::timestamptz + n * $2::interval / $3 as at) m
 ) numbered
 """
 _STATEMENTS = (
@@ -47,16 +49,14 @@ async def fill_outbox(connection: Connection, *, deliveries: int) -> None:
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     for back in range(DAYS, 0, -1):
         day = today - timedelta(days=back)
-        name, low, high = (
-            f"delivery_attempts_{day:%Y%m%d}",
-            smallest_id_at(day),
-            smallest_id_at(day + timedelta(days=1)),
-        )
+        name = f"delivery_attempts_{day:%Y%m%d}"
         if not await connection.fetchval("select to_regclass($1)", name):
-            bounds = f"from ('{low}') to ('{high}')"
+            bounds = f"from ('{smallest_id_at(day)}') to ('{smallest_id_at(day + timedelta(days=1))}')"
             await connection.execute(f"create table {name} partition of delivery_attempts for values {bounds}")
     statement = _MADE
-    given = (f"'{today - timedelta(days=DAYS)}'", f"'{DAYS} days'", deliveries, f"'{BUSY}'", f"'{QUIET}'")
+    endpoints = [f"'{each}'" for each in (BUSY, QUIET, EARLY)]
+    first = today - timedelta(days=DAYS)
+    given = (f"'{first}'", f"'{DAYS} days'", deliveries, *endpoints, ONE_IN, DAYS, EARLY_PART)
     for place, value in enumerate(given, start=1):
         statement = statement.replace(f"${place}", str(value))
     await connection.execute("drop table if exists told")

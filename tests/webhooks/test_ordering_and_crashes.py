@@ -7,9 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from duly.domain.events import EventKind
-from duly.domain.ids import event_id
+from duly.domain.ids import SMALLEST, event_id
 from duly.store.database import Database
-from duly.store.deliveries import DueDelivery, Outcome, Tried, settle_if_held, take_due
+from duly.store.deliveries import DueDelivery, Outcome, Rooms, Tried, settle_if_held, take_due
 from tests.support.receiver import Receiver, running_receiver
 from tests.support.service import Service, eventually
 
@@ -22,7 +22,10 @@ values ($1, 1, $2 + 1, 6, 1, 'test', '{}'),
        ($1, 1, $2 + 2, 1, 2, 'test', null),
        ($1, 1, $2 + 3, 10, 2, 'test', '"again"')
 """
-SECOND_DELIVERY = "insert into deliveries (tenant_id, job_id, sequence, kind) values (1, $1, $2 + 3, 10)"
+SECOND_DELIVERY = """
+insert into deliveries (tenant_id, job_id, sequence, kind, receiver_id)
+select 1, job_id, $2 + 3, 10, receiver_id from deliveries where job_id = $1
+"""
 JOBS = 200
 
 
@@ -164,7 +167,9 @@ async def _taken(service: Service, *, hold_seconds: float) -> list[DueDelivery]:
     connection = Database(service.database_url).hot()
     try:
         async with connection.use() as driver:
-            return await take_due(driver, limit=100, hold_seconds=hold_seconds)
+            return await take_due(
+                driver, limit=100, hold_seconds=hold_seconds, rooms=Rooms({}, others=100), after=SMALLEST
+            )
     finally:
         await connection.close()
 
@@ -173,7 +178,7 @@ async def _settled(service: Service, tried: Tried) -> int:
     connection = Database(service.database_url).hot()
     try:
         async with connection.use() as driver:
-            return await settle_if_held(driver, [tried])
+            return (await settle_if_held(driver, [tried])).held
     finally:
         await connection.close()
 
@@ -193,4 +198,6 @@ def _tried(held: DueDelivery, outcome: Outcome) -> Tried:
         error=None,
         answer=None,
         delay_seconds=0.0,
+        receiver_id=held.receiver_id,
+        registered=held.registered,
     )

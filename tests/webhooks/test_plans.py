@@ -1,19 +1,23 @@
 """The outbox is read by its keys, with plans that are made once: on an empty outbox too, and kept while it fills."""
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
-from duly.domain.ids import new_job_id
+from duly.domain.ids import SMALLEST, new_job_id
 from duly.store.database import Connection, Database
-from duly.store.deliveries import NEXT_DUE, SETTLE_IF_HELD, TAKE_DUE, take_due
+from duly.store.deliveries import NEXT_DUE, SETTLE_IF_HELD, TAKE_DUE, TAKE_GATED, Rooms, take_due, take_gated
 
 ROWS = 2_000
-FILL = "insert into deliveries (tenant_id, job_id, sequence, kind) select 1, $1, n, 10 from generate_series(1, $2) n"
+FILL = """
+insert into deliveries (tenant_id, job_id, sequence, kind, receiver_id)
+select 1, $1, n, 10, $3 from generate_series(1, $2) n
+"""
 FILL_LEDGER = """
 insert into jobs (tenant_id, job_id, type, queue, priority, parameters, timeout_seconds, max_attempts, callback_events,
                   callback_url)
@@ -22,6 +26,13 @@ values (1, $1, 'echo', 'default', 0, '{}', 60, 5, 0, 'http://receiver.example/')
 EVENTS = """
 insert into events (tenant_id, job_id, sequence, kind, attempt, source)
 select 1, $1, n, 2, 1, 'test' from generate_series(1, $2) n
+"""
+
+# One that may have two at once, one that is paused, and one whose circuit is open and may be probed.
+GATES = """
+insert into receivers (tenant_id, receiver_id, registered, concurrency, paused_at, state, probe_at)
+values (1, $1, true, 2, null, 0, null), (1, $2, true, null, now(), 0, null),
+       (1, $3, true, null, null, 1, now() - interval '1 second')
 """
 
 
@@ -35,15 +46,15 @@ async def outbox(url: str, state: str) -> AsyncIterator[Connection]:
         async with hot.use() as connection, holder.transaction(isolation="repeatable_read"):
             await holder.execute("select 1 from deliveries")
             if state == "bloated":
-                await connection.execute(FILL, uuid4(), ROWS)
+                await connection.execute(FILL, uuid4(), ROWS, uuid4())
                 await connection.execute("delete from deliveries")
             if state != "empty":
-                await connection.execute(FILL, uuid4(), 20)
+                await connection.execute(FILL, uuid4(), 20, uuid4())
                 await connection.execute("analyze deliveries")
             yield connection
     finally:
         await hot.close()
-        await holder.execute("truncate deliveries, events, jobs")  # these jobs were never alive
+        await holder.execute("truncate deliveries, events, jobs, receivers")  # these jobs were never alive
         await holder.close()
         await database.close()
 
@@ -72,36 +83,110 @@ def reads(nodes: list[dict[str, Any]], table: str) -> set[tuple[str, str]]:
     }
 
 
+BY_ITS_KEY = "_pkey", "((delivery_id >= p.delivery_id) AND (delivery_id <= p.delivery_id))"
+PLACES = re.compile(r"_\d+\b")
+
+
+def keys(nodes: list[dict[str, Any]], table: str) -> set[tuple[str, str]]:
+    """As `reads`, without the numbers that a plan gives to its tables."""
+    return {(index, PLACES.sub("", condition)) for index, condition in reads(nodes, table)}
+
+
 @pytest.mark.parametrize("state", ["empty", "small", "bloated"])
-async def test_what_is_due_is_found_in_its_order_and_its_event_by_the_whole_key(database_url: str, state: str) -> None:
+async def test_what_is_due_is_found_lane_by_lane_and_its_event_by_the_whole_key(database_url: str, state: str) -> None:
     async with outbox(database_url, state) as connection:
-        nodes = await plan_of(connection, TAKE_DUE, "(100, 25)")
+        nodes = await plan_of(connection, TAKE_DUE, f"(100, 25, '{SMALLEST}', '{{}}', '{{}}', 4)")
         next_due = await plan_of(connection, NEXT_DUE, "")
-    assert reads(nodes, "deliveries") == {
-        ("_due", "(due_at <= now())"),
+    assert keys(nodes, "deliveries") == {
+        ("_lane", "(receiver_id > $3)"),
+        ("_lane", "(receiver_id > l.receiver_id)"),
+        ("_lane", "((receiver_id = l.receiver_id) AND (due_at <= now()))"),
         ("_of_job", "((job_id = d.job_id) AND (sequence < d.sequence))"),
-        ("_pkey", "((delivery_id >= due.delivery_id) AND (delivery_id <= due.delivery_id))"),
+        BY_ITS_KEY,
     }
-    assert reads(nodes, "jobs_") == {("_pkey", "((tenant_id = t.tenant_id) AND (job_id = t.job_id))")}
-    assert reads(nodes, "events_") == {("_pkey", "((job_id = t.job_id) AND (sequence = t.sequence))")}
-    assert {index for index, _ in reads(next_due, "deliveries")} == {"_due"}
+    assert keys(nodes, "receivers") == {("_gated", "(receiver_id = l.receiver_id)")}
+    assert keys(nodes, "endpoints") == {
+        ("_pkey", f"((tenant_id = {of}.tenant_id) AND (endpoint_id = {of}.receiver_id))") for of in ("r", "t")
+    }
+    assert keys(nodes, "jobs_") == {("_pkey", "((tenant_id = t.tenant_id) AND (job_id = t.job_id))")}
+    assert keys(nodes, "events_") == {("_pkey", "((job_id = t.job_id) AND (sequence = t.sequence))")}
+    assert keys(nodes, "messages_") == {("_pkey", "((tenant_id = t.tenant_id) AND (message_id = t.job_id))")}
+    assert {index for index, _ in reads(next_due, "deliveries")} == {"_lane"}
+    assert "-" not in {condition for _, condition in reads(next_due, "deliveries")}
 
 
 @pytest.mark.parametrize("state", ["empty", "small", "bloated"])
-async def test_what_was_tried_is_settled_by_its_key(database_url: str, state: str) -> None:
+async def test_of_receivers_that_are_held_back_only_their_own_lanes_are_looked_at(
+    database_url: str, state: str
+) -> None:
     async with outbox(database_url, state) as connection:
-        nodes = await plan_of(connection, SETTLE_IF_HELD, f"({', '.join(['null'] * 13)})")
-    assert {index for index, _ in reads(nodes, "deliveries")} == {"_pkey"}
+        nodes = await plan_of(connection, TAKE_GATED, "(100, 25)")
+    conditions = {condition for index, condition in keys(nodes, "deliveries") if index == "_lane"}
+    assert len(conditions) == 3
+    assert all(condition.startswith(("((receiver_id = r.", "((receiver_id = o.")) for condition in conditions)
+    others = {(index, condition) for index, condition in keys(nodes, "deliveries") if index != "_lane"}
+    assert others == {BY_ITS_KEY, ("_of_job", "((job_id = d.job_id) AND (sequence < d.sequence))")}
+    assert {index for index, _ in reads(nodes, "receivers")} == {"_gated", "_pkey"}
+
+
+@pytest.mark.parametrize("state", ["empty", "small", "bloated"])
+async def test_what_was_tried_is_settled_by_its_key_and_what_waited_for_it_by_that_of_its_job(
+    database_url: str, state: str
+) -> None:
+    async with outbox(database_url, state) as connection:
+        nodes = await plan_of(connection, SETTLE_IF_HELD, f"({', '.join(['null'] * 15)})")
+    assert keys(nodes, "deliveries") == {
+        ("_pkey", "((delivery_id >= t.delivery_id) AND (delivery_id <= t.delivery_id))"),
+        ("_of_job", "((job_id >= s.job_id) AND (job_id <= s.job_id) AND (sequence > s.sequence))"),
+    }
+    assert {index for index, _ in reads(nodes, "receivers")} == {"_pkey"}
+    assert {index for index, _ in reads(nodes, "replays")} == {"_pkey"}
 
 
 async def test_a_plan_made_on_an_empty_outbox_takes_few_of_many(database_url: str) -> None:
+    rooms = Rooms({}, others=3)
     async with outbox(database_url, "empty") as connection:
-        assert await take_due(connection, limit=3, hold_seconds=25) == []
+        assert await take_due(connection, limit=5, hold_seconds=25, rooms=rooms, after=SMALLEST) == []
         job_id = new_job_id()
         await connection.execute(FILL_LEDGER, job_id)
         await connection.execute(EVENTS, job_id, ROWS)
-        await connection.execute(FILL.replace("10 from", "2 from"), job_id, ROWS)
-        taken = await take_due(connection, limit=3, hold_seconds=25)
-        assert len(taken) == 3
+        for _ in range(2):
+            await connection.execute(FILL.replace("10,", "2,"), job_id, ROWS, uuid4())
+        taken = await take_due(connection, limit=5, hold_seconds=25, rooms=rooms, after=SMALLEST)
+        lanes = [delivery.receiver_id for delivery in taken]
+        assert sorted(lanes.count(lane) for lane in set(lanes)) == [2, 3]  # no more of each than there is room for
         held = await connection.fetchval("select count(*) from deliveries where due_at > now()")
-    assert held == 3
+    assert held == 5
+
+
+async def test_a_lane_that_is_full_here_is_passed_over_and_the_next_ones_come_first(database_url: str) -> None:
+    first, second, third = sorted(uuid4() for _ in range(3))
+    async with outbox(database_url, "empty") as connection:
+        for lane in (first, second, third):
+            await connection.execute(FILL.replace("10,", "2,"), uuid4(), 2, lane)
+
+        async def lanes(rooms: Rooms, after: UUID) -> list[UUID]:
+            taken = await take_due(connection, limit=2, hold_seconds=25, rooms=rooms, after=after)
+            return [delivery.receiver_id for delivery in taken]
+
+        assert await lanes(Rooms({first: 0}, others=1), SMALLEST) == [second, third]
+        assert await lanes(Rooms({}, others=0), SMALLEST) == []
+        assert await lanes(Rooms({}, others=4), second) == [third]
+
+
+async def test_a_receiver_under_a_limit_is_sent_no_more_than_it_allows_and_a_paused_one_nothing(
+    database_url: str,
+) -> None:
+    limited, paused, opened = (uuid4() for _ in range(3))
+    async with outbox(database_url, "empty") as connection:
+        for lane in (limited, paused, opened):
+            await connection.execute(FILL.replace("10,", "2,"), uuid4(), 5, lane)
+        await connection.execute(GATES, limited, paused, opened)
+
+        async def taken() -> list[UUID]:
+            return [delivery.receiver_id for delivery in await take_gated(connection, limit=100, hold_seconds=25)]
+
+        assert sorted(await taken()) == sorted([limited, limited, opened])
+        assert await taken() == []  # both have all they may have until something ends
+        rooms = Rooms({}, others=9)
+        assert await take_due(connection, limit=100, hold_seconds=25, rooms=rooms, after=SMALLEST) == []

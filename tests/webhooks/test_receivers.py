@@ -1,69 +1,149 @@
-"""One receiver's share of the dispatcher."""
+"""Each receiver's share of the dispatcher: it grows with its successes, and is small while it fails or hangs."""
 
-from datetime import UTC, datetime
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from duly.domain.events import EventKind
 from duly.store.deliveries import DueDelivery
 from duly.webhooks import receivers
-from duly.webhooks.receivers import Receivers, Turn
+from duly.webhooks.receivers import AHEAD, FIRST_WINDOW, LARGEST_WINDOW, SUSPECTS, Receivers, Turn
+
+ONE, OTHER = UUID(int=1), UUID(int=2)
 
 
-def due(url: str) -> DueDelivery:
-    moment = datetime.now(UTC)
-    kind = EventKind.COMPLETED
-    return DueDelivery(1, uuid4(), 1, 1, uuid4(), 2, kind, moment, 1, None, url, None, "echo", None, "c", None)
+def due(receiver_id: UUID = ONE) -> DueDelivery:
+    return DueDelivery(
+        tenant_id=1,
+        delivery_id=uuid4(),
+        token=1,
+        attempt=1,
+        tries_before=0,
+        job_id=uuid4(),
+        sequence=2,
+        kind=EventKind.COMPLETED,
+        receiver_id=receiver_id,
+        registered=True,
+        replay_id=None,
+        occurred_at=None,
+        job_attempt=1,
+        data=None,
+        job_type="echo",
+        labels=None,
+        correlation_id="c",
+        traceparent=None,
+        url="http://a.example/",
+        secret=None,
+        previous_secret=None,
+        signing_key=None,
+        previous_signing_key=None,
+        headers=None,
+        refusal=None,
+        message=None,
+    )
 
 
-def test_a_receiver_has_its_share_under_way_the_next_ones_wait_and_the_rest_go_back(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(receivers, "UNDER_WAY", 2)
-    monkeypatch.setattr(receivers, "WAITING", 1)
+def posted(shares: Receivers, number: int, receiver_id: UUID = ONE) -> list[DueDelivery]:
+    """So many that were given their turn at once."""
+    deliveries = [due(receiver_id) for _ in range(number)]
+    assert [shares.admit(delivery) for delivery in deliveries] == [Turn.NOW] * number
+    return deliveries
+
+
+def grown(shares: Receivers, receiver_id: UUID = ONE) -> int:
+    """The window after many successes, one after the other."""
+    for _ in range(2 * LARGEST_WINDOW):
+        (delivery,) = posted(shares, 1, receiver_id)
+        shares.ended(delivery, well=True)
+    return shares._shares[receiver_id].window
+
+
+def test_a_receiver_has_its_window_under_way_the_next_ones_wait_and_the_rest_go_back() -> None:
     shares = Receivers()
-    turns = [shares.admit(due("http://a.example/x")) for _ in range(4)]
-    assert turns == [Turn.NOW, Turn.NOW, Turn.WAITS, Turn.CROWDED]
-    assert shares.admit(due("http://b.example/x")) is Turn.NOW  # another host
-    assert shares.admit(due("http://a.example:81/x")) is Turn.NOW  # another port
+    posted(shares, FIRST_WINDOW)
+    turns = [shares.admit(due()) for _ in range(FIRST_WINDOW * AHEAD + 1)]
+    assert turns == [Turn.WAITS] * (FIRST_WINDOW * AHEAD) + [Turn.CROWDED]
+    assert shares.admit(due(OTHER)) is Turn.NOW
 
 
 def test_the_end_of_a_post_gives_its_turn_to_the_one_that_has_waited_longest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receivers, "UNDER_WAY", 1)
+    monkeypatch.setattr(receivers, "LARGEST_WINDOW", FIRST_WINDOW)
     shares = Receivers()
-    first, second, third = (due("http://a.example/") for _ in range(3))
-    assert [shares.admit(delivery) for delivery in (first, second, third)] == [Turn.NOW, Turn.WAITS, Turn.WAITS]
-    assert shares.ended(first) is second
-    assert shares.ended(second) is third
-    assert shares.ended(third) is None
-    assert shares.admit(first) is Turn.NOW
+    first, *_ = posted(shares, FIRST_WINDOW)
+    second, third = due(), due()
+    assert [shares.admit(second), shares.admit(third)] == [Turn.WAITS, Turn.WAITS]
+    assert shares.ended(first, well=True) == [second]
+    assert shares.ended(second, well=True) == [third]
+    assert shares.ended(third, well=True) == []
+
+
+def test_each_success_makes_room_for_one_more_up_to_a_bound() -> None:
+    shares = Receivers()
+    first, *_ = posted(shares, FIRST_WINDOW)
+    waiting = [due(), due(), due()]
+    assert [shares.admit(delivery) for delivery in waiting] == [Turn.WAITS] * 3
+    assert shares.ended(first, well=True) == waiting[:2]  # its own place, and one more
+    assert grown(Receivers()) == LARGEST_WINDOW
+
+
+def test_each_failure_halves_the_window_down_to_one() -> None:
+    shares = Receivers()
+    under_way = posted(shares, FIRST_WINDOW)
+    waiting = [due() for _ in range(2)]
+    assert [shares.admit(delivery) for delivery in waiting] == [Turn.WAITS] * 2
+    following = [shares.ended(delivery, well=False) for delivery in under_way]
+    assert following == [[], [], [], [waiting[0]]]  # one at a time from now on
+    assert shares.ended(waiting[0], well=False) == [waiting[1]]
 
 
 def test_what_has_waited_too_long_is_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receivers, "UNDER_WAY", 1)
     shares = Receivers()
-    first, second = due("http://a.example/"), due("http://a.example/")
-    shares.admit(first)
-    shares.admit(second)
+    first, *_ = posted(shares, FIRST_WINDOW)
+    late = due()
+    shares.admit(late)
     assert shares.take_stale() == []
     monkeypatch.setattr(receivers, "PATIENCE_SECONDS", -1.0)
-    assert shares.take_stale() == [second]
-    assert shares.ended(first) is None
+    assert shares.take_stale() == [late]
+    assert shares.ended(first, well=True) == []
 
 
-def test_enough_waits_only_where_turns_come_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receivers, "UNDER_WAY", 1)
-    monkeypatch.setattr(receivers, "WAITING", 4)
+def test_more_is_taken_beforehand_for_a_receiver_that_answers_well_only() -> None:
     shares = Receivers()
-    first = due("http://brisk.example/")
-    shares.admit(first)
-    supplied = []
-    for _ in range(2):
-        shares.admit(due(first.url))
-        supplied.append(shares.well_supplied)
-    monkeypatch.setattr(receivers, "BRISK_SECONDS", -1.0)
-    hanging = shares.well_supplied  # what is behind it must be found
-    monkeypatch.setattr(receivers, "BRISK_SECONDS", 1.0)
-    shares.ended(first)
-    assert (supplied, hanging, shares.well_supplied) == ([False, True], False, False)
+    window = grown(shares)
+    posted(shares, 1)
+    assert shares.rooms().known == {ONE: window * (1 + AHEAD) - 1}
+    failing = Receivers()
+    posted(failing, 1)
+    assert failing.rooms() == ({ONE: FIRST_WINDOW - 1}, FIRST_WINDOW)
+
+
+def test_one_that_hangs_is_given_no_more_than_one_that_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares = Receivers()
+    grown(shares)
+    posted(shares, FIRST_WINDOW)
+    assert shares.rooms().known[ONE] > FIRST_WINDOW
+    monkeypatch.setattr(receivers, "HANGS_SECONDS", -1.0)
+    assert shares.rooms().known == {ONE: 0}
+
+
+def test_those_that_are_unknown_fail_or_hang_have_half_of_all_places_at_most() -> None:
+    shares = Receivers()
+    grown(shares)
+    for number in range(SUSPECTS // FIRST_WINDOW):
+        posted(shares, FIRST_WINDOW, UUID(int=100 + number))
+    rooms = shares.rooms()
+    assert rooms.others == 0
+    assert {room for receiver_id, room in rooms.known.items() if receiver_id != ONE} == {0}
+    assert rooms.known[ONE] == LARGEST_WINDOW * (1 + AHEAD)  # and is named, though it has nothing under way
+
+
+def test_receivers_that_are_sent_nothing_are_forgotten_beyond_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receivers, "REMEMBERED", 3)
+    shares = Receivers()
+    (busy,) = posted(shares, 1, UUID(int=50))
+    for number in range(5):
+        (delivery,) = posted(shares, 1, UUID(int=60 + number))
+        shares.ended(delivery, well=True)
+    shares.rooms()
+    assert len(shares._shares) == 3
+    assert busy.receiver_id in shares._shares

@@ -11,14 +11,30 @@ from structlog.testing import capture_logs
 
 from duly.domain.events import EventKind
 from duly.store.database import Database, DatabaseAway, RecordRefused
-from duly.store.deliveries import Outcome, Tried
+from duly.store.deliveries import Outcome, Settled, Tried
+from duly.telemetry.metrics import Metrics
 from duly.webhooks import settling
 from duly.webhooks.settling import Settler
 
 
 def tried(answer: str = "") -> Tried:
-    outcome = Outcome.DELIVERED
-    return Tried(1, uuid4(), uuid4(), 1, 2, EventKind.COMPLETED, 1, outcome, 3, 204, None, answer, 0.0)
+    return Tried(
+        tenant_id=1,
+        job_id=uuid4(),
+        delivery_id=uuid4(),
+        token=1,
+        sequence=2,
+        kind=EventKind.COMPLETED,
+        attempt=1,
+        outcome=Outcome.DELIVERED,
+        duration_ms=3,
+        status_code=204,
+        error=None,
+        answer=answer,
+        delay_seconds=0.0,
+        receiver_id=uuid4(),
+        registered=False,
+    )
 
 
 class Ledger:
@@ -28,13 +44,13 @@ class Ledger:
         self.batches: list[list[str | None]] = []
         self.breaks: list[Exception] = []
 
-    async def settle(self, _connection: object, batch: Sequence[Tried]) -> int:
+    async def settle(self, _connection: object, batch: Sequence[Tried]) -> Settled:
         if any(one.answer == "bad" for one in batch):
             raise RecordRefused("bad")
         if self.breaks:
             raise self.breaks.pop()
         self.batches.append([one.answer for one in batch])
-        return len(batch)
+        return Settled(len(batch), frees=False, heals=False)
 
 
 @pytest.fixture
@@ -46,7 +62,9 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
 
 def settler(database_url: str, told: list[int]) -> tuple[Settler, Database]:
     database = Database(database_url)
-    return Settler(database, recorded=lambda batch: told.append(len(batch))), database
+    made = Settler(database, Metrics(), disable_seconds=1)
+    made.recorded = lambda batch, _settled: told.append(len(batch))
+    return made, database
 
 
 async def test_what_gathers_is_recorded_together_and_one_bad_try_fails_alone(database_url: str, ledger: Ledger) -> None:
@@ -85,9 +103,9 @@ async def test_while_the_database_is_away_tries_are_dropped_and_said_to_be(
 async def test_draining_waits_for_what_is_being_recorded(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     goes_on = asyncio.Event()
 
-    async def settle(*_: Any) -> int:
+    async def settle(*_: Any) -> Settled:
         await goes_on.wait()
-        return 1
+        return Settled(1, frees=False, heals=False)
 
     monkeypatch.setattr(settling, "settle_if_held", settle)
     made, database = settler(database_url, [])

@@ -12,25 +12,35 @@ from duly.domain.events import EventKind
 from duly.domain.retry import WEBHOOK_SCHEDULE_SECONDS
 from duly.outbound import OutboundAnswer, OutboundCode, OutboundError
 from duly.store.deliveries import DueDelivery, Outcome, Tried
-from duly.webhooks.verdict import judge
+from duly.webhooks.verdict import NotSent, judge, refused
 
 DUE = DueDelivery(
     tenant_id=1,
     delivery_id=UUID(int=1),
     token=7,
     attempt=1,
+    tries_before=0,
     job_id=UUID(int=2),
     sequence=3,
     kind=EventKind.COMPLETED,
+    receiver_id=UUID(int=4),
+    registered=True,
+    replay_id=None,
     occurred_at=datetime(2026, 1, 27, tzinfo=UTC),
     job_attempt=1,
     data="null",
-    url="https://client.example.com/hook",
-    secret=None,
     job_type="echo",
     labels=None,
     correlation_id="c",
     traceparent=None,
+    url="https://client.example.com/hook",
+    secret=None,
+    previous_secret=None,
+    signing_key=None,
+    previous_signing_key=None,
+    headers=None,
+    refusal=None,
+    message=None,
 )
 DAY = 86_400.0
 
@@ -95,6 +105,69 @@ def test_a_receiver_that_has_it_may_say_abort_and_has_it_all_the_same() -> None:
 def test_the_schedule_holds_within_a_fifth(attempt: int, seconds: float) -> None:
     delays = [tried(answer(500), attempt=attempt, random=chance).delay_seconds for chance in (0.0, 0.5, 1.0)]
     assert delays == pytest.approx([seconds * 0.8, seconds, seconds * 1.2])
+
+
+def test_a_delivery_that_is_sent_again_has_the_whole_schedule_anew() -> None:
+    last = len(WEBHOOK_SCHEDULE_SECONDS)
+    for before in (1, 4, last + 1):
+        again = DUE._replace(tries_before=before)
+        outcomes = [
+            judge(again._replace(attempt=before + place), answer(500), schedule=WEBHOOK_SCHEDULE_SECONDS, random=half)
+            for place in (1, last, last + 1)
+        ]
+        assert [(one.outcome, one.delay_seconds) for one in outcomes] == [
+            (Outcome.TRY_AGAIN, WEBHOOK_SCHEDULE_SECONDS[0]),
+            (Outcome.TRY_AGAIN, WEBHOOK_SCHEDULE_SECONDS[-1]),
+            (Outcome.GIVEN_UP, 0.0),
+        ]
+
+
+def half() -> float:
+    return 0.5
+
+
+@pytest.mark.parametrize(
+    ("came", "reason"),
+    [
+        (answer(410), "GONE: "),
+        (answer(500, webhook_delivery="disable"), "ASKED: "),
+        (answer(204, webhook_delivery="Disable"), "ASKED: "),
+        (answer(500, webhook_delivery="abort-message"), None),
+        (answer(404), None),
+        (no_answer("REFUSED_ADDRESS"), None),
+        (no_answer("TIMED_OUT"), None),
+    ],
+)
+def test_a_receiver_may_say_that_it_wants_no_more(came: OutboundAnswer | OutboundError, reason: str | None) -> None:
+    verdict = tried(came)
+    assert (verdict.disables or "").startswith(reason or "")
+    assert (verdict.disables is None) is (reason is None)
+
+
+@pytest.mark.parametrize(
+    ("came", "fails"),
+    [
+        (answer(204), False),
+        (answer(500), True),
+        (answer(302), True),
+        (no_answer("TIMED_OUT"), True),
+        (no_answer("CONNECT_FAILED"), True),
+        (answer(410), False),
+        (answer(500, webhook_delivery="abort-message"), False),
+        (answer(500, webhook_delivery="disable"), False),
+        (no_answer("REFUSED_ADDRESS"), False),
+        (NotSent("BROKEN_ANSWER", "it was not sent: a fault of ours", duration_seconds=0), False),
+    ],
+)
+def test_what_says_that_a_receiver_is_in_trouble(came: OutboundAnswer | OutboundError, fails: bool) -> None:
+    assert tried(came).fails is fails
+
+
+@pytest.mark.parametrize("refusal", ["ENDPOINT_DELETED", "ENDPOINT_DISABLED", "JOB_GONE"])
+def test_what_nobody_is_there_for_is_given_up_and_says_why(refusal: str) -> None:
+    verdict = refused(DUE._replace(url=None, refusal=refusal, attempt=3))
+    assert (verdict.outcome, verdict.attempt, verdict.fails, verdict.disables) == (Outcome.GIVEN_UP, 3, False, None)
+    assert (verdict.error or "").startswith(f"{refusal}: ")
 
 
 def test_a_used_up_schedule_ends_the_delivery() -> None:
@@ -173,3 +246,4 @@ def test_the_try_carries_what_the_ledger_needs_to_settle_it() -> None:
     verdict = tried(answer(500, body=b"no"), attempt=2)
     assert (verdict.tenant_id, verdict.job_id, verdict.delivery_id, verdict.token) == (1, UUID(int=2), UUID(int=1), 7)
     assert (verdict.sequence, verdict.kind, verdict.attempt, verdict.duration_ms) == (3, EventKind.COMPLETED, 2, 250)
+    assert (verdict.receiver_id, verdict.registered) == (UUID(int=4), True)

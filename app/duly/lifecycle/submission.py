@@ -315,8 +315,8 @@ def _check_callback(submission: Submission) -> None:
     if submission.callbackSecret is not None:
         try:
             secret_key(submission.callbackSecret)
-        except ValueError:
-            raise Invalid.at([PathError("callbackSecret", "begins with whsec_ but is not base64 after it")]) from None
+        except ValueError as error:
+            raise Invalid.at([PathError("callbackSecret", str(error))]) from None
 
 
 def _within_years(moment: datetime) -> bool:

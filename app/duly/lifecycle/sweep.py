@@ -23,7 +23,7 @@ from duly.store.idempotency import forget_old_keys
 from duly.store.nodes import strike_silent
 from duly.store.partitions import drop_expired, ensure_partitions
 from duly.store.placing import release_keyed
-from duly.store.receivers import forget_hosts
+from duly.store.receivers import forget_receivers
 from duly.store.running import Overdue, Verdict, find_overdue
 from duly.store.scheduled import release_due, seconds_to_next
 from duly.store.schedules import forget_old_runs
@@ -113,7 +113,7 @@ class Sweeper:
                 pass
             while await forget_old_runs(connection, limit=BATCH) == BATCH:
                 pass
-            await forget_hosts(connection)
+            await forget_receivers(connection)
         if made or dropped:
             log.info("partitions changed", action="partitions_changed", made=made, dropped=dropped)
         return HOUSEKEEPING_SECONDS

@@ -123,14 +123,20 @@ left join lateral (
     where tenant_id = t.tenant_id and message_id = t.job_id and t.kind >= 20 limit 1
 ) m on true
 """
-# A taken row is due again when the claimer's time is up: one that dies leaves it to the others.
+# A taken row is due again when the claimer's time is up: one that dies leaves it to the others. An endpoint that is
+# disabled is held back by nothing: what waits for it is given up.
 TAKE_DUE = f"""
 with recursive {_LANES.format(after="$3")},
 open as (
     select l.receiver_id, coalesce(k.room, $6) as room
     from lane l left join unnest($4::uuid[], $5::int[]) as k (receiver_id, room) on k.receiver_id = l.receiver_id
     where l.due_at <= now() and coalesce(k.room, $6) > 0
-      and not exists (select from receivers r where r.receiver_id = l.receiver_id and {GATED})
+      and not exists (
+          select from receivers r where r.receiver_id = l.receiver_id and {GATED} and not exists (
+              select from endpoints where tenant_id = r.tenant_id and endpoint_id = r.receiver_id
+                and disabled_at is not null
+          )
+      )
 ),
 {_DUE.format(lanes="open")}
 {_TAKEN}

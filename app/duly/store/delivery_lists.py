@@ -190,7 +190,7 @@ async def _page(
             before, seen = reached, seen + walked
             if seen >= ENOUGH_WALKED:
                 return DeliveryPage(found, reached)
-            most = min(most * ROUNDS_GROW, ENOUGH_WALKED)
+            most = min(most * ROUNDS_GROW, ENOUGH_WALKED - seen)
 
 
 def _view(row: Sequence[Connection]) -> DeliveryView:

@@ -114,10 +114,21 @@ delete from receivers r where not r.registered and r.failing_since < now() - int
 """
 
 
-async def forget_hosts(connection: Connection) -> None:
-    """Forgets the hosts of callbacks that are well, or that nothing has been sent to for a week."""
+# A failure that was recorded while the endpoint was being deleted.
+FORGET_DELETED = """
+delete from receivers r where r.registered and not exists (
+    select from endpoints e where e.tenant_id = r.tenant_id and e.endpoint_id = r.receiver_id
+)
+"""
+
+
+async def forget_receivers(connection: Connection) -> None:
+    """Forgets the hosts of callbacks that are well, or that nothing has been sent to for a week, and what is left of
+    endpoints that were deleted.
+    """
     await connection.execute(FORGET_HEALTHY)
     await connection.execute(FORGET_IDLE)
+    await connection.execute(FORGET_DELETED)
 
 
 OPEN = "select count(*) from receivers where state <> 0"

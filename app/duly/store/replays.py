@@ -191,8 +191,8 @@ async def count_due(connection: Connection, receiver_id: UUID, *, most: int) -> 
     return count
 
 
-# In the order in which they were made, and due in that order. (How the rows are bounded: see `delivery_lists`.) One that
-# stands in the outbox is on its way already; and one that ended while this statement ran is seen there still.
+# In the order in which they were made, and due in that order. (How the rows are bounded: see `delivery_lists`.) What
+# stands in the outbox is on its way already; and what ended while this statement ran is seen there still.
 COLLECT = f"""
 with failures as materialized (
     select distinct on (receiver_id, delivery_id) delivery_id, job_id from delivery_attempts

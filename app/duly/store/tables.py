@@ -244,6 +244,12 @@ Table(
         "delivery_id",
         postgresql_where=text("registered and outcome <> 2"),
     ),
+    Index(
+        "delivery_attempts_failed",
+        "receiver_id",
+        "delivery_id",
+        postgresql_where=text("registered and outcome = 3"),
+    ),
     postgresql_partition_by="range (job_id)",
 )
 Table(

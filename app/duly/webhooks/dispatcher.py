@@ -93,8 +93,8 @@ class Dispatcher:
 
     @property
     def _full(self) -> bool:
-        """Whether to take no more for now: enough is under way, or to be recorded."""
-        return len(self._posts) >= CONCURRENT or self.settler.waiting >= CONCURRENT
+        """Whether to take no more for now: enough is under way, to be recorded, or waits where it moves on."""
+        return len(self._posts) >= CONCURRENT or self.settler.waiting >= CONCURRENT or self._receivers.well_supplied
 
     async def _room(self) -> None:
         """Waits until something ended; but not for ever, since a receiver that hangs ends nothing."""

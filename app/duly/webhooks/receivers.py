@@ -17,6 +17,9 @@ LARGEST_WINDOW = 32
 # Taken beforehand for one that answers well, for each place it has.
 AHEAD = 8
 HANGS_SECONDS = 1.0
+# So many wait here, and none of them for long: it is not worth while to take more.
+SUPPLY = 128
+BRISK_SECONDS = 0.25
 # What has waited so long for its turn goes back: the receiver is slower than it was.
 PATIENCE_SECONDS = 5.0
 # Shares of receivers that are sent nothing just now.
@@ -54,6 +57,7 @@ class Receivers:
     def __init__(self) -> None:
         self._shares: dict[UUID, Share] = {}
         self._suspected = 0
+        self._largest_window = LARGEST_WINDOW
 
     def rooms(self) -> Rooms:
         """How much more may be taken from the outbox for each."""
@@ -61,6 +65,9 @@ class Receivers:
         self._forget()
         self._suspected = sum(len(share.started) for share in self._shares.values() if share.suspect(now))
         others = FIRST_WINDOW if self._suspected < SUSPECTS else 0
+        # So that the connections to all of them can be kept open.
+        busy = sum(share.busy for share in self._shares.values())
+        self._largest_window = min(LARGEST_WINDOW, max(FIRST_WINDOW, CONCURRENT // max(busy, 1)))
         known = {
             receiver_id: self._room(share, now)
             for receiver_id, share in self._shares.items()
@@ -91,13 +98,20 @@ class Receivers:
         share = self._shares[delivery.receiver_id]
         share.started.pop(delivery.delivery_id, None)
         share.proven = well
-        share.window = min(share.window + 1, LARGEST_WINDOW) if well else max(share.window // 2, 1)
+        share.window = min(share.window + 1, self._largest_window) if well else max(share.window // 2, 1)
         following = []
         while share.waiting and len(share.started) < share.window:
             _, next_one = share.waiting.popleft()
             share.started[next_one.delivery_id] = time.monotonic()
             following.append(next_one)
         return following
+
+    @property
+    def well_supplied(self) -> bool:
+        """Whether much waits, and all of it where turns come quickly. Behind one that is slow, others must be found."""
+        waiting = [share.waiting for share in self._shares.values() if share.waiting]
+        limit = time.monotonic() - BRISK_SECONDS
+        return sum(map(len, waiting)) >= SUPPLY and all(queue[0][0] > limit for queue in waiting)
 
     def take_stale(self) -> list[DueDelivery]:
         """What has waited for its turn too long, taken out."""

@@ -63,8 +63,9 @@ class Settler:
     async def _record(self, batch: Sequence[Tried]) -> Settled:
         try:
             async with self._connection.use() as connection:
-                settled = await settle_if_held(connection, batch)
+                # First: once these are settled, their receivers have room for more.
                 await self._note_failures(connection, [one for one in batch if one.fails or one.disables])
+                settled = await settle_if_held(connection, batch)
         except DatabaseAway as error:
             _warn(batch, error)
         except RecordRefused as error:

@@ -1,0 +1,223 @@
+"""Posts webhooks with one of several HTTP clients: 64 at once on connections that are kept, each signed anew.
+
+Runs in a process of its own (`python -m benchmarks.post_clients CLIENT PLAN`), in an environment that has the client,
+and prints one line of JSON. What is sent is the same for all; what they check is theirs.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import sys
+import time
+from base64 import b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from typing import TypeAlias, cast
+
+import uvloop
+
+from benchmarks.figures import percentile
+from benchmarks.submissions import SECRET
+from benchmarks.wire import split_message
+
+NO_CONTENT = 204
+# The length of the body without its text.
+TEXT_AROUND = 37
+# The answer's status.
+Post: TypeAlias = Callable[[str, bytes, dict[str, str]], Awaitable[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class PostPlan:
+    """Posts are counted for `seconds` after `warm_up`; the body has `body_bytes`."""
+
+    port: int
+    concurrent: int = 64
+    body_bytes: int = 300
+    seconds: float = 4.0
+    warm_up: float = 0.5
+
+
+@dataclass(slots=True)
+class PostOutcome:
+    """`rate` is answers a second; `wrong` are those other than 204, and posts that had none."""
+
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    wrong: int
+    cores: float
+
+
+@asynccontextmanager
+async def by_httpx(plan: PostPlan) -> AsyncIterator[Post]:
+    import httpx  # noqa: PLC0415
+
+    limits = httpx.Limits(max_connections=plan.concurrent, max_keepalive_connections=plan.concurrent)
+    async with httpx.AsyncClient(limits=limits, trust_env=False) as client:
+
+        async def post(url: str, body: bytes, headers: dict[str, str]) -> int:
+            return (await client.post(url, content=body, headers=headers)).status_code
+
+        yield post
+
+
+@asynccontextmanager
+async def by_httpx_on_aiohttp(plan: PostPlan) -> AsyncIterator[Post]:
+    import httpx  # noqa: PLC0415
+    import httpx_aiohttp  # type: ignore[import-not-found] # noqa: PLC0415
+
+    limits = httpx.Limits(max_connections=plan.concurrent, max_keepalive_connections=plan.concurrent)
+    transport = httpx_aiohttp.AiohttpTransport(limits=limits, trust_env=False)
+    async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
+
+        async def post(url: str, body: bytes, headers: dict[str, str]) -> int:
+            return (await client.post(url, content=body, headers=headers)).status_code
+
+        yield post
+
+
+@asynccontextmanager
+async def by_aiohttp(plan: PostPlan) -> AsyncIterator[Post]:
+    import aiohttp  # type: ignore[import-not-found] # noqa: PLC0415
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=plan.concurrent)) as session:
+
+        async def post(url: str, body: bytes, headers: dict[str, str]) -> int:
+            async with session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
+                await answer.read()
+                return cast("int", answer.status)
+
+        yield post
+
+
+@asynccontextmanager
+async def by_duly(plan: PostPlan) -> AsyncIterator[Post]:
+    """The guarded client with every guard on; nothing but the loopback network is opened to it."""
+    from duly.domain.networks import Reach, parse_networks  # noqa: PLC0415
+    from duly.outbound import OutboundClient  # noqa: PLC0415
+
+    reach = Reach(parse_networks("127.0.0.0/8"))
+    async with OutboundClient(reach=reach, connections_per_host=plan.concurrent) as client:
+
+        async def post(url: str, body: bytes, headers: dict[str, str]) -> int:
+            return (await client.post(url, content=body, headers=headers)).status
+
+        yield post
+
+
+class Bare(asyncio.Protocol):
+    """A connection that writes and waits for an answer, and guards against nothing."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self._received = b""
+
+    def exchange(self, request: bytes) -> asyncio.Future[int]:
+        self._answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.transport.write(request)
+        return self._answer
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if (message := split_message(self._received)) is not None:
+            self._received = message.rest
+            self._answer.set_result(message.status)
+
+
+@asynccontextmanager
+async def by_hand(plan: PostPlan) -> AsyncIterator[Post]:
+    loop = asyncio.get_running_loop()
+    idle = [(await loop.create_connection(Bare, "127.0.0.1", plan.port))[1] for _ in range(plan.concurrent)]
+
+    async def post(url: str, body: bytes, headers: dict[str, str]) -> int:
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        start = f"POST {url[url.index('/', 8) :]} HTTP/1.1\r\nhost: 127.0.0.1\r\n"
+        request = f"{start}{lines}content-length: {len(body)}\r\n\r\n".encode() + body
+        connection = idle.pop()
+        status = await connection.exchange(request)
+        idle.append(connection)
+        return status
+
+    yield post
+    for connection in idle:
+        connection.transport.close()
+
+
+CLIENTS = {
+    "duly": by_duly,
+    "httpx": by_httpx,
+    "httpx-aiohttp": by_httpx_on_aiohttp,
+    "aiohttp": by_aiohttp,
+    "by-hand": by_hand,
+}
+
+
+def signed(number: int, body: bytes) -> dict[str, str]:
+    """The headers that a webhook has."""
+    identity, moment, key = f"msg_{number:024d}", int(time.time()), SECRET.encode()
+    signature = hmac.digest(key, f"{identity}.{moment}.".encode() + body, hashlib.sha256)
+    return {
+        "content-type": "application/json",
+        "user-agent": "benchmark/1",
+        "webhook-id": identity,
+        "webhook-timestamp": str(moment),
+        "webhook-signature": f"v1,{b64encode(signature).decode()}",
+        "x-webhook-signature": f"sha256={hmac.digest(key, body, hashlib.sha256).hex()}",
+    }
+
+
+class Posting:
+    """A closed loop: each caller sends its next post when the last was answered."""
+
+    def __init__(self, plan: PostPlan) -> None:
+        self._plan = plan
+        self._url = f"http://127.0.0.1:{plan.port}/webhooks"
+        text = "x" * (plan.body_bytes - TEXT_AROUND)
+        self._body = json.dumps({"type": "job.completed", "text": text}).encode()
+        self._counts_from = self._stops_at = float("inf")
+        self._numbers = self._wrong = 0
+        self._latencies: list[float] = []
+
+    async def run(self, post: Post) -> PostOutcome:
+        plan = self._plan
+        # What a client does but once, it has done before the time begins.
+        await asyncio.gather(*(self._post(post) for _ in range(plan.concurrent)))
+        processor, began = time.process_time(), time.perf_counter()
+        self._counts_from = began + plan.warm_up
+        self._stops_at = self._counts_from + plan.seconds
+        await asyncio.gather(*(self._call(post) for _ in range(plan.concurrent)))
+        return PostOutcome(
+            rate=len(self._latencies) / plan.seconds,
+            p50_ms=percentile(self._latencies, 0.5) * 1e3,
+            p99_ms=percentile(self._latencies, 0.99) * 1e3,
+            wrong=self._wrong,
+            cores=(time.process_time() - processor) / (time.perf_counter() - began),
+        )
+
+    async def _call(self, post: Post) -> None:
+        while time.perf_counter() < self._stops_at:
+            await self._post(post)
+
+    async def _post(self, post: Post) -> None:
+        self._numbers += 1
+        began = time.perf_counter()
+        try:
+            status = await post(self._url, self._body, signed(self._numbers, self._body))
+        except Exception:  # noqa: BLE001  # each client has errors of its own
+            status = 0
+        ended = time.perf_counter()
+        self._wrong += status != NO_CONTENT
+        if status == NO_CONTENT and self._counts_from <= ended <= self._stops_at:
+            self._latencies.append(ended - began)
+
+
+async def run(client: str, plan: PostPlan) -> PostOutcome:
+    async with CLIENTS[client](plan) as post:
+        return await Posting(plan).run(post)
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(uvloop.run(run(sys.argv[1], PostPlan(**json.loads(sys.argv[2])))))))

@@ -1,0 +1,90 @@
+"""Reading and changing a tenant's endpoints costs the same however many other tenants have."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from duly.domain.ids import LARGEST
+from duly.store.database import Connection, Database
+from duly.store.endpoints import ADD, CHANGE, DELETE, FORGET_FAILURES, LIST, READ, ROTATE
+
+FILL = """
+insert into endpoints (tenant_id, endpoint_id, events, url, secret)
+select n % 50 + 1, md5(n::text)::uuid, n % 128, 'https://client.example.com/' || n, 'sealed:a:' || repeat('x', 90)
+from generate_series(1, 40000) n
+"""
+FILL_RECEIVERS = """
+insert into receivers (tenant_id, receiver_id, registered) select tenant_id, endpoint_id, true from endpoints
+"""
+ASKED = ("https://a.example", 8, None, None, None, None, False, None, None, None)
+MINE = UUID("00000000-0000-7000-8000-000000000001")
+
+
+@pytest.fixture
+async def filled(database_url: str) -> AsyncIterator[Connection]:
+    """A connection such as a request's, on tables that hold the endpoints of fifty tenants."""
+    database = Database(database_url)
+    async with database.connection() as connection:
+        await connection.execute(FILL)
+        await connection.execute(FILL_RECEIVERS)
+        await connection.execute("analyze endpoints, receivers")
+        await connection.fetchval(ADD, 1, MINE, *ASKED, "sealed", None, 1_000)
+        yield connection
+    await database.close()
+
+
+async def plan_of(connection: Connection, statement: str, *arguments: object) -> dict[str, Any]:
+    """The plan of a statement, with what it read. What it wrote is undone."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        plans = await connection.fetchval(f"explain (analyze, buffers, format json) {statement}", *arguments)
+    finally:
+        await transaction.rollback()
+    plan: dict[str, Any] = plans[0]["Plan"]
+    return plan
+
+
+def read_whole(plan: dict[str, Any]) -> Iterator[str]:
+    """The tables that are read from one end to the other."""
+    if plan["Node Type"] == "Seq Scan":
+        yield plan["Relation Name"]
+    for below in plan.get("Plans", ()):
+        yield from read_whole(below)
+
+
+def pages(plan: dict[str, Any]) -> int:
+    return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+
+
+@pytest.mark.parametrize(
+    ("statement", "arguments"),
+    [
+        (READ, ()),
+        (CHANGE, (*ASKED, None, None, True)),
+        (FORGET_FAILURES, ()),
+        (ROTATE, ("sealed", None, 86_400.0)),
+        (DELETE, ()),
+    ],
+)
+async def test_one_endpoint_is_found_by_its_key(
+    filled: Connection, statement: str, arguments: tuple[object, ...]
+) -> None:
+    plan = await plan_of(filled, statement, 1, MINE, *arguments)
+    assert list(read_whole(plan)) == []
+    assert pages(plan) < 60
+
+
+@pytest.mark.parametrize("statuses", [None, ["paused"]])
+async def test_a_page_of_endpoints_reads_no_other_tenants(filled: Connection, statuses: list[str] | None) -> None:
+    plan = await plan_of(filled, LIST, 1, LARGEST, 8, statuses, 51)
+    assert list(read_whole(plan)) == []
+    assert pages(plan) < 801 * 5
+
+
+async def test_counting_a_tenants_endpoints_reads_no_others(filled: Connection) -> None:
+    plan = await plan_of(filled, ADD, 1, LARGEST, *ASKED, "sealed", None, 1_000)
+    assert list(read_whole(plan)) == []
+    assert pages(plan) < 900
