@@ -41,8 +41,7 @@ class MisbehavingReceiver:
         self.busy: Counter[str] = Counter()
         self.busiest: Counter[str] = Counter()
         self.port = 0
-        self.closed = False
-        self.writers: set[asyncio.StreamWriter] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
 
     def url(self, path: str) -> str:
@@ -62,19 +61,23 @@ class MisbehavingReceiver:
         await self.until(lambda: len(self.at(path)) >= times, seconds=seconds)
         return self.at(path)
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.closed:
-            writer.transport.abort()
-            return
-        self.writers.add(writer)
-        try:
-            with suppress(ConnectionError, asyncio.IncompleteReadError):
+    def take(self, listening: socket.socket) -> None:
+        """Accepts one connection, which is served by a task of its own."""
+        taken, _ = listening.accept()
+        taken.setblocking(False)
+        task = asyncio.get_running_loop().create_task(self._serve(taken))
+        self.tasks.add(task)
+        task.add_done_callback(lambda _: taken.close())  # it may have been cancelled before it began
+        task.add_done_callback(self.tasks.discard)
+
+    async def _serve(self, taken: socket.socket) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            reader, writer = await asyncio.open_connection(sock=taken)
+            try:
                 while True:
-                    post = await _post(reader)
-                    await self._mind(post, reader, writer)
-        finally:
-            self.writers.discard(writer)
-            writer.close()
+                    await self._mind(await _post(reader), reader, writer)
+            finally:
+                await _let_go(writer)
 
     async def _mind(self, post: Post, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.posts.append(post)
@@ -96,21 +99,33 @@ async def _post(reader: asyncio.StreamReader) -> Post:
     return Post(head[0].split()[1].partition("?")[0], headers, body)
 
 
+async def _let_go(writer: asyncio.StreamWriter) -> None:
+    """What was written goes out first, but where the client takes no more."""
+    writer.close()
+    with suppress(ConnectionError, TimeoutError):
+        async with asyncio.timeout(1):
+            await writer.wait_closed()
+            return
+    writer.transport.abort()
+
+
 @asynccontextmanager
 async def misbehaving_receiver(manners: Mapping[str, Manner] | None = None) -> AsyncIterator[MisbehavingReceiver]:
     receiver = MisbehavingReceiver(manners)
-    server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0, backlog=512)
-    receiver.port = server.sockets[0].getsockname()[1]
-    try:
-        yield receiver
-    finally:
-        receiver.closed = True
-        server.close()
-        for writer in list(receiver.writers):
-            writer.transport.abort()
-        async with asyncio.timeout(BOUND_SECONDS):
-            while receiver.writers:
-                await asyncio.sleep(0)
+    # Not asyncio's own server: closed while a connection comes in, it leaves that open.
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
+        listening.setblocking(False)
+        receiver.port = listening.getsockname()[1]
+        loop = asyncio.get_running_loop()
+        loop.add_reader(listening, receiver.take, listening)
+        try:
+            yield receiver
+        finally:
+            loop.remove_reader(listening)
+            for task in receiver.tasks:
+                task.cancel()
+            if receiver.tasks:
+                await asyncio.wait(receiver.tasks)
 
 
 def answers(status: int, *, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Manner:

@@ -120,7 +120,7 @@ async def test_of_receivers_that_are_held_back_only_their_own_lanes_are_looked_a
     database_url: str, state: str
 ) -> None:
     async with outbox(database_url, state) as connection:
-        nodes = await plan_of(connection, TAKE_GATED, "(100, 25)")
+        nodes = await plan_of(connection, TAKE_GATED, "(100, 25, '{}', '{}', 4)")
     conditions = {condition for index, condition in keys(nodes, "deliveries") if index == "_lane"}
     assert len(conditions) == 3
     assert all(condition.startswith(("((receiver_id = r.", "((receiver_id = o.")) for condition in conditions)
@@ -184,7 +184,9 @@ async def test_a_receiver_under_a_limit_is_sent_no_more_than_it_allows_and_a_pau
         await connection.execute(GATES, limited, paused, opened)
 
         async def taken() -> list[UUID]:
-            return [delivery.receiver_id for delivery in await take_gated(connection, limit=100, hold_seconds=25)]
+            rooms = Rooms({}, others=9)
+            due = await take_gated(connection, limit=100, hold_seconds=25, rooms=rooms)
+            return [delivery.receiver_id for delivery in due]
 
         assert sorted(await taken()) == sorted([limited, limited, opened])
         assert await taken() == []  # both have all they may have until something ends

@@ -7,7 +7,16 @@ import pytest
 from duly.domain.events import EventKind
 from duly.store.deliveries import DueDelivery
 from duly.webhooks import receivers
-from duly.webhooks.receivers import AHEAD, FIRST_WINDOW, LARGEST_WINDOW, SUSPECTS, Receivers, Turn
+from duly.webhooks.receivers import (
+    AHEAD,
+    CHANCES,
+    CONCURRENT,
+    FIRST_WINDOW,
+    LARGEST_WINDOW,
+    SUSPECTS,
+    Receivers,
+    Turn,
+)
 
 ONE, OTHER = UUID(int=1), UUID(int=2)
 
@@ -126,15 +135,47 @@ def test_one_that_hangs_is_given_no_more_than_one_that_is_unknown(monkeypatch: p
     assert shares.rooms().known == {ONE: 0}
 
 
+def hanging(shares: Receivers, number: int, *, first: int, each: int = FIRST_WINDOW) -> None:
+    """So many receivers that are not known to answer, each with posts under way."""
+    for receiver in range(number):
+        posted(shares, each, UUID(int=first + receiver))
+
+
 def test_those_that_are_unknown_fail_or_hang_have_half_of_all_places_at_most() -> None:
     shares = Receivers()
     grown(shares)
-    for number in range(SUSPECTS // FIRST_WINDOW):
-        posted(shares, FIRST_WINDOW, UUID(int=100 + number))
+    hanging(shares, SUSPECTS // FIRST_WINDOW, first=100)
     rooms = shares.rooms()
-    assert rooms.others == 0
     assert {room for receiver_id, room in rooms.known.items() if receiver_id != ONE} == {0}
-    assert rooms.known[ONE] == LARGEST_WINDOW * (1 + AHEAD)  # and is named, though it has nothing under way
+    assert rooms.known[ONE] > FIRST_WINDOW  # and is named, though it has nothing under way
+
+
+def test_beyond_that_a_new_one_is_given_a_single_chance_until_a_quarter_more_hangs() -> None:
+    shares = Receivers()
+    hanging(shares, SUSPECTS // FIRST_WINDOW, first=100)
+    assert shares.rooms().others == 1
+    hanging(shares, CHANCES, first=1_000, each=1)
+    assert shares.rooms().others == 0
+
+
+def test_the_windows_of_many_busy_receivers_are_no_larger_than_all_can_have() -> None:
+    shares = Receivers()
+    busy = [posted(shares, 1, UUID(int=100 + number))[0] for number in range(64)]
+    shares.rooms()
+    assert grown(shares, busy[0].receiver_id) == CONCURRENT // 64
+
+
+def test_enough_waits_only_where_turns_come_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receivers, "SUPPLY", 3)
+    shares = Receivers()
+    posted(shares, FIRST_WINDOW)
+    turns = [shares.admit(due()) for _ in range(2)]
+    assert not shares.well_supplied
+    turns.append(shares.admit(due()))
+    assert turns == [Turn.WAITS] * 3
+    assert shares.well_supplied
+    monkeypatch.setattr(receivers, "BRISK_SECONDS", -1.0)
+    assert not shares.well_supplied
 
 
 def test_receivers_that_are_sent_nothing_are_forgotten_beyond_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:

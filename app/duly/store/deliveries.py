@@ -63,8 +63,9 @@ lane as (
 GATED = "(paused_at is not null or state <> 0 or concurrency is not null or rate_count is not null)"
 
 # Of a lane. Of one job a terminal event's webhook waits for those of its earlier terminal events to the same receiver,
-# so they arrive in order: it is put behind them, and due at once when they are settled. (`is not distinct from` is no
-# condition for an index: the job's rows are read, never the receiver's lane.)
+# so they arrive in order: it is put behind them, and due at once when they are settled. Behind one that is being sent
+# it is looked at again soon: that one may be settled in this very moment. (`is not distinct from` is no condition for an
+# index: the job's rows are read, never the receiver's lane.)
 _DUE = """
 due as materialized (
     select d.* from {lanes} o cross join lateral (
@@ -75,7 +76,7 @@ due as materialized (
 ),
 placed as materialized (
     select d.delivery_id, case when d.kind between 10 and 12 then (
-        select max(b.due_at) from deliveries b
+        select max(case when b.taken and b.due_at > now() then now() else b.due_at end) from deliveries b
         where b.job_id = d.job_id and b.sequence < d.sequence and b.receiver_id is not distinct from d.receiver_id
           and b.kind between 10 and 12
     ) end as behind
@@ -167,7 +168,7 @@ TAKE_GATED = f"""
 with seen as materialized (
     select r.receiver_id, r.xmin as written, r.state, b.tokens,
            case when r.state <> 0 then 1 else least(
-               $1::int, floor(b.tokens)::int, r.concurrency - (
+               coalesce(k.room, $5), floor(b.tokens)::int, r.concurrency - (
                    select count(*)::int from deliveries d
                    where d.receiver_id = r.receiver_id and d.due_at > now()
                      and d.due_at <= now() + 2 * $2 * interval '1 second' and d.taken
@@ -177,7 +178,7 @@ with seen as materialized (
         select case when r.rate_count is not null then least(
             r.rate_count, r.tokens + extract(epoch from now() - r.refilled_at) * r.rate_count / r.rate_seconds
         ) end as tokens
-    ) b
+    ) b left join unnest($3::uuid[], $4::int[]) as k (receiver_id, room) on k.receiver_id = r.receiver_id
     where {GATED} and r.paused_at is null and (r.state = 0 or r.probe_at <= now())
       and exists (select from deliveries d where d.receiver_id = r.receiver_id and d.due_at <= now() offset 0)
 ),
@@ -201,11 +202,13 @@ spent as (
 """
 
 
-async def take_gated(connection: Connection, *, limit: int, hold_seconds: float) -> list[DueDelivery]:
+async def take_gated(connection: Connection, *, limit: int, hold_seconds: float, rooms: Rooms) -> list[DueDelivery]:
     """As `take_due`, for receivers that are held back: one at a time where the circuit is open, else no more than their
     limits allow, whatever other nodes do at the same time.
     """
-    return [DueDelivery(*row) for row in await connection.fetch(TAKE_GATED, limit, hold_seconds)]
+    known, room = list(rooms.known), list(rooms.known.values())
+    rows = await connection.fetch(TAKE_GATED, limit, hold_seconds, known, room, rooms.others)
+    return [DueDelivery(*row) for row in rows]
 
 
 ANY_GATED = f"select exists (select from receivers where {GATED})"
@@ -299,7 +302,7 @@ followed as (
     where d.job_id >= s.job_id and d.job_id <= s.job_id and d.sequence > s.sequence
       and d.receiver_id is not distinct from s.receiver_id
       and d.kind between 10 and 12 and s.kind between 10 and 12 and not d.taken
-      and d.attempt = d.tries_before and (d.due_at > now()) is true
+      and d.attempt = d.tries_before
     returning d.delivery_id
 ),
 replayed as (

@@ -80,8 +80,8 @@ class Dispatcher:
         due = await take_due(connection, limit=limit, hold_seconds=self._hold_seconds, rooms=rooms, after=self._after)
         turned = self._after != SMALLEST
         self._after = max(delivery.receiver_id for delivery in due) if len(due) == limit else SMALLEST
-        if await self._any_gated(connection):
-            due += await take_gated(connection, limit=limit, hold_seconds=self._hold_seconds)
+        if len(due) < limit and await self._any_gated(connection):
+            due += await take_gated(connection, limit=limit - len(due), hold_seconds=self._hold_seconds, rooms=rooms)
         return due, turned
 
     async def _any_gated(self, connection: Connection) -> bool:

@@ -11,6 +11,7 @@ from duly.store.deliveries import DueDelivery, Rooms
 # At once, in all. Those that have not answered well of late, or hang, have half of it at most between them.
 CONCURRENT = 512
 SUSPECTS = CONCURRENT // 2
+CHANCES = CONCURRENT // 4
 # At once to one receiver: at first, and at most.
 FIRST_WINDOW = 4
 LARGEST_WINDOW = 32
@@ -64,14 +65,15 @@ class Receivers:
         now = time.monotonic()
         self._forget()
         self._suspected = sum(len(share.started) for share in self._shares.values() if share.suspect(now))
-        others = FIRST_WINDOW if self._suspected < SUSPECTS else 0
+        # While those that hang have all that they may have, one that is not known yet is still given a chance.
+        others = FIRST_WINDOW if self._suspected < SUSPECTS else int(self._suspected < SUSPECTS + CHANCES)
         # So that the connections to all of them can be kept open.
         busy = sum(share.busy for share in self._shares.values())
         self._largest_window = min(LARGEST_WINDOW, max(FIRST_WINDOW, CONCURRENT // max(busy, 1)))
         known = {
             receiver_id: self._room(share, now)
             for receiver_id, share in self._shares.items()
-            if share.busy or (share.proven and not others)
+            if share.busy or (share.proven and others < FIRST_WINDOW)
         }
         return Rooms(known, others)
 
