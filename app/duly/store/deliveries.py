@@ -64,8 +64,8 @@ GATED = "(paused_at is not null or state <> 0 or concurrency is not null or rate
 
 # Of a lane. Of one job a terminal event's webhook waits for those of its earlier terminal events to the same receiver,
 # so they arrive in order: it is put behind them, and due at once when they are settled. Behind one that is being sent
-# it is looked at again soon: that one may be settled in this very moment. (`is not distinct from` is no condition for an
-# index: the job's rows are read, never the receiver's lane.)
+# it is looked at again soon: that one may be settled in this very moment. (`is not distinct from` is no condition for
+# an index: the job's rows are read, never the receiver's lane.)
 _DUE = """
 due as materialized (
     select d.* from {lanes} o cross join lateral (
