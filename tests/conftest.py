@@ -74,7 +74,8 @@ def server(request: pytest.FixtureRequest) -> Server:
 
 
 async def _make_template(server: Server) -> None:
-    # Nobody kills these servers, and each test makes a database: with fsync that takes four times as long.
+    # Nobody kills these servers, and each test makes a database: with fsync that takes four times as long, and by way
+    # of the log (the default) twice as long.
     await _on_postgres(server, "alter system set fsync = off")
     await _on_postgres(server, "select pg_reload_conf()")
     await _on_postgres(server, "create database duly_template")
@@ -105,7 +106,7 @@ async def database_url(server: Server) -> AsyncIterator[str]:
     """A migrated database of the test's own. When the test is over, every promise must hold in it."""
     test_handlers.forget()
     name = f"test_{next(_numbers)}"
-    await _on_postgres(server, f"create database {name} template duly_template")
+    await _on_postgres(server, f"create database {name} template duly_template strategy file_copy")
     yield server.url_of(name)
     found = await violations(server.url_of(name))
     await _on_postgres(server, f"drop database {name} with (force)")

@@ -135,7 +135,8 @@ async def test_keys_are_rotated_over_restarts_and_every_webhook_is_signed(
     [failed, *_] = await eventually(lambda: failures(service))
     assert failed["message"].endswith(lacking)
     assert receiver.hits == hits + 1
-    [error, *_] = await service.sql("select error from delivery_attempts where error is not null")
+    recorded = "select error from delivery_attempts where error is not null"
+    [error, *_] = await eventually(lambda: service.sql(recorded))
     assert error[0].endswith(lacking)
     await service.stop()
     assert not [line for line in logged(service) if line["action"] == "delivery_broken"]

@@ -18,6 +18,8 @@ from duly.store.ready import LaneStart, claim_ready
 from duly.store.running import finish_if_held
 from duly.store.scheduled import release_due
 
+CALLBACK = "http://receiver.example/"
+
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
@@ -108,7 +110,7 @@ async def test_a_day_stays_while_a_job_in_it_is_unfinished_or_a_webhook_unsent(d
         async def dropped() -> list[str]:
             return await drop_expired(connection, retention_days=30)
 
-        job = NewJob(1, id_on(day), "echo", "default", 0, "{}", 60.0, 5, callback_events=8)
+        job = NewJob(1, id_on(day), "echo", "default", 0, "{}", 60.0, 5, callback_url=CALLBACK, callback_events=8)
         await record_jobs(connection, [job])
         assert await dropped() == []  # it is ready
         claimed = await start(connection)

@@ -47,6 +47,7 @@ def _tighten() -> None:
     """Few at once, so that what is seldom full is full: waiting for room has its points too."""
     setattr(dispatcher, "CONCURRENT", 6)  # noqa: B010  # it is imported there, not exported
     receivers.AHEAD = 1
+    receivers.PATIENCE_SECONDS = 0.02
     setattr(connecting, "guarded_socket", _narrow)  # noqa: B010
     setattr(client, "Pool", partial(_small_pool, Pool))  # noqa: B010
 

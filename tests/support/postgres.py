@@ -27,9 +27,22 @@ class Server:
         return self.template.replace("/DATABASE", f"/{database}")
 
 
+# Each test makes a database, and that is some 600 files: in memory they take a fifth of the time.
+IN_MEMORY = Path("/dev/shm")  # noqa: S108  # a folder of our own is made in it
+ENOUGH_BYTES = 8 << 30
+
+
+def _place() -> Path | None:
+    """Where there is room for the servers of all workers."""
+    try:
+        return IN_MEMORY if shutil.disk_usage(IN_MEMORY).free > ENOUGH_BYTES and os.access(IN_MEMORY, os.W_OK) else None
+    except OSError:
+        return None
+
+
 def open_folder() -> Path:
     """A new folder that the server's own user can reach: as root, pytest's own temporary folders are closed to it."""
-    folder = Path(tempfile.mkdtemp(prefix="duly-test-"))
+    folder = Path(tempfile.mkdtemp(prefix="duly-test-", dir=_place()))
     folder.chmod(0o755)
     return folder
 

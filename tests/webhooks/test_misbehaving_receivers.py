@@ -179,6 +179,7 @@ IN_A_WEEK = format_datetime(datetime.now(UTC) + timedelta(days=7), usegmt=True)
         (503, "-1", 5),
         (503, "soon", 5),
     ],
+    ids=["seconds", "429", "a week", "too many digits", "a date", "a date that has passed", "negative", "unreadable"],
 )
 async def test_it_is_left_alone_for_as_long_as_it_asks_but_a_day_at_most(
     service: Service, receiver: MisbehavingReceiver, status: int, asked: str, seconds: float
