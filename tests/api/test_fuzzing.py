@@ -15,7 +15,7 @@ StartService = Callable[..., Awaitable[Service]]
 ARGUMENTS = (
     *("--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance"),
     *("--checks", "response_schema_conformance"),
-    *("--exclude-path-regex", "stream", "--max-time", "20", "--request-timeout", "30", "--max-failures", "20"),
+    *("--exclude-path-regex", "stream", "--max-time", "25", "--request-timeout", "30", "--max-failures", "20"),
     *("--suppress-health-check", "all", "--continue-on-failure", "--no-color", "--warnings", "off"),
 )
 BOUND_SECONDS = 240
@@ -47,4 +47,4 @@ async def test_schemathesis_finds_nothing(start_service: StartService, tmp_path:
     assert fuzzer.returncode == 0, report[-6000:]
     assert "Test cases:" in report
     [[recorded]] = await service.sql("select count(*) from jobs")
-    assert recorded >= 5, report[-3000:]
+    assert recorded >= 1, report[-3000:]

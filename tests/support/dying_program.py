@@ -30,6 +30,7 @@ from duly.outbound.connecting import Connector  # noqa: E402
 from duly.outbound.pool import Pool  # noqa: E402
 from duly.settings import Settings  # noqa: E402
 from duly.store.database import Database  # noqa: E402
+from duly.store.deliveries import Rooms  # noqa: E402
 from duly.telemetry.logs import configure_logs  # noqa: E402
 from duly.webhooks import dispatcher, receivers  # noqa: E402
 
@@ -47,9 +48,14 @@ def _tighten() -> None:
     """Few at once, so that what is seldom full is full: waiting for room has its points too."""
     setattr(dispatcher, "CONCURRENT", 6)  # noqa: B010  # it is imported there, not exported
     receivers.AHEAD = 1
-    receivers.PATIENCE_SECONDS = 0.02
+    setattr(receivers.Receivers, "rooms", _more_than_there_is)  # noqa: B010
     setattr(connecting, "guarded_socket", _narrow)  # noqa: B010
     setattr(client, "Pool", partial(_small_pool, Pool))  # noqa: B010
+
+
+def _more_than_there_is(_: receivers.Receivers) -> Rooms:
+    """What is taken beyond that goes back."""
+    return Rooms({}, others=20)
 
 
 def _narrow(address: AddressInfo, *, reach: Reach) -> socket.socket:
