@@ -168,7 +168,7 @@ def test_the_windows_of_many_busy_receivers_are_no_larger_than_all_can_have() ->
 def test_enough_waits_only_where_turns_come_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(receivers, "SUPPLY", 3)
     shares = Receivers()
-    posted(shares, FIRST_WINDOW)
+    posted(shares, grown(shares))
     found = []
     for _ in range(3):
         assert shares.admit(due()) is Turn.WAITS
@@ -176,6 +176,21 @@ def test_enough_waits_only_where_turns_come_quickly(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(receivers, "BRISK_SECONDS", -1.0)
     found.append(shares.well_supplied)
     assert found == [False, False, True, False]
+
+
+def test_what_waits_for_those_that_fail_or_hang_is_no_supply(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receivers, "SUPPLY", 3)
+    shares = Receivers()
+    posted(shares, FIRST_WINDOW)
+    assert [shares.admit(due()) for _ in range(3)] == [Turn.WAITS] * 3
+    assert not shares.well_supplied
+
+
+def test_of_one_that_has_failed_no_more_is_taken_than_it_may_have_at_once() -> None:
+    shares = Receivers()
+    for delivery in posted(shares, FIRST_WINDOW):
+        shares.ended(delivery, well=False)
+    assert shares.rooms().known == {ONE: 1}
 
 
 def test_receivers_that_are_sent_nothing_are_forgotten_beyond_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,7 +73,7 @@ class Receivers:
         known = {
             receiver_id: self._room(share, now)
             for receiver_id, share in self._shares.items()
-            if share.busy or (share.proven and others < FIRST_WINDOW)
+            if share.busy or share.window < FIRST_WINDOW or (share.proven and others < FIRST_WINDOW)
         }
         return Rooms(known, others)
 
@@ -110,10 +110,10 @@ class Receivers:
 
     @property
     def well_supplied(self) -> bool:
-        """Whether much waits, and all of it where turns come quickly. Behind one that is slow, others must be found."""
-        waiting = [share.waiting for share in self._shares.values() if share.waiting]
-        limit = time.monotonic() - BRISK_SECONDS
-        return sum(map(len, waiting)) >= SUPPLY and all(queue[0][0] > limit for queue in waiting)
+        """Whether much waits where turns come quickly. Behind those that fail or are slow, others must be found."""
+        now = time.monotonic()
+        waiting = [share.waiting for share in self._shares.values() if share.waiting and not share.suspect(now)]
+        return sum(map(len, waiting)) >= SUPPLY and all(queue[0][0] > now - BRISK_SECONDS for queue in waiting)
 
     def take_stale(self) -> list[DueDelivery]:
         """What has waited for its turn too long, taken out."""
