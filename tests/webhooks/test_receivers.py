@@ -126,6 +126,16 @@ def test_more_is_taken_beforehand_for_a_receiver_that_answers_well_only() -> Non
     assert failing.rooms() == ({ONE: FIRST_WINDOW - 1}, FIRST_WINDOW)
 
 
+def test_one_that_answers_at_once_is_asked_for_by_its_window_though_nothing_is_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shares = Receivers()
+    window = grown(shares)
+    assert shares.rooms().known == {ONE: window * (1 + AHEAD)}
+    monkeypatch.setattr(receivers, "RECENT_SECONDS", -1.0)
+    assert shares.rooms().known == {}
+
+
 def test_one_that_hangs_is_given_no_more_than_one_that_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     shares = Receivers()
     grown(shares)

@@ -23,6 +23,8 @@ SUPPLY = 128
 BRISK_SECONDS = 0.25
 # What has waited so long for its turn goes back: the receiver is slower than it was.
 PATIENCE_SECONDS = 5.0
+# One that answers at once has nothing under way most of the time: so long it is still asked for by its window.
+RECENT_SECONDS = 10.0
 # Shares of receivers that are sent nothing just now.
 REMEMBERED = 5_000
 
@@ -37,10 +39,13 @@ class Turn(Enum):
 
 @dataclass(slots=True)
 class Share:
-    """What one receiver has. `started`: when each of its posts under way began, the oldest first."""
+    """What one receiver has. `started`: when each of its posts under way began, the oldest first; `ended_at`: when the
+    last one ended.
+    """
 
     window: int = FIRST_WINDOW
     proven: bool = False
+    ended_at: float = float("-inf")
     started: dict[UUID, float] = field(default_factory=dict)
     waiting: deque[tuple[float, DueDelivery]] = field(default_factory=deque)
 
@@ -73,7 +78,7 @@ class Receivers:
         known = {
             receiver_id: self._room(share, now)
             for receiver_id, share in self._shares.items()
-            if share.busy or share.window < FIRST_WINDOW or (share.proven and others < FIRST_WINDOW)
+            if share.busy or share.ended_at > now - RECENT_SECONDS or (share.proven and others < FIRST_WINDOW)
         }
         return Rooms(known, others)
 
@@ -100,6 +105,7 @@ class Receivers:
         share = self._shares[delivery.receiver_id]
         share.started.pop(delivery.delivery_id, None)
         share.proven = well
+        share.ended_at = time.monotonic()
         share.window = min(share.window + 1, self._largest_window) if well else max(share.window // 2, 1)
         following = []
         while share.waiting and len(share.started) < share.window:
