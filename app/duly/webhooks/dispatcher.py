@@ -20,7 +20,7 @@ from duly.store.deliveries import (
     take_due,
     take_gated,
 )
-from duly.webhooks.receivers import CONCURRENT, PATIENCE_SECONDS, Receivers, Turn
+from duly.webhooks.receivers import CONCURRENT, PATIENCE_SECONDS, ROUND, Receivers, Turn
 from duly.webhooks.sending import Sender
 from duly.webhooks.settling import Settler
 
@@ -28,7 +28,6 @@ log = structlog.stdlib.get_logger("duly.dispatcher")
 
 # What a receiver is too slow for waits so long, untried.
 PUT_BACK_SECONDS = (1.0, 5.0)
-BATCH = 100
 # A webhook is held for one exchange, the wait for its turn, and so long for being settled.
 SPARE_SECONDS = 5.0
 LONGEST_LOOK_SECONDS = 1.0
@@ -75,7 +74,7 @@ class Dispatcher:
         """What may be sent now, and whether to look again at once: where one round takes as much as it may, the next
         one begins with other receivers.
         """
-        limit = min(BATCH, CONCURRENT - len(self._posts))
+        limit = min(ROUND, CONCURRENT - len(self._posts))
         rooms = self._receivers.rooms()
         due = await take_due(connection, limit=limit, hold_seconds=self._hold_seconds, rooms=rooms, after=self._after)
         turned = self._after != SMALLEST

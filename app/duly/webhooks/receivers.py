@@ -15,6 +15,8 @@ CHANCES = CONCURRENT // 4
 # At once to one receiver: at first, and at most.
 FIRST_WINDOW = 4
 LARGEST_WINDOW = 32
+# Taken from the outbox in a round; each of several busy receivers has its part of it.
+ROUND = 100
 # Taken beforehand for one that answers well, for each place it has.
 AHEAD = 8
 HANGS_SECONDS = 1.0
@@ -64,6 +66,7 @@ class Receivers:
         self._shares: dict[UUID, Share] = {}
         self._suspected = 0
         self._largest_window = LARGEST_WINDOW
+        self._in_a_round = ROUND
 
     def rooms(self) -> Rooms:
         """How much more may be taken from the outbox for each."""
@@ -73,7 +76,8 @@ class Receivers:
         # While those that hang have all that they may have, one that is not known yet is still given a chance.
         others = FIRST_WINDOW if self._suspected < SUSPECTS else int(self._suspected < SUSPECTS + CHANCES)
         # So that the connections to all of them can be kept open.
-        busy = sum(share.busy for share in self._shares.values())
+        busy = sum(share.busy or share.ended_at > now - RECENT_SECONDS for share in self._shares.values())
+        self._in_a_round = ROUND // max(busy, 1)
         self._largest_window = min(LARGEST_WINDOW, max(FIRST_WINDOW, CONCURRENT // max(busy, 1)))
         known = {
             receiver_id: self._room(share, now)
@@ -86,7 +90,7 @@ class Receivers:
         """One that answers well has more taken for it than may be posted at once."""
         held = len(share.started) + len(share.waiting)
         if not share.suspect(now):
-            return max(0, share.window * (1 + AHEAD) - held)
+            return max(0, min(share.window * (1 + AHEAD) - held, max(share.window, self._in_a_round)))
         return max(0, min(share.window, FIRST_WINDOW) - held) if self._suspected < SUSPECTS else 0
 
     def admit(self, delivery: DueDelivery) -> Turn:
