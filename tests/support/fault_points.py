@@ -21,6 +21,7 @@ MODULES = (
     "duly.webhooks.sending",
     "duly.webhooks.settling",
     "duly.store.deliveries",
+    "duly.store.delivery_attempts",
     "duly.store.receivers",
     "duly.outbound.client",
     "duly.outbound.connection",

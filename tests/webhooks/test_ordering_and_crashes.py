@@ -9,7 +9,8 @@ from uuid import UUID
 from duly.domain.events import EventKind
 from duly.domain.ids import SMALLEST, event_id
 from duly.store.database import Database
-from duly.store.deliveries import DueDelivery, Outcome, Rooms, Tried, settle_if_held, take_due
+from duly.store.deliveries import DueDelivery, Rooms, take_due
+from duly.store.delivery_attempts import Outcome, Tried, settle_if_held
 from tests.support.receiver import Receiver, running_receiver
 from tests.support.service import Service, eventually
 

@@ -11,7 +11,8 @@ import pytest
 
 from duly.domain.ids import SMALLEST, new_job_id
 from duly.store.database import Connection, Database
-from duly.store.deliveries import NEXT_DUE, SETTLE_IF_HELD, TAKE_DUE, TAKE_GATED, Rooms, take_due, take_gated
+from duly.store.deliveries import NEXT_DUE, TAKE_DUE, TAKE_GATED, Rooms, take_due, take_gated
+from duly.store.delivery_attempts import SETTLE_IF_HELD
 
 ROWS = 2_000
 FILL = """

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from duly.domain.events import EventKind
 from duly.store.database import Database, DatabaseAway, RecordRefused
-from duly.store.deliveries import Outcome, Settled, Tried
+from duly.store.delivery_attempts import Outcome, Settled, Tried
 from duly.telemetry.metrics import Metrics
 from duly.webhooks import settling
 from duly.webhooks.settling import Settler

@@ -10,7 +10,7 @@ import structlog
 from duly.domain.circuit import Verdict, after_failures
 from duly.domain.ids import new_job_id
 from duly.store.database import Connection, Database, DatabaseAway, RecordRefused
-from duly.store.deliveries import Settled, Tried, settle_if_held
+from duly.store.delivery_attempts import Settled, Tried, settle_if_held
 from duly.store.receivers import Receiver, disable_endpoint, lock_trouble, note_trouble
 from duly.telemetry.metrics import Metrics
 from duly.webhooks.payload import endpoint_disabled
