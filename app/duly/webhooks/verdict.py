@@ -45,20 +45,10 @@ def judge(
             random=random,
         )
     )
-    return Tried(
-        tenant_id=delivery.tenant_id,
-        job_id=delivery.job_id,
-        delivery_id=delivery.delivery_id,
-        token=delivery.token,
-        sequence=delivery.sequence,
-        kind=delivery.kind,
-        receiver_id=delivery.receiver_id,
-        registered=delivery.registered,
-        attempt=delivery.attempt,
+    return _ended(delivery, None if delivered else _problem(came))._replace(
         outcome=Outcome.DELIVERED if delivered else Outcome.GIVEN_UP if delay is None else Outcome.TRY_AGAIN,
         duration_ms=round(came.duration_seconds * 1000),
         status_code=came.status if isinstance(came, OutboundAnswer) else None,
-        error=None if delivered else _problem(came),
         answer=_shown(came.body) if isinstance(came, OutboundAnswer) else None,
         delay_seconds=delay or 0.0,
         # What ends a delivery on purpose, or is our own refusal, says nothing of how the receiver does.
@@ -69,6 +59,11 @@ def judge(
 
 def refused(delivery: DueDelivery) -> Tried:
     """The end of a delivery that is not posted, since nobody is there to be told."""
+    return _ended(delivery, _REFUSALS.get(delivery.refusal or "", "it was not sent: it has no receiver"))
+
+
+def _ended(delivery: DueDelivery, error: str | None) -> Tried:
+    """A delivery that is given up without a post."""
     return Tried(
         tenant_id=delivery.tenant_id,
         job_id=delivery.job_id,
@@ -82,7 +77,7 @@ def refused(delivery: DueDelivery) -> Tried:
         outcome=Outcome.GIVEN_UP,
         duration_ms=0,
         status_code=None,
-        error=_REFUSALS.get(delivery.refusal or "", "it was not sent: it has no receiver"),
+        error=error,
         answer=None,
         delay_seconds=0.0,
     )
