@@ -8,11 +8,11 @@ from uuid import UUID
 from duly.domain.events import EventKind
 from duly.domain.facts import BatchFacts
 from duly.domain.job import Mark
+from duly.store.columns import TIMED_ID
 from duly.store.control import raise_version
 from duly.store.database import Connection
 from duly.store.outbox import HOST_OF_CALLBACK
 from duly.store.placing import Standing, place
-from duly.store.tables import TIMED_ID
 
 LOCK = "select pg_try_advisory_lock(7305808870034470003)"
 UNLOCK = "select pg_advisory_unlock(7305808870034470003)"
