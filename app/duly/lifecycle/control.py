@@ -3,10 +3,14 @@
 import asyncio
 import time
 
+import structlog
+
 from duly.lifecycle.signals import Signals
 from duly.store.control import pause_queue, raise_version, resume_queue, transactions_that_may_start_jobs
 from duly.store.database import Connection, Database
 from duly.store.limits import Limits, Scope, count_in, forget_limits, limits_begin, set_limits
+
+log = structlog.stdlib.get_logger("duly.control")
 
 # Starts under way take milliseconds; a submission of very many jobs in one transaction, which starts none, may take
 # long. What has not ended by then is not waited for.
@@ -68,6 +72,12 @@ async def _earlier_starts_have_ended(connection: Connection) -> None:
         await asyncio.sleep(pause)
         pause = min(2 * pause, LAST_LOOK_SECONDS)
         under_way &= await transactions_that_may_start_jobs(connection)
+    if under_way:
+        log.warning(
+            "a change of what holds jobs back did not wait for all transactions that began before it",
+            action="control_unawaited",
+            transactions=len(under_way),
+        )
 
 
 async def _all_counted(connection: Connection, tenant_id: int, scope: Scope, name: str) -> None:
@@ -76,3 +86,9 @@ async def _all_counted(connection: Connection, tenant_id: int, scope: Scope, nam
         if await count_in(connection, tenant_id, scope, name):
             return
         await asyncio.sleep(FIRST_LOOK_SECONDS)
+    log.warning(
+        "a limit begins, and some of what runs under it could not be counted: others were writing it all the time",
+        action="limit_uncounted",
+        scope=scope.name.lower(),
+        name=name,
+    )
