@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from benchmarks import record, report
-from benchmarks.plots import draw
 from benchmarks.record import Rows
 
 BEGIN = "<!-- Written by the benchmark from here: do not edit. -->"
@@ -16,6 +15,8 @@ def update(page: Path, measured: Rows) -> list[Path]:
 
     The folder named after the page keeps the plots and `results.json`, from which the page is made.
     """
+    from benchmarks.plots import draw  # noqa: PLC0415  # what draws takes seconds to import
+
     folder = page.with_suffix("")
     rows = record.read(folder / "results.json") | measured
     drawn = draw(rows, folder)

@@ -35,7 +35,7 @@ class GaugeReader:
         for loop in self._node.loops:  # first: how the loops do is wanted most while the database is away
             self._metrics.loop_failures.labels(loop.name).set(loop.failures)
             self._metrics.loop_age.labels(loop.name).set(time.monotonic() - loop.last_success)
-        async with self._database.connection() as connection:
+        async with self._database.background() as connection:
             figures = await _figures(connection)
             waiting = await count_all(connection, "deliveries")
             left_alone = await count_open(connection)

@@ -32,6 +32,7 @@ from duly.lifecycle.heartbeat import Heartbeat
 from duly.lifecycle.hints import HintExchange
 from duly.lifecycle.logs import LogRecorder
 from duly.lifecycle.look import Looker
+from duly.lifecycle.observe import Observer
 from duly.lifecycle.outcomes import OutcomeReader
 from duly.lifecycle.progress import ProgressRecorder
 from duly.lifecycle.replay import Replayer
@@ -110,6 +111,7 @@ class Node:
         self.submitter = Submitter(database, signals, metrics, buffer=settings.submit_buffer)
         self.spooled = SpooledSubmitter(database, signals, metrics)
         self.looker = Looker(database)
+        self.observer = Observer(database)
         self.finisher = Finisher(database, signals, metrics, source=source)
         self.progress = ProgressRecorder(database, signals, source=source)
         self.logs = LogRecorder(database, metrics)

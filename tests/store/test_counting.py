@@ -6,6 +6,8 @@ from duly.store import counting
 from duly.store.counting import count_all, count_by_queue
 from duly.store.database import Database
 
+pytestmark = pytest.mark.fresh_database
+
 FILL = """
 insert into scheduled (tenant_id, job_id, run_at, reason, token, sequence, timeout_seconds, priority, attempt, crashes,
                        callback_events, queue, type)

@@ -1,6 +1,6 @@
 """Lists of deliveries show what each delivery is now, all that fit, and read little to find them."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -20,6 +20,9 @@ from duly.store.delivery_lists import (
 )
 from duly.store.replays import COLLECT, OPEN, RESEND
 from tests.support.long_outbox import AGAIN, BUSY, EARLY, FAILS, QUIET, empty_outbox, fill_outbox
+from tests.support.plans import explained, nodes_of
+
+pytestmark = pytest.mark.fresh_database
 
 DELIVERIES = 12_000
 TABLES = ("deliveries", "delivery_attempts", "jobs", "endpoints", "replays")
@@ -70,17 +73,9 @@ async def plan_of(connection: Connection, statement: str, *arguments: Any) -> di
     await transaction.start()
     try:
         await connection.execute(PLANS)
-        explained = await connection.fetchval(f"explain (analyze, buffers, format json) {statement}", *arguments)
+        return await explained(connection, statement, *arguments, analyze=True)
     finally:
         await transaction.rollback()
-    plan: dict[str, Any] = explained[0]["Plan"]
-    return plan
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for below in plan.get("Plans", ()):
-        yield from nodes(below)
 
 
 def read(plans: list[dict[str, Any]]) -> int:
@@ -93,7 +88,7 @@ def scans(plans: list[dict[str, Any]]) -> list[str]:
     return [
         f"{node['Node Type']} on {node['Relation Name']}"
         for plan in plans
-        for node in nodes(plan)
+        for node in nodes_of(plan)
         if str(node.get("Relation Name", "")).startswith(TABLES)
         and "Scan" in node["Node Type"]
         and "Index Cond" not in node

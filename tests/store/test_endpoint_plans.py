@@ -9,6 +9,9 @@ import pytest
 from duly.domain.ids import LARGEST
 from duly.store.database import Connection, Database
 from duly.store.endpoints import ADD, CHANGE, DELETE, FORGET_FAILURES, LIST, READ, ROTATE
+from tests.support.plans import explained
+
+pytestmark = pytest.mark.fresh_database
 
 FILL = """
 insert into endpoints (tenant_id, endpoint_id, events, url, secret)
@@ -40,11 +43,9 @@ async def plan_of(connection: Connection, statement: str, *arguments: object) ->
     transaction = connection.transaction()
     await transaction.start()
     try:
-        plans = await connection.fetchval(f"explain (analyze, buffers, format json) {statement}", *arguments)
+        return await explained(connection, statement, *arguments, analyze=True)
     finally:
         await transaction.rollback()
-    plan: dict[str, Any] = plans[0]["Plan"]
-    return plan
 
 
 def read_whole(plan: dict[str, Any]) -> Iterator[str]:

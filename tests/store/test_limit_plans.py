@@ -14,6 +14,9 @@ from duly.store.limits import Limits, Scope, set_limits
 from duly.store.ready import CLAIM, LaneStart
 from tests.store.test_plans import LANE, NODE, STATES, conditions, new_jobs, plan_of, scanned_in_full, tables
 from tests.store.test_plans import claim as claim_freely
+from tests.support.plans import explained, nodes_of
+
+pytestmark = pytest.mark.fresh_database
 
 ARGUMENTS: list[Any] = [
     ["default"],
@@ -102,13 +105,9 @@ async def _pages_of(connection: Connection, index: str, *, limited: bool = True)
     version = await read_version(connection)
     limits = ", '{1}', '{default}', 1, null, 32" if limited else ""
     values = f"{lanes}, 3, '{NODE}', '{SMALLEST}', 'test', {version}{limits}"
-    [plan] = await connection.fetchval(f"explain (analyze, buffers, format json) execute shown({values})")
+    plan = await explained(connection, f"execute shown({values})", analyze=True)
     return sum(
         node["Shared Hit Blocks"] + node["Shared Read Blocks"]
-        for node in _nodes(plan["Plan"])
+        for node in nodes_of(plan)
         if node.get("Index Name") == index
     )
-
-
-def _nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
-    return [plan, *(node for below in plan.get("Plans", ()) for node in _nodes(below))]

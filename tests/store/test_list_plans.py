@@ -19,6 +19,9 @@ from duly.store.observed import run_times
 from duly.store.queue_figures import read_queues
 from duly.store.ways import KINDS, PLANS, ListFilter
 from tests.support.long_ledger import fill
+from tests.support.plans import explained
+
+pytestmark = pytest.mark.fresh_database
 
 JOBS, DAYS = 12_000, 5
 SHOWN = {"redriven": "completed", "ready": "pending", "scheduled": "pending", "blocked": "pending"}
@@ -78,11 +81,10 @@ class Recorder:
         """How each statement is carried out, with what it reads."""
         async with self._connection.transaction():
             await self._connection.execute(PLANS)
-            explained = [
-                await self._connection.fetchval(f"explain (analyze, buffers, format json) {statement}", *arguments)
+            return [
+                await explained(self._connection, statement, *arguments, analyze=True)
                 for statement, arguments in self.asked
             ]
-        return [plan[0]["Plan"] for plan in explained]
 
 
 def _nodes(
@@ -144,7 +146,7 @@ async def test_every_filter_shows_what_looking_at_each_job_would(database_url: s
     drawn = random.Random(4)  # noqa: S311  # the same filters each time
     async with ledger(database_url, jobs=JOBS) as connection:
         rows = await connection.fetch("select * from made order by job_id desc")
-        made = [{**row, "labels": row["labels"] or {}} for row in rows]
+        made = [{**row, "labels": json.loads(row["labels"] or "{}")} for row in rows]
         for job in made:
             job["status"] = SHOWN.get(job["status"], job["status"])
         named = [wanted for wanted, _ in FILTERS.values()]

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from alembic.script import ScriptDirectory
 
 from duly.store.database import Database
-from duly.store.migrations import differences, is_ours, migrate, missing_revisions
+from duly.store.migrations import differences, is_ours, migrate
+from duly.store.revisions import known_revisions, migrations_folder, missing_revisions
 
 
 @pytest.fixture
@@ -22,6 +24,11 @@ async def test_an_empty_database_lacks_everything_and_then_nothing(database: Dat
     assert lacking == sorted(lacking)
     await migrate(database)
     assert await missing_revisions(database) == []
+
+
+def test_the_names_of_the_files_are_the_revisions_in_the_order_in_which_they_follow_one_another() -> None:
+    scripts = ScriptDirectory(str(migrations_folder()))
+    assert known_revisions() == [script.revision for script in scripts.walk_revisions()][::-1]
 
 
 async def test_the_migrations_make_what_the_tables_declare(database: Database) -> None:

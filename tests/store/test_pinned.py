@@ -1,6 +1,5 @@
 """Rare statements that reach into the hot tables: they find their rows by whole keys too, however many there are."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +13,9 @@ from duly.store.ending import END_WAITING, EndOfWaiting, end_waiting
 from duly.store.flow import MARK_READY
 from duly.store.jobs import record_jobs
 from duly.store.requeue import REQUEUE
+from tests.support.plans import explained, nodes_of
+
+pytestmark = pytest.mark.fresh_database
 
 TABLES = ("ready", "scheduled", "blocked", "running", "jobs", "events", "dependencies", "unique_keys", "checkpoints")
 JOBS = 2_000
@@ -31,16 +33,10 @@ async def database(database_url: str) -> Any:
     await opened.close()
 
 
-def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for below in plan.get("Plans", ()):
-        yield from _nodes(below)
-
-
 async def _scans(connection: Connection, statement: str, *arguments: object) -> list[str]:
     """The tables that the statement would read in full."""
-    shown = await connection.fetchval(f"explain (format json) {statement}", *arguments)
-    found = [node for node in _nodes(shown[0]["Plan"]) if node["Node Type"] == "Seq Scan"]
+    plan = await explained(connection, statement, *arguments)
+    found = [node for node in nodes_of(plan) if node["Node Type"] == "Seq Scan"]
     return [node["Relation Name"] for node in found if str(node["Relation Name"]).startswith(TABLES)]
 
 

@@ -1,6 +1,5 @@
 """The statements that pass keys on and count dependencies down find their rows by keys, however many others wait."""
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -22,6 +21,9 @@ from duly.store.placing import (
     PASS_ON,
 )
 from tests.store.test_plans import plan_of
+from tests.support.plans import explained
+
+pytestmark = pytest.mark.fresh_database
 
 STATES = ["empty", "crowded", "crowded and analysed"]
 STATEMENTS = {
@@ -80,11 +82,9 @@ async def test_the_next_of_a_key_is_read_without_those_of_others(database_url: s
         async with connection.transaction():
             await record(connection, busy + free)
         await connection.execute(f"prepare pass (int[], text[]) as {PASS_ON}")
-        [[plan]] = await connection.fetch(
-            "explain (analyze, buffers, format json) execute pass(array[1], array['free'])"
-        )
+        plan = await explained(connection, "execute pass(array[1], array['free'])", analyze=True)
         await connection.execute(f"truncate {', '.join(TABLES)}, jobs")
-    assert plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"] < 60
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 60
 
 
 FEW_PAGES = 400
@@ -111,8 +111,7 @@ async def pages_of(connection: Connection, statement: str, *arguments: object) -
     undone = connection.transaction()
     await undone.start()
     try:
-        [[plan]] = await connection.fetch(f"explain (analyze, buffers, format json) {statement}", *arguments)
+        top = await explained(connection, statement, *arguments, analyze=True)
     finally:
         await undone.rollback()
-    top = (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]
     return int(top["Shared Hit Blocks"]) + int(top["Shared Read Blocks"])

@@ -1,7 +1,7 @@
 """The hot statements find their rows by whole keys, whether their tables are empty, small, or full of dead rows."""
 
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +19,9 @@ from duly.store.jobs import COLUMNS, SUBMIT, record_jobs
 from duly.store.ready import CLAIM, LANES, LaneStart, claim_ready
 from duly.store.running import FINISH_IF_HELD, PROGRESS_IF_HELD, Progress, finish_if_held
 from duly.store.views import MERGED, VIEW_EACH
+from tests.support.plans import explained, nodes_of
+
+pytestmark = pytest.mark.fresh_database
 
 NODE = uuid4()
 LANE = Lane("default", "echo", 0)
@@ -75,16 +78,10 @@ async def plan_of(connection: Connection, statement: str, *arguments: Any) -> li
         # A bound for the ids decides which days are left out as it runs; the rest has no part in the plan.
         written = [f"'{value}'" if isinstance(value, UUID) else "null" for value in arguments]
         values = f"({', '.join(written)})" if written else ""
-        plans = await connection.fetchval(f"explain (format json) execute shown{values}")
+        plan = await explained(connection, f"execute shown{values}")
     finally:
         await connection.execute("deallocate shown")
-    return list(_nodes(plans[0]["Plan"]))
-
-
-def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for below in plan.get("Plans", ()):
-        yield from _nodes(below)
+    return list(nodes_of(plan))
 
 
 def scanned_in_full(nodes: list[dict[str, Any]]) -> list[str]:

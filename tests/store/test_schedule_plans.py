@@ -7,6 +7,9 @@ import pytest
 
 from duly.store.database import Connection, Database
 from duly.store.schedules import FORGET, LIST, NEXT_DUE, RECORD_RUNS, TAKE_DUE, forget_old_runs
+from tests.support.plans import explained
+
+pytestmark = pytest.mark.fresh_database
 
 FILL = """
 insert into schedules (tenant_id, name, cron, timezone, submission, overlap, catch_up, paused, next_run_at)
@@ -38,11 +41,9 @@ async def plan_of(connection: Connection, statement: str, *arguments: object) ->
     transaction = connection.transaction()
     await transaction.start()
     try:
-        plans = await connection.fetchval(f"explain (analyze, buffers, format json) {statement}", *arguments)
+        return await explained(connection, statement, *arguments, analyze=True)
     finally:
         await transaction.rollback()
-    plan: dict[str, Any] = plans[0]["Plan"]
-    return plan
 
 
 def scans(plan: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -4,11 +4,14 @@ import re
 from uuid import UUID
 
 import asyncpg
+import pytest
 
 from duly.domain.ids import made_at
 from duly.domain.position import before_transaction
 from duly.store.tail import PAGE, PLANS, read_moment, summarize
 from tests.support.service import Service
+
+pytestmark = pytest.mark.fresh_database
 
 ROWS_OF_ONE = 5_000
 MANY = """

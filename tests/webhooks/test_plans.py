@@ -1,7 +1,7 @@
 """The outbox is read by its keys, with plans that are made once: on an empty outbox too, and kept while it fills."""
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,6 +13,9 @@ from duly.domain.ids import SMALLEST, new_job_id
 from duly.store.database import Connection, Database
 from duly.store.deliveries import NEXT_DUE, TAKE_DUE, TAKE_GATED, Rooms, take_due, take_gated
 from duly.store.delivery_attempts import SETTLE_IF_HELD
+from tests.support.plans import explained, nodes_of
+
+pytestmark = pytest.mark.fresh_database
 
 ROWS = 2_000
 FILL = """
@@ -63,15 +66,9 @@ async def outbox(url: str, state: str) -> AsyncIterator[Connection]:
 async def plan_of(connection: Connection, statement: str, arguments: str) -> list[dict[str, Any]]:
     """All nodes of the plan that is kept for this statement, whatever its arguments."""
     await connection.execute(f"prepare examined as {statement}")
-    plans = await connection.fetchval(f"explain (format json) execute examined{arguments}")
+    plan = await explained(connection, f"execute examined{arguments}")
     await connection.execute("deallocate examined")
-    return list(_nodes(plans[0]["Plan"]))
-
-
-def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for below in plan.get("Plans", ()):
-        yield from _nodes(below)
+    return list(nodes_of(plan))
 
 
 def reads(nodes: list[dict[str, Any]], table: str) -> set[tuple[str, str]]:

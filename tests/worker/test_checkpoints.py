@@ -265,7 +265,7 @@ async def test_it_is_recorded_by_the_key_of_its_job(database_url: str, rows: int
         await connection.execute(FILL, rows)
         await connection.execute("analyze running")
         await connection.execute(f"prepare shown as {KEEP_IF_HELD}")
-        plan = json.dumps(await connection.fetchval("explain (format json) execute shown(null, null, null)"))
+        plan = await connection.fetchval("explain (format json) execute shown(null, null, null)")
         await connection.execute("delete from running")
     await database.close()
     assert "(job_id >= t.job_id) AND (job_id <= t.job_id)" in plan

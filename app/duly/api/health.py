@@ -10,7 +10,7 @@ from duly.api.models import ErrorBody
 from duly.errors import Unavailable
 from duly.node import Node
 from duly.store.database import DatabaseAway
-from duly.store.migrations import DatabaseNewer, missing_revisions
+from duly.store.revisions import DatabaseNewer, missing_revisions
 
 
 class NotReady(Unavailable):

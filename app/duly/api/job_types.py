@@ -16,7 +16,6 @@ from duly.domain.job import DEFAULT_TENANT
 from duly.domain.observed import Observed
 from duly.errors import NotFound
 from duly.handlers.registry import RegisteredHandler
-from duly.lifecycle.observe import Observer
 from duly.node import Node
 from duly.store.nodes import count_workers
 
@@ -24,10 +23,9 @@ from duly.store.nodes import count_workers
 def job_types_router(node: Node) -> APIRouter:
     """The routes of this section."""
     router = APIRouter(prefix="/api/v1/job-types", tags=["job types"])
-    observer = Observer(node.database)
 
     async def bodies(handlers: Sequence[RegisteredHandler]) -> list[dict[str, object]]:
-        observed = await observer.observed(DEFAULT_TENANT, [handler.type for handler in handlers])
+        observed = await node.observer.observed(DEFAULT_TENANT, [handler.type for handler in handlers])
         async with node.database.connection() as connection:
             workers = await count_workers(connection)
             breakers = await breaker_bodies(connection, handlers)

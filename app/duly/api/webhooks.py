@@ -47,7 +47,6 @@ Events = Annotated[list[EventWord], Query(max_length=50, description="those that
 def webhooks_router(node: Node, reader: SubmissionReader) -> APIRouter:
     """The routes of this section, but for those of deliveries."""
     router = APIRouter(prefix=PATH, tags=["webhooks"])
-    reach = node.settings.reach
 
     @router.get(
         "",
@@ -88,7 +87,7 @@ def webhooks_router(node: Node, reader: SubmissionReader) -> APIRouter:
         """Register a webhook. It is told of what happens from now on. This answer alone shows its secret."""
         asked = reader.read_as(Webhook, request.scope["duly.body"], request.scope["duly.headers"])
         _check_secret(asked.secret)
-        made = await node.endpoints.add(DEFAULT_TENANT, _asked(asked, reach), asked.secret)
+        made = await node.endpoints.add(DEFAULT_TENANT, _asked(asked, node.settings.reach), asked.secret)
         answer = _disclosed(node, made, 201)
         answer.headers["Location"] = f"{PATH}/{made.endpoint.endpoint_id}"
         return answer
@@ -109,7 +108,7 @@ def webhooks_router(node: Node, reader: SubmissionReader) -> APIRouter:
         """Change a webhook. What is still to be sent goes to the new address; that begins with no failures."""
         key = _key(webhookId)
         asked = reader.read_as(WebhookChange, request.scope["duly.body"], request.scope["duly.headers"])
-        return _answer(node, await node.endpoints.change(key, _asked(asked, reach)))
+        return _answer(node, await node.endpoints.change(key, _asked(asked, node.settings.reach)))
 
     @router.delete("/{webhookId}", status_code=204, responses=failures(404, 422, 503), dependencies=[only()])
     async def delete_webhook(webhookId: str) -> Response:  # noqa: N803

@@ -13,7 +13,7 @@ from duly.lifecycle.check import Report, check
 from duly.lifecycle.repair import Repaired, RepairUnderWay, repair
 from duly.settings import Settings
 from duly.store.database import Database, DatabaseAway, RecordRefused
-from duly.store.migrations import DatabaseNewer, missing_revisions
+from duly.store.revisions import DatabaseNewer, missing_revisions
 from duly.telemetry.logs import configure_logs
 
 # A repair holds one for as long as it takes, and works on the other.

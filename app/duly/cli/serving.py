@@ -13,6 +13,7 @@ from typing import cast
 import structlog
 import uvicorn
 import uvloop
+from starlette.types import ASGIApp
 
 from duly.api.accepting import Acceptor
 from duly.api.admission import Admission
@@ -31,13 +32,16 @@ from duly.node import Node
 from duly.settings import Settings, unknown_variables
 from duly.store.database import Database, DatabaseAway
 from duly.store.embedded import EmbeddedServer, listens, revive
-from duly.store.migrations import DatabaseNewer, migrate, missing_revisions
+from duly.store.partitions import ensure_partitions
+from duly.store.revisions import DatabaseNewer, missing_revisions
 from duly.telemetry.logs import configure_logs
 
 log = structlog.stdlib.get_logger("duly.serve")
 
 REVIVE_SECONDS = 1.0
 LAST_REQUESTS_SECONDS = 5
+LOOK_SECONDS = 0.005
+DATE_SECONDS = 1.0
 # So many more objects than went are made between two looks for garbage; Python's own figure is 700.
 YOUNG_OBJECTS = 10_000
 
@@ -119,7 +123,7 @@ async def _serve(
     announce()
     await asyncio.wait([asyncio.create_task(stopping.wait()), serving], return_when=asyncio.FIRST_COMPLETED)
     await node.drain()
-    http.should_exit = True
+    http.stop()
     await serving
     await node.stop()
     if reviving:
@@ -148,8 +152,13 @@ async def prepare(database: Database, *, migrates: bool) -> list[str]:
                 f"the database lacks {len(missing)} migrations ({', '.join(missing)}); "
                 "run `duly migrate`, or start with `duly serve --migrate`"
             )
-        # Also where nothing is missing: the partitions of the coming days must stand before the first job comes.
-        await migrate(database)
+        if missing:
+            from duly.store.migrations import migrate  # noqa: PLC0415  # half a second that a current database needs not
+
+            await migrate(database)
+        else:  # the partitions of the coming days must be there before the first job is
+            async with database.connection() as connection:
+                await ensure_partitions(connection)
     except DatabaseAway as error:
         raise CannotServe(_away(error)) from None
     except DatabaseNewer as error:
@@ -188,6 +197,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, *, node: Node) -> None:
         super().__init__(config)
         self.accepting = asyncio.Event()
+        self._stopping = asyncio.Event()
         self._shared = node.settings.processes > 1
         self._admission = Admission()
         self._crowd = Crowd(refused=node.metrics.refused.labels(Overloaded.code).inc)
@@ -212,14 +222,38 @@ class _Server(uvicorn.Server):
         self._acceptor.start()
         self.accepting.set()
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+    def stop(self) -> None:
+        """Ends `serve` once the requests under way are answered."""
+        self.should_exit = True
+        self._stopping.set()
+
+    async def main_loop(self) -> None:
+        """Keeps the date of the answers, and waits. uvicorn's own looks ten times a second whether it is to end."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DATE_SECONDS):
+                    await self._stopping.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  # uvicorn's signature
+        """Closes what is idle, lets the rest be answered for some seconds, and cancels what is left then."""
         self._acceptor.close()
-        await super().shutdown(sockets=sockets)
+        state = self.server_state
+        for connection in list(state.connections):
+            connection.shutdown()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_REQUESTS_SECONDS):
+                while state.connections or state.tasks:  # noqa: ASYNC110  # sets of uvicorn's, which wake nobody
+                    await asyncio.sleep(LOOK_SECONDS)
+        for task in state.tasks:
+            task.cancel()
+        if state.tasks:
+            log.warning(f"{len(state.tasks)} requests were cut short", action="requests_cut", count=len(state.tasks))
 
 
-def http_server(node: Node) -> _Server:
+def http_server(node: Node, app: ASGIApp | None = None) -> _Server:
+    """The HTTP server of this node; `app` where its application is made already."""
     configuration = uvicorn.Config(
-        create_app(node),
+        app or create_app(node),
         ws=SocketProtocol,
         # A message that is too large is refused like any other bad one, up to here.
         ws_max_size=2 * node.settings.body_limit,

@@ -40,17 +40,15 @@ async def check(database: Database) -> Report:
         DatabaseAway, RecordRefused: see `duly.store.database`.
     """
     report = Report()
-    async for breach in survey(database, report):
-        report.note(breach)
+    async with database.connection() as connection:
+        async for breach in survey(connection, report):
+            report.note(breach)
     return report
 
 
-async def survey(database: Database, report: Report) -> AsyncIterator[Breach]:
-    """Every broken promise, as it is found; counts in the report what was looked at."""
-    async with (
-        database.connection() as connection,
-        connection.transaction(isolation="repeatable_read", readonly=True),
-    ):
+async def survey(connection: Connection, report: Report) -> AsyncIterator[Breach]:
+    """Every broken promise, as it is found, in one snapshot; counts in the report what was looked at."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
         if not await has_control(connection):
             yield Breach(Cure.CONTROL, 0, None, "the version of what holds claims back is missing: nothing is claimed")
         async for breach in _of_jobs(connection, report):

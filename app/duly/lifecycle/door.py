@@ -51,7 +51,7 @@ class Door:
 
     async def step(self) -> float:
         """Learns what has been set while the service runs; a loop's."""
-        async with self._database.connection() as connection:
+        async with self._database.background() as connection:
             found = await read_intake(connection, self._tenant_id)
         self._apply(found)
         return LOOK_SECONDS

@@ -63,7 +63,7 @@ class Scheduler:
 
     async def step(self) -> float:
         """Fires what is due; returns how long until the next schedule is, by the database's clock."""
-        async with self._database.connection() as connection:
+        async with self._database.background() as connection:
             seconds = await seconds_to_next_run(connection, but=self._aside())
         if seconds is None or seconds > 0:
             return LONGEST_LOOK_SECONDS if seconds is None else min(seconds, LONGEST_LOOK_SECONDS)

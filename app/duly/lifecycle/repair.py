@@ -71,10 +71,11 @@ async def repair(database: Database) -> Repaired:
 async def _look(database: Database, report: Report) -> dict[Cure, list[Key]]:
     """All that can be cured, by its cure; each once, whatever is wrong with it."""
     found: defaultdict[Cure, dict[Key, None]] = defaultdict(dict)
-    async for breach in survey(database, report):
-        report.note(breach)
-        if breach.cure is not Cure.NONE:
-            found[breach.cure][breach.tenant_id, breach.subject or UUID(int=0)] = None
+    async with database.connection() as connection:
+        async for breach in survey(connection, report):
+            report.note(breach)
+            if breach.cure is not Cure.NONE:
+                found[breach.cure][breach.tenant_id, breach.subject or UUID(int=0)] = None
     return {cure: list(keys) for cure, keys in found.items()}
 
 

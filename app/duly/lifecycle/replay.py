@@ -68,7 +68,7 @@ class Replayer:
 
     async def step(self) -> float:
         """One round of its loop: a bit of each replay. Returns how long to rest."""
-        async with self._database.connection() as connection:
+        async with self._database.background() as connection:
             keys = await open_replays(connection, limit=OPEN_AT_ONCE)
             moved = [await self._collect(connection, key) for key in keys]
         return 0 if any(moved) else LOOK_SECONDS

@@ -59,7 +59,7 @@ class Sweeper:
 
     async def repair(self, node_id: UUID, *, lease_seconds: float) -> float:
         """Strikes silent nodes off the list, and gives a verdict on every attempt that is lost or overdue."""
-        async with self._database.connection() as connection:
+        async with self._database.background() as connection:
             silent = await strike_silent(connection, lease_seconds=lease_seconds, but=node_id)
             overdue = await find_overdue(connection, patience_seconds=PATIENCE_SECONDS, limit=BATCH)
         for name in silent:
@@ -82,7 +82,7 @@ class Sweeper:
 
     async def expire(self) -> float:
         """Ends jobs that did not start in time; returns how long until the next one expires."""
-        async with self._database.connection() as connection:
+        async with self._database.background() as connection:
             expired = await find_expired(connection, limit=BATCH)
             ended = []
             if expired:
@@ -95,7 +95,7 @@ class Sweeper:
 
     async def release(self) -> float:
         """Makes due jobs ready; returns how long until the next one is due."""
-        async with self._database.connection() as connection:
+        async with self._database.background() as connection:
             released = await release_due(connection, limit=BATCH)
             async with connection.transaction():
                 released += await release_keyed(connection, limit=BATCH)

@@ -1,19 +1,16 @@
-"""The one door to Postgres: a pool for reads, connections kept for the hot statements, and what a lost one means."""
+"""The connections to Postgres: a pool for reads, one kept for each hot flow of statements, and the errors of both."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import asyncpg
-import sqlalchemy
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from duly.store.catalog_types import CatalogTypesConnection
+from duly.store.database_url import parse_url, without_password
 
 Connection: TypeAlias = Any  # asyncpg ships no types; statements say what they take and return
-Result = TypeVar("Result")
 
 # A plan made while a hot table was empty scans it for ever after: 47 k jobs/s fell to 13 k within 15 s. Where whole
 # keys are the only way that is open, the plan is the same whatever the statistics say, so it is made once and kept:
@@ -31,6 +28,13 @@ _PIN = "; ".join(f"set local {name} = {value}" for name, value in PINNED_PLANS.i
 READING_PLANS = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
 
 CLOSE_SECONDS = 3.0
+GRACE_SECONDS = 2.0
+CONNECT_SECONDS = 5.0
+# A connection of the pool that nobody needed for so long is closed.
+IDLE_SECONDS = 60.0
+# The loops that look at the database now and then share this many connections of the pool: all at once, as when a node
+# starts, they would open one each.
+BACKGROUND_CONNECTIONS = 2
 
 # A hot statement takes milliseconds: one that is not answered for so long counts as a connection that broke.
 STATEMENT_SECONDS = 15.0
@@ -45,36 +49,8 @@ LOST = (
     asyncpg.InsufficientResourcesError,
     asyncpg.PostgresSystemError,
     asyncpg.ReadOnlySQLTransactionError,
-    PoolTimeout,
     TimeoutError,
 )
-
-# Options of a URL that are passed on to the driver, under the driver's names.
-URL_OPTIONS = {
-    name: name for name in ("host", "port", "ssl", "passfile", "target_session_attrs", "krbsrvname", "gsslib")
-} | {"sslmode": "ssl"}
-
-
-class UrlWrong(ValueError):
-    """The database URL cannot be used. The text repeats nothing of it that may be a password."""
-
-
-def parse_url(url: str) -> sqlalchemy.URL:
-    """The URL as the driver takes it, with the commonest options of libpq.
-
-    Raises:
-        UrlWrong: it is none, or not one of PostgreSQL.
-    """
-    try:
-        parsed = make_url(url)
-    except (SQLAlchemyError, ValueError):
-        raise UrlWrong("is not a URL such as postgresql://user:password@host:5432/database") from None
-    if parsed.drivername not in {"postgresql", "postgres", "postgresql+asyncpg"}:
-        raise UrlWrong("does not begin with postgresql://")
-    if unknown := sorted(parsed.query.keys() - URL_OPTIONS):
-        raise UrlWrong(f"has the unknown option {unknown[0]!r}; known are {', '.join(sorted(URL_OPTIONS))}")
-    query = {URL_OPTIONS[name]: value for name, value in parsed.query.items()}
-    return parsed.set(drivername="postgresql+asyncpg", query=query)
 
 
 class DatabaseAway(Exception):
@@ -101,33 +77,35 @@ def translated() -> Iterator[None]:
     except asyncpg.PostgresError as error:
         # Its first words only: the detail shows whole rows, with callers' secrets.
         raise RecordRefused(f"{type(error).__name__}: {error.args[0]}") from error
-    except DBAPIError as error:
-        raise DatabaseAway(str(error.orig)) from error
-    except SQLAlchemyError as error:
-        raise DatabaseAway(str(error)) from error
 
 
 class Database:
-    """An engine on one Postgres. Opens nothing until it is used."""
+    """Connections to one Postgres. Opens nothing until it is used."""
 
     def __init__(self, url: str, *, connections: int = 10, transaction_pooling: bool = False) -> None:
         self._url = parse_url(url)
+        self._connections = connections
         self._statement_cache = 0 if transaction_pooling else 200
         self._settings = not transaction_pooling
         self.listens = not transaction_pooling
         self._hot: list[HotConnection] = []
-        self._engine = create_async_engine(
-            self._url,
-            pool_size=connections,
-            max_overflow=0,
-            pool_timeout=5,
-            pool_use_lifo=True,
-            pool_pre_ping=True,  # one that broke while nobody used it is found out, and all as old as it replaced
-            connect_args=self._arguments(READING_PLANS),
-        )
+        self._pool: Any = None
+        self._background = asyncio.Semaphore(BACKGROUND_CONNECTIONS)
+
+    async def connect(self, settings: Mapping[str, str] | None = None, **more: Any) -> Connection:
+        """Opens a connection of the caller's own, with these settings of the session.
+
+        Raises:
+            DatabaseAway: the server refuses it; or what `translated` turns into that.
+        """
+        return await _connect(self._url, **self._arguments(settings or {}), **more)
 
     def _arguments(self, settings: Mapping[str, str]) -> dict[str, Any]:
-        arguments: dict[str, Any] = {"timeout": 5, "statement_cache_size": self._statement_cache}
+        arguments: dict[str, Any] = {
+            "timeout": CONNECT_SECONDS,
+            "statement_cache_size": self._statement_cache,
+            "connection_class": CatalogTypesConnection,
+        }
         if self._settings:
             arguments["server_settings"] = {"application_name": "duly", **settings}
         return arguments
@@ -140,14 +118,38 @@ class Database:
             DatabaseAway, RecordRefused: see there.
         """
         with translated():
-            async with self._engine.connect() as held:
-                driver = await _driver(held)
+            pool = self._pool or await self._open_pool()
+            async with pool.acquire(timeout=CONNECT_SECONDS) as held:
                 try:
-                    yield driver
+                    yield held
                 finally:
                     # Its user was cancelled before it could roll back: nobody else is to find what it left.
-                    if driver.is_in_transaction():
-                        driver.terminate()
+                    if held.is_in_transaction():
+                        held.terminate()
+
+    @asynccontextmanager
+    async def background(self) -> AsyncIterator[Connection]:
+        """A pooled connection for a loop that looks now and then, of the few that such loops share.
+
+        Raises:
+            DatabaseAway, RecordRefused: see there.
+        """
+        async with self._background, self.connection() as connection:
+            yield connection
+
+    async def _open_pool(self) -> Any:
+        """The pool, which opens connections as they are needed and hands out the one used last."""
+        pool = asyncpg.create_pool(
+            self._url,
+            min_size=0,
+            max_size=self._connections,
+            max_inactive_connection_lifetime=IDLE_SECONDS,
+            connect=_connect,
+            reset=_leave_as_it_is,
+            **self._arguments(READING_PLANS),
+        )
+        self._pool = await pool  # gives way to nobody: it opens no connection yet
+        return self._pool
 
     @asynccontextmanager
     async def pinned(self) -> AsyncIterator[Connection]:
@@ -163,38 +165,27 @@ class Database:
 
     def hot(self) -> "HotConnection":
         """A connection of its own for one flow of statements, with plans pinned."""
-        engine = create_async_engine(
-            self._url,
-            poolclass=sqlalchemy.NullPool,
-            connect_args=self._arguments(PINNED_PLANS) | {"command_timeout": STATEMENT_SECONDS},
-        )
-        self._hot.append(HotConnection(engine.connect))
+        self._hot.append(HotConnection(lambda: self.connect(PINNED_PLANS, command_timeout=STATEMENT_SECONDS)))
         return self._hot[-1]
-
-    async def run_synchronously(self, work: Callable[[sqlalchemy.Connection], Result]) -> Result:
-        """Runs code that wants SQLAlchemy's own synchronous connection (Alembic)."""
-        with translated():
-            async with self._engine.connect() as held:
-                return await held.run_sync(work)
 
     async def close(self) -> None:
         """Closes every connection, the kept ones too; a server that does not answer is not waited for."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await asyncio.gather(*(hot.close() for hot in self._hot))
-                await self._engine.dispose()
+                if self._pool is not None:
+                    await self._pool.close()
 
     def __repr__(self) -> str:
-        return f"Database({self._url.render_as_string(hide_password=True)})"
+        return f"Database({without_password(self._url)})"
 
 
 class HotConnection:
     """One connection kept for one flow; opened when first needed and opened again after it broke."""
 
-    def __init__(self, connect: Callable[[], AsyncConnection]) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[Connection]]) -> None:
         self._connect = connect
-        self._held: AsyncConnection | None = None
-        self._driver: Connection = None
+        self._held: Connection = None
         self._turn = asyncio.Lock()
 
     @asynccontextmanager
@@ -208,9 +199,10 @@ class HotConnection:
         async with self._turn:
             try:
                 with translated():
-                    if self._driver is None or self._driver.is_closed():
-                        await self._open()
-                    yield self._driver
+                    if self._held is None or self._held.is_closed():
+                        self._held = None
+                        self._held = await self._connect()
+                    yield self._held
             except (DatabaseAway, asyncio.CancelledError):
                 await self.close()
                 raise
@@ -219,18 +211,24 @@ class HotConnection:
     def in_use(self) -> bool:
         return self._turn.locked()
 
-    async def _open(self) -> None:
-        await self.close()
-        self._held = await self._connect()
-        self._driver = await _driver(self._held)
-
     async def close(self) -> None:
-        held, self._held, self._driver = self._held, None, None
-        if held is not None:
-            with suppress(OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
-                await held.invalidate()
-                await held.close()
+        """Closes the connection, or drops it where the server does not answer."""
+        held, self._held = self._held, None
+        if held is None or held.is_closed():
+            return
+        try:
+            await asyncio.shield(held.close(timeout=GRACE_SECONDS))
+        except LOST:
+            held.terminate()
 
 
-async def _driver(held: AsyncConnection) -> Connection:
-    return (await held.get_raw_connection()).driver_connection
+async def _connect(*arguments: Any, **named: Any) -> Connection:
+    """Connects; whatever the server says instead of serving, it is of no use now."""
+    try:
+        return await asyncpg.connect(*arguments, **named)
+    except asyncpg.PostgresError as error:
+        raise DatabaseAway(f"{type(error).__name__}: {error.args[0]}") from error
+
+
+async def _leave_as_it_is(_: Connection) -> None:
+    """Takes the place of asyncpg's reset, a query at each return: users leave the session as they found it."""

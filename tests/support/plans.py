@@ -1,0 +1,22 @@
+"""The plans that Postgres makes for statements, as values."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from duly.store.database import Connection
+
+
+async def explained(connection: Connection, statement: str, *arguments: Any, analyze: bool = False) -> dict[str, Any]:
+    """The plan of a statement; where it is analysed, the statement is carried out."""
+    how = "analyze, buffers, format json" if analyze else "format json"
+    text = await connection.fetchval(f"explain ({how}) {statement}", *arguments)
+    plan: dict[str, Any] = json.loads(text)[0]["Plan"]
+    return plan
+
+
+def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A node of a plan, and all below it."""
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from nodes_of(below)
