@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test check format bench bench-full soak lock clean
+.PHONY: help install demo serve test test-fast check format bench bench-full guard soak lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,7 +28,10 @@ serve: $(STAMP) ## start the service on http://127.0.0.1:8000 with the embedded 
 	@$(BIN)/duly serve --hints
 
 test: $(STAMP) ## run the tests (on embedded PostgreSQL 18, and on a system PostgreSQL 15 where there is one)
-	@$(BIN)/python -m pytest --numprocesses 3
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 4 --dist loadgroup
+
+test-fast: $(STAMP) ## the tests that need no server of their own, and the life of a job: for while you work
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --fast --numprocesses 2 --dist loadgroup
 
 check: $(STAMP) ## format, lint, types, import contracts, migrations against metadata, Dockerfile
 	$(BIN)/ruff format --check .
@@ -48,6 +51,9 @@ bench: $(STAMP) ## measure Duly beside others in some minutes, and write docs/pe
 
 bench-full: $(STAMP) ## the same with the largest sizes and all peers (about an hour)
 	@$(BIN)/python -m benchmarks --full --page docs/performance.md
+
+guard: $(STAMP) ## two ratios beside those on record, in half a minute: is it slower than it was?
+	@$(BIN)/python -m benchmarks.guard
 
 SOAK_MINUTES ?= 30
 soak: $(STAMP) ## 1,000 whole lives a second for SOAK_MINUTES (30): does anything grow?

@@ -1,30 +1,29 @@
 """Fixtures for all tests: servers, a fresh database for each test, a running service, and the invariants at the end."""
 
-import asyncio
-import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
+import uvloop
 
-from duly.store.database import Database
-from duly.store.migrations import migrate
 from tests.support import handlers as test_handlers
-from tests.support.invariants import violations
+from tests.support.databases import TestDatabases
 from tests.support.postgres import SYSTEM_BINARIES, Server, embedded_18, system_15
 from tests.support.receiver import Receiver, running_receiver
 from tests.support.service import Service, running_service
-
-_numbers = itertools.count(1)
 
 
 def pytest_report_header() -> str:
     if SYSTEM_BINARIES.is_dir():
         return "databases: embedded PostgreSQL 18, system PostgreSQL 15"
     return "databases: embedded PostgreSQL 18 only (for 15 as well: apt-get install postgresql-15)"
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Callable[[], Any]]:
+    """The event loop that services run on."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 # What differs between the servers is how they plan and lock: tests of statements, and of what follows from them, run
@@ -38,12 +37,36 @@ ON_BOTH = (
 )
 
 
+# What `--fast` leaves out beside the tests that need a server of the run's: those that start one, or a whole program.
+SLOW = ("benchmarks/test_smoke", "cli/", "demo/", "faults/", "store/test_embedded")
+FAST_ALL_THE_SAME = "test_life_of_a_job.py"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="only what needs no server of its own, and the life of a job")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    elsewhere = [item for item in items if _on_15(item) and not str(item.path.relative_to(here)).startswith(ON_BOTH)]
-    config.hook.pytest_deselected(items=elsewhere)
-    gone = set(elsewhere)
+    left_out = _slow if config.getoption("--fast") else _elsewhere
+    gone = {item for item in items if left_out(item)}
+    config.hook.pytest_deselected(items=list(gone))
     items[:] = [item for item in items if item not in gone]
+
+
+def _elsewhere(item: pytest.Item) -> bool:
+    """Whether another server shows the same."""
+    return _on_15(item) and not _place(item).startswith(ON_BOTH)
+
+
+def _slow(item: pytest.Item) -> bool:
+    needs = set(getattr(item, "fixturenames", ()))
+    if _place(item) == FAST_ALL_THE_SAME:
+        return _on_15(item)
+    return bool(needs & {"server", "embedded_server_18"}) or _place(item).startswith(SLOW)
+
+
+def _place(item: pytest.Item) -> str:
+    return str(item.path.relative_to(Path(__file__).parent))
 
 
 def _on_15(item: pytest.Item) -> bool:
@@ -54,63 +77,58 @@ def _on_15(item: pytest.Item) -> bool:
 @pytest.fixture(scope="session")
 def embedded_server_18() -> Iterator[Server]:
     with embedded_18() as running:
-        asyncio.run(_make_template(running))
         yield running
 
 
 @pytest.fixture(scope="session")
 def system_server_15() -> Iterator[Server]:
     with system_15() as running:
-        asyncio.run(_make_template(running))
         yield running
 
 
 @pytest.fixture(scope="session", params=["embedded 18", "system 15"] if SYSTEM_BINARIES.is_dir() else ["embedded 18"])
 def server(request: pytest.FixtureRequest) -> Server:
-    """A PostgreSQL server for the whole run, with a migrated template database on it."""
+    """A PostgreSQL server for the whole run."""
     name = "embedded_server_18" if request.param == "embedded 18" else "system_server_15"
     running: Server = request.getfixturevalue(name)
     return running
 
 
-async def _make_template(server: Server) -> None:
-    # Nobody kills these servers, and each test makes a database: with fsync that takes four times as long, and by way
-    # of the log (the default) twice as long.
-    await _on_postgres(server, "alter system set fsync = off")
-    await _on_postgres(server, "select pg_reload_conf()")
-    await _on_postgres(server, "create database duly_template")
-    database = Database(server.url_of("duly_template"))
-    await migrate(database)
-    await database.close()
+@pytest.fixture(scope="session")
+async def databases_of() -> AsyncIterator[Callable[[Server], TestDatabases]]:
+    """The test databases of each server, for the whole run."""
+    made: dict[str, TestDatabases] = {}
 
+    def of(server: Server) -> TestDatabases:
+        return made.setdefault(server.name, TestDatabases(server))
 
-async def _on_postgres(server: Server, statement: str) -> None:
-    connection = await asyncpg.connect(server.url_of("postgres"))
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
+    yield of
+    for databases in made.values():
+        await databases.close()
 
 
 @pytest.fixture
-async def empty_database_url(server: Server) -> AsyncIterator[str]:
+def databases(server: Server, databases_of: Callable[[Server], TestDatabases]) -> TestDatabases:
+    """The test databases of this test's server."""
+    return databases_of(server)
+
+
+@pytest.fixture
+async def empty_database_url(databases: TestDatabases) -> AsyncIterator[str]:
     """A database with nothing in it."""
-    name = f"empty_{next(_numbers)}"
-    await _on_postgres(server, f"create database {name}")
-    yield server.url_of(name)
-    await _on_postgres(server, f"drop database {name} with (force)")
+    async with databases.empty() as url:
+        yield url
 
 
 @pytest.fixture
-async def database_url(server: Server) -> AsyncIterator[str]:
-    """A migrated database of the test's own. When the test is over, every promise must hold in it."""
+async def database_url(request: pytest.FixtureRequest, databases: TestDatabases) -> AsyncIterator[str]:
+    """A migrated database of the test's own. When the test is over, every promise must hold in it.
+
+    Tests marked `fresh_database` get one that no other test wrote to: what they look at depends on its pages.
+    """
     test_handlers.forget()
-    name = f"test_{next(_numbers)}"
-    await _on_postgres(server, f"create database {name} template duly_template strategy file_copy")
-    yield server.url_of(name)
-    found = await violations(server.url_of(name))
-    await _on_postgres(server, f"drop database {name} with (force)")
-    assert not found, found
+    async with databases.lent(fresh=request.node.get_closest_marker("fresh_database") is not None) as url:
+        yield url
 
 
 @pytest.fixture

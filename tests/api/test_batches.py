@@ -13,7 +13,6 @@ from tests.support.answers import TIME, refused
 from tests.support.handlers import gate, has_entered
 from tests.support.service import Service, eventually
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 PATH = "/api/v1/jobs/batch"
 
 
@@ -353,7 +352,6 @@ async def test_a_large_batch_is_cancelled_page_by_page(contract: Service, monkey
     assert {(await contract.job(job["jobId"]))["status"] for job in others} == {"pending"}
 
 
-@pytest.mark.asyncio(loop_scope="function")
 async def test_what_has_ended_is_shown_before_it_is_added_up(start_service: Callable[..., Awaitable[Service]]) -> None:
     service = await start_service(roles=("api", "worker"))  # nobody adds up
     answer = await post(service, {"type": "echo"}, {"type": "fail"}, then={"type": "echo"})
@@ -368,7 +366,6 @@ async def test_what_has_ended_is_shown_before_it_is_added_up(start_service: Call
     assert body["thenJobId"]
 
 
-@pytest.mark.asyncio(loop_scope="function")
 async def test_a_larger_body_than_allowed_is_refused(start_service: Callable[..., Awaitable[Service]]) -> None:
     service = await start_service(batch_body_limit=2048, body_limit=1024)
     small = {"type": "echo", "parameters": {"text": "x" * 1500}, "delaySeconds": 60}
@@ -378,7 +375,6 @@ async def test_a_larger_body_than_allowed_is_refused(start_service: Callable[...
     assert (await service.sql("select count(*) from jobs"))[0][0] == 1
 
 
-@pytest.mark.asyncio(loop_scope="function")
 async def test_jobs_of_a_batch_are_taken_up_at_once(start_service: Callable[..., Awaitable[Service]]) -> None:
     service = await start_service(worker_slots=4)
     await post(service, *[{"type": "echo"}] * 50)

@@ -14,8 +14,6 @@ from tests.support.answers import invalid_paths, refused
 from tests.support.handlers import gate, has_entered
 from tests.support.service import Service
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-own_loop = pytest.mark.asyncio(loop_scope="function")
 _numbers = count(1)
 
 
@@ -181,7 +179,6 @@ async def test_what_is_no_filter_here_is_refused(
     assert invalid_paths(await call(contract, verb, **filters)) == [path]
 
 
-@own_loop
 async def test_everything_that_failed_may_be_retried_at_once(
     start_service: Callable[..., Awaitable[Service]],
 ) -> None:
@@ -192,7 +189,6 @@ async def test_everything_that_failed_may_be_retried_at_once(
         await service.until(job_id, lambda view: view["status"] == "failed" and view["sequence"] == 5)
 
 
-@own_loop
 async def test_a_service_that_goes_down_does_no_more_of_it(start_service: Callable[..., Awaitable[Service]]) -> None:
     service = await start_service()
     job_id = await later(service, "drain")

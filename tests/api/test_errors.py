@@ -4,12 +4,9 @@ import asyncio
 import json
 
 import httpx
-import pytest
 
 from tests.support.answers import JSON, invalid_paths, refused
 from tests.support.service import Service
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 UNKNOWN = "0199c1f0-0000-7000-8000-000000000000"
 NO_IDS = [

@@ -3,13 +3,9 @@
 from typing import Any
 from uuid import UUID
 
-import pytest
-
 from duly.api.models import EventPage
 from tests.support.answers import TIME, invalid_paths, refused
 from tests.support.service import Service
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MEMBERS = [
     *("eventId", "eventType", "eventVersion", "occurredAt", "aggregateId", "aggregateType", "sequence", "data"),

@@ -4,17 +4,14 @@ import re
 from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 
 from tests.support.answers import refused
 from tests.support.service import Service, eventually
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 SAMPLE = re.compile(r'[a-zA-Z_:][\w:]*(\{(\w+="([^"\\]|\\.)*",?)*\})? (-?[0-9.e+-]+|NaN|\+Inf)')
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest.fixture
 async def behind(contract: Service) -> AsyncIterator[Service]:
     """A service whose database lacks a migration."""
     rows = await contract.sql("select version_num from alembic_version")

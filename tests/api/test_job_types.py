@@ -9,7 +9,6 @@ from duly.lifecycle import observe
 from tests.support.answers import invalid_paths, refused
 from tests.support.service import Service
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 PATH = "/api/v1/job-types"
 
 

@@ -10,8 +10,6 @@ from duly.store import listing
 from tests.support.answers import invalid_paths
 from tests.support.service import Service
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 LATER = "2100-01-01T00:00:00.000Z"
 
 

@@ -20,8 +20,6 @@ from tests.support.answers import refused
 from tests.support.handlers import gate
 from tests.support.service import Service, eventually
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-own_loop = pytest.mark.asyncio(loop_scope="function")
 PATH = "/api/v1/jobs/batch"
 NDJSON = {"Content-Type": "application/x-ndjson"}
 StartService = Callable[..., Awaitable[Service]]
@@ -291,7 +289,6 @@ async def test_others_are_answered_while_lines_are_read_and_recorded(contract: S
     assert answers > 10
 
 
-@own_loop
 async def test_more_bytes_than_allowed_are_refused(start_service: StartService) -> None:
     service = await start_service(ndjson_limit=4_096)
     assert (await post(service, written([{"type": "echo", "delaySeconds": 60}] * 50))).status_code == 202
@@ -309,7 +306,6 @@ async def _slowly(pieces: list[bytes], until: asyncio.Event | None = None) -> As
         yield piece
 
 
-@own_loop
 async def test_lines_may_be_cut_anywhere_on_their_way(start_service: StartService) -> None:
     service = await start_service(body_limit=1_024)
     body = written([{"type": "echo", "parameters": {"text": "ä" * 60, "n": n}} for n in range(5)])
@@ -351,7 +347,6 @@ def files(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return opened
 
 
-@own_loop
 async def test_a_service_that_goes_down_takes_no_more_lines(
     start_service: StartService, taking: asyncio.Event, files: list[Any]
 ) -> None:
@@ -381,7 +376,6 @@ async def _half(service: Service, body: bytes) -> tuple[asyncio.StreamReader, as
     return reader, writer
 
 
-@own_loop
 async def test_a_client_that_goes_away_leaves_nothing_behind(
     start_service: StartService, taking: asyncio.Event, files: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -402,7 +396,6 @@ async def _accepts(service: Service) -> bool:
     return (await post(service, written([{"type": "sleep", "delaySeconds": 60}]))).status_code == 202
 
 
-@own_loop
 async def test_a_client_that_falls_silent_is_given_up(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -417,7 +410,6 @@ async def test_a_client_that_falls_silent_is_given_up(
     assert (await service.sql("select count(*) from jobs"))[0][0] == 0
 
 
-@own_loop
 async def test_a_full_disk_refuses_the_batch(
     start_service: StartService, files: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -431,7 +423,6 @@ async def test_a_full_disk_refuses_the_batch(
     assert all(file.closed for file in files)
 
 
-@own_loop
 @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "lost"}])
 @pytest.mark.parametrize("committed", [True, False])
 async def test_where_the_answer_of_the_database_is_lost_one_batch_stands(
@@ -464,7 +455,6 @@ async def test_where_the_answer_of_the_database_is_lost_one_batch_stands(
     assert [tuple(row) for row in stand] == [(1_201, answer.json()["batchId"])]
 
 
-@own_loop
 async def test_a_batch_whose_ties_change_hands_is_recorded_once_more(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -486,7 +476,6 @@ async def test_a_batch_whose_ties_change_hands_is_recorded_once_more(
     assert await recorded(service, "busy") == 600
 
 
-@own_loop
 async def test_jobs_of_lines_are_taken_up_at_once_and_counted(start_service: StartService) -> None:
     service = await start_service(worker_slots=4)
     answer = await post(service, written([{"type": "echo"}] * 50))
@@ -498,7 +487,6 @@ async def _has_status(service: Service, path: str, status: str) -> bool:
     return bool((await service.client.get(path)).json()["status"] == status)
 
 
-@own_loop
 async def test_without_the_key_nothing_is_read(start_service: StartService, taking: asyncio.Event) -> None:
     service = await start_service(api_key="secret")
     refused(await post(service, written([{"type": "echo"}])), 401, "UNAUTHORIZED")

@@ -4,11 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from tests.support.service import Service
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ROUTES = {
     ("post", "/api/v1/jobs"): {"200", "202", "400", "401", "409", "413", "415", "422", "429", "503"},
@@ -71,7 +68,7 @@ ROUTES = {
 ERROR = {"$ref": "#/components/schemas/ErrorBody"}
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest.fixture
 async def document(contract: Service) -> dict[str, Any]:
     answer = await contract.client.get("/openapi.json")
     assert answer.status_code == 200

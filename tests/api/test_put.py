@@ -18,8 +18,6 @@ from tests.support.answers import invalid_paths, refused
 from tests.support.handlers import gate
 from tests.support.service import Service
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-own_loop = pytest.mark.asyncio(loop_scope="function")
 ECHO = {"type": "echo", "parameters": {"a": 1, "b": [2]}}
 
 
@@ -100,7 +98,6 @@ async def test_an_id_that_the_service_made_is_taken_too(contract: Service) -> No
     refused(await put(contract, made["jobId"]), 409, "JOB_EXISTS")
 
 
-@own_loop
 async def test_many_at_once_make_one_job(start_service: Callable[..., Awaitable[Service]]) -> None:
     services = [await start_service(), await start_service()]
     job_id = str(new_job_id())
@@ -240,7 +237,6 @@ async def test_what_it_once_asked_for_counts_no_more_when_it_comes_again(contrac
     assert (again.status_code, again.json()["jobId"], again.json()["status"]) == (200, mine, "completed")
 
 
-@own_loop
 async def test_where_the_answer_of_the_database_is_lost_one_job_stands(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,6 @@ from tests.support import handlers as test_handlers
 from tests.support.answers import invalid_paths, refused
 from tests.support.service import Service
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 PATH = "/api/v1/queues"
 LATER = "2100-01-01T00:00:00.000Z"
 

@@ -6,14 +6,11 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-import pytest
 
 from duly.api.models import JobBody
 from tests.support.answers import TIME, invalid_paths
 from tests.support.handlers import gate, has_entered
 from tests.support.service import Service, eventually
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MEMBERS = [
     *("jobId", "type", "queue", "priority", "status", "sequence", "waitingFor", "progress", "progressMessage"),

@@ -6,16 +6,14 @@ from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
 
 from tests.support.answers import JSON, invalid_paths, refused
 from tests.support.service import Service
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 DEEP = 100_000
 
 
-@pytest_asyncio.fixture(autouse=True, loop_scope="module")
+@pytest.fixture(autouse=True)
 async def _nothing_is_recorded(contract: Service) -> AsyncIterator[None]:
     yield
     assert (await contract.sql("select count(*) from jobs"))[0][0] == 0

@@ -6,15 +6,12 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-import pytest
 
 from duly.api.models import JobBody
 from tests.support.answers import invalid_paths, refused
 from tests.support.handlers import calls, gate, has_entered
 from tests.support.service import Service, eventually
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-own_loop = pytest.mark.asyncio(loop_scope="function")
 StartService = Callable[..., Awaitable[Service]]
 
 
@@ -153,7 +150,6 @@ async def test_a_child_waits_once_more_for_a_parent_that_is_retried_too(contract
     assert (await contract.ended(child))["status"] == "completed"
 
 
-@own_loop
 async def test_it_runs_on_whichever_node_has_a_slot(start_service: StartService) -> None:
     api = await start_service(roles=("api", "sweeper"))
     job_id = await cancelled(api, "wait-for-gate", {"name": "elsewhere"})
@@ -164,7 +160,6 @@ async def test_it_runs_on_whichever_node_has_a_slot(start_service: StartService)
     assert (await worker.ended(job_id))["status"] == "completed"
 
 
-@own_loop
 async def test_who_ran_it_before_cannot_change_it_any_more(start_service: StartService) -> None:
     service = await start_service(lease_seconds=1)
     job_id = (await service.submit("stubborn", {"name": "zombie"}))["jobId"]

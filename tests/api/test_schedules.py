@@ -11,7 +11,6 @@ from duly.api.schedule_models import ScheduleBody, SchedulePage
 from tests.support.answers import TIME, invalid_paths, refused
 from tests.support.service import Service
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 PATH = "/api/v1/schedules"
 NEW_YEAR = "0 0 1 1 *"
 ECHO: dict[str, Any] = {"type": "echo"}

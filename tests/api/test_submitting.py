@@ -7,13 +7,11 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-import pytest
 
 from duly.api.models import AcceptedBody
 from tests.support.answers import JSON, TIME
 from tests.support.service import Service
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 LATER = "2100-01-27T12:00:00.000Z"
 
 

@@ -20,9 +20,7 @@ from tests.support.answers import TIME, invalid_paths, refused
 from tests.support.sealed import dump, shows
 from tests.support.service import Service
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 StartService = Callable[..., Awaitable[Service]]
-ALONE = pytest.mark.asyncio(loop_scope="function")  # with a service of its own
 PATH = "/api/v1/webhooks"
 URL = "https://client.example.com/hook"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -224,7 +222,6 @@ async def test_what_is_required_is_asked_for(contract: Service) -> None:
     refused(await contract.client.post(PATH, content="{}"), 415, "UNSUPPORTED_MEDIA_TYPE")
 
 
-@ALONE
 async def test_a_tenant_has_a_thousand_at_most(start_service: StartService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoints, "MOST_ENDPOINTS", 3)
     service = await start_service()
@@ -261,7 +258,6 @@ async def test_what_names_no_endpoint_is_not_found_and_the_answers_do_not_differ
     assert foreign not in (await contract.client.get(PATH, params={"limit": 200})).text
 
 
-@ALONE
 async def test_lists_are_newest_first_in_pages_and_filtered(start_service: StartService) -> None:
     service = await start_service()
     kinds: list[dict[str, Any]] = [
@@ -506,7 +502,6 @@ async def test_key_pairs_come_and_go_with_v1a(contract: Service) -> None:
     assert (await patched(contract, first["webhookId"], signatures=["v1", "v1a"]))["publicKeys"][0] not in both
 
 
-@ALONE
 async def test_public_keys_need_no_api_key_and_nothing_else_is_open(start_service: StartService) -> None:
     service = await start_service(api_key="sk-a-long-and-secret-key")
     key = {"Authorization": "Bearer sk-a-long-and-secret-key"}
@@ -531,7 +526,6 @@ async def test_public_keys_need_no_api_key_and_nothing_else_is_open(start_servic
         assert answer.status_code == 401, (method, closed)
 
 
-@ALONE
 async def test_secrets_keys_and_headers_are_nowhere_but_in_the_one_answer(
     start_service: StartService, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,7 +8,6 @@ from benchmarks import page, record
 from benchmarks.contestants import Contestant
 from benchmarks.ground import Kind
 from benchmarks.over_time import RoundOverTime
-from benchmarks.plots import draw
 from benchmarks.record import Circumstances, Row, Rows
 from benchmarks.report import markdown
 from benchmarks.rounds import Result, Round
@@ -86,6 +85,8 @@ def test_why_a_row_was_not_measured_stands_in_the_table() -> None:
 
 
 def test_a_plot_is_the_same_bytes_each_time(tmp_path: Path) -> None:
+    from benchmarks.plots import draw  # noqa: PLC0415  # what draws takes seconds to import
+
     rows: Rows = {"S1": submitted(300.0), "L1": over_time()}
 
     first, second = draw(rows, tmp_path / "first"), draw(rows, tmp_path / "second")

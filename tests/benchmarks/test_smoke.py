@@ -15,6 +15,7 @@ from tests.support.benchmark import finished, small_run
 # Every row of a job's life; the naive service and the ceilings in the rows that have code of theirs.
 PLANS = {"duly": ("S1", "S2", "S3", "S4", "S6", "M1", "F1"), "naive,ceiling": ("S1", "S2", "S3", "S4")}
 
+pytestmark = pytest.mark.xdist_group("smoke")
 Report = tuple[str, dict[str, Any]]
 
 
@@ -23,7 +24,9 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
     """Two runs side by side, each on a server of its own: it is not the figures that count here."""
     folders = {kinds: tmp_path_factory.mktemp("results") for kinds in PLANS}
     with ExitStack() as stack:
-        runs = {kinds: stack.enter_context(small_run(folders[kinds], PLANS[kinds], kinds)) for kinds in PLANS}
+        runs = {
+            kinds: stack.enter_context(small_run(folders[kinds], PLANS[kinds], kinds, page=True)) for kinds in PLANS
+        }
         return {kinds: finished(run, folders[kinds]) for kinds, run in runs.items()}
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.benchmark import finished, small_run
 
+pytestmark = pytest.mark.xdist_group("smoke of growth")
 ROWS = ("G2", "G3", "G5", "L1", "SOAK")
 
 

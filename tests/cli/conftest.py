@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.forge import run_forked
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 COMMAND = [sys.executable, "-m", "duly"]
 
@@ -41,14 +43,6 @@ def duly(url: str) -> Run:
     """Runs a command to its end, against the service unless told otherwise."""
 
     def run(*arguments: str, stdin: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*COMMAND, *arguments],
-            env=environment(**({"DULY_URL": url} | settings)),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return run_forked(arguments, environment=environment(**({"DULY_URL": url} | settings)), stdin=stdin)
 
     return run

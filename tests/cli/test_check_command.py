@@ -3,12 +3,12 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
 
+from tests.support.forge import run_forked
 from tests.support.mixed_ledger import HOT_TABLES, MixedLedger, empty_ledger, mixed_ledger
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -20,14 +20,7 @@ def check(database_url: str) -> Run:
 
     def run(*flags: str, url: str = database_url) -> subprocess.CompletedProcess[str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("DULY_")}
-        return subprocess.run(
-            [sys.executable, "-m", "duly", "check", *flags],
-            env=clean | {"DULY_DATABASE_URL": url},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return run_forked(["check", *flags], environment=clean | {"DULY_DATABASE_URL": url})
 
     return run
 

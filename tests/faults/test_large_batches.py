@@ -81,7 +81,7 @@ async def _records(service: ServiceProcess) -> bool:
     """Whether some thousand jobs stand in a transaction that is not over."""
     return bool(
         await service.sql(
-            "select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() "
+            "select from pg_stat_activity where datname = current_database() and application_name = 'duly' "
             "and backend_xid is not null and clock_timestamp() - xact_start > interval '200 milliseconds'"
         )
     )
@@ -89,5 +89,5 @@ async def _records(service: ServiceProcess) -> bool:
 
 async def _is_alone(service: ServiceProcess) -> bool:
     """Whether the server has noticed that its client is gone."""
-    others = "select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
-    return not await service.sql(others + " and backend_type = 'client backend'")
+    others = "select from pg_stat_activity where datname = current_database() and application_name = 'duly'"
+    return not await service.sql(others)

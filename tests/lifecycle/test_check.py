@@ -1,10 +1,8 @@
 """`duly check` finds every broken promise, each made here by hand, and none where there is none."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable
 from uuid import UUID
 
-import asyncpg
 import pytest
 
 from duly.domain.events import EventKind
@@ -12,22 +10,16 @@ from duly.domain.ids import new_job_id
 from duly.domain.job import Debounce, Flow
 from duly.lifecycle.check import SHOWN, check
 from tests.support.broken_promises import BROKEN, named
+from tests.support.databases import TestDatabases
 from tests.support.mixed_ledger import MixedLedger, empty_ledger, mixed_ledger
 from tests.support.postgres import Server
 
 
 @pytest.fixture(scope="module")
-def ground(server: Server) -> Iterator[str]:
+async def ground(server: Server, databases_of: Callable[[Server], TestDatabases]) -> AsyncIterator[str]:
     """One database for all of these tests: each leaves it empty."""
-
-    async def run(statement: str) -> None:
-        connection = await asyncpg.connect(server.url_of("postgres"))
-        await connection.execute(statement)
-        await connection.close()
-
-    asyncio.run(run("create database ground_of_checks template duly_template"))
-    yield server.url_of("ground_of_checks")
-    asyncio.run(run("drop database ground_of_checks with (force)"))
+    async with databases_of(server).lent(fresh=True) as url:
+        yield url
 
 
 @pytest.fixture

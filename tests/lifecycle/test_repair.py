@@ -213,7 +213,7 @@ async def test_two_repairs_at_once_are_refused(ledger: MixedLedger) -> None:
 async def test_a_job_that_others_change_meanwhile_is_left_to_them(ledger: MixedLedger) -> None:
     """A writer holds the broken row and sets it right; the repair waits for it, looks again, and changes nothing."""
     await ledger.sql("update running set sequence = 7 where job_id = $1", ledger.ids["running"])
-    other = Database(str(ledger.database._url.render_as_string(hide_password=False)), connections=1)
+    other = Database(ledger.database._url, connections=1)
     try:
         async with other.connection() as connection:
             transaction = connection.transaction()

@@ -41,7 +41,7 @@ from duly.store.database import Database
 from duly.store.nodes import NodeRecord, register
 from duly.store.ready import LaneStart, claim_ready
 from duly.telemetry.metrics import Metrics
-from tests.support.invariants import violations
+from tests.support.invariants import violations_on
 
 Value = TypeVar("Value")
 
@@ -104,6 +104,7 @@ class Ledger:
     def __init__(self, url: str) -> None:
         self.url = url
         self._runner = asyncio.Runner()
+        self._looking: Any = None
         self.database = Database(url)
         signals, metrics = Signals(), Metrics()
         self.signals = signals
@@ -123,7 +124,19 @@ class Ledger:
 
         return self.run(fetch())
 
+    def violations(self) -> list[str]:
+        """Every broken promise, seen through a connection that is kept: this is asked after each step."""
+
+        async def look() -> list[str]:
+            if self._looking is None:
+                self._looking = await asyncpg.connect(self.url)
+            return await violations_on(self._looking)
+
+        return self.run(look())
+
     def close(self) -> None:
+        if self._looking is not None:
+            self.run(self._looking.close())
         self.run(self.database.close())
         self._runner.close()
 
@@ -295,7 +308,7 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: hasattr(self, "nodes"))
     @invariant()
     def every_promise_holds(self) -> None:
-        assert self.ledger.run(violations(self.ledger.url)) == []
+        assert self.ledger.violations() == []
         assert self.ledger.sql(BROKEN) == []
         if self.completed:
             shown = self.ledger.sql(
@@ -383,5 +396,5 @@ def test_the_promises_that_are_checked_can_be_broken(ledger: Ledger) -> None:
     ledger.run(break_them())
     assert ledger.sql(TWO_OF_A_KEY) != []
     assert ledger.sql(TWO_UNIQUE) != []
-    assert ledger.run(violations(ledger.url)) != []
+    assert ledger.violations() != []
     ledger.sql(f"truncate {TABLES}")

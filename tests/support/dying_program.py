@@ -48,6 +48,7 @@ def _tighten() -> None:
     """Few at once, so that what is seldom full is full: waiting for room has its points too."""
     setattr(dispatcher, "CONCURRENT", 6)  # noqa: B010  # it is imported there, not exported
     receivers.AHEAD = 1
+    setattr(receivers, "Share", partial(receivers.Share, window=1))  # noqa: B010  # so that three at once are a crowd
     setattr(receivers.Receivers, "rooms", _more_than_there_is)  # noqa: B010
     setattr(connecting, "guarded_socket", _narrow)  # noqa: B010
     setattr(client, "Pool", partial(_small_pool, Pool))  # noqa: B010

@@ -214,5 +214,5 @@ async def resets(_post: Post, _reader: asyncio.StreamReader, writer: asyncio.Str
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 CHUNK = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
 # 64 MiB of nothing in 64 KiB.
-BOMB = gzip.compress(bytes(64 << 20), mtime=0)
+BOMB = gzip.compress(bytes(1 << 20), mtime=0) * 64  # members follow one another (RFC 1952, section 2.2)
 BOMB_HEAD = b"HTTP/1.1 500 Whatever\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(BOMB)

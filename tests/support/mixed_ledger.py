@@ -132,7 +132,8 @@ async def empty_ledger(url: str) -> AsyncIterator[MixedLedger]:
         async with database.connection() as connection:
             await register(connection, NodeRecord(ledger.node_id, "node", "0", ["worker"], ["echo"]))
         yield ledger
-        await ledger.sql(f"truncate {ALL_TABLES}")
+        async with database.connection() as connection:
+            await connection.execute("; ".join(map("delete from {}".format, ALL_TABLES.split(", "))))
     finally:
         await database.close()
 

@@ -6,28 +6,32 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpx
 import psutil
 
-from tests.support.service import SECRET_KEYS, ServiceClient, eventually
+from tests.support.forge import ROOT, ForkedProcess, forge
+from tests.support.service import NO_TLS, SECRET_KEYS, ServiceClient, eventually
 
-ROOT = Path(__file__).parents[2]
 READY_SECONDS = 40.0
 END_SECONDS = 40.0
 _READY = re.compile(r"Duly is ready on (http://\S+)$", re.MULTILINE)
+
+
+AnyProcess: TypeAlias = "subprocess.Popen[bytes] | ForkedProcess"
+Start: TypeAlias = Callable[[Sequence[str], Path, dict[str, str]], AnyProcess]
 
 
 @dataclass
 class Command:
     """A command of `duly` under way; what it writes lies in files."""
 
-    popen: "subprocess.Popen[bytes]"
+    popen: AnyProcess
     files: Path
 
     @property
@@ -45,7 +49,9 @@ class Command:
     async def ended(self, *, seconds: float = END_SECONDS) -> int:
         """The exit code; fails where it has not ended in time."""
         await eventually(self._polled, seconds=seconds)
-        return self.popen.returncode
+        code = self.popen.returncode
+        assert code is not None
+        return code
 
     async def _polled(self) -> bool:
         return self.popen.poll() is not None
@@ -105,20 +111,37 @@ class Processes:
     strays: list[psutil.Process] = field(default_factory=list)
 
     def run(self, *arguments: str, **variables: str) -> Command:
-        """Starts `python -m duly` with these arguments and variables, and no others of Duly's."""
+        """Starts `python -m duly` with these arguments and variables, and no others of Duly's; from a process that has
+        imported everything.
+        """
+        return self._run(self._forked, arguments, variables)
+
+    def run_afresh(self, *arguments: str, **variables: str) -> Command:
+        """The same as a user's shell does it, a second later."""
+        return self._run(self._started, arguments, variables)
+
+    def _run(self, start: Start, arguments: Sequence[str], variables: dict[str, str]) -> Command:
         files = self.folder / f"command-{len(self.commands)}"
+        self.commands.append(Command(start(arguments, files, self._environment() | variables), files))
+        return self.commands[-1]
+
+    @staticmethod
+    def _forked(arguments: Sequence[str], files: Path, environment: dict[str, str]) -> ForkedProcess:
+        out, err = files.with_suffix(".out"), files.with_suffix(".err")
+        return forge().start(arguments, environment=environment, stdout=out, stderr=err)
+
+    @staticmethod
+    def _started(arguments: Sequence[str], files: Path, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
         with files.with_suffix(".out").open("wb") as out, files.with_suffix(".err").open("wb") as err:
-            popen = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-m", "duly", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
                 cwd=ROOT,
-                env=self._environment() | variables,
+                env=environment,
                 start_new_session=True,
             )
-        self.commands.append(Command(popen, files))
-        return self.commands[-1]
 
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("DULY_")}
@@ -143,7 +166,7 @@ class Processes:
 
     async def ready(self, command: Command, database_url: str) -> ServiceProcess:
         url = await command.address()
-        client = await self.stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=30))
+        client = await self.stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=30, verify=NO_TLS))
         return ServiceProcess(url, database_url, client, command)
 
     def note_descendants(self) -> None:

@@ -2,12 +2,12 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import asyncpg
 import httpx
 
 from duly.cli.serving import http_server
@@ -16,10 +16,13 @@ from duly.handlers.http_request import client_for_jobs
 from duly.handlers.loading import load_registry
 from duly.node import Node
 from duly.settings import Settings
-from duly.store.database import Database
+from tests.support.kept_connections import asking, open_database
+from tests.support.shared_routes import give_back, take_routes
 
 BOUND_SECONDS = 20.0
 SECRET_KEYS = f"tests:{'A' * 43}="  # a key for tests: 32 zero bytes
+# Reading the certificates of all authorities takes longer than starting a node does.
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 KEYRING = Keyring.read(SECRET_KEYS)
 
 
@@ -72,13 +75,10 @@ class ServiceClient:
         return [event["eventType"] for event in await self.events(job_id)]
 
     async def sql(self, statement: str, *arguments: Any) -> list[Any]:
-        """Runs a statement on a connection of the test's own."""
-        connection = await asyncpg.connect(self.database_url)
-        try:
+        """Runs a statement on a connection of the tests' own."""
+        async with asking(self.database_url) as connection:
             rows: list[Any] = await connection.fetch(statement, *arguments)
             return rows
-        finally:
-            await connection.close()
 
 
 @dataclass
@@ -108,7 +108,7 @@ async def running_service(database_url: str, *, keyring: Keyring = KEYRING, **se
             **settings,
         }
     )
-    database = Database(
+    database = open_database(
         database_url, connections=chosen.database_connections, transaction_pooling=chosen.transaction_pooling
     )
     registry = load_registry(chosen.handlers, client=client_for_jobs(chosen))
@@ -117,16 +117,18 @@ async def running_service(database_url: str, *, keyring: Keyring = KEYRING, **se
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     listening.listen(512)
-    http = http_server(node)
+    routes = take_routes(node)
+    http = http_server(node, routes.app(node))
     serving = asyncio.create_task(http.serve(sockets=[listening]))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     await asyncio.wait_for(http.accepting.wait(), BOUND_SECONDS)
-    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=30, verify=NO_TLS) as client:
         try:
             yield Service(url, database_url, client, node)
         finally:
             await node.drain()
-            http.should_exit = True
+            http.stop()
             await serving
             await node.stop()
             listening.close()
+            give_back(node, routes)

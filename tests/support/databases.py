@@ -1,0 +1,183 @@
+"""The test databases of one server: made from a migrated template, checked, cleared and used again.
+
+Making a database and dropping it costs a hundred times what clearing the few tables costs that a test wrote to. A
+database whose schema a test changed, or that it filled, is dropped instead, so a test never sees the traces of another.
+"""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from duly.store.database import Database
+from tests.support.invariants import violations_on
+from tests.support.kept_connections import forget_connections, keep_connections
+from tests.support.postgres import Server
+
+TEMPLATE = "duly_template"
+# A database that holds more than this is dropped: clearing it would leave its pages to the next test.
+LARGEST_BYTES = 4 << 20
+LEAVE_SECONDS = 20.0
+
+TABLES = """
+select relname from pg_class
+where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition
+  and relname not in ('alembic_version', 'control')
+order by relname
+"""
+# Any change of the schema, of rights or of settings writes a new row of one of these catalogs. Not so the server's own
+# work: VACUUM and ANALYZE update `pg_class` in place.
+SCHEMA = """
+select (select max(xmin::text::bigint) from pg_class where relnamespace = 'public'::regnamespace),
+       (select count(*) from pg_class), (select max(xmin::text::bigint) from pg_attribute),
+       (select count(*) from pg_attribute), (select count(*) from pg_constraint), (select count(*) from pg_trigger),
+       (select count(*) from pg_proc), (select count(*) from pg_namespace), (select count(*) from pg_db_role_setting),
+       (select (datallowconn, datconnlimit, datacl)::text from pg_database where datname = current_database())
+"""
+OTHERS = """
+from pg_stat_activity
+where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid() and pid <> all($1)
+"""
+# The one row that the migrations put in.
+CONTROL = "update control set version = 1 where version <> 1"
+
+
+@dataclass(eq=False)
+class TestDatabase:
+    """A migrated database that one test at a time uses."""
+
+    __test__ = False
+
+    name: str
+    url: str
+    connection: Any = None
+    reusable: bool = True
+
+
+class TestDatabases:
+    """Lends databases of a server; all in the one event loop of the run."""
+
+    __test__ = False
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._postgres: Any = None
+        self._idle: list[TestDatabase] = []
+        self._numbers = itertools.count(1)
+        self._written = ""
+        self._schema: asyncpg.Record | None = None
+
+    async def lend(self, *, fresh: bool = False) -> TestDatabase:
+        """A migrated, empty database; where `fresh`, one that no test used before and none will after."""
+        if self._idle and not fresh:
+            return self._idle.pop()
+        if self._schema is None:
+            await self._make_template()
+        name = f"test_{next(self._numbers)}"
+        await self._on_postgres(f"create database {name} template {TEMPLATE} strategy file_copy")
+        lent = TestDatabase(name, self._server.url_of(name), reusable=not fresh)
+        if lent.reusable:
+            keep_connections(lent.url)
+        return lent
+
+    async def take_back(self, lent: TestDatabase) -> list[str]:
+        """Every broken invariant in a database that was lent; the database is cleared for the next test, or dropped."""
+        connection = await self._connected(lent)
+        found = await violations_on(connection)
+        if lent.reusable and await self._cleared(connection, lent):
+            self._idle.append(lent)
+        else:
+            await self.drop(lent)
+        return found
+
+    @asynccontextmanager
+    async def lent(self, *, fresh: bool = False) -> AsyncIterator[str]:
+        """The URL of a database to use meanwhile; fails at the end where an invariant is broken in it."""
+        lent = await self.lend(fresh=fresh)
+        yield lent.url
+        found = await self.take_back(lent)
+        assert not found, found
+
+    @asynccontextmanager
+    async def empty(self) -> AsyncIterator[str]:
+        """The URL of a database with nothing in it."""
+        name = f"empty_{next(self._numbers)}"
+        await self._on_postgres(f"create database {name}")
+        yield self._server.url_of(name)
+        await self._on_postgres(f"drop database {name} with (force)")
+
+    async def drop(self, lent: TestDatabase) -> None:
+        await forget_connections(lent.url)
+        if lent.connection is not None:
+            await lent.connection.close()
+        await self._on_postgres(f"drop database {lent.name} with (force)")
+
+    async def close(self) -> None:
+        """Closes all connections; the databases go with their server."""
+        for lent in self._idle:
+            await forget_connections(lent.url)
+            if lent.connection is not None:
+                await lent.connection.close()
+        if self._postgres is not None:
+            await self._postgres.close()
+
+    async def _make_template(self) -> None:
+        from duly.store.migrations import migrate  # noqa: PLC0415  # a second that runs without a server need not spend
+
+        await self._on_postgres("alter system set fsync = off")  # nobody kills these servers
+        await self._on_postgres("select pg_reload_conf()")
+        await self._on_postgres(f"create database {TEMPLATE}")
+        database = Database(self._server.url_of(TEMPLATE))
+        await migrate(database)
+        await database.close()
+        connection = await asyncpg.connect(self._server.url_of(TEMPLATE))
+        tables = [row[0] for row in await connection.fetch(TABLES)]
+        each = ", ".join(f"case when exists (select from {name}) then '{name}' end" for name in tables)
+        self._written = f"select array_remove(array[{each}], null)"
+        self._schema = await connection.fetchrow(SCHEMA)
+        await connection.close()
+
+    async def _connected(self, lent: TestDatabase) -> Any:
+        """The connection that checks and clears this database, kept from test to test."""
+        if lent.connection is not None and not lent.connection.is_closed():
+            try:
+                await lent.connection.execute("select 1")
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # a test ended all connections
+                lent.connection.terminate()
+                lent.connection = None
+        if lent.connection is None or lent.connection.is_closed():
+            lent.connection = await asyncpg.connect(lent.url, server_settings={"application_name": "tests"})
+        return lent.connection
+
+    async def _cleared(self, connection: Any, lent: TestDatabase) -> bool:
+        """Clears what tests wrote; returns false where the database cannot be made as it was."""
+        if await connection.fetchrow(SCHEMA) != self._schema:
+            return False
+        await self._await_departures(connection, lent)
+        written = await connection.fetchval(self._written)
+        if written:
+            size = (
+                "select sum(pg_total_relation_size(format('%I', name)::regclass))::bigint from unnest($1::text[]) name"
+            )
+            if await connection.fetchval(size, written) > LARGEST_BYTES:
+                return False
+            await connection.execute("; ".join([*map("delete from {}".format, written), CONTROL]))
+        else:
+            await connection.execute(CONTROL)
+        return bool(await connection.fetchval("select count(*) = 1 from control"))
+
+    async def _await_departures(self, connection: Any, lent: TestDatabase) -> None:
+        """Returns once only kept connections are left: a killed service leaves sessions that end by themselves."""
+        kept = await keep_connections(lent.url).server_pids()
+        async with asyncio.timeout(LEAVE_SECONDS):
+            while await connection.fetchval(f"select count(pg_terminate_backend(pid)) {OTHERS}", kept):
+                await asyncio.sleep(0.01)
+
+    async def _on_postgres(self, statement: str) -> None:
+        if self._postgres is None or self._postgres.is_closed():
+            self._postgres = await asyncpg.connect(self._server.url_of("postgres"))
+        await self._postgres.execute(statement)

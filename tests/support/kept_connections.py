@@ -1,0 +1,147 @@
+"""Connections that outlive a service: the next one on the same test database goes on with them.
+
+A new session of Postgres costs its first statements ten times what they cost later: catalogs are read, plans are made.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from duly.store.catalog_types import CatalogTypesConnection
+from duly.store.database import LOST, Database, HotConnection
+
+RESET_SECONDS = 5.0
+
+
+class KeptDatabase(Database):
+    """A `Database` that a node closes and the next node opens again; one node has it at a time."""
+
+    def __init__(self, url: str, *, connections: int, transaction_pooling: bool) -> None:
+        super().__init__(url, connections=connections, transaction_pooling=transaction_pooling)
+        self.lent = True
+        self._spare: list[HotConnection] = []
+
+    def hot(self) -> HotConnection:
+        return self._spare.pop() if self._spare else super().hot()
+
+    async def close(self) -> None:
+        """Sets the sessions back to what they were when opened, and drops those of which that cannot be said."""
+        await asyncio.gather(*map(_set_back, self._hot))
+        self._spare = list(self._hot)
+        self.lent = False
+
+    async def close_for_good(self) -> None:
+        await super().close()
+
+    def server_pids(self) -> list[int]:
+        """The sessions of the connections that are kept."""
+        holders: list[Any] = self._pool._holders if self._pool is not None else []
+        held = [*(hot._held for hot in self._hot), *(holder._con for holder in holders)]
+        return [each.get_server_pid() for each in held if each is not None and not each.is_closed()]
+
+
+async def _set_back(hot: HotConnection) -> None:
+    if hot.in_use:
+        await hot.close()
+        return
+    held = hot._held
+    if held is None or held.is_closed():
+        return
+    try:
+        await held.reset(timeout=RESET_SECONDS)
+    except LOST:
+        await hot.close()
+
+
+class KeptDatabases:
+    """The kept connections of one test database."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._made: dict[tuple[int, bool], list[KeptDatabase]] = {}
+        self._asking: Any = None
+        self._asked = asyncio.Lock()
+
+    def open(self, *, connections: int, transaction_pooling: bool) -> KeptDatabase:
+        of_kind = self._made.setdefault((connections, transaction_pooling), [])
+        for kept in of_kind:
+            if not kept.lent:
+                kept.lent = True
+                return kept
+        of_kind.append(KeptDatabase(self._url, connections=connections, transaction_pooling=transaction_pooling))
+        return of_kind[-1]
+
+    @asynccontextmanager
+    async def asking(self) -> AsyncIterator[Any]:
+        """The connection for the questions of tests; another one while that is in use."""
+        if self._asked.locked():
+            async with _connection(self._url) as another:
+                yield another
+            return
+        async with self._asked:
+            if self._asking is None or self._asking.is_closed():
+                self._asking = await _connect(self._url)
+            yield self._asking
+
+    async def server_pids(self) -> list[int]:
+        """The sessions that are kept. Those of a service that still runs are closed."""
+        for of_kind in self._made.values():
+            for running in [kept for kept in of_kind if kept.lent]:
+                await running.close_for_good()
+                of_kind.remove(running)
+        pids = [pid for of_kind in self._made.values() for kept in of_kind for pid in kept.server_pids()]
+        if self._asking is not None and not self._asking.is_closed():
+            pids.append(self._asking.get_server_pid())
+        return pids
+
+    async def close(self) -> None:
+        await asyncio.gather(*(kept.close_for_good() for of_kind in self._made.values() for kept in of_kind))
+        self._made.clear()
+        if self._asking is not None and not self._asking.is_closed():
+            await self._asking.close()
+
+
+# By the URL of the test database: a service is told nothing else.
+_kept: dict[str, KeptDatabases] = {}
+
+
+def keep_connections(url: str) -> KeptDatabases:
+    """From now on services of this process that use this database keep their connections for the next one."""
+    return _kept.setdefault(url, KeptDatabases(url))
+
+
+def open_database(url: str, *, connections: int, transaction_pooling: bool) -> Database:
+    """What a service of a test opens."""
+    if (kept := _kept.get(url)) is not None:
+        return kept.open(connections=connections, transaction_pooling=transaction_pooling)
+    return Database(url, connections=connections, transaction_pooling=transaction_pooling)
+
+
+@asynccontextmanager
+async def asking(url: str) -> AsyncIterator[Any]:
+    """A connection for a test's own statements."""
+    async with _kept[url].asking() if url in _kept else _connection(url) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def _connection(url: str) -> AsyncIterator[Any]:
+    connection = await _connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _connect(url: str) -> Any:
+    return await asyncpg.connect(
+        url, server_settings={"application_name": "tests"}, connection_class=CatalogTypesConnection
+    )
+
+
+async def forget_connections(url: str) -> None:
+    if (kept := _kept.pop(url, None)) is not None:
+        await kept.close()
