@@ -1,8 +1,10 @@
-"""The pool: what one user leaves behind is not found by the next."""
+"""The pool: what one user leaves behind is not found by the next, and how many connections it takes."""
 
 import asyncio
 
-from duly.store.database import Database
+import pytest
+
+from duly.store.database import BACKGROUND_CONNECTIONS, Database, DatabaseAway
 
 
 async def test_a_transaction_that_was_cut_short_is_not_handed_to_the_next_user(database_url: str) -> None:
@@ -21,4 +23,44 @@ async def test_a_transaction_that_was_cut_short_is_not_handed_to_the_next_user(d
     async with database.connection() as connection:
         assert not connection.is_in_transaction()
         assert await connection.fetchval("select to_regclass('left_behind')") is None
+    await database.close()
+
+
+async def test_loops_that_look_now_and_then_share_two_connections(database_url: str) -> None:
+    database = Database(database_url)
+    inside: list[int] = []
+    at_once: list[int] = []
+
+    async def look(number: int) -> int:
+        async with database.background() as connection:
+            inside.append(number)
+            at_once.append(len(inside))
+            pid: int = await connection.fetchval("select pg_backend_pid()")
+            inside.remove(number)
+            return pid
+
+    used = await asyncio.gather(*map(look, range(12)))
+    await database.close()
+    assert max(at_once) == BACKGROUND_CONNECTIONS == 2
+    assert len(set(used)) == 2
+
+
+async def test_a_connection_that_the_server_ended_is_replaced_unnoticed(database_url: str) -> None:
+    database = Database(database_url, connections=2)
+    async with database.connection() as first, database.connection() as other:
+        ended = await first.fetchval("select pg_backend_pid()")
+        assert await other.fetchval("select pg_terminate_backend($1, 5000)", ended)
+    async with database.connection() as one, database.connection() as two:
+        pids = [await connection.fetchval("select pg_backend_pid()") for connection in (one, two)]
+    await database.close()
+    assert ended not in pids
+
+
+async def test_a_server_that_refuses_a_session_is_away_whatever_it_says(database_url: str) -> None:
+    name = database_url.partition("?")[0].rpartition("/")[2]
+    database = Database(database_url.replace(f"/{name}", "/none_of_this_name", 1))
+    for flow in (database.connection, database.hot().use):
+        with pytest.raises(DatabaseAway, match="none_of_this_name"):
+            async with flow():
+                pass
     await database.close()

@@ -124,8 +124,9 @@ class Database:
                     yield held
                 finally:
                     # Its user was cancelled before it could roll back: nobody else is to find what it left.
-                    if held.is_in_transaction():
-                        held.terminate()
+                    with suppress(asyncpg.InterfaceError):  # it ended meanwhile, and belongs to nobody any more
+                        if held.is_in_transaction():
+                            held.terminate()
 
     @asynccontextmanager
     async def background(self) -> AsyncIterator[Connection]:
