@@ -61,6 +61,7 @@ async def test_a_bad_line_after_many_leaves_nothing(database_url: str, processes
     assert await _jobs(service) == 0
 
 
+@pytest.mark.fresh_database  # no other service's sessions are there
 async def test_a_service_killed_while_it_records_has_recorded_nothing(database_url: str, processes: Processes) -> None:
     service = await processes.serve(database_url, "--role", "api")
     sending = asyncio.create_task(_post(service, _lines(30_000)))
