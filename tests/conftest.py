@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvloop
 
 from tests.support import handlers as test_handlers
 from tests.support.databases import TestDatabases
@@ -19,11 +18,6 @@ def pytest_report_header() -> str:
     if SYSTEM_BINARIES.is_dir():
         return "databases: embedded PostgreSQL 18, system PostgreSQL 15"
     return "databases: embedded PostgreSQL 18 only (for 15 as well: apt-get install postgresql-15)"
-
-
-def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Callable[[], Any]]:
-    """The event loop that services run on."""
-    return {"uvloop": uvloop.new_event_loop}
 
 
 # What differs between the servers is how they plan and lock: tests of statements, and of what follows from them, run
