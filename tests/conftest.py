@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _elsewhere(item: pytest.Item) -> bool:
-    """Whether another server shows the same."""
+    """Tells of a test that shows the same on another server."""
     return _on_15(item) and not _place(item).startswith(ON_BOTH)
 
 

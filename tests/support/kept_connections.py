@@ -114,7 +114,7 @@ def keep_connections(url: str) -> KeptDatabases:
 
 
 def open_database(url: str, *, connections: int, transaction_pooling: bool) -> Database:
-    """What a service of a test opens."""
+    """Opens the database of a test's service."""
     if (kept := _kept.get(url)) is not None:
         return kept.open(connections=connections, transaction_pooling=transaction_pooling)
     return Database(url, connections=connections, transaction_pooling=transaction_pooling)

@@ -77,7 +77,7 @@ def create_app(node: Node, routes: FastAPI | None = None) -> ASGIApp:
 
 
 def reader_of(node: Node) -> SubmissionReader:
-    """What reads the submissions to this node."""
+    """Makes the reader of submissions to this node."""
     return SubmissionReader(node.settings, node.registry, reach=node.settings.reach, keyring=node.keyring)
 
 
