@@ -28,10 +28,10 @@ serve: $(STAMP) ## start the service on http://127.0.0.1:8000 with the embedded 
 	@$(BIN)/duly serve --hints
 
 test: $(STAMP) ## run the tests (on embedded PostgreSQL 18, and on a system PostgreSQL 15 where there is one)
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 4 --dist loadgroup
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 4
 
 test-fast: $(STAMP) ## the tests that need no server of their own, and the life of a job: for while you work
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --fast --numprocesses 2 --dist loadgroup
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --fast --numprocesses 2
 
 check: $(STAMP) ## format, lint, types, import contracts, migrations against metadata, Dockerfile
 	$(BIN)/ruff format --check .

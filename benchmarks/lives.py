@@ -31,7 +31,10 @@ DRAIN_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class LivesPlan:
-    """Lives are counted for `seconds` after `warm_up`; `under_way` bounds those submitted and not yet reported."""
+    """Lives are counted for `seconds` after `warm_up`, at least until the first that counts.
+
+    `under_way` bounds those submitted and not yet reported.
+    """
 
     port: int
     connections: int = 64
@@ -96,7 +99,7 @@ class Lives:
     def start(self, receiver_port: int) -> None:
         self._callback_url = f"http://127.0.0.1:{receiver_port}/webhooks"
         self._counts_from = time.perf_counter() + self._plan.warm_up
-        self._stops_at = self._counts_from + self._plan.seconds
+        self._stops_at = self._last_at = self._counts_from + self._plan.seconds
         for connection in self.connections:
             connection.send_next()
 
@@ -106,7 +109,7 @@ class Lives:
 
     @property
     def over(self) -> bool:
-        return time.perf_counter() >= self._stops_at
+        return bool(self._latencies) and time.perf_counter() >= self._stops_at
 
     def next_request(self) -> bytes | None:
         if self.under_way >= self._plan.under_way or self.over:
@@ -132,8 +135,9 @@ class Lives:
         if index % CHECK_EVERY == 0:
             self._bad += not is_signed(message)
         now = time.perf_counter()
-        if self._counts_from <= now <= self._stops_at:
+        if self._counts_from <= now and not self.over:
             self._latencies.append(now - sent_at)
+            self._last_at = now
         self._wake_one()
 
     def _wake_one(self) -> None:
@@ -147,7 +151,7 @@ class Lives:
         refused = self._statuses.total() - self._statuses[ACCEPTED]
         return LivesOutcome(
             lives=len(self._latencies),
-            rate=len(self._latencies) / self._plan.seconds,
+            rate=len(self._latencies) / (max(self._last_at, self._stops_at) - self._counts_from),
             p50_ms=percentile(self._latencies, 0.5) * 1e3,
             p99_ms=percentile(self._latencies, 0.99) * 1e3,
             refused=refused,
@@ -172,6 +176,9 @@ async def run(plan: LivesPlan) -> LivesOutcome:
     processor, wall = time.process_time(), time.perf_counter()
     lives.start(server.sockets[0].getsockname()[1])
     await asyncio.sleep(plan.warm_up + plan.seconds)
+    until = time.perf_counter() + DRAIN_SECONDS
+    while not lives.over and time.perf_counter() < until:
+        await asyncio.sleep(0.02)
     cores = (time.process_time() - processor) / (time.perf_counter() - wall)
     until = time.perf_counter() + DRAIN_SECONDS
     while lives.under_way and time.perf_counter() < until:

@@ -177,7 +177,7 @@ class Posting:
         self._url = f"http://127.0.0.1:{plan.port}/webhooks"
         text = "x" * (plan.body_bytes - TEXT_AROUND)
         self._body = json.dumps({"type": "job.completed", "text": text}).encode()
-        self._counts_from = self._stops_at = float("inf")
+        self._counts_from = self._stops_at = self._last_at = float("inf")
         self._numbers = self._wrong = 0
         self._latencies: list[float] = []
 
@@ -187,10 +187,10 @@ class Posting:
         await asyncio.gather(*(self._post(post) for _ in range(plan.concurrent)))
         processor, began = time.process_time(), time.perf_counter()
         self._counts_from = began + plan.warm_up
-        self._stops_at = self._counts_from + plan.seconds
+        self._stops_at = self._last_at = self._counts_from + plan.seconds
         await asyncio.gather(*(self._call(post) for _ in range(plan.concurrent)))
         return PostOutcome(
-            rate=len(self._latencies) / plan.seconds,
+            rate=len(self._latencies) / (max(self._last_at, self._stops_at) - self._counts_from),
             p50_ms=percentile(self._latencies, 0.5) * 1e3,
             p99_ms=percentile(self._latencies, 0.99) * 1e3,
             wrong=self._wrong,
@@ -198,7 +198,7 @@ class Posting:
         )
 
     async def _call(self, post: Post) -> None:
-        while time.perf_counter() < self._stops_at:
+        while not (self._latencies or self._wrong) or time.perf_counter() < self._stops_at:
             await self._post(post)
 
     async def _post(self, post: Post) -> None:
@@ -210,8 +210,9 @@ class Posting:
             status = 0
         ended = time.perf_counter()
         self._wrong += status != NO_CONTENT
-        if status == NO_CONTENT and self._counts_from <= ended <= self._stops_at:
+        if status == NO_CONTENT and self._counts_from <= ended and (ended <= self._stops_at or not self._latencies):
             self._latencies.append(ended - began)
+            self._last_at = ended
 
 
 async def run(client: str, plan: PostPlan) -> PostOutcome:

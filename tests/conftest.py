@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.remote import Producer
 
 from tests.support import handlers as test_handlers
 from tests.support.databases import TestDatabases
 from tests.support.postgres import SYSTEM_BINARIES, Server, embedded_18, system_15
 from tests.support.receiver import Receiver, running_receiver
+from tests.support.scheduling import SharedFixtures
 from tests.support.service import Service, running_service
 
 
@@ -31,6 +33,10 @@ ON_BOTH = (
 )
 
 
+# Tests that take many seconds each: begun first, so that no worker is left with one when the others have ended.
+LONG = ("faults/", "store/test_list_plans.py", "store/test_delivery_plans.py", "api/test_fuzzing.py", "property/")
+
+
 # What `--fast` leaves out beside the tests that need a server of the run's: those that start one, or a whole program.
 SLOW = ("benchmarks/test_smoke", "cli/", "demo/", "faults/", "store/test_embedded")
 FAST_ALL_THE_SAME = "test_life_of_a_job.py"
@@ -44,7 +50,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = _slow if config.getoption("--fast") else _elsewhere
     gone = {item for item in items if left_out(item)}
     config.hook.pytest_deselected(items=list(gone))
-    items[:] = [item for item in items if item not in gone]
+    # After pytest-randomly has shuffled them.
+    items[:] = sorted((item for item in items if item not in gone), key=lambda item: not _place(item).startswith(LONG))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SharedFixtures:
+    return SharedFixtures(config, log)
 
 
 def _elsewhere(item: pytest.Item) -> bool:

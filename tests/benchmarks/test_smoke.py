@@ -15,7 +15,7 @@ from tests.support.benchmark import RUN_SECONDS, finished, small_run
 # Every row of a job's life; the naive service and the ceilings in the rows that have code of theirs.
 PLANS = {"duly": ("S1", "S2", "S3", "S4", "S6", "M1", "F1"), "naive,ceiling": ("S1", "S2", "S3", "S4")}
 
-pytestmark = [pytest.mark.timeout(RUN_SECONDS + 20), pytest.mark.xdist_group("smoke")]
+pytestmark = pytest.mark.timeout(RUN_SECONDS + 20)
 Report = tuple[str, dict[str, Any]]
 
 

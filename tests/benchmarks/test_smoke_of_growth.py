@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.benchmark import RUN_SECONDS, finished, small_run
 
-pytestmark = [pytest.mark.timeout(RUN_SECONDS + 20), pytest.mark.xdist_group("smoke of growth")]
+pytestmark = pytest.mark.timeout(RUN_SECONDS + 20)
 ROWS = ("G2", "G3", "G5", "L1", "SOAK")
 
 

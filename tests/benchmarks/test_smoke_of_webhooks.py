@@ -26,7 +26,7 @@ PLANS = {"duly,naive,ceiling": ("S5a", "S5b"), "duly,naive": ("S7", "BH")}
 RUN_SECONDS = 300
 INSTALLED = tuple(name for name in CLIENTS if "aiohttp" not in name)
 
-pytestmark = [pytest.mark.timeout(RUN_SECONDS + 20), pytest.mark.xdist_group("smoke of webhooks")]
+pytestmark = pytest.mark.timeout(RUN_SECONDS + 20)
 
 
 @pytest.fixture(scope="module")

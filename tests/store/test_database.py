@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from duly.store.database import BACKGROUND_CONNECTIONS, Database, DatabaseAway
+from tests.support.service import BOUND_SECONDS
 
 
 async def test_a_transaction_that_was_cut_short_is_not_handed_to_the_next_user(database_url: str) -> None:
@@ -28,21 +29,21 @@ async def test_a_transaction_that_was_cut_short_is_not_handed_to_the_next_user(d
 
 async def test_loops_that_look_now_and_then_share_two_connections(database_url: str) -> None:
     database = Database(database_url)
-    inside: list[int] = []
-    at_once: list[int] = []
+    both = asyncio.Barrier(BACKGROUND_CONNECTIONS)
+    inside: set[int] = set()
 
     async def look(number: int) -> int:
-        async with database.background() as connection:
-            inside.append(number)
-            at_once.append(len(inside))
-            pid: int = await connection.fetchval("select pg_backend_pid()")
+        async with database.background():
+            inside.add(number)
+            await both.wait()  # until another has one
+            at_once = len(inside)
+            await both.wait()
             inside.remove(number)
-            return pid
+            return at_once
 
-    used = await asyncio.gather(*map(look, range(12)))
+    at_once = await asyncio.wait_for(asyncio.gather(*map(look, range(12))), BOUND_SECONDS)
     await database.close()
-    assert max(at_once) == BACKGROUND_CONNECTIONS == 2
-    assert len(set(used)) == 2
+    assert set(at_once) == {BACKGROUND_CONNECTIONS} == {2}
 
 
 async def test_a_connection_that_the_server_ended_is_replaced_unnoticed(database_url: str) -> None:

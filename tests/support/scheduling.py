@@ -1,0 +1,30 @@
+"""Scheduling of the tests over worker processes: what shares an expensive fixture stays on one worker, and goes first.
+
+Groups go by the test's path, since the mark `xdist_group` of pytest-xdist 3.8.0 has no effect under pytest 9.2 (see
+`findings/`): each worker made every fixture of a module again.
+"""
+
+from xdist.scheduler.loadscope import LoadScopeScheduling
+
+# Modules and folders whose tests share a fixture that takes seconds: a benchmark's run, a server, a service.
+TOGETHER = (
+    "tests/benchmarks/test_smoke.py",
+    "tests/benchmarks/test_smoke_of_growth.py",
+    "tests/benchmarks/test_smoke_of_webhooks.py",
+    "tests/cli/",
+    "tests/demo/test_demo_command.py",
+    "tests/faults/test_database_away.py",
+    "tests/store/test_embedded.py",
+)
+
+
+class SharedFixtures(LoadScopeScheduling):
+    """Hands out single tests, but those of `TOGETHER` by the group, and the largest groups first."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+def group_of(nodeid: str) -> str:
+    """Returns the name that tests have in common which run on one worker, one after another."""
+    return next((shared for shared in TOGETHER if nodeid.startswith(shared)), nodeid)
