@@ -18,7 +18,7 @@ TOGETHER = (
 )
 
 
-class SharedFixtures(LoadScopeScheduling):
+class SharedFixtures(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
     """Hands out single tests, but those of `TOGETHER` by the group, and the largest groups first."""
 
     def _split_scope(self, nodeid: str) -> str:

@@ -35,12 +35,19 @@ class ServiceClient:
     client: httpx.AsyncClient
 
     async def submit(self, type_: str, parameters: Any = None, **members: Any) -> dict[str, Any]:
-        """Submits and expects 202."""
+        """Submits and expects 202; a service on a busy machine that asks to try again is asked again."""
         body = {"type": type_, "parameters": {} if parameters is None else parameters, **members}
-        answer = await self.client.post("/api/v1/jobs", json=body)
-        assert answer.status_code == 202, answer.text
-        accepted: dict[str, Any] = answer.json()
-        return accepted
+
+        async def accepted() -> dict[str, Any] | None:
+            answer = await self.client.post("/api/v1/jobs", json=body)
+            if answer.status_code == 503 and answer.json()["error"]["code"] == "OVERLOADED":
+                return None
+            assert answer.status_code == 202, answer.text
+            view: dict[str, Any] = answer.json()
+            return view
+
+        view: dict[str, Any] = await eventually(accepted)
+        return view
 
     async def job(self, job_id: str) -> dict[str, Any]:
         answer = await self.client.get(f"/api/v1/jobs/{job_id}")
