@@ -13,7 +13,7 @@
     ├── UnsupportedMediaType 415
     ├── Invalid 422               UnknownJobType · IdempotencyKeyReused
     ├── TooMany 429               RateLimited · BacklogFull
-    ├── Unavailable 503           Draining · DatabaseUnavailable · Overloaded
+    ├── Unavailable 503           Draining · DatabaseUnavailable (a code for each cause) · Overloaded
     └── InternalError 500
 
 They are raised anywhere and rendered in one place, `duly.api.failures`.
@@ -41,7 +41,7 @@ class DulyError(Exception):
         retry_after_seconds: sent as `Retry-After` where set.
     """
 
-    code: ClassVar[str] = "INTERNAL_ERROR"
+    code: str = "INTERNAL_ERROR"
     status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
 
@@ -234,7 +234,14 @@ class Draining(Unavailable):
 
 
 class DatabaseUnavailable(Unavailable):
+    """The database does not do its part. `code` is that of what is wrong with it, `remedy` what the operator can do."""
+
     code = "DATABASE_UNAVAILABLE"
+
+    def __init__(self, message: str, *, code: str, reason: str, remedy: str, retry_after_seconds: int) -> None:
+        super().__init__(message, reason=reason, retry_after_seconds=retry_after_seconds)
+        self.code = code
+        self.details["remedy"] = remedy
 
 
 class Overloaded(Unavailable):

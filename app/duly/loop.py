@@ -21,7 +21,7 @@ class Loop:
     Args:
         name: the moving part, as in logs and metrics.
         step: does one round and returns the seconds until the next; `wake` cuts them short.
-        expected: errors that mean only that the database is away: one line when it begins, one when it ends.
+        expected: errors that mean that the database does not do its part: one line when it begins, one when it ends.
     """
 
     def __init__(
@@ -76,7 +76,8 @@ class Loop:
         if not isinstance(error, (*self._expected, DulyError)):
             log.error(f"{self.name} failed", action="loop_failed", loop=self.name, exc_info=error)
         elif self._failing == 1:
-            log.warning(f"{self.name} waits: {error}", action="loop_waits", loop=self.name, error=str(error))
+            why = getattr(error, "line", None) or str(error)
+            log.warning(f"{self.name} waits: {why}", action="loop_waits", loop=self.name, error=why)
         backoff = min(FIRST_BACKOFF_SECONDS * 2.0 ** min(self._failing, 10), LAST_BACKOFF_SECONDS)
         return backoff * random.uniform(0.5, 1)  # noqa: S311  # jitter, not a secret
 

@@ -11,7 +11,7 @@ from duly.domain.events import Status
 from duly.domain.job import DEFAULT_TENANT, Accepted
 from duly.errors import Overloaded
 from duly.node import Node
-from duly.store.database import DatabaseAway
+from duly.store.database import DatabaseError
 
 
 async def answer_accepted(node: Node, accepted: Accepted, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,7 +53,7 @@ def all_of(scope: Scope, name: bytes) -> str:
 async def _deduplicated_body(node: Node, accepted: Accepted) -> bytes:
     """Names the job that stands for this submission, and how it stands now."""
     status = Status.PENDING
-    with suppress(DatabaseAway, Overloaded):  # it was accepted: its client is not to hear of a failure
+    with suppress(DatabaseError, Overloaded):  # it was accepted: its client is not to hear of a failure
         status = (await read_job(node, DEFAULT_TENANT, accepted.job_id)).status
     return accepted_body(str(accepted.job_id), accepted.created_at, status=status, deduplicated=True)
 

@@ -46,7 +46,7 @@ from duly.api.why import why_router
 from duly.errors import DulyError
 from duly.node import Node
 from duly.settings import Role
-from duly.store.database import DatabaseAway
+from duly.store.database import DatabaseError
 
 DESCRIPTION = """Submit a job, get an answer at once; then poll, follow its stream, or be called back with a signed
 webhook. Every error has one shape; every job has one `sequence`."""
@@ -111,7 +111,7 @@ def routes_of(node: Node, reader: SubmissionReader, *, serving: bool) -> FastAPI
     for router in (*contract, health_router(node)):
         app.include_router(router)
     # Named one by one: what only `Exception` catches goes through Starlette's own handler, which raises it again.
-    for kind in (HTTPException, RequestValidationError, ValidationError, DulyError, DatabaseAway, Exception):
+    for kind in (HTTPException, RequestValidationError, ValidationError, DulyError, DatabaseError, Exception):
         app.add_exception_handler(kind, partial(_refused, node))
     app.add_middleware(compressed)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it

@@ -24,11 +24,13 @@ from duly.errors import (
     TooMany,
 )
 from duly.handlers.calling import ParametersInvalid, json_path, path_errors
-from duly.store.database import DatabaseAway
+from duly.store.database import DatabaseAway, DatabaseError, DatabaseUnfit, RecordBusy
 
 log = structlog.stdlib.get_logger("duly.api")
 
 PROBLEM = "application/problem+json"
+# When to try again: what passes by itself, and what waits for the operator.
+PASSES_SECONDS, MENDED_SECONDS = 2, 10
 
 
 def as_duly_error(error: Exception, *, request_id: str) -> DulyError:  # noqa: PLR0911  # a table, one return a row
@@ -36,8 +38,8 @@ def as_duly_error(error: Exception, *, request_id: str) -> DulyError:  # noqa: P
     match error:
         case DulyError():
             return error
-        case DatabaseAway():
-            return DatabaseUnavailable("The database cannot be reached; nothing was recorded.", retry_after_seconds=2)
+        case DatabaseAway() | DatabaseUnfit() | RecordBusy():
+            return _unavailable(error, request_id=request_id)
         case JsonRefused() if error.status == 400:  # noqa: PLR2004  # the status that says so
             return NotJson("The body is not JSON.", reason=str(error))
         case JsonRefused():
@@ -55,6 +57,20 @@ def as_duly_error(error: Exception, *, request_id: str) -> DulyError:  # noqa: P
         case _:
             log.error("a request failed", action="request_failed", request_id=request_id, exc_info=error)
             return InternalError("The service made a mistake; it was logged.", reason=f"Request {request_id}.")
+
+
+def _unavailable(error: DatabaseError, *, request_id: str) -> DatabaseUnavailable:
+    """What the database lacks, in its own words. What does not pass by itself is logged."""
+    trouble = error.trouble
+    if not trouble.passes:
+        log.error(error.line, action="database_unfit", code=trouble.code, request_id=request_id)
+    return DatabaseUnavailable(
+        trouble.message,
+        code=trouble.code,
+        reason=trouble.message if error.connecting else error.words or trouble.message,
+        remedy=f"{trouble.remedy[:1].upper()}{trouble.remedy[1:]}.",
+        retry_after_seconds=PASSES_SECONDS if trouble.passes else MENDED_SECONDS,
+    )
 
 
 def _place(found: Mapping[str, object]) -> PathError:

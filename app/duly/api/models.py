@@ -219,7 +219,7 @@ _MEANINGS = {
     415: "The body is not declared as JSON",
     422: "The request does not fit the contract",
     429: "More than may be submitted in a time, or wait in a queue; nothing was recorded",
-    503: "Draining, overloaded, or the database is away; try again",
+    503: "Draining, overloaded, or the database does not serve (`details.reason`, `details.remedy`); try again",
 }
 # What such an answer looks like: code, message, and whether doing the same again may help.
 _EXAMPLES = {

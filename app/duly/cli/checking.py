@@ -12,7 +12,7 @@ from duly.domain.facts import Breach
 from duly.lifecycle.check import Report, check
 from duly.lifecycle.repair import Repaired, RepairUnderWay, repair
 from duly.settings import Settings
-from duly.store.database import Database, DatabaseAway, RecordRefused
+from duly.store.database import Database, DatabaseError
 from duly.store.revisions import DatabaseNewer, missing_revisions
 from duly.telemetry.logs import configure_logs
 
@@ -51,10 +51,8 @@ async def _check(settings: Settings, url: str, *, repairs: bool) -> Repaired:
         return await repair(database) if repairs else Repaired(report=await check(database))
     except DatabaseNewer as error:
         raise CannotCheck(f"the database belongs to a newer release: {error}; upgrade Duly") from None
-    except DatabaseAway as error:
-        raise CannotCheck(f"the database cannot be reached: {error}; check DULY_DATABASE_URL") from None
-    except RecordRefused as error:
-        raise CannotCheck(f"the database refused to be read: {error}") from None
+    except DatabaseError as error:
+        raise CannotCheck(error.line) from None
     except RepairUnderWay:
         raise CannotCheck("somebody else repairs this database just now; try again later") from None
     finally:

@@ -12,7 +12,7 @@ from duly.cli.serving import CannotServe, prepare
 from duly.domain.sealing import Keyring
 from duly.lifecycle.secret_keys import KeyDiffers, KeyUnused, Resealed, reseal
 from duly.settings import Settings
-from duly.store.database import DatabaseAway, RecordRefused
+from duly.store.database import DatabaseError
 
 
 def run_reseal(flags: dict[str, Any]) -> None:
@@ -24,10 +24,8 @@ def run_reseal(flags: dict[str, Any]) -> None:
             done = asyncio.run(_reseal(settings, opened.url, keyring))
         except (CannotServe, KeyDiffers, KeyUnused) as error:
             stop(str(error))
-        except DatabaseAway as error:
-            stop(f"the database cannot be reached: {error}; what was sealed anew stays so, run it again")
-        except RecordRefused as error:
-            stop(f"the database refused it: {error}")
+        except DatabaseError as error:
+            stop(f"{error.line}; what was sealed anew stays so, run it again")
     _print(done, keyring)
     if done.unopened:
         raise typer.Exit(FAILED)

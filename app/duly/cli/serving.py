@@ -30,7 +30,7 @@ from duly.lifecycle.secret_keys import KeyDiffers, recognise
 from duly.loop import Loop
 from duly.node import Node
 from duly.settings import Settings, unknown_variables
-from duly.store.database import Database, DatabaseAway
+from duly.store.database import Database, DatabaseError
 from duly.store.embedded import EmbeddedServer, listens, revive
 from duly.store.partitions import ensure_partitions
 from duly.store.revisions import DatabaseNewer, missing_revisions
@@ -109,8 +109,8 @@ async def _serve(
     node = Node(settings, database, registry, webhook_secret=startup.webhook_secret, keyring=keyring)
     try:
         await node.start()
-    except DatabaseAway as error:
-        raise CannotServe(_away(error)) from None
+    except DatabaseError as error:
+        raise CannotServe(error.line) from None
     http = http_server(node)
     serving = asyncio.create_task(http.serve(sockets=[listening]))
     reviving = asyncio.create_task(Loop("embedded", Keeper(server).step).run()) if server else None
@@ -159,8 +159,8 @@ async def prepare(database: Database, *, migrates: bool) -> list[str]:
         else:  # the partitions of the coming days must be there before the first job is
             async with database.connection() as connection:
                 await ensure_partitions(connection)
-    except DatabaseAway as error:
-        raise CannotServe(_away(error)) from None
+    except DatabaseError as error:
+        raise CannotServe(error.line) from None
     except DatabaseNewer as error:
         raise CannotServe(f"the database belongs to a newer release: {error}; upgrade Duly") from None
     return missing
@@ -176,8 +176,8 @@ async def recognise_keys(database: Database, keyring: Keyring) -> None:
         lacking = await recognise(database, keyring)
     except KeyDiffers as error:
         raise CannotServe(f"{error}; check DULY_SECRET_KEYS") from None
-    except DatabaseAway as error:
-        raise CannotServe(_away(error)) from None
+    except DatabaseError as error:
+        raise CannotServe(error.line) from None
     if lacking:
         log.warning(
             f"secrets were sealed with keys that are not among the secret keys: {', '.join(lacking)}; "
@@ -185,10 +185,6 @@ async def recognise_keys(database: Database, keyring: Keyring) -> None:
             action="secret_keys_lacking",
             keys=lacking,
         )
-
-
-def _away(error: DatabaseAway) -> str:
-    return f"the database cannot be reached: {error}; check DULY_DATABASE_URL, or leave it out"
 
 
 class _Server(uvicorn.Server):

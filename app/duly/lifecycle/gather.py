@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 from duly.errors import Overloaded
 from duly.store.database import DatabaseAway, RecordRefused
+from duly.store.database_errors import STOPPED
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -102,7 +103,7 @@ class Gatherer(Generic[Item, Answer]):
             self.in_flight -= len(batch)
             for _, future in batch:
                 if not future.done():
-                    future.set_exception(DatabaseAway("the service stopped before this was recorded"))
+                    future.set_exception(DatabaseAway("the service stopped before this was recorded", STOPPED))
         return 0
 
     async def _settle(self, batch: list[tuple[Item, asyncio.Future[Answer]]]) -> None:

@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 import structlog
 
 from duly.lifecycle.signals import Signals
-from duly.store.database import Database, DatabaseAway
+from duly.store.database import Database, DatabaseAway, DatabaseError
+from duly.store.database_errors import NO_ANSWER
 from duly.store.nodes import NodeRecord, beat, leave, register
 from duly.store.running import cancel_wishes
 
@@ -56,9 +57,12 @@ class Heartbeat:
                     await self._beat()
                 else:
                     await self._register()
-        except (DatabaseAway, TimeoutError) as error:
+        except DatabaseError:
             self._stop_if_overdue()
-            raise DatabaseAway(str(error) or "the heartbeat was not answered in time") from error
+            raise
+        except TimeoutError as error:
+            self._stop_if_overdue()
+            raise DatabaseAway("the heartbeat", NO_ANSWER) from error
         return self._lease_seconds / 3
 
     async def _beat(self) -> None:

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from duly.errors import Overloaded
-from duly.store.database import DatabaseAway
+from duly.store.database import DatabaseError
 
 LOOK_SECONDS = 2.0
 Seen = TypeVar("Seen")
@@ -42,7 +42,7 @@ async def until_seen(
     patience = LOOK_SECONDS
     while True:
         last = over()
-        with suppress(DatabaseAway, Overloaded):
+        with suppress(DatabaseError, Overloaded):
             if (seen := await look()) is not None:
                 return seen
         left = deadline - time.monotonic()

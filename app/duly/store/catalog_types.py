@@ -6,9 +6,11 @@ time for each new connection, more than all else that a start or a reconnection 
 
 from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
+
+Connection: TypeAlias = Any  # asyncpg ships no types; statements say what they take and return
 
 # The array's number, by the number and the name of its elements' type. Numbers below 10,000 are given by hand in the
 # sources of Postgres (pg_type.dat), and are the same in every database of every version.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from duly.store.database import Connection
+from duly.store.catalog_types import Connection
 
 
 class Checkpoint(NamedTuple):

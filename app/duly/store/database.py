@@ -1,16 +1,45 @@
-"""The connections to Postgres: a pool for reads, one kept for each hot flow of statements, and the errors of both."""
+"""The connections to Postgres: a pool for reads, and one kept for each hot flow of statements."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any, TypeAlias
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import asyncpg
 
-from duly.store.catalog_types import CatalogTypesConnection
+from duly.store.catalog_types import Connection
+from duly.store.database_errors import (
+    LOST,
+    NO_ANSWER,
+    NO_CONNECTION,
+    PARTITION_MADE,
+    PARTITION_MISSING,
+    DatabaseAway,
+    DatabaseError,
+    DatabaseUnfit,
+    RecordBusy,
+    RecordRefused,
+    error_of,
+    translated,
+)
 from duly.store.database_url import parse_url, without_password
+from duly.store.partitions import ensure_partitions
+from duly.store.sessions import DirectConnection, PooledConnection
 
-Connection: TypeAlias = Any  # asyncpg ships no types; statements say what they take and return
+__all__ = [
+    "LOST",
+    "PINNED_PLANS",
+    "Connection",
+    "Database",
+    "DatabaseAway",
+    "DatabaseError",
+    "DatabaseUnfit",
+    "HotConnection",
+    "RecordBusy",
+    "RecordRefused",
+    "translated",
+]
 
 # A plan made while a hot table was empty scans it for ever after: 47 k jobs/s fell to 13 k within 15 s. Where whole
 # keys are the only way that is open, the plan is the same whatever the statistics say, so it is made once and kept:
@@ -25,7 +54,8 @@ PINNED_PLANS = {
     "jit": "off",
 }
 _PIN = "; ".join(f"set local {name} = {value}" for name, value in PINNED_PLANS.items())
-READING_PLANS = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
+# A read or a rare write that waits for a lock holds a connection that others need.
+READING = {"plan_cache_mode": "force_custom_plan", "jit": "off", "lock_timeout": "'10s'"}
 
 CLOSE_SECONDS = 3.0
 GRACE_SECONDS = 2.0
@@ -39,45 +69,6 @@ BACKGROUND_CONNECTIONS = 2
 # A hot statement takes milliseconds: one that is not answered for so long counts as a connection that broke.
 STATEMENT_SECONDS = 15.0
 
-# All that says nothing of the statement itself: the same one may succeed a moment later.
-LOST = (
-    OSError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.PostgresSystemError,
-    asyncpg.ReadOnlySQLTransactionError,
-    TimeoutError,
-)
-
-
-class DatabaseAway(Exception):
-    """The database cannot be reached now; the statement may or may not have been carried out."""
-
-
-class RecordRefused(Exception):
-    """Postgres refused a statement for what it holds; nothing of it was recorded."""
-
-
-class RecordBusy(RecordRefused):
-    """Another transaction held what the statement needs for longer than it may wait, or changed it first."""
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turns the driver's many errors into the two that the verbs tell apart."""
-    try:
-        yield
-    except LOST as error:
-        raise DatabaseAway(f"{type(error).__name__}: {error}") from error
-    except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
-        raise RecordBusy(str(error)) from error
-    except asyncpg.PostgresError as error:
-        # Its first words only: the detail shows whole rows, with callers' secrets.
-        raise RecordRefused(f"{type(error).__name__}: {error.args[0]}") from error
-
 
 class Database:
     """Connections to one Postgres. Opens nothing until it is used."""
@@ -85,30 +76,78 @@ class Database:
     def __init__(self, url: str, *, connections: int = 10, transaction_pooling: bool = False) -> None:
         self._url = parse_url(url)
         self._connections = connections
-        self._statement_cache = 0 if transaction_pooling else 200
-        self._settings = not transaction_pooling
+        self._pooled = transaction_pooling
+        self._role = unquote(urlsplit(self._url).username or "")
         self.listens = not transaction_pooling
+        # Called with each error of the database, as for a metric.
+        self.note: Callable[[DatabaseError], None] = lambda _: None
         self._hot: list[HotConnection] = []
         self._pool: Any = None
+        self._making = asyncio.Lock()
+        self._made = 0
         self._background = asyncio.Semaphore(BACKGROUND_CONNECTIONS)
 
     async def connect(self, settings: Mapping[str, str] | None = None, **more: Any) -> Connection:
         """Opens a connection of the caller's own, with these settings of the session.
 
         Raises:
-            DatabaseAway: the server refuses it; or what `translated` turns into that.
+            DatabaseAway: the server refuses it, or cannot be reached.
         """
-        return await _connect(self._url, **self._arguments(settings or {}), **more)
+        return await self._open(self._url, settings=settings or {}, **self._arguments(), **more)
 
-    def _arguments(self, settings: Mapping[str, str]) -> dict[str, Any]:
+    def _arguments(self) -> dict[str, Any]:
+        """All that a session may be started with behind a pooler too; its settings follow as statements."""
         arguments: dict[str, Any] = {
             "timeout": CONNECT_SECONDS,
-            "statement_cache_size": self._statement_cache,
-            "connection_class": CatalogTypesConnection,
+            "statement_cache_size": 0 if self._pooled else 200,
+            "connection_class": PooledConnection if self._pooled else DirectConnection,
         }
-        if self._settings:
-            arguments["server_settings"] = {"application_name": "duly", **settings}
+        if not self._pooled:
+            arguments["server_settings"] = {"application_name": "duly"}
         return arguments
+
+    async def _open(self, url: str, *, settings: Mapping[str, str], **more: Any) -> Connection:
+        """Connects; whatever the server says instead of serving, it is of no use now."""
+        try:
+            connection = await asyncpg.connect(url, **more)
+            await connection.begin_session(settings)
+        except (asyncpg.PostgresError, *LOST) as error:
+            found = error_of(error, role=self._role, connecting=True)
+            self.note(found)
+            raise found from error
+        return connection
+
+    @asynccontextmanager
+    async def _mending(self) -> AsyncIterator[None]:
+        """Translates errors. Where a partition was missing and is made now, the statement may be tried again."""
+        try:
+            with translated(self.note, role=self._role):
+                yield
+        except DatabaseUnfit as error:
+            if error.trouble.code == PARTITION_MISSING.code and await self._made_partitions():
+                raise DatabaseAway(error.words, PARTITION_MADE) from error
+            raise
+
+    async def _made_partitions(self) -> bool:
+        began = self._made
+        async with self._making:
+            if self._made == began:  # else another flow has just made them
+                with suppress(DatabaseError):
+                    self._made += bool(await self.make_partitions())
+            return self._made > began
+
+    async def make_partitions(self) -> list[str]:
+        """Makes what is missing of the partitions of these days, on a connection of its own. Returns the names made.
+
+        Raises:
+            DatabaseAway, RecordRefused: see there; a role that is not the owner needs the owner's function.
+        """
+        connection = await self.connect()
+        try:
+            with translated(self.note, role=self._role):
+                return await ensure_partitions(connection)
+        finally:
+            connection.terminate()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -117,16 +156,33 @@ class Database:
         Raises:
             DatabaseAway, RecordRefused: see there.
         """
-        with translated():
-            pool = self._pool or await self._open_pool()
-            async with pool.acquire(timeout=CONNECT_SECONDS) as held:
-                try:
-                    yield held
-                finally:
-                    # Its user was cancelled before it could roll back: nobody else is to find what it left.
-                    with suppress(asyncpg.InterfaceError):  # it ended meanwhile, and belongs to nobody any more
-                        if held.is_in_transaction():
-                            held.terminate()
+        pool = self._pool or await self._open_pool()
+        async with self._mending():
+            held = await self._acquired(pool)
+            try:
+                yield held
+            except asyncpg.ReadOnlySQLTransactionError:
+                held.terminate()  # to a server that was the primary once; the next one may be to the new one
+                raise
+            finally:
+                # Its user was cancelled before it could roll back: nobody else is to find what it left.
+                with suppress(asyncpg.InterfaceError):  # it ended meanwhile, and belongs to nobody any more
+                    if held.is_in_transaction():
+                        held.terminate()
+                await pool.release(held)
+
+    async def _acquired(self, pool: Any) -> Connection:
+        try:
+            return await pool.acquire(timeout=CONNECT_SECONDS)
+        except TimeoutError:
+            in_use = pool.get_size() - pool.get_idle_size()
+            found = (
+                DatabaseAway(f"all {in_use} are in use", NO_CONNECTION)
+                if in_use >= self._connections
+                else DatabaseAway(f"it was not connected within {CONNECT_SECONDS:g} s", NO_ANSWER)
+            )
+            self.note(found)
+            raise found from None
 
     @asynccontextmanager
     async def background(self) -> AsyncIterator[Connection]:
@@ -145,9 +201,10 @@ class Database:
             min_size=0,
             max_size=self._connections,
             max_inactive_connection_lifetime=IDLE_SECONDS,
-            connect=_connect,
+            connect=self._open,
             reset=_leave_as_it_is,
-            **self._arguments(READING_PLANS),
+            settings=READING,
+            **self._arguments(),
         )
         self._pool = await pool  # gives way to nobody: it opens no connection yet
         return self._pool
@@ -166,8 +223,11 @@ class Database:
 
     def hot(self) -> "HotConnection":
         """A connection of its own for one flow of statements, with plans pinned."""
-        self._hot.append(HotConnection(lambda: self.connect(PINNED_PLANS, command_timeout=STATEMENT_SECONDS)))
+        self._hot.append(HotConnection(self._open_hot, self._mending))
         return self._hot[-1]
+
+    async def _open_hot(self) -> Connection:
+        return await self.connect(PINNED_PLANS, command_timeout=STATEMENT_SECONDS)
 
     async def close(self) -> None:
         """Closes every connection, the kept ones too; a server that does not answer is not waited for."""
@@ -184,8 +244,11 @@ class Database:
 class HotConnection:
     """One connection kept for one flow; opened when first needed and opened again after it broke."""
 
-    def __init__(self, connect: Callable[[], Awaitable[Connection]]) -> None:
+    def __init__(
+        self, connect: Callable[[], Awaitable[Connection]], mending: Callable[[], AbstractAsyncContextManager[None]]
+    ) -> None:
         self._connect = connect
+        self._mending = mending
         self._held: Connection = None
         self._turn = asyncio.Lock()
 
@@ -199,7 +262,7 @@ class HotConnection:
         """
         async with self._turn:
             try:
-                with translated():
+                async with self._mending():
                     if self._held is None or self._held.is_closed():
                         self._held = None
                         self._held = await self._connect()
@@ -221,14 +284,6 @@ class HotConnection:
             await asyncio.shield(held.close(timeout=GRACE_SECONDS))
         except LOST:
             held.terminate()
-
-
-async def _connect(*arguments: Any, **named: Any) -> Connection:
-    """Connects; whatever the server says instead of serving, it is of no use now."""
-    try:
-        return await asyncpg.connect(*arguments, **named)
-    except asyncpg.PostgresError as error:
-        raise DatabaseAway(f"{type(error).__name__}: {error.args[0]}") from error
 
 
 async def _leave_as_it_is(_: Connection) -> None:

@@ -13,14 +13,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from duly.store.database import Database, DatabaseAway, translated
-from duly.store.partitions import ensure_partitions
+from duly.store.database import Database, DatabaseAway, DatabaseError, translated
+from duly.store.database_errors import error_of
+from duly.store.exclusive import MIGRATION, hold
+from duly.store.lent_partitions import lend_making
+from duly.store.partitions import PARTITIONED, ensure_partitions
 from duly.store.revisions import migrations_folder
 from duly.store.tables import metadata
-
-# One key for all: whoever migrates holds it, so that nodes that start together do not race.
-LOCK = "select pg_advisory_lock(7305808870034470001)"
-UNLOCK = "select pg_advisory_unlock(7305808870034470001)"
 
 Result = TypeVar("Result")
 
@@ -35,11 +34,11 @@ def is_ours(name: str | None, type_: str, _parents: object) -> bool:
 async def migrate(database: Database) -> None:
     """Brings the database to the newest revision and makes the partitions that the next days need."""
     async with database.connection() as connection:
-        await connection.execute(LOCK)
-        try:
+        # Nodes that start together do not race: the lock is the transaction's, on a connection of its own.
+        async with connection.transaction():
+            await hold(connection, MIGRATION)
             await _with_alembic(database, _upgrade)
-        finally:
-            await connection.execute(UNLOCK)
+        await lend_making(connection, PARTITIONED)
         await ensure_partitions(connection)
 
 
@@ -56,7 +55,13 @@ async def _with_alembic(database: Database, work: Callable[[Connection], Result]
             async with engine.connect() as connection:
                 return await connection.run_sync(work)
         except DBAPIError as error:
-            raise DatabaseAway(str(error.orig)) from error
+            raise _of_alembic(error) from None
+
+
+def _of_alembic(error: DBAPIError) -> DatabaseError:
+    """The error of the driver that SQLAlchemy wrapped, with the statement and its values, in its own."""
+    cause = getattr(error.orig, "driver_exception", None) or getattr(error.orig, "__cause__", None)
+    return error_of(cause) if isinstance(cause, Exception) else DatabaseAway(type(error.orig).__name__)
 
 
 def _configuration(connection: Connection) -> Config:

@@ -4,8 +4,10 @@ import re
 from datetime import UTC, date, datetime, timedelta
 
 from duly.domain.ids import smallest_id_at
+from duly.store.catalog_types import Connection
 from duly.store.checkpoints import forget_checkpoints
-from duly.store.database import Connection
+from duly.store.exclusive import PARTITIONS, hold
+from duly.store.lent_partitions import make_lent, may_make
 
 PARTITIONED = ("jobs", "events", "delivery_attempts", "job_logs", "messages")
 HOT_TABLES = ("ready", "scheduled", "blocked", "running", "deliveries", "endings")
@@ -27,21 +29,25 @@ TODAY = "select (now() at time zone 'utc')::date"
 async def ensure_partitions(connection: Connection) -> list[str]:
     """Makes what is missing from yesterday (a client's clock may lag) to three days ahead. Returns the names made."""
     today = await connection.fetchval(TODAY)
-    made = []
+    lacking = []
     for table in PARTITIONED:
         there = {row["name"] for row in await connection.fetch(LIST, table)}
         for ahead in range(-1, DAYS_AHEAD + 1):
             day = today + timedelta(days=ahead)
             if _name(table, day) not in there:
-                made += await _make(connection, table, day)
-    return made
+                lacking.append((table, day))
+    if not lacking:
+        return []
+    may = await may_make(connection, PARTITIONED)
+    make = make_lent if may.lent and not may.owns else _make
+    return [name for table, day in lacking for name in await make(connection, table, day)]
 
 
 async def _make(connection: Connection, table: str, day: date) -> list[str]:
     name, low, high = _name(table, day), _bound(day), _bound(day + timedelta(days=1))
     # Attached rather than created as a partition: that takes no lock which readers or writers would wait for.
     async with connection.transaction():
-        await connection.execute("select pg_advisory_xact_lock(7305808870034470002)")
+        await hold(connection, PARTITIONS)
         if await connection.fetchval("select to_regclass($1) is not null", name):
             return []
         await connection.execute("set local lock_timeout = '5s'")

@@ -11,22 +11,16 @@ from duly.domain.job import Mark
 from duly.store.columns import TIMED_ID
 from duly.store.control import raise_version
 from duly.store.database import Connection
+from duly.store.exclusive import REPAIR, take
 from duly.store.outbox import HOST_OF_CALLBACK
 from duly.store.placing import Standing, place
-
-LOCK = "select pg_try_advisory_lock(7305808870034470003)"
-UNLOCK = "select pg_advisory_unlock(7305808870034470003)"
 
 
 @asynccontextmanager
 async def alone(connection: Connection) -> AsyncIterator[bool]:
     """Whether nobody else repairs this database; and then nobody does before the end of the block."""
-    held = await connection.fetchval(LOCK)
-    try:
-        yield held
-    finally:
-        if held:
-            await connection.execute(UNLOCK)
+    async with connection.transaction():
+        yield await take(connection, REPAIR)
 
 
 _HOT = ("ready", "scheduled", "blocked", "running")

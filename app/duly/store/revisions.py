@@ -8,7 +8,7 @@ import re
 from importlib.resources import files
 from pathlib import Path
 
-from duly.store.database import Database
+from duly.store.database import Connection, Database
 
 _FILE = re.compile(r"(\d{4})_\w+\.py")
 
@@ -38,8 +38,13 @@ async def missing_revisions(database: Database) -> list[str]:
         DatabaseAway, RecordRefused: see `duly.store.database`.
     """
     async with database.connection() as connection:
-        made = await connection.fetchval("select to_regclass('alembic_version') is not null")
-        current = await connection.fetchval("select version_num from alembic_version") if made else None
+        return await revisions_missing(connection)
+
+
+async def revisions_missing(connection: Connection) -> list[str]:
+    """The same, on a connection of the caller's."""
+    made = await connection.fetchval("select to_regclass('alembic_version') is not null")
+    current = await connection.fetchval("select version_num from alembic_version") if made else None
     known = known_revisions()
     if current is None:
         return known

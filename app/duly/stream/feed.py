@@ -6,7 +6,7 @@ from contextlib import aclosing
 from uuid import UUID
 
 from duly.domain.events import Event
-from duly.store.database import Database, DatabaseAway
+from duly.store.database import Database, DatabaseError
 from duly.store.events import events_after, read_origin
 from duly.stream.frames import KEEP_ALIVE, RETRY_HINT, frame
 from duly.stream.hub import Hub
@@ -63,7 +63,7 @@ async def _read(database: Database, *, tenant_id: int, job_id: UUID, after: int)
                 origin = await read_origin(connection, tenant_id, job_id)
                 events = [origin.event] if origin else []
             more = await events_after(connection, tenant_id, job_id, sequence=max(after, 0), limit=PAGE + 1)
-    except DatabaseAway:
+    except DatabaseError:
         return [], False
     events += more[:PAGE]
     # A page may stop at an end in the middle of the history: of a job that was run again by hand.

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from duly.domain.ids import made_at
 from duly.domain.position import Position, before_transaction
-from duly.store.database import Database, DatabaseAway, RecordRefused
+from duly.store.database import Database, DatabaseError, RecordRefused
 from duly.store.tail import TailRow, read_moment, summarize
 from duly.stream.frames import frame_text, message
 from duly.stream.hub import Watch
@@ -223,7 +223,7 @@ class Tail:
         try:
             async with self._turns:
                 stretch = await reader.read(position)
-        except DatabaseAway:
+        except DatabaseError:
             return Told([], position, to_now=True)
         return Told([Entry(row) for row in stretch.rows], stretch.reached, stretch.to_now)
 

@@ -1,0 +1,107 @@
+"""The function by which a role that owns nothing makes partitions, and which partitions are there."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import NamedTuple
+
+from duly.store.catalog_types import Connection
+from duly.store.exclusive import PARTITIONS
+
+# Whether this role may make them itself, or through the function of the owner.
+MAY = """
+select coalesce(bool_and(pg_has_role(c.relowner, 'USAGE') and has_schema_privilege(c.relnamespace, 'CREATE')), false)
+           as owns,
+       coalesce(has_function_privilege(to_regprocedure('duly_make_partition(text, date)'), 'EXECUTE'), false) as lent
+from pg_class c where c.oid in (select to_regclass(name) from unnest($1::text[]) as name)
+"""
+MAKE_LENT = "select duly_make_partition($1, $2)"
+
+# With the rights of the owner, whoever calls it: so it takes nothing but one of our tables and a day close to now, and
+# finds nothing by a search path of the caller's. `%s` in it are format()'s own.
+LEND = """
+create or replace function duly_make_partition(parent text, day date) returns boolean
+language plpgsql security definer set search_path = {schema}, pg_temp set lock_timeout = '5s' as $body$
+declare
+    name text := parent || to_char(day, '_YYYYMMDD');
+    low bigint := extract(epoch from day::timestamp) * 1000;
+    high bigint := extract(epoch from (day + 1)::timestamp) * 1000;
+begin
+    if parent <> all (array[{tables}]) or day not between (now() at time zone 'utc')::date - 2
+                                                   and (now() at time zone 'utc')::date + 31 then
+        raise exception 'duly_make_partition: % of % is no partition of the coming days', parent, day
+            using errcode = '22023';
+    end if;
+    perform pg_advisory_xact_lock({lock});
+    if to_regclass(quote_ident(name)) is not null then
+        return false;
+    end if;
+    execute format('create table %I (like %I including defaults)', name, parent);
+    execute format('alter table %I attach partition %I for values from (%L) to (%L)', parent, name,
+                   rpad(lpad(to_hex(low), 12, '0'), 32, '0')::uuid, rpad(lpad(to_hex(high), 12, '0'), 32, '0')::uuid);
+    return true;
+end
+$body$
+"""
+SCHEMA = "select quote_ident(current_schema())"
+KEEP_PRIVATE = "revoke execute on function duly_make_partition(text, date) from public"
+
+LACKING = """
+select name || to_char(day, '_YYYYMMDD')
+from unnest($1::text[]) with ordinality as p (name, place),
+     generate_series((now() at time zone 'utc')::date, (now() at time zone 'utc')::date + 1, interval '1 day') as day
+where to_regclass(quote_ident(name || to_char(day, '_YYYYMMDD'))) is null
+order by place, day
+"""
+
+# From today on, without a gap, in the table that has the fewest.
+AHEAD = """
+select min(days) from (
+    select count(*) filter (where whole) - 1 as days from (
+        select name, bool_and(to_regclass(quote_ident(name || to_char(today + n, '_YYYYMMDD'))) is not null)
+                         over (partition by name order by n) as whole
+        from unnest($1::text[]) as name, generate_series(0, 31) as n,
+             (select (now() at time zone 'utc')::date as today) as t
+    ) as days group by name
+) as tables
+"""
+
+
+class May(NamedTuple):
+    """How this role makes partitions: as the owner, or through the owner's function."""
+
+    owns: bool
+    lent: bool
+
+
+async def may_make(connection: Connection, tables: Sequence[str]) -> May:
+    """How this role may make partitions of these tables."""
+    return May(*await connection.fetchrow(MAY, tables))
+
+
+async def make_lent(connection: Connection, table: str, day: date) -> list[str]:
+    """Has the owner's function make this partition. Returns its name, or nothing where it was there."""
+    return [f"{table}_{day:%Y%m%d}"] if await connection.fetchval(MAKE_LENT, table, day) else []
+
+
+async def lend_making(connection: Connection, tables: Sequence[str]) -> None:
+    """Provides the function by which a role that owns nothing makes partitions; EXECUTE on it is to be granted."""
+    async with connection.transaction():
+        if not (await may_make(connection, tables)).owns:
+            return
+        schema = await connection.fetchval(SCHEMA)
+        key = await connection.fetchval(PARTITIONS.key)
+        before = await connection.fetchval("select to_regprocedure('duly_make_partition(text, date)') is not null")
+        names = ", ".join(f"'{name}'" for name in tables)
+        await connection.execute(LEND.format(schema=schema, tables=names, lock=key))
+        if not before:
+            await connection.execute(KEEP_PRIVATE)
+
+
+async def lacking_partitions(connection: Connection, tables: Sequence[str]) -> list[str]:
+    """The partitions of today and tomorrow that are not there."""
+    return [row[0] for row in await connection.fetch(LACKING, tables)]
+
+
+async def days_ahead(connection: Connection, tables: Sequence[str]) -> int:
+    """For how many days after today every table has its partition; -1 where today's is missing."""
+    return int(await connection.fetchval(AHEAD, tables))
