@@ -35,6 +35,7 @@ from duly.lifecycle.look import Looker
 from duly.lifecycle.observe import Observer
 from duly.lifecycle.outcomes import OutcomeReader
 from duly.lifecycle.progress import ProgressRecorder
+from duly.lifecycle.readiness import Readiness
 from duly.lifecycle.replay import Replayer
 from duly.lifecycle.signals import Signals
 from duly.lifecycle.submission import JobMaker
@@ -44,7 +45,7 @@ from duly.lifecycle.sweep import Sweeper
 from duly.loop import Loop
 from duly.outbound import OutboundClient
 from duly.settings import Role, Settings
-from duly.store.database import Database, DatabaseAway
+from duly.store.database import Database, DatabaseAway, DatabaseError, DatabaseUnfit, RecordBusy
 from duly.store.intake import IntakeLimits
 from duly.store.limits import Rate
 from duly.store.nodes import NodeRecord
@@ -95,12 +96,14 @@ class Node:
         """Opens everything, registers this node, and starts the loops of its roles.
 
         Raises:
-            DatabaseAway: the database cannot be reached.
+            DatabaseError: the database does not serve, or is not as it must be.
         """
         self._compose()
+        self.database.note = self._note
         await self.heartbeat.step()
         if Role.WORKER in self.settings.roles:
             await self.pool.look()
+        await self.readiness.look()  # opens the connection of submissions; that all is well, `/readyz` is asked
         self.watchdog.start()
         for loop in self.loops:
             self._tasks[loop.name] = asyncio.create_task(loop.run(), name=f"loop:{loop.name}")
@@ -109,6 +112,7 @@ class Node:
         settings, database, signals, metrics = self.settings, self.database, self.signals, self.metrics
         source = f"worker:{self.name}"
         self.submitter = Submitter(database, signals, metrics, buffer=settings.submit_buffer)
+        self.readiness = self._readiness()
         self.spooled = SpooledSubmitter(database, signals, metrics)
         self.looker = Looker(database)
         self.observer = Observer(database)
@@ -177,6 +181,11 @@ class Node:
         self.loops = self._table_of_loops()
         self._wire()
 
+    def _readiness(self) -> Readiness:
+        if Role.API in self.settings.roles:
+            return Readiness(self.database, self.submitter.connection.use)
+        return Readiness(self.database, self.database.connection)
+
     def _reports(self) -> RecordedReports:
         settings = self.settings
         limits = ReportLimits(settings.log_lines, settings.result_limit, settings.json_depth)
@@ -234,7 +243,11 @@ class Node:
         if self.database.listens:
             table.append(("hints", set(Role), self.hints.step))
         mine = set(settings.roles)
-        return [Loop(name, step, expected=(DatabaseAway,)) for name, roles, step in table if roles & mine]
+        return [
+            Loop(name, step, expected=(DatabaseAway, DatabaseUnfit, RecordBusy))
+            for name, roles, step in table
+            if roles & mine
+        ]
 
     def _sweep(self) -> Awaitable[float]:
         return self.sweeper.repair(self.heartbeat.node_id, lease_seconds=self.settings.lease_seconds)
@@ -243,6 +256,10 @@ class Node:
         """Sweeping works without a handler's code; where it is known, its policy counts."""
         handler = self.registry.get(job_type)
         return handler.retry if handler else DEFAULT_RETRY
+
+    def _note(self, error: DatabaseError) -> None:
+        self.metrics.database_errors.labels(error.trouble.code).inc()
+        self.readiness.note(error)
 
     def _wire(self) -> None:
         """Who is woken by what."""
@@ -318,6 +335,7 @@ class Node:
                 if self.database.listens and not self.signals.alone:
                     await self.hints.step()
         await self._end("hints")
+        self.readiness.close()
         self.watchdog.stop()
         await asyncio.to_thread(self.processes.close)
         await self.outbound.aclose()

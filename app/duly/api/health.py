@@ -8,13 +8,18 @@ from fastapi import APIRouter, Response
 from duly.api.answers import json_answer
 from duly.api.models import ErrorBody
 from duly.errors import Unavailable
+from duly.lifecycle.readiness import NotServing
 from duly.node import Node
-from duly.store.database import DatabaseAway
-from duly.store.revisions import DatabaseNewer, missing_revisions
 
 
 class NotReady(Unavailable):
     code = "NOT_READY"
+
+    @classmethod
+    def of(cls, why: NotServing) -> "NotReady":
+        error = cls("This node cannot serve now.", reason=f"{why.reason}.")
+        error.details |= {"cause": why.code, "remedy": f"{why.remedy[:1].upper()}{why.remedy[1:]}."}
+        return error
 
 
 def health_router(node: Node) -> APIRouter:
@@ -28,10 +33,11 @@ def health_router(node: Node) -> APIRouter:
 
     @router.get("/readyz", responses={503: {"model": ErrorBody, "description": "Not now: `details.reason` says why"}})
     async def readyz() -> Response:
-        """The database is reachable, its migrations are current, and this node is not going down."""
-        reason = await _why_not_ready(node)
-        if reason:
-            raise NotReady("This node cannot serve now.", reason=reason)
+        """A submission would be recorded now, and this node is not going down."""
+        if node.draining:
+            raise NotReady("This node cannot serve now.", reason="draining")
+        if (why := await node.readiness.look()) is not None:
+            raise NotReady.of(why)
         return json_answer(orjson.dumps({"status": "ready", "node": node.name}))
 
     @router.get("/metrics", responses={200: {"content": {"text/plain": {}}}}, response_class=Response)
@@ -40,15 +46,3 @@ def health_router(node: Node) -> APIRouter:
         return Response(node.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return router
-
-
-async def _why_not_ready(node: Node) -> str | None:
-    if node.draining:
-        return "draining"
-    try:
-        missing = await missing_revisions(node.database)
-    except DatabaseAway:
-        return "the database cannot be reached"
-    except DatabaseNewer:
-        return None  # a rolling upgrade: the older nodes serve until they are replaced
-    return f"migrations are behind: {', '.join(missing)}" if missing else None

@@ -63,13 +63,14 @@ def _serve(settings: Settings, listening: socket.socket, *, migrate: bool, hints
 
 
 def _bind(settings: Settings) -> socket.socket:
-    """Takes the port before anything else is opened: two services on one port is a common mistake."""
+    """Takes the port before anything else is opened: two services on one port is a common mistake. Connections are
+    refused until the service can answer them.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((settings.host, settings.port))
-        listening.listen(2048)
     except OSError as error:
         stop(
             f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; "

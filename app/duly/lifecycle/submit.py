@@ -13,7 +13,7 @@ from duly.lifecycle.gather import Gatherer
 from duly.lifecycle.recording import record, tell
 from duly.lifecycle.signals import Signals
 from duly.store.batches import record_batch
-from duly.store.database import Connection, Database, DatabaseAway, RecordBusy
+from duly.store.database import Connection, Database, DatabaseAway, HotConnection, RecordBusy
 from duly.store.idempotency import Earlier, redirect_key, release_key, reserve_key, reserve_keys
 from duly.store.jobs import creation_times, record_jobs, record_jobs_again
 from duly.telemetry.metrics import Metrics
@@ -42,6 +42,11 @@ class Submitter:
         self.many: Gatherer[tuple[NewBatch, Sequence[NewJob]], AcceptedBatch] = Gatherer(
             self._record_many, capacity=WAITING_BATCHES, batch=1, what="batches"
         )
+
+    @property
+    def connection(self) -> HotConnection:
+        """The connection that single submissions go by."""
+        return self._connection
 
     async def submit(self, job: NewJob) -> Accepted:
         """Records one job; returns once it is durable.

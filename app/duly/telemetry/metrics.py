@@ -39,6 +39,7 @@ class Metrics:
         self.leases_lost = self._counter("leases_lost", "Outcomes dropped because another attempt held the job.")
         self.log_lines_dropped = self._counter("log_lines_dropped", "Lines of handlers that were not recorded.")
         self.refused = self._counter("requests_refused", "Requests answered with an error.", "code")
+        self.database_errors = self._counter("database_errors", "Errors of the database by what is wrong.", "code")
         self.deliveries = self._counter("deliveries", "Tries at webhooks.", "outcome")
         self.delivery_seconds = self._histogram("delivery_seconds", "Time of one try at a webhook.", SECONDS_BUCKETS)
         self.batch = self._histogram("batch_size", "Rows a hot statement recorded.", BATCH_BUCKETS, "statement")

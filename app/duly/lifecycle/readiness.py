@@ -1,0 +1,107 @@
+"""Readiness: would a submission be recorded now? A rehearsal of one tells: no older finding is an answer."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import NamedTuple
+
+from duly.store.database import Connection, Database, DatabaseAway, DatabaseError
+from duly.store.database_errors import DISK_FULL, NO_ANSWER, PARTITION_MISSING
+from duly.store.rehearsal import Rehearsed, rehearse_submission
+from duly.store.revisions import DatabaseNewer
+
+# Rehearsals take turns with submissions: however many ask, there are no more than four a second.
+GAP_SECONDS = 0.25
+# A request waits no longer; the rehearsal goes on for those that follow.
+ANSWER_SECONDS = 2.0
+REHEARSAL_SECONDS = 10.0
+
+
+class NotServing(NamedTuple):
+    """Why a submission would not be recorded, and the remedy."""
+
+    code: str
+    reason: str
+    remedy: str
+
+
+Use = Callable[[], AbstractAsyncContextManager[Connection]]
+
+
+class Readiness:
+    """Rehearses on the connection that submissions go by.
+
+    Args:
+        use: that connection, for one user at a time.
+    """
+
+    def __init__(self, database: Database, use: Use) -> None:
+        self._database = database
+        self._use = use
+        self._ended_at = float("-inf")
+        self._disk_was_full = False
+        self._rehearsing: asyncio.Task[NotServing | None] | None = None
+
+    def note(self, error: DatabaseError) -> None:
+        """An error of the database: after a full disk, a small submission proves nothing."""
+        self._disk_was_full |= error.trouble.code == DISK_FULL.code
+
+    async def look(self) -> NotServing | None:
+        """Why this process cannot record submissions now, or None where it can. Answers in two seconds."""
+        if self._rehearsing is None or self._rehearsing.done():
+            self._rehearsing = asyncio.create_task(self._rehearse(), name="readiness")
+        done, _ = await asyncio.wait([self._rehearsing], timeout=ANSWER_SECONDS)
+        return self._rehearsing.result() if done else _of(DatabaseAway("", NO_ANSWER))
+
+    def close(self) -> None:
+        """Ends a rehearsal under way."""
+        if self._rehearsing is not None:
+            self._rehearsing.cancel()
+
+    async def _rehearse(self) -> NotServing | None:
+        await asyncio.sleep(self._ended_at + GAP_SECONDS - time.monotonic())
+        try:
+            return await self._verdict()
+        finally:
+            self._ended_at = time.monotonic()
+
+    async def _verdict(self) -> NotServing | None:
+        try:
+            async with asyncio.timeout(REHEARSAL_SECONDS):
+                found = await self._found()
+                if found.partitions and not found.revisions:
+                    await self._database.make_partitions()
+                    found = await self._found()
+        except DatabaseNewer:
+            return None  # a rolling upgrade: the older nodes serve until they are replaced
+        except DatabaseError as error:
+            return _of(error)
+        except TimeoutError:
+            return _of(DatabaseAway("", NO_ANSWER))
+        self._disk_was_full = False
+        return _lacking(found) if found.revisions or found.partitions else None
+
+    async def _found(self) -> Rehearsed:
+        try:
+            return await self._rehearsed()
+        except DatabaseAway:  # the connection may have ended while nobody used it
+            return await self._rehearsed()
+
+    async def _rehearsed(self) -> Rehearsed:
+        async with self._use() as connection:
+            return await rehearse_submission(connection, large=self._disk_was_full)
+
+
+def _of(error: DatabaseError) -> NotServing:
+    trouble = error.trouble
+    words = f" {error.words}" if error.words else ""
+    return NotServing(trouble.code, f"{trouble.message.removesuffix('.')}{':' if words else ''}{words}", trouble.remedy)
+
+
+def _lacking(found: Rehearsed) -> NotServing:
+    if found.revisions:
+        reason = f"The database's migrations are behind: {', '.join(found.revisions)}"
+        return NotServing("DATABASE_BEHIND", reason, "run `duly migrate`")
+    reason = f"The database lacks the partitions of today or tomorrow: {', '.join(found.partitions)}"
+    return NotServing(PARTITION_MISSING.code, reason, PARTITION_MISSING.remedy)
