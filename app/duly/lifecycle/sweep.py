@@ -17,11 +17,13 @@ from duly.domain.retry import RetryPolicy
 from duly.lifecycle.consequences import tell_ended
 from duly.lifecycle.finish import Finisher
 from duly.lifecycle.signals import Signals
-from duly.store.database import Database
+from duly.store.database import Connection, Database
 from duly.store.ending import EndOfWaiting, end_waiting, find_expired, seconds_to_next_expiry
+from duly.store.exclusive import DROPPING, take
 from duly.store.idempotency import forget_old_keys
+from duly.store.lent_partitions import may_make
 from duly.store.nodes import strike_silent
-from duly.store.partitions import drop_expired, ensure_partitions
+from duly.store.partitions import PARTITIONED, drop_expired, ensure_partitions
 from duly.store.placing import release_keyed
 from duly.store.receivers import forget_receivers
 from duly.store.running import Overdue, Verdict, find_overdue
@@ -108,7 +110,7 @@ class Sweeper:
         """Makes partitions ahead of time, drops those past retention, forgets old keys and runs of schedules."""
         async with self._database.connection() as connection:
             made = await ensure_partitions(connection)
-            dropped = await drop_expired(connection, retention_days=retention_days)
+            dropped = await self._drop_expired(connection, retention_days)
             while await forget_old_keys(connection, limit=BATCH) == BATCH:
                 pass
             while await forget_old_runs(connection, limit=BATCH) == BATCH:
@@ -117,6 +119,16 @@ class Sweeper:
         if made or dropped:
             log.info("partitions changed", action="partitions_changed", made=made, dropped=dropped)
         return HOUSEKEEPING_SECONDS
+
+    async def _drop_expired(self, connection: Connection, retention_days: int) -> list[str]:
+        """One node at a time. A role that does not own the tables drops none, and goes on with the rest."""
+        async with self._database.connection() as guard, guard.transaction():
+            if not await take(guard, DROPPING):
+                return []
+            if not (await may_make(connection, PARTITIONED)).owns:
+                log.info("this role does not own the partitions; `duly migrate` drops them", action="partitions_kept")
+                return []
+            return await drop_expired(connection, retention_days=retention_days)
 
 
 def _outcome(overdue: Overdue) -> Outcome:

@@ -54,8 +54,7 @@ PINNED_PLANS = {
     "jit": "off",
 }
 _PIN = "; ".join(f"set local {name} = {value}" for name, value in PINNED_PLANS.items())
-# A read or a rare write that waits for a lock holds a connection that others need.
-READING = {"plan_cache_mode": "force_custom_plan", "jit": "off", "lock_timeout": "'10s'"}
+READING_PLANS = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
 
 CLOSE_SECONDS = 3.0
 GRACE_SECONDS = 2.0
@@ -203,7 +202,7 @@ class Database:
             max_inactive_connection_lifetime=IDLE_SECONDS,
             connect=self._open,
             reset=_leave_as_it_is,
-            settings=READING,
+            settings=READING_PLANS,
             **self._arguments(),
         )
         self._pool = await pool  # gives way to nobody: it opens no connection yet

@@ -50,7 +50,9 @@ where l.locktype = 'advisory' and l.granted and l.objsubid = 1
 
 
 MIGRATION = Exclusive(7305808870034470001, "migrating")
-PARTITIONS = Exclusive(7305808870034470002, "making or dropping partitions")
+PARTITIONS = Exclusive(7305808870034470002, "making partitions")
+# Apart from making: dropping waits for readers, and no day may lack its partition for that.
+DROPPING = Exclusive(7305808870034470004, "dropping partitions")
 REPAIR = Exclusive(7305808870034470003, "repairing")
 
 

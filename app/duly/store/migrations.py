@@ -49,7 +49,13 @@ async def differences(database: Database) -> list[Any]:
 
 async def _with_alembic(database: Database, work: Callable[[Connection], Result]) -> Result:
     """Runs code that wants SQLAlchemy's own synchronous connection."""
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=database.connect, poolclass=NullPool)
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=database.connect,
+        poolclass=NullPool,
+        # Behind a transaction pooler a statement that is prepared by name stays in a session that is anybody's.
+        connect_args={"prepared_statement_cache_size": 0, "prepared_statement_name_func": str},
+    )
     with translated():
         try:
             async with engine.connect() as connection:

@@ -6,16 +6,14 @@ from datetime import UTC, date, datetime, timedelta
 from duly.domain.ids import smallest_id_at
 from duly.store.catalog_types import Connection
 from duly.store.checkpoints import forget_checkpoints
-from duly.store.exclusive import PARTITIONS, hold
+from duly.store.exclusive import PARTITIONS, hold, take
 from duly.store.lent_partitions import make_lent, may_make
 
 PARTITIONED = ("jobs", "events", "delivery_attempts", "job_logs", "messages")
 HOT_TABLES = ("ready", "scheduled", "blocked", "running", "deliveries", "endings")
 DAYS_AHEAD = 3
 BATCH = 500
-
-LOCK = "select pg_try_advisory_lock(7305808870034470002)"
-UNLOCK = "select pg_advisory_unlock(7305808870034470002)"
+DETACH_SECONDS = 60.0
 
 LIST = """
 select c.relname as name, i.inhdetachpending as detaching
@@ -61,16 +59,14 @@ async def drop_expired(connection: Connection, *, retention_days: int) -> list[s
 
     Returns the names dropped. A day's tables go together: history without its job would be no history.
     """
-    if not await connection.fetchval(LOCK):
-        return []
-    try:
-        dropped = []
-        for day in await _expired_days(connection, retention_days):
-            if not await _in_use(connection, day):
-                dropped += await _drop_day(connection, day)
-        return dropped
-    finally:
-        await connection.execute(UNLOCK)
+    async with connection.transaction():  # held by a node of an older release for as long as it drops
+        if not await take(connection, PARTITIONS):
+            return []
+    dropped = []
+    for day in await _expired_days(connection, retention_days):
+        if not await _in_use(connection, day):
+            dropped += await _drop_day(connection, day)
+    return dropped
 
 
 async def _expired_days(connection: Connection, retention_days: int) -> list[date]:
@@ -98,7 +94,6 @@ async def _drop_day(connection: Connection, day: date) -> list[str]:
     low, high = smallest_id_at(_midnight(day)), smallest_id_at(_midnight(day + timedelta(days=1)))
     while await forget_checkpoints(connection, since=low, before=high, limit=BATCH) == BATCH:
         pass
-    await connection.execute("set lock_timeout = '5s'")
     dropped = []
     for table in PARTITIONED:
         name = _name(table, day)
@@ -106,10 +101,11 @@ async def _drop_day(connection: Connection, day: date) -> list[str]:
         if name in state:
             # Detaching concurrently waits for readers instead of stopping them; one that was cut short is completed.
             how = "finalize" if state[name] else "concurrently"
-            await connection.execute(f"alter table {table} detach partition {name} {how}")
-            await connection.execute(f"drop table {name}")
+            await connection.execute(f"alter table {table} detach partition {name} {how}", timeout=DETACH_SECONDS)
+            async with connection.transaction():
+                await connection.execute("set local lock_timeout = '5s'")
+                await connection.execute(f"drop table {name}")
             dropped.append(name)
-    await connection.execute("reset lock_timeout")
     return dropped
 
 

@@ -4,7 +4,7 @@ A session to the server itself, or through a pooler in session mode, has them un
 pooler in transaction mode a session is anybody's after each transaction: there each transaction sets its own.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from duly.store.catalog_types import CatalogTypesConnection
@@ -90,6 +90,16 @@ class PooledConnection(CatalogTypesConnection):
             async with self.transaction():
                 return await super().fetchval(query, *args, **named)
         return await super().fetchval(query, *args, **named)
+
+    async def cursor(self, query: str, *, prefetch: int) -> AsyncIterator[Any]:
+        """The rows of a query without parameters, in the caller's transaction. asyncpg's own cursor prepares a
+        statement by name, which stays in the session.
+        """
+        await self.execute(f"declare duly_cursor no scroll cursor for {query}")
+        while rows := await self.fetch(f"fetch forward {int(prefetch)} from duly_cursor"):
+            for row in rows:
+                yield row
+        await self.execute("close duly_cursor")
 
     def _is_alone(self, query: str) -> bool:
         """Whether the statement would run outside of a transaction, and need not."""

@@ -1,0 +1,81 @@
+"""PgBouncer before a test's server, in the mode of the test's choice."""
+
+import asyncio
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from tests.support.javascript import program
+from tests.support.postgres import open_folder
+
+MISSING = "PgBouncer is not on this machine: apt-get install pgbouncer"
+START_SECONDS = 10.0
+# So few that the sessions of a service take turns on them.
+SERVER_CONNECTIONS = 4
+
+
+@asynccontextmanager
+async def pooler(database_url: str, *, mode: str, connections: int = SERVER_CONNECTIONS) -> AsyncIterator[str]:
+    """The URL of this database through a PgBouncer in this mode (`session`, `transaction`)."""
+    binary = program("pgbouncer", MISSING)
+    parts = urlsplit(database_url)
+    given = parse_qs(parts.query)
+    host = (given.get("host") or [parts.hostname])[0]
+    server_port = (given.get("port") or [parts.port])[0]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder = open_folder()
+    user = _user(str(host)) if os.geteuid() == 0 else None  # it refuses root
+    (folder / "users").write_text('"postgres" ""\n')
+    (folder / "pgbouncer.ini").write_text(f"""
+[databases]
+* = host={host} port={server_port}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = trust
+auth_file = {folder}/users
+pool_mode = {mode}
+default_pool_size = {connections}
+max_client_conn = 200
+query_wait_timeout = 5
+""")
+    if user:
+        shutil.chown(folder, user)
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [binary, str(folder / "pgbouncer.ini")], user=user, cwd=folder, stdout=log, stderr=log
+        )
+    try:
+        await _listens(port, process)
+        yield f"postgresql://postgres@127.0.0.1:{port}{parts.path}"
+    finally:
+        process.kill()
+        process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _user(host: str) -> int:
+    """Who may enter the folder of the server's socket."""
+    return Path(host).stat().st_uid if host.startswith("/") else pwd.getpwnam("postgres").pw_uid
+
+
+async def _listens(port: int, process: "subprocess.Popen[bytes]") -> None:
+    async with asyncio.timeout(START_SECONDS):
+        while True:
+            assert process.poll() is None, "PgBouncer ended; its log is in its folder"
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.02)
+            else:
+                writer.close()
+                return
