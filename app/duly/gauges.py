@@ -7,6 +7,8 @@ from duly.domain.ids import made_at
 from duly.loop import Loop
 from duly.store.counting import count_all, count_by_queue
 from duly.store.database import Connection, Database
+from duly.store.lent_partitions import days_ahead
+from duly.store.partitions import PARTITIONED
 from duly.store.ready import find_lanes
 from duly.store.receivers import count_open
 from duly.telemetry.metrics import Metrics, QueueFigures
@@ -39,6 +41,7 @@ class GaugeReader:
             figures = await _figures(connection)
             waiting = await count_all(connection, "deliveries")
             left_alone = await count_open(connection)
+            self._metrics.partition_days.set(await days_ahead(connection, PARTITIONED))
         self._metrics.queues(figures)
         self._metrics.deliveries_waiting.set(waiting)
         self._metrics.receivers_open.set(left_alone)

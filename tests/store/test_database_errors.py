@@ -10,6 +10,7 @@ from duly.store.database_errors import (
     DatabaseAway,
     DatabaseError,
     DatabaseUnfit,
+    PartitionMissing,
     RecordBusy,
     RecordRefused,
     error_of,
@@ -53,6 +54,7 @@ KINDS = [
         "42501",
         "permission denied for schema app",
         DatabaseUnfit,
+        PartitionMissing,
         "DATABASE_PERMISSION_DENIED",
         "GRANT USAGE ON SCHEMA app",
     ),
@@ -82,7 +84,7 @@ def test_an_error_is_told_in_the_words_of_postgres_with_a_code_and_a_remedy(
 def test_a_missing_partition_is_known_in_every_language() -> None:
     for words in (PARTITION.args[0], "keine Partition von Relation gefunden"):
         error = error_of(of_server("23514", words, t="jobs", s="public"))
-        assert (type(error), error.trouble.code) == (DatabaseUnfit, "DATABASE_PARTITION_MISSING")
+        assert (type(error), error.trouble.code) == (PartitionMissing, "DATABASE_PARTITION_MISSING")
 
 
 def test_the_grant_names_the_role_that_lacks_it() -> None:

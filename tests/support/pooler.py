@@ -26,13 +26,13 @@ async def pooler(database_url: str, *, mode: str, connections: int = SERVER_CONN
     binary = program("pgbouncer", MISSING)
     parts = urlsplit(database_url)
     given = parse_qs(parts.query)
-    host = (given.get("host") or [parts.hostname])[0]
-    server_port = (given.get("port") or [parts.port])[0]
+    host = given["host"][0] if "host" in given else str(parts.hostname)
+    server_port = given["port"][0] if "port" in given else str(parts.port)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     folder = open_folder()
-    user = _user(str(host)) if os.geteuid() == 0 else None  # it refuses root
+    user = _user(host) if os.geteuid() == 0 else None  # it refuses root
     (folder / "users").write_text('"postgres" ""\n')
     (folder / "pgbouncer.ini").write_text(f"""
 [databases]

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
@@ -14,17 +15,17 @@ from duly.store.database_errors import (
     NO_ANSWER,
     NO_CONNECTION,
     PARTITION_MADE,
-    PARTITION_MISSING,
     DatabaseAway,
     DatabaseError,
     DatabaseUnfit,
+    PartitionMissing,
     RecordBusy,
     RecordRefused,
     error_of,
     translated,
 )
 from duly.store.database_url import parse_url, without_password
-from duly.store.partitions import ensure_partitions
+from duly.store.partitions import ensure_partitions, is_there
 from duly.store.sessions import DirectConnection, PooledConnection
 
 __all__ = [
@@ -56,6 +57,8 @@ PINNED_PLANS = {
 _PIN = "; ".join(f"set local {name} = {value}" for name, value in PINNED_PLANS.items())
 READING_PLANS = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
 
+Answer = TypeVar("Answer")
+
 CLOSE_SECONDS = 3.0
 GRACE_SECONDS = 2.0
 CONNECT_SECONDS = 5.0
@@ -83,7 +86,6 @@ class Database:
         self._hot: list[HotConnection] = []
         self._pool: Any = None
         self._making = asyncio.Lock()
-        self._made = 0
         self._background = asyncio.Semaphore(BACKGROUND_CONNECTIONS)
 
     async def connect(self, settings: Mapping[str, str] | None = None, **more: Any) -> Connection:
@@ -122,29 +124,36 @@ class Database:
         try:
             with translated(self.note, role=self._role):
                 yield
-        except DatabaseUnfit as error:
-            if error.trouble.code == PARTITION_MISSING.code and await self._made_partitions():
+        except PartitionMissing as error:
+            if await self._made_partition(error):
                 raise DatabaseAway(error.words, PARTITION_MADE) from error
             raise
 
-    async def _made_partitions(self) -> bool:
-        began = self._made
+    async def _made_partition(self, missing: PartitionMissing) -> bool:
+        """Whether the partition is there now, made here or by another node."""
         async with self._making:
-            if self._made == began:  # else another flow has just made them
-                with suppress(DatabaseError):
-                    self._made += bool(await self.make_partitions())
-            return self._made > began
+            try:
+                made = await self._on_its_own(ensure_partitions)
+                if missing.day is None:
+                    return bool(made)
+                return await self._on_its_own(partial(is_there, table=missing.table, day=missing.day))
+            except DatabaseError:
+                return False
 
     async def make_partitions(self) -> list[str]:
-        """Makes what is missing of the partitions of these days, on a connection of its own. Returns the names made.
+        """Makes what is missing of the partitions of these days. Returns the names made.
 
         Raises:
             DatabaseAway, RecordRefused: see there; a role that is not the owner needs the owner's function.
         """
+        return await self._on_its_own(ensure_partitions)
+
+    async def _on_its_own(self, work: Callable[[Connection], Awaitable[Answer]]) -> Answer:
+        """On a connection of its own: those of the pool may all be in use by what waits for this."""
         connection = await self.connect()
         try:
             with translated(self.note, role=self._role):
-                return await ensure_partitions(connection)
+                return await work(connection)
         finally:
             connection.terminate()
 

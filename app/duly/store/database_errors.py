@@ -14,8 +14,11 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
+from uuid import UUID
 
 import asyncpg
+
+from duly.domain.ids import made_at
 
 
 class Trouble(NamedTuple):
@@ -183,6 +186,9 @@ _POOLER_WORDS = (
 )
 
 
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
 class DatabaseError(Exception):
     """An error of the database. The text is for logs and people, without values.
 
@@ -227,6 +233,18 @@ class DatabaseUnfit(RecordRefused):
     """The database is not as this release needs it (rights, partitions, rules of others); nothing was recorded."""
 
     default = _RULE
+
+
+class PartitionMissing(DatabaseUnfit):
+    """A row's partition is not there. `day` is the row's, where Postgres shows it (the role may read the column)."""
+
+    default = PARTITION_MISSING
+
+    def __init__(self, text: str, *, table: str, detail: str) -> None:
+        super().__init__(text)
+        key = _UUID.search(detail)
+        self.table = table
+        self.day = made_at(UUID(key[0])).date() if key else None
 
 
 # All that says nothing of the statement itself: the same one may succeed a moment later.
@@ -287,7 +305,7 @@ def _of_server(  # noqa: PLR0911  # a table, one return a row
     if state in _BUSY_STATES and not connecting:
         return RecordBusy(words)
     if state == "23514" and not error.constraint_name and error.table_name:  # whatever the language of its messages
-        return DatabaseUnfit(words, PARTITION_MISSING)
+        return PartitionMissing(words, table=error.table_name, detail=error.detail or "")
     if isinstance(error, asyncpg.InvalidCachedStatementError):
         return DatabaseAway(words, _CHANGED)
     if (trouble := _away(state, words)) is not None:

@@ -49,7 +49,10 @@ LACKING = """
 select name || to_char(day, '_YYYYMMDD')
 from unnest($1::text[]) with ordinality as p (name, place),
      generate_series((now() at time zone 'utc')::date, (now() at time zone 'utc')::date + 1, interval '1 day') as day
-where to_regclass(quote_ident(name || to_char(day, '_YYYYMMDD'))) is null
+where not exists (
+    select from pg_inherits
+    where inhparent = to_regclass(name) and inhrelid = to_regclass(quote_ident(name || to_char(day, '_YYYYMMDD')))
+)
 order by place, day
 """
 
@@ -57,8 +60,10 @@ order by place, day
 AHEAD = """
 select min(days) from (
     select count(*) filter (where whole) - 1 as days from (
-        select name, bool_and(to_regclass(quote_ident(name || to_char(today + n, '_YYYYMMDD'))) is not null)
-                         over (partition by name order by n) as whole
+        select name, bool_and(exists (
+            select from pg_inherits where inhparent = to_regclass(name)
+                and inhrelid = to_regclass(quote_ident(name || to_char(today + n, '_YYYYMMDD')))
+        )) over (partition by name order by n) as whole
         from unnest($1::text[]) as name, generate_series(0, 31) as n,
              (select (now() at time zone 'utc')::date as today) as t
     ) as days group by name

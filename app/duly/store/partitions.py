@@ -41,6 +41,11 @@ async def ensure_partitions(connection: Connection) -> list[str]:
     return [name for table, day in lacking for name in await make(connection, table, day)]
 
 
+async def is_there(connection: Connection, *, table: str, day: date) -> bool:
+    """Whether this day of the table has its partition."""
+    return _name(table, day) in {row["name"] for row in await connection.fetch(LIST, table)}
+
+
 async def _make(connection: Connection, table: str, day: date) -> list[str]:
     name, low, high = _name(table, day), _bound(day), _bound(day + timedelta(days=1))
     # Attached rather than created as a partition: that takes no lock which readers or writers would wait for.

@@ -40,6 +40,9 @@ class Metrics:
         self.log_lines_dropped = self._counter("log_lines_dropped", "Lines of handlers that were not recorded.")
         self.refused = self._counter("requests_refused", "Requests answered with an error.", "code")
         self.database_errors = self._counter("database_errors", "Errors of the database by what is wrong.", "code")
+        self.partition_days = self._gauge(
+            "partition_days_ahead", "Days after today that have their partitions; -1 without today's.", "livemostrecent"
+        )
         self.deliveries = self._counter("deliveries", "Tries at webhooks.", "outcome")
         self.delivery_seconds = self._histogram("delivery_seconds", "Time of one try at a webhook.", SECONDS_BUCKETS)
         self.batch = self._histogram("batch_size", "Rows a hot statement recorded.", BATCH_BUCKETS, "statement")
