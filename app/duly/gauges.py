@@ -3,6 +3,7 @@
 import time
 from typing import Protocol
 
+from duly.domain.clock import DatabaseClock
 from duly.domain.ids import made_at
 from duly.loop import Loop
 from duly.store.counting import count_all, count_by_queue
@@ -26,10 +27,11 @@ class HasLoops(Protocol):
 class GaugeReader:
     """Its step is a loop's."""
 
-    def __init__(self, database: Database, metrics: Metrics, node: HasLoops) -> None:
+    def __init__(self, database: Database, metrics: Metrics, node: HasLoops, *, clock: DatabaseClock) -> None:
         self._database = database
         self._metrics = metrics
         self._node = node
+        self._clock = clock
 
     async def step(self) -> float:
         """Reads all figures once. Returns how long to rest, the longer the more there was to count."""
@@ -38,7 +40,7 @@ class GaugeReader:
             self._metrics.loop_failures.labels(loop.name).set(loop.failures)
             self._metrics.loop_age.labels(loop.name).set(time.monotonic() - loop.last_success)
         async with self._database.background() as connection:
-            figures = await _figures(connection)
+            figures = await _figures(connection, now=self._clock.seconds())
             waiting = await count_all(connection, "deliveries")
             left_alone = await count_open(connection)
             self._metrics.partition_days.set(await days_ahead(connection, PARTITIONED))
@@ -48,11 +50,10 @@ class GaugeReader:
         return max(SHORTEST_SECONDS, (time.monotonic() - began) / SHARE)
 
 
-async def _figures(connection: Connection) -> dict[str, QueueFigures]:
+async def _figures(connection: Connection, *, now: float) -> dict[str, QueueFigures]:
     ready = await count_by_queue(connection, "ready")
     scheduled = await count_by_queue(connection, "scheduled")
     running = await count_by_queue(connection, "running")
-    now = time.time()
     ages: dict[str, float] = {}
     for start in await find_lanes(connection):
         age = max(0.0, now - made_at(start.floor).timestamp())

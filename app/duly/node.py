@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from duly import __version__
+from duly.domain.clock import DatabaseClock
 from duly.domain.job import DEFAULT_TENANT, Finish, Finished, Lane
 from duly.domain.outcome import Interrupted
 from duly.domain.retry import DEFAULT_RETRY, RetryPolicy
@@ -23,6 +24,7 @@ from duly.lifecycle.cancel import Canceller
 from duly.lifecycle.checkpoint import CheckpointRecorder
 from duly.lifecycle.children import ChildRecorder
 from duly.lifecycle.claim import Claimer
+from duly.lifecycle.clock_watch import ClockWatch
 from duly.lifecycle.consequences import Consequences
 from duly.lifecycle.control import Controller
 from duly.lifecycle.door import Door
@@ -75,8 +77,16 @@ class Node:
     """Composes the parts that this process's roles need. Nothing is opened before `start`."""
 
     def __init__(
-        self, settings: Settings, database: Database, registry: Registry, *, webhook_secret: str, keyring: Keyring
+        self,
+        settings: Settings,
+        database: Database,
+        registry: Registry,
+        *,
+        webhook_secret: str,
+        keyring: Keyring,
+        clock: DatabaseClock | None = None,
     ) -> None:
+        self.clock = clock or DatabaseClock()
         self.settings = settings
         self.database = database
         self.registry = registry
@@ -84,7 +94,7 @@ class Node:
         self.signals = Signals()
         self.metrics = Metrics()
         self.hub = Hub()
-        self.tail = Tail(database, tenant_id=DEFAULT_TENANT, buffer=settings.stream_buffer)
+        self.tail = Tail(database, tenant_id=DEFAULT_TENANT, buffer=settings.stream_buffer, clock=self.clock)
         self.streams = Room(settings.stream_limit)
         self.draining = False
         self.keyring = keyring
@@ -113,7 +123,7 @@ class Node:
         source = f"worker:{self.name}"
         self.submitter = Submitter(database, signals, metrics, buffer=settings.submit_buffer)
         self.readiness = self._readiness()
-        self.spooled = SpooledSubmitter(database, signals, metrics)
+        self.spooled = SpooledSubmitter(database, signals, metrics, clock=self.clock)
         self.looker = Looker(database)
         self.observer = Observer(database)
         self.finisher = Finisher(database, signals, metrics, source=source)
@@ -148,13 +158,14 @@ class Node:
             signals,
             record=self._record(),
             lease_seconds=settings.lease_seconds,
+            clock=ClockWatch(self.clock, metrics.clock_offset.set),
             lost=lambda: self.pool.stop_all(Interrupted("its node lost touch with the database")),
             rates=metrics.rates.as_json,
         )
         self.hints = HintExchange(database, signals, followed=lambda: self.hub.followed)
         self.sweeper = Sweeper(database, signals, metrics, self.finisher, policy_of=self._policy_of)
-        self.consequences = Consequences(database, signals, metrics)
-        self.scheduler = Scheduler(database, signals, metrics, types=self.registry)
+        self.consequences = Consequences(database, signals, metrics, clock=self.clock)
+        self.scheduler = Scheduler(database, signals, metrics, types=self.registry, clock=self.clock)
         self.bulk = Bulk(database, signals, self.canceller)
         self.outbound = OutboundClient(
             reach=settings.reach,
@@ -171,12 +182,13 @@ class Node:
             user_agent=f"Duly/{__version__}",
             fallback_secret=self._webhook_secret,
             keyring=self.keyring,
+            clock=self.clock,
         )
-        self.endpoints = Endpoints(database, self.keyring, wake=signals.deliveries)
-        self.replayer = Replayer(database, signals)
-        settler = Settler(database, metrics, disable_seconds=settings.webhook_disable_seconds)
+        self.endpoints = Endpoints(database, self.keyring, wake=signals.deliveries, clock=self.clock)
+        self.replayer = Replayer(database, signals, clock=self.clock)
+        settler = Settler(database, metrics, disable_seconds=settings.webhook_disable_seconds, clock=self.clock)
         self.dispatcher = Dispatcher(database, sender, settler, post_seconds=settings.webhook_timeout_seconds)
-        self.gauges = GaugeReader(database, metrics, self)
+        self.gauges = GaugeReader(database, metrics, self, clock=self.clock)
         self.watchdog = Watchdog()
         self.loops = self._table_of_loops()
         self._wire()
@@ -195,12 +207,17 @@ class Node:
             checkpoints=self.checkpoints,
             limits=limits,
             family=partial(WorkerFamily, parts=self._family_parts()),
+            now=self.clock.now,
         )
 
     def _family_parts(self) -> FamilyParts:
         settings = self.settings
         maker = JobMaker(
-            self.registry, parameters_limit=settings.parameters_limit, reach=settings.reach, keyring=self.keyring
+            self.registry,
+            parameters_limit=settings.parameters_limit,
+            reach=settings.reach,
+            keyring=self.keyring,
+            clock=self.clock,
         )
         return FamilyParts(self.children, self.outcomes, maker, self.hub, self.waiting, settings.json_depth)
 

@@ -1,26 +1,79 @@
 """Job ids tell their time and sort by it; only their canonical text is one."""
 
+import pickle
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import RFC_4122, UUID
 
 import pytest
 
-from duly.domain.ids import IdBlock, child_id, earlier, event_id, made_at, new_job_id, parse_job_id, smallest_id_at
+from duly.domain.ids import IdMaker, child_id, earlier, event_id, made_at, new_job_id, parse_job_id, smallest_id_at
 
 ID = "0199c1f0-0000-7000-8000-000000000000"
 
 
-def test_ids_are_of_version_7_and_each_is_larger_than_those_before() -> None:
-    made = [new_job_id() for _ in range(10_000)]
+class Clock:
+    """Seconds since 1970, as a test sets them."""
 
-    assert {job_id.version for job_id in made} == {7}
-    assert made == sorted(made)
-    assert len(set(made)) == len(made)
+    def __init__(self, now: float = 1_769_508_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_ids_are_of_version_7_and_each_is_larger_than_those_before() -> None:
+    for new in (new_job_id, IdMaker(time.time).new, IdMaker(Clock()).new):
+        made = [new() for _ in range(10_000)]
+
+        assert {(job_id.version, job_id.variant) for job_id in made} == {(7, RFC_4122)}
+        assert made == sorted(made)
+        assert len(set(made)) == len(made)
+
+
+def test_an_id_is_of_the_time_that_its_clock_shows() -> None:
+    clock = Clock()
+    maker = IdMaker(clock)
+
+    assert made_at(maker.new()).timestamp() == clock.now
+    clock.now += 3600.25
+    assert made_at(maker.new()).timestamp() == clock.now
+
+
+def test_ids_of_a_clock_that_is_set_back_go_on_growing_and_tell_its_time_once_it_has_caught_up() -> None:
+    clock = Clock()
+    maker = IdMaker(clock)
+    before = maker.new()
+    clock.now -= 3600
+    held = [maker.new() for _ in range(1_000)]
+    clock.now += 3601
+
+    assert [before, *held] == sorted({before, *held})
+    assert {made_at(job_id) for job_id in held} == {made_at(before)}
+    assert maker.new() > held[-1]
+    assert made_at(maker.new()).timestamp() == clock.now
+
+
+def test_makers_of_the_same_time_make_different_ids() -> None:
+    clock = Clock()
+    makers = [IdMaker(clock) for _ in range(100)]
+
+    assert len({maker.new() for maker in makers for _ in range(100)}) == 10_000
+
+
+def test_an_id_is_an_ordinary_uuid() -> None:
+    made = IdMaker(Clock()).new()
+
+    assert UUID(str(made)) == made
+    assert hash(UUID(str(made))) == hash(made)
+    assert pickle.loads(pickle.dumps(made)) == made  # noqa: S301  # its own
+    assert made.is_safe is UUID(str(made)).is_safe
 
 
 def test_the_ids_of_a_block_follow_from_their_places() -> None:
-    before = new_job_id()
-    block = IdBlock()
+    maker = IdMaker(Clock())
+    before = maker.new()
+    block = maker.block()
     places = [0, 1, 2, 10_000, 2**31 - 1]
     made = [block[place] for place in places]
 
@@ -28,7 +81,7 @@ def test_the_ids_of_a_block_follow_from_their_places() -> None:
     assert {(job_id.version, job_id.variant) for job_id in made} == {(7, RFC_4122)}
     assert len({made_at(job_id) for job_id in made}) == 1
     # Other ids of this process lie before the block or behind it.
-    others = [before, *(new_job_id() for _ in range(100)), IdBlock()[0], IdBlock()[2**31 - 1]]
+    others = [before, *(maker.new() for _ in range(100)), maker.block()[0], maker.block()[2**31 - 1]]
     assert not any(made[0] <= other <= made[-1] for other in others)
 
 

@@ -102,7 +102,7 @@ def test_a_template_names_its_members() -> None:
 
 def test_each_due_time_has_a_job_of_its_own_that_names_it() -> None:
     due = [NOW, NOW + timedelta(minutes=1)]
-    runs = runs_of(standing(), due, JOB, busy=True)
+    runs = runs_of(standing(), due, JOB, busy=True, new_id=new_job_id)
     jobs = [run.job for run in runs if run.job is not None]
     assert [run.due_at for run in runs] == due
     assert len({JOB.job_id, *(job.job_id for job in jobs)}) == 3
@@ -115,7 +115,7 @@ def test_each_due_time_has_a_job_of_its_own_that_names_it() -> None:
 
 def test_skip_passes_over_what_is_due_while_a_job_has_not_ended() -> None:
     due = [NOW + timedelta(minutes=n) for n in range(3)]
-    busy = runs_of(standing(Overlap.SKIP), due, JOB, busy=True)
-    free = runs_of(standing(Overlap.SKIP), due, JOB, busy=False)
+    busy = runs_of(standing(Overlap.SKIP), due, JOB, busy=True, new_id=new_job_id)
+    free = runs_of(standing(Overlap.SKIP), due, JOB, busy=False, new_id=new_job_id)
     assert [(run.due_at, run.job) for run in busy] == [(due_at, None) for due_at in due]
     assert [run.job is not None for run in free] == [True, False, False]

@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
+from duly.domain.clock import DatabaseClock
 from duly.domain.schedule import CatchUp, Overlap, Recurrence
 from duly.handlers.registry import Registry
 from duly.lifecycle import fire
@@ -90,7 +91,7 @@ async def another_scheduler(url: str) -> AsyncIterator[Scheduler]:
     """One of another node, on connections of its own."""
     database = Database(url)
     try:
-        yield Scheduler(database, Signals(), Metrics(), types=Registry([]))
+        yield Scheduler(database, Signals(), Metrics(), types=Registry([]), clock=DatabaseClock())
     finally:
         await database.close()
 
@@ -188,7 +189,7 @@ async def test_the_clock_of_the_database_decides_not_that_of_the_node(
         due = here + timedelta(hours=due_in_hours)
         async with database.connection() as connection:
             await connection.execute("update schedules set next_run_at = $1", due)
-        await Scheduler(database, Signals(), Metrics(), types=Registry([])).step()
+        await Scheduler(database, Signals(), Metrics(), types=Registry([]), clock=DatabaseClock()).step()
         async with database.connection() as connection:
             found = await connection.fetch("select due_at from schedule_runs")
         assert len(found) == (1 if ahead > 0 else 0)

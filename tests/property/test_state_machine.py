@@ -22,6 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from duly.domain.clock import DatabaseClock
 from duly.domain.events import EventKind
 from duly.domain.ids import SMALLEST, new_job_id
 from duly.domain.job import DEFAULT_TENANT, ClaimedJob, Finish, Flow, Lane, NewBatch, NewJob
@@ -110,7 +111,7 @@ class Ledger:
         self.signals = signals
         self.finisher = Finisher(self.database, signals, metrics, source="worker:test")
         self.sweeper = Sweeper(self.database, signals, metrics, self.finisher, policy_of=lambda _type: DEFAULT_RETRY)
-        self.consequences = Consequences(self.database, signals, metrics)
+        self.consequences = Consequences(self.database, signals, metrics, clock=DatabaseClock())
         self.canceller = Canceller(self.database, signals, metrics)
 
     def run(self, work: Coroutine[Any, Any, Value]) -> Value:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
+from duly.domain.clock import DatabaseClock
 from duly.domain.events import CALLBACK_BITS, EventKind
 from duly.domain.ids import SMALLEST, new_job_id
 from duly.domain.job import DEFAULT_TENANT, ClaimedJob, Finish, Flow, Lane, NewBatch, NewJob
@@ -45,7 +46,7 @@ class MixedLedger:
     def __post_init__(self) -> None:
         signals, metrics = Signals(), Metrics()
         self.finisher = Finisher(self.database, signals, metrics, source="worker:test")
-        self.consequences = Consequences(self.database, signals, metrics)
+        self.consequences = Consequences(self.database, signals, metrics, clock=DatabaseClock())
         self.canceller = Canceller(self.database, signals, metrics)
 
     async def sql(self, statement: str, *arguments: Any) -> list[Any]:

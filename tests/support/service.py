@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from duly.cli.serving import http_server
+from duly.domain.clock import DatabaseClock
 from duly.domain.sealing import Keyring
 from duly.handlers.http_request import client_for_jobs
 from duly.handlers.loading import load_registry
@@ -104,7 +105,9 @@ async def eventually(look: Callable[[], Awaitable[Any]], *, seconds: float = BOU
 
 
 @asynccontextmanager
-async def running_service(database_url: str, *, keyring: Keyring = KEYRING, **settings: Any) -> AsyncIterator[Service]:
+async def running_service(
+    database_url: str, *, keyring: Keyring = KEYRING, clock: DatabaseClock | None = None, **settings: Any
+) -> AsyncIterator[Service]:
     """Starts a node with the tests' handlers and its HTTP server; drains and stops it at the end."""
     chosen = Settings(
         **{
@@ -119,7 +122,7 @@ async def running_service(database_url: str, *, keyring: Keyring = KEYRING, **se
         database_url, connections=chosen.database_connections, transaction_pooling=chosen.transaction_pooling
     )
     registry = load_registry(chosen.handlers, client=client_for_jobs(chosen))
-    node = Node(chosen, database, registry, webhook_secret="whsec_dGVzdA==", keyring=keyring)
+    node = Node(chosen, database, registry, webhook_secret="whsec_dGVzdA==", keyring=keyring, clock=clock)
     await node.start()
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))

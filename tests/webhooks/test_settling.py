@@ -9,6 +9,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from duly.domain.clock import DatabaseClock
 from duly.domain.events import EventKind
 from duly.store.database import Database, DatabaseAway, RecordRefused
 from duly.store.delivery_attempts import Outcome, Settled, Tried
@@ -62,7 +63,7 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
 
 def settler(database_url: str, told: list[int]) -> tuple[Settler, Database]:
     database = Database(database_url)
-    made = Settler(database, Metrics(), disable_seconds=1)
+    made = Settler(database, Metrics(), disable_seconds=1, clock=DatabaseClock())
     made.recorded = lambda batch, _settled: told.append(len(batch))
     return made, database
 

@@ -19,7 +19,7 @@ async def answer_accepted(node: Node, accepted: Accepted, scope: Scope, receive:
     wait = _asked_wait(scope)
     view = await wait_for_end(node, DEFAULT_TENANT, accepted.job_id, seconds=wait) if wait is not None else None
     if view is not None:
-        answer = json_answer(job_body(view), 200, job_headers(view))
+        answer = json_answer(job_body(view), 200, job_headers(view, now=node.clock.now()))
     else:
         body = accepted_body(str(accepted.job_id), accepted.created_at)
         if accepted.deduplicated:
@@ -36,7 +36,7 @@ async def answer_standing(node: Node, accepted: Accepted, scope: Scope, receive:
     wait = _asked_wait(scope)
     view = await wait_for_end(node, DEFAULT_TENANT, accepted.job_id, seconds=wait) if wait is not None else None
     view = view or await read_job(node, DEFAULT_TENANT, accepted.job_id)
-    answer = json_answer(job_body(view), 200, job_headers(view))
+    answer = json_answer(job_body(view), 200, job_headers(view, now=node.clock.now()))
     by_key = b"idempotency-key" in scope["duly.headers"]
     await compressed(_with_headers(answer, accepted._replace(replayed=by_key), wait))(scope, receive, send)
 

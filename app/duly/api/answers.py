@@ -1,7 +1,7 @@
 """Answers as bytes: what is stored as JSON text is put in as it is, never parsed and written again."""
 
 import math
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -82,16 +82,15 @@ def _time(moment: datetime | None) -> str | None:
     return rfc3339(moment) if moment is not None else None
 
 
-def job_headers(view: JobView) -> dict[str, str]:
+def job_headers(view: JobView, *, now: datetime) -> dict[str, str]:
     headers = {"ETag": f'"{view.sequence}"', "Cache-Control": "no-store"}
     if not view.ended:
-        headers["Retry-After"] = str(poll_hint(view.created_at))
+        headers["Retry-After"] = str(poll_hint((now - view.created_at).total_seconds()))
     return headers
 
 
-def poll_hint(created_at: datetime) -> int:
-    """Seconds until the next look: 1, 2, 4, 8 … 30, growing with the job's age."""
-    age = (datetime.now(UTC) - created_at).total_seconds()
+def poll_hint(age: float) -> int:
+    """Seconds until the next look: 1, 2, 4, 8 … 30, growing with the job's age in seconds."""
     return min(2 ** int(math.log2(age)), LONGEST_POLL_HINT) if age >= 2 else 1  # noqa: PLR2004  # below, it is one
 
 

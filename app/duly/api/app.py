@@ -78,7 +78,9 @@ def create_app(node: Node, routes: FastAPI | None = None) -> ASGIApp:
 
 def reader_of(node: Node) -> SubmissionReader:
     """Makes the reader of submissions to this node."""
-    return SubmissionReader(node.settings, node.registry, reach=node.settings.reach, keyring=node.keyring)
+    return SubmissionReader(
+        node.settings, node.registry, reach=node.settings.reach, keyring=node.keyring, clock=node.clock
+    )
 
 
 def routes_of(node: Node, reader: SubmissionReader, *, serving: bool) -> FastAPI:

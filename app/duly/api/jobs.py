@@ -88,8 +88,8 @@ def jobs_router(node: Node, submit: SubmitEndpoint) -> APIRouter:
         else:
             view = await read_job(node, DEFAULT_TENANT, parsed)
         if known & {"*", str(view.sequence)}:
-            return Response(status_code=304, headers=job_headers(view))
-        return json_answer(job_body(view), 200, job_headers(view))
+            return Response(status_code=304, headers=job_headers(view, now=node.clock.now()))
+        return json_answer(job_body(view), 200, job_headers(view, now=node.clock.now()))
 
     @router.post(
         "/{job_id}/cancel",
@@ -102,7 +102,8 @@ def jobs_router(node: Node, submit: SubmitEndpoint) -> APIRouter:
         parsed = tenant_job(job_id)
         answer = await node.canceller.cancel(DEFAULT_TENANT, parsed)
         view = await read_job(node, DEFAULT_TENANT, parsed)
-        return json_answer(job_body(view), 200 if answer is CancelAnswer.CANCELLED else 202, job_headers(view))
+        status = 200 if answer is CancelAnswer.CANCELLED else 202
+        return json_answer(job_body(view), status, job_headers(view, now=node.clock.now()))
 
     return router
 

@@ -1,6 +1,6 @@
 """`PUT /api/v1/jobs/{jobId}`: submitting under an id that the client made, as often as it likes."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import RFC_4122, UUID
 
 from fastapi import APIRouter, Request, Response
@@ -31,7 +31,7 @@ class SubmitNamedEndpoint:
         if scope["query_string"]:
             raise Invalid.at([PathError("", "A submission takes no query members; to wait, send `Prefer: wait=N`.")])
         job_id = tenant_job(scope["path"].removeprefix(PREFIX))
-        if refused := id_refusal(job_id, now=datetime.now(UTC)):
+        if refused := id_refusal(job_id, now=self._node.clock.now()):
             raise Invalid.at([PathError("jobId", refused)])
         job = self._reader.read_named(job_id, scope["duly.body"], scope["duly.headers"])
         if self._node.door.watched:

@@ -20,7 +20,7 @@ from duly.api.jobs import refuse_when_draining
 from duly.api.lines import ClientGone, lines_of, too_large
 from duly.api.places import at_place, refused_by_ledger, with_index
 from duly.api.submission import SubmissionReader, canonical, key_text, origin_of
-from duly.domain.ids import SMALLEST, new_job_id
+from duly.domain.ids import SMALLEST
 from duly.domain.job import DEFAULT_TENANT, IdempotencyKey, NewBatch
 from duly.domain.json_value import JsonRefused, rfc3339
 from duly.errors import BodyTooLarge, Invalid, Overloaded, PathError
@@ -150,9 +150,9 @@ class _Intake:
             raise Invalid.at([PathError("jobs", "there is no line with a submission")])
 
     def batch(self) -> NewBatch:
-        """What they belong to, once all have come."""
+        """What they belong to, once all have come. Its id is made when it is recorded."""
         key = IdempotencyKey(self._key, self._digest.digest()) if self._key is not None else None
-        return NewBatch(DEFAULT_TENANT, new_job_id(), self._name, None, key)
+        return NewBatch(DEFAULT_TENANT, SMALLEST, self._name, None, key)
 
 
 def _name(query: bytes) -> str | None:

@@ -58,7 +58,7 @@ def redriving_router(node: Node) -> APIRouter:
         await read_job(node, DEFAULT_TENANT, parsed)
         await node.bulk.retry_one(DEFAULT_TENANT, parsed)
         view = await read_job(node, DEFAULT_TENANT, parsed)
-        return json_answer(job_body(view), 202, job_headers(view))
+        return json_answer(job_body(view), 202, job_headers(view, now=node.clock.now()))
 
     return router
 

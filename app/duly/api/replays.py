@@ -1,7 +1,5 @@
 """Section 4 of the contract: sending again all that a webhook failed to take, and how far that is."""
 
-from datetime import UTC, datetime
-
 import orjson
 from fastapi import APIRouter, Request, Response
 
@@ -38,7 +36,7 @@ def replays_router(node: Node, reader: SubmissionReader) -> APIRouter:
         """Send again what was made since then and failed, the oldest first, with all retries anew."""
         endpoint_id = named_endpoint(webhookId)
         asked = reader.read_as(ReplayAsked, request.scope["duly.body"], request.scope["duly.headers"])
-        if asked.since > datetime.now(UTC):
+        if asked.since > node.clock.now():
             raise Invalid.at([PathError("since", "lies in the future")])
         replay = await node.replayer.begin(DEFAULT_TENANT, endpoint_id, since=asked.since)
         location = f"/api/v1/webhooks/{endpoint_id}/replays/{replay.replay_id}"

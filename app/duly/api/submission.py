@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from duly.domain.ids import new_job_id
+from duly.domain.clock import DatabaseClock
 from duly.domain.job import DEFAULT_TENANT, IdempotencyKey, NewBatch, NewJob
 from duly.domain.json_value import read_json
 from duly.domain.networks import Reach
@@ -46,9 +46,14 @@ _VALIDATE_BATCH = Batch.__pydantic_validator__.validate_json
 class SubmissionReader:
     """Turns request bodies into jobs, under this service's settings and types."""
 
-    def __init__(self, settings: Settings, registry: Registry, *, reach: Reach, keyring: Keyring) -> None:
+    def __init__(
+        self, settings: Settings, registry: Registry, *, reach: Reach, keyring: Keyring, clock: DatabaseClock
+    ) -> None:
+        self._clock = clock
         self._depth = settings.json_depth
-        self._maker = JobMaker(registry, parameters_limit=settings.parameters_limit, reach=reach, keyring=keyring)
+        self._maker = JobMaker(
+            registry, parameters_limit=settings.parameters_limit, reach=reach, keyring=keyring, clock=clock
+        )
 
     def read(self, body: bytes, headers: Mapping[bytes, bytes]) -> NewJob:
         """The job that a request asks for.
@@ -93,7 +98,7 @@ class SubmissionReader:
         return (
             NewBatch(
                 DEFAULT_TENANT,
-                new_job_id(),
+                self._clock.ids.new(),
                 batch.name,
                 self.then(batch.then, origin) if batch.then is not None else None,
                 idempotency_key(headers, value),

@@ -1,5 +1,6 @@
 """A schedule: what recurs, which of its due times are run, and when it looks again."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
@@ -7,7 +8,6 @@ from typing import NamedTuple, assert_never
 from uuid import UUID
 
 from duly.domain.cron import Cron
-from duly.domain.ids import new_job_id
 from duly.domain.job import NewJob
 from duly.domain.json_value import rfc3339
 
@@ -66,24 +66,26 @@ class Run(NamedTuple):
     job: NewJob | None
 
 
-def run_of(schedule: Schedule, due_at: datetime, kept: NewJob) -> Run:
+def run_of(schedule: Schedule, due_at: datetime, kept: NewJob, *, job_id: UUID) -> Run:
     """This due time with a job of its own, made like the one in the template."""
     job = kept._replace(
         tenant_id=schedule.tenant_id,
-        job_id=new_job_id(),
+        job_id=job_id,
         correlation_id=f"schedule:{schedule.name}:{rfc3339(due_at)}",
     )
     return Run(schedule.tenant_id, schedule.name, due_at, job)
 
 
-def runs_of(schedule: Schedule, due: list[datetime], kept: NewJob, *, busy: bool) -> list[Run]:
+def runs_of(
+    schedule: Schedule, due: list[datetime], kept: NewJob, *, busy: bool, new_id: Callable[[], UUID]
+) -> list[Run]:
     """These due times in order; with `skip`, those are passed over at which a job has not ended."""
     runs = []
     for due_at in due:
         if busy and schedule.asked.overlap is Overlap.SKIP:
             runs.append(Run(schedule.tenant_id, schedule.name, due_at, None))
         else:
-            runs.append(run_of(schedule, due_at, kept))
+            runs.append(run_of(schedule, due_at, kept, job_id=new_id()))
             busy = True
     return runs
 

@@ -47,7 +47,7 @@ def judged(answer: OutboundAnswer, *, expected: Sequence[int] | None, shown: str
     problem = f"{shown} answered {answer.status}; expected was {wanted}."
     if answer.status not in _PASSING and answer.status not in _SERVER_ERRORS:
         raise Fail(problem)
-    asked = retry_after_seconds(answer, now=datetime.now(UTC))
+    asked = retry_after_seconds(answer, now=datetime.now(UTC))  # noqa: TID251  # an answer without a date
     raise Retry(problem, after=min(asked, _LONGEST_WAIT_SECONDS) if asked else None)
 
 

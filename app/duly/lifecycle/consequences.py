@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 import structlog
 
+from duly.domain.clock import DatabaseClock
 from duly.domain.events import EventKind
-from duly.domain.ids import new_job_id
+from duly.domain.ids import IdMaker
 from duly.domain.job import NewJob
 from duly.domain.json_value import rfc3339
 from duly.domain.kept_job import then_job
@@ -37,10 +38,11 @@ LOST = frozenset({EventKind.FAILED, EventKind.CANCELLED})
 class Consequences:
     """One node's part in it; its step is a loop's."""
 
-    def __init__(self, database: Database, signals: Signals, metrics: Metrics) -> None:
+    def __init__(self, database: Database, signals: Signals, metrics: Metrics, *, clock: DatabaseClock) -> None:
         self._connection = database.hot()
         self._signals = signals
         self._metrics = metrics
+        self._ids = clock.ids
 
     async def step(self) -> float:
         """One round; returns how long to rest."""
@@ -62,8 +64,8 @@ class Consequences:
     async def _count_batches(self, connection: Connection) -> bool:
         async with connection.transaction():
             added = await add_up(connection, limit=BATCH)
-            jobs = [await _submit_then(connection, batch) for batch in added if batch.then is not None]
-            told = [await _announce(connection, batch) for batch in added if batch.completed_at is not None]
+            jobs = [await _submit_then(connection, batch, self._ids) for batch in added if batch.then is not None]
+            told = [await _announce(connection, batch, self._ids) for batch in added if batch.completed_at is not None]
         if jobs:
             tell(self._signals, [job for job, _ in jobs], [answer for _, answer in jobs])
         if any(told):
@@ -84,10 +86,10 @@ async def _fail_doomed(connection: Connection, endings: Sequence[Ending]) -> lis
     return await end_waiting(connection, ends, source="sweeper") if ends else []
 
 
-async def _submit_then(connection: Connection, batch: AddedUp) -> tuple[NewJob, Answer]:
+async def _submit_then(connection: Connection, batch: AddedUp, ids: IdMaker) -> tuple[NewJob, Answer]:
     """The job that follows the batch, with what it came to."""
     counts = {"completed": batch.completed, "failed": batch.failed, "cancelled": batch.cancelled}
-    job = then_job(batch.then or "", job_id=new_job_id(), batch={"batchId": str(batch.batch_id), **counts})
+    job = then_job(batch.then or "", job_id=ids.new(), batch={"batchId": str(batch.batch_id), **counts})
     [answer] = await record(connection, [job])
     if isinstance(answer, Exception):
         log.error("the job that follows a batch was refused", action="then_refused", batch_id=str(batch.batch_id))
@@ -96,7 +98,7 @@ async def _submit_then(connection: Connection, batch: AddedUp) -> tuple[NewJob, 
     return job, answer
 
 
-async def _announce(connection: Connection, batch: AddedUp) -> bool:
+async def _announce(connection: Connection, batch: AddedUp, ids: IdMaker) -> bool:
     """Tells the endpoints that the last job of the batch has ended. Returns whether any wants to hear of it."""
     if batch.completed_at is None:
         return False
@@ -114,7 +116,7 @@ async def _announce(connection: Connection, batch: AddedUp) -> bool:
         "completedAt": at,
     }
     body = json.dumps(members, ensure_ascii=False, separators=(",", ":"))
-    return await announce_batch(connection, batch.tenant_id, message_id=new_job_id(), body=body)
+    return await announce_batch(connection, batch.tenant_id, message_id=ids.new(), body=body)
 
 
 def tell_ended(signals: Signals, metrics: Metrics, ended: Sequence[EndedWaiting]) -> None:

@@ -12,6 +12,7 @@ from uuid import UUID
 import orjson
 import structlog
 
+from duly.domain.clock import DatabaseClock
 from duly.domain.cron import CronRefused, read_cron
 from duly.domain.job import Accepted, NewJob
 from duly.domain.kept_job import read_template
@@ -54,11 +55,14 @@ Recorded = tuple[list[NewJob], list[Accepted | Exception]]
 class Scheduler:
     """Fires schedules; `step` is a loop's, on any number of nodes."""
 
-    def __init__(self, database: Database, signals: Signals, metrics: Metrics, *, types: Registry) -> None:
+    def __init__(
+        self, database: Database, signals: Signals, metrics: Metrics, *, types: Registry, clock: DatabaseClock
+    ) -> None:
         self._database = database
         self._signals = signals
         self._metrics = metrics
         self._types = types
+        self._clock = clock
         self._aside_until: dict[Key, float] = {}
 
     async def step(self) -> float:
@@ -83,7 +87,7 @@ class Scheduler:
                     raise no_such(key)
                 now = await clock(connection)
                 now = now.replace(microsecond=now.microsecond // 1000 * 1000)  # as it will be shown
-                run = run_of(held, now, self._template(held))
+                run = run_of(held, now, self._template(held), job_id=self._clock.ids.new())
                 await record_runs(connection, [run])
                 jobs, [answer] = await self._record(connection, [run])
                 if isinstance(answer, Exception):
@@ -125,7 +129,13 @@ class Scheduler:
         due = [
             run
             for schedule, kept, planned in plans
-            for run in runs_of(schedule, planned.due, kept, busy=schedule.last_job_id in busy)
+            for run in runs_of(
+                schedule,
+                planned.due,
+                kept,
+                busy=schedule.last_job_id in busy,
+                new_id=self._clock.ids.new,
+            )
         ]
         runs = await record_runs(connection, due)
         recorded = await self._record(connection, runs)

@@ -7,10 +7,11 @@ from uuid import UUID, uuid4
 
 import structlog
 
+from duly.lifecycle.clock_watch import ClockWatch
 from duly.lifecycle.signals import Signals
-from duly.store.database import Database, DatabaseAway, DatabaseError
+from duly.store.database import Connection, Database, DatabaseAway, DatabaseError
 from duly.store.database_errors import NO_ANSWER
-from duly.store.nodes import NodeRecord, beat, leave, register
+from duly.store.nodes import Beat, NodeRecord, beat, leave, register
 from duly.store.running import cancel_wishes
 
 log = structlog.stdlib.get_logger("duly.heartbeat")
@@ -20,6 +21,7 @@ class Heartbeat:
     """This node's place on the list of nodes, under an id that is new at each start.
 
     Args:
+        clock: is told the database's time with each beat.
         lost: called when the attempts of this node may already run elsewhere; it stops them.
         rates: what this node tells with each beat of the jobs that came and went, as JSON.
     """
@@ -31,6 +33,7 @@ class Heartbeat:
         *,
         record: NodeRecord,
         lease_seconds: float,
+        clock: ClockWatch,
         lost: Callable[[], None],
         rates: Callable[[], str | None] = lambda: None,
     ) -> None:
@@ -38,6 +41,7 @@ class Heartbeat:
         self._signals = signals
         self._record = record
         self._lease_seconds = lease_seconds
+        self._clock = clock
         self._lost = lost
         self._rates = rates
         self._renewed_at = time.monotonic()
@@ -68,16 +72,16 @@ class Heartbeat:
     async def _beat(self) -> None:
         asked_at = time.monotonic()
         async with self._connection.use() as connection:
-            listed = await beat(connection, self.node_id, draining=self.draining, rates=self._rates())
+            beaten = await self._renew(connection)
             wishes = await cancel_wishes(connection, self.node_id)
-        if listed is None:
+        if beaten is None:
             log.error("this node was declared lost; it starts anew", action="node_struck", node_id=str(self.node_id))
             self._lost()
             self._registered = False
             await self._register()
             return
         self._renewed(asked_at)
-        self._signals.alone = listed == 1
+        self._signals.alone = beaten.listed == 1
         for job_id in wishes:
             self._signals.local.cancel(job_id)
 
@@ -86,10 +90,18 @@ class Heartbeat:
         asked_at = time.monotonic()
         async with self._connection.use() as connection:
             await register(connection, self._record)
-            listed = await beat(connection, self.node_id, draining=self.draining, rates=self._rates())
+            beaten = await self._renew(connection)
         self._registered = True
         self._renewed(asked_at)
-        self._signals.alone = listed == 1
+        self._signals.alone = beaten is not None and beaten.listed == 1
+
+    async def _renew(self, connection: Connection) -> Beat | None:
+        """Renews the lease and corrects the clock."""
+        asked = self._clock.asking()
+        beaten = await beat(connection, self.node_id, draining=self.draining, rates=self._rates())
+        if beaten is not None:
+            self._clock.answered(beaten.at, asked=asked)
+        return beaten
 
     def _renewed(self, asked_at: float) -> None:
         """Sets the moment when the attempts stop unless the lease is renewed before, however long a beat may hang."""

@@ -5,7 +5,7 @@ for all: their unique keys, what they ask, their concurrency keys, whom they wai
 """
 
 from collections.abc import Container, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 from duly.domain.events import EventKind
@@ -309,7 +309,7 @@ def tell(
         if job.flow is not None:
             signals.local.scheduled(0)
             signals.consequences()
-        if _runs_at_once(job):
+        if _runs_at_once(job, answer.created_at):
             oldest.setdefault(Lane(job.queue, job.type, job.priority), job)
         else:
             signals.local.scheduled(job.delay_seconds or 0)
@@ -319,6 +319,5 @@ def tell(
     return len(fresh)
 
 
-def _runs_at_once(job: NewJob) -> bool:
-    """By this clock; where the database's says otherwise, the job is found by the next look at what is due."""
-    return not job.delay_seconds and (job.run_at is None or job.run_at <= datetime.now(UTC))
+def _runs_at_once(job: NewJob, recorded_at: datetime) -> bool:
+    return not job.delay_seconds and (job.run_at is None or job.run_at <= recorded_at)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 
-from duly.domain.ids import new_job_id
+from duly.domain.clock import DatabaseClock
 from duly.errors import Conflict, DeliveryInFlight, EndpointDeleted, EndpointDisabled, JobGone, NotFound, TriedEnough
 from duly.lifecycle.signals import Signals
 from duly.store.database import Connection, Database
@@ -44,9 +44,10 @@ def _nothing() -> None:
 class Replayer:
     """Begins replays, and has a step that feeds the outbox with what they find."""
 
-    def __init__(self, database: Database, signals: Signals) -> None:
+    def __init__(self, database: Database, signals: Signals, *, clock: DatabaseClock) -> None:
         self._database = database
         self._signals = signals
+        self._clock = clock
         self.wake = _nothing
 
     async def begin(self, tenant_id: int, endpoint_id: UUID, *, since: datetime) -> Replay:
@@ -62,7 +63,7 @@ class Replayer:
                 raise NotFound("There is no such webhook.")
             if endpoint.disabled_at is not None:
                 raise _disabled()
-            begun = await begin_replay(connection, (tenant_id, new_job_id()), endpoint_id, since=since)
+            begun = await begin_replay(connection, (tenant_id, self._clock.ids.new()), endpoint_id, since=since)
         self.wake()
         return begun
 

@@ -21,8 +21,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from duly.domain.clock import DatabaseClock
 from duly.domain.events import CALLBACK_BITS, DEFAULT_CALLBACK_EVENTS, callback_mask
-from duly.domain.ids import SMALLEST, new_job_id, parse_job_id
+from duly.domain.ids import SMALLEST, parse_job_id
 from duly.domain.job import DEFAULT_QUEUE, DEFAULT_TENANT, Debounce, Flow, IdempotencyKey, NewJob
 from duly.domain.json_value import dump_text
 from duly.domain.kept_job import template
@@ -125,7 +126,10 @@ class Origin(NamedTuple):
 class JobMaker:
     """Turns submissions into jobs, under this service's settings and types."""
 
-    def __init__(self, registry: Registry, *, parameters_limit: int, reach: Reach, keyring: Keyring) -> None:
+    def __init__(
+        self, registry: Registry, *, parameters_limit: int, reach: Reach, keyring: Keyring, clock: DatabaseClock
+    ) -> None:
+        self._new_id = clock.ids.new
         self._parameters_limit = parameters_limit
         self._registry = registry
         self._keyring = keyring
@@ -164,7 +168,7 @@ class JobMaker:
         _check_together(submission)
         return NewJob(
             tenant_id=DEFAULT_TENANT,
-            job_id=job_id or new_job_id(),
+            job_id=job_id or self._new_id(),
             type=submission.type,
             queue=submission.queue,
             priority=submission.priority,

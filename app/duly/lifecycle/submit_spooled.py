@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import NamedTuple, Self
 from uuid import UUID
 
-from duly.domain.ids import IdBlock, new_job_id
+from duly.domain.clock import DatabaseClock
+from duly.domain.ids import IdBlock
 from duly.domain.job import Accepted, Lane, NewBatch, NewJob
 from duly.errors import Invalid, PathError
 from duly.lifecycle.recording import Answer, record, tell
@@ -94,10 +95,11 @@ class AcceptedSpool(NamedTuple):
 class SpooledSubmitter:
     """One batch at a time in each process, on a connection of its own: it holds up no other submission."""
 
-    def __init__(self, database: Database, signals: Signals, metrics: Metrics) -> None:
+    def __init__(self, database: Database, signals: Signals, metrics: Metrics, *, clock: DatabaseClock) -> None:
         self._connection = database.hot()
         self._signals = signals
         self._metrics = metrics
+        self._ids = clock.ids
         self._turn = asyncio.Lock()
 
     async def submit(self, batch: NewBatch, jobs: SpooledJobs) -> AcceptedSpool:
@@ -110,7 +112,7 @@ class SpooledSubmitter:
         """
         async with self._turn:
             # Made only now: an id's time is to be that of the record, however slowly the jobs came in.
-            work = _Work(batch._replace(batch_id=new_job_id()), jobs, IdBlock())
+            work = _Work(batch._replace(batch_id=self._ids.new()), jobs, self._ids.block())
             accepted = await self._record(work)
         if accepted.block is not None:
             work.news.tell(self._signals, self._metrics)

@@ -1,6 +1,7 @@
 """The table `nodes`: one row a process, kept alive by one update every few seconds."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -26,17 +27,24 @@ BEAT = """
 with beat as (
     update nodes set heartbeat_at = now(), draining = $2, rates = $3::json where node_id = $1 returning node_id
 )
-select (select count(*) from nodes) from beat
+select (select count(*) from nodes), clock_timestamp() from beat
 """
 
 
-async def beat(connection: Connection, node_id: UUID, *, draining: bool, rates: str | None = None) -> int | None:
+class Beat(NamedTuple):
+    """How many nodes are listed, and the time by the database's clock."""
+
+    listed: int
+    at: datetime
+
+
+async def beat(connection: Connection, node_id: UUID, *, draining: bool, rates: str | None = None) -> Beat | None:
     """Renews this node's lease; `rates` is what it tells of its queues, as JSON.
 
-    Returns how many nodes are listed, or None where this one was declared lost.
+    Returns None where this node was declared lost.
     """
-    listed: int | None = await connection.fetchval(BEAT, node_id, draining, rates)
-    return listed
+    row = await connection.fetchrow(BEAT, node_id, draining, rates)
+    return None if row is None else Beat(*row)
 
 
 STRIKE = "delete from nodes where heartbeat_at < now() - $1 * interval '1 second' and node_id <> $2 returning name"

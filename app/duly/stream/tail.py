@@ -9,10 +9,11 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from functools import cached_property
 from typing import NamedTuple
 
+from duly.domain.clock import DatabaseClock
 from duly.domain.ids import made_at
 from duly.domain.position import Position, before_transaction
 from duly.store.database import Database, DatabaseError, RecordRefused
@@ -65,7 +66,8 @@ class Told(NamedTuple):
 class Tail:
     """One for a process. `announce` is called when the first follower comes and when the last one goes."""
 
-    def __init__(self, database: Database, *, tenant_id: int, buffer: int) -> None:
+    def __init__(self, database: Database, *, tenant_id: int, buffer: int, clock: DatabaseClock) -> None:
+        self._clock = clock
         self._database = database
         self._tenant_id = tenant_id
         self._buffer = buffer
@@ -168,7 +170,7 @@ class Tail:
 
     async def _begin(self) -> None:
         self._start = self._end = await self.now()
-        today = datetime.now(UTC).date()
+        today = self._clock.now().date()
         self._days = {today, today - timedelta(days=1)}
         self._tell()
 

@@ -48,6 +48,9 @@ class Metrics:
         self.batch = self._histogram("batch_size", "Rows a hot statement recorded.", BATCH_BUCKETS, "statement")
         self.loop_failures = self._gauge("loop_failures", "Failed rounds of a loop since start.", "sum", "loop")
         self.loop_age = self._gauge("loop_idle_seconds", "Time since a loop's last good round.", "livemax", "loop")
+        self.clock_offset = self._gauge(
+            "clock_offset_seconds", "Time by which this machine's clock is ahead of the database's.", "livemostrecent"
+        )
         self.slots = self._gauge("worker_slots", "Jobs that may run at once.", "livesum")
         self.slots_busy = self._gauge("worker_slots_busy", "Slots in use.", "livesum")
         self.waiting = self._gauge("worker_waiting", "Jobs that wait for jobs of theirs, without a slot.", "livesum")

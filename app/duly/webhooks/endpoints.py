@@ -9,8 +9,9 @@ from uuid import UUID
 
 import orjson
 
+from duly.domain.clock import DatabaseClock
 from duly.domain.endpoint import event_mask, event_names
-from duly.domain.ids import event_id, new_job_id
+from duly.domain.ids import event_id
 from duly.domain.json_value import dump_text
 from duly.domain.sealing import CannotUnseal, Keyring
 from duly.domain.signing_key import make_key_pair, public_key_of
@@ -79,10 +80,11 @@ class Endpoints:
         wake: told whenever something may be sent, or given up, that could not before.
     """
 
-    def __init__(self, database: Database, keyring: Keyring, *, wake: Callable[[], None]) -> None:
+    def __init__(self, database: Database, keyring: Keyring, *, wake: Callable[[], None], clock: DatabaseClock) -> None:
         self._database = database
         self._keyring = keyring
         self._wake = wake
+        self._clock = clock
 
     async def add(self, tenant_id: int, asked: Asked, secret: str | None) -> Disclosed:
         """Registers an endpoint; without a secret one is made.
@@ -90,7 +92,7 @@ class Endpoints:
         Raises:
             TooManyEndpoints: its tenant has as many as it may.
         """
-        key, clear = (tenant_id, new_job_id()), secret or _new_secret()
+        key, clear = (tenant_id, self._clock.ids.new()), secret or _new_secret()
         subscription = self._applied(tenant_id, Subscription(url=""), asked)
         keys = Keys(self._sealed(tenant_id, clear), self._new_key(tenant_id) if asked.asymmetric else None)
         async with self._database.connection() as connection, connection.transaction():
@@ -112,8 +114,9 @@ class Endpoints:
             if enables or subscription.url != held.asked.url:
                 await forget_failures(connection, key)
             if asked.disabled:
-                body = endpoint_disabled(key[1], _DISABLED_REASON)
-                await disable_endpoint(connection, *key, reason=_DISABLED_REASON, message_id=new_job_id(), body=body)
+                body = endpoint_disabled(key[1], _DISABLED_REASON, at=self._clock.now())
+                message_id = self._clock.ids.new()
+                await disable_endpoint(connection, *key, reason=_DISABLED_REASON, message_id=message_id, body=body)
             changed = await _found(connection, key)
         self._wake()
         return changed
@@ -155,7 +158,7 @@ class Endpoints:
             NotFound: this tenant has no such endpoint.
             EndpointDisabled: it is sent nothing.
         """
-        message_id = new_job_id()
+        message_id = self._clock.ids.new()
         async with self._database.connection() as connection, connection.transaction():
             held = await _held(connection, key)
             if held.disabled_at is not None:
@@ -163,7 +166,7 @@ class Endpoints:
                     "The webhook is disabled, and is sent nothing.",
                     reason='Enable it first: PATCH {"disabled": false}.',
                 )
-            body = endpoint_test(key[1])
+            body = endpoint_test(key[1], at=self._clock.now())
             delivery_id = await send_test(connection, *key, message_id=message_id, body=body)
         self._wake()
         if delivery_id is None:

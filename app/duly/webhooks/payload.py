@@ -1,7 +1,7 @@
 """What a webhook says: its body and its headers, made from the event or the message it tells of."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -92,15 +92,15 @@ def headers_of(delivery: DueDelivery, body: bytes, signing: Signing, *, user_age
     return headers
 
 
-def endpoint_disabled(endpoint_id: UUID, reason: str) -> str:
+def endpoint_disabled(endpoint_id: UUID, reason: str, *, at: datetime) -> str:
     """The body that tells the tenant's other endpoints of one that is sent nothing more."""
-    return _message("endpoint.disabled", {"webhookId": str(endpoint_id), "reason": reason})
+    return _message("endpoint.disabled", {"webhookId": str(endpoint_id), "reason": reason}, at)
 
 
-def endpoint_test(endpoint_id: UUID) -> str:
+def endpoint_test(endpoint_id: UUID, *, at: datetime) -> str:
     """The body of `webhook.test`."""
-    return _message("webhook.test", {"webhookId": str(endpoint_id)})
+    return _message("webhook.test", {"webhookId": str(endpoint_id)}, at)
 
 
-def _message(event: str, members: Mapping[str, object]) -> str:
-    return orjson.dumps({"type": event, "timestamp": rfc3339(datetime.now(UTC)), **members}).decode()
+def _message(event: str, members: Mapping[str, object], at: datetime) -> str:
+    return orjson.dumps({"type": event, "timestamp": rfc3339(at), **members}).decode()

@@ -1,12 +1,12 @@
 """Sending: one try at one webhook, from the row to what came of it."""
 
 import random
-import time
 from collections.abc import Sequence
 
 import orjson
 import structlog
 
+from duly.domain.clock import DatabaseClock
 from duly.domain.sealing import CannotUnseal, Keyring, Purpose, key_id_of
 from duly.outbound import OutboundAnswer, OutboundClient, OutboundError
 from duly.store.deliveries import DueDelivery
@@ -22,6 +22,7 @@ class Sender:
     """Makes, signs and posts webhooks, and judges the answers.
 
     Args:
+        clock: dates the signatures, which receivers refuse where they are minutes old.
         schedule: seconds after the first, second, ... failed try.
         fallback_secret: signs where a job brought no secret, for a signature is always sent.
         keyring: opens the secrets, keys and headers, which are stored sealed.
@@ -36,7 +37,9 @@ class Sender:
         user_agent: str,
         fallback_secret: str,
         keyring: Keyring,
+        clock: DatabaseClock,
     ) -> None:
+        self._clock = clock
         self._outbound = outbound
         self._schedule = schedule
         self._user_agent = user_agent
@@ -52,7 +55,7 @@ class Sender:
             tried = refused(delivery)
         else:
             came = await self._post(delivery, delivery.url)
-            tried = judge(delivery, came, schedule=self._schedule, random=random.random)
+            tried = judge(delivery, came, schedule=self._schedule, random=random.random, now=self._clock.now())
         self._observe(tried)
         return tried
 
@@ -72,7 +75,7 @@ class Sender:
     def _signing(self, delivery: DueDelivery) -> Signing:
         if not delivery.registered:
             secret = self._opened(delivery, delivery.secret, "callback") or self._fallback_secret
-            return Signing(int(time.time()), [secret])
+            return Signing(int(self._clock.seconds()), [secret])
         opened = [
             self._opened(delivery, sealed, "endpoint")
             for sealed in (
@@ -84,7 +87,7 @@ class Sender:
             )
         ]
         return Signing(
-            int(time.time()),
+            int(self._clock.seconds()),
             secrets=[secret for secret in opened[:2] if secret is not None],
             private_keys=[key for key in opened[2:4] if key is not None],
             headers=orjson.loads(opened[4]) if opened[4] is not None else {},

@@ -8,7 +8,7 @@ from uuid import UUID
 import structlog
 
 from duly.domain.circuit import Verdict, after_failures
-from duly.domain.ids import new_job_id
+from duly.domain.clock import DatabaseClock
 from duly.store.database import Connection, Database, DatabaseAway, RecordRefused
 from duly.store.delivery_attempts import Settled, Tried, settle_if_held
 from duly.store.receivers import Receiver, disable_endpoint, lock_trouble, note_trouble
@@ -28,9 +28,10 @@ class Settler:
         disable_seconds: an endpoint that had nothing but failure for so long is sent nothing more.
     """
 
-    def __init__(self, database: Database, metrics: Metrics, *, disable_seconds: float) -> None:
+    def __init__(self, database: Database, metrics: Metrics, *, disable_seconds: float, clock: DatabaseClock) -> None:
         self._connection = database.hot()
         self._metrics = metrics
+        self._clock = clock
         self._disable_seconds = disable_seconds
         self.recorded: Callable[[Sequence[Tried], Settled], None] = lambda _tried, _settled: None
         self._tried: list[Tried] = []
@@ -121,8 +122,8 @@ class Settler:
             reason = f"FAILING: nothing but failure for {days:g} days; at last: {found[1]}"
         if reason is None or not endpoint.registered:
             return
-        body = endpoint_disabled(endpoint.receiver_id, reason)
-        message_id = new_job_id()
+        body = endpoint_disabled(endpoint.receiver_id, reason, at=self._clock.now())
+        message_id = self._clock.ids.new()
         if await disable_endpoint(
             connection, endpoint.tenant_id, endpoint.receiver_id, reason=reason, message_id=message_id, body=body
         ):

@@ -1,7 +1,7 @@
 """What an answer, or the lack of one, means for a delivery: a pure decision."""
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from duly.domain.json_value import clean_text
 from duly.domain.retry import webhook_delay
@@ -31,6 +31,7 @@ def judge(
     *,
     schedule: Sequence[float],
     random: Callable[[], float],
+    now: datetime,
 ) -> Tried:
     """The try as it is recorded: delivered, to be tried again after a delay, or given up."""
     delivered = isinstance(came, OutboundAnswer) and 200 <= came.status < 300  # noqa: PLR2004  # the class of success
@@ -41,7 +42,7 @@ def judge(
         else webhook_delay(
             delivery.attempt - delivery.tries_before,
             schedule=schedule,
-            retry_after_seconds=_retry_after(came),
+            retry_after_seconds=_retry_after(came, now),
             random=random,
         )
     )
@@ -95,9 +96,9 @@ def _disables(came: OutboundAnswer | OutboundError, asked: str) -> str | None:
     return "ASKED: the receiver answered with webhook-delivery: disable" if asked == "disable" else None
 
 
-def _retry_after(came: OutboundAnswer | OutboundError) -> float | None:
+def _retry_after(came: OutboundAnswer | OutboundError, now: datetime) -> float | None:
     """Seconds that the receiver asks to be left alone."""
-    return retry_after_seconds(came, now=datetime.now(UTC)) if isinstance(came, OutboundAnswer) else None
+    return retry_after_seconds(came, now=now) if isinstance(came, OutboundAnswer) else None
 
 
 def _problem(came: OutboundAnswer | OutboundError) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from duly.domain.logs import LEVELS, Level, LogLine, fields_text, message_text
 from duly.domain.outcome import Interrupted
@@ -40,11 +40,13 @@ class RecordedReports:
         checkpoints: CheckpointRecorder,
         limits: ReportLimits,
         family: Callable[[Attempt], Family],
+        now: Callable[[], datetime],
     ) -> None:
         self._progress = progress
         self._logs = logs
         self._checkpoints = checkpoints
         self._limits = limits
+        self._now = now
         self.family = family
 
     async def progress(self, attempt: Attempt, percent: float, message: str | None) -> None:
@@ -69,7 +71,7 @@ class RecordedReports:
             self._put(attempt, number, Level.WARNING, note, None)
 
     def _put(self, attempt: Attempt, number: int, level: Level, message: str, fields: str | None) -> None:
-        job, at = attempt.claimed, datetime.now(UTC)
+        job, at = attempt.claimed, self._now()
         self._logs.put(LogLine(job.tenant_id, job.job_id, job.token, number, job.attempt, level, message, fields, at))
 
     def checkpoint(self, attempt: Attempt, value: object) -> Awaitable[None]:
