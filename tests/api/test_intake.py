@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from duly.api import ndjson
+from duly.lifecycle import door
 from tests.support.service import Service
 
 StartService = Callable[..., Awaitable[Service]]
@@ -128,3 +130,40 @@ async def test_limits_that_do_not_fit_are_refused(start_service: StartService, b
     answer = await service.client.put(LIMITS, json=body)
     assert answer.status_code == 422
     assert answer.json()["error"]["details"]["errors"][0]["path"].startswith(path)
+
+
+def lines_of(queues: list[str]) -> bytes:
+    return b"".join(b'{"type":"echo","queue":"%b"}\n' % queue.encode() for queue in queues)
+
+
+@pytest.mark.parametrize(("place", "code"), [("first", "BACKLOG_FULL"), ("last", "BACKLOG_FULL"), ("none", None)])
+async def test_lines_for_more_queues_than_are_counted_at_once_are_admitted_as_few_are(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch, place: str, code: str | None
+) -> None:
+    monkeypatch.setattr(ndjson, "MOST_QUEUES", 20)
+    service = await start_service(roles=("api",))
+    await service.client.put(LIMITS, json={"rate": {"count": 400, "seconds": 3600}, "backlogs": {"full": 1}})
+    full = ["full", "full"]
+    queues = {"first": [*full, *(f"q{n}" for n in range(300))], "last": [*(f"q{n}" for n in range(300)), *full]}
+    content = lines_of(queues.get(place, [f"q{n}" for n in range(300)]))
+    ndjson_type = {"Content-Type": "application/x-ndjson"}
+    answer = await service.client.post("/api/v1/jobs/batch", content=content, headers=ndjson_type)
+    if code is not None:
+        assert (answer.status_code, answer.json()["error"]["code"]) == (429, code)
+        assert await recorded(service) == 0
+        return
+    assert answer.status_code == 202, answer.text
+    again = await service.client.post("/api/v1/jobs/batch", content=content, headers=ndjson_type)
+    assert (again.status_code, again.json()["error"]["code"]) == (429, "RATE_LIMITED")
+
+
+async def test_the_counts_of_queues_that_clients_name_take_bounded_room(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "MOST_COUNTS", 10)
+    service = await start_service(roles=("api",), backlog_limit=2)
+    for n in range(30):
+        assert (await post(service, queue=f"q{n}")).status_code == 202
+    assert len(service.node.door._counts) == 10
+    for status in (202, 429):
+        assert (await post(service, queue="q0")).status_code == status

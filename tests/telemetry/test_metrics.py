@@ -1,10 +1,15 @@
 """Metrics: what an operator asks of the service is there, and moves."""
 
+from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from duly.domain.events import EventKind
+from duly.domain.job import Finished, Lane
 from duly.telemetry.metrics import Metrics, QueueFigures
+from duly.telemetry.shown_names import MOST_NAMES
 from tests.support import handlers as signals
 from tests.support.receiver import Receiver
 from tests.support.service import Service, eventually
@@ -12,11 +17,15 @@ from tests.support.service import Service, eventually
 pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
 
 
+def samples_of(text: bytes) -> dict[str, float]:
+    lines = (line.rsplit(" ", 1) for line in text.decode().splitlines() if line and not line.startswith("#"))
+    return {name: float(value) for name, value in lines}
+
+
 async def _samples(service: Service) -> dict[str, float]:
     answer = await service.client.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
-    pairs = (line.rsplit(" ", 1) for line in answer.text.splitlines() if line and not line.startswith("#"))
-    return {name: float(value) for name, value in pairs}
+    return samples_of(answer.content)
 
 
 async def test_counters_follow_jobs_attempts_deliveries_and_refusals(service: Service, receiver: Receiver) -> None:
@@ -72,6 +81,81 @@ async def test_gauges_show_depth_and_oldest_age_of_each_queue_slots_and_loops(st
         assert now[f'duly_loop_failures{{loop="{loop}"}}'] == 0
         assert f'duly_loop_idle_seconds{{loop="{loop}"}}' in now
     signals.gate("default").set()
+
+
+def test_the_largest_queues_are_shown_and_all_others_together(server: object) -> None:
+    metrics = Metrics()
+    figures = {f"q{n}": QueueFigures(ready=1, scheduled=2, running=3, oldest_seconds=n) for n in range(3_000)}
+    metrics.queues({**figures, "large": QueueFigures(ready=10_000), "default": QueueFigures()})
+    samples = samples_of(metrics.render())
+    depths = {name: value for name, value in samples.items() if name.startswith("duly_queue_depth{")}
+    assert len(depths) <= MOST_NAMES
+    assert sum(depths.values()) == 13_000
+    assert depths['duly_queue_depth{queue="large"}'] == 10_000
+    assert depths['duly_queue_depth{queue="default"}'] == 0
+    assert samples['duly_queue_oldest_seconds{queue="other"}'] > 2_900
+    running = [value for name, value in samples.items() if name.startswith("duly_queue_running{")]
+    assert sum(running) == 9_000
+
+
+def test_a_small_number_of_queues_is_shown_one_by_one(server: object) -> None:
+    metrics = Metrics()
+    metrics.queues({f"q{n}": QueueFigures(ready=n) for n in range(MOST_NAMES)})
+    samples = samples_of(metrics.render())
+    assert [samples[f'duly_queue_depth{{queue="q{n}"}}'] for n in range(MOST_NAMES)] == list(range(MOST_NAMES))
+    assert 'queue="other"' not in metrics.render().decode()
+
+
+ENDED = Finished(
+    UUID(int=1), EventKind.COMPLETED, sequence=2, lane=Lane("", "", 0), due_in_seconds=None, delivers=False
+)
+
+
+def ended_in(queues: Iterable[str]) -> list[Finished]:
+    return [ENDED._replace(lane=Lane(queue, "echo", 0)) for queue in queues]
+
+
+def test_names_of_queues_do_not_make_the_counters_grow_and_their_sum_is_right(server: object) -> None:
+    metrics, before = Metrics(), dict[str, float]()
+    size = 0
+    for start in range(0, 10_000, 100):
+        metrics.finished(ended_in([f"queue-{n}" for n in range(start, start + 100)] + ["busy", "default"]))
+        counts = {
+            name: value
+            for name, value in samples_of(metrics.render()).items()
+            if name.startswith("duly_attempts_ended_total{")
+        }
+        assert sum(counts.values()) == (start // 100 + 1) * 102
+        assert all(counts[name] >= value for name, value in before.items())  # none goes down, none vanishes
+        before = counts
+        size = size or len(metrics.render())
+    assert len(before) <= MOST_NAMES
+    assert len(metrics.render()) < size + 20_000
+    assert before['duly_attempts_ended_total{event="JobCompleted",queue="default"}'] == 100
+
+
+def test_a_queue_that_turns_out_busy_is_shown_though_many_others_came_first(server: object) -> None:
+    metrics = Metrics()
+    for start in range(0, 5_000, 50):
+        metrics.finished(ended_in([f"once-{n}" for n in range(start, start + 50)]))
+    for _ in range(100):
+        metrics.finished(ended_in(["late", "rare-1"] + [f"again-{n}" for n in range(10)]))
+    samples = samples_of(metrics.render())
+    assert samples['duly_attempts_ended_total{event="JobCompleted",queue="late"}'] > 50
+
+
+async def test_a_service_with_thousands_of_queues_has_a_short_page_of_metrics(service: Service) -> None:
+    lines = b"".join(b'{"type":"echo","queue":"q%d","delaySeconds":600}\n' % n for n in range(3_000))
+    ndjson = {"Content-Type": "application/x-ndjson"}
+    answer = await service.client.post("/api/v1/jobs/batch", content=lines, headers=ndjson)
+    assert answer.status_code == 202, answer.text
+    for n in range(60):
+        await service.run("echo", n, queue=f"run{n}")
+    await service.node.gauges.step()
+    text = (await service.client.get("/metrics")).text
+    assert len(text) < 64_000
+    scheduled = [value for name, value in samples_of(text.encode()).items() if name.startswith("duly_queue_scheduled{")]
+    assert (sum(scheduled), len(scheduled) <= MOST_NAMES) == (3_000, True)
 
 
 def test_a_queue_that_is_empty_now_is_no_longer_shown(server: object) -> None:

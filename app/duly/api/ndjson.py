@@ -37,6 +37,8 @@ MOST_ERRORS = 100
 AT_ONCE = 16
 MOST_NAME = 200
 IDS_AT_ONCE = 1_000
+# Names of queues that are kept of one request; where it has more, their backlogs are looked at meanwhile.
+MOST_QUEUES = 1_000
 
 
 class SubmitLinesEndpoint:
@@ -70,7 +72,7 @@ class SubmitLinesEndpoint:
                 intake = _Intake(self._reader, headers, jobs, name=name, longest=longest)
                 await self._read(intake, receive)
                 if self._node.door.watched:
-                    await self._node.door.admit(intake.queues)
+                    await self._node.door.admit(intake.queues, checked=intake.checked)
                 return await self._node.spooled.submit(intake.batch(), jobs)
         except BatchRefused as error:
             raise refused_by_ledger(error.errors) from None
@@ -83,6 +85,8 @@ class SubmitLinesEndpoint:
             async for lines in pieces:
                 for start in range(0, len(lines), BREATH):
                     await intake.take(lines[start : start + BREATH])
+                    if len(intake.queues) > MOST_QUEUES:
+                        await self._node.door.check(intake.take_queues())
                     await asyncio.sleep(0)
                 refuse_when_draining(self._node)
         intake.check()
@@ -110,6 +114,7 @@ class _Intake:
         self._errors: list[PathError] = []
         self._place = 0
         self.queues: Counter[str] = Counter()
+        self.checked = 0
 
     async def take(self, lines: Iterable[bytes | None]) -> None:
         """Takes in the next lines.
@@ -139,6 +144,12 @@ class _Intake:
             self._digest.update(b"\n" + canonical(value))
         await self._jobs.put(job)
         self.queues[job.queue] += 1
+
+    def take_queues(self) -> Mapping[str, int]:
+        """Takes out how many jobs have come for each queue; from then on only their number is known."""
+        taken, self.queues = self.queues, Counter()
+        self.checked += taken.total()
+        return taken
 
     def check(self) -> None:
         """Raises:

@@ -17,6 +17,8 @@ TOKENS_LAST_SECONDS = 1.0
 # A queue is counted anew after so long; meanwhile what is let in here is added.
 COUNT_LASTS_SECONDS = 0.25
 NOT_FULL_AGAIN_BEFORE_SECONDS = 0.02
+# Clients choose the names of queues: the counts of so many are kept.
+MOST_COUNTS = 1_000
 BACKLOG_RETRY_SECONDS = 2
 
 
@@ -70,20 +72,26 @@ class Door:
             self._tokens, self._empty_until = 0, 0.0
             self._counts.clear()
 
-    async def admit(self, jobs: Mapping[str, int]) -> None:
-        """Lets so many jobs in for each queue, or none.
+    async def admit(self, jobs: Mapping[str, int], *, checked: int = 0) -> None:
+        """Lets so many jobs in for each queue, and those that were `checked` before, or none.
 
         Raises:
             RateLimited, BacklogFull: see `duly.errors`.
         """
-        for queue, count in jobs.items():
-            if (limit := self.limits.backlog_of(queue)) is not None:
-                await self._check_backlog(queue, count, limit)
+        await self.check(jobs)
         if self.limits.rate is not None:
-            await self._take(sum(jobs.values()))
+            await self._take(sum(jobs.values()) + checked)
         for queue, count in jobs.items():
             if queue in self._counts:
                 self._counts[queue].waiting += count
+
+    async def check(self, jobs: Mapping[str, int]) -> None:
+        """Raises:
+        BacklogFull: one of these queues has no room for so many.
+        """
+        for queue, count in jobs.items():
+            if (limit := self.limits.backlog_of(queue)) is not None:
+                await self._check_backlog(queue, count, limit)
 
     async def _check_backlog(self, queue: str, count: int, limit: int) -> None:
         known = self._counts.get(queue)
@@ -92,9 +100,17 @@ class Door:
         if known is None or age > COUNT_LASTS_SECONDS or (full and age > NOT_FULL_AGAIN_BEFORE_SECONDS):
             async with self._database.connection() as connection:
                 waiting = await count_waiting(connection, self._tenant_id, queue, up_to=limit + 1)
-            known = self._counts[queue] = _Count(waiting, time.monotonic())
+            known = self._keep(queue, _Count(waiting, time.monotonic()))
         if known.waiting + count > limit:
             raise BacklogFull.of(queue, limit=limit, waiting=known.waiting, retry_after_seconds=BACKLOG_RETRY_SECONDS)
+
+    def _keep(self, queue: str, count: _Count) -> _Count:
+        """Keeps a fresh count, and forgets the oldest where there are too many."""
+        self._counts.pop(queue, None)
+        self._counts[queue] = count
+        if len(self._counts) > MOST_COUNTS:
+            del self._counts[next(iter(self._counts))]
+        return count
 
     async def _take(self, needed: int) -> None:
         rate = self.limits.rate

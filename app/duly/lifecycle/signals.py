@@ -53,7 +53,8 @@ class Signals:
         """Jobs stand ready in this lane, none of the new ones older than `oldest`."""
         self.local.ready(lane, oldest)
         if wake := self._sender():
-            self._ready[lane] = min(self._ready.get(lane, oldest), oldest)
+            if lane in self._ready or len(self._ready) < _MOST_LANES:
+                self._ready[lane] = min(self._ready.get(lane, oldest), oldest)
             wake()
 
     def changed(self, job_ids: Collection[UUID]) -> None:
@@ -187,4 +188,6 @@ class Signals:
             self.wake_sender()
 
 
+# Clients choose their names. What is not told of, the other nodes find by themselves within a second.
+_MOST_LANES = 1_000
 _IDS_A_HINT = 150  # a NOTIFY carries less than 8,000 bytes

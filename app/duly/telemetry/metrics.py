@@ -1,15 +1,18 @@
 """The metrics of one process, in Prometheus terms; with several processes, prometheus_client adds them up."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from duly.domain.events import EVENT_TYPES, EventKind
 from duly.domain.job import Finished
 from duly.telemetry.rates import QueueRates
+from duly.telemetry.shown_names import ShownNames, busiest
 
 BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 SECONDS_BUCKETS = (0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 3600)
@@ -24,13 +27,51 @@ class QueueFigures:
     running: int = 0
     oldest_seconds: float = 0.0
 
+    @property
+    def jobs(self) -> int:
+        """All jobs in it."""
+        return self.ready + self.scheduled + self.running
+
+    def together(self, other: "QueueFigures") -> "QueueFigures":
+        """Returns the figures of two queues as if they were one."""
+        return QueueFigures(
+            self.ready + other.ready,
+            self.scheduled + other.scheduled,
+            self.running + other.running,
+            max(self.oldest_seconds, other.oldest_seconds),
+        )
+
+
+class QueueGauges(Collector):
+    """What the database says of the queues. Every process asks it, and shows what it was told itself: in the files that
+    several processes share, a queue that is gone would stay for ever.
+    """
+
+    def __init__(self) -> None:
+        self.figures: Mapping[str, QueueFigures] = {}
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yields one family for each figure."""
+        for name, text, member in (
+            ("depth", "Jobs ready to start.", "ready"),
+            ("scheduled", "Jobs waiting for a time.", "scheduled"),
+            ("running", "Jobs running.", "running"),
+            ("oldest_seconds", "Age of the oldest ready job.", "oldest_seconds"),
+        ):
+            family = GaugeMetricFamily(f"duly_queue_{name}", text, labels=["queue"])
+            for queue, figures in self.figures.items():
+                family.add_metric([queue], getattr(figures, member))
+            yield family
+
 
 class Metrics:
     """Made once for a node and handed to its parts."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._queues: set[str] = set()
+        self._queues = QueueGauges()
+        self.registry.register(self._queues)
+        self._queues_of_events = ShownNames()
         self.rates = QueueRates()
         self.accepted = self._counter("jobs_accepted", "Jobs recorded by this process.")
         self.claimed = self._counter("attempts_started", "Attempts begun by this process.")
@@ -54,10 +95,6 @@ class Metrics:
         self.slots = self._gauge("worker_slots", "Jobs that may run at once.", "livesum")
         self.slots_busy = self._gauge("worker_slots_busy", "Slots in use.", "livesum")
         self.waiting = self._gauge("worker_waiting", "Jobs that wait for jobs of theirs, without a slot.", "livesum")
-        self.depth = self._gauge("queue_depth", "Jobs ready to start.", "livemostrecent", "queue")
-        self.scheduled = self._gauge("queue_scheduled", "Jobs waiting for a time.", "livemostrecent", "queue")
-        self.running = self._gauge("queue_running", "Jobs running.", "livemostrecent", "queue")
-        self.oldest = self._gauge("queue_oldest_seconds", "Age of the oldest ready job.", "livemostrecent", "queue")
         self.breaker_open = self._gauge(
             "breaker_open", "1 where the jobs of this type are held back.", "livemostrecent", "type"
         )
@@ -93,32 +130,18 @@ class Metrics:
         for done in finished:
             key = (EVENT_TYPES[done.kind], done.lane.queue)
             counts[key] = counts.get(key, 0) + 1
-        for labels, count in counts.items():
-            self.events.labels(*labels).inc(count)
+        for (event, queue), count in counts.items():
+            self.events.labels(event, self._queues_of_events.label(queue, count)).inc(count)
 
     def queues(self, figures: Mapping[str, QueueFigures]) -> None:
-        """Replaces the figures of all queues; one that is empty now is no longer shown.
-
-        Of several processes the newest figures count, and nothing can be taken out of the files that they share: so a
-        queue that is empty now goes to zero first.
-        """
-        self._set_queues(dict.fromkeys(self._queues - figures.keys(), QueueFigures()))
-        for gauge in (self.depth, self.scheduled, self.running, self.oldest):
-            gauge.clear()
-        self._set_queues(figures)
-        self._queues = set(figures)
-
-    def _set_queues(self, figures: Mapping[str, QueueFigures]) -> None:
-        for queue, figure in figures.items():
-            self.depth.labels(queue).set(figure.ready)
-            self.scheduled.labels(queue).set(figure.scheduled)
-            self.running.labels(queue).set(figure.running)
-            self.oldest.labels(queue).set(figure.oldest_seconds)
+        """Replaces the figures of all queues; small ones are shown together, and those that are empty not at all."""
+        self._queues.figures = busiest(figures, size=lambda one: one.jobs, add=QueueFigures.together)
 
     def render(self) -> bytes:
         """The exposition text; of all processes where several run behind one socket."""
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
             return generate_latest(self.registry)
         together = CollectorRegistry()
+        together.register(self._queues)
         MultiProcessCollector(together)  # type: ignore[no-untyped-call]  # the library's constructor has no annotations
         return generate_latest(together)
