@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from duly.domain.forwarded import path_prefix
 from duly.domain.networks import Reach, parse_networks
 from duly.domain.ports import RECEIVER_PORTS, parse_ports
 from duly.domain.retry import WEBHOOK_SCHEDULE_SECONDS
@@ -92,21 +93,34 @@ class Settings(BaseSettings):
     allowed_origins: CommaSeparated = Field(
         default=(), description="web sites, beside our own, whose pages may open a WebSocket"
     )
+    root_path: str = Field(default="", description="the path that a proxy serves the service under, such as /duly")
+    trusted_proxies: CommaSeparated = Field(
+        default=(), description="networks of the proxies whose forwarded headers are believed; none: nobody's"
+    )
     submit_buffer: int = Field(default=5_000, ge=1, description="submissions that may wait for the database")
 
     @field_validator(
         *("handlers", "webhook_allow_networks", "webhook_ports", "roles", "webhook_retry_seconds", "allowed_origins"),
+        "trusted_proxies",
         mode="before",
     )
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("webhook_allow_networks")
+    @field_validator("webhook_allow_networks", "trusted_proxies")
     @classmethod
     def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         parse_networks(",".join(value))
         return value
+
+    @field_validator("root_path")
+    @classmethod
+    def _is_a_prefix(cls, value: str) -> str:
+        prefix = path_prefix(value)
+        if prefix is None:
+            raise ValueError(f"{value!r} is no path; it must look like /duly or /tools/duly")
+        return prefix
 
     @field_validator("secret_keys")
     @classmethod

@@ -154,6 +154,22 @@ async def test_a_refusal_looks_like_every_other_error_and_the_connection_goes_on
     assert await service.sql("select count(*) from jobs") == [(1,)]
 
 
+@pytest.mark.parametrize(
+    ("path", "early"), [(b"/api/v1/jobs", True), (b"/duly/api/v1/jobs", True), (b"/other/api/v1/jobs", False)]
+)
+async def test_an_overload_is_refused_early_behind_a_prefix_too(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch, path: bytes, early: bool
+) -> None:
+    service = await start_service(root_path="/duly")
+    monkeypatch.setattr(Admission, "refuses", lambda _self, **_: True)
+    host, port = urlsplit(service.url).netloc.split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request().replace(b"/api/v1/jobs", path))
+    status = await reader.readline()
+    writer.close()
+    assert (b" 503 " in status) is early
+
+
 async def test_a_refused_request_that_comes_in_pieces_is_answered_at_its_end(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,9 +21,9 @@ async def answer_accepted(node: Node, accepted: Accepted, scope: Scope, receive:
     if view is not None:
         answer = json_answer(job_body(view), 200, job_headers(view, now=node.clock.now()))
     else:
-        body = accepted_body(str(accepted.job_id), accepted.created_at)
+        body = accepted_body(str(accepted.job_id), accepted.created_at, root_path=scope["root_path"])
         if accepted.deduplicated:
-            body = await _deduplicated_body(node, accepted)
+            body = await _deduplicated_body(node, accepted, scope["root_path"])
         if wait is None:
             await _send_bare(body, accepted, send)
             return
@@ -50,12 +50,14 @@ def all_of(scope: Scope, name: bytes) -> str:
     return b", ".join(value for given, value in scope["headers"] if given == name).decode("latin-1")
 
 
-async def _deduplicated_body(node: Node, accepted: Accepted) -> bytes:
+async def _deduplicated_body(node: Node, accepted: Accepted, root_path: str) -> bytes:
     """Names the job that stands for this submission, and how it stands now."""
     status = Status.PENDING
     with suppress(DatabaseError, Overloaded):  # it was accepted: its client is not to hear of a failure
         status = (await read_job(node, DEFAULT_TENANT, accepted.job_id)).status
-    return accepted_body(str(accepted.job_id), accepted.created_at, status=status, deduplicated=True)
+    return accepted_body(
+        str(accepted.job_id), accepted.created_at, root_path=root_path, status=status, deduplicated=True
+    )
 
 
 async def _send_bare(body: bytes, accepted: Accepted, send: Send) -> None:

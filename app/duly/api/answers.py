@@ -24,10 +24,17 @@ def job_path(job_id: object) -> str:
 
 
 def accepted_body(
-    job_id: str, created_at: datetime, *, status: Status = Status.PENDING, deduplicated: bool = False
+    job_id: str,
+    created_at: datetime,
+    *,
+    root_path: str,
+    status: Status = Status.PENDING,
+    deduplicated: bool = False,
 ) -> bytes:
-    """What the answer to a submission says; the same on every repeat. `deduplicated`: the job is another one's."""
-    path = job_path(job_id)
+    """What the answer to a submission says; the same on every repeat. `deduplicated`: the job is another one's;
+    `root_path`: the prefix of its request.
+    """
+    path = root_path + job_path(job_id)
     end = ',"deduplicated":true}' if deduplicated else "}"
     return (
         f'{{"jobId":"{job_id}","status":"{status}","createdAt":"{rfc3339(created_at)}","links":{{"self":"{path}",'

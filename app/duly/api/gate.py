@@ -13,6 +13,7 @@ from duly.api.failures import as_duly_error, as_response
 from duly.api.handshake import Handshake
 from duly.api.keys import KeyCheck
 from duly.api.lines import are_lines
+from duly.api.proxies import Proxies, with_prefix
 from duly.api.request_ids import request_id_of
 from duly.errors import BodyTooLarge, Unavailable
 from duly.node import Node
@@ -42,6 +43,7 @@ class Gate:
         self._node = node
         self._hot = hot
         self._lines = lines
+        self._proxies = Proxies(node.settings)
         self._check_key = KeyCheck(node)
         self._handshake = Handshake(node, sockets, check_key=self._check_key)
         self._limit = node.settings.body_limit
@@ -49,13 +51,16 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
+            self._proxies.see_through(scope)
             await self._handshake(scope, receive, send)
             return
+        if self._proxies.any:
+            self._proxies.see_through(scope)
         headers = dict(scope["headers"])
         scope["duly.headers"] = headers
         request_id = request_id_of(headers)
         scope["duly.request_id"] = request_id.decode()
-        answer = _Answer(send, request_id)
+        answer = _Answer(send, request_id, scope.get("root_path", ""))
         try:
             await self._check_key(scope, headers)
             reader = self._lines.get(scope["path"])
@@ -65,7 +70,8 @@ class Gate:
             if scope["method"] in {"POST", "PUT", "PATCH"}:
                 scope["duly.body"] = body = await _read(headers, receive, self._limits.get(scope["path"], self._limit))
                 receive = _replay(body, receive)
-            await self._app_for(scope["method"], scope["path"])(scope, receive, answer.send)
+            app = self._app_for(scope["method"], scope["path"])
+            await app(with_prefix(scope) if app is self._app else scope, receive, answer.send)
         except Exception as error:  # noqa: BLE001  # whatever was raised becomes an answer; one that has begun was told of inside
             if not answer.begun:
                 failure = as_duly_error(error, request_id=request_id.decode())
@@ -112,20 +118,29 @@ async def _read_on(first: bytes, receive: Receive, limit: int) -> bytes:
 
 
 class _Answer:
-    """The way out: puts the request's id on the answer, and knows whether one has begun."""
+    """The way out: puts the request's id on the answer and the prefix before its `Location`, and knows whether one has
+    begun.
+    """
 
-    __slots__ = ("_request_id", "_send", "begun")
+    __slots__ = ("_prefix", "_request_id", "_send", "begun")
 
-    def __init__(self, send: Send, request_id: bytes) -> None:
+    def __init__(self, send: Send, request_id: bytes, prefix: str) -> None:
         self._send = send
+        self._prefix = prefix.encode()
         self._request_id = request_id
         self.begun = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.begun = True
-            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._request_id)]
+            headers = [*message.get("headers", ()), (b"x-request-id", self._request_id)]
+            message["headers"] = [_prefixed(header, self._prefix) for header in headers] if self._prefix else headers
         await self._send(message)
+
+
+def _prefixed(header: tuple[bytes, bytes], prefix: bytes) -> tuple[bytes, bytes]:
+    name, value = header
+    return (name, prefix + value) if name.lower() == b"location" and value.startswith(b"/") else header
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -10,7 +10,7 @@ import re
 import socket
 import sys
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from secrets import token_hex
 from typing import Any, cast
@@ -48,7 +48,7 @@ def _refusal() -> bytes:
 _REFUSAL = _refusal()
 
 
-def refusal_of(received: bytes) -> tuple[bytes, int] | None:
+def refusal_of(received: bytes, *, begins: Sequence[bytes] = (_BEGINS,)) -> tuple[bytes, int] | None:
     """The answer to an ordinary submission, and how many bytes the request has.
 
     None for what the application must look at.
@@ -56,7 +56,7 @@ def refusal_of(received: bytes) -> tuple[bytes, int] | None:
     end = received.find(b"\r\n\r\n")
     head = received[: end + 2]
     length = _LENGTH.search(head)
-    if not received.startswith(_BEGINS) or length is None or _PARTICULAR.search(head):
+    if not received.startswith(tuple(begins)) or length is None or _PARTICULAR.search(head):
         return None
     size = end + 4 + int(length[1])
     if size > _LARGEST:
@@ -104,12 +104,15 @@ class SheddingProtocol(OneWriteProtocol):
         admission: Admission,
         crowd: Crowd,
         connection: socket.socket,
+        root_path: str = "",
         **named: Any,
     ) -> None:
         super().__init__(*arguments, **named)
         self._admission = admission
         self._crowd = crowd
         self._unread_seconds = partial(unread_seconds, connection)
+        self._paths = {PATH, root_path + PATH}  # a proxy takes its prefix off, or leaves it there
+        self._begins = tuple(f"POST {path} HTTP/1.1\r\n".encode() for path in self._paths)
         self._in_message = False
         self._refusal, self._missing = b"", 0
 
@@ -117,8 +120,8 @@ class SheddingProtocol(OneWriteProtocol):
         if self._refusal:
             data = self._pass_over(data)
         at_rest = not self._in_message and (self.cycle is None or self.cycle.response_complete)
-        if at_rest and data.startswith(_BEGINS) and self._admission.refuses(unread=self._unread_seconds):
-            refused = refusal_of(data)
+        if at_rest and data.startswith(self._begins) and self._admission.refuses(unread=self._unread_seconds):
+            refused = refusal_of(data, begins=self._begins)
             if refused is not None:
                 self._refusal, self._missing = refused
                 data = self._pass_over(data)
@@ -151,7 +154,7 @@ class SheddingProtocol(OneWriteProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        if self.scope["method"] == "POST" and self.scope.get("path") == PATH:
+        if self.scope["method"] == "POST" and self.scope.get("path") in self._paths:
             self._admission.enter(cast("dict[str, Any]", self.scope))
 
     def on_message_complete(self) -> None:

@@ -60,9 +60,7 @@ class SocketEndpoint:
             if not found:
                 await send({"type": "websocket.close", "code": TRY_AGAIN_LATER, "reason": "too many streams"})
                 return
-            conversation = _Conversation(
-                self._node, self._reader, receive=receive, send=send, request_id=scope["duly.request_id"]
-            )
+            conversation = _Conversation(self._node, self._reader, receive=receive, send=send, scope=scope)
             code = await conversation.hold()
         if code is not None:
             await send({"type": "websocket.close", "code": code})
@@ -71,12 +69,13 @@ class SocketEndpoint:
 class _Conversation:
     """One socket. All that is said waits for the client to take it, so nothing gathers here."""
 
-    def __init__(self, node: Node, reader: SubmissionReader, *, receive: Receive, send: Send, request_id: str) -> None:
+    def __init__(self, node: Node, reader: SubmissionReader, *, receive: Receive, send: Send, scope: Scope) -> None:
         self._node = node
         self._reader = reader
         self._receive = receive
         self._send = send
-        self._request_id = request_id
+        self._request_id: str = scope["duly.request_id"]
+        self._root_path: str = scope["root_path"]
         self._turn = asyncio.Lock()
         self._burst = 0
         self._submitting = asyncio.Semaphore(AT_ONCE)
@@ -146,7 +145,12 @@ class _Conversation:
             await self._node.door.admit({job.queue: 1})
         accepted = await self._node.submitter.submit(job)
         body: dict[str, object] = orjson.loads(
-            accepted_body(str(accepted.job_id), accepted.created_at, deduplicated=accepted.deduplicated)
+            accepted_body(
+                str(accepted.job_id),
+                accepted.created_at,
+                root_path=self._root_path,
+                deduplicated=accepted.deduplicated,
+            )
         )
         await self._say_object({"type": "job_accepted", "ref": message.ref, **body})
         self._subscriptions.to_job(accepted.job_id, after=-1)

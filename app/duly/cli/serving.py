@@ -194,6 +194,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self.accepting = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._root_path = node.settings.root_path
         self._shared = node.settings.processes > 1
         self._admission = Admission()
         self._crowd = Crowd(refused=node.metrics.refused.labels(Overloaded.code).inc)
@@ -206,6 +207,7 @@ class _Server(uvicorn.Server):
             admission=self._admission,
             crowd=self._crowd,
             connection=connection,
+            root_path=self._root_path,
         )
 
     @contextlib.contextmanager
