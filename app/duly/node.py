@@ -242,6 +242,7 @@ class Node:
             ("children", {Role.WORKER}, self.children.gatherer.step),
             ("outcomes", {Role.WORKER}, self.outcomes.gatherer.step),
             ("finish", {Role.WORKER}, self.finisher.step),
+            ("set-aside", {Role.WORKER, Role.SWEEPER}, self.finisher.set_aside.step),
             ("dispatch", {Role.DISPATCHER}, self.dispatcher.step),
             ("settle", {Role.DISPATCHER}, self.dispatcher.settler.step),
             ("replay", {Role.DISPATCHER}, self.replayer.step),
@@ -284,6 +285,7 @@ class Node:
         local = self.signals.local
         local.changed = self.hub.changed
         self.finisher.heard = partial(self._ended, loops.get("claim"))
+        self.finisher.set_aside.owner = lambda: self.heartbeat.node_id
         local.submitted = self.metrics.rates.submitted
         self.hub.announce = self.signals.follows
         self.tail.announce = self.signals.follows_everything

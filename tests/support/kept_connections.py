@@ -22,10 +22,17 @@ class KeptDatabase(Database):
     def __init__(self, url: str, *, connections: int, transaction_pooling: bool) -> None:
         super().__init__(url, connections=connections, transaction_pooling=transaction_pooling)
         self.lent = True
+        self._locks: dict[HotConnection, float | None] = {}
         self._spare: list[HotConnection] = []
 
-    def hot(self) -> HotConnection:
-        return self._spare.pop() if self._spare else super().hot()
+    def hot(self, *, lock_seconds: float | None = None) -> HotConnection:
+        for spare in self._spare:
+            if self._locks[spare] == lock_seconds:
+                self._spare.remove(spare)
+                return spare
+        made = super().hot(lock_seconds=lock_seconds)
+        self._locks[made] = lock_seconds
+        return made
 
     async def close(self) -> None:
         """Sets the sessions back to what they were when opened, and drops those of which that cannot be said."""

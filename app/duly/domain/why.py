@@ -15,6 +15,7 @@ class Cause(StrEnum):
 
     ENDED = "ENDED"
     RUNNING = "RUNNING"
+    SET_ASIDE = "SET_ASIDE"
     CANCEL_REQUESTED = "CANCEL_REQUESTED"
     SCHEDULED = "SCHEDULED"
     RETRY = "RETRY"
@@ -62,6 +63,16 @@ class Parent:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """What the database does not take of the job: its start, its outcome or its follow-up."""
+
+    what: str
+    reason: str
+    since: datetime
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All that an answer may need; most of it is empty for most jobs."""
 
@@ -91,6 +102,7 @@ class Facts:
     before_in_key: int = 0
     limits: Sequence[Limit] = ()
     circuit: Circuit | None = None
+    refused: Refused | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +116,8 @@ class Explanation:
 
 def explain(facts: Facts) -> Explanation:
     """The first cause that holds: what has to go before the next can matter."""
+    if facts.refused is not None:
+        return _refused(facts.refused)
     match facts.status:
         case Status.PENDING:
             return _pending(facts)
@@ -111,6 +125,20 @@ def explain(facts: Facts) -> Explanation:
             return _running(facts)
         case _:
             return _ended(facts)
+
+
+def _refused(refused: Refused) -> Explanation:
+    message = (
+        f"The database does not take its {refused.what}: {refused.reason}. Tried {_count(refused.tries, 'time')} since "
+        f"{_time(refused.since)}, and again until it does."
+    )
+    data: dict[str, object] = {
+        "what": refused.what,
+        "reason": refused.reason,
+        "since": _time(refused.since),
+        "tries": refused.tries,
+    }
+    return Explanation(Cause.SET_ASIDE, message, data)
 
 
 def _pending(facts: Facts) -> Explanation:

@@ -1,4 +1,8 @@
-"""Finish: record how attempts ended, fenced by their lease tokens, many at once, and for as long as it takes."""
+"""Finish: record how attempts ended, fenced by their lease tokens, many at once, and for as long as it takes.
+
+An outcome that the database does not take is set aside, so that the others are recorded: see
+`duly.lifecycle.set_aside`.
+"""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -8,8 +12,10 @@ import structlog
 from duly.domain.events import EventKind
 from duly.domain.job import Finish, Finished
 from duly.domain.outcome import cancelled_error, error_json
+from duly.lifecycle.by_halves import Halved, record_by_halves
+from duly.lifecycle.set_aside import OutcomesSetAside
 from duly.lifecycle.signals import Signals
-from duly.store.database import Database, RecordRefused
+from duly.store.database import Database, DatabaseSlow, HotConnection, RecordBusy, RecordRefused
 from duly.store.running import finish_if_held
 from duly.telemetry.metrics import Metrics
 
@@ -19,13 +25,17 @@ BATCH = 500
 # Where many end at once, more are about to: a commit that waits this long for them saves others.
 BUSY = 8
 GATHER_SECONDS = 0.004
+# The row of a job that somebody else keeps locked holds up no other outcome for much longer.
+LOCK_SECONDS = 2.0
+
+Ends = Sequence[Finish]
 
 
 class Finisher:
     """Holds ended attempts until they are recorded. It never gives one up: while the database is away they wait."""
 
     def __init__(self, database: Database, signals: Signals, metrics: Metrics, *, source: str) -> None:
-        self._connection = database.hot()
+        self._connection = database.hot(lock_seconds=LOCK_SECONDS)
         self._signals = signals
         self._metrics = metrics
         self._source = source
@@ -33,7 +43,9 @@ class Finisher:
         self._arrived = asyncio.Event()
         self._recorded = asyncio.Event()
         self._busy = False
-        self.heard: Callable[[Sequence[Finish], Sequence[Finished]], None] = lambda _ends, _finished: None
+        self._slow_before = False
+        self.set_aside = OutcomesSetAside(database, metrics, record=self._record_again)
+        self.heard: Callable[[Ends, Sequence[Finished]], None] = lambda _ends, _finished: None
 
     def put(self, end: Finish) -> None:
         """Hands in an end; it is recorded with the others that gather."""
@@ -42,11 +54,11 @@ class Finisher:
 
     def __contains__(self, job_id: object) -> bool:
         """Whether an end of this job waits to be recorded."""
-        return any(end.job_id == job_id for end in self._ends)
+        return job_id in self.set_aside or any(end.job_id == job_id for end in self._ends)
 
     @property
     def waiting(self) -> int:
-        return len(self._ends)
+        return len(self._ends) + len(self.set_aside)
 
     async def step(self) -> float:
         """One round of its loop: waits for ends and records them."""
@@ -55,56 +67,92 @@ class Finisher:
             await asyncio.sleep(GATHER_SECONDS)
         batch = self._ends[:BATCH]
         self._busy = len(batch) >= BUSY
-        await self.record(batch)
+        halved = await self._by_halves(batch, self._connection)
         # Only now are they taken out: an error before this line leaves them for the next round.
-        del self._ends[: len(batch)]
+        self._ends[: len(batch)] = halved.left
         if not self._ends:
             self._arrived.clear()
         self._recorded.set()
         self._recorded.clear()
+        self._tell_all(halved)
+        if halved.away is not None:
+            raise halved.away
         return 0
 
     async def below(self, limit: int) -> None:
-        """Returns once fewer than `limit` ends wait to be recorded."""
-        while len(self._ends) >= limit:
+        """Returns once fewer than `limit` ends wait to be recorded, those set aside among them."""
+        while self.waiting >= limit:
             await self._recorded.wait()
 
     async def drained(self) -> None:
-        """Returns once nothing waits to be recorded."""
-        await self.below(1)
+        """Returns once nothing waits to be recorded but what is set aside, after a last try at that."""
+        while self._ends:
+            await self._recorded.wait()
+        await self.set_aside.record_now()
 
-    async def record(self, ends: Sequence[Finish]) -> list[Finished]:
-        """Records these ends now; those that lost their lease are not among the returned.
+    async def record(self, ends: Ends) -> list[Finished]:
+        """Records these ends now; those that lost their lease, or were set aside, are not among the returned.
 
         Raises:
             DatabaseAway: nothing is known to be recorded; doing it again is safe.
         """
-        try:
-            finished = await self._record(ends)
-        except RecordRefused as error:
-            finished = [done for end in ends for done in await self._record_or_explain(end, error)]
-        self._tell(finished)
-        self.heard(ends, finished)
-        if len(finished) < len(ends):
-            self._report_lost(ends, finished)
+        halved = await self._by_halves(ends, self._connection)
+        finished = self._tell_all(halved)
+        if halved.away is not None:
+            raise halved.away
         return finished
 
-    async def _record(self, ends: Sequence[Finish]) -> list[Finished]:
-        async with self._connection.use() as connection:
-            return await finish_if_held(connection, ends, source=self._source, cancelled_error=cancelled_error())
+    async def _by_halves(self, ends: Ends, connection: HotConnection) -> Halved[Finish, list[Finished]]:
+        """Records these ends; what is refused is recorded as a failure that says so, or set aside."""
 
-    async def _record_or_explain(self, end: Finish, refused: RecordRefused) -> list[Finished]:
-        """By itself; and if Postgres will not have what it holds, then as a failure that says so."""
-        try:
-            return await self._record([end])
-        except RecordRefused as error:
-            log.warning("an outcome was refused", action="outcome_refused", job_id=str(end.job_id), error=str(refused))
-            message = "The outcome cannot be recorded."
-            data = error_json("RESULT_INVALID", message, reason=str(error), retryable=False, attempt=None)
-            return await self._record([end._replace(kind=EventKind.FAILED, data=data)])
+        async def record(part: Ends) -> list[Finished]:
+            async with connection.use() as held:
+                return await finish_if_held(held, part, source=self._source, cancelled_error=cancelled_error())
+
+        # Once, a statement that took too long says nothing of what it held.
+        halved = await record_by_halves(ends, record, statement="finish", splits_slow=self._slow_before)
+        self._slow_before = isinstance(halved.away, DatabaseSlow)
+        refused, halved.refused = halved.refused, []
+        if values := {end: error for end, error in refused if _is_of_data(error)}:
+            replaced = await record_by_halves(_failures(values), record, statement="finish")
+            halved.parts += replaced.parts
+            kept = {failure.job_id for failure, _ in replaced.refused} | {end.job_id for end in replaced.left}
+            refused = [(end, error) for end, error in refused if end not in values or end.job_id in kept]
+            self._log_replaced({end: error for end, error in values.items() if end.job_id not in kept})
+        for end, error in refused:
+            self.set_aside.put(end, error)
+        return halved
+
+    async def _record_again(self, ends: Ends) -> None:
+        """Records what was set aside; what is refused again stays there.
+
+        Raises:
+            DatabaseAway: as `record`.
+        """
+        halved = await self._by_halves(ends, self.set_aside.connection)
+        self._tell_all(halved)
+        if halved.away is not None:
+            raise halved.away
+
+    def _log_replaced(self, replaced: dict[Finish, Exception]) -> None:
+        for end, error in replaced.items():
+            self._metrics.items_refused.labels("finish").inc()
+            log.warning("an outcome was refused", action="outcome_refused", job_id=str(end.job_id), error=str(error))
+
+    def _tell_all(self, halved: Halved[Finish, list[Finished]]) -> list[Finished]:
+        """After the commit, for each part that was recorded together."""
+        told = []
+        for ends, finished in halved.parts:
+            self.set_aside.recorded(ends)
+            self._tell(finished)
+            self.heard(ends, finished)
+            if len(finished) < len(ends):
+                self._report_lost(ends, finished)
+            told += finished
+        return told
 
     def _tell(self, finished: Sequence[Finished]) -> None:
-        """After the commit: wakes followers of the jobs, the dispatcher, and whoever runs them again."""
+        """Wakes followers of the jobs, the dispatcher, and whoever runs them again."""
         for done in finished:
             if done.due_in_seconds is None:
                 continue
@@ -119,7 +167,7 @@ class Finisher:
         self._signals.changed([done.job_id for done in finished])
         self._metrics.finished(finished)
 
-    def _report_lost(self, ends: Sequence[Finish], finished: Sequence[Finished]) -> None:
+    def _report_lost(self, ends: Ends, finished: Sequence[Finished]) -> None:
         recorded = {done.job_id for done in finished}
         newest = dict(sorted((end.job_id, end.token) for end in ends))
         for end in ends:
@@ -131,3 +179,19 @@ class Finisher:
                     job_id=str(end.job_id),
                     token=end.token,
                 )
+
+
+def _is_of_data(error: Exception) -> bool:
+    return isinstance(error, RecordRefused) and error.of_data and not isinstance(error, RecordBusy)
+
+
+def _failures(refused: dict[Finish, Exception]) -> list[Finish]:
+    """The failures to record in place of outcomes that hold something Postgres does not take."""
+    message = "The outcome cannot be recorded."
+    return [
+        end._replace(
+            kind=EventKind.FAILED,
+            data=error_json("RESULT_INVALID", message, reason=str(error), retryable=False, attempt=None),
+        )
+        for end, error in refused.items()
+    ]

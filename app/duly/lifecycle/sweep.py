@@ -29,6 +29,7 @@ from duly.store.receivers import forget_receivers
 from duly.store.running import Overdue, Verdict, find_overdue
 from duly.store.scheduled import release_due, seconds_to_next
 from duly.store.schedules import forget_old_runs
+from duly.store.set_aside import forget_old_set_aside
 from duly.telemetry.metrics import Metrics
 
 log = structlog.stdlib.get_logger("duly.sweep")
@@ -63,7 +64,9 @@ class Sweeper:
         """Strikes silent nodes off the list, and gives a verdict on every attempt that is lost or overdue."""
         async with self._database.background() as connection:
             silent = await strike_silent(connection, lease_seconds=lease_seconds, but=node_id)
-            overdue = await find_overdue(connection, patience_seconds=PATIENCE_SECONDS, limit=BATCH)
+            overdue = await find_overdue(
+                connection, patience_seconds=PATIENCE_SECONDS, limit=BATCH, but=self._finisher.set_aside.jobs
+            )
         for name in silent:
             log.warning(f"node {name} fell silent; its jobs are run again", action="node_lost", node=name)
         if overdue:
@@ -116,6 +119,7 @@ class Sweeper:
             while await forget_old_runs(connection, limit=BATCH) == BATCH:
                 pass
             await forget_receivers(connection)
+            await forget_old_set_aside(connection)
         if made or dropped:
             log.info("partitions changed", action="partitions_changed", made=made, dropped=dropped)
         return HOUSEKEEPING_SECONDS

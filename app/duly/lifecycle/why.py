@@ -5,8 +5,9 @@ from dataclasses import replace
 from uuid import UUID
 
 from duly.domain.job import JobView, Lane
-from duly.domain.why import Explanation, Facts, explain
+from duly.domain.why import Explanation, Facts, Refused, explain
 from duly.store.database import Connection, Database
+from duly.store.set_aside import Stage, read_set_aside
 from duly.store.views import view_job
 from duly.store.why import (
     MOST_AHEAD,
@@ -53,8 +54,19 @@ async def _facts(connection: Connection, tenant_id: int, view: JobView) -> Facts
         expires_at=around.expires_at,
         paused_at=around.paused_at,
         workers=around.workers,
+        refused=await _refused(connection, tenant_id, view),
     )
     return await _what_it_waits_for(connection, tenant_id, view, facts, around)
+
+
+async def _refused(connection: Connection, tenant_id: int, view: JobView) -> Refused | None:
+    found = await read_set_aside(connection, tenant_id, view.job_id)
+    if found is None or (view.ended and found.stage is not Stage.FOLLOW_UP):
+        return None
+    return Refused(_WHAT[found.stage], found.reason, found.since, found.tries)
+
+
+_WHAT = {Stage.CLAIM: "start", Stage.FINISH: "outcome", Stage.FOLLOW_UP: "follow-up"}
 
 
 async def _what_it_waits_for(

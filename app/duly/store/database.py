@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -17,6 +18,7 @@ from duly.store.database_errors import (
     PARTITION_MADE,
     DatabaseAway,
     DatabaseError,
+    DatabaseSlow,
     DatabaseUnfit,
     PartitionMissing,
     RecordBusy,
@@ -35,6 +37,7 @@ __all__ = [
     "Database",
     "DatabaseAway",
     "DatabaseError",
+    "DatabaseSlow",
     "DatabaseUnfit",
     "HotConnection",
     "RecordBusy",
@@ -229,13 +232,16 @@ class Database:
             await connection.execute(_PIN)
             yield connection
 
-    def hot(self) -> "HotConnection":
-        """A connection of its own for one flow of statements, with plans pinned."""
-        self._hot.append(HotConnection(self._open_hot, self._mending))
-        return self._hot[-1]
+    def hot(self, *, lock_seconds: float | None = None) -> "HotConnection":
+        """A connection of its own for one flow of statements, with plans pinned.
 
-    async def _open_hot(self) -> Connection:
-        return await self.connect(PINNED_PLANS, command_timeout=STATEMENT_SECONDS)
+        Args:
+            lock_seconds: a statement waits no longer for a lock, and is busy then.
+        """
+        settings = PINNED_PLANS | ({"lock_timeout": f"{lock_seconds * 1000:.0f}"} if lock_seconds else {})
+        open_hot = partial(self.connect, settings, command_timeout=STATEMENT_SECONDS)
+        self._hot.append(HotConnection(open_hot, self._mending))
+        return self._hot[-1]
 
     async def close(self) -> None:
         """Closes every connection, the kept ones too; a server that does not answer is not waited for."""

@@ -2,6 +2,7 @@
 
     DatabaseError
     ├── DatabaseAway            nothing is known of the statement; the same one may succeed a moment later
+    │   └── DatabaseSlow        it did not end in time, or was too large
     └── RecordRefused           the statement was refused for what it holds
         ├── RecordBusy          another transaction was in its way
         └── DatabaseUnfit       the database is not as this release needs it: the operator mends that
@@ -17,6 +18,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
+from asyncpg.exceptions._base import DataError as ClientDataError
 
 from duly.domain.ids import made_at
 
@@ -136,12 +138,14 @@ _RULE = Trouble(
     "look at what was added to the tables of Duly, and run `duly migrate`",
     passes=False,
 )
+_UNKNOWN = Trouble("DATABASE_ERROR", "The database reported an error.", "look at the server's log", passes=False)
 _CONTENT = Trouble("DATABASE_CONTENT_REFUSED", "The database cannot hold a value.", "report it", passes=False)
 
 _AWAY: dict[str, Trouble] = {
     **dict.fromkeys(("25P03", "25P04", "57P05"), _SESSION_TIMEOUT),
     **dict.fromkeys(("26000", "42P05"), _POOLER),
     "08": _CLOSED,
+    "25": _CLOSED,
     "57": _CLOSED,
     "57P03": _STARTING,
     "28": _LOGIN,
@@ -163,6 +167,8 @@ _UNFIT: dict[str, Trouble] = {
     "3F": _SCHEMA,
     "XX": _DAMAGED,
     "23": _RULE,
+    "22": _CONTENT,
+    "54": _CONTENT,
     "P0": _RULE,
     "55": _RULE,
     "09": _RULE,
@@ -217,10 +223,19 @@ class DatabaseAway(DatabaseError):
     """The database does not serve now; the statement may or may not have been carried out."""
 
 
+class DatabaseSlow(DatabaseAway):
+    """The statement did not end in time, or was too large; it may or may not have been carried out."""
+
+
 class RecordRefused(DatabaseError):
     """Postgres refused a statement for what it holds; nothing of it was recorded."""
 
     default = _CONTENT
+
+    @property
+    def of_data(self) -> bool:
+        """Whether a value was refused; else a right, a partition or the like is missing."""
+        return self.trouble in {_CONTENT, _RULE}
 
 
 class RecordBusy(RecordRefused):
@@ -287,7 +302,9 @@ def error_of(error: Exception, *, role: str = "", connecting: bool = False) -> D
         return _of_server(error, role=role, connecting=connecting)
     words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if isinstance(error, TimeoutError):
-        return DatabaseAway("", NO_ANSWER)
+        return DatabaseAway("", NO_ANSWER) if connecting else DatabaseSlow("", NO_ANSWER)
+    if isinstance(error, ClientDataError):
+        return RecordRefused(f"{type(error).__name__}: {_without_values(str(error), '22')}")
     if isinstance(error, ssl.SSLError):
         return DatabaseAway(words, _TLS)
     if isinstance(error, asyncpg.ClientConfigurationError):
@@ -309,17 +326,16 @@ def _of_server(  # noqa: PLR0911  # a table, one return a row
     if isinstance(error, asyncpg.InvalidCachedStatementError):
         return DatabaseAway(words, _CHANGED)
     if (trouble := _away(state, words)) is not None:
-        return DatabaseAway(words, trouble, connecting=connecting)
+        slow = trouble in {_STATEMENT_TIMEOUT, _CANCELLED, _MEMORY} and not connecting
+        return DatabaseSlow(words, trouble) if slow else DatabaseAway(words, trouble, connecting=connecting)
     unfit = _UNFIT.get(state) or _UNFIT.get(state[:2])
     if unfit is PERMISSION:
         unfit = unfit._replace(remedy=_grant(words, role or "the role of Duly"))
     if connecting:
         return DatabaseAway(words, unfit if unfit and unfit.code == PERMISSION.code else UNREACHABLE, connecting=True)
-    if unfit is _SCHEMA:
-        return RecordRefused(words, unfit)
-    if unfit is not None:
-        return DatabaseUnfit(words, unfit)
-    return RecordRefused(f"{type(error).__name__}: {words}")
+    if unfit is _CONTENT:
+        return RecordRefused(f"{type(error).__name__}: {words}")
+    return RecordRefused(words, unfit) if unfit is _SCHEMA else DatabaseUnfit(words, unfit or _UNKNOWN)
 
 
 def _away(state: str, words: str) -> Trouble | None:

@@ -243,3 +243,17 @@ Table(
     PrimaryKeyConstraint("job_id", "token", "line", name="job_logs_pkey"),
     postgresql_partition_by="range (job_id)",
 )
+Table(
+    "set_aside",
+    metadata,
+    need("tenant_id", Integer),
+    need("job_id", UUID),
+    need("stage", Text),
+    need("token", Integer),
+    may("node_id", UUID),
+    need("reason", Text),
+    need("tries", Integer, "1"),
+    need("since", TIME, "now()"),
+    need("noted_at", TIME, "now()"),
+    PrimaryKeyConstraint("job_id", "stage", name="set_aside_pkey"),
+)

@@ -1,6 +1,6 @@
 """The table `running`: one row an attempt. Every write of a worker names the lease token."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
@@ -180,21 +180,31 @@ class Overdue(NamedTuple):
 
 
 # The attempts of a node that is no longer listed are lost, whatever their age. A node that lives has some seconds
-# beyond a deadline or a cancel wish to record the end itself.
+# beyond a deadline or a cancel wish to record the end itself. One whose outcome a listed node has set aside has ended:
+# that node goes on trying to record it, unless somebody wants the job cancelled.
 OVERDUE = """
 select n.tenant_id, n.job_id, n.token, n.attempt, n.crashes, n.type, n.timeout_seconds, j.max_attempts,
        case when o.node_id is null then 'lost' when n.cancel_requested_at < now() - $1 * interval '1 second'
             then 'cancelled' else 'timed_out' end
 from running n join jobs j on j.tenant_id = n.tenant_id and j.job_id = n.job_id
 left join nodes o on o.node_id = n.node_id
-where o.node_id is null or n.deadline < now() - $1 * interval '1 second'
-   or n.cancel_requested_at < now() - $1 * interval '1 second'
+where (o.node_id is null or n.deadline < now() - $1 * interval '1 second'
+       or n.cancel_requested_at < now() - $1 * interval '1 second')
+  and n.job_id <> all($3)
+  and not exists (
+      select from set_aside s join nodes k on k.node_id = s.node_id
+      where s.job_id = n.job_id and s.stage = 'finish' and s.token = n.token and n.cancel_requested_at is null
+        and s.noted_at > now() - interval '5 minutes'
+  )
 order by n.job_id limit $2
 """
 
 
-async def find_overdue(connection: Connection, *, patience_seconds: float, limit: int) -> list[Overdue]:
+async def find_overdue(
+    connection: Connection, *, patience_seconds: float, limit: int, but: Collection[UUID] = ()
+) -> list[Overdue]:
+    """Attempts that need a verdict, but for these jobs."""
     return [
         Overdue(*row)._replace(verdict=Verdict(row[8]))
-        for row in await connection.fetch(OVERDUE, patience_seconds, limit)
+        for row in await connection.fetch(OVERDUE, patience_seconds, limit, list(but))
     ]

@@ -17,7 +17,7 @@ Table(
     need("token", Integer, "0"),
     need("kind", SmallInteger),
     need("attempt", SmallInteger, "0"),
-    need("receiver_id", UUID),
+    need("receiver_id", UUID, "gen_random_uuid()"),
     may("replay_id", UUID),
     need("tries_before", SmallInteger, "0"),
     need("registered", Boolean, "false"),

@@ -79,6 +79,12 @@ class Metrics:
         self.ended = self._counter("jobs_ended_waiting", "Jobs that ended while they waited.", "event")
         self.leases_lost = self._counter("leases_lost", "Outcomes dropped because another attempt held the job.")
         self.log_lines_dropped = self._counter("log_lines_dropped", "Lines of handlers that were not recorded.")
+        self.items_refused = self._counter(
+            "items_refused", "Items of batched statements that the database did not take.", "statement"
+        )
+        self.outcomes_set_aside = self._gauge(
+            "outcomes_set_aside", "Outcomes that the database does not take, kept and tried again.", "livesum"
+        )
         self.refused = self._counter("requests_refused", "Requests answered with an error.", "code")
         self.database_errors = self._counter("database_errors", "Errors of the database by what is wrong.", "code")
         self.partition_days = self._gauge(

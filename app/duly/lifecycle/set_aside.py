@@ -1,0 +1,148 @@
+"""Outcomes set aside: what the database does not take of ended attempts, kept and tried again with backoff.
+
+The node that has such an outcome keeps its attempt's lease: the job is not run again meanwhile. When the node ends, the
+attempt is lost as any other of its attempts, and the third time the job ends as `CRASH_LOOP`.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+
+from duly.domain.job import Finish
+from duly.domain.json_value import clean_text, truncate_text
+from duly.store.database import Database, DatabaseAway, RecordRefused
+from duly.store.set_aside import SetAside, Stage, forget_set_aside, note_set_aside
+from duly.telemetry.metrics import Metrics
+
+log = structlog.stdlib.get_logger("duly.set_aside")
+
+BATCH = 500
+FIRST_RETRY_SECONDS = 1.0
+LAST_RETRY_SECONDS = 60.0
+LOCK_SECONDS = 2.0
+REASON_LIMIT = 500
+
+
+@dataclass(slots=True)
+class _Kept:
+    end: Finish
+    reason: str
+    retry_at: float
+    refusals: int = 1
+    noted: bool = False
+
+
+class OutcomesSetAside:
+    """What one node could not record, and its step, a loop's, that tries again.
+
+    Args:
+        record: records these outcomes; calls `recorded` for those that were, and `put` for those refused again.
+    """
+
+    def __init__(
+        self, database: Database, metrics: Metrics, *, record: Callable[[Sequence[Finish]], Awaitable[None]]
+    ) -> None:
+        # Its own: a try that waits for a lock must not hold up the outcomes that are taken.
+        self.connection = database.hot(lock_seconds=LOCK_SECONDS)
+        self._metrics = metrics
+        self._record = record
+        self._kept: dict[tuple[UUID, int], _Kept] = {}
+        self._noted: list[UUID] = []
+        self._arrived = asyncio.Event()
+        self._unnoted = False
+        self.owner: Callable[[], UUID | None] = lambda: None
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __contains__(self, job_id: object) -> bool:
+        return any(job == job_id for job, _ in self._kept)
+
+    @property
+    def jobs(self) -> Collection[UUID]:
+        """The jobs whose outcome is set aside here."""
+        return {job_id for job_id, _ in self._kept}
+
+    def put(self, end: Finish, error: Exception) -> None:
+        """Sets an outcome aside that was refused alone, for longer each time."""
+        key = end.job_id, end.token
+        reason = truncate_text(clean_text(str(error) or type(error).__name__), REASON_LIMIT)
+        kept = self._kept.get(key)
+        if kept is None:
+            kept = self._kept[key] = _Kept(end, reason, 0.0)
+            self._metrics.items_refused.labels("finish").inc()
+            log.error(
+                f"the outcome of job {end.job_id} cannot be recorded and is set aside: {reason}",
+                action="outcome_set_aside",
+                job_id=str(end.job_id),
+                error=reason,
+            )
+        else:
+            kept.end, kept.reason, kept.refusals, kept.noted = end, reason, kept.refusals + 1, False
+        seconds = min(FIRST_RETRY_SECONDS * 2.0 ** min(kept.refusals - 1, 10), LAST_RETRY_SECONDS)
+        kept.retry_at = time.monotonic() + seconds * random.uniform(0.75, 1)  # noqa: S311  # jitter
+        self._show()
+        self._arrived.set()
+
+    def recorded(self, ends: Sequence[Finish]) -> None:
+        """Takes out what is recorded now, or has lost its lease."""
+        if not self._kept:
+            return
+        for end in ends:
+            if (kept := self._kept.pop((end.job_id, end.token), None)) is not None:
+                self._noted.append(end.job_id)
+                log.info(
+                    f"the outcome of job {end.job_id} is recorded after {kept.refusals} refusals",
+                    action="outcome_recorded_late",
+                    job_id=str(end.job_id),
+                )
+        self._show()
+
+    def _show(self) -> None:
+        self._metrics.outcomes_set_aside.set(len(self._kept))
+
+    async def step(self) -> float:
+        """One round of its loop: tries what is due, and notes what is kept. Returns how long to rest."""
+        await self._arrived.wait()
+        now = time.monotonic()
+        due = [kept.end for kept in self._kept.values() if kept.retry_at <= now]
+        if due:
+            await self._record(due[:BATCH])
+        await self._note()
+        if not self._kept:
+            self._arrived.clear()
+            return 0
+        return max(min(kept.retry_at for kept in self._kept.values()) - time.monotonic(), 0.0)
+
+    async def record_now(self) -> None:
+        """Tries all once more, due or not; before a node ends."""
+        with suppress(DatabaseAway):
+            if self._kept:
+                await self._record([kept.end for kept in self._kept.values()])
+
+    async def _note(self) -> None:
+        """Has `why` and the sweepers of other nodes know; where even that is refused, log and metric must do."""
+        new = [kept for kept in self._kept.values() if not kept.noted]
+        gone, self._noted = self._noted, []
+        if not new and not gone:
+            return
+        items = [SetAside(kept.end.job_id, kept.end.token, kept.reason) for kept in new]
+        newest = {item.job_id: item for item in sorted(items, key=lambda item: item.token)}
+        try:
+            async with self.connection.use() as connection:
+                if gone:
+                    await forget_set_aside(connection, gone, stage=Stage.FINISH)
+                if newest:
+                    await note_set_aside(connection, list(newest.values()), stage=Stage.FINISH, node_id=self.owner())
+        except RecordRefused as error:
+            if not self._unnoted:
+                log.warning(f"what is set aside cannot be noted: {error}", action="set_aside_unnoted", error=str(error))
+            self._unnoted = True
+        for kept in new:
+            kept.noted = True
