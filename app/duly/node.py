@@ -127,7 +127,7 @@ class Node:
         self.looker = Looker(database)
         self.observer = Observer(database)
         self.finisher = Finisher(database, signals, metrics, source=source)
-        self.progress = ProgressRecorder(database, signals, source=source)
+        self.progress = ProgressRecorder(database, signals, metrics, source=source)
         self.logs = LogRecorder(database, metrics)
         self.checkpoints = CheckpointRecorder(database)
         self.door = Door(database, tenant_id=DEFAULT_TENANT, settings=_intake_limits(settings))
@@ -185,7 +185,7 @@ class Node:
             clock=self.clock,
         )
         self.endpoints = Endpoints(database, self.keyring, wake=signals.deliveries, clock=self.clock)
-        self.replayer = Replayer(database, signals, clock=self.clock)
+        self.replayer = Replayer(database, signals, metrics, clock=self.clock)
         settler = Settler(database, metrics, disable_seconds=settings.webhook_disable_seconds, clock=self.clock)
         self.dispatcher = Dispatcher(database, sender, settler, post_seconds=settings.webhook_timeout_seconds)
         self.gauges = GaugeReader(database, metrics, self, clock=self.clock)

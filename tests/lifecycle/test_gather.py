@@ -100,7 +100,7 @@ async def test_one_bad_item_fails_alone(ledger: Ledger) -> None:
         answers = await asyncio.gather(*putting(gatherer, 1, -1, 2), return_exceptions=True)
     assert answers[0::2] == [2, 4]
     assert isinstance(answers[1], RecordRefused)
-    assert ledger.batches == [[1, -1, 2], [1], [-1], [2]]
+    assert ledger.batches == [[1, -1, 2], [1], [-1, 2], [-1], [2]]
 
 
 async def test_a_database_that_is_away_is_told_to_all_of_the_batch_and_not_tried_one_by_one(ledger: Ledger) -> None:

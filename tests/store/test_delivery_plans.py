@@ -241,7 +241,7 @@ async def test_one_delivery_and_those_of_one_job_are_found_by_their_keys(databas
         assert (view is not None) is (deliveries > 0)
         plans = await recorder.plans()
         plans.append(await plan_of(connection, RESEND, 1, delivery_id))
-        plans.append(await plan_of(connection, OPEN.replace("$1", "10")))
+        plans.append(await plan_of(connection, OPEN.replace("$1", "10").replace("$2", "'{}'::uuid[]")))
         assert [scan for scan in scans(plans) if not scan.endswith("replays")] == []
         assert read(plans) < 400
 

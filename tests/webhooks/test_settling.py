@@ -68,18 +68,20 @@ def settler(database_url: str, told: list[int]) -> tuple[Settler, Database]:
     return made, database
 
 
-async def test_what_gathers_is_recorded_together_and_one_bad_try_fails_alone(database_url: str, ledger: Ledger) -> None:
+async def test_what_gathers_is_recorded_together_and_a_bad_answer_alone_is_left_out(
+    database_url: str, ledger: Ledger
+) -> None:
     told: list[int] = []
     made, database = settler(database_url, told)
     for answer in ("a", "bad", "b"):
         made.put(tried(answer))
     assert (made.waiting, ledger.batches) == (3, [])
     await made.step()
-    assert (made.waiting, ledger.batches, told) == (0, [["a"], ["b"]], [3])
+    assert (made.waiting, ledger.batches, told) == (0, [["a"], ["b"], [None]], [3])
     for answer in ("c", "d"):
         made.put(tried(answer))
     await made.step()
-    assert ledger.batches[2:] == [["c", "d"]]
+    assert ledger.batches[3:] == [["c", "d"]]
     await database.close()
 
 

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from duly.store.database import DatabaseAway, DatabaseSlow, RecordRefused
+from duly.telemetry.metrics import Metrics
 
 log = structlog.stdlib.get_logger("duly.by_halves")
 
@@ -33,13 +34,16 @@ async def record_by_halves(
     record: Callable[[Sequence[Item]], Awaitable[Result]],
     *,
     statement: str,
+    metrics: Metrics | None = None,
+    splits: type[Exception] = Exception,
     splits_slow: bool = False,
 ) -> Halved[Item, Result]:
     """Records items together; where that fails, by halves, until those to blame are alone.
 
     Args:
-        record: records items, all or nothing. Any error but that of a database that is away counts as a refusal.
-        statement: its name for the log.
+        record: records items, all or nothing.
+        statement: its name for log and metric.
+        splits: errors that count as a refusal, but for that of a database that is away; others are raised.
         splits_slow: whether to try a part that did not end in time by halves, too; else the database counts as away.
     """
     halved: Halved[Item, Result] = Halved()
@@ -48,11 +52,12 @@ async def record_by_halves(
         part = parts.pop()
         try:
             halved.parts.append((part, await record(part)))
-        except Exception as error:  # noqa: BLE001  # whatever it is, the other items must be recorded
+        except (splits, DatabaseAway) as error:
             if isinstance(error, DatabaseAway) and not (splits_slow and isinstance(error, DatabaseSlow)):
                 halved.left, halved.away = [*part, *chain.from_iterable(reversed(parts))], error
                 break
-            _log_fault(error, statement, first=part is items)
+            if part is items:
+                note_fault(error, statement, metrics)
             if len(part) == 1:
                 halved.refused.append((part[0], error))
             else:
@@ -60,7 +65,10 @@ async def record_by_halves(
     return halved
 
 
-def _log_fault(error: Exception, statement: str, *, first: bool) -> None:
-    """Logs an error that is not the database's: a fault of this program, once for a batch."""
-    if first and not isinstance(error, (DatabaseAway, RecordRefused)):
-        log.error(f"{statement} failed", action="statement_failed", statement=statement, exc_info=error)
+def note_fault(error: Exception, statement: str, metrics: Metrics | None) -> None:
+    """Logs and counts an error that is not the database's but a fault of this program."""
+    if isinstance(error, (DatabaseAway, RecordRefused)):
+        return
+    log.error(f"{statement} failed", action="statement_failed", statement=statement, exc_info=error)
+    if metrics is not None:
+        metrics.statement_faults.labels(statement).inc()

@@ -9,13 +9,15 @@ from duly.store.database import Database
 
 # A value may be as large as a result.
 BATCH = 32
+# The row of a job that somebody else keeps locked holds up no other checkpoint for much longer.
+LOCK_SECONDS = 2.0
 
 
 class CheckpointRecorder:
     """Gathers the checkpoints of all attempts on this node; of several of one attempt the newest counts."""
 
     def __init__(self, database: Database) -> None:
-        self._connection = database.hot()
+        self._connection = database.hot(lock_seconds=LOCK_SECONDS)
         self.gatherer: Gatherer[Checkpoint, bool] = Gatherer(
             self._record, capacity=20_000, batch=BATCH, patience_seconds=30, what="checkpoints"
         )
@@ -25,6 +27,7 @@ class CheckpointRecorder:
 
         Raises:
             Overloaded, DatabaseAway: it is not known to be recorded; doing it again is safe.
+            RecordBusy: another transaction holds the job's row; doing it again is safe.
             RecordRefused: Postgres does not take this value.
         """
         return await self.gatherer.put(Checkpoint(job_id, token, value))

@@ -8,12 +8,15 @@ from uuid import UUID
 from duly.domain.job import DEFAULT_TENANT, ClaimedJob, Finished, Lane
 from duly.lifecycle.holds import Holds
 from duly.lifecycle.lanes import Lanes
+from duly.lifecycle.portions import Portions
+from duly.lifecycle.set_aside import forget, note
 from duly.lifecycle.signals import Signals
 from duly.store.control import read_control
-from duly.store.database import Database
+from duly.store.database import Database, DatabaseAway
 from duly.store.limited_claims import ClaimedUnder, Under, claim_limited
-from duly.store.ready import LaneStart, claim_ready, find_lanes
+from duly.store.ready import LaneStart, claim_ready, find_first_ready, find_lanes
 from duly.store.running import find_held
+from duly.store.set_aside import Stage
 from duly.telemetry.metrics import Metrics
 
 # How often the table is looked at without any belief; hints and this node's own submissions come in between.
@@ -49,6 +52,7 @@ class Claimer:
         self._types = types
         self._guarded = guarded
         self._looked_at = float("-inf")
+        self._portions: Portions[UUID] = Portions(metrics, most=LARGEST_CLAIM, statement="claim")
         self.lanes = Lanes()
         self.holds = Holds(guarded)
 
@@ -67,11 +71,9 @@ class Claimer:
         limit = min(limit, LARGEST_CLAIM)
         jobs: list[ClaimedJob] = []
         for under, starts in self.holds.claims(self.lanes.starts(self._types)):
-            room = limit - len(jobs)
-            if room > 0 and under is None:
-                jobs += await self._claim_free(starts, room, node_id=node_id, source=source)
-            elif room > 0 and under is not None and not self.holds.rests(under):
-                jobs += await self._claim_under(under, starts, room, node_id=node_id, source=source)
+            room = min(limit - len(jobs), self._portions.limit)
+            if room > 0 and (under is None or not self.holds.rests(under)):
+                jobs += await self._claim_some(under, starts, room, node_id=node_id, source=source)
         if jobs:
             self._metrics.recorded(len(jobs), statement="claim")
             self._signals.changed([job.job_id for job in jobs])
@@ -79,12 +81,47 @@ class Claimer:
             self._signals.deliveries()
         return jobs
 
+    async def _claim_some(
+        self, under: Under | None, starts: Sequence[LaneStart], limit: int, *, node_id: UUID, source: str
+    ) -> list[ClaimedJob]:
+        """Claims from these lanes; where one job cannot be started, less at a time, until it is found and left alone.
+
+        Raises:
+            DatabaseAway: as `claim`.
+        """
+        try:
+            if under is None:
+                jobs = await self._claim_free(starts, limit, node_id=node_id, source=source)
+            else:
+                jobs = await self._claim_under(under, starts, limit, node_id=node_id, source=source)
+        except DatabaseAway:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever it is, the other jobs must be started
+            self._portions.limit = limit
+            found = self._portions.refused(await self._first_of(starts) if limit == 1 else [], error)
+            if found is not None:
+                await note(self._connection, found, error, stage=Stage.CLAIM, tenant_id=DEFAULT_TENANT)
+            return []
+        if known := self._portions.recorded([job.job_id for job in jobs]):
+            await forget(self._connection, known, stage=Stage.CLAIM)
+        return jobs
+
+    async def _first_of(self, starts: Sequence[LaneStart]) -> list[UUID]:
+        async with self._connection.use() as connection:
+            return await find_first_ready(connection, starts, but=self._portions.aside())
+
     async def _claim_free(
         self, starts: Sequence[LaneStart], limit: int, *, node_id: UUID, source: str
     ) -> list[ClaimedJob]:
         async with self._connection.use() as connection:
             jobs = await claim_ready(
-                connection, starts, limit=limit, node_id=node_id, source=source, version=self.version
+                connection,
+                starts,
+                limit=limit,
+                node_id=node_id,
+                source=source,
+                version=self.version,
+                but=self._portions.aside(),
             )
         self.lanes.claimed(starts, jobs, filled=len(jobs) >= limit)
         return jobs
@@ -102,6 +139,7 @@ class Claimer:
                 node_id=node_id,
                 source=source,
                 version=self.version,
+                but=self._portions.aside(),
             )
         if claimed.room:
             self.lanes.claimed(starts, claimed.jobs, filled=len(claimed.jobs) >= claimed.room)

@@ -6,7 +6,8 @@ takes them away. A node that dies in between leaves them to the next.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from uuid import UUID
 
 import structlog
 
@@ -17,21 +18,26 @@ from duly.domain.job import NewJob
 from duly.domain.json_value import rfc3339
 from duly.domain.kept_job import then_job
 from duly.domain.outcome import dependency_error
+from duly.lifecycle.portions import Portions
 from duly.lifecycle.recording import Answer, record, tell
+from duly.lifecycle.set_aside import forget, note
 from duly.lifecycle.signals import Signals
-from duly.store.batches import AddedUp, add_up, note_then
-from duly.store.database import Connection, Database
+from duly.store.batches import AddedUp, add_up, note_then, take_tallies
+from duly.store.database import Connection, Database, DatabaseAway
 from duly.store.ending import EndedWaiting, EndOfWaiting, end_waiting
 from duly.store.endings import Ending, take_endings
 from duly.store.messages import announce_batch
 from duly.store.placing import count_down, find_doomed, pass_keys_on
 from duly.store.ready import LaneStart
+from duly.store.set_aside import Stage
 from duly.telemetry.metrics import Metrics
 
 log = structlog.stdlib.get_logger("duly.consequences")
 
 BATCH = 200
 LOOK_SECONDS = 1.0
+# A row that somebody else keeps locked holds up no other follow-up for much longer.
+LOCK_SECONDS = 2.0
 LOST = frozenset({EventKind.FAILED, EventKind.CANCELLED})
 
 
@@ -39,31 +45,55 @@ class Consequences:
     """One node's part in it; its step is a loop's."""
 
     def __init__(self, database: Database, signals: Signals, metrics: Metrics, *, clock: DatabaseClock) -> None:
-        self._connection = database.hot()
+        self._connection = database.hot(lock_seconds=LOCK_SECONDS)
         self._signals = signals
         self._metrics = metrics
         self._ids = clock.ids
+        self._ends: Portions[UUID] = Portions(metrics, most=BATCH, statement="follow-up")
+        self._batches: Portions[UUID] = Portions(metrics, most=BATCH, statement="batch-count")
 
     async def step(self) -> float:
         """One round; returns how long to rest."""
-        async with self._connection.use() as connection:
-            more = await self._follow_ends(connection)
-            return 0 if await self._count_batches(connection) or more else LOOK_SECONDS
+        more = await self._round(self._follow_ends, self._ends)
+        return 0 if await self._round(self._count_batches, self._batches) or more else LOOK_SECONDS
 
-    async def _follow_ends(self, connection: Connection) -> bool:
+    async def _round(self, work: Callable[[Connection, list[UUID]], Awaitable[bool]], portions: Portions[UUID]) -> bool:
+        """One transaction; `work` puts what it takes into the list. Returns whether to look again at once."""
+        taken: list[UUID] = []
+        try:
+            async with self._connection.use() as connection:
+                more = await work(connection, taken)
+        except DatabaseAway:
+            raise
+        except Exception as error:  # whatever it is, others' ends must be followed
+            if not taken and portions.limit == 1:
+                raise
+            blamed = portions.refused(taken, error)
+            if blamed is not None and portions is self._ends:
+                await note(self._connection, blamed, error, stage=Stage.FOLLOW_UP)
+            return True
+        if (known := portions.recorded(taken)) and portions is self._ends:
+            await forget(self._connection, known, stage=Stage.FOLLOW_UP)
+        return more
+
+    async def _follow_ends(self, connection: Connection, taken: list[UUID]) -> bool:
+        limit = self._ends.limit
         async with connection.transaction():
-            endings = await take_endings(connection, limit=BATCH)
+            endings = await take_endings(connection, limit=limit, but=self._ends.aside())
             if not endings:
                 return False
+            taken += [end.job_id for end in endings]
             lanes = await pass_keys_on(connection, [end.job_id for end in endings if end.keyed])
             ended = await _fail_doomed(connection, endings)
             lanes += await count_down(connection, [end.job_id for end in endings if end.depended])
         self._tell(lanes, ended)
-        return len(endings) == BATCH or any(end.followed for end in ended)
+        return len(endings) == limit or any(end.followed for end in ended)
 
-    async def _count_batches(self, connection: Connection) -> bool:
+    async def _count_batches(self, connection: Connection, taken: list[UUID]) -> bool:
         async with connection.transaction():
-            added = await add_up(connection, limit=BATCH)
+            tallies = await take_tallies(connection, limit=self._batches.limit, but=self._batches.aside())
+            taken += [tally.batch_id for tally in tallies]
+            added = await add_up(connection, tallies)
             jobs = [await _submit_then(connection, batch, self._ids) for batch in added if batch.then is not None]
             told = [await _announce(connection, batch, self._ids) for batch in added if batch.completed_at is not None]
         if jobs:

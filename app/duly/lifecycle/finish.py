@@ -110,7 +110,9 @@ class Finisher:
                 return await finish_if_held(held, part, source=self._source, cancelled_error=cancelled_error())
 
         # Once, a statement that took too long says nothing of what it held.
-        halved = await record_by_halves(ends, record, statement="finish", splits_slow=self._slow_before)
+        halved = await record_by_halves(
+            ends, record, statement="finish", metrics=self._metrics, splits_slow=self._slow_before
+        )
         self._slow_before = isinstance(halved.away, DatabaseSlow)
         refused, halved.refused = halved.refused, []
         if values := {end: error for end, error in refused if _is_of_data(error)}:

@@ -19,10 +19,11 @@ from duly.domain.kept_job import read_template
 from duly.domain.schedule import Overlap, Plan, Run, Schedule, plan, run_of, runs_of
 from duly.errors import Unavailable
 from duly.handlers.registry import Registry
+from duly.lifecycle.by_halves import note_fault
 from duly.lifecycle.recording import record, tell
 from duly.lifecycle.schedule import no_such
 from duly.lifecycle.signals import Signals
-from duly.store.database import Connection, Database, RecordBusy, RecordRefused
+from duly.store.database import Connection, Database, DatabaseAway, RecordBusy
 from duly.store.schedules import (
     Key,
     Step,
@@ -64,6 +65,7 @@ class Scheduler:
         self._types = types
         self._clock = clock
         self._aside_until: dict[Key, float] = {}
+        self._failures: dict[Key, int] = {}
 
     async def step(self) -> float:
         """Fires what is due; returns how long until the next schedule is, by the database's clock."""
@@ -105,13 +107,19 @@ class Scheduler:
             async with self._database.connection() as connection, connection.transaction():
                 taken = await take_due(connection, but=self._aside(), limit=limit)
                 recorded = await self._fire_taken(connection, taken)
-        except RecordRefused as error:
+        except DatabaseAway:
+            raise
+        except Exception as error:  # whatever it is, the other schedules must be fired
+            if limit == BATCH:
+                note_fault(error, "schedule", self._metrics)
             if len(taken) > 1:  # nothing was recorded: whichever is to blame shall fail alone
-                return await self._fire(limit=1)
+                return await self._fire(limit=len(taken) // 2)
             if not taken:
                 raise
             self._set_aside(taken[0], error)
             return True
+        for schedule in taken:
+            self._failures.pop((schedule.tenant_id, schedule.name), None)
         self._tell(recorded)
         return bool(taken)
 
@@ -192,10 +200,16 @@ class Scheduler:
             self._metrics.recorded(tell(self._signals, jobs, answers), statement="submit")
 
     def _set_aside(self, schedule: Schedule, error: Exception) -> None:
-        log.error(
-            f"the schedule {schedule.name} cannot be fired: {error}", action="schedule_failed", schedule=schedule.name
-        )
-        self._aside_until[schedule.tenant_id, schedule.name] = time.monotonic() + ASIDE_SECONDS
+        key = schedule.tenant_id, schedule.name
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        if failures == 1:
+            self._metrics.items_refused.labels("schedule").inc()
+            log.error(
+                f"the schedule {schedule.name} cannot be fired: {error}",
+                action="schedule_failed",
+                schedule=schedule.name,
+            )
+        self._aside_until[key] = time.monotonic() + ASIDE_SECONDS
 
     def _aside(self) -> list[Key]:
         now = time.monotonic()

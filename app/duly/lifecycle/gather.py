@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from duly.errors import Overloaded
+from duly.lifecycle.by_halves import record_by_halves
 from duly.store.database import DatabaseAway, RecordRefused
 from duly.store.database_errors import STOPPED
 
@@ -107,27 +108,26 @@ class Gatherer(Generic[Item, Answer]):
         return 0
 
     async def _settle(self, batch: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
-        try:
-            answers = await self._record([item for item, _ in batch])
-        except DatabaseAway as error:
-            answers = [error] * len(batch)
-        except RecordRefused as error:
-            # One bad item must fail alone: each is tried by itself.
-            answers = [error] if len(batch) == 1 else [await self._one(item) for item, _ in batch]
-        for (_, future), answer in zip(batch, answers, strict=True):
-            if future.done():  # its caller went away
-                continue
-            if isinstance(answer, Exception):
-                future.set_exception(answer)
-            else:
-                future.set_result(answer)
+        async def record(part: Sequence[tuple[Item, asyncio.Future[Answer]]]) -> None:
+            answers = await self._record([item for item, _ in part])
+            for (_, future), answer in zip(part, answers, strict=True):
+                _answer(future, answer)
 
-    async def _one(self, item: Item) -> Answer | Exception:
-        try:
-            return (await self._record([item]))[0]
-        except (DatabaseAway, RecordRefused) as error:
-            return error
+        halved = await record_by_halves(batch, record, statement=self._what, splits=RecordRefused)
+        for (_, future), error in halved.refused:
+            _answer(future, error)
+        for _, future in halved.left:
+            _answer(future, halved.away or DatabaseAway("this was not recorded"))
 
     @property
     def idle(self) -> bool:
         return not self._waiting and not self.in_flight
+
+
+def _answer(future: "asyncio.Future[Answer]", answer: Answer | Exception) -> None:
+    if future.done():  # its caller went away
+        return
+    if isinstance(answer, Exception):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)

@@ -7,13 +7,15 @@ finds no room in it is dropped and counted, and leaves a gap in the numbers of i
 import asyncio
 import threading
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
 
 import structlog
 
 from duly.domain.logs import LogLine
-from duly.store.database import Database, RecordRefused
+from duly.lifecycle.by_halves import record_by_halves
+from duly.store.database import Database
 from duly.store.logs import record_logs
 from duly.telemetry.metrics import Metrics
 
@@ -78,23 +80,23 @@ class LogRecorder:
         return 0
 
     async def _record(self, batch: list[LogLine]) -> None:
-        try:
-            await self._insert(batch)
-        except RecordRefused:
-            for line in batch:
-                await self._record_or_drop(line)
+        """Records these lines; one that Postgres does not take is lost alone.
 
-    async def _insert(self, lines: list[LogLine]) -> None:
-        async with self._connection.use() as connection:
-            await record_logs(connection, lines)
-
-    async def _record_or_drop(self, line: LogLine) -> None:
-        """By itself, so that one that Postgres will not have is lost alone."""
-        try:
-            await self._insert([line])
-        except RecordRefused as error:
+        Raises:
+            DatabaseAway: those that are recorded are taken out.
+        """
+        halved = await record_by_halves(batch, self._insert, statement="logs", metrics=self._metrics)
+        for line, error in halved.refused:
+            self._metrics.items_refused.labels("logs").inc()
             self._metrics.log_lines_dropped.inc()
             log.warning("a log line was refused", action="log_line_refused", job_id=str(line.job_id), error=str(error))
+        if halved.away is not None:
+            self._take_out(batch[: len(batch) - len(halved.left)])
+            raise halved.away
+
+    async def _insert(self, lines: Sequence[LogLine]) -> None:
+        async with self._connection.use() as connection:
+            await record_logs(connection, lines)
 
     def _take_out(self, batch: list[LogLine]) -> None:
         with self._lock:

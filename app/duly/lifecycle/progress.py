@@ -7,30 +7,43 @@ from uuid import UUID
 from duly.domain.json_value import clean_text, truncate_text
 from duly.domain.outcome import MESSAGE_LIMIT
 from duly.lifecycle.gather import Gatherer
+from duly.lifecycle.portions import Aside
 from duly.lifecycle.signals import Signals
-from duly.store.database import Database
+from duly.store.database import Database, RecordRefused
 from duly.store.running import Progress, record_progress_if_held
+from duly.telemetry.metrics import Metrics
 
 BATCH = 500
+# The row of a job that somebody else keeps locked holds up no other progress for much longer.
+LOCK_SECONDS = 2.0
 
 
 class ProgressRecorder:
     """Gathers progress of all attempts on this node."""
 
-    def __init__(self, database: Database, signals: Signals, *, source: str) -> None:
-        self._connection = database.hot()
+    def __init__(self, database: Database, signals: Signals, metrics: Metrics, *, source: str) -> None:
+        self._connection = database.hot(lock_seconds=LOCK_SECONDS)
         self._signals = signals
         self._source = source
+        self._refused: Aside[UUID] = Aside(metrics, statement="progress")
         self.gatherer: Gatherer[Progress, bool] = Gatherer(
             self._record, capacity=20_000, batch=BATCH, patience_seconds=30
         )
 
     async def tell(self, job_id: UUID, token: int, *, percent: float, message: str | None) -> bool:
-        """Records progress; False where the attempt has lost its lease."""
+        """Records progress; False where the attempt has lost its lease.
+
+        Raises:
+            DatabaseAway, RecordRefused, Overloaded: it is not recorded.
+        """
         message = truncate_text(clean_text(message), MESSAGE_LIMIT) if message else message
         shown = int(percent) if percent == int(percent) else round(percent, 2)
         data = json.dumps({"progress": shown, "message": message}, ensure_ascii=False)
-        return await self.gatherer.put(Progress(job_id, token, percent, message, data))
+        try:
+            return await self.gatherer.put(Progress(job_id, token, percent, message, data))
+        except RecordRefused as error:
+            self._refused.put(job_id, error)
+            raise
 
     async def _record(self, told: Sequence[Progress]) -> Sequence[bool]:
         newest = {progress.job_id: progress for progress in told}

@@ -11,8 +11,10 @@ import structlog
 
 from duly.domain.clock import DatabaseClock
 from duly.errors import Conflict, DeliveryInFlight, EndpointDeleted, EndpointDisabled, JobGone, NotFound, TriedEnough
+from duly.lifecycle.by_halves import note_fault
+from duly.lifecycle.portions import Aside
 from duly.lifecycle.signals import Signals
-from duly.store.database import Connection, Database
+from duly.store.database import Connection, Database, DatabaseAway
 from duly.store.endpoints import read_endpoint
 from duly.store.replays import (
     MOST_ATTEMPTS,
@@ -26,6 +28,7 @@ from duly.store.replays import (
     open_replays,
     resend,
 )
+from duly.telemetry.metrics import Metrics
 
 log = structlog.stdlib.get_logger("duly.replay")
 
@@ -44,10 +47,12 @@ def _nothing() -> None:
 class Replayer:
     """Begins replays, and has a step that feeds the outbox with what they find."""
 
-    def __init__(self, database: Database, signals: Signals, *, clock: DatabaseClock) -> None:
+    def __init__(self, database: Database, signals: Signals, metrics: Metrics, *, clock: DatabaseClock) -> None:
         self._database = database
         self._signals = signals
+        self._metrics = metrics
         self._clock = clock
+        self._aside: Aside[Key] = Aside(metrics, statement="replay")
         self.wake = _nothing
 
     async def begin(self, tenant_id: int, endpoint_id: UUID, *, since: datetime) -> Replay:
@@ -69,10 +74,25 @@ class Replayer:
 
     async def step(self) -> float:
         """One round of its loop: a bit of each replay. Returns how long to rest."""
+        but = [replay_id for _, replay_id in self._aside.present()]
         async with self._database.background() as connection:
-            keys = await open_replays(connection, limit=OPEN_AT_ONCE)
-            moved = [await self._collect(connection, key) for key in keys]
+            keys = await open_replays(connection, limit=OPEN_AT_ONCE, but=but)
+        moved = [await self._collect_or_leave(key) for key in keys]
         return 0 if any(moved) else LOOK_SECONDS
+
+    async def _collect_or_leave(self, key: Key) -> bool:
+        """As `_collect`; one that is refused is left alone for a while, so that the others go on."""
+        try:
+            async with self._database.background() as connection:
+                moved = await self._collect(connection, key)
+        except DatabaseAway:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever it is, the others go on
+            note_fault(error, "replay", self._metrics)
+            self._aside.put(key, error)
+            return False
+        self._aside.done([key])
+        return moved
 
     async def _collect(self, connection: Connection, key: Key) -> bool:
         """Whether there was something to look at, and room for it."""

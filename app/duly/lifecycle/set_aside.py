@@ -1,4 +1,4 @@
-"""Outcomes set aside: what the database does not take of ended attempts, kept and tried again with backoff.
+"""Set aside: what the database does not take of ended attempts, kept and tried again with backoff.
 
 The node that has such an outcome keeps its attempt's lease: the job is not run again meanwhile. When the node ends, the
 attempt is lost as any other of its attempts, and the third time the job ends as `CRASH_LOOP`.
@@ -16,7 +16,7 @@ import structlog
 
 from duly.domain.job import Finish
 from duly.domain.json_value import clean_text, truncate_text
-from duly.store.database import Database, DatabaseAway, RecordRefused
+from duly.store.database import Database, DatabaseAway, HotConnection, RecordRefused
 from duly.store.set_aside import SetAside, Stage, forget_set_aside, note_set_aside
 from duly.telemetry.metrics import Metrics
 
@@ -27,6 +27,23 @@ FIRST_RETRY_SECONDS = 1.0
 LAST_RETRY_SECONDS = 60.0
 LOCK_SECONDS = 2.0
 REASON_LIMIT = 500
+
+
+async def note(
+    connection: HotConnection, job_id: UUID, error: Exception, *, stage: Stage, tenant_id: int | None = None
+) -> None:
+    """Has `why` know of a job whose start or follow-up is refused; where even that is refused, the log must do."""
+    item = SetAside(job_id, 0, truncate_text(clean_text(str(error)), REASON_LIMIT), tenant_id)
+    with suppress(RecordRefused):
+        async with connection.use() as held:
+            await note_set_aside(held, [item], stage=stage, node_id=None)
+
+
+async def forget(connection: HotConnection, jobs: Sequence[UUID], *, stage: Stage) -> None:
+    """Takes such notes back."""
+    with suppress(RecordRefused):
+        async with connection.use() as held:
+            await forget_set_aside(held, jobs, stage=stage)
 
 
 @dataclass(slots=True)

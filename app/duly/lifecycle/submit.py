@@ -13,7 +13,7 @@ from duly.lifecycle.gather import Gatherer
 from duly.lifecycle.recording import record, tell
 from duly.lifecycle.signals import Signals
 from duly.store.batches import record_batch
-from duly.store.database import Connection, Database, DatabaseAway, HotConnection, RecordBusy
+from duly.store.database import Connection, Database, DatabaseAway, HotConnection, RecordBusy, RecordRefused
 from duly.store.idempotency import Earlier, redirect_key, release_key, reserve_key, reserve_keys
 from duly.store.jobs import creation_times, record_jobs, record_jobs_again
 from duly.telemetry.metrics import Metrics
@@ -89,8 +89,8 @@ class Submitter:
                     answer = await _record_together(connection, batch, jobs, record_again)
         except RecordBusy:
             return busy(batch)
-        except (BatchRefused, IdempotencyKeyReused) as error:
-            return error
+        except (BatchRefused, IdempotencyKeyReused, RecordRefused) as error:
+            return error  # not raised: the other batches are recorded already
         if not answer.replayed:
             self._tell(jobs, answer.jobs, started=())
         return answer

@@ -4,7 +4,7 @@ Any node may sweep, and several may at once: each verdict is recorded through th
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import assert_never
 from uuid import UUID
 
@@ -14,10 +14,12 @@ from duly.domain.events import EventKind
 from duly.domain.job import Finish
 from duly.domain.outcome import AttemptFacts, Cancelled, Outcome, TimedOut, WorkerLost, decide, expired_error
 from duly.domain.retry import RetryPolicy
+from duly.lifecycle.by_halves import record_by_halves
 from duly.lifecycle.consequences import tell_ended
 from duly.lifecycle.finish import Finisher
+from duly.lifecycle.portions import Aside, Portions
 from duly.lifecycle.signals import Signals
-from duly.store.database import Connection, Database
+from duly.store.database import Connection, Database, DatabaseAway
 from duly.store.ending import EndOfWaiting, end_waiting, find_expired, seconds_to_next_expiry
 from duly.store.exclusive import DROPPING, take
 from duly.store.idempotency import forget_old_keys
@@ -27,7 +29,7 @@ from duly.store.partitions import PARTITIONED, drop_expired, ensure_partitions
 from duly.store.placing import release_keyed
 from duly.store.receivers import forget_receivers
 from duly.store.running import Overdue, Verdict, find_overdue
-from duly.store.scheduled import release_due, seconds_to_next
+from duly.store.scheduled import find_first_due, release_due, seconds_to_next
 from duly.store.schedules import forget_old_runs
 from duly.store.set_aside import forget_old_set_aside
 from duly.telemetry.metrics import Metrics
@@ -59,6 +61,10 @@ class Sweeper:
         self._metrics = metrics
         self._finisher = finisher
         self._policy_of = policy_of
+        self._unexpired: Aside[UUID] = Aside(metrics, statement="expire")
+        self._due: dict[bool, Portions[UUID]] = {
+            keyed: Portions(metrics, most=BATCH, statement="release") for keyed in (False, True)
+        }
 
     async def repair(self, node_id: UUID, *, lease_seconds: float) -> float:
         """Strikes silent nodes off the list, and gives a verdict on every attempt that is lost or overdue."""
@@ -87,27 +93,61 @@ class Sweeper:
 
     async def expire(self) -> float:
         """Ends jobs that did not start in time; returns how long until the next one expires."""
+        but = self._unexpired.present()
         async with self._database.background() as connection:
-            expired = await find_expired(connection, limit=BATCH)
-            ended = []
-            if expired:
-                error = expired_error()
-                ends = [EndOfWaiting(tenant_id, job_id, EventKind.FAILED, error) for tenant_id, job_id in expired]
-                ended = await end_waiting(connection, ends, source="sweeper", only_expired=True)
-            pause = 0.0 if len(expired) == BATCH else await seconds_to_next_expiry(connection)
-        tell_ended(self._signals, self._metrics, ended)
+            expired = await find_expired(connection, limit=BATCH, but=but)
+        if expired:
+            error = expired_error()
+            ends = [EndOfWaiting(tenant_id, job_id, EventKind.FAILED, error) for tenant_id, job_id in expired]
+            halved = await record_by_halves(ends, self._end_expired, statement="expire", metrics=self._metrics)
+            for end, refused in halved.refused:
+                self._unexpired.put(end.job_id, refused)
+            if halved.away is not None:
+                raise halved.away
+        if len(expired) == BATCH:
+            return 0.0
+        async with self._database.background() as connection:
+            pause = await seconds_to_next_expiry(connection, but=self._unexpired.present())
         return LONGEST_LOOK_SECONDS if pause is None else min(max(pause, 0.0), LONGEST_LOOK_SECONDS)
+
+    async def _end_expired(self, ends: Sequence[EndOfWaiting]) -> None:
+        async with self._database.background() as connection:
+            ended = await end_waiting(connection, ends, source="sweeper", only_expired=True)
+        tell_ended(self._signals, self._metrics, ended)
 
     async def release(self) -> float:
         """Makes due jobs ready; returns how long until the next one is due."""
+        again = [await self._release(portions, keyed=keyed) for keyed, portions in self._due.items()]
+        if any(again):
+            return 0.0
+        but = [job_id for portions in self._due.values() for job_id in portions.aside()]
         async with self._database.background() as connection:
-            released = await release_due(connection, limit=BATCH)
-            async with connection.transaction():
-                released += await release_keyed(connection, limit=BATCH)
-            pause = 0.0 if len(released) >= BATCH else await seconds_to_next(connection)
+            pause = await seconds_to_next(connection, but=but)
+        return LONGEST_LOOK_SECONDS if pause is None else min(max(pause, 0.0), LONGEST_LOOK_SECONDS)
+
+    async def _release(self, portions: Portions[UUID], *, keyed: bool) -> bool:
+        """One portion of the due jobs with a concurrency key, or of those without. Returns whether to go on at once."""
+        limit, but = portions.limit, portions.aside()
+        try:
+            async with self._database.background() as connection:
+                if keyed:
+                    async with connection.transaction():
+                        released = await release_keyed(connection, limit=limit, but=but)
+                else:
+                    released = await release_due(connection, limit=limit, but=but)
+        except DatabaseAway:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever it is, the other jobs must be released
+            portions.refused(await self._first_due(keyed=keyed, but=but) if limit == 1 else [], error)
+            return True
+        portions.recorded([start.floor for start in released])
         for start in released:
             self._signals.ready(start.lane, start.floor)
-        return LONGEST_LOOK_SECONDS if pause is None else min(max(pause, 0.0), LONGEST_LOOK_SECONDS)
+        return len(released) >= limit
+
+    async def _first_due(self, *, keyed: bool, but: Sequence[UUID]) -> list[UUID]:
+        async with self._database.background() as connection:
+            return await find_first_due(connection, keyed=keyed, but=but)
 
     async def keep_house(self, *, retention_days: int) -> float:
         """Makes partitions ahead of time, drops those past retention, forgets old keys and runs of schedules."""

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from uuid import UUID
 
+from duly.domain.events import Status
 from duly.domain.job import JobView, Lane
 from duly.domain.why import Explanation, Facts, Refused, explain
 from duly.store.database import Connection, Database
@@ -60,13 +61,12 @@ async def _facts(connection: Connection, tenant_id: int, view: JobView) -> Facts
 
 
 async def _refused(connection: Connection, tenant_id: int, view: JobView) -> Refused | None:
-    found = await read_set_aside(connection, tenant_id, view.job_id)
-    if found is None or (view.ended and found.stage is not Stage.FOLLOW_UP):
-        return None
-    return Refused(_WHAT[found.stage], found.reason, found.since, found.tries)
+    stage, what = _STAGE.get(view.status, (Stage.FOLLOW_UP, "follow-up"))
+    found = await read_set_aside(connection, tenant_id, view.job_id, stage=stage)
+    return Refused(what, found.reason, found.since, found.tries) if found is not None else None
 
 
-_WHAT = {Stage.CLAIM: "start", Stage.FINISH: "outcome", Stage.FOLLOW_UP: "follow-up"}
+_STAGE = {Status.PENDING: (Stage.CLAIM, "start"), Status.RUNNING: (Stage.FINISH, "outcome")}
 
 
 async def _what_it_waits_for(

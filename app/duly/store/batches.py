@@ -40,7 +40,8 @@ async def record_batch(connection: Connection, batch: NewBatch, jobs: Sequence[N
 TAKE_TALLIES = """
 with taken as (
     delete from batch_tallies t using (
-        select tally_id from batch_tallies order by batch_id, tally_id limit $1 for update skip locked
+        select tally_id from batch_tallies where batch_id <> all($2)
+        order by batch_id, tally_id limit $1 for update skip locked
     ) s
     where t.tally_id >= s.tally_id and t.tally_id <= s.tally_id
     returning t.*
@@ -76,10 +77,25 @@ class AddedUp(NamedTuple):
     completed_at: datetime | None
 
 
-async def add_up(connection: Connection, *, limit: int) -> list[AddedUp]:
-    """Adds up to `limit` tallies to their batches, in a transaction of the caller's."""
+class Tally(NamedTuple):
+    """Ends of a batch's jobs that are not added up yet."""
+
+    tenant_id: int
+    batch_id: UUID
+    completed: int
+    failed: int
+    cancelled: int
+
+
+async def take_tallies(connection: Connection, *, limit: int, but: Sequence[UUID] = ()) -> list[Tally]:
+    """Takes up to `limit` tallies, but those of some batches, in a transaction of the caller's that adds them up."""
+    return [Tally(*row) for row in await connection.fetch(TAKE_TALLIES, limit, but)]
+
+
+async def add_up(connection: Connection, tallies: Sequence[Tally]) -> list[AddedUp]:
+    """Adds tallies to their batches."""
     added = []
-    for tally in await connection.fetch(TAKE_TALLIES, limit):
+    for tally in tallies:
         row = await connection.fetchrow(ADD_UP, *tally)
         if row is not None:
             added.append(AddedUp(*row))

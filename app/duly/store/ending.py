@@ -112,30 +112,33 @@ async def end_waiting(
 # The oldest expiries of each place; a place that holds none costs one look at an empty index.
 EXPIRED = """
 select tenant_id, job_id from (
-    (select tenant_id, job_id from ready where expires_at <= now() and attempt = 0 order by expires_at limit $1)
+    (select tenant_id, job_id from ready where expires_at <= now() and attempt = 0 and job_id <> all($2)
+     order by expires_at limit $1)
     union all
-    (select tenant_id, job_id from scheduled where expires_at <= now() and attempt = 0 order by expires_at limit $1)
+    (select tenant_id, job_id from scheduled where expires_at <= now() and attempt = 0 and job_id <> all($2)
+     order by expires_at limit $1)
     union all
-    (select tenant_id, job_id from blocked where expires_at <= now() and attempt = 0 order by expires_at limit $1)
+    (select tenant_id, job_id from blocked where expires_at <= now() and attempt = 0 and job_id <> all($2)
+     order by expires_at limit $1)
 ) w limit $1
 """
 
 
-async def find_expired(connection: Connection, *, limit: int) -> list[tuple[int, UUID]]:
-    """Jobs that did not start in time, as (tenant, job)."""
-    return [(row[0], row[1]) for row in await connection.fetch(EXPIRED, limit)]
+async def find_expired(connection: Connection, *, limit: int, but: Sequence[UUID] = ()) -> list[tuple[int, UUID]]:
+    """Jobs that did not start in time, but for some, as (tenant, job)."""
+    return [(row[0], row[1]) for row in await connection.fetch(EXPIRED, limit, but)]
 
 
 NEXT_EXPIRY = """
 select extract(epoch from least(
-    (select min(expires_at) from ready where expires_at is not null),
-    (select min(expires_at) from scheduled where expires_at is not null),
-    (select min(expires_at) from blocked where expires_at is not null)
+    (select min(expires_at) from ready where expires_at is not null and job_id <> all($1)),
+    (select min(expires_at) from scheduled where expires_at is not null and job_id <> all($1)),
+    (select min(expires_at) from blocked where expires_at is not null and job_id <> all($1))
 ) - now())::float8
 """
 
 
-async def seconds_to_next_expiry(connection: Connection) -> float | None:
-    """How long until a job that waits expires; None where none will."""
-    seconds: float | None = await connection.fetchval(NEXT_EXPIRY)
+async def seconds_to_next_expiry(connection: Connection, *, but: Sequence[UUID] = ()) -> float | None:
+    """How long until a job that waits, but for some, expires; None where none will."""
+    seconds: float | None = await connection.fetchval(NEXT_EXPIRY, but)
     return seconds

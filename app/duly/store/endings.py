@@ -10,7 +10,8 @@ from duly.store.database import Connection
 
 TAKE = """
 delete from endings e using (
-    select job_id, sequence from endings order by job_id, sequence limit $1 for update skip locked
+    select job_id, sequence from endings where job_id <> all($2)
+    order by job_id, sequence limit $1 for update skip locked
 ) t
 where e.job_id >= t.job_id and e.job_id <= t.job_id and e.sequence = any(array[t.sequence])
 returning e.tenant_id, e.job_id, e.kind, e.marks
@@ -32,9 +33,11 @@ class Ending(NamedTuple):
         return bool(self.marks & Mark.DEPENDED)
 
 
-async def take_endings(connection: Connection, *, limit: int) -> list[Ending]:
-    """Takes up to `limit` ends, in a transaction of the caller's that draws their consequences."""
-    return [Ending(row[0], row[1], EventKind(row[2]), row[3]) for row in await connection.fetch(TAKE, limit)]
+async def take_endings(connection: Connection, *, limit: int, but: Sequence[UUID] = ()) -> list[Ending]:
+    """Takes up to `limit` ends, but those of some jobs, in a transaction of the caller's that draws their
+    consequences.
+    """
+    return [Ending(row[0], row[1], EventKind(row[2]), row[3]) for row in await connection.fetch(TAKE, limit, but)]
 
 
 STILL_ENDED = """

@@ -14,7 +14,7 @@ from uuid import UUID
 from duly.domain.job import ClaimedJob, Mark
 from duly.store.database import Connection
 from duly.store.limits import Scope
-from duly.store.ready import CLAIM_STEPS, CLAIMED, LaneStart
+from duly.store.ready import BUT, CLAIM_STEPS, CLAIMED, LaneStart
 
 # One after the other: of two claims that each held one of the same two limits, neither would take anything.
 _HELD = """
@@ -29,7 +29,7 @@ _HELD = """
 # What starts is marked ($14), and only what is marked is counted: an index of marked rows costs other jobs nothing. A
 # start is dated by `now()`, the beginning of its transaction. Tokens are reckoned by the same clock, and where it
 # stands before that of the last start, or the limit is so new that older claims may be under way, there are none.
-CLAIM_LIMITED = f"""
+_CLAIM_LIMITED = f"""
 with asked as materialized (
     select * from unnest($10::smallint[], $11::text[]) as a (scope, name)
 ),
@@ -92,7 +92,7 @@ may as materialized (
     select case when (select count(*) from held_breaker) = (select count(*) from broken)
                 then room else 0 end as room from with_type
 ),
-{CLAIM_STEPS.format(room="(select room from may)", marks="marks | $14::int")},
+{CLAIM_STEPS.format(room="(select room from may)", marks="marks | $14::int", but="{but}")},
 claimed as ({CLAIMED}),
 n as materialized (select count(*)::int as started from started),
 spent as (
@@ -118,6 +118,8 @@ select m.room, h.current, h.room > m.room,
        c.*
 from may m cross join hoped h cross join n left join claimed c on true
 """
+CLAIM_LIMITED = _CLAIM_LIMITED.replace("{but}", "")
+CLAIM_LIMITED_BUT = _CLAIM_LIMITED.replace("{but}", BUT.format(jobs="$15"))
 
 
 class Under(NamedTuple):
@@ -163,11 +165,12 @@ async def claim_limited(  # noqa: PLR0913  # those of a claim, and the limits
     node_id: UUID,
     source: str,
     version: int,
+    but: Sequence[UUID] = (),
 ) -> ClaimedUnder:
     """As `claim_ready`, and no more than these limits allow, whatever other nodes do at the same time."""
     named = [(Scope.QUEUE, under.queue), (Scope.TYPE, under.type)]
     rows = await connection.fetch(
-        CLAIM_LIMITED,
+        CLAIM_LIMITED_BUT if but else CLAIM_LIMITED,
         [start.lane.queue for start in lanes],
         [start.lane.type for start in lanes],
         [start.lane.priority for start in lanes],
@@ -182,6 +185,7 @@ async def claim_limited(  # noqa: PLR0913  # those of a claim, and the limits
         tenant_id,
         under.breaker,
         under.marks,
+        *([but] if but else ()),
     )
     jobs = [ClaimedJob(*row[5:]) for row in rows if row[6] is not None]
     return ClaimedUnder(jobs, *rows[0][:5])

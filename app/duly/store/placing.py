@@ -134,7 +134,8 @@ _STANDING = """
 # What is due and needs its key. The key is in the job's own row; only few jobs have one.
 TAKE_DUE_KEYED = f"""
 with due as materialized (
-    select job_id from scheduled where run_at <= now() and marks & 1 <> 0 and reason = 0
+    select job_id from scheduled
+    where run_at <= now() and marks & 1 <> 0 and reason = 0 and job_id <> all($2)
     order by run_at limit $1 for update skip locked
 ),
 gone as (
@@ -147,9 +148,9 @@ from gone w cross join lateral (
 """
 
 
-async def release_keyed(connection: Connection, *, limit: int) -> list[LaneStart]:
+async def release_keyed(connection: Connection, *, limit: int, but: Sequence[UUID] = ()) -> list[LaneStart]:
     """Makes due jobs with a concurrency key ready, or has them wait for it. In a transaction of the caller's."""
-    rows = await connection.fetch(TAKE_DUE_KEYED, limit)
+    rows = await connection.fetch(TAKE_DUE_KEYED, limit, but)
     return await place_when_possible(connection, [Standing(*row) for row in rows])
 
 

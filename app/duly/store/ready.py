@@ -32,7 +32,7 @@ taken as materialized (
     cross join lateral (
         select queue, type, priority, job_id from ready
         where queue = l.queue and type = l.type and priority = l.priority and job_id >= l.floor
-          and (expires_at is null or expires_at > now())
+          and (expires_at is null or expires_at > now()){{but}}
         order by job_id limit {{room}} for update skip locked
     ) r
     where (select version from control where id = 1) = $9
@@ -76,7 +76,10 @@ from started s cross join lateral (
     from jobs where tenant_id = s.tenant_id and job_id = s.job_id and job_id >= $7 offset 0
 ) j
 """
-CLAIM = f"with {CLAIM_STEPS.format(room='$5', marks='marks')} {CLAIMED}"
+CLAIM = f"with {CLAIM_STEPS.format(room='$5', marks='marks', but='')} {CLAIMED}"
+# Where jobs were found that cannot be started: all but these.
+BUT = " and job_id <> all({jobs}::uuid[])"
+CLAIM_BUT = f"with {CLAIM_STEPS.format(room='$5', marks='marks', but=BUT.format(jobs='$10'))} {CLAIMED}"
 
 
 async def claim_ready(
@@ -87,12 +90,13 @@ async def claim_ready(
     node_id: UUID,
     source: str,
     version: int,
+    but: Sequence[UUID] = (),
 ) -> list[ClaimedJob]:
     """Takes up to `limit` jobs for this node, in the order of the lanes and by age within each; none where `version`
-    of what holds claims back is not the newest.
+    of what holds claims back is not the newest, and none of `but`.
     """
     rows = await connection.fetch(
-        CLAIM,
+        CLAIM_BUT if but else CLAIM,
         [start.lane.queue for start in lanes],
         [start.lane.type for start in lanes],
         [start.lane.priority for start in lanes],
@@ -102,8 +106,34 @@ async def claim_ready(
         min(start.floor for start in lanes),
         source,
         version,
+        *([but] if but else ()),
     )
     return [ClaimedJob(*row) for row in rows]
+
+
+FIRST_READY = """
+select r.job_id from unnest($1::text[], $2::text[], $3::smallint[], $4::uuid[]) as l (queue, type, priority, floor)
+cross join lateral (
+    select job_id from ready
+    where queue = l.queue and type = l.type and priority = l.priority and job_id >= l.floor
+      and (expires_at is null or expires_at > now()) and job_id <> all($5)
+    order by job_id limit 1 for update skip locked
+) r
+limit 1
+"""
+
+
+async def find_first_ready(connection: Connection, lanes: Sequence[LaneStart], *, but: Sequence[UUID]) -> list[UUID]:
+    """The job that a claim of one would take, where there is one."""
+    rows = await connection.fetch(
+        FIRST_READY,
+        [start.lane.queue for start in lanes],
+        [start.lane.type for start in lanes],
+        [start.lane.priority for start in lanes],
+        [start.floor for start in lanes],
+        but,
+    )
+    return [row[0] for row in rows]
 
 
 # A loose index scan: one descent for each lane that exists, whatever the number of its jobs.

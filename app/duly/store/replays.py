@@ -1,5 +1,6 @@
 """Sending again what has ended: one delivery by hand, and, by the table `replays`, all that failed since a time."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
@@ -157,12 +158,15 @@ async def list_replays(
     return [Replay(*row) for row in await connection.fetch(LIST, tenant_id, endpoint_id, before, limit)]
 
 
-OPEN = "select tenant_id, replay_id from replays where collected_at is null order by replay_id limit $1"
+OPEN = """
+select tenant_id, replay_id from replays where collected_at is null and replay_id <> all($2)
+order by replay_id limit $1
+"""
 
 
-async def open_replays(connection: Connection, *, limit: int) -> list[Key]:
-    """Those that have not found all yet, the oldest first."""
-    return [(row[0], row[1]) for row in await connection.fetch(OPEN, limit)]
+async def open_replays(connection: Connection, *, limit: int, but: Sequence[UUID] = ()) -> list[Key]:
+    """Those that have not found all yet, but for some, the oldest first."""
+    return [(row[0], row[1]) for row in await connection.fetch(OPEN, limit, but)]
 
 
 HOLD = f"""

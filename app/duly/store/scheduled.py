@@ -1,5 +1,8 @@
 """The table `scheduled`: jobs that wait for a time; making them ready when it has come."""
 
+from collections.abc import Sequence
+from uuid import UUID
+
 from duly.domain.job import Lane
 from duly.store.database import Connection
 from duly.store.ready import LaneStart
@@ -7,7 +10,8 @@ from duly.store.ready import LaneStart
 # What is to be ready at its first start and has a concurrency key needs that key first: see `duly.store.placing`.
 RELEASE_DUE = """
 with due as materialized (
-    select job_id from scheduled where run_at <= now() and not (marks & 1 <> 0 and reason = 0)
+    select job_id from scheduled
+    where run_at <= now() and not (marks & 1 <> 0 and reason = 0) and job_id <> all($2)
     order by run_at limit $1 for update skip locked
 ),
 gone as (
@@ -24,15 +28,26 @@ select queue, type, priority, job_id from gone
 """
 
 
-async def release_due(connection: Connection, *, limit: int) -> list[LaneStart]:
-    """Moves up to `limit` due jobs to `ready`. Returns where each went."""
-    return [LaneStart(Lane(*row[:3]), row[3]) for row in await connection.fetch(RELEASE_DUE, limit)]
+async def release_due(connection: Connection, *, limit: int, but: Sequence[UUID] = ()) -> list[LaneStart]:
+    """Moves up to `limit` due jobs, but for some, to `ready`. Returns where each went."""
+    return [LaneStart(Lane(*row[:3]), row[3]) for row in await connection.fetch(RELEASE_DUE, limit, but)]
 
 
-NEXT_DUE = "select extract(epoch from min(run_at) - now())::float8 from scheduled"
+FIRST_DUE = """
+select job_id from scheduled
+where run_at <= now() and (marks & 1 <> 0 and reason = 0) = $1 and job_id <> all($2) order by run_at limit 1
+"""
 
 
-async def seconds_to_next(connection: Connection) -> float | None:
-    """How long until the next job is due, by the database's clock; None where nothing is scheduled."""
-    seconds: float | None = await connection.fetchval(NEXT_DUE)
+async def find_first_due(connection: Connection, *, keyed: bool, but: Sequence[UUID]) -> list[UUID]:
+    """The job that is released next, where there is one."""
+    return [row[0] for row in await connection.fetch(FIRST_DUE, keyed, but)]
+
+
+NEXT_DUE = "select extract(epoch from min(run_at) - now())::float8 from scheduled where job_id <> all($1)"
+
+
+async def seconds_to_next(connection: Connection, *, but: Sequence[UUID] = ()) -> float | None:
+    """How long until the next job is due, by the database's clock; None where nothing else is scheduled."""
+    seconds: float | None = await connection.fetchval(NEXT_DUE, but)
     return seconds

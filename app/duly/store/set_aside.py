@@ -18,8 +18,8 @@ class Stage(StrEnum):
 
 
 class SetAside(NamedTuple):
-    """What could not be recorded of a job; `token` is that of the attempt, 0 where there is none. A running job's
-    tenant may be left out.
+    """What could not be recorded of a job; `token` is that of the attempt, 0 where there is none. The tenant of a
+    job that runs, or whose end is to be followed, may be left out.
     """
 
     job_id: UUID
@@ -29,7 +29,6 @@ class SetAside(NamedTuple):
 
 
 class SetAsideView(NamedTuple):
-    stage: Stage
     reason: str
     since: datetime
     tries: int
@@ -37,10 +36,11 @@ class SetAsideView(NamedTuple):
 
 NOTE = """
 insert into set_aside (tenant_id, job_id, stage, token, node_id, reason)
-select coalesce(a.tenant_id, r.tenant_id), a.job_id, $5, a.token, $6, a.reason
+select coalesce(a.tenant_id, r.tenant_id, e.tenant_id), a.job_id, $5, a.token, $6, a.reason
 from unnest($1::uuid[], $2::int[], $3::text[], $4::int[]) as a (job_id, token, reason, tenant_id)
 left join running r on r.job_id = a.job_id and r.token = a.token
-where a.tenant_id is not null or r.tenant_id is not null
+left join lateral (select tenant_id from endings where job_id = a.job_id limit 1) e on true
+where coalesce(a.tenant_id, r.tenant_id, e.tenant_id) is not null
 on conflict (job_id, stage) do update
 set token = excluded.token, node_id = excluded.node_id, reason = excluded.reason, noted_at = now(),
     tries = case when set_aside.token = excluded.token then set_aside.tries + 1 else 1 end,
@@ -72,14 +72,13 @@ async def forget_old_set_aside(connection: Connection) -> None:
 
 
 READ = """
-select stage, reason, since, tries from set_aside s
-where tenant_id = $1 and job_id = $2 and noted_at > now() - interval '5 minutes'
+select reason, since, tries from set_aside s
+where tenant_id = $1 and job_id = $2 and stage = $3 and noted_at > now() - interval '5 minutes'
   and (stage <> 'finish' or exists (select from running r where r.job_id = s.job_id and r.token = s.token))
-order by stage limit 1
 """
 
 
-async def read_set_aside(connection: Connection, tenant_id: int, job_id: UUID) -> SetAsideView | None:
-    """What cannot be recorded of a job just now, or None."""
-    row = await connection.fetchrow(READ, tenant_id, job_id)
-    return SetAsideView(Stage(row[0]), *row[1:]) if row is not None else None
+async def read_set_aside(connection: Connection, tenant_id: int, job_id: UUID, *, stage: Stage) -> SetAsideView | None:
+    """Why this stage of the job cannot be recorded just now; None where nobody says so."""
+    row = await connection.fetchrow(READ, tenant_id, job_id, stage)
+    return SetAsideView(*row) if row is not None else None

@@ -82,6 +82,9 @@ class Metrics:
         self.items_refused = self._counter(
             "items_refused", "Items of batched statements that the database did not take.", "statement"
         )
+        self.statement_faults = self._counter(
+            "statement_faults", "Batched statements that an error of this program broke off.", "statement"
+        )
         self.outcomes_set_aside = self._gauge(
             "outcomes_set_aside", "Outcomes that the database does not take, kept and tried again.", "livesum"
         )

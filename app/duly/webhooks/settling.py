@@ -2,14 +2,15 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
 import structlog
 
 from duly.domain.circuit import Verdict, after_failures
 from duly.domain.clock import DatabaseClock
-from duly.store.database import Connection, Database, DatabaseAway, RecordRefused
+from duly.lifecycle.by_halves import Halved, record_by_halves
+from duly.store.database import Connection, Database, RecordBusy, RecordRefused
 from duly.store.delivery_attempts import Settled, Tried, settle_if_held
 from duly.store.receivers import Receiver, disable_endpoint, lock_trouble, note_trouble
 from duly.telemetry.metrics import Metrics
@@ -18,6 +19,8 @@ from duly.webhooks.payload import endpoint_disabled
 log = structlog.stdlib.get_logger("duly.dispatcher")
 
 BATCH = 500
+# A row that somebody else keeps locked holds up no other delivery for much longer.
+LOCK_SECONDS = 2.0
 NOTHING = Settled(0, frees=False, heals=False)
 
 
@@ -29,7 +32,7 @@ class Settler:
     """
 
     def __init__(self, database: Database, metrics: Metrics, *, disable_seconds: float, clock: DatabaseClock) -> None:
-        self._connection = database.hot()
+        self._connection = database.hot(lock_seconds=LOCK_SECONDS)
         self._metrics = metrics
         self._clock = clock
         self._disable_seconds = disable_seconds
@@ -62,27 +65,57 @@ class Settler:
         return 0
 
     async def _record(self, batch: Sequence[Tried]) -> Settled:
-        try:
-            async with self._connection.use() as connection:
-                # First: once these are settled, their receivers have room for more.
-                await self._note_failures(connection, [one for one in batch if one.fails or one.disables])
-                settled = await settle_if_held(connection, batch)
-        except DatabaseAway as error:
-            _warn(batch, error)
-        except RecordRefused as error:
-            if len(batch) > 1:
-                # One bad item must fail alone.
-                settled = [await self._record([tried]) for tried in batch][-1]
-                return settled._replace(frees=True, heals=True)
-            _warn(batch, error)
-        else:
-            return settled
+        # First: once these are settled, their receivers have room for more.
+        noted = await self._by_halves([one for one in batch if one.fails or one.disables], self._note)
+        settled = await self._by_halves(batch, self._settle)
+        for tried, error in noted.refused:
+            log.warning(
+                "what a failure says of its receiver was not recorded",
+                action="receiver_failure_unnoted",
+                receiver_id=str(tried.receiver_id),
+                error=str(error),
+            )
+        again = await self._without_answers(settled)
+        refused = [(tried, error) for tried, error in settled.refused if again is None or not _is_of_data(error)]
+        for tried, error in [*refused, *(again.refused if again else ())]:
+            self._metrics.items_refused.labels("settle").inc()
+            _warn([tried], error)
+        if settled.away is not None:
+            _warn(settled.left, settled.away)
+        parts = [one for _, one in [*settled.parts, *(again.parts if again else ())]]
+        return Settled(
+            sum(one.held for one in parts),
+            frees=any(one.frees for one in parts) or bool(settled.refused),
+            heals=any(one.heals for one in parts) or bool(settled.refused),
+        )
+
+    async def _without_answers(self, settled: Halved[Tried, Settled]) -> Halved[Tried, Settled] | None:
+        """Records tries of which a value was refused without the words of their receiver; None where there are none."""
+        tries = [
+            tried._replace(answer=None, error=f"The answer cannot be recorded: {error}")
+            for tried, error in settled.refused
+            if _is_of_data(error)
+        ]
+        return await self._by_halves(tries, self._settle) if tries else None
+
+    async def _by_halves(
+        self, tries: Sequence[Tried], record: Callable[[Sequence[Tried]], Awaitable[Settled]]
+    ) -> Halved[Tried, Settled]:
+        if not tries:
+            return Halved()
+        return await record_by_halves(tries, record, statement="settle", metrics=self._metrics)
+
+    async def _settle(self, tries: Sequence[Tried]) -> Settled:
+        async with self._connection.use() as connection:
+            return await settle_if_held(connection, tries)
+
+    async def _note(self, failed: Sequence[Tried]) -> Settled:
+        async with self._connection.use() as connection:
+            await self._note_failures(connection, failed)
         return NOTHING
 
     async def _note_failures(self, connection: Connection, failed: Sequence[Tried]) -> None:
         """What failures say of their receivers: that they are to be left alone for a while, or for good."""
-        if not failed:
-            return
         of = defaultdict[UUID, list[Tried]](list)
         for tried in failed:
             of[tried.receiver_id].append(tried)
@@ -157,3 +190,7 @@ def _warn(batch: Sequence[Tried], error: Exception) -> None:
     """The row stays and is due again when its hold ends: sent twice rather than not at all, under the same id."""
     for _ in batch:
         log.warning("a try was not recorded", action="delivery_unsettled", error=str(error))
+
+
+def _is_of_data(error: Exception) -> bool:
+    return isinstance(error, RecordRefused) and error.of_data and not isinstance(error, RecordBusy)

@@ -14,7 +14,7 @@ from duly.handlers.signals import HandlerError
 from duly.lifecycle.checkpoint import CheckpointRecorder
 from duly.lifecycle.logs import LogRecorder
 from duly.lifecycle.progress import ProgressRecorder
-from duly.store.database import DatabaseAway, RecordRefused
+from duly.store.database import DatabaseAway, RecordBusy, RecordRefused
 from duly.worker.attempt import Attempt, log_line
 
 AWAY_SECONDS = 0.2
@@ -50,12 +50,14 @@ class RecordedReports:
         self.family = family
 
     async def progress(self, attempt: Attempt, percent: float, message: str | None) -> None:
-        """Recorded when it returns, unless the database is away: the next one tells, and the outcome waits anyway."""
+        """Recorded when it returns, unless the database is away or does not take it: the next one tells, and the
+        outcome waits anyway.
+        """
         try:
             held = await self._progress.tell(
                 attempt.claimed.job_id, attempt.claimed.token, percent=percent, message=message
             )
-        except DatabaseAway:
+        except (DatabaseAway, RecordRefused):
             return
         if not held:
             await lost(attempt)
@@ -86,12 +88,12 @@ class RecordedReports:
         while held is None:
             try:
                 held = await self._recorded(attempt, text)
-            except RecordRefused as error:
-                raise HandlerError(f"the checkpoint cannot be recorded: {error}") from None
-            except (DatabaseAway, Overloaded):
+            except (DatabaseAway, Overloaded, RecordBusy):
                 if attempt.cancelled:
                     raise HandlerError("the attempt was stopped before its checkpoint was recorded") from None
                 await asyncio.sleep(AWAY_SECONDS)
+            except RecordRefused as error:
+                raise HandlerError(f"the checkpoint cannot be recorded: {error}") from None
         if not held:
             await lost(attempt)
             raise HandlerError("the attempt has lost its job to another; its checkpoint was not recorded")
