@@ -1,4 +1,4 @@
-"""What could not be recorded of jobs; and a default for what the release before 0004 does not write."""
+"""What could not be recorded of jobs; and what lets two releases work on one database during an upgrade."""
 
 from alembic import op
 
@@ -25,6 +25,14 @@ STATEMENTS = (
     # Nodes of the release before 0004 write deliveries without a receiver until they are replaced; each of these goes
     # in a lane of its own.
     "alter table deliveries alter column receiver_id set default gen_random_uuid()",
+    # Migrations that take away what older releases need put their revision in: a release works on a newer database
+    # where it knows all of these.
+    """
+    create table contractions (
+        revision text not null,
+        constraint contractions_pkey primary key (revision)
+    )
+    """,
 )
 
 

@@ -104,14 +104,29 @@ async def test_migrate_brings_an_empty_database_to_where_a_service_starts(
     assert (await (await processes.serve(empty_database_url)).readyz()).status_code == 200
 
 
-async def test_a_database_of_a_newer_release_is_not_started_on_and_serves_on_where_it_is_used(
+async def test_on_a_database_that_a_newer_release_expanded_nodes_serve_on_and_start(
     database_url: str, processes: Processes
 ) -> None:
-    """A rolling upgrade migrates while nodes of the older release serve: they go on, and no new one of them starts."""
+    """A rolling upgrade migrates while nodes of the older release serve; they may be started again until replaced."""
     older = await processes.serve(database_url)
     [[revision]] = await older.sql("select version_num from alembic_version")
-    await older.sql("update alembic_version set version_num = 'from_the_future'")
+    await older.sql("update alembic_version set version_num = '9999'")
     assert (await older.readyz()).status_code == 200
+    started = await processes.serve(database_url)
+    assert (await started.readyz()).status_code == 200
+    assert (await started.run("quick"))["status"] == "completed"
+    warned = [line for line in started.command.stderr.splitlines() if '"database_newer"' in line]
+    assert "9999" in warned[0]
+    await older.sql("update alembic_version set version_num = $1", revision)
+
+
+async def test_a_database_that_a_newer_release_took_something_from_is_not_started_on(
+    database_url: str, processes: Processes
+) -> None:
+    older = await processes.serve(database_url)
+    [[revision]] = await older.sql("select version_num from alembic_version")
+    await older.sql("update alembic_version set version_num = '9999'")
+    await older.sql("insert into contractions values ('9998')")
     assert "newer" in await _refusal(processes.begin(database_url), 1)
     await older.sql("update alembic_version set version_num = $1", revision)
 

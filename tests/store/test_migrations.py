@@ -8,7 +8,8 @@ from alembic.script import ScriptDirectory
 
 from duly.store.database import Database
 from duly.store.migrations import differences, is_ours, migrate
-from duly.store.revisions import known_revisions, migrations_folder, missing_revisions
+from duly.store.revisions import DatabaseNewer, known_revisions, migrations_folder, missing_revisions
+from tests.support.expand_only import contractions, read_schema
 
 
 @pytest.fixture
@@ -82,3 +83,53 @@ async def test_several_may_migrate_at_once(empty_database_url: str) -> None:
 )
 def test_partitions_are_not_compared(name: str | None, kind: str, ours: bool) -> None:
     assert is_ours(name, kind, {}) is ours
+
+
+TAKES_AWAY = {
+    "alter table ready add column extra integer not null": "ready.extra is new and takes no null",
+    "alter table ready drop column marks": "ready.marks is gone",
+    "alter table ready rename column marks to bits": "ready.marks is gone",
+    "alter table ready alter column marks type bigint": "ready.marks is bigint",
+    "alter table ready alter column expires_at set not null": "ready.expires_at takes no null",
+    "alter table nodes alter column draining drop default": "nodes.draining has no default",
+    "alter table ready add constraint positive check (attempt >= 0)": "ready has a new constraint positive",
+    "create unique index one_batch on ready (batch_id)": "ready has a new constraint one_batch",
+    "alter table nodes add foreign key (name) references secret_keys (key_id)": "nodes has a new constraint",
+    "drop table stream_tickets": "stream_tickets is gone",
+    "alter table stream_tickets rename to tickets": "stream_tickets is gone",
+}
+ONLY_EXPANDS = (
+    "alter table ready add column extra integer",
+    "alter table ready add column extra integer not null default 0",
+    "alter table running alter column queue drop not null",
+    "alter table ready alter column type set default 'echo'",
+    "create table extra (id integer primary key check (id > 0))",
+    "create index extra on ready (batch_id)",
+)
+
+
+async def test_a_migration_that_takes_something_away_is_told_from_one_that_only_expands(database: Database) -> None:
+    await migrate(database)
+    async with database.connection() as connection:
+        before = await read_schema(connection)
+        for change, expected in {**TAKES_AWAY, **dict.fromkeys(ONLY_EXPANDS)}.items():
+            transaction = connection.transaction()
+            await transaction.start()
+            await connection.execute(change)
+            found = contractions(before, await read_schema(connection))
+            await transaction.rollback()
+            if expected is None:
+                assert found == [], change
+            else:
+                assert any(words.startswith(expected) for words in found), (change, found)
+
+
+async def test_a_database_of_a_newer_release_says_who_may_work_on_it(database: Database) -> None:
+    await migrate(database)
+    async with database.connection() as connection:
+        await connection.execute("update alembic_version set version_num = '9999'")
+        for contraction, serves in ((known_revisions()[-1], True), ("9998", False)):
+            await connection.execute("insert into contractions values ($1)", contraction)
+            with pytest.raises(DatabaseNewer, match="9999") as newer:
+                await missing_revisions(database)
+            assert newer.value.serves is serves

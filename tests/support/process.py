@@ -120,6 +120,10 @@ class Processes:
         """The same as a user's shell does it, a second later."""
         return self._run(self._started, arguments, variables)
 
+    def run_as(self, start: Start, *arguments: str, **variables: str) -> Command:
+        """The same by a start of the caller's."""
+        return self._run(start, arguments, variables)
+
     def _run(self, start: Start, arguments: Sequence[str], variables: dict[str, str]) -> Command:
         files = self.folder / f"command-{len(self.commands)}"
         self.commands.append(Command(start(arguments, files, self._environment() | variables), files))

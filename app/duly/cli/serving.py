@@ -146,7 +146,7 @@ async def prepare(database: Database, *, migrates: bool) -> list[str]:
         CannotServe: it cannot be reached, belongs to a newer release, or is behind and `migrates` is false.
     """
     try:
-        missing = await missing_revisions(database)
+        missing = await _missing_revisions(database)
         if missing and not migrates:
             raise CannotServe(
                 f"the database lacks {len(missing)} migrations ({', '.join(missing)}); "
@@ -156,14 +156,32 @@ async def prepare(database: Database, *, migrates: bool) -> list[str]:
             from duly.store.migrations import migrate  # noqa: PLC0415  # half a second that a current database needs not
 
             await migrate(database)
-        else:  # the partitions of the coming days must be there before the first job is
-            async with database.connection() as connection:
-                await ensure_partitions(connection)
+        else:
+            await _ensure_partitions(database)
     except DatabaseError as error:
         raise CannotServe(error.line) from None
-    except DatabaseNewer as error:
-        raise CannotServe(f"the database belongs to a newer release: {error}; upgrade Duly") from None
     return missing
+
+
+async def _missing_revisions(database: Database) -> list[str]:
+    """As `missing_revisions`; a database that a newer release has expanded lacks nothing.
+
+    Raises:
+        CannotServe: a newer release has taken away what this one needs.
+    """
+    try:
+        return await missing_revisions(database)
+    except DatabaseNewer as error:
+        if not error.serves:
+            raise CannotServe(f"the database belongs to a newer release: {error}; upgrade Duly") from None
+        log.warning(f"the database was migrated by a newer release: {error}; upgrade Duly", action="database_newer")
+        return []
+
+
+async def _ensure_partitions(database: Database) -> None:
+    """The partitions of the coming days must be there before the first job is."""
+    async with database.connection() as connection:
+        await ensure_partitions(connection)
 
 
 async def recognise_keys(database: Database, keyring: Keyring) -> None:

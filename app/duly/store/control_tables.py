@@ -39,6 +39,12 @@ Table(
     PrimaryKeyConstraint("id", name="control_pkey"),
 )
 Table(
+    "contractions",
+    metadata,
+    need("revision", Text),
+    PrimaryKeyConstraint("revision", name="contractions_pkey"),
+)
+Table(
     "queues",
     metadata,
     need("tenant_id", Integer),

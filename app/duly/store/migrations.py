@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from alembic import command
@@ -31,13 +32,13 @@ def is_ours(name: str | None, type_: str, _parents: object) -> bool:
     return not (type_ in {"table", "index"} and name is not None and _PARTITION.search(name))
 
 
-async def migrate(database: Database) -> None:
-    """Brings the database to the newest revision and makes the partitions that the next days need."""
+async def migrate(database: Database, *, to: str = "head") -> None:
+    """Brings the database to a revision, the newest by default, and makes the partitions that the next days need."""
     async with database.connection() as connection:
         # Nodes that start together do not race: the lock is the transaction's, on a connection of its own.
         async with connection.transaction():
             await hold(connection, MIGRATION)
-            await _with_alembic(database, _upgrade)
+            await _with_alembic(database, partial(_upgrade, to=to))
         await lend_making(connection, PARTITIONED)
         await ensure_partitions(connection)
 
@@ -77,8 +78,8 @@ def _configuration(connection: Connection) -> Config:
     return configuration
 
 
-def _upgrade(connection: Connection) -> None:
-    command.upgrade(_configuration(connection), "head")
+def _upgrade(connection: Connection, *, to: str) -> None:
+    command.upgrade(_configuration(connection), to)
     connection.commit()
 
 

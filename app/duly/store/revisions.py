@@ -10,11 +10,22 @@ from pathlib import Path
 
 from duly.store.database import Connection, Database
 
+# Migrations expand the schema, so that the release before goes on working. One that takes something away is put in
+# here.
+CONTRACTIONS = "select revision from contractions"
+
 _FILE = re.compile(r"(\d{4})_\w+\.py")
 
 
 class DatabaseNewer(Exception):
-    """The database is at a revision that this release does not know: a newer one migrated it."""
+    """The database is at a revision that this release does not know: a newer one migrated it.
+
+    `serves`: it only expanded the schema, so that this release may work on it during an upgrade.
+    """
+
+    def __init__(self, message: str, *, serves: bool) -> None:
+        super().__init__(message)
+        self.serves = serves
 
 
 def migrations_folder() -> Path:
@@ -49,5 +60,7 @@ async def revisions_missing(connection: Connection) -> list[str]:
     if current is None:
         return known
     if current not in known:
-        raise DatabaseNewer(f"it is at the revision {current}, which this release does not know")
+        kept = await connection.fetchval("select to_regclass('contractions') is not null")
+        serves = kept and {row[0] for row in await connection.fetch(CONTRACTIONS)} <= set(known)
+        raise DatabaseNewer(f"it is at the revision {current}, which this release does not know", serves=serves)
     return known[known.index(current) + 1 :]

@@ -1,0 +1,62 @@
+"""Whether a migration only expands the schema: what the release before it reads and writes goes on to be taken."""
+
+from typing import Any, NamedTuple
+
+COLUMNS = """
+select c.relname as table, a.attname as column, format_type(a.atttypid, a.atttypmod) as type, a.attnotnull as required,
+       a.atthasdef or a.attidentity <> '' as filled
+from pg_attribute a join pg_class c on c.oid = a.attrelid
+where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
+  and a.attnum > 0 and not a.attisdropped
+"""
+CONSTRAINTS = """
+select c.relname as table, n.conname as name, pg_get_constraintdef(n.oid) as definition
+from pg_constraint n join pg_class c on c.oid = n.conrelid
+where c.relnamespace = 'public'::regnamespace and not c.relispartition and n.contype <> 'n'
+union all
+select c.relname, i.relname, pg_get_indexdef(x.indexrelid)
+from pg_index x join pg_class c on c.oid = x.indrelid join pg_class i on i.oid = x.indexrelid
+where c.relnamespace = 'public'::regnamespace and not c.relispartition and x.indisunique
+union all
+select c.relname, t.tgname, pg_get_triggerdef(t.oid)
+from pg_trigger t join pg_class c on c.oid = t.tgrelid
+where c.relnamespace = 'public'::regnamespace and not c.relispartition and not t.tgisinternal
+"""
+
+
+class Schema(NamedTuple):
+    """Columns by table and name, as (type, required, filled by a default); what refuses rows, by table and name."""
+
+    columns: dict[tuple[str, str], tuple[str, bool, bool]]
+    constraints: dict[tuple[str, str], str]
+
+    @property
+    def tables(self) -> set[str]:
+        return {table for table, _ in self.columns}
+
+
+async def read_schema(connection: Any) -> Schema:
+    columns = {(row[0], row[1]): (row[2], row[3], row[4]) for row in await connection.fetch(COLUMNS)}
+    return Schema(columns, {(row[0], row[1]): row[2] for row in await connection.fetch(CONSTRAINTS)})
+
+
+def contractions(before: Schema, after: Schema) -> list[str]:
+    """What the later schema takes away from those who know the earlier one; empty where it only expands."""
+    found = [f"{table} is gone" for table in sorted(before.tables - after.tables)]
+    for (table, column), (type_, required, filled) in sorted(before.columns.items()):
+        now = after.columns.get((table, column))
+        if now is None and table in after.tables:
+            found.append(f"{table}.{column} is gone")
+        elif now is not None and now[0] != type_:
+            found.append(f"{table}.{column} is {now[0]}, and was {type_}")
+        elif now is not None and now[1] and not required:
+            found.append(f"{table}.{column} takes no null any more")
+        elif now is not None and filled and not now[2]:
+            found.append(f"{table}.{column} has no default any more")
+    for (table, column), (_, required, filled) in sorted(after.columns.items()):
+        if table in before.tables and (table, column) not in before.columns and required and not filled:
+            found.append(f"{table}.{column} is new and takes no null, and has no default")
+    for (table, name), definition in sorted(after.constraints.items()):
+        if table in before.tables and before.constraints.get((table, name)) != definition:
+            found.append(f"{table} has a new constraint {name}: {definition}")
+    return found
