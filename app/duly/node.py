@@ -236,6 +236,7 @@ class Node:
             ("tail", {Role.API}, self.tail.step),
             ("claim", {Role.WORKER}, self.pool.step),
             ("watch", {Role.WORKER}, self.pool.watch),
+            ("strays", {Role.WORKER}, self.pool.find_strays),
             ("progress", {Role.WORKER}, self.progress.gatherer.step),
             ("checkpoint", {Role.WORKER}, self.checkpoints.gatherer.step),
             ("logs", {Role.WORKER}, self.logs.step),

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,8 +12,10 @@ from structlog.testing import capture_logs
 
 from duly.domain.ids import SMALLEST
 from duly.domain.job import Lane
-from duly.store.database import Database
+from duly.store import database as database_module
+from duly.store.database import Database, DatabaseSlow
 from duly.store.ready import LaneStart, claim_ready
+from duly.worker import strays
 from tests.support import handlers as support
 from tests.support.service import Service, eventually
 
@@ -255,3 +258,70 @@ async def test_a_cancel_wish_wins_over_the_end_that_came_after_it(start_service:
         await service.client.post(f"/api/v1/jobs/{job_id}/cancel")
     view = await service.ended(job_id)
     assert (view["status"], view["result"], view["error"]["code"]) == ("cancelled", None, "CANCELLED")
+
+
+async def test_what_others_lost_is_set_right_whatever_else_this_node_waits_for(start_service: StartService) -> None:
+    """Its pool is used up, the connections of its other loops are taken, and its own outcomes stand still."""
+    victim = await start_service(roles=("api", "worker"))
+    job_id = await started(victim, "wait-for-gate", "victim", maxAttempts=5)
+    sweeper = await start_service(roles=("sweeper",), database_connections=4)
+    database = sweeper.node.database
+    async with AsyncExitStack() as stack:
+        for _ in range(2):
+            await stack.enter_async_context(database.background())
+            await stack.enter_async_context(database.connection())
+        await stack.enter_async_context(sweeper.node.finisher._connection.use())
+        await lose_its_node(victim, job_id)
+        await run_again("victim", 2)
+    assert (await victim.event_types(job_id)).count("JobLeaseExpired") == 1
+    metrics = sweeper.node.metrics.render().decode()
+    assert "duly_lease_recovery_seconds_count 1.0" in metrics
+    support.gate("victim").set()
+    assert (await victim.ended(job_id))["status"] == "completed"
+
+
+async def test_an_attempt_that_its_node_does_not_know_is_found_while_no_slot_is_free(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strays, "OLD_ENOUGH_SECONDS", 0.0)
+    service = await start_service(worker_slots=1)
+    await started(service, "wait-for-gate", "only")
+    waiting = await service.submit("echo")
+    database = Database(service.database_url)
+    async with database.pinned() as connection:
+        lanes = [LaneStart(Lane("default", "echo", 0), SMALLEST)]
+        [[version]] = await service.sql("select version from control")
+        [claimed] = await claim_ready(
+            connection, lanes, limit=1, node_id=service.node.node_id, source="test", version=version
+        )
+    await database.close()
+    assert str(claimed.job_id) == waiting["jobId"]
+    service.node.pool.answer_lost()
+
+    async def requeued() -> bool:
+        return "JobRequeued" in await service.event_types(waiting["jobId"])
+
+    await eventually(requeued)
+    support.gate("only").set()
+    assert (await service.ended(waiting["jobId"]))["status"] == "completed"
+
+
+async def test_a_session_that_stands_still_in_a_transaction_keeps_its_locks_for_seconds_only(
+    database_url: str,
+) -> None:
+    database = Database(database_url)
+    async with database.hot().use() as connection:
+        assert await connection.fetchval("show idle_in_transaction_session_timeout") == "10s"
+    await database.close()
+
+
+async def test_a_loop_that_waits_without_end_gives_its_connection_back(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "BACKGROUND_SECONDS", 0.05)
+    database = Database(database_url)
+    for _ in range(2 * database_module.BACKGROUND_CONNECTIONS):
+        with pytest.raises(DatabaseSlow):
+            async with database.background() as connection:
+                await connection.execute("select pg_sleep(600)")
+    await database.close()

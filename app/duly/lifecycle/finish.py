@@ -90,13 +90,14 @@ class Finisher:
             await self._recorded.wait()
         await self.set_aside.record_now()
 
-    async def record(self, ends: Ends) -> list[Finished]:
-        """Records these ends now; those that lost their lease, or were set aside, are not among the returned.
+    async def record(self, ends: Ends, *, connection: HotConnection | None = None) -> list[Finished]:
+        """Records these ends now, on a connection of the caller's or that of the ends that gather; those that lost
+        their lease, or were set aside, are not among the returned.
 
         Raises:
             DatabaseAway: nothing is known to be recorded; doing it again is safe.
         """
-        halved = await self._by_halves(ends, self._connection)
+        halved = await self._by_halves(ends, connection or self._connection)
         finished = self._tell_all(halved)
         if halved.away is not None:
             raise halved.away

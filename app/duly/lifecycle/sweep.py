@@ -4,6 +4,7 @@ Any node may sweep, and several may at once: each verdict is recorded through th
 """
 
 import random
+import time
 from collections.abc import Callable, Sequence
 from typing import assert_never
 from uuid import UUID
@@ -11,7 +12,7 @@ from uuid import UUID
 import structlog
 
 from duly.domain.events import EventKind
-from duly.domain.job import Finish
+from duly.domain.job import Finish, Finished
 from duly.domain.outcome import AttemptFacts, Cancelled, Outcome, TimedOut, WorkerLost, decide, expired_error
 from duly.domain.retry import RetryPolicy
 from duly.lifecycle.by_halves import record_by_halves
@@ -24,7 +25,7 @@ from duly.store.ending import EndOfWaiting, end_waiting, find_expired, seconds_t
 from duly.store.exclusive import DROPPING, take
 from duly.store.idempotency import forget_old_keys
 from duly.store.lent_partitions import may_make
-from duly.store.nodes import strike_silent
+from duly.store.nodes import SilentNode, strike_silent
 from duly.store.partitions import PARTITIONED, drop_expired, ensure_partitions
 from duly.store.placing import release_keyed
 from duly.store.receivers import forget_receivers
@@ -40,6 +41,8 @@ BATCH = 500
 # What a living node gets beyond a deadline or a cancel wish to record the end of its own attempt.
 PATIENCE_SECONDS = 5.0
 SWEEP_SECONDS = 2.0
+# A row that somebody else keeps locked holds up no other verdict for much longer.
+LOCK_SECONDS = 1.0
 LONGEST_LOOK_SECONDS = 1.0
 HOUSEKEEPING_SECONDS = 3600.0
 
@@ -57,6 +60,8 @@ class Sweeper:
         policy_of: Callable[[str], RetryPolicy],
     ) -> None:
         self._database = database
+        # Its own: whatever else this node waits for, what others lost is set right in time.
+        self._connection = database.hot(lock_seconds=LOCK_SECONDS)
         self._signals = signals
         self._metrics = metrics
         self._finisher = finisher
@@ -68,15 +73,18 @@ class Sweeper:
 
     async def repair(self, node_id: UUID, *, lease_seconds: float) -> float:
         """Strikes silent nodes off the list, and gives a verdict on every attempt that is lost or overdue."""
-        async with self._database.background() as connection:
+        looked_at = time.monotonic()
+        async with self._connection.use() as connection:
             silent = await strike_silent(connection, lease_seconds=lease_seconds, but=node_id)
             overdue = await find_overdue(
                 connection, patience_seconds=PATIENCE_SECONDS, limit=BATCH, but=self._finisher.set_aside.jobs
             )
-        for name in silent:
-            log.warning(f"node {name} fell silent; its jobs are run again", action="node_lost", node=name)
+        for node in silent:
+            log.warning(f"node {node.name} fell silent; its jobs are run again", action="node_lost", node=node.name)
         if overdue:
-            finished = await self._finisher.record([self._verdict(attempt) for attempt in overdue])
+            verdicts = [self._verdict(attempt) for attempt in overdue]
+            finished = await self._finisher.record(verdicts, connection=self._connection)
+            self._observe(silent, overdue, finished, seconds=time.monotonic() - looked_at)
             log.warning(
                 f"{len(finished)} attempts were lost or overdue",
                 action="attempts_swept",
@@ -84,6 +92,16 @@ class Sweeper:
                 timed_out=sum(attempt.verdict is Verdict.TIMED_OUT for attempt in overdue),
             )
         return 0 if len(overdue) == BATCH else SWEEP_SECONDS
+
+    def _observe(
+        self, silent: Sequence[SilentNode], overdue: Sequence[Overdue], finished: Sequence[Finished], *, seconds: float
+    ) -> None:
+        """Counts how long it took from the end of a node's lease until its attempts were recorded as lost."""
+        expired = {node.node_id: node.expired_seconds_ago for node in silent}
+        recorded = {done.job_id for done in finished}
+        for attempt in overdue:
+            if attempt.node_id in expired and attempt.job_id in recorded:
+                self._metrics.recovery_seconds.observe(expired[attempt.node_id] + seconds)
 
     def _verdict(self, overdue: Overdue) -> Finish:
         facts = AttemptFacts(

@@ -73,6 +73,10 @@ BACKGROUND_CONNECTIONS = 2
 
 # A hot statement takes milliseconds: one that is not answered for so long counts as a connection that broke.
 STATEMENT_SECONDS = 15.0
+# The loops that share connections give them back by then, whatever the statement waits for.
+BACKGROUND_SECONDS = 30.0
+# A session that stands still in a transaction, as that of a frozen process does, keeps its locks no longer.
+IDLE_IN_TRANSACTION_SECONDS = 10.0
 
 
 class Database:
@@ -203,7 +207,12 @@ class Database:
             DatabaseAway, RecordRefused: see there.
         """
         async with self._background, self.connection() as connection:
-            yield connection
+            try:
+                async with asyncio.timeout(BACKGROUND_SECONDS):
+                    yield connection
+            except TimeoutError:
+                connection.terminate()  # a server that does not answer would not answer a cancellation either
+                raise
 
     async def _open_pool(self) -> Any:
         """The pool, which opens connections as they are needed and hands out the one used last."""
@@ -238,7 +247,9 @@ class Database:
         Args:
             lock_seconds: a statement waits no longer for a lock, and is busy then.
         """
-        settings = PINNED_PLANS | ({"lock_timeout": f"{lock_seconds * 1000:.0f}"} if lock_seconds else {})
+        settings = PINNED_PLANS | {"idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS * 1000:.0f}"}
+        if lock_seconds is not None:
+            settings["lock_timeout"] = f"{lock_seconds * 1000:.0f}"
         open_hot = partial(self.connect, settings, command_timeout=STATEMENT_SECONDS)
         self._hot.append(HotConnection(open_hot, self._mending))
         return self._hot[-1]

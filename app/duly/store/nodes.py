@@ -47,12 +47,23 @@ async def beat(connection: Connection, node_id: UUID, *, draining: bool, rates: 
     return None if row is None else Beat(*row)
 
 
-STRIKE = "delete from nodes where heartbeat_at < now() - $1 * interval '1 second' and node_id <> $2 returning name"
+class SilentNode(NamedTuple):
+    """A node whose lease ended so long ago."""
+
+    node_id: UUID
+    name: str
+    expired_seconds_ago: float
 
 
-async def strike_silent(connection: Connection, *, lease_seconds: float, but: UUID) -> list[str]:
-    """Takes silent nodes off the list, which makes their attempts lost. Returns their names."""
-    return [row[0] for row in await connection.fetch(STRIKE, lease_seconds, but)]
+STRIKE = """
+delete from nodes where heartbeat_at < now() - $1 * interval '1 second' and node_id <> $2
+returning node_id, name, extract(epoch from now() - heartbeat_at)::float8 - $1
+"""
+
+
+async def strike_silent(connection: Connection, *, lease_seconds: float, but: UUID) -> list[SilentNode]:
+    """Takes silent nodes off the list, which makes their attempts lost. Returns them."""
+    return [SilentNode(*row) for row in await connection.fetch(STRIKE, lease_seconds, but)]
 
 
 async def leave(connection: Connection, node_id: UUID) -> None:

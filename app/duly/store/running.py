@@ -177,6 +177,7 @@ class Overdue(NamedTuple):
     timeout_seconds: float
     max_attempts: int
     verdict: Verdict
+    node_id: UUID | None = None
 
 
 # The attempts of a node that is no longer listed are lost, whatever their age. A node that lives has some seconds
@@ -185,7 +186,7 @@ class Overdue(NamedTuple):
 OVERDUE = """
 select n.tenant_id, n.job_id, n.token, n.attempt, n.crashes, n.type, n.timeout_seconds, j.max_attempts,
        case when o.node_id is null then 'lost' when n.cancel_requested_at < now() - $1 * interval '1 second'
-            then 'cancelled' else 'timed_out' end
+            then 'cancelled' else 'timed_out' end, n.node_id
 from running n join jobs j on j.tenant_id = n.tenant_id and j.job_id = n.job_id
 left join nodes o on o.node_id = n.node_id
 where (o.node_id is null or n.deadline < now() - $1 * interval '1 second'

@@ -15,6 +15,7 @@ from duly.telemetry.rates import QueueRates
 from duly.telemetry.shown_names import ShownNames, busiest
 
 BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
+RECOVERY_BUCKETS = (0.5, 1, 2, 3, 5, 10, 30, 60, 300)
 SECONDS_BUCKETS = (0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 3600)
 
 
@@ -78,6 +79,11 @@ class Metrics:
         self.events = self._counter("attempts_ended", "Ended attempts by the event that tells of it.", "event", "queue")
         self.ended = self._counter("jobs_ended_waiting", "Jobs that ended while they waited.", "event")
         self.leases_lost = self._counter("leases_lost", "Outcomes dropped because another attempt held the job.")
+        self.recovery_seconds = self._histogram(
+            "lease_recovery_seconds",
+            "Time from the end of a node's lease until its attempts were recorded as lost, to be run again.",
+            RECOVERY_BUCKETS,
+        )
         self.log_lines_dropped = self._counter("log_lines_dropped", "Lines of handlers that were not recorded.")
         self.items_refused = self._counter(
             "items_refused", "Items of batched statements that the database did not take.", "statement"

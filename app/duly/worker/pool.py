@@ -19,6 +19,7 @@ from duly.worker.attempt import Attempt, Reports, outcome_of
 from duly.worker.executors import Executors
 from duly.worker.prefetch import Prefetch
 from duly.worker.processes import ProcessExecutor
+from duly.worker.strays import LOOK_SECONDS as STRAYS_SECONDS
 from duly.worker.strays import Strays
 from duly.worker.waiting import Waiting
 
@@ -60,6 +61,7 @@ class Pool:
         self._prefetch = Prefetch(slots)
         self._strays = Strays(claimer)
         self._reserved = 0
+        self._claiming = False
         self._freed = asyncio.Event()
         self._draining = False
         self._executors = Executors(slots=slots, processes=processes, slot_freed=self._slot_freed)
@@ -80,18 +82,27 @@ class Pool:
             return LOOK_SECONDS
         node_id, source = self._identity()
         try:
-            for stray in await self._strays.find(node_id, known=self.knows):
-                self._finisher.put(stray)
+            self._claiming = True
             jobs = await self._claimer.claim(room, node_id=node_id, source=source)
         except DatabaseAway:
             self._strays.suspect()
             raise
+        finally:
+            self._claiming = False
         self._prefetch.put(jobs)
         self._fill_slots()
         if jobs:
             self.wake_watch()
         self._show()
         return 0 if jobs or self._claimer.hopeful else self._claimer.rest_seconds
+
+    async def find_strays(self) -> float:
+        """One round of the loop that looks for attempts whose claim was answered to nobody; needs no free slot."""
+        node_id, _ = self._identity()
+        # What is being claimed just now is not known yet, however long ago its first statement was.
+        for stray in await self._strays.find(node_id, known=lambda job_id: self._claiming or self.knows(job_id)):
+            self._finisher.put(stray)
+        return STRAYS_SECONDS
 
     async def _room(self) -> int:
         """How many jobs may be claimed; waits until it is one at least."""
