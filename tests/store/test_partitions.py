@@ -65,6 +65,16 @@ async def finish(connection: Connection, job: ClaimedJob, kind: EventKind, *, de
     assert len(await finish_if_held(connection, [end], source="worker:test", cancelled_error="{}")) == 1
 
 
+async def age_ends(connection: Connection, day: date, *, days: int) -> None:
+    """Moves what ended on the ids of this day into the past."""
+    bounds = smallest_id_at(datetime(day.year, day.month, day.day, tzinfo=UTC)), id_on(day + timedelta(days=1))
+    statement = """
+    update events set occurred_at = occurred_at - $1 * interval '1 day'
+    where kind >= 10 and job_id >= $2 and job_id < $3
+    """
+    await connection.execute(statement, days, *bounds)
+
+
 async def test_a_fresh_database_has_the_days_it_needs(empty_database_url: str) -> None:
     database = Database(empty_database_url)
     await migrate(database)
@@ -122,9 +132,44 @@ async def test_a_day_stays_while_a_job_in_it_is_unfinished_or_a_webhook_unsent(d
         await finish(connection, await start(connection), EventKind.COMPLETED)
         assert await dropped() == []  # its webhook waits
         await connection.execute("delete from deliveries")
+        assert await dropped() == []  # it ended just now
+        await age_ends(connection, day, days=31)
         assert sorted(await dropped()) == sorted(of_day(day))
         assert await connection.fetchval("select count(*) from jobs") == 0
         assert await connection.fetchval("select count(*) from events") == 0
+
+
+@pytest.mark.parametrize("end", [EventKind.COMPLETED, EventKind.FAILED, EventKind.CANCELLED])
+async def test_a_job_is_kept_for_the_retention_after_its_end_however_old_its_id_is(
+    database: Database, end: EventKind
+) -> None:
+    async with database.connection() as connection:
+        day = await make_day(connection, days_ago=400)
+        jobs = [NewJob(1, id_on(day), "echo", "default", 0, "{}", 60.0, 5) for _ in range(2)]
+        await record_jobs(connection, jobs)
+        await finish(connection, await start(connection), EventKind.COMPLETED)
+        await age_ends(connection, day, days=399)
+        await finish(connection, await start(connection), end)
+        await age_ends(connection, day, days=29)
+        assert await drop_expired(connection, retention_days=30) == []
+        assert await connection.fetchval("select count(*) from jobs") == len(jobs)
+        await age_ends(connection, day, days=2)
+        assert sorted(await drop_expired(connection, retention_days=30)) == sorted(of_day(day))
+
+
+async def test_a_late_end_is_found_wherever_it_stands_in_its_table(database: Database) -> None:
+    """Vacuum may have left room among older rows for a later one."""
+    async with database.connection() as connection:
+        day = await make_day(connection, days_ago=40)
+        statement = """
+        insert into events (job_id, tenant_id, sequence, occurred_at, kind, attempt, source, data)
+        select $1, 1, n, now() - case n when 1 then 1 else 35 end * interval '1 day', 10, 1, 'test',
+               to_json(repeat('x', 900))
+        from generate_series(1, 6000) n
+        """
+        await connection.execute(statement, id_on(day))
+        assert await drop_expired(connection, retention_days=30) == []
+        assert await drop_expired(connection, retention_days=1) != []
 
 
 async def test_the_neighbouring_day_is_not_kept_by_it(database: Database) -> None:

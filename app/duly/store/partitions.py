@@ -60,7 +60,7 @@ async def _make(connection: Connection, table: str, day: date) -> list[str]:
 
 
 async def drop_expired(connection: Connection, *, retention_days: int) -> list[str]:
-    """Drops each day older than the retention in which no job is unfinished and no webhook unsent.
+    """Drops each day whose jobs all ended longer ago than the retention, and of which no webhook is unsent.
 
     Returns the names dropped. A day's tables go together: history without its job would be no history.
     """
@@ -69,7 +69,7 @@ async def drop_expired(connection: Connection, *, retention_days: int) -> list[s
             return []
     dropped = []
     for day in await _expired_days(connection, retention_days):
-        if not await _in_use(connection, day):
+        if not await _in_use(connection, day) and not await _ended_lately(connection, day, retention_days):
             dropped += await _drop_day(connection, day)
     return dropped
 
@@ -90,6 +90,30 @@ async def _in_use(connection: Connection, day: date) -> bool:
     for table in HOT_TABLES:
         query = f"select exists (select from {table} where job_id >= $1 and job_id < $2)"  # names of our own
         if await connection.fetchval(query, low, high):
+            return True
+    return False
+
+
+# The index of terminal events holds no times. The table is append-only, so its last pages hold the latest ends: they
+# answer for a day that is kept, and the whole table is read once, just before it is dropped.
+ENDED_LATELY = """
+select exists (
+    select from {events} where kind >= 10 and occurred_at > now() - $1 * interval '1 day'
+    and ctid >= format('(%s,0)', greatest(pg_relation_size($2::regclass) / current_setting('block_size')::int - $3, 0)
+    )::tid
+)
+"""
+LAST_PAGES, EVERY_PAGE = 256, 1 << 32
+
+
+async def _ended_lately(connection: Connection, day: date, retention_days: int) -> bool:
+    """Returns whether a job of this day ended within the retention, however old its id is."""
+    events = _name("events", day)
+    if not await connection.fetchval("select to_regclass($1) is not null", events):
+        return False  # dropping this day was cut short
+    query = ENDED_LATELY.format(events=events)
+    for pages in (LAST_PAGES, EVERY_PAGE):
+        if await connection.fetchval(query, retention_days, events, pages):
             return True
     return False
 
