@@ -3,14 +3,12 @@
 import time
 from typing import Protocol
 
-from duly.domain.clock import DatabaseClock
-from duly.domain.ids import made_at
 from duly.loop import Loop
 from duly.store.counting import count_all, count_by_queue
 from duly.store.database import Connection, Database
 from duly.store.lent_partitions import days_ahead
 from duly.store.partitions import PARTITIONED
-from duly.store.ready import find_lanes
+from duly.store.queue_figures import oldest_ages
 from duly.store.receivers import count_open
 from duly.telemetry.metrics import Metrics, QueueFigures
 
@@ -27,11 +25,10 @@ class HasLoops(Protocol):
 class GaugeReader:
     """Its step is a loop's."""
 
-    def __init__(self, database: Database, metrics: Metrics, node: HasLoops, *, clock: DatabaseClock) -> None:
+    def __init__(self, database: Database, metrics: Metrics, node: HasLoops) -> None:
         self._database = database
         self._metrics = metrics
         self._node = node
-        self._clock = clock
 
     async def step(self) -> float:
         """Reads all figures once. Returns how long to rest, the longer the more there was to count."""
@@ -40,7 +37,7 @@ class GaugeReader:
             self._metrics.loop_failures.labels(loop.name).set(loop.failures)
             self._metrics.loop_age.labels(loop.name).set(time.monotonic() - loop.last_success)
         async with self._database.background() as connection:
-            figures = await _figures(connection, now=self._clock.seconds())
+            figures = await _figures(connection)
             waiting = await count_all(connection, "deliveries")
             left_alone = await count_open(connection)
             self._metrics.partition_days.set(await days_ahead(connection, PARTITIONED))
@@ -50,14 +47,11 @@ class GaugeReader:
         return max(SHORTEST_SECONDS, (time.monotonic() - began) / SHARE)
 
 
-async def _figures(connection: Connection, *, now: float) -> dict[str, QueueFigures]:
+async def _figures(connection: Connection) -> dict[str, QueueFigures]:
     ready = await count_by_queue(connection, "ready")
     scheduled = await count_by_queue(connection, "scheduled")
     running = await count_by_queue(connection, "running")
-    ages: dict[str, float] = {}
-    for start in await find_lanes(connection):
-        age = max(0.0, now - made_at(start.floor).timestamp())
-        ages[start.lane.queue] = max(ages.get(start.lane.queue, 0.0), age)
+    ages = await oldest_ages(connection, None)
     return {
         queue: QueueFigures(
             ready=ready.get(queue, 0),

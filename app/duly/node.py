@@ -188,7 +188,7 @@ class Node:
         self.replayer = Replayer(database, signals, metrics, clock=self.clock)
         settler = Settler(database, metrics, disable_seconds=settings.webhook_disable_seconds, clock=self.clock)
         self.dispatcher = Dispatcher(database, sender, settler, post_seconds=settings.webhook_timeout_seconds)
-        self.gauges = GaugeReader(database, metrics, self, clock=self.clock)
+        self.gauges = GaugeReader(database, metrics, self)
         self.watchdog = Watchdog()
         self.loops = self._table_of_loops()
         self._wire()

@@ -2,13 +2,17 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 
 from duly.api.models import CancelledBody, RetriedBody
+from duly.domain.ids import new_job_id, smallest_id_at
+from duly.domain.json_value import rfc3339
 from duly.lifecycle import bulk
 from tests.support.answers import invalid_paths, refused
 from tests.support.handlers import gate, has_entered
@@ -140,6 +144,21 @@ async def test_the_filters_of_the_list_count(contract: Service, label: str) -> N
     assert await statuses(contract, *jobs.values(), *batch.json()["jobIds"]) == [
         *("cancelled", "pending", "cancelled", "cancelled")
     ]
+
+
+@pytest.mark.parametrize("hours", [-20, 20])
+async def test_an_id_of_another_time_is_found_by_when_its_job_was_created(
+    contract: Service, label: str, hours: int
+) -> None:
+    made = datetime.now(UTC) + timedelta(hours=hours)
+    job_id = UUID(int=smallest_id_at(made).int | new_job_id().int % (1 << 80))
+    job = {"type": "echo", "labels": {"test": label}, "delaySeconds": 3600}
+    at = (await contract.client.put(f"/api/v1/jobs/{job_id}", json=job)).json()["createdAt"]
+    soon = rfc3339(datetime.fromisoformat(at) + timedelta(seconds=1))
+    assert await cancelled(contract, label=f"test:{label}", createdBefore=at) == 0
+    assert await cancelled(contract, label=f"test:{label}", createdAfter=soon) == 0
+    assert await cancelled(contract, label=f"test:{label}", createdAfter=at, createdBefore=soon) == 1
+    assert await retried(contract, label=f"test:{label}", status="cancelled", createdAfter=at) == 1
 
 
 async def test_many_are_done_page_by_page(contract: Service, label: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,14 @@
 """`GET /api/v1/jobs`: pages, filters and cursors."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from duly.api.models import JobPage
+from duly.domain.ids import new_job_id, smallest_id_at
+from duly.domain.json_value import rfc3339
 from duly.store import listing
 from tests.support.answers import invalid_paths
 from tests.support.service import Service
@@ -154,6 +157,32 @@ async def test_times_bound_the_list_by_what_it_shows(contract: Service) -> None:
     for late in ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59-14:00"):
         assert len(await _ids(contract, queue="times", createdBefore=late)) == 3
         assert await _ids(contract, queue="times", createdAfter=late) == []
+
+
+@pytest.mark.parametrize("hours", [-23, -1, 0, 1, 23])
+async def test_an_id_of_another_time_is_listed_by_when_its_job_was_created(contract: Service, hours: int) -> None:
+    queue = f"placed{hours}"
+    before = await _submit(contract, queue)
+    job_id = UUID(int=smallest_id_at(datetime.now(UTC) + timedelta(hours=hours)).int | new_job_id().int % (1 << 80))
+    answer = await contract.client.put(f"/api/v1/jobs/{job_id}", json={"type": "echo", "queue": queue, "runAt": LATER})
+    at = answer.json()["createdAt"]
+    beside = await _submit(contract, queue, uniqueKey=queue, labels={"of": "it"})
+    ids = sorted([before, str(job_id), beside], reverse=True)
+    first, last = [(await contract.job(job))["createdAt"] for job in (before, beside)]
+    soon = rfc3339(datetime.fromisoformat(last) + timedelta(seconds=1))
+
+    assert await _ids(contract, queue=queue, createdAfter=first, createdBefore=soon) == ids
+    assert str(job_id) in await _ids(contract, queue=queue, createdAfter=at, status="pending", type="echo")
+    assert str(job_id) not in await _ids(contract, queue=queue, createdBefore=first)
+    assert await _ids(contract, queue=queue, createdAfter=soon) == []
+    paged: list[str] = []
+    cursor: dict[str, str] = {}
+    for _ in ids:
+        page = await _page(contract, queue=queue, createdAfter=first, createdBefore=soon, limit=1, **cursor)
+        paged += [job["jobId"] for job in page["items"]]
+        cursor = {"cursor": page["nextCursor"]}
+    assert paged == ids
+    assert cursor == {"cursor": None}
 
 
 async def test_a_tampered_cursor_is_refused_whichever_byte_was_changed(contract: Service) -> None:

@@ -4,7 +4,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,12 +12,11 @@ import asyncpg
 import pytest
 
 from duly.domain.events import Event, EventKind, Status, fold
-from duly.domain.ids import smallest_id_at
 from duly.store.database import Connection, Database
 from duly.store.listing import view_page
 from duly.store.observed import run_times
 from duly.store.queue_figures import read_queues
-from duly.store.ways import KINDS, PLANS, ListFilter
+from duly.store.ways import KINDS, PLACED_ONLY, PLANS, ListFilter, arguments, find_statement
 from tests.support.long_ledger import fill
 from tests.support.plans import explained
 
@@ -27,6 +26,7 @@ JOBS, DAYS = 12_000, 5
 SHOWN = {"redriven": "completed", "ready": "pending", "scheduled": "pending", "blocked": "pending"}
 TABLES = ("jobs", "events", "ready", "scheduled", "blocked", "running")
 EU, ONE_CUSTOMER = '{"region":"eu"}', '{"customer":"c-3"}'
+MIDNIGHT = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 BATCH = UUID("00000000-0000-7000-8000-000000000007")
 
 # What each filter may read for a page of 50 jobs, in pages of 8 KB: looking at the 50 themselves takes some 1,000.
@@ -54,6 +54,16 @@ FILTERS: dict[str, tuple[ListFilter, int]] = {
     "a rare label": (ListFilter(labels=[ONE_CUSTOMER]), 16_000),
     "a label that does not exist": (ListFilter(labels=['{"none":"x"}']), 16_000),
     "a rare label of a type": (ListFilter(labels=[ONE_CUSTOMER], types=["mail"]), 16_000),
+    "created lately": (ListFilter(created_since=MIDNIGHT - timedelta(minutes=20)), 1_500),
+    "created before a time": (ListFilter(created_before=MIDNIGHT - timedelta(days=2)), 1_500),
+    "created within an hour": (
+        ListFilter(created_since=MIDNIGHT - timedelta(hours=30), created_before=MIDNIGHT - timedelta(hours=29)),
+        1_500,
+    ),
+    "created lately, failed, of a type": (
+        ListFilter(created_since=MIDNIGHT - timedelta(hours=2), statuses=[Status.FAILED], types=["echo"]),
+        2_000,
+    ),
     "a batch": (ListFilter(batches=[BATCH]), 1_500),
     "failed in a batch": (ListFilter(batches=[BATCH], statuses=[Status.FAILED]), 3_000),
 }
@@ -145,6 +155,7 @@ def _event(sequence: int, kind: EventKind) -> Event:
 async def test_every_filter_shows_what_looking_at_each_job_would(database_url: str) -> None:
     drawn = random.Random(4)  # noqa: S311  # the same filters each time
     async with ledger(database_url, jobs=JOBS) as connection:
+        await connection.execute(OTHER_TIMES)
         rows = await connection.fetch("select * from made order by job_id desc")
         made = [{**row, "labels": json.loads(row["labels"] or "{}")} for row in rows]
         for job in made:
@@ -154,6 +165,15 @@ async def test_every_filter_shows_what_looking_at_each_job_would(database_url: s
             expected = [job["job_id"] for job in made if _fits(job, wanted)]
             shown, all_of_them = await _all_pages(connection, wanted, limit=drawn.choice([1, 20, 200]), most=15)
             assert shown == (expected if all_of_them else expected[: len(shown)]), wanted
+
+
+# Ids that clients made early or late, and those of children, which tell their parents' time.
+OTHER_TIMES = """
+update made set at = at + (array[-24, -2, 2, 24, 70])[n % 5 + 1] * interval '1 hour' where n % 37 = 0;
+update jobs j set created_at = m.at, digest = case when m.n % 5 < 4 then '\\x00'::bytea end,
+                  parent_id = case when m.n % 5 = 4 then '00000000-0000-7000-8000-000000000001'::uuid end
+from made m where m.n % 37 = 0 and j.job_id = m.job_id
+"""
 
 
 def _drawn_filter(drawn: random.Random, made: list[dict[str, Any]]) -> ListFilter:
@@ -169,10 +189,10 @@ def _drawn_filter(drawn: random.Random, made: list[dict[str, Any]]) -> ListFilte
     )
     if drawn.random() < 0.2:
         moment = drawn.choice(made)["at"]
-        wanted = wanted._replace(created_since=moment, since=smallest_id_at(moment - timedelta(minutes=5)))
+        wanted = wanted._replace(created_since=moment)
     if drawn.random() < 0.2:
         moment = drawn.choice(made)["at"]
-        wanted = wanted._replace(created_before=moment, before=smallest_id_at(moment + timedelta(minutes=5)))
+        wanted = wanted._replace(created_before=moment)
     return wanted
 
 
@@ -211,6 +231,22 @@ async def test_no_filter_reads_a_table_in_full_and_each_reads_little(database_ur
             plans = await recorder.plans()
             assert _scans(plans) == [], name
             assert _read(plans) <= allowed, (name, len(page.views))
+
+
+@pytest.mark.parametrize("jobs", [0, JOBS])
+async def test_ids_of_another_time_are_read_from_their_own_index(database_url: str, jobs: int) -> None:
+    """Not from the range of all ids that may be meant, which is most of the ledger."""
+    lately = ListFilter(created_since=MIDNIGHT - timedelta(minutes=20))
+    async with ledger(database_url, jobs=jobs) as connection:
+        if jobs:
+            await connection.execute(OTHER_TIMES)
+        async with connection.transaction():
+            await connection.execute(PLANS)
+            given = arguments(1, lately, most=50, limit=50)
+            plan = await explained(connection, find_statement(lately, PLACED_ONLY), *given)
+    scans = [node for node, _ in _nodes(plan) if str(node.get("Relation Name", "")).startswith("jobs")]
+    assert scans
+    assert {node["Index Name"].split("_", 2)[2] for node in scans} == {"tenant_id_created_at_job_id_idx"}
 
 
 async def test_an_empty_ledger_is_not_read_in_full_either(database_url: str) -> None:

@@ -1,12 +1,14 @@
 """Metrics: what an operator asks of the service is there, and moves."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from duly.domain.events import EventKind
+from duly.domain.ids import new_job_id, smallest_id_at
 from duly.domain.job import Finished, Lane
 from duly.telemetry.metrics import Metrics, QueueFigures
 from duly.telemetry.shown_names import MOST_NAMES
@@ -58,6 +60,15 @@ async def test_counters_follow_jobs_attempts_deliveries_and_refusals(service: Se
         assert now[f'duly_batch_size_count{{statement="{statement}"}}'] == times
         assert now[f'duly_batch_size_sum{{statement="{statement}"}}'] == times
     assert now["duly_leases_lost_total"] == 0
+
+
+async def test_the_age_of_a_queue_counts_from_the_submission_whatever_the_id_tells(start_service: Any) -> None:
+    service = await start_service(roles=("api", "sweeper"))
+    made = smallest_id_at(datetime.now(UTC) - timedelta(hours=20)).int
+    job_id = UUID(int=made | new_job_id().int % (1 << 80))
+    assert (await service.client.put(f"/api/v1/jobs/{job_id}", json={"type": "echo"})).status_code == 202
+    await service.node.gauges.step()
+    assert (await _samples(service))['duly_queue_oldest_seconds{queue="default"}'] < 60
 
 
 async def test_gauges_show_depth_and_oldest_age_of_each_queue_slots_and_loops(start_service: Any) -> None:

@@ -1,6 +1,6 @@
 """`GET /api/v1/jobs`: lists of jobs, and the filters that they share with what is done to many jobs at once."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import product
 from typing import Annotated, TypeVar
 from uuid import UUID
@@ -14,7 +14,7 @@ from duly.api.answers import job_body, json_answer
 from duly.api.cursors import job_cursor, read_job_cursor
 from duly.api.models import JobPage, failures
 from duly.domain.events import Status
-from duly.domain.ids import LARGEST, SMALLEST, parse_job_id, smallest_id_at
+from duly.domain.ids import parse_job_id
 from duly.domain.job import DEFAULT_TENANT
 from duly.domain.json_value import dump_text
 from duly.lifecycle.submission import Time
@@ -22,8 +22,6 @@ from duly.node import Node
 from duly.store.listing import view_page
 from duly.store.ways import ListFilter
 
-# An id is made just before its job is recorded, by another clock: ids bound a search by time only roughly.
-CLOCKS_DIFFER_SECONDS = 300
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 Storable = StringConstraints(pattern=r"^[^\x00]*$")
 MOST_VALUES = 50
@@ -63,15 +61,8 @@ class JobFilter(BaseModel):
 
     def as_filter(self) -> ListFilter:
         """The same for the ledger."""
-        before, since = LARGEST, SMALLEST
-        if self.createdBefore is not None:
-            before = smallest_id_at(self.createdBefore + timedelta(seconds=CLOCKS_DIFFER_SECONDS))
-        if self.createdAfter is not None:
-            since = smallest_id_at(self.createdAfter - timedelta(seconds=CLOCKS_DIFFER_SECONDS))
         statuses = _each_once(self.status)
         return ListFilter(
-            before=before,
-            since=since,
             created_before=self.createdBefore,
             created_since=self.createdAfter,
             statuses=statuses if statuses and len(statuses) < len(Status) else None,

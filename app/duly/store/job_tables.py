@@ -16,6 +16,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, UUID
 
 from duly.store.columns import TIME, TRANSACTION_ID, counters, may, metadata, need
+from duly.store.ways import PLACED
 
 Table(
     "jobs",
@@ -56,6 +57,7 @@ Table(
         postgresql_ops={"labels": "jsonb_path_ops"},
         postgresql_where=text("labels is not null"),
     ),
+    Index("jobs_placed", "tenant_id", "created_at", "job_id", postgresql_where=text(PLACED)),
     Index("jobs_parent", "parent_id", "job_id", postgresql_where=text("parent_id is not null")),
     postgresql_partition_by="range (job_id)",
 )

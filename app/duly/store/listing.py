@@ -7,19 +7,21 @@ for days at a time.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from duly.domain.ids import SMALLEST, made_at, smallest_id_at
+from duly.domain.ids import LARGEST, SMALLEST, made_at, smallest_id_at
 from duly.domain.job import JobView
 from duly.store.database import Connection
 from duly.store.views import view_each
 from duly.store.ways import (
     BY_LABELS,
+    CLOCKS_DIFFER_SECONDS,
     EVERY_JOB,
     GIVEN,
+    PLACED_ONLY,
     PLANS,
     ListFilter,
     Way,
@@ -30,6 +32,7 @@ from duly.store.ways import (
     ways_of,
 )
 
+CLOCKS_DIFFER = timedelta(seconds=CLOCKS_DIFFER_SECONDS)
 # So many entries for each job that is wanted are looked at in the first round, and in each later one four times more.
 FIRST_ROUND = 4
 ROUNDS_GROW = 4
@@ -74,10 +77,42 @@ async def find_jobs(connection: Connection, tenant_id: int, wanted: ListFilter, 
 
     The transaction is the caller's, with `PLANS` set in it.
     """
-    ways = ways_of(wanted)
+    until = time.monotonic() + seconds
+    found: list[UUID] = []
+    for stretch, ways in _stretches(wanted):
+        page = await _find_in(connection, tenant_id, stretch, ways, limit=limit - len(found), until=until)
+        found += page.job_ids
+        if len(found) >= limit or page.reached is not None:
+            return Found(found, page.reached)
+    return Found(found, None)
+
+
+def _stretches(wanted: ListFilter) -> Iterator[tuple[ListFilter, Sequence[Way]]]:
+    """Ranges of ids, newest first, that hold all that was created in the time that is asked for: the ids of that time,
+    give or take what clocks differ, and beyond it on both sides only those that were made at another.
+    """
+    top, bottom = LARGEST, SMALLEST
+    if wanted.created_before is not None:
+        top = smallest_id_at(wanted.created_before + CLOCKS_DIFFER)
+    if wanted.created_since is not None:
+        bottom = smallest_id_at(wanted.created_since - CLOCKS_DIFFER)
+    for since, before, ways in (
+        (max(top, bottom), LARGEST, [PLACED_ONLY]),
+        (bottom, top, ways_of(wanted)),
+        (SMALLEST, min(bottom, top), [PLACED_ONLY]),
+    ):
+        stretch = wanted._replace(since=max(since, wanted.since), before=min(before, wanted.before))
+        if stretch.since < stretch.before:
+            yield stretch, ways
+
+
+async def _find_in(
+    connection: Connection, tenant_id: int, wanted: ListFilter, ways: Sequence[Way], *, limit: int, until: float
+) -> Found:
+    """In one stretch."""
     answering = next((way for way in ways if answers_all(wanted, way)), None)
     if answering is None:
-        return await _walk(connection, tenant_id, wanted, ways, limit=limit, until=time.monotonic() + seconds)
+        return await _walk(connection, tenant_id, wanted, ways, limit=limit, until=until)
     others = [way for way in ways if way is not answering]
     if others and (short := await _short(connection, tenant_id, wanted, others)):
         given = arguments(tenant_id, wanted, most=FEW, limit=limit)
@@ -114,7 +149,7 @@ async def _walk(
         if len(found) >= limit or floor == SMALLEST:
             return Found(found, None)
         wanted, walked = wanted._replace(before=floor), walked + most
-        if wanted.labels is not None and walked >= ENOUGH_WALKED:
+        if wanted.labels is not None and walked >= ENOUGH_WALKED and PLACED_ONLY not in ways:
             return await _search(connection, tenant_id, wanted, found, limit=limit, until=until)
         if time.monotonic() >= until:
             return Found(found, floor)

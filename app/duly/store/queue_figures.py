@@ -56,15 +56,15 @@ cross join lateral (
 ) f
 group by l.queue
 """
-# By the database's clock: since it was submitted, or since it may start where that is later.
+# By the database's clock: since it was submitted, or since it may start where that is later. Without a tenant, of all.
 OLDEST = f"""
 select l.queue, max(extract(epoch from now() - greatest(j.created_at, j.run_at)))::float8 from ({LANES}) l
 cross join lateral (
-    select job_id from ready
-    where queue = l.queue and type = l.type and priority = l.priority and tenant_id = $1
+    select tenant_id, job_id from ready
+    where queue = l.queue and type = l.type and priority = l.priority and ($1::int is null or tenant_id = $1)
     order by job_id limit 1
 ) r
-cross join lateral (select created_at, run_at from jobs where tenant_id = $1 and job_id = r.job_id offset 0) j
+cross join lateral (select created_at, run_at from jobs where tenant_id = r.tenant_id and job_id = r.job_id offset 0) j
 group by l.queue
 """
 PAUSED = "select queue, paused_at from queues where tenant_id = $1 and paused_at is not null"
@@ -84,7 +84,7 @@ async def read_queues(connection: Connection, tenant_id: int) -> dict[str, Queue
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         await connection.execute(PLANS)
         counts = {table: await _count(connection, table, tenant_id) for table in _KEYS}
-        ages = {row[0]: max(0.0, row[1]) for row in await connection.fetch(OLDEST, tenant_id)}
+        ages = await oldest_ages(connection, tenant_id)
         rates = {row[0]: (row[1], row[2]) for row in await connection.fetch(RATES)}
         paused = {row[0]: row[1] for row in await connection.fetch(PAUSED, tenant_id)}
         limited = {row[0] for row in await connection.fetch(LIMITED, tenant_id)}
@@ -103,6 +103,11 @@ async def read_queues(connection: Connection, tenant_id: int) -> dict[str, Queue
         )
         for queue in sorted(names)
     }
+
+
+async def oldest_ages(connection: Connection, tenant_id: int | None) -> dict[str, float]:
+    """Returns the seconds that the oldest ready job of each queue waits: of one tenant, or of all."""
+    return {row[0]: max(0.0, row[1]) for row in await connection.fetch(OLDEST, tenant_id)}
 
 
 async def _count(connection: Connection, table: Table, tenant_id: int) -> dict[str, int]:

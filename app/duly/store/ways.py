@@ -14,8 +14,9 @@ from duly.store.ready import LANES
 
 
 class ListFilter(NamedTuple):
-    """Which jobs are wanted; None means no restriction. `before` and `since` bound the ids, `created_before` and
-    `created_since` the times that readers see. Of `labels` (sets, as JSON) a job has to fit one.
+    """Which jobs are wanted; None means no restriction. `before` and `since` bound the ids (a page begins before the
+    last id of the one before it), `created_before` and `created_since` the times that readers see. Of `labels` (sets,
+    as JSON) a job has to fit one.
     """
 
     before: UUID = LARGEST
@@ -93,6 +94,26 @@ _OF_LABELS = f"""
     cross join lateral (select job_id from jobs where {_IN_RANGE} and labels @> a.labels::jsonb offset 0) w
 """
 
+# An id that a client made, or that tells its parent's time, may be far from the time of the record. Which are is what
+# the index `jobs_placed` holds; all other ids are as near to it as clocks differ, with a minute to spare.
+CLOCKS_DIFFER_SECONDS = 300
+PLACED = """
+(digest is not null or parent_id is not null)
+and abs(
+    extract(epoch from created_at - timestamptz '1970-01-01 00:00:00+00')
+    - ('x' || substr(job_id::text, 1, 8) || substr(job_id::text, 10, 4))::bit(48)::bigint / 1000.0
+) > 240
+"""
+# `offset 0` keeps the order of ids from choosing another.
+_PLACED = f"""
+    select p.job_id from (
+        select job_id from jobs
+        where {_IN_RANGE} and created_at >= coalesce($10, '-infinity') and created_at < coalesce($11, 'infinity')
+        and {PLACED} offset 0
+    ) p
+    {_NEWEST}
+"""
+
 # What a way does not answer is looked up job by job; `offset 0` keeps it from becoming a join.
 _ASKED = {
     "types": "type = any($5)",
@@ -119,6 +140,8 @@ class Way(NamedTuple):
         return " union all ".join(f"({source})" for source in self.sources)
 
 
+# Jobs whose ids tell another time than that of their record.
+PLACED_ONLY = Way((_PLACED,), frozenset({"created_since", "created_before"}))
 BY_LABELS = Way((_OF_LABELS,), frozenset({"labels"}))
 
 
