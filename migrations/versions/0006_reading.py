@@ -1,4 +1,4 @@
-"""Reading: jobs whose ids tell another time than that of their record."""
+"""Reading: jobs whose ids tell another time than that of their record, and first answers that are given again."""
 
 from alembic import op
 
@@ -18,6 +18,8 @@ STATEMENTS = (
               - ('x' || substr(job_id::text, 1, 8) || substr(job_id::text, 10, 4))::bit(48)::bigint / 1000.0
           ) > 240
     """,
+    # What of a key's first answer the ledger does not tell later; null where it tells all.
+    "alter table idempotency add column answer json",
 )
 
 

@@ -180,6 +180,33 @@ async def test_the_same_key_and_body_get_the_first_answer_again(contract: Servic
     assert await recorded(contract, "keyed") == 30
 
 
+@pytest.mark.parametrize("places", [[0], [2], [0, 1], [1, 3], [0, 1, 2, 3]])
+async def test_a_repeat_names_the_jobs_that_stand_for_others_in_their_places(
+    contract: Service, places: list[int]
+) -> None:
+    name = f"others-{'-'.join(map(str, places))}"
+    unique = {"type": "echo", "uniqueKey": name, "delaySeconds": 3600}
+    standing = (await contract.client.post("/api/v1/jobs", json=unique)).json()["jobId"]
+    jobs = [unique if place in places else {"type": "echo"} for place in range(4)]
+    key = {"Idempotency-Key": name}
+    first = await contract.client.post(PATH, json={"jobs": jobs}, headers=key)
+    await contract.client.post(f"/api/v1/jobs/{standing}/cancel")
+    again = await contract.client.post(PATH, json={"jobs": jobs}, headers=key)
+    assert [place for place, job_id in enumerate(first.json()["jobIds"]) if job_id == standing] == places
+    assert len(first.json()["jobIds"]) == len(jobs)
+    assert again.content == first.content
+    assert again.headers["Idempotency-Replayed"] == "true"
+
+
+async def test_a_repeat_names_a_job_as_often_as_it_stood_for_submissions_of_its_own_batch(contract: Service) -> None:
+    unique = {"type": "echo", "uniqueKey": "within", "delaySeconds": 3600}
+    body, key = {"jobs": [unique, {"type": "echo"}, unique]}, {"Idempotency-Key": "batch-within"}
+    first, again = [await contract.client.post(PATH, json=body, headers=key) for _ in range(2)]
+    one, _, three = first.json()["jobIds"]
+    assert one == three
+    assert again.content == first.content
+
+
 async def test_identical_batches_at_once_are_one(contract: Service) -> None:
     body = {"jobs": [{"type": "echo", "labels": {"batch": "at-once"}}] * 100}
     key = {"Idempotency-Key": "batch-2"}

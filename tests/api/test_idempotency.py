@@ -13,6 +13,7 @@ from duly.lifecycle import recording
 from duly.store import jobs
 from duly.store.database import DatabaseAway
 from tests.support.answers import refused
+from tests.support.handlers import gate
 from tests.support.service import Service
 
 ECHO = {"type": "echo", "parameters": {"a": 1, "b": [2]}}
@@ -137,6 +138,80 @@ async def test_a_key_that_came_with_a_deduplicated_submission_stands_for_that_jo
     assert again.headers["Idempotency-Replayed"] == "true"
     refused(await _post(service, "key-1", unique | {"priority": 1}), 422, "IDEMPOTENCY_KEY_REUSED")
     assert await _jobs(service) == 1
+
+
+HELD = {"type": "wait-for-gate", "parameters": {"name": "held"}, "uniqueKey": "held"}
+# Of a submission each member that may show in its answer, or changes how it is recorded.
+EACH_MEMBER = {
+    "queue": "reports",
+    "priority": -7,
+    "runAt": "2100-01-01T00:00:00.000Z",
+    "delaySeconds": 0.25,
+    "timeoutSeconds": 1.5,
+    "maxAttempts": 3,
+    "expiresInSeconds": 3600,
+    "uniqueKey": "u",
+    "concurrencyKey": "c",
+    "labels": {"a": "b"},
+    "callbackUrl": "https://receiver.example/hook",
+}
+
+
+@pytest.mark.parametrize("member", EACH_MEMBER)
+async def test_a_repeat_gets_the_same_bytes_whatever_the_submission_says(service: Service, member: str) -> None:
+    job = ECHO | {member: EACH_MEMBER[member]}
+    first, again = [await _post(service, member, job) for _ in range(2)]
+    assert first.status_code == again.status_code == 202, first.text
+    assert again.content == first.content
+    assert _headers(again) == _headers(first) | {"idempotency-replayed": "true"}
+
+
+def _headers(answer: httpx.Response) -> dict[str, str]:
+    """Those that tell of the answer, not of the exchange."""
+    return {name: value for name, value in answer.headers.items() if name not in {"x-request-id", "date"}}
+
+
+@pytest.mark.parametrize("running", [False, True])
+async def test_a_repeat_of_a_deduplicated_submission_says_again_how_its_job_stood(
+    service: Service, *, running: bool
+) -> None:
+    held = HELD if running else HELD | {"delaySeconds": 3600}
+    standing = (await service.client.post("/api/v1/jobs", json=held)).json()
+    if running:
+        await service.until(standing["jobId"], lambda view: view["status"] == "running")
+    first = await _post(service, "key-1", held)
+    assert first.json() == standing | {"status": "running" if running else "pending", "deduplicated": True}
+    await service.sql("update jobs set created_at = created_at - interval '25 hours'")  # the key is as young as it was
+    gate("held").set()
+    await service.client.post(f"/api/v1/jobs/{standing['jobId']}/cancel")
+    await service.ended(standing["jobId"])
+    again = await _post(service, "key-1", held)
+    assert again.content == first.content
+    assert _headers(again) == _headers(first) | {"idempotency-replayed": "true"}
+    assert await _jobs(service) == 1
+
+
+async def test_a_repeat_of_a_submission_that_gave_newer_parameters_gives_none_once_more(service: Service) -> None:
+    job = ECHO | {"uniqueKey": "d", "debounceSeconds": 3600}
+    first = await _post(service, "key-1", job)
+    second = await _post(service, "key-2", job | {"parameters": {"a": 2}})
+    await _post(service, "key-3", job | {"parameters": {"a": 3}})
+    assert [
+        (await _post(service, "key-1", job)).content,
+        (await _post(service, "key-2", job | {"parameters": {"a": 2}})).content,
+    ] == [
+        first.content,
+        second.content,
+    ]
+    assert (await service.job(first.json()["jobId"]))["sequence"] == 2
+
+
+async def test_of_equal_requests_at_once_all_get_the_answer_of_a_deduplicated_one(service: Service) -> None:
+    held = HELD | {"delaySeconds": 3600}
+    await service.client.post("/api/v1/jobs", json=held)
+    answers = await asyncio.gather(*(_post(service, "burst", held) for _ in range(20)))
+    assert len({answer.content for answer in answers}) == 1
+    assert answers[0].json()["deduplicated"] is True
 
 
 async def test_of_different_bodies_at_once_one_is_taken(service: Service) -> None:

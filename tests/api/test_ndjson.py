@@ -254,6 +254,21 @@ async def test_the_same_key_and_lines_get_the_first_answer_again(contract: Servi
     assert await recorded(contract, "keyed") == 2_500
 
 
+@pytest.mark.parametrize("step", [1, 2, 700])
+async def test_a_repeat_names_the_jobs_that_stand_for_others_in_their_places(contract: Service, step: int) -> None:
+    key = f"lines-others-{step}"
+    unique = {"type": "echo", "uniqueKey": key, "delaySeconds": 3600}
+    standing = (await contract.client.post("/api/v1/jobs", json=unique)).json()["jobId"]
+    jobs = [unique if place % step == 0 else labelled(key) for place in range(1_500)]
+    first = await post(contract, written(jobs), **{"Idempotency-Key": key})
+    await contract.client.post(f"/api/v1/jobs/{standing}/cancel")
+    again = await post(contract, written(jobs), **{"Idempotency-Key": key})
+    job_ids = first.json()["jobIds"]
+    assert [job_id == standing for job_id in job_ids] == [place % step == 0 for place in range(1_500)]
+    assert again.content == first.content
+    assert again.headers["Idempotency-Replayed"] == "true"
+
+
 async def test_other_lines_or_another_name_under_the_same_key_are_refused(contract: Service) -> None:
     key = {"Idempotency-Key": "other-lines"}
     jobs = [labelled("reused")] * 3

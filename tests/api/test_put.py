@@ -186,13 +186,29 @@ async def test_a_key_may_come_with_it(contract: Service) -> None:
     job_id, key = str(new_job_id()), {"Idempotency-Key": "put-1"}
     first = await put(contract, job_id, **key)
     again = await put(contract, job_id, **key)
-    assert (first.status_code, again.status_code) == (202, 200)
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert again.content == first.content
+    assert again.headers["Location"] == first.headers["Location"]
     assert "Idempotency-Replayed" not in first.headers
     assert again.headers["Idempotency-Replayed"] == "true"
+    without_key = await put(contract, job_id)
+    assert (without_key.status_code, without_key.json()["jobId"]) == (200, job_id)
 
     refused(await put(contract, job_id, ECHO | {"priority": 1}, **key), 422, "IDEMPOTENCY_KEY_REUSED")
     refused(await put(contract, new_job_id(), **key), 422, "IDEMPOTENCY_KEY_REUSED")
     refused(await contract.client.post("/api/v1/jobs", json=ECHO, headers=key), 422, "IDEMPOTENCY_KEY_REUSED")
+
+
+async def test_a_key_that_came_with_a_submission_that_stood_gets_the_job_each_time(contract: Service) -> None:
+    job_id, key = str(new_job_id()), {"Idempotency-Key": "put-3"}
+    await put(contract, job_id)
+    await contract.ended(job_id)
+    first, again = [await put(contract, job_id, **key) for _ in range(2)]
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert first.content == again.content
+    assert first.json()["status"] == "completed"
+    assert "Idempotency-Replayed" not in first.headers
+    assert again.headers["Idempotency-Replayed"] == "true"
 
 
 async def test_a_key_is_not_used_up_by_an_id_that_is_taken(contract: Service) -> None:
@@ -217,8 +233,12 @@ async def test_another_job_with_the_unique_key_stands_for_it(contract: Service) 
     }
     assert answer.headers["Location"] == f"/api/v1/jobs/{first}"
     refused(await contract.client.get(f"/api/v1/jobs/{second}"), 404, "NOT_FOUND")
+    keyed = await put(contract, second, unique, **{"Idempotency-Key": "put-unique"})
+    assert keyed.content == answer.content
     gate("unique").set()
     await contract.ended(first)
+    again = await put(contract, second, unique, **{"Idempotency-Key": "put-unique"})
+    assert (again.status_code, again.content) == (202, keyed.content)
 
 
 async def test_what_it_once_asked_for_counts_no_more_when_it_comes_again(contract: Service) -> None:

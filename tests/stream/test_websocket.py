@@ -199,6 +199,16 @@ async def test_an_idempotency_key_makes_one_job_of_two_messages(service: Service
         await first.refused(json.dumps(other), "IDEMPOTENCY_KEY_REUSED")
 
 
+async def test_a_repeated_message_says_again_that_another_job_stands_for_it(service: Service) -> None:
+    unique = {"type": "echo", "uniqueKey": "one", "delaySeconds": 3600}
+    standing = (await service.client.post("/api/v1/jobs", json=unique)).json()["jobId"]
+    async with socket_to(service) as first, socket_to(service) as second:
+        message = {"job": unique, "idempotencyKey": "k-2"}
+        accepted = await first.asked("submit_job", ref="1", **message)
+        assert (accepted["jobId"], accepted["deduplicated"]) == (standing, True)
+        assert await second.asked("submit_job", ref="2", **message) == accepted | {"ref": "2"}
+
+
 async def test_many_submissions_of_one_socket_are_each_answered_under_their_ref(service: Service) -> None:
     async with socket_to(service) as socket:
         for number in range(300):

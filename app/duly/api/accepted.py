@@ -37,8 +37,7 @@ async def answer_standing(node: Node, accepted: Accepted, scope: Scope, receive:
     view = await wait_for_end(node, DEFAULT_TENANT, accepted.job_id, seconds=wait) if wait is not None else None
     view = view or await read_job(node, DEFAULT_TENANT, accepted.job_id)
     answer = json_answer(job_body(view), 200, job_headers(view, now=node.clock.now()))
-    by_key = b"idempotency-key" in scope["duly.headers"]
-    await compressed(_with_headers(answer, accepted._replace(replayed=by_key), wait))(scope, receive, send)
+    await compressed(_with_headers(answer, accepted, wait))(scope, receive, send)
 
 
 def _asked_wait(scope: Scope) -> int | None:
@@ -51,10 +50,11 @@ def all_of(scope: Scope, name: bytes) -> str:
 
 
 async def _deduplicated_body(node: Node, accepted: Accepted, root_path: str) -> bytes:
-    """Names the job that stands for this submission, and how it stands now."""
-    status = Status.PENDING
+    """Names the job that stands for this submission, and how it stands now, or stood when a key was recorded."""
+    status = accepted.status
     with suppress(DatabaseError, Overloaded):  # it was accepted: its client is not to hear of a failure
-        status = (await read_job(node, DEFAULT_TENANT, accepted.job_id)).status
+        status = status or (await read_job(node, DEFAULT_TENANT, accepted.job_id)).status
+    status = status or Status.PENDING
     return accepted_body(
         str(accepted.job_id), accepted.created_at, root_path=root_path, status=status, deduplicated=True
     )

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from duly.api.answers import json_answer, only
 from duly.api.jobs import Through, refuse_when_draining
 from duly.api.models import AcceptedBatchBody, BatchBody, failures
-from duly.api.places import at_place, refused_by_ledger, with_index
+from duly.api.places import all_ids, at_place, refused_by_ledger, with_index
 from duly.api.submission import SubmissionReader
 from duly.domain.events import Status
 from duly.domain.ids import parse_job_id
@@ -21,7 +21,7 @@ from duly.domain.json_value import JsonRefused, rfc3339
 from duly.errors import DulyError, Invalid, NotFound, PathError
 from duly.handlers.calling import ParametersInvalid
 from duly.lifecycle.submission import Origin, Submission
-from duly.lifecycle.submit import BatchRefused
+from duly.lifecycle.submit import AcceptedBatch, BatchRefused
 from duly.node import Node
 from duly.store.batches import BatchView, job_ids_of, view_batch
 
@@ -49,7 +49,7 @@ class SubmitManyEndpoint:
             accepted = await self._node.submitter.submit_all(batch, jobs)
         except BatchRefused as error:
             raise refused_by_ledger(error.errors) from None
-        job_ids = [job.job_id for job in accepted.jobs] or await self._job_ids(batch.tenant_id, accepted.batch_id)
+        job_ids = [job.job_id for job in accepted.jobs] or await self._job_ids(batch.tenant_id, accepted)
         body = orjson.dumps(
             {
                 "batchId": str(accepted.batch_id),
@@ -68,10 +68,11 @@ class SubmitManyEndpoint:
         await send({"type": "http.response.start", "status": 202, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _job_ids(self, tenant_id: int, batch_id: UUID) -> list[UUID]:
+    async def _job_ids(self, tenant_id: int, accepted: AcceptedBatch) -> list[UUID]:
         """Those of a batch that an earlier request recorded."""
         async with self._node.database.connection() as connection:
-            return await job_ids_of(connection, tenant_id, batch_id)
+            fresh = await job_ids_of(connection, tenant_id, accepted.batch_id)
+        return list(all_ids(iter(fresh), accepted.others))
 
     async def _read(self, body: bytes, headers: dict[bytes, bytes]) -> tuple[NewBatch, list[NewJob]]:
         try:

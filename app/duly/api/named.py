@@ -37,7 +37,7 @@ class SubmitNamedEndpoint:
         if self._node.door.watched:
             await self._node.door.admit({job.queue: 1})
         accepted = await self._node.submitter.submit(job)
-        answer = answer_standing if accepted.replayed else answer_accepted
+        answer = answer_standing if accepted.standing else answer_accepted
         await answer(self._node, accepted, scope, receive, send)
 
 

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from duly.api.jobs import refuse_when_draining
 from duly.api.lines import ClientGone, lines_of, too_large
-from duly.api.places import at_place, refused_by_ledger, with_index
+from duly.api.places import all_ids, at_place, refused_by_ledger, with_index
 from duly.api.submission import SubmissionReader, canonical, key_text, origin_of
 from duly.domain.ids import SMALLEST
 from duly.domain.job import DEFAULT_TENANT, IdempotencyKey, NewBatch
@@ -215,11 +215,12 @@ async def _job_ids(node: Node, accepted: AcceptedSpool) -> AsyncIterator[list[UU
         return
     async with node.database.connection() as connection:
         batch = await view_batch(connection, DEFAULT_TENANT, accepted.batch_id)
-    after = SMALLEST
+    after, place = SMALLEST, 0
     while batch is not None:
         async with node.database.connection() as connection:
-            some = await page_of_job_ids(connection, DEFAULT_TENANT, batch, after=after, limit=IDS_AT_ONCE)
-        if not some:
+            fresh = await page_of_job_ids(connection, DEFAULT_TENANT, batch, after=after, limit=IDS_AT_ONCE)
+        if some := list(all_ids(iter(fresh), accepted.others, start=place)):
+            yield some
+        if not fresh:
             return
-        yield some
-        after = some[-1]
+        after, place = fresh[-1], place + len(some)

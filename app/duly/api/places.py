@@ -1,7 +1,9 @@
 """What is wrong with single jobs of many: each error names the job by its place, in its path and as `index`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import count
+from uuid import UUID
 
 from duly.domain.json_value import JsonRefused
 from duly.errors import DulyError, Invalid, PathError
@@ -20,6 +22,15 @@ def _errors(error: Refusal) -> list[PathError]:
     if isinstance(error, DulyError):
         return [PathError(**each) for each in error.details.get("errors", ())] or [PathError("", error.message)]
     return error.errors
+
+
+def all_ids(fresh: Iterator[UUID], others: Mapping[int, UUID], *, start: int = 0) -> Iterator[UUID]:
+    """The jobs of a batch in the order of its submissions: those it recorded, and `others` in their places."""
+    for place in count(start):
+        job_id = others.get(place) or next(fresh, None)
+        if job_id is None:
+            return
+        yield job_id
 
 
 def with_index(error: Invalid) -> Invalid:

@@ -149,6 +149,7 @@ class _Conversation:
                 str(accepted.job_id),
                 accepted.created_at,
                 root_path=self._root_path,
+                status=accepted.status or Status.PENDING,
                 deduplicated=accepted.deduplicated,
             )
         )

@@ -90,14 +90,22 @@ class NewBatch(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """What the ledger says of a submission: the job, when it was recorded, and whether an earlier request did it:
-    the same one (`replayed`), or another one with the same unique key (`deduplicated`).
+    """What the ledger says of a submission: the job, when it was recorded, and whether an earlier request did it: one
+    with the same idempotency key, whose answer this is (`replayed`), one under the same id of the client's
+    (`standing`), or one with the same unique key (`deduplicated`, with the status of that job where it was looked up).
     """
 
     job_id: UUID
     created_at: datetime
     replayed: bool = False
     deduplicated: bool = False
+    standing: bool = False
+    status: Status | None = None
+
+    @property
+    def fresh(self) -> bool:
+        """Whether this request recorded it."""
+        return not (self.replayed or self.deduplicated or self.standing)
 
 
 class Lane(NamedTuple):

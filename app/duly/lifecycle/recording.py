@@ -222,7 +222,7 @@ def _as_before(job: NewJob, before: Recorded | None) -> Answer:
     """The answer to a job whose id stands already."""
     if before is None or before.digest != _flow(job).digest:
         return JobExists("Another submission has this id already.")
-    return Accepted(job.job_id, before.created_at, replayed=before.digest is not None)
+    return Accepted(job.job_id, before.created_at, standing=before.digest is not None)
 
 
 class _SameAs(Exception):
@@ -301,7 +301,7 @@ def tell(
     oldest: dict[Lane, NewJob] = {}
     fresh: list[str] = []
     for job, answer in zip(jobs, accepted, strict=True):
-        if isinstance(answer, Exception) or answer.replayed or answer.deduplicated:
+        if isinstance(answer, Exception) or not answer.fresh:
             continue
         fresh.append(job.queue)
         if job.job_id in started:

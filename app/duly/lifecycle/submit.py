@@ -3,18 +3,20 @@
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 from uuid import UUID
 
 from duly.domain.job import Accepted, IdempotencyKey, NewBatch, NewJob
 from duly.errors import IdempotencyInFlight, IdempotencyKeyReused, Overloaded
 from duly.lifecycle.eager import EagerStart, NoStarter, Starter
+from duly.lifecycle.first_answers import again, keep_batch, keep_single, others_again
 from duly.lifecycle.gather import Gatherer
 from duly.lifecycle.recording import record, tell
 from duly.lifecycle.signals import Signals
 from duly.store.batches import record_batch
 from duly.store.database import Connection, Database, DatabaseAway, HotConnection, RecordBusy, RecordRefused
-from duly.store.idempotency import Earlier, redirect_key, release_key, reserve_key, reserve_keys
+from duly.store.idempotency import Earlier, release_key, reserve_key, reserve_keys
 from duly.store.jobs import creation_times, record_jobs, record_jobs_again
 from duly.telemetry.metrics import Metrics
 
@@ -130,12 +132,15 @@ class Submitter:
 
 
 class AcceptedBatch(NamedTuple):
-    """What the ledger says of a batch. `jobs` is empty where an earlier request recorded it."""
+    """What the ledger says of a batch. `jobs` is empty where an earlier request recorded it: then `others` are those of
+    its submissions, by their places, for which other jobs stand.
+    """
 
     batch_id: UUID
     created_at: datetime
     jobs: Sequence[Accepted]
     replayed: bool = False
+    others: Mapping[int, UUID] = MappingProxyType({})
 
 
 class BatchRefused(Exception):
@@ -154,12 +159,16 @@ async def _record_together(
             earlier = await reserve_key(connection, batch.tenant_id, batch.idempotency, batch.batch_id)
             if earlier is not None:
                 check_reused(earlier, batch.idempotency)
-                return AcceptedBatch(earlier.job_id, earlier.created_at, (), replayed=True)
+                others = others_again(earlier)
+                return AcceptedBatch(earlier.job_id, earlier.created_at, (), replayed=True, others=others)
         answers = await record(connection, jobs)
         accepted = [answer for answer in answers if isinstance(answer, Accepted)]
         if len(accepted) < len(answers):
             raise BatchRefused({n: answer for n, answer in enumerate(answers) if isinstance(answer, Exception)})
-        fresh = [answer for answer in accepted if not answer.replayed and not answer.deduplicated]
+        if batch.idempotency is not None:
+            others = {place: answer.job_id for place, answer in enumerate(accepted) if not answer.fresh}
+            await keep_batch(connection, batch.tenant_id, batch.idempotency, others)
+        fresh = [answer for answer in accepted if answer.fresh]
         at = await record_batch(connection, batch, jobs, total=len(fresh))
         return AcceptedBatch(batch.batch_id, at, accepted)
 
@@ -197,21 +206,15 @@ async def _record_keyed(
     new = [job for job in jobs if _is_new(job, first, earlier)]
     recorded = dict(zip((job.job_id for job in new), await record(connection, new), strict=True)) if new else {}
     for key, job in first.items():
-        if job.idempotency and key not in earlier:
-            earlier[key] = await _settle_key(connection, job, job.idempotency, recorded[job.job_id])
+        if job.idempotency is None or key in earlier:
+            continue
+        answer = recorded[job.job_id]
+        if isinstance(answer, Exception):  # what was refused does not use up its key
+            await release_key(connection, *key)
+            earlier[key] = answer
+        else:
+            recorded[job.job_id], earlier[key] = await keep_single(connection, job.tenant_id, job.idempotency, answer)
     return [recorded.get(job.job_id) or _replay(job, earlier) for job in jobs]
-
-
-async def _settle_key(
-    connection: Connection, job: NewJob, key: IdempotencyKey, answer: Accepted | Exception
-) -> Earlier | Exception:
-    """What later requests with this key get: the same, be it another job; what was refused does not use it up."""
-    if isinstance(answer, Exception):
-        await release_key(connection, job.tenant_id, key.key)
-        return answer
-    if answer.job_id != job.job_id:
-        await redirect_key(connection, job.tenant_id, key.key, answer.job_id)
-    return Earlier(answer.job_id, key.digest, answer.created_at)
 
 
 def _is_new(job: NewJob, first: dict[tuple[int, str], NewJob], earlier: Mapping[tuple[int, str], object]) -> bool:
@@ -230,7 +233,7 @@ def _replay(job: NewJob, earlier: Mapping[tuple[int, str], Earlier | Exception])
         check_reused(before, job.idempotency)
     except IdempotencyKeyReused as error:
         return error
-    return Accepted(before.job_id, before.created_at, replayed=True)
+    return again(before)
 
 
 def check_reused(before: Earlier, key: IdempotencyKey) -> None:

@@ -12,6 +12,7 @@ from duly.domain.clock import DatabaseClock
 from duly.domain.ids import IdBlock
 from duly.domain.job import Accepted, Lane, NewBatch, NewJob
 from duly.errors import Invalid, PathError
+from duly.lifecycle.first_answers import keep_batch, others_again
 from duly.lifecycle.recording import Answer, record, tell
 from duly.lifecycle.signals import Signals
 from duly.lifecycle.spool import JobSpool
@@ -76,7 +77,7 @@ def _locks(job: NewJob) -> bool:
 
 class AcceptedSpool(NamedTuple):
     """What the ledger says of a batch. Its jobs have the ids of the block, but for `others`, which are deduplicated.
-    Without a block an earlier request recorded it.
+    Without a block an earlier request recorded it, and the ids of the block are those that the ledger has of it.
     """
 
     batch_id: UUID
@@ -154,7 +155,7 @@ class _Work:
             earlier = await reserve_key(connection, batch.tenant_id, batch.idempotency, batch.batch_id)
             if earlier is not None:
                 check_reused(earlier, batch.idempotency)
-                return AcceptedSpool(earlier.job_id, earlier.created_at, 0, None, {})
+                return AcceptedSpool(earlier.job_id, earlier.created_at, 0, None, others_again(earlier))
         ends: list[NewJob] = []
         for spool in self.jobs.spools:
             async for chunk in spool.chunks():
@@ -162,6 +163,8 @@ class _Work:
                 jobs = [job._replace(job_id=self.block[place], batch_id=batch.batch_id) for place, job in chunk]
                 self._note(places, jobs, await how(connection, jobs))
                 ends = [min((*ends, *jobs), key=_job_id), max((*ends, *jobs), key=_job_id)]
+        if batch.idempotency is not None:
+            await keep_batch(connection, batch.tenant_id, batch.idempotency, self.others)
         at = await record_batch(connection, batch, ends, total=self.news.fresh)
         return self._accepted(at)
 
@@ -197,7 +200,7 @@ class _News:
 
     def add(self, jobs: Sequence[NewJob], accepted: Sequence[Accepted]) -> None:
         for job, answer in zip(jobs, accepted, strict=True):
-            if answer.deduplicated:
+            if not answer.fresh:
                 continue
             self.fresh += 1
             if job.queue in self._queues or len(self._queues) < MOST_LANES:

@@ -149,6 +149,7 @@ Table(
     need("job_id", UUID),
     need("created_at", TIME, "now()"),
     need("digest", LargeBinary),
+    may("answer", JSON),
     PrimaryKeyConstraint("tenant_id", "key", name="idempotency_pkey"),
     Index("idempotency_age", "created_at", postgresql_using="brin"),
 )
