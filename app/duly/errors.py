@@ -59,6 +59,12 @@ class DulyError(Exception):
         self.details: dict[str, Any] = dict(details or {})
         self.retry_after_seconds = retry_after_seconds
 
+    @property
+    def content(self) -> dict[str, Any]:
+        """The one shape of all errors."""
+        details = {"reason": self.reason, "retryable": self.retryable, **self.details}
+        return {"code": self.code, "message": self.message, "details": details}
+
 
 class InternalError(DulyError):
     retryable = True

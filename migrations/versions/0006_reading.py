@@ -1,4 +1,4 @@
-"""Reading: jobs whose ids tell another time than that of their record, and first answers that are given again."""
+"""Jobs whose ids tell another time than that of their record, and what is kept of first answers and late refusals."""
 
 from alembic import op
 
@@ -20,6 +20,9 @@ STATEMENTS = (
     """,
     # What of a key's first answer the ledger does not tell later; null where it tells all.
     "alter table idempotency add column answer json",
+    # Why the job that follows a batch, or the last one that a schedule made, was refused when it was due.
+    "alter table batches add column then_error json",
+    "alter table schedules add column last_error json",
 )
 
 

@@ -255,6 +255,7 @@ async def test_a_batch_tells_how_its_jobs_stand(contract: Service) -> None:
         "failed": 1,
         "cancelled": 0,
         "thenJobId": None,
+        "thenError": None,
         "createdAt": answer.json()["createdAt"],
         "completedAt": None,
     }

@@ -12,6 +12,7 @@ from tests.support.answers import TIME, invalid_paths, refused
 from tests.support.service import Service
 
 PATH = "/api/v1/schedules"
+NO_JOB = "0199c1f0-0000-7000-8000-000000000000"
 NEW_YEAR = "0 0 1 1 *"
 ECHO: dict[str, Any] = {"type": "echo"}
 
@@ -54,6 +55,7 @@ async def test_a_schedule_is_made_with_its_defaults_and_shown(contract: Service)
         "paused": False,
         "lastRunAt": None,
         "lastJob": None,
+        "lastError": None,
     }
     assert all(TIME.fullmatch(moment) for moment in times.values())
     assert times["createdAt"] == times["updatedAt"]
@@ -136,6 +138,7 @@ async def test_a_callback_secret_is_kept_and_never_shown(contract: Service) -> N
         ({"submission": {"type": "echo", "callbackSecret": "s"}}, "submission.callbackSecret", "needs a callbackUrl"),
         ({"submission": {"type": "sleep", "parameters": {"seconds": "x"}}}, "submission.parameters.seconds", "number"),
         ({"submission": {"type": "echo", "parameters": {"a": "\0"}}}, "submission.parameters.a", "U+0000"),
+        ({"submission": {"type": "echo", "dependsOn": [NO_JOB]}}, "submission.dependsOn[0]", "no job has the id"),
     ],
 )
 async def test_what_does_not_fit_is_refused_by_its_place(
@@ -292,8 +295,10 @@ async def test_run_names_the_job_that_has_its_unique_key(contract: Service) -> N
 
 
 async def test_a_run_of_a_job_that_is_refused_is_refused(contract: Service) -> None:
-    unknown = "0199c1f0-0000-7000-8000-000000000000"
-    await made(contract, "run-refused", submission={**ECHO, "dependsOn": [unknown]})
+    parent = (await contract.submit("echo"))["jobId"]
+    await contract.ended(parent)
+    await made(contract, "run-refused", submission={**ECHO, "dependsOn": [parent]})
+    await contract.drop(parent)
     answer = await contract.client.post(f"{PATH}/run-refused/run")
     assert answer.status_code == 422
     assert (await contract.client.get(f"{PATH}/run-refused")).json()["lastJob"] is None

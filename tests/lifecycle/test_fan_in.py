@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from duly.api.models import BatchBody
 from duly.lifecycle import consequences, recording
 from duly.store.database import DatabaseAway
 from tests.support.handlers import gate
 from tests.support.service import Service, eventually
 
+NO_JOB = "0199c1f0-0000-7000-8000-000000000000"
 StartService = Callable[..., Awaitable[Service]]
 
 
@@ -115,6 +117,10 @@ async def test_a_batch_is_recorded_once_for_an_idempotency_key(start_service: St
         ({"type": "echo", "parameters": [1]}, "then.parameters"),
         ({"type": "wait-for-gate", "parameters": {"name": 1}}, "then.parameters.name"),
         ({"type": "echo", "priority": 1000}, "then.priority"),
+        ({"type": "echo", "uniqueKey": "k"}, "then.uniqueKey"),
+        ({"type": "echo", "uniqueKey": "k", "debounceSeconds": 1}, "then.uniqueKey"),
+        ({"type": "echo", "dependsOn": ["nonsense"]}, "then.dependsOn[0]"),
+        ({"type": "echo", "dependsOn": [NO_JOB]}, "then.dependsOn[0]"),
     ],
 )
 async def test_a_follower_that_does_not_fit_is_refused(
@@ -125,3 +131,62 @@ async def test_a_follower_that_does_not_fit_is_refused(
     assert answer.status_code == 422
     assert path in [error["path"] for error in answer.json()["error"]["details"]["errors"]]
     assert await service.sql("select count(*) from batches") == [(0,)]
+
+
+async def test_all_that_the_ledger_refuses_is_named_at_once_and_leaves_the_key_unused(
+    start_service: StartService,
+) -> None:
+    service = await start_service(roles=("api",))
+    parent = (await service.submit("echo", delaySeconds=600))["jobId"]
+    then = {"type": "echo", "dependsOn": [parent, NO_JOB]}
+    jobs = [{"type": "echo"}, {"type": "echo", "dependsOn": [NO_JOB]}]
+    headers = {"Idempotency-Key": "k"}
+    answer = await service.client.post("/api/v1/jobs/batch", json={"jobs": jobs, "then": then}, headers=headers)
+    paths = [error["path"] for error in answer.json()["error"]["details"]["errors"]]
+    assert (answer.status_code, paths) == (422, ["jobs[1].dependsOn[0]", "then.dependsOn[1]"])
+    then = {"type": "echo", "dependsOn": [parent]}
+    answer = await service.client.post("/api/v1/jobs/batch", json={"jobs": jobs[:1], "then": then}, headers=headers)
+    assert answer.status_code == 202
+
+
+async def test_a_follower_that_is_refused_when_it_is_due_shows_on_its_batch(start_service: StartService) -> None:
+    service = await start_service()
+    parent = (await service.submit("echo"))["jobId"]
+    await service.ended(parent)
+    batch = await submit(
+        service, [{"type": "wait-for-gate", "parameters": {"name": "b"}}], then={"type": "echo", "dependsOn": [parent]}
+    )
+    await service.drop(parent)
+    gate("b").set()
+    body = await _completed(service, batch["batchId"])
+    BatchBody.model_validate(body, strict=True)
+    assert body["thenJobId"] is None
+    assert body["thenError"]["code"] == "VALIDATION_FAILED"
+    assert body["thenError"]["details"]["errors"] == [
+        {"path": "dependsOn[0]", "message": f"no job has the id {parent}"}
+    ]
+    metrics = (await service.client.get("/metrics")).text
+    assert 'duly_kept_submissions_refused_total{of="then"} 1.0' in metrics
+
+
+async def test_a_follower_kept_by_an_earlier_release_is_a_job_of_its_own_despite_its_unique_key(
+    start_service: StartService,
+) -> None:
+    service = await start_service()
+    holder = await service.submit("echo", uniqueKey="k", delaySeconds=600)
+    batch = await submit(service, [{"type": "wait-for-gate", "parameters": {"name": "c"}}], then={"type": "echo"})
+    flow = '{"unique_key":"k","depends_on":[],"despite_failure":false}'
+    await service.sql("update batches set then_job = jsonb_set(then_job::jsonb, '{flow}', $1::text::jsonb)::json", flow)
+    gate("c").set()
+    body = await _completed(service, batch["batchId"])
+    assert (await service.ended(body["thenJobId"]))["status"] == "completed"
+    assert body["thenJobId"] != holder["jobId"]
+
+
+async def _completed(service: Service, batch_id: str) -> dict[str, Any]:
+    async def look() -> dict[str, Any] | None:
+        body: dict[str, Any] = (await service.client.get(f"/api/v1/batches/{batch_id}")).json()
+        return body if body["status"] == "completed" else None
+
+    body: dict[str, Any] = await eventually(look)
+    return body

@@ -11,7 +11,9 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
+from duly.api.schedule_models import ScheduleBody
 from duly.domain.clock import DatabaseClock
+from duly.domain.json_value import rfc3339
 from duly.domain.schedule import CatchUp, Overlap, Recurrence
 from duly.handlers.registry import Registry
 from duly.lifecycle import fire
@@ -336,16 +338,48 @@ async def test_one_whose_zone_this_machine_does_not_know_is_left_alone_for_a_whi
     assert [entry["schedule"] for entry in logs if entry["action"] == "schedule_failed"] == ["martian"]
 
 
-async def test_a_refused_job_leaves_its_due_time_without_one(still: Service) -> None:
-    unknown = "0199c1f0-0000-7000-8000-000000000000"
-    await schedule(still, "refused", NEW_YEAR, submission={"dependsOn": [unknown]})
+async def test_a_refused_job_leaves_its_due_time_without_one_and_shows_on_its_schedule(still: Service) -> None:
+    parent = (await still.submit("echo"))["jobId"]
+    await still.ended(parent)
+    await schedule(still, "refused", NEW_YEAR, submission={"dependsOn": [parent]})
+    await still.drop(parent)
     await make_due(still, "refused")
     with capture_logs() as logs:
         await step(still)
-    [(_, job_id)] = await runs(still, "refused")
+    [(due_at, job_id)] = await runs(still, "refused")
     assert job_id is None
-    assert (await read(still, "refused"))["lastJob"] is None
+    shown = await read(still, "refused")
+    ScheduleBody.model_validate(shown, strict=True)
+    assert shown["lastJob"] is None
+    error = shown["lastError"]
+    assert (error["code"], error["dueAt"]) == ("VALIDATION_FAILED", rfc3339(due_at))
+    assert error["details"]["errors"] == [{"path": "dependsOn[0]", "message": f"no job has the id {parent}"}]
     assert [entry["schedule"] for entry in logs if entry["action"] == "schedule_refused"] == ["refused"]
+    metrics = (await still.client.get("/metrics")).text
+    assert 'duly_kept_submissions_refused_total{of="schedule"} 1.0' in metrics
+
+
+@pytest.mark.parametrize("mended", [False, True])
+async def test_an_error_shows_on_a_schedule_until_it_is_mended(still: Service, *, mended: bool) -> None:
+    await schedule(still, "erring", NEW_YEAR)
+    await still.sql("""update schedules set last_error = '{"code": "X"}'""")
+    if mended:
+        answer = await still.client.patch(f"{PATH}/erring", json={"submission": {"type": "echo"}})
+        assert answer.json()["lastError"] is None
+    else:
+        await make_due(still, "erring")
+        await step(still)
+        assert await jobs_made(still, "erring") == 1
+        assert (await read(still, "erring"))["lastError"] is None
+
+
+async def test_a_schedule_that_cannot_be_fired_says_why(still: Service) -> None:
+    await schedule(still, "martian", NEW_YEAR)
+    await still.sql("update schedules set timezone = 'Mars/Olympus' where name = 'martian'")
+    await make_due(still, "martian")
+    await step(still)
+    error = (await read(still, "martian"))["lastError"]
+    assert [each["path"] for each in error["details"]["errors"]] == ["timezone"]
 
 
 # The job

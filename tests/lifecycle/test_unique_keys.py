@@ -93,7 +93,8 @@ async def test_debouncing_runs_once_with_the_newest_parameters(start_service: St
 async def test_a_debounced_job_starts_after_its_longest_wait(start_service: StartService) -> None:
     service = await start_service()
     job = await service.submit("echo", {"n": 0}, uniqueKey="d", debounceSeconds=600, debounceMaxSeconds=600)
-    await service.submit("echo", {"n": 1}, uniqueKey="d", debounceSeconds=600, debounceMaxSeconds=0.1)
+    await service.sql("update jobs set created_at = created_at - interval '601 seconds'")
+    await service.submit("echo", {"n": 1}, uniqueKey="d", debounceSeconds=600, debounceMaxSeconds=600)
     assert (await service.ended(job["jobId"]))["result"] == {"n": 1}
 
 
@@ -116,6 +117,7 @@ async def test_what_comes_while_it_runs_makes_a_new_job(start_service: StartServ
     [
         ({"debounceSeconds": 1}, "debounceSeconds"),
         ({"uniqueKey": "k", "debounceMaxSeconds": 1}, "debounceMaxSeconds"),
+        ({"uniqueKey": "k", "debounceSeconds": 1, "debounceMaxSeconds": 0.999}, "debounceMaxSeconds"),
         ({"uniqueKey": "k", "debounceSeconds": 1, "delaySeconds": 3}, "delaySeconds"),
         ({"uniqueKey": ""}, "uniqueKey"),
         ({"uniqueKey": "x" * 256}, "uniqueKey"),

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import httpx
 
@@ -81,6 +82,11 @@ class ServiceClient:
 
     async def event_types(self, job_id: str) -> list[str]:
         return [event["eventType"] for event in await self.events(job_id)]
+
+    async def drop(self, job_id: str) -> None:
+        """Takes an ended job out of the ledger, as retention does."""
+        await self.sql("delete from events where job_id = $1", UUID(job_id))
+        await self.sql("delete from jobs where job_id = $1", UUID(job_id))
 
     async def sql(self, statement: str, *arguments: Any) -> list[Any]:
         """Runs a statement on a connection of the tests' own."""

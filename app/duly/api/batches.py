@@ -48,7 +48,7 @@ class SubmitManyEndpoint:
         try:
             accepted = await self._node.submitter.submit_all(batch, jobs)
         except BatchRefused as error:
-            raise refused_by_ledger(error.errors) from None
+            raise refused_by_ledger(error) from None
         job_ids = [job.job_id for job in accepted.jobs] or await self._job_ids(batch.tenant_id, accepted)
         body = orjson.dumps(
             {
@@ -138,6 +138,7 @@ def _body(view: BatchView) -> bytes:
         "failed": view.failed,
         "cancelled": view.cancelled,
         "thenJobId": str(view.then_job_id) if view.then_job_id is not None else None,
+        "thenError": orjson.Fragment(view.then_error) if view.then_error is not None else None,
         "createdAt": rfc3339(view.created_at),
         "completedAt": rfc3339(view.completed_at) if view.completed_at is not None else None,
     }

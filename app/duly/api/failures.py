@@ -107,7 +107,7 @@ def as_response(error: DulyError, *, accept: str) -> Response:
 
 def error_content(error: DulyError) -> dict[str, object]:
     """The one shape of all errors."""
-    return {"code": error.code, "message": error.message, "details": _details(error)}
+    return error.content
 
 
 def _details(error: DulyError) -> dict[str, Any]:

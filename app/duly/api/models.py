@@ -76,6 +76,7 @@ class BatchBody(BaseModel):
     failed: int
     cancelled: int
     thenJobId: str | None = Field(description="the job that was submitted once the last of them had ended")
+    thenError: ErrorContent | None = Field(description="why that job was refused when it was due")
     createdAt: str = Field(examples=["2026-01-27T10:00:00.000Z"])
     completedAt: str | None = Field(description="when the last of them had ended, and was counted")
 

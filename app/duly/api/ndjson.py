@@ -75,7 +75,7 @@ class SubmitLinesEndpoint:
                     await self._node.door.admit(intake.queues, checked=intake.checked)
                 return await self._node.spooled.submit(intake.batch(), jobs)
         except BatchRefused as error:
-            raise refused_by_ledger(error.errors) from None
+            raise refused_by_ledger(error) from None
         finally:
             self._under_way -= 1
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from duly.domain.json_value import JsonRefused
 from duly.errors import DulyError, Invalid, PathError
 from duly.handlers.calling import ParametersInvalid
+from duly.lifecycle.submit import BatchRefused
 
 Refusal = DulyError | ParametersInvalid | JsonRefused
 _PLACE = re.compile(r"jobs\[(\d+)\]")
@@ -42,15 +43,16 @@ def with_index(error: Invalid) -> Invalid:
     return error
 
 
-def refused_by_ledger(refused: Mapping[int, Exception]) -> DulyError:
-    """What the ledger said of single jobs.
+def refused_by_ledger(refused: BatchRefused) -> DulyError:
+    """What the ledger said of single jobs, and of the one that follows them.
 
     Raises:
         Exception: one that is no refusal.
     """
     errors: list[PathError] = []
-    for place, error in refused.items():
+    for place, error in refused.errors.items():
         if not isinstance(error, DulyError):
             raise error
         errors += at_place(place, error)
+    errors += [PathError(f"then.{path}", message) for path, message in refused.then]
     return with_index(Invalid.at(errors))

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from duly.api.models import ErrorContent
 from duly.lifecycle.submission import Submission
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
@@ -60,6 +61,10 @@ class LastJobBody(BaseModel):
     dueAt: str = Field(examples=["2026-01-27T06:30:00.000Z"])
 
 
+class LastErrorBody(ErrorContent):
+    dueAt: str = Field(examples=["2026-01-27T06:30:00.000Z"])
+
+
 class ScheduleBody(BaseModel):
     """A schedule as it stands."""
 
@@ -73,6 +78,7 @@ class ScheduleBody(BaseModel):
     nextRunAt: str | None = Field(description="null while it is paused")
     lastRunAt: str | None = Field(description="when its last job was due")
     lastJob: LastJobBody | None
+    lastError: LastErrorBody | None = Field(description="why a later job was refused; null once one is submitted")
     createdAt: str
     updatedAt: str
 

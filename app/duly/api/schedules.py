@@ -157,6 +157,7 @@ def _body(standing: Standing) -> dict[str, object]:
         "nextRunAt": _time(standing.next_run_at),
         "lastRunAt": last_run_at,
         "lastJob": {"jobId": str(standing.last_job_id), "dueAt": last_run_at} if standing.last_job_id else None,
+        "lastError": orjson.Fragment(standing.last_error) if standing.last_error is not None else None,
         "createdAt": rfc3339(standing.created_at),
         "updatedAt": rfc3339(standing.updated_at),
     }

@@ -9,6 +9,7 @@ from pydantic_core import to_json
 
 from duly.domain.job import NewJob
 from duly.domain.json_value import dump_text
+from duly.errors import DulyError, InternalError
 
 _NEW_JOB: TypeAdapter[NewJob] = TypeAdapter(NewJob)
 
@@ -28,6 +29,12 @@ def read_template(text: str) -> NewJob:
     return _NEW_JOB.validate_json(text)
 
 
+def refusal_text(error: Exception, **more: object) -> str:
+    """Returns the error of a kept job that was refused when it was due, as JSON text."""
+    known = error if isinstance(error, DulyError) else InternalError("The job could not be recorded.")
+    return dump_text(known.content | more)
+
+
 def with_secret(text: str, change: Callable[[str], str]) -> str:
     """The template with its callback's secret, as it is stored, changed; the same text where that stays as it is."""
     named = json.loads(text)
@@ -37,7 +44,11 @@ def with_secret(text: str, change: Callable[[str], str]) -> str:
 
 
 def then_job(text: str, *, job_id: UUID, batch: Mapping[str, object]) -> NewJob:
-    """The job of a template, made now that a batch has ended: its parameters tell what the batch came to."""
+    """The job of a template, made now that a batch has ended: its parameters tell what the batch came to. A unique key,
+    which an earlier release took, counts no more: no other job may stand for this one.
+    """
     job = read_template(text)
+    if job.flow is not None and job.flow.unique_key is not None:
+        job = job._replace(flow=job.flow._replace(unique_key=None, debounce=None))
     parameters = json.loads(job.parameters) | {"batch": dict(batch)}
     return job._replace(job_id=job_id, parameters=dump_text(parameters))

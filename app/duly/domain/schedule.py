@@ -45,7 +45,9 @@ class Recurrence:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A recurrence with its name and where it stands. `last_run_at` is the due time of its last job."""
+    """A recurrence with its name and where it stands. `last_run_at` is the due time of its last job; `last_error` (JSON
+    text) says why a later one was refused.
+    """
 
     tenant_id: int
     name: str
@@ -55,6 +57,12 @@ class Schedule:
     last_job_id: UUID | None
     created_at: datetime
     updated_at: datetime
+    last_error: str | None = None
+
+    @property
+    def key(self) -> tuple[int, str]:
+        """Its tenant and name."""
+        return self.tenant_id, self.name
 
 
 class Run(NamedTuple):

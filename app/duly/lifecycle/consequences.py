@@ -16,13 +16,13 @@ from duly.domain.events import EventKind
 from duly.domain.ids import IdMaker
 from duly.domain.job import NewJob
 from duly.domain.json_value import rfc3339
-from duly.domain.kept_job import then_job
+from duly.domain.kept_job import refusal_text, then_job
 from duly.domain.outcome import dependency_error
 from duly.lifecycle.portions import Portions
 from duly.lifecycle.recording import Answer, record, tell
 from duly.lifecycle.set_aside import forget, note
 from duly.lifecycle.signals import Signals
-from duly.store.batches import AddedUp, add_up, note_then, take_tallies
+from duly.store.batches import AddedUp, add_up, note_then, note_then_error, take_tallies
 from duly.store.database import Connection, Database, DatabaseAway
 from duly.store.ending import EndedWaiting, EndOfWaiting, end_waiting
 from duly.store.endings import Ending, take_endings
@@ -96,6 +96,8 @@ class Consequences:
             added = await add_up(connection, tallies)
             jobs = [await _submit_then(connection, batch, self._ids) for batch in added if batch.then is not None]
             told = [await _announce(connection, batch, self._ids) for batch in added if batch.completed_at is not None]
+        refused = sum(isinstance(answer, Exception) for _, answer in jobs)
+        self._metrics.kept_refused.labels("then").inc(refused)
         if jobs:
             tell(self._signals, [job for job, _ in jobs], [answer for _, answer in jobs])
         if any(told):
@@ -122,7 +124,9 @@ async def _submit_then(connection: Connection, batch: AddedUp, ids: IdMaker) -> 
     job = then_job(batch.then or "", job_id=ids.new(), batch={"batchId": str(batch.batch_id), **counts})
     [answer] = await record(connection, [job])
     if isinstance(answer, Exception):
-        log.error("the job that follows a batch was refused", action="then_refused", batch_id=str(batch.batch_id))
+        said = f"the job that follows a batch was refused: {answer}"
+        log.error(said, action="then_refused", batch_id=str(batch.batch_id))
+        await note_then_error(connection, batch.tenant_id, batch.batch_id, refusal_text(answer))
     else:
         await note_then(connection, batch.tenant_id, batch.batch_id, answer.job_id)
     return job, answer

@@ -15,9 +15,10 @@ import structlog
 from duly.domain.clock import DatabaseClock
 from duly.domain.cron import CronRefused, read_cron
 from duly.domain.job import Accepted, NewJob
-from duly.domain.kept_job import read_template
+from duly.domain.json_value import rfc3339
+from duly.domain.kept_job import read_template, refusal_text
 from duly.domain.schedule import Overlap, Plan, Run, Schedule, plan, run_of, runs_of
-from duly.errors import Unavailable
+from duly.errors import Invalid, Unavailable
 from duly.handlers.registry import Registry
 from duly.lifecycle.by_halves import note_fault
 from duly.lifecycle.recording import record, tell
@@ -31,6 +32,7 @@ from duly.store.schedules import (
     clock,
     correct_runs,
     hold_schedule,
+    note_error,
     record_runs,
     seconds_to_next_run,
     take_due,
@@ -117,6 +119,8 @@ class Scheduler:
             if not taken:
                 raise
             self._set_aside(taken[0], error)
+            async with self._database.connection() as connection:
+                await note_error(connection, taken[0].key, _refusal(taken[0].next_run_at, error))
             return True
         for schedule in taken:
             self._failures.pop((schedule.tenant_id, schedule.name), None)
@@ -125,7 +129,7 @@ class Scheduler:
 
     async def _fire_taken(self, connection: Connection, taken: Sequence[Schedule]) -> Recorded:
         now = await clock(connection)
-        plans = self._plans(taken, now)
+        plans = await self._plans(connection, taken, now)
         busy = await unfinished(
             connection,
             [
@@ -149,10 +153,14 @@ class Scheduler:
         recorded = await self._record(connection, runs)
         last = _last_jobs(runs, recorded)
         next_due = {(schedule.tenant_id, schedule.name): planned.next_due for schedule, _, planned in plans}
-        await advance(connection, [Step(*key, due_at, *last.get(key, ())) for key, due_at in next_due.items()])
+        errors = _last_errors(runs, recorded)
+        steps = [Step(*key, due_at, *last.get(key, ())) for key, due_at in next_due.items()]
+        await advance(connection, [step._replace(last_error=errors.get(step[:2])) for step in steps])
         return recorded
 
-    def _plans(self, taken: Sequence[Schedule], now: datetime) -> list[tuple[Schedule, NewJob, Plan]]:
+    async def _plans(
+        self, connection: Connection, taken: Sequence[Schedule], now: datetime
+    ) -> list[tuple[Schedule, NewJob, Plan]]:
         plans = []
         limit = max(MOST_RUNS // max(len(taken), 1), 1)
         for schedule in taken:
@@ -162,6 +170,7 @@ class Scheduler:
                 kept = self._template(schedule)
             except (CronRefused, ValueError) as error:  # another version wrote it, or another machine knows its zone
                 self._set_aside(schedule, error)
+                await note_error(connection, schedule.key, _refusal(first_due, error))
                 continue
             plans.append((schedule, kept, plan(cron, asked.catch_up, first_due=first_due, now=now, limit=limit)))
         return plans
@@ -196,12 +205,13 @@ class Scheduler:
 
     def _tell(self, recorded: Recorded) -> None:
         jobs, answers = recorded
+        refused = sum(isinstance(answer, Exception) for answer in answers)
+        self._metrics.kept_refused.labels("schedule").inc(refused)
         if jobs:
             self._metrics.recorded(tell(self._signals, jobs, answers), statement="submit")
 
     def _set_aside(self, schedule: Schedule, error: Exception) -> None:
-        key = schedule.tenant_id, schedule.name
-        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        failures = self._failures[schedule.key] = self._failures.get(schedule.key, 0) + 1
         if failures == 1:
             self._metrics.items_refused.labels("schedule").inc()
             log.error(
@@ -209,7 +219,8 @@ class Scheduler:
                 action="schedule_failed",
                 schedule=schedule.name,
             )
-        self._aside_until[key] = time.monotonic() + ASIDE_SECONDS
+        self._metrics.kept_refused.labels("schedule").inc()
+        self._aside_until[schedule.key] = time.monotonic() + ASIDE_SECONDS
 
     def _aside(self) -> list[Key]:
         now = time.monotonic()
@@ -226,3 +237,24 @@ def _last_jobs(runs: Sequence[Run], recorded: Recorded) -> dict[Key, tuple[datet
         if isinstance(answer, Accepted):
             last[run.tenant_id, run.name] = (run.due_at, answer.job_id)
     return last
+
+
+def _last_errors(runs: Sequence[Run], recorded: Recorded) -> dict[Key, str]:
+    """For each schedule whose last run was refused, why."""
+    answers = iter(recorded[1])
+    errors: dict[Key, str] = {}
+    for run in runs:
+        if run.job is None:
+            continue
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            errors[run.tenant_id, run.name] = _refusal(run.due_at, answer)
+        else:
+            errors.pop((run.tenant_id, run.name), None)
+    return errors
+
+
+def _refusal(due_at: datetime | None, error: Exception) -> str:
+    if isinstance(error, CronRefused):
+        error = Invalid.at(error.errors)
+    return refusal_text(error, dueAt=rfc3339(due_at) if due_at is not None else None)

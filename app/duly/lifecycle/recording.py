@@ -104,14 +104,8 @@ class _Ties:
         return self._still_open(jobs)
 
     async def _with_known_parents(self, jobs: list[tuple[int, NewJob]]) -> list[tuple[int, NewJob]]:
-        wanted = {(job.tenant_id, parent) for _, job in jobs for parent in _flow(job).depends_on}
-        known = await find_standing(self._connection, sorted(wanted))
-        for number, job in jobs:
-            errors = [
-                PathError(f"dependsOn[{place}]", f"no job has the id {parent}")
-                for place, parent in enumerate(_flow(job).depends_on)
-                if parent not in known
-            ]
+        unknown = await unknown_parents(self._connection, [job for _, job in jobs])
+        for (number, _), errors in zip(jobs, unknown, strict=True):
             if errors:
                 self._answers[number] = Invalid.at(errors)
         return self._still_open(jobs)
@@ -208,6 +202,20 @@ class _Ties:
 
     def _still_open(self, jobs: Iterable[tuple[int, NewJob]]) -> list[tuple[int, NewJob]]:
         return [(number, job) for number, job in jobs if number not in self._answers]
+
+
+async def unknown_parents(connection: Connection, jobs: Sequence[NewJob]) -> list[list[PathError]]:
+    """Returns for each job which of those that it depends on do not exist."""
+    wanted = {(job.tenant_id, parent) for job in jobs for parent in _flow(job).depends_on}
+    known = await find_standing(connection, sorted(wanted))
+    return [
+        [
+            PathError(f"dependsOn[{place}]", f"no job has the id {parent}")
+            for place, parent in enumerate(_flow(job).depends_on)
+            if parent not in known
+        ]
+        for job in jobs
+    ]
 
 
 def _first_of_each_id(jobs: list[tuple[int, NewJob]]) -> list[tuple[int, NewJob]]:

@@ -6,9 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from duly.domain.cron import CronRefused, read_cron
+from duly.domain.kept_job import read_template
 from duly.domain.schedule import Recurrence, Schedule
 from duly.errors import Invalid, NotFound, PathError, ScheduleExists
-from duly.store.database import Database
+from duly.lifecycle.recording import unknown_parents
+from duly.store.database import Connection, Database
 from duly.store.schedules import Key, add_schedule, change_schedule, clock, hold_schedule
 
 
@@ -17,9 +19,11 @@ async def add(database: Database, key: Key, asked: Recurrence) -> Schedule:
 
     Raises:
         ScheduleExists: there is one of this name.
-        Invalid: the cron expression or the time zone means nothing, or no time fits.
+        Invalid: the cron expression or the time zone means nothing, no time fits, or a job that its job depends on
+            does not exist.
     """
     async with database.connection() as connection, connection.transaction():
+        await _check_parents(connection, asked)
         next_run_at = next_after(asked, await clock(connection))
         added = await add_schedule(connection, key, asked, next_run_at)
     if added is None:
@@ -41,10 +45,18 @@ async def change(database: Database, key: Key, changes: Mapping[str, Any]) -> Sc
         if held is None:
             raise no_such(key)
         asked: Recurrence = replace(held.asked, **changes)
+        if "job" in changes:
+            await _check_parents(connection, asked)
         next_run_at = held.next_run_at
         if _times(asked) != _times(held.asked):
             next_run_at = next_after(asked, await clock(connection))
         return await change_schedule(connection, key, asked, next_run_at)
+
+
+async def _check_parents(connection: Connection, asked: Recurrence) -> None:
+    [unknown] = await unknown_parents(connection, [read_template(asked.job)])
+    if unknown:
+        raise Invalid.at([PathError(f"submission.{path}", message) for path, message in unknown])
 
 
 def _times(asked: Recurrence) -> tuple[object, ...]:

@@ -143,6 +143,9 @@ class JobMaker:
             ParametersInvalid, and the 4xx of `duly.errors`, each path below `then`.
         """
         with below("then"):
+            if submission.uniqueKey is not None:
+                message = "is not possible here: the job that follows a batch is always one of its own"
+                raise Invalid.at([PathError("uniqueKey", message)])
             if not isinstance(submission.parameters, dict):
                 raise Invalid.at([PathError("parameters", "must be an object: it is extended by `batch`")])
             counts = {"batchId": str(SMALLEST), "completed": 0, "failed": 0, "cancelled": 0}
@@ -294,14 +297,7 @@ def below(member: str) -> Iterator[None]:
 
 def _check_together(submission: Submission) -> None:
     """What single members cannot say."""
-    if submission.debounceSeconds is not None:
-        if submission.uniqueKey is None:
-            raise Invalid.at([PathError("debounceSeconds", "needs a uniqueKey")])
-        for member in ("runAt", "delaySeconds"):
-            if getattr(submission, member) is not None:
-                raise Invalid.at([PathError(member, "excludes debounceSeconds, which says when the job starts")])
-    if submission.debounceMaxSeconds is not None and submission.debounceSeconds is None:
-        raise Invalid.at([PathError("debounceMaxSeconds", "needs debounceSeconds")])
+    _check_debounce(submission)
     if submission.runAt is not None and submission.delaySeconds is not None:
         raise Invalid.at([PathError("delaySeconds", "excludes runAt: give one of the two")])
     if submission.runAt is not None and not _within_years(submission.runAt):
@@ -310,6 +306,21 @@ def _check_together(submission: Submission) -> None:
         if getattr(submission, member) is not None and submission.callbackUrl is None:
             raise Invalid.at([PathError(member, "needs a callbackUrl")])
     _check_callback(submission)
+
+
+def _check_debounce(submission: Submission) -> None:
+    if submission.debounceSeconds is not None:
+        if submission.uniqueKey is None:
+            raise Invalid.at([PathError("debounceSeconds", "needs a uniqueKey")])
+        for member in ("runAt", "delaySeconds"):
+            if getattr(submission, member) is not None:
+                raise Invalid.at([PathError(member, "excludes debounceSeconds, which says when the job starts")])
+    if submission.debounceMaxSeconds is not None:
+        if submission.debounceSeconds is None:
+            raise Invalid.at([PathError("debounceMaxSeconds", "needs debounceSeconds")])
+        if submission.debounceMaxSeconds < submission.debounceSeconds:
+            message = f"must be at least debounceSeconds, {submission.debounceSeconds:g}"
+            raise Invalid.at([PathError("debounceMaxSeconds", message)])
 
 
 def _check_callback(submission: Submission) -> None:

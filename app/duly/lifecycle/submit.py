@@ -8,11 +8,12 @@ from typing import NamedTuple
 from uuid import UUID
 
 from duly.domain.job import Accepted, IdempotencyKey, NewBatch, NewJob
-from duly.errors import IdempotencyInFlight, IdempotencyKeyReused, Overloaded
+from duly.domain.kept_job import read_template
+from duly.errors import IdempotencyInFlight, IdempotencyKeyReused, Overloaded, PathError
 from duly.lifecycle.eager import EagerStart, NoStarter, Starter
 from duly.lifecycle.first_answers import again, keep_batch, keep_single, others_again
 from duly.lifecycle.gather import Gatherer
-from duly.lifecycle.recording import record, tell
+from duly.lifecycle.recording import record, tell, unknown_parents
 from duly.lifecycle.signals import Signals
 from duly.store.batches import record_batch
 from duly.store.database import Connection, Database, DatabaseAway, HotConnection, RecordBusy, RecordRefused
@@ -77,7 +78,8 @@ class Submitter:
 
     async def _record_all(self, batch: NewBatch, jobs: Sequence[NewJob]) -> "AcceptedBatch | Exception":
         free = next((connection for connection in self._many if not connection.in_use), self._many[0])
-        simple = batch.idempotency is None and all(job.flow is None for job in jobs)
+        then = read_template(batch.then) if batch.then is not None else None
+        simple = batch.idempotency is None and all(job.flow is None for job in (*jobs, then) if job is not None)
         try:
             try:
                 async with free.use() as connection:
@@ -144,11 +146,12 @@ class AcceptedBatch(NamedTuple):
 
 
 class BatchRefused(Exception):
-    """Nothing is recorded, because of these jobs, named by their place."""
+    """Nothing is recorded, because of these jobs, named by their place, or of the one that follows them."""
 
-    def __init__(self, errors: Mapping[int, Exception]) -> None:
+    def __init__(self, errors: Mapping[int, Exception], then: Sequence[PathError] = ()) -> None:
         super().__init__(f"{len(errors)} jobs were refused")
         self.errors = errors
+        self.then = then
 
 
 async def _record_together(
@@ -161,10 +164,12 @@ async def _record_together(
                 check_reused(earlier, batch.idempotency)
                 others = others_again(earlier)
                 return AcceptedBatch(earlier.job_id, earlier.created_at, (), replayed=True, others=others)
+        [misled] = await unknown_parents(connection, [read_template(batch.then)]) if batch.then else [[]]
         answers = await record(connection, jobs)
         accepted = [answer for answer in answers if isinstance(answer, Accepted)]
-        if len(accepted) < len(answers):
-            raise BatchRefused({n: answer for n, answer in enumerate(answers) if isinstance(answer, Exception)})
+        if misled or len(accepted) < len(answers):
+            refused = {place: answer for place, answer in enumerate(answers) if isinstance(answer, Exception)}
+            raise BatchRefused(refused, then=misled)
         if batch.idempotency is not None:
             others = {place: answer.job_id for place, answer in enumerate(accepted) if not answer.fresh}
             await keep_batch(connection, batch.tenant_id, batch.idempotency, others)

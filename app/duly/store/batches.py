@@ -102,7 +102,8 @@ async def add_up(connection: Connection, tallies: Sequence[Tally]) -> list[Added
     return added
 
 
-THEN = "update batches set then_job_id = $3 where tenant_id = $1 and batch_id = $2"
+THEN = "update batches set then_job_id = $3, then_error = null where tenant_id = $1 and batch_id = $2"
+THEN_ERROR = "update batches set then_error = $3::json where tenant_id = $1 and batch_id = $2"
 
 
 async def note_then(connection: Connection, tenant_id: int, batch_id: UUID, job_id: UUID) -> None:
@@ -110,11 +111,17 @@ async def note_then(connection: Connection, tenant_id: int, batch_id: UUID, job_
     await connection.execute(THEN, tenant_id, batch_id, job_id)
 
 
+async def note_then_error(connection: Connection, tenant_id: int, batch_id: UUID, error: str) -> None:
+    """The job that follows the batch was refused, with this error as JSON text."""
+    await connection.execute(THEN_ERROR, tenant_id, batch_id, error)
+
+
 # What has ended and is not added up yet is added here: no job is missing in between.
 READ = """
 select b.batch_id, b.name, b.first_id, b.last_id, b.total, b.completed + t.completed, b.failed + t.failed,
        b.cancelled + t.cancelled, b.then_job_id, b.created_at, b.completed_at,
-       (select count(*)::int from running n where n.batch_id = b.batch_id and n.tenant_id = b.tenant_id)
+       (select count(*)::int from running n where n.batch_id = b.batch_id and n.tenant_id = b.tenant_id),
+       b.then_error::text
 from batches b cross join lateral (
     select coalesce(sum(completed), 0)::int as completed, coalesce(sum(failed), 0)::int as failed,
            coalesce(sum(cancelled), 0)::int as cancelled
@@ -139,6 +146,7 @@ class BatchView(NamedTuple):
     created_at: datetime
     completed_at: datetime | None
     running: int
+    then_error: str | None
 
     @property
     def ended(self) -> int:

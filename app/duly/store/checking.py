@@ -204,7 +204,7 @@ had as (
 select tenant_id, batch_id, b.total is not null, coalesce(b.first_id, h.oldest), coalesce(b.last_id, h.newest),
        coalesce(b.total, 0), array[coalesce(b.completed, 0), coalesce(b.failed, 0), coalesce(b.cancelled, 0)],
        coalesce(t.tallies, 0), array[coalesce(t.completed, 0), coalesce(t.failed, 0), coalesce(t.cancelled, 0)],
-       b.completed_at, b.then_job is not null and b.then_job_id is null,
+       b.completed_at, b.then_job is not null and b.then_job_id is null and b.then_error is null,
        coalesce(h.jobs, 0), array[coalesce(h.completed, 0), coalesce(h.failed, 0), coalesce(h.cancelled, 0)],
        h.oldest, h.newest
 from (select * from batches {of}) b full join had h using (tenant_id, batch_id)

@@ -92,6 +92,7 @@ Table(
     may("next_run_at", TIME),
     may("last_run_at", TIME),
     may("last_job_id", UUID),
+    may("last_error", JSON),
     need("created_at", TIME, "now()"),
     need("updated_at", TIME, "now()"),
     PrimaryKeyConstraint("tenant_id", "name", name="schedules_pkey"),

@@ -205,6 +205,7 @@ Table(
     need("cancelled", Integer, "0"),
     may("then_job_id", UUID),
     may("then_job", JSON),
+    may("then_error", JSON),
     need("created_at", TIME, "now()"),
     may("completed_at", TIME),
     PrimaryKeyConstraint("tenant_id", "batch_id", name="batches_pkey"),

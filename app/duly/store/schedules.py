@@ -13,7 +13,7 @@ Key = tuple[int, str]  # tenant and name
 # `submission` holds both what is shown and the job that it was made into; each is handed out as its own text.
 _SCHEDULE = """
 tenant_id, name, cron, timezone, (submission -> 'asked')::text as asked, (submission -> 'job')::text as job, overlap,
-catch_up, paused, next_run_at, last_run_at, last_job_id, created_at, updated_at
+catch_up, paused, next_run_at, last_run_at, last_job_id, last_error::text, created_at, updated_at
 """
 
 
@@ -41,7 +41,7 @@ async def add_schedule(
 
 CHANGE = f"""
 update schedules set cron = $3, timezone = $4, submission = json_build_object('asked', $5::json, 'job', $6::json),
-    overlap = $7, catch_up = $8, paused = $9, next_run_at = $10, updated_at = now()
+    overlap = $7, catch_up = $8, paused = $9, next_run_at = $10, last_error = null, updated_at = now()
 where tenant_id = $1 and name = $2
 returning {_SCHEDULE}
 """
@@ -168,20 +168,24 @@ async def correct_runs(connection: Connection, runs: Sequence[tuple[Run, UUID | 
 
 
 class Step(NamedTuple):
-    """Where a schedule stands after its due times were run; without a job, the last ones stay."""
+    """Where a schedule stands after its due times were run; without a job, the last ones stay. `last_error` (JSON text)
+    says why the last of them was refused.
+    """
 
     tenant_id: int
     name: str
     next_run_at: datetime | None
     last_run_at: datetime | None = None
     last_job_id: UUID | None = None
+    last_error: str | None = None
 
 
 ADVANCE = """
 update schedules s set next_run_at = a.next_run_at, last_run_at = coalesce(a.last_run_at, s.last_run_at),
-    last_job_id = coalesce(a.last_job_id, s.last_job_id)
-from unnest($1::int[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::uuid[])
-    as a (tenant_id, name, next_run_at, last_run_at, last_job_id)
+    last_job_id = coalesce(a.last_job_id, s.last_job_id),
+    last_error = coalesce(a.last_error::json, case when a.last_job_id is null then s.last_error end)
+from unnest($1::int[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::uuid[], $6::text[])
+    as a (tenant_id, name, next_run_at, last_run_at, last_job_id, last_error)
 where s.tenant_id = a.tenant_id and s.name = a.name
 """
 
@@ -189,7 +193,15 @@ where s.tenant_id = a.tenant_id and s.name = a.name
 async def advance(connection: Connection, steps: Sequence[Step]) -> None:
     """Moves schedules on that the caller's transaction holds."""
     if steps:
-        await connection.execute(ADVANCE, *_columns(steps, 5))
+        await connection.execute(ADVANCE, *_columns(steps, 6))
+
+
+FAILED = "update schedules set last_error = $3::json where tenant_id = $1 and name = $2"
+
+
+async def note_error(connection: Connection, key: Key, error: str) -> None:
+    """A schedule could not be fired, with this error as JSON text."""
+    await connection.execute(FAILED, *key, error)
 
 
 # From name to name by the index: what it costs grows with the names and with what is deleted, not with what is kept.
@@ -242,6 +254,7 @@ def _schedule(row: Connection) -> Schedule:
         next_run_at=row["next_run_at"],
         last_run_at=row["last_run_at"],
         last_job_id=row["last_job_id"],
+        last_error=row["last_error"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )

@@ -99,6 +99,9 @@ class Metrics:
         self.partition_days = self._gauge(
             "partition_days_ahead", "Days after today that have their partitions; -1 without today's.", "livemostrecent"
         )
+        self.kept_refused = self._counter(
+            "kept_submissions_refused", "Jobs of schedules and jobs that follow batches, refused when due.", "of"
+        )
         self.deliveries = self._counter("deliveries", "Tries at webhooks.", "outcome")
         self.delivery_seconds = self._histogram("delivery_seconds", "Time of one try at a webhook.", SECONDS_BUCKETS)
         self.batch = self._histogram("batch_size", "Rows a hot statement recorded.", BATCH_BUCKETS, "statement")
