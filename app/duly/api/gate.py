@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from duly.api.addresses import refuse_encoded_slash
 from duly.api.admission import leave
 from duly.api.answers import compressed
 from duly.api.failures import as_duly_error, as_response
@@ -63,6 +64,7 @@ class Gate:
         answer = _Answer(send, request_id, scope.get("root_path", ""))
         try:
             await self._check_key(scope, headers)
+            refuse_encoded_slash(scope)
             reader = self._lines.get(scope["path"])
             if reader is not None and scope["method"] == "POST" and are_lines(headers):
                 await reader(scope, receive, answer.send)

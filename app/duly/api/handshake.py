@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from duly.api.addresses import refuse_encoded_slash
 from duly.api.failures import as_duly_error, as_response
 from duly.api.keys import KeyCheck
 from duly.api.request_ids import request_id_of
@@ -37,6 +38,7 @@ class Handshake:
 
     async def _admitted(self, scope: Scope, headers: Mapping[bytes, bytes]) -> ASGIApp:
         await self._check_key(scope, headers)
+        refuse_encoded_slash(scope)
         if (socket := self._sockets.get(scope["path"])) is None:
             raise NotFound("There is no WebSocket at this address.")
         if self._node.draining:

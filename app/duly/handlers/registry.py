@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from pydantic import TypeAdapter
 
 from duly.domain.breaker import CircuitBreaker
+from duly.domain.names import BELOW, LONGEST_NAME, NAME_PATTERN, ends_as_address
 from duly.domain.retry import DEFAULT_RETRY, RetryPolicy
 from duly.handlers.signals import HandlerError
 from duly.handlers.signature import Signature, read_signature
@@ -23,7 +24,7 @@ DEFAULT_MAX_ATTEMPTS = 5
 MOST_ATTEMPTS = 1000
 MOST_JOBS_A_CALL = 1000
 MOST_LINGER_SECONDS = 10
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
+_NAME = re.compile(NAME_PATTERN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +171,13 @@ class Registry(Mapping[str, RegisteredHandler]):
 
 
 def _check_options(name: str, *, timeout: float, max_attempts: int, retry: RetryPolicy) -> None:
-    if not _NAME.fullmatch(name):
-        raise HandlerError(f"{name!r} is no name for a job type: letters, digits and . _ : / - only, 128 at most")
+    if len(name) > LONGEST_NAME or not _NAME.fullmatch(name):
+        raise HandlerError(
+            f"{name!r} is no name for a job type: letters, digits and . _ : / - only, {LONGEST_NAME} at most, and "
+            "nothing empty, . or .. between slashes"
+        )
+    if ends_as_address(name):
+        raise HandlerError(f"{name!r} is no name for a job type: it must not end with /{', /'.join(BELOW)}")
     if not isinstance(timeout, int | float) or not 0 < timeout <= 30 * 86400:
         raise HandlerError(f'job type "{name}": timeout={timeout!r} must lie between 0 and 30 days, in seconds')
     if not isinstance(max_attempts, int) or not 1 <= max_attempts <= MOST_ATTEMPTS:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -27,6 +28,7 @@ from duly.domain.ids import SMALLEST, parse_job_id
 from duly.domain.job import DEFAULT_QUEUE, DEFAULT_TENANT, Debounce, Flow, IdempotencyKey, NewJob
 from duly.domain.json_value import dump_text
 from duly.domain.kept_job import template
+from duly.domain.names import LONGEST_NAME, NAME_PATTERN, ends_as_address
 from duly.domain.networks import Reach, url_refusal
 from duly.domain.sealing import Keyring
 from duly.domain.secret import secret_key
@@ -34,9 +36,16 @@ from duly.errors import BodyTooLarge, DulyError, Invalid, PathError, UnknownJobT
 from duly.handlers.calling import ParametersInvalid, json_path, read_parameters
 from duly.handlers.registry import RegisteredHandler, Registry
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
+
+def _addressable(name: str) -> str:
+    if ends_as_address(name):
+        raise PydanticCustomError("name", "must not end with /limits, /pause or /resume, as addresses below a name do")
+    return name
+
+
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=LONGEST_NAME), AfterValidator(_addressable)]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=255)]
-LabelName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+LabelName = Annotated[str, StringConstraints(pattern=r"^[^:]+$", max_length=64)]  # filters name it before a colon
 LabelValue = Annotated[str, StringConstraints(max_length=256)]
 YEAR = 366 * 86400
 MOST_DEPENDENCIES = 1_000
