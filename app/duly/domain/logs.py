@@ -75,5 +75,5 @@ def _written(value: object) -> str:
 def _shown(value: object) -> str:
     try:
         return str(value)
-    except Exception:  # noqa: BLE001  # an object of the user's may fail to print itself
+    except BaseException:  # noqa: BLE001  # `__str__` of a user's object may raise anything
         return "(cannot be shown)"

@@ -10,6 +10,7 @@ from duly.domain.events import EventKind
 from duly.domain.job import Finish
 from duly.domain.json_value import clean_text, truncate_text
 from duly.domain.retry import GiveUp, RetryAfter, RetryPolicy, decide_after_failure, decide_after_lost_worker
+from duly.domain.shown import shown
 
 MESSAGE_LIMIT = 8_000
 
@@ -163,13 +164,16 @@ def dependency_error(parent: UUID) -> str:
 
 
 def error_json(code: str, message: str, *, reason: str, retryable: bool, attempt: int | None) -> str:
-    """A job's `error` as the contract shows it; text that Postgres cannot hold is replaced, long text cut."""
+    """A job's `error` as the contract shows it; text that Postgres cannot hold is replaced, long text cut.
+
+    What a handler gave in place of a text is shown as one: an error must not fail to be recorded.
+    """
     return json.dumps(
         {
-            "code": truncate_text(clean_text(code), 100),
-            "message": truncate_text(clean_text(message), MESSAGE_LIMIT),
+            "code": truncate_text(clean_text(shown(code)), 100),
+            "message": truncate_text(clean_text(shown(message)), MESSAGE_LIMIT),
             "details": {
-                "reason": truncate_text(clean_text(reason), MESSAGE_LIMIT),
+                "reason": truncate_text(clean_text(shown(reason)), MESSAGE_LIMIT),
                 "retryable": retryable,
                 "attempt": attempt,
             },

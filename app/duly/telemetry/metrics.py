@@ -84,6 +84,7 @@ class Metrics:
             "Time from the end of a node's lease until its attempts were recorded as lost, to be run again.",
             RECOVERY_BUCKETS,
         )
+        self.attempt_errors = self._counter("attempt_errors", "Errors of the service's own around an attempt.")
         self.log_lines_dropped = self._counter("log_lines_dropped", "Lines of handlers that were not recorded.")
         self.items_refused = self._counter(
             "items_refused", "Items of batched statements that the database did not take.", "statement"

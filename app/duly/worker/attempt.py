@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,11 +13,13 @@ import structlog
 from duly.domain.job import ClaimedJob
 from duly.domain.logs import LEVELS
 from duly.domain.outcome import Cancelled, Completed, Failed, Interrupted, Outcome, TimedOut
+from duly.domain.shown import shown
 from duly.handlers.calling import ParametersInvalid, ResultInvalid, read_parameters, write_result
 from duly.handlers.children import ChildFailed, Family, Offspring
 from duly.handlers.context import JobContext
 from duly.handlers.registry import RegisteredHandler
 from duly.handlers.signals import Fail, Retry
+from duly.worker.tracebacks import traceback_text
 
 log = structlog.stdlib.get_logger("duly.attempt")
 
@@ -85,8 +87,11 @@ class Attempt:
     async def settled(self, outcome: Outcome) -> None:
         """Returns once no checkpoint of it is under way any more, or after two seconds; it cannot be stopped now."""
         self.stopped = self.stopped or outcome
-        if self.recording is not None:
-            await asyncio.wait({self.recording}, timeout=SETTLE_SECONDS)
+        for _ in range(2):  # a handler may have cancelled its own task and returned: that ends the first wait
+            with suppress(asyncio.CancelledError):
+                if self.recording is not None:
+                    await asyncio.wait({self.recording}, timeout=SETTLE_SECONDS)
+                return
 
     def next_line(self) -> int:
         """The number of one more line of its log, from 1. Threads of a handler's own may log at the same moment."""
@@ -189,21 +194,17 @@ class Interruption(Exception):
 
 
 def _failed(attempt: Attempt, error: BaseException) -> Failed:
-    log.warning(
-        f"an attempt at {attempt.claimed.type} failed: {type(error).__name__}",
-        action="attempt_failed",
-        job_id=str(attempt.claimed.job_id),
-        job_type=attempt.claimed.type,
-        attempt=attempt.claimed.attempt,
-        exc_info=error,
-    )
+    words = f"an attempt at {attempt.claimed.type} failed: {type(error).__name__}"
+    facts: dict[str, object] = {"job_id": str(attempt.claimed.job_id), "job_type": attempt.claimed.type}
+    facts |= {"action": "attempt_failed", "attempt": attempt.claimed.attempt}
+    try:
+        log.warning(words, exc_info=error, **facts)
+    except BaseException:  # noqa: BLE001  # a formatter may ask the error for its text, and get another error
+        log.warning(words, exception=traceback_text(error), **facts)
     return Failed("TASK_FAILED", describe(error), type(error).__name__)
 
 
 def describe(error: BaseException) -> str:
     """An error in one sentence for the job's history: its kind and its words."""
-    try:
-        words = str(error)
-    except Exception:  # noqa: BLE001  # an exception of the user's may fail to print itself
-        words = "(its text cannot be shown)"
+    words = shown(error)
     return f"{type(error).__name__}: {words}" if words else type(error).__name__

@@ -1,21 +1,21 @@
 """The pool: claims jobs for its free slots, runs each as an attempt, and hands its end to the finisher."""
 
 import asyncio
-import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from uuid import UUID
 
 import structlog
 
 from duly.domain.job import ClaimedJob, Lane, NewJob
-from duly.domain.outcome import AttemptFacts, Cancelled, Interrupted, Outcome, TimedOut, decide
+from duly.domain.outcome import Cancelled, Interrupted, Outcome, TimedOut
 from duly.handlers.registry import Registry
 from duly.lifecycle.claim import LOOK_SECONDS, Claimer
 from duly.lifecycle.finish import Finisher
-from duly.store.database import DatabaseAway
 from duly.telemetry.metrics import Metrics
 from duly.worker.attempt import Attempt, Reports, outcome_of
+from duly.worker.ends import Ends
 from duly.worker.executors import Executors
 from duly.worker.prefetch import Prefetch
 from duly.worker.processes import ProcessExecutor
@@ -55,6 +55,7 @@ class Pool:
         self._finisher = finisher
         self._reports = reports
         self._metrics = metrics
+        self._ends = Ends(registry, finisher, metrics)
         self._result_limit = result_limit
         self._identity = identity
         self._attempts: dict[UUID, Attempt] = {}
@@ -84,13 +85,12 @@ class Pool:
         try:
             self._claiming = True
             jobs = await self._claimer.claim(room, node_id=node_id, source=source)
-        except DatabaseAway:
+        except BaseException:  # it is not known what was claimed
             self._strays.suspect()
             raise
         finally:
             self._claiming = False
-        self._prefetch.put(jobs)
-        self._fill_slots()
+        self._take_on(jobs)
         if jobs:
             self.wake_watch()
         self._show()
@@ -144,13 +144,14 @@ class Pool:
     def start(self, jobs: Sequence[ClaimedJob]) -> None:
         """See `Starter`."""
         self._reserved -= len(jobs)
-        self._prefetch.put(jobs)
         if self._draining:
-            self._empty_prefetch(Interrupted("its node was shut down"))
-        self._fill_slots()
-        self._show()
+            for claimed in jobs:
+                self._ends.put(claimed, Interrupted("its node was shut down"))
+        else:
+            self._take_on(jobs)
+        self._guarded(self._show)
         if jobs:
-            self.wake_watch()
+            self._guarded(self.wake_watch)
         self._freed.set()
 
     def give_back(self, reserved: int) -> None:
@@ -170,9 +171,27 @@ class Pool:
         """Whether this job runs here, waits here for a slot, or waits for its end to be recorded."""
         return job_id in self._attempts or job_id in self._prefetch or job_id in self._finisher
 
+    def _take_on(self, jobs: Sequence[ClaimedJob]) -> None:
+        """Takes claimed jobs into free slots, or where they wait for one; what an error keeps out is given back."""
+        try:
+            self._prefetch.put(jobs)
+            self._fill_slots()
+        except BaseException as error:  # noqa: BLE001  # these jobs run in this node's name: nobody else looks after them
+            self._ends.note(error)
+            for claimed in jobs:
+                if not self.knows(claimed.job_id):
+                    self._ends.put(claimed, Interrupted("its node could not start it"))
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        """Takes a step that others do not depend on: its error is noted."""
+        try:
+            step()
+        except BaseException as error:  # noqa: BLE001  # see above
+            self._ends.note(error)
+
     def _slot_freed(self) -> None:
-        self._fill_slots()
         self._freed.set()
+        self._fill_slots()
 
     def _fill_slots(self) -> None:
         while self._waiting.returning and self._free > 0:
@@ -182,31 +201,39 @@ class Pool:
 
     def _start(self, claimed: ClaimedJob) -> None:
         loop = asyncio.get_running_loop()
-        attempt = Attempt(claimed, self._registry[claimed.type], loop.time() + claimed.timeout_seconds, self._reports)
-        self._attempts[claimed.job_id] = attempt
-        attempt.task = loop.create_task(self._run(attempt))
+        try:
+            handler = self._registry[claimed.type]
+            attempt = Attempt(claimed, handler, loop.time() + claimed.timeout_seconds, self._reports)
+            attempt.task = loop.create_task(self._run(attempt))
+            self._attempts[claimed.job_id] = attempt
+        except BaseException as error:  # noqa: BLE001  # it has left the prefetched, and nothing runs: it has ended
+            self._ends.put_error(claimed, error)
 
     async def _run(self, attempt: Attempt) -> None:
+        try:
+            self._ends.put(attempt.claimed, await self._outcome(attempt))
+        except BaseException as error:  # noqa: BLE001  # else the job would stay running, and its slot taken
+            self._ends.put_error(attempt.claimed, error)
+        finally:
+            self._forget(attempt)
+
+    async def _outcome(self, attempt: Attempt) -> Outcome:
         time = asyncio.get_running_loop().time
         began = time()
         outcome = await outcome_of(attempt, self._executors.call, result_limit=self._result_limit)
         self._prefetch.observe(time() - began)
         if attempt.recording is not None:
             await attempt.settled(outcome)
-        self._end(attempt.claimed, outcome)
-        if self._attempts.get(attempt.claimed.job_id) is attempt:
-            del self._attempts[attempt.claimed.job_id]
-        if self._waiting:
-            self._waiting.forget(attempt)
-        self._slot_freed()
+        return outcome
 
-    def _end(self, claimed: ClaimedJob, outcome: Outcome) -> None:
-        """Decides what follows, and hands it to the finisher."""
-        facts = AttemptFacts(
-            claimed.job_id, claimed.token, claimed.attempt, claimed.max_attempts, crashes=claimed.crashes
-        )
-        policy = self._registry[claimed.type].retry
-        self._finisher.put(decide(outcome, facts, policy=policy, random=random.random))
+    def _forget(self, attempt: Attempt) -> None:
+        """Frees the slot of an attempt that has ended."""
+        job_id = attempt.claimed.job_id
+        if job_id in self._attempts and self._attempts[job_id] is attempt:
+            del self._attempts[job_id]
+        if self._waiting:
+            self._guarded(partial(self._waiting.forget, attempt))
+        self._guarded(self._slot_freed)
 
     def note_ready(self, lane: Lane, oldest: UUID) -> None:
         """A hint: this lane holds jobs, the new ones from `oldest` on."""
@@ -217,7 +244,7 @@ class Pool:
         if attempt := self._attempts.get(job_id):
             attempt.stop(Cancelled())
         elif claimed := self._prefetch.take_one(job_id):
-            self._end(claimed, Cancelled())
+            self._ends.put(claimed, Cancelled())
 
     async def watch(self) -> float:
         """One round of the watching loop: stops attempts past their deadline. One timer serves all."""
@@ -226,7 +253,7 @@ class Pool:
             if attempt.deadline <= now:
                 attempt.stop(TimedOut(attempt.claimed.timeout_seconds))
         for claimed in self._prefetch.take_stale():
-            self._end(claimed, Interrupted("it waited too long for a slot"))
+            self._ends.put(claimed, Interrupted("it waited too long for a slot"))
         self._show()
         return WATCH_SECONDS if self._attempts else IDLE_WATCH_SECONDS
 
@@ -244,7 +271,7 @@ class Pool:
 
     def _empty_prefetch(self, why: Outcome) -> None:
         while claimed := self._prefetch.take():
-            self._end(claimed, why)
+            self._ends.put(claimed, why)
 
     async def drain(self, grace_seconds: float) -> int:
         """Lets running attempts end, for so long; what is left is interrupted and goes to other nodes, not charged. So
@@ -276,4 +303,4 @@ class Pool:
     def _abandon(self, attempt: Attempt) -> None:
         """A handler that will not stop is left behind; its token keeps it from changing anything."""
         log.warning("a handler did not stop", action="handler_abandoned", job_id=str(attempt.claimed.job_id))
-        self._end(attempt.claimed, Interrupted("its node was shut down"))
+        self._ends.put(attempt.claimed, Interrupted("its node was shut down"))

@@ -1,0 +1,60 @@
+"""Ends: turns the outcome of an attempt into what is recorded of it, and hands that to the finisher, without fail."""
+
+import random
+from contextlib import suppress
+
+import structlog
+
+from duly.domain.events import EventKind
+from duly.domain.job import ClaimedJob, Finish
+from duly.domain.outcome import AttemptFacts, Failed, Outcome, decide, error_json
+from duly.handlers.registry import Registry
+from duly.lifecycle.finish import Finisher
+from duly.telemetry.metrics import Metrics
+from duly.worker.attempt import describe
+from duly.worker.tracebacks import traceback_text
+
+log = structlog.stdlib.get_logger("duly.ends")
+
+UNRECORDABLE = "The outcome of the attempt cannot be recorded."
+
+
+class Ends:
+    """The way of an attempt from its outcome to the finisher. An error on this way is the end of its attempt."""
+
+    def __init__(self, registry: Registry, finisher: Finisher, metrics: Metrics) -> None:
+        self._registry = registry
+        self._finisher = finisher
+        self._metrics = metrics
+
+    def put(self, claimed: ClaimedJob, outcome: Outcome) -> None:
+        """Decides what follows, and hands it to the finisher."""
+        try:
+            self._finisher.put(self._decided(claimed, outcome))
+        except BaseException as error:  # noqa: BLE001  # whatever is wrong with this outcome, the attempt has ended
+            self.put_error(claimed, error)
+
+    def put_error(self, claimed: ClaimedJob, error: BaseException) -> None:
+        """Ends an attempt as failed, because its outcome met this error on the way to the finisher."""
+        self.note(error, claimed)
+        words = describe(error)
+        try:
+            end = self._decided(claimed, Failed("TASK_FAILED", f"{UNRECORDABLE} {words}", words))
+        except BaseException:  # noqa: BLE001  # it is the decision that fails: nothing is left to decide
+            data = error_json("TASK_FAILED", UNRECORDABLE, reason=words, retryable=False, attempt=claimed.attempt)
+            end = Finish(claimed.job_id, claimed.token, EventKind.FAILED, data)
+        self._finisher.put(end)
+
+    def note(self, error: BaseException, claimed: ClaimedJob | None = None) -> None:
+        """Counts an error of the service's own around an attempt, and logs it; neither can raise."""
+        with suppress(BaseException):
+            self._metrics.attempt_errors.inc()
+        with suppress(BaseException):
+            ids = {"job_id": str(claimed.job_id), "job_type": claimed.type} if claimed else {}
+            log.error("an error beside a handler", action="attempt_error", exception=traceback_text(error), **ids)
+
+    def _decided(self, claimed: ClaimedJob, outcome: Outcome) -> Finish:
+        facts = AttemptFacts(
+            claimed.job_id, claimed.token, claimed.attempt, claimed.max_attempts, crashes=claimed.crashes
+        )
+        return decide(outcome, facts, policy=self._registry[claimed.type].retry, random=random.random)
