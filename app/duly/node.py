@@ -61,8 +61,9 @@ from duly.webhooks.receivers import CONCURRENT
 from duly.webhooks.sending import Sender
 from duly.webhooks.settling import Settler
 from duly.worker.children import FamilyParts, WorkerFamily
+from duly.worker.deadlines import Deadlines
 from duly.worker.pool import Pool
-from duly.worker.processes import ProcessExecutor
+from duly.worker.processes import ProcessExecutor, in_processes
 from duly.worker.reports import RecordedReports, ReportLimits
 from duly.worker.waiting import Waiting
 from duly.worker.watchdog import Watchdog
@@ -140,7 +141,15 @@ class Node:
         )
         self.breakers = Breakers(database, signals, self.registry.values())
         self.controller = Controller(database, signals)
-        self.claimer = Claimer(database, signals, metrics, types=self.registry, guarded=self.breakers.declared)
+        self.claimer = Claimer(
+            database,
+            signals,
+            metrics,
+            types=self.registry,
+            guarded=self.breakers.declared,
+            in_processes=in_processes(self.registry),
+        )
+        self.deadlines = Deadlines(database)
         self.pool = Pool(
             self.registry,
             slots=settings.worker_slots,
@@ -149,6 +158,7 @@ class Node:
             reports=self._reports(),
             processes=self.processes,
             waiting=self.waiting,
+            deadlines=self.deadlines,
             metrics=metrics,
             result_limit=settings.result_limit,
             identity=lambda: (self.heartbeat.node_id, source),
@@ -237,6 +247,7 @@ class Node:
             ("claim", {Role.WORKER}, self.pool.step),
             ("watch", {Role.WORKER}, self.pool.watch),
             ("strays", {Role.WORKER}, self.pool.find_strays),
+            ("deadlines", {Role.WORKER}, self.deadlines.step),
             ("progress", {Role.WORKER}, self.progress.gatherer.step),
             ("checkpoint", {Role.WORKER}, self.checkpoints.gatherer.step),
             ("logs", {Role.WORKER}, self.logs.step),
@@ -297,6 +308,7 @@ class Node:
             local.ready = partial(self._ready, claim)
             local.control = partial(self._control, claim)
             self.pool.wake_watch = loops["watch"].wake
+            self.pool.wake_claim = claim.wake
         if release := loops.get("release"):
             local.scheduled = lambda _delay: release.wake()
         if consequences := loops.get("consequences"):
@@ -357,7 +369,7 @@ class Node:
         await self._end("hints")
         self.readiness.close()
         self.watchdog.stop()
-        await asyncio.to_thread(self.processes.close)
+        await self.processes.aclose()
         await self.outbound.aclose()
         await self.registry.aclose()
         await self.database.close()

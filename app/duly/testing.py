@@ -185,7 +185,7 @@ def _listening_to(
     batch: Sequence[Any] | None = None,
 ) -> _Listening:
     family = GivenChildren(claimed.job_id, given=children or {}, batch=batch)
-    return _Listening(claimed, handler, deadline=0, reports=_Keeping(), family=family)
+    return _Listening(claimed, handler, reports=_Keeping(), family=family)
 
 
 class _Keeping:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import time
@@ -10,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.process import Gates, Processes, ServiceProcess
+from duly.domain.events import EventKind
+from tests.support.process import Gates, Processes, ServiceProcess, gone
 from tests.support.service import eventually
 
 # What a process does does not depend on the server's version.
@@ -132,3 +134,37 @@ async def test_with_nothing_running_it_is_gone_in_well_under_a_second_whatever_c
             began = time.monotonic()
             assert await service.stop() == 0
             assert time.monotonic() - began < 1.5
+
+
+@pytest.mark.parametrize("to", ["its group", "each process"])
+async def test_a_signal_to_all_processes_lets_those_of_handlers_end_within_the_grace_or_gives_them_back(
+    database_url: str, processes: Processes, gates: Gates, to: str
+) -> None:
+    """As systemd and a terminal do it."""
+    service = await processes.serve(database_url, DULY_SHUTDOWN_GRACE_SECONDS="2")
+    await service.submit("quick-process")  # more than one process may be up
+    ends = (await service.submit("process-until-open", gates.of("ends")))["jobId"]
+    await gates.has_begun("ends")
+    stays = (await service.submit("process-until-open", gates.of("stays")))["jobId"]
+    await gates.has_begun("stays")
+    everybody = service.command.descendants()
+    if to == "its group":
+        os.killpg(os.getpgid(service.command.pid), signal.SIGTERM)
+    else:
+        service.command.signal(signal.SIGTERM)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            for process in everybody:
+                process.send_signal(number)
+    await _until_draining(service)
+    gates.open("ends")
+    assert await service.command.ended() == 0
+    await gone(everybody, seconds=5)
+
+    rows = await service.sql("select kind from events where job_id = $1 order by sequence", ends)
+    assert rows[-1][0] == EventKind.COMPLETED
+    rows = await service.sql("select kind, attempt from events where job_id = $1 order by sequence", stays)
+    assert rows[-1] == (EventKind.REQUEUED, 0)
+    gates.open("stays")
+    after = await processes.serve(database_url)
+    view = await after.ended(stays)
+    assert (view["status"], view["attempt"]) == ("completed", 1)

@@ -60,6 +60,11 @@ def process_until_open(parameters: Signalled, job: JobContext) -> int:
     return job.attempt
 
 
+@handlers.register("quick-process", isolation="process")
+def quick_process() -> int:
+    return os.getpid()
+
+
 @handlers.register("batch-until-open", batch=2, linger=10, retry=fixed(0))
 async def batch_until_open(items: list[Signalled], jobs: list[JobContext]) -> list[int]:
     for item, job in zip(items, jobs, strict=True):

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias, assert_never
+from typing import NamedTuple, TypeAlias, assert_never
 from uuid import UUID
 
 from duly.domain.events import EventKind
@@ -22,15 +22,31 @@ class Completed:
     result: str
 
 
+class Frame(NamedTuple):
+    """A line of a handler's code that an error came through."""
+
+    file: str
+    line: int
+    function: str
+
+
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The handler raised, or what it was given or returned does not fit. `delay_seconds` where it asked for one."""
+    """The handler raised, or what it was given or returned does not fit.
+
+    Attributes:
+        delay_seconds: until the next attempt, where the handler said so.
+        exception: the name of the type of an error that was not meant as an outcome.
+        frames: where that arose in the handler's code, the innermost last.
+    """
 
     code: str
     message: str
     reason: str
     retryable: bool = True
     delay_seconds: float | None = None
+    exception: str | None = None
+    frames: tuple[Frame, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,7 @@ class Handlers:
             description: shown in `/job-types`; the function's docstring where none is given.
             batch: how many jobs one call of the function may get, 1 to 1000: it takes a list of parameters and returns
                 a list of results. None: one job a call.
-            linger: seconds, 0 to 10, that the first job of a batch waits for more; part of its timeout.
+            linger: seconds, 0 to 10, that the first job of a batch waits for more; not part of its timeout.
             breaker: holds the type's jobs back for a while after so many failures of one kind in a row, wherever they
                 ran: `CircuitBreaker(failures=5, seconds=60)`.
 

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Collection, Container, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from uuid import UUID
 
 from duly.domain.job import DEFAULT_TENANT, ClaimedJob, Finished, Lane
@@ -35,6 +35,8 @@ class Claimer:
     Args:
         types: the job types that this node can run.
         guarded: those among them that have a circuit breaker.
+        in_processes: those among them that need a process of their own: no more of their jobs are claimed than
+            `free_processes` says, and none is started eagerly.
     """
 
     def __init__(
@@ -43,14 +45,18 @@ class Claimer:
         signals: Signals,
         metrics: Metrics,
         *,
-        types: Container[str],
+        types: Collection[str],
         guarded: Collection[str] = (),
+        in_processes: Collection[str] = (),
     ) -> None:
         self._connection = database.hot()
         self._signals = signals
         self._metrics = metrics
         self._types = types
         self._guarded = guarded
+        self._in_processes = frozenset(in_processes)
+        self._in_this_process = frozenset(types) - self._in_processes
+        self.free_processes: Callable[[], int] = lambda: 0
         self._looked_at = float("-inf")
         self._portions: Portions[UUID] = Portions(metrics, most=LARGEST_CLAIM, statement="claim")
         self.lanes = Lanes()
@@ -70,8 +76,11 @@ class Claimer:
         await self._look_now_and_then()
         limit = min(limit, LARGEST_CLAIM)
         jobs: list[ClaimedJob] = []
-        for under, starts in self.holds.claims(self.lanes.starts(self._types)):
+        free = self.free_processes() if self._in_processes else 0
+        for under, starts, needs_process in self._parts(self._types if free > 0 else self._in_this_process):
             room = min(limit - len(jobs), self._portions.limit)
+            if needs_process:
+                room = min(room, free - sum(job.type in self._in_processes for job in jobs))
             if room > 0 and (under is None or not self.holds.rests(under)):
                 jobs += await self._claim_some(under, starts, room, node_id=node_id, source=source)
         if jobs:
@@ -109,6 +118,14 @@ class Claimer:
     async def _first_of(self, starts: Sequence[LaneStart]) -> list[UUID]:
         async with self._connection.use() as connection:
             return await find_first_ready(connection, starts, but=self._portions.aside())
+
+    def _parts(self, types: Collection[str]) -> Iterator[tuple[Under | None, Sequence[LaneStart], bool]]:
+        """The lanes as they are claimed together; those of jobs that need a process are claimed apart."""
+        for under, starts in self.holds.claims(self.lanes.starts(types)):
+            apart = [start for start in starts if start.lane.type in self._in_processes]
+            rest = [start for start in starts if start.lane.type not in self._in_processes] if apart else starts
+            parts = [(under, apart, True), (under, rest, False)]
+            yield from (part for part in (parts if starts[0] in apart else parts[::-1]) if part[1])
 
     async def _claim_free(
         self, starts: Sequence[LaneStart], limit: int, *, node_id: UUID, source: str
@@ -189,15 +206,21 @@ class Claimer:
             return await find_held(connection, node_id, older_than_seconds=older_than_seconds)
 
     def may_start(self, lane: Lane) -> bool:
-        """Whether nothing that is known holds the jobs of this lane back."""
-        return lane.type in self._types and self.holds.free(lane)
+        """Tells whether a job of this lane may start here in the transaction that records it."""
+        return lane.type in self._in_this_process and self.holds.free(lane)
 
     @property
     def hopeful(self) -> bool:
         """Whether a claim now may find something, as far as is known."""
+        types = self._types if not self._in_processes or self.free_processes() > 0 else self._in_this_process
         if not self.holds.any:
-            return self.lanes.any_of(self._types)
-        return any(map(self.holds.worth_trying, self.lanes.known(self._types)))
+            return self.lanes.any_of(types)
+        return any(map(self.holds.worth_trying, self.lanes.known(types)))
+
+    @property
+    def wants_processes(self) -> bool:
+        """Tells whether jobs are ready that need a process."""
+        return any(map(self.holds.worth_trying, self.lanes.known(self._in_processes)))
 
     @property
     def rest_seconds(self) -> float:

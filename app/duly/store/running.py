@@ -159,6 +159,26 @@ async def find_held(connection: Connection, node_id: UUID, *, older_than_seconds
     return {row[0]: row[1] for row in await connection.fetch(HELD, node_id, older_than_seconds)}
 
 
+class Deadline(NamedTuple):
+    """When an attempt times out: in so many seconds."""
+
+    job_id: UUID
+    token: int
+    seconds: float
+
+
+MOVE_DEADLINES_IF_HELD = """
+update running n set deadline = now() + t.seconds * interval '1 second'
+from unnest($1::uuid[], $2::int[], $3::float8[]) as t (job_id, token, seconds)
+where n.job_id >= t.job_id and n.job_id <= t.job_id and n.token = t.token
+"""
+
+
+async def move_deadlines_if_held(connection: Connection, deadlines: Sequence[Deadline]) -> None:
+    """Moves the deadlines of attempts that still hold their lease; no job twice."""
+    await connection.execute(MOVE_DEADLINES_IF_HELD, *zip(*deadlines, strict=True))
+
+
 class Verdict(StrEnum):
     LOST = "lost"
     TIMED_OUT = "timed_out"

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,7 +20,7 @@ from duly.handlers.children import ChildFailed, Family, Offspring
 from duly.handlers.context import JobContext
 from duly.handlers.registry import RegisteredHandler
 from duly.handlers.signals import Fail, Retry
-from duly.worker.tracebacks import traceback_text
+from duly.worker.tracebacks import Place, traceback_text
 
 log = structlog.stdlib.get_logger("duly.attempt")
 
@@ -44,7 +45,8 @@ class Attempt:
     """An attempt under way on this node. It is its own context's reporter.
 
     Attributes:
-        deadline: on the event loop's clock, in seconds.
+        deadline: on the event loop's clock, in seconds; counted from the beginning of the handler's call.
+        recorded_deadline: the one by which others may end it, as far as this node has recorded it.
         stopped: why it was told to stop, once it was.
         lines: how many lines it has logged.
         recording: its newest checkpoint, on its way to the database or there.
@@ -53,8 +55,9 @@ class Attempt:
 
     claimed: ClaimedJob
     handler: RegisteredHandler
-    deadline: float
     reports: Reports
+    deadline: float = math.inf
+    recorded_deadline: float = math.inf
     task: asyncio.Task[Any] | None = None
     begun: bool = False
     stopped: Outcome | None = None
@@ -63,6 +66,10 @@ class Attempt:
     recording: asyncio.Future[bool] | None = None
     wakes: set[Callable[[], None]] | None = None
     offspring: Offspring | None = None
+
+    def begins_in(self, seconds: float = 0.0) -> None:
+        """The handler is called now, or after so many seconds at most: from then on its time counts."""
+        self.deadline = asyncio.get_running_loop().time() + seconds + self.claimed.timeout_seconds
 
     def stop(self, why: Outcome) -> None:
         """Interrupts the handler; the first reason stands."""
@@ -153,6 +160,7 @@ Call = Callable[[Attempt, Any], Awaitable[Any]]
 async def outcome_of(attempt: Attempt, call: Call, *, result_limit: int) -> Outcome:
     """Runs the attempt to its end. Nothing that a handler does escapes, be it `sys.exit`."""
     attempt.begun = True
+    attempt.begins_in()
     if attempt.stopped is not None:
         return attempt.stopped
     try:
@@ -190,7 +198,15 @@ def outcome_of_error(attempt: Attempt, error: BaseException) -> Outcome:  # noqa
 
 
 class Interruption(Exception):
-    """Raised by an executor whose process goes away with the node."""
+    """Raised by an executor where the attempt cannot go on, and the job is not to blame."""
+
+
+class ProcessFailure(Exception):
+    """What a handler raised in its process, or how that ended: its words and its place, for the error stays there."""
+
+    def __init__(self, words: str, place: Place | None = None) -> None:
+        super().__init__(words)
+        self.place = place
 
 
 def _failed(attempt: Attempt, error: BaseException) -> Failed:
@@ -202,6 +218,11 @@ def _failed(attempt: Attempt, error: BaseException) -> Failed:
     except BaseException:  # noqa: BLE001  # a formatter may ask the error for its text, and get another error
         log.warning(words, exception=traceback_text(error), **facts)
     return Failed("TASK_FAILED", describe(error), type(error).__name__)
+
+
+def package_of(handler: RegisteredHandler) -> str:
+    """The top-level package of a handler's code."""
+    return str(getattr(handler.function, "__module__", "")).partition(".")[0]
 
 
 def describe(error: BaseException) -> str:

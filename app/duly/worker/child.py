@@ -5,11 +5,12 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 from uuid import UUID
 
 from duly.domain.job import ClaimedJob
@@ -21,20 +22,53 @@ from duly.handlers.context import OVER
 from duly.handlers.loading import load_registry
 from duly.handlers.registry import Registry
 from duly.handlers.signals import Fail, HandlerError, Retry
-from duly.worker.attempt import context_of, describe
+from duly.worker.attempt import context_of, describe, package_of
 from duly.worker.child_checkpoints import parts_of
 from duly.worker.child_messages import Outbox
+from duly.worker.frames import receive_frame, send_frame
+from duly.worker.tracebacks import place_of, traceback_text
 
-# One registry and one way home a process, set once by `begin`: pebble hands a call nothing else.
-_own: list[tuple[Registry, Outbox]] = []
+# These end a whole group of processes; a child ends when its parent says so. No-ops in place of SIG_IGN, which the
+# programs that a handler starts would inherit.
+_OF_THE_PARENT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def begin(modules: Sequence[str], address: str, path: Sequence[str]) -> None:
-    """Runs once in each child. Ctrl-C is the parent's to answer."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+class Setup(NamedTuple):
+    """What a child needs to know: the handler modules, where its reports go, and the limits of what it returns."""
+
+    modules: tuple[str, ...]
+    address: str
+    path: tuple[str, ...]
+    result_limit: int
+    json_depth: int
+
+
+def serve(orders: socket.socket, setup: Setup) -> NoReturn:
+    """Runs one attempt after the other, until the parent closes its end."""
+    os.setpgrp()  # with whatever its handlers start
     threading.Thread(target=_end_with_parent, name="duly-parent", daemon=True).start()
-    sys.path[:] = path
-    _own[:] = [(load_registry(modules), Outbox(address))]
+    _leave_signals_to_parent()
+    sys.path[:] = setup.path
+    try:
+        registry, outbox = load_registry(setup.modules), Outbox(setup.address)
+    except BaseException as error:  # noqa: BLE001  # whatever the import of a handler module raises
+        send_frame(orders, ["unusable", describe(error), traceback_text(error)])
+        os._exit(1)
+    _leave_signals_to_parent()  # a module may have set its own
+    send_frame(orders, ["ready"])
+    own = os.getpid()
+    while (fields := receive_frame(orders)) is not None:
+        send_frame(orders, ["begun"])
+        kind, value = run(registry, outbox, fields, setup)
+        if os.getpid() != own:  # a copy that the handler forked, and let return
+            os._exit(0)
+        send_frame(orders, ["end", kind, value])
+    os._exit(0)
+
+
+def _leave_signals_to_parent() -> None:
+    for number in _OF_THE_PARENT:
+        signal.signal(number, lambda *_: None)
 
 
 def _end_with_parent() -> None:
@@ -42,31 +76,37 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
+        if os.getpgrp() == os.getpid():
+            os.killpg(os.getpid(), signal.SIGKILL)
         os._exit(1)
 
 
-def run(fields: tuple[Any, ...], result_limit: int, json_depth: int) -> tuple[str, Any]:
-    """Runs one attempt. What comes back is plain, so that it always pickles."""
-    registry, outbox = _own[0]
+def run(registry: Registry, outbox: Outbox, fields: Sequence[Any], setup: Setup) -> tuple[str, Any]:
+    """Runs one attempt. What comes back is plain, so that it can always be sent."""
     claimed = ClaimedJob(*fields)
-    handler = registry[claimed.type]
-    write = partial(write_checkpoint, limit=result_limit, max_depth=json_depth)
-    context = context_of(claimed, _Reporter(claimed.job_id, outbox, write))
+    claimed = claimed._replace(job_id=UUID(str(claimed.job_id)))
     try:
-        value = handler.function(*handler.signature.arguments(read_parameters(handler, claimed.parameters), context))
-        if asyncio.iscoroutine(value):
-            value = asyncio.run(value)
-        return "result", write_result(handler, value, limit=result_limit)
+        return _ended(registry, outbox, claimed, setup)
     except Retry as error:
-        return "retry", (error.reason, error.after)
+        return "retry", [str(error.reason), None if error.after is None else float(error.after)]
     except Fail as error:
-        return "fail", (error.reason, error.code, error.retryable)
+        return "fail", [str(error.reason), str(error.code), bool(error.retryable)]
     except ParametersInvalid as error:
-        return "fail", (f"The parameters do not fit: {error}", "TASK_FAILED", False)
+        return "fail", [f"The parameters do not fit: {error}", "TASK_FAILED", False]
     except ResultInvalid as error:
         return "invalid", str(error)
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # everything a handler raises is its outcome
-        return "error", describe(error)
+    except BaseException as error:  # noqa: BLE001  # everything a handler raises is its outcome
+        return "error", [describe(error), place_of(error, package=package_of(registry[claimed.type]))]
+
+
+def _ended(registry: Registry, outbox: Outbox, claimed: ClaimedJob, setup: Setup) -> tuple[str, Any]:
+    handler = registry[claimed.type]
+    write = partial(write_checkpoint, limit=setup.result_limit, max_depth=setup.json_depth)
+    context = context_of(claimed, _Reporter(claimed.job_id, outbox, write))
+    value = handler.function(*handler.signature.arguments(read_parameters(handler, claimed.parameters), context))
+    if asyncio.iscoroutine(value):
+        value = asyncio.run(value)
+    return "result", write_result(handler, value, limit=setup.result_limit)
 
 
 class _Reporter:

@@ -15,10 +15,11 @@ from duly.lifecycle.claim import LOOK_SECONDS, Claimer
 from duly.lifecycle.finish import Finisher
 from duly.telemetry.metrics import Metrics
 from duly.worker.attempt import Attempt, Reports, outcome_of
+from duly.worker.deadlines import Deadlines
 from duly.worker.ends import Ends
 from duly.worker.executors import Executors
 from duly.worker.prefetch import Prefetch
-from duly.worker.processes import ProcessExecutor
+from duly.worker.processes import ProcessExecutor, in_processes
 from duly.worker.strays import LOOK_SECONDS as STRAYS_SECONDS
 from duly.worker.strays import Strays
 from duly.worker.waiting import Waiting
@@ -45,6 +46,7 @@ class Pool:
         reports: Reports,
         processes: ProcessExecutor,
         waiting: Waiting,
+        deadlines: Deadlines,
         metrics: Metrics,
         result_limit: int,
         identity: Callable[[], tuple[UUID, str]],
@@ -68,6 +70,12 @@ class Pool:
         self._executors = Executors(slots=slots, processes=processes, slot_freed=self._slot_freed)
         self._waiting = waiting
         waiting.slot_freed = self._slot_freed
+        self._deadlines = deadlines
+        self._processes = processes
+        self._in_processes = in_processes(registry)
+        claimer.free_processes = self._free_processes
+        processes.changed = self._process_freed
+        self.wake_claim: Callable[[], None] = lambda: None
         self.wake_watch: Callable[[], None] = lambda: None
         metrics.slots.set(slots)
 
@@ -81,6 +89,8 @@ class Pool:
         room = await self._room()
         if self._draining:
             return LOOK_SECONDS
+        if self._in_processes and self._claimer.wants_processes and self._free_processes() <= 0:
+            self._processes.grow()
         node_id, source = self._identity()
         try:
             self._claiming = True
@@ -125,6 +135,15 @@ class Pool:
     def _spare(self) -> int:
         """What is free, and promised to nobody."""
         return self._free - self._reserved - self._waiting.returning
+
+    def _free_processes(self) -> int:
+        """How many processes are idle and wanted by no job that is claimed already."""
+        claimed = sum(attempt.handler.isolation == "process" for attempt in self._attempts.values())
+        return self._processes.available - claimed - self._prefetch.count(self._in_processes)
+
+    def _process_freed(self) -> None:
+        if not self._draining:
+            self.wake_claim()
 
     def identity(self) -> tuple[UUID, str, int]:
         return (*self._identity(), self._claimer.version)
@@ -203,7 +222,8 @@ class Pool:
         loop = asyncio.get_running_loop()
         try:
             handler = self._registry[claimed.type]
-            attempt = Attempt(claimed, handler, loop.time() + claimed.timeout_seconds, self._reports)
+            attempt = Attempt(claimed, handler, self._reports)
+            attempt.recorded_deadline = loop.time() + claimed.timeout_seconds
             attempt.task = loop.create_task(self._run(attempt))
             self._attempts[claimed.job_id] = attempt
         except BaseException as error:  # noqa: BLE001  # it has left the prefetched, and nothing runs: it has ended
@@ -231,6 +251,8 @@ class Pool:
         job_id = attempt.claimed.job_id
         if job_id in self._attempts and self._attempts[job_id] is attempt:
             del self._attempts[job_id]
+        if attempt.handler.isolation == "process":
+            self._guarded(self._process_freed)
         if self._waiting:
             self._guarded(partial(self._waiting.forget, attempt))
         self._guarded(self._slot_freed)
@@ -252,6 +274,7 @@ class Pool:
         for attempt in list(self._attempts.values()):
             if attempt.deadline <= now:
                 attempt.stop(TimedOut(attempt.claimed.timeout_seconds))
+        self._deadlines.look(self._attempts.values(), now)
         for claimed in self._prefetch.take_stale():
             self._ends.put(claimed, Interrupted("it waited too long for a slot"))
         self._show()
@@ -265,7 +288,7 @@ class Pool:
 
     def stop_claiming(self) -> None:
         """The round under way finishes: what it claims still runs here. What waits for a slot is given back."""
-        self._draining = True
+        self._draining = self._processes.draining = True
         self._empty_prefetch(Interrupted("its node was shut down"))
         self._freed.set()
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from uuid import UUID
 
 from duly.domain.job import ClaimedJob
@@ -12,6 +12,8 @@ BRISK_SECONDS = 0.02
 _WEIGHT = 0.05
 # Jobs that were brisk may be followed by long ones: what then waits here longer is given back.
 STALE_SECONDS = 0.5
+# And one waits no longer than this, though others move: its recorded deadline has begun with its claim.
+LONGEST_SECONDS = 2.0
 
 
 class Prefetch:
@@ -22,6 +24,7 @@ class Prefetch:
         self._waiting: deque[ClaimedJob] = deque()
         self._mean_seconds = 1.0
         self._moved_at = 0.0
+        self._claimed_at: deque[float] = deque()
 
     def observe(self, seconds: float) -> None:
         """One more attempt took this long."""
@@ -42,32 +45,42 @@ class Prefetch:
         return free + (self._slots if brisk else 0) - len(self._waiting)
 
     def put(self, jobs: Sequence[ClaimedJob]) -> None:
-        self._waiting.extend(jobs)
         self._moved_at = time.monotonic()
+        self._waiting.extend(jobs)
+        self._claimed_at.extend([self._moved_at] * len(jobs))
 
     def take(self) -> ClaimedJob | None:
         """The one that has waited longest."""
         if not self._waiting:
             return None
         self._moved_at = time.monotonic()
+        self._claimed_at.popleft()
         return self._waiting.popleft()
 
     def take_stale(self) -> list[ClaimedJob]:
-        """All, where none has found a slot for half a second; jobs are not brisk any more then."""
-        if not self._waiting or time.monotonic() - self._moved_at < STALE_SECONDS:
+        """All, where none has found a slot for half a second, or one has waited for two; jobs are not brisk then."""
+        if not self._waiting:
+            return []
+        now = time.monotonic()
+        if now - self._moved_at < STALE_SECONDS and now - self._claimed_at[0] < LONGEST_SECONDS:
             return []
         self._mean_seconds = 1.0
         stale = list(self._waiting)
         self._waiting.clear()
+        self._claimed_at.clear()
         return stale
 
     def take_one(self, job_id: UUID) -> ClaimedJob | None:
         """This job, where it waits here."""
-        for job in self._waiting:
+        for place, job in enumerate(self._waiting):
             if job.job_id == job_id:
-                self._waiting.remove(job)
+                del self._waiting[place], self._claimed_at[place]
                 return job
         return None
+
+    def count(self, types: Container[str]) -> int:
+        """How many jobs of these types wait here."""
+        return sum(job.type in types for job in self._waiting)
 
     def __contains__(self, job_id: object) -> bool:
         return any(job.job_id == job_id for job in self._waiting)

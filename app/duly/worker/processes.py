@@ -1,31 +1,42 @@
-"""Handlers in processes of their own: for what burns the CPU or must be killable. A pool from `pebble` keeps them."""
+"""Handlers in processes of their own: for what burns the CPU or must be killable. A pool keeps them.
+
+A job is claimed for a process that is idle already: neither the start of a process nor the import of the handlers, nor
+a wait for others, counts as run time. Until then it is pending, and other nodes may take it.
+"""
 
 import asyncio
+import atexit
 import contextlib
-import multiprocessing
 import os
+import signal
 import sys
-from collections.abc import Coroutine, Sequence
-from concurrent.futures import BrokenExecutor
+import time
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 from uuid import UUID
 
-from pebble import ProcessExpired, ProcessPool
+import structlog
 
+from duly.domain.job import ClaimedJob
+from duly.domain.outcome import Frame
 from duly.handlers.calling import ResultInvalid, ResultText
+from duly.handlers.registry import Registry
 from duly.handlers.signals import Fail, Retry
-from duly.worker.attempt import Attempt
-from duly.worker.child import begin, run
+from duly.worker.attempt import Attempt, Interruption, ProcessFailure
+from duly.worker.child import Setup
 from duly.worker.child_checkpoints import ChildCheckpoints
 from duly.worker.child_messages import Inbox
+from duly.worker.child_process import BEGIN_SECONDS, LAST_SECONDS, ChildProcess, Died
+from duly.worker.tracebacks import Place
 
+log = structlog.stdlib.get_logger("duly.processes")
 
-class ProcessFailure(Exception):
-    """What a handler raised in its process: its words travel, the object need not be picklable."""
+FIRST_REST_SECONDS = 0.5
+LONGEST_REST_SECONDS = 30.0
 
 
 class ProcessExecutor:
-    """A pool of child processes, started when the first job needs one.
+    """A pool of child processes, started as jobs need them. One that ends, however, is replaced.
 
     Args:
         modules: the handler modules; each child imports them itself.
@@ -40,40 +51,114 @@ class ProcessExecutor:
         self._modules = tuple(modules)
         self._limits = result_limit, json_depth
         self._processes = processes or os.cpu_count() or 1
-        self._pool: ProcessPool | None = None
+        self._children: set[ChildProcess] = set()
+        self._idle: list[ChildProcess] = []
+        self._starting: set[asyncio.Task[None]] = set()
+        self._failures = 0
+        self._rests_until = 0.0
+        self._closed = False
         self._inbox: Inbox | None = None
         self._attempts: dict[UUID, Attempt] = {}
         self._told: dict[UUID, set[asyncio.Future[None]]] = {}
         self._checkpoints: dict[UUID, ChildCheckpoints] = {}
+        self.draining = False
+        self.changed: Callable[[], None] = lambda: None
+
+    @property
+    def available(self) -> int:
+        """How many attempts can be here without waiting: idle processes, and those that run one already."""
+        return len(self._idle) + len(self._attempts)
+
+    def grow(self) -> None:
+        """Starts more processes where there is room for them: as many as there are, one at least."""
+        if self._closed or self.draining or self._starting or time.monotonic() < self._rests_until:
+            return
+        if any(not child.was_ready for child in self._children):
+            return
+        for _ in range(min(max(1, len(self._children)), self._processes - len(self._children))):
+            starting = asyncio.get_running_loop().create_task(self._start())
+            self._starting.add(starting)
+            starting.add_done_callback(self._starting.discard)
+
+    async def _start(self) -> None:
+        try:
+            child = ChildProcess(self._setup(), ready=self._on_ready, ended=self._on_end)
+            self._children.add(child)
+            try:
+                await child.start()
+            except BaseException:
+                self._children.discard(child)
+                raise
+        except Exception as error:  # noqa: BLE001  # no room for it, or something that cannot be sent to it
+            self._rest(f"{type(error).__name__}: {error}")
+
+    def _setup(self) -> Setup:
+        if self._inbox is None:
+            self._inbox = Inbox(self._hear)
+            atexit.register(self._kill_all)
+        return Setup(self._modules, self._inbox.address, tuple(sys.path), *self._limits)
+
+    def _on_ready(self, child: ChildProcess) -> None:
+        self._failures = 0
+        self._idle.append(child)
+        self.changed()
+
+    def _on_end(self, child: ChildProcess) -> None:
+        self._children.discard(child)
+        if child in self._idle:
+            self._idle.remove(child)
+            if not self._closed:
+                words = f"an idle process for handlers has ended ({_ended(child.exit_code)}); another takes its place"
+                log.warning(words, action="process_ended", pid=child.pid)
+        elif not child.was_ready and not self._closed and not self.draining:
+            self._rest(child.why or _ended(child.exit_code))
+        self.changed()
+
+    def _rest(self, why: str) -> None:
+        """Starts no process for a while."""
+        seconds = min(FIRST_REST_SECONDS * 2.0 ** min(self._failures, 10), LONGEST_REST_SECONDS)
+        self._failures += 1
+        self._rests_until = time.monotonic() + seconds
+        words = f"a process for handlers cannot be started; next try in {seconds:g} s, its jobs wait: {why}"
+        log.error(words, action="process_not_started", seconds=seconds)
 
     async def call(self, attempt: Attempt) -> Any:
-        """The handler's result. Being cancelled kills the process, and a new one takes its place."""
-        pool = self._pool or self._open()
-        job_id = attempt.claimed.job_id
+        """The handler's result. Being cancelled kills the process.
+
+        Raises:
+            Interruption: no fault of the job's.
+            ProcessFailure: what the handler raised, or how its process ended under it.
+        """
+        if not self._idle:
+            raise Interruption("no process was free for it")
+        child, job_id = self._idle.pop(), attempt.claimed.job_id
         self._attempts[job_id] = attempt
+        attempt.begins_in(BEGIN_SECONDS)
         try:
-            future = pool.schedule(run, args=(tuple(attempt.claimed), *self._limits))
-            kind, value = await asyncio.wrap_future(future)
+            kind, value = await child.call(_plain(attempt.claimed), begins=attempt.begins_in)
             await self._all_told(job_id)
-        except ProcessExpired as error:
-            raise ProcessFailure(f"its process ended under it (exit code {error.exitcode})") from None
-        except BrokenExecutor as error:
-            raise ProcessFailure(f"its process could not be started: {error}") from None
+        except Died as error:
+            raise self._meaning_of(error) from None
         finally:
             self._attempts.pop(job_id, None)
             self._told.pop(job_id, None)
             self._checkpoints.pop(job_id, None)
+            self._take_back(child)
         return _unpacked(kind, value)
 
-    def _open(self) -> ProcessPool:
-        self._inbox = Inbox(self._hear)
-        self._pool = ProcessPool(
-            max_workers=self._processes,
-            initializer=begin,
-            initargs=(self._modules, self._inbox.address, list(sys.path)),
-            context=multiprocessing.get_context("spawn"),
-        )
-        return self._pool
+    def _take_back(self, child: ChildProcess) -> None:
+        if child.calling or child not in self._children:
+            child.kill()
+        else:
+            self._idle.append(child)
+        self.changed()
+
+    def _meaning_of(self, death: Died) -> Exception:
+        if not death.begun:
+            return Interruption("its process ended before it began")
+        if self.draining and (death.exit_code or 0) < 0:  # whoever stops the node may signal its children too
+            return Interruption("its node was shut down")
+        return ProcessFailure(f"its process ended under it ({_ended(death.exit_code)})")
 
     def _hear(self, job_id: UUID, kind: str, words: list[Any]) -> None:
         attempt = self._attempts.get(job_id)
@@ -101,15 +186,39 @@ class ProcessExecutor:
             self._inbox.read()
         await asyncio.gather(*self._told.get(job_id, ()))
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Kills what still runs; called when no attempt needs it any more."""
-        if self._pool is not None:
-            self._pool.stop()  # type: ignore[no-untyped-call]  # the library leaves it without annotations
-            self._pool.join(timeout=5)
-            self._pool = None
+        self._closed = True
+        if self._starting:
+            await asyncio.wait(self._starting, timeout=LAST_SECONDS)
+        self._kill_all()
+        if self._children:
+            dying = [asyncio.ensure_future(child.dead.wait()) for child in self._children]
+            await asyncio.wait(dying, timeout=LAST_SECONDS)
         if self._inbox is not None:
+            atexit.unregister(self._kill_all)
             self._inbox.close()
             self._inbox = None
+
+    def _kill_all(self) -> None:
+        for child in self._children:
+            child.kill()
+
+
+def in_processes(registry: Registry) -> frozenset[str]:
+    """The job types whose handlers run in processes."""
+    return frozenset(handler.type for handler in registry.values() if handler.isolation == "process")
+
+
+def _plain(claimed: ClaimedJob) -> list[Any]:
+    return list(claimed._replace(job_id=str(claimed.job_id)))  # type: ignore[arg-type]  # as JSON carries it
+
+
+def _ended(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        with contextlib.suppress(ValueError):
+            return signal.Signals(-exit_code).name
+    return f"exit code {exit_code}"
 
 
 async def _told(attempt: Attempt, percent: float, message: str | None) -> None:
@@ -128,4 +237,5 @@ def _unpacked(kind: str, value: Any) -> Any:
         case "fail":
             raise Fail(value[0], code=value[1], retryable=value[2])
         case _:
-            raise ProcessFailure(value)
+            words, (exception, frames, traceback) = value
+            raise ProcessFailure(words, Place(exception, tuple(Frame(*each) for each in frames), traceback))

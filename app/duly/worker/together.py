@@ -74,6 +74,7 @@ class Together:
         group = self._gathering.get(attempt.handler.type) or self._open(attempt.handler, batch)
         member = Member(attempt, parameters, asyncio.get_running_loop().create_future())
         group.members.append(member)
+        attempt.begins_in(batch.linger_seconds)
         group.waiting += 1
         if group.waiting >= min(batch.size, self._slots):
             self._begin(group)
@@ -120,6 +121,8 @@ async def run_group(group: Group, call_group: CallGroup) -> None:
     group.members = [member for member in group.members if not member.end.done()]
     if not group.members:
         return
+    for member in group.members:
+        member.attempt.begins_in()
     try:
         ends = _ends(await call_group(group), len(group.members))
     except BaseException as error:  # noqa: BLE001  # whatever it raises is the end of each attempt

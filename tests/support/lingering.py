@@ -1,0 +1,17 @@
+"""Batch handlers that wait for others longer than they may run."""
+
+import asyncio
+
+from duly import Handlers
+
+handlers = Handlers()
+
+
+@handlers.register("lingers-longer", batch=100, linger=1.5, max_attempts=1)
+async def lingers_longer(items: list[object]) -> None:
+    """Returns at once."""
+
+
+@handlers.register("lingers-and-hangs", batch=100, linger=0.5, max_attempts=1)
+async def lingers_and_hangs(items: list[object]) -> None:
+    await asyncio.sleep(600)

@@ -1,0 +1,20 @@
+"""A module whose import takes longer in a child process than its handler may run; and cannot be had at first."""
+
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+from duly import Handlers
+
+handlers = Handlers()
+
+if multiprocessing.parent_process() is not None:
+    time.sleep(1.2)
+    if (missing := os.environ.get("TEST_MISSING")) and not Path(missing).exists():
+        raise RuntimeError("not installed yet")
+
+
+@handlers.register("slowly-imported", isolation="process", timeout=0.8, max_attempts=1)
+def quick() -> int:
+    return os.getpid()
