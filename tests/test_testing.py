@@ -38,6 +38,9 @@ async def report(period: Period, job: JobContext) -> Report:
     return Report(until=period.start.replace(day=period.days))
 
 
+RAISES = report.__code__.co_firstlineno + 6
+
+
 @handlers.register("plain", isolation="process")
 def plain(job: JobContext) -> dict[str, Any]:
     job.progress(10)
@@ -70,7 +73,13 @@ async def test_a_raise_is_a_retry_by_the_policy_without_its_jitter() -> None:
     assert run.error == {
         "code": "TASK_FAILED",
         "message": "ValueError: negative",
-        "details": {"reason": "ValueError", "retryable": True, "attempt": 2},
+        "details": {
+            "reason": "ValueError",
+            "retryable": True,
+            "attempt": 2,
+            "exception": "ValueError",
+            "frames": [{"file": __file__, "line": RAISES, "function": "report"}],
+        },
     }
 
 

@@ -201,6 +201,9 @@ class _Keeping:
     def log(self, attempt: Attempt, level: str, message: str, fields: Mapping[str, object]) -> None:
         _listening(attempt).logs.append(LogLine(level, message, dict(fields)))
 
+    def traceback(self, attempt: Attempt, text: str) -> None:
+        """A test sees it in the log of the service, where the error is logged as well."""
+
     def checkpoint(self, attempt: Attempt, value: object) -> Awaitable[None]:
         text = write_checkpoint(value, limit=RESULT_LIMIT, max_depth=JSON_DEPTH)
         _listening(attempt).checkpoints.append(json.loads(text))

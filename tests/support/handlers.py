@@ -73,6 +73,9 @@ async def raising(parameters: Raises, job: JobContext) -> int:
     raise ValueError(parameters.text)
 
 
+RAISES = raising.__code__.co_firstlineno + 5
+
+
 @handlers.register("raise-later", retry=exponential(30), max_attempts=3)
 async def raising_later() -> None:
     raise ValueError("it broke, and waits long")

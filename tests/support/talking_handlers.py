@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from duly import Handlers, JobContext, fixed
+from duly import Handlers, JobContext, Retry, fixed
 from tests.support.handlers import calls, gate, has_entered
 
 handlers = Handlers()
@@ -22,7 +22,7 @@ def _say(said: Said, job: JobContext) -> str:
     for level, message, fields in said.lines:
         job.log(message, level=level, **fields)
     if job.attempt < said.succeed_on:
-        raise ValueError("not yet")
+        raise Retry("not yet")
     return "said"
 
 

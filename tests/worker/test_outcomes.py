@@ -24,8 +24,18 @@ async def test_a_handler_that_raises_is_tried_again_and_then_failed(service: Ser
     assert view["error"] == {
         "code": "TASK_FAILED",
         "message": "ValueError: it broke",
-        "details": {"reason": "ValueError", "retryable": True, "attempt": 3},
+        "details": {
+            "reason": "ValueError",
+            "retryable": False,
+            "attempt": 3,
+            "exception": "ValueError",
+            "frames": [{"file": support.__file__, "line": support.RAISES, "function": "raising"}],
+        },
     }
+    told = [
+        event["data"]["error"]["details"] for event in (await service.events(view["jobId"])) if "error" in event["data"]
+    ]
+    assert [details["retryable"] for details in told] == [True, True, False]
     assert support.calls["attempts"] == [1, 2, 3]
     assert await service.event_types(view["jobId"]) == [
         "JobSubmitted",
@@ -60,7 +70,7 @@ async def test_fail_may_leave_it_to_the_retry_policy(service: Service) -> None:
     assert (view["status"], view["attempt"], error_of(view)) == (
         "failed",
         2,
-        ("CUSTOMER_UNKNOWN", "no such customer", True),
+        ("CUSTOMER_UNKNOWN", "no such customer", False),
     )
 
 
@@ -118,7 +128,7 @@ async def test_what_postgres_cannot_hold_is_replaced_in_progress(service: Servic
 async def test_an_attempt_that_hangs_is_timed_out_tried_again_and_failed(service: Service) -> None:
     view = await service.run("hang", {"name": "hangs"})
     assert (view["status"], view["attempt"]) == ("failed", 2)
-    assert error_of(view) == ("TIMED_OUT", "The attempt took longer than its 0.3 seconds.", True)
+    assert error_of(view) == ("TIMED_OUT", "The attempt took longer than its 0.3 seconds.", False)
     assert support.calls["hangs"] == [1, 2]
     assert [event["eventType"] for event in await service.events(view["jobId"])] == [
         "JobSubmitted",

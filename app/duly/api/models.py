@@ -89,10 +89,20 @@ class CancelledBody(BaseModel):
     cancelled: int = Field(description="jobs that ended at once, or whose handler is told")
 
 
+class JobErrorFrame(BaseModel):
+    file: str
+    line: int
+    function: str
+
+
 class JobErrorDetails(BaseModel):
     reason: str
-    retryable: bool
+    retryable: bool = Field(description="a retry follows")
     attempt: int | None
+    exception: str | None = Field(None, description="the type of the handler's exception; absent where it raised none")
+    frames: list[JobErrorFrame] | None = Field(
+        None, description="where it arose in the handler's code, the innermost last; at most ten"
+    )
 
 
 class JobErrorBody(BaseModel):

@@ -1,7 +1,7 @@
 """How an attempt can end, as values, and what is then recorded of it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias, assert_never
 from uuid import UUID
@@ -13,6 +13,7 @@ from duly.domain.retry import GiveUp, RetryAfter, RetryPolicy, decide_after_fail
 from duly.domain.shown import shown
 
 MESSAGE_LIMIT = 8_000
+NAME_LIMIT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,12 @@ def _after_failure(failed: Failed, attempt: AttemptFacts, policy: RetryPolicy, r
         case _:
             assert_never(decision)
     error = error_json(
-        failed.code, failed.message, reason=failed.reason, retryable=failed.retryable, attempt=attempt.attempt
+        failed.code,
+        failed.message,
+        reason=failed.reason,
+        retryable=isinstance(decision, RetryAfter),
+        attempt=attempt.attempt,
+        place=None if failed.exception is None else _place(failed.exception, failed.frames),
     )
     return Finish(attempt.job_id, attempt.token, kind, error, delay_seconds)
 
@@ -142,7 +148,11 @@ def _after_lost_worker(attempt: AttemptFacts) -> Finish:
         case _:
             assert_never(decision)
     error = error_json(
-        code, _LOST[code], reason="Its node sent no heartbeat.", retryable=code != "CRASH_LOOP", attempt=attempt.attempt
+        code,
+        _LOST[code],
+        reason="Its node sent no heartbeat.",
+        retryable=isinstance(decision, RetryAfter),
+        attempt=attempt.attempt,
     )
     return Finish(attempt.job_id, attempt.token, kind, error, crashed=True)
 
@@ -179,19 +189,45 @@ def dependency_error(parent: UUID) -> str:
     )
 
 
-def error_json(code: str, message: str, *, reason: str, retryable: bool, attempt: int | None) -> str:
+def _place(exception: str, frames: Sequence[Frame]) -> dict[str, object]:
+    return {
+        "exception": _fit(exception, NAME_LIMIT),
+        "frames": [
+            {"file": _fit(file, NAME_LIMIT), "line": line, "function": _fit(function, NAME_LIMIT)}
+            for file, line, function in frames
+        ],
+    }
+
+
+def _fit(text: object, limit: int) -> str:
+    """What a handler gave in place of a text is shown as one: an error must not fail to be recorded."""
+    return truncate_text(clean_text(shown(text)), limit)
+
+
+def error_json(
+    code: str,
+    message: str,
+    *,
+    reason: str,
+    retryable: bool,
+    attempt: int | None,
+    place: Mapping[str, object] | None = None,
+) -> str:
     """A job's `error` as the contract shows it; text that Postgres cannot hold is replaced, long text cut.
 
-    What a handler gave in place of a text is shown as one: an error must not fail to be recorded.
+    Args:
+        retryable: a retry follows.
+        place: more of its details, where they are known: the exception and its frames.
     """
     return json.dumps(
         {
-            "code": truncate_text(clean_text(shown(code)), 100),
-            "message": truncate_text(clean_text(shown(message)), MESSAGE_LIMIT),
+            "code": _fit(code, 100),
+            "message": _fit(message, MESSAGE_LIMIT),
             "details": {
-                "reason": truncate_text(clean_text(shown(reason)), MESSAGE_LIMIT),
+                "reason": _fit(reason, MESSAGE_LIMIT),
                 "retryable": retryable,
                 "attempt": attempt,
+                **(place or {}),
             },
         },
         ensure_ascii=False,

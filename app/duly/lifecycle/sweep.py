@@ -15,6 +15,7 @@ from duly.domain.events import EventKind
 from duly.domain.job import Finish, Finished
 from duly.domain.outcome import AttemptFacts, Cancelled, Outcome, TimedOut, WorkerLost, decide, expired_error
 from duly.domain.retry import RetryPolicy
+from duly.lifecycle.attempt_log import log_end
 from duly.lifecycle.by_halves import record_by_halves
 from duly.lifecycle.consequences import tell_ended
 from duly.lifecycle.finish import Finisher
@@ -82,9 +83,14 @@ class Sweeper:
         for node in silent:
             log.warning(f"node {node.name} fell silent; its jobs are run again", action="node_lost", node=node.name)
         if overdue:
-            verdicts = [self._verdict(attempt) for attempt in overdue]
-            finished = await self._finisher.record(verdicts, connection=self._connection)
+            ends = {attempt.job_id: self._verdict(attempt) for attempt in overdue}
+            finished = await self._finisher.record(list(ends.values()), connection=self._connection)
             self._observe(silent, overdue, finished, seconds=time.monotonic() - looked_at)
+            recorded = {done.job_id for done in finished}
+            for attempt in overdue:
+                if attempt.job_id in recorded:
+                    end = ends[attempt.job_id]
+                    log_end(_outcome(attempt), end, job_type=attempt.type, attempt=attempt.attempt)
             log.warning(
                 f"{len(finished)} attempts were lost or overdue",
                 action="attempts_swept",

@@ -20,7 +20,7 @@ from duly.handlers.children import ChildFailed, Family, Offspring
 from duly.handlers.context import JobContext
 from duly.handlers.registry import RegisteredHandler
 from duly.handlers.signals import Fail, Retry
-from duly.worker.tracebacks import Place, traceback_text
+from duly.worker.tracebacks import Place, place_of
 
 log = structlog.stdlib.get_logger("duly.attempt")
 
@@ -34,6 +34,8 @@ class Reports(Protocol):
     def progress(self, attempt: "Attempt", percent: float, message: str | None) -> Awaitable[None]: ...
 
     def log(self, attempt: "Attempt", level: str, message: str, fields: Mapping[str, object]) -> None: ...
+
+    def traceback(self, attempt: "Attempt", text: str) -> None: ...
 
     def checkpoint(self, attempt: "Attempt", value: object) -> Awaitable[None]: ...
 
@@ -210,14 +212,18 @@ class ProcessFailure(Exception):
 
 
 def _failed(attempt: Attempt, error: BaseException) -> Failed:
-    words = f"an attempt at {attempt.claimed.type} failed: {type(error).__name__}"
+    place = error.place if isinstance(error, ProcessFailure) else None
+    place = place or place_of(error, package=package_of(attempt.handler))
+    attempt.reports.traceback(attempt, place.traceback)
+    words = f"an attempt at {attempt.claimed.type} failed: {place.exception}"
     facts: dict[str, object] = {"job_id": str(attempt.claimed.job_id), "job_type": attempt.claimed.type}
     facts |= {"action": "attempt_failed", "attempt": attempt.claimed.attempt}
     try:
         log.warning(words, exc_info=error, **facts)
     except BaseException:  # noqa: BLE001  # a formatter may ask the error for its text, and get another error
-        log.warning(words, exception=traceback_text(error), **facts)
-    return Failed("TASK_FAILED", describe(error), type(error).__name__)
+        log.warning(words, exception=place.traceback, **facts)
+    reason = type(error).__name__
+    return Failed("TASK_FAILED", describe(error), reason, exception=place.exception, frames=place.frames)
 
 
 def package_of(handler: RegisteredHandler) -> str:

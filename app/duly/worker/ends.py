@@ -9,6 +9,7 @@ from duly.domain.events import EventKind
 from duly.domain.job import ClaimedJob, Finish
 from duly.domain.outcome import AttemptFacts, Failed, Outcome, decide, error_json
 from duly.handlers.registry import Registry
+from duly.lifecycle.attempt_log import log_end
 from duly.lifecycle.finish import Finisher
 from duly.telemetry.metrics import Metrics
 from duly.worker.attempt import describe
@@ -30,9 +31,15 @@ class Ends:
     def put(self, claimed: ClaimedJob, outcome: Outcome) -> None:
         """Decides what follows, and hands it to the finisher."""
         try:
-            self._finisher.put(self._decided(claimed, outcome))
+            end = self._decided(claimed, outcome)
+            self._finisher.put(end)
         except BaseException as error:  # noqa: BLE001  # whatever is wrong with this outcome, the attempt has ended
             self.put_error(claimed, error)
+            return
+        try:
+            log_end(outcome, end, job_type=claimed.type, attempt=claimed.attempt)
+        except BaseException as error:  # noqa: BLE001  # the end is handed in already
+            self.note(error, claimed)
 
     def put_error(self, claimed: ClaimedJob, error: BaseException) -> None:
         """Ends an attempt as failed, because its outcome met this error on the way to the finisher."""

@@ -1,12 +1,12 @@
 """Reports: where a node's attempts bring their progress, log lines, checkpoints and child jobs."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from duly.domain.logs import LEVELS, Level, LogLine, fields_text, message_text
-from duly.domain.outcome import Interrupted
+from duly.domain.outcome import MESSAGE_LIMIT, Interrupted
 from duly.errors import Overloaded
 from duly.handlers.checkpoint import write_checkpoint
 from duly.handlers.children import Family
@@ -72,6 +72,12 @@ class RecordedReports:
             note = f"More was logged; of an attempt the first {most:,} lines are kept."
             self._put(attempt, number, Level.WARNING, note, None)
 
+    def traceback(self, attempt: Attempt, text: str) -> None:
+        """Goes into the job's log alone, as lines of level error, and beyond the limit of lines."""
+        if self._limits.log_lines:
+            for part in _parts(text):
+                self._put(attempt, attempt.next_line(), Level.ERROR, message_text(part), None)
+
     def _put(self, attempt: Attempt, number: int, level: Level, message: str, fields: str | None) -> None:
         job, at = attempt.claimed, self._now()
         self._logs.put(LogLine(job.tenant_id, job.job_id, job.token, number, job.attempt, level, message, fields, at))
@@ -106,6 +112,17 @@ class RecordedReports:
         recording.add_done_callback(_heard)
         attempt.recording = recording
         return await asyncio.shield(recording)
+
+
+def _parts(text: str) -> Iterator[str]:
+    """The text in parts of whole lines that a line of a log can hold; longer lines are cut."""
+    part = ""
+    for line in text.splitlines():
+        if part and len(part) + len(line) >= MESSAGE_LIMIT:
+            yield part
+            part = ""
+        part = f"{part}\n{line}" if part else line
+    yield part
 
 
 def _heard(recording: asyncio.Future[bool]) -> None:

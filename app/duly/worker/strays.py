@@ -11,6 +11,7 @@ from uuid import UUID
 from duly.domain.job import Finish
 from duly.domain.outcome import AttemptFacts, Interrupted, decide
 from duly.domain.retry import DEFAULT_RETRY
+from duly.lifecycle.attempt_log import log_end
 from duly.lifecycle.claim import Claimer
 from duly.store.database import STATEMENT_SECONDS
 
@@ -49,4 +50,7 @@ class Strays:
 
 def _requeued(job_id: UUID, token: int) -> Finish:
     facts = AttemptFacts(job_id, token, attempt=NOT_CHARGED, max_attempts=1)
-    return decide(Interrupted("the answer to its claim was lost"), facts, policy=DEFAULT_RETRY, random=float)
+    outcome = Interrupted("the answer to its claim was lost")
+    end = decide(outcome, facts, policy=DEFAULT_RETRY, random=float)
+    log_end(outcome, end, job_type=None, attempt=NOT_CHARGED)
+    return end

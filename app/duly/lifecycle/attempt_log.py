@@ -1,0 +1,36 @@
+"""The service's log of attempts: one line for each end that is not a success, whoever records it."""
+
+import structlog
+
+from duly.domain.job import Finish
+from duly.domain.outcome import Cancelled, Completed, Failed, Interrupted, Outcome, TimedOut, WorkerLost
+
+log = structlog.stdlib.get_logger("duly.attempt")
+
+
+def log_end(outcome: Outcome, end: Finish, *, job_type: str | None, attempt: int) -> None:
+    """Writes the line of this end. An error of the handler's own has its line, with a traceback, already."""
+    level, action, words = _line(outcome)
+    if not action:
+        return
+    retried = not end.kind.terminal
+    name = job_type or "a job"
+    facts: dict[str, object] = {"action": action, "job_id": str(end.job_id), "attempt": attempt, "retried": retried}
+    write = log.warning if level == "warning" else log.info
+    write(f"an attempt at {name} {words}", **facts, **({"job_type": job_type} if job_type else {}))
+
+
+def _line(outcome: Outcome) -> tuple[str, str, str]:
+    match outcome:
+        case Failed(exception=None, code=code, message=message):
+            return "warning", "attempt_failed", f"failed ({code}): {message}"
+        case TimedOut(seconds):
+            return "warning", "attempt_timed_out", f"took longer than its {seconds:g} seconds"
+        case WorkerLost():
+            return "warning", "attempt_lost", "was lost with its node"
+        case Interrupted(reason):
+            return "info", "attempt_interrupted", f"was interrupted: {reason}"
+        case Cancelled():
+            return "info", "attempt_cancelled", "was cancelled"
+        case Completed() | Failed():
+            return "", "", ""
