@@ -308,7 +308,7 @@ class Node:
             local.ready = partial(self._ready, claim)
             local.control = partial(self._control, claim)
             self.pool.wake_watch = loops["watch"].wake
-            self.pool.wake_claim = claim.wake
+            self.pool.wake_claim = self.processes.changed = claim.wake
         if release := loops.get("release"):
             local.scheduled = lambda _delay: release.wake()
         if consequences := loops.get("consequences"):

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from duly.domain.ids import new_job_id
-from duly.domain.outcome import AttemptFacts, Failed, WorkerLost, decide
+from duly.domain.outcome import AttemptFacts, Failed, Outcome, WorkerLost, decide
 from duly.domain.retry import DEFAULT_RETRY
 from duly.worker.reports import _parts
 from duly.worker.tracebacks import MOST_FRAMES, place_of
@@ -120,8 +120,8 @@ def test_an_error_without_a_traceback_has_no_frames() -> None:
 )
 def test_an_error_is_retryable_only_while_a_retry_follows(attempt: int, retryable: bool, follows: bool) -> None:
     facts = AttemptFacts(new_job_id(), 1, attempt, 2)
-    outcomes = [Failed("TASK_FAILED", "why", "why", retryable=retryable)]
-    for outcome in [*outcomes, *([WorkerLost()] if retryable else [])]:
+    outcomes: list[Outcome] = [Failed("TASK_FAILED", "why", "why", retryable=retryable)]
+    for outcome in [*outcomes, WorkerLost()] if retryable else outcomes:
         end = decide(outcome, facts, policy=DEFAULT_RETRY, random=lambda: 0.5)
         assert end.kind.terminal is not follows
         assert f'"retryable": {str(follows).lower()}' in (end.data or "")

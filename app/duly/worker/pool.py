@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from uuid import UUID
 
 import structlog
@@ -74,7 +73,6 @@ class Pool:
         self._processes = processes
         self._in_processes = in_processes(registry)
         claimer.free_processes = self._free_processes
-        processes.changed = self._process_freed
         self.wake_claim: Callable[[], None] = lambda: None
         self.wake_watch: Callable[[], None] = lambda: None
         metrics.slots.set(slots)
@@ -101,9 +99,6 @@ class Pool:
         finally:
             self._claiming = False
         self._take_on(jobs)
-        if jobs:
-            self.wake_watch()
-        self._show()
         return 0 if jobs or self._claimer.hopeful else self._claimer.rest_seconds
 
     async def find_strays(self) -> float:
@@ -141,10 +136,6 @@ class Pool:
         claimed = sum(attempt.handler.isolation == "process" for attempt in self._attempts.values())
         return self._processes.available - claimed - self._prefetch.count(self._in_processes)
 
-    def _process_freed(self) -> None:
-        if not self._draining:
-            self.wake_claim()
-
     def identity(self) -> tuple[UUID, str, int]:
         return (*self._identity(), self._claimer.version)
 
@@ -163,15 +154,7 @@ class Pool:
     def start(self, jobs: Sequence[ClaimedJob]) -> None:
         """See `Starter`."""
         self._reserved -= len(jobs)
-        if self._draining:
-            for claimed in jobs:
-                self._ends.put(claimed, Interrupted("its node was shut down"))
-        else:
-            self._take_on(jobs)
-        self._guarded(self._show)
-        if jobs:
-            self._guarded(self.wake_watch)
-        self._freed.set()
+        self._take_on(jobs, spare=not self._draining)
 
     def give_back(self, reserved: int) -> None:
         """See `Starter`."""
@@ -190,23 +173,23 @@ class Pool:
         """Whether this job runs here, waits here for a slot, or waits for its end to be recorded."""
         return job_id in self._attempts or job_id in self._prefetch or job_id in self._finisher
 
-    def _take_on(self, jobs: Sequence[ClaimedJob]) -> None:
+    def _take_on(self, jobs: Sequence[ClaimedJob], *, spare: bool = True) -> None:
         """Takes claimed jobs into free slots, or where they wait for one; what an error keeps out is given back."""
         try:
             self._prefetch.put(jobs)
-            self._fill_slots()
-        except BaseException as error:  # noqa: BLE001  # these jobs run in this node's name: nobody else looks after them
+            if spare:
+                self._fill_slots()
+            else:
+                self._empty_prefetch(Interrupted("its node was shut down"))
+            if jobs:
+                self.wake_watch()
+            self._freed.set()
+            self._show()
+        except BaseException as error:  # noqa: BLE001  # they run in this node's name: nobody else looks after them
             self._ends.note(error)
             for claimed in jobs:
                 if not self.knows(claimed.job_id):
                     self._ends.put(claimed, Interrupted("its node could not start it"))
-
-    def _guarded(self, step: Callable[[], None]) -> None:
-        """Takes a step that others do not depend on: its error is noted."""
-        try:
-            step()
-        except BaseException as error:  # noqa: BLE001  # see above
-            self._ends.note(error)
 
     def _slot_freed(self) -> None:
         self._freed.set()
@@ -219,8 +202,8 @@ class Pool:
             self._start(job)
 
     def _start(self, claimed: ClaimedJob) -> None:
-        loop = asyncio.get_running_loop()
         try:
+            loop = asyncio.get_running_loop()
             handler = self._registry[claimed.type]
             attempt = Attempt(claimed, handler, self._reports)
             attempt.recorded_deadline = loop.time() + claimed.timeout_seconds
@@ -235,7 +218,14 @@ class Pool:
         except BaseException as error:  # noqa: BLE001  # else the job would stay running, and its slot taken
             self._ends.put_error(attempt.claimed, error)
         finally:
-            self._forget(attempt)
+            job_id = attempt.claimed.job_id
+            if job_id in self._attempts and self._attempts[job_id] is attempt:
+                del self._attempts[job_id]
+            try:
+                self._forget(attempt)
+            except BaseException as error:  # noqa: BLE001  # the slot is free, and others go on
+                self._ends.note(error, attempt.claimed)
+                self._freed.set()
 
     async def _outcome(self, attempt: Attempt) -> Outcome:
         time = asyncio.get_running_loop().time
@@ -247,15 +237,12 @@ class Pool:
         return outcome
 
     def _forget(self, attempt: Attempt) -> None:
-        """Frees the slot of an attempt that has ended."""
-        job_id = attempt.claimed.job_id
-        if job_id in self._attempts and self._attempts[job_id] is attempt:
-            del self._attempts[job_id]
-        if attempt.handler.isolation == "process":
-            self._guarded(self._process_freed)
+        """Lets others have what an ended attempt had."""
         if self._waiting:
-            self._guarded(partial(self._waiting.forget, attempt))
-        self._guarded(self._slot_freed)
+            self._waiting.forget(attempt)
+        if attempt.handler.isolation == "process":
+            self.wake_claim()
+        self._slot_freed()
 
     def note_ready(self, lane: Lane, oldest: UUID) -> None:
         """A hint: this lane holds jobs, the new ones from `oldest` on."""
@@ -307,7 +294,7 @@ class Pool:
                 await self._nothing_runs()
         left = len(self._attempts)
         self.stop_all(Interrupted("its node was shut down"))
-        tasks = self._tasks()
+        tasks = [attempt.task for attempt in self._attempts.values() if attempt.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=LAST_CANCEL_SECONDS)
         for attempt in list(self._attempts.values()):
@@ -319,9 +306,6 @@ class Pool:
         while self._reserved or self._busy > 0:
             self._freed.clear()
             await self._freed.wait()
-
-    def _tasks(self) -> list[asyncio.Task[None]]:
-        return [attempt.task for attempt in self._attempts.values() if attempt.task is not None]
 
     def _abandon(self, attempt: Attempt) -> None:
         """A handler that will not stop is left behind; its token keeps it from changing anything."""
