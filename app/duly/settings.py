@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535, description="0: any free port")
     database_url: SecretStr | None = Field(default=None, description="none: the embedded PostgreSQL")
+    database_schema: str | None = Field(default=None, description="of all tables; none: the first of the search path")
     data_dir: Path | None = Field(default=None, description="none: the platform's user data folder")
     handlers: CommaSeparated = Field(default=(), description="modules with a Handlers object")
     processes: int = Field(default=1, ge=1, le=64)
@@ -121,6 +122,13 @@ class Settings(BaseSettings):
         if prefix is None:
             raise ValueError(f"{value!r} is no path; it must look like /duly or /tools/duly")
         return prefix
+
+    @field_validator("database_schema")
+    @classmethod
+    def _is_a_schema(cls, value: str | None) -> str | None:
+        if value is not None and (len(value.encode()) > 63 or "\0" in value or value.startswith("pg_")):  # noqa: PLR2004  # NAMEDATALEN
+            raise ValueError(f"{value!r} is not a name for a schema: up to 63 bytes, and not beginning with pg_")
+        return value
 
     @field_validator("secret_keys")
     @classmethod

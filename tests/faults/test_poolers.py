@@ -70,16 +70,30 @@ async def test_migrating_checking_and_repairing_work_behind_a_pooler(empty_datab
         await other.close()
 
 
+@MODES
+async def test_a_schema_of_its_own_works_behind_a_pooler(empty_database_url: str, mode: str) -> None:
+    pooled = mode == "transaction"
+    signals.forget()
+    async with pooler(empty_database_url, mode=mode, connections=4 if pooled else MANY) as url:
+        database = Database(url, connections=2, transaction_pooling=pooled, schema="app")
+        await migrate(database)
+        async with running_service(url, transaction_pooling=pooled, database_schema="app") as service:
+            assert (await service.run("echo", 5))["result"] == 5
+            assert await service.sql("select from pg_class where relnamespace = 'public'::regnamespace") == []
+        assert (await check(database)).clean
+        await database.close()
+
+
 async def test_nothing_of_ours_is_left_in_a_session_that_others_use(database_url: str) -> None:
-    async with pooler(database_url, mode="transaction", connections=2) as url:
+    async with pooler(database_url, mode="transaction", connections=4) as url:
         async with running_service(url, transaction_pooling=True) as service:
             assert (await service.run("echo", 5))["result"] == 5
             database = Database(url, connections=2, transaction_pooling=True)
             await migrate(database)
             await repair(database)
             await database.close()
-        others = [await asyncpg.connect(url, statement_cache_size=0) for _ in range(2)]
-        for other in others:  # each holds one of the two sessions that the service used
+        others = [await asyncpg.connect(url, statement_cache_size=0) for _ in range(4)]
+        for other in others:  # each holds one of the four sessions that the service used
             await other.execute("begin")
         for other in others:
             assert await other.fetch(OURS, THEIRS) == []

@@ -120,11 +120,11 @@ def keep_connections(url: str) -> KeptDatabases:
     return _kept.setdefault(url, KeptDatabases(url))
 
 
-def open_database(url: str, *, connections: int, transaction_pooling: bool) -> Database:
+def open_database(url: str, *, connections: int, transaction_pooling: bool, schema: str | None = None) -> Database:
     """Opens the database of a test's service."""
-    if (kept := _kept.get(url)) is not None:
+    if schema is None and (kept := _kept.get(url)) is not None:
         return kept.open(connections=connections, transaction_pooling=transaction_pooling)
-    return Database(url, connections=connections, transaction_pooling=transaction_pooling)
+    return Database(url, connections=connections, transaction_pooling=transaction_pooling, schema=schema)
 
 
 @asynccontextmanager

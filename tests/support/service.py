@@ -125,7 +125,10 @@ async def running_service(
         }
     )
     database = open_database(
-        database_url, connections=chosen.database_connections, transaction_pooling=chosen.transaction_pooling
+        database_url,
+        connections=chosen.database_connections,
+        transaction_pooling=chosen.transaction_pooling,
+        schema=chosen.database_schema,
     )
     registry = load_registry(chosen.handlers, client=client_for_jobs(chosen))
     node = Node(chosen, database, registry, webhook_secret="whsec_dGVzdA==", keyring=keyring, clock=clock)

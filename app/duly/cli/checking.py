@@ -42,7 +42,12 @@ def run_check(flags: dict[str, Any], *, repairs: bool, as_json: bool) -> None:
 
 
 async def _check(settings: Settings, url: str, *, repairs: bool) -> Repaired:
-    database = Database(url, connections=CONNECTIONS, transaction_pooling=settings.transaction_pooling)
+    database = Database(
+        url,
+        connections=CONNECTIONS,
+        transaction_pooling=settings.transaction_pooling,
+        schema=settings.database_schema,
+    )
     try:
         if missing := await missing_revisions(database):
             raise CannotCheck(

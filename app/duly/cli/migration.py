@@ -8,23 +8,35 @@ import typer
 from duly.cli.opening import new_database, opened_database, read_settings, say
 from duly.cli.serving import CannotServe, prepare
 from duly.settings import Settings
+from duly.store.database import Database, DatabaseError
+from duly.store.partitions import drop_expired
 
 
-def run_migration(flags: dict[str, Any]) -> None:
+def run_migration(flags: dict[str, Any], *, drops: bool = False) -> None:
     """Migrates, and prints what was done."""
     settings = read_settings(flags)
     with opened_database(settings) as opened:
         try:
-            done = asyncio.run(_migrate(settings, opened.url))
+            done, dropped = asyncio.run(_migrate(settings, opened.url, drops=drops))
         except CannotServe as error:
             say(str(error))
             raise typer.Exit(1) from None
     print(f"migrated: {', '.join(done)}" if done else "the database is current")
+    if drops:
+        print(f"dropped: {', '.join(dropped)}" if dropped else "no day is past retention")
 
 
-async def _migrate(settings: Settings, url: str) -> list[str]:
+async def _migrate(settings: Settings, url: str, *, drops: bool) -> tuple[list[str], list[str]]:
     database = new_database(settings, url)
     try:
-        return await prepare(database, migrates=True)
+        done = await prepare(database, migrates=True)
+        return done, await _drop(database, settings.retention_days) if drops else []
+    except DatabaseError as error:
+        raise CannotServe(error.line) from None
     finally:
         await database.close()
+
+
+async def _drop(database: Database, retention_days: int) -> list[str]:
+    async with database.connection() as connection:
+        return await drop_expired(connection, retention_days=retention_days)

@@ -72,7 +72,12 @@ def _checked(url: str) -> str:
 
 
 def new_database(settings: Settings, url: str) -> Database:
-    return Database(url, connections=settings.database_connections, transaction_pooling=settings.transaction_pooling)
+    return Database(
+        url,
+        connections=settings.database_connections,
+        transaction_pooling=settings.transaction_pooling,
+        schema=settings.database_schema,
+    )
 
 
 def require_key_beyond_loopback(settings: Settings) -> None:

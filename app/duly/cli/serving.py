@@ -32,8 +32,10 @@ from duly.node import Node
 from duly.settings import Settings, unknown_variables
 from duly.store.database import Database, DatabaseError
 from duly.store.embedded import EmbeddedServer, listens, revive
-from duly.store.partitions import ensure_partitions
+from duly.store.lent_partitions import lend_making
+from duly.store.partitions import PARTITIONED, ensure_partitions
 from duly.store.revisions import DatabaseNewer, missing_revisions
+from duly.store.rights import missing_rights, missing_rights_to_migrate
 from duly.telemetry.logs import configure_logs
 
 log = structlog.stdlib.get_logger("duly.serve")
@@ -146,6 +148,7 @@ async def prepare(database: Database, *, migrates: bool) -> list[str]:
         CannotServe: it cannot be reached, belongs to a newer release, or is behind and `migrates` is false.
     """
     try:
+        await _require_rights(database, migrates=migrates)
         missing = await _missing_revisions(database)
         if missing and not migrates:
             raise CannotServe(
@@ -157,7 +160,7 @@ async def prepare(database: Database, *, migrates: bool) -> list[str]:
 
             await migrate(database)
         else:
-            await _ensure_partitions(database)
+            await _ensure_partitions(database, lends=migrates)
     except DatabaseError as error:
         raise CannotServe(error.line) from None
     return missing
@@ -178,10 +181,22 @@ async def _missing_revisions(database: Database) -> list[str]:
         return []
 
 
-async def _ensure_partitions(database: Database) -> None:
+async def _ensure_partitions(database: Database, *, lends: bool) -> None:
     """The partitions of the coming days must be there before the first job is."""
     async with database.connection() as connection:
+        if lends:
+            await lend_making(connection, PARTITIONED)
         await ensure_partitions(connection)
+
+
+async def _require_rights(database: Database, *, migrates: bool) -> None:
+    look = missing_rights_to_migrate if migrates else missing_rights
+    async with database.connection() as connection:
+        lacking = await look(connection, database.schema)
+    if lacking.grants:
+        raise CannotServe(
+            f'the database role "{lacking.role}" lacks rights; run as the owner: {"; ".join(lacking.grants)}'
+        )
 
 
 async def recognise_keys(database: Database, keyring: Keyring) -> None:

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from duly.errors import Overloaded
 from duly.lifecycle.by_halves import record_by_halves
 from duly.store.database import DatabaseAway, RecordRefused
-from duly.store.database_errors import STOPPED
+from duly.store.database_troubles import STOPPED
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")

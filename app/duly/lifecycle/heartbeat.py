@@ -10,7 +10,7 @@ import structlog
 from duly.lifecycle.clock_watch import ClockWatch
 from duly.lifecycle.signals import Signals
 from duly.store.database import Connection, Database, DatabaseAway, DatabaseError
-from duly.store.database_errors import NO_ANSWER
+from duly.store.database_troubles import NO_ANSWER
 from duly.store.nodes import Beat, NodeRecord, beat, leave, register
 from duly.store.running import cancel_wishes
 

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple
 
 from duly.store.database import Connection, Database, DatabaseAway, DatabaseError
-from duly.store.database_errors import DISK_FULL, NO_ANSWER, PARTITION_MISSING
+from duly.store.database_troubles import DISK_FULL, NO_ANSWER, PARTITION_MISSING
 from duly.store.rehearsal import Rehearsed, rehearse_submission
 from duly.store.revisions import DatabaseNewer
 

@@ -194,7 +194,10 @@ class Sweeper:
             if not await take(guard, DROPPING):
                 return []
             if not (await may_make(connection, PARTITIONED)).owns:
-                log.info("this role does not own the partitions; `duly migrate` drops them", action="partitions_kept")
+                log.info(
+                    "this role may drop no partitions: `duly migrate --drop-expired` does",
+                    action="partitions_kept",
+                )
                 return []
             return await drop_expired(connection, retention_days=retention_days)
 

@@ -12,9 +12,6 @@ import asyncpg
 from duly.store.catalog_types import Connection
 from duly.store.database_errors import (
     LOST,
-    NO_ANSWER,
-    NO_CONNECTION,
-    PARTITION_MADE,
     DatabaseAway,
     DatabaseError,
     DatabaseSlow,
@@ -25,6 +22,7 @@ from duly.store.database_errors import (
     error_of,
     translated,
 )
+from duly.store.database_troubles import NO_ANSWER, NO_CONNECTION, PARTITION_MADE
 from duly.store.database_url import parse_url, without_password
 from duly.store.partitions import ensure_partitions, is_there
 from duly.store.sessions import DirectConnection, PooledConnection
@@ -41,6 +39,7 @@ __all__ = [
     "HotConnection",
     "RecordBusy",
     "RecordRefused",
+    "quoted",
     "translated",
 ]
 
@@ -81,8 +80,13 @@ IDLE_IN_TRANSACTION_SECONDS = 10.0
 class Database:
     """Connections to one Postgres. Opens nothing until it is used."""
 
-    def __init__(self, url: str, *, connections: int = 10, transaction_pooling: bool = False) -> None:
+    def __init__(
+        self, url: str, *, connections: int = 10, transaction_pooling: bool = False, schema: str | None = None
+    ) -> None:
         self._url = parse_url(url)
+        self.schema = schema
+        # No other schema beside it: what lies in `public` belongs to another installation.
+        self._searched = {} if schema is None else {"search_path": quoted(schema)}
         self._connections = connections
         self._pooled = transaction_pooling
         self._role = unquote(urlsplit(self._url).username or "")
@@ -117,7 +121,7 @@ class Database:
         """Connects; whatever the server says instead of serving, it is of no use now."""
         try:
             connection = await asyncpg.connect(url, **more)
-            await connection.begin_session(settings)
+            await connection.begin_session({**self._searched, **settings})
         except (asyncpg.PostgresError, *LOST) as error:
             found = error_of(error, role=self._role, connecting=True)
             self.note(found)
@@ -308,6 +312,11 @@ class HotConnection:
             await asyncio.shield(held.close(timeout=GRACE_SECONDS))
         except LOST:
             held.terminate()
+
+
+def quoted(name: str) -> str:
+    """A name as an identifier of SQL."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 async def _leave_as_it_is(_: Connection) -> None:

@@ -14,181 +14,91 @@ import re
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
 from asyncpg.exceptions._base import DataError as ClientDataError
 
 from duly.domain.ids import made_at
-
-
-class Trouble(NamedTuple):
-    """One class of errors: its code, a sentence for clients, and the remedy for the operator."""
-
-    code: str
-    message: str
-    remedy: str
-    passes: bool = True
-
-
-UNREACHABLE = Trouble(
-    "DATABASE_UNAVAILABLE", "The database cannot be reached.", "check DULY_DATABASE_URL, or leave it out"
+from duly.store.database_troubles import (
+    BUSY,
+    CANCELLED,
+    CHANGED,
+    CLOSED,
+    CONNECTIONS,
+    CONTENT,
+    DAMAGED,
+    DISK_FULL,
+    IO,
+    LIMIT,
+    LOGIN,
+    MEMORY,
+    NO_ANSWER,
+    NO_DATABASE,
+    OPTIONS,
+    PARTITION_MISSING,
+    PERMISSION,
+    POOLER,
+    READ_ONLY,
+    RULE,
+    SCHEMA,
+    SESSION_TIMEOUT,
+    STARTING,
+    STATEMENT_TIMEOUT,
+    TLS,
+    UNKNOWN,
+    UNREACHABLE,
+    Trouble,
 )
-_UNAVAILABLE = "DATABASE_UNAVAILABLE"
-NO_ANSWER = Trouble(
-    _UNAVAILABLE, "The database did not answer in time.", "look at its load and its locks: pg_stat_activity, pg_locks"
-)
-NO_CONNECTION = Trouble(
-    _UNAVAILABLE, "No connection to the database became free in time.", "raise DULY_DATABASE_CONNECTIONS"
-)
-STOPPED = Trouble(_UNAVAILABLE, "The service is stopping.", "submit it again")
-_CLOSED = Trouble(_UNAVAILABLE, "The database closed the connection.", "the server's log says why")
-_STARTING = Trouble(
-    "DATABASE_STARTING", "The database is starting, stopping or recovering.", "the server's log says how far it is"
-)
-_LOGIN = Trouble(
-    "DATABASE_LOGIN_REFUSED",
-    "The database refused the login.",
-    "check the user and the password in DULY_DATABASE_URL, and pg_hba.conf",
-    passes=False,
-)
-_TLS = Trouble(
-    "DATABASE_TLS_FAILED",
-    "The encrypted connection to the database failed.",
-    "check sslmode, sslrootcert, sslcert and sslkey in DULY_DATABASE_URL",
-    passes=False,
-)
-_OPTIONS = Trouble(
-    "DATABASE_OPTIONS_REFUSED",
-    "The database connection cannot be opened with these options.",
-    "check the options in DULY_DATABASE_URL",
-    passes=False,
-)
-_NO_DATABASE = Trouble(
-    "DATABASE_MISSING", "The database does not exist.", "create it, or check DULY_DATABASE_URL", passes=False
-)
-_CONNECTIONS = Trouble(
-    "DATABASE_CONNECTIONS_USED_UP",
-    "The connections of the database are used up.",
-    "raise max_connections (or the limit of the role or the pooler), or lower DULY_DATABASE_CONNECTIONS",
-)
-DISK_FULL = Trouble("DATABASE_DISK_FULL", "The disk of the database is full.", "free space on the database's disk")
-_MEMORY = Trouble(
-    "DATABASE_OUT_OF_MEMORY",
-    "The database is out of memory.",
-    "look at the server's log; raise max_locks_per_transaction where it names that",
-)
-_LIMIT = Trouble("DATABASE_LIMIT_REACHED", "The database reached a limit.", "raise the limit that it names")
-READ_ONLY = Trouble(
-    "DATABASE_READ_ONLY",
-    "The database is read-only.",
-    "connect to the primary (target_session_attrs=read-write), or turn default_transaction_read_only off",
-)
-_STATEMENT_TIMEOUT = Trouble(
-    "DATABASE_STATEMENT_TIMEOUT",
-    "The database cancelled the statement for its statement_timeout.",
-    "raise statement_timeout, and look at what the database is busy with",
-)
-_CANCELLED = Trouble(
-    "DATABASE_STATEMENT_CANCELLED",
-    "The statement was cancelled in the database.",
-    "find who called pg_cancel_backend",
-)
-_SESSION_TIMEOUT = Trouble(
-    "DATABASE_SESSION_TIMEOUT",
-    "The database ended the session for one of its timeouts.",
-    "raise the timeout that it names for the role of Duly",
-)
-_BUSY = Trouble(
-    "DATABASE_BUSY", "Another transaction of the database is in the way.", "look for its holder in pg_locks"
-)
-_POOLER = Trouble(
-    "DATABASE_POOLER",
-    "A prepared statement was lost on the way to the database, as behind a transaction pooler.",
-    "set DULY_TRANSACTION_POOLING=true",
-    passes=False,
-)
-_CHANGED = Trouble("DATABASE_CHANGED", "The schema of the database has just changed.", "nothing; it passes")
-_IO = Trouble("DATABASE_IO_ERROR", "The database cannot read or write its files.", "look at its disk and its log")
-PERMISSION = Trouble(
-    "DATABASE_PERMISSION_DENIED", "The database role lacks a right.", "run `duly migrate` as the owner", passes=False
-)
-_SCHEMA = Trouble(
-    "DATABASE_SCHEMA_MISSING",
-    "The database lacks a table, a column or a function that this release needs.",
-    "run `duly migrate`, and check DULY_DATABASE_SCHEMA",
-    passes=False,
-)
-PARTITION_MISSING = Trouble(
-    "DATABASE_PARTITION_MISSING",
-    "The database lacks the partition of a day.",
-    "run `duly migrate` as the owner of the tables, and compare the clocks of the nodes",
-    passes=False,
-)
-PARTITION_MADE = Trouble(
-    "DATABASE_PARTITION_MISSING", "The partition of the database was missing and has just been made.", "submit it again"
-)
-_DAMAGED = Trouble(
-    "DATABASE_DAMAGED", "The database reports an error of its own.", "look at the server's log", passes=False
-)
-_RULE = Trouble(
-    "DATABASE_REFUSED",
-    "A constraint or a trigger of the database refused it.",
-    "look at what was added to the tables of Duly, and run `duly migrate`",
-    passes=False,
-)
-_UNKNOWN = Trouble("DATABASE_ERROR", "The database reported an error.", "look at the server's log", passes=False)
-_CONTENT = Trouble("DATABASE_CONTENT_REFUSED", "The database cannot hold a value.", "report it", passes=False)
 
 _AWAY: dict[str, Trouble] = {
-    **dict.fromkeys(("25P03", "25P04", "57P05"), _SESSION_TIMEOUT),
-    **dict.fromkeys(("26000", "42P05"), _POOLER),
-    "08": _CLOSED,
-    "25": _CLOSED,
-    "57": _CLOSED,
-    "57P03": _STARTING,
-    "28": _LOGIN,
-    "3D": _NO_DATABASE,
-    "53": _LIMIT,
+    **dict.fromkeys(("25P03", "25P04", "57P05"), SESSION_TIMEOUT),
+    **dict.fromkeys(("26000", "42P05"), POOLER),
+    "08": CLOSED,
+    "25": CLOSED,
+    "57": CLOSED,
+    "57P03": STARTING,
+    "28": LOGIN,
+    "3D": NO_DATABASE,
+    "53": LIMIT,
     "53100": DISK_FULL,
-    "53200": _MEMORY,
-    "53300": _CONNECTIONS,
-    "58": _IO,
+    "53200": MEMORY,
+    "53300": CONNECTIONS,
+    "58": IO,
     "25006": READ_ONLY,
-    "57014": _STATEMENT_TIMEOUT,
+    "57014": STATEMENT_TIMEOUT,
 }
 _BUSY_STATES = frozenset({"40001", "40P01", "55P03"})
 _UNFIT: dict[str, Trouble] = {
     "42501": PERMISSION,
-    "42P01": _SCHEMA,
-    "42703": _SCHEMA,
-    "42883": _SCHEMA,
-    "3F": _SCHEMA,
-    "XX": _DAMAGED,
-    "23": _RULE,
-    "22": _CONTENT,
-    "54": _CONTENT,
-    "P0": _RULE,
-    "55": _RULE,
-    "09": _RULE,
-    "44": _RULE,
+    "42P01": SCHEMA,
+    "42703": SCHEMA,
+    "42883": SCHEMA,
+    "3F": SCHEMA,
+    "XX": DAMAGED,
+    "23": RULE,
+    "22": CONTENT,
+    "54": CONTENT,
+    "P0": RULE,
+    "55": RULE,
+    "09": RULE,
+    "44": RULE,
 }
 # What poolers say in the words of a protocol violation (08P01), or of an authentication error.
 _POOLER_WORDS = (
-    (re.compile(r"unsupported startup parameter", re.IGNORECASE), _OPTIONS),
+    (re.compile(r"unsupported startup parameter", re.IGNORECASE), OPTIONS),
     (
         re.compile(r"no more connections allowed|too many (clients|connections)|connection slots"),
-        _CONNECTIONS,
+        CONNECTIONS,
     ),
-    (re.compile(r"query_wait_timeout"), _CONNECTIONS),
-    (re.compile(r"password authentication failed|no such user|SASL", re.IGNORECASE), _LOGIN),
-    (re.compile(r"no such database", re.IGNORECASE), _NO_DATABASE),
+    (re.compile(r"query_wait_timeout"), CONNECTIONS),
+    (re.compile(r"password authentication failed|no such user|SASL", re.IGNORECASE), LOGIN),
+    (re.compile(r"no such database", re.IGNORECASE), NO_DATABASE),
     (
         re.compile(r"server_login_retry|server_connect_timeout|cannot connect"),
         UNREACHABLE,
     ),
-    (re.compile(r"idle[ _]transaction[ _]timeout|idle_timeout"), _SESSION_TIMEOUT),
+    (re.compile(r"idle[ _]transaction[ _]timeout|idle_timeout"), SESSION_TIMEOUT),
 )
 
 
@@ -230,24 +140,24 @@ class DatabaseSlow(DatabaseAway):
 class RecordRefused(DatabaseError):
     """Postgres refused a statement for what it holds; nothing of it was recorded."""
 
-    default = _CONTENT
+    default = CONTENT
 
     @property
     def of_data(self) -> bool:
         """Whether a value was refused; else a right, a partition or the like is missing."""
-        return self.trouble in {_CONTENT, _RULE}
+        return self.trouble in {CONTENT, RULE}
 
 
 class RecordBusy(RecordRefused):
     """Another transaction held what the statement needs for longer than it may wait, or changed it first."""
 
-    default = _BUSY
+    default = BUSY
 
 
 class DatabaseUnfit(RecordRefused):
     """The database is not as this release needs it (rights, partitions, rules of others); nothing was recorded."""
 
-    default = _RULE
+    default = RULE
 
 
 class PartitionMissing(DatabaseUnfit):
@@ -306,11 +216,11 @@ def error_of(error: Exception, *, role: str = "", connecting: bool = False) -> D
     if isinstance(error, ClientDataError):
         return RecordRefused(f"{type(error).__name__}: {_without_values(str(error), '22')}")
     if isinstance(error, ssl.SSLError):
-        return DatabaseAway(words, _TLS)
+        return DatabaseAway(words, TLS)
     if isinstance(error, asyncpg.ClientConfigurationError):
-        return DatabaseAway(words, _OPTIONS)
+        return DatabaseAway(words, OPTIONS)
     if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
-        return DatabaseAway(words, READ_ONLY if isinstance(error, asyncpg.TargetServerAttributeNotMatched) else _CLOSED)
+        return DatabaseAway(words, READ_ONLY if isinstance(error, asyncpg.TargetServerAttributeNotMatched) else CLOSED)
     return DatabaseAway(words, UNREACHABLE, connecting=True)
 
 
@@ -324,18 +234,18 @@ def _of_server(  # noqa: PLR0911  # a table, one return a row
     if state == "23514" and not error.constraint_name and error.table_name:  # whatever the language of its messages
         return PartitionMissing(words, table=error.table_name, detail=error.detail or "")
     if isinstance(error, asyncpg.InvalidCachedStatementError):
-        return DatabaseAway(words, _CHANGED)
+        return DatabaseAway(words, CHANGED)
     if (trouble := _away(state, words)) is not None:
-        slow = trouble in {_STATEMENT_TIMEOUT, _CANCELLED, _MEMORY} and not connecting
+        slow = trouble in {STATEMENT_TIMEOUT, CANCELLED, MEMORY} and not connecting
         return DatabaseSlow(words, trouble) if slow else DatabaseAway(words, trouble, connecting=connecting)
     unfit = _UNFIT.get(state) or _UNFIT.get(state[:2])
     if unfit is PERMISSION:
         unfit = unfit._replace(remedy=_grant(words, role or "the role of Duly"))
     if connecting:
         return DatabaseAway(words, unfit if unfit and unfit.code == PERMISSION.code else UNREACHABLE, connecting=True)
-    if unfit is _CONTENT:
+    if unfit is CONTENT:
         return RecordRefused(f"{type(error).__name__}: {words}")
-    return RecordRefused(words, unfit) if unfit is _SCHEMA else DatabaseUnfit(words, unfit or _UNKNOWN)
+    return RecordRefused(words, unfit) if unfit is SCHEMA else DatabaseUnfit(words, unfit or UNKNOWN)
 
 
 def _away(state: str, words: str) -> Trouble | None:
@@ -344,7 +254,7 @@ def _away(state: str, words: str) -> Trouble | None:
             if pattern.search(words):
                 return trouble
     if state == "57014" and "user request" in words:
-        return _CANCELLED
+        return CANCELLED
     return _AWAY.get(state) or _AWAY.get(state[:2])
 
 
@@ -358,7 +268,7 @@ _RIGHTS = {
     "table": "SELECT, INSERT, UPDATE, DELETE ON TABLE",
     "relation": "SELECT, INSERT, UPDATE, DELETE ON TABLE",
     "sequence": "USAGE ON SEQUENCE",
-    "schema": "USAGE ON SCHEMA",
+    "schema": "USAGE, CREATE ON SCHEMA",  # names are found by the search path, so what is denied is making something
     "function": "EXECUTE ON FUNCTION",
     "database": "CONNECT, CREATE ON DATABASE",
 }

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import structlog
 
 from duly.store.catalog_types import Connection
-from duly.store.database_errors import RecordBusy, Trouble
+from duly.store.database_errors import RecordBusy
+from duly.store.database_troubles import Trouble
 
 log = structlog.stdlib.get_logger("duly.exclusive")
 
@@ -31,7 +32,7 @@ class Exclusive(NamedTuple):
         """The query of its key."""
         return f"""
 select case current_schema() when 'public' then {self.number}
-       else hashtextextended('duly ' || current_schema(), {self.number}) end
+       else hashtextextended('duly ' || coalesce(current_schema(), ''), {self.number}) end
 """
 
     @property

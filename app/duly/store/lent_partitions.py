@@ -5,19 +5,21 @@ from datetime import date
 from typing import NamedTuple
 
 from duly.store.catalog_types import Connection
-from duly.store.exclusive import PARTITIONS
+from duly.store.database_troubles import PERMISSION, Trouble
+from duly.store.exclusive import MIGRATION, PARTITIONS, hold
 
 # Whether this role may make them itself, or through the function of the owner.
 MAY = """
 select coalesce(bool_and(pg_has_role(c.relowner, 'USAGE') and has_schema_privilege(c.relnamespace, 'CREATE')), false)
            as owns,
-       coalesce(has_function_privilege(to_regprocedure('duly_make_partition(text, date)'), 'EXECUTE'), false) as lent
+       coalesce(has_function_privilege(to_regprocedure('duly_make_partition(text, date)'), 'EXECUTE'), false) as lent,
+       current_user, quote_ident(current_schema())
 from pg_class c where c.oid in (select to_regclass(name) from unnest($1::text[]) as name)
 """
 MAKE_LENT = "select duly_make_partition($1, $2)"
 
 # With the rights of the owner, whoever calls it: so it takes nothing but one of our tables and a day close to now, and
-# finds nothing by a search path of the caller's. `%s` in it are format()'s own.
+# finds nothing by a search path of the caller's.
 LEND = """
 create or replace function duly_make_partition(parent text, day date) returns boolean
 language plpgsql security definer set search_path = {schema}, pg_temp set lock_timeout = '5s' as $body$
@@ -26,9 +28,9 @@ declare
     low bigint := extract(epoch from day::timestamp) * 1000;
     high bigint := extract(epoch from (day + 1)::timestamp) * 1000;
 begin
-    if parent <> all (array[{tables}]) or day not between (now() at time zone 'utc')::date - 2
-                                                   and (now() at time zone 'utc')::date + 31 then
-        raise exception 'duly_make_partition: % of % is no partition of the coming days', parent, day
+    if not coalesce(parent = any (array[{tables}]) and day - (now() at time zone 'utc')::date between -2 and 31, false)
+    then
+        raise exception 'duly_make_partition takes a partitioned table of Duly and one of the coming days'
             using errcode = '22023';
     end if;
     perform pg_advisory_xact_lock({lock});
@@ -76,6 +78,17 @@ class May(NamedTuple):
 
     owns: bool
     lent: bool
+    role: str = ""
+    schema: str = ""
+
+    @property
+    def trouble(self) -> Trouble:
+        """What a role lacks that may do neither."""
+        grant = f"GRANT EXECUTE ON FUNCTION {self.schema}.duly_make_partition(text, date) TO {self.role}"
+        return PERMISSION._replace(
+            message="The database role may not make the partitions of the coming days.",
+            remedy=f"run as the owner: `duly migrate`, and once {grant}",
+        )
 
 
 async def may_make(connection: Connection, tables: Sequence[str]) -> May:
@@ -91,6 +104,7 @@ async def make_lent(connection: Connection, table: str, day: date) -> list[str]:
 async def lend_making(connection: Connection, tables: Sequence[str]) -> None:
     """Provides the function by which a role that owns nothing makes partitions; EXECUTE on it is to be granted."""
     async with connection.transaction():
+        await hold(connection, MIGRATION)
         if not (await may_make(connection, tables)).owns:
             return
         schema = await connection.fetchval(SCHEMA)

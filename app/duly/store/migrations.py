@@ -14,13 +14,15 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from duly.store.database import Database, DatabaseAway, DatabaseError, translated
+from duly.store.database import Database, DatabaseAway, DatabaseError, quoted, translated
 from duly.store.database_errors import error_of
 from duly.store.exclusive import MIGRATION, hold
 from duly.store.lent_partitions import lend_making
 from duly.store.partitions import PARTITIONED, ensure_partitions
 from duly.store.revisions import migrations_folder
 from duly.store.tables import metadata
+
+HAS_SCHEMA = "select exists (select from pg_namespace where nspname = $1)"
 
 Result = TypeVar("Result")
 
@@ -35,6 +37,8 @@ def is_ours(name: str | None, type_: str, _parents: object) -> bool:
 async def migrate(database: Database, *, to: str = "head") -> None:
     """Brings the database to a revision, the newest by default, and makes the partitions that the next days need."""
     async with database.connection() as connection:
+        if database.schema is not None and not await connection.fetchval(HAS_SCHEMA, database.schema):
+            await connection.execute(f"create schema if not exists {quoted(database.schema)}")
         # Nodes that start together do not race: the lock is the transaction's, on a connection of its own.
         async with connection.transaction():
             await hold(connection, MIGRATION)

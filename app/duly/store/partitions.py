@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from duly.domain.ids import smallest_id_at
 from duly.store.catalog_types import Connection
 from duly.store.checkpoints import forget_checkpoints
+from duly.store.database_errors import DatabaseUnfit
 from duly.store.exclusive import PARTITIONS, hold, take
 from duly.store.lent_partitions import make_lent, may_make
 
@@ -37,6 +38,8 @@ async def ensure_partitions(connection: Connection) -> list[str]:
     if not lacking:
         return []
     may = await may_make(connection, PARTITIONED)
+    if not may.owns and not may.lent:
+        raise DatabaseUnfit(f"{lacking[0][0]} of {lacking[0][1]}", may.trouble)
     make = make_lent if may.lent and not may.owns else _make
     return [name for table, day in lacking for name in await make(connection, table, day)]
 

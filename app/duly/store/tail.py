@@ -105,7 +105,7 @@ def _row(tenant_id: int, row: Connection) -> TailRow:
 SUMMARIZE = """
 select count(brin_summarize_new_values(x.indexrelid))
 from pg_index x
-join pg_class i on i.oid = x.indexrelid
+join pg_class i on i.oid = x.indexrelid and pg_has_role(i.relowner, 'USAGE')
 join pg_am a on a.oid = i.relam and a.amname = 'brin'
 where x.indrelid in (select to_regclass(name) from unnest($1::text[]) as name)
 """

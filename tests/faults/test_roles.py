@@ -1,0 +1,240 @@
+"""Migrating and serving as two roles, in a schema of one's own: each right that is missing is named with its GRANT."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from duly.cli.serving import CannotServe, prepare
+from duly.lifecycle.check import check
+from duly.store.database import Database, DatabaseUnfit, RecordRefused
+from duly.store.lent_partitions import days_ahead
+from duly.store.migrations import differences
+from duly.store.partitions import DAYS_AHEAD, PARTITIONED, TODAY, _make, drop_expired, ensure_partitions
+from duly.store.rights import missing_rights
+from tests.support import handlers as signals
+from tests.support.answers import refused
+from tests.support.process import Processes
+from tests.support.roles import GRANTS, Split, split_roles
+from tests.support.service import eventually, running_service
+
+# What a role may do does not depend on the version of the server.
+pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
+
+
+@pytest.fixture
+async def split(empty_database_url: str) -> AsyncIterator[Split]:
+    async with split_roles(empty_database_url) as roles:
+        yield roles
+
+
+@pytest.fixture
+async def served(split: Split) -> AsyncIterator[Database]:
+    """The database as the serving role sees it, migrated and granted."""
+    await split.migrate()
+    await split.grant(*GRANTS)
+    database = Database(split.serving_url, schema=split.schema)
+    yield database
+    await database.close()
+
+
+async def test_a_role_that_owns_nothing_starts_and_serves(split: Split, served: Database) -> None:
+    assert await prepare(served, migrates=False) == []
+    signals.forget()
+    async with running_service(split.serving_url, database_schema=split.schema) as service:
+        assert (await service.client.get("/readyz")).status_code == 200
+        assert (await service.run("progress", {"steps": 2}))["result"] == "done"
+        assert (await service.run("retry-after", {"after": 0.05}))["attempt"] == 2
+        await service.node.sweeper.keep_house(retention_days=30)
+        metrics = (await service.client.get("/metrics")).text
+        assert 'code="DATABASE_PERMISSION_DENIED"' not in metrics
+    assert (await check(served)).clean
+
+
+async def test_it_has_partitions_made_by_the_function_of_the_owner(split: Split, served: Database) -> None:
+    today = await split.superuser.fetchval(TODAY)
+    for table in PARTITIONED:
+        await split.superuser.execute(f"drop table {table}_{today:%Y%m%d}")
+    async with running_service(split.serving_url, database_schema=split.schema) as service:
+        assert (await service.run("echo", 1))["result"] == 1
+        assert await days_ahead(split.superuser, PARTITIONED) == DAYS_AHEAD
+
+
+async def test_the_function_makes_what_the_owner_would_have_made(split: Split, served: Database) -> None:
+    bounds = (
+        "select c.relname, pg_get_expr(c.relpartbound, c.oid) from pg_inherits i join pg_class c on c.oid = i.inhrelid "
+        "where i.inhparent = any($1::text[]::regclass[]) order by 1"
+    )
+    before = [tuple(row) for row in await split.superuser.fetch(bounds, PARTITIONED)]
+    for name, _ in before:
+        await split.superuser.execute(f"drop table {name}")
+    async with served.connection() as connection:
+        assert sorted(await ensure_partitions(connection)) == sorted(name for name, _ in before)
+    assert [tuple(row) for row in await split.superuser.fetch(bounds, PARTITIONED)] == before
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "'pg_class', current_date",
+        "'ready', current_date",
+        "'jobs', current_date + 365",
+        "'jobs', current_date - 30",
+        "'jobs; drop table jobs', current_date",
+        "null, current_date",
+        "'jobs', null",
+    ],
+)
+async def test_the_function_takes_only_our_tables_and_the_coming_days(served: Database, call: str) -> None:
+    with pytest.raises(RecordRefused, match="InvalidParameterValueError: duly_make_partition takes"):
+        async with served.connection() as connection:
+            await connection.execute(f"select app.duly_make_partition({call})")  # from above
+
+
+async def test_the_function_is_for_those_to_whom_it_is_granted(split: Split, served: Database) -> None:
+    await split.superuser.execute(f"revoke execute on function duly_make_partition(text, date) from {split.serving}")
+    with pytest.raises(DatabaseUnfit) as refusal:
+        async with served.connection() as connection:
+            await connection.fetchval("select duly_make_partition('jobs', current_date)")
+    assert "permission denied for function" in refusal.value.line
+
+
+@pytest.mark.parametrize(
+    ("revoked", "named"),
+    [
+        ("usage on schema {schema}", "GRANT USAGE ON SCHEMA app TO {serving}"),
+        ("select on all tables in schema {schema}", "GRANT SELECT ON ALL TABLES IN SCHEMA app TO {serving}"),
+        ("insert on {schema}.jobs", "GRANT INSERT ON app.jobs TO {serving}"),
+        ("delete on {schema}.ready, {schema}.running", "GRANT DELETE ON app.ready, app.running TO {serving}"),
+        ("select on {schema}.alembic_version", "GRANT SELECT ON app.alembic_version TO {serving}"),
+    ],
+)
+async def test_a_start_without_a_right_names_the_grant(
+    split: Split, served: Database, revoked: str, named: str
+) -> None:
+    what = revoked.format(schema=split.schema)
+    await split.superuser.execute(f"revoke {what} from {split.serving}")
+    with pytest.raises(CannotServe) as refusal:
+        await prepare(served, migrates=False)
+    said = str(refusal.value)
+    assert named.format(serving=split.serving) in said
+    assert "\n" not in said
+    await split.superuser.execute(named.format(serving=split.serving))  # what it says is what it takes
+    assert await prepare(served, migrates=False) == []
+
+
+async def test_a_start_that_cannot_make_todays_partition_names_the_grant(split: Split, served: Database) -> None:
+    await split.superuser.execute(f"revoke execute on function duly_make_partition(text, date) from {split.serving}")
+    assert await prepare(served, migrates=False) == []  # the partitions are there
+    today = await split.superuser.fetchval(TODAY)
+    await split.superuser.execute(f"drop table jobs_{today:%Y%m%d}")
+    with pytest.raises(CannotServe) as refusal:
+        await prepare(served, migrates=False)
+    grant = f"GRANT EXECUTE ON FUNCTION app.duly_make_partition(text, date) TO {split.serving}"
+    assert grant in str(refusal.value)
+    async with running_service(split.serving_url, database_schema=split.schema) as service:
+        error = refused(await service.client.get("/readyz"), 503, "NOT_READY")
+        assert error["details"]["cause"] in {"DATABASE_PERMISSION_DENIED", "DATABASE_PARTITION_MISSING"}
+        answer = await service.client.post("/api/v1/jobs", json={"type": "echo"})
+        refused(answer, 503, "DATABASE_PARTITION_MISSING")
+        await split.superuser.execute(grant)
+        assert (await service.run("echo", 1))["result"] == 1
+
+
+async def test_a_right_that_is_taken_away_while_serving_is_named_and_comes_back(split: Split, served: Database) -> None:
+    async with running_service(split.serving_url, database_schema=split.schema) as service:
+        assert (await service.run("echo", 1))["result"] == 1
+        await split.superuser.execute(f"revoke insert on jobs from {split.serving}")
+        error = refused(await service.client.get("/readyz"), 503, "NOT_READY")
+        assert error["details"]["cause"] == "DATABASE_PERMISSION_DENIED"
+        assert "GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE jobs TO" in error["details"]["remedy"]
+        answer = await service.client.post("/api/v1/jobs", json={"type": "echo"})
+        refused(answer, 503, "DATABASE_PERMISSION_DENIED")
+        await split.superuser.execute(f"grant insert on jobs to {split.serving}")
+
+        async def ready() -> bool:
+            return (await service.client.get("/readyz")).status_code == 200
+
+        await eventually(ready)
+        assert (await service.run("echo", 1))["result"] == 1
+
+
+async def test_migrating_without_rights_is_told_in_one_line(split: Split, processes: Processes) -> None:
+    command = processes.run("migrate", DULY_DATABASE_URL=split.serving_url, DULY_DATABASE_SCHEMA=split.schema)
+    assert await command.ended() == 1
+    [line] = command.stderr.splitlines()
+    assert f"GRANT USAGE, CREATE ON SCHEMA app TO {split.serving}" in line
+    other = processes.run("migrate", DULY_DATABASE_URL=split.serving_url)
+    assert await other.ended() == 1
+    [line] = other.stderr.splitlines()
+    assert f"GRANT USAGE, CREATE ON SCHEMA public TO {split.serving}" in line
+    new = processes.run("migrate", DULY_DATABASE_URL=split.serving_url, DULY_DATABASE_SCHEMA="new")
+    assert await new.ended() == 1
+    [line] = new.stderr.splitlines()
+    assert "GRANT CREATE ON DATABASE" in line
+
+
+async def test_a_start_without_rights_is_told_in_one_line(split: Split, processes: Processes) -> None:
+    await split.migrate()
+    command = processes.begin(split.serving_url, DULY_DATABASE_SCHEMA=split.schema)
+    assert await command.ended() == 1
+    [line] = command.stderr.splitlines()
+    assert f"GRANT USAGE ON SCHEMA app TO {split.serving}" in line
+
+
+async def test_the_owner_alone_drops_what_is_past_retention(split: Split, served: Database) -> None:
+    owner = Database(split.owner_url, schema=split.schema)
+    async with owner.connection() as connection:
+        assert await drop_expired(connection, retention_days=30) == []
+        assert (await missing_rights(connection, split.schema)).grants == []
+    await owner.close()
+
+
+async def test_dropping_what_is_past_retention_is_a_command_of_the_owner(split: Split, processes: Processes) -> None:
+    await split.migrate()
+    old = (await split.superuser.fetchval(TODAY)) - timedelta(days=40)
+    owner = Database(split.owner_url, schema=split.schema)
+    async with owner.connection() as connection:
+        for table in PARTITIONED:
+            await _make(connection, table, old)
+    await owner.close()
+    command = processes.run(
+        "migrate", "--drop-expired", DULY_DATABASE_URL=split.owner_url, DULY_DATABASE_SCHEMA=split.schema
+    )
+    assert await command.ended() == 0, command.stderr
+    assert f"dropped: jobs_{old:%Y%m%d}, events_{old:%Y%m%d}" in command.stdout
+
+
+@pytest.mark.parametrize("schema", ["app", "With Space", 'qu"ote', "ünïcode"])
+async def test_all_lies_in_the_schema_of_the_setting(empty_database_url: str, schema: str) -> None:
+    database = Database(empty_database_url, schema=schema)
+    assert await prepare(database, migrates=True) != []
+    signals.forget()
+    async with running_service(empty_database_url, database_schema=schema) as service:
+        assert (await service.run("echo", 5))["result"] == 5
+        assert (await service.client.get("/readyz")).status_code == 200
+        elsewhere = await service.sql(
+            "select relname from pg_class c join pg_namespace n on n.oid = relnamespace "
+            "where nspname <> $1 and nspname !~ '^pg_' and nspname <> 'information_schema'",
+            schema,
+        )
+        assert elsewhere == []
+    assert (await check(database)).clean
+    assert await differences(database) == []
+    await database.close()
+
+
+async def test_two_installations_in_one_database_see_nothing_of_each_other(empty_database_url: str) -> None:
+    signals.forget()
+    for schema in (None, "other"):
+        database = Database(empty_database_url, schema=schema)
+        await prepare(database, migrates=True)
+        await database.close()
+    async with (
+        running_service(empty_database_url) as one,
+        running_service(empty_database_url, database_schema="other") as other,
+    ):
+        mine = (await one.submit("echo"))["jobId"]
+        assert (await one.ended(mine))["status"] == "completed"
+        assert (await other.client.get(f"/api/v1/jobs/{mine}")).status_code == 404
+        assert (await other.client.get("/api/v1/jobs")).json()["items"] == []

@@ -1,0 +1,8 @@
+"""The rights of the serving role."""
+
+from duly.store.rights import TABLES
+from duly.store.tables import metadata
+
+
+def test_the_rights_are_those_of_all_tables() -> None:
+    assert sorted(TABLES) == sorted([*metadata.tables, "alembic_version"])
