@@ -7,7 +7,7 @@ from uuid import UUID
 
 from duly.lifecycle.signals import Signals
 from duly.store.database import Database
-from duly.store.hints import listen, send_hints
+from duly.store.hints import CHANNEL, listen, send_hints
 
 IDLE_SECONDS = 5.0
 # A NOTIFY is a commit of its own, and wakes every node: what comes within this time goes in one. Where hints never
@@ -23,6 +23,7 @@ class HintExchange:
         self._connection = database.hot()
         self._signals = signals
         self._followed = followed
+        self._channel = CHANNEL
         self._heard_by: int | None = None
         self._sent_at = self._said_at = float("-inf")
         self._gap_seconds = SHORTEST_GAP_SECONDS
@@ -34,12 +35,12 @@ class HintExchange:
         async with self._connection.use() as connection:
             pid = connection.get_server_pid()
             if pid != self._heard_by:
-                await listen(connection, self._signals.hear)
-                await send_hints(connection, [["hello"]])
+                self._channel = await listen(connection, self._signals.hear)
+                await send_hints(connection, self._channel, [["hello"]])
                 self._heard_by = pid
             hints = self._signals.take()
             if hints:
-                await send_hints(connection, hints)
+                await send_hints(connection, self._channel, hints)
             else:
                 await connection.execute("select 1")  # finds out that the connection broke
         return IDLE_SECONDS
