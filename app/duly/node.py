@@ -54,6 +54,8 @@ from duly.store.nodes import NodeRecord
 from duly.stream.hub import Hub
 from duly.stream.room import Room
 from duly.stream.tail import Tail
+from duly.telemetry.access import AccessLog
+from duly.telemetry.logs import chosen_format
 from duly.telemetry.metrics import Metrics
 from duly.webhooks.dispatcher import Dispatcher
 from duly.webhooks.endpoints import Endpoints
@@ -94,6 +96,9 @@ class Node:
         self.name = f"{socket.gethostname()}-{os.getpid()}"
         self.signals = Signals()
         self.metrics = Metrics()
+        self.access = AccessLog(
+            on=settings.access_log and settings.log_level in {"debug", "info"}, form=chosen_format(settings.log_format)
+        )
         self.hub = Hub()
         self.tail = Tail(database, tenant_id=DEFAULT_TENANT, buffer=settings.stream_buffer, clock=self.clock)
         self.streams = Room(settings.stream_limit)
@@ -205,8 +210,8 @@ class Node:
 
     def _readiness(self) -> Readiness:
         if Role.API in self.settings.roles:
-            return Readiness(self.database, self.submitter.connection.use)
-        return Readiness(self.database, self.database.connection)
+            return Readiness(self.database, self.submitter.connection.use, new_id=self.clock.ids.new)
+        return Readiness(self.database, self.database.connection, new_id=self.clock.ids.new)
 
     def _reports(self) -> RecordedReports:
         settings = self.settings
@@ -373,6 +378,7 @@ class Node:
         await self.outbound.aclose()
         await self.registry.aclose()
         await self.database.close()
+        self.access.flush()
 
     async def _finish(self, *names: str) -> None:
         """Ends loops between two rounds: one cut short in its statement leaves rows that nobody looks after."""

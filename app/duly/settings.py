@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     )
     log_format: Literal["console", "json"] | None = Field(default=None, description="none: console on a terminal")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    access_log: bool = Field(default=True, description="a line for each request that is refused or changes something")
 
     database_connections: int = Field(default=10, ge=4, le=200, description="for reads, beside the hot ones")
     transaction_pooling: bool = Field(default=False, description="behind a pooler: no LISTEN, no prepared statements")

@@ -51,7 +51,10 @@ async def test_an_address_names_no_queue_that_submission_refuses(contract: Servi
 
 async def test_a_job_of_an_earlier_release_in_such_a_queue_is_still_found_and_cancelled(contract: Service) -> None:
     job_id = (await contract.submit("echo", queue="old", runAt=LATER))["jobId"]
-    for statement in ("update jobs set queue = 'old/' where queue = 'old'", "update scheduled set queue = 'old/' where queue = 'old'"):
+    for statement in (
+        "update jobs set queue = 'old/' where queue = 'old'",
+        "update scheduled set queue = 'old/' where queue = 'old'",
+    ):
         await contract.sql(statement)
     listed = await contract.client.get("/api/v1/jobs", params={"queue": "old/"})
     assert [item["jobId"] for item in listed.json()["items"]] == [job_id]

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from duly import __version__
 from duly.api import batches
+from duly.api.access import RouteTable, routes_in
 from duly.api.answers import compressed
 from duly.api.batches import SubmitManyEndpoint, batches_router
 from duly.api.deliveries import deliveries_router
@@ -66,9 +67,11 @@ def create_app(node: Node, routes: FastAPI | None = None) -> ASGIApp:
         ("POST", batches.PATH): SubmitManyEndpoint(node, reader),
         ("PUT", PREFIX): SubmitNamedEndpoint(node, reader),
     }
+    routes = routes or routes_of(node, reader, serving=serving)
     return Gate(
-        routes or routes_of(node, reader, serving=serving),
+        routes,
         node=node,
+        table=RouteTable(routes.state.routes),
         hot=hot if serving else {},
         lines={batches.PATH: SubmitLinesEndpoint(node, reader)} if serving else {},
         limits={batches.PATH: node.settings.batch_body_limit},
@@ -110,8 +113,10 @@ def routes_of(node: Node, reader: SubmissionReader, *, serving: bool) -> FastAPI
         if serving
         else ()
     )
-    for router in (*contract, health_router(node)):
+    routers = (*contract, health_router(node))
+    for router in routers:
         app.include_router(router)
+    app.state.routes = routes_in(routers)
     # Named one by one: what only `Exception` catches goes through Starlette's own handler, which raises it again.
     for kind in (HTTPException, RequestValidationError, ValidationError, DulyError, DatabaseError, Exception):
         app.add_exception_handler(kind, partial(_refused, node))
@@ -124,6 +129,7 @@ async def _refused(node: Node, request: Request, error: Exception) -> Response:
     """What is raised inside of FastAPI, in the shape of the contract."""
     failure = as_duly_error(error, request_id=request.scope["duly.request_id"])
     node.metrics.refused.labels(failure.code).inc()
+    request.scope["duly.exchange"].code = failure.code
     answer = as_response(failure, accept=request.headers.get("accept", ""))
     if failure.status == 405:  # noqa: PLR2004  # RFC 9110, section 15.5.6: it names what the address takes
         answer.headers["Allow"] = ", ".join(_methods(request))

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from duly.api.access import READING, REFUSED, Found, RouteTable, line_of, made, plain, told
 from duly.api.addresses import refuse_encoded_slash
 from duly.api.admission import leave
 from duly.api.answers import compressed
+from duly.api.exchange import Exchange
 from duly.api.failures import as_duly_error, as_response
 from duly.api.handshake import Handshake
 from duly.api.keys import KeyCheck
@@ -39,6 +41,7 @@ class Gate:
         lines: Mapping[str, ASGIApp],
         limits: Mapping[str, int],
         sockets: Mapping[str, ASGIApp],
+        table: RouteTable,
     ) -> None:
         self._app = app
         self._node = node
@@ -49,6 +52,8 @@ class Gate:
         self._handshake = Handshake(node, sockets, check_key=self._check_key)
         self._limit = node.settings.body_limit
         self._limits = limits
+        self._table = table
+        self._access = node.access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -61,7 +66,8 @@ class Gate:
         scope["duly.headers"] = headers
         request_id = request_id_of(headers)
         scope["duly.request_id"] = request_id.decode()
-        answer = _Answer(send, request_id, scope.get("root_path", ""))
+        scope["duly.exchange"] = answer = Exchange(send, request_id, scope.get("root_path", ""))
+        inner = scope
         try:
             await self._check_key(scope, headers)
             refuse_encoded_slash(scope)
@@ -73,15 +79,37 @@ class Gate:
                 scope["duly.body"] = body = await _read(headers, receive, self._limits.get(scope["path"], self._limit))
                 receive = _replay(body, receive)
             app = self._app_for(scope["method"], scope["path"])
-            await app(with_prefix(scope) if app is self._app else scope, receive, answer.send)
+            if app is self._app:
+                inner = with_prefix(scope)
+            await app(inner, receive, answer.send)
         except Exception as error:  # noqa: BLE001  # whatever was raised becomes an answer; one that has begun was told of inside
             if not answer.begun:
                 failure = as_duly_error(error, request_id=request_id.decode())
                 self._node.metrics.refused.labels(failure.code).inc()
+                answer.code = failure.code
                 refusal = as_response(failure, accept=headers.get(b"accept", b"").decode("latin-1"))
                 await compressed(refusal)(scope, receive, answer.send)
         finally:
             leave(scope)
+            if self._access.on and (scope["method"] not in READING or (answer.status or 0) >= REFUSED):
+                self._note(inner, answer)
+
+    def _note(self, scope: Scope, exchange: Exchange) -> None:
+        """Has the access log tell of a request."""
+        method = scope["method"]
+        pattern, names = self._route_of(scope, method)
+        if exchange.location is not None:
+            names = {**names, **made(exchange.location)} if names else made(exchange.location)
+        found, status, code = (pattern, names), exchange.status, exchange.code
+        self._access.put(line_of(scope, found, method=method, status=status, code=code, began=exchange.began))
+
+    def _route_of(self, scope: Scope, method: str) -> Found:
+        if (route := scope.get("route")) is not None:
+            return plain(route.path), told(scope["path_params"])
+        path = scope["path"].removeprefix(scope["root_path"])
+        if (method, path) in self._hot:
+            return path, {}
+        return self._table.find(method, path)
 
     def _app_for(self, method: str, path: str) -> ASGIApp:
         hot = self._hot.get((method, path)) or self._hot.get((method, path[: path.rfind("/") + 1]))
@@ -117,32 +145,6 @@ async def _read_on(first: bytes, receive: Receive, limit: int) -> bytes:
             pieces.append(piece)
         more = message.get("more_body", False) and message["type"] == "http.request" and size < HEARD_OUT
     return b"".join(pieces) if size <= limit else bytes(limit + 1)
-
-
-class _Answer:
-    """The way out: puts the request's id on the answer and the prefix before its `Location`, and knows whether one has
-    begun.
-    """
-
-    __slots__ = ("_prefix", "_request_id", "_send", "begun")
-
-    def __init__(self, send: Send, request_id: bytes, prefix: str) -> None:
-        self._send = send
-        self._prefix = prefix.encode()
-        self._request_id = request_id
-        self.begun = False
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.begun = True
-            headers = [*message.get("headers", ()), (b"x-request-id", self._request_id)]
-            message["headers"] = [_prefixed(header, self._prefix) for header in headers] if self._prefix else headers
-        await self._send(message)
-
-
-def _prefixed(header: tuple[bytes, bytes], prefix: bytes) -> tuple[bytes, bytes]:
-    name, value = header
-    return (name, prefix + value) if name.lower() == b"location" and value.startswith(b"/") else header
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

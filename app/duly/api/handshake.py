@@ -1,15 +1,17 @@
 """The way into a WebSocket: address, key and origin are checked before it opens; a refusal looks as over HTTP."""
 
+import time
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from duly.api.access import NOWHERE, line_of
 from duly.api.addresses import refuse_encoded_slash
 from duly.api.failures import as_duly_error, as_response
 from duly.api.keys import KeyCheck
 from duly.api.request_ids import request_id_of
-from duly.errors import Draining, Forbidden, NotFound
+from duly.errors import Draining, DulyError, Forbidden, NotFound
 from duly.node import Node
 
 
@@ -25,6 +27,7 @@ class Handshake:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         scope["duly.request_id"] = request_id = request_id_of(headers).decode()
+        began = time.perf_counter()
         try:
             socket = await self._admitted(scope, headers)
         except Exception as error:  # noqa: BLE001  # whatever was raised becomes an answer
@@ -32,9 +35,17 @@ class Handshake:
             self._node.metrics.refused.labels(failure.code).inc()
             refusal = as_response(failure, accept=headers.get(b"accept", b"").decode("latin-1"))
             refusal.headers["X-Request-Id"] = request_id
+            self._note(scope, failure, began)
             await refusal(scope, receive, send)
             return
         await socket(scope, receive, send)
+
+    def _note(self, scope: Scope, failure: DulyError, began: float) -> None:
+        """Has the access log tell of a refusal."""
+        found = (scope["path"], {}) if scope["path"] in self._sockets else NOWHERE
+        self._node.access.put(
+            line_of(scope, found, method="GET", status=failure.status, code=failure.code, began=began)
+        )
 
     async def _admitted(self, scope: Scope, headers: Mapping[bytes, bytes]) -> ASGIApp:
         await self._check_key(scope, headers)

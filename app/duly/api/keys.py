@@ -24,17 +24,22 @@ class KeyCheck:
         self._database = node.database
 
     async def __call__(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
-        """Lets it pass. A ticket that is named counts where there is no key beside it, and has to be good.
+        """Lets it pass, and notes by which key. A ticket that is named counts where there is no key beside it, and has
+        to be good.
 
         Raises:
             Unauthorized: it may not.
             DatabaseAway: whether its ticket is good cannot be told.
         """
         ticket = take_ticket(scope) if scope["query_string"] else None
-        if scope["path"] in OPEN_PATHS or (self._key is not None and self._is_key(headers)):
+        if scope["path"] in OPEN_PATHS:
+            return
+        if self._key is not None and self._is_key(headers):
+            scope["duly.key_id"] = "DULY_API_KEY"
             return
         if ticket is not None:
             await use_ticket(self._database, ticket)
+            scope["duly.key_id"] = "ticket"
         elif self._key is not None and not _is_open(scope):
             raise Unauthorized(
                 "This needs a valid API key." if _given(headers) else "This needs an API key.",

@@ -1,12 +1,15 @@
 """`/ws/jobs`: submitting, following and cancelling over one WebSocket."""
 
 import asyncio
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, assert_never
+from uuid import UUID
 
 import orjson
 from starlette.types import Receive, Scope, Send
 
+from duly.api.access import line_of
 from duly.api.answers import accepted_body
 from duly.api.failures import as_duly_error, encoded, error_content
 from duly.api.jobs import refuse_when_draining, tenant_job
@@ -36,6 +39,10 @@ AT_ONCE = 64
 # Written in one go; then the loop gets a round, in which a slow reader shows.
 BURST_BYTES = 64 << 10
 LAST_FRAMES_SECONDS = 2.0
+
+
+# Told of a message: its status, the code of its refusal, and what it changed.
+_Note = Callable[[int, str | None, Mapping[str, str]], None]
 
 
 class _Over(Exception):
@@ -74,6 +81,7 @@ class _Conversation:
         self._reader = reader
         self._receive = receive
         self._send = send
+        self._scope = scope
         self._request_id: str = scope["duly.request_id"]
         self._root_path: str = scope["root_path"]
         self._turn = asyncio.Lock()
@@ -104,7 +112,7 @@ class _Conversation:
                     received.get("text"), limit=settings.body_limit, max_depth=settings.json_depth
                 )
             except BadMessage as bad:
-                await self._refuse(bad.ref, bad.cause)
+                await self._refuse(bad.ref, bad.cause, self._noted("message"))
             else:
                 await self._answer(message, value)
 
@@ -112,29 +120,43 @@ class _Conversation:
         match message:
             case SubmitJob():
                 await self._submitting.acquire()
-                task = self._tasks.create_task(self._tried(message.ref, self._submit(message, value)))
+                task = self._tasks.create_task(self._tried(message, self._submit(message, value)))
                 task.add_done_callback(lambda _: self._submitting.release())
             case Subscribe():
-                await self._tried(message.ref, self._subscribe(message))
+                await self._tried(message, self._subscribe(message))
             case Unsubscribe():
-                await self._tried(message.ref, self._unsubscribe(message))
+                await self._tried(message, self._unsubscribe(message))
             case CancelJob():
-                await self._tried(message.ref, self._cancel(message))
+                await self._tried(message, self._cancel(message))
             case Ping():
                 await self._say_object({"type": "pong"}, message.ref)
             case _:
                 assert_never(message)
 
-    async def _tried(self, ref: str | None, doing: Coroutine[Any, Any, None]) -> None:
-        """Whatever is wrong with one message never ends the conversation."""
+    async def _tried(self, message: Message, doing: Coroutine[Any, Any, UUID | None]) -> None:
+        """Whatever is wrong with one message never ends the conversation. `doing` returns the job that it changed."""
+        note = self._noted(message.type)
         try:
-            await doing
+            job_id = await doing
         except _Over:
             raise
         except Exception as error:  # noqa: BLE001  # told to the client, and logged where it is ours
-            await self._refuse(ref, error)
+            await self._refuse(message.ref, error, note)
+        else:
+            if job_id is not None:
+                note(202, None, {"jobId": str(job_id)})
 
-    async def _submit(self, message: SubmitJob, value: dict[str, object]) -> None:
+    def _noted(self, method: str) -> _Note:
+        """Returns what has the access log tell of a message that came now."""
+        began = time.perf_counter()
+
+        def note(status: int, code: str | None, names: Mapping[str, str]) -> None:
+            line = line_of(self._scope, (PATH, names), method=method, status=status, code=code, began=began)
+            self._node.access.put(line)
+
+        return note
+
+    async def _submit(self, message: SubmitJob, value: dict[str, object]) -> UUID:
         refuse_when_draining(self._node)
         self._subscriptions.make_sure_of_room()
         key = message.idempotencyKey
@@ -155,6 +177,7 @@ class _Conversation:
         )
         await self._say_object({"type": "job_accepted", "ref": message.ref, **body})
         self._subscriptions.to_job(accepted.job_id, after=-1)
+        return accepted.job_id
 
     async def _subscribe(self, message: Subscribe) -> None:
         self._subscriptions.make_sure_of_room()
@@ -174,19 +197,21 @@ class _Conversation:
         told: dict[str, object] = {"jobId": message.jobId} if message.jobId else {}
         await self._acknowledge("unsubscribed", message.ref, told)
 
-    async def _cancel(self, message: CancelJob) -> None:
+    async def _cancel(self, message: CancelJob) -> UUID:
         job_id = tenant_job(message.jobId)
         answer = await self._node.canceller.cancel(DEFAULT_TENANT, job_id)
         status = Status.CANCELLED if answer is CancelAnswer.CANCELLED else Status.RUNNING
         await self._acknowledge("cancel_accepted", message.ref, {"jobId": str(job_id), "status": status})
+        return job_id
 
     async def _acknowledge(self, type_: str, ref: str | None, told: dict[str, object]) -> None:
         """For who gave a `ref`, and so waits for an answer."""
         if ref is not None:
             await self._say_object({"type": type_, "ref": ref, **told})
 
-    async def _refuse(self, ref: str | None, error: Exception) -> None:
+    async def _refuse(self, ref: str | None, error: Exception, note: _Note) -> None:
         failure = as_duly_error(error, request_id=self._request_id)
+        note(failure.status, failure.code, {})
         self._node.metrics.refused.labels(failure.code).inc()
         if failure.retry_after_seconds is not None:  # what a header says over HTTP
             failure.details["retryAfterSeconds"] = failure.retry_after_seconds

@@ -230,7 +230,12 @@ class _Server(uvicorn.Server):
         self._root_path = node.settings.root_path
         self._shared = node.settings.processes > 1
         self._admission = Admission()
-        self._crowd = Crowd(refused=node.metrics.refused.labels(Overloaded.code).inc)
+        self._refused, self._access = node.metrics.refused.labels(Overloaded.code), node.access
+        self._crowd = Crowd(refused=self._shed)
+
+    def _shed(self) -> None:
+        self._refused.inc()
+        self._access.shed()
 
     def _make_protocol(self, connection: socket.socket) -> SheddingProtocol:
         return SheddingProtocol(

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple
+from uuid import UUID
 
 from duly.store.database import Connection, Database, DatabaseAway, DatabaseError
 from duly.store.database_troubles import DISK_FULL, NO_ANSWER, PARTITION_MISSING
@@ -34,11 +35,13 @@ class Readiness:
 
     Args:
         use: that connection, for one user at a time.
+        new_id: makes an id of now.
     """
 
-    def __init__(self, database: Database, use: Use) -> None:
+    def __init__(self, database: Database, use: Use, *, new_id: Callable[[], UUID]) -> None:
         self._database = database
         self._use = use
+        self._new_id = new_id
         self._ended_at = float("-inf")
         self._disk_was_full = False
         self._rehearsing: asyncio.Task[NotServing | None] | None = None
@@ -90,7 +93,7 @@ class Readiness:
 
     async def _rehearsed(self) -> Rehearsed:
         async with self._use() as connection:
-            return await rehearse_submission(connection, large=self._disk_was_full)
+            return await rehearse_submission(connection, self._new_id(), large=self._disk_was_full)
 
 
 def _of(error: DatabaseError) -> NotServing:

@@ -206,7 +206,9 @@ def translated(note: Callable[[DatabaseError], None] = _ignore, *, role: str = "
         raise found from error
 
 
-def error_of(error: Exception, *, role: str = "", connecting: bool = False) -> DatabaseError:
+def error_of(  # noqa: PLR0911  # a table, one return a row
+    error: Exception, *, role: str = "", connecting: bool = False
+) -> DatabaseError:
     """The error of the driver as one of Duly's. While connecting, all that the server says means that it is away."""
     if isinstance(error, asyncpg.PostgresError):
         return _of_server(error, role=role, connecting=connecting)

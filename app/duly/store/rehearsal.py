@@ -2,8 +2,8 @@
 
 import random
 from typing import NamedTuple
+from uuid import UUID
 
-from duly.domain.ids import new_job_id
 from duly.domain.job import DEFAULT_TENANT, NewJob
 from duly.store.catalog_types import Connection
 from duly.store.jobs import record_jobs
@@ -28,14 +28,14 @@ class _RolledBack(Exception):
     """Ends the transaction of a rehearsal."""
 
 
-async def rehearse_submission(connection: Connection, *, large: bool = False) -> Rehearsed:
-    """Records a job up to the commit, and takes it back.
+async def rehearse_submission(connection: Connection, job_id: UUID, *, large: bool = False) -> Rehearsed:
+    """Records a job under this new id up to the commit, and takes it back.
 
     Raises:
         DatabaseNewer: a newer release migrated the database.
     """
     text = random.randbytes(LARGE_BYTES // 2).hex() if large else ""  # noqa: S311  # so that it is not compressed
-    job = NewJob(DEFAULT_TENANT, new_job_id(), "echo", "default", 0, f'"{text}"', 1.0, 1)
+    job = NewJob(DEFAULT_TENANT, job_id, "echo", "default", 0, f'"{text}"', 1.0, 1)
     rehearsed = Rehearsed([], [])
     try:
         async with connection.transaction():

@@ -10,7 +10,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 def configure_logs(log_format: Literal["console", "json"] | None, level: str) -> None:
     """Sends all logs, the libraries' too, to standard error. None: console on a terminal, else JSON."""
-    chosen = log_format or ("console" if sys.stderr.isatty() else "json")
+    chosen = chosen_format(log_format)
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -33,6 +33,11 @@ def configure_logs(log_format: Literal["console", "json"] | None, level: str) ->
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("duly").setLevel(level.upper())
+
+
+def chosen_format(log_format: Literal["console", "json"] | None) -> Literal["console", "json"]:
+    """Returns the format that is set, or else the one that suits standard error."""
+    return log_format or ("console" if sys.stderr.isatty() else "json")
 
 
 def _ending(chosen: str) -> list[Processor]:
