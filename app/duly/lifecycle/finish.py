@@ -91,14 +91,16 @@ class Finisher:
         await self.set_aside.record_now()
 
     async def record(self, ends: Ends, *, connection: HotConnection | None = None) -> list[Finished]:
-        """Records these ends now, on a connection of the caller's or that of the ends that gather; those that lost
-        their lease, or were set aside, are not among the returned.
+        """Records these ends now; those that lost their lease, or were set aside, are not among the returned.
+
+        Args:
+            connection: the sweeper's, whose verdicts these are: another's that came first is no lost lease.
 
         Raises:
             DatabaseAway: nothing is known to be recorded; doing it again is safe.
         """
         halved = await self._by_halves(ends, connection or self._connection)
-        finished = self._tell_all(halved)
+        finished = self._tell_all(halved, verdicts=connection is not None)
         if halved.away is not None:
             raise halved.away
         return finished
@@ -142,14 +144,14 @@ class Finisher:
             self._metrics.items_refused.labels("finish").inc()
             log.warning("an outcome was refused", action="outcome_refused", job_id=str(end.job_id), error=str(error))
 
-    def _tell_all(self, halved: Halved[Finish, list[Finished]]) -> list[Finished]:
+    def _tell_all(self, halved: Halved[Finish, list[Finished]], *, verdicts: bool = False) -> list[Finished]:
         """After the commit, for each part that was recorded together."""
         told = []
         for ends, finished in halved.parts:
             self.set_aside.recorded(ends)
             self._tell(finished)
             self.heard(ends, finished)
-            if len(finished) < len(ends):
+            if len(finished) < len(ends) and not verdicts:
                 self._report_lost(ends, finished)
             told += finished
         return told
