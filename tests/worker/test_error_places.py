@@ -188,3 +188,13 @@ async def test_a_sweep_writes_one_line_for_each_attempt_that_it_ends(start_servi
         ("attempt_timed_out", late),
     }
     await asyncio.gather(service.ended(lost), service.ended(late))
+
+
+async def test_a_job_that_expires_writes_one_line(start_service: StartService) -> None:
+    service = await start_service(roles=("api",))
+    job_id = (await service.submit("echo", expiresInSeconds=600))["jobId"]
+    await service.sql("update ready set expires_at = now() where job_id = $1", job_id)
+    with capture_logs() as logs:
+        await service.node.sweeper.expire()
+    assert [(line["action"], line["job_id"]) for line in logs if line.get("job_id")] == [("job_expired", job_id)]
+    assert (await service.job(job_id))["error"]["code"] == "EXPIRED"

@@ -72,6 +72,18 @@ async def test_an_odd_end_is_recorded_with_its_text_and_frees_its_slot(odd: Serv
     await is_idle(odd)
 
 
+async def test_an_odd_end_of_a_process_is_recorded_as_that_of_a_task(odd: Service) -> None:
+    for how, (code, message, attempts) in FOR_GOOD.items():
+        view = await odd.run("odd-process", {"how": how})
+        said = view["error"]["message"].removeprefix("ProcessFailure: ")
+        assert (view["error"]["code"], said, view["attempt"]) == (code, message, attempts), how
+    for how in (*BEHIND_ITS_BACK, "exit", "generator-exit", "stop", "fail-changed", "retry-nan"):
+        view = await odd.run("odd-process", {"how": how})
+        assert view["status"] == "failed"
+        assert "its process ended" not in view["error"]["message"]
+    await is_idle(odd)
+
+
 async def test_an_odd_end_returned_by_a_batch_handler_ends_its_job_alone(odd: Service) -> None:
     for how, (code, message, attempts) in FOR_GOOD.items():
         view = await odd.run("odd-batch", {"how": how})

@@ -349,3 +349,28 @@ async def test_a_shutdown_lets_a_child_and_then_its_parent_end(start_service: St
     await asyncio.wait_for(draining, 10)
     [row] = await service.sql("select kind from events where job_id = $1 order by sequence desc limit 1", UUID(parent))
     assert row[0] in {6, 10}  # its child's end may come too late for it
+
+
+async def test_waiting_for_a_slot_does_not_count_to_the_timeout(start_service: StartService) -> None:
+    service = await start_service(handlers=HANDLERS, worker_slots=1)
+    parent = await begin(service, "parent", "returns", BY_AND_BY)
+    await waits(service)
+    held = (await service.submit("wait-for-gate", {"name": "held"}))["jobId"]
+    await asyncio.wait_for(support.has_entered("held").wait(), 20)
+    [child] = await children_of(service, parent)
+    await service.client.post(f"/api/v1/jobs/{child}/cancel")
+
+    async def its_deadline_stands_still() -> bool:
+        [[hours]] = await service.sql(
+            "select extract(epoch from deadline - started_at)::float8 / 3600 from running where job_id = $1",
+            UUID(parent),
+        )
+        return bool(hours > 20)
+
+    await eventually(its_deadline_stands_still)
+    attempt = service.node.pool._attempts[UUID(parent)]
+    support.gate("held").set()
+    await service.ended(held)
+    await service.ended(parent)
+    assert attempt.deadline - asyncio.get_running_loop().time() < 2 * 3600
+    await all_over(service)

@@ -137,6 +137,8 @@ class Sweeper:
     async def _end_expired(self, ends: Sequence[EndOfWaiting]) -> None:
         async with self._database.background() as connection:
             ended = await end_waiting(connection, ends, source="sweeper", only_expired=True)
+        for done in ended:
+            log.info("a job has expired before it started", action="job_expired", job_id=str(done.job_id))
         tell_ended(self._signals, self._metrics, ended)
 
     async def release(self) -> float:

@@ -20,7 +20,7 @@ from duly.handlers.checkpoint import write_checkpoint
 from duly.handlers.children import Offspring
 from duly.handlers.context import OVER
 from duly.handlers.loading import load_registry
-from duly.handlers.registry import Registry
+from duly.handlers.registry import RegisteredHandler, Registry
 from duly.handlers.signals import Fail, HandlerError, Retry
 from duly.worker.attempt import context_of, describe, package_of
 from duly.worker.child_checkpoints import parts_of
@@ -85,8 +85,16 @@ def run(registry: Registry, outbox: Outbox, fields: Sequence[Any], setup: Setup)
     """Runs one attempt. What comes back is plain, so that it can always be sent."""
     claimed = ClaimedJob(*fields)
     claimed = claimed._replace(job_id=UUID(str(claimed.job_id)))
+    handler = registry[claimed.type]
     try:
-        return _ended(registry, outbox, claimed, setup)
+        return _ended(handler, outbox, claimed, setup)
+    except BaseException as error:  # noqa: BLE001  # everything a handler raises is its outcome, be it unreadable
+        return "error", [describe(error), place_of(error, package=package_of(handler))]
+
+
+def _ended(handler: RegisteredHandler, outbox: Outbox, claimed: ClaimedJob, setup: Setup) -> tuple[str, Any]:
+    try:
+        return "result", _result(handler, outbox, claimed, setup)
     except Retry as error:
         return "retry", [str(error.reason), None if error.after is None else float(error.after)]
     except Fail as error:
@@ -95,18 +103,15 @@ def run(registry: Registry, outbox: Outbox, fields: Sequence[Any], setup: Setup)
         return "fail", [f"The parameters do not fit: {error}", "TASK_FAILED", False]
     except ResultInvalid as error:
         return "invalid", str(error)
-    except BaseException as error:  # noqa: BLE001  # everything a handler raises is its outcome
-        return "error", [describe(error), place_of(error, package=package_of(registry[claimed.type]))]
 
 
-def _ended(registry: Registry, outbox: Outbox, claimed: ClaimedJob, setup: Setup) -> tuple[str, Any]:
-    handler = registry[claimed.type]
+def _result(handler: RegisteredHandler, outbox: Outbox, claimed: ClaimedJob, setup: Setup) -> str:
     write = partial(write_checkpoint, limit=setup.result_limit, max_depth=setup.json_depth)
     context = context_of(claimed, _Reporter(claimed.job_id, outbox, write))
     value = handler.function(*handler.signature.arguments(read_parameters(handler, claimed.parameters), context))
     if asyncio.iscoroutine(value):
         value = asyncio.run(value)
-    return "result", write_result(handler, value, limit=setup.result_limit)
+    return write_result(handler, value, limit=setup.result_limit)
 
 
 class _Reporter:

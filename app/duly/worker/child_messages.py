@@ -29,14 +29,15 @@ class Inbox:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket.fileno(), self.read)
 
-    def read(self) -> None:
-        """Hears what has arrived."""
+    def read(self) -> bool:
+        """Hears what has arrived; False where that was all."""
         for _ in range(ROUND):
             try:
                 job_id, kind, words = json.loads(self._socket.recv(LARGEST + 1000))
             except BlockingIOError:
-                return
+                return False
             self._hear(UUID(job_id), kind, words)
+        return True
 
     def close(self) -> None:
         self._loop.remove_reader(self._socket.fileno())

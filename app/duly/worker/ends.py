@@ -7,7 +7,7 @@ import structlog
 
 from duly.domain.events import EventKind
 from duly.domain.job import ClaimedJob, Finish
-from duly.domain.outcome import AttemptFacts, Failed, Outcome, decide, error_json
+from duly.domain.outcome import AttemptFacts, Completed, Failed, Outcome, decide, error_json
 from duly.handlers.registry import Registry
 from duly.lifecycle.attempt_log import log_end
 from duly.lifecycle.finish import Finisher
@@ -35,6 +35,8 @@ class Ends:
             self._finisher.put(end)
         except BaseException as error:  # noqa: BLE001  # whatever is wrong with this outcome, the attempt has ended
             self.put_error(claimed, error)
+            return
+        if isinstance(outcome, Completed):
             return
         try:
             log_end(outcome, end, job_type=claimed.type, attempt=claimed.attempt)

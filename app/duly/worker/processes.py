@@ -182,8 +182,8 @@ class ProcessExecutor:
 
     async def _all_told(self, job_id: UUID) -> None:
         """What the child said before its end is recorded before its end is."""
-        if self._inbox is not None:
-            self._inbox.read()
+        while self._inbox is not None and self._inbox.read():
+            pass
         await asyncio.gather(*self._told.get(job_id, ()))
 
     async def aclose(self) -> None:
@@ -194,7 +194,9 @@ class ProcessExecutor:
         self._kill_all()
         if self._children:
             dying = [asyncio.ensure_future(child.dead.wait()) for child in self._children]
-            await asyncio.wait(dying, timeout=LAST_SECONDS)
+            _, living = await asyncio.wait(dying, timeout=LAST_SECONDS)
+            for each in living:
+                each.cancel()
         if self._inbox is not None:
             atexit.unregister(self._kill_all)
             self._inbox.close()

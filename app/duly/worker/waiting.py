@@ -12,6 +12,8 @@ from duly.worker.attempt import Attempt
 MOST_THREADS = 1000
 # What finds no room runs again after this, uncharged, and finds the jobs that it submitted.
 AGAIN_SECONDS = 5.0
+# One that waits for a slot is not timed out for that, within this bound.
+LONGEST_RETURN_SECONDS = 86_400.0
 NO_ROOM = "too many jobs wait for others on its node"
 
 
@@ -77,8 +79,11 @@ class Waiting:
         if attempt.cancelled:
             self.forget(attempt)
             return
-        self._returning[attempt] = turn = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._returning[attempt] = turn = loop.create_future()
         self.slot_freed()  # perhaps there is one
+        left = attempt.deadline - loop.time()
+        attempt.deadline += LONGEST_RETURN_SECONDS  # it wants to run: its time stands still until it can
         try:
             with attempt.woken(lambda: self.forget(attempt)):
                 await turn
@@ -86,6 +91,8 @@ class Waiting:
             if not self._out.get(attempt):
                 self.forget(attempt)
             raise
+        finally:
+            attempt.deadline = loop.time() + left
 
     def let_in(self) -> None:
         """Gives a free slot to whoever has waited longest for one; somebody must."""
