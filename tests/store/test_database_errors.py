@@ -9,6 +9,7 @@ from duly.store.database import Database
 from duly.store.database_errors import (
     DatabaseAway,
     DatabaseError,
+    DatabaseSlow,
     DatabaseUnfit,
     PartitionMissing,
     RecordBusy,
@@ -33,14 +34,14 @@ KINDS = [
     ("08006", "connection failure", DatabaseAway, "DATABASE_UNAVAILABLE", "closed the connection"),
     ("57P01", "terminating connection due to administrator command", DatabaseAway, "DATABASE_UNAVAILABLE", "closed"),
     ("57P03", "the database system is starting up", DatabaseAway, "DATABASE_STARTING", "starting"),
-    ("57014", "canceling statement due to statement timeout", DatabaseAway, "DATABASE_STATEMENT_TIMEOUT", "raise"),
-    ("57014", "canceling statement due to user request", DatabaseAway, "DATABASE_STATEMENT_CANCELLED", "cancelled"),
+    ("57014", "canceling statement due to statement timeout", DatabaseSlow, "DATABASE_STATEMENT_TIMEOUT", "raise"),
+    ("57014", "canceling statement due to user request", DatabaseSlow, "DATABASE_STATEMENT_CANCELLED", "cancelled"),
     ("57P05", "terminating connection due to idle-session timeout", DatabaseAway, "DATABASE_SESSION_TIMEOUT", "raise"),
     ("25P03", "terminating connection due to idle-in-", DatabaseAway, "DATABASE_SESSION_TIMEOUT", "timeout"),
     ("25P04", "terminating connection due to transaction timeout", DatabaseAway, "DATABASE_SESSION_TIMEOUT", "raise"),
     ("25006", "cannot execute INSERT in a read-only transaction", DatabaseAway, "DATABASE_READ_ONLY", "primary"),
     ("53100", "could not extend file: No space left on device", DatabaseAway, "DATABASE_DISK_FULL", "free space"),
-    ("53200", "out of shared memory", DatabaseAway, "DATABASE_OUT_OF_MEMORY", "max_locks_per_transaction"),
+    ("53200", "out of shared memory", DatabaseSlow, "DATABASE_OUT_OF_MEMORY", "max_locks_per_transaction"),
     ("53300", "sorry, too many clients already", DatabaseAway, "DATABASE_CONNECTIONS_USED_UP", "max_connections"),
     ("53400", "configuration limit exceeded", DatabaseAway, "DATABASE_LIMIT_REACHED", "raise the limit"),
     ("58030", "could not read block 0: Input/output error", DatabaseAway, "DATABASE_IO_ERROR", "disk"),
@@ -121,7 +122,8 @@ def test_whatever_a_server_says_to_a_new_session_it_is_away(state: str, words: s
 )
 def test_what_the_driver_meets_on_the_way_is_told_apart(raised: Exception, code: str, says: str) -> None:
     error = error_of(raised)
-    assert (type(error), error.trouble.code) == (DatabaseAway, code)
+    assert isinstance(error, DatabaseAway)
+    assert error.trouble.code == code
     assert says in error.line
 
 

@@ -65,9 +65,12 @@ def opened_database(settings: Settings) -> Iterator[OpenedDatabase]:
 
 def _checked(url: str) -> str:
     try:
-        parse_url(url)
+        target = parse_url(url)
     except UrlWrong as error:
         stop(f"DULY_DATABASE_URL (or its flag): it {error}", code=2)
+    for option, path in target.files:
+        if not os.access(Path(path).expanduser(), os.R_OK):
+            stop(f"DULY_DATABASE_URL (or its flag): the file of its option {option!r} cannot be read: {path}", code=2)
     return url
 
 

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
 
 import asyncpg
 
@@ -63,6 +62,13 @@ Answer = TypeVar("Answer")
 CLOSE_SECONDS = 3.0
 GRACE_SECONDS = 2.0
 CONNECT_SECONDS = 5.0
+# After these the next host is tried, as libpq does: it stands by, is starting, or has no room.
+ELSEWHERE = (
+    asyncpg.TargetServerAttributeNotMatched,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.PostgresConnectionError,
+)
 # A connection of the pool that nobody needed for so long is closed.
 IDLE_SECONDS = 60.0
 # The loops that look at the database now and then share this many connections of the pool: all at once, as when a node
@@ -83,13 +89,17 @@ class Database:
     def __init__(
         self, url: str, *, connections: int = 10, transaction_pooling: bool = False, schema: str | None = None
     ) -> None:
-        self._url = parse_url(url)
+        target = parse_url(url)
+        self._urls = target.urls
+        self._url = self._urls[0]
+        self._role = target.role
+        self._application_name = target.application_name
+        self._connect_seconds = target.connect_seconds or CONNECT_SECONDS
         self.schema = schema
         # No other schema beside it: what lies in `public` belongs to another installation.
         self._searched = {} if schema is None else {"search_path": quoted(schema)}
         self._connections = connections
         self._pooled = transaction_pooling
-        self._role = unquote(urlsplit(self._url).username or "")
         self.listens = not transaction_pooling
         # Called with each error of the database, as for a metric.
         self.note: Callable[[DatabaseError], None] = lambda _: None
@@ -104,29 +114,39 @@ class Database:
         Raises:
             DatabaseAway: the server refuses it, or cannot be reached.
         """
-        return await self._open(self._url, settings=settings or {}, **self._arguments(), **more)
+        return await self._open(settings=settings or {}, **self._arguments(), **more)
 
     def _arguments(self) -> dict[str, Any]:
         """All that a session may be started with behind a pooler too; its settings follow as statements."""
         arguments: dict[str, Any] = {
-            "timeout": CONNECT_SECONDS,
+            "timeout": self._connect_seconds,
             "statement_cache_size": 0 if self._pooled else 200,
             "connection_class": PooledConnection if self._pooled else DirectConnection,
         }
-        if not self._pooled:
-            arguments["server_settings"] = {"application_name": "duly"}
+        if name := self._application_name or (None if self._pooled else "duly"):
+            arguments["server_settings"] = {"application_name": name}
         return arguments
 
-    async def _open(self, url: str, *, settings: Mapping[str, str], **more: Any) -> Connection:
-        """Connects; whatever the server says instead of serving, it is of no use now."""
+    async def _open(self, *_: object, settings: Mapping[str, str], **more: Any) -> Connection:
+        """Connects to the first host that serves; whatever a server says instead, it is of no use now."""
         try:
-            connection = await asyncpg.connect(url, **more)
+            connection = await self._first(**more)
             await connection.begin_session({**self._searched, **settings})
         except (asyncpg.PostgresError, *LOST) as error:
             found = error_of(error, role=self._role, connecting=True)
             self.note(found)
             raise found from error
         return connection
+
+    async def _first(self, **more: Any) -> Connection:
+        """The driver would try all hosts in the time of one: one that is silent would hide those after it."""
+        *others, last = self._urls
+        for url in others:
+            try:
+                return await asyncpg.connect(url, **more)
+            except (OSError, *ELSEWHERE):
+                continue
+        return await asyncpg.connect(last, **more)
 
     @asynccontextmanager
     async def _mending(self) -> AsyncIterator[None]:
@@ -191,13 +211,13 @@ class Database:
 
     async def _acquired(self, pool: Any) -> Connection:
         try:
-            return await pool.acquire(timeout=CONNECT_SECONDS)
+            return await pool.acquire(timeout=self._connect_seconds * len(self._urls))
         except TimeoutError:
             in_use = pool.get_size() - pool.get_idle_size()
             found = (
                 DatabaseAway(f"all {in_use} are in use", NO_CONNECTION)
                 if in_use >= self._connections
-                else DatabaseAway(f"it was not connected within {CONNECT_SECONDS:g} s", NO_ANSWER)
+                else DatabaseAway(f"it was not connected within {self._connect_seconds:g} s", NO_ANSWER)
             )
             self.note(found)
             raise found from None

@@ -1,7 +1,12 @@
-"""The address of a Postgres: what a URL may say, in the words of libpq."""
+"""The address of a Postgres: what a URL may say, in the words of libpq.
+
+The options are those of https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS. One that is not
+taken is refused by its name: the driver would send it to the server as a setting, or leave it out without a word.
+"""
 
 import re
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from typing import NamedTuple
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 # Options that the driver understands. Whatever else a URL says, the driver would send to the server as a setting.
 OPTIONS = frozenset(
@@ -9,39 +14,131 @@ OPTIONS = frozenset(
         *("host", "port", "user", "password", "dbname", "passfile", "service", "target_session_attrs"),
         *("sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslpassword", "sslnegotiation"),
         *("ssl_min_protocol_version", "ssl_max_protocol_version", "krbsrvname", "gsslib"),
-        *("application_name", "options"),
+        *("application_name", "options", "connect_timeout", "fallback_application_name"),
     }
 )
+FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile")
+# What is so anyway; other values of these options are refused.
+_AS_IT_IS = {
+    "channel_binding": {"disable", "prefer"},
+    "client_encoding": {"utf8", "utf-8", "auto"},
+    "gssencmode": {"disable", "prefer"},
+    "load_balance_hosts": {"disable"},
+    "sslcompression": {"0"},
+    "sslsni": {"1"},
+}
+_VALUES = {
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "sslnegotiation": ("postgres", "direct"),
+    "target_session_attrs": ("any", "read-write", "primary"),
+    "ssl_min_protocol_version": ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"),
+    "ssl_max_protocol_version": ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"),
+}
+_REASONS = {"target_session_attrs": " (Duly writes)"}
+_OURS = {"connect_timeout", "application_name", "fallback_application_name"}
 _EXAMPLE = "postgresql://user:password@host:5432/database"
-_PORT = re.compile(r":([^:\]]*)$")
+_ENCODED = "in a password the characters :/?#@ are percent-encoded"
+_HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::(.*))?")
 
 
 class UrlWrong(ValueError):
     """The database URL cannot be used. The text repeats nothing of it that may be a password."""
 
 
-def parse_url(url: str) -> str:
-    """The URL as the driver takes it.
+class Target(NamedTuple):
+    """Where to connect: for each host a URL as the driver takes it, tried in turn."""
+
+    urls: tuple[str, ...]
+    role: str = ""
+    application_name: str | None = None
+    connect_seconds: float | None = None
+    files: tuple[tuple[str, str], ...] = ()
+
+
+def parse_url(url: str) -> Target:
+    """What the URL says.
 
     Raises:
-        UrlWrong: it is none, or not one of PostgreSQL, or has an option that is not known.
+        UrlWrong: it is none, or not one of PostgreSQL, or has an option or a value that is not taken.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
         raise UrlWrong(f"is not a URL such as {_EXAMPLE}")
     if scheme not in {"postgresql", "postgres", "postgresql+asyncpg"}:
         raise UrlWrong("does not begin with postgresql://")
+    if "#" in rest:
+        raise UrlWrong(f"has a # in it: {_ENCODED}")
+    place, _, query = rest.partition("?")
+    authority, slash, path = place.partition("/")
+    user, at, hosts = authority.rpartition("@")
+    given = _options(query)
+    found = _hosts(hosts, given.pop("host", None), given.pop("port", None))
+    if len(found) > 1:  # of several, one that only reads would be no use
+        given.setdefault("target_session_attrs", "read-write")
+    driver = {name: value for name, value in given.items() if name not in _OURS}
+    return Target(
+        tuple(_url(user + at, slash + path, driver, host, port) for host, port in found),
+        given.get("user") or unquote(user.partition(":")[0]),
+        given.get("application_name") or given.get("fallback_application_name"),
+        float(given.get("connect_timeout") or 0) or None,
+        tuple((name, given[name]) for name in FILES if given.get(name)),
+    )
+
+
+def _options(query: str) -> dict[str, str]:
     try:
-        parts = urlsplit(f"postgresql://{rest}")
-        given = parse_qsl(parts.query, strict_parsing=True, keep_blank_values=True) if parts.query else []
+        given = dict(parse_qsl(query, strict_parsing=True, keep_blank_values=True)) if query else {}
     except ValueError:
-        raise UrlWrong(f"is not a URL such as {_EXAMPLE}") from None
-    if unknown := sorted({name for name, _ in given} - OPTIONS):
-        raise UrlWrong(f"has the unknown option {unknown[0]!r}; known are {', '.join(sorted(OPTIONS))}")
-    for host in parts.netloc.rpartition("@")[2].split(","):
-        if (port := _PORT.search(host)) and not (port[1].isascii() and port[1].isdigit()):
-            raise UrlWrong("has a port that is not a number")
-    return parts.geturl()
+        raise UrlWrong(f"has something after the ? that is no option=value; {_ENCODED}") from None
+    for name, value in list(given.items()):
+        if name in _AS_IT_IS:
+            if value.lower() not in _AS_IT_IS[name]:
+                raise UrlWrong(f"has the option {name!r}, of which only {_either(_AS_IT_IS[name])} is taken; remove it")
+            del given[name]
+        elif name not in OPTIONS:
+            raise UrlWrong(f"has the unknown option {name!r}; known are {', '.join(sorted(OPTIONS))}")
+        elif name in _VALUES and value not in _VALUES[name]:
+            raise UrlWrong(f"has the option {name!r}, which must be {_either(_VALUES[name])}{_REASONS.get(name, '')}")
+    if not re.fullmatch(r"[0-9]{0,6}", given.get("connect_timeout", ""), re.ASCII):
+        raise UrlWrong("has the option 'connect_timeout', which must be a number of seconds")
+    return given
+
+
+def _either(values: set[str] | tuple[str, ...]) -> str:
+    *others, last = sorted(values) if isinstance(values, set) else values
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _hosts(authority: str, named: str | None, ports: str | None) -> list[tuple[str, str]]:
+    """Each host with its port, either of which may be empty. Options go before the authority, as in libpq."""
+    found = []
+    for text in (named or unquote(authority)).split(","):
+        if text.startswith("/"):
+            found.append((text, ""))
+        elif named and text.count(":") > 1 and not text.startswith("["):
+            found.append((f"[{text}]", ""))  # IPv6, which an option gives as it is
+        elif matched := _HOST.fullmatch(text):
+            found.append((matched[1], matched[2] or ""))
+        else:
+            raise UrlWrong(f"has a host that cannot be read; {_ENCODED}")
+    given = (ports or "").split(",")
+    if ports and len(given) not in {1, len(found)}:
+        raise UrlWrong(f"has {len(given)} ports for {len(found)} hosts")
+    if ports:
+        found = [(host, given[n if len(given) > 1 else 0]) for n, (host, _) in enumerate(found)]
+    for _, port in found:
+        if port and not (re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) and 0 < int(port) < 1 << 16):
+            raise UrlWrong(f"has a port that is not a number up to 65535; {_ENCODED}")
+    return found
+
+
+def _url(user: str, path: str, options: dict[str, str], host: str, port: str) -> str:
+    """The URL of one host. The folder of a socket is an option, since it has no place among hosts."""
+    named = bool(host) and not host.startswith("/")
+    where = {} if named else {name: value for name, value in (("host", host), ("port", port)) if value}
+    authority = user + host + (f":{port}" if port else "") if named else user
+    query = urlencode({**where, **options}, quote_via=quote, safe="/")
+    return f"postgresql://{authority}{path}{'?' if query else ''}{query}"
 
 
 def without_password(url: str) -> str:

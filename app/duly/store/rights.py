@@ -5,12 +5,12 @@ from typing import NamedTuple
 from duly.store.catalog_types import Connection
 
 TABLES = (
-    *("alembic_version", "batch_tallies", "batches", "blocked", "breakers", "checkpoints", "concurrency", "control"),
-    *("deliveries", "delivery_attempts", "dependencies", "endings", "endpoints", "events", "idempotency", "job_logs"),
-    *("jobs", "limits", "messages", "nodes", "queues", "ready", "receivers", "replays", "running", "schedule_runs"),
-    *("scheduled", "schedules", "secret_keys", "stream_tickets", "unique_keys"),
+    *("alembic_version", "batch_tallies", "batches", "blocked", "breakers", "checkpoints", "concurrency"),
+    *("contractions", "control", "deliveries", "delivery_attempts", "dependencies", "endings", "endpoints", "events"),
+    *("idempotency", "job_logs", "jobs", "limits", "messages", "nodes", "queues", "ready", "receivers", "replays"),
+    *("running", "schedule_runs", "scheduled", "schedules", "secret_keys", "set_aside", "stream_tickets", "unique_keys"),
 )
-READ_ONLY = ("alembic_version",)
+READ_ONLY = ("alembic_version", "contractions")
 
 # A schema that the role may not use is not on its effective search path, and nothing in it is found by name.
 SCHEMA = """
