@@ -1,0 +1,128 @@
+"""The settings of our sessions: whatever the operator set for a role or a database, our statements run to their end."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from duly.lifecycle.check import check
+from duly.lifecycle.repair import repair
+from duly.store.database import PINNED_PLANS, Database
+from duly.store.migrations import differences, migrate
+from tests.support.service import running_service
+
+THEIRS = {
+    "statement_timeout": "'100ms'",
+    "lock_timeout": "'100ms'",
+    "idle_in_transaction_session_timeout": "'100ms'",
+    "idle_session_timeout": "'100ms'",
+    "transaction_timeout": "'100ms'",
+    "default_transaction_isolation": "'serializable'",
+    "plan_cache_mode": "'force_generic_plan'",
+}
+OURS = {
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "transaction_timeout": "0",
+    "default_transaction_isolation": "read committed",
+}
+
+
+def _name(url: str) -> str:
+    return url.partition("?")[0].rpartition("/")[2]
+
+
+@pytest.fixture
+async def dba(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A session of the operator, who has set short timeouts for everybody else."""
+    connection = await asyncpg.connect(database_url)
+    known = {
+        row[0] for row in await connection.fetch("select name from pg_settings where name = any($1)", list(THEIRS))
+    }
+    for name, value in THEIRS.items():
+        if name in known:
+            await connection.execute(f"alter database {_name(database_url)} set {name} = {value}")
+    yield connection
+    await connection.execute(f"alter database {_name(database_url)} reset all")
+    await connection.close()
+
+
+async def test_each_of_our_sessions_has_settings_of_its_own(database_url: str, dba: asyncpg.Connection) -> None:
+    database = Database(database_url)
+    own = await database.connect()
+    async with database.connection() as pooled, database.hot().use() as hot:
+        for connection in (own, pooled, hot):
+            rows = await connection.fetch("select name, setting from pg_settings where name = any($1)", list(OURS))
+            assert {row[0]: row[1] for row in rows}.items() <= OURS.items()
+            assert len(rows) >= 5
+        assert await pooled.fetchval("show plan_cache_mode") == "force_custom_plan"
+        assert await hot.fetchval("show plan_cache_mode") == PINNED_PLANS["plan_cache_mode"]
+    await own.close()
+    await database.close()
+
+
+async def test_a_long_statement_an_idle_transaction_and_an_idle_session_are_not_cut(
+    database_url: str, dba: asyncpg.Connection
+) -> None:
+    database = Database(database_url)
+    async with database.hot().use() as connection:
+        await connection.fetchval("select pg_sleep(0.2)")
+        async with connection.transaction():
+            await connection.fetchval("select 1")
+            await dba.fetchval("select pg_sleep(0.2)")  # the operator's: ours is idle meanwhile
+            assert await connection.fetchval("select 2") == 2
+        await dba.fetchval("select pg_sleep(0.2)")
+        assert await connection.fetchval("select 3") == 3
+    await database.close()
+
+
+async def test_migrating_checking_and_repairing_are_not_cut(database_url: str, dba: asyncpg.Connection) -> None:
+    database = Database(database_url)
+    await migrate(database)
+    assert await differences(database) == []
+    assert (await check(database)).clean
+    assert (await repair(database)).report.clean
+    await database.close()
+
+
+async def test_a_service_serves(database_url: str, dba: asyncpg.Connection) -> None:
+    async with running_service(database_url) as service:
+        assert (await service.run("progress", {"steps": 3}))["result"] == "done"
+        await dba.fetchval("select pg_sleep(0.3)")  # its sessions are idle, the one that listens too
+        assert (await service.client.get("/readyz")).status_code == 200
+        assert (await service.run("echo", 5))["result"] == 5
+        metrics = (await service.client.get("/metrics")).text
+        assert "duly_database_errors_total{" not in metrics
+
+
+async def test_a_session_that_is_reset_keeps_its_settings(database_url: str) -> None:
+    database = Database(database_url, schema="public")
+    connection = await database.connect(PINNED_PLANS)
+    await connection.execute("set work_mem = '5MB'")
+    await connection.reset()
+    assert await connection.fetchval("show work_mem") != "5MB"
+    assert await connection.fetchval("show plan_cache_mode") == PINNED_PLANS["plan_cache_mode"]
+    assert await connection.fetchval("show search_path") == "public"
+    await connection.close()
+    await database.close()
+
+
+async def test_no_session_starts_with_more_than_its_name(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pooler refuses any other start-up parameter."""
+    given: list[object] = []
+    real = asyncpg.connect
+
+    async def connect(*arguments: object, **named: object) -> object:
+        given.append(named.get("server_settings"))
+        return await real(*arguments, **named)
+
+    monkeypatch.setattr(asyncpg, "connect", connect)
+    for pooling, settings in ((False, {"application_name": "duly"}), (True, None)):
+        database = Database(database_url, transaction_pooling=pooling)
+        async with database.connection(), database.hot().use():
+            pass
+        assert given == [settings] * 2
+        given.clear()
+        await database.close()
