@@ -88,13 +88,17 @@ async def _has_other(service: ServiceProcess, before: set[str], replaced: set[st
     return bool(replaced)
 
 
-async def test_ctrl_c_in_a_terminal_reaches_all_processes_and_still_lets_jobs_end(
-    database_url: str, processes: Processes, gates: Gates
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize("type_", ["until-open", "process-until-open"])
+async def test_a_signal_that_reaches_all_processes_still_lets_jobs_end(
+    database_url: str, processes: Processes, gates: Gates, number: int, type_: str
 ) -> None:
+    """A terminal sends Ctrl-C to all, systemd SIGTERM; the parent passes the end on as well."""
     service = await processes.serve(database_url, "--processes", "2", DULY_SHUTDOWN_GRACE_SECONDS="30")
-    job_id = (await service.submit("until-open", gates.of("last")))["jobId"]
-    [(_, runs_on)] = await gates.has_begun("last")
-    os.killpg(service.command.pid, signal.SIGINT)
+    job_id = (await service.submit(type_, gates.of("last")))["jobId"]
+    [(_, pid)] = await gates.has_begun("last")
+    runs_on = pid if type_ == "until-open" else psutil.Process(pid).ppid()
+    os.killpg(service.command.pid, number)
     await _one_has_gone(service.command, but=runs_on)
     assert psutil.pid_exists(runs_on)
     gates.open("last")
@@ -108,7 +112,7 @@ async def _one_has_gone(command: Command, *, but: int) -> None:
     """Returns once the idle process has drained and left."""
 
     async def look() -> bool:
-        return not [child for child in _serving(command) if child.pid != but]
+        return not [child for child in _serving(command) if but not in {child.pid, child.ppid()}]
 
     await eventually(look, seconds=10)
 

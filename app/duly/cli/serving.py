@@ -309,13 +309,14 @@ def http_server(node: Node, app: ASGIApp | None = None) -> _Server:
 def _stop_signals(parent: int | None) -> asyncio.Event:
     """Set by SIGTERM, SIGINT or the parent's end; a second signal ends the process at once.
 
-    With a parent, SIGINT is the parent's to answer.
+    With a parent, SIGINT is the parent's to answer, and so is a second signal: where one goes to the whole group, the
+    parent passes it on as well.
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
-        if stopping.is_set():
+        if stopping.is_set() and parent is None:
             sys.stderr.flush()
             signal.raise_signal(signal.SIGKILL)
         stopping.set()

@@ -54,7 +54,7 @@ class ProcessExecutor:
         self._children: set[ChildProcess] = set()
         self._idle: list[ChildProcess] = []
         self._starting: set[asyncio.Task[None]] = set()
-        self._failures = 0
+        self._busy = self._failures = 0
         self._rests_until = 0.0
         self._closed = False
         self._inbox: Inbox | None = None
@@ -67,7 +67,7 @@ class ProcessExecutor:
     @property
     def available(self) -> int:
         """How many attempts can be here without waiting: idle processes, and those that run one already."""
-        return len(self._idle) + len(self._attempts)
+        return len(self._idle) + self._busy
 
     def grow(self) -> None:
         """Starts more processes where there is room for them: as many as there are, one at least."""
@@ -133,6 +133,7 @@ class ProcessExecutor:
             raise Interruption("no process was free for it")
         child, job_id = self._idle.pop(), attempt.claimed.job_id
         self._attempts[job_id] = attempt
+        self._busy += 1
         attempt.begins_in(BEGIN_SECONDS)
         try:
             kind, value = await child.call(_plain(attempt.claimed), begins=attempt.begins_in)
@@ -140,11 +141,18 @@ class ProcessExecutor:
         except Died as error:
             raise self._meaning_of(error) from None
         finally:
-            self._attempts.pop(job_id, None)
+            self._busy -= 1
+            self._take_back(child)
+            self._forget(attempt)
+        return _unpacked(kind, value)
+
+    def _forget(self, attempt: Attempt) -> None:
+        """Hears no more of this attempt; its job may be here again already."""
+        job_id = attempt.claimed.job_id
+        if self._attempts.get(job_id) is attempt:
+            del self._attempts[job_id]
             self._told.pop(job_id, None)
             self._checkpoints.pop(job_id, None)
-            self._take_back(child)
-        return _unpacked(kind, value)
 
     def _take_back(self, child: ChildProcess) -> None:
         if child.calling or child not in self._children:
