@@ -71,6 +71,11 @@ async def exits() -> None:
     raise SystemExit(4)
 
 
+@handlers.register("place-cancels", max_attempts=1)
+async def cancels_itself() -> None:
+    raise asyncio.CancelledError
+
+
 @handlers.register("place-long", max_attempts=1)
 async def with_long_words() -> None:
     raise ValueError("\n".join("x" * 3_000 for _ in range(10)) + "\x00the end")

@@ -105,6 +105,11 @@ async def test_a_traceback_is_kept_beyond_the_limit_of_lines_and_not_where_none_
         assert len(await lines_of(service, view["jobId"])) == kept
 
 
+async def test_a_handler_that_cancels_itself_is_shown_where(placed: Service) -> None:
+    [frame] = (await details_of(placed, "place-cancels"))["frames"]
+    assert (frame["file"], frame["function"]) == (support.__file__, "cancels_itself")
+
+
 async def test_an_exit_has_a_place_and_a_failure_that_was_meant_needs_none(placed: Service) -> None:
     assert (await details_of(placed, "place-exit"))["exception"] == "SystemExit"
     assert await details_of(placed, "place-fail") == {"reason": "no such customer", "retryable": False, "attempt": 1}

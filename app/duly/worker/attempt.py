@@ -169,8 +169,9 @@ async def outcome_of(attempt: Attempt, call: Call, *, result_limit: int) -> Outc
         parameters = read_parameters(attempt.handler, attempt.claimed.parameters)
         result = await call(attempt, parameters)
         completed = Completed(write_result(attempt.handler, result, limit=result_limit))
-    except asyncio.CancelledError:
-        return attempt.stopped or _failed(attempt, RuntimeError("the handler cancelled itself"))
+    except asyncio.CancelledError as error:
+        itself = RuntimeError("the handler cancelled itself").with_traceback(error.__traceback__)
+        return attempt.stopped or _failed(attempt, itself)
     except BaseException as error:  # noqa: BLE001  # SystemExit and KeyboardInterrupt of a handler are its failures
         return _late(attempt) or outcome_of_error(attempt, error)
     return _late(attempt) or completed

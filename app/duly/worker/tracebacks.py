@@ -41,7 +41,8 @@ def place_of(error: BaseException, *, package: str) -> Place:
     frames = list(_frames_of_callee(error))
     own = [frame for frame in frames if not _is_library(frame[0], package)]
     last = tuple(
-        Frame(frame.f_code.co_filename, line, frame.f_code.co_name) for frame, line in (own or frames)[-MOST_FRAMES:]
+        Frame(frame.f_code.co_filename, line or 0, frame.f_code.co_name)
+        for frame, line in (own or frames)[-MOST_FRAMES:]
     )
     return Place(type(error).__name__, last, traceback_text(error))
 
