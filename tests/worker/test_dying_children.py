@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -205,6 +206,16 @@ async def test_starting_a_process_does_not_count_to_the_timeout(start_service: S
     service = await start_service(handlers=("tests.support.slow_to_import",))
     views = await asyncio.gather(*(service.run("slowly-imported") for _ in range(4)))
     assert {(view["status"], view["attempt"]) for view in views} == {("completed", 1)}
+
+
+async def test_a_process_starts_though_handlers_keep_all_threads_of_the_loop(killing: Service) -> None:
+    release = threading.Event()
+    kept = [asyncio.ensure_future(asyncio.to_thread(release.wait, 60)) for _ in range(64)]
+    try:
+        assert (await killing.run("pid"))["status"] == "completed"
+    finally:
+        release.set()
+        await asyncio.gather(*kept)
 
 
 async def test_jobs_wait_while_no_process_can_be_started_and_the_log_says_why(

@@ -9,6 +9,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+import anyio.to_thread
+from anyio import CapacityLimiter
+
 from duly.worker.child import Setup, serve
 from duly.worker.frames import Frames, frame
 
@@ -69,7 +72,8 @@ class ChildProcess:
             OSError: the system has no room for it.
         """
         try:
-            await asyncio.to_thread(self._process.start)
+            # A thread of its own: handlers may keep all of the loop's.
+            await anyio.to_thread.run_sync(self._process.start, limiter=CapacityLimiter(1))
         except BaseException:
             self._socket.close()
             raise
