@@ -62,3 +62,9 @@ async def test_an_error_of_our_own_is_logged_once_and_splits_too() -> None:
     assert table.rows == [0, 1, 3]
     assert [item for item, _ in halved.refused] == [2]
     assert [(entry["action"], entry["statement"]) for entry in logs] == [("statement_failed", "test")]
+
+
+async def test_nothing_is_no_statement() -> None:
+    table = Table({})
+    halved = await record_by_halves([], table.record, statement="test")
+    assert (table.statements, halved.parts, halved.left) == (0, [], [])

@@ -47,7 +47,7 @@ async def record_by_halves(
         splits_slow: whether to try a part that did not end in time by halves, too; else the database counts as away.
     """
     halved: Halved[Item, Result] = Halved()
-    parts = [items]
+    parts = [items] if items else []
     while parts:
         part = parts.pop()
         try:

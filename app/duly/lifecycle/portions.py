@@ -82,6 +82,7 @@ class Portions(Generic[Key]):
         self.limit = self._most = most
         self._metrics = metrics
         self._statement = statement
+        self._fault = ""
         self._aside: Aside[Key] = Aside(metrics, statement=statement)
 
     def aside(self) -> list[Key]:
@@ -90,14 +91,17 @@ class Portions(Generic[Key]):
     def recorded(self, taken: Collection[Key]) -> list[Key]:
         """The round recorded these rows, or found none. Returns those that had been refused before."""
         self.limit = min(self.limit * 2, self._most)
+        if self.limit == self._most:
+            self._fault = ""
         return self._aside.done(taken)
 
     def refused(self, taken: Sequence[Key], error: Exception) -> Key | None:
         """The round was refused, and recorded nothing of what it had taken. Returns the row that is to blame, once it
         is known.
         """
-        if self.limit == self._most:  # else it is the same fault again
+        if (fault := repr(error)) != self._fault:  # while the row is looked for it is met again and again
             note_fault(error, self._statement, self._metrics)
+            self._fault = fault
         keys = set(taken)
         if len(keys) == 1:
             self._aside.put(blamed := keys.pop(), error)

@@ -101,8 +101,6 @@ class Settler:
     async def _by_halves(
         self, tries: Sequence[Tried], record: Callable[[Sequence[Tried]], Awaitable[Settled]]
     ) -> Halved[Tried, Settled]:
-        if not tries:
-            return Halved()
         return await record_by_halves(tries, record, statement="settle", metrics=self._metrics)
 
     async def _settle(self, tries: Sequence[Tried]) -> Settled:
