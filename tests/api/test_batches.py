@@ -129,6 +129,50 @@ async def test_a_body_that_is_no_batch_is_refused(contract: Service, body: Any, 
     assert answer.json()["error"]["details"]["errors"][0]["path"] == path
 
 
+def faulty(kind: str) -> str:
+    """A submission with a fault of one kind, as JSON text."""
+    return {
+        "form": '{"type":"echo","priority":"high"}',
+        "unknown member": '{"type":"echo","priorty":1}',
+        "no object": "3",
+        "unknown type": '{"type":"ecoh"}',
+        "misfit": '{"type":"wait-for-gate","parameters":{"name":1}}',
+        "together": '{"type":"echo","delaySeconds":1,"runAt":"2100-01-01T00:00:00Z"}',
+        "text": '{"type":"echo","parameters":{"a":"\\u0000"}}',
+        "twice": '{"type":"echo","type":"echo"}',
+        "too large": '{"type":"echo","parameters":"' + "x" * 300_000 + '"}',
+    }[kind]
+
+
+FAULTS = ["form", "unknown member", "no object", "unknown type", "misfit", "together", "text", "twice", "too large"]
+AT = ["priority", "priorty", "", "type", "parameters.name", "delaySeconds", "parameters.a", "type", "parameters"]
+
+
+@pytest.mark.parametrize("hidden", FAULTS)
+async def test_no_fault_of_an_item_hides_those_of_others(contract: Service, hidden: str) -> None:
+    good = '{"type":"echo"}'
+    kinds = [*FAULTS, hidden]
+    items = [text for kind in kinds for text in (faulty(kind), good)]
+    then = faulty("misfit") if hidden == "form" else good
+    body = f'{{"jobs":[{",".join(items)}],"nam":"x","then":{then}}}'
+    answer = await contract.client.post(PATH, content=body.encode(), headers={"Content-Type": "application/json"})
+    errors = refused(answer, 422, "VALIDATION_FAILED")["details"]["errors"]
+    named = [(each.get("index"), each["path"].rpartition("]")[2].removeprefix(".")) for each in errors]
+    expected = [(2 * place, AT[FAULTS.index(kind)]) for place, kind in enumerate(kinds)]
+    assert [each for each in named if each[0] is not None] == expected
+    beside = {path for index, path in named if index is None}
+    assert beside == ({"nam", "then.parameters.name"} if hidden == "form" else {"nam"})
+
+
+async def test_a_hundred_faults_are_named_at_most(contract: Service) -> None:
+    items = [faulty("form"), faulty("unknown type"), faulty("text")] * 100
+    body = f'{{"jobs":[{",".join(items)}]}}'
+    answer = await contract.client.post(PATH, content=body.encode(), headers={"Content-Type": "application/json"})
+    errors = refused(answer, 422, "VALIDATION_FAILED")["details"]["errors"]
+    assert len(errors) == 100
+    assert errors[0]["index"] == 0
+
+
 async def test_text_that_cannot_be_stored_is_named_by_its_place(contract: Service) -> None:
     answer = await post(contract, {"type": "echo"}, {"type": "echo", "parameters": {"name": "a\0b"}})
     assert answer.status_code == 422

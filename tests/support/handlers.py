@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 import time
+from decimal import Decimal
 from typing import Any
 
 from pydantic import BaseModel
@@ -45,6 +46,17 @@ async def wait_for_gate(parameters: Named, job: JobContext) -> str:
     has_entered(parameters.name).set()
     await gate(parameters.name).wait()
     return "let go"
+
+
+class Price(BaseModel):
+    amount: Decimal
+    share: float = 0.0
+
+
+@handlers.register("price")
+def price(parameters: Price) -> str:
+    """Says which digits arrived."""
+    return f"{parameters.amount} {parameters.share}"
 
 
 @handlers.register("stubborn", retry=fixed(0))

@@ -12,15 +12,14 @@ from starlette.types import Receive, Scope, Send
 from duly.api.answers import json_answer, only
 from duly.api.jobs import Through, refuse_when_draining
 from duly.api.models import AcceptedBatchBody, BatchBody, failures
-from duly.api.places import all_ids, at_place, refused_by_ledger, with_index
-from duly.api.submission import SubmissionReader
+from duly.api.places import all_ids, at_place, place_of, refused_by_ledger, with_index
+from duly.api.submission import MOST_ERRORS, SubmissionReader
 from duly.domain.events import Status
 from duly.domain.ids import parse_job_id
 from duly.domain.job import DEFAULT_TENANT, NewBatch, NewJob
-from duly.domain.json_value import JsonRefused, rfc3339
+from duly.domain.json_value import rfc3339
 from duly.errors import DulyError, Invalid, NotFound, PathError
 from duly.handlers.calling import ParametersInvalid
-from duly.lifecycle.submission import Origin, Submission
 from duly.lifecycle.submit import AcceptedBatch, BatchRefused
 from duly.node import Node
 from duly.store.batches import BatchView, job_ids_of, view_batch
@@ -75,34 +74,29 @@ class SubmitManyEndpoint:
         return list(all_ids(iter(fresh), accepted.others))
 
     async def _read(self, body: bytes, headers: dict[bytes, bytes]) -> tuple[NewBatch, list[NewJob]]:
-        try:
-            batch, submissions, origin = self._reader.read_batch(body, headers)
-        except Invalid as error:
-            raise with_index(error) from None
-        except JsonRefused as error:
-            if error.status != Invalid.status:
-                raise
-            raise with_index(Invalid.at(error.errors)) from None
-        jobs: list[NewJob] = []
-        errors: list[PathError] = []
-        for start in range(0, len(submissions), BREATH):
-            for place, submission in enumerate(submissions[start : start + BREATH], start):
-                errors += self._read_one(place, submission, origin, batch.batch_id, jobs)
-            if start + BREATH < len(submissions):
-                await asyncio.sleep(0)
-        if errors:
-            raise with_index(Invalid.at(errors))
-        return batch, jobs
+        """The batch and its jobs.
 
-    def _read_one(
-        self, place: int, submission: Submission, origin: Origin, batch_id: UUID, jobs: list[NewJob]
-    ) -> list[PathError]:
-        """Adds its job, or says what is wrong with it."""
-        try:
-            jobs.append(self._reader.job(submission, origin, batch_id=batch_id))
-        except (DulyError, ParametersInvalid) as error:
-            return at_place(place, error)
-        return []
+        Raises:
+            Invalid: what is wrong with it and with each item, whatever is wrong with others; the first 100.
+        """
+        read = self._reader.read_batch(body, headers)
+        jobs: list[NewJob] = []
+        errors = list(read.errors)
+        known, batch_id = {place_of(error) for error in errors}, read.batch.batch_id if read.batch else None
+        for place, item in enumerate(read.items):
+            if place not in known:
+                try:
+                    jobs.append(self._reader.item(item, read.origin, batch_id=batch_id))
+                except (DulyError, ParametersInvalid) as error:
+                    errors += at_place(place, error)
+            if len(errors) >= MOST_ERRORS:
+                break
+            if place % BREATH == BREATH - 1:
+                await asyncio.sleep(0)
+        if errors or read.batch is None:
+            errors = sorted(errors, key=place_of)[:MOST_ERRORS] or [PathError("", "is no batch")]
+            raise with_index(Invalid.at(errors))
+        return read.batch, jobs
 
 
 async def _read_batch(node: Node, batch_id: str) -> BatchView:

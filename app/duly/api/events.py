@@ -1,6 +1,6 @@
 """Section 3 of the contract: a job's history as domain events, and as a stream."""
 
-from typing import Annotated
+from typing import Annotated, cast
 from uuid import UUID
 
 import orjson
@@ -16,7 +16,7 @@ from duly.api.waiting import read_job
 from duly.domain.events import CALLBACK_BITS, EVENT_TYPES, Event, EventKind
 from duly.domain.ids import event_id
 from duly.domain.job import DEFAULT_TENANT
-from duly.domain.json_value import rfc3339
+from duly.domain.json_value import dump_text, read_kept, rfc3339
 from duly.errors import Invalid, NotFound, PathError
 from duly.node import Node
 from duly.store.events import Asked, Origin, events_after, read_origin
@@ -133,7 +133,11 @@ def _data(event: Event, origin: Origin) -> dict[str, object]:
         case EventKind.COMPLETED:
             return {"attempt": event.attempt, "result": stored}
         case EventKind.REQUEUED:
-            return {"attempt": event.attempt, **orjson.loads(event.data or "{}")}
+            told = cast("dict[str, object]", read_kept(event.data or "{}"))
+            return {
+                "attempt": event.attempt,
+                **{name: orjson.Fragment(dump_text(member)) for name, member in told.items()},
+            }
         case EventKind.STARTED | EventKind.CANCEL_REQUESTED:
             return {"attempt": event.attempt}
         case _:

@@ -19,10 +19,10 @@ from starlette.types import Receive, Scope, Send
 from duly.api.jobs import refuse_when_draining
 from duly.api.lines import ClientGone, lines_of, too_large
 from duly.api.places import all_ids, at_place, refused_by_ledger, with_index
-from duly.api.submission import SubmissionReader, canonical, key_text, origin_of
+from duly.api.submission import MOST_ERRORS, SubmissionReader, key_text, origin_of
 from duly.domain.ids import SMALLEST
 from duly.domain.job import DEFAULT_TENANT, IdempotencyKey, NewBatch
-from duly.domain.json_value import JsonRefused, rfc3339
+from duly.domain.json_value import JsonRefused, canonical, rfc3339
 from duly.errors import BodyTooLarge, Invalid, Overloaded, PathError
 from duly.handlers.calling import ParametersInvalid
 from duly.lifecycle.submit import BatchRefused
@@ -32,7 +32,6 @@ from duly.store.batches import page_of_job_ids, view_batch
 
 # So many lines are read in one go; then other requests have their turn.
 BREATH = 200
-MOST_ERRORS = 100
 # Each may fill a file; more are told to come back.
 AT_ONCE = 16
 MOST_NAME = 200

@@ -1,7 +1,8 @@
 """What is wrong with single jobs of many: each error names the job by its place, in its path and as `index`."""
 
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
 from uuid import UUID
 
@@ -16,10 +17,21 @@ _PLACE = re.compile(r"jobs\[(\d+)\]")
 
 def at_place(place: int, error: Refusal) -> list[PathError]:
     """The errors of the job at this place: `jobs[17].parameters.startDate`."""
-    return [PathError(f"jobs[{place}]{path and f'.{path}'}", message) for path, message in _errors(error)]
+    return [PathError(f"jobs[{place}]{path and f'.{path}'}", message) for path, message in errors_of(error)]
 
 
-def _errors(error: Refusal) -> list[PathError]:
+def place_of(error: PathError) -> float:
+    """The place of the job that an error is about; beyond all of them for what is about none."""
+    found = _PLACE.match(error.path)
+    return int(found[1]) if found else math.inf
+
+
+def errors_at(errors: Iterable[PathError], member: str) -> bool:
+    """Returns whether one of the errors is about this member itself, or for other than `jobs` about what is in it."""
+    return any(error.path == member or (member != "jobs" and error.path.startswith(f"{member}.")) for error in errors)
+
+
+def errors_of(error: Refusal) -> list[PathError]:
     if isinstance(error, DulyError):
         return [PathError(**each) for each in error.details.get("errors", ())] or [PathError("", error.message)]
     return error.errors

@@ -140,7 +140,9 @@ def _submission(submission: Submission, reader: SubmissionReader) -> dict[str, s
         raise Invalid.at([PathError("submission.runAt", message)])
     with below("submission"):
         job = reader.job(submission, _NO_REQUEST)
-    shown = submission.model_dump(exclude_unset=True, exclude={"callbackSecret"})
+    shown = submission.model_dump(exclude_unset=True, exclude={"callbackSecret", "parameters"})
+    if "parameters" in submission.model_fields_set:
+        shown["parameters"] = submission.parameters
     return {"submission": dump_text(shown), "job": template(job)}
 
 

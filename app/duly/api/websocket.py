@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, assert_never
+from typing import Any, assert_never, cast
 from uuid import UUID
 
 import orjson
@@ -28,7 +28,7 @@ from duly.api.subscriptions import Subscriptions, Target
 from duly.domain.events import Status
 from duly.domain.job import DEFAULT_TENANT, IdempotencyKey
 from duly.lifecycle.cancel import CancelAnswer
-from duly.lifecycle.submission import Origin, below
+from duly.lifecycle.submission import Origin, below, with_exact
 from duly.node import Node
 
 PATH = "/ws/jobs"
@@ -160,9 +160,10 @@ class _Conversation:
         refuse_when_draining(self._node)
         self._subscriptions.make_sure_of_room()
         key = message.idempotencyKey
-        idempotency = IdempotencyKey(key, digest_of(value["job"])) if key is not None else None
+        asked = cast("dict[str, object]", value["job"])
+        idempotency = IdempotencyKey(key, digest_of(asked)) if key is not None else None
         with below("job"):
-            job = self._reader.job(message.job, Origin(None, None, idempotency))
+            job = self._reader.job(with_exact(message.job, asked), Origin(None, None, idempotency))
         if self._node.door.watched:
             await self._node.door.admit({job.queue: 1})
         accepted = await self._node.submitter.submit(job)

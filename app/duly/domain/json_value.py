@@ -1,33 +1,31 @@
 """JSON at the door and out of it: what is read strictly, what is written, and what is cleaned on the way to the ledger.
 
-Text that Postgres cannot hold (U+0000, a lone surrogate) and numbers that JSON cannot carry (NaN, 1e999) are refused in
-what a client sends, and replaced by U+FFFD in what handlers and receivers produce. Integers stay exact up to the 4300
-digits Python reads; other numbers are doubles. A member named twice keeps its last value, as in nearly every reader.
+Text that Postgres cannot hold (U+0000, a lone surrogate), numbers that JSON cannot carry (NaN, 1e999) and members named
+twice are refused in what a client sends; text is cleaned (U+FFFD) in what handlers and receivers produce. A number
+keeps its text: one that would be written in another way is read as a `NumberText`.
 """
 
 import json
 import math
 import re
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import chain, islice
-from typing import Any, Literal, NamedTuple
+from operator import attrgetter
+from secrets import token_hex
+from typing import Any, Literal
 from uuid import UUID
 
 import orjson
 
+from duly.domain.json_faults import UNFIT, Misfit, faults
 from duly.errors import PathError
 
 MAX_ERRORS = 20
-MAX_PATH_LENGTH = 500
-MAX_NAME_LENGTH = 80
 
-_UNFIT = re.compile(r"[\x00\ud800-\udfff]")
-# Every digit looks like 0, so that a long integer is found by a plain search: a sixth of the time of a pattern.
-_DIGITS_ALIKE = bytes.maketrans(b"123456789", b"000000000")
-_TWENTY_DIGITS = b"0" * 20
-_MINUS_NINETEEN_DIGITS = b"-" + b"0" * 19
+_BLANKS = b" \t\r\n"
 # Total on purpose: it matches at every quote, closed or not, so that no body makes it look twice at a byte.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.?[^"\\]*+)*+"?', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -38,46 +36,78 @@ _ESCAPE = re.compile(r"(?i:\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|(?P<unfit>\
 class JsonRefused(ValueError):
     """A body that is not JSON (400 NOT_JSON) or holds a value no job can keep (422 INVALID_JSON_VALUE).
 
-    Its text is safe to send: what cannot be encoded is escaped, what is long is cut.
+    Its text is safe to send: what cannot be encoded is escaped, what is long is cut. `value` is what was read, where it
+    is JSON; the errors name all that is wrong with it, up to their number.
     """
 
-    def __init__(self, status: Literal[400, 422], code: str, errors: list[PathError]) -> None:
+    def __init__(self, status: Literal[400, 422], code: str, errors: list[PathError], value: object = None) -> None:
         first = errors[0]
         super().__init__(f"{first.path}: {first.message}" if first.path else first.message)
         self.status = status
         self.code = code
         self.errors = errors
+        self.value = value
 
 
-class _Misfit(NamedTuple):
-    """Stands in a parsed value where the text had a number that is none in JSON, or that Python does not read."""
+class NumberText:
+    """A number as it was written: `0.10`, `1e-400`, `-0`, more digits than a double holds.
 
-    message: str
+    No dataclass, tuple or float: each encoder knows those, and would write them in a way of its own.
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, NumberText) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return f"NumberText({self.text!r})"
 
 
-def read_json(body: bytes, *, max_depth: int) -> object:
+def read_json(body: bytes, *, max_depth: int, max_errors: int = MAX_ERRORS) -> object:
     """The value of a request body. Arrays and objects may stand `max_depth` deep in each other.
 
     A clean small body costs 2 microseconds; whatever looks suspicious is read again with care.
 
     Raises:
-        JsonRefused: see there. Up to 20 places are named.
+        JsonRefused: see there. Up to `max_errors` places are named.
     """
     try:
         value: object = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return _read_with_care(body, max_depth)
-    if b"\\u0000" in body or _may_hold_a_long_integer(body):
-        return _read_with_care(body, max_depth)
+        return _read_with_care(body, max_depth, max_errors)
+    if b"\\u0000" in body or not _is_written_alike(body, value):
+        return _read_with_care(body, max_depth, max_errors)
     if body.count(b"[") + body.count(b"{") > max_depth and _is_nested_deeper(value, max_depth):
         raise _too_deep(max_depth)
     return value
 
 
-def _may_hold_a_long_integer(body: bytes) -> bool:
-    """Whether an integer may exceed 64 bits: orjson would read it as a double, and lose digits."""
-    shape = body.translate(_DIGITS_ALIKE)
-    return _TWENTY_DIGITS in shape or _MINUS_NINETEEN_DIGITS in shape
+def read_kept(json_text: str) -> object:
+    """The value of JSON text from the ledger, its numbers as they are written there; written again, it is the same."""
+    return json.loads(json_text, parse_int=_integer, parse_float=_number)
+
+
+def _is_written_alike(body: bytes, value: object) -> bool:
+    """Whether the value would be written like its text, blanks aside: then each number has its digits, and no member
+    was named twice. Many clients escape what is not ASCII; with an exponent, Python's numbers are not ours.
+    """
+    sent = body.translate(None, _BLANKS)
+    try:
+        if orjson.dumps(value).translate(None, _BLANKS) == sent:
+            return True
+    except TypeError:  # more than 254 levels
+        return False
+    if b"\\u" not in sent:
+        return False
+    escaped = json.dumps(value, separators=(",", ":")).encode().translate(None, _BLANKS)
+    return escaped == sent and b"e+" not in sent and b"e-" not in sent
 
 
 def _is_nested_deeper(value: object, max_depth: int) -> bool:
@@ -90,13 +120,12 @@ def _is_nested_deeper(value: object, max_depth: int) -> bool:
     return True
 
 
-def _read_with_care(body: bytes, max_depth: int) -> object:
+def _read_with_care(body: bytes, max_depth: int, max_errors: int) -> object:
     text = _decode(body)
     _check_depth(body, max_depth)
-    value, misfits = _parse(text, max_depth)
-    # A misfit that no longer stands in the value was in a member that is named again later.
-    if errors := list(islice(_faults(value), MAX_ERRORS)) or [PathError("", misfit.message) for misfit in misfits[:1]]:
-        raise JsonRefused(422, "INVALID_JSON_VALUE", errors)
+    value = _parse(text, max_depth)
+    if errors := list(islice(faults(value), max_errors)):
+        raise JsonRefused(422, "INVALID_JSON_VALUE", errors, value)
     return value
 
 
@@ -121,77 +150,40 @@ def _check_depth(body: bytes, max_depth: int) -> None:
             raise _too_deep(max_depth)
 
 
-def _parse(text: str, max_depth: int) -> tuple[object, list[_Misfit]]:
-    misfits: list[_Misfit] = []
-    limit = sys.get_int_max_str_digits() or 4300
-
-    def read_constant(name: str) -> _Misfit:
-        misfits.append(_Misfit(f"{name} is not a number in JSON"))
-        return misfits[-1]
-
-    def read_integer(digits: str) -> int | _Misfit:
-        length = len(digits.lstrip("-"))
-        if length <= limit:
-            return int(digits)
-        misfits.append(_Misfit(f"an integer of {length} digits; at most {limit} are read"))
-        return misfits[-1]
-
+def _parse(text: str, max_depth: int) -> object:
     try:
-        value = json.loads(text, parse_int=read_integer, parse_constant=read_constant)
+        return json.loads(
+            text,
+            parse_int=_integer,
+            parse_float=_number,
+            parse_constant=lambda name: Misfit(f"{name} is not a number in JSON"),
+            object_pairs_hook=_members,
+        )
     except json.JSONDecodeError as error:
         raise _not_json(error.msg, line=error.lineno, column=error.colno) from None
     except RecursionError:  # where max_depth is more than the interpreter can follow
         raise _too_deep(max_depth) from None
-    return value, misfits
 
 
-def _faults(value: object) -> Iterator[PathError]:
-    """Every place in a parsed value that no job can keep, in the order of the text."""
-    path: list[str | int] = [""]
-    open_containers: list[Iterator[tuple[str | int, object]]] = [iter([("", value)])]
-    while open_containers:
-        for name, node in open_containers[-1]:
-            path[-1] = name
-            if isinstance(name, str) and _UNFIT.search(name):
-                yield PathError(_write_path(path), f"the name holds {_unfit(name)}, which cannot be stored")
-            if message := _fault(node):
-                yield PathError(_write_path(path), message)
-            if isinstance(node, (dict, list)) and node:
-                open_containers.append(iter(node.items() if isinstance(node, dict) else enumerate(node)))
-                path.append("")
-                break
-        else:
-            open_containers.pop()
-            path.pop()
+def _integer(digits: str) -> int | NumberText | Misfit:
+    length, limit = len(digits.lstrip("-")), sys.get_int_max_str_digits() or 4300
+    if length > limit:
+        return Misfit(f"an integer of {length} digits; at most {limit} are read")
+    return NumberText(digits) if digits == "-0" else int(digits)
 
 
-def _fault(node: object) -> str | None:
-    if isinstance(node, str):
-        return f"the text holds {_unfit(node)}, which cannot be stored" if _UNFIT.search(node) else None
-    if isinstance(node, float):
-        return None if math.isfinite(node) else "the number is larger than a double can hold"
-    return node.message if isinstance(node, _Misfit) else None
+def _number(text: str) -> float | NumberText:
+    number = float(text)
+    alike = repr(number) == text and orjson.dumps(number).decode() == text
+    return number if alike or not math.isfinite(number) else NumberText(text)
 
 
-def _write_path(path: list[str | int]) -> str:
-    """`parameters.rows[3].name`; the first step is the whole value and has no name."""
-    steps = (
-        f"[{step}]" if isinstance(step, int) else f".{_safe(_shorten(step, MAX_NAME_LENGTH))}" for step in path[1:]
-    )
-    return _shorten("".join(steps).removeprefix("."), MAX_PATH_LENGTH)
-
-
-def _unfit(text: str) -> str:
-    character = next(_UNFIT.finditer(text))[0]
-    return "U+0000" if character == "\0" else f"the lone surrogate U+{ord(character):04X}"
-
-
-def _safe(text: str) -> str:
-    return "".join(character if character.isprintable() else f"\\u{ord(character):04x}" for character in text)
-
-
-def _shorten(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        named = Counter(name for name, _ in pairs)
+        members |= {name: Misfit("is named more than once") for name, times in named.items() if times > 1}
+    return members
 
 
 def _not_json(message: str, *, line: int, column: int) -> JsonRefused:
@@ -206,8 +198,19 @@ def dump_text(value: object) -> str:
     """The compact JSON text of a value that came out of `read_json`: read again, it is the same value."""
     try:
         return orjson.dumps(value).decode()
-    except TypeError:  # an integer over 64 bits, or more than 254 levels
+    except TypeError:  # a number that keeps its text, an integer over 64 bits, or more than 254 levels
         return _dump_exactly(value)
+
+
+def canonical(value: object) -> bytes:
+    """The same for the same JSON value, whatever its blanks, escapes and the order of its members; for digests."""
+    return _dump_exactly(value, ensure_ascii=True, sort_keys=True, number=_canonical_number).encode()
+
+
+def _canonical_number(number: NumberText) -> str:
+    """As Python writes it where the whole of a body may have been read as doubles, else its text."""
+    double = float(number.text)
+    return repr(double) if orjson.dumps(double).decode() == number.text else number.text
 
 
 def write_json(value: object) -> bytes:
@@ -222,8 +225,27 @@ def write_json(value: object) -> bytes:
         return clean_text(_dump_exactly(value)).encode()
 
 
-def _dump_exactly(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+def _dump_exactly(
+    value: object,
+    *,
+    ensure_ascii: bool = False,
+    sort_keys: bool = False,
+    number: Callable[[NumberText], str] = attrgetter("text"),
+) -> str:
+    # The encoder writes no text of ours as a number: it goes as text between marks that nobody can foresee.
+    mark = ""
+
+    def write(other: object) -> str:
+        nonlocal mark
+        if isinstance(other, NumberText):
+            mark = mark or token_hex(16)
+            return f"{mark}{number(other)}{mark}"
+        return _plain(other)
+
+    text = json.dumps(
+        value, ensure_ascii=ensure_ascii, sort_keys=sort_keys, allow_nan=False, separators=(",", ":"), default=write
+    )
+    return text.replace(f'"{mark}', "").replace(f'{mark}"', "") if mark else text
 
 
 def _plain(value: object) -> str:
@@ -250,7 +272,7 @@ def clean_text(text: str) -> str:
     """The text with U+FFFD in place of each U+0000 and each surrogate, so that Postgres and UTF-8 can hold it."""
     if "\0" not in text and text.isascii():
         return text
-    return _UNFIT.sub("\ufffd", text)
+    return UNFIT.sub("\ufffd", text)
 
 
 def clean_json_text(json_text: str) -> str:

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from duly.domain.job import NewJob
-from duly.domain.json_value import dump_text
+from duly.domain.json_value import dump_text, read_kept
 from duly.errors import DulyError, InternalError
 
 _NEW_JOB: TypeAdapter[NewJob] = TypeAdapter(NewJob)
@@ -50,5 +50,6 @@ def then_job(text: str, *, job_id: UUID, batch: Mapping[str, object]) -> NewJob:
     job = read_template(text)
     if job.flow is not None and job.flow.unique_key is not None:
         job = job._replace(flow=job.flow._replace(unique_key=None, debounce=None))
-    parameters = json.loads(job.parameters) | {"batch": dict(batch)}
-    return job._replace(job_id=job_id, parameters=dump_text(parameters))
+    parameters = read_kept(job.parameters)
+    assert isinstance(parameters, dict)  # noqa: S101  # checked when the batch was submitted
+    return job._replace(job_id=job_id, parameters=dump_text(parameters | {"batch": dict(batch)}))

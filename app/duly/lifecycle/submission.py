@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache, partial
@@ -230,6 +230,13 @@ class JobMaker:
         if refused:
             raise Invalid.at([PathError("callbackUrl", refused)])
         return callback_mask(submission.callbackEvents or DEFAULT_CALLBACK_EVENTS)
+
+
+def with_exact(submission: Submission, value: Mapping[str, Any]) -> Submission:
+    """The submission with its parameters as they were read from its text, digit for digit: pydantic knows doubles."""
+    if "parameters" in value:
+        submission.parameters = value["parameters"]
+    return submission
 
 
 def refusals(error: ValidationError, model: type[BaseModel]) -> list[PathError]:

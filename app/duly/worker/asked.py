@@ -1,7 +1,6 @@
 """What a handler asks for when it submits a job, read by the same rules as a request over HTTP."""
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,12 +9,12 @@ from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticSerializationError, to_json
 
-from duly.domain.json_value import JsonRefused, read_json
+from duly.domain.json_value import JsonRefused, canonical, read_json
 from duly.errors import DulyError, PathError
 from duly.handlers.asking import Asked, SubmitOptions
 from duly.handlers.calling import ParametersInvalid
 from duly.handlers.signals import HandlerError
-from duly.lifecycle.submission import Submission, refusals
+from duly.lifecycle.submission import Submission, refusals, with_exact
 
 MOST_NAMED = 10  # errors, in one message
 # When a job is to start may be reckoned from the present moment, which is another one in the next attempt.
@@ -49,8 +48,8 @@ def read_asked(asked: Asked, *, max_depth: int, together: object = None) -> Read
         raise HandlerError(f"it is not JSON: {error}") from None
     value: Any = read_json(body, max_depth=max_depth)
     asks = {member: said for member, said in value.items() if member not in _WHEN}
-    canonical = json.dumps([asks, together], sort_keys=True, separators=(",", ":")).encode()
-    return Read(Submission.model_validate_json(body), hashlib.sha256(canonical).digest())
+    digest = hashlib.sha256(canonical([asks, together])).digest()
+    return Read(with_exact(Submission.model_validate_json(body), value), digest)
 
 
 REFUSALS = (JsonRefused, ValidationError, ParametersInvalid, DulyError, HandlerError)

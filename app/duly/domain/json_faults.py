@@ -1,0 +1,70 @@
+"""What is wrong with a parsed JSON value: every place that no job can keep, and how it is named."""
+
+import math
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from duly.errors import PathError
+
+MAX_PATH_LENGTH = 500
+MAX_NAME_LENGTH = 80
+
+UNFIT = re.compile(r"[\x00\ud800-\udfff]")
+
+
+class Misfit(NamedTuple):
+    """Stands in a parsed value where the text had a number that is none in JSON or that Python does not read, or a
+    member that was named before.
+    """
+
+    message: str
+
+
+def faults(value: object) -> Iterator[PathError]:
+    """Every place in a parsed value that no job can keep, in the order of the text."""
+    path: list[str | int] = [""]
+    open_containers: list[Iterator[tuple[str | int, object]]] = [iter([("", value)])]
+    while open_containers:
+        for name, node in open_containers[-1]:
+            path[-1] = name
+            if isinstance(name, str) and UNFIT.search(name):
+                yield PathError(_write_path(path), f"the name holds {_unfit(name)}, which cannot be stored")
+            if message := _fault(node):
+                yield PathError(_write_path(path), message)
+            if isinstance(node, (dict, list)) and node:
+                open_containers.append(iter(node.items() if isinstance(node, dict) else enumerate(node)))
+                path.append("")
+                break
+        else:
+            open_containers.pop()
+            path.pop()
+
+
+def _fault(node: object) -> str | None:
+    if isinstance(node, str):
+        return f"the text holds {_unfit(node)}, which cannot be stored" if UNFIT.search(node) else None
+    if isinstance(node, float):
+        return None if math.isfinite(node) else "the number is larger than a double can hold"
+    return node.message if isinstance(node, Misfit) else None
+
+
+def _write_path(path: list[str | int]) -> str:
+    """`parameters.rows[3].name`; the first step is the whole value and has no name."""
+    steps = (
+        f"[{step}]" if isinstance(step, int) else f".{_safe(_shorten(step, MAX_NAME_LENGTH))}" for step in path[1:]
+    )
+    return _shorten("".join(steps).removeprefix("."), MAX_PATH_LENGTH)
+
+
+def _unfit(text: str) -> str:
+    character = next(UNFIT.finditer(text))[0]
+    return "U+0000" if character == "\0" else f"the lone surrogate U+{ord(character):04X}"
+
+
+def _safe(text: str) -> str:
+    return "".join(character if character.isprintable() else f"\\u{ord(character):04x}" for character in text)
+
+
+def _shorten(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
