@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from duly.domain.json_numbers import NumberText
 from duly.domain.json_value import (
     JsonRefused,
-    NumberText,
     canonical,
     clean,
     clean_json_text,

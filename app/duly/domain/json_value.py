@@ -6,9 +6,7 @@ keeps its text: one that would be written in another way is read as a `NumberTex
 """
 
 import json
-import math
 import re
-import sys
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -21,6 +19,7 @@ from uuid import UUID
 import orjson
 
 from duly.domain.json_faults import UNFIT, Misfit, faults
+from duly.domain.json_numbers import NumberText, canonical_number, integer_of, number_of
 from duly.errors import PathError
 
 MAX_ERRORS = 20
@@ -49,27 +48,6 @@ class JsonRefused(ValueError):
         self.value = value
 
 
-class NumberText:
-    """A number as it was written: `0.10`, `1e-400`, `-0`, more digits than a double holds.
-
-    No dataclass, tuple or float: each encoder knows those, and would write them in a way of its own.
-    """
-
-    __slots__ = ("text",)
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, NumberText) and other.text == self.text
-
-    def __hash__(self) -> int:
-        return hash(self.text)
-
-    def __repr__(self) -> str:
-        return f"NumberText({self.text!r})"
-
-
 def read_json(body: bytes, *, max_depth: int, max_errors: int = MAX_ERRORS) -> object:
     """The value of a request body. Arrays and objects may stand `max_depth` deep in each other.
 
@@ -91,7 +69,7 @@ def read_json(body: bytes, *, max_depth: int, max_errors: int = MAX_ERRORS) -> o
 
 def read_kept(json_text: str) -> object:
     """The value of JSON text from the ledger, its numbers as they are written there; written again, it is the same."""
-    return json.loads(json_text, parse_int=_integer, parse_float=_number)
+    return json.loads(json_text, parse_int=integer_of, parse_float=number_of)
 
 
 def _is_written_alike(body: bytes, value: object) -> bool:
@@ -154,8 +132,8 @@ def _parse(text: str, max_depth: int) -> object:
     try:
         return json.loads(
             text,
-            parse_int=_integer,
-            parse_float=_number,
+            parse_int=integer_of,
+            parse_float=number_of,
             parse_constant=lambda name: Misfit(f"{name} is not a number in JSON"),
             object_pairs_hook=_members,
         )
@@ -163,19 +141,6 @@ def _parse(text: str, max_depth: int) -> object:
         raise _not_json(error.msg, line=error.lineno, column=error.colno) from None
     except RecursionError:  # where max_depth is more than the interpreter can follow
         raise _too_deep(max_depth) from None
-
-
-def _integer(digits: str) -> int | NumberText | Misfit:
-    length, limit = len(digits.lstrip("-")), sys.get_int_max_str_digits() or 4300
-    if length > limit:
-        return Misfit(f"an integer of {length} digits; at most {limit} are read")
-    return NumberText(digits) if digits == "-0" else int(digits)
-
-
-def _number(text: str) -> float | NumberText:
-    number = float(text)
-    alike = repr(number) == text and orjson.dumps(number).decode() == text
-    return number if alike or not math.isfinite(number) else NumberText(text)
 
 
 def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -204,13 +169,7 @@ def dump_text(value: object) -> str:
 
 def canonical(value: object) -> bytes:
     """The same for the same JSON value, whatever its blanks, escapes and the order of its members; for digests."""
-    return _dump_exactly(value, ensure_ascii=True, sort_keys=True, number=_canonical_number).encode()
-
-
-def _canonical_number(number: NumberText) -> str:
-    """As Python writes it where the whole of a body may have been read as doubles, else its text."""
-    double = float(number.text)
-    return repr(double) if orjson.dumps(double).decode() == number.text else number.text
+    return _dump_exactly(value, ensure_ascii=True, sort_keys=True, number=canonical_number).encode()
 
 
 def write_json(value: object) -> bytes:

@@ -35,9 +35,9 @@ def read_parameters(handler: RegisteredHandler, text: str) -> Any:
     Raises:
         ParametersInvalid: they do not fit the handler's model.
     """
-    decimals = handler.signature.decimals
+    numbers = handler.signature.numbers
     try:
-        return handler.parameters.validate_json(text) if decimals is None else decimals.read(text)
+        return handler.parameters.validate_json(text) if numbers is None else numbers.read(text)
     except ValidationError as error:
         raise ParametersInvalid(path_errors(error, root="parameters")) from None
 

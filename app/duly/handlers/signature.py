@@ -14,7 +14,7 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError
 
 from duly.handlers.context import JobContext
-from duly.handlers.decimals import DecimalReader, decimal_reader
+from duly.handlers.numbers import NumberReader, number_reader
 from duly.handlers.signals import HandlerError
 
 _POSITIONAL = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
@@ -23,13 +23,14 @@ _POSITIONAL = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 @dataclass(frozen=True, slots=True)
 class Signature:
     """How to call a handler. `order` names its arguments, in order: "parameters" or "job"; those of a batch handler
-    "list" (the parameters of all its jobs) or "jobs" (their contexts). `decimals` reads parameters that have some.
+    "list" (the parameters of all its jobs) or "jobs" (their contexts). `numbers` reads parameters that have decimals or
+    doubles.
     """
 
     order: tuple[str, ...]
     parameters: TypeAdapter[Any]
     result: TypeAdapter[Any]
-    decimals: DecimalReader | None = None
+    numbers: NumberReader | None = None
 
     def arguments(self, parameters: object, job: JobContext) -> tuple[object, ...]:
         return tuple(parameters if word == "parameters" else job for word in self.order)
@@ -51,7 +52,7 @@ def read_signature(name: str, function: Callable[..., Any], *, batch: bool = Fal
     if batch:
         result = _batch_result(name, result)
     parameters = _adapter(name, annotation, "parameters")
-    return Signature(order, parameters, _adapter(name, result, "result"), decimal_reader(parameters))
+    return Signature(order, parameters, _adapter(name, result, "result"), number_reader(parameters))
 
 
 def _hints(name: str, function: Callable[..., Any]) -> Mapping[str, Any]:

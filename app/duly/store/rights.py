@@ -8,7 +8,16 @@ TABLES = (
     *("alembic_version", "batch_tallies", "batches", "blocked", "breakers", "checkpoints", "concurrency"),
     *("contractions", "control", "deliveries", "delivery_attempts", "dependencies", "endings", "endpoints", "events"),
     *("idempotency", "job_logs", "jobs", "limits", "messages", "nodes", "queues", "ready", "receivers", "replays"),
-    *("running", "schedule_runs", "scheduled", "schedules", "secret_keys", "set_aside", "stream_tickets", "unique_keys"),
+    *(
+        "running",
+        "schedule_runs",
+        "scheduled",
+        "schedules",
+        "secret_keys",
+        "set_aside",
+        "stream_tickets",
+        "unique_keys",
+    ),
 )
 READ_ONLY = ("alembic_version", "contractions")
 

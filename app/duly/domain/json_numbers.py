@@ -1,0 +1,48 @@
+"""Numbers of JSON as they were written, where Python has no value that is written in the same way."""
+
+import math
+import sys
+
+import orjson
+
+from duly.domain.json_faults import Misfit
+
+
+class NumberText:
+    """A number as it was written: `0.10`, `1e-400`, `-0`, more digits than a double holds.
+
+    No dataclass, tuple or float: each encoder knows those, and would write them in a way of its own.
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, NumberText) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return f"NumberText({self.text!r})"
+
+
+def integer_of(digits: str) -> int | NumberText | Misfit:
+    length, limit = len(digits.lstrip("-")), sys.get_int_max_str_digits() or 4300
+    if length > limit:
+        return Misfit(f"an integer of {length} digits; at most {limit} are read")
+    return NumberText(digits) if digits == "-0" else int(digits)
+
+
+def number_of(text: str) -> float | NumberText:
+    number = float(text)
+    alike = repr(number) == text and orjson.dumps(number).decode() == text
+    return number if alike or not math.isfinite(number) else NumberText(text)
+
+
+def canonical_number(number: NumberText) -> str:
+    """As Python writes it where the whole of a body may have been read as doubles, else its text."""
+    double = float(number.text)
+    return repr(double) if orjson.dumps(double).decode() == number.text else number.text
