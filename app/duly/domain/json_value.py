@@ -169,7 +169,10 @@ def dump_text(value: object) -> str:
 
 def canonical(value: object) -> bytes:
     """The same for the same JSON value, whatever its blanks, escapes and the order of its members; for digests."""
-    return _dump_exactly(value, ensure_ascii=True, sort_keys=True, number=canonical_number).encode()
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    except TypeError:  # a number that keeps its text
+        return _dump_exactly(value, ensure_ascii=True, sort_keys=True, number=canonical_number).encode()
 
 
 def write_json(value: object) -> bytes:
