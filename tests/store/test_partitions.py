@@ -13,10 +13,11 @@ from duly.domain.job import ClaimedJob, Finish, Lane, NewJob
 from duly.store.database import Connection, Database
 from duly.store.jobs import record_jobs
 from duly.store.migrations import migrate
-from duly.store.partitions import DAYS_AHEAD, PARTITIONED, _make, drop_expired, ensure_partitions
+from duly.store.partitions import DAYS_AHEAD, ENDED_LATELY, PARTITIONED, _make, drop_expired, ensure_partitions
 from duly.store.ready import LaneStart, claim_ready
 from duly.store.running import finish_if_held
 from duly.store.scheduled import release_due
+from tests.support.plans import explained, nodes_of
 
 CALLBACK = "http://receiver.example/"
 
@@ -168,6 +169,8 @@ async def test_a_late_end_is_found_wherever_it_stands_in_its_table(database: Dat
         from generate_series(1, 6000) n
         """
         await connection.execute(statement, id_on(day))
+        plan = await explained(connection, ENDED_LATELY.format(events=f"events_{day:%Y%m%d}"), 30, "(500,0)")
+        assert [node["Node Type"] for node in nodes_of(plan)] == ["Result", "Tid Range Scan"]
         assert await drop_expired(connection, retention_days=30) == []
         assert await drop_expired(connection, retention_days=1) != []
 

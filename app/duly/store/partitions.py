@@ -98,15 +98,16 @@ async def _in_use(connection: Connection, day: date) -> bool:
 
 
 # The index of terminal events holds no times. The table is append-only, so its last pages hold the latest ends: they
-# answer for a day that is kept, and the whole table is read once, just before it is dropped.
+# answer for a day that is kept, and the whole table is read once, just before it is dropped. The first page is a value
+# of its own: the planner makes a range of pages of nothing that may change meanwhile.
+PAGES = "select pg_relation_size($1::text::regclass) / current_setting('block_size')::bigint"
 ENDED_LATELY = """
 select exists (
-    select from {events} where kind >= 10 and occurred_at > now() - $1 * interval '1 day'
-    and ctid >= format('(%s,0)', greatest(pg_relation_size($2::regclass) / current_setting('block_size')::int - $3, 0)
-    )::tid
+    select from {events}
+    where kind >= 10 and occurred_at > now() - $1 * interval '1 day' and ctid >= $2::text::tid
 )
 """
-LAST_PAGES, EVERY_PAGE = 256, 1 << 32
+LAST_PAGES = 256
 
 
 async def _ended_lately(connection: Connection, day: date, retention_days: int) -> bool:
@@ -115,8 +116,9 @@ async def _ended_lately(connection: Connection, day: date, retention_days: int) 
     if not await connection.fetchval("select to_regclass($1) is not null", events):
         return False  # dropping this day was cut short
     query = ENDED_LATELY.format(events=events)
-    for pages in (LAST_PAGES, EVERY_PAGE):
-        if await connection.fetchval(query, retention_days, events, pages):
+    pages = await connection.fetchval(PAGES, events)
+    for first in (max(pages - LAST_PAGES, 0), 0):
+        if await connection.fetchval(query, retention_days, f"({first},0)"):
             return True
     return False
 
