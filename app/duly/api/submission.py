@@ -112,6 +112,8 @@ class SubmissionReader:
 
     def _in_parts(self, value: dict[str, Any], origin: Origin, known: Sequence[PathError]) -> "ReadBatch":
         """A batch that is none as a whole: each part is read by itself, so that no fault hides another."""
+        if len(known) >= MOST_ERRORS:  # and there may be more that cannot be written again
+            return ReadBatch(None, (), origin, known)
         errors = [*known, *_around_items(value, known)]
         items = value["jobs"] if not errors_at(errors, "jobs") else ()
         _, refused = self._then(value.get("then") if not errors_at(errors, "then") else None, origin)
