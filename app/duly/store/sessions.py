@@ -101,6 +101,15 @@ class PooledConnection(CatalogTypesConnection):
                 yield row
         await self.execute("close duly_cursor")
 
+    def _cancel_current_command(self, waiter: Any, cancel_waiter: Any = None) -> None:
+        """Ends the connection in place of asyncpg's cancel request: the pooler drops the session with what runs in it,
+        while a request may come after the session was lent to another client. PgBouncer 1.18 has ended over one.
+        """
+        del cancel_waiter
+        self._loop.call_soon(self.terminate)
+        if not waiter.done():
+            waiter.set_result(None)
+
     def _is_alone(self, query: str) -> bool:
         """Whether the statement would run outside of a transaction, and need not."""
         return not self.is_in_transaction() and " concurrently" not in query
