@@ -241,6 +241,9 @@ async def test_a_callback_that_misbehaves_is_treated_alike(
     await service.run("echo", callbackUrl=receiver.url("/well"))
     await receiver.has("/well")
 
-    (row,) = await eventually(lambda: service.sql("select error, outcome from delivery_attempts where outcome <> 1"))
+    # On a busy machine the well one may be too slow once.
+    rows = await eventually(
+        lambda: service.sql("select distinct error, outcome from delivery_attempts where outcome <> 1")
+    )
     expected = f"TIMED_OUT: 127.0.0.1:{receiver.port}: no complete answer within 0.3 seconds."
-    assert (row["error"], row["outcome"]) == (expected, TRY_AGAIN)
+    assert [(row["error"], row["outcome"]) for row in rows] == [(expected, TRY_AGAIN)]

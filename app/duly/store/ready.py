@@ -25,7 +25,8 @@ _STARTED_EVENTS = "(select *, 1::smallint as kind from started)"
 # PostgreSQL 18 stops at the end of such a range, 15 reads on to the end of the index.
 # No claimed id lies below `$7`: the planner leaves the ledger's older partitions alone. Who knows an older version
 # (`$9`) of what holds claims back takes nothing. What a mark says to be somewhere else is read only where it stands.
-# Where limits count, another statement goes before: see `duly.store.limited_claims`.
+# Where limits count, another statement goes before: see `duly.store.limited_claims`. An attempt of a job with
+# a key began when its row was taken: the statement's own time may lie before the end of the job that it waited for.
 CLAIM_STEPS = f"""
 taken as materialized (
     select r.* from unnest($1::text[], $2::text[], $3::smallint[], $4::uuid[]) as l (queue, type, priority, floor)
@@ -42,20 +43,20 @@ gone as (
     delete from ready r using taken t
     where r.queue = any(array[t.queue]) and r.type = any(array[t.type]) and r.priority = any(array[t.priority])
       and r.job_id >= t.job_id and r.job_id <= t.job_id
-    returning r.*
+    returning r.*, case when r.marks & 1 <> 0 then clock_timestamp() else now() end as began
 ),
 started as (
     insert into running (tenant_id, job_id, node_id, deadline, token, sequence, timeout_seconds, priority, attempt,
-                         crashes, callback_events, marks, batch_id, queue, type)
+                         crashes, callback_events, marks, batch_id, queue, type, started_at)
     select tenant_id, job_id, $6, now() + timeout_seconds * interval '1 second', token + 1, sequence + 1,
-           timeout_seconds, priority, attempt + 1, crashes, callback_events, {{marks}}, batch_id, queue, type
+           timeout_seconds, priority, attempt + 1, crashes, callback_events, {{marks}}, batch_id, queue, type, began
     from gone
     returning tenant_id, job_id, token, attempt, sequence, crashes, type, queue, priority, timeout_seconds,
-              callback_events, marks
+              callback_events, marks, started_at
 ),
 told as (
-    insert into events (tenant_id, job_id, sequence, kind, attempt, source)
-    select tenant_id, job_id, sequence, 1, attempt, $8 from started
+    insert into events (tenant_id, job_id, sequence, kind, attempt, occurred_at, source)
+    select tenant_id, job_id, sequence, 1, attempt, started_at, $8 from started
 ),
 {outbox(_STARTED_EVENTS)}
 """
