@@ -33,11 +33,11 @@ class Machine:
 
     def ask(self, clock: DatabaseClock, *, there: float = 0.0, back: float = 0.0) -> None:
         """One heartbeat, with the seconds that its way took."""
-        asked = self.elapsed()
+        sent_at = self.elapsed()
         self.passed += there
-        told = self.true
+        read = self.true
         self.passed += back
-        clock.correct(told, asked=asked, answered=self.elapsed())
+        clock.correct(read, sent_at=sent_at, received_at=self.elapsed())
 
     def error_of(self, clock: DatabaseClock) -> float:
         return abs((clock.now() - self.true).total_seconds())
@@ -94,7 +94,7 @@ def test_ids_grow_where_the_database_itself_was_set_back() -> None:
     clock = machine.clock()
     machine.ask(clock)
     first = clock.ids.new()
-    clock.correct(machine.true - HOUR, asked=machine.elapsed(), answered=machine.elapsed())
+    clock.correct(machine.true - HOUR, sent_at=machine.elapsed(), received_at=machine.elapsed())
 
     assert abs(clock.now() - (machine.true - HOUR)) < timedelta(milliseconds=1)
     assert clock.ids.new() > first

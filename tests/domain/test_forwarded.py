@@ -4,7 +4,7 @@ from ipaddress import IPv4Address, ip_network
 
 import pytest
 
-from duly.domain.forwarded import Told, path_prefix, read_node, told_by
+from duly.domain.forwarded import Forwarded, path_prefix, read_forwarded, read_peer
 from duly.domain.networks import Address
 
 PROXIES = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
@@ -14,18 +14,20 @@ def is_trusted(address: Address) -> bool:
     return any(address in network for network in PROXIES)
 
 
-def told(**headers: str | list[str]) -> Told:
+def forwarded_of(**headers: str | list[str]) -> Forwarded:
     given = {name.replace("_", "-"): [value] if isinstance(value, str) else value for name, value in headers.items()}
-    return told_by([(name.encode(), one.encode()) for name, values in given.items() for one in values], is_trusted)
+    return read_forwarded(
+        [(name.encode(), one.encode()) for name, values in given.items() for one in values], is_trusted
+    )
 
 
 def client(**headers: str | list[str]) -> str | None:
-    found = told(**headers).client
+    found = forwarded_of(**headers).client
     return f"{found.address}:{found.port}" if found else None
 
 
 def test_nothing_is_told_where_there_are_no_headers() -> None:
-    assert told() == Told()
+    assert forwarded_of() == Forwarded()
 
 
 @pytest.mark.parametrize(
@@ -78,21 +80,23 @@ def test_forwarded_is_read_by_its_grammar(forwarded: str | list[str], expected: 
 
 
 def test_scheme_and_host_are_those_that_the_clients_own_proxy_told_of() -> None:
-    one = told(x_forwarded_for="203.0.113.7", x_forwarded_proto="https", x_forwarded_host="jobs.example.com")
+    one = forwarded_of(x_forwarded_for="203.0.113.7", x_forwarded_proto="https", x_forwarded_host="jobs.example.com")
     assert (one.scheme, one.host) == ("https", "jobs.example.com")
-    several = told(
+    several = forwarded_of(
         x_forwarded_for="1.1.1.1, 203.0.113.7, 10.0.0.2",
         x_forwarded_proto="ftp, https, http",
         x_forwarded_host="evil.example, jobs.example.com:8443, inner",
     )
     assert (several.scheme, several.host) == ("https", "jobs.example.com:8443")
-    forwarded = told(forwarded='for=1.1.1.1;host=evil, for=203.0.113.7;proto=HTTPS;host="[::1]:80", for=10.0.0.2')
+    forwarded = forwarded_of(
+        forwarded='for=1.1.1.1;host=evil, for=203.0.113.7;proto=HTTPS;host="[::1]:80", for=10.0.0.2'
+    )
     assert (forwarded.scheme, forwarded.host) == ("https", "[::1]:80")
-    assert told(x_forwarded_proto="https").scheme == "https"
+    assert forwarded_of(x_forwarded_proto="https").scheme == "https"
 
 
 def test_x_forwarded_goes_before_a_forwarded_that_a_proxy_passed_on() -> None:
-    found = told(x_forwarded_for="203.0.113.7", forwarded="for=1.1.1.1;proto=https;host=evil.example")
+    found = forwarded_of(x_forwarded_for="203.0.113.7", forwarded="for=1.1.1.1;proto=https;host=evil.example")
     assert (found.client and found.client.address, found.scheme, found.host) == (
         IPv4Address("203.0.113.7"),
         None,
@@ -102,12 +106,12 @@ def test_x_forwarded_goes_before_a_forwarded_that_a_proxy_passed_on() -> None:
 
 @pytest.mark.parametrize("host", ["", "a b", "evil/path", "evil@host", "host:port", "host:999999", 'a"b', "a,"])
 def test_a_host_that_is_none_is_not_taken(host: str) -> None:
-    assert told(x_forwarded_host=host).host in {None, "a"}
+    assert forwarded_of(x_forwarded_host=host).host in {None, "a"}
 
 
 @pytest.mark.parametrize("scheme", ["", "ftp", "javascript", "https:"])
 def test_a_scheme_that_is_none_is_not_taken(scheme: str) -> None:
-    assert told(x_forwarded_proto=scheme).scheme is None
+    assert forwarded_of(x_forwarded_proto=scheme).scheme is None
 
 
 @pytest.mark.parametrize(
@@ -135,11 +139,11 @@ def test_a_prefix_is_a_plain_path(text: str, prefix: str | None) -> None:
 
 
 def test_the_prefixes_of_several_proxies_stand_behind_each_other() -> None:
-    assert told(x_forwarded_prefix="/outer/, /inner").prefix == "/outer/inner"
-    assert told(x_forwarded_prefix=["/outer", "inner"]).prefix == "/outer/inner"
-    assert told(x_forwarded_prefix="//evil.example/..").prefix is None
+    assert forwarded_of(x_forwarded_prefix="/outer/, /inner").prefix == "/outer/inner"
+    assert forwarded_of(x_forwarded_prefix=["/outer", "inner"]).prefix == "/outer/inner"
+    assert forwarded_of(x_forwarded_prefix="//evil.example/..").prefix is None
 
 
 @pytest.mark.parametrize("text", ["", "localhost", "1.2.3", "1.2.3.4:x", "[::1", "::1]", "1.2.3.4:", "300.1.1.1"])
 def test_what_is_no_address_is_none(text: str) -> None:
-    assert read_node(text) is None
+    assert read_peer(text) is None

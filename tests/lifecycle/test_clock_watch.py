@@ -13,7 +13,7 @@ def said_of(*offsets: float) -> list[str]:
     watch = ClockWatch(DatabaseClock(), shown.append)
     with capture_logs() as lines:
         for offset in offsets:
-            watch.look(offset)
+            watch.report(offset)
     assert shown == list(offsets)
     return [f"{line['log_level']}: {line['action']}" for line in lines]
 
@@ -43,8 +43,8 @@ def test_an_offset_that_moves_about_a_bound_is_told_of_once() -> None:
 def test_the_warning_names_the_size_the_side_and_the_remedy() -> None:
     watch = ClockWatch(DatabaseClock(), lambda _offset: None)
     with capture_logs() as lines:
-        watch.look(3600.04)
-        watch.look(-2.5)
+        watch.report(3600.04)
+        watch.report(-2.5)
     ahead, behind = (line["event"] for line in lines)
     assert "3,600.0 s ahead of the database's" in ahead
     assert "2.5 s behind the database's" in behind

@@ -46,7 +46,7 @@ async def test_a_line_on_a_console_reads_like_the_others() -> None:
 
 async def test_an_answer_that_did_not_come_is_told() -> None:
     [text] = await written(LINE._replace(status=None))
-    assert json.loads(text)["message"] == "POST /api/v1/jobs: no answer"
+    assert json.loads(text)["message"] == "POST /api/v1/jobs: no response"
     assert json.loads(text)["status"] is None
 
 

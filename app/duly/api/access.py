@@ -1,4 +1,4 @@
-"""What the access log says of a request: its route, and the names that stand in its address or in its answer's."""
+"""Lines of the access log: the route of a request, and the names in its address or its response's `Location`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -9,8 +9,8 @@ from starlette.types import Scope
 
 from duly.telemetry.access import DEFAULT_TENANT_NAME, AccessLine
 
-# The members of an address that are told, in the contract's spelling. Those that may be a secret are not among them.
-_TOLD = {
+# Members of an address that are logged, in the contract's spelling; members that may be secrets are not listed.
+_LOGGED = {
     "job_id": "jobId",
     "jobId": "jobId",
     "batch_id": "batchId",
@@ -32,24 +32,24 @@ _MADE = {
 
 Found = tuple[str | None, Mapping[str, str]]
 NOWHERE: Found = (None, {})
-# Requests that change nothing; statuses from which on one is refused.
+# Methods that change nothing, and the lowest status of a refusal.
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 REFUSED = 400
 LONGEST_NAME = 200
 
 
 class RouteTable:
-    """Finds the route of an address; for requests that were answered before they were routed."""
+    """Route lookup for requests that were refused before they were routed."""
 
     def __init__(self, routes: Sequence[APIRoute]) -> None:
         self._routes = routes
 
     def find(self, method: str, path: str) -> Found:
-        """Returns the pattern of the route that takes this method, or else of any at this address."""
+        """Returns pattern and names of the route that takes this method, or else of any route at this address."""
         other = NOWHERE
         for route in self._routes:
             if (match := route.path_regex.match(path)) is not None:
-                found = plain(route.path), told(match.groupdict())
+                found = plain(route.path), logged(match.groupdict())
                 if method in (route.methods or ()):
                     return found
                 other = other if other[0] is not None else found
@@ -59,7 +59,7 @@ class RouteTable:
 def line_of(
     scope: Scope, found: Found, *, method: str, status: int | None, code: str | None, began: float
 ) -> AccessLine:
-    """Returns what the access log says of a request, or a message, that has ended now."""
+    """Returns the line of a request, or of a message, that has ended now."""
     client = scope.get("client")
     return AccessLine(
         began,
@@ -84,13 +84,13 @@ def plain(pattern: str) -> str:
     return pattern.replace(":path}", "}")
 
 
-def told(members: Mapping[str, Any]) -> dict[str, str]:
-    """Returns those members of an address that may be told."""
-    return {_TOLD[name]: str(value)[:LONGEST_NAME] for name, value in members.items() if name in _TOLD}
+def logged(members: Mapping[str, Any]) -> dict[str, str]:
+    """Returns those members of an address that are logged."""
+    return {_LOGGED[name]: str(value)[:LONGEST_NAME] for name, value in members.items() if name in _LOGGED}
 
 
 def made(location: bytes) -> dict[str, str]:
-    """Returns what a `Location` says was made."""
+    """Returns the name of the resource in a `Location`."""
     way, _, name = location.rpartition(b"/")
     kind = _MADE.get(way)
     return {kind: name.decode("latin-1")} if kind is not None else {}

@@ -1,4 +1,4 @@
-"""The way out of a request: what every answer gets, and what is remembered of it for the access log."""
+"""Exchange: one request and its response, as the gate and the access log see it."""
 
 import time
 
@@ -6,8 +6,8 @@ from starlette.types import Message, Send
 
 
 class Exchange:
-    """Puts the request's id on the answer and the prefix before its `Location`. Knows how it went: `status` is None
-    until an answer has begun, `code` is that of a refusal.
+    """Adds the request's id to the response and the prefix to its `Location`. `status` is None until the response has
+    begun; `code` is that of a refusal.
     """
 
     __slots__ = ("_prefix", "_request_id", "_send", "began", "code", "location", "status")
@@ -23,18 +23,18 @@ class Exchange:
 
     @property
     def begun(self) -> bool:
-        """Whether an answer is under way."""
+        """Whether the response has begun."""
         return self.status is not None
 
     async def send(self, message: Message) -> None:
-        """Sends a part of the answer."""
+        """Sends a part of the response."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = [self._told(*header) for header in message.get("headers", ())]
+            headers = [self._prefixed(*header) for header in message.get("headers", ())]
             message["headers"] = [*headers, (b"x-request-id", self._request_id)]
         await self._send(message)
 
-    def _told(self, name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    def _prefixed(self, name: bytes, value: bytes) -> tuple[bytes, bytes]:
         if name.lower() != b"location":
             return name, value
         self.location = value

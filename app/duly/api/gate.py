@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from duly.api.access import READING, REFUSED, Found, RouteTable, line_of, made, plain, told
+from duly.api.access import READING, REFUSED, Found, RouteTable, line_of, logged, made, plain
 from duly.api.addresses import refuse_encoded_slash
 from duly.api.admission import leave
 from duly.api.answers import compressed
@@ -95,7 +95,7 @@ class Gate:
                 self._note(inner, answer)
 
     def _note(self, scope: Scope, exchange: Exchange) -> None:
-        """Has the access log tell of a request."""
+        """Writes the request to the access log."""
         method = scope["method"]
         pattern, names = self._route_of(scope, method)
         if exchange.location is not None:
@@ -105,7 +105,7 @@ class Gate:
 
     def _route_of(self, scope: Scope, method: str) -> Found:
         if (route := scope.get("route")) is not None:
-            return plain(route.path), told(scope["path_params"])
+            return plain(route.path), logged(scope["path_params"])
         path = scope["path"].removeprefix(scope["root_path"])
         if (method, path) in self._hot:
             return path, {}

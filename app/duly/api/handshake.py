@@ -41,7 +41,7 @@ class Handshake:
         await socket(scope, receive, send)
 
     def _note(self, scope: Scope, failure: DulyError, began: float) -> None:
-        """Has the access log tell of a refusal."""
+        """Writes the refusal to the access log."""
         found = (scope["path"], {}) if scope["path"] in self._sockets else NOWHERE
         self._node.access.put(
             line_of(scope, found, method="GET", status=failure.status, code=failure.code, began=began)

@@ -36,7 +36,7 @@ BREATH = 200
 AT_ONCE = 16
 MOST_NAME = 200
 IDS_AT_ONCE = 1_000
-# Names of queues that are kept of one request; where it has more, their backlogs are looked at meanwhile.
+# Names of queues that are kept of one request; where it has more, their backlogs are checked as they come.
 MOST_QUEUES = 1_000
 
 
@@ -145,7 +145,7 @@ class _Intake:
         self.queues[job.queue] += 1
 
     def take_queues(self) -> Mapping[str, int]:
-        """Takes out how many jobs have come for each queue; from then on only their number is known."""
+        """Returns the number of jobs of each queue so far, and keeps only their sum."""
         taken, self.queues = self.queues, Counter()
         self.checked += taken.total()
         return taken

@@ -1,14 +1,14 @@
-"""Proxies before the service: the prefix that they serve it under, and what they tell of a request.
+"""Proxies in front of the service: the prefix that they serve it under, and the headers that they forward.
 
 The rest of the service sees requests as if there were none: the path without the prefix, the client's own address, the
-scheme and the host that it asked for.
+scheme and the host of its request.
 """
 
 from functools import lru_cache
 
 from starlette.types import Scope
 
-from duly.domain.forwarded import read_node, told_by
+from duly.domain.forwarded import read_forwarded, read_peer
 from duly.domain.networks import Address, parse_networks
 from duly.settings import Settings
 
@@ -20,7 +20,7 @@ _SECURE = {"http": "ws", "https": "wss"}
 
 
 class Proxies:
-    """What the settings say of them. None is trusted unless it is named, loopback included."""
+    """Prefix and trusted networks of the settings. No proxy is trusted unless it is named, loopback included."""
 
     def __init__(self, settings: Settings) -> None:
         self._root_path = settings.root_path
@@ -29,23 +29,27 @@ class Proxies:
 
     @property
     def any(self) -> bool:
-        """Whether there may be any."""
+        """Whether the settings name any."""
         return bool(self._root_path or self._networks)
 
     def see_through(self, scope: Scope) -> None:
-        """Puts what a request is without its proxies into its scope; `root_path` is their prefix."""
+        """Sets client, scheme, host and path of the scope to those of the original request, and `root_path`."""
         root = self._root_path
         client = scope.get("client")
         if self._networks and client and self._is_trusted_peer(client[0]):
-            told = told_by(scope["headers"], self._is_trusted)
-            if told.client is not None:
-                scope["client"] = (str(told.client.address), told.client.port)
-            if told.scheme is not None:
-                scope["scheme"] = _SECURE.get(told.scheme, told.scheme) if scope["type"] == "websocket" else told.scheme
-            if told.host is not None:
+            forwarded = read_forwarded(scope["headers"], self._is_trusted)
+            if forwarded.client is not None:
+                scope["client"] = (str(forwarded.client.address), forwarded.client.port)
+            if forwarded.scheme is not None:
+                scope["scheme"] = (
+                    _SECURE.get(forwarded.scheme, forwarded.scheme)
+                    if scope["type"] == "websocket"
+                    else forwarded.scheme
+                )
+            if forwarded.host is not None:
                 others = [header for header in scope["headers"] if header[0] != b"host"]
-                scope["headers"] = [(b"host", told.host.encode()), *others]
-            root = told.prefix or root
+                scope["headers"] = [(b"host", forwarded.host.encode()), *others]
+            root = forwarded.prefix or root
         if root:
             scope["root_path"] = root
             _strip(scope, root)
@@ -54,13 +58,13 @@ class Proxies:
         return any(address in network for network in self._networks)
 
     def _is_trusted_text(self, text: str) -> bool:
-        node = read_node(text)
-        return node is not None and self._is_trusted(node.address)
+        peer = read_peer(text)
+        return peer is not None and self._is_trusted(peer.address)
 
 
 def _strip(scope: Scope, root: str) -> None:
-    """Takes the prefix from the path of a request whose proxy has left it there. What begins like the prefix and does
-    not go on like an address of ours had it taken off already.
+    """Removes the prefix from the path where the proxy has left it there. A path that begins like the prefix and does
+    not continue like an address of the service has lost it already.
     """
     path, raw_path = scope["path"], scope.get("raw_path") or b""
     if path.startswith(f"{root}/") and path[len(root) + 1 :].partition("/")[0] in OWN:
@@ -69,7 +73,7 @@ def _strip(scope: Scope, root: str) -> None:
 
 
 def with_prefix(scope: Scope) -> Scope:
-    """The same request as ASGI writes it, with the prefix before its path."""
+    """Returns the scope as the ASGI specification has it, with the prefix before the path."""
     root = scope.get("root_path", "")
     if not root:
         return scope

@@ -41,7 +41,7 @@ BURST_BYTES = 64 << 10
 LAST_FRAMES_SECONDS = 2.0
 
 
-# Told of a message: its status, the code of its refusal, and what it changed.
+# Logs a message: its status, the code of its refusal, and the names of what it changed.
 _Note = Callable[[int, str | None, Mapping[str, str]], None]
 
 
@@ -147,7 +147,7 @@ class _Conversation:
                 note(202, None, {"jobId": str(job_id)})
 
     def _noted(self, method: str) -> _Note:
-        """Returns what has the access log tell of a message that came now."""
+        """Returns a function that writes a message, received now, to the access log."""
         began = time.perf_counter()
 
         def note(status: int, code: str | None, names: Mapping[str, str]) -> None:

@@ -1,5 +1,5 @@
-"""The database's clock as a process knows it: corrected by each heartbeat, and kept in between by a clock that nobody
-sets. What is ordered or aged is so by this one; the clock of the machine decides nothing.
+"""The database's clock as a process knows it: corrected with each heartbeat, and kept in between by a clock that is
+never set. Orders and ages follow this clock; the machine's own decides nothing.
 """
 
 import time
@@ -10,17 +10,17 @@ from duly.domain.ids import IdMaker
 
 
 def elapsed_seconds() -> float:
-    """Seconds since some moment, by a clock that is never set, and goes on in a suspended machine where one does."""
+    """Returns seconds since an arbitrary moment, by a clock that is never set and, on Linux, counts suspension too."""
     boot_time: int | None = getattr(time, "CLOCK_BOOTTIME", None)  # Linux only
     return time.monotonic() if boot_time is None else time.clock_gettime(boot_time)
 
 
 class DatabaseClock:
-    """Before the first correction it shows the machine's time.
+    """Clock and source of ids of one process. Before the first correction it shows the machine's time.
 
     Args:
         wall: the machine's clock, in seconds since 1970.
-        elapsed: a clock that is never set.
+        elapsed: a clock that is never set, in seconds.
     """
 
     def __init__(
@@ -35,23 +35,23 @@ class DatabaseClock:
         self.ids = IdMaker(self.seconds)
 
     def seconds(self) -> float:
-        """Seconds since 1970."""
+        """Returns seconds since 1970."""
         return self._began_at + self.elapsed()
 
     def now(self) -> datetime:
-        """The time now, in UTC."""
+        """Returns the time, in UTC."""
         return datetime.fromtimestamp(self.seconds(), UTC)
 
     @property
     def offset_seconds(self) -> float:
-        """Time by which the machine's clock is ahead of the database's; below 0 where it is behind."""
+        """Time by which the machine's clock is ahead of the database's; negative where it is behind."""
         return self._wall() - self.seconds()
 
-    def correct(self, told: datetime, *, asked: float, answered: float) -> None:
-        """Takes in a time that the database told between these two moments of `elapsed`.
+    def correct(self, database_time: datetime, *, sent_at: float, received_at: float) -> None:
+        """Corrects the clock by a time that the database read between these two moments of `elapsed`.
 
-        Nothing changes unless the answer proves this clock wrong: a slow answer proves little, and spoils nothing.
+        A reading that agrees within its own uncertainty changes nothing, so a slow response cannot spoil the clock.
         """
-        earliest, latest = told.timestamp() - answered, told.timestamp() - asked
+        earliest, latest = database_time.timestamp() - received_at, database_time.timestamp() - sent_at
         if not earliest <= self._began_at <= latest:
             self._began_at = (earliest + latest) / 2

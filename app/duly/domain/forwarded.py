@@ -1,7 +1,7 @@
-"""What proxies tell of a request: its client, scheme, host and prefix, as far back as the tellers are trusted.
+"""Forwarded headers: client, scheme, host and prefix of a request, as far back as its proxies are trusted.
 
-`Forwarded` is RFC 7239; `X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix` are what most proxies send. Where both come,
-the latter count: a proxy that sets them often passes on a `Forwarded` that the client made up.
+`Forwarded` is RFC 7239; `X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix` are what most proxies send. Where both are
+present, the latter count: a proxy that sets them often passes on a `Forwarded` of the client's own.
 """
 
 import re
@@ -21,23 +21,23 @@ _WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PAIR: Final = re.compile(rf'[ \t]*({_WORD})=(?:({_WORD})|"((?:[^"\\]|\\.)*)")[ \t]*(;|,|$)')
 
 
-class Node(NamedTuple):
-    """An address and its port; 0: not told."""
+class Peer(NamedTuple):
+    """Address and port; port 0: not given."""
 
     address: Address
     port: int
 
 
-class Told(NamedTuple):
-    """None: nobody who is trusted says so."""
+class Forwarded(NamedTuple):
+    """Facts given by trusted proxies; None: not given."""
 
-    client: Node | None = None
+    client: Peer | None = None
     scheme: str | None = None
     host: str | None = None
     prefix: str | None = None
 
 
-def told_by(headers: Sequence[tuple[bytes, bytes]], is_trusted: IsTrusted) -> Told:
+def read_forwarded(headers: Sequence[tuple[bytes, bytes]], is_trusted: IsTrusted) -> Forwarded:
     """Reads the headers of a request that came from a trusted proxy."""
     fors, schemes, hosts, prefixes = (
         _list(headers, name)
@@ -48,7 +48,7 @@ def told_by(headers: Sequence[tuple[bytes, bytes]], is_trusted: IsTrusted) -> To
         fors, schemes, hosts = ([one.get(name, "") for one in elements] for name in ("for", "proto", "host"))
     client, back = _client(fors, is_trusted)
     scheme, host = _from_the_end(schemes, back).lower(), _from_the_end(hosts, back)
-    return Told(
+    return Forwarded(
         client,
         scheme if scheme in _SCHEMES else None,
         host if _HOST.fullmatch(host) else None,
@@ -56,30 +56,30 @@ def told_by(headers: Sequence[tuple[bytes, bytes]], is_trusted: IsTrusted) -> To
     )
 
 
-def _client(fors: Sequence[str], is_trusted: IsTrusted) -> tuple[Node | None, int]:
-    """The first, from the end, that is no trusted proxy, and its place from the end. What is no address ends the way:
-    the client is then the one who told of it.
+def _client(fors: Sequence[str], is_trusted: IsTrusted) -> tuple[Peer | None, int]:
+    """Returns the first entry, from the end, that is not a trusted proxy, and its place from the end. An entry that is
+    not an address ends the search: the client is then the proxy that wrote it.
     """
-    client: Node | None = None
+    client: Peer | None = None
     back = 1
     for back, text in enumerate(reversed(fors), 1):  # noqa: B007  # the place is wanted after the loop
-        node = read_node(text)
-        if node is None:
+        peer = read_peer(text)
+        if peer is None:
             break
-        client = node
-        if not is_trusted(node.address):
+        client = peer
+        if not is_trusted(peer.address):
             break
     return client, back
 
 
 def _from_the_end(values: Sequence[str], place: int) -> str:
-    """What the proxy said that told of the client; where there are fewer values, the oldest."""
+    """Returns the value of the proxy that wrote the client's entry; the oldest where there are fewer values."""
     return values[-min(place, len(values))] if values else ""
 
 
-def read_node(text: str) -> Node | None:
-    """An address with or without a port, IPv6 with or without brackets; None where it is something else. IPv4 inside of
-    IPv6 is IPv4.
+def read_peer(text: str) -> Peer | None:
+    """Reads an address with or without a port, IPv6 with or without brackets; returns None for anything else. An
+    IPv4-mapped address is read as IPv4.
     """
     found = _HOST_AND_PORT.fullmatch(text)
     try:
@@ -88,11 +88,11 @@ def read_node(text: str) -> Node | None:
         return None
     if isinstance(address, IPv6Address):
         address = address.ipv4_mapped or address
-    return Node(address, int(found["port"] or 0) if found else 0)
+    return Peer(address, int(found["port"] or 0) if found else 0)
 
 
 def path_prefix(text: str) -> str | None:
-    """A prefix as it stands before the path of an address: `/a/b`, or nothing; None where it is none."""
+    """Returns a prefix as it goes before a path: `/a/b`, or nothing for the root; None for text that is not a path."""
     stripped = text.rstrip("/")
     if not stripped:
         return ""
@@ -109,7 +109,7 @@ def _list(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> list[str]:
 
 
 def _elements(text: str) -> list[dict[str, str]]:
-    """The elements of `Forwarded`, oldest first; none where it is not written as the RFC says."""
+    """Returns the elements of `Forwarded`, oldest first; none where it does not follow the grammar of the RFC."""
     elements: list[dict[str, str]] = [{}]
     at = 0
     while at < len(text):

@@ -30,7 +30,7 @@ LEVELS: dict[str, Level] = {level.name.lower(): level for level in Level}
 
 class LogLine(NamedTuple):
     """One line of one attempt. `line` counts from 1; `fields` is the text of a JSON object; `at` is by the
-    database's clock, as the process knows it that the line was said in.
+    database's clock, as the process of the handler knows it.
     """
 
     tenant_id: int

@@ -1,4 +1,4 @@
-"""Clock watch: corrects what this process knows of the database's clock, and tells how far the machine's is from it."""
+"""Clock watch: corrects this process's copy of the database's clock, and reports how far the machine's clock is off."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -9,36 +9,36 @@ from duly.domain.clock import DatabaseClock
 
 log = structlog.stdlib.get_logger("duly.clock")
 
-# Classes of an offset, each with its lower bound in seconds.
+# Lower bounds of the classes of an offset.
 BOUNDS_SECONDS = (2.0, 60.0, 3600.0)
-# An offset that lies just at a bound does not go to and fro over it.
-STICKY = 0.8
+# An offset leaves its class below this share of the bound, so one that moves about a bound is reported once.
+HYSTERESIS = 0.8
 
 
 class ClockWatch:
-    """Warns when the offset reaches another class, and says when it is small again.
+    """Sets the gauge at each reading; warns when the offset changes its class, and reports its end.
 
     Args:
-        show: sets the gauge.
+        set_gauge: sets the gauge of the offset.
     """
 
-    def __init__(self, clock: DatabaseClock, show: Callable[[float], None]) -> None:
+    def __init__(self, clock: DatabaseClock, set_gauge: Callable[[float], None]) -> None:
         self._clock = clock
-        self._show = show
+        self._set_gauge = set_gauge
         self._class = 0
 
-    def asking(self) -> float:
-        """Returns the moment at which the database is asked for its time."""
+    def elapsed(self) -> float:
+        """Returns the moment to pass to `learn`, taken before the database is asked for its time."""
         return self._clock.elapsed()
 
-    def answered(self, told: datetime, *, asked: float) -> None:
-        """Takes in the database's time, which was asked for at that moment."""
-        self._clock.correct(told, asked=asked, answered=self._clock.elapsed())
-        self.look(self._clock.offset_seconds)
+    def learn(self, database_time: datetime, *, sent_at: float) -> None:
+        """Corrects the clock by a time that the database read after `sent_at`, and reports the offset."""
+        self._clock.correct(database_time, sent_at=sent_at, received_at=self._clock.elapsed())
+        self.report(self._clock.offset_seconds)
 
-    def look(self, offset_seconds: float) -> None:
-        """Takes in an offset: above 0 where this machine's clock is ahead."""
-        self._show(offset_seconds)
+    def report(self, offset_seconds: float) -> None:
+        """Reports an offset; positive where the machine's clock is ahead."""
+        self._set_gauge(offset_seconds)
         before, self._class = self._class, self._class_of(offset_seconds)
         if self._class == before:
             return
@@ -57,10 +57,10 @@ class ClockWatch:
         )
 
     def _class_of(self, offset_seconds: float) -> int:
-        """0 where it is small; else the place of its bound, below 0 for a clock that is behind."""
+        """0 for a small offset; else the number of its bound, negative for a clock that is behind."""
         sign = 1 if offset_seconds > 0 else -1
-        held = self._class * sign  # the class to keep where the clock is off to the same side
+        held = self._class * sign  # the class to keep while the clock is off to the same side
         size = abs(offset_seconds)
         return sign * sum(
-            size > (bound * STICKY if place <= held else bound) for place, bound in enumerate(BOUNDS_SECONDS, 1)
+            size > (bound * HYSTERESIS if number <= held else bound) for number, bound in enumerate(BOUNDS_SECONDS, 1)
         )

@@ -17,7 +17,7 @@ TOKENS_LAST_SECONDS = 1.0
 # A queue is counted anew after so long; meanwhile what is let in here is added.
 COUNT_LASTS_SECONDS = 0.25
 NOT_FULL_AGAIN_BEFORE_SECONDS = 0.02
-# Clients choose the names of queues: the counts of so many are kept.
+# Clients choose the names of queues: at most this many counts are kept.
 MOST_COUNTS = 1_000
 BACKLOG_RETRY_SECONDS = 2
 

@@ -21,7 +21,7 @@ class Heartbeat:
     """This node's place on the list of nodes, under an id that is new at each start.
 
     Args:
-        clock: is told the database's time with each beat.
+        clock: learns the database's time with each beat.
         lost: called when the attempts of this node may already run elsewhere; it stops them.
         rates: what this node tells with each beat of the jobs that came and went, as JSON.
     """
@@ -97,10 +97,10 @@ class Heartbeat:
 
     async def _renew(self, connection: Connection) -> Beat | None:
         """Renews the lease and corrects the clock."""
-        asked = self._clock.asking()
+        sent_at = self._clock.elapsed()
         beaten = await beat(connection, self.node_id, draining=self.draining, rates=self._rates())
         if beaten is not None:
-            self._clock.answered(beaten.at, asked=asked)
+            self._clock.learn(beaten.at, sent_at=sent_at)
         return beaten
 
     def _renewed(self, asked_at: float) -> None:

@@ -188,6 +188,6 @@ class Signals:
             self.wake_sender()
 
 
-# Clients choose their names. What is not told of, the other nodes find by themselves within a second.
+# Clients choose their names. Lanes beyond these are found by the other nodes' own look, within a second.
 _MOST_LANES = 1_000
 _IDS_A_HINT = 150  # a NOTIFY carries less than 8,000 bytes

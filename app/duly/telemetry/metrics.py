@@ -44,8 +44,8 @@ class QueueFigures:
 
 
 class QueueGauges(Collector):
-    """What the database says of the queues. Every process asks it, and shows what it was told itself: in the files that
-    several processes share, a queue that is gone would stay for ever.
+    """Gauges of all queues, read from the database. Each process shows its own reading: in the files that several
+    processes share, the series of an empty queue would stay for ever.
     """
 
     def __init__(self) -> None:
@@ -153,7 +153,7 @@ class Metrics:
             self.events.labels(event, self._queues_of_events.label(queue, count)).inc(count)
 
     def queues(self, figures: Mapping[str, QueueFigures]) -> None:
-        """Replaces the figures of all queues; small ones are shown together, and those that are empty not at all."""
+        """Replaces the figures of all queues; small queues are shown together, empty ones not at all."""
         self._queues.figures = busiest(figures, size=lambda one: one.jobs, add=QueueFigures.together)
 
     def render(self) -> bytes:

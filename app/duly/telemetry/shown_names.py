@@ -1,8 +1,8 @@
-"""Names that clients choose, as values of a label: so many have series of their own, all others share one.
+"""Names that clients choose, as values of a label: a limited number have their own series, all others share one.
 
-A counter must never go down, so a name that is shown once stays; and its series counts from then on only, so the sum
-over all of them is right. Some of the room is kept for names that prove busy: a thousand that came first and once do
-not take it.
+A counter must never go down, so a name keeps the series that it once has; the series counts from then on only, so the
+sum over all series is right. Half of the room is reserved for names that prove busy: names that were first and are seen
+once cannot fill it.
 """
 
 import heapq
@@ -13,10 +13,10 @@ from typing import TypeVar
 from duly.domain.job import DEFAULT_QUEUE
 
 MOST_NAMES = 50
-# Shown at their first sight; the rest of the room is for those that are counted this often among the others.
+# Names that get a series at first sight; the rest of the room is for names counted `BUSY` times among the others.
 AT_FIRST_SIGHT = 25
 BUSY = 20
-# Names among the others of which count is kept.
+# Names among the others that are counted.
 MOST_CANDIDATES = 1_000
 OTHER = "other"
 
@@ -24,14 +24,14 @@ Figures = TypeVar("Figures")
 
 
 class ShownNames:
-    """Of one counter, in one process."""
+    """Names with a series of their own, of one counter in one process."""
 
     def __init__(self) -> None:
         self._shown = {DEFAULT_QUEUE, OTHER}
         self._candidates: Counter[str] = Counter()
 
     def label(self, name: str, count: int) -> str:
-        """Returns the value to count this name under, as often as that."""
+        """Returns the label value under which to count this name `count` times."""
         if name in self._shown:
             return name
         if len(self._shown) < AT_FIRST_SIGHT or (len(self._shown) < MOST_NAMES and self._is_busy(name, count)):
