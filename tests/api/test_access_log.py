@@ -149,6 +149,21 @@ async def test_each_refusal_is_told_with_its_code(
     assert (line["method"], line["route"], line["status"], line["code"]) == (method, *expected)
 
 
+async def test_what_is_no_http_is_logged_and_counted_too(service: Service, lines: Lines) -> None:
+    host, port = service.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"s3cret nonsense\r\n\r\n")
+    head = (await asyncio.wait_for(reader.read(), BOUND_SECONDS)).decode()
+    writer.close()
+    lines.access.flush()
+    text = lines.text
+    [line] = lines.taken()
+    assert (*short(line), line["code"], line["client"]) == ("-", None, 400, "BAD_REQUEST", "127.0.0.1")
+    assert f"x-request-id: {line['requestId']}" in head
+    assert "s3cret" not in text
+    assert 'duly_requests_refused_total{code="BAD_REQUEST"} 1' in (await service.client.get("/metrics")).text
+
+
 async def test_a_long_name_is_cut(service: Service, lines: Lines) -> None:
     await service.client.delete(f"/api/v1/schedules/{'x' * 5_000}")
     [line] = lines.taken()
@@ -165,7 +180,6 @@ async def test_the_key_is_named_and_never_shown(start_service: StartService) -> 
     ticket = (await service.client.post("/api/v1/stream-tickets", headers=key)).json()["ticket"]
     used = f"/api/v1/jobs/{new_job_id()}/events/stream?ticket={ticket}"
     assert [(await service.client.get(used)).status_code for _ in range(2)] == [404, 401]
-    text = ""
     lines.access.flush()
     text, told = lines.text, lines.taken()
     assert [(line["keyId"], line["status"]) for line in told] == [
@@ -215,6 +229,7 @@ async def test_what_is_asked_over_a_socket_is_told_too(service: Service, lines: 
         async with asyncio.timeout(BOUND_SECONDS):
             while seen < 3:
                 seen += json.loads(await socket.recv())["type"] == "error"
+        lines.access.flush()
         text = lines.text
         told = sorted((*short(line), line["code"]) for line in lines.taken() if line["action"] == "access")
     assert told == [

@@ -1,5 +1,6 @@
 """Lines of the access log: the route of a request, and the names in its address or its response's `Location`."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -7,6 +8,7 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from starlette.types import Scope
 
+from duly.errors import DulyError
 from duly.telemetry.access import DEFAULT_TENANT_NAME, AccessLine
 
 # Members of an address that are logged, in the contract's spelling; members that may be secrets are not listed.
@@ -71,6 +73,24 @@ def line_of(
         status,
         code,
         client[0] if client else None,
+    )
+
+
+def refused_line(request_id: str, refusal: DulyError, client: tuple[str, int] | None) -> AccessLine:
+    """Returns the line of a request that could not be read."""
+    host = client[0] if client else None
+    names: dict[str, str] = {}
+    return AccessLine(
+        time.perf_counter(),
+        request_id,
+        None,
+        DEFAULT_TENANT_NAME,
+        "-",
+        None,
+        names,
+        refusal.status,
+        refusal.code,
+        host,
     )
 
 

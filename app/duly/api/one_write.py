@@ -4,13 +4,14 @@ Two `send()` calls a response were a quarter of the time that a submission took.
 """
 
 import asyncio
+from collections.abc import Callable
 from secrets import token_hex
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from duly.api.failures import as_response
-from duly.errors import BadRequest
+from duly.errors import BadRequest, DulyError
 
 
 class _GatheringTransport:
@@ -42,15 +43,22 @@ class _GatheringTransport:
 
 
 class OneWriteProtocol(HttpToolsProtocol):
-    """uvicorn's protocol on httptools, over a transport that gathers."""
+    """uvicorn's protocol on httptools, over a transport that gathers. `log_refusal` gets the id of each request that is
+    refused here, the refusal, and the client.
+    """
+
+    log_refusal: Callable[[str, DulyError, tuple[str, int] | None], None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn names it so
         super().connection_made(cast("asyncio.Transport", _GatheringTransport(transport, self.loop)))
 
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP never reaches the application; its answer has the shape of all errors nonetheless."""
-        answer = as_response(BadRequest(msg, reason="This is not HTTP/1.1."), accept="")
-        headers = [*answer.raw_headers, (b"x-request-id", token_hex(8).encode()), (b"connection", b"close")]
+        request_id, refusal = token_hex(8), BadRequest(msg, reason="This is not HTTP/1.1.")
+        answer = as_response(refusal, accept="")
+        headers = [*answer.raw_headers, (b"x-request-id", request_id.encode()), (b"connection", b"close")]
         lines = [b"HTTP/1.1 400 Bad Request", *(b": ".join(header) for header in headers)]
         self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + bytes(answer.body))
         self.transport.close()
+        if self.log_refusal is not None:
+            self.log_refusal(request_id, refusal, self.client)

@@ -16,13 +16,14 @@ import uvloop
 from starlette.types import ASGIApp
 
 from duly.api.accepting import Acceptor
+from duly.api.access import refused_line
 from duly.api.admission import Admission
 from duly.api.app import create_app
 from duly.api.shedding import Crowd, SheddingProtocol
 from duly.api.socket_protocol import SocketProtocol
 from duly.cli.opening import new_database, say
 from duly.domain.sealing import Keyring
-from duly.errors import Overloaded
+from duly.errors import DulyError, Overloaded
 from duly.handlers.http_request import client_for_jobs
 from duly.handlers.loading import load_registry
 from duly.handlers.signals import HandlerError
@@ -230,6 +231,7 @@ class _Server(uvicorn.Server):
         self._root_path = node.settings.root_path
         self._shared = node.settings.processes > 1
         self._admission = Admission()
+        self._metrics = node.metrics
         self._refused, self._access = node.metrics.refused.labels(Overloaded.code), node.access
         self._crowd = Crowd(refused=self._shed)
 
@@ -238,7 +240,7 @@ class _Server(uvicorn.Server):
         self._access.shed()
 
     def _make_protocol(self, connection: socket.socket) -> SheddingProtocol:
-        return SheddingProtocol(
+        protocol = SheddingProtocol(
             config=self.config,
             server_state=self.server_state,
             app_state={},
@@ -247,6 +249,13 @@ class _Server(uvicorn.Server):
             connection=connection,
             root_path=self._root_path,
         )
+        protocol.log_refusal = self._log_refusal
+        return protocol
+
+    def _log_refusal(self, request_id: str, refusal: DulyError, client: tuple[str, int] | None) -> None:
+        """Counts and logs what never reached the application."""
+        self._metrics.refused.labels(refusal.code).inc()
+        self._access.put(refused_line(request_id, refusal, client))
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
