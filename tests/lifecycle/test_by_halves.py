@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 from structlog.testing import capture_logs
 
-from duly.lifecycle.by_halves import Halved, record_by_halves
+from duly.lifecycle.by_halves import record_by_halves
 from duly.store.database import DatabaseAway, DatabaseSlow, RecordRefused
 
 
@@ -66,5 +66,6 @@ async def test_an_error_of_our_own_is_logged_once_and_splits_too() -> None:
 
 async def test_nothing_is_no_statement() -> None:
     table = Table({})
-    halved: Halved[int, int] = await record_by_halves([], table.record, statement="test")
+    nothing: list[int] = []
+    halved = await record_by_halves(nothing, table.record, statement="test")
     assert (table.statements, halved.parts, halved.left) == (0, [], [])

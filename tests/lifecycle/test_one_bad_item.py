@@ -6,8 +6,10 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import pytest
 from structlog.testing import capture_logs
 
+from duly.lifecycle import portions
 from tests.support import handlers as support
 from tests.support.refusing import refusing
 from tests.support.service import Service, eventually
@@ -180,3 +182,39 @@ async def test_a_batch_of_submissions_that_is_refused_fails_alone(service: Servi
     assert [code == 202 for code in codes] == [n != 3 for n in range(8)]
     [[count]] = await service.sql("select count(*) from jobs")
     assert count == 21
+
+
+async def test_where_every_job_is_refused_it_is_said_once_and_all_go_on_when_it_ends(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(portions, "LAST_SECONDS", 1.0)
+    api = await start_service(roles=NO_WORKER)
+    jobs = [await submitted(api) for _ in range(40)]
+    with capture_logs() as logs:
+        async with refusing(api, "events", "new.kind = 1", error="insufficient_privilege"):
+            worker = await start_service(roles=("api", "worker"))
+
+            async def said() -> bool:
+                return any(entry["action"] == "all_refused" for entry in logs)
+
+            await eventually(said)
+        for job_id in jobs:
+            assert (await worker.ended(job_id))["status"] == "completed"
+    assert len([entry for entry in logs if entry["action"] == "item_set_aside"]) < 10
+    assert [entry["statement"] for entry in logs if entry["action"] == "all_refused"] == ["claim"]
+
+
+async def test_many_that_are_refused_hold_up_none_behind_them(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(portions, "LAST_SECONDS", 1.0)
+    api = await start_service(roles=NO_WORKER)
+    bad = [await submitted(api) for _ in range(30)]
+    good = [await submitted(api) for _ in range(5)]
+    names = ", ".join(f"'{job_id}'" for job_id in bad)
+    async with refusing(api, "events", f"new.kind = 1 and new.job_id in ({names})"):
+        worker = await start_service(roles=("api", "worker"))
+        for job_id in good:
+            assert (await worker.ended(job_id))["status"] == "completed"
+    for job_id in bad:
+        assert (await worker.ended(job_id))["status"] == "completed"

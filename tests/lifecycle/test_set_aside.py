@@ -202,3 +202,32 @@ async def test_a_node_with_an_outcome_set_aside_stops_in_time(start_service: Sta
         began = asyncio.get_running_loop().time()
         await service.node.drain()
         assert asyncio.get_running_loop().time() - began < 4
+
+
+async def test_where_even_the_note_is_refused_log_and_metric_tell(service: Service) -> None:
+    job_id = await started(service, "unnoted")
+    with capture_logs() as logs:
+        async with refusing(service, "events", poison(job_id)), refusing(service, "set_aside", "true"):
+            support.gate("unnoted").set()
+            await set_aside(service)
+
+            async def said() -> bool:
+                return any(entry["action"] == "set_aside_unnoted" for entry in logs)
+
+            await eventually(said)
+            assert await metric(service, "duly_outcomes_set_aside") == 1
+            await service.sql("update running set deadline = now() - interval '1 minute'")
+            await service.node.sweeper.repair(service.node.node_id, lease_seconds=15)
+            assert (await service.job(job_id))["status"] == "running"
+    assert (await service.ended(job_id))["result"] == "let go"
+    assert len([entry for entry in logs if entry["action"] == "outcome_set_aside"]) == 1
+
+
+async def test_when_the_database_takes_one_again_all_that_is_set_aside_is_recorded(service: Service) -> None:
+    jobs = [await started(service, f"many-{n}") for n in range(8)]
+    async with refusing(service, "events", "new.kind >= 10", error="insufficient_privilege"):
+        for n in range(8):
+            support.gate(f"many-{n}").set()
+        await set_aside(service, 8)
+    for job_id in jobs:
+        assert (await service.ended(job_id))["result"] == "let go"

@@ -18,7 +18,9 @@ from duly.telemetry.metrics import Metrics
 log = structlog.stdlib.get_logger("duly.portions")
 
 FIRST_SECONDS = 1.0
-LAST_SECONDS = 60.0
+LAST_SECONDS = 30.0
+# Where so many rows in a row are refused, it is said once for all: a right is missing, or a table.
+MOST_IN_A_ROW = 10
 # One that was not met for so long after its time is forgotten.
 FORGET_SECONDS = 600.0
 
@@ -38,7 +40,7 @@ class Aside(Generic[Key]):
         self._refusals: dict[Key, int] = {}
         self._until: dict[Key, float] = {}
 
-    def put(self, key: Key, error: Exception) -> None:
+    def put(self, key: Key, error: Exception, *, logs: bool = True) -> None:
         """Leaves a row alone; the first time says so, unless it was only locked."""
         self._forget_old()
         refusals = self._refusals[key] = self._refusals.get(key, 0) + 1
@@ -46,6 +48,7 @@ class Aside(Generic[Key]):
         self._until[key] = time.monotonic() + seconds * random.uniform(0.75, 1)  # noqa: S311  # jitter
         if refusals == 1 and not isinstance(error, RecordBusy):
             self._metrics.items_refused.labels(self._statement).inc()
+        if refusals == 1 and logs and not isinstance(error, RecordBusy):
             log.error(
                 f"{self._statement} of {_shown(key)} is refused and tried again later: {error}",
                 action="item_set_aside",
@@ -83,6 +86,7 @@ class Portions(Generic[Key]):
         self._metrics = metrics
         self._statement = statement
         self._fault = ""
+        self._in_a_row = 0
         self._aside: Aside[Key] = Aside(metrics, statement=statement)
 
     def aside(self) -> list[Key]:
@@ -93,6 +97,8 @@ class Portions(Generic[Key]):
         self.limit = min(self.limit * 2, self._most)
         if self.limit == self._most:
             self._fault = ""
+        if taken:
+            self._in_a_row = 0
         return self._aside.done(taken)
 
     def refused(self, taken: Sequence[Key], error: Exception) -> Key | None:
@@ -104,7 +110,15 @@ class Portions(Generic[Key]):
             self._fault = fault
         keys = set(taken)
         if len(keys) == 1:
-            self._aside.put(blamed := keys.pop(), error)
+            self._in_a_row += 1
+            self._aside.put(blamed := keys.pop(), error, logs=self._in_a_row < MOST_IN_A_ROW)
+            if self._in_a_row == MOST_IN_A_ROW:
+                log.error(
+                    f"{self._statement} is refused for each of {MOST_IN_A_ROW} rows in a row: {error}",
+                    action="all_refused",
+                    statement=self._statement,
+                    error=str(error),
+                )
             return blamed
         self.limit = max(1, min(self.limit, len(taken) or self.limit) // 2)
         return None

@@ -119,6 +119,8 @@ class OutcomesSetAside:
                     action="outcome_recorded_late",
                     job_id=str(end.job_id),
                 )
+                for other in self._kept.values():
+                    other.retry_at = 0.0  # what was in their way may be gone
         self._show()
 
     def _show(self) -> None:
