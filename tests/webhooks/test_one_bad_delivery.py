@@ -32,6 +32,13 @@ async def test_an_attempt_that_is_refused_holds_up_no_other(service: Service, re
 
             await eventually(counted)
 
+            async def put_off() -> bool:
+                rows = await service.sql("select due_at > now() + interval '50 seconds' from deliveries")
+                return [row[0] for row in rows] == [True] * 5
+
+            await eventually(put_off)
+        assert receiver.hits == 5
+
 
 async def test_an_answer_that_cannot_be_kept_is_left_out_and_the_delivery_is_done(
     service: Service, receiver: Receiver

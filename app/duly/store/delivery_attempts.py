@@ -115,3 +115,17 @@ async def settle_if_held(connection: Connection, tried: Sequence[Tried]) -> Sett
     """Records these tries."""
     columns = list(zip(*tried, strict=True))[:_STORED]
     return Settled(*await connection.fetchrow(SETTLE_IF_HELD, *columns))
+
+
+# One whose attempts cannot be recorded would be sent again each time its hold ends.
+PUT_OFF_IF_HELD = """
+update deliveries d set due_at = now() + t.seconds * interval '1 second', taken = false
+from unnest($1::uuid[], $2::int[], $3::float8[]) as t (delivery_id, token, seconds)
+where d.delivery_id >= t.delivery_id and d.delivery_id <= t.delivery_id and d.token = t.token
+"""
+
+
+async def put_off_if_held(connection: Connection, tried: Sequence[Tried], seconds: Sequence[float]) -> None:
+    """Leaves these for later, each for so long."""
+    tokens = [one.token for one in tried]
+    await connection.execute(PUT_OFF_IF_HELD, [one.delivery_id for one in tried], tokens, seconds)

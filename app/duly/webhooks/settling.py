@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from uuid import UUID
 
 import structlog
@@ -10,8 +11,8 @@ import structlog
 from duly.domain.circuit import Verdict, after_failures
 from duly.domain.clock import DatabaseClock
 from duly.lifecycle.by_halves import Halved, record_by_halves
-from duly.store.database import Connection, Database, RecordBusy, RecordRefused
-from duly.store.delivery_attempts import Settled, Tried, settle_if_held
+from duly.store.database import Connection, Database, DatabaseAway, RecordBusy, RecordRefused
+from duly.store.delivery_attempts import Settled, Tried, put_off_if_held, settle_if_held
 from duly.store.receivers import Receiver, disable_endpoint, lock_trouble, note_trouble
 from duly.telemetry.metrics import Metrics
 from duly.webhooks.payload import endpoint_disabled
@@ -21,6 +22,9 @@ log = structlog.stdlib.get_logger("duly.dispatcher")
 BATCH = 500
 # A row that somebody else keeps locked holds up no other delivery for much longer.
 LOCK_SECONDS = 2.0
+# A delivery whose attempts cannot be recorded is sent again after a minute, then after up to about an hour.
+FIRST_PUT_OFF_SECONDS = 60.0
+MOST_REFUSALS = 10_000
 NOTHING = Settled(0, frees=False, heals=False)
 
 
@@ -38,6 +42,7 @@ class Settler:
         self._disable_seconds = disable_seconds
         self.recorded: Callable[[Sequence[Tried], Settled], None] = lambda _tried, _settled: None
         self._tried: list[Tried] = []
+        self._refusals: dict[UUID, int] = {}
         self._arrived = asyncio.Event()
         self._empty = asyncio.Event()
 
@@ -77,9 +82,7 @@ class Settler:
             )
         again = await self._without_answers(settled)
         refused = [(tried, error) for tried, error in settled.refused if again is None or not _is_of_data(error)]
-        for tried, error in [*refused, *(again.refused if again else ())]:
-            self._metrics.items_refused.labels("settle").inc()
-            _warn([tried], error)
+        await self._put_off([*refused, *(again.refused if again else ())])
         if settled.away is not None:
             _warn(settled.left, settled.away)
         parts = [one for _, one in [*settled.parts, *(again.parts if again else ())]]
@@ -88,6 +91,23 @@ class Settler:
             frees=any(one.frees for one in parts) or bool(settled.refused),
             heals=any(one.heals for one in parts) or bool(settled.refused),
         )
+
+    async def _put_off(self, refused: Sequence[tuple[Tried, Exception]]) -> None:
+        """Has what cannot be recorded sent again later and later; the first time it is logged."""
+        if not refused:
+            return
+        if len(self._refusals) > MOST_REFUSALS:
+            self._refusals.clear()
+        for tried, error in refused:
+            times = self._refusals[tried.delivery_id] = self._refusals.get(tried.delivery_id, 0) + 1
+            if times == 1:
+                self._metrics.items_refused.labels("settle").inc()
+                _warn([tried], error)
+        tries = [tried for tried, _ in refused]
+        seconds = [FIRST_PUT_OFF_SECONDS * 2.0 ** min(self._refusals[one.delivery_id] - 1, 6) for one in tries]
+        with suppress(DatabaseAway, RecordRefused):
+            async with self._connection.use() as connection:
+                await put_off_if_held(connection, tries, seconds)
 
     async def _without_answers(self, settled: Halved[Tried, Settled]) -> Halved[Tried, Settled] | None:
         """Records tries of which a value was refused without the words of their receiver; None where there are none."""
