@@ -108,3 +108,10 @@ def helped(job: JobContext) -> None:
 async def brief() -> str:
     await asyncio.sleep(0.01)
     return "done"
+
+
+@handlers.register("says-and-dies", isolation="process", max_attempts=1)
+def says_and_dies(job: JobContext) -> None:
+    for number in range(5):
+        job.log(f"line {number}")
+    os._exit(9)

@@ -132,6 +132,13 @@ async def test_whatever_a_handler_returns_or_raises_comes_back(
     assert (await killing.run("pid"))["status"] == "completed"
 
 
+async def test_what_a_child_said_before_it_died_is_kept(killing: Service) -> None:
+    view = await killing.run("says-and-dies")
+    assert "exit code 9" in view["error"]["message"]
+    lines = (await killing.client.get(f"/api/v1/jobs/{view['jobId']}/logs")).json()["items"]
+    assert [line["message"] for line in lines][:5] == [f"line {number}" for number in range(5)]
+
+
 async def test_what_a_handler_has_started_is_killed_with_its_process(killing: Service) -> None:
     job_id = (await killing.submit("helped"))["jobId"]
     view = await killing.until(job_id, lambda view: view["progressMessage"] is not None)

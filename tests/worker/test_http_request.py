@@ -231,18 +231,13 @@ async def test_a_request_without_an_answer_is_tried_again(service: Service, kind
 async def test_a_request_that_cannot_connect_is_tried_again(service: Service) -> None:
     async with receiver(answers(EMPTY)) as gone:
         pass
-    submitted = await service.submit(TYPE, {"url": url_of(gone)}, maxAttempts=2)
-
-    async def put_off() -> dict[str, Any] | None:
-        events = await service.events(submitted["jobId"])
-        return next((event for event in events if event["eventType"] == "JobRetryScheduled"), None)
-
-    error = (await eventually(put_off))["data"]["error"]
+    job_id = (await service.submit(TYPE, {"url": url_of(gone)}, maxAttempts=2))["jobId"]
+    await service.until(job_id, lambda view: view["waitingFor"] == "retry")
+    error = (await service.events(job_id))[-1]["data"]["error"]
     assert error["message"] == (
         f"POST 127.0.0.1:{gone.port} was not answered: no connection could be made (Connection refused)."
     )
     assert error["details"]["retryable"] is True
-    await service.client.post(f"/api/v1/jobs/{submitted['jobId']}/cancel")
 
 
 async def test_a_timeout_of_the_job_ends_the_request(service: Service) -> None:

@@ -34,23 +34,22 @@ _OF_THE_PARENT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Setup(NamedTuple):
-    """What a child needs to know: the handler modules, where its reports go, and the limits of what it returns."""
+    """What a child needs to know: the handler modules, where they are found, and the limits of what it returns."""
 
     modules: tuple[str, ...]
-    address: str
     path: tuple[str, ...]
     result_limit: int
     json_depth: int
 
 
-def serve(orders: socket.socket, setup: Setup) -> NoReturn:
+def serve(orders: socket.socket, words: socket.socket, setup: Setup) -> NoReturn:
     """Runs one attempt after the other, until the parent closes its end."""
     os.setpgrp()  # with whatever its handlers start
     threading.Thread(target=_end_with_parent, name="duly-parent", daemon=True).start()
     _leave_signals_to_parent()
     sys.path[:] = setup.path
     try:
-        registry, outbox = load_registry(setup.modules), Outbox(setup.address)
+        registry, outbox = load_registry(setup.modules), Outbox(words)
     except BaseException as error:  # noqa: BLE001  # whatever the import of a handler module raises
         send_frame(orders, ["unusable", describe(error), traceback_text(error)])
         os._exit(1)

@@ -8,11 +8,13 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import anyio.to_thread
 from anyio import CapacityLimiter
 
 from duly.worker.child import Setup, serve
+from duly.worker.child_messages import Inbox
 from duly.worker.frames import Frames, frame
 
 PART = 1 << 18
@@ -42,14 +44,20 @@ class ChildProcess:
 
     Args:
         setup: what it needs to know.
+        hear: called with each of its handlers' words: the job, the kind of word, and its content.
         ready: called once it can take orders.
         ended: called once, when it is dead; `why` where it said why it cannot be used.
     """
 
     def __init__(
-        self, setup: Setup, *, ready: Callable[["ChildProcess"], None], ended: Callable[["ChildProcess"], None]
+        self,
+        setup: Setup,
+        *,
+        hear: Callable[[UUID, str, list[Any]], None],
+        ready: Callable[["ChildProcess"], None],
+        ended: Callable[["ChildProcess"], None],
     ) -> None:
-        self._setup = setup
+        self.words = Inbox(hear)
         self._ready = ready
         self._ended = ended
         self._loop = asyncio.get_running_loop()
@@ -58,7 +66,7 @@ class ChildProcess:
         self._socket, self._theirs = socket.socketpair()
         self._socket.settimeout(0)
         self._process = multiprocessing.get_context("spawn").Process(
-            target=serve, args=(self._theirs, setup), name="duly-handlers"
+            target=serve, args=(self._theirs, self.words.theirs, setup), name="duly-handlers"
         )
         self._death: int | None = None
         self.was_ready = False
@@ -76,9 +84,11 @@ class ChildProcess:
             await anyio.to_thread.run_sync(self._process.start, limiter=CapacityLimiter(1))
         except BaseException:
             self._socket.close()
+            self.words.close()
             raise
         finally:
             self._theirs.close()
+            self.words.theirs.close()
         # A pidfd, where there is one: a copy that a handler forks keeps the sentinel open.
         pidfd = getattr(os, "pidfd_open", None)
         self._death = pidfd(self._process.pid) if pidfd else os.dup(self._process.sentinel)
@@ -174,6 +184,7 @@ class ChildProcess:
             self._process.join(1)
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
+        self.words.close()
         os.close(self._death)
         self._death = None
         if self._call is not None:

@@ -25,7 +25,6 @@ from duly.handlers.signals import Fail, Retry
 from duly.worker.attempt import Attempt, Interruption, ProcessFailure
 from duly.worker.child import Setup
 from duly.worker.child_checkpoints import ChildCheckpoints
-from duly.worker.child_messages import Inbox
 from duly.worker.child_process import BEGIN_SECONDS, LAST_SECONDS, ChildProcess, Died
 from duly.worker.tracebacks import Place
 
@@ -57,7 +56,6 @@ class ProcessExecutor:
         self._busy = self._failures = 0
         self._rests_until = 0.0
         self._closed = False
-        self._inbox: Inbox | None = None
         self._attempts: dict[UUID, Attempt] = {}
         self._told: dict[UUID, set[asyncio.Future[None]]] = {}
         self._checkpoints: dict[UUID, ChildCheckpoints] = {}
@@ -82,21 +80,18 @@ class ProcessExecutor:
 
     async def _start(self) -> None:
         try:
-            child = ChildProcess(self._setup(), ready=self._on_ready, ended=self._on_end)
+            setup = Setup(self._modules, tuple(sys.path), *self._limits)
+            child = ChildProcess(setup, hear=self._hear, ready=self._on_ready, ended=self._on_end)
+            atexit.register(child.kill)
             self._children.add(child)
             try:
                 await child.start()
             except BaseException:
                 self._children.discard(child)
+                atexit.unregister(child.kill)
                 raise
         except Exception as error:  # noqa: BLE001  # no room for it, or something that cannot be sent to it
             self._rest(f"{type(error).__name__}: {error}")
-
-    def _setup(self) -> Setup:
-        if self._inbox is None:
-            self._inbox = Inbox(self._hear)
-            atexit.register(self._kill_all)
-        return Setup(self._modules, self._inbox.address, tuple(sys.path), *self._limits)
 
     def _on_ready(self, child: ChildProcess) -> None:
         self._failures = 0
@@ -105,6 +100,7 @@ class ProcessExecutor:
 
     def _on_end(self, child: ChildProcess) -> None:
         self._children.discard(child)
+        atexit.unregister(child.kill)
         if child in self._idle:
             self._idle.remove(child)
             if not self._closed:
@@ -137,7 +133,7 @@ class ProcessExecutor:
         attempt.begins_in(BEGIN_SECONDS)
         try:
             kind, value = await child.call(_plain(attempt.claimed), begins=attempt.begins_in)
-            await self._all_told(job_id)
+            await self._all_told(child, job_id)
         except Died as error:
             raise self._meaning_of(error) from None
         finally:
@@ -188,9 +184,9 @@ class ProcessExecutor:
         of_job.add(told)
         told.add_done_callback(of_job.discard)
 
-    async def _all_told(self, job_id: UUID) -> None:
+    async def _all_told(self, child: ChildProcess, job_id: UUID) -> None:
         """What the child said before its end is recorded before its end is."""
-        while self._inbox is not None and self._inbox.read():
+        while child.words.read():
             pass
         await asyncio.gather(*self._told.get(job_id, ()))
 
@@ -199,20 +195,13 @@ class ProcessExecutor:
         self._closed = True
         if self._starting:
             await asyncio.wait(self._starting, timeout=LAST_SECONDS)
-        self._kill_all()
+        for child in self._children:
+            child.kill()
         if self._children:
             dying = [asyncio.ensure_future(child.dead.wait()) for child in self._children]
             _, living = await asyncio.wait(dying, timeout=LAST_SECONDS)
             for each in living:
                 each.cancel()
-        if self._inbox is not None:
-            atexit.unregister(self._kill_all)
-            self._inbox.close()
-            self._inbox = None
-
-    def _kill_all(self) -> None:
-        for child in self._children:
-            child.kill()
 
 
 def in_processes(registry: Registry) -> frozenset[str]:
