@@ -159,6 +159,27 @@ async def test_a_right_that_is_taken_away_while_serving_is_named_and_comes_back(
         assert (await service.run("echo", 1))["result"] == 1
 
 
+async def test_a_role_whose_connections_are_used_up_is_told_so(split: Split, served: Database) -> None:
+    async with running_service(split.serving_url, database_schema=split.schema) as service:
+        await split.superuser.execute(f"alter role {split.serving} connection limit 1")
+        assert (
+            await service.client.get("/readyz")
+        ).status_code == 200  # submissions have their connection from the start
+        assert (await service.client.post("/api/v1/jobs", json={"type": "echo"})).status_code == 202
+        await split.superuser.execute(f"alter role {split.serving} connection limit 0")
+        await split.superuser.execute(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity where usename = $1::name", split.serving
+        )
+        error = refused(await service.client.get("/readyz"), 503, "NOT_READY")
+        assert error["details"]["cause"] == "DATABASE_CONNECTIONS_USED_UP"
+        assert "max_connections" in error["details"]["remedy"]
+        answer = await service.client.post("/api/v1/jobs", json={"type": "echo"})
+        assert "too many connections" not in refused(answer, 503, "DATABASE_CONNECTIONS_USED_UP")["details"]["reason"]
+        assert split.serving not in answer.text
+        await split.superuser.execute(f"alter role {split.serving} connection limit -1")
+        assert (await service.run("echo", 1))["result"] == 1
+
+
 async def test_migrating_without_rights_is_told_in_one_line(split: Split, processes: Processes) -> None:
     command = processes.run("migrate", DULY_DATABASE_URL=split.serving_url, DULY_DATABASE_SCHEMA=split.schema)
     assert await command.ended() == 1
