@@ -51,6 +51,10 @@ async def test_a_role_that_owns_nothing_starts_and_serves(split: Split, served: 
     assert (await check(served)).clean
 
 
+async def test_it_may_be_told_to_migrate_what_is_current(split: Split, served: Database) -> None:
+    assert await prepare(served, migrates=True) == []
+
+
 async def test_it_has_partitions_made_by_the_function_of_the_owner(split: Split, served: Database) -> None:
     today = await split.superuser.fetchval(TODAY)
     for table in PARTITIONED:

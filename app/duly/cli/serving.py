@@ -6,9 +6,9 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import structlog
 import uvicorn
@@ -36,7 +36,7 @@ from duly.store.embedded import EmbeddedServer, listens, revive
 from duly.store.lent_partitions import lend_making
 from duly.store.partitions import PARTITIONED, ensure_partitions
 from duly.store.revisions import DatabaseNewer, missing_revisions
-from duly.store.rights import missing_rights, missing_rights_to_migrate
+from duly.store.rights import Rights, missing_rights, missing_rights_to_migrate
 from duly.telemetry.logs import configure_logs
 
 log = structlog.stdlib.get_logger("duly.serve")
@@ -149,7 +149,8 @@ async def prepare(database: Database, *, migrates: bool) -> list[str]:
         CannotServe: it cannot be reached, belongs to a newer release, or is behind and `migrates` is false.
     """
     try:
-        await _require_rights(database, migrates=migrates)
+        if not migrates:
+            await _require(database, missing_rights)
         missing = await _missing_revisions(database)
         if missing and not migrates:
             raise CannotServe(
@@ -159,6 +160,7 @@ async def prepare(database: Database, *, migrates: bool) -> list[str]:
         if missing:
             from duly.store.migrations import migrate  # noqa: PLC0415  # half a second that a current database needs not
 
+            await _require(database, missing_rights_to_migrate)
             await migrate(database)
         else:
             await _ensure_partitions(database, lends=migrates)
@@ -190,8 +192,7 @@ async def _ensure_partitions(database: Database, *, lends: bool) -> None:
         await ensure_partitions(connection)
 
 
-async def _require_rights(database: Database, *, migrates: bool) -> None:
-    look = missing_rights_to_migrate if migrates else missing_rights
+async def _require(database: Database, look: Callable[[Any, str | None], Awaitable[Rights]]) -> None:
     async with database.connection() as connection:
         lacking = await look(connection, database.schema)
     if lacking.grants:

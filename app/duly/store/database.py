@@ -131,12 +131,20 @@ class Database:
         """Connects to the first host that serves; whatever a server says instead, it is of no use now."""
         try:
             connection = await self._first(**more)
-            await connection.begin_session({**self._searched, **settings})
+            await self._begin(connection, settings)
         except (asyncpg.PostgresError, *LOST) as error:
             found = error_of(error, role=self._role, connecting=True)
             self.note(found)
             raise found from error
         return connection
+
+    async def _begin(self, connection: Connection, settings: Mapping[str, str]) -> None:
+        try:
+            async with asyncio.timeout(self._connect_seconds):
+                await connection.begin_session({**self._searched, **settings})
+        except BaseException:
+            connection.terminate()
+            raise
 
     async def _first(self, **more: Any) -> Connection:
         """The driver would try all hosts in the time of one: one that is silent would hide those after it."""
