@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import asyncpg
 
 from duly.store.catalog_types import Connection
 from duly.store.database_errors import (
+    DRIVER,
     LOST,
     DatabaseAway,
     DatabaseError,
@@ -156,16 +157,18 @@ class Database:
                 continue
         return await asyncpg.connect(last, **more)
 
-    @asynccontextmanager
-    async def _mending(self) -> AsyncIterator[None]:
-        """Translates errors. Where a partition was missing and is made now, the statement may be tried again."""
-        try:
-            with translated(self.note, role=self._role):
-                yield
-        except PartitionMissing as error:
-            if await self._made_partition(error):
-                raise DatabaseAway(error.words, PARTITION_MADE) from error
-            raise
+    def _mending(self) -> "_Mending":
+        return _Mending(self)
+
+    async def raise_for(self, error: Exception) -> NoReturn:
+        """Raises an error of the driver as Duly's. Where a partition was missing and is made now, the statement may be
+        tried again.
+        """
+        found = error_of(error, role=self._role)
+        self.note(found)
+        if isinstance(found, PartitionMissing) and await self._made_partition(found):
+            raise DatabaseAway(found.words, PARTITION_MADE) from error
+        raise found from error
 
     async def _made_partition(self, missing: PartitionMissing) -> bool:
         """Whether the partition is there now, made here or by another node."""
@@ -295,6 +298,22 @@ class Database:
 
     def __repr__(self) -> str:
         return f"Database({without_password(self._url)})"
+
+
+class _Mending:
+    """Translates what is raised inside. A class, because it is entered with each hot statement."""
+
+    __slots__ = ("_database",)
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(self, _: object, error: BaseException | None, _traceback: object) -> None:
+        if error is not None and isinstance(error, DRIVER):
+            await self._database.raise_for(error)
 
 
 class HotConnection:

@@ -186,6 +186,10 @@ LOST = (
 )
 
 
+# All that the driver raises; a `TimeoutError` is an `OSError`.
+DRIVER = (asyncpg.PostgresError, asyncpg.InternalClientError, asyncpg.InterfaceError, OSError)
+
+
 def _ignore(_: DatabaseError) -> None:
     """Counts nothing."""
 
@@ -200,8 +204,8 @@ def translated(note: Callable[[DatabaseError], None] = _ignore, *, role: str = "
     """
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InternalClientError, asyncpg.InterfaceError, OSError) as error:
-        found = error_of(error, role=role)  # a `TimeoutError` is an `OSError`
+    except DRIVER as error:
+        found = error_of(error, role=role)
         note(found)
         raise found from error
 
