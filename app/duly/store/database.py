@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, NoReturn, TypeVar
 
@@ -24,6 +24,7 @@ from duly.store.database_errors import (
 )
 from duly.store.database_troubles import NO_ANSWER, NO_CONNECTION, PARTITION_MADE
 from duly.store.database_url import parse_url, without_password
+from duly.store.hot_connection import HotConnection
 from duly.store.partitions import ensure_partitions, is_there
 from duly.store.sessions import DirectConnection, PooledConnection
 
@@ -61,7 +62,6 @@ READING_PLANS = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
 Answer = TypeVar("Answer")
 
 CLOSE_SECONDS = 3.0
-GRACE_SECONDS = 2.0
 CONNECT_SECONDS = 5.0
 # After these the next host is tried, as libpq does: it stands by, is starting, or has no room.
 ELSEWHERE = (
@@ -314,51 +314,6 @@ class _Mending:
     async def __aexit__(self, _: object, error: BaseException | None, _traceback: object) -> None:
         if error is not None and isinstance(error, DRIVER):
             await self._database.raise_for(error)
-
-
-class HotConnection:
-    """One connection kept for one flow; opened when first needed and opened again after it broke."""
-
-    def __init__(
-        self, connect: Callable[[], Awaitable[Connection]], mending: Callable[[], AbstractAsyncContextManager[None]]
-    ) -> None:
-        self._connect = connect
-        self._mending = mending
-        self._held: Connection = None
-        self._turn = asyncio.Lock()
-
-    @asynccontextmanager
-    async def use(self) -> AsyncIterator[Connection]:
-        """The connection, for one user at a time.
-
-        Raises:
-            DatabaseAway: it broke or cannot be opened; the next use opens a new one.
-            RecordRefused: the statement was refused; the connection stays.
-        """
-        async with self._turn:
-            try:
-                async with self._mending():
-                    if self._held is None or self._held.is_closed():
-                        self._held = None
-                        self._held = await self._connect()
-                    yield self._held
-            except (DatabaseAway, asyncio.CancelledError):
-                await self.close()
-                raise
-
-    @property
-    def in_use(self) -> bool:
-        return self._turn.locked()
-
-    async def close(self) -> None:
-        """Closes the connection, or drops it where the server does not answer."""
-        held, self._held = self._held, None
-        if held is None or held.is_closed():
-            return
-        try:
-            await asyncio.shield(held.close(timeout=GRACE_SECONDS))
-        except LOST:
-            held.terminate()
 
 
 def quoted(name: str) -> str:
