@@ -14,7 +14,7 @@ JOB = "/api/v1/jobs/0199c1f0-0000-7000-8000-000000000000"
 async def test_a_fault_of_ours_is_a_500_that_tells_nothing_of_the_insides(
     service: Service,
 ) -> None:
-    await service.sql("alter table jobs rename to hidden")
+    await service.alter("alter table jobs rename to hidden")
     with structlog.testing.capture_logs() as lines:
         for method, path in (
             *(("GET", "/api/v1/jobs"), ("GET", JOB), ("POST", f"{JOB}/cancel")),
@@ -27,7 +27,7 @@ async def test_a_fault_of_ours_is_a_500_that_tells_nothing_of_the_insides(
             for inside in ("relation", "select", "sql", "Traceback", "Undefined", "RecordRefused", "asyncpg", ".py"):
                 assert inside not in answer.text, inside
         assert (await service.client.get("/healthz")).status_code == 200
-        await service.sql("alter table hidden rename to jobs")
+        await service.alter("alter table hidden rename to jobs")
 
     # Who looks after the service finds each in the log, by the id that the client was told.
     told = [line for line in lines if line.get("action") == "request_failed"]

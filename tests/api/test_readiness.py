@@ -42,9 +42,9 @@ async def _raising(service: Service, state: str, words: str) -> AsyncIterator[No
         "create function fails() returns trigger language plpgsql as "
         f"$$ begin raise exception '{words}' using errcode = '{state}'; end $$"
     )
-    await service.sql("create trigger fails before insert on jobs for each row execute function fails()")
+    await service.alter("create trigger fails before insert on jobs for each row execute function fails()")
     yield
-    await service.sql("drop trigger fails on jobs")
+    await service.alter("drop trigger fails on jobs")
     await service.sql("drop function fails")
 
 
@@ -159,12 +159,12 @@ async def test_after_a_full_disk_a_small_submission_proves_nothing(service: Serv
         "if length(new.parameters::text) > 1000 then raise exception 'No space left' using errcode = '53100'; end if; "
         "return new; end $$"
     )
-    await service.sql("create trigger fails before insert on jobs for each row execute function fails()")
+    await service.alter("create trigger fails before insert on jobs for each row execute function fails()")
     large = {"type": "echo", "parameters": "x" * 2000}
     assert (await service.client.get("/readyz")).status_code == 200
     refused(await service.client.post("/api/v1/jobs", json=large), 503, "DATABASE_DISK_FULL")
     refused(await service.client.get("/readyz"), 503, "NOT_READY")
-    await service.sql("drop trigger fails on jobs")
+    await service.alter("drop trigger fails on jobs")
     assert (await service.client.get("/readyz")).status_code == 200
     assert (await service.client.post("/api/v1/jobs", json=large)).status_code == 202
     await service.sql("drop function fails")

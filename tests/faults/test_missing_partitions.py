@@ -28,7 +28,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 async def _drop(service: Service, *tables: str, days: int = 0) -> None:
     [[today]] = await service.sql(TODAY)
     for table in tables:
-        await service.sql(f"drop table {table}_{today + timedelta(days=days):%Y%m%d}")
+        await service.alter(f"drop table {table}_{today + timedelta(days=days):%Y%m%d}")
 
 
 async def _has_day(service: Service, *, days: int) -> bool:
@@ -77,7 +77,7 @@ async def test_what_ends_while_the_partition_of_events_is_missing_is_recorded(se
 
     await eventually(recorded)
     await service.sql("insert into events select * from kept on conflict do nothing")
-    await service.sql("drop table kept")
+    await service.alter("drop table kept")
     assert (await service.job(job_id))["status"] == "completed"
 
 
@@ -120,7 +120,7 @@ async def test_where_it_cannot_be_made_the_submission_is_refused_with_the_reason
     error = refused(answer, 503, "DATABASE_PARTITION_MISSING")
     assert "duly migrate" in error["details"]["remedy"]
     assert "no partition of relation" in error["details"]["reason"]
-    await service.sql(f"drop table jobs_{today:%Y%m%d}")
+    await service.alter(f"drop table jobs_{today:%Y%m%d}")
     assert (await service.client.post("/api/v1/jobs", json={"type": "echo"})).status_code == 202
 
 

@@ -18,9 +18,9 @@ async def refusing(
         f"if {condition} then raise exception 'refused by the DBA' using errcode = '{error}'; end if; "
         f"return {row}; end $$"
     )
-    await service.sql(f"create trigger {name} before {on} on {table} for each row execute function {name}()")
+    await service.alter(f"create trigger {name} before {on} on {table} for each row execute function {name}()")
     try:
         yield
     finally:
-        await service.sql(f"drop trigger {name} on {table}")
+        await service.alter(f"drop trigger {name} on {table}")
         await service.sql(f"drop function {name}()")

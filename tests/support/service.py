@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import httpx
 
 from duly.cli.serving import http_server
@@ -93,6 +94,18 @@ class ServiceClient:
         async with asking(self.database_url) as connection:
             rows: list[Any] = await connection.fetch(statement, *arguments)
             return rows
+
+    async def alter(self, statement: str) -> None:
+        """Changes the schema under the running service: again where Postgres ends a deadlock with its statements."""
+
+        async def altered() -> bool:
+            try:
+                await self.sql(statement)
+            except asyncpg.DeadlockDetectedError:
+                return False
+            return True
+
+        await eventually(altered)
 
 
 @dataclass

@@ -115,7 +115,7 @@ async def test_the_end_and_its_webhook_are_recorded_together_or_not_at_all(
     start_service: StartService, receiver: Receiver
 ) -> None:
     service = await start_service(webhook_retry_seconds=())
-    await service.sql("alter table deliveries add constraint no_room check (kind < 10)")
+    await service.alter("alter table deliveries add constraint no_room check (kind < 10)")
     submitted = await service.submit("echo", callbackUrl=receiver.url)
 
     async def refused() -> bool:
@@ -125,7 +125,7 @@ async def test_the_end_and_its_webhook_are_recorded_together_or_not_at_all(
     assert (await service.job(submitted["jobId"]))["status"] == "running"
     assert await service.event_types(submitted["jobId"]) == ["JobSubmitted", "JobStarted"]
     assert (await service.sql("select from deliveries"), receiver.hits) == ([], 0)
-    await service.sql("alter table deliveries drop constraint no_room")
+    await service.alter("alter table deliveries drop constraint no_room")
     assert (await service.ended(submitted["jobId"]))["status"] == "completed"
     assert json.loads((await receiver.next()).body)["type"] == "job.completed"
 
