@@ -150,6 +150,21 @@ async def test_a_child_waits_once_more_for_a_parent_that_is_retried_too(contract
     assert (await contract.ended(child))["status"] == "completed"
 
 
+async def test_a_chain_that_is_retried_at_once_runs_in_its_order(contract: Service) -> None:
+    first = await cancelled(contract, "wait-for-gate", {"name": "chained"})
+    second = (await contract.submit("echo", dependsOn=[first], labels={"chain": "retried"}))["jobId"]
+    third = (await contract.submit("echo", dependsOn=[second, first], labels={"chain": "retried"}))["jobId"]
+    for job_id in (second, third):
+        assert (await contract.ended(job_id))["status"] == "failed"
+    await retry(contract, first)
+    answer = await contract.client.post("/api/v1/jobs/retry", params={"label": "chain:retried"})
+    assert (answer.status_code, answer.json()["retried"]) == (202, 2), answer.text
+    assert [(await contract.job(job_id))["waitingFor"] for job_id in (second, third)] == ["dependencies"] * 2
+    gate("chained").set()
+    for job_id in (second, third):
+        assert (await contract.ended(job_id))["status"] == "completed"
+
+
 async def test_it_runs_on_whichever_node_has_a_slot(start_service: StartService) -> None:
     api = await start_service(roles=("api", "sweeper"))
     job_id = await cancelled(api, "wait-for-gate", {"name": "elsewhere"})

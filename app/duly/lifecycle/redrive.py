@@ -1,6 +1,6 @@
 """Redrive: jobs that failed or were cancelled run again, with fresh attempts, where their ties allow it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -52,9 +52,23 @@ async def _redrive(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> 
 async def _stand_again(connection: Connection, going: Sequence[Requeued]) -> list[LaneStart]:
     free = [each.standing for each in going if not each.depends_on]
     lanes = await place_when_possible(connection, free)
-    waiting = [each for each in going if each.depends_on]
-    if not waiting:
-        return lanes
+    for waiting in _parents_first([each for each in going if each.depends_on]):
+        await _wait_again(connection, waiting)
+    return lanes
+
+
+def _parents_first(waiting: Sequence[Requeued]) -> Iterator[list[Requeued]]:
+    """Yields these jobs in layers: a job that is set going together with one that it waits for comes after it."""
+    left = {each.standing.job_id: each for each in waiting}
+    while left:
+        layer = [each for each in left.values() if not any(parent in left for parent in each.depends_on)]
+        for each in layer:
+            del left[each.standing.job_id]
+        yield layer
+
+
+async def _wait_again(connection: Connection, waiting: Sequence[Requeued]) -> None:
+    """Places jobs that depend on others; where one of those has failed, they fail again."""
     parents = [(each.standing.tenant_id, parent) for each in waiting for parent in each.depends_on]
     ended = await watch_parents(connection, parents)
     await place(connection, [_waiting(each, ended) for each in waiting])
@@ -75,7 +89,6 @@ async def _stand_again(connection: Connection, going: Sequence[Requeued]) -> lis
     ]
     if ends:
         await end_waiting(connection, ends, source="api")
-    return lanes
 
 
 def _lost(each: Requeued, ended: dict[UUID, EventKind]) -> UUID | None:
