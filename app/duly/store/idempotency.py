@@ -106,10 +106,11 @@ async def keep_answer(connection: Connection, tenant_id: int, key: str, answer: 
     await connection.execute(KEEP, tenant_id, key, answer)
 
 
+# The age is looked at twice: a key that was used anew since it was found is the outer condition's to keep.
 FORGET = f"""
 delete from idempotency where (tenant_id, key) in (
     select tenant_id, key from idempotency where created_at < now() - interval '{LIFETIME}' limit $1
-)
+) and created_at < now() - interval '{LIFETIME}'
 """
 
 
