@@ -192,16 +192,18 @@ class Sweeper:
 
     async def _drop_expired(self, connection: Connection, retention_days: int) -> list[str]:
         """One node at a time. A role that does not own the tables drops none, and goes on with the rest."""
-        async with self._database.connection() as guard, guard.transaction():
-            if not await take(guard, DROPPING):
-                return []
-            if not (await may_make(connection, PARTITIONED)).owns:
-                log.info(
-                    "this role may drop no partitions: `duly migrate --drop-expired` does",
-                    action="partitions_kept",
-                )
-                return []
-            return await drop_expired(connection, retention_days=retention_days)
+        # Not of the pool: where others of its users waited for a second connection too, none would get one.
+        guard = await self._database.connect()
+        try:
+            async with guard.transaction():
+                if not await take(guard, DROPPING):
+                    return []
+                if (await may_make(connection, PARTITIONED)).owns:
+                    return await drop_expired(connection, retention_days=retention_days)
+        finally:
+            guard.terminate()
+        log.info("this role may drop no partitions: `duly migrate --drop-expired` does", action="partitions_kept")
+        return []
 
 
 def _outcome(overdue: Overdue) -> Outcome:
