@@ -252,7 +252,7 @@ async def test_a_child_that_was_recorded_while_its_parent_was_being_cancelled_is
     monkeypatch.setattr(children, "record", cancelled_meanwhile)
     support.gate("parent").set()
     assert (await service.ended(parent))["status"] == "cancelled"
-    [child] = await children_of(service, parent)
+    [child] = await eventually(lambda: children_of(service, parent))  # the child's transaction ends after the parent's
     assert (await service.ended(child))["status"] == "cancelled"
 
 
