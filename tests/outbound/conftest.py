@@ -1,10 +1,44 @@
-"""The guarded client is a protocol of event loops: what holds on asyncio's own must hold on uvloop, which serves."""
+"""The guarded client is a protocol of event loops: what holds on asyncio's own must hold on uvloop, which serves.
+
+Each test runs in a loop of its own. pytest-asyncio's factories of loops would end the loop of the whole run, and with
+it the fixtures of all other tests, wherever a test of this folder comes between them.
+"""
 
 import asyncio
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from functools import wraps
+from typing import Any
 
+import pytest
 import uvloop
 
+NewLoop = Callable[[], asyncio.AbstractEventLoop]
 
-def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def new_loop(request: pytest.FixtureRequest) -> NewLoop:
+    factory: NewLoop = request.param
+    return factory
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    if not isinstance(collector, pytest.Module):
+        return
+    with suppress(pytest.Collector.CollectError):  # a module that cannot be imported: collecting it tells
+        for name, test in list(vars(collector.obj).items()):
+            if name.startswith("test_") and inspect.iscoroutinefunction(test):
+                setattr(collector.obj, name, _in_a_loop_of_its_own(test))
+
+
+def _in_a_loop_of_its_own(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    @wraps(test)
+    def run(*arguments: Any, new_loop: NewLoop, **named: Any) -> None:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(test(*arguments, **named))
+
+    taken = inspect.signature(test)
+    extra = inspect.Parameter("new_loop", inspect.Parameter.KEYWORD_ONLY)
+    run.__signature__ = taken.replace(parameters=[*taken.parameters.values(), extra])  # type: ignore[attr-defined]
+    return run
