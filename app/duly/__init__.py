@@ -11,6 +11,7 @@ The life of a job, a module a line:
     lifecycle.progress  what it tells of itself becomes events
     domain.outcome      how it ended is decided: done, failed, once more, and when
     lifecycle.finish    the end is recorded, fenced by the attempt's lease token, webhooks in the same transaction
+    lifecycle.set_aside an outcome that the database does not take is kept and tried again; all others are recorded
     lifecycle.consequences  others hear of it: who waited for it, its key, its batch, the job that follows
     store.outbox        in that transaction: whoever asked to hear of it, a job's callback or an endpoint
     webhooks.dispatcher signed and posted until the receiver has it
