@@ -168,3 +168,13 @@ async def test_after_a_full_disk_a_small_submission_proves_nothing(service: Serv
     assert (await service.client.get("/readyz")).status_code == 200
     assert (await service.client.post("/api/v1/jobs", json=large)).status_code == 202
     await service.sql("drop function fails")
+
+
+async def test_who_asks_as_the_next_rehearsal_begins_is_told_of_the_one_that_ended(service: Service) -> None:
+    readiness = service.node.readiness
+    next_ones: list[asyncio.Task[object]] = []
+    rehearsing = readiness._rehearsing = asyncio.create_task(readiness._rehearse())
+    rehearsing.add_done_callback(lambda _: next_ones.append(asyncio.create_task(readiness.look())))
+
+    assert await readiness.look() is None
+    assert await next_ones[0] is None

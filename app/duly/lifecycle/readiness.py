@@ -52,10 +52,11 @@ class Readiness:
 
     async def look(self) -> NotServing | None:
         """Why this process cannot record submissions now, or None where it can. Answers in two seconds."""
-        if self._rehearsing is None or self._rehearsing.done():
-            self._rehearsing = asyncio.create_task(self._rehearse(), name="readiness")
-        done, _ = await asyncio.wait([self._rehearsing], timeout=ANSWER_SECONDS)
-        return self._rehearsing.result() if done else _of(DatabaseAway("", NO_ANSWER))
+        rehearsing = self._rehearsing
+        if rehearsing is None or rehearsing.done():
+            rehearsing = self._rehearsing = asyncio.create_task(self._rehearse(), name="readiness")
+        done, _ = await asyncio.wait([rehearsing], timeout=ANSWER_SECONDS)
+        return rehearsing.result() if done else _of(DatabaseAway("", NO_ANSWER))
 
     def close(self) -> None:
         """Ends a rehearsal under way."""
