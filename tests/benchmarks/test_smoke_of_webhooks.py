@@ -23,7 +23,7 @@ from tests.support.benchmark import finished, small_run
 # Side by side. The other clients are installed when they are first wanted, which a test does not want.
 PLANS = {"duly,naive,ceiling": ("S5a", "S5b"), "duly,naive": ("S7", "BH")}
 # Nine services start and stop in turn; with black holes that takes seconds, since posts under way get a last chance.
-RUN_SECONDS = 300
+RUN_SECONDS = 600
 INSTALLED = tuple(name for name in CLIENTS if "aiohttp" not in name)
 
 pytestmark = pytest.mark.timeout(RUN_SECONDS + 20)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-RUN_SECONDS = 300
+RUN_SECONDS = 600
 STOP_SECONDS = 15
 
 
