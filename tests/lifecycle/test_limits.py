@@ -59,16 +59,18 @@ async def all_ended(service: Service) -> None:
     await eventually(look, seconds=40)
 
 
-# After each claim, in its own transaction: how many run. Whoever starts at the same time would have been counted.
+# After each claim that started something, in its own transaction: how many run. Whoever starts at the same time would
+# have been counted.
 WATCH = """
 create table seen (at timestamptz, narrow int, counting int);
 create function see() returns trigger language plpgsql as $$
 begin
     insert into seen select clock_timestamp(), count(*) filter (where queue = 'narrow'),
-                            count(*) filter (where type = 'count-a') from running;
+                            count(*) filter (where type = 'count-a') from running
+    having exists (select from begun);
     return null;
 end $$;
-create trigger sees after insert on running for each statement execute function see();
+create trigger sees after insert on running referencing new table as begun for each statement execute function see();
 """
 
 
