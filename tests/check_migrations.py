@@ -1,4 +1,4 @@
-"""Whether the migrations make what `duly.store.tables` declares, and only expand; run by `make check`."""
+"""Checks that the migrations make what `duly.store.tables` declares, and only expand; run by `make check`."""
 
 import asyncio
 import sys
@@ -28,7 +28,7 @@ async def main() -> int:
 
 
 async def _contractions(database: Database) -> list[tuple[str, str]]:
-    """What each migration takes away from the release before it. Leaves the database at the newest revision."""
+    """Returns what each migration takes away from the release before it. Leaves the database at the newest revision."""
     await migrate(database, to=FIRST)
     found = []
     async with database.connection() as connection:

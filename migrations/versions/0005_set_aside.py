@@ -1,4 +1,4 @@
-"""What could not be recorded of jobs; and what lets two releases work on one database during an upgrade."""
+"""Table of refused records of jobs; and what lets two releases work on one database during an upgrade."""
 
 from alembic import op
 

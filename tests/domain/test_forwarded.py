@@ -1,4 +1,4 @@
-"""What proxies tell of a request: believed as far back as they are trusted, and read by its grammar."""
+"""Forwarded headers of proxies: believed as far back as they are trusted, and read by its grammar."""
 
 from ipaddress import IPv4Address, ip_network
 

@@ -1,4 +1,4 @@
-"""What a database URL may say: libpq's forms and options, each taken or refused by its name."""
+"""Forms and options of a database URL: libpq's forms and options, each taken or refused by its name."""
 
 import socket
 from collections.abc import Iterator

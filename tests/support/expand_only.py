@@ -1,4 +1,4 @@
-"""Whether a migration only expands the schema: what the release before it reads and writes goes on to be taken."""
+"""Check that a migration only expands the schema: what the release before it reads and writes goes on to be taken."""
 
 from typing import Any, NamedTuple
 

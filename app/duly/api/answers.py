@@ -31,7 +31,7 @@ def accepted_body(
     status: Status = Status.PENDING,
     deduplicated: bool = False,
 ) -> bytes:
-    """What the answer to a submission says; the same on every repeat. `deduplicated`: the job is another one's;
+    """Returns the response to a submission; the same on every repeat. `deduplicated`: the job is another one's;
     `root_path`: the prefix of its request.
     """
     path = root_path + job_path(job_id)

@@ -23,7 +23,7 @@ class Exchange:
 
     @property
     def begun(self) -> bool:
-        """Whether the response has begun."""
+        """Returns whether the response has begun."""
         return self.status is not None
 
     async def send(self, message: Message) -> None:

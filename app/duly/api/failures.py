@@ -60,7 +60,7 @@ def as_duly_error(error: Exception, *, request_id: str) -> DulyError:  # noqa: P
 
 
 def _unavailable(error: DatabaseError, *, request_id: str) -> DatabaseUnavailable:
-    """What the database lacks, in its own words. What does not pass by itself is logged."""
+    """Returns the error that names what the database lacks, in its own words. Logs what does not pass by itself."""
     trouble = error.trouble
     if not trouble.passes:
         log.error(error.line, action="database_unfit", code=trouble.code, request_id=request_id)

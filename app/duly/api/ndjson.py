@@ -160,7 +160,7 @@ class _Intake:
             raise Invalid.at([PathError("jobs", "there is no line with a submission")])
 
     def batch(self) -> NewBatch:
-        """What they belong to, once all have come. Its id is made when it is recorded."""
+        """Returns the batch of these lines, once all have arrived. Its id is made when it is recorded."""
         key = IdempotencyKey(self._key, self._digest.digest()) if self._key is not None else None
         return NewBatch(DEFAULT_TENANT, SMALLEST, self._name, None, key)
 

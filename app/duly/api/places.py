@@ -56,7 +56,7 @@ def with_index(error: Invalid) -> Invalid:
 
 
 def refused_by_ledger(refused: BatchRefused) -> DulyError:
-    """What the ledger said of single jobs, and of the one that follows them.
+    """Errors that the ledger found in single jobs, and in the one that follows them.
 
     Raises:
         Exception: one that is no refusal.

@@ -29,7 +29,7 @@ class Proxies:
 
     @property
     def any(self) -> bool:
-        """Whether the settings name any."""
+        """Returns whether the settings name any."""
         return bool(self._root_path or self._networks)
 
     def see_through(self, scope: Scope) -> None:

@@ -184,7 +184,7 @@ class ReadBatch(NamedTuple):
 
 
 def _around_items(value: dict[str, Any], known: Sequence[PathError]) -> list[PathError]:
-    """What else is wrong with a batch beside its items and the job that follows them."""
+    """Returns the errors of a batch beside those of its items and of the job that follows them."""
     around = {name: member for name, member in value.items() if name != "then" and not errors_at(known, name)}
     if isinstance(jobs := around.get("jobs"), list) or errors_at(known, "jobs"):
         around["jobs"] = [{"type": "any"}] * (min(len(jobs), MOST_JOBS + 1) if isinstance(jobs, list) else 1)

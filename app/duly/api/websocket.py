@@ -134,7 +134,7 @@ class _Conversation:
                 assert_never(message)
 
     async def _tried(self, message: Message, doing: Coroutine[Any, Any, UUID | None]) -> None:
-        """Whatever is wrong with one message never ends the conversation. `doing` returns the job that it changed."""
+        """Answers a message; an error in it does not end the conversation. `doing` returns the job that it changed."""
         note = self._noted(message.type)
         try:
             job_id = await doing

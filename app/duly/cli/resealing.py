@@ -25,7 +25,7 @@ def run_reseal(flags: dict[str, Any]) -> None:
         except (CannotServe, KeyDiffers, KeyUnused) as error:
             stop(str(error))
         except DatabaseError as error:
-            stop(f"{error.line}; what was sealed anew stays so, run it again")
+            stop(f"{error.line}; secrets already re-encrypted stay valid; run it again")
     _print(done, keyring)
     if done.unopened:
         raise typer.Exit(FAILED)

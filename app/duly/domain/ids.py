@@ -17,7 +17,7 @@ _new, _set = object.__new__, object.__setattr__
 class IdMaker:
     """Source of ids by a clock, each larger than all before, even where the clock is set back.
 
-    After the milliseconds comes a counter of 42 bits that begins anew, below its half, in each millisecond (RFC 9562,
+    After the milliseconds comes a counter of 42 bits that restarts, below its half, in each millisecond (RFC 9562,
     section 6.2, method 1); the last 32 bits are random. Half of the counter lasts for weeks where the clock stands.
     """
 

@@ -90,7 +90,7 @@ class NewBatch(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """What the ledger says of a submission: the job, when it was recorded, and whether an earlier request did it: one
+    """Result of a submission: the job, when it was recorded, and whether an earlier request did it: one
     with the same idempotency key, whose answer this is (`replayed`), one under the same id of the client's
     (`standing`), or one with the same unique key (`deduplicated`, with the status of that job where it was looked up).
     """
@@ -104,7 +104,7 @@ class Accepted(NamedTuple):
 
     @property
     def fresh(self) -> bool:
-        """Whether this request recorded it."""
+        """Returns whether this request recorded it."""
         return not (self.replayed or self.deduplicated or self.standing)
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a parsed JSON value: every place that no job can keep, and how it is named."""
+"""Errors in a parsed JSON value: every place that no job can keep, and how it is named."""
 
 import math
 import re

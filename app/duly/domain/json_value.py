@@ -73,8 +73,8 @@ def read_kept(json_text: str) -> object:
 
 
 def _is_written_alike(body: bytes, value: object) -> bool:
-    """Whether the value would be written like its text, blanks aside: then each number has its digits, and no member
-    was named twice. Many clients escape what is not ASCII; with an exponent, Python's numbers are not ours.
+    """Returns whether the value would be written like its text, blanks aside: then each number has its digits, and no
+    member was named twice. Many clients escape what is not ASCII; with an exponent, Python's numbers are not ours.
     """
     sent = body.translate(None, _BLANKS)
     try:

@@ -200,7 +200,7 @@ def _place(exception: str, frames: Sequence[Frame]) -> dict[str, object]:
 
 
 def _fit(text: object, limit: int) -> str:
-    """What a handler gave in place of a text is shown as one: an error must not fail to be recorded."""
+    """Shows as text what a handler gave in place of one: an error must not fail to be recorded."""
     return truncate_text(clean_text(shown(text)), limit)
 
 

@@ -64,7 +64,7 @@ class Parent:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """What the database does not take of the job: its start, its outcome or its follow-up."""
+    """Record of a job that the database refuses: its start, its outcome or its follow-up."""
 
     what: str
     reason: str

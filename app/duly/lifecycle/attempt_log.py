@@ -1,4 +1,4 @@
-"""The service's log of attempts: one line for each end that is not a success, whoever records it."""
+"""The service's log of attempts: one line for each end that is not a success."""
 
 import structlog
 

@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 @dataclass(slots=True)
 class Halved(Generic[Item, Result]):
-    """What became of the items: each is in one of `parts` (recorded together), `refused` or `left`.
+    """Result of recording items: each is in one of `parts` (recorded together), `refused` or `left`.
 
     `left` were not tried, or it is not known whether they were recorded: the database was `away`.
     """

@@ -157,7 +157,7 @@ class Finisher:
         return told
 
     def _tell(self, finished: Sequence[Finished]) -> None:
-        """Wakes followers of the jobs, the dispatcher, and whoever runs them again."""
+        """Wakes followers of the jobs, the dispatcher, and the nodes that run them again."""
         for done in finished:
             if done.due_in_seconds is None:
                 continue

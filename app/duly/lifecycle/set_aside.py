@@ -56,7 +56,7 @@ class _Kept:
 
 
 class OutcomesSetAside:
-    """What one node could not record, and its step, a loop's, that tries again.
+    """Outcomes that one node could not record, and the step of a loop that tries again.
 
     Args:
         record: records these outcomes; calls `recorded` for those that were, and `put` for those refused again.

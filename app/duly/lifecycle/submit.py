@@ -134,7 +134,7 @@ class Submitter:
 
 
 class AcceptedBatch(NamedTuple):
-    """What the ledger says of a batch. `jobs` is empty where an earlier request recorded it: then `others` are those of
+    """Result of submitting a batch. `jobs` is empty where an earlier request recorded it: then `others` are those of
     its submissions, by their places, for which other jobs stand.
     """
 

@@ -171,7 +171,7 @@ class Database:
         raise found from error
 
     async def _made_partition(self, missing: PartitionMissing) -> bool:
-        """Whether the partition is there now, made here or by another node."""
+        """Returns whether the partition exists now, made here or by another node."""
         async with self._making:
             try:
                 made = await self._on_its_own(ensure_partitions)

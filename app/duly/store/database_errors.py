@@ -144,7 +144,7 @@ class RecordRefused(DatabaseError):
 
     @property
     def of_data(self) -> bool:
-        """Whether a value was refused; else a right, a partition or the like is missing."""
+        """Returns whether a value was refused; else a right, a partition or the like is missing."""
         return self.trouble in {CONTENT, RULE}
 
 

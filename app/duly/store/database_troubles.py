@@ -1,4 +1,4 @@
-"""What can be wrong with the database: for each kind a code, a sentence for clients, and what the operator can do."""
+"""Classes of database errors: for each a code, a sentence for clients, and what the operator can do."""
 
 from typing import NamedTuple
 

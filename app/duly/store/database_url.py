@@ -56,7 +56,7 @@ class Target(NamedTuple):
 
 
 def parse_url(url: str) -> Target:
-    """What the URL says.
+    """Parsed database URL.
 
     Raises:
         UrlWrong: it is none, or not one of PostgreSQL, or has an option or a value that is not taken.

@@ -139,6 +139,6 @@ select extract(epoch from least(
 
 
 async def seconds_to_next_expiry(connection: Connection, *, but: Sequence[UUID] = ()) -> float | None:
-    """How long until a job that waits, but for some, expires; None where none will."""
+    """Returns the seconds until a waiting job, but for some, expires; None where none will."""
     seconds: float | None = await connection.fetchval(NEXT_EXPIRY, but)
     return seconds

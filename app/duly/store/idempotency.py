@@ -106,7 +106,7 @@ async def keep_answer(connection: Connection, tenant_id: int, key: str, answer: 
     await connection.execute(KEEP, tenant_id, key, answer)
 
 
-# The age is looked at twice: a key that was used anew since it was found is the outer condition's to keep.
+# The age is looked at twice: the outer condition keeps a key that was used again since it was found.
 FORGET = f"""
 delete from idempotency where (tenant_id, key) in (
     select tenant_id, key from idempotency where created_at < now() - interval '{LIFETIME}' limit $1

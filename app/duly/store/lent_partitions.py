@@ -18,7 +18,7 @@ from pg_class c where c.oid in (select to_regclass(name) from unnest($1::text[])
 """
 MAKE_LENT = "select duly_make_partition($1, $2)"
 
-# With the rights of the owner, whoever calls it: so it takes nothing but one of our tables and a day close to now, and
+# Runs with the rights of the owner: so it takes nothing but one of our tables and a day close to now, and
 # finds nothing by a search path of the caller's.
 LEND = """
 create or replace function duly_make_partition(parent text, day date) returns boolean
@@ -74,7 +74,7 @@ select min(days) from (
 
 
 class May(NamedTuple):
-    """How this role makes partitions: as the owner, or through the owner's function."""
+    """Ways in which this role makes partitions: as the owner, or through the owner's function."""
 
     owns: bool
     lent: bool
@@ -83,7 +83,7 @@ class May(NamedTuple):
 
     @property
     def trouble(self) -> Trouble:
-        """What a role lacks that may do neither."""
+        """Returns the error for a role that may do neither."""
         grant = f"GRANT EXECUTE ON FUNCTION {self.schema}.duly_make_partition(text, date) TO {self.role}"
         return PERMISSION._replace(
             message="The database role may not make the partitions of the coming days.",
@@ -92,7 +92,7 @@ class May(NamedTuple):
 
 
 async def may_make(connection: Connection, tables: Sequence[str]) -> May:
-    """How this role may make partitions of these tables."""
+    """Returns the ways in which this role may make partitions of these tables."""
     return May(*await connection.fetchrow(MAY, tables))
 
 

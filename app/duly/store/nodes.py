@@ -32,7 +32,7 @@ select (select count(*) from nodes), clock_timestamp() from beat
 
 
 class Beat(NamedTuple):
-    """How many nodes are listed, and the time by the database's clock."""
+    """Number of listed nodes, and the time by the database's clock."""
 
     listed: int
     at: datetime

@@ -45,7 +45,7 @@ async def ensure_partitions(connection: Connection) -> list[str]:
 
 
 async def is_there(connection: Connection, *, table: str, day: date) -> bool:
-    """Whether this day of the table has its partition."""
+    """Returns whether this day of the table has its partition."""
     return _name(table, day) in {row["name"] for row in await connection.fetch(LIST, table)}
 
 

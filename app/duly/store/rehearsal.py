@@ -18,7 +18,7 @@ LARGE_BYTES = 64 << 10
 
 
 class Rehearsed(NamedTuple):
-    """What a submission would find: the revisions and the partitions that are not there."""
+    """Result of a rehearsal: the revisions and the partitions that are not there."""
 
     revisions: list[str]
     partitions: list[str]

@@ -43,7 +43,7 @@ where oid is not null
 
 
 class Rights(NamedTuple):
-    """What a role lacks, as the GRANTs that the owner runs."""
+    """Missing rights of a role, as the GRANTs that the owner runs."""
 
     role: str
     grants: list[str]

@@ -48,6 +48,6 @@ NEXT_DUE = "select extract(epoch from min(run_at) - now())::float8 from schedule
 
 
 async def seconds_to_next(connection: Connection, *, but: Sequence[UUID] = ()) -> float | None:
-    """How long until the next job is due, by the database's clock; None where nothing else is scheduled."""
+    """Returns the seconds until the next job is due, by the database's clock; None where nothing else is scheduled."""
     seconds: float | None = await connection.fetchval(NEXT_DUE, but)
     return seconds

@@ -111,5 +111,5 @@ class PooledConnection(CatalogTypesConnection):
             waiter.set_result(None)
 
     def _is_alone(self, query: str) -> bool:
-        """Whether the statement would run outside of a transaction, and need not."""
+        """Returns whether the statement would run outside of a transaction, and need not."""
         return not self.is_in_transaction() and " concurrently" not in query

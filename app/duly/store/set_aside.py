@@ -10,7 +10,7 @@ from duly.store.database import Connection
 
 
 class Stage(StrEnum):
-    """What could not be recorded. Stored names."""
+    """Stages of a job that can be refused. Stored names."""
 
     CLAIM = "claim"  # the start of an attempt
     FINISH = "finish"  # the outcome of an attempt
@@ -18,7 +18,7 @@ class Stage(StrEnum):
 
 
 class SetAside(NamedTuple):
-    """What could not be recorded of a job; `token` is that of the attempt, 0 where there is none. The tenant of a
+    """Refused record of a job; `token` is that of the attempt, 0 where there is none. The tenant of a
     job that runs, or whose end is to be followed, may be left out.
     """
 

@@ -45,7 +45,7 @@ class QueueFigures:
 
 class QueueGauges(Collector):
     """Gauges of all queues, read from the database. Each process shows its own reading: in the files that several
-    processes share, the series of an empty queue would stay for ever.
+    processes share, the series of an empty queue would never be removed.
     """
 
     def __init__(self) -> None:

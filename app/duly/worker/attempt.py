@@ -205,7 +205,7 @@ class Interruption(Exception):
 
 
 class ProcessFailure(Exception):
-    """What a handler raised in its process, or how that ended: its words and its place, for the error stays there."""
+    """Error of a handler in its process, or the end of that process: its words and its place."""
 
     def __init__(self, words: str, place: Place | None = None) -> None:
         super().__init__(words)

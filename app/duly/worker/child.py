@@ -34,7 +34,7 @@ _OF_THE_PARENT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Setup(NamedTuple):
-    """What a child needs to know: the handler modules, where they are found, and the limits of what it returns."""
+    """Configuration of a child process: the handler modules, their paths, and the limits of what it returns."""
 
     modules: tuple[str, ...]
     path: tuple[str, ...]

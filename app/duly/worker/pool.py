@@ -132,7 +132,7 @@ class Pool:
         return self._free - self._reserved - self._waiting.returning
 
     def _free_processes(self) -> int:
-        """How many processes are idle and wanted by no job that is claimed already."""
+        """Returns the number of idle processes that no claimed job waits for."""
         claimed = sum(attempt.handler.isolation == "process" for attempt in self._attempts.values())
         return self._processes.available - claimed - self._prefetch.count(self._in_processes)
 

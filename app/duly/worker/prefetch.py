@@ -79,7 +79,7 @@ class Prefetch:
         return None
 
     def count(self, types: Container[str]) -> int:
-        """How many jobs of these types wait here."""
+        """Returns the number of jobs of these types that wait here."""
         return sum(job.type in types for job in self._waiting)
 
     def __contains__(self, job_id: object) -> bool:

@@ -64,7 +64,7 @@ class ProcessExecutor:
 
     @property
     def available(self) -> int:
-        """How many attempts can be here without waiting: idle processes, and those that run one already."""
+        """Returns how many attempts can be here without waiting: idle processes, and those that run one already."""
         return len(self._idle) + self._busy
 
     def grow(self) -> None:
