@@ -1,6 +1,7 @@
 """The access log: who did what, one line for each request that was refused or changed something, and no secrets."""
 
 import asyncio
+import gc
 import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from duly.api.admission import Admission
+from duly.api.exchange import Exchange
 from duly.domain.ids import new_job_id
 from tests.support.service import BOUND_SECONDS, Service
 
@@ -28,8 +30,8 @@ class Lines:
         self.text = ""
         self.access.write = self._take
 
-    def _take(self, text: str) -> None:
-        self.text += text
+    def _take(self, lines: bytes) -> None:
+        self.text += lines.decode()
 
     def taken(self) -> list[dict[str, Any]]:
         """All lines since the last time."""
@@ -271,3 +273,13 @@ async def test_lines_are_written_soon_without_being_asked_for(service: Service, 
     lines.access.write = lambda _text: written.set()
     await service.submit("echo")
     await asyncio.wait_for(written.wait(), BOUND_SECONDS)
+
+
+async def test_a_submission_leaves_nothing_to_the_garbage_collector(service: Service) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        assert (await service.client.post("/api/v1/jobs", json={"type": "echo"})).status_code == 202
+        assert [left for left in gc.get_objects() if isinstance(left, Exchange)] == []
+    finally:
+        gc.enable()

@@ -14,7 +14,7 @@ LINE = AccessLine(0.0, "r-1", None, "default", "POST", "/api/v1/jobs", {"jobId":
 async def written(*lines: AccessLine, form: Literal["console", "json"] = "json") -> list[str]:
     pieces: list[str] = []
     log = AccessLog(on=True, form=form)
-    log.write = pieces.append
+    log.write = lambda lines: pieces.append(lines.decode())
     for line in lines:
         log.put(line._replace(began=time.perf_counter()))
     log.flush()
@@ -52,7 +52,7 @@ async def test_an_answer_that_did_not_come_is_told() -> None:
 
 @pytest.mark.parametrize("on", [False])
 async def test_nothing_gathers_where_it_is_off(on: bool) -> None:
-    pieces: list[str] = []
+    pieces: list[bytes] = []
     log = AccessLog(on=on, form="json")
     log.write = pieces.append
     log.put(LINE)

@@ -30,12 +30,11 @@ class Exchange:
         """Sends a part of the response."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = [self._prefixed(*header) for header in message.get("headers", ())]
-            message["headers"] = [*headers, (b"x-request-id", self._request_id)]
+            headers = [*message.get("headers", ()), (b"x-request-id", self._request_id)]
+            for index, (name, value) in enumerate(headers):
+                if name.lower() == b"location":
+                    self.location = value
+                    if self._prefix and value.startswith(b"/"):
+                        headers[index] = (name, self._prefix + value)
+            message["headers"] = headers
         await self._send(message)
-
-    def _prefixed(self, name: bytes, value: bytes) -> tuple[bytes, bytes]:
-        if name.lower() != b"location":
-            return name, value
-        self.location = value
-        return name, self._prefix + value if value.startswith(b"/") else value

@@ -91,6 +91,7 @@ class Gate:
                 await compressed(refusal)(scope, receive, answer.send)
         finally:
             leave(scope)
+            del scope["duly.exchange"]  # it leads back to the scope: a circle each would keep the collector busy
             if self._access.on and (scope["method"] not in READING or (answer.status or 0) >= REFUSED):
                 self._note(inner, answer)
 

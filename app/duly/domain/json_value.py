@@ -76,9 +76,12 @@ def _is_written_alike(body: bytes, value: object) -> bool:
     """Returns whether the value would be written like its text, blanks aside: then each number has its digits, and no
     member was named twice. Many clients escape what is not ASCII; with an exponent, Python's numbers are not ours.
     """
-    sent = body.translate(None, _BLANKS)
     try:
-        if orjson.dumps(value).translate(None, _BLANKS) == sent:
+        written = orjson.dumps(value)
+        if written == body:
+            return True
+        sent = body.translate(None, _BLANKS)
+        if written.translate(None, _BLANKS) == sent:
             return True
     except TypeError:  # more than 254 levels
         return False

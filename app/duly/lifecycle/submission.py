@@ -235,7 +235,7 @@ class JobMaker:
 def with_exact(submission: Submission, value: Mapping[str, Any]) -> Submission:
     """The submission with its parameters as they were read from its text, digit for digit: pydantic knows doubles."""
     if "parameters" in value:
-        submission.parameters = value["parameters"]
+        submission.__dict__["parameters"] = value["parameters"]  # an assignment takes five times as long
     return submission
 
 

@@ -1,8 +1,8 @@
 """The access log: one line for each request that is refused or changes something. It holds no secrets: no query, no
 headers, no bodies, and of an address only its pattern and known names.
 
-Lines are collected for a tenth of a second and written together. Through structlog each would take 26 microseconds, a
-third of a submission.
+Lines are collected for up to a tenth of a second and written together. Through structlog each would take 26
+microseconds, a third of a submission.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import orjson
@@ -17,6 +18,8 @@ import orjson
 GATHER_SECONDS = 0.1
 # Writes of several processes to one pipe are not interleaved up to this size (POSIX, PIPE_BUF; Linux has 4,096).
 PIECE_BYTES = 4_000
+# Combinations of route, client and result whose text is kept.
+KNOWN_TEXTS = 1_024
 DEFAULT_TENANT_NAME = "default"
 
 
@@ -41,7 +44,7 @@ class AccessLine(NamedTuple):
 
 
 class AccessLog:
-    """Access log of one process.
+    """Access log of one process. A line becomes text at once: thousands kept as objects would cost more than that.
 
     Args:
         on: whether there is one.
@@ -50,25 +53,34 @@ class AccessLog:
 
     def __init__(self, *, on: bool, form: Literal["console", "json"]) -> None:
         self.on = on
-        self.write: Callable[[str], object] = _to_standard_error
+        self.write: Callable[[bytes], object] = _to_standard_error
         self._encoded = _as_json if form == "json" else _as_text
-        self._lines: list[tuple[AccessLine, float, float]] = []
+        self._line = _line_as_json if form == "json" else _line_as_text
+        self._lines: list[bytes] = []
+        self._size = 0
         self._shed = 0
         self._due: asyncio.TimerHandle | None = None
 
     def put(self, line: AccessLine) -> None:
         """Writes a line within `GATHER_SECONDS`."""
         if self.on:
-            self._lines.append((line, _now(), time.perf_counter() - line.began))
-        self._schedule()
+            self._put(self._line(line, _now(), time.perf_counter() - line.began))
+            self._schedule()
 
     def shed(self) -> None:
         """Counts a submission that was refused early; a line for each would cost more than the refusal."""
-        self._shed += self.on
-        self._schedule()
+        if self.on:
+            self._shed += 1
+            self._schedule()
+
+    def _put(self, text: bytes) -> None:
+        if self._size + len(text) > PIECE_BYTES:
+            self._write_piece()
+        self._lines.append(text)
+        self._size += len(text)
 
     def _schedule(self) -> None:
-        if self._due is None and self.on:
+        if self._due is None:
             self._due = asyncio.get_running_loop().call_later(GATHER_SECONDS, self.flush)
 
     def flush(self) -> None:
@@ -76,47 +88,89 @@ class AccessLog:
         if self._due is not None:
             self._due.cancel()
             self._due = None
-        lines, self._lines = self._lines, []
         shed, self._shed = self._shed, 0
-        told = [_members(line, at, seconds) for line, at, seconds in lines]
         if shed:
             text = f"{shed:,} submissions were refused early, under overload"
-            told.append({**_head(text, _now()), "action": "submissions_shed", "count": shed, "code": "OVERLOADED"})
-        pieces, size = list[bytes](), 0
-        for encoded in map(self._encoded, told):
-            if size + len(encoded) > PIECE_BYTES:
-                self.write(b"".join(pieces).decode())
-                pieces, size = [], 0
-            pieces.append(encoded)
-            size += len(encoded)
-        if pieces:
-            self.write(b"".join(pieces).decode())
+            told = {**_head(text, _now()), "action": "submissions_shed", "count": shed, "code": "OVERLOADED"}
+            self._put(self._encoded(told))
+        self._write_piece()
+
+    def _write_piece(self) -> None:
+        lines, self._lines, self._size = self._lines, [], 0
+        if lines:
+            self.write(b"".join(lines))
 
 
 def _head(message: str, at: float) -> dict[str, object]:
     return {"message": message, "level": "info", "timestamp": datetime.fromtimestamp(at, UTC)}
 
 
-def _members(line: AccessLine, at: float, seconds: float) -> dict[str, object]:
-    _, request_id, key_id, tenant, method, route, names, status, code, client = line
-    told: dict[str, object] = {
-        "message": f"{method} {route or 'an unknown address'}: {status or 'no response'}",
+def _line_as_json(line: AccessLine, at: float, seconds: float) -> bytes:
+    """Returns the line as `_as_json` would write it, in a third of the time: most of it is the same in many lines."""
+    request_id, names = orjson.dumps(line.request_id), orjson.dumps(line.names)
+    return b'{%b,"timestamp":"%b","requestId":%b,"durationMs":%.1f%b%b\n' % (
+        _shared(line[2:6] + line[7:]),
+        _utc(at),
+        request_id,
+        seconds * 1000,
+        b"," if line.names else b"",
+        names[1:],
+    )
+
+
+@lru_cache(maxsize=KNOWN_TEXTS)
+def _shared(members: tuple[str | int | None, ...]) -> bytes:
+    """Returns the members that lines of one key, route, result and client share, without the braces."""
+    key_id, tenant, method, route, status, code, client = members
+    shared = {
+        "message": _message(method, route, status),
         "level": "info",
-        "timestamp": datetime.fromtimestamp(at, UTC),
         "action": "access",
-        "requestId": request_id,
         "keyId": key_id,
         "tenant": tenant,
         "method": method,
         "route": route,
         "status": status,
         "code": code,
-        "durationMs": int(seconds * 10_000) / 10,
         "client": client,
     }
-    if names:
-        told.update(names)
-    return told
+    return orjson.dumps(shared)[1:-1]
+
+
+def _utc(at: float) -> bytes:
+    whole = int(at)
+    return b"%b.%06dZ" % (_second(whole), (at - whole) * 1e6)
+
+
+@lru_cache(maxsize=2)
+def _second(whole: int) -> bytes:
+    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}".encode()
+
+
+def _line_as_text(line: AccessLine, at: float, seconds: float) -> bytes:
+    told = {
+        **_head(_message(line.method, line.route, line.status), at),
+        "action": "access",
+        "requestId": line.request_id,
+        "keyId": line.key_id,
+        "tenant": line.tenant,
+        "method": line.method,
+        "route": line.route,
+        "status": line.status,
+        "code": line.code,
+        "durationMs": _tenths(seconds),
+        "client": line.client,
+    }
+    return _as_text({**told, **line.names})
+
+
+def _message(method: object, route: object, status: object) -> str:
+    return f"{method} {route or 'an unknown address'}: {status or 'no response'}"
+
+
+def _tenths(seconds: float) -> float:
+    """Returns milliseconds with one digit."""
+    return int(seconds * 10_000) / 10
 
 
 def _now() -> float:
@@ -139,9 +193,9 @@ def _plain(value: object) -> str:
     return text if text.isprintable() else ascii(text)
 
 
-def _to_standard_error(text: str) -> None:
+def _to_standard_error(lines: bytes) -> None:
     try:
-        sys.stderr.write(text)
+        sys.stderr.write(lines.decode())
         sys.stderr.flush()
     except (OSError, ValueError):  # a closed log ends no request
         pass
