@@ -63,9 +63,8 @@ class SubmissionReader:
             JsonRefused, ParametersInvalid, and the 4xx of `duly.errors`, each naming what is wrong.
         """
         value = self._json(body, headers)
-        return self.job(
-            _submission(body, value), origin_of(headers)._replace(idempotency=idempotency_key(headers, value))
-        )
+        origin = Origin(correlation_id(headers), _traceparent(headers), idempotency_key(headers, value))
+        return self.job(_submission(body, value), origin)
 
     def read_named(self, job_id: UUID, body: bytes, headers: Mapping[bytes, bytes]) -> NewJob:
         """The job that a request asks for under an id of the client's.

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 
 from duly.domain.ids import IdMaker
 
+_BOOT_TIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)  # Linux only
+
 
 def elapsed_seconds() -> float:
     """Returns seconds since an arbitrary moment, by a clock that is never set and, on Linux, counts suspension too."""
-    boot_time: int | None = getattr(time, "CLOCK_BOOTTIME", None)  # Linux only
-    return time.monotonic() if boot_time is None else time.clock_gettime(boot_time)
+    return time.monotonic() if _BOOT_TIME is None else time.clock_gettime(_BOOT_TIME)
 
 
 class DatabaseClock:
