@@ -1,0 +1,42 @@
+"""A process that gets a part of a core only, whatever else the machine has to do."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PERIOD_SECONDS = 0.1
+LOOK_SECONDS = 0.002
+
+
+@contextmanager
+def starved(pid: int, *, share: float) -> Iterator[None]:
+    """Lets the process run for its share of each tenth of a second of processor time, and stops it for the rest."""
+    ended = threading.Event()
+    thread = threading.Thread(target=_starve, args=(pid, share * PERIOD_SECONDS, ended), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        os.kill(pid, signal.SIGCONT)
+
+
+def _starve(pid: int, portion: float, ended: threading.Event) -> None:
+    while not ended.is_set():
+        began, used = time.monotonic(), _processor_seconds(pid)
+        os.kill(pid, signal.SIGCONT)
+        # On a busy machine it takes longer to get its portion; an idle process needs none.
+        while _processor_seconds(pid) - used < portion and time.monotonic() - began < PERIOD_SECONDS:
+            time.sleep(LOOK_SECONDS)
+        os.kill(pid, signal.SIGSTOP)
+        ended.wait(PERIOD_SECONDS - portion)
+
+
+def _processor_seconds(pid: int) -> float:
+    """Returns the time that the process's main thread has run, from the kernel's scheduler, in nanoseconds there."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
