@@ -151,6 +151,13 @@ def test_the_stream_of_all_jobs_goes_on_past_every_end_and_every_break(server: S
     assert [re.findall(r"(?i)last-event-id: (\S+)", text) for text in server.requests] == [[], ["2"], ["5"]]
 
 
+def test_a_stream_is_known_in_each_spelling_of_its_media_type(server: ScriptedServer) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream ;charset=UTF-8\r\nConnection: close\r\n\r\n"
+    server.answers += [head + stream((1, "job_completed")).partition(b"\r\n\r\n")[2]]
+    with Client(server.url) as client:
+        assert [frame["sequence"] for frame in client.stream("j1")] == [1]
+
+
 def test_an_answer_of_no_content_ends_the_stream(server: ScriptedServer) -> None:
     server.answers += [answer(204)]
     with Client(server.url) as client:

@@ -1,11 +1,13 @@
 """What an answer of the service means: its content, or the error that it tells of."""
 
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
 import httpx
 
 from duly.client.errors import ApiError, Unreachable
+from duly.domain.retry_after import read_retry_after
 
 _NAMED_REASONS: dict[type[httpx.RequestError], str] = {
     httpx.ConnectTimeout: "it did not take the connection in time",
@@ -28,9 +30,15 @@ def unreachable(url: str, error: httpx.RequestError) -> Unreachable:
 
 
 def retry_after_seconds(response: httpx.Response, *, otherwise: float) -> float:
-    """The pause that the answer asks for, in seconds (RFC 9110, section 10.2.3; the form with a date is not used)."""
-    text = response.headers.get("Retry-After", "")
-    return float(text) if text.isascii() and text.isdigit() else otherwise
+    """Returns the pause that the response asks for, in seconds; a proxy may write it as a date."""
+    headers, now = response.headers, datetime.now(UTC)
+    asked = read_retry_after(headers.get("Retry-After", ""), date=headers.get("Date", ""), now=now)
+    return otherwise if asked is None else asked
+
+
+def media_type(response: httpx.Response) -> str:
+    """Returns the media type of a response, in lower case and without parameters."""
+    return str(response.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
 
 
 def asks_to_repeat(response: httpx.Response) -> bool:

@@ -24,6 +24,8 @@ ENDED = frozenset({"completed", "failed", "cancelled"})
 _LONG_POLL_SECONDS = 30
 # A job that reports often answers every long poll at once; this is how often it may.
 _SHORTEST_POLL_SECONDS = 0.1
+# The service asks for 30 s at most; a proxy may ask for anything.
+_LONGEST_POLL_PAUSE_SECONDS = 60.0
 
 
 class SubmitOptions(TypedDict, total=False):
@@ -189,7 +191,7 @@ def _pause_before_poll(answer: httpx.Response, *, waited: float, asked: int) -> 
         return _SHORTEST_POLL_SECONDS
     if not asked and "ETag" in answer.headers:
         return 0
-    return retry_after_seconds(answer, otherwise=1)
+    return min(retry_after_seconds(answer, otherwise=1), _LONGEST_POLL_PAUSE_SECONDS)
 
 
 def _address(url: str) -> httpx.URL:

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from duly.client.answers import asks_to_repeat, refusal, retry_after_seconds, unreachable
+from duly.client.answers import asks_to_repeat, media_type, refusal, retry_after_seconds, unreachable
 from duly.client.sse import Frame, read_frames, read_lines
 
 Connect = Callable[[str | None], AbstractContextManager[httpx.Response]]
@@ -61,7 +61,7 @@ class _Following:
             self.ended = True
             return
         self._failures += 1  # until a frame comes
-        if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
+        if media_type(response) != "text/event-stream":
             self._note_refused(response)
             return
         self._tries = _TRIES_AFTER_CONNECTED
