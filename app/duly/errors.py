@@ -165,6 +165,10 @@ class UnsupportedMediaType(DulyError):
     code, status = "UNSUPPORTED_MEDIA_TYPE", 415
 
 
+class UnsupportedContentCoding(UnsupportedMediaType):
+    code = "UNSUPPORTED_CONTENT_ENCODING"
+
+
 class Invalid(DulyError):
     code, status = "VALIDATION_FAILED", 422
 

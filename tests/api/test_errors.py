@@ -60,6 +60,8 @@ async def test_a_client_may_ask_for_the_same_facts_as_a_problem(contract: Servic
         "application/problem+json",
         "application/json;q=0.5, application/problem+json",
         "APPLICATION/PROBLEM+JSON",
+        "application/json, application/problem+json",
+        "application/problem+json; charset=UTF-8, */*;q=0.1",
     ):
         answer = await contract.client.post(
             "/api/v1/jobs", json={"type": "echo", "priority": 999}, headers={"Accept": accept}
@@ -72,7 +74,12 @@ async def test_a_client_may_ask_for_the_same_facts_as_a_problem(contract: Servic
         assert "error" not in problem
     answer = await contract.client.get("/nothing", headers={"Accept": "application/problem+json"})
     assert (answer.json()["status"], answer.headers["Content-Type"]) == (404, "application/problem+json")
-    for accept in ("application/json", "*/*", "text/html"):
+    for accept in (
+        *("application/json", "*/*", "text/html", "application/*", ""),
+        "application/problem+json;q=0, application/json",
+        "application/json, application/problem+json;q=0.5",
+        'text/plain; note="application/problem+json"',
+    ):
         refused(await contract.client.get("/nothing", headers={"Accept": accept}), 404, "NOT_FOUND")
 
 

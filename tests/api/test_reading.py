@@ -145,23 +145,39 @@ async def test_the_etag_is_the_sequence_and_nothing_is_cached(contract: Service)
     view = await contract.run("echo")
     answer = await _read(contract, view["jobId"])
 
-    assert answer.headers["ETag"] == f'"{view["sequence"]}"'
+    assert answer.headers["ETag"] == f'W/"{view["sequence"]}"'
     assert answer.headers["Cache-Control"] == "no-store"
     assert "Retry-After" not in answer.headers
 
 
 async def test_what_a_client_has_already_is_a_304(contract: Service) -> None:
     view = await contract.run("echo")
-    for etag in ('"2"', 'W/"2"', '"1", "2"', '"7","2"', 'W/"0", W/"2"', "*"):
+    coded = ('W/"2-gzip"', '"2--gzip"', '"2;gzip"', '"2-br"', '"1-zstd", "2-gzip-gzip"', '"a,b", W/"2"', ',, "2",')
+    for etag in ('"2"', 'W/"2"', '"1", "2"', '"7","2"', 'W/"0", W/"2"', "*", *coded):
         answer = await _read(contract, view["jobId"], etag)
         assert (answer.status_code, answer.content) == (304, b""), etag
-        assert answer.headers["ETag"] == '"2"'
+        assert answer.headers["ETag"] == 'W/"2"'
         assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["Vary"] == "Accept-Encoding"
 
 
 async def test_what_a_client_does_not_have_is_sent(contract: Service) -> None:
     view = await contract.run("echo")
-    for etag in ('"1"', 'W/"1"', '"22"', '"abc"', "2", "", '""', "nonsense", '"99999999999999999999"'):
+    malformed = ('"a "2"', '"x", 2"', '"1" "2"', 'w/"2"', '"2', '"1", *', '"2"-gzip', "'2'", '"2"; q=1')
+    other = ('"2-other"', '"2gzip"', '"2-"', '"02x"', '"1, \\"2"')
+    for etag in (
+        '"1"',
+        'W/"1"',
+        '"22"',
+        '"abc"',
+        "2",
+        "",
+        '""',
+        "nonsense",
+        '"99999999999999999999"',
+        *other,
+        *malformed,
+    ):
         assert (await _read(contract, view["jobId"], etag)).status_code == 200, etag
 
 
@@ -195,7 +211,7 @@ async def test_a_long_poll_answers_as_soon_as_there_is_news(contract: Service) -
     answer = await poll
 
     assert time.monotonic() - began < 1.5
-    assert (answer.status_code, answer.json()["status"], answer.headers["ETag"]) == (200, "completed", '"2"')
+    assert (answer.status_code, answer.json()["status"], answer.headers["ETag"]) == (200, "completed", 'W/"2"')
 
 
 async def test_a_long_poll_without_an_etag_answers_when_the_status_changes(contract: Service) -> None:
@@ -278,6 +294,42 @@ async def test_a_large_answer_is_gzipped_where_asked_and_only_there(contract: Se
     assert zipped.json() == plain.json() == view
 
 
+async def test_a_coding_that_the_client_does_not_take_is_not_sent(contract: Service) -> None:
+    view = await contract.run("echo", "x" * 5000)
+    path = f"/api/v1/jobs/{view['jobId']}"
+    for accepted, coding in (
+        ("gzip;q=0", None),
+        ("*;q=0", None),
+        ("gzip;q=0, *", None),
+        ("identity, gzip;q=0.5", None),
+        ("br, zstd", None),
+        ("gzipped", None),
+        ("gzip;q=none", None),
+        ("", None),
+        ("X-GZIP", "gzip"),
+        ("br, GZip ; Q=0.3", "gzip"),
+        ("*", "gzip"),
+        ("identity;q=0, gzip", "gzip"),
+    ):
+        answer = await contract.client.get(path, headers={"Accept-Encoding": accepted})
+        assert answer.headers.get("Content-Encoding") == coding, accepted
+        assert answer.headers["Vary"] == "Accept-Encoding"
+        assert answer.headers["ETag"] == 'W/"2"'
+        assert answer.json() == view
+    lines = [("Accept-Encoding", "br"), ("Accept-Encoding", "gzip")]
+    assert (await contract.client.get(path, headers=lines)).headers["Content-Encoding"] == "gzip"
+
+
+async def test_a_small_answer_is_gzipped_where_nothing_else_is_taken(contract: Service) -> None:
+    view = await contract.run("echo")
+    only = {"Accept-Encoding": "gzip, identity;q=0"}
+    answer = await contract.client.get("/healthz", headers=only)
+    assert (answer.headers["Content-Encoding"], answer.json()) == ("gzip", {"status": "up"})
+    unchanged = await contract.client.get(f"/api/v1/jobs/{view['jobId']}", headers={**only, "If-None-Match": '"2"'})
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+    assert "Content-Encoding" not in unchanged.headers
+
+
 async def test_a_small_answer_is_not_gzipped(contract: Service) -> None:
     answer = await contract.client.get("/healthz", headers={"Accept-Encoding": "gzip"})
 
@@ -293,6 +345,7 @@ async def test_a_submission_that_waited_and_a_long_refusal_are_gzipped_too(contr
     for answer, status in ((waited, 200), (long, 422)):
         assert (answer.status_code, answer.headers["Content-Encoding"]) == (status, "gzip")
         assert answer.json()
+    assert long.headers["Vary"] == "Accept, Accept-Encoding"
 
 
 async def test_a_stream_is_never_gzipped(contract: Service) -> None:

@@ -238,7 +238,7 @@ async def test_many_clients_at_once_get_a_job_each(contract: Service) -> None:
 
 
 async def _prefer(contract: Service, wish: str | Sequence[str], job: dict[str, object]) -> httpx.Response:
-    headers = [("Prefer", line) for line in ([wish] if isinstance(wish, str) else wish)]
+    headers = [(b"Prefer", line.encode()) for line in ([wish] if isinstance(wish, str) else wish)]
     return await contract.client.post("/api/v1/jobs", json=job, headers=headers)
 
 
@@ -251,7 +251,7 @@ async def test_a_client_that_waits_gets_the_whole_job_where_it_ends_in_time(cont
     assert answer.json() == view
     assert (view["status"], view["result"]) == ("completed", {"a": 1})
     assert answer.headers["Location"] == f"/api/v1/jobs/{view['jobId']}"
-    assert answer.headers["ETag"] == f'"{view["sequence"]}"'
+    assert answer.headers["ETag"] == f'W/"{view["sequence"]}"'
     assert answer.headers["Cache-Control"] == "no-store"
 
 
@@ -289,14 +289,23 @@ async def test_the_wish_is_read_in_each_of_its_spellings(contract: Service) -> N
         "respond-async,wait=7,handling=lenient",
         ["respond-async", "wait=7"],
         ["wait=7", "respond-async"],
+        "wait=007",
+        "wait=7; priority=high",
+        "wait=7, wait=9",
+        ["wait=7", "wait=x"],
+        'note="a, wait=9", wait=7',
     ]:
         answer = await _prefer(contract, wish, {"type": "echo"})
 
         assert (answer.status_code, answer.headers["Preference-Applied"]) == (200, "wait=7")
 
 
+# A parameter of another preference; a text; a first `wait` that means nothing; one that is malformed.
+NO_WISHES = ["foo; wait=5", 'note="; wait=5"', "wait=x, wait=5", "wait=5 6", "wait;wait=5", 'wait="5', "wait=٣"]
+
+
 async def test_a_wish_that_means_nothing_is_ignored(contract: Service) -> None:
-    for wish in ["", "wait", "wait=", "wait=x", "wait=-1", "wait=1.5", "await=7", "respond-async"]:
+    for wish in ["", "wait", "wait=", "wait=x", "wait=-1", "wait=1.5", "await=7", "respond-async", *NO_WISHES]:
         answer = await _prefer(contract, wish, {"type": "echo"})
 
         assert answer.status_code == 202

@@ -41,12 +41,8 @@ async def answer_standing(node: Node, accepted: Accepted, scope: Scope, receive:
 
 
 def _asked_wait(scope: Scope) -> int | None:
-    return preferred_wait(all_of(scope, b"prefer")) if b"prefer" in scope["duly.headers"] else None
-
-
-def all_of(scope: Scope, name: bytes) -> str:
-    """A list header as one line, however many it came in (RFC 9110, section 5.3)."""
-    return b", ".join(value for given, value in scope["headers"] if given == name).decode("latin-1")
+    asked = scope["duly.headers"].get(b"prefer")
+    return preferred_wait(asked.decode("latin-1")) if asked is not None else None
 
 
 async def _deduplicated_body(node: Node, accepted: Accepted, root_path: str) -> bytes:

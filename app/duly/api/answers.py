@@ -7,16 +7,19 @@ from uuid import UUID
 
 import orjson
 from fastapi import Depends, Request
-from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.gzip import GZipResponder, IdentityResponder
 from starlette.responses import Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from duly.domain.entity_tags import tag_of
 from duly.domain.events import Status
 from duly.domain.job import JobView
 from duly.domain.json_value import rfc3339
+from duly.domain.negotiation import Gzip, gzip_use
 from duly.errors import Invalid, PathError
 
 LONGEST_POLL_HINT = 30
+LEAST_GZIPPED = 1024
 
 
 def job_path(job_id: object) -> str:
@@ -90,7 +93,7 @@ def _time(moment: datetime | None) -> str | None:
 
 
 def job_headers(view: JobView, *, now: datetime) -> dict[str, str]:
-    headers = {"ETag": f'"{view.sequence}"', "Cache-Control": "no-store"}
+    headers = {"ETag": tag_of(view.sequence), "Cache-Control": "no-store"}
     if not view.ended:
         headers["Retry-After"] = str(poll_hint((now - view.created_at).total_seconds()))
     return headers
@@ -102,8 +105,22 @@ def poll_hint(age: float) -> int:
 
 
 def compressed(app: ASGIApp) -> ASGIApp:
-    """Its answers over 1 KiB are gzipped where the client asks for it; streams of events never are."""
-    return GZipMiddleware(app, minimum_size=1024, compresslevel=5)
+    """Gzips responses over 1 KiB where the client lets it, smaller ones where it takes nothing else, and streams of
+    events never.
+    """
+
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+        accepted = scope["duly.headers"].get(b"accept-encoding")
+        match gzip_use(accepted.decode("latin-1") if accepted else None):
+            case Gzip.NEVER:
+                responder: ASGIApp = IdentityResponder(app, LEAST_GZIPPED)
+            case Gzip.WHERE_LARGE:
+                responder = GZipResponder(app, LEAST_GZIPPED, compresslevel=5)
+            case Gzip.ALWAYS:
+                responder = GZipResponder(app, 1, compresslevel=5)
+        await responder(scope, receive, send)
+
+    return respond
 
 
 def only(*names: str) -> Any:

@@ -130,7 +130,7 @@ async def _refused(node: Node, request: Request, error: Exception) -> Response:
     failure = as_duly_error(error, request_id=request.scope["duly.request_id"])
     node.metrics.refused.labels(failure.code).inc()
     request.scope["duly.exchange"].code = failure.code
-    answer = as_response(failure, accept=request.headers.get("accept", ""))
+    answer = as_response(failure, accept=request.scope["duly.headers"].get(b"accept", b"").decode("latin-1"))
     if failure.status == 405:  # noqa: PLR2004  # RFC 9110, section 15.5.6: it names what the address takes
         answer.headers["Allow"] = ", ".join(_methods(request))
     return answer

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from duly.domain.json_value import JsonRefused
+from duly.domain.negotiation import JSON, PROBLEM, prefers_problem
 from duly.errors import (
     DatabaseUnavailable,
     DulyError,
@@ -22,13 +23,14 @@ from duly.errors import (
     NotJson,
     PathError,
     TooMany,
+    Unauthorized,
+    UnsupportedContentCoding,
 )
 from duly.handlers.calling import ParametersInvalid, json_path, path_errors
 from duly.store.database import DatabaseAway, DatabaseError, DatabaseUnfit, RecordBusy
 
 log = structlog.stdlib.get_logger("duly.api")
 
-PROBLEM = "application/problem+json"
 # When to try again: what passes by itself, and what waits for the operator.
 PASSES_SECONDS, MENDED_SECONDS = 2, 10
 
@@ -82,7 +84,7 @@ def _place(found: Mapping[str, object]) -> PathError:
 
 def as_response(error: DulyError, *, accept: str) -> Response:
     """The answer to this error, in the form that the client accepts."""
-    problem = PROBLEM in accept.lower()
+    problem = prefers_problem(accept)
     content: dict[str, object] = (
         {
             "type": f"urn:duly:error:{error.code}",
@@ -95,14 +97,22 @@ def as_response(error: DulyError, *, accept: str) -> Response:
         if problem
         else {"error": error_content(error)}
     )
-    headers = {"Cache-Control": "no-store"}
+    return Response(encoded(content), error.status, _headers(error), media_type=PROBLEM if problem else JSON)
+
+
+def _headers(error: DulyError) -> dict[str, str]:
+    """Returns the headers of an error; the sections are those of RFC 9110."""
+    headers = {"Cache-Control": "no-store", "Vary": "Accept"}
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
-    if isinstance(error, TooMany):
-        headers |= {"RateLimit-Policy": error.policy, "RateLimit": error.left}
-    if error.status == 401:  # noqa: PLR2004  # RFC 9110, section 11.6.1: a challenge comes with it
-        headers["WWW-Authenticate"] = 'Bearer realm="duly"'
-    return Response(encoded(content), error.status, headers, media_type=PROBLEM if problem else "application/json")
+    match error:
+        case TooMany():
+            headers |= {"RateLimit-Policy": error.policy, "RateLimit": error.left}
+        case Unauthorized():  # 11.6.1
+            headers["WWW-Authenticate"] = 'Bearer realm="duly"'
+        case UnsupportedContentCoding():  # 15.5.16
+            headers["Accept-Encoding"] = "identity"
+    return headers
 
 
 def error_content(error: DulyError) -> dict[str, object]:

@@ -13,6 +13,7 @@ from duly.api.admission import leave
 from duly.api.answers import compressed
 from duly.api.exchange import Exchange
 from duly.api.failures import as_duly_error, as_response
+from duly.api.fields import check_fields
 from duly.api.handshake import Handshake
 from duly.api.keys import KeyCheck
 from duly.api.lines import are_lines
@@ -62,13 +63,16 @@ class Gate:
             return
         if self._proxies.any:
             self._proxies.see_through(scope)
-        headers = dict(scope["headers"])
+        lines = scope["headers"]
+        headers = dict(lines)
         scope["duly.headers"] = headers
         request_id = request_id_of(headers)
         scope["duly.request_id"] = request_id.decode()
         scope["duly.exchange"] = answer = Exchange(send, request_id, scope.get("root_path", ""))
         inner = scope
         try:
+            if len(headers) < len(lines) or b"content-encoding" in headers:
+                check_fields(scope["method"], headers, lines)
             await self._check_key(scope, headers)
             refuse_encoded_slash(scope)
             reader = self._lines.get(scope["path"])
@@ -92,12 +96,13 @@ class Gate:
         finally:
             leave(scope)
             del scope["duly.exchange"]  # it leads back to the scope: a circle each would keep the collector busy
-            if self._access.on and (scope["method"] not in READING or (answer.status or 0) >= REFUSED):
-                self._note(inner, answer)
+            self._note(inner, answer)
 
     def _note(self, scope: Scope, exchange: Exchange) -> None:
         """Writes the request to the access log."""
         method = scope["method"]
+        if not self._access.on or (method in READING and (exchange.status or 0) < REFUSED):
+            return
         pattern, names = self._route_of(scope, method)
         if exchange.location is not None:
             names = {**names, **made(exchange.location)} if names else made(exchange.location)

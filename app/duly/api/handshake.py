@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from duly.api.access import NOWHERE, line_of
 from duly.api.addresses import refuse_encoded_slash
 from duly.api.failures import as_duly_error, as_response
+from duly.api.fields import check_fields
 from duly.api.keys import KeyCheck
 from duly.api.request_ids import request_id_of
 from duly.errors import Draining, DulyError, Forbidden, NotFound
@@ -47,7 +48,8 @@ class Handshake:
             line_of(scope, found, method="GET", status=failure.status, code=failure.code, began=began)
         )
 
-    async def _admitted(self, scope: Scope, headers: Mapping[bytes, bytes]) -> ASGIApp:
+    async def _admitted(self, scope: Scope, headers: dict[bytes, bytes]) -> ASGIApp:
+        check_fields("GET", headers, scope["headers"])
         await self._check_key(scope, headers)
         refuse_encoded_slash(scope)
         if (socket := self._sockets.get(scope["path"])) is None:

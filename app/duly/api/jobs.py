@@ -1,25 +1,24 @@
 """Section 2 of the contract: submitting, reading and cancelling jobs."""
 
-import re
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from duly.api.accepted import all_of, answer_accepted
+from duly.api.accepted import answer_accepted
 from duly.api.admission import leave
 from duly.api.answers import job_body, job_headers, json_answer, only
 from duly.api.models import AcceptedBody, JobBody, failures
 from duly.api.submission import SubmissionReader
 from duly.api.waiting import LONGEST_WAIT_SECONDS, read_job, wait_for_change
+from duly.domain.entity_tags import read_sequences
 from duly.domain.ids import parse_job_id
 from duly.domain.job import DEFAULT_TENANT
 from duly.errors import Draining, Invalid, NotFound, PathError
 from duly.lifecycle.cancel import CancelAnswer
 from duly.node import Node
 
-_ETAG = re.compile(r'(?:W/)?"(\d{1,10})"')
 Wait = Annotated[int, Query(ge=0, le=LONGEST_WAIT_SECONDS, description="seconds to wait for news (long poll)")]
 
 
@@ -80,16 +79,17 @@ def jobs_router(node: Node, submit: SubmitEndpoint) -> APIRouter:
     )
     async def read_one(request: Request, job_id: str, wait: Wait | None = None) -> Response:
         """One job. With `wait`, as soon as there is news."""
-        known = known_tags(request)
+        known = known_sequences(request)
         parsed = tenant_job(job_id)
         if wait:
-            newest = max((int(tag) for tag in known - {"*"}), default=None)
+            newest = max(known or (), default=None)
             view = await wait_for_change(node, DEFAULT_TENANT, parsed, known_sequence=newest, seconds=wait)
         else:
             view = await read_job(node, DEFAULT_TENANT, parsed)
-        if known & {"*", str(view.sequence)}:
-            return Response(status_code=304, headers=job_headers(view, now=node.clock.now()))
-        return json_answer(job_body(view), 200, job_headers(view, now=node.clock.now()))
+        headers = job_headers(view, now=node.clock.now())
+        if known is None or view.sequence in known:
+            return Response(status_code=304, headers={**headers, "Vary": "Accept-Encoding"})
+        return json_answer(job_body(view), 200, headers)
 
     @router.post(
         "/{job_id}/cancel",
@@ -120,10 +120,9 @@ class Through(Response):
         await self._endpoint(self._scope, receive, send)
 
 
-def known_tags(request: Request) -> set[str]:
-    """What `If-None-Match` names: sequences, or `*` for any (RFC 9110, section 13.1.2)."""
-    named = all_of(request.scope, b"if-none-match")
-    return {"*"} if named.strip() == "*" else set(_ETAG.findall(named))
+def known_sequences(request: Request) -> frozenset[int] | None:
+    """Returns the sequences that the client has; None where it has any."""
+    return read_sequences(request.scope["duly.headers"].get(b"if-none-match", b"").decode("latin-1"))
 
 
 def submission_document() -> dict[str, object]:

@@ -1,22 +1,25 @@
 """Waiting for a job on a client's behalf: the long poll of a read, and `Prefer: wait` of a submission."""
 
-import re
 import time
 from uuid import UUID
 
+from duly.domain.field_values import delay_seconds, read_members
 from duly.domain.job import JobView
 from duly.errors import NotFound
 from duly.lifecycle.waiting import LOOK_SECONDS, until_seen
 from duly.node import Node
 
 LONGEST_WAIT_SECONDS = 60
-_PREFER = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,20})"?\s*(?=$|[,;])', re.IGNORECASE)
 
 
 def preferred_wait(prefer: str) -> int | None:
-    """The seconds of `Prefer: wait=N` (RFC 7240, section 4.3), 60 at most; None where it is not asked for."""
-    match = _PREFER.search(prefer)
-    return min(int(match[1]), LONGEST_WAIT_SECONDS) if match else None
+    """Returns the seconds of `Prefer: wait=N` (RFC 7240, section 4.3), 60 at most; None where it is not asked for.
+
+    The first `wait` counts, also where it means nothing (section 2).
+    """
+    values = (preference.value for preference in read_members(prefer) if preference.name == "wait")
+    seconds = delay_seconds(next(values, None) or "")
+    return min(seconds, LONGEST_WAIT_SECONDS) if seconds is not None else None
 
 
 async def read_job(node: Node, tenant_id: int, job_id: UUID) -> JobView:

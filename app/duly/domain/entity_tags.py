@@ -1,0 +1,38 @@
+"""Entity tags of jobs: the sequence, as a weak tag (RFC 9110, sections 8.8.3 and 13.1.2).
+
+Weak, since one sequence has several representations: with gzip and without, and with another `waitingFor` after its
+queue was paused. Proxies that compress append the coding to the tags that they pass on, and do not take it off again.
+"""
+
+import re
+from typing import Final
+
+_TAG: Final = re.compile(r'[ \t,]*(?:(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,|$))?')
+# `-gzip`: mod_deflate, mod_brotli, Caddy; `--gzip`: Jetty; `;gzip`: Django before 1.11.
+_SEQUENCE: Final = re.compile(r"([0-9]{1,10})(?:(?:--?|;)(?:gzip|br|zstd|deflate))*")
+ANY: Final = "*"
+
+
+def tag_of(sequence: int) -> str:
+    """Returns the entity tag of a job at this sequence."""
+    return f'W/"{sequence}"'
+
+
+def read_sequences(if_none_match: str) -> frozenset[int] | None:
+    """Returns the sequences that `If-None-Match` names, by weak comparison; None for `*`, which any job matches.
+
+    A field that does not follow the grammar names none.
+    """
+    text = if_none_match.strip(" \t")
+    if text == ANY:
+        return None
+    sequences: set[int] = set()
+    at = 0
+    while at < len(text):
+        found = _TAG.match(text, at)
+        if found is None or found.end() == at or (found[1] is None and found.end() < len(text)):
+            return frozenset()
+        if found[1] is not None and (known := _SEQUENCE.fullmatch(found[1])):
+            sequences.add(int(known[1]))
+        at = found.end()
+    return frozenset(sequences)
