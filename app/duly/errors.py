@@ -91,7 +91,13 @@ class NotFound(DulyError):
 
 
 class MethodNotAllowed(DulyError):
+    """`allow` names the methods that the address takes, as in `Allow`."""
+
     code, status = "METHOD_NOT_ALLOWED", 405
+
+    def __init__(self, message: str, *, allow: str) -> None:
+        super().__init__(message, reason=f"It takes {allow}.")
+        self.allow = allow
 
 
 class Conflict(DulyError):

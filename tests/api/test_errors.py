@@ -40,14 +40,13 @@ async def test_an_address_that_is_none_is_a_404_in_the_same_shape(contract: Serv
 
 async def test_a_method_that_an_address_does_not_take_is_a_405_that_names_those_it_takes(contract: Service) -> None:
     for method, path, allowed in (
-        ("DELETE", "/api/v1/jobs", "GET, POST"),
-        ("PUT", "/api/v1/jobs", "GET, POST"),
-        ("PATCH", f"/api/v1/jobs/{UNKNOWN}", "GET, PUT"),
-        ("GET", f"/api/v1/jobs/{UNKNOWN}/cancel", "POST"),
-        ("POST", f"/api/v1/jobs/{UNKNOWN}/events", "GET"),
-        ("POST", "/api/v1/job-types", "GET"),
-        ("POST", "/healthz", "GET"),
-        ("OPTIONS", "/api/v1/jobs", "GET, POST"),
+        ("DELETE", "/api/v1/jobs", "GET, HEAD, OPTIONS, POST"),
+        ("PUT", "/api/v1/jobs", "GET, HEAD, OPTIONS, POST"),
+        ("PATCH", f"/api/v1/jobs/{UNKNOWN}", "GET, HEAD, OPTIONS, PUT"),
+        ("GET", f"/api/v1/jobs/{UNKNOWN}/cancel", "OPTIONS, POST"),
+        ("POST", f"/api/v1/jobs/{UNKNOWN}/events", "GET, HEAD, OPTIONS"),
+        ("POST", "/api/v1/job-types", "GET, HEAD, OPTIONS"),
+        ("POST", "/healthz", "GET, HEAD, OPTIONS"),
     ):
         answer = await contract.client.request(method, path)
         error = refused(answer, 405, "METHOD_NOT_ALLOWED")

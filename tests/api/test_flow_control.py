@@ -143,7 +143,7 @@ async def test_query_members_are_refused(service: Service) -> None:
 async def test_what_the_address_does_not_take_is_named(service: Service) -> None:
     answer = await service.client.post(ADDRESSES[0], json={})
     assert answer.status_code == 405
-    assert answer.headers["Allow"] == "DELETE, GET, PUT"
+    assert answer.headers["Allow"] == "DELETE, GET, HEAD, OPTIONS, PUT"
     assert (await service.client.delete("/api/v1/queues/nightly/pause")).status_code == 405
 
 

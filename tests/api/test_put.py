@@ -153,7 +153,7 @@ async def test_nor_is_one_of_a_year_that_no_calendar_has(contract: Service, hour
 @pytest.mark.parametrize(
     "job_id",
     [
-        *("nonsense", "batch", "", "a/b", "retry"),
+        *("nonsense", "batches", "", "a/b", "why"),
         "0199c1f0000070008000000000000000",
         "{0199c1f0-0000-7000-8000-000000000000}",
     ],

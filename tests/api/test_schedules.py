@@ -357,4 +357,4 @@ async def test_what_is_no_query_is_refused(contract: Service) -> None:
 async def test_other_methods_are_not_allowed(contract: Service) -> None:
     answer = await contract.client.put(f"{PATH}/unchanged", json={})
     refused(answer, 405, "METHOD_NOT_ALLOWED")
-    assert answer.headers["Allow"] == "DELETE, GET, PATCH"
+    assert answer.headers["Allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH"

@@ -1,7 +1,7 @@
 """Lines of the access log: the route of a request, and the names in its address or its response's `Location`."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fastapi import APIRouter
@@ -38,24 +38,6 @@ NOWHERE: Found = (None, {})
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 REFUSED = 400
 LONGEST_NAME = 200
-
-
-class RouteTable:
-    """Route lookup for requests that were refused before they were routed."""
-
-    def __init__(self, routes: Sequence[APIRoute]) -> None:
-        self._routes = routes
-
-    def find(self, method: str, path: str) -> Found:
-        """Returns pattern and names of the route that takes this method, or else of any route at this address."""
-        other = NOWHERE
-        for route in self._routes:
-            if (match := route.path_regex.match(path)) is not None:
-                found = plain(route.path), logged(match.groupdict())
-                if method in (route.methods or ()):
-                    return found
-                other = other if other[0] is not None else found
-        return other
 
 
 def line_of(

@@ -8,13 +8,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
-from starlette.exceptions import HTTPException
-from starlette.routing import Match
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from duly import __version__
 from duly.api import batches
-from duly.api.access import RouteTable, routes_in
+from duly.api.access import routes_in
 from duly.api.answers import compressed
 from duly.api.batches import SubmitManyEndpoint, batches_router
 from duly.api.deliveries import deliveries_router
@@ -29,6 +28,7 @@ from duly.api.job_types import job_types_router
 from duly.api.jobs import SubmitEndpoint, jobs_router
 from duly.api.listing import listing_router
 from duly.api.logs import logs_router
+from duly.api.methods import AddressTable
 from duly.api.models import ErrorBody
 from duly.api.named import PREFIX, SubmitNamedEndpoint, named_router
 from duly.api.ndjson import SubmitLinesEndpoint
@@ -50,7 +50,10 @@ from duly.settings import Role
 from duly.store.database import DatabaseError
 
 DESCRIPTION = """Submit a job, get an answer at once; then poll, follow its stream, or be called back with a signed
-webhook. Every error has one shape; every job has one `sequence`."""
+webhook. Every error has one shape; every job has one `sequence`.
+
+Wherever GET is, HEAD is too, except for streams. OPTIONS needs no key and answers 204 with `Allow`. Request content is
+not compressed: a `Content-Encoding` other than `identity` is a 415."""
 
 
 def create_app(node: Node, routes: FastAPI | None = None) -> ASGIApp:
@@ -71,7 +74,7 @@ def create_app(node: Node, routes: FastAPI | None = None) -> ASGIApp:
     return Gate(
         routes,
         node=node,
-        table=RouteTable(routes.state.routes),
+        addresses=routes.state.addresses,
         hot=hot if serving else {},
         lines={batches.PATH: SubmitLinesEndpoint(node, reader)} if serving else {},
         limits={batches.PATH: node.settings.batch_body_limit},
@@ -116,9 +119,10 @@ def routes_of(node: Node, reader: SubmissionReader, *, serving: bool) -> FastAPI
     routers = (*contract, health_router(node))
     for router in routers:
         app.include_router(router)
-    app.state.routes = routes_in(routers)
+    pages = [route for route in app.routes if type(route) is Route]  # FastAPI's own: the document and its page
+    app.state.addresses = AddressTable([*routes_in(routers), *pages])
     # Named one by one: what only `Exception` catches goes through Starlette's own handler, which raises it again.
-    for kind in (HTTPException, RequestValidationError, ValidationError, DulyError, DatabaseError, Exception):
+    for kind in (RequestValidationError, ValidationError, DulyError, DatabaseError, Exception):
         app.add_exception_handler(kind, partial(_refused, node))
     app.add_middleware(compressed)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
@@ -130,19 +134,7 @@ async def _refused(node: Node, request: Request, error: Exception) -> Response:
     failure = as_duly_error(error, request_id=request.scope["duly.request_id"])
     node.metrics.refused.labels(failure.code).inc()
     request.scope["duly.exchange"].code = failure.code
-    answer = as_response(failure, accept=request.scope["duly.headers"].get(b"accept", b"").decode("latin-1"))
-    if failure.status == 405:  # noqa: PLR2004  # RFC 9110, section 15.5.6: it names what the address takes
-        answer.headers["Allow"] = ", ".join(_methods(request))
-    return answer
-
-
-def _methods(request: Request) -> list[str]:
-    """All that the address of this request takes: each route by itself names only its own."""
-    return [
-        method
-        for method in ("DELETE", "GET", "PATCH", "POST", "PUT")
-        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
-    ]
+    return as_response(failure, accept=request.scope["duly.headers"].get(b"accept", b"").decode("latin-1"))
 
 
 # What the document names and no route declares as its own model.

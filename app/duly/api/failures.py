@@ -8,7 +8,6 @@ import orjson
 import structlog
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from duly.domain.json_value import JsonRefused
@@ -19,7 +18,6 @@ from duly.errors import (
     InternalError,
     Invalid,
     MethodNotAllowed,
-    NotFound,
     NotJson,
     PathError,
     TooMany,
@@ -52,10 +50,6 @@ def as_duly_error(error: Exception, *, request_id: str) -> DulyError:  # noqa: P
             return Invalid.at(path_errors(error))
         case RequestValidationError():
             return Invalid.at([_place(found) for found in error.errors()])
-        case HTTPException(status_code=404):
-            return NotFound("There is nothing at this address.")
-        case HTTPException(status_code=405):
-            return MethodNotAllowed("This address does not take this method.")
         case _:
             log.error("a request failed", action="request_failed", request_id=request_id, exc_info=error)
             return InternalError("The service made a mistake; it was logged.", reason=f"Request {request_id}.")
@@ -110,6 +104,8 @@ def _headers(error: DulyError) -> dict[str, str]:
             headers |= {"RateLimit-Policy": error.policy, "RateLimit": error.left}
         case Unauthorized():  # 11.6.1
             headers["WWW-Authenticate"] = 'Bearer realm="duly"'
+        case MethodNotAllowed():  # 15.5.6
+            headers["Allow"] = error.allow
         case UnsupportedContentCoding():  # 15.5.16
             headers["Accept-Encoding"] = "identity"
     return headers

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from duly.api.access import READING, REFUSED, Found, RouteTable, line_of, logged, made, plain
+from duly.api.access import READING, REFUSED, Found, line_of, logged, made, plain
 from duly.api.addresses import refuse_encoded_slash
 from duly.api.admission import leave
 from duly.api.answers import compressed
@@ -17,6 +17,7 @@ from duly.api.fields import check_fields
 from duly.api.handshake import Handshake
 from duly.api.keys import KeyCheck
 from duly.api.lines import are_lines
+from duly.api.methods import AddressTable
 from duly.api.proxies import Proxies, with_prefix
 from duly.api.request_ids import request_id_of
 from duly.errors import BodyTooLarge, Unavailable
@@ -42,7 +43,7 @@ class Gate:
         lines: Mapping[str, ASGIApp],
         limits: Mapping[str, int],
         sockets: Mapping[str, ASGIApp],
-        table: RouteTable,
+        addresses: AddressTable,
     ) -> None:
         self._app = app
         self._node = node
@@ -53,7 +54,7 @@ class Gate:
         self._handshake = Handshake(node, sockets, check_key=self._check_key)
         self._limit = node.settings.body_limit
         self._limits = limits
-        self._table = table
+        self._addresses = addresses
         self._access = node.access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,7 +64,7 @@ class Gate:
             return
         if self._proxies.any:
             self._proxies.see_through(scope)
-        lines = scope["headers"]
+        lines, method = scope["headers"], scope["method"]
         headers = dict(lines)
         scope["duly.headers"] = headers
         request_id = request_id_of(headers)
@@ -72,19 +73,23 @@ class Gate:
         inner = scope
         try:
             if len(headers) < len(lines) or b"content-encoding" in headers:
-                check_fields(scope["method"], headers, lines)
+                check_fields(method, headers, lines)
+            if method == "OPTIONS":
+                refuse_encoded_slash(scope)
+                await self._addresses.options(scope)(scope, receive, answer.send)
+                return
             await self._check_key(scope, headers)
             refuse_encoded_slash(scope)
             reader = self._lines.get(scope["path"])
-            if reader is not None and scope["method"] == "POST" and are_lines(headers):
+            if reader is not None and method == "POST" and are_lines(headers):
                 await reader(scope, receive, answer.send)
                 return
-            if scope["method"] in {"POST", "PUT", "PATCH"}:
-                scope["duly.body"] = body = await _read(headers, receive, self._limits.get(scope["path"], self._limit))
-                receive = _replay(body, receive)
-            app = self._app_for(scope["method"], scope["path"])
+            app = self._app_for(method, scope["path"])
             if app is self._app:
-                inner = with_prefix(scope)
+                inner = with_prefix(self._addresses.routed(scope))
+            if method in {"POST", "PUT", "PATCH"}:
+                inner["duly.body"] = body = await _read(headers, receive, self._limits.get(scope["path"], self._limit))
+                receive = _replay(body, receive)
             await app(inner, receive, answer.send)
         except Exception as error:  # noqa: BLE001  # whatever was raised becomes an answer; one that has begun was told of inside
             if not answer.begun:
@@ -96,30 +101,32 @@ class Gate:
         finally:
             leave(scope)
             del scope["duly.exchange"]  # it leads back to the scope: a circle each would keep the collector busy
-            self._note(inner, answer)
+            self._note(inner, answer, method=method, path=scope["path"])
 
-    def _note(self, scope: Scope, exchange: Exchange) -> None:
-        """Writes the request to the access log."""
-        method = scope["method"]
+    def _note(self, scope: Scope, exchange: Exchange, *, method: str, path: str) -> None:
+        """Writes a request that was refused, or changes something, to the access log. `scope` is that of its route,
+        `path` that of the address table.
+        """
         if not self._access.on or (method in READING and (exchange.status or 0) < REFUSED):
             return
-        pattern, names = self._route_of(scope, method)
+        pattern, names = self._route_of(scope, method, path)
         if exchange.location is not None:
             names = {**names, **made(exchange.location)} if names else made(exchange.location)
         found, status, code = (pattern, names), exchange.status, exchange.code
         self._access.put(line_of(scope, found, method=method, status=status, code=code, began=exchange.began))
 
-    def _route_of(self, scope: Scope, method: str) -> Found:
+    def _route_of(self, scope: Scope, method: str, path: str) -> Found:
         if (route := scope.get("route")) is not None:
             return plain(route.path), logged(scope["path_params"])
-        path = scope["path"].removeprefix(scope["root_path"])
         if (method, path) in self._hot:
             return path, {}
-        return self._table.find(method, path)
+        return self._addresses.find(path)
 
     def _app_for(self, method: str, path: str) -> ASGIApp:
-        hot = self._hot.get((method, path)) or self._hot.get((method, path[: path.rfind("/") + 1]))
-        return hot or self._app
+        if (hot := self._hot.get((method, path))) is not None:
+            return hot
+        below = self._hot.get((method, path[: path.rfind("/") + 1]))
+        return self._app if below is None or path in self._addresses.literal else below
 
 
 async def _read(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:

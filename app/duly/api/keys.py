@@ -52,7 +52,7 @@ class KeyCheck:
 
 
 def _is_open(scope: Scope) -> bool:
-    return scope.get("method") == "GET" and _PUBLIC_KEYS.fullmatch(scope["path"]) is not None
+    return scope.get("method") in {"GET", "HEAD"} and _PUBLIC_KEYS.fullmatch(scope["path"]) is not None
 
 
 def _given(headers: Mapping[bytes, bytes]) -> bytes:
