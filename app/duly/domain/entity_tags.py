@@ -8,7 +8,7 @@ import re
 from typing import Final
 
 _TAG: Final = re.compile(r'[ \t,]*(?:(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,|$))?')
-# `-gzip`: mod_deflate, mod_brotli, Caddy; `--gzip`: Jetty; `;gzip`: Django before 1.11.
+# `-gzip`: Apache's mod_deflate and mod_brotli; `--gzip`: Jetty; `;gzip`: older Django.
 _SEQUENCE: Final = re.compile(r"([0-9]{1,10})(?:(?:--?|;)(?:gzip|br|zstd|deflate))*")
 ANY: Final = "*"
 
