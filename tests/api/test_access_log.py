@@ -283,3 +283,16 @@ async def test_a_submission_leaves_nothing_to_the_garbage_collector(service: Ser
         assert [left for left in gc.get_objects() if isinstance(left, Exchange)] == []
     finally:
         gc.enable()
+
+
+async def test_a_refusal_is_told_with_its_route_where_the_prefix_is_that_of_an_address(
+    start_service: StartService,
+) -> None:
+    service = await start_service(root_path="/api", api_key="a-long-and-secret-key")
+    lines = Lines(service)
+    for path in ("/api/v1/jobs/batch", "/api/api/v1/jobs/batch"):
+        for method in ("HEAD", "POST", "OPTIONS"):
+            await service.client.request(method, path)
+    assert [short(line) for line in lines.taken()] == [
+        *(("HEAD", "/api/v1/jobs/batch", 401), ("POST", "/api/v1/jobs/batch", 401)),
+    ] * 2

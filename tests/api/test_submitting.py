@@ -216,6 +216,7 @@ async def test_trace_context_travels_with_the_job_and_a_malformed_one_is_dropped
     for sent, kept in [
         (TRACE, TRACE),
         ("nonsense", None),
+        ("ff" + TRACE[2:], None),
         (TRACE.replace("4bf92f3577b34da6a3ce929d0e0e4736", "0" * 32), None),
     ]:
         answer = await contract.client.post("/api/v1/jobs", json={"type": "context"}, headers={"traceparent": sent})
