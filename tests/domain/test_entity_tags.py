@@ -22,6 +22,11 @@ def test_a_sequence_is_named_where_werkzeug_finds_its_tag(tags: Sequence[tuple[s
     assert read_sequences(text) == named | coded
 
 
+@given(some.text('W/"0179-gzip;*, \t\x00ÿ', max_size=60))
+def test_any_text_is_read_without_an_error(text: str) -> None:
+    assert read_sequences(text) is None or all(0 <= sequence < 10**10 for sequence in read_sequences(text) or ())
+
+
 @pytest.mark.parametrize("coding", ["-gzip", "--gzip", ";gzip", "-br", "-zstd", "-deflate", "-gzip-gzip", "-br--gzip"])
 def test_a_tag_that_a_proxy_added_its_coding_to_names_the_same_sequence(coding: str) -> None:
     assert read_sequences(f'"7{coding}"') == read_sequences(f'W/"7{coding}"') == frozenset({7})

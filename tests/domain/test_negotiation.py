@@ -22,6 +22,12 @@ RANGES = some.lists(
 )
 
 
+@given(some.text('gzip*;q=0.1,"\\/ \tjson\x00ÿ', max_size=60))
+def test_any_text_is_read_without_an_error(text: str) -> None:
+    assert gzip_use(text) in Gzip
+    assert prefers_problem(text) in {True, False}
+
+
 def joined(members: Sequence[tuple[str, str]]) -> str:
     return ", ".join(name + weight for name, weight in members)
 

@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
+from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -122,7 +123,7 @@ def routes_of(node: Node, reader: SubmissionReader, *, serving: bool) -> FastAPI
     pages = [route for route in app.routes if type(route) is Route]  # FastAPI's own: the document and its page
     app.state.addresses = AddressTable([*routes_in(routers), *pages])
     # Named one by one: what only `Exception` catches goes through Starlette's own handler, which raises it again.
-    for kind in (RequestValidationError, ValidationError, DulyError, DatabaseError, Exception):
+    for kind in (HTTPException, RequestValidationError, ValidationError, DulyError, DatabaseError, Exception):
         app.add_exception_handler(kind, partial(_refused, node))
     app.add_middleware(compressed)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it

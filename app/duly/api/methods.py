@@ -24,7 +24,9 @@ class Methods(NamedTuple):
 
 
 class AddressTable:
-    """All addresses. Where several patterns fit a path, it belongs to the one with the most literal segments."""
+    """All addresses: one that is not here is a 404. Where several patterns fit a path, it belongs to the one with the
+    most literal segments.
+    """
 
     def __init__(self, routes: Collection[Route]) -> None:
         self._routes: list[Route] = []  # one of each pattern
