@@ -252,7 +252,7 @@ async def test_a_client_that_waits_gets_the_whole_job_where_it_ends_in_time(cont
     assert answer.json() == view
     assert (view["status"], view["result"]) == ("completed", {"a": 1})
     assert answer.headers["Location"] == f"/api/v1/jobs/{view['jobId']}"
-    assert answer.headers["ETag"] == f'W/"{view["sequence"]}"'
+    assert answer.headers["ETag"] == f'"{view["sequence"]}"'
     assert answer.headers["Cache-Control"] == "no-store"
 
 

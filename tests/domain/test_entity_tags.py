@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from werkzeug.http import parse_etags, quote_etag
 
-from duly.domain.entity_tags import read_sequences, tag_of
+from duly.domain.entity_tags import read_sequences, tag_of, weak
 
 OPAQUE = some.text("09az,;-*!#\x80ÿ", min_size=1, max_size=6)  # of an empty one werkzeug makes None
 TAGS = some.lists(some.tuples(OPAQUE | some.integers(0, 2**31).map(str), some.booleans()), max_size=5)
@@ -54,6 +54,6 @@ def test_any_is_told_apart() -> None:
 
 
 @given(some.integers(0, 2**31 - 1))
-def test_the_tag_of_a_sequence_is_weak_and_names_it(sequence: int) -> None:
-    assert tag_of(sequence).startswith('W/"')
-    assert read_sequences(tag_of(sequence)) == frozenset({sequence})
+def test_the_tag_of_a_sequence_names_it_strong_or_weak(sequence: int) -> None:
+    assert weak(tag_of(sequence)) == weak(weak(tag_of(sequence))) == f"W/{tag_of(sequence)}"
+    assert read_sequences(tag_of(sequence)) == read_sequences(weak(tag_of(sequence))) == frozenset({sequence})

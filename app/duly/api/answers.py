@@ -7,11 +7,12 @@ from uuid import UUID
 
 import orjson
 from fastapi import Depends, Request
+from starlette.datastructures import MutableHeaders
 from starlette.middleware.gzip import GZipResponder, IdentityResponder
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from duly.domain.entity_tags import tag_of
+from duly.domain.entity_tags import tag_of, weak
 from duly.domain.events import Status
 from duly.domain.job import JobView
 from duly.domain.json_value import rfc3339
@@ -110,6 +111,13 @@ def compressed(app: ASGIApp) -> ASGIApp:
     """
 
     async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_weak(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(raw=message["headers"])
+                if "content-encoding" in headers and "etag" in headers:
+                    headers["etag"] = weak(headers["etag"])
+            await send(message)
+
         accepted = scope["duly.headers"].get(b"accept-encoding")
         match gzip_use(accepted.decode("latin-1") if accepted else None):
             case Gzip.NEVER:
@@ -118,7 +126,7 @@ def compressed(app: ASGIApp) -> ASGIApp:
                 responder = GZipResponder(app, LEAST_GZIPPED, compresslevel=5)
             case Gzip.ALWAYS:
                 responder = GZipResponder(app, 1, compresslevel=5)
-        await responder(scope, receive, send)
+        await responder(scope, receive, send_weak)
 
     return respond
 

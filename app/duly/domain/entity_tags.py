@@ -1,7 +1,7 @@
-"""Entity tags of jobs: the sequence, as a weak tag (RFC 9110, sections 8.8.3 and 13.1.2).
+"""Entity tags of jobs: the sequence (RFC 9110, sections 8.8.3 and 13.1.2).
 
-Weak, since one sequence has several representations: with gzip and without, and with another `waitingFor` after its
-queue was paused. Proxies that compress append the coding to the tags that they pass on, and do not take it off again.
+That of a compressed response is weak, since a strong one would be the same for two representations. Proxies that
+compress append the coding to the tags that they pass on, and do not take it off again.
 """
 
 import re
@@ -15,7 +15,12 @@ ANY: Final = "*"
 
 def tag_of(sequence: int) -> str:
     """Returns the entity tag of a job at this sequence."""
-    return f'W/"{sequence}"'
+    return f'"{sequence}"'
+
+
+def weak(tag: str) -> str:
+    """Returns the tag as a weak one."""
+    return tag if tag.startswith("W/") else f"W/{tag}"
 
 
 def read_sequences(if_none_match: str) -> frozenset[int] | None:
