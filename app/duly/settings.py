@@ -1,6 +1,7 @@
 """Every `DULY_` variable, its default and its reason. Flags of `duly serve` override the environment."""
 
 import os
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,6 +14,7 @@ from duly.domain.networks import Reach, parse_networks
 from duly.domain.ports import RECEIVER_PORTS, parse_ports
 from duly.domain.retry import WEBHOOK_SCHEDULE_SECONDS
 from duly.domain.sealing import parse_keys
+from duly.domain.web_origin import allowed_host, web_origin
 
 
 class Role(StrEnum):
@@ -93,7 +95,10 @@ class Settings(BaseSettings):
         default=5_000, ge=1, le=1_000_000, description="streams and sockets that a process keeps open"
     )
     allowed_origins: CommaSeparated = Field(
-        default=(), description="web sites, beside our own, whose pages may open a WebSocket"
+        default=(), description="web sites, beside our own, whose pages may open streams and sockets"
+    )
+    allowed_hosts: CommaSeparated = Field(
+        default=(), description="hosts that requests may name without an API key, beside loopback"
     )
     root_path: str = Field(default="", description="the path that a proxy serves the service under, such as /duly")
     trusted_proxies: CommaSeparated = Field(
@@ -103,7 +108,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         *("handlers", "webhook_allow_networks", "webhook_ports", "roles", "webhook_retry_seconds", "allowed_origins"),
-        "trusted_proxies",
+        *("allowed_hosts", "trusted_proxies"),
         mode="before",
     )
     @classmethod
@@ -115,6 +120,19 @@ class Settings(BaseSettings):
     def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         parse_networks(",".join(value))
         return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_read(web_origin, one, "an origin; it must look like https://app.example.com") for one in value)
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(
+            _read(allowed_host, one, "a host; it must look like duly.example.com or duly.example.com:8000")
+            for one in value
+        )
 
     @field_validator("root_path")
     @classmethod
@@ -158,6 +176,14 @@ class Settings(BaseSettings):
     def heartbeat_seconds(self) -> float:
         """A third of the lease, so that two beats may be missed."""
         return self.lease_seconds / 3
+
+
+def _read(read: Callable[[str], str | None], text: str, expected: str) -> str:
+    """Returns what was read of one part of a list, or raises what is wrong with it."""
+    found = read(text)
+    if found is None:
+        raise ValueError(f"{text!r} is not {expected}")
+    return found
 
 
 def unknown_variables() -> list[str]:

@@ -140,7 +140,7 @@ async def test_a_client_that_is_no_trusted_proxy_tells_nothing(
 
 
 async def test_a_trusted_proxy_tells_prefix_and_host(start_service: StartService) -> None:
-    service = await start_service(trusted_proxies=LOOPBACK)
+    service = await start_service(trusted_proxies=LOOPBACK, allowed_hosts=("jobs.example.com",))
     prefix = {"X-Forwarded-Prefix": "/team/duly"}
     accepted = await service.client.post("/api/v1/jobs", json={"type": "echo"}, headers=prefix)
     assert accepted.headers["location"] == f"/team/duly/api/v1/jobs/{accepted.json()['jobId']}"

@@ -383,9 +383,8 @@ async def test_a_service_that_goes_down_takes_no_more_lines(
 async def _half(service: Service, body: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A client that has sent the first half of its request."""
     reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(service.url).port)
-    head = (
-        f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
+    fields = f"Host: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: {len(body)}"
+    head = f"POST {PATH} HTTP/1.1\r\n{fields}\r\n\r\n"
     writer.write(head.encode() + body[: len(body) // 2])
     await writer.drain()
     return reader, writer

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -61,6 +62,12 @@ class Socket:
 
 
 @asynccontextmanager
-async def socket_to(service: Service, path: str = "/ws/jobs", **options: Any) -> AsyncIterator[Socket]:
-    async with connect(service.url.replace("http://", "ws://") + path, proxy=None, **options) as connection:
+async def socket_to(
+    service: Service, path: str = "/ws/jobs", *, additional_headers: Mapping[str, str] | None = None, **options: Any
+) -> AsyncIterator[Socket]:
+    headers = dict(additional_headers or {})
+    here = httpx.URL(service.url)
+    uri = f"ws://{headers.pop('Host', here.netloc.decode())}{path}"
+    where: dict[str, Any] = {"host": here.host, "port": here.port}
+    async with connect(uri, proxy=None, additional_headers=headers, **where, **options) as connection:
         yield Socket(connection)

@@ -1,21 +1,23 @@
 """Exchange: one request and its response, as the gate and the access log see it."""
 
 import time
+from collections.abc import Sequence
 
 from starlette.types import Message, Send
 
 
 class Exchange:
-    """Adds the request's id to the response and the prefix to its `Location`. `status` is None until the response has
-    begun; `code` is that of a refusal.
+    """Adds the request's id to the response, the headers in `also`, and the prefix to its `Location`. `status` is None
+    until the response has begun; `code` is that of a refusal.
     """
 
-    __slots__ = ("_prefix", "_request_id", "_send", "began", "code", "location", "status")
+    __slots__ = ("_prefix", "_request_id", "_send", "also", "began", "code", "location", "status")
 
     def __init__(self, send: Send, request_id: bytes, prefix: str) -> None:
         self._send = send
         self._prefix = prefix.encode()
         self._request_id = request_id
+        self.also: Sequence[tuple[bytes, bytes]] = ()
         self.began = time.perf_counter()
         self.status: int | None = None
         self.location: bytes | None = None
@@ -30,7 +32,7 @@ class Exchange:
         """Sends a part of the response."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = [*message.get("headers", ()), (b"x-request-id", self._request_id)]
+            headers = [*message.get("headers", ()), *self.also, (b"x-request-id", self._request_id)]
             for index, (name, value) in enumerate(headers):
                 if name.lower() == b"location":
                     self.location = value

@@ -5,6 +5,7 @@ ASGI, and every error leaves through here.
 import asyncio
 from collections.abc import Mapping
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from duly.api.access import READING, REFUSED, Found, line_of, logged, made, plain
@@ -18,6 +19,7 @@ from duly.api.handshake import Handshake
 from duly.api.keys import KeyCheck
 from duly.api.lines import are_lines
 from duly.api.methods import AddressTable
+from duly.api.origins import PREFLIGHT, Origins
 from duly.api.proxies import Proxies, with_prefix
 from duly.api.request_ids import request_id_of
 from duly.errors import BodyTooLarge, Unavailable
@@ -50,8 +52,9 @@ class Gate:
         self._hot = hot
         self._lines = lines
         self._proxies = Proxies(node.settings)
+        self._origins = Origins(node.settings)
         self._check_key = KeyCheck(node)
-        self._handshake = Handshake(node, sockets, check_key=self._check_key)
+        self._handshake = Handshake(node, sockets, origins=self._origins, check_key=self._check_key)
         self._limit = node.settings.body_limit
         self._limits = limits
         self._addresses = addresses
@@ -72,11 +75,16 @@ class Gate:
         scope["duly.exchange"] = answer = Exchange(send, request_id, scope.get("root_path", ""))
         inner = scope
         try:
+            self._origins.check(scope, headers)
+            answer.also = self._origins.headers_for(scope, headers)
             if len(headers) < len(lines) or b"content-encoding" in headers:
                 check_fields(method, headers, lines)
             if method == "OPTIONS":
                 refuse_encoded_slash(scope)
-                await self._addresses.options(scope)(scope, receive, answer.send)
+                preflight = PREFLIGHT in answer.also
+                await (Response(status_code=204) if preflight else self._addresses.options(scope))(
+                    scope, receive, answer.send
+                )
                 return
             await self._check_key(scope, headers)
             refuse_encoded_slash(scope)

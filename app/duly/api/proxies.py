@@ -47,6 +47,7 @@ class Proxies:
                     else forwarded.scheme
                 )
             if forwarded.host is not None:
+                scope["duly.peer_host"] = next((value for name, value in scope["headers"] if name == b"host"), None)
                 others = [header for header in scope["headers"] if header[0] != b"host"]
                 scope["headers"] = [(b"host", forwarded.host.encode()), *others]
             root = forwarded.prefix or root

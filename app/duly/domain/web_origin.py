@@ -1,0 +1,82 @@
+"""Hosts and origins as browsers write them (RFC 9110, section 7.2; RFC 6454, section 6.2)."""
+
+import re
+from ipaddress import IPv6Address, ip_address
+from typing import Final, NamedTuple
+
+from duly.domain.networks import is_localhost
+
+_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::([0-9]{0,5}))?")
+_ORIGIN: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#@\\\s]+)")
+_DEFAULT_PORTS: Final = {"http": "80", "ws": "80", "https": "443", "wss": "443"}
+
+
+class Place(NamedTuple):
+    """A host in lower case, an IPv6 address in brackets, and its port; empty: the default one."""
+
+    host: str
+    port: str
+
+    @property
+    def spellings(self) -> tuple[str, str]:
+        """Returns it without and with the port."""
+        return self.host, f"{self.host}:{self.port}"
+
+
+def host_and_port(text: str) -> Place | None:
+    """Reads a `Host`; None for text that is not one."""
+    found = _HOST.fullmatch(text)
+    if found is None:
+        return None
+    host = found[1].lower().removesuffix(".")
+    if host.startswith("["):
+        try:
+            host = f"[{IPv6Address(host[1:-1])}]"
+        except ValueError:
+            return None
+    return Place(host, found[2] or "") if host else None
+
+
+def allowed_host(text: str) -> str | None:
+    """Returns a host of a setting in the spelling of `Place`, an IPv6 address with or without brackets; None for text
+    that is not one.
+    """
+    place = host_and_port(text) or host_and_port(f"[{text}]")
+    return place and place.spellings[bool(place.port)]
+
+
+def is_loopback(host: str) -> bool:
+    """Returns whether a host of `host_and_port` is this machine under a name that nobody else can take."""
+    if is_localhost(host):
+        return True
+    try:
+        address = ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def web_origin(text: str) -> str | None:
+    """Returns an origin as a browser sends it, in lower case and without the default port; None for text that is not
+    one.
+    """
+    found = _ORIGIN.fullmatch(text.removesuffix("/"))
+    place = host_and_port(found[2]) if found else None
+    if found is None or place is None:
+        return None
+    scheme = found[1].lower()
+    port = "" if place.port == _DEFAULT_PORTS.get(scheme) else place.port
+    return f"{scheme}://{place.host}{port and f':{port}'}"
+
+
+def same_place(origin: str, host: str) -> bool:
+    """Returns whether a page of this origin was loaded from this `Host`. The scheme is not compared: a proxy in front
+    of the service may speak TLS without a word of it.
+    """
+    found = _ORIGIN.fullmatch(origin)
+    theirs, ours = (host_and_port(found[2]), host_and_port(host)) if found else (None, None)
+    if found is None or theirs is None or ours is None:
+        return False
+    default = _DEFAULT_PORTS.get(found[1].lower(), "")
+    return theirs.host == ours.host and (theirs.port or default) == (ours.port or default)
