@@ -113,7 +113,7 @@ async def test_each_changing_request_is_told_with_its_route_and_what_it_names(se
     await client.delete("/api/v1/schedules/nightly")
     webhook_id = (await client.post("/api/v1/webhooks", json=webhook)).json()["webhookId"]
     await client.patch(f"/api/v1/webhooks/{webhook_id}", json={"paused": True})
-    await client.post("/api/v1/stream-tickets")
+    await client.post("/api/v1/stream-tickets", json={"all": True})
     told = [(*short(line), {name: line[name] for name in line.keys() - ALL}) for line in lines.taken()]
     assert told == [
         ("POST", "/api/v1/jobs/batch", 202, {"batchId": batch_id}),
@@ -179,7 +179,7 @@ async def test_the_key_is_named_and_never_shown(start_service: StartService) -> 
     await service.client.post(jobs, json={"type": "echo", "parameters": "s3cret-body"}, headers=key)
     await service.client.post(jobs, json={"type": "echo"}, headers={"Authorization": "Bearer s3cret-guess"})
     await service.client.get(f"{jobs}/s3cret-id?key=s3cret-query")
-    ticket = (await service.client.post("/api/v1/stream-tickets", headers=key)).json()["ticket"]
+    ticket = (await service.client.post("/api/v1/stream-tickets", headers=key, json={"all": True})).json()["ticket"]
     used = f"/api/v1/jobs/{new_job_id()}/events/stream?ticket={ticket}"
     assert [(await service.client.get(used)).status_code for _ in range(2)] == [404, 401]
     lines.access.flush()

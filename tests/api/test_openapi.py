@@ -27,7 +27,7 @@ ROUTES = {
     ("delete", "/api/v1/limits"): {"204", "401", "422", "503"},
     ("get", "/api/v1/jobs/{job_id}/logs"): {"200", "401", "404", "422", "503"},
     ("get", "/api/v1/events/stream"): {"200", "401", "422", "503"},
-    ("post", "/api/v1/stream-tickets"): {"201", "401", "413", "422", "503"},
+    ("post", "/api/v1/stream-tickets"): {"201", "400", "401", "404", "413", "415", "422", "503"},
     ("get", "/api/v1/job-types"): {"200", "401", "422", "503"},
     ("post", "/api/v1/queues/{queue}/pause"): {"200", "401", "404", "422", "503"},
     ("post", "/api/v1/queues/{queue}/resume"): {"200", "401", "404", "422", "503"},
@@ -100,7 +100,8 @@ async def test_every_route_is_there_with_every_status(document: dict[str, Any]) 
         for method, operation in item.items()
     }
 
-    assert found == ROUTES
+    # A key that lacks and a page of another site may be met anywhere.
+    assert found == {route: statuses | {"403"} if "401" in statuses else statuses for route, statuses in ROUTES.items()}
 
 
 async def test_every_reference_resolves_and_no_schema_is_left_over(document: dict[str, Any]) -> None:

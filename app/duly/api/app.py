@@ -39,7 +39,7 @@ from duly.api.replays import replays_router
 from duly.api.schedule_models import Schedule, ScheduleChange
 from duly.api.schedules import schedules_router
 from duly.api.submission import Batch, SubmissionReader
-from duly.api.tickets import tickets_router
+from duly.api.tickets import TicketRequest, tickets_router
 from duly.api.webhook_models import SecretRotation, Webhook, WebhookChange
 from duly.api.webhooks import webhooks_router
 from duly.api.websocket import PATH as SOCKET_PATH
@@ -102,7 +102,7 @@ def routes_of(node: Node, reader: SubmissionReader, *, serving: bool) -> FastAPI
             listing_router(node),
             events_router(node),
             following_router(node),
-            tickets_router(node),
+            tickets_router(node, reader),
             logs_router(node),
             why_router(node),
             intake_router(node, reader),
@@ -140,8 +140,8 @@ async def _refused(node: Node, request: Request, error: Exception) -> Response:
 
 # What the document names and no route declares as its own model.
 _BY_REFERENCE: tuple[type[BaseModel], ...] = (
-    *(Batch, ErrorBody, IntakeLimitsBody, Schedule, ScheduleChange, SecretRotation, StartLimits, Webhook),
-    WebhookChange,
+    *(Batch, ErrorBody, IntakeLimitsBody, Schedule, ScheduleChange, SecretRotation, StartLimits, TicketRequest),
+    *(Webhook, WebhookChange),
 )
 
 

@@ -99,7 +99,7 @@ class SubmitManyEndpoint:
         return read.batch, jobs
 
 
-async def _read_batch(node: Node, batch_id: str) -> BatchView:
+async def find_batch(node: Node, batch_id: str) -> BatchView:
     """The batch as it stands. What is no id is answered like an id that does not exist."""
     parsed = parse_job_id(batch_id)
     view = None
@@ -169,7 +169,7 @@ def batches_router(node: Node, submit: SubmitManyEndpoint) -> APIRouter:
     )
     async def read_batch(batch_id: str) -> Response:
         """How the jobs of a batch stand."""
-        return _answer(await _read_batch(node, batch_id))
+        return _answer(await find_batch(node, batch_id))
 
     @router.post(
         "/api/v1/batches/{batch_id}/cancel",
@@ -180,9 +180,9 @@ def batches_router(node: Node, submit: SubmitManyEndpoint) -> APIRouter:
     async def cancel_batch(batch_id: str) -> Response:
         """Cancel what has not ended of a batch. The job that follows it is submitted all the same."""
         refuse_when_draining(node)
-        view = await _read_batch(node, batch_id)
+        view = await find_batch(node, batch_id)
         await node.bulk.cancel_batch(DEFAULT_TENANT, view, go_on=partial(refuse_when_draining, node))
-        view = await _read_batch(node, batch_id)
+        view = await find_batch(node, batch_id)
         return _answer(view, 202 if view.running else 200)
 
     return router

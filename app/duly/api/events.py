@@ -10,9 +10,9 @@ from starlette.responses import StreamingResponse
 from duly.api.answers import json_answer, only, plain_number
 from duly.api.cursors import read_cursor, write_cursor
 from duly.api.following import STREAM_DOCUMENT, stream_answer
+from duly.api.grants import read_granted
 from duly.api.jobs import tenant_job
 from duly.api.models import EventPage, Responses, failures
-from duly.api.waiting import read_job
 from duly.domain.events import CALLBACK_BITS, EVENT_TYPES, Event, EventKind
 from duly.domain.ids import event_id
 from duly.domain.job import DEFAULT_TENANT
@@ -69,7 +69,7 @@ def events_router(node: Node) -> APIRouter:
         `Last-Event-ID` (or `?lastEventId=`) resumes after that sequence, with nothing missed and nothing twice.
         """
         parsed = tenant_job(job_id)
-        view = await read_job(node, DEFAULT_TENANT, parsed)
+        view = await read_granted(node, request.scope.get("duly.grant"), parsed)
         after = _resume_point(request.headers.get("last-event-id", lastEventId))
         if view.ended and after >= view.sequence:
             return Response(status_code=204)

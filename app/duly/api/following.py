@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 from starlette.responses import StreamingResponse
 
+from duly.api.grants import within
 from duly.api.listing import MOST_LABELS, MOST_VALUES, Storable
 from duly.api.models import Responses, failures
 from duly.domain.ids import parse_job_id
@@ -101,8 +102,9 @@ def following_router(node: Node) -> APIRouter:
 
         It ends only when the service goes down, or the reader is too slow: `event: overflow`. The last id resumes it.
         """
+        chosen = within(request.scope.get("duly.grant"), wanted.as_wanted())
         after = await resume_point(node, request.headers.get("last-event-id", wanted.lastEventId), "Last-Event-ID")
-        messages = as_messages(node.tail, after=after, wanted=wanted.as_wanted())
+        messages = as_messages(node.tail, after=after, wanted=chosen)
         return stream_answer(node.streams, messages)
 
     return router

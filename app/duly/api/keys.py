@@ -38,7 +38,7 @@ class KeyCheck:
             scope["duly.key_id"] = "DULY_API_KEY"
             return
         if ticket is not None:
-            await use_ticket(self._database, ticket)
+            scope["duly.grant"] = await use_ticket(self._database, ticket)
             scope["duly.key_id"] = "ticket"
         elif self._key is not None and not _is_open(scope):
             raise Unauthorized(

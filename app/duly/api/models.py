@@ -171,7 +171,7 @@ class EventPage(BaseModel):
 
 
 class TicketBody(BaseModel):
-    ticket: str = Field(description="opens one stream, as `?ticket=`")
+    ticket: str = Field(description="opens one stream or socket, as `?ticket=`", examples=["zXg1Jq…"])
     expiresAt: str = Field(examples=["2026-01-27T10:01:00.000Z"])
 
 
@@ -223,6 +223,7 @@ class JobTypePage(BaseModel):
 _MEANINGS = {
     400: "The body is not JSON",
     401: "No API key, or a wrong one",
+    403: "A web page of another site sent it, or its ticket does not open this",
     404: "No such job, type or address",
     405: "The address does not take this method",
     409: "The state does not allow it",
@@ -236,6 +237,7 @@ _MEANINGS = {
 _EXAMPLES = {
     400: ("NOT_JSON", "The body is not JSON.", False),
     401: ("UNAUTHORIZED", "This address needs an API key.", False),
+    403: ("FORBIDDEN", 'Origin "https://other.example" is not allowed.', False),
     404: ("NOT_FOUND", "There is no such job.", False),
     409: ("JOB_ALREADY_ENDED", "The job has ended already: completed.", False),
     413: ("BODY_TOO_LARGE", "The body is larger than the 1,048,576 bytes that are allowed.", False),
@@ -258,8 +260,10 @@ Responses: TypeAlias = dict[int | str, dict[str, Any]]
 
 
 def failures(*statuses: int, also: Responses | None = None) -> Responses:
-    """The error answers of a route for the OpenAPI document; a missing key and a fault of ours go without saying."""
-    return (also or {}) | {status: _failure(status) for status in (*statuses, 401)}
+    """The error answers of a route for the OpenAPI document; a missing key, a page of another site and a fault of ours
+    go without saying.
+    """
+    return (also or {}) | {status: _failure(status) for status in (*statuses, 401, 403)}
 
 
 def _failure(status: int) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from duly.api.following import StreamFilter, resume_point
-from duly.api.waiting import read_job
+from duly.api.grants import read_granted, within
+from duly.domain.grant import Grant
 from duly.domain.job import DEFAULT_TENANT
 from duly.domain.position import Position
 from duly.errors import Invalid, Overloaded, PathError
@@ -15,20 +16,31 @@ from duly.node import Node
 from duly.stream.everything import follow_everything
 from duly.stream.feed import follow_events
 from duly.stream.frames import frame_text
-from duly.stream.wanted import Wanted
+from duly.stream.wanted import EVERYTHING, Wanted
 
 MOST = 1_000
+MOST_OWN = 10_000
 Say = Callable[[str], Coroutine[Any, Any, None]]
 Target = UUID | Wanted
 
 
 class Subscriptions:
-    """Of one socket. `say` sends one frame; `overflow` ends a conversation whose client is too slow."""
+    """Of one socket. `grant` is that of its ticket; `say` sends one frame; `overflow` ends a conversation whose client
+    is too slow.
+    """
 
     def __init__(
-        self, node: Node, tasks: asyncio.TaskGroup, *, say: Say, overflow: Callable[[], Coroutine[Any, Any, None]]
+        self,
+        node: Node,
+        tasks: asyncio.TaskGroup,
+        *,
+        grant: Grant | None,
+        say: Say,
+        overflow: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
         self._node = node
+        self._grant = grant
+        self.own: dict[UUID, None] = {}  # jobs that this socket submitted with a ticket; the newest of them
         self._tasks = tasks
         self._say = say
         self._overflow = overflow
@@ -51,7 +63,7 @@ class Subscriptions:
             NotFound: there is no such job.
             Invalid: it has not come so far yet.
         """
-        view = await read_job(self._node, DEFAULT_TENANT, job_id)
+        view = await read_granted(self._node, self._grant, job_id, own=self.own)
         if isinstance(after, str):
             after = int(after) if after.isascii() and after.isdecimal() and len(after) <= 10 else view.sequence + 1  # noqa: PLR2004  # digits of the largest sequence
         if after is not None and after > view.sequence:
@@ -63,7 +75,9 @@ class Subscriptions:
 
         Raises:
             Invalid: no frame has this id.
+            Forbidden: the ticket opens a single job.
         """
+        within(self._grant, EVERYTHING)
         return await resume_point(self._node, None if after is None else str(after), "after")
 
     def to_job(self, job_id: UUID, *, after: int) -> None:
@@ -73,7 +87,15 @@ class Subscriptions:
     def to_many(self, wanted: StreamFilter, *, after: Position) -> None:
         """Tells of all jobs that fit."""
         chosen = wanted.as_wanted()
-        self._begin(chosen, self._tell_many(chosen, after))
+        self._begin(chosen, self._tell_many(within(self._grant, chosen), after))
+
+    def to_own(self, job_id: UUID) -> None:
+        """Tells of a job that this socket submitted, from its beginning."""
+        if self._grant is not None:
+            self.own[job_id] = None
+            if len(self.own) > MOST_OWN:
+                del self.own[next(iter(self.own))]
+        self.to_job(job_id, after=-1)
 
     def end(self, target: Target) -> None:
         """Tells no more of this; what is not followed needs no end."""

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from duly.api.access import line_of
 from duly.api.answers import accepted_body
 from duly.api.failures import as_duly_error, encoded, error_content
+from duly.api.grants import granted_submission, read_granted
 from duly.api.jobs import refuse_when_draining, tenant_job
 from duly.api.socket_messages import (
     BadMessage,
@@ -26,7 +27,9 @@ from duly.api.socket_messages import (
 from duly.api.submission import SubmissionReader, digest_of
 from duly.api.subscriptions import Subscriptions, Target
 from duly.domain.events import Status
+from duly.domain.grant import Grant
 from duly.domain.job import DEFAULT_TENANT, IdempotencyKey
+from duly.errors import Forbidden, IdempotencyKeyReused, NotFound
 from duly.lifecycle.cancel import CancelAnswer
 from duly.lifecycle.submission import Origin, below, with_exact
 from duly.node import Node
@@ -84,6 +87,7 @@ class _Conversation:
         self._scope = scope
         self._request_id: str = scope["duly.request_id"]
         self._root_path: str = scope["root_path"]
+        self._grant: Grant | None = scope.get("duly.grant")
         self._turn = asyncio.Lock()
         self._burst = 0
         self._submitting = asyncio.Semaphore(AT_ONCE)
@@ -94,7 +98,9 @@ class _Conversation:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
-                self._subscriptions = Subscriptions(self._node, tasks, say=self._say, overflow=self._overflow)
+                self._subscriptions = Subscriptions(
+                    self._node, tasks, grant=self._grant, say=self._say, overflow=self._overflow
+                )
                 tasks.create_task(self._listen())
                 tasks.create_task(self._leave_in_time())
         except* _Over as over:
@@ -161,12 +167,15 @@ class _Conversation:
         self._subscriptions.make_sure_of_room()
         key = message.idempotencyKey
         asked = cast("dict[str, object]", value["job"])
+        granted_submission(self._grant, message.job, asked)
         idempotency = IdempotencyKey(key, digest_of(asked)) if key is not None else None
         with below("job"):
             job = self._reader.job(with_exact(message.job, asked), Origin(None, None, idempotency))
         if self._node.door.watched:
             await self._node.door.admit({job.queue: 1})
         accepted = await self._node.submitter.submit(job)
+        if not accepted.fresh:
+            await self._make_sure_it_is_shown(accepted.job_id)
         body: dict[str, object] = orjson.loads(
             accepted_body(
                 str(accepted.job_id),
@@ -177,8 +186,17 @@ class _Conversation:
             )
         )
         await self._say_object({"type": "job_accepted", "ref": message.ref, **body})
-        self._subscriptions.to_job(accepted.job_id, after=-1)
+        self._subscriptions.to_own(accepted.job_id)
         return accepted.job_id
+
+    async def _make_sure_it_is_shown(self, job_id: UUID) -> None:
+        """Raises:
+        IdempotencyKeyReused: an earlier submission made this job, which is not this ticket's to see.
+        """
+        try:
+            await read_granted(self._node, self._grant, job_id, own=self._subscriptions.own)
+        except NotFound:
+            raise IdempotencyKeyReused("This idempotency key was used for another job.") from None
 
     async def _subscribe(self, message: Subscribe) -> None:
         self._subscriptions.make_sure_of_room()
@@ -200,6 +218,9 @@ class _Conversation:
 
     async def _cancel(self, message: CancelJob) -> UUID:
         job_id = tenant_job(message.jobId)
+        if self._grant is not None and job_id not in self._subscriptions.own:
+            await read_granted(self._node, self._grant, job_id)
+            raise Forbidden("A ticket cancels only the jobs that were submitted on this socket.")
         answer = await self._node.canceller.cancel(DEFAULT_TENANT, job_id)
         status = Status.CANCELLED if answer is CancelAnswer.CANCELLED else Status.RUNNING
         await self._acknowledge("cancel_accepted", message.ref, {"jobId": str(job_id), "status": status})

@@ -49,6 +49,7 @@ LabelName = Annotated[str, StringConstraints(pattern=r"^[^:]+$", max_length=64)]
 LabelValue = Annotated[str, StringConstraints(max_length=256)]
 YEAR = 366 * 86400
 MOST_DEPENDENCIES = 1_000
+MOST_SUBMISSION_LABELS = 64
 LONGEST_DEBOUNCE = 10  # times its seconds, where none is given
 MOST_LOOKS = 20  # for the name that was meant, in one answer
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -116,7 +117,7 @@ class Submission(BaseModel):
     onDependencyFailure: Literal["fail", "run"] = Field(
         default="fail", description="what happens where one of them fails or is cancelled"
     )
-    labels: dict[LabelName, LabelValue] = Field(default_factory=dict, max_length=64)
+    labels: dict[LabelName, LabelValue] = Field(default_factory=dict, max_length=MOST_SUBMISSION_LABELS)
     callbackUrl: str | None = Field(default=None, description="called with a signed webhook")
     callbackSecret: str | None = Field(default=None, min_length=1, max_length=512, description="signs the webhooks")
     callbackEvents: list[str] | None = Field(default=None, min_length=1, examples=[list(DEFAULT_CALLBACK_EVENTS)])

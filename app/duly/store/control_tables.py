@@ -113,6 +113,7 @@ Table(
     need("digest", LargeBinary),
     need("tenant_id", Integer),
     need("expires_at", TIME),
+    may("opens", JSON),
     PrimaryKeyConstraint("digest", name="stream_tickets_pkey"),
     Index("stream_tickets_expires", "expires_at"),
 )

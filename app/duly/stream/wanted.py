@@ -9,13 +9,14 @@ from duly.store.tail import JobFacts
 
 class Wanted(NamedTuple):
     """Empty means no restriction. A job's type, queue and batch have to be among those named; of each label that is
-    named it has to have one of the values.
+    named it has to have one of the values. `within` narrows it further.
     """
 
     types: frozenset[str] = frozenset()
     queues: frozenset[str] = frozenset()
     batches: frozenset[UUID] = frozenset()
     labels: frozenset[tuple[str, frozenset[str]]] = frozenset()
+    within: "Wanted | None" = None
 
     def takes(self, facts: JobFacts) -> bool:
         """Whether news of such a job is wanted."""
@@ -24,6 +25,7 @@ class Wanted(NamedTuple):
             and (not self.queues or facts.queue in self.queues)
             and (not self.batches or facts.batch_id in self.batches)
             and (not self.labels or self._fits(facts.labels))
+            and (self.within is None or self.within.takes(facts))
         )
 
     def _fits(self, labels: str | None) -> bool:

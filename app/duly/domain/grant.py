@@ -1,0 +1,49 @@
+"""What a ticket opens: one job, a batch, the jobs with certain labels, or all of them."""
+
+import json
+from collections.abc import Mapping
+from typing import NamedTuple
+from uuid import UUID
+
+
+class Grant(NamedTuple):
+    """Of `job_id`, `batch_id` and `labels` at most one is set; none of them: all jobs. `submit`: jobs may be submitted
+    as well.
+    """
+
+    job_id: UUID | None = None
+    batch_id: UUID | None = None
+    labels: Mapping[str, str] | None = None
+    submit: bool = False
+
+    @property
+    def limited(self) -> bool:
+        """Returns whether some jobs are out of its reach."""
+        return self.job_id is not None or self.batch_id is not None or self.labels is not None
+
+    def shows(self, job_id: UUID, *, batch_id: UUID | None, labels: str | None) -> bool:
+        """Returns whether a job may be read. `labels` is JSON text."""
+        if self.job_id is not None:
+            return job_id == self.job_id
+        if self.batch_id is not None:
+            return batch_id == self.batch_id
+        if self.labels is not None:
+            return self.labels.items() <= (json.loads(labels) if labels else {}).items()
+        return True
+
+    def written(self) -> str:
+        """Returns it as JSON."""
+        members: dict[str, object] = {
+            "jobId": str(self.job_id) if self.job_id is not None else None,
+            "batchId": str(self.batch_id) if self.batch_id is not None else None,
+            "labels": self.labels,
+            "submit": self.submit,
+        }
+        return json.dumps(members)
+
+    @classmethod
+    def read(cls, text: str) -> "Grant":
+        """Reads what `written` returned."""
+        found = json.loads(text)
+        job_id, batch_id = (UUID(found[name]) if found[name] is not None else None for name in ("jobId", "batchId"))
+        return cls(job_id, batch_id, found["labels"], found["submit"])

@@ -1,0 +1,22 @@
+"""What a stream ticket opens: one job, a batch, labels, or everything."""
+
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+STATEMENTS = (
+    # As JSON; null for tickets of the release before, which this one does not take.
+    "alter table stream_tickets add column opens json",
+)
+
+
+def upgrade() -> None:
+    for statement in STATEMENTS:
+        op.execute(statement)
+
+
+def downgrade() -> None:
+    raise NotImplementedError("migrations go forward; restore a backup to go back")
