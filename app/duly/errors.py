@@ -10,9 +10,12 @@
     │                             ScheduleExists · TooManyEndpoints · EndpointDisabled · EndpointDeleted
     │                             DeliveryInFlight · JobGone · TriedEnough
     ├── BodyTooLarge 413
+    ├── UriTooLong 414
     ├── UnsupportedMediaType 415
     ├── Invalid 422               UnknownJobType · IdempotencyKeyReused
+    ├── UpgradeRequired 426
     ├── TooMany 429               RateLimited · BacklogFull
+    ├── HeadersTooLarge 431
     ├── Unavailable 503           Draining · DatabaseUnavailable (a code for each cause) · Overloaded
     └── InternalError 500
 
@@ -167,6 +170,10 @@ class BodyTooLarge(DulyError):
     code, status = "BODY_TOO_LARGE", 413
 
 
+class UriTooLong(DulyError):
+    code, status = "URI_TOO_LONG", 414
+
+
 class UnsupportedMediaType(DulyError):
     code, status = "UNSUPPORTED_MEDIA_TYPE", 415
 
@@ -196,6 +203,12 @@ class UnknownJobType(Invalid):
 
 class IdempotencyKeyReused(Invalid):
     code = "IDEMPOTENCY_KEY_REUSED"
+
+
+class UpgradeRequired(DulyError):
+    """A WebSocket handshake of a version that is not spoken here."""
+
+    code, status = "UPGRADE_REQUIRED", 426
 
 
 class TooMany(DulyError):
@@ -236,6 +249,10 @@ class BacklogFull(TooMany):
             left=f'"backlog";r={left};t={retry_after_seconds}',
             retry_after_seconds=retry_after_seconds,
         )
+
+
+class HeadersTooLarge(DulyError):
+    code, status = "HEADERS_TOO_LARGE", 431
 
 
 class Unavailable(DulyError):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -12,8 +13,10 @@ from duly.api.fields import check_fields
 from duly.api.keys import KeyCheck
 from duly.api.origins import Origins
 from duly.api.request_ids import request_id_of
-from duly.errors import Draining, DulyError, NotFound
+from duly.errors import Draining, DulyError, NotFound, UpgradeRequired
 from duly.node import Node
+
+_SPOKEN: Final = {"Sec-WebSocket-Version": "13", "Upgrade": "websocket", "Connection": "Upgrade, close"}
 
 
 class Handshake:
@@ -36,6 +39,8 @@ class Handshake:
             self._node.metrics.refused.labels(failure.code).inc()
             refusal = as_response(failure, accept=headers.get(b"accept", b"").decode("latin-1"))
             refusal.headers["X-Request-Id"] = request_id
+            if isinstance(failure, UpgradeRequired):  # RFC 6455, section 4.4; RFC 9110, section 15.5.22
+                refusal.headers.update(_SPOKEN)
             self._note(scope, failure, began)
             await refusal(scope, receive, send)
             return
@@ -51,6 +56,8 @@ class Handshake:
     async def _admitted(self, scope: Scope, headers: dict[bytes, bytes]) -> ASGIApp:
         self._origins.check(scope, headers)
         check_fields("GET", headers, scope["headers"])
+        if (refused := scope.get("duly.refusal")) is not None:
+            raise refused
         await self._check_key(scope, headers)
         refuse_encoded_slash(scope)
         if (socket := self._sockets.get(scope["path"])) is None:

@@ -1,8 +1,9 @@
 """What a client says over a WebSocket: one JSON object a message, its `type` says which."""
 
+import json
 from typing import Annotated, Literal, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from duly.api.following import StreamFilter
@@ -10,7 +11,8 @@ from duly.domain.json_value import JsonRefused, read_json
 from duly.errors import BodyTooLarge, Invalid, PathError
 from duly.lifecycle.submission import Submission, refusals
 
-Ref = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Ref = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
+_REF = TypeAdapter(Ref)
 Id = Annotated[str, StringConstraints(max_length=64)]
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -71,7 +73,7 @@ _MODELS: dict[str, type[Message]] = {
 
 
 class BadMessage(Exception):
-    """A message that is not understood. `ref` is its own, as far as it has one."""
+    """A message that is not understood. `ref` is its own, where that can be read and repeated."""
 
     def __init__(self, ref: str | None, cause: Exception) -> None:
         super().__init__(str(cause))
@@ -85,14 +87,25 @@ def read_message(text: str | None, *, limit: int, max_depth: int) -> tuple[Messa
     Raises:
         BadMessage: it is none.
     """
-    value: object = None
     try:
         body = _bounded(text, limit)
         value = read_json(body, max_depth=max_depth)
         return _validated(_model_of(value), body), cast("dict[str, object]", value)
     except (Invalid, BodyTooLarge, JsonRefused) as error:
-        ref = value.get("ref") if isinstance(value, dict) else None
-        raise BadMessage(ref if isinstance(ref, str) else None, error) from None
+        raise BadMessage(_ref_of(text or ""), error) from None
+
+
+def _ref_of(text: str) -> str | None:
+    """Returns the `ref` of a message that holds something else that cannot be kept; None where it has no good one."""
+    try:
+        value = json.loads(text, parse_int=_no_number, parse_float=_no_number)
+        return _REF.validate_python(value["ref"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _no_number(_digits: str) -> None:
+    """Reads none: one may have more digits than Python takes."""
 
 
 def _bounded(text: str | None, limit: int) -> bytes:

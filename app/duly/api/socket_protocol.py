@@ -1,8 +1,35 @@
-"""The WebSocket protocol under the endpoint: uvicorn's, with what it would say in the logs put right."""
+"""The WebSocket protocol under the endpoint: uvicorn's, with refused handshakes left to the application and less said
+in the logs.
+"""
 
+import logging
 from typing import Any
 
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.datastructures import Headers
+from websockets.exceptions import (
+    HeaderLineTooLong,
+    InvalidHeader,
+    InvalidHeaderValue,
+    RequestLineTooLong,
+    TooManyHeaders,
+)
+from websockets.frames import CloseCode
+from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
+
+from duly.errors import BadRequest, DulyError, HeadersTooLarge, UpgradeRequired, UriTooLong
+
+log = logging.getLogger("uvicorn.error")
+
+
+class _Answerable(ServerProtocol):
+    """Leaves it to the application to answer a handshake that is not one."""
+
+    def accept(self, request: Request) -> Response:
+        response = super().accept(request)
+        return response if self.handshake_exc is None else Response(101, "", Headers())  # never sent
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
@@ -10,9 +37,81 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self.conn.debug = False  # it would write down every header and address, with keys and tickets
+        self._begin()
+
+    def _begin(self) -> None:
+        # A logger's level is looked up once: with debugging on, every header would be written down, keys and tickets.
+        self.conn = _Answerable(max_size=self.config.ws_max_size, logger=log)
+        self.conn.debug = False
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            super().data_received(data)
+        except UnicodeError as error:
+            self._refuse_head(error)
+        else:
+            if not self.handshake_initiated and self.conn.handshake_exc is not None:
+                self._refuse_head(self.conn.handshake_exc)
+
+    def _refuse_head(self, error: Exception) -> None:
+        """Has a head answered that the library could not read; it comes in one piece."""
+        self._begin()
+        self.handle_connect(Request("/", Headers()), error)
+
+    def handle_connect(self, event: Request, error: Exception | None = None) -> None:
+        super().handle_connect(event)
+        found = error or self.conn.handshake_exc
+        if found is not None:
+            self.scope["duly.refusal"] = refusal_of(found)  # type: ignore[typeddict-unknown-key]
+
+    def send_receive_event_to_app(self) -> None:
+        if self.curr_msg_data_type == "text" and not self.close_sent and not _is_text(b"".join(self.frames)):
+            self.frames = []
+            log.debug("A message is not UTF-8.")
+            self.conn.send_close(CloseCode.INVALID_DATA)
+            self.handle_parser_exception()
+            return
+        super().send_receive_event_to_app()
+
+    def handle_parser_exception(self) -> None:
+        if self.conn.close_sent is not None:
+            super().handle_parser_exception()
+            return
+        # Something came before the handshake was answered, and is no frame.
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": CloseCode.ABNORMAL_CLOSURE})
+        self.transport.close()
 
     async def send(self, message: Any) -> None:
+        if self.close_sent and message["type"] == "websocket.send":  # what was being told when the client broke off
+            raise ClientDisconnected
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
             self.handshake_complete = True  # by a refusal: no mistake of the application
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def refusal_of(error: Exception) -> DulyError:
+    """Returns the response to a handshake that the library refused with this error."""
+    match error:
+        case InvalidHeaderValue(name="Sec-WebSocket-Version"):
+            return UpgradeRequired("This version of WebSocket is not spoken.", reason="Version 13 is (RFC 6455).")
+        case RequestLineTooLong():
+            return UriTooLong("The address of the WebSocket is too long.", reason=_words(error))
+        case HeaderLineTooLong() | TooManyHeaders():
+            return HeadersTooLarge("The head of the handshake is too large.", reason=_words(error))
+        case InvalidHeader():
+            return BadRequest(f"The handshake is not one of WebSocket: {error.name}.", reason=_words(error))
+        case _:
+            return BadRequest("The handshake is not one of WebSocket.", reason=_words(error))
+
+
+def _words(error: Exception) -> str:
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}."
