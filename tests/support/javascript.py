@@ -17,11 +17,13 @@ _LOCKED: Final = Path(__file__).parent / "node"
 _IMPATIENT: Final = ("--fetch-timeout=20000", "--fetch-retries=1", "--fetch-retry-mintimeout=1000")
 
 
-def program(name: str, otherwise: str) -> str:
-    """Where `name` is. Without it the test is skipped, or fails where `TESTS_REQUIRE` names it (`node,npm`)."""
-    found = shutil.which(name)
+def program(file: str, otherwise: str, *, name: str | None = None) -> str:
+    """Where `file` is. Without it the test is skipped, or fails where `TESTS_REQUIRE` names it, or `name`
+    (`node,npm,chromium`).
+    """
+    found = shutil.which(file)
     if found is None:
-        _missing(name, otherwise)
+        _missing(name or file, otherwise)
     return found
 
 

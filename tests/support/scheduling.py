@@ -11,6 +11,7 @@ TOGETHER = (
     "tests/benchmarks/test_smoke.py",
     "tests/benchmarks/test_smoke_of_growth.py",
     "tests/benchmarks/test_smoke_of_webhooks.py",
+    "tests/browser/",
     "tests/cli/",
     "tests/demo/test_demo_command.py",
     "tests/faults/test_database_away.py",

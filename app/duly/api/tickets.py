@@ -53,7 +53,6 @@ class TicketRequest(BaseModel):
                 {"jobId": "0199c1f0-5b1e-7a42-9c53-5e0b6d3f8a11"},
                 {"labels": {"customer": "c-42"}, "submit": True},
             ],
-            "oneOf": [{"required": [name]} for name in _TARGETS],
         },
     )
 

@@ -1,0 +1,215 @@
+"""In a real Chromium: the page with a progress bar, its own EventSource over cuts and restarts, and pages of others."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from tests.support.browser import Browser, Relay, running_browser, running_relay
+from tests.support.forge import ROOT
+from tests.support.handlers import gate, has_entered
+from tests.support.service import BOUND_SECONDS, Service, running_service
+
+KEY = "sk-a-long-and-secret-key"
+STEPS = 3
+WHOLE = ["0 job_submitted", "1 job_started", *(f"{n + 1} job_progress" for n in range(1, STEPS + 1)), "5 job_completed"]
+StartService = Callable[..., Awaitable[Service]]
+SHOWN = "return [...document.querySelectorAll('#events li')].map(one => one.textContent)"
+
+
+@pytest.fixture(scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with running_browser() as running:
+        yield running
+
+
+@pytest.fixture
+async def relay() -> AsyncIterator[Relay]:
+    async with running_relay("") as running:
+        yield running
+
+
+@asynccontextmanager
+async def running_backend(**variables: str) -> AsyncIterator[str]:
+    """The address of the example's backend."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DULY_")}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(ROOT / "examples" / "progress-bar" / "backend.py")),
+        env=kept | {"PORT": "0", **variables},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(BOUND_SECONDS):
+            yield (await process.stdout.readline()).decode().strip()
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+class Restarts:
+    """A service behind a relay, one after another on the same database; the jobs run elsewhere."""
+
+    def __init__(self, database_url: str, relay: Relay, settings: dict[str, Any]) -> None:
+        self._database_url, self._relay, self._settings = database_url, relay, settings
+        self._stack = AsyncExitStack()
+
+    async def start(self) -> None:
+        service = running_service(self._database_url, roles=("api",), **self._settings)
+        self._relay.target = (await self._stack.enter_async_context(service)).url
+
+    async def stop(self) -> None:
+        self._relay.target = None
+        await self._stack.aclose()
+
+
+@asynccontextmanager
+async def restarts(database_url: str, relay: Relay, **settings: Any) -> AsyncIterator[Restarts]:
+    made = Restarts(database_url, relay, settings)
+    try:
+        await made.start()
+        yield made
+    finally:
+        await made.stop()
+
+
+async def step(number: int) -> None:
+    gate(f"bar-{number}").set()
+    async with asyncio.timeout(BOUND_SECONDS):
+        await has_entered(f"bar-{number}:told").wait()
+
+
+async def test_a_progress_bar_goes_on_after_a_cut_and_a_restart_and_shows_each_event_once(
+    browser: Browser, relay: Relay, database_url: str
+) -> None:
+    async with (
+        running_backend(DULY_URL=relay.url, DULY_API_KEY=KEY) as page,
+        running_service(database_url, api_key=KEY) as worker,
+        restarts(database_url, relay, api_key=KEY, allowed_origins=(page,)) as api,
+    ):
+        worker.client.headers["Authorization"] = f"Bearer {KEY}"
+        job = await worker.submit("tell-at-gates", {"name": "bar", "steps": STEPS})
+        await browser.open(f"{page}/#{job['jobId']}")
+        await step(1)
+        await browser.until(f"{SHOWN}.length === 3")
+        assert await browser.run("return [bar.value, text.textContent]") == [1, "step 1"]
+        relay.cut()
+        await step(2)
+        await browser.until(f"{SHOWN}.length === 4")
+        await api.stop()
+        await step(3)
+        await api.start()
+        await browser.until("return text.textContent === 'done'")
+        assert await browser.run(SHOWN) == WHOLE
+        assert await browser.run("return bar.value") == 100
+
+
+async def test_the_page_starts_a_job_and_shows_how_it_ends(
+    browser: Browser, relay: Relay, start_service: StartService
+) -> None:
+    async with running_backend(DULY_URL=relay.url, DULY_API_KEY=KEY) as page:
+        service = await start_service(api_key=KEY, allowed_origins=(page,))
+        service.client.headers["Authorization"] = f"Bearer {KEY}"
+        relay.target = service.url
+        await browser.open(page)
+        await browser.run("document.getElementById('start').click()")
+        await browser.until(f"{SHOWN}.length >= 2")
+        job_id = await browser.run("return location.hash.slice(1)")
+        assert (await service.client.post(f"/api/v1/jobs/{job_id}/cancel")).status_code in {200, 202}
+        await browser.until(
+            "return text.textContent.startsWith('The job was cancelled') || text.textContent === 'cancelled'"
+        )
+        await browser.open(f"{page}/#{job_id[:-1]}0")
+        await browser.until("return text.textContent === 'There is no such job.'")
+
+
+FOLLOW = """
+window.seen = []
+window.source = new EventSource(arguments[0])
+for (const type of ["job_submitted", "job_started", "job_progress", "job_completed"])
+    source.addEventListener(type, told => seen.push(`${told.lastEventId} ${type}`))
+"""
+
+
+@pytest.mark.parametrize("origin", ["own", "another"])
+async def test_the_browsers_own_eventsource_misses_nothing_over_a_cut_and_a_restart(
+    browser: Browser, relay: Relay, database_url: str, origin: str
+) -> None:
+    async with (
+        running_backend() as page,
+        running_service(database_url) as worker,
+        restarts(database_url, relay, allowed_origins=(page,)) as api,
+    ):
+        job = await worker.submit("tell-at-gates", {"name": "bar", "steps": STEPS})
+        await browser.open(f"{relay.url}/healthz" if origin == "own" else page)
+        await browser.run(FOLLOW, f"{relay.url}/api/v1/jobs/{job['jobId']}/events/stream")
+        await step(1)
+        await browser.until("return seen.length === 3")
+        relay.cut()
+        await step(2)
+        await browser.until("return seen.length === 4")
+        await api.stop()
+        await step(3)
+        await api.start()
+        await browser.until("return source.readyState === EventSource.CLOSED")  # by 204, once it has all
+        assert await browser.run("return seen") == WHOLE
+
+
+ATTACK = """
+const [url, job] = arguments
+const settled = promise => promise.then(answer => answer.type, error => error.name)
+const opened = source => new Promise(done => { source.onopen = () => done(true); source.onerror = () => done(false) })
+return Promise.all([
+    settled(fetch(`${url}/api/v1/jobs/${job}/cancel`, {method: "POST", mode: "no-cors"})),
+    settled(fetch(`${url}/api/v1/jobs`, {method: "POST", body: '{"type":"echo"}', mode: "no-cors"})),
+    settled(fetch(`${url}/api/v1/jobs`)),
+    opened(new EventSource(`${url}/api/v1/events/stream`)),
+    opened(new WebSocket(`${url.replace("http", "ws")}/ws/jobs`)),
+])
+"""
+
+
+async def test_a_page_of_another_site_neither_steers_nor_reads_an_open_service(
+    browser: Browser, start_service: StartService
+) -> None:
+    service = await start_service()
+    job = await service.submit("echo", delaySeconds=3600)
+    async with running_backend() as page:
+        await browser.open(page)
+        told = await browser.run(ATTACK, service.url, job["jobId"])
+        # What a page is told of the first two is nothing; what came of them is below.
+        assert told == ["opaque", "opaque", "TypeError", False, False]
+        await browser.open(page.replace("127.0.0.1", "evil.test"))
+        assert (await browser.run(ATTACK, service.url, job["jobId"]))[2:] == ["TypeError", False, False]
+    await browser.open(service.url.replace("127.0.0.1", "evil.test") + "/docs")
+    assert 'Host \\"evil.test:' in await browser.run("return document.body.textContent")
+    assert (await service.job(job["jobId"]))["status"] == "pending"
+    assert await service.sql("select count(*) from jobs") == [(1,)]
+
+
+READ = """
+const [url, headers] = arguments
+return fetch(url, {headers}).then(async answer => [answer.status, await answer.text()], error => [error.name])
+"""
+
+
+async def test_a_page_of_an_allowed_site_reads_streams_and_their_errors_and_nothing_else(
+    browser: Browser, start_service: StartService
+) -> None:
+    async with running_backend() as page:
+        service = await start_service(api_key=KEY, allowed_origins=(page,))
+        service.client.headers["Authorization"] = f"Bearer {KEY}"
+        job = await service.run("echo")
+        stream = f"{service.url}/api/v1/jobs/{job['jobId']}/events/stream"
+        key = {"Authorization": f"Bearer {KEY}"}
+        await browser.open(page)
+        status, told = await browser.run(READ, stream, {**key, "Last-Event-ID": "1"})
+        assert (status, "job_completed" in told, "job_started" in told) == (200, True, False)
+        status, told = await browser.run(READ, stream, {})
+        assert (status, "UNAUTHORIZED" in told) == (401, True)
+        assert await browser.run(READ, f"{service.url}/api/v1/jobs", key) == ["TypeError"]
