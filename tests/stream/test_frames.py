@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duly.domain.events import Event, EventKind
-from duly.stream.frames import FRAME_TYPES, KEEP_ALIVE, RETRY_HINT, frame
+from duly.stream.frames import FRAME_TYPES, KEEP_ALIVE, NO_ROOM, OPENING, OVERFLOW, _block, frame, position_message
 
 JOB = UUID("0199c1f0-0000-7000-8000-000000000001")
 AT = datetime(2026, 1, 27, 10, 5, 0, 123456, tzinfo=UTC)
@@ -26,10 +26,10 @@ def read(sent: bytes) -> tuple[str, str, dict[str, Any]]:
     text = sent.decode()
     assert text.endswith("\n\n")
     lines = text.removesuffix("\n\n").split("\n")
-    assert [line.partition(": ")[0] for line in lines] == ["id", "event", "data"]
+    assert [line.partition(": ")[0] for line in lines] == ["event", "data", "id"]
     assert "\r" not in text
     fields = [line.partition(": ")[2] for line in lines]
-    return fields[0], fields[1], json.loads(fields[2])
+    return fields[2], fields[0], json.loads(fields[1])
 
 
 @pytest.mark.parametrize(
@@ -99,6 +99,24 @@ def test_any_message_of_progress_fits_on_its_line(message: str) -> None:
     assert read(frame(event(EventKind.PROGRESSED, data=data)))[2]["message"] == message
 
 
-def test_what_is_no_frame_is_no_event_to_a_client() -> None:
-    assert KEEP_ALIVE.startswith(b":") and KEEP_ALIVE.endswith(b"\n\n")
-    assert RETRY_HINT.startswith(b"retry: ") and RETRY_HINT.endswith(b"\n\n")
+@pytest.mark.parametrize(
+    ("sent", "lines"),
+    [
+        (position_message("p1"), ["event: position", 'data: {"type":"position"}', "id: p1"]),
+        (OVERFLOW, ["event: overflow", 'data: {"type":"overflow"}']),
+        (NO_ROOM, ["retry: 5000", "event: overflow", 'data: {"type":"overflow"}']),
+    ],
+)
+def test_what_tells_of_no_job_has_data_too(sent: bytes, lines: list[str]) -> None:
+    assert sent.decode() == "\n".join([*lines, "", ""])
+
+
+@pytest.mark.parametrize("sent", [KEEP_ALIVE, OPENING])
+def test_what_has_no_data_is_a_line_and_no_block(sent: bytes) -> None:
+    assert sent.endswith(b"\n") and sent.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("data", ["", "a\nb", "a\rb", "\n"])
+def test_no_block_can_be_made_without_data_on_one_line(data: str) -> None:
+    with pytest.raises(ValueError, match="'job_started' needs data on one line"):
+        _block("job_started", data)

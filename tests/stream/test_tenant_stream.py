@@ -14,6 +14,7 @@ from duly.domain.ids import SMALLEST
 from duly.domain.position import Position, read_position
 from duly.store import tail as store_tail
 from duly.stream import everything, ledger, tail
+from duly.stream.frames import NO_ROOM
 from duly.stream.ledger import LedgerReader
 from tests.support.everything import PATH, Frame, following_all, frames_of, held_back, in_order, take
 from tests.support.handlers import gate
@@ -258,7 +259,7 @@ async def test_a_quiet_stream_says_that_it_is_there_and_from_where_to_resume(
         async with asyncio.timeout(20):
             while (quiet := await anext(frames)).id == begin.id:
                 pass
-    assert (quiet.event, quiet.data) == (None, None)
+    assert (quiet.event, quiet.data) == ("position", None)
     seen, kept = read_position(quiet.id or ""), read_position(begin.id or "")
     assert seen is not None and kept is not None and seen > kept
     async with following_all(service, last_event_id=begin.id) as frames:
@@ -332,7 +333,7 @@ async def test_there_is_room_for_so_many_streams_and_no_more(start_service: Star
         await anext(frames)
         for path in (PATH, f"/api/v1/jobs/{(await service.run('echo'))['jobId']}/events/stream"):
             answer = await service.client.get(path)
-            assert (answer.status_code, answer.text) == (200, "retry: 5000\n\n")
+            assert (answer.status_code, answer.content) == (200, NO_ROOM)
     await nobody_follows(service)
     async with following_all(service) as frames:
         assert (await anext(frames)).id

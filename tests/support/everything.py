@@ -21,7 +21,7 @@ select job_id::text, sequence from (
 
 
 class Frame(NamedTuple):
-    """One event of the stream, or only a place to resume from (`data` is None)."""
+    """One event of the stream, or a position to resume from (`data` is None)."""
 
     id: str | None
     event: str | None
@@ -34,12 +34,11 @@ class Frame(NamedTuple):
 
 
 async def frames_of(lines: AsyncIterator[str]) -> AsyncGenerator[Frame, None]:
-    """Every message that has a field but `retry`, checked to be what its own data says."""
+    """Every message, checked to have data, and to be what that says."""
     fields: dict[str, str] = {}
     async for line in lines:
         if line == "":
-            if fields.keys() - {"retry"}:
-                yield _frame(fields)
+            yield _frame(fields)
             fields = {}
         elif not line.startswith(":"):
             name, _, value = line.partition(": ")
@@ -47,9 +46,9 @@ async def frames_of(lines: AsyncIterator[str]) -> AsyncGenerator[Frame, None]:
 
 
 def _frame(fields: dict[str, str]) -> Frame:
-    data = json.loads(fields["data"]) if "data" in fields else None
-    assert data is None or fields["event"] == data["type"]
-    return Frame(fields.get("id"), fields.get("event"), data)
+    data = json.loads(fields["data"])
+    assert fields["event"] == data["type"]
+    return Frame(fields.get("id"), fields["event"], None if data == {"type": "position"} else data)
 
 
 @asynccontextmanager

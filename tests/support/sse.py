@@ -20,12 +20,13 @@ async def read_stream(service: Service, job_id: str, *, last_event_id: str | Non
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/event-stream")
         text = "".join([piece async for piece in answer.aiter_text()])
-    for block in text.split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
-        if "data" in fields:
-            data = json.loads(fields["data"])
-            assert (fields["id"], fields["event"]) == (str(data["sequence"]), data["type"])
-            frames.append(data)
+    *blocks, rest = text.split("\n\n")
+    assert rest in {"", "retry: 1000\n"}
+    for block in blocks:
+        fields = dict(line.split(": ", 1) for line in block.split("\n") if not line.startswith(":"))
+        data = json.loads(fields["data"])
+        assert (fields["id"], fields["event"]) == (str(data["sequence"]), data["type"])
+        frames.append(data)
     return frames
 
 

@@ -18,7 +18,7 @@ from duly.domain.position import Position, read_position
 from duly.errors import Invalid, PathError
 from duly.node import Node
 from duly.stream.everything import as_messages
-from duly.stream.frames import COME_LATER
+from duly.stream.frames import NO_ROOM, StreamText
 from duly.stream.room import Room
 from duly.stream.wanted import Wanted
 
@@ -124,17 +124,17 @@ async def resume_point(node: Node, last: str | None, member: str) -> Position:
     return position
 
 
-def stream_answer(room: Room, messages: AsyncGenerator[bytes, None]) -> Response:
+def stream_answer(room: Room, messages: AsyncGenerator[StreamText, None]) -> Response:
     """An answer that goes on and on."""
     return StreamingResponse(_in_room(room, messages), media_type="text/event-stream", headers=STREAM_HEADERS)
 
 
-async def _in_room(room: Room, messages: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+async def _in_room(room: Room, messages: AsyncGenerator[StreamText, None]) -> AsyncIterator[StreamText]:
     """Where there is no room, a browser is to come back: it does so after an empty stream, but not after an error."""
     async with aclosing(messages):
         with room.place() as found:
             if not found:
-                yield COME_LATER
+                yield NO_ROOM
                 return
             async for piece in messages:
                 yield piece

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import NamedTuple
 
 from duly.domain.position import Position
-from duly.stream.frames import KEEP_ALIVE, OVERFLOW, RETRY_HINT, position_message
+from duly.stream.frames import OPENING, OVERFLOW, StreamText, joined, position_message
 from duly.stream.hub import Watch
 from duly.stream.tail import Entry, Tail, Told
 from duly.stream.wanted import Wanted
@@ -55,14 +55,14 @@ async def _rest(watch: Watch, told: Told) -> None:
         await asyncio.sleep(0)
 
 
-async def as_messages(tail: Tail, *, after: Position, wanted: Wanted) -> AsyncGenerator[bytes, None]:
+async def as_messages(tail: Tail, *, after: Position, wanted: Wanted) -> AsyncGenerator[StreamText, None]:
     """The same as server-sent events. A client knows from the first one on where to resume."""
-    yield RETRY_HINT + position_message(str(after))
+    yield joined([OPENING, position_message(str(after))])
     async with aclosing(follow_everything(tail, after=after, wanted=wanted)) as told:
         async for news in told:
             if news.too_slow:
                 yield OVERFLOW
             elif news.entries:
-                yield b"".join(entry.message for entry in news.entries)
+                yield joined(entry.message for entry in news.entries)
             else:
-                yield KEEP_ALIVE + position_message(str(news.reached))
+                yield position_message(str(news.reached))

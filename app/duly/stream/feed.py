@@ -8,7 +8,7 @@ from uuid import UUID
 from duly.domain.events import Event
 from duly.store.database import Database, DatabaseError
 from duly.store.events import events_after, read_origin
-from duly.stream.frames import KEEP_ALIVE, RETRY_HINT, frame
+from duly.stream.frames import KEEP_ALIVE, OPENING, StreamText, frame, joined
 from duly.stream.hub import Hub
 
 PAGE = 200
@@ -18,12 +18,12 @@ KEEP_ALIVE_SECONDS = 10.0
 
 async def follow(
     database: Database, hub: Hub, *, tenant_id: int, job_id: UUID, after: int
-) -> AsyncGenerator[bytes, None]:
+) -> AsyncGenerator[StreamText, None]:
     """`follow_events` as SSE messages, after a hint to come back where it ends before the job does."""
-    yield RETRY_HINT
+    yield OPENING
     async with aclosing(follow_events(database, hub, tenant_id=tenant_id, job_id=job_id, after=after)) as told:
         async for events in told:
-            yield b"".join(frame(event) for event in events) or KEEP_ALIVE
+            yield joined(frame(event) for event in events) if events else KEEP_ALIVE
 
 
 async def follow_events(

@@ -1,6 +1,12 @@
-"""Frames: an event as the SSE message that clients know."""
+"""Frames: an event as the SSE message that clients know, and all else that a stream may carry.
+
+Published clients call their handler for each block, or forget the id of a block without data. So a single function ends
+blocks (`_block`), and it requires data. What has no data is a line of the block that follows.
+"""
 
 import json
+from collections.abc import Iterable
+from typing import NewType
 
 from duly.domain.events import Event, EventKind
 from duly.domain.json_value import rfc3339
@@ -18,27 +24,48 @@ FRAME_TYPES = {
     EventKind.FAILED: "job_failed",
     EventKind.CANCELLED: "job_cancelled",
 }
-KEEP_ALIVE = b": still here\n\n"
-# A browser waits this long before it connects again; a stream that the service cut short is picked up sooner.
-RETRY_HINT = b"retry: 1000\n\n"
-# Told to a reader that was too slow, and to one that finds no place: both may come back.
-OVERFLOW = b'event: overflow\ndata: {"type":"overflow"}\n\n'
-COME_LATER = b"retry: 5000\n\n"
+# Text of a stream: whole lines, and no block without data. Made in this module only.
+StreamText = NewType("StreamText", bytes)
 
 
-def frame(event: Event) -> bytes:
+def _block(event: str, data: str, *, identity: str | None = None) -> StreamText:
+    """One message. The id comes last: published clients resume after it as soon as they have read that line, whether or
+    not the data arrived.
+    """
+    if not data or "\n" in data or "\r" in data:
+        raise ValueError(f"A message of type {event!r} needs data on one line, not {data[:20]!r}.")
+    last = f"id: {identity}\n" if identity is not None else ""
+    return StreamText(f"event: {event}\ndata: {data}\n{last}\n".encode())
+
+
+# A comment is a line, not a block: published clients take a blank line for a message of its own.
+KEEP_ALIVE = StreamText(b": still here\n")
+# Begins each stream, so that there is a first byte at once. A browser waits this long before it connects again.
+OPENING = StreamText(b"retry: 1000\n")
+# Sent to a reader that was too slow.
+OVERFLOW = _block("overflow", '{"type":"overflow"}')
+# Sent in place of a stream where the process has no room for one: the reader comes back later.
+NO_ROOM = StreamText(b"retry: 5000\n" + OVERFLOW)
+
+
+def frame(event: Event) -> StreamText:
     """The event as one SSE message; `id` is its sequence, so a reconnect resumes right after it."""
     return message(event, str(event.sequence))
 
 
-def message(event: Event, identity: str) -> bytes:
+def message(event: Event, identity: str) -> StreamText:
     """The event as one SSE message with this id."""
-    return f"id: {identity}\nevent: {FRAME_TYPES[event.kind]}\ndata: {frame_text(event)}\n\n".encode()
+    return _block(FRAME_TYPES[event.kind], frame_text(event), identity=identity)
 
 
-def position_message(identity: str) -> bytes:
-    """Moves the place from where a client resumes, and is no event to it."""
-    return f"id: {identity}\n\n".encode()
+def position_message(identity: str) -> StreamText:
+    """Moves the position from which a client resumes."""
+    return _block("position", '{"type":"position"}', identity=identity)
+
+
+def joined(texts: Iterable[StreamText]) -> StreamText:
+    """All of these, one after the other."""
+    return StreamText(b"".join(texts))
 
 
 def frame_text(event: Event) -> str:

@@ -18,7 +18,7 @@ from duly.domain.ids import made_at
 from duly.domain.position import Position, before_transaction
 from duly.store.database import Database, DatabaseError, RecordRefused
 from duly.store.tail import TailRow, read_moment, summarize
-from duly.stream.frames import frame_text, message
+from duly.stream.frames import StreamText, frame_text, message
 from duly.stream.hub import Watch
 from duly.stream.ledger import LedgerReader
 
@@ -41,7 +41,7 @@ class Entry:
         self.position, self.event, self.facts = row
 
     @cached_property
-    def message(self) -> bytes:
+    def message(self) -> StreamText:
         """As a server-sent event."""
         return message(self.event, str(self.position))
 
