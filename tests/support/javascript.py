@@ -12,7 +12,10 @@ from typing import Final, NoReturn
 import pytest
 
 NODE: Final = "Node.js 18 or newer is not on this machine: apt-get install nodejs npm, or https://nodejs.org"
+# What the published EventSource clients run on.
+NODE_20: Final = "Node.js 20.18 or newer is not on this machine: https://nodejs.org"
 _LOCKED: Final = Path(__file__).parent / "node"
+_OLDEST_FOR_CLIENTS: Final = (20, 18)
 # So that a registry that is silent makes a failed test and not one that hangs.
 _IMPATIENT: Final = ("--fetch-timeout=20000", "--fetch-retries=1", "--fetch-retry-mintimeout=1000")
 
@@ -37,22 +40,34 @@ def node() -> str:
     return program("node", NODE)
 
 
-def node_packages(config: pytest.Config) -> Path:
-    """The folder of the packages in `node/package-lock.json`, by npm, which checks what it got against the lock.
+def node_20() -> str:
+    """A Node.js new enough for the packages in `eventsource/`."""
+    found = node()
+    done = subprocess.run([found, "--version"], check=True, capture_output=True, text=True, timeout=20)
+    version = tuple(int(part) for part in done.stdout.strip().removeprefix("v").split(".")[:2])
+    if version < _OLDEST_FOR_CLIENTS:
+        _missing("node20", NODE_20)
+    return found
+
+
+def node_packages(config: pytest.Config, locked: Path = _LOCKED) -> Path:
+    """The folder of the packages in the lock of `locked`, by npm, which checks what it got against it.
 
     They stay in pytest's cache, in a folder named after the lock.
     """
-    lock = (_LOCKED / "package-lock.json").read_bytes()
-    kept = config.cache.mkdir("node-packages") / hashlib.sha256(lock).hexdigest()[:16]
+    lock = (locked / "package-lock.json").read_bytes()
+    # ECMAScript modules look for each other in folders of this name only.
+    kept = config.cache.mkdir("node-packages") / hashlib.sha256(lock).hexdigest()[:16] / "node_modules"
     if not kept.is_dir():
-        _install(kept)
+        _install(kept, locked)
     return kept
 
 
-def _install(kept: Path) -> None:
+def _install(kept: Path, locked: Path) -> None:
+    kept.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kept.parent) as making:
         for name in ("package.json", "package-lock.json"):
-            shutil.copy(_LOCKED / name, making)
+            shutil.copy(locked / name, making)
         done = subprocess.run(
             [program("npm", NODE), "ci", "--ignore-scripts", "--no-audit", "--no-fund", *_IMPATIENT],
             cwd=making,
@@ -62,9 +77,7 @@ def _install(kept: Path) -> None:
             timeout=100,
         )
         if done.returncode:
-            _missing(
-                "npm", f"npm could not install the packages of tests/support/node from its registry:\n{done.stderr}"
-            )
+            _missing("npm", f"npm could not install the packages of {locked.name}/ from its registry:\n{done.stderr}")
         # Another worker of the same run may have been sooner; what it put there is the same.
         with suppress(OSError):
             Path(making, "node_modules").rename(kept)
