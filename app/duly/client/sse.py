@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
+_BYTE_ORDER_MARK = "\ufeff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +24,22 @@ class Frame:
 
 def read_lines(chunks: Iterable[bytes]) -> Iterator[str]:
     """The lines of a stream, each as soon as it is whole; what follows the last line end is dropped."""
-    rest = b""
-    for chunk in chunks:
-        rest += chunk
-        # A CR at the very end may be the first half of a CRLF whose LF is still on its way.
-        held = b"\r" if rest.endswith(b"\r") else b""
-        *lines, rest = _LINE_END.split(rest.removesuffix(held))
-        rest += held
-        for line in lines:
-            yield line.decode("utf-8", errors="replace")
-    if rest.endswith(b"\r"):
-        yield rest[:-1].decode("utf-8", errors="replace")
+    for number, line in enumerate(_byte_lines(chunks)):
+        text = line.decode("utf-8", errors="replace")
+        yield text.removeprefix(_BYTE_ORDER_MARK) if number == 0 else text
+
+
+def _byte_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    pieces: list[bytes] = []
+    after_cr = False
+    for chunk in filter(None, chunks):
+        # A CR ended its line when it came; an LF right behind it belongs to it.
+        first, *others = _LINE_END.split(chunk.removeprefix(b"\n") if after_cr else chunk)
+        after_cr = chunk.endswith(b"\r")
+        pieces.append(first)
+        for other in others:
+            yield b"".join(pieces)
+            pieces = [other]
 
 
 def read_frames(lines: Iterable[str]) -> Iterator[Frame]:
@@ -50,15 +56,28 @@ def read_frames(lines: Iterable[str]) -> Iterator[Frame]:
         value = value.removeprefix(" ")
         if name == "data":
             data.append(value)
-        elif name:
+        elif _counts(name, value):
             fields[name] = value
 
 
+def _counts(name: str, value: str) -> bool:
+    """Whether a field sets something; one that does not leaves an earlier one of its name as it is."""
+    match name:
+        case "event":
+            return True
+        case "id":
+            return "\0" not in value
+        case "retry":
+            return value.isascii() and value.isdigit()
+        case _:
+            return False
+
+
 def _frame(fields: dict[str, str], data: list[str]) -> Frame:
-    retry = fields.get("retry", "")
+    retry = fields.get("retry")
     return Frame(
-        event=fields.get("event", "message"),
+        event=fields.get("event") or "message",
         data="\n".join(data),
         id=fields.get("id"),
-        retry_seconds=int(retry) / 1000 if retry.isascii() and retry.isdigit() else None,
+        retry_seconds=float(retry) / 1000 if retry is not None else None,
     )

@@ -84,7 +84,7 @@ class _Following:
         if frame.retry_seconds is not None:
             self._asked_seconds = min(frame.retry_seconds, _LONGEST_ASKED_SECONDS)
         if frame.id is not None:
-            self.last_event_id = frame.id
+            self.last_event_id = frame.id or None
             self._failures = 0 if self._endless else self._failures  # it says from where, though there is no event yet
         if not frame.data or not frame.event.startswith("job_"):
             return None
