@@ -21,6 +21,7 @@ def main() -> None:
 def application() -> typer.Typer:
     """The list of commands."""
     from duly.cli.check import check  # noqa: PLC0415  # `--help` need not import the service
+    from duly.cli.doctor import doctor  # noqa: PLC0415
     from duly.cli.jobs import cancel, status, submit, watch  # noqa: PLC0415
     from duly.cli.migrate import migrate  # noqa: PLC0415
     from duly.cli.secrets import secrets  # noqa: PLC0415
@@ -36,7 +37,7 @@ def application() -> typer.Typer:
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for command in (serve, migrate, check, demo, submit, watch, status, cancel):
+    for command in (serve, migrate, check, doctor, demo, submit, watch, status, cancel):
         app.command()(command)
     app.add_typer(secrets(), name="secrets")
     app.callback()(_root)

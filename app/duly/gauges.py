@@ -3,6 +3,7 @@
 import time
 from typing import Protocol
 
+from duly.lifecycle.stream_watch import StreamWatch
 from duly.loop import Loop
 from duly.store.counting import count_all, count_by_queue
 from duly.store.database import Connection, Database
@@ -10,6 +11,7 @@ from duly.store.lent_partitions import days_ahead
 from duly.store.partitions import PARTITIONED
 from duly.store.queue_figures import oldest_ages
 from duly.store.receivers import count_open
+from duly.store.stream_holders import read_held
 from duly.telemetry.metrics import Metrics, QueueFigures
 
 SHORTEST_SECONDS = 5.0
@@ -29,6 +31,7 @@ class GaugeReader:
         self._database = database
         self._metrics = metrics
         self._node = node
+        self._stream_watch = StreamWatch(lambda kind, seconds: metrics.stream_behind.labels(kind).set(seconds))
 
     async def step(self) -> float:
         """Reads all figures once. Returns how long to rest, the longer the more there was to count."""
@@ -41,6 +44,7 @@ class GaugeReader:
             waiting = await count_all(connection, "deliveries")
             left_alone = await count_open(connection)
             self._metrics.partition_days.set(await days_ahead(connection, PARTITIONED))
+            self._stream_watch.note(await read_held(connection))
         self._metrics.queues(figures)
         self._metrics.deliveries_waiting.set(waiting)
         self._metrics.receivers_open.set(left_alone)

@@ -58,14 +58,15 @@ def embedded_18() -> Iterator[Server]:
 
 
 @contextmanager
-def system_15() -> Iterator[Server]:
+def system_15(more: str = "") -> Iterator[Server]:
+    """A server of its own; `more` are further options of the command `postgres`."""
     folder = open_folder()
     port = _free_port()
     run = _runner(folder)
     try:
         run("initdb", "-D", str(folder / "data"), "-A", "trust", "-U", "postgres", "--no-locale", "-E", "UTF8", "-N")
         options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c fsync=off"
-        run("pg_ctl", "-D", str(folder / "data"), "-l", str(folder / "log"), "-w", "-o", options, "start")
+        run("pg_ctl", "-D", str(folder / "data"), "-l", str(folder / "log"), "-w", "-o", f"{options} {more}", "start")
         try:
             yield Server("system 15", f"postgresql://postgres@127.0.0.1:{port}/DATABASE")
         finally:

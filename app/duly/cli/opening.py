@@ -134,6 +134,17 @@ def secret_keys(settings: Settings) -> str:
     return text
 
 
+def known_secret_keys(settings: Settings) -> str | None:
+    """The same keys for a command that makes none; None where they are not here, or not such keys."""
+    try:
+        text = settings.secret_keys.get_secret_value() if settings.secret_keys is not None else None
+        text = text or (data_dir(settings) / "secret-keys").read_text().strip()
+        parse_keys(text)
+    except (OSError, KeysWrong):
+        return None
+    return text
+
+
 def _kept(path: Path, made: str) -> str:
     """What the file holds; where there is none it is made, readable to its owner only. Of several who make it at once
     one is first, and nobody finds half a text in it.

@@ -100,6 +100,12 @@ class Metrics:
         self.partition_days = self._gauge(
             "partition_days_ahead", "Days after today that have their partitions; -1 without today's.", "livemostrecent"
         )
+        self.stream_behind = self._gauge(
+            "stream_behind_seconds",
+            "Age of the oldest running transaction of the server that has written, which holds the stream of all jobs.",
+            "livemostrecent",
+            "by",
+        )
         self.kept_refused = self._counter(
             "kept_submissions_refused", "Jobs of schedules and jobs that follow batches, refused when due.", "of"
         )

@@ -1,0 +1,54 @@
+"""Examining as a command does it."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from duly.cli.failures import FAILED
+from duly.cli.opening import data_dir, known_secret_keys, opened_database, read_settings
+from duly.cli.printing import one_line, print_json
+from duly.domain.sealing import Keyring
+from duly.lifecycle.doctor import Doctor, Finding
+from duly.settings import Settings
+from duly.store.database import Database
+from duly.telemetry.logs import configure_logs
+
+
+def run_doctor(flags: dict[str, Any], *, as_json: bool) -> None:
+    """Examines, says what was found, and ends with 1 where that is anything."""
+    settings = read_settings(flags)
+    configure_logs(settings.log_format, settings.log_level)
+    with opened_database(settings) as opened:
+        folder = data_dir(settings) if opened.server is not None else None
+        found = asyncio.run(_examine(settings, opened.url, folder=folder))
+    if as_json:
+        print_json({"healthy": not found, "findings": [finding._asdict() for finding in found]}, indent=2)
+    else:
+        _print(found)
+    if found:
+        raise typer.Exit(FAILED)
+
+
+async def _examine(settings: Settings, url: str, *, folder: Path | None) -> list[Finding]:
+    keys = known_secret_keys(settings)
+    database = Database(
+        url, connections=1, transaction_pooling=settings.transaction_pooling, schema=settings.database_schema
+    )
+    try:
+        return await Doctor(
+            database,
+            lease_seconds=settings.lease_seconds,
+            schema=settings.database_schema,
+            keyring=None if keys is None else Keyring.read(keys),
+            folder=folder,
+        ).examine()
+    finally:
+        await database.close()
+
+
+def _print(found: list[Finding]) -> None:
+    for finding in found:
+        print(one_line(f"{finding.code}: {finding.reason} Remedy: {finding.remedy}"))
+    print("healthy" if not found else "1 finding" if len(found) == 1 else f"{len(found)} findings")

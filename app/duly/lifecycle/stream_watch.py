@@ -1,0 +1,66 @@
+"""Stream watch: reports how far the stream of all jobs is behind, and which transaction holds it."""
+
+import time
+from collections.abc import Callable
+
+import structlog
+
+from duly.store.stream_holders import Held, HolderKind
+
+log = structlog.stdlib.get_logger("duly.stream")
+
+# A transaction that runs for longer is reported.
+HELD_SECONDS = 60.0
+
+
+class StreamWatch:
+    """Sets the gauge at each reading; logs each holder once when it gets old, and the end of that.
+
+    Args:
+        set_gauge: sets the gauge of one kind of holder.
+    """
+
+    def __init__(
+        self, set_gauge: Callable[[str, float], None], *, elapsed: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._set_gauge = set_gauge
+        self._elapsed = elapsed
+        self._settled = 0
+        self._seen_at = 0.0
+        self._logged = False
+
+    def note(self, held: Held) -> None:
+        """Takes a reading."""
+        if held.settled != self._settled:
+            self._moved_on()
+            self._settled, self._seen_at = held.settled, self._elapsed()
+        kind, seconds = self._behind(held)
+        for each in HolderKind:
+            self._set_gauge(each.value, seconds if each is kind else 0.0)
+        if seconds >= HELD_SECONDS and not self._logged:
+            self._logged = True
+            _warn(held, seconds)
+
+    def _behind(self, held: Held) -> tuple[HolderKind, float]:
+        """Returns the age of the holder or, where that cannot be seen, the time since it was first noted."""
+        noted = self._elapsed() - self._seen_at
+        if held.holder is None:
+            return HolderKind.UNKNOWN, noted if held.settled < held.future else 0.0
+        return held.holder.kind, noted if held.holder.seconds is None else held.holder.seconds
+
+    def _moved_on(self) -> None:
+        if self._logged:
+            self._logged = False
+            log.info("the stream of all jobs is no longer held", action="stream_goes_on")
+
+
+def _warn(held: Held, seconds: float) -> None:
+    holder = held.holder
+    words = holder.words if holder else f"a transaction that pg_stat_activity does not show (id {held.settled})"
+    remedy = holder.remedy if holder else "look at the server"
+    log.warning(
+        f"the stream of all jobs has been held for {seconds:,.0f} s by {words}; {remedy}",
+        action="stream_held",
+        by=(holder.kind if holder else HolderKind.UNKNOWN).value,
+        seconds=round(seconds),
+    )
