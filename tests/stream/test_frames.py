@@ -70,15 +70,17 @@ def test_line_breaks_in_stored_text_do_not_break_the_frame() -> None:
 
 
 def test_text_beyond_ascii_is_sent_as_it_is() -> None:
-    sent = frame(event(EventKind.COMPLETED, data='"grün 🎉 \u2028"'))
+    sent = bytes(frame(event(EventKind.COMPLETED, data='"grün 🎉 \u2028"')))
     assert "grün 🎉 \u2028".encode() in sent
     assert read(sent)[2]["result"] == "grün 🎉 \u2028"
-    assert "½ grün".encode() in frame(event(EventKind.PROGRESSED, data='{"progress":1,"message":"\\u00bd grün"}'))
+    assert "½ grün".encode() in bytes(
+        frame(event(EventKind.PROGRESSED, data='{"progress":1,"message":"\\u00bd grün"}'))
+    )
 
 
 def test_figures_of_a_result_are_sent_as_they_are_stored() -> None:
     stored = '{"n":123456789012345678901234567890,"x":1e-7,"y":1.0}'
-    assert f'"result":{stored}}}'.encode() in frame(event(EventKind.COMPLETED, data=stored))
+    assert f'"result":{stored}}}'.encode() in bytes(frame(event(EventKind.COMPLETED, data=stored)))
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()

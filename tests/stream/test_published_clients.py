@@ -46,6 +46,10 @@ class Heard:
     ended: str | None = None
 
     @property
+    def turned_away(self) -> bool:
+        return {"type": "overflow"} in self.messages
+
+    @property
     def events(self) -> list[tuple[str, int]]:
         return [(data["jobId"], data["sequence"]) for data in self.messages if data["type"].startswith("job_")]
 
@@ -181,6 +185,14 @@ class Story:
         await self._all_have("all", event)
         await self._all_have("job", event)
 
+    async def find_no_room_at_first(self, service: Service) -> None:
+        """Each is turned away, on both streams, and told when to come back."""
+        room, service.node.streams._places = service.node.streams._places, 0
+        self._proxy.target = service.url
+        for name in ("all", "job"):
+            await self._followers.all_have(name, lambda heard: heard.turned_away, clients=SHOWING_POSITIONS)
+        service.node.streams._places = room
+
     def _has_cut(self, cuts: int) -> Callable[[], Awaitable[bool]]:
         return lambda: _is(self._proxy.cuts == cuts)
 
@@ -226,7 +238,7 @@ async def _outcome(database_url: str, packages: Path) -> Outcome:
             await story.cut_in_the_middle(job_id)
             proxy.target = None
         async with running_service(database_url) as second:
-            proxy.target = second.url
+            await story.find_no_room_at_first(second)
             followers.last_job = job_id
             for step in range(STEPS):
                 gate(f"followed-{step + 1}").set()
@@ -265,5 +277,5 @@ async def test_a_published_client_sees_every_event_of_a_job_exactly_once_and_sto
 async def test_handlers_are_called_with_what_has_a_type(outcome: Outcome, client: str) -> None:
     for name in ("all", "job"):
         kinds = {data["type"] for data in outcome.followers.heard[client, name].messages}
-        assert kinds - {"position"} <= set(FRAME_TYPES.values())
+        assert kinds - {"position", "overflow"} <= set(FRAME_TYPES.values())
         assert ("position" in kinds) == (name == "all")

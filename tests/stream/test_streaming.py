@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from itertools import pairwise
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -148,13 +149,30 @@ async def test_a_quiet_stream_says_now_and_then_that_it_is_still_there(
     monkeypatch.setattr(feed, "KEEP_ALIVE_SECONDS", 0.05)
     monkeypatch.setattr(feed, "LOOK_SECONDS", 0.05)
     submitted = await service.submit("wait-for-gate", {"name": "quiet"})
-    comments = 0
+    lines: list[str] = []
     async with asyncio.timeout(10), service.client.stream("GET", path_of(submitted["jobId"])) as answer:
         async for line in answer.aiter_lines():
-            comments += line.startswith(":")
-            if comments == 3:
+            lines.append(line)
+            if lines.count(": still here") == 3:
                 gate("quiet").set()
-    assert comments >= 3
+    assert lines.count(": still here") >= 3
+    # A blank line behind a comment would be a message without data to some clients.
+    assert all(before.startswith("id: ") for before, line in pairwise(lines) if line == "")
+
+
+async def test_a_stream_without_news_begins_at_once_all_the_same(service: Service) -> None:
+    submitted = await service.submit("wait-for-gate", {"name": "no-news"})
+    await has_entered("no-news").wait()
+    running = await service.until(submitted["jobId"], lambda view: view["status"] == "running")
+    headers = {"Last-Event-ID": str(running["sequence"])}
+    async with (
+        asyncio.timeout(10),
+        service.client.stream("GET", path_of(submitted["jobId"]), headers=headers) as answer,
+    ):
+        lines = answer.aiter_lines()
+        assert await anext(lines) == "retry: 1000"
+        gate("no-news").set()
+        assert await anext(lines) == "event: job_completed"
 
 
 async def test_a_stream_goes_on_across_a_restart(start_service: StartService, database_url: str) -> None:
