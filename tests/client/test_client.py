@@ -12,6 +12,9 @@ from tests.client.conftest import ScriptedServer
 
 ACCEPTED = {"jobId": "j1", "status": "pending", "createdAt": "2026-01-27T10:00:00.000Z", "links": {}}
 ENDED = {"jobId": "j1", "status": "completed"}
+EVENT_STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+POSITION = b'event: position\ndata: {"type":"position"}\nid: 5\n\n'
+OVERFLOW = b'event: overflow\ndata: {"type":"overflow"}\n\n'
 
 
 def answer(status: int, content: object = None, **headers: str) -> bytes:
@@ -27,8 +30,7 @@ def refusal(status: int, code: str, **details: object) -> dict[str, object]:
 
 def stream(*frames: tuple[int, str]) -> bytes:
     """A stream that breaks off after these frames."""
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
-    return head + b"".join(
+    return EVENT_STREAM + b"".join(
         f'id: {sequence}\nevent: {kind}\ndata: {{"type":"{kind}","sequence":{sequence}}}\n\n'.encode()
         for sequence, kind in frames
     )
@@ -136,10 +138,19 @@ def test_a_stream_of_a_job_retried_by_hand_goes_on_past_its_first_end(server: Sc
         assert [frame["sequence"] for frame in client.stream("j1")] == [2, 3, 4]
 
 
-def test_the_stream_of_all_jobs_goes_on_past_every_end_and_every_break(server: ScriptedServer) -> None:
+@pytest.mark.parametrize(
+    "position",
+    [
+        b"retry: 1\n" + POSITION,
+        b"retry: 1\n" + POSITION + OVERFLOW,
+        b"retry: 1\nid: 5\n\n",
+    ],
+    ids=["a position", "a position and an overflow", "a position of earlier releases"],
+)
+def test_the_stream_of_all_jobs_goes_on_past_every_end_and_every_break(server: ScriptedServer, position: bytes) -> None:
     server.answers += [
         stream((1, "job_completed"), (2, "job_failed")),
-        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\nretry: 1\nid: 5\n\n",
+        EVENT_STREAM + position,
         stream((6, "job_completed")),
     ]
     with Client(server.url) as client:
@@ -156,6 +167,14 @@ def test_a_stream_is_known_in_each_spelling_of_its_media_type(server: ScriptedSe
     server.answers += [head + stream((1, "job_completed")).partition(b"\r\n\r\n")[2]]
     with Client(server.url) as client:
         assert [frame["sequence"] for frame in client.stream("j1")] == [1]
+
+
+def test_a_service_without_room_is_asked_again_after_the_pause_it_names(server: ScriptedServer) -> None:
+    no_room = EVENT_STREAM + b"retry: 1\n" + OVERFLOW
+    server.answers += [stream((1, "job_started")), no_room, no_room, stream((2, "job_completed"))]
+    with Client(server.url) as client:
+        assert [frame["sequence"] for frame in client.stream("j1")] == [1, 2]
+    assert [re.findall(r"(?i)last-event-id: (\S+)", text) for text in server.requests] == [[], ["1"], ["1"], ["1"]]
 
 
 def test_an_answer_of_no_content_ends_the_stream(server: ScriptedServer) -> None:

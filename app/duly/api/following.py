@@ -100,7 +100,8 @@ def following_router(node: Node) -> APIRouter:
     async def stream_everything(request: Request, wanted: Annotated[StreamQuery, Query()]) -> Response:
         """What happens to all jobs, as server-sent events: from now on, or on from `Last-Event-ID`.
 
-        It ends only when the service goes down, or the reader is too slow: `event: overflow`. The last id resumes it.
+        It begins with `event: position`, whose id resumes it before the first event. It ends only when the service goes
+        down, or the reader is too slow: `event: overflow`. The last id resumes it.
         """
         chosen = within(request.scope.get("duly.grant"), wanted.as_wanted())
         after = await resume_point(node, request.headers.get("last-event-id", wanted.lastEventId), "Last-Event-ID")
