@@ -1,4 +1,4 @@
-"""What holds the stream of all jobs: on both servers, the transaction that is named is the one that it waits for."""
+"""Holders of the stream of all jobs: on both servers, the transaction that is named is the one that it waits for."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable

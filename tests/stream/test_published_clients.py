@@ -40,7 +40,7 @@ STEPS = 4
 
 @dataclass
 class Heard:
-    """What the handlers of one client were called with, on one stream."""
+    """Calls of the handlers of one client, on one stream."""
 
     messages: list[dict[str, Any]] = field(default_factory=list)
     ended: str | None = None
@@ -142,7 +142,7 @@ def _follow_with_duly_client(followers: Followers, name: str, job_id: str | None
 
 
 class Story:
-    """What happens while all of them follow."""
+    """Course of events while all of them follow."""
 
     def __init__(self, followers: Followers, proxy: CuttingProxy, process: Process, tasks: asyncio.TaskGroup) -> None:
         self._followers = followers
@@ -206,7 +206,7 @@ async def _is(holds: bool) -> bool:
 
 @dataclass
 class Outcome:
-    """What was heard, and what had to be."""
+    """Events that were heard, and those expected."""
 
     followers: Followers
     all_events: list[tuple[str, int]]

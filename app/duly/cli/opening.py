@@ -135,7 +135,7 @@ def secret_keys(settings: Settings) -> str:
 
 
 def known_secret_keys(settings: Settings) -> str | None:
-    """The same keys for a command that makes none; None where they are not here, or not such keys."""
+    """Returns these keys for a command that makes none; None where they are not here, or are no keys."""
     try:
         text = settings.secret_keys.get_secret_value() if settings.secret_keys is not None else None
         text = text or (data_dir(settings) / "secret-keys").read_text().strip()

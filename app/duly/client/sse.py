@@ -61,7 +61,7 @@ def read_frames(lines: Iterable[str]) -> Iterator[Frame]:
 
 
 def _counts(name: str, value: str) -> bool:
-    """Whether a field sets something; one that does not leaves an earlier one of its name as it is."""
+    """Returns whether a field sets something; one that does not leaves an earlier one of its name as it is."""
     match name:
         case "event":
             return True

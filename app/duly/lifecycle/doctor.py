@@ -69,7 +69,7 @@ class Doctor:
         return found + _disk(self.folder)
 
     async def _looked(self, look: Callable[[Connection], Awaitable[list[Finding]]]) -> list[Finding]:
-        """What one look finds; that the database refuses it is a finding too."""
+        """Returns the findings of one look; that the database refuses it is a finding too."""
         try:
             async with self.database.connection() as connection:
                 return await look(connection)
@@ -88,7 +88,7 @@ class Doctor:
         ]
 
     async def _roles(self, connection: Connection) -> list[Finding]:
-        """Of a service that runs; one that is stopped is nothing wrong."""
+        """Looks at a service that runs; a stopped one is no finding."""
         nodes = await listed_nodes(connection)
         alive = {role for node in nodes if node.silent_seconds <= self.lease_seconds for role in node.roles}
         return [
@@ -157,7 +157,7 @@ async def _partitions(connection: Connection) -> list[Finding]:
 
 
 async def _submission(connection: Connection) -> list[Finding]:
-    """A rehearsal, which raises where a disk is full or somebody else's trigger refuses."""
+    """Rehearses a submission, which raises where a disk is full or a trigger refuses."""
     if await days_ahead(connection, PARTITIONED) >= 0:
         clock = await _clock_of(connection)
         await rehearse_submission(connection, clock.ids.new(), large=True)

@@ -1,4 +1,4 @@
-"""What `duly doctor` asks of the catalogs and of the small tables; none of it takes long on a large database."""
+"""Queries of `duly doctor` on the catalogs and the small tables; none takes long on a large database."""
 
 from datetime import datetime
 from typing import NamedTuple

@@ -33,7 +33,7 @@ class Holder(NamedTuple):
 
     @property
     def words(self) -> str:
-        """What names it to an operator."""
+        """Description for an operator."""
         if self.kind is HolderKind.PREPARED:
             return f"prepared transaction {self.name} (user {self.user}, database {self.database})"
         shown = (self.application or "without application_name", f"user {self.user}", f"database {self.database}")
@@ -41,7 +41,7 @@ class Holder(NamedTuple):
 
     @property
     def remedy(self) -> str:
-        """How to end it."""
+        """Action that ends it."""
         if self.kind is HolderKind.PREPARED:
             return f"in database {self.database}: COMMIT PREPARED {self.name}, or ROLLBACK PREPARED {self.name}"
         return f"let it end, or end it: SELECT pg_terminate_backend({self.name})"
