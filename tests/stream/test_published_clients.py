@@ -27,14 +27,14 @@ from tests.support.service import NO_TLS, Service, eventually, running_service
 
 PROGRAM = Path(__file__).parents[1] / "support" / "eventsource" / "follow.mjs"
 ON_NODE = (
-    *("eventsource 4", "eventsource 5", "event-source-polyfill", "undici", "eventsource-client"),
-    "fetch-event-source",
+    *("eventsource 4", "eventsource 5", "event-source-polyfill", "undici", "eventsource-client", "fetch-event-source"),
+    *("launchdarkly-eventsource", "reconnecting-eventsource", "event-source-plus"),
 )
 # `duly.client` yields events only.
 SHOWING_POSITIONS = (*ON_NODE, "httpx-sse")
 ALL = (*SHOWING_POSITIONS, "duly.client")
-# The polyfill takes the missing body of a 204 for a broken connection.
-STOPPING_AT_204 = tuple(client for client in ALL if client != "event-source-polyfill")
+# The polyfill takes the missing body of a 204 for a broken connection, the other one connects again whatever happened.
+STOPPING_AT_204 = tuple(set(ALL) - {"event-source-polyfill", "reconnecting-eventsource"})
 STEPS = 4
 
 

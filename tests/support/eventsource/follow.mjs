@@ -18,7 +18,7 @@ function like_a_browser(EventSource) {
   return (url, { heard, ended }) => {
     const source = new EventSource(url);
     for (const type of TYPES) source.addEventListener(type, (event) => heard(event.lastEventId, type, event.data));
-    source.addEventListener("error", () => source.readyState === 2 && ended("closed"));
+    source.addEventListener("error", () => setImmediate(() => source.readyState === 2 && ended("closed")));
   };
 }
 
@@ -58,11 +58,41 @@ async function fetch_event_source() {
   };
 }
 
+async function event_source_plus() {
+  const { EventSourcePlus } = await load("event-source-plus");
+  return (url, { heard, ended }) => {
+    const controller = new EventSourcePlus(url).listen({
+      onMessage: ({ id, event, data }) => heard(id, event, data),
+      onResponse({ response }) {
+        if (response.status !== 204) return;
+        controller.abort();
+        ended("204");
+      },
+    });
+  };
+}
+
+// It connects again by itself where the `EventSource` below it stops, also at a 204.
+async function reconnecting_eventsource() {
+  const Reconnecting = require("reconnecting-eventsource").default;
+  const { EventSource: eventSourceClass } = await load("undici");
+  return like_a_browser(
+    class extends Reconnecting {
+      constructor(url) {
+        super(url, { eventSourceClass });
+      }
+    },
+  );
+}
+
 const CLIENTS = {
   "eventsource 4": async () => like_a_browser((await load("eventsource-4")).EventSource),
   "eventsource 5": async () => like_a_browser((await load("eventsource-5")).EventSource),
   "event-source-polyfill": async () => like_a_browser((await load("event-source-polyfill")).EventSourcePolyfill),
   undici: async () => like_a_browser((await load("undici")).EventSource),
+  "launchdarkly-eventsource": async () => like_a_browser((await load("launchdarkly-eventsource")).EventSource),
+  "reconnecting-eventsource": reconnecting_eventsource,
+  "event-source-plus": event_source_plus,
   "eventsource-client": eventsource_client,
   "fetch-event-source": fetch_event_source,
 };
