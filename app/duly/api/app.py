@@ -1,13 +1,10 @@
 """The application: the list of routers, the middleware, and the gate around them."""
 
 from functools import partial
-from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel, ValidationError
-from pydantic.json_schema import models_json_schema
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp
@@ -20,27 +17,25 @@ from duly.api.batches import SubmitManyEndpoint, batches_router
 from duly.api.deliveries import deliveries_router
 from duly.api.events import events_router
 from duly.api.failures import as_duly_error, as_response
-from duly.api.flow_control import StartLimits, flow_control_router
+from duly.api.flow_control import flow_control_router
 from duly.api.following import following_router
 from duly.api.gate import Gate
 from duly.api.health import health_router
-from duly.api.intake import IntakeLimitsBody, intake_router
+from duly.api.intake import intake_router
 from duly.api.job_types import job_types_router
 from duly.api.jobs import SubmitEndpoint, jobs_router
 from duly.api.listing import listing_router
 from duly.api.logs import logs_router
 from duly.api.methods import AddressTable
-from duly.api.models import ErrorBody
 from duly.api.named import PREFIX, SubmitNamedEndpoint, named_router
 from duly.api.ndjson import SubmitLinesEndpoint
+from duly.api.openapi import DESCRIPTION, document_of
 from duly.api.queues import queues_router
 from duly.api.redriving import redriving_router
 from duly.api.replays import replays_router
-from duly.api.schedule_models import Schedule, ScheduleChange
 from duly.api.schedules import schedules_router
-from duly.api.submission import Batch, SubmissionReader
-from duly.api.tickets import TicketRequest, tickets_router
-from duly.api.webhook_models import SecretRotation, Webhook, WebhookChange
+from duly.api.submission import SubmissionReader
+from duly.api.tickets import tickets_router
 from duly.api.webhooks import webhooks_router
 from duly.api.websocket import PATH as SOCKET_PATH
 from duly.api.websocket import SocketEndpoint
@@ -49,12 +44,6 @@ from duly.errors import DulyError
 from duly.node import Node
 from duly.settings import Role
 from duly.store.database import DatabaseError
-
-DESCRIPTION = """Submit a job, get an answer at once; then poll, follow its stream, or be called back with a signed
-webhook. Every error has one shape; every job has one `sequence`.
-
-Wherever GET is, HEAD is too, except for streams. OPTIONS needs no key and answers 204 with `Allow`. Request content is
-not compressed: a `Content-Encoding` other than `identity` is a 415."""
 
 
 def create_app(node: Node, routes: FastAPI | None = None) -> ASGIApp:
@@ -126,7 +115,7 @@ def routes_of(node: Node, reader: SubmissionReader, *, serving: bool) -> FastAPI
     for kind in (HTTPException, RequestValidationError, ValidationError, DulyError, DatabaseError, Exception):
         app.add_exception_handler(kind, partial(_refused, node))
     app.add_middleware(compressed)
-    app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    app.openapi = lambda: document_of(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app
 
 
@@ -136,26 +125,3 @@ async def _refused(node: Node, request: Request, error: Exception) -> Response:
     node.metrics.refused.labels(failure.code).inc()
     request.scope["duly.exchange"].code = failure.code
     return as_response(failure, accept=request.scope["duly.headers"].get(b"accept", b"").decode("latin-1"))
-
-
-# What the document names and no route declares as its own model.
-_BY_REFERENCE: tuple[type[BaseModel], ...] = (
-    *(Batch, ErrorBody, IntakeLimitsBody, Schedule, ScheduleChange, SecretRotation, StartLimits, TicketRequest),
-    *(Webhook, WebhookChange),
-)
-
-
-def _document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, with the submission that a bare endpoint reads and the key that the gate checks."""
-    if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        _, schemas = models_json_schema(
-            [(model, "validation") for model in _BY_REFERENCE],
-            ref_template="#/components/schemas/{model}",
-        )
-        components = document.setdefault("components", {})
-        components.setdefault("schemas", {}).update(schemas["$defs"])
-        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-        document["security"] = [{"key": []}, {}]
-        app.openapi_schema = document
-    return app.openapi_schema
