@@ -117,6 +117,8 @@ async def test_a_callback_secret_is_kept_and_never_shown(contract: Service) -> N
         ({"cron": "61 * * * *"}, "cron", 'has "61" for its minute'),
         ({"cron": "* * *"}, "cron", "has 3 fields"),
         ({"cron": "0 0 31 2 *"}, "cron", "can never be due"),
+        ({"cron": "*/90 * * * *"}, "cron", 'has "*/90" for its minute; a step there is between 1 and 59'),
+        ({"cron": "0 0 L/2 * *"}, "cron", '"L" takes no step'),
         ({"cron": "* * */20 * 1L"}, "cron", "can never be due"),
         ({"cron": "* * */20 * 1L", "paused": True}, "cron", "can never be due"),
         ({"cron": 5}, "cron", "valid string"),
@@ -232,6 +234,16 @@ async def test_what_is_due_stays_due_where_its_times_do_not_change(contract: Ser
     await contract.sql("update schedules set next_run_at = '2200-01-01' where name = 'still-due'")
     same = await patched(contract, "still-due", cron="0 0 1 1 *", timezone="UTC", paused=False, overlap="skip")
     assert same["nextRunAt"] == "2200-01-01T00:00:00.000Z"
+
+
+async def test_an_expression_that_an_earlier_release_took_stays_until_it_is_replaced(contract: Service) -> None:
+    await made(contract, "of-old", "0 * * * *")
+    await contract.sql("update schedules set cron = '*/90 * * * *' where name = 'of-old'")
+    assert (await patched(contract, "of-old", paused=True))["cron"] == "*/90 * * * *"
+    resumed = await patched(contract, "of-old", cron="*/90 * * * *", paused=False)
+    assert resumed["nextRunAt"][14:] == "00:00.000Z"
+    refused_answer = await contract.client.patch(f"{PATH}/of-old", json={"cron": "*/91 * * * *"})
+    assert 'has \\"*/91\\" for its minute' in refused_answer.text
 
 
 async def test_a_pause_ends_from_now_on(contract: Service) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from duly.domain.cron import MACROS, Cron, CronRefused, read_cron
@@ -53,6 +53,10 @@ def on_wall(expression: str, zone: str, after: str, until: str) -> list[str]:
         ("0 0 1,15 * *", ["2026-02-01 00:00", "2026-02-15 00:00", "2026-03-01 00:00"]),
         ("0 12 L * *", ["2026-01-31 12:00", "2026-02-28 12:00", "2026-03-31 12:00"]),
         ("0 12 * * FRI#2", ["2026-02-13 12:00", "2026-03-13 12:00", "2026-04-10 12:00"]),
+        ("0 12 15,L * *", ["2026-01-31 12:00", "2026-02-15 12:00", "2026-02-28 12:00"]),
+        ("0 12 LW * *", ["2026-01-30 12:00", "2026-02-27 12:00", "2026-03-31 12:00"]),
+        ("0 12 * * MON#1,5L", ["2026-01-30 12:00", "2026-02-02 12:00", "2026-02-27 12:00"]),
+        ("0 12 L * MON#1", ["2026-01-31 12:00", "2026-02-02 12:00", "2026-02-28 12:00"]),
         ("0 12 * * 7", ["2026-02-01 12:00", "2026-02-08 12:00", "2026-02-15 12:00"]),
         ("0 12 * * 0", ["2026-02-01 12:00", "2026-02-08 12:00", "2026-02-15 12:00"]),
         ("0 0 29 2 *", ["2028-02-29 00:00", "2032-02-29 00:00", "2036-02-29 00:00"]),
@@ -98,6 +102,58 @@ def test_a_name_stands_for_its_fields(name: str) -> None:
     assert read_cron(name, "UTC") == read_cron(MACROS[name], "UTC") == read_cron(f" {name.upper()} ", "UTC")
 
 
+@pytest.mark.parametrize(
+    ("expression", "same"),
+    [
+        ("5-5/6 * * * *", "5 * * * *"),
+        ("5-5/6,10 * * * *", "5,10 * * * *"),
+        ("30-30/7 5-5/6 1-1/2 1-1/12 *", "30 5 1 1 *"),
+        ("0 0 * JAN-1/2 *", "0 0 * 1 *"),
+        ("50-55/30 * * * *", "50 * * * *"),
+        ("5/20 * * * *", "5,25,45 * * * *"),
+        ("0 0 28/2 * *", "0 0 28,30 * *"),
+        ("0 0 1 OCT/2 *", "0 0 1 10,12 *"),
+        ("0 0 1 APR-JUL/2 *", "0 0 1 4,6 *"),
+        ("0 0 1 JUL/2 *", "0 0 1 7,9,11 *"),
+        ("0 0 * * MON/2", "0 0 * * 1,3,5"),
+        ("0 0 * * 1/2", "0 0 * * 1,3,5"),
+        ("0 0 * * mon/6", "0 0 * * 1"),
+        ("0 0 * * TUE/2", "0 0 * * 2,4,6"),
+        ("0 0 * * SAT/2", "0 0 * * 6"),
+        ("0 0 * * SUN/2", "0 0 * * 0,2,4,6"),
+        ("0 0 * * 0/2", "0 0 * * 0,2,4,6"),
+        ("0 0 * * 7/2", "0 0 * * 0,2,4,6"),
+        ("0 0 * * SUN/3,MON/3", "0 0 * * 0,1,3,4,6"),
+        ("0 0 * * MON-MON/2", "0 0 * * 1"),
+        ("0 0 * * 7-7/2", "0 0 * * 0"),
+        ("0 0 * * 5-7", "0 0 * * 0,5,6"),
+        ("0 0 * * 5-7/2", "0 0 * * 0,5"),
+        ("0 0 * * 0-7", "0 0 * * 0-6"),
+        ("0 0 * * MON-SAT/2", "0 0 * * 1,3,5"),
+    ],
+)
+def test_steps_count_from_the_first_value_to_the_last_of_the_range_or_field(expression: str, same: str) -> None:
+    assert due(expression, "2026-01-27 10:00", 12) == due(same, "2026-01-27 10:00", 12)
+
+
+@pytest.mark.parametrize(
+    ("expression", "same"),
+    [
+        ("*/90 * * * *", "0 * * * *"),
+        ("0/60 0 * * *", "0 0 * * *"),
+        ("0 0 L/2 * *", "0 0 L * *"),
+        ("0 0 LW/2 * *", "0 0 LW * *"),
+        ("0 0 * * MON/8", "0 0 * * 1"),
+    ],
+)
+def test_what_an_earlier_release_took_is_due_as_before(expression: str, same: str) -> None:
+    after, kept = utc("2026-01-27 10:00"), read_cron(expression, "UTC", kept=True)
+    first = kept.next_after(after)
+    assert first is not None
+    found = kept.due_times(first, until=utc("2100-01-01"), limit=5)
+    assert [f"{moment:%Y-%m-%d %H:%M}" for moment in found] == due(same, "2026-01-27 10:00", 5)
+
+
 def test_a_due_time_comes_strictly_after_the_moment() -> None:
     cron = read_cron("* * * * * *", "UTC")
     assert cron.next_after(utc("2026-01-27 10:00:00")) == utc("2026-01-27 10:00:01")
@@ -125,6 +181,27 @@ def test_a_due_time_comes_strictly_after_the_moment() -> None:
         ("0 0 30 2 *", 'can never be due: no month of "2" has a day "30"'),
         ("0 0 31 4,6,9,11 *", 'no month of "4,6,9,11" has a day "31"'),
         ("@reboot", "is none of @yearly"),
+        ("*/90 * * * *", 'has "*/90" for its minute; a step there is between 1 and 59'),
+        ("0/60 * * * *", 'has "0/60" for its minute; a step there is between 1 and 59'),
+        ("5-10/60,3 * * * *", 'has "5-10/60" for its minute; a step there is between 1 and 59'),
+        ("*/60 * * * * *", 'has "*/60" for its second; a step there is between 1 and 59'),
+        ("* */24 * * *", 'has "*/24" for its hour; a step there is between 1 and 23'),
+        ("0 0 */32 * *", 'has "*/32" for its day of month; a step there is between 1 and 31'),
+        ("0 0 1 JAN/13 *", 'has "JAN/13" for its month; a step there is between 1 and 12'),
+        ("0 0 * * MON/8", 'has "MON/8" for its day of week; a step there is between 1 and 7'),
+        ("*/0 * * * *", "a step there is between 1 and 59"),
+        ("0 0 L/2 * *", 'has "L/2" for its day of month; "L" takes no step'),
+        ("0 0 lw/2 * *", 'has "lw/2" for its day of month; "lw" takes no step'),
+        ("0 0 15,LW/2 * *", 'has "LW/2" for its day of month; "LW" takes no step'),
+        ("0 0 * * 5L/2", 'has "5L/2" for its day of week; "5L" takes no step'),
+        ("0 0 * * MON#1/2", 'has "MON#1/2" for its day of week; "MON#1" takes no step'),
+        ("0 0 * * MON/2#1", 'has "MON/2#1" for its day of week, which means nothing there'),
+        ("0 0 1-L * *", 'has "1-L" for its day of month'),
+        ("30-20 * * * *", 'has "30-20" for its minute; a range may not end before it begins'),
+        ("0 0 * DEC-FEB *", 'has "DEC-FEB" for its month; a range may not end before it begins'),
+        ("0 0 * * SAT-SUN/2", 'has "SAT-SUN/2" for its day of week; a range may not end before it begins'),
+        ("0 0 * * FR\u0131", "for its day of week, which means nothing there"),
+        ("\u0664 * * * *", "for its minute, which means nothing there"),
     ],
 )
 def test_what_means_nothing_is_refused_by_its_field(expression: str, says: str) -> None:
@@ -182,6 +259,80 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     with suppress(CronRefused):
         found = read_cron(text, "UTC").next_after(start)
         assert found is None or found > start
+
+
+WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+# The smallest of so large examples takes minutes to find, and says no more.
+NOT_SHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)
+LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+Item = tuple[str, frozenset[int]]
+
+
+@st.composite
+def items(draw: st.DrawFn, low: int, high: int, *, names: tuple[str, ...] = (), wraps: int | None = None) -> Item:
+    """One item of a field and the values it stands for, counted by hand: `wraps` is the second number of Sunday."""
+    numbers = st.integers(low, high if wraps is None else wraps)
+    step = draw(st.none() | st.integers(1, high if wraps is None else wraps))
+    first = draw(numbers)
+    form = draw(st.sampled_from(["star", "one", "range"]))
+    if form == "star":
+        text, values = "*", range(low, high + 1)
+    elif form == "range":
+        last = draw(st.integers(first, high if wraps is None else wraps))
+        text, values = f"{_spelt(draw, first, low, names)}-{_spelt(draw, last, low, names)}", range(first, last + 1)
+    else:
+        start = first % 7 if wraps and step is not None else first
+        text, values = _spelt(draw, first, low, names), range(start, high + 1 if step is not None else start + 1)
+    found = values[:: step or 1]
+    return text + (f"/{step}" if step is not None else ""), frozenset(n % 7 if wraps else n for n in found)
+
+
+def _spelt(draw: st.DrawFn, number: int, low: int, names: tuple[str, ...]) -> str:
+    name = names[number - low] if number - low < len(names) else ""
+    return name if name and draw(st.booleans()) else str(number)
+
+
+@st.composite
+def fields(draw: st.DrawFn, low: int, high: int, *, names: tuple[str, ...] = (), wraps: int | None = None) -> Item:
+    chosen = draw(st.lists(items(low, high, names=names, wraps=wraps), min_size=1, max_size=3))
+    # A star inside a list is possible, but says nothing and would change what two day fields mean together.
+    return ",".join(text for text, _ in chosen), frozenset().union(*(values for _, values in chosen))
+
+
+@settings(max_examples=100, deadline=None, phases=NOT_SHRUNK)
+@given(
+    fields(0, 59),
+    fields(0, 59),
+    fields(0, 23),
+    fields(1, 31),
+    fields(1, 12, names=MONTHS),
+    fields(0, 6, names=WEEKDAYS, wraps=7),
+    st.integers(0, 360),
+)
+def test_due_times_are_those_whose_every_field_fits(
+    second: Item, minute: Item, hour: Item, day: Item, month: Item, weekday: Item, begin: int
+) -> None:
+    start = utc("2026-01-01") + timedelta(days=begin)
+    both = day[0].startswith("*") or weekday[0].startswith("*")
+
+    def fits(date: datetime) -> bool:
+        days = (date.day in day[1], date.isoweekday() % 7 in weekday[1])
+        return date.month in month[1] and (all(days) if both else any(days))
+
+    text = " ".join(field for field, _ in (second, minute, hour, day, month, weekday))
+    dates = [date for date in (start + timedelta(days=n) for n in range(60)) if fits(date)][:2]
+    clocks = [timedelta(hours=h, minutes=m) for h in sorted(hour[1]) for m in sorted(minute[1])]
+    expected = [date + clock + timedelta(seconds=s) for date in dates for clock in clocks for s in sorted(second[1])]
+    if not any(LONGEST[of - 1] >= min(day[1]) for of in month[1]) and both:
+        with pytest.raises(CronRefused, match="can never be due"):
+            read_cron(text, "UTC")
+        return
+    cron = read_cron(text, "UTC")
+    until = dates[-1] + timedelta(days=1) - timedelta(seconds=1) if dates else start + timedelta(days=60)
+    found = cron.next_after(start - timedelta(seconds=1))
+    listed_times = cron.due_times(found, until=until, limit=40) if found is not None else []
+    assert listed_times == expected[:40]
 
 
 # Time zones
@@ -278,12 +429,12 @@ def test_intervals_are_all_moments_whose_wall_clock_fits(
     night: tuple[str, datetime], minutes: set[int], hours: set[int] | None
 ) -> None:
     zone, start = night
-    cron = read_cron(f"{listed(minutes)} {'*' if hours is None else f'*/24,{listed(hours)}'} * * *", zone)
+    cron = read_cron(f"{listed(minutes)} {'*' if hours is None else f'*/23,{listed(hours)}'} * * *", zone)
     end = start + timedelta(hours=8)
     fitting = []
     for moment in (start + n * MINUTE for n in range(1, 8 * 60 + 1)):
         wall = moment.astimezone(ZoneInfo(zone))
-        if wall.minute in minutes and (hours is None or wall.hour in hours | {0}):
+        if wall.minute in minutes and (hours is None or wall.hour in hours | {0, 23}):
             fitting.append(moment)
     assert between(cron, start, end) == fitting
 

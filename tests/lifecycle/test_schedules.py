@@ -112,6 +112,16 @@ async def test_a_schedule_submits_its_job_when_it_is_due(service: Service) -> No
     assert (due_at, UUID(view["jobId"])) in await runs(service, "each-second")
 
 
+async def test_an_expression_that_an_earlier_release_took_fires_on(still: Service) -> None:
+    await schedule(still, "of-old", NEW_YEAR)
+    await still.sql("update schedules set cron = '0 0 L/2 * *' where name = 'of-old'")
+    await make_due(still, "of-old")
+    await step(still)
+    shown = await read(still, "of-old")
+    assert (await jobs_made(still, "of-old"), shown["lastError"]) == (1, None)
+    assert (datetime.fromisoformat(shown["nextRunAt"]) + timedelta(days=1)).day == 1
+
+
 async def shown_with_job(service: Service, name: str) -> dict[str, Any] | None:
     shown = await read(service, name)
     return shown if shown["lastJob"] else None

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
 
+from duly.domain.cron_fields import FIELDS, WEEKDAY, plain, range_refusal, step_refusal
 from duly.errors import PathError
 
 MACROS = {
@@ -27,8 +28,9 @@ MACROS = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
-FIELDS = ("second", "minute", "hour", "day-of-month", "month", "day-of-week")
-DAY, MONTH, WEEKDAY = 3, 4, 5
+# As cronsim calls them in its errors.
+_CALLED = ("second", "minute", "hour", "day-of-month", "month", "day-of-week")
+DAY, MONTH = 3, 4
 WITHOUT_SECONDS = 5
 # The rarest day, a 29 February on a given weekday around a year like 2100, comes after 40 years.
 YEARS_AHEAD = 50
@@ -131,22 +133,28 @@ class Cron:
         return moment.astimezone(self.zone).utcoffset() or timedelta()
 
 
-def read_cron(text: str, timezone: str) -> Cron:
-    """The due times that an expression and the name of a time zone stand for.
+def read_cron(text: str, timezone: str, *, kept: bool = False) -> Cron:
+    """Returns the due times that an expression and the name of a time zone stand for.
+
+    Args:
+        text: the expression.
+        timezone: its IANA name.
+        kept: it was accepted before, perhaps by a release that took steps without effect. They still have none.
 
     Raises:
         CronRefused: one of them, or both, cannot be read.
     """
     errors: list[PathError] = []
     parts = _parts(text)
-    if wrong := _wrong_with(text, parts):
+    if wrong := _wrong_with(text, parts, kept=kept):
         errors.append(PathError("cron", wrong))
     zone = _zone(timezone)
     if zone is None:
         errors.append(PathError("timezone", _no_zone(timezone)))
     if errors or zone is None:
         raise CronRefused(errors)
-    return Cron(" ".join(parts), zone, of_day=not any(part.startswith("*") for part in parts[1:DAY]))
+    fields = " ".join(plain(part, place) for place, part in enumerate(parts))
+    return Cron(fields, zone, of_day=not any(part.startswith("*") for part in parts[1:DAY]))
 
 
 def _parts(text: str) -> list[str]:
@@ -157,7 +165,7 @@ def _parts(text: str) -> list[str]:
     return ["*" if part == "?" and place in {DAY, WEEKDAY} else part for place, part in enumerate(parts)]
 
 
-def _wrong_with(text: str, parts: list[str]) -> str | None:
+def _wrong_with(text: str, parts: list[str], *, kept: bool) -> str | None:
     if text.strip().startswith("@") and len(parts) != len(FIELDS):
         return f"is none of {', '.join(MACROS)}"
     if len(parts) != len(FIELDS):
@@ -166,13 +174,23 @@ def _wrong_with(text: str, parts: list[str]) -> str | None:
             "or 6 with the second before them"
         )
     for place, part in enumerate(parts):
-        if "?" in part:
-            return f'has "{part}" for its {_name(place)}; a question mark alone can stand for either day field only'
+        if refused := _field_refusal(part, place, kept=kept):
+            return refused
     try:
         CronSim(" ".join(parts), _ANY_DATE)
     except CronSimError as error:
-        return _misread(parts, FIELDS.index(str(error).removeprefix("Bad ")))
+        return _misread(parts, _CALLED.index(str(error).removeprefix("Bad ")))
     return None
+
+
+def _field_refusal(part: str, place: int, *, kept: bool) -> str | None:
+    """Says what cronsim would take and nobody can mean."""
+    name = FIELDS[place].name
+    if "?" in part:
+        return f'has "{part}" for its {name}; a question mark alone can stand for either day field only'
+    if not part.isascii():  # as capitals, letters of other alphabets may be those of a name
+        return f'has "{part}" for its {name}, which means nothing there'
+    return None if kept else step_refusal(part, place)
 
 
 def _misread(parts: list[str], place: int) -> str:
@@ -183,11 +201,9 @@ def _misread(parts: list[str], place: int) -> str:
             pass
         else:
             return f'can never be due: no month of "{parts[MONTH]}" has a day "{parts[DAY]}"'
-    return f'has "{parts[place]}" for its {_name(place)}, which means nothing there'
-
-
-def _name(place: int) -> str:
-    return FIELDS[place].replace("-", " ")
+    if refused := range_refusal(parts[place], place):
+        return refused
+    return f'has "{parts[place]}" for its {FIELDS[place].name}, which means nothing there'
 
 
 @lru_cache(maxsize=1)

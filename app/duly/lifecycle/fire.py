@@ -166,7 +166,7 @@ class Scheduler:
         for schedule in taken:
             asked, first_due = schedule.asked, schedule.next_run_at or now
             try:
-                cron = read_cron(asked.cron, asked.timezone)
+                cron = read_cron(asked.cron, asked.timezone, kept=True)
                 kept = self._template(schedule)
             except (CronRefused, ValueError) as error:  # another version wrote it, or another machine knows its zone
                 self._set_aside(schedule, error)

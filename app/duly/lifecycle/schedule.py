@@ -49,7 +49,8 @@ async def change(database: Database, key: Key, changes: Mapping[str, Any]) -> Sc
             await _check_parents(connection, asked)
         next_run_at = held.next_run_at
         if _times(asked) != _times(held.asked):
-            next_run_at = next_after(asked, await clock(connection))
+            kept = asked.cron == held.asked.cron
+            next_run_at = next_after(asked, await clock(connection), kept=kept)
         return await change_schedule(connection, key, asked, next_run_at)
 
 
@@ -63,10 +64,16 @@ def _times(asked: Recurrence) -> tuple[object, ...]:
     return (asked.cron, asked.timezone, asked.paused)
 
 
-def next_after(asked: Recurrence, moment: datetime) -> datetime | None:
-    """When it is due next; None while it is paused. What cannot be due is refused even then."""
+def next_after(asked: Recurrence, moment: datetime, *, kept: bool = False) -> datetime | None:
+    """Returns when it is due next; None while it is paused. What cannot be due is refused even then.
+
+    Args:
+        asked: the schedule.
+        moment: now.
+        kept: its expression was accepted before: see `read_cron`.
+    """
     try:
-        found = read_cron(asked.cron, asked.timezone).next_after(moment)
+        found = read_cron(asked.cron, asked.timezone, kept=kept).next_after(moment)
     except CronRefused as refused:
         raise Invalid.at(refused.errors) from None
     if found is None:
