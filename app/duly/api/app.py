@@ -29,7 +29,7 @@ from duly.api.logs import logs_router
 from duly.api.methods import AddressTable
 from duly.api.named import PREFIX, SubmitNamedEndpoint, named_router
 from duly.api.ndjson import SubmitLinesEndpoint
-from duly.api.openapi import DESCRIPTION, document_of
+from duly.api.openapi import DESCRIPTION, add_document
 from duly.api.queues import queues_router
 from duly.api.redriving import redriving_router
 from duly.api.replays import replays_router
@@ -81,7 +81,14 @@ def reader_of(node: Node) -> SubmissionReader:
 
 def routes_of(node: Node, reader: SubmissionReader, *, serving: bool) -> FastAPI:
     """All routes. They look at the node and the reader when they are asked, not before."""
-    app = FastAPI(title="Duly", version=__version__, description=DESCRIPTION, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title="Duly",
+        version=__version__,
+        description=DESCRIPTION,
+        openapi_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     contract = (
         (
             batches_router(node, SubmitManyEndpoint(node, reader)),
@@ -115,7 +122,7 @@ def routes_of(node: Node, reader: SubmissionReader, *, serving: bool) -> FastAPI
     for kind in (HTTPException, RequestValidationError, ValidationError, DulyError, DatabaseError, Exception):
         app.add_exception_handler(kind, partial(_refused, node))
     app.add_middleware(compressed)
-    app.openapi = lambda: document_of(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    add_document(app)
     return app
 
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from duly.api.answers import json_answer, only
+from duly.api.documented import header_parameters
 from duly.api.jobs import Through, refuse_when_draining
 from duly.api.models import AcceptedBatchBody, BatchBody, failures
 from duly.api.places import all_ids, at_place, place_of, refused_by_ledger, with_index
@@ -149,6 +150,7 @@ def batches_router(node: Node, submit: SubmitManyEndpoint) -> APIRouter:
 
     @router.post(
         PATH,
+        operation_id="submitBatch",
         status_code=202,
         response_model=AcceptedBatchBody,
         responses=failures(400, 409, 413, 415, 422, 429, 503),
@@ -163,6 +165,7 @@ def batches_router(node: Node, submit: SubmitManyEndpoint) -> APIRouter:
 
     @router.get(
         "/api/v1/batches/{batch_id}",
+        operation_id="getBatch",
         response_model=BatchBody,
         responses=failures(404, 422, 503),
         dependencies=[only()],
@@ -173,6 +176,7 @@ def batches_router(node: Node, submit: SubmitManyEndpoint) -> APIRouter:
 
     @router.post(
         "/api/v1/batches/{batch_id}/cancel",
+        operation_id="cancelBatch",
         response_model=BatchBody,
         responses=failures(404, 422, 503, also={202: {"model": BatchBody, "description": "Handlers are told"}}),
         dependencies=[only()],
@@ -206,9 +210,6 @@ def _document() -> dict[str, object]:
         },
         "parameters": [
             {"name": "name", "in": "query", "required": False, "description": "with lines only", "schema": name},
-            *(
-                {"name": header, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
-                for header, text in names.items()
-            ),
+            *header_parameters(names),
         ],
     }

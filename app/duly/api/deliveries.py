@@ -53,7 +53,12 @@ def deliveries_router(node: Node) -> APIRouter:
 
 
 def _add_lists(router: APIRouter, node: Node) -> None:
-    @router.get("/webhooks/{webhookId}/deliveries", response_model=DeliveryPageBody, responses=failures(404, 422, 503))
+    @router.get(
+        "/webhooks/{webhookId}/deliveries",
+        operation_id="listWebhookDeliveries",
+        response_model=DeliveryPageBody,
+        responses=failures(404, 422, 503),
+    )
     async def list_deliveries_of_webhook(
         webhookId: str,  # noqa: N803  # the contract's spelling
         wanted: Annotated[DeliveryQuery, Query()],
@@ -71,6 +76,7 @@ def _add_lists(router: APIRouter, node: Node) -> None:
 
     @router.get(
         "/jobs/{job_id}/deliveries",
+        operation_id="listJobDeliveries",
         response_model=DeliveryPageBody,
         responses=failures(404, 422, 503),
         dependencies=[only("limit", "cursor")],
@@ -89,6 +95,7 @@ def _add_lists(router: APIRouter, node: Node) -> None:
 def _add_one(router: APIRouter, node: Node) -> None:
     @router.get(
         "/deliveries/{deliveryId}",
+        operation_id="getDelivery",
         response_model=WholeDeliveryBody,
         responses=failures(404, 422, 503),
         dependencies=[only()],
@@ -103,6 +110,7 @@ def _add_one(router: APIRouter, node: Node) -> None:
 
     @router.post(
         "/deliveries/{deliveryId}/redeliver",
+        operation_id="redeliverDelivery",
         status_code=202,
         response_model=DeliveryBody,
         responses=failures(404, 409, 422, 503),

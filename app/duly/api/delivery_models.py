@@ -3,42 +3,50 @@
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from typing_extensions import TypeAliasType
 
+from duly.api.documented import IdText, TimeText
 from duly.api.listing import MOST_VALUES, in_bounds
 from duly.lifecycle.submission import Time
 from duly.store.delivery_lists import DeliveryStatus
 
 TIME = "2026-01-27T10:00:00.000Z"
 # Those of `duly.domain.events`, in a form that type checkers and the OpenAPI document read.
-DeliveredEvent: TypeAlias = Literal[
-    "job.started",
-    "job.progress",
-    "job.retrying",
-    "job.completed",
-    "job.failed",
-    "job.cancelled",
-    "batch.completed",
-    "webhook.test",
-    "endpoint.disabled",
-]
+DeliveredEvent = TypeAliasType(
+    "DeliveredEvent",
+    Literal[
+        "job.started",
+        "job.progress",
+        "job.retrying",
+        "job.completed",
+        "job.failed",
+        "job.cancelled",
+        "batch.completed",
+        "webhook.test",
+        "endpoint.disabled",
+    ],
+)
+ReplayStatus = TypeAliasType("ReplayStatus", Literal["collecting", "sending", "completed"])
 Moment: TypeAlias = Annotated[Time, AfterValidator(in_bounds)]
 
 
 class DeliveryBody(BaseModel):
     """One message to one receiver: to a webhook, or to a job's own `callbackUrl`."""
 
-    deliveryId: str
-    webhookId: str | None = Field(description="null: it goes to the job's `callbackUrl`")
-    jobId: str | None = Field(description="null: it tells of no job")
-    eventId: str = Field(description="the header `webhook-id`, the same on every attempt")
+    deliveryId: IdText
+    webhookId: IdText | None = Field(description="null: it goes to the job's `callbackUrl`")
+    jobId: IdText | None = Field(description="null: it tells of no job")
+    eventId: IdText = Field(description="the header `webhook-id`, the same on every attempt")
     eventType: DeliveredEvent
     sequence: int | None = Field(description="of the event, within its job")
     url: str | None = Field(description="where it goes now; null: nobody is there any more")
-    status: Literal["pending", "delivered", "failed"]
+    status: DeliveryStatus
     attemptCount: int = Field(description="counts the one under way too")
-    nextAttemptAt: str | None = Field(description="not before this time; null while it is being sent", examples=[TIME])
-    createdAt: str = Field(examples=[TIME])
-    completedAt: str | None = Field(examples=[TIME])
+    nextAttemptAt: TimeText | None = Field(
+        description="not before this time; null while it is being sent", examples=[TIME]
+    )
+    createdAt: TimeText = Field(examples=[TIME])
+    completedAt: TimeText | None = Field(examples=[TIME])
     lastStatusCode: int | None = Field(examples=[503])
     lastError: str | None = Field(examples=["the receiver answered 503"])
 
@@ -47,7 +55,7 @@ class AttemptBody(BaseModel):
     """One try."""
 
     attempt: int
-    attemptedAt: str = Field(description="when it began", examples=[TIME])
+    attemptedAt: TimeText = Field(description="when it began", examples=[TIME])
     durationMs: int
     statusCode: int | None = Field(description="null: there was no answer")
     answer: str | None = Field(description="the first KiB of the answer's body")
@@ -87,16 +95,16 @@ class ReplayAsked(BaseModel):
 class ReplayBody(BaseModel):
     """How far a replay is. `found` is made of those that were `delivered`, `failed` again, or are `waiting`."""
 
-    replayId: str
-    webhookId: str
-    since: str = Field(examples=[TIME])
-    status: Literal["collecting", "sending", "completed"]
+    replayId: IdText
+    webhookId: IdText
+    since: TimeText = Field(examples=[TIME])
+    status: ReplayStatus
     found: int
     delivered: int
     failed: int
     waiting: int
-    createdAt: str = Field(examples=[TIME])
-    collectedAt: str | None = Field(description="when all were found", examples=[TIME])
+    createdAt: TimeText = Field(examples=[TIME])
+    collectedAt: TimeText | None = Field(description="when all were found", examples=[TIME])
 
 
 class ReplayPageBody(BaseModel):

@@ -9,7 +9,7 @@ from starlette.responses import StreamingResponse
 
 from duly.api.answers import json_answer, only, plain_number
 from duly.api.cursors import read_cursor, write_cursor
-from duly.api.following import STREAM_DOCUMENT, stream_answer
+from duly.api.following import STREAM_ANSWERS, STREAM_DOCUMENT, stream_answer
 from duly.api.grants import read_granted
 from duly.api.jobs import tenant_job
 from duly.api.models import EventPage, Responses, failures
@@ -23,8 +23,8 @@ from duly.store.events import Asked, Origin, events_after, read_origin
 from duly.store.views import read_progress
 from duly.stream.feed import follow
 
-STREAM_ANSWERS: Responses = {
-    200: {"content": {"text/event-stream": {}}},
+_ANSWERS: Responses = {
+    **STREAM_ANSWERS,
     204: {"description": "It has ended, and you have it all"},
 }
 
@@ -35,6 +35,7 @@ def events_router(node: Node) -> APIRouter:
 
     @router.get(
         "",
+        operation_id="listJobEvents",
         response_model=EventPage,
         responses=failures(404, 422, 503),
         dependencies=[only("limit", "cursor")],
@@ -58,8 +59,9 @@ def events_router(node: Node) -> APIRouter:
 
     @router.get(
         "/stream",
+        operation_id="streamJobEvents",
         response_class=StreamingResponse,
-        responses=failures(404, 422, 503, also=STREAM_ANSWERS),
+        responses=failures(404, 422, 503, also=_ANSWERS),
         dependencies=[only("lastEventId")],
         openapi_extra=STREAM_DOCUMENT,
     )

@@ -1,12 +1,13 @@
 """Pausing queues, and the limits of queues and job types: `…/pause`, `…/resume`, `…/limits`."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from duly.api.answers import json_answer, only
+from duly.api.documented import takes
 from duly.api.models import failures
 from duly.api.queues import QueueBody, queue_body, queue_name
 from duly.api.submission import SubmissionReader
@@ -39,12 +40,7 @@ class StartLimits(BaseModel):
     rate: RateLimit | None = None
 
 
-_TAKES_LIMITS: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/StartLimits"}}},
-    }
-}
+_TAKES_LIMITS = takes("StartLimits")
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 _SET = failures(400, 404, 413, 415, 422, 503)
 _READ = failures(404, 422, 503)
@@ -56,6 +52,7 @@ def flow_control_router(node: Node, reader: SubmissionReader) -> APIRouter:
 
     @router.post(
         "/queues/{queue:path}/pause",
+        operation_id="pauseQueue",
         tags=["queues"],
         response_model=QueueBody,
         responses=_READ,
@@ -72,6 +69,7 @@ def flow_control_router(node: Node, reader: SubmissionReader) -> APIRouter:
 
     @router.post(
         "/queues/{queue:path}/resume",
+        operation_id="resumeQueue",
         tags=["queues"],
         response_model=QueueBody,
         responses=_READ,
@@ -85,6 +83,7 @@ def flow_control_router(node: Node, reader: SubmissionReader) -> APIRouter:
 
     @router.get(
         "/queues/{queue:path}/limits",
+        operation_id="getQueueLimits",
         tags=["queues"],
         response_model=StartLimits,
         responses=_READ,
@@ -96,6 +95,7 @@ def flow_control_router(node: Node, reader: SubmissionReader) -> APIRouter:
 
     @router.put(
         "/queues/{queue:path}/limits",
+        operation_id="setQueueLimits",
         tags=["queues"],
         response_model=StartLimits,
         responses=_SET,
@@ -107,7 +107,12 @@ def flow_control_router(node: Node, reader: SubmissionReader) -> APIRouter:
         return await _set_limits(node, reader, request, Scope.QUEUE, queue_name(queue))
 
     @router.delete(
-        "/queues/{queue:path}/limits", tags=["queues"], status_code=204, responses=_READ, dependencies=[only()]
+        "/queues/{queue:path}/limits",
+        operation_id="deleteQueueLimits",
+        tags=["queues"],
+        status_code=204,
+        responses=_READ,
+        dependencies=[only()],
     )
     async def delete_queue_limits(queue: str) -> Response:
         """Take the limits of this queue away, where it has any."""
@@ -116,6 +121,7 @@ def flow_control_router(node: Node, reader: SubmissionReader) -> APIRouter:
 
     @router.get(
         "/job-types/{type:path}/limits",
+        operation_id="getJobTypeLimits",
         tags=["job types"],
         response_model=StartLimits,
         responses=_READ,
@@ -127,6 +133,7 @@ def flow_control_router(node: Node, reader: SubmissionReader) -> APIRouter:
 
     @router.put(
         "/job-types/{type:path}/limits",
+        operation_id="setJobTypeLimits",
         tags=["job types"],
         response_model=StartLimits,
         responses=_SET,
@@ -138,7 +145,12 @@ def flow_control_router(node: Node, reader: SubmissionReader) -> APIRouter:
         return await _set_limits(node, reader, request, Scope.TYPE, _known(node, type))
 
     @router.delete(
-        "/job-types/{type:path}/limits", tags=["job types"], status_code=204, responses=_READ, dependencies=[only()]
+        "/job-types/{type:path}/limits",
+        operation_id="deleteJobTypeLimits",
+        tags=["job types"],
+        status_code=204,
+        responses=_READ,
+        dependencies=[only()],
     )
     async def delete_type_limits(type: str) -> Response:  # noqa: A002  # the contract's word
         """Take the limits of this type away, where it has any; of one that is no longer known too."""

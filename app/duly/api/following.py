@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 from starlette.responses import StreamingResponse
 
+from duly.api.documented import header_parameters
 from duly.api.grants import within
 from duly.api.listing import MOST_LABELS, MOST_VALUES, Storable
 from duly.api.models import Responses, failures
@@ -24,18 +25,29 @@ from duly.stream.wanted import Wanted
 
 PATH = "/api/v1/events/stream"
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-_ANSWERS: Responses = {200: {"content": {"text/event-stream": {}}}}
+_FRAME = """id: 3
+event: job_progress
+data: {"type":"job_progress","jobId":"0199c1f0-0000-7000-8000-000000000000","sequence":3,"progress":25}
 
-
-def _parameter(name: str, *, place: str, description: str) -> dict[str, Any]:
-    return {"name": name, "in": place, "required": False, "description": description, "schema": {"type": "string"}}
+"""
+STREAM_ANSWERS: Responses = {
+    200: {
+        "description": "The stream; comments in it keep the connection open",
+        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _FRAME}},
+    }
+}
 
 
 # What the gate and this package read by themselves, for the OpenAPI document.
 STREAM_DOCUMENT: dict[str, Any] = {
     "parameters": [
-        _parameter("Last-Event-ID", place="header", description="resumes after this frame; goes before `lastEventId`"),
-        _parameter("ticket", place="query", description="instead of a key: see `POST /api/v1/stream-tickets`"),
+        *header_parameters({"Last-Event-ID": "resumes after this frame; goes before `lastEventId`"}),
+        {
+            "name": "ticket",
+            "in": "query",
+            "description": "instead of a key: see `POST /api/v1/stream-tickets`",
+            "schema": {"type": "string"},
+        },
     ]
 }
 
@@ -93,8 +105,9 @@ def following_router(node: Node) -> APIRouter:
 
     @router.get(
         PATH,
+        operation_id="streamEvents",
         response_class=StreamingResponse,
-        responses=failures(422, 503, also=_ANSWERS),
+        responses=failures(422, 503, also=STREAM_ANSWERS),
         openapi_extra=STREAM_DOCUMENT,
     )
     async def stream_everything(request: Request, wanted: Annotated[StreamQuery, Query()]) -> Response:

@@ -1,12 +1,14 @@
 """Section 6 of the contract: is the process up, can it serve, and what does it count."""
 
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
+from pydantic import BaseModel, Field
 
 from duly.api.answers import json_answer
-from duly.api.models import ErrorBody
+from duly.api.models import ErrorBody, Responses, failure
 from duly.errors import Unavailable
 from duly.lifecycle.readiness import NotServing
 from duly.node import Node
@@ -22,16 +24,40 @@ class NotReady(Unavailable):
         return error
 
 
+class HealthBody(BaseModel):
+    """The process is up."""
+
+    status: Literal["up"]
+
+
+class ReadyBody(BaseModel):
+    """A submission would be recorded now."""
+
+    status: Literal["ready"]
+    node: str = Field(description="which node answers")
+
+
+# Probes need no key.
+_OPEN: dict[str, Any] = {"security": []}
+_MALFORMED: Responses = {400: failure(400)}
+
+
 def health_router(node: Node) -> APIRouter:
     """The routes of this section."""
     router = APIRouter(tags=["operations"])
 
-    @router.get("/healthz")
-    async def healthz() -> dict[str, str]:
+    @router.get("/healthz", operation_id="getHealth", responses=_MALFORMED, openapi_extra=_OPEN)
+    async def healthz() -> HealthBody:
         """The process is up."""
-        return {"status": "up"}
+        return HealthBody(status="up")
 
-    @router.get("/readyz", responses={503: {"model": ErrorBody, "description": "Not now: `details.reason` says why"}})
+    @router.get(
+        "/readyz",
+        operation_id="getReadiness",
+        response_model=ReadyBody,
+        responses=_MALFORMED | {503: {"model": ErrorBody, "description": "Not now: `details.reason` says why"}},
+        openapi_extra=_OPEN,
+    )
     async def readyz() -> Response:
         """A submission would be recorded now, and this node is not going down."""
         if node.draining:
@@ -40,7 +66,13 @@ def health_router(node: Node) -> APIRouter:
             raise NotReady.of(why)
         return json_answer(orjson.dumps({"status": "ready", "node": node.name}))
 
-    @router.get("/metrics", responses={200: {"content": {"text/plain": {}}}}, response_class=Response)
+    @router.get(
+        "/metrics",
+        operation_id="getMetrics",
+        responses=_MALFORMED | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+        response_class=PlainTextResponse,
+        openapi_extra=_OPEN,
+    )
     async def metrics() -> Any:
         """Figures for Prometheus."""
         return Response(node.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,12 +1,13 @@
 """`/api/v1/limits`: what is taken in: how many jobs may be submitted in a time, and how many may wait in a queue."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from duly.api.answers import json_answer, only
+from duly.api.documented import takes
 from duly.api.flow_control import RateLimit
 from duly.api.models import failures
 from duly.api.submission import SubmissionReader
@@ -31,19 +32,20 @@ class IntakeLimitsBody(BaseModel):
     )
 
 
-_TAKES_LIMITS: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/IntakeLimitsBody"}}},
-    }
-}
+_TAKES_LIMITS = takes("IntakeLimitsBody")
 
 
 def intake_router(node: Node, reader: SubmissionReader) -> APIRouter:
     """The routes of this section."""
     router = APIRouter(prefix="/api/v1/limits", tags=["limits"])
 
-    @router.get("", response_model=IntakeLimitsBody, responses=failures(422, 503), dependencies=[only()])
+    @router.get(
+        "",
+        operation_id="getSubmissionLimits",
+        response_model=IntakeLimitsBody,
+        responses=failures(422, 503),
+        dependencies=[only()],
+    )
     async def read_intake_limits() -> Response:
         """What holds now: what was set here, or else what the settings say."""
         await node.door.step()
@@ -51,6 +53,7 @@ def intake_router(node: Node, reader: SubmissionReader) -> APIRouter:
 
     @router.put(
         "",
+        operation_id="setSubmissionLimits",
         response_model=IntakeLimitsBody,
         responses=failures(400, 413, 415, 422, 503),
         dependencies=[only()],
@@ -64,7 +67,9 @@ def intake_router(node: Node, reader: SubmissionReader) -> APIRouter:
         await node.door.change(limits)
         return _answer(limits)
 
-    @router.delete("", status_code=204, responses=failures(422, 503), dependencies=[only()])
+    @router.delete(
+        "", operation_id="resetSubmissionLimits", status_code=204, responses=failures(422, 503), dependencies=[only()]
+    )
     async def forget_intake_limits() -> Response:
         """Go back to what the settings say."""
         await node.door.change(None)

@@ -35,7 +35,13 @@ def job_types_router(node: Node) -> APIRouter:
             for handler in handlers
         ]
 
-    @router.get("", response_model=JobTypePage, responses=failures(422, 503), dependencies=[only("limit", "cursor")])
+    @router.get(
+        "",
+        operation_id="listJobTypes",
+        response_model=JobTypePage,
+        responses=failures(422, 503),
+        dependencies=[only("limit", "cursor")],
+    )
     async def list_types(limit: Annotated[int, Query(ge=1, le=200)] = 50, cursor: str | None = None) -> Response:
         """All known job types, by name."""
         after = read_cursor("job-types", cursor).decode() if cursor is not None else ""
@@ -44,7 +50,13 @@ def job_types_router(node: Node) -> APIRouter:
         last = write_cursor("job-types", names[limit - 1].encode()) if len(names) > limit else None
         return json_answer(orjson.dumps({"items": items, "nextCursor": last}))
 
-    @router.get("/{type:path}", response_model=JobTypeBody, responses=failures(404, 422, 503), dependencies=[only()])
+    @router.get(
+        "/{type:path}",
+        operation_id="getJobType",
+        response_model=JobTypeBody,
+        responses=failures(404, 422, 503),
+        dependencies=[only()],
+    )
     async def read_type(type: str) -> Response:  # noqa: A002  # the contract's word
         """One job type."""
         handler = node.registry.get(type)

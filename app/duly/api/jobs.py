@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from duly.api.accepted import answer_accepted
 from duly.api.admission import leave
 from duly.api.answers import job_body, job_headers, json_answer, only
+from duly.api.documented import header_parameters, takes
 from duly.api.models import AcceptedBody, JobBody, failures
 from duly.api.submission import SubmissionReader
 from duly.api.waiting import LONGEST_WAIT_SECONDS, read_job, wait_for_change
@@ -19,6 +20,8 @@ from duly.errors import Draining, Invalid, NotFound, PathError
 from duly.lifecycle.cancel import CancelAnswer
 from duly.node import Node
 
+PREFER = "`wait=N` waits up to N seconds (60) for the end"
+_READS = header_parameters({"If-None-Match": "the `ETag` that is known: 304 while there is nothing newer"})
 Wait = Annotated[int, Query(ge=0, le=LONGEST_WAIT_SECONDS, description="seconds to wait for news (long poll)")]
 
 
@@ -60,6 +63,7 @@ def jobs_router(node: Node, submit: SubmitEndpoint) -> APIRouter:
 
     @router.post(
         "",
+        operation_id="submitJob",
         status_code=202,
         response_model=AcceptedBody,
         responses=failures(
@@ -73,9 +77,11 @@ def jobs_router(node: Node, submit: SubmitEndpoint) -> APIRouter:
 
     @router.get(
         "/{job_id}",
+        operation_id="getJob",
         response_model=JobBody,
         responses=failures(404, 422, 503, also={304: {"description": "Nothing newer"}}),
         dependencies=[only("wait")],
+        openapi_extra={"parameters": _READS},
     )
     async def read_one(request: Request, job_id: str, wait: Wait | None = None) -> Response:
         """One job. With `wait`, as soon as there is news."""
@@ -93,6 +99,7 @@ def jobs_router(node: Node, submit: SubmitEndpoint) -> APIRouter:
 
     @router.post(
         "/{job_id}/cancel",
+        operation_id="cancelJob",
         response_model=JobBody,
         responses=failures(404, 409, 422, 503, also={202: {"model": JobBody, "description": "Its handler is told"}}),
         dependencies=[only()],
@@ -126,20 +133,15 @@ def known_sequences(request: Request) -> frozenset[int] | None:
 
 
 def submission_document() -> dict[str, object]:
-    """What the OpenAPI document says of a request that bare ASGI reads."""
-    names = {
-        "Idempotency-Key": "the same key and body within 24 h get the first answer again",
-        "Prefer": "`wait=N` waits up to N seconds (60) for the end",
-        "X-Correlation-Id": "stored on the job and on all its events",
-        "traceparent": "W3C trace context; travels with the job",
-    }
+    """Returns what the OpenAPI document says of a request that bare ASGI reads."""
     return {
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Submission"}}},
-        },
-        "parameters": [
-            {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
-            for name, text in names.items()
-        ],
+        **takes("Submission"),
+        "parameters": header_parameters(
+            {
+                "Idempotency-Key": "the same key and body within 24 h get the first answer again",
+                "Prefer": PREFER,
+                "X-Correlation-Id": "stored on the job and on all its events",
+                "traceparent": "W3C trace context; travels with the job",
+            }
+        ),
     }

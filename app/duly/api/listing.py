@@ -105,7 +105,7 @@ def listing_router(node: Node) -> APIRouter:
     """The route of this section."""
     router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
-    @router.get("", response_model=JobPage, responses=failures(422, 503))
+    @router.get("", operation_id="listJobs", response_model=JobPage, responses=failures(422, 503))
     async def list_jobs(wanted: Annotated[ListQuery, Query()]) -> Response:
         """This tenant's jobs, newest first.
 

@@ -6,9 +6,11 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
+from typing_extensions import TypeAliasType
 
 from duly.api.answers import json_answer, only
 from duly.api.cursors import read_cursor, write_cursor
+from duly.api.documented import TimeText
 from duly.api.jobs import tenant_job
 from duly.api.models import failures
 from duly.domain.job import DEFAULT_TENANT
@@ -22,7 +24,7 @@ from duly.store.logs import Position, RecordedLine, job_exists, logs_after
 # Lines of an attempt that has just ended here may still be on their way to the table: this long they are waited for.
 FLUSH_SECONDS = 0.25
 START = Position(0, 0)
-LevelName = Literal["debug", "info", "warning", "error"]
+LogLevel = TypeAliasType("LogLevel", Literal["debug", "info", "warning", "error"])
 
 
 class LogLineBody(BaseModel):
@@ -30,10 +32,10 @@ class LogLineBody(BaseModel):
 
     attempt: int
     line: int = Field(description="counts from 1 within the attempt; a gap shows that lines were dropped")
-    level: LevelName
+    level: LogLevel
     message: str = Field(examples=["read 250 rows"])
     fields: dict[str, Any]
-    at: str = Field(examples=["2026-01-27T10:00:00.000Z"])
+    at: TimeText = Field(examples=["2026-01-27T10:00:00.000Z"])
 
 
 class LogPage(BaseModel):
@@ -47,6 +49,7 @@ def logs_router(node: Node) -> APIRouter:
 
     @router.get(
         "",
+        operation_id="listJobLogs",
         response_model=LogPage,
         responses=failures(404, 422, 503),
         dependencies=[only("attempt", "level", "limit", "cursor")],
@@ -54,7 +57,7 @@ def logs_router(node: Node) -> APIRouter:
     async def list_logs(
         job_id: str,
         attempt: Annotated[int | None, Query(ge=1, le=MOST_ATTEMPTS, description="of this attempt only")] = None,
-        level: Annotated[LevelName, Query(description="of this level and above")] = "debug",
+        level: Annotated[LogLevel, Query(description="of this level and above")] = "debug",
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
         cursor: str | None = None,
     ) -> Response:

@@ -3,20 +3,26 @@
 from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, Field
+from typing_extensions import TypeAliasType
 
+from duly.api.documented import IdText, TimeText, absent
 from duly.domain.events import Status
+
+WaitingFor = TypeAliasType("WaitingFor", Literal["worker", "time", "retry", "dependencies", "concurrency", "paused"])
+Isolation = TypeAliasType("Isolation", Literal["task", "thread", "process"])
 
 
 class PathErrorBody(BaseModel):
     path: str = Field(examples=["parameters.startDate"])
     message: str
-    index: int | None = Field(default=None, description="in a batch: the job's place, from 0")
+    index: int = Field(default_factory=absent, description="in a batch: the job's place, from 0")
 
 
 class ErrorDetails(BaseModel):
     reason: str
     retryable: bool
-    errors: list[PathErrorBody] | None = None
+    errors: list[PathErrorBody] = Field(default_factory=absent, description="of 422: each place that is wrong")
+    remedy: str = Field(default_factory=absent, description="of 503: what the operator may do")
 
 
 class ErrorContent(BaseModel):
@@ -41,24 +47,23 @@ class Links(BaseModel):
 class AcceptedBody(BaseModel):
     """The job is durable; it runs as soon as it may."""
 
-    jobId: str
-    status: Literal["pending", "running", "completed", "failed", "cancelled"] = Field(
-        description="pending; where it is deduplicated, as that job stands"
-    )
-    createdAt: str = Field(examples=["2026-01-27T10:00:00.000Z"])
+    jobId: IdText
+    status: Status = Field(description="pending; where it is deduplicated, as that job stands")
+    createdAt: TimeText = Field(examples=["2026-01-27T10:00:00.000Z"])
     links: Links
     deduplicated: bool = Field(
-        default=False, description="an unfinished job with the same type and uniqueKey stands for this submission"
+        default_factory=absent,
+        description="true: an unfinished job with the same type and uniqueKey stands for this submission",
     )
 
 
 class AcceptedBatchBody(BaseModel):
     """All its jobs are durable; each runs as soon as it may. The ids are in the order of the submissions."""
 
-    batchId: str
-    jobIds: list[str]
+    batchId: IdText
+    jobIds: list[IdText]
     status: Literal["pending"]
-    createdAt: str = Field(examples=["2026-01-27T10:00:00.000Z"])
+    createdAt: TimeText = Field(examples=["2026-01-27T10:00:00.000Z"])
 
 
 class BatchBody(BaseModel):
@@ -66,19 +71,19 @@ class BatchBody(BaseModel):
     ended; then failed where one failed, else cancelled where one was cancelled, else completed.
     """
 
-    batchId: str
+    batchId: IdText
     name: str | None
-    status: Literal["pending", "running", "completed", "failed", "cancelled"]
+    status: Status
     total: int
     pending: int
     running: int
     completed: int
     failed: int
     cancelled: int
-    thenJobId: str | None = Field(description="the job that was submitted once the last of them had ended")
+    thenJobId: IdText | None = Field(description="the job that was submitted once the last of them had ended")
     thenError: ErrorContent | None = Field(description="why that job was refused when it was due")
-    createdAt: str = Field(examples=["2026-01-27T10:00:00.000Z"])
-    completedAt: str | None = Field(description="when the last of them had ended, and was counted")
+    createdAt: TimeText = Field(examples=["2026-01-27T10:00:00.000Z"])
+    completedAt: TimeText | None = Field(description="when the last of them had ended, and was counted")
 
 
 class RetriedBody(BaseModel):
@@ -99,9 +104,11 @@ class JobErrorDetails(BaseModel):
     reason: str
     retryable: bool = Field(description="a retry follows")
     attempt: int | None
-    exception: str | None = Field(None, description="the type of the handler's exception; absent where it raised none")
-    frames: list[JobErrorFrame] | None = Field(
-        None, description="where it arose in the handler's code, the innermost last; at most ten"
+    exception: str = Field(
+        default_factory=absent, description="the type of the handler's exception, where it raised one"
+    )
+    frames: list[JobErrorFrame] = Field(
+        default_factory=absent, description="where it arose in the handler's code, the innermost last; at most ten"
     )
 
 
@@ -114,13 +121,13 @@ class JobErrorBody(BaseModel):
 class JobBody(BaseModel):
     """One job as it stands."""
 
-    jobId: str
+    jobId: IdText
     type: str
     queue: str
     priority: int
     status: Status
     sequence: int = Field(description="that of its newest event; also its ETag")
-    waitingFor: Literal["worker", "time", "retry", "dependencies", "concurrency", "paused"] | None
+    waitingFor: WaitingFor | None
     progress: float | None = Field(ge=0, le=100)
     progressMessage: str | None
     attempt: int
@@ -129,14 +136,14 @@ class JobBody(BaseModel):
     result: Any
     error: JobErrorBody | None
     labels: dict[str, str]
-    batchId: str | None
-    parentId: str | None
-    dependsOn: list[str]
+    batchId: IdText | None
+    parentId: IdText | None
+    dependsOn: list[IdText]
     correlationId: str
-    createdAt: str
-    runAt: str | None
-    startedAt: str | None
-    completedAt: str | None
+    createdAt: TimeText
+    runAt: TimeText | None
+    startedAt: TimeText | None
+    completedAt: TimeText | None
 
 
 class JobPage(BaseModel):
@@ -146,7 +153,7 @@ class JobPage(BaseModel):
 
 class EventMetadata(BaseModel):
     correlationId: str
-    causationId: str | None
+    causationId: IdText | None
     source: str = Field(examples=["worker:node-1"])
     traceparent: str | None
 
@@ -154,11 +161,11 @@ class EventMetadata(BaseModel):
 class EventBody(BaseModel):
     """One thing that happened to a job."""
 
-    eventId: str
+    eventId: IdText
     eventType: str = Field(examples=["JobCompleted"])
     eventVersion: Literal["1.0"]
-    occurredAt: str
-    aggregateId: str
+    occurredAt: TimeText
+    aggregateId: IdText
     aggregateType: Literal["Job"]
     sequence: int
     data: dict[str, Any]
@@ -172,7 +179,7 @@ class EventPage(BaseModel):
 
 class TicketBody(BaseModel):
     ticket: str = Field(description="opens one stream or socket, as `?ticket=`", examples=["zXg1Jq…"])
-    expiresAt: str = Field(examples=["2026-01-27T10:01:00.000Z"])
+    expiresAt: TimeText = Field(examples=["2026-01-27T10:01:00.000Z"])
 
 
 class JobTypeDefaults(BaseModel):
@@ -199,7 +206,7 @@ class JobTypeBreaker(BaseModel):
 
     state: Literal["closed", "open", "half-open"]
     failures: int = Field(description="failed attempts in a row, with one error code")
-    openUntil: str | None = Field(description="when the next job is let through; null where it is not open")
+    openUntil: TimeText | None = Field(description="when the next job is let through; null where it is not open")
 
 
 class JobTypeBody(BaseModel):
@@ -208,7 +215,7 @@ class JobTypeBody(BaseModel):
     parametersSchema: dict[str, Any]
     resultSchema: dict[str, Any]
     defaults: JobTypeDefaults
-    isolation: Literal["task", "thread", "process"]
+    isolation: Isolation
     batch: JobTypeBatch | None
     workers: int = Field(description="processes that run jobs of this type now")
     observed: ObservedTimes | None = Field(description="null where none of its jobs has completed")
@@ -221,9 +228,9 @@ class JobTypePage(BaseModel):
 
 
 _MEANINGS = {
-    400: "The body is not JSON",
+    400: "The request is malformed: its `Host`, or a body that is not JSON",
     401: "No API key, or a wrong one",
-    403: "A web page of another site sent it, or its ticket does not open this",
+    403: "The key or ticket does not allow it, or the request comes from a page of another site",
     404: "No such job, type or address",
     405: "The address does not take this method",
     409: "The state does not allow it",
@@ -246,37 +253,26 @@ _EXAMPLES = {
     429: ("BACKLOG_FULL", 'The queue "default" holds 1,000 of the 1,000 waiting jobs that it may.', True),
     503: ("DRAINING", "The service is going down; another node, or this one after its restart, takes jobs.", True),
 }
-_HEADERS = {
-    429: {
-        "Retry-After": {"description": "seconds", "schema": {"type": "integer"}},
-        "RateLimit-Policy": {"description": "the limit: its quota `q`, its window `w`", "schema": {"type": "string"}},
-        "RateLimit": {"description": "what remains `r`, seconds until more `t`", "schema": {"type": "string"}},
-    },
-    503: {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}},
-}
 
 
 Responses: TypeAlias = dict[int | str, dict[str, Any]]
 
 
 def failures(*statuses: int, also: Responses | None = None) -> Responses:
-    """The error answers of a route for the OpenAPI document; a missing key, a page of another site and a fault of ours
-    go without saying.
-    """
-    return (also or {}) | {status: _failure(status) for status in (*statuses, 401, 403)}
+    """Returns the error answers of a route for the OpenAPI document, with those that all routes have."""
+    return (also or {}) | {status: failure(status) for status in sorted({*statuses, 400, 401, 403})}
 
 
-def _failure(status: int) -> dict[str, Any]:
+def failure(status: int) -> dict[str, Any]:
+    """Returns one error answer for the OpenAPI document."""
     code, message, retryable = _EXAMPLES[status]
     details: dict[str, object] = {"reason": message, "retryable": retryable}
     if status == 422:  # noqa: PLR2004  # the one whose details name places
         details["errors"] = [{"path": "priority", "message": "Input should be less than or equal to 100"}]
     example = {"error": {"code": code, "message": message, "details": details}}
-    headers = {"headers": _HEADERS[status]} if status in _HEADERS else {}
     # By reference: as a model, each of some two hundred would be compiled anew whenever a service starts.
     schema = {"$ref": "#/components/schemas/ErrorBody"}
     return {
         "description": _MEANINGS[status],
         "content": {"application/json": {"schema": schema, "example": example}},
-        **headers,
     }

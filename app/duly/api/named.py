@@ -63,6 +63,7 @@ def named_router(submit: SubmitNamedEndpoint) -> APIRouter:
 
     @router.put(
         "/{job_id}",
+        operation_id="submitJobWithId",
         status_code=202,
         response_model=AcceptedBody,
         responses=failures(

@@ -1,12 +1,31 @@
-"""The OpenAPI document: what FastAPI knows of the routes, and what bare endpoints and the gate add to it."""
+"""The OpenAPI document: what FastAPI knows of the routes, put into a form from which clients can be generated.
 
+FastAPI and pydantic describe Python. In the document no `default` makes a member look as if it always came, no member
+has a title that repeats its name, and a query that may be left out is not said to be null.
+"""
+
+import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
-from fastapi import FastAPI
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from duly.api.answers import json_answer
+from duly.api.delivery_models import ReplayAsked
+from duly.api.documented import (
+    HEADERS,
+    HEADERS_BY_OPERATION,
+    HEADERS_BY_STATUS,
+    PATH_PARAMETERS,
+    QUERY_TEXTS,
+    TAGS,
+)
 from duly.api.flow_control import StartLimits
 from duly.api.intake import IntakeLimitsBody
 from duly.api.models import ErrorBody
@@ -15,29 +34,147 @@ from duly.api.submission import Batch
 from duly.api.tickets import TicketRequest
 from duly.api.webhook_models import SecretRotation, Webhook, WebhookChange
 
+PATH = "/openapi.json"
 DESCRIPTION = """Submit a job, get an answer at once; then poll, follow its stream, or be called back with a signed
 webhook. Every error has one shape; every job has one `sequence`.
 
-Wherever GET is, HEAD is too, except for streams. OPTIONS needs no key and answers 204 with `Allow`. Request content is
-not compressed: a `Content-Encoding` other than `identity` is a 415."""
+- HEAD is answered wherever GET is, but for streams: the same headers, and no body. OPTIONS is answered with 204 and
+  `Allow`.
+- `X-Request-Id` is taken from the request, or made, and is on every answer.
+- What is refused before anything is read of a request: 400 (`Host` missing or malformed), 408, 414, 415 and 431.
+- A client that sends `Accept: application/problem+json` gets errors as RFC 9457 has them.
+- Operation ids, and names and types of members, do not change within `/api/v1`. Members may be added to answers: ignore
+  those that you do not know."""
+LICENSE = {"name": "Apache License 2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"}
+CONTACT = {"name": "The maintainers of Duly"}
+KEY = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key. Without any configured, the service is bound to loopback and open.",
+}
 # What the document names and no route declares as its own model.
 _BY_REFERENCE: tuple[type[BaseModel], ...] = (
-    *(Batch, ErrorBody, IntakeLimitsBody, Schedule, ScheduleChange, SecretRotation, StartLimits, TicketRequest),
-    *(Webhook, WebhookChange),
+    *(Batch, ErrorBody, IntakeLimitsBody, ReplayAsked, Schedule, ScheduleChange, SecretRotation, StartLimits),
+    *(TicketRequest, Webhook, WebhookChange),
 )
+# Names that say more outside of the package they come from.
+_RENAMED = {"Status": "JobStatus", "Cause": "WhyCause"}
+_NULL = {"type": "null"}
+_SUCCESSES = {"200": "Done", "201": "Made", "202": "Accepted", "204": "Done; there is nothing to say"}
+
+
+def add_document(app: FastAPI) -> None:
+    """Adds `/openapi.json`, whose server is the prefix that it was asked for under, and `/docs`, which shows it."""
+    app.openapi = lambda: document_of(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+
+    async def openapi(request: Request) -> Response:
+        server = {"url": request.scope.get("root_path", "") or "/"}
+        return json_answer(orjson.dumps({**app.openapi(), "servers": [server]}))
+
+    async def docs(request: Request) -> Response:
+        return get_swagger_ui_html(openapi_url=request.scope.get("root_path", "") + PATH, title=f"{app.title} - API")
+
+    app.add_route(PATH, openapi, include_in_schema=False)
+    app.add_route("/docs", docs, include_in_schema=False)
 
 
 def document_of(app: FastAPI) -> dict[str, Any]:
-    """Returns the document of these routes. It is made once."""
+    """Returns the document of these routes, without its servers. It is made once."""
     if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        _, schemas = models_json_schema(
-            [(model, "validation") for model in _BY_REFERENCE],
-            ref_template="#/components/schemas/{model}",
+        tags = [{"name": name, "description": text} for name, text in sorted(TAGS.items())]
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+            tags=tags,
+            license_info=LICENSE,
+            contact=CONTACT,
         )
-        components = document.setdefault("components", {})
-        components.setdefault("schemas", {}).update(schemas["$defs"])
-        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        for item in document["paths"].values():
+            for operation in item.values():
+                _finish(operation)
+        document["components"] = _components(document.get("components", {}).get("schemas", {}))
         document["security"] = [{"key": []}, {}]
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _components(schemas: dict[str, Any]) -> dict[str, Any]:
+    _, found = models_json_schema(
+        [(model, "validation") for model in _BY_REFERENCE], ref_template="#/components/schemas/{model}"
+    )
+    schemas |= found.get("$defs", {})
+    for schema in schemas.values():
+        for node in _schemas_in(schema):
+            _tidy(node)
+            _without_default(node)
+    return {
+        "schemas": dict(sorted((_RENAMED.get(name, name), schema) for name, schema in schemas.items())),
+        "headers": HEADERS,
+        "securitySchemes": {"key": KEY},
+    }
+
+
+def _finish(operation: dict[str, Any]) -> None:
+    """Completes one operation in place."""
+    name = operation["operationId"]
+    operation["summary"] = re.sub(r"(?=[A-Z])", " ", name).capitalize()
+    for parameter in operation.get("parameters", ()):
+        _finish_parameter(parameter)
+    for status, answer in operation["responses"].items():
+        if answer["description"] == "Successful Response":  # FastAPI's, where a route says nothing
+            answer["description"] = _SUCCESSES[status]
+        also = HEADERS_BY_OPERATION.get(name, {}).get(status, HEADERS_BY_STATUS.get(status, ()))
+        answer["headers"] = {each: {"$ref": f"#/components/headers/{each}"} for each in ("X-Request-Id", *also)}
+        for content in answer.get("content", {}).values():
+            for node in _schemas_in(content.get("schema", {})):
+                _tidy(node)
+
+
+def _finish_parameter(parameter: dict[str, Any]) -> None:
+    schema, name = parameter["schema"], parameter["name"]
+    if parameter["in"] == "path":
+        parameter["schema"], parameter["description"] = PATH_PARAMETERS[name]
+        return
+    # What it may be instead of left out cannot be written in an address.
+    others = [option for option in schema.get("anyOf", ()) if option != _NULL]
+    if len(others) == 1:
+        del schema["anyOf"]
+        schema |= {**others[0], **schema}
+    for node in _schemas_in(schema):
+        _tidy(node)
+    text = schema.pop("description", None)
+    if "description" not in parameter:
+        parameter["description"] = text or QUERY_TEXTS[name]
+
+
+def _schemas_in(schema: Any) -> Iterator[dict[str, Any]]:
+    """Walks over this schema and those inside of it, not over examples and names of members."""
+    if not isinstance(schema, dict):
+        return
+    yield schema
+    for key in ("properties", "$defs"):
+        for inner in schema.get(key, {}).values():
+            yield from _schemas_in(inner)
+    for key in ("items", "additionalProperties", "propertyNames"):
+        yield from _schemas_in(schema.get(key))
+    for key in ("anyOf", "allOf", "oneOf"):
+        for inner in schema.get(key, ()):
+            yield from _schemas_in(inner)
+
+
+def _tidy(schema: dict[str, Any]) -> None:
+    """Takes away the title, which repeats a name, and refers to schemas by the names that they have here."""
+    schema.pop("title", None)
+    way, _, name = schema.get("$ref", "").rpartition("/")
+    if name in _RENAMED:
+        schema["$ref"] = f"{way}/{_RENAMED[name]}"
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    """Puts the default into the text: generators for TypeScript make members that have one required."""
+    default = schema.pop("default", None)
+    if default not in (None, [], {}):
+        text = f"{schema['description'].rstrip('.')}. " if "description" in schema else ""
+        schema["description"] = f"{text}Default: `{json.dumps(default)}`"

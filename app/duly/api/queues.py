@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from duly.api.answers import json_answer, only
 from duly.api.cursors import read_cursor, write_cursor
+from duly.api.documented import TimeText
 from duly.api.models import failures
 from duly.domain.job import DEFAULT_TENANT
 from duly.domain.json_value import rfc3339
@@ -32,7 +33,7 @@ class QueueBody(BaseModel):
     inPerSecond: float = Field(description="jobs submitted, over the last minute")
     outPerSecond: float = Field(description="jobs ended, over the last minute")
     paused: bool
-    pausedAt: str | None
+    pausedAt: TimeText | None
 
 
 class QueuePage(BaseModel):
@@ -44,7 +45,13 @@ def queues_router(node: Node) -> APIRouter:
     """The routes of this section."""
     router = APIRouter(prefix="/api/v1/queues", tags=["queues"])
 
-    @router.get("", response_model=QueuePage, responses=failures(422, 503), dependencies=[only("limit", "cursor")])
+    @router.get(
+        "",
+        operation_id="listQueues",
+        response_model=QueuePage,
+        responses=failures(422, 503),
+        dependencies=[only("limit", "cursor")],
+    )
     async def list_queues(limit: Annotated[int, Query(ge=1, le=200)] = 50, cursor: str | None = None) -> Response:
         """The default queue, and every other that holds unfinished jobs, was busy within the last minute, is paused, or
         has limits; by name.
@@ -57,7 +64,13 @@ def queues_router(node: Node) -> APIRouter:
         last = write_cursor("queues", names[limit - 1].encode()) if len(names) > limit else None
         return json_answer(orjson.dumps({"items": items, "nextCursor": last}))
 
-    @router.get("/{queue:path}", response_model=QueueBody, responses=failures(404, 422, 503), dependencies=[only()])
+    @router.get(
+        "/{queue:path}",
+        operation_id="getQueue",
+        response_model=QueueBody,
+        responses=failures(404, 422, 503),
+        dependencies=[only()],
+    )
     async def read_queue(queue: str) -> Response:
         """One queue; of one that no job is in, zeros."""
         name = queue_name(queue)

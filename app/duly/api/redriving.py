@@ -28,14 +28,22 @@ def redriving_router(node: Node) -> APIRouter:
     router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
     go_on = partial(refuse_when_draining, node)
 
-    @router.post("/retry", status_code=202, response_model=RetriedBody, responses=failures(422, 503))
+    @router.post(
+        "/retry", operation_id="retryJobs", status_code=202, response_model=RetriedBody, responses=failures(422, 503)
+    )
     async def retry_jobs(wanted: Wanted) -> Response:
         """Retry all jobs that fit: those that failed or, by `status=cancelled`, that were cancelled."""
         chosen = _with_statuses(wanted, of=RETRYABLE, default=[Status.FAILED])
         retried = await node.bulk.retry(DEFAULT_TENANT, chosen, go_on=go_on)
         return json_answer(orjson.dumps({"retried": retried}), 202)
 
-    @router.post("/cancel", status_code=202, response_model=CancelledBody, responses=failures(422, 503))
+    @router.post(
+        "/cancel",
+        operation_id="cancelJobs",
+        status_code=202,
+        response_model=CancelledBody,
+        responses=failures(422, 503),
+    )
     async def cancel_jobs(wanted: Wanted) -> Response:
         """Cancel all jobs that fit and have not ended. At least one filter has to be given."""
         if not wanted.model_fields_set:
@@ -46,6 +54,7 @@ def redriving_router(node: Node) -> APIRouter:
 
     @router.post(
         "/{job_id}/retry",
+        operation_id="retryJob",
         status_code=202,
         response_model=JobBody,
         responses=failures(404, 409, 422, 503),

@@ -7,6 +7,7 @@ from duly.api.answers import json_answer, only
 from duly.api.cursors import write_cursor
 from duly.api.deliveries import Limit, check_endpoint, named_endpoint, read_before
 from duly.api.delivery_models import ReplayAsked, ReplayBody, ReplayPageBody
+from duly.api.documented import takes
 from duly.api.models import failures
 from duly.api.submission import SubmissionReader
 from duly.domain.ids import parse_job_id
@@ -16,9 +17,6 @@ from duly.errors import Invalid, NotFound, PathError
 from duly.node import Node
 from duly.store.replays import Replay, list_replays, read_replay
 
-# By itself: it refers to nothing else.
-_TAKES = {"required": True, "content": {"application/json": {"schema": ReplayAsked.model_json_schema()}}}
-
 
 def replays_router(node: Node, reader: SubmissionReader) -> APIRouter:
     """The routes of this section."""
@@ -26,11 +24,12 @@ def replays_router(node: Node, reader: SubmissionReader) -> APIRouter:
 
     @router.post(
         "/replay",
+        operation_id="createReplay",
         status_code=202,
         response_model=ReplayBody,
         responses=failures(400, 404, 409, 413, 415, 422, 503),
         dependencies=[only()],
-        openapi_extra={"requestBody": _TAKES},
+        openapi_extra=takes("ReplayAsked"),
     )
     async def begin_replay(request: Request, webhookId: str) -> Response:  # noqa: N803
         """Send again what was made since then and failed, the oldest first, with all retries anew."""
@@ -44,6 +43,7 @@ def replays_router(node: Node, reader: SubmissionReader) -> APIRouter:
 
     @router.get(
         "/replays",
+        operation_id="listReplays",
         response_model=ReplayPageBody,
         responses=failures(404, 422, 503),
         dependencies=[only("limit", "cursor")],
@@ -63,7 +63,11 @@ def replays_router(node: Node, reader: SubmissionReader) -> APIRouter:
         return json_answer(orjson.dumps({"items": [_replay(each) for each in found[:limit]], "nextCursor": last}))
 
     @router.get(
-        "/replays/{replayId}", response_model=ReplayBody, responses=failures(404, 422, 503), dependencies=[only()]
+        "/replays/{replayId}",
+        operation_id="getReplay",
+        response_model=ReplayBody,
+        responses=failures(404, 422, 503),
+        dependencies=[only()],
     )
     async def read_one_replay(webhookId: str, replayId: str) -> Response:  # noqa: N803
         """How far a replay is."""

@@ -1,9 +1,11 @@
 """Schedules as clients write and read them: what the OpenAPI document shows of them."""
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from typing_extensions import TypeAliasType
 
+from duly.api.documented import IdText, TimeText, absent
 from duly.api.models import ErrorContent
 from duly.lifecycle.submission import Submission
 
@@ -17,8 +19,8 @@ CronText = Annotated[
 ZoneName = Annotated[
     str, StringConstraints(max_length=64), Field(description="IANA name of the time zone whose clock counts")
 ]
-OverlapWord: TypeAlias = Literal["allow", "skip"]
-CatchUpWord: TypeAlias = Literal["none", "last", "all"]
+OverlapPolicy = TypeAliasType("OverlapPolicy", Literal["allow", "skip"])
+CatchUpPolicy = TypeAliasType("CatchUpPolicy", Literal["none", "last", "all"])
 
 _OVERLAP = "skip: a due time is passed over while the last job has not ended"
 _CATCH_UP = "what is run of the due times that were missed by a minute or more: none, the last one, or all"
@@ -34,13 +36,9 @@ class Schedule(BaseModel):
     cron: CronText = Field(examples=["30 6 * * MON-FRI"])
     timezone: ZoneName = Field(default="UTC", examples=["Europe/Berlin"])
     submission: Submission
-    overlap: OverlapWord = Field(default="allow", description=_OVERLAP)
-    catchUp: CatchUpWord = Field(default="none", description=_CATCH_UP)
+    overlap: OverlapPolicy = Field(default="allow", description=_OVERLAP)
+    catchUp: CatchUpPolicy = Field(default="none", description=_CATCH_UP)
     paused: bool = Field(default=False, description=_PAUSED)
-
-
-def _unset() -> Any:
-    """No value at all: what is left out stays as it was, and null is no way to say so."""
 
 
 class ScheduleChange(BaseModel):
@@ -48,21 +46,21 @@ class ScheduleChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
-    cron: CronText = Field(default_factory=_unset, examples=["0 */5 * * * ?"])
-    timezone: ZoneName = Field(default_factory=_unset)
-    submission: Submission = Field(default_factory=_unset)
-    overlap: OverlapWord = Field(default_factory=_unset, description=_OVERLAP)
-    catchUp: CatchUpWord = Field(default_factory=_unset, description=_CATCH_UP)
-    paused: bool = Field(default_factory=_unset, description=_PAUSED)
+    cron: CronText = Field(default_factory=absent, examples=["0 */5 * * * ?"])
+    timezone: ZoneName = Field(default_factory=absent)
+    submission: Submission = Field(default_factory=absent)
+    overlap: OverlapPolicy = Field(default_factory=absent, description=_OVERLAP)
+    catchUp: CatchUpPolicy = Field(default_factory=absent, description=_CATCH_UP)
+    paused: bool = Field(default_factory=absent, description=_PAUSED)
 
 
 class LastJobBody(BaseModel):
-    jobId: str
-    dueAt: str = Field(examples=["2026-01-27T06:30:00.000Z"])
+    jobId: IdText
+    dueAt: TimeText = Field(examples=["2026-01-27T06:30:00.000Z"])
 
 
 class LastErrorBody(ErrorContent):
-    dueAt: str = Field(examples=["2026-01-27T06:30:00.000Z"])
+    dueAt: TimeText = Field(examples=["2026-01-27T06:30:00.000Z"])
 
 
 class ScheduleBody(BaseModel):
@@ -72,15 +70,15 @@ class ScheduleBody(BaseModel):
     cron: str
     timezone: str
     submission: dict[str, Any] = Field(description="as it was sent, without its callbackSecret")
-    overlap: OverlapWord
-    catchUp: CatchUpWord
+    overlap: OverlapPolicy
+    catchUp: CatchUpPolicy
     paused: bool
-    nextRunAt: str | None = Field(description="null while it is paused")
-    lastRunAt: str | None = Field(description="when its last job was due")
+    nextRunAt: TimeText | None = Field(description="null while it is paused")
+    lastRunAt: TimeText | None = Field(description="when its last job was due")
     lastJob: LastJobBody | None
     lastError: LastErrorBody | None = Field(description="why a later job was refused; null once one is submitted")
-    createdAt: str
-    updatedAt: str
+    createdAt: TimeText
+    updatedAt: TimeText
 
 
 class SchedulePage(BaseModel):

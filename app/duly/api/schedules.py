@@ -11,7 +11,8 @@ from fastapi import APIRouter, Query, Request, Response
 from duly.api.accepted import answer_accepted
 from duly.api.answers import json_answer, only
 from duly.api.cursors import read_cursor, write_cursor
-from duly.api.jobs import Through, refuse_when_draining
+from duly.api.documented import header_parameters, takes
+from duly.api.jobs import PREFER, Through, refuse_when_draining
 from duly.api.models import AcceptedBody, JobBody, failures
 from duly.api.schedule_models import NAME, Schedule, ScheduleBody, ScheduleChange, SchedulePage
 from duly.api.submission import SubmissionReader
@@ -36,7 +37,13 @@ def schedules_router(node: Node, reader: SubmissionReader) -> APIRouter:
     """The routes of this section."""
     router = APIRouter(prefix=PATH, tags=["schedules"])
 
-    @router.get("", response_model=SchedulePage, responses=failures(422, 503), dependencies=[only("limit", "cursor")])
+    @router.get(
+        "",
+        operation_id="listSchedules",
+        response_model=SchedulePage,
+        responses=failures(422, 503),
+        dependencies=[only("limit", "cursor")],
+    )
     async def list_all(limit: Annotated[int, Query(ge=1, le=200)] = 50, cursor: str | None = None) -> Response:
         """All schedules, by name."""
         after = read_cursor("schedules", cursor).decode() if cursor is not None else ""
@@ -47,11 +54,12 @@ def schedules_router(node: Node, reader: SubmissionReader) -> APIRouter:
 
     @router.post(
         "",
+        operation_id="createSchedule",
         status_code=201,
         response_model=ScheduleBody,
         responses=failures(400, 409, 413, 415, 422, 503),
         dependencies=[only()],
-        openapi_extra=_takes("Schedule"),
+        openapi_extra=takes("Schedule"),
     )
     async def add_one(request: Request) -> Response:
         """Begin a schedule. It is due from now on."""
@@ -60,7 +68,13 @@ def schedules_router(node: Node, reader: SubmissionReader) -> APIRouter:
         added = await add(node.database, (DEFAULT_TENANT, asked.name), recurrence)
         return json_answer(orjson.dumps(_body(added)), 201, {"Location": f"{PATH}/{added.name}"})
 
-    @router.get("/{name}", response_model=ScheduleBody, responses=failures(404, 422, 503), dependencies=[only()])
+    @router.get(
+        "/{name}",
+        operation_id="getSchedule",
+        response_model=ScheduleBody,
+        responses=failures(404, 422, 503),
+        dependencies=[only()],
+    )
     async def read_one(name: str) -> Response:
         """One schedule."""
         key = _key(name)
@@ -72,10 +86,11 @@ def schedules_router(node: Node, reader: SubmissionReader) -> APIRouter:
 
     @router.patch(
         "/{name}",
+        operation_id="updateSchedule",
         response_model=ScheduleBody,
         responses=failures(400, 404, 413, 415, 422, 503),
         dependencies=[only()],
-        openapi_extra=_takes("ScheduleChange"),
+        openapi_extra=takes("ScheduleChange"),
     )
     async def change_one(request: Request, name: str) -> Response:
         """Change a schedule. With another cron, time zone or pause it is due anew, from now on."""
@@ -84,7 +99,13 @@ def schedules_router(node: Node, reader: SubmissionReader) -> APIRouter:
         changed = await change(node.database, key, _members(asked, reader))
         return json_answer(orjson.dumps(_body(changed)))
 
-    @router.delete("/{name}", status_code=204, responses=failures(404, 422, 503), dependencies=[only()])
+    @router.delete(
+        "/{name}",
+        operation_id="deleteSchedule",
+        status_code=204,
+        responses=failures(404, 422, 503),
+        dependencies=[only()],
+    )
     async def delete_one(name: str) -> Response:
         """End a schedule. The jobs that it has made go on."""
         key = _key(name)
@@ -95,10 +116,12 @@ def schedules_router(node: Node, reader: SubmissionReader) -> APIRouter:
 
     @router.post(
         "/{name}/run",
+        operation_id="runSchedule",
         status_code=202,
         response_model=AcceptedBody,
         responses=failures(404, 409, 422, 503, also={200: {"model": JobBody, "description": "Done in time"}}),
         dependencies=[only()],
+        openapi_extra={"parameters": header_parameters({"Prefer": PREFER})},
     )
     async def run_one(request: Request, name: str) -> Response:
         """Submit a schedule's job now, paused or not. When it is due next stays as it is."""
@@ -167,8 +190,3 @@ def _body(standing: Standing) -> dict[str, object]:
 
 def _time(moment: datetime | None) -> str | None:
     return rfc3339(moment) if moment is not None else None
-
-
-def _takes(model: str) -> dict[str, object]:
-    schema = {"$ref": f"#/components/schemas/{model}"}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

@@ -85,6 +85,7 @@ def tickets_router(node: Node, reader: SubmissionReader) -> APIRouter:
 
     @router.post(
         "/api/v1/stream-tickets",
+        operation_id="createStreamTicket",
         status_code=201,
         response_model=TicketBody,
         responses=failures(400, 404, 413, 415, 422, 503),

@@ -1,10 +1,12 @@
 """Registered endpoints as clients write and read them: what the OpenAPI document shows of them."""
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypeAliasType
 
+from duly.api.documented import IdText, TimeText, absent
 from duly.api.flow_control import StartLimits
 from duly.domain.endpoint import UNASKED
 from duly.domain.events import ENDPOINT_BITS
@@ -13,15 +15,18 @@ from duly.lifecycle.submission import LabelName, LabelValue, Name
 
 MOST_EVENTS = 50
 MOST_TYPES = 200
-SignatureWord: TypeAlias = Literal["v1", "v1a"]
-StatusWord: TypeAlias = Literal["enabled", "paused", "disabled"]
+SignatureVersion = TypeAliasType("SignatureVersion", Literal["v1", "v1a"])
+WebhookStatus = TypeAliasType("WebhookStatus", Literal["enabled", "paused", "disabled"])
 # Those of ENDPOINT_BITS, in a form that type checkers and the OpenAPI document read.
-EventWord: TypeAlias = Literal[
-    "job.started", "job.progress", "job.retrying", "job.completed", "job.failed", "job.cancelled", "batch.completed"
-]
+WebhookEvent = TypeAliasType(
+    "WebhookEvent",
+    Literal[
+        "job.started", "job.progress", "job.retrying", "job.completed", "job.failed", "job.cancelled", "batch.completed"
+    ],
+)
 
 
-def _with_v1(names: list[SignatureWord]) -> list[SignatureWord]:
+def _with_v1(names: list[SignatureVersion]) -> list[SignatureVersion]:
     if "v1" not in names or len(set(names)) < len(names):
         raise PydanticCustomError("signatures", 'must be ["v1"] or ["v1", "v1a"]')
     return names
@@ -51,7 +56,7 @@ Headers = Annotated[
     ),
 ]
 Signatures = Annotated[
-    list[SignatureWord],
+    list[SignatureVersion],
     AfterValidator(_with_v1),
     Field(description="v1: with the secret. v1a: with a key pair too, whose public key anyone may have"),
 ]
@@ -85,26 +90,22 @@ class Webhook(BaseModel):
     limits: DeliveryLimits = Field(default_factory=DeliveryLimits)
 
 
-def _unset() -> Any:
-    """No value at all: what is left out stays as it was, and null is no way to say so."""
-
-
 class WebhookChange(BaseModel):
     """What of a webhook is to be another. What is left out stays; a list or an object is replaced as a whole."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
-    url: Url = Field(default_factory=_unset)
-    events: Events = Field(default_factory=_unset)
-    types: Types = Field(default_factory=_unset)
-    labels: Labels = Field(default_factory=_unset)
-    description: Description | None = Field(default_factory=_unset)
-    headers: Headers = Field(default_factory=_unset)
-    signatures: Signatures = Field(default_factory=_unset)
-    paused: bool = Field(default_factory=_unset, description="false: what has waited is sent")
-    limits: DeliveryLimits = Field(default_factory=_unset)
+    url: Url = Field(default_factory=absent)
+    events: Events = Field(default_factory=absent)
+    types: Types = Field(default_factory=absent)
+    labels: Labels = Field(default_factory=absent)
+    description: Description | None = Field(default_factory=absent)
+    headers: Headers = Field(default_factory=absent)
+    signatures: Signatures = Field(default_factory=absent)
+    paused: bool = Field(default_factory=absent, description="false: what has waited is sent")
+    limits: DeliveryLimits = Field(default_factory=absent)
     disabled: bool = Field(
-        default_factory=_unset, description="true: it is sent nothing more. false: it is again, its failures forgotten"
+        default_factory=absent, description="true: it is sent nothing more. false: it is again, its failures forgotten"
     )
 
 
@@ -121,33 +122,33 @@ class CircuitBody(BaseModel):
 
     state: Literal["closed", "open"]
     failures: int = Field(description="failed tries since the last success")
-    failingSince: str | None = Field(description="from then on nothing but failure")
-    nextProbeAt: str | None = Field(description="when a single webhook is tried next; null where it is closed")
+    failingSince: TimeText | None = Field(description="from then on nothing but failure")
+    nextProbeAt: TimeText | None = Field(description="when a single webhook is tried next; null where it is closed")
     lastError: str | None
 
 
 class WebhookBody(BaseModel):
     """A webhook as it stands."""
 
-    webhookId: str
+    webhookId: IdText
     url: str
     events: list[str]
     types: list[str]
     labels: dict[str, str]
     description: str | None
     headerNames: list[str] | None = Field(description="null where the service lacks the key that it sealed them with")
-    signatures: list[SignatureWord]
+    signatures: list[SignatureVersion]
     publicKeys: list[str] = Field(description="of v1a: `whpk_`, the newest first", examples=[[]])
     jwksUrl: str | None = Field(description="where the same keys are shown to anyone; null without v1a")
-    status: StatusWord
+    status: WebhookStatus
     paused: bool
-    disabledAt: str | None
+    disabledAt: TimeText | None
     disabledReason: str | None = Field(examples=["GONE: the receiver answered 410"])
     limits: DeliveryLimits
     circuit: CircuitBody
-    previousSecretUntil: str | None = Field(description="until then what signed before signs too")
-    createdAt: str = Field(examples=["2026-01-27T10:00:00.000Z"])
-    updatedAt: str
+    previousSecretUntil: TimeText | None = Field(description="until then what signed before signs too")
+    createdAt: TimeText = Field(examples=["2026-01-27T10:00:00.000Z"])
+    updatedAt: TimeText
 
 
 class DisclosedWebhookBody(WebhookBody):
@@ -164,8 +165,8 @@ class WebhookPage(BaseModel):
 class SentTestBody(BaseModel):
     """A `webhook.test` is on its way."""
 
-    deliveryId: str
-    eventId: str = Field(description="the webhook-id it is sent with")
+    deliveryId: IdText
+    eventId: IdText = Field(description="the webhook-id it is sent with")
 
 
 class JwkBody(BaseModel):

@@ -9,20 +9,21 @@ from fastapi import APIRouter, Query, Request, Response
 
 from duly.api.answers import json_answer, only
 from duly.api.cursors import read_cursor, write_cursor
+from duly.api.documented import takes
 from duly.api.flow_control import StartLimits
 from duly.api.models import failures
 from duly.api.submission import SubmissionReader
 from duly.api.webhook_models import (
     DisclosedWebhookBody,
-    EventWord,
     JwksBody,
     SecretRotation,
     SentTestBody,
-    StatusWord,
     Webhook,
     WebhookBody,
     WebhookChange,
+    WebhookEvent,
     WebhookPage,
+    WebhookStatus,
 )
 from duly.domain.endpoint import event_errors, event_mask, event_names, header_errors
 from duly.domain.ids import LARGEST, parse_job_id
@@ -40,8 +41,8 @@ from duly.webhooks.endpoints import Asked, Disclosed, no_such_endpoint
 PATH = "/api/v1/webhooks"
 JWKS_SECONDS = 300
 NO_STORE = {"Cache-Control": "no-store"}
-Statuses = Annotated[list[StatusWord], Query(max_length=50)]
-Events = Annotated[list[EventWord], Query(max_length=50, description="those that hear of any of these")]
+Statuses = Annotated[list[WebhookStatus], Query(max_length=50)]
+Events = Annotated[list[WebhookEvent], Query(max_length=50, description="those that hear of any of these")]
 
 
 def webhooks_router(node: Node, reader: SubmissionReader) -> APIRouter:
@@ -50,6 +51,7 @@ def webhooks_router(node: Node, reader: SubmissionReader) -> APIRouter:
 
     @router.get(
         "",
+        operation_id="listWebhooks",
         response_model=WebhookPage,
         responses=failures(422, 503),
         dependencies=[only("limit", "cursor", "status", "event")],
@@ -77,11 +79,12 @@ def webhooks_router(node: Node, reader: SubmissionReader) -> APIRouter:
 
     @router.post(
         "",
+        operation_id="createWebhook",
         status_code=201,
         response_model=DisclosedWebhookBody,
         responses=failures(400, 409, 413, 415, 422, 503),
         dependencies=[only()],
-        openapi_extra=_takes("Webhook"),
+        openapi_extra=takes("Webhook"),
     )
     async def add_webhook(request: Request) -> Response:
         """Register a webhook. It is told of what happens from now on. This answer alone shows its secret."""
@@ -92,17 +95,24 @@ def webhooks_router(node: Node, reader: SubmissionReader) -> APIRouter:
         answer.headers["Location"] = f"{PATH}/{made.endpoint.endpoint_id}"
         return answer
 
-    @router.get("/{webhookId}", response_model=WebhookBody, responses=failures(404, 422, 503), dependencies=[only()])
+    @router.get(
+        "/{webhookId}",
+        operation_id="getWebhook",
+        response_model=WebhookBody,
+        responses=failures(404, 422, 503),
+        dependencies=[only()],
+    )
     async def read_webhook(webhookId: str) -> Response:  # noqa: N803  # the contract's spelling
         """One webhook, without its secret."""
         return _answer(node, await _read(node, webhookId))
 
     @router.patch(
         "/{webhookId}",
+        operation_id="updateWebhook",
         response_model=WebhookBody,
         responses=failures(400, 404, 413, 415, 422, 503),
         dependencies=[only()],
-        openapi_extra=_takes("WebhookChange"),
+        openapi_extra=takes("WebhookChange"),
     )
     async def change_webhook(request: Request, webhookId: str) -> Response:  # noqa: N803
         """Change a webhook. What is still to be sent goes to the new address; that begins with no failures."""
@@ -110,7 +120,13 @@ def webhooks_router(node: Node, reader: SubmissionReader) -> APIRouter:
         asked = reader.read_as(WebhookChange, request.scope["duly.body"], request.scope["duly.headers"])
         return _answer(node, await node.endpoints.change(key, _asked(asked, node.settings.reach)))
 
-    @router.delete("/{webhookId}", status_code=204, responses=failures(404, 422, 503), dependencies=[only()])
+    @router.delete(
+        "/{webhookId}",
+        operation_id="deleteWebhook",
+        status_code=204,
+        responses=failures(404, 422, 503),
+        dependencies=[only()],
+    )
     async def delete_webhook(webhookId: str) -> Response:  # noqa: N803
         """Take a webhook away. What is still to be sent there ends as failed."""
         await node.endpoints.delete(_key(webhookId))
@@ -118,6 +134,7 @@ def webhooks_router(node: Node, reader: SubmissionReader) -> APIRouter:
 
     @router.post(
         "/{webhookId}/test",
+        operation_id="sendTestWebhook",
         status_code=202,
         response_model=SentTestBody,
         responses=failures(404, 409, 422, 503),
@@ -131,10 +148,11 @@ def webhooks_router(node: Node, reader: SubmissionReader) -> APIRouter:
 
     @router.post(
         "/{webhookId}/rotate-secret",
+        operation_id="rotateWebhookSecret",
         response_model=DisclosedWebhookBody,
         responses=failures(400, 404, 413, 415, 422, 503),
         dependencies=[only()],
-        openapi_extra=_takes("SecretRotation", required=False),
+        openapi_extra=takes("SecretRotation", required=False),
     )
     async def rotate_secret(request: Request, webhookId: str) -> Response:  # noqa: N803
         """Sign with a new secret, and for 24 hours with the present one too; key pairs (v1a) likewise.
@@ -148,6 +166,7 @@ def webhooks_router(node: Node, reader: SubmissionReader) -> APIRouter:
 
     @router.get(
         "/{webhookId}/jwks.json",
+        operation_id="getWebhookPublicKeys",
         response_model=JwksBody,
         responses=failures(404, 422, 503),
         dependencies=[only()],
@@ -271,7 +290,7 @@ def _body(node: Node, endpoint: Endpoint) -> dict[str, object]:
     }
 
 
-def _status(endpoint: Endpoint) -> StatusWord:
+def _status(endpoint: Endpoint) -> WebhookStatus:
     if endpoint.disabled_at is not None:
         return "disabled"
     return "paused" if endpoint.asked.paused else "enabled"
@@ -279,8 +298,3 @@ def _status(endpoint: Endpoint) -> StatusWord:
 
 def _time(moment: datetime | None) -> str | None:
     return rfc3339(moment) if moment is not None else None
-
-
-def _takes(model: str, *, required: bool = True) -> dict[str, object]:
-    schema = {"$ref": f"#/components/schemas/{model}"}
-    return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}

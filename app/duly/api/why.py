@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from duly.api.answers import json_answer, only
+from duly.api.documented import IdText
 from duly.api.jobs import tenant_job
 from duly.api.models import failures
 from duly.domain.events import Status
@@ -20,7 +21,7 @@ from duly.node import Node
 class WhyBody(BaseModel):
     """Why a job is where it is."""
 
-    jobId: str
+    jobId: IdText
     status: Status
     waitingFor: str | None
     cause: Cause
@@ -32,7 +33,13 @@ def why_router(node: Node) -> APIRouter:
     """The route of this section."""
     router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
-    @router.get("/{job_id}/why", response_model=WhyBody, responses=failures(404, 422, 503), dependencies=[only()])
+    @router.get(
+        "/{job_id}/why",
+        operation_id="explainJob",
+        response_model=WhyBody,
+        responses=failures(404, 422, 503),
+        dependencies=[only()],
+    )
     async def explain_job(job_id: str) -> Response:
         """Why the job is where it is: what it waits for, who holds that, and when it goes on, where that is known."""
         found = await why(node.database, DEFAULT_TENANT, tenant_job(job_id))
