@@ -12,7 +12,7 @@ from typing import Final, NoReturn
 import pytest
 
 NODE: Final = "Node.js 18 or newer is not on this machine: apt-get install nodejs npm, or https://nodejs.org"
-# What the published EventSource clients run on.
+# What the published EventSource clients and the tools for OpenAPI run on.
 NODE_20: Final = "Node.js 20.18 or newer is not on this machine: https://nodejs.org"
 _LOCKED: Final = Path(__file__).parent / "node"
 _OLDEST_FOR_CLIENTS: Final = (20, 18)
@@ -26,11 +26,12 @@ def program(file: str, otherwise: str, *, name: str | None = None) -> str:
     """
     found = shutil.which(file)
     if found is None:
-        _missing(name or file, otherwise)
+        missing(name or file, otherwise)
     return found
 
 
-def _missing(name: str, otherwise: str) -> NoReturn:
+def missing(name: str, otherwise: str) -> NoReturn:
+    """Skips the test, or fails it where `TESTS_REQUIRE` has this name."""
     if name in os.environ.get("TESTS_REQUIRE", "").split(","):
         pytest.fail(otherwise)
     pytest.skip(otherwise)
@@ -41,12 +42,12 @@ def node() -> str:
 
 
 def node_20() -> str:
-    """A Node.js new enough for the packages in `eventsource/`."""
+    """A Node.js new enough for the packages in `eventsource/` and `openapi/`."""
     found = node()
     done = subprocess.run([found, "--version"], check=True, capture_output=True, text=True, timeout=20)
     version = tuple(int(part) for part in done.stdout.strip().removeprefix("v").split(".")[:2])
     if version < _OLDEST_FOR_CLIENTS:
-        _missing("node20", NODE_20)
+        missing("node20", NODE_20)
     return found
 
 
@@ -77,7 +78,7 @@ def _install(kept: Path, locked: Path) -> None:
             timeout=100,
         )
         if done.returncode:
-            _missing("npm", f"npm could not install the packages of {locked.name}/ from its registry:\n{done.stderr}")
+            missing("npm", f"npm could not install the packages of {locked.name}/ from its registry:\n{done.stderr}")
         # Another worker of the same run may have been sooner; what it put there is the same.
         with suppress(OSError):
             Path(making, "node_modules").rename(kept)
