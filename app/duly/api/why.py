@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from duly.api.answers import json_answer, only
 from duly.api.documented import IdText
 from duly.api.jobs import tenant_job
-from duly.api.models import failures
+from duly.api.models import WaitingFor, failures
 from duly.domain.events import Status
 from duly.domain.job import DEFAULT_TENANT
 from duly.domain.why import Cause
@@ -23,7 +23,7 @@ class WhyBody(BaseModel):
 
     jobId: IdText
     status: Status
-    waitingFor: str | None
+    waitingFor: WaitingFor | None
     cause: Cause
     message: str = Field(examples=['The queue "default" has been paused since 2026-01-27T10:00:00.000Z.'])
     data: dict[str, Any] = Field(description="the figures of the sentence, by cause")
