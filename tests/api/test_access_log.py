@@ -91,7 +91,7 @@ async def test_reading_is_not_told_of_and_a_refused_reading_is(service: Service,
     await service.client.get("/nothing/of/ours")
     told = lines.taken()
     assert [(*short(line), line["code"]) for line in told] == [
-        ("GET", "/api/v1/jobs/{job_id}", 404, "NOT_FOUND"),
+        ("GET", "/api/v1/jobs/{jobId}", 404, "NOT_FOUND"),
         ("GET", "/api/v1/jobs", 422, "VALIDATION_FAILED"),
         ("GET", None, 404, "NOT_FOUND"),
     ]
@@ -118,8 +118,8 @@ async def test_each_changing_request_is_told_with_its_route_and_what_it_names(se
     assert told == [
         ("POST", "/api/v1/jobs/batch", 202, {"batchId": batch_id}),
         ("POST", "/api/v1/jobs/batch", 202, {"batchId": lines_id}),
-        ("PUT", "/api/v1/jobs/{job_id}", 202, {"jobId": named}),
-        ("POST", "/api/v1/jobs/{job_id}/cancel", 200, {"jobId": named}),
+        ("PUT", "/api/v1/jobs/{jobId}", 202, {"jobId": named}),
+        ("POST", "/api/v1/jobs/{jobId}/cancel", 200, {"jobId": named}),
         ("POST", "/api/v1/queues/{queue}/pause", 200, {"queue": "a/b"}),
         ("POST", "/api/v1/schedules", 201, {"name": "nightly"}),
         ("DELETE", "/api/v1/schedules/{name}", 204, {"name": "nightly"}),
@@ -135,7 +135,7 @@ async def test_each_changing_request_is_told_with_its_route_and_what_it_names(se
         ("POST", "/api/v1/jobs", b"{", ("/api/v1/jobs", 400, "NOT_JSON")),
         ("POST", "/api/v1/jobs", b'{"type":"none"}', ("/api/v1/jobs", 422, "UNKNOWN_JOB_TYPE")),
         ("POST", "/api/v1/jobs", b"x" * (2 << 20), ("/api/v1/jobs", 413, "BODY_TOO_LARGE")),
-        ("PUT", "/api/v1/jobs/none", b'{"type":"echo"}', ("/api/v1/jobs/{job_id}", 404, "NOT_FOUND")),
+        ("PUT", "/api/v1/jobs/none", b'{"type":"echo"}', ("/api/v1/jobs/{jobId}", 404, "NOT_FOUND")),
         ("POST", "/api/v1/jobs/batch", b"[]", ("/api/v1/jobs/batch", 422, "VALIDATION_FAILED")),
         ("POST", "/api/v1/schedules", b"x" * (2 << 20), ("/api/v1/schedules", 413, "BODY_TOO_LARGE")),
         ("DELETE", "/api/v1/jobs", b"", ("/api/v1/jobs", 405, "METHOD_NOT_ALLOWED")),
@@ -192,7 +192,7 @@ async def test_the_key_is_named_and_never_shown(start_service: StartService) -> 
         ("ticket", 404),
         (None, 401),
     ]
-    assert told[2]["route"] == "/api/v1/jobs/{job_id}"
+    assert told[2]["route"] == "/api/v1/jobs/{jobId}"
     assert "s3cret-key" not in text
     assert "s3cret-guess" not in text
     assert "s3cret-body" not in text
@@ -212,7 +212,7 @@ async def test_the_client_is_the_one_that_a_trusted_proxy_names(
         await service.client.post(f"{path}/{job_id}/retry", headers={"X-Forwarded-For": "203.0.113.7"})
     told = lines.taken()
     assert {line["client"] for line in told} == {client}
-    assert [line["route"] for line in told] == ["/api/v1/jobs", "/api/v1/jobs/{job_id}/retry"] * 2
+    assert [line["route"] for line in told] == ["/api/v1/jobs", "/api/v1/jobs/{jobId}/retry"] * 2
     assert all(UUID(line["jobId"]) for line in told)
 
 

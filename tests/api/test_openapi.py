@@ -9,29 +9,30 @@ from typing import Any
 
 import pytest
 
+from duly.domain.events import Status
 from tests.support.service import Service
 
 # Each operation with its id, which generated clients call it by and which stays as it is, and its statuses beside those
 # that all have.
 ROUTES = {
     ("post", "/api/v1/jobs"): ("submitJob", "200 202 409 413 415 422 429 503"),
-    ("put", "/api/v1/jobs/{job_id}"): ("submitJobWithId", "200 202 404 409 413 415 422 429 503"),
+    ("put", "/api/v1/jobs/{jobId}"): ("submitJobWithId", "200 202 404 409 413 415 422 429 503"),
     ("post", "/api/v1/jobs/batch"): ("submitBatch", "202 409 413 415 422 429 503"),
-    ("get", "/api/v1/batches/{batch_id}"): ("getBatch", "200 404 422 503"),
-    ("post", "/api/v1/batches/{batch_id}/cancel"): ("cancelBatch", "200 202 404 422 503"),
+    ("get", "/api/v1/batches/{batchId}"): ("getBatch", "200 404 422 503"),
+    ("post", "/api/v1/batches/{batchId}/cancel"): ("cancelBatch", "200 202 404 422 503"),
     ("post", "/api/v1/jobs/retry"): ("retryJobs", "202 422 503"),
     ("post", "/api/v1/jobs/cancel"): ("cancelJobs", "202 422 503"),
-    ("post", "/api/v1/jobs/{job_id}/retry"): ("retryJob", "202 404 409 422 503"),
+    ("post", "/api/v1/jobs/{jobId}/retry"): ("retryJob", "202 404 409 422 503"),
     ("get", "/api/v1/jobs"): ("listJobs", "200 422 503"),
-    ("get", "/api/v1/jobs/{job_id}"): ("getJob", "200 304 404 422 503"),
-    ("post", "/api/v1/jobs/{job_id}/cancel"): ("cancelJob", "200 202 404 409 422 503"),
-    ("get", "/api/v1/jobs/{job_id}/events"): ("listJobEvents", "200 404 422 503"),
-    ("get", "/api/v1/jobs/{job_id}/events/stream"): ("streamJobEvents", "200 204 404 422 503"),
-    ("get", "/api/v1/jobs/{job_id}/why"): ("explainJob", "200 404 422 503"),
+    ("get", "/api/v1/jobs/{jobId}"): ("getJob", "200 304 404 422 503"),
+    ("post", "/api/v1/jobs/{jobId}/cancel"): ("cancelJob", "200 202 404 409 422 503"),
+    ("get", "/api/v1/jobs/{jobId}/events"): ("listJobEvents", "200 404 422 503"),
+    ("get", "/api/v1/jobs/{jobId}/events/stream"): ("streamJobEvents", "200 204 404 422 503"),
+    ("get", "/api/v1/jobs/{jobId}/why"): ("explainJob", "200 404 422 503"),
     ("get", "/api/v1/limits"): ("getSubmissionLimits", "200 422 503"),
     ("put", "/api/v1/limits"): ("setSubmissionLimits", "200 413 415 422 503"),
     ("delete", "/api/v1/limits"): ("resetSubmissionLimits", "204 422 503"),
-    ("get", "/api/v1/jobs/{job_id}/logs"): ("listJobLogs", "200 404 422 503"),
+    ("get", "/api/v1/jobs/{jobId}/logs"): ("listJobLogs", "200 404 422 503"),
     ("get", "/api/v1/events/stream"): ("streamEvents", "200 422 503"),
     ("post", "/api/v1/stream-tickets"): ("createStreamTicket", "201 404 413 415 422 503"),
     ("get", "/api/v1/job-types"): ("listJobTypes", "200 422 503"),
@@ -64,7 +65,7 @@ ROUTES = {
     ("post", "/api/v1/webhooks/{webhookId}/replay"): ("createReplay", "202 404 409 413 415 422 503"),
     ("get", "/api/v1/webhooks/{webhookId}/replays"): ("listReplays", "200 404 422 503"),
     ("get", "/api/v1/webhooks/{webhookId}/replays/{replayId}"): ("getReplay", "200 404 422 503"),
-    ("get", "/api/v1/jobs/{job_id}/deliveries"): ("listJobDeliveries", "200 404 422 503"),
+    ("get", "/api/v1/jobs/{jobId}/deliveries"): ("listJobDeliveries", "200 404 422 503"),
     ("get", "/api/v1/deliveries/{deliveryId}"): ("getDelivery", "200 404 422 503"),
     ("post", "/api/v1/deliveries/{deliveryId}/redeliver"): ("redeliverDelivery", "202 404 409 422 503"),
     ("get", "/healthz"): ("getHealth", "200"),
@@ -172,6 +173,14 @@ async def test_no_member_has_a_default_or_a_title(document: dict[str, Any]) -> N
     assert priority["description"] == "higher runs first. Default: `0`"
 
 
+async def test_the_status_of_a_job_is_one_type_everywhere(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+
+    assert schemas["JobStatus"]["enum"] == [*Status]
+    for name in ("JobBody", "AcceptedBody", "BatchBody", "WhyBody"):
+        assert schemas[name]["properties"]["status"]["$ref"] == "#/components/schemas/JobStatus", name
+
+
 async def test_what_may_be_absent_of_an_answer_is_neither_required_nor_null(document: dict[str, Any]) -> None:
     for name, member in (
         *(("AcceptedBody", "deduplicated"), ("ErrorDetails", "errors"), ("PathErrorBody", "index")),
@@ -215,8 +224,8 @@ async def test_documented_headers_are_those_that_are_sent(contract: Service, doc
     known = {name.lower() for name in document["components"]["headers"]} | {"cache-control", "content-length"}
     for answer, method, path in (
         (submitted, "post", "/api/v1/jobs"),
-        (read, "get", "/api/v1/jobs/{job_id}"),
-        (again, "get", "/api/v1/jobs/{job_id}"),
+        (read, "get", "/api/v1/jobs/{jobId}"),
+        (again, "get", "/api/v1/jobs/{jobId}"),
         (made, "post", "/api/v1/schedules"),
     ):
         described = document["paths"][path][method]["responses"][str(answer.status_code)]["headers"]
@@ -281,7 +290,7 @@ async def test_a_submission_is_documented_with_its_bounds_and_headers(document: 
     assert {member["name"] for member in operation["parameters"]} == {
         *("Idempotency-Key", "Prefer", "X-Correlation-Id", "traceparent")
     }
-    named = document["paths"]["/api/v1/jobs/{job_id}"]["put"]
+    named = document["paths"]["/api/v1/jobs/{jobId}"]["put"]
     assert named["requestBody"] == operation["requestBody"]
     assert {member["name"] for member in named["parameters"] if member["in"] == "header"} == {
         member["name"] for member in operation["parameters"]
@@ -310,7 +319,7 @@ async def test_the_queries_of_the_list_are_documented(document: dict[str, Any]) 
     assert names == {
         *("status", "type", "queue", "batchId", "label", "createdAfter", "createdBefore", "limit", "cursor")
     }
-    wait = document["paths"]["/api/v1/jobs/{job_id}"]["get"]["parameters"]
+    wait = document["paths"]["/api/v1/jobs/{jobId}"]["get"]["parameters"]
     assert {"wait", "If-None-Match"} <= {member["name"] for member in wait}
 
 
@@ -323,7 +332,7 @@ async def test_the_key_is_documented(document: dict[str, Any]) -> None:
 
 
 async def test_streams_are_documented_as_such(document: dict[str, Any]) -> None:
-    for path in ("/api/v1/events/stream", "/api/v1/jobs/{job_id}/events/stream"):
+    for path in ("/api/v1/events/stream", "/api/v1/jobs/{jobId}/events/stream"):
         operation = document["paths"][path]["get"]
         assert operation["responses"]["200"]["content"]["text/event-stream"]["schema"] == {"type": "string"}
         assert {"Last-Event-ID", "lastEventId", "ticket"} <= {member["name"] for member in operation["parameters"]}

@@ -164,29 +164,29 @@ def batches_router(node: Node, submit: SubmitManyEndpoint) -> APIRouter:
         return Through(submit, request)
 
     @router.get(
-        "/api/v1/batches/{batch_id}",
+        "/api/v1/batches/{batchId}",
         operation_id="getBatch",
         response_model=BatchBody,
         responses=failures(404, 422, 503),
         dependencies=[only()],
     )
-    async def read_batch(batch_id: str) -> Response:
+    async def read_batch(batchId: str) -> Response:  # noqa: N803
         """How the jobs of a batch stand."""
-        return _answer(await find_batch(node, batch_id))
+        return _answer(await find_batch(node, batchId))
 
     @router.post(
-        "/api/v1/batches/{batch_id}/cancel",
+        "/api/v1/batches/{batchId}/cancel",
         operation_id="cancelBatch",
         response_model=BatchBody,
         responses=failures(404, 422, 503, also={202: {"model": BatchBody, "description": "Handlers are told"}}),
         dependencies=[only()],
     )
-    async def cancel_batch(batch_id: str) -> Response:
+    async def cancel_batch(batchId: str) -> Response:  # noqa: N803
         """Cancel what has not ended of a batch. The job that follows it is submitted all the same."""
         refuse_when_draining(node)
-        view = await find_batch(node, batch_id)
+        view = await find_batch(node, batchId)
         await node.bulk.cancel_batch(DEFAULT_TENANT, view, go_on=partial(refuse_when_draining, node))
-        view = await find_batch(node, batch_id)
+        view = await find_batch(node, batchId)
         return _answer(view, 202 if view.running else 200)
 
     return router

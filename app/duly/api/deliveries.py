@@ -75,15 +75,15 @@ def _add_lists(router: APIRouter, node: Node) -> None:
         return _page(page, list_)
 
     @router.get(
-        "/jobs/{job_id}/deliveries",
+        "/jobs/{jobId}/deliveries",
         operation_id="listJobDeliveries",
         response_model=DeliveryPageBody,
         responses=failures(404, 422, 503),
         dependencies=[only("limit", "cursor")],
     )
-    async def list_deliveries_of_job(job_id: str, limit: Limit = 50, cursor: str | None = None) -> Response:
+    async def list_deliveries_of_job(jobId: str, limit: Limit = 50, cursor: str | None = None) -> Response:  # noqa: N803
         """A job's deliveries, to its `callbackUrl` and to webhooks, newest first."""
-        parsed, list_ = tenant_job(job_id), f"deliveries of job {job_id.lower()}"
+        parsed, list_ = tenant_job(jobId), f"deliveries of job {jobId.lower()}"
         before = read_before(list_, cursor)
         async with node.database.connection() as connection:
             if not await job_exists(connection, DEFAULT_TENANT, parsed):

@@ -24,8 +24,8 @@ TAGS: Final = {
 _ID: Final = {"type": "string", "format": "uuid"}
 _NAME: Final = {"type": "string"}
 PATH_PARAMETERS: Final[dict[str, tuple[dict[str, Any], str]]] = {
-    "job_id": (_ID, "the job's id"),
-    "batch_id": (_ID, "the batch's id"),
+    "jobId": (_ID, "the job's id"),
+    "batchId": (_ID, "the batch's id"),
     "webhookId": (_ID, "the webhook's id"),
     "deliveryId": (_ID, "the delivery's id"),
     "replayId": (_ID, "the replay's id"),

@@ -31,7 +31,7 @@ _ANSWERS: Responses = {
 
 def events_router(node: Node) -> APIRouter:
     """The routes of this section."""
-    router = APIRouter(prefix="/api/v1/jobs/{job_id}/events", tags=["events"])
+    router = APIRouter(prefix="/api/v1/jobs/{jobId}/events", tags=["events"])
 
     @router.get(
         "",
@@ -41,10 +41,12 @@ def events_router(node: Node) -> APIRouter:
         dependencies=[only("limit", "cursor")],
     )
     async def list_events(
-        job_id: str, limit: Annotated[int, Query(ge=1, le=200)] = 50, cursor: str | None = None
+        jobId: str,  # noqa: N803
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+        cursor: str | None = None,
     ) -> Response:
         """The job's history, oldest first."""
-        parsed = tenant_job(job_id)
+        parsed = tenant_job(jobId)
         after = _read_position(parsed, cursor)
         async with node.database.connection() as connection:
             origin = await read_origin(connection, DEFAULT_TENANT, parsed)
@@ -65,12 +67,12 @@ def events_router(node: Node) -> APIRouter:
         dependencies=[only("lastEventId")],
         openapi_extra=STREAM_DOCUMENT,
     )
-    async def stream_events(request: Request, job_id: str, lastEventId: str | None = None) -> Response:  # noqa: N803
+    async def stream_events(request: Request, jobId: str, lastEventId: str | None = None) -> Response:  # noqa: N803
         """The job's history and what happens to it, as server-sent events, until it ends.
 
         `Last-Event-ID` (or `?lastEventId=`) resumes after that sequence, with nothing missed and nothing twice.
         """
-        parsed = tenant_job(job_id)
+        parsed = tenant_job(jobId)
         view = await read_granted(node, request.scope.get("duly.grant"), parsed)
         after = _resume_point(request.headers.get("last-event-id", lastEventId))
         if view.ended and after >= view.sequence:

@@ -76,17 +76,17 @@ def jobs_router(node: Node, submit: SubmitEndpoint) -> APIRouter:
         return Through(submit, request)
 
     @router.get(
-        "/{job_id}",
+        "/{jobId}",
         operation_id="getJob",
         response_model=JobBody,
         responses=failures(404, 422, 503, also={304: {"description": "Nothing newer"}}),
         dependencies=[only("wait")],
         openapi_extra={"parameters": _READS},
     )
-    async def read_one(request: Request, job_id: str, wait: Wait | None = None) -> Response:
+    async def read_one(request: Request, jobId: str, wait: Wait | None = None) -> Response:  # noqa: N803
         """One job. With `wait`, as soon as there is news."""
         known = known_sequences(request)
-        parsed = tenant_job(job_id)
+        parsed = tenant_job(jobId)
         if wait and "duly.head" not in request.scope:
             newest = max(known or (), default=None)
             view = await wait_for_change(node, DEFAULT_TENANT, parsed, known_sequence=newest, seconds=wait)
@@ -98,15 +98,15 @@ def jobs_router(node: Node, submit: SubmitEndpoint) -> APIRouter:
         return json_answer(job_body(view), 200, headers)
 
     @router.post(
-        "/{job_id}/cancel",
+        "/{jobId}/cancel",
         operation_id="cancelJob",
         response_model=JobBody,
         responses=failures(404, 409, 422, 503, also={202: {"model": JobBody, "description": "Its handler is told"}}),
         dependencies=[only()],
     )
-    async def cancel_job(job_id: str) -> Response:
+    async def cancel_job(jobId: str) -> Response:  # noqa: N803
         """Cancel a job: at once where it waits, through its handler where it runs."""
-        parsed = tenant_job(job_id)
+        parsed = tenant_job(jobId)
         answer = await node.canceller.cancel(DEFAULT_TENANT, parsed)
         view = await read_job(node, DEFAULT_TENANT, parsed)
         status = 200 if answer is CancelAnswer.CANCELLED else 202

@@ -45,7 +45,7 @@ class LogPage(BaseModel):
 
 def logs_router(node: Node) -> APIRouter:
     """The route of this section."""
-    router = APIRouter(prefix="/api/v1/jobs/{job_id}/logs", tags=["jobs"])
+    router = APIRouter(prefix="/api/v1/jobs/{jobId}/logs", tags=["jobs"])
 
     @router.get(
         "",
@@ -55,14 +55,14 @@ def logs_router(node: Node) -> APIRouter:
         dependencies=[only("attempt", "level", "limit", "cursor")],
     )
     async def list_logs(
-        job_id: str,
+        jobId: str,  # noqa: N803
         attempt: Annotated[int | None, Query(ge=1, le=MOST_ATTEMPTS, description="of this attempt only")] = None,
         level: Annotated[LogLevel, Query(description="of this level and above")] = "debug",
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
         cursor: str | None = None,
     ) -> Response:
         """What the job's handler logged, oldest first."""
-        parsed = tenant_job(job_id)
+        parsed = tenant_job(jobId)
         after = _read_position(parsed, cursor) if cursor is not None else START
         await node.logs.flushed(seconds=FLUSH_SECONDS)
         async with node.database.connection() as connection:

@@ -9,6 +9,8 @@ from duly.api.documented import IdText, TimeText, absent
 from duly.domain.events import Status
 
 WaitingFor = TypeAliasType("WaitingFor", Literal["worker", "time", "retry", "dependencies", "concurrency", "paused"])
+# The values of `Status`, as texts: answers are checked strictly in tests. In the document they are one.
+JobStatus = TypeAliasType("JobStatus", Literal["pending", "running", "completed", "failed", "cancelled"])
 Isolation = TypeAliasType("Isolation", Literal["task", "thread", "process"])
 
 
@@ -48,7 +50,7 @@ class AcceptedBody(BaseModel):
     """The job is durable; it runs as soon as it may."""
 
     jobId: IdText
-    status: Status = Field(description="pending; where it is deduplicated, as that job stands")
+    status: JobStatus = Field(description="pending; where it is deduplicated, as that job stands")
     createdAt: TimeText = Field(examples=["2026-01-27T10:00:00.000Z"])
     links: Links
     deduplicated: bool = Field(
@@ -73,7 +75,7 @@ class BatchBody(BaseModel):
 
     batchId: IdText
     name: str | None
-    status: Status
+    status: JobStatus
     total: int
     pending: int
     running: int

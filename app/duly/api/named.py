@@ -62,7 +62,7 @@ def named_router(submit: SubmitNamedEndpoint) -> APIRouter:
     router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
     @router.put(
-        "/{job_id}",
+        "/{jobId}",
         operation_id="submitJobWithId",
         status_code=202,
         response_model=AcceptedBody,
@@ -72,12 +72,12 @@ def named_router(submit: SubmitNamedEndpoint) -> APIRouter:
         ),
         openapi_extra=submission_document(),
     )
-    async def submit_named_job(request: Request, job_id: str) -> Response:
+    async def submit_named_job(request: Request, jobId: str) -> Response:  # noqa: N803
         """Record a job under an id of your own: a UUID of version 7, made within 24 hours.
 
         The same submission again is answered with the job as it stands.
         """
-        del job_id  # the endpoint reads it from the address
+        del jobId  # the endpoint reads it from the address
         return Through(submit, request)
 
     return router

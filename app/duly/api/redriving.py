@@ -53,16 +53,16 @@ def redriving_router(node: Node) -> APIRouter:
         return json_answer(orjson.dumps({"cancelled": cancelled}), 202)
 
     @router.post(
-        "/{job_id}/retry",
+        "/{jobId}/retry",
         operation_id="retryJob",
         status_code=202,
         response_model=JobBody,
         responses=failures(404, 409, 422, 503),
         dependencies=[only()],
     )
-    async def retry_job(job_id: str) -> Response:
+    async def retry_job(jobId: str) -> Response:  # noqa: N803
         """Do a job once more that failed or was cancelled: it is pending again, with fresh attempts."""
-        parsed = tenant_job(job_id)
+        parsed = tenant_job(jobId)
         refuse_when_draining(node)
         await read_job(node, DEFAULT_TENANT, parsed)
         await node.bulk.retry_one(DEFAULT_TENANT, parsed)

@@ -34,15 +34,15 @@ def why_router(node: Node) -> APIRouter:
     router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
     @router.get(
-        "/{job_id}/why",
+        "/{jobId}/why",
         operation_id="explainJob",
         response_model=WhyBody,
         responses=failures(404, 422, 503),
         dependencies=[only()],
     )
-    async def explain_job(job_id: str) -> Response:
+    async def explain_job(jobId: str) -> Response:  # noqa: N803
         """Why the job is where it is: what it waits for, who holds that, and when it goes on, where that is known."""
-        found = await why(node.database, DEFAULT_TENANT, tenant_job(job_id))
+        found = await why(node.database, DEFAULT_TENANT, tenant_job(jobId))
         if found is None:
             raise NotFound("There is no such job.")
         view, explanation = found

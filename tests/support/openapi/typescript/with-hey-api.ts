@@ -11,7 +11,7 @@ async function main(): Promise<void> {
   const submission: Submission = { type: "echo", parameters: { rows: 3 } };
   const submitted = await submitJob({ body: submission, headers: { "Idempotency-Key": "hey-api" } });
   if (!submitted.data) throw new Error(submitted.error.error.message);
-  const path = { job_id: submitted.data.jobId };
+  const path = { jobId: submitted.data.jobId };
   let job: JobBody;
   do {
     const read = await getJob({ path, query: { wait: 20 } });

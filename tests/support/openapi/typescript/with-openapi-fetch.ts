@@ -13,10 +13,10 @@ async function main(): Promise<void> {
     params: { header: { "Idempotency-Key": "openapi-fetch" } },
   });
   if (!submitted.data) throw new Error(submitted.error.error.message);
-  const path = { job_id: submitted.data.jobId };
+  const path = { jobId: submitted.data.jobId };
   let job: components["schemas"]["JobBody"];
   do {
-    const read = await client.GET("/api/v1/jobs/{job_id}", { params: { path, query: { wait: 20 } } });
+    const read = await client.GET("/api/v1/jobs/{jobId}", { params: { path, query: { wait: 20 } } });
     if (!read.data) throw new Error("not read");
     job = read.data;
   } while (job.status === "pending" || job.status === "running");
