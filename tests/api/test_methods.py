@@ -178,7 +178,8 @@ async def test_head_of_a_stream_does_not_use_its_ticket_up(start_service: StartS
     job = (
         await service.client.post("/api/v1/jobs", json={"type": "echo"}, headers={**KEY, "Prefer": "wait=10"})
     ).json()
-    ticket = (await service.client.post("/api/v1/stream-tickets", headers=KEY)).json()["ticket"]
+    asked = {"jobId": job["jobId"]}
+    ticket = (await service.client.post("/api/v1/stream-tickets", json=asked, headers=KEY)).json()["ticket"]
     path = f"/api/v1/jobs/{job['jobId']}/events/stream"
     assert (await service.client.head(path, params={"ticket": ticket})).status_code == 401
     assert (await service.client.options(path, params={"ticket": ticket})).status_code == 204

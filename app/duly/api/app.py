@@ -116,13 +116,13 @@ def routes_of(node: Node, reader: SubmissionReader, *, serving: bool) -> FastAPI
     routers = (*contract, health_router(node))
     for router in routers:
         app.include_router(router)
-    pages = [route for route in app.routes if type(route) is Route]  # FastAPI's own: the document and its page
+    add_document(app)
+    pages = [route for route in app.routes if type(route) is Route]  # the document and the page that shows it
     app.state.addresses = AddressTable([*routes_in(routers), *pages])
     # Named one by one: what only `Exception` catches goes through Starlette's own handler, which raises it again.
     for kind in (HTTPException, RequestValidationError, ValidationError, DulyError, DatabaseError, Exception):
         app.add_exception_handler(kind, partial(_refused, node))
     app.add_middleware(compressed)
-    add_document(app)
     return app
 
 
