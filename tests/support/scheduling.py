@@ -15,6 +15,7 @@ TOGETHER = (
     "tests/cli/",
     "tests/demo/test_demo_command.py",
     "tests/faults/test_database_away.py",
+    "tests/proxies/",
     "tests/store/test_embedded.py",
 )
 

@@ -24,10 +24,10 @@ from duly.stream.room import Room
 from duly.stream.wanted import Wanted
 
 PATH = "/api/v1/events/stream"
-STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-_FRAME = """id: 3
-event: job_progress
+STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Incremental": "?1"}
+_FRAME = """event: job_progress
 data: {"type":"job_progress","jobId":"0199c1f0-0000-7000-8000-000000000000","sequence":3,"progress":25}
+id: 3
 
 """
 STREAM_ANSWERS: Responses = {
