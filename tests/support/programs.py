@@ -1,0 +1,52 @@
+"""Programs of others, run beside the service of a test without stopping its event loop."""
+
+import asyncio
+from asyncio.subprocess import PIPE
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tests.support.javascript import program
+from tests.support.service import ServiceClient
+
+SECONDS = 60.0
+CURL = "curl is not on this machine: apt-get install curl"
+WGET = "wget is not on this machine: apt-get install wget"
+
+# Options of curl.
+JSON = ("-H", "Content-Type: application/json")
+LINES = ("-H", "Content-Type: application/x-ndjson")
+STATUS = ("-o", "/dev/null", "-w", "%{http_code} %{http_version}")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Output and exit code of a program."""
+
+    code: int
+    out: str
+    err: str
+
+
+async def run(*command: str, given: bytes = b"", env: Mapping[str, str] | None = None) -> Ended:
+    """Runs it to its end, within a bound."""
+    started = await asyncio.create_subprocess_exec(*command, env=env, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+    try:
+        async with asyncio.timeout(SECONDS):
+            out, err = await started.communicate(given)
+    except TimeoutError:
+        started.kill()
+        await started.wait()
+        raise
+    return Ended(started.returncode or 0, out.decode(), err.decode())
+
+
+async def curl(service: ServiceClient, path: str, *options: str, given: bytes = b"") -> Ended:
+    """Runs curl on an address of the service."""
+    binary = program("curl", CURL)
+    return await run(binary, "-sS", "-m", "20", *options, service.url + path, given=given)
+
+
+async def wget(service: ServiceClient, path: str, *options: str) -> Ended:
+    """Runs wget on an address of the service, once."""
+    binary = program("wget", WGET)
+    return await run(binary, "--no-verbose", "--tries=1", "--timeout=20", *options, service.url + path)
