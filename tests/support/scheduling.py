@@ -13,6 +13,7 @@ TOGETHER = (
     "tests/benchmarks/test_smoke_of_webhooks.py",
     "tests/browser/",
     "tests/cli/",
+    "tests/clients/test_java.py",
     "tests/demo/test_demo_command.py",
     "tests/faults/test_database_away.py",
     "tests/proxies/",
