@@ -14,6 +14,7 @@ TOGETHER = (
     "tests/browser/",
     "tests/cli/",
     "tests/clients/test_java.py",
+    "tests/clients/test_undici.py",
     "tests/demo/test_demo_command.py",
     "tests/faults/test_database_away.py",
     "tests/proxies/",
