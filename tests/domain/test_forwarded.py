@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, ip_network
 import pytest
 
 from duly.domain.forwarded import Forwarded, path_prefix, read_forwarded, read_peer
-from duly.domain.networks import Address
+from duly.domain.special_addresses import Address
 
 PROXIES = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
 

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from duly.domain.networks import (
     LONGEST_URL,
     PUBLIC,
-    REFUSED_NETWORKS,
     Reach,
     connection_refusal,
     parse_networks,
@@ -16,6 +15,8 @@ from duly.domain.networks import (
     url_refusal,
 )
 from duly.domain.ports import parse_ports
+from duly.domain.special_addresses import REFUSED_NETWORKS
+from tests.check_networks import Block, findings, read_registry, uncovered
 from tests.support.networks import EDGES, NEIGHBOURS, ORDINARY
 
 LOOPBACK = Reach(parse_networks("127.0.0.0/8"))
@@ -43,11 +44,77 @@ def test_an_ipv4_mapped_address_is_judged_by_the_one_inside(address: str) -> Non
 
 
 @given(st.ip_addresses())
-def test_an_address_is_refused_exactly_where_the_table_says(address: object) -> None:
+def test_an_address_is_refused_where_the_table_says_and_hardly_anywhere_else(address: object) -> None:
     parsed = ip_address(str(address))
     inner = getattr(parsed, "ipv4_mapped", None) or parsed
     in_table = any(inner in network for network, _ in REFUSED_NETWORKS)
-    assert (refusal(str(address), allowed=()) is not None) == in_table
+    assert (refusal(str(address), allowed=()) is not None) == (in_table or ":5efe:" in str(address))
+
+
+def test_every_block_of_the_registries_and_every_agent_of_a_cloud_is_refused_or_allowed_for_a_reason() -> None:
+    assert list(findings()) == []
+
+
+def test_a_block_of_a_registry_that_nobody_has_thought_about_is_found() -> None:
+    registry = 'Address Block,Name\r\n"9.9.9.0/24 [2], 10.1.0.0/16",New\r\n2a00::/16 [3],Newer\r\n'
+    new, newer = Block(ip_network("9.9.9.0/24"), "New"), Block(ip_network("2a00::/16"), "Newer")
+    assert uncovered(read_registry(registry), allowed={}) == [new, newer]
+    assert uncovered(read_registry(registry), allowed={new.network: "for a test"}) == [newer]
+
+
+# Of each form the address, by the IPv4 address and its last and next to last halves in hexadecimal.
+EMBEDDINGS = {
+    "compatible": "::{dotted}",
+    "translated": "::ffff:0:{dotted}",
+    "NAT64": "64:ff9b::{dotted}",
+    "local NAT64 of 96 bits": "64:ff9b:1:5::{dotted}",
+    "local NAT64 of 48 bits": "64:ff9b:1:{first:02x}{second:02x}:{third:x}:{fourth:02x}00::",
+    "6to4": "2002:{high:x}:{low:x}::1",
+    "Teredo, its client": "2001:0:808:808:0:0:{not_high:x}:{not_low:x}",
+    "Teredo, its server": "2001:0:{high:x}:{low:x}:0:0:f7f7:f7f7",
+    "ISATAP": "2a00:1450:1:2:0:5efe:{dotted}",
+    "ISATAP, universal": "2a00:1450:1:2:200:5efe:{dotted}",
+    "ISATAP, link-local": "fe80::5efe:{dotted}",
+}
+INNER = ["10.1.2.3", "127.0.0.1", "168.63.129.16", "169.254.169.254", "192.168.7.9", "224.0.0.251"]
+
+
+def embed(form: str, ipv4: str) -> str:
+    high, low = divmod(int(ip_address(ipv4)), 1 << 16)
+    first, second, third, fourth = ip_address(ipv4).packed
+    return EMBEDDINGS[form].format(
+        dotted=ipv4,
+        high=high,
+        low=low,
+        not_high=high ^ 0xFFFF,
+        not_low=low ^ 0xFFFF,
+        first=first,
+        second=second,
+        third=third,
+        fourth=fourth,
+    )
+
+
+@pytest.mark.parametrize("form", EMBEDDINGS)
+def test_an_ipv4_address_that_is_refused_is_refused_inside_every_form_of_ipv6(form: str) -> None:
+    everything = parse_networks("::/0")
+    for ipv4 in INNER:
+        address = embed(form, ipv4)
+        assert refusal(address, allowed=()) is not None, address
+        assert f" carries {ipv4}, which is in " in (refusal(address, allowed=everything) or ""), address
+        # Allowing it opens the address, unless its bits can be read as another one, too, by a prefix of another length.
+        if "48 bits" not in form:
+            assert refusal(address, allowed=(*everything, ip_network(ipv4))) is None, address
+
+
+@pytest.mark.parametrize("form", EMBEDDINGS)
+def test_an_allowed_prefix_of_a_translator_opens_the_public_addresses_behind_it(form: str) -> None:
+    assert refusal(embed(form, "8.8.4.4"), allowed=parse_networks("::/0")) is None
+
+
+@pytest.mark.parametrize("address", ["::", "::1"])
+def test_the_addresses_of_the_machine_itself_carry_no_other(address: str) -> None:
+    assert refusal(address, allowed=parse_networks("::/64")) is None
 
 
 def test_a_refusal_names_the_address_and_its_network() -> None:

@@ -9,7 +9,8 @@ from functools import lru_cache
 from starlette.types import Scope
 
 from duly.domain.forwarded import read_forwarded, read_peer
-from duly.domain.networks import Address, parse_networks
+from duly.domain.networks import parse_networks
+from duly.domain.special_addresses import Address
 from duly.settings import Settings
 
 # The first segments of all addresses of the service.

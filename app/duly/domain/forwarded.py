@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from ipaddress import IPv6Address, ip_address
 from typing import Final, NamedTuple
 
-from duly.domain.networks import Address
+from duly.domain.special_addresses import Address
 
 IsTrusted = Callable[[Address], bool]
 

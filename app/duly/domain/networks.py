@@ -1,4 +1,4 @@
-"""Which addresses may be called: the table of refused networks, and what a URL alone can tell of its target.
+"""Which addresses may be called, and what a URL alone can tell of its target.
 
 A URL is read once, into a `Target` of one canonical spelling. That spelling is what is checked and what is requested,
 so no two parsers can disagree about where it leads. A name's addresses are checked by the client, as it connects.
@@ -6,57 +6,18 @@ so no two parsers can disagree about where it leads. A name's addresses are chec
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 from urllib.parse import urlsplit
 
 import idna
 
 from duly.domain.ports import LARGEST_PORT, RECEIVER_PORTS, Ports
+from duly.domain.special_addresses import Address, Network, embedded, special_network
 
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
 Networks = tuple[Network, ...]
 
 LONGEST_URL: Final = 2_048
-
-# The IANA special-purpose registries of both families (RFC 6890 and its updates), multicast, and the forms that carry
-# an IPv4 address inside. `ipaddress.is_global` is no substitute: it says yes to multicast, NAT64, 6to4 and ::127.0.0.1.
-REFUSED_NETWORKS: Final[tuple[tuple[Network, str], ...]] = tuple(
-    (ip_network(network), meaning)
-    for network, meaning in (
-        ("0.0.0.0/8", "this network"),
-        ("10.0.0.0/8", "private"),
-        ("100.64.0.0/10", "carrier-grade NAT"),
-        ("127.0.0.0/8", "loopback"),
-        ("169.254.0.0/16", "link-local and cloud metadata"),
-        ("172.16.0.0/12", "private"),
-        ("192.0.0.0/24", "protocol assignments"),
-        ("192.0.2.0/24", "documentation"),
-        ("192.88.99.0/24", "6to4 relays"),
-        ("192.168.0.0/16", "private"),
-        ("198.18.0.0/15", "benchmarking"),
-        ("198.51.100.0/24", "documentation"),
-        ("203.0.113.0/24", "documentation"),
-        ("224.0.0.0/4", "multicast"),
-        ("240.0.0.0/4", "reserved"),
-        ("::1/128", "loopback"),
-        ("::/96", "unspecified and IPv4-compatible"),
-        ("::ffff:0:0:0/96", "IPv4-translated"),
-        ("64:ff9b::/96", "NAT64"),
-        ("64:ff9b:1::/48", "local NAT64"),
-        ("100::/64", "discard-only"),
-        ("2001::/23", "protocol assignments"),
-        ("2001:db8::/32", "documentation"),
-        ("2002::/16", "6to4"),
-        ("3fff::/20", "documentation"),
-        ("5f00::/16", "segment routing"),
-        ("fc00::/7", "private"),
-        ("fe80::/10", "link-local"),
-        ("fec0::/10", "site-local"),
-        ("ff00::/8", "multicast"),
-    )
-)
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _AUTHORITY: Final = re.compile(r"(?:\[(?P<ipv6>[0-9a-fA-F:.]+)\]|(?P<host>[^\[\]:@%]+))(?::(?P<port>[0-9]*))?")
@@ -115,18 +76,25 @@ def parse_networks(text: str) -> Networks:
 def refusal(address: str, *, allowed: Networks) -> str | None:
     """Why this address may not be called, in one sentence, or None where it may. Allowed networks win.
 
-    An IPv4-mapped IPv6 address is judged by the address inside, one with a zone (`fe80::1%eth0`) without it.
+    An IPv4-mapped IPv6 address is judged by the address inside, one with a zone (`fe80::1%eth0`) without it. Any other
+    form that carries an IPv4 address is allowed only where that one is, too: an allowed NAT64 prefix opens the public
+    addresses behind it, and not `64:ff9b::10.0.0.1`.
     """
     try:
         parsed = _inner(ip_address(address))
     except ValueError:
         return f"{address!r} is not an IP address."
-    if any(parsed in network for network in allowed):
-        return None
-    for network, meaning in REFUSED_NETWORKS:
-        if parsed in network:
+    if not _is_allowed(parsed, allowed) and (found := special_network(parsed)) is not None:
+        network, meaning = found
+        return (
+            f"{parsed} is in {network} ({meaning}), which is never called "
+            "unless DULY_WEBHOOK_ALLOW_NETWORKS names a network it is in."
+        )
+    for carried in embedded(parsed):
+        if not _is_allowed(carried, allowed) and (found := special_network(carried)) is not None:
+            network, meaning = found
             return (
-                f"{parsed} is in {network} ({meaning}), which is never called "
+                f"{parsed} carries {carried}, which is in {network} ({meaning}) and never called "
                 "unless DULY_WEBHOOK_ALLOW_NETWORKS names a network it is in."
             )
     return None
@@ -135,7 +103,7 @@ def refusal(address: str, *, allowed: Networks) -> str | None:
 def connection_refusal(address: str, port: int, *, reach: Reach) -> str | None:
     """Why no connection may be made to this address and port, or None."""
     reason = refusal(address, allowed=reach.networks)
-    if reason is not None or any(_inner(ip_address(address)) in network for network in reach.networks):
+    if reason is not None or _is_allowed(_inner(ip_address(address)), reach.networks):
         return reason
     return _port_refusal(port, reach.ports)
 
@@ -196,6 +164,10 @@ def _network(text: str) -> Network:
         return ip_network(text)
     except ValueError as error:
         raise ValueError(f"{text!r} is not a network such as 10.0.0.0/8 or fd00::/8: {error}") from None
+
+
+def _is_allowed(address: Address, allowed: Networks) -> bool:
+    return any(address in network for network in allowed)
 
 
 def _inner(address: Address) -> Address:
