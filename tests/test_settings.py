@@ -30,6 +30,8 @@ def test_networks_and_ports_come_from_the_environment(monkeypatch: pytest.Monkey
         ("webhook_allow_networks", "intranet", "'intranet' is not a network"),
         ("webhook_ports", "443,http", "'http' is not a port"),
         ("webhook_ports", "9000-8000", "'9000-8000' is not a port"),
+        ("webhook_secret", "whsec_AAEC/w", 'padded base64: add "==" at its end'),
+        ("webhook_secret", "v1,whsec_AAEC", "must begin with whsec_ itself"),
         ("webhook_timeout_seconds", 0.05, "greater than or equal to 0.1"),
         ("webhook_connect_seconds", 0, "greater than or equal to 0.1"),
     ],

@@ -14,6 +14,7 @@ from duly.domain.networks import Reach, parse_networks
 from duly.domain.ports import RECEIVER_PORTS, parse_ports
 from duly.domain.retry import WEBHOOK_SCHEDULE_SECONDS
 from duly.domain.sealing import parse_keys
+from duly.domain.secret import check_secret
 from duly.domain.web_origin import allowed_host, web_origin
 
 
@@ -147,6 +148,13 @@ class Settings(BaseSettings):
     def _is_a_schema(cls, value: str | None) -> str | None:
         if value is not None and (len(value.encode()) > 63 or "\0" in value or value.startswith("pg_")):  # noqa: PLR2004  # NAMEDATALEN
             raise ValueError(f"{value!r} is not a name for a schema: up to 63 bytes, and not beginning with pg_")
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _can_sign(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            check_secret(value.get_secret_value())
         return value
 
     @field_validator("secret_keys")

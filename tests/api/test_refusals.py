@@ -303,6 +303,31 @@ async def test_a_secret_that_claims_to_be_base64_must_be(contract: Service) -> N
     assert "whsec_*" not in answer.text
 
 
+@pytest.mark.parametrize(
+    "secret", ["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDAA", "v1,whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"]
+)
+async def test_a_secret_that_libraries_read_otherwise_is_refused_wherever_it_comes_from_and_shown_nowhere(
+    contract: Service, secret: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    job = {"type": "echo", "callbackUrl": "https://client.example.com/", "callbackSecret": secret}
+    schedule = {"name": "s", "cron": "0 5 * * *", "timezone": "UTC", "submission": job}
+    answers = {
+        "callbackSecret": await contract.client.post("/api/v1/jobs", json=job),
+        "jobs[0].callbackSecret": await contract.client.post("/api/v1/jobs/batch", json={"jobs": [job]}),
+        "then.callbackSecret": await contract.client.post(
+            "/api/v1/jobs/batch", json={"jobs": [{"type": "echo"}], "then": job}
+        ),
+        "submission.callbackSecret": await contract.client.post("/api/v1/schedules", json=schedule),
+    }
+
+    for path, answer in answers.items():
+        assert answer.status_code == 422
+        assert [error["path"] for error in answer.json()["error"]["details"]["errors"]] == [path]
+        assert ('add \\"==\\" at its end' in answer.text) is secret.startswith("whsec_")
+        assert secret[-32:-2] not in answer.text
+    assert secret[-32:-2] not in "".join(capfd.readouterr())
+
+
 async def test_a_refusal_does_not_repeat_a_secret(contract: Service) -> None:
     answer = await _submit(contract, callbackSecret={"deep": "my-secret-word"}, callbackUrl=7)
 

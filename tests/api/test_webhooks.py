@@ -198,7 +198,13 @@ async def test_what_does_not_fit_is_refused_by_its_place(
         }
 
 
-@pytest.mark.parametrize("secret", ["whsec_no base64", "whsec_", "", "whsk_" + "A" * 43, "whpk_" + "A" * 43, "x" * 513])
+@pytest.mark.parametrize(
+    "secret",
+    [
+        *("whsec_no base64", "whsec_", "", "whsk_" + "A" * 43, "whpk_" + "A" * 43, "x" * 513),
+        *("whsec_" + "A" * 42, "v1,whsec_" + "A" * 32, "WHSEC_" + "A" * 32, "a secret of lines\n"),
+    ],
+)
 async def test_a_secret_that_can_sign_nothing_is_refused_and_not_repeated(contract: Service, secret: str) -> None:
     standing = await made(contract)
     for answer in (

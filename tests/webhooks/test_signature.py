@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from duly.domain.secret import secret_key
+from duly.domain.secret import check_secret, secret_key
 from duly.domain.signing_key import make_key_pair
 from duly.webhooks.signature import (
     SignatureError,
@@ -98,6 +98,70 @@ def test_a_secret_that_stands_for_nothing_is_refused_without_being_shown(secret:
     with pytest.raises(ValueError, match="secret") as raised:
         secret_key(secret)
     assert secret.removeprefix("whsec_") in {"", "a"} or secret.removeprefix("whsec_") not in str(raised.value)
+
+
+PADDED = "A secret that begins with whsec_ must be padded base64: "
+BEGINS = "A secret in base64 must begin with whsec_ itself, in lower case: remove what precedes it."
+PAIRS = "A secret must not be a key of a pair (whsk_, whpk_)."
+EDGES_OF_SECRET = "A secret must not begin or end with white space."
+NOT_TAKEN = {
+    "whsec_AAEC/w": PADDED + 'add "==" at its end.',
+    "whsec_AAEC/w=": PADDED + 'add "=" at its end.',
+    "whsec_AAEC/wA": PADDED + 'add "=" at its end.',
+    "whsec_AAEC/w===": PADDED + 'remove "=" at its end.',
+    "whsec_AAEC=": PADDED + 'remove "=" at its end.',
+    "whsec_AAEC/x==": "A secret that begins with whsec_ must be base64 whose last digit has no bits left over.",
+    "whsec_AAEC_w==": "A secret that begins with whsec_ must go on in base64.",
+    "whsec_AAEC/w==\n": EDGES_OF_SECRET,
+    " whsec_AAEC/w==": EDGES_OF_SECRET,
+    "\ufeffwhsec_AAEC/w==": EDGES_OF_SECRET,
+    "It's a Secret\n": EDGES_OF_SECRET,
+    "\u00a0It's a Secret": EDGES_OF_SECRET,
+    "v1,whsec_AAEC/w==": BEGINS,
+    "v1, whsec_AAEC/w==": BEGINS,
+    "v1a,whsec_AAEC/w==": BEGINS,
+    "V1,WHSEC_AAEC/w==": BEGINS,
+    "WHSEC_AAEC/w==": BEGINS,
+    "Whsec_AAEC/w==": BEGINS,
+    '"whsec_AAEC/w=="': BEGINS,
+    "Bearer whsec_AAEC/w==": BEGINS,
+    "secret=whsec_AAEC/w==": BEGINS,
+    "v1a,whsk_AAEC/w==": PAIRS,
+    "v1a,whpk_AAEC/w==": PAIRS,
+    "WHPK_AAEC/w==": PAIRS,
+    "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=": "A secret must not begin with v1, as signatures do.",
+    "v1a,K5oZ": "A secret must not begin with v1, as signatures do.",
+    "": "A secret must not be empty.",
+    "whsec_": "A secret must not be empty.",
+}
+
+
+@pytest.mark.parametrize("secret", NOT_TAKEN)
+def test_a_new_secret_that_libraries_read_otherwise_is_refused_with_what_to_change(secret: str) -> None:
+    with pytest.raises(ValueError, match=r"\.$") as raised:
+        check_secret(secret)
+    assert str(raised.value) == NOT_TAKEN[secret]
+
+
+@pytest.mark.parametrize(
+    "secret", ["whsec_AAEC", "whsec_AAEC/w==", "whsec_AAEC/wA=", OLD, TEXT_SECRET, "geheim-ü", "v1", "mywhsec_x", "a=="]
+)
+def test_a_secret_that_means_the_same_to_everyone_is_taken(secret: str) -> None:
+    check_secret(secret)
+
+
+@given(key=st.binary(min_size=1, max_size=80))
+def test_every_key_is_taken_in_padded_base64_and_in_no_other_length(key: bytes) -> None:
+    secret = f"whsec_{b64encode(key).decode()}"
+    check_secret(secret)
+    for changed in (secret + "=", secret.rstrip("=")):
+        if changed != secret:
+            with pytest.raises(ValueError, match="padded base64"):
+                check_secret(changed)
+
+
+def test_a_secret_that_was_taken_without_its_padding_goes_on_signing() -> None:
+    assert secret_key("whsec_AAEC/w") == secret_key("whsec_AAEC/w==")
 
 
 @pytest.mark.parametrize("key", [PRIVATE_KEY, "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4="])

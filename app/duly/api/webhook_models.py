@@ -63,7 +63,7 @@ Signatures = Annotated[
 Secret = Annotated[
     str,
     StringConstraints(min_length=1, max_length=512),
-    Field(description="signs the webhooks: base64 after `whsec_`, any other text as it is"),
+    Field(description="signs the webhooks: padded base64 after `whsec_`, any other text as it is"),
 ]
 
 

@@ -30,7 +30,7 @@ from duly.domain.ids import LARGEST, parse_job_id
 from duly.domain.job import DEFAULT_TENANT
 from duly.domain.json_value import rfc3339
 from duly.domain.networks import Reach, url_refusal
-from duly.domain.secret import secret_key
+from duly.domain.secret import check_secret
 from duly.domain.signing_key import to_jwk
 from duly.errors import Invalid, PathError
 from duly.node import Node
@@ -236,7 +236,7 @@ def _check(body: Webhook | WebhookChange, named: set[str], reach: Reach) -> None
 def _check_secret(secret: str | None) -> None:
     try:
         if secret is not None:
-            secret_key(secret)
+            check_secret(secret)
     except ValueError as error:  # it says what a secret is, and repeats none of it
         raise Invalid.at([PathError("secret", str(error))]) from None
 

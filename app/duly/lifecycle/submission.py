@@ -31,7 +31,7 @@ from duly.domain.kept_job import template
 from duly.domain.names import LONGEST_NAME, NAME_PATTERN, ends_as_address
 from duly.domain.networks import Reach, url_refusal
 from duly.domain.sealing import Keyring
-from duly.domain.secret import secret_key
+from duly.domain.secret import check_secret
 from duly.errors import BodyTooLarge, DulyError, Invalid, PathError, UnknownJobType
 from duly.handlers.calling import ParametersInvalid, json_path, read_parameters
 from duly.handlers.registry import RegisteredHandler, Registry
@@ -346,7 +346,7 @@ def _check_callback(submission: Submission) -> None:
             raise Invalid.at([PathError(f"callbackEvents[{place}]", f"is none of {', '.join(CALLBACK_BITS)}")])
     if submission.callbackSecret is not None:
         try:
-            secret_key(submission.callbackSecret)
+            check_secret(submission.callbackSecret)
         except ValueError as error:
             raise Invalid.at([PathError("callbackSecret", str(error))]) from None
 
