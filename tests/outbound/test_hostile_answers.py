@@ -2,11 +2,13 @@
 
 import asyncio
 import gzip
+import socket
 import time
 
 import pytest
 
 from duly.outbound import ANSWER_LIMIT, OutboundClient
+from duly.outbound.reading import AnswerReader
 from tests.support.raw_receiver import (
     EMPTY,
     HEADERS,
@@ -33,6 +35,31 @@ async def test_an_endless_body_is_cut_and_its_connection_closed(kind: str) -> No
         answer = await client.post(f"http://127.0.0.1:{here.port}/", content=b"{}", headers=HEADERS)
         assert (answer.status, answer.truncated, answer.body) == (200, True, b"x" * ANSWER_LIMIT)
         await asyncio.wait_for(here.closed.wait(), 2)
+
+
+async def in_single_bytes(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    sending: socket.socket = writer.get_extra_info("socket")
+    sending.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n")
+    for _ in range(20_000):
+        writer.write(b"x")
+        await asyncio.sleep(0)
+
+
+async def test_a_body_in_twenty_thousand_pieces_is_read_in_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces, feed = [], AnswerReader.feed
+
+    def counted(self: AnswerReader, received: bytes) -> None:
+        pieces.append(len(received))
+        feed(self, received)
+
+    monkeypatch.setattr(AnswerReader, "feed", counted)
+    async with receiver(in_single_bytes) as here, OutboundClient(reach=LOOPBACK) as client:
+        for _ in range(2):  # on one connection, which is good for more afterwards
+            answer = await client.post(f"http://127.0.0.1:{here.port}/", content=b"{}", headers=HEADERS)
+            assert answer.body == b"x" * 20_000
+    assert here.connections == 1
+    assert len(pieces) < 1_000
 
 
 async def test_a_body_of_exactly_the_limit_is_whole() -> None:

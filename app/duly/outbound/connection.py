@@ -9,6 +9,10 @@ from duly.outbound.destination import Origin
 from duly.outbound.reading import AnswerReader, Received
 
 _PIECE: Final = 256 * 1024
+# Each piece of an answer costs some microseconds however small it is, and a receiver can send 60,000 of one byte. So
+# after some of them what comes is left to gather for a while.
+_PIECES_AT_ONCE: Final = 64
+_GATHER_SECONDS: Final = 0.025
 
 
 class Connection(asyncio.Protocol):
@@ -30,6 +34,7 @@ class Connection(asyncio.Protocol):
         Raises `PostFailed` where none came. Unless all went well, also when cancelled, the connection is closed.
         """
         self._reader.begin(bodiless=bodiless)
+        self._pieces = 0
         self._answer = answer = asyncio.get_running_loop().create_future()
         try:
             if len(content) <= _PIECE:
@@ -92,6 +97,15 @@ class Connection(asyncio.Protocol):
             return
         if self._reader.complete:
             self._settle(None)
+            return
+        self._pieces += 1
+        if self._pieces > _PIECES_AT_ONCE:
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._read_on)
+
+    def _read_on(self) -> None:
+        if self.open and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
