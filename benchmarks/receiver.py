@@ -1,4 +1,4 @@
-"""A receiver of webhooks: on some of its ports it answers 204 at once, on the others it reads and never answers.
+"""A receiver of webhooks: on some of its ports it answers 204 at once, on the others it misbehaves.
 
 Runs in a process of its own (`python -m benchmarks.receiver PLAN`) and first prints its ports as a line of JSON. Told a
 number, it prints a line once so many have come; told `over`, it prints what came and ends.
@@ -10,7 +10,9 @@ import re
 import sys
 import time
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from functools import partial
+from typing import cast
 
 import uvloop
 
@@ -23,10 +25,12 @@ OVER = "over"
 
 @dataclass(frozen=True, slots=True)
 class ReceiverPlan:
-    """`ports` answer and `silent` ones do not. Unless it `remembers`, messages are only counted."""
+    """`ports` answer. There is another port for each of the `manners`, all of them bad: see `Manner`. Unless it
+    `remembers`, messages are only counted.
+    """
 
     ports: int = 1
-    silent: int = 0
+    manners: tuple[str, ...] = ()
     remembers: bool = True
 
 
@@ -35,7 +39,7 @@ class Received:
     """What came to the ports that answer: of each job one a port is due.
 
     `seconds` lie between the first and the last; `arrivals` tells when each job's came first, by the wall clock;
-    `swallowed` is what came to the silent ports.
+    `swallowed` is what came to the ports that misbehave.
     """
 
     received: int = 0
@@ -115,22 +119,72 @@ class Door:
         self.mail.take(message, self.number)
 
 
-class BlackHole(asyncio.Protocol):
-    """A connection that takes whatever is sent and says nothing."""
+class Manner(StrEnum):
+    """What a hostile receiver does with a message: nothing at all, or one of three answers without an end."""
 
-    def __init__(self, came: Received) -> None:
+    SILENT = "silent"
+    SLOW_BODY = "slow body"
+    ENDLESS_BODY = "endless body"
+    HEADER_FLOOD = "header flood"
+
+
+_STATUS = b"HTTP/1.1 200 OK\r\n"
+_CHUNK = b"4000\r\n" + b"x" * 0x4000 + b"\r\n"
+_FLOOD = b"x-more: and more\r\n" * 512
+# How each answer begins, and what follows again and again. The beginning is longer than anyone reads: to send without
+# a pause would only take the machine's time from those that are measured.
+ANSWERS: dict[Manner, tuple[bytes, bytes]] = {
+    Manner.SLOW_BODY: (_STATUS + b"content-length: 60000\r\n\r\n", b"x"),
+    Manner.ENDLESS_BODY: (_STATUS + b"transfer-encoding: chunked\r\n\r\n" + _CHUNK * 8, _CHUNK),
+    Manner.HEADER_FLOOD: (_STATUS + _FLOOD * 8, _FLOOD),
+}
+PAUSE_SECONDS = 0.05
+
+
+class Hostile(asyncio.Protocol):
+    """A connection that takes whatever is sent and never comes to the end of an answer."""
+
+    def __init__(self, came: Received, manner: Manner) -> None:
         self._came = came
+        self._manner = manner
+        self._goes_on = asyncio.Event()
+        self._answering: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's do not inherit from it
+        self._goes_on.set()
 
     def data_received(self, data: bytes) -> None:
         self._came.swallowed += data.startswith(b"POST ")
+        if self._manner in ANSWERS and self._answering is None:
+            self._answering = asyncio.get_running_loop().create_task(self._answer(*ANSWERS[self._manner]))
+
+    async def _answer(self, beginning: bytes, piece: bytes) -> None:
+        self._transport.write(beginning)
+        while not self._transport.is_closing():
+            await self._goes_on.wait()
+            self._transport.write(piece)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    def pause_writing(self) -> None:
+        self._goes_on.clear()
+
+    def resume_writing(self) -> None:
+        self._goes_on.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        if self._answering is not None:
+            self._answering.cancel()
 
 
 async def run(plan: ReceiverPlan) -> Received:
     loop, mail = asyncio.get_running_loop(), Mail(plan)
     doors = [Door(mail, number) for number in range(plan.ports)]
     answering = [await loop.create_server(partial(Receiver, door), "127.0.0.1", 0) for door in doors]
-    silent = [await loop.create_server(partial(BlackHole, mail.came), "127.0.0.1", 0) for _ in range(plan.silent)]
-    say({"ports": [_port(each) for each in answering], "silent": [_port(each) for each in silent]})
+    bad_doors = [partial(Hostile, mail.came, Manner(manner)) for manner in plan.manners]
+    hostile = [await loop.create_server(door, "127.0.0.1", 0) for door in bad_doors]
+    say({"ports": [_port(each) for each in answering], "hostile": [_port(each) for each in hostile]})
     told = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(told), sys.stdin)
     while (line := (await told.readline()).decode().strip()) and line != OVER:

@@ -18,10 +18,10 @@ ANSWER_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Receiving:
-    """`ports` answer 204, `silent` ones never answer."""
+    """`ports` answer 204, `hostile` ones misbehave."""
 
     ports: list[int]
-    silent: list[int]
+    hostile: list[int]
     process: Conversation
 
     @property
@@ -45,7 +45,7 @@ class Receiving:
 def receiving(ground: Ground, plan: ReceiverPlan) -> Iterator[Receiving]:
     """The receiver, for the length of the block."""
     command = [sys.executable, "-m", "benchmarks.receiver", json.dumps(asdict(plan))]
-    log = ground.folder / "receiver.log"
+    log = ground.folder / ("hostile.log" if plan.manners else "receiver.log")
     with conversation("the receiver", command, environment=clean_environment(), log=log) as process:
         yield Receiving(process=process, **_next(process))
 

@@ -13,6 +13,8 @@ FIGURES = {
     "rate_to_many": "per second to many",
     "endpoint_p99_ratio": "endpoint's p99 ÷ alone",
     "callback_p99_ratio": "callback's p99 ÷ alone",
+    "endpoint_hostile_p99_ratio": "endpoint's p99 beside hostile ones ÷ alone",
+    "callback_hostile_p99_ratio": "callback's p99 beside hostile ones ÷ alone",
     "endpoint_told_ratio": "endpoint's share told ÷ alone",
     "callback_told_ratio": "callback's share told ÷ alone",
     "told_share": "share told",

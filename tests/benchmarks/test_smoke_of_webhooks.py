@@ -13,12 +13,14 @@ import pytest
 from benchmarks.ground import SMALL, Ground
 from benchmarks.lives import Receiver, is_signed
 from benchmarks.post_clients import CLIENTS, PostPlan, by_hand, run, signed
-from benchmarks.receiver import ReceiverPlan
+from benchmarks.receiver import Manner, ReceiverPlan
 from benchmarks.receiving import Receiving, receiving
 from benchmarks.server import Server
 from benchmarks.targets import Bound, Verdict, judge
 from benchmarks.wire import Message
+from duly.outbound import OutboundClient, OutboundError
 from tests.support.benchmark import finished, small_run
+from tests.support.raw_receiver import LOOPBACK
 
 # Side by side. The other clients are installed when they are first wanted, which a test does not want.
 PLANS = {"duly,naive,ceiling": ("S5a", "S5b"), "duly,naive": ("S7", "BH")}
@@ -68,12 +70,14 @@ def test_black_holes_are_posted_to_and_the_healthy_receiver_is_told_of_every_job
     assert shown["one endpoint alone"]["swallowed"] == 0
     assert shown["one endpoint beside black holes"]["swallowed"] > 0
     assert shown["one callback's host beside black holes"]["swallowed"] > 0
+    assert shown["one endpoint beside hostile ones"]["swallowed"] > 0
+    assert shown["one callback's host beside hostile ones"]["swallowed"] > 0
     assert shown["Duly"]["endpoint_told_ratio"] == shown["Duly"]["callback_told_ratio"] == 1
 
 
 @pytest.fixture
 def receiver(tmp_path: Path) -> Iterator[Receiving]:
-    with receiving(Ground(Server(0, str), tmp_path, SMALL), ReceiverPlan(ports=2, silent=1)) as process:
+    with receiving(Ground(Server(0, str), tmp_path, SMALL), ReceiverPlan(ports=2, manners=tuple(Manner))) as process:
         yield process
 
 
@@ -110,9 +114,30 @@ async def test_the_receiver_tells_what_was_forged_and_what_it_cannot_read(receiv
     assert (came.received, came.unread, came.bad_signatures) == (20, 1, 1)
 
 
+@pytest.mark.parametrize(
+    ("manner", "outcome"),
+    [
+        (Manner.SLOW_BODY, "no complete answer"),
+        (Manner.ENDLESS_BODY, (200, True)),
+        (Manner.HEADER_FLOOD, "too many headers"),
+    ],
+)
+async def test_a_hostile_receiver_answers_without_an_end(
+    receiver: Receiving, manner: Manner, outcome: str | tuple[int, bool]
+) -> None:
+    url = f"http://127.0.0.1:{receiver.hostile[list(Manner).index(manner)]}/"
+    async with OutboundClient(reach=LOOPBACK, total_seconds=1) as client:
+        if isinstance(outcome, tuple):
+            answer = await client.post(url, content=b"{}", headers={})
+            assert (answer.status, answer.truncated) == outcome
+        else:
+            with pytest.raises(OutboundError, match=outcome):
+                await client.post(url, content=b"{}", headers={})
+
+
 async def test_a_black_hole_takes_a_post_and_says_nothing(receiver: Receiving) -> None:
-    async with by_hand(PostPlan(receiver.silent[0], concurrent=1)) as client:
-        unanswered = asyncio.ensure_future(client(f"http://127.0.0.1:{receiver.silent[0]}/", b"{}", {}))
+    async with by_hand(PostPlan(receiver.hostile[0], concurrent=1)) as client:
+        unanswered = asyncio.ensure_future(client(f"http://127.0.0.1:{receiver.hostile[0]}/", b"{}", {}))
         # The other port was posted to later and has answered.
         await post(receiver.ports[0], [webhook(1)])
         assert not unanswered.done()

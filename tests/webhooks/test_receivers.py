@@ -1,5 +1,6 @@
 """Each receiver's share of the dispatcher: it grows with its successes, and is small while it fails or hangs."""
 
+import time
 from uuid import UUID, uuid4
 
 import pytest
@@ -9,10 +10,14 @@ from duly.store.deliveries import DueDelivery
 from duly.webhooks import receivers
 from duly.webhooks.receivers import (
     AHEAD,
+    BAD_A_SECOND,
+    BAD_IN_A_ROW,
     CHANCES,
     CONCURRENT,
     FIRST_WINDOW,
     LARGEST_WINDOW,
+    LONGEST_REST_SECONDS,
+    REST_SECONDS,
     ROUND,
     SUSPECTS,
     Receivers,
@@ -206,6 +211,61 @@ def test_of_one_that_has_failed_no_more_is_taken_than_it_may_have_at_once() -> N
     for delivery in posted(shares, FIRST_WINDOW):
         shares.ended(delivery, well=False)
     assert shares.rooms().known == {ONE: 1}
+
+
+def ends_badly(shares: Receivers, number: int, *, cut: bool = False, receiver_id: UUID = ONE) -> None:
+    """So many in a row, one after the other."""
+    for _ in range(number):
+        (delivery,) = posted(shares, 1, receiver_id)
+        assert shares.ended(delivery, well=cut, cut=cut) == []
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_one_that_answers_badly_many_times_in_a_row_rests_and_what_waits_for_it_goes_back(
+    monkeypatch: pytest.MonkeyPatch, *, cut: bool
+) -> None:
+    shares = Receivers()
+    ends_badly(shares, BAD_IN_A_ROW - 1, cut=cut)
+    assert shares.rooms().known[ONE] > 0
+    under_way = posted(shares, FIRST_WINDOW if cut else 1)
+    late = due()
+    assert shares.admit(late) is Turn.WAITS
+    assert [shares.ended(delivery, well=cut, cut=cut) for delivery in under_way] == [[]] * len(under_way)
+    assert shares.rooms().known == {ONE: 0}
+    assert shares.take_stale() == [late]
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + LONGEST_REST_SECONDS + REST_SECONDS)
+    assert shares.rooms().known == {ONE: FIRST_WINDOW if cut else 1}
+    (probe,) = posted(shares, 1)
+    shares.ended(probe, well=True)
+    assert shares.rooms().known[ONE] > 1
+
+
+def test_an_answer_that_was_cut_makes_no_room_for_more_and_takes_none_away() -> None:
+    shares = Receivers()
+    ends_badly(shares, 2, cut=True)
+    assert shares._shares[ONE].window == FIRST_WINDOW
+    assert shares._shares[ONE].suspect(time.monotonic())
+
+
+def test_of_all_that_answer_badly_so_many_are_taken_a_second_and_few_at_once() -> None:
+    shares, each = Receivers(), 1_000
+    turns = [shares._turn(7.0) for _ in range(each)]
+    within_a_second = [turn for turn in turns if turn <= 8.0]
+    assert len(within_a_second) == BAD_A_SECOND
+    most_at_once = max(turns.count(turn) for turn in within_a_second)
+    assert most_at_once <= BAD_A_SECOND * REST_SECONDS + 1
+    assert turns == sorted(turns) and max(turns) <= 7.0 + LONGEST_REST_SECONDS + REST_SECONDS
+
+
+def test_those_that_answer_well_go_on_while_others_rest() -> None:
+    shares = Receivers()
+    grown(shares)
+    for number in range(50):
+        ends_badly(shares, BAD_IN_A_ROW, receiver_id=UUID(int=100 + number))
+    rooms = dict(shares.rooms().known)
+    assert rooms.pop(ONE) > FIRST_WINDOW
+    assert set(rooms.values()) == {0}
 
 
 def test_receivers_that_are_sent_nothing_are_forgotten_beyond_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,12 @@ def test_every_2xx_is_success(status: int) -> None:
     assert (verdict.outcome, verdict.status_code, verdict.error) == (Outcome.DELIVERED, status, None)
 
 
+def test_an_answer_that_was_cut_is_told_apart() -> None:
+    assert tried(answer(200)._replace(truncated=True)).cut
+    assert not tried(answer(200)).cut
+    assert not tried(no_answer("BROKEN_ANSWER")).cut
+
+
 @pytest.mark.parametrize(
     "status", [100, 199, 300, 301, 302, 304, 307, 308, 400, 401, 404, 409, 429, 500, 503, 599, 999]
 )

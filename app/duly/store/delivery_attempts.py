@@ -19,7 +19,8 @@ class Outcome(IntEnum):
 class Tried(NamedTuple):
     """One try, decided and ready to be recorded. `delay_seconds` counts only for TRY_AGAIN.
 
-    `fails`: it says that its receiver is in trouble. `disables`: why its endpoint is to be sent nothing more.
+    `fails`: it says that its receiver is in trouble. `disables`: why its endpoint is to be sent nothing more. `cut`:
+    the answer was longer than is read.
     """
 
     tenant_id: int
@@ -39,6 +40,7 @@ class Tried(NamedTuple):
     registered: bool
     fails: bool = False
     disables: str | None = None
+    cut: bool = False
 
 
 # Only who holds the row's token may settle it. The attempt is recorded in any case: it did happen. A success ends the

@@ -112,14 +112,14 @@ class Dispatcher:
         """Sends this one, and then what waited for its turn at the same receiver."""
         following: DueDelivery | None = delivery
         while following is not None:
-            well = False
+            well = cut = False
             try:
                 tried = await self._sender.send(following)
-                well = not tried.fails
+                well, cut = not tried.fails, tried.cut
                 self.settler.put(tried)
             except Exception:  # a fault of ours: this one is due again when its hold ends, the next must not wait
                 log.exception("a delivery broke off", action="delivery_broken", job_id=str(following.job_id))
-            more = self._receivers.ended(following, well=well)
+            more = self._receivers.ended(following, well=well, cut=cut)
             self._freed.set()
             if self._draining:
                 return
@@ -138,7 +138,8 @@ class Dispatcher:
         self._freed.set()
         if settled.heals:
             self._gated_asked_at = float("-inf")
-        if settled.frees or settled.heals or self._gated or any(one.outcome is Outcome.TRY_AGAIN for one in tried):
+        soon = any(one.outcome is Outcome.TRY_AGAIN and one.delay_seconds < LONGEST_LOOK_SECONDS for one in tried)
+        if settled.frees or settled.heals or self._gated or soon:
             self.wake()
 
     def stop_taking(self) -> None:

@@ -1,5 +1,6 @@
 """Each receiver's share of a node's posts: it grows with its successes, and one that hangs or fails slows no other."""
 
+import math
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -27,6 +28,13 @@ BRISK_SECONDS = 0.25
 PATIENCE_SECONDS = 5.0
 # One that answers at once has nothing under way most of the time: so long it is still asked for by its window.
 RECENT_SECONDS = 10.0
+# A bad answer that comes at once costs ten times a good one: its connection is lost, its failure is noted. After some
+# of them in a row a receiver rests until its turn comes: a process takes so many bad answers a second, few at a time,
+# so that most rounds take nothing but what goes to those that answer well.
+BAD_IN_A_ROW = 6
+BAD_A_SECOND = 200
+REST_SECONDS = 0.05
+LONGEST_REST_SECONDS = 5.0
 # Shares of receivers that are sent nothing just now.
 REMEMBERED = 5_000
 
@@ -42,12 +50,14 @@ class Turn(Enum):
 @dataclass(slots=True)
 class Share:
     """What one receiver has. `started`: when each of its posts under way began, the oldest first; `ended_at`: when the
-    last one ended.
+    last one ended; `bad`: how many in a row did not end well; it is sent nothing more before `rests_until`.
     """
 
     window: int = FIRST_WINDOW
     proven: bool = False
+    bad: int = 0
     ended_at: float = float("-inf")
+    rests_until: float = float("-inf")
     started: dict[UUID, float] = field(default_factory=dict)
     waiting: deque[tuple[float, DueDelivery]] = field(default_factory=deque)
 
@@ -67,6 +77,7 @@ class Receivers:
         self._suspected = 0
         self._largest_window = LARGEST_WINDOW
         self._in_a_round = ROUND
+        self._booked_until = float("-inf")
 
     def rooms(self) -> Rooms:
         """How much more may be taken from the outbox for each."""
@@ -88,6 +99,8 @@ class Receivers:
 
     def _room(self, share: Share, now: float) -> int:
         """One that answers well has more taken for it than may be posted at once."""
+        if share.rests_until > now:
+            return 0
         held = len(share.started) + len(share.waiting)
         if not share.suspect(now):
             return max(0, min(share.window * (1 + AHEAD) - held, max(share.window, self._in_a_round)))
@@ -104,19 +117,34 @@ class Receivers:
             return Turn.WAITS
         return Turn.CROWDED
 
-    def ended(self, delivery: DueDelivery, *, well: bool) -> list[DueDelivery]:
-        """A post is over: what is to be posted next to its receiver, counted as under way."""
+    def ended(self, delivery: DueDelivery, *, well: bool, cut: bool = False) -> list[DueDelivery]:
+        """A post is over: what is to be posted next to its receiver, counted as under way. `cut`: its answer was longer
+        than is read, which is no success that makes room for more.
+        """
         share = self._shares[delivery.receiver_id]
         share.started.pop(delivery.delivery_id, None)
-        share.proven = well
+        share.proven = well and not cut
         share.ended_at = time.monotonic()
-        share.window = min(share.window + 1, self._largest_window) if well else max(share.window // 2, 1)
+        share.bad = 0 if share.proven else share.bad + 1
+        if share.proven:
+            share.window = min(share.window + 1, self._largest_window)
+        elif not well:
+            share.window = max(share.window // 2, 1)
+        if share.bad >= BAD_IN_A_ROW:
+            share.rests_until = self._turn(share.ended_at)
+            return []
         following = []
         while share.waiting and len(share.started) < share.window:
             _, next_one = share.waiting.popleft()
             share.started[next_one.delivery_id] = time.monotonic()
             following.append(next_one)
         return following
+
+    def _turn(self, now: float) -> float:
+        """When the next one of those that answer badly may be sent something again."""
+        earliest = max(self._booked_until, now) + 1 / BAD_A_SECOND
+        self._booked_until = min(earliest, now + LONGEST_REST_SECONDS)
+        return math.ceil(self._booked_until / REST_SECONDS) * REST_SECONDS
 
     @property
     def well_supplied(self) -> bool:
@@ -126,11 +154,12 @@ class Receivers:
         return sum(map(len, waiting)) >= SUPPLY and all(queue[0][0] > now - BRISK_SECONDS for queue in waiting)
 
     def take_stale(self) -> list[DueDelivery]:
-        """What has waited for its turn too long, taken out."""
-        limit = time.monotonic() - PATIENCE_SECONDS
+        """What has waited for its turn too long, or waits for a receiver that rests, taken out."""
+        now = time.monotonic()
         stale = []
         for share in self._shares.values():
-            while share.waiting and share.waiting[0][0] < limit:
+            resting = share.bad >= BAD_IN_A_ROW and not share.started
+            while share.waiting and (resting or share.waiting[0][0] < now - PATIENCE_SECONDS):
                 stale.append(share.waiting.popleft()[1])
         return stale
 

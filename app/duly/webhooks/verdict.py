@@ -55,6 +55,7 @@ def judge(
         # What ends a delivery on purpose, or is our own refusal, says nothing of how the receiver does.
         fails=not (delivered or asked in _ENDING or _is_hopeless(came) or isinstance(came, NotSent)),
         disables=_disables(came, asked),
+        cut=isinstance(came, OutboundAnswer) and came.truncated,
     )
 
 
