@@ -5,12 +5,21 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
+from duly.store.outbox import callback_receiver
 from tests.support.kept_endpoints import keep_endpoint
-from tests.support.misbehaving import MisbehavingReceiver, after, answers, hangs, misbehaving_receiver, waits_for
+from tests.support.misbehaving import (
+    Manner,
+    MisbehavingReceiver,
+    after,
+    answers,
+    hangs,
+    misbehaving_receiver,
+    waits_for,
+)
 from tests.support.process import Processes, starting_processes
 from tests.support.service import Service, ServiceClient, eventually
 
@@ -191,6 +200,46 @@ async def test_a_host_of_callbacks_has_a_circuit_of_its_own(
     receiver.manners["/ill"] = answers(204)
     await service.sql("update receivers set probe_at = now() where state = 1")
     await all_sent(service)
+
+
+LANE = f"select {callback_receiver(tenant='1', url='$1::text')}"  # the service's own
+
+
+async def path_beside(service: ServiceClient, receiver: MisbehavingReceiver, other: str) -> str:
+    """A path of another circuit; of the few that a host has, two may share one by chance."""
+    [[taken]] = await service.sql(LANE, receiver.url(other))
+    for number in range(9):
+        [[lane]] = await service.sql(LANE, receiver.url(f"/well{number}"))
+        if lane != taken:
+            return f"/well{number}"
+    raise AssertionError("nine paths in one lane")
+
+
+@pytest.mark.parametrize("manner", [answers(500), hangs()], ids=["fails", "hangs"])
+async def test_a_bad_path_of_callbacks_leaves_the_rest_of_its_host_alone(
+    start_service: StartService, receiver: MisbehavingReceiver, manner: Manner
+) -> None:
+    service = await start_service(webhook_retry_seconds=MANY_TRIES, webhook_timeout_seconds=0.5)
+    well = await path_beside(service, receiver, "/ill")
+    receiver.manners["/ill"] = manner
+    await run_many(service, 5, callbackUrl=receiver.url("/ill"))
+    await eventually(lambda: service.sql("select from receivers where failures >= 4"))
+    await service.sql("update receivers set failing_since = now() - interval '20 seconds'")
+    await eventually(lambda: service.sql("select from receivers where state = 1"))
+    await run_many(service, 5, callbackUrl=receiver.url(well))
+    await receiver.has(well, times=5)
+    assert len(await service.sql("select from receivers where state = 1")) == 1
+
+
+async def test_callbacks_to_addresses_of_the_jobs_own_share_a_circuit(
+    start_service: StartService, receiver: MisbehavingReceiver
+) -> None:
+    service = await start_service(webhook_retry_seconds=MANY_TRIES)
+    jobs = [f"/callbacks/{uuid4()}" for _ in range(5)]
+    receiver.manners |= dict.fromkeys(jobs, answers(500))
+    await asyncio.gather(*(service.run("echo", callbackUrl=receiver.url(path)) for path in jobs))
+    await eventually(lambda: service.sql("select from receivers where failures >= 5"))
+    assert len(await service.sql("select from receivers")) == 1
 
 
 async def test_a_limit_of_concurrency_is_kept_and_used_by_a_fleet(

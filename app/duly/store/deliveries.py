@@ -63,12 +63,13 @@ GATED = "(paused_at is not null or state <> 0 or concurrency is not null or rate
 
 # Of a lane. Of one job a terminal event's webhook waits for those of its earlier terminal events to the same receiver,
 # so they arrive in order: it is put behind them, and due at once when they are settled. Behind one that is being sent
-# it is looked at again soon: that one may be settled in this very moment. (`is not distinct from` is no condition for
-# an index: the job's rows are read, never the receiver's lane.)
+# it is looked at again soon: that one may be settled in this very moment. A job's callbacks all go to one address, in
+# whatever lane an earlier release put them. (The receiver is named in a form that is no condition for an index: the
+# job's rows are read, never the receiver's lane.)
 _DUE = """
 due as materialized (
     select d.* from {lanes} o cross join lateral (
-        select delivery_id, job_id, receiver_id, sequence, kind from deliveries
+        select delivery_id, job_id, receiver_id, registered, sequence, kind from deliveries
         where receiver_id = o.receiver_id and due_at <= now()
         order by due_at limit o.room for update skip locked
     ) d limit $1
@@ -76,8 +77,8 @@ due as materialized (
 placed as materialized (
     select d.delivery_id, case when d.kind between 10 and 12 then (
         select max(case when b.taken and b.due_at > now() then now() else b.due_at end) from deliveries b
-        where b.job_id = d.job_id and b.sequence < d.sequence and b.receiver_id is not distinct from d.receiver_id
-          and b.kind between 10 and 12
+        where b.job_id = d.job_id and b.sequence < d.sequence and b.kind between 10 and 12
+          and b.registered = d.registered and (not d.registered or b.receiver_id = d.receiver_id)
     ) end as behind
     from due d
 ),

@@ -64,7 +64,7 @@ recorded as (
 settled as (
     delete from deliveries d using tried t
     where d.delivery_id >= t.delivery_id and d.delivery_id <= t.delivery_id and d.token = t.token and t.outcome <> 2
-    returning d.tenant_id, d.job_id, d.sequence, d.kind, d.receiver_id, d.replay_id, t.outcome
+    returning d.tenant_id, d.job_id, d.sequence, d.kind, d.receiver_id, d.registered, d.replay_id, t.outcome
 ),
 waiting as (
     update deliveries d set due_at = now() + t.delay_seconds * interval '1 second', taken = false
@@ -76,7 +76,7 @@ followed as (
     update deliveries d set due_at = now()
     from settled s
     where d.job_id >= s.job_id and d.job_id <= s.job_id and d.sequence > s.sequence
-      and d.receiver_id is not distinct from s.receiver_id
+      and d.registered = s.registered and (not s.registered or d.receiver_id = s.receiver_id)
       and d.kind between 10 and 12 and s.kind between 10 and 12 and not d.taken
       and d.attempt = d.tries_before
     returning d.delivery_id

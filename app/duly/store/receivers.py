@@ -10,7 +10,7 @@ from duly.store.database import Connection
 
 
 class Receiver(NamedTuple):
-    """Whom a webhook goes to: an endpoint (`registered`), or the host of callbacks."""
+    """Whom a webhook goes to: an endpoint (`registered`), or callbacks to one place of a host."""
 
     tenant_id: int
     receiver_id: UUID
@@ -107,7 +107,7 @@ async def disable_endpoint(
 
 
 FORGET_HEALTHY = "delete from receivers where not registered and failures = 0"
-# A host that nothing is sent to any more: nobody would learn whether it is well.
+# A place that nothing is sent to any more: nobody would learn whether it is well.
 FORGET_IDLE = """
 delete from receivers r where not r.registered and r.failing_since < now() - interval '7 days'
   and not exists (select from deliveries d where d.receiver_id = r.receiver_id)
@@ -123,7 +123,7 @@ delete from receivers r where r.registered and not exists (
 
 
 async def forget_receivers(connection: Connection) -> None:
-    """Forgets the hosts of callbacks that are well, or that nothing has been sent to for a week, and what is left of
+    """Forgets receivers of callbacks that are well or that nothing has been sent to for a week, and what is left of
     endpoints that were deleted.
     """
     await connection.execute(FORGET_HEALTHY)

@@ -12,7 +12,7 @@ from duly.store.columns import TIMED_ID
 from duly.store.control import raise_version
 from duly.store.database import Connection
 from duly.store.exclusive import REPAIR, take
-from duly.store.outbox import HOST_OF_CALLBACK
+from duly.store.outbox import callback_receiver
 from duly.store.placing import Standing, place
 
 
@@ -179,7 +179,7 @@ async def follow(connection: Connection, ends: Sequence[tuple[int, UUID, int, in
 TELL = f"""
 insert into deliveries (tenant_id, delivery_id, job_id, sequence, kind, attempt, receiver_id)
 select a.tenant_id, coalesce(t.delivery_id, {TIMED_ID}), a.job_id, a.sequence, a.kind, coalesce(t.attempt, 0),
-       {HOST_OF_CALLBACK.format(tenant="a.tenant_id", url="j.callback_url")}
+       {callback_receiver(tenant="a.tenant_id", url="j.callback_url")}
 from unnest($1::int[], $2::uuid[], $3::int[], $4::smallint[]) as a (tenant_id, job_id, sequence, kind)
 cross join lateral (
     select callback_url from jobs

@@ -9,7 +9,7 @@ from uuid import UUID
 from duly.domain.ids import smallest_id_at
 from duly.store.database import Connection
 from duly.store.delivery_lists import PLANS
-from duly.store.outbox import HOST_OF_CALLBACK
+from duly.store.outbox import callback_receiver
 
 # A delivery's attempts are numbered through all its rounds, and shown in one answer.
 MOST_ATTEMPTS = 500
@@ -52,7 +52,7 @@ meant as materialized (
     )
 ),
 judged as materialized (
-    select m.*, {HOST_OF_CALLBACK.format(tenant="m.tenant_id", url="j.callback_url")} as host,
+    select m.*, {callback_receiver(tenant="m.tenant_id", url="j.callback_url")} as callback_receiver_id,
            case when m.registered and n.endpoint_id is null then 'ENDPOINT_DELETED'
                 when n.disabled_at is not null then 'ENDPOINT_DISABLED'
                 when j.job_id is null and g.message_id is null then 'JOB_GONE'
@@ -80,7 +80,8 @@ hastened as (
 again as (
     insert into deliveries (tenant_id, delivery_id, job_id, sequence, kind, attempt, tries_before, receiver_id,
                             registered)
-    select tenant_id, delivery_id, job_id, sequence, kind, attempt, attempt, coalesce(receiver_id, host), registered
+    select tenant_id, delivery_id, job_id, sequence, kind, attempt, attempt,
+           coalesce(receiver_id, callback_receiver_id), registered
     from judged where not stands and refusal is null
     on conflict do nothing
     returning 1
