@@ -87,7 +87,7 @@ class AnswerReader:
             raise ValueError("too many headers")
         if self._head_complete:
             return  # a trailer
-        known, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        known, text = name.decode("latin-1").lower(), value.decode("latin-1").strip(" \t")
         self._headers[known] = f"{self._headers[known]}, {text}" if known in self._headers else text
 
     def on_headers_complete(self) -> None:
