@@ -306,6 +306,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a password": ({"url": "http://user:s3cret@example.com/"}, "url"),
     "a private address": ({"url": "http://10.0.0.1/s3cret"}, "url"),
     "metadata": ({"url": "http://169.254.169.254/latest/s3cret"}, "url"),
+    "the agent of a cloud": ({"url": "http://168.63.129.16/machine/s3cret"}, "url"),
+    "a private address inside": ({"url": "http://[2a00:1450::5efe:10.0.0.1]/s3cret"}, "url"),
     "an odd spelling": ({"url": "http://0x7f000001/"}, "url"),
     "localhost": ({"url": "http://localhost./"}, "url"),
     "a database": ({"url": "http://example.com:5432/"}, "url"),
