@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from duly.outbound import OutboundClient
+from duly.outbound import OutboundClient, addresses
 from duly.outbound.addresses import AddressInfo
 from tests.support.raw_receiver import (
     EMPTY,
@@ -86,6 +86,52 @@ async def test_a_name_that_hangs_is_looked_up_once_however_many_give_it_up() -> 
             answer.set()
             assert (await client.post(url, content=b"{}", headers=HEADERS)).status == 204
         assert lookup.asked == ["hooks.example"]
+
+
+class SometimesHanging(FakeLookup):
+    """Hangs while it is told to, as where names of others take all threads."""
+
+    hangs = False
+
+    async def resolve(self, host: str, port: int) -> list[AddressInfo]:
+        if self.hangs:
+            await asyncio.Event().wait()
+        return await super().resolve(host, port)
+
+
+async def test_a_name_that_was_found_before_is_called_there_while_look_ups_hang(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(addresses, "_MEMORY_SECONDS", 0)
+    monkeypatch.setattr(addresses, "_PATIENCE_SECONDS", 0.01)
+    closes = answers(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+    async with receiver(closes) as here:
+        lookup = SometimesHanging(["127.0.0.1"])
+        async with OutboundClient(reach=LOOPBACK, lookup=lookup, connect_seconds=0.5) as client:
+            url = f"http://hooks.example:{here.port}/"
+            await client.post(url, content=b"{}", headers=HEADERS)
+            await asyncio.sleep(0)  # the memory of no time at all is over
+            lookup.hangs = True
+            for _ in range(3):
+                assert (await client.post(url, content=b"{}", headers=HEADERS)).status == 204
+            assert (await failure(client, f"http://others.example:{here.port}/")).code == "TIMED_OUT"
+            monkeypatch.setattr(addresses, "_STALE_SECONDS", 0)
+            assert (await failure(client, url)).code == "TIMED_OUT"
+
+
+async def test_a_name_that_moved_or_went_is_not_called_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addresses, "_MEMORY_SECONDS", 0)
+    closes = answers(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+    async with receiver(closes) as here:
+        lookup = SometimesHanging(["127.0.0.1"], ["10.0.0.1"])
+        async with OutboundClient(reach=LOOPBACK, lookup=lookup, connect_seconds=0.1) as client:
+            url = f"http://hooks.example:{here.port}/"
+            await client.post(url, content=b"{}", headers=HEADERS)
+            await asyncio.sleep(0)
+            assert (await failure(client, url)).code == "REFUSED_ADDRESS"
+            lookup.hangs = True
+            assert (await failure(client, url)).code == "TIMED_OUT"
+        assert here.connections == 1
 
 
 async def test_fifty_names_that_hang_hold_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,9 @@ AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 # Short, for receivers that move. It is no hole: a connection is checked by its own address, not by this memory.
 _MEMORY_SECONDS: Final = 5
 _MEMORY_SIZE: Final = 1024
+# Names that hang can take all threads there are. A name that was found before is then called where it was (RFC 8767).
+_STALE_SECONDS: Final = 300
+_PATIENCE_SECONDS: Final = 0.25
 # A name that hangs holds one of these for as long as the system tries, which may be half a minute.
 _LOOKUPS_AT_ONCE: Final = 64
 # What arrives in one go is parsed in one go, so no more is let arrive than an answer may hold.
@@ -48,7 +51,8 @@ class GuardedLookup:
     """Refuses a name if any one of its addresses is refused, gives up on slow look-ups, and remembers for a while.
 
     Many requests to a name that is not known yet share one look-up. It goes on after they have given up, and those that
-    come then wait for it too: a name that hangs never has two look-ups under way.
+    come then wait for it too: a name that hangs never has two look-ups under way. A name that was found within the last
+    minutes does not wait long: where it led then is known.
     """
 
     def __init__(self, lookup: Lookup, *, reach: Reach, seconds: float) -> None:
@@ -56,6 +60,7 @@ class GuardedLookup:
         self._reach = reach
         self._seconds = seconds
         self._known: dict[tuple[str, int], asyncio.Task[list[AddressInfo]]] = {}
+        self._last: dict[tuple[str, int], tuple[float, list[AddressInfo]]] = {}
 
     async def find(self, host: str, port: int) -> list[AddressInfo]:
         """Raises `PostFailed`."""
@@ -63,12 +68,20 @@ class GuardedLookup:
         if task is None:
             task = asyncio.create_task(self._resolve(host, port))
             self._remember((host, port), task)
+        stale = self._stale((host, port))
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(self._seconds if stale is None else min(_PATIENCE_SECONDS, self._seconds)):
                 return await asyncio.shield(task)
         except TimeoutError:
+            if stale is not None:
+                return stale
             message = f"no connection within {self._seconds:.1f} seconds: the name is still being looked up."
             raise PostFailed("TIMED_OUT", message) from None
+
+    def _stale(self, name: tuple[str, int]) -> list[AddressInfo] | None:
+        """Where the name led when it was last found, if that was not long ago."""
+        found_at, found = self._last.get(name, (float("-inf"), []))
+        return found if found_at > asyncio.get_running_loop().time() - _STALE_SECONDS else None
 
     async def _resolve(self, host: str, port: int) -> list[AddressInfo]:
         try:
@@ -97,10 +110,15 @@ class GuardedLookup:
 
     def _found(self, name: tuple[str, int], task: "asyncio.Task[list[AddressInfo]]") -> None:
         """Counts the time from here; what failed is not remembered."""
+        self._last.pop(name, None)
         if task.cancelled() or task.exception() is not None:
             self._forget(name, task)
-        else:
-            asyncio.get_running_loop().call_later(_MEMORY_SECONDS, self._forget, name, task)
+            return
+        loop = asyncio.get_running_loop()
+        self._last[name] = loop.time(), task.result()
+        if len(self._last) > _MEMORY_SIZE:
+            del self._last[next(iter(self._last))]
+        loop.call_later(_MEMORY_SECONDS, self._forget, name, task)
 
     def _forget(self, name: tuple[str, int], task: "asyncio.Task[list[AddressInfo]]") -> None:
         if self._known.get(name) is task:
