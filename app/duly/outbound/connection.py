@@ -12,7 +12,7 @@ _PIECE: Final = 256 * 1024
 # Each piece of an answer costs some microseconds however small it is, and a receiver can send 60,000 of one byte. So
 # after some of them what comes is left to gather for a while.
 _PIECES_AT_ONCE: Final = 64
-_GATHER_SECONDS: Final = 0.025
+_GATHER_SECONDS: Final = 0.1
 
 
 class Connection(asyncio.Protocol):

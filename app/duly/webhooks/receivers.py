@@ -32,8 +32,8 @@ RECENT_SECONDS = 10.0
 # of them in a row a receiver rests until its turn comes: a process takes so many bad answers a second, few at a time,
 # so that most rounds take nothing but what goes to those that answer well.
 BAD_IN_A_ROW = 6
-BAD_A_SECOND = 200
-REST_SECONDS = 0.05
+BAD_A_SECOND = 100
+REST_SECONDS = 0.1
 LONGEST_REST_SECONDS = 5.0
 # Shares of receivers that are sent nothing just now.
 REMEMBERED = 5_000
