@@ -120,7 +120,7 @@ class Door:
 
 
 class Manner(StrEnum):
-    """What a hostile receiver does with a message: nothing at all, or one of three answers without an end."""
+    """Answer of a hostile receiver: none at all, or one of three without an end."""
 
     SILENT = "silent"
     SLOW_BODY = "slow body"

@@ -56,7 +56,7 @@ def measure(ground: Ground) -> list[Result]:
 
 
 def beside(name: str, receivers: int) -> tuple[str, ...]:
-    """How each of the others misbehaves: all of them are silent, or they take turns at every manner."""
+    """Returns the manner of each other receiver: all are silent, or they take turns at every manner."""
     if name in {ENDPOINT_HOLES, CALLBACK_HOLES}:
         return (Manner.SILENT,) * receivers
     if name in {ENDPOINT_HOSTILE, CALLBACK_HOSTILE}:

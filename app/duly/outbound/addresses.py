@@ -79,7 +79,7 @@ class GuardedLookup:
             raise PostFailed("TIMED_OUT", message) from None
 
     def _stale(self, name: tuple[str, int]) -> list[AddressInfo] | None:
-        """Where the name led when it was last found, if that was not long ago."""
+        """Returns where the name led when it was last found, if that was not long ago."""
         found_at, found = self._last.get(name, (float("-inf"), []))
         return found if found_at > asyncio.get_running_loop().time() - _STALE_SECONDS else None
 

@@ -141,7 +141,7 @@ class Receivers:
         return following
 
     def _turn(self, now: float) -> float:
-        """When the next one of those that answer badly may be sent something again."""
+        """Books the time at which the next of those that answer badly may be sent something again."""
         earliest = max(self._booked_until, now) + 1 / BAD_A_SECOND
         self._booked_until = min(earliest, now + LONGEST_REST_SECONDS)
         return math.ceil(self._booked_until / REST_SECONDS) * REST_SECONDS
