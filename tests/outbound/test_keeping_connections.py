@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from duly.outbound import OutboundClient, pool
+from duly.outbound.destination import Origin
 from tests.support.raw_receiver import EMPTY, HEADERS, LOOPBACK, FakeLookup, answers, failure, is_silent, receiver
 
 
@@ -46,6 +47,60 @@ async def test_who_waits_for_a_connection_in_vain_is_told_in_time() -> None:
         # What timed out freed its place.
         assert (await failure(client, url)).code == "TIMED_OUT"
         assert here.most_open == 1
+
+
+async def test_those_that_wait_for_one_receiver_are_not_woken_by_what_others_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Origin] = []
+    has_room = pool.Pool._has_room
+
+    def counted(self: pool.Pool, origin: Origin) -> bool:
+        asked.append(origin)
+        return has_room(self, origin)
+
+    monkeypatch.setattr(pool.Pool, "_has_room", counted)
+    arrived = asyncio.Semaphore(0)
+
+    async def hangs_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        arrived.release()
+        await is_silent(reader, writer)
+
+    async with receiver(hangs_on) as hangs, receiver(answers(EMPTY)) as well, asyncio.TaskGroup() as tasks:
+        async with OutboundClient(reach=LOOPBACK, connections_per_host=2, total_seconds=5) as client:
+            url = f"http://127.0.0.1:{hangs.port}/"
+            stuck = [tasks.create_task(failure(client, url)) for _ in range(50)]
+            for _ in range(2):
+                await asyncio.wait_for(arrived.acquire(), 2)
+            for _ in range(20):
+                await client.post(f"http://127.0.0.1:{well.port}/", content=b"{}", headers=HEADERS)
+            assert len(asked) < 100  # each once, and not each of fifty with every post
+        errors = await asyncio.gather(*stuck)
+    assert {error.code for error in errors} == {"BROKEN_ANSWER"}
+
+
+async def test_each_that_waits_has_its_turn_though_others_give_up() -> None:
+    gate, arrived = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def waits(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        arrived.release()
+        await gate.wait()
+        writer.write(EMPTY)
+
+    async with (
+        receiver(waits) as here,
+        OutboundClient(reach=LOOPBACK, connections_per_host=2, total_seconds=5) as client,
+    ):
+        url = f"http://127.0.0.1:{here.port}/"
+        posts = [asyncio.create_task(client.post(url, content=b"{}", headers=HEADERS)) for _ in range(12)]
+        for _ in range(2):
+            await asyncio.wait_for(arrived.acquire(), 2)
+        for given_up in posts[3:7]:
+            given_up.cancel()
+        gate.set()
+        answered = await asyncio.gather(*posts, return_exceptions=True)
+    assert [getattr(one, "status", None) for one in answered] == [204] * 3 + [None] * 4 + [204] * 5
+    assert here.most_open == 2
 
 
 async def test_many_posts_to_a_new_name_share_one_look_up() -> None:

@@ -1,7 +1,7 @@
 """The connections of a client: few to each origin, few in all, and idle ones kept for a while."""
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from typing import Final
 
 from duly.deadlines import Deadlines
@@ -28,6 +28,7 @@ class Pool:
         self._idle: defaultdict[Origin, dict[Connection, None]] = defaultdict(dict)
         self._resting: Deadlines[Connection] = Deadlines(_KEEP_ALIVE_SECONDS, Connection.close)
         self._freed = asyncio.Event()
+        self._waiting: defaultdict[Origin, deque[asyncio.Future[None]]] = defaultdict(deque)
         self._closed = False
 
     def idle(self, origin: Origin) -> Connection | None:
@@ -42,12 +43,39 @@ class Pool:
 
     async def connection(self, destination: Destination) -> Connection:
         """The same, or a new one as soon as there is room for it. Raises `PostFailed`."""
-        while not self._has_room(destination.origin):
-            self._freed.clear()
-            await self._freed.wait()
-            if connection := self.idle(destination.origin):
+        origin = destination.origin
+        while not self._has_room(origin):
+            self._refuse_when_closed()
+            if self._count[origin] >= self._most_per_origin:
+                await self._turn(origin)
+            else:
+                self._freed.clear()
+                await self._freed.wait()
+            if connection := self.idle(origin):
                 return connection
         return await self._new(destination)
+
+    async def _turn(self, origin: Origin) -> None:
+        """Waits until a connection of this origin is idle or gone. Hundreds may wait for an origin that hangs: what
+        becomes free elsewhere must not wake them.
+        """
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting[origin].append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                self._call(origin)  # it was given a turn, which is another's now
+            raise
+
+    def _call(self, origin: Origin) -> None:
+        """Gives the one that has waited longest for this origin its turn."""
+        while waiting := self._waiting.get(origin):
+            turn = waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._waiting.pop(origin, None)
 
     def _has_room(self, origin: Origin) -> bool:
         if self._count[origin] >= self._most_per_origin:
@@ -57,6 +85,7 @@ class Pool:
         return self._count.total() < self._most
 
     async def _new(self, destination: Destination) -> Connection:
+        self._refuse_when_closed()
         self._count[destination.origin] += 1
         try:
             connection = await self._connector.connect(destination, self._gone)
@@ -66,14 +95,19 @@ class Pool:
         self._open.add(connection)
         if self._closed:
             connection.close()
-            raise PostFailed("BROKEN_ANSWER", "the service is going down.")
+        self._refuse_when_closed()
         return connection
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise PostFailed("BROKEN_ANSWER", "the service is going down.")
 
     def give_back(self, connection: Connection) -> None:
         """After every exchange; a connection that broke is dropped."""
         if connection.open:
             self._idle[connection.origin][connection] = None
             self._resting.put(connection)
+            self._call(connection.origin)
             self._freed.set()
 
     def _gone(self, connection: Connection) -> None:
@@ -90,6 +124,7 @@ class Pool:
         if not self._count[origin]:
             del self._count[origin]
             self._idle.pop(origin, None)
+        self._call(origin)
         self._freed.set()
 
     async def aclose(self) -> None:
@@ -98,6 +133,9 @@ class Pool:
         self._resting.close()
         for connection in self._open:
             connection.close()
+        for origin, waiting in list(self._waiting.items()):
+            for _ in range(len(waiting)):
+                self._call(origin)
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):
                 while self._open:
