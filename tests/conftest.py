@@ -1,5 +1,6 @@
 """Fixtures for all tests: servers, a fresh database for each test, a running service, and the invariants at the end."""
 
+import gc
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
@@ -14,6 +15,19 @@ from tests.support.postgres import SYSTEM_BINARIES, Server, embedded_18, system_
 from tests.support.receiver import Receiver, running_receiver
 from tests.support.scheduling import SharedFixtures
 from tests.support.service import Service, running_service
+
+
+# The interpreter's own 700 have the collector run ten thousand times, over all that was imported and collected.
+YOUNG_OBJECTS = 50_000
+
+
+def pytest_configure() -> None:
+    gc.set_threshold(YOUNG_OBJECTS, 20, 50)
+
+
+def pytest_collection_finish() -> None:
+    """Spares the collector the modules and the tests themselves: they live as long as the run."""
+    gc.freeze()
 
 
 def pytest_report_header() -> str:
