@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from xdist.remote import Producer
 
 from tests.support import handlers as test_handlers
@@ -16,13 +17,15 @@ from tests.support.receiver import Receiver, running_receiver
 from tests.support.scheduling import SharedFixtures
 from tests.support.service import Service, running_service
 
-
 # The interpreter's own 700 have the collector run ten thousand times, over all that was imported and collected.
 YOUNG_OBJECTS = 50_000
 
 
 def pytest_configure() -> None:
     gc.set_threshold(YOUNG_OBJECTS, 20, 50)
+    # Where rich is installed, structlog has it draw each traceback with all local variables: half a second for one.
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
 
 
 def pytest_collection_finish() -> None:

@@ -5,6 +5,7 @@ import logging
 from typing import Any
 
 import pytest
+import structlog
 
 from duly.telemetry.logs import configure_logs
 from tests.support.process import Gates, Processes
@@ -67,6 +68,7 @@ async def test_a_whole_life_with_failures_is_told_in_json_lines_and_without_secr
 def test_lines_of_libraries_have_the_same_form(capfd: pytest.CaptureFixture[str], server: object) -> None:
     root = logging.getLogger()
     before = (root.handlers[:], root.level, logging.getLogger("duly").level)
+    configured = structlog.get_config()
     try:
         configure_logs("json", "info")
         logging.getLogger("some.package").warning("it says %s", "something")
@@ -74,6 +76,7 @@ def test_lines_of_libraries_have_the_same_form(capfd: pytest.CaptureFixture[str]
         root.handlers[:], level, own = before[0], before[1], before[2]
         root.setLevel(level)
         logging.getLogger("duly").setLevel(own)
+        structlog.configure(**configured)
     [line] = _lines(capfd.readouterr().err)
     assert (line["message"], line["level"], line["action"]) == ("it says something", "warning", "library")
     assert line["logger"] == "some.package"
