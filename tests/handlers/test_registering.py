@@ -10,7 +10,7 @@ import pytest
 
 from duly import HandlerError, Handlers, JobContext, fixed
 from duly.handlers.calling import read_parameters
-from duly.handlers.loading import load_registry
+from duly.handlers.loading import load_registry, load_users_own
 
 WriteModule = Callable[[str, str], None]
 OPENING = "from duly import Handlers, JobContext, fixed\nhandlers = Handlers()\n"
@@ -118,6 +118,7 @@ def test_installed_packages_announce_their_handlers(write_module: WriteModule, t
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: announcing\nVersion: 1.0\n")
     (package / "entry_points.txt").write_text("[duly.handlers]\nsome-name = announced:handlers\n")
     assert "announced" in load_registry(())
+    assert list(load_users_own(())) == ["announced"]
 
 
 def test_annotations_may_be_postponed(write_module: WriteModule) -> None:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -35,6 +37,13 @@ async def test_a_result_and_the_progress_come_back_from_the_child(service: Servi
     events = await service.events(view["jobId"])
     assert [event["eventType"] for event in events] == ["JobSubmitted", "JobStarted", "JobProgressed", "JobCompleted"]
     assert events[2]["data"]["message"] == "from a child"
+
+
+def test_a_child_starts_without_what_only_its_node_needs() -> None:
+    ask = [sys.executable, "-c", "import sys, duly.worker.child; print(*sys.modules)"]
+    imported = set(subprocess.run(ask, capture_output=True, text=True, check=True, timeout=60).stdout.split())
+    assert "duly.worker.child" in imported
+    assert not imported & {"asyncpg", "cryptography", "fastapi", "httpx", "prometheus_client", "structlog"}
 
 
 async def test_what_a_child_said_last_is_recorded_before_its_end(service: Service) -> None:

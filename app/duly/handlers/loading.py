@@ -2,19 +2,21 @@
 
 import importlib
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import entry_points
 from types import ModuleType
+from typing import TYPE_CHECKING
 
-from duly.handlers.builtin import builtin_handlers
-from duly.handlers.registry import Handlers, Registry
+from duly.handlers.registry import Handlers, RegisteredHandler, Registry
 from duly.handlers.signals import HandlerError
-from duly.outbound import OutboundClient
+
+if TYPE_CHECKING:
+    from duly.outbound import OutboundClient
 
 ENTRY_POINT_GROUP = "duly.handlers"
 
 
-def load_registry(modules: Sequence[str], *, client: OutboundClient | None = None) -> Registry:
+def load_registry(modules: Sequence[str], *, client: "OutboundClient | None" = None) -> Registry:
     """The built-in types, those of the named modules (`package.module` or `package.module:variable`), and those that
     installed packages announce under the entry-point group `duly.handlers`.
 
@@ -25,13 +27,34 @@ def load_registry(modules: Sequence[str], *, client: OutboundClient | None = Non
     Raises:
         HandlerError: a module cannot be imported or holds no Handlers object, or two handlers have one name.
     """
+    # A child process need not import an HTTP client.
+    from duly.handlers.builtin import builtin_handlers  # noqa: PLC0415
+    from duly.outbound import OutboundClient  # noqa: PLC0415
+
     client = client or OutboundClient()
-    found: list[Handlers] = [builtin_handlers(client)]
+    return Registry(_each([builtin_handlers(client), *_found(modules)]), closing=client.aclose)
+
+
+def load_users_own(modules: Sequence[str]) -> Registry:
+    """Returns the types of the named modules and of installed packages only, as a child process needs them.
+
+    Raises:
+        HandlerError: as for `load_registry`.
+    """
+    return Registry(_each(_found(modules)))
+
+
+def _found(modules: Sequence[str]) -> list[Handlers]:
+    found: list[Handlers] = []
     for name in modules:
         found += _from_module(name)
     for entry_point in entry_points(group=ENTRY_POINT_GROUP):
         found += _from_module(entry_point.value)
-    return Registry((handler for handlers in _distinct(found) for handler in handlers), closing=client.aclose)
+    return found
+
+
+def _each(found: Iterable[Handlers]) -> Iterator[RegisteredHandler]:
+    return (handler for handlers in _distinct(found) for handler in handlers)
 
 
 def _distinct(found: Iterable[Handlers]) -> list[Handlers]:

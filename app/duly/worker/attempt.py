@@ -1,7 +1,6 @@
 """One attempt: call the handler where it belongs, and turn whatever happens into an outcome."""
 
 import asyncio
-import json
 import math
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -14,12 +13,12 @@ import structlog
 from duly.domain.job import ClaimedJob
 from duly.domain.logs import LEVELS
 from duly.domain.outcome import Cancelled, Completed, Failed, Interrupted, Outcome, TimedOut
-from duly.domain.shown import shown
 from duly.handlers.calling import ParametersInvalid, ResultInvalid, read_parameters, write_result
 from duly.handlers.children import ChildFailed, Family, Offspring
 from duly.handlers.context import JobContext
 from duly.handlers.registry import RegisteredHandler
 from duly.handlers.signals import Fail, Retry
+from duly.worker.invocation import context_of, describe, package_of
 from duly.worker.tracebacks import Place, place_of
 
 log = structlog.stdlib.get_logger("duly.attempt")
@@ -128,20 +127,6 @@ class Attempt:
         return context_of(self.claimed, self)
 
 
-def context_of(claimed: ClaimedJob, reporter: Any) -> JobContext:
-    return JobContext(
-        job_id=claimed.job_id,
-        type=claimed.type,
-        attempt=claimed.attempt,
-        max_attempts=claimed.max_attempts,
-        reporter=reporter,
-        labels=json.loads(claimed.labels) if claimed.labels else {},
-        correlation_id=claimed.correlation_id or str(claimed.job_id),
-        traceparent=claimed.traceparent,
-        restored=json.loads(claimed.checkpoint) if claimed.checkpoint is not None else None,
-    )
-
-
 def log_line(claimed: ClaimedJob, level: str, message: str, fields: Mapping[str, object]) -> None:
     """A line of the handler's own, with the ids that find it."""
     write = getattr(log, level if level in LEVELS else "info")
@@ -225,14 +210,3 @@ def _failed(attempt: Attempt, error: BaseException) -> Failed:
         log.warning(words, exception=place.traceback, **facts)
     reason = type(error).__name__
     return Failed("TASK_FAILED", describe(error), reason, exception=place.exception, frames=place.frames)
-
-
-def package_of(handler: RegisteredHandler) -> str:
-    """The top-level package of a handler's code."""
-    return str(getattr(handler.function, "__module__", "")).partition(".")[0]
-
-
-def describe(error: BaseException) -> str:
-    """An error in one sentence for the job's history: its kind and its words."""
-    words = shown(error)
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__

@@ -19,13 +19,13 @@ from duly.handlers.calling import ParametersInvalid, ResultInvalid, read_paramet
 from duly.handlers.checkpoint import write_checkpoint
 from duly.handlers.children import Offspring
 from duly.handlers.context import OVER
-from duly.handlers.loading import load_registry
+from duly.handlers.loading import load_users_own
 from duly.handlers.registry import RegisteredHandler, Registry
 from duly.handlers.signals import Fail, HandlerError, Retry
-from duly.worker.attempt import context_of, describe, package_of
 from duly.worker.child_checkpoints import parts_of
 from duly.worker.child_messages import Outbox
 from duly.worker.frames import receive_frame, send_frame
+from duly.worker.invocation import context_of, describe, package_of
 from duly.worker.tracebacks import place_of, traceback_text
 
 # These end a whole group of processes; a child ends when its parent says so. No-ops in place of SIG_IGN, which the
@@ -49,7 +49,7 @@ def serve(orders: socket.socket, words: socket.socket, setup: Setup) -> NoReturn
     _leave_signals_to_parent()
     sys.path[:] = setup.path
     try:
-        registry, outbox = load_registry(setup.modules), Outbox(words)
+        registry, outbox = load_users_own(setup.modules), Outbox(words)
     except BaseException as error:  # noqa: BLE001  # whatever the import of a handler module raises
         send_frame(orders, ["unusable", describe(error), traceback_text(error)])
         os._exit(1)

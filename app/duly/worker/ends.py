@@ -12,7 +12,7 @@ from duly.handlers.registry import Registry
 from duly.lifecycle.attempt_log import log_end
 from duly.lifecycle.finish import Finisher
 from duly.telemetry.metrics import Metrics
-from duly.worker.attempt import describe
+from duly.worker.invocation import describe
 from duly.worker.tracebacks import traceback_text
 
 log = structlog.stdlib.get_logger("duly.ends")

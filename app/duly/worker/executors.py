@@ -11,7 +11,8 @@ from anyio import CapacityLimiter
 
 from duly.handlers.children import Offspring
 from duly.handlers.context import OVER, JobContext
-from duly.worker.attempt import Attempt, context_of
+from duly.worker.attempt import Attempt
+from duly.worker.invocation import context_of
 from duly.worker.processes import ProcessExecutor
 from duly.worker.together import Group, Together
 

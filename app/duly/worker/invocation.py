@@ -1,0 +1,37 @@
+"""The context that a handler is called with, and the words for its error: the same in a node and in a child process.
+
+Child processes import this module and not `attempt`, so that they start without the node's logging.
+"""
+
+import json
+from typing import Any
+
+from duly.domain.job import ClaimedJob
+from duly.domain.shown import shown
+from duly.handlers.context import JobContext
+from duly.handlers.registry import RegisteredHandler
+
+
+def context_of(claimed: ClaimedJob, reporter: Any) -> JobContext:
+    return JobContext(
+        job_id=claimed.job_id,
+        type=claimed.type,
+        attempt=claimed.attempt,
+        max_attempts=claimed.max_attempts,
+        reporter=reporter,
+        labels=json.loads(claimed.labels) if claimed.labels else {},
+        correlation_id=claimed.correlation_id or str(claimed.job_id),
+        traceparent=claimed.traceparent,
+        restored=json.loads(claimed.checkpoint) if claimed.checkpoint is not None else None,
+    )
+
+
+def package_of(handler: RegisteredHandler) -> str:
+    """The top-level package of a handler's code."""
+    return str(getattr(handler.function, "__module__", "")).partition(".")[0]
+
+
+def describe(error: BaseException) -> str:
+    """An error in one sentence for the job's history: its kind and its words."""
+    words = shown(error)
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
