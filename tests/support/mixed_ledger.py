@@ -26,6 +26,7 @@ from duly.store.placing import release_keyed
 from duly.store.ready import LaneStart, claim_ready
 from duly.store.scheduled import release_due
 from duly.telemetry.metrics import Metrics
+from tests.support.kept_connections import open_database
 
 LANE = Lane("default", "echo", 0)
 HOT_TABLES = (
@@ -127,7 +128,7 @@ def new_job(**members: Any) -> NewJob:
 @asynccontextmanager
 async def empty_ledger(url: str) -> AsyncIterator[MixedLedger]:
     """On a database of the test's own, which is emptied at the end: what a test broke is not held against it."""
-    database = Database(url)
+    database = open_database(url, connections=10, transaction_pooling=False)
     ledger = MixedLedger(database)
     try:
         async with database.connection() as connection:
