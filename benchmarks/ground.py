@@ -83,8 +83,8 @@ FULL = Sizes(
 
 SMALL = Sizes(
     rounds=1,
-    seconds=0.3,
-    warm_up=0.1,
+    seconds=0.1,
+    warm_up=0.05,
     processed_jobs=60,
     processed_naive_jobs=30,
     pick_ups=5,

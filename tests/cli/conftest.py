@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.forge import run_forked
+from tests.support.postgres import place_of_servers
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 COMMAND = [sys.executable, "-m", "duly"]
@@ -21,7 +22,7 @@ def environment(**settings: str) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def url() -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix="duly-test-", dir=place_of_servers()) as folder:
         Path(folder).chmod(0o755)  # PostgreSQL runs as another user where the tests run as root
         process = subprocess.Popen(
             [*COMMAND, "serve", "--port", "0", "--data-dir", folder],

@@ -1,12 +1,15 @@
 """Runs the benchmark as users do, with tiny sizes, and reads what it wrote."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from tests.support.postgres import place_of_servers
 
 ROOT = Path(__file__).parents[2]
 RUN_SECONDS = 600
@@ -24,9 +27,11 @@ def small_run(
     """
     options = ["--small", "--rows", ",".join(rows), "--contestants", contestants]
     options += ["--results", str(results), *(["--page", str(results / "page.md")] if page else [])]
+    place = place_of_servers()
     run = subprocess.Popen(
         [sys.executable, "-m", "benchmarks", *options],
         cwd=ROOT,
+        env=dict(os.environ) | ({"TMPDIR": str(place)} if place else {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -32,7 +32,7 @@ IN_MEMORY = Path("/dev/shm")  # noqa: S108  # a folder of our own is made in it
 ENOUGH_BYTES = 8 << 30
 
 
-def _place() -> Path | None:
+def place_of_servers() -> Path | None:
     """Where there is room for the servers of all workers."""
     try:
         return IN_MEMORY if shutil.disk_usage(IN_MEMORY).free > ENOUGH_BYTES and os.access(IN_MEMORY, os.W_OK) else None
@@ -42,7 +42,7 @@ def _place() -> Path | None:
 
 def open_folder() -> Path:
     """A new folder that the server's own user can reach: as root, pytest's own temporary folders are closed to it."""
-    folder = Path(tempfile.mkdtemp(prefix="duly-test-", dir=_place()))
+    folder = Path(tempfile.mkdtemp(prefix="duly-test-", dir=place_of_servers()))
     folder.chmod(0o755)
     return folder
 
