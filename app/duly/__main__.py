@@ -1,13 +1,18 @@
 """The entry of `duly` and of `python -m duly`: the list of commands."""
 
+import gc
 import io
 import sys
 
 import typer
 
+# By default the collector runs after every 700 new objects; importing a service makes many times that, and keeps them.
+_YOUNG_OBJECTS = 50_000
+
 
 def main() -> None:
     """The console script `duly`."""
+    gc.set_threshold(_YOUNG_OBJECTS, 20, 50)
     # Handler modules lie where the command is run, as with `python -m`; a console script does not look there by itself.
     if "" not in sys.path:
         sys.path.insert(0, "")
