@@ -8,6 +8,7 @@ from tests.support.fault_points import install
 install()  # before anything of the service is imported
 
 import asyncio  # noqa: E402
+import gc  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 import signal  # noqa: E402
@@ -39,6 +40,10 @@ def main() -> None:
     _tighten()
     # What composing a node imports, the children need not.
     _node(Settings(database_url=SecretStr("postgresql://nobody"), webhook_secret=SecretStr("none")))
+    # What is shared with a child stays shared: a collection there writes to all of it.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     _answer("ready")
     for line in sys.stdin:
         _fork(json.loads(line))
