@@ -1,7 +1,7 @@
 """Deadlines of equal length, for many, on one timer: one for each post costs more than the rest of its bookkeeping."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -27,6 +27,14 @@ class Deadlines(Generic[Item]):
 
     def oldest(self) -> Item:
         return next(iter(self._due_at))
+
+    def since(self, item: Item) -> float:
+        """Returns when an item was put in, by the clock of the loop."""
+        return self._due_at[item] - self._seconds
+
+    def __iter__(self) -> Iterator[Item]:
+        """Iterates over the items, the oldest first."""
+        return iter(self._due_at)
 
     def __len__(self) -> int:
         return len(self._due_at)

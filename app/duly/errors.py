@@ -6,6 +6,7 @@
     ├── Forbidden 403
     ├── NotFound 404              (no such route, no such job, no such job type)
     ├── MethodNotAllowed 405
+    ├── RequestTimeout 408
     ├── Conflict 409              JobAlreadyEnded · JobExists · NotRetryable · UniqueKeyTaken · IdempotencyInFlight
     │                             ScheduleExists · TooManyEndpoints · EndpointDisabled · EndpointDeleted
     │                             DeliveryInFlight · JobGone · TriedEnough
@@ -16,7 +17,9 @@
     ├── UpgradeRequired 426
     ├── TooMany 429               RateLimited · BacklogFull
     ├── HeadersTooLarge 431
+    ├── NotImplementedHere 501
     ├── Unavailable 503           Draining · DatabaseUnavailable (a code for each cause) · Overloaded
+    │                             TooManyConnections
     └── InternalError 500
 
 They are raised anywhere and rendered in one place, `duly.api.failures`.
@@ -101,6 +104,12 @@ class MethodNotAllowed(DulyError):
     def __init__(self, message: str, *, allow: str) -> None:
         super().__init__(message, reason=f"It takes {allow}.")
         self.allow = allow
+
+
+class RequestTimeout(DulyError):
+    """A request that did not arrive in time. The connection is closed after the response."""
+
+    code, status, retryable = "REQUEST_TIMEOUT", 408, True
 
 
 class Conflict(DulyError):
@@ -255,6 +264,10 @@ class HeadersTooLarge(DulyError):
     code, status = "HEADERS_TOO_LARGE", 431
 
 
+class NotImplementedHere(DulyError):
+    code, status = "NOT_IMPLEMENTED", 501
+
+
 class Unavailable(DulyError):
     code, status, retryable = "UNAVAILABLE", 503, True
 
@@ -279,3 +292,14 @@ class DatabaseUnavailable(Unavailable):
 
 class Overloaded(Unavailable):
     code = "OVERLOADED"
+
+
+class TooManyConnections(Unavailable):
+    code = "TOO_MANY_CONNECTIONS"
+
+    @classmethod
+    def here(cls) -> "TooManyConnections":
+        return cls(
+            "The service has as many connections as it may.",
+            reason="All of them, or all of your address, are in use; keep connections and use them again.",
+        )

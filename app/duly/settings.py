@@ -95,6 +95,12 @@ class Settings(BaseSettings):
     stream_limit: int = Field(
         default=5_000, ge=1, le=1_000_000, description="streams and sockets that a process keeps open"
     )
+    connection_limit: int = Field(
+        default=10_000, ge=1, le=1_000_000, description="connections that a process keeps open, fewer with few files"
+    )
+    connections_per_address: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="of them from one address; none: three quarters"
+    )
     allowed_origins: CommaSeparated = Field(
         default=(), description="web sites, beside our own, whose pages may open streams and sockets"
     )

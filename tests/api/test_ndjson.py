@@ -11,7 +11,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from duly.api import lines, ndjson
+from duly.api import connections, ndjson
+from duly.api.connections import Limits
 from duly.api.models import AcceptedBatchBody
 from duly.lifecycle import spool, submit_spooled
 from duly.store import batches
@@ -413,14 +414,14 @@ async def _accepts(service: Service) -> bool:
 async def test_a_client_that_falls_silent_is_given_up(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lines, "IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(connections, "LIMITS", Limits(body_look=0.2))
     service = await start_service()
     reader, writer = await _half(service, written([{"type": "echo"}] * 50))
     async with asyncio.timeout(20):
         answer = await reader.readuntil(b'"retryable":true')
     writer.close()
-    assert answer.startswith(b"HTTP/1.1 503 ")
-    assert b"Retry-After: 1\r\n" in answer or b"retry-after: 1\r\n" in answer
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"connection: close\r\n" in answer
     assert (await service.sql("select count(*) from jobs"))[0][0] == 0
 
 

@@ -1,8 +1,7 @@
-"""The gate: what every request passes before anything looks at it. Size, deadline and key are checked here, in bare
-ASGI, and every error leaves through here.
+"""The gate: what every request passes before anything looks at it. Size and key are checked here, in bare ASGI, and
+every error leaves through here.
 """
 
-import asyncio
 from collections.abc import Mapping
 
 from starlette.responses import Response
@@ -17,15 +16,14 @@ from duly.api.failures import as_duly_error, as_response
 from duly.api.fields import check_fields
 from duly.api.handshake import Handshake
 from duly.api.keys import KeyCheck
-from duly.api.lines import are_lines
+from duly.api.lines import ClientGone, are_lines, punctual, refuse_late
 from duly.api.methods import AddressTable
 from duly.api.origins import PREFLIGHT, Origins
 from duly.api.proxies import Proxies, with_prefix
 from duly.api.request_ids import request_id_of
-from duly.errors import BodyTooLarge, Unavailable
+from duly.errors import BodyTooLarge
 from duly.node import Node
 
-BODY_SECONDS = 30.0
 # A client that sends too much is heard out this far, so that it can read the refusal instead of a broken connection.
 HEARD_OUT = 32 << 20
 
@@ -67,38 +65,33 @@ class Gate:
             return
         if self._proxies.any:
             self._proxies.see_through(scope)
-        lines, method = scope["headers"], scope["method"]
-        headers = dict(lines)
-        scope["duly.headers"] = headers
+        method = scope["method"]
+        scope["duly.headers"] = headers = dict(scope["headers"])
         request_id = request_id_of(headers)
         scope["duly.request_id"] = request_id.decode()
         scope["duly.exchange"] = answer = Exchange(send, request_id, scope.get("root_path", ""))
         inner = scope
         try:
-            self._origins.check(scope, headers)
-            answer.also = self._origins.headers_for(scope, headers)
-            if len(headers) < len(lines) or b"content-encoding" in headers:
-                check_fields(method, headers, lines)
+            self._check_fields(scope, headers, answer)
             if method == "OPTIONS":
-                refuse_encoded_slash(scope)
-                preflight = PREFLIGHT in answer.also
-                await (Response(status_code=204) if preflight else self._addresses.options(scope))(
-                    scope, receive, answer.send
-                )
+                await self._options(scope, answer)(scope, receive, answer.send)
                 return
             await self._check_key(scope, headers)
             refuse_encoded_slash(scope)
             reader = self._lines.get(scope["path"])
             if reader is not None and method == "POST" and are_lines(headers):
-                await reader(scope, receive, answer.send)
+                await reader(scope, punctual(scope, receive), answer.send)
                 return
             app = self._app_for(method, scope["path"])
             if app is self._app:
                 inner = with_prefix(self._addresses.routed(scope))
             if method in {"POST", "PUT", "PATCH"}:
-                inner["duly.body"] = body = await _read(headers, receive, self._limits.get(scope["path"], self._limit))
+                limit = self._limits.get(scope["path"], self._limit)
+                inner["duly.body"] = body = await _read(scope, headers, receive, limit=limit)
                 receive = _replay(body, receive)
             await app(inner, receive, answer.send)
+        except ClientGone:
+            pass
         except Exception as error:  # noqa: BLE001  # whatever was raised becomes an answer; one that has begun was told of inside
             if not answer.begun:
                 failure = as_duly_error(error, request_id=request_id.decode())
@@ -110,6 +103,17 @@ class Gate:
             leave(scope)
             del scope["duly.exchange"]  # it leads back to the scope: a circle each would keep the collector busy
             self._note(inner, answer, method=method, path=scope["path"])
+
+    def _check_fields(self, scope: Scope, headers: dict[bytes, bytes], exchange: Exchange) -> None:
+        """Refuses what needs no look at a key: pages of other sites, fields sent twice, compressed content."""
+        self._origins.check(scope, headers)
+        exchange.also = self._origins.headers_for(scope, headers)
+        if len(headers) < len(scope["headers"]) or b"content-encoding" in headers:
+            check_fields(scope["method"], headers, scope["headers"])
+
+    def _options(self, scope: Scope, exchange: Exchange) -> Response:
+        refuse_encoded_slash(scope)
+        return Response(status_code=204) if PREFLIGHT in exchange.also else self._addresses.options(scope)
 
     def _note(self, scope: Scope, exchange: Exchange, *, method: str, path: str) -> None:
         """Writes a request that was refused, or changes something, to the access log. `scope` is that of its route,
@@ -137,17 +141,21 @@ class Gate:
         return self._app if below is None or path in self._addresses.literal else below
 
 
-async def _read(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
-    """The whole body, bounded in size and time."""
+async def _read(scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, *, limit: int) -> bytes:
+    """Reads the whole body, bounded in size.
+
+    Raises:
+        ClientGone: the client left before its end.
+        RequestTimeout: it came too slowly.
+    """
     announced = headers.get(b"content-length", b"")
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            message = await receive()
-            body: bytes = message.get("body", b"")
-            if message.get("more_body"):
-                body = await _read_on(body, receive, limit)
-    except TimeoutError:
-        raise Unavailable("The body did not arrive in time.", reason=f"{BODY_SECONDS:.0f} s are allowed.") from None
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message.get("more_body"):
+        refuse_late(scope)
+        body = await _read_on(body, punctual(scope, receive), limit)
+    elif message["type"] != "http.request":
+        raise ClientGone
     if len(body) > limit or (announced.isdigit() and int(announced) > limit):
         raise BodyTooLarge(
             f"The body is larger than the {limit:,} bytes that are allowed.",
@@ -160,11 +168,13 @@ async def _read_on(first: bytes, receive: Receive, limit: int) -> bytes:
     pieces, size, more = [first], len(first), True
     while more:
         message = await receive()
+        if message["type"] != "http.request":
+            raise ClientGone
         piece = message.get("body", b"")
         size += len(piece)
         if size <= limit:
             pieces.append(piece)
-        more = message.get("more_body", False) and message["type"] == "http.request" and size < HEARD_OUT
+        more = message.get("more_body", False) and size < HEARD_OUT
     return b"".join(pieces) if size <= limit else bytes(limit + 1)
 
 

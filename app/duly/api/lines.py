@@ -1,15 +1,14 @@
-"""A request's body as lines, read as they come: no more of it is held than one piece, and the beginning of a line."""
+"""A request's body as it comes: as lines, of which no more is held than one piece and the beginning of a line."""
 
-import asyncio
 import re
 from collections.abc import AsyncGenerator, Mapping
 
-from starlette.types import Receive
+from starlette.types import Message, Receive, Scope
 
-from duly.errors import BodyTooLarge, Unavailable
+from duly.errors import BodyTooLarge, RequestTimeout
 
-# A client that sends nothing for so long is given up.
-IDLE_SECONDS = 30.0
+# In the scope of a request whose body is too slow, see `duly.api.connections`.
+LATE = "duly.late"
 _TYPE = re.compile(rb"application/x-ndjson\s*(;.*)?", re.IGNORECASE)
 
 
@@ -57,7 +56,7 @@ async def lines_of(receive: Receive, *, longest: int, most: int) -> AsyncGenerat
     Raises:
         ClientGone: see there.
         BodyTooLarge: it goes on beyond that.
-        Unavailable: nothing came for too long.
+        RequestTimeout: it came too slowly.
     """
     splitter, size, more = LineSplitter(longest=longest), 0, True
     while more:
@@ -73,16 +72,28 @@ async def lines_of(receive: Receive, *, longest: int, most: int) -> AsyncGenerat
 
 
 async def _receive(receive: Receive) -> tuple[bytes, bool]:
-    try:
-        async with asyncio.timeout(IDLE_SECONDS):
-            message = await receive()
-    except TimeoutError:
-        raise Unavailable(
-            "The rest of the body did not come.", reason=f"Nothing came for {IDLE_SECONDS:.0f} s."
-        ) from None
+    message = await receive()
     if message["type"] != "http.request":
         raise ClientGone
     return message.get("body", b""), message.get("more_body", False)
+
+
+def punctual(scope: Scope, receive: Receive) -> Receive:
+    """Returns a channel that raises RequestTimeout once the body is too slow."""
+
+    async def receive_in_time() -> Message:
+        message = await receive()
+        if message.get("more_body"):
+            refuse_late(scope)
+        return message
+
+    return receive_in_time
+
+
+def refuse_late(scope: Scope) -> None:
+    """Raises RequestTimeout where the connection found the body too slow."""
+    if LATE in scope:
+        raise RequestTimeout("The body of the request did not arrive in time.", reason="It came too slowly.")
 
 
 def too_large(most: int) -> BodyTooLarge:

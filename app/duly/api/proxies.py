@@ -33,11 +33,15 @@ class Proxies:
         """Returns whether the settings name any."""
         return bool(self._root_path or self._networks)
 
+    def trusts(self, host: str) -> bool:
+        """Returns whether this is the address of a trusted proxy."""
+        return bool(self._networks) and self._is_trusted_peer(host)
+
     def see_through(self, scope: Scope) -> None:
         """Sets client, scheme, host and path of the scope to those of the original request, and `root_path`."""
         root = self._root_path
         client = scope.get("client")
-        if self._networks and client and self._is_trusted_peer(client[0]):
+        if client and self.trusts(client[0]):
             forwarded = read_forwarded(scope["headers"], self._is_trusted)
             if forwarded.client is not None:
                 scope["client"] = (str(forwarded.client.address), forwarded.client.port)

@@ -15,9 +15,10 @@ from functools import partial
 from secrets import token_hex
 from typing import Any, cast
 
-from duly.api.admission import Admission, leave
+from duly.api.admission import Admission
 from duly.api.failures import as_response
-from duly.api.one_write import OneWriteProtocol
+from duly.api.http_protocol import BoundedProtocol
+from duly.api.request_heads import HEAD_BYTES, HEADER_LINES, body_late, is_host
 from duly.deadlines import Deadlines
 from duly.errors import Overloaded
 
@@ -29,10 +30,15 @@ _LARGEST = 1 << 20
 # Of Linux's `struct tcp_info`: `tcpi_last_data_recv`, in milliseconds.
 _TCP_INFO_BYTES, _LAST_DATA_RECEIVED = 60, 52
 _BEGINS = f"POST {PATH} HTTP/1.1\r\n".encode()
-_LENGTH = re.compile(rb"\r\ncontent-length: *(\d{1,9})(?=\r\n)", re.IGNORECASE)
+# A head that is plainly framed: lines of a name and visible text. All others go to the parser.
+_PLAIN = re.compile(rb"[^\r\n]*\r\n(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)+")
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*(?=\r\n)", re.IGNORECASE)
+_HOST = re.compile(rb"\r\nhost:[ \t]*([^\r]*?)[ \t]*(?=\r\n)", re.IGNORECASE)
 _REQUEST_ID = re.compile(rb"\r\nx-request-id: *([\x21-\x7e]{1,200}) *(?=\r\n)", re.IGNORECASE)
-# Asks for an answer in another form, or for another end of the exchange: the application knows how.
-_PARTICULAR = re.compile(rb"problem\+json|\r\n(?:expect|upgrade|connection: *(?!keep-alive\r)\S)", re.IGNORECASE)
+_PARTICULAR = re.compile(
+    rb"problem\+json|\r\n(?:expect|upgrade|transfer-encoding|trailer|connection:[ \t]*(?!keep-alive[ \t]*\r)\S)",
+    re.IGNORECASE,
+)
 
 
 def _refusal() -> bytes:
@@ -55,14 +61,27 @@ def refusal_of(received: bytes, *, begins: Sequence[bytes] = (_BEGINS,)) -> tupl
     """
     end = received.find(b"\r\n\r\n")
     head = received[: end + 2]
-    length = _LENGTH.search(head)
-    if not received.startswith(tuple(begins)) or length is None or _PARTICULAR.search(head):
+    if end < 0 or not received.startswith(tuple(begins)) or _PARTICULAR.search(head) or not _is_plain(head):
         return None
-    size = end + 4 + int(length[1])
+    length = _LENGTH.search(head)
+    size = end + 4 + int(length[1]) if length else _LARGEST + 1
     if size > _LARGEST:
         return None
     given = _REQUEST_ID.search(head)
     return _REFUSAL % (given[1] if given else token_hex(8).encode()), size
+
+
+def _is_plain(head: bytes) -> bool:
+    """Returns whether the parser would read this head as it looks: one length, one host, within its limits."""
+    lines = head.count(b"\n") - 1
+    return (
+        len(head) + 2 <= HEAD_BYTES
+        and lines <= HEADER_LINES
+        and _PLAIN.fullmatch(head) is not None
+        and head.lower().count(b"\r\ncontent-length") == 1
+        and len(hosts := _HOST.findall(head)) == 1
+        and is_host(hosts[0])
+    )
 
 
 def unread_seconds(connection: socket.socket) -> float:
@@ -95,7 +114,7 @@ class Crowd:
             held.take_out(protocol)
 
 
-class SheddingProtocol(OneWriteProtocol):
+class SheddingProtocol(BoundedProtocol):
     """One connection."""
 
     def __init__(
@@ -107,20 +126,18 @@ class SheddingProtocol(OneWriteProtocol):
         root_path: str = "",
         **named: Any,
     ) -> None:
-        super().__init__(*arguments, **named)
+        super().__init__(*arguments, connection=connection, **named)
         self._admission = admission
         self._crowd = crowd
         self._unread_seconds = partial(unread_seconds, connection)
         self._paths = {PATH, root_path + PATH}  # a proxy takes its prefix off, or leaves it there
         self._begins = tuple(f"POST {path} HTTP/1.1\r\n".encode() for path in self._paths)
-        self._in_message = False
         self._refusal, self._missing = b"", 0
 
     def data_received(self, data: bytes) -> None:
         if self._refusal:
             data = self._pass_over(data)
-        at_rest = not self._in_message and (self.cycle is None or self.cycle.response_complete)
-        if at_rest and data.startswith(self._begins) and self._admission.refuses(unread=self._unread_seconds):
+        elif data.startswith(self._begins) and self._at_rest and self._admission.refuses(unread=self._unread_seconds):
             refused = refusal_of(data, begins=self._begins)
             if refused is not None:
                 self._refusal, self._missing = refused
@@ -128,35 +145,48 @@ class SheddingProtocol(OneWriteProtocol):
         if data:
             super().data_received(data)
 
+    @property
+    def _at_rest(self) -> bool:
+        return not self._deaf and not self._head_bytes and self._in_head and self._answered
+
     def _pass_over(self, data: bytes) -> bytes:
         """Reads what belongs to a refused request, and answers it at its end. Returns what came after."""
         rest = data[self._missing :]
-        self._missing -= len(data) - len(rest)
-        if not self._missing:
+        passed = len(data) - len(rest)
+        self._missing -= passed
+        self._body_bytes += passed
+        if self._missing:
+            self._wait()
+        else:
             self.transport.write(self._refusal)
             self._refusal = b""
+            self._served = True
             self.flow.pause_reading()
+            self._wait()
             self._crowd.hold(self)
         return rest
+
+    @property
+    def _in_body(self) -> bool:
+        return bool(self._refusal) or super()._in_body
+
+    def _body_seconds(self) -> float:
+        return self._all.limits.body if self._refusal else super()._body_seconds()
+
+    def body_late(self) -> None:
+        if self._refusal:
+            self._stop(body_late())
+        else:
+            super().body_late()
 
     def hear_again(self) -> None:
         self.flow.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._crowd.let_go(self)
-        for waiting, _ in self.pipeline:  # these never get their turn
-            leave(cast("dict[str, Any]", waiting.scope))
         super().connection_lost(exc)
-
-    def on_message_begin(self) -> None:
-        self._in_message = True
-        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        if self.scope["method"] == "POST" and self.scope.get("path") in self._paths:
+        if not self._in_head and self.scope["method"] == "POST" and self.scope.get("path") in self._paths:
             self._admission.enter(cast("dict[str, Any]", self.scope))
-
-    def on_message_complete(self) -> None:
-        self._in_message = False
-        super().on_message_complete()

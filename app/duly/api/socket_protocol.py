@@ -3,6 +3,7 @@ in the logs.
 """
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.utils import ClientDisconnected
@@ -33,7 +34,9 @@ class _Answerable(ServerProtocol):
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
-    """One connection."""
+    """One connection. `lost` is called at its end."""
+
+    lost: Callable[[], None] | None = None
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -80,6 +83,11 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         # Something came before the handshake was answered, and is no frame.
         self.queue.put_nowait({"type": "websocket.disconnect", "code": CloseCode.ABNORMAL_CLOSURE})
         self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.lost is not None:
+            self.lost()
+        super().connection_lost(exc)
 
     async def send(self, message: Any) -> None:
         if self.close_sent and message["type"] == "websocket.send":  # what was being told when the client broke off

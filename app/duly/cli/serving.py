@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from secrets import token_hex
 from typing import Any, cast
 
 import structlog
@@ -19,11 +20,13 @@ from duly.api.accepting import Acceptor
 from duly.api.access import refused_line
 from duly.api.admission import Admission
 from duly.api.app import create_app
+from duly.api.connections import Place, connections_of
+from duly.api.http_protocol import refusal_bytes
 from duly.api.shedding import Crowd, SheddingProtocol
 from duly.api.socket_protocol import SocketProtocol
 from duly.cli.opening import new_database, say
 from duly.domain.sealing import Keyring
-from duly.errors import DulyError, Overloaded
+from duly.errors import DulyError, Overloaded, TooManyConnections
 from duly.handlers.http_request import client_for_jobs
 from duly.handlers.loading import load_registry
 from duly.handlers.signals import HandlerError
@@ -235,18 +238,21 @@ class _Server(uvicorn.Server):
         self._metrics = node.metrics
         self._refused, self._access = node.metrics.refused.labels(Overloaded.code), node.access
         self._crowd = Crowd(refused=self._shed)
+        self._connections = connections_of(node)
 
     def _shed(self) -> None:
         self._refused.inc()
         self._access.shed()
 
-    def _make_protocol(self, connection: socket.socket) -> SheddingProtocol:
+    def _make_protocol(self, connection: socket.socket, place: Place) -> SheddingProtocol:
         protocol = SheddingProtocol(
             config=self.config,
             server_state=self.server_state,
             app_state={},
             admission=self._admission,
             crowd=self._crowd,
+            connections=self._connections,
+            place=place,
             connection=connection,
             root_path=self._root_path,
         )
@@ -258,13 +264,25 @@ class _Server(uvicorn.Server):
         self._metrics.refused.labels(refusal.code).inc()
         self._access.put(refused_line(request_id, refusal, client))
 
+    def _refuse(self, host: str) -> bytes:
+        """Returns the response to a connection that has no place."""
+        refusal, request_id = TooManyConnections.here(), token_hex(8)
+        self._log_refusal(request_id, refusal, (host, 0))
+        return refusal_bytes(refusal, request_id=request_id.encode())
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=[])
-        self._acceptor = Acceptor(sockets or [], self._make_protocol, shared=self._shared)
+        self._acceptor = Acceptor(
+            sockets or [],
+            self._make_protocol,
+            connections=self._connections,
+            refuse=self._refuse,
+            shared=self._shared,
+        )
         self._acceptor.start()
         self.accepting.set()
 
@@ -290,6 +308,7 @@ class _Server(uvicorn.Server):
             async with asyncio.timeout(LAST_REQUESTS_SECONDS):
                 while state.connections or state.tasks:  # noqa: ASYNC110  # sets of uvicorn's, which wake nobody
                     await asyncio.sleep(LOOK_SECONDS)
+        self._connections.close()
         for task in state.tasks:
             task.cancel()
         if state.tasks:
@@ -310,7 +329,6 @@ def http_server(node: Node, app: ASGIApp | None = None) -> _Server:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_keep_alive=75,
         timeout_graceful_shutdown=LAST_REQUESTS_SECONDS,
     )
     return _Server(configuration, node=node)

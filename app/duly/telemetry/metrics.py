@@ -96,6 +96,10 @@ class Metrics:
             "outcomes_set_aside", "Outcomes that the database does not take, kept and tried again.", "livesum"
         )
         self.refused = self._counter("requests_refused", "Requests answered with an error.", "code")
+        self.connections = self._gauge("connections", "Connections that are open.", "livesum")
+        self.connections_closed = self._counter(
+            "connections_closed", "Connections closed for what their client did not do, or to make room.", "reason"
+        )
         self.database_errors = self._counter("database_errors", "Errors of the database by what is wrong.", "code")
         self.partition_days = self._gauge(
             "partition_days_ahead", "Days after today that have their partitions; -1 without today's.", "livemostrecent"

@@ -1,0 +1,294 @@
+"""The HTTP protocol of one connection: its deadlines, its refusals, and clients that close their sending side."""
+
+import asyncio
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from duly.api.admission import leave
+from duly.api.connections import LEAST_BYTES_A_SECOND, LINGER_BYTES, Connection, Connections, Place
+from duly.api.failures import as_response
+from duly.api.lines import LATE, are_lines
+from duly.api.one_write import GatheringTransport
+from duly.api.request_heads import head_late
+from duly.api.request_ids import request_id_of
+from duly.api.request_parsing import ParsingProtocol
+from duly.deadlines import Deadlines
+from duly.errors import DulyError
+
+_STREAMS, _COMMENT = "/events/stream", b"2\r\n:\n\r\n"
+# Of Linux's `struct tcp_info`: `tcpi_state` comes first, and this is the state of a connection that was reset.
+_TCP_CLOSE = 7
+
+
+class BoundedProtocol(ParsingProtocol):
+    """One connection. `log_refusal` is called with the id of each request that is refused here, the refusal, and the
+    client.
+    """
+
+    log_refusal: Callable[[str, DulyError, tuple[str, int] | None], None] | None = None
+
+    def __init__(
+        self, *arguments: Any, connections: Connections, place: Place, connection: socket.socket, **named: Any
+    ) -> None:
+        super().__init__(*arguments, **named)
+        self.address = ""
+        self._all = connections
+        self._place = place
+        self._connection = connection
+        self._waits_in: Deadlines[Connection] | None = None
+        self._served = False
+        # What is answered once the requests before it are.
+        self._refused_next: DulyError | None = None
+        self._half_closed, self._lingers, self._unheard_bytes = False, False, 0
+        self._unsent_bytes = 0
+        self._body_paused, self._body_began = False, 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn names it so
+        gathering = GatheringTransport(transport, self.loop, self._watch_response)
+        super().connection_made(cast("asyncio.Transport", gathering))
+        self.address = self.client[0] if self.client else ""
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._deaf = True
+        self._all.forget(self)
+        self._place.leave()
+        for waiting, _ in self.pipeline:  # these never get their turn
+            leave(cast("dict[str, Any]", waiting.scope))
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            self._unheard_bytes += len(data)
+            if self._unheard_bytes > LINGER_BYTES:
+                self.transport.abort()
+            return
+        self.parse(data)
+        self._wait()
+
+    # Deadlines
+
+    def _wait(self) -> None:
+        """Takes the connection to the deadline for what its client owes now."""
+        if self._deaf:
+            owed = None
+        elif self._in_body:
+            owed = self._all.bodies
+        elif not self._answered:
+            owed = None
+        else:
+            owed = self._all.idle if self._served and not self._begun else self._all.heads
+        if owed is not self._waits_in:
+            self._wait_in(owed)
+
+    @property
+    def _in_body(self) -> bool:
+        return not self._in_head
+
+    def _wait_in(self, owed: Deadlines[Connection] | None) -> None:
+        if self._waits_in is not None:
+            self._waits_in.take_out(self)
+        self._waits_in = owed
+        if owed is self._all.bodies:
+            self._body_began = self.loop.time()
+            self._begin_look()
+        elif owed is not None:
+            owed.put(self)
+
+    def head_late(self) -> None:
+        self._waits_in = None
+        if self._begun:
+            self._stop(head_late(self._all.limits.head))
+        else:
+            self._all.closed("silent")
+            self.transport.close()
+
+    def idle_over(self) -> None:
+        """Closes the connection, on which nobody waits for anything."""
+        self._all.forget(self)
+        self._place.leave()
+        self._waits_in = None
+        self._deaf = True
+        self.transport.close()
+
+    def _begin_look(self) -> None:
+        self._body_bytes, self._body_paused = 0, False
+        self._all.bodies.put(self)
+
+    def look_at_body(self) -> None:
+        if self._body_paused or self.flow.read_paused:  # the application was slow, not the client
+            self._body_began += self._all.limits.body_look
+            self._begin_look()
+            return
+        slow = self._body_bytes < LEAST_BYTES_A_SECOND * self._all.limits.body_look
+        if slow or self.loop.time() - self._body_began >= self._body_seconds():
+            self._waits_in = None
+            self.body_late()
+        else:
+            self._begin_look()
+
+    def _body_seconds(self) -> float:
+        lines = self.scope["method"] == "POST" and are_lines(dict(self.scope["headers"]))
+        return float("inf") if lines else self._all.limits.body - self._all.limits.body_look / 2
+
+    def body_late(self) -> None:
+        """Lets the application refuse the request, or closes where it has answered."""
+        if self.cycle.response_started:
+            self._all.closed("slow_body")
+            self.transport.abort()
+            return
+        self._deaf = True
+        cast("dict[str, Any]", self.cycle.scope)[LATE] = True
+        self.cycle.keep_alive = False
+        self.cycle.message_event.set()
+
+    def on_body(self, body: bytes) -> None:
+        super().on_body(body)
+        if self.flow.read_paused:
+            self._body_paused = True
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_response()
+
+    def resume_writing(self) -> None:
+        self._all.responses.take_out(self)
+        super().resume_writing()
+
+    def _watch_response(self) -> None:
+        self._unsent_bytes = self.transport.get_write_buffer_size()
+        self._all.responses.put(self)
+
+    def look_at_response(self) -> None:
+        taken = self._unsent_bytes - self.transport.get_write_buffer_size()
+        if taken < LEAST_BYTES_A_SECOND * self._all.limits.response_look and taken < self._unsent_bytes:
+            self._all.closed("slow_reader")
+            self.transport.abort()
+        else:
+            self._watch_response()
+
+    # Responses
+
+    def _unset_keepalive_if_required(self) -> None:
+        """Nothing: the deadlines here are not uvicorn's."""
+
+    def on_response_complete(self) -> None:
+        self._served = True
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._refused_next is not None:
+            self._answer(self._refused_next)
+        elif self._half_closed:
+            self.transport.close()
+        else:
+            self._wait()
+
+    def refuse(self, refusal: DulyError) -> None:
+        if self._in_head:
+            answerable = self._answered
+        elif self._latest_waits():
+            answerable = False
+        elif self.cycle.response_started:
+            self.transport.close()
+            return
+        else:
+            self.cycle.disconnected = answerable = True
+            self.cycle.message_event.set()
+        if answerable:
+            self._answer(refusal)
+        else:
+            self._refused_next = refusal
+
+    def _latest_waits(self) -> bool:
+        """Returns whether the latest request waits for those before it. It is dropped then, since it is not whole."""
+        if not self.pipeline or self.pipeline[0][0] is not self.cycle:
+            return False
+        self.pipeline.popleft()
+        leave(cast("dict[str, Any]", self.cycle.scope))
+        return True
+
+    def _answer(self, refusal: DulyError) -> None:
+        """Answers and closes; hears the client out for a while, so that it can read why."""
+        request_id = request_id_of(dict(self.headers) if self._begun else {})
+        self.transport.write(refusal_bytes(refusal, request_id=request_id))
+        if self.log_refusal is not None:
+            self.log_refusal(request_id.decode(), refusal, self.client)
+        if self._half_closed:
+            self.transport.close()
+            return
+        self._lingers = True
+        self.transport.write_eof()
+        self._all.leaving.put(self)
+
+    def linger_over(self) -> None:
+        self.transport.abort()
+
+    # Clients that close their sending side
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn declares that it returns nothing
+        """Keeps the connection for the responses that it still owes. Without one, or where a request is not whole, it
+        is closed.
+        """
+        self._half_closed = True
+        answers_late = self._deaf and not self._lingers and not self._answered
+        if answers_late or (not self._answered and (self._in_head or self._latest_waits())):
+            self._deaf = True
+            self._wait()
+            self._watch_for_client()
+        else:
+            self.transport.close()
+        return True
+
+    def _watch_for_client(self) -> None:
+        """A client that has gone altogether sends the same as one that only has nothing more to say. Where a stream
+        goes on, a comment shows which it is: the first answers it with a reset.
+        """
+        cycle = self.cycle
+        if not cycle.response_started:
+            self._all.half_closed.put(self)
+        elif cycle.chunked_encoding and cycle.scope["path"].endswith(_STREAMS):
+            self.transport.write(_COMMENT)
+            self._all.probes.put(self)
+
+    def half_over(self) -> None:
+        if not self.cycle.response_started:
+            self.transport.abort()
+
+    def look_for_client(self) -> None:
+        if sys.platform.startswith("linux"):
+            with suppress(OSError):
+                if self._connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE:
+                    self.transport.abort()
+
+    # WebSockets
+
+    def become_socket(self, head: bytes) -> None:
+        self._all.forget(self)
+        self.connections.discard(self)
+        protocol: Any = cast("Any", self.ws_protocol_class)(
+            config=self.config, server_state=self.server_state, app_state=self.app_state
+        )
+        protocol.lost = self._socket_lost
+        protocol.connection_made(self.transport)
+        protocol.data_received(head)
+        self.transport.set_protocol(protocol)
+
+    def _socket_lost(self) -> None:
+        self._all.forget(self)
+        self._place.leave()
+
+
+def refusal_bytes(refusal: DulyError, *, request_id: bytes) -> bytes:
+    """Returns a whole response in the shape of all errors, after which the connection is closed."""
+    answer = as_response(refusal, accept="")
+    headers = [*answer.raw_headers, (b"x-request-id", request_id), (b"connection", b"close")]
+    head = STATUS_LINE[refusal.status] + b"".join(b"%b: %b\r\n" % header for header in headers)
+    return head + b"\r\n" + bytes(answer.body)

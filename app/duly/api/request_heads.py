@@ -1,0 +1,130 @@
+"""Rules for the head of a request that hold before its key is looked at: sizes, `Host`, framing and form of the target.
+
+Sources: RFC 9112, sections 3.2 (Host, forms of the target), 6.1 (framing) and 7.1.2 (trailers); RFC 9110, section 7.8
+(an `Upgrade` may be ignored).
+"""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from ipaddress import IPv6Address
+
+from duly.errors import (
+    BadRequest,
+    DulyError,
+    HeadersTooLarge,
+    MethodNotAllowed,
+    NotImplementedHere,
+    RequestTimeout,
+    UriTooLong,
+)
+
+HEAD_BYTES = 64 << 10
+HEADER_LINES = 200
+TARGET_BYTES = 16 << 10
+VERSIONS = frozenset({"1.0", "1.1"})
+
+_NAME = rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+"
+_HOST = re.compile(rb"(?:%b|\[([0-9A-Fa-f:.]+)\])(?::(\d{0,5}))?" % _NAME)
+_ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
+_LARGEST_PORT = 65_535
+
+Header = tuple[bytes, bytes]
+
+
+@lru_cache(maxsize=1024)
+def is_host(value: bytes) -> bool:
+    """Returns whether this is a host, with or without a port. An empty one is none: the scheme `http` requires it."""
+    match = _HOST.fullmatch(value)
+    if match is None or int(match[2] or 0) > _LARGEST_PORT:
+        return False
+    if match[1] is None:
+        return True
+    try:
+        IPv6Address(match[1].decode())
+    except ValueError:
+        return False
+    return True
+
+
+def split_absolute(target: bytes) -> tuple[bytes, bytes] | None:
+    """Splits a target in absolute form into its host and its path with the query; None for any other form."""
+    match = _ABSOLUTE.fullmatch(target)
+    if match is None:
+        return None
+    rest = match[2]
+    return match[1], rest if rest.startswith(b"/") else b"/" + rest
+
+
+def upgrades_to_socket(headers: Sequence[Header], *, method: bytes, version: str) -> bool:
+    """Returns whether this asks for a WebSocket in the only way that it can be taken: by GET, without a body."""
+    if method != b"GET" or version != "1.1":
+        return False
+    offers = b",".join(value for name, value in headers if name == b"upgrade").lower().split(b",")
+    framed = any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in headers
+    )
+    return b"websocket" in (offer.strip() for offer in offers) and not framed
+
+
+def rebuilt(headers: Sequence[Header], *, method: bytes, target: bytes, version: str, upgrade: bytes | None) -> bytes:
+    """Returns the head of this request with this `Upgrade`, or with none."""
+    lines = [b"%b %b HTTP/%b" % (method, target, version.encode())]
+    lines += [b"%b: %b" % header for header in headers if header[0] != b"upgrade"]
+    if upgrade is not None:
+        lines.append(b"upgrade: " + upgrade)
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def not_http() -> DulyError:
+    return BadRequest("The request is not valid HTTP/1.1.", reason="This is not HTTP/1.1.")
+
+
+def host_refused(found: bytes | None, *, again: bool = False) -> DulyError:
+    """Returns the refusal of a request whose `Host` is missing (None), malformed, or there twice."""
+    if again:
+        message = "The request has more than one Host header."
+    elif found is None:
+        message = "The request has no Host header."
+    else:
+        message = "The Host header is not a host, optionally with a port."
+    return BadRequest(message, reason="HTTP/1.1 requires exactly one (RFC 9112, section 3.2).")
+
+
+def head_too_large() -> DulyError:
+    return HeadersTooLarge(
+        f"The head of the request is larger than {HEAD_BYTES:,} bytes.", reason="Send fewer or shorter headers."
+    )
+
+
+def too_many_lines() -> DulyError:
+    return HeadersTooLarge(f"The request has more than {HEADER_LINES} header lines.", reason="Send fewer headers.")
+
+
+def target_too_long() -> DulyError:
+    return UriTooLong(f"The address is longer than {TARGET_BYTES:,} bytes.", reason="Send a shorter query.")
+
+
+def framing_too_large() -> DulyError:
+    return HeadersTooLarge(
+        "The chunks of the body have too much beside their data.",
+        reason=f"Extensions and trailers may have {HEAD_BYTES:,} bytes.",
+    )
+
+
+def coding_refused() -> DulyError:
+    return NotImplementedHere("The transfer coding is not supported.", reason="Only `chunked` is, in HTTP/1.1.")
+
+
+def connect_refused() -> DulyError:
+    return MethodNotAllowed(
+        "This address does not take this method.", allow="DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
+    )
+
+
+def head_late(seconds: float) -> DulyError:
+    return RequestTimeout("The head of the request did not arrive in time.", reason=f"{seconds:g} s are allowed.")
+
+
+def body_late() -> DulyError:
+    return RequestTimeout("The body of the request did not arrive in time.", reason="It came too slowly.")

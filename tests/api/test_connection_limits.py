@@ -1,0 +1,135 @@
+"""How many connections there may be: in all and of one address, and which one makes room."""
+
+import asyncio
+import resource
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import pytest
+
+from duly.api.connections import Connections, Limits, most_connections, network_of
+from duly.settings import Settings
+from tests.support.raw_client import raw_client, request
+from tests.support.service import Service, eventually
+
+StartService = Callable[..., Awaitable[Service]]
+HEALTH = request("GET", "/healthz")
+
+
+class Known:
+    """A connection that notes what becomes of it."""
+
+    def __init__(self, connections: Connections, address: str) -> None:
+        place = connections.take(address)
+        assert place is not None
+        self._all = connections
+        self.place, self.address, self.closed = place, address, False
+
+    def idle_over(self) -> None:
+        self._all.forget(self)
+        self.closed = True
+        self.place.leave()
+
+    half_over = head_late = look_at_body = look_at_response = linger_over = look_for_client = idle_over
+
+
+@pytest.fixture
+async def few() -> AsyncIterator[Connections]:
+    """Room for four, three of one address; 9.9.9.9 is a proxy."""
+    made = Connections(
+        most=4,
+        most_of_address=3,
+        is_proxy=lambda host: host == "9.9.9.9",
+        closed=lambda _: None,
+        counted=lambda _: None,
+        limits=Limits(),
+    )
+    yield made
+    made.close()
+
+
+async def test_the_oldest_that_waits_makes_room(few: Connections) -> None:
+    kept, *fresh = [Known(few, f"1.0.0.{number}") for number in range(4)]
+    few.idle.put(kept)
+    await asyncio.sleep(0.01)
+    for each in fresh:
+        few.heads.put(each)
+    others = [Known(few, f"2.0.0.{number}") for number in range(3)]
+    assert kept.closed
+    assert [each.closed for each in fresh] == [True, True, False]
+    few.heads.take_out(fresh[2])  # it has a request under way now
+    assert few.take("3.0.0.1") is None
+    others[0].place.leave()
+    assert few.take("3.0.0.1") is not None
+
+
+async def test_an_address_has_its_share_and_makes_room_by_its_own(few: Connections) -> None:
+    theirs = [Known(few, "1.1.1.1") for _ in range(3)]
+    assert few.take("1.1.1.1") is None
+    other = Known(few, "2.2.2.2")
+    few.heads.put(other)
+    few.idle.put(theirs[1])
+    assert few.take("1.1.1.1") is not None
+    assert theirs[1].closed
+    assert not other.closed
+
+
+async def test_a_proxy_has_no_share(few: Connections) -> None:
+    assert all(few.take("9.9.9.9") for _ in range(4))
+    assert few.take("9.9.9.9") is None
+
+
+async def test_a_place_is_left_once(few: Connections) -> None:
+    place = few.take("1.1.1.1")
+    assert place is not None
+    place.leave()
+    place.leave()
+    assert few.count == 0
+
+
+def test_one_client_has_one_network() -> None:
+    assert network_of("2001:db8::1") == network_of("2001:db8::ffff:1") != network_of("2001:db8:0:1::1")
+    assert network_of("::ffff:1.2.3.4") == network_of("1.2.3.4") != network_of("1.2.3.5")
+    assert network_of("fe80::1%eth0") == network_of("fe80::2")
+
+
+@pytest.mark.parametrize(
+    ("files", "most", "of_address"), [(256, 192, 144), (1024, 768, 576), (4096, 3496, 2622), (1 << 20, 10_000, 7500)]
+)
+def test_descriptors_bound_the_connections(files: int, most: int, of_address: int) -> None:
+    assert most_connections(Settings(), files=files) == (most, of_address)
+    assert most_connections(Settings(connections_per_address=5), files=files) == (most, 5)
+    assert most_connections(Settings(connection_limit=7), files=files) == (7, 5)
+
+
+def test_no_bound_of_descriptors_is_none() -> None:
+    assert most_connections(Settings(), files=resource.RLIM_INFINITY)[0] == 10_000
+
+
+async def test_a_connection_without_a_place_is_told_so_and_one_that_waits_makes_room(
+    start_service: StartService,
+) -> None:
+    service = await start_service(connection_limit=3, connections_per_address=3)
+    job = await service.submit("sleep", {"seconds": 30})
+    await service.client.aclose()
+    async with AsyncExitStack() as stack:
+        poll = request("GET", f"/api/v1/jobs/{job['jobId']}?wait=60", 'If-None-Match: "100"')
+        polls = [await stack.enter_async_context(raw_client(service)) for _ in range(3)]
+        for client in polls:
+            await client.send(poll)
+        refused = await stack.enter_async_context(raw_client(service))
+        answer = await refused.response()
+        answer.refused(503, "TOO_MANY_CONNECTIONS")
+        assert answer.headers["retry-after"] == "1"
+        assert await refused.closed()
+        polls[0].writer.transport.abort()
+
+        async def answered() -> bool:
+            async with raw_client(service) as client:
+                return (await client.ask(HEALTH)).status == 200
+
+        await eventually(answered)
+        idle = await stack.enter_async_context(raw_client(service))
+        assert (await idle.ask(HEALTH)).status == 200
+        assert await answered()
+        assert await idle.closed()

@@ -1,0 +1,168 @@
+"""Clients that say nothing, never finish, or never read: each is closed in time, and costs nobody else anything."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+
+import pytest
+
+from duly.api import connections
+from duly.api.connections import Limits
+from tests.support.databases import TestDatabases
+from tests.support.postgres import Server
+from tests.support.raw_client import SUBMISSION, raw_client, request, submission
+from tests.support.service import Service, running_service
+
+HEALTH = request("GET", "/healthz")
+LOOK = 0.3
+SHORT = Limits(head=LOOK, idle=0.5, body_look=LOOK, body=3 * LOOK, response_look=LOOK, linger=0.2)
+LINES = ("Content-Type: application/x-ndjson", "Content-Length: 1000000")
+
+
+@pytest.fixture(scope="module")
+async def impatient(server: Server, databases_of: Callable[[Server], TestDatabases]) -> AsyncIterator[Service]:
+    """A service that waits for nobody for long."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(connections, "LIMITS", SHORT)
+        async with databases_of(server).lent() as url, running_service(url) as running:
+            yield running
+
+
+def _submits(announced: int) -> bytes:
+    return request("POST", "/api/v1/jobs", "Content-Type: application/json", f"Content-Length: {announced}")
+
+
+async def _closed_count(service: Service, reason: str) -> float:
+    text = (await service.client.get("/metrics")).text
+    name = f'duly_connections_closed_total{{reason="{reason}"}} '
+    return next((float(line.removeprefix(name)) for line in text.splitlines() if line.startswith(name)), 0.0)
+
+
+async def test_a_connection_that_says_nothing_is_closed(impatient: Service) -> None:
+    before = await _closed_count(impatient, "silent")
+    for said in (b"", b"\r\n"):
+        async with raw_client(impatient) as client:
+            await client.send(said)
+            assert await client.closed()
+    assert await _closed_count(impatient, "silent") == before + 2
+
+
+@pytest.mark.parametrize("before", [b"", HEALTH])
+async def test_half_a_head_is_408_however_slowly_it_goes_on(impatient: Service, before: bytes) -> None:
+    async with raw_client(impatient) as client:
+        if before:
+            assert (await client.ask(before)).status == 200
+        began = time.monotonic()
+        dripping = asyncio.ensure_future(client.send(b"GET /heal", *[b"x"] * 200))
+        (await client.response()).refused(408, "REQUEST_TIMEOUT")
+        assert time.monotonic() - began >= LOOK * 0.8
+        assert await client.closed()
+        dripping.cancel()
+        await asyncio.gather(dripping, return_exceptions=True)
+
+
+@pytest.mark.parametrize("path", ["/api/v1/jobs", "/api/v1/jobs/batch", "/api/v1/schedules"])
+async def test_a_body_that_does_not_come_is_408(impatient: Service, path: str) -> None:
+    asks = request("POST", path, "Content-Type: application/json", "Content-Length: 1000", "X-Request-Id: slow")
+    for began in (b"", SUBMISSION):
+        async with raw_client(impatient) as client:
+            answer = await client.ask(asks + began)
+            answer.refused(408, "REQUEST_TIMEOUT")
+            assert answer.headers["x-request-id"] == "slow"
+            assert answer.headers["connection"] == "close"
+            assert await client.closed()
+    assert (await impatient.sql("select count(*) from jobs where type = 'echo'"))[0][0] == 0
+
+
+async def test_a_chunked_body_that_stops_is_408(impatient: Service) -> None:
+    async with raw_client(impatient) as client:
+        head = request("POST", "/api/v1/jobs", "Content-Type: application/json", "Transfer-Encoding: chunked")
+        (await client.ask(head + b"%x\r\n%b" % (len(SUBMISSION), SUBMISSION))).refused(408, "REQUEST_TIMEOUT")
+
+
+async def test_a_body_that_keeps_its_rate_must_be_whole_in_the_end(impatient: Service) -> None:
+    async with raw_client(impatient) as client:
+        began = time.monotonic()
+        dripping = asyncio.ensure_future(client.send(_submits(1_000_000), *[b" " * 100] * 1000))
+        (await client.response()).refused(408, "REQUEST_TIMEOUT")
+        assert time.monotonic() - began > 2 * LOOK
+        dripping.cancel()
+        await asyncio.gather(dripping, return_exceptions=True)
+
+
+async def test_lines_may_take_as_long_as_they_keep_their_rate_and_no_longer(impatient: Service) -> None:
+    line = b'{"type":"sleep","delaySeconds":60}' + b" " * 100 + b"\n"
+    head = request("POST", "/api/v1/jobs/batch", "Content-Type: application/x-ndjson", "Transfer-Encoding: chunked")
+    chunk = b"%x\r\n%b\r\n" % (len(line), line)
+    async with raw_client(impatient) as client:
+        began = time.monotonic()
+        await client.send(head)
+        while time.monotonic() - began < 5 * LOOK:
+            await client.send(chunk * 5, b"")
+        assert (await client.ask(b"0\r\n\r\n")).status == 202
+    async with raw_client(impatient) as client:
+        (await client.ask(head, chunk)).refused(408, "REQUEST_TIMEOUT")
+
+
+async def test_the_body_of_a_request_that_is_answered_already_is_not_waited_for(impatient: Service) -> None:
+    async with raw_client(impatient) as client:
+        assert (await client.ask(request("GET", "/healthz", "Content-Length: 1000"))).status == 200
+        assert await client.closed()
+
+
+async def test_a_kept_connection_is_closed_after_a_while_and_not_before(impatient: Service) -> None:
+    async with raw_client(impatient) as client:
+        assert (await client.ask(HEALTH)).status == 200
+        began = time.monotonic()
+        assert await client.closed()
+        assert time.monotonic() - began >= SHORT.idle * 0.8
+
+
+async def test_a_request_under_way_is_not_cut(impatient: Service) -> None:
+    async with raw_client(impatient) as client:
+        job = await impatient.submit("sleep", {"seconds": 60})
+        began = time.monotonic()
+        asks = request("GET", f"/api/v1/jobs/{job['jobId']}?wait=2", 'If-None-Match: "100"')
+        assert (await client.ask(asks + b"GET /hal")).status == 200
+        assert time.monotonic() - began > 3 * LOOK
+        (await client.response()).refused(408, "REQUEST_TIMEOUT")
+        await impatient.client.post(f"/api/v1/jobs/{job['jobId']}/cancel")
+
+
+async def test_a_reader_that_takes_nothing_is_cut(impatient: Service) -> None:
+    """Four megabytes are more than the sockets of both sides hold."""
+    before = await _closed_count(impatient, "slow_reader")
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(raw_client(impatient))
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]  # typeshed has it on the reading side
+        await client.send(request("GET", "/openapi.json", "Accept-Encoding: identity") * 40)
+        async with asyncio.timeout(20):
+            while await _closed_count(impatient, "slow_reader") == before:
+                await asyncio.sleep(LOOK / 2)
+
+
+async def test_a_client_that_never_stops_sending_is_cut_after_its_refusal(impatient: Service) -> None:
+    async with raw_client(impatient) as client:
+
+        async def flood() -> None:
+            await client.send(b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n")
+            while True:
+                client.writer.write(b"x" * 65536)
+                await client.writer.drain()
+                await asyncio.sleep(0)
+
+        flooding = asyncio.ensure_future(flood())
+        (await client.response()).refused(400, "BAD_REQUEST")
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(flooding, 10)
+
+
+async def test_slow_clients_hold_up_nobody(impatient: Service) -> None:
+    async with AsyncExitStack() as stack:
+        pieces = [b"", b"GET /heal", _submits(100), _submits(100) + SUBMISSION]
+        for number in range(40):
+            client = await stack.enter_async_context(raw_client(impatient))
+            await client.send(pieces[number % len(pieces)])
+        async with raw_client(impatient) as client:
+            assert (await client.ask(submission())).status == 202
