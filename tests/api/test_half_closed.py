@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from duly.api.http_protocol import REQUESTS_BYTES, BoundedProtocol
 from tests.support.handlers import gate, has_entered
 from tests.support.raw_client import RawClient, raw_client, request, submission
 from tests.support.service import Service, eventually
@@ -40,6 +41,27 @@ async def test_all_requests_before_the_half_close_are_answered(contract: Service
         client.end_sending()
         assert [(await client.response()).status for _ in range(3)] == [200] * 3
         assert await client.closed()
+
+
+async def test_thousands_of_requests_sent_at_once_are_all_answered_and_few_of_them_wait(
+    contract: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most, really = 0, BoundedProtocol.on_headers_complete
+
+    def counted(self: BoundedProtocol) -> None:
+        nonlocal most
+        really(self)
+        most = max(most, len(self.pipeline))
+
+    monkeypatch.setattr(BoundedProtocol, "on_headers_complete", counted)
+    count = 4 * REQUESTS_BYTES // len(HEALTH)
+    async with raw_client(contract) as client:
+        await client.send(submission("Prefer: wait=10") + HEALTH * count + request("GET", "/healthz", "Host: again"))
+        client.end_sending()
+        assert {(await client.response()).status for _ in range(count + 1)} == {200}
+        assert (await client.response()).status == 400
+        assert await client.closed()
+    assert 1 < most <= REQUESTS_BYTES // len(HEALTH) + 1
 
 
 async def test_a_half_closed_long_poll_hears_of_the_change(contract: Service) -> None:

@@ -20,6 +20,8 @@ from duly.api.request_parsing import ParsingProtocol
 from duly.deadlines import Deadlines
 from duly.errors import DulyError
 
+# So much is parsed at a time: of what may be many requests, and of a body.
+REQUESTS_BYTES, BODY_BYTES = 16 << 10, 64 << 10
 _STREAMS, _COMMENT = "/events/stream", b"2\r\n:\n\r\n"
 # Of Linux's `struct tcp_info`: `tcpi_state` comes first, and this is the state of a connection that was reset.
 _TCP_CLOSE = 7
@@ -44,6 +46,7 @@ class BoundedProtocol(ParsingProtocol):
         self._served = False
         # What is answered once the requests before it are.
         self._refused_next: DulyError | None = None
+        self._unparsed = b""
         self._half_closed, self._lingers, self._unheard_bytes = False, False, 0
         self._unsent_bytes = 0
         self._body_paused, self._body_began = False, 0.0
@@ -68,8 +71,24 @@ class BoundedProtocol(ParsingProtocol):
             if self._unheard_bytes > LINGER_BYTES:
                 self.transport.abort()
             return
-        self.parse(data)
+        if len(data) <= REQUESTS_BYTES and not self._unparsed:
+            self.parse(data)
+        else:
+            self._parse_some(data)
         self._wait()
+
+    def _parse_some(self, data: bytes) -> None:
+        """Parses some at a time, and keeps the rest while requests wait for their turn: each costs a hundred times its
+        bytes.
+        """
+        while data and not self._deaf:
+            if self.pipeline or self._unparsed:
+                self._unparsed += data
+                self.flow.pause_reading()
+                return
+            size = REQUESTS_BYTES if self._in_head else BODY_BYTES
+            self.parse(data[:size])
+            data = data[size:]
 
     # Deadlines
 
@@ -182,16 +201,28 @@ class BoundedProtocol(ParsingProtocol):
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
-        elif self._refused_next is not None:
+        if self._starts_next():
+            return
+        if self._refused_next is not None:
             self._answer(self._refused_next)
         elif self._half_closed:
             self.transport.close()
         else:
             self._wait()
 
+    def _starts_next(self) -> bool:
+        """Starts the next request. Returns whether there was one."""
+        waited = bool(self.pipeline)
+        if waited:
+            self._start_asgi_task(*self.pipeline.pop())
+        if not self._unparsed or self.pipeline:
+            return waited
+        unparsed, self._unparsed = self._unparsed, b""
+        self._parse_some(unparsed)
+        return waited or not (self._deaf or self._answered)
+
     def refuse(self, refusal: DulyError) -> None:
+        self._unparsed = b""
         if self._in_head:
             answerable = self._answered
         elif self._latest_waits():
@@ -240,7 +271,7 @@ class BoundedProtocol(ParsingProtocol):
         self._half_closed = True
         answers_late = self._deaf and not self._lingers and not self._answered
         if answers_late or (not self._answered and (self._in_head or self._latest_waits())):
-            self._deaf = True
+            self._deaf = not self._unparsed
             self._wait()
             self._watch_for_client()
         else:

@@ -69,10 +69,10 @@ class ParsingProtocol(HttpToolsProtocol):
             self._parse_body(data)
             return
         self._head_bytes += len(data)
-        if self._head_bytes <= HEAD_BYTES:
-            self._feed(data)
-        else:
+        if self._head_bytes > HEAD_BYTES:
             self._parse_head(data)
+        elif rest := self._feed_once(data):
+            self._feed(rest)
 
     def _parse_head(self, data: bytes) -> None:
         """Feeds the parser with no more than a head may have, then with the rest."""
@@ -94,7 +94,7 @@ class ParsingProtocol(HttpToolsProtocol):
             self._stop(framing_too_large())
 
     def _feed(self, data: bytes | memoryview) -> None:
-        while len(data) and not self._deaf:
+        while data and not self._deaf:
             data = self._feed_once(data)
 
     def _feed_once(self, data: bytes | memoryview) -> bytes | memoryview:
