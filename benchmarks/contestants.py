@@ -73,12 +73,15 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How to start: with which roles, on which database (none: a new one), with what else in the environment."""
+    """How to start: with which roles, on which database (none: a new one), with what else in the environment, and with
+    how many file descriptors at most.
+    """
 
     roles: tuple[str, ...] = ALL_ROLES
     database: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     naive_workers: int = 4
+    descriptors: int | None = None
 
 
 @contextlib.contextmanager
@@ -88,7 +91,7 @@ def running(contestant: Contestant, ground: Ground, start: Start) -> Iterator[Ru
     duly = contestant.kind is Kind.DULY
     command = duly_command(ground, database, start.roles) if duly else uvicorn_command(contestant)
     with started(
-        command,
+        _limited(command, start.descriptors),
         environment=_environment(ground, database) | _environment_of(start),
         log=ground.folder / f"{database}.log",
         ready=DULY_READY if duly else UVICORN_READY,
@@ -103,6 +106,12 @@ def duly_command(ground: Ground, database: str, roles: tuple[str, ...]) -> list[
     url = ground.server.url(database)
     command = [str(DULY), "serve", "--port", "0", "--database-url", url, "--handlers", "benchmarks.jobs"]
     return command if roles == ALL_ROLES else [*command, *(part for role in roles for part in ("--role", role))]
+
+
+def _limited(command: list[str], descriptors: int | None) -> list[str]:
+    if descriptors is None:
+        return command
+    return ["/bin/sh", "-c", f'ulimit -n {descriptors}; exec "$0" "$@"', *command]
 
 
 def uvicorn_command(contestant: Contestant) -> list[str]:

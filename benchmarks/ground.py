@@ -1,5 +1,6 @@
 """What the contestants of a run share: the server, the folder and the sizes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -42,6 +43,13 @@ class Sizes:
     overload_seconds: float = 10.0
     recovery_seconds: float = 8.0
     crowd: int = 1000
+    # Hostile clients: the calm load beside them, and how many there are of each kind.
+    door_seconds: float = 12.0
+    door_requests_a_second: float = 200.0
+    door_opening_seconds: float = 2.0
+    hostile: Mapping[str, int] = field(
+        default_factory=lambda: {"silent": 1_100, "half_heads": 500, "slow_bodies": 300, "header_lines": 4}
+    )
     soak_minutes: float = 30.0
     soak_lives_a_second: float = 1_000.0
     # Webhooks: posts by themselves; how many fill an outbox, and to how many endpoints; jobs told of one by one; a
@@ -75,6 +83,7 @@ FULL = Sizes(
     snapshot_seconds=600.0,
     overload_seconds=120.0,
     recovery_seconds=30.0,
+    door_seconds=30.0,
     calm_seconds=15.0,
     told_jobs=200,
     black_hole_seconds=30.0,
@@ -101,6 +110,10 @@ SMALL = Sizes(
     overload_seconds=1.0,
     recovery_seconds=2.0,
     crowd=50,
+    door_seconds=0.5,
+    door_requests_a_second=50.0,
+    door_opening_seconds=0.2,
+    hostile={"silent": 20, "half_heads": 20, "slow_bodies": 20, "header_lines": 1},
     soak_minutes=0.05,
     soak_lives_a_second=50.0,
     posts_at_once=8,

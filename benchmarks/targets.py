@@ -254,6 +254,20 @@ TARGETS: dict[str, Target] = {
             (),
         ),
         Target(
+            "D1",
+            "a calm load beside 1,100 silent connections, 500 half heads, 300 slow bodies, heads of 64 MB",
+            "p99 ≤ 2x of alone, ≤ +50 MB",
+            (
+                Bound("silent_p99_ratio", 2, at_most=True),
+                Bound("half_heads_p99_ratio", 2, at_most=True),
+                Bound("slow_bodies_p99_ratio", 2, at_most=True),
+                Bound("header_lines_p99_ratio", 2, at_most=True),
+                Bound("grown_mb", 50, at_most=True),
+            ),
+            "-",
+            (),
+        ),
+        Target(
             "SOAK",
             "1,000 whole lives a second with signed webhooks, for a long time",
             "kept up without an error; memory and p99 flat",

@@ -8,6 +8,7 @@ from benchmarks.rounds import Result
 from benchmarks.rows import (
     black_holes,
     deliveries,
+    door,
     finished,
     memory,
     overload,
@@ -47,6 +48,7 @@ ROWS: Mapping[str, Row] = MappingProxyType(
         "G5": writes.measure,
         "G6": several_processes.measure,
         "L1": overload.measure,
+        "D1": door.measure,
         "SOAK": soak.measure,
     }
 )

@@ -1,6 +1,7 @@
 """How many connections there may be: in all and of one address, and which one makes room."""
 
 import asyncio
+import gc
 import resource
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -8,6 +9,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from duly.api.connections import Connections, Limits, most_connections, network_of
+from duly.api.http_protocol import BoundedProtocol
 from duly.settings import Settings
 from tests.support.raw_client import raw_client, request
 from tests.support.service import Service, eventually
@@ -133,3 +135,31 @@ async def test_a_connection_without_a_place_is_told_so_and_one_that_waits_makes_
         assert (await idle.ask(HEALTH)).status == 200
         assert await answered()
         assert await idle.closed()
+
+
+async def test_a_connection_that_has_ended_leaves_nothing_to_the_garbage_collector(
+    start_service: StartService,
+) -> None:
+    service = await start_service()
+    await service.client.get("/healthz")
+    gc.collect()
+    gc.disable()
+    try:
+        before = _protocols()
+        for piece in (b"", HEALTH, HEALTH[:-4], request("GET", "/healthz", "Host: again"), HEALTH + HEALTH):
+            for _ in range(5):
+                async with raw_client(service) as client:
+                    await client.send(piece)
+                    if piece.endswith(b"\r\n\r\n"):
+                        await client.response()
+
+        async def gone() -> bool:
+            return _protocols() <= before
+
+        await eventually(gone, seconds=10)
+    finally:
+        gc.enable()
+
+
+def _protocols() -> int:
+    return sum(isinstance(each, BoundedProtocol) for each in gc.get_objects())

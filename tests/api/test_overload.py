@@ -10,7 +10,8 @@ import pytest
 
 from duly.api import accepting, admission
 from duly.api.admission import ALWAYS, BURST_SECONDS, OVERLOAD_SECONDS, UNREAD_SECONDS, Admission, leave
-from duly.api.shedding import refusal_of, unread_seconds
+from duly.api.shedding import refusal_of
+from duly.api.tcp_info import unread_seconds
 from tests.support.service import Service, eventually
 
 StartService = Callable[..., Awaitable[Service]]
@@ -282,3 +283,41 @@ def test_bytes_that_lay_unread_are_told_from_fresh_ones() -> None:
 
 def test_the_patience_is_short() -> None:
     assert admission.PATIENCE_SECONDS < admission.BURST_SECONDS < admission.OVERLOAD_SECONDS
+
+
+async def test_submissions_whose_bodies_do_not_come_are_no_overload(start_service: StartService) -> None:
+    service = await start_service()
+    address = urlsplit(service.url)
+    writers = []
+    for _ in range(4 * ALWAYS):
+        _, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(request()[:-1])
+        writers.append(writer)
+    for _ in range(3):
+        assert (await service.client.post("/api/v1/jobs", json={"type": "echo"})).status_code == 202
+        await asyncio.sleep(BURST_SECONDS)  # from when on an overload would be one
+    for writer in writers:
+        writer.transport.abort()
+
+
+async def test_a_body_that_ends_after_its_answer_is_not_counted_for_ever(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doors: set[Admission] = set()
+    refuses = Admission.refuses
+
+    def note(self: Admission, **named: Any) -> bool:
+        doors.add(self)
+        return refuses(self, **named)
+
+    monkeypatch.setattr(Admission, "refuses", note)
+    service = await start_service(api_key="secret")
+    address = urlsplit(service.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    writer.write(request()[:-1])
+    assert (await reader.readline()).startswith(b"HTTP/1.1 401")
+    writer.write(request()[-1:] + b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+    async with asyncio.timeout(10):
+        await reader.readuntil(b'{"status":"up"}')
+    assert [door._in_progress for door in doors] == [0]
+    writer.close()

@@ -20,6 +20,8 @@ BACKLOG = 2048
 READ_FIRST = 64 << 10
 # Of a socket that several processes accept from, each takes few at a time, or the quickest would get them all.
 AT_ONCE, AT_ONCE_OF_SHARED = 64, 2
+# Where each takes the place of another one, those that have theirs go before those that come.
+AT_ONCE_WHERE_FULL = 4
 # Out of files: so many idle connections are closed, and after a moment the rest are accepted.
 OUT_OF_FILES_SECONDS, CLOSED_AT_ONCE = 0.05, 16
 
@@ -58,7 +60,8 @@ class Acceptor:
             self._loop.remove_reader(listening)
 
     def _accept(self, listening: socket.socket) -> None:
-        for _ in range(self._at_once):
+        at_once = min(self._at_once, AT_ONCE_WHERE_FULL) if self._connections.full else self._at_once
+        for _ in range(at_once):
             try:
                 made, address = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):

@@ -123,12 +123,17 @@ class Connections:
             *(self.leaving, self.half_closed, self.probes),
         )
 
+    @property
+    def full(self) -> bool:
+        """Returns whether one more takes the place of another."""
+        return self.count >= self.most
+
     def take(self, host: str) -> Place | None:
         """Takes a place for one more, where need be that of the oldest idle one; None where there is none."""
         address = None if self._is_proxy(host) else network_of(host)
         if address is not None and self._of_address[address] >= self.most_of_address and not self._close_first(address):
             return None
-        if self.count >= self.most and not self.make_room():
+        if self.full and not self.make_room():
             return None
         self.count += 1
         self._counted(self.count)

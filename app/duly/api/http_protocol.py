@@ -2,29 +2,23 @@
 
 import asyncio
 import socket
-import sys
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, cast
-
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from duly.api.admission import leave
 from duly.api.connections import LEAST_BYTES_A_SECOND, LINGER_BYTES, Connection, Connections, Place
-from duly.api.failures import as_response
 from duly.api.lines import LATE, are_lines
 from duly.api.one_write import GatheringTransport
-from duly.api.request_heads import head_late
+from duly.api.refusals import head_late, refusal_bytes
 from duly.api.request_ids import request_id_of
 from duly.api.request_parsing import ParsingProtocol
+from duly.api.tcp_info import was_reset
 from duly.deadlines import Deadlines
 from duly.errors import DulyError
 
 # So much is parsed at a time: of what may be many requests, and of a body.
 REQUESTS_BYTES, BODY_BYTES = 16 << 10, 64 << 10
 _STREAMS, _COMMENT = "/events/stream", b"2\r\n:\n\r\n"
-# Of Linux's `struct tcp_info`: `tcpi_state` comes first, and this is the state of a connection that was reset.
-_TCP_CLOSE = 7
 
 
 class BoundedProtocol(ParsingProtocol):
@@ -59,8 +53,7 @@ class BoundedProtocol(ParsingProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deaf = True
-        self._all.forget(self)
-        self._place.leave()
+        self._leave()
         for waiting, _ in self.pipeline:  # these never get their turn
             leave(cast("dict[str, Any]", waiting.scope))
         super().connection_lost(exc)
@@ -294,10 +287,8 @@ class BoundedProtocol(ParsingProtocol):
             self.transport.abort()
 
     def look_for_client(self) -> None:
-        if sys.platform.startswith("linux"):
-            with suppress(OSError):
-                if self._connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE:
-                    self.transport.abort()
+        if was_reset(self._connection):
+            self.transport.abort()
 
     # WebSockets
 
@@ -307,19 +298,12 @@ class BoundedProtocol(ParsingProtocol):
         protocol: Any = cast("Any", self.ws_protocol_class)(
             config=self.config, server_state=self.server_state, app_state=self.app_state
         )
-        protocol.lost = self._socket_lost
+        protocol.lost = self._leave
         protocol.connection_made(self.transport)
         protocol.data_received(head)
         self.transport.set_protocol(protocol)
 
-    def _socket_lost(self) -> None:
+    def _leave(self) -> None:
         self._all.forget(self)
         self._place.leave()
-
-
-def refusal_bytes(refusal: DulyError, *, request_id: bytes) -> bytes:
-    """Returns a whole response in the shape of all errors, after which the connection is closed."""
-    answer = as_response(refusal, accept="")
-    headers = [*answer.raw_headers, (b"x-request-id", request_id), (b"connection", b"close")]
-    head = STATUS_LINE[refusal.status] + b"".join(b"%b: %b\r\n" % header for header in headers)
-    return head + b"\r\n" + bytes(answer.body)
+        cast("GatheringTransport", self.transport).let_go()

@@ -20,7 +20,7 @@ class GatheringTransport:
     ) -> None:
         self._transport = transport
         self._call_soon = loop.call_soon
-        self._unsent = unsent
+        self._unsent: Callable[[], None] | None = unsent
         self._pieces: list[bytes] = []
 
     def write(self, piece: bytes) -> None:
@@ -39,9 +39,13 @@ class GatheringTransport:
 
     def close(self) -> None:
         self._flush()
-        if not self._transport.is_closing() and self._transport.get_write_buffer_size():
+        if self._unsent and not self._transport.is_closing() and self._transport.get_write_buffer_size():
             self._unsent()
         self._transport.close()
+
+    def let_go(self) -> None:
+        """Forgets who is told: each connection would be a circle otherwise, left to the garbage collector."""
+        self._unsent = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

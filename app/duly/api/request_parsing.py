@@ -8,22 +8,24 @@ from typing import Any, NoReturn
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from duly.api.request_heads import (
-    HEAD_BYTES,
-    HEADER_LINES,
-    TARGET_BYTES,
-    VERSIONS,
+from duly.api.refusals import (
     coding_refused,
     connect_refused,
     framing_too_large,
     head_too_large,
     host_refused,
-    is_host,
     not_http,
-    rebuilt,
-    split_absolute,
     target_too_long,
     too_many_lines,
+)
+from duly.api.request_heads import (
+    HEAD_BYTES,
+    HEADER_LINES,
+    TARGET_BYTES,
+    VERSIONS,
+    is_host,
+    rebuilt,
+    split_absolute,
     upgrades_to_socket,
 )
 from duly.errors import DulyError

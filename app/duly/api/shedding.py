@@ -8,7 +8,6 @@ next request on a connection may be somebody else's.
 
 import re
 import socket
-import sys
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,7 +17,9 @@ from typing import Any, cast
 from duly.api.admission import Admission
 from duly.api.failures import as_response
 from duly.api.http_protocol import BoundedProtocol
-from duly.api.request_heads import HEAD_BYTES, HEADER_LINES, body_late, is_host
+from duly.api.refusals import body_late
+from duly.api.request_heads import HEAD_BYTES, HEADER_LINES, is_host
+from duly.api.tcp_info import unread_seconds
 from duly.deadlines import Deadlines
 from duly.errors import Overloaded
 
@@ -27,8 +28,6 @@ PATH = "/api/v1/jobs"
 AFFORDABLE = 5_000
 HOLD_SECONDS = (0.05, 0.1, 0.2, 0.4)
 _LARGEST = 1 << 20
-# Of Linux's `struct tcp_info`: `tcpi_last_data_recv`, in milliseconds.
-_TCP_INFO_BYTES, _LAST_DATA_RECEIVED = 60, 52
 _BEGINS = f"POST {PATH} HTTP/1.1\r\n".encode()
 # A head that is plainly framed: lines of a name and visible text. All others go to the parser.
 _PLAIN = re.compile(rb"[^\r\n]*\r\n(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)+")
@@ -82,17 +81,6 @@ def _is_plain(head: bytes) -> bool:
         and len(hosts := _HOST.findall(head)) == 1
         and is_host(hosts[0])
     )
-
-
-def unread_seconds(connection: socket.socket) -> float:
-    """How long ago the last bytes arrived that are being read now; 0 where the system does not tell."""
-    if not sys.platform.startswith("linux"):
-        return 0.0
-    try:
-        told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-    except OSError:
-        return 0.0
-    return int.from_bytes(told[_LAST_DATA_RECEIVED:_TCP_INFO_BYTES][:4], sys.byteorder) / 1000
 
 
 class Crowd:
@@ -186,7 +174,10 @@ class SheddingProtocol(BoundedProtocol):
         self._crowd.let_go(self)
         super().connection_lost(exc)
 
-    def on_headers_complete(self) -> None:
-        super().on_headers_complete()
-        if not self._in_head and self.scope["method"] == "POST" and self.scope.get("path") in self._paths:
+    def on_message_complete(self) -> None:
+        """A submission is in progress once it is whole. Slow bodies are no overload."""
+        super().on_message_complete()
+        if self._offered or self._answered:
+            return
+        if self.scope["method"] == "POST" and self.scope["path"] in self._paths:
             self._admission.enter(cast("dict[str, Any]", self.scope))

@@ -21,7 +21,7 @@ from duly.api.access import refused_line
 from duly.api.admission import Admission
 from duly.api.app import create_app
 from duly.api.connections import Place, connections_of
-from duly.api.http_protocol import refusal_bytes
+from duly.api.refusals import refusal_bytes
 from duly.api.shedding import Crowd, SheddingProtocol
 from duly.api.socket_protocol import SocketProtocol
 from duly.cli.opening import new_database, say

@@ -1,0 +1,29 @@
+"""What Linux tells of a connection (`struct tcp_info`); elsewhere it tells nothing."""
+
+import socket
+import sys
+
+# `tcpi_state` comes first; `tcpi_last_data_recv` is in milliseconds.
+_BYTES, _LAST_DATA_RECEIVED = 60, 52
+_TCP_CLOSE = 7
+
+
+def unread_seconds(connection: socket.socket) -> float:
+    """How long ago the last bytes arrived that are being read now; 0 where the system does not tell."""
+    if not sys.platform.startswith("linux"):
+        return 0.0
+    try:
+        told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES)
+    except OSError:
+        return 0.0
+    return int.from_bytes(told[_LAST_DATA_RECEIVED:_BYTES][:4], sys.byteorder) / 1000
+
+
+def was_reset(connection: socket.socket) -> bool:
+    """Returns whether the client has answered something with a reset."""
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE
+    except OSError:
+        return False
