@@ -142,7 +142,7 @@ def test_hosts_are_told_from_what_is_none() -> None:
         "x" * 300,
     ):
         assert is_host(value.encode()), value
-    for value in ("", "[]", "[::g]", "[::1]80", ":80", "a:65536", "a b", "a\tb", "a\n"):
+    for value in ("", "[]", "[::g]", "[::1]80", ":80", "a:65536", "a b", "a\tb", "a\n", "x" * 513):
         assert not is_host(value.encode()), value
 
 

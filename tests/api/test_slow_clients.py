@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from duly.api import connections
+from duly.api.admission import Admission
 from duly.api.connections import Limits
 from tests.support.databases import TestDatabases
 from tests.support.postgres import Server
@@ -17,7 +18,6 @@ from tests.support.service import Service, running_service
 HEALTH = request("GET", "/healthz")
 LOOK = 0.3
 SHORT = Limits(head=LOOK, idle=0.5, body_look=LOOK, body=3 * LOOK, response_look=LOOK, linger=0.2)
-LINES = ("Content-Type: application/x-ndjson", "Content-Length: 1000000")
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +89,24 @@ async def test_a_body_that_keeps_its_rate_must_be_whole_in_the_end(impatient: Se
         assert time.monotonic() - began > 2 * LOOK
         dripping.cancel()
         await asyncio.gather(dripping, return_exceptions=True)
+
+
+async def test_a_refused_submission_whose_body_stops_is_408_once(
+    impatient: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Admission, "refuses", lambda _self, **_: True)
+    async with raw_client(impatient) as client:
+        (await client.ask(_submits(100) + SUBMISSION)).refused(408, "REQUEST_TIMEOUT")
+        client.writer.write(b" " * 100)
+        assert await client.closed()
+
+
+async def test_a_connection_is_kept_after_an_early_refusal(impatient: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with raw_client(impatient) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(Admission, "refuses", lambda _self, **_: True)
+            (await client.ask(submission())).refused(503, "OVERLOADED")
+        assert (await client.ask(submission())).status == 202
 
 
 async def test_lines_may_take_as_long_as_they_keep_their_rate_and_no_longer(impatient: Service) -> None:

@@ -12,6 +12,8 @@ from ipaddress import IPv6Address
 HEAD_BYTES = 64 << 10
 HEADER_LINES = 200
 TARGET_BYTES = 16 << 10
+# A name in the DNS has 253 bytes at most; kept ones must not take much memory.
+LONGEST_HOST = 512
 VERSIONS = frozenset({"1.0", "1.1"})
 
 _NAME = rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+"
@@ -22,9 +24,13 @@ _LARGEST_PORT = 65_535
 Header = tuple[bytes, bytes]
 
 
-@lru_cache(maxsize=1024)
 def is_host(value: bytes) -> bool:
     """Returns whether this is a host, with or without a port. An empty one is none: the scheme `http` requires it."""
+    return len(value) <= LONGEST_HOST and _is_host(value)
+
+
+@lru_cache(maxsize=1024)
+def _is_host(value: bytes) -> bool:
     match = _HOST.fullmatch(value)
     if match is None or int(match[2] or 0) > _LARGEST_PORT:
         return False

@@ -163,6 +163,7 @@ class SheddingProtocol(BoundedProtocol):
 
     def body_late(self) -> None:
         if self._refusal:
+            self._refusal, self._missing = b"", 0
             self._stop(body_late())
         else:
             super().body_late()
