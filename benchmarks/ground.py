@@ -44,7 +44,7 @@ class Sizes:
     recovery_seconds: float = 8.0
     crowd: int = 1000
     # Hostile clients: the calm load beside them, and how many there are of each kind.
-    door_seconds: float = 12.0
+    door_seconds: float = 8.0
     door_requests_a_second: float = 200.0
     door_opening_seconds: float = 2.0
     hostile: Mapping[str, int] = field(

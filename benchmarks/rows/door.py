@@ -1,4 +1,5 @@
-"""D1: a calm load by itself, then beside clients that hold connections and never ask properly, kind after kind.
+"""D1: a calm load by itself, and between that beside clients that hold connections and never ask properly, kind after
+kind. Each is compared with the calm loads before and after it.
 
 All on one service with 1,024 descriptors. What it closes is opened again a second later, as long as the load goes on.
 """
@@ -36,12 +37,15 @@ def measure(ground: Ground) -> list[Result]:
 def figures(service: Running, sizes: Sizes) -> Figures:
     loaded(service, sizes, kind=None)  # the first load is the slowest
     resident = resident_bytes(service.pid) / MEGABYTE
-    calm = loaded(service, sizes, kind=None)
-    shown = {kind: loaded(service, sizes, kind=kind) for kind in KINDS}
-    loads = (calm, *shown.values())
+    calm, shown = [loaded(service, sizes, kind=None)], {}
+    for kind in KINDS:
+        shown[kind] = loaded(service, sizes, kind=kind)
+        calm.append(loaded(service, sizes, kind=None))
+    loads = (*calm, *shown.values())
+    around = {kind: (calm[at]["p99_ms"] + calm[at + 1]["p99_ms"]) / 2 for at, kind in enumerate(KINDS)}
     return {
-        "calm_p99_ms": calm["p99_ms"],
-        **{f"{kind}_p99_ratio": each["p99_ms"] / calm["p99_ms"] for kind, each in shown.items()},
+        "calm_p99_ms": sum(each["p99_ms"] for each in calm) / len(calm),
+        **{f"{kind}_p99_ratio": each["p99_ms"] / around[kind] for kind, each in shown.items()},
         **{f"{kind}_p99_ms": each["p99_ms"] for kind, each in shown.items()},
         **{f"{kind}_grown_mb": each["resident_mb"] - resident for kind, each in shown.items()},
         "grown_mb": max(each["resident_mb"] for each in shown.values()) - resident,

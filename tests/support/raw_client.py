@@ -47,7 +47,7 @@ class RawClient:
             self.writer.write(piece)
             await self.writer.drain()
             if len(pieces) > 1:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # else the kernel hands several over together
 
     async def response(self) -> RawResponse:
         async with asyncio.timeout(BOUND_SECONDS):

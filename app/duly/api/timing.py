@@ -114,6 +114,7 @@ class TimedProtocol(ParsingProtocol):
 
     def _watch_response(self) -> None:
         self._unsent_bytes = self.transport.get_write_buffer_size()
+        self._all.responses.take_out(self)
         self._all.responses.put(self)
 
     def look_at_response(self) -> None:
