@@ -1,13 +1,17 @@
 """How many connections there may be: in all and of one address, and which one makes room."""
 
 import asyncio
+import errno
 import gc
 import resource
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 
+from duly.api.accepting import Acceptor
 from duly.api.connections import Connections, Limits, most_connections, network_of
 from duly.api.http_protocol import BoundedProtocol
 from duly.settings import Settings
@@ -163,3 +167,35 @@ async def test_a_connection_that_has_ended_leaves_nothing_to_the_garbage_collect
 
 def _protocols() -> int:
     return sum(isinstance(each, BoundedProtocol) for each in gc.get_objects())
+
+
+class OutOfFiles(socket.socket):
+    """A listening socket that finds no descriptor left, once."""
+
+    left = False
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        if not self.left:
+            self.left = True
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().accept()
+
+
+async def test_without_a_descriptor_left_those_that_wait_are_closed_and_accepting_goes_on(few: Connections) -> None:
+    waiting = Known(few, "1.1.1.1")
+    few.idle.put(waiting)
+    begun = asyncio.Event()
+
+    class Noting(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            begun.set()
+            transport.close()
+
+    with OutOfFiles() as listening, socket.socket() as client:
+        listening.bind(("127.0.0.1", 0))
+        acceptor = Acceptor([listening], lambda *_: Noting(), connections=few, refuse=lambda _: b"", shared=False)
+        acceptor.start()
+        client.connect(listening.getsockname())
+        await asyncio.wait_for(begun.wait(), 10)
+        acceptor.close()
+    assert waiting.closed
