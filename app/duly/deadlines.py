@@ -28,10 +28,6 @@ class Deadlines(Generic[Item]):
     def oldest(self) -> Item:
         return next(iter(self._due_at))
 
-    def since(self, item: Item) -> float:
-        """Returns when an item was put in, by the clock of the loop."""
-        return self._due_at[item] - self._seconds
-
     def __iter__(self) -> Iterator[Item]:
         """Iterates over the items, the oldest first."""
         return iter(self._due_at)

@@ -54,19 +54,28 @@ async def few() -> AsyncIterator[Connections]:
     made.close()
 
 
-async def test_the_oldest_that_waits_makes_room(few: Connections) -> None:
+async def test_the_oldest_of_the_larger_crowd_makes_room(few: Connections) -> None:
     kept, *fresh = [Known(few, f"1.0.0.{number}") for number in range(4)]
     few.idle.put(kept)
-    await asyncio.sleep(0.01)
     for each in fresh:
         few.heads.put(each)
-    others = [Known(few, f"2.0.0.{number}") for number in range(3)]
-    assert kept.closed
-    assert [each.closed for each in fresh] == [True, True, False]
+    others = [Known(few, f"2.0.0.{number}") for number in range(2)]
+    assert [each.closed for each in (kept, *fresh)] == [False, True, True, False]
     few.heads.take_out(fresh[2])  # it has a request under way now
+    others.append(Known(few, "2.0.0.9"))
+    assert kept.closed
     assert few.take("3.0.0.1") is None
     others[0].place.leave()
     assert few.take("3.0.0.1") is not None
+
+
+async def test_those_that_keep_connections_make_room_where_they_are_more(few: Connections) -> None:
+    fresh, *kept = [Known(few, f"1.0.0.{number}") for number in range(4)]
+    few.heads.put(fresh)
+    for each in kept:
+        few.idle.put(each)
+    Known(few, "2.0.0.1")
+    assert [each.closed for each in (fresh, *kept)] == [False, True, False, False]
 
 
 async def test_an_address_has_its_share_and_makes_room_by_its_own(few: Connections) -> None:

@@ -151,28 +151,30 @@ class Connections:
                 del self._of_address[address]
 
     def make_room(self, count: int = 1) -> bool:
-        """Closes the oldest connections that wait for a request, or else one whose client may have gone. Returns
-        whether there was one.
+        """Closes connections that wait for a request, or else one whose client may have gone. Returns whether there was
+        one.
         """
         return sum(self._close_first() for _ in range(count)) > 0
 
     def _close_first(self, address: str | None = None) -> bool:
-        """Closes the connection that has waited longest, of all or of one address."""
-        oldest = [(each, waiting) for waiting in (self.heads, self.idle) for each in self._first(waiting, address)]
-        oldest.sort(key=lambda found: found[1].since(found[0]))
-        oldest += [(each, self.half_closed) for each in self._first(self.half_closed, address)]
-        if not oldest:
-            return False
-        self.closed("room")
-        oldest[0][0].idle_over()
-        return True
+        """Closes the oldest connection, of all or of one address: of those that never sent a request, or of those that
+        did, whichever are more. So a crowd that does the one costs those that do the other nothing.
+        """
+        fresh, kept = self.heads, self.idle
+        order = (fresh, kept) if len(fresh) > len(kept) else (kept, fresh)
+        for waiting in (*order, self.half_closed):
+            for oldest in self._first(waiting, address):
+                self.closed("room")
+                oldest.idle_over()
+                return True
+        return False
 
     @staticmethod
     def _first(waiting: Deadlines[Connection], address: str | None) -> Iterable[Connection]:
         if address is None:
-            return islice(waiting, 1)
+            return list(islice(waiting, 1))
         looked_through = islice(waiting, LOOKED_THROUGH)
-        return islice((each for each in looked_through if network_of(each.address) == address), 1)
+        return list(islice((each for each in looked_through if network_of(each.address) == address), 1))
 
     def forget(self, connection: Connection) -> None:
         """Takes a connection out of all deadlines."""
