@@ -5,6 +5,7 @@ Runs in a process of its own (`python -m benchmarks.hostile PLAN`) and prints on
 
 import asyncio
 import json
+import random
 import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -13,7 +14,8 @@ import uvloop
 
 from benchmarks.arrivals import allow_files
 
-AGAIN_SECONDS = 1.0
+# Not all at the same moment: the generator shares the machine with what is measured.
+AGAIN_SECONDS = (2.0, 8.0)
 DRIP_SECONDS = 1.0
 FLOOD_BYTES = 64 << 20
 SILENT, HALF_HEADS, SLOW_BODIES, HEADER_LINES = "silent", "half_heads", "slow_bodies", "header_lines"
@@ -61,7 +63,7 @@ async def _hold_on(plan: HostilePlan, outcome: HostileOutcome) -> None:
                 await _annoy(plan.kind, reader, writer, outcome)
             finally:
                 writer.transport.abort()
-        await asyncio.sleep(AGAIN_SECONDS)
+        await asyncio.sleep(random.uniform(*AGAIN_SECONDS))
 
 
 async def _annoy(

@@ -1,7 +1,7 @@
 """D1: a calm load by itself, and between that beside clients that hold connections and never ask properly, kind after
 kind. Each is compared with the calm loads before and after it.
 
-All on one service with 1,024 descriptors. What it closes is opened again a second later, as long as the load goes on.
+All on one service with 1,024 descriptors. What it closes is opened again some seconds later.
 """
 
 import json
