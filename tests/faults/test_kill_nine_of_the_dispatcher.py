@@ -27,6 +27,7 @@ StartService = Callable[..., Any]
 # What a service with these roles does not do; every other point must be passed.
 NEVER_PASSED = (
     "duly.outbound.client:OutboundClient.__aexit__:",  # a service closes its client by name
+    "duly.outbound.pool:Pool.connection:2:",  # waits only where the connections to all receivers together are used up
 )
 RETRY_SECONDS = "0.05," * 30
 DYING = {
@@ -43,10 +44,8 @@ LIMITS = {"/limited": 30}
 LARGE = "x" * 700_000
 # A dead dispatcher's holds are aged instead of waited for. Since nobody was told anything for as long as all of them
 # were dead, receivers that were to be tried again count as having begun to fail only now.
-AGED = (
-    "update deliveries set due_at = now()",
-    "update receivers set failing_since = now(), probe_at = null, opened_at = null, state = 0 where failures > 0",
-)
+FORGIVEN = "update receivers set failing_since = now(), probe_at = null, opened_at = null, state = 0 where failures > 0"
+AGED = ("update deliveries set due_at = now()", FORGIVEN)
 
 
 @dataclass
@@ -198,6 +197,8 @@ def _chosen(passed: list[str], modules: str) -> list[str]:
 
 
 async def _told(scene: Scene) -> bool:
+    """Whether nothing is left to tell. A receiver that fails the first try of each webhook fails each probe as well."""
+    await scene.service.sql(FORGIVEN)
     return not await scene.service.sql("select from deliveries limit 1")
 
 
