@@ -97,7 +97,9 @@ class Node:
         self.signals = Signals()
         self.metrics = Metrics()
         self.access = AccessLog(
-            on=settings.access_log and settings.log_level in {"debug", "info"}, form=chosen_format(settings.log_format)
+            on=settings.access_log and settings.log_level in {"debug", "info"},
+            form=chosen_format(settings.log_format),
+            shared=settings.processes > 1,
         )
         self.hub = Hub()
         self.tail = Tail(database, tenant_id=DEFAULT_TENANT, buffer=settings.stream_buffer, clock=self.clock)

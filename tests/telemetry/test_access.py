@@ -8,7 +8,7 @@ import pytest
 
 from duly.telemetry.access import PIECE_BYTES, AccessLine, AccessLog
 
-LINE = AccessLine(0.0, "r-1", None, "default", "POST", "/api/v1/jobs", {"jobId": "j-1"}, 202, None, "127.0.0.1")
+LINE = AccessLine(0.0, "r-1", {"jobId": "j-1"}, None, "default", "POST", "/api/v1/jobs", 202, None, "127.0.0.1")
 
 
 async def written(*lines: AccessLine, form: Literal["console", "json"] = "json") -> list[str]:

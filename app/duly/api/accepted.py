@@ -25,7 +25,7 @@ async def answer_accepted(node: Node, accepted: Accepted, scope: Scope, receive:
         if accepted.deduplicated:
             body = await _deduplicated_body(node, accepted, scope["root_path"])
         if wait is None:
-            await _send_bare(body, accepted, send)
+            await _send_bare(body, accepted, scope, send)
             return
         answer = json_answer(body, 202, {"Retry-After": "1"})
     await compressed(_with_headers(answer, accepted, wait))(scope, receive, send)
@@ -56,7 +56,7 @@ async def _deduplicated_body(node: Node, accepted: Accepted, root_path: str) -> 
     )
 
 
-async def _send_bare(body: bytes, accepted: Accepted, send: Send) -> None:
+async def _send_bare(body: bytes, accepted: Accepted, scope: Scope, send: Send) -> None:
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
@@ -65,8 +65,9 @@ async def _send_bare(body: bytes, accepted: Accepted, send: Send) -> None:
     ]
     if accepted.replayed:
         headers.append((b"idempotency-replayed", b"true"))
-    await send({"type": "http.response.start", "status": 202, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    if not scope["duly.exchange"].respond(scope, 202, headers, body):
+        await send({"type": "http.response.start", "status": 202, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
 
 def _with_headers(answer: Response, accepted: Accepted, wait: int | None) -> Response:

@@ -3,7 +3,11 @@
 import time
 from collections.abc import Sequence
 
-from starlette.types import Message, Send
+from starlette.types import Message, Scope, Send
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+# In a scope: sends a whole response at once, where the server can.
+RESPOND = "duly.respond"
 
 
 class Exchange:
@@ -17,7 +21,7 @@ class Exchange:
         self._send = send
         self._prefix = prefix.encode()
         self._request_id = request_id
-        self.also: Sequence[tuple[bytes, bytes]] = ()
+        self.also: RawHeaders = ()
         self.began = time.perf_counter()
         self.status: int | None = None
         self.location: bytes | None = None
@@ -32,11 +36,22 @@ class Exchange:
         """Sends a part of the response."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = [*message.get("headers", ()), *self.also, (b"x-request-id", self._request_id)]
-            for index, (name, value) in enumerate(headers):
-                if name.lower() == b"location":
-                    self.location = value
-                    if self._prefix and value.startswith(b"/"):
-                        headers[index] = (name, self._prefix + value)
-            message["headers"] = headers
+            message["headers"] = self._completed(message.get("headers", ()))
         await self._send(message)
+
+    def respond(self, scope: Scope, status: int, headers: RawHeaders, body: bytes) -> bool:
+        """Sends a whole response at once. Returns False where it has to go by messages."""
+        respond = scope.get(RESPOND)
+        if respond is None or not respond(scope, status, self._completed(headers), body):
+            return False
+        self.status = status
+        return True
+
+    def _completed(self, given: RawHeaders) -> RawHeaders:
+        headers = [*given, *self.also, (b"x-request-id", self._request_id)]
+        for index, (name, value) in enumerate(headers):
+            if name.lower() == b"location":
+                self.location = value
+                if self._prefix and value.startswith(b"/"):
+                    headers[index] = (name, self._prefix + value)
+        return headers

@@ -11,7 +11,7 @@ from duly.api.access import READING, REFUSED, Found, line_of, logged, made, plai
 from duly.api.addresses import refuse_encoded_slash
 from duly.api.admission import leave
 from duly.api.answers import compressed
-from duly.api.exchange import Exchange
+from duly.api.exchange import RESPOND, Exchange
 from duly.api.failures import as_duly_error, as_response
 from duly.api.fields import check_fields
 from duly.api.handshake import Handshake
@@ -101,7 +101,9 @@ class Gate:
                 await compressed(refusal)(scope, receive, answer.send)
         finally:
             leave(scope)
-            del scope["duly.exchange"]  # it leads back to the scope: a circle each would keep the collector busy
+            # Both lead back to the scope: a circle each would keep the collector busy.
+            del scope["duly.exchange"]
+            scope.pop(RESPOND, None)
             self._note(inner, answer, method=method, path=scope["path"])
 
     def _check_fields(self, scope: Scope, headers: dict[bytes, bytes], exchange: Exchange) -> None:

@@ -5,8 +5,12 @@ import socket
 from collections.abc import Callable
 from typing import Any, cast
 
+from starlette.types import Scope
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
 from duly.api.admission import leave
 from duly.api.connections import LINGER_BYTES, Place
+from duly.api.exchange import RESPOND, RawHeaders
 from duly.api.one_write import GatheringTransport
 from duly.api.refusals import refusal_bytes
 from duly.api.request_ids import request_id_of
@@ -82,6 +86,30 @@ class BoundedProtocol(TimedProtocol):
         self.transport.close()
 
     # Responses
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        cast("dict[str, Any]", self.scope)[RESPOND] = self.respond
+
+    def respond(self, scope: Scope, status: int, headers: RawHeaders, body: bytes) -> bool:
+        """Writes a whole response at once: by two messages it takes 5 of a submission's 75 microseconds more. Returns
+        False where it has to go by messages.
+        """
+        cycle = self.cycle
+        if cycle.scope is not scope or cycle.response_started or cycle.disconnected:  # others are before it, or it left
+            return False
+        if self.flow.write_paused or not cycle.keep_alive:
+            return False
+        pieces = [STATUS_LINE[status]]
+        for name, value in (*self.server_state.default_headers, *headers):
+            pieces += (name, b": ", value, b"\r\n")
+        pieces += (b"\r\n", body)
+        self.transport.write(b"".join(pieces))
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
 
     def _unset_keepalive_if_required(self) -> None:
         """Nothing: the deadlines here are not uvicorn's."""
