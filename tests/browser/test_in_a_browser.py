@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -124,7 +125,7 @@ async def test_the_page_starts_a_job_and_shows_how_it_ends(
         await browser.until(
             "return text.textContent.startsWith('The job was cancelled') || text.textContent === 'cancelled'"
         )
-        await browser.open(f"{page}/#{job_id[:-1]}0")
+        await browser.open(f"{page}/#{UUID(int=UUID(job_id).int ^ 1)}")
         await browser.until("return text.textContent === 'There is no such job.'")
 
 
