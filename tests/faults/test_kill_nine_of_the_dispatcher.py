@@ -197,7 +197,7 @@ def _chosen(passed: list[str], modules: str) -> list[str]:
 
 
 async def _told(scene: Scene) -> bool:
-    """Whether nothing is left to tell. A receiver that fails the first try of each webhook fails each probe as well."""
+    """Returns whether all webhooks are sent. A receiver that fails the first try of each fails each probe as well."""
     await scene.service.sql(FORGIVEN)
     return not await scene.service.sql("select from deliveries limit 1")
 

@@ -9,7 +9,8 @@ import pytest
 
 from duly import __version__
 from duly.cli import serving
-from duly.cli.serving import CannotServe, Startup
+from duly.cli.preparing import CannotServe
+from duly.cli.serving import Startup
 from duly.settings import Settings
 from tests.support.postgres import Server, open_folder
 from tests.support.process import Command, Processes

@@ -6,7 +6,7 @@ from typing import Any
 import typer
 
 from duly.cli.opening import new_database, opened_database, read_settings, say
-from duly.cli.serving import CannotServe, prepare
+from duly.cli.preparing import CannotServe, prepare
 from duly.settings import Settings
 from duly.store.database import Database, DatabaseError
 from duly.store.partitions import drop_expired

@@ -8,7 +8,7 @@ import typer
 
 from duly.cli.failures import FAILED, stop
 from duly.cli.opening import new_database, opened_database, read_settings, secret_keys
-from duly.cli.serving import CannotServe, prepare
+from duly.cli.preparing import CannotServe, prepare
 from duly.domain.sealing import Keyring
 from duly.lifecycle.secret_keys import KeyDiffers, KeyUnused, Resealed, reseal
 from duly.settings import Settings
