@@ -73,7 +73,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How to start: with which roles, on which database (none: a new one), with what else in the environment, and with
+    """Options of a start: roles, database (none: a new one), further environment variables, and
     how many file descriptors at most.
     """
 

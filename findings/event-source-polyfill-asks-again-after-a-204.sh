@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# event-source-polyfill 1.0.31 asks again for ever after a 204, which by the standard (HTML, 9.2.3) tells a client to
+# event-source-polyfill 1.0.31 reconnects without end after a 204, which by the standard (HTML, 9.2.3) tells a client to
 # stop: with `fetch`, such an answer has no body, and the polyfill takes that for a broken connection.
 # Seen: three requests and more, where the second was answered 204.
 set -euo pipefail

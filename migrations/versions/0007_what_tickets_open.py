@@ -1,4 +1,4 @@
-"""What a stream ticket opens: one job, a batch, labels, or everything."""
+"""Grants of stream tickets: one job, a batch, labels, or everything."""
 
 from alembic import op
 

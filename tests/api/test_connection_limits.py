@@ -1,4 +1,4 @@
-"""How many connections there may be: in all and of one address, and which one makes room."""
+"""Bounds of connections: in all and of one address, and the one that makes room."""
 
 import asyncio
 import errno

@@ -82,7 +82,7 @@ def heads(draw: st.DrawFn) -> bytes:
 
 
 class Read:
-    """What llhttp makes of bytes: how many the first message has, where it took it as whole."""
+    """Returns the size of the first message in these bytes, where llhttp takes it as whole."""
 
     def __init__(self) -> None:
         self.whole = False

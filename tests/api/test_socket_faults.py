@@ -28,7 +28,7 @@ TEXT, BINARY, PING, FINAL = 1, 2, 9, 0x80
 
 @pytest.fixture
 def errors(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    """What is logged as a fault of the service's own, and what has a traceback; empty at the end."""
+    """Collects what is logged as a fault of the service's own or with a traceback; it must be empty at the end."""
     found: list[str] = []
     yield found
     found += [

@@ -1,4 +1,4 @@
-"""What a ticket opens: the job, the batch or the labels that it names, to read; and no more than that."""
+"""Rights of a ticket: to read the job, the batch or the labels that it names, and no more than that."""
 
 import asyncio
 import json

@@ -183,7 +183,7 @@ async def test_a_page_of_another_site_neither_steers_nor_reads_an_open_service(
     async with running_backend() as page:
         await browser.open(page)
         told = await browser.run(ATTACK, service.url, job["jobId"])
-        # What a page is told of the first two is nothing; what came of them is below.
+        # A page gets no result for the first two; their effect is checked below.
         assert told == ["opaque", "opaque", "TypeError", False, False]
         await browser.open(page.replace("127.0.0.1", "evil.test"))
         assert (await browser.run(ATTACK, service.url, job["jobId"]))[2:] == ["TypeError", False, False]

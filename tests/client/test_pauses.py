@@ -1,4 +1,4 @@
-"""How long the client waits before it asks again."""
+"""Pauses of the client before it asks again."""
 
 import httpx
 import pytest

@@ -1,4 +1,4 @@
-"""Which jobs a client has already, by `If-None-Match`."""
+"""Sequences that `If-None-Match` names."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Which coding and which form of an error a client takes, compared with how a published library reads it."""
+"""Content negotiation of codings and forms of errors, compared with a published library."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""How far the stream of all jobs is behind: a gauge by what holds it, and one line a holder."""
+"""Delay of the stream of all jobs: a gauge by what holds it, and one log line for each holder."""
 
 import pytest
 from structlog.testing import capture_logs

@@ -1,4 +1,4 @@
-"""Which callbacks share a receiver, and so a lane, a share and a circuit."""
+"""Receivers of callbacks: those that share one share a lane and a circuit."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""What routes and models say of themselves in the OpenAPI document: formats, bodies, headers, and texts they share."""
+"""Parts of the OpenAPI document that routes and models share: formats, bodies, headers and texts."""
 
 from typing import Annotated, Any, Final, TypeAlias
 

@@ -78,7 +78,7 @@ class BoundedProtocol(TimedProtocol):
             data = data[size:]
 
     def idle_over(self) -> None:
-        """Closes the connection, on which nobody waits for anything."""
+        """Closes an idle connection."""
         self._all.forget(self)
         self._place.leave()
         self._waits_in = None

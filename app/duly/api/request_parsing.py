@@ -40,7 +40,7 @@ class _FaultyRequest(Exception):
 
 
 class ParsingProtocol(HttpToolsProtocol):
-    """What one connection's bytes mean."""
+    """Parser of one connection's bytes."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)

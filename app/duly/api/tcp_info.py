@@ -1,4 +1,4 @@
-"""What Linux tells of a connection (`struct tcp_info`); elsewhere it tells nothing."""
+"""State of a connection as Linux reports it (`struct tcp_info`); other systems report nothing."""
 
 import socket
 import sys
@@ -9,7 +9,7 @@ _TCP_CLOSE = 7
 
 
 def unread_seconds(connection: socket.socket) -> float:
-    """How long ago the last bytes arrived that are being read now; 0 where the system does not tell."""
+    """Returns the age of the bytes that are being read now, in seconds; 0 where the system does not report it."""
     if not sys.platform.startswith("linux"):
         return 0.0
     try:

@@ -42,7 +42,7 @@ def _is_true(given: bool) -> bool:  # noqa: FBT001  # pydantic passes it so
 
 
 class TicketRequest(BaseModel):
-    """What a ticket is to open: exactly one of `jobId`, `batchId`, `labels` and `all`."""
+    """Target of a ticket: exactly one of `jobId`, `batchId`, `labels` and `all`."""
 
     model_config = ConfigDict(
         extra="forbid",

@@ -184,7 +184,7 @@ def _wrong_with(text: str, parts: list[str], *, kept: bool) -> str | None:
 
 
 def _field_refusal(part: str, place: int, *, kept: bool) -> str | None:
-    """Says what cronsim would take and nobody can mean."""
+    """Refuses expressions that cronsim takes and that have no sensible meaning."""
     name = FIELDS[place].name
     if "?" in part:
         return f'has "{part}" for its {name}; a question mark alone can stand for either day field only'

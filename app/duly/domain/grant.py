@@ -1,4 +1,4 @@
-"""What a ticket opens: one job, a batch, the jobs with certain labels, or all of them."""
+"""Grant of a ticket: one job, a batch, the jobs with certain labels, or all of them."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Which addresses may be called, and what a URL alone can tell of its target.
+"""Addresses that may be called, and the checks of a target that its URL alone allows.
 
 A URL is read once, into a `Target` of one canonical spelling. That spelling is what is checked and what is requested,
 so no two parsers can disagree about where it leads. A name's addresses are checked by the client, as it connects.

@@ -107,7 +107,7 @@ async def disable_endpoint(
 
 
 FORGET_HEALTHY = "delete from receivers where not registered and failures = 0"
-# A place that nothing is sent to any more: nobody would learn whether it is well.
+# A place that nothing is sent to any more: its state would never be learned.
 FORGET_IDLE = """
 delete from receivers r where not r.registered and r.failing_since < now() - interval '7 days'
   and not exists (select from deliveries d where d.receiver_id = r.receiver_id)

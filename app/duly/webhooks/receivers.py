@@ -154,7 +154,7 @@ class Receivers:
         return sum(map(len, waiting)) >= SUPPLY and all(queue[0][0] > now - BRISK_SECONDS for queue in waiting)
 
     def take_stale(self) -> list[DueDelivery]:
-        """What has waited for its turn too long, or waits for a receiver that rests, taken out."""
+        """Takes out and returns deliveries that have waited too long, or wait for a receiver that rests."""
         now = time.monotonic()
         stale = []
         for share in self._shares.values():
