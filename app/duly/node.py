@@ -32,6 +32,7 @@ from duly.lifecycle.finish import Finisher
 from duly.lifecycle.fire import Scheduler
 from duly.lifecycle.heartbeat import Heartbeat
 from duly.lifecycle.hints import HintExchange
+from duly.lifecycle.job_maker import JobMaker
 from duly.lifecycle.logs import LogRecorder
 from duly.lifecycle.look import Looker
 from duly.lifecycle.observe import Observer
@@ -40,7 +41,6 @@ from duly.lifecycle.progress import ProgressRecorder
 from duly.lifecycle.readiness import Readiness
 from duly.lifecycle.replay import Replayer
 from duly.lifecycle.signals import Signals
-from duly.lifecycle.submission import JobMaker
 from duly.lifecycle.submit import LARGE_FLUSHERS, Submitter
 from duly.lifecycle.submit_spooled import SpooledSubmitter
 from duly.lifecycle.sweep import Sweeper

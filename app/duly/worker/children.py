@@ -16,8 +16,9 @@ from duly.handlers.asking import Asked
 from duly.handlers.children import End, Recorded
 from duly.handlers.signals import HandlerError
 from duly.lifecycle.children import ChildRecorder, LeaseLost, ParentCancelled, Wish
+from duly.lifecycle.job_maker import JobMaker
 from duly.lifecycle.outcomes import OutcomeReader
-from duly.lifecycle.submission import JobMaker, Origin
+from duly.lifecycle.submission import Origin
 from duly.lifecycle.waiting import Hub, until_seen
 from duly.store.database import DatabaseAway, RecordBusy, RecordRefused
 from duly.store.outcomes import Ended
