@@ -47,18 +47,18 @@ format: $(STAMP) ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(STAMP) ## measure Duly beside others in some minutes, and write docs/performance.md
-	@$(BIN)/python -m benchmarks --page docs/performance.md
+bench: $(STAMP) ## measure Duly beside others in some minutes, and write docs/internals/performance.md
+	@$(BIN)/python -m benchmarks --page docs/internals/performance.md
 
 bench-full: $(STAMP) ## the same with the largest sizes and all peers (about an hour)
-	@$(BIN)/python -m benchmarks --full --page docs/performance.md
+	@$(BIN)/python -m benchmarks --full --page docs/internals/performance.md
 
 guard: $(STAMP) ## two ratios beside those on record, in half a minute: is it slower than it was?
 	@$(BIN)/python -m benchmarks.guard
 
 SOAK_MINUTES ?= 30
 soak: $(STAMP) ## 1,000 whole lives a second for SOAK_MINUTES (30): does anything grow?
-	@$(BIN)/python -m benchmarks --rows SOAK --minutes $(SOAK_MINUTES) --page docs/performance.md
+	@$(BIN)/python -m benchmarks --rows SOAK --minutes $(SOAK_MINUTES) --page docs/internals/performance.md
 
 lock: $(STAMP) ## resolve the dependencies anew and write requirements/*.lock
 	$(BIN)/uv pip compile pyproject.toml --upgrade --generate-hashes --universal --quiet --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements/runtime.lock

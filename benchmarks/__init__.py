@@ -1,4 +1,4 @@
-"""Measures Duly beside others in the same run, and writes docs/performance.md: `python -m benchmarks`.
+"""Measures Duly beside others in the same run, and writes docs/internals/performance.md: `python -m benchmarks`.
 
 __main__      the options, the rows in turn, the report
 ground        what the contestants share: one Postgres server, a folder, the sizes of the run
@@ -16,6 +16,6 @@ lives steady  whole lives with their webhooks: as many as the service keeps up w
 sampling over_time  what is looked at each second, and rounds that are told second by second
 targets       what was aimed at; how a row is judged
 record report words  what was measured: as JSON, as tables
-page plots    docs/performance.md and its pictures
+page plots    docs/internals/performance.md and its pictures
 guard         a look at two ratios for every change
 """

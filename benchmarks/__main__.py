@@ -1,4 +1,4 @@
-"""The programme: `python -m benchmarks [--full] [--rows S1,S4] [--page docs/performance.md] …`; `--help` tells all."""
+"""The programme: `python -m benchmarks [--full] [--rows S1,S4] [--page FILE] …`; see `--help`."""
 
 import argparse
 import shlex

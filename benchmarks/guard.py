@@ -16,7 +16,7 @@ from benchmarks.rounds import Result
 from benchmarks.rows import ROWS
 from benchmarks.server import open_folder, running_server
 
-ON_RECORD = ROOT / "docs" / "performance" / "results.json"
+ON_RECORD = ROOT / "docs" / "internals" / "performance" / "results.json"
 KINDS = frozenset({Kind.DULY, Kind.NAIVE})
 GUARDED = ("S1", "S3")
 SIZES = replace(Sizes(), rounds=2, seconds=1.5, processed_jobs=10_000, processed_naive_jobs=1_500)

@@ -1,4 +1,4 @@
-"""Streams, sockets, waits and large bodies through each proxy, configured as docs/behind-a-proxy.md prints it."""
+"""Streams, sockets, waits and large bodies through each proxy, configured as the documentation prints it."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Reverse proxies from Debian in front of a service, each configured by its block in docs/behind-a-proxy.md."""
+"""Reverse proxies from Debian in front of a service, each configured by its block in docs/deploy/behind-a-proxy.md."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from typing import Final
 from tests.support.javascript import program
 from tests.support.service import eventually
 
-_PAGE: Final = Path(__file__).parents[2] / "docs" / "behind-a-proxy.md"
+_PAGE: Final = Path(__file__).parents[2] / "docs" / "deploy" / "behind-a-proxy.md"
 _FRAMES: Final = Path(__file__).parent / "proxy_frames"
 _BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _UNDER_A_PATH: Final = re.compile(r"^\| (\w+) \| `(.+?)` \| `(.+?)` \|$", re.MULTILINE)

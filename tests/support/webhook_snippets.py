@@ -1,4 +1,4 @@
-"""The snippets of docs/verifying-webhooks.md, and webhooks as they might arrive to hand to them."""
+"""The snippets of docs/webhooks/verifying.md, and webhooks as they might arrive to hand to them."""
 
 import re
 import shutil
@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.javascript import node, program
 
-_PAGE: Final = Path(__file__).parents[2] / "docs" / "verifying-webhooks.md"
+_PAGE: Final = Path(__file__).parents[2] / "docs" / "webhooks" / "verifying.md"
 _RUNNERS: Final = Path(__file__).parent / "snippets"
 # A block of code whose first line is a comment with the name of a file.
 _SNIPPET: Final = re.compile(r"^```\w+\n((?:#|//|<\?php //) (\S+\.\w+)\n.*?)^```$", re.MULTILINE | re.DOTALL)

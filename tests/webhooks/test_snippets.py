@@ -1,4 +1,4 @@
-"""The snippets that docs/verifying-webhooks.md offers to copy: run as they stand there."""
+"""The snippets that docs/webhooks/verifying.md offers to copy: run as they stand there."""
 
 import json
 import time
