@@ -22,7 +22,7 @@
     │                             TooManyConnections
     └── InternalError 500
 
-They are raised anywhere and rendered in one place, `duly.api.failures`.
+They are raised anywhere and rendered in one place, `duly.api.contract.error_responses`.
 """
 
 import math

@@ -12,8 +12,8 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from duly.api.admission import Admission
-from duly.api.exchange import Exchange
+from duly.api.server.exchange import Exchange
+from duly.api.server.load_shedding import Admission
 from duly.domain.ids import new_job_id
 from tests.support.service import BOUND_SECONDS, Service
 

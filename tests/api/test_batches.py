@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from duly.api.models import AcceptedBatchBody, BatchBody
+from duly.api.contract.response_models import AcceptedBatchBody, BatchBody
 from duly.lifecycle import bulk
 from tests.support.answers import TIME, refused
 from tests.support.handlers import gate, has_entered

@@ -8,7 +8,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from duly.api.proxies import OWN
+from duly.api.server.reverse_proxies import OWN
 from duly.settings import Settings
 from tests.support.service import Service
 

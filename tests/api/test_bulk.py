@@ -10,7 +10,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from duly.api.models import CancelledBody, RetriedBody
+from duly.api.contract.response_models import CancelledBody, RetriedBody
 from duly.domain.ids import new_job_id, smallest_id_at
 from duly.domain.json_value import rfc3339
 from duly.lifecycle import bulk

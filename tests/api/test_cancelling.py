@@ -10,7 +10,7 @@ import asyncpg
 import httpx
 import psutil
 
-from duly.api.models import JobBody
+from duly.api.contract.response_models import JobBody
 from duly.domain.ids import new_job_id
 from duly.domain.job import DEFAULT_TENANT, Flow, NewJob
 from tests.support.answers import invalid_paths, refused

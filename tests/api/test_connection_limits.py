@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from duly.api.accepting import Acceptor
-from duly.api.connections import Connections, Limits, most_connections, network_of
-from duly.api.http_protocol import BoundedProtocol
+from duly.api.server.acceptor import Acceptor
+from duly.api.server.connection_limits import Connections, Limits, most_connections, network_of
+from duly.api.server.http_protocol import BoundedProtocol
 from duly.settings import Settings
 from tests.support.raw_client import raw_client, request
 from tests.support.service import Service, eventually

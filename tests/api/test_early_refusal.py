@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duly.api.shedding import refusal_of
+from duly.api.server.shedding_protocol import refusal_of
 
 BEGINS = b"POST /api/v1/jobs HTTP/1.1\r\n"
 BODY = b'{"type":"echo"}GET / HTTP/1.1\r\n\r\n'

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from duly.api.http_protocol import REQUESTS_BYTES, BoundedProtocol
+from duly.api.server.http_protocol import REQUESTS_BYTES, BoundedProtocol
 from tests.support.handlers import gate, has_entered
 from tests.support.raw_client import RawClient, raw_client, request, submission
 from tests.support.service import Service, eventually

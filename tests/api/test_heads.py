@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from duly.api.request_heads import HEAD_BYTES, HEADER_LINES, TARGET_BYTES, is_host
+from duly.api.server.request_head_rules import HEAD_BYTES, HEADER_LINES, TARGET_BYTES, is_host
 from tests.support.raw_client import SUBMISSION, RawClient, raw_client, request, submission
 from tests.support.service import Service
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from duly.api import ndjson
+from duly.api.batches import batch_ndjson
 from duly.lifecycle import door
 from tests.support.service import Service
 
@@ -140,7 +140,7 @@ def lines_of(queues: list[str]) -> bytes:
 async def test_lines_for_more_queues_than_are_counted_at_once_are_admitted_as_few_are(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch, place: str, code: str | None
 ) -> None:
-    monkeypatch.setattr(ndjson, "MOST_QUEUES", 20)
+    monkeypatch.setattr(batch_ndjson, "MOST_QUEUES", 20)
     service = await start_service(roles=("api",))
     await service.client.put(LIMITS, json={"rate": {"count": 400, "seconds": 3600}, "backlogs": {"full": 1}})
     full = ["full", "full"]

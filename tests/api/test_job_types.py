@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from duly.api.models import JobTypeBody, JobTypePage
+from duly.api.contract.response_models import JobTypeBody, JobTypePage
 from duly.lifecycle import observe
 from tests.support.answers import invalid_paths, refused
 from tests.support.service import Service

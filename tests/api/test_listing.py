@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from duly.api.models import JobPage
+from duly.api.contract.response_models import JobPage
 from duly.domain.ids import new_job_id, smallest_id_at
 from duly.domain.json_value import rfc3339
 from duly.store import listing

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from duly.api.logs import LogPage
+from duly.api.jobs.job_logs import LogPage
 from tests.support import handlers as support
 from tests.support.answers import TIME, invalid_paths, refused
 from tests.support.service import Service, eventually, running_service

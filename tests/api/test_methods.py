@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from duly.api.websocket import PATH as SOCKET
+from duly.api.server.allowed_origins import SOCKET
 from tests.support.answers import invalid_paths, refused
 from tests.support.service import Service
 from tests.support.wire import exchanged

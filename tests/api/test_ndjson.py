@@ -11,9 +11,10 @@ from uuid import UUID
 import httpx
 import pytest
 
-from duly.api import connections, ndjson
-from duly.api.connections import Limits
-from duly.api.models import AcceptedBatchBody
+from duly.api.batches import batch_ndjson
+from duly.api.contract.response_models import AcceptedBatchBody
+from duly.api.server import connection_limits
+from duly.api.server.connection_limits import Limits
 from duly.lifecycle import spool, submit_spooled
 from duly.store import batches
 from duly.store.database import DatabaseAway, RecordBusy
@@ -339,13 +340,13 @@ async def test_lines_may_be_cut_anywhere_on_their_way(start_service: StartServic
 def taking(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """Is set once the service has taken lines in."""
     taken = asyncio.Event()
-    take = ndjson._Intake.take
+    take = batch_ndjson._Intake.take
 
-    async def telling(self: ndjson._Intake, lines: Iterable[bytes | None]) -> None:
+    async def telling(self: batch_ndjson._Intake, lines: Iterable[bytes | None]) -> None:
         await take(self, lines)
         taken.set()
 
-    monkeypatch.setattr(ndjson._Intake, "take", telling)
+    monkeypatch.setattr(batch_ndjson._Intake, "take", telling)
     return taken
 
 
@@ -394,7 +395,7 @@ async def _half(service: Service, body: bytes) -> tuple[asyncio.StreamReader, as
 async def test_a_client_that_goes_away_leaves_nothing_behind(
     start_service: StartService, taking: asyncio.Event, files: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ndjson, "AT_ONCE", 1)
+    monkeypatch.setattr(batch_ndjson, "AT_ONCE", 1)
     service = await start_service()
     _, writer = await _half(service, written([{"type": "echo", "parameters": {"text": "x" * 200}}] * 20_000))
     await asyncio.wait_for(taking.wait(), 20)
@@ -414,7 +415,7 @@ async def _accepts(service: Service) -> bool:
 async def test_a_client_that_falls_silent_is_given_up(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "LIMITS", Limits(body_look=0.2))
+    monkeypatch.setattr(connection_limits, "LIMITS", Limits(body_look=0.2))
     service = await start_service()
     reader, writer = await _half(service, written([{"type": "echo"}] * 50))
     async with asyncio.timeout(20):

@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from duly.api import accepting, admission
-from duly.api.admission import ALWAYS, BURST_SECONDS, OVERLOAD_SECONDS, UNREAD_SECONDS, Admission, leave
-from duly.api.shedding import refusal_of
-from duly.api.tcp_info import unread_seconds
+from duly.api.server import acceptor, load_shedding
+from duly.api.server.load_shedding import ALWAYS, BURST_SECONDS, OVERLOAD_SECONDS, UNREAD_SECONDS, Admission, leave
+from duly.api.server.shedding_protocol import refusal_of
+from duly.api.server.tcp_info import unread_seconds
 from tests.support.service import Service, eventually
 
 StartService = Callable[..., Awaitable[Service]]
@@ -242,13 +242,13 @@ async def test_a_crowd_of_new_connections_is_accepted_in_few_rounds(
     service = await start_service()
     address = urlsplit(service.url)
     rounds: list[int] = []
-    original = accepting.Acceptor._accept
+    original = acceptor.Acceptor._accept
 
     def count(self: Any, listening: socket.socket) -> None:
         rounds.append(1)
         original(self, listening)
 
-    monkeypatch.setattr(accepting.Acceptor, "_accept", count)
+    monkeypatch.setattr(acceptor.Acceptor, "_accept", count)
     again = await start_service()
     address = urlsplit(again.url)
     sockets = [socket.create_connection((address.hostname or "", address.port or 0)) for _ in range(500)]
@@ -259,7 +259,7 @@ async def test_a_crowd_of_new_connections_is_accepted_in_few_rounds(
             made.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
             answers.append((await asyncio.to_thread(made.recv, 65536))[:15])
         assert answers == [b"HTTP/1.1 200 OK"] * 10
-        assert len(rounds) <= 500 // accepting.AT_ONCE + 10
+        assert len(rounds) <= 500 // acceptor.AT_ONCE + 10
     finally:
         for made in sockets:
             made.close()
@@ -282,7 +282,7 @@ def test_bytes_that_lay_unread_are_told_from_fresh_ones() -> None:
 
 
 def test_the_patience_is_short() -> None:
-    assert admission.PATIENCE_SECONDS < admission.BURST_SECONDS < admission.OVERLOAD_SECONDS
+    assert load_shedding.PATIENCE_SECONDS < load_shedding.BURST_SECONDS < load_shedding.OVERLOAD_SECONDS
 
 
 async def test_submissions_whose_bodies_do_not_come_are_no_overload(start_service: StartService) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from duly.api.models import AcceptedBody, JobBody
+from duly.api.contract.response_models import AcceptedBody, JobBody
 from duly.domain.ids import new_job_id
 from duly.lifecycle import recording
 from duly.store import placing

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from duly.api.queues import QueueBody, QueuePage
+from duly.api.queues.queues import QueueBody, QueuePage
 from duly.store import queue_figures
 from tests.support import handlers as test_handlers
 from tests.support.answers import invalid_paths, refused

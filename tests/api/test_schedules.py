@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from duly.api.models import AcceptedBody
-from duly.api.schedule_models import ScheduleBody, SchedulePage
+from duly.api.contract.response_models import AcceptedBody
+from duly.api.schedules.models import ScheduleBody, SchedulePage
 from tests.support.answers import TIME, invalid_paths, refused
 from tests.support.service import Service
 

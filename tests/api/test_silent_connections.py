@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from duly.api.connections import most_connections, raise_file_limit
+from duly.api.server.connection_limits import most_connections, raise_file_limit
 from duly.settings import Settings
 from tests.support.process import Processes, starting_processes
 

@@ -7,9 +7,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from duly.api import connections
-from duly.api.admission import Admission
-from duly.api.connections import Limits
+from duly.api.server import connection_limits
+from duly.api.server.connection_limits import Limits
+from duly.api.server.load_shedding import Admission
 from tests.support.databases import TestDatabases
 from tests.support.postgres import Server
 from tests.support.raw_client import SUBMISSION, raw_client, request, submission
@@ -24,7 +24,7 @@ SHORT = Limits(head=LOOK, idle=0.5, body_look=LOOK, body=3 * LOOK, response_look
 async def impatient(server: Server, databases_of: Callable[[Server], TestDatabases]) -> AsyncIterator[Service]:
     """A service that waits for nobody for long."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connections, "LIMITS", SHORT)
+        patch.setattr(connection_limits, "LIMITS", SHORT)
         async with databases_of(server).lent() as url, running_service(url) as running:
             yield running
 

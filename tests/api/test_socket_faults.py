@@ -14,8 +14,8 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from duly.api import keys
-from duly.api.socket_protocol import SocketProtocol
+from duly.api.server import authentication
+from duly.api.server.socket_protocol import SocketProtocol
 from duly.domain.grant import Grant
 from tests.support.answers import refused
 from tests.support.service import BOUND_SECONDS, Service
@@ -179,7 +179,7 @@ async def test_what_comes_before_the_handshake_is_answered_and_is_no_frame_ends_
         await answering.wait()
         return Grant()
 
-    monkeypatch.setattr(keys, "use_ticket", slow)
+    monkeypatch.setattr(authentication, "use_ticket", slow)
     async with shaken(contract, path="/ws/jobs?ticket=x") as raw:
         async with asyncio.timeout(BOUND_SECONDS):
             await asked.wait()

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import httpx
 
-from duly.api.models import AcceptedBody
+from duly.api.contract.response_models import AcceptedBody
 from tests.support.answers import JSON, TIME
 from tests.support.service import Service
 

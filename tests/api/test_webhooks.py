@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from duly.api import webhook_models
-from duly.api.webhook_models import DisclosedWebhookBody, SentTestBody, WebhookBody, WebhookEvent, WebhookPage
+from duly.api.webhooks import endpoint_models
+from duly.api.webhooks.endpoint_models import DisclosedWebhookBody, SentTestBody, WebhookBody, WebhookEvent, WebhookPage
 from duly.domain.events import ENDPOINT_BITS
 from duly.domain.ids import event_id, new_job_id
 from duly.domain.signing_key import check_public_key, public_keys_of_jwks
@@ -501,7 +501,7 @@ async def test_key_pairs_come_and_go_with_v1a(contract: Service) -> None:
     both = (await rotated(contract, first["webhookId"]))["publicKeys"]
     answer = await contract.client.get(path)
     assert answer.headers["Cache-Control"] == "public, max-age=300"
-    webhook_models.JwksBody.model_validate_json(answer.content, strict=True)
+    endpoint_models.JwksBody.model_validate_json(answer.content, strict=True)
     assert public_keys_of_jwks(answer.json()) == both
     await patched(contract, first["webhookId"], signatures=["v1"])
     refused(await contract.client.get(path), 404, "NOT_FOUND")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from duly.api.models import BatchBody
+from duly.api.contract.response_models import BatchBody
 from duly.lifecycle import consequences, recording
 from duly.store.database import DatabaseAway
 from tests.support.handlers import gate

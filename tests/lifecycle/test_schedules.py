@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from duly.api.schedule_models import ScheduleBody
+from duly.api.schedules.models import ScheduleBody
 from duly.domain.clock import DatabaseClock
 from duly.domain.json_value import rfc3339
 from duly.domain.schedule import CatchUp, Overlap, Recurrence

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from duly.api import subscriptions
+from duly.api.streams import subscriptions
 from duly.stream import everything
 from tests.support.everything import following_all, take
 from tests.support.handlers import gate, has_entered

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from duly.api.models import ErrorBody
+from duly.api.contract.response_models import ErrorBody
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 JSON = {"Content-Type": "application/json"}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from duly.api.models import ErrorBody
+from duly.api.contract.response_models import ErrorBody
 from tests.support.service import BOUND_SECONDS, ServiceClient
 
 

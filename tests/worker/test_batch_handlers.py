@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from duly.api.models import JobTypeBody
+from duly.api.contract.response_models import JobTypeBody
 from tests.support import batch_handlers as support
 from tests.support.handlers import gate, has_entered
 from tests.support.service import Service, eventually, running_service

@@ -10,36 +10,36 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from duly import __version__
-from duly.api import batches
-from duly.api.access import routes_in
-from duly.api.answers import compressed
-from duly.api.batches import SubmitManyEndpoint, batches_router
-from duly.api.deliveries import deliveries_router
-from duly.api.events import events_router
-from duly.api.failures import as_duly_error, as_response
-from duly.api.flow_control import flow_control_router
-from duly.api.following import following_router
-from duly.api.gate import Gate
-from duly.api.health import health_router
-from duly.api.intake import intake_router
-from duly.api.job_types import job_types_router
-from duly.api.jobs import SubmitEndpoint, jobs_router
-from duly.api.listing import listing_router
-from duly.api.logs import logs_router
-from duly.api.methods import AddressTable
-from duly.api.named import PREFIX, SubmitNamedEndpoint, named_router
-from duly.api.ndjson import SubmitLinesEndpoint
+from duly.api.batches import batches
+from duly.api.batches.batch_ndjson import SubmitLinesEndpoint
+from duly.api.batches.batches import SubmitManyEndpoint, batches_router
+from duly.api.contract.error_responses import as_duly_error, as_response
+from duly.api.contract.responses import compressed
+from duly.api.jobs.explain import why_router
+from duly.api.jobs.job_logs import logs_router
+from duly.api.jobs.jobs import SubmitEndpoint, jobs_router
+from duly.api.jobs.list_jobs import listing_router
+from duly.api.jobs.put_job import PREFIX, SubmitNamedEndpoint, named_router
+from duly.api.jobs.retry_and_cancel import redriving_router
+from duly.api.jobs.submission_reader import SubmissionReader
 from duly.api.openapi import DESCRIPTION, add_document
-from duly.api.queues import queues_router
-from duly.api.redriving import redriving_router
-from duly.api.replays import replays_router
-from duly.api.schedules import schedules_router
-from duly.api.submission import SubmissionReader
-from duly.api.tickets import tickets_router
-from duly.api.webhooks import webhooks_router
-from duly.api.websocket import PATH as SOCKET_PATH
-from duly.api.websocket import SocketEndpoint
-from duly.api.why import why_router
+from duly.api.queues.flow_control import flow_control_router
+from duly.api.queues.job_types import job_types_router
+from duly.api.queues.queues import queues_router
+from duly.api.queues.submission_limits import intake_router
+from duly.api.schedules.routes import schedules_router
+from duly.api.server.access_lines import routes_in
+from duly.api.server.allowed_methods import AddressTable
+from duly.api.server.allowed_origins import SOCKET
+from duly.api.server.health import health_router
+from duly.api.server.middleware import Gate
+from duly.api.streams.job_events import events_router
+from duly.api.streams.stream_tickets import tickets_router
+from duly.api.streams.tenant_events import following_router
+from duly.api.streams.websocket import SocketEndpoint
+from duly.api.webhooks.deliveries import deliveries_router
+from duly.api.webhooks.endpoints import webhooks_router
+from duly.api.webhooks.replays import replays_router
 from duly.errors import DulyError
 from duly.node import Node
 from duly.settings import Role
@@ -68,7 +68,7 @@ def create_app(node: Node, routes: FastAPI | None = None) -> ASGIApp:
         hot=hot if serving else {},
         lines={batches.PATH: SubmitLinesEndpoint(node, reader)} if serving else {},
         limits={batches.PATH: node.settings.batch_body_limit},
-        sockets={SOCKET_PATH: SocketEndpoint(node, reader)} if serving else {},
+        sockets={SOCKET: SocketEndpoint(node, reader)} if serving else {},
     )
 
 

@@ -16,9 +16,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from duly.api.answers import json_answer
-from duly.api.delivery_models import ReplayAsked
-from duly.api.documented import (
+from duly.api.contract.openapi_parts import (
     HEADERS,
     HEADERS_BY_OPERATION,
     HEADERS_BY_STATUS,
@@ -26,13 +24,15 @@ from duly.api.documented import (
     QUERY_TEXTS,
     TAGS,
 )
-from duly.api.flow_control import StartLimits
-from duly.api.intake import IntakeLimitsBody
-from duly.api.models import ErrorBody
-from duly.api.schedule_models import Schedule, ScheduleChange
-from duly.api.submission import Batch
-from duly.api.tickets import TicketRequest
-from duly.api.webhook_models import SecretRotation, Webhook, WebhookChange
+from duly.api.contract.response_models import ErrorBody
+from duly.api.contract.responses import json_answer
+from duly.api.jobs.submission_reader import Batch
+from duly.api.queues.flow_control import StartLimits
+from duly.api.queues.submission_limits import IntakeLimitsBody
+from duly.api.schedules.models import Schedule, ScheduleChange
+from duly.api.streams.stream_tickets import TicketRequest
+from duly.api.webhooks.delivery_models import ReplayAsked
+from duly.api.webhooks.endpoint_models import SecretRotation, Webhook, WebhookChange
 
 PATH = "/openapi.json"
 DESCRIPTION = """Submit a job, get an answer at once; then poll, follow its stream, or be called back with a signed

@@ -16,14 +16,14 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-from duly.api.accepting import Acceptor
-from duly.api.access import refused_line
-from duly.api.admission import Admission
 from duly.api.app import create_app
-from duly.api.connections import Place, connections_of
-from duly.api.refusals import refusal_bytes
-from duly.api.shedding import Crowd, SheddingProtocol
-from duly.api.socket_protocol import SocketProtocol
+from duly.api.server.acceptor import Acceptor
+from duly.api.server.access_lines import refused_line
+from duly.api.server.connection_limits import Place, connections_of
+from duly.api.server.load_shedding import Admission
+from duly.api.server.refusals import refusal_bytes
+from duly.api.server.shedding_protocol import Crowd, SheddingProtocol
+from duly.api.server.socket_protocol import SocketProtocol
 from duly.cli.opening import new_database, say
 from duly.cli.preparing import CannotServe, prepare, recognise_keys
 from duly.domain.sealing import Keyring

@@ -1,0 +1,1 @@
+"""Endpoints of batches, as one JSON document or as NDJSON."""

@@ -1,0 +1,1 @@
+"""Shapes that all routes share: responses, errors, cursors and the OpenAPI document."""

@@ -1,0 +1,1 @@
+"""Endpoints of jobs: submit, read, list, explain, cancel and retry."""

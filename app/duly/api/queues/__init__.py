@@ -1,0 +1,1 @@
+"""Endpoints of queues and job types: figures, pauses, limits and circuit breakers."""

@@ -1,0 +1,86 @@
+"""Schedules as clients write and read them: what the OpenAPI document shows of them."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from typing_extensions import TypeAliasType
+
+from duly.api.contract.openapi_parts import IdText, TimeText, absent
+from duly.api.contract.response_models import ErrorContent
+from duly.lifecycle.submission import Submission
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
+ScheduleName = Annotated[str, StringConstraints(pattern=NAME)]
+CronText = Annotated[
+    str,
+    StringConstraints(max_length=200),
+    Field(description="minute, hour, day of month, month, day of week; of six fields the first is the second"),
+]
+ZoneName = Annotated[
+    str, StringConstraints(max_length=64), Field(description="IANA name of the time zone whose clock counts")
+]
+OverlapPolicy = TypeAliasType("OverlapPolicy", Literal["allow", "skip"])
+CatchUpPolicy = TypeAliasType("CatchUpPolicy", Literal["none", "last", "all"])
+
+_OVERLAP = "skip: a due time is passed over while the last job has not ended"
+_CATCH_UP = "what is run of the due times that were missed by a minute or more: none, the last one, or all"
+_PAUSED = "while paused it is never due"
+
+
+class Schedule(BaseModel):
+    """A submission that recurs."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+    name: ScheduleName = Field(examples=["nightly-report"])
+    cron: CronText = Field(examples=["30 6 * * MON-FRI"])
+    timezone: ZoneName = Field(default="UTC", examples=["Europe/Berlin"])
+    submission: Submission
+    overlap: OverlapPolicy = Field(default="allow", description=_OVERLAP)
+    catchUp: CatchUpPolicy = Field(default="none", description=_CATCH_UP)
+    paused: bool = Field(default=False, description=_PAUSED)
+
+
+class ScheduleChange(BaseModel):
+    """What of a schedule is to be another. What is left out stays; a submission is replaced as a whole."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+    cron: CronText = Field(default_factory=absent, examples=["0 */5 * * * ?"])
+    timezone: ZoneName = Field(default_factory=absent)
+    submission: Submission = Field(default_factory=absent)
+    overlap: OverlapPolicy = Field(default_factory=absent, description=_OVERLAP)
+    catchUp: CatchUpPolicy = Field(default_factory=absent, description=_CATCH_UP)
+    paused: bool = Field(default_factory=absent, description=_PAUSED)
+
+
+class LastJobBody(BaseModel):
+    jobId: IdText
+    dueAt: TimeText = Field(examples=["2026-01-27T06:30:00.000Z"])
+
+
+class LastErrorBody(ErrorContent):
+    dueAt: TimeText = Field(examples=["2026-01-27T06:30:00.000Z"])
+
+
+class ScheduleBody(BaseModel):
+    """A schedule as it stands."""
+
+    name: str
+    cron: str
+    timezone: str
+    submission: dict[str, Any] = Field(description="as it was sent, without its callbackSecret")
+    overlap: OverlapPolicy
+    catchUp: CatchUpPolicy
+    paused: bool
+    nextRunAt: TimeText | None = Field(description="null while it is paused")
+    lastRunAt: TimeText | None = Field(description="when its last job was due")
+    lastJob: LastJobBody | None
+    lastError: LastErrorBody | None = Field(description="why a later job was refused; null once one is submitted")
+    createdAt: TimeText
+    updatedAt: TimeText
+
+
+class SchedulePage(BaseModel):
+    items: list[ScheduleBody]
+    nextCursor: str | None

@@ -1,0 +1,1 @@
+"""The HTTP server before any route: connections, protocols, authentication, limits and health."""

@@ -1,0 +1,103 @@
+"""Methods of each address: what `Allow` names, HEAD as GET without a body, and OPTIONS (RFC 9110, section 9.3)."""
+
+import re
+from collections.abc import Collection
+from typing import NamedTuple
+
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Scope
+
+from duly.api.server.access_lines import NOWHERE, Found, logged, plain
+from duly.errors import MethodNotAllowed, NotFound
+
+IN_GENERAL = "*"  # the target of an OPTIONS that is about the service, not about an address
+_STREAM = "/stream"
+_NAME_OF_GROUP = re.compile(r"\?P<\w+>")
+
+
+class Methods(NamedTuple):
+    """Methods of one address, and the value of its `Allow`."""
+
+    names: frozenset[str]
+    allow: str
+
+
+class AddressTable:
+    """All addresses: one that is not here is a 404. Where several patterns fit a path, it belongs to the one with the
+    most literal segments.
+    """
+
+    def __init__(self, routes: Collection[Route]) -> None:
+        self._routes: list[Route] = []  # one of each pattern
+        methods: dict[str, set[str]] = {}
+        for route in sorted(routes, key=_literal_segments, reverse=True):
+            pattern = _NAME_OF_GROUP.sub("?:", route.path_regex.pattern)
+            if pattern not in methods:
+                self._routes.append(route)
+                methods[pattern] = {"OPTIONS"}
+            methods[pattern] |= _methods_of(route)
+        self._methods = [_named(names) for names in methods.values()]
+        self._all = _named(set().union(*methods.values()))
+        self._pattern = re.compile("|".join(f"({pattern})" for pattern in methods))
+        self.literal = frozenset(route.path for route in routes if "{" not in route.path)
+
+    def find(self, path: str) -> Found:
+        """Returns the pattern of an address, and those of its names that are logged."""
+        if (index := self._index_of(path)) is None:
+            return NOWHERE
+        route = self._routes[index]
+        match = route.path_regex.match(path)
+        return plain(route.path), logged(match.groupdict() if match else {})
+
+    def methods_of(self, path: str) -> Methods:
+        """Returns what an address takes.
+
+        Raises:
+            NotFound: there is no such address.
+        """
+        if (index := self._index_of(path)) is None:
+            raise NotFound("There is nothing at this address.")
+        return self._methods[index]
+
+    def _index_of(self, path: str) -> int | None:
+        found = self._pattern.fullmatch(path)
+        return found.lastindex - 1 if found is not None and found.lastindex is not None else None
+
+    def routed(self, scope: Scope) -> Scope:
+        """Returns the scope as the routes know it: HEAD is GET, marked so that it does not wait.
+
+        Raises:
+            NotFound: there is no such address.
+            MethodNotAllowed: it does not take the method.
+        """
+        method, methods = scope["method"], self.methods_of(scope["path"])
+        if method not in methods.names:
+            raise MethodNotAllowed("This address does not take this method.", allow=methods.allow)
+        return {**scope, "method": "GET", "duly.head": True} if method == "HEAD" else scope
+
+    def options(self, scope: Scope) -> Response:
+        """Returns the response to OPTIONS. It needs no key: it tells less than the OpenAPI document.
+
+        Raises:
+            NotFound: there is no such address.
+        """
+        path = scope["path"]
+        methods = self._all if path == IN_GENERAL else self.methods_of(path)
+        return Response(status_code=204, headers={"Allow": methods.allow})
+
+
+def _methods_of(route: Route) -> set[str]:
+    """Returns the methods of a route, with HEAD beside GET unless it is a stream, which has no end."""
+    names = set(route.methods or ())
+    if route.path.endswith(_STREAM):
+        return names - {"HEAD"}
+    return names | {"HEAD"} if "GET" in names else names
+
+
+def _named(names: set[str]) -> Methods:
+    return Methods(frozenset(names), ", ".join(sorted(names)))
+
+
+def _literal_segments(route: Route) -> int:
+    return sum("{" not in segment for segment in route.path.split("/"))

@@ -1,0 +1,126 @@
+"""Deadlines of one connection: for what its client owes, and for responses that it does not take."""
+
+from typing import Any, cast
+
+from duly.api.server.connection_limits import LEAST_BYTES_A_SECOND, Connection, Connections
+from duly.api.server.ndjson_reader import LATE, are_lines
+from duly.api.server.refusals import head_late
+from duly.api.server.request_parser import ParsingProtocol
+from duly.deadlines import Deadlines
+
+
+class TimedProtocol(ParsingProtocol):
+    """Parses in time. The timers are those of all connections, see `Connections`."""
+
+    def __init__(self, *arguments: Any, connections: Connections, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.address = ""
+        self._all = connections
+        self._waits_in: Deadlines[Connection] | None = None
+        self._served = False
+        self._body_paused, self._body_began = False, 0.0
+        self._unsent_bytes = 0
+
+    def idle_over(self) -> None:
+        raise NotImplementedError
+
+    def linger_over(self) -> None:
+        raise NotImplementedError
+
+    def half_over(self) -> None:
+        raise NotImplementedError
+
+    def look_for_client(self) -> None:
+        raise NotImplementedError
+
+    def _wait(self) -> None:
+        """Takes the connection to the deadline for what its client owes now."""
+        if self._deaf:
+            owed = None
+        elif self._in_body:
+            owed = self._all.bodies
+        elif not self._answered:
+            owed = None
+        else:
+            owed = self._all.idle if self._served and not self._begun else self._all.heads
+        if owed is not self._waits_in:
+            self._wait_in(owed)
+
+    @property
+    def _in_body(self) -> bool:
+        return not self._in_head
+
+    def _wait_in(self, owed: Deadlines[Connection] | None) -> None:
+        if self._waits_in is not None:
+            self._waits_in.take_out(self)
+        self._waits_in = owed
+        if owed is self._all.bodies:
+            self._body_began = self.loop.time()
+            self._begin_look()
+        elif owed is not None:
+            owed.put(self)
+
+    def head_late(self) -> None:
+        self._waits_in = None
+        if self._begun:
+            self._stop(head_late(self._all.limits.head))
+        else:
+            self._all.closed("silent")
+            self.transport.close()
+
+    def _begin_look(self) -> None:
+        self._body_bytes, self._body_paused = 0, False
+        self._all.bodies.put(self)
+
+    def look_at_body(self) -> None:
+        if self._body_paused or self.flow.read_paused:  # the application was slow, not the client
+            self._body_began += self._all.limits.body_look
+            self._begin_look()
+            return
+        slow = self._body_bytes < LEAST_BYTES_A_SECOND * self._all.limits.body_look
+        if slow or self.loop.time() - self._body_began >= self._body_seconds():
+            self._waits_in = None
+            self.body_late()
+        else:
+            self._begin_look()
+
+    def _body_seconds(self) -> float:
+        lines = self.scope["method"] == "POST" and are_lines(dict(self.scope["headers"]))
+        return float("inf") if lines else self._all.limits.body - self._all.limits.body_look / 2
+
+    def body_late(self) -> None:
+        """Lets the application refuse the request, or closes where it has answered."""
+        if self.cycle.response_started:
+            self._all.closed("slow_body")
+            self.transport.abort()
+            return
+        self._deaf = True
+        cast("dict[str, Any]", self.cycle.scope)[LATE] = True
+        self.cycle.keep_alive = False
+        self.cycle.message_event.set()
+
+    def on_body(self, body: bytes) -> None:
+        super().on_body(body)
+        if self.flow.read_paused:
+            self._body_paused = True
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_response()
+
+    def resume_writing(self) -> None:
+        self._all.responses.take_out(self)
+        super().resume_writing()
+
+    def _watch_response(self) -> None:
+        self._unsent_bytes = self.transport.get_write_buffer_size()
+        self._all.responses.take_out(self)
+        self._all.responses.put(self)
+
+    def look_at_response(self) -> None:
+        taken = self._unsent_bytes - self.transport.get_write_buffer_size()
+        if taken < LEAST_BYTES_A_SECOND * self._all.limits.response_look and taken < self._unsent_bytes:
+            self._all.closed("slow_reader")
+            self.transport.abort()
+        else:
+            self._watch_response()

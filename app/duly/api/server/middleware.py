@@ -1,0 +1,194 @@
+"""The gate: what every request passes before anything looks at it. Size and key are checked here, in bare ASGI, and
+every error leaves through here.
+"""
+
+from collections.abc import Mapping
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from duly.api.contract.error_responses import as_duly_error, as_response
+from duly.api.contract.responses import compressed
+from duly.api.server.access_lines import READING, REFUSED, Found, line_of, logged, made, plain
+from duly.api.server.allowed_methods import AddressTable
+from duly.api.server.allowed_origins import PREFLIGHT, Origins
+from duly.api.server.authentication import KeyCheck
+from duly.api.server.encoded_paths import refuse_encoded_slash
+from duly.api.server.exchange import RESPOND, Exchange
+from duly.api.server.load_shedding import leave
+from duly.api.server.ndjson_reader import ClientGone, are_lines, punctual, refuse_late
+from duly.api.server.request_headers import check_fields
+from duly.api.server.request_ids import request_id_of
+from duly.api.server.reverse_proxies import Proxies, with_prefix
+from duly.api.server.websocket_authentication import Handshake
+from duly.errors import BodyTooLarge
+from duly.node import Node
+
+# A client that sends too much is heard out this far, so that it can read the refusal instead of a broken connection.
+HEARD_OUT = 32 << 20
+
+
+class Gate:
+    """Wraps the application. `hot` answers its method and path (or all right below a path that ends in `/`) without the
+    framework's plumbing; `lines` answers a POST to its path whose body comes as lines, and reads that by itself;
+    `limits` are the sizes of other bodies at addresses that have one of their own; `sockets` are the WebSockets.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        node: Node,
+        hot: Mapping[tuple[str, str], ASGIApp],
+        lines: Mapping[str, ASGIApp],
+        limits: Mapping[str, int],
+        sockets: Mapping[str, ASGIApp],
+        addresses: AddressTable,
+    ) -> None:
+        self._app = app
+        self._node = node
+        self._hot = hot
+        self._lines = lines
+        self._proxies = Proxies(node.settings)
+        self._origins = Origins(node.settings)
+        self._check_key = KeyCheck(node)
+        self._handshake = Handshake(node, sockets, origins=self._origins, check_key=self._check_key)
+        self._limit = node.settings.body_limit
+        self._limits = limits
+        self._addresses = addresses
+        self._access = node.access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            self._proxies.see_through(scope)
+            await self._handshake(scope, receive, send)
+            return
+        if self._proxies.any:
+            self._proxies.see_through(scope)
+        method = scope["method"]
+        scope["duly.headers"] = headers = dict(scope["headers"])
+        request_id = request_id_of(headers)
+        scope["duly.request_id"] = request_id.decode()
+        scope["duly.exchange"] = answer = Exchange(send, request_id, scope.get("root_path", ""))
+        inner = scope
+        try:
+            self._check_fields(scope, headers, answer)
+            if method == "OPTIONS":
+                await self._options(scope, answer)(scope, receive, answer.send)
+                return
+            await self._check_key(scope, headers)
+            refuse_encoded_slash(scope)
+            reader = self._lines.get(scope["path"])
+            if reader is not None and method == "POST" and are_lines(headers):
+                await reader(scope, punctual(scope, receive), answer.send)
+                return
+            app = self._app_for(method, scope["path"])
+            if app is self._app:
+                inner = with_prefix(self._addresses.routed(scope))
+            if method in {"POST", "PUT", "PATCH"}:
+                limit = self._limits.get(scope["path"], self._limit)
+                inner["duly.body"] = body = await _read(scope, headers, receive, limit=limit)
+                receive = _replay(body, receive)
+            await app(inner, receive, answer.send)
+        except ClientGone:
+            pass
+        except Exception as error:  # noqa: BLE001  # whatever was raised becomes an answer; one that has begun was told of inside
+            if not answer.begun:
+                failure = as_duly_error(error, request_id=request_id.decode())
+                self._node.metrics.refused.labels(failure.code).inc()
+                answer.code = failure.code
+                refusal = as_response(failure, accept=headers.get(b"accept", b"").decode("latin-1"))
+                await compressed(refusal)(scope, receive, answer.send)
+        finally:
+            leave(scope)
+            # Both lead back to the scope: a circle each would keep the collector busy.
+            del scope["duly.exchange"]
+            scope.pop(RESPOND, None)
+            self._note(inner, answer, method=method, path=scope["path"])
+
+    def _check_fields(self, scope: Scope, headers: dict[bytes, bytes], exchange: Exchange) -> None:
+        """Refuses what needs no look at a key: pages of other sites, fields sent twice, compressed content."""
+        self._origins.check(scope, headers)
+        exchange.also = self._origins.headers_for(scope, headers)
+        if len(headers) < len(scope["headers"]) or b"content-encoding" in headers:
+            check_fields(scope["method"], headers, scope["headers"])
+
+    def _options(self, scope: Scope, exchange: Exchange) -> Response:
+        refuse_encoded_slash(scope)
+        return Response(status_code=204) if PREFLIGHT in exchange.also else self._addresses.options(scope)
+
+    def _note(self, scope: Scope, exchange: Exchange, *, method: str, path: str) -> None:
+        """Writes a request that was refused, or changes something, to the access log. `scope` is that of its route,
+        `path` that of the address table.
+        """
+        if not self._access.on or (method in READING and (exchange.status or 0) < REFUSED):
+            return
+        pattern, names = self._route_of(scope, method, path)
+        if exchange.location is not None:
+            names = {**names, **made(exchange.location)} if names else made(exchange.location)
+        found, status, code = (pattern, names), exchange.status, exchange.code
+        self._access.put(line_of(scope, found, method=method, status=status, code=code, began=exchange.began))
+
+    def _route_of(self, scope: Scope, method: str, path: str) -> Found:
+        if (route := scope.get("route")) is not None:
+            return plain(route.path), logged(scope["path_params"])
+        if (method, path) in self._hot:
+            return path, {}
+        return self._addresses.find(path)
+
+    def _app_for(self, method: str, path: str) -> ASGIApp:
+        if (hot := self._hot.get((method, path))) is not None:
+            return hot
+        below = self._hot.get((method, path[: path.rfind("/") + 1]))
+        return self._app if below is None or path in self._addresses.literal else below
+
+
+async def _read(scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, *, limit: int) -> bytes:
+    """Reads the whole body, bounded in size.
+
+    Raises:
+        ClientGone: the client left before its end.
+        RequestTimeout: it came too slowly.
+    """
+    announced = headers.get(b"content-length", b"")
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message.get("more_body"):
+        refuse_late(scope)
+        body = await _read_on(body, punctual(scope, receive), limit)
+    elif message["type"] != "http.request":
+        raise ClientGone
+    if len(body) > limit or (announced.isdigit() and int(announced) > limit):
+        raise BodyTooLarge(
+            f"The body is larger than the {limit:,} bytes that are allowed.",
+            reason="Send large inputs by reference, for example a URL in the parameters.",
+        )
+    return body
+
+
+async def _read_on(first: bytes, receive: Receive, limit: int) -> bytes:
+    pieces, size, more = [first], len(first), True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ClientGone
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size <= limit:
+            pieces.append(piece)
+        more = message.get("more_body", False) and size < HEARD_OUT
+    return b"".join(pieces) if size <= limit else bytes(limit + 1)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Gives the body that was read to whoever asks for it; then the real channel, which tells of a disconnect."""
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay

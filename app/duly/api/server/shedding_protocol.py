@@ -1,0 +1,184 @@
+"""The HTTP protocol under overload: refuses submissions from the first look at their bytes.
+
+A refusal through the application costs more than half of a submission, so that a crowd would get nothing but refusals.
+Here it costs a tenth. The connection of a refused one is not read for a moment, the longer the larger the crowd, so
+that whoever asks again at once is heard when others have been served. The moment is short, since behind a proxy the
+next request on a connection may be somebody else's.
+"""
+
+import re
+import socket
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from functools import partial
+from secrets import token_hex
+from typing import Any, cast
+
+from duly.api.contract.error_responses import as_response
+from duly.api.server.http_protocol import BoundedProtocol
+from duly.api.server.load_shedding import Admission
+from duly.api.server.refusals import body_late
+from duly.api.server.request_head_rules import HEAD_BYTES, HEADER_LINES, is_host
+from duly.api.server.tcp_info import unread_seconds
+from duly.deadlines import Deadlines
+from duly.errors import Overloaded
+
+PATH = "/api/v1/jobs"
+# Refusals a second that are affordable, and the moments for which connections are left alone.
+AFFORDABLE = 5_000
+HOLD_SECONDS = (0.05, 0.1, 0.2, 0.4)
+_LARGEST = 1 << 20
+_BEGINS = f"POST {PATH} HTTP/1.1\r\n".encode()
+# A head that is plainly framed: lines of a name and visible text. All others go to the parser.
+_PLAIN = re.compile(rb"[^\r\n]*\r\n(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)+")
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*(?=\r\n)", re.IGNORECASE)
+_HOST = re.compile(rb"\r\nhost:[ \t]*([^\r]*?)[ \t]*(?=\r\n)", re.IGNORECASE)
+_REQUEST_ID = re.compile(rb"\r\nx-request-id: *([\x21-\x7e]{1,200}) *(?=\r\n)", re.IGNORECASE)
+_PARTICULAR = re.compile(
+    rb"problem\+json|\r\n(?:expect|upgrade|transfer-encoding|trailer|connection:[ \t]*(?!keep-alive[ \t]*\r)\S)",
+    re.IGNORECASE,
+)
+
+
+def _refusal() -> bytes:
+    error = Overloaded(
+        "The service is taking in more than it can record; try again shortly.",
+        reason="Submissions arrive faster than they get done.",
+    )
+    answer = as_response(error, accept="")
+    lines = [b"HTTP/1.1 503 Service Unavailable", *(b": ".join(header) for header in answer.raw_headers)]
+    return b"\r\n".join(lines) + b"\r\nx-request-id: %b\r\n\r\n" + bytes(answer.body)
+
+
+_REFUSAL = _refusal()
+
+
+def refusal_of(received: bytes, *, begins: Sequence[bytes] = (_BEGINS,)) -> tuple[bytes, int] | None:
+    """The answer to an ordinary submission, and how many bytes the request has.
+
+    None for what the application must look at.
+    """
+    end = received.find(b"\r\n\r\n")
+    head = received[: end + 2]
+    if end < 0 or not received.startswith(tuple(begins)) or _PARTICULAR.search(head) or not _is_plain(head):
+        return None
+    length = _LENGTH.search(head)
+    size = end + 4 + int(length[1]) if length else _LARGEST + 1
+    if size > _LARGEST:
+        return None
+    given = _REQUEST_ID.search(head)
+    return _REFUSAL % (given[1] if given else token_hex(8).encode()), size
+
+
+def _is_plain(head: bytes) -> bool:
+    """Returns whether the parser would read this head as it looks: one length, one host, within its limits."""
+    lines = head.count(b"\n") - 1
+    return (
+        len(head) + 2 <= HEAD_BYTES
+        and lines <= HEADER_LINES
+        and _PLAIN.fullmatch(head) is not None
+        and head.lower().count(b"\r\ncontent-length") == 1
+        and len(hosts := _HOST.findall(head)) == 1
+        and is_host(hosts[0])
+    )
+
+
+class Crowd:
+    """The connections that are left alone for a moment. `refused` is called with each refusal."""
+
+    def __init__(self, *, refused: Callable[[], None]) -> None:
+        self._refused = refused
+        self._held = [Deadlines(seconds, SheddingProtocol.hear_again) for seconds in HOLD_SECONDS]
+
+    def hold(self, protocol: "SheddingProtocol") -> None:
+        """Takes one in whose submission was refused."""
+        self._refused()
+        needed = sum(map(len, self._held)) / AFFORDABLE
+        place = min(bisect_left(HOLD_SECONDS, needed), len(HOLD_SECONDS) - 1)
+        self._held[place].put(protocol)
+
+    def let_go(self, protocol: "SheddingProtocol") -> None:
+        for held in self._held:
+            held.take_out(protocol)
+
+
+class SheddingProtocol(BoundedProtocol):
+    """One connection."""
+
+    def __init__(
+        self,
+        *arguments: Any,
+        admission: Admission,
+        crowd: Crowd,
+        connection: socket.socket,
+        root_path: str = "",
+        **named: Any,
+    ) -> None:
+        super().__init__(*arguments, connection=connection, **named)
+        self._admission = admission
+        self._crowd = crowd
+        self._unread_seconds = partial(unread_seconds, connection)
+        self._paths = {PATH, root_path + PATH}  # a proxy takes its prefix off, or leaves it there
+        self._begins = tuple(f"POST {path} HTTP/1.1\r\n".encode() for path in self._paths)
+        self._refusal, self._missing = b"", 0
+
+    def data_received(self, data: bytes) -> None:
+        if self._refusal:
+            data = self._pass_over(data)
+        elif data.startswith(self._begins) and self._at_rest and self._admission.refuses(unread=self._unread_seconds):
+            refused = refusal_of(data, begins=self._begins)
+            if refused is not None:
+                self._refusal, self._missing = refused
+                data = self._pass_over(data)
+        if data:
+            super().data_received(data)
+
+    @property
+    def _at_rest(self) -> bool:
+        return not self._deaf and not self._head_bytes and self._in_head and self._answered
+
+    def _pass_over(self, data: bytes) -> bytes:
+        """Reads what belongs to a refused request, and answers it at its end. Returns what came after."""
+        rest = data[self._missing :]
+        passed = len(data) - len(rest)
+        self._missing -= passed
+        self._body_bytes += passed
+        if self._missing:
+            self._wait()
+        else:
+            self.transport.write(self._refusal)
+            self._refusal = b""
+            self._served = True
+            self.flow.pause_reading()
+            self._wait()
+            self._crowd.hold(self)
+        return rest
+
+    @property
+    def _in_body(self) -> bool:
+        return bool(self._refusal) or super()._in_body
+
+    def _body_seconds(self) -> float:
+        return self._all.limits.body if self._refusal else super()._body_seconds()
+
+    def body_late(self) -> None:
+        if self._refusal:
+            self._refusal, self._missing = b"", 0
+            self._stop(body_late())
+        else:
+            super().body_late()
+
+    def hear_again(self) -> None:
+        self.flow.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._crowd.let_go(self)
+        super().connection_lost(exc)
+
+    def on_message_complete(self) -> None:
+        """A submission is in progress once it is whole. Slow bodies are no overload."""
+        super().on_message_complete()
+        if self._offered or self._answered:
+            return
+        if self.scope["method"] == "POST" and self.scope["path"] in self._paths:
+            self._admission.enter(cast("dict[str, Any]", self.scope))

@@ -1,0 +1,67 @@
+"""The way into a WebSocket: address, key and origin are checked before it opens; a refusal looks as over HTTP."""
+
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from duly.api.contract.error_responses import as_duly_error, as_response
+from duly.api.server.access_lines import NOWHERE, line_of
+from duly.api.server.allowed_origins import Origins
+from duly.api.server.authentication import KeyCheck
+from duly.api.server.encoded_paths import refuse_encoded_slash
+from duly.api.server.request_headers import check_fields
+from duly.api.server.request_ids import request_id_of
+from duly.errors import Draining, DulyError, NotFound, UpgradeRequired
+from duly.node import Node
+
+_SPOKEN: Final = {"Sec-WebSocket-Version": "13", "Upgrade": "websocket", "Connection": "Upgrade, close"}
+
+
+class Handshake:
+    """Hands a connection to the socket at its address, if it may come in."""
+
+    def __init__(self, node: Node, sockets: Mapping[str, ASGIApp], *, origins: Origins, check_key: KeyCheck) -> None:
+        self._node = node
+        self._sockets = sockets
+        self._check_key = check_key
+        self._origins = origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        scope["duly.request_id"] = request_id = request_id_of(headers).decode()
+        began = time.perf_counter()
+        try:
+            socket = await self._admitted(scope, headers)
+        except Exception as error:  # noqa: BLE001  # whatever was raised becomes an answer
+            failure = as_duly_error(error, request_id=request_id)
+            self._node.metrics.refused.labels(failure.code).inc()
+            refusal = as_response(failure, accept=headers.get(b"accept", b"").decode("latin-1"))
+            refusal.headers["X-Request-Id"] = request_id
+            if isinstance(failure, UpgradeRequired):  # RFC 6455, section 4.4; RFC 9110, section 15.5.22
+                refusal.headers.update(_SPOKEN)
+            self._note(scope, failure, began)
+            await refusal(scope, receive, send)
+            return
+        await socket(scope, receive, send)
+
+    def _note(self, scope: Scope, failure: DulyError, began: float) -> None:
+        """Writes the refusal to the access log."""
+        found = (scope["path"], {}) if scope["path"] in self._sockets else NOWHERE
+        self._node.access.put(
+            line_of(scope, found, method="GET", status=failure.status, code=failure.code, began=began)
+        )
+
+    async def _admitted(self, scope: Scope, headers: dict[bytes, bytes]) -> ASGIApp:
+        self._origins.check(scope, headers)
+        check_fields("GET", headers, scope["headers"])
+        if (refused := scope.get("duly.refusal")) is not None:
+            raise refused
+        await self._check_key(scope, headers)
+        refuse_encoded_slash(scope)
+        if (socket := self._sockets.get(scope["path"])) is None:
+            raise NotFound("There is no WebSocket at this address.")
+        if self._node.draining:
+            raise Draining("The service is going down; another node, or this one after its restart, takes it.")
+        return socket

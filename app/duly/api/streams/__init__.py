@@ -1,0 +1,1 @@
+"""Endpoints that follow jobs: event history, SSE and WebSocket."""

@@ -1,0 +1,1 @@
+"""Endpoints of registered webhooks: endpoints, deliveries and replays."""
