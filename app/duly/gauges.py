@@ -3,7 +3,7 @@
 import time
 from typing import Protocol
 
-from duly.lifecycle.stream_watch import StreamWatch
+from duly.lifecycle.cluster.stream_watch import StreamWatch
 from duly.loop import Loop
 from duly.store.counting import count_all, count_by_queue
 from duly.store.database import Connection, Database

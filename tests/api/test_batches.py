@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from duly.api.contract.response_models import AcceptedBatchBody, BatchBody
-from duly.lifecycle import bulk
+from duly.lifecycle.end import bulk_actions
 from tests.support.answers import TIME, refused
 from tests.support.handlers import gate, has_entered
 from tests.support.service import Service, eventually
@@ -421,7 +421,7 @@ async def test_cancelling_ends_what_waits_and_tells_what_runs(contract: Service)
 
 
 async def test_a_large_batch_is_cancelled_page_by_page(contract: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "PAGE", 70)
+    monkeypatch.setattr(bulk_actions, "PAGE", 70)
     others = [await contract.submit("echo", delaySeconds=3600)]
     answer = await post(contract, *[{"type": "echo", "delaySeconds": 3600}] * 500)
     others += [await contract.submit("echo", delaySeconds=3600)]

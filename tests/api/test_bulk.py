@@ -13,7 +13,7 @@ import pytest
 from duly.api.contract.response_models import CancelledBody, RetriedBody
 from duly.domain.ids import new_job_id, smallest_id_at
 from duly.domain.json_value import rfc3339
-from duly.lifecycle import bulk
+from duly.lifecycle.end import bulk_actions
 from tests.support.answers import invalid_paths, refused
 from tests.support.handlers import gate, has_entered
 from tests.support.service import Service
@@ -162,7 +162,7 @@ async def test_an_id_of_another_time_is_found_by_when_its_job_was_created(
 
 
 async def test_many_are_done_page_by_page(contract: Service, label: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "PAGE", 30)
+    monkeypatch.setattr(bulk_actions, "PAGE", 30)
     job = {"type": "echo", "labels": {"test": label}, "delaySeconds": 3600}
     job_ids = (await contract.client.post("/api/v1/jobs/batch", json={"jobs": [job] * 200})).json()["jobIds"]
     assert await cancelled(contract, label=f"test:{label}") == 200

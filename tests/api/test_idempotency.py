@@ -9,7 +9,7 @@ import asyncpg
 import httpx
 import pytest
 
-from duly.lifecycle import recording
+from duly.lifecycle.submit import insert
 from duly.store import jobs
 from duly.store.database import DatabaseAway
 from tests.support.answers import refused
@@ -118,7 +118,7 @@ async def test_where_the_answer_of_the_database_is_lost_the_job_is_recorded_once
         await connection.execute("commit" if committed else "rollback")
         raise DatabaseAway("the connection broke")
 
-    monkeypatch.setattr(recording, "record_jobs", losing)
+    monkeypatch.setattr(insert, "record_jobs", losing)
     first = await _post(service, "key-1")
     again = await _post(service, "key-1")
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from duly.api.batches import batch_ndjson
-from duly.lifecycle import door
+from duly.lifecycle.submit import submission_limiter
 from tests.support.service import Service
 
 StartService = Callable[..., Awaitable[Service]]
@@ -160,7 +160,7 @@ async def test_lines_for_more_queues_than_are_counted_at_once_are_admitted_as_fe
 async def test_the_counts_of_queues_that_clients_name_take_bounded_room(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "MOST_COUNTS", 10)
+    monkeypatch.setattr(submission_limiter, "MOST_COUNTS", 10)
     service = await start_service(roles=("api",), backlog_limit=2)
     for n in range(30):
         assert (await post(service, queue=f"q{n}")).status_code == 202

@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from duly.api.contract.response_models import JobTypeBody, JobTypePage
-from duly.lifecycle import observe
+from duly.lifecycle.read import run_times
 from tests.support.answers import invalid_paths, refused
 from tests.support.service import Service
 
@@ -91,7 +91,7 @@ async def test_a_type_of_which_nothing_has_completed_was_not_observed(contract: 
 async def test_run_times_of_completed_jobs_are_observed_and_suggest_a_timeout(
     contract: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(observe, "GOOD_FOR_SECONDS", 0.0)
+    monkeypatch.setattr(run_times, "GOOD_FOR_SECONDS", 0.0)
     ids = [(await contract.run("progress", {"steps": steps}))["jobId"] for steps in (0, 1, 30, 3)]
     retried = (await contract.run("retry-after"))["jobId"]
     # As if the attempts had taken whole seconds, and the first one of the retried job an hour.
@@ -121,12 +121,12 @@ async def test_what_was_observed_is_good_for_ten_seconds(contract: Service, monk
         return observed["count"] if observed else None
 
     await contract.run("context")
-    monkeypatch.setattr(observe, "GOOD_FOR_SECONDS", 0.0)
+    monkeypatch.setattr(run_times, "GOOD_FOR_SECONDS", 0.0)
     assert await count() == 1
-    monkeypatch.setattr(observe, "GOOD_FOR_SECONDS", 3600.0)
+    monkeypatch.setattr(run_times, "GOOD_FOR_SECONDS", 3600.0)
     await contract.run("context")
     assert await count() == 1
-    monkeypatch.setattr(observe, "GOOD_FOR_SECONDS", 0.0)
+    monkeypatch.setattr(run_times, "GOOD_FOR_SECONDS", 0.0)
     assert await count() == 2
 
 

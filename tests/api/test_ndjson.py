@@ -15,7 +15,7 @@ from duly.api.batches import batch_ndjson
 from duly.api.contract.response_models import AcceptedBatchBody
 from duly.api.server import connection_limits
 from duly.api.server.connection_limits import Limits
-from duly.lifecycle import spool, submit_spooled
+from duly.lifecycle.submit import spool, submit_spooled
 from duly.store import batches
 from duly.store.database import DatabaseAway, RecordBusy
 from tests.support.answers import refused

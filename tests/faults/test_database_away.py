@@ -14,7 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from duly.lifecycle.waiting import LOOK_SECONDS
+from duly.lifecycle.read.wait import LOOK_SECONDS
 from duly.store import database
 from duly.store.database import Database
 from duly.store.migrations import migrate

@@ -10,8 +10,9 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from duly.lifecycle import doctor, stream_watch
-from duly.lifecycle.doctor import Doctor
+from duly.lifecycle.cluster import stream_watch
+from duly.lifecycle.maintenance import doctor
+from duly.lifecycle.maintenance.doctor import Doctor
 from duly.store.database import Database
 from duly.store.stream_holders import HolderKind, old_writers, read_held
 from tests.support.databases import TestDatabases

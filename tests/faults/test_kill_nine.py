@@ -162,7 +162,7 @@ def dying_at(place: str) -> dict[str, str]:
 
 
 @on_one_server
-@pytest.mark.parametrize("place", ["duly.worker.prefetch:Prefetch.put", "duly.lifecycle.finish:Finisher.put"])
+@pytest.mark.parametrize("place", ["duly.worker.prefetch:Prefetch.put", "duly.lifecycle.end.finish:Finisher.put"])
 async def test_jobs_that_were_claimed_or_had_ended_but_were_not_recorded_at_the_kill_run_again(
     database_url: str, processes: Processes, place: str
 ) -> None:
@@ -193,7 +193,7 @@ async def test_a_job_that_was_recorded_as_running_and_not_started_at_the_kill_ru
 async def test_a_submission_that_lay_in_the_buffer_at_the_kill_was_neither_answered_nor_recorded(
     database_url: str, processes: Processes
 ) -> None:
-    first = await processes.serve(database_url, **dying_at("duly.lifecycle.submit:Submitter._record"))
+    first = await processes.serve(database_url, **dying_at("duly.lifecycle.submit.submit:Submitter._record"))
     with pytest.raises(httpx.TransportError):
         await first.submit("quick")
     second = await processes.serve(database_url)

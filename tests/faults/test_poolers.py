@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from duly.lifecycle.check import check
-from duly.lifecycle.repair import RepairUnderWay, repair
+from duly.lifecycle.maintenance.check import check
+from duly.lifecycle.maintenance.repair import RepairUnderWay, repair
 from duly.store.database import Database, RecordBusy
 from duly.store.exclusive import MIGRATION, PARTITIONS, REPAIR, hold, take
 from duly.store.migrations import migrate

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from duly.cli.preparing import CannotServe, prepare
-from duly.lifecycle.check import check
+from duly.lifecycle.maintenance.check import check
 from duly.store.database import Database, DatabaseUnfit, RecordRefused
 from duly.store.lent_partitions import days_ahead
 from duly.store.migrations import differences

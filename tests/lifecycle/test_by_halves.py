@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 from structlog.testing import capture_logs
 
-from duly.lifecycle.by_halves import record_by_halves
+from duly.lifecycle.writes.bisection import record_by_halves
 from duly.store.database import DatabaseAway, DatabaseSlow, RecordRefused
 
 

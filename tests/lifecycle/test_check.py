@@ -8,7 +8,7 @@ import pytest
 from duly.domain.events import EventKind
 from duly.domain.ids import new_job_id
 from duly.domain.job import Debounce, Flow
-from duly.lifecycle.check import SHOWN, check
+from duly.lifecycle.maintenance.check import SHOWN, check
 from tests.support.broken_promises import BROKEN, named
 from tests.support.databases import TestDatabases
 from tests.support.mixed_ledger import MixedLedger, empty_ledger, mixed_ledger

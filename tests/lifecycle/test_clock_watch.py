@@ -4,7 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from duly.domain.clock import DatabaseClock
-from duly.lifecycle.clock_watch import ClockWatch
+from duly.lifecycle.cluster.clock_watch import ClockWatch
 
 
 def said_of(*offsets: float) -> list[str]:

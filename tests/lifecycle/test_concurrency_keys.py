@@ -7,7 +7,7 @@ import pytest
 
 from duly.domain.ids import new_job_id
 from duly.domain.job import DEFAULT_TENANT, Flow, NewBatch, NewJob
-from duly.lifecycle.consequences import Consequences
+from duly.lifecycle.end.follow_ups import Consequences
 from tests.support.handlers import gate, has_entered
 from tests.support.service import Service, eventually
 

@@ -9,9 +9,9 @@ import asyncpg
 import pytest
 
 from duly.domain.sealing import Keyring
-from duly.lifecycle import doctor
-from duly.lifecycle.doctor import Doctor, Finding
-from duly.lifecycle.secret_keys import recognise
+from duly.lifecycle.maintenance import doctor
+from duly.lifecycle.maintenance.doctor import Doctor, Finding
+from duly.lifecycle.maintenance.key_rotation import recognise
 from duly.store.database import Database
 from duly.store.partitions import TODAY
 from duly.store.stream_holders import Holder, HolderKind

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from duly.api.contract.response_models import BatchBody
-from duly.lifecycle import consequences, recording
+from duly.lifecycle.end import follow_ups
+from duly.lifecycle.submit import insert
 from duly.store.database import DatabaseAway
 from tests.support.handlers import gate
 from tests.support.service import Service, eventually
@@ -65,7 +66,7 @@ async def test_it_is_submitted_once_when_the_last_two_end_at_the_same_instant(st
 async def test_it_is_submitted_once_though_the_answer_of_the_commit_was_lost(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = recording.tell
+    original = insert.tell
     lost: list[int] = []
 
     def losing(*arguments: Any, **named: Any) -> int:
@@ -75,7 +76,7 @@ async def test_it_is_submitted_once_though_the_answer_of_the_commit_was_lost(
         return original(*arguments, **named)
 
     service = await start_service()
-    monkeypatch.setattr(consequences, "tell", losing)
+    monkeypatch.setattr(follow_ups, "tell", losing)
     await submit(service, [{"type": "echo"}], then={"type": "echo"})
     assert (await follower(service))["status"] == "completed"
     await submit(service, [{"type": "echo"}])

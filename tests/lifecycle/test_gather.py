@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from duly.errors import Overloaded
-from duly.lifecycle.gather import Gatherer
+from duly.lifecycle.submit.batcher import Gatherer
 from duly.store.database import DatabaseAway, RecordRefused
 
 

@@ -2,7 +2,7 @@
 
 from duly.domain.ids import SMALLEST
 from duly.domain.job import Lane
-from duly.lifecycle.holds import Holds
+from duly.lifecycle.claim.claim_restrictions import Holds
 from duly.store.control import Control
 from duly.store.limited_claims import Under
 from duly.store.ready import LaneStart

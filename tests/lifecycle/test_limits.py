@@ -11,8 +11,8 @@ import pytest
 
 from duly.domain.ids import SMALLEST, new_job_id
 from duly.domain.job import Lane, NewJob
-from duly.lifecycle.control import Controller
-from duly.lifecycle.signals import Signals
+from duly.lifecycle.claim.flow_control import Controller
+from duly.lifecycle.cluster.wakeups import Signals
 from duly.store.control import raise_version, read_version
 from duly.store.database import Connection, Database
 from duly.store.jobs import record_jobs

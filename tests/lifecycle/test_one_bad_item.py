@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from duly.lifecycle import portions
+from duly.lifecycle.writes import round_size
 from tests.support import handlers as support
 from tests.support.refusing import refusing
 from tests.support.service import Service, eventually
@@ -187,7 +187,7 @@ async def test_a_batch_of_submissions_that_is_refused_fails_alone(service: Servi
 async def test_where_every_job_is_refused_it_is_said_once_and_all_go_on_when_it_ends(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(portions, "LAST_SECONDS", 1.0)
+    monkeypatch.setattr(round_size, "LAST_SECONDS", 1.0)
     api = await start_service(roles=NO_WORKER)
     jobs = [await submitted(api) for _ in range(40)]
     with capture_logs() as logs:
@@ -207,7 +207,7 @@ async def test_where_every_job_is_refused_it_is_said_once_and_all_go_on_when_it_
 async def test_many_that_are_refused_hold_up_none_behind_them(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(portions, "LAST_SECONDS", 1.0)
+    monkeypatch.setattr(round_size, "LAST_SECONDS", 1.0)
     api = await start_service(roles=NO_WORKER)
     bad = [await submitted(api) for _ in range(30)]
     good = [await submitted(api) for _ in range(5)]

@@ -10,8 +10,8 @@ import pytest
 from duly.domain.events import EventKind
 from duly.domain.facts import Cure
 from duly.domain.job import DEFAULT_TENANT, Flow
-from duly.lifecycle.check import check
-from duly.lifecycle.repair import RepairUnderWay, repair
+from duly.lifecycle.maintenance.check import check
+from duly.lifecycle.maintenance.repair import RepairUnderWay, repair
 from duly.store.database import Database
 from duly.store.repairing import alone
 from tests.support import handlers as support

@@ -16,10 +16,10 @@ from duly.domain.clock import DatabaseClock
 from duly.domain.json_value import rfc3339
 from duly.domain.schedule import CatchUp, Overlap, Recurrence
 from duly.handlers.registry import Registry
-from duly.lifecycle import fire
-from duly.lifecycle.fire import Scheduler
-from duly.lifecycle.schedule import add
-from duly.lifecycle.signals import Signals
+from duly.lifecycle.cluster.wakeups import Signals
+from duly.lifecycle.schedules import scheduler
+from duly.lifecycle.schedules.manage import add
+from duly.lifecycle.schedules.scheduler import Scheduler
 from duly.store.database import Database
 from duly.store.schedules import forget_old_runs
 from duly.telemetry.metrics import Metrics
@@ -172,7 +172,7 @@ async def test_a_step_that_is_cut_short_leaves_nothing_and_is_made_up_for(
         raise asyncio.CancelledError
 
     with monkeypatch.context() as patched:
-        patched.setattr(fire, "advance", cut_short)
+        patched.setattr(scheduler, "advance", cut_short)
         with pytest.raises(asyncio.CancelledError):
             await step(still)
     assert (await runs(still, "cut"), await jobs_made(still, "cut")) == ([], 0)
@@ -286,7 +286,7 @@ async def test_what_was_missed_is_run_as_the_policy_says(still: Service, policy:
 
 
 async def test_catching_up_goes_on_in_order_some_at_a_time(still: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fire, "MOST_RUNS", 4)
+    monkeypatch.setattr(scheduler, "MOST_RUNS", 4)
     missed = await schedule_missed(still, "many", hours=4, catchUp="all")
     await schedule(still, "other", NEW_YEAR)
     await make_due(still, "other")

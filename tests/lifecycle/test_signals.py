@@ -13,9 +13,9 @@ import pytest
 
 from duly.domain.ids import new_job_id
 from duly.domain.job import Lane
-from duly.lifecycle import interest
-from duly.lifecycle.interest import BUCKETS, buckets_of
-from duly.lifecycle.signals import Signals
+from duly.lifecycle.cluster import follow_filter
+from duly.lifecycle.cluster.follow_filter import BUCKETS, buckets_of
+from duly.lifecycle.cluster.wakeups import Signals
 from tests.support.handlers import gate
 from tests.support.service import Service, eventually
 
@@ -154,7 +154,7 @@ def test_what_is_no_longer_followed_is_forgotten(monkeypatch: pytest.MonkeyPatch
     assert here.interest.of_others([first, second]) == [first, second]
     here.hear(["follows-still", "other", f"{buckets_of([second]):x}"])
     assert here.interest.of_others([first, second]) == [second]
-    monkeypatch.setattr(interest, "LIFETIME_SECONDS", -1.0)
+    monkeypatch.setattr(follow_filter, "LIFETIME_SECONDS", -1.0)
     here.hear(["follows-still", "other", f"{buckets_of([second]):x}"])
     here.follows_still([])
     assert here.interest.of_others([first, second]) == []

@@ -3,7 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from duly.lifecycle.stream_watch import HELD_SECONDS, StreamWatch
+from duly.lifecycle.cluster.stream_watch import HELD_SECONDS, StreamWatch
 from duly.store.stream_holders import Held, Holder, HolderKind
 
 

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from duly import loop, node
-from duly.lifecycle import portions, set_aside
+from duly.lifecycle.writes import round_size, set_aside
 from tests.support.receiver import running_receiver
 from tests.support.refusing import refusing
 from tests.support.service import Service, eventually
@@ -28,7 +28,7 @@ def _brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tried again is tried soon."""
     monkeypatch.setattr(loop, "FIRST_BACKOFF_SECONDS", 0.001)
     monkeypatch.setattr(set_aside, "FIRST_RETRY_SECONDS", 0.01)
-    monkeypatch.setattr(portions, "FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(round_size, "FIRST_SECONDS", 0.01)
 
 
 def put_in(
@@ -93,7 +93,7 @@ async def test_an_error_anywhere_in_recording_outcomes_loses_none(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outside = ("put", "__contains__", "waiting", "drained", "below", "record")
-    thrower, points = put_in(monkeypatch, "duly.lifecycle.finish", "Finisher", but=outside)
+    thrower, points = put_in(monkeypatch, "duly.lifecycle.end.finish", "Finisher", but=outside)
     service = await start_service()
 
     async def once() -> None:
@@ -112,7 +112,7 @@ async def test_an_error_anywhere_in_recording_outcomes_loses_none(
 async def test_an_error_anywhere_in_following_ends_loses_none(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    thrower, points = put_in(monkeypatch, "duly.lifecycle.consequences", "Consequences", but=("tell_ended",))
+    thrower, points = put_in(monkeypatch, "duly.lifecycle.end.follow_ups", "Consequences", but=("tell_ended",))
     service = await start_service()
 
     def counted() -> float:

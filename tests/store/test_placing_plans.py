@@ -7,7 +7,7 @@ import pytest
 
 from duly.domain.ids import new_job_id
 from duly.domain.job import DEFAULT_TENANT, Flow, NewJob
-from duly.lifecycle.recording import record
+from duly.lifecycle.submit.insert import record
 from duly.store.database import Connection, Database
 from duly.store.ending import END_WAITING
 from duly.store.flow import MARK_ELSEWHERE, MARK_READY, TAKE_UNIQUE

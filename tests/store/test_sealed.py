@@ -9,7 +9,7 @@ import pytest
 
 from duly.domain.ids import new_job_id
 from duly.domain.sealing import Keyring, Purpose, key_id_of
-from duly.lifecycle.secret_keys import KeyDiffers, KeyUnused, Resealed, recognise, reseal
+from duly.lifecycle.maintenance.key_rotation import KeyDiffers, KeyUnused, Resealed, recognise, reseal
 from duly.store import sealed
 from duly.store.database import Connection, Database
 

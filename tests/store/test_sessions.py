@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from duly.lifecycle.check import check
-from duly.lifecycle.repair import repair
+from duly.lifecycle.maintenance.check import check
+from duly.lifecycle.maintenance.repair import repair
 from duly.store.database import IDLE_IN_TRANSACTION_SECONDS, PINNED_PLANS, Database
 from duly.store.migrations import differences, migrate
 from tests.support.service import running_service

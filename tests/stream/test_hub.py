@@ -3,7 +3,7 @@
 import asyncio
 from uuid import UUID
 
-from duly.stream.hub import Hub
+from duly.lifecycle.cluster.hub import Hub
 
 JOB, OTHER = UUID(int=1), UUID(int=2)
 LONG, AT_ONCE = 10.0, 0.0

@@ -4,7 +4,7 @@ from typing import Any
 
 import asyncpg
 
-from duly.lifecycle.check import Report, survey
+from duly.lifecycle.maintenance.check import Report, survey
 
 
 async def violations(url: str) -> list[str]:

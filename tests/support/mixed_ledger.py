@@ -11,12 +11,12 @@ from duly.domain.events import CALLBACK_BITS, EventKind
 from duly.domain.ids import SMALLEST, new_job_id
 from duly.domain.job import DEFAULT_TENANT, ClaimedJob, Finish, Flow, Lane, NewBatch, NewJob
 from duly.domain.kept_job import template
-from duly.lifecycle.cancel import Canceller
-from duly.lifecycle.check import check
-from duly.lifecycle.consequences import Consequences
-from duly.lifecycle.finish import Finisher
-from duly.lifecycle.recording import record
-from duly.lifecycle.signals import Signals
+from duly.lifecycle.cluster.wakeups import Signals
+from duly.lifecycle.end.cancel import Canceller
+from duly.lifecycle.end.finish import Finisher
+from duly.lifecycle.end.follow_ups import Consequences
+from duly.lifecycle.maintenance.check import check
+from duly.lifecycle.submit.insert import record
 from duly.store.batches import record_batch
 from duly.store.checkpoints import Checkpoint, keep_if_held
 from duly.store.control import read_version

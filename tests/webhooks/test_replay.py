@@ -11,7 +11,7 @@ import pytest
 
 from duly.domain.ids import new_job_id
 from duly.domain.json_value import rfc3339
-from duly.lifecycle import replay as replaying
+from duly.lifecycle.maintenance import redeliver
 from duly.store.database import Database
 from duly.store.replays import collect, hold_replay
 from tests.support.endpoints import WEBHOOKS, deliveries_of, register, until_all_are
@@ -185,7 +185,7 @@ async def test_a_replay_that_was_cut_short_goes_on_where_it_was(
         await dies.rollback()
     await database.close()
     assert await progress(service, begun) | {"status": "collecting", "found": 2} == await progress(service, begun)
-    monkeypatch.setattr(replaying, "BATCH", 1)
+    monkeypatch.setattr(redeliver, "BATCH", 1)
     await start_service(roles=("dispatcher",), webhook_retry_seconds=())
     done = await until(service, begun, status="completed")
     assert (done["found"], done["delivered"]) == (5, 5)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from duly.lifecycle import claim, recording
+from duly.lifecycle.claim import claim
+from duly.lifecycle.submit import insert
 from duly.store.database import DatabaseAway
 from duly.worker import pool, strays
 from tests.support.handlers import gate, has_entered
@@ -144,7 +145,7 @@ async def test_where_the_answer_to_the_submission_is_lost_the_job_runs_all_the_s
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = await start_service()
-    sent = lose_answers(monkeypatch, recording, "record_jobs")
+    sent = lose_answers(monkeypatch, insert, "record_jobs")
     job = await service.run("echo", {"n": 7})
     assert (job["status"], job["result"], job["attempt"]) == ("completed", {"n": 7}, 1)
     types = await service.event_types(job["jobId"])
@@ -169,7 +170,7 @@ async def test_where_the_answer_to_a_claim_is_lost_the_job_runs_all_the_same(
 async def test_what_runs_here_is_no_stray(start_service: StartService, monkeypatch: pytest.MonkeyPatch) -> None:
     service = await start_service(worker_slots=2)
     held = await hold(service, "held")
-    lose_answers(monkeypatch, recording, "record_jobs")
+    lose_answers(monkeypatch, insert, "record_jobs")
     lost = await service.run("echo")
     assert "JobRequeued" in await service.event_types(lost["jobId"])
     gate("held").set()

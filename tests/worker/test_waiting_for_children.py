@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from duly.lifecycle import children
-from duly.lifecycle.recording import record
+from duly.lifecycle.run import child_jobs
+from duly.lifecycle.submit.insert import record
 from duly.worker import waiting
 from tests.support import handlers as support
 from tests.support import parent_handlers
@@ -249,7 +249,7 @@ async def test_a_child_that_was_recorded_while_its_parent_was_being_cancelled_is
         await service.node.canceller.cancel(1, UUID(parent))  # it sees no child: that is not committed yet
         return answers
 
-    monkeypatch.setattr(children, "record", cancelled_meanwhile)
+    monkeypatch.setattr(child_jobs, "record", cancelled_meanwhile)
     support.gate("parent").set()
     assert (await service.ended(parent))["status"] == "cancelled"
     [child] = await eventually(lambda: children_of(service, parent))  # the child's transaction ends after the parent's

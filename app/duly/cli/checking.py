@@ -9,8 +9,8 @@ from duly.cli.failures import FAILED, stop
 from duly.cli.opening import opened_database, read_settings
 from duly.cli.printing import one_line, print_json
 from duly.domain.facts import Breach
-from duly.lifecycle.check import Report, check
-from duly.lifecycle.repair import Repaired, RepairUnderWay, repair
+from duly.lifecycle.maintenance.check import Report, check
+from duly.lifecycle.maintenance.repair import Repaired, RepairUnderWay, repair
 from duly.settings import Settings
 from duly.store.database import Database, DatabaseError
 from duly.store.revisions import DatabaseNewer, missing_revisions

@@ -10,7 +10,7 @@ from duly.cli.failures import FAILED
 from duly.cli.opening import data_dir, known_secret_keys, opened_database, read_settings
 from duly.cli.printing import one_line, print_json
 from duly.domain.sealing import Keyring
-from duly.lifecycle.doctor import Doctor, Finding
+from duly.lifecycle.maintenance.doctor import Doctor, Finding
 from duly.settings import Settings
 from duly.store.database import Database
 from duly.telemetry.logs import configure_logs

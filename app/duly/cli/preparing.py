@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 
 from duly.domain.sealing import Keyring
-from duly.lifecycle.secret_keys import KeyDiffers, recognise
+from duly.lifecycle.maintenance.key_rotation import KeyDiffers, recognise
 from duly.store.database import Database, DatabaseError
 from duly.store.lent_partitions import lend_making
 from duly.store.partitions import PARTITIONED, ensure_partitions

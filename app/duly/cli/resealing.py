@@ -10,7 +10,7 @@ from duly.cli.failures import FAILED, stop
 from duly.cli.opening import new_database, opened_database, read_settings, secret_keys
 from duly.cli.preparing import CannotServe, prepare
 from duly.domain.sealing import Keyring
-from duly.lifecycle.secret_keys import KeyDiffers, KeyUnused, Resealed, reseal
+from duly.lifecycle.maintenance.key_rotation import KeyDiffers, KeyUnused, Resealed, reseal
 from duly.settings import Settings
 from duly.store.database import DatabaseError
 

@@ -7,8 +7,8 @@ from contextlib import aclosing
 from typing import NamedTuple
 
 from duly.domain.position import Position
+from duly.lifecycle.cluster.hub import Watch
 from duly.stream.frames import OPENING, OVERFLOW, StreamText, joined, position_message
-from duly.stream.hub import Watch
 from duly.stream.tail import Entry, Tail, Told
 from duly.stream.wanted import Wanted
 

@@ -6,10 +6,10 @@ from contextlib import aclosing
 from uuid import UUID
 
 from duly.domain.events import Event
+from duly.lifecycle.cluster.hub import Hub
 from duly.store.database import Database, DatabaseError
 from duly.store.events import events_after, read_origin
 from duly.stream.frames import KEEP_ALIVE, OPENING, StreamText, frame, joined
-from duly.stream.hub import Hub
 
 PAGE = 200
 LOOK_SECONDS = 2.0

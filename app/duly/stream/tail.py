@@ -16,10 +16,10 @@ from typing import NamedTuple
 from duly.domain.clock import DatabaseClock
 from duly.domain.ids import made_at
 from duly.domain.position import Position, before_transaction
+from duly.lifecycle.cluster.hub import Watch
 from duly.store.database import Database, DatabaseError, RecordRefused
 from duly.store.tail import TailRow, read_moment, summarize
 from duly.stream.frames import StreamText, frame_text, message
-from duly.stream.hub import Watch
 from duly.stream.ledger import LedgerReader
 
 # Looks follow each other no faster than this; without news, slower and slower.

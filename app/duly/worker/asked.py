@@ -14,7 +14,7 @@ from duly.errors import DulyError, PathError
 from duly.handlers.asking import Asked, SubmitOptions
 from duly.handlers.calling import ParametersInvalid
 from duly.handlers.signals import HandlerError
-from duly.lifecycle.submission import Submission, refusals, with_exact
+from duly.lifecycle.submit.submission_model import Submission, refusals, with_exact
 
 MOST_NAMED = 10  # errors, in one message
 # When a job is to start may be reckoned from the present moment, which is another one in the next attempt.

@@ -15,11 +15,11 @@ from duly.errors import DulyError, JobExists, Overloaded
 from duly.handlers.asking import Asked
 from duly.handlers.children import End, Recorded
 from duly.handlers.signals import HandlerError
-from duly.lifecycle.children import ChildRecorder, LeaseLost, ParentCancelled, Wish
-from duly.lifecycle.job_maker import JobMaker
-from duly.lifecycle.outcomes import OutcomeReader
-from duly.lifecycle.submission import Origin
-from duly.lifecycle.waiting import Hub, until_seen
+from duly.lifecycle.read.wait import Hub, until_seen
+from duly.lifecycle.run.child_jobs import ChildRecorder, LeaseLost, ParentCancelled, Wish
+from duly.lifecycle.run.child_results import OutcomeReader
+from duly.lifecycle.submit.job_builder import JobMaker
+from duly.lifecycle.submit.submission_model import Origin
 from duly.store.database import DatabaseAway, RecordBusy, RecordRefused
 from duly.store.outcomes import Ended
 from duly.worker.asked import REFUSALS, explained, read_asked

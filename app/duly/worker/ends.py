@@ -9,8 +9,8 @@ from duly.domain.events import EventKind
 from duly.domain.job import ClaimedJob, Finish
 from duly.domain.outcome import AttemptFacts, Completed, Failed, Outcome, decide, error_json
 from duly.handlers.registry import Registry
-from duly.lifecycle.attempt_log import log_end
-from duly.lifecycle.finish import Finisher
+from duly.lifecycle.end.attempt_log import log_end
+from duly.lifecycle.end.finish import Finisher
 from duly.telemetry.metrics import Metrics
 from duly.worker.invocation import describe
 from duly.worker.tracebacks import traceback_text

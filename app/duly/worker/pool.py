@@ -10,8 +10,8 @@ import structlog
 from duly.domain.job import ClaimedJob, Lane, NewJob
 from duly.domain.outcome import Cancelled, Interrupted, Outcome, TimedOut
 from duly.handlers.registry import Registry
-from duly.lifecycle.claim import LOOK_SECONDS, Claimer
-from duly.lifecycle.finish import Finisher
+from duly.lifecycle.claim.claim import LOOK_SECONDS, Claimer
+from duly.lifecycle.end.finish import Finisher
 from duly.telemetry.metrics import Metrics
 from duly.worker.attempt import Attempt, Reports, outcome_of
 from duly.worker.deadlines import Deadlines

@@ -11,9 +11,9 @@ from duly.errors import Overloaded
 from duly.handlers.checkpoint import write_checkpoint
 from duly.handlers.children import Family
 from duly.handlers.signals import HandlerError
-from duly.lifecycle.checkpoint import CheckpointRecorder
-from duly.lifecycle.logs import LogRecorder
-from duly.lifecycle.progress import ProgressRecorder
+from duly.lifecycle.run.checkpoint import CheckpointRecorder
+from duly.lifecycle.run.job_logs import LogRecorder
+from duly.lifecycle.run.progress import ProgressRecorder
 from duly.store.database import DatabaseAway, RecordBusy, RecordRefused
 from duly.worker.attempt import Attempt, log_line
 

@@ -11,8 +11,8 @@ from uuid import UUID
 from duly.domain.job import Finish
 from duly.domain.outcome import AttemptFacts, Interrupted, decide
 from duly.domain.retry import DEFAULT_RETRY
-from duly.lifecycle.attempt_log import log_end
-from duly.lifecycle.claim import Claimer
+from duly.lifecycle.claim.claim import Claimer
+from duly.lifecycle.end.attempt_log import log_end
 from duly.store.database import STATEMENT_SECONDS
 
 # A statement whose answer was lost may still be under way at the server: it is looked for beyond its own time limit.

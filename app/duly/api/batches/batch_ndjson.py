@@ -25,8 +25,8 @@ from duly.domain.job import DEFAULT_TENANT, IdempotencyKey, NewBatch
 from duly.domain.json_value import JsonRefused, canonical, rfc3339
 from duly.errors import BodyTooLarge, Invalid, Overloaded, PathError
 from duly.handlers.calling import ParametersInvalid
-from duly.lifecycle.submit import BatchRefused
-from duly.lifecycle.submit_spooled import AcceptedSpool, SpooledJobs
+from duly.lifecycle.submit.submit import BatchRefused
+from duly.lifecycle.submit.submit_spooled import AcceptedSpool, SpooledJobs
 from duly.node import Node
 from duly.store.batches import page_of_job_ids, view_batch
 

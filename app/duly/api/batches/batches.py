@@ -21,7 +21,7 @@ from duly.domain.job import DEFAULT_TENANT, NewBatch, NewJob
 from duly.domain.json_value import rfc3339
 from duly.errors import DulyError, Invalid, NotFound, PathError
 from duly.handlers.calling import ParametersInvalid
-from duly.lifecycle.submit import AcceptedBatch, BatchRefused
+from duly.lifecycle.submit.submit import AcceptedBatch, BatchRefused
 from duly.node import Node
 from duly.store.batches import BatchView, job_ids_of, view_batch
 

@@ -14,7 +14,7 @@ from duly.domain.events import Status
 from duly.domain.job import DEFAULT_TENANT
 from duly.domain.why import Cause
 from duly.errors import NotFound
-from duly.lifecycle.why import why
+from duly.lifecycle.read.explain import why
 from duly.node import Node
 
 

@@ -17,7 +17,7 @@ from duly.domain.entity_tags import read_sequences
 from duly.domain.ids import parse_job_id
 from duly.domain.job import DEFAULT_TENANT
 from duly.errors import Draining, Invalid, NotFound, PathError
-from duly.lifecycle.cancel import CancelAnswer
+from duly.lifecycle.end.cancel import CancelAnswer
 from duly.node import Node
 
 PREFER = "`wait=N` waits up to N seconds (60) for the end"

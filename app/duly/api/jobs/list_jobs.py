@@ -17,7 +17,7 @@ from duly.domain.events import Status
 from duly.domain.ids import parse_job_id
 from duly.domain.job import DEFAULT_TENANT
 from duly.domain.json_value import dump_text
-from duly.lifecycle.submission import Time
+from duly.lifecycle.submit.submission_model import Time
 from duly.node import Node
 from duly.store.listing import view_page
 from duly.store.ways import ListFilter

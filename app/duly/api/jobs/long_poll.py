@@ -6,7 +6,7 @@ from uuid import UUID
 from duly.domain.field_values import delay_seconds, read_members
 from duly.domain.job import JobView
 from duly.errors import NotFound
-from duly.lifecycle.waiting import LOOK_SECONDS, until_seen
+from duly.lifecycle.read.wait import LOOK_SECONDS, until_seen
 from duly.node import Node
 
 LONGEST_WAIT_SECONDS = 60

@@ -16,8 +16,8 @@ from duly.domain.networks import Reach
 from duly.domain.sealing import Keyring
 from duly.errors import DulyError, Invalid, PathError, UnsupportedMediaType
 from duly.handlers.registry import Registry
-from duly.lifecycle.job_maker import JobMaker
-from duly.lifecycle.submission import Origin, Submission, below, refusals, with_exact
+from duly.lifecycle.submit.job_builder import JobMaker
+from duly.lifecycle.submit.submission_model import Origin, Submission, below, refusals, with_exact
 from duly.settings import Settings
 
 Body = TypeVar("Body", bound=BaseModel)

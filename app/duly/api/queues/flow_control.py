@@ -13,7 +13,7 @@ from duly.api.jobs.submission_reader import SubmissionReader
 from duly.api.queues.queues import QueueBody, queue_body, queue_name
 from duly.domain.job import DEFAULT_TENANT
 from duly.errors import NotFound
-from duly.lifecycle.submission import Name
+from duly.lifecycle.submit.submission_model import Name
 from duly.node import Node
 from duly.store.limits import Limits, Rate, Scope, read_limits
 from duly.store.queue_figures import nothing_in, read_queues

@@ -14,7 +14,7 @@ from duly.api.contract.responses import json_answer, only
 from duly.domain.job import DEFAULT_TENANT
 from duly.domain.json_value import rfc3339
 from duly.errors import NotFound
-from duly.lifecycle.submission import Name
+from duly.lifecycle.submit.submission_model import Name
 from duly.node import Node
 from duly.store.queue_figures import QueueState, nothing_in, read_queues
 

@@ -11,7 +11,7 @@ from duly.api.contract.response_models import failures
 from duly.api.contract.responses import json_answer, only
 from duly.api.jobs.submission_reader import SubmissionReader
 from duly.api.queues.flow_control import RateLimit
-from duly.lifecycle.submission import Name
+from duly.lifecycle.submit.submission_model import Name
 from duly.node import Node
 from duly.store.intake import IntakeLimits
 from duly.store.limits import Rate

@@ -7,7 +7,7 @@ from typing_extensions import TypeAliasType
 
 from duly.api.contract.openapi_parts import IdText, TimeText, absent
 from duly.api.contract.response_models import ErrorContent
-from duly.lifecycle.submission import Submission
+from duly.lifecycle.submit.submission_model import Submission
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 ScheduleName = Annotated[str, StringConstraints(pattern=NAME)]

@@ -22,8 +22,8 @@ from duly.domain.kept_job import template
 from duly.domain.schedule import CatchUp, Overlap, Recurrence
 from duly.domain.schedule import Schedule as Standing
 from duly.errors import Invalid, PathError
-from duly.lifecycle.schedule import add, change, no_such
-from duly.lifecycle.submission import Origin, Submission, below
+from duly.lifecycle.schedules.manage import add, change, no_such
+from duly.lifecycle.submit.submission_model import Origin, Submission, below
 from duly.node import Node
 from duly.store.schedules import Key, delete_schedule, list_schedules, read_schedule
 

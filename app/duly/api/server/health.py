@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from duly.api.contract.response_models import ErrorBody, Responses, failure
 from duly.api.contract.responses import json_answer
 from duly.errors import Unavailable
-from duly.lifecycle.readiness import NotServing
+from duly.lifecycle.cluster.readiness import NotServing
 from duly.node import Node
 
 

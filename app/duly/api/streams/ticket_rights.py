@@ -8,7 +8,7 @@ from duly.api.jobs.long_poll import read_job
 from duly.domain.grant import Grant
 from duly.domain.job import DEFAULT_TENANT, JobView
 from duly.errors import Forbidden, Invalid, NotFound, PathError
-from duly.lifecycle.submission import MOST_SUBMISSION_LABELS, Submission
+from duly.lifecycle.submit.submission_model import MOST_SUBMISSION_LABELS, Submission
 from duly.node import Node
 from duly.stream.wanted import Wanted
 

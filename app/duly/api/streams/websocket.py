@@ -31,8 +31,8 @@ from duly.domain.events import Status
 from duly.domain.grant import Grant
 from duly.domain.job import DEFAULT_TENANT, IdempotencyKey
 from duly.errors import Forbidden, IdempotencyKeyReused, NotFound
-from duly.lifecycle.cancel import CancelAnswer
-from duly.lifecycle.submission import Origin, below, with_exact
+from duly.lifecycle.end.cancel import CancelAnswer
+from duly.lifecycle.submit.submission_model import Origin, below, with_exact
 from duly.node import Node
 
 # RFC 6455, section 7.4.1, and the registry it made: going away for good reason, and come back later.

@@ -22,7 +22,7 @@ from duly.domain.ids import LARGEST, SMALLEST, event_id, made_at, parse_job_id, 
 from duly.domain.job import DEFAULT_TENANT
 from duly.domain.json_value import rfc3339
 from duly.errors import NotFound
-from duly.lifecycle.replay import redeliver
+from duly.lifecycle.maintenance.redeliver import redeliver
 from duly.node import Node
 from duly.store.database import Connection
 from duly.store.delivery_lists import (

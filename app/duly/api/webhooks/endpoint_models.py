@@ -11,7 +11,7 @@ from duly.api.queues.flow_control import StartLimits
 from duly.domain.endpoint import UNASKED
 from duly.domain.events import ENDPOINT_BITS
 from duly.domain.networks import LONGEST_URL
-from duly.lifecycle.submission import LabelName, LabelValue, Name
+from duly.lifecycle.submit.submission_model import LabelName, LabelValue, Name
 
 MOST_EVENTS = 50
 MOST_TYPES = 200

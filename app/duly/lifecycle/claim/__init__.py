@@ -1,0 +1,1 @@
+"""Claim: ready jobs for free slots, and the restrictions that hold them back."""

@@ -1,0 +1,235 @@
+"""Claim: take ready jobs for this node, in bulk, oldest and most urgent first, and no more than limits allow."""
+
+import random
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from uuid import UUID
+
+from duly.domain.job import DEFAULT_TENANT, ClaimedJob, Finished, Lane
+from duly.lifecycle.claim.claim_restrictions import Holds
+from duly.lifecycle.claim.ready_lanes import Lanes
+from duly.lifecycle.cluster.wakeups import Signals
+from duly.lifecycle.writes.round_size import Portions
+from duly.lifecycle.writes.set_aside import forget, note
+from duly.store.control import read_control
+from duly.store.database import Database, DatabaseAway
+from duly.store.limited_claims import ClaimedUnder, Under, claim_limited
+from duly.store.ready import LaneStart, claim_ready, find_first_ready, find_lanes
+from duly.store.running import find_held
+from duly.store.set_aside import Stage
+from duly.telemetry.metrics import Metrics
+
+# How often the table is looked at without any belief; hints and this node's own submissions come in between.
+LOOK_SECONDS = 1.0
+LARGEST_CLAIM = 500
+# Where as many run as may, and none of them here: how soon one that ended elsewhere is noticed.
+FULL_SECONDS = 0.1
+LONGEST_REST_SECONDS = 5.0
+# Another node was starting jobs under the same limits, for a millisecond or two.
+CONTENDED_SECONDS = 0.01
+
+
+class Claimer:
+    """The claiming side of one node. Its connection is its own, with plans pinned.
+
+    Args:
+        types: the job types that this node can run.
+        guarded: those among them that have a circuit breaker.
+        in_processes: those among them that need a process of their own: no more of their jobs are claimed than
+            `free_processes` says, and none is started eagerly.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        signals: Signals,
+        metrics: Metrics,
+        *,
+        types: Collection[str],
+        guarded: Collection[str] = (),
+        in_processes: Collection[str] = (),
+    ) -> None:
+        self._connection = database.hot()
+        self._signals = signals
+        self._metrics = metrics
+        self._types = types
+        self._guarded = guarded
+        self._in_processes = frozenset(in_processes)
+        self._in_this_process = frozenset(types) - self._in_processes
+        self.free_processes: Callable[[], int] = lambda: 0
+        self._looked_at = float("-inf")
+        self._portions: Portions[UUID] = Portions(metrics, most=LARGEST_CLAIM, statement="claim")
+        self.lanes = Lanes()
+        self.holds = Holds(guarded)
+
+    @property
+    def version(self) -> int:
+        """That of what holds claims back, as far as this node knows."""
+        return self.holds.version
+
+    async def claim(self, limit: int, *, node_id: UUID, source: str) -> list[ClaimedJob]:
+        """Up to `limit` jobs, now running on this node. Empty where nothing was found.
+
+        Raises:
+            DatabaseAway: it is not known whether jobs were claimed; if so, they are found among those `held`.
+        """
+        await self._look_now_and_then()
+        limit = min(limit, LARGEST_CLAIM)
+        jobs: list[ClaimedJob] = []
+        free = self.free_processes() if self._in_processes else 0
+        for under, starts, needs_process in self._parts(self._types if free > 0 else self._in_this_process):
+            room = min(limit - len(jobs), self._portions.limit)
+            if needs_process:
+                room = min(room, free - sum(job.type in self._in_processes for job in jobs))
+            if room > 0 and (under is None or not self.holds.rests(under)):
+                jobs += await self._claim_some(under, starts, room, node_id=node_id, source=source)
+        if jobs:
+            self._metrics.recorded(len(jobs), statement="claim")
+            self._signals.changed([job.job_id for job in jobs])
+        if any(job.delivers for job in jobs):
+            self._signals.deliveries()
+        return jobs
+
+    async def _claim_some(
+        self, under: Under | None, starts: Sequence[LaneStart], limit: int, *, node_id: UUID, source: str
+    ) -> list[ClaimedJob]:
+        """Claims from these lanes; where one job cannot be started, less at a time, until it is found and left alone.
+
+        Raises:
+            DatabaseAway: as `claim`.
+        """
+        try:
+            if under is None:
+                jobs = await self._claim_free(starts, limit, node_id=node_id, source=source)
+            else:
+                jobs = await self._claim_under(under, starts, limit, node_id=node_id, source=source)
+        except DatabaseAway:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever it is, the other jobs must be started
+            self._portions.limit = limit
+            found = self._portions.refused(await self._first_of(starts) if limit == 1 else [], error)
+            if found is not None:
+                await note(self._connection, found, error, stage=Stage.CLAIM, tenant_id=DEFAULT_TENANT)
+            return []
+        if known := self._portions.recorded([job.job_id for job in jobs]):
+            await forget(self._connection, known, stage=Stage.CLAIM)
+        return jobs
+
+    async def _first_of(self, starts: Sequence[LaneStart]) -> list[UUID]:
+        async with self._connection.use() as connection:
+            return await find_first_ready(connection, starts, but=self._portions.aside())
+
+    def _parts(self, types: Collection[str]) -> Iterator[tuple[Under | None, Sequence[LaneStart], bool]]:
+        """The lanes as they are claimed together; those of jobs that need a process are claimed apart."""
+        for under, starts in self.holds.claims(self.lanes.starts(types)):
+            apart = [start for start in starts if start.lane.type in self._in_processes]
+            rest = [start for start in starts if start.lane.type not in self._in_processes] if apart else starts
+            parts = [(under, apart, True), (under, rest, False)]
+            yield from (part for part in (parts if starts[0] in apart else parts[::-1]) if part[1])
+
+    async def _claim_free(
+        self, starts: Sequence[LaneStart], limit: int, *, node_id: UUID, source: str
+    ) -> list[ClaimedJob]:
+        async with self._connection.use() as connection:
+            jobs = await claim_ready(
+                connection,
+                starts,
+                limit=limit,
+                node_id=node_id,
+                source=source,
+                version=self.version,
+                but=self._portions.aside(),
+            )
+        self.lanes.claimed(starts, jobs, filled=len(jobs) >= limit)
+        return jobs
+
+    async def _claim_under(
+        self, under: Under, starts: Sequence[LaneStart], limit: int, *, node_id: UUID, source: str
+    ) -> list[ClaimedJob]:
+        async with self._connection.use() as connection:
+            claimed = await claim_limited(
+                connection,
+                starts,
+                under=under,
+                tenant_id=DEFAULT_TENANT,
+                limit=limit,
+                node_id=node_id,
+                source=source,
+                version=self.version,
+                but=self._portions.aside(),
+            )
+        if claimed.room:
+            self.lanes.claimed(starts, claimed.jobs, filled=len(claimed.jobs) >= claimed.room)
+        self._rest(under, claimed)
+        return claimed.jobs
+
+    def _rest(self, under: Under, claimed: ClaimedUnder) -> None:
+        """How long nothing more can start under these limits."""
+        jitter = random.uniform(0.75, 1)  # noqa: S311  # not a secret
+        if not claimed.current:
+            self.look_again()
+        if claimed.contended or not claimed.current:
+            self.holds.rest(under, CONTENDED_SECONDS * jitter)
+        elif claimed.full or claimed.wait_seconds:
+            least = FULL_SECONDS * jitter if claimed.full else 0.0
+            self.holds.rest(under, min(max(least, claimed.wait_seconds), LONGEST_REST_SECONDS), full=claimed.full)
+
+    async def _look_now_and_then(self) -> None:
+        if time.monotonic() - self._looked_at < LOOK_SECONDS:
+            return
+        await self.look()
+
+    async def look(self) -> None:
+        """Reads which lanes hold jobs, and what holds them back; before the first time nothing is known, and all seems
+        done.
+        """
+        self._looked_at = time.monotonic()  # first: what changes meanwhile is to be looked at again
+        try:
+            async with self._connection.use() as connection:
+                control = await read_control(connection, DEFAULT_TENANT)
+                found = await find_lanes(connection)
+        except BaseException:
+            self.look_again()
+            raise
+        self.holds.learn(control)
+        self.lanes.found(found)
+        for job_type in self._guarded:
+            self._metrics.breaker_open.labels(job_type).set(self.holds.broken(job_type))
+
+    def look_again(self) -> None:
+        """What holds claims back has changed: the next claim looks first."""
+        self._looked_at = float("-inf")
+
+    async def held(self, node_id: UUID, *, older_than_seconds: float) -> dict[UUID, int]:
+        """The jobs that stand as running on this node for so long, with their tokens; no claim may be under way."""
+        async with self._connection.use() as connection:
+            return await find_held(connection, node_id, older_than_seconds=older_than_seconds)
+
+    def may_start(self, lane: Lane) -> bool:
+        """Tells whether a job of this lane may start here in the transaction that records it."""
+        return lane.type in self._in_this_process and self.holds.free(lane)
+
+    @property
+    def hopeful(self) -> bool:
+        """Whether a claim now may find something, as far as is known."""
+        types = self._types if not self._in_processes or self.free_processes() > 0 else self._in_this_process
+        if not self.holds.any:
+            return self.lanes.any_of(types)
+        return any(map(self.holds.worth_trying, self.lanes.known(types)))
+
+    @property
+    def wants_processes(self) -> bool:
+        """Tells whether jobs are ready that need a process."""
+        return any(map(self.holds.worth_trying, self.lanes.known(self._in_processes)))
+
+    @property
+    def rest_seconds(self) -> float:
+        """How long until a claim may find something that limits hold back, where nothing is heard before."""
+        at_most = LOOK_SECONDS * random.uniform(0.75, 1)  # noqa: S311  # jitter
+        if not self.holds.any:
+            return at_most
+        return self.holds.seconds_to_next(self.lanes.known(self._types), at_most=at_most)
+
+    def ended(self, finished: Iterable[Finished]) -> bool:
+        """Attempts have ended. Returns whether a claim may find something for it that limits held back."""
+        return self.holds.any and self.holds.ended(done.lane for done in finished)

@@ -1,0 +1,94 @@
+"""Control: pause and resume queues, limit queues and types. Durable, and true of all nodes once it is answered."""
+
+import asyncio
+import time
+
+import structlog
+
+from duly.lifecycle.cluster.wakeups import Signals
+from duly.store.control import pause_queue, raise_version, resume_queue, transactions_that_may_start_jobs
+from duly.store.database import Connection, Database
+from duly.store.limits import Limits, Scope, count_in, forget_limits, limits_begin, set_limits
+
+log = structlog.stdlib.get_logger("duly.control")
+
+# Starts under way take milliseconds; a submission of very many jobs in one transaction, which starts none, may take
+# long. What has not ended by then is not waited for.
+PATIENCE_SECONDS = 2.0
+# Until a new limit begins to count where the process that sets it dies before it says so.
+BEGINS_SECONDS = 3 * PATIENCE_SECONDS
+FIRST_LOOK_SECONDS = 0.002
+LAST_LOOK_SECONDS = 0.05
+
+
+class Controller:
+    """Changes what holds claims back."""
+
+    def __init__(self, database: Database, signals: Signals) -> None:
+        self._database = database
+        self._signals = signals
+
+    async def pause(self, tenant_id: int, queue: str) -> None:
+        """Once this returns, no job of the queue starts anywhere. What runs goes on."""
+        async with self._database.connection() as connection:
+            async with connection.transaction():
+                if await pause_queue(connection, tenant_id, queue):
+                    await raise_version(connection)
+            self._signals.control()
+            await _earlier_starts_have_ended(connection)
+
+    async def resume(self, tenant_id: int, queue: str) -> None:
+        """The queue's jobs start again."""
+        async with self._database.connection() as connection, connection.transaction():
+            if await resume_queue(connection, tenant_id, queue):
+                await raise_version(connection)
+        self._signals.control()
+
+    async def limit(self, tenant_id: int, scope: Scope, name: str, limits: Limits) -> None:
+        """Replaces the limits of a queue or a type. Once this returns they hold everywhere, and count what runs."""
+        async with self._database.connection() as connection:
+            async with connection.transaction():
+                await set_limits(connection, tenant_id, scope, name, limits, begins_in_seconds=BEGINS_SECONDS)
+                await raise_version(connection)
+            self._signals.control()
+            await _earlier_starts_have_ended(connection)
+            await _all_counted(connection, tenant_id, scope, name)
+            await limits_begin(connection, tenant_id, scope, name)
+
+    async def unlimit(self, tenant_id: int, scope: Scope, name: str) -> None:
+        """Takes the limits of a queue or a type away."""
+        async with self._database.connection() as connection, connection.transaction():
+            if await forget_limits(connection, tenant_id, scope, name):
+                await raise_version(connection)
+        self._signals.control()
+
+
+async def _earlier_starts_have_ended(connection: Connection) -> None:
+    """Waits for what may have looked at the version before it was raised, and is not committed yet."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    pause = FIRST_LOOK_SECONDS
+    under_way = await transactions_that_may_start_jobs(connection)
+    while under_way and time.monotonic() < until:
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LAST_LOOK_SECONDS)
+        under_way &= await transactions_that_may_start_jobs(connection)
+    if under_way:
+        log.warning(
+            "a change of what holds jobs back did not wait for all transactions that began before it",
+            action="control_unawaited",
+            transactions=len(under_way),
+        )
+
+
+async def _all_counted(connection: Connection, tenant_id: int, scope: Scope, name: str) -> None:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
+        if await count_in(connection, tenant_id, scope, name):
+            return
+        await asyncio.sleep(FIRST_LOOK_SECONDS)
+    log.warning(
+        "a limit begins, and some of what runs under it could not be counted: others were writing it all the time",
+        action="limit_uncounted",
+        scope=scope.name.lower(),
+        name=name,
+    )

@@ -1,0 +1,125 @@
+"""Breakers: how attempts end is counted for the job types that declare a circuit breaker, over all nodes.
+
+Counting holds up nobody: ends are recorded first, gather here, and one round counts them all.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+
+import orjson
+import structlog
+
+from duly.domain.breaker import BreakerState, Circuit, CircuitBreaker, Streak, after
+from duly.domain.events import EventKind
+from duly.domain.job import Finish, Finished
+from duly.handlers.registry import RegisteredHandler
+from duly.lifecycle.cluster.wakeups import Signals
+from duly.store.breakers import BreakerChange, lock_breakers, record_breakers
+from duly.store.control import raise_version
+from duly.store.database import Database
+
+log = structlog.stdlib.get_logger("duly.breakers")
+
+# Successes can wait a little for others; a failure may be the one that opens the breaker.
+GATHER_SECONDS = 0.02
+FAILED = frozenset({EventKind.FAILED, EventKind.RETRY_SCHEDULED})
+
+
+class Breakers:
+    """One node's part in it; its step is a loop's."""
+
+    def __init__(self, database: Database, signals: Signals, handlers: Iterable[RegisteredHandler]) -> None:
+        self._connection = database.hot()
+        self._signals = signals
+        self.declared: Mapping[str, CircuitBreaker] = {
+            handler.type: handler.breaker for handler in handlers if handler.breaker is not None
+        }
+        self._streaks: dict[str, Streak] = {}
+        self._arrived = asyncio.Event()
+
+    def ended(self, ends: Sequence[Finish], finished: Sequence[Finished]) -> None:
+        """Attempts have ended, and it is recorded how."""
+        if not self.declared:
+            return
+        recorded = {done.job_id: done for done in finished if done.lane.type in self.declared}
+        if not recorded:
+            return
+        for end in ends:
+            if done := recorded.get(end.job_id):
+                self._count(done.lane.type, done.kind, end)
+
+    def _count(self, job_type: str, kind: EventKind, end: Finish) -> None:
+        streak = self._streaks.get(job_type, Streak())
+        if kind is EventKind.COMPLETED:
+            streak = streak.success()
+        elif kind in FAILED and end.data is not None and self.declared[job_type].counts(code := _code(end.data)):
+            streak = streak.failure(code)
+        else:
+            streak = streak.silence()
+        self._streaks[job_type] = streak
+        self._arrived.set()
+
+    async def step(self) -> float:
+        """One round of its loop: waits for ends, and counts them."""
+        await self._arrived.wait()
+        self._arrived.clear()
+        streaks, self._streaks = self._streaks, {}
+        try:
+            changes = await self._record(streaks)
+        except BaseException:
+            later, self._streaks = self._streaks, streaks
+            for job_type, streak in later.items():
+                self._streaks[job_type] = streaks.get(job_type, Streak()).followed_by(streak)
+            self._arrived.set()
+            raise
+        self._tell(changes)
+        return 0 if any(streak.failures for streak in streaks.values()) else GATHER_SECONDS
+
+    async def _record(self, streaks: Mapping[str, Streak]) -> list[BreakerChange]:
+        async with self._connection.use() as connection, connection.transaction():
+            failed = {job_type: streak.failures > 0 for job_type, streak in streaks.items()}
+            states = await lock_breakers(connection, failed)
+            changes = [
+                change
+                for job_type, state in states.items()
+                if (change := self._change(job_type, state, streaks[job_type]))
+            ]
+            if changes:
+                await record_breakers(connection, changes)
+            if any(_holds_otherwise(change) for change in changes):
+                await raise_version(connection)
+        return changes
+
+    def _change(self, job_type: str, state: BreakerState, streak: Streak) -> BreakerChange | None:
+        breaker = self.declared[job_type]
+        now = after(state, streak, breaker)
+        if now == state:
+            return None
+        opens = breaker.seconds if now.circuit is Circuit.OPEN and not now.due else None
+        return BreakerChange(job_type, state.circuit, now, opens)
+
+    def _tell(self, changes: Sequence[BreakerChange]) -> None:
+        """After the commit."""
+        for change in changes:
+            if change.opens_for_seconds is not None:
+                log.warning(
+                    f"the breaker of {change.type} opened: {change.state.failures} failures in a row",
+                    action="breaker_opened",
+                    job_type=change.type,
+                    code=change.state.code,
+                    failures=change.state.failures,
+                    seconds=change.opens_for_seconds,
+                )
+            elif change.state.circuit is Circuit.CLOSED and _holds_otherwise(change):
+                log.info(f"the breaker of {change.type} closed", action="breaker_closed", job_type=change.type)
+        if any(_holds_otherwise(change) for change in changes):
+            self._signals.control()
+
+
+def _holds_otherwise(change: BreakerChange) -> bool:
+    return change.opens_for_seconds is not None or change.state.circuit is not change.before
+
+
+def _code(error: str) -> str:
+    code: str = orjson.loads(error)["code"]
+    return code

@@ -1,0 +1,128 @@
+"""Heartbeat: one update a process keeps the lease of all its attempts."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+import structlog
+
+from duly.lifecycle.cluster.clock_watch import ClockWatch
+from duly.lifecycle.cluster.wakeups import Signals
+from duly.store.database import Connection, Database, DatabaseAway, DatabaseError
+from duly.store.database_troubles import NO_ANSWER
+from duly.store.nodes import Beat, NodeRecord, beat, leave, register
+from duly.store.running import cancel_wishes
+
+log = structlog.stdlib.get_logger("duly.heartbeat")
+
+
+class Heartbeat:
+    """This node's place on the list of nodes, under an id that is new at each start.
+
+    Args:
+        clock: learns the database's time with each beat.
+        lost: called when the attempts of this node may already run elsewhere; it stops them.
+        rates: what this node tells with each beat of the jobs that came and went, as JSON.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        signals: Signals,
+        *,
+        record: NodeRecord,
+        lease_seconds: float,
+        clock: ClockWatch,
+        lost: Callable[[], None],
+        rates: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self._connection = database.hot()
+        self._signals = signals
+        self._record = record
+        self._lease_seconds = lease_seconds
+        self._clock = clock
+        self._lost = lost
+        self._rates = rates
+        self._renewed_at = time.monotonic()
+        self._overdue: asyncio.TimerHandle | None = None
+        self._registered = False
+        self.draining = False
+
+    @property
+    def node_id(self) -> UUID:
+        return self._record.node_id
+
+    async def step(self) -> float:
+        """One beat. Raises DatabaseAway where it could not be given, or not in time."""
+        try:
+            async with asyncio.timeout(self._lease_seconds / 3):
+                if self._registered:
+                    await self._beat()
+                else:
+                    await self._register()
+        except DatabaseError:
+            self._stop_if_overdue()
+            raise
+        except TimeoutError as error:
+            self._stop_if_overdue()
+            raise DatabaseAway("the heartbeat", NO_ANSWER) from error
+        return self._lease_seconds / 3
+
+    async def _beat(self) -> None:
+        asked_at = time.monotonic()
+        async with self._connection.use() as connection:
+            beaten = await self._renew(connection)
+            wishes = await cancel_wishes(connection, self.node_id)
+        if beaten is None:
+            log.error("this node was declared lost; it starts anew", action="node_struck", node_id=str(self.node_id))
+            self._lost()
+            self._registered = False
+            await self._register()
+            return
+        self._renewed(asked_at)
+        self._signals.alone = beaten.listed == 1
+        for job_id in wishes:
+            self._signals.local.cancel(job_id)
+
+    async def _register(self) -> None:
+        self._record = self._record._replace(node_id=uuid4())
+        asked_at = time.monotonic()
+        async with self._connection.use() as connection:
+            await register(connection, self._record)
+            beaten = await self._renew(connection)
+        self._registered = True
+        self._renewed(asked_at)
+        self._signals.alone = beaten is not None and beaten.listed == 1
+
+    async def _renew(self, connection: Connection) -> Beat | None:
+        """Renews the lease and corrects the clock."""
+        sent_at = self._clock.elapsed()
+        beaten = await beat(connection, self.node_id, draining=self.draining, rates=self._rates())
+        if beaten is not None:
+            self._clock.learn(beaten.at, sent_at=sent_at)
+        return beaten
+
+    def _renewed(self, asked_at: float) -> None:
+        """Sets the moment when the attempts stop unless the lease is renewed before, however long a beat may hang."""
+        self._renewed_at = asked_at
+        self._forget_timer()
+        left = asked_at + self._lease_seconds * 2 / 3 - time.monotonic()
+        self._overdue = asyncio.get_running_loop().call_later(max(0.0, left), self._lost)
+
+    def _forget_timer(self) -> None:
+        if self._overdue is not None:
+            self._overdue.cancel()
+            self._overdue = None
+
+    def _stop_if_overdue(self) -> None:
+        """A node that cannot renew its lease stops its own attempts before others may start them again."""
+        if self._registered and time.monotonic() - self._renewed_at > self._lease_seconds * 2 / 3:
+            self._lost()
+
+    async def leave(self) -> None:
+        """Takes this node off the list; its attempts must have ended."""
+        async with self._connection.use() as connection:
+            await leave(connection, self.node_id)
+        self._registered = False
+        self._forget_timer()

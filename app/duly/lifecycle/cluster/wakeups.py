@@ -1,0 +1,193 @@
+"""Hints: what one part of a node, or another node, ought to look at. A hint may be lost; all who get one also poll."""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from duly.domain.job import Lane
+from duly.lifecycle.cluster.follow_filter import EVERYTHING, Interest, buckets_of
+
+
+def _nothing(*_: object) -> None:
+    """For parts that this node does not run."""
+
+
+@dataclass(slots=True)
+class Listeners:
+    """What the parts of this node do with each hint; the composition root fills it in."""
+
+    ready: Callable[[Lane, UUID], None] = _nothing
+    submitted: Callable[[Iterable[str]], None] = _nothing
+    scheduled: Callable[[float], None] = _nothing
+    changed: Callable[[Iterable[UUID]], None] = _nothing
+    deliveries: Callable[[], None] = _nothing
+    consequences: Callable[[], None] = _nothing
+    control: Callable[[], None] = _nothing
+    cancel: Callable[[UUID], None] = _nothing
+    news: Callable[[], None] = _nothing
+
+
+@dataclass(slots=True)
+class Signals:
+    """Tells this node's listeners at once, and notes what the other nodes should hear."""
+
+    local: Listeners = field(default_factory=Listeners)
+    greeted: bool = False  # by a new node, since what is followed here was said last
+    alone: bool = True  # no other node is listed: nothing needs to be sent
+    wake_sender: Callable[[], None] | None = None  # none: nobody sends, everybody polls
+    _ready: dict[Lane, UUID] = field(default_factory=dict)
+    _changed: dict[UUID, None] = field(default_factory=dict)
+    _cancels: list[UUID] = field(default_factory=list)
+    _deliveries: bool = False
+    _consequences: bool = False
+    _control: bool = False
+    _news: bool = False
+    _follows_everything: bool = False
+    _followed: int = 0
+    _followed_still: int | None = None
+    interest: Interest = field(default_factory=Interest)
+
+    def ready(self, lane: Lane, oldest: UUID) -> None:
+        """Jobs stand ready in this lane, none of the new ones older than `oldest`."""
+        self.local.ready(lane, oldest)
+        if wake := self._sender():
+            if lane in self._ready or len(self._ready) < _MOST_LANES:
+                self._ready[lane] = min(self._ready.get(lane, oldest), oldest)
+            wake()
+
+    def changed(self, job_ids: Collection[UUID]) -> None:
+        """These jobs have a newer sequence."""
+        self.local.changed(job_ids)
+        self.news()
+        if (wake := self._sender()) and (followed := self.interest.of_others(job_ids)):
+            self._changed.update(dict.fromkeys(followed))
+            wake()
+
+    def submitted(self, queues: Iterable[str]) -> None:
+        """Jobs were recorded: of each, its queue."""
+        self.local.submitted(queues)
+        self.news()
+
+    def news(self) -> None:
+        """The ledger has grown."""
+        self.local.news()
+        if (wake := self._sender()) and self.interest.everything:
+            self._news = True
+            wake()
+
+    def follows(self, job_id: UUID) -> bool:
+        """Somebody here follows this job now. Returns whether other nodes have to hear of it first."""
+        if wake := self._sender():
+            self._followed |= buckets_of([job_id])
+            wake()
+        return wake is not None
+
+    def follows_everything(self, followed: bool) -> None:  # noqa: FBT001  # what it says
+        """Whether somebody here follows all jobs now."""
+        self._follows_everything = followed
+        if followed and (wake := self._sender()):
+            self._followed |= EVERYTHING
+            wake()
+
+    def follows_still(self, job_ids: Iterable[UUID]) -> None:
+        """All that is followed here; said again and again, for a hint may be lost, and a node be new."""
+        self.greeted = False
+        self.interest.forget_silent()
+        if self._sender():
+            self._followed_still = buckets_of(job_ids) | (EVERYTHING if self._follows_everything else 0)
+
+    def deliveries(self) -> None:
+        """The outbox holds something new."""
+        self.local.deliveries()
+        if wake := self._sender():
+            self._deliveries = True
+            wake()
+
+    def consequences(self) -> None:
+        """A job has ended that other jobs, or a batch, are to hear of."""
+        self.local.consequences()
+        if wake := self._sender():
+            self._consequences = True
+            wake()
+
+    def control(self) -> None:
+        """What holds claims back has changed."""
+        self.local.control()
+        if wake := self._sender():
+            self._control = True
+            wake()
+
+    def cancel(self, job_id: UUID) -> None:
+        """Somebody wants this running job cancelled."""
+        self.local.cancel(job_id)
+        if wake := self._sender():
+            self._cancels.append(job_id)
+            wake()
+
+    def _sender(self) -> Callable[[], None] | None:
+        """Wakes who sends; None where nothing is to be sent, and so nothing may gather."""
+        return None if self.alone else self.wake_sender
+
+    def take(self) -> list[list[object]]:
+        """What to send to other nodes, emptied by the call."""
+        hints: list[list[object]] = [["ready", *lane, str(oldest)] for lane, oldest in self._ready.items()]
+        changed = [str(job_id) for job_id in self._changed]
+        hints += [["changed", *changed[start : start + _IDS_A_HINT]] for start in range(0, len(changed), _IDS_A_HINT)]
+        hints += [["cancel", str(job_id)] for job_id in self._cancels]
+        hints += [["deliveries"]] if self._deliveries else []
+        hints += [["consequences"]] if self._consequences else []
+        hints += [["control"]] if self._control else []
+        hints += [["news"]] if self._news else []
+        if self._followed_still is not None:
+            hints.append(["follows-still", self.interest.name, f"{self._followed_still:x}"])
+        elif self._followed:
+            hints.append(["follows", self.interest.name, f"{self._followed:x}"])
+        self._ready, self._changed, self._cancels, self._deliveries = {}, {}, [], False
+        self._followed, self._followed_still = 0, None
+        self._consequences = self._control = self._news = False
+        return hints
+
+    def hear(self, hint: Any) -> None:
+        """Acts on a hint of another node; one that is not understood (a newer version's) is passed over."""
+        try:
+            act = self._meaning_of(hint)
+        except (AttributeError, TypeError, ValueError):  # what should be an id is none
+            return
+        act()
+
+    def _meaning_of(self, hint: Any) -> Callable[[], None]:  # noqa: PLR0911  # a table, one return a row
+        match hint:
+            case ["ready", str(queue), str(type_), int(priority), str(oldest)]:
+                return partial(self.local.ready, Lane(queue, type_, priority), UUID(oldest))
+            case ["changed", *job_ids]:
+                return partial(self.local.changed, [UUID(job_id) for job_id in job_ids])
+            case ["cancel", str(job_id)]:
+                return partial(self.local.cancel, UUID(job_id))
+            case ["deliveries"]:
+                return self.local.deliveries
+            case ["consequences"]:
+                return self.local.consequences
+            case ["control"]:
+                return self.local.control
+            case ["news"]:
+                return self.local.news
+            case ["follows" | "follows-still" as what, str(name), str(mask)]:
+                return partial(self.interest.heard, name, int(mask, 16), anew=what == "follows-still")
+            case ["hello"]:
+                return self._not_alone
+            case _:
+                return _nothing
+
+    def _not_alone(self) -> None:
+        """A new node: it has not heard yet what is followed here."""
+        self.alone = False
+        self.greeted = True
+        if self.wake_sender:
+            self.wake_sender()
+
+
+# Clients choose their names. Lanes beyond these are found by the other nodes' own look, within a second.
+_MOST_LANES = 1_000
+_IDS_A_HINT = 150  # a NOTIFY carries less than 8,000 bytes

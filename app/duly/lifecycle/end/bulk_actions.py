@@ -1,0 +1,98 @@
+"""Retry and cancel, one or many: what fits a filter is walked from the newest job to the oldest, page by page.
+
+Each page is a transaction of its own. What was done stays done where the walk is cut short, and doing it again goes on
+with the rest: a job that was retried or cancelled fits no more.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from uuid import UUID
+
+from duly.domain.ids import SMALLEST
+from duly.errors import NotRetryable, Overloaded, UniqueKeyTaken
+from duly.lifecycle.cluster.wakeups import Signals
+from duly.lifecycle.end.cancel import Canceller
+from duly.lifecycle.end.retry import Redriven, redrive
+from duly.store.batches import BatchView, page_of_job_ids
+from duly.store.bulk import find_ids
+from duly.store.database import Database, RecordBusy
+from duly.store.flow import KeepMoving
+from duly.store.ways import ListFilter
+
+PAGE = 500
+TRIES = 3
+
+# Called before each page; raises where the walk is to end here.
+GoOn = Callable[[], None]
+
+
+class Bulk:
+    """What is done to many jobs at once."""
+
+    def __init__(self, database: Database, signals: Signals, canceller: Canceller) -> None:
+        self._database = database
+        self._signals = signals
+        self._canceller = canceller
+
+    async def retry_one(self, tenant_id: int, job_id: UUID) -> None:
+        """Sets one job going again, with fresh attempts.
+
+        Raises:
+            NotRetryable: it did not fail and was not cancelled.
+            UniqueKeyTaken: another unfinished job has its unique key.
+            Overloaded: see `duly.errors`.
+        """
+        redriven = await self._redrive([(tenant_id, job_id)])
+        if redriven.taken:
+            raise UniqueKeyTaken(
+                "Another unfinished job has the unique key of this one.", reason="Retry it once that one has ended."
+            )
+        if not redriven.job_ids:
+            raise NotRetryable(
+                "The job did not fail and was not cancelled.", reason="Only such a job is done once more."
+            )
+
+    async def retry(self, tenant_id: int, wanted: ListFilter, *, go_on: GoOn) -> int:
+        """Sets all going again that fit and may. Returns how many."""
+        retried = 0
+        async for job_ids in self._pages(tenant_id, wanted, go_on):
+            retried += len((await self._redrive([(tenant_id, job_id) for job_id in job_ids])).job_ids)
+        return retried
+
+    async def cancel(self, tenant_id: int, wanted: ListFilter, *, go_on: GoOn) -> int:
+        """Cancels all that fit and have not ended, and their children. Returns how many fitted."""
+        cancelled = 0
+        async for job_ids in self._pages(tenant_id, wanted, go_on):
+            cancelled += await self._canceller.cancel_many(tenant_id, job_ids)
+        return cancelled
+
+    async def cancel_batch(self, tenant_id: int, batch: BatchView, *, go_on: GoOn) -> None:
+        """Cancels what has not ended of a batch."""
+        after = SMALLEST
+        while True:
+            go_on()
+            async with self._database.connection() as connection:
+                job_ids = await page_of_job_ids(connection, tenant_id, batch, after=after, limit=PAGE, unfinished=True)
+            await self._canceller.cancel_many(tenant_id, job_ids)
+            if len(job_ids) < PAGE:
+                return
+            after = job_ids[-1]
+
+    async def _pages(self, tenant_id: int, wanted: ListFilter, go_on: GoOn) -> AsyncIterator[list[UUID]]:
+        while True:
+            go_on()
+            async with self._database.connection() as connection:
+                found = await find_ids(connection, tenant_id, wanted, limit=PAGE)
+            if found.job_ids:
+                yield found.job_ids
+            following = found.job_ids[-1] if len(found.job_ids) == PAGE else found.reached
+            if following is None:
+                return
+            wanted = wanted._replace(before=following)
+
+    async def _redrive(self, keys: Sequence[tuple[int, UUID]]) -> Redriven:
+        for _ in range(TRIES):
+            try:
+                return await redrive(self._database, self._signals, keys)
+            except (KeepMoving, RecordBusy):
+                continue
+        raise Overloaded("What these jobs are tied to keeps changing hands; try again.")

@@ -1,0 +1,113 @@
+"""Cancel: end a job that waits at once; tell the handler of one that runs; and the same for the jobs it submitted."""
+
+from collections.abc import Sequence
+from enum import Enum
+from uuid import UUID
+
+from duly.domain.events import EventKind
+from duly.domain.outcome import cancelled_error
+from duly.errors import JobAlreadyEnded, NotFound, Unavailable
+from duly.lifecycle.cluster.wakeups import Signals
+from duly.lifecycle.end.follow_ups import tell_ended
+from duly.store.children import unfinished_children
+from duly.store.database import Database
+from duly.store.ending import EndOfWaiting, end_waiting
+from duly.store.running import CancelWish, request_cancel
+from duly.store.views import view_job
+from duly.telemetry.metrics import Metrics
+
+TRIES = 5
+BATCH = 500
+
+
+class CancelAnswer(Enum):
+    CANCELLED = "cancelled"
+    REQUESTED = "requested"
+
+
+class Canceller:
+    """Cancels jobs, one or many."""
+
+    def __init__(self, database: Database, signals: Signals, metrics: Metrics) -> None:
+        self._database = database
+        self._signals = signals
+        self._metrics = metrics
+
+    async def cancel(self, tenant_id: int, job_id: UUID) -> CancelAnswer:
+        """Cancels a job and its children.
+
+        Raises:
+            NotFound: this tenant has no such job.
+            JobAlreadyEnded: it has ended.
+        """
+        answer = await self._cancel_one(tenant_id, job_id)
+        await self.cancel_children(tenant_id, [job_id])
+        return answer
+
+    async def cancel_many(self, tenant_id: int, job_ids: Sequence[UUID]) -> int:
+        """Cancels these jobs where they have not ended, and their children. Returns how many of them it concerned."""
+        cancelled = 0
+        for start in range(0, len(job_ids), BATCH):
+            chosen = job_ids[start : start + BATCH]
+            cancelled += await self._cancel_batch(tenant_id, chosen)
+            await self.cancel_children(tenant_id, chosen)
+        return cancelled
+
+    async def cancel_children(self, tenant_id: int, job_ids: Sequence[UUID]) -> None:
+        """Cancels what these jobs submitted and has not ended, down to the last generation."""
+        parents = list(job_ids)
+        while parents:
+            async with self._database.connection() as connection:
+                children = await unfinished_children(connection, tenant_id, parents[:BATCH], limit=BATCH)
+            if len(children) < BATCH:
+                parents = parents[BATCH:]
+            if children:
+                await self._cancel_batch(tenant_id, children)
+                parents += children
+
+    async def _cancel_one(self, tenant_id: int, job_id: UUID) -> CancelAnswer:
+        for _ in range(TRIES):
+            async with self._database.connection() as connection:
+                view = await view_job(connection, tenant_id, job_id)
+                if view is None:
+                    raise NotFound("There is no such job.")
+                if view.ended:
+                    raise JobAlreadyEnded(f"The job has ended already: {view.status}.")
+            if await self._end_waiting(tenant_id, [job_id]):
+                return CancelAnswer.CANCELLED
+            async with self._database.connection() as connection:
+                wish = await request_cancel(connection, tenant_id, job_id, source="api")
+            if wish is CancelWish.NOTED:
+                self._signals.changed([job_id])
+                self._signals.cancel(job_id)
+            if wish is not CancelWish.GONE:
+                return CancelAnswer.REQUESTED
+            # It moved between the look and the statement: look again.
+        raise Unavailable("The job keeps changing hands; try again.")
+
+    async def _cancel_batch(self, tenant_id: int, job_ids: Sequence[UUID]) -> int:
+        concerned = set(await self._end_waiting(tenant_id, job_ids))
+        moving: list[UUID] = []
+        async with self._database.connection() as connection:
+            for job_id in job_ids:
+                if job_id in concerned:
+                    continue
+                wish = await request_cancel(connection, tenant_id, job_id, source="api")
+                if wish is CancelWish.GONE:
+                    moving.append(job_id)
+                if wish is CancelWish.NOTED:
+                    concerned.add(job_id)
+                    self._signals.changed([job_id])
+                    self._signals.cancel(job_id)
+        # Some of them have come back from a worker just now; the others had ended.
+        return len(concerned.union(await self._end_waiting(tenant_id, moving)))
+
+    async def _end_waiting(self, tenant_id: int, job_ids: Sequence[UUID]) -> list[UUID]:
+        """In the order of their ids, so that two who want the same jobs wait for each other and never in a circle."""
+        if not job_ids:
+            return []
+        ends = [EndOfWaiting(tenant_id, job_id, EventKind.CANCELLED, cancelled_error()) for job_id in sorted(job_ids)]
+        async with self._database.pinned() as connection:
+            ended = await end_waiting(connection, ends, source="api")
+        tell_ended(self._signals, self._metrics, ended)
+        return [end.job_id for end in ended]

@@ -1,0 +1,202 @@
+"""Finish: record how attempts ended, fenced by their lease tokens, many at once, and for as long as it takes.
+
+An outcome that the database does not take is set aside, so that the others are recorded: see
+`duly.lifecycle.writes.set_aside`.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from duly.domain.events import EventKind
+from duly.domain.job import Finish, Finished
+from duly.domain.outcome import cancelled_error, error_json
+from duly.lifecycle.cluster.wakeups import Signals
+from duly.lifecycle.writes.bisection import Halved, record_by_halves
+from duly.lifecycle.writes.set_aside import OutcomesSetAside
+from duly.store.database import Database, DatabaseSlow, HotConnection, RecordBusy, RecordRefused
+from duly.store.running import finish_if_held
+from duly.telemetry.metrics import Metrics
+
+log = structlog.stdlib.get_logger("duly.finish")
+
+BATCH = 500
+# Where many end at once, more are about to: a commit that waits this long for them saves others.
+BUSY = 8
+GATHER_SECONDS = 0.004
+# The row of a job that somebody else keeps locked holds up no other outcome for much longer.
+LOCK_SECONDS = 2.0
+
+Ends = Sequence[Finish]
+
+
+class Finisher:
+    """Holds ended attempts until they are recorded. It never gives one up: while the database is away they wait."""
+
+    def __init__(self, database: Database, signals: Signals, metrics: Metrics, *, source: str) -> None:
+        self._connection = database.hot(lock_seconds=LOCK_SECONDS)
+        self._signals = signals
+        self._metrics = metrics
+        self._source = source
+        self._ends: list[Finish] = []
+        self._arrived = asyncio.Event()
+        self._recorded = asyncio.Event()
+        self._busy = False
+        self._slow_before = False
+        self.set_aside = OutcomesSetAside(database, metrics, record=self._record_again)
+        self.heard: Callable[[Ends, Sequence[Finished]], None] = lambda _ends, _finished: None
+
+    def put(self, end: Finish) -> None:
+        """Hands in an end; it is recorded with the others that gather."""
+        self._ends.append(end)
+        self._arrived.set()
+
+    def __contains__(self, job_id: object) -> bool:
+        """Whether an end of this job waits to be recorded."""
+        return job_id in self.set_aside or any(end.job_id == job_id for end in self._ends)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._ends) + len(self.set_aside)
+
+    async def step(self) -> float:
+        """One round of its loop: waits for ends and records them."""
+        await self._arrived.wait()
+        if self._busy:
+            await asyncio.sleep(GATHER_SECONDS)
+        batch = self._ends[:BATCH]
+        self._busy = len(batch) >= BUSY
+        halved = await self._by_halves(batch, self._connection)
+        # Only now are they taken out: an error before this line leaves them for the next round.
+        self._ends[: len(batch)] = halved.left
+        if not self._ends:
+            self._arrived.clear()
+        self._recorded.set()
+        self._recorded.clear()
+        self._tell_all(halved)
+        if halved.away is not None:
+            raise halved.away
+        return 0
+
+    async def below(self, limit: int) -> None:
+        """Returns once fewer than `limit` ends wait to be recorded, those set aside among them."""
+        while self.waiting >= limit:
+            await self._recorded.wait()
+
+    async def drained(self) -> None:
+        """Returns once nothing waits to be recorded but what is set aside, after a last try at that."""
+        while self._ends:
+            await self._recorded.wait()
+        await self.set_aside.record_now()
+
+    async def record(self, ends: Ends, *, connection: HotConnection | None = None) -> list[Finished]:
+        """Records these ends now; those that lost their lease, or were set aside, are not among the returned.
+
+        Args:
+            connection: the sweeper's, whose verdicts these are: another's that came first is no lost lease.
+
+        Raises:
+            DatabaseAway: nothing is known to be recorded; doing it again is safe.
+        """
+        halved = await self._by_halves(ends, connection or self._connection)
+        finished = self._tell_all(halved, verdicts=connection is not None)
+        if halved.away is not None:
+            raise halved.away
+        return finished
+
+    async def _by_halves(self, ends: Ends, connection: HotConnection) -> Halved[Finish, list[Finished]]:
+        """Records these ends; what is refused is recorded as a failure that says so, or set aside."""
+
+        async def record(part: Ends) -> list[Finished]:
+            async with connection.use() as held:
+                return await finish_if_held(held, part, source=self._source, cancelled_error=cancelled_error())
+
+        # Once, a statement that took too long says nothing of what it held.
+        halved = await record_by_halves(
+            ends, record, statement="finish", metrics=self._metrics, splits_slow=self._slow_before
+        )
+        self._slow_before = isinstance(halved.away, DatabaseSlow)
+        refused, halved.refused = halved.refused, []
+        if values := {end: error for end, error in refused if _is_of_data(error)}:
+            replaced = await record_by_halves(_failures(values), record, statement="finish")
+            halved.parts += replaced.parts
+            kept = {failure.job_id for failure, _ in replaced.refused} | {end.job_id for end in replaced.left}
+            refused = [(end, error) for end, error in refused if end not in values or end.job_id in kept]
+            self._log_replaced({end: error for end, error in values.items() if end.job_id not in kept})
+        for end, error in refused:
+            self.set_aside.put(end, error)
+        return halved
+
+    async def _record_again(self, ends: Ends) -> None:
+        """Records what was set aside; what is refused again stays there.
+
+        Raises:
+            DatabaseAway: as `record`.
+        """
+        halved = await self._by_halves(ends, self.set_aside.connection)
+        self._tell_all(halved)
+        if halved.away is not None:
+            raise halved.away
+
+    def _log_replaced(self, replaced: dict[Finish, Exception]) -> None:
+        for end, error in replaced.items():
+            self._metrics.items_refused.labels("finish").inc()
+            log.warning("an outcome was refused", action="outcome_refused", job_id=str(end.job_id), error=str(error))
+
+    def _tell_all(self, halved: Halved[Finish, list[Finished]], *, verdicts: bool = False) -> list[Finished]:
+        """After the commit, for each part that was recorded together."""
+        told = []
+        for ends, finished in halved.parts:
+            self.set_aside.recorded(ends)
+            self._tell(finished)
+            self.heard(ends, finished)
+            if len(finished) < len(ends) and not verdicts:
+                self._report_lost(ends, finished)
+            told += finished
+        return told
+
+    def _tell(self, finished: Sequence[Finished]) -> None:
+        """Wakes followers of the jobs, the dispatcher, and the nodes that run them again."""
+        for done in finished:
+            if done.due_in_seconds is None:
+                continue
+            if done.due_in_seconds <= 0:
+                self._signals.ready(done.lane, done.job_id)
+            else:
+                self._signals.local.scheduled(done.due_in_seconds)
+        if any(done.delivers for done in finished):
+            self._signals.deliveries()
+        if any(done.followed for done in finished):
+            self._signals.consequences()
+        self._signals.changed([done.job_id for done in finished])
+        self._metrics.finished(finished)
+
+    def _report_lost(self, ends: Ends, finished: Sequence[Finished]) -> None:
+        recorded = {done.job_id for done in finished}
+        newest = dict(sorted((end.job_id, end.token) for end in ends))
+        for end in ends:
+            if end.job_id not in recorded or end.token < newest[end.job_id]:
+                self._metrics.leases_lost.inc()
+                log.warning(
+                    "an attempt had lost its lease; its outcome was dropped",
+                    action="lease_lost",
+                    job_id=str(end.job_id),
+                    token=end.token,
+                )
+
+
+def _is_of_data(error: Exception) -> bool:
+    return isinstance(error, RecordRefused) and error.of_data and not isinstance(error, RecordBusy)
+
+
+def _failures(refused: dict[Finish, Exception]) -> list[Finish]:
+    """The failures to record in place of outcomes that hold something Postgres does not take."""
+    message = "The outcome cannot be recorded."
+    return [
+        end._replace(
+            kind=EventKind.FAILED,
+            data=error_json("RESULT_INVALID", message, reason=str(error), retryable=False, attempt=None),
+        )
+        for end, error in refused.items()
+    ]

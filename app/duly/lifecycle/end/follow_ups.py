@@ -1,0 +1,167 @@
+"""Consequences: what the end of one job means for others. Their concurrency key passes on, who waited for them goes
+on or fails, their batch is counted, and the job that follows the batch is submitted.
+
+An end leaves its consequences in the ledger, in its own transaction; any node draws them, in one transaction that also
+takes them away. A node that dies in between leaves them to the next.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from uuid import UUID
+
+import structlog
+
+from duly.domain.clock import DatabaseClock
+from duly.domain.events import EventKind
+from duly.domain.ids import IdMaker
+from duly.domain.job import NewJob
+from duly.domain.json_value import rfc3339
+from duly.domain.kept_job import refusal_text, then_job
+from duly.domain.outcome import dependency_error
+from duly.lifecycle.cluster.wakeups import Signals
+from duly.lifecycle.submit.insert import Answer, record, tell
+from duly.lifecycle.writes.round_size import Portions
+from duly.lifecycle.writes.set_aside import forget, note
+from duly.store.batches import AddedUp, add_up, note_then, note_then_error, take_tallies
+from duly.store.database import Connection, Database, DatabaseAway
+from duly.store.ending import EndedWaiting, EndOfWaiting, end_waiting
+from duly.store.endings import Ending, take_endings
+from duly.store.messages import announce_batch
+from duly.store.placing import count_down, find_doomed, pass_keys_on
+from duly.store.ready import LaneStart
+from duly.store.set_aside import Stage
+from duly.telemetry.metrics import Metrics
+
+log = structlog.stdlib.get_logger("duly.consequences")
+
+BATCH = 200
+LOOK_SECONDS = 1.0
+# A row that somebody else keeps locked holds up no other follow-up for much longer.
+LOCK_SECONDS = 2.0
+LOST = frozenset({EventKind.FAILED, EventKind.CANCELLED})
+
+
+class Consequences:
+    """One node's part in it; its step is a loop's."""
+
+    def __init__(self, database: Database, signals: Signals, metrics: Metrics, *, clock: DatabaseClock) -> None:
+        self._connection = database.hot(lock_seconds=LOCK_SECONDS)
+        self._signals = signals
+        self._metrics = metrics
+        self._ids = clock.ids
+        self._ends: Portions[UUID] = Portions(metrics, most=BATCH, statement="follow-up")
+        self._batches: Portions[UUID] = Portions(metrics, most=BATCH, statement="batch-count")
+
+    async def step(self) -> float:
+        """One round; returns how long to rest."""
+        more = await self._round(self._follow_ends, self._ends)
+        return 0 if await self._round(self._count_batches, self._batches) or more else LOOK_SECONDS
+
+    async def _round(self, work: Callable[[Connection, list[UUID]], Awaitable[bool]], portions: Portions[UUID]) -> bool:
+        """One transaction; `work` puts what it takes into the list. Returns whether to look again at once."""
+        taken: list[UUID] = []
+        try:
+            async with self._connection.use() as connection:
+                more = await work(connection, taken)
+        except DatabaseAway:
+            raise
+        except Exception as error:  # whatever it is, others' ends must be followed
+            if not taken and portions.limit == 1:
+                raise
+            blamed = portions.refused(taken, error)
+            if blamed is not None and portions is self._ends:
+                await note(self._connection, blamed, error, stage=Stage.FOLLOW_UP)
+            return True
+        if (known := portions.recorded(taken)) and portions is self._ends:
+            await forget(self._connection, known, stage=Stage.FOLLOW_UP)
+        return more
+
+    async def _follow_ends(self, connection: Connection, taken: list[UUID]) -> bool:
+        limit = self._ends.limit
+        async with connection.transaction():
+            endings = await take_endings(connection, limit=limit, but=self._ends.aside())
+            if not endings:
+                return False
+            taken += [end.job_id for end in endings]
+            lanes = await pass_keys_on(connection, [end.job_id for end in endings if end.keyed])
+            ended = await _fail_doomed(connection, endings)
+            lanes += await count_down(connection, [end.job_id for end in endings if end.depended])
+        self._tell(lanes, ended)
+        return len(endings) == limit or any(end.followed for end in ended)
+
+    async def _count_batches(self, connection: Connection, taken: list[UUID]) -> bool:
+        async with connection.transaction():
+            tallies = await take_tallies(connection, limit=self._batches.limit, but=self._batches.aside())
+            taken += [tally.batch_id for tally in tallies]
+            added = await add_up(connection, tallies)
+            jobs = [await _submit_then(connection, batch, self._ids) for batch in added if batch.then is not None]
+            told = [await _announce(connection, batch, self._ids) for batch in added if batch.completed_at is not None]
+        refused = sum(isinstance(answer, Exception) for _, answer in jobs)
+        self._metrics.kept_refused.labels("then").inc(refused)
+        if jobs:
+            tell(self._signals, [job for job, _ in jobs], [answer for _, answer in jobs])
+        if any(told):
+            self._signals.deliveries()
+        return bool(added)
+
+    def _tell(self, lanes: Sequence[LaneStart], ended: Sequence[EndedWaiting]) -> None:
+        for start in lanes:
+            self._signals.ready(start.lane, start.floor)
+        self._signals.local.scheduled(0)
+        tell_ended(self._signals, self._metrics, ended)
+
+
+async def _fail_doomed(connection: Connection, endings: Sequence[Ending]) -> list[EndedWaiting]:
+    lost = [end.job_id for end in endings if end.depended and end.kind in LOST]
+    doomed = await find_doomed(connection, lost) if lost else []
+    ends = [EndOfWaiting(tenant, child, EventKind.FAILED, dependency_error(parent)) for tenant, child, parent in doomed]
+    return await end_waiting(connection, ends, source="sweeper") if ends else []
+
+
+async def _submit_then(connection: Connection, batch: AddedUp, ids: IdMaker) -> tuple[NewJob, Answer]:
+    """The job that follows the batch, with what it came to."""
+    counts = {"completed": batch.completed, "failed": batch.failed, "cancelled": batch.cancelled}
+    job = then_job(batch.then or "", job_id=ids.new(), batch={"batchId": str(batch.batch_id), **counts})
+    [answer] = await record(connection, [job])
+    if isinstance(answer, Exception):
+        said = f"the job that follows a batch was refused: {answer}"
+        log.error(said, action="then_refused", batch_id=str(batch.batch_id))
+        await note_then_error(connection, batch.tenant_id, batch.batch_id, refusal_text(answer))
+    else:
+        await note_then(connection, batch.tenant_id, batch.batch_id, answer.job_id)
+    return job, answer
+
+
+async def _announce(connection: Connection, batch: AddedUp, ids: IdMaker) -> bool:
+    """Tells the endpoints that the last job of the batch has ended. Returns whether any wants to hear of it."""
+    if batch.completed_at is None:
+        return False
+    at = rfc3339(batch.completed_at)
+    members = {
+        "type": "batch.completed",
+        "timestamp": at,
+        "batchId": str(batch.batch_id),
+        "name": batch.name,
+        "status": "failed" if batch.failed else "cancelled" if batch.cancelled else "completed",
+        "total": batch.total,
+        "completed": batch.completed,
+        "failed": batch.failed,
+        "cancelled": batch.cancelled,
+        "completedAt": at,
+    }
+    body = json.dumps(members, ensure_ascii=False, separators=(",", ":"))
+    return await announce_batch(connection, batch.tenant_id, message_id=ids.new(), body=body)
+
+
+def tell_ended(signals: Signals, metrics: Metrics, ended: Sequence[EndedWaiting]) -> None:
+    """After the commit: wakes who follows these jobs, who delivers their webhooks, and who draws consequences."""
+    if not ended:
+        return
+    signals.changed([end.job_id for end in ended])
+    if any(end.delivers for end in ended):
+        signals.deliveries()
+    if any(end.followed for end in ended):
+        signals.consequences()
+    metrics.rates.ended(end.queue for end in ended)
+    for end in ended:
+        metrics.ended_waiting(end.kind)

@@ -1,0 +1,103 @@
+"""Redrive: jobs that failed or were cancelled run again, with fresh attempts, where their ties allow it."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.domain.events import EventKind
+from duly.domain.outcome import dependency_error
+from duly.lifecycle.cluster.wakeups import Signals
+from duly.store.database import Connection, Database
+from duly.store.ending import EndOfWaiting, end_waiting
+from duly.store.flow import give_up_unique, record_dependencies, take_unique, watch_parents
+from duly.store.placing import Place, Standing, place, place_when_possible
+from duly.store.ready import LaneStart
+from duly.store.requeue import Requeued, requeue, unique_keys_of
+
+LOST = frozenset({EventKind.FAILED, EventKind.CANCELLED})
+
+
+class Redriven(NamedTuple):
+    """Which jobs run again, and which may not because another unfinished job has their unique key."""
+
+    job_ids: list[UUID]
+    taken: list[UUID]
+
+
+async def redrive(database: Database, signals: Signals, keys: Sequence[tuple[int, UUID]]) -> Redriven:
+    """Sets these (tenant, job) going again, all in one transaction. One that did not fail and was not cancelled is
+    left alone.
+    """
+    async with database.pinned() as connection:
+        redriven, lanes = await _redrive(connection, keys)
+    for start in lanes:
+        signals.ready(start.lane, start.floor)
+    signals.local.scheduled(0)
+    signals.changed(redriven.job_ids)
+    signals.consequences()
+    return redriven
+
+
+async def _redrive(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> tuple[Redriven, list[LaneStart]]:
+    wanted = await unique_keys_of(connection, keys)
+    fresh, holders = await take_unique(connection, {key: jobs[0] for key, jobs in wanted.items()})
+    taken = [job for key, jobs in wanted.items() for job in (jobs if key in holders else jobs[1:])]
+    going = await requeue(connection, [key for key in keys if key[1] not in set(taken)], source="api")
+    ids = [each.standing.job_id for each in going]
+    if needless := [wanted[key][0] for key in fresh if wanted[key][0] not in ids]:
+        await give_up_unique(connection, needless)
+    return Redriven(ids, taken), await _stand_again(connection, going)
+
+
+async def _stand_again(connection: Connection, going: Sequence[Requeued]) -> list[LaneStart]:
+    free = [each.standing for each in going if not each.depends_on]
+    lanes = await place_when_possible(connection, free)
+    for waiting in _parents_first([each for each in going if each.depends_on]):
+        await _wait_again(connection, waiting)
+    return lanes
+
+
+def _parents_first(waiting: Sequence[Requeued]) -> Iterator[list[Requeued]]:
+    """Yields these jobs in layers: a job that is set going together with one that it waits for comes after it."""
+    left = {each.standing.job_id: each for each in waiting}
+    while left:
+        layer = [each for each in left.values() if not any(parent in left for parent in each.depends_on)]
+        for each in layer:
+            del left[each.standing.job_id]
+        yield layer
+
+
+async def _wait_again(connection: Connection, waiting: Sequence[Requeued]) -> None:
+    """Places jobs that depend on others; where one of those has failed, they fail again."""
+    parents = [(each.standing.tenant_id, parent) for each in waiting for parent in each.depends_on]
+    ended = await watch_parents(connection, parents)
+    await place(connection, [_waiting(each, ended) for each in waiting])
+    doomed = {each.standing.job_id: lost for each in waiting if (lost := _lost(each, ended))}
+    await record_dependencies(
+        connection,
+        [
+            (each.standing.tenant_id, parent, each.standing.job_id)
+            for each in waiting
+            for parent in each.depends_on
+            if parent not in ended and each.standing.job_id not in doomed
+        ],
+    )
+    ends = [
+        EndOfWaiting(each.standing.tenant_id, each.standing.job_id, EventKind.FAILED, dependency_error(lost))
+        for each in waiting
+        if (lost := doomed.get(each.standing.job_id))
+    ]
+    if ends:
+        await end_waiting(connection, ends, source="api")
+
+
+def _lost(each: Requeued, ended: dict[UUID, EventKind]) -> UUID | None:
+    if each.despite_failure:
+        return None
+    return next((parent for parent in each.depends_on if ended.get(parent) in LOST), None)
+
+
+def _waiting(each: Requeued, ended: dict[UUID, EventKind]) -> Standing:
+    unmet = sum(parent not in ended for parent in each.depends_on)
+    where = Place.DEPENDENCIES if unmet or _lost(each, ended) else Place.SCHEDULED
+    return each.standing._replace(place=where, waits_for=unmet)

@@ -1,0 +1,1 @@
+"""Maintenance: sweep, check, repair, redelivery, key rotation and diagnosis."""

@@ -1,0 +1,151 @@
+"""Replay: what an endpoint failed to take is sent again, bit by bit; and one delivery, by hand.
+
+A replay is a row that says how far it is. A bit of deliveries is written in one transaction with that row: it goes on
+after a crash where it was, and no delivery is put into the outbox twice.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+
+from duly.domain.clock import DatabaseClock
+from duly.errors import Conflict, DeliveryInFlight, EndpointDeleted, EndpointDisabled, JobGone, NotFound, TriedEnough
+from duly.lifecycle.cluster.wakeups import Signals
+from duly.lifecycle.writes.bisection import note_fault
+from duly.lifecycle.writes.round_size import Aside
+from duly.store.database import Connection, Database, DatabaseAway
+from duly.store.endpoints import read_endpoint
+from duly.store.replays import (
+    MOST_ATTEMPTS,
+    Key,
+    Refusal,
+    Replay,
+    begin_replay,
+    collect,
+    count_due,
+    hold_replay,
+    open_replays,
+    resend,
+)
+from duly.telemetry.metrics import Metrics
+
+log = structlog.stdlib.get_logger("duly.replay")
+
+BATCH = 500
+OPEN_AT_ONCE = 100
+# So many due ones of a receiver and no more: what happens meanwhile is told of among them, not after all of them.
+MOST_DUE = 1_000
+LOOK_SECONDS = 1.0
+TRIES = 3
+
+
+def _nothing() -> None:
+    """Where this node has no such loop: another one's looks."""
+
+
+class Replayer:
+    """Begins replays, and has a step that feeds the outbox with what they find."""
+
+    def __init__(self, database: Database, signals: Signals, metrics: Metrics, *, clock: DatabaseClock) -> None:
+        self._database = database
+        self._signals = signals
+        self._metrics = metrics
+        self._clock = clock
+        self._aside: Aside[Key] = Aside(metrics, statement="replay")
+        self.wake = _nothing
+
+    async def begin(self, tenant_id: int, endpoint_id: UUID, *, since: datetime) -> Replay:
+        """Has what failed since then sent again.
+
+        Raises:
+            NotFound: this tenant has no such endpoint.
+            EndpointDisabled: it is sent nothing.
+        """
+        async with self._database.connection() as connection:
+            endpoint = await read_endpoint(connection, (tenant_id, endpoint_id))
+            if endpoint is None:
+                raise NotFound("There is no such webhook.")
+            if endpoint.disabled_at is not None:
+                raise _disabled()
+            begun = await begin_replay(connection, (tenant_id, self._clock.ids.new()), endpoint_id, since=since)
+        self.wake()
+        return begun
+
+    async def step(self) -> float:
+        """One round of its loop: a bit of each replay. Returns how long to rest."""
+        but = [replay_id for _, replay_id in self._aside.present()]
+        async with self._database.background() as connection:
+            keys = await open_replays(connection, limit=OPEN_AT_ONCE, but=but)
+        moved = [await self._collect_or_leave(key) for key in keys]
+        return 0 if any(moved) else LOOK_SECONDS
+
+    async def _collect_or_leave(self, key: Key) -> bool:
+        """As `_collect`; one that is refused is left alone for a while, so that the others go on."""
+        try:
+            async with self._database.background() as connection:
+                moved = await self._collect(connection, key)
+        except DatabaseAway:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever it is, the others go on
+            note_fault(error, "replay", self._metrics)
+            self._aside.put(key, error)
+            return False
+        self._aside.done([key])
+        return moved
+
+    async def _collect(self, connection: Connection, key: Key) -> bool:
+        """Whether there was something to look at, and room for it."""
+        async with connection.transaction():
+            replay = await hold_replay(connection, key)
+            if replay is None:
+                return False
+            room = MOST_DUE - await count_due(connection, replay.endpoint_id, most=MOST_DUE)
+            if room <= 0:
+                return False
+            collected = await collect(connection, replay, limit=min(BATCH, room))
+        if collected.added:
+            log.info("deliveries go again", action="replay_collected", replay_id=str(key[1]), count=collected.added)
+            self._signals.deliveries()
+        return collected.walked > 0
+
+
+async def redeliver(database: Database, signals: Signals, key: Key) -> None:
+    """Has one delivery (tenant, id) sent again, with the whole schedule from its beginning.
+
+    Raises:
+        NotFound: this tenant has no such delivery.
+        DeliveryInFlight: it is being sent just now.
+        EndpointDisabled, NotResendable: nobody is there to be told, or nothing to be told of.
+    """
+    for _ in range(TRIES):
+        async with database.pinned() as connection:
+            resent = await resend(connection, key)
+        if resent is None:
+            raise NotFound("There is no such delivery.")
+        if resent.refusal is not None:
+            raise _refused(resent.refusal)
+        if resent.done:
+            signals.deliveries()
+            return
+        if resent.stands:
+            break
+    raise DeliveryInFlight("The delivery is being sent just now.", reason="Look at what comes of it first.")
+
+
+def _refused(refusal: Refusal) -> Conflict:
+    match refusal:
+        case Refusal.ENDPOINT_DISABLED:
+            return _disabled()
+        case Refusal.ENDPOINT_DELETED:
+            return EndpointDeleted("The webhook that it went to was deleted.", reason="Nobody is there to be told.")
+        case Refusal.JOB_GONE:
+            return JobGone("The job that it tells of is kept no longer.", reason="Nothing is there to be told of.")
+        case Refusal.TRIED_ENOUGH:
+            return TriedEnough(
+                f"It was tried {MOST_ATTEMPTS} times or more.", reason="A delivery is not tried more often than that."
+            )
+
+
+def _disabled() -> EndpointDisabled:
+    return EndpointDisabled("The webhook is disabled.", reason="Enable it first: until then it is sent nothing.")

@@ -1,0 +1,141 @@
+"""Repair: rebuild from the ledger what other tables have lost, while the service goes on.
+
+What a check finds is put right a few jobs at a time. A snapshot tells what is recorded of them now, and nothing is
+written where anybody has changed a row of theirs since it was taken. So nobody is held up, and no work is undone.
+"""
+
+import asyncio
+import random
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import structlog
+
+from duly.domain.facts import Cure, JobFacts
+from duly.domain.promises import breaches, breaches_of_batch, lacks_unique_key
+from duly.lifecycle.maintenance.check import Report, survey
+from duly.lifecycle.maintenance.repair_actions import BATCHES, JOBS, count_batch
+from duly.store.checking import these_batches, these_jobs
+from duly.store.database import Connection, Database, RecordBusy, RecordRefused
+from duly.store.repairing import alone, hand_out, look_anew
+
+log = structlog.stdlib.get_logger("duly.repair")
+
+BATCH = 500
+TRIES = 10
+LONGEST_PAUSE_SECONDS = 0.1
+# What one round sets right may show what it could not see.
+ROUNDS = 4
+
+Key = tuple[int, UUID]  # tenant and job, or batch
+
+
+class RepairUnderWay(Exception):
+    """Somebody else repairs this database."""
+
+
+@dataclass(slots=True)
+class Repaired:
+    """How many jobs and batches were put right, by what was done, and what the last look at everything found."""
+
+    done: Counter[Cure] = field(default_factory=Counter)
+    report: Report = field(default_factory=Report)
+
+
+async def repair(database: Database) -> Repaired:
+    """Checks, and puts right what is broken, again until nothing is that can be.
+
+    Raises:
+        RepairUnderWay: see there.
+        DatabaseAway, RecordRefused: see `duly.store.database`; what was done until then stays.
+    """
+    repaired = Repaired()
+    async with database.connection() as connection, alone(connection) as may:
+        if not may:
+            raise RepairUnderWay
+        for _ in range(ROUNDS):
+            repaired.report = Report()
+            found = await _look(database, repaired.report)
+            if not found:
+                break
+            repaired.done += await _cure(database, found)
+        else:
+            repaired.report = Report()
+            await _look(database, repaired.report)
+    return repaired
+
+
+async def _look(database: Database, report: Report) -> dict[Cure, list[Key]]:
+    """All that can be cured, by its cure; each once, whatever is wrong with it."""
+    found: defaultdict[Cure, dict[Key, None]] = defaultdict(dict)
+    async with database.connection() as connection:
+        async for breach in survey(connection, report):
+            report.note(breach)
+            if breach.cure is not Cure.NONE:
+                found[breach.cure][breach.tenant_id, breach.subject or UUID(int=0)] = None
+    return {cure: list(keys) for cure, keys in found.items()}
+
+
+async def _cure(database: Database, found: dict[Cure, list[Key]]) -> Counter[Cure]:
+    done: Counter[Cure] = Counter()
+    for cure in Cure:
+        keys = found.get(cure, [])
+        if cure is Cure.HAND_OUT:
+            with suppress(RecordBusy):  # what is left of it the next look will tell
+                done[cure] += await _in_a_snapshot(database, hand_out)
+        for start in range(0, len(keys), BATCH):
+            done[cure] += await _cure_some(database, cure, keys[start : start + BATCH])
+    done[Cure.CONTROL] += len(found.get(Cure.CONTROL, []))
+    if +done:
+        async with database.connection() as connection, connection.transaction():
+            await look_anew(connection)
+    return +done
+
+
+async def _cure_some(database: Database, cure: Cure, keys: Sequence[Key]) -> int:
+    """In one transaction; where that is refused, or others keep changing these, in smaller ones."""
+    if cure not in {*JOBS, *BATCHES}:
+        return 0
+    try:
+        return await _in_a_snapshot(database, lambda connection: _apply(connection, cure, keys))
+    except RecordRefused as error:
+        if len(keys) == 1:
+            subject = str(keys[0][1])
+            log.warning("it could not be repaired", action="repair_refused", id=subject, error=str(error))
+            return 0
+    half = len(keys) // 2
+    return await _cure_some(database, cure, keys[:half]) + await _cure_some(database, cure, keys[half:])
+
+
+async def _in_a_snapshot(database: Database, work: Callable[[Connection], Awaitable[int]]) -> int:
+    """Writes nothing where another transaction has changed what this one read and writes; then it begins again."""
+    for _ in range(TRIES):
+        try:
+            async with database.connection() as connection, connection.transaction(isolation="repeatable_read"):
+                return await work(connection)
+        except RecordBusy:
+            await asyncio.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))  # noqa: S311  # jitter
+    raise RecordBusy("others keep changing it")
+
+
+async def _apply(connection: Connection, cure: Cure, keys: Sequence[Key]) -> int:
+    """To those of them that still need it."""
+    if cure in BATCHES:
+        batches = await these_batches(connection, [batch_id for _, batch_id in keys])
+        broken = [batch for batch in batches if any(breaches_of_batch(batch))]
+        for batch in broken:
+            await count_batch(connection, batch)
+        return len(broken)
+    jobs = [job for job in await these_jobs(connection, keys) if _needs(cure, job)]
+    if jobs:
+        await JOBS[cure](connection, jobs)
+    return len(jobs)
+
+
+def _needs(cure: Cure, job: JobFacts) -> bool:
+    if cure is Cure.HOLD_UNIQUE:
+        return lacks_unique_key(job)
+    return any(breach.cure is cure for breach in breaches(job))

@@ -1,0 +1,139 @@
+"""Cures: how each kind of broken promise is put right, for some jobs, in a transaction of the caller's.
+
+The facts of the jobs are from the snapshot of that same transaction.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from duly.domain.facts import BatchFacts, Cure, JobFacts
+from duly.domain.promises import (
+    MARKS_OF_ITS_OWN,
+    false_endings,
+    false_webhooks,
+    key_due,
+    marks_of,
+    missing_webhooks,
+)
+from duly.lifecycle.maintenance.repair_placement import place_anew
+from duly.store.database import Connection
+from duly.store.flow import give_up_unique
+from duly.store.placing import acquire_keys, count_down
+from duly.store.repairing import (
+    Correction,
+    correct_batch,
+    drop_checkpoints,
+    drop_deliveries,
+    drop_endings,
+    drop_keys,
+    drop_waits,
+    follow,
+    hold_unique,
+    mark,
+    write_webhooks,
+)
+
+
+async def _drop_keys(connection: Connection, jobs: Sequence[JobFacts]) -> None:
+    await drop_keys(connection, [job.job_id for job in jobs])
+
+
+async def _drop_unique(connection: Connection, jobs: Sequence[JobFacts]) -> None:
+    await give_up_unique(connection, [job.job_id for job in jobs])
+
+
+async def _drop_waits(connection: Connection, jobs: Sequence[JobFacts]) -> None:
+    await drop_waits(connection, [job.job_id for job in jobs])
+
+
+async def _drop_checkpoints(connection: Connection, jobs: Sequence[JobFacts]) -> None:
+    await drop_checkpoints(connection, [job.job_id for job in jobs])
+
+
+async def _drop_endings(connection: Connection, jobs: Sequence[JobFacts]) -> None:
+    await drop_endings(connection, [(job.job_id, *end) for job in jobs for end in false_endings(job)])
+
+
+async def _drop_deliveries(connection: Connection, jobs: Sequence[JobFacts]) -> None:
+    await drop_deliveries(connection, [(job.job_id, *due) for job in jobs for due in false_webhooks(job)])
+
+
+async def _hold_keys(connection: Connection, jobs: Sequence[JobFacts]) -> None:
+    """Those that stand where only the holder of their key may stand; where another one holds it, they wait."""
+    wanted = [
+        (job.asked.tenant_id, key, job.job_id)
+        for job in jobs
+        if job.asked is not None and (key := key_due(job.stand, job.asked)) is not None
+    ]
+    held = await acquire_keys(connection, wanted)
+    await place_anew(connection, [job for job in jobs if job.job_id not in held])
+
+
+async def _hold_unique(connection: Connection, jobs: Sequence[JobFacts]) -> None:
+    await hold_unique(
+        connection,
+        [
+            (job.asked.tenant_id, job.asked.type, job.asked.unique_key, job.job_id)
+            for job in jobs
+            if job.asked is not None and job.asked.unique_key is not None
+        ],
+    )
+
+
+async def _mark(connection: Connection, jobs: Sequence[JobFacts]) -> None:
+    """Other marks than those that follow from the ledger stay as they are."""
+    marks = {
+        job.job_id: job.stand.marks & ~int(MARKS_OF_ITS_OWN) | int(marks_of(job, job.asked))
+        for job in jobs
+        if job.asked is not None and job.stand is not None
+    }
+    await mark(connection, marks)
+
+
+async def _follow(connection: Connection, jobs: Sequence[JobFacts]) -> None:
+    ends = [
+        (job.asked.tenant_id, job.job_id, job.history.sequences[-1], job.history.kinds[-1])
+        for job in jobs
+        if job.asked is not None
+    ]
+    await follow(connection, ends)
+
+
+async def _count_down(connection: Connection, jobs: Sequence[JobFacts]) -> None:
+    await count_down(connection, [job.job_id for job in jobs])
+
+
+async def _tell(connection: Connection, jobs: Sequence[JobFacts]) -> None:
+    events = [
+        (job.asked.tenant_id, job.job_id, sequence, job.history.kinds[sequence - 1])
+        for job in jobs
+        if job.asked is not None
+        for sequence in missing_webhooks(job, job.asked)
+    ]
+    await write_webhooks(connection, events)
+
+
+async def count_batch(connection: Connection, batch: BatchFacts) -> None:
+    """What its counts lack is added to them, and followed, as the ends of its jobs are."""
+    stands = map(sum, zip(batch.counted, batch.tallied, strict=True))
+    missing = (is_ - stood for is_, stood in zip(batch.ended, stands, strict=True))
+    await correct_batch(connection, batch, Correction(*missing))
+
+
+# How to cure what is wrong with jobs, and with batches.
+JOBS: dict[Cure, Callable[[Connection, Sequence[JobFacts]], Awaitable[None]]] = {
+    Cure.DROP_KEY: _drop_keys,
+    Cure.DROP_UNIQUE: _drop_unique,
+    Cure.DROP_WAITS: _drop_waits,
+    Cure.DROP_ENDINGS: _drop_endings,
+    Cure.DROP_DELIVERIES: _drop_deliveries,
+    Cure.DROP_CHECKPOINT: _drop_checkpoints,
+    Cure.HOLD_KEY: _hold_keys,
+    Cure.PLACE_HOLDER: place_anew,
+    Cure.PLACE: place_anew,
+    Cure.HOLD_UNIQUE: _hold_unique,
+    Cure.MARK: _mark,
+    Cure.FOLLOW: _follow,
+    Cure.COUNT_DOWN: _count_down,
+    Cure.TELL: _tell,
+}
+BATCHES = frozenset({Cure.RECORD_BATCH, Cure.RESIZE_BATCH, Cure.COUNT_BATCH})

@@ -1,0 +1,218 @@
+"""Sweep: compare what was promised with what was reported back, and set right what nobody else will.
+
+Any node may sweep, and several may at once: each verdict is recorded through the finish statement, token and all.
+"""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import assert_never
+from uuid import UUID
+
+import structlog
+
+from duly.domain.events import EventKind
+from duly.domain.job import Finish, Finished
+from duly.domain.outcome import AttemptFacts, Cancelled, Outcome, TimedOut, WorkerLost, decide, expired_error
+from duly.domain.retry import RetryPolicy
+from duly.lifecycle.cluster.wakeups import Signals
+from duly.lifecycle.end.attempt_log import log_end
+from duly.lifecycle.end.finish import Finisher
+from duly.lifecycle.end.follow_ups import tell_ended
+from duly.lifecycle.writes.bisection import record_by_halves
+from duly.lifecycle.writes.round_size import Aside, Portions
+from duly.store.database import Connection, Database, DatabaseAway
+from duly.store.ending import EndOfWaiting, end_waiting, find_expired, seconds_to_next_expiry
+from duly.store.exclusive import DROPPING, take
+from duly.store.idempotency import forget_old_keys
+from duly.store.lent_partitions import may_make
+from duly.store.nodes import SilentNode, strike_silent
+from duly.store.partitions import PARTITIONED, drop_expired, ensure_partitions
+from duly.store.placing import release_keyed
+from duly.store.receivers import forget_receivers
+from duly.store.running import Overdue, Verdict, find_overdue
+from duly.store.scheduled import find_first_due, release_due, seconds_to_next
+from duly.store.schedules import forget_old_runs
+from duly.store.set_aside import forget_old_set_aside
+from duly.telemetry.metrics import Metrics
+
+log = structlog.stdlib.get_logger("duly.sweep")
+
+BATCH = 500
+# What a living node gets beyond a deadline or a cancel wish to record the end of its own attempt.
+PATIENCE_SECONDS = 5.0
+SWEEP_SECONDS = 2.0
+# A row that somebody else keeps locked holds up no other verdict for much longer.
+LOCK_SECONDS = 1.0
+LONGEST_LOOK_SECONDS = 1.0
+HOUSEKEEPING_SECONDS = 3600.0
+
+
+class Sweeper:
+    """The reconciling side of one node; its four methods are steps of loops."""
+
+    def __init__(
+        self,
+        database: Database,
+        signals: Signals,
+        metrics: Metrics,
+        finisher: Finisher,
+        *,
+        policy_of: Callable[[str], RetryPolicy],
+    ) -> None:
+        self._database = database
+        # Its own: whatever else this node waits for, what others lost is set right in time.
+        self._connection = database.hot(lock_seconds=LOCK_SECONDS)
+        self._signals = signals
+        self._metrics = metrics
+        self._finisher = finisher
+        self._policy_of = policy_of
+        self._unexpired: Aside[UUID] = Aside(metrics, statement="expire")
+        self._due: dict[bool, Portions[UUID]] = {
+            keyed: Portions(metrics, most=BATCH, statement="release") for keyed in (False, True)
+        }
+
+    async def repair(self, node_id: UUID, *, lease_seconds: float) -> float:
+        """Strikes silent nodes off the list, and gives a verdict on every attempt that is lost or overdue."""
+        looked_at = time.monotonic()
+        async with self._connection.use() as connection:
+            silent = await strike_silent(connection, lease_seconds=lease_seconds, but=node_id)
+            overdue = await find_overdue(
+                connection, patience_seconds=PATIENCE_SECONDS, limit=BATCH, but=self._finisher.set_aside.jobs
+            )
+        for node in silent:
+            log.warning(f"node {node.name} fell silent; its jobs are run again", action="node_lost", node=node.name)
+        if overdue:
+            ends = {attempt.job_id: self._verdict(attempt) for attempt in overdue}
+            finished = await self._finisher.record(list(ends.values()), connection=self._connection)
+            self._observe(silent, overdue, finished, seconds=time.monotonic() - looked_at)
+            recorded = {done.job_id for done in finished}
+            for attempt in overdue:
+                if attempt.job_id in recorded:
+                    end = ends[attempt.job_id]
+                    log_end(_outcome(attempt), end, job_type=attempt.type, attempt=attempt.attempt)
+            log.warning(
+                f"{len(finished)} attempts were lost or overdue",
+                action="attempts_swept",
+                lost=sum(attempt.verdict is Verdict.LOST for attempt in overdue),
+                timed_out=sum(attempt.verdict is Verdict.TIMED_OUT for attempt in overdue),
+            )
+        return 0 if len(overdue) == BATCH else SWEEP_SECONDS
+
+    def _observe(
+        self, silent: Sequence[SilentNode], overdue: Sequence[Overdue], finished: Sequence[Finished], *, seconds: float
+    ) -> None:
+        """Counts how long it took from the end of a node's lease until its attempts were recorded as lost."""
+        expired = {node.node_id: node.expired_seconds_ago for node in silent}
+        recorded = {done.job_id for done in finished}
+        for attempt in overdue:
+            if attempt.node_id in expired and attempt.job_id in recorded:
+                self._metrics.recovery_seconds.observe(expired[attempt.node_id] + seconds)
+
+    def _verdict(self, overdue: Overdue) -> Finish:
+        facts = AttemptFacts(
+            overdue.job_id, overdue.token, overdue.attempt, overdue.max_attempts, crashes=overdue.crashes
+        )
+        return decide(_outcome(overdue), facts, policy=self._policy_of(overdue.type), random=random.random)
+
+    async def expire(self) -> float:
+        """Ends jobs that did not start in time; returns how long until the next one expires."""
+        but = self._unexpired.present()
+        async with self._database.background() as connection:
+            expired = await find_expired(connection, limit=BATCH, but=but)
+        if expired:
+            error = expired_error()
+            ends = [EndOfWaiting(tenant_id, job_id, EventKind.FAILED, error) for tenant_id, job_id in expired]
+            halved = await record_by_halves(ends, self._end_expired, statement="expire", metrics=self._metrics)
+            for end, refused in halved.refused:
+                self._unexpired.put(end.job_id, refused)
+            if halved.away is not None:
+                raise halved.away
+        if len(expired) == BATCH:
+            return 0.0
+        async with self._database.background() as connection:
+            pause = await seconds_to_next_expiry(connection, but=self._unexpired.present())
+        return LONGEST_LOOK_SECONDS if pause is None else min(max(pause, 0.0), LONGEST_LOOK_SECONDS)
+
+    async def _end_expired(self, ends: Sequence[EndOfWaiting]) -> None:
+        async with self._database.background() as connection:
+            ended = await end_waiting(connection, ends, source="sweeper", only_expired=True)
+        for done in ended:
+            log.info("a job has expired before it started", action="job_expired", job_id=str(done.job_id))
+        tell_ended(self._signals, self._metrics, ended)
+
+    async def release(self) -> float:
+        """Makes due jobs ready; returns how long until the next one is due."""
+        again = [await self._release(portions, keyed=keyed) for keyed, portions in self._due.items()]
+        if any(again):
+            return 0.0
+        but = [job_id for portions in self._due.values() for job_id in portions.aside()]
+        async with self._database.background() as connection:
+            pause = await seconds_to_next(connection, but=but)
+        return LONGEST_LOOK_SECONDS if pause is None else min(max(pause, 0.0), LONGEST_LOOK_SECONDS)
+
+    async def _release(self, portions: Portions[UUID], *, keyed: bool) -> bool:
+        """One portion of the due jobs with a concurrency key, or of those without. Returns whether to go on at once."""
+        limit, but = portions.limit, portions.aside()
+        try:
+            async with self._database.background() as connection:
+                if keyed:
+                    async with connection.transaction():
+                        released = await release_keyed(connection, limit=limit, but=but)
+                else:
+                    released = await release_due(connection, limit=limit, but=but)
+        except DatabaseAway:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever it is, the other jobs must be released
+            portions.refused(await self._first_due(keyed=keyed, but=but) if limit == 1 else [], error)
+            return True
+        portions.recorded([start.floor for start in released])
+        for start in released:
+            self._signals.ready(start.lane, start.floor)
+        return len(released) >= limit
+
+    async def _first_due(self, *, keyed: bool, but: Sequence[UUID]) -> list[UUID]:
+        async with self._database.background() as connection:
+            return await find_first_due(connection, keyed=keyed, but=but)
+
+    async def keep_house(self, *, retention_days: int) -> float:
+        """Makes partitions ahead of time, drops those past retention, forgets old keys and runs of schedules."""
+        async with self._database.connection() as connection:
+            made = await ensure_partitions(connection)
+            dropped = await self._drop_expired(connection, retention_days)
+            while await forget_old_keys(connection, limit=BATCH) == BATCH:
+                pass
+            while await forget_old_runs(connection, limit=BATCH) == BATCH:
+                pass
+            await forget_receivers(connection)
+            await forget_old_set_aside(connection)
+        if made or dropped:
+            log.info("partitions changed", action="partitions_changed", made=made, dropped=dropped)
+        return HOUSEKEEPING_SECONDS
+
+    async def _drop_expired(self, connection: Connection, retention_days: int) -> list[str]:
+        """One node at a time. A role that does not own the tables drops none, and goes on with the rest."""
+        # Not of the pool: where others of its users waited for a second connection too, none would get one.
+        guard = await self._database.connect()
+        try:
+            async with guard.transaction():
+                if not await take(guard, DROPPING):
+                    return []
+                if (await may_make(connection, PARTITIONED)).owns:
+                    return await drop_expired(connection, retention_days=retention_days)
+        finally:
+            guard.terminate()
+        log.info("this role may drop no partitions: `duly migrate --drop-expired` does", action="partitions_kept")
+        return []
+
+
+def _outcome(overdue: Overdue) -> Outcome:
+    match overdue.verdict:
+        case Verdict.LOST:
+            return WorkerLost()
+        case Verdict.TIMED_OUT:
+            return TimedOut(overdue.timeout_seconds)
+        case Verdict.CANCELLED:
+            return Cancelled()
+        case _:
+            assert_never(overdue.verdict)

@@ -1,0 +1,41 @@
+"""Look: how jobs stand, for all who ask at the same time in one statement."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from duly.domain.job import JobView
+from duly.lifecycle.submit.batcher import Gatherer
+from duly.store.database import Database, DatabaseAway
+from duly.store.views import view_each
+
+BATCH = 200
+WAITING = 20_000
+
+
+class Looker:
+    """Reads single jobs for every request of this process."""
+
+    def __init__(self, database: Database) -> None:
+        self._connection = database.hot()
+        self.gatherer: Gatherer[tuple[int, UUID], JobView | None] = Gatherer(
+            self._look, capacity=WAITING, batch=BATCH, what="reads"
+        )
+
+    async def look(self, tenant_id: int, job_id: UUID) -> JobView | None:
+        """The job as it stands now, or None where this tenant has none of this id.
+
+        Raises:
+            Overloaded: see `duly.errors`.
+            DatabaseAway: it cannot be read now.
+        """
+        return await self.gatherer.put((tenant_id, job_id))
+
+    async def _look(self, keys: Sequence[tuple[int, UUID]]) -> list[JobView | None]:
+        try:
+            return await self._view(keys)
+        except DatabaseAway:  # the connection may have broken while nobody used it
+            return await self._view(keys)
+
+    async def _view(self, keys: Sequence[tuple[int, UUID]]) -> list[JobView | None]:
+        async with self._connection.use() as connection:
+            return await view_each(connection, keys)

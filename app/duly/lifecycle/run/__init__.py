@@ -1,0 +1,1 @@
+"""Records of running attempts: progress, log lines, checkpoints and child jobs."""

@@ -1,0 +1,203 @@
+"""Children: the jobs that running attempts submit. Recorded together, fenced by the parent's lease, and found again by
+every later attempt of the parent: their ids follow from the parent's.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import compress
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.domain.job import Accepted, NewBatch, NewJob
+from duly.errors import JobExists
+from duly.lifecycle.cluster.wakeups import Signals
+from duly.lifecycle.end.cancel import Canceller
+from duly.lifecycle.end.retry import redrive
+from duly.lifecycle.submit.batcher import Gatherer
+from duly.lifecycle.submit.insert import Answer, record, tell
+from duly.store.batches import record_batch, view_batch
+from duly.store.children import find_cancelled, find_left_failed, holders
+from duly.store.database import Connection, Database
+from duly.store.flow import find_standing
+from duly.telemetry.metrics import Metrics
+
+BATCH = 100
+
+
+class Wish(NamedTuple):
+    """What one attempt wants recorded: a single job, or all the jobs of a batch. Each has the parent in its flow, and a
+    digest of what was asked.
+    """
+
+    tenant_id: int
+    parent_id: UUID
+    token: int
+    jobs: Sequence[NewJob]
+    batch: NewBatch | None = None
+
+
+class LeaseLost(Exception):
+    """The attempt has lost its job to another; nothing was recorded."""
+
+
+class ParentCancelled(Exception):
+    """The parent is being cancelled; nothing was recorded."""
+
+
+class ChildRecorder:
+    """Gathers what the attempts of this node submit."""
+
+    def __init__(self, database: Database, signals: Signals, metrics: Metrics, *, canceller: Canceller) -> None:
+        self._database = database
+        self._connection = database.hot()
+        self._signals = signals
+        self._metrics = metrics
+        self._canceller = canceller
+        self.gatherer: Gatherer[Wish, list[Accepted]] = Gatherer(
+            self._record, capacity=20_000, batch=BATCH, patience_seconds=30, what="child jobs"
+        )
+
+    async def submit(self, wish: Wish) -> list[Accepted]:
+        """Records the jobs, or finds them as an earlier attempt recorded them; in their order. Those that failed before
+        somebody set the parent going again are set going, too.
+
+        Raises:
+            LeaseLost, ParentCancelled: see there.
+            JobExists: an earlier attempt submitted something else under one of these ids.
+            DulyError: one of them is refused; nothing was recorded.
+            Overloaded, DatabaseAway, RecordBusy: it is not known to be recorded; doing it again is safe.
+        """
+        return await self.gatherer.put(wish)
+
+    async def _record(self, wishes: Sequence[Wish]) -> list[list[Accepted] | Exception]:
+        """Single jobs in one transaction, each batch in one of its own."""
+        answers: dict[int, list[Accepted] | Exception] = {}
+        async with self._connection.use() as connection:
+            singles = [number for number, wish in enumerate(wishes) if wish.batch is None]
+            batches = [[number] for number, wish in enumerate(wishes) if wish.batch is not None]
+            for numbers in filter(None, (singles, *batches)):
+                together = [wishes[number] for number in numbers]
+                answers |= zip(numbers, await self._record_together(connection, together), strict=True)
+            standing = {id_ for number in answers for id_ in _replayed(answers[number])}
+            await self._after(connection, wishes, standing)
+        return [answers[number] for number in range(len(wishes))]
+
+    async def _record_together(
+        self, connection: Connection, wishes: Sequence[Wish]
+    ) -> Sequence[list[Accepted] | Exception]:
+        try:
+            async with connection.transaction():
+                recorded = await _record_fenced(connection, wishes)
+        except _BatchRefused as error:
+            return [error.reason]
+        told = [answer for job, answer in recorded.new]
+        self._metrics.recorded(tell(self._signals, [job for job, _ in recorded.new], told), statement="submit")
+        return recorded.answers
+
+    async def _after(self, connection: Connection, wishes: Sequence[Wish], standing: set[UUID]) -> None:
+        """What may have happened to the parents before: they were set going again, or are being cancelled by somebody
+        who saw no children yet.
+        """
+        parents = {(wish.tenant_id, job.job_id): wish.parent_id for wish in wishes for job in wish.jobs}
+        found = [(tenant, parent, child) for (tenant, child), parent in parents.items() if child in standing]
+        if found:
+            failed = await find_left_failed(connection, found)
+            if failed:
+                again = [(tenant, child) for tenant, _, child in found if child in failed]
+                await redrive(self._database, self._signals, again)
+        cancelled = await find_cancelled(connection, sorted({(wish.tenant_id, wish.parent_id) for wish in wishes}))
+        for wish in wishes:
+            if wish.parent_id in cancelled:
+                await self._canceller.cancel_many(wish.tenant_id, [job.job_id for job in wish.jobs])
+
+
+class _Recorded(NamedTuple):
+    """An answer for each wish, and what was recorded anew, to be told of."""
+
+    answers: list[list[Accepted] | Exception]
+    new: list[tuple[NewJob, Answer]]
+
+
+class _BatchRefused(Exception):
+    """Rolls a batch back."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__()
+        self.reason = reason
+
+
+async def _record_fenced(connection: Connection, wishes: Sequence[Wish]) -> _Recorded:
+    held = await holders(connection, [(wish.tenant_id, wish.parent_id, wish.token) for wish in wishes])
+    may = [held.get((wish.parent_id, wish.token)) is False for wish in wishes]
+    allowed = list(compress(wishes, may))
+    answers = await _found(connection, [job for wish in allowed for job in wish.jobs])
+    # By id: a caller that was stopped may have left its wish behind, and come again.
+    unique = {job.job_id: job for wish in allowed for job in await _new_of(connection, wish, answers)}
+    new = list(unique.values())
+    recorded = list(zip(new, await record(connection, new), strict=True)) if new else []
+    answers |= {job.job_id: answer for job, answer in recorded}
+    told: list[list[Accepted] | Exception] = []
+    for wish, it_may in zip(wishes, may, strict=True):
+        if not it_may:
+            told.append(ParentCancelled() if (wish.parent_id, wish.token) in held else LeaseLost())
+            continue
+        told.append(_answer(answers[job.job_id] for job in wish.jobs))
+        if wish.batch is not None:
+            await _settle_batch(connection, wish, wish.batch, told[-1], recorded)
+    return _Recorded(told, recorded)
+
+
+async def _found(connection: Connection, jobs: Sequence[NewJob]) -> dict[UUID, Answer]:
+    """Those that an earlier attempt recorded."""
+    standing = await find_standing(connection, [(job.tenant_id, job.job_id) for job in jobs]) if jobs else {}
+    return {
+        job.job_id: Accepted(job.job_id, before.created_at, replayed=True)
+        if job.flow is not None and before.digest == job.flow.digest
+        else JobExists("An earlier attempt submitted another job in this place.")
+        for job in jobs
+        if (before := standing.get(job.job_id))
+    }
+
+
+async def _new_of(connection: Connection, wish: Wish, answers: dict[UUID, Answer]) -> list[NewJob]:
+    """What is to be recorded. A batch has the jobs that it was recorded with: what another job with its unique key made
+    needless then, and would not now, stands beside it.
+    """
+    new = [job for job in wish.jobs if job.job_id not in answers]
+    if wish.batch is None or not new:
+        return new
+    stands = await view_batch(connection, wish.tenant_id, wish.batch.batch_id) is not None
+    return [job._replace(batch_id=None) for job in new] if stands else new
+
+
+async def _settle_batch(
+    connection: Connection,
+    wish: Wish,
+    batch: NewBatch,
+    answer: list[Accepted] | Exception,
+    recorded: Sequence[tuple[NewJob, Answer]],
+) -> None:
+    """Records the batch, where it is new.
+
+    Raises:
+        _BatchRefused: one of its jobs is refused.
+    """
+    if isinstance(answer, Exception):
+        raise _BatchRefused(answer)
+    members = [given for job, given in recorded if job.batch_id == batch.batch_id]
+    if members:
+        fresh = [given for given in members if isinstance(given, Accepted) and not given.deduplicated]
+        await record_batch(connection, batch, wish.jobs, total=len(fresh))
+
+
+def _answer(answers: Iterable[Answer]) -> list[Accepted] | Exception:
+    """All of them, or the first that is refused."""
+    accepted: list[Accepted] = []
+    for answer in answers:
+        if isinstance(answer, Exception):
+            return answer
+        accepted.append(answer)
+    return accepted
+
+
+def _replayed(answer: list[Accepted] | Exception) -> list[UUID]:
+    return [] if isinstance(answer, Exception) else [accepted.job_id for accepted in answer if accepted.replayed]

@@ -1,0 +1,123 @@
+"""Logs: what handlers log, gathered in the process and recorded a few hundred lines at a time.
+
+A line never makes its handler wait. Lines that come while the database is slow or away stay in a bounded buffer; what
+finds no room in it is dropped and counted, and leaves a gap in the numbers of its attempt's lines.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import islice
+
+import structlog
+
+from duly.domain.logs import LogLine
+from duly.lifecycle.writes.bisection import record_by_halves
+from duly.store.database import Database
+from duly.store.logs import record_logs
+from duly.telemetry.metrics import Metrics
+
+log = structlog.stdlib.get_logger("duly.logs")
+
+BATCH = 500
+# Where many lines come at once, more are about to: a commit that waits this long for them saves others.
+BUSY = 8
+GATHER_SECONDS = 0.01
+# Characters, with what an empty line costs.
+CAPACITY = 16 << 20
+LINE_COST = 300
+
+
+class LogRecorder:
+    """Holds log lines until they are recorded. Lines may come from any thread."""
+
+    def __init__(self, database: Database, metrics: Metrics, *, capacity: int = CAPACITY) -> None:
+        self._connection = database.hot()
+        self._metrics = metrics
+        self._capacity = capacity
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._lines: deque[LogLine] = deque()
+        self._size = self._taken_in = self._settled = 0
+        self._arrived = asyncio.Event()
+        self._recorded = asyncio.Event()
+        self._busy = self._full = False
+
+    def put(self, line: LogLine) -> None:
+        """Hands in a line; it is recorded with the others that gather, or dropped where the buffer is full."""
+        with self._lock:
+            full = self._size + _cost(line) > self._capacity
+            first = not self._lines
+            if not full:
+                self._lines.append(line)
+                self._size += _cost(line)
+                self._taken_in += 1
+        if full:
+            self._drop()
+        elif first:
+            with suppress(RuntimeError):  # a thread that outlived the service's loop
+                self._loop.call_soon_threadsafe(self._arrived.set)
+
+    def _drop(self) -> None:
+        self._metrics.log_lines_dropped.inc()
+        if not self._full:
+            self._full = True
+            log.warning("log lines of handlers are dropped: too many wait for the database", action="log_lines_dropped")
+
+    async def step(self) -> float:
+        """One round of its loop: waits for lines and records them."""
+        await self._arrived.wait()
+        if self._busy:
+            await asyncio.sleep(GATHER_SECONDS)
+        with self._lock:
+            batch = list(islice(self._lines, BATCH))
+        self._busy = len(batch) >= BUSY
+        await self._record(batch)
+        # Only now are they taken out: an error before this line leaves them for the next round.
+        self._take_out(batch)
+        return 0
+
+    async def _record(self, batch: list[LogLine]) -> None:
+        """Records these lines; one that Postgres does not take is lost alone.
+
+        Raises:
+            DatabaseAway: those that are recorded are taken out.
+        """
+        halved = await record_by_halves(batch, self._insert, statement="logs", metrics=self._metrics)
+        for line, error in halved.refused:
+            self._metrics.items_refused.labels("logs").inc()
+            self._metrics.log_lines_dropped.inc()
+            log.warning("a log line was refused", action="log_line_refused", job_id=str(line.job_id), error=str(error))
+        if halved.away is not None:
+            self._take_out(batch[: len(batch) - len(halved.left)])
+            raise halved.away
+
+    async def _insert(self, lines: Sequence[LogLine]) -> None:
+        async with self._connection.use() as connection:
+            await record_logs(connection, lines)
+
+    def _take_out(self, batch: list[LogLine]) -> None:
+        with self._lock:
+            for line in batch:
+                self._lines.popleft()
+                self._size -= _cost(line)
+            self._settled += len(batch)
+            self._full = False
+            if not self._lines:
+                self._arrived.clear()
+        self._recorded.set()
+        self._recorded.clear()
+
+    async def flushed(self, *, seconds: float) -> None:
+        """Returns once all that was handed in before is recorded, or when the time is over."""
+        wanted = self._taken_in
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._settled < wanted:
+                    await self._recorded.wait()
+
+
+def _cost(line: LogLine) -> int:
+    return LINE_COST + len(line.message) + len(line.fields or "")

@@ -1,0 +1,55 @@
+"""Progress: what running attempts tell of themselves, recorded together; of several words of one job the newest."""
+
+import json
+from collections.abc import Sequence
+from uuid import UUID
+
+from duly.domain.json_value import clean_text, truncate_text
+from duly.domain.outcome import MESSAGE_LIMIT
+from duly.lifecycle.cluster.wakeups import Signals
+from duly.lifecycle.submit.batcher import Gatherer
+from duly.lifecycle.writes.round_size import Aside
+from duly.store.database import Database, RecordRefused
+from duly.store.running import Progress, record_progress_if_held
+from duly.telemetry.metrics import Metrics
+
+BATCH = 500
+# The row of a job that somebody else keeps locked holds up no other progress for much longer.
+LOCK_SECONDS = 2.0
+
+
+class ProgressRecorder:
+    """Gathers progress of all attempts on this node."""
+
+    def __init__(self, database: Database, signals: Signals, metrics: Metrics, *, source: str) -> None:
+        self._connection = database.hot(lock_seconds=LOCK_SECONDS)
+        self._signals = signals
+        self._source = source
+        self._refused: Aside[UUID] = Aside(metrics, statement="progress")
+        self.gatherer: Gatherer[Progress, bool] = Gatherer(
+            self._record, capacity=20_000, batch=BATCH, patience_seconds=30
+        )
+
+    async def tell(self, job_id: UUID, token: int, *, percent: float, message: str | None) -> bool:
+        """Records progress; False where the attempt has lost its lease.
+
+        Raises:
+            DatabaseAway, RecordRefused, Overloaded: it is not recorded.
+        """
+        message = truncate_text(clean_text(message), MESSAGE_LIMIT) if message else message
+        shown = int(percent) if percent == int(percent) else round(percent, 2)
+        data = json.dumps({"progress": shown, "message": message}, ensure_ascii=False)
+        try:
+            return await self.gatherer.put(Progress(job_id, token, percent, message, data))
+        except RecordRefused as error:
+            self._refused.put(job_id, error)
+            raise
+
+    async def _record(self, told: Sequence[Progress]) -> Sequence[bool]:
+        newest = {progress.job_id: progress for progress in told}
+        async with self._connection.use() as connection:
+            recorded = await record_progress_if_held(connection, list(newest.values()), source=self._source)
+        self._signals.changed(recorded)
+        if any(recorded.values()):
+            self._signals.deliveries()
+        return [progress.job_id in recorded for progress in told]

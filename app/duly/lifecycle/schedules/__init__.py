@@ -1,0 +1,1 @@
+"""Schedules: their definitions, and the submission of what is due."""

@@ -1,0 +1,85 @@
+"""Schedule: write down what is to recur, and change it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from duly.domain.cron import CronRefused, read_cron
+from duly.domain.kept_job import read_template
+from duly.domain.schedule import Recurrence, Schedule
+from duly.errors import Invalid, NotFound, PathError, ScheduleExists
+from duly.lifecycle.submit.insert import unknown_parents
+from duly.store.database import Connection, Database
+from duly.store.schedules import Key, add_schedule, change_schedule, clock, hold_schedule
+
+
+async def add(database: Database, key: Key, asked: Recurrence) -> Schedule:
+    """Begins a schedule; it is due from now on.
+
+    Raises:
+        ScheduleExists: there is one of this name.
+        Invalid: the cron expression or the time zone means nothing, no time fits, or a job that its job depends on
+            does not exist.
+    """
+    async with database.connection() as connection, connection.transaction():
+        await _check_parents(connection, asked)
+        next_run_at = next_after(asked, await clock(connection))
+        added = await add_schedule(connection, key, asked, next_run_at)
+    if added is None:
+        raise ScheduleExists(
+            f'There is a schedule called "{key[1]}" already.', reason="Change it with PATCH, or choose another name."
+        )
+    return added
+
+
+async def change(database: Database, key: Key, changes: Mapping[str, Any]) -> Schedule:
+    """Replaces members of what was asked for. With another cron, time zone or pause it is due anew, from now on.
+
+    Raises:
+        NotFound: there is none of this name.
+        Invalid: as in `add`.
+    """
+    async with database.connection() as connection, connection.transaction():
+        held = await hold_schedule(connection, key)
+        if held is None:
+            raise no_such(key)
+        asked: Recurrence = replace(held.asked, **changes)
+        if "job" in changes:
+            await _check_parents(connection, asked)
+        next_run_at = held.next_run_at
+        if _times(asked) != _times(held.asked):
+            kept = asked.cron == held.asked.cron
+            next_run_at = next_after(asked, await clock(connection), kept=kept)
+        return await change_schedule(connection, key, asked, next_run_at)
+
+
+async def _check_parents(connection: Connection, asked: Recurrence) -> None:
+    [unknown] = await unknown_parents(connection, [read_template(asked.job)])
+    if unknown:
+        raise Invalid.at([PathError(f"submission.{path}", message) for path, message in unknown])
+
+
+def _times(asked: Recurrence) -> tuple[object, ...]:
+    return (asked.cron, asked.timezone, asked.paused)
+
+
+def next_after(asked: Recurrence, moment: datetime, *, kept: bool = False) -> datetime | None:
+    """Returns when it is due next; None while it is paused. What cannot be due is refused even then.
+
+    Args:
+        asked: the schedule.
+        moment: now.
+        kept: its expression was accepted before: see `read_cron`.
+    """
+    try:
+        found = read_cron(asked.cron, asked.timezone, kept=kept).next_after(moment)
+    except CronRefused as refused:
+        raise Invalid.at(refused.errors) from None
+    if found is None:
+        raise Invalid.at([PathError("cron", "can never be due: in the next 50 years no time fits it")])
+    return None if asked.paused else found
+
+
+def no_such(key: Key) -> NotFound:
+    return NotFound(f'There is no schedule called "{key[1]}".')

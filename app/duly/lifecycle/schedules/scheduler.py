@@ -1,0 +1,260 @@
+"""Fire: make the jobs of schedules that are due, each due time once, whatever number of nodes looks.
+
+A row lock holds a schedule while its due times are put on record, their jobs recorded and its next due time is set,
+all in one transaction. The record's key, schedule and due time, refuses what was run before.
+"""
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import orjson
+import structlog
+
+from duly.domain.clock import DatabaseClock
+from duly.domain.cron import CronRefused, read_cron
+from duly.domain.job import Accepted, NewJob
+from duly.domain.json_value import rfc3339
+from duly.domain.kept_job import read_template, refusal_text
+from duly.domain.schedule import Overlap, Plan, Run, Schedule, plan, run_of, runs_of
+from duly.errors import Invalid, Unavailable
+from duly.handlers.registry import Registry
+from duly.lifecycle.cluster.wakeups import Signals
+from duly.lifecycle.schedules.manage import no_such
+from duly.lifecycle.submit.insert import record, tell
+from duly.lifecycle.writes.bisection import note_fault
+from duly.store.database import Connection, Database, DatabaseAway, RecordBusy
+from duly.store.schedules import (
+    Key,
+    Step,
+    advance,
+    clock,
+    correct_runs,
+    hold_schedule,
+    note_error,
+    record_runs,
+    seconds_to_next_run,
+    take_due,
+    unfinished,
+)
+from duly.telemetry.metrics import Metrics
+
+log = structlog.stdlib.get_logger("duly.fire")
+
+BATCH = 100
+# Of one round, over all schedules: who catches up on a million due times holds up no other schedule for longer than a
+# round, and nothing else in the process for more than the 25 ms that it takes to find so many.
+MOST_RUNS = 250
+LONGEST_LOOK_SECONDS = 1.0
+# Due schedules that another node is just firing are looked at again after this.
+HELD_SECONDS = 0.05
+# So long a schedule that cannot be fired is left alone, so that it does not hold up the others.
+ASIDE_SECONDS = 10.0
+
+Recorded = tuple[list[NewJob], list[Accepted | Exception]]
+
+
+class Scheduler:
+    """Fires schedules; `step` is a loop's, on any number of nodes."""
+
+    def __init__(
+        self, database: Database, signals: Signals, metrics: Metrics, *, types: Registry, clock: DatabaseClock
+    ) -> None:
+        self._database = database
+        self._signals = signals
+        self._metrics = metrics
+        self._types = types
+        self._clock = clock
+        self._aside_until: dict[Key, float] = {}
+        self._failures: dict[Key, int] = {}
+
+    async def step(self) -> float:
+        """Fires what is due; returns how long until the next schedule is, by the database's clock."""
+        async with self._database.background() as connection:
+            seconds = await seconds_to_next_run(connection, but=self._aside())
+        if seconds is None or seconds > 0:
+            return LONGEST_LOOK_SECONDS if seconds is None else min(seconds, LONGEST_LOOK_SECONDS)
+        return 0.0 if await self._fire(limit=BATCH) else HELD_SECONDS
+
+    async def run(self, key: Key) -> Accepted:
+        """Fires a schedule now, paused or not; when it is due next stays as it is.
+
+        Raises:
+            NotFound: there is none of this name.
+            DulyError: its job is refused, as the same submission would be.
+        """
+        try:
+            async with self._database.connection() as connection, connection.transaction():
+                held = await hold_schedule(connection, key)
+                if held is None:
+                    raise no_such(key)
+                now = await clock(connection)
+                now = now.replace(microsecond=now.microsecond // 1000 * 1000)  # as it will be shown
+                run = run_of(held, now, self._template(held), job_id=self._clock.ids.new())
+                await record_runs(connection, [run])
+                jobs, [answer] = await self._record(connection, [run])
+                if isinstance(answer, Exception):
+                    raise answer
+                await advance(connection, [Step(*key, held.next_run_at, now, answer.job_id)])
+        except RecordBusy:
+            raise Unavailable("What the job is tied to keeps changing hands; try again.") from None
+        self._tell((jobs, [answer]))
+        return answer
+
+    async def _fire(self, *, limit: int) -> bool:
+        """One transaction. Returns whether any schedule was there to take."""
+        taken: list[Schedule] = []
+        try:
+            async with self._database.connection() as connection, connection.transaction():
+                taken = await take_due(connection, but=self._aside(), limit=limit)
+                recorded = await self._fire_taken(connection, taken)
+        except DatabaseAway:
+            raise
+        except Exception as error:  # whatever it is, the other schedules must be fired
+            if limit == BATCH:
+                note_fault(error, "schedule", self._metrics)
+            if len(taken) > 1:  # nothing was recorded: whichever is to blame shall fail alone
+                return await self._fire(limit=len(taken) // 2)
+            if not taken:
+                raise
+            self._set_aside(taken[0], error)
+            async with self._database.connection() as connection:
+                await note_error(connection, taken[0].key, _refusal(taken[0].next_run_at, error))
+            return True
+        for schedule in taken:
+            self._failures.pop((schedule.tenant_id, schedule.name), None)
+        self._tell(recorded)
+        return bool(taken)
+
+    async def _fire_taken(self, connection: Connection, taken: Sequence[Schedule]) -> Recorded:
+        now = await clock(connection)
+        plans = await self._plans(connection, taken, now)
+        busy = await unfinished(
+            connection,
+            [
+                (schedule.tenant_id, schedule.last_job_id)
+                for schedule, _, _ in plans
+                if schedule.asked.overlap is Overlap.SKIP and schedule.last_job_id
+            ],
+        )
+        due = [
+            run
+            for schedule, kept, planned in plans
+            for run in runs_of(
+                schedule,
+                planned.due,
+                kept,
+                busy=schedule.last_job_id in busy,
+                new_id=self._clock.ids.new,
+            )
+        ]
+        runs = await record_runs(connection, due)
+        recorded = await self._record(connection, runs)
+        last = _last_jobs(runs, recorded)
+        next_due = {(schedule.tenant_id, schedule.name): planned.next_due for schedule, _, planned in plans}
+        errors = _last_errors(runs, recorded)
+        steps = [Step(*key, due_at, *last.get(key, ())) for key, due_at in next_due.items()]
+        await advance(connection, [step._replace(last_error=errors.get(step[:2])) for step in steps])
+        return recorded
+
+    async def _plans(
+        self, connection: Connection, taken: Sequence[Schedule], now: datetime
+    ) -> list[tuple[Schedule, NewJob, Plan]]:
+        plans = []
+        limit = max(MOST_RUNS // max(len(taken), 1), 1)
+        for schedule in taken:
+            asked, first_due = schedule.asked, schedule.next_run_at or now
+            try:
+                cron = read_cron(asked.cron, asked.timezone, kept=True)
+                kept = self._template(schedule)
+            except (CronRefused, ValueError) as error:  # another version wrote it, or another machine knows its zone
+                self._set_aside(schedule, error)
+                await note_error(connection, schedule.key, _refusal(first_due, error))
+                continue
+            plans.append((schedule, kept, plan(cron, asked.catch_up, first_due=first_due, now=now, limit=limit)))
+        return plans
+
+    def _template(self, schedule: Schedule) -> NewJob:
+        """The job to make, with its type's own defaults of today where this node knows the type."""
+        kept = read_template(schedule.asked.job)
+        handler = self._types.get(kept.type)
+        if handler is None:
+            return kept
+        asked = orjson.loads(schedule.asked.submission)
+        return kept._replace(
+            timeout_seconds=asked.get("timeoutSeconds") or handler.timeout_seconds,
+            max_attempts=asked.get("maxAttempts") or handler.max_attempts,
+        )
+
+    async def _record(self, connection: Connection, runs: Sequence[Run]) -> Recorded:
+        """The jobs of these runs, each recorded, answered by another one, or refused; their records are put right."""
+        having = [(run, run.job) for run in runs if run.job is not None]
+        jobs = [job for _, job in having]
+        answers = await record(connection, jobs) if jobs else []
+        others: list[tuple[Run, UUID | None]] = []
+        for (run, job), answer in zip(having, answers, strict=True):
+            if isinstance(answer, Exception):
+                said = f"the job of the schedule {run.name} was refused: {answer}"
+                log.warning(said, action="schedule_refused", schedule=run.name, due_at=run.due_at.isoformat())
+                others.append((run, None))
+            elif answer.job_id != job.job_id:
+                others.append((run, answer.job_id))
+        await correct_runs(connection, others)
+        return jobs, answers
+
+    def _tell(self, recorded: Recorded) -> None:
+        jobs, answers = recorded
+        refused = sum(isinstance(answer, Exception) for answer in answers)
+        self._metrics.kept_refused.labels("schedule").inc(refused)
+        if jobs:
+            self._metrics.recorded(tell(self._signals, jobs, answers), statement="submit")
+
+    def _set_aside(self, schedule: Schedule, error: Exception) -> None:
+        failures = self._failures[schedule.key] = self._failures.get(schedule.key, 0) + 1
+        if failures == 1:
+            self._metrics.items_refused.labels("schedule").inc()
+            log.error(
+                f"the schedule {schedule.name} cannot be fired: {error}",
+                action="schedule_failed",
+                schedule=schedule.name,
+            )
+        self._metrics.kept_refused.labels("schedule").inc()
+        self._aside_until[schedule.key] = time.monotonic() + ASIDE_SECONDS
+
+    def _aside(self) -> list[Key]:
+        now = time.monotonic()
+        self._aside_until = {key: until for key, until in self._aside_until.items() if until > now}
+        return list(self._aside_until)
+
+
+def _last_jobs(runs: Sequence[Run], recorded: Recorded) -> dict[Key, tuple[datetime, UUID]]:
+    """For each schedule the due time and the job of its last run that has one."""
+    answers = iter(recorded[1])
+    last: dict[Key, tuple[datetime, UUID]] = {}
+    for run in runs:
+        answer = next(answers) if run.job is not None else None
+        if isinstance(answer, Accepted):
+            last[run.tenant_id, run.name] = (run.due_at, answer.job_id)
+    return last
+
+
+def _last_errors(runs: Sequence[Run], recorded: Recorded) -> dict[Key, str]:
+    """For each schedule whose last run was refused, why."""
+    answers = iter(recorded[1])
+    errors: dict[Key, str] = {}
+    for run in runs:
+        if run.job is None:
+            continue
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            errors[run.tenant_id, run.name] = _refusal(run.due_at, answer)
+        else:
+            errors.pop((run.tenant_id, run.name), None)
+    return errors
+
+
+def _refusal(due_at: datetime | None, error: Exception) -> str:
+    if isinstance(error, CronRefused):
+        error = Invalid.at(error.errors)
+    return refusal_text(error, dueAt=rfc3339(due_at) if due_at is not None else None)

@@ -1,0 +1,1 @@
+"""Submit: from a validated submission to a durable job."""

@@ -1,0 +1,205 @@
+"""Job maker: checks a submission under the settings and types of a service, and makes a job of it."""
+
+from datetime import datetime
+from functools import lru_cache, partial
+from typing import Any
+from uuid import UUID
+
+from duly.domain.clock import DatabaseClock
+from duly.domain.events import CALLBACK_BITS, DEFAULT_CALLBACK_EVENTS, callback_mask
+from duly.domain.ids import SMALLEST, parse_job_id
+from duly.domain.job import DEFAULT_TENANT, Debounce, Flow, NewJob
+from duly.domain.json_value import dump_text
+from duly.domain.kept_job import template
+from duly.domain.networks import Reach, url_refusal
+from duly.domain.sealing import Keyring
+from duly.domain.secret import check_secret
+from duly.errors import BodyTooLarge, Invalid, PathError, UnknownJobType
+from duly.handlers.calling import read_parameters
+from duly.handlers.registry import RegisteredHandler, Registry
+from duly.lifecycle.submit.submission_model import Origin, Submission, below
+
+LONGEST_DEBOUNCE = 10  # times its seconds, where none is given
+
+
+class JobMaker:
+    """Turns submissions into jobs, under this service's settings and types."""
+
+    def __init__(
+        self, registry: Registry, *, parameters_limit: int, reach: Reach, keyring: Keyring, clock: DatabaseClock
+    ) -> None:
+        self._new_id = clock.ids.new
+        self._parameters_limit = parameters_limit
+        self._registry = registry
+        self._keyring = keyring
+        # Callbacks are few and submissions many: reading a URL anew was a twentieth of a job's whole life.
+        self._url_refusal = lru_cache(maxsize=1024)(partial(url_refusal, reach=reach))
+
+    def then(self, submission: Submission, origin: Origin) -> str:
+        """The job that follows a batch, as it is kept until then. Its type must take what it will be told.
+
+        Raises:
+            ParametersInvalid, and the 4xx of `duly.errors`, each path below `then`.
+        """
+        with below("then"):
+            if submission.uniqueKey is not None:
+                message = "is not possible here: the job that follows a batch is always one of its own"
+                raise Invalid.at([PathError("uniqueKey", message)])
+            if not isinstance(submission.parameters, dict):
+                raise Invalid.at([PathError("parameters", "must be an object: it is extended by `batch`")])
+            counts = {"batchId": str(SMALLEST), "completed": 0, "failed": 0, "cancelled": 0}
+            told = submission.model_copy(update={"parameters": submission.parameters | {"batch": counts}})
+            self.job(told, origin)
+            return template(self.job(submission, origin, checked=True))
+
+    def job(
+        self,
+        submission: Submission,
+        origin: Origin,
+        *,
+        job_id: UUID | None = None,
+        batch_id: UUID | None = None,
+        checked: bool = False,
+    ) -> NewJob:
+        """The job that a submission asks for. With `checked` its parameters are not validated against its type.
+
+        Raises:
+            ParametersInvalid, and the 4xx of `duly.errors`.
+        """
+        handler = self._handler(submission.type)
+        _check_together(submission)
+        return NewJob(
+            tenant_id=DEFAULT_TENANT,
+            job_id=job_id or self._new_id(),
+            type=submission.type,
+            queue=submission.queue,
+            priority=submission.priority,
+            parameters=self._parameters(handler, submission.parameters, checked=checked),
+            timeout_seconds=submission.timeoutSeconds or handler.timeout_seconds,
+            max_attempts=submission.maxAttempts or handler.max_attempts,
+            run_at=submission.runAt,
+            delay_seconds=submission.delaySeconds if submission.debounceSeconds is None else submission.debounceSeconds,
+            labels=dump_text(submission.labels) if submission.labels else None,
+            callback_url=submission.callbackUrl,
+            callback_secret=self._sealed(submission.callbackSecret),
+            callback_events=self._callback(submission) if submission.callbackUrl is not None else 0,
+            correlation_id=origin.correlation_id,
+            traceparent=origin.traceparent,
+            batch_id=batch_id,
+            idempotency=origin.idempotency,
+            flow=_flow(submission, origin),
+        )
+
+    def _handler(self, name: str) -> RegisteredHandler:
+        handler = self._registry.get(name)
+        if handler is None:
+            near = self._registry.near(name)
+            known = f"Known types like it: {', '.join(near)}." if near else "See GET /api/v1/job-types."
+            message = f'No job type is called "{name}".'
+            errors = [{"path": "type", "message": f"{message} {known}"}]
+            raise UnknownJobType(message, reason=known, details={"near": near, "errors": errors})
+        return handler
+
+    def _parameters(self, handler: RegisteredHandler, value: Any, *, checked: bool = False) -> str:
+        text = dump_text(value)
+        if len(text.encode()) > self._parameters_limit:
+            message = f"The parameters are larger than the {self._parameters_limit:,} bytes that are allowed."
+            raise BodyTooLarge(message, details={"errors": [{"path": "parameters", "message": message}]})
+        if not checked:
+            read_parameters(handler, text)
+        return text
+
+    def _sealed(self, secret: str | None) -> str | None:
+        """Whatever it looks like: a text that a client sends is a secret in clear."""
+        if secret is None:
+            return None
+        return self._keyring.seal(secret, tenant_id=DEFAULT_TENANT, purpose="callback")
+
+    def _callback(self, submission: Submission) -> int:
+        refused = self._url_refusal(submission.callbackUrl or "")
+        if refused:
+            raise Invalid.at([PathError("callbackUrl", refused)])
+        return callback_mask(submission.callbackEvents or DEFAULT_CALLBACK_EVENTS)
+
+
+def _flow(submission: Submission, origin: Origin) -> Flow | None:
+    """What ties the job to others; None for nearly all."""
+    if not (submission.model_fields_set & _TIES or origin.digest is not None or origin.parent_id is not None):
+        return None
+    flow = Flow(
+        expires_in_seconds=submission.expiresInSeconds,
+        unique_key=submission.uniqueKey,
+        debounce=_debounce(submission),
+        concurrency_key=submission.concurrencyKey,
+        depends_on=_depends_on(submission.dependsOn),
+        despite_failure=submission.onDependencyFailure == "run",
+        parent_id=origin.parent_id,
+        digest=origin.digest,
+    )
+    return flow if flow._replace(despite_failure=False) != _UNTIED else None  # members may be there and be null
+
+
+_UNTIED = Flow()
+_TIES = {"expiresInSeconds", "uniqueKey", "concurrencyKey", "dependsOn"}
+
+
+def _debounce(submission: Submission) -> Debounce | None:
+    if submission.debounceSeconds is None:
+        return None
+    longest = submission.debounceMaxSeconds or LONGEST_DEBOUNCE * submission.debounceSeconds
+    return Debounce(submission.debounceSeconds, longest)
+
+
+def _depends_on(ids: list[str]) -> tuple[UUID, ...]:
+    parents = [parse_job_id(text) for text in ids]
+    errors = [
+        PathError(f"dependsOn[{place}]", f"no job has the id {ids[place]}")
+        for place, parent in enumerate(parents)
+        if parent is None
+    ]
+    if errors:
+        raise Invalid.at(errors)
+    return tuple(dict.fromkeys(parent for parent in parents if parent is not None))
+
+
+def _check_together(submission: Submission) -> None:
+    """What single members cannot say."""
+    _check_debounce(submission)
+    if submission.runAt is not None and submission.delaySeconds is not None:
+        raise Invalid.at([PathError("delaySeconds", "excludes runAt: give one of the two")])
+    if submission.runAt is not None and not _within_years(submission.runAt):
+        raise Invalid.at([PathError("runAt", "lies outside of the years 2000 to 2200")])
+    for member in ("callbackSecret", "callbackEvents"):
+        if getattr(submission, member) is not None and submission.callbackUrl is None:
+            raise Invalid.at([PathError(member, "needs a callbackUrl")])
+    _check_callback(submission)
+
+
+def _check_debounce(submission: Submission) -> None:
+    if submission.debounceSeconds is not None:
+        if submission.uniqueKey is None:
+            raise Invalid.at([PathError("debounceSeconds", "needs a uniqueKey")])
+        for member in ("runAt", "delaySeconds"):
+            if getattr(submission, member) is not None:
+                raise Invalid.at([PathError(member, "excludes debounceSeconds, which says when the job starts")])
+    if submission.debounceMaxSeconds is not None:
+        if submission.debounceSeconds is None:
+            raise Invalid.at([PathError("debounceMaxSeconds", "needs debounceSeconds")])
+        if submission.debounceMaxSeconds < submission.debounceSeconds:
+            message = f"must be at least debounceSeconds, {submission.debounceSeconds:g}"
+            raise Invalid.at([PathError("debounceMaxSeconds", message)])
+
+
+def _check_callback(submission: Submission) -> None:
+    for place, event in enumerate(submission.callbackEvents or ()):
+        if event not in CALLBACK_BITS:
+            raise Invalid.at([PathError(f"callbackEvents[{place}]", f"is none of {', '.join(CALLBACK_BITS)}")])
+    if submission.callbackSecret is not None:
+        try:
+            check_secret(submission.callbackSecret)
+        except ValueError as error:
+            raise Invalid.at([PathError("callbackSecret", str(error))]) from None
+
+
+def _within_years(moment: datetime) -> bool:
+    return 2000 <= moment.year < 2200  # noqa: PLR2004  # what Postgres and UUIDv7 hold with ease

@@ -1,0 +1,249 @@
+"""Submit: from a validated submission to a durable job, many at once in one transaction."""
+
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from types import MappingProxyType
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.domain.job import Accepted, IdempotencyKey, NewBatch, NewJob
+from duly.domain.kept_job import read_template
+from duly.errors import IdempotencyInFlight, IdempotencyKeyReused, Overloaded, PathError
+from duly.lifecycle.cluster.wakeups import Signals
+from duly.lifecycle.submit.batcher import Gatherer
+from duly.lifecycle.submit.eager_start import EagerStart, NoStarter, Starter
+from duly.lifecycle.submit.idempotent_responses import again, keep_batch, keep_single, others_again
+from duly.lifecycle.submit.insert import record, tell, unknown_parents
+from duly.store.batches import record_batch
+from duly.store.database import Connection, Database, DatabaseAway, HotConnection, RecordBusy, RecordRefused
+from duly.store.idempotency import Earlier, release_key, reserve_key, reserve_keys
+from duly.store.jobs import creation_times, record_jobs, record_jobs_again
+from duly.telemetry.metrics import Metrics
+
+BATCH = 500
+# Each may hold 10,000 jobs: these bound memory, not speed.
+WAITING_BATCHES = 16
+# One large statement at a time would leave the server idle while it is flushed to disk. Single submissions have one
+# flusher: there, two make smaller batches and gain nothing.
+LARGE_FLUSHERS = 2
+
+
+_Record = Callable[[Connection, Sequence[NewJob]], Awaitable[list[Accepted | Exception]]]
+
+
+class Submitter:
+    """Takes submissions from all requests of this process and records what has gathered, again and again."""
+
+    def __init__(self, database: Database, signals: Signals, metrics: Metrics, *, buffer: int) -> None:
+        self._connection = database.hot()
+        self._signals = signals
+        self._metrics = metrics
+        self.starter: Starter = NoStarter()
+        self._many = [database.hot() for _ in range(LARGE_FLUSHERS)]
+        self.gatherer: Gatherer[NewJob, Accepted] = Gatherer(self._record, capacity=buffer, batch=BATCH)
+        self.many: Gatherer[tuple[NewBatch, Sequence[NewJob]], AcceptedBatch] = Gatherer(
+            self._record_many, capacity=WAITING_BATCHES, batch=1, what="batches"
+        )
+
+    @property
+    def connection(self) -> HotConnection:
+        """The connection that single submissions go by."""
+        return self._connection
+
+    async def submit(self, job: NewJob) -> Accepted:
+        """Records one job; returns once it is durable.
+
+        Raises:
+            IdempotencyKeyReused, IdempotencyInFlight, Overloaded: see `duly.errors`.
+            DatabaseAway: nothing is known to be recorded.
+        """
+        return await self.gatherer.put(job)
+
+    async def submit_all(self, batch: NewBatch, jobs: Sequence[NewJob]) -> "AcceptedBatch":
+        """Records a batch and all its jobs, or nothing, in one transaction of their own.
+
+        Raises:
+            BatchRefused: which of the jobs were refused, and why.
+            IdempotencyKeyReused, IdempotencyInFlight, Overloaded: see `duly.errors`.
+            DatabaseAway: nothing is known to be recorded.
+        """
+        return await self.many.put((batch, jobs))
+
+    async def _record_many(
+        self, batches: Sequence[tuple[NewBatch, Sequence[NewJob]]]
+    ) -> list["AcceptedBatch | Exception"]:
+        """Beside the single ones, on connections of their own: a large batch holds none of them up."""
+        return [await self._record_all(batch, jobs) for batch, jobs in batches]
+
+    async def _record_all(self, batch: NewBatch, jobs: Sequence[NewJob]) -> "AcceptedBatch | Exception":
+        free = next((connection for connection in self._many if not connection.in_use), self._many[0])
+        then = read_template(batch.then) if batch.then is not None else None
+        simple = batch.idempotency is None and all(job.flow is None for job in (*jobs, then) if job is not None)
+        try:
+            try:
+                async with free.use() as connection:
+                    if simple:
+                        at = (await record_jobs(connection, jobs, batch=batch)).at
+                        answer = AcceptedBatch(batch.batch_id, at, [Accepted(job.job_id, at) for job in jobs])
+                    else:
+                        answer = await _record_together(connection, batch, jobs, record)
+            except DatabaseAway:
+                async with free.use() as connection:
+                    answer = await _record_together(connection, batch, jobs, record_again)
+        except RecordBusy:
+            return busy(batch)
+        except (BatchRefused, IdempotencyKeyReused, RecordRefused) as error:
+            return error  # not raised: the other batches are recorded already
+        if not answer.replayed:
+            self._tell(jobs, answer.jobs, started=())
+        return answer
+
+    async def _record(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Exception]:
+        with EagerStart(self.starter) as eager:
+            try:
+                accepted = await self._record_once(jobs, partial(record, eager=eager))
+            except DatabaseAway:
+                # The connection may have broken after the commit. Ids are made here and a job that stands is left as
+                # it is, so sending the batch again is safe.
+                eager.give_back()
+                self.starter.answer_lost()
+                accepted = await self._record_once(jobs, record_again)
+            except RecordBusy:
+                if len(jobs) > 1:
+                    raise
+                return [busy(jobs[0])]
+            self._tell(jobs, accepted, started=eager.job_ids)
+            self._metrics.claimed.inc(eager.go())
+            if eager.delivers:
+                self._signals.deliveries()
+            return accepted
+
+    async def _record_once(self, jobs: Sequence[NewJob], record: _Record) -> Sequence[Accepted | Exception]:
+        keyed = any(job.idempotency for job in jobs)
+        async with self._connection.use() as connection:
+            if not keyed and all(job.flow is None for job in jobs):
+                return await record(connection, jobs)
+            async with connection.transaction():
+                return await (_record_keyed(connection, jobs, record) if keyed else record(connection, jobs))
+
+    def _tell(
+        self, jobs: Sequence[NewJob], accepted: Sequence[Accepted | Exception], *, started: Container[UUID]
+    ) -> None:
+        self._metrics.recorded(tell(self._signals, jobs, accepted, started=started), statement="submit")
+
+
+class AcceptedBatch(NamedTuple):
+    """Result of submitting a batch. `jobs` is empty where an earlier request recorded it: then `others` are those of
+    its submissions, by their places, for which other jobs stand.
+    """
+
+    batch_id: UUID
+    created_at: datetime
+    jobs: Sequence[Accepted]
+    replayed: bool = False
+    others: Mapping[int, UUID] = MappingProxyType({})
+
+
+class BatchRefused(Exception):
+    """Nothing is recorded, because of these jobs, named by their place, or of the one that follows them."""
+
+    def __init__(self, errors: Mapping[int, Exception], then: Sequence[PathError] = ()) -> None:
+        super().__init__(f"{len(errors)} jobs were refused")
+        self.errors = errors
+        self.then = then
+
+
+async def _record_together(
+    connection: Connection, batch: NewBatch, jobs: Sequence[NewJob], record: _Record
+) -> AcceptedBatch:
+    async with connection.transaction():
+        if batch.idempotency is not None:
+            earlier = await reserve_key(connection, batch.tenant_id, batch.idempotency, batch.batch_id)
+            if earlier is not None:
+                check_reused(earlier, batch.idempotency)
+                others = others_again(earlier)
+                return AcceptedBatch(earlier.job_id, earlier.created_at, (), replayed=True, others=others)
+        [misled] = await unknown_parents(connection, [read_template(batch.then)]) if batch.then else [[]]
+        answers = await record(connection, jobs)
+        accepted = [answer for answer in answers if isinstance(answer, Accepted)]
+        if misled or len(accepted) < len(answers):
+            refused = {place: answer for place, answer in enumerate(answers) if isinstance(answer, Exception)}
+            raise BatchRefused(refused, then=misled)
+        if batch.idempotency is not None:
+            others = {place: answer.job_id for place, answer in enumerate(accepted) if not answer.fresh}
+            await keep_batch(connection, batch.tenant_id, batch.idempotency, others)
+        fresh = [answer for answer in accepted if answer.fresh]
+        at = await record_batch(connection, batch, jobs, total=len(fresh))
+        return AcceptedBatch(batch.batch_id, at, accepted)
+
+
+def busy(what: NewJob | NewBatch) -> Exception:
+    if what.idempotency is not None:
+        return IdempotencyInFlight("The first request with this Idempotency-Key is still under way.")
+    return Overloaded("What this submission is tied to keeps changing hands; try again.")
+
+
+async def record_again(connection: Connection, jobs: Sequence[NewJob]) -> list[Accepted | Exception]:
+    """After an answer was lost; recording tied jobs twice is safe as it is."""
+    plain = [job for job in jobs if job.flow is None]
+    times: dict[tuple[int, UUID], datetime] = {}
+    if plain:
+        recorded = await record_jobs_again(connection, plain)
+        times = {(job.tenant_id, job.job_id): recorded.at for job in plain}
+        if recorded.jobs < len(plain):
+            times = await creation_times(connection, list(times))
+    tied = iter(await record(connection, [job for job in jobs if job.flow is not None]))
+    return [
+        next(tied) if job.flow is not None else Accepted(job.job_id, times[job.tenant_id, job.job_id]) for job in jobs
+    ]
+
+
+async def _record_keyed(
+    connection: Connection, jobs: Sequence[NewJob], record: _Record
+) -> Sequence[Accepted | Exception]:
+    """Jobs of which some carry an idempotency key: the first with a key is recorded, the others get its answer."""
+    first: dict[tuple[int, str], NewJob] = {}
+    for job in jobs:
+        if job.idempotency:
+            first.setdefault((job.tenant_id, job.idempotency.key), job)
+    earlier: dict[tuple[int, str], Earlier | Exception] = {**await reserve_keys(connection, list(first.values()))}
+    new = [job for job in jobs if _is_new(job, first, earlier)]
+    recorded = dict(zip((job.job_id for job in new), await record(connection, new), strict=True)) if new else {}
+    for key, job in first.items():
+        if job.idempotency is None or key in earlier:
+            continue
+        answer = recorded[job.job_id]
+        if isinstance(answer, Exception):  # what was refused does not use up its key
+            await release_key(connection, *key)
+            earlier[key] = answer
+        else:
+            recorded[job.job_id], earlier[key] = await keep_single(connection, job.tenant_id, job.idempotency, answer)
+    return [recorded.get(job.job_id) or _replay(job, earlier) for job in jobs]
+
+
+def _is_new(job: NewJob, first: dict[tuple[int, str], NewJob], earlier: Mapping[tuple[int, str], object]) -> bool:
+    if job.idempotency is None:
+        return True
+    key = (job.tenant_id, job.idempotency.key)
+    return key not in earlier and first[key] is job
+
+
+def _replay(job: NewJob, earlier: Mapping[tuple[int, str], Earlier | Exception]) -> Accepted | Exception:
+    assert job.idempotency is not None  # noqa: S101  # only keyed jobs are not recorded
+    before = earlier[job.tenant_id, job.idempotency.key]
+    if isinstance(before, Exception):
+        return before
+    try:
+        check_reused(before, job.idempotency)
+    except IdempotencyKeyReused as error:
+        return error
+    return again(before)
+
+
+def check_reused(before: Earlier, key: IdempotencyKey) -> None:
+    if before.digest != key.digest:
+        raise IdempotencyKeyReused(
+            "This Idempotency-Key was used for another submission within the last 24 hours.",
+            reason="Send the same body again, or use a new key.",
+        )

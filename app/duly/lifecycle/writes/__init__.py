@@ -1,0 +1,1 @@
+"""Writes that isolate a failing item, so that all others are recorded."""
