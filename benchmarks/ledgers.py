@@ -16,7 +16,7 @@ from benchmarks.ground import Ground
 from benchmarks.submissions import submission
 from duly.domain.ids import smallest_id_at
 from duly.domain.json_value import dump_text
-from duly.store.partitions import PARTITIONED
+from duly.store.postgres.partitions import PARTITIONED
 
 DAYS_BACK = 7
 LARGE_BYTES = 1 << 30

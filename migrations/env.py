@@ -1,9 +1,9 @@
-"""Alembic's entry: runs the migrations on the connection that `duly.store.migrations` hands over."""
+"""Alembic's entry: runs the migrations on the connection that `duly.store.schema.migrations` hands over."""
 
 from alembic import context
 
-from duly.store.migrations import is_ours
-from duly.store.tables import metadata
+from duly.store.schema.migrations import is_ours
+from duly.store.schema.tables import metadata
 
 connection = context.config.attributes["connection"]
 # Each migration commits by itself, so that a later one may use what cannot run inside a transaction.

@@ -1,11 +1,11 @@
-"""Checks that the migrations make what `duly.store.tables` declares, and only expand; run by `make check`."""
+"""Checks that the migrations make what `duly.store.schema.tables` declares, and only expand; run by `make check`."""
 
 import asyncio
 import sys
 
-from duly.store.database import Database
-from duly.store.migrations import differences, migrate
-from duly.store.revisions import known_revisions
+from duly.store.postgres.database import Database
+from duly.store.schema.migrations import differences, migrate
+from duly.store.schema.revisions import known_revisions
 from tests.support.expand_only import contractions, read_schema
 from tests.support.postgres import embedded_18
 

@@ -5,13 +5,13 @@ from typing import Protocol
 
 from duly.lifecycle.cluster.stream_watch import StreamWatch
 from duly.loop import Loop
-from duly.store.counting import count_all, count_by_queue
-from duly.store.database import Connection, Database
-from duly.store.lent_partitions import days_ahead
-from duly.store.partitions import PARTITIONED
-from duly.store.queue_figures import oldest_ages
-from duly.store.receivers import count_open
-from duly.store.stream_holders import read_held
+from duly.store.ledger.stream_holders import read_held
+from duly.store.postgres.database import Connection, Database
+from duly.store.postgres.partition_function import days_ahead
+from duly.store.postgres.partitions import PARTITIONED
+from duly.store.read.queue_depth import count_all, count_by_queue
+from duly.store.read.queue_stats import oldest_ages
+from duly.store.webhooks.receivers import count_open
 from duly.telemetry.metrics import Metrics, QueueFigures
 
 SHORTEST_SECONDS = 5.0

@@ -48,10 +48,10 @@ from duly.lifecycle.submit.submit_spooled import SpooledSubmitter
 from duly.loop import Loop
 from duly.outbound import OutboundClient
 from duly.settings import Role, Settings
-from duly.store.database import Database, DatabaseAway, DatabaseError, DatabaseUnfit, RecordBusy
-from duly.store.intake import IntakeLimits
-from duly.store.limits import Rate
-from duly.store.nodes import NodeRecord
+from duly.store.postgres.database import Database, DatabaseAway, DatabaseError, DatabaseUnfit, RecordBusy
+from duly.store.queue.limits import Rate
+from duly.store.queue.nodes import NodeRecord
+from duly.store.submit.submission_limits import IntakeLimits
 from duly.stream.room import Room
 from duly.stream.tail import Tail
 from duly.telemetry.access import AccessLog

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from duly.lifecycle.submit import insert
-from duly.store import jobs
-from duly.store.database import DatabaseAway
+from duly.store.postgres.database import DatabaseAway
+from duly.store.submit import jobs
 from tests.support.answers import refused
 from tests.support.handlers import gate
 from tests.support.service import Service

@@ -9,7 +9,7 @@ import pytest
 from duly.api.contract.response_models import JobPage
 from duly.domain.ids import new_job_id, smallest_id_at
 from duly.domain.json_value import rfc3339
-from duly.store import listing
+from duly.store.read import list_jobs
 from tests.support.answers import invalid_paths
 from tests.support.service import Service
 
@@ -290,9 +290,9 @@ async def test_a_job_that_ended_twice_is_listed_once_by_its_last_end(contract: S
 async def test_a_search_that_takes_too_long_is_continued_by_the_next_page(
     contract: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listing, "FIRST_ROUND", 1)
-    monkeypatch.setattr(listing, "ROUNDS_GROW", 1)
-    monkeypatch.setattr(listing, "WALK_SECONDS", 0.0)
+    monkeypatch.setattr(list_jobs, "FIRST_ROUND", 1)
+    monkeypatch.setattr(list_jobs, "ROUNDS_GROW", 1)
+    monkeypatch.setattr(list_jobs, "WALK_SECONDS", 0.0)
     wanted = [await _submit(contract, "needle", labels={"found": "yes"})]
     for _ in range(12):
         await _submit(contract, "needle")

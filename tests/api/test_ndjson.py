@@ -16,8 +16,8 @@ from duly.api.contract.response_models import AcceptedBatchBody
 from duly.api.server import connection_limits
 from duly.api.server.connection_limits import Limits
 from duly.lifecycle.submit import spool, submit_spooled
-from duly.store import batches
-from duly.store.database import DatabaseAway, RecordBusy
+from duly.store.postgres.database import DatabaseAway, RecordBusy
+from duly.store.submit import batches
 from tests.support.answers import refused
 from tests.support.handlers import gate
 from tests.support.service import Service, eventually

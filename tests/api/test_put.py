@@ -12,8 +12,8 @@ import pytest
 from duly.api.contract.response_models import AcceptedBody, JobBody
 from duly.domain.ids import new_job_id
 from duly.lifecycle.submit import insert
-from duly.store import placing
-from duly.store.database import DatabaseAway
+from duly.store.postgres.database import DatabaseAway
+from duly.store.ties import placement
 from tests.support.answers import invalid_paths, refused
 from tests.support.handlers import gate
 from tests.support.service import Service
@@ -261,7 +261,7 @@ async def test_where_the_answer_of_the_database_is_lost_one_job_stands(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost: list[int] = []
-    place = placing.place
+    place = placement.place
 
     async def losing(connection: Any, standing: Any) -> None:
         await place(connection, standing)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from duly.api.queues.queues import QueueBody, QueuePage
-from duly.store import queue_figures
+from duly.store.read import queue_stats
 from tests.support import handlers as test_handlers
 from tests.support.answers import invalid_paths, refused
 from tests.support.service import Service
@@ -189,8 +189,8 @@ values (gen_random_uuid(), 'another', '0', '{api}', '{}', now() - $1::text::inte
 async def test_long_queues_are_counted_nearly_and_short_ones_beside_them_exactly(
     contract: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue_figures, "COUNTED_IN_ALL", 500)
-    monkeypatch.setattr(queue_figures, "COUNTED_IN_A_LANE", 100)
+    monkeypatch.setattr(queue_stats, "COUNTED_IN_ALL", 500)
+    monkeypatch.setattr(queue_stats, "COUNTED_IN_A_LANE", 100)
     await contract.sql(FILL, "crowded", 3_000)
     await contract.sql(FILL, "sparse", 7)
     try:

@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from duly.lifecycle.read.wait import LOOK_SECONDS
-from duly.store import database
-from duly.store.database import Database
-from duly.store.migrations import migrate
+from duly.store.postgres import database
+from duly.store.postgres.database import Database
+from duly.store.schema.migrations import migrate
 from tests.support import handlers as signals
 from tests.support.invariants import violations
 from tests.support.own_server import OwnServer, own_server

@@ -10,8 +10,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from duly.store.database import Database
-from duly.store.migrations import migrate
+from duly.store.postgres.database import Database
+from duly.store.schema.migrations import migrate
 from tests.support import handlers as signals
 from tests.support.answers import refused
 from tests.support.invariants import violations

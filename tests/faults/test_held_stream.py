@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 from duly.lifecycle.cluster import stream_watch
 from duly.lifecycle.maintenance import doctor
 from duly.lifecycle.maintenance.doctor import Doctor
-from duly.store.database import Database
-from duly.store.stream_holders import HolderKind, old_writers, read_held
+from duly.store.ledger.stream_holders import HolderKind, old_writers, read_held
+from duly.store.postgres.database import Database
 from tests.support.databases import TestDatabases
 from tests.support.everything import Frame, following_all, take
 from tests.support.own_server import own_server

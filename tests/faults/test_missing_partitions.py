@@ -9,10 +9,10 @@ import pytest
 
 from duly.domain.ids import new_job_id
 from duly.domain.job import NewJob
-from duly.store.database import Database, DatabaseAway, DatabaseUnfit
-from duly.store.jobs import record_jobs
-from duly.store.lent_partitions import days_ahead, lacking_partitions
-from duly.store.partitions import DAYS_AHEAD, PARTITIONED, TODAY
+from duly.store.postgres.database import Database, DatabaseAway, DatabaseUnfit
+from duly.store.postgres.partition_function import days_ahead, lacking_partitions
+from duly.store.postgres.partitions import DAYS_AHEAD, PARTITIONED, TODAY
+from duly.store.submit.jobs import record_jobs
 from tests.support import handlers as signals
 from tests.support.answers import refused
 from tests.support.service import Service, eventually

@@ -8,11 +8,11 @@ import pytest
 
 from duly.lifecycle.maintenance.check import check
 from duly.lifecycle.maintenance.repair import RepairUnderWay, repair
-from duly.store.database import Database, RecordBusy
-from duly.store.exclusive import MIGRATION, PARTITIONS, REPAIR, hold, take
-from duly.store.migrations import migrate
-from duly.store.partitions import ensure_partitions
-from duly.store.revisions import missing_revisions
+from duly.store.postgres.advisory_locks import MIGRATION, PARTITIONS, REPAIR, hold, take
+from duly.store.postgres.database import Database, RecordBusy
+from duly.store.postgres.partitions import ensure_partitions
+from duly.store.schema.migrations import migrate
+from duly.store.schema.revisions import missing_revisions
 from tests.support import handlers as signals
 from tests.support.pooler import pooler
 from tests.support.service import eventually, running_service

@@ -7,11 +7,12 @@ import pytest
 
 from duly.cli.preparing import CannotServe, prepare
 from duly.lifecycle.maintenance.check import check
-from duly.store.database import Database, DatabaseUnfit, RecordRefused
-from duly.store.lent_partitions import days_ahead
-from duly.store.migrations import differences
-from duly.store.partitions import DAYS_AHEAD, PARTITIONED, TODAY, _make, drop_expired, ensure_partitions
-from duly.store.rights import missing_rights
+from duly.store.ledger.retention import drop_expired
+from duly.store.postgres.database import Database, DatabaseUnfit, RecordRefused
+from duly.store.postgres.partition_function import days_ahead
+from duly.store.postgres.partitions import DAYS_AHEAD, PARTITIONED, TODAY, _make, ensure_partitions
+from duly.store.schema.migrations import differences
+from duly.store.schema.role_rights import missing_rights
 from tests.support import handlers as signals
 from tests.support.answers import refused
 from tests.support.process import Processes

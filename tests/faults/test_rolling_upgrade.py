@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from duly.store.database import Database
-from duly.store.migrations import migrate
+from duly.store.postgres.database import Database
+from duly.store.schema.migrations import migrate
 from tests.support.earlier_release import begin_earlier, tree_of
 from tests.support.invariants import violations
 from tests.support.process import Processes, ServiceProcess

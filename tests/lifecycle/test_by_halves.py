@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from duly.lifecycle.writes.bisection import record_by_halves
-from duly.store.database import DatabaseAway, DatabaseSlow, RecordRefused
+from duly.store.postgres.database import DatabaseAway, DatabaseSlow, RecordRefused
 
 
 class Table:

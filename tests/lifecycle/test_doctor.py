@@ -12,9 +12,9 @@ from duly.domain.sealing import Keyring
 from duly.lifecycle.maintenance import doctor
 from duly.lifecycle.maintenance.doctor import Doctor, Finding
 from duly.lifecycle.maintenance.key_rotation import recognise
-from duly.store.database import Database
-from duly.store.partitions import TODAY
-from duly.store.stream_holders import Holder, HolderKind
+from duly.store.ledger.stream_holders import Holder, HolderKind
+from duly.store.postgres.database import Database
+from duly.store.postgres.partitions import TODAY
 from tests.support.kept_connections import asking
 from tests.support.roles import GRANTS, split_roles
 from tests.support.service import KEYRING, SECRET_KEYS

@@ -9,7 +9,7 @@ import pytest
 from duly.api.contract.response_models import BatchBody
 from duly.lifecycle.end import follow_ups
 from duly.lifecycle.submit import insert
-from duly.store.database import DatabaseAway
+from duly.store.postgres.database import DatabaseAway
 from tests.support.handlers import gate
 from tests.support.service import Service, eventually
 

@@ -8,7 +8,7 @@ import pytest
 
 from duly.errors import Overloaded
 from duly.lifecycle.submit.batcher import Gatherer
-from duly.store.database import DatabaseAway, RecordRefused
+from duly.store.postgres.database import DatabaseAway, RecordRefused
 
 
 class Ledger:

@@ -3,9 +3,9 @@
 from duly.domain.ids import SMALLEST
 from duly.domain.job import Lane
 from duly.lifecycle.claim.claim_restrictions import Holds
-from duly.store.control import Control
-from duly.store.limited_claims import Under
-from duly.store.ready import LaneStart
+from duly.store.queue.claim_limited import Under
+from duly.store.queue.flow_control import Control
+from duly.store.queue.ready import LaneStart
 
 FREE = Lane("default", "a", 0)
 URGENT = Lane("default", "a", 9)

@@ -7,7 +7,7 @@ import pytest
 from duly.domain.ids import SMALLEST, earlier
 from duly.domain.job import ClaimedJob, Lane
 from duly.lifecycle.claim.ready_lanes import SLACK_SECONDS, Lanes
-from duly.store.ready import LaneStart
+from duly.store.queue.ready import LaneStart
 
 TYPES = {"a", "b"}
 PLAIN = Lane("default", "a", 0)

@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 
 from duly.domain.ids import SMALLEST
 from duly.domain.job import Lane
-from duly.store import database as database_module
-from duly.store.database import Database, DatabaseSlow
-from duly.store.ready import LaneStart, claim_ready
+from duly.store.postgres import database as database_module
+from duly.store.postgres.database import Database, DatabaseSlow
+from duly.store.queue.ready import LaneStart, claim_ready
 from duly.worker import strays
 from tests.support import handlers as support
 from tests.support.service import Service, eventually

@@ -13,12 +13,12 @@ from duly.domain.ids import SMALLEST, new_job_id
 from duly.domain.job import Lane, NewJob
 from duly.lifecycle.claim.flow_control import Controller
 from duly.lifecycle.cluster.wakeups import Signals
-from duly.store.control import raise_version, read_version
-from duly.store.database import Connection, Database
-from duly.store.jobs import record_jobs
-from duly.store.limited_claims import CLAIM_LIMITED, ClaimedUnder, Under, claim_limited
-from duly.store.limits import Limits, Rate, Scope, set_limits
-from duly.store.ready import LaneStart, claim_ready
+from duly.store.postgres.database import Connection, Database
+from duly.store.queue.claim_limited import CLAIM_LIMITED, ClaimedUnder, Under, claim_limited
+from duly.store.queue.flow_control import raise_version, read_version
+from duly.store.queue.limits import Limits, Rate, Scope, set_limits
+from duly.store.queue.ready import LaneStart, claim_ready
+from duly.store.submit.jobs import record_jobs
 from tests.support import flow_handlers
 from tests.support.handlers import gate, has_entered
 from tests.support.service import Service, eventually

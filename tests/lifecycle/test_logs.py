@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from duly.domain.ids import new_job_id, smallest_id_at
 from duly.domain.logs import Level, LogLine
 from duly.lifecycle.run.job_logs import LINE_COST, LogRecorder
-from duly.store.database import Database, DatabaseAway
+from duly.store.postgres.database import Database, DatabaseAway
 from duly.telemetry.metrics import Metrics
 from tests.support.service import eventually
 

@@ -9,9 +9,9 @@ import pytest
 
 from duly.domain.ids import SMALLEST
 from duly.domain.job import Lane
-from duly.store.control import read_version
-from duly.store.database import Database
-from duly.store.ready import LaneStart, claim_ready
+from duly.store.postgres.database import Database
+from duly.store.queue.flow_control import read_version
+from duly.store.queue.ready import LaneStart, claim_ready
 from tests.support import flow_handlers
 from tests.support.handlers import gate, has_entered
 from tests.support.service import Service, eventually

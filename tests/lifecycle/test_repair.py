@@ -12,8 +12,8 @@ from duly.domain.facts import Cure
 from duly.domain.job import DEFAULT_TENANT, Flow
 from duly.lifecycle.maintenance.check import check
 from duly.lifecycle.maintenance.repair import RepairUnderWay, repair
-from duly.store.database import Database
-from duly.store.repairing import alone
+from duly.store.maintenance.repair_writes import alone
+from duly.store.postgres.database import Database
 from tests.support import handlers as support
 from tests.support.broken_promises import IN_OTHER_TABLES, IN_THE_LEDGER, named
 from tests.support.mixed_ledger import HOT_TABLES, MixedLedger, mixed_ledger

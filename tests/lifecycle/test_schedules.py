@@ -20,8 +20,8 @@ from duly.lifecycle.cluster.wakeups import Signals
 from duly.lifecycle.schedules import scheduler
 from duly.lifecycle.schedules.manage import add
 from duly.lifecycle.schedules.scheduler import Scheduler
-from duly.store.database import Database
-from duly.store.schedules import forget_old_runs
+from duly.store.postgres.database import Database
+from duly.store.queue.schedules import forget_old_runs
 from duly.telemetry.metrics import Metrics
 from tests.support import handlers as support
 from tests.support.service import Service, eventually

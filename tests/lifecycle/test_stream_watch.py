@@ -4,7 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from duly.lifecycle.cluster.stream_watch import HELD_SECONDS, StreamWatch
-from duly.store.stream_holders import Held, Holder, HolderKind
+from duly.store.ledger.stream_holders import Held, Holder, HolderKind
 
 
 def session(tx: int, seconds: float | None) -> Holder:

@@ -36,11 +36,11 @@ from duly.lifecycle.end.follow_ups import Consequences
 from duly.lifecycle.end.retry import redrive
 from duly.lifecycle.maintenance.sweep import Sweeper
 from duly.lifecycle.submit.insert import record
-from duly.store.batches import record_batch
-from duly.store.control import read_version
-from duly.store.database import Database
-from duly.store.nodes import NodeRecord, register
-from duly.store.ready import LaneStart, claim_ready
+from duly.store.postgres.database import Database
+from duly.store.queue.flow_control import read_version
+from duly.store.queue.nodes import NodeRecord, register
+from duly.store.queue.ready import LaneStart, claim_ready
+from duly.store.submit.batches import record_batch
 from duly.telemetry.metrics import Metrics
 from tests.support.invariants import violations_on
 

@@ -2,8 +2,8 @@
 
 import asyncpg
 
-from duly.store.catalog_types import _ARRAYS
-from duly.store.database import Database
+from duly.store.postgres.catalog_types import _ARRAYS
+from duly.store.postgres.database import Database
 
 IN_THE_CATALOG = """
 select a.oid::int, e.oid::int, e.typname::text

@@ -2,9 +2,9 @@
 
 import pytest
 
-from duly.store.children import CANCELLED, HOLDERS, LEFT_FAILED
-from duly.store.database import Database
-from duly.store.outcomes import ENDS, FIRST_UNENDED, MEMBERS
+from duly.store.ledger.job_results import ENDS, FIRST_UNENDED, MEMBERS
+from duly.store.postgres.database import Database
+from duly.store.ties.child_jobs import CANCELLED, HOLDERS, LEFT_FAILED
 from tests.support.plans import explained, nodes_of
 
 pytestmark = pytest.mark.fresh_database

@@ -2,9 +2,9 @@
 
 import pytest
 
-from duly.store import counting
-from duly.store.counting import count_all, count_by_queue
-from duly.store.database import Database
+from duly.store.postgres.database import Database
+from duly.store.read import queue_depth
+from duly.store.read.queue_depth import count_all, count_by_queue
 
 pytestmark = pytest.mark.fresh_database
 
@@ -21,7 +21,7 @@ from generate_series(1, $1) n
 async def test_each_queue_is_counted(
     database_url: str, monkeypatch: pytest.MonkeyPatch, limit: int, lost: float
 ) -> None:
-    monkeypatch.setattr(counting, "READ_IN_FULL_BYTES", limit)
+    monkeypatch.setattr(queue_depth, "READ_IN_FULL_BYTES", limit)
     database = Database(database_url)
     async with database.connection() as connection:
         await connection.execute(FILL, 20_000)
@@ -37,11 +37,11 @@ async def test_each_queue_is_counted(
 
 
 async def test_a_long_table_is_read_in_part(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counting, "READ_IN_FULL_BYTES", 200_000)
+    monkeypatch.setattr(queue_depth, "READ_IN_FULL_BYTES", 200_000)
     database = Database(database_url)
     async with database.connection() as connection:
         await connection.execute(FILL, 20_000)
-        share = await connection.fetchval(counting.SHARE, "scheduled", 200_000)
+        share = await connection.fetchval(queue_depth.SHARE, "scheduled", 200_000)
         await connection.execute("truncate scheduled")
     await database.close()
     assert 1 < share < 20

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from duly.store.database import BACKGROUND_CONNECTIONS, Database, DatabaseAway
+from duly.store.postgres.database import BACKGROUND_CONNECTIONS, Database, DatabaseAway
 from tests.support.service import BOUND_SECONDS
 
 

@@ -5,8 +5,8 @@ import ssl
 import asyncpg
 import pytest
 
-from duly.store.database import Database
-from duly.store.database_errors import (
+from duly.store.postgres.database import Database
+from duly.store.postgres.database_errors import (
     DatabaseAway,
     DatabaseError,
     DatabaseSlow,

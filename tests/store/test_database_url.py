@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from duly.store.database import Database, DatabaseAway
-from duly.store.database_url import OPTIONS, UrlWrong, parse_url, without_password
+from duly.store.postgres.database import Database, DatabaseAway
+from duly.store.postgres.database_url import OPTIONS, UrlWrong, parse_url, without_password
 
 PASSWORD = "s3cret-pass"
 

@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 
 from duly.domain.ids import LARGEST, SMALLEST, new_job_id
-from duly.store.database import Connection, Database
-from duly.store.delivery_lists import (
+from duly.store.postgres.database import Connection, Database
+from duly.store.webhooks.delivery_lists import (
     ENOUGH_WALKED,
     PLANS,
     DeliveryFilter,
@@ -18,7 +18,7 @@ from duly.store.delivery_lists import (
     page_of_job,
     view_delivery,
 )
-from duly.store.replays import COLLECT, OPEN, RESEND
+from duly.store.webhooks.replays import COLLECT, OPEN, RESEND
 from tests.support.long_outbox import AGAIN, BUSY, EARLY, FAILS, QUIET, empty_outbox, fill_outbox
 from tests.support.plans import explained, nodes_of
 

@@ -22,13 +22,13 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from duly.store.embedded import EmbeddedError, EmbeddedServer, default_data_dir, embedded_server, revive
-from duly.store.embedded_folder import Folder, open_folder
+from duly.embedded.folder import Folder, open_folder
+from duly.embedded.server import EmbeddedError, EmbeddedServer, default_data_dir, embedded_server, revive
 
 OWNER = """
 import json, sys
 from pathlib import Path
-from duly.store.embedded import embedded_server
+from duly.embedded.server import embedded_server
 with embedded_server(Path(sys.argv[1])) as server:
     print(json.dumps([server.url, server.postmaster_pid]), flush=True)
     sys.stdin.read()

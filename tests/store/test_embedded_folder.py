@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from duly.store.embedded import EmbeddedError, embedded_server
-from duly.store.embedded_folder import open_folder
+from duly.embedded.folder import open_folder
+from duly.embedded.server import EmbeddedError, embedded_server
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from duly.store.embedded_tuning import memory_limit
+from duly.embedded.tuning import memory_limit
 
 
 def test_the_memory_limit_is_the_smallest_of_machine_and_groups(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from duly.domain.ids import LARGEST
-from duly.store.database import Connection, Database
-from duly.store.endpoints import ADD, CHANGE, DELETE, FORGET_FAILURES, LIST, READ, ROTATE
+from duly.store.postgres.database import Connection, Database
+from duly.store.webhooks.endpoints import ADD, CHANGE, DELETE, FORGET_FAILURES, LIST, READ, ROTATE
 from tests.support.plans import explained
 
 pytestmark = pytest.mark.fresh_database

@@ -5,8 +5,8 @@ import asyncio
 import asyncpg
 import pytest
 
-from duly.store.database import Database
-from duly.store.hints import LONGEST_BYTES, channel_of, listen, send_hints
+from duly.store.postgres.database import Database
+from duly.store.postgres.notify import LONGEST_BYTES, channel_of, listen, send_hints
 
 
 def test_in_public_it_is_the_channel_of_older_releases() -> None:

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from duly.domain.ids import SMALLEST
-from duly.store.breakers import LOCK
-from duly.store.control import read_version
-from duly.store.database import Connection
-from duly.store.jobs import record_jobs
-from duly.store.limited_claims import CLAIM_LIMITED, Under, claim_limited
-from duly.store.limits import Limits, Scope, set_limits
-from duly.store.ready import CLAIM, LaneStart
+from duly.store.postgres.database import Connection
+from duly.store.queue.breakers import LOCK
+from duly.store.queue.claim_limited import CLAIM_LIMITED, Under, claim_limited
+from duly.store.queue.flow_control import read_version
+from duly.store.queue.limits import Limits, Scope, set_limits
+from duly.store.queue.ready import CLAIM, LaneStart
+from duly.store.submit.jobs import record_jobs
 from tests.store.test_plans import LANE, NODE, STATES, conditions, new_jobs, plan_of, scanned_in_full, tables
 from tests.store.test_plans import claim as claim_freely
 from tests.support.plans import explained, nodes_of

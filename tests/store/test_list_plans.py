@@ -12,11 +12,11 @@ import asyncpg
 import pytest
 
 from duly.domain.events import Event, EventKind, Status, fold
-from duly.store.database import Connection, Database
-from duly.store.listing import view_page
-from duly.store.observed import run_times
-from duly.store.queue_figures import read_queues
-from duly.store.ways import KINDS, PLACED_ONLY, PLANS, ListFilter, arguments, find_statement
+from duly.store.postgres.database import Connection, Database
+from duly.store.read.list_jobs import view_page
+from duly.store.read.queue_stats import read_queues
+from duly.store.read.run_times import run_times
+from duly.store.schema.access_paths import KINDS, PLACED_ONLY, PLANS, ListFilter, arguments, find_statement
 from tests.support.long_ledger import fill
 from tests.support.plans import explained
 

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 from alembic.script import ScriptDirectory
 
-from duly.store.database import Database
-from duly.store.migrations import differences, is_ours, migrate
-from duly.store.revisions import DatabaseNewer, known_revisions, migrations_folder, missing_revisions
+from duly.store.postgres.database import Database
+from duly.store.schema.migrations import differences, is_ours, migrate
+from duly.store.schema.revisions import DatabaseNewer, known_revisions, migrations_folder, missing_revisions
 from tests.support.expand_only import contractions, read_schema
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from duly.domain.networks import LONGEST_URL
-from duly.store.outbox import LANES_OF_A_HOST, callback_receiver
+from duly.store.ledger.outbox import LANES_OF_A_HOST, callback_receiver
 from tests.support.kept_connections import asking
 
 RECEIVER = callback_receiver(tenant="$1::int", url="u.url")

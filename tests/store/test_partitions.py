@@ -10,13 +10,14 @@ import pytest
 from duly.domain.events import EventKind
 from duly.domain.ids import SMALLEST, smallest_id_at
 from duly.domain.job import ClaimedJob, Finish, Lane, NewJob
-from duly.store.database import Connection, Database
-from duly.store.jobs import record_jobs
-from duly.store.migrations import migrate
-from duly.store.partitions import DAYS_AHEAD, ENDED_LATELY, PARTITIONED, _make, drop_expired, ensure_partitions
-from duly.store.ready import LaneStart, claim_ready
-from duly.store.running import finish_if_held
-from duly.store.scheduled import release_due
+from duly.store.ledger.retention import ENDED_LATELY, drop_expired
+from duly.store.postgres.database import Connection, Database
+from duly.store.postgres.partitions import DAYS_AHEAD, PARTITIONED, _make, ensure_partitions
+from duly.store.queue.ready import LaneStart, claim_ready
+from duly.store.queue.running import finish_if_held
+from duly.store.queue.scheduled import release_due
+from duly.store.schema.migrations import migrate
+from duly.store.submit.jobs import record_jobs
 from tests.support.plans import explained, nodes_of
 
 CALLBACK = "http://receiver.example/"

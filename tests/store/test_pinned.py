@@ -8,11 +8,11 @@ from duly.domain.events import EventKind
 from duly.domain.ids import new_job_id
 from duly.domain.job import NewJob
 from duly.domain.outcome import cancelled_error
-from duly.store.database import Connection, Database
-from duly.store.ending import END_WAITING, EndOfWaiting, end_waiting
-from duly.store.flow import MARK_READY
-from duly.store.jobs import record_jobs
-from duly.store.requeue import REQUEUE
+from duly.store.ledger.terminal import END_WAITING, EndOfWaiting, end_waiting
+from duly.store.postgres.database import Connection, Database
+from duly.store.submit.jobs import record_jobs
+from duly.store.ties.requeue import REQUEUE
+from duly.store.ties.unique_keys_and_dependencies import MARK_READY
 from tests.support.plans import explained, nodes_of
 
 pytestmark = pytest.mark.fresh_database

@@ -8,10 +8,9 @@ import pytest
 from duly.domain.ids import new_job_id
 from duly.domain.job import DEFAULT_TENANT, Flow, NewJob
 from duly.lifecycle.submit.insert import record
-from duly.store.database import Connection, Database
-from duly.store.ending import END_WAITING
-from duly.store.flow import MARK_ELSEWHERE, MARK_READY, TAKE_UNIQUE
-from duly.store.placing import (
+from duly.store.ledger.terminal import END_WAITING
+from duly.store.postgres.database import Connection, Database
+from duly.store.ties.placement import (
     ACQUIRE,
     CHILDREN_OF,
     COUNT_DOWN,
@@ -20,6 +19,7 @@ from duly.store.placing import (
     LOCK_KEYS,
     PASS_ON,
 )
+from duly.store.ties.unique_keys_and_dependencies import MARK_ELSEWHERE, MARK_READY, TAKE_UNIQUE
 from tests.store.test_plans import plan_of
 from tests.support.plans import explained
 

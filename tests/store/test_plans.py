@@ -13,12 +13,12 @@ import pytest
 from duly.domain.events import EventKind
 from duly.domain.ids import SMALLEST, new_job_id
 from duly.domain.job import ClaimedJob, Finish, Lane, NewJob
-from duly.store.control import read_version
-from duly.store.database import PINNED_PLANS, Connection, Database
-from duly.store.jobs import COLUMNS, SUBMIT, record_jobs
-from duly.store.ready import CLAIM, LANES, LaneStart, claim_ready
-from duly.store.running import FINISH_IF_HELD, PROGRESS_IF_HELD, Progress, finish_if_held
-from duly.store.views import MERGED, VIEW_EACH
+from duly.store.postgres.database import PINNED_PLANS, Connection, Database
+from duly.store.queue.flow_control import read_version
+from duly.store.queue.ready import CLAIM, LANES, LaneStart, claim_ready
+from duly.store.queue.running import FINISH_IF_HELD, PROGRESS_IF_HELD, Progress, finish_if_held
+from duly.store.read.job_view import MERGED, VIEW_EACH
+from duly.store.submit.jobs import COLUMNS, SUBMIT, record_jobs
 from tests.support.plans import explained, nodes_of
 
 pytestmark = pytest.mark.fresh_database

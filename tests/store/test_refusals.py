@@ -6,8 +6,15 @@ import asyncpg
 import pytest
 from asyncpg.exceptions._base import DataError as ClientDataError
 
-from duly.store.database import DatabaseAway, DatabaseError, DatabaseSlow, DatabaseUnfit, RecordBusy, RecordRefused
-from duly.store.database_errors import PartitionMissing, error_of, translated
+from duly.store.postgres.database import (
+    DatabaseAway,
+    DatabaseError,
+    DatabaseSlow,
+    DatabaseUnfit,
+    RecordBusy,
+    RecordRefused,
+)
+from duly.store.postgres.database_errors import PartitionMissing, error_of, translated
 
 
 def of(sqlstate: str, **fields: str) -> asyncpg.PostgresError:

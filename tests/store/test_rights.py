@@ -1,7 +1,7 @@
 """The rights of the serving role."""
 
-from duly.store.rights import TABLES
-from duly.store.tables import metadata
+from duly.store.schema.role_rights import TABLES
+from duly.store.schema.tables import metadata
 
 
 def test_the_rights_are_those_of_all_tables() -> None:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from duly.store.database import Connection, Database
-from duly.store.schedules import FORGET, LIST, NEXT_DUE, RECORD_RUNS, TAKE_DUE, forget_old_runs
+from duly.store.postgres.database import Connection, Database
+from duly.store.queue.schedules import FORGET, LIST, NEXT_DUE, RECORD_RUNS, TAKE_DUE, forget_old_runs
 from tests.support.plans import explained
 
 pytestmark = pytest.mark.fresh_database

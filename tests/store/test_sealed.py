@@ -10,8 +10,8 @@ import pytest
 from duly.domain.ids import new_job_id
 from duly.domain.sealing import Keyring, Purpose, key_id_of
 from duly.lifecycle.maintenance.key_rotation import KeyDiffers, KeyUnused, Resealed, recognise, reseal
-from duly.store import sealed
-from duly.store.database import Connection, Database
+from duly.store.maintenance import sealed_secrets
+from duly.store.postgres.database import Connection, Database
 
 OLD, NEW = (f"{name}:{b64encode(name.encode() * 8).decode()}" for name in ("aold", "bnew"))
 OTHER = f"aold:{b64encode(b'otherkey' * 4).decode()}"
@@ -89,7 +89,7 @@ from schedules order by name
 async def test_schedules_are_sealed_anew_and_else_stay_as_they_are(
     database: Database, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sealed, "PAGE", 2)
+    monkeypatch.setattr(sealed_secrets, "PAGE", 2)
     await recognise(database, Keyring.read(OLD))
     for number in range(5):
         await add_schedule(connection, f"s{number}", sealed_by(OLD))
@@ -162,7 +162,7 @@ async def test_what_is_left_is_counted_by_key_and_table(database: Database, conn
                 "values (1, $1, 'echo', 'default', 0, '{}', 1, 1, 0, $2)",
                 *(new_job_id(), secret),
             )
-        counted = await sealed.count_by_key(connection)
+        counted = await sealed_secrets.count_by_key(connection)
         assert counted["aold"] == {"jobs": 2, "schedules": 2}
         assert counted[""] == {"jobs": 1}
         await connection.execute("delete from jobs")
@@ -175,12 +175,12 @@ async def test_what_is_left_is_counted_by_key_and_table(database: Database, conn
 
 async def test_a_change_that_comes_in_between_wins(connection: Connection) -> None:
     await add_schedule(connection, "changed", sealed_by(OLD))
-    [stored] = await sealed.page_of_schedules(connection, (0, ""))
+    [stored] = await sealed_secrets.page_of_schedules(connection, (0, ""))
     newer = kept_job(sealed_by(OLD, "a newer one"))
     await connection.execute(
         "update schedules set submission = json_build_object('asked', '{}', 'job', $1::json)", newer
     )
-    await sealed.write_schedule(connection, stored, kept_job(sealed_by(NEW)))
+    await sealed_secrets.write_schedule(connection, stored, kept_job(sealed_by(NEW)))
     secret = await kept_secret(connection, "changed")
     assert Keyring.read(OLD).unseal(secret, tenant_id=1, purpose="callback") == "a newer one"
 

@@ -7,8 +7,8 @@ import pytest
 
 from duly.lifecycle.maintenance.check import check
 from duly.lifecycle.maintenance.repair import repair
-from duly.store.database import IDLE_IN_TRANSACTION_SECONDS, PINNED_PLANS, Database
-from duly.store.migrations import differences, migrate
+from duly.store.postgres.database import IDLE_IN_TRANSACTION_SECONDS, PINNED_PLANS, Database
+from duly.store.schema.migrations import differences, migrate
 from tests.support.service import running_service
 
 THEIRS = {

@@ -8,7 +8,7 @@ import pytest
 
 from duly.domain.ids import made_at
 from duly.domain.position import before_transaction
-from duly.store.tail import PAGE, PLANS, read_moment, summarize
+from duly.store.ledger.event_tail import PAGE, PLANS, read_moment, summarize
 from tests.support.service import Service
 
 pytestmark = pytest.mark.fresh_database

@@ -12,7 +12,7 @@ import pytest
 
 from duly.domain.ids import SMALLEST
 from duly.domain.position import Position, read_position
-from duly.store import tail as store_tail
+from duly.store.ledger import event_tail as store_tail
 from duly.stream import everything, ledger, tail
 from duly.stream.frames import NO_ROOM
 from duly.stream.ledger import LedgerReader

@@ -13,7 +13,7 @@ from typing import Any
 
 import asyncpg
 
-from duly.store.database import Database
+from duly.store.postgres.database import Database
 from tests.support.invariants import violations_on
 from tests.support.kept_connections import forget_connections, keep_connections
 from tests.support.postgres import Server
@@ -126,7 +126,7 @@ class TestDatabases:
             await self._postgres.close()
 
     async def _make_template(self) -> None:
-        from duly.store.migrations import migrate  # noqa: PLC0415  # a second that runs without a server need not spend
+        from duly.store.schema.migrations import migrate  # noqa: PLC0415  # a second that runs without a server need not spend
 
         await self._on_postgres("alter system set fsync = off")  # nobody kills these servers
         await self._on_postgres("select pg_reload_conf()")

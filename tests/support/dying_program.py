@@ -30,8 +30,8 @@ from duly.outbound.addresses import AddressInfo, guarded_socket  # noqa: E402
 from duly.outbound.connecting import Connector  # noqa: E402
 from duly.outbound.pool import Pool  # noqa: E402
 from duly.settings import Settings  # noqa: E402
-from duly.store.database import Database  # noqa: E402
-from duly.store.deliveries import Rooms  # noqa: E402
+from duly.store.postgres.database import Database  # noqa: E402
+from duly.store.webhooks.deliveries import Rooms  # noqa: E402
 from duly.telemetry.logs import configure_logs  # noqa: E402
 from duly.webhooks import dispatcher, receivers  # noqa: E402
 

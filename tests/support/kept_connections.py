@@ -10,8 +10,8 @@ from typing import Any
 
 import asyncpg
 
-from duly.store.catalog_types import CatalogTypesConnection
-from duly.store.database import LOST, Database, HotConnection
+from duly.store.postgres.catalog_types import CatalogTypesConnection
+from duly.store.postgres.database import LOST, Database, HotConnection
 
 RESET_SECONDS = 5.0
 

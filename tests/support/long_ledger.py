@@ -7,8 +7,8 @@ job is like follows from hashes of its number, so the same numbers always make t
 from datetime import UTC, datetime, timedelta
 
 from duly.domain.ids import smallest_id_at
-from duly.store.database import Connection
-from duly.store.partitions import PARTITIONED
+from duly.store.postgres.database import Connection
+from duly.store.postgres.partitions import PARTITIONED
 
 # $1 to $5: the first job's time, the time of all, their number, how many customers, and one batch in how many jobs.
 _MADE = """

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from duly.domain.ids import smallest_id_at
-from duly.store.database import Connection
+from duly.store.postgres.database import Connection
 
 BUSY, QUIET, EARLY = UUID(int=0xB), UUID(int=0xC), UUID(int=0xD)
 # The quiet one is told one in so many; the early one much, but nothing in the later part of a day.

@@ -17,14 +17,14 @@ from duly.lifecycle.end.finish import Finisher
 from duly.lifecycle.end.follow_ups import Consequences
 from duly.lifecycle.maintenance.check import check
 from duly.lifecycle.submit.insert import record
-from duly.store.batches import record_batch
-from duly.store.checkpoints import Checkpoint, keep_if_held
-from duly.store.control import read_version
-from duly.store.database import Database
-from duly.store.nodes import NodeRecord, register
-from duly.store.placing import release_keyed
-from duly.store.ready import LaneStart, claim_ready
-from duly.store.scheduled import release_due
+from duly.store.ledger.checkpoints import Checkpoint, keep_if_held
+from duly.store.postgres.database import Database
+from duly.store.queue.flow_control import read_version
+from duly.store.queue.nodes import NodeRecord, register
+from duly.store.queue.ready import LaneStart, claim_ready
+from duly.store.queue.scheduled import release_due
+from duly.store.submit.batches import record_batch
+from duly.store.ties.placement import release_keyed
 from duly.telemetry.metrics import Metrics
 from tests.support.kept_connections import open_database
 

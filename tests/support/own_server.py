@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from duly.store.embedded import EmbeddedServer, embedded_server, revive
+from duly.embedded.server import EmbeddedServer, embedded_server, revive
 from tests.support.postgres import Server, open_folder
 from tests.support.process import gone
 

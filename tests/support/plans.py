@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from duly.store.database import Connection
+from duly.store.postgres.database import Connection
 
 
 async def explained(connection: Connection, statement: str, *arguments: Any, analyze: bool = False) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from duly.store.embedded import embedded_server
+from duly.embedded.server import embedded_server
 
 SYSTEM_BINARIES = Path("/usr/lib/postgresql/15/bin")
 

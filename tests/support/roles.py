@@ -7,8 +7,8 @@ from typing import Any
 
 import asyncpg
 
-from duly.store.database import Database
-from duly.store.migrations import migrate
+from duly.store.postgres.database import Database
+from duly.store.schema.migrations import migrate
 
 GRANTS = (
     "grant usage on schema {schema} to {serving}",

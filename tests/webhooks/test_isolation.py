@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from duly.store.outbox import callback_receiver
+from duly.store.ledger.outbox import callback_receiver
 from tests.support.kept_endpoints import keep_endpoint
 from tests.support.misbehaving import (
     Manner,

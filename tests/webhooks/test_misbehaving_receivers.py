@@ -14,7 +14,7 @@ from uuid import UUID
 import psutil
 import pytest
 
-from duly.store.delivery_attempts import Outcome
+from duly.store.webhooks.delivery_attempts import Outcome
 from tests.support.kept_endpoints import SECRET, keep_endpoint
 from tests.support.misbehaving import (
     BOMB,

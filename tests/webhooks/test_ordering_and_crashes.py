@@ -10,9 +10,9 @@ import pytest
 
 from duly.domain.events import EventKind
 from duly.domain.ids import SMALLEST, event_id
-from duly.store.database import Database
-from duly.store.deliveries import DueDelivery, Rooms, take_due
-from duly.store.delivery_attempts import Outcome, Tried, settle_if_held
+from duly.store.postgres.database import Database
+from duly.store.webhooks.deliveries import DueDelivery, Rooms, take_due
+from duly.store.webhooks.delivery_attempts import Outcome, Tried, settle_if_held
 from tests.support.receiver import Receiver, running_receiver
 from tests.support.service import Service, eventually
 

@@ -10,9 +10,9 @@ import asyncpg
 import pytest
 
 from duly.domain.ids import SMALLEST, new_job_id
-from duly.store.database import Connection, Database
-from duly.store.deliveries import NEXT_DUE, TAKE_DUE, TAKE_GATED, Rooms, take_due, take_gated
-from duly.store.delivery_attempts import SETTLE_IF_HELD
+from duly.store.postgres.database import Connection, Database
+from duly.store.webhooks.deliveries import NEXT_DUE, TAKE_DUE, TAKE_GATED, Rooms, take_due, take_gated
+from duly.store.webhooks.delivery_attempts import SETTLE_IF_HELD
 from tests.support.plans import explained, nodes_of
 
 pytestmark = pytest.mark.fresh_database

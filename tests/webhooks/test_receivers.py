@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from duly.domain.events import EventKind
-from duly.store.deliveries import DueDelivery
+from duly.store.webhooks.deliveries import DueDelivery
 from duly.webhooks import receivers
 from duly.webhooks.receivers import (
     AHEAD,

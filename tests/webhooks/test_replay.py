@@ -12,8 +12,8 @@ import pytest
 from duly.domain.ids import new_job_id
 from duly.domain.json_value import rfc3339
 from duly.lifecycle.maintenance import redeliver
-from duly.store.database import Database
-from duly.store.replays import collect, hold_replay
+from duly.store.postgres.database import Database
+from duly.store.webhooks.replays import collect, hold_replay
 from tests.support.endpoints import WEBHOOKS, deliveries_of, register, until_all_are
 from tests.support.receiver import Receiver
 from tests.support.service import Service, eventually
@@ -196,7 +196,7 @@ async def test_a_replay_that_was_cut_short_goes_on_where_it_was(
 async def test_what_happens_meanwhile_is_not_told_of_after_all_the_old_ones(
     start_service: StartService, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replaying, "MOST_DUE", 2)
+    monkeypatch.setattr(redeliver, "MOST_DUE", 2)
     service = await start_service(webhook_retry_seconds=())
     webhook_id, _ = await failures(service, receiver, 5)
     receiver.statuses = [204]

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from duly.domain.clock import DatabaseClock
 from duly.domain.events import EventKind
-from duly.store.database import Database, DatabaseAway, RecordRefused
-from duly.store.delivery_attempts import Outcome, Settled, Tried
+from duly.store.postgres.database import Database, DatabaseAway, RecordRefused
+from duly.store.webhooks.delivery_attempts import Outcome, Settled, Tried
 from duly.telemetry.metrics import Metrics
 from duly.webhooks import settling
 from duly.webhooks.settling import Settler

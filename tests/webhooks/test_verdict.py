@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from duly.domain.events import EventKind
 from duly.domain.retry import WEBHOOK_SCHEDULE_SECONDS
 from duly.outbound import OutboundAnswer, OutboundCode, OutboundError
-from duly.store.deliveries import DueDelivery
-from duly.store.delivery_attempts import Outcome, Tried
+from duly.store.webhooks.deliveries import DueDelivery
+from duly.store.webhooks.delivery_attempts import Outcome, Tried
 from duly.webhooks.verdict import NotSent, judge, refused
 
 DUE = DueDelivery(

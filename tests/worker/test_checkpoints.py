@@ -12,9 +12,10 @@ import asyncpg
 import pytest
 
 from duly.domain.ids import smallest_id_at
-from duly.store.checkpoints import KEEP_IF_HELD
-from duly.store.database import Database
-from duly.store.partitions import PARTITIONED, _make, drop_expired
+from duly.store.ledger.checkpoints import KEEP_IF_HELD
+from duly.store.ledger.retention import drop_expired
+from duly.store.postgres.database import Database
+from duly.store.postgres.partitions import PARTITIONED, _make
 from tests.support import handlers as support
 from tests.support import talking_handlers
 from tests.support.service import Service, eventually, running_service

@@ -9,7 +9,7 @@ import pytest
 
 from duly.lifecycle.claim import claim
 from duly.lifecycle.submit import insert
-from duly.store.database import DatabaseAway
+from duly.store.postgres.database import DatabaseAway
 from duly.worker import pool, strays
 from tests.support.handlers import gate, has_entered
 from tests.support.receiver import Receiver

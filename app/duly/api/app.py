@@ -43,7 +43,7 @@ from duly.api.webhooks.replays import replays_router
 from duly.errors import DulyError
 from duly.node import Node
 from duly.settings import Role
-from duly.store.database import DatabaseError
+from duly.store.postgres.database import DatabaseError
 
 
 def create_app(node: Node, routes: FastAPI | None = None) -> ASGIApp:

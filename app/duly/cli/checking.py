@@ -12,8 +12,8 @@ from duly.domain.facts import Breach
 from duly.lifecycle.maintenance.check import Report, check
 from duly.lifecycle.maintenance.repair import Repaired, RepairUnderWay, repair
 from duly.settings import Settings
-from duly.store.database import Database, DatabaseError
-from duly.store.revisions import DatabaseNewer, missing_revisions
+from duly.store.postgres.database import Database, DatabaseError
+from duly.store.schema.revisions import DatabaseNewer, missing_revisions
 from duly.telemetry.logs import configure_logs
 
 # A repair holds one for as long as it takes, and works on the other.

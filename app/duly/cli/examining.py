@@ -12,7 +12,7 @@ from duly.cli.printing import one_line, print_json
 from duly.domain.sealing import Keyring
 from duly.lifecycle.maintenance.doctor import Doctor, Finding
 from duly.settings import Settings
-from duly.store.database import Database
+from duly.store.postgres.database import Database
 from duly.telemetry.logs import configure_logs
 
 

@@ -8,8 +8,8 @@ import typer
 from duly.cli.opening import new_database, opened_database, read_settings, say
 from duly.cli.preparing import CannotServe, prepare
 from duly.settings import Settings
-from duly.store.database import Database, DatabaseError
-from duly.store.partitions import drop_expired
+from duly.store.ledger.retention import drop_expired
+from duly.store.postgres.database import Database, DatabaseError
 
 
 def run_migration(flags: dict[str, Any], *, drops: bool = False) -> None:

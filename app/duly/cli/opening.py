@@ -17,10 +17,10 @@ from pydantic import ValidationError
 from duly.cli.failures import stop
 from duly.cli.printing import one_line
 from duly.domain.sealing import KeysWrong, new_key, parse_keys
+from duly.embedded.server import EmbeddedError, EmbeddedServer, default_data_dir, embedded_server
 from duly.settings import Settings
-from duly.store.database import Database
-from duly.store.database_url import UrlWrong, parse_url
-from duly.store.embedded import EmbeddedError, EmbeddedServer, default_data_dir, embedded_server
+from duly.store.postgres.database import Database
+from duly.store.postgres.database_url import UrlWrong, parse_url
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ import structlog
 
 from duly.domain.sealing import Keyring
 from duly.lifecycle.maintenance.key_rotation import KeyDiffers, recognise
-from duly.store.database import Database, DatabaseError
-from duly.store.lent_partitions import lend_making
-from duly.store.partitions import PARTITIONED, ensure_partitions
-from duly.store.revisions import DatabaseNewer, missing_revisions
-from duly.store.rights import Rights, missing_rights, missing_rights_to_migrate
+from duly.store.postgres.database import Database, DatabaseError
+from duly.store.postgres.partition_function import lend_making
+from duly.store.postgres.partitions import PARTITIONED, ensure_partitions
+from duly.store.schema.revisions import DatabaseNewer, missing_revisions
+from duly.store.schema.role_rights import Rights, missing_rights, missing_rights_to_migrate
 
 log = structlog.stdlib.get_logger("duly.serve")
 
@@ -36,7 +36,7 @@ async def prepare(database: Database, *, migrates: bool) -> list[str]:
                 "run `duly migrate`, or start with `duly serve --migrate`"
             )
         if missing:
-            from duly.store.migrations import migrate  # noqa: PLC0415  # half a second that a current database needs not
+            from duly.store.schema.migrations import migrate  # noqa: PLC0415  # half a second that a current database needs not
 
             await _require(database, missing_rights_to_migrate)
             await migrate(database)

@@ -12,7 +12,7 @@ from duly.cli.preparing import CannotServe, prepare
 from duly.domain.sealing import Keyring
 from duly.lifecycle.maintenance.key_rotation import KeyDiffers, KeyUnused, Resealed, reseal
 from duly.settings import Settings
-from duly.store.database import DatabaseError
+from duly.store.postgres.database import DatabaseError
 
 
 def run_reseal(flags: dict[str, Any]) -> None:

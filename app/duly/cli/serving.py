@@ -27,6 +27,7 @@ from duly.api.server.socket_protocol import SocketProtocol
 from duly.cli.opening import new_database, say
 from duly.cli.preparing import CannotServe, prepare, recognise_keys
 from duly.domain.sealing import Keyring
+from duly.embedded.server import EmbeddedServer, listens, revive
 from duly.errors import DulyError, Overloaded, TooManyConnections
 from duly.handlers.http_request import client_for_jobs
 from duly.handlers.loading import load_registry
@@ -34,8 +35,7 @@ from duly.handlers.signals import HandlerError
 from duly.loop import Loop
 from duly.node import Node
 from duly.settings import Settings, unknown_variables
-from duly.store.database import DatabaseError
-from duly.store.embedded import EmbeddedServer, listens, revive
+from duly.store.postgres.database import DatabaseError
 from duly.telemetry.logs import configure_logs
 
 log = structlog.stdlib.get_logger("duly.serve")

@@ -15,7 +15,7 @@ import structlog
 from prometheus_client.multiprocess import mark_process_dead
 
 from duly.cli.serving import Keeper, Startup, serve_one
-from duly.store.embedded import EmbeddedServer
+from duly.embedded.server import EmbeddedServer
 from duly.telemetry.logs import configure_logs
 
 log = structlog.stdlib.get_logger("duly.parent")

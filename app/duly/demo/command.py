@@ -12,7 +12,7 @@ from duly.client import SignatureError
 from duly.demo.service import ServiceFailed
 from duly.demo.story import DemoFailed, tell
 from duly.demo.weather import EXTRA_MISSING
-from duly.store.embedded import default_data_dir
+from duly.embedded.server import default_data_dir
 
 _EXTRA = ("matplotlib", "vega_datasets")
 

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from duly.domain.events import Event
 from duly.lifecycle.cluster.hub import Hub
-from duly.store.database import Database, DatabaseError
-from duly.store.events import events_after, read_origin
+from duly.store.ledger.events import events_after, read_origin
+from duly.store.postgres.database import Database, DatabaseError
 from duly.stream.frames import KEEP_ALIVE, OPENING, StreamText, frame, joined
 
 PAGE = 200

@@ -10,7 +10,7 @@ from typing import NewType
 
 from duly.domain.events import Event, EventKind
 from duly.domain.json_value import rfc3339
-from duly.store.views import read_progress
+from duly.store.read.job_view import read_progress
 
 FRAME_TYPES = {
     EventKind.SUBMITTED: "job_submitted",

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from duly.domain.position import Position, before_transaction
-from duly.store.database import Database
-from duly.store.tail import TailRow, read_moment, read_tail
+from duly.store.ledger.event_tail import TailRow, read_moment, read_tail
+from duly.store.postgres.database import Database
 
 PAGE_ROWS, PAGE_BYTES = 500, 4 << 20
 # A stretch of so many transactions is looked through at once, at first; then as many as a page was found in.

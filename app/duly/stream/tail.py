@@ -17,8 +17,8 @@ from duly.domain.clock import DatabaseClock
 from duly.domain.ids import made_at
 from duly.domain.position import Position, before_transaction
 from duly.lifecycle.cluster.hub import Watch
-from duly.store.database import Database, DatabaseError, RecordRefused
-from duly.store.tail import TailRow, read_moment, summarize
+from duly.store.ledger.event_tail import TailRow, read_moment, summarize
+from duly.store.postgres.database import Database, DatabaseError, RecordRefused
 from duly.stream.frames import StreamText, frame_text, message
 from duly.stream.ledger import LedgerReader
 

@@ -4,7 +4,7 @@ import json
 from typing import NamedTuple
 from uuid import UUID
 
-from duly.store.tail import JobFacts
+from duly.store.ledger.event_tail import JobFacts
 
 
 class Wanted(NamedTuple):

@@ -8,9 +8,16 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from duly.domain.ids import SMALLEST
-from duly.store.database import Connection, Database
-from duly.store.deliveries import DueDelivery, any_gated, put_back_if_held, seconds_to_next, take_due, take_gated
-from duly.store.delivery_attempts import Outcome, Settled, Tried
+from duly.store.postgres.database import Connection, Database
+from duly.store.webhooks.deliveries import (
+    DueDelivery,
+    any_gated,
+    put_back_if_held,
+    seconds_to_next,
+    take_due,
+    take_gated,
+)
+from duly.store.webhooks.delivery_attempts import Outcome, Settled, Tried
 from duly.webhooks.receivers import CONCURRENT, PATIENCE_SECONDS, ROUND, Receivers, Turn
 from duly.webhooks.sending import Sender
 from duly.webhooks.settling import Settler

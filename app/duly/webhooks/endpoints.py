@@ -16,8 +16,9 @@ from duly.domain.json_value import dump_text
 from duly.domain.sealing import CannotUnseal, Keyring
 from duly.domain.signing_key import make_key_pair, public_key_of
 from duly.errors import EndpointDisabled, NotFound, TooManyEndpoints
-from duly.store.database import Connection, Database
-from duly.store.endpoints import (
+from duly.store.postgres.database import Connection, Database
+from duly.store.queue.limits import Limits
+from duly.store.webhooks.endpoints import (
     Endpoint,
     Key,
     Keys,
@@ -30,9 +31,8 @@ from duly.store.endpoints import (
     read_endpoint,
     rotate_keys,
 )
-from duly.store.limits import Limits
-from duly.store.messages import send_test
-from duly.store.receivers import disable_endpoint
+from duly.store.webhooks.messages import send_test
+from duly.store.webhooks.receivers import disable_endpoint
 from duly.webhooks.payload import endpoint_disabled, endpoint_test
 
 MOST_ENDPOINTS = 1_000  # of a tenant

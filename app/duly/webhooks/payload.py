@@ -11,8 +11,8 @@ from orjson import Fragment
 from duly.domain.events import CALLBACK_EVENT_OF, EventKind, Status
 from duly.domain.ids import event_id
 from duly.domain.json_value import rfc3339
-from duly.store.deliveries import DueDelivery
-from duly.store.views import read_progress
+from duly.store.read.job_view import read_progress
+from duly.store.webhooks.deliveries import DueDelivery
 from duly.webhooks.signature import hex_signature, signature_header
 
 _STATUS = {

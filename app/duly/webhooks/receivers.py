@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from uuid import UUID
 
-from duly.store.deliveries import DueDelivery, Rooms
+from duly.store.webhooks.deliveries import DueDelivery, Rooms
 
 # At once, in all. Those that have not answered well of late, or hang, have half of it at most between them.
 CONCURRENT = 512

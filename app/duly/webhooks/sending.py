@@ -9,8 +9,8 @@ import structlog
 from duly.domain.clock import DatabaseClock
 from duly.domain.sealing import CannotUnseal, Keyring, Purpose, key_id_of
 from duly.outbound import OutboundAnswer, OutboundClient, OutboundError
-from duly.store.deliveries import DueDelivery
-from duly.store.delivery_attempts import Outcome, Tried
+from duly.store.webhooks.deliveries import DueDelivery
+from duly.store.webhooks.delivery_attempts import Outcome, Tried
 from duly.telemetry.metrics import Metrics
 from duly.webhooks.payload import Signing, body_of, headers_of
 from duly.webhooks.verdict import NotSent, judge, refused

@@ -11,9 +11,9 @@ import structlog
 from duly.domain.circuit import Verdict, after_failures
 from duly.domain.clock import DatabaseClock
 from duly.lifecycle.writes.bisection import Halved, record_by_halves
-from duly.store.database import Connection, Database, DatabaseAway, RecordBusy, RecordRefused
-from duly.store.delivery_attempts import Settled, Tried, put_off_if_held, settle_if_held
-from duly.store.receivers import Receiver, disable_endpoint, lock_trouble, note_trouble
+from duly.store.postgres.database import Connection, Database, DatabaseAway, RecordBusy, RecordRefused
+from duly.store.webhooks.delivery_attempts import Settled, Tried, put_off_if_held, settle_if_held
+from duly.store.webhooks.receivers import Receiver, disable_endpoint, lock_trouble, note_trouble
 from duly.telemetry.metrics import Metrics
 from duly.webhooks.payload import endpoint_disabled
 

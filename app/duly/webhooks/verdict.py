@@ -6,8 +6,8 @@ from datetime import datetime
 from duly.domain.json_value import clean_text
 from duly.domain.retry import webhook_delay
 from duly.outbound import OutboundAnswer, OutboundError, retry_after_seconds
-from duly.store.deliveries import DueDelivery
-from duly.store.delivery_attempts import Outcome, Tried
+from duly.store.webhooks.deliveries import DueDelivery
+from duly.store.webhooks.delivery_attempts import Outcome, Tried
 
 ANSWER_SHOWN = 1024
 _HOPELESS = frozenset({"REFUSED_ADDRESS", "INVALID_URL"})

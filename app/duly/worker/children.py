@@ -20,8 +20,8 @@ from duly.lifecycle.run.child_jobs import ChildRecorder, LeaseLost, ParentCancel
 from duly.lifecycle.run.child_results import OutcomeReader
 from duly.lifecycle.submit.job_builder import JobMaker
 from duly.lifecycle.submit.submission_model import Origin
-from duly.store.database import DatabaseAway, RecordBusy, RecordRefused
-from duly.store.outcomes import Ended
+from duly.store.ledger.job_results import Ended
+from duly.store.postgres.database import DatabaseAway, RecordBusy, RecordRefused
 from duly.worker.asked import REFUSALS, explained, read_asked
 from duly.worker.attempt import Attempt
 from duly.worker.reports import AWAY_SECONDS, lost

@@ -6,8 +6,8 @@ An attempt whose call begins late (its batch lingers, its process is slow) would
 import asyncio
 from collections.abc import Iterable
 
-from duly.store.database import Database
-from duly.store.running import Deadline, move_deadlines_if_held
+from duly.store.postgres.database import Database
+from duly.store.queue.running import Deadline, move_deadlines_if_held
 from duly.worker.attempt import Attempt
 
 # Sweepers leave a node more time than this beyond a recorded deadline: less is not worth a statement.

@@ -14,7 +14,7 @@ from duly.handlers.signals import HandlerError
 from duly.lifecycle.run.checkpoint import CheckpointRecorder
 from duly.lifecycle.run.job_logs import LogRecorder
 from duly.lifecycle.run.progress import ProgressRecorder
-from duly.store.database import DatabaseAway, RecordBusy, RecordRefused
+from duly.store.postgres.database import DatabaseAway, RecordBusy, RecordRefused
 from duly.worker.attempt import Attempt, log_line
 
 AWAY_SECONDS = 0.2

@@ -13,7 +13,7 @@ from duly.domain.outcome import AttemptFacts, Interrupted, decide
 from duly.domain.retry import DEFAULT_RETRY
 from duly.lifecycle.claim.claim import Claimer
 from duly.lifecycle.end.attempt_log import log_end
-from duly.store.database import STATEMENT_SECONDS
+from duly.store.postgres.database import STATEMENT_SECONDS
 
 # A statement whose answer was lost may still be under way at the server: it is looked for beyond its own time limit.
 SUSPICION_SECONDS = 3 * STATEMENT_SECONDS

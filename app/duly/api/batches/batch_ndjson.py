@@ -28,7 +28,7 @@ from duly.handlers.calling import ParametersInvalid
 from duly.lifecycle.submit.submit import BatchRefused
 from duly.lifecycle.submit.submit_spooled import AcceptedSpool, SpooledJobs
 from duly.node import Node
-from duly.store.batches import page_of_job_ids, view_batch
+from duly.store.submit.batches import page_of_job_ids, view_batch
 
 # So many lines are read in one go; then other requests have their turn.
 BREATH = 200

@@ -23,7 +23,7 @@ from duly.errors import DulyError, Invalid, NotFound, PathError
 from duly.handlers.calling import ParametersInvalid
 from duly.lifecycle.submit.submit import AcceptedBatch, BatchRefused
 from duly.node import Node
-from duly.store.batches import BatchView, job_ids_of, view_batch
+from duly.store.submit.batches import BatchView, job_ids_of, view_batch
 
 PATH = "/api/v1/jobs/batch"
 # So many jobs are read in one go; then other requests have their turn.

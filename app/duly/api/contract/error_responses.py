@@ -25,7 +25,7 @@ from duly.errors import (
     UnsupportedContentCoding,
 )
 from duly.handlers.calling import ParametersInvalid, json_path, path_errors
-from duly.store.database import DatabaseAway, DatabaseError, DatabaseUnfit, RecordBusy
+from duly.store.postgres.database import DatabaseAway, DatabaseError, DatabaseUnfit, RecordBusy
 
 log = structlog.stdlib.get_logger("duly.api")
 

@@ -19,7 +19,7 @@ from duly.domain.logs import LEVELS, Level
 from duly.errors import NotFound
 from duly.handlers.registry import MOST_ATTEMPTS
 from duly.node import Node
-from duly.store.logs import Position, RecordedLine, job_exists, logs_after
+from duly.store.ledger.job_logs import Position, RecordedLine, job_exists, logs_after
 
 # Lines of an attempt that has just ended here may still be on their way to the table: this long they are waited for.
 FLUSH_SECONDS = 0.25

@@ -19,8 +19,8 @@ from duly.domain.job import DEFAULT_TENANT
 from duly.domain.json_value import dump_text
 from duly.lifecycle.submit.submission_model import Time
 from duly.node import Node
-from duly.store.listing import view_page
-from duly.store.ways import ListFilter
+from duly.store.read.list_jobs import view_page
+from duly.store.schema.access_paths import ListFilter
 
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 Storable = StringConstraints(pattern=r"^[^\x00]*$")

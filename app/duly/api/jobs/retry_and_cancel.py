@@ -16,7 +16,7 @@ from duly.domain.events import Status
 from duly.domain.job import DEFAULT_TENANT
 from duly.errors import Invalid, PathError
 from duly.node import Node
-from duly.store.ways import ListFilter
+from duly.store.schema.access_paths import ListFilter
 
 RETRYABLE = (Status.FAILED, Status.CANCELLED)
 UNFINISHED = (Status.PENDING, Status.RUNNING)

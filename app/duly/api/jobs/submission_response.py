@@ -11,7 +11,7 @@ from duly.domain.events import Status
 from duly.domain.job import DEFAULT_TENANT, Accepted
 from duly.errors import Overloaded
 from duly.node import Node
-from duly.store.database import DatabaseError
+from duly.store.postgres.database import DatabaseError
 
 
 async def answer_accepted(node: Node, accepted: Accepted, scope: Scope, receive: Receive, send: Send) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from duly.domain.breaker import Circuit
 from duly.domain.json_value import rfc3339
 from duly.handlers.registry import RegisteredHandler
-from duly.store.breakers import BreakerView, read_breakers
-from duly.store.database import Connection
+from duly.store.postgres.database import Connection
+from duly.store.queue.breakers import BreakerView, read_breakers
 
 _CLOSED = BreakerView(Circuit.CLOSED, 0, "", None)
 _STATES = {Circuit.CLOSED: "closed", Circuit.OPEN: "open", Circuit.HALF_OPEN: "half-open"}

@@ -15,8 +15,8 @@ from duly.domain.job import DEFAULT_TENANT
 from duly.errors import NotFound
 from duly.lifecycle.submit.submission_model import Name
 from duly.node import Node
-from duly.store.limits import Limits, Rate, Scope, read_limits
-from duly.store.queue_figures import nothing_in, read_queues
+from duly.store.queue.limits import Limits, Rate, Scope, read_limits
+from duly.store.read.queue_stats import nothing_in, read_queues
 
 MOST_AT_ONCE = 1_000_000
 LONGEST_SECONDS = 31 * 86_400

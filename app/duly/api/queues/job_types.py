@@ -17,7 +17,7 @@ from duly.domain.observed import Observed
 from duly.errors import NotFound
 from duly.handlers.registry import RegisteredHandler
 from duly.node import Node
-from duly.store.nodes import count_workers
+from duly.store.queue.nodes import count_workers
 
 
 def job_types_router(node: Node) -> APIRouter:

@@ -16,7 +16,7 @@ from duly.domain.json_value import rfc3339
 from duly.errors import NotFound
 from duly.lifecycle.submit.submission_model import Name
 from duly.node import Node
-from duly.store.queue_figures import QueueState, nothing_in, read_queues
+from duly.store.read.queue_stats import QueueState, nothing_in, read_queues
 
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 

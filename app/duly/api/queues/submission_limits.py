@@ -13,8 +13,8 @@ from duly.api.jobs.submission_reader import SubmissionReader
 from duly.api.queues.flow_control import RateLimit
 from duly.lifecycle.submit.submission_model import Name
 from duly.node import Node
-from duly.store.intake import IntakeLimits
-from duly.store.limits import Rate
+from duly.store.queue.limits import Rate
+from duly.store.submit.submission_limits import IntakeLimits
 
 MOST_WAITING = 100_000_000
 Backlog = Annotated[int, Field(ge=1, le=MOST_WAITING)]

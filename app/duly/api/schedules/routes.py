@@ -25,7 +25,7 @@ from duly.errors import Invalid, PathError
 from duly.lifecycle.schedules.manage import add, change, no_such
 from duly.lifecycle.submit.submission_model import Origin, Submission, below
 from duly.node import Node
-from duly.store.schedules import Key, delete_schedule, list_schedules, read_schedule
+from duly.store.queue.schedules import Key, delete_schedule, list_schedules, read_schedule
 
 PATH = "/api/v1/schedules"
 _NAME = re.compile(NAME)

@@ -8,8 +8,8 @@ from starlette.types import Scope
 from duly.api.server.allowed_origins import SOCKET, STREAMS
 from duly.domain.grant import Grant
 from duly.errors import Unauthorized
-from duly.store.database import Database
-from duly.store.tickets import redeem
+from duly.store.ledger.stream_tickets import redeem
+from duly.store.postgres.database import Database
 
 VALID_SECONDS = 60.0
 _MEMBER = b"ticket="

@@ -19,8 +19,8 @@ from duly.domain.job import DEFAULT_TENANT
 from duly.domain.json_value import dump_text, read_kept, rfc3339
 from duly.errors import Invalid, NotFound, PathError
 from duly.node import Node
-from duly.store.events import Asked, Origin, events_after, read_origin
-from duly.store.views import read_progress
+from duly.store.ledger.events import Asked, Origin, events_after, read_origin
+from duly.store.read.job_view import read_progress
 from duly.stream.feed import follow
 
 _ANSWERS: Responses = {

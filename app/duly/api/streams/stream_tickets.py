@@ -20,7 +20,7 @@ from duly.domain.job import DEFAULT_TENANT
 from duly.domain.json_value import rfc3339
 from duly.lifecycle.submit.submission_model import LabelName, LabelValue
 from duly.node import Node
-from duly.store.tickets import issue
+from duly.store.ledger.stream_tickets import issue
 
 MOST_LABELS = 16
 _TARGETS = ("jobId", "batchId", "labels", "all")

@@ -24,8 +24,9 @@ from duly.domain.json_value import rfc3339
 from duly.errors import NotFound
 from duly.lifecycle.maintenance.redeliver import redeliver
 from duly.node import Node
-from duly.store.database import Connection
-from duly.store.delivery_lists import (
+from duly.store.ledger.job_logs import job_exists
+from duly.store.postgres.database import Connection
+from duly.store.webhooks.delivery_lists import (
     Attempt,
     DeliveryFilter,
     DeliveryPage,
@@ -35,8 +36,7 @@ from duly.store.delivery_lists import (
     page_of_job,
     view_delivery,
 )
-from duly.store.endpoints import read_endpoint
-from duly.store.logs import job_exists
+from duly.store.webhooks.endpoints import read_endpoint
 from duly.webhooks.endpoints import no_such_endpoint
 
 EVENT_OF: dict[int, str] = {int(kind): name for kind, name in (CALLBACK_EVENT_OF | MESSAGE_EVENTS).items()}

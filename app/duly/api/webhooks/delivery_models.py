@@ -8,7 +8,7 @@ from typing_extensions import TypeAliasType
 from duly.api.contract.openapi_parts import IdText, TimeText
 from duly.api.jobs.list_jobs import MOST_VALUES, in_bounds
 from duly.lifecycle.submit.submission_model import Time
-from duly.store.delivery_lists import DeliveryStatus
+from duly.store.webhooks.delivery_lists import DeliveryStatus
 
 TIME = "2026-01-27T10:00:00.000Z"
 # Those of `duly.domain.events`, in a form that type checkers and the OpenAPI document read.

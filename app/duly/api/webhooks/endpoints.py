@@ -34,8 +34,8 @@ from duly.domain.secret import check_secret
 from duly.domain.signing_key import to_jwk
 from duly.errors import Invalid, PathError
 from duly.node import Node
-from duly.store.endpoints import Endpoint, Key, list_endpoints, read_endpoint
-from duly.store.limits import Limits, Rate
+from duly.store.queue.limits import Limits, Rate
+from duly.store.webhooks.endpoints import Endpoint, Key, list_endpoints, read_endpoint
 from duly.webhooks.endpoints import Asked, Disclosed, no_such_endpoint
 
 PATH = "/api/v1/webhooks"

@@ -15,7 +15,7 @@ from duly.domain.job import DEFAULT_TENANT
 from duly.domain.json_value import rfc3339
 from duly.errors import Invalid, NotFound, PathError
 from duly.node import Node
-from duly.store.replays import Replay, list_replays, read_replay
+from duly.store.webhooks.replays import Replay, list_replays, read_replay
 
 
 def replays_router(node: Node, reader: SubmissionReader) -> APIRouter:

@@ -11,12 +11,12 @@ from duly.lifecycle.claim.ready_lanes import Lanes
 from duly.lifecycle.cluster.wakeups import Signals
 from duly.lifecycle.writes.round_size import Portions
 from duly.lifecycle.writes.set_aside import forget, note
-from duly.store.control import read_control
-from duly.store.database import Database, DatabaseAway
-from duly.store.limited_claims import ClaimedUnder, Under, claim_limited
-from duly.store.ready import LaneStart, claim_ready, find_first_ready, find_lanes
-from duly.store.running import find_held
-from duly.store.set_aside import Stage
+from duly.store.postgres.database import Database, DatabaseAway
+from duly.store.queue.claim_limited import ClaimedUnder, Under, claim_limited
+from duly.store.queue.flow_control import read_control
+from duly.store.queue.ready import LaneStart, claim_ready, find_first_ready, find_lanes
+from duly.store.queue.running import find_held
+from duly.store.queue.set_aside import Stage
 from duly.telemetry.metrics import Metrics
 
 # How often the table is looked at without any belief; hints and this node's own submissions come in between.

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from duly.domain.job import Lane
-from duly.store.control import Control
-from duly.store.limited_claims import Under
-from duly.store.ready import LaneStart
+from duly.store.queue.claim_limited import Under
+from duly.store.queue.flow_control import Control
+from duly.store.queue.ready import LaneStart
 
 
 class Rest(NamedTuple):

@@ -6,9 +6,9 @@ import time
 import structlog
 
 from duly.lifecycle.cluster.wakeups import Signals
-from duly.store.control import pause_queue, raise_version, resume_queue, transactions_that_may_start_jobs
-from duly.store.database import Connection, Database
-from duly.store.limits import Limits, Scope, count_in, forget_limits, limits_begin, set_limits
+from duly.store.postgres.database import Connection, Database
+from duly.store.queue.flow_control import pause_queue, raise_version, resume_queue, transactions_that_may_start_jobs
+from duly.store.queue.limits import Limits, Scope, count_in, forget_limits, limits_begin, set_limits
 
 log = structlog.stdlib.get_logger("duly.control")
 

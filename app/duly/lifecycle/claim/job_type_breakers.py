@@ -14,9 +14,9 @@ from duly.domain.events import EventKind
 from duly.domain.job import Finish, Finished
 from duly.handlers.registry import RegisteredHandler
 from duly.lifecycle.cluster.wakeups import Signals
-from duly.store.breakers import BreakerChange, lock_breakers, record_breakers
-from duly.store.control import raise_version
-from duly.store.database import Database
+from duly.store.postgres.database import Database
+from duly.store.queue.breakers import BreakerChange, lock_breakers, record_breakers
+from duly.store.queue.flow_control import raise_version
 
 log = structlog.stdlib.get_logger("duly.breakers")
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from duly.domain.ids import earlier
 from duly.domain.job import ClaimedJob, Lane
-from duly.store.ready import LaneStart
+from duly.store.queue.ready import LaneStart
 
 # Ids are made on many nodes and committed out of order: a floor stays this far behind the newest id claimed.
 SLACK_SECONDS = 0.2

@@ -9,10 +9,10 @@ import structlog
 
 from duly.lifecycle.cluster.clock_watch import ClockWatch
 from duly.lifecycle.cluster.wakeups import Signals
-from duly.store.database import Connection, Database, DatabaseAway, DatabaseError
-from duly.store.database_troubles import NO_ANSWER
-from duly.store.nodes import Beat, NodeRecord, beat, leave, register
-from duly.store.running import cancel_wishes
+from duly.store.postgres.database import Connection, Database, DatabaseAway, DatabaseError
+from duly.store.postgres.error_classes import NO_ANSWER
+from duly.store.queue.nodes import Beat, NodeRecord, beat, leave, register
+from duly.store.queue.running import cancel_wishes
 
 log = structlog.stdlib.get_logger("duly.heartbeat")
 

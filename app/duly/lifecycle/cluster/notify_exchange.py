@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection
 from uuid import UUID
 
 from duly.lifecycle.cluster.wakeups import Signals
-from duly.store.database import Database
-from duly.store.hints import CHANNEL, listen, send_hints
+from duly.store.postgres.database import Database
+from duly.store.postgres.notify import CHANNEL, listen, send_hints
 
 IDLE_SECONDS = 5.0
 # A NOTIFY is a commit of its own, and wakes every node: what comes within this time goes in one. Where hints never

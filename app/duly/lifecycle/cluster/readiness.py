@@ -7,10 +7,10 @@ from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple
 from uuid import UUID
 
-from duly.store.database import Connection, Database, DatabaseAway, DatabaseError
-from duly.store.database_troubles import DISK_FULL, NO_ANSWER, PARTITION_MISSING
-from duly.store.rehearsal import Rehearsed, rehearse_submission
-from duly.store.revisions import DatabaseNewer
+from duly.store.postgres.database import Connection, Database, DatabaseAway, DatabaseError
+from duly.store.postgres.error_classes import DISK_FULL, NO_ANSWER, PARTITION_MISSING
+from duly.store.schema.revisions import DatabaseNewer
+from duly.store.submit.rehearsal import Rehearsed, rehearse_submission
 
 # Rehearsals take turns with submissions: however many ask, there are no more than four a second.
 GAP_SECONDS = 0.25

@@ -12,11 +12,11 @@ from duly.errors import NotRetryable, Overloaded, UniqueKeyTaken
 from duly.lifecycle.cluster.wakeups import Signals
 from duly.lifecycle.end.cancel import Canceller
 from duly.lifecycle.end.retry import Redriven, redrive
-from duly.store.batches import BatchView, page_of_job_ids
-from duly.store.bulk import find_ids
-from duly.store.database import Database, RecordBusy
-from duly.store.flow import KeepMoving
-from duly.store.ways import ListFilter
+from duly.store.postgres.database import Database, RecordBusy
+from duly.store.read.bulk_ids import find_ids
+from duly.store.schema.access_paths import ListFilter
+from duly.store.submit.batches import BatchView, page_of_job_ids
+from duly.store.ties.unique_keys_and_dependencies import KeepMoving
 
 PAGE = 500
 TRIES = 3

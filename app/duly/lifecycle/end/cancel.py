@@ -9,11 +9,11 @@ from duly.domain.outcome import cancelled_error
 from duly.errors import JobAlreadyEnded, NotFound, Unavailable
 from duly.lifecycle.cluster.wakeups import Signals
 from duly.lifecycle.end.follow_ups import tell_ended
-from duly.store.children import unfinished_children
-from duly.store.database import Database
-from duly.store.ending import EndOfWaiting, end_waiting
-from duly.store.running import CancelWish, request_cancel
-from duly.store.views import view_job
+from duly.store.ledger.terminal import EndOfWaiting, end_waiting
+from duly.store.postgres.database import Database
+from duly.store.queue.running import CancelWish, request_cancel
+from duly.store.read.job_view import view_job
+from duly.store.ties.child_jobs import unfinished_children
 from duly.telemetry.metrics import Metrics
 
 TRIES = 5

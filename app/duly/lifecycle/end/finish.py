@@ -15,8 +15,8 @@ from duly.domain.outcome import cancelled_error, error_json
 from duly.lifecycle.cluster.wakeups import Signals
 from duly.lifecycle.writes.bisection import Halved, record_by_halves
 from duly.lifecycle.writes.set_aside import OutcomesSetAside
-from duly.store.database import Database, DatabaseSlow, HotConnection, RecordBusy, RecordRefused
-from duly.store.running import finish_if_held
+from duly.store.postgres.database import Database, DatabaseSlow, HotConnection, RecordBusy, RecordRefused
+from duly.store.queue.running import finish_if_held
 from duly.telemetry.metrics import Metrics
 
 log = structlog.stdlib.get_logger("duly.finish")

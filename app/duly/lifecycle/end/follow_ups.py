@@ -22,14 +22,14 @@ from duly.lifecycle.cluster.wakeups import Signals
 from duly.lifecycle.submit.insert import Answer, record, tell
 from duly.lifecycle.writes.round_size import Portions
 from duly.lifecycle.writes.set_aside import forget, note
-from duly.store.batches import AddedUp, add_up, note_then, note_then_error, take_tallies
-from duly.store.database import Connection, Database, DatabaseAway
-from duly.store.ending import EndedWaiting, EndOfWaiting, end_waiting
-from duly.store.endings import Ending, take_endings
-from duly.store.messages import announce_batch
-from duly.store.placing import count_down, find_doomed, pass_keys_on
-from duly.store.ready import LaneStart
-from duly.store.set_aside import Stage
+from duly.store.ledger.pending_follow_ups import Ending, take_endings
+from duly.store.ledger.terminal import EndedWaiting, EndOfWaiting, end_waiting
+from duly.store.postgres.database import Connection, Database, DatabaseAway
+from duly.store.queue.ready import LaneStart
+from duly.store.queue.set_aside import Stage
+from duly.store.submit.batches import AddedUp, add_up, note_then, note_then_error, take_tallies
+from duly.store.ties.placement import count_down, find_doomed, pass_keys_on
+from duly.store.webhooks.messages import announce_batch
 from duly.telemetry.metrics import Metrics
 
 log = structlog.stdlib.get_logger("duly.consequences")

@@ -7,12 +7,12 @@ from uuid import UUID
 from duly.domain.events import EventKind
 from duly.domain.outcome import dependency_error
 from duly.lifecycle.cluster.wakeups import Signals
-from duly.store.database import Connection, Database
-from duly.store.ending import EndOfWaiting, end_waiting
-from duly.store.flow import give_up_unique, record_dependencies, take_unique, watch_parents
-from duly.store.placing import Place, Standing, place, place_when_possible
-from duly.store.ready import LaneStart
-from duly.store.requeue import Requeued, requeue, unique_keys_of
+from duly.store.ledger.terminal import EndOfWaiting, end_waiting
+from duly.store.postgres.database import Connection, Database
+from duly.store.queue.ready import LaneStart
+from duly.store.ties.placement import Place, Standing, place, place_when_possible
+from duly.store.ties.requeue import Requeued, requeue, unique_keys_of
+from duly.store.ties.unique_keys_and_dependencies import give_up_unique, record_dependencies, take_unique, watch_parents
 
 LOST = frozenset({EventKind.FAILED, EventKind.CANCELLED})
 

@@ -6,8 +6,14 @@ from uuid import UUID
 
 from duly.domain.facts import Breach, Cure, JobFacts
 from duly.domain.promises import breaches, breaches_of_batch, lacks_unique_key
-from duly.store.checking import every_batch, every_job, has_control, kept_ranges, without_successor
-from duly.store.database import Connection, Database
+from duly.store.maintenance.invariant_snapshot import (
+    every_batch,
+    every_job,
+    has_control,
+    kept_ranges,
+    without_successor,
+)
+from duly.store.postgres.database import Connection, Database
 
 # So many are told of; all are counted.
 SHOWN = 100
@@ -37,7 +43,7 @@ async def check(database: Database) -> Report:
     """Looks at everything once. Changes nothing, and holds nobody up.
 
     Raises:
-        DatabaseAway, RecordRefused: see `duly.store.database`.
+        DatabaseAway, RecordRefused: see `duly.store.postgres.database`.
     """
     report = Report()
     async with database.connection() as connection:

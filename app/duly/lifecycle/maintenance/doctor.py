@@ -10,16 +10,16 @@ from typing import NamedTuple
 from duly.domain.clock import DatabaseClock
 from duly.domain.sealing import Keyring
 from duly.settings import Role
-from duly.store.catalog_types import Connection
-from duly.store.database import Database, DatabaseError
-from duly.store.diagnosis import count_sessions, count_set_aside, listed_nodes, old_readers, read_time
-from duly.store.lent_partitions import days_ahead
-from duly.store.partitions import PARTITIONED
-from duly.store.rehearsal import rehearse_submission
-from duly.store.revisions import DatabaseNewer, revisions_missing
-from duly.store.rights import missing_rights
-from duly.store.secret_keys import read_proofs
-from duly.store.stream_holders import Holder, old_writers
+from duly.store.ledger.stream_holders import Holder, old_writers
+from duly.store.maintenance.diagnosis import count_sessions, count_set_aside, listed_nodes, old_readers, read_time
+from duly.store.maintenance.secret_keys import read_proofs
+from duly.store.postgres.catalog_types import Connection
+from duly.store.postgres.database import Database, DatabaseError
+from duly.store.postgres.partition_function import days_ahead
+from duly.store.postgres.partitions import PARTITIONED
+from duly.store.schema.revisions import DatabaseNewer, revisions_missing
+from duly.store.schema.role_rights import missing_rights
+from duly.store.submit.rehearsal import rehearse_submission
 
 WRITER_SECONDS = 60.0
 # For a role that does not see the age of others' transactions: one that is still there after this is no short one.

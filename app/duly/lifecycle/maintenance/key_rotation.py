@@ -8,8 +8,7 @@ from typing import Any
 from duly.domain.ids import SMALLEST
 from duly.domain.kept_job import with_secret
 from duly.domain.sealing import CannotUnseal, Keyring
-from duly.store.database import Connection, Database
-from duly.store.sealed import (
+from duly.store.maintenance.sealed_secrets import (
     StoredSecret,
     count_by_key,
     page_of_endpoints,
@@ -19,7 +18,8 @@ from duly.store.sealed import (
     write_schedule,
     write_then,
 )
-from duly.store.secret_keys import forget_keys, read_proofs, record_key
+from duly.store.maintenance.secret_keys import forget_keys, read_proofs, record_key
+from duly.store.postgres.database import Connection, Database
 
 
 class KeyDiffers(Exception):

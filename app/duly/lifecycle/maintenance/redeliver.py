@@ -14,9 +14,9 @@ from duly.errors import Conflict, DeliveryInFlight, EndpointDeleted, EndpointDis
 from duly.lifecycle.cluster.wakeups import Signals
 from duly.lifecycle.writes.bisection import note_fault
 from duly.lifecycle.writes.round_size import Aside
-from duly.store.database import Connection, Database, DatabaseAway
-from duly.store.endpoints import read_endpoint
-from duly.store.replays import (
+from duly.store.postgres.database import Connection, Database, DatabaseAway
+from duly.store.webhooks.endpoints import read_endpoint
+from duly.store.webhooks.replays import (
     MOST_ATTEMPTS,
     Key,
     Refusal,

@@ -18,9 +18,9 @@ from duly.domain.facts import Cure, JobFacts
 from duly.domain.promises import breaches, breaches_of_batch, lacks_unique_key
 from duly.lifecycle.maintenance.check import Report, survey
 from duly.lifecycle.maintenance.repair_actions import BATCHES, JOBS, count_batch
-from duly.store.checking import these_batches, these_jobs
-from duly.store.database import Connection, Database, RecordBusy, RecordRefused
-from duly.store.repairing import alone, hand_out, look_anew
+from duly.store.maintenance.invariant_snapshot import these_batches, these_jobs
+from duly.store.maintenance.repair_writes import alone, hand_out, look_anew
+from duly.store.postgres.database import Connection, Database, RecordBusy, RecordRefused
 
 log = structlog.stdlib.get_logger("duly.repair")
 
@@ -50,7 +50,7 @@ async def repair(database: Database) -> Repaired:
 
     Raises:
         RepairUnderWay: see there.
-        DatabaseAway, RecordRefused: see `duly.store.database`; what was done until then stays.
+        DatabaseAway, RecordRefused: see `duly.store.postgres.database`; what was done until then stays.
     """
     repaired = Repaired()
     async with database.connection() as connection, alone(connection) as may:

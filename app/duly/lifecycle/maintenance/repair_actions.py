@@ -15,10 +15,7 @@ from duly.domain.promises import (
     missing_webhooks,
 )
 from duly.lifecycle.maintenance.repair_placement import place_anew
-from duly.store.database import Connection
-from duly.store.flow import give_up_unique
-from duly.store.placing import acquire_keys, count_down
-from duly.store.repairing import (
+from duly.store.maintenance.repair_writes import (
     Correction,
     correct_batch,
     drop_checkpoints,
@@ -31,6 +28,9 @@ from duly.store.repairing import (
     mark,
     write_webhooks,
 )
+from duly.store.postgres.database import Connection
+from duly.store.ties.placement import acquire_keys, count_down
+from duly.store.ties.unique_keys_and_dependencies import give_up_unique
 
 
 async def _drop_keys(connection: Connection, jobs: Sequence[JobFacts]) -> None:

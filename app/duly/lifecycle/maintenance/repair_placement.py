@@ -9,11 +9,11 @@ from duly.domain.facts import Asked, JobFacts
 from duly.domain.outcome import cancelled_error, dependency_error
 from duly.domain.promises import marks_of
 from duly.domain.told import Told, tell
-from duly.store.database import Connection
-from duly.store.ending import EndOfWaiting, end_waiting
-from duly.store.flow import record_dependencies
-from duly.store.placing import Place, Standing, place, place_when_possible
-from duly.store.repairing import clear, drop_keys, last_events, mark_parents, requeue_lost
+from duly.store.ledger.terminal import EndOfWaiting, end_waiting
+from duly.store.maintenance.repair_writes import clear, drop_keys, last_events, mark_parents, requeue_lost
+from duly.store.postgres.database import Connection
+from duly.store.ties.placement import Place, Standing, place, place_when_possible
+from duly.store.ties.unique_keys_and_dependencies import record_dependencies
 
 SOURCE = "repair"
 LOST = frozenset({EventKind.FAILED, EventKind.CANCELLED})

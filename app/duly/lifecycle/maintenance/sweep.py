@@ -21,19 +21,20 @@ from duly.lifecycle.end.finish import Finisher
 from duly.lifecycle.end.follow_ups import tell_ended
 from duly.lifecycle.writes.bisection import record_by_halves
 from duly.lifecycle.writes.round_size import Aside, Portions
-from duly.store.database import Connection, Database, DatabaseAway
-from duly.store.ending import EndOfWaiting, end_waiting, find_expired, seconds_to_next_expiry
-from duly.store.exclusive import DROPPING, take
-from duly.store.idempotency import forget_old_keys
-from duly.store.lent_partitions import may_make
-from duly.store.nodes import SilentNode, strike_silent
-from duly.store.partitions import PARTITIONED, drop_expired, ensure_partitions
-from duly.store.placing import release_keyed
-from duly.store.receivers import forget_receivers
-from duly.store.running import Overdue, Verdict, find_overdue
-from duly.store.scheduled import find_first_due, release_due, seconds_to_next
-from duly.store.schedules import forget_old_runs
-from duly.store.set_aside import forget_old_set_aside
+from duly.store.ledger.retention import drop_expired
+from duly.store.ledger.terminal import EndOfWaiting, end_waiting, find_expired, seconds_to_next_expiry
+from duly.store.postgres.advisory_locks import DROPPING, take
+from duly.store.postgres.database import Connection, Database, DatabaseAway
+from duly.store.postgres.partition_function import may_make
+from duly.store.postgres.partitions import PARTITIONED, ensure_partitions
+from duly.store.queue.nodes import SilentNode, strike_silent
+from duly.store.queue.running import Overdue, Verdict, find_overdue
+from duly.store.queue.scheduled import find_first_due, release_due, seconds_to_next
+from duly.store.queue.schedules import forget_old_runs
+from duly.store.queue.set_aside import forget_old_set_aside
+from duly.store.submit.idempotency import forget_old_keys
+from duly.store.ties.placement import release_keyed
+from duly.store.webhooks.receivers import forget_receivers
 from duly.telemetry.metrics import Metrics
 
 log = structlog.stdlib.get_logger("duly.sweep")

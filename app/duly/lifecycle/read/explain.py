@@ -7,10 +7,9 @@ from uuid import UUID
 from duly.domain.events import Status
 from duly.domain.job import JobView, Lane
 from duly.domain.why import Explanation, Facts, Refused, explain
-from duly.store.database import Connection, Database
-from duly.store.set_aside import Stage, read_set_aside
-from duly.store.views import view_job
-from duly.store.why import (
+from duly.store.postgres.database import Connection, Database
+from duly.store.queue.set_aside import Stage, read_set_aside
+from duly.store.read.explain import (
     MOST_AHEAD,
     Surroundings,
     count_ahead,
@@ -20,6 +19,7 @@ from duly.store.why import (
     read_parents,
     read_surroundings,
 )
+from duly.store.read.job_view import view_job
 
 
 async def why(database: Database, tenant_id: int, job_id: UUID) -> tuple[JobView, Explanation] | None:

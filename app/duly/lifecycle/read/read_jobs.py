@@ -5,8 +5,8 @@ from uuid import UUID
 
 from duly.domain.job import JobView
 from duly.lifecycle.submit.batcher import Gatherer
-from duly.store.database import Database, DatabaseAway
-from duly.store.views import view_each
+from duly.store.postgres.database import Database, DatabaseAway
+from duly.store.read.job_view import view_each
 
 BATCH = 200
 WAITING = 20_000

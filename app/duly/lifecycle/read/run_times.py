@@ -5,8 +5,8 @@ import time
 from collections.abc import Iterable
 
 from duly.domain.observed import Observed, observe
-from duly.store.database import Database
-from duly.store.observed import run_times
+from duly.store.postgres.database import Database
+from duly.store.read.run_times import run_times
 
 GOOD_FOR_SECONDS = 10.0
 

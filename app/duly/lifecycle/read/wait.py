@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from duly.errors import Overloaded
-from duly.store.database import DatabaseError
+from duly.store.postgres.database import DatabaseError
 
 LOOK_SECONDS = 2.0
 Seen = TypeVar("Seen")

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from duly.lifecycle.submit.batcher import Gatherer
-from duly.store.checkpoints import Checkpoint, keep_if_held
-from duly.store.database import Database
+from duly.store.ledger.checkpoints import Checkpoint, keep_if_held
+from duly.store.postgres.database import Database
 
 # A value may be as large as a result.
 BATCH = 32

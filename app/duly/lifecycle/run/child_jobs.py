@@ -14,10 +14,10 @@ from duly.lifecycle.end.cancel import Canceller
 from duly.lifecycle.end.retry import redrive
 from duly.lifecycle.submit.batcher import Gatherer
 from duly.lifecycle.submit.insert import Answer, record, tell
-from duly.store.batches import record_batch, view_batch
-from duly.store.children import find_cancelled, find_left_failed, holders
-from duly.store.database import Connection, Database
-from duly.store.flow import find_standing
+from duly.store.postgres.database import Connection, Database
+from duly.store.submit.batches import record_batch, view_batch
+from duly.store.ties.child_jobs import find_cancelled, find_left_failed, holders
+from duly.store.ties.unique_keys_and_dependencies import find_standing
 from duly.telemetry.metrics import Metrics
 
 BATCH = 100

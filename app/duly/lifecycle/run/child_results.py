@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from duly.lifecycle.submit.batcher import Gatherer
-from duly.store.batches import view_batch
-from duly.store.database import Database, DatabaseAway
-from duly.store.outcomes import Ended, first_unended, members_after, read_ends
+from duly.store.ledger.job_results import Ended, first_unended, members_after, read_ends
+from duly.store.postgres.database import Database, DatabaseAway
+from duly.store.submit.batches import view_batch
 
 BATCH = 200
 

@@ -15,8 +15,8 @@ import structlog
 
 from duly.domain.logs import LogLine
 from duly.lifecycle.writes.bisection import record_by_halves
-from duly.store.database import Database
-from duly.store.logs import record_logs
+from duly.store.ledger.job_logs import record_logs
+from duly.store.postgres.database import Database
 from duly.telemetry.metrics import Metrics
 
 log = structlog.stdlib.get_logger("duly.logs")

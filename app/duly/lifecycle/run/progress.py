@@ -9,8 +9,8 @@ from duly.domain.outcome import MESSAGE_LIMIT
 from duly.lifecycle.cluster.wakeups import Signals
 from duly.lifecycle.submit.batcher import Gatherer
 from duly.lifecycle.writes.round_size import Aside
-from duly.store.database import Database, RecordRefused
-from duly.store.running import Progress, record_progress_if_held
+from duly.store.postgres.database import Database, RecordRefused
+from duly.store.queue.running import Progress, record_progress_if_held
 from duly.telemetry.metrics import Metrics
 
 BATCH = 500

@@ -10,8 +10,8 @@ from duly.domain.kept_job import read_template
 from duly.domain.schedule import Recurrence, Schedule
 from duly.errors import Invalid, NotFound, PathError, ScheduleExists
 from duly.lifecycle.submit.insert import unknown_parents
-from duly.store.database import Connection, Database
-from duly.store.schedules import Key, add_schedule, change_schedule, clock, hold_schedule
+from duly.store.postgres.database import Connection, Database
+from duly.store.queue.schedules import Key, add_schedule, change_schedule, clock, hold_schedule
 
 
 async def add(database: Database, key: Key, asked: Recurrence) -> Schedule:

@@ -24,8 +24,8 @@ from duly.lifecycle.cluster.wakeups import Signals
 from duly.lifecycle.schedules.manage import no_such
 from duly.lifecycle.submit.insert import record, tell
 from duly.lifecycle.writes.bisection import note_fault
-from duly.store.database import Connection, Database, DatabaseAway, RecordBusy
-from duly.store.schedules import (
+from duly.store.postgres.database import Connection, Database, DatabaseAway, RecordBusy
+from duly.store.queue.schedules import (
     Key,
     Step,
     advance,

@@ -10,8 +10,8 @@ from typing import Generic, TypeVar
 
 from duly.errors import Overloaded
 from duly.lifecycle.writes.bisection import record_by_halves
-from duly.store.database import DatabaseAway, RecordRefused
-from duly.store.database_troubles import STOPPED
+from duly.store.postgres.database import DatabaseAway, RecordRefused
+from duly.store.postgres.error_classes import STOPPED
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")

@@ -8,7 +8,7 @@ from typing import Protocol, Self
 from uuid import UUID
 
 from duly.domain.job import ClaimedJob, NewJob
-from duly.store.jobs import Starting
+from duly.store.submit.jobs import Starting
 
 
 class Starter(Protocol):

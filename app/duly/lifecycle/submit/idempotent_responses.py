@@ -11,9 +11,9 @@ from uuid import UUID
 import orjson
 
 from duly.domain.job import Accepted, IdempotencyKey
-from duly.store.database import Connection
-from duly.store.idempotency import Earlier, keep_answer, redirect_key
-from duly.store.ways import KINDS
+from duly.store.postgres.database import Connection
+from duly.store.schema.access_paths import KINDS
+from duly.store.submit.idempotency import Earlier, keep_answer, redirect_key
 
 _STANDING = '{"standing":true}'
 

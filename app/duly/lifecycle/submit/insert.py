@@ -14,9 +14,11 @@ from duly.domain.outcome import dependency_error
 from duly.errors import Invalid, JobExists, PathError
 from duly.lifecycle.cluster.wakeups import Signals
 from duly.lifecycle.submit.eager_start import EagerStart
-from duly.store.database import Connection, RecordBusy
-from duly.store.ending import EndOfWaiting, end_waiting
-from duly.store.flow import (
+from duly.store.ledger.terminal import EndOfWaiting, end_waiting
+from duly.store.postgres.database import Connection, RecordBusy
+from duly.store.submit.jobs import record_jobs
+from duly.store.ties.placement import Place, Standing, acquire_keys, marked, place
+from duly.store.ties.unique_keys_and_dependencies import (
     Holder,
     KeepMoving,
     Tied,
@@ -30,9 +32,7 @@ from duly.store.flow import (
     take_unique,
     watch_parents,
 )
-from duly.store.flow import Standing as Recorded
-from duly.store.jobs import record_jobs
-from duly.store.placing import Place, Standing, acquire_keys, marked, place
+from duly.store.ties.unique_keys_and_dependencies import Standing as Recorded
 
 Answer = Accepted | Exception
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from duly.errors import BacklogFull, RateLimited
-from duly.store.database import Database
-from duly.store.intake import IntakeLimits, count_waiting, read_intake, set_intake, take_tokens
+from duly.store.postgres.database import Database
+from duly.store.submit.submission_limits import IntakeLimits, count_waiting, read_intake, set_intake, take_tokens
 
 LOOK_SECONDS = 1.0
 # Tokens are taken from the common bucket for so long ahead, and given up when they are as old as that.

@@ -15,10 +15,10 @@ from duly.lifecycle.submit.batcher import Gatherer
 from duly.lifecycle.submit.eager_start import EagerStart, NoStarter, Starter
 from duly.lifecycle.submit.idempotent_responses import again, keep_batch, keep_single, others_again
 from duly.lifecycle.submit.insert import record, tell, unknown_parents
-from duly.store.batches import record_batch
-from duly.store.database import Connection, Database, DatabaseAway, HotConnection, RecordBusy, RecordRefused
-from duly.store.idempotency import Earlier, release_key, reserve_key, reserve_keys
-from duly.store.jobs import creation_times, record_jobs, record_jobs_again
+from duly.store.postgres.database import Connection, Database, DatabaseAway, HotConnection, RecordBusy, RecordRefused
+from duly.store.submit.batches import record_batch
+from duly.store.submit.idempotency import Earlier, release_key, reserve_key, reserve_keys
+from duly.store.submit.jobs import creation_times, record_jobs, record_jobs_again
 from duly.telemetry.metrics import Metrics
 
 BATCH = 500

@@ -17,9 +17,9 @@ from duly.lifecycle.submit.idempotent_responses import keep_batch, others_again
 from duly.lifecycle.submit.insert import Answer, record, tell
 from duly.lifecycle.submit.spool import JobSpool
 from duly.lifecycle.submit.submit import BatchRefused, busy, check_reused, record_again
-from duly.store.batches import record_batch, view_batch
-from duly.store.database import Connection, Database, DatabaseAway, RecordBusy
-from duly.store.idempotency import reserve_key
+from duly.store.postgres.database import Connection, Database, DatabaseAway, RecordBusy
+from duly.store.submit.batches import record_batch, view_batch
+from duly.store.submit.idempotency import reserve_key
 from duly.telemetry.metrics import Metrics
 
 TRIES = 3

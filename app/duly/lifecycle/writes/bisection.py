@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from duly.store.database import DatabaseAway, DatabaseSlow, RecordRefused
+from duly.store.postgres.database import DatabaseAway, DatabaseSlow, RecordRefused
 from duly.telemetry.metrics import Metrics
 
 log = structlog.stdlib.get_logger("duly.by_halves")

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from duly.lifecycle.writes.bisection import note_fault
-from duly.store.database import RecordBusy
+from duly.store.postgres.database import RecordBusy
 from duly.telemetry.metrics import Metrics
 
 log = structlog.stdlib.get_logger("duly.portions")

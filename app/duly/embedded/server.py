@@ -1,0 +1,207 @@
+"""The embedded PostgreSQL: one server a data folder, shared by the processes of a machine, stopped by the last of them.
+
+Three locks carry it, for the kernel drops a lock with its process, even one that was killed. `starting` is held while a
+server is started or stopped. `users` is shared by the processes that use it. `server` is inherited by the processes of
+the server itself: whoever can take it knows that none of them lives, whatever a left-over file of process ids says.
+"""
+
+import fcntl
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from duly.embedded.folder import (
+    PATIENCE_SECONDS,
+    PORT,
+    EmbeddedError,
+    Folder,
+    explained,
+    failure,
+    make_cluster,
+    open_folder,
+)
+from duly.embedded.tuning import settings_text
+
+__all__ = ["EmbeddedError", "EmbeddedServer", "default_data_dir", "embedded_server", "listens", "revive"]
+
+_STOP_SECONDS = 60
+_LARGEST_LOG = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedServer:
+    """A running server. `url` stays the same over restarts; `data_folder` is PostgreSQL's own, with its log."""
+
+    url: str
+    data_folder: Path
+    postmaster_pid: int
+
+
+def default_data_dir() -> Path:
+    """The user's data folder. For root a system folder: the server's own user must be able to enter it."""
+    return Path("/var/lib/duly") if os.geteuid() == 0 else platformdirs.user_data_path("duly", appauthor=False)
+
+
+@contextmanager
+def embedded_server(data_dir: Path) -> Iterator[EmbeddedServer]:
+    """Start the server on `data_dir`, or join the one that runs there; stop it at the end if nobody else uses it.
+
+    Blocks while starting (1 s the first time, 0.2 s after) and stopping. Raises EmbeddedError.
+    """
+    folder = open_folder(data_dir)
+    with _opened(folder, "users") as users, _opened(folder, "starting") as starting:
+        try:
+            with _exclusive(starting):
+                fcntl.flock(users, fcntl.LOCK_SH)
+                server = _ensure_running(folder, starting=starting)
+            yield server
+        finally:
+            with _exclusive(starting):
+                if _take(users):
+                    _stop(folder)
+
+
+def revive(server: EmbeddedServer) -> EmbeddedServer:
+    """Start the server again where it died under us; leave it where it lives. Blocks; raises EmbeddedError."""
+    folder = open_folder(server.data_folder.parent)
+    with _opened(folder, "starting") as starting, _exclusive(starting):
+        return _ensure_running(folder, starting=starting)
+
+
+def listens(server: EmbeddedServer) -> bool:
+    """Whether it takes connections. Its process id would not tell: a dead one may stand in the process table."""
+    return _listens(open_folder(server.data_folder.parent))
+
+
+def _ensure_running(folder: Folder, *, starting: int) -> EmbeddedServer:
+    """Start unless it runs, then wait until it answers; the remains of a killed server are given time to go."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    with explained(folder.cluster.parent):
+        if not (folder.cluster / "PG_VERSION").exists():
+            make_cluster(folder, starting=starting)
+        while not _answers(folder):
+            if time.monotonic() > deadline:
+                raise EmbeddedError(
+                    f"The PostgreSQL on {folder.cluster} does not answer: look into its postgres.log, or end it."
+                )
+            with _opened(folder, "server") as server:
+                if not _listens(folder) and _take(server):
+                    _start(folder, server=server)
+                else:
+                    time.sleep(0.05)
+        pid = int((folder.cluster / "postmaster.pid").read_text().split("\n", 1)[0])
+    url = f"postgresql://postgres@/duly?host={folder.sockets}&port={PORT}"
+    return EmbeddedServer(url=url, data_folder=folder.cluster, postmaster_pid=pid)
+
+
+def _answers(folder: Folder) -> bool:
+    """Whether the database `duly` can be used; it is made where the server runs and lacks it."""
+    if not _listens(folder):
+        return False
+    asked = _query(folder, database="duly", statement="SELECT 1")
+    if asked.returncode == 0 or 'database "duly" does not exist' not in asked.stderr:
+        return asked.returncode == 0
+    made = _query(folder, database="postgres", statement="CREATE DATABASE duly")
+    if made.returncode != 0:
+        raise failure("PostgreSQL could not make the database", output=made.stderr, folder=folder)
+    return True
+
+
+def _listens(folder: Folder) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(folder.socket))
+        except OSError:
+            return False
+    return True
+
+
+def _query(folder: Folder, *, database: str, statement: str) -> subprocess.CompletedProcess[str]:
+    place = ("-h", folder.sockets, "-p", str(PORT), "-U", "postgres", "-d", database)
+    return folder.run("psql", "-X", *place, "-c", statement)
+
+
+def _start(folder: Folder, *, server: int) -> None:
+    """Start the server, with the lock `server` for it to inherit."""
+    _disown(folder)
+    text = settings_text(cluster=folder.cluster, sockets=folder.sockets, port=PORT)
+    _write(folder.cluster / "duly.conf", text.encode(), folder=folder)
+    log = folder.cluster / "postgres.log"
+    if log.exists() and log.stat().st_size > _LARGEST_LOG:
+        log.replace(log.with_suffix(".log.old"))
+    already = log.stat().st_size if log.exists() else 0
+    waiting = ("-w", "-t", str(PATIENCE_SECONDS))
+    started = folder.run("pg_ctl", "-D", folder.cluster, *waiting, "-l", log, "start", pass_fds=(server,))
+    if started.returncode != 0:
+        said = log.read_bytes()[already:].decode(errors="replace") if log.exists() else ""
+        raise failure(f"PostgreSQL did not start (see {log})", output=started.stderr + said, folder=folder)
+
+
+def _disown(folder: Folder) -> None:
+    """Take a killed server's process id out of what it left.
+
+    In a restarted container that id is often alive, as a stranger, and PostgreSQL would take it for a server. Our own
+    id it knows (from pg_ctl) to be none. The rest of the file stays: it guards the shared memory.
+    """
+    folder.socket.with_name(f"{folder.socket.name}.lock").unlink(missing_ok=True)
+    left_over = folder.cluster / "postmaster.pid"
+    if left_over.exists():
+        _, _, rest = left_over.read_bytes().partition(b"\n")
+        _write(left_over, b"%d\n%b" % (os.getpid(), rest), folder=folder)
+
+
+def _write(path: Path, content: bytes, *, folder: Folder) -> None:
+    """Write a file of the server's in one step, readable to its user, and following no link that it may have put."""
+    new = folder.locks / path.name
+    new.write_bytes(content)
+    new.chmod(0o644)
+    new.replace(path)
+
+
+def _stop(folder: Folder) -> None:
+    """Stop the server and wait for its end: within a minute with a last checkpoint, else as after a crash."""
+    with _opened(folder, "server") as server:
+        if not _listens(folder) and _take(server):
+            return
+    for mode in ("fast", "immediate"):
+        how = ("-m", mode, "-w", "-t", str(_STOP_SECONDS))
+        stopped = folder.run("pg_ctl", "-D", folder.cluster, *how, "stop")
+        if stopped.returncode == 0:
+            return
+    if _listens(folder):
+        raise failure("PostgreSQL did not stop", output=stopped.stderr, folder=folder)
+
+
+@contextmanager
+def _opened(folder: Folder, lock: str) -> Iterator[int]:
+    with explained(folder.locks.parent):
+        descriptor = os.open(folder.locks / lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _exclusive(descriptor: int) -> Iterator[None]:
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def _take(descriptor: int) -> bool:
+    """Whether the lock could be taken without waiting."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""The append-only ledger: events, outbox, results, logs, checkpoints and its partitions."""

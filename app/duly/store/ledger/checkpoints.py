@@ -1,0 +1,53 @@
+"""The table `checkpoints`: one row a job, what its next attempt is to know."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.store.postgres.catalog_types import Connection
+
+
+class Checkpoint(NamedTuple):
+    """What an attempt leaves for the next; `value` is JSON text."""
+
+    job_id: UUID
+    token: int
+    value: str
+
+
+# The mark (domain.job.Mark.CHECKPOINT) lets the claim look here, and the finish delete what stands here.
+KEEP_IF_HELD = """
+with told as (
+    select * from unnest($1::uuid[], $2::int[], $3::text[]) as t (job_id, token, value)
+),
+marked as (
+    update running n set marks = n.marks | 16
+    from told t where n.job_id >= t.job_id and n.job_id <= t.job_id and n.token = t.token
+    returning n.tenant_id, n.job_id, n.token, t.value
+),
+kept as (
+    insert into checkpoints (tenant_id, job_id, token, value)
+    select tenant_id, job_id, token, value::json from marked
+    on conflict (job_id) do update set token = excluded.token, recorded_at = now(), value = excluded.value
+)
+select job_id, token from marked
+"""
+
+
+async def keep_if_held(connection: Connection, told: Sequence[Checkpoint]) -> set[tuple[UUID, int]]:
+    """Records checkpoints of attempts that still hold their lease; none twice. Returns these, with their tokens."""
+    rows = await connection.fetch(KEEP_IF_HELD, *zip(*told, strict=True))
+    return {(row[0], row[1]) for row in rows}
+
+
+FORGET_BETWEEN = """
+delete from checkpoints where job_id in (
+    select job_id from checkpoints where job_id >= $1 and job_id < $2 order by job_id limit $3
+)
+"""
+
+
+async def forget_checkpoints(connection: Connection, *, since: UUID, before: UUID, limit: int) -> int:
+    """Deletes up to `limit` checkpoints of jobs with these ids. Returns how many."""
+    status: str = await connection.execute(FORGET_BETWEEN, since, before, limit)
+    return int(status.rsplit(" ", 1)[1])

@@ -1,0 +1,123 @@
+"""The tail of the ledger: what all jobs of a tenant have been through, in the order of `duly.domain.position`.
+
+Read by the transaction id, of which both tables have a BRIN index. Such an index knows of a new stretch of a table
+only after a vacuum, or when it is told to look: until then every search reads all of that stretch.
+"""
+
+from collections.abc import Collection
+from datetime import date
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.domain.events import Event, EventKind
+from duly.domain.position import Position
+from duly.store.postgres.database import Connection
+
+MOMENT = """
+select pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint from pg_current_snapshot() as s
+"""
+
+
+class Moment(NamedTuple):
+    """Every transaction below `settled` has ended; none from `future` on has begun."""
+
+    settled: int
+    future: int
+
+
+async def read_moment(connection: Connection) -> Moment:
+    return Moment(*await connection.fetchrow(MOMENT))
+
+
+class JobFacts(NamedTuple):
+    """What a stream may be filtered by. `labels` is JSON text."""
+
+    type: str
+    queue: str
+    batch_id: UUID | None
+    labels: str | None
+
+
+class TailRow(NamedTuple):
+    position: Position
+    event: Event
+    facts: JobFacts
+
+
+class TailPage(NamedTuple):
+    """Rows in order. `whole`: there are no more of those that were asked for."""
+
+    rows: list[TailRow]
+    whole: bool
+
+
+# What a job was is looked up for each row of the page (`offset 0` keeps it from becoming a join of the tables). Of many
+# large results only so many are taken as fit, and one in any case. `+ 0` keeps the planner from the indexes that begin
+# with the tenant: all rows are its.
+PAGE = """
+select p.tx, p.job_id, p.sequence, p.kind, p.attempt, p.occurred_at, p.source, p.data::text,
+       j.type, j.queue, j.batch_id, j.labels::text, p.found
+from (
+    select *, count(*) over () as found, row_number() over in_order as place,
+           sum(coalesce(octet_length(data::text), 0)) over in_order as bytes
+    from (
+        (select tx, job_id, sequence, kind, attempt, occurred_at, source, data
+         from events
+         where tenant_id + 0 = $1 and tx >= $2 and tx < $5 and (tx, job_id, sequence) > ($2, $3::uuid, $4::int)
+         order by tx, job_id, sequence limit $6)
+        union all
+        (select tx, job_id, 0, 0, 0, created_at, 'api', null::json
+         from jobs
+         where tenant_id + 0 = $1 and tx >= $2 and tx < $5 and (tx, job_id) > ($2, $3::uuid)
+         order by tx, job_id limit $6)
+        order by tx, job_id, sequence limit $6
+    ) as found
+    window in_order as (order by tx, job_id, sequence rows unbounded preceding)
+) p
+cross join lateral (
+    select type, queue, batch_id, labels from jobs where tenant_id = $1 and job_id = p.job_id offset 0
+) j
+where p.place = 1 or p.bytes <= $7
+order by p.tx, p.job_id, p.sequence
+"""
+
+# Of a day's first minutes the planner has no figures: it would read the table through. A page is no work for several.
+PLANS = "set local enable_seqscan = off; set local max_parallel_workers_per_gather = 0"
+
+
+async def read_tail(
+    connection: Connection, tenant_id: int, after: Position, *, before: int, limit: int, most_bytes: int
+) -> TailPage:
+    """A page of what transactions below `before` wrote beyond `after`."""
+    async with connection.transaction(readonly=True):
+        await connection.execute(PLANS)
+        rows = await connection.fetch(PAGE, tenant_id, *after, before, limit, most_bytes)
+    whole = not rows or (len(rows) == rows[0]["found"] < limit)
+    return TailPage([_row(tenant_id, row) for row in rows], whole)
+
+
+def _row(tenant_id: int, row: Connection) -> TailRow:
+    event = Event(tenant_id, row[1], row[2], EventKind(row[3]), row[4], row[5], row[6], row[7])
+    return TailRow(Position(row[0], row[1], row[2]), event, JobFacts(row[8], row[9], row[10], row[11]))
+
+
+# A vacuum of the same table is not waited for: it does the same.
+SUMMARIZE = """
+select count(brin_summarize_new_values(x.indexrelid))
+from pg_index x
+join pg_class i on i.oid = x.indexrelid and pg_has_role(i.relowner, 'USAGE')
+join pg_am a on a.oid = i.relam and a.amname = 'brin'
+where x.indrelid in (select to_regclass(name) from unnest($1::text[]) as name)
+"""
+
+
+async def summarize(connection: Connection, days: Collection[date]) -> None:
+    """Has the indexes look at what is new in the tables of these days.
+
+    Raises:
+        RecordBusy: a table is being vacuumed.
+    """
+    names = [f"{table}_{day:%Y%m%d}" for table in ("jobs", "events") for day in days]
+    async with connection.transaction():
+        await connection.execute("set local lock_timeout = '50ms'")
+        await connection.execute(SUMMARIZE, names)

@@ -1,0 +1,74 @@
+"""The table `job_logs`: what handlers logged, a row a line, partitioned as the jobs are."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.domain.logs import LogLine
+from duly.store.postgres.database import Connection
+
+# What was recorded already, by a statement whose answer was lost, is left as it is.
+RECORD_LOGS = """
+insert into job_logs (tenant_id, job_id, token, line, attempt, level, logged_at, message, fields)
+select tenant_id, job_id, token, line, attempt, level, logged_at, message, fields::json
+from unnest($1::int[], $2::uuid[], $3::int[], $4::int[], $5::smallint[], $6::smallint[], $7::text[], $8::text[],
+            $9::timestamptz[])
+    as l (tenant_id, job_id, token, line, attempt, level, message, fields, logged_at)
+on conflict (job_id, token, line) do nothing
+"""
+
+
+async def record_logs(connection: Connection, lines: Sequence[LogLine]) -> None:
+    """Records these lines."""
+    await connection.execute(RECORD_LOGS, *zip(*lines, strict=True))
+
+
+class Position(NamedTuple):
+    """A line's place in its job's logs. Tokens rise from attempt to attempt."""
+
+    token: int
+    line: int
+
+
+class RecordedLine(NamedTuple):
+    """One line as a reader sees it; `fields` is JSON text."""
+
+    position: Position
+    attempt: int
+    level: int
+    message: str
+    fields: str | None
+    at: datetime
+
+
+LOGS_AFTER = """
+select token, line, attempt, level, message, fields::text, logged_at from job_logs
+where job_id = $2 and tenant_id = $1 and (token, line) > ($3, $4) and level >= $5
+  and ($6::smallint is null or attempt = $6)
+order by token, line limit $7
+"""
+
+
+async def logs_after(
+    connection: Connection,
+    tenant_id: int,
+    job_id: UUID,
+    *,
+    after: Position,
+    least_level: int,
+    attempt: int | None,
+    limit: int,
+) -> list[RecordedLine]:
+    """The lines beyond `after`, oldest first, of at least this level, and of one attempt where it is named."""
+    rows = await connection.fetch(LOGS_AFTER, tenant_id, job_id, *after, least_level, attempt, limit)
+    return [RecordedLine(Position(row[0], row[1]), *row[2:]) for row in rows]
+
+
+EXISTS = "select exists (select from jobs where tenant_id = $1 and job_id = $2)"
+
+
+async def job_exists(connection: Connection, tenant_id: int, job_id: UUID) -> bool:
+    """Whether this tenant has such a job."""
+    found: bool = await connection.fetchval(EXISTS, tenant_id, job_id)
+    return found

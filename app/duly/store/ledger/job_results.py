@@ -1,0 +1,64 @@
+"""How jobs ended, for those who wait for them or read a whole batch."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.domain.events import EventKind
+from duly.store.postgres.database import Connection
+
+
+class Ended(NamedTuple):
+    """How a job ended; `data` is its result or its error as JSON text."""
+
+    job_id: UUID
+    kind: EventKind
+    data: str | None
+
+
+ENDS = """
+select a.job_id, e.kind, e.data::text from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
+cross join lateral (
+    select kind, data from events where job_id = a.job_id and tenant_id = a.tenant_id order by sequence desc limit 1
+) e
+where e.kind >= 10
+"""
+
+
+async def read_ends(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> dict[UUID, Ended]:
+    """Those of these (tenant, job) that have ended, and how."""
+    rows = await connection.fetch(ENDS, *(list(column) for column in zip(*keys, strict=True)))
+    return {row[0]: Ended(row[0], EventKind(row[1]), row[2]) for row in rows}
+
+
+FIRST_UNENDED = """
+select a.place from unnest($2::uuid[]) with ordinality as a (job_id, place)
+where coalesce((
+    select kind from events e where e.job_id = a.job_id and e.tenant_id = $1 order by sequence desc limit 1
+), 0) < 10
+order by a.place limit 1
+"""
+
+
+async def first_unended(connection: Connection, tenant_id: int, job_ids: Sequence[UUID]) -> int | None:
+    """The place, from 0, of the first of these that has not ended; None where all have."""
+    place: int | None = await connection.fetchval(FIRST_UNENDED, tenant_id, job_ids)
+    return place - 1 if place is not None else None
+
+
+MEMBERS = """
+select j.job_id from batches b cross join lateral (
+    select job_id from jobs
+    where tenant_id = $1 and job_id > $3 and job_id >= b.first_id and job_id <= b.last_id and batch_id = $2
+    order by job_id limit $4
+) j
+where b.tenant_id = $1 and b.batch_id = $2
+order by j.job_id
+"""
+
+
+async def members_after(
+    connection: Connection, tenant_id: int, batch_id: UUID, after: UUID, *, limit: int
+) -> list[UUID]:
+    """The next jobs of a batch of this tenant's, in the order of their submission."""
+    return [row[0] for row in await connection.fetch(MEMBERS, tenant_id, batch_id, after, limit)]

@@ -1,0 +1,53 @@
+"""The table `endings`: ends whose consequences for other jobs are still to be drawn. Only marked jobs leave one."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.domain.events import EventKind
+from duly.domain.job import Mark
+from duly.store.postgres.database import Connection
+
+TAKE = """
+delete from endings e using (
+    select job_id, sequence from endings where job_id <> all($2)
+    order by job_id, sequence limit $1 for update skip locked
+) t
+where e.job_id >= t.job_id and e.job_id <= t.job_id and e.sequence = any(array[t.sequence])
+returning e.tenant_id, e.job_id, e.kind, e.marks
+"""
+
+
+class Ending(NamedTuple):
+    tenant_id: int
+    job_id: UUID
+    kind: EventKind
+    marks: int
+
+    @property
+    def keyed(self) -> bool:
+        return bool(self.marks & Mark.KEYED)
+
+    @property
+    def depended(self) -> bool:
+        return bool(self.marks & Mark.DEPENDED)
+
+
+async def take_endings(connection: Connection, *, limit: int, but: Sequence[UUID] = ()) -> list[Ending]:
+    """Takes up to `limit` ends, but those of some jobs, in a transaction of the caller's that draws their
+    consequences.
+    """
+    return [Ending(row[0], row[1], EventKind(row[2]), row[3]) for row in await connection.fetch(TAKE, limit, but)]
+
+
+STILL_ENDED = """
+select a.job_id from unnest($1::uuid[]) as a (job_id) cross join lateral (
+    select kind from events where job_id = a.job_id order by sequence desc limit 1
+) e
+where e.kind >= 10
+"""
+
+
+async def still_ended(connection: Connection, jobs: Sequence[UUID]) -> list[UUID]:
+    """Those of these that nobody has set going again."""
+    return [row[0] for row in await connection.fetch(STILL_ENDED, jobs)]

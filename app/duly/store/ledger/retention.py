@@ -1,0 +1,95 @@
+"""Retention of the ledger: a day's partitions are dropped whole once all its jobs ended longer ago than that."""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+
+from duly.domain.ids import smallest_id_at
+from duly.store.ledger.checkpoints import forget_checkpoints
+from duly.store.postgres.advisory_locks import PARTITIONS, take
+from duly.store.postgres.catalog_types import Connection
+from duly.store.postgres.partitions import LIST, PARTITIONED, TODAY, midnight, partition_name
+
+HOT_TABLES = ("ready", "scheduled", "blocked", "running", "deliveries", "endings")
+BATCH = 500
+DETACH_SECONDS = 60.0
+
+
+async def drop_expired(connection: Connection, *, retention_days: int) -> list[str]:
+    """Drops each day whose jobs all ended longer ago than the retention, and of which no webhook is unsent.
+
+    Returns the names dropped. A day's tables go together: history without its job would be no history.
+    """
+    async with connection.transaction():  # held by a node of an older release for as long as it drops
+        if not await take(connection, PARTITIONS):
+            return []
+    dropped = []
+    for day in await _expired_days(connection, retention_days):
+        if not await _in_use(connection, day) and not await _ended_lately(connection, day, retention_days):
+            dropped += await _drop_day(connection, day)
+    return dropped
+
+
+async def _expired_days(connection: Connection, retention_days: int) -> list[date]:
+    today = await connection.fetchval(TODAY)
+    days = {
+        datetime.strptime(match.group(1), "%Y%m%d").replace(tzinfo=UTC).date()
+        for table in PARTITIONED
+        for row in await connection.fetch(LIST, table)
+        if (match := re.search(r"_(\d{8})$", row["name"]))
+    }
+    return sorted(day for day in days if day < today - timedelta(days=retention_days))
+
+
+async def _in_use(connection: Connection, day: date) -> bool:
+    low, high = smallest_id_at(midnight(day)), smallest_id_at(midnight(day + timedelta(days=1)))
+    for table in HOT_TABLES:
+        query = f"select exists (select from {table} where job_id >= $1 and job_id < $2)"  # names of our own
+        if await connection.fetchval(query, low, high):
+            return True
+    return False
+
+
+# The index of terminal events holds no times. The table is append-only, so its last pages hold the latest ends: they
+# answer for a day that is kept, and the whole table is read once, just before it is dropped. The first page is a value
+# of its own: the planner makes a range of pages of nothing that may change meanwhile.
+PAGES = "select pg_relation_size($1::text::regclass) / current_setting('block_size')::bigint"
+ENDED_LATELY = """
+select exists (
+    select from {events}
+    where kind >= 10 and occurred_at > now() - $1 * interval '1 day' and ctid >= $2::text::tid
+)
+"""
+LAST_PAGES = 256
+
+
+async def _ended_lately(connection: Connection, day: date, retention_days: int) -> bool:
+    """Returns whether a job of this day ended within the retention, however old its id is."""
+    events = partition_name("events", day)
+    if not await connection.fetchval("select to_regclass($1) is not null", events):
+        return False  # dropping this day was cut short
+    query = ENDED_LATELY.format(events=events)
+    pages = await connection.fetchval(PAGES, events)
+    for first in (max(pages - LAST_PAGES, 0), 0):
+        if await connection.fetchval(query, retention_days, f"({first},0)"):
+            return True
+    return False
+
+
+async def _drop_day(connection: Connection, day: date) -> list[str]:
+    # Before the tables: where this is cut short, the day is found again.
+    low, high = smallest_id_at(midnight(day)), smallest_id_at(midnight(day + timedelta(days=1)))
+    while await forget_checkpoints(connection, since=low, before=high, limit=BATCH) == BATCH:
+        pass
+    dropped = []
+    for table in PARTITIONED:
+        name = partition_name(table, day)
+        state = {row["name"]: row["detaching"] for row in await connection.fetch(LIST, table)}
+        if name in state:
+            # Detaching concurrently waits for readers instead of stopping them; one that was cut short is completed.
+            how = "finalize" if state[name] else "concurrently"
+            await connection.execute(f"alter table {table} detach partition {name} {how}", timeout=DETACH_SECONDS)
+            async with connection.transaction():
+                await connection.execute("set local lock_timeout = '5s'")
+                await connection.execute(f"drop table {name}")
+            dropped.append(name)
+    return dropped

@@ -1,0 +1,144 @@
+"""Ending: what every statement does that gives a job its terminal event, and the one that ends jobs which wait."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.domain.events import EventKind
+from duly.store.ledger.outbox import DELIVERS, outbox
+from duly.store.postgres.database import Connection
+
+# Whether other jobs, or a batch, are still to hear of this end.
+FOLLOWED = "(kind >= 10 and (marks & 5 <> 0 or batch_id is not null))"
+
+# To follow a CTE `gone` of rows that left a hot table, each with the kind of the event that is recorded of it. What an
+# end means for the job itself happens here; what it means for others is left in `endings` and `batch_tallies`.
+AFTER_GONE = """
+unlocked as (
+    delete from unique_keys u using gone g
+    where g.kind >= 10 and g.marks & 2 <> 0 and u.job_id >= g.job_id and u.job_id <= g.job_id
+),
+forgotten as (
+    delete from checkpoints c using gone g
+    where g.kind in (10, 12) and g.marks & 16 <> 0 and c.job_id >= g.job_id and c.job_id <= g.job_id
+),
+followed as (
+    insert into endings (tenant_id, job_id, sequence, kind, marks)
+    select tenant_id, job_id, sequence, kind, marks from gone where kind >= 10 and marks & 5 <> 0
+),
+tallied as (
+    insert into batch_tallies (tenant_id, batch_id, completed, failed, cancelled)
+    select tenant_id, batch_id, count(*) filter (where kind = 10), count(*) filter (where kind = 11),
+           count(*) filter (where kind = 12)
+    from gone where kind >= 10 and batch_id is not null group by tenant_id, batch_id
+)
+"""
+
+_LEFT = """
+    returning w.tenant_id, w.job_id, w.sequence + 1 as sequence, w.attempt, w.callback_events, w.marks, w.batch_id,
+              w.queue, w.type, l.kind, l.data
+"""
+_MAY_END = "(not $5 or (w.attempt = 0 and w.expires_at <= now()))"
+
+# Wherever it waits: a job that runs, or has ended, is left alone. `$5`: only what has expired.
+END_WAITING = f"""
+with wanted as materialized (
+    select * from unnest($1::int[], $2::uuid[], $3::smallint[], $4::text[]) as a (tenant_id, job_id, kind, data)
+),
+lanes as materialized (
+    select a.*, j.queue, j.type, j.priority from wanted a cross join lateral (
+        select queue, type, priority from jobs where tenant_id = a.tenant_id and job_id = a.job_id offset 0
+    ) j
+),
+from_ready as (
+    delete from ready w using lanes l
+    where w.queue = any(array[l.queue]) and w.type = any(array[l.type]) and w.priority = any(array[l.priority])
+      and w.job_id >= l.job_id and w.job_id <= l.job_id
+      and w.tenant_id = l.tenant_id and {_MAY_END} {_LEFT}
+),
+from_scheduled as (
+    delete from scheduled w using lanes l
+    where w.job_id >= l.job_id and w.job_id <= l.job_id and w.tenant_id = l.tenant_id and {_MAY_END} {_LEFT}
+),
+from_blocked as (
+    delete from blocked w using lanes l
+    where w.job_id >= l.job_id and w.job_id <= l.job_id and w.tenant_id = l.tenant_id and {_MAY_END} {_LEFT}
+),
+gone as (
+    select * from from_ready union all select * from from_scheduled union all select * from from_blocked
+),
+{AFTER_GONE},
+undone as (
+    delete from dependencies d using gone g where d.child_id >= g.job_id and d.child_id <= g.job_id
+),
+{outbox("gone")},
+recorded as (
+    insert into events (tenant_id, job_id, sequence, kind, attempt, source, data)
+    select tenant_id, job_id, sequence, kind, attempt, $6, data::json from gone
+)
+select tenant_id, job_id, sequence, kind, {DELIVERS}, {FOLLOWED}, queue from gone
+"""
+
+
+class EndOfWaiting(NamedTuple):
+    """A job that waits, and the event that is to end it; `data` is its error as JSON text."""
+
+    tenant_id: int
+    job_id: UUID
+    kind: EventKind
+    data: str
+
+
+class EndedWaiting(NamedTuple):
+    """One that did end so. `delivers`: a webhook is to be sent; `followed`: other jobs are still to hear of it."""
+
+    tenant_id: int
+    job_id: UUID
+    sequence: int
+    kind: EventKind
+    delivers: bool
+    followed: bool
+    queue: str
+
+
+async def end_waiting(
+    connection: Connection, ends: Sequence[EndOfWaiting], *, source: str, only_expired: bool = False
+) -> list[EndedWaiting]:
+    """Ends these jobs where they wait. One that does not wait (any more) is not among the returned."""
+    rows = await connection.fetch(END_WAITING, *zip(*ends, strict=True), only_expired, source)
+    return [EndedWaiting(row[0], row[1], row[2], EventKind(row[3]), row[4], row[5], row[6]) for row in rows]
+
+
+# The oldest expiries of each place; a place that holds none costs one look at an empty index.
+EXPIRED = """
+select tenant_id, job_id from (
+    (select tenant_id, job_id from ready where expires_at <= now() and attempt = 0 and job_id <> all($2)
+     order by expires_at limit $1)
+    union all
+    (select tenant_id, job_id from scheduled where expires_at <= now() and attempt = 0 and job_id <> all($2)
+     order by expires_at limit $1)
+    union all
+    (select tenant_id, job_id from blocked where expires_at <= now() and attempt = 0 and job_id <> all($2)
+     order by expires_at limit $1)
+) w limit $1
+"""
+
+
+async def find_expired(connection: Connection, *, limit: int, but: Sequence[UUID] = ()) -> list[tuple[int, UUID]]:
+    """Jobs that did not start in time, but for some, as (tenant, job)."""
+    return [(row[0], row[1]) for row in await connection.fetch(EXPIRED, limit, but)]
+
+
+NEXT_EXPIRY = """
+select extract(epoch from least(
+    (select min(expires_at) from ready where expires_at is not null and job_id <> all($1)),
+    (select min(expires_at) from scheduled where expires_at is not null and job_id <> all($1)),
+    (select min(expires_at) from blocked where expires_at is not null and job_id <> all($1))
+) - now())::float8
+"""
+
+
+async def seconds_to_next_expiry(connection: Connection, *, but: Sequence[UUID] = ()) -> float | None:
+    """Returns the seconds until a waiting job, but for some, expires; None where none will."""
+    seconds: float | None = await connection.fetchval(NEXT_EXPIRY, but)
+    return seconds

@@ -1,0 +1,1 @@
+"""Statements of checks, repairs, key rotation and diagnosis."""

@@ -1,0 +1,239 @@
+"""Writing down again what the ledger tells and other tables have lost; each in a transaction of the caller's."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.domain.events import EventKind
+from duly.domain.facts import BatchFacts
+from duly.domain.job import Mark
+from duly.store.ledger.outbox import callback_receiver
+from duly.store.postgres.advisory_locks import REPAIR, take
+from duly.store.postgres.database import Connection
+from duly.store.queue.flow_control import raise_version
+from duly.store.schema.column_types import TIMED_ID
+from duly.store.ties.placement import Standing, place
+
+
+@asynccontextmanager
+async def alone(connection: Connection) -> AsyncIterator[bool]:
+    """Whether nobody else repairs this database; and then nobody does before the end of the block."""
+    async with connection.transaction():
+        yield await take(connection, REPAIR)
+
+
+_HOT = ("ready", "scheduled", "blocked", "running")
+CLEAR = [f"delete from {table} where job_id = any($1::uuid[])" for table in _HOT]
+DROP_WAITS = "delete from dependencies where child_id = any($1::uuid[])"
+DROP_KEYS = "delete from concurrency where job_id = any($1::uuid[])"
+DROP_CHECKPOINTS = "delete from checkpoints where job_id = any($1::uuid[])"
+
+
+async def clear(connection: Connection, jobs: Sequence[UUID]) -> None:
+    """Takes these jobs from wherever they stand, and away from those that they waited for."""
+    for statement in (*CLEAR, DROP_WAITS):
+        await connection.execute(statement, jobs)
+
+
+async def drop_waits(connection: Connection, jobs: Sequence[UUID]) -> None:
+    await connection.execute(DROP_WAITS, jobs)
+
+
+async def drop_keys(connection: Connection, jobs: Sequence[UUID]) -> None:
+    """Frees the concurrency keys of these jobs; `hand_out` gives them to others."""
+    await connection.execute(DROP_KEYS, jobs)
+
+
+async def drop_checkpoints(connection: Connection, jobs: Sequence[UUID]) -> None:
+    await connection.execute(DROP_CHECKPOINTS, jobs)
+
+
+Numbered = tuple[UUID, int, int]  # job, sequence, kind
+DROP_NUMBERED = {
+    table: f"""
+delete from {table} w using unnest($1::uuid[], $2::int[], $3::smallint[]) as a (job_id, sequence, kind)
+where w.job_id = a.job_id and w.sequence = a.sequence and w.kind = a.kind
+"""
+    for table in ("endings", "deliveries")
+}
+
+
+async def drop_endings(connection: Connection, numbered: Sequence[Numbered]) -> None:
+    await connection.execute(DROP_NUMBERED["endings"], *_columns(numbered))
+
+
+async def drop_deliveries(connection: Connection, numbered: Sequence[Numbered]) -> None:
+    await connection.execute(DROP_NUMBERED["deliveries"], *_columns(numbered))
+
+
+# Where the last event of these jobs is not the one given, nothing is written: the key of `events` sees to it.
+REQUEUE_LOST = """
+insert into events (tenant_id, job_id, sequence, kind, attempt, source, data)
+select tenant_id, job_id, sequence, 6, attempt, $5, json_build_object('reason', 'repaired')
+from unnest($1::int[], $2::uuid[], $3::int[], $4::smallint[]) as a (tenant_id, job_id, sequence, attempt)
+"""
+
+
+async def requeue_lost(connection: Connection, rows: Sequence[Standing], *, source: str) -> None:
+    """Records that these attempts are given up, and their jobs stand as these rows say."""
+    if rows:
+        columns = _columns([(row.tenant_id, row.job_id, row.sequence, row.attempt) for row in rows])
+        await connection.execute(REQUEUE_LOST, *columns, source)
+
+
+ENDS = """
+select a.job_id, coalesce(e.kind, 0) from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
+cross join lateral (select job_id from jobs where tenant_id = a.tenant_id and job_id = a.job_id offset 0) j
+left join lateral (select kind from events where job_id = a.job_id order by sequence desc limit 1) e on true
+"""
+
+
+async def last_events(connection: Connection, keys: Iterable[tuple[int, UUID]]) -> dict[UUID, EventKind]:
+    """The last event of each of these (tenant, job); one that is no longer recorded is missing."""
+    chosen = sorted(set(keys))
+    rows = await connection.fetch(ENDS, *_columns(chosen)) if chosen else []
+    return {row[0]: EventKind(row[1]) for row in rows}
+
+
+MARK = [
+    f"""
+update {table} w set marks = a.marks from unnest($1::uuid[], $2::smallint[]) as a (job_id, marks)
+where w.job_id = a.job_id
+"""
+    for table in _HOT
+]
+MARK_PARENTS = [
+    f"update {table} set marks = marks | {int(Mark.DEPENDED)} "
+    f"where job_id = any($1::uuid[]) and marks & {int(Mark.DEPENDED)} = 0"
+    for table in _HOT
+]
+
+
+async def mark(connection: Connection, marks: dict[UUID, int]) -> None:
+    """Sets the marks of these jobs, wherever they stand."""
+    for statement in MARK:
+        await connection.execute(statement, list(marks), list(marks.values()))
+
+
+async def mark_parents(connection: Connection, jobs: Sequence[UUID]) -> None:
+    """Marks these as waited for, wherever they stand."""
+    for statement in MARK_PARENTS:
+        await connection.execute(statement, jobs)
+
+
+# To whoever waits longest, as where a key passes on.
+HAND_OUT = """
+with free as materialized (
+    select distinct on (b.tenant_id, b.concurrency_key) b.tenant_id, b.concurrency_key as key, b.job_id
+    from blocked b
+    where b.reason = 3
+      and not exists (select from concurrency c where c.tenant_id = b.tenant_id and c.key = b.concurrency_key)
+    order by b.tenant_id, b.concurrency_key, b.job_id
+),
+held as (
+    insert into concurrency (tenant_id, key, job_id) select * from free
+),
+gone as (
+    delete from blocked b using free f where b.job_id = f.job_id returning b.*
+)
+select 0, tenant_id, job_id, token, sequence, timeout_seconds, priority, attempt, crashes, callback_events, marks,
+       queue, type, batch_id, expires_at, null::timestamptz, concurrency_key, 0
+from gone
+"""
+
+
+async def hand_out(connection: Connection) -> int:
+    """Gives each concurrency key that jobs wait for and nobody holds to one of them. Returns how many."""
+    standing = [Standing(*row) for row in await connection.fetch(HAND_OUT)]
+    await place(connection, standing)
+    return len(standing)
+
+
+HOLD_UNIQUE = """
+insert into unique_keys (tenant_id, type, key, job_id)
+select * from unnest($1::int[], $2::text[], $3::text[], $4::uuid[]) as a (tenant_id, type, key, job_id)
+order by tenant_id, type, key
+on conflict do nothing
+"""
+
+
+async def hold_unique(connection: Connection, wanted: Sequence[tuple[int, str, str, UUID]]) -> None:
+    """Takes these keys (tenant, type, key) for their jobs, but for those that others hold."""
+    await connection.execute(HOLD_UNIQUE, *_columns(wanted))
+
+
+FOLLOW = f"""
+insert into endings as e (tenant_id, job_id, sequence, kind, marks)
+select *, {int(Mark.DEPENDED)} from unnest($1::int[], $2::uuid[], $3::int[], $4::smallint[]) as a
+on conflict (job_id, sequence) do update set marks = e.marks | excluded.marks
+"""
+
+
+async def follow(connection: Connection, ends: Sequence[tuple[int, UUID, int, int]]) -> None:
+    """Has the consequences of these ends (tenant, job, sequence, kind) for those that wait drawn once more."""
+    await connection.execute(FOLLOW, *_columns(ends))
+
+
+# To the callback. One that was tried before goes on under its own name, and with its own number of tries.
+TELL = f"""
+insert into deliveries (tenant_id, delivery_id, job_id, sequence, kind, attempt, receiver_id)
+select a.tenant_id, coalesce(t.delivery_id, {TIMED_ID}), a.job_id, a.sequence, a.kind, coalesce(t.attempt, 0),
+       {callback_receiver(tenant="a.tenant_id", url="j.callback_url")}
+from unnest($1::int[], $2::uuid[], $3::int[], $4::smallint[]) as a (tenant_id, job_id, sequence, kind)
+cross join lateral (
+    select callback_url from jobs
+    where tenant_id = a.tenant_id and job_id = a.job_id and callback_url is not null offset 0
+) j
+left join lateral (
+    select delivery_id, attempt from delivery_attempts
+    where job_id = a.job_id and sequence = a.sequence and not registered order by attempt desc limit 1
+) t on true
+"""
+
+
+async def write_webhooks(connection: Connection, events: Sequence[tuple[int, UUID, int, int]]) -> None:
+    """Has these events (tenant, job, sequence, kind) told of."""
+    await connection.execute(TELL, *_columns(events))
+
+
+RECORD_BATCH = """
+insert into batches as b (tenant_id, batch_id, first_id, last_id, total) values ($1, $2, $3, $4, $5)
+on conflict (tenant_id, batch_id) do update set first_id = $3, last_id = $4, total = $5
+"""
+# Added up, and followed, as the ends of jobs are.
+CORRECT_COUNT = """
+insert into batch_tallies (tenant_id, batch_id, completed, failed, cancelled) values ($1, $2, $3, $4, $5)
+"""
+
+
+class Correction(NamedTuple):
+    """What is to be added to a batch's counts of completed, failed and cancelled jobs."""
+
+    completed: int
+    failed: int
+    cancelled: int
+
+
+async def correct_batch(connection: Connection, batch: BatchFacts, correction: Correction) -> None:
+    """Has the row of this batch say which jobs it has, and its counts what became of them."""
+    if batch.oldest is not None:
+        first, last = min(batch.oldest, batch.first_id), max(batch.newest or batch.oldest, batch.last_id)
+        await connection.execute(RECORD_BATCH, batch.tenant_id, batch.batch_id, first, last, batch.jobs)
+    await connection.execute(CORRECT_COUNT, batch.tenant_id, batch.batch_id, *correction)
+
+
+# Where the version was lost, it begins beyond all that nodes may know.
+RESTORE_CONTROL = """
+insert into control (id, version) values (1, extract(epoch from clock_timestamp())::bigint) on conflict do nothing
+"""
+
+
+async def look_anew(connection: Connection) -> None:
+    """Has every node look at what is ready, and at what holds claims back, before it claims again."""
+    await connection.execute(RESTORE_CONTROL)
+    await raise_version(connection)
+
+
+def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
+    return [list(column) for column in zip(*rows, strict=True)]

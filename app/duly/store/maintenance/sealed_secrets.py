@@ -1,0 +1,124 @@
+"""Where sealed secrets lie, table by table: read in pages, written anew one by one.
+
+Each is written only where it still is what was read, so nothing is held in between: a change that comes first wins.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from duly.store.postgres.database import Connection
+
+PAGE = 500
+
+
+class StoredSecret(NamedTuple):
+    """A text that holds secrets: whose, the rest of its key, and the text."""
+
+    tenant_id: int
+    key: Any
+    text: str
+
+
+SCHEDULES = """
+select tenant_id, name, (submission -> 'job')::text from schedules
+where (tenant_id, name) > ($1, $2) and submission -> 'job' ->> 'callback_secret' is not null
+order by tenant_id, name limit $3
+"""
+
+
+async def page_of_schedules(connection: Connection, after: tuple[int, str]) -> list[StoredSecret]:
+    """The jobs, as JSON, of schedules with a callback's secret."""
+    return [StoredSecret(*row) for row in await connection.fetch(SCHEDULES, *after, PAGE)]
+
+
+WRITE_SCHEDULE = """
+update schedules set submission = json_build_object('asked', submission -> 'asked', 'job', $4::json)
+where tenant_id = $1 and name = $2 and (submission -> 'job')::text = $3
+"""
+
+
+async def write_schedule(connection: Connection, stored: StoredSecret, text: str) -> None:
+    await connection.execute(WRITE_SCHEDULE, *stored, text)
+
+
+THENS = """
+select tenant_id, batch_id, then_job::text from batches
+where (tenant_id, batch_id) > ($1, $2) and then_job_id is null and then_job ->> 'callback_secret' is not null
+order by tenant_id, batch_id limit $3
+"""
+
+
+async def page_of_thens(connection: Connection, after: tuple[int, UUID]) -> list[StoredSecret]:
+    """The jobs, as JSON, that are to follow a batch and have a callback's secret."""
+    return [StoredSecret(*row) for row in await connection.fetch(THENS, *after, PAGE)]
+
+
+WRITE_THEN = """
+update batches set then_job = $4::json
+where tenant_id = $1 and batch_id = $2 and then_job_id is null and then_job::text = $3
+"""
+
+
+async def write_then(connection: Connection, stored: StoredSecret, text: str) -> None:
+    await connection.execute(WRITE_THEN, *stored, text)
+
+
+ENDPOINT_COLUMNS = ("secret", "previous_secret", "signing_key", "previous_signing_key", "headers")
+
+_LISTED = ", ".join(ENDPOINT_COLUMNS)
+ENDPOINTS = f"""
+select tenant_id, endpoint_id, {_LISTED} from endpoints
+where (tenant_id, endpoint_id) > ($1, $2) order by tenant_id, endpoint_id limit $3
+"""
+
+
+class StoredEndpoint(NamedTuple):
+    """The sealed texts of an endpoint, in the order of `ENDPOINT_COLUMNS`."""
+
+    tenant_id: int
+    key: UUID
+    texts: Sequence[str | None]
+
+
+async def page_of_endpoints(connection: Connection, after: tuple[int, UUID]) -> list[StoredEndpoint]:
+    return [StoredEndpoint(row[0], row[1], row[2:]) for row in await connection.fetch(ENDPOINTS, *after, PAGE)]
+
+
+WRITE_ENDPOINT = f"""
+update endpoints set ({_LISTED}) = ($8::text, $9::text, $10::text, $11::text, $12::text)
+where tenant_id = $1 and endpoint_id = $2 and ({_LISTED}) is not distinct from ($3, $4, $5, $6, $7)
+"""
+
+
+async def write_endpoint(connection: Connection, stored: StoredEndpoint, texts: Sequence[str | None]) -> None:
+    await connection.execute(WRITE_ENDPOINT, stored.tenant_id, stored.key, *stored.texts, *texts)
+
+
+# The key of what is not sealed is the empty text. A job that follows a batch is not looked at again once it was made.
+_KEY = "case when secret ~ '^sealed:[A-Za-z0-9._-]{1,32}:' then split_part(secret, ':', 2) else '' end"
+COUNT = f"""
+with stored as (
+    select 'jobs' as place, callback_secret as secret from jobs where callback_secret is not null
+    union all
+    select 'schedules', submission -> 'job' ->> 'callback_secret' from schedules
+    union all
+    select 'batches', then_job ->> 'callback_secret' from batches where then_job_id is null
+    union all
+    select 'endpoints', found[1] from endpoints
+    cross join lateral unnest(array[{_LISTED}]) as texts (text)
+    cross join lateral regexp_matches(text, '(sealed:[A-Za-z0-9._-]{{1,32}}:)', 'g') as found
+)
+select {_KEY}, place, count(*) from stored where secret is not null group by 1, 2 order by 1, 2
+"""
+
+
+async def count_by_key(connection: Connection) -> dict[str, dict[str, int]]:
+    """How many secrets each key has sealed, by its id and the table they lie in; under the empty id those in clear.
+
+    It reads all jobs that are kept.
+    """
+    counts: dict[str, dict[str, int]] = {}
+    for key_id, place, count in await connection.fetch(COUNT):
+        counts.setdefault(key_id, {})[place] = count
+    return counts

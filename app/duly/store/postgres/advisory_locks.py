@@ -1,0 +1,97 @@
+"""Locks that one holder at a time has in a schema: of transactions, so that no pooler can leak them.
+
+Waiting has a bound, and says for whom.
+"""
+
+import asyncio
+import time
+from typing import NamedTuple
+
+import structlog
+
+from duly.store.postgres.catalog_types import Connection
+from duly.store.postgres.database_errors import RecordBusy
+from duly.store.postgres.error_classes import Trouble
+
+log = structlog.stdlib.get_logger("duly.exclusive")
+
+LOOK_SECONDS = 0.1
+# What waits for longer says so.
+SILENT_SECONDS = 1.0
+LONGEST_SECONDS = 60.0
+
+
+class Exclusive(NamedTuple):
+    """One such lock. Its key in the schema `public` is the one that releases before schemas had."""
+
+    number: int
+    purpose: str
+
+    @property
+    def key(self) -> str:
+        """The query of its key."""
+        return f"""
+select case current_schema() when 'public' then {self.number}
+       else hashtextextended('duly ' || coalesce(current_schema(), ''), {self.number}) end
+"""
+
+    @property
+    def taking(self) -> str:
+        return f"select pg_try_advisory_xact_lock(({self.key}))"
+
+    @property
+    def holder(self) -> str:
+        return f"""
+select a.pid, a.application_name, a.usename, a.client_addr, a.state
+from pg_locks l join pg_stat_activity a using (pid), (select ({self.key}) as key) k
+where l.locktype = 'advisory' and l.granted and l.objsubid = 1
+  and l.database = (select oid from pg_database where datname = current_database())
+  and (l.classid::bigint << 32 | l.objid::bigint) = k.key
+"""
+
+
+MIGRATION = Exclusive(7305808870034470001, "migrating")
+PARTITIONS = Exclusive(7305808870034470002, "making partitions")
+# Apart from making: dropping waits for readers, and no day may lack its partition for that.
+DROPPING = Exclusive(7305808870034470004, "dropping partitions")
+REPAIR = Exclusive(7305808870034470003, "repairing")
+
+
+async def take(connection: Connection, lock: Exclusive) -> bool:
+    """Takes the lock until the end of the caller's transaction; returns false where another one has it."""
+    return bool(await connection.fetchval(lock.taking))
+
+
+async def hold(connection: Connection, lock: Exclusive, *, seconds: float = LONGEST_SECONDS) -> None:
+    """Takes the lock until the end of the caller's transaction, and waits for others that have it.
+
+    Raises:
+        RecordBusy: another one has it for longer; the text says which.
+    """
+    began, told = time.monotonic(), False
+    while not await take(connection, lock):
+        waited = time.monotonic() - began
+        if waited >= SILENT_SECONDS and not told:
+            told = True
+            log.warning(
+                f"waiting for the lock for {lock.purpose}, held by {await _holder(connection, lock)}",
+                action="lock_waits",
+            )
+        if waited >= seconds:
+            raise RecordBusy(await _holder(connection, lock), _held(lock, seconds))
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def _held(lock: Exclusive, seconds: float) -> Trouble:
+    return Trouble(
+        "DATABASE_LOCKED",
+        f"The database's lock for {lock.purpose} was held by another session for {seconds:g} s.",
+        "wait for it, or end it with pg_terminate_backend",
+    )
+
+
+async def _holder(connection: Connection, lock: Exclusive) -> str:
+    row = await connection.fetchrow(lock.holder)
+    if row is None:
+        return "a session that has just ended"
+    return f"pid {row[0]} ({row[1] or 'without application_name'}, user {row[2]}, {row[3] or 'local'}, {row[4]})"

@@ -1,0 +1,288 @@
+"""The errors of Postgres by class: a code, the words of Postgres without values, and what the operator can do.
+
+    DatabaseError
+    ├── DatabaseAway            nothing is known of the statement; the same one may succeed a moment later
+    │   └── DatabaseSlow        it did not end in time, or was too large
+    └── RecordRefused           the statement was refused for what it holds
+        ├── RecordBusy          another transaction was in its way
+        └── DatabaseUnfit       the database is not as this release needs it: the operator mends that
+
+The SQLSTATE classes are those of https://www.postgresql.org/docs/current/errcodes-appendix.html.
+"""
+
+import re
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+import asyncpg
+from asyncpg.exceptions._base import DataError as ClientDataError
+
+from duly.domain.ids import made_at
+from duly.store.postgres.error_classes import (
+    BUSY,
+    CANCELLED,
+    CHANGED,
+    CLOSED,
+    CONNECTIONS,
+    CONTENT,
+    DAMAGED,
+    DISK_FULL,
+    IO,
+    LIMIT,
+    LOGIN,
+    MEMORY,
+    NO_ANSWER,
+    NO_DATABASE,
+    OPTIONS,
+    PARTITION_MISSING,
+    PERMISSION,
+    POOLER,
+    READ_ONLY,
+    RULE,
+    SCHEMA,
+    SESSION_TIMEOUT,
+    STARTING,
+    STATEMENT_TIMEOUT,
+    TLS,
+    UNKNOWN,
+    UNREACHABLE,
+    Trouble,
+)
+
+_AWAY: dict[str, Trouble] = {
+    **dict.fromkeys(("25P03", "25P04", "57P05"), SESSION_TIMEOUT),
+    **dict.fromkeys(("26000", "42P05"), POOLER),
+    "08": CLOSED,
+    "25": CLOSED,
+    "57": CLOSED,
+    "57P03": STARTING,
+    "28": LOGIN,
+    "3D": NO_DATABASE,
+    "53": LIMIT,
+    "53100": DISK_FULL,
+    "53200": MEMORY,
+    "53300": CONNECTIONS,
+    "58": IO,
+    "25006": READ_ONLY,
+    "57014": STATEMENT_TIMEOUT,
+}
+_BUSY_STATES = frozenset({"40001", "40P01", "55P03"})
+_UNFIT: dict[str, Trouble] = {
+    "42501": PERMISSION,
+    "42P01": SCHEMA,
+    "42703": SCHEMA,
+    "42883": SCHEMA,
+    "3F": SCHEMA,
+    "XX": DAMAGED,
+    "23": RULE,
+    "22": CONTENT,
+    "54": CONTENT,
+    "P0": RULE,
+    "55": RULE,
+    "09": RULE,
+    "44": RULE,
+}
+# What poolers say in the words of a protocol violation (08P01), or of an authentication error.
+_POOLER_WORDS = (
+    (re.compile(r"unsupported startup parameter", re.IGNORECASE), OPTIONS),
+    (
+        re.compile(r"no more connections allowed|too many (clients|connections)|connection slots"),
+        CONNECTIONS,
+    ),
+    (re.compile(r"query_wait_timeout"), CONNECTIONS),
+    (re.compile(r"password authentication failed|no such user|SASL", re.IGNORECASE), LOGIN),
+    (re.compile(r"no such database", re.IGNORECASE), NO_DATABASE),
+    (
+        re.compile(r"server_login_retry|server_connect_timeout|cannot connect"),
+        UNREACHABLE,
+    ),
+    (re.compile(r"idle[ _]transaction[ _]timeout|idle_timeout"), SESSION_TIMEOUT),
+)
+
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class DatabaseError(Exception):
+    """An error of the database. The text is for logs and people, without values.
+
+    Args:
+        text: what happened, in the words of Postgres.
+        trouble: its class.
+        connecting: while connecting, the text names users, databases and hosts: it is not for clients.
+    """
+
+    default: Trouble = UNREACHABLE
+
+    def __init__(self, text: str = "", trouble: Trouble | None = None, *, connecting: bool = False) -> None:
+        super().__init__(text)
+        self.connecting = connecting
+        self.trouble = trouble or self.default
+        self.words = text
+
+    @property
+    def line(self) -> str:
+        """One line: what is wrong, in the words of Postgres, and the remedy."""
+        sentence = self.trouble.message[:1].lower() + self.trouble.message[1:].rstrip(".")
+        return "; ".join(filter(None, (": ".join(filter(None, (sentence, self.words))), self.trouble.remedy)))
+
+
+class DatabaseAway(DatabaseError):
+    """The database does not serve now; the statement may or may not have been carried out."""
+
+
+class DatabaseSlow(DatabaseAway):
+    """The statement did not end in time, or was too large; it may or may not have been carried out."""
+
+
+class RecordRefused(DatabaseError):
+    """Postgres refused a statement for what it holds; nothing of it was recorded."""
+
+    default = CONTENT
+
+    @property
+    def of_data(self) -> bool:
+        """Returns whether a value was refused; else a right, a partition or the like is missing."""
+        return self.trouble in {CONTENT, RULE}
+
+
+class RecordBusy(RecordRefused):
+    """Another transaction held what the statement needs for longer than it may wait, or changed it first."""
+
+    default = BUSY
+
+
+class DatabaseUnfit(RecordRefused):
+    """The database is not as this release needs it (rights, partitions, rules of others); nothing was recorded."""
+
+    default = RULE
+
+
+class PartitionMissing(DatabaseUnfit):
+    """A row's partition is not there. `day` is the row's, where Postgres shows it (the role may read the column)."""
+
+    default = PARTITION_MISSING
+
+    def __init__(self, text: str, *, table: str, detail: str) -> None:
+        super().__init__(text)
+        key = _UUID.search(detail)
+        self.table = table
+        self.day = made_at(UUID(key[0])).date() if key else None
+
+
+# All that says nothing of the statement itself: the same one may succeed a moment later.
+LOST = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+    asyncpg.ReadOnlySQLTransactionError,
+    TimeoutError,
+)
+
+
+# All that the driver raises; a `TimeoutError` is an `OSError`.
+DRIVER = (asyncpg.PostgresError, asyncpg.InternalClientError, asyncpg.InterfaceError, OSError)
+
+
+def _ignore(_: DatabaseError) -> None:
+    """Counts nothing."""
+
+
+@contextmanager
+def translated(note: Callable[[DatabaseError], None] = _ignore, *, role: str = "") -> Iterator[None]:
+    """Turns the driver's many errors into those above.
+
+    Args:
+        note: called with each error that was made, as for a metric.
+        role: the role that lacks a right, for the GRANT in the remedy.
+    """
+    try:
+        yield
+    except DRIVER as error:
+        found = error_of(error, role=role)
+        note(found)
+        raise found from error
+
+
+def error_of(  # noqa: PLR0911  # a table, one return a row
+    error: Exception, *, role: str = "", connecting: bool = False
+) -> DatabaseError:
+    """The error of the driver as one of Duly's. While connecting, all that the server says means that it is away."""
+    if isinstance(error, asyncpg.PostgresError):
+        return _of_server(error, role=role, connecting=connecting)
+    words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, TimeoutError):
+        return DatabaseAway("", NO_ANSWER) if connecting else DatabaseSlow("", NO_ANSWER)
+    if isinstance(error, ClientDataError):
+        return RecordRefused(f"{type(error).__name__}: {_without_values(str(error), '22')}")
+    if isinstance(error, ssl.SSLError):
+        return DatabaseAway(words, TLS)
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        return DatabaseAway(words, OPTIONS)
+    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
+        return DatabaseAway(words, READ_ONLY if isinstance(error, asyncpg.TargetServerAttributeNotMatched) else CLOSED)
+    return DatabaseAway(words, UNREACHABLE, connecting=True)
+
+
+def _of_server(  # noqa: PLR0911  # a table, one return a row
+    error: asyncpg.PostgresError, *, role: str, connecting: bool
+) -> DatabaseError:
+    state = error.sqlstate or ""
+    words = _without_values(str(error.args[0] if error.args else ""), state)
+    if state in _BUSY_STATES and not connecting:
+        return RecordBusy(words)
+    if state == "23514" and not error.constraint_name and error.table_name:  # whatever the language of its messages
+        return PartitionMissing(words, table=error.table_name, detail=error.detail or "")
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
+        return DatabaseAway(words, CHANGED)
+    if (trouble := _away(state, words)) is not None:
+        slow = trouble in {STATEMENT_TIMEOUT, CANCELLED, MEMORY} and not connecting
+        return DatabaseSlow(words, trouble) if slow else DatabaseAway(words, trouble, connecting=connecting)
+    unfit = _UNFIT.get(state) or _UNFIT.get(state[:2])
+    if unfit is PERMISSION:
+        unfit = unfit._replace(remedy=_grant(words, role or "the role of Duly"))
+    if connecting:
+        return DatabaseAway(words, unfit if unfit and unfit.code == PERMISSION.code else UNREACHABLE, connecting=True)
+    if unfit is CONTENT:
+        return RecordRefused(f"{type(error).__name__}: {words}")
+    return RecordRefused(words, unfit) if unfit is SCHEMA else DatabaseUnfit(words, unfit or UNKNOWN)
+
+
+def _away(state: str, words: str) -> Trouble | None:
+    if state[:2] in {"08", "28", "57", "53"}:
+        for pattern, trouble in _POOLER_WORDS:
+            if pattern.search(words):
+                return trouble
+    if state == "57014" and "user request" in words:
+        return CANCELLED
+    return _AWAY.get(state) or _AWAY.get(state[:2])
+
+
+def _without_values(words: str, state: str) -> str:
+    """The primary message. Of values that cannot be held (class 22) it shows the value: that is cut."""
+    return re.sub(r'".*"', '"…"', words, flags=re.DOTALL).partition(": ")[0] if state[:2] == "22" else words
+
+
+_DENIED = re.compile(r"permission denied for (\w+(?: \w+)?) \"?([^\"]+)\"?$")
+_RIGHTS = {
+    "table": "SELECT, INSERT, UPDATE, DELETE ON TABLE",
+    "relation": "SELECT, INSERT, UPDATE, DELETE ON TABLE",
+    "sequence": "USAGE ON SEQUENCE",
+    "schema": "USAGE, CREATE ON SCHEMA",  # names are found by the search path, so what is denied is making something
+    "function": "EXECUTE ON FUNCTION",
+    "database": "CONNECT, CREATE ON DATABASE",
+}
+
+
+def _grant(words: str, role: str) -> str:
+    """The GRANT that the owner runs."""
+    denied = _DENIED.search(words)
+    if denied is None or denied[1] not in _RIGHTS:
+        return PERMISSION.remedy
+    return f"run as the owner: GRANT {_RIGHTS[denied[1]]} {denied[2]} TO {role}"

@@ -1,0 +1,55 @@
+"""A connection kept for one flow of hot statements."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from duly.store.postgres.catalog_types import Connection
+from duly.store.postgres.database_errors import LOST, DatabaseAway
+
+GRACE_SECONDS = 2.0
+
+
+class HotConnection:
+    """One connection kept for one flow; opened when first needed and opened again after it broke."""
+
+    def __init__(
+        self, connect: Callable[[], Awaitable[Connection]], mending: Callable[[], AbstractAsyncContextManager[None]]
+    ) -> None:
+        self._connect = connect
+        self._mending = mending
+        self._held: Connection = None
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[Connection]:
+        """The connection, for one user at a time.
+
+        Raises:
+            DatabaseAway: it broke or cannot be opened; the next use opens a new one.
+            RecordRefused: the statement was refused; the connection stays.
+        """
+        async with self._turn:
+            try:
+                async with self._mending():
+                    if self._held is None or self._held.is_closed():
+                        self._held = None
+                        self._held = await self._connect()
+                    yield self._held
+            except (DatabaseAway, asyncio.CancelledError):
+                await self.close()
+                raise
+
+    @property
+    def in_use(self) -> bool:
+        return self._turn.locked()
+
+    async def close(self) -> None:
+        """Closes the connection, or drops it where the server does not answer."""
+        held, self._held = self._held, None
+        if held is None or held.is_closed():
+            return
+        try:
+            await asyncio.shield(held.close(timeout=GRACE_SECONDS))
+        except LOST:
+            held.terminate()

@@ -1,0 +1,126 @@
+"""The function by which a role that owns nothing makes partitions, and which partitions are there."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import NamedTuple
+
+from duly.store.postgres.advisory_locks import MIGRATION, PARTITIONS, hold
+from duly.store.postgres.catalog_types import Connection
+from duly.store.postgres.error_classes import PERMISSION, Trouble
+
+# Whether this role may make them itself, or through the function of the owner.
+MAY = """
+select coalesce(bool_and(pg_has_role(c.relowner, 'USAGE') and has_schema_privilege(c.relnamespace, 'CREATE')), false)
+           as owns,
+       coalesce(has_function_privilege(to_regprocedure('duly_make_partition(text, date)'), 'EXECUTE'), false) as lent,
+       current_user, quote_ident(current_schema())
+from pg_class c where c.oid in (select to_regclass(name) from unnest($1::text[]) as name)
+"""
+MAKE_LENT = "select duly_make_partition($1, $2)"
+
+# Runs with the rights of the owner: so it takes nothing but one of our tables and a day close to now, and
+# finds nothing by a search path of the caller's.
+LEND = """
+create or replace function duly_make_partition(parent text, day date) returns boolean
+language plpgsql security definer set search_path = {schema}, pg_temp set lock_timeout = '5s' as $body$
+declare
+    name text := parent || to_char(day, '_YYYYMMDD');
+    low bigint := extract(epoch from day::timestamp) * 1000;
+    high bigint := extract(epoch from (day + 1)::timestamp) * 1000;
+begin
+    if not coalesce(parent = any (array[{tables}]) and day - (now() at time zone 'utc')::date between -2 and 31, false)
+    then
+        raise exception 'duly_make_partition takes a partitioned table of Duly and one of the coming days'
+            using errcode = '22023';
+    end if;
+    perform pg_advisory_xact_lock({lock});
+    if to_regclass(quote_ident(name)) is not null then
+        return false;
+    end if;
+    execute format('create table %I (like %I including defaults)', name, parent);
+    execute format('alter table %I attach partition %I for values from (%L) to (%L)', parent, name,
+                   rpad(lpad(to_hex(low), 12, '0'), 32, '0')::uuid, rpad(lpad(to_hex(high), 12, '0'), 32, '0')::uuid);
+    return true;
+end
+$body$
+"""
+SCHEMA = "select quote_ident(current_schema())"
+KEEP_PRIVATE = "revoke execute on function duly_make_partition(text, date) from public"
+
+LACKING = """
+select name || to_char(day, '_YYYYMMDD')
+from unnest($1::text[]) with ordinality as p (name, place),
+     generate_series((now() at time zone 'utc')::date, (now() at time zone 'utc')::date + 1, interval '1 day') as day
+where not exists (
+    select from pg_inherits
+    where inhparent = to_regclass(name) and inhrelid = to_regclass(quote_ident(name || to_char(day, '_YYYYMMDD')))
+)
+order by place, day
+"""
+
+# From today on, without a gap, in the table that has the fewest.
+AHEAD = """
+select min(days) from (
+    select count(*) filter (where whole) - 1 as days from (
+        select name, bool_and(exists (
+            select from pg_inherits where inhparent = to_regclass(name)
+                and inhrelid = to_regclass(quote_ident(name || to_char(today + n, '_YYYYMMDD')))
+        )) over (partition by name order by n) as whole
+        from unnest($1::text[]) as name, generate_series(0, 31) as n,
+             (select (now() at time zone 'utc')::date as today) as t
+    ) as days group by name
+) as tables
+"""
+
+
+class May(NamedTuple):
+    """Ways in which this role makes partitions: as the owner, or through the owner's function."""
+
+    owns: bool
+    lent: bool
+    role: str = ""
+    schema: str = ""
+
+    @property
+    def trouble(self) -> Trouble:
+        """Returns the error for a role that may do neither."""
+        grant = f"GRANT EXECUTE ON FUNCTION {self.schema}.duly_make_partition(text, date) TO {self.role}"
+        return PERMISSION._replace(
+            message="The database role may not make the partitions of the coming days.",
+            remedy=f"run as the owner: `duly migrate`, and once {grant}",
+        )
+
+
+async def may_make(connection: Connection, tables: Sequence[str]) -> May:
+    """Returns the ways in which this role may make partitions of these tables."""
+    return May(*await connection.fetchrow(MAY, tables))
+
+
+async def make_lent(connection: Connection, table: str, day: date) -> list[str]:
+    """Has the owner's function make this partition. Returns its name, or nothing where it was there."""
+    return [f"{table}_{day:%Y%m%d}"] if await connection.fetchval(MAKE_LENT, table, day) else []
+
+
+async def lend_making(connection: Connection, tables: Sequence[str]) -> None:
+    """Provides the function by which a role that owns nothing makes partitions; EXECUTE on it is to be granted."""
+    async with connection.transaction():
+        await hold(connection, MIGRATION)
+        if not (await may_make(connection, tables)).owns:
+            return
+        schema = await connection.fetchval(SCHEMA)
+        key = await connection.fetchval(PARTITIONS.key)
+        before = await connection.fetchval("select to_regprocedure('duly_make_partition(text, date)') is not null")
+        names = ", ".join(f"'{name}'" for name in tables)
+        await connection.execute(LEND.format(schema=schema, tables=names, lock=key))
+        if not before:
+            await connection.execute(KEEP_PRIVATE)
+
+
+async def lacking_partitions(connection: Connection, tables: Sequence[str]) -> list[str]:
+    """The partitions of today and tomorrow that are not there."""
+    return [row[0] for row in await connection.fetch(LACKING, tables)]
+
+
+async def days_ahead(connection: Connection, tables: Sequence[str]) -> int:
+    """For how many days after today every table has its partition; -1 where today's is missing."""
+    return int(await connection.fetchval(AHEAD, tables))

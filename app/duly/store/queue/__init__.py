@@ -1,0 +1,1 @@
+"""Hot tables and the state that governs claims: ready, scheduled, running, limits, breakers and nodes."""

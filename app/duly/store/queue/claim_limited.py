@@ -1,0 +1,191 @@
+"""Claiming under limits: no more than they allow, whatever other nodes do at the same time.
+
+The row of a limit is the lock of all starts under it. Whoever holds it counts what runs, takes what there is room for,
+and writes the row, all in one statement: a node that stops in the middle of its work holds no lock. Nobody waits for
+one either. Rooms are reckoned first, from the snapshot of the statement, and a row is locked only where there is room.
+If somebody else started jobs since the snapshot was taken, the locked row is a newer one than was seen, and nothing is
+taken: those jobs were not counted.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.domain.job import ClaimedJob, Mark
+from duly.store.postgres.database import Connection
+from duly.store.queue.limits import Scope
+from duly.store.queue.ready import BUT, CLAIM_STEPS, CLAIMED, LaneStart
+
+# One after the other: of two claims that each held one of the same two limits, neither would take anything.
+_HELD = """
+    select $12 as tenant_id, s.scope, s.name, s.tokens from seen s cross join lateral (
+        select xmin as written from limits
+        where tenant_id = $12 and scope = s.scope and name = s.name and (select room from {room}) > 0
+        for update skip locked
+    ) h
+    where s.scope = {scope} and h.written = s.written
+"""
+
+# What starts is marked ($14), and only what is marked is counted: an index of marked rows costs other jobs nothing. A
+# start is dated by `now()`, the beginning of its transaction. Tokens are reckoned by the same clock, and where it
+# stands before that of the last start, or the limit is so new that older claims may be under way, there are none.
+_CLAIM_LIMITED = f"""
+with asked as materialized (
+    select * from unnest($10::smallint[], $11::text[]) as a (scope, name)
+),
+seen as materialized (
+    select a.scope, a.name, l.written, l.rate_count, l.rate_seconds,
+           case when l.concurrency is null then null when a.scope = 1 then l.concurrency - (
+               select count(*) from running where tenant_id = $12 and queue = a.name and marks & 32 <> 0
+           ) else l.concurrency - (
+               select count(*) from running where tenant_id = $12 and type = a.name and marks & 64 <> 0
+           ) end as slots,
+           least(l.rate_count, l.tokens + greatest(extract(epoch from now() - l.refilled_at), 0)::float8
+                               * l.rate_count / l.rate_seconds) as tokens,
+           greatest(extract(epoch from l.refilled_at - now()), 0)::float8 as begins_in
+    from asked a cross join lateral (
+        select concurrency, rate_count, rate_seconds, tokens, refilled_at, xmin as written
+        from limits where tenant_id = $12 and scope = a.scope and name = a.name offset 0
+    ) l
+),
+broken as materialized (
+    select b.type, b.written, greatest(extract(epoch from b.probe_at - now()), 0)::float8 as begins_in,
+           exists (select from running where job_id = b.probe_id) or (b.state = 2 and coalesce((
+               select occurred_at > now() - interval '2 seconds' from events
+               where job_id = b.probe_id order by sequence desc limit 1
+           ), false)) as probing
+    from (
+        select type, state, probe_at, probe_id, xmin as written from breakers
+        where type = $13 and state <> 0 offset 0
+    ) b
+),
+hoped as materialized (
+    select current, case when not current then 0 else greatest(0, least(
+               $5::int,
+               (select min(case when begins_in > 0 then 0 else least(slots, floor(tokens)) end) from seen),
+               (select min(case when begins_in > 0 or probing then 0 else 1 end) from broken)
+           ))::int end as room
+    from (
+        select (select version from control where id = 1) = $9
+               and (select count(*) from seen) = cardinality($10)
+               and ($13::text is null or exists (select from broken)) as current
+    ) v
+),
+held_queue as materialized ({_HELD.format(scope=1, room="hoped")}),
+with_queue as materialized (
+    select case when (select count(*) from held_queue) = (select count(*) from seen where scope = 1)
+                then room else 0 end as room from hoped
+),
+held_type as materialized ({_HELD.format(scope=2, room="with_queue")}),
+with_type as materialized (
+    select case when (select count(*) from held_type) = (select count(*) from seen where scope = 2)
+                then room else 0 end as room from with_queue
+),
+held_breaker as materialized (
+    select b.type from broken b cross join lateral (
+        select xmin as written from breakers where type = b.type and (select room from with_type) > 0
+        for update skip locked
+    ) h
+    where h.written = b.written
+),
+may as materialized (
+    select case when (select count(*) from held_breaker) = (select count(*) from broken)
+                then room else 0 end as room from with_type
+),
+{CLAIM_STEPS.format(room="(select room from may)", marks="marks | $14::int", but="{but}")},
+claimed as ({CLAIMED}),
+n as materialized (select count(*)::int as started from started),
+spent as (
+    update limits l set tokens = coalesce(h.tokens - n.started, l.tokens), refilled_at = now()
+    from (select * from held_queue union all select * from held_type) h cross join n
+    where l.tenant_id = any(array[h.tenant_id]) and l.scope = any(array[h.scope])
+      and l.name >= h.name and l.name <= h.name
+      and n.started > 0
+),
+probed as (
+    update breakers b set state = 2, probe_id = p.job_id
+    from held_breaker h cross join (select job_id from started limit 1) p
+    where b.type >= h.type and b.type <= h.type
+)
+select m.room, h.current, h.room > m.room,
+       coalesce((select bool_or(slots <= n.started) from seen), false)
+           or coalesce((select bool_or(begins_in = 0 and (probing or n.started > 0)) from broken), false),
+       greatest(
+           (select max(greatest(begins_in, (1 - (tokens - n.started)) * rate_seconds / rate_count)) from seen),
+           (select max(begins_in) from broken),
+           0
+       )::float8,
+       c.*
+from may m cross join hoped h cross join n left join claimed c on true
+"""
+CLAIM_LIMITED = _CLAIM_LIMITED.replace("{but}", "")
+CLAIM_LIMITED_BUT = _CLAIM_LIMITED.replace("{but}", BUT.format(jobs="$15"))
+
+
+class Under(NamedTuple):
+    """The limits that count for a claim: those of a queue, of a type, and the open breaker of a type. One at least."""
+
+    queue: str | None = None
+    type: str | None = None
+    breaker: str | None = None
+
+    @property
+    def marks(self) -> Mark:
+        """How what starts under them is counted."""
+        of_queue = Mark.QUEUE_LIMITED if self.queue is not None else Mark(0)
+        return of_queue | (Mark.TYPE_LIMITED if self.type is not None else Mark(0))
+
+
+class ClaimedUnder(NamedTuple):
+    """What a limited claim took, and why it took no more.
+
+    Attributes:
+        room: how many it might have taken.
+        current: the version of what holds claims back was the newest, and the limits stood.
+        contended: somebody else was starting jobs under the same limits.
+        full: as many run as may.
+        wait_seconds: until one more may start by the rate, or the breaker; 0 where they do not hold back.
+    """
+
+    jobs: list[ClaimedJob]
+    room: int
+    current: bool
+    contended: bool
+    full: bool
+    wait_seconds: float
+
+
+async def claim_limited(  # noqa: PLR0913  # those of a claim, and the limits
+    connection: Connection,
+    lanes: Sequence[LaneStart],
+    *,
+    under: Under,
+    tenant_id: int,
+    limit: int,
+    node_id: UUID,
+    source: str,
+    version: int,
+    but: Sequence[UUID] = (),
+) -> ClaimedUnder:
+    """As `claim_ready`, and no more than these limits allow, whatever other nodes do at the same time."""
+    named = [(Scope.QUEUE, under.queue), (Scope.TYPE, under.type)]
+    rows = await connection.fetch(
+        CLAIM_LIMITED_BUT if but else CLAIM_LIMITED,
+        [start.lane.queue for start in lanes],
+        [start.lane.type for start in lanes],
+        [start.lane.priority for start in lanes],
+        [start.floor for start in lanes],
+        limit,
+        node_id,
+        min(start.floor for start in lanes),
+        source,
+        version,
+        [scope for scope, name in named if name is not None],
+        [name for _, name in named if name is not None],
+        tenant_id,
+        under.breaker,
+        under.marks,
+        *([but] if but else ()),
+    )
+    jobs = [ClaimedJob(*row[5:]) for row in rows if row[6] is not None]
+    return ClaimedUnder(jobs, *rows[0][:5])

@@ -1,0 +1,86 @@
+"""What holds claims back, and its version: whoever claims by an older one claims nothing.
+
+Every change raises the version in its own transaction, after the rows it changes: in this order all do it.
+"""
+
+from typing import NamedTuple
+
+from duly.store.postgres.database import Connection
+
+
+class Control(NamedTuple):
+    """Whose jobs are held back, by name: queues that are paused, queues and types under a limit, types whose breaker
+    is open.
+    """
+
+    version: int = 0
+    paused: frozenset[str] = frozenset()
+    queues: frozenset[str] = frozenset()
+    types: frozenset[str] = frozenset()
+    broken: frozenset[str] = frozenset()
+
+
+# One statement, so one snapshot.
+CONTROL = """
+select c.version,
+       array(select queue from queues where tenant_id = $1 and paused_at is not null),
+       array(select name from limits where tenant_id = $1 and scope = 1),
+       array(select name from limits where tenant_id = $1 and scope = 2),
+       array(select type from breakers where state <> 0)
+from control c where c.id = 1
+"""
+
+
+async def read_control(connection: Connection, tenant_id: int) -> Control:
+    """All of this tenant's, and the newest version, as they are at one moment."""
+    version, *names = await connection.fetchrow(CONTROL, tenant_id)
+    return Control(version, *(frozenset(found) for found in names))
+
+
+VERSION = "select version from control where id = 1"
+
+
+async def read_version(connection: Connection) -> int:
+    """The newest version."""
+    version: int = await connection.fetchval(VERSION)
+    return version
+
+
+RAISE = "update control set version = version + 1 where id = 1"
+
+
+async def raise_version(connection: Connection) -> None:
+    """What holds claims back has changed, in this transaction: nobody starts anything by what held before."""
+    await connection.execute(RAISE)
+
+
+PAUSE = """
+insert into queues as q (tenant_id, queue, paused_at) values ($1, $2, now())
+on conflict (tenant_id, queue) do update set paused_at = now() where q.paused_at is null
+returning true
+"""
+RESUME = "delete from queues where tenant_id = $1 and queue = $2 and paused_at is not null returning true"
+
+
+async def pause_queue(connection: Connection, tenant_id: int, queue: str) -> bool:
+    """Returns whether it was not paused."""
+    return await connection.fetchval(PAUSE, tenant_id, queue) is not None
+
+
+async def resume_queue(connection: Connection, tenant_id: int, queue: str) -> bool:
+    """Returns whether it was paused."""
+    return await connection.fetchval(RESUME, tenant_id, queue) is not None
+
+
+# A statement locks the tables that it writes before it takes its snapshot: of those that may still start jobs by what
+# held before a commit, each is listed here after it.
+STARTING = """
+select virtualtransaction from pg_locks
+where database = (select oid from pg_database where datname = current_database())
+  and relation = 'running'::regclass and mode = 'RowExclusiveLock' and granted and pid <> pg_backend_pid()
+"""
+
+
+async def transactions_that_may_start_jobs(connection: Connection) -> set[str]:
+    """The names of the transactions under way that write to `running`."""
+    return {row[0] for row in await connection.fetch(STARTING)}

@@ -1,0 +1,81 @@
+"""The table `nodes`: one row a process, kept alive by one update every few seconds."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.store.postgres.database import Connection
+
+
+class NodeRecord(NamedTuple):
+    node_id: UUID
+    name: str
+    version: str
+    roles: Sequence[str]
+    job_types: Sequence[str]
+
+
+REGISTER = "insert into nodes (node_id, name, version, roles, job_types) values ($1, $2, $3, $4, $5)"
+
+
+async def register(connection: Connection, node: NodeRecord) -> None:
+    await connection.execute(REGISTER, *node)
+
+
+BEAT = """
+with beat as (
+    update nodes set heartbeat_at = now(), draining = $2, rates = $3::json where node_id = $1 returning node_id
+)
+select (select count(*) from nodes), clock_timestamp() from beat
+"""
+
+
+class Beat(NamedTuple):
+    """Number of listed nodes, and the time by the database's clock."""
+
+    listed: int
+    at: datetime
+
+
+async def beat(connection: Connection, node_id: UUID, *, draining: bool, rates: str | None = None) -> Beat | None:
+    """Renews this node's lease; `rates` is what it tells of its queues, as JSON.
+
+    Returns None where this node was declared lost.
+    """
+    row = await connection.fetchrow(BEAT, node_id, draining, rates)
+    return None if row is None else Beat(*row)
+
+
+class SilentNode(NamedTuple):
+    """A node whose lease ended so long ago."""
+
+    node_id: UUID
+    name: str
+    expired_seconds_ago: float
+
+
+STRIKE = """
+delete from nodes where heartbeat_at < now() - $1 * interval '1 second' and node_id <> $2
+returning node_id, name, extract(epoch from now() - heartbeat_at)::float8 - $1
+"""
+
+
+async def strike_silent(connection: Connection, *, lease_seconds: float, but: UUID) -> list[SilentNode]:
+    """Takes silent nodes off the list, which makes their attempts lost. Returns them."""
+    return [SilentNode(*row) for row in await connection.fetch(STRIKE, lease_seconds, but)]
+
+
+async def leave(connection: Connection, node_id: UUID) -> None:
+    await connection.execute("delete from nodes where node_id = $1", node_id)
+
+
+WORKERS = """
+select t.type, count(*) from nodes, unnest(job_types) as t (type)
+where 'worker' = any(roles) and not draining group by t.type
+"""
+
+
+async def count_workers(connection: Connection) -> dict[str, int]:
+    """How many of the listed nodes run jobs of each type."""
+    return {row[0]: row[1] for row in await connection.fetch(WORKERS)}

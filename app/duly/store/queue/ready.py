@@ -1,0 +1,171 @@
+"""The table `ready`: the jobs that may start now, in lanes; claiming them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.domain.job import ClaimedJob, Lane
+from duly.store.ledger.outbox import DELIVERS, outbox
+from duly.store.postgres.database import Connection
+
+
+class LaneStart(NamedTuple):
+    """Where a claim begins to read a lane: entries below `floor` are known to be gone."""
+
+    lane: Lane
+    floor: UUID
+
+
+_STARTED_EVENTS = "(select *, 1::smallint as kind from started)"
+
+# The lanes are read in the order given, each only as far as the one before left room: the lateral sub-select locks row
+# by row and the outer limit stops it, so no more is locked than is taken. The rows are then deleted by their whole key,
+# and what a handler needs is read from `jobs` by key, row by row. The key is written so that it leaves no other plan: a
+# join by `=` would allow reading the whole index in order. To compare rows, (a, b) <= (c, d), will not do either:
+# PostgreSQL 18 stops at the end of such a range, 15 reads on to the end of the index.
+# No claimed id lies below `$7`: the planner leaves the ledger's older partitions alone. Who knows an older version
+# (`$9`) of what holds claims back takes nothing. What a mark says to be somewhere else is read only where it stands.
+# Where limits count, another statement goes before: see `duly.store.queue.claim_limited`. An attempt of a job with
+# a key began when its row was taken: the statement's own time may lie before the end of the job that it waited for.
+CLAIM_STEPS = f"""
+taken as materialized (
+    select r.* from unnest($1::text[], $2::text[], $3::smallint[], $4::uuid[]) as l (queue, type, priority, floor)
+    cross join lateral (
+        select queue, type, priority, job_id from ready
+        where queue = l.queue and type = l.type and priority = l.priority and job_id >= l.floor
+          and (expires_at is null or expires_at > now()){{but}}
+        order by job_id limit {{room}} for update skip locked
+    ) r
+    where (select version from control where id = 1) = $9
+    limit {{room}}
+),
+gone as (
+    delete from ready r using taken t
+    where r.queue = any(array[t.queue]) and r.type = any(array[t.type]) and r.priority = any(array[t.priority])
+      and r.job_id >= t.job_id and r.job_id <= t.job_id
+    returning r.*, case when r.marks & 1 <> 0 then clock_timestamp() else now() end as began
+),
+started as (
+    insert into running (tenant_id, job_id, node_id, deadline, token, sequence, timeout_seconds, priority, attempt,
+                         crashes, callback_events, marks, batch_id, queue, type, started_at)
+    select tenant_id, job_id, $6, now() + timeout_seconds * interval '1 second', token + 1, sequence + 1,
+           timeout_seconds, priority, attempt + 1, crashes, callback_events, {{marks}}, batch_id, queue, type, began
+    from gone
+    returning tenant_id, job_id, token, attempt, sequence, crashes, type, queue, priority, timeout_seconds,
+              callback_events, marks, started_at
+),
+told as (
+    insert into events (tenant_id, job_id, sequence, kind, attempt, occurred_at, source)
+    select tenant_id, job_id, sequence, 1, attempt, started_at, $8 from started
+),
+{outbox(_STARTED_EVENTS)}
+"""
+CLAIMED = f"""
+select s.tenant_id, s.job_id, s.token, s.attempt, s.sequence, s.crashes, s.type, s.queue, s.priority,
+       s.timeout_seconds, j.max_attempts,
+       case when s.marks & 8 <> 0 then (
+           select (e.data -> 'parameters')::text from events e
+           where e.job_id = s.job_id and e.kind = 6 and e.data -> 'parameters' is not null
+           order by e.sequence desc limit 1
+       ) else j.parameters::text end,
+       j.labels::text, j.correlation_id, j.traceparent, {DELIVERS}, s.marks,
+       case when s.marks & 16 <> 0 then (
+           select value::text from checkpoints where job_id = s.job_id and tenant_id = s.tenant_id
+       ) end
+from started s cross join lateral (
+    select max_attempts, parameters, labels, correlation_id, traceparent
+    from jobs where tenant_id = s.tenant_id and job_id = s.job_id and job_id >= $7 offset 0
+) j
+"""
+CLAIM = f"with {CLAIM_STEPS.format(room='$5', marks='marks', but='')} {CLAIMED}"
+# Where jobs were found that cannot be started: all but these.
+BUT = " and job_id <> all({jobs}::uuid[])"
+CLAIM_BUT = f"with {CLAIM_STEPS.format(room='$5', marks='marks', but=BUT.format(jobs='$10'))} {CLAIMED}"
+
+
+async def claim_ready(
+    connection: Connection,
+    lanes: Sequence[LaneStart],
+    *,
+    limit: int,
+    node_id: UUID,
+    source: str,
+    version: int,
+    but: Sequence[UUID] = (),
+) -> list[ClaimedJob]:
+    """Takes up to `limit` jobs for this node, in the order of the lanes and by age within each; none where `version`
+    of what holds claims back is not the newest, and none of `but`.
+    """
+    rows = await connection.fetch(
+        CLAIM_BUT if but else CLAIM,
+        [start.lane.queue for start in lanes],
+        [start.lane.type for start in lanes],
+        [start.lane.priority for start in lanes],
+        [start.floor for start in lanes],
+        limit,
+        node_id,
+        min(start.floor for start in lanes),
+        source,
+        version,
+        *([but] if but else ()),
+    )
+    return [ClaimedJob(*row) for row in rows]
+
+
+FIRST_READY = """
+select r.job_id from unnest($1::text[], $2::text[], $3::smallint[], $4::uuid[]) as l (queue, type, priority, floor)
+cross join lateral (
+    select job_id from ready
+    where queue = l.queue and type = l.type and priority = l.priority and job_id >= l.floor
+      and (expires_at is null or expires_at > now()) and job_id <> all($5)
+    order by job_id limit 1 for update skip locked
+) r
+limit 1
+"""
+
+
+async def find_first_ready(connection: Connection, lanes: Sequence[LaneStart], *, but: Sequence[UUID]) -> list[UUID]:
+    """The job that a claim of one would take, where there is one."""
+    rows = await connection.fetch(
+        FIRST_READY,
+        [start.lane.queue for start in lanes],
+        [start.lane.type for start in lanes],
+        [start.lane.priority for start in lanes],
+        [start.floor for start in lanes],
+        but,
+    )
+    return [row[0] for row in rows]
+
+
+# A loose index scan: one descent for each lane that exists, whatever the number of its jobs.
+LANES = """
+with recursive lane as (
+    (select queue, type, priority, job_id from ready order by queue, type, priority, job_id limit 1)
+    union all
+    select n.* from lane l cross join lateral (
+        select queue, type, priority, job_id from ready
+        where (queue, type, priority) > (l.queue, l.type, l.priority)
+        order by queue, type, priority, job_id limit 1
+    ) n
+)
+select queue, type, priority, job_id from lane
+"""
+
+
+# The same within one queue, to go before another select.
+LANES_OF_QUEUE = """
+with recursive lane as (
+    (select queue, type, priority from ready where queue = {queue} order by queue, type, priority limit 1)
+    union all
+    select n.* from lane l cross join lateral (
+        select queue, type, priority from ready
+        where (queue, type, priority) > (l.queue, l.type, l.priority) and queue = {queue}
+        order by queue, type, priority limit 1
+    ) n
+)
+"""
+
+
+async def find_lanes(connection: Connection) -> list[LaneStart]:
+    """Every lane that holds a job now, with the id of its oldest."""
+    return [LaneStart(Lane(*row[:3]), row[3]) for row in await connection.fetch(LANES)]

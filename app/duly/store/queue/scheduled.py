@@ -1,0 +1,54 @@
+"""The table `scheduled`: jobs that wait for a time; making them ready when it has come."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from duly.domain.job import Lane
+from duly.store.postgres.database import Connection
+from duly.store.queue.ready import LaneStart
+
+# A job that becomes ready for its first start and has a concurrency key needs that key first
+# (`duly.store.ties.placement`).
+RELEASE_DUE = """
+with due as materialized (
+    select job_id from scheduled
+    where run_at <= now() and not (marks & 1 <> 0 and reason = 0) and job_id <> all($2)
+    order by run_at limit $1 for update skip locked
+),
+gone as (
+    delete from scheduled s using due d where s.job_id = d.job_id returning s.*
+),
+now_ready as (
+    insert into ready (tenant_id, job_id, token, sequence, timeout_seconds, priority, attempt, crashes,
+                       callback_events, marks, batch_id, expires_at, queue, type)
+    select tenant_id, job_id, token, sequence, timeout_seconds, priority, attempt, crashes, callback_events, marks,
+           batch_id, expires_at, queue, type
+    from gone
+)
+select queue, type, priority, job_id from gone
+"""
+
+
+async def release_due(connection: Connection, *, limit: int, but: Sequence[UUID] = ()) -> list[LaneStart]:
+    """Moves up to `limit` due jobs, but for some, to `ready`. Returns where each went."""
+    return [LaneStart(Lane(*row[:3]), row[3]) for row in await connection.fetch(RELEASE_DUE, limit, but)]
+
+
+FIRST_DUE = """
+select job_id from scheduled
+where run_at <= now() and (marks & 1 <> 0 and reason = 0) = $1 and job_id <> all($2) order by run_at limit 1
+"""
+
+
+async def find_first_due(connection: Connection, *, keyed: bool, but: Sequence[UUID]) -> list[UUID]:
+    """The job that is released next, where there is one."""
+    return [row[0] for row in await connection.fetch(FIRST_DUE, keyed, but)]
+
+
+NEXT_DUE = "select extract(epoch from min(run_at) - now())::float8 from scheduled where job_id <> all($1)"
+
+
+async def seconds_to_next(connection: Connection, *, but: Sequence[UUID] = ()) -> float | None:
+    """Returns the seconds until the next job is due, by the database's clock; None where nothing else is scheduled."""
+    seconds: float | None = await connection.fetchval(NEXT_DUE, but)
+    return seconds

@@ -1,0 +1,260 @@
+"""The tables `schedules` and `schedule_runs`: what recurs, and which of its due times were run."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.domain.schedule import CatchUp, Overlap, Recurrence, Run, Schedule
+from duly.store.postgres.database import Connection
+
+Key = tuple[int, str]  # tenant and name
+
+# `submission` holds both what is shown and the job that it was made into; each is handed out as its own text.
+_SCHEDULE = """
+tenant_id, name, cron, timezone, (submission -> 'asked')::text as asked, (submission -> 'job')::text as job, overlap,
+catch_up, paused, next_run_at, last_run_at, last_job_id, last_error::text, created_at, updated_at
+"""
+
+
+async def clock(connection: Connection) -> datetime:
+    """The database's time, the same all through a transaction."""
+    now: datetime = await connection.fetchval("select now()")
+    return now
+
+
+ADD = f"""
+insert into schedules (tenant_id, name, cron, timezone, submission, overlap, catch_up, paused, next_run_at)
+values ($1, $2, $3, $4, json_build_object('asked', $5::json, 'job', $6::json), $7, $8, $9, $10)
+on conflict do nothing
+returning {_SCHEDULE}
+"""
+
+
+async def add_schedule(
+    connection: Connection, key: Key, asked: Recurrence, next_run_at: datetime | None
+) -> Schedule | None:
+    """Writes a new schedule down; None where its name is taken."""
+    row = await connection.fetchrow(ADD, *key, *_members(asked), next_run_at)
+    return _schedule(row) if row is not None else None
+
+
+CHANGE = f"""
+update schedules set cron = $3, timezone = $4, submission = json_build_object('asked', $5::json, 'job', $6::json),
+    overlap = $7, catch_up = $8, paused = $9, next_run_at = $10, last_error = null, updated_at = now()
+where tenant_id = $1 and name = $2
+returning {_SCHEDULE}
+"""
+
+
+async def change_schedule(
+    connection: Connection, key: Key, asked: Recurrence, next_run_at: datetime | None
+) -> Schedule:
+    """Writes one that the caller's transaction holds anew."""
+    return _schedule(await connection.fetchrow(CHANGE, *key, *_members(asked), next_run_at))
+
+
+def _members(asked: Recurrence) -> tuple[object, ...]:
+    return (
+        asked.cron,
+        asked.timezone,
+        asked.submission,
+        asked.job,
+        int(asked.overlap),
+        int(asked.catch_up),
+        asked.paused,
+    )
+
+
+READ = f"select {_SCHEDULE} from schedules where tenant_id = $1 and name = $2"
+HOLD = READ + " for update"
+
+
+async def read_schedule(connection: Connection, key: Key) -> Schedule | None:
+    row = await connection.fetchrow(READ, *key)
+    return _schedule(row) if row is not None else None
+
+
+async def hold_schedule(connection: Connection, key: Key) -> Schedule | None:
+    """The same, and nobody else fires or changes it before the caller's transaction has ended."""
+    row = await connection.fetchrow(HOLD, *key)
+    return _schedule(row) if row is not None else None
+
+
+LIST = f"select {_SCHEDULE} from schedules where tenant_id = $1 and name > $2 order by name limit $3"
+
+
+async def list_schedules(connection: Connection, tenant_id: int, *, after: str, limit: int) -> list[Schedule]:
+    """A page of this tenant's schedules, by name."""
+    return [_schedule(row) for row in await connection.fetch(LIST, tenant_id, after, limit)]
+
+
+async def delete_schedule(connection: Connection, key: Key) -> bool:
+    """Whether there was one. What is on record of its runs stays until it is old."""
+    answer = await connection.execute("delete from schedules where tenant_id = $1 and name = $2", *key)
+    return bool(answer != "DELETE 0")
+
+
+# `$1` and `$2` are those to leave alone.
+_DUE = """
+from schedules
+where not paused and next_run_at is not null
+  and (tenant_id, name) not in (select * from unnest($1::int[], $2::text[]))
+"""
+NEXT_DUE = f"""
+select extract(epoch from next_run_at - now())::float8 {_DUE} order by next_run_at limit 1
+"""
+
+
+async def seconds_to_next_run(connection: Connection, *, but: Collection[Key]) -> float | None:
+    """How long until the next schedule is due, by the database's clock; None where none will be."""
+    seconds: float | None = await connection.fetchval(NEXT_DUE, *_columns(but, 2))
+    return seconds
+
+
+TAKE_DUE = f"""
+select {_SCHEDULE} {_DUE} and next_run_at <= now() order by next_run_at limit $3 for update skip locked
+"""
+
+
+async def take_due(connection: Connection, *, but: Collection[Key], limit: int) -> list[Schedule]:
+    """Due schedules that nobody else is firing, held until the caller's transaction ends."""
+    return [_schedule(row) for row in await connection.fetch(TAKE_DUE, *_columns(but, 2), limit)]
+
+
+# Terminal events are those from 10 on. A job that retention has dropped had ended.
+UNFINISHED = """
+select a.job_id from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
+cross join lateral (select 1 from jobs where tenant_id = a.tenant_id and job_id = a.job_id offset 0) j
+left join lateral (
+    select kind from events where job_id = a.job_id order by sequence desc limit 1
+) e on true
+where coalesce(e.kind, 0) < 10
+"""
+
+
+async def unfinished(connection: Connection, jobs: Sequence[tuple[int, UUID]]) -> set[UUID]:
+    """Which of these jobs, each with its tenant, have not ended."""
+    return {row[0] for row in await connection.fetch(UNFINISHED, *_columns(jobs, 2))} if jobs else set()
+
+
+RECORD_RUNS = """
+insert into schedule_runs (tenant_id, name, due_at, job_id)
+select * from unnest($1::int[], $2::text[], $3::timestamptz[], $4::uuid[])
+on conflict do nothing
+returning tenant_id, name, due_at
+"""
+
+
+async def record_runs(connection: Connection, runs: Sequence[Run]) -> list[Run]:
+    """Those that are new, now on record: a due time that was run before is run by nobody."""
+    rows = [(run.tenant_id, run.name, run.due_at, run.job.job_id if run.job else None) for run in runs]
+    new = {tuple(row) for row in await connection.fetch(RECORD_RUNS, *_columns(rows, 4))} if rows else set()
+    return [run for run in runs if run[:3] in new]
+
+
+CORRECT_RUNS = """
+update schedule_runs r set job_id = a.job_id
+from unnest($1::int[], $2::text[], $3::timestamptz[], $4::uuid[]) as a (tenant_id, name, due_at, job_id)
+where r.tenant_id = a.tenant_id and r.name = a.name and r.due_at = a.due_at
+"""
+
+
+async def correct_runs(connection: Connection, runs: Sequence[tuple[Run, UUID | None]]) -> None:
+    """Where not the job that was meant stands for a due time, but another one, or none."""
+    rows = [(run.tenant_id, run.name, run.due_at, job_id) for run, job_id in runs]
+    if rows:
+        await connection.execute(CORRECT_RUNS, *_columns(rows, 4))
+
+
+class Step(NamedTuple):
+    """Where a schedule stands after its due times were run; without a job, the last ones stay. `last_error` (JSON text)
+    says why the last of them was refused.
+    """
+
+    tenant_id: int
+    name: str
+    next_run_at: datetime | None
+    last_run_at: datetime | None = None
+    last_job_id: UUID | None = None
+    last_error: str | None = None
+
+
+ADVANCE = """
+update schedules s set next_run_at = a.next_run_at, last_run_at = coalesce(a.last_run_at, s.last_run_at),
+    last_job_id = coalesce(a.last_job_id, s.last_job_id),
+    last_error = coalesce(a.last_error::json, case when a.last_job_id is null then s.last_error end)
+from unnest($1::int[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::uuid[], $6::text[])
+    as a (tenant_id, name, next_run_at, last_run_at, last_job_id, last_error)
+where s.tenant_id = a.tenant_id and s.name = a.name
+"""
+
+
+async def advance(connection: Connection, steps: Sequence[Step]) -> None:
+    """Moves schedules on that the caller's transaction holds."""
+    if steps:
+        await connection.execute(ADVANCE, *_columns(steps, 6))
+
+
+FAILED = "update schedules set last_error = $3::json where tenant_id = $1 and name = $2"
+
+
+async def note_error(connection: Connection, key: Key, error: str) -> None:
+    """A schedule could not be fired, with this error as JSON text."""
+    await connection.execute(FAILED, *key, error)
+
+
+# From name to name by the index: what it costs grows with the names and with what is deleted, not with what is kept.
+FORGET = """
+with recursive named as (
+    (select tenant_id, name from schedule_runs order by tenant_id, name limit 1)
+    union all
+    select following.* from named cross join lateral (
+        select tenant_id, name from schedule_runs
+        where (tenant_id, name) > (named.tenant_id, named.name) order by tenant_id, name limit 1
+    ) following
+),
+old as (
+    select r.* from named cross join lateral (
+        select tenant_id, name, due_at from schedule_runs
+        where tenant_id = named.tenant_id and name = named.name and due_at < now() - interval '30 days'
+        order by due_at limit $1
+    ) r
+    limit $1
+)
+delete from schedule_runs r using old
+where r.tenant_id = old.tenant_id and r.name = old.name and r.due_at = old.due_at
+"""
+
+
+async def forget_old_runs(connection: Connection, *, limit: int) -> int:
+    """Deletes what is on record of runs older than 30 days, in bounded batches. Returns how many."""
+    return int((await connection.execute(FORGET, limit)).rpartition(" ")[2])
+
+
+def _columns(rows: Collection[Sequence[object]], width: int) -> list[Sequence[object]]:
+    """An array for each column, also where there are no rows."""
+    return list(zip(*rows, strict=True)) if rows else [()] * width
+
+
+def _schedule(row: Connection) -> Schedule:
+    asked = Recurrence(
+        cron=row["cron"],
+        timezone=row["timezone"],
+        submission=row["asked"],
+        job=row["job"],
+        overlap=Overlap(row["overlap"]),
+        catch_up=CatchUp(row["catch_up"]),
+        paused=row["paused"],
+    )
+    return Schedule(
+        tenant_id=row["tenant_id"],
+        name=row["name"],
+        asked=asked,
+        next_run_at=row["next_run_at"],
+        last_run_at=row["last_run_at"],
+        last_job_id=row["last_job_id"],
+        last_error=row["last_error"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )

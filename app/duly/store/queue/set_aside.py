@@ -1,0 +1,84 @@
+"""The table `set_aside`: what could not be recorded of jobs, and why; written only where that happens."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.store.postgres.database import Connection
+
+
+class Stage(StrEnum):
+    """Stages of a job that can be refused. Stored names."""
+
+    CLAIM = "claim"  # the start of an attempt
+    FINISH = "finish"  # the outcome of an attempt
+    FOLLOW_UP = "follow-up"  # what an end means for other jobs
+
+
+class SetAside(NamedTuple):
+    """Refused record of a job; `token` is that of the attempt, 0 where there is none. The tenant of a
+    job that runs, or whose end is to be followed, may be left out.
+    """
+
+    job_id: UUID
+    token: int
+    reason: str
+    tenant_id: int | None = None
+
+
+class SetAsideView(NamedTuple):
+    reason: str
+    since: datetime
+    tries: int
+
+
+NOTE = """
+insert into set_aside (tenant_id, job_id, stage, token, node_id, reason)
+select coalesce(a.tenant_id, r.tenant_id, e.tenant_id), a.job_id, $5, a.token, $6, a.reason
+from unnest($1::uuid[], $2::int[], $3::text[], $4::int[]) as a (job_id, token, reason, tenant_id)
+left join running r on r.job_id = a.job_id and r.token = a.token
+left join lateral (select tenant_id from endings where job_id = a.job_id limit 1) e on true
+where coalesce(a.tenant_id, r.tenant_id, e.tenant_id) is not null
+on conflict (job_id, stage) do update
+set token = excluded.token, node_id = excluded.node_id, reason = excluded.reason, noted_at = now(),
+    tries = case when set_aside.token = excluded.token then set_aside.tries + 1 else 1 end,
+    since = case when set_aside.token = excluded.token then set_aside.since else now() end
+"""
+
+
+async def note_set_aside(
+    connection: Connection, items: Sequence[SetAside], *, stage: Stage, node_id: UUID | None
+) -> None:
+    """Notes or refreshes these; no job twice. A note that is not refreshed means nothing after some minutes."""
+    await connection.execute(NOTE, *zip(*items, strict=True), stage, node_id)
+
+
+FORGET = "delete from set_aside where job_id = any($1) and stage = $2"
+
+
+async def forget_set_aside(connection: Connection, jobs: Sequence[UUID], *, stage: Stage) -> None:
+    """Deletes the notes of what is recorded now."""
+    await connection.execute(FORGET, jobs, stage)
+
+
+FORGET_OLD = "delete from set_aside where noted_at < now() - interval '1 day'"
+
+
+async def forget_old_set_aside(connection: Connection) -> None:
+    """Deletes the notes that nobody refreshes."""
+    await connection.execute(FORGET_OLD)
+
+
+READ = """
+select reason, since, tries from set_aside s
+where tenant_id = $1 and job_id = $2 and stage = $3 and noted_at > now() - interval '5 minutes'
+  and (stage <> 'finish' or exists (select from running r where r.job_id = s.job_id and r.token = s.token))
+"""
+
+
+async def read_set_aside(connection: Connection, tenant_id: int, job_id: UUID, *, stage: Stage) -> SetAsideView | None:
+    """Why this stage of the job cannot be recorded just now; None where nobody says so."""
+    row = await connection.fetchrow(READ, tenant_id, job_id, stage)
+    return SetAsideView(*row) if row is not None else None

@@ -1,0 +1,1 @@
+"""Read models: one job, lists, explanations and statistics."""

@@ -1,0 +1,135 @@
+"""What it takes to say why a job is where it is, beyond what every reader of it sees."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.domain.job import Lane
+from duly.domain.why import Circuit, Limit, Parent
+from duly.store.postgres.database import Connection
+from duly.store.queue.ready import LANES_OF_QUEUE
+
+MOST_AHEAD = 10_000
+MOST_PARENTS = 20
+
+SURROUNDINGS = """
+select now() as now,
+       (select paused_at from queues where tenant_id = $1 and queue = $2) as paused_at,
+       (
+           select count(*)::int from nodes where $3 = any(job_types) and 'worker' = any(roles) and not draining
+       ) as workers,
+       n.name, r.deadline, r.cancel_requested_at, r.started_at,
+       j.concurrency_key, j.expires_at, c.job_id as holder
+from jobs j
+left join lateral (
+    select node_id, deadline, cancel_requested_at, started_at from running where job_id = $4 offset 0
+) r on true
+left join nodes n on n.node_id = r.node_id
+left join lateral (
+    select job_id from concurrency where tenant_id = $1 and key = j.concurrency_key offset 0
+) c on true
+where j.tenant_id = $1 and j.job_id = $4
+"""
+
+
+class Surroundings(NamedTuple):
+    """What lies around a job, by the database's clock."""
+
+    now: datetime
+    paused_at: datetime | None
+    workers: int
+    node: str | None
+    deadline: datetime | None
+    cancel_requested_at: datetime | None
+    started_at: datetime | None
+    key: str | None
+    expires_at: datetime | None
+    holder: UUID | None
+
+
+async def read_surroundings(connection: Connection, tenant_id: int, job_id: UUID, lane: Lane) -> Surroundings:
+    """Of a job that exists."""
+    return Surroundings(*await connection.fetchrow(SURROUNDINGS, tenant_id, lane.queue, lane.type, job_id))
+
+
+# Lane by lane, as claims read them: higher priorities first, then by age. No lane is counted beyond the limit.
+AHEAD = f"""
+{LANES_OF_QUEUE.format(queue="$1")}
+select least(sum(c.n), $4)::int from lane l cross join lateral (
+    select count(*) as n from (
+        select from ready where queue = l.queue and type = l.type and priority = l.priority
+          and (l.priority > $2 or job_id < $3) limit $4
+    ) r
+) c
+where l.priority >= $2
+"""
+
+
+async def count_ahead(connection: Connection, lane: Lane, job_id: UUID) -> int:
+    """How many ready jobs of its queue go before this one; no more than `MOST_AHEAD` are counted."""
+    return await connection.fetchval(AHEAD, lane.queue, lane.priority, job_id, MOST_AHEAD) or 0
+
+
+PARENTS = """
+select d.parent_id,
+       case when exists (select from running where job_id = d.parent_id) then 'running'
+            else coalesce((
+                select case kind when 10 then 'completed' when 11 then 'failed' when 12 then 'cancelled'
+                       else 'pending' end
+                from events where job_id = d.parent_id order by sequence desc limit 1
+            ), 'pending') end,
+       count(*) over ()::int
+from dependencies d where d.child_id = $2 and d.tenant_id = $1 order by d.parent_id limit $3
+"""
+
+
+async def read_parents(connection: Connection, tenant_id: int, job_id: UUID) -> tuple[Sequence[Parent], int]:
+    """The first of those that it waits for, and how many they are in all."""
+    rows = await connection.fetch(PARENTS, tenant_id, job_id, MOST_PARENTS)
+    return [Parent(row[0], row[1]) for row in rows], rows[0][2] if rows else 0
+
+
+BEFORE_IN_KEY = """
+select count(*)::int from (
+    select from blocked where tenant_id = $1 and concurrency_key = $2 and reason = 3 and job_id < $3 limit $4
+) b
+"""
+
+
+async def count_before_in_key(connection: Connection, tenant_id: int, key: str, job_id: UUID) -> int:
+    """How many wait for the same concurrency key, and longer."""
+    before: int = await connection.fetchval(BEFORE_IN_KEY, tenant_id, key, job_id, MOST_AHEAD)
+    return before
+
+
+LIMITS = """
+select case scope when 1 then 'queue' else 'job type' end, name, concurrency,
+       (select count(*)::int from running r where r.tenant_id = l.tenant_id
+        and case l.scope when 1 then r.queue else r.type end = l.name),
+       rate_count, rate_seconds, t.tokens,
+       case when rate_count is not null
+            then now() + greatest(1 - t.tokens, 0) * rate_seconds / rate_count * interval '1 second' end
+from limits l cross join lateral (
+    select least(rate_count, l.tokens + greatest(extract(epoch from now() - refilled_at), 0)::float8
+                             * rate_count / rate_seconds) as tokens
+) t
+where tenant_id = $1 and ((scope = 1 and name = $2) or (scope = 2 and name = $3)) order by scope
+"""
+
+
+async def read_limits_of(connection: Connection, tenant_id: int, lane: Lane) -> list[Limit]:
+    """The limits of the job's queue and type, as they stand."""
+    return [
+        Limit(row[0], row[1], row[2], row[3], row[4], row[5], row[6] or 0.0, row[7])
+        for row in await connection.fetch(LIMITS, tenant_id, lane.queue, lane.type)
+    ]
+
+
+CIRCUIT = "select state, code, probe_at from breakers where type = $1 and state <> 0"
+
+
+async def read_circuit(connection: Connection, job_type: str) -> Circuit | None:
+    """The circuit of the type, where it is not closed."""
+    row = await connection.fetchrow(CIRCUIT, job_type)
+    return Circuit(row[0] == 1, row[1], row[2]) if row is not None else None

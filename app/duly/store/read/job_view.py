@@ -1,0 +1,145 @@
+"""What readers see of jobs: one, or several at once."""
+
+import json
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from duly.domain.events import EventKind, Status
+from duly.domain.job import JobView, WaitsFor
+from duly.store.postgres.database import Connection
+
+# One snapshot of every place where a job can stand; each part is a look-up by a whole key.
+_VIEW = """
+select j.job_id, j.type, j.queue, j.priority, j.max_attempts, j.labels::text as labels,
+       coalesce(j.correlation_id, j.job_id::text) as correlation_id, j.created_at,
+       j.batch_id, j.parent_id, j.depends_on,
+       j.parameters::text as parameters,
+       j.unique_key is not null and coalesce(n.marks, r.marks, s.marks, b.marks, 8) & 8 <> 0 as merged,
+       coalesce(s.run_at, b.run_at, j.run_at) as run_at, coalesce(s.reason, b.reason) as waits_for,
+       case when r.job_id is not null then (
+           select paused_at is not null from queues where tenant_id = j.tenant_id and queue = j.queue
+       ) end as paused,
+       case when n.job_id is not null then 'running'
+            when r.job_id is not null or s.job_id is not null or b.job_id is not null then 'pending'
+            when e.kind = 10 then 'completed' when e.kind = 11 then 'failed' when e.kind = 12 then 'cancelled'
+            else 'pending' end as status,
+       coalesce(n.sequence, r.sequence, s.sequence, b.sequence, e.sequence, 0) as sequence,
+       coalesce(n.attempt, r.attempt, s.attempt, b.attempt, e.attempt, 0) as attempt,
+       e.kind, e.occurred_at, e.data::text as data,
+       coalesce(n.started_at, (
+           select occurred_at from events x where x.job_id = {job} and x.kind = 1 order by sequence desc limit 1
+       )) as started_at,
+       case when coalesce(n.sequence, r.sequence, s.sequence, b.sequence, e.sequence, 0) > 1 then (
+           select x.data::text from events x where x.job_id = {job} and x.kind = 2 order by sequence desc limit 1
+       ) end as told
+from jobs j
+left join lateral (
+    select job_id, sequence, attempt, marks, started_at from running where job_id = {job} offset 0
+) n on true
+left join lateral (
+    select job_id, sequence, attempt, marks from ready
+    where queue = j.queue and type = j.type and priority = j.priority and job_id = {job} offset 0
+) r on true
+left join lateral (
+    select job_id, sequence, attempt, marks, run_at, reason from scheduled where job_id = {job} offset 0
+) s on true
+left join lateral (
+    select job_id, sequence, attempt, marks, run_at, reason from blocked where job_id = {job} offset 0
+) b on true
+left join lateral (
+    select kind, sequence, attempt, occurred_at, data from events x
+    where x.job_id = {job} order by sequence desc limit 1
+) e on true
+"""
+VIEW_ONE = _VIEW.format(job="$2") + "where j.tenant_id = $1 and j.job_id = $2"
+
+
+async def view_job(connection: Connection, tenant_id: int, job_id: UUID) -> JobView | None:
+    """What a reader sees of one job, or None where this tenant has no such job."""
+    row = await connection.fetchrow(VIEW_ONE, tenant_id, job_id)
+    if row is None:
+        return None
+    return _view(row, await _merged(connection, [(tenant_id, job_id)]) if row["merged"] else {})
+
+
+# The same of many at once, each by itself: the place says whose it is.
+VIEW_EACH = f"""
+select v.*, a.place from unnest($1::int[], $2::uuid[]) with ordinality as a (tenant_id, job_id, place)
+cross join lateral (
+    {_VIEW.format(job="a.job_id")} where j.tenant_id = a.tenant_id and j.job_id = a.job_id offset 0
+) v
+"""
+
+
+async def view_each(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> list[JobView | None]:
+    """What readers see of each of these (tenant, job), in their order; None where that tenant has no such job."""
+    rows = await connection.fetch(VIEW_EACH, *zip(*keys, strict=True))
+    merged = await _merged(connection, [keys[row["place"] - 1] for row in rows if row["merged"]])
+    found = {row["place"]: _view(row, merged) for row in rows}
+    return [found.get(place) for place in range(1, len(keys) + 1)]
+
+
+# Newer parameters stand in an event: where the hot row is marked so (bit 8), and perhaps where a job with a unique key
+# has ended. Few jobs have a key, and asking for all would cost each read a tenth more.
+MERGED = """
+select a.job_id, x.parameters from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
+cross join lateral (
+    select (data -> 'parameters')::text as parameters from events
+    where tenant_id = a.tenant_id and job_id = a.job_id and kind = 6 and data -> 'parameters' is not null
+    order by sequence desc limit 1
+) x
+"""
+
+
+async def _merged(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> dict[UUID, str]:
+    """The newest parameters of those of these (tenant, job) that had theirs replaced."""
+    if not keys:
+        return {}
+    return {row[0]: row[1] for row in await connection.fetch(MERGED, *zip(*keys, strict=True))}
+
+
+# While a job waits for its next attempt, what ended the last one is shown.
+_WITH_ERROR = frozenset({EventKind.FAILED, EventKind.CANCELLED, EventKind.RETRY_SCHEDULED, EventKind.LEASE_EXPIRED})
+
+
+def _view(row: Connection, merged: Mapping[UUID, str]) -> JobView:
+    status = Status(row["status"])
+    progress, message = read_progress(row["told"]) if row["told"] else (None, None)
+    ended = status not in {Status.PENDING, Status.RUNNING}
+    return JobView(
+        job_id=row["job_id"],
+        type=row["type"],
+        queue=row["queue"],
+        priority=row["priority"],
+        status=status,
+        sequence=row["sequence"],
+        waiting_for=_waiting_for(row) if status is Status.PENDING else None,
+        progress=100 if status is Status.COMPLETED else progress,
+        progress_message=message,
+        attempt=row["attempt"],
+        max_attempts=row["max_attempts"],
+        parameters=merged.get(row["job_id"], row["parameters"]),
+        result=row["data"] if status is Status.COMPLETED else None,
+        error=row["data"] if row["kind"] in _WITH_ERROR and status is not Status.RUNNING else None,
+        labels=row["labels"],
+        batch_id=row["batch_id"],
+        parent_id=row["parent_id"],
+        depends_on=row["depends_on"] or (),
+        correlation_id=row["correlation_id"],
+        created_at=row["created_at"],
+        run_at=row["run_at"],
+        started_at=row["started_at"],
+        completed_at=row["occurred_at"] if ended else None,
+    )
+
+
+def _waiting_for(row: Connection) -> str:
+    if row["waits_for"] is not None:
+        return WaitsFor(row["waits_for"]).name.lower()
+    return "paused" if row["paused"] else "worker"
+
+
+def read_progress(text: str) -> tuple[float | None, str | None]:
+    """The percentage and the message in a JobProgressed event's data."""
+    told = json.loads(text)
+    return told.get("progress"), told.get("message")

@@ -1,0 +1,182 @@
+"""Lists of jobs: finding those that a filter asks for, newest first, at a bounded cost whatever it asks.
+
+Each filter offers ways to walk the ledger. Where one answers the whole filter, a page is read from it in one go. Else
+the walk goes in rounds. In each, the way that comes furthest back in time with the same number of entries is taken, and
+what else is asked is looked up job by job. Labels have an index without order: where walking finds too few, it is asked
+for days at a time.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.domain.ids import LARGEST, SMALLEST, made_at, smallest_id_at
+from duly.domain.job import JobView
+from duly.store.postgres.database import Connection
+from duly.store.read.job_view import view_each
+from duly.store.schema.access_paths import (
+    BY_LABELS,
+    CLOCKS_DIFFER_SECONDS,
+    EVERY_JOB,
+    GIVEN,
+    PLACED_ONLY,
+    PLANS,
+    ListFilter,
+    Way,
+    answers_all,
+    arguments,
+    find_statement,
+    floors_statement,
+    ways_of,
+)
+
+CLOCKS_DIFFER = timedelta(seconds=CLOCKS_DIFFER_SECONDS)
+# So many entries for each job that is wanted are looked at in the first round, and in each later one four times more.
+FIRST_ROUND = 4
+ROUNDS_GROW = 4
+LARGEST_ROUND = 50_000
+# A way of so few entries is taken even where another answers the whole filter: that one may hold millions of others.
+FEW = 2_000
+# Where so many entries were looked at in vain, the index of labels is asked.
+ENOUGH_WALKED = 1_000
+# A walk ends here with what it has found, and goes on with the next page.
+WALK_SECONDS = 1.0
+
+
+class Found(NamedTuple):
+    """Ids, newest first. `reached` is set where the walk ended early: all ids from there on were looked at."""
+
+    job_ids: list[UUID]
+    reached: UUID | None
+
+
+class Page(NamedTuple):
+    """Jobs, newest first. The next page begins before `next`; None: there is none."""
+
+    views: list[JobView]
+    next: UUID | None
+
+
+async def view_page(connection: Connection, tenant_id: int, wanted: ListFilter, *, limit: int) -> Page:
+    """A page of this tenant's jobs, all as they stood at one moment. It may be short, or empty, and yet have a next
+    one: where the walk took too long.
+    """
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        await connection.execute(PLANS)
+        found = await find_jobs(connection, tenant_id, wanted, limit=limit + 1, seconds=WALK_SECONDS)
+        shown = found.job_ids[:limit]
+        views = await view_each(connection, [(tenant_id, job_id) for job_id in shown]) if shown else []
+    following = shown[-1] if len(found.job_ids) > limit else found.reached
+    return Page([view for view in views if view is not None], following)
+
+
+async def find_jobs(connection: Connection, tenant_id: int, wanted: ListFilter, *, limit: int, seconds: float) -> Found:
+    """The newest jobs that fit, up to `limit`, as far as they are found in `seconds`.
+
+    The transaction is the caller's, with `PLANS` set in it.
+    """
+    until = time.monotonic() + seconds
+    found: list[UUID] = []
+    for stretch, ways in _stretches(wanted):
+        page = await _find_in(connection, tenant_id, stretch, ways, limit=limit - len(found), until=until)
+        found += page.job_ids
+        if len(found) >= limit or page.reached is not None:
+            return Found(found, page.reached)
+    return Found(found, None)
+
+
+def _stretches(wanted: ListFilter) -> Iterator[tuple[ListFilter, Sequence[Way]]]:
+    """Ranges of ids, newest first, that hold all that was created in the time that is asked for: the ids of that time,
+    give or take what clocks differ, and beyond it on both sides only those that were made at another.
+    """
+    top, bottom = LARGEST, SMALLEST
+    if wanted.created_before is not None:
+        top = smallest_id_at(wanted.created_before + CLOCKS_DIFFER)
+    if wanted.created_since is not None:
+        bottom = smallest_id_at(wanted.created_since - CLOCKS_DIFFER)
+    for since, before, ways in (
+        (max(top, bottom), LARGEST, [PLACED_ONLY]),
+        (bottom, top, ways_of(wanted)),
+        (SMALLEST, min(bottom, top), [PLACED_ONLY]),
+    ):
+        stretch = wanted._replace(since=max(since, wanted.since), before=min(before, wanted.before))
+        if stretch.since < stretch.before:
+            yield stretch, ways
+
+
+async def _find_in(
+    connection: Connection, tenant_id: int, wanted: ListFilter, ways: Sequence[Way], *, limit: int, until: float
+) -> Found:
+    """In one stretch."""
+    answering = next((way for way in ways if answers_all(wanted, way)), None)
+    if answering is None:
+        return await _walk(connection, tenant_id, wanted, ways, limit=limit, until=until)
+    others = [way for way in ways if way is not answering]
+    if others and (short := await _short(connection, tenant_id, wanted, others)):
+        given = arguments(tenant_id, wanted, most=FEW, limit=limit)
+        return Found(await _ids(connection, find_statement(wanted, short), given), None)
+    given = arguments(tenant_id, wanted, most=limit, limit=limit)
+    return Found(await _ids(connection, find_statement(wanted, answering), given), None)
+
+
+async def _short(connection: Connection, tenant_id: int, wanted: ListFilter, ways: Sequence[Way]) -> Way | None:
+    """One of these ways that is so short that it is walked whole, if there is one."""
+    given = arguments(tenant_id, wanted, most=FEW, limit=0)
+    floors = await connection.fetchrow(floors_statement(ways), *given)
+    return next((way for way, floor in zip(ways, floors, strict=True) if floor is None), None)
+
+
+async def _ids(connection: Connection, statement: str, given: Sequence[object]) -> list[UUID]:
+    return [row[0] for row in await connection.fetch(statement, *given)]
+
+
+async def _walk(
+    connection: Connection, tenant_id: int, wanted: ListFilter, ways: Sequence[Way], *, limit: int, until: float
+) -> Found:
+    """In rounds, each over a range of ids that ends where the best way comes to."""
+    found: list[UUID] = []
+    most, walked = FIRST_ROUND * limit, 0
+    while True:
+        floors = await connection.fetchrow(
+            floors_statement(ways), *arguments(tenant_id, wanted, most=most, limit=limit)
+        )
+        floor, place = min((floor or SMALLEST, place) for place, floor in enumerate(floors))
+        here = wanted._replace(since=max(floor, wanted.since))
+        given = arguments(tenant_id, here, most=most, limit=limit - len(found))
+        found += await _ids(connection, find_statement(here, ways[place]), given)
+        if len(found) >= limit or floor == SMALLEST:
+            return Found(found, None)
+        wanted, walked = wanted._replace(before=floor), walked + most
+        if wanted.labels is not None and walked >= ENOUGH_WALKED and PLACED_ONLY not in ways:
+            return await _search(connection, tenant_id, wanted, found, limit=limit, until=until)
+        if time.monotonic() >= until:
+            return Found(found, floor)
+        most = min(most * ROUNDS_GROW, LARGEST_ROUND)
+
+
+async def _search(
+    connection: Connection, tenant_id: int, wanted: ListFilter, found: list[UUID], *, limit: int, until: float
+) -> Found:
+    """By labels: the newest day on which there are jobs, then two, four, and so on."""
+    days = 1
+    while time.monotonic() < until:
+        given = arguments(tenant_id, wanted, most=1, limit=1)
+        newest = await _ids(connection, f"{GIVEN} {EVERY_JOB}", given)
+        if not newest:
+            return Found(found, None)
+        bottom = max(smallest_id_at(_midnight(newest[0]) - timedelta(days=days - 1)), wanted.since)
+        here = wanted._replace(since=bottom)
+        given = arguments(tenant_id, here, most=1, limit=limit - len(found))
+        found += await _ids(connection, find_statement(here, BY_LABELS), given)
+        if len(found) >= limit:
+            return Found(found, None)
+        wanted, days = wanted._replace(before=bottom), days * 2
+    return Found(found, wanted.before)
+
+
+def _midnight(job_id: UUID) -> datetime:
+    """When the day began on which this id was made."""
+    day = made_at(job_id).date()
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)

@@ -1,0 +1,42 @@
+"""How long the newest completed jobs of a type ran, from their events."""
+
+from duly.domain.events import Status
+from duly.store.postgres.database import Connection
+from duly.store.read.list_jobs import find_jobs
+from duly.store.schema.access_paths import PLANS, ListFilter
+
+SAMPLE = 1_000
+# Jobs of which hardly any are completed are not searched for longer than this.
+SEARCH_SECONDS = 0.2
+
+# The start of the attempt that completed stands a few events before the end. Where an attempt told much of its progress
+# the way back is long: if it was the first, its start is the job's first.
+RUN_TIMES = """
+select extract(epoch from e.occurred_at - coalesce(
+    (
+        select max(x.occurred_at) from (
+            select kind, occurred_at from events where job_id = a.job_id order by sequence desc limit 20
+        ) x
+        where x.kind = 1
+    ),
+    case when e.attempt = 1 then (
+        select x.occurred_at from events x where x.job_id = a.job_id and x.kind = 1 order by x.sequence limit 1
+    ) end
+))::float8
+from unnest($2::uuid[]) as a (job_id)
+cross join lateral (
+    select occurred_at, attempt, kind from events
+    where tenant_id = $1 and job_id = a.job_id order by sequence desc limit 1
+) e
+where e.kind = 10
+"""
+
+
+async def run_times(connection: Connection, tenant_id: int, job_type: str) -> list[float]:
+    """Seconds from start to end of the attempts that completed the newest jobs of this type, up to a thousand."""
+    wanted = ListFilter(types=[job_type], statuses=[Status.COMPLETED])
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        await connection.execute(PLANS)
+        found = await find_jobs(connection, tenant_id, wanted, limit=SAMPLE, seconds=SEARCH_SECONDS)
+        rows = await connection.fetch(RUN_TIMES, tenant_id, found.job_ids)
+    return [row[0] for row in rows if row[0] is not None]

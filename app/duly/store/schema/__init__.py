@@ -1,0 +1,1 @@
+"""Declared tables, migrations, rights of the serving role and access paths."""

@@ -1,0 +1,217 @@
+"""The ways in which the ledger can be walked for what a filter asks, each in the order of ids, newest first.
+
+Each is an index, or the small tables of what is unfinished. What a way does not answer is looked up job by job, by key.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.domain.events import Status
+from duly.domain.ids import LARGEST, SMALLEST
+from duly.store.queue.ready import LANES
+
+
+class ListFilter(NamedTuple):
+    """Which jobs are wanted; None means no restriction. `before` and `since` bound the ids (a page begins before the
+    last id of the one before it), `created_before` and `created_since` the times that readers see. Of `labels` (sets,
+    as JSON) a job has to fit one.
+    """
+
+    before: UUID = LARGEST
+    since: UUID = SMALLEST
+    created_before: datetime | None = None
+    created_since: datetime | None = None
+    statuses: Sequence[Status] | None = None
+    types: Sequence[str] | None = None
+    queues: Sequence[str] | None = None
+    labels: Sequence[str] | None = None
+    batches: Sequence[UUID] | None = None
+
+
+# What a reader sees of a job follows from its newest event, none counting as 0: see `duly.domain.events.fold`.
+KINDS = {
+    Status.PENDING: (0, 3, 4, 6),
+    Status.RUNNING: (1, 2, 5),
+    Status.COMPLETED: (10,),
+    Status.FAILED: (11,),
+    Status.CANCELLED: (12,),
+}
+
+# Every statement takes the same arguments, whichever of them it uses.
+GIVEN = """with given as (
+    select $1::int, $2::uuid, $3::uuid, $4::bigint, $5::text[], $6::text[], $7::smallint[], $8::smallint[], $9::text[],
+           $10::timestamptz, $11::timestamptz, $12::uuid[], $13::bigint
+)
+"""
+_IN_RANGE = "tenant_id = $1 and job_id >= $2 and job_id < $3"
+_NEWEST = "order by job_id desc limit $4"
+
+EVERY_JOB = f"select job_id from jobs where {_IN_RANGE} {_NEWEST}"
+# The index is a partial one (of all there is), so that no plan but this one takes it for the key.
+_OF_TYPES = f"""
+    select w.job_id from unnest($5) as a (type)
+    cross join lateral (select job_id from jobs where {_IN_RANGE} and type = a.type and type <> '' {_NEWEST}) w
+"""
+_OF_QUEUES = f"""
+    select w.job_id from unnest($6) as a (queue)
+    cross join lateral (
+        select job_id from jobs where {_IN_RANGE} and queue = a.queue and queue <> 'default' {_NEWEST}
+    ) w
+"""
+_OF_BATCHES = f"""
+    select w.job_id from unnest($12) as a (batch_id)
+    cross join lateral (
+        select first_id, last_id from batches where tenant_id = $1 and batch_id = a.batch_id offset 0
+    ) b
+    cross join lateral (
+        select job_id from jobs
+        where {_IN_RANGE} and job_id >= b.first_id and job_id <= b.last_id and batch_id = a.batch_id {_NEWEST}
+    ) w
+"""
+_ENDED = f"""
+    select w.job_id from unnest($8) as a (kind)
+    cross join lateral (
+        select job_id from events where {_IN_RANGE} and kind = a.kind and kind >= 10 {_NEWEST}
+    ) w
+"""
+_ASKED_HERE = "($5 is null or type = any($5)) and ($6 is null or queue = any($6))"
+_READY = f"""
+    select w.job_id from ({LANES}) l
+    cross join lateral (
+        select job_id from ready
+        where queue = l.queue and type = l.type and priority = l.priority and {_IN_RANGE} {_NEWEST}
+    ) w
+    where ($5 is null or l.type = any($5)) and ($6 is null or l.queue = any($6))
+"""
+_STANDING = {
+    table: f"select job_id from {table} where {_IN_RANGE} and {_ASKED_HERE} {_NEWEST}"
+    for table in ("scheduled", "blocked", "running")
+}
+_OF_LABELS = f"""
+    select w.job_id from unnest($9) as a (labels)
+    cross join lateral (select job_id from jobs where {_IN_RANGE} and labels @> a.labels::jsonb offset 0) w
+"""
+
+# An id that a client made, or that tells its parent's time, may be far from the time of the record. Which are is what
+# the index `jobs_placed` holds; all other ids are as near to it as clocks differ, with a minute to spare.
+CLOCKS_DIFFER_SECONDS = 300
+PLACED = """
+(digest is not null or parent_id is not null)
+and abs(
+    extract(epoch from created_at - timestamptz '1970-01-01 00:00:00+00')
+    - ('x' || substr(job_id::text, 1, 8) || substr(job_id::text, 10, 4))::bit(48)::bigint / 1000.0
+) > 240
+"""
+# `offset 0` keeps the order of ids from choosing another.
+_PLACED = f"""
+    select p.job_id from (
+        select job_id from jobs
+        where {_IN_RANGE} and created_at >= coalesce($10, '-infinity') and created_at < coalesce($11, 'infinity')
+        and {PLACED} offset 0
+    ) p
+    {_NEWEST}
+"""
+
+# What a way does not answer is looked up job by job; `offset 0` keeps it from becoming a join.
+_ASKED = {
+    "types": "type = any($5)",
+    "queues": "queue = any($6)",
+    "labels": "labels @> any($9::jsonb[])",
+    "created_since": "created_at >= $10",
+    "created_before": "created_at < $11",
+    "batches": "batch_id = any($12)",
+}
+_AS_ASKED = "exists (select from jobs where tenant_id = $1 and job_id = c.job_id and {asked} offset 0)"
+_STATUS = """
+    coalesce((select kind from events where job_id = c.job_id order by sequence desc limit 1), 0) = any($7)
+"""
+
+
+class Way(NamedTuple):
+    """Statements that give ids, each newest first, together all that may fit; and which filters they answer."""
+
+    sources: tuple[str, ...]
+    answers: frozenset[str] = frozenset()
+
+    @property
+    def ids(self) -> str:
+        return " union all ".join(f"({source})" for source in self.sources)
+
+
+# Jobs whose ids tell another time than that of their record.
+PLACED_ONLY = Way((_PLACED,), frozenset({"created_since", "created_before"}))
+BY_LABELS = Way((_OF_LABELS,), frozenset({"labels"}))
+
+
+def ways_of(wanted: ListFilter) -> list[Way]:
+    """The ways that this filter offers."""
+    ways = []
+    if wanted.batches is not None:
+        ways.append(Way((_OF_BATCHES,), frozenset({"batches"})))
+    if wanted.statuses is not None:
+        ways.append(_way_of_statuses(wanted.statuses))
+    if wanted.queues is not None and "default" not in wanted.queues:
+        ways.append(Way((_OF_QUEUES,), frozenset({"queues"})))
+    if wanted.types is not None:
+        ways.append(Way((_OF_TYPES,), frozenset({"types"})))
+    return ways or [Way((EVERY_JOB,))]
+
+
+def _way_of_statuses(statuses: Sequence[Status]) -> Way:
+    sources = [_READY, _STANDING["scheduled"], _STANDING["blocked"]] if Status.PENDING in statuses else []
+    sources += [_STANDING["running"]] if Status.RUNNING in statuses else []
+    if {Status.PENDING, Status.RUNNING}.issuperset(statuses):
+        return Way(tuple(sources), frozenset({"statuses", "types", "queues"}))
+    return Way((*sources, _ENDED))  # an ended job may have been run again: what it is now is looked up
+
+
+def find_statement(wanted: ListFilter, way: Way) -> str:
+    """The newest of those that fit, walking this way."""
+    asked = [name for name in _ASKED if getattr(wanted, name) is not None and name not in way.answers]
+    conditions = [_AS_ASKED.format(asked=" and ".join(_ASKED[name] for name in asked))] if asked else []
+    if wanted.statuses is not None and "statuses" not in way.answers:
+        conditions.append(_STATUS)
+    where = f"where {' and '.join(conditions)}" if conditions else ""
+    # A job that ended twice is found twice.
+    ids = f"select distinct job_id from ({way.ids}) s" if _ENDED in way.sources else way.ids
+    return f"{GIVEN} select c.job_id from ({ids}) c {where} order by c.job_id desc limit $13"
+
+
+def floors_statement(ways: Iterable[Way]) -> str:
+    """How far back in time each way comes with `$4` entries; null: to the end."""
+    floors = (f"(select job_id from ({way.ids}) c order by job_id desc offset $4 - 1 limit 1)" for way in ways)
+    return f"{GIVEN} select {', '.join(floors)}"
+
+
+def answers_all(wanted: ListFilter, way: Way) -> bool:
+    """Whether this way needs no look at single jobs."""
+    names = ("statuses", *_ASKED)
+    return all(getattr(wanted, name) is None or name in way.answers for name in names)
+
+
+def arguments(tenant_id: int, wanted: ListFilter, *, most: int, limit: int) -> list[object]:
+    """What every statement here is given: `most` bounds what each source gives, `limit` the answer."""
+    kinds = [kind for status in wanted.statuses or () for kind in KINDS[status]]
+    return [
+        tenant_id,
+        wanted.since,
+        wanted.before,
+        most,
+        wanted.types,
+        wanted.queues,
+        kinds,
+        [kind for kind in kinds if kind >= 10],  # noqa: PLR2004  # from there on they are terminal
+        wanted.labels,
+        wanted.created_since,
+        wanted.created_before,
+        wanted.batches,
+        limit,
+    ]
+
+
+# Each statement leaves one way through the data; these keep the planner from finding another while a table is small.
+PLANS = """
+set local enable_seqscan = off; set local enable_hashjoin = off; set local enable_mergejoin = off; set local jit = off
+"""

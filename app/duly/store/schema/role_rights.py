@@ -1,0 +1,89 @@
+"""The rights that a serving role needs: no more than to read and write the tables, and to have partitions made."""
+
+from typing import NamedTuple
+
+from duly.store.postgres.catalog_types import Connection
+
+TABLES = (
+    *("alembic_version", "batch_tallies", "batches", "blocked", "breakers", "checkpoints", "concurrency"),
+    *("contractions", "control", "deliveries", "delivery_attempts", "dependencies", "endings", "endpoints", "events"),
+    *("idempotency", "job_logs", "jobs", "limits", "messages", "nodes", "queues", "ready", "receivers", "replays"),
+    *(
+        "running",
+        "schedule_runs",
+        "scheduled",
+        "schedules",
+        "secret_keys",
+        "set_aside",
+        "stream_tickets",
+        "unique_keys",
+    ),
+)
+READ_ONLY = ("alembic_version", "contractions")
+
+# A schema that the role may not use is not on its effective search path, and nothing in it is found by name.
+SCHEMA = """
+select current_user, quote_ident(coalesce(current_schema(), $1)), current_schema() is not null,
+       exists (select from pg_namespace where nspname = $1)
+"""
+# Of tables that exist: one that does not is the migrations' to make.
+LACKED = """
+select quote_ident(name), array_remove(array[
+    case when not has_table_privilege(oid, 'SELECT') then 'SELECT' end,
+    case when writes and not has_table_privilege(oid, 'INSERT') then 'INSERT' end,
+    case when writes and not has_table_privilege(oid, 'UPDATE') then 'UPDATE' end,
+    case when writes and not has_table_privilege(oid, 'DELETE') then 'DELETE' end
+], null)
+from (
+    select name, to_regclass(quote_ident(name))::oid as oid, name <> all($2::text[]) as writes
+    from unnest($1::text[]) as name
+) as tables
+where oid is not null
+"""
+
+
+class Rights(NamedTuple):
+    """Missing rights of a role, as the GRANTs that the owner runs."""
+
+    role: str
+    grants: list[str]
+
+
+async def missing_rights(connection: Connection, schema: str | None) -> Rights:
+    """The rights that the role of this connection lacks to serve."""
+    row = await connection.fetchrow(SCHEMA, schema or "public")
+    role, name, usable, exists = row
+    if not usable:
+        return Rights(role, [f"GRANT USAGE ON SCHEMA {name} TO {role}"] if exists else [])
+    lacked: dict[tuple[str, ...], list[str]] = {}
+    for table, rights in await connection.fetch(LACKED, TABLES, READ_ONLY):
+        if rights:
+            lacked.setdefault(tuple(rights), []).append(table)
+    return Rights(role, [_grant(name, rights, tables, role) for rights, tables in lacked.items()])
+
+
+# Of the schema that is to hold the tables, and the database that is to hold the schema.
+TO_MIGRATE = """
+select current_user, quote_ident(name), quote_ident(current_database()),
+       exists (select from pg_namespace where nspname = name),
+       case when exists (select from pg_namespace where nspname = name)
+            then has_schema_privilege(name, 'USAGE') and has_schema_privilege(name, 'CREATE')
+            else has_database_privilege(current_database(), 'CREATE') end
+from (select coalesce($1::text, current_schema(), 'public') as name) as target
+"""
+
+
+async def missing_rights_to_migrate(connection: Connection, schema: str | None) -> Rights:
+    """The rights that the role of this connection lacks to make the tables."""
+    role, name, database, exists, may = await connection.fetchrow(TO_MIGRATE, schema)
+    if may:
+        return Rights(role, [])
+    what = f"USAGE, CREATE ON SCHEMA {name}" if exists else f"CREATE ON DATABASE {database}"
+    return Rights(role, [f"GRANT {what} TO {role}"])
+
+
+def _grant(schema: str, rights: tuple[str, ...], tables: list[str], role: str) -> str:
+    """In one statement for all tables where most of them lack it."""
+    if len(tables) > len(TABLES) / 2:
+        return f"GRANT {', '.join(rights)} ON ALL TABLES IN SCHEMA {schema} TO {role}"
+    return f"GRANT {', '.join(rights)} ON {', '.join(f'{schema}.{table}' for table in tables)} TO {role}"

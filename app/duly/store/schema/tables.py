@@ -1,0 +1,8 @@
+"""All tables as SQLAlchemy metadata: what Alembic checks the migrations against. No statement is built from it."""
+
+from duly.store.schema import control_tables, job_tables, webhook_tables
+from duly.store.schema.column_types import metadata
+
+DECLARED = (job_tables, webhook_tables, control_tables)
+
+__all__ = ["DECLARED", "metadata"]

@@ -1,0 +1,1 @@
+"""Statements of a submission: jobs, batches, idempotency keys and submission limits."""

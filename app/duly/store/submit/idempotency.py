@@ -1,0 +1,119 @@
+"""The table `idempotency`: which submission each client's key stands for, for 24 hours."""
+
+from collections.abc import Container, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.domain.job import IdempotencyKey, NewJob
+from duly.store.postgres.database import Connection
+
+LIFETIME = "24 hours"
+
+# A key that another transaction is just recording makes this one wait for its end, two seconds at most.
+PATIENCE = "set local lock_timeout = '2s'"
+
+# A key may stand for the same job or batch already: where an answer was lost, it is recorded once more. Under an id of
+# the client's that is a repeat (`mine` is false), which gets the first answer.
+# In key order, so that two nodes with the same keys wait for each other and never in a circle.
+RESERVE = f"""
+insert into idempotency as i (tenant_id, key, job_id, digest)
+select * from unnest($1::int[], $2::text[], $3::uuid[], $4::bytea[]) as a (tenant_id, key, job_id, digest)
+order by tenant_id, key
+on conflict (tenant_id, key) do update
+    set job_id = excluded.job_id, digest = excluded.digest,
+        created_at = case when i.job_id = excluded.job_id then i.created_at else now() end,
+        answer = case when i.job_id = excluded.job_id then i.answer end
+    where i.created_at < now() - interval '{LIFETIME}' or (i.job_id, i.digest) = (excluded.job_id, excluded.digest)
+returning tenant_id, key, created_at = now() as mine
+"""
+
+# A key is recorded in the transaction of what it stands for, a job or a batch: both have the same time.
+EXISTING = """
+select i.tenant_id, i.key, i.job_id, i.digest, i.created_at, i.answer
+from unnest($1::int[], $2::text[]) as a (tenant_id, key)
+cross join lateral (select * from idempotency where tenant_id = a.tenant_id and key = a.key offset 0) i
+"""
+
+
+class Earlier(NamedTuple):
+    """The submission that used a key first: a job, or a batch. `answer` is what was kept of its answer (JSON text)."""
+
+    job_id: UUID
+    digest: bytes
+    created_at: datetime
+    answer: str | None = None
+
+
+async def reserve_keys(connection: Connection, jobs: Sequence[NewJob]) -> dict[tuple[int, str], Earlier]:
+    """Takes the keys for these jobs, in the caller's transaction; no two of them share one.
+
+    Returns the submissions that hold a key already; the jobs whose keys are not among them may be recorded.
+    """
+    keyed = [
+        (job.tenant_id, job.idempotency.key, job.job_id, job.idempotency.digest) for job in jobs if job.idempotency
+    ]
+    named = {(job.tenant_id, job.idempotency.key) for job in jobs if job.idempotency and job.flow and job.flow.digest}
+    return await _reserve(connection, keyed, named)
+
+
+async def reserve_key(connection: Connection, tenant_id: int, key: IdempotencyKey, batch_id: UUID) -> Earlier | None:
+    """Takes the key for a batch, in the caller's transaction; the one that holds it already, where there is one."""
+    held = await _reserve(connection, [(tenant_id, key.key, batch_id, key.digest)])
+    return held.get((tenant_id, key.key))
+
+
+async def _reserve(
+    connection: Connection, keyed: Sequence[tuple[int, str, UUID, bytes]], named: Container[tuple[int, str]] = ()
+) -> dict[tuple[int, str], Earlier]:
+    await connection.execute(PATIENCE)
+    rows = await connection.fetch(RESERVE, *(list(column) for column in zip(*keyed, strict=True)))
+    taken = {(row[0], row[1]) for row in rows if row["mine"] or (row[0], row[1]) not in named}
+    held = [(tenant_id, key) for tenant_id, key, _, _ in keyed if (tenant_id, key) not in taken]
+    if not held:
+        return {}
+    rows = await connection.fetch(EXISTING, *(list(column) for column in zip(*held, strict=True)))
+    return {(row[0], row[1]): Earlier(*row[2:]) for row in rows}
+
+
+RELEASE = "delete from idempotency where tenant_id = $1 and key = $2"
+# A key whose submission was answered by another job stands for that one, from now on and not since that one was
+# recorded. What a reader sees of a job follows from its newest event.
+REDIRECT = """
+update idempotency i set job_id = $3, answer = json_build_object(
+    'createdAt', j.created_at,
+    'kind', coalesce((select kind from events where job_id = $3 order by sequence desc limit 1), 0)
+)
+from jobs j where i.tenant_id = $1 and i.key = $2 and j.tenant_id = $1 and j.job_id = $3
+returning i.answer
+"""
+KEEP = "update idempotency set answer = $3::json where tenant_id = $1 and key = $2"
+
+
+async def release_key(connection: Connection, tenant_id: int, key: str) -> None:
+    """Forgets a key whose submission was refused."""
+    await connection.execute(RELEASE, tenant_id, key)
+
+
+async def redirect_key(connection: Connection, tenant_id: int, key: str, job_id: UUID) -> str:
+    """Has the key stand for another job than the one it came with. Returns what is kept of the answer."""
+    answer: str = await connection.fetchval(REDIRECT, tenant_id, key, job_id)
+    return answer
+
+
+async def keep_answer(connection: Connection, tenant_id: int, key: str, answer: str) -> None:
+    """Keeps what of a key's first answer the ledger will not tell later, as JSON text."""
+    await connection.execute(KEEP, tenant_id, key, answer)
+
+
+# The age is looked at twice: the outer condition keeps a key that was used again since it was found.
+FORGET = f"""
+delete from idempotency where (tenant_id, key) in (
+    select tenant_id, key from idempotency where created_at < now() - interval '{LIFETIME}' limit $1
+) and created_at < now() - interval '{LIFETIME}'
+"""
+
+
+async def forget_old_keys(connection: Connection, *, limit: int) -> int:
+    """Deletes keys past their lifetime, in bounded batches. Returns how many."""
+    return int((await connection.execute(FORGET, limit)).rpartition(" ")[2])

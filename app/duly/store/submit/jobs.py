@@ -1,0 +1,152 @@
+"""The table `jobs`: recording submissions, many at once."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.domain.job import NewBatch, NewJob
+from duly.store.ledger.outbox import DELIVERS, outbox
+from duly.store.postgres.database import Connection
+from duly.store.submit.batches import batch_columns
+
+_ASKED = """
+    select tenant_id, job_id, type, queue, priority, parameters, timeout_seconds, max_attempts,
+           coalesce(run_at, now() + delay_seconds * interval '1 second') as run_at, labels, callback_url,
+           callback_secret, callback_events, correlation_id, traceparent, batch_id, starts
+    from unnest(
+        $1::int[], $2::uuid[], $3::text[], $4::text[], $5::smallint[], $6::text[], $7::real[], $8::smallint[],
+        $9::timestamptz[], $10::float8[], $11::text[], $12::text[], $13::text[], $14::smallint[],
+        $15::text[], $16::text[], $17::uuid[], $18::bool[]
+    ) as a (tenant_id, job_id, type, queue, priority, parameters, timeout_seconds, max_attempts,
+            run_at, delay_seconds, labels, callback_url, callback_secret, callback_events, correlation_id, traceparent,
+            batch_id, starts)
+"""
+_RECORDED = """
+    insert into jobs (tenant_id, job_id, type, queue, priority, parameters, timeout_seconds, max_attempts,
+                      run_at, labels, callback_url, callback_secret, callback_events, correlation_id, traceparent,
+                      batch_id)
+    select tenant_id, job_id, type, queue, priority, parameters::json, timeout_seconds, max_attempts,
+           run_at, labels::jsonb, callback_url, callback_secret, callback_events, correlation_id, traceparent, batch_id
+    from asked
+"""
+_NOW_READY = """
+    insert into ready (tenant_id, job_id, token, sequence, timeout_seconds, priority, attempt, crashes,
+                       callback_events, queue, type, batch_id)
+    select tenant_id, job_id, 0, 0, timeout_seconds, priority, 0, 0, callback_events, queue, type, batch_id
+    from {source} where (run_at is null or run_at <= now())
+"""
+_FOR_LATER = """
+    insert into scheduled (tenant_id, job_id, run_at, token, sequence, timeout_seconds, priority, attempt, crashes,
+                           callback_events, reason, queue, type, batch_id)
+    select tenant_id, job_id, run_at, 0, 0, timeout_seconds, priority, 0, 0, callback_events, 0, queue, type, batch_id
+    from {source} where run_at > now()
+"""
+
+# The rows of `jobs` that this statement writes are not there yet for itself to read.
+_STARTING_EVENTS = "(select *, 1 as sequence, 1::smallint as kind from starting)"
+_STARTING_JOB = "(select g.callback_url, g.labels::jsonb as labels)"
+
+# What `starts` is recorded as running on the node that submits it, with the events of a claim: its eager start. But
+# not where that node knows an older version ($21) of what holds claims back: then all are ready, as without a start.
+SUBMIT = f"""
+with asked as materialized ({_ASKED}),
+may as materialized (select coalesce((select version = $21 from control where id = 1), false) as start),
+recorded as ({_RECORDED}),
+now_ready as ({_NOW_READY.format(source="asked")} and (starts is not true or not (select start from may))),
+for_later as ({_FOR_LATER.format(source="asked")}),
+starting as (select * from asked where starts and (select start from may)),
+started as (
+    insert into running (tenant_id, job_id, node_id, deadline, token, sequence, timeout_seconds, priority, attempt,
+                         crashes, callback_events, queue, type, batch_id)
+    select tenant_id, job_id, $19, now() + timeout_seconds * interval '1 second', 1, 1, timeout_seconds, priority, 1,
+           0, callback_events, queue, type, batch_id
+    from starting
+),
+told as (
+    insert into events (tenant_id, job_id, sequence, kind, attempt, source)
+    select tenant_id, job_id, 1, 1, 1, $20 from starting
+),
+{outbox(_STARTING_EVENTS, job=_STARTING_JOB)},
+together as (
+    insert into batches (tenant_id, batch_id, name, first_id, last_id, total, then_job)
+    select $22::int, $23::uuid, $24::text, $25::uuid, $26::uuid, $27::int, $28::json where $23::uuid is not null
+)
+select now(), (select start from may), {DELIVERS}
+"""
+_ALONE = (None,) * 7
+
+# The same once more, after an answer was lost: a job that is recorded already is left as it is, and not counted.
+SUBMIT_AGAIN = f"""
+with asked as materialized ({_ASKED}),
+recorded as (
+    {_RECORDED} on conflict do nothing
+    returning tenant_id, job_id, type, queue, priority, timeout_seconds, callback_events, run_at, batch_id
+),
+now_ready as ({_NOW_READY.format(source="recorded")}),
+for_later as ({_FOR_LATER.format(source="recorded")})
+select now() as at, count(*) as recorded from recorded
+"""
+COLUMNS = 17  # of a NewJob; what follows them is not stored with the job
+
+
+class Starting(NamedTuple):
+    """Which of the jobs start at once, on which node, how that node signs its events, and the version of what holds
+    claims back that it knows.
+    """
+
+    node_id: UUID
+    source: str
+    version: int
+    starts: Sequence[bool]
+
+
+class RecordedAt(NamedTuple):
+    """When; whether those that were to start at once did; and whether there are webhooks to send of it."""
+
+    at: datetime
+    started: bool
+    delivers: bool
+
+
+async def record_jobs(
+    connection: Connection,
+    jobs: Sequence[NewJob],
+    *,
+    starting: Starting | None = None,
+    batch: NewBatch | None = None,
+) -> RecordedAt:
+    """Records new jobs that nothing ties to others, each ready, scheduled or running, in one statement; and the batch
+    that they make.
+    """
+    node_id, source, version, starts = starting or (None, None, None, None)
+    together = batch_columns(batch, jobs, total=len(jobs)) if batch else _ALONE
+    return RecordedAt(*await connection.fetchrow(SUBMIT, *_columns(jobs), starts, node_id, source, version, *together))
+
+
+def _columns(jobs: Sequence[NewJob]) -> list[Sequence[object] | None]:
+    """An array for each column. One of nulls only is left out: unnest fills it up, and most jobs have seven of them."""
+    columns = list(zip(*jobs, strict=True))[:COLUMNS]
+    return [None if column.count(None) == len(jobs) else column for column in columns]
+
+
+class Recorded(NamedTuple):
+    at: datetime
+    jobs: int
+
+
+async def record_jobs_again(connection: Connection, jobs: Sequence[NewJob]) -> Recorded:
+    """Records those that are not. `jobs` of the answer is short by those that stood already."""
+    return Recorded(*await connection.fetchrow(SUBMIT_AGAIN, *_columns(jobs), None))
+
+
+CREATED = """
+select a.tenant_id, a.job_id, j.created_at from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
+cross join lateral (select created_at from jobs where tenant_id = a.tenant_id and job_id = a.job_id offset 0) j
+"""
+
+
+async def creation_times(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> dict[tuple[int, UUID], datetime]:
+    """When each of these (tenant, job) was recorded; those that do not exist are missing."""
+    rows = await connection.fetch(CREATED, *(list(column) for column in zip(*keys, strict=True)))
+    return {(row["tenant_id"], row["job_id"]): row["created_at"] for row in rows}

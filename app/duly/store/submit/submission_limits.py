@@ -1,0 +1,116 @@
+"""What limits the taking in of jobs: how many a tenant may submit in a time, and how many may wait in a queue.
+
+In the table `limits`: scope 0 the tenant's rate and the backlog of any queue, 3 the backlog of one queue, 4 the bucket.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from duly.store.postgres.database import Connection
+from duly.store.queue.limits import Rate
+from duly.store.queue.ready import LANES_OF_QUEUE
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeLimits:
+    """`backlog` holds for each queue that is not named in `backlogs`. None: no limit."""
+
+    rate: Rate | None = None
+    backlog: int | None = None
+    backlogs: Mapping[str, int] = field(default_factory=dict)
+
+    def backlog_of(self, queue: str) -> int | None:
+        return self.backlogs.get(queue, self.backlog)
+
+    @property
+    def none(self) -> bool:
+        return self.rate is None and self.backlog is None and not self.backlogs
+
+
+READ = """
+select scope, name, rate_count, rate_seconds, backlog from limits where tenant_id = $1 and scope in (0, 3)
+"""
+
+
+async def read_intake(connection: Connection, tenant_id: int) -> IntakeLimits | None:
+    """What was set while the service ran; None where nothing was."""
+    rows = await connection.fetch(READ, tenant_id)
+    general = next((row for row in rows if row[0] == 0), None)
+    if general is None:
+        return None
+    rate = Rate(general[2], general[3]) if general[2] is not None else None
+    return IntakeLimits(rate, general[4], {row[1]: row[4] for row in rows if row[0] != 0})
+
+
+CLEAR = "delete from limits where tenant_id = $1 and scope in (0, 3, 4)"
+SET = """
+insert into limits (tenant_id, scope, name, rate_count, rate_seconds, backlog) values ($1, 0, '', $2, $3, $4)
+"""
+SET_QUEUES = """
+insert into limits (tenant_id, scope, name, backlog)
+select $1, 3, name, backlog from unnest($2::text[], $3::int[]) as a (name, backlog)
+"""
+
+
+async def set_intake(connection: Connection, tenant_id: int, limits: IntakeLimits | None) -> None:
+    """Replaces what was set; None: what the settings say holds again."""
+    async with connection.transaction():
+        await connection.execute(CLEAR, tenant_id)
+        if limits is None:
+            return
+        count, seconds = (limits.rate.count, limits.rate.seconds) if limits.rate else (None, None)
+        await connection.execute(SET, tenant_id, count, seconds, limits.backlog)
+        await connection.execute(SET_QUEUES, tenant_id, list(limits.backlogs), list(limits.backlogs.values()))
+
+
+class Taken(NamedTuple):
+    """Tokens that were taken; where none were, how long until there are enough."""
+
+    tokens: int
+    seconds: float
+
+
+MAKE_BUCKET = """
+insert into limits (tenant_id, scope, name, tokens) values ($1, 4, '', $2) on conflict do nothing
+"""
+# By the database's clock, so that all nodes take from one bucket.
+LOOK_INTO_BUCKET = """
+select least($2::float8, tokens + greatest(extract(epoch from now() - refilled_at), 0)::float8 * $2 / $3)
+from limits where tenant_id = $1 and scope = 4 for update
+"""
+TAKE = "update limits set tokens = $2, refilled_at = now() where tenant_id = $1 and scope = 4"
+
+
+async def take_tokens(connection: Connection, tenant_id: int, rate: Rate, *, needed: int, wanted: int) -> Taken:
+    """Takes up to `wanted` tokens where there are `needed`. More than the bucket holds may be needed: then a full one
+    is enough, and it is in debt afterwards.
+    """
+    async with connection.transaction():
+        await connection.execute(MAKE_BUCKET, tenant_id, float(rate.count))
+        there: float = await connection.fetchval(LOOK_INTO_BUCKET, tenant_id, float(rate.count), rate.seconds)
+        enough = min(needed, rate.count)
+        if there < enough:
+            return Taken(0, (enough - there) * rate.seconds / rate.count)
+        taken = max(needed, min(wanted, int(there)))
+        await connection.execute(TAKE, tenant_id, there - taken)
+        return Taken(taken, 0.0)
+
+
+# Lane by lane and no further than the limit: a queue far beyond it costs no more than one at it.
+WAITING = f"""
+{LANES_OF_QUEUE.format(queue="$2")}
+select coalesce(sum(c.n), 0)::int + (
+    select count(*)::int from (select from blocked where tenant_id = $1 and queue = $2 limit $3) b
+) from lane l cross join lateral (
+    select count(*) as n from (
+        select from ready where queue = l.queue and type = l.type and priority = l.priority and tenant_id = $1 limit $3
+    ) r
+) c
+"""
+
+
+async def count_waiting(connection: Connection, tenant_id: int, queue: str, *, up_to: int) -> int:
+    """How many jobs of the queue could start, or wait for other jobs; beyond `up_to` only that there are more."""
+    waiting: int = await connection.fetchval(WAITING, tenant_id, queue, up_to)
+    return waiting

@@ -1,8 +1,0 @@
-"""All tables as SQLAlchemy metadata: what Alembic checks the migrations against. No statement is built from it."""
-
-from duly.store import control_tables, job_tables, webhook_tables
-from duly.store.columns import metadata
-
-DECLARED = (job_tables, webhook_tables, control_tables)
-
-__all__ = ["DECLARED", "metadata"]

@@ -1,0 +1,1 @@
+"""Ties between jobs: unique keys, concurrency keys, dependencies and child jobs."""

@@ -1,0 +1,86 @@
+"""Jobs that a handler submitted: which are unfinished, whether an attempt may submit more."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from duly.store.postgres.database import Connection
+
+UNFINISHED = """
+select c.job_id from unnest($2::uuid[]) as a (job_id)
+cross join lateral (
+    select job_id from jobs where parent_id = a.job_id and tenant_id = $1 order by job_id offset 0
+) c
+cross join lateral (
+    select coalesce((select kind from events where job_id = c.job_id order by sequence desc limit 1), 0) as kind
+) e
+where e.kind < 10
+  and not exists (select from running n where n.job_id = c.job_id and n.cancel_requested_at is not null)
+limit $3
+"""
+
+
+async def unfinished_children(
+    connection: Connection, tenant_id: int, parents: Sequence[UUID], *, limit: int
+) -> list[UUID]:
+    """Jobs that these submitted, that have not ended, and whose end nobody has asked for yet."""
+    return [row[0] for row in await connection.fetch(UNFINISHED, tenant_id, parents, limit)]
+
+
+HOLDERS = """
+select a.job_id, a.token, n.cancel_requested_at is not null
+from unnest($1::int[], $2::uuid[], $3::int[]) as a (tenant_id, job_id, token)
+cross join lateral (
+    select tenant_id, token, cancel_requested_at from running where job_id = a.job_id offset 0
+) n
+where n.token = a.token and n.tenant_id = a.tenant_id
+"""
+
+
+async def holders(connection: Connection, attempts: Sequence[tuple[int, UUID, int]]) -> dict[tuple[UUID, int], bool]:
+    """Those of these attempts (tenant, job, token) that hold their lease, as (job, token), and whether somebody wants
+    them cancelled.
+    """
+    rows = await connection.fetch(HOLDERS, *(list(column) for column in zip(*attempts, strict=True)))
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
+CANCELLED = """
+select a.job_id from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
+left join lateral (
+    select cancel_requested_at from running where job_id = a.job_id and tenant_id = a.tenant_id offset 0
+) n on true
+left join lateral (
+    select kind from events where job_id = a.job_id and tenant_id = a.tenant_id order by sequence desc limit 1
+) e on true
+where n.cancel_requested_at is not null or e.kind = 12
+"""
+
+
+async def find_cancelled(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> set[UUID]:
+    """Those of these (tenant, job) that are cancelled, or are to be."""
+    rows = await connection.fetch(CANCELLED, *(list(column) for column in zip(*keys, strict=True)))
+    return {row[0] for row in rows}
+
+
+# A job that was set going again has started a new life: what failed in the one before may fail no more.
+LEFT_FAILED = """
+select a.child_id from unnest($1::int[], $2::uuid[], $3::uuid[]) as a (tenant_id, parent_id, child_id)
+cross join lateral (
+    select kind, occurred_at from events
+    where job_id = a.child_id and tenant_id = a.tenant_id order by sequence desc limit 1
+) c
+cross join lateral (
+    select occurred_at from events
+    where job_id = a.parent_id and tenant_id = a.tenant_id and kind = 6 and data ->> 'reason' = 'retried'
+    order by sequence desc limit 1
+) p
+where c.kind in (11, 12) and c.occurred_at < p.occurred_at
+"""
+
+
+async def find_left_failed(connection: Connection, keys: Sequence[tuple[int, UUID, UUID]]) -> set[UUID]:
+    """Those of these (tenant, parent, child) that failed or were cancelled before somebody set the parent going again;
+    the children's ids.
+    """
+    rows = await connection.fetch(LEFT_FAILED, *(list(column) for column in zip(*keys, strict=True)))
+    return {row[0] for row in rows}

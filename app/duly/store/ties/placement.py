@@ -1,0 +1,280 @@
+"""Placing: where a job stands that is tied to others, and how concurrency keys pass from one to the next.
+
+The key's row in `concurrency` is the lock of all that concerns it: who submits takes or locks it, who passes it on
+locks it and then looks, in a statement of its own, so that neither misses the other. Keys are locked before rows of
+jobs, and both in order.
+"""
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.domain.job import Lane, Mark
+from duly.store.ledger.pending_follow_ups import still_ended
+from duly.store.postgres.database import Connection
+from duly.store.queue.ready import LaneStart
+
+
+class Place(IntEnum):
+    """Where a job goes. 2 and 3 are reasons in `blocked`."""
+
+    READY = 0
+    SCHEDULED = 1
+    DEPENDENCIES = 2
+    CONCURRENCY = 3
+
+
+class Standing(NamedTuple):
+    """A row of a hot table, and where it is to stand."""
+
+    place: int
+    tenant_id: int
+    job_id: UUID
+    token: int
+    sequence: int
+    timeout_seconds: float
+    priority: int
+    attempt: int
+    crashes: int
+    callback_events: int
+    marks: int
+    queue: str
+    type: str
+    batch_id: UUID | None
+    expires_at: object
+    run_at: object
+    concurrency_key: str | None
+    waits_for: int
+
+    @property
+    def lane(self) -> Lane:
+        return Lane(self.queue, self.type, self.priority)
+
+
+# One without a time of its own is due now.
+PLACE = """
+with p as materialized (
+    select * from unnest(
+        $1::smallint[], $2::int[], $3::uuid[], $4::int[], $5::int[], $6::real[], $7::smallint[], $8::smallint[],
+        $9::smallint[], $10::smallint[], $11::smallint[], $12::text[], $13::text[], $14::uuid[], $15::timestamptz[],
+        $16::timestamptz[], $17::text[], $18::int[]
+    ) as a (place, tenant_id, job_id, token, sequence, timeout_seconds, priority, attempt, crashes, callback_events,
+            marks, queue, type, batch_id, expires_at, run_at, concurrency_key, waits_for)
+),
+now_ready as (
+    insert into ready (tenant_id, job_id, token, sequence, timeout_seconds, priority, attempt, crashes,
+                       callback_events, marks, queue, type, batch_id, expires_at)
+    select tenant_id, job_id, token, sequence, timeout_seconds, priority, attempt, crashes, callback_events, marks,
+           queue, type, batch_id, expires_at
+    from p where place = 0
+),
+later as (
+    insert into scheduled (tenant_id, job_id, run_at, token, sequence, timeout_seconds, priority, attempt, crashes,
+                           callback_events, marks, reason, queue, type, batch_id, expires_at)
+    select tenant_id, job_id, coalesce(run_at, now()), token, sequence, timeout_seconds, priority, attempt, crashes,
+           callback_events, marks, 0, queue, type, batch_id, expires_at
+    from p where place = 1
+)
+insert into blocked (tenant_id, job_id, run_at, expires_at, batch_id, waits_for, token, sequence, timeout_seconds,
+                     priority, attempt, crashes, callback_events, marks, reason, queue, type, concurrency_key)
+select tenant_id, job_id, run_at, expires_at, batch_id, waits_for, token, sequence, timeout_seconds, priority,
+       attempt, crashes, callback_events, marks, place, queue, type, concurrency_key
+from p where place >= 2
+"""
+
+
+async def place(connection: Connection, standing: Sequence[Standing]) -> None:
+    """Puts each of these where it belongs. None of them may stand anywhere yet."""
+    if standing:
+        await connection.execute(PLACE, *zip(*standing, strict=True))
+
+
+# A key that another job holds is locked until this transaction ends, but not changed: whoever passes it on waits, and
+# then finds the row that is blocked for it.
+ACQUIRE = """
+insert into concurrency as c (tenant_id, key, job_id)
+select distinct on (a.tenant_id, a.key) a.tenant_id, a.key, a.job_id
+from unnest($1::int[], $2::text[], $3::uuid[]) as a (tenant_id, key, job_id)
+order by a.tenant_id, a.key, a.job_id
+on conflict (tenant_id, key) do update set job_id = c.job_id where c.job_id = excluded.job_id
+returning job_id
+"""
+
+
+async def acquire_keys(connection: Connection, wanted: Sequence[tuple[int, str, UUID]]) -> set[UUID]:
+    """Takes concurrency keys for these (tenant, key, job). Returns the jobs that have theirs; of several that want the
+    same one it is the oldest.
+    """
+    if not wanted:
+        return set()
+    rows = await connection.fetch(ACQUIRE, *zip(*wanted, strict=True))
+    return {row[0] for row in rows}
+
+
+async def place_when_possible(connection: Connection, standing: Sequence[Standing]) -> list[LaneStart]:
+    """Places jobs that wait for nothing but, some of them, their concurrency key. Returns where there is work."""
+    keyed = [(row.tenant_id, row.concurrency_key, row.job_id) for row in standing if row.concurrency_key is not None]
+    held = await acquire_keys(connection, [(tenant, key or "", job) for tenant, key, job in keyed])
+    placed = [
+        row._replace(
+            place=Place.READY if row.concurrency_key is None or row.job_id in held else Place.CONCURRENCY, waits_for=0
+        )
+        for row in standing
+    ]
+    await place(connection, placed)
+    return [LaneStart(row.lane, row.job_id) for row in placed if row.place == Place.READY]
+
+
+_STANDING = """
+    0, w.tenant_id, w.job_id, w.token, w.sequence, w.timeout_seconds, w.priority, w.attempt, w.crashes,
+    w.callback_events, w.marks, w.queue, w.type, w.batch_id, w.expires_at
+"""
+
+# What is due and needs its key. The key is in the job's own row; only few jobs have one.
+TAKE_DUE_KEYED = f"""
+with due as materialized (
+    select job_id from scheduled
+    where run_at <= now() and marks & 1 <> 0 and reason = 0 and job_id <> all($2)
+    order by run_at limit $1 for update skip locked
+),
+gone as (
+    delete from scheduled s using due d where s.job_id >= d.job_id and s.job_id <= d.job_id returning s.*
+)
+select {_STANDING}, null::timestamptz, j.concurrency_key, 0
+from gone w cross join lateral (
+    select concurrency_key from jobs where tenant_id = w.tenant_id and job_id = w.job_id offset 0
+) j
+"""
+
+
+async def release_keyed(connection: Connection, *, limit: int, but: Sequence[UUID] = ()) -> list[LaneStart]:
+    """Makes due jobs with a concurrency key ready, or has them wait for it. In a transaction of the caller's."""
+    rows = await connection.fetch(TAKE_DUE_KEYED, limit, but)
+    return await place_when_possible(connection, [Standing(*row) for row in rows])
+
+
+# Found first and then locked in order: rows that a statement sorts by itself it would read in full.
+KEYS_OF = """
+select c.tenant_id, c.key, c.job_id from unnest($1::uuid[]) as a (job_id)
+cross join lateral (select tenant_id, key, job_id from concurrency where job_id = a.job_id offset 0) c
+"""
+LOCK_KEYS = """
+select c.tenant_id, c.key, c.job_id from unnest($1::int[], $2::text[], $3::uuid[]) as a (tenant_id, key, job_id)
+cross join lateral (
+    select tenant_id, key, job_id from concurrency
+    where tenant_id = a.tenant_id and key = a.key and job_id = a.job_id for update offset 0
+) c
+"""
+# The next of a key is read in the order of the whole index: `concurrency_key = ... order by job_id` may also be had by
+# reading all that is blocked in the order of its ids, which looks cheap while nothing is, and is kept.
+PASS_ON = f"""
+with freed as materialized (
+    select tenant_id, key from unnest($1::int[], $2::text[]) as f (tenant_id, key)
+),
+next as materialized (
+    select f.tenant_id, f.key, n.job_id from freed f cross join lateral (
+        select job_id from blocked
+        where tenant_id = f.tenant_id and concurrency_key >= f.key and concurrency_key <= f.key and reason = 3
+        order by concurrency_key, job_id limit 1 for update
+    ) n
+),
+held as (
+    update concurrency c set job_id = n.job_id from next n
+    where c.tenant_id = any(array[n.tenant_id]) and c.key >= n.key and c.key <= n.key
+),
+free as (
+    delete from concurrency c using freed f
+    where c.tenant_id = any(array[f.tenant_id]) and c.key >= f.key and c.key <= f.key
+      and not exists (select from next n where n.tenant_id = f.tenant_id and n.key = f.key)
+),
+gone as (
+    delete from blocked b using next n where b.job_id >= n.job_id and b.job_id <= n.job_id returning b.*
+)
+select {_STANDING}, null::timestamptz, w.concurrency_key, 0 from gone w
+"""
+
+
+async def pass_keys_on(connection: Connection, ended: Sequence[UUID]) -> list[LaneStart]:
+    """Gives the keys of these jobs to those that wait for them longest. In a transaction of the caller's.
+
+    Returns where there is work.
+    """
+    found = sorted(tuple(row) for row in await connection.fetch(KEYS_OF, ended))
+    if not found:
+        return []
+    locked = await connection.fetch(LOCK_KEYS, *(list(column) for column in zip(*found, strict=True)))
+    # Only now can nobody set them going again without this key.
+    free = set(await still_ended(connection, [row[2] for row in locked]))
+    keys = [(row[0], row[1]) for row in locked if row[2] in free]
+    if not keys:
+        return []
+    rows = await connection.fetch(PASS_ON, *(list(column) for column in zip(*keys, strict=True)))
+    standing = [Standing(*row) for row in rows]
+    await place(connection, standing)
+    return [LaneStart(row.lane, row.job_id) for row in standing]
+
+
+# Of the ones waited for each ended row goes once; the blocked row counts down, and its lock keeps count of two at once.
+CHILDREN_OF = """
+select d.child_id from unnest($1::uuid[]) as a (job_id)
+cross join lateral (select child_id from dependencies where parent_id = a.job_id offset 0) d
+"""
+LOCK_CHILDREN = """
+select b.job_id from unnest($1::uuid[]) as a (job_id)
+cross join lateral (select job_id from blocked where job_id = a.job_id and reason = 2 for update offset 0) b
+"""
+COUNT_DOWN = f"""
+with met as (
+    delete from dependencies where parent_id = any($1::uuid[]) returning child_id
+),
+counted as (
+    select child_id, count(*)::int as n from met group by child_id
+),
+down as (
+    update blocked b set waits_for = b.waits_for - c.n from counted c
+    where b.job_id >= c.child_id and b.job_id <= c.child_id and b.reason = 2
+    returning b.*
+)
+select {_STANDING}, w.run_at, w.concurrency_key, w.waits_for from down w where w.waits_for <= 0
+"""
+LEAVE_BLOCKED = "delete from blocked where job_id = any($1::uuid[])"
+
+
+async def count_down(connection: Connection, ended: Sequence[UUID]) -> list[LaneStart]:
+    """These jobs have ended: those that waited for nothing else go on. In a transaction of the caller's.
+
+    Returns where there is work.
+    """
+    children = {row[0] for row in await connection.fetch(CHILDREN_OF, ended)}
+    if not children:
+        return []
+    await connection.fetch(LOCK_CHILDREN, sorted(children))
+    free = [Standing(*row) for row in await connection.fetch(COUNT_DOWN, ended)]
+    if not free:
+        return []
+    await connection.execute(LEAVE_BLOCKED, [row.job_id for row in free])
+    later = [row._replace(place=Place.SCHEDULED) for row in free if row.run_at is not None]
+    await place(connection, later)
+    return await place_when_possible(connection, [row for row in free if row.run_at is None])
+
+
+# The children of failed jobs, but for those that want to run in any case.
+DOOMED = """
+select d.tenant_id, d.child_id, min(d.parent_id::text)::uuid
+from dependencies d cross join lateral (
+    select despite_failure from jobs where tenant_id = d.tenant_id and job_id = d.child_id offset 0
+) j
+where d.parent_id = any($1::uuid[]) and j.despite_failure is not true
+group by d.tenant_id, d.child_id
+"""
+
+
+async def find_doomed(connection: Connection, failed: Sequence[UUID]) -> list[tuple[int, UUID, UUID]]:
+    """Who can no longer run since these have failed or were cancelled, as (tenant, job, the one that it waited for)."""
+    return [tuple(row) for row in await connection.fetch(DOOMED, failed)]
+
+
+def marked(*, keyed: bool, unique: bool) -> int:
+    """The marks that a job has from its submission on."""
+    return int((Mark.KEYED if keyed else 0) | (Mark.UNIQUE if unique else 0))

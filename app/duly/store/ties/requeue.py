@@ -1,0 +1,96 @@
+"""Setting jobs going again that failed or were cancelled."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.store.postgres.database import Connection
+from duly.store.ties.placement import Standing
+
+# Tokens are counted, not remembered: each claim raised the job's by one, and recorded a start. They go on rising, so
+# that whoever still believes to run the job can change nothing. Of two requests at once one writes the event. Marks are
+# looked up job by job: what `exists` asks of many may be answered by reading a table in full.
+REQUEUE = """
+with wanted as materialized (
+    select * from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
+),
+last as materialized (
+    select a.tenant_id, a.job_id, e.sequence, e.kind from wanted a cross join lateral (
+        select sequence, kind from events where job_id = a.job_id and tenant_id = a.tenant_id
+        order by sequence desc limit 1
+    ) e
+    where e.kind in (11, 12)
+),
+requeued as (
+    insert into events (tenant_id, job_id, sequence, kind, attempt, source, data)
+    select tenant_id, job_id, sequence + 1, 6, 0, $3, json_build_object('reason', 'retried') from last
+    on conflict do nothing
+    returning tenant_id, job_id, sequence
+),
+asked as materialized (
+    select r.tenant_id, r.job_id, r.sequence, l.kind, j.*
+    from requeued r
+    cross join lateral (select kind from last where job_id = r.job_id limit 1) l
+    cross join lateral (
+        select timeout_seconds, priority, callback_events, queue, type, batch_id, unique_key, concurrency_key,
+               depends_on, despite_failure
+        from jobs where tenant_id = r.tenant_id and job_id = r.job_id offset 0
+    ) j
+),
+uncounted as (
+    insert into batch_tallies (tenant_id, batch_id, completed, failed, cancelled)
+    select tenant_id, batch_id, 0, -count(*) filter (where kind = 11), -count(*) filter (where kind = 12)
+    from asked where batch_id is not null group by tenant_id, batch_id
+)
+select 0, tenant_id, job_id,
+       (select count(*)::int from events e where e.job_id = a.job_id and e.kind = 1),
+       sequence, timeout_seconds, priority, 0, 0, callback_events,
+       case when concurrency_key is not null then 1 else 0 end
+       | case when unique_key is not null then 2 else 0 end
+       | coalesce((select 4 from dependencies d where d.parent_id = a.job_id limit 1), 0)
+       | coalesce((
+             select 8 from events e
+             where e.job_id = a.job_id and e.kind = 6 and e.data -> 'parameters' is not null limit 1
+         ), 0)
+       | coalesce((select 16 from checkpoints c where c.job_id = a.job_id and c.tenant_id = a.tenant_id), 0),
+       queue, type, batch_id, null::timestamptz, null::timestamptz, concurrency_key, 0,
+       depends_on, coalesce(despite_failure, false)
+from asked a
+"""
+
+
+class Requeued(NamedTuple):
+    """A job that is to run again, and whom it waits for."""
+
+    standing: Standing
+    depends_on: tuple[UUID, ...]
+    despite_failure: bool
+
+
+async def requeue(connection: Connection, keys: Sequence[tuple[int, UUID]], *, source: str) -> list[Requeued]:
+    """Records that these (tenant, job) run again, with fresh attempts; they stand nowhere yet. One that did not fail
+    and was not cancelled is not among the returned.
+    """
+    if not keys:
+        return []
+    rows = await connection.fetch(REQUEUE, *(list(column) for column in zip(*keys, strict=True)), source)
+    return [Requeued(Standing(*row[:18]), tuple(row[18] or ()), row[19]) for row in rows]
+
+
+UNIQUE = """
+select a.tenant_id, a.job_id, j.type, j.unique_key from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
+cross join lateral (
+    select type, unique_key from jobs where tenant_id = a.tenant_id and job_id = a.job_id offset 0
+) j
+where j.unique_key is not null
+"""
+
+
+async def unique_keys_of(
+    connection: Connection, keys: Sequence[tuple[int, UUID]]
+) -> dict[tuple[int, str, str], list[UUID]]:
+    """The jobs among these (tenant, job) that have a unique key, by (tenant, type, key)."""
+    found: dict[tuple[int, str, str], list[UUID]] = {}
+    for row in await connection.fetch(UNIQUE, *(list(column) for column in zip(*keys, strict=True))):
+        found.setdefault((row[0], row[2], row[3]), []).append(row[1])
+    return found

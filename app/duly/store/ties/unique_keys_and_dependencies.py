@@ -1,0 +1,255 @@
+"""Jobs that are tied to others: recording what they ask, their unique keys, and whom they wait for."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.domain.events import EventKind
+from duly.domain.job import Flow, NewJob
+from duly.store.postgres.database import Connection
+
+# A key that another job holds is locked until this transaction ends: that job cannot end meanwhile.
+TAKE_UNIQUE = """
+insert into unique_keys as u (tenant_id, type, key, job_id)
+select * from unnest($1::int[], $2::text[], $3::text[], $4::uuid[]) as a (tenant_id, type, key, job_id)
+order by tenant_id, type, key
+on conflict (tenant_id, type, key) do update set job_id = u.job_id where u.job_id = excluded.job_id
+returning tenant_id, type, key, xmax = 0
+"""
+HOLDERS = """
+select a.tenant_id, a.type, a.key, u.job_id, j.created_at
+from unnest($1::int[], $2::text[], $3::text[]) as a (tenant_id, type, key)
+cross join lateral (
+    select job_id from unique_keys where tenant_id = a.tenant_id and type = a.type and key = a.key offset 0
+) u
+cross join lateral (select created_at from jobs where tenant_id = a.tenant_id and job_id = u.job_id offset 0) j
+"""
+UniqueKey = tuple[int, str, str]
+
+
+class Holder(NamedTuple):
+    """The unfinished job that a unique key stands for."""
+
+    job_id: UUID
+    created_at: datetime
+
+
+class UniqueKeys(NamedTuple):
+    """What became of a wish for keys: those that are taken anew, and the holders of those that others have."""
+
+    fresh: set[UniqueKey]
+    holders: dict[UniqueKey, Holder]
+
+
+async def take_unique(connection: Connection, wanted: dict[UniqueKey, UUID]) -> UniqueKeys:
+    """Takes these keys (tenant, type, key) for their jobs."""
+    if not wanted:
+        return UniqueKeys(set(), {})
+    keys = list(wanted)
+    columns = [list(column) for column in zip(*keys, strict=True)]
+    rows = await connection.fetch(TAKE_UNIQUE, *columns, list(wanted.values()))
+    fresh = {(row[0], row[1], row[2]): bool(row[3]) for row in rows}
+    rest = [key for key in keys if key not in fresh]
+    if rest:
+        rows = await connection.fetch(HOLDERS, *(list(column) for column in zip(*rest, strict=True)))
+    holders = {(row[0], row[1], row[2]): Holder(row[3], row[4]) for row in rows} if rest else {}
+    return UniqueKeys({key for key, is_fresh in fresh.items() if is_fresh}, holders)
+
+
+GIVE_UP_UNIQUE = "delete from unique_keys where job_id = any($1::uuid[])"
+PASS_UNIQUE = "update unique_keys set job_id = $4 where tenant_id = $1 and type = $2 and key = $3"  # noqa: S105
+
+
+async def give_up_unique(connection: Connection, jobs: Sequence[UUID]) -> None:
+    """Frees the keys of these jobs."""
+    await connection.execute(GIVE_UP_UNIQUE, jobs)
+
+
+async def pass_unique(connection: Connection, key: UniqueKey, job_id: UUID) -> None:
+    """From now on the key stands for this job."""
+    await connection.execute(PASS_UNIQUE, *key, job_id)
+
+
+# While a job waits for its first start, newer parameters may take the place of its own: that is an event of its own,
+# which the claim reads because of the mark. One that waits for a time starts `$4` seconds from now, `$5` seconds after
+# its submission at the latest.
+MERGE = """
+with asked as materialized (
+    select tenant_id, job_id, queue, type, priority, created_at from jobs where tenant_id = $1 and job_id = $2
+),
+later as (
+    update scheduled s set
+        sequence = sequence + 1, marks = marks | 8,
+        run_at = least(now() + $4 * interval '1 second',
+                       greatest((select created_at from asked) + $5 * interval '1 second', now()))
+    where job_id = $2 and tenant_id = $1 and attempt = 0 and reason = 0
+    returning job_id, sequence
+),
+now_ready as (
+    update ready r set sequence = sequence + 1, marks = marks | 8 from asked a
+    where r.queue = any(array[a.queue]) and r.type = any(array[a.type]) and r.priority = any(array[a.priority])
+      and r.job_id >= a.job_id and r.job_id <= a.job_id and r.attempt = 0
+    returning r.job_id, r.sequence
+),
+held_back as (
+    update blocked set sequence = sequence + 1, marks = marks | 8
+    where job_id = $2 and tenant_id = $1 and attempt = 0
+    returning job_id, sequence
+)
+insert into events (tenant_id, job_id, sequence, kind, attempt, source, data)
+select $1, job_id, sequence, 6, 0, $6, json_build_object('reason', 'merged', 'parameters', $3::json)
+from (select * from later union all select * from now_ready union all select * from held_back) m
+returning sequence
+"""
+
+
+async def merge_parameters(
+    connection: Connection, holder: UUID, job: NewJob, *, seconds: float, longest_seconds: float, source: str
+) -> bool:
+    """Gives the waiting job the parameters of this one; False where it has started."""
+    merged = await connection.fetchval(MERGE, job.tenant_id, holder, job.parameters, seconds, longest_seconds, source)
+    return merged is not None
+
+
+# A client-made id may stand already, and so may everything where an answer was lost.
+RECORD_TIED = """
+insert into jobs (tenant_id, job_id, type, queue, priority, parameters, timeout_seconds, max_attempts,
+                  run_at, labels, callback_url, callback_secret, callback_events, correlation_id, traceparent,
+                  batch_id, expires_at, unique_key, concurrency_key, depends_on, despite_failure, parent_id, digest)
+select tenant_id, job_id, type, queue, priority, parameters::json, timeout_seconds, max_attempts,
+       coalesce(run_at, now() + delay_seconds * interval '1 second'), labels::jsonb, callback_url, callback_secret,
+       callback_events, correlation_id, traceparent, batch_id, now() + expires_in * interval '1 second', unique_key,
+       concurrency_key, string_to_array(depends_on, ',')::uuid[], despite_failure, parent_id, digest
+from unnest(
+    $1::int[], $2::uuid[], $3::text[], $4::text[], $5::smallint[], $6::text[], $7::real[], $8::smallint[],
+    $9::timestamptz[], $10::float8[], $11::text[], $12::text[], $13::text[], $14::smallint[], $15::text[], $16::text[],
+    $17::uuid[], $18::float8[], $19::text[], $20::text[], $21::text[], $22::bool[], $23::uuid[], $24::bytea[]
+) as a (tenant_id, job_id, type, queue, priority, parameters, timeout_seconds, max_attempts, run_at, delay_seconds,
+        labels, callback_url, callback_secret, callback_events, correlation_id, traceparent, batch_id, expires_in,
+        unique_key, concurrency_key, depends_on, despite_failure, parent_id, digest)
+on conflict do nothing
+returning job_id, created_at, run_at, expires_at
+"""
+
+
+class Tied(NamedTuple):
+    """A job that is recorded now, and its times by the database's clock."""
+
+    job_id: UUID
+    created_at: datetime
+    run_at: datetime | None
+    expires_at: datetime | None
+
+
+async def record_tied(connection: Connection, jobs: Sequence[NewJob]) -> dict[UUID, Tied]:
+    """Records what these ask, but not yet where they stand. One whose id stands already is not among the returned."""
+    rows = await connection.fetch(RECORD_TIED, *(list(column) for column in zip(*map(_columns, jobs), strict=True)))
+    return {row[0]: Tied(*row) for row in rows}
+
+
+def _columns(job: NewJob) -> tuple[object, ...]:
+    flow = job.flow or Flow()
+    return (
+        *job[:17],
+        flow.expires_in_seconds,
+        flow.unique_key,
+        flow.concurrency_key,
+        ",".join(map(str, flow.depends_on)) or None,
+        flow.despite_failure or None,
+        flow.parent_id,
+        flow.digest,
+    )
+
+
+class Standing(NamedTuple):
+    """A job that stands already: when it was recorded, and the digest of a submission with a client-made id."""
+
+    created_at: datetime
+    digest: bytes | None
+
+
+STANDING = """
+select a.job_id, j.created_at, j.digest from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
+cross join lateral (
+    select created_at, digest from jobs where tenant_id = a.tenant_id and job_id = a.job_id offset 0
+) j
+"""
+
+
+async def find_standing(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> dict[UUID, Standing]:
+    """Those of these (tenant, job) that are recorded."""
+    if not keys:
+        return {}
+    rows = await connection.fetch(STANDING, *(list(column) for column in zip(*keys, strict=True)))
+    return {row[0]: Standing(row[1], row[2]) for row in rows}
+
+
+# Whoever is waited for is marked where it stands, so that its end is followed. A job that moves at the same moment is
+# found by the next look: it stands in one place or has ended, in every snapshot.
+MARK_READY = """
+with lanes as materialized (
+    select a.job_id, j.queue, j.type, j.priority
+    from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id) cross join lateral (
+        select queue, type, priority from jobs where tenant_id = a.tenant_id and job_id = a.job_id offset 0
+    ) j
+)
+update ready r set marks = r.marks | 4 from lanes l
+where r.queue = any(array[l.queue]) and r.type = any(array[l.type]) and r.priority = any(array[l.priority])
+  and r.job_id >= l.job_id and r.job_id <= l.job_id
+returning r.job_id
+"""
+MARK_ELSEWHERE = {
+    table: f"""
+update {table} w set marks = w.marks | 4 from unnest($1::uuid[]) as a (job_id)
+where w.job_id >= a.job_id and w.job_id <= a.job_id
+returning w.job_id
+"""  # names of our own
+    for table in ("scheduled", "blocked", "running")
+}
+ENDS = """
+select a.job_id, e.kind from unnest($1::uuid[]) as a (job_id) cross join lateral (
+    select kind from events where job_id = a.job_id order by sequence desc limit 1
+) e
+where e.kind >= 10
+"""
+LOOKS = 20
+
+
+class KeepMoving(Exception):
+    """A job changed hands at every look."""
+
+
+async def watch_parents(connection: Connection, parents: Sequence[tuple[int, UUID]]) -> dict[UUID, EventKind]:
+    """Marks these (tenant, job) as waited for, wherever they stand. Returns those that have ended, and how.
+
+    Raises:
+        KeepMoving: see there.
+    """
+    ended: dict[UUID, EventKind] = {}
+    open_ = sorted(set(parents))
+    for _ in range(LOOKS):
+        if not open_:
+            return ended
+        ids = [job_id for _, job_id in open_]
+        found = {row[0] for row in await connection.fetch(MARK_READY, [tenant for tenant, _ in open_], ids)}
+        for statement in MARK_ELSEWHERE.values():
+            found |= {row[0] for row in await connection.fetch(statement, ids)}
+        ends = {row[0]: EventKind(row[1]) for row in await connection.fetch(ENDS, ids)}
+        ended |= {job_id: kind for job_id, kind in ends.items() if job_id not in found}
+        open_ = [key for key in open_ if key[1] not in found and key[1] not in ended]
+    if open_:
+        raise KeepMoving(str(open_[0][1]))
+    return ended
+
+
+DEPEND = """
+insert into dependencies (tenant_id, parent_id, child_id)
+select * from unnest($1::int[], $2::uuid[], $3::uuid[]) as a (tenant_id, parent_id, child_id)
+"""
+
+
+async def record_dependencies(connection: Connection, waits: Sequence[tuple[int, UUID, UUID]]) -> None:
+    """(tenant, the job waited for, the job that waits)."""
+    if waits:
+        await connection.execute(DEPEND, *(list(column) for column in zip(*waits, strict=True)))

@@ -1,0 +1,1 @@
+"""Statements of webhooks: endpoints, receivers, deliveries and replays."""

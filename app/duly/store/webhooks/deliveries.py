@@ -1,0 +1,255 @@
+"""The table `deliveries`, the outbox: taking what is to be sent.
+
+What is to be sent lies in lanes, one a receiver. A lane that stands still costs a look at its first row, however long
+it grows; so a receiver that takes nothing keeps no other one waiting.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.store.postgres.database import Connection
+
+
+class DueDelivery(NamedTuple):
+    """A webhook to send now, with all that its body and headers are made of. Secrets, keys and headers are sealed.
+
+    `tries_before`: the attempts of earlier rounds, before it was redelivered. What it tells of is an event of a job, or
+    a message (then `message` is its body). `url` is None where nobody is there to be told: the endpoint was deleted or
+    disabled, and `refusal` says so.
+    """
+
+    tenant_id: int
+    delivery_id: UUID
+    token: int
+    attempt: int
+    tries_before: int
+    job_id: UUID
+    sequence: int
+    kind: int
+    receiver_id: UUID
+    registered: bool
+    replay_id: UUID | None
+    occurred_at: datetime | None
+    job_attempt: int | None
+    data: str | None
+    job_type: str | None
+    labels: str | None
+    correlation_id: str | None
+    traceparent: str | None
+    url: str | None
+    secret: str | None
+    previous_secret: str | None
+    signing_key: str | None
+    previous_signing_key: str | None
+    headers: str | None
+    refusal: str | None
+    message: str | None
+
+
+# A loose index scan: one descent for each receiver that is still to be sent something, with its earliest.
+_LANES = """
+lane as (
+    (select receiver_id, due_at from deliveries where receiver_id > {after} order by receiver_id, due_at limit 1)
+    union all
+    select n.* from lane l cross join lateral (
+        select receiver_id, due_at from deliveries where receiver_id > l.receiver_id
+        order by receiver_id, due_at limit 1
+    ) n
+)
+"""
+GATED = "(paused_at is not null or state <> 0 or concurrency is not null or rate_count is not null)"
+
+# Of a lane. Of one job a terminal event's webhook waits for those of its earlier terminal events to the same receiver,
+# so they arrive in order: it is put behind them, and due at once when they are settled. Behind one that is being sent
+# it is looked at again soon: that one may be settled in this very moment. A job's callbacks all go to one address, in
+# whatever lane an earlier release put them. (The receiver is named in a form that is no condition for an index: the
+# job's rows are read, never the receiver's lane.)
+_DUE = """
+due as materialized (
+    select d.* from {lanes} o cross join lateral (
+        select delivery_id, job_id, receiver_id, registered, sequence, kind from deliveries
+        where receiver_id = o.receiver_id and due_at <= now()
+        order by due_at limit o.room for update skip locked
+    ) d limit $1
+),
+placed as materialized (
+    select d.delivery_id, case when d.kind between 10 and 12 then (
+        select max(case when b.taken and b.due_at > now() then now() else b.due_at end) from deliveries b
+        where b.job_id = d.job_id and b.sequence < d.sequence and b.kind between 10 and 12
+          and b.registered = d.registered and (not d.registered or b.receiver_id = d.receiver_id)
+    ) end as behind
+    from due d
+),
+put_behind as (
+    update deliveries d set due_at = greatest(p.behind, now()) + interval '1 second'
+    from placed p where d.delivery_id >= p.delivery_id and d.delivery_id <= p.delivery_id and p.behind is not null
+),
+taken as (
+    update deliveries d
+    set token = token + 1, attempt = attempt + 1, taken = true, due_at = now() + $2 * interval '1 second'
+    from placed p where d.delivery_id >= p.delivery_id and d.delivery_id <= p.delivery_id and p.behind is null
+    returning d.*
+)
+"""
+# Each event is read by its whole key: a plain join was seen to read all events of a job and drop all but one.
+_TAKEN = """
+select t.tenant_id, t.delivery_id, t.token, t.attempt, t.tries_before, t.job_id, t.sequence, t.kind, t.receiver_id,
+       t.registered, t.replay_id, coalesce(e.occurred_at, m.created_at), e.attempt, e.data, j.type, j.labels,
+       j.correlation_id, j.traceparent,
+       case when t.registered then n.url else j.callback_url end,
+       case when t.registered then n.secret else j.callback_secret end,
+       n.previous_secret, n.signing_key, n.previous_signing_key, n.headers,
+       case when t.registered and n.endpoint_id is null then 'ENDPOINT_DELETED' when n.disabled then 'ENDPOINT_DISABLED'
+            when j.job_id is null and m.body is null then 'JOB_GONE' end,
+       m.body
+from taken t
+left join lateral (
+    select job_id, callback_url, callback_secret, type, labels::text,
+           coalesce(correlation_id, job_id::text) as correlation_id, traceparent
+    from jobs where tenant_id = t.tenant_id and job_id = t.job_id limit 1
+) j on true
+left join lateral (
+    select occurred_at, attempt, data::text from events where job_id = t.job_id and sequence = t.sequence limit 1
+) e on true
+left join lateral (
+    select endpoint_id, url, secret, signing_key, headers, disabled_at is not null as disabled,
+           case when previous_until > now() then previous_secret end as previous_secret,
+           case when previous_until > now() then previous_signing_key end as previous_signing_key
+    from endpoints where tenant_id = t.tenant_id and endpoint_id = t.receiver_id and t.registered limit 1
+) n on true
+left join lateral (
+    select body, created_at from messages
+    where tenant_id = t.tenant_id and message_id = t.job_id and t.kind >= 20 limit 1
+) m on true
+"""
+# A taken row is due again when the claimer's time is up: one that dies leaves it to the others. An endpoint that is
+# disabled is held back by nothing: what waits for it is given up.
+TAKE_DUE = f"""
+with recursive {_LANES.format(after="$3")},
+open as (
+    select l.receiver_id, coalesce(k.room, $6) as room
+    from lane l left join unnest($4::uuid[], $5::int[]) as k (receiver_id, room) on k.receiver_id = l.receiver_id
+    where l.due_at <= now() and coalesce(k.room, $6) > 0
+      and not exists (
+          select from receivers r where r.receiver_id = l.receiver_id and {GATED} and not exists (
+              select from endpoints where tenant_id = r.tenant_id and endpoint_id = r.receiver_id
+                and disabled_at is not null
+          )
+      )
+),
+{_DUE.format(lanes="open")}
+{_TAKEN}
+"""
+
+
+class Rooms(NamedTuple):
+    """How many more each receiver may be sent: those that are `known`, and all `others`."""
+
+    known: Mapping[UUID, int]
+    others: int
+
+
+async def take_due(
+    connection: Connection, *, limit: int, hold_seconds: float, rooms: Rooms, after: UUID
+) -> list[DueDelivery]:
+    """Takes up to `limit` due webhooks for `hold_seconds`: of each receiver the most overdue first, beginning with the
+    receiver that comes `after` this one.
+    """
+    known, room = list(rooms.known), list(rooms.known.values())
+    rows = await connection.fetch(TAKE_DUE, limit, hold_seconds, after, known, room, rooms.others)
+    return [DueDelivery(*row) for row in rows]
+
+
+# Receivers that are held back: what may be sent is decided under the lock of the receiver's row. Who finds the row
+# written since this statement began counts anew another time: its count is of before.
+TAKE_GATED = f"""
+with seen as materialized (
+    select r.receiver_id, r.xmin as written, r.state, b.tokens,
+           case when r.state <> 0 then 1 else least(
+               coalesce(k.room, $5), floor(b.tokens)::int, r.concurrency - (
+                   select count(*)::int from deliveries d
+                   where d.receiver_id = r.receiver_id and d.due_at > now()
+                     and d.due_at <= now() + 2 * $2 * interval '1 second' and d.taken
+               )
+           ) end as room
+    from receivers r cross join lateral (
+        select case when r.rate_count is not null then least(
+            r.rate_count, r.tokens + extract(epoch from now() - r.refilled_at) * r.rate_count / r.rate_seconds
+        ) end as tokens
+    ) b left join unnest($3::uuid[], $4::int[]) as k (receiver_id, room) on k.receiver_id = r.receiver_id
+    where {GATED} and r.paused_at is null and (r.state = 0 or r.probe_at <= now())
+      and exists (select from deliveries d where d.receiver_id = r.receiver_id and d.due_at <= now() offset 0)
+),
+gate as materialized (
+    select s.* from seen s cross join lateral (
+        select xmin as written from receivers where receiver_id = s.receiver_id and s.room > 0 for update skip locked
+    ) h where h.written = s.written
+),
+{_DUE.format(lanes="gate")},
+spent as (
+    update receivers r
+    set refilled_at = now(), tokens = coalesce(g.tokens - g.taken, r.tokens),
+        probe_at = case when r.state <> 0 and g.taken > 0 then now() + $2 * interval '1 second' else r.probe_at end
+    from (
+        select g.receiver_id, g.tokens, (select count(*) from taken t where t.receiver_id = g.receiver_id) as taken
+        from gate g
+    ) g
+    where r.receiver_id >= g.receiver_id and r.receiver_id <= g.receiver_id
+)
+{_TAKEN}
+"""
+
+
+async def take_gated(connection: Connection, *, limit: int, hold_seconds: float, rooms: Rooms) -> list[DueDelivery]:
+    """As `take_due`, for receivers that are held back: one at a time where the circuit is open, else no more than their
+    limits allow, whatever other nodes do at the same time.
+    """
+    known, room = list(rooms.known), list(rooms.known.values())
+    rows = await connection.fetch(TAKE_GATED, limit, hold_seconds, known, room, rooms.others)
+    return [DueDelivery(*row) for row in rows]
+
+
+ANY_GATED = f"select exists (select from receivers where {GATED})"
+
+
+async def any_gated(connection: Connection) -> bool:
+    """Whether any receiver is held back."""
+    found: bool = await connection.fetchval(ANY_GATED)
+    return found
+
+
+# A row that was taken and not tried: its attempt did not happen.
+PUT_BACK_IF_HELD = """
+update deliveries d set due_at = now() + $3 * interval '1 second', attempt = d.attempt - 1, taken = false
+from unnest($1::uuid[], $2::int[]) as t (delivery_id, token)
+where d.delivery_id >= t.delivery_id and d.delivery_id <= t.delivery_id and d.token = t.token
+"""
+
+
+async def put_back_if_held(connection: Connection, taken: Sequence[DueDelivery], *, seconds: float) -> None:
+    """Leaves these for later, untried."""
+    tokens = [delivery.token for delivery in taken]
+    await connection.execute(PUT_BACK_IF_HELD, [delivery.delivery_id for delivery in taken], tokens, seconds)
+
+
+# A lane that is full here is looked at again when a place is free, and one under a limit every now and then.
+NEXT_DUE = f"""
+with recursive {_LANES.format(after="'00000000-0000-0000-0000-000000000000'::uuid")}
+select extract(epoch from min(
+    case when r.receiver_id is null then l.due_at
+         when r.paused_at is not null then null
+         when r.state <> 0 then greatest(l.due_at, r.probe_at)
+         else greatest(l.due_at, now() + interval '50 milliseconds') end
+) - now())::float8
+from lane l left join lateral (
+    select * from receivers where receiver_id = l.receiver_id and {GATED} offset 0
+) r on true
+"""
+
+
+async def seconds_to_next(connection: Connection) -> float | None:
+    """How long until the next webhook may be sent; None where none waits."""
+    seconds: float | None = await connection.fetchval(NEXT_DUE)
+    return seconds

@@ -1,0 +1,133 @@
+"""The table `delivery_attempts`: what came of each try; what is settled leaves the outbox in the same statement."""
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.store.postgres.database import Connection
+
+
+class Outcome(IntEnum):
+    """How a try ended. Stored numbers."""
+
+    DELIVERED = 1
+    TRY_AGAIN = 2
+    GIVEN_UP = 3
+
+
+class Tried(NamedTuple):
+    """One try, decided and ready to be recorded. `delay_seconds` counts only for TRY_AGAIN.
+
+    `fails`: it says that its receiver is in trouble. `disables`: why its endpoint is to be sent nothing more. `cut`:
+    the answer was longer than is read.
+    """
+
+    tenant_id: int
+    job_id: UUID
+    delivery_id: UUID
+    token: int
+    sequence: int
+    kind: int
+    attempt: int
+    outcome: Outcome
+    duration_ms: int
+    status_code: int | None
+    error: str | None
+    answer: str | None
+    delay_seconds: float
+    receiver_id: UUID
+    registered: bool
+    fails: bool = False
+    disables: str | None = None
+    cut: bool = False
+
+
+# Only who holds the row's token may settle it. The attempt is recorded in any case: it did happen. A success ends the
+# failures of its receiver, and what waited behind a terminal event's webhook is due: found by its job, so what is said
+# of its receiver and time is said in a form that no index takes.
+SETTLE_IF_HELD = """
+with tried as (
+    select * from unnest($1::int[], $2::uuid[], $3::uuid[], $4::int[], $5::int[], $6::smallint[], $7::smallint[],
+                         $8::smallint[], $9::int[], $10::smallint[], $11::text[], $12::text[], $13::float8[],
+                         $14::uuid[], $15::bool[])
+        as t (tenant_id, job_id, delivery_id, token, sequence, kind, attempt, outcome, duration_ms, status_code,
+              error, answer, delay_seconds, receiver_id, registered)
+),
+recorded as (
+    insert into delivery_attempts (tenant_id, job_id, delivery_id, sequence, kind, attempt, outcome, duration_ms,
+                                   status_code, error, answer, receiver_id, registered)
+    select tenant_id, job_id, delivery_id, sequence, kind, attempt, outcome, duration_ms, status_code, error, answer,
+           receiver_id, registered
+    from tried on conflict do nothing
+),
+settled as (
+    delete from deliveries d using tried t
+    where d.delivery_id >= t.delivery_id and d.delivery_id <= t.delivery_id and d.token = t.token and t.outcome <> 2
+    returning d.tenant_id, d.job_id, d.sequence, d.kind, d.receiver_id, d.registered, d.replay_id, t.outcome
+),
+waiting as (
+    update deliveries d set due_at = now() + t.delay_seconds * interval '1 second', taken = false
+    from tried t
+    where d.delivery_id >= t.delivery_id and d.delivery_id <= t.delivery_id and d.token = t.token and t.outcome = 2
+    returning d.delivery_id
+),
+followed as (
+    update deliveries d set due_at = now()
+    from settled s
+    where d.job_id >= s.job_id and d.job_id <= s.job_id and d.sequence > s.sequence
+      and d.registered = s.registered and (not s.registered or d.receiver_id = s.receiver_id)
+      and d.kind between 10 and 12 and s.kind between 10 and 12 and not d.taken
+      and d.attempt = d.tries_before
+    returning d.delivery_id
+),
+replayed as (
+    update replays r set delivered = r.delivered + c.delivered, failed = r.failed + c.failed
+    from (
+        select tenant_id, replay_id, count(*) filter (where outcome = 1) as delivered,
+               count(*) filter (where outcome = 3) as failed
+        from settled where replay_id is not null group by tenant_id, replay_id
+    ) c
+    where r.tenant_id = any(array[c.tenant_id]) and r.replay_id >= c.replay_id and r.replay_id <= c.replay_id
+),
+healed as (
+    update receivers r set failures = 0, failing_since = null, opened_at = null, probe_at = null, state = 0,
+                           last_error = null
+    from (select distinct receiver_id from tried where outcome = 1) s
+    where r.receiver_id >= s.receiver_id and r.receiver_id <= s.receiver_id and r.failures > 0
+    returning 1
+)
+select (select count(*) from settled) + (select count(*) from waiting), (select count(*) from followed) > 0,
+       (select count(*) from healed) > 0
+"""
+_STORED = 15  # of a Tried; what follows is not recorded with it
+
+
+class Settled(NamedTuple):
+    """How many were still `held` by the caller; whether others are due now that waited for them; and whether a
+    receiver that failed has answered well.
+    """
+
+    held: int
+    frees: bool
+    heals: bool
+
+
+async def settle_if_held(connection: Connection, tried: Sequence[Tried]) -> Settled:
+    """Records these tries."""
+    columns = list(zip(*tried, strict=True))[:_STORED]
+    return Settled(*await connection.fetchrow(SETTLE_IF_HELD, *columns))
+
+
+# One whose attempts cannot be recorded would be sent again each time its hold ends.
+PUT_OFF_IF_HELD = """
+update deliveries d set due_at = now() + t.seconds * interval '1 second', taken = false
+from unnest($1::uuid[], $2::int[], $3::float8[]) as t (delivery_id, token, seconds)
+where d.delivery_id >= t.delivery_id and d.delivery_id <= t.delivery_id and d.token = t.token
+"""
+
+
+async def put_off_if_held(connection: Connection, tried: Sequence[Tried], seconds: Sequence[float]) -> None:
+    """Leaves these for later, each for so long."""
+    tokens = [one.token for one in tried]
+    await connection.execute(PUT_OFF_IF_HELD, [one.delivery_id for one in tried], tokens, seconds)

@@ -1,0 +1,253 @@
+"""The table `endpoints`: whom a tenant has told of its events. What is known of their receivers lies in `receivers`.
+
+Who locks both locks the receiver first, as those do that record what came of tries.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+import orjson
+
+from duly.domain.json_value import dump_text
+from duly.store.postgres.database import Connection
+from duly.store.queue.limits import Limits, Rate
+
+Key = tuple[int, UUID]  # tenant and endpoint
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What a client asks for. `events` are bits; no types are all of them; `headers` are JSON, sealed."""
+
+    url: str
+    events: int = 0
+    types: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    description: str | None = None
+    headers: str | None = None
+    paused: bool = False
+    limits: Limits = NO_LIMITS
+
+    @property
+    def filtered(self) -> bool:
+        return bool(self.types or self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What signs its webhooks, all sealed. Those before are there while they still sign."""
+
+    secret: str
+    signing_key: str | None
+    previous_secret: str | None = None
+    previous_signing_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """How its receiver does: since when it has nothing but failures, and when it is probed while it is left alone."""
+
+    is_open: bool
+    failures: int
+    failing_since: datetime | None
+    probe_at: datetime | None
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An endpoint as it stands."""
+
+    tenant_id: int
+    endpoint_id: UUID
+    asked: Subscription
+    keys: Keys
+    circuit: Circuit
+    previous_until: datetime | None
+    disabled_at: datetime | None
+    disabled_reason: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+# Nobody registers meanwhile: two who found room for one more would both take it.
+LOCK = "select pg_advisory_xact_lock(730580887, $1)"
+ADD = """
+with added as (
+    insert into endpoints (tenant_id, endpoint_id, url, events, types, labels, description, headers, secret,
+                           signing_key)
+    select $1, $2, $3, $4, $5, $6, $7, $8, $13, $14
+    where (select count(*) from endpoints where tenant_id = $1) < $15
+    returning tenant_id, endpoint_id
+)
+insert into receivers (tenant_id, receiver_id, registered, paused_at, concurrency, rate_count, rate_seconds, tokens)
+select tenant_id, endpoint_id, true, case when $9::bool then now() end, $10, $11, $12, coalesce($11, 0) from added
+returning true
+"""
+
+
+async def add_endpoint(connection: Connection, key: Key, asked: Subscription, keys: Keys, *, most: int) -> bool:
+    """Registers one, in a transaction of the caller's. False where its tenant has as many as it may."""
+    await connection.execute(LOCK, key[0])
+    added = await connection.fetchval(ADD, *key, *_columns(asked), keys.secret, keys.signing_key, most)
+    return added is not None
+
+
+# A plain join was seen to read the receivers of all tenants.
+_ENDPOINT = """
+select e.tenant_id, e.endpoint_id, e.url, e.events, e.types, e.labels::text as labels, e.description, e.headers,
+       e.secret, e.signing_key, e.disabled_at, e.disabled_reason, e.created_at, e.updated_at,
+       case when e.previous_until > now() then e.previous_secret end as previous_secret,
+       case when e.previous_until > now() then e.previous_signing_key end as previous_signing_key,
+       case when e.previous_until > now() then e.previous_until end as previous_until,
+       r.paused_at is not null as paused, r.concurrency, r.rate_count, r.rate_seconds, r.state <> 0 as is_open,
+       r.failures, r.failing_since, case when r.state <> 0 then r.probe_at end as probe_at, r.last_error
+from endpoints e cross join lateral (
+    select * from receivers where receiver_id = e.endpoint_id and tenant_id = e.tenant_id offset 0
+) r
+"""
+READ = _ENDPOINT + "where e.tenant_id = $1 and e.endpoint_id = $2"
+
+
+async def read_endpoint(connection: Connection, key: Key) -> Endpoint | None:
+    row = await connection.fetchrow(READ, *key)
+    return _endpoint(row) if row is not None else None
+
+
+HOLD_RECEIVER = "select from receivers where tenant_id = $1 and receiver_id = $2 for update"
+HOLD_ENDPOINT = "select from endpoints where tenant_id = $1 and endpoint_id = $2 for update"
+
+
+async def hold_endpoint(connection: Connection, key: Key) -> Endpoint | None:
+    """The same, and nobody else changes it before the caller's transaction has ended."""
+    await connection.execute(HOLD_RECEIVER, *key)
+    await connection.execute(HOLD_ENDPOINT, *key)
+    return await read_endpoint(connection, key)
+
+
+# By the key, in the order that is wanted. There are a thousand at most, so what is filtered out costs little.
+LIST = f"""
+{_ENDPOINT}
+where e.tenant_id = $1 and e.endpoint_id < $2 and ($3 = 0 or e.events & $3 <> 0)
+  and ($4::text[] is null or case when e.disabled_at is not null then 'disabled'
+                                  when r.paused_at is not null then 'paused' else 'enabled' end = any($4))
+order by e.endpoint_id desc limit $5
+"""
+
+
+async def list_endpoints(
+    connection: Connection,
+    tenant_id: int,
+    *,
+    before: UUID,
+    events: int,
+    statuses: Sequence[str] | None,
+    limit: int,
+) -> list[Endpoint]:
+    """A page of this tenant's, newest first: those that hear of any of `events` (0: all), of one of these statuses."""
+    rows = await connection.fetch(LIST, tenant_id, before, events, statuses, limit)
+    return [_endpoint(row) for row in rows]
+
+
+# A bucket keeps what is in it, as far as it still holds it: the same limits set once more give nothing away.
+CHANGE = """
+with changed as (
+    update endpoints set url = $3, events = $4, types = $5, labels = $6, description = $7, headers = $8,
+        signing_key = $13, previous_signing_key = $14, updated_at = now(),
+        disabled_at = case when not $15::bool then disabled_at end,
+        disabled_reason = case when not $15::bool then disabled_reason end
+    where tenant_id = $1 and endpoint_id = $2
+)
+update receivers r
+set paused_at = case when $9::bool then coalesce(r.paused_at, now()) end,
+    concurrency = $10, rate_count = $11, rate_seconds = $12, refilled_at = now(),
+    tokens = case when $11::int is null then 0 when r.rate_count is null then $11 else least($11, r.rate_count,
+        r.tokens + extract(epoch from now() - r.refilled_at)::float8 * r.rate_count / r.rate_seconds) end
+where tenant_id = $1 and receiver_id = $2
+"""
+
+
+async def change_endpoint(connection: Connection, key: Key, asked: Subscription, keys: Keys, *, enables: bool) -> None:
+    """Writes one that the caller's transaction holds anew, but for its secrets. `enables`: it is disabled no longer."""
+    given = (keys.signing_key, keys.previous_signing_key, enables)
+    await connection.execute(CHANGE, *key, *_columns(asked), *given)
+
+
+FORGET_FAILURES = """
+update receivers set failures = 0, failing_since = null, opened_at = null, probe_at = null, state = 0, last_error = null
+where tenant_id = $1 and receiver_id = $2
+"""
+
+
+async def forget_failures(connection: Connection, key: Key) -> None:
+    """Its receiver begins anew."""
+    await connection.execute(FORGET_FAILURES, *key)
+
+
+ROTATE = """
+update endpoints set previous_secret = secret, previous_signing_key = signing_key, secret = $3, signing_key = $4,
+    previous_until = now() + $5 * interval '1 second', updated_at = now()
+where tenant_id = $1 and endpoint_id = $2
+"""
+
+
+async def rotate_keys(connection: Connection, key: Key, keys: Keys, *, overlap_seconds: float) -> None:
+    """New ones sign from now on; those that signed until now go on for so long."""
+    await connection.execute(ROTATE, *key, keys.secret, keys.signing_key, overlap_seconds)
+
+
+# What waits to be sent there finds nobody and is given up, one after the other.
+DELETE = """
+with gone as (delete from receivers where tenant_id = $1 and receiver_id = $2)
+delete from endpoints where tenant_id = $1 and endpoint_id = $2
+"""
+
+
+async def delete_endpoint(connection: Connection, key: Key) -> None:
+    """Deletes one that the caller's transaction holds."""
+    await connection.execute(DELETE, *key)
+
+
+def _columns(asked: Subscription) -> tuple[object, ...]:
+    rate = asked.limits.rate
+    return (
+        asked.url,
+        asked.events,
+        list(asked.types) or None,
+        dump_text(asked.labels) if asked.labels else None,
+        asked.description,
+        asked.headers,
+        asked.paused,
+        asked.limits.concurrency,
+        rate.count if rate else None,
+        rate.seconds if rate else None,
+    )
+
+
+def _endpoint(row: Connection) -> Endpoint:
+    rate = Rate(row["rate_count"], row["rate_seconds"]) if row["rate_count"] is not None else None
+    asked = Subscription(
+        url=row["url"],
+        events=row["events"],
+        types=tuple(row["types"] or ()),
+        labels=orjson.loads(row["labels"] or "{}"),
+        description=row["description"],
+        headers=row["headers"],
+        paused=row["paused"],
+        limits=Limits(row["concurrency"], rate),
+    )
+    return Endpoint(
+        tenant_id=row["tenant_id"],
+        endpoint_id=row["endpoint_id"],
+        asked=asked,
+        keys=Keys(row["secret"], row["signing_key"], row["previous_secret"], row["previous_signing_key"]),
+        circuit=Circuit(row["is_open"], row["failures"], row["failing_since"], row["probe_at"], row["last_error"]),
+        previous_until=row["previous_until"],
+        disabled_at=row["disabled_at"],
+        disabled_reason=row["disabled_reason"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )

@@ -1,0 +1,140 @@
+"""The table `receivers`: who is posted to, how it does, and how much it may be sent; and disabling an endpoint."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.domain.circuit import Trouble, Verdict
+from duly.store.postgres.database import Connection
+
+
+class Receiver(NamedTuple):
+    """Whom a webhook goes to: an endpoint (`registered`), or callbacks to one place of a host."""
+
+    tenant_id: int
+    receiver_id: UUID
+    registered: bool
+
+
+# In the order of their ids: two nodes never wait for each other.
+MEET = """
+insert into receivers (tenant_id, receiver_id, registered)
+select * from unnest($1::int[], $2::uuid[], $3::bool[]) as a (tenant_id, receiver_id, registered)
+where not registered or exists (
+    select from endpoints e where e.tenant_id = a.tenant_id and e.endpoint_id = a.receiver_id
+)
+order by receiver_id
+on conflict do nothing
+"""
+LOCK = """
+select receiver_id, failures, failing_since, state <> 0, now() from receivers
+where receiver_id = any($1::uuid[]) order by receiver_id for update
+"""
+
+
+async def lock_trouble(
+    connection: Connection, receivers: Sequence[Receiver]
+) -> tuple[dict[UUID, Trouble | None], datetime | None]:
+    """The trouble that each of these has, None where it has none, and the database's time; in a transaction of the
+    caller's, which holds them until its end. An endpoint that was deleted is missing.
+    """
+    ordered = sorted(receivers, key=lambda receiver: receiver.receiver_id)
+    await connection.execute(MEET, *(list(column) for column in zip(*ordered, strict=True)))
+    rows = await connection.fetch(LOCK, [receiver.receiver_id for receiver in ordered])
+    found = {row[0]: Trouble(row[1], row[2], row[3]) if row[2] is not None else None for row in rows}
+    return found, rows[0][4] if rows else None
+
+
+NOTE = """
+update receivers r
+set failures = a.failures, failing_since = a.failing_since, state = a.is_open::int, last_error = a.error,
+    opened_at = case when a.is_open then coalesce(r.opened_at, now()) end,
+    probe_at = case when a.is_open then now() + a.pause_seconds * interval '1 second' end
+from unnest($1::uuid[], $2::int[], $3::timestamptz[], $4::bool[], $5::float8[], $6::text[])
+    as a (receiver_id, failures, failing_since, is_open, pause_seconds, error)
+where r.receiver_id >= a.receiver_id and r.receiver_id <= a.receiver_id
+"""
+
+
+async def note_trouble(connection: Connection, verdicts: Mapping[UUID, tuple[Verdict, str | None]]) -> None:
+    """Records what follows from failures: of each receiver the verdict, and its last error."""
+    rows = [
+        (
+            receiver_id,
+            verdict.trouble.failures,
+            verdict.trouble.failing_since,
+            verdict.trouble.is_open,
+            verdict.pause_seconds,
+            error,
+        )
+        for receiver_id, (verdict, error) in verdicts.items()
+    ]
+    await connection.execute(NOTE, *(list(column) for column in zip(*rows, strict=True)))
+
+
+# Its circuit is closed: what waits for it is given up at once, one after the other, with this as the reason. The
+# tenant's other endpoints are told, whatever they filter by: somebody ought to hear of it.
+DISABLE = """
+with disabled as (
+    update endpoints set disabled_at = now(), disabled_reason = $3, updated_at = now()
+    where tenant_id = $1 and endpoint_id = $2 and disabled_at is null
+    returning tenant_id, endpoint_id
+),
+closed as (
+    update receivers r set failures = 0, failing_since = null, opened_at = null, probe_at = null, state = 0
+    from disabled d where r.receiver_id = d.endpoint_id
+),
+announced as (
+    insert into messages (tenant_id, message_id, kind, body) select tenant_id, $4, 22, $5 from disabled
+),
+told as (
+    insert into deliveries (tenant_id, job_id, sequence, kind, receiver_id, registered)
+    select e.tenant_id, $4, 0, 22, e.endpoint_id, true
+    from endpoints e join disabled d on e.tenant_id = d.tenant_id and e.endpoint_id <> d.endpoint_id
+    where e.disabled_at is null
+)
+select count(*) from disabled
+"""
+
+
+async def disable_endpoint(
+    connection: Connection, tenant_id: int, endpoint_id: UUID, *, reason: str, message_id: UUID, body: str
+) -> bool:
+    """Disables an endpoint of this tenant's, and announces it to its others. False where it is disabled already."""
+    disabled: int = await connection.fetchval(DISABLE, tenant_id, endpoint_id, reason, message_id, body)
+    return disabled > 0
+
+
+FORGET_HEALTHY = "delete from receivers where not registered and failures = 0"
+# A place that nothing is sent to any more: its state would never be learned.
+FORGET_IDLE = """
+delete from receivers r where not r.registered and r.failing_since < now() - interval '7 days'
+  and not exists (select from deliveries d where d.receiver_id = r.receiver_id)
+"""
+
+
+# A failure that was recorded while the endpoint was being deleted.
+FORGET_DELETED = """
+delete from receivers r where r.registered and not exists (
+    select from endpoints e where e.tenant_id = r.tenant_id and e.endpoint_id = r.receiver_id
+)
+"""
+
+
+async def forget_receivers(connection: Connection) -> None:
+    """Forgets receivers of callbacks that are well or that nothing has been sent to for a week, and what is left of
+    endpoints that were deleted.
+    """
+    await connection.execute(FORGET_HEALTHY)
+    await connection.execute(FORGET_IDLE)
+    await connection.execute(FORGET_DELETED)
+
+
+OPEN = "select count(*) from receivers where state <> 0"
+
+
+async def count_open(connection: Connection) -> int:
+    """How many receivers are left alone for now."""
+    count: int = await connection.fetchval(OPEN)
+    return count

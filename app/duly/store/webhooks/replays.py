@@ -1,0 +1,250 @@
+"""Sending again what has ended: one delivery by hand, and, by the table `replays`, all that failed since a time."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.domain.ids import smallest_id_at
+from duly.store.ledger.outbox import callback_receiver
+from duly.store.postgres.database import Connection
+from duly.store.webhooks.delivery_lists import PLANS
+
+# A delivery's attempts are numbered through all its rounds, and shown in one answer.
+MOST_ATTEMPTS = 500
+
+Key = tuple[int, UUID]  # tenant, and delivery or replay
+
+
+class Refusal(StrEnum):
+    """Why a delivery is not sent again."""
+
+    ENDPOINT_DELETED = "ENDPOINT_DELETED"
+    ENDPOINT_DISABLED = "ENDPOINT_DISABLED"
+    JOB_GONE = "JOB_GONE"
+    TRIED_ENOUGH = "TRIED_ENOUGH"
+
+
+class Resent(NamedTuple):
+    """What came of sending a delivery again: `done`; or a `refusal`; or neither, where it is being sent just now."""
+
+    done: bool
+    refusal: Refusal | None
+    stands: bool
+
+
+# One that waits is due at once. Its row says whether a dispatcher has it, and is looked at again under its lock; one
+# that has ended meanwhile is seen in the outbox still, and left alone.
+RESEND = f"""
+with standing as materialized (
+    select tenant_id, delivery_id, job_id, sequence, kind, receiver_id, registered, attempt
+    from deliveries where delivery_id = $2 and tenant_id = $1
+),
+meant as materialized (
+    select *, true as stands from standing
+    union all
+    (
+        select tenant_id, delivery_id, job_id, sequence, kind, receiver_id, registered, attempt, false
+        from delivery_attempts
+        where delivery_id = $2 and tenant_id = $1 and outcome <> 2 and not exists (select from standing)
+        order by attempt desc limit 1
+    )
+),
+judged as materialized (
+    select m.*, {callback_receiver(tenant="m.tenant_id", url="j.callback_url")} as callback_receiver_id,
+           case when m.registered and n.endpoint_id is null then 'ENDPOINT_DELETED'
+                when n.disabled_at is not null then 'ENDPOINT_DISABLED'
+                when j.job_id is null and g.message_id is null then 'JOB_GONE'
+                when m.attempt >= {MOST_ATTEMPTS} then 'TRIED_ENOUGH' end as refusal
+    from meant m
+    left join lateral (
+        select endpoint_id, disabled_at from endpoints
+        where tenant_id = m.tenant_id and endpoint_id = m.receiver_id and m.registered offset 0
+    ) n on true
+    left join lateral (
+        select job_id, callback_url from jobs where tenant_id = m.tenant_id and job_id = m.job_id offset 0
+    ) j on true
+    left join lateral (
+        select message_id from messages
+        where tenant_id = m.tenant_id and message_id = m.job_id and m.kind >= 20 offset 0
+    ) g on true
+),
+hastened as (
+    update deliveries d set due_at = now(), tries_before = d.attempt
+    from judged m
+    where d.delivery_id >= m.delivery_id and d.delivery_id <= m.delivery_id and m.stands and m.refusal is null
+      and (not d.taken or d.due_at <= now())
+    returning 1
+),
+again as (
+    insert into deliveries (tenant_id, delivery_id, job_id, sequence, kind, attempt, tries_before, receiver_id,
+                            registered)
+    select tenant_id, delivery_id, job_id, sequence, kind, attempt, attempt,
+           coalesce(receiver_id, callback_receiver_id), registered
+    from judged where not stands and refusal is null
+    on conflict do nothing
+    returning 1
+)
+select exists (select from hastened) or exists (select from again), refusal, stands from judged
+"""
+
+
+async def resend(connection: Connection, key: Key) -> Resent | None:
+    """Has this delivery sent again from the beginning of the schedule; None where this tenant has no such one. Where it
+    was not done, not refused, and does not stand in the outbox, somebody else has put it there meanwhile.
+    """
+    row = await connection.fetchrow(RESEND, *key)
+    return Resent(row[0], Refusal(row[1]) if row[1] is not None else None, row[2]) if row is not None else None
+
+
+class Replay(NamedTuple):
+    """How far it is: the last delivery it has looked at, how many it has `found`, and what became of them."""
+
+    tenant_id: int
+    replay_id: UUID
+    endpoint_id: UUID
+    since: datetime
+    created_at: datetime
+    collected_at: datetime | None
+    last_id: UUID | None
+    found: int
+    delivered: int
+    failed: int
+
+    @property
+    def waiting(self) -> int:
+        return self.found - self.delivered - self.failed
+
+    @property
+    def status(self) -> str:
+        if self.collected_at is None:
+            return "collecting"
+        return "sending" if self.waiting > 0 else "completed"
+
+
+_COLUMNS = ", ".join(Replay._fields)
+# Those of long ago are forgotten where a new one begins.
+BEGIN = f"""
+with forgotten as (
+    delete from replays where tenant_id = $1 and endpoint_id = $3 and collected_at < now() - interval '90 days'
+)
+insert into replays (tenant_id, replay_id, endpoint_id, since) values ($1, $2, $3, $4) returning {_COLUMNS}
+"""
+
+
+async def begin_replay(connection: Connection, key: Key, endpoint_id: UUID, *, since: datetime) -> Replay:
+    return Replay(*await connection.fetchrow(BEGIN, *key, endpoint_id, since))
+
+
+READ = f"select {_COLUMNS} from replays where tenant_id = $1 and replay_id = $2 and endpoint_id = $3"
+
+
+async def read_replay(connection: Connection, key: Key, endpoint_id: UUID) -> Replay | None:
+    """One replay of this endpoint's."""
+    row = await connection.fetchrow(READ, *key, endpoint_id)
+    return Replay(*row) if row is not None else None
+
+
+LIST = f"""
+select {_COLUMNS} from replays where tenant_id = $1 and endpoint_id = $2 and replay_id < $3
+order by replay_id desc limit $4
+"""
+
+
+async def list_replays(
+    connection: Connection, tenant_id: int, endpoint_id: UUID, *, before: UUID, limit: int
+) -> list[Replay]:
+    """A page of this endpoint's replays, newest first."""
+    return [Replay(*row) for row in await connection.fetch(LIST, tenant_id, endpoint_id, before, limit)]
+
+
+OPEN = """
+select tenant_id, replay_id from replays where collected_at is null and replay_id <> all($2)
+order by replay_id limit $1
+"""
+
+
+async def open_replays(connection: Connection, *, limit: int, but: Sequence[UUID] = ()) -> list[Key]:
+    """Those that have not found all yet, but for some, the oldest first."""
+    return [(row[0], row[1]) for row in await connection.fetch(OPEN, limit, but)]
+
+
+HOLD = f"""
+select {_COLUMNS} from replays
+where tenant_id = $1 and replay_id = $2 and collected_at is null for update
+"""
+
+
+async def hold_replay(connection: Connection, key: Key) -> Replay | None:
+    """This one, until the end of the caller's transaction, which has `PLANS` set in it from now on. None where it has
+    found all.
+    """
+    await connection.execute(PLANS)
+    row = await connection.fetchrow(HOLD, *key)
+    return Replay(*row) if row is not None else None
+
+
+DUE = """
+select count(*)::int from (select from deliveries where receiver_id = $1 and due_at <= now() limit $2) d
+"""
+
+
+async def count_due(connection: Connection, receiver_id: UUID, *, most: int) -> int:
+    """How many of this receiver's deliveries are due, up to so many."""
+    count: int = await connection.fetchval(DUE, receiver_id, most)
+    return count
+
+
+# In the order in which they were made, and due in that order. (How the rows are bounded: see `delivery_lists`.) What
+# stands in the outbox is on its way already; and what ended while this statement ran is seen there still.
+COLLECT = f"""
+with failures as materialized (
+    select distinct on (receiver_id, delivery_id) delivery_id, job_id from delivery_attempts
+    where registered and outcome = 3 and tenant_id = $1
+      and (receiver_id, delivery_id) > ($3, $4::uuid) and (receiver_id, delivery_id) < ($3, $5::uuid)
+    order by receiver_id, delivery_id limit $6
+),
+again as (
+    insert into deliveries (tenant_id, delivery_id, job_id, due_at, sequence, kind, attempt, tries_before, receiver_id,
+                            registered, replay_id)
+    select $1, f.delivery_id, f.job_id, now() + row_number() over (order by f.delivery_id) * interval '1 microsecond',
+           l.sequence, l.kind, l.attempt, l.attempt, $3, true, $2
+    from failures f cross join lateral (
+        select sequence, kind, attempt, outcome from delivery_attempts
+        where job_id = f.job_id and delivery_id = f.delivery_id and outcome <> 2 order by attempt desc limit 1
+    ) l
+    where l.outcome = 3 and l.attempt < {MOST_ATTEMPTS}
+      and not exists (select from deliveries d where d.delivery_id = f.delivery_id)
+    order by f.delivery_id
+    on conflict do nothing
+    returning 1
+),
+seen as (
+    select (select delivery_id from failures order by delivery_id desc limit 1) as last_id,
+           (select count(*) from failures) as walked, (select count(*) from again) as added
+)
+update replays r
+set last_id = coalesce(s.last_id, r.last_id), found = r.found + s.added,
+    collected_at = case when s.walked < $6 then now() end
+from seen s where r.tenant_id = $1 and r.replay_id = $2
+returning s.walked, s.added
+"""
+
+
+class Collected(NamedTuple):
+    """How many that once failed were looked at, and how many of them `added` to the outbox."""
+
+    walked: int
+    added: int
+
+
+async def collect(connection: Connection, replay: Replay, *, limit: int) -> Collected:
+    """Puts the next of what failed into the outbox, in the transaction that holds this replay.
+
+    What failed after the replay began is not meant: it would never have found all where its receiver goes on failing.
+    """
+    after = replay.last_id or UUID(int=max(smallest_id_at(replay.since).int - 1, 0))
+    until = smallest_id_at(replay.created_at + timedelta(milliseconds=1))
+    given = (replay.tenant_id, replay.replay_id, replay.endpoint_id, after, until, limit)
+    return Collected(*await connection.fetchrow(COLLECT, *given))
