@@ -14,7 +14,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import NamedTuple
 
-from duly.domain.networks import refusal
+from duly.domain.egress_policy import refusal
 from duly.domain.special_addresses import REFUSED_NETWORKS, Network
 
 FOLDER = Path(__file__).parent / "support" / "iana"

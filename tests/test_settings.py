@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from duly.domain.networks import parse_networks
-from duly.domain.ports import RECEIVER_PORTS, parse_ports
+from duly.domain.egress_policy import parse_networks
+from duly.domain.egress_ports import RECEIVER_PORTS, parse_ports
 from duly.settings import Settings
 
 

@@ -25,12 +25,8 @@ def main() -> None:
 
 def application() -> typer.Typer:
     """The list of commands."""
-    from duly.cli.check import check  # noqa: PLC0415  # `--help` need not import the service
-    from duly.cli.doctor import doctor  # noqa: PLC0415
-    from duly.cli.jobs import cancel, status, submit, watch  # noqa: PLC0415
-    from duly.cli.migrate import migrate  # noqa: PLC0415
-    from duly.cli.secrets import secrets  # noqa: PLC0415
-    from duly.cli.serve import serve  # noqa: PLC0415
+    from duly.cli.commands import check, doctor, migrate, secrets, serve  # noqa: PLC0415  # `--version` is faster
+    from duly.cli.job_commands import cancel, status, submit, watch  # noqa: PLC0415
     from duly.demo import demo  # noqa: PLC0415
 
     app = typer.Typer(

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from duly import __version__
-from duly.domain.clock import DatabaseClock
+from duly.domain.database_clock import DatabaseClock
 from duly.domain.job import DEFAULT_TENANT, Finish, Finished, Lane
 from duly.domain.outcome import Interrupted
 from duly.domain.retry import DEFAULT_RETRY, RetryPolicy
@@ -52,22 +52,22 @@ from duly.store.postgres.database import Database, DatabaseAway, DatabaseError, 
 from duly.store.queue.limits import Rate
 from duly.store.queue.nodes import NodeRecord
 from duly.store.submit.submission_limits import IntakeLimits
-from duly.stream.room import Room
-from duly.stream.tail import Tail
-from duly.telemetry.access import AccessLog
-from duly.telemetry.logs import chosen_format
+from duly.stream.capacity import Room
+from duly.stream.ledger_tail import Tail
+from duly.telemetry.access_log import AccessLog
 from duly.telemetry.metrics import Metrics
+from duly.telemetry.structured_logs import chosen_format
 from duly.webhooks.dispatcher import Dispatcher
 from duly.webhooks.endpoints import Endpoints
-from duly.webhooks.receivers import CONCURRENT
-from duly.webhooks.sending import Sender
-from duly.webhooks.settling import Settler
-from duly.worker.children import FamilyParts, WorkerFamily
-from duly.worker.deadlines import Deadlines
+from duly.webhooks.receiver_windows import CONCURRENT
+from duly.webhooks.sender import Sender
+from duly.webhooks.settler import Settler
+from duly.worker.attempt_deadlines import Deadlines
+from duly.worker.child_jobs import FamilyParts, WorkerFamily
+from duly.worker.parked_attempts import Waiting
 from duly.worker.pool import Pool
-from duly.worker.processes import ProcessExecutor, in_processes
+from duly.worker.process.pool import ProcessExecutor, in_processes
 from duly.worker.reports import RecordedReports, ReportLimits
-from duly.worker.waiting import Waiting
 from duly.worker.watchdog import Watchdog
 
 log = structlog.stdlib.get_logger("duly.node")

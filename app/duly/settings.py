@@ -9,13 +9,13 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from duly.domain.egress_policy import Reach, parse_networks
+from duly.domain.egress_ports import RECEIVER_PORTS, parse_ports
 from duly.domain.forwarded import path_prefix
-from duly.domain.networks import Reach, parse_networks
-from duly.domain.ports import RECEIVER_PORTS, parse_ports
 from duly.domain.retry import WEBHOOK_SCHEDULE_SECONDS
 from duly.domain.sealing import parse_keys
-from duly.domain.secret import check_secret
 from duly.domain.web_origin import allowed_host, web_origin
+from duly.domain.webhook_secret import check_secret
 
 
 class Role(StrEnum):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from duly.cli.arguments import connect, read_labels, read_parameters, wants_json
-from duly.cli.failures import CommandLineError
+from duly.cli.errors import CommandLineError
 
 
 @pytest.mark.parametrize(

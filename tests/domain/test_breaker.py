@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duly.domain.breaker import BreakerState, Circuit, CircuitBreaker, Streak, after
+from duly.domain.job_type_breaker import BreakerState, Circuit, CircuitBreaker, Streak, after
 
 THREE = CircuitBreaker(failures=3, seconds=60)
 DUE = BreakerState(Circuit.OPEN, 3, "A", due=True)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duly.domain.circuit import Trouble, Verdict, after_failures
+from duly.domain.receiver_breaker import Trouble, Verdict, after_failures
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS = 86_400.0

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from duly.domain.clock import DatabaseClock, elapsed_seconds
+from duly.domain.database_clock import DatabaseClock, elapsed_seconds
 from duly.domain.ids import made_at
 
 TRUE = datetime(2026, 1, 27, 10, 0, 0, tzinfo=UTC)

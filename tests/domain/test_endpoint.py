@@ -4,7 +4,8 @@ from itertools import product
 
 import pytest
 
-from duly.domain.endpoint import (
+from duly.domain.events import BATCH_BIT, CALLBACK_BITS, ENDPOINT_BITS
+from duly.domain.webhook_filters import (
     LARGEST_HEADERS,
     MOST_HEADERS,
     UNASKED,
@@ -13,7 +14,6 @@ from duly.domain.endpoint import (
     event_names,
     header_errors,
 )
-from duly.domain.events import BATCH_BIT, CALLBACK_BITS, ENDPOINT_BITS
 
 JOBS = sum(CALLBACK_BITS.values())
 

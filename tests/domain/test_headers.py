@@ -1,6 +1,6 @@
 import pytest
 
-from duly.domain.headers import (
+from duly.domain.header_rules import (
     LONGEST_NAME,
     LONGEST_VALUE,
     RESERVED_HEADERS,

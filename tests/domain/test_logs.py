@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from duly.domain.logs import FIELDS_LIMIT, LEVELS, MOST_FIELDS, fields_text, message_text
+from duly.domain.log_lines import FIELDS_LIMIT, LEVELS, MOST_FIELDS, fields_text, message_text
 
 
 class Unprintable:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duly.domain.networks import (
+from duly.domain.egress_policy import (
     LONGEST_URL,
     PUBLIC,
     Reach,
@@ -14,7 +14,7 @@ from duly.domain.networks import (
     refusal,
     url_refusal,
 )
-from duly.domain.ports import parse_ports
+from duly.domain.egress_ports import parse_ports
 from duly.domain.special_addresses import REFUSED_NETWORKS
 from tests.check_networks import Block, findings, read_registry, uncovered
 from tests.support.networks import EDGES, NEIGHBOURS, ORDINARY

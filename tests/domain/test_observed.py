@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duly.domain.observed import LONGEST_SECONDS, observe, suggested_timeout
+from duly.domain.run_times import LONGEST_SECONDS, observe, suggested_timeout
 
 
 def test_nothing_was_observed_of_a_type_without_completed_jobs() -> None:

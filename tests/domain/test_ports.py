@@ -1,6 +1,6 @@
 import pytest
 
-from duly.domain.ports import GUARDED_PORTS, RECEIVER_PORTS, parse_ports
+from duly.domain.egress_ports import GUARDED_PORTS, RECEIVER_PORTS, parse_ports
 
 
 def test_single_ports_and_ranges_are_read_and_shown_in_order() -> None:

@@ -8,7 +8,7 @@ import pytest
 from duly.domain.cron import read_cron
 from duly.domain.ids import new_job_id
 from duly.domain.job import Debounce, Flow, NewJob
-from duly.domain.kept_job import read_template, template
+from duly.domain.job_template import read_template, template
 from duly.domain.schedule import (
     CatchUp,
     Overlap,

@@ -4,7 +4,7 @@ from base64 import b64encode
 
 import pytest
 
-from duly.domain.kept_job import with_secret
+from duly.domain.job_template import with_secret
 from duly.domain.sealing import CannotUnseal, Keyring, KeysWrong, key_id_of, new_key, parse_keys
 from duly.settings import Settings
 

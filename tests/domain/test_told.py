@@ -5,9 +5,9 @@ from uuid import UUID
 
 import pytest
 
+from duly.domain.derived_state import SHORT, Told, tell
 from duly.domain.events import EventKind, Status
-from duly.domain.facts import History
-from duly.domain.told import SHORT, Told, tell
+from duly.domain.invariant_facts import History
 
 JOB = UUID("0199c1f0-0000-7000-8000-000000000001")
 STARTED, PROGRESSED, RETRY, LOST, WISH, REQUEUED, COMPLETED, FAILED, CANCELLED = (

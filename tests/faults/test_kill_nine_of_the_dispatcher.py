@@ -27,7 +27,7 @@ StartService = Callable[..., Any]
 # What a service with these roles does not do; every other point must be passed.
 NEVER_PASSED = (
     "duly.outbound.client:OutboundClient.__aexit__:",  # a service closes its client by name
-    "duly.outbound.pool:Pool.connection:2:",  # waits only where the connections to all receivers together are used up
+    "duly.outbound.connection_pool:Pool.connection:2:",  # waits only while all connections are in use
 )
 RETRY_SECONDS = "0.05," * 30
 DYING = {

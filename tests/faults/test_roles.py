@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from duly.cli.preparing import CannotServe, prepare
+from duly.cli.prepare_database import CannotServe, prepare
 from duly.lifecycle.maintenance.check import check
 from duly.store.ledger.retention import drop_expired
 from duly.store.postgres.database import Database, DatabaseUnfit, RecordRefused

@@ -8,9 +8,9 @@ import socket
 import pytest
 
 from duly import __version__
-from duly.cli import serving
-from duly.cli.preparing import CannotServe
-from duly.cli.serving import Startup
+from duly.cli import server_process
+from duly.cli.prepare_database import CannotServe
+from duly.cli.server_process import Startup
 from duly.settings import Settings
 from tests.support.postgres import Server, open_folder
 from tests.support.process import Command, Processes
@@ -185,7 +185,7 @@ async def test_a_service_that_cannot_listen_says_why_and_announces_nothing(datab
     announced: list[str] = []
     settings = Settings(handlers=("tests.support.handlers",))
     startup = Startup(settings, database_url, "whsec_dGVzdA==", secret_keys=SECRET_KEYS, migrates=False)
-    serve = serving._serve(startup, closed, announce=lambda: announced.append("ready"), server=None, parent=None)
+    serve = server_process._serve(startup, closed, announce=lambda: announced.append("ready"), server=None, parent=None)
     with pytest.raises(CannotServe, match=r"ended before it served: .*descriptor"):
         await serve
     assert announced == []

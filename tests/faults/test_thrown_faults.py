@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from duly.worker import attempt, ends, pool, strays
+from duly.worker import attempt, attempt_end, orphans, pool
 from tests.support.service import Service, eventually
 from tests.support.thrown_faults import Fault, Faults, installed
 
@@ -26,9 +26,9 @@ ELSEWHERE = {
 
 @pytest.fixture
 def faults(monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
-    monkeypatch.setattr(strays, "OLD_ENOUGH_SECONDS", 0.0)
-    monkeypatch.setattr(strays, "LOOK_SECONDS", 0.0)
-    with installed(pool, attempt, ends) as points:
+    monkeypatch.setattr(orphans, "OLD_ENOUGH_SECONDS", 0.0)
+    monkeypatch.setattr(orphans, "LOOK_SECONDS", 0.0)
+    with installed(pool, attempt, attempt_end) as points:
         yield points
 
 

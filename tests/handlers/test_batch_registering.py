@@ -8,8 +8,8 @@ import pytest
 from pydantic import BaseModel
 
 from duly import Fail, HandlerError, Handlers, JobContext, Retry
-from duly.handlers.calling import ParametersInvalid, read_parameters, write_result
 from duly.handlers.registry import Batch, RegisteredHandler
+from duly.handlers.serialization import ParametersInvalid, read_parameters, write_result
 
 
 class Page(BaseModel):

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from duly import JobContext
-from duly.handlers.children import Offspring
+from duly.handlers.child_jobs import Offspring
 from duly.handlers.context import OVER
 from tests.support.service import Service
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from duly.handlers.numbers import number_reader
+from duly.handlers.parameter_numbers import number_reader
 
 DIGITS = ["12345678901234567.89", "0.10", "1e-400", "-0", "-0.00", "1E+2", "123456789012345678901234567890.5", "0.1"]
 

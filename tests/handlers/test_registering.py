@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from duly import HandlerError, Handlers, JobContext, fixed
-from duly.handlers.calling import read_parameters
-from duly.handlers.loading import load_registry, load_users_own
+from duly.handlers.discovery import load_registry, load_users_own
+from duly.handlers.serialization import read_parameters
 
 WriteModule = Callable[[str, str], None]
 OPENING = "from duly import Handlers, JobContext, fixed\nhandlers = Handlers()\n"

@@ -3,7 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from duly.domain.clock import DatabaseClock
+from duly.domain.database_clock import DatabaseClock
 from duly.lifecycle.cluster.clock_watch import ClockWatch
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from duly.domain.clock import DatabaseClock
+from duly.domain.database_clock import DatabaseClock
 from tests.support.receiver import Receiver
 from tests.support.service import Service, eventually
 

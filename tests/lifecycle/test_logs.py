@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from duly.domain.ids import new_job_id, smallest_id_at
-from duly.domain.logs import Level, LogLine
+from duly.domain.log_lines import Level, LogLine
 from duly.lifecycle.run.job_logs import LINE_COST, LogRecorder
 from duly.store.postgres.database import Database, DatabaseAway
 from duly.telemetry.metrics import Metrics

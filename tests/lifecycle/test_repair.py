@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from duly.domain.events import EventKind
-from duly.domain.facts import Cure
+from duly.domain.invariant_facts import Cure
 from duly.domain.job import DEFAULT_TENANT, Flow
 from duly.lifecycle.maintenance.check import check
 from duly.lifecycle.maintenance.repair import RepairUnderWay, repair

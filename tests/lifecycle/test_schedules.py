@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from duly.api.schedules.models import ScheduleBody
-from duly.domain.clock import DatabaseClock
+from duly.domain.database_clock import DatabaseClock
 from duly.domain.json_value import rfc3339
 from duly.domain.schedule import CatchUp, Overlap, Recurrence
 from duly.handlers.registry import Registry

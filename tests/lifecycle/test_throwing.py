@@ -138,7 +138,7 @@ async def test_an_error_anywhere_in_following_ends_loses_none(
 async def test_an_error_anywhere_in_settling_deliveries_stops_no_later_one(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    thrower, points = put_in(monkeypatch, "duly.webhooks.settling", "Settler", but=("put", "waiting", "drained"))
+    thrower, points = put_in(monkeypatch, "duly.webhooks.settler", "Settler", but=("put", "waiting", "drained"))
     service = await start_service(webhook_retry_seconds=())
     async with running_receiver() as good, running_receiver() as bad:
         bad.statuses = [500]

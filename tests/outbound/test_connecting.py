@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from duly.outbound import OutboundClient, addresses
-from duly.outbound.addresses import AddressInfo
+from duly.outbound import OutboundClient, resolver
+from duly.outbound.resolver import AddressInfo
 from tests.support.raw_receiver import (
     EMPTY,
     HEADERS,
@@ -102,8 +102,8 @@ class SometimesHanging(FakeLookup):
 async def test_a_name_that_was_found_before_is_called_there_while_look_ups_hang(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(addresses, "_MEMORY_SECONDS", 0)
-    monkeypatch.setattr(addresses, "_PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(resolver, "_MEMORY_SECONDS", 0)
+    monkeypatch.setattr(resolver, "_PATIENCE_SECONDS", 0.01)
     closes = answers(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
     async with receiver(closes) as here:
         lookup = SometimesHanging(["127.0.0.1"])
@@ -115,12 +115,12 @@ async def test_a_name_that_was_found_before_is_called_there_while_look_ups_hang(
             for _ in range(3):
                 assert (await client.post(url, content=b"{}", headers=HEADERS)).status == 204
             assert (await failure(client, f"http://others.example:{here.port}/")).code == "TIMED_OUT"
-            monkeypatch.setattr(addresses, "_STALE_SECONDS", 0)
+            monkeypatch.setattr(resolver, "_STALE_SECONDS", 0)
             assert (await failure(client, url)).code == "TIMED_OUT"
 
 
 async def test_a_name_that_moved_or_went_is_not_called_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(addresses, "_MEMORY_SECONDS", 0)
+    monkeypatch.setattr(resolver, "_MEMORY_SECONDS", 0)
     closes = answers(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
     async with receiver(closes) as here:
         lookup = SometimesHanging(["127.0.0.1"], ["10.0.0.1"])

@@ -5,11 +5,11 @@ import socket
 
 import pytest
 
-from duly.domain.networks import PUBLIC, Reach, parse_networks
-from duly.domain.ports import parse_ports
+from duly.domain.egress_policy import PUBLIC, Reach, parse_networks
+from duly.domain.egress_ports import parse_ports
 from duly.outbound import ANSWER_LIMIT, OutboundClient
-from duly.outbound import addresses as addresses_of_names
-from duly.outbound.addresses import AddressInfo, guarded_socket
+from duly.outbound import resolver as addresses_of_names
+from duly.outbound.resolver import AddressInfo, guarded_socket
 from tests.support.networks import EDGES, NEIGHBOURS
 from tests.support.raw_receiver import (
     EMPTY,

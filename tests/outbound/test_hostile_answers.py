@@ -8,7 +8,7 @@ import time
 import pytest
 
 from duly.outbound import ANSWER_LIMIT, OutboundClient
-from duly.outbound.reading import AnswerReader
+from duly.outbound.response_reader import AnswerReader
 from tests.support.raw_receiver import (
     EMPTY,
     HEADERS,

@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from duly.outbound import OutboundClient, pool
-from duly.outbound.destination import Origin
+from duly.outbound import OutboundClient, connection_pool
+from duly.outbound.url import Origin
 from tests.support.raw_receiver import EMPTY, HEADERS, LOOPBACK, FakeLookup, answers, failure, is_silent, receiver
 
 
 async def test_an_idle_connection_is_closed_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "_KEEP_ALIVE_SECONDS", 0.05)
+    monkeypatch.setattr(connection_pool, "_KEEP_ALIVE_SECONDS", 0.05)
     async with receiver(answers(EMPTY)) as here, OutboundClient(reach=LOOPBACK) as client:
         url = f"http://127.0.0.1:{here.port}/"
         await client.post(url, content=b"{}", headers=HEADERS)
@@ -53,13 +53,13 @@ async def test_those_that_wait_for_one_receiver_are_not_woken_by_what_others_fre
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[Origin] = []
-    has_room = pool.Pool._has_room
+    has_room = connection_pool.Pool._has_room
 
-    def counted(self: pool.Pool, origin: Origin) -> bool:
+    def counted(self: connection_pool.Pool, origin: Origin) -> bool:
         asked.append(origin)
         return has_room(self, origin)
 
-    monkeypatch.setattr(pool.Pool, "_has_room", counted)
+    monkeypatch.setattr(connection_pool.Pool, "_has_room", counted)
     arrived = asyncio.Semaphore(0)
 
     async def hangs_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

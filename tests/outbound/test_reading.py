@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duly.outbound import ANSWER_LIMIT
-from duly.outbound.answer import PostFailed
-from duly.outbound.reading import AnswerReader, Received
+from duly.outbound.response import PostFailed
+from duly.outbound.response_reader import AnswerReader, Received
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 WHOLE = b"HTTP/1.1 103 Early\r\nLink: <a>\r\n\r\n" + CHUNKED + b"2;x=y\r\nab\r\n1\r\nc\r\n0\r\nX-Trailer: t\r\n\r\n"

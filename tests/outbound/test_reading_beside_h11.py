@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from duly.outbound.answer import PostFailed
-from duly.outbound.reading import AnswerReader
+from duly.outbound.response import PostFailed
+from duly.outbound.response_reader import AnswerReader
 
 EXAMPLES = 1_000
 

@@ -22,11 +22,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from duly.domain.clock import DatabaseClock
+from duly.domain.database_clock import DatabaseClock
 from duly.domain.events import EventKind
 from duly.domain.ids import SMALLEST, new_job_id
 from duly.domain.job import DEFAULT_TENANT, ClaimedJob, Finish, Flow, Lane, NewBatch, NewJob
-from duly.domain.kept_job import template
+from duly.domain.job_template import template
 from duly.domain.retry import DEFAULT_RETRY
 from duly.errors import JobAlreadyEnded
 from duly.lifecycle.cluster.wakeups import Signals

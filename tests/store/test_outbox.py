@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from duly.domain.networks import LONGEST_URL
+from duly.domain.egress_policy import LONGEST_URL
 from duly.store.ledger.outbox import LANES_OF_A_HOST, callback_receiver
 from tests.support.kept_connections import asking
 

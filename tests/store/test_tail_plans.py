@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from duly.domain.ids import made_at
-from duly.domain.position import before_transaction
+from duly.domain.stream_position import before_transaction
 from duly.store.ledger.event_tail import PAGE, PLANS, read_moment, summarize
 from tests.support.service import Service
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duly.domain.events import Event, EventKind
-from duly.stream.frames import FRAME_TYPES, KEEP_ALIVE, NO_ROOM, OPENING, OVERFLOW, _block, frame, position_message
+from duly.stream.sse import FRAME_TYPES, KEEP_ALIVE, NO_ROOM, OPENING, OVERFLOW, _block, frame, position_message
 
 JOB = UUID("0199c1f0-0000-7000-8000-000000000001")
 AT = datetime(2026, 1, 27, 10, 5, 0, 123456, tzinfo=UTC)

@@ -15,7 +15,7 @@ import httpx_sse
 import pytest
 
 from duly.client import Client
-from duly.stream.frames import FRAME_TYPES
+from duly.stream.sse import FRAME_TYPES
 from tests.support import handlers as test_handlers
 from tests.support.cutting import CuttingProxy, cutting_proxy
 from tests.support.databases import TestDatabases

@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 
 from duly.domain.events import Event
-from duly.stream import feed
-from duly.stream.frames import frame
+from duly.stream import job_feed
+from duly.stream.sse import frame
 from tests.support.service import Service, eventually
 from tests.support.sse import read_stream
 
@@ -48,7 +48,7 @@ def _counted_frames(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         made[0] += 1
         return really(event)
 
-    monkeypatch.setattr(feed, "frame", counted)
+    monkeypatch.setattr(job_feed, "frame", counted)
     return made
 
 

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from duly.stream import feed
+from duly.stream import job_feed
 from tests.support.handlers import gate, has_entered
 from tests.support.service import Service, eventually, running_service
 from tests.support.sse import following, read_stream
@@ -112,7 +112,7 @@ async def test_a_stream_is_never_compressed_nor_kept(service: Service) -> None:
 
 
 async def test_a_history_as_long_as_a_page_ends_all_the_same(service: Service) -> None:
-    for steps in range(feed.PAGE - 4, feed.PAGE + 1):
+    for steps in range(job_feed.PAGE - 4, job_feed.PAGE + 1):
         job = await service.run("progress", {"steps": steps})
         frames = await read_stream(service, job["jobId"])
         assert [frame["sequence"] for frame in frames] == list(range(steps + 3))
@@ -122,11 +122,11 @@ async def test_a_history_as_long_as_a_page_ends_all_the_same(service: Service) -
 
 async def test_an_end_in_the_middle_of_the_history_does_not_end_the_stream(service: Service) -> None:
     # It is the last of the first page, and a retry by hand came after it.
-    job = await service.run("progress", {"steps": feed.PAGE - 2})
-    assert job["sequence"] == feed.PAGE
-    await service.sql(RUN_AGAIN, UUID(job["jobId"]), feed.PAGE)
+    job = await service.run("progress", {"steps": job_feed.PAGE - 2})
+    assert job["sequence"] == job_feed.PAGE
+    await service.sql(RUN_AGAIN, UUID(job["jobId"]), job_feed.PAGE)
     frames = await read_stream(service, job["jobId"])
-    assert [frame["sequence"] for frame in frames] == list(range(feed.PAGE + 4))
+    assert [frame["sequence"] for frame in frames] == list(range(job_feed.PAGE + 4))
 
 
 async def test_many_followers_from_before_the_start_miss_nothing_and_see_nothing_twice(service: Service) -> None:
@@ -145,9 +145,9 @@ async def test_many_followers_from_before_the_start_miss_nothing_and_see_nothing
 async def test_a_quiet_stream_says_now_and_then_that_it_is_still_there(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert feed.KEEP_ALIVE_SECONDS + feed.LOOK_SECONDS < 15
-    monkeypatch.setattr(feed, "KEEP_ALIVE_SECONDS", 0.05)
-    monkeypatch.setattr(feed, "LOOK_SECONDS", 0.05)
+    assert job_feed.KEEP_ALIVE_SECONDS + job_feed.LOOK_SECONDS < 15
+    monkeypatch.setattr(job_feed, "KEEP_ALIVE_SECONDS", 0.05)
+    monkeypatch.setattr(job_feed, "LOOK_SECONDS", 0.05)
     submitted = await service.submit("wait-for-gate", {"name": "quiet"})
     lines: list[str] = []
     async with asyncio.timeout(10), service.client.stream("GET", path_of(submitted["jobId"])) as answer:

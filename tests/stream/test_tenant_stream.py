@@ -11,11 +11,11 @@ import anyio
 import pytest
 
 from duly.domain.ids import SMALLEST
-from duly.domain.position import Position, read_position
+from duly.domain.stream_position import Position, read_position
 from duly.store.ledger import event_tail as store_tail
-from duly.stream import everything, ledger, tail
-from duly.stream.frames import NO_ROOM
-from duly.stream.ledger import LedgerReader
+from duly.stream import ledger_reader, ledger_tail, tenant_feed
+from duly.stream.ledger_reader import LedgerReader
+from duly.stream.sse import NO_ROOM
 from tests.support.everything import PATH, Frame, following_all, frames_of, held_back, in_order, take
 from tests.support.handlers import gate
 from tests.support.service import Service, eventually, running_service
@@ -250,9 +250,9 @@ async def test_an_id_from_before_all_that_is_kept_begins_with_the_oldest(service
 async def test_a_quiet_stream_says_that_it_is_there_and_from_where_to_resume(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert everything.KEEP_ALIVE_SECONDS + everything.LOOK_SECONDS < 15
-    monkeypatch.setattr(everything, "KEEP_ALIVE_SECONDS", 0.05)
-    monkeypatch.setattr(everything, "LOOK_SECONDS", 0.05)
+    assert tenant_feed.KEEP_ALIVE_SECONDS + tenant_feed.LOOK_SECONDS < 15
+    monkeypatch.setattr(tenant_feed, "KEEP_ALIVE_SECONDS", 0.05)
+    monkeypatch.setattr(tenant_feed, "LOOK_SECONDS", 0.05)
     async with following_all(service, type="nothing") as frames:
         begin = await anext(frames)
         job = await service.run("echo")
@@ -279,7 +279,7 @@ async def test_a_reader_that_takes_nothing_is_cut_off_and_resumes(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = await start_service(stream_buffer=10)
-    monkeypatch.setattr(everything, "PATIENCE_SECONDS", 0.001)
+    monkeypatch.setattr(tenant_feed, "PATIENCE_SECONDS", 0.001)
     job_id = (await service.submit("echo", delaySeconds=3600))["jobId"]
     idle = await _idle_follower(service)
     try:
@@ -297,7 +297,7 @@ async def test_a_reader_that_takes_nothing_is_cut_off_and_resumes(
     told, last = frames[:-1], frames[-1]
     assert (last.event, last.id) == ("overflow", None)
     assert 0 < len(told) < 4000
-    monkeypatch.setattr(everything, "PATIENCE_SECONDS", 60)
+    monkeypatch.setattr(tenant_feed, "PATIENCE_SECONDS", 60)
     async with following_all(service, last_event_id=told[-1].id) as stream:
         rest = await take(stream, 4000 - len(told) + EVENTS_OF_A_RUN)
     assert [frame.place[1] for frame in [*told, *rest[:-EVENTS_OF_A_RUN]]] == list(range(1, 4001))
@@ -381,15 +381,15 @@ async def test_pages_of_any_size_come_to_the_same(
     await service.client.post("/api/v1/jobs/batch", json={"jobs": [{"type": "echo", "delaySeconds": 3600}] * 20})
     async with held_back(service):
         await asyncio.gather(*(service.run("echo", {"n": n}) for n in range(8)))
-    monkeypatch.setattr(ledger, "PAGE_ROWS", rows)
-    monkeypatch.setattr(ledger, "FIRST_STRETCH", stretch)
+    monkeypatch.setattr(ledger_reader, "PAGE_ROWS", rows)
+    monkeypatch.setattr(ledger_reader, "FIRST_STRETCH", stretch)
     assert await _read_through(service) == await in_order(service)
 
 
 async def test_a_page_of_large_results_is_cut_where_it_is_large_enough(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger, "PAGE_BYTES", 25_000)
+    monkeypatch.setattr(ledger_reader, "PAGE_BYTES", 25_000)
     for n in range(10):
         await service.run("echo", {"text": f"{n}" * 10_000})
     sizes: list[int] = []
@@ -416,7 +416,7 @@ async def _read_through(service: Service, sizes: list[int] | None = None) -> lis
 
 
 async def test_the_tail_keeps_no_more_than_it_may(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tail, "MOST_BYTES", 25_000)
+    monkeypatch.setattr(ledger_tail, "MOST_BYTES", 25_000)
     async with following_all(service) as frames:
         for n in range(10):
             await service.run("echo", {"text": f"{n}" * 10_000})

@@ -11,7 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from duly.api.streams import subscriptions
-from duly.stream import everything
+from duly.stream import tenant_feed
 from tests.support.everything import following_all, take
 from tests.support.handlers import gate, has_entered
 from tests.support.service import Service, eventually
@@ -251,7 +251,7 @@ async def test_a_client_that_takes_nothing_is_cut_off_and_resumes(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = await start_service(stream_buffer=10)
-    monkeypatch.setattr(everything, "PATIENCE_SECONDS", 0.001)
+    monkeypatch.setattr(tenant_feed, "PATIENCE_SECONDS", 0.001)
     job_id = (await service.submit("echo", delaySeconds=3600))["jobId"]
     async with socket_to(service, max_queue=1, compression=None) as socket:
         await socket.asked("subscribe", ref="all", filter={})
@@ -264,7 +264,7 @@ async def test_a_client_that_takes_nothing_is_cut_off_and_resumes(
     assert code == 1013
     assert heard.pop() == {"type": "overflow"}
     assert 0 < len(heard) < 4000
-    monkeypatch.setattr(everything, "PATIENCE_SECONDS", 60)
+    monkeypatch.setattr(tenant_feed, "PATIENCE_SECONDS", 60)
     async with socket_to(service) as socket:
         await socket.say("subscribe", filter={}, after=heard[-1]["id"])
         heard += await socket.hear_many(4000 - len(heard))

@@ -21,19 +21,19 @@ from typing import Any  # noqa: E402
 import uvloop  # noqa: E402
 from pydantic import SecretStr  # noqa: E402
 
-from duly.domain.networks import Reach  # noqa: E402
+from duly.domain.egress_policy import Reach  # noqa: E402
 from duly.domain.sealing import Keyring  # noqa: E402
-from duly.handlers.loading import load_registry  # noqa: E402
+from duly.handlers.discovery import load_registry  # noqa: E402
 from duly.node import Node  # noqa: E402
-from duly.outbound import client, connecting  # noqa: E402
-from duly.outbound.addresses import AddressInfo, guarded_socket  # noqa: E402
-from duly.outbound.connecting import Connector  # noqa: E402
-from duly.outbound.pool import Pool  # noqa: E402
+from duly.outbound import client, connector  # noqa: E402
+from duly.outbound.connection_pool import Pool  # noqa: E402
+from duly.outbound.connector import Connector  # noqa: E402
+from duly.outbound.resolver import AddressInfo, guarded_socket  # noqa: E402
 from duly.settings import Settings  # noqa: E402
 from duly.store.postgres.database import Database  # noqa: E402
 from duly.store.webhooks.deliveries import Rooms  # noqa: E402
-from duly.telemetry.logs import configure_logs  # noqa: E402
-from duly.webhooks import dispatcher, receivers  # noqa: E402
+from duly.telemetry.structured_logs import configure_logs  # noqa: E402
+from duly.webhooks import dispatcher, receiver_windows  # noqa: E402
 
 
 def main() -> None:
@@ -52,14 +52,14 @@ def main() -> None:
 def _tighten() -> None:
     """Few at once, so that what is seldom full is full: waiting for room has its points too."""
     setattr(dispatcher, "CONCURRENT", 6)  # noqa: B010  # it is imported there, not exported
-    receivers.AHEAD = 1
-    setattr(receivers, "Share", partial(receivers.Share, window=1))  # noqa: B010  # so that three at once are a crowd
-    setattr(receivers.Receivers, "rooms", _more_than_there_is)  # noqa: B010
-    setattr(connecting, "guarded_socket", _narrow)  # noqa: B010
+    receiver_windows.AHEAD = 1
+    setattr(receiver_windows, "Share", partial(receiver_windows.Share, window=1))  # noqa: B010  # so that three at once are a crowd
+    setattr(receiver_windows.Receivers, "rooms", _more_than_there_is)  # noqa: B010
+    setattr(connector, "guarded_socket", _narrow)  # noqa: B010
     setattr(client, "Pool", partial(_small_pool, Pool))  # noqa: B010
 
 
-def _more_than_there_is(_: receivers.Receivers) -> Rooms:
+def _more_than_there_is(_: receiver_windows.Receivers) -> Rooms:
     """What is taken beyond that goes back."""
     return Rooms({}, others=20)
 

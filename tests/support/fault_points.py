@@ -18,14 +18,14 @@ from typing import Any, Generic, TypeVar
 
 MODULES = (
     "duly.webhooks.dispatcher",
-    "duly.webhooks.sending",
-    "duly.webhooks.settling",
+    "duly.webhooks.sender",
+    "duly.webhooks.settler",
     "duly.store.webhooks.deliveries",
     "duly.store.webhooks.delivery_attempts",
     "duly.store.webhooks.receivers",
     "duly.outbound.client",
     "duly.outbound.connection",
-    "duly.outbound.pool",
+    "duly.outbound.connection_pool",
 )
 # Names of the functions below as the rewritten modules call them.
 PASS, WAIT = "__fault_point__", "__fault_points__"

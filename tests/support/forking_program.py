@@ -14,8 +14,8 @@ import sys
 from typing import Any
 
 import duly.__main__
-import duly.cli.serving
-import duly.cli.supervising
+import duly.cli.server_process
+import duly.cli.supervisor
 
 
 class Forking:

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from duly.domain.networks import Reach, parse_networks
+from duly.domain.egress_policy import Reach, parse_networks
 from duly.outbound import OutboundClient, OutboundError
-from duly.outbound.addresses import AddressInfo
+from duly.outbound.resolver import AddressInfo
 
 LOOPBACK = Reach(parse_networks("127.0.0.0/8"))
 HEADERS = {"Content-Type": "application/json", "User-Agent": "Duly/test"}

@@ -12,11 +12,11 @@ from uuid import UUID
 import asyncpg
 import httpx
 
-from duly.cli.serving import http_server
-from duly.domain.clock import DatabaseClock
+from duly.cli.server_process import http_server
+from duly.domain.database_clock import DatabaseClock
 from duly.domain.sealing import Keyring
+from duly.handlers.discovery import load_registry
 from duly.handlers.http_request import client_for_jobs
-from duly.handlers.loading import load_registry
 from duly.node import Node
 from duly.settings import Settings
 from tests.support.kept_connections import asking, open_database

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from duly.telemetry.access import PIECE_BYTES, AccessLine, AccessLog
+from duly.telemetry.access_log import PIECE_BYTES, AccessLine, AccessLog
 
 LINE = AccessLine(0.0, "r-1", {"jobId": "j-1"}, None, "default", "POST", "/api/v1/jobs", 202, None, "127.0.0.1")
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import structlog
 
-from duly.telemetry.logs import configure_logs
+from duly.telemetry.structured_logs import configure_logs
 from tests.support.process import Gates, Processes
 from tests.support.receiver import Receiver
 

@@ -10,8 +10,8 @@ import pytest
 from duly.domain.events import EventKind
 from duly.domain.ids import new_job_id, smallest_id_at
 from duly.domain.job import Finished, Lane
+from duly.telemetry.label_values import MOST_NAMES
 from duly.telemetry.metrics import Metrics, QueueFigures
-from duly.telemetry.shown_names import MOST_NAMES
 from tests.support import handlers as signals
 from tests.support.receiver import Receiver
 from tests.support.service import Service, eventually

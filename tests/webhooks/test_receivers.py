@@ -7,8 +7,8 @@ import pytest
 
 from duly.domain.events import EventKind
 from duly.store.webhooks.deliveries import DueDelivery
-from duly.webhooks import receivers
-from duly.webhooks.receivers import (
+from duly.webhooks import receiver_windows
+from duly.webhooks.receiver_windows import (
     AHEAD,
     BAD_A_SECOND,
     BAD_IN_A_ROW,
@@ -82,7 +82,7 @@ def test_a_receiver_has_its_window_under_way_the_next_ones_wait_and_the_rest_go_
 
 
 def test_the_end_of_a_post_gives_its_turn_to_the_one_that_has_waited_longest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receivers, "LARGEST_WINDOW", FIRST_WINDOW)
+    monkeypatch.setattr(receiver_windows, "LARGEST_WINDOW", FIRST_WINDOW)
     shares = Receivers()
     first, *_ = posted(shares, FIRST_WINDOW)
     second, third = due(), due()
@@ -117,7 +117,7 @@ def test_what_has_waited_too_long_is_taken_out(monkeypatch: pytest.MonkeyPatch) 
     late = due()
     shares.admit(late)
     assert shares.take_stale() == []
-    monkeypatch.setattr(receivers, "PATIENCE_SECONDS", -1.0)
+    monkeypatch.setattr(receiver_windows, "PATIENCE_SECONDS", -1.0)
     assert shares.take_stale() == [late]
     assert shares.ended(first, well=True) == []
 
@@ -142,7 +142,7 @@ def test_one_that_answers_at_once_is_asked_for_by_its_window_though_nothing_is_u
     shares = Receivers()
     assert grown(shares) < ROUND
     assert shares.rooms().known == {ONE: ROUND}
-    monkeypatch.setattr(receivers, "RECENT_SECONDS", -1.0)
+    monkeypatch.setattr(receiver_windows, "RECENT_SECONDS", -1.0)
     assert shares.rooms().known == {}
 
 
@@ -151,7 +151,7 @@ def test_one_that_hangs_is_given_no_more_than_one_that_is_unknown(monkeypatch: p
     grown(shares)
     posted(shares, FIRST_WINDOW)
     assert shares.rooms().known[ONE] > FIRST_WINDOW
-    monkeypatch.setattr(receivers, "HANGS_SECONDS", -1.0)
+    monkeypatch.setattr(receiver_windows, "HANGS_SECONDS", -1.0)
     assert shares.rooms().known == {ONE: 0}
 
 
@@ -186,20 +186,20 @@ def test_the_windows_of_many_busy_receivers_are_no_larger_than_all_can_have() ->
 
 
 def test_enough_waits_only_where_turns_come_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receivers, "SUPPLY", 3)
+    monkeypatch.setattr(receiver_windows, "SUPPLY", 3)
     shares = Receivers()
     posted(shares, grown(shares))
     found = []
     for _ in range(3):
         assert shares.admit(due()) is Turn.WAITS
         found.append(shares.well_supplied)
-    monkeypatch.setattr(receivers, "BRISK_SECONDS", -1.0)
+    monkeypatch.setattr(receiver_windows, "BRISK_SECONDS", -1.0)
     found.append(shares.well_supplied)
     assert found == [False, False, True, False]
 
 
 def test_what_waits_for_those_that_fail_or_hang_is_no_supply(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receivers, "SUPPLY", 3)
+    monkeypatch.setattr(receiver_windows, "SUPPLY", 3)
     shares = Receivers()
     posted(shares, FIRST_WINDOW)
     assert [shares.admit(due()) for _ in range(3)] == [Turn.WAITS] * 3
@@ -269,7 +269,7 @@ def test_those_that_answer_well_go_on_while_others_rest() -> None:
 
 
 def test_receivers_that_are_sent_nothing_are_forgotten_beyond_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receivers, "REMEMBERED", 3)
+    monkeypatch.setattr(receiver_windows, "REMEMBERED", 3)
     shares = Receivers()
     (busy,) = posted(shares, 1, UUID(int=50))
     for number in range(5):

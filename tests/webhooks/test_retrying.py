@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from duly.outbound.addresses import AddressInfo
+from duly.outbound.resolver import AddressInfo
 from duly.store.webhooks.delivery_attempts import Outcome
 from tests.support.raw_receiver import address_info
 from tests.support.receiver import Receiver

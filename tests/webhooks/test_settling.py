@@ -9,13 +9,13 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from duly.domain.clock import DatabaseClock
+from duly.domain.database_clock import DatabaseClock
 from duly.domain.events import EventKind
 from duly.store.postgres.database import Database, DatabaseAway, RecordRefused
 from duly.store.webhooks.delivery_attempts import Outcome, Settled, Tried
 from duly.telemetry.metrics import Metrics
-from duly.webhooks import settling
-from duly.webhooks.settling import Settler
+from duly.webhooks import settler
+from duly.webhooks.settler import Settler
 
 
 def tried(answer: str = "") -> Tried:
@@ -57,11 +57,11 @@ class Ledger:
 @pytest.fixture
 def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
     made = Ledger()
-    monkeypatch.setattr(settling, "settle_if_held", made.settle)
+    monkeypatch.setattr(settler, "settle_if_held", made.settle)
     return made
 
 
-def settler(database_url: str, told: list[int]) -> tuple[Settler, Database]:
+def new_settler(database_url: str, told: list[int]) -> tuple[Settler, Database]:
     database = Database(database_url)
     made = Settler(database, Metrics(), disable_seconds=1, clock=DatabaseClock())
     made.recorded = lambda batch, _settled: told.append(len(batch))
@@ -72,7 +72,7 @@ async def test_what_gathers_is_recorded_together_and_a_bad_answer_alone_is_left_
     database_url: str, ledger: Ledger
 ) -> None:
     told: list[int] = []
-    made, database = settler(database_url, told)
+    made, database = new_settler(database_url, told)
     for answer in ("a", "bad", "b"):
         made.put(tried(answer))
     assert (made.waiting, ledger.batches) == (3, [])
@@ -88,11 +88,11 @@ async def test_what_gathers_is_recorded_together_and_a_bad_answer_alone_is_left_
 async def test_while_the_database_is_away_tries_are_dropped_and_said_to_be(
     database_url: str, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made, database = settler(database_url, [])
+    made, database = new_settler(database_url, [])
     ledger.breaks = [DatabaseAway("gone")]
     made.put(tried("a"))
     # A logger that another test has used already keeps what it was configured with.
-    monkeypatch.setattr(settling, "log", structlog.stdlib.get_logger("duly.dispatcher"))
+    monkeypatch.setattr(settler, "log", structlog.stdlib.get_logger("duly.dispatcher"))
     with capture_logs() as logs:
         await made.step()
     assert (made.waiting, ledger.batches) == (0, [])
@@ -110,8 +110,8 @@ async def test_draining_waits_for_what_is_being_recorded(database_url: str, monk
         await goes_on.wait()
         return Settled(1, frees=False, heals=False)
 
-    monkeypatch.setattr(settling, "settle_if_held", settle)
-    made, database = settler(database_url, [])
+    monkeypatch.setattr(settler, "settle_if_held", settle)
+    made, database = new_settler(database_url, [])
     made.put(tried())
     step = asyncio.create_task(made.step())
     drained = asyncio.create_task(made.drained())

@@ -13,7 +13,7 @@ from duly.domain.retry import WEBHOOK_SCHEDULE_SECONDS
 from duly.outbound import OutboundAnswer, OutboundCode, OutboundError
 from duly.store.webhooks.deliveries import DueDelivery
 from duly.store.webhooks.delivery_attempts import Outcome, Tried
-from duly.webhooks.verdict import NotSent, judge, refused
+from duly.webhooks.classify import NotSent, judge, refused
 
 DUE = DueDelivery(
     tenant_id=1,

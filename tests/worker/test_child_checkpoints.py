@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from duly.handlers.checkpoint import CheckpointText
-from duly.worker.child_checkpoints import PART, ChildCheckpoints, parts_of
+from duly.worker.process.checkpoints import PART, ChildCheckpoints, parts_of
 
 
 class Recording:

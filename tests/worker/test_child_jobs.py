@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from duly.worker import children
+from duly.worker import child_jobs
 from tests.support import handlers as support
 from tests.support import parent_handlers
 from tests.support.service import Service, eventually
@@ -129,8 +129,8 @@ async def test_a_child_that_is_cancelled_is_raised_too(service: Service) -> None
 async def test_many_are_one_batch_and_their_results_come_in_order(
     service: Service, monkeypatch: pytest.MonkeyPatch, window: int, page: int
 ) -> None:
-    monkeypatch.setattr(children, "WINDOW", window)
-    monkeypatch.setattr(children, "PAGE", page)
+    monkeypatch.setattr(child_jobs, "WINDOW", window)
+    monkeypatch.setattr(child_jobs, "PAGE", page)
     view = await service.run("parent-of-many", {"jobs": [echo(n=n) for n in range(30)]})
     assert view["result"]["results"] == [{"n": n} for n in range(30)]
     found = await children_of(service, view["jobId"])
@@ -309,8 +309,8 @@ async def test_a_needless_child_is_the_job_that_made_it_so(service: Service) -> 
 async def test_a_job_that_follows_a_batch_reads_its_results_in_order(
     service: Service, monkeypatch: pytest.MonkeyPatch, window: int, page: int
 ) -> None:
-    monkeypatch.setattr(children, "WINDOW", window)
-    monkeypatch.setattr(children, "PAGE", page)
+    monkeypatch.setattr(child_jobs, "WINDOW", window)
+    monkeypatch.setattr(child_jobs, "PAGE", page)
     failing = {"type": "fail-with", "parameters": {"reason": "no", "code": "NO"}}
     body = {"jobs": [*(echo(n=n) for n in range(45)), failing], "then": {"type": "follows-a-batch"}}
     accepted = (await service.client.post("/api/v1/jobs/batch", json=body)).json()

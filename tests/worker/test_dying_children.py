@@ -11,8 +11,8 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
-from duly.worker.child_process import ChildProcess
-from duly.worker.frames import Frames, frame
+from duly.worker.process.child_process import ChildProcess
+from duly.worker.process.frames import Frames, frame
 from tests.support.process import Gates
 from tests.support.service import Service, eventually
 
@@ -77,7 +77,7 @@ async def test_children_may_end_again_and_again(killing: Service) -> None:
 async def test_a_child_that_hangs_before_it_begins_gives_its_job_back(
     killing: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("duly.worker.child_process.BEGIN_SECONDS", 0.2)
+    monkeypatch.setattr("duly.worker.process.child_process.BEGIN_SECONDS", 0.2)
     await killing.run("pid")
     os.kill(idle_pids(killing)[0], signal.SIGSTOP)
     view = await killing.run("pid")

@@ -14,8 +14,8 @@ from duly.domain.job import Finish
 from duly.domain.outcome import Completed, Outcome
 from duly.handlers.registry import Registry
 from duly.telemetry.metrics import Metrics
-from duly.testing import _claimed
-from duly.worker.ends import Ends
+from duly.testing.run_handler import _claimed
+from duly.worker.attempt_end import Ends
 from tests.support import odd_ends
 from tests.support.service import Service, eventually
 

@@ -7,7 +7,7 @@ import pytest
 
 from duly.domain.outcome import Cancelled, Interrupted, Outcome, TimedOut
 from duly.handlers.registry import Registry
-from duly.testing import _claimed, _listening_to
+from duly.testing.run_handler import _claimed, _listening_to
 from duly.worker.attempt import outcome_of
 from duly.worker.invocation import describe
 from tests.support import handlers as support

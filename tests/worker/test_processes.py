@@ -40,9 +40,9 @@ async def test_a_result_and_the_progress_come_back_from_the_child(service: Servi
 
 
 def test_a_child_starts_without_what_only_its_node_needs() -> None:
-    ask = [sys.executable, "-c", "import sys, duly.worker.child; print(*sys.modules)"]
+    ask = [sys.executable, "-c", "import sys, duly.worker.process.main; print(*sys.modules)"]
     imported = set(subprocess.run(ask, capture_output=True, text=True, check=True, timeout=60).stdout.split())
-    assert "duly.worker.child" in imported
+    assert "duly.worker.process.main" in imported
     assert not imported & {"asyncpg", "cryptography", "fastapi", "httpx", "prometheus_client", "structlog"}
 
 

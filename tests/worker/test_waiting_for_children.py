@@ -9,7 +9,7 @@ import pytest
 
 from duly.lifecycle.run import child_jobs
 from duly.lifecycle.submit.insert import record
-from duly.worker import waiting
+from duly.worker import parked_attempts
 from tests.support import handlers as support
 from tests.support import parent_handlers
 from tests.support.service import Service, eventually
@@ -283,7 +283,7 @@ async def test_an_attempt_that_lost_its_job_submits_nothing_and_is_interrupted(s
 async def test_where_too_many_wait_one_runs_again_later_and_is_not_charged(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch, type_: str
 ) -> None:
-    monkeypatch.setattr(waiting, "AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(parked_attempts, "AGAIN_SECONDS", 0.02)
     service = await start_service(handlers=HANDLERS, waiting_attempts=1)
     first = await begin(service, type_, "first", gated("first-child"))
     await waits(service)
@@ -307,8 +307,8 @@ async def test_where_too_many_wait_one_runs_again_later_and_is_not_charged(
 async def test_plain_functions_that_wait_are_fewer_for_each_keeps_a_thread(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "AGAIN_SECONDS", 0.02)
-    monkeypatch.setattr(waiting, "MOST_THREADS", 1)
+    monkeypatch.setattr(parked_attempts, "AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(parked_attempts, "MOST_THREADS", 1)
     service = await start_service(handlers=HANDLERS)
     await begin(service, "parent-thread", "first", gated("child"))
     await begin(service, "parent", "other", gated("child"))

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from duly.cli.failures import CommandLineError
+from duly.cli.errors import CommandLineError
 from duly.client import DEFAULT_URL, Client
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.", show_default=False)]

@@ -1,25 +1,105 @@
-"""`duly check`: its flags."""
+"""Checking and repairing as a command does it."""
 
-from pathlib import Path
-from typing import Annotated
+import asyncio
+from typing import Any
 
 import typer
 
-from duly.cli.arguments import AsJson
+from duly.cli.environment import opened_database, read_settings
+from duly.cli.errors import FAILED, stop
+from duly.cli.output import one_line, print_json
+from duly.domain.invariant_facts import Breach
+from duly.lifecycle.maintenance.check import Report, check
+from duly.lifecycle.maintenance.repair import Repaired, RepairUnderWay, repair
+from duly.settings import Settings
+from duly.store.postgres.database import Database, DatabaseError
+from duly.store.schema.revisions import DatabaseNewer, missing_revisions
+from duly.telemetry.structured_logs import configure_logs
+
+# A repair holds one for as long as it takes, and works on the other.
+CONNECTIONS = 2
 
 
-def check(
-    *,
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Rebuild from the ledger what other tables have lost.")
-    ] = False,
-    as_json: AsJson = False,
-    database_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Postgres 15 to 18; the embedded one if none.")
-    ] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Where the embedded database lies.")] = None,
-) -> None:
-    """Check that what is recorded of all jobs holds together. Exit code 0 where it does, else 1."""
-    from duly.cli.checking import run_check  # noqa: PLC0415  # the other commands must not wait for its imports
+class CannotCheck(Exception):
+    """Why nothing could be checked, in one sentence that says what to do."""
 
-    run_check({"database_url": database_url, "data_dir": data_dir}, repairs=repair, as_json=as_json)
+
+def run_check(flags: dict[str, Any], *, repairs: bool, as_json: bool) -> None:
+    """Checks, and where it is wanted repairs; says what was found, and ends with 1 where a promise is broken."""
+    settings = read_settings(flags)
+    configure_logs(settings.log_format, settings.log_level)
+    with opened_database(settings) as opened:
+        try:
+            repaired = asyncio.run(_check(settings, opened.url, repairs=repairs))
+        except CannotCheck as error:
+            stop(str(error))
+    if as_json:
+        print_json(_as_json(repaired, repairs=repairs), indent=2)
+    else:
+        _print(repaired)
+    if not repaired.report.clean:
+        raise typer.Exit(FAILED)
+
+
+async def _check(settings: Settings, url: str, *, repairs: bool) -> Repaired:
+    database = Database(
+        url,
+        connections=CONNECTIONS,
+        transaction_pooling=settings.transaction_pooling,
+        schema=settings.database_schema,
+    )
+    try:
+        if missing := await missing_revisions(database):
+            raise CannotCheck(
+                f"the database lacks {len(missing)} migrations ({', '.join(missing)}); run `duly migrate`"
+            )
+        return await repair(database) if repairs else Repaired(report=await check(database))
+    except DatabaseNewer as error:
+        raise CannotCheck(f"the database belongs to a newer release: {error}; upgrade Duly") from None
+    except DatabaseError as error:
+        raise CannotCheck(error.line) from None
+    except RepairUnderWay:
+        raise CannotCheck("somebody else repairs this database just now; try again later") from None
+    finally:
+        await database.close()
+
+
+def _print(repaired: Repaired) -> None:
+    for cure, count in repaired.done.items():
+        print(f"repaired {count:>7,}: {cure.value}")
+    report = repaired.report
+    for breach in report.shown:
+        print(one_line(breach.sentence))
+    if report.broken > len(report.shown):
+        print(f"... and {report.broken - len(report.shown):,} more")
+    print(_summary(report))
+
+
+def _summary(report: Report) -> str:
+    looked = f"{report.jobs:,} jobs and {report.batches:,} batches"
+    if report.clean:
+        return f"{looked}: every promise holds"
+    return f"{looked}: {report.broken:,} promises are broken"
+
+
+def _as_json(repaired: Repaired, *, repairs: bool) -> dict[str, Any]:
+    report = repaired.report
+    body = {
+        "clean": report.clean,
+        "jobs": report.jobs,
+        "batches": report.batches,
+        "broken": report.broken,
+        "violations": [_violation(breach) for breach in report.shown],
+    }
+    if repairs:
+        body["repaired"] = {cure.name.lower(): count for cure, count in repaired.done.items()}
+    return body
+
+
+def _violation(breach: Breach) -> dict[str, str | None]:
+    subject = str(breach.subject) if breach.subject is not None else None
+    return {
+        "jobId": None if breach.of_batch else subject,
+        "batchId": subject if breach.of_batch else None,
+        "message": breach.sentence,
+    }

@@ -1,22 +1,54 @@
-"""`duly doctor`: its flags."""
+"""Examining as a command does it."""
 
+import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
 import typer
 
-from duly.cli.arguments import AsJson
+from duly.cli.environment import data_dir, known_secret_keys, opened_database, read_settings
+from duly.cli.errors import FAILED
+from duly.cli.output import one_line, print_json
+from duly.domain.sealing import Keyring
+from duly.lifecycle.maintenance.doctor import Doctor, Finding
+from duly.settings import Settings
+from duly.store.postgres.database import Database
+from duly.telemetry.structured_logs import configure_logs
 
 
-def doctor(
-    *,
-    as_json: AsJson = False,
-    database_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Postgres 15 to 18; the embedded one if none.")
-    ] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Where the embedded database lies.")] = None,
-) -> None:
-    """Look for what is wrong with the database, each finding with its remedy. Exit code 0 where nothing is, else 1."""
-    from duly.cli.examining import run_doctor  # noqa: PLC0415  # the other commands must not wait for its imports
+def run_doctor(flags: dict[str, Any], *, as_json: bool) -> None:
+    """Examines, says what was found, and ends with 1 where that is anything."""
+    settings = read_settings(flags)
+    configure_logs(settings.log_format, settings.log_level)
+    with opened_database(settings) as opened:
+        folder = data_dir(settings) if opened.server is not None else None
+        found = asyncio.run(_examine(settings, opened.url, folder=folder))
+    if as_json:
+        print_json({"healthy": not found, "findings": [finding._asdict() for finding in found]}, indent=2)
+    else:
+        _print(found)
+    if found:
+        raise typer.Exit(FAILED)
 
-    run_doctor({"database_url": database_url, "data_dir": data_dir}, as_json=as_json)
+
+async def _examine(settings: Settings, url: str, *, folder: Path | None) -> list[Finding]:
+    keys = known_secret_keys(settings)
+    database = Database(
+        url, connections=1, transaction_pooling=settings.transaction_pooling, schema=settings.database_schema
+    )
+    try:
+        return await Doctor(
+            database,
+            lease_seconds=settings.lease_seconds,
+            schema=settings.database_schema,
+            keyring=None if keys is None else Keyring.read(keys),
+            folder=folder,
+        ).examine()
+    finally:
+        await database.close()
+
+
+def _print(found: list[Finding]) -> None:
+    for finding in found:
+        print(one_line(f"{finding.code}: {finding.reason} Remedy: {finding.remedy}"))
+    print("healthy" if not found else "1 finding" if len(found) == 1 else f"{len(found)} findings")

@@ -1,23 +1,42 @@
-"""`duly migrate`: its flags."""
+"""Migrating as a command does it."""
 
-from pathlib import Path
-from typing import Annotated
+import asyncio
+from typing import Any
 
 import typer
 
+from duly.cli.environment import new_database, opened_database, read_settings, say
+from duly.cli.prepare_database import CannotServe, prepare
+from duly.settings import Settings
+from duly.store.ledger.retention import drop_expired
+from duly.store.postgres.database import Database, DatabaseError
 
-def migrate(
-    *,
-    database_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Postgres 15 to 18; the embedded one if none.")
-    ] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Where the embedded database lies.")] = None,
-    drop_expired: Annotated[
-        bool,
-        typer.Option("--drop-expired", help="Drop the days past DULY_RETENTION_DAYS."),
-    ] = False,
-) -> None:
-    """Bring the database to the newest revision, and make the partitions of the coming days."""
-    from duly.cli.migration import run_migration  # noqa: PLC0415  # the other commands must not wait for its imports
 
-    run_migration({"database_url": database_url, "data_dir": data_dir}, drops=drop_expired)
+def run_migration(flags: dict[str, Any], *, drops: bool = False) -> None:
+    """Migrates, and prints what was done."""
+    settings = read_settings(flags)
+    with opened_database(settings) as opened:
+        try:
+            done, dropped = asyncio.run(_migrate(settings, opened.url, drops=drops))
+        except CannotServe as error:
+            say(str(error))
+            raise typer.Exit(1) from None
+    print(f"migrated: {', '.join(done)}" if done else "the database is current")
+    if drops:
+        print(f"dropped: {', '.join(dropped)}" if dropped else "no day is past retention")
+
+
+async def _migrate(settings: Settings, url: str, *, drops: bool) -> tuple[list[str], list[str]]:
+    database = new_database(settings, url)
+    try:
+        done = await prepare(database, migrates=True)
+        return done, await _drop(database, settings.retention_days) if drops else []
+    except DatabaseError as error:
+        raise CannotServe(error.line) from None
+    finally:
+        await database.close()
+
+
+async def _drop(database: Database, retention_days: int) -> list[str]:
+    async with database.connection() as connection:
+        return await drop_expired(connection, retention_days=retention_days)

@@ -1,42 +1,55 @@
-"""`duly secrets`: its commands and their flags."""
+"""Sealing secrets anew as a command does it."""
 
-from pathlib import Path
-from typing import Annotated
+import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 import typer
 
-
-def secrets() -> typer.Typer:
-    """The list of commands."""
-    commands = typer.Typer(
-        help="The keys that secrets are sealed with in the database.", no_args_is_help=True, rich_markup_mode=None
-    )
-    commands.command("new-key")(new_key)
-    commands.command("reseal")(reseal)
-    return commands
+from duly.cli.environment import new_database, opened_database, read_settings, secret_keys
+from duly.cli.errors import FAILED, stop
+from duly.cli.prepare_database import CannotServe, prepare
+from duly.domain.sealing import Keyring
+from duly.lifecycle.maintenance.key_rotation import KeyDiffers, KeyUnused, Resealed, reseal
+from duly.settings import Settings
+from duly.store.postgres.database import DatabaseError
 
 
-def new_key(
-    *, id_: Annotated[str | None, typer.Option("--id", metavar="ID", help="Its id; a random one if none.")] = None
-) -> None:
-    """Print a new key as DULY_SECRET_KEYS takes it. It is kept nowhere."""
-    from duly.cli.failures import USAGE, stop  # noqa: PLC0415  # the other commands must not wait for its imports
-    from duly.domain import sealing  # noqa: PLC0415
+def run_reseal(flags: dict[str, Any]) -> None:
+    """Seals anew, says what was done and what is left, and ends with 1 where something could not be opened."""
+    settings = read_settings(flags)
+    keyring = Keyring.read(secret_keys(settings))
+    with opened_database(settings) as opened:
+        try:
+            done = asyncio.run(_reseal(settings, opened.url, keyring))
+        except (CannotServe, KeyDiffers, KeyUnused) as error:
+            stop(str(error))
+        except DatabaseError as error:
+            stop(f"{error.line}; secrets already re-encrypted stay valid; run it again")
+    _print(done, keyring)
+    if done.unopened:
+        raise typer.Exit(FAILED)
 
+
+async def _reseal(settings: Settings, url: str, keyring: Keyring) -> Resealed:
+    database = new_database(settings, url)
     try:
-        print(sealing.new_key(id_))
-    except sealing.KeysWrong as error:
-        stop(f"--id: {error}", code=USAGE)
+        await prepare(database, migrates=False)
+        return await reseal(database, keyring)
+    finally:
+        await database.close()
 
 
-def reseal(
-    *,
-    database_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Postgres 15 to 18; the embedded one if none.")
-    ] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Where the embedded database and its key lie.")] = None,
-) -> None:
-    """Seal with the first key what older keys sealed, and say what is left. Exit code 1 where a key is missing."""
-    from duly.cli.resealing import run_reseal  # noqa: PLC0415  # nor for these
+def _print(done: Resealed, keyring: Keyring) -> None:
+    print(f'sealed anew with "{keyring.sealing_id}": {done.resealed:,}')
+    if done.unopened:
+        print(f"not opened, for their key is not among the secret keys: {done.unopened:,}")
+    for key_id, places in done.left.items():
+        under = f'under "{key_id}"' if key_id else "in clear"
+        print(f"left {under}: {_counted(places)}")
+    for key_id in done.forgotten:
+        print(f'nothing is left under "{key_id}": it may be taken out of DULY_SECRET_KEYS')
 
-    run_reseal({"database_url": database_url, "data_dir": data_dir})
+
+def _counted(places: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} in {place}" for place, count in places.items())

@@ -1,42 +1,94 @@
-"""`duly serve`: its flags."""
+"""The service as a command runs it: take the port, open the database, serve in one process or several, leave."""
 
-from pathlib import Path
-from typing import Annotated
+import os
+import socket
+import sys
+import threading
+from typing import Any
 
 import typer
 
-from duly.settings import Role
+from duly.cli.environment import (
+    opened_database,
+    read_settings,
+    require_key_beyond_loopback,
+    require_secret_keys_beyond_loopback,
+    secret_keys,
+    webhook_secret,
+)
+from duly.cli.errors import stop
+from duly.cli.server_process import Startup, serve_one
+from duly.cli.supervisor import serve_many
+from duly.settings import Settings
+
+HINTS = """
+Try it:
+  curl -s {url}/api/v1/jobs -H 'Content-Type: application/json' \\
+       -d '{{"type": "sleep", "parameters": {{"seconds": 5}}}}'
+  curl -s {url}/api/v1/jobs?limit=1
+  curl -N {url}/api/v1/jobs/JOB_ID/events/stream
+The API is described on {url}/docs; Ctrl-C ends the service in good order.
+"""
 
 
-def serve(  # noqa: PLR0913  # each is a flag
-    *,
-    host: Annotated[str | None, typer.Option(help="Address to listen on (127.0.0.1).", show_default=False)] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on (8000); 0 for any free one.")] = None,
-    database_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Postgres 15 to 18; the embedded one if none.")
-    ] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Where the embedded database lies.")] = None,
-    handlers: Annotated[list[str] | None, typer.Option(metavar="MODULE", help="Handlers to run; repeatable.")] = None,
-    processes: Annotated[int | None, typer.Option(help="Whole processes behind one socket (1).")] = None,
-    role: Annotated[list[Role] | None, typer.Option(help="What to take on; repeatable (all).")] = None,
-    slots: Annotated[int | None, typer.Option(help="Jobs at once in a process (100).")] = None,
-    migrate: Annotated[bool, typer.Option("--migrate", help="Migrate the database first.")] = False,
-    hints: Annotated[bool, typer.Option("--hints", help="Print commands to try.")] = False,
-) -> None:
-    """Run the service until it is told to stop (SIGTERM or Ctrl-C), then end in good order."""
-    from duly.cli.service import run_service  # noqa: PLC0415  # the other commands must not wait for all it imports
+def run_service(flags: dict[str, Any], *, migrate: bool, hints: bool) -> None:
+    """Runs until told to stop; ends the command with the exit code."""
+    settings = read_settings(flags)
+    require_key_beyond_loopback(settings)
+    require_secret_keys_beyond_loopback(settings)
+    listening = _bind(settings)
+    code = _serve(settings, listening, migrate=migrate, hints=hints)
+    _leave(code)
 
-    run_service(
-        {
-            "host": host,
-            "port": port,
-            "database_url": database_url,
-            "data_dir": data_dir,
-            "handlers": tuple(handlers or ()),
-            "processes": processes,
-            "roles": tuple(role or ()),
-            "worker_slots": slots,
-        },
-        migrate=migrate,
-        hints=hints,
-    )
+
+def _serve(settings: Settings, listening: socket.socket, *, migrate: bool, hints: bool) -> int:
+    address = _address(settings, listening)
+
+    def announce() -> None:
+        print(f"Duly is ready on {address}", flush=True)
+        if hints:
+            print(HINTS.format(url=address), flush=True)
+
+    with opened_database(settings) as database:
+        startup = Startup(
+            settings=settings,
+            database_url=database.url,
+            webhook_secret=webhook_secret(settings),
+            secret_keys=secret_keys(settings),
+            migrates=migrate or database.server is not None,
+        )
+        if settings.processes == 1:
+            return serve_one(startup, listening, announce=announce, server=database.server)
+        return serve_many(startup, listening, announce=announce, server=database.server)
+
+
+def _bind(settings: Settings) -> socket.socket:
+    """Takes the port before anything else is opened: two services on one port is a common mistake. Connections are
+    refused until the service can answer them.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((settings.host, settings.port))
+    except OSError as error:
+        stop(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; "
+            "choose another with --port or DULY_PORT (0: any free one)"
+        )
+    listening.set_inheritable(True)
+    return listening
+
+
+def _address(settings: Settings, listening: socket.socket) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{listening.getsockname()[1]}"
+
+
+def _leave(code: int) -> None:
+    """A handler's thread that never ends must not keep the process: all that matters is recorded by now."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        os._exit(code)
+    raise typer.Exit(code)

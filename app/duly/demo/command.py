@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from duly.cli.failures import one_line_errors, stop
+from duly.cli.errors import one_line_errors, stop
 from duly.client import SignatureError
 from duly.demo.service import ServiceFailed
 from duly.demo.story import DemoFailed, tell

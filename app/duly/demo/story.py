@@ -10,8 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from duly.cli.printing import compact, error_words, one_line, progress_words
-from duly.cli.watching import show, text_console
+from duly.cli.output import compact, error_words, one_line, progress_words
+from duly.cli.watch import show, text_console
 from duly.client import Client, verify_hex, verify_standard
 from duly.demo import service
 from duly.demo.receiver import Received, Receiver, listening

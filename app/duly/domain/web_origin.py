@@ -4,7 +4,7 @@ import re
 from ipaddress import IPv6Address, ip_address
 from typing import Final, NamedTuple
 
-from duly.domain.networks import is_localhost
+from duly.domain.egress_policy import is_localhost
 
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::([0-9]{0,5}))?")
 _ORIGIN: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#@\\\s]+)")

@@ -5,7 +5,7 @@ import json
 from pydantic_core import to_jsonable_python
 
 from duly.domain.json_value import clean
-from duly.handlers.signals import HandlerError
+from duly.handlers.exceptions import HandlerError
 
 
 class CheckpointText(str):

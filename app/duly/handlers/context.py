@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, Unpack
 from uuid import UUID
 
-from duly.handlers.asking import SubmitOptions, asked_of, each_asked
-from duly.handlers.children import BatchResults, Child, Children, Offspring
-from duly.handlers.signals import HandlerError
+from duly.handlers.child_jobs import BatchResults, Child, Children, Offspring
+from duly.handlers.exceptions import HandlerError
+from duly.handlers.submit_options import SubmitOptions, asked_of, each_asked
 
 
 class Reporter(Protocol):

@@ -7,11 +7,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from duly import __version__
-from duly.domain.headers import header_name_refusal, header_value_refusal
+from duly.domain.egress_policy import parse_target
+from duly.domain.header_rules import header_name_refusal, header_value_refusal
 from duly.domain.json_value import dump_text
-from duly.domain.networks import parse_target
 from duly.handlers.context import JobContext
-from duly.handlers.http_answer import Answered, judged, judged_failure
+from duly.handlers.http_result import Answered, judged, judged_failure
 from duly.outbound import Method, OutboundClient, OutboundError
 from duly.settings import Settings
 

@@ -10,10 +10,10 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from pydantic import TypeAdapter
 
-from duly.domain.breaker import CircuitBreaker
+from duly.domain.job_type_breaker import CircuitBreaker
 from duly.domain.names import BELOW, LONGEST_NAME, NAME_PATTERN, ends_as_address
 from duly.domain.retry import DEFAULT_RETRY, RetryPolicy
-from duly.handlers.signals import HandlerError
+from duly.handlers.exceptions import HandlerError
 from duly.handlers.signature import Signature, read_signature
 
 Isolation: TypeAlias = Literal["task", "thread", "process"]

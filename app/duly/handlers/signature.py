@@ -14,8 +14,8 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError
 
 from duly.handlers.context import JobContext
-from duly.handlers.numbers import NumberReader, number_reader
-from duly.handlers.signals import HandlerError
+from duly.handlers.exceptions import HandlerError
+from duly.handlers.parameter_numbers import NumberReader, number_reader
 
 _POSITIONAL = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
 

@@ -12,8 +12,8 @@ with aiohttp and the same guards, and 19 with this. A request without redirects,
 little for a library to do; what is hard to get right, the parsing, is llhttp's (through httptools).
 """
 
-from duly.outbound.answer import ANSWER_LIMIT, OutboundAnswer, OutboundCode, OutboundError
 from duly.outbound.client import Method, OutboundClient
+from duly.outbound.response import ANSWER_LIMIT, OutboundAnswer, OutboundCode, OutboundError
 from duly.outbound.retry_after import retry_after_seconds
 
 __all__ = [

@@ -8,15 +8,15 @@ from functools import lru_cache, partial
 from typing import Any, Final, Literal, Self
 
 from duly.deadlines import Deadlines
-from duly.domain.networks import PUBLIC, Reach
-from duly.outbound.addresses import GuardedLookup, Lookup, SystemLookup
-from duly.outbound.answer import OutboundAnswer, OutboundError, PostFailed
-from duly.outbound.connecting import Connector
+from duly.domain.egress_policy import PUBLIC, Reach
 from duly.outbound.connection import Connection
-from duly.outbound.destination import Destination, read_destination
-from duly.outbound.pool import Pool
-from duly.outbound.reading import Received
+from duly.outbound.connection_pool import Pool
+from duly.outbound.connector import Connector
 from duly.outbound.request import head_of
+from duly.outbound.resolver import GuardedLookup, Lookup, SystemLookup
+from duly.outbound.response import OutboundAnswer, OutboundError, PostFailed
+from duly.outbound.response_reader import Received
+from duly.outbound.url import Destination, read_destination
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 # RFC 9110, section 8.6: these say so where their body is empty; the others then have none.

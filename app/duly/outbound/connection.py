@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, cast
 
-from duly.outbound.answer import PostFailed
-from duly.outbound.destination import Origin
-from duly.outbound.reading import AnswerReader, Received
+from duly.outbound.response import PostFailed
+from duly.outbound.response_reader import AnswerReader, Received
+from duly.outbound.url import Origin
 
 _PIECE: Final = 256 * 1024
 # Each piece of an answer costs some microseconds however small it is, and a receiver can send 60,000 of one byte. So

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import lru_cache
 
-from duly.domain.headers import RESERVED_HEADERS, is_token
+from duly.domain.header_rules import RESERVED_HEADERS, is_token
 
 
 def head_of(method: str, start: str, headers: Mapping[str, str], *, length: int | None) -> bytes:

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from duly.domain.retry_after import read_retry_after
-from duly.outbound.answer import OutboundAnswer
+from duly.outbound.response import OutboundAnswer
 
 
 def retry_after_seconds(answer: OutboundAnswer, *, now: datetime) -> float | None:

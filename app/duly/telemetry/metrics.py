@@ -11,8 +11,8 @@ from prometheus_client.registry import Collector
 
 from duly.domain.events import EVENT_TYPES, EventKind
 from duly.domain.job import Finished
+from duly.telemetry.label_values import ShownNames, busiest
 from duly.telemetry.rates import QueueRates
-from duly.telemetry.shown_names import ShownNames, busiest
 
 BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 RECOVERY_BUCKETS = (0.5, 1, 2, 3, 5, 10, 30, 60, 300)

@@ -18,9 +18,9 @@ from duly.store.webhooks.deliveries import (
     take_gated,
 )
 from duly.store.webhooks.delivery_attempts import Outcome, Settled, Tried
-from duly.webhooks.receivers import CONCURRENT, PATIENCE_SECONDS, ROUND, Receivers, Turn
-from duly.webhooks.sending import Sender
-from duly.webhooks.settling import Settler
+from duly.webhooks.receiver_windows import CONCURRENT, PATIENCE_SECONDS, ROUND, Receivers, Turn
+from duly.webhooks.sender import Sender
+from duly.webhooks.settler import Settler
 
 log = structlog.stdlib.get_logger("duly.dispatcher")
 

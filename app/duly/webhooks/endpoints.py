@@ -9,12 +9,12 @@ from uuid import UUID
 
 import orjson
 
-from duly.domain.clock import DatabaseClock
-from duly.domain.endpoint import event_mask, event_names
+from duly.domain.database_clock import DatabaseClock
 from duly.domain.ids import event_id
 from duly.domain.json_value import dump_text
 from duly.domain.sealing import CannotUnseal, Keyring
 from duly.domain.signing_key import make_key_pair, public_key_of
+from duly.domain.webhook_filters import event_mask, event_names
 from duly.errors import EndpointDisabled, NotFound, TooManyEndpoints
 from duly.store.postgres.database import Connection, Database
 from duly.store.queue.limits import Limits

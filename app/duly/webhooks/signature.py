@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias, runtime_checkable
 
-from duly.domain.secret import secret_key
 from duly.domain.signing_key import check_public_key, is_signed, sign
+from duly.domain.webhook_secret import secret_key
 
 # By its name: the whole of an HMAC is then one call into OpenSSL.
 _SHA256: Final = "sha256"

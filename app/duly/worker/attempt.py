@@ -11,13 +11,13 @@ from typing import Any, Protocol
 import structlog
 
 from duly.domain.job import ClaimedJob
-from duly.domain.logs import LEVELS
+from duly.domain.log_lines import LEVELS
 from duly.domain.outcome import Cancelled, Completed, Failed, Interrupted, Outcome, TimedOut
-from duly.handlers.calling import ParametersInvalid, ResultInvalid, read_parameters, write_result
-from duly.handlers.children import ChildFailed, Family, Offspring
+from duly.handlers.child_jobs import ChildFailed, Family, Offspring
 from duly.handlers.context import JobContext
+from duly.handlers.exceptions import Fail, Retry
 from duly.handlers.registry import RegisteredHandler
-from duly.handlers.signals import Fail, Retry
+from duly.handlers.serialization import ParametersInvalid, ResultInvalid, read_parameters, write_result
 from duly.worker.invocation import context_of, describe, package_of
 from duly.worker.tracebacks import Place, place_of
 

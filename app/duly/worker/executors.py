@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 import anyio.to_thread
 from anyio import CapacityLimiter
 
-from duly.handlers.children import Offspring
+from duly.handlers.child_jobs import Offspring
 from duly.handlers.context import OVER, JobContext
 from duly.worker.attempt import Attempt
+from duly.worker.batch_handlers import Group, Together
 from duly.worker.invocation import context_of
-from duly.worker.processes import ProcessExecutor
-from duly.worker.together import Group, Together
+from duly.worker.process.pool import ProcessExecutor
 
 Value = TypeVar("Value")
 

@@ -14,14 +14,14 @@ from duly.lifecycle.claim.claim import LOOK_SECONDS, Claimer
 from duly.lifecycle.end.finish import Finisher
 from duly.telemetry.metrics import Metrics
 from duly.worker.attempt import Attempt, Reports, outcome_of
-from duly.worker.deadlines import Deadlines
-from duly.worker.ends import Ends
+from duly.worker.attempt_deadlines import Deadlines
+from duly.worker.attempt_end import Ends
 from duly.worker.executors import Executors
+from duly.worker.orphans import LOOK_SECONDS as STRAYS_SECONDS
+from duly.worker.orphans import Strays
+from duly.worker.parked_attempts import Waiting
 from duly.worker.prefetch import Prefetch
-from duly.worker.processes import ProcessExecutor, in_processes
-from duly.worker.strays import LOOK_SECONDS as STRAYS_SECONDS
-from duly.worker.strays import Strays
-from duly.worker.waiting import Waiting
+from duly.worker.process.pool import ProcessExecutor, in_processes
 
 log = structlog.stdlib.get_logger("duly.pool")
 

@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from duly.domain.logs import LEVELS, Level, LogLine, fields_text, message_text
+from duly.domain.log_lines import LEVELS, Level, LogLine, fields_text, message_text
 from duly.domain.outcome import MESSAGE_LIMIT, Interrupted
 from duly.errors import Overloaded
 from duly.handlers.checkpoint import write_checkpoint
-from duly.handlers.children import Family
-from duly.handlers.signals import HandlerError
+from duly.handlers.child_jobs import Family
+from duly.handlers.exceptions import HandlerError
 from duly.lifecycle.run.checkpoint import CheckpointRecorder
 from duly.lifecycle.run.job_logs import LogRecorder
 from duly.lifecycle.run.progress import ProgressRecorder

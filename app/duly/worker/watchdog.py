@@ -9,7 +9,7 @@ from types import CodeType, FrameType
 import structlog
 
 from duly.worker.attempt import outcome_of
-from duly.worker.together import run_group
+from duly.worker.batch_handlers import run_group
 
 log = structlog.stdlib.get_logger("duly.watchdog")
 

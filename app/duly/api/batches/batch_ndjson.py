@@ -24,7 +24,7 @@ from duly.domain.ids import SMALLEST
 from duly.domain.job import DEFAULT_TENANT, IdempotencyKey, NewBatch
 from duly.domain.json_value import JsonRefused, canonical, rfc3339
 from duly.errors import BodyTooLarge, Invalid, Overloaded, PathError
-from duly.handlers.calling import ParametersInvalid
+from duly.handlers.serialization import ParametersInvalid
 from duly.lifecycle.submit.submit import BatchRefused
 from duly.lifecycle.submit.submit_spooled import AcceptedSpool, SpooledJobs
 from duly.node import Node

@@ -20,7 +20,7 @@ from duly.domain.ids import parse_job_id
 from duly.domain.job import DEFAULT_TENANT, NewBatch, NewJob
 from duly.domain.json_value import rfc3339
 from duly.errors import DulyError, Invalid, NotFound, PathError
-from duly.handlers.calling import ParametersInvalid
+from duly.handlers.serialization import ParametersInvalid
 from duly.lifecycle.submit.submit import AcceptedBatch, BatchRefused
 from duly.node import Node
 from duly.store.submit.batches import BatchView, job_ids_of, view_batch

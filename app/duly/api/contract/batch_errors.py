@@ -8,7 +8,7 @@ from uuid import UUID
 
 from duly.domain.json_value import JsonRefused
 from duly.errors import DulyError, Invalid, PathError
-from duly.handlers.calling import ParametersInvalid
+from duly.handlers.serialization import ParametersInvalid
 from duly.lifecycle.submit.submit import BatchRefused
 
 Refusal = DulyError | ParametersInvalid | JsonRefused

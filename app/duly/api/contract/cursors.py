@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from duly.domain.opaque import read_opaque, write_opaque
+from duly.domain.cursor import read_opaque, write_opaque
 from duly.errors import Invalid, PathError
 
 

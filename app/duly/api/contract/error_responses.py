@@ -24,7 +24,7 @@ from duly.errors import (
     Unauthorized,
     UnsupportedContentCoding,
 )
-from duly.handlers.calling import ParametersInvalid, json_path, path_errors
+from duly.handlers.serialization import ParametersInvalid, json_path, path_errors
 from duly.store.postgres.database import DatabaseAway, DatabaseError, DatabaseUnfit, RecordBusy
 
 log = structlog.stdlib.get_logger("duly.api")

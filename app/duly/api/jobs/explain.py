@@ -11,8 +11,8 @@ from duly.api.contract.response_models import WaitingFor, failures
 from duly.api.contract.responses import json_answer, only
 from duly.api.jobs.jobs import tenant_job
 from duly.domain.events import Status
+from duly.domain.explanation import Cause
 from duly.domain.job import DEFAULT_TENANT
-from duly.domain.why import Cause
 from duly.errors import NotFound
 from duly.lifecycle.read.explain import why
 from duly.node import Node

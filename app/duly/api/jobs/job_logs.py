@@ -15,7 +15,7 @@ from duly.api.contract.responses import json_answer, only
 from duly.api.jobs.jobs import tenant_job
 from duly.domain.job import DEFAULT_TENANT
 from duly.domain.json_value import rfc3339
-from duly.domain.logs import LEVELS, Level
+from duly.domain.log_lines import LEVELS, Level
 from duly.errors import NotFound
 from duly.handlers.registry import MOST_ATTEMPTS
 from duly.node import Node

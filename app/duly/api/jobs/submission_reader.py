@@ -9,10 +9,10 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from duly.api.contract.batch_errors import errors_at, errors_of
-from duly.domain.clock import DatabaseClock
+from duly.domain.database_clock import DatabaseClock
+from duly.domain.egress_policy import Reach
 from duly.domain.job import DEFAULT_TENANT, IdempotencyKey, NewBatch, NewJob
 from duly.domain.json_value import MAX_ERRORS, JsonRefused, canonical, dump_text, read_json
-from duly.domain.networks import Reach
 from duly.domain.sealing import Keyring
 from duly.errors import DulyError, Invalid, PathError, UnsupportedMediaType
 from duly.handlers.registry import Registry

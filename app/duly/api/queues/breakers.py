@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from duly.domain.breaker import Circuit
+from duly.domain.job_type_breaker import Circuit
 from duly.domain.json_value import rfc3339
 from duly.handlers.registry import RegisteredHandler
 from duly.store.postgres.database import Connection

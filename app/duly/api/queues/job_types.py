@@ -13,7 +13,7 @@ from duly.api.contract.response_models import JobTypeBody, JobTypePage, failures
 from duly.api.contract.responses import json_answer, only
 from duly.api.queues.breakers import breaker_bodies
 from duly.domain.job import DEFAULT_TENANT
-from duly.domain.observed import Observed
+from duly.domain.run_times import Observed
 from duly.errors import NotFound
 from duly.handlers.registry import RegisteredHandler
 from duly.node import Node

@@ -17,8 +17,8 @@ from duly.api.jobs.submission_reader import SubmissionReader
 from duly.api.jobs.submission_response import answer_accepted
 from duly.api.schedules.models import NAME, Schedule, ScheduleBody, ScheduleChange, SchedulePage
 from duly.domain.job import DEFAULT_TENANT
+from duly.domain.job_template import template
 from duly.domain.json_value import dump_text, rfc3339
-from duly.domain.kept_job import template
 from duly.domain.schedule import CatchUp, Overlap, Recurrence
 from duly.domain.schedule import Schedule as Standing
 from duly.errors import Invalid, PathError

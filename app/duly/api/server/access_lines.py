@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from starlette.types import Scope
 
 from duly.errors import DulyError
-from duly.telemetry.access import DEFAULT_TENANT_NAME, AccessLine
+from duly.telemetry.access_log import DEFAULT_TENANT_NAME, AccessLine
 
 # Members of an address that are logged, in the contract's spelling; members that may be secrets are not listed.
 _LOGGED = {

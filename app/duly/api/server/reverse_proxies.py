@@ -8,8 +8,8 @@ from functools import lru_cache
 
 from starlette.types import Scope
 
+from duly.domain.egress_policy import parse_networks
 from duly.domain.forwarded import read_forwarded, read_peer
-from duly.domain.networks import parse_networks
 from duly.domain.special_addresses import Address
 from duly.settings import Settings
 

@@ -21,7 +21,7 @@ from duly.errors import Invalid, NotFound, PathError
 from duly.node import Node
 from duly.store.ledger.events import Asked, Origin, events_after, read_origin
 from duly.store.read.job_view import read_progress
-from duly.stream.feed import follow
+from duly.stream.job_feed import follow
 
 _ANSWERS: Responses = {
     **STREAM_ANSWERS,

@@ -10,13 +10,13 @@ from duly.api.streams.tenant_events import StreamFilter, resume_point
 from duly.api.streams.ticket_rights import read_granted, within
 from duly.domain.grant import Grant
 from duly.domain.job import DEFAULT_TENANT
-from duly.domain.position import Position
+from duly.domain.stream_position import Position
 from duly.errors import Invalid, Overloaded, PathError
 from duly.node import Node
-from duly.stream.everything import follow_everything
-from duly.stream.feed import follow_events
-from duly.stream.frames import frame_text
-from duly.stream.wanted import EVERYTHING, Wanted
+from duly.stream.filter import EVERYTHING, Wanted
+from duly.stream.job_feed import follow_events
+from duly.stream.sse import frame_text
+from duly.stream.tenant_feed import follow_everything
 
 MOST = 1_000
 MOST_OWN = 10_000

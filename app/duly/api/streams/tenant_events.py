@@ -15,13 +15,13 @@ from duly.api.contract.response_models import Responses, failures
 from duly.api.jobs.list_jobs import MOST_LABELS, MOST_VALUES, Storable
 from duly.api.streams.ticket_rights import within
 from duly.domain.ids import parse_job_id
-from duly.domain.position import Position, read_position
+from duly.domain.stream_position import Position, read_position
 from duly.errors import Invalid, PathError
 from duly.node import Node
-from duly.stream.everything import as_messages
-from duly.stream.frames import NO_ROOM, StreamText
-from duly.stream.room import Room
-from duly.stream.wanted import Wanted
+from duly.stream.capacity import Room
+from duly.stream.filter import Wanted
+from duly.stream.sse import NO_ROOM, StreamText
+from duly.stream.tenant_feed import as_messages
 
 PATH = "/api/v1/events/stream"
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Incremental": "?1"}

@@ -10,7 +10,7 @@ from duly.domain.job import DEFAULT_TENANT, JobView
 from duly.errors import Forbidden, Invalid, NotFound, PathError
 from duly.lifecycle.submit.submission_model import MOST_SUBMISSION_LABELS, Submission
 from duly.node import Node
-from duly.stream.wanted import Wanted
+from duly.stream.filter import Wanted
 
 # Members of a submission that reach jobs beyond those that the ticket names.
 _REACHING = ("uniqueKey", "concurrencyKey", "dependsOn")

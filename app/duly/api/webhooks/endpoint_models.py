@@ -8,9 +8,9 @@ from typing_extensions import TypeAliasType
 
 from duly.api.contract.openapi_parts import IdText, TimeText, absent
 from duly.api.queues.flow_control import StartLimits
-from duly.domain.endpoint import UNASKED
+from duly.domain.egress_policy import LONGEST_URL
 from duly.domain.events import ENDPOINT_BITS
-from duly.domain.networks import LONGEST_URL
+from duly.domain.webhook_filters import UNASKED
 from duly.lifecycle.submit.submission_model import LabelName, LabelValue, Name
 
 MOST_EVENTS = 50

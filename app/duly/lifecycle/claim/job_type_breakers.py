@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import orjson
 import structlog
 
-from duly.domain.breaker import BreakerState, Circuit, CircuitBreaker, Streak, after
 from duly.domain.events import EventKind
 from duly.domain.job import Finish, Finished
+from duly.domain.job_type_breaker import BreakerState, Circuit, CircuitBreaker, Streak, after
 from duly.handlers.registry import RegisteredHandler
 from duly.lifecycle.cluster.wakeups import Signals
 from duly.store.postgres.database import Database

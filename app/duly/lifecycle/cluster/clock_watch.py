@@ -5,7 +5,7 @@ from datetime import datetime
 
 import structlog
 
-from duly.domain.clock import DatabaseClock
+from duly.domain.database_clock import DatabaseClock
 
 log = structlog.stdlib.get_logger("duly.clock")
 

@@ -11,12 +11,12 @@ from uuid import UUID
 
 import structlog
 
-from duly.domain.clock import DatabaseClock
+from duly.domain.database_clock import DatabaseClock
 from duly.domain.events import EventKind
 from duly.domain.ids import IdMaker
 from duly.domain.job import NewJob
+from duly.domain.job_template import refusal_text, then_job
 from duly.domain.json_value import rfc3339
-from duly.domain.kept_job import refusal_text, then_job
 from duly.domain.outcome import dependency_error
 from duly.lifecycle.cluster.wakeups import Signals
 from duly.lifecycle.submit.insert import Answer, record, tell

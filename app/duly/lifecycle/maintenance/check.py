@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from duly.domain.facts import Breach, Cure, JobFacts
-from duly.domain.promises import breaches, breaches_of_batch, lacks_unique_key
+from duly.domain.invariant_facts import Breach, Cure, JobFacts
+from duly.domain.invariants import breaches, breaches_of_batch, lacks_unique_key
 from duly.store.maintenance.invariant_snapshot import (
     every_batch,
     every_job,

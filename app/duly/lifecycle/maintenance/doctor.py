@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from duly.domain.clock import DatabaseClock
+from duly.domain.database_clock import DatabaseClock
 from duly.domain.sealing import Keyring
 from duly.settings import Role
 from duly.store.ledger.stream_holders import Holder, old_writers

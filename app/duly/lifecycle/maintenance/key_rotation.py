@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from duly.domain.ids import SMALLEST
-from duly.domain.kept_job import with_secret
+from duly.domain.job_template import with_secret
 from duly.domain.sealing import CannotUnseal, Keyring
 from duly.store.maintenance.sealed_secrets import (
     StoredSecret,

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 
-from duly.domain.clock import DatabaseClock
+from duly.domain.database_clock import DatabaseClock
 from duly.errors import Conflict, DeliveryInFlight, EndpointDeleted, EndpointDisabled, JobGone, NotFound, TriedEnough
 from duly.lifecycle.cluster.wakeups import Signals
 from duly.lifecycle.writes.bisection import note_fault

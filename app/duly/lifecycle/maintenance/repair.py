@@ -14,8 +14,8 @@ from uuid import UUID
 
 import structlog
 
-from duly.domain.facts import Cure, JobFacts
-from duly.domain.promises import breaches, breaches_of_batch, lacks_unique_key
+from duly.domain.invariant_facts import Cure, JobFacts
+from duly.domain.invariants import breaches, breaches_of_batch, lacks_unique_key
 from duly.lifecycle.maintenance.check import Report, survey
 from duly.lifecycle.maintenance.repair_actions import BATCHES, JOBS, count_batch
 from duly.store.maintenance.invariant_snapshot import these_batches, these_jobs

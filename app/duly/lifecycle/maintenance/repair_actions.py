@@ -5,8 +5,8 @@ The facts of the jobs are from the snapshot of that same transaction.
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from duly.domain.facts import BatchFacts, Cure, JobFacts
-from duly.domain.promises import (
+from duly.domain.invariant_facts import BatchFacts, Cure, JobFacts
+from duly.domain.invariants import (
     MARKS_OF_ITS_OWN,
     false_endings,
     false_webhooks,

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+from duly.domain.derived_state import Told, tell
 from duly.domain.events import EventKind, Status
-from duly.domain.facts import Asked, JobFacts
+from duly.domain.invariant_facts import Asked, JobFacts
+from duly.domain.invariants import marks_of
 from duly.domain.outcome import cancelled_error, dependency_error
-from duly.domain.promises import marks_of
-from duly.domain.told import Told, tell
 from duly.store.ledger.terminal import EndOfWaiting, end_waiting
 from duly.store.maintenance.repair_writes import clear, drop_keys, last_events, mark_parents, requeue_lost
 from duly.store.postgres.database import Connection

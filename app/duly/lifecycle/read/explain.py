@@ -5,8 +5,8 @@ from dataclasses import replace
 from uuid import UUID
 
 from duly.domain.events import Status
+from duly.domain.explanation import Explanation, Facts, Refused, explain
 from duly.domain.job import JobView, Lane
-from duly.domain.why import Explanation, Facts, Refused, explain
 from duly.store.postgres.database import Connection, Database
 from duly.store.queue.set_aside import Stage, read_set_aside
 from duly.store.read.explain import (

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterable
 
-from duly.domain.observed import Observed, observe
+from duly.domain.run_times import Observed, observe
 from duly.store.postgres.database import Database
 from duly.store.read.run_times import run_times
 

@@ -13,7 +13,7 @@ from itertools import islice
 
 import structlog
 
-from duly.domain.logs import LogLine
+from duly.domain.log_lines import LogLine
 from duly.lifecycle.writes.bisection import record_by_halves
 from duly.store.ledger.job_logs import record_logs
 from duly.store.postgres.database import Database

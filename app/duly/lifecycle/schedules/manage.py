@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from duly.domain.cron import CronRefused, read_cron
-from duly.domain.kept_job import read_template
+from duly.domain.job_template import read_template
 from duly.domain.schedule import Recurrence, Schedule
 from duly.errors import Invalid, NotFound, PathError, ScheduleExists
 from duly.lifecycle.submit.insert import unknown_parents

@@ -12,11 +12,11 @@ from uuid import UUID
 import orjson
 import structlog
 
-from duly.domain.clock import DatabaseClock
 from duly.domain.cron import CronRefused, read_cron
+from duly.domain.database_clock import DatabaseClock
 from duly.domain.job import Accepted, NewJob
+from duly.domain.job_template import read_template, refusal_text
 from duly.domain.json_value import rfc3339
-from duly.domain.kept_job import read_template, refusal_text
 from duly.domain.schedule import Overlap, Plan, Run, Schedule, plan, run_of, runs_of
 from duly.errors import Invalid, Unavailable
 from duly.handlers.registry import Registry

@@ -25,7 +25,7 @@ from duly.domain.events import DEFAULT_CALLBACK_EVENTS
 from duly.domain.job import DEFAULT_QUEUE, IdempotencyKey
 from duly.domain.names import LONGEST_NAME, NAME_PATTERN, ends_as_address
 from duly.errors import DulyError, Invalid, PathError
-from duly.handlers.calling import ParametersInvalid, json_path
+from duly.handlers.serialization import ParametersInvalid, json_path
 
 
 def _addressable(name: str) -> str:

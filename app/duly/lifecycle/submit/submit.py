@@ -8,7 +8,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from duly.domain.job import Accepted, IdempotencyKey, NewBatch, NewJob
-from duly.domain.kept_job import read_template
+from duly.domain.job_template import read_template
 from duly.errors import IdempotencyInFlight, IdempotencyKeyReused, Overloaded, PathError
 from duly.lifecycle.cluster.wakeups import Signals
 from duly.lifecycle.submit.batcher import Gatherer

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple, Self
 from uuid import UUID
 
-from duly.domain.clock import DatabaseClock
+from duly.domain.database_clock import DatabaseClock
 from duly.domain.ids import IdBlock
 from duly.domain.job import Accepted, Lane, NewBatch, NewJob
 from duly.errors import Invalid, PathError

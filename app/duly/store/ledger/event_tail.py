@@ -1,4 +1,4 @@
-"""The tail of the ledger: what all jobs of a tenant have been through, in the order of `duly.domain.position`.
+"""The tail of the ledger: what all jobs of a tenant have been through, in the order of `duly.domain.stream_position`.
 
 Read by the transaction id, of which both tables have a BRIN index. Such an index knows of a new stretch of a table
 only after a vacuum, or when it is told to look: until then every search reads all of that stretch.
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from duly.domain.events import Event, EventKind
-from duly.domain.position import Position
+from duly.domain.stream_position import Position
 from duly.store.postgres.database import Connection
 
 MOMENT = """

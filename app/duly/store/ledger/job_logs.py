@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from duly.domain.logs import LogLine
+from duly.domain.log_lines import LogLine
 from duly.store.postgres.database import Connection
 
 # What was recorded already, by a statement whose answer was lost, is left as it is.

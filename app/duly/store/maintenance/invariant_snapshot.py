@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from duly.domain.facts import Asked, BatchFacts, History, JobFacts, Stand, Ties
 from duly.domain.ids import smallest_id_at
+from duly.domain.invariant_facts import Asked, BatchFacts, History, JobFacts, Stand, Ties
 from duly.store.postgres.database import Connection
 from duly.store.postgres.partitions import LIST
 

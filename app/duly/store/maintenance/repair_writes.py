@@ -6,7 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from duly.domain.events import EventKind
-from duly.domain.facts import BatchFacts
+from duly.domain.invariant_facts import BatchFacts
 from duly.domain.job import Mark
 from duly.store.ledger.outbox import callback_receiver
 from duly.store.postgres.advisory_locks import REPAIR, take

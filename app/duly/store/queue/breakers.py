@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from duly.domain.breaker import BreakerState, Circuit
+from duly.domain.job_type_breaker import BreakerState, Circuit
 from duly.store.postgres.database import Connection
 
 ENSURE = """

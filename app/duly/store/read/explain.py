@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from duly.domain.explanation import Circuit, Limit, Parent
 from duly.domain.job import Lane
-from duly.domain.why import Circuit, Limit, Parent
 from duly.store.postgres.database import Connection
 from duly.store.queue.ready import LANES_OF_QUEUE
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from duly.domain.circuit import Trouble, Verdict
+from duly.domain.receiver_breaker import Trouble, Verdict
 from duly.store.postgres.database import Connection
 
 

@@ -1,0 +1,178 @@
+"""What a command needs before it can work: settings that hold together, and a database to work on."""
+
+import os
+import secrets
+import sys
+import tempfile
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from duly.cli.errors import stop
+from duly.cli.output import one_line
+from duly.domain.sealing import KeysWrong, new_key, parse_keys
+from duly.embedded.server import EmbeddedError, EmbeddedServer, default_data_dir, embedded_server
+from duly.settings import Settings
+from duly.store.postgres.database import Database
+from duly.store.postgres.database_url import UrlWrong, parse_url
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedDatabase:
+    """Where the database is; `server` only where it is the embedded one."""
+
+    url: str
+    server: EmbeddedServer | None
+
+
+def read_settings(flags: dict[str, Any]) -> Settings:
+    """The settings from the environment, flags first; ends the command where they are wrong."""
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value not in (None, [], ())})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = "_".join(str(part) for part in first["loc"][:1])
+        stop(f"DULY_{name.upper()} (or its flag): {first['msg'].removeprefix('Value error, ')}", code=2)
+
+
+def say(message: str) -> None:
+    """One line on standard error, where the command goes on to end by itself."""
+    print(f"duly: {one_line(message)}", file=sys.stderr, flush=True)
+
+
+def data_dir(settings: Settings) -> Path:
+    return (settings.data_dir or default_data_dir()).absolute()
+
+
+@contextmanager
+def opened_database(settings: Settings) -> Iterator[OpenedDatabase]:
+    """The database of the settings, or else the embedded one, started where it does not run."""
+    if settings.database_url is not None:
+        yield OpenedDatabase(_checked(settings.database_url.get_secret_value()), None)
+        return
+    try:
+        with embedded_server(data_dir(settings)) as server:
+            yield OpenedDatabase(server.url, server)
+    except EmbeddedError as error:
+        stop(str(error))
+
+
+def _checked(url: str) -> str:
+    try:
+        target = parse_url(url)
+    except UrlWrong as error:
+        stop(f"DULY_DATABASE_URL (or its flag): it {error}", code=2)
+    for option, path in target.files:
+        if not os.access(Path(path).expanduser(), os.R_OK):
+            stop(f"DULY_DATABASE_URL (or its flag): the file of its option {option!r} cannot be read: {path}", code=2)
+    return url
+
+
+def new_database(settings: Settings, url: str) -> Database:
+    return Database(
+        url,
+        connections=settings.database_connections,
+        transaction_pooling=settings.transaction_pooling,
+        schema=settings.database_schema,
+    )
+
+
+def require_key_beyond_loopback(settings: Settings) -> None:
+    """Without a key everybody who reaches the service may use it: so only this machine may reach it."""
+    if settings.api_key is None and not _is_loopback(settings.host):
+        stop(
+            f"without an API key only loopback is served, and {settings.host} is reachable by others; "
+            "set DULY_API_KEY, or listen on 127.0.0.1"
+        )
+
+
+def require_secret_keys_beyond_loopback(settings: Settings) -> None:
+    """What others use keeps others' secrets: the keys for them must not depend on a folder that nobody thinks of."""
+    if settings.secret_keys is None and not _is_loopback(settings.host):
+        stop(
+            "beyond loopback the keys that secrets are sealed with must be given; "
+            "set DULY_SECRET_KEYS to what `duly secrets new-key` prints, and keep it"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def webhook_secret(settings: Settings) -> str:
+    """What signs the webhooks of jobs that brought no secret: the setting, or one made once and kept."""
+    if settings.webhook_secret is not None:
+        return settings.webhook_secret.get_secret_value()
+    made = f"whsec_{b64encode(secrets.token_bytes(32)).decode()}"
+    try:
+        return _kept(data_dir(settings) / "webhook-secret", made) or made
+    except OSError:
+        return made  # nowhere to keep it: good for this run, and the docs say to set DULY_WEBHOOK_SECRET
+
+
+def secret_keys(settings: Settings) -> str:
+    """The keys that secrets are sealed with: the setting, or one made once and kept. Ends the command without any."""
+    if settings.secret_keys is not None:
+        return settings.secret_keys.get_secret_value()
+    path = data_dir(settings) / "secret-keys"
+    try:
+        text = _kept(path, new_key())
+        parse_keys(text)
+    except OSError as error:
+        stop(f"the key for secrets cannot be kept in {path}: {error.strerror}; set DULY_SECRET_KEYS")
+    except KeysWrong as error:
+        stop(f"{path} does not hold secret keys: {error}")
+    return text
+
+
+def known_secret_keys(settings: Settings) -> str | None:
+    """Returns these keys for a command that makes none; None where they are not here, or are no keys."""
+    try:
+        text = settings.secret_keys.get_secret_value() if settings.secret_keys is not None else None
+        text = text or (data_dir(settings) / "secret-keys").read_text().strip()
+        parse_keys(text)
+    except (OSError, KeysWrong):
+        return None
+    return text
+
+
+def _kept(path: Path, made: str) -> str:
+    """What the file holds; where there is none it is made, readable to its owner only. Of several who make it at once
+    one is first, and nobody finds half a text in it.
+
+    Raises:
+        OSError: it cannot be read or made.
+    """
+    with suppress(FileNotFoundError):
+        return path.read_text().strip()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(made)
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        Path(draft).unlink()
+    _make_durable(path.parent)
+    return path.read_text().strip()
+
+
+def _make_durable(folder: Path) -> None:
+    """What lies in the folder outlives a loss of power, as what is sealed with it does."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,130 @@
+"""Several processes behind one socket: a parent that starts them, replaces one that dies, and passes on the end."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+
+import structlog
+from prometheus_client.multiprocess import mark_process_dead
+
+from duly.cli.server_process import Keeper, Startup, serve_one
+from duly.embedded.server import EmbeddedServer
+from duly.telemetry.structured_logs import configure_logs
+
+log = structlog.stdlib.get_logger("duly.parent")
+
+LOOK_SECONDS = 1.0
+LAST_LOOK_SECONDS = 0.1
+# A process that dies sooner than this after its start is not replaced at once.
+HASTE_SECONDS = 2.0
+
+
+class _Child:
+    """One process, and the pipe whose end tells each of the other's death."""
+
+    def __init__(self, startup: Startup, listening: socket.socket) -> None:
+        spawning = multiprocessing.get_context("spawn")
+        self.pipe, theirs = spawning.Pipe()
+        self.started_at = time.monotonic()
+        self.process: SpawnProcess = spawning.Process(target=_run, args=(startup, listening, theirs))
+        # A terminal sends Ctrl-C to all: the children inherit that it means nothing to them, and hear of it from here.
+        answer = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self.process.start()
+        signal.signal(signal.SIGINT, answer)
+        theirs.close()
+        self.ready = False
+
+    def look(self) -> None:
+        """Notes whether it has said that it serves."""
+        try:
+            if self.pipe.poll():
+                self.ready = self.pipe.recv() == "ready"
+        except EOFError:
+            pass
+
+
+def _run(startup: Startup, listening: socket.socket, pipe: Connection) -> None:
+    """The child's main function."""
+    code = serve_one(startup, listening, announce=lambda: pipe.send("ready"), parent=pipe.fileno())
+    os._exit(code)  # threads of handlers that never end must not keep it
+
+
+def serve_many(
+    startup: Startup, listening: socket.socket, *, announce: Callable[[], None], server: EmbeddedServer | None
+) -> int:
+    """Runs `processes` whole processes until told to stop. Returns the exit code."""
+    configure_logs(startup.settings.log_format, startup.settings.log_level)
+    stopping: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda caught, _frame: stopping.append(caught))
+    folder = tempfile.mkdtemp(prefix="duly-metrics-")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # read by each child: /metrics shows the sum, whichever answers
+    try:
+        return _Parent(startup, listening, server, stopping).run(announce)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Parent:
+    """`stopping` gets an item for each signal that asks for the end; the second does not wait for a drain."""
+
+    def __init__(
+        self, startup: Startup, listening: socket.socket, server: EmbeddedServer | None, stopping: list[int]
+    ) -> None:
+        self._startup = startup
+        self._listening = listening
+        self._stopping = stopping
+        self._keeper = Keeper(server) if server else None
+        # The first migrates; the others find it done.
+        self._children = [_Child(startup, listening) for _ in range(startup.settings.processes)]
+
+    def run(self, announce: Callable[[], None]) -> int:
+        announced = False
+        while not self._stopping:
+            living = [child for child in self._children if child.process.exitcode is None]
+            wait([waited for child in living for waited in (child.process.sentinel, child.pipe)], LOOK_SECONDS)
+            for child in self._children:
+                child.look()
+            if not announced and all(child.ready for child in self._children):
+                announced = True
+                announce()
+            if not self._stopping and not self._replace_dead(announced=announced):
+                self._end()
+                return 1
+            if self._keeper is not None:
+                self._keeper.look()
+        return self._end()
+
+    def _replace_dead(self, *, announced: bool) -> bool:
+        """False where a process died before the service was ready: it said why, and another would too."""
+        for place, child in enumerate(self._children):
+            if child.process.exitcode is None:
+                continue
+            if not announced:
+                return False
+            if time.monotonic() - child.started_at < HASTE_SECONDS:
+                continue  # in a later round; the end must not wait for it
+            log.error("a process died and is replaced", action="process_died", code=child.process.exitcode)
+            mark_process_dead(child.process.pid)  # type: ignore[no-untyped-call]  # the library's has no annotations
+            self._children[place] = _Child(self._startup, self._listening)
+        return True
+
+    def _end(self) -> int:
+        """Passes the end on, and waits as long as a drain may take."""
+        for child in self._children:
+            if child.process.exitcode is None:
+                child.process.terminate()
+        deadline = time.monotonic() + self._startup.settings.shutdown_grace_seconds + 30
+        while living := [child.process for child in self._children if child.process.exitcode is None]:
+            wait([process.sentinel for process in living], LAST_LOOK_SECONDS)
+            if len(self._stopping) > 1 or time.monotonic() > deadline:
+                for process in living:
+                    process.kill()
+        return max(abs(child.process.exitcode or 0) for child in self._children) and 1

@@ -1,0 +1,240 @@
+"""Addresses that may be called, and the checks of a target that its URL alone allows.
+
+A URL is read once, into a `Target` of one canonical spelling. That spelling is what is checked and what is requested,
+so no two parsers can disagree about where it leads. A name's addresses are checked by the client, as it connects.
+"""
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Final
+from urllib.parse import urlsplit
+
+import idna
+
+from duly.domain.egress_ports import LARGEST_PORT, RECEIVER_PORTS, Ports
+from duly.domain.special_addresses import Address, Network, embedded, special_network
+
+Networks = tuple[Network, ...]
+
+LONGEST_URL: Final = 2_048
+
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_AUTHORITY: Final = re.compile(r"(?:\[(?P<ipv6>[0-9a-fA-F:.]+)\]|(?P<host>[^\[\]:@%]+))(?::(?P<port>[0-9]*))?")
+_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_NAME: Final = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.?")
+_LONGEST_NAME: Final = 253
+_LARGEST_OCTET: Final = 255
+_OCTETS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a URL leads: a name in lower-case ASCII, or an address in its canonical text (without brackets).
+
+    `path` begins with `/` and includes the query; a fragment is never sent and is dropped.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @property
+    def is_address(self) -> bool:
+        return ":" in self.host or _NUMBER.fullmatch(self.host.rpartition(".")[2]) is not None
+
+    @property
+    def origin(self) -> str:
+        """Host and port, as shown to people; it holds nothing that could be a secret."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://{self.origin}{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What may be called: every public address on one of `ports`, and any port in `networks`."""
+
+    networks: Networks = ()
+    ports: Ports = RECEIVER_PORTS
+
+
+PUBLIC: Final = Reach()
+
+
+def parse_networks(text: str) -> Networks:
+    """The networks of a comma-separated list of CIDRs; a bare address stands for itself alone.
+
+    Raises `ValueError`, naming the entry, for what is no network or has bits set beyond its prefix.
+    """
+    return tuple(_network(part) for entry in text.split(",") if (part := entry.strip()))
+
+
+def refusal(address: str, *, allowed: Networks) -> str | None:
+    """Why this address may not be called, in one sentence, or None where it may. Allowed networks win.
+
+    An IPv4-mapped IPv6 address is judged by the address inside, one with a zone (`fe80::1%eth0`) without it. Any other
+    form that carries an IPv4 address is allowed only where that one is, too: an allowed NAT64 prefix opens the public
+    addresses behind it, and not `64:ff9b::10.0.0.1`.
+    """
+    try:
+        parsed = _inner(ip_address(address))
+    except ValueError:
+        return f"{address!r} is not an IP address."
+    if not _is_allowed(parsed, allowed) and (found := special_network(parsed)) is not None:
+        network, meaning = found
+        return (
+            f"{parsed} is in {network} ({meaning}), which is never called "
+            "unless DULY_WEBHOOK_ALLOW_NETWORKS names a network it is in."
+        )
+    for carried in embedded(parsed):
+        if not _is_allowed(carried, allowed) and (found := special_network(carried)) is not None:
+            network, meaning = found
+            return (
+                f"{parsed} carries {carried}, which is in {network} ({meaning}) and never called "
+                "unless DULY_WEBHOOK_ALLOW_NETWORKS names a network it is in."
+            )
+    return None
+
+
+def connection_refusal(address: str, port: int, *, reach: Reach) -> str | None:
+    """Why no connection may be made to this address and port, or None."""
+    reason = refusal(address, allowed=reach.networks)
+    if reason is not None or _is_allowed(_inner(ip_address(address)), reach.networks):
+        return reason
+    return _port_refusal(port, reach.ports)
+
+
+def parse_target(url: str) -> Target:
+    """Read an http(s) URL into the one spelling that is checked and requested.
+
+    Odd spellings of IPv4 addresses (`127.1`, `0x7f000001`, `2130706433`, `017700000001`) become what they mean.
+    Raises `ValueError`, with a sentence that repeats no path, query or password, for what is no URL of a receiver.
+    """
+    if len(url) > LONGEST_URL:
+        raise ValueError(f"The URL is longer than {LONGEST_URL} characters.")
+    if not url.isprintable() or " " in url or "\\" in url:
+        raise ValueError("The URL holds white space, a backslash or a control character.")
+    try:
+        scheme, authority, path, query, _ = urlsplit(url)
+    except ValueError:
+        raise ValueError("The URL cannot be read.") from None
+    if scheme not in _DEFAULT_PORTS:
+        raise ValueError("The URL must begin with http:// or https://.")
+    host, port = _host_and_port(authority)
+    return Target(
+        scheme=scheme,
+        host=host,
+        port=_DEFAULT_PORTS[scheme] if port is None else port,
+        path=(path or "/") + (f"?{query}" if query else ""),
+    )
+
+
+def target_refusal(target: Target, *, reach: Reach) -> str | None:
+    """Why this target may not be called, as far as can be known without looking its name up."""
+    if target.is_address:
+        return connection_refusal(target.host, target.port, reach=reach)
+    if is_localhost(target.host):
+        reasons = [refusal(loopback, allowed=reach.networks) for loopback in ("127.0.0.1", "::1")]
+        return reasons[0] if all(reasons) else None
+    # Whether the name leads into an allowed network, where every port is open, shows on connecting.
+    return None if reach.networks else _port_refusal(target.port, reach.ports)
+
+
+def url_refusal(url: str, *, reach: Reach) -> str | None:
+    """Why this URL can be known, without any look-up, to be one that is never called; None where it may be."""
+    try:
+        target = parse_target(url)
+    except ValueError as error:
+        return str(error)
+    return target_refusal(target, reach=reach)
+
+
+def is_localhost(host: str) -> bool:
+    """Whether the name is the machine's own by definition (RFC 6761, section 6.3)."""
+    name = host.lower().removesuffix(".")
+    return name == "localhost" or name.endswith(".localhost")
+
+
+def _network(text: str) -> Network:
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not a network such as 10.0.0.0/8 or fd00::/8: {error}") from None
+
+
+def _is_allowed(address: Address, allowed: Networks) -> bool:
+    return any(address in network for network in allowed)
+
+
+def _inner(address: Address) -> Address:
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+
+
+def _port_refusal(port: int, ports: Ports) -> str | None:
+    if port in ports:
+        return None
+    return (
+        f"Port {port} is not one that is called: DULY_WEBHOOK_PORTS allows {ports}, and of a range not the well-known "
+        "ports of databases and administration. A network named in DULY_WEBHOOK_ALLOW_NETWORKS is called on any."
+    )
+
+
+def _host_and_port(authority: str) -> tuple[str, int | None]:
+    if "@" in authority:
+        raise ValueError("The URL may not hold a user name or password.")
+    found = _AUTHORITY.fullmatch(authority)
+    if found is None:
+        raise ValueError("The URL's host and port cannot be read." if authority else "The URL has no host.")
+    port = int(found["port"]) if found["port"] else None
+    if port is not None and not 0 < port <= LARGEST_PORT:
+        raise ValueError(f"The URL's port must be between 1 and {LARGEST_PORT}.")
+    return _ipv6(found["ipv6"]) if found["ipv6"] else _name_or_ipv4(found["host"]), port
+
+
+def _ipv6(text: str) -> str:
+    try:
+        return str(_inner(IPv6Address(text)))
+    except ValueError:
+        raise ValueError("The URL's host is not an IPv6 address.") from None
+
+
+def _name_or_ipv4(host: str) -> str:
+    name = _ascii(host).lower()
+    parts = name.removesuffix(".").split(".")
+    if _NUMBER.fullmatch(parts[-1]):
+        return str(_ipv4(parts))
+    if len(name.removesuffix(".")) > _LONGEST_NAME or not _NAME.fullmatch(name):
+        raise ValueError("The URL's host is neither a name nor an address.")
+    return name
+
+
+def _ascii(host: str) -> str:
+    if host.isascii():
+        return host
+    try:
+        return idna.encode(host, uts46=True).decode()
+    except UnicodeError:
+        raise ValueError("The URL's host is not a valid international name.") from None
+
+
+def _ipv4(parts: list[str]) -> IPv4Address:
+    """The address that one to four numbers mean to `inet_aton`, and so to most resolvers: the last fills the rest."""
+    try:
+        *high, low = [_number(part) for part in parts]
+    except ValueError:
+        raise ValueError("The URL's host is not an IPv4 address.") from None
+    if len(parts) > _OCTETS or max(high, default=0) > _LARGEST_OCTET or low >= 256 ** (_OCTETS - len(high)):
+        raise ValueError("The URL's host is not an IPv4 address.")
+    return IPv4Address(low + sum(octet << 8 * (3 - place) for place, octet in enumerate(high)))
+
+
+def _number(text: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(text)
+    if text.startswith("0x"):
+        return int(text[2:] or "0", 16)
+    return int(text, 8 if text.startswith("0") else 10)

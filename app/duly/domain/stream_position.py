@@ -1,0 +1,41 @@
+"""A place in the order in which the tenant's stream tells of all jobs: by transaction, then job, then sequence.
+
+Commits happen out of the order of any id. What was written by transactions older than all that are still under way
+will never be added to, so up to there the order is final, and the same for every reader.
+"""
+
+import struct
+from typing import NamedTuple
+from uuid import UUID
+
+from duly.domain.cursor import read_opaque, write_opaque
+from duly.domain.ids import SMALLEST
+
+_KIND = "all events"
+_FORM = struct.Struct(">Q16sI")
+
+
+class Position(NamedTuple):
+    """Everything up to this event, and including it, has been told."""
+
+    tx: int
+    job_id: UUID
+    sequence: int
+
+    def __str__(self) -> str:
+        """As clients see it: opaque."""
+        return write_opaque(_KIND, _FORM.pack(self.tx, self.job_id.bytes, self.sequence))
+
+
+def before_transaction(tx: int) -> Position:
+    """All that older transactions wrote has been told, and nothing of this one."""
+    return Position(tx, SMALLEST, 0)
+
+
+def read_position(text: str) -> Position | None:
+    """The position that a client names, or None for text that no stream gave out."""
+    packed = read_opaque(_KIND, text)
+    if packed is None or len(packed) != _FORM.size:
+        return None
+    tx, job_id, sequence = _FORM.unpack(packed)
+    return Position(tx, UUID(bytes=job_id), sequence)

@@ -1,0 +1,74 @@
+"""What may be asked of a registered endpoint: its events by name, and headers of its own. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from duly.domain.events import BATCH_BIT, CALLBACK_BITS, ENDPOINT_BITS, MESSAGE_EVENTS, MessageKind
+from duly.domain.header_rules import RESERVED_HEADERS, header_name_refusal, header_value_refusal
+from duly.errors import PathError
+
+EVERYTHING: Final = "*"
+# Sent to every endpoint, asked for or not.
+UNASKED: Final = (MESSAGE_EVENTS[MessageKind.TEST], MESSAGE_EVENTS[MessageKind.ENDPOINT_DISABLED])
+MOST_HEADERS: Final = 20
+LARGEST_HEADERS: Final = 8 << 10
+
+_OF_JOBS: Final = sum(CALLBACK_BITS.values())
+_ALL: Final = _OF_JOBS | BATCH_BIT
+_OURS: Final = RESERVED_HEADERS | {"user-agent", "x-webhook-signature", "x-correlation-id", "traceparent", "tracestate"}
+_OUR_PREFIXES: Final = ("content-", "webhook-", "proxy-")
+
+
+def event_mask(names: Iterable[str], *, filtered: bool) -> int:
+    """The bits of these events; those sent unasked have none.
+
+    `*` is every event. Under a filter by type or labels it leaves out what has neither: a batch that is over has to be
+    named there.
+    """
+    mask = 0
+    for name in names:
+        if name == EVERYTHING:
+            mask |= _OF_JOBS if filtered else _ALL
+        else:
+            mask |= ENDPOINT_BITS.get(name, 0)
+    return mask
+
+
+def event_names(mask: int, *, filtered: bool) -> list[str]:
+    """The names that stand for these bits, `*` where that is all: read as a mask again, they are the same."""
+    if mask == 0:
+        return list(UNASKED)
+    if mask == event_mask((EVERYTHING,), filtered=filtered):
+        return [EVERYTHING]
+    if mask == _ALL:
+        return [EVERYTHING, "batch.completed"]
+    return [name for name, bit in ENDPOINT_BITS.items() if mask & bit]
+
+
+def event_errors(names: Iterable[str]) -> Iterator[PathError]:
+    """Which of them are no events."""
+    known = {*ENDPOINT_BITS, *UNASKED, EVERYTHING}
+    for place, name in enumerate(names):
+        if name not in known:
+            yield PathError(f"events[{place}]", f"is none of *, {', '.join(ENDPOINT_BITS)}")
+
+
+def header_errors(headers: Mapping[str, str]) -> Iterator[PathError]:
+    """Why these headers cannot be sent along. No value is repeated."""
+    if len(headers) > MOST_HEADERS:
+        yield PathError("headers", f"are more than {MOST_HEADERS}")
+        return
+    if sum(len(name) + len(value) for name, value in headers.items()) > LARGEST_HEADERS:
+        yield PathError("headers", f"are larger than {LARGEST_HEADERS:,} bytes in all")
+        return
+    seen: set[str] = set()
+    for name, value in headers.items():
+        lowered = name.lower()
+        found = header_name_refusal(name, reserved=_OURS) or header_value_refusal(value)
+        if found is None and lowered.startswith(_OUR_PREFIXES):
+            found = "is the client's own to send"
+        if found is None and lowered in seen:
+            found = "is there twice: capital letters make no difference"
+        if found is not None:
+            yield PathError(f"headers.{name}", found)
+        seen.add(lowered)

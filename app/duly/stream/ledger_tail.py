@@ -1,0 +1,248 @@
+"""The tail: what happened last to all jobs, read once for all who follow them on this node.
+
+One loop reads what is new and keeps the newest of it. Each follower has its own place in that, so none of them costs
+memory, and one that is slow holds up nobody: what it is late for, it reads from the ledger by itself.
+"""
+
+import asyncio
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import date, timedelta
+from functools import cached_property
+from typing import NamedTuple
+
+from duly.domain.database_clock import DatabaseClock
+from duly.domain.ids import made_at
+from duly.domain.stream_position import Position, before_transaction
+from duly.lifecycle.cluster.hub import Watch
+from duly.store.ledger.event_tail import TailRow, read_moment, summarize
+from duly.store.postgres.database import Database, DatabaseError, RecordRefused
+from duly.stream.ledger_reader import LedgerReader
+from duly.stream.sse import StreamText, frame_text, message
+
+# Looks follow each other no faster than this; without news, slower and slower.
+GAP_SECONDS = 0.01
+SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 1.0
+UNFOLLOWED_SECONDS = 60.0
+SUMMARIZE_SECONDS = 1.0
+MOST_BYTES = 32 << 20
+# A follower is handed no more than this at a time, to be written in one go.
+SLICE, SLICE_BYTES = 200, 256 << 10
+# So many followers at once read by themselves; the others wait for their turn.
+TURNS = 2
+
+
+class Entry:
+    """One event as it is told, written once for all."""
+
+    def __init__(self, row: TailRow) -> None:
+        self.position, self.event, self.facts = row
+
+    @cached_property
+    def message(self) -> StreamText:
+        """As a server-sent event."""
+        return message(self.event, str(self.position))
+
+    @cached_property
+    def text(self) -> str:
+        """As JSON, with its id."""
+        return f'{{"id":"{self.position}",{frame_text(self.event)[1:]}'
+
+    @property
+    def size(self) -> int:
+        return len(self.event.data or "")
+
+
+class Told(NamedTuple):
+    """Entries in order, up to `reached`. `to_now`: there is nothing beyond them yet."""
+
+    entries: list[Entry]
+    reached: Position
+    to_now: bool
+
+
+class Tail:
+    """One for a process. `announce` is called when the first follower comes and when the last one goes."""
+
+    def __init__(self, database: Database, *, tenant_id: int, buffer: int, clock: DatabaseClock) -> None:
+        self._clock = clock
+        self._database = database
+        self._tenant_id = tenant_id
+        self._buffer = buffer
+        self._turns = asyncio.Semaphore(TURNS)
+        self._watches: set[Watch] = set()
+        self._readings: set[asyncio.Task[Told]] = set()
+        self._pause = SHORTEST_PAUSE_SECONDS
+        self._read_at = self._summarized_at = float("-inf")
+        self._days: set[date] = set()
+        self.wake: Callable[[], None] = lambda: None
+        self.announce: Callable[[bool], None] = lambda _followed: None
+        self.closing = False
+        self._forget()
+
+    def _forget(self) -> None:
+        self._entries: list[Entry] = []
+        self._bytes = 0
+        self._start: Position | None = None
+        self._end: Position | None = None
+        self._reader = LedgerReader(self._database, tenant_id=self._tenant_id)
+
+    async def now(self) -> Position:
+        """Where somebody begins who wants only what happens from now on.
+
+        Raises:
+            DatabaseAway: see there.
+        """
+        async with self._database.connection() as connection:
+            return before_transaction((await read_moment(connection)).settled)
+
+    async def may_resume(self, position: Position) -> bool:
+        """Whether this ledger can have told of this position: one of its future cannot be resumed.
+
+        Raises:
+            DatabaseAway: see there.
+        """
+        async with self._database.connection() as connection:
+            return position.tx <= (await read_moment(connection)).future
+
+    @contextmanager
+    def watch(self) -> Iterator[Watch]:
+        """Follows everything for as long as the block runs."""
+        watch = Watch(heard=True)
+        self._watches.add(watch)
+        if len(self._watches) == 1:
+            self.announce(True)  # noqa: FBT003  # what it says
+            self.wake()
+        if self.closing:
+            watch.tell()
+        try:
+            yield watch
+        finally:
+            self._watches.discard(watch)
+            if not self._watches:
+                self.announce(False)  # noqa: FBT003
+                self.wake()
+
+    def news(self) -> None:
+        """Something was recorded, here or on another node."""
+        if self._watches:
+            self._pause = SHORTEST_PAUSE_SECONDS
+            self.wake()
+
+    def close(self) -> None:
+        """Wakes all followers, so that streams end while the service goes down."""
+        self.closing = True
+        self._tell()
+
+    def _tell(self) -> None:
+        for watch in self._watches:
+            watch.tell()
+
+    async def step(self) -> float:
+        """A loop's: reads what is new, and wakes the followers."""
+        if not self._watches:
+            self._forget()
+            return UNFOLLOWED_SECONDS
+        await self._keep_the_gap()
+        if self._end is None:
+            await self._begin()
+            return 0
+        stretch = await self._reader.read(self._end)
+        if stretch.rows:
+            self._keep([Entry(row) for row in stretch.rows])
+            self._days.update(made_at(row.event.job_id).date() for row in stretch.rows)
+        self._end = stretch.reached
+        if stretch.rows:
+            self._tell()
+        await self._summarize()
+        if not stretch.to_now:
+            return 0
+        pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE_SECONDS)
+        return pause
+
+    async def _keep_the_gap(self) -> None:
+        left = self._read_at + GAP_SECONDS - time.monotonic()
+        if left > 0:
+            await asyncio.sleep(left)
+        self._read_at = time.monotonic()
+
+    async def _begin(self) -> None:
+        self._start = self._end = await self.now()
+        today = self._clock.now().date()
+        self._days = {today, today - timedelta(days=1)}
+        self._tell()
+
+    def _keep(self, entries: list[Entry]) -> None:
+        self._pause = SHORTEST_PAUSE_SECONDS
+        self._entries += entries
+        self._bytes += sum(entry.size for entry in entries)
+        gone = max(0, len(self._entries) - self._buffer)
+        left = self._bytes - sum(entry.size for entry in self._entries[:gone])
+        while left > MOST_BYTES:
+            left -= self._entries[gone].size
+            gone += 1
+        if gone:
+            self._start = self._entries[gone - 1].position
+            del self._entries[:gone]
+            self._bytes = left
+
+    async def _summarize(self) -> None:
+        """While many rows come in, so that the next look need not go through all of them again."""
+        if self._days and self._read_at - self._summarized_at > SUMMARIZE_SECONDS:
+            self._summarized_at = self._read_at
+            days, self._days = self._days, set()
+            with suppress(RecordRefused):  # a vacuum does the same, or the role may not: it is a matter of speed only
+                async with self._database.connection() as connection:
+                    await summarize(connection, days)
+
+    def holds(self, position: Position) -> bool:
+        """Whether all that came after this position is still here."""
+        return self._start is not None and self._start <= position
+
+    def after(self, position: Position) -> Told | None:
+        """What came after this position; None where not all of that is here."""
+        if not self.holds(position) or self._end is None:
+            return None
+        place = bisect_right(self._entries, position, key=_position_of)
+        entries = _few(self._entries[place : place + SLICE])
+        if place + len(entries) < len(self._entries):
+            return Told(entries, entries[-1].position, to_now=False)
+        return Told(entries, max(self._end, position), to_now=True)
+
+    async def from_ledger(self, reader: LedgerReader, position: Position) -> Told:
+        """The same for one that is late. While the database is away there is nothing new.
+
+        A reader who leaves meanwhile does not cut it short: that would leave a transaction open.
+        """
+        reading = asyncio.create_task(self._from_ledger(reader, position))
+        self._readings.add(reading)
+        reading.add_done_callback(self._readings.discard)
+        return await asyncio.shield(reading)
+
+    async def _from_ledger(self, reader: LedgerReader, position: Position) -> Told:
+        try:
+            async with self._turns:
+                stretch = await reader.read(position)
+        except DatabaseError:
+            return Told([], position, to_now=True)
+        return Told([Entry(row) for row in stretch.rows], stretch.reached, stretch.to_now)
+
+    def reader(self) -> LedgerReader:
+        """For one follower."""
+        return LedgerReader(self._database, tenant_id=self._tenant_id)
+
+
+def _few(entries: list[Entry]) -> list[Entry]:
+    """The first of them, as many as fit; one in any case."""
+    size = 0
+    for place, entry in enumerate(entries):
+        size += entry.size
+        if place and size > SLICE_BYTES:
+            return entries[:place]
+    return entries
+
+
+def _position_of(entry: Entry) -> Position:
+    return entry.position

@@ -1,0 +1,68 @@
+"""The feed of all jobs: what happens to those that are wanted, in one order, nothing missed and nothing twice."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import NamedTuple
+
+from duly.domain.stream_position import Position
+from duly.lifecycle.cluster.hub import Watch
+from duly.stream.filter import Wanted
+from duly.stream.ledger_tail import Entry, Tail, Told
+from duly.stream.sse import OPENING, OVERFLOW, StreamText, joined, position_message
+
+LOOK_SECONDS = 2.0
+KEEP_ALIVE_SECONDS = 10.0
+# Who takes so long to accept what it is sent, and is late for more than the tail keeps, is too slow.
+PATIENCE_SECONDS = 5.0
+
+
+class News(NamedTuple):
+    """What is told next. Without entries it says only that everything up to `reached` was looked through."""
+
+    entries: list[Entry]
+    reached: Position
+    too_slow: bool = False  # the last there is
+
+
+async def follow_everything(tail: Tail, *, after: Position, wanted: Wanted) -> AsyncGenerator[News, None]:
+    """All that is wanted of what happened after a position, and of what happens. It ends when the service goes down."""
+    reader, reached, told_at = tail.reader(), after, time.monotonic()
+    with tail.watch() as watch:
+        while True:
+            last = tail.closing
+            told = (None if last else tail.after(reached)) or await tail.from_ledger(reader, reached)
+            reached = told.reached
+            entries = [entry for entry in told.entries if wanted.takes(entry.facts)]
+            if entries or time.monotonic() - told_at >= KEEP_ALIVE_SECONDS:
+                began = time.monotonic()
+                yield News(entries, reached)
+                told_at = time.monotonic()
+                if told_at - began > PATIENCE_SECONDS and not tail.holds(reached):
+                    yield News([], reached, too_slow=True)
+                    return
+            if last:  # who is late finds the rest elsewhere
+                return
+            await _rest(watch, told)
+
+
+async def _rest(watch: Watch, told: Told) -> None:
+    """Until there may be more. What was written goes out meanwhile, and who is too slow is found out."""
+    if told.to_now:
+        await watch.news(timeout=LOOK_SECONDS)
+    else:
+        await asyncio.sleep(0)
+
+
+async def as_messages(tail: Tail, *, after: Position, wanted: Wanted) -> AsyncGenerator[StreamText, None]:
+    """The same as server-sent events. A client knows from the first one on where to resume."""
+    yield joined([OPENING, position_message(str(after))])
+    async with aclosing(follow_everything(tail, after=after, wanted=wanted)) as told:
+        async for news in told:
+            if news.too_slow:
+                yield OVERFLOW
+            elif news.entries:
+                yield joined(entry.message for entry in news.entries)
+            else:
+                yield position_message(str(news.reached))

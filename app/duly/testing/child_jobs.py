@@ -1,0 +1,97 @@
+"""The children of a handler under test: what it submits is kept, and ends as the test says."""
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from pydantic_core import to_json
+
+from duly.domain.ids import child_id, new_job_id
+from duly.handlers.child_jobs import End, Recorded
+from duly.handlers.exceptions import Fail, HandlerError
+from duly.handlers.submit_options import Asked
+from duly.worker.child_submission import REFUSALS, explained, read_asked
+
+JSON_DEPTH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class SubmittedJob:
+    """One job that the handler submitted: its parameters as JSON, the options as given."""
+
+    job_id: UUID
+    type: str
+    parameters: Any
+    options: Mapping[str, Any]
+
+
+class GivenChildren:
+    """See `duly.handlers.child_jobs.Family`.
+
+    Args:
+        parent_id: the job whose handler is tested.
+        given: by job type, the result of its jobs, or what to call with their parameters for it. An exception, given
+            or raised, is a failure.
+        batch: the same for each job of any batch that the handler did not submit itself.
+    """
+
+    def __init__(self, parent_id: UUID, *, given: Mapping[str, Any], batch: Sequence[Any] | None) -> None:
+        self._parent_id = parent_id
+        self._given = given
+        self._batch = batch
+        self._batches: dict[UUID, list[UUID]] = {}
+        self.submitted: dict[UUID, SubmittedJob] = {}
+
+    async def submit(self, asked: Asked, *, name: str) -> UUID:
+        return self._take(asked, f'job.submit("{asked.type}")', "", child_id(self._parent_id, name))
+
+    async def submit_many(self, asked: Sequence[Asked], *, name: str, batch_name: str | None) -> Recorded:
+        del batch_name
+        batch_id = child_id(self._parent_id, f"{name} batch")
+        job_ids = [
+            self._take(one, "job.submit_many", f"jobs[{place}]", child_id(self._parent_id, name, place))
+            for place, one in enumerate(asked)
+        ]
+        self._batches[batch_id] = job_ids
+        return Recorded(batch_id, job_ids)
+
+    def _take(self, asked: Asked, what: str, where: str, job_id: UUID) -> UUID:
+        try:
+            submission = read_asked(asked, max_depth=JSON_DEPTH).submission
+        except REFUSALS as error:
+            raise explained(what, {where: error}) from None
+        self.submitted[job_id] = SubmittedJob(job_id, asked.type, submission.parameters, asked.options)
+        return job_id
+
+    async def ends(self, job_ids: Sequence[UUID]) -> AsyncIterator[End]:
+        for job_id in job_ids:
+            yield self._end(self.submitted[job_id])
+
+    async def ends_of_batch(self, batch_id: UUID) -> AsyncIterator[End]:
+        if batch_id in self._batches:
+            async for end in self.ends(self._batches[batch_id]):
+                yield end
+            return
+        if self._batch is None:
+            raise HandlerError(f"job.batch_results: no batch has the id {batch_id}; batch=[...] says what it holds")
+        for value in self._batch:
+            yield _as_end(new_job_id(), value)
+
+    def _end(self, job: SubmittedJob) -> End:
+        if job.type not in self._given:
+            raise HandlerError(f'how "{job.type}" ends is not given; children={{"{job.type}": result}} says it')
+        value = self._given[job.type]
+        try:
+            return _as_end(job.job_id, value(job.parameters) if callable(value) else value)
+        except Exception as error:  # noqa: BLE001  # whatever it raises is the child's failure
+            return _as_end(job.job_id, error)
+
+
+def _as_end(job_id: UUID, value: Any) -> End:
+    if not isinstance(value, Exception):
+        return End(job_id, "completed", json.loads(to_json(value)), None)
+    code = value.code if isinstance(value, Fail) else "TASK_FAILED"
+    details = {"reason": str(value), "retryable": False, "attempt": 1}
+    return End(job_id, "failed", None, {"code": code, "message": str(value), "details": details})

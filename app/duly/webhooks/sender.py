@@ -1,0 +1,113 @@
+"""Sending: one try at one webhook, from the row to what came of it."""
+
+import random
+from collections.abc import Sequence
+
+import orjson
+import structlog
+
+from duly.domain.database_clock import DatabaseClock
+from duly.domain.sealing import CannotUnseal, Keyring, Purpose, key_id_of
+from duly.outbound import OutboundAnswer, OutboundClient, OutboundError
+from duly.store.webhooks.deliveries import DueDelivery
+from duly.store.webhooks.delivery_attempts import Outcome, Tried
+from duly.telemetry.metrics import Metrics
+from duly.webhooks.classify import NotSent, judge, refused
+from duly.webhooks.payload import Signing, body_of, headers_of
+
+log = structlog.stdlib.get_logger("duly.dispatcher")
+
+
+class Sender:
+    """Makes, signs and posts webhooks, and judges the answers.
+
+    Args:
+        clock: dates the signatures, which receivers refuse where they are minutes old.
+        schedule: seconds after the first, second, ... failed try.
+        fallback_secret: signs where a job brought no secret, for a signature is always sent.
+        keyring: opens the secrets, keys and headers, which are stored sealed.
+    """
+
+    def __init__(
+        self,
+        outbound: OutboundClient,
+        metrics: Metrics,
+        *,
+        schedule: Sequence[float],
+        user_agent: str,
+        fallback_secret: str,
+        keyring: Keyring,
+        clock: DatabaseClock,
+    ) -> None:
+        self._clock = clock
+        self._outbound = outbound
+        self._schedule = schedule
+        self._user_agent = user_agent
+        self._fallback_secret = fallback_secret
+        self._keyring = keyring
+        # Looking a label up costs more than counting.
+        self._counts = {outcome: metrics.deliveries.labels(outcome.name.lower()) for outcome in Outcome}
+        self._seconds = metrics.delivery_seconds
+
+    async def send(self, delivery: DueDelivery) -> Tried:
+        """One try. Whatever goes wrong is a failed one: a try that is not recorded would come back for ever."""
+        if delivery.refusal is not None or delivery.url is None:
+            tried = refused(delivery)
+        else:
+            came = await self._post(delivery, delivery.url)
+            tried = judge(delivery, came, schedule=self._schedule, random=random.random, now=self._clock.now())
+        self._observe(tried)
+        return tried
+
+    async def _post(self, delivery: DueDelivery, url: str) -> OutboundAnswer | OutboundError:
+        try:
+            body = body_of(delivery)
+            headers = headers_of(delivery, body, self._signing(delivery), user_agent=self._user_agent)
+            return await self._outbound.post(url, content=body, headers=headers)
+        except OutboundError as error:
+            return error
+        except CannotUnseal as error:
+            return NotSent("BROKEN_ANSWER", f"it was not sent: {error}", duration_seconds=0)
+        except Exception as error:  # a fault of ours; the receiver's are OutboundErrors
+            log.exception("a webhook could not be made", action="delivery_broken", job_id=str(delivery.job_id))
+            return NotSent("BROKEN_ANSWER", f"it was not sent: {type(error).__name__}", duration_seconds=0)
+
+    def _signing(self, delivery: DueDelivery) -> Signing:
+        if not delivery.registered:
+            secret = self._opened(delivery, delivery.secret, "callback") or self._fallback_secret
+            return Signing(int(self._clock.seconds()), [secret])
+        opened = [
+            self._opened(delivery, sealed, "endpoint")
+            for sealed in (
+                delivery.secret,
+                delivery.previous_secret,
+                delivery.signing_key,
+                delivery.previous_signing_key,
+                delivery.headers,
+            )
+        ]
+        return Signing(
+            int(self._clock.seconds()),
+            secrets=[secret for secret in opened[:2] if secret is not None],
+            private_keys=[key for key in opened[2:4] if key is not None],
+            headers=orjson.loads(opened[4]) if opened[4] is not None else {},
+        )
+
+    def _opened(self, delivery: DueDelivery, sealed: str | None, purpose: Purpose) -> str | None:
+        if sealed is None or key_id_of(sealed) is None:  # the latter was recorded before secrets were sealed
+            return sealed
+        return self._keyring.unseal(sealed, tenant_id=delivery.tenant_id, purpose=purpose)
+
+    def _observe(self, tried: Tried) -> None:
+        self._counts[tried.outcome].inc()
+        self._seconds.observe(tried.duration_ms / 1000)
+        if tried.outcome is not Outcome.DELIVERED:
+            log.warning(
+                f"a webhook failed: {tried.error}",
+                action="delivery_failed",
+                job_id=str(tried.job_id),
+                delivery_id=str(tried.delivery_id),
+                attempt=tried.attempt,
+                given_up=tried.outcome is Outcome.GIVEN_UP,
+                retry_in_seconds=round(tried.delay_seconds, 1) or None,
+            )

@@ -1,0 +1,214 @@
+"""Settling: records what came of tries, many in a statement; what gathers while one is under way goes in the next."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from uuid import UUID
+
+import structlog
+
+from duly.domain.database_clock import DatabaseClock
+from duly.domain.receiver_breaker import Verdict, after_failures
+from duly.lifecycle.writes.bisection import Halved, record_by_halves
+from duly.store.postgres.database import Connection, Database, DatabaseAway, RecordBusy, RecordRefused
+from duly.store.webhooks.delivery_attempts import Settled, Tried, put_off_if_held, settle_if_held
+from duly.store.webhooks.receivers import Receiver, disable_endpoint, lock_trouble, note_trouble
+from duly.telemetry.metrics import Metrics
+from duly.webhooks.payload import endpoint_disabled
+
+log = structlog.stdlib.get_logger("duly.dispatcher")
+
+BATCH = 500
+# A row that somebody else keeps locked holds up no other delivery for much longer.
+LOCK_SECONDS = 2.0
+# A delivery whose attempts cannot be recorded is sent again after a minute, then after up to about an hour.
+FIRST_PUT_OFF_SECONDS = 60.0
+MOST_REFUSALS = 10_000
+NOTHING = Settled(0, frees=False, heals=False)
+
+
+class Settler:
+    """Tries are handed in without waiting; `waiting` tells who hands them in when to stop.
+
+    Args:
+        disable_seconds: an endpoint that had nothing but failure for so long is sent nothing more.
+    """
+
+    def __init__(self, database: Database, metrics: Metrics, *, disable_seconds: float, clock: DatabaseClock) -> None:
+        self._connection = database.hot(lock_seconds=LOCK_SECONDS)
+        self._metrics = metrics
+        self._clock = clock
+        self._disable_seconds = disable_seconds
+        self.recorded: Callable[[Sequence[Tried], Settled], None] = lambda _tried, _settled: None
+        self._tried: list[Tried] = []
+        self._refusals: dict[UUID, int] = {}
+        self._arrived = asyncio.Event()
+        self._empty = asyncio.Event()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._tried)
+
+    def put(self, tried: Tried) -> None:
+        self._tried.append(tried)
+        self._arrived.set()
+
+    async def step(self) -> float:
+        """One round of its loop: waits for tries and records them."""
+        await self._arrived.wait()
+        batch = self._tried[:BATCH]
+        settled = NOTHING
+        try:
+            settled = await self._record(batch)
+        finally:
+            del self._tried[: len(batch)]
+            if not self._tried:
+                self._arrived.clear()
+                self._empty.set()
+        self.recorded(batch, settled)
+        return 0
+
+    async def _record(self, batch: Sequence[Tried]) -> Settled:
+        # First: once these are settled, their receivers have room for more.
+        noted = await self._by_halves([one for one in batch if one.fails or one.disables], self._note)
+        settled = await self._by_halves(batch, self._settle)
+        for tried, error in noted.refused:
+            log.warning(
+                "what a failure says of its receiver was not recorded",
+                action="receiver_failure_unnoted",
+                receiver_id=str(tried.receiver_id),
+                error=str(error),
+            )
+        again = await self._without_answers(settled)
+        refused = [(tried, error) for tried, error in settled.refused if again is None or not _is_of_data(error)]
+        await self._put_off([*refused, *(again.refused if again else ())])
+        if settled.away is not None:
+            _warn(settled.left, settled.away)
+        parts = [one for _, one in [*settled.parts, *(again.parts if again else ())]]
+        return Settled(
+            sum(one.held for one in parts),
+            frees=any(one.frees for one in parts) or bool(settled.refused),
+            heals=any(one.heals for one in parts) or bool(settled.refused),
+        )
+
+    async def _put_off(self, refused: Sequence[tuple[Tried, Exception]]) -> None:
+        """Has what cannot be recorded sent again later and later; the first time it is logged."""
+        if not refused:
+            return
+        if len(self._refusals) > MOST_REFUSALS:
+            self._refusals.clear()
+        for tried, error in refused:
+            times = self._refusals[tried.delivery_id] = self._refusals.get(tried.delivery_id, 0) + 1
+            if times == 1:
+                self._metrics.items_refused.labels("settle").inc()
+                _warn([tried], error)
+        tries = [tried for tried, _ in refused]
+        seconds = [FIRST_PUT_OFF_SECONDS * 2.0 ** min(self._refusals[one.delivery_id] - 1, 6) for one in tries]
+        with suppress(DatabaseAway, RecordRefused):
+            async with self._connection.use() as connection:
+                await put_off_if_held(connection, tries, seconds)
+
+    async def _without_answers(self, settled: Halved[Tried, Settled]) -> Halved[Tried, Settled] | None:
+        """Records tries of which a value was refused without the words of their receiver; None where there are none."""
+        tries = [
+            tried._replace(answer=None, error=f"The answer cannot be recorded: {error}")
+            for tried, error in settled.refused
+            if _is_of_data(error)
+        ]
+        return await self._by_halves(tries, self._settle) if tries else None
+
+    async def _by_halves(
+        self, tries: Sequence[Tried], record: Callable[[Sequence[Tried]], Awaitable[Settled]]
+    ) -> Halved[Tried, Settled]:
+        return await record_by_halves(tries, record, statement="settle", metrics=self._metrics)
+
+    async def _settle(self, tries: Sequence[Tried]) -> Settled:
+        async with self._connection.use() as connection:
+            return await settle_if_held(connection, tries)
+
+    async def _note(self, failed: Sequence[Tried]) -> Settled:
+        async with self._connection.use() as connection:
+            await self._note_failures(connection, failed)
+        return NOTHING
+
+    async def _note_failures(self, connection: Connection, failed: Sequence[Tried]) -> None:
+        """What failures say of their receivers: that they are to be left alone for a while, or for good."""
+        of = defaultdict[UUID, list[Tried]](list)
+        for tried in failed:
+            of[tried.receiver_id].append(tried)
+        async with connection.transaction():
+            receivers = [
+                Receiver(tries[0].tenant_id, tries[0].receiver_id, tries[0].registered) for tries in of.values()
+            ]
+            troubles, now = await lock_trouble(connection, receivers)
+            verdicts: dict[UUID, tuple[Verdict, str | None]] = {}
+            for receiver_id, before in troubles.items():
+                tries = [one for one in of[receiver_id] if one.fails]
+                if not tries or now is None:
+                    continue
+                verdict = after_failures(
+                    before,
+                    count=len(tries),
+                    first_seconds_ago=max(one.duration_ms for one in tries) / 1000,
+                    now=now,
+                    disable_seconds=self._disable_seconds,
+                )
+                verdicts[receiver_id] = verdict, tries[-1].error
+                if verdict.trouble.is_open and not (before and before.is_open):
+                    _tell_opened(tries[-1], verdict)
+            if verdicts:
+                await note_trouble(connection, verdicts)
+            for receiver_id in troubles:
+                await self._disable(connection, of[receiver_id], verdicts.get(receiver_id))
+
+    async def _disable(
+        self, connection: Connection, tries: Sequence[Tried], found: tuple[Verdict, str | None] | None
+    ) -> None:
+        """Where the receiver asked for it, or the time is up."""
+        endpoint = tries[0]
+        reason = next((one.disables for one in tries if one.disables), None)
+        if reason is None and found is not None and found[0].disables:
+            days = self._disable_seconds / 86_400
+            reason = f"FAILING: nothing but failure for {days:g} days; at last: {found[1]}"
+        if reason is None or not endpoint.registered:
+            return
+        body = endpoint_disabled(endpoint.receiver_id, reason, at=self._clock.now())
+        message_id = self._clock.ids.new()
+        if await disable_endpoint(
+            connection, endpoint.tenant_id, endpoint.receiver_id, reason=reason, message_id=message_id, body=body
+        ):
+            self._metrics.endpoints_disabled.inc()
+            log.warning(
+                f"an endpoint was disabled: {reason}",
+                action="endpoint_disabled",
+                endpoint_id=str(endpoint.receiver_id),
+                reason=reason,
+            )
+
+    async def drained(self) -> None:
+        """Returns once nothing waits to be recorded."""
+        while self._tried:
+            self._empty.clear()
+            await self._empty.wait()
+
+
+def _tell_opened(last: Tried, verdict: Verdict) -> None:
+    log.warning(
+        f"a receiver is left alone: {last.error}",
+        action="receiver_circuit_opened",
+        receiver_id=str(last.receiver_id),
+        registered=last.registered,
+        failures=verdict.trouble.failures,
+        probe_in_seconds=verdict.pause_seconds,
+    )
+
+
+def _warn(batch: Sequence[Tried], error: Exception) -> None:
+    """The row stays and is due again when its hold ends: sent twice rather than not at all, under the same id."""
+    for _ in batch:
+        log.warning("a try was not recorded", action="delivery_unsettled", error=str(error))
+
+
+def _is_of_data(error: Exception) -> bool:
+    return isinstance(error, RecordRefused) and error.of_data and not isinstance(error, RecordBusy)

@@ -1,0 +1,146 @@
+"""Batch handlers: the jobs of a type gather, one call gets them all, and each of them has its own end.
+
+To the pool a job in a group is an attempt like any other: it holds a slot, has a deadline, and can be stopped.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from duly.handlers.registry import Batch, RegisteredHandler
+from duly.handlers.serialization import ResultInvalid
+from duly.worker.attempt import Attempt
+
+
+class End(NamedTuple):
+    """What the call says of one job: a value, or the error that is raised in its attempt.
+
+    One error may end many jobs. Each raises it with the traceback it came with: raised as it is, it would carry the
+    lines of all that raised it before.
+    """
+
+    value: Any = None
+    error: BaseException | None = None
+    traceback: TracebackType | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """One job of a group. `end` is cancelled when its attempt is stopped."""
+
+    attempt: Attempt
+    parameters: Any
+    end: asyncio.Future[End]
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """Jobs for one call.
+
+    Attributes:
+        waiting: how many of them have not been stopped.
+        given_up: all have been: nobody wants what the call returns.
+    """
+
+    handler: RegisteredHandler
+    members: list[Member] = field(default_factory=list)
+    waiting: int = 0
+    given_up: bool = False
+    timer: asyncio.Handle | None = None
+    call: asyncio.Task[None] | None = None
+
+
+CallGroup = Callable[[Group], Awaitable[Any]]
+
+
+class Together:
+    """The groups of one worker: of each type at most one gathers, while others may run.
+
+    Args:
+        slots: how many jobs can be here at once; a group of so many waits for no more.
+        call_group: calls the handler where it belongs, with the parameters of the group's members.
+    """
+
+    def __init__(self, *, slots: int, call_group: CallGroup) -> None:
+        self._slots = slots
+        self._call_group = call_group
+        self._gathering: dict[str, Group] = {}
+        self._calls: set[asyncio.Task[None]] = set()
+
+    async def call(self, attempt: Attempt, batch: Batch, parameters: Any) -> Any:
+        """What the handler returned for this job; raises what it raised, or returned as this job's failure."""
+        group = self._gathering.get(attempt.handler.type) or self._open(attempt.handler, batch)
+        member = Member(attempt, parameters, asyncio.get_running_loop().create_future())
+        group.members.append(member)
+        attempt.begins_in(batch.linger_seconds)
+        group.waiting += 1
+        if group.waiting >= min(batch.size, self._slots):
+            self._begin(group)
+        try:
+            end = await member.end
+        except asyncio.CancelledError:
+            await _left(group)
+            raise
+        if end.error is not None:
+            raise end.error.with_traceback(end.traceback)
+        return end.value
+
+    def _open(self, handler: RegisteredHandler, batch: Batch) -> Group:
+        group = self._gathering[handler.type] = Group(handler)
+        loop = asyncio.get_running_loop()
+        if batch.linger_seconds:
+            group.timer = loop.call_later(batch.linger_seconds, self._begin, group)
+        else:  # jobs that start together take their first steps in one round of the loop
+            group.timer = loop.call_soon(self._begin, group)
+        return group
+
+    def _begin(self, group: Group) -> None:
+        del self._gathering[group.handler.type]
+        if group.timer is not None:
+            group.timer.cancel()
+        group.call = asyncio.get_running_loop().create_task(run_group(group, self._call_group))
+        self._calls.add(group.call)
+        group.call.add_done_callback(self._calls.discard)
+
+
+async def _left(group: Group) -> None:
+    """One attempt was stopped. The last one takes the call with it, and stays until that has ended: until then
+    something still runs, and a slot stands for it.
+    """
+    group.waiting -= 1
+    if group.waiting == 0 and group.call is not None:
+        group.given_up = True
+        group.call.cancel()
+        await asyncio.wait([group.call])
+
+
+async def run_group(group: Group, call_group: CallGroup) -> None:
+    """Calls the handler with those that still wait, and gives each its end."""
+    group.members = [member for member in group.members if not member.end.done()]
+    if not group.members:
+        return
+    for member in group.members:
+        member.attempt.begins_in()
+    try:
+        ends = _ends(await call_group(group), len(group.members))
+    except BaseException as error:  # noqa: BLE001  # whatever it raises is the end of each attempt
+        ends = [End(error=error, traceback=error.__traceback__)] * len(group.members)
+    for member, end in zip(group.members, ends, strict=True):
+        if not member.end.done():
+            member.end.set_result(end)
+
+
+def _ends(returned: Any, count: int) -> list[End]:
+    if returned is None:
+        return [End()] * count
+    if not isinstance(returned, list | tuple):
+        what = type(returned).__name__
+        raise ResultInvalid(f"the handler returned {what}; a list with one item for each of its {count} jobs is due")
+    if len(returned) != count:
+        raise ResultInvalid(f"the handler returned a list of {len(returned)}; one item for each of {count} jobs is due")
+    return [
+        End(error=item, traceback=item.__traceback__) if isinstance(item, BaseException) else End(item)
+        for item in returned
+    ]

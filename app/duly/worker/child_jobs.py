@@ -1,0 +1,185 @@
+"""What a worker does for the children of its attempts: submits them, waits for them, reads how they ended."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+from uuid import UUID
+
+from duly.domain.events import EventKind
+from duly.domain.ids import SMALLEST, child_id
+from duly.domain.job import Accepted, NewBatch, NewJob
+from duly.errors import DulyError, JobExists, Overloaded
+from duly.handlers.child_jobs import End, Recorded
+from duly.handlers.exceptions import HandlerError
+from duly.handlers.submit_options import Asked
+from duly.lifecycle.read.wait import Hub, until_seen
+from duly.lifecycle.run.child_jobs import ChildRecorder, LeaseLost, ParentCancelled, Wish
+from duly.lifecycle.run.child_results import OutcomeReader
+from duly.lifecycle.submit.job_builder import JobMaker
+from duly.lifecycle.submit.submission_model import Origin
+from duly.store.ledger.job_results import Ended
+from duly.store.postgres.database import DatabaseAway, RecordBusy, RecordRefused
+from duly.worker.attempt import Attempt
+from duly.worker.child_submission import REFUSALS, explained, read_asked
+from duly.worker.parked_attempts import Waiting
+from duly.worker.reports import AWAY_SECONDS, lost
+
+MOST_JOBS = 10_000  # of one call
+WINDOW = 500  # so many are asked about in one statement
+PAGE = 20  # so many ends are held at a time: a result may be large
+LONGEST_LOOK_SECONDS = 5.0
+OTHERWISE = "the handler did not submit the same jobs as in its last attempt"
+STATUSES = {EventKind.COMPLETED: "completed", EventKind.FAILED: "failed", EventKind.CANCELLED: "cancelled"}
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyParts:
+    """What the families of a node's attempts have in common."""
+
+    recorder: ChildRecorder
+    outcomes: OutcomeReader
+    maker: JobMaker
+    hub: Hub
+    waiting: Waiting
+    json_depth: int
+
+
+class WorkerFamily:
+    """The children of one attempt on this node; see `duly.handlers.child_jobs.Family`."""
+
+    def __init__(self, attempt: Attempt, *, parts: FamilyParts) -> None:
+        self._attempt = attempt
+        self._parts = parts
+        self._tenant_id = attempt.claimed.tenant_id
+
+    async def submit(self, asked: Asked, *, name: str) -> UUID:
+        what = f'job.submit("{asked.type}")'
+        try:
+            job = self._job(asked, job_id=child_id(self._attempt.claimed.job_id, name))
+        except REFUSALS as error:
+            raise explained(what, {"": error}) from None
+        [accepted] = await self._record(what, [job], batch=None)
+        return accepted.job_id
+
+    async def submit_many(self, asked: Sequence[Asked], *, name: str, batch_name: str | None) -> Recorded:
+        what = "job.submit_many"
+        if not 1 <= len(asked) <= MOST_JOBS:
+            raise HandlerError(f"{what}: 1 to {MOST_JOBS:,} jobs, not {len(asked):,}")
+        parent_id = self._attempt.claimed.job_id
+        batch = NewBatch(self._tenant_id, child_id(parent_id, f"{name} batch"), batch_name)
+        jobs: list[NewJob] = []
+        refused: dict[str, Exception] = {}
+        for place, one in enumerate(asked):
+            try:
+                job_id = child_id(parent_id, name, place)
+                jobs.append(self._job(one, job_id=job_id, batch=batch, together=[len(asked), batch_name]))
+            except REFUSALS as error:
+                refused[f"jobs[{place}]"] = error
+            if place % WINDOW == WINDOW - 1:
+                await asyncio.sleep(0)
+        if refused:
+            raise explained(what, refused)
+        accepted = await self._record(what, jobs, batch=batch)
+        return Recorded(batch.batch_id, [one.job_id for one in accepted])
+
+    def _job(self, asked: Asked, *, job_id: UUID, batch: NewBatch | None = None, together: object = None) -> NewJob:
+        parent = self._attempt.claimed
+        submission, digest = read_asked(asked, max_depth=self._parts.json_depth, together=together)
+        origin = Origin(
+            parent.correlation_id or str(parent.job_id), parent.traceparent, digest=digest, parent_id=parent.job_id
+        )
+        batch_id = batch.batch_id if batch is not None else None
+        return self._parts.maker.job(submission, origin, job_id=job_id, batch_id=batch_id)
+
+    async def _record(self, what: str, jobs: Sequence[NewJob], *, batch: NewBatch | None) -> list[Accepted]:
+        parent = self._attempt.claimed
+        wish = Wish(parent.tenant_id, parent.job_id, parent.token, jobs, batch)
+        try:
+            return await self._as_long_as_it_takes(lambda: self._parts.recorder.submit(wish))
+        except LeaseLost:
+            await lost(self._attempt)
+            raise HandlerError(f"{what}: the attempt has lost its job to another") from None
+        except ParentCancelled:
+            raise HandlerError(f"{what}: the job is being cancelled") from None
+        except JobExists:
+            raise HandlerError(f"{what}: {OTHERWISE}") from None
+        except (DulyError, RecordRefused) as error:
+            raise explained(what, {"": error}) from None
+
+    async def ends(self, job_ids: Sequence[UUID]) -> AsyncIterator[End]:
+        await self._until_all_ended(job_ids)
+        for start in range(0, len(job_ids), PAGE):
+            page = job_ids[start : start + PAGE]
+            ended = await self._read(page)
+            while len(ended) < len(set(page)):  # one was set going again
+                await self._until_all_ended(page)
+                ended = await self._read(page)
+            for job_id in page:
+                yield _end(ended[job_id])
+
+    async def _read(self, job_ids: Sequence[UUID]) -> dict[UUID, Ended]:
+        return await self._as_long_as_it_takes(lambda: self._parts.outcomes.read(self._tenant_id, job_ids))
+
+    async def ends_of_batch(self, batch_id: UUID) -> AsyncIterator[End]:
+        outcomes = self._parts.outcomes
+        if not await self._as_long_as_it_takes(lambda: outcomes.knows_batch(self._tenant_id, batch_id)):
+            raise HandlerError(f"job.batch_results: no batch has the id {batch_id}")
+        members_after = partial(outcomes.members_after, self._tenant_id, batch_id, limit=WINDOW)
+        after = SMALLEST
+        while members := await self._as_long_as_it_takes(partial(members_after, after)):
+            after = members[-1]
+            async for end in self.ends(members):
+                yield end
+
+    async def _until_all_ended(self, job_ids: Sequence[UUID]) -> None:
+        """One after the other: the wait is over when the last one is, and one at a time is enough to follow."""
+        place = await self._first_unended(job_ids, 0)
+        if place is None:
+            return
+        async with self._parts.waiting.out(self._attempt):
+            while place is not None:
+                await self._until_ended(job_ids[place])
+                place = await self._first_unended(job_ids, place + 1)
+
+    async def _first_unended(self, job_ids: Sequence[UUID], start: int) -> int | None:
+        """The place of the first from `start` on that has not ended."""
+        first_unended = partial(self._parts.outcomes.first_unended, self._tenant_id)
+        for first in range(start, len(job_ids), WINDOW):
+            window = job_ids[first : first + WINDOW]
+            place = await self._as_long_as_it_takes(partial(first_unended, window))
+            if place is not None:
+                return first + place
+        return None
+
+    async def _until_ended(self, job_id: UUID) -> None:
+        parts, attempt = self._parts, self._attempt
+        with parts.hub.watch(job_id) as watch, attempt.woken(watch.tell):
+            ended = await until_seen(
+                watch,
+                lambda: parts.outcomes.look(self._tenant_id, job_id),
+                over=lambda: attempt.cancelled,
+                longest_look_seconds=LONGEST_LOOK_SECONDS,
+            )
+        if ended is None:
+            raise HandlerError("the attempt was told to stop while it waited for another job")
+
+    async def _as_long_as_it_takes(self, act: Callable[[], Awaitable[Answer]]) -> Answer:
+        """A node that cannot reach the database stops its handlers before long."""
+        while True:
+            try:
+                return await act()
+            except (DatabaseAway, Overloaded, RecordBusy):
+                if self._attempt.cancelled:
+                    raise HandlerError("the attempt was stopped while the database was away") from None
+                await asyncio.sleep(AWAY_SECONDS)
+
+
+def _end(ended: Ended) -> End:
+    told = json.loads(ended.data) if ended.data is not None else None
+    status = STATUSES[ended.kind]
+    return End(ended.job_id, status, told, None) if status == "completed" else End(ended.job_id, status, None, told)

@@ -1,0 +1,84 @@
+"""What a handler asks for when it submits a job, read by the same rules as a request over HTTP."""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticSerializationError, to_json
+
+from duly.domain.json_value import JsonRefused, canonical, read_json
+from duly.errors import DulyError, PathError
+from duly.handlers.exceptions import HandlerError
+from duly.handlers.serialization import ParametersInvalid
+from duly.handlers.submit_options import Asked, SubmitOptions
+from duly.lifecycle.submit.submission_model import Submission, refusals, with_exact
+
+MOST_NAMED = 10  # errors, in one message
+# When a job is to start may be reckoned from the present moment, which is another one in the next attempt.
+_WHEN = ("runAt", "delaySeconds")
+_SPELLED = {to_camel(name): name for name in SubmitOptions.__annotations__}
+_MEMBER = re.compile(r"[A-Za-z]+")
+
+
+class Read(NamedTuple):
+    """A submission that fits, and a digest of what it asks for."""
+
+    submission: Submission
+    digest: bytes
+
+
+def read_asked(asked: Asked, *, max_depth: int, together: object = None) -> Read:
+    """The submission.
+
+    Args:
+        max_depth: how deep JSON may be nested.
+        together: whatever else it belongs to; part of the digest.
+
+    Raises:
+        JsonRefused, ValidationError: it does not fit.
+        HandlerError: it is not JSON.
+    """
+    options = {to_camel(name): said for name, said in asked.options.items()}
+    try:
+        body = to_json({"type": asked.type, "parameters": asked.parameters, **options}, inf_nan_mode="constants")
+    except (PydanticSerializationError, ValueError, RecursionError) as error:
+        raise HandlerError(f"it is not JSON: {error}") from None
+    value: Any = read_json(body, max_depth=max_depth)
+    asks = {member: said for member, said in value.items() if member not in _WHEN}
+    digest = hashlib.sha256(canonical([asks, together])).digest()
+    return Read(with_exact(Submission.model_validate_json(body), value), digest)
+
+
+REFUSALS = (JsonRefused, ValidationError, ParametersInvalid, DulyError, HandlerError)
+
+
+def explained(what: str, refused: Mapping[str, Exception]) -> HandlerError:
+    """Refusals in a handler's words: what it called, and for each submission (`jobs[3]`, or nothing) what is wrong."""
+    sentences = [
+        f"{'.'.join(filter(None, (where, _spelled(path))))}: {message}".removeprefix(": ")
+        for where, error in refused.items()
+        for path, message in _places(error)
+    ]
+    more = f" (and {len(sentences) - MOST_NAMED} more)" if len(sentences) > MOST_NAMED else ""
+    return HandlerError(f"{what}: {'; '.join(sentences[:MOST_NAMED])}{more}")
+
+
+def _places(error: Exception) -> Sequence[PathError]:
+    match error:
+        case ValidationError():
+            return refusals(error, Submission)
+        case JsonRefused() | ParametersInvalid():
+            return error.errors
+        case DulyError():
+            named = [PathError(each["path"], each["message"]) for each in error.details.get("errors", ())]
+            return named or [PathError("", error.message)]
+        case _:
+            return [PathError("", str(error))]
+
+
+def _spelled(path: str) -> str:
+    """The first member in Python's spelling."""
+    return _MEMBER.sub(lambda found: _SPELLED.get(found[0], found[0]), path, count=1)

@@ -1,0 +1,202 @@
+"""One child process as its node sees it: given one attempt at a time, killed, and its death noticed at once."""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import anyio.to_thread
+from anyio import CapacityLimiter
+
+from duly.worker.process.frames import Frames, frame
+from duly.worker.process.main import Setup, serve
+from duly.worker.process.messages import Inbox
+
+PART = 1 << 18
+# What a child needs at most from an order to its beginning; one that hangs is killed.
+BEGIN_SECONDS = 4.0
+LAST_SECONDS = 5.0
+
+
+class Died(Exception):
+    """The process has ended. `exit_code` is negative where a signal ended it; `begun`: in the middle of a call."""
+
+    def __init__(self, exit_code: int | None, *, begun: bool) -> None:
+        super().__init__(f"exit code {exit_code}")
+        self.exit_code = exit_code
+        self.begun = begun
+
+
+class Call(NamedTuple):
+    """One attempt in a child: that it has begun, and its end."""
+
+    begun: asyncio.Future[None]
+    end: asyncio.Future[tuple[str, Any]]
+
+
+class ChildProcess:
+    """Its methods run on the event loop.
+
+    Args:
+        setup: what it needs to know.
+        hear: called with each of its handlers' words: the job, the kind of word, and its content.
+        ready: called once it can take orders.
+        ended: called once, when it is dead; `why` where it said why it cannot be used.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        hear: Callable[[UUID, str, list[Any]], None],
+        ready: Callable[["ChildProcess"], None],
+        ended: Callable[["ChildProcess"], None],
+    ) -> None:
+        self.words = Inbox(hear)
+        self._ready = ready
+        self._ended = ended
+        self._loop = asyncio.get_running_loop()
+        self._frames = Frames()
+        self._call: Call | None = None
+        self._socket, self._theirs = socket.socketpair()
+        self._socket.settimeout(0)
+        self._process = multiprocessing.get_context("spawn").Process(
+            target=serve, args=(self._theirs, self.words.theirs, setup), name="duly-handlers"
+        )
+        self._death: int | None = None
+        self.was_ready = False
+        self.why: str | None = None
+        self.dead = asyncio.Event()
+
+    async def start(self) -> None:
+        """Returns once the process exists.
+
+        Raises:
+            OSError: the system has no room for it.
+        """
+        try:
+            # A thread of its own: handlers may keep all of the loop's.
+            await anyio.to_thread.run_sync(self._process.start, limiter=CapacityLimiter(1))
+        except BaseException:
+            self._socket.close()
+            self.words.close()
+            raise
+        finally:
+            self._theirs.close()
+            self.words.theirs.close()
+        # A pidfd, where there is one: a copy that a handler forks keeps the sentinel open.
+        pidfd = getattr(os, "pidfd_open", None)
+        self._death = pidfd(self._process.pid) if pidfd else os.dup(self._process.sentinel)
+        self._loop.add_reader(self._death, self._on_death)
+        self._loop.add_reader(self._socket.fileno(), self._read)
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.exitcode
+
+    @property
+    def signalled(self) -> bool:
+        """Tells whether a signal ended it."""
+        return (self.exit_code or 0) < 0
+
+    async def call(self, fields: Sequence[Any], *, begins: Callable[[], None]) -> tuple[str, Any]:
+        """Runs one attempt; `begins` is called when the child begins it.
+
+        Raises:
+            Died: the process ended.
+        """
+        call = self._call = Call(self._loop.create_future(), self._loop.create_future())
+        call.end.add_done_callback(_heard)
+        try:
+            async with asyncio.timeout(BEGIN_SECONDS):
+                await self._loop.sock_sendall(self._socket, frame(fields))
+                await call.begun
+        except (OSError, TimeoutError):  # it is dead, or as good as dead
+            self.kill()
+            raise Died(self.exit_code, begun=False) from None
+        begins()
+        kind, value = await call.end
+        self._call = None
+        return kind, value
+
+    @property
+    def calling(self) -> bool:
+        """Tells whether a call is under way, or was left in the middle."""
+        return self._call is not None
+
+    def kill(self) -> None:
+        """Kills it with all that its handler has started; `ended` follows."""
+        if self.pid is None or self.exit_code is not None:
+            return
+        if self.was_ready:
+            with suppress(OSError):
+                os.killpg(self.pid, signal.SIGKILL)
+        self._process.kill()
+
+    def _read(self) -> bool:
+        """Takes in what has arrived; False where nothing has."""
+        try:
+            part = self._socket.recv(PART)
+        except BlockingIOError:
+            return False
+        except OSError:
+            part = b""
+        if not part:  # it has closed its end: it is dead, or of no use any more
+            self._loop.remove_reader(self._socket.fileno())
+            self.kill()
+            return False
+        try:
+            for message in self._frames.take_in(part):
+                self._hear(*message)
+        except (TypeError, ValueError):  # no frame of ours
+            self.kill()
+            return False
+        return True
+
+    def _hear(self, kind: str, *words: Any) -> None:
+        match kind:
+            case "ready":
+                self.was_ready = True
+                self._ready(self)
+            case "unusable":
+                self.why = "\n".join(words)
+            case "begun" if self._call and not self._call.begun.done():
+                self._call.begun.set_result(None)
+            case "end" if self._call and not self._call.end.done():
+                self._call.end.set_result((words[0], words[1]))
+
+    def _on_death(self) -> None:
+        if self._death is None:
+            return
+        self._loop.remove_reader(self._death)
+        while self._read():  # its last words
+            pass
+        if self.exit_code is None:
+            self._process.join(1)
+        self._loop.remove_reader(self._socket.fileno())
+        self._socket.close()
+        self.words.close()
+        os.close(self._death)
+        self._death = None
+        if self._call is not None:
+            for awaited in self._call:
+                if not awaited.done():
+                    awaited.set_exception(Died(self.exit_code, begun=self._call.begun.done()))
+                    _heard(awaited)
+        self.dead.set()
+        self._ended(self)
+
+
+def _heard(future: "asyncio.Future[Any]") -> None:
+    """Marks an error as seen: whoever wanted to know may be gone."""
+    if not future.cancelled():
+        future.exception()

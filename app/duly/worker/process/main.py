@@ -1,0 +1,138 @@
+"""What runs inside a child process: it imports the handlers itself, and sends back plain words."""
+
+import asyncio
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, NoReturn
+from uuid import UUID
+
+from duly.domain.job import ClaimedJob
+from duly.domain.log_lines import fields_text, message_text
+from duly.handlers.checkpoint import write_checkpoint
+from duly.handlers.child_jobs import Offspring
+from duly.handlers.context import OVER
+from duly.handlers.discovery import load_users_own
+from duly.handlers.exceptions import Fail, HandlerError, Retry
+from duly.handlers.registry import RegisteredHandler, Registry
+from duly.handlers.serialization import ParametersInvalid, ResultInvalid, read_parameters, write_result
+from duly.worker.invocation import context_of, describe, package_of
+from duly.worker.process.checkpoints import parts_of
+from duly.worker.process.frames import receive_frame, send_frame
+from duly.worker.process.messages import Outbox
+from duly.worker.tracebacks import place_of, traceback_text
+
+# These end a whole group of processes; a child ends when its parent says so. No-ops in place of SIG_IGN, which the
+# programs that a handler starts would inherit.
+_OF_THE_PARENT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Setup(NamedTuple):
+    """Configuration of a child process: the handler modules, their paths, and the limits of what it returns."""
+
+    modules: tuple[str, ...]
+    path: tuple[str, ...]
+    result_limit: int
+    json_depth: int
+
+
+def serve(orders: socket.socket, words: socket.socket, setup: Setup) -> NoReturn:
+    """Runs one attempt after the other, until the parent closes its end."""
+    os.setpgrp()  # with whatever its handlers start
+    threading.Thread(target=_end_with_parent, name="duly-parent", daemon=True).start()
+    _leave_signals_to_parent()
+    sys.path[:] = setup.path
+    try:
+        registry, outbox = load_users_own(setup.modules), Outbox(words)
+    except BaseException as error:  # noqa: BLE001  # whatever the import of a handler module raises
+        send_frame(orders, ["unusable", describe(error), traceback_text(error)])
+        os._exit(1)
+    _leave_signals_to_parent()  # a module may have set its own
+    send_frame(orders, ["ready"])
+    own = os.getpid()
+    while (fields := receive_frame(orders)) is not None:
+        send_frame(orders, ["begun"])
+        kind, value = run(registry, outbox, fields, setup)
+        if os.getpid() != own:  # a copy that the handler forked, and let return
+            os._exit(0)
+        send_frame(orders, ["end", kind, value])
+    os._exit(0)
+
+
+def _leave_signals_to_parent() -> None:
+    for number in _OF_THE_PARENT:
+        signal.signal(number, lambda *_: None)
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed cannot end its children: each ends by itself, in the middle of whatever it runs."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        if os.getpgrp() == os.getpid():
+            os.killpg(os.getpid(), signal.SIGKILL)
+        os._exit(1)
+
+
+def run(registry: Registry, outbox: Outbox, fields: Sequence[Any], setup: Setup) -> tuple[str, Any]:
+    """Runs one attempt. What comes back is plain, so that it can always be sent."""
+    claimed = ClaimedJob(*fields)
+    claimed = claimed._replace(job_id=UUID(str(claimed.job_id)))
+    handler = registry[claimed.type]
+    try:
+        return _ended(handler, outbox, claimed, setup)
+    except BaseException as error:  # noqa: BLE001  # everything a handler raises is its outcome, be it unreadable
+        return "error", [describe(error), place_of(error, package=package_of(handler))]
+
+
+def _ended(handler: RegisteredHandler, outbox: Outbox, claimed: ClaimedJob, setup: Setup) -> tuple[str, Any]:
+    try:
+        return "result", _result(handler, outbox, claimed, setup)
+    except Retry as error:
+        return "retry", [str(error.reason), None if error.after is None else float(error.after)]
+    except Fail as error:
+        return "fail", [str(error.reason), str(error.code), bool(error.retryable)]
+    except ParametersInvalid as error:
+        return "fail", [f"The parameters do not fit: {error}", "TASK_FAILED", False]
+    except ResultInvalid as error:
+        return "invalid", str(error)
+
+
+def _result(handler: RegisteredHandler, outbox: Outbox, claimed: ClaimedJob, setup: Setup) -> str:
+    write = partial(write_checkpoint, limit=setup.result_limit, max_depth=setup.json_depth)
+    context = context_of(claimed, _Reporter(claimed.job_id, outbox, write))
+    value = handler.function(*handler.signature.arguments(read_parameters(handler, claimed.parameters), context))
+    if asyncio.iscoroutine(value):
+        value = asyncio.run(value)
+    return write_result(handler, value, limit=setup.result_limit)
+
+
+class _Reporter:
+    cancelled = False  # a child is killed, not asked
+
+    @property
+    def children(self) -> Offspring:
+        raise HandlerError('child jobs are not available with isolation="process"')
+
+    def __init__(self, job_id: UUID, outbox: Outbox, write_checkpoint: Callable[[object], str]) -> None:
+        self._job_id = job_id
+        self._outbox = outbox
+        self._write_checkpoint = write_checkpoint
+
+    def progress(self, percent: float, message: str | None) -> Awaitable[None]:
+        self._outbox.send(self._job_id, "progress", [percent, message])
+        return OVER
+
+    def log(self, level: str, message: str, fields: Mapping[str, object]) -> None:
+        self._outbox.send(self._job_id, "log", [level, message_text(message), json.loads(fields_text(fields) or "{}")])
+
+    def checkpoint(self, value: object) -> Awaitable[None]:
+        for part in parts_of(self._write_checkpoint(value)):
+            self._outbox.send(self._job_id, "checkpoint", list(part))
+        return OVER

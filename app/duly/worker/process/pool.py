@@ -1,0 +1,240 @@
+"""Handlers in processes of their own: for what burns the CPU or must be killable. A pool keeps them.
+
+A job is claimed for a process that is idle already: neither the start of a process nor the import of the handlers, nor
+a wait for others, counts as run time. Until then it is pending, and other nodes may take it.
+"""
+
+import asyncio
+import atexit
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from duly.domain.job import ClaimedJob
+from duly.domain.outcome import Frame
+from duly.handlers.exceptions import Fail, Retry
+from duly.handlers.registry import Registry
+from duly.handlers.serialization import ResultInvalid, ResultText
+from duly.worker.attempt import Attempt, Interruption, ProcessFailure
+from duly.worker.process.checkpoints import ChildCheckpoints
+from duly.worker.process.child_process import BEGIN_SECONDS, LAST_SECONDS, ChildProcess, Died
+from duly.worker.process.main import Setup
+from duly.worker.tracebacks import Place
+
+log = structlog.stdlib.get_logger("duly.processes")
+
+FIRST_REST_SECONDS = 0.5
+LONGEST_REST_SECONDS = 30.0
+
+
+class ProcessExecutor:
+    """A pool of child processes, started as jobs need them. One that ends, however, is replaced.
+
+    Args:
+        modules: the handler modules; each child imports them itself.
+        processes: how many at once; None for one a core.
+        result_limit: bytes, of a checkpoint too.
+        json_depth: how deep a checkpoint may be nested.
+    """
+
+    def __init__(
+        self, modules: Sequence[str], *, result_limit: int, json_depth: int = 64, processes: int | None = None
+    ) -> None:
+        self._modules = tuple(modules)
+        self._limits = result_limit, json_depth
+        self._processes = processes or os.cpu_count() or 1
+        self._children: set[ChildProcess] = set()
+        self._idle: list[ChildProcess] = []
+        self._starting: set[asyncio.Task[None]] = set()
+        self._busy = self._failures = 0
+        self._rests_until = 0.0
+        self._closed = False
+        self._attempts: dict[UUID, Attempt] = {}
+        self._told: dict[UUID, set[asyncio.Future[None]]] = {}
+        self._checkpoints: dict[UUID, ChildCheckpoints] = {}
+        self.draining = False
+        self.changed: Callable[[], None] = lambda: None
+
+    @property
+    def available(self) -> int:
+        """Returns how many attempts can be here without waiting: idle processes, and those that run one already."""
+        return len(self._idle) + self._busy
+
+    def grow(self) -> None:
+        """Starts more processes where there is room for them: as many as there are, one at least."""
+        if self._closed or self.draining or self._starting or time.monotonic() < self._rests_until:
+            return
+        if any(not child.was_ready for child in self._children):
+            return
+        for _ in range(min(max(1, len(self._children)), self._processes - len(self._children))):
+            starting = asyncio.get_running_loop().create_task(self._start())
+            self._starting.add(starting)
+            starting.add_done_callback(self._starting.discard)
+
+    async def _start(self) -> None:
+        try:
+            setup = Setup(self._modules, tuple(sys.path), *self._limits)
+            child = ChildProcess(setup, hear=self._hear, ready=self._on_ready, ended=self._on_end)
+            atexit.register(child.kill)
+            self._children.add(child)
+            try:
+                await child.start()
+            except BaseException:
+                self._children.discard(child)
+                atexit.unregister(child.kill)
+                raise
+        except Exception as error:  # noqa: BLE001  # no room for it, or something that cannot be sent to it
+            self._rest(f"{type(error).__name__}: {error}")
+
+    def _on_ready(self, child: ChildProcess) -> None:
+        self._failures = 0
+        self._idle.append(child)
+        self.changed()
+
+    def _on_end(self, child: ChildProcess) -> None:
+        self._children.discard(child)
+        atexit.unregister(child.kill)
+        if child in self._idle:
+            self._idle.remove(child)
+            if not self._closed:
+                words = f"an idle process for handlers has ended ({_ended(child.exit_code)}); another takes its place"
+                log.warning(words, action="process_ended", pid=child.pid)
+        elif not child.was_ready and not self._closed and not self.draining:
+            self._rest(child.why or _ended(child.exit_code))
+        self.changed()
+
+    def _rest(self, why: str) -> None:
+        """Starts no process for a while."""
+        seconds = min(FIRST_REST_SECONDS * 2.0 ** min(self._failures, 10), LONGEST_REST_SECONDS)
+        self._failures += 1
+        self._rests_until = time.monotonic() + seconds
+        words = f"a process for handlers cannot be started; next try in {seconds:g} s, its jobs wait: {why}"
+        log.error(words, action="process_not_started", seconds=seconds)
+
+    async def call(self, attempt: Attempt) -> Any:
+        """The handler's result. Being cancelled kills the process.
+
+        Raises:
+            Interruption: no fault of the job's.
+            ProcessFailure: what the handler raised, or how its process ended under it.
+        """
+        if not self._idle:
+            raise Interruption("no process was free for it")
+        child, job_id = self._idle.pop(), attempt.claimed.job_id
+        self._attempts[job_id] = attempt
+        self._busy += 1
+        attempt.begins_in(BEGIN_SECONDS)
+        try:
+            kind, value = await child.call(_plain(attempt.claimed), begins=attempt.begins_in)
+            await self._all_told(child, job_id)
+        except Died as error:
+            raise self._meaning_of(error) from None
+        finally:
+            self._busy -= 1
+            self._take_back(child)
+            self._forget(attempt)
+        return _unpacked(kind, value)
+
+    def _forget(self, attempt: Attempt) -> None:
+        """Hears no more of this attempt; its job may be here again already."""
+        job_id = attempt.claimed.job_id
+        if self._attempts.get(job_id) is attempt:
+            del self._attempts[job_id]
+            self._told.pop(job_id, None)
+            self._checkpoints.pop(job_id, None)
+
+    def _take_back(self, child: ChildProcess) -> None:
+        if child.calling or child not in self._children:
+            child.kill()
+        else:
+            self._idle.append(child)
+        self.changed()
+
+    def _meaning_of(self, death: Died) -> Exception:
+        if not death.begun:
+            return Interruption("its process ended before it began")
+        if self.draining and (death.exit_code or 0) < 0:  # whoever stops the node may signal its children too
+            return Interruption("its node was shut down")
+        return ProcessFailure(f"its process ended under it ({_ended(death.exit_code)})")
+
+    def _hear(self, job_id: UUID, kind: str, words: list[Any]) -> None:
+        attempt = self._attempts.get(job_id)
+        if attempt is None:
+            return
+        match kind:
+            case "log":
+                attempt.log(*words)
+            case "checkpoint":
+                checkpoints = self._checkpoints.setdefault(job_id, ChildCheckpoints())
+                if checkpoints.hear(*words):
+                    self._note(job_id, checkpoints.keep(attempt.checkpoint))
+            case _:
+                self._note(job_id, _told(attempt, *words))
+
+    def _note(self, job_id: UUID, telling: Coroutine[Any, Any, None]) -> None:
+        told = asyncio.ensure_future(telling)
+        of_job = self._told.setdefault(job_id, set())
+        of_job.add(told)
+        told.add_done_callback(of_job.discard)
+
+    async def _all_told(self, child: ChildProcess, job_id: UUID) -> None:
+        """What the child said before its end is recorded before its end is."""
+        while child.words.read():
+            pass
+        await asyncio.gather(*self._told.get(job_id, ()))
+
+    async def aclose(self) -> None:
+        """Kills what still runs; called when no attempt needs it any more."""
+        self._closed = True
+        if self._starting:
+            await asyncio.wait(self._starting, timeout=LAST_SECONDS)
+        for child in self._children:
+            child.kill()
+        if self._children:
+            dying = [asyncio.ensure_future(child.dead.wait()) for child in self._children]
+            _, living = await asyncio.wait(dying, timeout=LAST_SECONDS)
+            for each in living:
+                each.cancel()
+
+
+def in_processes(registry: Registry) -> frozenset[str]:
+    """The job types whose handlers run in processes."""
+    return frozenset(handler.type for handler in registry.values() if handler.isolation == "process")
+
+
+def _plain(claimed: ClaimedJob) -> list[Any]:
+    return list(claimed._replace(job_id=str(claimed.job_id)))  # type: ignore[arg-type]  # as JSON carries it
+
+
+def _ended(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        with contextlib.suppress(ValueError):
+            return signal.Signals(-exit_code).name
+    return f"exit code {exit_code}"
+
+
+async def _told(attempt: Attempt, percent: float, message: str | None) -> None:
+    with contextlib.suppress(Exception):  # progress that cannot be recorded is no reason to fail; the outcome tells
+        await attempt.progress(percent, message)
+
+
+def _unpacked(kind: str, value: Any) -> Any:
+    match kind:
+        case "result":
+            return ResultText(value)
+        case "invalid":
+            raise ResultInvalid(value)
+        case "retry":
+            raise Retry(value[0], after=value[1])
+        case "fail":
+            raise Fail(value[0], code=value[1], retryable=value[2])
+        case _:
+            words, (exception, frames, traceback) = value
+            raise ProcessFailure(words, Place(exception, tuple(Frame(*each) for each in frames), traceback))
