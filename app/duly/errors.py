@@ -1,15 +1,15 @@
-"""Every error a client of the HTTP API can meet: class = code, status, retryable.
+"""Errors of the HTTP API: each class has a code, a status and whether a retry may succeed.
 
     DulyError
-    ├── BadRequest 400            NotJson
+    ├── BadRequest 400            InvalidJson
     ├── Unauthorized 401
     ├── Forbidden 403
     ├── NotFound 404              (no such route, no such job, no such job type)
     ├── MethodNotAllowed 405
     ├── RequestTimeout 408
     ├── Conflict 409              JobAlreadyEnded · JobExists · NotRetryable · UniqueKeyTaken · IdempotencyInFlight
-    │                             ScheduleExists · TooManyEndpoints · EndpointDisabled · EndpointDeleted
-    │                             DeliveryInFlight · JobGone · TriedEnough
+    │                             ScheduleExists · EndpointLimitReached · EndpointDisabled · EndpointDeleted
+    │                             DeliveryInFlight · JobDeleted · AttemptsExhausted
     ├── BodyTooLarge 413
     ├── UriTooLong 414
     ├── UnsupportedMediaType 415
@@ -22,7 +22,7 @@
     │                             TooManyConnections
     └── InternalError 500
 
-They are raised anywhere and rendered in one place, `duly.api.contract.error_responses`.
+They are raised anywhere and rendered in one module, `duly.api.contract.error_responses`.
 """
 
 import math
@@ -31,18 +31,18 @@ from typing import Any, ClassVar, NamedTuple
 
 
 class PathError(NamedTuple):
-    """One thing wrong with a body: where (`parameters.startDate`) and what."""
+    """Error at one path of a request body, such as `parameters.startDate`."""
 
     path: str
     message: str
 
 
 class DulyError(Exception):
-    """An error with a place in the contract.
+    """Base class of all errors that clients of the HTTP API receive.
 
     Args:
         message: one sentence for a person, safe to show to the client.
-        reason: what lies behind it, or what to do; the message again where nothing adds to it.
+        reason: the cause or the remedy; defaults to the message.
         details: further members of `error.details`.
         retry_after_seconds: sent as `Retry-After` where set.
     """
@@ -67,7 +67,7 @@ class DulyError(Exception):
 
     @property
     def content(self) -> dict[str, Any]:
-        """The one shape of all errors."""
+        """Returns the body that all errors share: `code`, `message` and `details`."""
         details = {"reason": self.reason, "retryable": self.retryable, **self.details}
         return {"code": self.code, "message": self.message, "details": details}
 
@@ -80,8 +80,8 @@ class BadRequest(DulyError):
     code, status = "BAD_REQUEST", 400
 
 
-class NotJson(BadRequest):
-    code = "NOT_JSON"
+class InvalidJson(BadRequest):
+    code = "INVALID_JSON"
 
 
 class Unauthorized(DulyError):
@@ -97,17 +97,17 @@ class NotFound(DulyError):
 
 
 class MethodNotAllowed(DulyError):
-    """`allow` names the methods that the address takes, as in `Allow`."""
+    """Method that the path does not support. `allow` is the value of the `Allow` header."""
 
     code, status = "METHOD_NOT_ALLOWED", 405
 
     def __init__(self, message: str, *, allow: str) -> None:
-        super().__init__(message, reason=f"It takes {allow}.")
+        super().__init__(message, reason=f"Allowed methods: {allow}.")
         self.allow = allow
 
 
 class RequestTimeout(DulyError):
-    """A request that did not arrive in time. The connection is closed after the response."""
+    """Request that did not arrive in time. The connection is closed after the response."""
 
     code, status, retryable = "REQUEST_TIMEOUT", 408, True
 
@@ -129,9 +129,9 @@ class ScheduleExists(Conflict):
 
 
 class NotRetryable(Conflict):
-    """A job that has not failed is not done again."""
+    """Retry of a job that has neither failed nor been cancelled."""
 
-    code = "JOB_NOT_FAILED"
+    code = "JOB_NOT_RETRYABLE"
 
 
 class UniqueKeyTaken(Conflict):
@@ -142,14 +142,14 @@ class IdempotencyInFlight(Conflict):
     code, retryable = "IDEMPOTENCY_IN_FLIGHT", True
 
 
-class TooManyEndpoints(Conflict):
-    code = "TOO_MANY_ENDPOINTS"
+class EndpointLimitReached(Conflict):
+    code = "ENDPOINT_LIMIT_REACHED"
 
     @classmethod
-    def of(cls, most: int) -> "TooManyEndpoints":
+    def of(cls, most: int) -> "EndpointLimitReached":
         return cls(
-            f"There are {most:,} webhooks, as many as there may be.",
-            reason="Nothing was recorded; delete others first.",
+            f"Webhook limit reached ({most:,}).",
+            reason="The webhook was not created. Delete one first.",
         )
 
 
@@ -165,14 +165,14 @@ class DeliveryInFlight(Conflict):
     code, retryable = "DELIVERY_IN_FLIGHT", True
 
 
-class JobGone(Conflict):
-    code = "JOB_GONE"
+class JobDeleted(Conflict):
+    code = "JOB_DELETED"
 
 
-class TriedEnough(Conflict):
-    """A delivery that has had all the attempts that one may have."""
+class AttemptsExhausted(Conflict):
+    """Redelivery of a delivery that has used all its attempts."""
 
-    code = "TRIED_ENOUGH"
+    code = "ATTEMPTS_EXHAUSTED"
 
 
 class BodyTooLarge(DulyError):
@@ -196,12 +196,12 @@ class Invalid(DulyError):
 
     @classmethod
     def at(cls, errors: Sequence[PathError]) -> "Invalid":
-        """A refusal that names each place; the first one is the sentence."""
+        """Returns an error that lists every path; its message is the first of them."""
         first = errors[0]
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
         return cls(
             f"{first.path}: {first.message}{more}" if first.path else f"{first.message}{more}",
-            reason="The request does not fit the contract.",
+            reason="The request is invalid; see `errors` for each path.",
             details={"errors": [error._asdict() for error in errors]},
         )
 
@@ -215,13 +215,16 @@ class IdempotencyKeyReused(Invalid):
 
 
 class UpgradeRequired(DulyError):
-    """A WebSocket handshake of a version that is not spoken here."""
+    """WebSocket handshake of an unsupported version."""
 
     code, status = "UPGRADE_REQUIRED", 426
 
 
 class TooMany(DulyError):
-    """Nothing was recorded. `policy` and `left` are what the headers `RateLimit-Policy` and `RateLimit` say."""
+    """Submission beyond a limit, of which nothing was recorded.
+
+    `policy` and `left` are the values of the headers `RateLimit-Policy` and `RateLimit`.
+    """
 
     code, status, retryable = "TOO_MANY_REQUESTS", 429, True
 
@@ -237,8 +240,8 @@ class RateLimited(TooMany):
     @classmethod
     def of(cls, count: int, seconds: float, *, retry_after_seconds: int) -> "RateLimited":
         return cls(
-            f"More jobs are submitted than the {count:,} in {seconds:g} seconds that are allowed.",
-            reason="Nothing was recorded; submit it again after Retry-After.",
+            f"Rate limit exceeded: {count:,} jobs per {seconds:g} seconds.",
+            reason="Nothing was recorded. Retry after the time in Retry-After.",
             policy=f'"submissions";q={count};w={math.ceil(seconds)}',
             left=f'"submissions";r=0;t={retry_after_seconds}',
             retry_after_seconds=retry_after_seconds,
@@ -252,8 +255,8 @@ class BacklogFull(TooMany):
     def of(cls, queue: str, *, limit: int, waiting: int, retry_after_seconds: int) -> "BacklogFull":
         left = max(0, limit - waiting)
         return cls(
-            f'The queue "{queue}" holds {min(waiting, limit):,} of the {limit:,} waiting jobs that it may.',
-            reason="Nothing was recorded; submit it again when some of them have started.",
+            f'Queue "{queue}" is full ({min(waiting, limit):,} of {limit:,} jobs waiting).',
+            reason="Nothing was recorded. Retry once some of these jobs have started.",
             policy=f'"backlog";q={limit}',
             left=f'"backlog";r={left};t={retry_after_seconds}',
             retry_after_seconds=retry_after_seconds,
@@ -280,7 +283,7 @@ class Draining(Unavailable):
 
 
 class DatabaseUnavailable(Unavailable):
-    """The database does not do its part. `code` is that of what is wrong with it, `remedy` what the operator can do."""
+    """Failure of the database. `code` names its cause, `remedy` tells the operator how to resolve it."""
 
     code = "DATABASE_UNAVAILABLE"
 
@@ -300,6 +303,6 @@ class TooManyConnections(Unavailable):
     @classmethod
     def here(cls) -> "TooManyConnections":
         return cls(
-            "The service has as many connections as it may.",
-            reason="All of them, or all of your address, are in use; keep connections and use them again.",
+            "Connection limit reached.",
+            reason="All connections of the service, or all of your address, are in use. Reuse connections.",
         )

@@ -132,7 +132,7 @@ async def test_each_changing_request_is_told_with_its_route_and_what_it_names(se
 @pytest.mark.parametrize(
     ("method", "path", "content", "expected"),
     [
-        ("POST", "/api/v1/jobs", b"{", ("/api/v1/jobs", 400, "NOT_JSON")),
+        ("POST", "/api/v1/jobs", b"{", ("/api/v1/jobs", 400, "INVALID_JSON")),
         ("POST", "/api/v1/jobs", b'{"type":"none"}', ("/api/v1/jobs", 422, "UNKNOWN_JOB_TYPE")),
         ("POST", "/api/v1/jobs", b"x" * (2 << 20), ("/api/v1/jobs", 413, "BODY_TOO_LARGE")),
         ("PUT", "/api/v1/jobs/none", b'{"type":"echo"}', ("/api/v1/jobs/{jobId}", 404, "NOT_FOUND")),
@@ -237,7 +237,7 @@ async def test_what_is_asked_over_a_socket_is_told_too(service: Service, lines: 
     assert told == [
         ("cancel_job", "/ws/jobs", 202, None),
         ("cancel_job", "/ws/jobs", 404, "NOT_FOUND"),
-        ("message", "/ws/jobs", 400, "NOT_JSON"),
+        ("message", "/ws/jobs", 400, "INVALID_JSON"),
         ("submit_job", "/ws/jobs", 422, "UNKNOWN_JOB_TYPE"),
     ]
     assert "s3cret" not in text

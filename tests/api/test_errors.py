@@ -154,7 +154,7 @@ async def test_two_requests_in_one_packet_are_both_answered_in_order(contract: S
 
 async def test_each_error_has_its_status_and_says_whether_to_try_again(contract: Service) -> None:
     post = contract.client.post
-    refused(await post("/api/v1/jobs", content=b"{", headers=JSON), 400, "NOT_JSON")
+    refused(await post("/api/v1/jobs", content=b"{", headers=JSON), 400, "INVALID_JSON")
     refused(await post("/api/v1/jobs", content=b"{}"), 415, "UNSUPPORTED_MEDIA_TYPE")
     refused(await post("/api/v1/jobs", content=b"x" * (1 << 21), headers=JSON), 413, "BODY_TOO_LARGE")
     refused(await post("/api/v1/jobs", content=b"{}", headers=JSON), 422, "VALIDATION_FAILED")

@@ -97,7 +97,7 @@ async def no_new_connections(service: Service) -> AsyncIterator[None]:
 State = Callable[[Service], AbstractAsyncContextManager[None]]
 STATES: list[tuple[State, str, str]] = [
     (full_disk, "DATABASE_DISK_FULL", "No space left"),
-    (trigger_of_the_operator, "DATABASE_REFUSED", "no jobs on Sundays"),
+    (trigger_of_the_operator, "DATABASE_CONSTRAINT_VIOLATED", "no jobs on Sundays"),
     (lost_right, "DATABASE_PERMISSION_DENIED", "permission denied for table jobs"),
     (read_only, "DATABASE_READ_ONLY", "read-only"),
     (locked_table, "DATABASE_BUSY", "lock timeout"),

@@ -44,7 +44,7 @@ async def test_what_is_not_json_is_a_400(contract: Service) -> None:
         b'{"type": "echo", "priority": 01}',
         b"type=echo",
     ]:
-        error = refused(await _post(contract, body), 400, "NOT_JSON")
+        error = refused(await _post(contract, body), 400, "INVALID_JSON")
 
         assert error["details"]["retryable"] is False
 
@@ -218,7 +218,7 @@ async def test_what_is_nested_too_deep_is_invalid(contract: Service) -> None:
         answer = await _post(contract, body)
 
         assert answer.status_code in {400, 422}
-        refused(answer, answer.status_code, "NOT_JSON" if answer.status_code == 400 else "VALIDATION_FAILED")
+        refused(answer, answer.status_code, "INVALID_JSON" if answer.status_code == 400 else "VALIDATION_FAILED")
         if body.startswith('{"type"'):
             assert invalid_paths(answer)
 

@@ -81,7 +81,7 @@ async def test_what_did_not_fail_is_not_retried(contract: Service) -> None:
     completed = (await contract.run("echo"))["jobId"]
     for job_id in (waiting, running, completed):
         before = await contract.job(job_id)
-        error = refused(await retry(contract, job_id), 409, "JOB_NOT_FAILED")
+        error = refused(await retry(contract, job_id), 409, "JOB_NOT_RETRYABLE")
         assert error["details"]["retryable"] is False
         assert await contract.job(job_id) == before
     gate("not-failed").set()

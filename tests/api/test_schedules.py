@@ -183,7 +183,7 @@ async def test_an_unknown_type_is_refused_with_the_nearest(contract: Service) ->
 @pytest.mark.parametrize(
     ("content", "headers", "status", "code"),
     [
-        (b"{", {"Content-Type": "application/json"}, 400, "NOT_JSON"),
+        (b"{", {"Content-Type": "application/json"}, 400, "INVALID_JSON"),
         (b"{}", {"Content-Type": "text/plain"}, 415, "UNSUPPORTED_MEDIA_TYPE"),
         (b"[]", {"Content-Type": "application/json"}, 422, "VALIDATION_FAILED"),
         (b"null", {"Content-Type": "application/json"}, 422, "VALIDATION_FAILED"),

@@ -221,7 +221,7 @@ NO_REFS: dict[str, tuple[str, str]] = {
     "too long": ('{"type":"ping","ref":"%s"}' % ("r" * 201), "VALIDATION_FAILED"),
     "no text": ('{"type":"ping","ref":7}', "VALIDATION_FAILED"),
     "no object": ('["r1"]', "VALIDATION_FAILED"),
-    "no JSON": ('{"ref":"r1"', "NOT_JSON"),
+    "no JSON": ('{"ref":"r1"', "INVALID_JSON"),
     "far too deep": ("[" * 100_000, "VALIDATION_FAILED"),
 }
 
@@ -234,5 +234,5 @@ async def test_an_error_about_a_value_that_cannot_be_kept_repeats_the_ref(contra
             await socket.connection.send(text)
             heard = await socket.hear()
             assert (heard["type"], heard["ref"]) == ("error", None), name
-            assert heard["error"]["code"] in {code, "NOT_JSON"}, name
+            assert heard["error"]["code"] in {code, "INVALID_JSON"}, name
         await socket.is_open()

@@ -78,7 +78,9 @@ async def test_a_ticket_without_a_body_is_refused(contract: Service) -> None:
     assert "jobId, batchId, labels and all" in error["message"]
     refused(await contract.client.post(PATH, content=b"{}"), 415, "UNSUPPORTED_MEDIA_TYPE")
     refused(
-        await contract.client.post(PATH, content=b"{", headers={"Content-Type": "application/json"}), 400, "NOT_JSON"
+        await contract.client.post(PATH, content=b"{", headers={"Content-Type": "application/json"}),
+        400,
+        "INVALID_JSON",
     )
 
 

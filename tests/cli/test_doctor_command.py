@@ -40,7 +40,10 @@ async def test_a_finding_is_a_line_with_its_remedy_and_ends_with_one(database_ur
     done = doctor()
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.splitlines() == [
-        "NODE_SILENT: Node shop-7 has been silent for 1 min; its jobs wait. Remedy: run a node with the role sweeper",
+        (
+            "NODE_UNRESPONSIVE: Node shop-7 has been silent for 1 min; its jobs wait. "
+            "Remedy: run a node with the role sweeper"
+        ),
         "1 finding",
     ]
     told = json.loads(doctor("--json").stdout)

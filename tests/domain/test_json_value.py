@@ -104,7 +104,7 @@ def test_a_value_is_refused_exactly_where_it_holds_text_that_cannot_be_stored(va
 def test_no_bytes_at_all_raise_anything_but_a_refusal(body: bytes) -> None:
     read = outcome(body, max_depth=4)
     if isinstance(read, JsonRefused):
-        assert (read.status, read.code) in {(400, "NOT_JSON"), (422, "INVALID_JSON_VALUE")}
+        assert (read.status, read.code) in {(400, "INVALID_JSON"), (422, "INVALID_JSON_VALUE")}
     else:
         assert plain(read) == json.loads(body.decode())
         assert not holds_unfit_text(read)
@@ -130,7 +130,7 @@ def test_no_bytes_at_all_raise_anything_but_a_refusal(body: bytes) -> None:
 )
 def test_what_is_not_json_is_answered_with_400_and_the_place(body: bytes, line: int, column: int) -> None:
     refused = refusal(body)
-    assert (refused.status, refused.code) == (400, "NOT_JSON")
+    assert (refused.status, refused.code) == (400, "INVALID_JSON")
     assert f"line {line}, column {column}:" in str(refused)
 
 

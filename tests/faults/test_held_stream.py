@@ -193,7 +193,7 @@ async def test_the_doctor_names_what_holds_the_stream_and_how_to_end_it(
         async with prepared(other, "forgotten"), writer.transaction():
             await writer.execute("select pg_current_xact_id()")
             first, second = await examined.examine()
-            assert (first.code, second.code) == ("STREAM_HELD", "TRANSACTION_OLD")
+            assert (first.code, second.code) == ("STREAM_BLOCKED", "LONG_TRANSACTION")
             assert first.reason.startswith("The stream of all jobs is held for 0 s by prepared transaction 'forgotten'")
             assert "ROLLBACK PREPARED 'forgotten'" in first.remedy
             assert second.remedy.endswith(f"pg_terminate_backend({writer.get_server_pid()})")

@@ -70,11 +70,11 @@ async def test_a_database_that_lacks_nothing_is_healthy(examined: Examined, tmp_
 async def test_a_node_that_fell_silent_and_roles_that_nobody_has_are_named(examined: Examined) -> None:
     await examined.sql(NODE, uuid4(), "shop-7", ["worker"], 3700.0)
     (silent,) = await examined.findings()
-    assert silent.code == "NODE_SILENT"
+    assert silent.code == "NODE_UNRESPONSIVE"
     assert silent.reason == "Node shop-7 has been silent for 1 h 1 min; its jobs wait."
     await examined.sql(NODE, uuid4(), "shop-8", ["api", "worker"], 1.0)
     found = await examined.findings()
-    assert [finding.code for finding in found] == ["NODE_SILENT", "ROLE_MISSING", "ROLE_MISSING"]
+    assert [finding.code for finding in found] == ["NODE_UNRESPONSIVE", "ROLE_MISSING", "ROLE_MISSING"]
     assert [finding.remedy for finding in found[1:]] == ["start one: --role dispatcher", "start one: --role sweeper"]
 
 
@@ -92,7 +92,7 @@ async def test_records_that_are_set_aside_are_counted_with_a_reason(examined: Ex
 async def test_keys_that_are_missing_or_differ_are_named(examined: Examined) -> None:
     await recognise(examined.database, KEYRING)
     assert await examined.codes(keyring=Keyring.read(SECRET_KEYS.replace("tests:", "new:"))) == ["SECRET_KEY_MISSING"]
-    assert await examined.codes(keyring=Keyring.read(OTHER_KEY)) == ["SECRET_KEY_DIFFERS"]
+    assert await examined.codes(keyring=Keyring.read(OTHER_KEY)) == ["SECRET_KEY_MISMATCH"]
     assert await examined.codes(keyring=None) == []
 
 
@@ -100,13 +100,13 @@ async def test_too_few_days_ahead_are_told(examined: Examined) -> None:
     today = await examined.value(TODAY)
     await examined.sql(f"drop table messages_{today:%Y%m%d}")
     (found,) = await examined.findings()
-    assert (found.code, found.reason) == ("PARTITIONS_FEW", "Today has no partition.")
+    assert (found.code, found.reason) == ("PARTITIONS_LOW", "Today has no partition.")
 
 
 async def test_what_would_refuse_a_submission_is_found_by_a_rehearsal(examined: Examined) -> None:
     await examined.sql(REFUSE)
     (found,) = await examined.findings()
-    assert found.code == "DATABASE_REFUSED"
+    assert found.code == "DATABASE_CONSTRAINT_VIOLATED"
     assert "not today" in found.reason
     await examined.sql("drop trigger refuse on jobs; drop function refuse()")
 
@@ -117,7 +117,7 @@ async def test_a_database_that_is_behind_gets_no_other_finding(empty_database_ur
         (found,) = await Doctor(database, lease_seconds=15).examine()
     finally:
         await database.close()
-    assert (found.code, found.remedy) == ("DATABASE_BEHIND", "run `duly migrate`")
+    assert (found.code, found.remedy) == ("DATABASE_SCHEMA_OUTDATED", "run `duly migrate`")
 
 
 async def test_a_missing_right_is_named_as_its_grant(empty_database_url: str) -> None:
@@ -130,7 +130,7 @@ async def test_a_missing_right_is_named_as_its_grant(empty_database_url: str) ->
             found = await Doctor(database, lease_seconds=15, schema=split.schema).examine()
         finally:
             await database.close()
-    assert [finding.code for finding in found] == ["RIGHT_MISSING"]
+    assert [finding.code for finding in found] == ["PRIVILEGE_MISSING"]
     assert found[0].remedy == f"GRANT INSERT ON {split.schema}.jobs TO {split.serving}"
 
 
@@ -150,7 +150,7 @@ async def test_a_transaction_that_only_reads_for_an_hour_keeps_vacuum_from_its_w
         async with reader.transaction(isolation="repeatable_read"):
             await reader.fetch("select * from jobs")
             (found,) = await examined.findings()
-            assert found.code == "SNAPSHOT_OLD"
+            assert found.code == "LONG_SNAPSHOT"
             assert found.remedy.endswith(f"pg_terminate_backend({reader.get_server_pid()})")
     finally:
         await reader.close()
@@ -179,7 +179,7 @@ def hidden(tx: int) -> Holder:
 
 @pytest.mark.parametrize(
     ("name", "value", "code"),
-    [("CLOCK_SECONDS", -1.0, "CLOCK_DIFFERS"), ("SESSIONS_SHARE", 0.0, "CONNECTIONS_FEW")],
+    [("CLOCK_SECONDS", -1.0, "CLOCK_SKEW"), ("SESSIONS_SHARE", 0.0, "CONNECTIONS_LOW")],
 )
 async def test_a_bound_that_is_passed_is_told(
     examined: Examined, monkeypatch: pytest.MonkeyPatch, name: str, value: float, code: str

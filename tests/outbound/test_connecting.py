@@ -128,7 +128,7 @@ async def test_a_name_that_moved_or_went_is_not_called_where_it_was(monkeypatch:
             url = f"http://hooks.example:{here.port}/"
             await client.post(url, content=b"{}", headers=HEADERS)
             await asyncio.sleep(0)
-            assert (await failure(client, url)).code == "REFUSED_ADDRESS"
+            assert (await failure(client, url)).code == "BLOCKED_ADDRESS"
             lookup.hangs = True
             assert (await failure(client, url)).code == "TIMED_OUT"
         assert here.connections == 1

@@ -161,4 +161,4 @@ async def test_closing_the_client_fails_the_posts_under_way() -> None:
             while not here.bodies:
                 await asyncio.sleep(0)
         await client.aclose()
-        assert (await asyncio.wait_for(post, 2)).code == "BROKEN_ANSWER"
+        assert (await asyncio.wait_for(post, 2)).code == "INVALID_RESPONSE"

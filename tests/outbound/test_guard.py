@@ -7,7 +7,7 @@ import pytest
 
 from duly.domain.egress_policy import PUBLIC, Reach, parse_networks
 from duly.domain.egress_ports import parse_ports
-from duly.outbound import ANSWER_LIMIT, OutboundClient
+from duly.outbound import RESPONSE_LIMIT, OutboundClient
 from duly.outbound import resolver as addresses_of_names
 from duly.outbound.resolver import AddressInfo, guarded_socket
 from tests.support.networks import EDGES, NEIGHBOURS
@@ -33,7 +33,7 @@ async def test_no_spelling_of_this_machine_reaches_it_unless_allowed() -> None:
         async with OutboundClient(total_seconds=2) as client:
             for host in SPELLINGS:
                 error = await failure(client, f"http://{host}:{sink.port}/")
-                assert error.code in {"REFUSED_ADDRESS", "INVALID_URL"}, host
+                assert error.code in {"BLOCKED_ADDRESS", "INVALID_URL"}, host
         # Connections are accepted in their order, so none came before this one.
         async with OutboundClient(reach=LOOPBACK, total_seconds=2) as client:
             assert (await client.post(f"http://127.1:{sink.port}/", content=b"", headers={})).status == 204
@@ -47,9 +47,9 @@ async def test_every_refused_network_is_refused_as_an_address_and_behind_a_name(
     lookup = FakeLookup([address])
     async with OutboundClient(lookup=lookup, total_seconds=2) as client:
         assert client.refusal(f"http://{literal}/") is not None
-        assert (await failure(client, f"http://{literal}/")).code == "REFUSED_ADDRESS"
+        assert (await failure(client, f"http://{literal}/")).code == "BLOCKED_ADDRESS"
         assert lookup.asked == []
-        assert (await failure(client, "https://hooks.example/")).code == "REFUSED_ADDRESS"
+        assert (await failure(client, "https://hooks.example/")).code == "BLOCKED_ADDRESS"
     assert lookup.asked == ["hooks.example"]
     with pytest.raises(OSError, match="DULY_WEBHOOK_ALLOW_NETWORKS"):
         guarded_socket(address_info(address, 443), reach=PUBLIC)
@@ -66,7 +66,7 @@ async def test_only_the_ports_that_are_named_are_called() -> None:
     async with OutboundClient(reach=Reach(ports=parse_ports("443")), lookup=FakeLookup(["1.1.1.1"])) as client:
         for url in ("http://1.1.1.1/", "http://hooks.example/", "https://hooks.example:8443/"):
             assert client.refusal(url) is not None
-            assert (await failure(client, url)).code == "REFUSED_ADDRESS"
+            assert (await failure(client, url)).code == "BLOCKED_ADDRESS"
         assert client.refusal("https://hooks.example/") is None
 
 
@@ -76,7 +76,7 @@ async def test_the_port_of_a_name_is_checked_with_its_address() -> None:
     async with OutboundClient(reach=LOOPBACK, lookup=lookup) as client:
         assert client.refusal("http://hooks.example:5432/") is None
         error = await failure(client, "http://hooks.example:5432/")
-    assert (error.code, "Port 5432" in str(error), lookup.asked) == ("REFUSED_ADDRESS", True, ["hooks.example"])
+    assert (error.code, "Port 5432" in str(error), lookup.asked) == ("BLOCKED_ADDRESS", True, ["hooks.example"])
 
 
 @pytest.mark.parametrize("addresses", [["127.0.0.2"], ["127.0.0.1", "127.0.0.2"], ["127.0.0.1", "fd00::1"], ["::1"]])
@@ -86,7 +86,7 @@ async def test_a_name_is_refused_if_any_of_its_addresses_is(addresses: list[str]
         reach = Reach(parse_networks("127.0.0.1/32"))
         async with OutboundClient(reach=reach, lookup=lookup, total_seconds=2) as client:
             error = await failure(client, f"http://hooks.example:{sink.port}/secret-path")
-        assert error.code == "REFUSED_ADDRESS"
+        assert error.code == "BLOCKED_ADDRESS"
         assert "DULY_WEBHOOK_ALLOW_NETWORKS" in str(error)
         assert "secret-path" not in str(error)
         assert (lookup.asked, sink.connections) == (["hooks.example"], 0)
@@ -112,7 +112,7 @@ async def test_a_name_that_leads_inside_when_it_is_looked_up_again_is_refused(mo
         async with OutboundClient(reach=reach, lookup=lookup, total_seconds=2) as client:
             url = f"http://hooks.example:{here.port}/"
             assert (await client.post(url, content=b"{}", headers=HEADERS)).status == 204
-            assert (await failure(client, url)).code == "REFUSED_ADDRESS"
+            assert (await failure(client, url)).code == "BLOCKED_ADDRESS"
         assert (len(lookup.asked), here.connections, inside.connections) == (2, 1, 0)
 
 
@@ -133,7 +133,7 @@ async def test_an_address_that_changes_after_its_check_is_refused_at_the_socket(
             await asyncio.wait_for(here.closed.wait(), 2)
             found[0] = address_info("127.0.0.2", here.port)
             error = await failure(client, url)
-        assert (error.code, "127.0.0.2 is in 127.0.0.0/8" in str(error)) == ("REFUSED_ADDRESS", True)
+        assert (error.code, "127.0.0.2 is in 127.0.0.0/8" in str(error)) == ("BLOCKED_ADDRESS", True)
         assert lookup.asked == ["hooks.example"]
 
 
@@ -147,7 +147,7 @@ def test_no_socket_is_made_for_a_refused_address() -> None:
         guarded_socket((socket.AF_INET, *tcp, ("1.1.1.1", 5432)), reach=LOOPBACK)
     with guarded_socket((socket.AF_INET, *tcp, ("127.0.0.1", 5432)), reach=LOOPBACK) as made:
         # Linux doubles what is asked for.
-        assert made.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) <= ANSWER_LIMIT
+        assert made.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) <= RESPONSE_LIMIT
 
 
 async def test_localhost_is_reached_where_only_one_of_its_addresses_is_allowed() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duly.outbound import ANSWER_LIMIT
+from duly.outbound import RESPONSE_LIMIT
 from duly.outbound.response import PostFailed
 from duly.outbound.response_reader import AnswerReader, Received
 
@@ -71,9 +71,9 @@ def test_a_bodiless_answer_ends_with_its_headers_and_its_connection_is_not_used_
 
 
 def test_many_small_chunks_are_read_and_the_space_between_them_is_bounded() -> None:
-    small = reading(CHUNKED, *[b"1\r\nx\r\n"] * (ANSWER_LIMIT - 1))
+    small = reading(CHUNKED, *[b"1\r\nx\r\n"] * (RESPONSE_LIMIT - 1))
     small.feed(b"2\r\nxx\r\n")
-    assert small.answer() == Received(200, {"transfer-encoding": "chunked"}, b"x" * ANSWER_LIMIT, truncated=True)
+    assert small.answer() == Received(200, {"transfer-encoding": "chunked"}, b"x" * RESPONSE_LIMIT, truncated=True)
     with pytest.raises(PostFailed, match="too long"):
         reading(CHUNKED, *[b"1;" + b"x" * 100 + b"\r\nx\r\n"] * 1_000)
 

@@ -136,7 +136,7 @@ async def test_no_bad_message_closes_the_socket(start_service: StartService) -> 
     service = await start_service(body_limit=2048)
     unknown = str(uuid4())
     bad: list[tuple[str | bytes, str]] = [
-        ("no json", "NOT_JSON"),
+        ("no json", "INVALID_JSON"),
         ("[1]", "VALIDATION_FAILED"),
         ("7", "VALIDATION_FAILED"),
         (b"{}", "VALIDATION_FAILED"),

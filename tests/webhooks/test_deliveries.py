@@ -313,7 +313,7 @@ async def test_nothing_is_sent_again_that_was_tried_hundreds_of_times_or_whose_j
     await service.sql("update delivery_attempts set attempt = 1")
     await service.alter("truncate events, jobs")
     codes.append(await refusal(service, delivery["deliveryId"]))
-    assert codes == ["TRIED_ENOUGH", "JOB_GONE"]
+    assert codes == ["ATTEMPTS_EXHAUSTED", "JOB_DELETED"]
     assert await service.sql("select from deliveries") == []
 
 

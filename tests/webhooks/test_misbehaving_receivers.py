@@ -66,7 +66,7 @@ MANNERS = {
     "/too-busy": answers(429, headers={"retry-after": "120"}),
     "/ends-this-one": answers(400, headers={"webhook-delivery": "abort-message"}),
 }
-TIMED_OUT, BROKEN = (TRY_AGAIN, "TIMED_OUT"), (TRY_AGAIN, "BROKEN_ANSWER")
+TIMED_OUT, BROKEN = (TRY_AGAIN, "TIMED_OUT"), (TRY_AGAIN, "INVALID_RESPONSE")
 EXPECTED = {
     "/silent": TIMED_OUT,
     "/stops-in-headers": TIMED_OUT,
@@ -158,8 +158,8 @@ async def test_a_failure_by_code_says_host_and_port_and_what_happened(
     here = f"127.0.0.1:{receiver.port}"
     assert errors == [
         f"TIMED_OUT: {here}: no complete answer within 0.3 seconds.",
-        f"BROKEN_ANSWER: {here}: the answer broke off.",
-        f"BROKEN_ANSWER: {here}: the answer is not one bounded HTTP answer (too many headers).",
+        f"INVALID_RESPONSE: {here}: the answer broke off.",
+        f"INVALID_RESPONSE: {here}: the answer is not one bounded HTTP answer (too many headers).",
     ]
 
 

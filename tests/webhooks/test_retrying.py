@@ -187,7 +187,7 @@ async def test_a_name_that_leads_to_loopback_is_given_up_without_a_connection(
     port = receiver.url.rpartition(":")[2].partition("/")[0]
     await service.run("echo", callbackUrl=f"http://rebinding.example.com:{port}/hook")
     (row,) = await given_up(service, 1)
-    assert row["error"].startswith("REFUSED_ADDRESS: ")
+    assert row["error"].startswith("BLOCKED_ADDRESS: ")
     assert (receiver.hits, receiver.writers) == (0, [])
 
 
@@ -198,7 +198,7 @@ async def test_a_callback_accepted_under_other_rules_is_not_called_once_they_for
     await accepting.run("echo", callbackUrl=receiver.url)
     await start_service(roles=("dispatcher",), webhook_allow_networks=())
     (row,) = await given_up(accepting, 1)
-    assert row["error"].startswith("REFUSED_ADDRESS: ")
+    assert row["error"].startswith("BLOCKED_ADDRESS: ")
     assert (receiver.hits, receiver.writers) == (0, [])
 
 

@@ -69,7 +69,7 @@ def test_every_2xx_is_success(status: int) -> None:
 def test_an_answer_that_was_cut_is_told_apart() -> None:
     assert tried(answer(200)._replace(truncated=True)).cut
     assert not tried(answer(200)).cut
-    assert not tried(no_answer("BROKEN_ANSWER")).cut
+    assert not tried(no_answer("INVALID_RESPONSE")).cut
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_every_other_answer_is_a_failure_that_is_tried_again(status: int) -> Non
     assert verdict.error == f"the receiver answered {status}"
 
 
-@pytest.mark.parametrize("code", ["CONNECT_FAILED", "TLS_FAILED", "TIMED_OUT", "BROKEN_ANSWER"])
+@pytest.mark.parametrize("code", ["CONNECT_FAILED", "TLS_FAILED", "TIMED_OUT", "INVALID_RESPONSE"])
 def test_no_answer_is_a_failure_that_is_tried_again(code: OutboundCode) -> None:
     verdict = tried(no_answer(code))
     assert (verdict.outcome, verdict.status_code, verdict.answer) == (Outcome.TRY_AGAIN, None, None)
@@ -92,7 +92,7 @@ def test_no_answer_is_a_failure_that_is_tried_again(code: OutboundCode) -> None:
 @pytest.mark.parametrize(
     "came",
     [
-        no_answer("REFUSED_ADDRESS"),
+        no_answer("BLOCKED_ADDRESS"),
         no_answer("INVALID_URL"),
         answer(410),
         answer(500, webhook_delivery="abort-message"),
@@ -148,7 +148,7 @@ def half() -> float:
         (answer(204, webhook_delivery="Disable"), "ASKED: "),
         (answer(500, webhook_delivery="abort-message"), None),
         (answer(404), None),
-        (no_answer("REFUSED_ADDRESS"), None),
+        (no_answer("BLOCKED_ADDRESS"), None),
         (no_answer("TIMED_OUT"), None),
     ],
 )
@@ -169,15 +169,15 @@ def test_a_receiver_may_say_that_it_wants_no_more(came: OutboundAnswer | Outboun
         (answer(410), False),
         (answer(500, webhook_delivery="abort-message"), False),
         (answer(500, webhook_delivery="disable"), False),
-        (no_answer("REFUSED_ADDRESS"), False),
-        (NotSent("BROKEN_ANSWER", "it was not sent: a fault of ours", duration_seconds=0), False),
+        (no_answer("BLOCKED_ADDRESS"), False),
+        (NotSent("INVALID_RESPONSE", "it was not sent: a fault of ours", duration_seconds=0), False),
     ],
 )
 def test_what_says_that_a_receiver_is_in_trouble(came: OutboundAnswer | OutboundError, fails: bool) -> None:
     assert tried(came).fails is fails
 
 
-@pytest.mark.parametrize("refusal", ["ENDPOINT_DELETED", "ENDPOINT_DISABLED", "JOB_GONE"])
+@pytest.mark.parametrize("refusal", ["ENDPOINT_DELETED", "ENDPOINT_DISABLED", "JOB_DELETED"])
 def test_what_nobody_is_there_for_is_given_up_and_says_why(refusal: str) -> None:
     verdict = refused(DUE._replace(url=None, refusal=refusal, attempt=3))
     assert (verdict.outcome, verdict.attempt, verdict.fails, verdict.disables) == (Outcome.GIVEN_UP, 3, False, None)

@@ -33,7 +33,7 @@ _ESCAPE = re.compile(r"(?i:\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|(?P<unfit>\
 
 
 class JsonRefused(ValueError):
-    """A body that is not JSON (400 NOT_JSON) or holds a value no job can keep (422 INVALID_JSON_VALUE).
+    """A body that is not JSON (400 INVALID_JSON) or holds a value no job can keep (422 INVALID_JSON_VALUE).
 
     Its text is safe to send: what cannot be encoded is escaped, what is long is cut. `value` is what was read, where it
     is JSON; the errors name all that is wrong with it, up to their number.
@@ -155,7 +155,7 @@ def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _not_json(message: str, *, line: int, column: int) -> JsonRefused:
-    return JsonRefused(400, "NOT_JSON", [PathError("", f"not JSON at line {line}, column {column}: {message}")])
+    return JsonRefused(400, "INVALID_JSON", [PathError("", f"not JSON at line {line}, column {column}: {message}")])
 
 
 def _too_deep(max_depth: int) -> JsonRefused:

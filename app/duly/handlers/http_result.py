@@ -16,7 +16,7 @@ from duly.outbound.retry_after import retry_after_seconds
 _PASSING: Final = frozenset({408, 425, 429})
 _SERVER_ERRORS: Final = range(500, 600)
 _SUCCESS: Final = range(200, 300)
-_HOPELESS: Final = frozenset({"REFUSED_ADDRESS", "INVALID_URL"})
+_HOPELESS: Final = frozenset({"BLOCKED_ADDRESS", "INVALID_URL"})
 _LONGEST_WAIT_SECONDS: Final = 86400.0
 _HEADERS_SHOWN: Final = 16 * 1024
 

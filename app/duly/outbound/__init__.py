@@ -13,11 +13,11 @@ little for a library to do; what is hard to get right, the parsing, is llhttp's 
 """
 
 from duly.outbound.client import Method, OutboundClient
-from duly.outbound.response import ANSWER_LIMIT, OutboundAnswer, OutboundCode, OutboundError
+from duly.outbound.response import RESPONSE_LIMIT, OutboundAnswer, OutboundCode, OutboundError
 from duly.outbound.retry_after import retry_after_seconds
 
 __all__ = [
-    "ANSWER_LIMIT",
+    "RESPONSE_LIMIT",
     "Method",
     "OutboundAnswer",
     "OutboundClient",

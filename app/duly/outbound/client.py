@@ -118,7 +118,7 @@ class OutboundClient:
 
 
 # What these say names the address or the URL's fault itself.
-_NAMED_ALREADY = frozenset({"REFUSED_ADDRESS", "INVALID_URL"})
+_NAMED_ALREADY = frozenset({"BLOCKED_ADDRESS", "INVALID_URL"})
 
 
 def _give_up(connection: Connection) -> None:

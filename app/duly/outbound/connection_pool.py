@@ -100,7 +100,7 @@ class Pool:
 
     def _refuse_when_closed(self) -> None:
         if self._closed:
-            raise PostFailed("BROKEN_ANSWER", "the service is going down.")
+            raise PostFailed("INVALID_RESPONSE", "the service is going down.")
 
     def give_back(self, connection: Connection) -> None:
         """After every exchange; a connection that broke is dropped."""

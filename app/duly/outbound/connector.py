@@ -48,7 +48,7 @@ class Connector:
                 )
                 return await self._carried(made, origin, gone)
         except AddressRefused as refused:
-            raise PostFailed("REFUSED_ADDRESS", str(refused)) from None
+            raise PostFailed("BLOCKED_ADDRESS", str(refused)) from None
         except OSError as error:
             if deadline.expired():
                 raise PostFailed("TIMED_OUT", f"no connection within {self._seconds:.1f} seconds.") from None

@@ -99,7 +99,7 @@ class GuardedLookup:
             # Both families lead to this machine: allowing one of them allows the name.
             return [one for one, reason in zip(found, reasons, strict=True) if reason is None]
         for reason in filter(None, reasons):
-            raise PostFailed("REFUSED_ADDRESS", reason)
+            raise PostFailed("BLOCKED_ADDRESS", reason)
         return found
 
     def _remember(self, name: tuple[str, int], task: "asyncio.Task[list[AddressInfo]]") -> None:

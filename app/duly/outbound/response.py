@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
-ANSWER_LIMIT: Final = 64 * 1024
+RESPONSE_LIMIT: Final = 64 * 1024
 
-OutboundCode = Literal["REFUSED_ADDRESS", "INVALID_URL", "CONNECT_FAILED", "TLS_FAILED", "TIMED_OUT", "BROKEN_ANSWER"]
+OutboundCode = Literal[
+    "BLOCKED_ADDRESS", "INVALID_URL", "CONNECT_FAILED", "TLS_FAILED", "TIMED_OUT", "INVALID_RESPONSE"
+]
 
 
 class OutboundAnswer(NamedTuple):

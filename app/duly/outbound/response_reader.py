@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from duly.outbound.response import ANSWER_LIMIT, PostFailed
+from duly.outbound.response import RESPONSE_LIMIT, PostFailed
 
 _HEADER_LIMIT: Final = 100
 _INTERIM_LIMIT: Final = 10
@@ -57,7 +57,7 @@ class AnswerReader:
                 raise _broken(error) from None
         self._received += len(received)
         if self._received > _FRAME_BYTES + len(self._body) * (1 + _FRAME_BYTES_A_BODY_BYTE) and not self.complete:
-            raise PostFailed("BROKEN_ANSWER", "the headers of the answer are too long.")
+            raise PostFailed("INVALID_RESPONSE", "the headers of the answer are too long.")
 
     def end(self) -> None:
         """The receiver closed the connection. Raises `PostFailed` where that breaks the answer off."""
@@ -65,10 +65,10 @@ class AnswerReader:
         if self.complete:
             return
         if not self._received:
-            raise PostFailed("BROKEN_ANSWER", "the connection was closed without an answer.")
+            raise PostFailed("INVALID_RESPONSE", "the connection was closed without an answer.")
         # Only where nothing else tells the end of the body does the end of the connection (RFC 9112, section 6.3).
         if not self._head_complete or not self._headers.keys().isdisjoint({"content-length", "transfer-encoding"}):
-            raise PostFailed("BROKEN_ANSWER", "the answer broke off.")
+            raise PostFailed("INVALID_RESPONSE", "the answer broke off.")
         self.complete = True
 
     def answer(self) -> Received:
@@ -109,8 +109,8 @@ class AnswerReader:
 
     def on_body(self, piece: bytes) -> None:
         self._body += piece
-        if len(self._body) > ANSWER_LIMIT:
-            del self._body[ANSWER_LIMIT:]
+        if len(self._body) > RESPONSE_LIMIT:
+            del self._body[RESPONSE_LIMIT:]
             self._truncated = self.complete = True
             raise ValueError("enough was read")
 
@@ -122,4 +122,6 @@ class AnswerReader:
 
 def _broken(error: Exception) -> PostFailed:
     reason = error.__context__ if isinstance(error.__context__, ValueError) else None
-    return PostFailed("BROKEN_ANSWER", f"the answer is not one bounded HTTP answer ({reason or type(error).__name__}).")
+    return PostFailed(
+        "INVALID_RESPONSE", f"the answer is not one bounded HTTP answer ({reason or type(error).__name__})."
+    )

@@ -40,7 +40,7 @@ def read_destination(url: str, *, reach: Reach) -> Destination:
         raise PostFailed("INVALID_URL", str(error)) from None
     reason = target_refusal(target, reach=reach)
     if reason is not None:
-        raise PostFailed("REFUSED_ADDRESS", reason)
+        raise PostFailed("BLOCKED_ADDRESS", reason)
     origin = Origin(target.scheme == "https", target.host, target.port)
     return Destination(origin, not target.is_address, target.origin, _start(target))
 

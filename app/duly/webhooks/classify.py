@@ -10,14 +10,14 @@ from duly.store.webhooks.deliveries import DueDelivery
 from duly.store.webhooks.delivery_attempts import Outcome, Tried
 
 ANSWER_SHOWN = 1024
-_HOPELESS = frozenset({"REFUSED_ADDRESS", "INVALID_URL"})
+_HOPELESS = frozenset({"BLOCKED_ADDRESS", "INVALID_URL"})
 GONE = 410
 # What the answer's header `webhook-delivery` may say (standardwebhooks.com).
 _ENDING = frozenset({"abort-message", "disable"})
 _REFUSALS = {
     "ENDPOINT_DELETED": "ENDPOINT_DELETED: it was not sent, since the endpoint is no more",
     "ENDPOINT_DISABLED": "ENDPOINT_DISABLED: it was not sent, since the endpoint is disabled",
-    "JOB_GONE": "JOB_GONE: it was not sent, since its job is kept no longer",
+    "JOB_DELETED": "JOB_DELETED: it was not sent, since its job is kept no longer",
 }
 
 

@@ -15,7 +15,7 @@ from duly.domain.json_value import dump_text
 from duly.domain.sealing import CannotUnseal, Keyring
 from duly.domain.signing_key import make_key_pair, public_key_of
 from duly.domain.webhook_filters import event_mask, event_names
-from duly.errors import EndpointDisabled, NotFound, TooManyEndpoints
+from duly.errors import EndpointDisabled, EndpointLimitReached, NotFound
 from duly.store.postgres.database import Connection, Database
 from duly.store.queue.limits import Limits
 from duly.store.webhooks.endpoints import (
@@ -90,14 +90,14 @@ class Endpoints:
         """Registers an endpoint; without a secret one is made.
 
         Raises:
-            TooManyEndpoints: its tenant has as many as it may.
+            EndpointLimitReached: its tenant has as many as it may.
         """
         key, clear = (tenant_id, self._clock.ids.new()), secret or _new_secret()
         subscription = self._applied(tenant_id, Subscription(url=""), asked)
         keys = Keys(self._sealed(tenant_id, clear), self._new_key(tenant_id) if asked.asymmetric else None)
         async with self._database.connection() as connection, connection.transaction():
             if not await add_endpoint(connection, key, subscription, keys, most=MOST_ENDPOINTS):
-                raise TooManyEndpoints.of(MOST_ENDPOINTS)
+                raise EndpointLimitReached.of(MOST_ENDPOINTS)
             return Disclosed(await _found(connection, key), clear)
 
     async def change(self, key: Key, asked: Asked) -> Endpoint:

@@ -67,10 +67,10 @@ class Sender:
         except OutboundError as error:
             return error
         except CannotUnseal as error:
-            return NotSent("BROKEN_ANSWER", f"it was not sent: {error}", duration_seconds=0)
+            return NotSent("INVALID_RESPONSE", f"it was not sent: {error}", duration_seconds=0)
         except Exception as error:  # a fault of ours; the receiver's are OutboundErrors
             log.exception("a webhook could not be made", action="delivery_broken", job_id=str(delivery.job_id))
-            return NotSent("BROKEN_ANSWER", f"it was not sent: {type(error).__name__}", duration_seconds=0)
+            return NotSent("INVALID_RESPONSE", f"it was not sent: {type(error).__name__}", duration_seconds=0)
 
     def _signing(self, delivery: DueDelivery) -> Signing:
         if not delivery.registered:

@@ -17,8 +17,8 @@ from duly.errors import (
     DulyError,
     InternalError,
     Invalid,
+    InvalidJson,
     MethodNotAllowed,
-    NotJson,
     PathError,
     TooMany,
     Unauthorized,
@@ -41,7 +41,7 @@ def as_duly_error(error: Exception, *, request_id: str) -> DulyError:  # noqa: P
         case DatabaseAway() | DatabaseUnfit() | RecordBusy():
             return _unavailable(error, request_id=request_id)
         case JsonRefused() if error.status == 400:  # noqa: PLR2004  # the status that says so
-            return NotJson("The body is not JSON.", reason=str(error))
+            return InvalidJson("The body is not JSON.", reason=str(error))
         case JsonRefused():
             return Invalid.at(error.errors)
         case ParametersInvalid():

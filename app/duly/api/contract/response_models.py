@@ -238,13 +238,13 @@ _MEANINGS = {
     409: "The state does not allow it",
     413: "The body is too large",
     415: "The body is not declared as JSON",
-    422: "The request does not fit the contract",
+    422: "The request is invalid",
     429: "More than may be submitted in a time, or wait in a queue; nothing was recorded",
     503: "Draining, overloaded, or the database does not serve (`details.reason`, `details.remedy`); try again",
 }
 # What such an answer looks like: code, message, and whether doing the same again may help.
 _EXAMPLES = {
-    400: ("NOT_JSON", "The body is not JSON.", False),
+    400: ("INVALID_JSON", "The body is not JSON.", False),
     401: ("UNAUTHORIZED", "This address needs an API key.", False),
     403: ("FORBIDDEN", 'Origin "https://other.example" is not allowed.', False),
     404: ("NOT_FOUND", "There is no such job.", False),
@@ -252,7 +252,7 @@ _EXAMPLES = {
     413: ("BODY_TOO_LARGE", "The body is larger than the 1,048,576 bytes that are allowed.", False),
     415: ("UNSUPPORTED_MEDIA_TYPE", "The body must be JSON.", False),
     422: ("VALIDATION_FAILED", "priority: Input should be less than or equal to 100", False),
-    429: ("BACKLOG_FULL", 'The queue "default" holds 1,000 of the 1,000 waiting jobs that it may.', True),
+    429: ("BACKLOG_FULL", 'Queue "default" is full (1,000 of 1,000 jobs waiting).', True),
     503: ("DRAINING", "The service is going down; another node, or this one after its restart, takes jobs.", True),
 }
 

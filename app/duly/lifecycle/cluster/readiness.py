@@ -106,6 +106,6 @@ def _of(error: DatabaseError) -> NotServing:
 def _lacking(found: Rehearsed) -> NotServing:
     if found.revisions:
         reason = f"The database's migrations are behind: {', '.join(found.revisions)}"
-        return NotServing("DATABASE_BEHIND", reason, "run `duly migrate`")
+        return NotServing("DATABASE_SCHEMA_OUTDATED", reason, "run `duly migrate`")
     reason = f"The database lacks the partitions of today or tomorrow: {', '.join(found.partitions)}"
     return NotServing(PARTITION_MISSING.code, reason, PARTITION_MISSING.remedy)

@@ -58,7 +58,9 @@ class Doctor:
                     return lacking
         except DatabaseNewer as error:
             if not error.serves:
-                return [Finding("DATABASE_NEWER", f"A newer release migrated the database: {error}.", "upgrade Duly")]
+                return [
+                    Finding("DATABASE_SCHEMA_NEWER", f"A newer release migrated the database: {error}.", "upgrade Duly")
+                ]
         except DatabaseError as error:
             return [_of(error)]
         looks = (
@@ -79,7 +81,7 @@ class Doctor:
     async def _nodes(self, connection: Connection) -> list[Finding]:
         return [
             Finding(
-                "NODE_SILENT",
+                "NODE_UNRESPONSIVE",
                 f"Node {node.name} has been silent for {_time(node.silent_seconds)}; its jobs wait.",
                 "run a node with the role sweeper",
             )
@@ -105,9 +107,11 @@ async def _lacking(connection: Connection, schema: str | None) -> list[Finding]:
     """Rights and migrations, without which nothing else can be looked at."""
     rights = await missing_rights(connection, schema)
     if rights.grants:
-        return [Finding("RIGHT_MISSING", f"The role {rights.role} lacks rights.", grant) for grant in rights.grants]
+        return [Finding("PRIVILEGE_MISSING", f"The role {rights.role} lacks rights.", grant) for grant in rights.grants]
     if missing := await revisions_missing(connection):
-        return [Finding("DATABASE_BEHIND", f"Migrations are missing: {', '.join(missing)}.", "run `duly migrate`")]
+        return [
+            Finding("DATABASE_SCHEMA_OUTDATED", f"Migrations are missing: {', '.join(missing)}.", "run `duly migrate`")
+        ]
     return []
 
 
@@ -128,18 +132,18 @@ async def _writers(connection: Connection) -> list[Finding]:
 
 def _held(writer: Holder) -> Finding:
     age = f" for {_time(writer.seconds)}" if writer.seconds is not None else ""
-    return Finding("STREAM_HELD", f"The stream of all jobs is held{age} by {writer.words}.", writer.remedy)
+    return Finding("STREAM_BLOCKED", f"The stream of all jobs is held{age} by {writer.words}.", writer.remedy)
 
 
 def _open(writer: Holder) -> Finding:
     age = f" for {_time(writer.seconds)}" if writer.seconds is not None else ""
-    return Finding("TRANSACTION_OLD", f"A transaction that writes has been open{age}: {writer.words}.", writer.remedy)
+    return Finding("LONG_TRANSACTION", f"A transaction that writes has been open{age}: {writer.words}.", writer.remedy)
 
 
 async def _readers(connection: Connection) -> list[Finding]:
     return [
         Finding(
-            "SNAPSHOT_OLD",
+            "LONG_SNAPSHOT",
             f"Vacuum cannot clean up behind a transaction that has read for {_time(reader.seconds)}: "
             f"pid {reader.pid} ({reader.application}, user {reader.user}).",
             f"let it end, or end it: SELECT pg_terminate_backend({reader.pid})",
@@ -153,7 +157,7 @@ async def _partitions(connection: Connection) -> list[Finding]:
     if ahead > 1:
         return []
     reason = "Today has no partition." if ahead < 0 else f"Only {ahead} days after today have their partitions."
-    return [Finding("PARTITIONS_FEW", reason, "run `duly migrate` as the owner, or a node with the role sweeper")]
+    return [Finding("PARTITIONS_LOW", reason, "run `duly migrate` as the owner, or a node with the role sweeper")]
 
 
 async def _submission(connection: Connection) -> list[Finding]:
@@ -169,7 +173,7 @@ async def _clock(connection: Connection) -> list[Finding]:
     if abs(offset) <= CLOCK_SECONDS:
         return []
     reason = f"This machine's clock is {_time(abs(offset))} {'ahead of' if offset > 0 else 'behind'} the database's."
-    return [Finding("CLOCK_DIFFERS", reason, "synchronise both by NTP")]
+    return [Finding("CLOCK_SKEW", reason, "synchronise both by NTP")]
 
 
 async def _clock_of(connection: Connection) -> DatabaseClock:
@@ -195,7 +199,7 @@ async def _sessions(connection: Connection) -> list[Finding]:
     if sessions.open <= SESSIONS_SHARE * sessions.most:
         return []
     reason = f"{sessions.open} of the server's {sessions.most} connections are in use."
-    return [Finding("CONNECTIONS_FEW", reason, "raise max_connections, or lower DULY_DATABASE_CONNECTIONS")]
+    return [Finding("CONNECTIONS_LOW", reason, "raise max_connections, or lower DULY_DATABASE_CONNECTIONS")]
 
 
 def _keys_lacking(keyring: Keyring, proofs: Mapping[str, str]) -> list[Finding]:
@@ -208,7 +212,7 @@ def _keys_lacking(keyring: Keyring, proofs: Mapping[str, str]) -> list[Finding]:
             )
         elif not keyring.proves(proof):
             reason = f'The secret key "{key_id}" is not the one that the database was written with.'
-            found.append(Finding("SECRET_KEY_DIFFERS", reason, "use the key that it was"))
+            found.append(Finding("SECRET_KEY_MISMATCH", reason, "use the key that it was"))
     return found
 
 

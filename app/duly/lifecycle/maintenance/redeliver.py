@@ -10,7 +10,15 @@ from uuid import UUID
 import structlog
 
 from duly.domain.database_clock import DatabaseClock
-from duly.errors import Conflict, DeliveryInFlight, EndpointDeleted, EndpointDisabled, JobGone, NotFound, TriedEnough
+from duly.errors import (
+    AttemptsExhausted,
+    Conflict,
+    DeliveryInFlight,
+    EndpointDeleted,
+    EndpointDisabled,
+    JobDeleted,
+    NotFound,
+)
 from duly.lifecycle.cluster.wakeups import Signals
 from duly.lifecycle.writes.bisection import note_fault
 from duly.lifecycle.writes.round_size import Aside
@@ -139,10 +147,10 @@ def _refused(refusal: Refusal) -> Conflict:
             return _disabled()
         case Refusal.ENDPOINT_DELETED:
             return EndpointDeleted("The webhook that it went to was deleted.", reason="Nobody is there to be told.")
-        case Refusal.JOB_GONE:
-            return JobGone("The job that it tells of is kept no longer.", reason="Nothing is there to be told of.")
-        case Refusal.TRIED_ENOUGH:
-            return TriedEnough(
+        case Refusal.JOB_DELETED:
+            return JobDeleted("The job that it tells of is kept no longer.", reason="Nothing is there to be told of.")
+        case Refusal.ATTEMPTS_EXHAUSTED:
+            return AttemptsExhausted(
                 f"It was tried {MOST_ATTEMPTS} times or more.", reason="A delivery is not tried more often than that."
             )
 

@@ -30,7 +30,7 @@ STARTING = Trouble(
     "DATABASE_STARTING", "The database is starting, stopping or recovering.", "the server's log says how far it is"
 )
 LOGIN = Trouble(
-    "DATABASE_LOGIN_REFUSED",
+    "DATABASE_LOGIN_FAILED",
     "The database refused the login.",
     "check the user and the password in DULY_DATABASE_URL, and pg_hba.conf",
     passes=False,
@@ -42,7 +42,7 @@ TLS = Trouble(
     passes=False,
 )
 OPTIONS = Trouble(
-    "DATABASE_OPTIONS_REFUSED",
+    "DATABASE_OPTIONS_REJECTED",
     "The database connection cannot be opened with these options.",
     "check the options in DULY_DATABASE_URL",
     passes=False,
@@ -51,7 +51,7 @@ NO_DATABASE = Trouble(
     "DATABASE_MISSING", "The database does not exist.", "create it, or check DULY_DATABASE_URL", passes=False
 )
 CONNECTIONS = Trouble(
-    "DATABASE_CONNECTIONS_USED_UP",
+    "DATABASE_TOO_MANY_CONNECTIONS",
     "The connections of the database are used up.",
     "raise max_connections (or the limit of the role or the pooler), or lower DULY_DATABASE_CONNECTIONS",
 )
@@ -84,12 +84,12 @@ SESSION_TIMEOUT = Trouble(
 )
 BUSY = Trouble("DATABASE_BUSY", "Another transaction of the database is in the way.", "look for its holder in pg_locks")
 POOLER = Trouble(
-    "DATABASE_POOLER",
+    "DATABASE_TRANSACTION_POOLER",
     "A prepared statement was lost on the way to the database, as behind a transaction pooler.",
     "set DULY_TRANSACTION_POOLING=true",
     passes=False,
 )
-CHANGED = Trouble("DATABASE_CHANGED", "The schema of the database has just changed.", "nothing; it passes")
+CHANGED = Trouble("DATABASE_SCHEMA_CHANGED", "The schema of the database has just changed.", "nothing; it passes")
 IO = Trouble("DATABASE_IO_ERROR", "The database cannot read or write its files.", "look at its disk and its log")
 PERMISSION = Trouble(
     "DATABASE_PERMISSION_DENIED", "The database role lacks a right.", "run `duly migrate` as the owner", passes=False
@@ -110,13 +110,13 @@ PARTITION_MADE = Trouble(
     "DATABASE_PARTITION_MISSING", "The partition of the database was missing and has just been made.", "submit it again"
 )
 DAMAGED = Trouble(
-    "DATABASE_DAMAGED", "The database reports an error of its own.", "look at the server's log", passes=False
+    "DATABASE_INTERNAL_ERROR", "The database reports an error of its own.", "look at the server's log", passes=False
 )
 RULE = Trouble(
-    "DATABASE_REFUSED",
+    "DATABASE_CONSTRAINT_VIOLATED",
     "A constraint or a trigger of the database refused it.",
     "look at what was added to the tables of Duly, and run `duly migrate`",
     passes=False,
 )
 UNKNOWN = Trouble("DATABASE_ERROR", "The database reported an error.", "look at the server's log", passes=False)
-CONTENT = Trouble("DATABASE_CONTENT_REFUSED", "The database cannot hold a value.", "report it", passes=False)
+CONTENT = Trouble("DATABASE_VALUE_REJECTED", "The database cannot hold a value.", "report it", passes=False)

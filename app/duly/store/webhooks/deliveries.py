@@ -102,7 +102,7 @@ select t.tenant_id, t.delivery_id, t.token, t.attempt, t.tries_before, t.job_id,
        case when t.registered then n.secret else j.callback_secret end,
        n.previous_secret, n.signing_key, n.previous_signing_key, n.headers,
        case when t.registered and n.endpoint_id is null then 'ENDPOINT_DELETED' when n.disabled then 'ENDPOINT_DISABLED'
-            when j.job_id is null and m.body is null then 'JOB_GONE' end,
+            when j.job_id is null and m.body is null then 'JOB_DELETED' end,
        m.body
 from taken t
 left join lateral (

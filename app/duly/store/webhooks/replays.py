@@ -22,8 +22,8 @@ class Refusal(StrEnum):
 
     ENDPOINT_DELETED = "ENDPOINT_DELETED"
     ENDPOINT_DISABLED = "ENDPOINT_DISABLED"
-    JOB_GONE = "JOB_GONE"
-    TRIED_ENOUGH = "TRIED_ENOUGH"
+    JOB_DELETED = "JOB_DELETED"
+    ATTEMPTS_EXHAUSTED = "ATTEMPTS_EXHAUSTED"
 
 
 class Resent(NamedTuple):
@@ -55,8 +55,8 @@ judged as materialized (
     select m.*, {callback_receiver(tenant="m.tenant_id", url="j.callback_url")} as callback_receiver_id,
            case when m.registered and n.endpoint_id is null then 'ENDPOINT_DELETED'
                 when n.disabled_at is not null then 'ENDPOINT_DISABLED'
-                when j.job_id is null and g.message_id is null then 'JOB_GONE'
-                when m.attempt >= {MOST_ATTEMPTS} then 'TRIED_ENOUGH' end as refusal
+                when j.job_id is null and g.message_id is null then 'JOB_DELETED'
+                when m.attempt >= {MOST_ATTEMPTS} then 'ATTEMPTS_EXHAUSTED' end as refusal
     from meant m
     left join lateral (
         select endpoint_id, disabled_at from endpoints
