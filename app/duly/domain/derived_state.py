@@ -31,7 +31,7 @@ class Told(NamedTuple):
 
     @property
     def ended(self) -> bool:
-        return self.status not in {Status.PENDING, Status.RUNNING}
+        return self.status.ended
 
 
 def tell(job_id: UUID, history: History) -> Told:

@@ -1,5 +1,6 @@
-"""What can happen to a job, and how its state follows from what happened."""
+"""Kinds of events, and the fold that derives a job's state from its events."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -9,15 +10,22 @@ from uuid import UUID
 
 
 class Status(StrEnum):
+    """Status of a job, as the API shows it."""
+
     PENDING = "pending"
     RUNNING = "running"
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
+    @property
+    def ended(self) -> bool:
+        """Returns True unless the job is pending or running."""
+        return self not in {Status.PENDING, Status.RUNNING}
+
 
 class EventKind(IntEnum):
-    """Stored numbers: they never change. From 10 on an event is terminal."""
+    """Kinds of events as stored numbers, which never change. From 10 on an event is terminal."""
 
     SUBMITTED = 0
     STARTED = 1
@@ -32,8 +40,14 @@ class EventKind(IntEnum):
 
     @property
     def terminal(self) -> bool:
+        """Returns True if no further event follows, except a requeue."""
         return self >= EventKind.COMPLETED
 
+
+# Terminal events of a job that did not complete.
+UNSUCCESSFUL = frozenset({EventKind.FAILED, EventKind.CANCELLED})
+# Events whose `data` is an error.
+WITH_ERROR = UNSUCCESSFUL | {EventKind.RETRY_SCHEDULED, EventKind.LEASE_EXPIRED}
 
 EVENT_TYPES: dict[EventKind, str] = {
     EventKind.SUBMITTED: "JobSubmitted",
@@ -110,6 +124,12 @@ class Event:
     data: str | None
 
 
+def read_progress(text: str) -> tuple[float | None, str | None]:
+    """Returns the percentage and the message from the `data` of a PROGRESSED event."""
+    members = json.loads(text)
+    return members.get("progress"), members.get("message")
+
+
 @dataclass(frozen=True, slots=True)
 class Folded:
     """A job's state as its events alone tell it."""
@@ -140,8 +160,7 @@ def fold(events: Iterable[Event]) -> Folded:
 def _after(state: Folded | None, event: Event) -> Folded:
     if state is None:
         return Folded(Status.PENDING, 0, 0)
-    ended = state.status not in {Status.PENDING, Status.RUNNING}
-    if ended and event.kind is not EventKind.REQUEUED:
+    if state.status.ended and event.kind is not EventKind.REQUEUED:
         raise ValueError(f"job {event.job_id}: event {event.sequence} comes after its end")
     return replace(
         state,

@@ -210,4 +210,4 @@ class JobView:
 
     @property
     def ended(self) -> bool:
-        return self.status not in {Status.PENDING, Status.RUNNING}
+        return self.status.ended

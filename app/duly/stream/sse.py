@@ -8,9 +8,8 @@ import json
 from collections.abc import Iterable
 from typing import NewType
 
-from duly.domain.events import Event, EventKind
+from duly.domain.events import WITH_ERROR, Event, EventKind, read_progress
 from duly.domain.json_value import rfc3339
-from duly.store.read.job_view import read_progress
 
 FRAME_TYPES = {
     EventKind.SUBMITTED: "job_submitted",
@@ -80,12 +79,9 @@ def frame_text(event: Event) -> str:
     text = json.dumps(members, ensure_ascii=False, separators=(",", ":"))
     if event.kind is EventKind.COMPLETED:
         text = f'{text[:-1]},"result":{event.data or "null"}}}'
-    elif event.kind in _WITH_ERROR and event.data is not None:
+    elif event.kind in WITH_ERROR and event.data is not None:
         text = f'{text[:-1]},"error":{event.data}}}'
     return _one_line(text)
-
-
-_WITH_ERROR = frozenset({EventKind.FAILED, EventKind.CANCELLED, EventKind.RETRY_SCHEDULED, EventKind.LEASE_EXPIRED})
 
 
 def _one_line(text: str) -> str:

@@ -8,10 +8,9 @@ from uuid import UUID
 import orjson
 from orjson import Fragment
 
-from duly.domain.events import CALLBACK_EVENT_OF, EventKind, Status
+from duly.domain.events import CALLBACK_EVENT_OF, EventKind, Status, read_progress
 from duly.domain.ids import event_id
 from duly.domain.json_value import rfc3339
-from duly.store.read.job_view import read_progress
 from duly.store.webhooks.deliveries import DueDelivery
 from duly.webhooks.signature import hex_signature, signature_header
 

@@ -13,14 +13,13 @@ from duly.api.contract.responses import json_answer, only, plain_number
 from duly.api.jobs.jobs import tenant_job
 from duly.api.streams.tenant_events import STREAM_ANSWERS, STREAM_DOCUMENT, stream_answer
 from duly.api.streams.ticket_rights import read_granted
-from duly.domain.events import CALLBACK_BITS, EVENT_TYPES, Event, EventKind
+from duly.domain.events import CALLBACK_BITS, EVENT_TYPES, Event, EventKind, read_progress
 from duly.domain.ids import event_id
 from duly.domain.job import DEFAULT_TENANT
 from duly.domain.json_value import dump_text, read_kept, rfc3339
 from duly.errors import Invalid, NotFound, PathError
 from duly.node import Node
 from duly.store.ledger.events import Asked, Origin, events_after, read_origin
-from duly.store.read.job_view import read_progress
 from duly.stream.job_feed import follow
 
 _ANSWERS: Responses = {

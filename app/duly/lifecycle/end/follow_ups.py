@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 
 from duly.domain.database_clock import DatabaseClock
-from duly.domain.events import EventKind
+from duly.domain.events import UNSUCCESSFUL, EventKind
 from duly.domain.ids import IdMaker
 from duly.domain.job import NewJob
 from duly.domain.job_template import refusal_text, then_job
@@ -38,7 +38,6 @@ BATCH = 200
 LOOK_SECONDS = 1.0
 # A row that somebody else keeps locked holds up no other follow-up for much longer.
 LOCK_SECONDS = 2.0
-LOST = frozenset({EventKind.FAILED, EventKind.CANCELLED})
 
 
 class Consequences:
@@ -112,7 +111,7 @@ class Consequences:
 
 
 async def _fail_doomed(connection: Connection, endings: Sequence[Ending]) -> list[EndedWaiting]:
-    lost = [end.job_id for end in endings if end.depended and end.kind in LOST]
+    lost = [end.job_id for end in endings if end.depended and end.kind in UNSUCCESSFUL]
     doomed = await find_doomed(connection, lost) if lost else []
     ends = [EndOfWaiting(tenant, child, EventKind.FAILED, dependency_error(parent)) for tenant, child, parent in doomed]
     return await end_waiting(connection, ends, source="sweeper") if ends else []

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from duly.domain.events import EventKind
+from duly.domain.events import UNSUCCESSFUL, EventKind
 from duly.domain.outcome import dependency_error
 from duly.lifecycle.cluster.wakeups import Signals
 from duly.store.ledger.terminal import EndOfWaiting, end_waiting
@@ -13,8 +13,6 @@ from duly.store.queue.ready import LaneStart
 from duly.store.ties.placement import Place, Standing, place, place_when_possible
 from duly.store.ties.requeue import Requeued, requeue, unique_keys_of
 from duly.store.ties.unique_keys_and_dependencies import give_up_unique, record_dependencies, take_unique, watch_parents
-
-LOST = frozenset({EventKind.FAILED, EventKind.CANCELLED})
 
 
 class Redriven(NamedTuple):
@@ -94,7 +92,7 @@ async def _wait_again(connection: Connection, waiting: Sequence[Requeued]) -> No
 def _lost(each: Requeued, ended: dict[UUID, EventKind]) -> UUID | None:
     if each.despite_failure:
         return None
-    return next((parent for parent in each.depends_on if ended.get(parent) in LOST), None)
+    return next((parent for parent in each.depends_on if ended.get(parent) in UNSUCCESSFUL), None)
 
 
 def _waiting(each: Requeued, ended: dict[UUID, EventKind]) -> Standing:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from duly.domain.derived_state import Told, tell
-from duly.domain.events import EventKind, Status
+from duly.domain.events import UNSUCCESSFUL, EventKind, Status
 from duly.domain.invariant_facts import Asked, JobFacts
 from duly.domain.invariants import marks_of
 from duly.domain.outcome import cancelled_error, dependency_error
@@ -16,7 +16,6 @@ from duly.store.ties.placement import Place, Standing, place, place_when_possibl
 from duly.store.ties.unique_keys_and_dependencies import record_dependencies
 
 SOURCE = "repair"
-LOST = frozenset({EventKind.FAILED, EventKind.CANCELLED})
 
 
 class Placed(NamedTuple):
@@ -77,7 +76,7 @@ def _placed(job: JobFacts, asked: Asked, told: Told, ends: Mapping[UUID, EventKi
         return Placed(standing, end=end)
     parents = [parent for _, parent in _parents(job, told)]
     open_ = [parent for parent in parents if parent in ends and not ends[parent].terminal]
-    lost = next((parent for parent in parents if ends.get(parent) in LOST), None)
+    lost = next((parent for parent in parents if ends.get(parent) in UNSUCCESSFUL), None)
     if lost is not None and not asked.despite_failure:
         end = EndOfWaiting(asked.tenant_id, job.job_id, EventKind.FAILED, dependency_error(lost))
         return Placed(standing._replace(place=Place.DEPENDENCIES, run_at=asked.run_at), end=end)

@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from duly.domain.events import EventKind
+from duly.domain.events import UNSUCCESSFUL, EventKind
 from duly.domain.job import Accepted, Flow, Lane, NewJob
 from duly.domain.outcome import dependency_error
 from duly.errors import Invalid, JobExists, PathError
@@ -254,15 +254,12 @@ def _starts_at_once(job: NewJob, tied: Tied) -> bool:
     return tied.run_at is None and not _flow(job).depends_on
 
 
-_LOST = frozenset({EventKind.FAILED, EventKind.CANCELLED})
-
-
 def _lost_parent(job: NewJob, ended: dict[UUID, EventKind]) -> UUID | None:
     """One that it waits for in vain."""
     flow = _flow(job)
     if flow.despite_failure:
         return None
-    return next((parent for parent in flow.depends_on if ended.get(parent) in _LOST), None)
+    return next((parent for parent in flow.depends_on if ended.get(parent) in UNSUCCESSFUL), None)
 
 
 def _standing(job: NewJob, tied: Tied, ended: dict[UUID, EventKind], *, has_key: bool) -> Standing:

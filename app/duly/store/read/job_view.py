@@ -1,10 +1,9 @@
 """What readers see of jobs: one, or several at once."""
 
-import json
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from duly.domain.events import EventKind, Status
+from duly.domain.events import WITH_ERROR, Status, read_progress
 from duly.domain.job import JobView, WaitsFor
 from duly.store.postgres.database import Connection
 
@@ -98,14 +97,9 @@ async def _merged(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> d
     return {row[0]: row[1] for row in await connection.fetch(MERGED, *zip(*keys, strict=True))}
 
 
-# While a job waits for its next attempt, what ended the last one is shown.
-_WITH_ERROR = frozenset({EventKind.FAILED, EventKind.CANCELLED, EventKind.RETRY_SCHEDULED, EventKind.LEASE_EXPIRED})
-
-
 def _view(row: Connection, merged: Mapping[UUID, str]) -> JobView:
     status = Status(row["status"])
     progress, message = read_progress(row["told"]) if row["told"] else (None, None)
-    ended = status not in {Status.PENDING, Status.RUNNING}
     return JobView(
         job_id=row["job_id"],
         type=row["type"],
@@ -120,7 +114,7 @@ def _view(row: Connection, merged: Mapping[UUID, str]) -> JobView:
         max_attempts=row["max_attempts"],
         parameters=merged.get(row["job_id"], row["parameters"]),
         result=row["data"] if status is Status.COMPLETED else None,
-        error=row["data"] if row["kind"] in _WITH_ERROR and status is not Status.RUNNING else None,
+        error=row["data"] if row["kind"] in WITH_ERROR and status is not Status.RUNNING else None,
         labels=row["labels"],
         batch_id=row["batch_id"],
         parent_id=row["parent_id"],
@@ -129,7 +123,7 @@ def _view(row: Connection, merged: Mapping[UUID, str]) -> JobView:
         created_at=row["created_at"],
         run_at=row["run_at"],
         started_at=row["started_at"],
-        completed_at=row["occurred_at"] if ended else None,
+        completed_at=row["occurred_at"] if status.ended else None,
     )
 
 
@@ -137,9 +131,3 @@ def _waiting_for(row: Connection) -> str:
     if row["waits_for"] is not None:
         return WaitsFor(row["waits_for"]).name.lower()
     return "paused" if row["paused"] else "worker"
-
-
-def read_progress(text: str) -> tuple[float | None, str | None]:
-    """The percentage and the message in a JobProgressed event's data."""
-    told = json.loads(text)
-    return told.get("progress"), told.get("message")
