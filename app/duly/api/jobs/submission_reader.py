@@ -53,7 +53,7 @@ class SubmissionReader:
     ) -> None:
         self._clock = clock
         self._depth = settings.json_depth
-        self._maker = JobMaker(
+        self.maker = JobMaker(
             registry, parameters_limit=settings.parameters_limit, reach=reach, keyring=keyring, clock=clock
         )
 
@@ -134,7 +134,7 @@ class SubmissionReader:
         try:
             with below("then"):
                 submission = given if isinstance(given, Submission) else _submission(dump_text(given).encode(), given)
-            return self._maker.then(submission, origin), []
+            return self.maker.then(submission, origin), []
         except DulyError as error:
             return None, errors_of(error)
 
@@ -164,7 +164,7 @@ class SubmissionReader:
         checked: bool = False,
     ) -> NewJob:
         """See `JobMaker`."""
-        return self._maker.job(submission, origin, job_id=job_id, batch_id=batch_id, checked=checked)
+        return self.maker.job(submission, origin, job_id=job_id, batch_id=batch_id, checked=checked)
 
     def _json(self, body: bytes, headers: Mapping[bytes, bytes], *, max_errors: int = MAX_ERRORS) -> object:
         if not _JSON_TYPE.fullmatch(headers.get(b"content-type", b"")):

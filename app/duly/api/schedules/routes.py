@@ -17,20 +17,15 @@ from duly.api.jobs.submission_reader import SubmissionReader
 from duly.api.jobs.submission_response import answer_accepted
 from duly.api.schedules.models import NAME, Schedule, ScheduleBody, ScheduleChange, SchedulePage
 from duly.domain.job import DEFAULT_TENANT
-from duly.domain.job_template import template
-from duly.domain.json_value import dump_text, rfc3339
+from duly.domain.json_value import rfc3339
 from duly.domain.schedule import CatchUp, Overlap, Recurrence
 from duly.domain.schedule import Schedule as Standing
-from duly.errors import Invalid, PathError
-from duly.lifecycle.schedules.manage import add, change, no_such
-from duly.lifecycle.submit.submission_model import Origin, Submission, below
+from duly.lifecycle.schedules.manage import add, change, no_such, stored_submission
 from duly.node import Node
 from duly.store.queue.schedules import Key, delete_schedule, list_schedules, read_schedule
 
 PATH = "/api/v1/schedules"
 _NAME = re.compile(NAME)
-# What is made of its submission depends on no request: each job gets a correlation id of its own when it is due.
-_NO_REQUEST = Origin(correlation_id=None, traceparent=None)
 
 
 def schedules_router(node: Node, reader: SubmissionReader) -> APIRouter:
@@ -153,20 +148,8 @@ def _members(asked: Schedule | ScheduleChange, reader: SubmissionReader) -> dict
     if "catchUp" in named:
         members["catch_up"] = CatchUp[asked.catchUp.upper()]
     if "submission" in named:
-        members |= _submission(asked.submission, reader)
+        members |= stored_submission(asked.submission, reader.maker)
     return members
-
-
-def _submission(submission: Submission, reader: SubmissionReader) -> dict[str, str]:
-    if submission.runAt is not None:
-        message = "is set by the schedule; leave it out, or use delaySeconds"
-        raise Invalid.at([PathError("submission.runAt", message)])
-    with below("submission"):
-        job = reader.job(submission, _NO_REQUEST)
-    shown = submission.model_dump(exclude_unset=True, exclude={"callbackSecret", "parameters"})
-    if "parameters" in submission.model_fields_set:
-        shown["parameters"] = submission.parameters
-    return {"submission": dump_text(shown), "job": template(job)}
 
 
 def _body(standing: Standing) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Schedule: write down what is to recur, and change it."""
+"""Creates and changes schedules."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -6,12 +6,35 @@ from datetime import datetime
 from typing import Any
 
 from duly.domain.cron import CronRefused, read_cron
-from duly.domain.job_template import read_template
+from duly.domain.job_template import read_template, template
+from duly.domain.json_value import dump_text
 from duly.domain.schedule import Recurrence, Schedule
 from duly.errors import Invalid, NotFound, PathError, ScheduleExists
 from duly.lifecycle.submit.insert import unknown_parents
+from duly.lifecycle.submit.job_builder import JobMaker
+from duly.lifecycle.submit.submission_model import Origin, Submission, below
 from duly.store.postgres.database import Connection, Database
 from duly.store.queue.schedules import Key, add_schedule, change_schedule, clock, hold_schedule
+
+# Jobs of a schedule belong to no request: each gets a correlation id of its own when it is due.
+_NO_REQUEST = Origin(correlation_id=None, traceparent=None)
+
+
+def stored_submission(submission: Submission, maker: JobMaker) -> dict[str, str]:
+    """Returns the members of a `Recurrence` that hold its submission: `submission` as the API shows it again, without
+    the callback secret, and `job`, the template of its jobs.
+
+    Raises:
+        Invalid, BodyTooLarge: the submission would be refused, alone or in a schedule; paths begin with `submission`.
+    """
+    if submission.runAt is not None:
+        raise Invalid.at([PathError("submission.runAt", "is set by the schedule; leave it out, or use delaySeconds")])
+    with below("submission"):
+        job = maker.job(submission, _NO_REQUEST)
+    shown = submission.model_dump(exclude_unset=True, exclude={"callbackSecret", "parameters"})
+    if "parameters" in submission.model_fields_set:
+        shown["parameters"] = submission.parameters
+    return {"submission": dump_text(shown), "job": template(job)}
 
 
 async def add(database: Database, key: Key, asked: Recurrence) -> Schedule:
