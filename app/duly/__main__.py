@@ -1,4 +1,4 @@
-"""The entry of `duly` and of `python -m duly`: the list of commands."""
+"""Entry point of `duly` and `python -m duly`, with the list of commands."""
 
 import gc
 import io
@@ -11,12 +11,12 @@ _YOUNG_OBJECTS = 50_000
 
 
 def main() -> None:
-    """The console script `duly`."""
+    """Runs the console script `duly`."""
     gc.set_threshold(_YOUNG_OBJECTS, 20, 50)
-    # Handler modules lie where the command is run, as with `python -m`; a console script does not look there by itself.
+    # Handler modules are found in the working directory, as with `python -m`; a console script does not search it.
     if "" not in sys.path:
         sys.path.insert(0, "")
-    # A terminal that cannot show a character gets its escape, not a traceback.
+    # A terminal that cannot show a character gets its escape sequence instead of a traceback.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -24,8 +24,8 @@ def main() -> None:
 
 
 def application() -> typer.Typer:
-    """The list of commands."""
-    from duly.cli.commands import check, doctor, migrate, secrets, serve  # noqa: PLC0415  # `--version` is faster
+    """Returns the command line application."""
+    from duly.cli.commands import check, doctor, migrate, secrets, serve  # noqa: PLC0415  # keeps `--version` fast
     from duly.cli.job_commands import cancel, status, submit, watch  # noqa: PLC0415
     from duly.demo import demo  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Every `DULY_` variable, its default and its reason. Flags of `duly serve` override the environment."""
+"""Settings: each `DULY_` environment variable with its default. Flags of `duly serve` override the environment."""
 
 import os
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from duly.domain.webhook_secret import check_secret
 
 
 class Role(StrEnum):
-    """What a process takes on; a service may be split over processes and machines by role."""
+    """Part of the service that a process runs. A service can be split over processes and machines by role."""
 
     API = "api"
     WORKER = "worker"
@@ -31,85 +31,104 @@ CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
 
 class Settings(BaseSettings):
-    """The settings of one process. A list is comma-separated; sizes are bytes, times seconds."""
+    """Settings of one process. Lists are comma-separated, sizes in bytes, times in seconds."""
 
     model_config = SettingsConfigDict(
         env_prefix="DULY_", env_ignore_empty=True, extra="forbid", frozen=True, hide_input_in_errors=True
     )
 
     host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=0, le=65535, description="0: any free port")
-    database_url: SecretStr | None = Field(default=None, description="none: the embedded PostgreSQL")
-    database_schema: str | None = Field(default=None, description="of all tables; none: the first of the search path")
-    data_dir: Path | None = Field(default=None, description="none: the platform's user data folder")
-    handlers: CommaSeparated = Field(default=(), description="modules with a Handlers object")
+    port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0: any free port")
+    database_url: SecretStr | None = Field(default=None, description="URL of Postgres; none: the embedded PostgreSQL")
+    database_schema: str | None = Field(
+        default=None, description="schema of all tables; none: the first of the search path"
+    )
+    data_dir: Path | None = Field(default=None, description="data folder; none: the platform's user data folder")
+    handlers: CommaSeparated = Field(default=(), description="modules that define a Handlers object")
     processes: int = Field(default=1, ge=1, le=64)
     roles: Annotated[tuple[Role, ...], NoDecode] = tuple(Role)
-    worker_slots: int = Field(default=100, ge=1, le=10_000, description="jobs at once in a process")
+    worker_slots: int = Field(default=100, ge=1, le=10_000, description="jobs that run at once in a process")
     waiting_attempts: int = Field(
-        default=10_000, ge=1, le=100_000, description="jobs that may wait for others in a process, beside its slots"
+        default=10_000, ge=1, le=100_000, description="parked attempts in a process, in addition to its slots"
     )
-    lease_seconds: float = Field(default=15, ge=1, le=3600, description="a silent node is lost after this")
+    lease_seconds: float = Field(
+        default=15, ge=1, le=3600, description="time after which a node without heartbeat is lost"
+    )
     shutdown_grace_seconds: float = Field(default=30, ge=0, le=3600)
     api_key: SecretStr | None = None
-    webhook_allow_networks: CommaSeparated = Field(default=(), description="private networks that may be called")
+    webhook_allow_networks: CommaSeparated = Field(default=(), description="private networks that webhooks may call")
     webhook_ports: CommaSeparated = Field(
-        default=tuple(str(RECEIVER_PORTS).split(", ")), description="ports and ranges that may be called elsewhere"
+        default=tuple(str(RECEIVER_PORTS).split(", ")),
+        description="ports and ranges that webhooks may call on public addresses",
     )
-    webhook_timeout_seconds: float = Field(default=15, ge=0.1, le=3600, description="of one try, all in all")
-    webhook_connect_seconds: float = Field(default=5, ge=0.1, le=3600, description="of it, for connecting")
+    webhook_timeout_seconds: float = Field(
+        default=15, ge=0.1, le=3600, description="total time for one delivery attempt"
+    )
+    webhook_connect_seconds: float = Field(
+        default=5, ge=0.1, le=3600, description="time for connecting, within the total"
+    )
     webhook_retry_seconds: Annotated[tuple[float, ...], NoDecode] = WEBHOOK_SCHEDULE_SECONDS
     webhook_disable_seconds: float = Field(
-        default=5 * 86_400, gt=0, description="an endpoint that only fails for so long is disabled"
+        default=5 * 86_400, gt=0, description="time of uninterrupted failure after which an endpoint is disabled"
     )
     webhook_secret: SecretStr | None = Field(
-        default=None, description="signs where a job brought no secret; none: one is made and kept in the data folder"
+        default=None, description="signs webhooks of jobs without a secret; none: generated and kept in the data folder"
     )
     secret_keys: SecretStr | None = Field(
-        default=None, description="`id:key,...`, the first seals secrets; none: one is made and kept in the data folder"
+        default=None,
+        description="`id:key,...`, the first encrypts secrets; none: generated and kept in the data folder",
     )
-    log_format: Literal["console", "json"] | None = Field(default=None, description="none: console on a terminal")
+    log_format: Literal["console", "json"] | None = Field(
+        default=None, description="none: console on a terminal, else json"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    access_log: bool = Field(default=True, description="a line for each request that is refused or changes something")
+    access_log: bool = Field(default=True, description="log each request that is refused or changes state")
 
-    database_connections: int = Field(default=10, ge=4, le=200, description="for reads, beside the hot ones")
-    transaction_pooling: bool = Field(default=False, description="behind a pooler: no LISTEN, no prepared statements")
-    retention_days: int = Field(default=30, ge=1, le=3650, description="ended jobs are kept this long")
+    database_connections: int = Field(
+        default=10, ge=4, le=200, description="connections for reads, in addition to the hot ones"
+    )
+    transaction_pooling: bool = Field(
+        default=False, description="behind a transaction pooler: no LISTEN, no prepared statements"
+    )
+    retention_days: int = Field(default=30, ge=1, le=3650, description="days that ended jobs are kept")
     body_limit: int = Field(default=1 << 20, ge=1 << 10)
-    batch_body_limit: int = Field(default=8 << 20, ge=1 << 10, description="of a request with many jobs")
-    ndjson_limit: int = Field(default=1 << 30, ge=1 << 10, description="of a request with many jobs, one a line")
+    batch_body_limit: int = Field(default=8 << 20, ge=1 << 10, description="size of a batch as one JSON document")
+    ndjson_limit: int = Field(default=1 << 30, ge=1 << 10, description="size of a batch as NDJSON")
     parameters_limit: int = Field(default=256 << 10, ge=1 << 10)
     result_limit: int = Field(default=1 << 20, ge=1 << 10)
-    log_lines: int = Field(default=1000, ge=0, le=100_000, description="kept of what one attempt logs")
+    log_lines: int = Field(default=1000, ge=0, le=100_000, description="log lines kept for each attempt")
     json_depth: int = Field(default=64, ge=4, le=512)
-    submit_rate: float | None = Field(
-        default=None, gt=0, le=1e6, description="jobs a second that a tenant may submit; none: any number"
-    )
+    submit_rate: float | None = Field(default=None, gt=0, le=1e6, description="submissions per second; none: unlimited")
     submit_burst: int | None = Field(
-        default=None, ge=1, le=10_000_000, description="how many of them at once; none: ten seconds' worth"
+        default=None, ge=1, le=10_000_000, description="burst of submissions; none: ten seconds of the rate"
     )
     backlog_limit: int | None = Field(
-        default=None, ge=1, le=100_000_000, description="jobs that may wait in a queue; none: any number"
+        default=None, ge=1, le=100_000_000, description="jobs that may wait in a queue; none: unlimited"
     )
-    stream_buffer: int = Field(default=1_000, ge=1, le=100_000, description="events kept for those who follow all jobs")
-    stream_limit: int = Field(
-        default=5_000, ge=1, le=1_000_000, description="streams and sockets that a process keeps open"
-    )
+    stream_buffer: int = Field(default=1_000, ge=1, le=100_000, description="events buffered for streams of all jobs")
+    stream_limit: int = Field(default=5_000, ge=1, le=1_000_000, description="open streams and sockets of a process")
     connection_limit: int = Field(
-        default=10_000, ge=1, le=1_000_000, description="connections that a process keeps open, fewer with few files"
+        default=10_000,
+        ge=1,
+        le=1_000_000,
+        description="open connections of a process, lowered to fit the limit of open files",
     )
     connections_per_address: int | None = Field(
-        default=None, ge=1, le=1_000_000, description="of them from one address; none: three quarters"
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="open connections from one address; none: three quarters of the total",
     )
     allowed_origins: CommaSeparated = Field(
-        default=(), description="web sites, beside our own, whose pages may open streams and sockets"
+        default=(), description="origins of other sites whose pages may open streams and sockets"
     )
     allowed_hosts: CommaSeparated = Field(
-        default=(), description="hosts that requests may name without an API key, beside loopback"
+        default=(), description="hosts, in addition to loopback, that requests without an API key may name"
     )
-    root_path: str = Field(default="", description="the path that a proxy serves the service under, such as /duly")
+    root_path: str = Field(default="", description="path prefix under which a proxy serves Duly, such as /duly")
     trusted_proxies: CommaSeparated = Field(
-        default=(), description="networks of the proxies whose forwarded headers are believed; none: nobody's"
+        default=(),
+        description="networks of trusted proxies, whose forwarded headers are used; none: no proxy is trusted",
     )
     submit_buffer: int = Field(default=5_000, ge=1, description="submissions that may wait for the database")
 
@@ -131,14 +150,13 @@ class Settings(BaseSettings):
     @field_validator("allowed_origins")
     @classmethod
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(_read(web_origin, one, "an origin; it must look like https://app.example.com") for one in value)
+        return tuple(_read(web_origin, one, "an origin such as https://app.example.com") for one in value)
 
     @field_validator("allowed_hosts")
     @classmethod
     def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(
-            _read(allowed_host, one, "a host; it must look like duly.example.com or duly.example.com:8000")
-            for one in value
+            _read(allowed_host, one, "a host such as duly.example.com or duly.example.com:8000") for one in value
         )
 
     @field_validator("root_path")
@@ -146,14 +164,14 @@ class Settings(BaseSettings):
     def _is_a_prefix(cls, value: str) -> str:
         prefix = path_prefix(value)
         if prefix is None:
-            raise ValueError(f"{value!r} is no path; it must look like /duly or /tools/duly")
+            raise ValueError(f"{value!r} is not a path such as /duly or /tools/duly")
         return prefix
 
     @field_validator("database_schema")
     @classmethod
     def _is_a_schema(cls, value: str | None) -> str | None:
         if value is not None and (len(value.encode()) > 63 or "\0" in value or value.startswith("pg_")):  # noqa: PLR2004  # NAMEDATALEN
-            raise ValueError(f"{value!r} is not a name for a schema: up to 63 bytes, and not beginning with pg_")
+            raise ValueError(f"{value!r} is not a valid schema name (at most 63 bytes, not beginning with pg_)")
         return value
 
     @field_validator("webhook_secret")
@@ -183,17 +201,21 @@ class Settings(BaseSettings):
 
     @property
     def reach(self) -> Reach:
-        """What webhooks and `http.request` may call."""
+        """Returns the networks and ports that webhooks and `http.request` may call."""
         return Reach(parse_networks(",".join(self.webhook_allow_networks)), parse_ports(",".join(self.webhook_ports)))
 
     @property
     def heartbeat_seconds(self) -> float:
-        """A third of the lease, so that two beats may be missed."""
+        """Returns a third of the lease, so that two heartbeats may be missed."""
         return self.lease_seconds / 3
 
 
 def _read(read: Callable[[str], str | None], text: str, expected: str) -> str:
-    """Returns what was read of one part of a list, or raises what is wrong with it."""
+    """Returns the parsed item of a list.
+
+    Raises:
+        ValueError: the item is not `expected`.
+    """
     found = read(text)
     if found is None:
         raise ValueError(f"{text!r} is not {expected}")
@@ -201,6 +223,6 @@ def _read(read: Callable[[str], str | None], text: str, expected: str) -> str:
 
 
 def unknown_variables() -> list[str]:
-    """Names in the environment that begin with `DULY_` and mean nothing: a typing error passes silently otherwise."""
+    """Returns the environment variables that begin with `DULY_` and are not settings, such as misspelt ones."""
     known = {f"DULY_{name.upper()}" for name in Settings.model_fields} | {"DULY_URL", "DULY_DEMO_OUTPUT"}
     return sorted(name for name in os.environ if name.startswith("DULY_") and name not in known)

@@ -29,7 +29,7 @@ async def test_a_database_that_keeps_its_promises_ends_with_zero(database_url: s
     async with mixed_ledger(database_url) as ledger:
         done = check()
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout == f"{len(ledger.ids) - 1} jobs and 1 batches: every promise holds\n"
+        assert done.stdout == f"{len(ledger.ids) - 1} jobs and 1 batches: all invariants hold\n"
 
 
 async def test_a_broken_promise_is_told_and_ends_with_one(database_url: str, check: Run) -> None:
@@ -39,7 +39,7 @@ async def test_a_broken_promise_is_told_and_ends_with_one(database_url: str, che
         assert (done.returncode, done.stderr) == (1, "")
         assert done.stdout.splitlines() == [
             f"job {ledger.ids['ready']} is pending by its events and stands nowhere",
-            f"{len(ledger.ids) - 1} jobs and 1 batches: 1 promises are broken",
+            f"{len(ledger.ids) - 1} jobs and 1 batches: 1 violations",
         ]
 
 
@@ -68,7 +68,7 @@ async def test_a_repair_says_what_it_did_and_ends_with_zero(database_url: str, c
         done = check("--repair")
         assert (done.returncode, done.stderr) == (0, "")
         *repaired, last = done.stdout.splitlines()
-        assert last.endswith("every promise holds")
+        assert last.endswith("all invariants hold")
         assert any(line.endswith("places it as its events tell") for line in repaired)
         assert all(line.startswith("repaired") for line in repaired)
         again = check("--repair")
@@ -100,7 +100,7 @@ async def test_many_broken_promises_are_counted_and_the_first_are_told(database_
         await ledger.sql("truncate ready")
         lines = check().stdout.splitlines()
         assert len(lines) == 102
-        assert lines[-2:] == ["... and 30 more", "130 jobs and 0 batches: 130 promises are broken"]
+        assert lines[-2:] == ["... and 30 more", "130 jobs and 0 batches: 130 violations"]
 
 
 async def test_an_empty_database_is_to_be_migrated_first(empty_database_url: str, check: Run) -> None:

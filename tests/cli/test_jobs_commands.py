@@ -153,11 +153,11 @@ def test_invalid_parameters_are_told_with_their_path(duly: Run) -> None:
 @pytest.mark.parametrize("command", [("submit", "echo"), ("watch", UNKNOWN)])
 def test_no_service_is_told_with_what_to_do(duly: Run, command: tuple[str, ...]) -> None:
     error = error_of(duly(*command, DULY_URL="http://127.0.0.1:1"), 1)
-    assert "no service answers on http://127.0.0.1:1" in error and "duly serve" in error and "DULY_URL" in error
+    assert "no service at http://127.0.0.1:1" in error and "duly serve" in error and "DULY_URL" in error
 
 
 def test_a_wrong_command_line_ends_with_2_and_one_line(duly: Run) -> None:
-    assert "--param needs name=value" in error_of(duly("submit", "echo", "--param", "novalue"), 2)
+    assert "--param must be NAME=VALUE" in error_of(duly("submit", "echo", "--param", "novalue"), 2)
 
 
 def test_a_missing_argument_ends_with_2(duly: Run) -> None:

@@ -76,7 +76,7 @@ def test_a_file_that_holds_no_keys_is_named_and_left_alone(
         secret_keys(settings(tmp_path))
     [line] = capsys.readouterr().err.splitlines()
     assert caught.value.exit_code == 1
-    assert f"{kept} does not hold secret keys" in line
+    assert f"{kept} does not contain secret keys" in line
     assert kept.read_text() == text
 
 

@@ -28,8 +28,9 @@ async def _refusal(command: Command, code: int) -> str:
     assert await command.ended() == code, command.stderr
     assert command.stdout == ""
     assert PASSWORD not in command.stderr
-    [line] = command.stderr.splitlines()
+    *logged, line = command.stderr.splitlines()
     assert line.startswith("duly: ")
+    assert len(logged) <= 2, logged  # the settings and the job types of the start
     return line
 
 
@@ -101,7 +102,7 @@ async def test_a_service_refuses_to_start_on_a_database_that_is_behind_and_says_
     assert (await service.run("quick"))["status"] == "completed"
     again = processes.run("migrate", DULY_DATABASE_URL=empty_database_url)
     assert await again.ended() == 0
-    assert again.stdout == "the database is current\n"
+    assert again.stdout == "the database is up to date\n"
 
 
 async def test_migrate_brings_an_empty_database_to_where_a_service_starts(
@@ -186,6 +187,6 @@ async def test_a_service_that_cannot_listen_says_why_and_announces_nothing(datab
     settings = Settings(handlers=("tests.support.handlers",))
     startup = Startup(settings, database_url, "whsec_dGVzdA==", secret_keys=SECRET_KEYS, migrates=False)
     serve = server_process._serve(startup, closed, announce=lambda: announced.append("ready"), server=None, parent=None)
-    with pytest.raises(CannotServe, match=r"ended before it served: .*descriptor"):
+    with pytest.raises(CannotServe, match=r"stopped during its start: .*descriptor"):
         await serve
     assert announced == []

@@ -1,1 +1,1 @@
-"""The command line: a file a group of commands; `duly.__main__` lists them."""
+"""Command line: `commands` and `job_commands` hold the flags, the other modules what the commands do."""

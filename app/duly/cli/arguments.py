@@ -1,4 +1,4 @@
-"""Reads what the client commands take: name=value pairs, JSON from text, a file or standard input, the service."""
+"""Arguments of the client commands: name=value pairs, JSON, output format and the URL of the service."""
 
 import json
 import os
@@ -12,14 +12,14 @@ import typer
 from duly.cli.errors import CommandLineError
 from duly.client import DEFAULT_URL, Client
 
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.", show_default=False)]
-Url = Annotated[str, typer.Option("--url", envvar="DULY_URL", help="Address of the service.")]
-Output = Annotated[str, typer.Option("--output", "-o", metavar="text|json", help="For people, or for programs.")]
-AsJson = Annotated[bool, typer.Option("--json", help="The same as --output json.")]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="Job ID.", show_default=False)]
+Url = Annotated[str, typer.Option("--url", envvar="DULY_URL", help="URL of the service.")]
+Output = Annotated[str, typer.Option("--output", "-o", metavar="text|json", help="Output format (default: text).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Same as --output json.")]
 
 
 def connect(url: str) -> Client:
-    """A client of the service there; the key comes from DULY_API_KEY, never from a command line that others can see."""
+    """Returns a client of the service. The API key comes from DULY_API_KEY, since other users can see command lines."""
     try:
         return Client(url or DEFAULT_URL, api_key=os.environ.get("DULY_API_KEY"))
     except ValueError as error:
@@ -27,26 +27,26 @@ def connect(url: str) -> Client:
 
 
 def wants_json(output: str, *, as_json: bool) -> bool:
-    """Whether the answer is to be JSON."""
+    """Returns True if the output is JSON."""
     if output not in {"text", "json"}:
-        raise CommandLineError(f"--output is text or json, not {output!r}")
+        raise CommandLineError(f"--output must be text or json, not {output!r}")
     return as_json or output == "json"
 
 
 def read_parameters(pairs: Sequence[str], *, json_source: str | None) -> object:
-    """The job's parameters: the JSON document, with each --param laid over it; None where there is neither."""
+    """Returns the parameters: the JSON document merged with each --param, or None without either."""
     document = None if json_source is None else _read_json(json_source)
     if not pairs:
         return document
     if document is None:
         document = {}
     if not isinstance(document, dict):
-        raise CommandLineError("--param adds to a JSON object, and --json holds something else; give only one of them")
+        raise CommandLineError("--param needs a JSON object in --json; use one of the two options")
     return document | {name: _value(text) for name, text in _split(pairs, option="--param").items()}
 
 
 def read_labels(pairs: Sequence[str]) -> dict[str, str]:
-    """The labels, whose values are text."""
+    """Returns the labels; their values are text."""
     return _split(pairs, option="--label")
 
 
@@ -55,7 +55,7 @@ def _split(pairs: Sequence[str], *, option: str) -> dict[str, str]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not (name and equals):
-            raise CommandLineError(f"{option} needs name=value, not {pair!r}")
+            raise CommandLineError(f"{option} must be NAME=VALUE, not {pair!r}")
         split[name] = value
     return split
 
@@ -74,7 +74,9 @@ def _read_json(source: str) -> Any:
     except RecursionError as error:
         raise CommandLineError("--json is nested too deeply") from error
     except ValueError as error:
-        raise CommandLineError(f"--json is not JSON: {error}; use @FILE for a file, - for standard input") from error
+        raise CommandLineError(
+            f"--json is not valid JSON: {error}; use @FILE for a file, - for standard input"
+        ) from error
 
 
 def _text_of(source: str) -> str:
@@ -93,4 +95,4 @@ def _strict_json(text: str) -> Any:
 
 
 def _refuse_constant(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no JSON number")
+    raise ValueError(f"{word} is not a JSON number")

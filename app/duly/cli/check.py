@@ -1,4 +1,4 @@
-"""Checking and repairing as a command does it."""
+"""Body of `duly check`."""
 
 import asyncio
 from typing import Any
@@ -16,16 +16,16 @@ from duly.store.postgres.database import Database, DatabaseError
 from duly.store.schema.revisions import DatabaseNewer, missing_revisions
 from duly.telemetry.structured_logs import configure_logs
 
-# A repair holds one for as long as it takes, and works on the other.
+# A repair holds its lock on one connection and works on the other.
 CONNECTIONS = 2
 
 
 class CannotCheck(Exception):
-    """Why nothing could be checked, in one sentence that says what to do."""
+    """Failure to check. The message names the cause and the remedy."""
 
 
 def run_check(flags: dict[str, Any], *, repairs: bool, as_json: bool) -> None:
-    """Checks, and where it is wanted repairs; says what was found, and ends with 1 where a promise is broken."""
+    """Checks, repairs if asked to, prints the findings, and exits with 1 if an invariant is violated."""
     settings = read_settings(flags)
     configure_logs(settings.log_format, settings.log_level)
     with opened_database(settings) as opened:
@@ -55,11 +55,11 @@ async def _check(settings: Settings, url: str, *, repairs: bool) -> Repaired:
             )
         return await repair(database) if repairs else Repaired(report=await check(database))
     except DatabaseNewer as error:
-        raise CannotCheck(f"the database belongs to a newer release: {error}; upgrade Duly") from None
+        raise CannotCheck(f"the database was migrated by a newer release: {error}; upgrade Duly") from None
     except DatabaseError as error:
         raise CannotCheck(error.line) from None
     except RepairUnderWay:
-        raise CannotCheck("somebody else repairs this database just now; try again later") from None
+        raise CannotCheck("another repair of this database is in progress; retry later") from None
     finally:
         await database.close()
 
@@ -78,8 +78,8 @@ def _print(repaired: Repaired) -> None:
 def _summary(report: Report) -> str:
     looked = f"{report.jobs:,} jobs and {report.batches:,} batches"
     if report.clean:
-        return f"{looked}: every promise holds"
-    return f"{looked}: {report.broken:,} promises are broken"
+        return f"{looked}: all invariants hold"
+    return f"{looked}: {report.broken:,} violations"
 
 
 def _as_json(repaired: Repaired, *, repairs: bool) -> dict[str, Any]:

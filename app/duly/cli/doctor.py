@@ -1,4 +1,4 @@
-"""Examining as a command does it."""
+"""Body of `duly doctor`."""
 
 import asyncio
 from pathlib import Path
@@ -17,7 +17,7 @@ from duly.telemetry.structured_logs import configure_logs
 
 
 def run_doctor(flags: dict[str, Any], *, as_json: bool) -> None:
-    """Examines, says what was found, and ends with 1 where that is anything."""
+    """Diagnoses the database, prints the findings, and exits with 1 if there are any."""
     settings = read_settings(flags)
     configure_logs(settings.log_format, settings.log_level)
     with opened_database(settings) as opened:

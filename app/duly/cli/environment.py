@@ -1,4 +1,4 @@
-"""What a command needs before it can work: settings that hold together, and a database to work on."""
+"""Environment of a command: validated settings, secrets and a database."""
 
 import os
 import secrets
@@ -25,14 +25,14 @@ from duly.store.postgres.database_url import UrlWrong, parse_url
 
 @dataclass(frozen=True, slots=True)
 class OpenedDatabase:
-    """Where the database is; `server` only where it is the embedded one."""
+    """Database of a command. `server` is set if it is the embedded one."""
 
     url: str
     server: EmbeddedServer | None
 
 
 def read_settings(flags: dict[str, Any]) -> Settings:
-    """The settings from the environment, flags first; ends the command where they are wrong."""
+    """Returns the settings from flags and environment, or ends the command if they are invalid."""
     try:
         return Settings(**{name: value for name, value in flags.items() if value not in (None, [], ())})
     except ValidationError as error:
@@ -42,7 +42,7 @@ def read_settings(flags: dict[str, Any]) -> Settings:
 
 
 def say(message: str) -> None:
-    """One line on standard error, where the command goes on to end by itself."""
+    """Prints one line on standard error; the command continues."""
     print(f"duly: {one_line(message)}", file=sys.stderr, flush=True)
 
 
@@ -52,7 +52,7 @@ def data_dir(settings: Settings) -> Path:
 
 @contextmanager
 def opened_database(settings: Settings) -> Iterator[OpenedDatabase]:
-    """The database of the settings, or else the embedded one, started where it does not run."""
+    """Yields the configured database, or the embedded one, started if it is not running."""
     if settings.database_url is not None:
         yield OpenedDatabase(_checked(settings.database_url.get_secret_value()), None)
         return
@@ -67,10 +67,10 @@ def _checked(url: str) -> str:
     try:
         target = parse_url(url)
     except UrlWrong as error:
-        stop(f"DULY_DATABASE_URL (or its flag): it {error}", code=2)
+        stop(f"DULY_DATABASE_URL (or its flag) {error}", code=2)
     for option, path in target.files:
         if not os.access(Path(path).expanduser(), os.R_OK):
-            stop(f"DULY_DATABASE_URL (or its flag): the file of its option {option!r} cannot be read: {path}", code=2)
+            stop(f"DULY_DATABASE_URL (or its flag): cannot read the file of option {option!r}: {path}", code=2)
     return url
 
 
@@ -84,20 +84,20 @@ def new_database(settings: Settings, url: str) -> Database:
 
 
 def require_key_beyond_loopback(settings: Settings) -> None:
-    """Without a key everybody who reaches the service may use it: so only this machine may reach it."""
+    """Ends the command if the service has no API key and listens beyond loopback."""
     if settings.api_key is None and not _is_loopback(settings.host):
         stop(
-            f"without an API key only loopback is served, and {settings.host} is reachable by others; "
+            f"an API key is required to listen on {settings.host}, which other machines can reach; "
             "set DULY_API_KEY, or listen on 127.0.0.1"
         )
 
 
 def require_secret_keys_beyond_loopback(settings: Settings) -> None:
-    """What others use keeps others' secrets: the keys for them must not depend on a folder that nobody thinks of."""
+    """Ends the command if the service listens beyond loopback with keys that exist in its data folder only."""
     if settings.secret_keys is None and not _is_loopback(settings.host):
         stop(
-            "beyond loopback the keys that secrets are sealed with must be given; "
-            "set DULY_SECRET_KEYS to what `duly secrets new-key` prints, and keep it"
+            f"secret keys are required to listen on {settings.host}, which other machines can reach; "
+            "set DULY_SECRET_KEYS to the output of `duly secrets new-key`, and keep it"
         )
 
 
@@ -109,18 +109,21 @@ def _is_loopback(host: str) -> bool:
 
 
 def webhook_secret(settings: Settings) -> str:
-    """What signs the webhooks of jobs that brought no secret: the setting, or one made once and kept."""
+    """Returns the secret for webhooks of jobs without one: the setting, or one generated once and kept."""
     if settings.webhook_secret is not None:
         return settings.webhook_secret.get_secret_value()
     made = f"whsec_{b64encode(secrets.token_bytes(32)).decode()}"
     try:
         return _kept(data_dir(settings) / "webhook-secret", made) or made
     except OSError:
-        return made  # nowhere to keep it: good for this run, and the docs say to set DULY_WEBHOOK_SECRET
+        return made  # valid for this run only; the documentation recommends DULY_WEBHOOK_SECRET
 
 
 def secret_keys(settings: Settings) -> str:
-    """The keys that secrets are sealed with: the setting, or one made once and kept. Ends the command without any."""
+    """Returns the keys that encrypt secrets: the setting, or one generated once and kept.
+
+    Ends the command if there is neither.
+    """
     if settings.secret_keys is not None:
         return settings.secret_keys.get_secret_value()
     path = data_dir(settings) / "secret-keys"
@@ -128,14 +131,14 @@ def secret_keys(settings: Settings) -> str:
         text = _kept(path, new_key())
         parse_keys(text)
     except OSError as error:
-        stop(f"the key for secrets cannot be kept in {path}: {error.strerror}; set DULY_SECRET_KEYS")
+        stop(f"cannot store the key for secrets in {path}: {error.strerror}; set DULY_SECRET_KEYS")
     except KeysWrong as error:
-        stop(f"{path} does not hold secret keys: {error}")
+        stop(f"{path} does not contain secret keys: {error}")
     return text
 
 
 def known_secret_keys(settings: Settings) -> str | None:
-    """Returns these keys for a command that makes none; None where they are not here, or are no keys."""
+    """Returns these keys without generating any, or None if they are absent or invalid."""
     try:
         text = settings.secret_keys.get_secret_value() if settings.secret_keys is not None else None
         text = text or (data_dir(settings) / "secret-keys").read_text().strip()
@@ -146,11 +149,12 @@ def known_secret_keys(settings: Settings) -> str | None:
 
 
 def _kept(path: Path, made: str) -> str:
-    """What the file holds; where there is none it is made, readable to its owner only. Of several who make it at once
-    one is first, and nobody finds half a text in it.
+    """Returns the content of the file, created with `made` if absent and readable by its owner only.
+
+    If several processes create it at once, one wins, and no process reads a partial file.
 
     Raises:
-        OSError: it cannot be read or made.
+        OSError: the file can be neither read nor created.
     """
     with suppress(FileNotFoundError):
         return path.read_text().strip()
@@ -170,7 +174,7 @@ def _kept(path: Path, made: str) -> str:
 
 
 def _make_durable(folder: Path) -> None:
-    """What lies in the folder outlives a loss of power, as what is sealed with it does."""
+    """Flushes the folder, so that the file survives a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Turns what can go wrong in a client command into one line on standard error and an exit code."""
+"""Errors of commands: one line on standard error and an exit code."""
 
 import sys
 from collections.abc import Iterator
@@ -13,27 +13,27 @@ from duly.client import ApiError, Unreachable
 FAILED, USAGE = 1, 2
 
 _ADVICE = {
-    401: "set DULY_API_KEY to a key of this service",
-    403: "use a key with the scope that this needs",
+    401: "set DULY_API_KEY to an API key of this service",
+    403: "use an API key with the required scope",
 }
 
 
 class CommandLineError(Exception):
-    """The command line itself is wrong; the text says what is, and what would do."""
+    """Wrong command line. The message says what is wrong and what is expected."""
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the command as its users expect: 1 refused or unreachable, 2 wrong command line.
+    """Ends the command with 1 if the service refused or is unreachable, with 2 if the command line is wrong.
 
-    Ctrl-C needs nothing here: typer ends a command with 130, and quietly.
+    Ctrl-C needs no code here: typer exits with 130.
     """
     try:
         yield
     except CommandLineError as error:
         stop(str(error), code=USAGE)
     except Unreachable as error:
-        stop(f'no service answers on {error.url} ({error.reason}); start one with "duly serve" or set DULY_URL')
+        stop(f'no service at {error.url} ({error.reason}); start one with "duly serve" or set DULY_URL')
     except ApiError as error:
         stop(_refusal(error))
     except TimeoutError as error:
@@ -41,7 +41,7 @@ def one_line_errors() -> Iterator[None]:
 
 
 def stop(message: str, *, code: int = FAILED) -> NoReturn:
-    """Say it in one line on standard error and end with this code."""
+    """Prints the message on one line of standard error and exits with the code."""
     print(f"duly: {one_line(message)}", file=sys.stderr)
     raise typer.Exit(code)
 

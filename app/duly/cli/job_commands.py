@@ -1,4 +1,4 @@
-"""The commands that speak to a running service: submit, watch, status, cancel."""
+"""Commands that call a running service: submit, watch, status and cancel."""
 
 from typing import Annotated, Any, cast
 
@@ -10,31 +10,34 @@ from duly.cli.output import compact, error_words, job_fields, print_fields, prin
 from duly.cli.watch import show, show_json, text_console
 from duly.client import DEFAULT_URL, Client, SubmitOptions
 
-JobType = Annotated[str, typer.Argument(metavar="TYPE", help="The job type, as report-generation.", show_default=False)]
+JobType = Annotated[str, typer.Argument(metavar="TYPE", help="Job type, e.g. report-generation.", show_default=False)]
 Parameters = Annotated[
     list[str] | None,
     typer.Option(
         "--param",
         metavar="NAME=VALUE",
-        help="A parameter; repeatable. VALUE is read as JSON where it is JSON (5, true, null, [1,2], "
-        '"5" for the text 5), else as text (2015-01-31).',
+        help="Parameter; repeat for several. A VALUE that is JSON is read as JSON (5, true, null, [1,2], "
+        '"5" for the text 5), any other as text (2015-01-31).',
     ),
 ]
 JsonParameters = Annotated[
     str | None,
-    typer.Option("--json", metavar="JSON|@FILE|-", help="All parameters as JSON: as text, from a file, from stdin."),
+    typer.Option("--json", metavar="JSON|@FILE|-", help="All parameters as JSON: literal, from a file or from stdin."),
 ]
-Queue = Annotated[str | None, typer.Option(help="The queue.")]
-Priority = Annotated[int | None, typer.Option(help="-100 to 100; higher runs first.")]
-Delay = Annotated[float | None, typer.Option(metavar="SECONDS", help="Start no sooner than in so many seconds.")]
-Timeout = Annotated[float | None, typer.Option(metavar="SECONDS", help="Bound of one attempt.")]
-MaxAttempts = Annotated[int | None, typer.Option(help="How often it is tried at most.")]
-Labels = Annotated[list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="A label; repeatable.")]
-CallbackUrl = Annotated[str | None, typer.Option(metavar="URL", help="Where to post the outcome.")]
+Queue = Annotated[str | None, typer.Option(help="Queue (default: default).")]
+Priority = Annotated[int | None, typer.Option(help="Priority from -100 to 100; higher runs first (default: 0).")]
+Delay = Annotated[float | None, typer.Option(metavar="SECONDS", help="Delay before the first attempt.")]
+Timeout = Annotated[float | None, typer.Option(metavar="SECONDS", help="Timeout for each attempt.")]
+MaxAttempts = Annotated[int | None, typer.Option(help="Maximum number of attempts.")]
+Labels = Annotated[list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="Label; repeat for several.")]
+CallbackUrl = Annotated[str | None, typer.Option(metavar="URL", help="URL that receives the result.")]
 IdempotencyKey = Annotated[
-    str | None, typer.Option(metavar="KEY", help="The same key and job again give the first job, not a second one.")
+    str | None,
+    typer.Option(
+        metavar="KEY", help="Key that makes the submission safe to repeat: the same key returns the first job."
+    ),
 ]
-Wait = Annotated[bool, typer.Option("--wait", help="Stay until the job has ended.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until the job ends.")]
 
 
 def submit(  # noqa: PLR0913 - each is an option of the command line
@@ -54,7 +57,7 @@ def submit(  # noqa: PLR0913 - each is an option of the command line
     output: Output = "text",
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Hand over a job, and with --wait see it through. A service that wants a key finds it in DULY_API_KEY."""
+    """Submit a job; --wait follows it to its end. The API key is read from DULY_API_KEY."""
     with one_line_errors():
         as_json = wants_json(output, as_json=False)
         parameters = read_parameters(param or [], json_source=json_source)
@@ -71,23 +74,23 @@ def submit(  # noqa: PLR0913 - each is an option of the command line
             job = client.submit(job_type, parameters, idempotency_key=idempotency_key, **options)
             _print_accepted(job, as_json=as_json, wait=wait)
             if wait:
-                _see_through(client, job["jobId"], as_json=as_json)
+                _wait(client, job["jobId"], as_json=as_json)
 
 
 def watch(job_id: JobId, *, output: Output = "text", as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
-    """Show a job's progress until it has ended. Exit code 0 where it completed, else 1."""
+    """Follow a job until it ends. Exits with 0 if it completed, else with 1."""
     with one_line_errors():
         as_json = wants_json(output, as_json=as_json)
         with connect(url) as client:
             if as_json:
                 show_json(client.stream(job_id))
-                _end_as(client.job(job_id))
+                _exit_with(client.job(job_id))
             else:
                 _watch(client, job_id)
 
 
 def status(job_id: JobId, *, output: Output = "text", as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
-    """Show a job as it is now."""
+    """Show the current state of a job."""
     with one_line_errors():
         as_json = wants_json(output, as_json=as_json)
         with connect(url) as client:
@@ -99,7 +102,7 @@ def status(job_id: JobId, *, output: Output = "text", as_json: AsJson = False, u
 
 
 def cancel(job_id: JobId, *, output: Output = "text", as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
-    """Cancel a job: at once while it waits; a running one is told, and ends a little later."""
+    """Cancel a job. A waiting job ends at once; a running one is asked to stop."""
     with one_line_errors():
         as_json = wants_json(output, as_json=as_json)
         with connect(url) as client:
@@ -108,7 +111,7 @@ def cancel(job_id: JobId, *, output: Output = "text", as_json: AsJson = False, u
             print_json(job, indent=2)
         else:
             running = job.get("status") != "cancelled"
-            print_fields({"job": job_id, "status": "running, told to stop" if running else "cancelled"})
+            print_fields({"job": job_id, "status": "cancelling" if running else "cancelled"})
 
 
 def _options(**named: Any) -> SubmitOptions:
@@ -122,13 +125,13 @@ def _print_accepted(job: dict[str, Any], *, as_json: bool, wait: bool) -> None:
         print_json(job, indent=2)
 
 
-def _see_through(client: Client, job_id: str, *, as_json: bool) -> None:
+def _wait(client: Client, job_id: str, *, as_json: bool) -> None:
     if not as_json:
         _watch(client, job_id)
         return
     job = client.wait(job_id)
     print_json(job, indent=2)
-    _end_as(job)
+    _exit_with(job)
 
 
 def _watch(client: Client, job_id: str) -> None:
@@ -137,10 +140,10 @@ def _watch(client: Client, job_id: str) -> None:
     job = client.job(job_id)
     if console.is_terminal:
         print_fields({"status": status_words(job), "result": compact(job["result"])})
-    _end_as(job)
+    _exit_with(job)
 
 
-def _end_as(job: dict[str, Any]) -> None:
+def _exit_with(job: dict[str, Any]) -> None:
     if job["status"] != "completed":
         why = error_words(job.get("error"))
         stop(f"job {job['jobId']} {job['status']}" + (f": {why}" if why else ""))

@@ -1,4 +1,4 @@
-"""Migrating as a command does it."""
+"""Body of `duly migrate`."""
 
 import asyncio
 from typing import Any
@@ -13,7 +13,7 @@ from duly.store.postgres.database import Database, DatabaseError
 
 
 def run_migration(flags: dict[str, Any], *, drops: bool = False) -> None:
-    """Migrates, and prints what was done."""
+    """Migrates the database and prints the revisions applied."""
     settings = read_settings(flags)
     with opened_database(settings) as opened:
         try:
@@ -21,9 +21,9 @@ def run_migration(flags: dict[str, Any], *, drops: bool = False) -> None:
         except CannotServe as error:
             say(str(error))
             raise typer.Exit(1) from None
-    print(f"migrated: {', '.join(done)}" if done else "the database is current")
+    print(f"migrated: {', '.join(done)}" if done else "the database is up to date")
     if drops:
-        print(f"dropped: {', '.join(dropped)}" if dropped else "no day is past retention")
+        print(f"dropped: {', '.join(dropped)}" if dropped else "no partition is older than the retention")
 
 
 async def _migrate(settings: Settings, url: str, *, drops: bool) -> tuple[list[str], list[str]]:

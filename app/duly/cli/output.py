@@ -1,4 +1,4 @@
-"""Writes jobs and frames as text for people, or as JSON for programs."""
+"""Output of jobs and stream frames, as text or as JSON."""
 
 import json
 import sys
@@ -9,24 +9,24 @@ from typing import Any
 Json = Mapping[str, Any]
 
 _LABEL_WIDTH = 10
-_FRAME_WORDS = {"job_cancel_requested": "stopping"}
+_FRAME_WORDS = {"job_cancel_requested": "cancelling"}
 
 
 def print_json(value: object, *, indent: int | None = None) -> None:
-    """One JSON document on standard output, flushed so that a pipe sees it at once."""
+    """Prints one JSON document and flushes it, so that a pipe receives it at once."""
     unicode_out = (sys.stdout.encoding or "").lower().startswith("utf")
     print(json.dumps(value, ensure_ascii=not unicode_out, indent=indent), flush=True)
 
 
 def print_fields(fields: Mapping[str, str]) -> None:
-    """Aligned lines of a name and its value; a field without a value is left out."""
+    """Prints aligned lines of names and values, without fields that have no value."""
     for name, value in fields.items():
         if value:
             print(f"{name:<{_LABEL_WIDTH}} {one_line(value)}", flush=True)
 
 
 def job_fields(job: Json) -> dict[str, str]:
-    """A job as `duly status` shows it."""
+    """Returns the fields of a job that `duly status` shows."""
     return {
         "job": job["jobId"],
         "type": job["type"],
@@ -45,7 +45,7 @@ def job_fields(job: Json) -> dict[str, str]:
 
 
 def status_words(job: Json) -> str:
-    """`running, 25 %: read 250 of 1,000 rows`; `pending, waits for time`."""
+    """Returns a status such as `running, 25 %: read 250 of 1,000 rows` or `pending, waits for time`."""
     status = str(job["status"])
     if status == "running":
         return f"{status}, {progress_words(job.get('progress'), job.get('progressMessage'))}"
@@ -55,31 +55,31 @@ def status_words(job: Json) -> str:
 
 
 def frame_line(frame: Json) -> str:
-    """A frame of a job's stream in one line: when, what, and what is worth knowing of it."""
+    """Returns a stream frame as one line: time, event and details."""
     kind = str(frame["type"])
     word = _FRAME_WORDS.get(kind, kind.removeprefix("job_"))
     return f"{frame.get('at') or '':<24}  {word:<9}  {one_line(_frame_words(frame))}".rstrip()
 
 
 def progress_words(percent: float | None, message: str | None) -> str:
-    """`25 %: read 250 of 1,000 rows`."""
+    """Returns progress such as `25 %: read 250 of 1,000 rows`."""
     return f"{round(percent or 0, 1):g} %" + (f": {message}" if message else "")
 
 
 def error_words(error: Json | None) -> str:
-    """`TASK_FAILED: the disk is full`."""
+    """Returns an error such as `TASK_FAILED: the disk is full`."""
     return f"{error.get('code')}: {error.get('message')}" if error else ""
 
 
 def compact(value: object) -> str:
-    """JSON text for a line; nothing for null."""
+    """Returns the value as JSON on one line, or an empty text for null."""
     return "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def one_line(text: str) -> str:
-    """The text without line ends and without characters that would steer a terminal.
+    """Returns the text on one line, with control characters escaped.
 
-    Messages come from handlers and receivers: an escape sequence in one must not repaint somebody's screen.
+    Messages come from handlers and receivers: an escape sequence in one must not control the terminal.
     """
     return "".join(map(_seen, text))
 

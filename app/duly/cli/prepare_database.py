@@ -1,4 +1,4 @@
-"""Preparation of a database for a service: migrations, rights, partitions and secret keys."""
+"""Preparation of a database for a service: migrations, privileges, partitions and secret keys."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -17,14 +17,14 @@ log = structlog.stdlib.get_logger("duly.serve")
 
 
 class CannotServe(Exception):
-    """Why this process cannot start, in one sentence that says what to do."""
+    """Failure to start. The message names the cause and the remedy."""
 
 
 async def prepare(database: Database, *, migrates: bool) -> list[str]:
-    """Brings the database to the newest revision, or makes sure that it is there. Returns the revisions it lacked.
+    """Migrates the database, or verifies that it is up to date. Returns the revisions applied.
 
     Raises:
-        CannotServe: it cannot be reached, belongs to a newer release, or is behind and `migrates` is false.
+        CannotServe: the database is unreachable, newer than this release, or outdated while `migrates` is false.
     """
     try:
         if not migrates:
@@ -36,7 +36,7 @@ async def prepare(database: Database, *, migrates: bool) -> list[str]:
                 "run `duly migrate`, or start with `duly serve --migrate`"
             )
         if missing:
-            from duly.store.schema.migrations import migrate  # noqa: PLC0415  # half a second that a current database needs not
+            from duly.store.schema.migrations import migrate  # noqa: PLC0415  # takes half a second, and is rarely needed
 
             await _require(database, missing_rights_to_migrate)
             await migrate(database)
@@ -48,22 +48,22 @@ async def prepare(database: Database, *, migrates: bool) -> list[str]:
 
 
 async def _missing_revisions(database: Database) -> list[str]:
-    """As `missing_revisions`; a database that a newer release has expanded lacks nothing.
+    """Returns the missing revisions; none for a database that a newer release has only expanded.
 
     Raises:
-        CannotServe: a newer release has taken away what this one needs.
+        CannotServe: a newer release has removed objects that this one needs.
     """
     try:
         return await missing_revisions(database)
     except DatabaseNewer as error:
         if not error.serves:
-            raise CannotServe(f"the database belongs to a newer release: {error}; upgrade Duly") from None
+            raise CannotServe(f"the database was migrated by a newer release: {error}; upgrade Duly") from None
         log.warning(f"the database was migrated by a newer release: {error}; upgrade Duly", action="database_newer")
         return []
 
 
 async def _ensure_partitions(database: Database, *, lends: bool) -> None:
-    """The partitions of the coming days must be there before the first job is."""
+    """Creates the partitions of the next days before the first job arrives."""
     async with database.connection() as connection:
         if lends:
             await lend_making(connection, PARTITIONED)
@@ -75,15 +75,15 @@ async def _require(database: Database, look: Callable[[Any, str | None], Awaitab
         lacking = await look(connection, database.schema)
     if lacking.grants:
         raise CannotServe(
-            f'the database role "{lacking.role}" lacks rights; run as the owner: {"; ".join(lacking.grants)}'
+            f'the database role "{lacking.role}" lacks privileges; run as the owner: {"; ".join(lacking.grants)}'
         )
 
 
 async def recognise_keys(database: Database, keyring: Keyring) -> None:
-    """Makes sure that the secrets in this database were sealed with these keys, and warns of those that were not.
+    """Verifies the secret keys against this database and logs a warning for each key that is missing.
 
     Raises:
-        CannotServe: a key has the id of another one, or the database cannot be reached.
+        CannotServe: a key has the ID of a different key, or the database is unreachable.
     """
     try:
         lacking = await recognise(database, keyring)
@@ -93,8 +93,8 @@ async def recognise_keys(database: Database, keyring: Keyring) -> None:
         raise CannotServe(error.line) from None
     if lacking:
         log.warning(
-            f"secrets were sealed with keys that are not among the secret keys: {', '.join(lacking)}; "
-            "webhooks that need them fail until DULY_SECRET_KEYS holds them too",
+            f"secrets are encrypted with keys that DULY_SECRET_KEYS lacks: {', '.join(lacking)}; "
+            "webhooks that need them fail until the keys are added",
             action="secret_keys_lacking",
             keys=lacking,
         )

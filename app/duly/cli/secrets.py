@@ -1,4 +1,4 @@
-"""Sealing secrets anew as a command does it."""
+"""Body of `duly secrets reseal`."""
 
 import asyncio
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from duly.store.postgres.database import DatabaseError
 
 
 def run_reseal(flags: dict[str, Any]) -> None:
-    """Seals anew, says what was done and what is left, and ends with 1 where something could not be opened."""
+    """Re-encrypts all secrets, prints the counts, and exits with 1 if a secret could not be decrypted."""
     settings = read_settings(flags)
     keyring = Keyring.read(secret_keys(settings))
     with opened_database(settings) as opened:
@@ -41,14 +41,14 @@ async def _reseal(settings: Settings, url: str, keyring: Keyring) -> Resealed:
 
 
 def _print(done: Resealed, keyring: Keyring) -> None:
-    print(f'sealed anew with "{keyring.sealing_id}": {done.resealed:,}')
+    print(f'encrypted with "{keyring.sealing_id}": {done.resealed:,}')
     if done.unopened:
-        print(f"not opened, for their key is not among the secret keys: {done.unopened:,}")
+        print(f"not decrypted, because DULY_SECRET_KEYS lacks their key: {done.unopened:,}")
     for key_id, places in done.left.items():
-        under = f'under "{key_id}"' if key_id else "in clear"
-        print(f"left {under}: {_counted(places)}")
+        under = f'under "{key_id}"' if key_id else "in plain text"
+        print(f"remaining {under}: {_counted(places)}")
     for key_id in done.forgotten:
-        print(f'nothing is left under "{key_id}": it may be taken out of DULY_SECRET_KEYS')
+        print(f'no secret is encrypted with "{key_id}": it can be removed from DULY_SECRET_KEYS')
 
 
 def _counted(places: Mapping[str, int]) -> str:

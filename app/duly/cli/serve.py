@@ -1,4 +1,4 @@
-"""The service as a command runs it: take the port, open the database, serve in one process or several, leave."""
+"""Body of `duly serve`: binds the port, opens the database, serves in one process or several, exits."""
 
 import os
 import socket
@@ -27,12 +27,12 @@ Try it:
        -d '{{"type": "sleep", "parameters": {{"seconds": 5}}}}'
   curl -s {url}/api/v1/jobs?limit=1
   curl -N {url}/api/v1/jobs/JOB_ID/events/stream
-The API is described on {url}/docs; Ctrl-C ends the service in good order.
+API documentation: {url}/docs. Ctrl-C shuts the service down gracefully.
 """
 
 
 def run_service(flags: dict[str, Any], *, migrate: bool, hints: bool) -> None:
-    """Runs until told to stop; ends the command with the exit code."""
+    """Runs the service until a stop signal, then exits with its exit code."""
     settings = read_settings(flags)
     require_key_beyond_loopback(settings)
     require_secret_keys_beyond_loopback(settings)
@@ -63,8 +63,9 @@ def _serve(settings: Settings, listening: socket.socket, *, migrate: bool, hints
 
 
 def _bind(settings: Settings) -> socket.socket:
-    """Takes the port before anything else is opened: two services on one port is a common mistake. Connections are
-    refused until the service can answer them.
+    """Returns a socket bound to the port, which does not accept connections yet.
+
+    The port comes first because two services on one port is a common mistake.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
@@ -74,7 +75,7 @@ def _bind(settings: Settings) -> socket.socket:
     except OSError as error:
         stop(
             f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; "
-            "choose another with --port or DULY_PORT (0: any free one)"
+            "choose another port with --port or DULY_PORT (0: any free port)"
         )
     listening.set_inheritable(True)
     return listening
@@ -86,7 +87,7 @@ def _address(settings: Settings, listening: socket.socket) -> str:
 
 
 def _leave(code: int) -> None:
-    """A handler's thread that never ends must not keep the process: all that matters is recorded by now."""
+    """Exits even if a thread of a handler never ends; all results are recorded by now."""
     sys.stdout.flush()
     sys.stderr.flush()
     if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):

@@ -1,4 +1,4 @@
-"""One process of the service: a node and, around it, its HTTP server."""
+"""One process of the service: a node and its HTTP server."""
 
 import asyncio
 import contextlib
@@ -16,6 +16,7 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
+from duly import __version__
 from duly.api.app import create_app
 from duly.api.server.acceptor import Acceptor
 from duly.api.server.access_lines import refused_line
@@ -44,13 +45,13 @@ REVIVE_SECONDS = 1.0
 LAST_REQUESTS_SECONDS = 5
 LOOK_SECONDS = 0.005
 DATE_SECONDS = 1.0
-# So many more objects than went are made between two looks for garbage; Python's own figure is 700.
+# Surplus of allocations over deallocations that starts a garbage collection; Python's default is 700.
 YOUNG_OBJECTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Startup:
-    """What a process is told when it starts; plain enough to be sent to a child."""
+    """Arguments of a server process, in a form that can be sent to a child process."""
 
     settings: Settings
     database_url: str = field(repr=False)
@@ -67,17 +68,18 @@ def serve_one(
     server: EmbeddedServer | None = None,
     parent: int | None = None,
 ) -> int:
-    """Serves until told to stop. Returns the exit code.
+    """Serves until a stop signal. Returns the exit code.
 
     Args:
-        announce: called once requests are answered.
-        server: the embedded database, where this process looks after it.
-        parent: a file descriptor that ends when the parent process does.
+        announce: called once requests are accepted.
+        server: the embedded database, if this process supervises it.
+        parent: a file descriptor that reaches its end when the parent process dies.
     """
     settings = startup.settings
     configure_logs(settings.log_format, settings.log_level)
+    _log_start(settings, server)
     try:
-        # Not closed by a runner: that would wait for threads of handlers that never end.
+        # No runner, which would wait for threads of handlers that never end.
         loop = uvloop.new_event_loop()
         asyncio.set_event_loop(loop)
         loop.run_until_complete(_serve(startup, listening, announce=announce, server=server, parent=parent))
@@ -85,6 +87,20 @@ def serve_one(
         say(str(error))
         return 1
     return 0
+
+
+def _log_start(settings: Settings, server: EmbeddedServer | None) -> None:
+    database = "DULY_DATABASE_URL" if server is None else f"embedded PostgreSQL in {server.data_folder}"
+    key = "set" if settings.api_key else "not set"
+    log.info(
+        f"starting Duly {__version__}: database {database}, roles {', '.join(settings.roles)}, "
+        f"{settings.worker_slots} slots, API key {key}",
+        action="starting",
+        version=__version__,
+        roles=list(settings.roles),
+        slots=settings.worker_slots,
+        handlers=list(settings.handlers),
+    )
 
 
 async def _serve(
@@ -98,6 +114,7 @@ async def _serve(
     stopping = _stop_signals(parent)
     settings = startup.settings
     registry = load_registry(settings.handlers, client=client_for_jobs(settings))
+    log.info(f"job types: {', '.join(sorted(registry))}", action="job_types")
     if unknown := unknown_variables():
         log.warning(f"unknown settings: {', '.join(unknown)}", action="settings_unknown", names=unknown)
     database = new_database(settings, startup.database_url)
@@ -116,8 +133,8 @@ async def _serve(
     await asyncio.wait([accepting, serving], return_when=asyncio.FIRST_COMPLETED)
     if not http.accepting.is_set():
         await node.stop()
-        raise CannotServe(f"the HTTP server ended before it served: {serving.exception() or 'the log says why'}")
-    _spare_the_collector()
+        raise CannotServe(f"the HTTP server stopped during its start: {serving.exception() or 'see the log'}")
+    _freeze_garbage_collector()
     announce()
     await asyncio.wait([asyncio.create_task(stopping.wait()), serving], return_when=asyncio.FIRST_COMPLETED)
     await node.drain()
@@ -128,17 +145,15 @@ async def _serve(
         reviving.cancel()
 
 
-def _spare_the_collector() -> None:
-    """What was imported and composed lives as long as the process: it need not be looked through for garbage again and
-    again, and fewer looks find what requests and jobs leave behind in good time.
-    """
+def _freeze_garbage_collector() -> None:
+    """Excludes objects that live as long as the process from garbage collection, and makes collections rarer."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, 20, 50)
 
 
 class _Server(uvicorn.Server):
-    """Accepts by itself, and leaves the signals to the node: it drains before its server stops."""
+    """HTTP server with an acceptor of its own. It leaves signals to the node, which drains before the server stops."""
 
     def __init__(self, config: uvicorn.Config, *, node: Node) -> None:
         super().__init__(config)
@@ -172,12 +187,12 @@ class _Server(uvicorn.Server):
         return protocol
 
     def _log_refusal(self, request_id: str, refusal: DulyError, client: tuple[str, int] | None) -> None:
-        """Counts and logs what never reached the application."""
+        """Counts and logs a refusal that did not reach the application."""
         self._metrics.refused.labels(refusal.code).inc()
         self._access.put(refused_line(request_id, refusal, client))
 
     def _refuse(self, host: str) -> bytes:
-        """Returns the response to a connection that has no place."""
+        """Returns the response to a connection beyond the limits."""
         refusal, request_id = TooManyConnections.here(), token_hex(8)
         self._log_refusal(request_id, refusal, (host, 0))
         return refusal_bytes(refusal, request_id=request_id.encode())
@@ -199,40 +214,42 @@ class _Server(uvicorn.Server):
         self.accepting.set()
 
     def stop(self) -> None:
-        """Ends `serve` once the requests under way are answered."""
+        """Ends `serve` once the requests in progress are answered."""
         self.should_exit = True
         self._stopping.set()
 
     async def main_loop(self) -> None:
-        """Keeps the date of the answers, and waits. uvicorn's own looks ten times a second whether it is to end."""
+        """Updates the date of responses until stopped. uvicorn's own loop polls ten times a second."""
         while not await self.on_tick(0):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(DATE_SECONDS):
                     await self._stopping.wait()
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  # uvicorn's signature
-        """Closes what is idle, lets the rest be answered for some seconds, and cancels what is left then."""
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  # signature of uvicorn
+        """Closes idle connections, gives requests in progress some seconds, then cancels them."""
         self._acceptor.close()
         state = self.server_state
         for connection in list(state.connections):
             connection.shutdown()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_REQUESTS_SECONDS):
-                while state.connections or state.tasks:  # noqa: ASYNC110  # sets of uvicorn's, which wake nobody
+                while state.connections or state.tasks:  # noqa: ASYNC110  # uvicorn's sets have no event to wait for
                     await asyncio.sleep(LOOK_SECONDS)
         self._connections.close()
         for task in state.tasks:
             task.cancel()
         if state.tasks:
-            log.warning(f"{len(state.tasks)} requests were cut short", action="requests_cut", count=len(state.tasks))
+            log.warning(
+                f"{len(state.tasks)} requests cancelled at shutdown", action="requests_cut", count=len(state.tasks)
+            )
 
 
 def http_server(node: Node, app: ASGIApp | None = None) -> _Server:
-    """The HTTP server of this node; `app` where its application is made already."""
+    """Returns the HTTP server of a node. `app` is its application, created here if None."""
     configuration = uvicorn.Config(
         app or create_app(node),
         ws=SocketProtocol,
-        # A message that is too large is refused like any other bad one, up to here.
+        # Messages up to this size are refused by the application, with an error.
         ws_max_size=2 * node.settings.body_limit,
         ws_ping_interval=15,
         ws_per_message_deflate=False,
@@ -247,10 +264,10 @@ def http_server(node: Node, app: ASGIApp | None = None) -> _Server:
 
 
 def _stop_signals(parent: int | None) -> asyncio.Event:
-    """Set by SIGTERM, SIGINT or the parent's end; a second signal ends the process at once.
+    """Returns an event that SIGTERM, SIGINT or the death of the parent sets; a second signal kills the process.
 
-    With a parent, SIGINT is the parent's to answer, and so is a second signal: where one goes to the whole group, the
-    parent passes it on as well.
+    With a parent, SIGINT and a second signal are handled by the parent, which forwards a signal that the whole process
+    group received as well.
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -274,15 +291,15 @@ def _stop_signals(parent: int | None) -> asyncio.Event:
 
 
 class Keeper:
-    """The embedded server has no other keeper: where it dies, it is started again."""
+    """Supervisor of the embedded server: restarts it if it dies."""
 
     def __init__(self, server: EmbeddedServer) -> None:
         self._server = server
 
     def look(self) -> None:
-        """Blocks while it starts a dead server; does next to nothing while it lives."""
+        """Restarts the server if it is dead, and blocks meanwhile."""
         if not listens(self._server):
-            log.warning("the embedded PostgreSQL does not answer; it is started again", action="embedded_revived")
+            log.warning("embedded PostgreSQL is not responding; restarting it", action="embedded_revived")
             self._server = revive(self._server)
 
     async def step(self) -> float:

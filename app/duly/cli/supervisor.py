@@ -1,4 +1,4 @@
-"""Several processes behind one socket: a parent that starts them, replaces one that dies, and passes on the end."""
+"""Supervisor of several processes behind one socket: starts them, replaces one that dies, forwards the shutdown."""
 
 import multiprocessing
 import os
@@ -22,19 +22,19 @@ log = structlog.stdlib.get_logger("duly.parent")
 
 LOOK_SECONDS = 1.0
 LAST_LOOK_SECONDS = 0.1
-# A process that dies sooner than this after its start is not replaced at once.
+# A process that dies sooner than this after its start is replaced in a later round.
 HASTE_SECONDS = 2.0
 
 
 class _Child:
-    """One process, and the pipe whose end tells each of the other's death."""
+    """Child process with a pipe, whose end of file tells each side that the other has died."""
 
     def __init__(self, startup: Startup, listening: socket.socket) -> None:
         spawning = multiprocessing.get_context("spawn")
         self.pipe, theirs = spawning.Pipe()
         self.started_at = time.monotonic()
         self.process: SpawnProcess = spawning.Process(target=_run, args=(startup, listening, theirs))
-        # A terminal sends Ctrl-C to all: the children inherit that it means nothing to them, and hear of it from here.
+        # A terminal sends Ctrl-C to all processes: the children ignore it and are stopped by the parent.
         answer = signal.signal(signal.SIGINT, signal.SIG_IGN)
         self.process.start()
         signal.signal(signal.SIGINT, answer)
@@ -42,7 +42,7 @@ class _Child:
         self.ready = False
 
     def look(self) -> None:
-        """Notes whether it has said that it serves."""
+        """Records whether the process has reported that it is ready."""
         try:
             if self.pipe.poll():
                 self.ready = self.pipe.recv() == "ready"
@@ -51,21 +51,21 @@ class _Child:
 
 
 def _run(startup: Startup, listening: socket.socket, pipe: Connection) -> None:
-    """The child's main function."""
+    """Runs the child process."""
     code = serve_one(startup, listening, announce=lambda: pipe.send("ready"), parent=pipe.fileno())
-    os._exit(code)  # threads of handlers that never end must not keep it
+    os._exit(code)  # threads of handlers that never end must not keep the process alive
 
 
 def serve_many(
     startup: Startup, listening: socket.socket, *, announce: Callable[[], None], server: EmbeddedServer | None
 ) -> int:
-    """Runs `processes` whole processes until told to stop. Returns the exit code."""
+    """Runs `processes` server processes until a stop signal. Returns the exit code."""
     configure_logs(startup.settings.log_format, startup.settings.log_level)
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda caught, _frame: stopping.append(caught))
     folder = tempfile.mkdtemp(prefix="duly-metrics-")
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # read by each child: /metrics shows the sum, whichever answers
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # read by each child: /metrics returns the sum over all of them
     try:
         return _Parent(startup, listening, server, stopping).run(announce)
     finally:
@@ -73,7 +73,7 @@ def serve_many(
 
 
 class _Parent:
-    """`stopping` gets an item for each signal that asks for the end; the second does not wait for a drain."""
+    """Parent process. `stopping` receives each stop signal; a second one ends the children without a drain."""
 
     def __init__(
         self, startup: Startup, listening: socket.socket, server: EmbeddedServer | None, stopping: list[int]
@@ -82,7 +82,7 @@ class _Parent:
         self._listening = listening
         self._stopping = stopping
         self._keeper = Keeper(server) if server else None
-        # The first migrates; the others find it done.
+        # The first process migrates; the others wait for it.
         self._children = [_Child(startup, listening) for _ in range(startup.settings.processes)]
 
     def run(self, announce: Callable[[], None]) -> int:
@@ -103,21 +103,21 @@ class _Parent:
         return self._end()
 
     def _replace_dead(self, *, announced: bool) -> bool:
-        """False where a process died before the service was ready: it said why, and another would too."""
+        """Returns False if a process died before the service was ready: it logged why, and another would die too."""
         for place, child in enumerate(self._children):
             if child.process.exitcode is None:
                 continue
             if not announced:
                 return False
             if time.monotonic() - child.started_at < HASTE_SECONDS:
-                continue  # in a later round; the end must not wait for it
-            log.error("a process died and is replaced", action="process_died", code=child.process.exitcode)
+                continue  # replaced in a later round, so that a shutdown need not wait
+            log.error("server process died and is replaced", action="process_died", code=child.process.exitcode)
             mark_process_dead(child.process.pid)  # type: ignore[no-untyped-call]  # the library's has no annotations
             self._children[place] = _Child(self._startup, self._listening)
         return True
 
     def _end(self) -> int:
-        """Passes the end on, and waits as long as a drain may take."""
+        """Stops the children and waits as long as a drain may take. Returns the exit code."""
         for child in self._children:
             if child.process.exitcode is None:
                 child.process.terminate()

@@ -1,4 +1,4 @@
-"""Shows a job's stream as it happens: a bar on a terminal, lines elsewhere, JSON for programs."""
+"""Live display of a job's stream: a progress bar on a terminal, lines elsewhere, or JSON."""
 
 import sys
 from collections.abc import Iterable
@@ -15,8 +15,8 @@ _WIDTH_OF_A_FILE = 120
 _BAR_WORDS = {
     "job_submitted": "waiting for a worker",
     "job_started": "running",
-    "job_retrying": "will be tried again",
-    "job_cancel_requested": "told to stop",
+    "job_retrying": "waiting for a retry",
+    "job_cancel_requested": "cancelling",
     "job_completed": "completed",
     "job_failed": "failed",
     "job_cancelled": "cancelled",
@@ -24,13 +24,13 @@ _BAR_WORDS = {
 
 
 def show_json(frames: Iterable[Frame]) -> None:
-    """Each frame as a line of JSON."""
+    """Prints each frame as a line of JSON."""
     for frame in frames:
         print_json(frame)
 
 
 def show(frames: Iterable[Frame], *, console: Console) -> None:
-    """The frames for a person, until the stream ends."""
+    """Displays the frames until the stream ends."""
     if console.is_terminal:
         _show_bar(frames, console=console)
     else:
@@ -38,7 +38,7 @@ def show(frames: Iterable[Frame], *, console: Console) -> None:
 
 
 def text_console() -> Console:
-    """Standard output without guessed highlights; colours only on a terminal, and never with NO_COLOR."""
+    """Returns a console on standard output without highlighting; colours only on a terminal and without NO_COLOR."""
     width = None if sys.stdout.isatty() else _WIDTH_OF_A_FILE
     return Console(highlight=False, markup=False, emoji=False, soft_wrap=True, width=width)
 
