@@ -19,30 +19,30 @@ from duly.domain.sealing import Keyring
 from duly.gauges import GaugeReader
 from duly.handlers.registry import Registry
 from duly.lifecycle.claim.claim import Claimer
-from duly.lifecycle.claim.flow_control import Controller
-from duly.lifecycle.claim.job_type_breakers import Breakers
+from duly.lifecycle.claim.flow_control import FlowController
+from duly.lifecycle.claim.job_type_breakers import JobTypeBreakers
 from duly.lifecycle.cluster.clock_watch import ClockWatch
 from duly.lifecycle.cluster.heartbeat import Heartbeat
 from duly.lifecycle.cluster.hub import Hub
-from duly.lifecycle.cluster.notify_exchange import HintExchange
+from duly.lifecycle.cluster.notify_exchange import NotifyExchange
 from duly.lifecycle.cluster.readiness import Readiness
-from duly.lifecycle.cluster.wakeups import Signals
-from duly.lifecycle.end.bulk_actions import Bulk
+from duly.lifecycle.cluster.wakeups import Wakeups
+from duly.lifecycle.end.bulk_actions import BulkActions
 from duly.lifecycle.end.cancel import Canceller
 from duly.lifecycle.end.finish import Finisher
-from duly.lifecycle.end.follow_ups import Consequences
+from duly.lifecycle.end.follow_ups import FollowUps
 from duly.lifecycle.maintenance.redeliver import Replayer
 from duly.lifecycle.maintenance.sweep import Sweeper
-from duly.lifecycle.read.read_jobs import Looker
-from duly.lifecycle.read.run_times import Observer
+from duly.lifecycle.read.read_jobs import JobReader
+from duly.lifecycle.read.run_times import RunTimeReader
 from duly.lifecycle.run.checkpoint import CheckpointRecorder
-from duly.lifecycle.run.child_jobs import ChildRecorder
-from duly.lifecycle.run.child_results import OutcomeReader
+from duly.lifecycle.run.child_jobs import ChildSubmitter
+from duly.lifecycle.run.child_results import ChildResultReader
 from duly.lifecycle.run.job_logs import LogRecorder
 from duly.lifecycle.run.progress import ProgressRecorder
 from duly.lifecycle.schedules.scheduler import Scheduler
-from duly.lifecycle.submit.job_builder import JobMaker
-from duly.lifecycle.submit.submission_limiter import Door
+from duly.lifecycle.submit.job_builder import JobBuilder
+from duly.lifecycle.submit.submission_limiter import SubmissionLimiter
 from duly.lifecycle.submit.submit import LARGE_FLUSHERS, Submitter
 from duly.lifecycle.submit.submit_spooled import SpooledSubmitter
 from duly.loop import Loop
@@ -52,8 +52,8 @@ from duly.store.postgres.database import Database, DatabaseAway, DatabaseError, 
 from duly.store.queue.limits import Rate
 from duly.store.queue.nodes import NodeRecord
 from duly.store.submit.submission_limits import IntakeLimits
-from duly.stream.capacity import Room
-from duly.stream.ledger_tail import Tail
+from duly.stream.capacity import StreamCapacity
+from duly.stream.ledger_tail import LedgerTail
 from duly.telemetry.access_log import AccessLog
 from duly.telemetry.metrics import Metrics
 from duly.telemetry.structured_logs import chosen_format
@@ -62,9 +62,9 @@ from duly.webhooks.endpoints import Endpoints
 from duly.webhooks.receiver_windows import CONCURRENT
 from duly.webhooks.sender import Sender
 from duly.webhooks.settler import Settler
-from duly.worker.attempt_deadlines import Deadlines
-from duly.worker.child_jobs import FamilyParts, WorkerFamily
-from duly.worker.parked_attempts import Waiting
+from duly.worker.attempt_deadlines import AttemptDeadlines
+from duly.worker.child_jobs import AttemptChildren, ChildJobParts
+from duly.worker.parked_attempts import ParkedAttempts
 from duly.worker.pool import Pool
 from duly.worker.process.pool import ProcessExecutor, in_processes
 from duly.worker.reports import RecordedReports, ReportLimits
@@ -94,7 +94,7 @@ class Node:
         self.database = database
         self.registry = registry
         self.name = f"{socket.gethostname()}-{os.getpid()}"
-        self.signals = Signals()
+        self.wakeups = Wakeups()
         self.metrics = Metrics()
         self.access = AccessLog(
             on=settings.access_log and settings.log_level in {"debug", "info"},
@@ -102,8 +102,8 @@ class Node:
             shared=settings.processes > 1,
         )
         self.hub = Hub()
-        self.tail = Tail(database, tenant_id=DEFAULT_TENANT, buffer=settings.stream_buffer, clock=self.clock)
-        self.streams = Room(settings.stream_limit)
+        self.tail = LedgerTail(database, tenant_id=DEFAULT_TENANT, buffer=settings.stream_buffer, clock=self.clock)
+        self.streams = StreamCapacity(settings.stream_limit)
         self.draining = False
         self.keyring = keyring
         self._webhook_secret = webhook_secret
@@ -127,36 +127,36 @@ class Node:
             self._tasks[loop.name] = asyncio.create_task(loop.run(), name=f"loop:{loop.name}")
 
     def _compose(self) -> None:
-        settings, database, signals, metrics = self.settings, self.database, self.signals, self.metrics
+        settings, database, wakeups, metrics = self.settings, self.database, self.wakeups, self.metrics
         source = f"worker:{self.name}"
-        self.submitter = Submitter(database, signals, metrics, buffer=settings.submit_buffer)
+        self.submitter = Submitter(database, wakeups, metrics, buffer=settings.submit_buffer)
         self.readiness = self._readiness()
-        self.spooled = SpooledSubmitter(database, signals, metrics, clock=self.clock)
-        self.looker = Looker(database)
-        self.observer = Observer(database)
-        self.finisher = Finisher(database, signals, metrics, source=source)
-        self.progress = ProgressRecorder(database, signals, metrics, source=source)
+        self.spooled = SpooledSubmitter(database, wakeups, metrics, clock=self.clock)
+        self.looker = JobReader(database)
+        self.observer = RunTimeReader(database)
+        self.finisher = Finisher(database, wakeups, metrics, source=source)
+        self.progress = ProgressRecorder(database, wakeups, metrics, source=source)
         self.logs = LogRecorder(database, metrics)
         self.checkpoints = CheckpointRecorder(database)
-        self.door = Door(database, tenant_id=DEFAULT_TENANT, settings=_intake_limits(settings))
-        self.canceller = Canceller(database, signals, metrics)
-        self.children = ChildRecorder(database, signals, metrics, canceller=self.canceller)
-        self.outcomes = OutcomeReader(database)
-        self.waiting = Waiting(limit=settings.waiting_attempts)
+        self.door = SubmissionLimiter(database, tenant_id=DEFAULT_TENANT, settings=_intake_limits(settings))
+        self.canceller = Canceller(database, wakeups, metrics)
+        self.children = ChildSubmitter(database, wakeups, metrics, canceller=self.canceller)
+        self.outcomes = ChildResultReader(database)
+        self.waiting = ParkedAttempts(limit=settings.waiting_attempts)
         self.processes = ProcessExecutor(
             settings.handlers, result_limit=settings.result_limit, json_depth=settings.json_depth
         )
-        self.breakers = Breakers(database, signals, self.registry.values())
-        self.controller = Controller(database, signals)
+        self.breakers = JobTypeBreakers(database, wakeups, self.registry.values())
+        self.controller = FlowController(database, wakeups)
         self.claimer = Claimer(
             database,
-            signals,
+            wakeups,
             metrics,
             types=self.registry,
             guarded=self.breakers.declared,
             in_processes=in_processes(self.registry),
         )
-        self.deadlines = Deadlines(database)
+        self.deadlines = AttemptDeadlines(database)
         self.pool = Pool(
             self.registry,
             slots=settings.worker_slots,
@@ -172,18 +172,18 @@ class Node:
         )
         self.heartbeat = Heartbeat(
             database,
-            signals,
+            wakeups,
             record=self._record(),
             lease_seconds=settings.lease_seconds,
             clock=ClockWatch(self.clock, metrics.clock_offset.set),
             lost=lambda: self.pool.stop_all(Interrupted("its node lost touch with the database")),
             rates=metrics.rates.as_json,
         )
-        self.hints = HintExchange(database, signals, followed=lambda: self.hub.followed)
-        self.sweeper = Sweeper(database, signals, metrics, self.finisher, policy_of=self._policy_of)
-        self.consequences = Consequences(database, signals, metrics, clock=self.clock)
-        self.scheduler = Scheduler(database, signals, metrics, types=self.registry, clock=self.clock)
-        self.bulk = Bulk(database, signals, self.canceller)
+        self.hints = NotifyExchange(database, wakeups, followed=lambda: self.hub.followed)
+        self.sweeper = Sweeper(database, wakeups, metrics, self.finisher, policy_of=self._policy_of)
+        self.consequences = FollowUps(database, wakeups, metrics, clock=self.clock)
+        self.scheduler = Scheduler(database, wakeups, metrics, types=self.registry, clock=self.clock)
+        self.bulk = BulkActions(database, wakeups, self.canceller)
         self.outbound = OutboundClient(
             reach=settings.reach,
             # The dispatcher bounds what one receiver has; several may be behind one host.
@@ -201,8 +201,8 @@ class Node:
             keyring=self.keyring,
             clock=self.clock,
         )
-        self.endpoints = Endpoints(database, self.keyring, wake=signals.deliveries, clock=self.clock)
-        self.replayer = Replayer(database, signals, metrics, clock=self.clock)
+        self.endpoints = Endpoints(database, self.keyring, wake=wakeups.deliveries, clock=self.clock)
+        self.replayer = Replayer(database, wakeups, metrics, clock=self.clock)
         settler = Settler(database, metrics, disable_seconds=settings.webhook_disable_seconds, clock=self.clock)
         self.dispatcher = Dispatcher(database, sender, settler, post_seconds=settings.webhook_timeout_seconds)
         self.gauges = GaugeReader(database, metrics, self)
@@ -223,20 +223,20 @@ class Node:
             logs=self.logs,
             checkpoints=self.checkpoints,
             limits=limits,
-            family=partial(WorkerFamily, parts=self._family_parts()),
+            family=partial(AttemptChildren, parts=self._family_parts()),
             now=self.clock.now,
         )
 
-    def _family_parts(self) -> FamilyParts:
+    def _family_parts(self) -> ChildJobParts:
         settings = self.settings
-        maker = JobMaker(
+        maker = JobBuilder(
             self.registry,
             parameters_limit=settings.parameters_limit,
             reach=settings.reach,
             keyring=self.keyring,
             clock=self.clock,
         )
-        return FamilyParts(self.children, self.outcomes, maker, self.hub, self.waiting, settings.json_depth)
+        return ChildJobParts(self.children, self.outcomes, maker, self.hub, self.waiting, settings.json_depth)
 
     def _record(self) -> NodeRecord:
         return NodeRecord(uuid4(), self.name, __version__, list(self.settings.roles), list(self.registry))
@@ -301,13 +301,13 @@ class Node:
     def _wire(self) -> None:
         """Who is woken by what."""
         loops = {loop.name: loop for loop in self.loops}
-        local = self.signals.local
+        local = self.wakeups.local
         local.changed = self.hub.changed
         self.finisher.heard = partial(self._ended, loops.get("claim"))
         self.finisher.set_aside.owner = lambda: self.heartbeat.node_id
         local.submitted = self.metrics.rates.submitted
-        self.hub.announce = self.signals.follows
-        self.tail.announce = self.signals.follows_everything
+        self.hub.announce = self.wakeups.follows
+        self.tail.announce = self.wakeups.follows_everything
         local.news = self.tail.news
         if claim := loops.get("claim"):
             local.cancel = self.pool.cancel
@@ -326,7 +326,7 @@ class Node:
         if tail := loops.get("tail"):
             self.tail.wake = tail.wake
         if hints := loops.get("hints"):
-            self.signals.wake_sender = hints.wake
+            self.wakeups.wake_sender = hints.wake
 
     def _control(self, claim: Loop) -> None:
         self.claimer.look_again()
@@ -371,7 +371,7 @@ class Node:
         with suppress(DatabaseAway, TimeoutError):
             async with asyncio.timeout(LAST_WORDS_SECONDS):
                 await self.heartbeat.leave()
-                if self.database.listens and not self.signals.alone:
+                if self.database.listens and not self.wakeups.alone:
                     await self.hints.step()
         await self._end("hints")
         self.readiness.close()

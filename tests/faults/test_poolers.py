@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from duly.lifecycle.maintenance.check import check
-from duly.lifecycle.maintenance.repair import RepairUnderWay, repair
+from duly.lifecycle.maintenance.repair import RepairInProgress, repair
 from duly.store.postgres.advisory_locks import MIGRATION, PARTITIONS, REPAIR, hold, take
 from duly.store.postgres.database import Database, RecordBusy
 from duly.store.postgres.partitions import ensure_partitions
@@ -157,7 +157,7 @@ async def test_a_lock_goes_with_the_transaction_of_its_holder(database: Database
             assert await take(one, REPAIR)
             async with other.transaction():
                 assert not await take(other, REPAIR)
-                with pytest.raises(RepairUnderWay):
+                with pytest.raises(RepairInProgress):
                     await repair(database)
         async with other.transaction():
             assert await take(other, REPAIR)

@@ -7,7 +7,7 @@ import pytest
 
 from duly.domain.ids import new_job_id
 from duly.domain.job import DEFAULT_TENANT, Flow, NewBatch, NewJob
-from duly.lifecycle.end.follow_ups import Consequences
+from duly.lifecycle.end.follow_ups import FollowUps
 from tests.support.handlers import gate, has_entered
 from tests.support.service import Service, eventually
 
@@ -117,13 +117,13 @@ async def test_a_job_set_going_again_before_its_end_was_followed_keeps_its_key(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     follow = asyncio.Event()
-    original = Consequences.step
+    original = FollowUps.step
 
-    async def held_back(self: Consequences) -> float:
+    async def held_back(self: FollowUps) -> float:
         await follow.wait()
         return await original(self)
 
-    monkeypatch.setattr(Consequences, "step", held_back)
+    monkeypatch.setattr(FollowUps, "step", held_back)
     service = await start_service()
     first = await service.run("fail", concurrencyKey="k")
     second = await service.submit("echo", concurrencyKey="k")

@@ -66,7 +66,7 @@ async def test_it_is_submitted_once_when_the_last_two_end_at_the_same_instant(st
 async def test_it_is_submitted_once_though_the_answer_of_the_commit_was_lost(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = insert.tell
+    original = insert.wake_for_submitted
     lost: list[int] = []
 
     def losing(*arguments: Any, **named: Any) -> int:
@@ -76,7 +76,7 @@ async def test_it_is_submitted_once_though_the_answer_of_the_commit_was_lost(
         return original(*arguments, **named)
 
     service = await start_service()
-    monkeypatch.setattr(follow_ups, "tell", losing)
+    monkeypatch.setattr(follow_ups, "wake_for_submitted", losing)
     await submit(service, [{"type": "echo"}], then={"type": "echo"})
     assert (await follower(service))["status"] == "completed"
     await submit(service, [{"type": "echo"}])

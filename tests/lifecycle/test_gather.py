@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from duly.errors import Overloaded
-from duly.lifecycle.submit.batcher import Gatherer
+from duly.lifecycle.submit.batcher import Batcher
 from duly.store.postgres.database import DatabaseAway, RecordRefused
 
 
@@ -33,7 +33,7 @@ class Ledger:
 
 
 @asynccontextmanager
-async def flushing(gatherer: Gatherer[int, int]) -> AsyncIterator[None]:
+async def flushing(gatherer: Batcher[int, int]) -> AsyncIterator[None]:
     """Repeats the step as the node's loop does: an exception does not end it."""
 
     async def repeat() -> None:
@@ -49,7 +49,7 @@ async def flushing(gatherer: Gatherer[int, int]) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-def putting(gatherer: Gatherer[int, int], *items: int) -> list[asyncio.Task[int]]:
+def putting(gatherer: Batcher[int, int], *items: int) -> list[asyncio.Task[int]]:
     return [asyncio.create_task(gatherer.put(item)) for item in items]
 
 
@@ -65,14 +65,14 @@ def ledger() -> Ledger:
 
 
 async def test_an_idle_gatherer_adds_no_delay(ledger: Ledger) -> None:
-    gatherer = Gatherer(ledger.record, capacity=10, batch=5)
+    gatherer = Batcher(ledger.record, capacity=10, batch=5)
     async with flushing(gatherer):
         assert await gatherer.put(3) == 6
         assert gatherer.idle
 
 
 async def test_what_arrives_during_a_statement_goes_in_the_next(ledger: Ledger) -> None:
-    gatherer = Gatherer(ledger.record, capacity=100, batch=4)
+    gatherer = Batcher(ledger.record, capacity=100, batch=4)
     ledger.door.clear()
     async with flushing(gatherer):
         first = putting(gatherer, 1)
@@ -87,7 +87,7 @@ async def test_what_arrives_during_a_statement_goes_in_the_next(ledger: Ledger) 
 
 
 async def test_an_item_may_have_an_error_of_its_own(ledger: Ledger) -> None:
-    gatherer = Gatherer(ledger.record, capacity=10, batch=5)
+    gatherer = Batcher(ledger.record, capacity=10, batch=5)
     async with flushing(gatherer):
         answers = await asyncio.gather(*putting(gatherer, 1, 0, 2), return_exceptions=True)
     assert answers[0::2] == [2, 4]
@@ -95,7 +95,7 @@ async def test_an_item_may_have_an_error_of_its_own(ledger: Ledger) -> None:
 
 
 async def test_one_bad_item_fails_alone(ledger: Ledger) -> None:
-    gatherer = Gatherer(ledger.record, capacity=10, batch=5)
+    gatherer = Batcher(ledger.record, capacity=10, batch=5)
     async with flushing(gatherer):
         answers = await asyncio.gather(*putting(gatherer, 1, -1, 2), return_exceptions=True)
     assert answers[0::2] == [2, 4]
@@ -104,7 +104,7 @@ async def test_one_bad_item_fails_alone(ledger: Ledger) -> None:
 
 
 async def test_a_database_that_is_away_is_told_to_all_of_the_batch_and_not_tried_one_by_one(ledger: Ledger) -> None:
-    gatherer = Gatherer(ledger.record, capacity=10, batch=5)
+    gatherer = Batcher(ledger.record, capacity=10, batch=5)
     ledger.breaks = [DatabaseAway("gone")]
     async with flushing(gatherer):
         answers = await asyncio.gather(*putting(gatherer, 1, 2), return_exceptions=True)
@@ -114,7 +114,7 @@ async def test_a_database_that_is_away_is_told_to_all_of_the_batch_and_not_tried
 
 
 async def test_an_unforeseen_error_answers_everybody_and_leaves_to_the_loop(ledger: Ledger) -> None:
-    gatherer = Gatherer(ledger.record, capacity=10, batch=5)
+    gatherer = Batcher(ledger.record, capacity=10, batch=5)
     ledger.breaks = [RuntimeError("a bug")]
     tasks = putting(gatherer, 1, 2)
     await settle()
@@ -126,7 +126,7 @@ async def test_an_unforeseen_error_answers_everybody_and_leaves_to_the_loop(ledg
 
 
 async def test_a_flusher_that_is_stopped_leaves_nobody_waiting(ledger: Ledger) -> None:
-    gatherer = Gatherer(ledger.record, capacity=10, batch=5)
+    gatherer = Batcher(ledger.record, capacity=10, batch=5)
     ledger.door.clear()
     async with flushing(gatherer):
         tasks = putting(gatherer, 1)
@@ -136,7 +136,7 @@ async def test_a_flusher_that_is_stopped_leaves_nobody_waiting(ledger: Ledger) -
 
 
 async def test_a_full_buffer_refuses_after_patience(ledger: Ledger) -> None:
-    gatherer = Gatherer(ledger.record, capacity=2, batch=1, patience_seconds=0.05)
+    gatherer = Batcher(ledger.record, capacity=2, batch=1, patience_seconds=0.05)
     waiting = putting(gatherer, 1, 2)
     await settle()
     with pytest.raises(Overloaded) as refused:
@@ -149,7 +149,7 @@ async def test_a_full_buffer_refuses_after_patience(ledger: Ledger) -> None:
 
 
 async def test_a_caller_waits_for_room_and_then_gets_in(ledger: Ledger) -> None:
-    gatherer = Gatherer(ledger.record, capacity=2, batch=2, patience_seconds=10)
+    gatherer = Batcher(ledger.record, capacity=2, batch=2, patience_seconds=10)
     tasks = putting(gatherer, 1, 2, 3, 4, 5)
     await settle()
     assert len(gatherer._waiting) == 2
@@ -159,7 +159,7 @@ async def test_a_caller_waits_for_room_and_then_gets_in(ledger: Ledger) -> None:
 
 
 async def test_a_caller_that_went_away_disturbs_nobody(ledger: Ledger) -> None:
-    gatherer = Gatherer(ledger.record, capacity=10, batch=5)
+    gatherer = Batcher(ledger.record, capacity=10, batch=5)
     ledger.door.clear()
     async with flushing(gatherer):
         leaves, stays = putting(gatherer, 1, 2)

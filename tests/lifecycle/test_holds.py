@@ -2,7 +2,7 @@
 
 from duly.domain.ids import SMALLEST
 from duly.domain.job import Lane
-from duly.lifecycle.claim.claim_restrictions import Holds
+from duly.lifecycle.claim.claim_restrictions import ClaimRestrictions
 from duly.store.queue.claim_limited import Under
 from duly.store.queue.flow_control import Control
 from duly.store.queue.ready import LaneStart
@@ -24,8 +24,8 @@ CONTROL = Control(
 )
 
 
-def holds() -> Holds:
-    learned = Holds({"broken", "a"})
+def holds() -> ClaimRestrictions:
+    learned = ClaimRestrictions({"broken", "a"})
     learned.learn(CONTROL)
     return learned
 
@@ -34,12 +34,12 @@ def starts(*lanes: Lane) -> list[LaneStart]:
     return [LaneStart(lane, SMALLEST) for lane in lanes]
 
 
-def claims(learned: Holds, *lanes: Lane) -> list[tuple[Under | None, list[Lane]]]:
+def claims(learned: ClaimRestrictions, *lanes: Lane) -> list[tuple[Under | None, list[Lane]]]:
     return [(under, [start.lane for start in each]) for under, each in learned.claims(starts(*lanes))]
 
 
 def test_at_first_nothing_is_held_back() -> None:
-    learned = Holds()
+    learned = ClaimRestrictions()
     assert (learned.any, learned.version) == (False, 0)
     assert learned.free(NARROW)
     assert claims(learned, FREE, NARROW) == [(None, [FREE, NARROW])]

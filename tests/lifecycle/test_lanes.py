@@ -6,7 +6,7 @@ import pytest
 
 from duly.domain.ids import SMALLEST, earlier
 from duly.domain.job import ClaimedJob, Lane
-from duly.lifecycle.claim.ready_lanes import SLACK_SECONDS, Lanes
+from duly.lifecycle.claim.ready_lanes import SLACK_SECONDS, ReadyLanes
 from duly.store.queue.ready import LaneStart
 
 TYPES = {"a", "b"}
@@ -24,13 +24,13 @@ def claimed(lane: Lane, made_at: int) -> ClaimedJob:
 
 
 def test_nothing_is_believed_at_first() -> None:
-    lanes = Lanes()
+    lanes = ReadyLanes()
     assert lanes.starts(TYPES) == []
     assert not lanes.any_of(TYPES)
 
 
 def test_a_hint_opens_a_lane_from_its_oldest_job_on() -> None:
-    lanes = Lanes()
+    lanes = ReadyLanes()
     lanes.note(PLAIN, job_id(5000))
     lanes.note(PLAIN, job_id(4000))
     lanes.note(PLAIN, job_id(6000))
@@ -41,7 +41,7 @@ def test_a_hint_opens_a_lane_from_its_oldest_job_on() -> None:
 
 
 def test_types_that_this_node_does_not_know_are_left_alone() -> None:
-    lanes = Lanes()
+    lanes = ReadyLanes()
     lanes.note(Lane("default", "elsewhere", 0), job_id(1))
     assert lanes.starts(TYPES) == []
     assert not lanes.any_of(TYPES)
@@ -49,7 +49,7 @@ def test_types_that_this_node_does_not_know_are_left_alone() -> None:
 
 
 def test_higher_priorities_are_read_first_and_older_work_first_among_equals() -> None:
-    lanes = Lanes()
+    lanes = ReadyLanes()
     low, high = Lane("default", "a", -5), Lane("default", "b", 5)
     older, newer = Lane("default", "a", 0), Lane("default", "b", 0)
     for lane, made_at in ((low, 1), (newer, 20), (older, 10), (high, 30)):
@@ -58,7 +58,7 @@ def test_higher_priorities_are_read_first_and_older_work_first_among_equals() ->
 
 
 def test_queues_take_turns() -> None:
-    lanes = Lanes()
+    lanes = ReadyLanes()
     for made_at, queue in enumerate(("north", "south", "west")):
         lanes.note(Lane(queue, "a", 0), job_id(made_at))
     first = [lanes.starts(TYPES)[0].lane.queue for _ in range(6)]
@@ -66,7 +66,7 @@ def test_queues_take_turns() -> None:
 
 
 def test_a_lane_that_filled_the_claim_is_read_on_from_a_little_before_its_newest() -> None:
-    lanes = Lanes()
+    lanes = ReadyLanes()
     lanes.note(PLAIN, job_id(1000))
     asked = lanes.starts(TYPES)
     lanes.claimed(asked, [claimed(PLAIN, 9000), claimed(PLAIN, 8000)], filled=True)
@@ -74,21 +74,21 @@ def test_a_lane_that_filled_the_claim_is_read_on_from_a_little_before_its_newest
 
 
 def test_a_floor_never_falls_behind_what_is_known_to_be_gone() -> None:
-    lanes = Lanes()
+    lanes = ReadyLanes()
     lanes.note(PLAIN, job_id(8500))
     lanes.claimed(lanes.starts(TYPES), [claimed(PLAIN, 8600)], filled=True)
     assert lanes.starts(TYPES) == [LaneStart(PLAIN, job_id(8500))]
 
 
 def test_a_claim_that_found_less_than_it_asked_for_closes_its_lanes() -> None:
-    lanes = Lanes()
+    lanes = ReadyLanes()
     lanes.note(PLAIN, job_id(1000))
     lanes.claimed(lanes.starts(TYPES), [claimed(PLAIN, 1000)], filled=False)
     assert lanes.starts(TYPES) == []
 
 
 def test_a_hint_that_came_during_the_claim_survives_it() -> None:
-    lanes = Lanes()
+    lanes = ReadyLanes()
     lanes.note(PLAIN, job_id(1000))
     asked = lanes.starts(TYPES)
     lanes.note(PLAIN, job_id(2000))
@@ -98,7 +98,7 @@ def test_a_hint_that_came_during_the_claim_survives_it() -> None:
 
 
 def test_a_look_at_the_table_sets_everything_right() -> None:
-    lanes = Lanes()
+    lanes = ReadyLanes()
     lanes.note(PLAIN, job_id(1000))
     lanes.starts(TYPES)
     other = Lane("other", "b", 1)

@@ -11,8 +11,8 @@ import pytest
 
 from duly.domain.ids import SMALLEST, new_job_id
 from duly.domain.job import Lane, NewJob
-from duly.lifecycle.claim.flow_control import Controller
-from duly.lifecycle.cluster.wakeups import Signals
+from duly.lifecycle.claim.flow_control import FlowController
+from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.store.postgres.database import Connection, Database
 from duly.store.queue.claim_limited import CLAIM_LIMITED, ClaimedUnder, Under, claim_limited
 from duly.store.queue.flow_control import raise_version, read_version
@@ -378,7 +378,7 @@ async def test_a_bucket_holds_what_it_held_when_its_limits_are_set_once_more(dat
 async def test_starts_under_way_are_over_before_a_new_limit_begins(database_url: str) -> None:
     """A transaction that may have started jobs without it is waited for, and what it started is counted."""
     database = Database(database_url)
-    controller = Controller(database, Signals())
+    controller = FlowController(database, Wakeups())
     async with database.hot().use() as one, database.hot().use() as other:
         await ready(one, 10)
         async with one.transaction():

@@ -11,7 +11,7 @@ from duly.domain.events import EventKind
 from duly.domain.invariant_facts import Cure
 from duly.domain.job import DEFAULT_TENANT, Flow
 from duly.lifecycle.maintenance.check import check
-from duly.lifecycle.maintenance.repair import RepairUnderWay, repair
+from duly.lifecycle.maintenance.repair import RepairInProgress, repair
 from duly.store.maintenance.repair_writes import alone
 from duly.store.postgres.database import Database
 from tests.support import handlers as support
@@ -205,7 +205,7 @@ async def test_a_unique_key_goes_to_the_job_that_took_it_last(ledger: MixedLedge
 async def test_two_repairs_at_once_are_refused(ledger: MixedLedger) -> None:
     async with ledger.database.connection() as connection, alone(connection) as first:
         assert first
-        with pytest.raises(RepairUnderWay):
+        with pytest.raises(RepairInProgress):
             await repair(ledger.database)
     assert (await repair(ledger.database)).report.clean
 

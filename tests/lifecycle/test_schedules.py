@@ -16,9 +16,9 @@ from duly.domain.database_clock import DatabaseClock
 from duly.domain.json_value import rfc3339
 from duly.domain.schedule import CatchUp, Overlap, Recurrence
 from duly.handlers.registry import Registry
-from duly.lifecycle.cluster.wakeups import Signals
+from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.lifecycle.schedules import scheduler
-from duly.lifecycle.schedules.manage import add
+from duly.lifecycle.schedules.manage import create_schedule
 from duly.lifecycle.schedules.scheduler import Scheduler
 from duly.store.postgres.database import Database
 from duly.store.queue.schedules import forget_old_runs
@@ -93,7 +93,7 @@ async def another_scheduler(url: str) -> AsyncIterator[Scheduler]:
     """One of another node, on connections of its own."""
     database = Database(url)
     try:
-        yield Scheduler(database, Signals(), Metrics(), types=Registry([]), clock=DatabaseClock())
+        yield Scheduler(database, Wakeups(), Metrics(), types=Registry([]), clock=DatabaseClock())
     finally:
         await database.close()
 
@@ -194,14 +194,14 @@ async def test_the_clock_of_the_database_decides_not_that_of_the_node(
     )
     asked = Recurrence(HOURLY, "UTC", template, job, Overlap.ALLOW, CatchUp.LAST, paused=False)
     try:
-        made = await add(database, (1, "skewed"), asked)
+        made = await create_schedule(database, (1, "skewed"), asked)
         here = datetime.now(UTC)
         assert made.next_run_at is not None
         assert timedelta() < made.next_run_at - here - timedelta(hours=ahead) <= timedelta(hours=1, minutes=1)
         due = here + timedelta(hours=due_in_hours)
         async with database.connection() as connection:
             await connection.execute("update schedules set next_run_at = $1", due)
-        await Scheduler(database, Signals(), Metrics(), types=Registry([]), clock=DatabaseClock()).step()
+        await Scheduler(database, Wakeups(), Metrics(), types=Registry([]), clock=DatabaseClock()).step()
         async with database.connection() as connection:
             found = await connection.fetch("select due_at from schedule_runs")
         assert len(found) == (1 if ahead > 0 else 0)

@@ -15,7 +15,7 @@ from duly.domain.ids import new_job_id
 from duly.domain.job import Lane
 from duly.lifecycle.cluster import follow_filter
 from duly.lifecycle.cluster.follow_filter import BUCKETS, buckets_of
-from duly.lifecycle.cluster.wakeups import Signals
+from duly.lifecycle.cluster.wakeups import Wakeups
 from tests.support.handlers import gate
 from tests.support.service import Service, eventually
 
@@ -32,11 +32,11 @@ class Heard:
         self.changed: list[UUID] = []
         self.cancelled: list[UUID] = []
         self.deliveries = 0
-        self.signals = Signals()
-        self.signals.local.ready = lambda lane, oldest: self.ready.append((lane, oldest))
-        self.signals.local.changed = self._changed
-        self.signals.local.cancel = self.cancelled.append
-        self.signals.local.deliveries = self._deliveries
+        self.wakeups = Wakeups()
+        self.wakeups.local.ready = lambda lane, oldest: self.ready.append((lane, oldest))
+        self.wakeups.local.changed = self._changed
+        self.wakeups.local.cancel = self.cancelled.append
+        self.wakeups.local.deliveries = self._deliveries
 
     def _changed(self, job_ids: Iterable[UUID]) -> None:
         self.changed += job_ids
@@ -49,17 +49,17 @@ class Heard:
         return not (self.ready or self.changed or self.cancelled or self.deliveries)
 
 
-def sending() -> Signals:
-    signals = Signals(wake_sender=lambda: None)
+def sending() -> Wakeups:
+    signals = Wakeups(wake_sender=lambda: None)
     signals.alone = False
     signals.interest.heard("other", buckets_of(UUID(int=n) for n in range(BUCKETS)), anew=True)
     return signals
 
 
-def carried(signals: Signals, heard: Heard) -> None:
+def carried(signals: Wakeups, heard: Heard) -> None:
     """Takes what the one node sends, in the form that it travels in, to the other."""
     for hint in signals.take():
-        heard.signals.hear(json.loads(json.dumps(hint)))
+        heard.wakeups.hear(json.loads(json.dumps(hint)))
 
 
 def test_each_hint_arrives_as_it_was_given() -> None:
@@ -105,12 +105,12 @@ def test_no_hint_is_longer_than_a_notification_may_be() -> None:
     texts = [json.dumps(hint, ensure_ascii=False) for hint in signals.take()]
     assert max(len(text.encode()) for text in texts) < NOTIFY_LIMIT
     for text in texts:
-        heard.signals.hear(json.loads(text))
+        heard.wakeups.hear(json.loads(text))
     assert heard.changed == job_ids
 
 
 def test_a_change_is_told_only_where_somebody_may_follow_the_job() -> None:
-    here, there = Signals(wake_sender=lambda: None, alone=False), Signals(wake_sender=lambda: None, alone=False)
+    here, there = Wakeups(wake_sender=lambda: None, alone=False), Wakeups(wake_sender=lambda: None, alone=False)
     followed, other = UUID(int=5), UUID(int=6)
     here.changed([followed, other])
     assert here.take() == []
@@ -122,7 +122,7 @@ def test_a_change_is_told_only_where_somebody_may_follow_the_job() -> None:
 
 
 def test_that_the_ledger_has_grown_is_told_once_and_only_where_somebody_follows_all_jobs() -> None:
-    here, there = Signals(wake_sender=lambda: None, alone=False), Signals(wake_sender=lambda: None, alone=False)
+    here, there = Wakeups(wake_sender=lambda: None, alone=False), Wakeups(wake_sender=lambda: None, alone=False)
     grown: list[None] = []
     there.local.news = lambda: grown.append(None)
     here.submitted(["default"])
@@ -147,7 +147,7 @@ def test_that_the_ledger_has_grown_is_told_once_and_only_where_somebody_follows_
 
 
 def test_what_is_no_longer_followed_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = Signals(wake_sender=lambda: None, alone=False)
+    here = Wakeups(wake_sender=lambda: None, alone=False)
     first, second = UUID(int=1), UUID(int=2)
     here.hear(["follows", "other", f"{buckets_of([first]):x}"])
     here.hear(["follows", "other", f"{buckets_of([second]):x}"])
@@ -162,18 +162,18 @@ def test_what_is_no_longer_followed_is_forgotten(monkeypatch: pytest.MonkeyPatch
 
 def test_a_node_that_is_alone_tells_itself_and_keeps_nothing_for_others() -> None:
     heard = Heard()
-    heard.signals.wake_sender = lambda: None
+    heard.wakeups.wake_sender = lambda: None
     job_id = uuid4()
-    heard.signals.changed([job_id])
-    heard.signals.ready(LANE, job_id)
-    heard.signals.cancel(job_id)
-    heard.signals.deliveries()
+    heard.wakeups.changed([job_id])
+    heard.wakeups.ready(LANE, job_id)
+    heard.wakeups.cancel(job_id)
+    heard.wakeups.deliveries()
     assert (heard.changed, heard.ready, heard.cancelled) == ([job_id], [(LANE, job_id)], [job_id])
-    assert heard.signals.take() == []
+    assert heard.wakeups.take() == []
 
 
 def test_a_node_that_cannot_send_keeps_nothing_for_others() -> None:
-    signals = Signals()
+    signals = Wakeups()
     signals.alone = False
     for _ in range(100):
         signals.changed([uuid4()])
@@ -185,8 +185,8 @@ def test_a_node_that_cannot_send_keeps_nothing_for_others() -> None:
 
 def test_a_node_that_hears_hello_is_no_longer_alone() -> None:
     heard = Heard()
-    heard.signals.hear(["hello"])
-    assert not heard.signals.alone
+    heard.wakeups.hear(["hello"])
+    assert not heard.wakeups.alone
 
 
 UNKNOWN = [
@@ -218,7 +218,7 @@ MALFORMED = [
 @pytest.mark.parametrize("hint", UNKNOWN + MALFORMED, ids=repr)
 def test_a_hint_that_is_not_understood_is_passed_over(hint: Any) -> None:
     heard = Heard()
-    heard.signals.hear(hint)
+    heard.wakeups.hear(hint)
     assert heard.nothing
 
 
@@ -248,7 +248,7 @@ async def test_malformed_notifications_do_not_end_the_listening(service: Service
     loop = asyncio.get_running_loop()
     broken: list[Any] = []
     loop.set_exception_handler(lambda _loop, context: broken.append(context))
-    service.node.signals.local.changed = changed
+    service.node.wakeups.local.changed = changed
     await notify(
         service, "", "no json", "[", "[1e999]", "[" * 4000, *(json.dumps(hint) for hint in UNKNOWN + MALFORMED)
     )
@@ -288,13 +288,13 @@ async def test_a_change_elsewhere_reaches_whoever_follows_the_job_here_and_no_on
     running = await start_service(roles=("worker",))
     following = await start_service(roles=("api",))
     told: list[UUID] = []
-    hear = following.node.signals.local.changed
+    hear = following.node.wakeups.local.changed
 
     def listen(job_ids: Iterable[UUID]) -> None:
         told.extend(job_ids)
         hear(told)
 
-    following.node.signals.local.changed = listen
+    following.node.wakeups.local.changed = listen
     followed = (await following.submit("wait-for-gate", {"name": "followed"}))["jobId"]
     await following.until(followed, lambda view: view["status"] == "running")
     others = [(await following.submit("echo"))["jobId"] for _ in range(20)]
@@ -310,4 +310,4 @@ async def test_a_change_elsewhere_reaches_whoever_follows_the_job_here_and_no_on
 
 
 async def _followed(service: Service, job_id: UUID) -> bool:
-    return service.node.signals.interest.of_others([job_id]) == [job_id]
+    return service.node.wakeups.interest.of_others([job_id]) == [job_id]

@@ -29,13 +29,13 @@ from duly.domain.job import DEFAULT_TENANT, ClaimedJob, Finish, Flow, Lane, NewB
 from duly.domain.job_template import template
 from duly.domain.retry import DEFAULT_RETRY
 from duly.errors import JobAlreadyEnded
-from duly.lifecycle.cluster.wakeups import Signals
+from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.lifecycle.end.cancel import Canceller
 from duly.lifecycle.end.finish import Finisher
-from duly.lifecycle.end.follow_ups import Consequences
+from duly.lifecycle.end.follow_ups import FollowUps
 from duly.lifecycle.end.retry import redrive
 from duly.lifecycle.maintenance.sweep import Sweeper
-from duly.lifecycle.submit.insert import record
+from duly.lifecycle.submit.insert import insert_jobs
 from duly.store.postgres.database import Database
 from duly.store.queue.flow_control import read_version
 from duly.store.queue.nodes import NodeRecord, register
@@ -107,11 +107,11 @@ class Ledger:
         self._runner = asyncio.Runner()
         self._looking: Any = None
         self.database = Database(url)
-        signals, metrics = Signals(), Metrics()
-        self.signals = signals
+        signals, metrics = Wakeups(), Metrics()
+        self.wakeups = signals
         self.finisher = Finisher(self.database, signals, metrics, source="worker:test")
         self.sweeper = Sweeper(self.database, signals, metrics, self.finisher, policy_of=lambda _type: DEFAULT_RETRY)
-        self.consequences = Consequences(self.database, signals, metrics, clock=DatabaseClock())
+        self.consequences = FollowUps(self.database, signals, metrics, clock=DatabaseClock())
         self.canceller = Canceller(self.database, signals, metrics)
 
     def run(self, work: Coroutine[Any, Any, Value]) -> Value:
@@ -143,7 +143,7 @@ class Ledger:
 
     async def submit(self, jobs: list[NewJob], batch: NewBatch | None = None) -> list[UUID]:
         async with self.database.connection() as connection, connection.transaction():
-            answers = await record(connection, jobs)
+            answers = await insert_jobs(connection, jobs)
             accepted = [answer for answer in answers if not isinstance(answer, Exception)]
             assert len(accepted) == len(jobs)
             if batch is not None:
@@ -266,7 +266,7 @@ class Life(RuleBasedStateMachine):
         keys = [(DEFAULT_TENANT, job) for job in chosen]
         if not keys:
             return
-        redriven = self.ledger.run(redrive(self.ledger.database, self.ledger.signals, keys))
+        redriven = self.ledger.run(redrive(self.ledger.database, self.ledger.wakeups, keys))
         assert not self.completed & set(redriven.job_ids)
 
     @rule()

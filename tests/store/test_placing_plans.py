@@ -7,7 +7,7 @@ import pytest
 
 from duly.domain.ids import new_job_id
 from duly.domain.job import DEFAULT_TENANT, Flow, NewJob
-from duly.lifecycle.submit.insert import record
+from duly.lifecycle.submit.insert import insert_jobs
 from duly.store.ledger.terminal import END_WAITING
 from duly.store.postgres.database import Connection, Database
 from duly.store.ties.placement import (
@@ -63,8 +63,8 @@ async def test_each_row_is_found_by_a_key(database_url: str, state: str) -> None
             crowd = [tied(concurrency_key="busy", unique_key=f"u{n}") for n in range(500)]
             children = [tied(depends_on=(parent.job_id,)) for _ in range(500)]
             async with connection.transaction():
-                await record(connection, [parent])
-                await record(connection, crowd + children)
+                await insert_jobs(connection, [parent])
+                await insert_jobs(connection, crowd + children)
         if state == "crowded and analysed":
             await connection.execute("analyze")
         for name, (statement, arguments) in STATEMENTS.items():
@@ -80,7 +80,7 @@ async def test_the_next_of_a_key_is_read_without_those_of_others(database_url: s
         busy = [tied(concurrency_key="busy") for _ in range(2_000)]
         free = [tied(concurrency_key="free") for _ in range(2)]
         async with connection.transaction():
-            await record(connection, busy + free)
+            await insert_jobs(connection, busy + free)
         await connection.execute(f"prepare pass (int[], text[]) as {PASS_ON}")
         plan = await explained(connection, "execute pass(array[1], array['free'])", analyze=True)
         await connection.execute(f"truncate {', '.join(TABLES)}, jobs")
@@ -95,7 +95,7 @@ async def test_few_that_are_ended_or_waited_for_are_found_among_many_that_are_re
         plain = [NewJob(DEFAULT_TENANT, new_job_id(), "echo", "default", 0, "{}", 60.0, 3) for _ in range(20_000)]
         chosen = [job.job_id for job in plain[:10]]
         async with connection.transaction():
-            await record(connection, plain)
+            await insert_jobs(connection, plain)
         tenants = [DEFAULT_TENANT] * len(chosen)
         for statement, arguments in (
             (END_WAITING, (tenants, chosen, [12] * 10, ["{}"] * 10, False, "api")),

@@ -9,7 +9,7 @@ import pytest
 
 from duly.domain.ids import new_job_id
 from duly.domain.sealing import Keyring, Purpose, key_id_of
-from duly.lifecycle.maintenance.key_rotation import KeyDiffers, KeyUnused, Resealed, recognise, reseal
+from duly.lifecycle.maintenance.key_rotation import Resealed, SecretKeyInUse, SecretKeyMismatch, recognise, reseal
 from duly.store.maintenance import sealed_secrets
 from duly.store.postgres.database import Connection, Database
 
@@ -73,9 +73,9 @@ async def test_a_key_is_known_again_and_one_that_is_lacking_is_named(database: D
 @pytest.mark.parametrize("keys", [OTHER, f"{NEW},{OTHER}"], ids=["first", "second"])
 async def test_another_key_under_a_known_id_is_refused(database: Database, keys: str) -> None:
     await recognise(database, Keyring.read(OLD))
-    with pytest.raises(KeyDiffers, match='"aold" is not the one that the database was written with'):
+    with pytest.raises(SecretKeyMismatch, match='"aold" is not the one that the database was written with'):
         await recognise(database, Keyring.read(keys))
-    with pytest.raises(KeyDiffers):
+    with pytest.raises(SecretKeyMismatch):
         await reseal(database, Keyring.read(keys))
     assert await recognise(database, Keyring.read(OLD)) in ([], ["bnew"])
 
@@ -190,6 +190,6 @@ async def test_nothing_is_sealed_anew_with_a_key_that_no_service_has(
 ) -> None:
     await recognise(database, Keyring.read(OLD))
     await add_schedule(connection, "s", sealed_by(OLD))
-    with pytest.raises(KeyUnused, match='"bnew" as the first'):
+    with pytest.raises(SecretKeyInUse, match='"bnew" as the first'):
         await reseal(database, Keyring.read(f"{NEW},{OLD}"))
     assert key_id_of(await kept_secret(connection, "s")) == "aold"

@@ -207,7 +207,7 @@ async def test_a_job_can_be_followed_on_another_node_than_it_runs_on(start_servi
 
 
 async def test_a_stream_lives_on_lost_hints(service: Service) -> None:
-    service.node.signals.local.changed = lambda _job_ids: None
+    service.node.wakeups.local.changed = lambda _job_ids: None
     submitted = await service.submit("tell-at-gates", {"name": "deaf", "steps": 2})
     async with following(service, submitted["jobId"]) as frames:
         assert (await anext(frames))["sequence"] == 0

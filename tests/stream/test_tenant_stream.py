@@ -165,11 +165,11 @@ async def test_jobs_of_other_nodes_are_told_of(start_service: StartService, pool
 async def test_news_reach_a_stream_by_hints_and_without_them(start_service: StartService) -> None:
     shown, other = await start_service(roles=("api",)), await start_service()
     heard = asyncio.Event()
-    shown.node.signals.local.news = heard.set
+    shown.node.wakeups.local.news = heard.set
     async with following_all(shown) as frames:
 
         async def told_there() -> bool:
-            return bool(other.node.signals.interest.everything)
+            return bool(other.node.wakeups.interest.everything)
 
         await eventually(told_there)
         job = await other.submit("echo")
@@ -427,7 +427,7 @@ async def test_the_tail_keeps_no_more_than_it_may(service: Service, monkeypatch:
 
 
 async def test_a_stream_outlives_lost_hints(service: Service) -> None:
-    service.node.signals.local.news = lambda: None
+    service.node.wakeups.local.news = lambda: None
     async with following_all(service) as frames:
         assert (await anext(frames)).data is None
         gate("unheard").set()

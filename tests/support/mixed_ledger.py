@@ -11,12 +11,12 @@ from duly.domain.events import CALLBACK_BITS, EventKind
 from duly.domain.ids import SMALLEST, new_job_id
 from duly.domain.job import DEFAULT_TENANT, ClaimedJob, Finish, Flow, Lane, NewBatch, NewJob
 from duly.domain.job_template import template
-from duly.lifecycle.cluster.wakeups import Signals
+from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.lifecycle.end.cancel import Canceller
 from duly.lifecycle.end.finish import Finisher
-from duly.lifecycle.end.follow_ups import Consequences
+from duly.lifecycle.end.follow_ups import FollowUps
 from duly.lifecycle.maintenance.check import check
-from duly.lifecycle.submit.insert import record
+from duly.lifecycle.submit.insert import insert_jobs
 from duly.store.ledger.checkpoints import Checkpoint, keep_if_held
 from duly.store.postgres.database import Database
 from duly.store.queue.flow_control import read_version
@@ -45,9 +45,9 @@ class MixedLedger:
     attempts: dict[str, ClaimedJob] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        signals, metrics = Signals(), Metrics()
+        signals, metrics = Wakeups(), Metrics()
         self.finisher = Finisher(self.database, signals, metrics, source="worker:test")
-        self.consequences = Consequences(self.database, signals, metrics, clock=DatabaseClock())
+        self.consequences = FollowUps(self.database, signals, metrics, clock=DatabaseClock())
         self.canceller = Canceller(self.database, signals, metrics)
 
     async def sql(self, statement: str, *arguments: Any) -> list[Any]:
@@ -59,7 +59,7 @@ class MixedLedger:
         """Records a job for each name, alike in all else, in one transaction."""
         jobs = [new_job(**members)._replace(batch_id=batch.batch_id if batch else None) for _ in names]
         async with self.database.connection() as connection, connection.transaction():
-            await record(connection, jobs)
+            await insert_jobs(connection, jobs)
             if batch is not None:
                 await record_batch(connection, batch, jobs, total=len(jobs))
         self.ids |= {name: job.job_id for name, job in zip(names, jobs, strict=True)}

@@ -43,7 +43,7 @@ def id_of(endpoint: dict[str, Any]) -> UUID:
 
 async def on(service: Service, statement: str, endpoint: dict[str, Any], *arguments: object) -> None:
     await service.sql(statement, id_of(endpoint), *arguments)
-    service.node.signals.deliveries()
+    service.node.wakeups.deliveries()
 
 
 async def until(service: Service, endpoint: dict[str, Any], **wanted: Any) -> dict[str, Any]:

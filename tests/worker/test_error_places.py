@@ -11,7 +11,7 @@ from duly.domain.ids import new_job_id
 from duly.domain.outcome import AttemptFacts, Failed, Outcome, WorkerLost, decide
 from duly.domain.retry import DEFAULT_RETRY
 from duly.worker.reports import _parts
-from duly.worker.tracebacks import MOST_FRAMES, place_of
+from duly.worker.tracebacks import MOST_FRAMES, locate_error
 from tests.support import places as support
 from tests.support.service import Service, running_service
 
@@ -116,7 +116,7 @@ async def test_an_exit_has_a_place_and_a_failure_that_was_meant_needs_none(place
 
 
 def test_an_error_without_a_traceback_has_no_frames() -> None:
-    place = place_of(ValueError("new"), package="tests")
+    place = locate_error(ValueError("new"), package="tests")
     assert (place.exception, place.frames, place.traceback) == ("ValueError", (), "ValueError: new")
 
 

@@ -15,7 +15,7 @@ from duly.domain.outcome import Completed, Outcome
 from duly.handlers.registry import Registry
 from duly.telemetry.metrics import Metrics
 from duly.testing.run_handler import _claimed
-from duly.worker.attempt_end import Ends
+from duly.worker.attempt_end import AttemptEnds
 from tests.support import odd_ends
 from tests.support.service import Service, eventually
 
@@ -150,7 +150,7 @@ def ended(outcome: Outcome, *, policy: object = None) -> list[Finish]:
         handler = replace(handler, retry=policy)
     gathered: Any = Gathered()
     claimed = _claimed(handler, {}, attempt=1, labels=None)
-    Ends(Registry([handler]), gathered, Metrics()).put(claimed, outcome)
+    AttemptEnds(Registry([handler]), gathered, Metrics()).put(claimed, outcome)
     return gathered.ends  # type: ignore[no-any-return]  # a list
 
 

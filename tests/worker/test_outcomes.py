@@ -8,7 +8,7 @@ import pytest
 from duly.domain.outcome import Cancelled, Interrupted, Outcome, TimedOut
 from duly.handlers.registry import Registry
 from duly.testing.run_handler import _claimed, _listening_to
-from duly.worker.attempt import outcome_of
+from duly.worker.attempt import run_attempt
 from duly.worker.invocation import describe
 from tests.support import handlers as support
 from tests.support.service import Service
@@ -174,7 +174,7 @@ async def test_an_attempt_stopped_before_its_first_step_still_ends(why: Outcome)
     async def call(*arguments: object) -> None:
         called.extend(arguments)
 
-    task = asyncio.create_task(outcome_of(attempt, call, result_limit=100))
+    task = asyncio.create_task(run_attempt(attempt, call, result_limit=100))
     attempt.task = task
     attempt.stop(why)
     assert await task == why

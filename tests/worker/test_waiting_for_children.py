@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from duly.lifecycle.run import child_jobs
-from duly.lifecycle.submit.insert import record
+from duly.lifecycle.submit.insert import insert_jobs
 from duly.worker import parked_attempts
 from tests.support import handlers as support
 from tests.support import parent_handlers
@@ -154,7 +154,7 @@ async def test_who_gives_up_its_wait_goes_on(start_service: StartService) -> Non
 
 async def test_an_end_that_no_hint_told_of_is_seen_nonetheless(start_service: StartService) -> None:
     service = await start_service(handlers=HANDLERS)
-    service.node.signals.local.changed = lambda _: None
+    service.node.wakeups.local.changed = lambda _: None
     view = await service.run("parent", {"jobs": [{"type": "sleep", "parameters": {"seconds": 0.3}}]})
     assert view["status"] == "completed"
 
@@ -245,7 +245,7 @@ async def test_a_child_that_was_recorded_while_its_parent_was_being_cancelled_is
     parent = await begin(service, "parent-when-let", "parent", BY_AND_BY)
 
     async def cancelled_meanwhile(*arguments: Any) -> Any:
-        answers = await record(*arguments)
+        answers = await insert_jobs(*arguments)
         await service.node.canceller.cancel(1, UUID(parent))  # it sees no child: that is not committed yet
         return answers
 

@@ -10,7 +10,7 @@ from duly.cli.errors import FAILED, stop
 from duly.cli.output import one_line, print_json
 from duly.domain.invariant_facts import Breach
 from duly.lifecycle.maintenance.check import Report, check
-from duly.lifecycle.maintenance.repair import Repaired, RepairUnderWay, repair
+from duly.lifecycle.maintenance.repair import Repaired, RepairInProgress, repair
 from duly.settings import Settings
 from duly.store.postgres.database import Database, DatabaseError
 from duly.store.schema.revisions import DatabaseNewer, missing_revisions
@@ -58,7 +58,7 @@ async def _check(settings: Settings, url: str, *, repairs: bool) -> Repaired:
         raise CannotCheck(f"the database was migrated by a newer release: {error}; upgrade Duly") from None
     except DatabaseError as error:
         raise CannotCheck(error.line) from None
-    except RepairUnderWay:
+    except RepairInProgress:
         raise CannotCheck("another repair of this database is in progress; retry later") from None
     finally:
         await database.close()

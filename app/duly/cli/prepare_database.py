@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 
 from duly.domain.sealing import Keyring
-from duly.lifecycle.maintenance.key_rotation import KeyDiffers, recognise
+from duly.lifecycle.maintenance.key_rotation import SecretKeyMismatch, recognise
 from duly.store.postgres.database import Database, DatabaseError
 from duly.store.postgres.partition_function import lend_making
 from duly.store.postgres.partitions import PARTITIONED, ensure_partitions
@@ -87,7 +87,7 @@ async def recognise_keys(database: Database, keyring: Keyring) -> None:
     """
     try:
         lacking = await recognise(database, keyring)
-    except KeyDiffers as error:
+    except SecretKeyMismatch as error:
         raise CannotServe(f"{error}; check DULY_SECRET_KEYS") from None
     except DatabaseError as error:
         raise CannotServe(error.line) from None

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Room:
+class StreamCapacity:
     """One for a process."""
 
     def __init__(self, places: int) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 from duly.store.ledger.event_tail import JobFacts
 
 
-class Wanted(NamedTuple):
+class EventFilter(NamedTuple):
     """Empty means no restriction. A job's type, queue and batch have to be among those named; of each label that is
     named it has to have one of the values. `within` narrows it further.
     """
@@ -16,7 +16,7 @@ class Wanted(NamedTuple):
     queues: frozenset[str] = frozenset()
     batches: frozenset[UUID] = frozenset()
     labels: frozenset[tuple[str, frozenset[str]]] = frozenset()
-    within: "Wanted | None" = None
+    within: "EventFilter | None" = None
 
     def takes(self, facts: JobFacts) -> bool:
         """Whether news of such a job is wanted."""
@@ -33,4 +33,4 @@ class Wanted(NamedTuple):
         return all(has.get(name) in values for name, values in self.labels)
 
 
-EVERYTHING = Wanted()
+ALL_EVENTS = EventFilter()

@@ -16,17 +16,17 @@ LOOK_SECONDS = 2.0
 KEEP_ALIVE_SECONDS = 10.0
 
 
-async def follow(
+async def job_stream(
     database: Database, hub: Hub, *, tenant_id: int, job_id: UUID, after: int
 ) -> AsyncGenerator[StreamText, None]:
-    """`follow_events` as SSE messages, after a hint to come back where it ends before the job does."""
+    """`job_events` as SSE messages, after a hint to come back where it ends before the job does."""
     yield OPENING
-    async with aclosing(follow_events(database, hub, tenant_id=tenant_id, job_id=job_id, after=after)) as told:
+    async with aclosing(job_events(database, hub, tenant_id=tenant_id, job_id=job_id, after=after)) as told:
         async for events in told:
             yield joined(frame(event) for event in events) if events else KEEP_ALIVE
 
 
-async def follow_events(
+async def job_events(
     database: Database, hub: Hub, *, tenant_id: int, job_id: UUID, after: int
 ) -> AsyncGenerator[list[Event], None]:
     """Every event beyond `after` (-1: from the beginning), none missed and none twice; now and then none, to show that

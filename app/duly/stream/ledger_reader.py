@@ -11,7 +11,7 @@ PAGE_ROWS, PAGE_BYTES = 500, 4 << 20
 FIRST_STRETCH, LONGEST_STRETCH = 1_000, 1 << 40
 
 
-class Stretch(NamedTuple):
+class LedgerPage(NamedTuple):
     """What was found up to `reached`, in order. `to_now`: beyond that, nothing is settled yet."""
 
     rows: list[TailRow]
@@ -28,7 +28,7 @@ class LedgerReader:
         self._stretch = FIRST_STRETCH
         self._rows = PAGE_ROWS
 
-    async def read(self, after: Position) -> Stretch:
+    async def read(self, after: Position) -> LedgerPage:
         """The next page beyond `after`; empty where a long stretch held nothing.
 
         Raises:
@@ -37,7 +37,7 @@ class LedgerReader:
         async with self._database.connection() as connection:
             settled = (await read_moment(connection)).settled
             if after.tx >= settled:
-                return Stretch([], after, to_now=True)
+                return LedgerPage([], after, to_now=True)
             before = min(settled, after.tx + self._stretch)
             page = await read_tail(
                 connection, self._tenant_id, after, before=before, limit=self._rows, most_bytes=PAGE_BYTES
@@ -47,8 +47,8 @@ class LedgerReader:
             if found < self._rows // 2:
                 self._stretch = min(2 * self._stretch, LONGEST_STRETCH)
             self._rows = min(2 * self._rows, PAGE_ROWS)
-            return Stretch(page.rows, before_transaction(before), to_now=before == settled)
+            return LedgerPage(page.rows, before_transaction(before), to_now=before == settled)
         reached = page.rows[-1].position
         self._stretch = max(1, 2 * (reached.tx - after.tx))
         self._rows = min(max(2 * found, 2), PAGE_ROWS)
-        return Stretch(page.rows, reached, to_now=False)
+        return LedgerPage(page.rows, reached, to_now=False)

@@ -34,7 +34,7 @@ SLICE, SLICE_BYTES = 200, 256 << 10
 TURNS = 2
 
 
-class Entry:
+class TailEntry:
     """One event as it is told, written once for all."""
 
     def __init__(self, row: TailRow) -> None:
@@ -55,15 +55,15 @@ class Entry:
         return len(self.event.data or "")
 
 
-class Told(NamedTuple):
+class TailPage(NamedTuple):
     """Entries in order, up to `reached`. `to_now`: there is nothing beyond them yet."""
 
-    entries: list[Entry]
+    entries: list[TailEntry]
     reached: Position
     to_now: bool
 
 
-class Tail:
+class LedgerTail:
     """One for a process. `announce` is called when the first follower comes and when the last one goes."""
 
     def __init__(self, database: Database, *, tenant_id: int, buffer: int, clock: DatabaseClock) -> None:
@@ -73,7 +73,7 @@ class Tail:
         self._buffer = buffer
         self._turns = asyncio.Semaphore(TURNS)
         self._watches: set[Watch] = set()
-        self._readings: set[asyncio.Task[Told]] = set()
+        self._readings: set[asyncio.Task[TailPage]] = set()
         self._pause = SHORTEST_PAUSE_SECONDS
         self._read_at = self._summarized_at = float("-inf")
         self._days: set[date] = set()
@@ -83,7 +83,7 @@ class Tail:
         self._forget()
 
     def _forget(self) -> None:
-        self._entries: list[Entry] = []
+        self._entries: list[TailEntry] = []
         self._bytes = 0
         self._start: Position | None = None
         self._end: Position | None = None
@@ -151,7 +151,7 @@ class Tail:
             return 0
         stretch = await self._reader.read(self._end)
         if stretch.rows:
-            self._keep([Entry(row) for row in stretch.rows])
+            self._keep([TailEntry(row) for row in stretch.rows])
             self._days.update(made_at(row.event.job_id).date() for row in stretch.rows)
         self._end = stretch.reached
         if stretch.rows:
@@ -174,7 +174,7 @@ class Tail:
         self._days = {today, today - timedelta(days=1)}
         self._tell()
 
-    def _keep(self, entries: list[Entry]) -> None:
+    def _keep(self, entries: list[TailEntry]) -> None:
         self._pause = SHORTEST_PAUSE_SECONDS
         self._entries += entries
         self._bytes += sum(entry.size for entry in entries)
@@ -201,17 +201,17 @@ class Tail:
         """Whether all that came after this position is still here."""
         return self._start is not None and self._start <= position
 
-    def after(self, position: Position) -> Told | None:
+    def after(self, position: Position) -> TailPage | None:
         """What came after this position; None where not all of that is here."""
         if not self.holds(position) or self._end is None:
             return None
         place = bisect_right(self._entries, position, key=_position_of)
         entries = _few(self._entries[place : place + SLICE])
         if place + len(entries) < len(self._entries):
-            return Told(entries, entries[-1].position, to_now=False)
-        return Told(entries, max(self._end, position), to_now=True)
+            return TailPage(entries, entries[-1].position, to_now=False)
+        return TailPage(entries, max(self._end, position), to_now=True)
 
-    async def from_ledger(self, reader: LedgerReader, position: Position) -> Told:
+    async def from_ledger(self, reader: LedgerReader, position: Position) -> TailPage:
         """The same for one that is late. While the database is away there is nothing new.
 
         A reader who leaves meanwhile does not cut it short: that would leave a transaction open.
@@ -221,20 +221,20 @@ class Tail:
         reading.add_done_callback(self._readings.discard)
         return await asyncio.shield(reading)
 
-    async def _from_ledger(self, reader: LedgerReader, position: Position) -> Told:
+    async def _from_ledger(self, reader: LedgerReader, position: Position) -> TailPage:
         try:
             async with self._turns:
                 stretch = await reader.read(position)
         except DatabaseError:
-            return Told([], position, to_now=True)
-        return Told([Entry(row) for row in stretch.rows], stretch.reached, stretch.to_now)
+            return TailPage([], position, to_now=True)
+        return TailPage([TailEntry(row) for row in stretch.rows], stretch.reached, stretch.to_now)
 
     def reader(self) -> LedgerReader:
         """For one follower."""
         return LedgerReader(self._database, tenant_id=self._tenant_id)
 
 
-def _few(entries: list[Entry]) -> list[Entry]:
+def _few(entries: list[TailEntry]) -> list[TailEntry]:
     """The first of them, as many as fit; one in any case."""
     size = 0
     for place, entry in enumerate(entries):
@@ -244,5 +244,5 @@ def _few(entries: list[Entry]) -> list[Entry]:
     return entries
 
 
-def _position_of(entry: Entry) -> Position:
+def _position_of(entry: TailEntry) -> Position:
     return entry.position

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from duly.domain.stream_position import Position
 from duly.lifecycle.cluster.hub import Watch
-from duly.stream.filter import Wanted
-from duly.stream.ledger_tail import Entry, Tail, Told
+from duly.stream.filter import EventFilter
+from duly.stream.ledger_tail import LedgerTail, TailEntry, TailPage
 from duly.stream.sse import OPENING, OVERFLOW, StreamText, joined, position_message
 
 LOOK_SECONDS = 2.0
@@ -18,15 +18,17 @@ KEEP_ALIVE_SECONDS = 10.0
 PATIENCE_SECONDS = 5.0
 
 
-class News(NamedTuple):
+class TenantEvents(NamedTuple):
     """What is told next. Without entries it says only that everything up to `reached` was looked through."""
 
-    entries: list[Entry]
+    entries: list[TailEntry]
     reached: Position
     too_slow: bool = False  # the last there is
 
 
-async def follow_everything(tail: Tail, *, after: Position, wanted: Wanted) -> AsyncGenerator[News, None]:
+async def tenant_events(
+    tail: LedgerTail, *, after: Position, wanted: EventFilter
+) -> AsyncGenerator[TenantEvents, None]:
     """All that is wanted of what happened after a position, and of what happens. It ends when the service goes down."""
     reader, reached, told_at = tail.reader(), after, time.monotonic()
     with tail.watch() as watch:
@@ -37,17 +39,17 @@ async def follow_everything(tail: Tail, *, after: Position, wanted: Wanted) -> A
             entries = [entry for entry in told.entries if wanted.takes(entry.facts)]
             if entries or time.monotonic() - told_at >= KEEP_ALIVE_SECONDS:
                 began = time.monotonic()
-                yield News(entries, reached)
+                yield TenantEvents(entries, reached)
                 told_at = time.monotonic()
                 if told_at - began > PATIENCE_SECONDS and not tail.holds(reached):
-                    yield News([], reached, too_slow=True)
+                    yield TenantEvents([], reached, too_slow=True)
                     return
             if last:  # who is late finds the rest elsewhere
                 return
             await _rest(watch, told)
 
 
-async def _rest(watch: Watch, told: Told) -> None:
+async def _rest(watch: Watch, told: TailPage) -> None:
     """Until there may be more. What was written goes out meanwhile, and who is too slow is found out."""
     if told.to_now:
         await watch.news(timeout=LOOK_SECONDS)
@@ -55,10 +57,10 @@ async def _rest(watch: Watch, told: Told) -> None:
         await asyncio.sleep(0)
 
 
-async def as_messages(tail: Tail, *, after: Position, wanted: Wanted) -> AsyncGenerator[StreamText, None]:
+async def tenant_stream(tail: LedgerTail, *, after: Position, wanted: EventFilter) -> AsyncGenerator[StreamText, None]:
     """The same as server-sent events. A client knows from the first one on where to resume."""
     yield joined([OPENING, position_message(str(after))])
-    async with aclosing(follow_everything(tail, after=after, wanted=wanted)) as told:
+    async with aclosing(tenant_events(tail, after=after, wanted=wanted)) as told:
         async for news in told:
             if news.too_slow:
                 yield OVERFLOW

@@ -12,7 +12,7 @@ from duly.domain.ids import child_id, new_job_id
 from duly.handlers.child_jobs import End, Recorded
 from duly.handlers.exceptions import Fail, HandlerError
 from duly.handlers.submit_options import Asked
-from duly.worker.child_submission import REFUSALS, explained, read_asked
+from duly.worker.child_submission import REFUSALS, read_child_submission, refusal_error
 
 JSON_DEPTH = 64
 
@@ -59,9 +59,9 @@ class GivenChildren:
 
     def _take(self, asked: Asked, what: str, where: str, job_id: UUID) -> UUID:
         try:
-            submission = read_asked(asked, max_depth=JSON_DEPTH).submission
+            submission = read_child_submission(asked, max_depth=JSON_DEPTH).submission
         except REFUSALS as error:
-            raise explained(what, {where: error}) from None
+            raise refusal_error(what, {where: error}) from None
         self.submitted[job_id] = SubmittedJob(job_id, asked.type, submission.parameters, asked.options)
         return job_id
 

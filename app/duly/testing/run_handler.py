@@ -17,7 +17,7 @@ from duly.handlers.context import OVER
 from duly.handlers.exceptions import HandlerError
 from duly.handlers.registry import Handlers, RegisteredHandler, Registry
 from duly.testing.child_jobs import GivenChildren, SubmittedJob
-from duly.worker.attempt import Attempt, outcome_of
+from duly.worker.attempt import Attempt, run_attempt
 from duly.worker.executors import Executors
 from duly.worker.process.pool import ProcessExecutor
 
@@ -277,7 +277,7 @@ async def _end_of(attempt: _Listening, executors: Executors) -> Finish:
 
 async def _run(attempt: _Listening, executors: Executors) -> Finish:
     claimed = attempt.claimed
-    outcome = await outcome_of(attempt, executors.call, result_limit=RESULT_LIMIT)
+    outcome = await run_attempt(attempt, executors.call, result_limit=RESULT_LIMIT)
     facts = AttemptFacts(claimed.job_id, claimed.token, claimed.attempt, claimed.max_attempts)
     return decide(outcome, facts, policy=attempt.handler.retry, random=lambda: MIDDLE)
 

@@ -10,7 +10,7 @@ import structlog
 
 from duly.domain.database_clock import DatabaseClock
 from duly.domain.receiver_breaker import Verdict, after_failures
-from duly.lifecycle.writes.bisection import Halved, record_by_halves
+from duly.lifecycle.writes.bisection import Bisected, record_bisecting
 from duly.store.postgres.database import Connection, Database, DatabaseAway, RecordBusy, RecordRefused
 from duly.store.webhooks.delivery_attempts import Settled, Tried, put_off_if_held, settle_if_held
 from duly.store.webhooks.receivers import Receiver, disable_endpoint, lock_trouble, note_trouble
@@ -109,7 +109,7 @@ class Settler:
             async with self._connection.use() as connection:
                 await put_off_if_held(connection, tries, seconds)
 
-    async def _without_answers(self, settled: Halved[Tried, Settled]) -> Halved[Tried, Settled] | None:
+    async def _without_answers(self, settled: Bisected[Tried, Settled]) -> Bisected[Tried, Settled] | None:
         """Records tries of which a value was refused without the words of their receiver; None where there are none."""
         tries = [
             tried._replace(answer=None, error=f"The answer cannot be recorded: {error}")
@@ -120,8 +120,8 @@ class Settler:
 
     async def _by_halves(
         self, tries: Sequence[Tried], record: Callable[[Sequence[Tried]], Awaitable[Settled]]
-    ) -> Halved[Tried, Settled]:
-        return await record_by_halves(tries, record, statement="settle", metrics=self._metrics)
+    ) -> Bisected[Tried, Settled]:
+        return await record_bisecting(tries, record, statement="settle", metrics=self._metrics)
 
     async def _settle(self, tries: Sequence[Tried]) -> Settled:
         async with self._connection.use() as connection:

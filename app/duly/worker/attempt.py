@@ -19,7 +19,7 @@ from duly.handlers.exceptions import Fail, Retry
 from duly.handlers.registry import RegisteredHandler
 from duly.handlers.serialization import ParametersInvalid, ResultInvalid, read_parameters, write_result
 from duly.worker.invocation import context_of, describe, package_of
-from duly.worker.tracebacks import Place, place_of
+from duly.worker.tracebacks import ErrorLocation, locate_error
 
 log = structlog.stdlib.get_logger("duly.attempt")
 
@@ -144,7 +144,7 @@ def log_line(claimed: ClaimedJob, level: str, message: str, fields: Mapping[str,
 Call = Callable[[Attempt, Any], Awaitable[Any]]
 
 
-async def outcome_of(attempt: Attempt, call: Call, *, result_limit: int) -> Outcome:
+async def run_attempt(attempt: Attempt, call: Call, *, result_limit: int) -> Outcome:
     """Runs the attempt to its end. Nothing that a handler does escapes, be it `sys.exit`."""
     attempt.begun = True
     attempt.begins_in()
@@ -192,14 +192,14 @@ class Interruption(Exception):
 class ProcessFailure(Exception):
     """Error of a handler in its process, or the end of that process: its words and its place."""
 
-    def __init__(self, words: str, place: Place | None = None) -> None:
+    def __init__(self, words: str, place: ErrorLocation | None = None) -> None:
         super().__init__(words)
         self.place = place
 
 
 def _failed(attempt: Attempt, error: BaseException) -> Failed:
     place = error.place if isinstance(error, ProcessFailure) else None
-    place = place or place_of(error, package=package_of(attempt.handler))
+    place = place or locate_error(error, package=package_of(attempt.handler))
     attempt.reports.traceback(attempt, place.traceback)
     words = f"an attempt at {attempt.claimed.type} failed: {place.exception}"
     facts: dict[str, object] = {"job_id": str(attempt.claimed.job_id), "job_type": attempt.claimed.type}

@@ -14,7 +14,7 @@ from duly.worker.attempt import Attempt
 LEAST_SECONDS = 1.0
 
 
-class Deadlines:
+class AttemptDeadlines:
     """Records the deadlines of one node's attempts where they have moved."""
 
     def __init__(self, database: Database) -> None:

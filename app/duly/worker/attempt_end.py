@@ -20,7 +20,7 @@ log = structlog.stdlib.get_logger("duly.ends")
 UNRECORDABLE = "The outcome of the attempt cannot be recorded."
 
 
-class Ends:
+class AttemptEnds:
     """The way of an attempt from its outcome to the finisher. An error on this way is the end of its attempt."""
 
     def __init__(self, registry: Registry, finisher: Finisher, metrics: Metrics) -> None:

@@ -14,7 +14,7 @@ from duly.handlers.serialization import ResultInvalid
 from duly.worker.attempt import Attempt
 
 
-class End(NamedTuple):
+class MemberEnd(NamedTuple):
     """What the call says of one job: a value, or the error that is raised in its attempt.
 
     One error may end many jobs. Each raises it with the traceback it came with: raised as it is, it would carry the
@@ -32,7 +32,7 @@ class Member:
 
     attempt: Attempt
     parameters: Any
-    end: asyncio.Future[End]
+    end: asyncio.Future[MemberEnd]
 
 
 @dataclass(slots=True, eq=False)
@@ -55,7 +55,7 @@ class Group:
 CallGroup = Callable[[Group], Awaitable[Any]]
 
 
-class Together:
+class BatchCalls:
     """The groups of one worker: of each type at most one gathers, while others may run.
 
     Args:
@@ -124,23 +124,23 @@ async def run_group(group: Group, call_group: CallGroup) -> None:
     for member in group.members:
         member.attempt.begins_in()
     try:
-        ends = _ends(await call_group(group), len(group.members))
+        ends = _member_ends(await call_group(group), len(group.members))
     except BaseException as error:  # noqa: BLE001  # whatever it raises is the end of each attempt
-        ends = [End(error=error, traceback=error.__traceback__)] * len(group.members)
+        ends = [MemberEnd(error=error, traceback=error.__traceback__)] * len(group.members)
     for member, end in zip(group.members, ends, strict=True):
         if not member.end.done():
             member.end.set_result(end)
 
 
-def _ends(returned: Any, count: int) -> list[End]:
+def _member_ends(returned: Any, count: int) -> list[MemberEnd]:
     if returned is None:
-        return [End()] * count
+        return [MemberEnd()] * count
     if not isinstance(returned, list | tuple):
         what = type(returned).__name__
         raise ResultInvalid(f"the handler returned {what}; a list with one item for each of its {count} jobs is due")
     if len(returned) != count:
         raise ResultInvalid(f"the handler returned a list of {len(returned)}; one item for each of {count} jobs is due")
     return [
-        End(error=item, traceback=item.__traceback__) if isinstance(item, BaseException) else End(item)
+        MemberEnd(error=item, traceback=item.__traceback__) if isinstance(item, BaseException) else MemberEnd(item)
         for item in returned
     ]

@@ -15,16 +15,16 @@ from duly.errors import DulyError, JobExists, Overloaded
 from duly.handlers.child_jobs import End, Recorded
 from duly.handlers.exceptions import HandlerError
 from duly.handlers.submit_options import Asked
-from duly.lifecycle.read.wait import Hub, until_seen
-from duly.lifecycle.run.child_jobs import ChildRecorder, LeaseLost, ParentCancelled, Wish
-from duly.lifecycle.run.child_results import OutcomeReader
-from duly.lifecycle.submit.job_builder import JobMaker
-from duly.lifecycle.submit.submission_model import Origin
+from duly.lifecycle.read.wait import Hub, wait_until
+from duly.lifecycle.run.child_jobs import ChildSubmission, ChildSubmitter, LeaseLost, ParentCancelled
+from duly.lifecycle.run.child_results import ChildResultReader
+from duly.lifecycle.submit.job_builder import JobBuilder
+from duly.lifecycle.submit.submission_model import SubmissionOrigin
 from duly.store.ledger.job_results import Ended
 from duly.store.postgres.database import DatabaseAway, RecordBusy, RecordRefused
 from duly.worker.attempt import Attempt
-from duly.worker.child_submission import REFUSALS, explained, read_asked
-from duly.worker.parked_attempts import Waiting
+from duly.worker.child_submission import REFUSALS, read_child_submission, refusal_error
+from duly.worker.parked_attempts import ParkedAttempts
 from duly.worker.reports import AWAY_SECONDS, lost
 
 MOST_JOBS = 10_000  # of one call
@@ -38,21 +38,21 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
-class FamilyParts:
+class ChildJobParts:
     """What the families of a node's attempts have in common."""
 
-    recorder: ChildRecorder
-    outcomes: OutcomeReader
-    maker: JobMaker
+    recorder: ChildSubmitter
+    outcomes: ChildResultReader
+    maker: JobBuilder
     hub: Hub
-    waiting: Waiting
+    waiting: ParkedAttempts
     json_depth: int
 
 
-class WorkerFamily:
+class AttemptChildren:
     """The children of one attempt on this node; see `duly.handlers.child_jobs.Family`."""
 
-    def __init__(self, attempt: Attempt, *, parts: FamilyParts) -> None:
+    def __init__(self, attempt: Attempt, *, parts: ChildJobParts) -> None:
         self._attempt = attempt
         self._parts = parts
         self._tenant_id = attempt.claimed.tenant_id
@@ -62,7 +62,7 @@ class WorkerFamily:
         try:
             job = self._job(asked, job_id=child_id(self._attempt.claimed.job_id, name))
         except REFUSALS as error:
-            raise explained(what, {"": error}) from None
+            raise refusal_error(what, {"": error}) from None
         [accepted] = await self._record(what, [job], batch=None)
         return accepted.job_id
 
@@ -83,14 +83,14 @@ class WorkerFamily:
             if place % WINDOW == WINDOW - 1:
                 await asyncio.sleep(0)
         if refused:
-            raise explained(what, refused)
+            raise refusal_error(what, refused)
         accepted = await self._record(what, jobs, batch=batch)
         return Recorded(batch.batch_id, [one.job_id for one in accepted])
 
     def _job(self, asked: Asked, *, job_id: UUID, batch: NewBatch | None = None, together: object = None) -> NewJob:
         parent = self._attempt.claimed
-        submission, digest = read_asked(asked, max_depth=self._parts.json_depth, together=together)
-        origin = Origin(
+        submission, digest = read_child_submission(asked, max_depth=self._parts.json_depth, together=together)
+        origin = SubmissionOrigin(
             parent.correlation_id or str(parent.job_id), parent.traceparent, digest=digest, parent_id=parent.job_id
         )
         batch_id = batch.batch_id if batch is not None else None
@@ -98,7 +98,7 @@ class WorkerFamily:
 
     async def _record(self, what: str, jobs: Sequence[NewJob], *, batch: NewBatch | None) -> list[Accepted]:
         parent = self._attempt.claimed
-        wish = Wish(parent.tenant_id, parent.job_id, parent.token, jobs, batch)
+        wish = ChildSubmission(parent.tenant_id, parent.job_id, parent.token, jobs, batch)
         try:
             return await self._as_long_as_it_takes(lambda: self._parts.recorder.submit(wish))
         except LeaseLost:
@@ -109,7 +109,7 @@ class WorkerFamily:
         except JobExists:
             raise HandlerError(f"{what}: {OTHERWISE}") from None
         except (DulyError, RecordRefused) as error:
-            raise explained(what, {"": error}) from None
+            raise refusal_error(what, {"": error}) from None
 
     async def ends(self, job_ids: Sequence[UUID]) -> AsyncIterator[End]:
         await self._until_all_ended(job_ids)
@@ -159,7 +159,7 @@ class WorkerFamily:
     async def _until_ended(self, job_id: UUID) -> None:
         parts, attempt = self._parts, self._attempt
         with parts.hub.watch(job_id) as watch, attempt.woken(watch.tell):
-            ended = await until_seen(
+            ended = await wait_until(
                 watch,
                 lambda: parts.outcomes.look(self._tenant_id, job_id),
                 over=lambda: attempt.cancelled,

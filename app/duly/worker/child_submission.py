@@ -14,7 +14,7 @@ from duly.errors import DulyError, PathError
 from duly.handlers.exceptions import HandlerError
 from duly.handlers.serialization import ParametersInvalid
 from duly.handlers.submit_options import Asked, SubmitOptions
-from duly.lifecycle.submit.submission_model import Submission, refusals, with_exact
+from duly.lifecycle.submit.submission_model import Submission, validation_errors, with_exact_parameters
 
 MOST_NAMED = 10  # errors, in one message
 # When a job is to start may be reckoned from the present moment, which is another one in the next attempt.
@@ -23,14 +23,14 @@ _SPELLED = {to_camel(name): name for name in SubmitOptions.__annotations__}
 _MEMBER = re.compile(r"[A-Za-z]+")
 
 
-class Read(NamedTuple):
+class ReadSubmission(NamedTuple):
     """A submission that fits, and a digest of what it asks for."""
 
     submission: Submission
     digest: bytes
 
 
-def read_asked(asked: Asked, *, max_depth: int, together: object = None) -> Read:
+def read_child_submission(asked: Asked, *, max_depth: int, together: object = None) -> ReadSubmission:
     """The submission.
 
     Args:
@@ -49,13 +49,13 @@ def read_asked(asked: Asked, *, max_depth: int, together: object = None) -> Read
     value: Any = read_json(body, max_depth=max_depth)
     asks = {member: said for member, said in value.items() if member not in _WHEN}
     digest = hashlib.sha256(canonical([asks, together])).digest()
-    return Read(with_exact(Submission.model_validate_json(body), value), digest)
+    return ReadSubmission(with_exact_parameters(Submission.model_validate_json(body), value), digest)
 
 
 REFUSALS = (JsonRefused, ValidationError, ParametersInvalid, DulyError, HandlerError)
 
 
-def explained(what: str, refused: Mapping[str, Exception]) -> HandlerError:
+def refusal_error(what: str, refused: Mapping[str, Exception]) -> HandlerError:
     """Refusals in a handler's words: what it called, and for each submission (`jobs[3]`, or nothing) what is wrong."""
     sentences = [
         f"{'.'.join(filter(None, (where, _spelled(path))))}: {message}".removeprefix(": ")
@@ -69,7 +69,7 @@ def explained(what: str, refused: Mapping[str, Exception]) -> HandlerError:
 def _places(error: Exception) -> Sequence[PathError]:
     match error:
         case ValidationError():
-            return refusals(error, Submission)
+            return validation_errors(error, Submission)
         case JsonRefused() | ParametersInvalid():
             return error.errors
         case DulyError():

@@ -12,7 +12,7 @@ from anyio import CapacityLimiter
 from duly.handlers.child_jobs import Offspring
 from duly.handlers.context import OVER, JobContext
 from duly.worker.attempt import Attempt
-from duly.worker.batch_handlers import Group, Together
+from duly.worker.batch_handlers import BatchCalls, Group
 from duly.worker.invocation import context_of
 from duly.worker.process.pool import ProcessExecutor
 
@@ -27,7 +27,7 @@ class Executors:
         self._limiter = CapacityLimiter(math.inf)
         self._processes = processes
         self._slot_freed = slot_freed
-        self._together = Together(slots=slots, call_group=self._call_group)
+        self._together = BatchCalls(slots=slots, call_group=self._call_group)
         self.abandoned_threads = 0
 
     async def call(self, attempt: Attempt, parameters: Any) -> Any:

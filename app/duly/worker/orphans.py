@@ -23,7 +23,7 @@ OLD_ENOUGH_SECONDS = 3.0
 NOT_CHARGED = 0
 
 
-class Strays:
+class OrphanedAttempts:
     """Looks for them for a while after each answer that was lost."""
 
     def __init__(self, claimer: Claimer) -> None:

@@ -17,7 +17,7 @@ LONGEST_RETURN_SECONDS = 86_400.0
 NO_ROOM = "too many jobs wait for others on its node"
 
 
-class Waiting:
+class ParkedAttempts:
     """Who waits, and who comes back and needs a slot again. An attempt is out of its slot as long as at least one part
     of it waits: one that waits for two jobs at once would else hold, after the first, the slot that the second needs.
     """

@@ -13,13 +13,13 @@ from duly.handlers.registry import Registry
 from duly.lifecycle.claim.claim import LOOK_SECONDS, Claimer
 from duly.lifecycle.end.finish import Finisher
 from duly.telemetry.metrics import Metrics
-from duly.worker.attempt import Attempt, Reports, outcome_of
-from duly.worker.attempt_deadlines import Deadlines
-from duly.worker.attempt_end import Ends
+from duly.worker.attempt import Attempt, Reports, run_attempt
+from duly.worker.attempt_deadlines import AttemptDeadlines
+from duly.worker.attempt_end import AttemptEnds
 from duly.worker.executors import Executors
 from duly.worker.orphans import LOOK_SECONDS as STRAYS_SECONDS
-from duly.worker.orphans import Strays
-from duly.worker.parked_attempts import Waiting
+from duly.worker.orphans import OrphanedAttempts
+from duly.worker.parked_attempts import ParkedAttempts
 from duly.worker.prefetch import Prefetch
 from duly.worker.process.pool import ProcessExecutor, in_processes
 
@@ -44,8 +44,8 @@ class Pool:
         finisher: Finisher,
         reports: Reports,
         processes: ProcessExecutor,
-        waiting: Waiting,
-        deadlines: Deadlines,
+        waiting: ParkedAttempts,
+        deadlines: AttemptDeadlines,
         metrics: Metrics,
         result_limit: int,
         identity: Callable[[], tuple[UUID, str]],
@@ -56,12 +56,12 @@ class Pool:
         self._finisher = finisher
         self._reports = reports
         self._metrics = metrics
-        self._ends = Ends(registry, finisher, metrics)
+        self._ends = AttemptEnds(registry, finisher, metrics)
         self._result_limit = result_limit
         self._identity = identity
         self._attempts: dict[UUID, Attempt] = {}
         self._prefetch = Prefetch(slots)
-        self._strays = Strays(claimer)
+        self._strays = OrphanedAttempts(claimer)
         self._reserved = 0
         self._claiming = False
         self._freed = asyncio.Event()
@@ -230,7 +230,7 @@ class Pool:
     async def _outcome(self, attempt: Attempt) -> Outcome:
         time = asyncio.get_running_loop().time
         began = time()
-        outcome = await outcome_of(attempt, self._executors.call, result_limit=self._result_limit)
+        outcome = await run_attempt(attempt, self._executors.call, result_limit=self._result_limit)
         self._prefetch.observe(time() - began)
         if attempt.recording is not None:
             await attempt.settled(outcome)

@@ -22,7 +22,7 @@ _LIBRARIES = tuple(
 )
 
 
-class Place(NamedTuple):
+class ErrorLocation(NamedTuple):
     """Where an error arose.
 
     Attributes:
@@ -36,7 +36,7 @@ class Place(NamedTuple):
     traceback: str
 
 
-def place_of(error: BaseException, *, package: str) -> Place:
+def locate_error(error: BaseException, *, package: str) -> ErrorLocation:
     """Where this error arose. `package` is the handler's top-level package, wherever that is installed."""
     frames = list(_frames_of_callee(error))
     own = [frame for frame in frames if not _is_library(frame[0], package)]
@@ -44,7 +44,7 @@ def place_of(error: BaseException, *, package: str) -> Place:
         Frame(frame.f_code.co_filename, line or 0, frame.f_code.co_name)
         for frame, line in (own or frames)[-MOST_FRAMES:]
     )
-    return Place(type(error).__name__, last, traceback_text(error))
+    return ErrorLocation(type(error).__name__, last, traceback_text(error))
 
 
 def traceback_text(error: BaseException) -> str:

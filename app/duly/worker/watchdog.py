@@ -8,7 +8,7 @@ from types import CodeType, FrameType
 
 import structlog
 
-from duly.worker.attempt import outcome_of
+from duly.worker.attempt import run_attempt
 from duly.worker.batch_handlers import run_group
 
 log = structlog.stdlib.get_logger("duly.watchdog")
@@ -68,7 +68,7 @@ def _culprit(frame: FrameType | None) -> tuple[str | None, str]:
     if frame is None:
         return None, "an unknown place"
     place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-    attempt_code: CodeType = outcome_of.__code__
+    attempt_code: CodeType = run_attempt.__code__
     group_code: CodeType = run_group.__code__
     above: FrameType | None = frame
     while above is not None:

@@ -26,7 +26,7 @@ from duly.domain.json_value import JsonRefused, canonical, rfc3339
 from duly.errors import BodyTooLarge, Invalid, Overloaded, PathError
 from duly.handlers.serialization import ParametersInvalid
 from duly.lifecycle.submit.submit import BatchRefused
-from duly.lifecycle.submit.submit_spooled import AcceptedSpool, SpooledJobs
+from duly.lifecycle.submit.submit_spooled import AcceptedSpooledBatch, SpooledJobs
 from duly.node import Node
 from duly.store.submit.batches import page_of_job_ids, view_batch
 
@@ -61,7 +61,7 @@ class SubmitLinesEndpoint:
             return
         await _answer(self._node, accepted, send)
 
-    async def _accept(self, name: str | None, headers: Mapping[bytes, bytes], receive: Receive) -> AcceptedSpool:
+    async def _accept(self, name: str | None, headers: Mapping[bytes, bytes], receive: Receive) -> AcceptedSpooledBatch:
         if self._under_way >= AT_ONCE:
             raise Overloaded("As many large batches as can be taken in are on their way; try again shortly.")
         self._under_way += 1
@@ -185,7 +185,7 @@ _NO_MEMBER = "is no query member here; name would be"
 _NO_MEMBERS = {"then": "comes with a batch as application/json only"}
 
 
-async def _answer(node: Node, accepted: AcceptedSpool, send: Send) -> None:
+async def _answer(node: Node, accepted: AcceptedSpooledBatch, send: Send) -> None:
     headers = [
         (b"content-type", b"application/json"),
         (b"location", f"/api/v1/batches/{accepted.batch_id}".encode()),
@@ -205,7 +205,7 @@ async def _answer(node: Node, accepted: AcceptedSpool, send: Send) -> None:
     await send({"type": "http.response.body", "body": end})
 
 
-async def _job_ids(node: Node, accepted: AcceptedSpool) -> AsyncIterator[list[UUID]]:
+async def _job_ids(node: Node, accepted: AcceptedSpooledBatch) -> AsyncIterator[list[UUID]]:
     """Some at a time; those of a batch that an earlier request recorded are read from the ledger."""
     ids = accepted.job_ids()
     while some := list(islice(ids, IDS_AT_ONCE)):

@@ -14,7 +14,7 @@ from duly.domain.events import Status
 from duly.domain.explanation import Cause
 from duly.domain.job import DEFAULT_TENANT
 from duly.errors import NotFound
-from duly.lifecycle.read.explain import why
+from duly.lifecycle.read.explain import read_explanation
 from duly.node import Node
 
 
@@ -42,7 +42,7 @@ def why_router(node: Node) -> APIRouter:
     )
     async def explain_job(jobId: str) -> Response:  # noqa: N803
         """Why the job is where it is: what it waits for, who holds that, and when it goes on, where that is known."""
-        found = await why(node.database, DEFAULT_TENANT, tenant_job(jobId))
+        found = await read_explanation(node.database, DEFAULT_TENANT, tenant_job(jobId))
         if found is None:
             raise NotFound("There is no such job.")
         view, explanation = found

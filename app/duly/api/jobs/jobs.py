@@ -17,7 +17,7 @@ from duly.domain.entity_tags import read_sequences
 from duly.domain.ids import parse_job_id
 from duly.domain.job import DEFAULT_TENANT
 from duly.errors import Draining, Invalid, NotFound, PathError
-from duly.lifecycle.end.cancel import CancelAnswer
+from duly.lifecycle.end.cancel import CancelResult
 from duly.node import Node
 
 PREFER = "`wait=N` waits up to N seconds (60) for the end"
@@ -109,7 +109,7 @@ def jobs_router(node: Node, submit: SubmitEndpoint) -> APIRouter:
         parsed = tenant_job(jobId)
         answer = await node.canceller.cancel(DEFAULT_TENANT, parsed)
         view = await read_job(node, DEFAULT_TENANT, parsed)
-        status = 200 if answer is CancelAnswer.CANCELLED else 202
+        status = 200 if answer is CancelResult.CANCELLED else 202
         return json_answer(job_body(view), status, job_headers(view, now=node.clock.now()))
 
     return router

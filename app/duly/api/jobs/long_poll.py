@@ -6,7 +6,7 @@ from uuid import UUID
 from duly.domain.field_values import delay_seconds, read_members
 from duly.domain.job import JobView
 from duly.errors import NotFound
-from duly.lifecycle.read.wait import LOOK_SECONDS, until_seen
+from duly.lifecycle.read.wait import LOOK_SECONDS, wait_until
 from duly.node import Node
 
 LONGEST_WAIT_SECONDS = 60
@@ -45,7 +45,7 @@ async def wait_for_end(node: Node, tenant_id: int, job_id: UUID, *, seconds: flo
         return view if view.ended else None
 
     with node.hub.watch(job_id) as watch:
-        return await until_seen(watch, ended, over=lambda: node.hub.closing, seconds=seconds)
+        return await wait_until(watch, ended, over=lambda: node.hub.closing, seconds=seconds)
 
 
 async def wait_for_change(

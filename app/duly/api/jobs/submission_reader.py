@@ -16,8 +16,14 @@ from duly.domain.json_value import MAX_ERRORS, JsonRefused, canonical, dump_text
 from duly.domain.sealing import Keyring
 from duly.errors import DulyError, Invalid, PathError, UnsupportedMediaType
 from duly.handlers.registry import Registry
-from duly.lifecycle.submit.job_builder import JobMaker
-from duly.lifecycle.submit.submission_model import Origin, Submission, below, refusals, with_exact
+from duly.lifecycle.submit.job_builder import JobBuilder
+from duly.lifecycle.submit.submission_model import (
+    Submission,
+    SubmissionOrigin,
+    nested_under,
+    validation_errors,
+    with_exact_parameters,
+)
 from duly.settings import Settings
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -53,7 +59,7 @@ class SubmissionReader:
     ) -> None:
         self._clock = clock
         self._depth = settings.json_depth
-        self.maker = JobMaker(
+        self.maker = JobBuilder(
             registry, parameters_limit=settings.parameters_limit, reach=reach, keyring=keyring, clock=clock
         )
 
@@ -64,7 +70,7 @@ class SubmissionReader:
             JsonRefused, ParametersInvalid, and the 4xx of `duly.errors`, each naming what is wrong.
         """
         value = self._json(body, headers)
-        origin = Origin(correlation_id(headers), _traceparent(headers), idempotency_key(headers, value))
+        origin = SubmissionOrigin(correlation_id(headers), _traceparent(headers), idempotency_key(headers, value))
         return self.job(_submission(body, value), origin)
 
     def read_named(self, job_id: UUID, body: bytes, headers: Mapping[bytes, bytes]) -> NewJob:
@@ -78,7 +84,7 @@ class SubmissionReader:
         )
         return self.job(_submission(body, value), origin, job_id=job_id)
 
-    def read_line(self, line: bytes, origin: Origin) -> tuple[NewJob, object]:
+    def read_line(self, line: bytes, origin: SubmissionOrigin) -> tuple[NewJob, object]:
         """The job that one line of many asks for, and the line's JSON value.
 
         Raises: as `read`.
@@ -102,15 +108,15 @@ class SubmissionReader:
             return self._in_parts(refused.value, origin, refused.errors)
         except ValidationError as error:
             if not isinstance(value, dict):
-                raise Invalid.at(refusals(error, Batch)) from None
+                raise Invalid.at(validation_errors(error, Batch)) from None
             return self._in_parts(value, origin, ())
-        given = with_exact(batch.then, value["then"]) if batch.then is not None else None
+        given = with_exact_parameters(batch.then, value["then"]) if batch.then is not None else None
         then, errors = self._then(given, origin)
         new = NewBatch(DEFAULT_TENANT, self._clock.ids.new(), batch.name, then, idempotency_key(headers, value))
-        items = [with_exact(job, one) for job, one in zip(batch.jobs, value["jobs"], strict=True)]
+        items = [with_exact_parameters(job, one) for job, one in zip(batch.jobs, value["jobs"], strict=True)]
         return ReadBatch(new, items, origin, errors)
 
-    def _in_parts(self, value: dict[str, Any], origin: Origin, known: Sequence[PathError]) -> "ReadBatch":
+    def _in_parts(self, value: dict[str, Any], origin: SubmissionOrigin, known: Sequence[PathError]) -> "ReadBatch":
         """A batch that is none as a whole: each part is read by itself, so that no fault hides another."""
         if len(known) >= MOST_ERRORS:  # and there may be more that cannot be written again
             return ReadBatch(None, (), origin, known)
@@ -119,7 +125,7 @@ class SubmissionReader:
         _, refused = self._then(value.get("then") if not errors_at(errors, "then") else None, origin)
         return ReadBatch(None, items, origin, [*errors, *refused])
 
-    def item(self, item: Any, origin: Origin, *, batch_id: UUID | None) -> NewJob:
+    def item(self, item: Any, origin: SubmissionOrigin, *, batch_id: UUID | None) -> NewJob:
         """The job of one item of a batch: a submission that was read, or a value of which nothing is known.
 
         Raises: as `read`.
@@ -127,12 +133,12 @@ class SubmissionReader:
         submission = item if isinstance(item, Submission) else _submission(dump_text(item).encode(), item)
         return self.job(submission, origin, batch_id=batch_id)
 
-    def _then(self, given: Any, origin: Origin) -> tuple[str | None, list[PathError]]:
+    def _then(self, given: Any, origin: SubmissionOrigin) -> tuple[str | None, list[PathError]]:
         """The job that follows a batch, or what is wrong with it."""
         if given is None:
             return None, []
         try:
-            with below("then"):
+            with nested_under("then"):
                 submission = given if isinstance(given, Submission) else _submission(dump_text(given).encode(), given)
             return self.maker.then(submission, origin), []
         except DulyError as error:
@@ -148,22 +154,22 @@ class SubmissionReader:
         try:
             read = model.model_validate_json(body)
         except ValidationError as error:
-            raise Invalid.at(refusals(error, model)) from None
+            raise Invalid.at(validation_errors(error, model)) from None
         for name in read.model_fields_set:
             if isinstance(member := getattr(read, name), Submission):
-                with_exact(member, cast("dict[str, Any]", value)[name])
+                with_exact_parameters(member, cast("dict[str, Any]", value)[name])
         return read
 
     def job(
         self,
         submission: Submission,
-        origin: Origin,
+        origin: SubmissionOrigin,
         *,
         job_id: UUID | None = None,
         batch_id: UUID | None = None,
         checked: bool = False,
     ) -> NewJob:
-        """See `JobMaker`."""
+        """See `JobBuilder`."""
         return self.maker.job(submission, origin, job_id=job_id, batch_id=batch_id, checked=checked)
 
     def _json(self, body: bytes, headers: Mapping[bytes, bytes], *, max_errors: int = MAX_ERRORS) -> object:
@@ -179,7 +185,7 @@ class ReadBatch(NamedTuple):
 
     batch: NewBatch | None
     items: Sequence[Any]
-    origin: Origin
+    origin: SubmissionOrigin
     errors: Sequence[PathError]
 
 
@@ -191,7 +197,7 @@ def _around_items(value: dict[str, Any], known: Sequence[PathError]) -> list[Pat
     try:
         _VALIDATE_BATCH(dump_text(around))
     except ValidationError as error:
-        return refusals(error, Batch)
+        return validation_errors(error, Batch)
     return []
 
 
@@ -199,13 +205,13 @@ def _submission(body: bytes, value: Any) -> Submission:
     try:
         submission: Submission = _VALIDATE(body)
     except ValidationError as error:
-        raise Invalid.at(refusals(error, Submission)) from None
-    return with_exact(submission, value)
+        raise Invalid.at(validation_errors(error, Submission)) from None
+    return with_exact_parameters(submission, value)
 
 
-def origin_of(headers: Mapping[bytes, bytes]) -> Origin:
+def origin_of(headers: Mapping[bytes, bytes]) -> SubmissionOrigin:
     """What a request's headers say of all its jobs."""
-    return Origin(correlation_id(headers), _traceparent(headers))
+    return SubmissionOrigin(correlation_id(headers), _traceparent(headers))
 
 
 def idempotency_key(headers: Mapping[bytes, bytes], value: object) -> IdempotencyKey | None:

@@ -20,7 +20,7 @@ from duly.domain.job import DEFAULT_TENANT
 from duly.domain.json_value import rfc3339
 from duly.domain.schedule import CatchUp, Overlap, Recurrence
 from duly.domain.schedule import Schedule as Standing
-from duly.lifecycle.schedules.manage import add, change, no_such, stored_submission
+from duly.lifecycle.schedules.manage import create_schedule, schedule_not_found, stored_submission, update_schedule
 from duly.node import Node
 from duly.store.queue.schedules import Key, delete_schedule, list_schedules, read_schedule
 
@@ -60,7 +60,7 @@ def schedules_router(node: Node, reader: SubmissionReader) -> APIRouter:
         """Begin a schedule. It is due from now on."""
         asked = reader.read_as(Schedule, request.scope["duly.body"], request.scope["duly.headers"])
         recurrence = Recurrence(**_members(asked, reader))
-        added = await add(node.database, (DEFAULT_TENANT, asked.name), recurrence)
+        added = await create_schedule(node.database, (DEFAULT_TENANT, asked.name), recurrence)
         return json_answer(orjson.dumps(_body(added)), 201, {"Location": f"{PATH}/{added.name}"})
 
     @router.get(
@@ -76,7 +76,7 @@ def schedules_router(node: Node, reader: SubmissionReader) -> APIRouter:
         async with node.database.connection() as connection:
             found = await read_schedule(connection, key)
         if found is None:
-            raise no_such(key)
+            raise schedule_not_found(key)
         return json_answer(orjson.dumps(_body(found)))
 
     @router.patch(
@@ -91,7 +91,7 @@ def schedules_router(node: Node, reader: SubmissionReader) -> APIRouter:
         """Change a schedule. With another cron, time zone or pause it is due anew, from now on."""
         key = _key(name)
         asked = reader.read_as(ScheduleChange, request.scope["duly.body"], request.scope["duly.headers"])
-        changed = await change(node.database, key, _members(asked, reader))
+        changed = await update_schedule(node.database, key, _members(asked, reader))
         return json_answer(orjson.dumps(_body(changed)))
 
     @router.delete(
@@ -106,7 +106,7 @@ def schedules_router(node: Node, reader: SubmissionReader) -> APIRouter:
         key = _key(name)
         async with node.database.connection() as connection:
             if not await delete_schedule(connection, key):
-                raise no_such(key)
+                raise schedule_not_found(key)
         return Response(status_code=204)
 
     @router.post(
@@ -131,7 +131,7 @@ def _key(name: str) -> Key:
     """The schedule that a path names. What can be no name is answered like one that does not exist."""
     key = (DEFAULT_TENANT, name)
     if not _NAME.fullmatch(name):
-        raise no_such(key)
+        raise schedule_not_found(key)
     return key
 
 

@@ -20,7 +20,7 @@ from duly.domain.json_value import dump_text, read_kept, rfc3339
 from duly.errors import Invalid, NotFound, PathError
 from duly.node import Node
 from duly.store.ledger.events import Asked, Origin, events_after, read_origin
-from duly.stream.job_feed import follow
+from duly.stream.job_feed import job_stream
 
 _ANSWERS: Responses = {
     **STREAM_ANSWERS,
@@ -78,7 +78,7 @@ def events_router(node: Node) -> APIRouter:
             return Response(status_code=204)
         if after > view.sequence:  # it would be waited for, perhaps for ever
             raise _no_frame()
-        frames = follow(node.database, node.hub, tenant_id=DEFAULT_TENANT, job_id=parsed, after=after)
+        frames = job_stream(node.database, node.hub, tenant_id=DEFAULT_TENANT, job_id=parsed, after=after)
         return stream_answer(node.streams, frames)
 
     return router

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 from duly.api.streams.tenant_events import StreamFilter
 from duly.domain.json_value import JsonRefused, read_json
 from duly.errors import BodyTooLarge, Invalid, PathError
-from duly.lifecycle.submit.submission_model import Submission, refusals
+from duly.lifecycle.submit.submission_model import Submission, validation_errors
 
 Ref = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 _REF = TypeAdapter(Ref)
@@ -130,4 +130,4 @@ def _validated(model: type[Model], body: bytes) -> Model:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise Invalid.at(refusals(error, model)) from None
+        raise Invalid.at(validation_errors(error, model)) from None

@@ -13,15 +13,15 @@ from duly.domain.job import DEFAULT_TENANT
 from duly.domain.stream_position import Position
 from duly.errors import Invalid, Overloaded, PathError
 from duly.node import Node
-from duly.stream.filter import EVERYTHING, Wanted
-from duly.stream.job_feed import follow_events
+from duly.stream.filter import ALL_EVENTS, EventFilter
+from duly.stream.job_feed import job_events
 from duly.stream.sse import frame_text
-from duly.stream.tenant_feed import follow_everything
+from duly.stream.tenant_feed import tenant_events
 
 MOST = 1_000
 MOST_OWN = 10_000
 Say = Callable[[str], Coroutine[Any, Any, None]]
-Target = UUID | Wanted
+Target = UUID | EventFilter
 
 
 class Subscriptions:
@@ -77,7 +77,7 @@ class Subscriptions:
             Invalid: no frame has this id.
             Forbidden: the ticket opens a single job.
         """
-        within(self._grant, EVERYTHING)
+        within(self._grant, ALL_EVENTS)
         return await resume_point(self._node, None if after is None else str(after), "after")
 
     def to_job(self, job_id: UUID, *, after: int) -> None:
@@ -118,14 +118,14 @@ class Subscriptions:
 
     async def _tell_job(self, job_id: UUID, after: int) -> None:
         node = self._node
-        told = follow_events(node.database, node.hub, tenant_id=DEFAULT_TENANT, job_id=job_id, after=after)
+        told = job_events(node.database, node.hub, tenant_id=DEFAULT_TENANT, job_id=job_id, after=after)
         async with aclosing(told):
             async for events in told:
                 for event in events:
                     await self._say(f'{{"id":{event.sequence},{frame_text(event)[1:]}')
 
-    async def _tell_many(self, wanted: Wanted, after: Position) -> None:
-        told = follow_everything(self._node.tail, after=after, wanted=wanted)
+    async def _tell_many(self, wanted: EventFilter, after: Position) -> None:
+        told = tenant_events(self._node.tail, after=after, wanted=wanted)
         async with aclosing(told):
             async for news in told:
                 if news.too_slow:

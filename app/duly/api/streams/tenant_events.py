@@ -18,10 +18,10 @@ from duly.domain.ids import parse_job_id
 from duly.domain.stream_position import Position, read_position
 from duly.errors import Invalid, PathError
 from duly.node import Node
-from duly.stream.capacity import Room
-from duly.stream.filter import Wanted
+from duly.stream.capacity import StreamCapacity
+from duly.stream.filter import EventFilter
 from duly.stream.sse import NO_ROOM, StreamText
-from duly.stream.tenant_feed import as_messages
+from duly.stream.tenant_feed import tenant_stream
 
 PATH = "/api/v1/events/stream"
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Incremental": "?1"}
@@ -79,13 +79,13 @@ class StreamFilter(BaseModel):
         default=[], max_length=MOST_LABELS, description="`name:value`", examples=[["customer:c-42"]]
     )
 
-    def as_wanted(self) -> Wanted:
+    def as_wanted(self) -> EventFilter:
         """The same for the stream."""
         labels: dict[str, set[str]] = {}
         for pair in self.label:
             name, _, value = pair.partition(":")
             labels.setdefault(name, set()).add(value)
-        return Wanted(
+        return EventFilter(
             frozenset(self.type),
             frozenset(self.queue),
             frozenset(UUID(text) for text in self.batchId),
@@ -118,7 +118,7 @@ def following_router(node: Node) -> APIRouter:
         """
         chosen = within(request.scope.get("duly.grant"), wanted.as_wanted())
         after = await resume_point(node, request.headers.get("last-event-id", wanted.lastEventId), "Last-Event-ID")
-        messages = as_messages(node.tail, after=after, wanted=chosen)
+        messages = tenant_stream(node.tail, after=after, wanted=chosen)
         return stream_answer(node.streams, messages)
 
     return router
@@ -138,12 +138,12 @@ async def resume_point(node: Node, last: str | None, member: str) -> Position:
     return position
 
 
-def stream_answer(room: Room, messages: AsyncGenerator[StreamText, None]) -> Response:
+def stream_answer(room: StreamCapacity, messages: AsyncGenerator[StreamText, None]) -> Response:
     """An answer that goes on and on."""
     return StreamingResponse(_in_room(room, messages), media_type="text/event-stream", headers=STREAM_HEADERS)
 
 
-async def _in_room(room: Room, messages: AsyncGenerator[StreamText, None]) -> AsyncIterator[StreamText]:
+async def _in_room(room: StreamCapacity, messages: AsyncGenerator[StreamText, None]) -> AsyncIterator[StreamText]:
     """Where there is no room, a browser is to come back: it does so after an empty stream, but not after an error."""
     async with aclosing(messages):
         with room.place() as found:

@@ -10,7 +10,7 @@ from duly.domain.job import DEFAULT_TENANT, JobView
 from duly.errors import Forbidden, Invalid, NotFound, PathError
 from duly.lifecycle.submit.submission_model import MOST_SUBMISSION_LABELS, Submission
 from duly.node import Node
-from duly.stream.filter import Wanted
+from duly.stream.filter import EventFilter
 
 # Members of a submission that reach jobs beyond those that the ticket names.
 _REACHING = ("uniqueKey", "concurrencyKey", "dependsOn")
@@ -28,7 +28,7 @@ async def read_granted(node: Node, grant: Grant | None, job_id: UUID, *, own: Co
     raise NotFound("There is no such job.")
 
 
-def within(grant: Grant | None, wanted: Wanted) -> Wanted:
+def within(grant: Grant | None, wanted: EventFilter) -> EventFilter:
     """Returns a filter narrowed to what the ticket names.
 
     Raises:
@@ -42,9 +42,9 @@ def within(grant: Grant | None, wanted: Wanted) -> Wanted:
             reason=f"Follow it at /api/v1/jobs/{grant.job_id}/events/stream, or by its id.",
         )
     if grant.batch_id is not None:
-        return wanted._replace(within=Wanted(batches=frozenset({grant.batch_id})))
+        return wanted._replace(within=EventFilter(batches=frozenset({grant.batch_id})))
     labels = frozenset((name, frozenset({value})) for name, value in (grant.labels or {}).items())
-    return wanted._replace(within=Wanted(labels=labels))
+    return wanted._replace(within=EventFilter(labels=labels))
 
 
 def granted_submission(grant: Grant | None, submission: Submission, asked: dict[str, Any]) -> None:

@@ -31,8 +31,8 @@ from duly.domain.events import Status
 from duly.domain.grant import Grant
 from duly.domain.job import DEFAULT_TENANT, IdempotencyKey
 from duly.errors import Forbidden, IdempotencyKeyReused, NotFound
-from duly.lifecycle.end.cancel import CancelAnswer
-from duly.lifecycle.submit.submission_model import Origin, below, with_exact
+from duly.lifecycle.end.cancel import CancelResult
+from duly.lifecycle.submit.submission_model import SubmissionOrigin, nested_under, with_exact_parameters
 from duly.node import Node
 
 # RFC 6455, section 7.4.1, and the registry it made: going away for good reason, and come back later.
@@ -169,8 +169,8 @@ class _Conversation:
         asked = cast("dict[str, object]", value["job"])
         granted_submission(self._grant, message.job, asked)
         idempotency = IdempotencyKey(key, digest_of(asked)) if key is not None else None
-        with below("job"):
-            job = self._reader.job(with_exact(message.job, asked), Origin(None, None, idempotency))
+        with nested_under("job"):
+            job = self._reader.job(with_exact_parameters(message.job, asked), SubmissionOrigin(None, None, idempotency))
         if self._node.door.watched:
             await self._node.door.admit({job.queue: 1})
         accepted = await self._node.submitter.submit(job)
@@ -222,7 +222,7 @@ class _Conversation:
             await read_granted(self._node, self._grant, job_id)
             raise Forbidden("A ticket cancels only the jobs that were submitted on this socket.")
         answer = await self._node.canceller.cancel(DEFAULT_TENANT, job_id)
-        status = Status.CANCELLED if answer is CancelAnswer.CANCELLED else Status.RUNNING
+        status = Status.CANCELLED if answer is CancelResult.CANCELLED else Status.RUNNING
         await self._acknowledge("cancel_accepted", message.ref, {"jobId": str(job_id), "status": status})
         return job_id
 

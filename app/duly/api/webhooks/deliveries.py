@@ -122,7 +122,7 @@ def _add_one(router: APIRouter, node: Node) -> None:
         409 `DELIVERY_IN_FLIGHT`, retryable, while it is being sent.
         """
         delivery_id = _delivery_id(deliveryId)
-        await redeliver(node.database, node.signals, (DEFAULT_TENANT, delivery_id))
+        await redeliver(node.database, node.wakeups, (DEFAULT_TENANT, delivery_id))
         async with node.database.connection() as connection:
             view = await _view(connection, delivery_id)
         return json_answer(orjson.dumps(_body(view)), 202, {"Location": f"/api/v1/deliveries/{delivery_id}"})

@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from uuid import UUID
 
 from duly.domain.job import DEFAULT_TENANT, ClaimedJob, Finished, Lane
-from duly.lifecycle.claim.claim_restrictions import Holds
-from duly.lifecycle.claim.ready_lanes import Lanes
-from duly.lifecycle.cluster.wakeups import Signals
-from duly.lifecycle.writes.round_size import Portions
-from duly.lifecycle.writes.set_aside import forget, note
+from duly.lifecycle.claim.claim_restrictions import ClaimRestrictions
+from duly.lifecycle.claim.ready_lanes import ReadyLanes
+from duly.lifecycle.cluster.wakeups import Wakeups
+from duly.lifecycle.writes.round_size import RoundSize
+from duly.lifecycle.writes.set_aside import forget_refusals, note_refusal
 from duly.store.postgres.database import Database, DatabaseAway
 from duly.store.queue.claim_limited import ClaimedUnder, Under, claim_limited
 from duly.store.queue.flow_control import read_control
@@ -42,7 +42,7 @@ class Claimer:
     def __init__(
         self,
         database: Database,
-        signals: Signals,
+        wakeups: Wakeups,
         metrics: Metrics,
         *,
         types: Collection[str],
@@ -50,7 +50,7 @@ class Claimer:
         in_processes: Collection[str] = (),
     ) -> None:
         self._connection = database.hot()
-        self._signals = signals
+        self._wakeups = wakeups
         self._metrics = metrics
         self._types = types
         self._guarded = guarded
@@ -58,9 +58,9 @@ class Claimer:
         self._in_this_process = frozenset(types) - self._in_processes
         self.free_processes: Callable[[], int] = lambda: 0
         self._looked_at = float("-inf")
-        self._portions: Portions[UUID] = Portions(metrics, most=LARGEST_CLAIM, statement="claim")
-        self.lanes = Lanes()
-        self.holds = Holds(guarded)
+        self._portions: RoundSize[UUID] = RoundSize(metrics, most=LARGEST_CLAIM, statement="claim")
+        self.lanes = ReadyLanes()
+        self.holds = ClaimRestrictions(guarded)
 
     @property
     def version(self) -> int:
@@ -85,9 +85,9 @@ class Claimer:
                 jobs += await self._claim_some(under, starts, room, node_id=node_id, source=source)
         if jobs:
             self._metrics.recorded(len(jobs), statement="claim")
-            self._signals.changed([job.job_id for job in jobs])
+            self._wakeups.changed([job.job_id for job in jobs])
         if any(job.delivers for job in jobs):
-            self._signals.deliveries()
+            self._wakeups.deliveries()
         return jobs
 
     async def _claim_some(
@@ -109,10 +109,10 @@ class Claimer:
             self._portions.limit = limit
             found = self._portions.refused(await self._first_of(starts) if limit == 1 else [], error)
             if found is not None:
-                await note(self._connection, found, error, stage=Stage.CLAIM, tenant_id=DEFAULT_TENANT)
+                await note_refusal(self._connection, found, error, stage=Stage.CLAIM, tenant_id=DEFAULT_TENANT)
             return []
         if known := self._portions.recorded([job.job_id for job in jobs]):
-            await forget(self._connection, known, stage=Stage.CLAIM)
+            await forget_refusals(self._connection, known, stage=Stage.CLAIM)
         return jobs
 
     async def _first_of(self, starts: Sequence[LaneStart]) -> list[UUID]:

@@ -13,14 +13,14 @@ from duly.store.queue.flow_control import Control
 from duly.store.queue.ready import LaneStart
 
 
-class Rest(NamedTuple):
+class Backoff(NamedTuple):
     """Until when limits are left alone, on the monotonic clock; `full`: or until something ends that they count."""
 
     until: float
     full: bool
 
 
-class Holds:
+class ClaimRestrictions:
     """What one node knows.
 
     Args:
@@ -32,7 +32,7 @@ class Holds:
         self._control = Control()
         self._held_queues: frozenset[str] = frozenset()
         self._held_types: frozenset[str] = frozenset()
-        self._resting: dict[Under, Rest] = {}
+        self._resting: dict[Under, Backoff] = {}
 
     @property
     def version(self) -> int:
@@ -91,7 +91,7 @@ class Holds:
 
     def rest(self, under: Under, seconds: float, *, full: bool = False) -> None:
         """Nothing more can start under these limits for so long, as far as is known."""
-        self._resting[under] = Rest(time.monotonic() + seconds, full)
+        self._resting[under] = Backoff(time.monotonic() + seconds, full)
 
     def rests(self, under: Under) -> bool:
         rest = self._resting.get(under)

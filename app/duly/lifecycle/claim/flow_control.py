@@ -5,7 +5,7 @@ import time
 
 import structlog
 
-from duly.lifecycle.cluster.wakeups import Signals
+from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.store.postgres.database import Connection, Database
 from duly.store.queue.flow_control import pause_queue, raise_version, resume_queue, transactions_that_may_start_jobs
 from duly.store.queue.limits import Limits, Scope, count_in, forget_limits, limits_begin, set_limits
@@ -21,12 +21,12 @@ FIRST_LOOK_SECONDS = 0.002
 LAST_LOOK_SECONDS = 0.05
 
 
-class Controller:
+class FlowController:
     """Changes what holds claims back."""
 
-    def __init__(self, database: Database, signals: Signals) -> None:
+    def __init__(self, database: Database, wakeups: Wakeups) -> None:
         self._database = database
-        self._signals = signals
+        self._wakeups = wakeups
 
     async def pause(self, tenant_id: int, queue: str) -> None:
         """Once this returns, no job of the queue starts anywhere. What runs goes on."""
@@ -34,15 +34,15 @@ class Controller:
             async with connection.transaction():
                 if await pause_queue(connection, tenant_id, queue):
                     await raise_version(connection)
-            self._signals.control()
-            await _earlier_starts_have_ended(connection)
+            self._wakeups.control()
+            await _wait_for_earlier_starts(connection)
 
     async def resume(self, tenant_id: int, queue: str) -> None:
         """The queue's jobs start again."""
         async with self._database.connection() as connection, connection.transaction():
             if await resume_queue(connection, tenant_id, queue):
                 await raise_version(connection)
-        self._signals.control()
+        self._wakeups.control()
 
     async def limit(self, tenant_id: int, scope: Scope, name: str, limits: Limits) -> None:
         """Replaces the limits of a queue or a type. Once this returns they hold everywhere, and count what runs."""
@@ -50,9 +50,9 @@ class Controller:
             async with connection.transaction():
                 await set_limits(connection, tenant_id, scope, name, limits, begins_in_seconds=BEGINS_SECONDS)
                 await raise_version(connection)
-            self._signals.control()
-            await _earlier_starts_have_ended(connection)
-            await _all_counted(connection, tenant_id, scope, name)
+            self._wakeups.control()
+            await _wait_for_earlier_starts(connection)
+            await _wait_until_counted(connection, tenant_id, scope, name)
             await limits_begin(connection, tenant_id, scope, name)
 
     async def unlimit(self, tenant_id: int, scope: Scope, name: str) -> None:
@@ -60,10 +60,10 @@ class Controller:
         async with self._database.connection() as connection, connection.transaction():
             if await forget_limits(connection, tenant_id, scope, name):
                 await raise_version(connection)
-        self._signals.control()
+        self._wakeups.control()
 
 
-async def _earlier_starts_have_ended(connection: Connection) -> None:
+async def _wait_for_earlier_starts(connection: Connection) -> None:
     """Waits for what may have looked at the version before it was raised, and is not committed yet."""
     until = time.monotonic() + PATIENCE_SECONDS
     pause = FIRST_LOOK_SECONDS
@@ -80,7 +80,7 @@ async def _earlier_starts_have_ended(connection: Connection) -> None:
         )
 
 
-async def _all_counted(connection: Connection, tenant_id: int, scope: Scope, name: str) -> None:
+async def _wait_until_counted(connection: Connection, tenant_id: int, scope: Scope, name: str) -> None:
     until = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until:
         if await count_in(connection, tenant_id, scope, name):

@@ -13,7 +13,7 @@ from duly.domain.events import EventKind
 from duly.domain.job import Finish, Finished
 from duly.domain.job_type_breaker import BreakerState, Circuit, CircuitBreaker, Streak, after
 from duly.handlers.registry import RegisteredHandler
-from duly.lifecycle.cluster.wakeups import Signals
+from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.store.postgres.database import Database
 from duly.store.queue.breakers import BreakerChange, lock_breakers, record_breakers
 from duly.store.queue.flow_control import raise_version
@@ -25,12 +25,12 @@ GATHER_SECONDS = 0.02
 FAILED = frozenset({EventKind.FAILED, EventKind.RETRY_SCHEDULED})
 
 
-class Breakers:
+class JobTypeBreakers:
     """One node's part in it; its step is a loop's."""
 
-    def __init__(self, database: Database, signals: Signals, handlers: Iterable[RegisteredHandler]) -> None:
+    def __init__(self, database: Database, wakeups: Wakeups, handlers: Iterable[RegisteredHandler]) -> None:
         self._connection = database.hot()
-        self._signals = signals
+        self._wakeups = wakeups
         self.declared: Mapping[str, CircuitBreaker] = {
             handler.type: handler.breaker for handler in handlers if handler.breaker is not None
         }
@@ -86,7 +86,7 @@ class Breakers:
             ]
             if changes:
                 await record_breakers(connection, changes)
-            if any(_holds_otherwise(change) for change in changes):
+            if any(_changes_claims(change) for change in changes):
                 await raise_version(connection)
         return changes
 
@@ -110,13 +110,13 @@ class Breakers:
                     failures=change.state.failures,
                     seconds=change.opens_for_seconds,
                 )
-            elif change.state.circuit is Circuit.CLOSED and _holds_otherwise(change):
+            elif change.state.circuit is Circuit.CLOSED and _changes_claims(change):
                 log.info(f"the breaker of {change.type} closed", action="breaker_closed", job_type=change.type)
-        if any(_holds_otherwise(change) for change in changes):
-            self._signals.control()
+        if any(_changes_claims(change) for change in changes):
+            self._wakeups.control()
 
 
-def _holds_otherwise(change: BreakerChange) -> bool:
+def _changes_claims(change: BreakerChange) -> bool:
     return change.opens_for_seconds is not None or change.state.circuit is not change.before
 
 

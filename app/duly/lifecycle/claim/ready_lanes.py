@@ -11,7 +11,7 @@ from duly.store.queue.ready import LaneStart
 SLACK_SECONDS = 0.2
 
 
-class Lanes:
+class ReadyLanes:
     """Belief, not truth: hints add to it, claims that find less than they asked for take from it, and a look at the
     table now and then sets it right.
     """

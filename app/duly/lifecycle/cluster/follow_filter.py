@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 BUCKETS = 1024
 # The bit beyond all buckets: somebody follows every job.
-EVERYTHING = 1 << BUCKETS
+ALL_JOBS = 1 << BUCKETS
 # Three times what lies between two announcements: a node that ended is forgotten.
 LIFETIME_SECONDS = 15.0
 
@@ -23,7 +23,7 @@ def buckets_of(job_ids: Iterable[UUID]) -> int:
     return mask
 
 
-class Interest:
+class FollowFilter:
     """What the other nodes follow, as far as they said so. `name` is this node's own, in what it says."""
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Interest:
     @property
     def everything(self) -> bool:
         """Whether some other node follows all jobs."""
-        return bool(self._mask & EVERYTHING)
+        return bool(self._mask & ALL_JOBS)
 
     def of_others(self, job_ids: Iterable[UUID]) -> list[UUID]:
         """Those of these jobs that somebody else may follow."""

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from duly.lifecycle.cluster.clock_watch import ClockWatch
-from duly.lifecycle.cluster.wakeups import Signals
+from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.store.postgres.database import Connection, Database, DatabaseAway, DatabaseError
 from duly.store.postgres.error_classes import NO_ANSWER
 from duly.store.queue.nodes import Beat, NodeRecord, beat, leave, register
@@ -29,7 +29,7 @@ class Heartbeat:
     def __init__(
         self,
         database: Database,
-        signals: Signals,
+        wakeups: Wakeups,
         *,
         record: NodeRecord,
         lease_seconds: float,
@@ -38,7 +38,7 @@ class Heartbeat:
         rates: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._connection = database.hot()
-        self._signals = signals
+        self._wakeups = wakeups
         self._record = record
         self._lease_seconds = lease_seconds
         self._clock = clock
@@ -81,9 +81,9 @@ class Heartbeat:
             await self._register()
             return
         self._renewed(asked_at)
-        self._signals.alone = beaten.listed == 1
+        self._wakeups.alone = beaten.listed == 1
         for job_id in wishes:
-            self._signals.local.cancel(job_id)
+            self._wakeups.local.cancel(job_id)
 
     async def _register(self) -> None:
         self._record = self._record._replace(node_id=uuid4())
@@ -93,7 +93,7 @@ class Heartbeat:
             beaten = await self._renew(connection)
         self._registered = True
         self._renewed(asked_at)
-        self._signals.alone = beaten is not None and beaten.listed == 1
+        self._wakeups.alone = beaten is not None and beaten.listed == 1
 
     async def _renew(self, connection: Connection) -> Beat | None:
         """Renews the lease and corrects the clock."""

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Collection
 from uuid import UUID
 
-from duly.lifecycle.cluster.wakeups import Signals
+from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.store.postgres.database import Database
 from duly.store.postgres.notify import CHANNEL, listen, send_hints
 
@@ -16,12 +16,12 @@ SHORTEST_GAP_SECONDS = 0.005
 LONGEST_GAP_SECONDS = 0.05
 
 
-class HintExchange:
+class NotifyExchange:
     """Its step is a loop's. Without LISTEN (transaction pooling) there is none: everybody polls."""
 
-    def __init__(self, database: Database, signals: Signals, *, followed: Callable[[], Collection[UUID]]) -> None:
+    def __init__(self, database: Database, wakeups: Wakeups, *, followed: Callable[[], Collection[UUID]]) -> None:
         self._connection = database.hot()
-        self._signals = signals
+        self._wakeups = wakeups
         self._followed = followed
         self._channel = CHANNEL
         self._heard_by: int | None = None
@@ -35,10 +35,10 @@ class HintExchange:
         async with self._connection.use() as connection:
             pid = connection.get_server_pid()
             if pid != self._heard_by:
-                self._channel = await listen(connection, self._signals.hear)
+                self._channel = await listen(connection, self._wakeups.hear)
                 await send_hints(connection, self._channel, [["hello"]])
                 self._heard_by = pid
-            hints = self._signals.take()
+            hints = self._wakeups.take()
             if hints:
                 await send_hints(connection, self._channel, hints)
             else:
@@ -55,6 +55,6 @@ class HintExchange:
         self._sent_at = time.monotonic()
 
     def _say_again(self) -> None:
-        if self._signals.greeted or self._sent_at - self._said_at >= IDLE_SECONDS:
+        if self._wakeups.greeted or self._sent_at - self._said_at >= IDLE_SECONDS:
             self._said_at = self._sent_at
-            self._signals.follows_still(self._followed())
+            self._wakeups.follows_still(self._followed())

@@ -7,33 +7,33 @@ from typing import Any
 from uuid import UUID
 
 from duly.domain.job import Lane
-from duly.lifecycle.cluster.follow_filter import EVERYTHING, Interest, buckets_of
+from duly.lifecycle.cluster.follow_filter import ALL_JOBS, FollowFilter, buckets_of
 
 
-def _nothing(*_: object) -> None:
+def _ignore(*_: object) -> None:
     """For parts that this node does not run."""
 
 
 @dataclass(slots=True)
-class Listeners:
+class LocalWakeups:
     """What the parts of this node do with each hint; the composition root fills it in."""
 
-    ready: Callable[[Lane, UUID], None] = _nothing
-    submitted: Callable[[Iterable[str]], None] = _nothing
-    scheduled: Callable[[float], None] = _nothing
-    changed: Callable[[Iterable[UUID]], None] = _nothing
-    deliveries: Callable[[], None] = _nothing
-    consequences: Callable[[], None] = _nothing
-    control: Callable[[], None] = _nothing
-    cancel: Callable[[UUID], None] = _nothing
-    news: Callable[[], None] = _nothing
+    ready: Callable[[Lane, UUID], None] = _ignore
+    submitted: Callable[[Iterable[str]], None] = _ignore
+    scheduled: Callable[[float], None] = _ignore
+    changed: Callable[[Iterable[UUID]], None] = _ignore
+    deliveries: Callable[[], None] = _ignore
+    consequences: Callable[[], None] = _ignore
+    control: Callable[[], None] = _ignore
+    cancel: Callable[[UUID], None] = _ignore
+    news: Callable[[], None] = _ignore
 
 
 @dataclass(slots=True)
-class Signals:
+class Wakeups:
     """Tells this node's listeners at once, and notes what the other nodes should hear."""
 
-    local: Listeners = field(default_factory=Listeners)
+    local: LocalWakeups = field(default_factory=LocalWakeups)
     greeted: bool = False  # by a new node, since what is followed here was said last
     alone: bool = True  # no other node is listed: nothing needs to be sent
     wake_sender: Callable[[], None] | None = None  # none: nobody sends, everybody polls
@@ -47,7 +47,7 @@ class Signals:
     _follows_everything: bool = False
     _followed: int = 0
     _followed_still: int | None = None
-    interest: Interest = field(default_factory=Interest)
+    interest: FollowFilter = field(default_factory=FollowFilter)
 
     def ready(self, lane: Lane, oldest: UUID) -> None:
         """Jobs stand ready in this lane, none of the new ones older than `oldest`."""
@@ -88,7 +88,7 @@ class Signals:
         """Whether somebody here follows all jobs now."""
         self._follows_everything = followed
         if followed and (wake := self._sender()):
-            self._followed |= EVERYTHING
+            self._followed |= ALL_JOBS
             wake()
 
     def follows_still(self, job_ids: Iterable[UUID]) -> None:
@@ -96,7 +96,7 @@ class Signals:
         self.greeted = False
         self.interest.forget_silent()
         if self._sender():
-            self._followed_still = buckets_of(job_ids) | (EVERYTHING if self._follows_everything else 0)
+            self._followed_still = buckets_of(job_ids) | (ALL_JOBS if self._follows_everything else 0)
 
     def deliveries(self) -> None:
         """The outbox holds something new."""
@@ -178,7 +178,7 @@ class Signals:
             case ["hello"]:
                 return self._not_alone
             case _:
-                return _nothing
+                return _ignore
 
     def _not_alone(self) -> None:
         """A new node: it has not heard yet what is followed here."""

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from duly.domain.ids import SMALLEST
 from duly.errors import NotRetryable, Overloaded, UniqueKeyTaken
-from duly.lifecycle.cluster.wakeups import Signals
+from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.lifecycle.end.cancel import Canceller
 from duly.lifecycle.end.retry import Redriven, redrive
 from duly.store.postgres.database import Database, RecordBusy
@@ -25,12 +25,12 @@ TRIES = 3
 GoOn = Callable[[], None]
 
 
-class Bulk:
+class BulkActions:
     """What is done to many jobs at once."""
 
-    def __init__(self, database: Database, signals: Signals, canceller: Canceller) -> None:
+    def __init__(self, database: Database, wakeups: Wakeups, canceller: Canceller) -> None:
         self._database = database
-        self._signals = signals
+        self._wakeups = wakeups
         self._canceller = canceller
 
     async def retry_one(self, tenant_id: int, job_id: UUID) -> None:
@@ -92,7 +92,7 @@ class Bulk:
     async def _redrive(self, keys: Sequence[tuple[int, UUID]]) -> Redriven:
         for _ in range(TRIES):
             try:
-                return await redrive(self._database, self._signals, keys)
+                return await redrive(self._database, self._wakeups, keys)
             except (KeepMoving, RecordBusy):
                 continue
         raise Overloaded("What these jobs are tied to keeps changing hands; try again.")

@@ -7,8 +7,8 @@ from uuid import UUID
 from duly.domain.events import EventKind
 from duly.domain.outcome import cancelled_error
 from duly.errors import JobAlreadyEnded, NotFound, Unavailable
-from duly.lifecycle.cluster.wakeups import Signals
-from duly.lifecycle.end.follow_ups import tell_ended
+from duly.lifecycle.cluster.wakeups import Wakeups
+from duly.lifecycle.end.follow_ups import wake_for_ended
 from duly.store.ledger.terminal import EndOfWaiting, end_waiting
 from duly.store.postgres.database import Database
 from duly.store.queue.running import CancelWish, request_cancel
@@ -20,7 +20,7 @@ TRIES = 5
 BATCH = 500
 
 
-class CancelAnswer(Enum):
+class CancelResult(Enum):
     CANCELLED = "cancelled"
     REQUESTED = "requested"
 
@@ -28,12 +28,12 @@ class CancelAnswer(Enum):
 class Canceller:
     """Cancels jobs, one or many."""
 
-    def __init__(self, database: Database, signals: Signals, metrics: Metrics) -> None:
+    def __init__(self, database: Database, wakeups: Wakeups, metrics: Metrics) -> None:
         self._database = database
-        self._signals = signals
+        self._wakeups = wakeups
         self._metrics = metrics
 
-    async def cancel(self, tenant_id: int, job_id: UUID) -> CancelAnswer:
+    async def cancel(self, tenant_id: int, job_id: UUID) -> CancelResult:
         """Cancels a job and its children.
 
         Raises:
@@ -65,7 +65,7 @@ class Canceller:
                 await self._cancel_batch(tenant_id, children)
                 parents += children
 
-    async def _cancel_one(self, tenant_id: int, job_id: UUID) -> CancelAnswer:
+    async def _cancel_one(self, tenant_id: int, job_id: UUID) -> CancelResult:
         for _ in range(TRIES):
             async with self._database.connection() as connection:
                 view = await view_job(connection, tenant_id, job_id)
@@ -74,14 +74,14 @@ class Canceller:
                 if view.ended:
                     raise JobAlreadyEnded(f"The job has ended already: {view.status}.")
             if await self._end_waiting(tenant_id, [job_id]):
-                return CancelAnswer.CANCELLED
+                return CancelResult.CANCELLED
             async with self._database.connection() as connection:
                 wish = await request_cancel(connection, tenant_id, job_id, source="api")
             if wish is CancelWish.NOTED:
-                self._signals.changed([job_id])
-                self._signals.cancel(job_id)
+                self._wakeups.changed([job_id])
+                self._wakeups.cancel(job_id)
             if wish is not CancelWish.GONE:
-                return CancelAnswer.REQUESTED
+                return CancelResult.REQUESTED
             # It moved between the look and the statement: look again.
         raise Unavailable("The job keeps changing hands; try again.")
 
@@ -97,8 +97,8 @@ class Canceller:
                     moving.append(job_id)
                 if wish is CancelWish.NOTED:
                     concerned.add(job_id)
-                    self._signals.changed([job_id])
-                    self._signals.cancel(job_id)
+                    self._wakeups.changed([job_id])
+                    self._wakeups.cancel(job_id)
         # Some of them have come back from a worker just now; the others had ended.
         return len(concerned.union(await self._end_waiting(tenant_id, moving)))
 
@@ -109,5 +109,5 @@ class Canceller:
         ends = [EndOfWaiting(tenant_id, job_id, EventKind.CANCELLED, cancelled_error()) for job_id in sorted(job_ids)]
         async with self._database.pinned() as connection:
             ended = await end_waiting(connection, ends, source="api")
-        tell_ended(self._signals, self._metrics, ended)
+        wake_for_ended(self._wakeups, self._metrics, ended)
         return [end.job_id for end in ended]

@@ -12,8 +12,8 @@ import structlog
 from duly.domain.events import EventKind
 from duly.domain.job import Finish, Finished
 from duly.domain.outcome import cancelled_error, error_json
-from duly.lifecycle.cluster.wakeups import Signals
-from duly.lifecycle.writes.bisection import Halved, record_by_halves
+from duly.lifecycle.cluster.wakeups import Wakeups
+from duly.lifecycle.writes.bisection import Bisected, record_bisecting
 from duly.lifecycle.writes.set_aside import OutcomesSetAside
 from duly.store.postgres.database import Database, DatabaseSlow, HotConnection, RecordBusy, RecordRefused
 from duly.store.queue.running import finish_if_held
@@ -28,15 +28,15 @@ GATHER_SECONDS = 0.004
 # The row of a job that somebody else keeps locked holds up no other outcome for much longer.
 LOCK_SECONDS = 2.0
 
-Ends = Sequence[Finish]
+FinishBatch = Sequence[Finish]
 
 
 class Finisher:
     """Holds ended attempts until they are recorded. It never gives one up: while the database is away they wait."""
 
-    def __init__(self, database: Database, signals: Signals, metrics: Metrics, *, source: str) -> None:
+    def __init__(self, database: Database, wakeups: Wakeups, metrics: Metrics, *, source: str) -> None:
         self._connection = database.hot(lock_seconds=LOCK_SECONDS)
-        self._signals = signals
+        self._wakeups = wakeups
         self._metrics = metrics
         self._source = source
         self._ends: list[Finish] = []
@@ -45,7 +45,7 @@ class Finisher:
         self._busy = False
         self._slow_before = False
         self.set_aside = OutcomesSetAside(database, metrics, record=self._record_again)
-        self.heard: Callable[[Ends, Sequence[Finished]], None] = lambda _ends, _finished: None
+        self.heard: Callable[[FinishBatch, Sequence[Finished]], None] = lambda _ends, _finished: None
 
     def put(self, end: Finish) -> None:
         """Hands in an end; it is recorded with the others that gather."""
@@ -90,7 +90,7 @@ class Finisher:
             await self._recorded.wait()
         await self.set_aside.record_now()
 
-    async def record(self, ends: Ends, *, connection: HotConnection | None = None) -> list[Finished]:
+    async def record(self, ends: FinishBatch, *, connection: HotConnection | None = None) -> list[Finished]:
         """Records these ends now; those that lost their lease, or were set aside, are not among the returned.
 
         Args:
@@ -105,21 +105,21 @@ class Finisher:
             raise halved.away
         return finished
 
-    async def _by_halves(self, ends: Ends, connection: HotConnection) -> Halved[Finish, list[Finished]]:
+    async def _by_halves(self, ends: FinishBatch, connection: HotConnection) -> Bisected[Finish, list[Finished]]:
         """Records these ends; what is refused is recorded as a failure that says so, or set aside."""
 
-        async def record(part: Ends) -> list[Finished]:
+        async def record(part: FinishBatch) -> list[Finished]:
             async with connection.use() as held:
                 return await finish_if_held(held, part, source=self._source, cancelled_error=cancelled_error())
 
         # Once, a statement that took too long says nothing of what it held.
-        halved = await record_by_halves(
+        halved = await record_bisecting(
             ends, record, statement="finish", metrics=self._metrics, splits_slow=self._slow_before
         )
         self._slow_before = isinstance(halved.away, DatabaseSlow)
         refused, halved.refused = halved.refused, []
         if values := {end: error for end, error in refused if _is_of_data(error)}:
-            replaced = await record_by_halves(_failures(values), record, statement="finish")
+            replaced = await record_bisecting(_failures(values), record, statement="finish")
             halved.parts += replaced.parts
             kept = {failure.job_id for failure, _ in replaced.refused} | {end.job_id for end in replaced.left}
             refused = [(end, error) for end, error in refused if end not in values or end.job_id in kept]
@@ -128,7 +128,7 @@ class Finisher:
             self.set_aside.put(end, error)
         return halved
 
-    async def _record_again(self, ends: Ends) -> None:
+    async def _record_again(self, ends: FinishBatch) -> None:
         """Records what was set aside; what is refused again stays there.
 
         Raises:
@@ -144,7 +144,7 @@ class Finisher:
             self._metrics.items_refused.labels("finish").inc()
             log.warning("an outcome was refused", action="outcome_refused", job_id=str(end.job_id), error=str(error))
 
-    def _tell_all(self, halved: Halved[Finish, list[Finished]], *, verdicts: bool = False) -> list[Finished]:
+    def _tell_all(self, halved: Bisected[Finish, list[Finished]], *, verdicts: bool = False) -> list[Finished]:
         """After the commit, for each part that was recorded together."""
         told = []
         for ends, finished in halved.parts:
@@ -162,17 +162,17 @@ class Finisher:
             if done.due_in_seconds is None:
                 continue
             if done.due_in_seconds <= 0:
-                self._signals.ready(done.lane, done.job_id)
+                self._wakeups.ready(done.lane, done.job_id)
             else:
-                self._signals.local.scheduled(done.due_in_seconds)
+                self._wakeups.local.scheduled(done.due_in_seconds)
         if any(done.delivers for done in finished):
-            self._signals.deliveries()
+            self._wakeups.deliveries()
         if any(done.followed for done in finished):
-            self._signals.consequences()
-        self._signals.changed([done.job_id for done in finished])
+            self._wakeups.consequences()
+        self._wakeups.changed([done.job_id for done in finished])
         self._metrics.finished(finished)
 
-    def _report_lost(self, ends: Ends, finished: Sequence[Finished]) -> None:
+    def _report_lost(self, ends: FinishBatch, finished: Sequence[Finished]) -> None:
         recorded = {done.job_id for done in finished}
         newest = dict(sorted((end.job_id, end.token) for end in ends))
         for end in ends:

@@ -18,10 +18,10 @@ from duly.domain.job import NewJob
 from duly.domain.job_template import refusal_text, then_job
 from duly.domain.json_value import rfc3339
 from duly.domain.outcome import dependency_error
-from duly.lifecycle.cluster.wakeups import Signals
-from duly.lifecycle.submit.insert import Answer, record, tell
-from duly.lifecycle.writes.round_size import Portions
-from duly.lifecycle.writes.set_aside import forget, note
+from duly.lifecycle.cluster.wakeups import Wakeups
+from duly.lifecycle.submit.insert import InsertResult, insert_jobs, wake_for_submitted
+from duly.lifecycle.writes.round_size import RoundSize
+from duly.lifecycle.writes.set_aside import forget_refusals, note_refusal
 from duly.store.ledger.pending_follow_ups import Ending, take_endings
 from duly.store.ledger.terminal import EndedWaiting, EndOfWaiting, end_waiting
 from duly.store.postgres.database import Connection, Database, DatabaseAway
@@ -40,23 +40,25 @@ LOOK_SECONDS = 1.0
 LOCK_SECONDS = 2.0
 
 
-class Consequences:
+class FollowUps:
     """One node's part in it; its step is a loop's."""
 
-    def __init__(self, database: Database, signals: Signals, metrics: Metrics, *, clock: DatabaseClock) -> None:
+    def __init__(self, database: Database, wakeups: Wakeups, metrics: Metrics, *, clock: DatabaseClock) -> None:
         self._connection = database.hot(lock_seconds=LOCK_SECONDS)
-        self._signals = signals
+        self._wakeups = wakeups
         self._metrics = metrics
         self._ids = clock.ids
-        self._ends: Portions[UUID] = Portions(metrics, most=BATCH, statement="follow-up")
-        self._batches: Portions[UUID] = Portions(metrics, most=BATCH, statement="batch-count")
+        self._ends: RoundSize[UUID] = RoundSize(metrics, most=BATCH, statement="follow-up")
+        self._batches: RoundSize[UUID] = RoundSize(metrics, most=BATCH, statement="batch-count")
 
     async def step(self) -> float:
         """One round; returns how long to rest."""
         more = await self._round(self._follow_ends, self._ends)
         return 0 if await self._round(self._count_batches, self._batches) or more else LOOK_SECONDS
 
-    async def _round(self, work: Callable[[Connection, list[UUID]], Awaitable[bool]], portions: Portions[UUID]) -> bool:
+    async def _round(
+        self, work: Callable[[Connection, list[UUID]], Awaitable[bool]], portions: RoundSize[UUID]
+    ) -> bool:
         """One transaction; `work` puts what it takes into the list. Returns whether to look again at once."""
         taken: list[UUID] = []
         try:
@@ -69,10 +71,10 @@ class Consequences:
                 raise
             blamed = portions.refused(taken, error)
             if blamed is not None and portions is self._ends:
-                await note(self._connection, blamed, error, stage=Stage.FOLLOW_UP)
+                await note_refusal(self._connection, blamed, error, stage=Stage.FOLLOW_UP)
             return True
         if (known := portions.recorded(taken)) and portions is self._ends:
-            await forget(self._connection, known, stage=Stage.FOLLOW_UP)
+            await forget_refusals(self._connection, known, stage=Stage.FOLLOW_UP)
         return more
 
     async def _follow_ends(self, connection: Connection, taken: list[UUID]) -> bool:
@@ -83,7 +85,7 @@ class Consequences:
                 return False
             taken += [end.job_id for end in endings]
             lanes = await pass_keys_on(connection, [end.job_id for end in endings if end.keyed])
-            ended = await _fail_doomed(connection, endings)
+            ended = await _fail_dependents(connection, endings)
             lanes += await count_down(connection, [end.job_id for end in endings if end.depended])
         self._tell(lanes, ended)
         return len(endings) == limit or any(end.followed for end in ended)
@@ -94,34 +96,38 @@ class Consequences:
             taken += [tally.batch_id for tally in tallies]
             added = await add_up(connection, tallies)
             jobs = [await _submit_then(connection, batch, self._ids) for batch in added if batch.then is not None]
-            told = [await _announce(connection, batch, self._ids) for batch in added if batch.completed_at is not None]
+            told = [
+                await _record_batch_webhook(connection, batch, self._ids)
+                for batch in added
+                if batch.completed_at is not None
+            ]
         refused = sum(isinstance(answer, Exception) for _, answer in jobs)
         self._metrics.kept_refused.labels("then").inc(refused)
         if jobs:
-            tell(self._signals, [job for job, _ in jobs], [answer for _, answer in jobs])
+            wake_for_submitted(self._wakeups, [job for job, _ in jobs], [answer for _, answer in jobs])
         if any(told):
-            self._signals.deliveries()
+            self._wakeups.deliveries()
         return bool(added)
 
     def _tell(self, lanes: Sequence[LaneStart], ended: Sequence[EndedWaiting]) -> None:
         for start in lanes:
-            self._signals.ready(start.lane, start.floor)
-        self._signals.local.scheduled(0)
-        tell_ended(self._signals, self._metrics, ended)
+            self._wakeups.ready(start.lane, start.floor)
+        self._wakeups.local.scheduled(0)
+        wake_for_ended(self._wakeups, self._metrics, ended)
 
 
-async def _fail_doomed(connection: Connection, endings: Sequence[Ending]) -> list[EndedWaiting]:
+async def _fail_dependents(connection: Connection, endings: Sequence[Ending]) -> list[EndedWaiting]:
     lost = [end.job_id for end in endings if end.depended and end.kind in UNSUCCESSFUL]
     doomed = await find_doomed(connection, lost) if lost else []
     ends = [EndOfWaiting(tenant, child, EventKind.FAILED, dependency_error(parent)) for tenant, child, parent in doomed]
     return await end_waiting(connection, ends, source="sweeper") if ends else []
 
 
-async def _submit_then(connection: Connection, batch: AddedUp, ids: IdMaker) -> tuple[NewJob, Answer]:
+async def _submit_then(connection: Connection, batch: AddedUp, ids: IdMaker) -> tuple[NewJob, InsertResult]:
     """The job that follows the batch, with what it came to."""
     counts = {"completed": batch.completed, "failed": batch.failed, "cancelled": batch.cancelled}
     job = then_job(batch.then or "", job_id=ids.new(), batch={"batchId": str(batch.batch_id), **counts})
-    [answer] = await record(connection, [job])
+    [answer] = await insert_jobs(connection, [job])
     if isinstance(answer, Exception):
         said = f"the job that follows a batch was refused: {answer}"
         log.error(said, action="then_refused", batch_id=str(batch.batch_id))
@@ -131,7 +137,7 @@ async def _submit_then(connection: Connection, batch: AddedUp, ids: IdMaker) -> 
     return job, answer
 
 
-async def _announce(connection: Connection, batch: AddedUp, ids: IdMaker) -> bool:
+async def _record_batch_webhook(connection: Connection, batch: AddedUp, ids: IdMaker) -> bool:
     """Tells the endpoints that the last job of the batch has ended. Returns whether any wants to hear of it."""
     if batch.completed_at is None:
         return False
@@ -152,15 +158,15 @@ async def _announce(connection: Connection, batch: AddedUp, ids: IdMaker) -> boo
     return await announce_batch(connection, batch.tenant_id, message_id=ids.new(), body=body)
 
 
-def tell_ended(signals: Signals, metrics: Metrics, ended: Sequence[EndedWaiting]) -> None:
+def wake_for_ended(wakeups: Wakeups, metrics: Metrics, ended: Sequence[EndedWaiting]) -> None:
     """After the commit: wakes who follows these jobs, who delivers their webhooks, and who draws consequences."""
     if not ended:
         return
-    signals.changed([end.job_id for end in ended])
+    wakeups.changed([end.job_id for end in ended])
     if any(end.delivers for end in ended):
-        signals.deliveries()
+        wakeups.deliveries()
     if any(end.followed for end in ended):
-        signals.consequences()
+        wakeups.consequences()
     metrics.rates.ended(end.queue for end in ended)
     for end in ended:
         metrics.ended_waiting(end.kind)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from duly.domain.events import UNSUCCESSFUL, EventKind
 from duly.domain.outcome import dependency_error
-from duly.lifecycle.cluster.wakeups import Signals
+from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.store.ledger.terminal import EndOfWaiting, end_waiting
 from duly.store.postgres.database import Connection, Database
 from duly.store.queue.ready import LaneStart
@@ -22,17 +22,17 @@ class Redriven(NamedTuple):
     taken: list[UUID]
 
 
-async def redrive(database: Database, signals: Signals, keys: Sequence[tuple[int, UUID]]) -> Redriven:
+async def redrive(database: Database, wakeups: Wakeups, keys: Sequence[tuple[int, UUID]]) -> Redriven:
     """Sets these (tenant, job) going again, all in one transaction. One that did not fail and was not cancelled is
     left alone.
     """
     async with database.pinned() as connection:
         redriven, lanes = await _redrive(connection, keys)
     for start in lanes:
-        signals.ready(start.lane, start.floor)
-    signals.local.scheduled(0)
-    signals.changed(redriven.job_ids)
-    signals.consequences()
+        wakeups.ready(start.lane, start.floor)
+    wakeups.local.scheduled(0)
+    wakeups.changed(redriven.job_ids)
+    wakeups.consequences()
     return redriven
 
 
@@ -44,14 +44,14 @@ async def _redrive(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> 
     ids = [each.standing.job_id for each in going]
     if needless := [wanted[key][0] for key in fresh if wanted[key][0] not in ids]:
         await give_up_unique(connection, needless)
-    return Redriven(ids, taken), await _stand_again(connection, going)
+    return Redriven(ids, taken), await _place(connection, going)
 
 
-async def _stand_again(connection: Connection, going: Sequence[Requeued]) -> list[LaneStart]:
+async def _place(connection: Connection, going: Sequence[Requeued]) -> list[LaneStart]:
     free = [each.standing for each in going if not each.depends_on]
     lanes = await place_when_possible(connection, free)
     for waiting in _parents_first([each for each in going if each.depends_on]):
-        await _wait_again(connection, waiting)
+        await _place_dependents(connection, waiting)
     return lanes
 
 
@@ -65,12 +65,12 @@ def _parents_first(waiting: Sequence[Requeued]) -> Iterator[list[Requeued]]:
         yield layer
 
 
-async def _wait_again(connection: Connection, waiting: Sequence[Requeued]) -> None:
+async def _place_dependents(connection: Connection, waiting: Sequence[Requeued]) -> None:
     """Places jobs that depend on others; where one of those has failed, they fail again."""
     parents = [(each.standing.tenant_id, parent) for each in waiting for parent in each.depends_on]
     ended = await watch_parents(connection, parents)
-    await place(connection, [_waiting(each, ended) for each in waiting])
-    doomed = {each.standing.job_id: lost for each in waiting if (lost := _lost(each, ended))}
+    await place(connection, [_placement(each, ended) for each in waiting])
+    doomed = {each.standing.job_id: lost for each in waiting if (lost := _failed_dependency(each, ended))}
     await record_dependencies(
         connection,
         [
@@ -89,13 +89,13 @@ async def _wait_again(connection: Connection, waiting: Sequence[Requeued]) -> No
         await end_waiting(connection, ends, source="api")
 
 
-def _lost(each: Requeued, ended: dict[UUID, EventKind]) -> UUID | None:
+def _failed_dependency(each: Requeued, ended: dict[UUID, EventKind]) -> UUID | None:
     if each.despite_failure:
         return None
     return next((parent for parent in each.depends_on if ended.get(parent) in UNSUCCESSFUL), None)
 
 
-def _waiting(each: Requeued, ended: dict[UUID, EventKind]) -> Standing:
+def _placement(each: Requeued, ended: dict[UUID, EventKind]) -> Standing:
     unmet = sum(parent not in ended for parent in each.depends_on)
-    where = Place.DEPENDENCIES if unmet or _lost(each, ended) else Place.SCHEDULED
+    where = Place.DEPENDENCIES if unmet or _failed_dependency(each, ended) else Place.SCHEDULED
     return each.standing._replace(place=where, waits_for=unmet)

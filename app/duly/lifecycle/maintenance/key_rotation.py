@@ -22,14 +22,14 @@ from duly.store.maintenance.secret_keys import forget_keys, read_proofs, record_
 from duly.store.postgres.database import Connection, Database
 
 
-class KeyDiffers(Exception):
+class SecretKeyMismatch(Exception):
     """Under one id there is another key here than the one that the database was written with."""
 
     def __init__(self, key_id: str) -> None:
         super().__init__(f'the secret key with the id "{key_id}" is not the one that the database was written with')
 
 
-class KeyUnused(Exception):
+class SecretKeyInUse(Exception):
     """No service has begun to seal with this key, so some may not have it yet."""
 
     def __init__(self, key_id: str) -> None:
@@ -53,7 +53,7 @@ async def recognise(database: Database, keyring: Keyring) -> list[str]:
 def _lacking(proofs: Mapping[str, str], keyring: Keyring) -> list[str]:
     for key_id, proof in proofs.items():
         if key_id in keyring.ids and not keyring.proves(proof):
-            raise KeyDiffers(key_id)
+            raise SecretKeyMismatch(key_id)
     return [key_id for key_id in proofs if key_id not in keyring.ids]
 
 
@@ -84,7 +84,7 @@ async def reseal(database: Database, keyring: Keyring) -> Resealed:
         proofs = await read_proofs(connection)
         _lacking(proofs, keyring)
         if keyring.sealing_id not in proofs:
-            raise KeyUnused(keyring.sealing_id)
+            raise SecretKeyInUse(keyring.sealing_id)
         await _kept_jobs(connection, keyring, done, page_of_schedules, write_schedule, after=(0, ""))
         await _kept_jobs(connection, keyring, done, page_of_thens, write_then, after=(0, SMALLEST))
         await _endpoints(connection, keyring, done)

@@ -19,9 +19,9 @@ from duly.errors import (
     JobDeleted,
     NotFound,
 )
-from duly.lifecycle.cluster.wakeups import Signals
+from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.lifecycle.writes.bisection import note_fault
-from duly.lifecycle.writes.round_size import Aside
+from duly.lifecycle.writes.round_size import SkippedRows
 from duly.store.postgres.database import Connection, Database, DatabaseAway
 from duly.store.webhooks.endpoints import read_endpoint
 from duly.store.webhooks.replays import (
@@ -55,12 +55,12 @@ def _nothing() -> None:
 class Replayer:
     """Begins replays, and has a step that feeds the outbox with what they find."""
 
-    def __init__(self, database: Database, signals: Signals, metrics: Metrics, *, clock: DatabaseClock) -> None:
+    def __init__(self, database: Database, wakeups: Wakeups, metrics: Metrics, *, clock: DatabaseClock) -> None:
         self._database = database
-        self._signals = signals
+        self._wakeups = wakeups
         self._metrics = metrics
         self._clock = clock
-        self._aside: Aside[Key] = Aside(metrics, statement="replay")
+        self._aside: SkippedRows[Key] = SkippedRows(metrics, statement="replay")
         self.wake = _nothing
 
     async def begin(self, tenant_id: int, endpoint_id: UUID, *, since: datetime) -> Replay:
@@ -114,11 +114,11 @@ class Replayer:
             collected = await collect(connection, replay, limit=min(BATCH, room))
         if collected.added:
             log.info("deliveries go again", action="replay_collected", replay_id=str(key[1]), count=collected.added)
-            self._signals.deliveries()
+            self._wakeups.deliveries()
         return collected.walked > 0
 
 
-async def redeliver(database: Database, signals: Signals, key: Key) -> None:
+async def redeliver(database: Database, wakeups: Wakeups, key: Key) -> None:
     """Has one delivery (tenant, id) sent again, with the whole schedule from its beginning.
 
     Raises:
@@ -134,7 +134,7 @@ async def redeliver(database: Database, signals: Signals, key: Key) -> None:
         if resent.refusal is not None:
             raise _refused(resent.refusal)
         if resent.done:
-            signals.deliveries()
+            wakeups.deliveries()
             return
         if resent.stands:
             break

@@ -33,7 +33,7 @@ ROUNDS = 4
 Key = tuple[int, UUID]  # tenant and job, or batch
 
 
-class RepairUnderWay(Exception):
+class RepairInProgress(Exception):
     """Somebody else repairs this database."""
 
 
@@ -55,7 +55,7 @@ async def repair(database: Database) -> Repaired:
     repaired = Repaired()
     async with database.connection() as connection, alone(connection) as may:
         if not may:
-            raise RepairUnderWay
+            raise RepairInProgress
         for _ in range(ROUNDS):
             repaired.report = Report()
             found = await _look(database, repaired.report)

@@ -14,7 +14,7 @@ from duly.domain.invariants import (
     marks_of,
     missing_webhooks,
 )
-from duly.lifecycle.maintenance.repair_placement import place_anew
+from duly.lifecycle.maintenance.repair_placement import rebuild_placement
 from duly.store.maintenance.repair_writes import (
     Correction,
     correct_batch,
@@ -65,7 +65,7 @@ async def _hold_keys(connection: Connection, jobs: Sequence[JobFacts]) -> None:
         if job.asked is not None and (key := key_due(job.stand, job.asked)) is not None
     ]
     held = await acquire_keys(connection, wanted)
-    await place_anew(connection, [job for job in jobs if job.job_id not in held])
+    await rebuild_placement(connection, [job for job in jobs if job.job_id not in held])
 
 
 async def _hold_unique(connection: Connection, jobs: Sequence[JobFacts]) -> None:
@@ -128,8 +128,8 @@ JOBS: dict[Cure, Callable[[Connection, Sequence[JobFacts]], Awaitable[None]]] = 
     Cure.DROP_DELIVERIES: _drop_deliveries,
     Cure.DROP_CHECKPOINT: _drop_checkpoints,
     Cure.HOLD_KEY: _hold_keys,
-    Cure.PLACE_HOLDER: place_anew,
-    Cure.PLACE: place_anew,
+    Cure.PLACE_HOLDER: rebuild_placement,
+    Cure.PLACE: rebuild_placement,
     Cure.HOLD_UNIQUE: _hold_unique,
     Cure.MARK: _mark,
     Cure.FOLLOW: _follow,

@@ -34,7 +34,7 @@ class Placed(NamedTuple):
         return self.standing.place in {Place.SCHEDULED, Place.DEPENDENCIES}
 
 
-async def place_anew(connection: Connection, jobs: Sequence[JobFacts]) -> None:
+async def rebuild_placement(connection: Connection, jobs: Sequence[JobFacts]) -> None:
     """Takes these jobs from wherever they stand; those that have not ended stand in one place afterwards.
 
     One whose attempt was running is requeued, and the attempt not counted: whoever still runs it can change nothing.
@@ -47,10 +47,10 @@ async def place_anew(connection: Connection, jobs: Sequence[JobFacts]) -> None:
     placed = [_placed(job, job.asked, told[job.job_id], ends) for job in unfinished if job.asked is not None]
     given_up = [each.standing for each in placed if told[each.job_id].status is Status.RUNNING]
     await requeue_lost(connection, given_up, source=SOURCE)
-    await _stand(connection, placed)
+    await _place(connection, placed)
 
 
-async def _stand(connection: Connection, placed: Sequence[Placed]) -> None:
+async def _place(connection: Connection, placed: Sequence[Placed]) -> None:
     waiting = [each for each in placed if each.waits]
     await drop_keys(connection, [each.job_id for each in waiting])
     await place(connection, [each.standing for each in waiting])

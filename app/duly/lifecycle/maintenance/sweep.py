@@ -15,12 +15,12 @@ from duly.domain.events import EventKind
 from duly.domain.job import Finish, Finished
 from duly.domain.outcome import AttemptFacts, Cancelled, Outcome, TimedOut, WorkerLost, decide, expired_error
 from duly.domain.retry import RetryPolicy
-from duly.lifecycle.cluster.wakeups import Signals
+from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.lifecycle.end.attempt_log import log_end
 from duly.lifecycle.end.finish import Finisher
-from duly.lifecycle.end.follow_ups import tell_ended
-from duly.lifecycle.writes.bisection import record_by_halves
-from duly.lifecycle.writes.round_size import Aside, Portions
+from duly.lifecycle.end.follow_ups import wake_for_ended
+from duly.lifecycle.writes.bisection import record_bisecting
+from duly.lifecycle.writes.round_size import RoundSize, SkippedRows
 from duly.store.ledger.retention import drop_expired
 from duly.store.ledger.terminal import EndOfWaiting, end_waiting, find_expired, seconds_to_next_expiry
 from duly.store.postgres.advisory_locks import DROPPING, take
@@ -55,7 +55,7 @@ class Sweeper:
     def __init__(
         self,
         database: Database,
-        signals: Signals,
+        wakeups: Wakeups,
         metrics: Metrics,
         finisher: Finisher,
         *,
@@ -64,13 +64,13 @@ class Sweeper:
         self._database = database
         # Its own: whatever else this node waits for, what others lost is set right in time.
         self._connection = database.hot(lock_seconds=LOCK_SECONDS)
-        self._signals = signals
+        self._wakeups = wakeups
         self._metrics = metrics
         self._finisher = finisher
         self._policy_of = policy_of
-        self._unexpired: Aside[UUID] = Aside(metrics, statement="expire")
-        self._due: dict[bool, Portions[UUID]] = {
-            keyed: Portions(metrics, most=BATCH, statement="release") for keyed in (False, True)
+        self._unexpired: SkippedRows[UUID] = SkippedRows(metrics, statement="expire")
+        self._due: dict[bool, RoundSize[UUID]] = {
+            keyed: RoundSize(metrics, most=BATCH, statement="release") for keyed in (False, True)
         }
 
     async def repair(self, node_id: UUID, *, lease_seconds: float) -> float:
@@ -124,7 +124,7 @@ class Sweeper:
         if expired:
             error = expired_error()
             ends = [EndOfWaiting(tenant_id, job_id, EventKind.FAILED, error) for tenant_id, job_id in expired]
-            halved = await record_by_halves(ends, self._end_expired, statement="expire", metrics=self._metrics)
+            halved = await record_bisecting(ends, self._end_expired, statement="expire", metrics=self._metrics)
             for end, refused in halved.refused:
                 self._unexpired.put(end.job_id, refused)
             if halved.away is not None:
@@ -140,7 +140,7 @@ class Sweeper:
             ended = await end_waiting(connection, ends, source="sweeper", only_expired=True)
         for done in ended:
             log.info("a job has expired before it started", action="job_expired", job_id=str(done.job_id))
-        tell_ended(self._signals, self._metrics, ended)
+        wake_for_ended(self._wakeups, self._metrics, ended)
 
     async def release(self) -> float:
         """Makes due jobs ready; returns how long until the next one is due."""
@@ -152,7 +152,7 @@ class Sweeper:
             pause = await seconds_to_next(connection, but=but)
         return LONGEST_LOOK_SECONDS if pause is None else min(max(pause, 0.0), LONGEST_LOOK_SECONDS)
 
-    async def _release(self, portions: Portions[UUID], *, keyed: bool) -> bool:
+    async def _release(self, portions: RoundSize[UUID], *, keyed: bool) -> bool:
         """One portion of the due jobs with a concurrency key, or of those without. Returns whether to go on at once."""
         limit, but = portions.limit, portions.aside()
         try:
@@ -169,7 +169,7 @@ class Sweeper:
             return True
         portions.recorded([start.floor for start in released])
         for start in released:
-            self._signals.ready(start.lane, start.floor)
+            self._wakeups.ready(start.lane, start.floor)
         return len(released) >= limit
 
     async def _first_due(self, *, keyed: bool, but: Sequence[UUID]) -> list[UUID]:

@@ -22,7 +22,7 @@ from duly.store.read.explain import (
 from duly.store.read.job_view import view_job
 
 
-async def why(database: Database, tenant_id: int, job_id: UUID) -> tuple[JobView, Explanation] | None:
+async def read_explanation(database: Database, tenant_id: int, job_id: UUID) -> tuple[JobView, Explanation] | None:
     """The job and its explanation, from one snapshot; None where this tenant has no such job."""
     async with (
         database.connection() as connection,

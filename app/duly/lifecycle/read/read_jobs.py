@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from duly.domain.job import JobView
-from duly.lifecycle.submit.batcher import Gatherer
+from duly.lifecycle.submit.batcher import Batcher
 from duly.store.postgres.database import Database, DatabaseAway
 from duly.store.read.job_view import view_each
 
@@ -12,12 +12,12 @@ BATCH = 200
 WAITING = 20_000
 
 
-class Looker:
+class JobReader:
     """Reads single jobs for every request of this process."""
 
     def __init__(self, database: Database) -> None:
         self._connection = database.hot()
-        self.gatherer: Gatherer[tuple[int, UUID], JobView | None] = Gatherer(
+        self.gatherer: Batcher[tuple[int, UUID], JobView | None] = Batcher(
             self._look, capacity=WAITING, batch=BATCH, what="reads"
         )
 

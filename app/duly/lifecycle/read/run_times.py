@@ -11,7 +11,7 @@ from duly.store.read.run_times import run_times
 GOOD_FOR_SECONDS = 10.0
 
 
-class Observer:
+class RunTimeReader:
     """Remembers for a while what it found; one look at a time."""
 
     def __init__(self, database: Database) -> None:

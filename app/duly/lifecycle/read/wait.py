@@ -10,7 +10,7 @@ from duly.errors import Overloaded
 from duly.store.postgres.database import DatabaseError
 
 LOOK_SECONDS = 2.0
-Seen = TypeVar("Seen")
+Found = TypeVar("Found")
 
 
 class Watch(Protocol):
@@ -27,14 +27,14 @@ class Hub(Protocol):
     def watch(self, job_id: UUID) -> AbstractContextManager[Watch]: ...
 
 
-async def until_seen(
+async def wait_until(
     watch: Watch,
-    look: Callable[[], Awaitable[Seen | None]],
+    look: Callable[[], Awaitable[Found | None]],
     *,
     over: Callable[[], bool],
     seconds: float = float("inf"),
     longest_look_seconds: float = LOOK_SECONDS,
-) -> Seen | None:
+) -> Found | None:
     """What `look` sees, as soon as it sees something; None where it has not by the time that `over` says so, or in
     time. That the database goes away meanwhile is no reason to give up.
     """

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from duly.lifecycle.submit.batcher import Gatherer
+from duly.lifecycle.submit.batcher import Batcher
 from duly.store.ledger.checkpoints import Checkpoint, keep_if_held
 from duly.store.postgres.database import Database
 
@@ -18,7 +18,7 @@ class CheckpointRecorder:
 
     def __init__(self, database: Database) -> None:
         self._connection = database.hot(lock_seconds=LOCK_SECONDS)
-        self.gatherer: Gatherer[Checkpoint, bool] = Gatherer(
+        self.gatherer: Batcher[Checkpoint, bool] = Batcher(
             self._record, capacity=20_000, batch=BATCH, patience_seconds=30, what="checkpoints"
         )
 

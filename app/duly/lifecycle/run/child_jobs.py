@@ -9,11 +9,11 @@ from uuid import UUID
 
 from duly.domain.job import Accepted, NewBatch, NewJob
 from duly.errors import JobExists
-from duly.lifecycle.cluster.wakeups import Signals
+from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.lifecycle.end.cancel import Canceller
 from duly.lifecycle.end.retry import redrive
-from duly.lifecycle.submit.batcher import Gatherer
-from duly.lifecycle.submit.insert import Answer, record, tell
+from duly.lifecycle.submit.batcher import Batcher
+from duly.lifecycle.submit.insert import InsertResult, insert_jobs, wake_for_submitted
 from duly.store.postgres.database import Connection, Database
 from duly.store.submit.batches import record_batch, view_batch
 from duly.store.ties.child_jobs import find_cancelled, find_left_failed, holders
@@ -23,7 +23,7 @@ from duly.telemetry.metrics import Metrics
 BATCH = 100
 
 
-class Wish(NamedTuple):
+class ChildSubmission(NamedTuple):
     """What one attempt wants recorded: a single job, or all the jobs of a batch. Each has the parent in its flow, and a
     digest of what was asked.
     """
@@ -43,20 +43,20 @@ class ParentCancelled(Exception):
     """The parent is being cancelled; nothing was recorded."""
 
 
-class ChildRecorder:
+class ChildSubmitter:
     """Gathers what the attempts of this node submit."""
 
-    def __init__(self, database: Database, signals: Signals, metrics: Metrics, *, canceller: Canceller) -> None:
+    def __init__(self, database: Database, wakeups: Wakeups, metrics: Metrics, *, canceller: Canceller) -> None:
         self._database = database
         self._connection = database.hot()
-        self._signals = signals
+        self._wakeups = wakeups
         self._metrics = metrics
         self._canceller = canceller
-        self.gatherer: Gatherer[Wish, list[Accepted]] = Gatherer(
+        self.gatherer: Batcher[ChildSubmission, list[Accepted]] = Batcher(
             self._record, capacity=20_000, batch=BATCH, patience_seconds=30, what="child jobs"
         )
 
-    async def submit(self, wish: Wish) -> list[Accepted]:
+    async def submit(self, wish: ChildSubmission) -> list[Accepted]:
         """Records the jobs, or finds them as an earlier attempt recorded them; in their order. Those that failed before
         somebody set the parent going again are set going, too.
 
@@ -68,7 +68,7 @@ class ChildRecorder:
         """
         return await self.gatherer.put(wish)
 
-    async def _record(self, wishes: Sequence[Wish]) -> list[list[Accepted] | Exception]:
+    async def _record(self, wishes: Sequence[ChildSubmission]) -> list[list[Accepted] | Exception]:
         """Single jobs in one transaction, each batch in one of its own."""
         answers: dict[int, list[Accepted] | Exception] = {}
         async with self._connection.use() as connection:
@@ -82,7 +82,7 @@ class ChildRecorder:
         return [answers[number] for number in range(len(wishes))]
 
     async def _record_together(
-        self, connection: Connection, wishes: Sequence[Wish]
+        self, connection: Connection, wishes: Sequence[ChildSubmission]
     ) -> Sequence[list[Accepted] | Exception]:
         try:
             async with connection.transaction():
@@ -90,10 +90,12 @@ class ChildRecorder:
         except _BatchRefused as error:
             return [error.reason]
         told = [answer for job, answer in recorded.new]
-        self._metrics.recorded(tell(self._signals, [job for job, _ in recorded.new], told), statement="submit")
+        self._metrics.recorded(
+            wake_for_submitted(self._wakeups, [job for job, _ in recorded.new], told), statement="submit"
+        )
         return recorded.answers
 
-    async def _after(self, connection: Connection, wishes: Sequence[Wish], standing: set[UUID]) -> None:
+    async def _after(self, connection: Connection, wishes: Sequence[ChildSubmission], standing: set[UUID]) -> None:
         """What may have happened to the parents before: they were set going again, or are being cancelled by somebody
         who saw no children yet.
         """
@@ -103,7 +105,7 @@ class ChildRecorder:
             failed = await find_left_failed(connection, found)
             if failed:
                 again = [(tenant, child) for tenant, _, child in found if child in failed]
-                await redrive(self._database, self._signals, again)
+                await redrive(self._database, self._wakeups, again)
         cancelled = await find_cancelled(connection, sorted({(wish.tenant_id, wish.parent_id) for wish in wishes}))
         for wish in wishes:
             if wish.parent_id in cancelled:
@@ -114,7 +116,7 @@ class _Recorded(NamedTuple):
     """An answer for each wish, and what was recorded anew, to be told of."""
 
     answers: list[list[Accepted] | Exception]
-    new: list[tuple[NewJob, Answer]]
+    new: list[tuple[NewJob, InsertResult]]
 
 
 class _BatchRefused(Exception):
@@ -125,7 +127,7 @@ class _BatchRefused(Exception):
         self.reason = reason
 
 
-async def _record_fenced(connection: Connection, wishes: Sequence[Wish]) -> _Recorded:
+async def _record_fenced(connection: Connection, wishes: Sequence[ChildSubmission]) -> _Recorded:
     held = await holders(connection, [(wish.tenant_id, wish.parent_id, wish.token) for wish in wishes])
     may = [held.get((wish.parent_id, wish.token)) is False for wish in wishes]
     allowed = list(compress(wishes, may))
@@ -133,20 +135,20 @@ async def _record_fenced(connection: Connection, wishes: Sequence[Wish]) -> _Rec
     # By id: a caller that was stopped may have left its wish behind, and come again.
     unique = {job.job_id: job for wish in allowed for job in await _new_of(connection, wish, answers)}
     new = list(unique.values())
-    recorded = list(zip(new, await record(connection, new), strict=True)) if new else []
+    recorded = list(zip(new, await insert_jobs(connection, new), strict=True)) if new else []
     answers |= {job.job_id: answer for job, answer in recorded}
     told: list[list[Accepted] | Exception] = []
     for wish, it_may in zip(wishes, may, strict=True):
         if not it_may:
             told.append(ParentCancelled() if (wish.parent_id, wish.token) in held else LeaseLost())
             continue
-        told.append(_answer(answers[job.job_id] for job in wish.jobs))
+        told.append(_all_accepted(answers[job.job_id] for job in wish.jobs))
         if wish.batch is not None:
             await _settle_batch(connection, wish, wish.batch, told[-1], recorded)
     return _Recorded(told, recorded)
 
 
-async def _found(connection: Connection, jobs: Sequence[NewJob]) -> dict[UUID, Answer]:
+async def _found(connection: Connection, jobs: Sequence[NewJob]) -> dict[UUID, InsertResult]:
     """Those that an earlier attempt recorded."""
     standing = await find_standing(connection, [(job.tenant_id, job.job_id) for job in jobs]) if jobs else {}
     return {
@@ -158,7 +160,7 @@ async def _found(connection: Connection, jobs: Sequence[NewJob]) -> dict[UUID, A
     }
 
 
-async def _new_of(connection: Connection, wish: Wish, answers: dict[UUID, Answer]) -> list[NewJob]:
+async def _new_of(connection: Connection, wish: ChildSubmission, answers: dict[UUID, InsertResult]) -> list[NewJob]:
     """What is to be recorded. A batch has the jobs that it was recorded with: what another job with its unique key made
     needless then, and would not now, stands beside it.
     """
@@ -171,10 +173,10 @@ async def _new_of(connection: Connection, wish: Wish, answers: dict[UUID, Answer
 
 async def _settle_batch(
     connection: Connection,
-    wish: Wish,
+    wish: ChildSubmission,
     batch: NewBatch,
     answer: list[Accepted] | Exception,
-    recorded: Sequence[tuple[NewJob, Answer]],
+    recorded: Sequence[tuple[NewJob, InsertResult]],
 ) -> None:
     """Records the batch, where it is new.
 
@@ -189,7 +191,7 @@ async def _settle_batch(
         await record_batch(connection, batch, wish.jobs, total=len(fresh))
 
 
-def _answer(answers: Iterable[Answer]) -> list[Accepted] | Exception:
+def _all_accepted(answers: Iterable[InsertResult]) -> list[Accepted] | Exception:
     """All of them, or the first that is refused."""
     accepted: list[Accepted] = []
     for answer in answers:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from duly.lifecycle.submit.batcher import Gatherer
+from duly.lifecycle.submit.batcher import Batcher
 from duly.store.ledger.job_results import Ended, first_unended, members_after, read_ends
 from duly.store.postgres.database import Database, DatabaseAway
 from duly.store.submit.batches import view_batch
@@ -11,13 +11,13 @@ from duly.store.submit.batches import view_batch
 BATCH = 200
 
 
-class OutcomeReader:
+class ChildResultReader:
     """Reads them for all attempts of this node. Everything here raises DatabaseAway where it cannot be read now."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._connection = database.hot()
-        self.gatherer: Gatherer[tuple[int, UUID], Ended | None] = Gatherer(
+        self.gatherer: Batcher[tuple[int, UUID], Ended | None] = Batcher(
             self._look, capacity=50_000, batch=BATCH, patience_seconds=30, what="looks"
         )
 

@@ -14,7 +14,7 @@ from itertools import islice
 import structlog
 
 from duly.domain.log_lines import LogLine
-from duly.lifecycle.writes.bisection import record_by_halves
+from duly.lifecycle.writes.bisection import record_bisecting
 from duly.store.ledger.job_logs import record_logs
 from duly.store.postgres.database import Database
 from duly.telemetry.metrics import Metrics
@@ -85,7 +85,7 @@ class LogRecorder:
         Raises:
             DatabaseAway: those that are recorded are taken out.
         """
-        halved = await record_by_halves(batch, self._insert, statement="logs", metrics=self._metrics)
+        halved = await record_bisecting(batch, self._insert, statement="logs", metrics=self._metrics)
         for line, error in halved.refused:
             self._metrics.items_refused.labels("logs").inc()
             self._metrics.log_lines_dropped.inc()

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from duly.domain.json_value import clean_text, truncate_text
 from duly.domain.outcome import MESSAGE_LIMIT
-from duly.lifecycle.cluster.wakeups import Signals
-from duly.lifecycle.submit.batcher import Gatherer
-from duly.lifecycle.writes.round_size import Aside
+from duly.lifecycle.cluster.wakeups import Wakeups
+from duly.lifecycle.submit.batcher import Batcher
+from duly.lifecycle.writes.round_size import SkippedRows
 from duly.store.postgres.database import Database, RecordRefused
 from duly.store.queue.running import Progress, record_progress_if_held
 from duly.telemetry.metrics import Metrics
@@ -21,12 +21,12 @@ LOCK_SECONDS = 2.0
 class ProgressRecorder:
     """Gathers progress of all attempts on this node."""
 
-    def __init__(self, database: Database, signals: Signals, metrics: Metrics, *, source: str) -> None:
+    def __init__(self, database: Database, wakeups: Wakeups, metrics: Metrics, *, source: str) -> None:
         self._connection = database.hot(lock_seconds=LOCK_SECONDS)
-        self._signals = signals
+        self._wakeups = wakeups
         self._source = source
-        self._refused: Aside[UUID] = Aside(metrics, statement="progress")
-        self.gatherer: Gatherer[Progress, bool] = Gatherer(
+        self._refused: SkippedRows[UUID] = SkippedRows(metrics, statement="progress")
+        self.gatherer: Batcher[Progress, bool] = Batcher(
             self._record, capacity=20_000, batch=BATCH, patience_seconds=30
         )
 
@@ -49,7 +49,7 @@ class ProgressRecorder:
         newest = {progress.job_id: progress for progress in told}
         async with self._connection.use() as connection:
             recorded = await record_progress_if_held(connection, list(newest.values()), source=self._source)
-        self._signals.changed(recorded)
+        self._wakeups.changed(recorded)
         if any(recorded.values()):
-            self._signals.deliveries()
+            self._wakeups.deliveries()
         return [progress.job_id in recorded for progress in told]

@@ -10,17 +10,17 @@ from duly.domain.job_template import read_template, template
 from duly.domain.json_value import dump_text
 from duly.domain.schedule import Recurrence, Schedule
 from duly.errors import Invalid, NotFound, PathError, ScheduleExists
-from duly.lifecycle.submit.insert import unknown_parents
-from duly.lifecycle.submit.job_builder import JobMaker
-from duly.lifecycle.submit.submission_model import Origin, Submission, below
+from duly.lifecycle.submit.insert import unknown_dependencies
+from duly.lifecycle.submit.job_builder import JobBuilder
+from duly.lifecycle.submit.submission_model import Submission, SubmissionOrigin, nested_under
 from duly.store.postgres.database import Connection, Database
 from duly.store.queue.schedules import Key, add_schedule, change_schedule, clock, hold_schedule
 
 # Jobs of a schedule belong to no request: each gets a correlation id of its own when it is due.
-_NO_REQUEST = Origin(correlation_id=None, traceparent=None)
+_NO_REQUEST = SubmissionOrigin(correlation_id=None, traceparent=None)
 
 
-def stored_submission(submission: Submission, maker: JobMaker) -> dict[str, str]:
+def stored_submission(submission: Submission, maker: JobBuilder) -> dict[str, str]:
     """Returns the members of a `Recurrence` that hold its submission: `submission` as the API shows it again, without
     the callback secret, and `job`, the template of its jobs.
 
@@ -29,7 +29,7 @@ def stored_submission(submission: Submission, maker: JobMaker) -> dict[str, str]
     """
     if submission.runAt is not None:
         raise Invalid.at([PathError("submission.runAt", "is set by the schedule; leave it out, or use delaySeconds")])
-    with below("submission"):
+    with nested_under("submission"):
         job = maker.job(submission, _NO_REQUEST)
     shown = submission.model_dump(exclude_unset=True, exclude={"callbackSecret", "parameters"})
     if "parameters" in submission.model_fields_set:
@@ -37,7 +37,7 @@ def stored_submission(submission: Submission, maker: JobMaker) -> dict[str, str]
     return {"submission": dump_text(shown), "job": template(job)}
 
 
-async def add(database: Database, key: Key, asked: Recurrence) -> Schedule:
+async def create_schedule(database: Database, key: Key, asked: Recurrence) -> Schedule:
     """Begins a schedule; it is due from now on.
 
     Raises:
@@ -56,17 +56,17 @@ async def add(database: Database, key: Key, asked: Recurrence) -> Schedule:
     return added
 
 
-async def change(database: Database, key: Key, changes: Mapping[str, Any]) -> Schedule:
+async def update_schedule(database: Database, key: Key, changes: Mapping[str, Any]) -> Schedule:
     """Replaces members of what was asked for. With another cron, time zone or pause it is due anew, from now on.
 
     Raises:
         NotFound: there is none of this name.
-        Invalid: as in `add`.
+        Invalid: as in `create_schedule`.
     """
     async with database.connection() as connection, connection.transaction():
         held = await hold_schedule(connection, key)
         if held is None:
-            raise no_such(key)
+            raise schedule_not_found(key)
         asked: Recurrence = replace(held.asked, **changes)
         if "job" in changes:
             await _check_parents(connection, asked)
@@ -78,7 +78,7 @@ async def change(database: Database, key: Key, changes: Mapping[str, Any]) -> Sc
 
 
 async def _check_parents(connection: Connection, asked: Recurrence) -> None:
-    [unknown] = await unknown_parents(connection, [read_template(asked.job)])
+    [unknown] = await unknown_dependencies(connection, [read_template(asked.job)])
     if unknown:
         raise Invalid.at([PathError(f"submission.{path}", message) for path, message in unknown])
 
@@ -104,5 +104,5 @@ def next_after(asked: Recurrence, moment: datetime, *, kept: bool = False) -> da
     return None if asked.paused else found
 
 
-def no_such(key: Key) -> NotFound:
+def schedule_not_found(key: Key) -> NotFound:
     return NotFound(f'There is no schedule called "{key[1]}".')

@@ -20,9 +20,9 @@ from duly.domain.json_value import rfc3339
 from duly.domain.schedule import Overlap, Plan, Run, Schedule, plan, run_of, runs_of
 from duly.errors import Invalid, Unavailable
 from duly.handlers.registry import Registry
-from duly.lifecycle.cluster.wakeups import Signals
-from duly.lifecycle.schedules.manage import no_such
-from duly.lifecycle.submit.insert import record, tell
+from duly.lifecycle.cluster.wakeups import Wakeups
+from duly.lifecycle.schedules.manage import schedule_not_found
+from duly.lifecycle.submit.insert import insert_jobs, wake_for_submitted
 from duly.lifecycle.writes.bisection import note_fault
 from duly.store.postgres.database import Connection, Database, DatabaseAway, RecordBusy
 from duly.store.queue.schedules import (
@@ -59,10 +59,10 @@ class Scheduler:
     """Fires schedules; `step` is a loop's, on any number of nodes."""
 
     def __init__(
-        self, database: Database, signals: Signals, metrics: Metrics, *, types: Registry, clock: DatabaseClock
+        self, database: Database, wakeups: Wakeups, metrics: Metrics, *, types: Registry, clock: DatabaseClock
     ) -> None:
         self._database = database
-        self._signals = signals
+        self._wakeups = wakeups
         self._metrics = metrics
         self._types = types
         self._clock = clock
@@ -88,7 +88,7 @@ class Scheduler:
             async with self._database.connection() as connection, connection.transaction():
                 held = await hold_schedule(connection, key)
                 if held is None:
-                    raise no_such(key)
+                    raise schedule_not_found(key)
                 now = await clock(connection)
                 now = now.replace(microsecond=now.microsecond // 1000 * 1000)  # as it will be shown
                 run = run_of(held, now, self._template(held), job_id=self._clock.ids.new())
@@ -191,7 +191,7 @@ class Scheduler:
         """The jobs of these runs, each recorded, answered by another one, or refused; their records are put right."""
         having = [(run, run.job) for run in runs if run.job is not None]
         jobs = [job for _, job in having]
-        answers = await record(connection, jobs) if jobs else []
+        answers = await insert_jobs(connection, jobs) if jobs else []
         others: list[tuple[Run, UUID | None]] = []
         for (run, job), answer in zip(having, answers, strict=True):
             if isinstance(answer, Exception):
@@ -208,7 +208,7 @@ class Scheduler:
         refused = sum(isinstance(answer, Exception) for answer in answers)
         self._metrics.kept_refused.labels("schedule").inc(refused)
         if jobs:
-            self._metrics.recorded(tell(self._signals, jobs, answers), statement="submit")
+            self._metrics.recorded(wake_for_submitted(self._wakeups, jobs, answers), statement="submit")
 
     def _set_aside(self, schedule: Schedule, error: Exception) -> None:
         failures = self._failures[schedule.key] = self._failures.get(schedule.key, 0) + 1

@@ -9,19 +9,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from duly.errors import Overloaded
-from duly.lifecycle.writes.bisection import record_by_halves
+from duly.lifecycle.writes.bisection import record_bisecting
 from duly.store.postgres.database import DatabaseAway, RecordRefused
 from duly.store.postgres.error_classes import STOPPED
 
 Item = TypeVar("Item")
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 # With so many together, nothing is won by taking in more first.
 ENOUGH = 32
 
 
-async def read_on() -> None:
+async def read_sockets() -> None:
     """Lets the loop take in what lies ready on its sockets: one round to read it, one for the tasks that it begins.
 
     Costs an idle service some microseconds; on a busy machine half as many statements do the same work.
@@ -30,7 +30,7 @@ async def read_on() -> None:
     await asyncio.sleep(0)
 
 
-class Gatherer(Generic[Item, Answer]):
+class Batcher(Generic[Item, Result]):
     """Collects items from many callers, records them together, and gives each its answer.
 
     Args:
@@ -43,7 +43,7 @@ class Gatherer(Generic[Item, Answer]):
 
     def __init__(
         self,
-        record: Callable[[Sequence[Item]], Awaitable[Sequence[Answer | Exception]]],
+        record: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]],
         *,
         capacity: int,
         batch: int,
@@ -55,13 +55,13 @@ class Gatherer(Generic[Item, Answer]):
         self._capacity = capacity
         self._batch = batch
         self._patience_seconds = patience_seconds
-        self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
+        self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
         self.in_flight = 0
 
-    async def put(self, item: Item) -> Answer:
+    async def put(self, item: Item) -> Result:
         """Hands in an item and waits until it is recorded.
 
         Raises:
@@ -70,7 +70,7 @@ class Gatherer(Generic[Item, Answer]):
         """
         if len(self._waiting) >= self._capacity:
             await self._wait_for_room()
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         self._arrived.set()
         return await future
@@ -92,7 +92,7 @@ class Gatherer(Generic[Item, Answer]):
         while not self._waiting:  # another flusher may have been quicker
             await self._arrived.wait()
         if len(self._waiting) < ENOUGH:
-            await read_on()
+            await read_sockets()
         batch, self._waiting = self._waiting[: self._batch], self._waiting[self._batch :]
         if not self._waiting:
             self._arrived.clear()
@@ -107,24 +107,24 @@ class Gatherer(Generic[Item, Answer]):
                     future.set_exception(DatabaseAway("the service stopped before this was recorded", STOPPED))
         return 0
 
-    async def _settle(self, batch: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
-        async def record(part: Sequence[tuple[Item, asyncio.Future[Answer]]]) -> None:
+    async def _settle(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        async def record(part: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
             answers = await self._record([item for item, _ in part])
             for (_, future), answer in zip(part, answers, strict=True):
-                _answer(future, answer)
+                _resolve(future, answer)
 
-        halved = await record_by_halves(batch, record, statement=self._what, splits=RecordRefused)
+        halved = await record_bisecting(batch, record, statement=self._what, splits=RecordRefused)
         for (_, future), error in halved.refused:
-            _answer(future, error)
+            _resolve(future, error)
         for _, future in halved.left:
-            _answer(future, halved.away or DatabaseAway("this was not recorded"))
+            _resolve(future, halved.away or DatabaseAway("this was not recorded"))
 
     @property
     def idle(self) -> bool:
         return not self._waiting and not self.in_flight
 
 
-def _answer(future: "asyncio.Future[Answer]", answer: Answer | Exception) -> None:
+def _resolve(future: "asyncio.Future[Result]", answer: Result | Exception) -> None:
     if future.done():  # its caller went away
         return
     if isinstance(answer, Exception):

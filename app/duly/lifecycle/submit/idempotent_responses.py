@@ -18,7 +18,7 @@ from duly.store.submit.idempotency import Earlier, keep_answer, redirect_key
 _STANDING = '{"standing":true}'
 
 
-async def keep_single(
+async def store_response(
     connection: Connection, tenant_id: int, key: IdempotencyKey, answer: Accepted
 ) -> tuple[Accepted, Earlier]:
     """Keeps the answer to a single submission. Returns it as it is given now, and as it will be found."""
@@ -29,10 +29,10 @@ async def keep_single(
         kept = _STANDING
         await keep_answer(connection, tenant_id, key.key, kept)
     earlier = Earlier(answer.job_id, key.digest, answer.created_at, kept)
-    return again(earlier)._replace(replayed=False), earlier
+    return replayed_response(earlier)._replace(replayed=False), earlier
 
 
-def again(earlier: Earlier) -> Accepted:
+def replayed_response(earlier: Earlier) -> Accepted:
     """The first answer once more."""
     accepted = Accepted(earlier.job_id, earlier.created_at, replayed=True)
     if earlier.answer is None:
@@ -44,14 +44,16 @@ def again(earlier: Earlier) -> Accepted:
     return accepted._replace(created_at=datetime.fromisoformat(kept["createdAt"]), deduplicated=True, status=status)
 
 
-async def keep_batch(connection: Connection, tenant_id: int, key: IdempotencyKey, others: Mapping[int, UUID]) -> None:
+async def store_batch_response(
+    connection: Connection, tenant_id: int, key: IdempotencyKey, others: Mapping[int, UUID]
+) -> None:
     """Keeps which of a batch's submissions other jobs stand for, by their places."""
     if others:
         kept = {str(place): str(job_id) for place, job_id in others.items()}
         await keep_answer(connection, tenant_id, key.key, orjson.dumps(kept).decode())
 
 
-def others_again(earlier: Earlier) -> dict[int, UUID]:
+def stored_substitutes(earlier: Earlier) -> dict[int, UUID]:
     """Which of a batch's submissions other jobs stand for, by their places."""
     kept = orjson.loads(earlier.answer or "{}")
     return {int(place): UUID(job_id) for place, job_id in kept.items()}

@@ -12,7 +12,7 @@ from duly.domain.events import UNSUCCESSFUL, EventKind
 from duly.domain.job import Accepted, Flow, Lane, NewJob
 from duly.domain.outcome import dependency_error
 from duly.errors import Invalid, JobExists, PathError
-from duly.lifecycle.cluster.wakeups import Signals
+from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.lifecycle.submit.eager_start import EagerStart
 from duly.store.ledger.terminal import EndOfWaiting, end_waiting
 from duly.store.postgres.database import Connection, RecordBusy
@@ -34,17 +34,19 @@ from duly.store.ties.unique_keys_and_dependencies import (
 )
 from duly.store.ties.unique_keys_and_dependencies import Standing as Recorded
 
-Answer = Accepted | Exception
+InsertResult = Accepted | Exception
 
 
-async def record(connection: Connection, jobs: Sequence[NewJob], *, eager: EagerStart | None = None) -> list[Answer]:
+async def insert_jobs(
+    connection: Connection, jobs: Sequence[NewJob], *, eager: EagerStart | None = None
+) -> list[InsertResult]:
     """Records new jobs; an answer for each, in order. What is refused (an Exception) is not recorded.
 
     Raises:
         RecordBusy: a job that another one waits for keeps changing hands; doing it again is safe.
     """
     plain = [job for job in jobs if job.flow is None]
-    answers: dict[UUID, Answer] = {}
+    answers: dict[UUID, InsertResult] = {}
     if plain:
         recorded = await record_jobs(connection, plain, starting=eager.choose(plain) if eager else None)
         if eager:
@@ -57,7 +59,9 @@ async def record(connection: Connection, jobs: Sequence[NewJob], *, eager: Eager
     return await _with_tied(connection, jobs, answers)
 
 
-async def _with_tied(connection: Connection, jobs: Sequence[NewJob], answers: dict[UUID, Answer]) -> list[Answer]:
+async def _with_tied(
+    connection: Connection, jobs: Sequence[NewJob], answers: dict[UUID, InsertResult]
+) -> list[InsertResult]:
     ties = _Ties(connection)
     tied = [job for job in jobs if job.flow is not None]
     try:
@@ -73,11 +77,11 @@ class _Ties:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._answers: dict[int, Answer] = {}
+        self._answers: dict[int, InsertResult] = {}
         self._merges: list[tuple[UUID, NewJob]] = []
         self._fresh: set[UUID] = set()
 
-    async def record(self, jobs: Sequence[NewJob]) -> list[Answer]:
+    async def record(self, jobs: Sequence[NewJob]) -> list[InsertResult]:
         open_ = list(enumerate(jobs))
         while open_ := await self._not_there_yet(open_):
             await self._record_distinct(_first_of_each_id(open_))
@@ -104,7 +108,7 @@ class _Ties:
         return self._still_open(jobs)
 
     async def _with_known_parents(self, jobs: list[tuple[int, NewJob]]) -> list[tuple[int, NewJob]]:
-        unknown = await unknown_parents(self._connection, [job for _, job in jobs])
+        unknown = await unknown_dependencies(self._connection, [job for _, job in jobs])
         for (number, _), errors in zip(jobs, unknown, strict=True):
             if errors:
                 self._answers[number] = Invalid.at(errors)
@@ -204,7 +208,7 @@ class _Ties:
         return [(number, job) for number, job in jobs if number not in self._answers]
 
 
-async def unknown_parents(connection: Connection, jobs: Sequence[NewJob]) -> list[list[PathError]]:
+async def unknown_dependencies(connection: Connection, jobs: Sequence[NewJob]) -> list[list[PathError]]:
     """Returns for each job which of those that it depends on do not exist."""
     wanted = {(job.tenant_id, parent) for job in jobs for parent in _flow(job).depends_on}
     known = await find_standing(connection, sorted(wanted))
@@ -226,7 +230,7 @@ def _first_of_each_id(jobs: list[tuple[int, NewJob]]) -> list[tuple[int, NewJob]
     return [(number, job) for number, job in jobs if first[job.tenant_id, job.job_id] == number]
 
 
-def _as_before(job: NewJob, before: Recorded | None) -> Answer:
+def _as_before(job: NewJob, before: Recorded | None) -> InsertResult:
     """The answer to a job whose id stands already."""
     if before is None or before.digest != _flow(job).digest:
         return JobExists("Another submission has this id already.")
@@ -295,10 +299,10 @@ def _standing(job: NewJob, tied: Tied, ended: dict[UUID, EventKind], *, has_key:
     )
 
 
-def tell(
-    signals: Signals,
+def wake_for_submitted(
+    wakeups: Wakeups,
     jobs: Sequence[NewJob],
-    accepted: Sequence[Answer],
+    accepted: Sequence[InsertResult],
     *,
     started: Container[UUID] = (),
 ) -> int:
@@ -312,15 +316,15 @@ def tell(
         if job.job_id in started:
             continue
         if job.flow is not None:
-            signals.local.scheduled(0)
-            signals.consequences()
+            wakeups.local.scheduled(0)
+            wakeups.consequences()
         if _runs_at_once(job, answer.created_at):
             oldest.setdefault(Lane(job.queue, job.type, job.priority), job)
         else:
-            signals.local.scheduled(job.delay_seconds or 0)
+            wakeups.local.scheduled(job.delay_seconds or 0)
     for lane, job in oldest.items():
-        signals.ready(lane, job.job_id)
-    signals.submitted(fresh)
+        wakeups.ready(lane, job.job_id)
+    wakeups.submitted(fresh)
     return len(fresh)
 
 

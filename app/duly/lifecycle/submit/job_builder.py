@@ -17,12 +17,12 @@ from duly.domain.webhook_secret import check_secret
 from duly.errors import BodyTooLarge, Invalid, PathError, UnknownJobType
 from duly.handlers.registry import RegisteredHandler, Registry
 from duly.handlers.serialization import read_parameters
-from duly.lifecycle.submit.submission_model import Origin, Submission, below
+from duly.lifecycle.submit.submission_model import Submission, SubmissionOrigin, nested_under
 
 LONGEST_DEBOUNCE = 10  # times its seconds, where none is given
 
 
-class JobMaker:
+class JobBuilder:
     """Turns submissions into jobs, under this service's settings and types."""
 
     def __init__(
@@ -35,13 +35,13 @@ class JobMaker:
         # Callbacks are few and submissions many: reading a URL anew was a twentieth of a job's whole life.
         self._url_refusal = lru_cache(maxsize=1024)(partial(url_refusal, reach=reach))
 
-    def then(self, submission: Submission, origin: Origin) -> str:
+    def then(self, submission: Submission, origin: SubmissionOrigin) -> str:
         """The job that follows a batch, as it is kept until then. Its type must take what it will be told.
 
         Raises:
             ParametersInvalid, and the 4xx of `duly.errors`, each path below `then`.
         """
-        with below("then"):
+        with nested_under("then"):
             if submission.uniqueKey is not None:
                 message = "is not possible here: the job that follows a batch is always one of its own"
                 raise Invalid.at([PathError("uniqueKey", message)])
@@ -55,7 +55,7 @@ class JobMaker:
     def job(
         self,
         submission: Submission,
-        origin: Origin,
+        origin: SubmissionOrigin,
         *,
         job_id: UUID | None = None,
         batch_id: UUID | None = None,
@@ -122,7 +122,7 @@ class JobMaker:
         return callback_mask(submission.callbackEvents or DEFAULT_CALLBACK_EVENTS)
 
 
-def _flow(submission: Submission, origin: Origin) -> Flow | None:
+def _flow(submission: Submission, origin: SubmissionOrigin) -> Flow | None:
     """What ties the job to others; None for nearly all."""
     if not (submission.model_fields_set & _TIES or origin.digest is not None or origin.parent_id is not None):
         return None

@@ -23,12 +23,12 @@ BACKLOG_RETRY_SECONDS = 2
 
 
 @dataclass(slots=True)
-class _Count:
+class _BacklogCount:
     waiting: int
     at: float
 
 
-class Door:
+class SubmissionLimiter:
     """One for a process. Rates are exact over all nodes, since their tokens come from one bucket in the database;
     backlogs are as exact as a count that is a quarter of a second old on each node.
     """
@@ -44,7 +44,7 @@ class Door:
         self._empty_until = 0.0
         self._refused = 0
         self._bucket = asyncio.Lock()
-        self._counts: dict[str, _Count] = {}
+        self._counts: dict[str, _BacklogCount] = {}
 
     @property
     def watched(self) -> bool:
@@ -100,11 +100,11 @@ class Door:
         if known is None or age > COUNT_LASTS_SECONDS or (full and age > NOT_FULL_AGAIN_BEFORE_SECONDS):
             async with self._database.connection() as connection:
                 waiting = await count_waiting(connection, self._tenant_id, queue, up_to=limit + 1)
-            known = self._keep(queue, _Count(waiting, time.monotonic()))
+            known = self._keep(queue, _BacklogCount(waiting, time.monotonic()))
         if known.waiting + count > limit:
             raise BacklogFull.of(queue, limit=limit, waiting=known.waiting, retry_after_seconds=BACKLOG_RETRY_SECONDS)
 
-    def _keep(self, queue: str, count: _Count) -> _Count:
+    def _keep(self, queue: str, count: _BacklogCount) -> _BacklogCount:
         """Keeps a fresh count, and forgets the oldest where there are too many."""
         self._counts.pop(queue, None)
         self._counts[queue] = count

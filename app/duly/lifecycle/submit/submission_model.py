@@ -28,13 +28,13 @@ from duly.errors import DulyError, Invalid, PathError
 from duly.handlers.serialization import ParametersInvalid, json_path
 
 
-def _addressable(name: str) -> str:
+def _check_suffix(name: str) -> str:
     if ends_as_address(name):
         raise PydanticCustomError("name", "must not end with /limits, /pause or /resume, as addresses below a name do")
     return name
 
 
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=LONGEST_NAME), AfterValidator(_addressable)]
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=LONGEST_NAME), AfterValidator(_check_suffix)]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 LabelName = Annotated[str, StringConstraints(pattern=r"^[^:]+$", max_length=64)]  # filters name it before a colon
 LabelValue = Annotated[str, StringConstraints(max_length=256)]
@@ -45,14 +45,14 @@ MOST_LOOKS = 20  # for the name that was meant, in one answer
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
-def _as_written(text: object) -> object:
+def _check_rfc3339(text: object) -> object:
     """Pydantic reads more than RFC 3339 as a time: unix seconds as text, for one."""
     if isinstance(text, datetime) or (isinstance(text, str) and _RFC3339.fullmatch(text)):
         return text
     raise PydanticCustomError("time", "must be a time as RFC 3339 writes it, such as 2026-01-27T10:00:00.000Z")
 
 
-Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_as_written)]
+Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_check_rfc3339)]
 
 
 EXAMPLE: dict[str, JsonValue] = {
@@ -113,7 +113,7 @@ class Submission(BaseModel):
     callbackEvents: list[str] | None = Field(default=None, min_length=1, examples=[list(DEFAULT_CALLBACK_EVENTS)])
 
 
-class Origin(NamedTuple):
+class SubmissionOrigin(NamedTuple):
     """What is known of a job beside its submission: from a request's headers, its address, or its parent."""
 
     correlation_id: str | None
@@ -123,26 +123,26 @@ class Origin(NamedTuple):
     parent_id: UUID | None = None
 
 
-def with_exact(submission: Submission, value: Mapping[str, Any]) -> Submission:
+def with_exact_parameters(submission: Submission, value: Mapping[str, Any]) -> Submission:
     """The submission with its parameters as they were read from its text, digit for digit: pydantic knows doubles."""
     if "parameters" in value:
         submission.__dict__["parameters"] = value["parameters"]  # an assignment takes five times as long
     return submission
 
 
-def refusals(error: ValidationError, model: type[BaseModel]) -> list[PathError]:
+def validation_errors(error: ValidationError, model: type[BaseModel]) -> list[PathError]:
     """Pydantic's errors; for the first members that do not exist, the nearest that do."""
     found: list[PathError] = []
     for problem in error.errors(include_url=False, include_input=False, include_context=False):
         location, message = problem["loc"], problem["msg"]
         if problem["type"] == "extra_forbidden":
             of = model if len(location) == 1 else Submission
-            message = _no_member(str(location[-1]), of, look=len(found) < MOST_LOOKS)
+            message = _unknown_field(str(location[-1]), of, look=len(found) < MOST_LOOKS)
         found.append(PathError(json_path(location), message))
     return found
 
 
-def _no_member(name: str, model: type[BaseModel], *, look: bool) -> str:
+def _unknown_field(name: str, model: type[BaseModel], *, look: bool) -> str:
     near = difflib.get_close_matches(name, model.model_fields, n=1) if look else []
     words = re.sub(r"\B(?=[A-Z])", " ", model.__name__).lower()
     message = f"is no member of a {words}"
@@ -150,7 +150,7 @@ def _no_member(name: str, model: type[BaseModel], *, look: bool) -> str:
 
 
 @contextmanager
-def below(member: str) -> Iterator[None]:
+def nested_under(member: str) -> Iterator[None]:
     """What is refused inside of the block is found below this member of the request."""
     try:
         yield

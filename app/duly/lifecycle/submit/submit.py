@@ -10,11 +10,16 @@ from uuid import UUID
 from duly.domain.job import Accepted, IdempotencyKey, NewBatch, NewJob
 from duly.domain.job_template import read_template
 from duly.errors import IdempotencyInFlight, IdempotencyKeyReused, Overloaded, PathError
-from duly.lifecycle.cluster.wakeups import Signals
-from duly.lifecycle.submit.batcher import Gatherer
+from duly.lifecycle.cluster.wakeups import Wakeups
+from duly.lifecycle.submit.batcher import Batcher
 from duly.lifecycle.submit.eager_start import EagerStart, NoStarter, Starter
-from duly.lifecycle.submit.idempotent_responses import again, keep_batch, keep_single, others_again
-from duly.lifecycle.submit.insert import record, tell, unknown_parents
+from duly.lifecycle.submit.idempotent_responses import (
+    replayed_response,
+    store_batch_response,
+    store_response,
+    stored_substitutes,
+)
+from duly.lifecycle.submit.insert import insert_jobs, unknown_dependencies, wake_for_submitted
 from duly.store.postgres.database import Connection, Database, DatabaseAway, HotConnection, RecordBusy, RecordRefused
 from duly.store.submit.batches import record_batch
 from duly.store.submit.idempotency import Earlier, release_key, reserve_key, reserve_keys
@@ -29,20 +34,20 @@ WAITING_BATCHES = 16
 LARGE_FLUSHERS = 2
 
 
-_Record = Callable[[Connection, Sequence[NewJob]], Awaitable[list[Accepted | Exception]]]
+_Insert = Callable[[Connection, Sequence[NewJob]], Awaitable[list[Accepted | Exception]]]
 
 
 class Submitter:
     """Takes submissions from all requests of this process and records what has gathered, again and again."""
 
-    def __init__(self, database: Database, signals: Signals, metrics: Metrics, *, buffer: int) -> None:
+    def __init__(self, database: Database, wakeups: Wakeups, metrics: Metrics, *, buffer: int) -> None:
         self._connection = database.hot()
-        self._signals = signals
+        self._wakeups = wakeups
         self._metrics = metrics
         self.starter: Starter = NoStarter()
         self._many = [database.hot() for _ in range(LARGE_FLUSHERS)]
-        self.gatherer: Gatherer[NewJob, Accepted] = Gatherer(self._record, capacity=buffer, batch=BATCH)
-        self.many: Gatherer[tuple[NewBatch, Sequence[NewJob]], AcceptedBatch] = Gatherer(
+        self.gatherer: Batcher[NewJob, Accepted] = Batcher(self._record, capacity=buffer, batch=BATCH)
+        self.many: Batcher[tuple[NewBatch, Sequence[NewJob]], AcceptedBatch] = Batcher(
             self._record_many, capacity=WAITING_BATCHES, batch=1, what="batches"
         )
 
@@ -87,12 +92,12 @@ class Submitter:
                         at = (await record_jobs(connection, jobs, batch=batch)).at
                         answer = AcceptedBatch(batch.batch_id, at, [Accepted(job.job_id, at) for job in jobs])
                     else:
-                        answer = await _record_together(connection, batch, jobs, record)
+                        answer = await _record_together(connection, batch, jobs, insert_jobs)
             except DatabaseAway:
                 async with free.use() as connection:
-                    answer = await _record_together(connection, batch, jobs, record_again)
+                    answer = await _record_together(connection, batch, jobs, insert_again)
         except RecordBusy:
-            return busy(batch)
+            return busy_error(batch)
         except (BatchRefused, IdempotencyKeyReused, RecordRefused) as error:
             return error  # not raised: the other batches are recorded already
         if not answer.replayed:
@@ -102,35 +107,35 @@ class Submitter:
     async def _record(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Exception]:
         with EagerStart(self.starter) as eager:
             try:
-                accepted = await self._record_once(jobs, partial(record, eager=eager))
+                accepted = await self._record_once(jobs, partial(insert_jobs, eager=eager))
             except DatabaseAway:
                 # The connection may have broken after the commit. Ids are made here and a job that stands is left as
                 # it is, so sending the batch again is safe.
                 eager.give_back()
                 self.starter.answer_lost()
-                accepted = await self._record_once(jobs, record_again)
+                accepted = await self._record_once(jobs, insert_again)
             except RecordBusy:
                 if len(jobs) > 1:
                     raise
-                return [busy(jobs[0])]
+                return [busy_error(jobs[0])]
             self._tell(jobs, accepted, started=eager.job_ids)
             self._metrics.claimed.inc(eager.go())
             if eager.delivers:
-                self._signals.deliveries()
+                self._wakeups.deliveries()
             return accepted
 
-    async def _record_once(self, jobs: Sequence[NewJob], record: _Record) -> Sequence[Accepted | Exception]:
+    async def _record_once(self, jobs: Sequence[NewJob], insert: _Insert) -> Sequence[Accepted | Exception]:
         keyed = any(job.idempotency for job in jobs)
         async with self._connection.use() as connection:
             if not keyed and all(job.flow is None for job in jobs):
-                return await record(connection, jobs)
+                return await insert(connection, jobs)
             async with connection.transaction():
-                return await (_record_keyed(connection, jobs, record) if keyed else record(connection, jobs))
+                return await (_record_keyed(connection, jobs, insert) if keyed else insert(connection, jobs))
 
     def _tell(
         self, jobs: Sequence[NewJob], accepted: Sequence[Accepted | Exception], *, started: Container[UUID]
     ) -> None:
-        self._metrics.recorded(tell(self._signals, jobs, accepted, started=started), statement="submit")
+        self._metrics.recorded(wake_for_submitted(self._wakeups, jobs, accepted, started=started), statement="submit")
 
 
 class AcceptedBatch(NamedTuple):
@@ -155,36 +160,36 @@ class BatchRefused(Exception):
 
 
 async def _record_together(
-    connection: Connection, batch: NewBatch, jobs: Sequence[NewJob], record: _Record
+    connection: Connection, batch: NewBatch, jobs: Sequence[NewJob], insert: _Insert
 ) -> AcceptedBatch:
     async with connection.transaction():
         if batch.idempotency is not None:
             earlier = await reserve_key(connection, batch.tenant_id, batch.idempotency, batch.batch_id)
             if earlier is not None:
-                check_reused(earlier, batch.idempotency)
-                others = others_again(earlier)
+                check_same_request(earlier, batch.idempotency)
+                others = stored_substitutes(earlier)
                 return AcceptedBatch(earlier.job_id, earlier.created_at, (), replayed=True, others=others)
-        [misled] = await unknown_parents(connection, [read_template(batch.then)]) if batch.then else [[]]
-        answers = await record(connection, jobs)
+        [misled] = await unknown_dependencies(connection, [read_template(batch.then)]) if batch.then else [[]]
+        answers = await insert(connection, jobs)
         accepted = [answer for answer in answers if isinstance(answer, Accepted)]
         if misled or len(accepted) < len(answers):
             refused = {place: answer for place, answer in enumerate(answers) if isinstance(answer, Exception)}
             raise BatchRefused(refused, then=misled)
         if batch.idempotency is not None:
             others = {place: answer.job_id for place, answer in enumerate(accepted) if not answer.fresh}
-            await keep_batch(connection, batch.tenant_id, batch.idempotency, others)
+            await store_batch_response(connection, batch.tenant_id, batch.idempotency, others)
         fresh = [answer for answer in accepted if answer.fresh]
         at = await record_batch(connection, batch, jobs, total=len(fresh))
         return AcceptedBatch(batch.batch_id, at, accepted)
 
 
-def busy(what: NewJob | NewBatch) -> Exception:
+def busy_error(what: NewJob | NewBatch) -> Exception:
     if what.idempotency is not None:
         return IdempotencyInFlight("The first request with this Idempotency-Key is still under way.")
     return Overloaded("What this submission is tied to keeps changing hands; try again.")
 
 
-async def record_again(connection: Connection, jobs: Sequence[NewJob]) -> list[Accepted | Exception]:
+async def insert_again(connection: Connection, jobs: Sequence[NewJob]) -> list[Accepted | Exception]:
     """After an answer was lost; recording tied jobs twice is safe as it is."""
     plain = [job for job in jobs if job.flow is None]
     times: dict[tuple[int, UUID], datetime] = {}
@@ -193,14 +198,14 @@ async def record_again(connection: Connection, jobs: Sequence[NewJob]) -> list[A
         times = {(job.tenant_id, job.job_id): recorded.at for job in plain}
         if recorded.jobs < len(plain):
             times = await creation_times(connection, list(times))
-    tied = iter(await record(connection, [job for job in jobs if job.flow is not None]))
+    tied = iter(await insert_jobs(connection, [job for job in jobs if job.flow is not None]))
     return [
         next(tied) if job.flow is not None else Accepted(job.job_id, times[job.tenant_id, job.job_id]) for job in jobs
     ]
 
 
 async def _record_keyed(
-    connection: Connection, jobs: Sequence[NewJob], record: _Record
+    connection: Connection, jobs: Sequence[NewJob], insert: _Insert
 ) -> Sequence[Accepted | Exception]:
     """Jobs of which some carry an idempotency key: the first with a key is recorded, the others get its answer."""
     first: dict[tuple[int, str], NewJob] = {}
@@ -209,7 +214,7 @@ async def _record_keyed(
             first.setdefault((job.tenant_id, job.idempotency.key), job)
     earlier: dict[tuple[int, str], Earlier | Exception] = {**await reserve_keys(connection, list(first.values()))}
     new = [job for job in jobs if _is_new(job, first, earlier)]
-    recorded = dict(zip((job.job_id for job in new), await record(connection, new), strict=True)) if new else {}
+    recorded = dict(zip((job.job_id for job in new), await insert(connection, new), strict=True)) if new else {}
     for key, job in first.items():
         if job.idempotency is None or key in earlier:
             continue
@@ -218,7 +223,9 @@ async def _record_keyed(
             await release_key(connection, *key)
             earlier[key] = answer
         else:
-            recorded[job.job_id], earlier[key] = await keep_single(connection, job.tenant_id, job.idempotency, answer)
+            recorded[job.job_id], earlier[key] = await store_response(
+                connection, job.tenant_id, job.idempotency, answer
+            )
     return [recorded.get(job.job_id) or _replay(job, earlier) for job in jobs]
 
 
@@ -235,13 +242,13 @@ def _replay(job: NewJob, earlier: Mapping[tuple[int, str], Earlier | Exception])
     if isinstance(before, Exception):
         return before
     try:
-        check_reused(before, job.idempotency)
+        check_same_request(before, job.idempotency)
     except IdempotencyKeyReused as error:
         return error
-    return again(before)
+    return replayed_response(before)
 
 
-def check_reused(before: Earlier, key: IdempotencyKey) -> None:
+def check_same_request(before: Earlier, key: IdempotencyKey) -> None:
     if before.digest != key.digest:
         raise IdempotencyKeyReused(
             "This Idempotency-Key was used for another submission within the last 24 hours.",

@@ -12,11 +12,11 @@ from duly.domain.database_clock import DatabaseClock
 from duly.domain.ids import IdBlock
 from duly.domain.job import Accepted, Lane, NewBatch, NewJob
 from duly.errors import Invalid, PathError
-from duly.lifecycle.cluster.wakeups import Signals
-from duly.lifecycle.submit.idempotent_responses import keep_batch, others_again
-from duly.lifecycle.submit.insert import Answer, record, tell
+from duly.lifecycle.cluster.wakeups import Wakeups
+from duly.lifecycle.submit.idempotent_responses import store_batch_response, stored_substitutes
+from duly.lifecycle.submit.insert import InsertResult, insert_jobs, wake_for_submitted
 from duly.lifecycle.submit.spool import JobSpool
-from duly.lifecycle.submit.submit import BatchRefused, busy, check_reused, record_again
+from duly.lifecycle.submit.submit import BatchRefused, busy_error, check_same_request, insert_again
 from duly.store.postgres.database import Connection, Database, DatabaseAway, RecordBusy
 from duly.store.submit.batches import record_batch, view_batch
 from duly.store.submit.idempotency import reserve_key
@@ -28,7 +28,7 @@ MOST_TIED = 10_000
 # Of so many lanes it is told at once that they have work; the others are found by the next look.
 MOST_LANES = 1_000
 
-Record = Callable[[Connection, Sequence[NewJob]], Awaitable[list[Answer]]]
+Record = Callable[[Connection, Sequence[NewJob]], Awaitable[list[InsertResult]]]
 
 
 class SpooledJobs:
@@ -75,7 +75,7 @@ def _locks(job: NewJob) -> bool:
     return flow is not None and bool(flow.unique_key or flow.concurrency_key or flow.depends_on)
 
 
-class AcceptedSpool(NamedTuple):
+class AcceptedSpooledBatch(NamedTuple):
     """What the ledger says of a batch. Its jobs have the ids of the block, but for `others`, which are deduplicated.
     Without a block an earlier request recorded it, and the ids of the block are those that the ledger has of it.
     """
@@ -96,14 +96,14 @@ class AcceptedSpool(NamedTuple):
 class SpooledSubmitter:
     """One batch at a time in each process, on a connection of its own: it holds up no other submission."""
 
-    def __init__(self, database: Database, signals: Signals, metrics: Metrics, *, clock: DatabaseClock) -> None:
+    def __init__(self, database: Database, wakeups: Wakeups, metrics: Metrics, *, clock: DatabaseClock) -> None:
         self._connection = database.hot()
-        self._signals = signals
+        self._wakeups = wakeups
         self._metrics = metrics
         self._ids = clock.ids
         self._turn = asyncio.Lock()
 
-    async def submit(self, batch: NewBatch, jobs: SpooledJobs) -> AcceptedSpool:
+    async def submit(self, batch: NewBatch, jobs: SpooledJobs) -> AcceptedSpooledBatch:
         """Records a batch and all its jobs, or nothing.
 
         Raises:
@@ -113,49 +113,49 @@ class SpooledSubmitter:
         """
         async with self._turn:
             # Made only now: an id's time is to be that of the record, however slowly the jobs came in.
-            work = _Work(batch._replace(batch_id=self._ids.new()), jobs, self._ids.block())
+            work = _SpoolInsert(batch._replace(batch_id=self._ids.new()), jobs, self._ids.block())
             accepted = await self._record(work)
         if accepted.block is not None:
-            work.news.tell(self._signals, self._metrics)
+            work.news.tell(self._wakeups, self._metrics)
         return accepted
 
-    async def _record(self, work: "_Work") -> AcceptedSpool:
+    async def _record(self, work: "_SpoolInsert") -> AcceptedSpooledBatch:
         tries = 1 if work.batch.idempotency else TRIES  # one with a key is told at once that the first is under way
         for _ in range(tries):
             try:
                 return await self._record_or_again(work)
             except RecordBusy:
                 continue
-        raise busy(work.batch)
+        raise busy_error(work.batch)
 
-    async def _record_or_again(self, work: "_Work") -> AcceptedSpool:
+    async def _record_or_again(self, work: "_SpoolInsert") -> AcceptedSpooledBatch:
         try:
             async with self._connection.use() as connection, connection.transaction():
-                return await work.record(connection, record)
+                return await work.record(connection, insert_jobs)
         except DatabaseAway:
             # The answer to the commit may be all that was lost; ids are made here, so doing it again is safe.
             async with self._connection.use() as connection, connection.transaction():
-                return await work.find(connection) or await work.record(connection, record_again)
+                return await work.find(connection) or await work.record(connection, insert_again)
 
 
-class _Work:
+class _SpoolInsert:
     """One batch on its way, and what is known of it so far."""
 
     def __init__(self, batch: NewBatch, jobs: SpooledJobs, block: IdBlock) -> None:
         self.batch = batch
         self.jobs = jobs
         self.block = block
-        self.news = _News()
+        self.news = _Wakeups()
         self.others: dict[int, UUID] = {}
 
-    async def record(self, connection: Connection, how: Record) -> AcceptedSpool:
-        self.news, self.others = _News(), {}
+    async def record(self, connection: Connection, how: Record) -> AcceptedSpooledBatch:
+        self.news, self.others = _Wakeups(), {}
         batch = self.batch
         if batch.idempotency is not None:
             earlier = await reserve_key(connection, batch.tenant_id, batch.idempotency, batch.batch_id)
             if earlier is not None:
-                check_reused(earlier, batch.idempotency)
-                return AcceptedSpool(earlier.job_id, earlier.created_at, 0, None, others_again(earlier))
+                check_same_request(earlier, batch.idempotency)
+                return AcceptedSpooledBatch(earlier.job_id, earlier.created_at, 0, None, stored_substitutes(earlier))
         ends: list[NewJob] = []
         for spool in self.jobs.spools:
             async for chunk in spool.chunks():
@@ -164,19 +164,19 @@ class _Work:
                 self._note(places, jobs, await how(connection, jobs))
                 ends = [min((*ends, *jobs), key=_job_id), max((*ends, *jobs), key=_job_id)]
         if batch.idempotency is not None:
-            await keep_batch(connection, batch.tenant_id, batch.idempotency, self.others)
+            await store_batch_response(connection, batch.tenant_id, batch.idempotency, self.others)
         at = await record_batch(connection, batch, ends, total=self.news.fresh)
         return self._accepted(at)
 
-    async def find(self, connection: Connection) -> AcceptedSpool | None:
+    async def find(self, connection: Connection) -> AcceptedSpooledBatch | None:
         """What was recorded by a transaction whose end nobody heard of."""
         view = await view_batch(connection, self.batch.tenant_id, self.batch.batch_id)
         return self._accepted(view.created_at) if view is not None else None
 
-    def _accepted(self, at: datetime) -> AcceptedSpool:
-        return AcceptedSpool(self.batch.batch_id, at, self.jobs.count, self.block, self.others)
+    def _accepted(self, at: datetime) -> AcceptedSpooledBatch:
+        return AcceptedSpooledBatch(self.batch.batch_id, at, self.jobs.count, self.block, self.others)
 
-    def _note(self, places: Sequence[int], jobs: Sequence[NewJob], answers: Sequence[Answer]) -> None:
+    def _note(self, places: Sequence[int], jobs: Sequence[NewJob], answers: Sequence[InsertResult]) -> None:
         if refused := {place: each for place, each in zip(places, answers, strict=True) if isinstance(each, Exception)}:
             raise BatchRefused(refused)
         accepted = [answer for answer in answers if isinstance(answer, Accepted)]
@@ -190,7 +190,7 @@ def _job_id(job: NewJob) -> UUID:
     return job.job_id
 
 
-class _News:
+class _Wakeups:
     """Who is to be woken once all is durable: the oldest new job of each lane says so for the others."""
 
     def __init__(self) -> None:
@@ -209,9 +209,9 @@ class _News:
             if len(self._oldest) < MOST_LANES:
                 self._oldest.setdefault(kind, (job, answer))
 
-    def tell(self, signals: Signals, metrics: Metrics) -> None:
+    def tell(self, wakeups: Wakeups, metrics: Metrics) -> None:
         jobs, accepted = [job for job, _ in self._oldest.values()], [answer for _, answer in self._oldest.values()]
-        tell(signals, jobs, accepted)
+        wake_for_submitted(wakeups, jobs, accepted)
         self._queues.subtract(job.queue for job in jobs)
-        signals.submitted(self._queues.elements())
+        wakeups.submitted(self._queues.elements())
         metrics.recorded(self.fresh, statement="submit")

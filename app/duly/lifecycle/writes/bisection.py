@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(slots=True)
-class Halved(Generic[Item, Result]):
+class Bisected(Generic[Item, Result]):
     """Result of recording items: each is in one of `parts` (recorded together), `refused` or `left`.
 
     `left` were not tried, or it is not known whether they were recorded: the database was `away`.
@@ -29,7 +29,7 @@ class Halved(Generic[Item, Result]):
     away: DatabaseAway | None = None
 
 
-async def record_by_halves(
+async def record_bisecting(
     items: Sequence[Item],
     record: Callable[[Sequence[Item]], Awaitable[Result]],
     *,
@@ -37,7 +37,7 @@ async def record_by_halves(
     metrics: Metrics | None = None,
     splits: type[Exception] = Exception,
     splits_slow: bool = False,
-) -> Halved[Item, Result]:
+) -> Bisected[Item, Result]:
     """Records items together; where that fails, by halves, until those to blame are alone.
 
     Args:
@@ -46,7 +46,7 @@ async def record_by_halves(
         splits: errors that count as a refusal, but for that of a database that is away; others are raised.
         splits_slow: whether to try a part that did not end in time by halves, too; else the database counts as away.
     """
-    halved: Halved[Item, Result] = Halved()
+    halved: Bisected[Item, Result] = Bisected()
     parts = [items] if items else []
     while parts:
         part = parts.pop()

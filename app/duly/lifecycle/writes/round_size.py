@@ -27,7 +27,7 @@ FORGET_SECONDS = 600.0
 Key = TypeVar("Key", bound=Hashable)
 
 
-class Aside(Generic[Key]):
+class SkippedRows(Generic[Key]):
     """Rows that could not be worked on, each left alone until its time.
 
     Args:
@@ -74,7 +74,7 @@ class Aside(Generic[Key]):
         return known
 
 
-class Portions(Generic[Key]):
+class RoundSize(Generic[Key]):
     """The limit of the next round, and the rows that it leaves alone.
 
     Args:
@@ -87,7 +87,7 @@ class Portions(Generic[Key]):
         self._statement = statement
         self._fault = ""
         self._in_a_row = 0
-        self._aside: Aside[Key] = Aside(metrics, statement=statement)
+        self._aside: SkippedRows[Key] = SkippedRows(metrics, statement=statement)
 
     def aside(self) -> list[Key]:
         return self._aside.present()

@@ -29,7 +29,7 @@ LOCK_SECONDS = 2.0
 REASON_LIMIT = 500
 
 
-async def note(
+async def note_refusal(
     connection: HotConnection, job_id: UUID, error: Exception, *, stage: Stage, tenant_id: int | None = None
 ) -> None:
     """Has `why` know of a job whose start or follow-up is refused; where even that is refused, the log must do."""
@@ -39,7 +39,7 @@ async def note(
             await note_set_aside(held, [item], stage=stage, node_id=None)
 
 
-async def forget(connection: HotConnection, jobs: Sequence[UUID], *, stage: Stage) -> None:
+async def forget_refusals(connection: HotConnection, jobs: Sequence[UUID], *, stage: Stage) -> None:
     """Takes such notes back."""
     with suppress(RecordRefused):
         async with connection.use() as held:

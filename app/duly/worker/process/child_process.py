@@ -23,7 +23,7 @@ BEGIN_SECONDS = 4.0
 LAST_SECONDS = 5.0
 
 
-class Died(Exception):
+class ProcessDied(Exception):
     """The process has ended. `exit_code` is negative where a signal ended it; `begun`: in the middle of a call."""
 
     def __init__(self, exit_code: int | None, *, begun: bool) -> None:
@@ -122,7 +122,7 @@ class ChildProcess:
                 await call.begun
         except (OSError, TimeoutError):  # it is dead, or as good as dead
             self.kill()
-            raise Died(self.exit_code, begun=False) from None
+            raise ProcessDied(self.exit_code, begun=False) from None
         begins()
         kind, value = await call.end
         self._call = None
@@ -190,7 +190,7 @@ class ChildProcess:
         if self._call is not None:
             for awaited in self._call:
                 if not awaited.done():
-                    awaited.set_exception(Died(self.exit_code, begun=self._call.begun.done()))
+                    awaited.set_exception(ProcessDied(self.exit_code, begun=self._call.begun.done()))
                     _heard(awaited)
         self.dead.set()
         self._ended(self)

@@ -26,7 +26,7 @@ from duly.worker.invocation import context_of, describe, package_of
 from duly.worker.process.checkpoints import parts_of
 from duly.worker.process.frames import receive_frame, send_frame
 from duly.worker.process.messages import Outbox
-from duly.worker.tracebacks import place_of, traceback_text
+from duly.worker.tracebacks import locate_error, traceback_text
 
 # These end a whole group of processes; a child ends when its parent says so. No-ops in place of SIG_IGN, which the
 # programs that a handler starts would inherit.
@@ -88,7 +88,7 @@ def run(registry: Registry, outbox: Outbox, fields: Sequence[Any], setup: Setup)
     try:
         return _ended(handler, outbox, claimed, setup)
     except BaseException as error:  # noqa: BLE001  # everything a handler raises is its outcome, be it unreadable
-        return "error", [describe(error), place_of(error, package=package_of(handler))]
+        return "error", [describe(error), locate_error(error, package=package_of(handler))]
 
 
 def _ended(handler: RegisteredHandler, outbox: Outbox, claimed: ClaimedJob, setup: Setup) -> tuple[str, Any]:

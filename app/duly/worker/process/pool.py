@@ -24,9 +24,9 @@ from duly.handlers.registry import Registry
 from duly.handlers.serialization import ResultInvalid, ResultText
 from duly.worker.attempt import Attempt, Interruption, ProcessFailure
 from duly.worker.process.checkpoints import ChildCheckpoints
-from duly.worker.process.child_process import BEGIN_SECONDS, LAST_SECONDS, ChildProcess, Died
+from duly.worker.process.child_process import BEGIN_SECONDS, LAST_SECONDS, ChildProcess, ProcessDied
 from duly.worker.process.main import Setup
-from duly.worker.tracebacks import Place
+from duly.worker.tracebacks import ErrorLocation
 
 log = structlog.stdlib.get_logger("duly.processes")
 
@@ -134,7 +134,7 @@ class ProcessExecutor:
         try:
             kind, value = await child.call(_plain(attempt.claimed), begins=attempt.begins_in)
             await self._all_told(child, job_id)
-        except Died as error:
+        except ProcessDied as error:
             raise self._meaning_of(error) from None
         finally:
             self._busy -= 1
@@ -157,7 +157,7 @@ class ProcessExecutor:
             self._idle.append(child)
         self.changed()
 
-    def _meaning_of(self, death: Died) -> Exception:
+    def _meaning_of(self, death: ProcessDied) -> Exception:
         if not death.begun:
             return Interruption("its process ended before it began")
         if self.draining and (death.exit_code or 0) < 0:  # whoever stops the node may signal its children too
@@ -237,4 +237,4 @@ def _unpacked(kind: str, value: Any) -> Any:
             raise Fail(value[0], code=value[1], retryable=value[2])
         case _:
             words, (exception, frames, traceback) = value
-            raise ProcessFailure(words, Place(exception, tuple(Frame(*each) for each in frames), traceback))
+            raise ProcessFailure(words, ErrorLocation(exception, tuple(Frame(*each) for each in frames), traceback))
