@@ -249,7 +249,7 @@ async def test_a_child_that_was_recorded_while_its_parent_was_being_cancelled_is
         await service.node.canceller.cancel(1, UUID(parent))  # it sees no child: that is not committed yet
         return answers
 
-    monkeypatch.setattr(child_jobs, "record", cancelled_meanwhile)
+    monkeypatch.setattr(child_jobs, "insert_jobs", cancelled_meanwhile)
     support.gate("parent").set()
     assert (await service.ended(parent))["status"] == "cancelled"
     [child] = await eventually(lambda: children_of(service, parent))  # the child's transaction ends after the parent's
