@@ -103,7 +103,7 @@ class Node:
         )
         self.hub = Hub()
         self.tail = LedgerTail(database, tenant_id=DEFAULT_TENANT, buffer=settings.stream_buffer, clock=self.clock)
-        self.streams = StreamCapacity(settings.stream_limit)
+        self.stream_capacity = StreamCapacity(settings.stream_limit)
         self.draining = False
         self.keyring = keyring
         self._webhook_secret = webhook_secret
@@ -120,8 +120,8 @@ class Node:
         self.database.note = self._note
         await self.heartbeat.step()
         if Role.WORKER in self.settings.roles:
-            await self.pool.look()
-        await self.readiness.look()  # opens the connection of submissions; that all is well, `/readyz` is asked
+            await self.pool.refresh()
+        await self.readiness.check()  # opens the connection of submissions; that all is well, `/readyz` is asked
         self.watchdog.start()
         for loop in self.loops:
             self._tasks[loop.name] = asyncio.create_task(loop.run(), name=f"loop:{loop.name}")
@@ -131,29 +131,31 @@ class Node:
         source = f"worker:{self.name}"
         self.submitter = Submitter(database, wakeups, metrics, buffer=settings.submit_buffer)
         self.readiness = self._readiness()
-        self.spooled = SpooledSubmitter(database, wakeups, metrics, clock=self.clock)
-        self.looker = JobReader(database)
-        self.observer = RunTimeReader(database)
+        self.spooled_submitter = SpooledSubmitter(database, wakeups, metrics, clock=self.clock)
+        self.job_reader = JobReader(database)
+        self.run_times = RunTimeReader(database)
         self.finisher = Finisher(database, wakeups, metrics, source=source)
         self.progress = ProgressRecorder(database, wakeups, metrics, source=source)
         self.logs = LogRecorder(database, metrics)
         self.checkpoints = CheckpointRecorder(database)
-        self.door = SubmissionLimiter(database, tenant_id=DEFAULT_TENANT, settings=_intake_limits(settings))
+        self.submission_limiter = SubmissionLimiter(
+            database, tenant_id=DEFAULT_TENANT, settings=_intake_limits(settings)
+        )
         self.canceller = Canceller(database, wakeups, metrics)
-        self.children = ChildSubmitter(database, wakeups, metrics, canceller=self.canceller)
-        self.outcomes = ChildResultReader(database)
-        self.waiting = ParkedAttempts(limit=settings.waiting_attempts)
+        self.child_submitter = ChildSubmitter(database, wakeups, metrics, canceller=self.canceller)
+        self.child_results = ChildResultReader(database)
+        self.parked_attempts = ParkedAttempts(limit=settings.waiting_attempts)
         self.processes = ProcessExecutor(
             settings.handlers, result_limit=settings.result_limit, json_depth=settings.json_depth
         )
-        self.breakers = JobTypeBreakers(database, wakeups, self.registry.values())
-        self.controller = FlowController(database, wakeups)
+        self.job_type_breakers = JobTypeBreakers(database, wakeups, self.registry.values())
+        self.flow_controller = FlowController(database, wakeups)
         self.claimer = Claimer(
             database,
             wakeups,
             metrics,
             types=self.registry,
-            guarded=self.breakers.declared,
+            guarded=self.job_type_breakers.declared,
             in_processes=in_processes(self.registry),
         )
         self.deadlines = AttemptDeadlines(database)
@@ -164,7 +166,7 @@ class Node:
             finisher=self.finisher,
             reports=self._reports(),
             processes=self.processes,
-            waiting=self.waiting,
+            waiting=self.parked_attempts,
             deadlines=self.deadlines,
             metrics=metrics,
             result_limit=settings.result_limit,
@@ -179,11 +181,11 @@ class Node:
             lost=lambda: self.pool.stop_all(Interrupted("its node lost touch with the database")),
             rates=metrics.rates.as_json,
         )
-        self.hints = NotifyExchange(database, wakeups, followed=lambda: self.hub.followed)
+        self.notify_exchange = NotifyExchange(database, wakeups, followed=lambda: self.hub.followed)
         self.sweeper = Sweeper(database, wakeups, metrics, self.finisher, policy_of=self._policy_of)
-        self.consequences = FollowUps(database, wakeups, metrics, clock=self.clock)
+        self.follow_ups = FollowUps(database, wakeups, metrics, clock=self.clock)
         self.scheduler = Scheduler(database, wakeups, metrics, types=self.registry, clock=self.clock)
-        self.bulk = BulkActions(database, wakeups, self.canceller)
+        self.bulk_actions = BulkActions(database, wakeups, self.canceller)
         self.outbound = OutboundClient(
             reach=settings.reach,
             # The dispatcher bounds what one receiver has; several may be behind one host.
@@ -236,7 +238,9 @@ class Node:
             keyring=self.keyring,
             clock=self.clock,
         )
-        return ChildJobParts(self.children, self.outcomes, maker, self.hub, self.waiting, settings.json_depth)
+        return ChildJobParts(
+            self.child_submitter, self.child_results, maker, self.hub, self.parked_attempts, settings.json_depth
+        )
 
     def _record(self) -> NodeRecord:
         return NodeRecord(uuid4(), self.name, __version__, list(self.settings.roles), list(self.registry))
@@ -246,39 +250,39 @@ class Node:
         table: list[tuple[str, set[Role], Callable[[], Awaitable[float]]]] = [
             ("heartbeat", set(Role), self.heartbeat.step),
             ("gauges", set(Role), self.gauges.step),
-            ("submit", {Role.API, Role.WORKER}, self.submitter.gatherer.step),
+            ("submit", {Role.API, Role.WORKER}, self.submitter.batcher.step),
             *((f"submit-many-{n}", {Role.API}, self.submitter.many.step) for n in range(1, LARGE_FLUSHERS + 1)),
-            ("look", {Role.API}, self.looker.gatherer.step),
-            ("door", {Role.API}, self.door.step),
+            ("look", {Role.API}, self.job_reader.batcher.step),
+            ("door", {Role.API}, self.submission_limiter.step),
             ("tail", {Role.API}, self.tail.step),
             ("claim", {Role.WORKER}, self.pool.step),
             ("watch", {Role.WORKER}, self.pool.watch),
-            ("strays", {Role.WORKER}, self.pool.find_strays),
+            ("strays", {Role.WORKER}, self.pool.find_orphans),
             ("deadlines", {Role.WORKER}, self.deadlines.step),
-            ("progress", {Role.WORKER}, self.progress.gatherer.step),
-            ("checkpoint", {Role.WORKER}, self.checkpoints.gatherer.step),
+            ("progress", {Role.WORKER}, self.progress.batcher.step),
+            ("checkpoint", {Role.WORKER}, self.checkpoints.batcher.step),
             ("logs", {Role.WORKER}, self.logs.step),
-            ("children", {Role.WORKER}, self.children.gatherer.step),
-            ("outcomes", {Role.WORKER}, self.outcomes.gatherer.step),
+            ("children", {Role.WORKER}, self.child_submitter.batcher.step),
+            ("outcomes", {Role.WORKER}, self.child_results.batcher.step),
             ("finish", {Role.WORKER}, self.finisher.step),
             ("set-aside", {Role.WORKER, Role.SWEEPER}, self.finisher.set_aside.step),
             ("dispatch", {Role.DISPATCHER}, self.dispatcher.step),
             ("settle", {Role.DISPATCHER}, self.dispatcher.settler.step),
             ("replay", {Role.DISPATCHER}, self.replayer.step),
-            ("breakers", {Role.WORKER, Role.SWEEPER}, self.breakers.step),
+            ("breakers", {Role.WORKER, Role.SWEEPER}, self.job_type_breakers.step),
             ("sweep", {Role.SWEEPER}, self._sweep),
             ("release", {Role.SWEEPER}, self.sweeper.release),
             ("expire", {Role.SWEEPER}, self.sweeper.expire),
-            ("consequences", {Role.SWEEPER}, self.consequences.step),
+            ("consequences", {Role.SWEEPER}, self.follow_ups.step),
             ("schedules", {Role.SWEEPER}, self.scheduler.step),
             (
                 "housekeeping",
                 {Role.SWEEPER},
-                lambda: self.sweeper.keep_house(retention_days=settings.retention_days),
+                lambda: self.sweeper.run_housekeeping(retention_days=settings.retention_days),
             ),
         ]
         if self.database.listens:
-            table.append(("hints", set(Role), self.hints.step))
+            table.append(("hints", set(Role), self.notify_exchange.step))
         mine = set(settings.roles)
         return [
             Loop(name, step, expected=(DatabaseAway, DatabaseUnfit, RecordBusy))
@@ -303,11 +307,11 @@ class Node:
         loops = {loop.name: loop for loop in self.loops}
         local = self.wakeups.local
         local.changed = self.hub.changed
-        self.finisher.heard = partial(self._ended, loops.get("claim"))
+        self.finisher.on_recorded = partial(self._ended, loops.get("claim"))
         self.finisher.set_aside.owner = lambda: self.heartbeat.node_id
         local.submitted = self.metrics.rates.submitted
-        self.hub.announce = self.wakeups.follows
-        self.tail.announce = self.wakeups.follows_everything
+        self.hub.on_follow = self.wakeups.follow_job
+        self.tail.on_follow = self.wakeups.follow_all
         local.news = self.tail.news
         if claim := loops.get("claim"):
             local.cancel = self.pool.cancel
@@ -329,11 +333,11 @@ class Node:
             self.wakeups.wake_sender = hints.wake
 
     def _control(self, claim: Loop) -> None:
-        self.claimer.look_again()
+        self.claimer.invalidate()
         claim.wake()
 
     def _ended(self, claim: Loop | None, ends: Sequence[Finish], finished: Sequence[Finished]) -> None:
-        self.breakers.ended(ends, finished)
+        self.job_type_breakers.ended(ends, finished)
         if self.claimer.ended(finished) and claim:
             claim.wake()
 
@@ -354,7 +358,7 @@ class Node:
         interrupted = await self.pool.drain(self.settings.shutdown_grace_seconds)
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_SECONDS):
-                await self.finisher.drained()
+                await self.finisher.drain()
                 await self.logs.flushed(seconds=LAST_WORDS_SECONDS)
         self.tail.close()
         self.hub.close()  # only now: whoever follows a job that has just ended is to see its end
@@ -372,7 +376,7 @@ class Node:
             async with asyncio.timeout(LAST_WORDS_SECONDS):
                 await self.heartbeat.leave()
                 if self.database.listens and not self.wakeups.alone:
-                    await self.hints.step()
+                    await self.notify_exchange.step()
         await self._end("hints")
         self.readiness.close()
         self.watchdog.stop()

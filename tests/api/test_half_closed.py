@@ -102,11 +102,11 @@ async def test_a_client_that_has_gone_leaves_its_stream_within_a_second(contract
     job = await contract.submit("wait-for-gate", {"name": "gone"})
     async with raw_client(contract) as client:
         await _stream(client, f"/api/v1/jobs/{job['jobId']}/events/stream")
-        assert contract.node.streams.taken == 1
+        assert contract.node.stream_capacity.taken == 1
         client.writer.close()
 
         async def left() -> bool:
-            return contract.node.streams.taken == 0
+            return contract.node.stream_capacity.taken == 0
 
         await eventually(left, seconds=5)
     gate("gone").set()

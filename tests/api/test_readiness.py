@@ -174,7 +174,7 @@ async def test_who_asks_as_the_next_rehearsal_begins_is_told_of_the_one_that_end
     readiness = service.node.readiness
     next_ones: list[asyncio.Task[object]] = []
     rehearsing = readiness._rehearsing = asyncio.create_task(readiness._rehearse())
-    rehearsing.add_done_callback(lambda _: next_ones.append(asyncio.create_task(readiness.look())))
+    rehearsing.add_done_callback(lambda _: next_ones.append(asyncio.create_task(readiness.check())))
 
-    assert await readiness.look() is None
+    assert await readiness.check() is None
     assert await next_ones[0] is None

@@ -46,7 +46,7 @@ async def test_a_role_that_owns_nothing_starts_and_serves(split: Split, served: 
         assert (await service.client.get("/readyz")).status_code == 200
         assert (await service.run("progress", {"steps": 2}))["result"] == "done"
         assert (await service.run("retry-after", {"after": 0.05}))["attempt"] == 2
-        await service.node.sweeper.keep_house(retention_days=30)
+        await service.node.sweeper.run_housekeeping(retention_days=30)
         metrics = (await service.client.get("/metrics")).text
         assert 'code="DATABASE_PERMISSION_DENIED"' not in metrics
     assert (await check(served)).clean

@@ -33,13 +33,13 @@ class Ledger:
 
 
 @asynccontextmanager
-async def flushing(gatherer: Batcher[int, int]) -> AsyncIterator[None]:
+async def flushing(batcher: Batcher[int, int]) -> AsyncIterator[None]:
     """Repeats the step as the node's loop does: an exception does not end it."""
 
     async def repeat() -> None:
         while True:
             with suppress(RuntimeError):
-                await gatherer.step()
+                await batcher.step()
 
     task = asyncio.create_task(repeat())
     try:
@@ -49,8 +49,8 @@ async def flushing(gatherer: Batcher[int, int]) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-def putting(gatherer: Batcher[int, int], *items: int) -> list[asyncio.Task[int]]:
-    return [asyncio.create_task(gatherer.put(item)) for item in items]
+def putting(batcher: Batcher[int, int], *items: int) -> list[asyncio.Task[int]]:
+    return [asyncio.create_task(batcher.put(item)) for item in items]
 
 
 async def settle() -> None:
@@ -65,20 +65,20 @@ def ledger() -> Ledger:
 
 
 async def test_an_idle_gatherer_adds_no_delay(ledger: Ledger) -> None:
-    gatherer = Batcher(ledger.record, capacity=10, batch=5)
-    async with flushing(gatherer):
-        assert await gatherer.put(3) == 6
-        assert gatherer.idle
+    batcher = Batcher(ledger.record, capacity=10, batch=5)
+    async with flushing(batcher):
+        assert await batcher.put(3) == 6
+        assert batcher.idle
 
 
 async def test_what_arrives_during_a_statement_goes_in_the_next(ledger: Ledger) -> None:
-    gatherer = Batcher(ledger.record, capacity=100, batch=4)
+    batcher = Batcher(ledger.record, capacity=100, batch=4)
     ledger.door.clear()
-    async with flushing(gatherer):
-        first = putting(gatherer, 1)
+    async with flushing(batcher):
+        first = putting(batcher, 1)
         await ledger.entered.wait()
-        assert gatherer.in_flight == 1
-        rest = putting(gatherer, 2, 3, 4, 5, 6, 7)
+        assert batcher.in_flight == 1
+        rest = putting(batcher, 2, 3, 4, 5, 6, 7)
         await settle()
         assert ledger.batches == [[1]]
         ledger.door.set()
@@ -87,82 +87,82 @@ async def test_what_arrives_during_a_statement_goes_in_the_next(ledger: Ledger) 
 
 
 async def test_an_item_may_have_an_error_of_its_own(ledger: Ledger) -> None:
-    gatherer = Batcher(ledger.record, capacity=10, batch=5)
-    async with flushing(gatherer):
-        answers = await asyncio.gather(*putting(gatherer, 1, 0, 2), return_exceptions=True)
+    batcher = Batcher(ledger.record, capacity=10, batch=5)
+    async with flushing(batcher):
+        answers = await asyncio.gather(*putting(batcher, 1, 0, 2), return_exceptions=True)
     assert answers[0::2] == [2, 4]
     assert isinstance(answers[1], ValueError)
 
 
 async def test_one_bad_item_fails_alone(ledger: Ledger) -> None:
-    gatherer = Batcher(ledger.record, capacity=10, batch=5)
-    async with flushing(gatherer):
-        answers = await asyncio.gather(*putting(gatherer, 1, -1, 2), return_exceptions=True)
+    batcher = Batcher(ledger.record, capacity=10, batch=5)
+    async with flushing(batcher):
+        answers = await asyncio.gather(*putting(batcher, 1, -1, 2), return_exceptions=True)
     assert answers[0::2] == [2, 4]
     assert isinstance(answers[1], RecordRefused)
     assert ledger.batches == [[1, -1, 2], [1], [-1, 2], [-1], [2]]
 
 
 async def test_a_database_that_is_away_is_told_to_all_of_the_batch_and_not_tried_one_by_one(ledger: Ledger) -> None:
-    gatherer = Batcher(ledger.record, capacity=10, batch=5)
+    batcher = Batcher(ledger.record, capacity=10, batch=5)
     ledger.breaks = [DatabaseAway("gone")]
-    async with flushing(gatherer):
-        answers = await asyncio.gather(*putting(gatherer, 1, 2), return_exceptions=True)
+    async with flushing(batcher):
+        answers = await asyncio.gather(*putting(batcher, 1, 2), return_exceptions=True)
         assert [str(answer) for answer in answers] == ["gone", "gone"]
-        assert await gatherer.put(3) == 6
+        assert await batcher.put(3) == 6
     assert ledger.batches == [[1, 2], [3]]
 
 
 async def test_an_unforeseen_error_answers_everybody_and_leaves_to_the_loop(ledger: Ledger) -> None:
-    gatherer = Batcher(ledger.record, capacity=10, batch=5)
+    batcher = Batcher(ledger.record, capacity=10, batch=5)
     ledger.breaks = [RuntimeError("a bug")]
-    tasks = putting(gatherer, 1, 2)
+    tasks = putting(batcher, 1, 2)
     await settle()
     with pytest.raises(RuntimeError, match="a bug"):
-        await gatherer.step()
+        await batcher.step()
     answers = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(answer) for answer in answers] == [DatabaseAway, DatabaseAway]
-    assert gatherer.idle
+    assert batcher.idle
 
 
 async def test_a_flusher_that_is_stopped_leaves_nobody_waiting(ledger: Ledger) -> None:
-    gatherer = Batcher(ledger.record, capacity=10, batch=5)
+    batcher = Batcher(ledger.record, capacity=10, batch=5)
     ledger.door.clear()
-    async with flushing(gatherer):
-        tasks = putting(gatherer, 1)
+    async with flushing(batcher):
+        tasks = putting(batcher, 1)
         await ledger.entered.wait()
     with pytest.raises(DatabaseAway, match="the service stopped before this was recorded"):
         await asyncio.wait_for(tasks[0], 5)
 
 
 async def test_a_full_buffer_refuses_after_patience(ledger: Ledger) -> None:
-    gatherer = Batcher(ledger.record, capacity=2, batch=1, patience_seconds=0.05)
-    waiting = putting(gatherer, 1, 2)
+    batcher = Batcher(ledger.record, capacity=2, batch=1, patience_seconds=0.05)
+    waiting = putting(batcher, 1, 2)
     await settle()
     with pytest.raises(Overloaded) as refused:
-        await gatherer.put(3)
+        await batcher.put(3)
     assert (refused.value.status, refused.value.retryable) == (503, True)
     assert "2 submissions wait" in refused.value.reason
-    async with flushing(gatherer):
+    async with flushing(batcher):
         assert await asyncio.gather(*waiting) == [2, 4]
     assert ledger.batches == [[1], [2]]
 
 
 async def test_a_caller_waits_for_room_and_then_gets_in(ledger: Ledger) -> None:
-    gatherer = Batcher(ledger.record, capacity=2, batch=2, patience_seconds=10)
-    tasks = putting(gatherer, 1, 2, 3, 4, 5)
+    batcher = Batcher(ledger.record, capacity=2, batch=2, patience_seconds=10)
+    tasks = putting(batcher, 1, 2, 3, 4, 5)
     await settle()
-    assert len(gatherer._waiting) == 2
-    async with flushing(gatherer):
+    assert len(batcher._waiting) == 2
+    async with flushing(batcher):
         assert await asyncio.wait_for(asyncio.gather(*tasks), 5) == [2, 4, 6, 8, 10]
     assert max(len(batch) for batch in ledger.batches) == 2
 
 
 async def test_a_caller_that_went_away_disturbs_nobody(ledger: Ledger) -> None:
-    gatherer = Batcher(ledger.record, capacity=10, batch=5)
+    batcher = Batcher(ledger.record, capacity=10, batch=5)
     ledger.door.clear()
-    async with flushing(gatherer):
-        leaves, stays = putting(gatherer, 1, 2)
+    async with flushing(batcher):
+        leaves, stays = putting(batcher, 1, 2)
         await ledger.entered.wait()
         leaves.cancel()
         await settle()

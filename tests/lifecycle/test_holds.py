@@ -26,7 +26,7 @@ CONTROL = Control(
 
 def holds() -> ClaimRestrictions:
     learned = ClaimRestrictions({"broken", "a"})
-    learned.learn(CONTROL)
+    learned.update(CONTROL)
     return learned
 
 
@@ -41,7 +41,7 @@ def claims(learned: ClaimRestrictions, *lanes: Lane) -> list[tuple[Under | None,
 def test_at_first_nothing_is_held_back() -> None:
     learned = ClaimRestrictions()
     assert (learned.any, learned.version) == (False, 0)
-    assert learned.free(NARROW)
+    assert learned.unrestricted(NARROW)
     assert claims(learned, FREE, NARROW) == [(None, [FREE, NARROW])]
     assert learned.claims([]) == []
 
@@ -50,7 +50,7 @@ def test_what_is_paused_limited_or_broken_is_not_free() -> None:
     learned = holds()
     assert (learned.any, learned.version) == (True, 7)
     lanes = [FREE, NARROW, PAUSED, LIMITED_TYPE, BROKEN, UNKNOWN_BROKEN]
-    assert [learned.free(lane) for lane in lanes] == [True, False, False, False, False, True]
+    assert [learned.unrestricted(lane) for lane in lanes] == [True, False, False, False, False, True]
     assert [learned.worth_trying(lane) for lane in lanes] == [True, True, False, True, True, True]
 
 
@@ -80,7 +80,7 @@ def test_a_limited_lane_of_higher_priority_goes_before_a_free_one_of_lower() -> 
 
 def test_where_no_limited_lane_is_worth_trying_the_free_ones_go_in_one() -> None:
     learned = holds()
-    learned.rest(Under(queue="narrow"), 60)
+    learned.back_off(Under(queue="narrow"), 60)
     assert claims(learned, URGENT, NARROW, FREE, PAUSED) == [(None, [URGENT, FREE])]
     assert claims(learned, NARROW, PAUSED) == []
     assert not learned.worth_trying(NARROW)
@@ -94,41 +94,41 @@ def test_limits_that_are_full_are_tried_again_when_something_ends_that_they_coun
         (Under(breaker="broken"), BROKEN),
     ):
         learned = holds()
-        learned.rest(under, 60, full=True)
+        learned.back_off(under, 60, full=True)
         assert not learned.ended([FREE])
-        assert learned.rests(under)
+        assert learned.backing_off(under)
         assert learned.ended([FREE, ends])
-        assert not learned.rests(under)
+        assert not learned.backing_off(under)
 
 
 def test_a_rate_waits_for_its_time_whatever_ends() -> None:
     learned = holds()
-    learned.rest(Under(queue="narrow"), 60)
+    learned.back_off(Under(queue="narrow"), 60)
     assert not learned.ended([NARROW])
-    assert learned.rests(Under(queue="narrow"))
+    assert learned.backing_off(Under(queue="narrow"))
 
 
 def test_a_rest_is_over_by_itself() -> None:
     learned = holds()
-    learned.rest(Under(queue="narrow"), -0.1, full=True)
+    learned.back_off(Under(queue="narrow"), -0.1, full=True)
     assert learned.worth_trying(NARROW)
 
 
 def test_a_change_of_what_holds_back_ends_every_rest() -> None:
     learned = holds()
-    learned.rest(Under(queue="narrow"), 60)
-    learned.learn(CONTROL)
-    assert learned.rests(Under(queue="narrow"))
-    learned.learn(CONTROL._replace(version=8))
-    assert not learned.rests(Under(queue="narrow"))
+    learned.back_off(Under(queue="narrow"), 60)
+    learned.update(CONTROL)
+    assert learned.backing_off(Under(queue="narrow"))
+    learned.update(CONTROL._replace(version=8))
+    assert not learned.backing_off(Under(queue="narrow"))
 
 
 def test_the_shortest_rest_of_the_lanes_that_hold_jobs_counts() -> None:
     learned = holds()
-    learned.rest(Under(queue="narrow"), 0.5)
-    learned.rest(Under(type="limited"), 0.2)
+    learned.back_off(Under(queue="narrow"), 0.5)
+    learned.back_off(Under(type="limited"), 0.2)
     assert 0.3 < learned.seconds_to_next([NARROW, PAUSED], at_most=1.0) <= 0.5
     assert 0.1 < learned.seconds_to_next([NARROW, LIMITED_TYPE], at_most=1.0) <= 0.2
     assert learned.seconds_to_next([PAUSED], at_most=1.0) == 1.0
-    learned.rest(Under(queue="narrow"), -5)
+    learned.back_off(Under(queue="narrow"), -5)
     assert learned.seconds_to_next([NARROW], at_most=1.0) == 0.001

@@ -241,7 +241,7 @@ async def test_a_node_that_waits_for_a_limit_does_not_ask_without_rest(
     await eventually(lambda: _known(service))
     claimed = await claimer.claim(10, node_id=uuid4(), source="test")
     assert claimed == []
-    assert not claimer.hopeful
+    assert not claimer.may_find_jobs
     assert 0 < claimer.rest_seconds <= 0.1
     gate("only").set()
     await all_ended(service)

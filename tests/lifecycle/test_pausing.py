@@ -194,6 +194,6 @@ async def test_a_node_with_a_paused_queue_full_of_jobs_rests(start_service: Star
         return lane in set(claimer.lanes.known({"echo"}))
 
     await eventually(known)
-    assert not claimer.hopeful
+    assert not claimer.may_find_jobs
     assert claimer.rest_seconds > 0.5
     assert not claimer.may_start(lane)

@@ -443,6 +443,6 @@ async def test_old_runs_are_forgotten_in_bounded_batches(still: Service) -> None
     )
     assert sorted(tuple(row) for row in rows) == [("a", 2, True), ("b", 2, True), ("gone", 2, True)]
     await still.sql("update schedule_runs set due_at = due_at - interval '10 days' where name = 'gone'")
-    await still.node.sweeper.keep_house(retention_days=30)
+    await still.node.sweeper.run_housekeeping(retention_days=30)
     rows = await still.sql("select count(*) from schedule_runs where name = 'gone'")
     assert rows[0][0] == 1

@@ -52,14 +52,14 @@ class Heard:
 def sending() -> Wakeups:
     signals = Wakeups(wake_sender=lambda: None)
     signals.alone = False
-    signals.interest.heard("other", buckets_of(UUID(int=n) for n in range(BUCKETS)), anew=True)
+    signals.follow_filter.heard("other", buckets_of(UUID(int=n) for n in range(BUCKETS)), anew=True)
     return signals
 
 
 def carried(signals: Wakeups, heard: Heard) -> None:
     """Takes what the one node sends, in the form that it travels in, to the other."""
-    for hint in signals.take():
-        heard.wakeups.hear(json.loads(json.dumps(hint)))
+    for hint in signals.take_outgoing():
+        heard.wakeups.receive(json.loads(json.dumps(hint)))
 
 
 def test_each_hint_arrives_as_it_was_given() -> None:
@@ -80,8 +80,8 @@ def test_what_was_taken_is_not_taken_again() -> None:
     signals.changed([uuid4()])
     signals.cancel(uuid4())
     signals.deliveries()
-    assert len(signals.take()) == 4
-    assert signals.take() == []
+    assert len(signals.take_outgoing()) == 4
+    assert signals.take_outgoing() == []
 
 
 def test_hints_that_say_the_same_travel_once() -> None:
@@ -102,10 +102,10 @@ def test_no_hint_is_longer_than_a_notification_may_be() -> None:
     job_ids = [new_job_id() for _ in range(1000)]
     signals.changed(job_ids)
     signals.ready(Lane("q" * 128, "t" * 128, -100), uuid4())
-    texts = [json.dumps(hint, ensure_ascii=False) for hint in signals.take()]
+    texts = [json.dumps(hint, ensure_ascii=False) for hint in signals.take_outgoing()]
     assert max(len(text.encode()) for text in texts) < NOTIFY_LIMIT
     for text in texts:
-        heard.wakeups.hear(json.loads(text))
+        heard.wakeups.receive(json.loads(text))
     assert heard.changed == job_ids
 
 
@@ -113,12 +113,12 @@ def test_a_change_is_told_only_where_somebody_may_follow_the_job() -> None:
     here, there = Wakeups(wake_sender=lambda: None, alone=False), Wakeups(wake_sender=lambda: None, alone=False)
     followed, other = UUID(int=5), UUID(int=6)
     here.changed([followed, other])
-    assert here.take() == []
-    assert there.follows(followed)
-    for hint in there.take():
-        here.hear(json.loads(json.dumps(hint)))
+    assert here.take_outgoing() == []
+    assert there.follow_job(followed)
+    for hint in there.take_outgoing():
+        here.receive(json.loads(json.dumps(hint)))
     here.changed([followed, other])
-    assert here.take() == [["changed", str(followed)]]
+    assert here.take_outgoing() == [["changed", str(followed)]]
 
 
 def test_that_the_ledger_has_grown_is_told_once_and_only_where_somebody_follows_all_jobs() -> None:
@@ -126,38 +126,38 @@ def test_that_the_ledger_has_grown_is_told_once_and_only_where_somebody_follows_
     grown: list[None] = []
     there.local.news = lambda: grown.append(None)
     here.submitted(["default"])
-    assert here.take() == []
-    there.follows_everything(True)
-    for hint in there.take():
-        here.hear(json.loads(json.dumps(hint)))
-    assert here.interest.of_others([UUID(int=5)]) == []
+    assert here.take_outgoing() == []
+    there.follow_all(True)
+    for hint in there.take_outgoing():
+        here.receive(json.loads(json.dumps(hint)))
+    assert here.follow_filter.followed_elsewhere([UUID(int=5)]) == []
     here.submitted(["default"])
     here.changed([UUID(int=5)])
-    hints = here.take()
+    hints = here.take_outgoing()
     assert hints == [["news"]]
-    there.hear(hints[0])
+    there.receive(hints[0])
     assert len(grown) == 1
-    there.follows_still([])  # said again, for a hint may be lost
-    here.hear(there.take()[0])
-    assert here.interest.everything
-    there.follows_everything(False)
-    there.follows_still([])
-    here.hear(there.take()[0])
-    assert not here.interest.everything
+    there.repeat_follows([])  # said again, for a hint may be lost
+    here.receive(there.take_outgoing()[0])
+    assert here.follow_filter.everything
+    there.follow_all(False)
+    there.repeat_follows([])
+    here.receive(there.take_outgoing()[0])
+    assert not here.follow_filter.everything
 
 
 def test_what_is_no_longer_followed_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     here = Wakeups(wake_sender=lambda: None, alone=False)
     first, second = UUID(int=1), UUID(int=2)
-    here.hear(["follows", "other", f"{buckets_of([first]):x}"])
-    here.hear(["follows", "other", f"{buckets_of([second]):x}"])
-    assert here.interest.of_others([first, second]) == [first, second]
-    here.hear(["follows-still", "other", f"{buckets_of([second]):x}"])
-    assert here.interest.of_others([first, second]) == [second]
+    here.receive(["follows", "other", f"{buckets_of([first]):x}"])
+    here.receive(["follows", "other", f"{buckets_of([second]):x}"])
+    assert here.follow_filter.followed_elsewhere([first, second]) == [first, second]
+    here.receive(["follows-still", "other", f"{buckets_of([second]):x}"])
+    assert here.follow_filter.followed_elsewhere([first, second]) == [second]
     monkeypatch.setattr(follow_filter, "LIFETIME_SECONDS", -1.0)
-    here.hear(["follows-still", "other", f"{buckets_of([second]):x}"])
-    here.follows_still([])
-    assert here.interest.of_others([first, second]) == []
+    here.receive(["follows-still", "other", f"{buckets_of([second]):x}"])
+    here.repeat_follows([])
+    assert here.follow_filter.followed_elsewhere([first, second]) == []
 
 
 def test_a_node_that_is_alone_tells_itself_and_keeps_nothing_for_others() -> None:
@@ -169,7 +169,7 @@ def test_a_node_that_is_alone_tells_itself_and_keeps_nothing_for_others() -> Non
     heard.wakeups.cancel(job_id)
     heard.wakeups.deliveries()
     assert (heard.changed, heard.ready, heard.cancelled) == ([job_id], [(LANE, job_id)], [job_id])
-    assert heard.wakeups.take() == []
+    assert heard.wakeups.take_outgoing() == []
 
 
 def test_a_node_that_cannot_send_keeps_nothing_for_others() -> None:
@@ -180,12 +180,12 @@ def test_a_node_that_cannot_send_keeps_nothing_for_others() -> None:
         signals.cancel(uuid4())
         signals.deliveries()
         signals.ready(LANE, uuid4())
-    assert signals.take() == []
+    assert signals.take_outgoing() == []
 
 
 def test_a_node_that_hears_hello_is_no_longer_alone() -> None:
     heard = Heard()
-    heard.wakeups.hear(["hello"])
+    heard.wakeups.receive(["hello"])
     assert not heard.wakeups.alone
 
 
@@ -218,7 +218,7 @@ MALFORMED = [
 @pytest.mark.parametrize("hint", UNKNOWN + MALFORMED, ids=repr)
 def test_a_hint_that_is_not_understood_is_passed_over(hint: Any) -> None:
     heard = Heard()
-    heard.wakeups.hear(hint)
+    heard.wakeups.receive(hint)
     assert heard.nothing
 
 
@@ -310,4 +310,4 @@ async def test_a_change_elsewhere_reaches_whoever_follows_the_job_here_and_no_on
 
 
 async def _followed(service: Service, job_id: UUID) -> bool:
-    return service.node.wakeups.interest.of_others([job_id]) == [job_id]
+    return service.node.wakeups.follow_filter.followed_elsewhere([job_id]) == [job_id]

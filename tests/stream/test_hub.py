@@ -13,15 +13,15 @@ async def test_all_followers_of_a_job_and_nobody_else_have_news() -> None:
     hub = Hub()
     with hub.watch(JOB) as first, hub.watch(JOB) as second, hub.watch(OTHER) as other:
         hub.changed([JOB])
-        assert await first.news(timeout=LONG)
-        assert await second.news(timeout=LONG)
-        assert not await other.news(timeout=AT_ONCE)
+        assert await first.wait(timeout=LONG)
+        assert await second.wait(timeout=LONG)
+        assert not await other.wait(timeout=AT_ONCE)
 
 
 async def test_a_follower_that_waits_is_woken() -> None:
     hub = Hub()
     with hub.watch(JOB) as watch:
-        waiting = asyncio.create_task(watch.news(timeout=LONG))
+        waiting = asyncio.create_task(watch.wait(timeout=LONG))
         await asyncio.sleep(0)
         hub.changed([OTHER, JOB])
         assert await waiting
@@ -32,13 +32,13 @@ async def test_news_that_came_while_nobody_waited_are_not_lost_and_add_up_to_one
     with hub.watch(JOB) as watch:
         for _ in range(1000):
             hub.changed([JOB])
-        assert await watch.news(timeout=AT_ONCE + LONG)
-        assert not await watch.news(timeout=AT_ONCE)
+        assert await watch.wait(timeout=AT_ONCE + LONG)
+        assert not await watch.wait(timeout=AT_ONCE)
 
 
 async def test_without_news_the_wait_ends_with_its_time() -> None:
     with Hub().watch(JOB) as watch:
-        assert not await watch.news(timeout=0.01)
+        assert not await watch.wait(timeout=0.01)
 
 
 async def test_nothing_is_kept_of_followers_that_have_gone() -> None:
@@ -60,7 +60,7 @@ async def test_one_follower_may_go_while_another_stays() -> None:
         with hub.watch(JOB):
             pass
         hub.changed([JOB])
-        assert await stays.news(timeout=LONG)
+        assert await stays.wait(timeout=LONG)
 
 
 async def test_a_hub_that_closes_wakes_all_and_whoever_comes_later() -> None:
@@ -68,6 +68,6 @@ async def test_a_hub_that_closes_wakes_all_and_whoever_comes_later() -> None:
     with hub.watch(JOB) as before:
         hub.close()
         assert hub.closing
-        assert await before.news(timeout=LONG)
+        assert await before.wait(timeout=LONG)
     with hub.watch(OTHER) as after:
-        assert await after.news(timeout=LONG)
+        assert await after.wait(timeout=LONG)

@@ -187,11 +187,11 @@ class Story:
 
     async def find_no_room_at_first(self, service: Service) -> None:
         """Each is turned away, on both streams, and told when to come back."""
-        room, service.node.streams._places = service.node.streams._places, 0
+        room, service.node.stream_capacity._places = service.node.stream_capacity._places, 0
         self._proxy.target = service.url
         for name in ("all", "job"):
             await self._followers.all_have(name, lambda heard: heard.turned_away, clients=SHOWING_POSITIONS)
-        service.node.streams._places = room
+        service.node.stream_capacity._places = room
 
     def _has_cut(self, cuts: int) -> Callable[[], Awaitable[bool]]:
         return lambda: _is(self._proxy.cuts == cuts)

@@ -304,13 +304,13 @@ async def test_a_client_that_leaves_leaves_nothing_behind(service: Service) -> N
             socket = await stack.enter_async_context(socket_to(service))
             await submitted(socket, "echo", delaySeconds=3600)
             await socket.asked("subscribe", ref="f", filter={})
-        assert service.node.streams.taken == 5
+        assert service.node.stream_capacity.taken == 5
     await nobody_follows(service)
     await eventually(lambda: _there_is_room_again(service))
 
 
 async def _there_is_room_again(service: Service) -> bool:
-    return service.node.streams.taken == 0
+    return service.node.stream_capacity.taken == 0
 
 
 async def test_there_is_room_for_so_many_sockets_and_no_more(start_service: StartService) -> None:

@@ -44,14 +44,18 @@ async def waits(service: Service, attempts: int = 1) -> None:
     """Returns once so many attempts are out of their slots."""
 
     async def look() -> bool:
-        return len(service.node.waiting) == attempts
+        return len(service.node.parked_attempts) == attempts
 
     await eventually(look)
 
 
 async def all_over(service: Service) -> None:
     """Nothing is kept of waits that are over."""
-    assert (len(service.node.waiting), service.node.waiting.returning, len(service.node.hub.followed)) == (0, 0, 0)
+    assert (
+        len(service.node.parked_attempts),
+        service.node.parked_attempts.returning,
+        len(service.node.hub.followed),
+    ) == (0, 0, 0)
 
 
 async def children_of(service: Service, parent: str) -> list[str]:
@@ -135,7 +139,7 @@ async def test_who_can_go_on_gets_the_next_slot_before_what_is_ready(start_servi
     await service.client.post(f"/api/v1/jobs/{child}/cancel")
 
     async def could_go_on() -> bool:
-        return service.node.waiting.returning == 1
+        return service.node.parked_attempts.returning == 1
 
     await eventually(could_go_on)
     support.gate("slot").set()
@@ -197,7 +201,7 @@ async def test_cancelling_a_parent_that_waits_cancels_its_children(start_service
         assert (await service.ended(child))["status"] == "cancelled"
 
     async def nobody_waits() -> bool:
-        return len(service.node.waiting) + len(service.node.hub.followed) == 0
+        return len(service.node.parked_attempts) + len(service.node.hub.followed) == 0
 
     await eventually(nobody_waits)
     assert service.node.pool._free == 100

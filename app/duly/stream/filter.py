@@ -18,14 +18,14 @@ class EventFilter(NamedTuple):
     labels: frozenset[tuple[str, frozenset[str]]] = frozenset()
     within: "EventFilter | None" = None
 
-    def takes(self, facts: JobFacts) -> bool:
+    def matches(self, facts: JobFacts) -> bool:
         """Whether news of such a job is wanted."""
         return (
             (not self.types or facts.type in self.types)
             and (not self.queues or facts.queue in self.queues)
             and (not self.batches or facts.batch_id in self.batches)
             and (not self.labels or self._fits(facts.labels))
-            and (self.within is None or self.within.takes(facts))
+            and (self.within is None or self.within.matches(facts))
         )
 
     def _fits(self, labels: str | None) -> bool:

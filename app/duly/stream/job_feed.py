@@ -48,7 +48,7 @@ async def job_events(
                 if time.monotonic() - quiet_since >= KEEP_ALIVE_SECONDS:
                     quiet_since = time.monotonic()
                     yield []
-                await watch.news(timeout=LOOK_SECONDS)
+                await watch.wait(timeout=LOOK_SECONDS)
 
 
 async def _read(database: Database, *, tenant_id: int, job_id: UUID, after: int) -> tuple[list[Event], bool]:

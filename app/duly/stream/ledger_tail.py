@@ -64,7 +64,7 @@ class TailPage(NamedTuple):
 
 
 class LedgerTail:
-    """One for a process. `announce` is called when the first follower comes and when the last one goes."""
+    """One for a process. `on_follow` is called when the first follower comes and when the last one goes."""
 
     def __init__(self, database: Database, *, tenant_id: int, buffer: int, clock: DatabaseClock) -> None:
         self._clock = clock
@@ -78,7 +78,7 @@ class LedgerTail:
         self._read_at = self._summarized_at = float("-inf")
         self._days: set[date] = set()
         self.wake: Callable[[], None] = lambda: None
-        self.announce: Callable[[bool], None] = lambda _followed: None
+        self.on_follow: Callable[[bool], None] = lambda _followed: None
         self.closing = False
         self._forget()
 
@@ -110,19 +110,19 @@ class LedgerTail:
     @contextmanager
     def watch(self) -> Iterator[Watch]:
         """Follows everything for as long as the block runs."""
-        watch = Watch(heard=True)
+        watch = Watch(announced=True)
         self._watches.add(watch)
         if len(self._watches) == 1:
-            self.announce(True)  # noqa: FBT003  # what it says
+            self.on_follow(True)  # noqa: FBT003  # what it says
             self.wake()
         if self.closing:
-            watch.tell()
+            watch.notify()
         try:
             yield watch
         finally:
             self._watches.discard(watch)
             if not self._watches:
-                self.announce(False)  # noqa: FBT003
+                self.on_follow(False)  # noqa: FBT003
                 self.wake()
 
     def news(self) -> None:
@@ -134,11 +134,11 @@ class LedgerTail:
     def close(self) -> None:
         """Wakes all followers, so that streams end while the service goes down."""
         self.closing = True
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for watch in self._watches:
-            watch.tell()
+            watch.notify()
 
     async def step(self) -> float:
         """A loop's: reads what is new, and wakes the followers."""
@@ -155,7 +155,7 @@ class LedgerTail:
             self._days.update(made_at(row.event.job_id).date() for row in stretch.rows)
         self._end = stretch.reached
         if stretch.rows:
-            self._tell()
+            self._notify()
         await self._summarize()
         if not stretch.to_now:
             return 0
@@ -172,7 +172,7 @@ class LedgerTail:
         self._start = self._end = await self.now()
         today = self._clock.now().date()
         self._days = {today, today - timedelta(days=1)}
-        self._tell()
+        self._notify()
 
     def _keep(self, entries: list[TailEntry]) -> None:
         self._pause = SHORTEST_PAUSE_SECONDS
@@ -205,9 +205,9 @@ class LedgerTail:
         """What came after this position; None where not all of that is here."""
         if not self.holds(position) or self._end is None:
             return None
-        place = bisect_right(self._entries, position, key=_position_of)
-        entries = _few(self._entries[place : place + SLICE])
-        if place + len(entries) < len(self._entries):
+        index = bisect_right(self._entries, position, key=_position_of)
+        entries = _few(self._entries[index : index + SLICE])
+        if index + len(entries) < len(self._entries):
             return TailPage(entries, entries[-1].position, to_now=False)
         return TailPage(entries, max(self._end, position), to_now=True)
 
@@ -237,10 +237,10 @@ class LedgerTail:
 def _few(entries: list[TailEntry]) -> list[TailEntry]:
     """The first of them, as many as fit; one in any case."""
     size = 0
-    for place, entry in enumerate(entries):
+    for index, entry in enumerate(entries):
         size += entry.size
-        if place and size > SLICE_BYTES:
-            return entries[:place]
+        if index and size > SLICE_BYTES:
+            return entries[:index]
     return entries
 
 

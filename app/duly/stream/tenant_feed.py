@@ -36,7 +36,7 @@ async def tenant_events(
             last = tail.closing
             told = (None if last else tail.after(reached)) or await tail.from_ledger(reader, reached)
             reached = told.reached
-            entries = [entry for entry in told.entries if wanted.takes(entry.facts)]
+            entries = [entry for entry in told.entries if wanted.matches(entry.facts)]
             if entries or time.monotonic() - told_at >= KEEP_ALIVE_SECONDS:
                 began = time.monotonic()
                 yield TenantEvents(entries, reached)
@@ -52,7 +52,7 @@ async def tenant_events(
 async def _rest(watch: Watch, told: TailPage) -> None:
     """Until there may be more. What was written goes out meanwhile, and who is too slow is found out."""
     if told.to_now:
-        await watch.news(timeout=LOOK_SECONDS)
+        await watch.wait(timeout=LOOK_SECONDS)
     else:
         await asyncio.sleep(0)
 

@@ -51,7 +51,7 @@ class Attempt:
         stopped: why it was told to stop, once it was.
         lines: how many lines it has logged.
         recording: its newest checkpoint, on its way to the database or there.
-        wakes: called when it is told to stop, for what waits on its behalf outside of its task.
+        stop_callbacks: called when it is told to stop, for what waits on its behalf outside of its task.
     """
 
     claimed: ClaimedJob
@@ -65,10 +65,10 @@ class Attempt:
     cancelled: bool = field(default=False)
     lines: int = 0
     recording: asyncio.Future[bool] | None = None
-    wakes: set[Callable[[], None]] | None = None
+    stop_callbacks: set[Callable[[], None]] | None = None
     offspring: Offspring | None = None
 
-    def begins_in(self, seconds: float = 0.0) -> None:
+    def start_clock(self, seconds: float = 0.0) -> None:
         """The handler is called now, or after so many seconds at most: from then on its time counts."""
         self.deadline = asyncio.get_running_loop().time() + seconds + self.claimed.timeout_seconds
 
@@ -79,20 +79,20 @@ class Attempt:
             self.cancelled = True
             if self.begun:  # a task cancelled before its first step would never run, and its end never be recorded
                 self.task.cancel()
-            for wake in list(self.wakes or ()):
+            for wake in list(self.stop_callbacks or ()):
                 wake()
 
     @contextmanager
-    def woken(self, wake: Callable[[], None]) -> Iterator[None]:
+    def on_stop(self, wake: Callable[[], None]) -> Iterator[None]:
         """Calls `wake` where the attempt is told to stop while the block runs."""
-        wakes = self.wakes = self.wakes or set()
+        wakes = self.stop_callbacks = self.stop_callbacks or set()
         wakes.add(wake)
         try:
             yield
         finally:
             wakes.discard(wake)
 
-    async def settled(self, outcome: Outcome) -> None:
+    async def wait_for_checkpoint(self, outcome: Outcome) -> None:
         """Returns once no checkpoint of it is under way any more, or after two seconds; it cannot be stopped now."""
         self.stopped = self.stopped or outcome
         for _ in range(2):  # a handler may have cancelled its own task and returned: that ends the first wait
@@ -147,7 +147,7 @@ Call = Callable[[Attempt, Any], Awaitable[Any]]
 async def run_attempt(attempt: Attempt, call: Call, *, result_limit: int) -> Outcome:
     """Runs the attempt to its end. Nothing that a handler does escapes, be it `sys.exit`."""
     attempt.begun = True
-    attempt.begins_in()
+    attempt.start_clock()
     if attempt.stopped is not None:
         return attempt.stopped
     try:

@@ -22,7 +22,7 @@ class AttemptDeadlines:
         self._moved: list[Deadline] = []
         self._arrived = asyncio.Event()
 
-    def look(self, attempts: Iterable[Attempt], now: float) -> None:
+    def collect_moved(self, attempts: Iterable[Attempt], now: float) -> None:
         """Notes which deadlines have moved; `now` is by the event loop's clock."""
         for attempt in attempts:
             moved = attempt.deadline - attempt.recorded_deadline

@@ -74,7 +74,7 @@ class BatchCalls:
         group = self._gathering.get(attempt.handler.type) or self._open(attempt.handler, batch)
         member = Member(attempt, parameters, asyncio.get_running_loop().create_future())
         group.members.append(member)
-        attempt.begins_in(batch.linger_seconds)
+        attempt.start_clock(batch.linger_seconds)
         group.waiting += 1
         if group.waiting >= min(batch.size, self._slots):
             self._begin(group)
@@ -122,7 +122,7 @@ async def run_group(group: Group, call_group: CallGroup) -> None:
     if not group.members:
         return
     for member in group.members:
-        member.attempt.begins_in()
+        member.attempt.start_clock()
     try:
         ends = _member_ends(await call_group(group), len(group.members))
     except BaseException as error:  # noqa: BLE001  # whatever it raises is the end of each attempt

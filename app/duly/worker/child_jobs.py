@@ -74,13 +74,13 @@ class AttemptChildren:
         batch = NewBatch(self._tenant_id, child_id(parent_id, f"{name} batch"), batch_name)
         jobs: list[NewJob] = []
         refused: dict[str, Exception] = {}
-        for place, one in enumerate(asked):
+        for index, one in enumerate(asked):
             try:
-                job_id = child_id(parent_id, name, place)
+                job_id = child_id(parent_id, name, index)
                 jobs.append(self._job(one, job_id=job_id, batch=batch, together=[len(asked), batch_name]))
             except REFUSALS as error:
-                refused[f"jobs[{place}]"] = error
-            if place % WINDOW == WINDOW - 1:
+                refused[f"jobs[{index}]"] = error
+            if index % WINDOW == WINDOW - 1:
                 await asyncio.sleep(0)
         if refused:
             raise refusal_error(what, refused)
@@ -138,27 +138,27 @@ class AttemptChildren:
 
     async def _until_all_ended(self, job_ids: Sequence[UUID]) -> None:
         """One after the other: the wait is over when the last one is, and one at a time is enough to follow."""
-        place = await self._first_unended(job_ids, 0)
-        if place is None:
+        index = await self._first_unended(job_ids, 0)
+        if index is None:
             return
-        async with self._parts.waiting.out(self._attempt):
-            while place is not None:
-                await self._until_ended(job_ids[place])
-                place = await self._first_unended(job_ids, place + 1)
+        async with self._parts.waiting.parked(self._attempt):
+            while index is not None:
+                await self._until_ended(job_ids[index])
+                index = await self._first_unended(job_ids, index + 1)
 
     async def _first_unended(self, job_ids: Sequence[UUID], start: int) -> int | None:
         """The place of the first from `start` on that has not ended."""
         first_unended = partial(self._parts.outcomes.first_unended, self._tenant_id)
         for first in range(start, len(job_ids), WINDOW):
             window = job_ids[first : first + WINDOW]
-            place = await self._as_long_as_it_takes(partial(first_unended, window))
-            if place is not None:
-                return first + place
+            index = await self._as_long_as_it_takes(partial(first_unended, window))
+            if index is not None:
+                return first + index
         return None
 
     async def _until_ended(self, job_id: UUID) -> None:
         parts, attempt = self._parts, self._attempt
-        with parts.hub.watch(job_id) as watch, attempt.woken(watch.tell):
+        with parts.hub.watch(job_id) as watch, attempt.on_stop(watch.notify):
             ended = await wait_until(
                 watch,
                 lambda: parts.outcomes.look(self._tenant_id, job_id),

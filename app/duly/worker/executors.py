@@ -27,7 +27,7 @@ class Executors:
         self._limiter = CapacityLimiter(math.inf)
         self._processes = processes
         self._slot_freed = slot_freed
-        self._together = BatchCalls(slots=slots, call_group=self._call_group)
+        self._batch_calls = BatchCalls(slots=slots, call_group=self._call_group)
         self.abandoned_threads = 0
 
     async def call(self, attempt: Attempt, parameters: Any) -> Any:
@@ -39,7 +39,7 @@ class Executors:
             if handler.batch is None:
                 return await handler.function(*handler.signature.arguments(parameters, attempt.context()))
         if handler.batch is not None:
-            return await self._together.call(attempt, handler.batch, parameters)
+            return await self._batch_calls.call(attempt, handler.batch, parameters)
         if handler.isolation == "thread":
             arguments = handler.signature.arguments(parameters, _thread_context(attempt))
             return await self._in_thread(partial(handler.function, *arguments), stopped=lambda: attempt.cancelled)

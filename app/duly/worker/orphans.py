@@ -44,7 +44,7 @@ class OrphanedAttempts:
         if now > self._suspected_until or now - self._looked_at < LOOK_SECONDS:
             return []
         self._looked_at = now
-        held = await self._claimer.held(node_id, older_than_seconds=OLD_ENOUGH_SECONDS)
+        held = await self._claimer.find_running(node_id, older_than_seconds=OLD_ENOUGH_SECONDS)
         return [_requeued(job_id, token) for job_id, token in held.items() if not known(job_id)]
 
 

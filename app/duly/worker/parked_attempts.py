@@ -39,7 +39,7 @@ class ParkedAttempts:
         return len(self._returning)
 
     @asynccontextmanager
-    async def out(self, attempt: Attempt) -> AsyncIterator[None]:
+    async def parked(self, attempt: Attempt) -> AsyncIterator[None]:
         """Gives the attempt's slot up while the block runs. It goes on, after it, once there is a slot for it; at once
         where it is told to stop.
 
@@ -55,7 +55,7 @@ class ParkedAttempts:
     async def _leave(self, attempt: Attempt) -> None:
         if attempt in self._out:
             self._out[attempt] += 1
-            self._let_in(attempt, with_slot=False)
+            self._resume(attempt, with_slot=False)
             return
         is_thread = attempt.handler.isolation == "thread"
         if len(self._out) >= self._limit or (is_thread and self._threads >= MOST_THREADS):
@@ -77,7 +77,7 @@ class ParkedAttempts:
             # do not, nobody whom the others wait for would ever have one.
             return
         if attempt.cancelled:
-            self.forget(attempt)
+            self.remove(attempt)
             return
         loop = asyncio.get_running_loop()
         self._returning[attempt] = turn = loop.create_future()
@@ -85,29 +85,29 @@ class ParkedAttempts:
         left = attempt.deadline - loop.time()
         attempt.deadline += LONGEST_RETURN_SECONDS  # it wants to run: its time stands still until it can
         try:
-            with attempt.woken(lambda: self.forget(attempt)):
+            with attempt.on_stop(lambda: self.remove(attempt)):
                 await turn
         except asyncio.CancelledError:
             if not self._out.get(attempt):
-                self.forget(attempt)
+                self.remove(attempt)
             raise
         finally:
             attempt.deadline = loop.time() + left
 
-    def let_in(self) -> None:
+    def resume_next(self) -> None:
         """Gives a free slot to whoever has waited longest for one; somebody must."""
-        self._let_in(next(iter(self._returning)), with_slot=True)
+        self._resume(next(iter(self._returning)), with_slot=True)
 
-    def _let_in(self, attempt: Attempt, *, with_slot: bool) -> None:
+    def _resume(self, attempt: Attempt, *, with_slot: bool) -> None:
         turn = self._returning.pop(attempt, None)
         if turn is not None and not turn.done():
             turn.set_result(None)
         if with_slot:
             self._drop(attempt)
 
-    def forget(self, attempt: Attempt) -> None:
+    def remove(self, attempt: Attempt) -> None:
         """It was told to stop, or has ended: it needs no slot of its own any more."""
-        self._let_in(attempt, with_slot=True)
+        self._resume(attempt, with_slot=True)
 
     def _drop(self, attempt: Attempt) -> None:
         if self._out.pop(attempt, None) is not None:

@@ -61,7 +61,7 @@ class Pool:
         self._identity = identity
         self._attempts: dict[UUID, Attempt] = {}
         self._prefetch = Prefetch(slots)
-        self._strays = OrphanedAttempts(claimer)
+        self._orphans = OrphanedAttempts(claimer)
         self._reserved = 0
         self._claiming = False
         self._freed = asyncio.Event()
@@ -77,13 +77,13 @@ class Pool:
         self.wake_watch: Callable[[], None] = lambda: None
         metrics.slots.set(slots)
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Learns what is ready already: until then a job that is submitted here would overtake it."""
-        await self._claimer.look()
+        await self._claimer.refresh()
 
     async def step(self) -> float:
         """One round of the claiming loop: waits for room, claims, starts. Returns how long to rest."""
-        await self._finisher.below(UNRECORDED_LIMIT)
+        await self._finisher.wait_below(UNRECORDED_LIMIT)
         room = await self._room()
         if self._draining:
             return LOOK_SECONDS
@@ -94,18 +94,18 @@ class Pool:
             self._claiming = True
             jobs = await self._claimer.claim(room, node_id=node_id, source=source)
         except BaseException:  # it is not known what was claimed
-            self._strays.suspect()
+            self._orphans.suspect()
             raise
         finally:
             self._claiming = False
-        self._take_on(jobs)
-        return 0 if jobs or self._claimer.hopeful else self._claimer.rest_seconds
+        self._accept(jobs)
+        return 0 if jobs or self._claimer.may_find_jobs else self._claimer.rest_seconds
 
-    async def find_strays(self) -> float:
+    async def find_orphans(self) -> float:
         """One round of the loop that looks for attempts whose claim was answered to nobody; needs no free slot."""
         node_id, _ = self._identity()
         # What is being claimed just now is not known yet, however long ago its first statement was.
-        for stray in await self._strays.find(node_id, known=lambda job_id: self._claiming or self.knows(job_id)):
+        for stray in await self._orphans.find(node_id, known=lambda job_id: self._claiming or self.knows(job_id)):
             self._finisher.put(stray)
         return STRAYS_SECONDS
 
@@ -145,7 +145,7 @@ class Pool:
 
     def reserve(self, wanted: int) -> int:
         """See `Starter`: what is ready already goes first."""
-        if self._draining or self._claimer.hopeful or self._finisher.waiting >= UNRECORDED_LIMIT:
+        if self._draining or self._claimer.may_find_jobs or self._finisher.waiting >= UNRECORDED_LIMIT:
             return 0
         held = max(0, min(wanted, self._prefetch.spare(self._spare)))
         self._reserved += held
@@ -154,16 +154,16 @@ class Pool:
     def start(self, jobs: Sequence[ClaimedJob]) -> None:
         """See `Starter`."""
         self._reserved -= len(jobs)
-        self._take_on(jobs, spare=not self._draining)
+        self._accept(jobs, spare=not self._draining)
 
-    def give_back(self, reserved: int) -> None:
+    def release_slots(self, reserved: int) -> None:
         """See `Starter`."""
         self._reserved -= reserved
         self._freed.set()
 
-    def answer_lost(self) -> None:
+    def response_lost(self) -> None:
         """See `Starter`."""
-        self._strays.suspect()
+        self._orphans.suspect()
 
     def _show(self) -> None:
         self._metrics.slots_busy.set(self._busy)
@@ -173,7 +173,7 @@ class Pool:
         """Whether this job runs here, waits here for a slot, or waits for its end to be recorded."""
         return job_id in self._attempts or job_id in self._prefetch or job_id in self._finisher
 
-    def _take_on(self, jobs: Sequence[ClaimedJob], *, spare: bool = True) -> None:
+    def _accept(self, jobs: Sequence[ClaimedJob], *, spare: bool = True) -> None:
         """Takes claimed jobs into free slots, or where they wait for one; what an error keeps out is given back."""
         try:
             self._prefetch.put(jobs)
@@ -197,7 +197,7 @@ class Pool:
 
     def _fill_slots(self) -> None:
         while self._waiting.returning and self._free > 0:
-            self._waiting.let_in()
+            self._waiting.resume_next()
         while self._free > 0 and (job := self._prefetch.take()):
             self._start(job)
 
@@ -233,13 +233,13 @@ class Pool:
         outcome = await run_attempt(attempt, self._executors.call, result_limit=self._result_limit)
         self._prefetch.observe(time() - began)
         if attempt.recording is not None:
-            await attempt.settled(outcome)
+            await attempt.wait_for_checkpoint(outcome)
         return outcome
 
     def _forget(self, attempt: Attempt) -> None:
         """Lets others have what an ended attempt had."""
         if self._waiting:
-            self._waiting.forget(attempt)
+            self._waiting.remove(attempt)
         if attempt.handler.isolation == "process":
             self.wake_claim()
         self._slot_freed()
@@ -261,7 +261,7 @@ class Pool:
         for attempt in list(self._attempts.values()):
             if attempt.deadline <= now:
                 attempt.stop(TimedOut(attempt.claimed.timeout_seconds))
-        self._deadlines.look(self._attempts.values(), now)
+        self._deadlines.collect_moved(self._attempts.values(), now)
         for claimed in self._prefetch.take_stale():
             self._ends.put(claimed, Interrupted("it waited too long for a slot"))
         self._show()

@@ -70,9 +70,9 @@ class SubmitLinesEndpoint:
             async with SpooledJobs() as jobs:
                 intake = _Intake(self._reader, headers, jobs, name=name, longest=longest)
                 await self._read(intake, receive)
-                if self._node.door.watched:
-                    await self._node.door.admit(intake.queues, checked=intake.checked)
-                return await self._node.spooled.submit(intake.batch(), jobs)
+                if self._node.submission_limiter.enabled:
+                    await self._node.submission_limiter.admit(intake.queues, checked=intake.checked)
+                return await self._node.spooled_submitter.submit(intake.batch(), jobs)
         except BatchRefused as error:
             raise refused_by_ledger(error) from None
         finally:
@@ -85,7 +85,7 @@ class SubmitLinesEndpoint:
                 for start in range(0, len(lines), BREATH):
                     await intake.take(lines[start : start + BREATH])
                     if len(intake.queues) > MOST_QUEUES:
-                        await self._node.door.check(intake.take_queues())
+                        await self._node.submission_limiter.check(intake.take_queues())
                     await asyncio.sleep(0)
                 refuse_when_draining(self._node)
         intake.check()

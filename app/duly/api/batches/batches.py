@@ -43,8 +43,8 @@ class SubmitManyEndpoint:
         if scope["query_string"]:
             raise Invalid.at([PathError("", "A batch as application/json takes no query members.")])
         batch, jobs = await self._read(scope["duly.body"], scope["duly.headers"])
-        if self._node.door.watched:
-            await self._node.door.admit(Counter(job.queue for job in jobs))
+        if self._node.submission_limiter.enabled:
+            await self._node.submission_limiter.admit(Counter(job.queue for job in jobs))
         try:
             accepted = await self._node.submitter.submit_all(batch, jobs)
         except BatchRefused as error:
@@ -185,7 +185,7 @@ def batches_router(node: Node, submit: SubmitManyEndpoint) -> APIRouter:
         """Cancel what has not ended of a batch. The job that follows it is submitted all the same."""
         refuse_when_draining(node)
         view = await find_batch(node, batchId)
-        await node.bulk.cancel_batch(DEFAULT_TENANT, view, go_on=partial(refuse_when_draining, node))
+        await node.bulk_actions.cancel_batch(DEFAULT_TENANT, view, go_on=partial(refuse_when_draining, node))
         view = await find_batch(node, batchId)
         return _answer(view, 202 if view.running else 200)
 

@@ -42,8 +42,8 @@ class SubmitEndpoint:
         if scope["query_string"]:
             raise Invalid.at([PathError("", "A submission takes no query members; to wait, send `Prefer: wait=N`.")])
         job = self._reader.read(scope["duly.body"], scope["duly.headers"])
-        if self._node.door.watched:
-            await self._node.door.admit({job.queue: 1})
+        if self._node.submission_limiter.enabled:
+            await self._node.submission_limiter.admit({job.queue: 1})
         accepted = await self._node.submitter.submit(job)
         leave(scope)
         await answer_accepted(self._node, accepted, scope, receive, send)

@@ -28,7 +28,7 @@ async def read_job(node: Node, tenant_id: int, job_id: UUID) -> JobView:
     Raises:
         NotFound: this tenant has none of this id.
     """
-    view = await node.looker.look(tenant_id, job_id)
+    view = await node.job_reader.look(tenant_id, job_id)
     if view is None:
         raise NotFound("There is no such job.")
     return view
@@ -61,6 +61,6 @@ async def wait_for_change(
             changed = view.sequence > known_sequence if known_sequence is not None else view.status != first.status
             if changed:
                 break
-            await watch.news(timeout=min(left, LOOK_SECONDS))
+            await watch.wait(timeout=min(left, LOOK_SECONDS))
             view = await read_job(node, tenant_id, job_id)
     return view

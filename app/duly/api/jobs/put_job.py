@@ -34,8 +34,8 @@ class SubmitNamedEndpoint:
         if refused := id_refusal(job_id, now=self._node.clock.now()):
             raise Invalid.at([PathError("jobId", refused)])
         job = self._reader.read_named(job_id, scope["duly.body"], scope["duly.headers"])
-        if self._node.door.watched:
-            await self._node.door.admit({job.queue: 1})
+        if self._node.submission_limiter.enabled:
+            await self._node.submission_limiter.admit({job.queue: 1})
         accepted = await self._node.submitter.submit(job)
         answer = answer_standing if accepted.standing else answer_accepted
         await answer(self._node, accepted, scope, receive, send)

@@ -34,7 +34,7 @@ def redriving_router(node: Node) -> APIRouter:
     async def retry_jobs(wanted: Wanted) -> Response:
         """Retry all jobs that fit: those that failed or, by `status=cancelled`, that were cancelled."""
         chosen = _with_statuses(wanted, of=RETRYABLE, default=[Status.FAILED])
-        retried = await node.bulk.retry(DEFAULT_TENANT, chosen, go_on=go_on)
+        retried = await node.bulk_actions.retry(DEFAULT_TENANT, chosen, go_on=go_on)
         return json_answer(orjson.dumps({"retried": retried}), 202)
 
     @router.post(
@@ -49,7 +49,7 @@ def redriving_router(node: Node) -> APIRouter:
         if not wanted.model_fields_set:
             raise Invalid.at([PathError("", "A filter is needed: this would cancel every job there is.")])
         chosen = _with_statuses(wanted, of=UNFINISHED, default=UNFINISHED)
-        cancelled = await node.bulk.cancel(DEFAULT_TENANT, chosen, go_on=go_on)
+        cancelled = await node.bulk_actions.cancel(DEFAULT_TENANT, chosen, go_on=go_on)
         return json_answer(orjson.dumps({"cancelled": cancelled}), 202)
 
     @router.post(
@@ -65,7 +65,7 @@ def redriving_router(node: Node) -> APIRouter:
         parsed = tenant_job(jobId)
         refuse_when_draining(node)
         await read_job(node, DEFAULT_TENANT, parsed)
-        await node.bulk.retry_one(DEFAULT_TENANT, parsed)
+        await node.bulk_actions.retry_one(DEFAULT_TENANT, parsed)
         view = await read_job(node, DEFAULT_TENANT, parsed)
         return json_answer(job_body(view), 202, job_headers(view, now=node.clock.now()))
 

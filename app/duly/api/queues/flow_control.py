@@ -64,7 +64,7 @@ def flow_control_router(node: Node, reader: SubmissionReader) -> APIRouter:
         Once this is answered, none starts. A queue that is paused stays so.
         """
         name = queue_name(queue)
-        await node.controller.pause(DEFAULT_TENANT, name)
+        await node.flow_controller.pause(DEFAULT_TENANT, name)
         return await _queue(node, name)
 
     @router.post(
@@ -78,7 +78,7 @@ def flow_control_router(node: Node, reader: SubmissionReader) -> APIRouter:
     async def resume_queue(queue: str) -> Response:
         """Let the jobs of this queue start again. A queue that is not paused stays so."""
         name = queue_name(queue)
-        await node.controller.resume(DEFAULT_TENANT, name)
+        await node.flow_controller.resume(DEFAULT_TENANT, name)
         return await _queue(node, name)
 
     @router.get(
@@ -116,7 +116,7 @@ def flow_control_router(node: Node, reader: SubmissionReader) -> APIRouter:
     )
     async def delete_queue_limits(queue: str) -> Response:
         """Take the limits of this queue away, where it has any."""
-        await node.controller.unlimit(DEFAULT_TENANT, Scope.QUEUE, queue_name(queue))
+        await node.flow_controller.unlimit(DEFAULT_TENANT, Scope.QUEUE, queue_name(queue))
         return Response(status_code=204)
 
     @router.get(
@@ -154,7 +154,7 @@ def flow_control_router(node: Node, reader: SubmissionReader) -> APIRouter:
     )
     async def delete_type_limits(type: str) -> Response:  # noqa: A002  # the contract's word
         """Take the limits of this type away, where it has any; of one that is no longer known too."""
-        await node.controller.unlimit(DEFAULT_TENANT, Scope.TYPE, _named(node, type))
+        await node.flow_controller.unlimit(DEFAULT_TENANT, Scope.TYPE, _named(node, type))
         return Response(status_code=204)
 
     return router
@@ -192,9 +192,9 @@ async def _set_limits(node: Node, reader: SubmissionReader, request: Request, sc
     rate = Rate(asked.rate.count, asked.rate.seconds) if asked.rate is not None else None
     limits = Limits(asked.concurrency, rate)
     if limits == Limits():
-        await node.controller.unlimit(DEFAULT_TENANT, scope, name)
+        await node.flow_controller.unlimit(DEFAULT_TENANT, scope, name)
     else:
-        await node.controller.limit(DEFAULT_TENANT, scope, name, limits)
+        await node.flow_controller.limit(DEFAULT_TENANT, scope, name, limits)
     return _answer(limits)
 
 

@@ -25,7 +25,7 @@ def job_types_router(node: Node) -> APIRouter:
     router = APIRouter(prefix="/api/v1/job-types", tags=["job types"])
 
     async def bodies(handlers: Sequence[RegisteredHandler]) -> list[dict[str, object]]:
-        observed = await node.observer.observed(DEFAULT_TENANT, [handler.type for handler in handlers])
+        observed = await node.run_times.observed(DEFAULT_TENANT, [handler.type for handler in handlers])
         async with node.database.connection() as connection:
             workers = await count_workers(connection)
             breakers = await breaker_bodies(connection, handlers)

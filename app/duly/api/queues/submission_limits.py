@@ -48,8 +48,8 @@ def intake_router(node: Node, reader: SubmissionReader) -> APIRouter:
     )
     async def read_intake_limits() -> Response:
         """What holds now: what was set here, or else what the settings say."""
-        await node.door.step()
-        return _answer(node.door.limits)
+        await node.submission_limiter.step()
+        return _answer(node.submission_limiter.limits)
 
     @router.put(
         "",
@@ -64,7 +64,7 @@ def intake_router(node: Node, reader: SubmissionReader) -> APIRouter:
         asked = reader.read_as(IntakeLimitsBody, request.scope["duly.body"], request.scope["duly.headers"])
         rate = Rate(asked.rate.count, asked.rate.seconds) if asked.rate is not None else None
         limits = IntakeLimits(rate, asked.backlog, asked.backlogs)
-        await node.door.change(limits)
+        await node.submission_limiter.set_limits(limits)
         return _answer(limits)
 
     @router.delete(
@@ -72,7 +72,7 @@ def intake_router(node: Node, reader: SubmissionReader) -> APIRouter:
     )
     async def forget_intake_limits() -> Response:
         """Go back to what the settings say."""
-        await node.door.change(None)
+        await node.submission_limiter.set_limits(None)
         return Response(status_code=204)
 
     return router

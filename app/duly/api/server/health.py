@@ -62,7 +62,7 @@ def health_router(node: Node) -> APIRouter:
         """A submission would be recorded now, and this node is not going down."""
         if node.draining:
             raise NotReady("This node cannot serve now.", reason="draining")
-        if (why := await node.readiness.look()) is not None:
+        if (why := await node.readiness.check()) is not None:
             raise NotReady.of(why)
         return json_answer(orjson.dumps({"status": "ready", "node": node.name}))
 

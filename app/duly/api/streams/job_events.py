@@ -79,7 +79,7 @@ def events_router(node: Node) -> APIRouter:
         if after > view.sequence:  # it would be waited for, perhaps for ever
             raise _no_frame()
         frames = job_stream(node.database, node.hub, tenant_id=DEFAULT_TENANT, job_id=parsed, after=after)
-        return stream_answer(node.streams, frames)
+        return stream_answer(node.stream_capacity, frames)
 
     return router
 

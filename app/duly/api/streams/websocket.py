@@ -66,7 +66,7 @@ class SocketEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # the client's wish to connect
         await send({"type": "websocket.accept"})
-        with self._node.streams.place() as found:
+        with self._node.stream_capacity.place() as found:
             if not found:
                 await send({"type": "websocket.close", "code": TRY_AGAIN_LATER, "reason": "too many streams"})
                 return
@@ -171,8 +171,8 @@ class _Conversation:
         idempotency = IdempotencyKey(key, digest_of(asked)) if key is not None else None
         with nested_under("job"):
             job = self._reader.job(with_exact_parameters(message.job, asked), SubmissionOrigin(None, None, idempotency))
-        if self._node.door.watched:
-            await self._node.door.admit({job.queue: 1})
+        if self._node.submission_limiter.enabled:
+            await self._node.submission_limiter.admit({job.queue: 1})
         accepted = await self._node.submitter.submit(job)
         if not accepted.fresh:
             await self._make_sure_it_is_shown(accepted.job_id)

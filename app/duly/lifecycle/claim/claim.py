@@ -58,30 +58,30 @@ class Claimer:
         self._in_this_process = frozenset(types) - self._in_processes
         self.free_processes: Callable[[], int] = lambda: 0
         self._looked_at = float("-inf")
-        self._portions: RoundSize[UUID] = RoundSize(metrics, most=LARGEST_CLAIM, statement="claim")
+        self._round_size: RoundSize[UUID] = RoundSize(metrics, most=LARGEST_CLAIM, statement="claim")
         self.lanes = ReadyLanes()
-        self.holds = ClaimRestrictions(guarded)
+        self.restrictions = ClaimRestrictions(guarded)
 
     @property
     def version(self) -> int:
         """That of what holds claims back, as far as this node knows."""
-        return self.holds.version
+        return self.restrictions.version
 
     async def claim(self, limit: int, *, node_id: UUID, source: str) -> list[ClaimedJob]:
         """Up to `limit` jobs, now running on this node. Empty where nothing was found.
 
         Raises:
-            DatabaseAway: it is not known whether jobs were claimed; if so, they are found among those `held`.
+            DatabaseAway: it is not known whether jobs were claimed; if so, they are found among those `find_running`.
         """
-        await self._look_now_and_then()
+        await self._refresh_if_stale()
         limit = min(limit, LARGEST_CLAIM)
         jobs: list[ClaimedJob] = []
         free = self.free_processes() if self._in_processes else 0
         for under, starts, needs_process in self._parts(self._types if free > 0 else self._in_this_process):
-            room = min(limit - len(jobs), self._portions.limit)
+            room = min(limit - len(jobs), self._round_size.limit)
             if needs_process:
                 room = min(room, free - sum(job.type in self._in_processes for job in jobs))
-            if room > 0 and (under is None or not self.holds.rests(under)):
+            if room > 0 and (under is None or not self.restrictions.backing_off(under)):
                 jobs += await self._claim_some(under, starts, room, node_id=node_id, source=source)
         if jobs:
             self._metrics.recorded(len(jobs), statement="claim")
@@ -106,22 +106,22 @@ class Claimer:
         except DatabaseAway:
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, the other jobs must be started
-            self._portions.limit = limit
-            found = self._portions.refused(await self._first_of(starts) if limit == 1 else [], error)
+            self._round_size.limit = limit
+            found = self._round_size.refused(await self._first_of(starts) if limit == 1 else [], error)
             if found is not None:
                 await note_refusal(self._connection, found, error, stage=Stage.CLAIM, tenant_id=DEFAULT_TENANT)
             return []
-        if known := self._portions.recorded([job.job_id for job in jobs]):
+        if known := self._round_size.recorded([job.job_id for job in jobs]):
             await forget_refusals(self._connection, known, stage=Stage.CLAIM)
         return jobs
 
     async def _first_of(self, starts: Sequence[LaneStart]) -> list[UUID]:
         async with self._connection.use() as connection:
-            return await find_first_ready(connection, starts, but=self._portions.aside())
+            return await find_first_ready(connection, starts, but=self._round_size.aside())
 
     def _parts(self, types: Collection[str]) -> Iterator[tuple[Under | None, Sequence[LaneStart], bool]]:
         """The lanes as they are claimed together; those of jobs that need a process are claimed apart."""
-        for under, starts in self.holds.claims(self.lanes.starts(types)):
+        for under, starts in self.restrictions.claims(self.lanes.plan_reads(types)):
             apart = [start for start in starts if start.lane.type in self._in_processes]
             rest = [start for start in starts if start.lane.type not in self._in_processes] if apart else starts
             parts = [(under, apart, True), (under, rest, False)]
@@ -138,7 +138,7 @@ class Claimer:
                 node_id=node_id,
                 source=source,
                 version=self.version,
-                but=self._portions.aside(),
+                but=self._round_size.aside(),
             )
         self.lanes.claimed(starts, jobs, filled=len(jobs) >= limit)
         return jobs
@@ -156,30 +156,32 @@ class Claimer:
                 node_id=node_id,
                 source=source,
                 version=self.version,
-                but=self._portions.aside(),
+                but=self._round_size.aside(),
             )
         if claimed.room:
             self.lanes.claimed(starts, claimed.jobs, filled=len(claimed.jobs) >= claimed.room)
-        self._rest(under, claimed)
+        self._back_off(under, claimed)
         return claimed.jobs
 
-    def _rest(self, under: Under, claimed: ClaimedUnder) -> None:
+    def _back_off(self, under: Under, claimed: ClaimedUnder) -> None:
         """How long nothing more can start under these limits."""
         jitter = random.uniform(0.75, 1)  # noqa: S311  # not a secret
         if not claimed.current:
-            self.look_again()
+            self.invalidate()
         if claimed.contended or not claimed.current:
-            self.holds.rest(under, CONTENDED_SECONDS * jitter)
+            self.restrictions.back_off(under, CONTENDED_SECONDS * jitter)
         elif claimed.full or claimed.wait_seconds:
             least = FULL_SECONDS * jitter if claimed.full else 0.0
-            self.holds.rest(under, min(max(least, claimed.wait_seconds), LONGEST_REST_SECONDS), full=claimed.full)
+            self.restrictions.back_off(
+                under, min(max(least, claimed.wait_seconds), LONGEST_REST_SECONDS), full=claimed.full
+            )
 
-    async def _look_now_and_then(self) -> None:
+    async def _refresh_if_stale(self) -> None:
         if time.monotonic() - self._looked_at < LOOK_SECONDS:
             return
-        await self.look()
+        await self.refresh()
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Reads which lanes hold jobs, and what holds them back; before the first time nothing is known, and all seems
         done.
         """
@@ -189,47 +191,47 @@ class Claimer:
                 control = await read_control(connection, DEFAULT_TENANT)
                 found = await find_lanes(connection)
         except BaseException:
-            self.look_again()
+            self.invalidate()
             raise
-        self.holds.learn(control)
-        self.lanes.found(found)
+        self.restrictions.update(control)
+        self.lanes.replace(found)
         for job_type in self._guarded:
-            self._metrics.breaker_open.labels(job_type).set(self.holds.broken(job_type))
+            self._metrics.breaker_open.labels(job_type).set(self.restrictions.breaker_open(job_type))
 
-    def look_again(self) -> None:
+    def invalidate(self) -> None:
         """What holds claims back has changed: the next claim looks first."""
         self._looked_at = float("-inf")
 
-    async def held(self, node_id: UUID, *, older_than_seconds: float) -> dict[UUID, int]:
+    async def find_running(self, node_id: UUID, *, older_than_seconds: float) -> dict[UUID, int]:
         """The jobs that stand as running on this node for so long, with their tokens; no claim may be under way."""
         async with self._connection.use() as connection:
             return await find_held(connection, node_id, older_than_seconds=older_than_seconds)
 
     def may_start(self, lane: Lane) -> bool:
         """Tells whether a job of this lane may start here in the transaction that records it."""
-        return lane.type in self._in_this_process and self.holds.free(lane)
+        return lane.type in self._in_this_process and self.restrictions.unrestricted(lane)
 
     @property
-    def hopeful(self) -> bool:
+    def may_find_jobs(self) -> bool:
         """Whether a claim now may find something, as far as is known."""
         types = self._types if not self._in_processes or self.free_processes() > 0 else self._in_this_process
-        if not self.holds.any:
+        if not self.restrictions.any:
             return self.lanes.any_of(types)
-        return any(map(self.holds.worth_trying, self.lanes.known(types)))
+        return any(map(self.restrictions.worth_trying, self.lanes.known(types)))
 
     @property
     def wants_processes(self) -> bool:
         """Tells whether jobs are ready that need a process."""
-        return any(map(self.holds.worth_trying, self.lanes.known(self._in_processes)))
+        return any(map(self.restrictions.worth_trying, self.lanes.known(self._in_processes)))
 
     @property
     def rest_seconds(self) -> float:
         """How long until a claim may find something that limits hold back, where nothing is heard before."""
         at_most = LOOK_SECONDS * random.uniform(0.75, 1)  # noqa: S311  # jitter
-        if not self.holds.any:
+        if not self.restrictions.any:
             return at_most
-        return self.holds.seconds_to_next(self.lanes.known(self._types), at_most=at_most)
+        return self.restrictions.seconds_to_next(self.lanes.known(self._types), at_most=at_most)
 
     def ended(self, finished: Iterable[Finished]) -> bool:
         """Attempts have ended. Returns whether a claim may find something for it that limits held back."""
-        return self.holds.any and self.holds.ended(done.lane for done in finished)
+        return self.restrictions.any and self.restrictions.ended(done.lane for done in finished)

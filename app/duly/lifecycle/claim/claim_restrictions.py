@@ -32,7 +32,7 @@ class ClaimRestrictions:
         self._control = Control()
         self._held_queues: frozenset[str] = frozenset()
         self._held_types: frozenset[str] = frozenset()
-        self._resting: dict[Under, Backoff] = {}
+        self._backoffs: dict[Under, Backoff] = {}
 
     @property
     def version(self) -> int:
@@ -43,19 +43,19 @@ class ClaimRestrictions:
         """Whether anything is held back at all."""
         return bool(self._held_queues or self._held_types)
 
-    def learn(self, control: Control) -> None:
+    def update(self, control: Control) -> None:
         """The truth of a moment."""
         if control.version != self._control.version:
-            self._resting.clear()
+            self._backoffs.clear()
         self._control = control._replace(broken=control.broken & self._guarded)
         self._held_queues = control.paused | control.queues
         self._held_types = control.types | self._control.broken
 
-    def broken(self, job_type: str) -> bool:
+    def breaker_open(self, job_type: str) -> bool:
         """Whether the breaker of this type is open."""
         return job_type in self._control.broken
 
-    def free(self, lane: Lane) -> bool:
+    def unrestricted(self, lane: Lane) -> bool:
         """Whether nothing holds this lane back: neither a pause nor a limit nor an open breaker."""
         return lane.queue not in self._held_queues and lane.type not in self._held_types
 
@@ -72,7 +72,7 @@ class ClaimRestrictions:
 
     def worth_trying(self, lane: Lane) -> bool:
         """Whether a claim of this lane may find something now."""
-        return self.free(lane) or ((under := self.under(lane)) is not None and not self.rests(under))
+        return self.unrestricted(lane) or ((under := self.under(lane)) is not None and not self.backing_off(under))
 
     def claims(self, starts: Sequence[LaneStart]) -> Sequence[tuple[Under | None, Sequence[LaneStart]]]:
         """These lanes as they are claimed together: free ones under None, others under the limits that they share. The
@@ -81,25 +81,25 @@ class ClaimRestrictions:
         if not self.any:
             return [(None, starts)] if starts else []
         tried = [start for start in starts if self.worth_trying(start.lane)]
-        if all(self.free(start.lane) for start in tried):
+        if all(self.unrestricted(start.lane) for start in tried):
             return [(None, tried)] if tried else []
         together: dict[tuple[int, Under | None], list[LaneStart]] = {}
         for start in tried:
-            under = None if self.free(start.lane) else self.under(start.lane)
+            under = None if self.unrestricted(start.lane) else self.under(start.lane)
             together.setdefault((start.lane.priority, under), []).append(start)
         return [(under, lanes) for (_, under), lanes in together.items()]
 
-    def rest(self, under: Under, seconds: float, *, full: bool = False) -> None:
+    def back_off(self, under: Under, seconds: float, *, full: bool = False) -> None:
         """Nothing more can start under these limits for so long, as far as is known."""
-        self._resting[under] = Backoff(time.monotonic() + seconds, full)
+        self._backoffs[under] = Backoff(time.monotonic() + seconds, full)
 
-    def rests(self, under: Under) -> bool:
-        rest = self._resting.get(under)
+    def backing_off(self, under: Under) -> bool:
+        rest = self._backoffs.get(under)
         return rest is not None and rest.until > time.monotonic()
 
     def ended(self, lanes: Iterable[Lane]) -> bool:
         """Attempts of these lanes have ended here. Returns whether limits are worth another try for it."""
-        full = [under for under, rest in self._resting.items() if rest.full]
+        full = [under for under, rest in self._backoffs.items() if rest.full]
         if not full:
             return False
         queues, types = set(), set()
@@ -108,12 +108,12 @@ class ClaimRestrictions:
             types.add(lane.type)
         freed = [under for under in full if under.queue in queues or under.type in types or under.breaker in types]
         for under in freed:
-            del self._resting[under]
+            del self._backoffs[under]
         return bool(freed)
 
     def seconds_to_next(self, lanes: Iterable[Lane], *, at_most: float) -> float:
         """How long until a claim of these lanes is worth another try."""
         now = time.monotonic()
         unders = {under for lane in lanes if (under := self.under(lane)) is not None}
-        untils = [rest.until for under in unders if (rest := self._resting.get(under)) is not None]
+        untils = [rest.until for under in unders if (rest := self._backoffs.get(under)) is not None]
         return max(0.001, min([at_most, *(until - now for until in untils)]))

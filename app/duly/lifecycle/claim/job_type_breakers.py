@@ -72,7 +72,7 @@ class JobTypeBreakers:
                 self._streaks[job_type] = streaks.get(job_type, Streak()).followed_by(streak)
             self._arrived.set()
             raise
-        self._tell(changes)
+        self._wake(changes)
         return 0 if any(streak.failures for streak in streaks.values()) else GATHER_SECONDS
 
     async def _record(self, streaks: Mapping[str, Streak]) -> list[BreakerChange]:
@@ -98,7 +98,7 @@ class JobTypeBreakers:
         opens = breaker.seconds if now.circuit is Circuit.OPEN and not now.due else None
         return BreakerChange(job_type, state.circuit, now, opens)
 
-    def _tell(self, changes: Sequence[BreakerChange]) -> None:
+    def _wake(self, changes: Sequence[BreakerChange]) -> None:
         """After the commit."""
         for change in changes:
             if change.opens_for_seconds is not None:

@@ -25,7 +25,7 @@ class ReadyLanes:
         """Jobs stand ready in this lane, the new ones from `oldest` on."""
         self._noted[lane] = min(self._noted.get(lane, oldest), oldest)
 
-    def starts(self, types: Container[str]) -> list[LaneStart]:
+    def plan_reads(self, types: Container[str]) -> list[LaneStart]:
         """The lanes to read now: higher priorities first, queues taking turns, older work first within a queue."""
         for lane, oldest in self._noted.items():
             self._floors[lane] = min(self._floors.get(lane, oldest), oldest)
@@ -35,7 +35,7 @@ class ReadyLanes:
             return known
         queues = sorted({start.lane.queue for start in known})
         self._turn += 1
-        turn = {queue: (place + self._turn) % len(queues) for place, queue in enumerate(queues)}
+        turn = {queue: (index + self._turn) % len(queues) for index, queue in enumerate(queues)}
         return sorted(known, key=lambda start: (-start.lane.priority, turn[start.lane.queue], start.floor))
 
     def claimed(self, asked: Sequence[LaneStart], jobs: Iterable[ClaimedJob], *, filled: bool) -> None:
@@ -50,7 +50,7 @@ class ReadyLanes:
             elif lane in newest:
                 self._floors[lane] = max(floor, earlier(newest[lane], seconds=SLACK_SECONDS))
 
-    def found(self, lanes: Iterable[LaneStart]) -> None:
+    def replace(self, lanes: Iterable[LaneStart]) -> None:
         """The truth of a moment, from the table itself."""
         self._floors = {start.lane: start.floor for start in lanes}
 

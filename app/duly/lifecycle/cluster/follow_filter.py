@@ -37,7 +37,7 @@ class FollowFilter:
         self._others[name] = (mask if anew else before | mask, time.monotonic() + LIFETIME_SECONDS)
         self._add_up()
 
-    def forget_silent(self) -> None:
+    def expire(self) -> None:
         """Drops what was not said again in time."""
         now = time.monotonic()
         self._others = {name: said for name, said in self._others.items() if said[1] > now}
@@ -53,7 +53,7 @@ class FollowFilter:
         """Whether some other node follows all jobs."""
         return bool(self._mask & ALL_JOBS)
 
-    def of_others(self, job_ids: Iterable[UUID]) -> list[UUID]:
+    def followed_elsewhere(self, job_ids: Iterable[UUID]) -> list[UUID]:
         """Those of these jobs that somebody else may follow."""
         if not self._mask:
             return []

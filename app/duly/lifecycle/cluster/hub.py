@@ -12,17 +12,17 @@ HEARD_SECONDS = 0.1
 class Watch:
     """One follower of one job. Missed news add up to one, so a slow follower costs no memory."""
 
-    def __init__(self, *, heard: bool) -> None:
+    def __init__(self, *, announced: bool) -> None:
         self._changed = asyncio.Event()
-        self._heard = heard
+        self._announced = announced
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         self._changed.set()
 
-    async def news(self, *, timeout: float) -> bool:  # noqa: ASYNC109  # the bound is the point
+    async def wait(self, *, timeout: float) -> bool:  # noqa: ASYNC109  # the bound is the point
         """Waits for news, up to `timeout` seconds. A False may be wrong where a hint was lost: look anyway."""
-        if not self._heard:
-            timeout, self._heard = min(timeout, HEARD_SECONDS), True
+        if not self._announced:
+            timeout, self._announced = min(timeout, HEARD_SECONDS), True
         try:
             async with asyncio.timeout(timeout):
                 await self._changed.wait()
@@ -39,7 +39,7 @@ class Hub:
         self._watches: dict[UUID, set[Watch]] = {}
         self.closing = False
         self.closed = asyncio.Event()
-        self.announce: Callable[[UUID], bool] = lambda _job_id: False
+        self.on_follow: Callable[[UUID], bool] = lambda _job_id: False
 
     @property
     def followed(self) -> Collection[UUID]:
@@ -48,10 +48,10 @@ class Hub:
     @contextmanager
     def watch(self, job_id: UUID) -> Iterator[Watch]:
         """Follows a job for as long as the block runs."""
-        watch = Watch(heard=not self.announce(job_id))
+        watch = Watch(announced=not self.on_follow(job_id))
         self._watches.setdefault(job_id, set()).add(watch)
         if self.closing:
-            watch.tell()
+            watch.notify()
         try:
             yield watch
         finally:
@@ -65,7 +65,7 @@ class Hub:
         if self._watches:
             for job_id in job_ids:
                 for watch in self._watches.get(job_id, ()):
-                    watch.tell()
+                    watch.notify()
 
     def close(self) -> None:
         """Wakes all followers, so that streams end while the service goes down."""
@@ -73,4 +73,4 @@ class Hub:
         self.closed.set()
         for followers in self._watches.values():
             for watch in followers:
-                watch.tell()
+                watch.notify()

@@ -35,10 +35,10 @@ class NotifyExchange:
         async with self._connection.use() as connection:
             pid = connection.get_server_pid()
             if pid != self._heard_by:
-                self._channel = await listen(connection, self._wakeups.hear)
+                self._channel = await listen(connection, self._wakeups.receive)
                 await send_hints(connection, self._channel, [["hello"]])
                 self._heard_by = pid
-            hints = self._wakeups.take()
+            hints = self._wakeups.take_outgoing()
             if hints:
                 await send_hints(connection, self._channel, hints)
             else:
@@ -57,4 +57,4 @@ class NotifyExchange:
     def _say_again(self) -> None:
         if self._wakeups.greeted or self._sent_at - self._said_at >= IDLE_SECONDS:
             self._said_at = self._sent_at
-            self._wakeups.follows_still(self._followed())
+            self._wakeups.repeat_follows(self._followed())

@@ -50,7 +50,7 @@ class Readiness:
         """An error of the database: after a full disk, a small submission proves nothing."""
         self._disk_was_full |= error.trouble.code == DISK_FULL.code
 
-    async def look(self) -> NotServing | None:
+    async def check(self) -> NotServing | None:
         """Why this process cannot record submissions now, or None where it can. Answers in two seconds."""
         rehearsing = self._rehearsing
         if rehearsing is None or rehearsing.done():

@@ -47,7 +47,7 @@ class Wakeups:
     _follows_everything: bool = False
     _followed: int = 0
     _followed_still: int | None = None
-    interest: FollowFilter = field(default_factory=FollowFilter)
+    follow_filter: FollowFilter = field(default_factory=FollowFilter)
 
     def ready(self, lane: Lane, oldest: UUID) -> None:
         """Jobs stand ready in this lane, none of the new ones older than `oldest`."""
@@ -61,7 +61,7 @@ class Wakeups:
         """These jobs have a newer sequence."""
         self.local.changed(job_ids)
         self.news()
-        if (wake := self._sender()) and (followed := self.interest.of_others(job_ids)):
+        if (wake := self._sender()) and (followed := self.follow_filter.followed_elsewhere(job_ids)):
             self._changed.update(dict.fromkeys(followed))
             wake()
 
@@ -73,28 +73,28 @@ class Wakeups:
     def news(self) -> None:
         """The ledger has grown."""
         self.local.news()
-        if (wake := self._sender()) and self.interest.everything:
+        if (wake := self._sender()) and self.follow_filter.everything:
             self._news = True
             wake()
 
-    def follows(self, job_id: UUID) -> bool:
+    def follow_job(self, job_id: UUID) -> bool:
         """Somebody here follows this job now. Returns whether other nodes have to hear of it first."""
         if wake := self._sender():
             self._followed |= buckets_of([job_id])
             wake()
         return wake is not None
 
-    def follows_everything(self, followed: bool) -> None:  # noqa: FBT001  # what it says
+    def follow_all(self, followed: bool) -> None:  # noqa: FBT001  # what it says
         """Whether somebody here follows all jobs now."""
         self._follows_everything = followed
         if followed and (wake := self._sender()):
             self._followed |= ALL_JOBS
             wake()
 
-    def follows_still(self, job_ids: Iterable[UUID]) -> None:
+    def repeat_follows(self, job_ids: Iterable[UUID]) -> None:
         """All that is followed here; said again and again, for a hint may be lost, and a node be new."""
         self.greeted = False
-        self.interest.forget_silent()
+        self.follow_filter.expire()
         if self._sender():
             self._followed_still = buckets_of(job_ids) | (ALL_JOBS if self._follows_everything else 0)
 
@@ -130,7 +130,7 @@ class Wakeups:
         """Wakes who sends; None where nothing is to be sent, and so nothing may gather."""
         return None if self.alone else self.wake_sender
 
-    def take(self) -> list[list[object]]:
+    def take_outgoing(self) -> list[list[object]]:
         """What to send to other nodes, emptied by the call."""
         hints: list[list[object]] = [["ready", *lane, str(oldest)] for lane, oldest in self._ready.items()]
         changed = [str(job_id) for job_id in self._changed]
@@ -141,15 +141,15 @@ class Wakeups:
         hints += [["control"]] if self._control else []
         hints += [["news"]] if self._news else []
         if self._followed_still is not None:
-            hints.append(["follows-still", self.interest.name, f"{self._followed_still:x}"])
+            hints.append(["follows-still", self.follow_filter.name, f"{self._followed_still:x}"])
         elif self._followed:
-            hints.append(["follows", self.interest.name, f"{self._followed:x}"])
+            hints.append(["follows", self.follow_filter.name, f"{self._followed:x}"])
         self._ready, self._changed, self._cancels, self._deliveries = {}, {}, [], False
         self._followed, self._followed_still = 0, None
         self._consequences = self._control = self._news = False
         return hints
 
-    def hear(self, hint: Any) -> None:
+    def receive(self, hint: Any) -> None:
         """Acts on a hint of another node; one that is not understood (a newer version's) is passed over."""
         try:
             act = self._meaning_of(hint)
@@ -174,7 +174,7 @@ class Wakeups:
             case ["news"]:
                 return self.local.news
             case ["follows" | "follows-still" as what, str(name), str(mask)]:
-                return partial(self.interest.heard, name, int(mask, 16), anew=what == "follows-still")
+                return partial(self.follow_filter.heard, name, int(mask, 16), anew=what == "follows-still")
             case ["hello"]:
                 return self._not_alone
             case _:

@@ -45,7 +45,7 @@ class Finisher:
         self._busy = False
         self._slow_before = False
         self.set_aside = OutcomesSetAside(database, metrics, record=self._record_again)
-        self.heard: Callable[[FinishBatch, Sequence[Finished]], None] = lambda _ends, _finished: None
+        self.on_recorded: Callable[[FinishBatch, Sequence[Finished]], None] = lambda _ends, _finished: None
 
     def put(self, end: Finish) -> None:
         """Hands in an end; it is recorded with the others that gather."""
@@ -67,24 +67,24 @@ class Finisher:
             await asyncio.sleep(GATHER_SECONDS)
         batch = self._ends[:BATCH]
         self._busy = len(batch) >= BUSY
-        halved = await self._by_halves(batch, self._connection)
+        bisected = await self._record_bisecting(batch, self._connection)
         # Only now are they taken out: an error before this line leaves them for the next round.
-        self._ends[: len(batch)] = halved.left
+        self._ends[: len(batch)] = bisected.left
         if not self._ends:
             self._arrived.clear()
         self._recorded.set()
         self._recorded.clear()
-        self._tell_all(halved)
-        if halved.away is not None:
-            raise halved.away
+        self._wake_all(bisected)
+        if bisected.away is not None:
+            raise bisected.away
         return 0
 
-    async def below(self, limit: int) -> None:
+    async def wait_below(self, limit: int) -> None:
         """Returns once fewer than `limit` ends wait to be recorded, those set aside among them."""
         while self.waiting >= limit:
             await self._recorded.wait()
 
-    async def drained(self) -> None:
+    async def drain(self) -> None:
         """Returns once nothing waits to be recorded but what is set aside, after a last try at that."""
         while self._ends:
             await self._recorded.wait()
@@ -99,13 +99,13 @@ class Finisher:
         Raises:
             DatabaseAway: nothing is known to be recorded; doing it again is safe.
         """
-        halved = await self._by_halves(ends, connection or self._connection)
-        finished = self._tell_all(halved, verdicts=connection is not None)
-        if halved.away is not None:
-            raise halved.away
+        bisected = await self._record_bisecting(ends, connection or self._connection)
+        finished = self._wake_all(bisected, verdicts=connection is not None)
+        if bisected.away is not None:
+            raise bisected.away
         return finished
 
-    async def _by_halves(self, ends: FinishBatch, connection: HotConnection) -> Bisected[Finish, list[Finished]]:
+    async def _record_bisecting(self, ends: FinishBatch, connection: HotConnection) -> Bisected[Finish, list[Finished]]:
         """Records these ends; what is refused is recorded as a failure that says so, or set aside."""
 
         async def record(part: FinishBatch) -> list[Finished]:
@@ -113,20 +113,20 @@ class Finisher:
                 return await finish_if_held(held, part, source=self._source, cancelled_error=cancelled_error())
 
         # Once, a statement that took too long says nothing of what it held.
-        halved = await record_bisecting(
+        bisected = await record_bisecting(
             ends, record, statement="finish", metrics=self._metrics, splits_slow=self._slow_before
         )
-        self._slow_before = isinstance(halved.away, DatabaseSlow)
-        refused, halved.refused = halved.refused, []
+        self._slow_before = isinstance(bisected.away, DatabaseSlow)
+        refused, bisected.refused = bisected.refused, []
         if values := {end: error for end, error in refused if _is_of_data(error)}:
             replaced = await record_bisecting(_failures(values), record, statement="finish")
-            halved.parts += replaced.parts
+            bisected.parts += replaced.parts
             kept = {failure.job_id for failure, _ in replaced.refused} | {end.job_id for end in replaced.left}
             refused = [(end, error) for end, error in refused if end not in values or end.job_id in kept]
             self._log_replaced({end: error for end, error in values.items() if end.job_id not in kept})
         for end, error in refused:
             self.set_aside.put(end, error)
-        return halved
+        return bisected
 
     async def _record_again(self, ends: FinishBatch) -> None:
         """Records what was set aside; what is refused again stays there.
@@ -134,29 +134,29 @@ class Finisher:
         Raises:
             DatabaseAway: as `record`.
         """
-        halved = await self._by_halves(ends, self.set_aside.connection)
-        self._tell_all(halved)
-        if halved.away is not None:
-            raise halved.away
+        bisected = await self._record_bisecting(ends, self.set_aside.connection)
+        self._wake_all(bisected)
+        if bisected.away is not None:
+            raise bisected.away
 
     def _log_replaced(self, replaced: dict[Finish, Exception]) -> None:
         for end, error in replaced.items():
             self._metrics.items_refused.labels("finish").inc()
             log.warning("an outcome was refused", action="outcome_refused", job_id=str(end.job_id), error=str(error))
 
-    def _tell_all(self, halved: Bisected[Finish, list[Finished]], *, verdicts: bool = False) -> list[Finished]:
+    def _wake_all(self, bisected: Bisected[Finish, list[Finished]], *, verdicts: bool = False) -> list[Finished]:
         """After the commit, for each part that was recorded together."""
         told = []
-        for ends, finished in halved.parts:
+        for ends, finished in bisected.parts:
             self.set_aside.recorded(ends)
-            self._tell(finished)
-            self.heard(ends, finished)
+            self._wake(finished)
+            self.on_recorded(ends, finished)
             if len(finished) < len(ends) and not verdicts:
                 self._report_lost(ends, finished)
             told += finished
         return told
 
-    def _tell(self, finished: Sequence[Finished]) -> None:
+    def _wake(self, finished: Sequence[Finished]) -> None:
         """Wakes followers of the jobs, the dispatcher, and the nodes that run them again."""
         for done in finished:
             if done.due_in_seconds is None:

@@ -57,7 +57,7 @@ class FollowUps:
         return 0 if await self._round(self._count_batches, self._batches) or more else LOOK_SECONDS
 
     async def _round(
-        self, work: Callable[[Connection, list[UUID]], Awaitable[bool]], portions: RoundSize[UUID]
+        self, work: Callable[[Connection, list[UUID]], Awaitable[bool]], round_size: RoundSize[UUID]
     ) -> bool:
         """One transaction; `work` puts what it takes into the list. Returns whether to look again at once."""
         taken: list[UUID] = []
@@ -67,13 +67,13 @@ class FollowUps:
         except DatabaseAway:
             raise
         except Exception as error:  # whatever it is, others' ends must be followed
-            if not taken and portions.limit == 1:
+            if not taken and round_size.limit == 1:
                 raise
-            blamed = portions.refused(taken, error)
-            if blamed is not None and portions is self._ends:
+            blamed = round_size.refused(taken, error)
+            if blamed is not None and round_size is self._ends:
                 await note_refusal(self._connection, blamed, error, stage=Stage.FOLLOW_UP)
             return True
-        if (known := portions.recorded(taken)) and portions is self._ends:
+        if (known := round_size.recorded(taken)) and round_size is self._ends:
             await forget_refusals(self._connection, known, stage=Stage.FOLLOW_UP)
         return more
 
@@ -87,7 +87,7 @@ class FollowUps:
             lanes = await pass_keys_on(connection, [end.job_id for end in endings if end.keyed])
             ended = await _fail_dependents(connection, endings)
             lanes += await count_down(connection, [end.job_id for end in endings if end.depended])
-        self._tell(lanes, ended)
+        self._wake(lanes, ended)
         return len(endings) == limit or any(end.followed for end in ended)
 
     async def _count_batches(self, connection: Connection, taken: list[UUID]) -> bool:
@@ -109,7 +109,7 @@ class FollowUps:
             self._wakeups.deliveries()
         return bool(added)
 
-    def _tell(self, lanes: Sequence[LaneStart], ended: Sequence[EndedWaiting]) -> None:
+    def _wake(self, lanes: Sequence[LaneStart], ended: Sequence[EndedWaiting]) -> None:
         for start in lanes:
             self._wakeups.ready(start.lane, start.floor)
         self._wakeups.local.scheduled(0)

@@ -124,11 +124,11 @@ class Sweeper:
         if expired:
             error = expired_error()
             ends = [EndOfWaiting(tenant_id, job_id, EventKind.FAILED, error) for tenant_id, job_id in expired]
-            halved = await record_bisecting(ends, self._end_expired, statement="expire", metrics=self._metrics)
-            for end, refused in halved.refused:
+            bisected = await record_bisecting(ends, self._end_expired, statement="expire", metrics=self._metrics)
+            for end, refused in bisected.refused:
                 self._unexpired.put(end.job_id, refused)
-            if halved.away is not None:
-                raise halved.away
+            if bisected.away is not None:
+                raise bisected.away
         if len(expired) == BATCH:
             return 0.0
         async with self._database.background() as connection:
@@ -144,17 +144,17 @@ class Sweeper:
 
     async def release(self) -> float:
         """Makes due jobs ready; returns how long until the next one is due."""
-        again = [await self._release(portions, keyed=keyed) for keyed, portions in self._due.items()]
+        again = [await self._release(round_size, keyed=keyed) for keyed, round_size in self._due.items()]
         if any(again):
             return 0.0
-        but = [job_id for portions in self._due.values() for job_id in portions.aside()]
+        but = [job_id for round_size in self._due.values() for job_id in round_size.aside()]
         async with self._database.background() as connection:
             pause = await seconds_to_next(connection, but=but)
         return LONGEST_LOOK_SECONDS if pause is None else min(max(pause, 0.0), LONGEST_LOOK_SECONDS)
 
-    async def _release(self, portions: RoundSize[UUID], *, keyed: bool) -> bool:
+    async def _release(self, round_size: RoundSize[UUID], *, keyed: bool) -> bool:
         """One portion of the due jobs with a concurrency key, or of those without. Returns whether to go on at once."""
-        limit, but = portions.limit, portions.aside()
+        limit, but = round_size.limit, round_size.aside()
         try:
             async with self._database.background() as connection:
                 if keyed:
@@ -165,9 +165,9 @@ class Sweeper:
         except DatabaseAway:
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, the other jobs must be released
-            portions.refused(await self._first_due(keyed=keyed, but=but) if limit == 1 else [], error)
+            round_size.refused(await self._first_due(keyed=keyed, but=but) if limit == 1 else [], error)
             return True
-        portions.recorded([start.floor for start in released])
+        round_size.recorded([start.floor for start in released])
         for start in released:
             self._wakeups.ready(start.lane, start.floor)
         return len(released) >= limit
@@ -176,7 +176,7 @@ class Sweeper:
         async with self._database.background() as connection:
             return await find_first_due(connection, keyed=keyed, but=but)
 
-    async def keep_house(self, *, retention_days: int) -> float:
+    async def run_housekeeping(self, *, retention_days: int) -> float:
         """Makes partitions ahead of time, drops those past retention, forgets old keys and runs of schedules."""
         async with self._database.connection() as connection:
             made = await ensure_partitions(connection)

@@ -17,7 +17,7 @@ class JobReader:
 
     def __init__(self, database: Database) -> None:
         self._connection = database.hot()
-        self.gatherer: Batcher[tuple[int, UUID], JobView | None] = Batcher(
+        self.batcher: Batcher[tuple[int, UUID], JobView | None] = Batcher(
             self._look, capacity=WAITING, batch=BATCH, what="reads"
         )
 
@@ -28,7 +28,7 @@ class JobReader:
             Overloaded: see `duly.errors`.
             DatabaseAway: it cannot be read now.
         """
-        return await self.gatherer.put((tenant_id, job_id))
+        return await self.batcher.put((tenant_id, job_id))
 
     async def _look(self, keys: Sequence[tuple[int, UUID]]) -> list[JobView | None]:
         try:

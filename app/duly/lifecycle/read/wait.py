@@ -16,9 +16,9 @@ Found = TypeVar("Found")
 class Watch(Protocol):
     """One who follows a job."""
 
-    def tell(self) -> None: ...
+    def notify(self) -> None: ...
 
-    async def news(self, *, timeout: float) -> bool: ...  # noqa: ASYNC109  # the bound is the point
+    async def wait(self, *, timeout: float) -> bool: ...  # noqa: ASYNC109  # the bound is the point
 
 
 class Hub(Protocol):
@@ -48,5 +48,5 @@ async def wait_until(
         left = deadline - time.monotonic()
         if left <= 0 or last:
             return None
-        if not await watch.news(timeout=min(left, patience)):
+        if not await watch.wait(timeout=min(left, patience)):
             patience = min(2 * patience, longest_look_seconds)

@@ -18,7 +18,7 @@ class CheckpointRecorder:
 
     def __init__(self, database: Database) -> None:
         self._connection = database.hot(lock_seconds=LOCK_SECONDS)
-        self.gatherer: Batcher[Checkpoint, bool] = Batcher(
+        self.batcher: Batcher[Checkpoint, bool] = Batcher(
             self._record, capacity=20_000, batch=BATCH, patience_seconds=30, what="checkpoints"
         )
 
@@ -30,7 +30,7 @@ class CheckpointRecorder:
             RecordBusy: another transaction holds the job's row; doing it again is safe.
             RecordRefused: Postgres does not take this value.
         """
-        return await self.gatherer.put(Checkpoint(job_id, token, value))
+        return await self.batcher.put(Checkpoint(job_id, token, value))
 
     async def _record(self, told: Sequence[Checkpoint]) -> Sequence[bool]:
         newest = {(checkpoint.job_id, checkpoint.token): checkpoint for checkpoint in told}

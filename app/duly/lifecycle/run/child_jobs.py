@@ -52,11 +52,11 @@ class ChildSubmitter:
         self._wakeups = wakeups
         self._metrics = metrics
         self._canceller = canceller
-        self.gatherer: Batcher[ChildSubmission, list[Accepted]] = Batcher(
+        self.batcher: Batcher[ChildSubmission, list[Accepted]] = Batcher(
             self._record, capacity=20_000, batch=BATCH, patience_seconds=30, what="child jobs"
         )
 
-    async def submit(self, wish: ChildSubmission) -> list[Accepted]:
+    async def submit(self, submission: ChildSubmission) -> list[Accepted]:
         """Records the jobs, or finds them as an earlier attempt recorded them; in their order. Those that failed before
         somebody set the parent going again are set going, too.
 
@@ -66,27 +66,27 @@ class ChildSubmitter:
             DulyError: one of them is refused; nothing was recorded.
             Overloaded, DatabaseAway, RecordBusy: it is not known to be recorded; doing it again is safe.
         """
-        return await self.gatherer.put(wish)
+        return await self.batcher.put(submission)
 
-    async def _record(self, wishes: Sequence[ChildSubmission]) -> list[list[Accepted] | Exception]:
+    async def _record(self, submissions: Sequence[ChildSubmission]) -> list[list[Accepted] | Exception]:
         """Single jobs in one transaction, each batch in one of its own."""
         answers: dict[int, list[Accepted] | Exception] = {}
         async with self._connection.use() as connection:
-            singles = [number for number, wish in enumerate(wishes) if wish.batch is None]
-            batches = [[number] for number, wish in enumerate(wishes) if wish.batch is not None]
+            singles = [number for number, submission in enumerate(submissions) if submission.batch is None]
+            batches = [[number] for number, submission in enumerate(submissions) if submission.batch is not None]
             for numbers in filter(None, (singles, *batches)):
-                together = [wishes[number] for number in numbers]
+                together = [submissions[number] for number in numbers]
                 answers |= zip(numbers, await self._record_together(connection, together), strict=True)
             standing = {id_ for number in answers for id_ in _replayed(answers[number])}
-            await self._after(connection, wishes, standing)
-        return [answers[number] for number in range(len(wishes))]
+            await self._after(connection, submissions, standing)
+        return [answers[number] for number in range(len(submissions))]
 
     async def _record_together(
-        self, connection: Connection, wishes: Sequence[ChildSubmission]
+        self, connection: Connection, submissions: Sequence[ChildSubmission]
     ) -> Sequence[list[Accepted] | Exception]:
         try:
             async with connection.transaction():
-                recorded = await _record_fenced(connection, wishes)
+                recorded = await _record_fenced(connection, submissions)
         except _BatchRefused as error:
             return [error.reason]
         told = [answer for job, answer in recorded.new]
@@ -95,21 +95,27 @@ class ChildSubmitter:
         )
         return recorded.answers
 
-    async def _after(self, connection: Connection, wishes: Sequence[ChildSubmission], standing: set[UUID]) -> None:
+    async def _after(self, connection: Connection, submissions: Sequence[ChildSubmission], standing: set[UUID]) -> None:
         """What may have happened to the parents before: they were set going again, or are being cancelled by somebody
         who saw no children yet.
         """
-        parents = {(wish.tenant_id, job.job_id): wish.parent_id for wish in wishes for job in wish.jobs}
+        parents = {
+            (submission.tenant_id, job.job_id): submission.parent_id
+            for submission in submissions
+            for job in submission.jobs
+        }
         found = [(tenant, parent, child) for (tenant, child), parent in parents.items() if child in standing]
         if found:
             failed = await find_left_failed(connection, found)
             if failed:
                 again = [(tenant, child) for tenant, _, child in found if child in failed]
                 await redrive(self._database, self._wakeups, again)
-        cancelled = await find_cancelled(connection, sorted({(wish.tenant_id, wish.parent_id) for wish in wishes}))
-        for wish in wishes:
-            if wish.parent_id in cancelled:
-                await self._canceller.cancel_many(wish.tenant_id, [job.job_id for job in wish.jobs])
+        cancelled = await find_cancelled(
+            connection, sorted({(submission.tenant_id, submission.parent_id) for submission in submissions})
+        )
+        for submission in submissions:
+            if submission.parent_id in cancelled:
+                await self._canceller.cancel_many(submission.tenant_id, [job.job_id for job in submission.jobs])
 
 
 class _Recorded(NamedTuple):
@@ -127,24 +133,26 @@ class _BatchRefused(Exception):
         self.reason = reason
 
 
-async def _record_fenced(connection: Connection, wishes: Sequence[ChildSubmission]) -> _Recorded:
-    held = await holders(connection, [(wish.tenant_id, wish.parent_id, wish.token) for wish in wishes])
-    may = [held.get((wish.parent_id, wish.token)) is False for wish in wishes]
-    allowed = list(compress(wishes, may))
-    answers = await _found(connection, [job for wish in allowed for job in wish.jobs])
+async def _record_fenced(connection: Connection, submissions: Sequence[ChildSubmission]) -> _Recorded:
+    held = await holders(
+        connection, [(submission.tenant_id, submission.parent_id, submission.token) for submission in submissions]
+    )
+    may = [held.get((submission.parent_id, submission.token)) is False for submission in submissions]
+    allowed = list(compress(submissions, may))
+    answers = await _found(connection, [job for submission in allowed for job in submission.jobs])
     # By id: a caller that was stopped may have left its wish behind, and come again.
-    unique = {job.job_id: job for wish in allowed for job in await _new_of(connection, wish, answers)}
+    unique = {job.job_id: job for submission in allowed for job in await _new_of(connection, submission, answers)}
     new = list(unique.values())
     recorded = list(zip(new, await insert_jobs(connection, new), strict=True)) if new else []
     answers |= {job.job_id: answer for job, answer in recorded}
     told: list[list[Accepted] | Exception] = []
-    for wish, it_may in zip(wishes, may, strict=True):
+    for submission, it_may in zip(submissions, may, strict=True):
         if not it_may:
-            told.append(ParentCancelled() if (wish.parent_id, wish.token) in held else LeaseLost())
+            told.append(ParentCancelled() if (submission.parent_id, submission.token) in held else LeaseLost())
             continue
-        told.append(_all_accepted(answers[job.job_id] for job in wish.jobs))
-        if wish.batch is not None:
-            await _settle_batch(connection, wish, wish.batch, told[-1], recorded)
+        told.append(_all_accepted(answers[job.job_id] for job in submission.jobs))
+        if submission.batch is not None:
+            await _settle_batch(connection, submission, submission.batch, told[-1], recorded)
     return _Recorded(told, recorded)
 
 
@@ -160,20 +168,22 @@ async def _found(connection: Connection, jobs: Sequence[NewJob]) -> dict[UUID, I
     }
 
 
-async def _new_of(connection: Connection, wish: ChildSubmission, answers: dict[UUID, InsertResult]) -> list[NewJob]:
+async def _new_of(
+    connection: Connection, submission: ChildSubmission, answers: dict[UUID, InsertResult]
+) -> list[NewJob]:
     """What is to be recorded. A batch has the jobs that it was recorded with: what another job with its unique key made
     needless then, and would not now, stands beside it.
     """
-    new = [job for job in wish.jobs if job.job_id not in answers]
-    if wish.batch is None or not new:
+    new = [job for job in submission.jobs if job.job_id not in answers]
+    if submission.batch is None or not new:
         return new
-    stands = await view_batch(connection, wish.tenant_id, wish.batch.batch_id) is not None
+    stands = await view_batch(connection, submission.tenant_id, submission.batch.batch_id) is not None
     return [job._replace(batch_id=None) for job in new] if stands else new
 
 
 async def _settle_batch(
     connection: Connection,
-    wish: ChildSubmission,
+    submission: ChildSubmission,
     batch: NewBatch,
     answer: list[Accepted] | Exception,
     recorded: Sequence[tuple[NewJob, InsertResult]],
@@ -188,7 +198,7 @@ async def _settle_batch(
     members = [given for job, given in recorded if job.batch_id == batch.batch_id]
     if members:
         fresh = [given for given in members if isinstance(given, Accepted) and not given.deduplicated]
-        await record_batch(connection, batch, wish.jobs, total=len(fresh))
+        await record_batch(connection, batch, submission.jobs, total=len(fresh))
 
 
 def _all_accepted(answers: Iterable[InsertResult]) -> list[Accepted] | Exception:

@@ -17,7 +17,7 @@ class ChildResultReader:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._connection = database.hot()
-        self.gatherer: Batcher[tuple[int, UUID], Ended | None] = Batcher(
+        self.batcher: Batcher[tuple[int, UUID], Ended | None] = Batcher(
             self._look, capacity=50_000, batch=BATCH, patience_seconds=30, what="looks"
         )
 
@@ -27,7 +27,7 @@ class ChildResultReader:
         Raises:
             Overloaded: too many ask.
         """
-        return await self.gatherer.put((tenant_id, job_id))
+        return await self.batcher.put((tenant_id, job_id))
 
     async def _look(self, keys: Sequence[tuple[int, UUID]]) -> list[Ended | None]:
         try:

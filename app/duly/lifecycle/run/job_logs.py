@@ -85,14 +85,14 @@ class LogRecorder:
         Raises:
             DatabaseAway: those that are recorded are taken out.
         """
-        halved = await record_bisecting(batch, self._insert, statement="logs", metrics=self._metrics)
-        for line, error in halved.refused:
+        bisected = await record_bisecting(batch, self._insert, statement="logs", metrics=self._metrics)
+        for line, error in bisected.refused:
             self._metrics.items_refused.labels("logs").inc()
             self._metrics.log_lines_dropped.inc()
             log.warning("a log line was refused", action="log_line_refused", job_id=str(line.job_id), error=str(error))
-        if halved.away is not None:
-            self._take_out(batch[: len(batch) - len(halved.left)])
-            raise halved.away
+        if bisected.away is not None:
+            self._take_out(batch[: len(batch) - len(bisected.left)])
+            raise bisected.away
 
     async def _insert(self, lines: Sequence[LogLine]) -> None:
         async with self._connection.use() as connection:

@@ -26,9 +26,7 @@ class ProgressRecorder:
         self._wakeups = wakeups
         self._source = source
         self._refused: SkippedRows[UUID] = SkippedRows(metrics, statement="progress")
-        self.gatherer: Batcher[Progress, bool] = Batcher(
-            self._record, capacity=20_000, batch=BATCH, patience_seconds=30
-        )
+        self.batcher: Batcher[Progress, bool] = Batcher(self._record, capacity=20_000, batch=BATCH, patience_seconds=30)
 
     async def tell(self, job_id: UUID, token: int, *, percent: float, message: str | None) -> bool:
         """Records progress; False where the attempt has lost its lease.
@@ -40,7 +38,7 @@ class ProgressRecorder:
         shown = int(percent) if percent == int(percent) else round(percent, 2)
         data = json.dumps({"progress": shown, "message": message}, ensure_ascii=False)
         try:
-            return await self.gatherer.put(Progress(job_id, token, percent, message, data))
+            return await self.batcher.put(Progress(job_id, token, percent, message, data))
         except RecordRefused as error:
             self._refused.put(job_id, error)
             raise

@@ -37,7 +37,7 @@ def stored_submission(submission: Submission, maker: JobBuilder) -> dict[str, st
     return {"submission": dump_text(shown), "job": template(job)}
 
 
-async def create_schedule(database: Database, key: Key, asked: Recurrence) -> Schedule:
+async def create_schedule(database: Database, key: Key, requested: Recurrence) -> Schedule:
     """Begins a schedule; it is due from now on.
 
     Raises:
@@ -46,9 +46,9 @@ async def create_schedule(database: Database, key: Key, asked: Recurrence) -> Sc
             does not exist.
     """
     async with database.connection() as connection, connection.transaction():
-        await _check_parents(connection, asked)
-        next_run_at = next_after(asked, await clock(connection))
-        added = await add_schedule(connection, key, asked, next_run_at)
+        await _check_parents(connection, requested)
+        next_run_at = next_after(requested, await clock(connection))
+        added = await add_schedule(connection, key, requested, next_run_at)
     if added is None:
         raise ScheduleExists(
             f'There is a schedule called "{key[1]}" already.', reason="Change it with PATCH, or choose another name."
@@ -57,7 +57,7 @@ async def create_schedule(database: Database, key: Key, asked: Recurrence) -> Sc
 
 
 async def update_schedule(database: Database, key: Key, changes: Mapping[str, Any]) -> Schedule:
-    """Replaces members of what was asked for. With another cron, time zone or pause it is due anew, from now on.
+    """Replaces members of what was requested for. With another cron, time zone or pause it is due anew, from now on.
 
     Raises:
         NotFound: there is none of this name.
@@ -67,41 +67,41 @@ async def update_schedule(database: Database, key: Key, changes: Mapping[str, An
         held = await hold_schedule(connection, key)
         if held is None:
             raise schedule_not_found(key)
-        asked: Recurrence = replace(held.asked, **changes)
+        requested: Recurrence = replace(held.asked, **changes)
         if "job" in changes:
-            await _check_parents(connection, asked)
+            await _check_parents(connection, requested)
         next_run_at = held.next_run_at
-        if _times(asked) != _times(held.asked):
-            kept = asked.cron == held.asked.cron
-            next_run_at = next_after(asked, await clock(connection), kept=kept)
-        return await change_schedule(connection, key, asked, next_run_at)
+        if _times(requested) != _times(held.asked):
+            kept = requested.cron == held.asked.cron
+            next_run_at = next_after(requested, await clock(connection), kept=kept)
+        return await change_schedule(connection, key, requested, next_run_at)
 
 
-async def _check_parents(connection: Connection, asked: Recurrence) -> None:
-    [unknown] = await unknown_dependencies(connection, [read_template(asked.job)])
+async def _check_parents(connection: Connection, requested: Recurrence) -> None:
+    [unknown] = await unknown_dependencies(connection, [read_template(requested.job)])
     if unknown:
         raise Invalid.at([PathError(f"submission.{path}", message) for path, message in unknown])
 
 
-def _times(asked: Recurrence) -> tuple[object, ...]:
-    return (asked.cron, asked.timezone, asked.paused)
+def _times(requested: Recurrence) -> tuple[object, ...]:
+    return (requested.cron, requested.timezone, requested.paused)
 
 
-def next_after(asked: Recurrence, moment: datetime, *, kept: bool = False) -> datetime | None:
+def next_after(requested: Recurrence, moment: datetime, *, kept: bool = False) -> datetime | None:
     """Returns when it is due next; None while it is paused. What cannot be due is refused even then.
 
     Args:
-        asked: the schedule.
+        requested: the schedule.
         moment: now.
         kept: its expression was accepted before: see `read_cron`.
     """
     try:
-        found = read_cron(asked.cron, asked.timezone, kept=kept).next_after(moment)
+        found = read_cron(requested.cron, requested.timezone, kept=kept).next_after(moment)
     except CronRefused as refused:
         raise Invalid.at(refused.errors) from None
     if found is None:
         raise Invalid.at([PathError("cron", "can never be due: in the next 50 years no time fits it")])
-    return None if asked.paused else found
+    return None if requested.paused else found
 
 
 def schedule_not_found(key: Key) -> NotFound:

@@ -99,7 +99,7 @@ class Scheduler:
                 await advance(connection, [Step(*key, held.next_run_at, now, answer.job_id)])
         except RecordBusy:
             raise Unavailable("What the job is tied to keeps changing hands; try again.") from None
-        self._tell((jobs, [answer]))
+        self._wake((jobs, [answer]))
         return answer
 
     async def _fire(self, *, limit: int) -> bool:
@@ -124,7 +124,7 @@ class Scheduler:
             return True
         for schedule in taken:
             self._failures.pop((schedule.tenant_id, schedule.name), None)
-        self._tell(recorded)
+        self._wake(recorded)
         return bool(taken)
 
     async def _fire_taken(self, connection: Connection, taken: Sequence[Schedule]) -> Recorded:
@@ -164,15 +164,15 @@ class Scheduler:
         plans = []
         limit = max(MOST_RUNS // max(len(taken), 1), 1)
         for schedule in taken:
-            asked, first_due = schedule.asked, schedule.next_run_at or now
+            requested, first_due = schedule.asked, schedule.next_run_at or now
             try:
-                cron = read_cron(asked.cron, asked.timezone, kept=True)
+                cron = read_cron(requested.cron, requested.timezone, kept=True)
                 kept = self._template(schedule)
             except (CronRefused, ValueError) as error:  # another version wrote it, or another machine knows its zone
                 self._set_aside(schedule, error)
                 await note_error(connection, schedule.key, _refusal(first_due, error))
                 continue
-            plans.append((schedule, kept, plan(cron, asked.catch_up, first_due=first_due, now=now, limit=limit)))
+            plans.append((schedule, kept, plan(cron, requested.catch_up, first_due=first_due, now=now, limit=limit)))
         return plans
 
     def _template(self, schedule: Schedule) -> NewJob:
@@ -181,10 +181,10 @@ class Scheduler:
         handler = self._types.get(kept.type)
         if handler is None:
             return kept
-        asked = orjson.loads(schedule.asked.submission)
+        requested = orjson.loads(schedule.asked.submission)
         return kept._replace(
-            timeout_seconds=asked.get("timeoutSeconds") or handler.timeout_seconds,
-            max_attempts=asked.get("maxAttempts") or handler.max_attempts,
+            timeout_seconds=requested.get("timeoutSeconds") or handler.timeout_seconds,
+            max_attempts=requested.get("maxAttempts") or handler.max_attempts,
         )
 
     async def _record(self, connection: Connection, runs: Sequence[Run]) -> Recorded:
@@ -203,7 +203,7 @@ class Scheduler:
         await correct_runs(connection, others)
         return jobs, answers
 
-    def _tell(self, recorded: Recorded) -> None:
+    def _wake(self, recorded: Recorded) -> None:
         jobs, answers = recorded
         refused = sum(isinstance(answer, Exception) for answer in answers)
         self._metrics.kept_refused.labels("schedule").inc(refused)

@@ -113,11 +113,11 @@ class Batcher(Generic[Item, Result]):
             for (_, future), answer in zip(part, answers, strict=True):
                 _resolve(future, answer)
 
-        halved = await record_bisecting(batch, record, statement=self._what, splits=RecordRefused)
-        for (_, future), error in halved.refused:
+        bisected = await record_bisecting(batch, record, statement=self._what, splits=RecordRefused)
+        for (_, future), error in bisected.refused:
             _resolve(future, error)
-        for _, future in halved.left:
-            _resolve(future, halved.away or DatabaseAway("this was not recorded"))
+        for _, future in bisected.left:
+            _resolve(future, bisected.away or DatabaseAway("this was not recorded"))
 
     @property
     def idle(self) -> bool:

@@ -28,10 +28,10 @@ class Starter(Protocol):
     def start(self, jobs: Sequence[ClaimedJob]) -> None:
         """Runs these, which are recorded as running here, in slots that were reserved."""
 
-    def give_back(self, reserved: int) -> None:
+    def release_slots(self, reserved: int) -> None:
         """These slots are not needed after all."""
 
-    def answer_lost(self) -> None:
+    def response_lost(self) -> None:
         """Jobs may stand as running here that were never handed over."""
 
 
@@ -52,10 +52,10 @@ class NoStarter:
     def start(self, jobs: Sequence[ClaimedJob]) -> None:
         """Nothing was reserved, so nothing comes."""
 
-    def give_back(self, reserved: int) -> None:
+    def release_slots(self, reserved: int) -> None:
         """Nothing was reserved."""
 
-    def answer_lost(self) -> None:
+    def response_lost(self) -> None:
         """Nothing was started."""
 
 
@@ -92,15 +92,15 @@ class EagerStart:
         self._starter.start([_first_attempt(job) for job in chosen])
         return len(chosen)
 
-    def give_back(self) -> None:
-        self._starter.give_back(len(self._chosen))
+    def release_slots(self) -> None:
+        self._starter.release_slots(len(self._chosen))
         self._chosen = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.give_back()
+        self.release_slots()
 
 
 def _waits_for_nothing(job: NewJob) -> bool:

@@ -49,11 +49,11 @@ async def store_batch_response(
 ) -> None:
     """Keeps which of a batch's submissions other jobs stand for, by their places."""
     if others:
-        kept = {str(place): str(job_id) for place, job_id in others.items()}
+        kept = {str(index): str(job_id) for index, job_id in others.items()}
         await keep_answer(connection, tenant_id, key.key, orjson.dumps(kept).decode())
 
 
 def stored_substitutes(earlier: Earlier) -> dict[int, UUID]:
     """Which of a batch's submissions other jobs stand for, by their places."""
     kept = orjson.loads(earlier.answer or "{}")
-    return {int(place): UUID(job_id) for place, job_id in kept.items()}
+    return {int(index): UUID(job_id) for index, job_id in kept.items()}

@@ -52,7 +52,7 @@ async def insert_jobs(
         if eager:
             eager.delivers = recorded.delivers
             if not recorded.started:
-                eager.give_back()
+                eager.release_slots()
         answers = {job.job_id: Accepted(job.job_id, recorded.at) for job in plain}
     if len(plain) == len(jobs):
         return list(answers.values())

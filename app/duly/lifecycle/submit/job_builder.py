@@ -153,8 +153,8 @@ def _debounce(submission: Submission) -> Debounce | None:
 def _depends_on(ids: list[str]) -> tuple[UUID, ...]:
     parents = [parse_job_id(text) for text in ids]
     errors = [
-        PathError(f"dependsOn[{place}]", f"no job has the id {ids[place]}")
-        for place, parent in enumerate(parents)
+        PathError(f"dependsOn[{index}]", f"no job has the id {ids[index]}")
+        for index, parent in enumerate(parents)
         if parent is None
     ]
     if errors:
@@ -191,9 +191,9 @@ def _check_debounce(submission: Submission) -> None:
 
 
 def _check_callback(submission: Submission) -> None:
-    for place, event in enumerate(submission.callbackEvents or ()):
+    for index, event in enumerate(submission.callbackEvents or ()):
         if event not in CALLBACK_BITS:
-            raise Invalid.at([PathError(f"callbackEvents[{place}]", f"is none of {', '.join(CALLBACK_BITS)}")])
+            raise Invalid.at([PathError(f"callbackEvents[{index}]", f"is none of {', '.join(CALLBACK_BITS)}")])
     if submission.callbackSecret is not None:
         try:
             check_secret(submission.callbackSecret)

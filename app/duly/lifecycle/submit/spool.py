@@ -30,13 +30,13 @@ class JobSpool:
         self._characters = 0
         self.count = 0
 
-    async def put(self, place: int, job: NewJob) -> None:
+    async def put(self, index: int, job: NewJob) -> None:
         """Takes one in.
 
         Raises:
             Unavailable: the disk is full.
         """
-        self._chunk.append((place, job))
+        self._chunk.append((index, job))
         self._characters += len(job.parameters)
         self.count += 1
         if len(self._chunk) >= CHUNK_JOBS or self._characters >= CHUNK_CHARACTERS:

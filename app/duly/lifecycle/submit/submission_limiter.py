@@ -38,7 +38,7 @@ class SubmissionLimiter:
         self._tenant_id = tenant_id
         self._settings = settings
         self.limits = settings
-        self._watched = not settings.none
+        self._enabled = not settings.none
         self._tokens = 0
         self._tokens_at = 0.0
         self._empty_until = 0.0
@@ -47,9 +47,9 @@ class SubmissionLimiter:
         self._counts: dict[str, _BacklogCount] = {}
 
     @property
-    def watched(self) -> bool:
+    def enabled(self) -> bool:
         """Whether anything is limited."""
-        return self._watched
+        return self._enabled
 
     async def step(self) -> float:
         """Learns what has been set while the service runs; a loop's."""
@@ -58,7 +58,7 @@ class SubmissionLimiter:
         self._apply(found)
         return LOOK_SECONDS
 
-    async def change(self, limits: IntakeLimits | None) -> None:
+    async def set_limits(self, limits: IntakeLimits | None) -> None:
         """Sets the limits for all nodes; None: those of the settings."""
         async with self._database.connection() as connection:
             await set_intake(connection, self._tenant_id, limits)
@@ -68,7 +68,7 @@ class SubmissionLimiter:
         limits = found if found is not None else self._settings
         if limits != self.limits:
             self.limits = limits
-            self._watched = not limits.none
+            self._enabled = not limits.none
             self._tokens, self._empty_until = 0, 0.0
             self._counts.clear()
 

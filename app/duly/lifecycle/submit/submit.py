@@ -46,7 +46,7 @@ class Submitter:
         self._metrics = metrics
         self.starter: Starter = NoStarter()
         self._many = [database.hot() for _ in range(LARGE_FLUSHERS)]
-        self.gatherer: Batcher[NewJob, Accepted] = Batcher(self._record, capacity=buffer, batch=BATCH)
+        self.batcher: Batcher[NewJob, Accepted] = Batcher(self._record, capacity=buffer, batch=BATCH)
         self.many: Batcher[tuple[NewBatch, Sequence[NewJob]], AcceptedBatch] = Batcher(
             self._record_many, capacity=WAITING_BATCHES, batch=1, what="batches"
         )
@@ -63,7 +63,7 @@ class Submitter:
             IdempotencyKeyReused, IdempotencyInFlight, Overloaded: see `duly.errors`.
             DatabaseAway: nothing is known to be recorded.
         """
-        return await self.gatherer.put(job)
+        return await self.batcher.put(job)
 
     async def submit_all(self, batch: NewBatch, jobs: Sequence[NewJob]) -> "AcceptedBatch":
         """Records a batch and all its jobs, or nothing, in one transaction of their own.
@@ -101,7 +101,7 @@ class Submitter:
         except (BatchRefused, IdempotencyKeyReused, RecordRefused) as error:
             return error  # not raised: the other batches are recorded already
         if not answer.replayed:
-            self._tell(jobs, answer.jobs, started=())
+            self._wake(jobs, answer.jobs, started=())
         return answer
 
     async def _record(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Exception]:
@@ -111,14 +111,14 @@ class Submitter:
             except DatabaseAway:
                 # The connection may have broken after the commit. Ids are made here and a job that stands is left as
                 # it is, so sending the batch again is safe.
-                eager.give_back()
-                self.starter.answer_lost()
+                eager.release_slots()
+                self.starter.response_lost()
                 accepted = await self._record_once(jobs, insert_again)
             except RecordBusy:
                 if len(jobs) > 1:
                     raise
                 return [busy_error(jobs[0])]
-            self._tell(jobs, accepted, started=eager.job_ids)
+            self._wake(jobs, accepted, started=eager.job_ids)
             self._metrics.claimed.inc(eager.go())
             if eager.delivers:
                 self._wakeups.deliveries()
@@ -132,7 +132,7 @@ class Submitter:
             async with connection.transaction():
                 return await (_record_keyed(connection, jobs, insert) if keyed else insert(connection, jobs))
 
-    def _tell(
+    def _wake(
         self, jobs: Sequence[NewJob], accepted: Sequence[Accepted | Exception], *, started: Container[UUID]
     ) -> None:
         self._metrics.recorded(wake_for_submitted(self._wakeups, jobs, accepted, started=started), statement="submit")
@@ -173,10 +173,10 @@ async def _record_together(
         answers = await insert(connection, jobs)
         accepted = [answer for answer in answers if isinstance(answer, Accepted)]
         if misled or len(accepted) < len(answers):
-            refused = {place: answer for place, answer in enumerate(answers) if isinstance(answer, Exception)}
+            refused = {index: answer for index, answer in enumerate(answers) if isinstance(answer, Exception)}
             raise BatchRefused(refused, then=misled)
         if batch.idempotency is not None:
-            others = {place: answer.job_id for place, answer in enumerate(accepted) if not answer.fresh}
+            others = {index: answer.job_id for index, answer in enumerate(accepted) if not answer.fresh}
             await store_batch_response(connection, batch.tenant_id, batch.idempotency, others)
         fresh = [answer for answer in accepted if answer.fresh]
         at = await record_batch(connection, batch, jobs, total=len(fresh))

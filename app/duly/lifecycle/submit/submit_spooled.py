@@ -89,7 +89,7 @@ class AcceptedSpooledBatch(NamedTuple):
     def job_ids(self) -> Iterator[UUID]:
         """In the order of the submissions; none where an earlier request recorded them."""
         if block := self.block:
-            return (self.others.get(place) or block[place] for place in range(self.total))
+            return (self.others.get(index) or block[index] for index in range(self.total))
         return iter(())
 
 
@@ -159,9 +159,9 @@ class _SpoolInsert:
         ends: list[NewJob] = []
         for spool in self.jobs.spools:
             async for chunk in spool.chunks():
-                places = [place for place, _ in chunk]
-                jobs = [job._replace(job_id=self.block[place], batch_id=batch.batch_id) for place, job in chunk]
-                self._note(places, jobs, await how(connection, jobs))
+                indexes = [index for index, _ in chunk]
+                jobs = [job._replace(job_id=self.block[index], batch_id=batch.batch_id) for index, job in chunk]
+                self._note(indexes, jobs, await how(connection, jobs))
                 ends = [min((*ends, *jobs), key=_job_id), max((*ends, *jobs), key=_job_id)]
         if batch.idempotency is not None:
             await store_batch_response(connection, batch.tenant_id, batch.idempotency, self.others)
@@ -176,13 +176,15 @@ class _SpoolInsert:
     def _accepted(self, at: datetime) -> AcceptedSpooledBatch:
         return AcceptedSpooledBatch(self.batch.batch_id, at, self.jobs.count, self.block, self.others)
 
-    def _note(self, places: Sequence[int], jobs: Sequence[NewJob], answers: Sequence[InsertResult]) -> None:
-        if refused := {place: each for place, each in zip(places, answers, strict=True) if isinstance(each, Exception)}:
+    def _note(self, indexes: Sequence[int], jobs: Sequence[NewJob], answers: Sequence[InsertResult]) -> None:
+        if refused := {
+            index: each for index, each in zip(indexes, answers, strict=True) if isinstance(each, Exception)
+        }:
             raise BatchRefused(refused)
         accepted = [answer for answer in answers if isinstance(answer, Accepted)]
-        for place, job, answer in zip(places, jobs, accepted, strict=True):
+        for index, job, answer in zip(indexes, jobs, accepted, strict=True):
             if answer.job_id != job.job_id:
-                self.others[place] = answer.job_id
+                self.others[index] = answer.job_id
         self.news.add(jobs, accepted)
 
 

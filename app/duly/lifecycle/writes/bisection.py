@@ -46,23 +46,23 @@ async def record_bisecting(
         splits: errors that count as a refusal, but for that of a database that is away; others are raised.
         splits_slow: whether to try a part that did not end in time by halves, too; else the database counts as away.
     """
-    halved: Bisected[Item, Result] = Bisected()
+    bisected: Bisected[Item, Result] = Bisected()
     parts = [items] if items else []
     while parts:
         part = parts.pop()
         try:
-            halved.parts.append((part, await record(part)))
+            bisected.parts.append((part, await record(part)))
         except (splits, DatabaseAway) as error:
             if isinstance(error, DatabaseAway) and not (splits_slow and isinstance(error, DatabaseSlow)):
-                halved.left, halved.away = [*part, *chain.from_iterable(reversed(parts))], error
+                bisected.left, bisected.away = [*part, *chain.from_iterable(reversed(parts))], error
                 break
             if part is items:
                 note_fault(error, statement, metrics)
             if len(part) == 1:
-                halved.refused.append((part[0], error))
+                bisected.refused.append((part[0], error))
             else:
                 parts += [part[len(part) // 2 :], part[: len(part) // 2]]
-    return halved
+    return bisected
 
 
 def note_fault(error: Exception, statement: str, metrics: Metrics | None) -> None:

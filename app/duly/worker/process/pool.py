@@ -130,9 +130,9 @@ class ProcessExecutor:
         child, job_id = self._idle.pop(), attempt.claimed.job_id
         self._attempts[job_id] = attempt
         self._busy += 1
-        attempt.begins_in(BEGIN_SECONDS)
+        attempt.start_clock(BEGIN_SECONDS)
         try:
-            kind, value = await child.call(_plain(attempt.claimed), begins=attempt.begins_in)
+            kind, value = await child.call(_plain(attempt.claimed), begins=attempt.start_clock)
             await self._all_told(child, job_id)
         except ProcessDied as error:
             raise self._meaning_of(error) from None
