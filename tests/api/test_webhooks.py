@@ -12,9 +12,9 @@ import pytest
 
 from duly.api.webhooks import endpoint_models
 from duly.api.webhooks.endpoint_models import DisclosedWebhookBody, SentTestBody, WebhookBody, WebhookEvent, WebhookPage
-from duly.domain.events import ENDPOINT_BITS
 from duly.domain.ids import event_id, new_job_id
 from duly.domain.signing_key import check_public_key, public_keys_of_jwks
+from duly.domain.webhook_events import ENDPOINT_BITS
 from duly.webhooks import endpoints
 from tests.support.answers import TIME, invalid_paths, refused
 from tests.support.sealed import dump, shows

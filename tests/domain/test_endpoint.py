@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from duly.domain.events import BATCH_BIT, CALLBACK_BITS, ENDPOINT_BITS
+from duly.domain.webhook_events import BATCH_BIT, CALLBACK_BITS, ENDPOINT_BITS
 from duly.domain.webhook_filters import (
     LARGEST_HEADERS,
     MOST_HEADERS,

@@ -5,18 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from duly.domain.events import (
-    CALLBACK_BITS,
-    CALLBACK_EVENT_OF,
-    DEFAULT_CALLBACK_EVENTS,
-    EVENT_TYPES,
-    Event,
-    EventKind,
-    Folded,
-    Status,
-    callback_mask,
-    fold,
-)
+from duly.domain.events import Event, EventKind, Folded, Status, fold
+from duly.domain.webhook_events import CALLBACK_BITS
 
 JOB_ID = UUID("0199c1f0-0000-7000-8000-000000000001")
 K = EventKind
@@ -99,13 +89,3 @@ def test_the_stored_numbers_never_change() -> None:
     }
     assert list(CALLBACK_BITS.values()) == [1, 2, 4, 8, 16, 32]
     assert [kind for kind in K if kind.terminal] == [K.COMPLETED, K.FAILED, K.CANCELLED]
-
-
-def test_every_kind_has_its_name_and_every_callback_its_bit() -> None:
-    assert set(EVENT_TYPES) == set(K)
-    assert set(CALLBACK_EVENT_OF.values()) == set(CALLBACK_BITS)
-    assert callback_mask(DEFAULT_CALLBACK_EVENTS) == 8 | 16 | 32
-    assert callback_mask(CALLBACK_BITS) == 63
-    assert callback_mask([]) == 0
-    with pytest.raises(KeyError):
-        callback_mask(["job.exploded"])

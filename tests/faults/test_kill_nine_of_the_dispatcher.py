@@ -12,8 +12,10 @@ from uuid import UUID
 
 import pytest
 
-from duly.domain.events import CALLBACK_EVENT_OF, ENDPOINT_BITS, EventKind
+from duly.domain.event_views import WEBHOOK_EVENT_OF
+from duly.domain.events import EventKind
 from duly.domain.ids import event_id
+from duly.domain.webhook_events import ENDPOINT_BITS
 from tests.support.dying_services import DyingService, DyingServices, dying_services
 from tests.support.fault_points import MODULES, points_of
 from tests.support.kept_endpoints import ENDS, EVERYTHING, keep_endpoint
@@ -209,7 +211,7 @@ async def _nothing_is_lost(scene: Scene) -> None:
     )
     to_tell = set()
     for job_id, sequence, kind, url, asked in rows:
-        bit = ENDPOINT_BITS.get(CALLBACK_EVENT_OF.get(EventKind(kind), ""), 0)
+        bit = ENDPOINT_BITS.get(WEBHOOK_EVENT_OF.get(EventKind(kind), ""), 0)
         paths = [path for path, events in EVENTS.items() if events & bit]
         if asked & bit:
             paths.append("/" + url.rpartition("/")[2])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duly.domain.events import Event, EventKind
-from duly.stream.sse import FRAME_TYPES, KEEP_ALIVE, NO_ROOM, OPENING, OVERFLOW, _block, frame, position_message
+from duly.stream.sse import KEEP_ALIVE, NO_ROOM, OPENING, OVERFLOW, _block, frame, position_message
 
 JOB = UUID("0199c1f0-0000-7000-8000-000000000001")
 AT = datetime(2026, 1, 27, 10, 5, 0, 123456, tzinfo=UTC)
@@ -57,10 +57,6 @@ def test_each_kind_has_its_frame(kind: EventKind, data: str | None, type_: str, 
     identity, name, members = read(frame(event(kind, data=data)))
     assert (identity, name) == ("3", type_)
     assert members == {"type": type_, "jobId": str(JOB), "sequence": 3, "at": "2026-01-27T10:05:00.123Z"} | more
-
-
-def test_no_kind_is_without_a_frame() -> None:
-    assert set(FRAME_TYPES) == set(EventKind)
 
 
 def test_line_breaks_in_stored_text_do_not_break_the_frame() -> None:

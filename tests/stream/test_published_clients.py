@@ -15,7 +15,7 @@ import httpx_sse
 import pytest
 
 from duly.client import Client
-from duly.stream.sse import FRAME_TYPES
+from duly.domain.event_views import VIEWS
 from tests.support import handlers as test_handlers
 from tests.support.cutting import CuttingProxy, cutting_proxy
 from tests.support.databases import TestDatabases
@@ -277,5 +277,5 @@ async def test_a_published_client_sees_every_event_of_a_job_exactly_once_and_sto
 async def test_handlers_are_called_with_what_has_a_type(outcome: Outcome, client: str) -> None:
     for name in ("all", "job"):
         kinds = {data["type"] for data in outcome.followers.heard[client, name].messages}
-        assert kinds - {"position", "overflow"} <= set(FRAME_TYPES.values())
+        assert kinds - {"position", "overflow"} <= {view.frame for view in VIEWS.values()}
         assert ("position" in kinds) == (name == "all")

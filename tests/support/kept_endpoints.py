@@ -2,7 +2,7 @@
 
 from uuid import UUID, uuid4
 
-from duly.domain.events import ENDPOINT_BITS
+from duly.domain.webhook_events import ENDPOINT_BITS
 from tests.support.service import KEYRING, ServiceClient
 
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"

@@ -7,10 +7,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from duly.domain.database_clock import DatabaseClock
-from duly.domain.events import CALLBACK_BITS, EventKind
+from duly.domain.events import EventKind
 from duly.domain.ids import SMALLEST, new_job_id
 from duly.domain.job import DEFAULT_TENANT, ClaimedJob, Finish, Flow, Lane, NewBatch, NewJob
 from duly.domain.job_template import template
+from duly.domain.webhook_events import CALLBACK_BITS
 from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.lifecycle.end.cancel import Canceller
 from duly.lifecycle.end.finish import Finisher

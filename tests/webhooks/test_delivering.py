@@ -8,7 +8,7 @@ from uuid import UUID
 from standardwebhooks.webhooks import Webhook
 
 from duly import __version__
-from duly.domain.events import CALLBACK_BITS
+from duly.domain.webhook_events import CALLBACK_BITS
 from tests.support.handlers import gate, has_entered
 from tests.support.receiver import Received, Receiver
 from tests.support.service import Service, eventually

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from duly.domain.derived_state import Told, tell
-from duly.domain.events import CALLBACK_BITS, CALLBACK_EVENT_OF, EventKind, Status
+from duly.domain.event_views import WEBHOOK_BIT_OF
+from duly.domain.events import EventKind, Status
 from duly.domain.invariant_facts import COPIED, Asked, BatchFacts, Breach, Cure, JobFacts, Stand
 from duly.domain.job import Mark, WaitsFor
 
@@ -14,9 +15,7 @@ STATUS_OF_PLACE = {
     "running": Status.RUNNING,
 }
 # The bit of `callback_events` that asks for a webhook of an event. Of progress not every one has a webhook.
-BIT_OF_KIND = {
-    int(kind): CALLBACK_BITS[name] for kind, name in CALLBACK_EVENT_OF.items() if kind is not EventKind.PROGRESSED
-}
+BIT_OF_KIND = {int(kind): bit for kind, bit in WEBHOOK_BIT_OF.items() if kind is not EventKind.PROGRESSED}
 MARKS_OF_ITS_OWN = Mark.KEYED | Mark.UNIQUE | Mark.MERGED | Mark.CHECKPOINT
 
 

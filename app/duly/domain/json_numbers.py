@@ -46,3 +46,8 @@ def canonical_number(number: NumberText) -> str:
     """As Python writes it where the whole of a body may have been read as doubles, else its text."""
     double = float(number.text)
     return repr(double) if orjson.dumps(double).decode() == number.text else number.text
+
+
+def plain_number(value: float | None) -> float | int | None:
+    """Returns a whole number as an integer: 25, not 25.0."""
+    return int(value) if value is not None and value == int(value) else value

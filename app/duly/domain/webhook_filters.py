@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from duly.domain.events import BATCH_BIT, CALLBACK_BITS, ENDPOINT_BITS, MESSAGE_EVENTS, MessageKind
 from duly.domain.header_rules import RESERVED_HEADERS, header_name_refusal, header_value_refusal
+from duly.domain.webhook_events import BATCH_BIT, CALLBACK_BITS, ENDPOINT_BITS, MESSAGE_EVENTS, MessageKind
 from duly.errors import PathError
 
 EVERYTHING: Final = "*"

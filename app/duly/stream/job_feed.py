@@ -7,7 +7,7 @@ from uuid import UUID
 
 from duly.domain.events import Event
 from duly.lifecycle.cluster.hub import Hub
-from duly.store.ledger.events import events_after, read_origin
+from duly.store.ledger.events import events_after, read_submission
 from duly.store.postgres.database import Database, DatabaseError
 from duly.stream.sse import KEEP_ALIVE, OPENING, StreamText, frame, joined
 
@@ -60,8 +60,8 @@ async def _read(database: Database, *, tenant_id: int, job_id: UUID, after: int)
         async with database.connection() as connection:
             events = []
             if after < 0:
-                origin = await read_origin(connection, tenant_id, job_id)
-                events = [origin.event] if origin else []
+                submitted = await read_submission(connection, tenant_id, job_id)
+                events = [submitted.event] if submitted else []
             more = await events_after(connection, tenant_id, job_id, sequence=max(after, 0), limit=PAGE + 1)
     except DatabaseError:
         return [], False

@@ -14,13 +14,14 @@ from functools import cached_property
 from typing import NamedTuple
 
 from duly.domain.database_clock import DatabaseClock
+from duly.domain.event_views import frame_text
 from duly.domain.ids import made_at
 from duly.domain.stream_position import Position, before_transaction
 from duly.lifecycle.cluster.hub import Watch
 from duly.store.ledger.event_tail import TailRow, read_moment, summarize
 from duly.store.postgres.database import Database, DatabaseError, RecordRefused
 from duly.stream.ledger_reader import LedgerReader
-from duly.stream.sse import StreamText, frame_text, message
+from duly.stream.sse import StreamText, message
 
 # Looks follow each other no faster than this; without news, slower and slower.
 GAP_SECONDS = 0.01

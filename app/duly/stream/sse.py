@@ -4,25 +4,12 @@ Published clients call their handler for each block, or forget the id of a block
 blocks (`_block`), and it requires data. What has no data is a line of the block that follows.
 """
 
-import json
 from collections.abc import Iterable
 from typing import NewType
 
-from duly.domain.events import WITH_ERROR, Event, EventKind, read_progress
-from duly.domain.json_value import rfc3339
+from duly.domain.event_views import VIEWS, frame_text
+from duly.domain.events import Event
 
-FRAME_TYPES = {
-    EventKind.SUBMITTED: "job_submitted",
-    EventKind.STARTED: "job_started",
-    EventKind.PROGRESSED: "job_progress",
-    EventKind.RETRY_SCHEDULED: "job_retrying",
-    EventKind.LEASE_EXPIRED: "job_retrying",
-    EventKind.REQUEUED: "job_retrying",
-    EventKind.CANCEL_REQUESTED: "job_cancel_requested",
-    EventKind.COMPLETED: "job_completed",
-    EventKind.FAILED: "job_failed",
-    EventKind.CANCELLED: "job_cancelled",
-}
 # Text of a stream: whole lines, and no block without data. Made in this module only.
 StreamText = NewType("StreamText", bytes)
 
@@ -54,7 +41,7 @@ def frame(event: Event) -> StreamText:
 
 def message(event: Event, identity: str) -> StreamText:
     """The event as one SSE message with this id."""
-    return _block(FRAME_TYPES[event.kind], frame_text(event), identity=identity)
+    return _block(VIEWS[event.kind].frame, frame_text(event), identity=identity)
 
 
 def position_message(identity: str) -> StreamText:
@@ -65,25 +52,3 @@ def position_message(identity: str) -> StreamText:
 def joined(texts: Iterable[StreamText]) -> StreamText:
     """All of these, one after the other."""
     return StreamText(b"".join(texts))
-
-
-def frame_text(event: Event) -> str:
-    """The JSON object that tells of this event, on one line."""
-    name = FRAME_TYPES[event.kind]
-    members: dict[str, object] = {"type": name, "jobId": str(event.job_id), "sequence": event.sequence}
-    if event.kind is EventKind.PROGRESSED:
-        members["progress"], members["message"] = read_progress(event.data or "{}")
-    elif event.kind is not EventKind.SUBMITTED:
-        members["attempt"] = event.attempt
-    members["at"] = rfc3339(event.occurred_at)
-    text = json.dumps(members, ensure_ascii=False, separators=(",", ":"))
-    if event.kind is EventKind.COMPLETED:
-        text = f'{text[:-1]},"result":{event.data or "null"}}}'
-    elif event.kind in WITH_ERROR and event.data is not None:
-        text = f'{text[:-1]},"error":{event.data}}}'
-    return _one_line(text)
-
-
-def _one_line(text: str) -> str:
-    """JSON needs no line breaks outside of strings, and inside they are escaped: stored text may hold pretty ones."""
-    return text.replace("\r", " ").replace("\n", " ")

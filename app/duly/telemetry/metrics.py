@@ -9,7 +9,8 @@ from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from duly.domain.events import EVENT_TYPES, EventKind
+from duly.domain.event_views import VIEWS
+from duly.domain.events import EventKind
 from duly.domain.job import Finished
 from duly.telemetry.label_values import ShownNames, busiest
 from duly.telemetry.rates import QueueRates
@@ -149,7 +150,7 @@ class Metrics:
 
     def ended_waiting(self, kind: EventKind) -> None:
         """A job that waited has ended: cancelled, expired, or in vain."""
-        self.ended.labels(EVENT_TYPES[kind]).inc()
+        self.ended.labels(VIEWS[kind].resource).inc()
 
     def finished(self, finished: Sequence[Finished]) -> None:
         """A batch of the hot statement `finish`."""
@@ -157,7 +158,7 @@ class Metrics:
         self.rates.ended(done.lane.queue for done in finished if done.kind.terminal)
         counts: dict[tuple[str, str], int] = {}
         for done in finished:
-            key = (EVENT_TYPES[done.kind], done.lane.queue)
+            key = (VIEWS[done.kind].resource, done.lane.queue)
             counts[key] = counts.get(key, 0) + 1
         for (event, queue), count in counts.items():
             self.events.labels(event, self._queues_of_events.label(queue, count)).inc(count)

@@ -14,6 +14,7 @@ from duly.domain.ids import event_id
 from duly.domain.json_value import dump_text
 from duly.domain.sealing import CannotUnseal, Keyring
 from duly.domain.signing_key import make_key_pair, public_key_of
+from duly.domain.webhook_events import endpoint_disabled_body, endpoint_test_body
 from duly.domain.webhook_filters import event_mask, event_names
 from duly.errors import EndpointDisabled, EndpointLimitReached, NotFound
 from duly.store.postgres.database import Connection, Database
@@ -33,7 +34,6 @@ from duly.store.webhooks.endpoints import (
 )
 from duly.store.webhooks.messages import send_test
 from duly.store.webhooks.receivers import disable_endpoint
-from duly.webhooks.payload import endpoint_disabled, endpoint_test
 
 MOST_ENDPOINTS = 1_000  # of a tenant
 OVERLAP_SECONDS = 86_400.0
@@ -114,7 +114,7 @@ class Endpoints:
             if enables or subscription.url != held.asked.url:
                 await forget_failures(connection, key)
             if asked.disabled:
-                body = endpoint_disabled(key[1], _DISABLED_REASON, at=self._clock.now())
+                body = endpoint_disabled_body(key[1], _DISABLED_REASON, at=self._clock.now())
                 message_id = self._clock.ids.new()
                 await disable_endpoint(connection, *key, reason=_DISABLED_REASON, message_id=message_id, body=body)
             changed = await _found(connection, key)
@@ -166,7 +166,7 @@ class Endpoints:
                     "The webhook is disabled, and is sent nothing.",
                     reason='Enable it first: PATCH {"disabled": false}.',
                 )
-            body = endpoint_test(key[1], at=self._clock.now())
+            body = endpoint_test_body(key[1], at=self._clock.now())
             delivery_id = await send_test(connection, *key, message_id=message_id, body=body)
         self._wake()
         if delivery_id is None:

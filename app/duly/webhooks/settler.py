@@ -10,12 +10,12 @@ import structlog
 
 from duly.domain.database_clock import DatabaseClock
 from duly.domain.receiver_breaker import Verdict, after_failures
+from duly.domain.webhook_events import endpoint_disabled_body
 from duly.lifecycle.writes.bisection import Bisected, record_bisecting
 from duly.store.postgres.database import Connection, Database, DatabaseAway, RecordBusy, RecordRefused
 from duly.store.webhooks.delivery_attempts import Settled, Tried, put_off_if_held, settle_if_held
 from duly.store.webhooks.receivers import Receiver, disable_endpoint, lock_trouble, note_trouble
 from duly.telemetry.metrics import Metrics
-from duly.webhooks.payload import endpoint_disabled
 
 log = structlog.stdlib.get_logger("duly.dispatcher")
 
@@ -173,7 +173,7 @@ class Settler:
             reason = f"FAILING: nothing but failure for {days:g} days; at last: {found[1]}"
         if reason is None or not endpoint.registered:
             return
-        body = endpoint_disabled(endpoint.receiver_id, reason, at=self._clock.now())
+        body = endpoint_disabled_body(endpoint.receiver_id, reason, at=self._clock.now())
         message_id = self._clock.ids.new()
         if await disable_endpoint(
             connection, endpoint.tenant_id, endpoint.receiver_id, reason=reason, message_id=message_id, body=body

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from duly.domain.entity_tags import tag_of, weak
 from duly.domain.events import Status
 from duly.domain.job import JobView
+from duly.domain.json_numbers import plain_number
 from duly.domain.json_value import rfc3339
 from duly.domain.negotiation import Gzip, gzip_use
 from duly.errors import Invalid, PathError
@@ -74,11 +75,6 @@ def job_body(view: JobView) -> bytes:
         "completedAt": _time(view.completed_at),
     }
     return orjson.dumps(members)
-
-
-def plain_number(value: float | None) -> float | int | None:
-    """25, not 25.0: a whole percentage is written as one."""
-    return int(value) if value is not None and value == int(value) else value
 
 
 def _fragment(text: str | None) -> orjson.Fragment | None:

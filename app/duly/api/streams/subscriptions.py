@@ -8,6 +8,7 @@ from uuid import UUID
 
 from duly.api.streams.tenant_events import StreamFilter, resume_point
 from duly.api.streams.ticket_rights import read_granted, within
+from duly.domain.event_views import frame_text
 from duly.domain.grant import Grant
 from duly.domain.job import DEFAULT_TENANT
 from duly.domain.stream_position import Position
@@ -15,7 +16,6 @@ from duly.errors import Invalid, Overloaded, PathError
 from duly.node import Node
 from duly.stream.filter import ALL_EVENTS, EventFilter
 from duly.stream.job_feed import job_events
-from duly.stream.sse import frame_text
 from duly.stream.tenant_feed import tenant_events
 
 MOST = 1_000

@@ -17,10 +17,11 @@ from duly.api.webhooks.delivery_models import (
     DeliveryQuery,
     WholeDeliveryBody,
 )
-from duly.domain.events import CALLBACK_EVENT_OF, MESSAGE_EVENTS, MessageKind
+from duly.domain.event_views import WEBHOOK_EVENT_OF
 from duly.domain.ids import LARGEST, SMALLEST, event_id, made_at, parse_job_id, smallest_id_at
 from duly.domain.job import DEFAULT_TENANT
 from duly.domain.json_value import rfc3339
+from duly.domain.webhook_events import MESSAGE_EVENTS, MessageKind
 from duly.errors import NotFound
 from duly.lifecycle.maintenance.redeliver import redeliver
 from duly.node import Node
@@ -39,7 +40,7 @@ from duly.store.webhooks.delivery_lists import (
 from duly.store.webhooks.endpoints import read_endpoint
 from duly.webhooks.endpoints import no_such_endpoint
 
-EVENT_OF: dict[int, str] = {int(kind): name for kind, name in (CALLBACK_EVENT_OF | MESSAGE_EVENTS).items()}
+EVENT_OF: dict[int, str] = {int(kind): name for kind, name in (WEBHOOK_EVENT_OF | MESSAGE_EVENTS).items()}
 TIMED = 7  # the version of ids that tell their time
 Limit = Annotated[int, Query(ge=1, le=200)]
 

@@ -9,7 +9,7 @@ from typing_extensions import TypeAliasType
 from duly.api.contract.openapi_parts import IdText, TimeText, absent
 from duly.api.queues.flow_control import StartLimits
 from duly.domain.egress_policy import LONGEST_URL
-from duly.domain.events import ENDPOINT_BITS
+from duly.domain.webhook_events import ENDPOINT_BITS
 from duly.domain.webhook_filters import UNASKED
 from duly.lifecycle.submit.submission_model import LabelName, LabelValue, Name
 

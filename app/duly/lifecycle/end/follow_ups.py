@@ -5,7 +5,6 @@ An end leaves its consequences in the ledger, in its own transaction; any node d
 takes them away. A node that dies in between leaves them to the next.
 """
 
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
@@ -16,8 +15,8 @@ from duly.domain.events import UNSUCCESSFUL, EventKind
 from duly.domain.ids import IdMaker
 from duly.domain.job import NewJob
 from duly.domain.job_template import refusal_text, then_job
-from duly.domain.json_value import rfc3339
 from duly.domain.outcome import dependency_error
+from duly.domain.webhook_events import BatchCounts, batch_completed_body
 from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.lifecycle.submit.insert import InsertResult, insert_jobs, wake_for_submitted
 from duly.lifecycle.writes.round_size import RoundSize
@@ -141,20 +140,8 @@ async def _record_batch_webhook(connection: Connection, batch: AddedUp, ids: IdM
     """Tells the endpoints that the last job of the batch has ended. Returns whether any wants to hear of it."""
     if batch.completed_at is None:
         return False
-    at = rfc3339(batch.completed_at)
-    members = {
-        "type": "batch.completed",
-        "timestamp": at,
-        "batchId": str(batch.batch_id),
-        "name": batch.name,
-        "status": "failed" if batch.failed else "cancelled" if batch.cancelled else "completed",
-        "total": batch.total,
-        "completed": batch.completed,
-        "failed": batch.failed,
-        "cancelled": batch.cancelled,
-        "completedAt": at,
-    }
-    body = json.dumps(members, ensure_ascii=False, separators=(",", ":"))
+    counts = BatchCounts(batch.total, batch.completed, batch.failed, batch.cancelled)
+    body = batch_completed_body(batch.batch_id, batch.name, counts, at=batch.completed_at)
     return await announce_batch(connection, batch.tenant_id, message_id=ids.new(), body=body)
 
 

@@ -21,9 +21,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from duly.domain.events import DEFAULT_CALLBACK_EVENTS
 from duly.domain.job import DEFAULT_QUEUE, IdempotencyKey
 from duly.domain.names import LONGEST_NAME, NAME_PATTERN, ends_as_address
+from duly.domain.webhook_events import DEFAULT_CALLBACK_EVENTS
 from duly.errors import DulyError, Invalid, PathError
 from duly.handlers.serialization import ParametersInvalid, json_path
 

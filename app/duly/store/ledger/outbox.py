@@ -2,9 +2,12 @@
 
 from typing import Final
 
-# The bit of an event's kind in `callback_events` of a job and `events` of an endpoint: see domain.events.
-BIT: Final = """
-    (case {kind} when 1 then 1 when 2 then 2 when 3 then 4 when 4 then 4 when 10 then 8 when 11 then 16 when 12 then 32
+from duly.domain.event_views import WEBHOOK_BIT_OF
+
+# Bit of an event's kind in `callback_events` of a job and in `events` of an endpoint.
+_BITS: Final = " ".join(f"when {kind:d} then {bit}" for kind, bit in WEBHOOK_BIT_OF.items())
+BIT: Final = f"""
+    (case {{kind}} {_BITS}
      else 0 end)
 """
 # Lanes of a tenant's callbacks: by the host and the first four segments of the path, of which one with two digits or

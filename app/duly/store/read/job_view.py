@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from duly.domain.events import WITH_ERROR, Status, read_progress
+from duly.domain.event_views import WITH_ERROR, read_progress
+from duly.domain.events import Status
 from duly.domain.job import JobView, WaitsFor
 from duly.store.postgres.database import Connection
 

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from duly.domain.events import BATCH_BIT, MessageKind
+from duly.domain.webhook_events import BATCH_BIT, MessageKind
 from duly.store.postgres.database import Connection
 
 # Where no endpoint wants to hear of it, nothing is written.
