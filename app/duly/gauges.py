@@ -1,10 +1,9 @@
 """The figures that `/metrics` shows of the whole service: depth and age of queues, and how the loops of a node do."""
 
 import time
-from typing import Protocol
 
 from duly.lifecycle.cluster.stream_watch import StreamWatch
-from duly.loop import Loop
+from duly.loop import Loops
 from duly.store.ledger.stream_holders import read_held
 from duly.store.postgres.database import Connection, Database
 from duly.store.postgres.partition_function import days_ahead
@@ -19,24 +18,19 @@ SHORTEST_SECONDS = 5.0
 SHARE = 0.02
 
 
-class HasLoops(Protocol):
-    @property
-    def loops(self) -> list[Loop]: ...
-
-
 class GaugeReader:
     """Its step is a loop's."""
 
-    def __init__(self, database: Database, metrics: Metrics, node: HasLoops) -> None:
+    def __init__(self, database: Database, metrics: Metrics, loops: Loops) -> None:
         self._database = database
         self._metrics = metrics
-        self._node = node
+        self._loops = loops
         self._stream_watch = StreamWatch(lambda kind, seconds: metrics.stream_behind.labels(kind).set(seconds))
 
     async def step(self) -> float:
         """Reads all figures once. Returns how long to rest, the longer the more there was to count."""
         began = time.monotonic()
-        for loop in self._node.loops:  # first: how the loops do is wanted most while the database is away
+        for loop in self._loops:  # first: how the loops do is wanted most while the database is away
             self._metrics.loop_failures.labels(loop.name).set(loop.failures)
             self._metrics.loop_age.labels(loop.name).set(time.monotonic() - loop.last_success)
         async with self._database.background() as connection:

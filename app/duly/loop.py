@@ -1,9 +1,10 @@
-"""The one supervised loop: every moving part of a node is a step that this class repeats, come what may."""
+"""Supervised loops: the background work of a node as steps that are repeated."""
 
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 
 import structlog
 
@@ -13,15 +14,17 @@ log = structlog.stdlib.get_logger("duly.loop")
 
 FIRST_BACKOFF_SECONDS = 0.1
 LAST_BACKOFF_SECONDS = 5.0
+# Time for loops to end when they are finished or cancelled.
+END_SECONDS = 5.0
 
 
 class Loop:
-    """Repeats a step until it is stopped. An error is logged and backed off from, never fatal and never silent.
+    """Runs a step repeatedly until stopped; logs errors and backs off.
 
     Args:
-        name: the moving part, as in logs and metrics.
-        step: does one round and returns the seconds until the next; `wake` cuts them short.
-        expected: errors that mean that the database does not do its part: one line when it begins, one when it ends.
+        name: name of the loop in logs and metrics.
+        step: runs one round and returns the seconds until the next; `wake` cuts the pause short.
+        expected: errors of an unavailable database: logged once when they begin, without a traceback.
     """
 
     def __init__(
@@ -38,21 +41,21 @@ class Loop:
         self._ending = False
 
     def wake(self) -> None:
-        """Ends the present pause; a wake during a step cuts the pause after it."""
+        """Ends the current pause; during a step, skips the pause after it."""
         self._wake.set()
 
     def end(self) -> None:
-        """Lets the present round finish, and begins no other."""
+        """Lets the current round finish and starts no other."""
         self._ending = True
         self._wake.set()
 
     async def run(self) -> None:
-        """Runs until it is told to end, or cancelled."""
+        """Runs until `end` is called or the task is cancelled."""
         while not self._ending:
             self._wake.clear()
             pause = await self._round()
             if pause > 0 and not self._ending:
-                await self._rest(pause)
+                await self._pause(pause)
 
     async def _round(self) -> float:
         try:
@@ -64,26 +67,78 @@ class Loop:
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a loop outlives every error of its step
             return self._failed(error)
         if self._failing:
-            log.info(f"{self.name} works again", action="loop_recovered", loop=self.name, after_failures=self._failing)
+            log.info(f"{self.name} recovered", action="loop_recovered", loop=self.name, after_failures=self._failing)
         self._failing = 0
         self.rounds += 1
         self.last_success = time.monotonic()
         return pause
 
     def _failed(self, error: BaseException) -> float:
+        """Counts and logs an error of the step. Returns the seconds until the next round."""
         self.failures += 1
         self._failing += 1
         if not isinstance(error, (*self._expected, DulyError)):
             log.error(f"{self.name} failed", action="loop_failed", loop=self.name, exc_info=error)
         elif self._failing == 1:
-            why = getattr(error, "line", None) or str(error)
-            log.warning(f"{self.name} waits: {why}", action="loop_waits", loop=self.name, error=why)
+            reason = getattr(error, "line", None) or str(error)
+            log.warning(f"{self.name} is retrying: {reason}", action="loop_waits", loop=self.name, error=reason)
         backoff = min(FIRST_BACKOFF_SECONDS * 2.0 ** min(self._failing, 10), LAST_BACKOFF_SECONDS)
         return backoff * random.uniform(0.5, 1)  # noqa: S311  # jitter, not a secret
 
-    async def _rest(self, seconds: float) -> None:
+    async def _pause(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
         except TimeoutError:
             pass
+
+
+class Loops:
+    """The loops of one node by name, and their tasks.
+
+    The set is created empty, before the parts whose steps its loops run: a part gets the `waker` of a loop that is
+    added later, or never where the node does not have its role.
+    """
+
+    def __init__(self) -> None:
+        self._loops: dict[str, Loop] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def add(self, loop: Loop) -> None:
+        """Adds a loop; `start` runs it."""
+        self._loops[loop.name] = loop
+
+    def __iter__(self) -> Iterator[Loop]:
+        """Iterates over the loops in the order in which they were added."""
+        return iter(self._loops.values())
+
+    def waker(self, name: str) -> Callable[[], None]:
+        """Returns a function that wakes the loop of this name, if the node has it."""
+        return partial(self._wake, name)
+
+    def _wake(self, name: str) -> None:
+        if loop := self._loops.get(name):
+            loop.wake()
+
+    def start(self) -> None:
+        """Starts a task for each loop."""
+        for name, loop in self._loops.items():
+            self._tasks[name] = asyncio.create_task(loop.run(), name=f"loop:{name}")
+
+    def task(self, name: str) -> asyncio.Task[None]:
+        """Returns the task of a loop that was started."""
+        return self._tasks[name]
+
+    async def finish(self, name: str) -> None:
+        """Ends a loop between two rounds: one cancelled during its statement may leave rows without an owner."""
+        if loop := self._loops.get(name):
+            loop.end()
+            await asyncio.wait([self._tasks[name]], timeout=END_SECONDS)
+
+    async def cancel(self, *, but: str | None = None) -> None:
+        """Cancels all loops that still run, except the one called `but`."""
+        ending = [self._tasks.pop(name) for name in list(self._tasks) if name != but]
+        for task in ending:
+            task.cancel()
+        if ending:
+            await asyncio.wait(ending, timeout=END_SECONDS)

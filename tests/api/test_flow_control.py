@@ -152,7 +152,7 @@ async def test_limits_outlive_the_service(start_service: StartService) -> None:
     await first.client.put(ADDRESSES[0], json={"concurrency": 2})
     second = await start_service()
     assert (await second.client.get(ADDRESSES[0])).json()["concurrency"] == 2
-    assert second.node.claimer.restrictions.any
+    assert second.node.worker.claimer.restrictions.any
 
 
 async def test_the_document_says_what_limits_are(service: Service) -> None:

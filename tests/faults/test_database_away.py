@@ -201,7 +201,7 @@ async def _seconds_until_stopped(service: Service) -> float:
     began = loop.time()
 
     async def stopped() -> bool:
-        return not service.node.pool._attempts
+        return not service.node.worker.pool._attempts
 
     await eventually(stopped, seconds=LEASE_SECONDS * 2)
     return loop.time() - began
@@ -258,7 +258,7 @@ async def test_a_stale_connection_refuses_nobody(served: Service) -> None:
 
 async def test_behind_a_transaction_pooler_everything_works_without_listening(own_url: str) -> None:
     async with running_service(own_url, transaction_pooling=True) as service:
-        assert "hints" not in {loop.name for loop in service.node.loops}
+        assert "notify" not in {loop.name for loop in service.node.loops}
         # A pooler hands each statement to any connection: nothing may be prepared or set for a session.
         assert (await service.run("progress", {"steps": 2}))["result"] == "done"
         job_id = (await service.submit("wait-for-gate"))["jobId"]

@@ -19,7 +19,17 @@ TYPES = ("plain", "talks", "raises", "in-thread")
 SLOTS = 2
 # Before a job is claimed or recorded as running; and after the last one, while a node drains.
 ELSEWHERE = {
-    *("__init__", "look", "identity", "may_start", "reserve", "give_back", "answer_lost", "note_ready", "cancel"),
+    *(
+        "__init__",
+        "refresh",
+        "identity",
+        "may_start",
+        "reserve",
+        "release_slots",
+        "response_lost",
+        "note_ready",
+        "cancel",
+    ),
     *("stop_all", "stop_claiming", "_empty_prefetch", "drain", "_nothing_runs", "_abandon"),
 }
 
@@ -43,7 +53,7 @@ async def all_end(service: Service, job_ids: list[str]) -> list[dict[str, Any]]:
 
 
 async def fully_idle(service: Service, point: str) -> None:
-    worker = service.node.pool
+    worker = service.node.worker.pool
 
     async def look() -> bool:
         return worker._free == SLOTS and not worker._reserved and not len(worker._prefetch) and not worker._attempts

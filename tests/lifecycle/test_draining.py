@@ -19,8 +19,8 @@ async def test_running_jobs_end_within_the_grace(database_url: str) -> None:
     async with running_service(database_url, shutdown_grace_seconds=20) as service:
         job_id = await started(service, "wait-for-gate", "graceful")
         draining = asyncio.create_task(service.node.drain())
-        await asyncio.wait([service.node._tasks["claim"]], timeout=10)
-        assert service.node._tasks["claim"].done()
+        await asyncio.wait([service.node.loops.task("claim")], timeout=10)
+        assert service.node.loops.task("claim").done()
         for _ in range(3):  # it is let run on, over some rounds of the loop and of the database
             rows = await service.sql("select attempt from running")
             assert [row[0] for row in rows] == [1]

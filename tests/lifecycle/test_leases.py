@@ -297,7 +297,7 @@ async def test_an_attempt_that_its_node_does_not_know_is_found_while_no_slot_is_
         )
     await database.close()
     assert str(claimed.job_id) == waiting["jobId"]
-    service.node.pool.response_lost()
+    service.node.worker.pool.response_lost()
 
     async def requeued() -> bool:
         return "JobRequeued" in await service.event_types(waiting["jobId"])

@@ -233,7 +233,7 @@ async def test_a_node_that_waits_for_a_limit_does_not_ask_without_rest(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [service] = await nodes(start_service, 1)
-    claimer = service.node.claimer
+    claimer = service.node.worker.claimer
     await limit(service, "queues/narrow", concurrency=1, rate={"count": 100, "seconds": 1})
     await service.submit("wait-for-gate", {"name": "only"}, queue="narrow")
     await has_entered("only").wait()
@@ -248,7 +248,7 @@ async def test_a_node_that_waits_for_a_limit_does_not_ask_without_rest(
 
 
 async def _known(service: Service) -> bool:
-    return Lane("narrow", "count-a", 0) in set(service.node.claimer.lanes.known({"count-a"}))
+    return Lane("narrow", "count-a", 0) in set(service.node.worker.claimer.lanes.known({"count-a"}))
 
 
 # Below, claims are made by hand, one statement at a time.

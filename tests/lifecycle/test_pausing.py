@@ -171,7 +171,7 @@ async def test_a_node_that_hears_no_hints_learns_of_it_too(start_service: StartS
     assert (await service.job(job["jobId"]))["waitingFor"] == "paused"
     await resume(service)
     assert (await service.ended(job["jobId"]))["status"] == "completed"
-    assert deaf.node.claimer.version == 3  # a pause, and its end
+    assert deaf.node.worker.claimer.version == 3  # a pause, and its end
 
 
 async def test_a_paused_job_can_be_cancelled(start_service: StartService) -> None:
@@ -188,7 +188,7 @@ async def test_a_node_with_a_paused_queue_full_of_jobs_rests(start_service: Star
     await pause(service)
     await service.client.post("/api/v1/jobs/batch", json={"jobs": [{"type": "echo"}] * 20})
     lane = Lane("default", "echo", 0)
-    claimer = service.node.claimer
+    claimer = service.node.worker.claimer
 
     async def known() -> bool:
         return lane in set(claimer.lanes.known({"echo"}))

@@ -124,7 +124,7 @@ def test_a_change_is_told_only_where_somebody_may_follow_the_job() -> None:
 def test_that_the_ledger_has_grown_is_told_once_and_only_where_somebody_follows_all_jobs() -> None:
     here, there = Wakeups(wake_sender=lambda: None, alone=False), Wakeups(wake_sender=lambda: None, alone=False)
     grown: list[None] = []
-    there.local.news = lambda: grown.append(None)
+    there.local.ledger_grew = lambda: grown.append(None)
     here.submitted(["default"])
     assert here.take_outgoing() == []
     there.follow_all(True)
@@ -232,7 +232,7 @@ async def notify(service: Service, *payloads: str) -> None:
 
 
 async def test_malformed_notifications_do_not_end_the_listening(service: Service) -> None:
-    (hints,) = [loop for loop in service.node.loops if loop.name == "hints"]
+    (hints,) = [loop for loop in service.node.loops if loop.name == "notify"]
 
     async def listens() -> bool:
         return hints.rounds > 0

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from duly import loop, node
+from duly import loop
 from duly.lifecycle.writes import round_size, set_aside
+from duly.node import dispatch, node
 from tests.support.receiver import running_receiver
 from tests.support.refusing import refusing
 from tests.support.service import Service, eventually
@@ -39,7 +40,8 @@ def put_in(
     copy, points = throwing_copy(module, thrower)
     if hasattr(copy, "LOOK_SECONDS"):
         copy.__dict__["LOOK_SECONDS"] = 0.01
-    monkeypatch.setattr(node, name, getattr(copy, name))
+    composed_in = node if hasattr(node, name) else dispatch
+    monkeypatch.setattr(composed_in, name, getattr(copy, name))
     left_out = {"__init__", *but}
     return thrower, [point for point in points if not left_out & set(point.partition(":")[0].split("."))]
 
@@ -92,7 +94,7 @@ async def throw_at_each(
 async def test_an_error_anywhere_in_recording_outcomes_loses_none(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outside = ("put", "__contains__", "waiting", "drained", "below", "record")
+    outside = ("put", "__contains__", "waiting", "drain", "wait_below", "record")
     thrower, points = put_in(monkeypatch, "duly.lifecycle.end.finish", "Finisher", but=outside)
     service = await start_service()
 
@@ -112,12 +114,12 @@ async def test_an_error_anywhere_in_recording_outcomes_loses_none(
 async def test_an_error_anywhere_in_following_ends_loses_none(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    thrower, points = put_in(monkeypatch, "duly.lifecycle.end.follow_ups", "Consequences", but=("tell_ended",))
+    thrower, points = put_in(monkeypatch, "duly.lifecycle.end.follow_ups", "FollowUps", but=("wake_for_ended",))
     service = await start_service()
 
     def counted() -> float:
         faulty = float(service.node.metrics.statement_faults.labels("batch-count")._value.get())
-        return faults(service, "follow-up", "consequences") + faulty
+        return faults(service, "follow-up", "follow-ups") + faulty
 
     async def once() -> None:
         jobs: list[dict[str, Any]] = [{"type": "echo"}, {"type": "fail", "maxAttempts": 1}]

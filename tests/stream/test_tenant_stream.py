@@ -427,7 +427,7 @@ async def test_the_tail_keeps_no_more_than_it_may(service: Service, monkeypatch:
 
 
 async def test_a_stream_outlives_lost_hints(service: Service) -> None:
-    service.node.wakeups.local.news = lambda: None
+    service.node.wakeups.local.ledger_grew = lambda: None
     async with following_all(service) as frames:
         assert (await anext(frames)).data is None
         gate("unheard").set()

@@ -20,7 +20,7 @@ from duly.handlers.http_request import client_for_jobs
 from duly.node import Node
 from duly.settings import Settings
 from tests.support.kept_connections import asking, open_database
-from tests.support.shared_routes import release_slots, take_routes
+from tests.support.shared_routes import release_routes, take_routes
 
 BOUND_SECONDS = 20.0
 SECRET_KEYS = f"tests:{'A' * 43}="  # a key for tests: 32 zero bytes
@@ -163,4 +163,4 @@ async def running_service(
             await serving
             await node.stop()
             listening.close()
-            release_slots(node, routes)
+            release_routes(node, routes)

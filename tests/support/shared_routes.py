@@ -35,10 +35,10 @@ _idle: dict[bool, list[SharedRoutes]] = {True: [], False: []}
 
 
 def take_routes(node: Node) -> SharedRoutes:
-    """Routes that no other service uses now; `release_slots` when this one has ended."""
+    """Routes that no other service uses now; `release_routes` when this one has ended."""
     serving = Role.API in node.settings.roles
     return _idle[serving].pop() if _idle[serving] else SharedRoutes(serving=serving)
 
 
-def release_slots(node: Node, routes: SharedRoutes) -> None:
+def release_routes(node: Node, routes: SharedRoutes) -> None:
     _idle[Role.API in node.settings.roles].append(routes)

@@ -228,7 +228,7 @@ async def test_a_call_that_will_not_stop_keeps_one_slot_until_it_ends(start_serv
             await service.client.post(f"/api/v1/jobs/{job_id}/cancel")
         assert (await service.ended(first))["status"] == "cancelled"
         await entered("stubborn:cancelled")
-        assert [str(job_id) for job_id in service.node.pool._attempts] == [last]
+        assert [str(job_id) for job_id in service.node.worker.pool._attempts] == [last]
         assert (await service.run("echo"))["status"] == "completed"
         assert (await service.job(last))["status"] == "running"
     finally:
@@ -302,7 +302,7 @@ async def test_a_thread_that_nobody_waits_for_keeps_one_slot_until_it_ends(start
     ids = await submit_each(service, "batch-plain-block", named("a", "b"), timeoutSeconds=0.3)
     assert await asyncio.to_thread(support.thread_entered.wait, 10)
     assert [view["error"]["code"] for view in await ended_each(service, ids)] == ["TIMED_OUT"] * 2
-    executors = service.node.pool._executors
+    executors = service.node.worker.pool._executors
     assert executors.abandoned_threads == 1
     assert (await service.run("echo"))["status"] == "completed"
     support.thread_gate.set()
@@ -331,7 +331,7 @@ async def test_a_batch_ends_within_the_grace(database_url: str) -> None:
         ids = await submit_each(service, "batch-gate", named("a", "b", "c"))
         await entered("gate")
         draining = asyncio.create_task(service.node.drain())
-        await asyncio.wait([service.node._tasks["claim"]], timeout=10)
+        await asyncio.wait([service.node.loops.task("claim")], timeout=10)
         gate("gate").set()
         await asyncio.wait_for(draining, 10)
         assert [(await service.job(job_id))["status"] for job_id in ids] == ["completed"] * 3

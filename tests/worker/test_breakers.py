@@ -141,8 +141,8 @@ async def test_when_its_time_is_over_one_job_is_let_through_and_its_success_lets
     )
     await services[0].sql("update control set version = version + 1")
     for service in services:
-        await service.node.claimer.refresh()
-        assert await service.node.claimer.claim(9, node_id=service.node.node_id, source="test") == []
+        await service.node.worker.claimer.refresh()
+        assert await service.node.worker.claimer.claim(9, node_id=service.node.node_id, source="test") == []
     assert [has_entered(name).is_set() for name in names] == [True] + [False] * 5
     gate(names[0]).set()
     for name in names[1:]:
@@ -207,7 +207,7 @@ async def test_of_types_without_a_breaker_nothing_is_counted(service: Service) -
 
 async def test_metrics_and_the_list_of_types_show_it(service: Service) -> None:
     await opened(service)
-    await service.node.claimer.refresh()
+    await service.node.worker.claimer.refresh()
     assert 'duly_breaker_open{type="guarded"} 1.0' in (await service.client.get("/metrics")).text
     listed = (await service.client.get("/api/v1/job-types", params={"limit": 200})).json()["items"]
     states = {each["type"]: each["breaker"] and each["breaker"]["state"] for each in listed}
@@ -217,7 +217,7 @@ async def test_metrics_and_the_list_of_types_show_it(service: Service) -> None:
     await due(service)
     await service.ended(job["jobId"])
     await eventually(lambda: is_state(service, "closed"))
-    await service.node.claimer.refresh()
+    await service.node.worker.claimer.refresh()
     assert 'duly_breaker_open{type="guarded"} 0.0' in (await service.client.get("/metrics")).text
 
 

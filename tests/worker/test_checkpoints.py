@@ -113,7 +113,7 @@ async def test_the_end_of_an_attempt_waits_for_the_checkpoint_under_way(service:
     await holder.execute("insert into checkpoints (tenant_id, job_id, token, value) values (1, $1, 0, '0')", job_id)
     support.gate("go").set()
     await eventually(lambda: service.sql(WAITING, "%insert into checkpoints%"))
-    service.node.pool.cancel(UUID(job_id))
+    service.node.worker.pool.cancel(UUID(job_id))
     with suppress(TimeoutError):
         await eventually(lambda: service.sql(WAITING, "%delete from running%"), seconds=0.5)
     await under_way.rollback()

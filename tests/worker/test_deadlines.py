@@ -46,8 +46,8 @@ async def test_the_recorded_deadline_follows_the_call(lingering: Service) -> Non
 
 async def test_a_deadline_that_has_not_moved_is_not_written_again(lingering: Service) -> None:
     await lingering.run("echo")
-    await lingering.node.pool.watch()
-    assert lingering.node.deadlines._moved == []
+    await lingering.node.worker.pool.watch()
+    assert lingering.node.worker.deadlines._moved == []
 
 
 def test_what_waits_for_a_slot_is_given_back_though_others_move(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ HANDLERS = ("tests.support.handlers", "tests.support.dying_children")
 @pytest.fixture
 async def killing(start_service: StartService) -> Service:
     service = await start_service(handlers=HANDLERS)
-    service.node.processes._processes = 2
+    service.node.worker.processes._processes = 2
     return service
 
 
@@ -33,7 +33,7 @@ def gates(tmp_path: Path) -> Gates:
 
 
 def idle_pids(service: Service) -> list[int]:
-    return [child.pid for child in service.node.processes._idle if child.pid is not None]
+    return [child.pid for child in service.node.worker.processes._idle if child.pid is not None]
 
 
 async def begun(gates: Gates, *names: str) -> None:
@@ -169,7 +169,7 @@ async def test_jobs_beyond_the_processes_wait_as_pending_while_others_run(killin
 
 async def test_another_node_takes_what_waits_for_a_process(start_service: StartService, gates: Gates) -> None:
     first = await start_service(handlers=HANDLERS)
-    first.node.processes._processes = 1
+    first.node.worker.processes._processes = 1
     held = (await first.submit("gated", gates.of("held")))["jobId"]
     await begun(gates, "held")
     waiting = (await first.submit("gated", gates.of("waiting")))["jobId"]
@@ -182,7 +182,7 @@ async def test_another_node_takes_what_waits_for_a_process(start_service: StartS
 
 
 async def test_a_high_priority_goes_first_among_jobs_that_need_a_process(killing: Service, gates: Gates) -> None:
-    killing.node.processes._processes = 1
+    killing.node.worker.processes._processes = 1
     first = await killing.submit("gated", gates.of("first"))
     await begun(gates, "first")
     later = [
@@ -198,7 +198,7 @@ async def test_a_high_priority_goes_first_among_jobs_that_need_a_process(killing
 
 
 async def test_a_cancelled_job_that_waits_for_a_process_never_starts(killing: Service, gates: Gates) -> None:
-    killing.node.processes._processes = 1
+    killing.node.worker.processes._processes = 1
     first = await killing.submit("gated", gates.of("first"))
     await begun(gates, "first")
     second = (await killing.submit("gated", gates.of("second")))["jobId"]
@@ -251,7 +251,7 @@ async def test_a_child_killed_while_its_node_drains_gives_its_job_back_uncharged
     service = await start_service(handlers=HANDLERS)
     job_id = (await service.submit("gated", gates.of("held")))["jobId"]
     await begun(gates, "held")
-    service.node.pool.stop_claiming()
+    service.node.worker.pool.stop_claiming()
     os.kill(int((gates.folder / "held.begun").read_text()), signal.SIGKILL)
     view = await service.until(job_id, lambda view: view["status"] == "pending")
     assert view["attempt"] == 0
@@ -270,7 +270,7 @@ def test_frames_come_together_however_they_are_cut(size: int) -> None:
 
 async def test_what_is_no_frame_of_a_child_ends_it(killing: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     await killing.run("pid")
-    [child] = killing.node.processes._idle
+    [child] = killing.node.worker.processes._idle
     assert isinstance(child, ChildProcess)
     child._frames.take_in(b"\0\0")
     monkeypatch.setattr(child._frames, "take_in", lambda _: [3])

@@ -64,7 +64,7 @@ async def test_two_hung_threads_keep_two_slots_and_give_both_back(
     hung = [(await service.submit("plain-block"))["jobId"] for _ in range(2)]
     for job_id in hung:
         assert (await service.ended(job_id))["error"]["code"] == "TIMED_OUT"
-    executors = service.node.pool._executors
+    executors = service.node.worker.pool._executors
     assert executors.abandoned_threads == 2
     gate.set()
 
@@ -86,7 +86,7 @@ async def test_a_plain_function_sees_that_it_should_stop(service: Service) -> No
 
 
 async def test_an_attempt_stopped_before_its_thread_began_leaves_no_slot_behind(service: Service) -> None:
-    pool = service.node.pool
+    pool = service.node.worker.pool
     for _ in range(20):
         job_id = (await service.submit("plain", {}))["jobId"]
         await service.client.post(f"/api/v1/jobs/{job_id}/cancel")

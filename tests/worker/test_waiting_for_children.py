@@ -44,7 +44,7 @@ async def waits(service: Service, attempts: int = 1) -> None:
     """Returns once so many attempts are out of their slots."""
 
     async def look() -> bool:
-        return len(service.node.parked_attempts) == attempts
+        return len(service.node.worker.parked_attempts) == attempts
 
     await eventually(look)
 
@@ -52,8 +52,8 @@ async def waits(service: Service, attempts: int = 1) -> None:
 async def all_over(service: Service) -> None:
     """Nothing is kept of waits that are over."""
     assert (
-        len(service.node.parked_attempts),
-        service.node.parked_attempts.returning,
+        len(service.node.worker.parked_attempts),
+        service.node.worker.parked_attempts.returning,
         len(service.node.hub.followed),
     ) == (0, 0, 0)
 
@@ -117,7 +117,7 @@ async def test_while_a_handler_waits_others_have_its_slot(start_service: StartSe
     parent = await begin(service, "parent", "parent", BY_AND_BY)
     await waits(service)
     assert (await service.run("echo"))["status"] == "completed"
-    await service.node.pool.watch()
+    await service.node.worker.pool.watch()
     figures = (await service.client.get("/metrics")).text
     assert "\nduly_worker_slots_busy 0.0\n" in figures
     assert "\nduly_worker_waiting 1.0\n" in figures
@@ -139,7 +139,7 @@ async def test_who_can_go_on_gets_the_next_slot_before_what_is_ready(start_servi
     await service.client.post(f"/api/v1/jobs/{child}/cancel")
 
     async def could_go_on() -> bool:
-        return service.node.parked_attempts.returning == 1
+        return service.node.worker.parked_attempts.returning == 1
 
     await eventually(could_go_on)
     support.gate("slot").set()
@@ -201,16 +201,16 @@ async def test_cancelling_a_parent_that_waits_cancels_its_children(start_service
         assert (await service.ended(child))["status"] == "cancelled"
 
     async def nobody_waits() -> bool:
-        return len(service.node.parked_attempts) + len(service.node.hub.followed) == 0
+        return len(service.node.worker.parked_attempts) + len(service.node.hub.followed) == 0
 
     await eventually(nobody_waits)
-    assert service.node.pool._free == 100
+    assert service.node.worker.pool._free == 100
 
 
 async def test_children_that_run_on_another_node_are_cancelled_too(start_service: StartService) -> None:
     first = await start_service(handlers=HANDLERS)
     parent = await begin(first, "parent-when-let", "parent", gated("far"))
-    first.node.pool.stop_claiming()
+    first.node.worker.pool.stop_claiming()
     second = await start_service(handlers=HANDLERS)
     support.gate("parent").set()
     await asyncio.wait_for(support.has_entered("far").wait(), 20)
@@ -224,7 +224,7 @@ async def test_children_that_run_on_another_node_are_cancelled_too(start_service
 async def test_a_child_that_runs_on_another_node_is_waited_for(start_service: StartService) -> None:
     first = await start_service(handlers=HANDLERS)
     parent = await begin(first, "parent-when-let", "parent", gated("far"))
-    first.node.pool.stop_claiming()
+    first.node.worker.pool.stop_claiming()
     second = await start_service(handlers=HANDLERS)
     support.gate("parent").set()
     await asyncio.wait_for(support.has_entered("far").wait(), 20)
@@ -372,7 +372,7 @@ async def test_waiting_for_a_slot_does_not_count_to_the_timeout(start_service: S
         return bool(hours > 20)
 
     await eventually(its_deadline_stands_still)
-    attempt = service.node.pool._attempts[UUID(parent)]
+    attempt = service.node.worker.pool._attempts[UUID(parent)]
     support.gate("held").set()
     await service.ended(held)
     await service.ended(parent)

@@ -67,7 +67,16 @@ class TailPage(NamedTuple):
 class LedgerTail:
     """One for a process. `on_follow` is called when the first follower comes and when the last one goes."""
 
-    def __init__(self, database: Database, *, tenant_id: int, buffer: int, clock: DatabaseClock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        tenant_id: int,
+        buffer: int,
+        clock: DatabaseClock,
+        wake: Callable[[], None],
+        on_follow: Callable[[bool], None],
+    ) -> None:
         self._clock = clock
         self._database = database
         self._tenant_id = tenant_id
@@ -78,8 +87,8 @@ class LedgerTail:
         self._pause = SHORTEST_PAUSE_SECONDS
         self._read_at = self._summarized_at = float("-inf")
         self._days: set[date] = set()
-        self.wake: Callable[[], None] = lambda: None
-        self.on_follow: Callable[[bool], None] = lambda _followed: None
+        self._wake = wake
+        self._on_follow = on_follow
         self.closing = False
         self._forget()
 
@@ -114,8 +123,8 @@ class LedgerTail:
         watch = Watch(announced=True)
         self._watches.add(watch)
         if len(self._watches) == 1:
-            self.on_follow(True)  # noqa: FBT003  # what it says
-            self.wake()
+            self._on_follow(True)  # noqa: FBT003  # what it says
+            self._wake()
         if self.closing:
             watch.notify()
         try:
@@ -123,14 +132,14 @@ class LedgerTail:
         finally:
             self._watches.discard(watch)
             if not self._watches:
-                self.on_follow(False)  # noqa: FBT003
-                self.wake()
+                self._on_follow(False)  # noqa: FBT003
+                self._wake()
 
-    def news(self) -> None:
+    def ledger_grew(self) -> None:
         """Something was recorded, here or on another node."""
         if self._watches:
             self._pause = SHORTEST_PAUSE_SECONDS
-            self.wake()
+            self._wake()
 
     def close(self) -> None:
         """Wakes all followers, so that streams end while the service goes down."""

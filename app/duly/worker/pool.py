@@ -44,11 +44,13 @@ class Pool:
         finisher: Finisher,
         reports: Reports,
         processes: ProcessExecutor,
-        waiting: ParkedAttempts,
+        parked: ParkedAttempts,
         deadlines: AttemptDeadlines,
         metrics: Metrics,
         result_limit: int,
         identity: Callable[[], tuple[UUID, str]],
+        wake_claim: Callable[[], None],
+        wake_watch: Callable[[], None],
     ) -> None:
         self._registry = registry
         self._slots = slots
@@ -67,14 +69,14 @@ class Pool:
         self._freed = asyncio.Event()
         self._draining = False
         self._executors = Executors(slots=slots, processes=processes, slot_freed=self._slot_freed)
-        self._waiting = waiting
-        waiting.slot_freed = self._slot_freed
+        self._parked = parked
+        parked.slot_freed = self._slot_freed
         self._deadlines = deadlines
         self._processes = processes
         self._in_processes = in_processes(registry)
         claimer.free_processes = self._free_processes
-        self.wake_claim: Callable[[], None] = lambda: None
-        self.wake_watch: Callable[[], None] = lambda: None
+        self._wake_claim = wake_claim
+        self._wake_watch = wake_watch
         metrics.slots.set(slots)
 
     async def refresh(self) -> None:
@@ -124,12 +126,12 @@ class Pool:
 
     @property
     def _busy(self) -> int:
-        return len(self._attempts) - len(self._waiting)
+        return len(self._attempts) - len(self._parked)
 
     @property
     def _spare(self) -> int:
         """What is free, and promised to nobody."""
-        return self._free - self._reserved - self._waiting.returning
+        return self._free - self._reserved - self._parked.returning
 
     def _free_processes(self) -> int:
         """Returns the number of idle processes that no claimed job waits for."""
@@ -167,7 +169,7 @@ class Pool:
 
     def _show(self) -> None:
         self._metrics.slots_busy.set(self._busy)
-        self._metrics.waiting.set(len(self._waiting))
+        self._metrics.waiting.set(len(self._parked))
 
     def knows(self, job_id: UUID) -> bool:
         """Whether this job runs here, waits here for a slot, or waits for its end to be recorded."""
@@ -182,7 +184,7 @@ class Pool:
             else:
                 self._empty_prefetch(Interrupted("its node was shut down"))
             if jobs:
-                self.wake_watch()
+                self._wake_watch()
             self._freed.set()
             self._show()
         except BaseException as error:  # noqa: BLE001  # they run in this node's name: nobody else looks after them
@@ -196,8 +198,8 @@ class Pool:
         self._fill_slots()
 
     def _fill_slots(self) -> None:
-        while self._waiting.returning and self._free > 0:
-            self._waiting.resume_next()
+        while self._parked.returning and self._free > 0:
+            self._parked.resume_next()
         while self._free > 0 and (job := self._prefetch.take()):
             self._start(job)
 
@@ -238,10 +240,10 @@ class Pool:
 
     def _forget(self, attempt: Attempt) -> None:
         """Lets others have what an ended attempt had."""
-        if self._waiting:
-            self._waiting.remove(attempt)
+        if self._parked:
+            self._parked.remove(attempt)
         if attempt.handler.isolation == "process":
-            self.wake_claim()
+            self._wake_claim()
         self._slot_freed()
 
     def note_ready(self, lane: Lane, oldest: UUID) -> None:

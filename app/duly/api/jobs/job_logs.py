@@ -64,7 +64,7 @@ def logs_router(node: Node) -> APIRouter:
         """What the job's handler logged, oldest first."""
         parsed = tenant_job(jobId)
         after = _read_position(parsed, cursor) if cursor is not None else START
-        await node.logs.flushed(seconds=FLUSH_SECONDS)
+        await node.job_logs.flushed(seconds=FLUSH_SECONDS)
         async with node.database.connection() as connection:
             lines = await logs_after(
                 connection,

@@ -34,7 +34,7 @@ class FlowController:
             async with connection.transaction():
                 if await pause_queue(connection, tenant_id, queue):
                     await raise_version(connection)
-            self._wakeups.control()
+            self._wakeups.restrictions()
             await _wait_for_earlier_starts(connection)
 
     async def resume(self, tenant_id: int, queue: str) -> None:
@@ -42,7 +42,7 @@ class FlowController:
         async with self._database.connection() as connection, connection.transaction():
             if await resume_queue(connection, tenant_id, queue):
                 await raise_version(connection)
-        self._wakeups.control()
+        self._wakeups.restrictions()
 
     async def limit(self, tenant_id: int, scope: Scope, name: str, limits: Limits) -> None:
         """Replaces the limits of a queue or a type. Once this returns they hold everywhere, and count what runs."""
@@ -50,7 +50,7 @@ class FlowController:
             async with connection.transaction():
                 await set_limits(connection, tenant_id, scope, name, limits, begins_in_seconds=BEGINS_SECONDS)
                 await raise_version(connection)
-            self._wakeups.control()
+            self._wakeups.restrictions()
             await _wait_for_earlier_starts(connection)
             await _wait_until_counted(connection, tenant_id, scope, name)
             await limits_begin(connection, tenant_id, scope, name)
@@ -60,7 +60,7 @@ class FlowController:
         async with self._database.connection() as connection, connection.transaction():
             if await forget_limits(connection, tenant_id, scope, name):
                 await raise_version(connection)
-        self._wakeups.control()
+        self._wakeups.restrictions()
 
 
 async def _wait_for_earlier_starts(connection: Connection) -> None:

@@ -113,7 +113,7 @@ class JobTypeBreakers:
             elif change.state.circuit is Circuit.CLOSED and _changes_claims(change):
                 log.info(f"the breaker of {change.type} closed", action="breaker_closed", job_type=change.type)
         if any(_changes_claims(change) for change in changes):
-            self._wakeups.control()
+            self._wakeups.restrictions()
 
 
 def _changes_claims(change: BreakerChange) -> bool:

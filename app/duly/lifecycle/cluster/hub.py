@@ -35,11 +35,11 @@ class Watch:
 class Hub:
     """One for a process."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, on_follow: Callable[[UUID], bool] = lambda _job_id: False) -> None:
         self._watches: dict[UUID, set[Watch]] = {}
         self.closing = False
         self.closed = asyncio.Event()
-        self.on_follow: Callable[[UUID], bool] = lambda _job_id: False
+        self._on_follow = on_follow
 
     @property
     def followed(self) -> Collection[UUID]:
@@ -48,7 +48,7 @@ class Hub:
     @contextmanager
     def watch(self, job_id: UUID) -> Iterator[Watch]:
         """Follows a job for as long as the block runs."""
-        watch = Watch(announced=not self.on_follow(job_id))
+        watch = Watch(announced=not self._on_follow(job_id))
         self._watches.setdefault(job_id, set()).add(watch)
         if self.closing:
             watch.notify()

@@ -23,10 +23,10 @@ class LocalWakeups:
     scheduled: Callable[[float], None] = _ignore
     changed: Callable[[Iterable[UUID]], None] = _ignore
     deliveries: Callable[[], None] = _ignore
-    consequences: Callable[[], None] = _ignore
-    control: Callable[[], None] = _ignore
+    follow_ups: Callable[[], None] = _ignore
+    restrictions: Callable[[], None] = _ignore
     cancel: Callable[[UUID], None] = _ignore
-    news: Callable[[], None] = _ignore
+    ledger_grew: Callable[[], None] = _ignore
 
 
 @dataclass(slots=True)
@@ -41,9 +41,9 @@ class Wakeups:
     _changed: dict[UUID, None] = field(default_factory=dict)
     _cancels: list[UUID] = field(default_factory=list)
     _deliveries: bool = False
-    _consequences: bool = False
-    _control: bool = False
-    _news: bool = False
+    _follow_ups: bool = False
+    _restrictions: bool = False
+    _ledger_grew: bool = False
     _follows_everything: bool = False
     _followed: int = 0
     _followed_still: int | None = None
@@ -60,7 +60,7 @@ class Wakeups:
     def changed(self, job_ids: Collection[UUID]) -> None:
         """These jobs have a newer sequence."""
         self.local.changed(job_ids)
-        self.news()
+        self.ledger_grew()
         if (wake := self._sender()) and (followed := self.follow_filter.followed_elsewhere(job_ids)):
             self._changed.update(dict.fromkeys(followed))
             wake()
@@ -68,13 +68,13 @@ class Wakeups:
     def submitted(self, queues: Iterable[str]) -> None:
         """Jobs were recorded: of each, its queue."""
         self.local.submitted(queues)
-        self.news()
+        self.ledger_grew()
 
-    def news(self) -> None:
+    def ledger_grew(self) -> None:
         """The ledger has grown."""
-        self.local.news()
+        self.local.ledger_grew()
         if (wake := self._sender()) and self.follow_filter.everything:
-            self._news = True
+            self._ledger_grew = True
             wake()
 
     def follow_job(self, job_id: UUID) -> bool:
@@ -105,18 +105,18 @@ class Wakeups:
             self._deliveries = True
             wake()
 
-    def consequences(self) -> None:
+    def follow_ups(self) -> None:
         """A job has ended that other jobs, or a batch, are to hear of."""
-        self.local.consequences()
+        self.local.follow_ups()
         if wake := self._sender():
-            self._consequences = True
+            self._follow_ups = True
             wake()
 
-    def control(self) -> None:
+    def restrictions(self) -> None:
         """What holds claims back has changed."""
-        self.local.control()
+        self.local.restrictions()
         if wake := self._sender():
-            self._control = True
+            self._restrictions = True
             wake()
 
     def cancel(self, job_id: UUID) -> None:
@@ -137,16 +137,16 @@ class Wakeups:
         hints += [["changed", *changed[start : start + _IDS_A_HINT]] for start in range(0, len(changed), _IDS_A_HINT)]
         hints += [["cancel", str(job_id)] for job_id in self._cancels]
         hints += [["deliveries"]] if self._deliveries else []
-        hints += [["consequences"]] if self._consequences else []
-        hints += [["control"]] if self._control else []
-        hints += [["news"]] if self._news else []
+        hints += [["consequences"]] if self._follow_ups else []
+        hints += [["control"]] if self._restrictions else []
+        hints += [["news"]] if self._ledger_grew else []
         if self._followed_still is not None:
             hints.append(["follows-still", self.follow_filter.name, f"{self._followed_still:x}"])
         elif self._followed:
             hints.append(["follows", self.follow_filter.name, f"{self._followed:x}"])
         self._ready, self._changed, self._cancels, self._deliveries = {}, {}, [], False
         self._followed, self._followed_still = 0, None
-        self._consequences = self._control = self._news = False
+        self._follow_ups = self._restrictions = self._ledger_grew = False
         return hints
 
     def receive(self, hint: Any) -> None:
@@ -168,11 +168,11 @@ class Wakeups:
             case ["deliveries"]:
                 return self.local.deliveries
             case ["consequences"]:
-                return self.local.consequences
+                return self.local.follow_ups
             case ["control"]:
-                return self.local.control
+                return self.local.restrictions
             case ["news"]:
-                return self.local.news
+                return self.local.ledger_grew
             case ["follows" | "follows-still" as what, str(name), str(mask)]:
                 return partial(self.follow_filter.heard, name, int(mask, 16), anew=what == "follows-still")
             case ["hello"]:

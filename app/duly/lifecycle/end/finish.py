@@ -6,6 +6,7 @@ An outcome that the database does not take is set aside, so that the others are 
 
 import asyncio
 from collections.abc import Callable, Sequence
+from uuid import UUID
 
 import structlog
 
@@ -34,7 +35,16 @@ FinishBatch = Sequence[Finish]
 class Finisher:
     """Holds ended attempts until they are recorded. It never gives one up: while the database is away they wait."""
 
-    def __init__(self, database: Database, wakeups: Wakeups, metrics: Metrics, *, source: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        wakeups: Wakeups,
+        metrics: Metrics,
+        *,
+        source: str,
+        node_id: Callable[[], UUID | None] = lambda: None,
+        on_recorded: Callable[[FinishBatch, Sequence[Finished]], None] = lambda _ends, _finished: None,
+    ) -> None:
         self._connection = database.hot(lock_seconds=LOCK_SECONDS)
         self._wakeups = wakeups
         self._metrics = metrics
@@ -44,8 +54,8 @@ class Finisher:
         self._recorded = asyncio.Event()
         self._busy = False
         self._slow_before = False
-        self.set_aside = OutcomesSetAside(database, metrics, record=self._record_again)
-        self.on_recorded: Callable[[FinishBatch, Sequence[Finished]], None] = lambda _ends, _finished: None
+        self.set_aside = OutcomesSetAside(database, metrics, record=self._record_again, node_id=node_id)
+        self._on_recorded = on_recorded
 
     def put(self, end: Finish) -> None:
         """Hands in an end; it is recorded with the others that gather."""
@@ -150,7 +160,7 @@ class Finisher:
         for ends, finished in bisected.parts:
             self.set_aside.recorded(ends)
             self._wake(finished)
-            self.on_recorded(ends, finished)
+            self._on_recorded(ends, finished)
             if len(finished) < len(ends) and not verdicts:
                 self._report_lost(ends, finished)
             told += finished
@@ -168,7 +178,7 @@ class Finisher:
         if any(done.delivers for done in finished):
             self._wakeups.deliveries()
         if any(done.followed for done in finished):
-            self._wakeups.consequences()
+            self._wakeups.follow_ups()
         self._wakeups.changed([done.job_id for done in finished])
         self._metrics.finished(finished)
 

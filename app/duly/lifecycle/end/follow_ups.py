@@ -153,7 +153,7 @@ def wake_for_ended(wakeups: Wakeups, metrics: Metrics, ended: Sequence[EndedWait
     if any(end.delivers for end in ended):
         wakeups.deliveries()
     if any(end.followed for end in ended):
-        wakeups.consequences()
+        wakeups.follow_ups()
     metrics.rates.ended(end.queue for end in ended)
     for end in ended:
         metrics.ended_waiting(end.kind)

@@ -32,7 +32,7 @@ async def redrive(database: Database, wakeups: Wakeups, keys: Sequence[tuple[int
         wakeups.ready(start.lane, start.floor)
     wakeups.local.scheduled(0)
     wakeups.changed(redriven.job_ids)
-    wakeups.consequences()
+    wakeups.follow_ups()
     return redriven
 
 

@@ -4,6 +4,7 @@ A replay is a row that says how far it is. A bit of deliveries is written in one
 after a crash where it was, and no delivery is put into the outbox twice.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
@@ -48,20 +49,24 @@ LOOK_SECONDS = 1.0
 TRIES = 3
 
 
-def _nothing() -> None:
-    """Where this node has no such loop: another one's looks."""
-
-
 class Replayer:
     """Begins replays, and has a step that feeds the outbox with what they find."""
 
-    def __init__(self, database: Database, wakeups: Wakeups, metrics: Metrics, *, clock: DatabaseClock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        wakeups: Wakeups,
+        metrics: Metrics,
+        *,
+        clock: DatabaseClock,
+        wake: Callable[[], None],
+    ) -> None:
         self._database = database
         self._wakeups = wakeups
         self._metrics = metrics
         self._clock = clock
         self._aside: SkippedRows[Key] = SkippedRows(metrics, statement="replay")
-        self.wake = _nothing
+        self._wake = wake
 
     async def begin(self, tenant_id: int, endpoint_id: UUID, *, since: datetime) -> Replay:
         """Has what failed since then sent again.
@@ -77,7 +82,7 @@ class Replayer:
             if endpoint.disabled_at is not None:
                 raise _disabled()
             begun = await begin_replay(connection, (tenant_id, self._clock.ids.new()), endpoint_id, since=since)
-        self.wake()
+        self._wake()
         return begun
 
     async def step(self) -> float:

@@ -317,7 +317,7 @@ def wake_for_submitted(
             continue
         if job.flow is not None:
             wakeups.local.scheduled(0)
-            wakeups.consequences()
+            wakeups.follow_ups()
         if _runs_at_once(job, answer.created_at):
             oldest.setdefault(Lane(job.queue, job.type, job.priority), job)
         else:

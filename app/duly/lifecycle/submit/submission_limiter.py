@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from duly.errors import BacklogFull, RateLimited
+from duly.settings import Settings
 from duly.store.postgres.database import Database
+from duly.store.queue.limits import Rate
 from duly.store.submit.submission_limits import IntakeLimits, count_waiting, read_intake, set_intake, take_tokens
 
 LOOK_SECONDS = 1.0
@@ -136,3 +138,12 @@ class SubmissionLimiter:
                 raise RateLimited.of(rate.count, rate.seconds, retry_after_seconds=max(1, math.ceil(seconds)))
         left = max(1, math.ceil(self._empty_until - time.monotonic()))
         raise RateLimited.of(rate.count, rate.seconds, retry_after_seconds=left)
+
+
+def configured_limits(settings: Settings) -> IntakeLimits:
+    """Returns the limits that the settings name. Without a burst, ten seconds' worth of the rate may come at once."""
+    rate = None
+    if settings.submit_rate is not None:
+        burst = settings.submit_burst or max(1, round(10 * settings.submit_rate))
+        rate = Rate(burst, burst / settings.submit_rate)
+    return IntakeLimits(rate, settings.backlog_limit)

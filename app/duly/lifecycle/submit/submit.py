@@ -12,7 +12,7 @@ from duly.domain.job_template import read_template
 from duly.errors import IdempotencyInFlight, IdempotencyKeyReused, Overloaded, PathError
 from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.lifecycle.submit.batcher import Batcher
-from duly.lifecycle.submit.eager_start import EagerStart, NoStarter, Starter
+from duly.lifecycle.submit.eager_start import EagerStart, Starter
 from duly.lifecycle.submit.idempotent_responses import (
     replayed_response,
     store_batch_response,
@@ -40,14 +40,16 @@ _Insert = Callable[[Connection, Sequence[NewJob]], Awaitable[list[Accepted | Exc
 class Submitter:
     """Takes submissions from all requests of this process and records what has gathered, again and again."""
 
-    def __init__(self, database: Database, wakeups: Wakeups, metrics: Metrics, *, buffer: int) -> None:
+    def __init__(
+        self, database: Database, wakeups: Wakeups, metrics: Metrics, *, buffer: int, starter: Starter
+    ) -> None:
         self._connection = database.hot()
         self._wakeups = wakeups
         self._metrics = metrics
-        self.starter: Starter = NoStarter()
-        self._many = [database.hot() for _ in range(LARGE_FLUSHERS)]
+        self._starter = starter
+        self._batch_connections = [database.hot() for _ in range(LARGE_FLUSHERS)]
         self.batcher: Batcher[NewJob, Accepted] = Batcher(self._record, capacity=buffer, batch=BATCH)
-        self.many: Batcher[tuple[NewBatch, Sequence[NewJob]], AcceptedBatch] = Batcher(
+        self.batches: Batcher[tuple[NewBatch, Sequence[NewJob]], AcceptedBatch] = Batcher(
             self._record_many, capacity=WAITING_BATCHES, batch=1, what="batches"
         )
 
@@ -73,7 +75,7 @@ class Submitter:
             IdempotencyKeyReused, IdempotencyInFlight, Overloaded: see `duly.errors`.
             DatabaseAway: nothing is known to be recorded.
         """
-        return await self.many.put((batch, jobs))
+        return await self.batches.put((batch, jobs))
 
     async def _record_many(
         self, batches: Sequence[tuple[NewBatch, Sequence[NewJob]]]
@@ -82,7 +84,9 @@ class Submitter:
         return [await self._record_all(batch, jobs) for batch, jobs in batches]
 
     async def _record_all(self, batch: NewBatch, jobs: Sequence[NewJob]) -> "AcceptedBatch | Exception":
-        free = next((connection for connection in self._many if not connection.in_use), self._many[0])
+        free = next(
+            (connection for connection in self._batch_connections if not connection.in_use), self._batch_connections[0]
+        )
         then = read_template(batch.then) if batch.then is not None else None
         simple = batch.idempotency is None and all(job.flow is None for job in (*jobs, then) if job is not None)
         try:
@@ -105,14 +109,14 @@ class Submitter:
         return answer
 
     async def _record(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Exception]:
-        with EagerStart(self.starter) as eager:
+        with EagerStart(self._starter) as eager:
             try:
                 accepted = await self._record_once(jobs, partial(insert_jobs, eager=eager))
             except DatabaseAway:
                 # The connection may have broken after the commit. Ids are made here and a job that stands is left as
                 # it is, so sending the batch again is safe.
                 eager.release_slots()
-                self.starter.response_lost()
+                self._starter.response_lost()
                 accepted = await self._record_once(jobs, insert_again)
             except RecordBusy:
                 if len(jobs) > 1:

@@ -116,7 +116,7 @@ class SpooledSubmitter:
             work = _SpoolInsert(batch._replace(batch_id=self._ids.new()), jobs, self._ids.block())
             accepted = await self._record(work)
         if accepted.block is not None:
-            work.news.tell(self._wakeups, self._metrics)
+            work.pending.tell(self._wakeups, self._metrics)
         return accepted
 
     async def _record(self, work: "_SpoolInsert") -> AcceptedSpooledBatch:
@@ -145,11 +145,11 @@ class _SpoolInsert:
         self.batch = batch
         self.jobs = jobs
         self.block = block
-        self.news = _Wakeups()
+        self.pending = _PendingWakeups()
         self.others: dict[int, UUID] = {}
 
     async def record(self, connection: Connection, how: Record) -> AcceptedSpooledBatch:
-        self.news, self.others = _Wakeups(), {}
+        self.pending, self.others = _PendingWakeups(), {}
         batch = self.batch
         if batch.idempotency is not None:
             earlier = await reserve_key(connection, batch.tenant_id, batch.idempotency, batch.batch_id)
@@ -165,7 +165,7 @@ class _SpoolInsert:
                 ends = [min((*ends, *jobs), key=_job_id), max((*ends, *jobs), key=_job_id)]
         if batch.idempotency is not None:
             await store_batch_response(connection, batch.tenant_id, batch.idempotency, self.others)
-        at = await record_batch(connection, batch, ends, total=self.news.fresh)
+        at = await record_batch(connection, batch, ends, total=self.pending.fresh)
         return self._accepted(at)
 
     async def find(self, connection: Connection) -> AcceptedSpooledBatch | None:
@@ -185,14 +185,14 @@ class _SpoolInsert:
         for index, job, answer in zip(indexes, jobs, accepted, strict=True):
             if answer.job_id != job.job_id:
                 self.others[index] = answer.job_id
-        self.news.add(jobs, accepted)
+        self.pending.add(jobs, accepted)
 
 
 def _job_id(job: NewJob) -> UUID:
     return job.job_id
 
 
-class _Wakeups:
+class _PendingWakeups:
     """Who is to be woken once all is durable: the oldest new job of each lane says so for the others."""
 
     def __init__(self) -> None:

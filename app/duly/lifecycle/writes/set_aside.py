@@ -63,7 +63,12 @@ class OutcomesSetAside:
     """
 
     def __init__(
-        self, database: Database, metrics: Metrics, *, record: Callable[[Sequence[Finish]], Awaitable[None]]
+        self,
+        database: Database,
+        metrics: Metrics,
+        *,
+        record: Callable[[Sequence[Finish]], Awaitable[None]],
+        node_id: Callable[[], UUID | None],
     ) -> None:
         # Its own: a try that waits for a lock must not hold up the outcomes that are taken.
         self.connection = database.hot(lock_seconds=LOCK_SECONDS)
@@ -73,7 +78,7 @@ class OutcomesSetAside:
         self._noted: list[UUID] = []
         self._arrived = asyncio.Event()
         self._unnoted = False
-        self.owner: Callable[[], UUID | None] = lambda: None
+        self._node_id = node_id
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -158,7 +163,7 @@ class OutcomesSetAside:
                 if gone:
                     await forget_set_aside(connection, gone, stage=Stage.FINISH)
                 if newest:
-                    await note_set_aside(connection, list(newest.values()), stage=Stage.FINISH, node_id=self.owner())
+                    await note_set_aside(connection, list(newest.values()), stage=Stage.FINISH, node_id=self._node_id())
         except RecordRefused as error:
             if not self._unnoted:
                 log.warning(f"what is set aside cannot be noted: {error}", action="set_aside_unnoted", error=str(error))

@@ -45,7 +45,13 @@ class ProcessExecutor:
     """
 
     def __init__(
-        self, modules: Sequence[str], *, result_limit: int, json_depth: int = 64, processes: int | None = None
+        self,
+        modules: Sequence[str],
+        *,
+        result_limit: int,
+        json_depth: int = 64,
+        processes: int | None = None,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._modules = tuple(modules)
         self._limits = result_limit, json_depth
@@ -60,7 +66,7 @@ class ProcessExecutor:
         self._told: dict[UUID, set[asyncio.Future[None]]] = {}
         self._checkpoints: dict[UUID, ChildCheckpoints] = {}
         self.draining = False
-        self.changed: Callable[[], None] = lambda: None
+        self._changed = changed
 
     @property
     def available(self) -> int:
@@ -96,7 +102,7 @@ class ProcessExecutor:
     def _on_ready(self, child: ChildProcess) -> None:
         self._failures = 0
         self._idle.append(child)
-        self.changed()
+        self._changed()
 
     def _on_end(self, child: ChildProcess) -> None:
         self._children.discard(child)
@@ -108,7 +114,7 @@ class ProcessExecutor:
                 log.warning(words, action="process_ended", pid=child.pid)
         elif not child.was_ready and not self._closed and not self.draining:
             self._rest(child.why or _ended(child.exit_code))
-        self.changed()
+        self._changed()
 
     def _rest(self, why: str) -> None:
         """Starts no process for a while."""
@@ -155,7 +161,7 @@ class ProcessExecutor:
             child.kill()
         else:
             self._idle.append(child)
-        self.changed()
+        self._changed()
 
     def _meaning_of(self, death: ProcessDied) -> Exception:
         if not death.begun:
