@@ -1,0 +1,59 @@
+"""The table of loops: name, roles and step of each."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from duly.lifecycle.submit.submit import LARGE_FLUSHERS
+from duly.loop import Loop
+from duly.settings import Role
+from duly.store.postgres.database import DatabaseAway, DatabaseUnfit, RecordBusy
+
+if TYPE_CHECKING:
+    from duly.node.node import Node
+
+Row = tuple[str, set[Role], Callable[[], Awaitable[float]]]
+
+API, WORKER, DISPATCHER, SWEEPER = ({role} for role in (Role.API, Role.WORKER, Role.DISPATCHER, Role.SWEEPER))
+ALL = set(Role)
+
+
+def loops_of(node: "Node") -> list[Loop]:
+    """Returns the loops for the roles of a node, in the order of the table."""
+    roles = set(node.settings.roles)
+    expected = (DatabaseAway, DatabaseUnfit, RecordBusy)
+    return [Loop(name, step, expected=expected) for name, needs, step in _table(node) if needs & roles]
+
+
+def _table(node: "Node") -> list[Row]:
+    worker, settings = node.worker, node.settings
+    return [
+        ("heartbeat", ALL, node.heartbeat.step),
+        ("gauges", ALL, node.gauges.step),
+        *([("notify", ALL, node.notify_exchange.step)] if node.database.listens else []),
+        ("submit", API | WORKER, node.submitter.batcher.step),
+        *((f"submit-batch-{n}", API, node.submitter.batches.step) for n in range(1, LARGE_FLUSHERS + 1)),
+        ("read-jobs", API, node.job_reader.batcher.step),
+        ("submission-limits", API, node.submission_limiter.step),
+        ("tail", API, node.tail.step),
+        ("claim", WORKER, worker.pool.step),
+        ("watch", WORKER, worker.pool.watch),
+        ("orphans", WORKER, worker.pool.find_orphans),
+        ("deadlines", WORKER, worker.deadlines.step),
+        ("progress", WORKER, worker.progress.batcher.step),
+        ("checkpoint", WORKER, worker.checkpoints.batcher.step),
+        ("logs", WORKER, node.job_logs.step),
+        ("child-jobs", WORKER, worker.child_submitter.batcher.step),
+        ("child-results", WORKER, worker.child_results.batcher.step),
+        ("finish", WORKER, node.finisher.step),
+        ("set-aside", WORKER | SWEEPER, node.finisher.set_aside.step),
+        ("dispatch", DISPATCHER, node.dispatcher.step),
+        ("settle", DISPATCHER, node.dispatcher.settler.step),
+        ("replay", DISPATCHER, node.replayer.step),
+        ("breakers", WORKER | SWEEPER, node.job_type_breakers.step),
+        ("sweep", SWEEPER, lambda: node.sweeper.repair(node.node_id, lease_seconds=settings.lease_seconds)),
+        ("release", SWEEPER, node.sweeper.release),
+        ("expire", SWEEPER, node.sweeper.expire),
+        ("follow-ups", SWEEPER, node.follow_ups.step),
+        ("schedules", SWEEPER, node.scheduler.step),
+        ("housekeeping", SWEEPER, lambda: node.sweeper.run_housekeeping(retention_days=settings.retention_days)),
+    ]

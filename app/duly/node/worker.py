@@ -1,0 +1,125 @@
+"""Composition of a worker: the parts that claim jobs, run attempts and record what they report."""
+
+from dataclasses import dataclass
+from functools import partial
+from uuid import UUID
+
+from duly.domain.database_clock import DatabaseClock
+from duly.domain.sealing import Keyring
+from duly.handlers.registry import Registry
+from duly.lifecycle.claim.claim import Claimer
+from duly.lifecycle.claim.job_type_breakers import JobTypeBreakers
+from duly.lifecycle.cluster.heartbeat import Heartbeat
+from duly.lifecycle.cluster.hub import Hub
+from duly.lifecycle.cluster.wakeups import Wakeups
+from duly.lifecycle.end.cancel import Canceller
+from duly.lifecycle.end.finish import Finisher
+from duly.lifecycle.run.checkpoint import CheckpointRecorder
+from duly.lifecycle.run.child_jobs import ChildSubmitter
+from duly.lifecycle.run.child_results import ChildResultReader
+from duly.lifecycle.run.job_logs import LogRecorder
+from duly.lifecycle.run.progress import ProgressRecorder
+from duly.lifecycle.submit.job_builder import JobBuilder
+from duly.loop import Loops
+from duly.settings import Settings
+from duly.store.postgres.database import Database
+from duly.telemetry.metrics import Metrics
+from duly.worker.attempt_deadlines import AttemptDeadlines
+from duly.worker.child_jobs import AttemptChildren, ChildJobParts
+from duly.worker.parked_attempts import ParkedAttempts
+from duly.worker.pool import Pool
+from duly.worker.process.pool import ProcessExecutor, in_processes
+from duly.worker.reports import RecordedReports, ReportLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Parts of the node that its worker uses."""
+
+    settings: Settings
+    database: Database
+    registry: Registry
+    keyring: Keyring
+    clock: DatabaseClock
+    metrics: Metrics
+    loops: Loops
+    wakeups: Wakeups
+    hub: Hub
+    heartbeat: Heartbeat
+    canceller: Canceller
+    finisher: Finisher
+    job_logs: LogRecorder
+    breakers: JobTypeBreakers
+    source: str
+
+
+class Worker:
+    """The parts of one worker. They exist on every node; their loops run on nodes with the role."""
+
+    def __init__(self, shared: Shared) -> None:
+        settings, database, metrics, wakeups = shared.settings, shared.database, shared.metrics, shared.wakeups
+        wake_claim = shared.loops.waker("claim")
+        self.claimer = Claimer(
+            database,
+            wakeups,
+            metrics,
+            types=shared.registry,
+            guarded=shared.breakers.declared,
+            in_processes=in_processes(shared.registry),
+        )
+        self.progress = ProgressRecorder(database, wakeups, metrics, source=shared.source)
+        self.checkpoints = CheckpointRecorder(database)
+        self.child_submitter = ChildSubmitter(database, wakeups, metrics, canceller=shared.canceller)
+        self.child_results = ChildResultReader(database)
+        self.parked_attempts = ParkedAttempts(limit=settings.waiting_attempts)
+        self.processes = ProcessExecutor(
+            settings.handlers,
+            result_limit=settings.result_limit,
+            json_depth=settings.json_depth,
+            changed=wake_claim,
+        )
+        self.deadlines = AttemptDeadlines(database)
+        self.pool = Pool(
+            shared.registry,
+            slots=settings.worker_slots,
+            claimer=self.claimer,
+            finisher=shared.finisher,
+            reports=self._reports(shared),
+            processes=self.processes,
+            parked=self.parked_attempts,
+            deadlines=self.deadlines,
+            metrics=metrics,
+            result_limit=settings.result_limit,
+            identity=partial(_identity, shared.heartbeat, shared.source),
+            wake_claim=wake_claim,
+            wake_watch=shared.loops.waker("watch"),
+        )
+
+    def _reports(self, shared: Shared) -> RecordedReports:
+        settings = shared.settings
+        return RecordedReports(
+            progress=self.progress,
+            logs=shared.job_logs,
+            checkpoints=self.checkpoints,
+            limits=ReportLimits(settings.log_lines, settings.result_limit, settings.json_depth),
+            family=partial(AttemptChildren, parts=self._child_job_parts(shared)),
+            now=shared.clock.now,
+        )
+
+    def _child_job_parts(self, shared: Shared) -> ChildJobParts:
+        settings = shared.settings
+        builder = JobBuilder(
+            shared.registry,
+            parameters_limit=settings.parameters_limit,
+            reach=settings.reach,
+            keyring=shared.keyring,
+            clock=shared.clock,
+        )
+        return ChildJobParts(
+            self.child_submitter, self.child_results, builder, shared.hub, self.parked_attempts, settings.json_depth
+        )
+
+
+def _identity(heartbeat: Heartbeat, source: str) -> tuple[UUID, str]:
+    """Returns the id of the node, which changes when it registers again, and the source of its events."""
+    return heartbeat.node_id, source
