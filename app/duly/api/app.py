@@ -1,4 +1,4 @@
-"""The application: the list of routers, the middleware, and the gate around them."""
+"""The application: the list of routers and the middleware around them."""
 
 from functools import partial
 
@@ -32,7 +32,7 @@ from duly.api.server.access_lines import routes_in
 from duly.api.server.allowed_methods import AddressTable
 from duly.api.server.allowed_origins import SOCKET
 from duly.api.server.health import health_router
-from duly.api.server.middleware import Gate
+from duly.api.server.middleware import BareEndpoints, RequestMiddleware
 from duly.api.streams.job_events import events_router
 from duly.api.streams.stream_tickets import tickets_router
 from duly.api.streams.tenant_events import following_router
@@ -54,21 +54,27 @@ def create_app(node: Node, routes: FastAPI | None = None) -> ASGIApp:
         routes: those made before, see `routes_of`; None: made now, which takes a tenth of a second.
     """
     reader = reader_of(node)
-    serving = Role.API in node.settings.roles  # the other roles answer for themselves only
-    hot: dict[tuple[str, str], ASGIApp] = {
-        ("POST", "/api/v1/jobs"): SubmitEndpoint(node, reader),
-        ("POST", batches.PATH): SubmitManyEndpoint(node, reader),
-        ("PUT", PREFIX): SubmitNamedEndpoint(node, reader),
-    }
+    serving = Role.API in node.settings.roles  # the other roles have probes and metrics only
     routes = routes or routes_of(node, reader, serving=serving)
-    return Gate(
+    return RequestMiddleware(
         routes,
         node=node,
+        reader=reader,
+        endpoints=_bare_endpoints(node, reader) if serving else BareEndpoints(),
+        body_limits={batches.PATH: node.settings.batch_body_limit},
         addresses=routes.state.addresses,
-        hot=hot if serving else {},
-        lines={batches.PATH: SubmitLinesEndpoint(node, reader)} if serving else {},
-        limits={batches.PATH: node.settings.batch_body_limit},
-        sockets={SOCKET: SocketEndpoint(node, reader)} if serving else {},
+    )
+
+
+def _bare_endpoints(node: Node, reader: SubmissionReader) -> BareEndpoints:
+    return BareEndpoints(
+        hot={
+            ("POST", "/api/v1/jobs"): SubmitEndpoint(node, reader),
+            ("POST", batches.PATH): SubmitManyEndpoint(node, reader),
+            ("PUT", PREFIX): SubmitNamedEndpoint(node, reader),
+        },
+        lines={batches.PATH: SubmitLinesEndpoint(node, reader)},
+        sockets={SOCKET: SocketEndpoint(node, reader)},
     )
 
 

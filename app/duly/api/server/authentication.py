@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from starlette.types import Scope
 
+from duly.api.server.request_scope import GRANT, TENANT
 from duly.api.server.stream_tickets import take_ticket, use_ticket
+from duly.domain.job import DEFAULT_TENANT
 from duly.errors import Unauthorized
 from duly.node import Node
 
@@ -15,7 +17,7 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/docs", "/openapi.js
 _PUBLIC_KEYS = re.compile(r"/api/v1/webhooks/[0-9A-Fa-f-]{36}/jwks\.json")
 
 
-class KeyCheck:
+class Authentication:
     """Looks at each request before anything else does."""
 
     def __init__(self, node: Node) -> None:
@@ -31,6 +33,7 @@ class KeyCheck:
             Unauthorized: it may not.
             DatabaseAway: whether its ticket is good cannot be told.
         """
+        scope[TENANT] = DEFAULT_TENANT  # the only one that there is
         ticket = take_ticket(scope) if scope["query_string"] else None
         if scope["path"] in OPEN_PATHS:
             return
@@ -38,7 +41,7 @@ class KeyCheck:
             scope["duly.key_id"] = "DULY_API_KEY"
             return
         if ticket is not None:
-            scope["duly.grant"] = await use_ticket(self._database, ticket)
+            scope[GRANT] = await use_ticket(self._database, ticket)
             scope["duly.key_id"] = "ticket"
         elif self._key is not None and not _is_open(scope):
             raise Unauthorized(

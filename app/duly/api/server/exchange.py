@@ -1,4 +1,4 @@
-"""Exchange: one request and its response, as the gate and the access log see it."""
+"""Exchange: one request and its response, as the middleware and the access log see it."""
 
 import time
 from collections.abc import Sequence

@@ -1,8 +1,7 @@
-"""The gate: what every request passes before anything looks at it. Size and key are checked here, in bare ASGI, and
-every error leaves through here.
-"""
+"""Request middleware: checks of every request before its endpoint, in bare ASGI, and the response to every error."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,15 +11,16 @@ from duly.api.contract.responses import compressed
 from duly.api.server.access_lines import READING, REFUSED, Found, line_of, logged, made, plain
 from duly.api.server.allowed_methods import AddressTable
 from duly.api.server.allowed_origins import PREFLIGHT, Origins
-from duly.api.server.authentication import KeyCheck
+from duly.api.server.authentication import Authentication
 from duly.api.server.encoded_paths import refuse_encoded_slash
 from duly.api.server.exchange import RESPOND, Exchange
 from duly.api.server.load_shedding import leave
 from duly.api.server.ndjson_reader import ClientGone, are_lines, punctual, refuse_late
 from duly.api.server.request_headers import check_fields
 from duly.api.server.request_ids import request_id_of
+from duly.api.server.request_scope import BODY, HEADERS, NODE, READER
 from duly.api.server.reverse_proxies import Proxies, with_prefix
-from duly.api.server.websocket_authentication import Handshake
+from duly.api.server.websocket_authentication import WebSocketAuthentication
 from duly.errors import BodyTooLarge
 from duly.node import Node
 
@@ -28,10 +28,28 @@ from duly.node import Node
 HEARD_OUT = 32 << 20
 
 
-class Gate:
-    """Wraps the application. `hot` answers its method and path (or all right below a path that ends in `/`) without the
-    framework's plumbing; `lines` answers a POST to its path whose body comes as lines, and reads that by itself;
-    `limits` are the sizes of other bodies at addresses that have one of their own; `sockets` are the WebSockets.
+class BareEndpoints(NamedTuple):
+    """ASGI endpoints that skip FastAPI.
+
+    `hot`: by method and path; a path that ends in `/` stands for all paths one segment longer. `lines`: by path, for a
+    POST of NDJSON, whose body the endpoint reads. `sockets`: WebSockets by path.
+    """
+
+    hot: Mapping[tuple[str, str], ASGIApp] = {}
+    lines: Mapping[str, ASGIApp] = {}
+    sockets: Mapping[str, ASGIApp] = {}
+
+
+class RequestMiddleware:
+    """Wraps the routes of FastAPI and the bare endpoints.
+
+    Args:
+        app: the routes of FastAPI.
+        node: the node that serves the requests.
+        reader: the reader of submissions, which endpoints find in the scope.
+        endpoints: those that skip FastAPI.
+        body_limits: bytes that a body may have, by path; elsewhere `DULY_BODY_LIMIT` holds.
+        addresses: all addresses, with their methods.
     """
 
     def __init__(
@@ -39,34 +57,37 @@ class Gate:
         app: ASGIApp,
         *,
         node: Node,
-        hot: Mapping[tuple[str, str], ASGIApp],
-        lines: Mapping[str, ASGIApp],
-        limits: Mapping[str, int],
-        sockets: Mapping[str, ASGIApp],
+        reader: object,
+        endpoints: BareEndpoints,
+        body_limits: Mapping[str, int],
         addresses: AddressTable,
     ) -> None:
         self._app = app
         self._node = node
-        self._hot = hot
-        self._lines = lines
+        self._shared = {NODE: node, READER: reader}
+        self._endpoints = endpoints
+        self._hot = endpoints.hot
         self._proxies = Proxies(node.settings)
         self._origins = Origins(node.settings)
-        self._check_key = KeyCheck(node)
-        self._handshake = Handshake(node, sockets, origins=self._origins, check_key=self._check_key)
-        self._limit = node.settings.body_limit
-        self._limits = limits
+        self._authenticate = Authentication(node)
+        self._websockets = WebSocketAuthentication(
+            node, endpoints.sockets, origins=self._origins, authenticate=self._authenticate
+        )
+        self._body_limit = node.settings.body_limit
+        self._body_limits = body_limits
         self._addresses = addresses
         self._access = node.access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.update(self._shared)
         if scope["type"] != "http":
             self._proxies.see_through(scope)
-            await self._handshake(scope, receive, send)
+            await self._websockets(scope, receive, send)
             return
         if self._proxies.any:
             self._proxies.see_through(scope)
         method = scope["method"]
-        scope["duly.headers"] = headers = dict(scope["headers"])
+        scope[HEADERS] = headers = dict(scope["headers"])
         request_id = request_id_of(headers)
         scope["duly.request_id"] = request_id.decode()
         scope["duly.exchange"] = answer = Exchange(send, request_id, scope.get("root_path", ""))
@@ -76,9 +97,9 @@ class Gate:
             if method == "OPTIONS":
                 await self._options(scope, answer)(scope, receive, answer.send)
                 return
-            await self._check_key(scope, headers)
+            await self._authenticate(scope, headers)
             refuse_encoded_slash(scope)
-            reader = self._lines.get(scope["path"])
+            reader = self._endpoints.lines.get(scope["path"])
             if reader is not None and method == "POST" and are_lines(headers):
                 await reader(scope, punctual(scope, receive), answer.send)
                 return
@@ -86,8 +107,8 @@ class Gate:
             if app is self._app:
                 inner = with_prefix(self._addresses.routed(scope))
             if method in {"POST", "PUT", "PATCH"}:
-                limit = self._limits.get(scope["path"], self._limit)
-                inner["duly.body"] = body = await _read(scope, headers, receive, limit=limit)
+                limit = self._body_limits.get(scope["path"], self._body_limit)
+                inner[BODY] = body = await _read(scope, headers, receive, limit=limit)
                 receive = _replay(body, receive)
             await app(inner, receive, answer.send)
         except ClientGone:

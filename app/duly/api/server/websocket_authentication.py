@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from duly.api.contract.error_responses import as_duly_error, as_response
 from duly.api.server.access_lines import NOWHERE, line_of
 from duly.api.server.allowed_origins import Origins
-from duly.api.server.authentication import KeyCheck
+from duly.api.server.authentication import Authentication
 from duly.api.server.encoded_paths import refuse_encoded_slash
 from duly.api.server.request_headers import check_fields
 from duly.api.server.request_ids import request_id_of
@@ -19,13 +19,15 @@ from duly.node import Node
 _SPOKEN: Final = {"Sec-WebSocket-Version": "13", "Upgrade": "websocket", "Connection": "Upgrade, close"}
 
 
-class Handshake:
+class WebSocketAuthentication:
     """Hands a connection to the socket at its address, if it may come in."""
 
-    def __init__(self, node: Node, sockets: Mapping[str, ASGIApp], *, origins: Origins, check_key: KeyCheck) -> None:
+    def __init__(
+        self, node: Node, sockets: Mapping[str, ASGIApp], *, origins: Origins, authenticate: Authentication
+    ) -> None:
         self._node = node
         self._sockets = sockets
-        self._check_key = check_key
+        self._authenticate = authenticate
         self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,7 +60,7 @@ class Handshake:
         check_fields("GET", headers, scope["headers"])
         if (refused := scope.get("duly.refusal")) is not None:
             raise refused
-        await self._check_key(scope, headers)
+        await self._authenticate(scope, headers)
         refuse_encoded_slash(scope)
         if (socket := self._sockets.get(scope["path"])) is None:
             raise NotFound("There is no WebSocket at this address.")

@@ -38,7 +38,7 @@ STREAM_ANSWERS: Responses = {
 }
 
 
-# What the gate and this package read by themselves, for the OpenAPI document.
+# What the middleware and this package read by themselves, for the OpenAPI document.
 STREAM_DOCUMENT: dict[str, Any] = {
     "parameters": [
         *header_parameters({"Last-Event-ID": "resumes after this frame; goes before `lastEventId`"}),

@@ -1,0 +1,54 @@
+"""Request scope: what the middleware leaves in an ASGI scope for endpoints, read by name.
+
+A FastAPI dependency costs 8 µs a parameter and a request, these functions a look-up. Each takes a scope or a Starlette
+`Request`, which is a mapping of its scope.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from duly.domain.grant import Grant
+from duly.node import Node
+
+NODE: Final = "duly.node"
+READER: Final = "duly.reader"
+TENANT: Final = "duly.tenant"
+GRANT: Final = "duly.grant"
+BODY: Final = "duly.body"
+HEADERS: Final = "duly.headers"
+
+RequestScope = Mapping[str, Any]
+
+
+def node_of(scope: RequestScope) -> Node:
+    """Returns the node that serves the request."""
+    node: Node = scope[NODE]
+    return node
+
+
+def tenant_of(scope: RequestScope) -> int:
+    """Returns the id of the tenant that the request was authenticated for."""
+    tenant_id: int = scope[TENANT]
+    return tenant_id
+
+
+def grant_of(scope: RequestScope) -> Grant | None:
+    """Returns the rights of the request's ticket; None for an API key or an open service."""
+    return scope.get(GRANT)
+
+
+def body_of(scope: RequestScope) -> bytes:
+    """Returns the body of a POST, PUT or PATCH."""
+    body: bytes = scope[BODY]
+    return body
+
+
+def headers_of(scope: RequestScope) -> Mapping[bytes, bytes]:
+    """Returns the headers by their names in lower case."""
+    headers: Mapping[bytes, bytes] = scope[HEADERS]
+    return headers
+
+
+def header_text(scope: RequestScope, name: bytes) -> str:
+    """Returns the value of a header; empty where it is absent."""
+    return headers_of(scope).get(name, b"").decode("latin-1")
