@@ -124,7 +124,7 @@ async def test_an_error_of_all_keeps_its_own_traceback_in_each() -> None:
     assert len(errors) == 100
     frames = [frame.name for frame in traceback.extract_tb(errors[-1].__traceback__)]
     assert frames.count("break_all") == 1
-    assert frames.count("outcome_of") == 1
+    assert frames.count("run_attempt") == 1
 
 
 async def test_no_jobs_are_no_call() -> None:

@@ -45,7 +45,7 @@ async def test_one_type_shows_what_it_takes_and_returns(contract: Service) -> No
     assert body["description"].startswith("Sleeps")
     assert body["parametersSchema"]["properties"]["seconds"] == {
         "default": 1,
-        "description": "how long to sleep in all",
+        "description": "total time to sleep",
         "maximum": 86400,
         "minimum": 0,
         "title": "Seconds",

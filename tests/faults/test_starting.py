@@ -36,7 +36,7 @@ async def _refusal(command: Command, code: int) -> str:
 
 WRONG = {
     "no key beyond loopback": (("--host", "0.0.0.0"), {}, 1, "DULY_API_KEY"),
-    "no such module": (("--handlers", "no_such_module"), {}, 1, 'module "no_such_module" cannot be imported'),
+    "no such module": (("--handlers", "no_such_module"), {}, 1, 'cannot import module "no_such_module"'),
     "no handlers in it": (("--handlers", "json"), {}, 1, "json"),
     "no such server": ((), {}, 1, "the database cannot be reached.*check DULY_DATABASE_URL"),
     "no such host": ((), {"DULY_DATABASE_URL": f"postgresql://u:{PASSWORD}@nowhere.invalid/x"}, 1, "cannot be reached"),

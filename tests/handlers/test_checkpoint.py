@@ -39,16 +39,16 @@ def test_a_value_is_written_as_a_result_is(value: object, text: str) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), [float("inf")], object(), {"a": b"\xff"}])
 def test_what_json_cannot_carry_is_refused(value: object) -> None:
-    with pytest.raises(HandlerError, match="the checkpoint is not JSON: "):
+    with pytest.raises(HandlerError, match="the checkpoint cannot be serialized as JSON: "):
         write(value)
 
 
 def test_a_checkpoint_has_a_size_in_bytes_and_a_depth() -> None:
     assert write("é" * 49, limit=100)
-    with pytest.raises(HandlerError, match="the checkpoint has 102 bytes as JSON; 100 are allowed"):
+    with pytest.raises(HandlerError, match=r"the checkpoint is too large \(102 bytes of JSON, limit 100\)"):
         write("é" * 50, limit=100)
     assert write([[[[["deep"]]]]])
-    with pytest.raises(HandlerError, match="the checkpoint is not JSON: nested too deep"):
+    with pytest.raises(HandlerError, match="the checkpoint cannot be serialized as JSON: nested too deep"):
         write([[[[[["deeper"]]]]]])
 
 
@@ -64,4 +64,4 @@ async def test_a_test_sees_the_checkpoints_and_may_restore_one(type_: str) -> No
 
 async def test_a_test_hears_of_a_checkpoint_that_is_refused() -> None:
     run: Any = await run_handler(handlers, "leave-oddly", {"value": "nan"})
-    assert run.error["message"].startswith("HandlerError: the checkpoint is not JSON")
+    assert run.error["message"].startswith("HandlerError: the checkpoint cannot be serialized as JSON")

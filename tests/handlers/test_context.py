@@ -9,8 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from duly import JobContext
-from duly.handlers.child_jobs import Offspring
-from duly.handlers.context import OVER
+from duly.handlers.child_jobs import ChildJobs
+from duly.handlers.context import DONE
 from tests.support.service import Service
 
 JOB_ID = UUID("0199c1f0-0000-7000-8000-000000000001")
@@ -28,10 +28,10 @@ class Told:
 
     def progress(self, percent: float, message: str | None) -> Awaitable[None]:
         self.progressed.append((percent, message))
-        return OVER
+        return DONE
 
     @property
-    def children(self) -> Offspring:
+    def children(self) -> ChildJobs:
         raise NotImplementedError
 
     def log(self, level: str, message: str, fields: Mapping[str, object]) -> None:
@@ -39,7 +39,7 @@ class Told:
 
     def checkpoint(self, value: object) -> Awaitable[None]:
         self.checkpoints.append(value)
-        return OVER
+        return DONE
 
 
 def context(told: Told, *, attempt: int = 1) -> JobContext:

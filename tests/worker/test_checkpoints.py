@@ -214,8 +214,8 @@ async def test_a_checkpoint_may_be_as_large_as_a_result(service: Service, type_:
 @pytest.mark.parametrize(
     ("wanted", "words"),
     [
-        ({"bytes": 1_048_576}, "the checkpoint has 1,048,578 bytes as JSON; 1,048,576 are allowed"),
-        ({"bytes": 0, "deep": 65}, "the checkpoint is not JSON: nested too deep"),
+        ({"bytes": 1_048_576}, "the checkpoint is too large (1,048,578 bytes of JSON, limit 1,048,576)"),
+        ({"bytes": 0, "deep": 65}, "the checkpoint cannot be serialized as JSON: nested too deep"),
     ],
 )
 async def test_a_checkpoint_that_is_too_large_or_too_deep_is_refused(
@@ -236,7 +236,7 @@ async def test_a_checkpoint_is_read_again_as_json(service: Service) -> None:
 @pytest.mark.parametrize("value", ["nan", "object", "circle"])
 async def test_a_checkpoint_that_is_no_json_is_refused(service: Service, value: str) -> None:
     view = await service.run("leave-oddly", {"value": value}, maxAttempts=1)
-    assert view["error"]["message"].startswith("HandlerError: the checkpoint is not JSON: ")
+    assert view["error"]["message"].startswith("HandlerError: the checkpoint cannot be serialized as JSON: ")
     assert await left(service) == []
 
 

@@ -114,7 +114,7 @@ async def test_a_childs_failure_that_nobody_catches_is_the_parents_and_is_not_tr
     assert (view["status"], view["attempt"], view["error"]["code"]) == ("failed", 1, "TASK_FAILED")
     [child] = await children_of(service, view["jobId"])
     assert view["error"]["message"] == (
-        f"The child job {child['jobId']} did not complete: TASK_FAILED: ValueError: it broke"
+        f"Child job {child['jobId']} did not complete: TASK_FAILED: ValueError: it broke"
     )
 
 

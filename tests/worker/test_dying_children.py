@@ -118,7 +118,11 @@ async def test_the_end_of_a_child_in_the_middle_of_a_call_is_noticed_at_once(
         ("large", "completed", "x" * 1_000_000),
         ("surrogate", "completed", "\ufffd"),
         ("a program that SIGTERM ends", "completed", -signal.SIGTERM),
-        ("object", "failed", "the result is not JSON: Unable to serialize unknown type: <class 'object'>"),
+        (
+            "object",
+            "failed",
+            "the result cannot be serialized as JSON: Unable to serialize unknown type: <class 'object'>",
+        ),
         ("unpicklable error", "failed", "ProcessFailure: Unpicklable: holds a lock"),
         ("\U0001f600 \x01", "completed", "\U0001f600 \x01"),
     ],

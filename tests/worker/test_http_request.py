@@ -159,14 +159,14 @@ async def test_a_status_that_will_not_change_fails_the_job_at_once(service: Serv
     assert view["status"] == "failed"
     error = view["error"]
     assert error["code"] == "TASK_FAILED"
-    assert error["message"] == f"GET 127.0.0.1:{here.port} answered {status}; expected was any 2xx."
+    assert error["message"] == f"GET 127.0.0.1:{here.port} returned {status}, expected any 2xx."
     assert (error["details"]["retryable"], error["details"]["attempt"]) == (False, 1)
 
 
 async def test_a_2xx_that_was_not_expected_fails_the_job(service: Service) -> None:
     async with receiver(answers(answer(202))) as here:
         view = await service.run(TYPE, {"url": url_of(here), "expectStatus": [200, 201]})
-    assert view["error"]["message"] == f"POST 127.0.0.1:{here.port} answered 202; expected was 200 or 201."
+    assert view["error"]["message"] == f"POST 127.0.0.1:{here.port} returned 202, expected 200 or 201."
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
@@ -176,7 +176,7 @@ async def test_a_status_that_may_pass_is_tried_again(service: Service, status: i
         view = await service.until(submitted["jobId"], lambda view: view["waitingFor"] == "retry")
         assert (view["status"], view["attempt"]) == ("pending", 1)
         events = await service.events(submitted["jobId"])
-        assert f"answered {status}; expected was any 2xx." in json.dumps(events[-1])
+        assert f"returned {status}, expected any 2xx." in json.dumps(events[-1])
         await service.client.post(f"/api/v1/jobs/{submitted['jobId']}/cancel")
 
 
@@ -184,7 +184,7 @@ async def test_a_job_whose_attempts_are_used_up_tells_of_the_last_answer(service
     async with receiver(answers(answer(503))) as here:
         view = await service.run(TYPE, {"url": url_of(here)}, maxAttempts=1)
     assert (view["status"], view["error"]["code"]) == ("failed", "TASK_FAILED")
-    assert view["error"]["message"] == f"POST 127.0.0.1:{here.port} answered 503; expected was any 2xx."
+    assert view["error"]["message"] == f"POST 127.0.0.1:{here.port} returned 503, expected any 2xx."
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ async def test_a_request_without_an_answer_is_tried_again(service: Service, kind
         submitted = await service.submit(TYPE, {"url": url_of(here, "/s3cret-path?q=s3cret")})
         await service.until(submitted["jobId"], lambda view: view["waitingFor"] == "retry")
     told = (await service.events(submitted["jobId"]))[-1]["data"]["error"]["message"]
-    assert told.startswith(f"POST 127.0.0.1:{here.port} was not answered: {words.rstrip('.')}")
+    assert told.startswith(f"POST 127.0.0.1:{here.port} failed: {words.rstrip('.')}")
     await service.client.post(f"/api/v1/jobs/{submitted['jobId']}/cancel")
 
 
@@ -234,9 +234,7 @@ async def test_a_request_that_cannot_connect_is_tried_again(service: Service) ->
     job_id = (await service.submit(TYPE, {"url": url_of(gone)}, maxAttempts=2))["jobId"]
     await service.until(job_id, lambda view: view["waitingFor"] == "retry")
     error = (await service.events(job_id))[-1]["data"]["error"]
-    assert error["message"] == (
-        f"POST 127.0.0.1:{gone.port} was not answered: no connection could be made (Connection refused)."
-    )
+    assert error["message"] == (f"POST 127.0.0.1:{gone.port} failed: no connection could be made (Connection refused).")
     assert error["details"]["retryable"] is True
 
 
@@ -385,7 +383,7 @@ async def test_a_name_that_leads_inside_fails_the_job_at_once(
         assert here.connections == 0
     assert (view["status"], view["attempt"], view["error"]["details"]["retryable"]) == ("failed", 1, False)
     assert view["error"]["message"].startswith(
-        f"POST hooks.example:{here.port} was not answered: 127.0.0.1 is in 127.0.0.0/8 (loopback), which is never "
+        f"POST hooks.example:{here.port} failed: 127.0.0.1 is in 127.0.0.0/8 (loopback), which is never "
     )
     assert "s3cret" not in json.dumps(view["error"])
 

@@ -33,7 +33,7 @@ FOR_GOOD = {
     "fail-code-empty": ("TASK_FAILED", "why", 1),
     "fail-retryable": ("TASK_FAILED", "why", 1),
     "fail-bare": ("TASK_FAILED", "the handler gave no reason", 1),
-    "retry-bare": ("TASK_FAILED", "the handler asked to be run again", 2),
+    "retry-bare": ("TASK_FAILED", "the handler requested a retry", 2),
     "mute": ("TASK_FAILED", "Mute: (its text cannot be shown)", 2),
     "interrupt": ("TASK_FAILED", "KeyboardInterrupt", 2),
     "base": ("TASK_FAILED", "BaseException: base", 2),
@@ -124,7 +124,7 @@ async def test_a_delay_that_is_none_is_an_error_of_the_handler(how: str) -> None
 
 def test_a_fail_or_retry_takes_whatever_has_a_text() -> None:
     assert (Fail(ValueError("x")).reason, Fail(None).reason, Retry(7).reason) == ("x", "None", "7")
-    assert (Retry().reason, Retry(after=3).after, Retry(after=0).after) == ("the handler asked to be run again", 3.0, 0)
+    assert (Retry().reason, Retry(after=3).after, Retry(after=0).after) == ("the handler requested a retry", 3.0, 0)
     assert (str(Fail(3)), Fail("why", retryable=True).retryable) == ("3", True)
 
 

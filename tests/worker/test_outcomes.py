@@ -86,10 +86,14 @@ async def test_retry_runs_the_job_again(service: Service) -> None:
     ("type_", "code", "message"),
     [
         ("exit", "TASK_FAILED", "SystemExit: a handler must not do this"),
-        ("not-json", "RESULT_INVALID", "the result is not JSON: Unable to serialize unknown type: <class 'object'>"),
-        ("nan", "RESULT_INVALID", "the result is not JSON: it holds NaN"),
-        ("large", "RESULT_INVALID", "the result has 2,097,154 bytes as JSON; 1,048,576 are allowed"),
-        ("large-in-bytes", "RESULT_INVALID", "the result has 1,200,002 bytes as JSON; 1,048,576 are allowed"),
+        (
+            "not-json",
+            "RESULT_INVALID",
+            "the result cannot be serialized as JSON: Unable to serialize unknown type: <class 'object'>",
+        ),
+        ("nan", "RESULT_INVALID", "the result cannot be serialized as JSON: it contains NaN"),
+        ("large", "RESULT_INVALID", "the result is too large (2,097,154 bytes of JSON, limit 1,048,576)"),
+        ("large-in-bytes", "RESULT_INVALID", "the result is too large (1,200,002 bytes of JSON, limit 1,048,576)"),
         ("wrong-result", "RESULT_INVALID", "the result does not fit the declared type: result"),
         ("raise-nul", "TASK_FAILED", "ValueError: nul \ufffd and \ufffd in words"),
         ("raise-unprintable", "TASK_FAILED", "Unprintable: (its text cannot be shown)"),

@@ -78,7 +78,7 @@ async def test_a_child_that_fails_or_dies_fails_its_attempt(service: Service, ty
     [
         ("retry", "completed", 2),
         ("fail", "failed", ("CUSTOMER_UNKNOWN", "no such customer", False)),
-        ("nan", "failed", ("RESULT_INVALID", "the result is not JSON: it holds NaN", False)),
+        ("nan", "failed", ("RESULT_INVALID", "the result cannot be serialized as JSON: it contains NaN", False)),
         ("echo", "completed", {"how": "echo"}),
     ],
 )

@@ -1,1 +1,1 @@
-"""What jobs do: the object and the context that users write their handlers against."""
+"""Job handlers: registration, the job context, built-in types and the reading of parameters."""

@@ -1,4 +1,4 @@
-"""The job types that every service knows: `echo`, `sleep` and `http.request`."""
+"""Built-in job types: `echo`, `sleep` and `http.request`."""
 
 import asyncio
 from typing import Any
@@ -12,13 +12,17 @@ from duly.outbound import OutboundClient
 
 
 class SleepParameters(BaseModel):
+    """Parameters of `sleep`."""
+
     model_config = ConfigDict(extra="forbid")
 
-    seconds: float = Field(default=1, ge=0, le=86400, description="how long to sleep in all")
-    steps: int = Field(default=10, ge=1, le=1000, description="after how many equal parts to report progress")
+    seconds: float = Field(default=1, ge=0, le=86400, description="total time to sleep")
+    steps: int = Field(default=10, ge=1, le=1000, description="number of progress reports")
 
 
 class Slept(BaseModel):
+    """Result of `sleep`."""
+
     seconds: float
 
 
@@ -28,7 +32,7 @@ async def echo(parameters: Any) -> Any:
 
 
 async def sleep(parameters: SleepParameters, job: JobContext) -> Slept:
-    """Sleeps, and reports progress after each part."""
+    """Sleeps and reports progress."""
     for step in range(1, parameters.steps + 1):
         await asyncio.sleep(parameters.seconds / parameters.steps)
         await job.progress(100 * step / parameters.steps, f"slept {step} of {parameters.steps} parts")
@@ -36,7 +40,7 @@ async def sleep(parameters: SleepParameters, job: JobContext) -> Slept:
 
 
 def builtin_handlers(client: OutboundClient) -> Handlers:
-    """A fresh object, made by whoever composes a registry; `client` is what `http.request` calls through."""
+    """Returns the built-in handlers. `client` sends the requests of `http.request`."""
     handlers = Handlers()
     handlers.register("echo")(echo)
     handlers.register("sleep", timeout=2 * 86400)(sleep)

@@ -1,4 +1,4 @@
-"""A checkpoint as text: what a handler wants its job's next attempt to know."""
+"""Checkpoints as JSON text."""
 
 import json
 
@@ -9,16 +9,16 @@ from duly.handlers.exceptions import HandlerError
 
 
 class CheckpointText(str):
-    """A checkpoint that was written as JSON text already, in the process where its handler runs."""
+    """Checkpoint already serialized as JSON, in the process in which the handler runs."""
 
     __slots__ = ()
 
 
 def write_checkpoint(value: object, *, limit: int, max_depth: int) -> str:
-    """The value as JSON text, NUL and lone surrogates replaced by U+FFFD; models and dates as in a result.
+    """Returns the value as JSON text, with NUL and lone surrogates replaced by U+FFFD.
 
     Raises:
-        HandlerError: it is not JSON, is nested deeper than `max_depth`, or is larger than `limit` bytes.
+        HandlerError: the value is not JSON, is nested deeper than `max_depth`, or is larger than `limit` bytes.
     """
     if isinstance(value, CheckpointText):
         return str(value)
@@ -26,7 +26,7 @@ def write_checkpoint(value: object, *, limit: int, max_depth: int) -> str:
         plain = clean(to_jsonable_python(value), max_depth=max_depth)
         text = json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (ValueError, TypeError, RecursionError) as error:
-        raise HandlerError(f"the checkpoint is not JSON: {error}") from None
+        raise HandlerError(f"the checkpoint cannot be serialized as JSON: {error}") from None
     if (size := len(text.encode())) > limit:
-        raise HandlerError(f"the checkpoint has {size:,} bytes as JSON; {limit:,} are allowed")
+        raise HandlerError(f"the checkpoint is too large ({size:,} bytes of JSON, limit {limit:,})")
     return text

@@ -1,4 +1,4 @@
-"""Finding handlers: modules named in the settings, and installed packages that announce theirs."""
+"""Discovery of handlers in the modules of the settings and in entry points of installed packages."""
 
 import importlib
 import traceback
@@ -17,17 +17,16 @@ ENTRY_POINT_GROUP = "duly.handlers"
 
 
 def load_registry(modules: Sequence[str], *, client: "OutboundClient | None" = None) -> Registry:
-    """The built-in types, those of the named modules (`package.module` or `package.module:variable`), and those that
-    installed packages announce under the entry-point group `duly.handlers`.
+    """Returns the built-in types, those of the modules, and those of the entry-point group `duly.handlers`.
 
     Args:
-        modules: their names.
-        client: what `http.request` calls through, closed with the registry; None: one that calls public addresses.
+        modules: names such as `package.module` or `package.module:variable`.
+        client: client of `http.request`, closed with the registry; None: one that calls public addresses.
 
     Raises:
-        HandlerError: a module cannot be imported or holds no Handlers object, or two handlers have one name.
+        HandlerError: a module cannot be imported or defines no Handlers object, or a type has two handlers.
     """
-    # A child process need not import an HTTP client.
+    # Imported here so that a child process does not import an HTTP client.
     from duly.handlers.builtin import builtin_handlers  # noqa: PLC0415
     from duly.outbound import OutboundClient  # noqa: PLC0415
 
@@ -36,10 +35,10 @@ def load_registry(modules: Sequence[str], *, client: "OutboundClient | None" = N
 
 
 def load_users_own(modules: Sequence[str]) -> Registry:
-    """Returns the types of the named modules and of installed packages only, as a child process needs them.
+    """Returns the types of the modules and of installed packages without the built-in ones, for a child process.
 
     Raises:
-        HandlerError: as for `load_registry`.
+        HandlerError: as in `load_registry`.
     """
     return Registry(_each(_found(modules)))
 
@@ -58,7 +57,7 @@ def _each(found: Iterable[Handlers]) -> Iterator[RegisteredHandler]:
 
 
 def _distinct(found: Iterable[Handlers]) -> list[Handlers]:
-    """One object may be reached twice: named in the settings and announced, or imported by a second module."""
+    """Returns each object once: it may be found both in the settings and by an entry point."""
     return list({id(handlers): handlers for handlers in found}.values())
 
 
@@ -68,8 +67,8 @@ def _from_module(name: str) -> list[Handlers]:
     members = [getattr(module, variable, None)] if variable else list(vars(module).values())
     found = [member for member in members if isinstance(member, Handlers)]
     if not found:
-        where = f'called "{variable}" ' if variable else ""
-        raise HandlerError(f'the module "{path}" holds no Handlers object {where}(handlers = duly.Handlers())')
+        where = f'named "{variable}" ' if variable else ""
+        raise HandlerError(f'module "{path}" defines no Handlers object {where}(handlers = duly.Handlers())')
     return found
 
 
@@ -80,11 +79,11 @@ def _imported(path: str) -> ModuleType:
         raise
     except (Exception, SystemExit) as error:
         where = _where(error, package=path.partition(".")[0])
-        raise HandlerError(f'the module "{path}" cannot be imported: {where}') from error
+        raise HandlerError(f'cannot import module "{path}": {where}') from error
 
 
 def _where(error: BaseException, *, package: str) -> str:
-    """The error in one line, with the last line of the user's own package that led to it."""
+    """Returns the error on one line, with the last line of the user's own package in its traceback."""
     places = [
         f" ({frame.f_code.co_filename}, line {line})"
         for frame, line in traceback.walk_tb(error.__traceback__)

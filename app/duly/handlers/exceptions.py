@@ -1,4 +1,4 @@
-"""What a handler may raise to say how its attempt ends."""
+"""Exceptions by which a handler ends its attempt."""
 
 import math
 from numbers import Number
@@ -8,18 +8,18 @@ from duly.domain.safe_text import shown
 
 
 class Retry(Exception):
-    """End this attempt and run the job again, if it has attempts left.
+    """Ends this attempt and retries the job if it has attempts left.
 
     Args:
-        reason: shown in the job's history; what is not a text is shown as `str(reason)`.
-        after: seconds until the next attempt, a year at most; None leaves it to the type's retry policy.
+        reason: shown in the history of the job, as `str(reason)`.
+        after: seconds until the next attempt, at most a year; None applies the retry policy of the type.
 
     Raises:
         TypeError, ValueError: `after` is not such a number.
     """
 
     # For subclasses that do not call this constructor.
-    reason = "the handler asked to be run again"
+    reason = "the handler requested a retry"
     after: float | None = None
 
     def __init__(self, reason: object = reason, *, after: float | None = None) -> None:
@@ -29,12 +29,12 @@ class Retry(Exception):
 
 
 class Fail(Exception):
-    """End this attempt as failed.
+    """Ends this attempt as failed.
 
     Args:
-        reason: one sentence, shown to the client; what is not a text is shown as `str(reason)`.
-        code: a stable word of your own (`CUSTOMER_UNKNOWN`); `TASK_FAILED` where none is given.
-        retryable: True lets the retry policy try again; False (the default) ends the job.
+        reason: one sentence for the client, as `str(reason)`.
+        code: error code of your own, such as `CUSTOMER_UNKNOWN`; defaults to `TASK_FAILED`.
+        retryable: True applies the retry policy; False (the default) ends the job.
     """
 
     reason = "the handler gave no reason"
@@ -43,14 +43,14 @@ class Fail(Exception):
 
     def __init__(self, reason: object, *, code: str = code, retryable: bool = retryable) -> None:
         self.reason = shown(reason)
-        # Raising here would turn a failure for good into one that is retried.
+        # Raising here would turn a permanent failure into one that is retried.
         self.code = str.__str__(code) if isinstance(code, str) and code.strip() else Fail.code
         self.retryable = bool(retryable)
         super().__init__(self.reason)
 
 
 class HandlerError(Exception):
-    """A handler, or a module with handlers, that cannot be used; the message says which and why."""
+    """Invalid handler or handler module. The message names it and the cause."""
 
 
 def _seconds(after: object) -> float:
@@ -61,5 +61,5 @@ def _seconds(after: object) -> float:
     except OverflowError:
         seconds = math.inf
     if not 0 <= seconds <= LONGEST_DELAY_SECONDS:
-        raise ValueError(f"after={seconds:g}: must be from 0 to {LONGEST_DELAY_SECONDS:.0f} seconds, a year")
+        raise ValueError(f"after={seconds:g}: must be between 0 and {LONGEST_DELAY_SECONDS:.0f} seconds (a year)")
     return seconds

@@ -1,4 +1,4 @@
-"""The built-in job type `http.request`: calls an HTTP service, under the network rules of webhooks."""
+"""Built-in job type `http.request`: calls an HTTP service, under the network rules of webhooks."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
@@ -11,14 +11,14 @@ from duly.domain.egress_policy import parse_target
 from duly.domain.header_rules import header_name_refusal, header_value_refusal
 from duly.domain.json_value import dump_text
 from duly.handlers.context import JobContext
-from duly.handlers.http_result import Answered, judged, judged_failure
+from duly.handlers.http_result import HttpResult, failure_of, result_of
 from duly.outbound import Method, OutboundClient, OutboundError
 from duly.settings import Settings
 
 TYPE: Final = "http.request"
-# Of an attempt, where the job says nothing else.
+# Default timeout of an attempt.
 TIMEOUT_SECONDS: Final = 30
-# The longest that a job's own timeout may be: that is what ends a call, not the client.
+# Maximum timeout of a job: calls end by it, not by the client.
 _LONGEST_SECONDS: Final = 30 * 86400
 _MOST_HEADERS: Final = 64
 _MOST_STATUSES: Final = 100
@@ -39,7 +39,7 @@ def _header_value(value: str) -> str:
 
 def _each_once(headers: dict[str, str]) -> dict[str, str]:
     if len({name.lower() for name in headers}) < len(headers):
-        raise PydanticCustomError("header_twice", "two names differ in nothing but upper and lower case")
+        raise PydanticCustomError("header_twice", "two names differ only in case")
     return headers
 
 
@@ -53,7 +53,7 @@ Status = Annotated[int, Field(ge=200, le=599)]
 
 
 class RequestMembers(BaseModel):
-    """What is sent, and what is expected. `body` null is no body."""
+    """Request to send and status to expect. `body` null sends no body."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True, title="HttpRequest")
 
@@ -62,16 +62,14 @@ class RequestMembers(BaseModel):
     headers: Annotated[dict[HeaderName, HeaderValue], AfterValidator(_each_once)] = Field(
         default_factory=dict, max_length=_MOST_HEADERS
     )
-    body: Any = Field(
-        default=None, description="a text is sent as it is, any other value as JSON; without one, or null, nothing is"
-    )
+    body: Any = Field(default=None, description="a string is sent as is, any other value as JSON; null sends no body")
     expectStatus: Annotated[  # noqa: N815 - the name in the JSON
         list[Status] | None, BeforeValidator(_listed, json_schema_input_type=Status | list[Status] | None)
-    ] = Field(default=None, min_length=1, max_length=_MOST_STATUSES, description="what is success; any 2xx if none")
+    ] = Field(default=None, min_length=1, max_length=_MOST_STATUSES, description="expected status; any 2xx by default")
 
 
-def http_request(client: OutboundClient) -> Callable[..., Awaitable[Answered]]:
-    """The handler of `http.request`, calling through this client. What the client refuses is refused at submission."""
+def http_request(client: OutboundClient) -> Callable[..., Awaitable[HttpResult]]:
+    """Returns the handler of `http.request`. URLs that the client blocks are refused at submission."""
 
     def callable_url(url: str) -> str:
         if refused := client.refusal(url):
@@ -81,22 +79,24 @@ def http_request(client: OutboundClient) -> Callable[..., Awaitable[Answered]]:
     class HttpRequest(RequestMembers):
         url: Annotated[str, AfterValidator(callable_url)] = Field(description="under the network rules of webhooks")
 
-    async def send(parameters: HttpRequest, job: JobContext) -> Answered:
-        """Sends an HTTP request; the answer is its result. It is tried again where a failure may pass."""
-        headers = _added(parameters, job)
+    async def send(parameters: HttpRequest, job: JobContext) -> HttpResult:
+        """Sends an HTTP request and returns the response. Temporary failures are retried."""
+        headers = _headers(parameters, job)
         content = _content(parameters, headers)
-        origin = parse_target(parameters.url).origin  # never more of it in an error: a path or query may be a secret
+        origin = parse_target(
+            parameters.url
+        ).origin  # errors name the origin only: a path or query may contain a secret
         try:
             answer = await client.request(parameters.method, parameters.url, content=content, headers=headers)
         except OutboundError as error:
-            raise judged_failure(error, method=parameters.method, origin=origin) from None
-        return judged(answer, expected=parameters.expectStatus, shown=f"{parameters.method} {origin}")
+            raise failure_of(error, method=parameters.method, origin=origin) from None
+        return result_of(answer, expected=parameters.expectStatus, shown=f"{parameters.method} {origin}")
 
     return send
 
 
 def client_for_jobs(settings: Settings) -> OutboundClient:
-    """One of their own, so that no job takes a connection from a webhook: as many as jobs may run at once."""
+    """Returns a client for jobs, separate from that of webhooks, with a connection for each slot."""
     return OutboundClient(
         reach=settings.reach,
         connections=settings.worker_slots,
@@ -106,8 +106,8 @@ def client_for_jobs(settings: Settings) -> OutboundClient:
     )
 
 
-def _added(parameters: RequestMembers, job: JobContext) -> dict[str, str]:
-    """The headers, with what tells the receiver whose request it is; the submitter's own go before."""
+def _headers(parameters: RequestMembers, job: JobContext) -> dict[str, str]:
+    """Returns the headers of the request. Headers of the submission override the default ones."""
     headers = {"user-agent": f"Duly/{__version__}", "x-correlation-id": job.correlation_id}
     if job.traceparent:
         headers["traceparent"] = job.traceparent
@@ -117,7 +117,7 @@ def _added(parameters: RequestMembers, job: JobContext) -> dict[str, str]:
 
 
 def _content(parameters: RequestMembers, headers: dict[str, str]) -> bytes | None:
-    """The body as bytes; says in `headers` what it is, where they do not say it yet."""
+    """Returns the body as bytes, and sets a missing `content-type` in `headers`."""
     if parameters.body is None:
         return None
     if isinstance(parameters.body, str):

@@ -1,4 +1,4 @@
-"""What an answer, or the lack of one, means for a job of type `http.request`: a result, an end, or once more."""
+"""Result of a job of type `http.request`: completed, failed or retried, depending on the response."""
 
 import codecs
 from base64 import b64encode
@@ -12,7 +12,7 @@ from duly.handlers.exceptions import Fail, Retry
 from duly.outbound import OutboundAnswer, OutboundError
 from duly.outbound.retry_after import retry_after_seconds
 
-# Request Timeout, Too Early, Too Many Requests: they say that the same request may be answered otherwise later.
+# Request Timeout, Too Early, Too Many Requests: the same request may succeed later.
 _PASSING: Final = frozenset({408, 425, 429})
 _SERVER_ERRORS: Final = range(500, 600)
 _SUCCESS: Final = range(200, 300)
@@ -21,46 +21,46 @@ _LONGEST_WAIT_SECONDS: Final = 86400.0
 _HEADERS_SHOWN: Final = 16 * 1024
 
 
-class Answered(BaseModel):
-    """The answer. `headers` have lower-case names; those beyond 16 KiB are left out."""
+class HttpResult(BaseModel):
+    """Response of the call. `headers` have lower-case names; those beyond 16 KiB are omitted."""
 
     status: int
     headers: dict[str, str]
     body: str
     bodyEncoding: Literal["base64"] | None = Field(  # noqa: N815 - the name in the JSON
-        default=None, description="base64 where the body is no UTF-8 text"
+        default=None, description="base64 if the body is not UTF-8 text"
     )
-    truncated: bool = Field(description="whether the body was longer than 64 KiB, and is cut")
+    truncated: bool = Field(description="true if the body was cut at 64 KiB")
     durationMs: int  # noqa: N815 - the name in the JSON
 
 
-def judged(answer: OutboundAnswer, *, expected: Sequence[int] | None, shown: str) -> Answered:
-    """The result, where the status is an expected one; any 2xx where None is given.
+def result_of(answer: OutboundAnswer, *, expected: Sequence[int] | None, shown: str) -> HttpResult:
+    """Returns the result if the status is expected; None expects any 2xx.
 
     Raises:
-        Retry: the status may pass; after the time that the answer asks for, a day at most.
-        Fail: it will not.
+        Retry: the status is temporary. Retried after the `Retry-After` of the response, at most a day.
+        Fail: the status is permanent.
     """
     if answer.status in (_SUCCESS if expected is None else expected):
-        return _answered(answer)
+        return _result(answer)
     wanted = "any 2xx" if expected is None else " or ".join(map(str, expected))
-    problem = f"{shown} answered {answer.status}; expected was {wanted}."
+    problem = f"{shown} returned {answer.status}, expected {wanted}."
     if answer.status not in _PASSING and answer.status not in _SERVER_ERRORS:
         raise Fail(problem)
-    asked = retry_after_seconds(answer, now=datetime.now(UTC))  # noqa: TID251  # an answer without a date
-    raise Retry(problem, after=min(asked, _LONGEST_WAIT_SECONDS) if asked else None)
+    pause = retry_after_seconds(answer, now=datetime.now(UTC))  # noqa: TID251  # an answer without a date
+    raise Retry(problem, after=min(pause, _LONGEST_WAIT_SECONDS) if pause else None)
 
 
-def judged_failure(error: OutboundError, *, method: str, origin: str) -> Retry | Fail:
-    """What to raise where no answer was had."""
+def failure_of(error: OutboundError, *, method: str, origin: str) -> Retry | Fail:
+    """Returns the exception to raise for a call without a response."""
     reason = str(error).removeprefix(f"{origin}: ")
-    problem = f"{method} {origin} was not answered: {reason}"
+    problem = f"{method} {origin} failed: {reason}"
     return Fail(problem) if error.code in _HOPELESS else Retry(problem)
 
 
-def _answered(answer: OutboundAnswer) -> Answered:
+def _result(answer: OutboundAnswer) -> HttpResult:
     text = _text(answer)
-    return Answered(
+    return HttpResult(
         status=answer.status,
         headers=_first(answer.headers),
         body=b64encode(answer.body).decode() if text is None else text,
@@ -71,7 +71,7 @@ def _answered(answer: OutboundAnswer) -> Answered:
 
 
 def _text(answer: OutboundAnswer) -> str | None:
-    """The body as UTF-8 text, or None; a character that the cut goes through is left out."""
+    """Returns the body as UTF-8 text, without a character cut at the limit, or None if it is not UTF-8."""
     try:
         return codecs.getincrementaldecoder("utf-8")().decode(answer.body, final=not answer.truncated)
     except UnicodeDecodeError:
@@ -79,7 +79,7 @@ def _text(answer: OutboundAnswer) -> str | None:
 
 
 def _first(headers: Mapping[str, str]) -> dict[str, str]:
-    """As many as there is room for."""
+    """Returns the headers that fit the limit."""
     shown = {}
     room = _HEADERS_SHOWN
     for name, value in headers.items():

@@ -1,8 +1,8 @@
-"""Numbers in parameters: a decimal gets the digits that were sent, and what no double holds is no double.
+"""Numbers in parameters: decimals keep all their digits, and numbers too small for a double are refused.
 
-Pydantic reads each number as a double first, and takes every digit of a decimal from text alone. So the numbers that
-are meant for decimals are found by a trial, in which each number is another one that tells which it was, and are given
-as text then. In the same way those are found that are meant for a double and are too small for one.
+Pydantic reads each number as a double first, and keeps all digits of a decimal only if it is text. So a trial run with
+a distinct stand-in for each number finds those that become decimals, which are then passed as text. In the same way it
+finds numbers that become doubles and are too small for one.
 """
 
 import re
@@ -14,21 +14,25 @@ from pydantic import TypeAdapter, ValidationError, ValidationInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError, SchemaError, SchemaValidator
 from pydantic_core.core_schema import CoreSchema, with_info_before_validator_function
 
-# A text, or a number; of numbers, those that a double may change.
+# A string or a number; and of numbers, those that a double may change.
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?')
 _MAY_CHANGE = re.compile(r"-0|.*[.eE].*")
 _MAY_BE_TINY = re.compile(r"[eE]-\d{3}|0{300}")
 _NOT_ZERO = re.compile(r"-?[0.]*[1-9]")
-# Members of a schema that hold no schemas.
+# Members of a schema that contain no schemas.
 _OPAQUE = frozenset({"metadata", "default", "expected", "cls", "config", "serialization", "function"})
-_TOO_SMALL = PydanticCustomError("too_small_for_double", "is smaller than a double can hold")
+_TOO_SMALL = PydanticCustomError("too_small_for_double", "is too small for a double")
 
 Noting = Callable[[object, ValidationInfo[set[object]]], object]
 
 
 class NumberReader:
-    """Reads parameters of a type that has decimals (`decimals` notes what they are read from) or doubles (`doubles`
-    refuses what is noted).
+    """Reader of parameters with decimals or doubles.
+
+    Args:
+        adapter: adapter of the parameters.
+        decimals: validator that records the values of decimals, or None without any.
+        doubles: validator that refuses recorded values of doubles, or None without any.
     """
 
     def __init__(
@@ -39,10 +43,10 @@ class NumberReader:
         self._doubles = doubles
 
     def read(self, json_text: str) -> Any:
-        """The validated parameters.
+        """Returns the validated parameters.
 
         Raises:
-            ValidationError: they do not fit.
+            ValidationError: they do not fit the type.
         """
         if self._doubles is not None and _MAY_BE_TINY.search(json_text):
             _refuse_tiny(json_text, self._doubles)
@@ -57,7 +61,7 @@ def _with_decimals_as_text(json_text: str, decimals: SchemaValidator) -> str:
     text = _each_number(json_text, lambda _: repr(next(stand_ins)))
     if text == json_text:
         return text
-    with suppress(Exception):  # what is wrong is said of the real values
+    with suppress(Exception):  # the errors are reported for the real values
         decimals.validate_json(text, context=seen)
     stand_ins = _stand_ins()
     return _each_number(json_text, lambda number: f'"{number}"' if next(stand_ins) in seen else number)
@@ -80,12 +84,12 @@ def _refuse_tiny(json_text: str, doubles: SchemaValidator) -> None:
         if refused:
             details = [InitErrorDetails(type=_TOO_SMALL, loc=loc, input=0.0) for loc in refused]
             raise ValidationError.from_exception_data("parameters", details) from None
-    except Exception:  # noqa: BLE001  # of a validator of the user's: what is wrong is said of the real values
+    except Exception:  # noqa: BLE001  # of a validator of the user: the errors are reported for the real values
         return
 
 
 def _stand_ins() -> Iterator[float]:
-    """Numbers that nobody sends."""
+    """Yields distinct numbers that are unlikely in real parameters."""
     place = 0
     while True:
         yield float(f"{place}.5e200")
@@ -101,7 +105,7 @@ def _each_number(json_text: str, change: Callable[[str], str]) -> str:
 
 
 def number_reader(adapter: TypeAdapter[Any]) -> NumberReader | None:
-    """Returns the reader of this type; None where it has neither decimals nor doubles."""
+    """Returns the reader of this type, or None if it has neither decimals nor doubles."""
     decimals = _validator(adapter.core_schema, "decimal", _note)
     doubles = _validator(adapter.core_schema, "float", _refuse)
     return NumberReader(adapter, decimals, doubles) if decimals or doubles else None
@@ -111,8 +115,9 @@ def _validator(schema: CoreSchema, kind: str, noting: Noting) -> SchemaValidator
     found: list[object] = []
 
     def noted(node: Any, *, chosen: bool = False) -> Any:
-        """The schema with each of the kind noting what it is read from. Of several simple types a number may be meant
-        for another: those are left alone.
+        """Returns the schema with each node of the kind recording its value.
+
+        Choices of a union are left alone: a number may be meant for another choice.
         """
         if isinstance(node, (list, tuple)):
             return type(node)(noted(item, chosen=chosen) for item in node)

@@ -1,4 +1,4 @@
-"""Handlers: the object a user's module registers its functions on, and the registry a node runs."""
+"""Registration of handlers, and the registry of all job types of a node."""
 
 import difflib
 import inspect
@@ -29,11 +29,11 @@ _NAME = re.compile(NAME_PATTERN)
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """How a batch handler's jobs are put together.
+    """Options of a batch handler.
 
     Attributes:
-        size: how many jobs one call may get.
-        linger_seconds: how long the first of them waits for more.
+        size: maximum number of jobs in one call.
+        linger_seconds: time that the first job waits for more.
     """
 
     size: int
@@ -42,7 +42,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class RegisteredHandler:
-    """One job type: the function, how it is called, and its defaults. Times are seconds."""
+    """Job type with its function, signature and defaults. Times are in seconds."""
 
     type: str
     function: Callable[..., Any]
@@ -65,14 +65,14 @@ class RegisteredHandler:
 
 
 class Handlers:
-    """A collection of job types. Make one in a module of your own and register functions on it.
+    """Collection of job types. Create one in your own module and register functions on it.
 
         handlers = Handlers()
 
         @handlers.register("report-generation", timeout=3600, max_attempts=5)
         async def generate_report(parameters: ReportParameters, job: JobContext) -> Report: ...
 
-    `duly serve --handlers mypackage.jobs` finds it, whatever the variable is called.
+    `duly serve --handlers mypackage.jobs` finds it under any variable name.
     """
 
     def __init__(self) -> None:
@@ -95,28 +95,28 @@ class Handlers:
 
         Args:
             type: the job type's name as clients write it.
-            timeout: seconds that one attempt may take.
-            max_attempts: how often the job is tried.
-            retry: how long to wait between attempts: `fixed(...)`, `linear(...)` or `exponential(...)`.
-            isolation: `task` (async functions), `thread` (plain functions) or `process` (either; can be killed).
-            description: shown in `/job-types`; the function's docstring where none is given.
-            batch: how many jobs one call of the function may get, 1 to 1000: it takes a list of parameters and returns
-                a list of results. None: one job a call.
-            linger: seconds, 0 to 10, that the first job of a batch waits for more; not part of its timeout.
-            breaker: holds the type's jobs back for a while after so many failures of one kind in a row, wherever they
-                ran: `CircuitBreaker(failures=5, seconds=60)`.
+            timeout: maximum time of one attempt, in seconds.
+            max_attempts: maximum number of attempts.
+            retry: delay between attempts: `fixed(...)`, `linear(...)` or `exponential(...)`.
+            isolation: `task` (async functions), `thread` (plain functions) or `process` (either kind; can be killed).
+            description: shown in `/job-types`; defaults to the docstring of the function.
+            batch: maximum number of jobs in one call, 1 to 1000: the function takes a list of parameters and returns a
+                list of results. None: one job per call.
+            linger: time that the first job of a batch waits for more, 0 to 10 seconds; not part of its timeout.
+            breaker: pauses the type after a number of consecutive failures of one kind on any node:
+                `CircuitBreaker(failures=5, seconds=60)`.
 
         Raises:
-            HandlerError: the name is taken or malformed, a figure is out of range, or the signature does not fit.
+            HandlerError: the name is invalid or in use, an option is out of range, or the signature is unsupported.
         """
         _check_options(type, timeout=timeout, max_attempts=max_attempts, retry=retry)
         if breaker is not None and not isinstance(breaker, CircuitBreaker):
-            raise HandlerError(f'job type "{type}": breaker={breaker!r} is no CircuitBreaker(...)')
+            raise HandlerError(f'job type "{type}": breaker={breaker!r} must be a CircuitBreaker(...)')
         together = _batch(type, size=batch, linger=linger, timeout=timeout)
 
         def add(function: AnyFunction) -> AnyFunction:
             if type in self._by_type:
-                raise HandlerError(f'two handlers are registered for the job type "{type}"')
+                raise HandlerError(f'job type "{type}" has two handlers')
             self._by_type[type] = RegisteredHandler(
                 type=type,
                 function=function,
@@ -138,7 +138,7 @@ class Handlers:
 
 
 class Registry(Mapping[str, RegisteredHandler]):
-    """All job types that a node knows, fixed once it has started."""
+    """Immutable mapping of all job types of a node."""
 
     def __init__(
         self, handlers: Iterable[RegisteredHandler], *, closing: Callable[[], Awaitable[None]] | None = None
@@ -147,7 +147,7 @@ class Registry(Mapping[str, RegisteredHandler]):
         by_type: dict[str, RegisteredHandler] = {}
         for handler in handlers:
             if handler.type in by_type:
-                raise HandlerError(f'two handlers are registered for the job type "{handler.type}"')
+                raise HandlerError(f'job type "{handler.type}" has two handlers')
             by_type[handler.type] = handler
         self._by_type = MappingProxyType(by_type)
 
@@ -161,55 +161,59 @@ class Registry(Mapping[str, RegisteredHandler]):
         return len(self._by_type)
 
     async def aclose(self) -> None:
-        """Closes what the built-in types have opened; after the last attempt."""
+        """Closes connections of the built-in types, after the last attempt."""
         if self._closing is not None:
             await self._closing()
 
     def near(self, name: str) -> list[str]:
-        """Known names like this one, the nearest first."""
+        """Returns similar names of known types, best match first."""
         return difflib.get_close_matches(name, self._by_type, n=3, cutoff=0.5)
 
 
 def _check_options(name: str, *, timeout: float, max_attempts: int, retry: RetryPolicy) -> None:
     if len(name) > LONGEST_NAME or not _NAME.fullmatch(name):
         raise HandlerError(
-            f"{name!r} is no name for a job type: letters, digits and . _ : / - only, {LONGEST_NAME} at most, and "
-            "nothing empty, . or .. between slashes"
+            f"{name!r} is not a valid job type: at most {LONGEST_NAME} letters, digits and . _ : / -, "
+            "and no empty, . or .. segment between slashes"
         )
     if ends_as_address(name):
-        raise HandlerError(f"{name!r} is no name for a job type: it must not end with /{', /'.join(BELOW)}")
+        raise HandlerError(f"{name!r} is not a valid job type: it must not end with /{', /'.join(BELOW)}")
     if not isinstance(timeout, int | float) or not 0 < timeout <= 30 * 86400:
-        raise HandlerError(f'job type "{name}": timeout={timeout!r} must lie between 0 and 30 days, in seconds')
+        raise HandlerError(
+            f'job type "{name}": timeout={timeout!r} must be more than 0 and at most 30 days, in seconds'
+        )
     if not isinstance(max_attempts, int) or not 1 <= max_attempts <= MOST_ATTEMPTS:
-        raise HandlerError(f'job type "{name}": max_attempts={max_attempts!r} must lie between 1 and 1000')
+        raise HandlerError(f'job type "{name}": max_attempts={max_attempts!r} must be between 1 and 1000')
     if not isinstance(retry, RetryPolicy):
-        raise HandlerError(f'job type "{name}": retry={retry!r} is none of fixed(...), linear(...), exponential(...)')
+        raise HandlerError(f'job type "{name}": retry={retry!r} must be fixed(...), linear(...) or exponential(...)')
 
 
 def _batch(name: str, *, size: int | None, linger: float, timeout: float) -> Batch | None:
     if not isinstance(linger, int | float) or not 0 <= linger <= MOST_LINGER_SECONDS:
-        raise HandlerError(f'job type "{name}": linger={linger!r} must lie between 0 and 10, in seconds')
+        raise HandlerError(f'job type "{name}": linger={linger!r} must be between 0 and 10 seconds')
     if size is None:
         if linger:
-            raise HandlerError(f'job type "{name}": linger={linger!r} is for batch handlers; say batch=... too')
+            raise HandlerError(f'job type "{name}": linger={linger!r} requires batch=...')
         return None
     if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= MOST_JOBS_A_CALL:
-        raise HandlerError(f'job type "{name}": batch={size!r} must lie between 1 and 1000 jobs')
+        raise HandlerError(f'job type "{name}": batch={size!r} must be between 1 and 1000')
     if linger >= timeout:
         raise HandlerError(f'job type "{name}": linger={linger!r} must be shorter than timeout={timeout!r}')
     return Batch(size, float(linger))
 
 
-def _isolation(name: str, function: Callable[..., Any], asked: Isolation | None, *, batch: bool) -> Isolation:
+def _isolation(name: str, function: Callable[..., Any], isolation: Isolation | None, *, batch: bool) -> Isolation:
     asynchronous = inspect.iscoroutinefunction(function)
-    if asked is None:
+    if isolation is None:
         return "task" if asynchronous else "thread"
-    if asked not in {"task", "thread", "process"}:
-        raise HandlerError(f'job type "{name}": isolation={asked!r} is none of task, thread, process')
-    if asked == "process" and batch:
-        raise HandlerError(f'job type "{name}": a batch handler cannot run in a process; leave isolation or batch out')
-    if asked == "task" and not asynchronous:
-        raise HandlerError(f'job type "{name}": a plain function would block the loop as a task; leave isolation out')
-    if asked == "thread" and asynchronous:
-        raise HandlerError(f'job type "{name}": an async function runs as a task, not in a thread')
-    return asked
+    if isolation not in {"task", "thread", "process"}:
+        raise HandlerError(f'job type "{name}": isolation={isolation!r} must be task, thread or process')
+    if isolation == "process" and batch:
+        raise HandlerError(f'job type "{name}": a batch handler cannot run in a process; remove isolation or batch')
+    if isolation == "task" and not asynchronous:
+        raise HandlerError(
+            f'job type "{name}": a plain function cannot run as a task (it would block the loop); remove isolation'
+        )
+    if isolation == "thread" and asynchronous:
+        raise HandlerError(f'job type "{name}": an async function cannot run in a thread; remove isolation')
+    return isolation

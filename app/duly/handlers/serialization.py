@@ -1,4 +1,4 @@
-"""The two ends of a call: parameters from JSON text into what the handler takes, its result back into JSON text."""
+"""Parameters of a handler read from JSON text, and its result written as JSON text."""
 
 import json
 from typing import Any, NoReturn
@@ -12,7 +12,7 @@ from duly.handlers.registry import RegisteredHandler
 
 
 class ParametersInvalid(ValueError):
-    """The parameters do not fit the type's model. `errors` names each place, as `parameters.startDate`."""
+    """Parameters that do not fit the model of the type. `errors` lists each path, such as `parameters.startDate`."""
 
     def __init__(self, errors: list[PathError]) -> None:
         super().__init__("; ".join(f"{error.path}: {error.message}" for error in errors))
@@ -20,20 +20,20 @@ class ParametersInvalid(ValueError):
 
 
 class ResultInvalid(ValueError):
-    """What the handler returned cannot be recorded as its result."""
+    """Return value of a handler that cannot be recorded as its result."""
 
 
 class ResultText(str):
-    """A result that was written as JSON text already, in the process where its handler ran."""
+    """Result already serialized as JSON, in the process in which the handler ran."""
 
     __slots__ = ()
 
 
 def read_parameters(handler: RegisteredHandler, text: str) -> Any:
-    """The validated parameters.
+    """Returns the validated parameters.
 
     Raises:
-        ParametersInvalid: they do not fit the handler's model.
+        ParametersInvalid: they do not fit the model of the handler.
     """
     numbers = handler.signature.numbers
     try:
@@ -43,7 +43,7 @@ def read_parameters(handler: RegisteredHandler, text: str) -> Any:
 
 
 def path_errors(error: ValidationError, *, root: str = "") -> list[PathError]:
-    """Pydantic's errors as places of the contract: `parameters.rows[3].name`."""
+    """Returns pydantic's errors with paths such as `parameters.rows[3].name`."""
     return [
         PathError(json_path(found["loc"], root=root), found["msg"])
         for found in error.errors(include_url=False, include_input=False, include_context=False)
@@ -52,7 +52,7 @@ def path_errors(error: ValidationError, *, root: str = "") -> list[PathError]:
 
 def json_path(location: tuple[int | str, ...], *, root: str = "") -> str:
     path = root
-    if location and location[-1] == "[key]":  # how pydantic says that a member's name is at fault, not its value
+    if location and location[-1] == "[key]":  # pydantic's mark of an error in a member's name
         location = location[:-1]
     for part in location:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
@@ -60,10 +60,10 @@ def json_path(location: tuple[int | str, ...], *, root: str = "") -> str:
 
 
 def write_result(handler: RegisteredHandler, value: object, *, limit: int) -> str:
-    """The result as JSON text, NUL and lone surrogates replaced by U+FFFD.
+    """Returns the result as JSON text, with NUL and lone surrogates replaced by U+FFFD.
 
     Raises:
-        ResultInvalid: it does not fit the declared type, is not JSON, or is larger than `limit` bytes.
+        ResultInvalid: the result does not fit the declared type, is not JSON, or is larger than `limit` bytes.
     """
     if isinstance(value, ResultText):
         return str(value)
@@ -74,9 +74,9 @@ def write_result(handler: RegisteredHandler, value: object, *, limit: int) -> st
         places = "; ".join(f"{place}: {message}" for place, message in path_errors(error, root="result"))
         raise ResultInvalid(f"the result does not fit the declared type: {places}") from None
     except (PydanticSerializationError, UnicodeError, ValueError, RecursionError) as error:
-        raise ResultInvalid(f"the result is not JSON: {error}") from None
+        raise ResultInvalid(f"the result cannot be serialized as JSON: {error}") from None
     if len(written) > limit:
-        raise ResultInvalid(f"the result has {len(written):,} bytes as JSON; {limit:,} are allowed")
+        raise ResultInvalid(f"the result is too large ({len(written):,} bytes of JSON, limit {limit:,})")
     if "NaN" in text or "Infinity" in text:
         _refuse_constants(text)
     return clean_json_text(text)
@@ -86,14 +86,14 @@ def _written(result: TypeAdapter[Any], value: object) -> bytes:
     try:
         return result.dump_json(value)
     except PydanticSerializationError:
-        # It may be no more than a lone surrogate, which UTF-8 cannot hold; escaped, it can be cleaned.
+        # The cause may be a lone surrogate, which UTF-8 cannot encode; escaped, it can be replaced.
         return json.dumps(result.dump_python(value, mode="json")).encode()
 
 
 def _refuse_constants(text: str) -> None:
-    """The words may stand inside strings; only as numbers are they refused."""
+    """Refuses NaN and Infinity as numbers; inside strings they are allowed."""
 
     def refuse(constant: str) -> NoReturn:
-        raise ResultInvalid(f"the result is not JSON: it holds {constant}")
+        raise ResultInvalid(f"the result cannot be serialized as JSON: it contains {constant}")
 
     json.loads(text, parse_constant=refuse)

@@ -1,6 +1,6 @@
-"""Reading a handler's signature: which argument is the parameters, which the context, what it returns.
+"""Signature of a handler: its arguments for parameters and context, and the type of its result.
 
-A batch handler takes and returns lists; what a job type shows to its clients is what these lists hold.
+A batch handler takes and returns lists; the schema of its job type describes their items.
 """
 
 import inspect
@@ -22,9 +22,14 @@ _POSITIONAL = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """How to call a handler. `order` names its arguments, in order: "parameters" or "job"; those of a batch handler
-    "list" (the parameters of all its jobs) or "jobs" (their contexts). `numbers` reads parameters that have decimals or
-    doubles.
+    """Call signature of a handler.
+
+    Attributes:
+        order: its arguments in order: "parameters" or "job"; of a batch handler "list" (the parameters of all its jobs)
+            or "jobs" (their contexts).
+        parameters: validates the parameters.
+        result: validates and serializes the result.
+        numbers: reads parameters that contain decimals or doubles.
     """
 
     order: tuple[str, ...]
@@ -36,15 +41,15 @@ class Signature:
         return tuple(parameters if word == "parameters" else job for word in self.order)
 
     def batch_arguments(self, parameters: list[Any], jobs: Callable[[], list[JobContext]]) -> tuple[object, ...]:
-        """`jobs` is asked only where the function takes contexts."""
+        """Returns the arguments of a batch call. `jobs` is called only if the function takes contexts."""
         return tuple(parameters if word == "list" else jobs() for word in self.order)
 
 
 def read_signature(name: str, function: Callable[..., Any], *, batch: bool = False) -> Signature:
-    """The signature of a job type's function; `batch` where it takes the lists of many jobs.
+    """Returns the signature of a job type's function. `batch` is True if it takes lists of jobs.
 
     Raises:
-        HandlerError: it takes more than parameters and context, or a type that pydantic cannot validate.
+        HandlerError: the function takes more than parameters and context, or a type that pydantic cannot validate.
     """
     hints = _hints(name, function)
     order, annotation = _batch_order(name, function, hints) if batch else _order(name, function, hints)
@@ -59,7 +64,7 @@ def _hints(name: str, function: Callable[..., Any]) -> Mapping[str, Any]:
     try:
         return typing.get_type_hints(function, include_extras=True)
     except (NameError, TypeError) as error:
-        raise HandlerError(f'job type "{name}": an annotation of its function cannot be read: {error}') from error
+        raise HandlerError(f'job type "{name}": cannot resolve an annotation of its function: {error}') from error
 
 
 def _order(name: str, function: Callable[..., Any], hints: Mapping[str, Any]) -> tuple[tuple[str, ...], Any]:
@@ -74,7 +79,7 @@ def _order(name: str, function: Callable[..., Any], hints: Mapping[str, Any]) ->
             annotation = hint
     if len(words) != len(set(words)):
         raise HandlerError(
-            f'job type "{name}": its function takes {len(words)} arguments; it may take the parameters (one '
+            f'job type "{name}": its function takes {len(words)} arguments; expected are the parameters (one '
             "argument of any type) and the context (one argument annotated JobContext)"
         )
     return tuple(words), annotation
@@ -102,7 +107,7 @@ def _batch_order(name: str, function: Callable[..., Any], hints: Mapping[str, An
 
 
 def _items(annotation: Any) -> tuple[Any, ...]:
-    """The type of what a list holds, alone; nothing where the annotation means no list."""
+    """Returns the item type of a list annotation as a tuple of one; empty if the annotation is not a list."""
     if annotation in (Any, list, Sequence):
         return (Any,)
     if typing.get_origin(annotation) in (list, Sequence):
@@ -111,7 +116,7 @@ def _items(annotation: Any) -> tuple[Any, ...]:
 
 
 def _batch_result(name: str, annotation: Any) -> Any:
-    """What one job may be given: the items of the list that is returned, exceptions left out."""
+    """Returns the result type of one job: the item type of the returned list, without exceptions."""
     kinds: list[Any] = []
     for returned in _alternatives(annotation):
         items = (None,) if returned in (None, NoneType) else _items(returned)
@@ -122,7 +127,7 @@ def _batch_result(name: str, annotation: Any) -> Any:
             )
         kinds += _alternatives(items[0])
     results = [kind for kind in kinds if not (isinstance(kind, type) and issubclass(kind, BaseException))]
-    return typing.Union[tuple(results or [None])]  # noqa: UP007  # put together here, it has no other spelling
+    return typing.Union[tuple(results or [None])]  # noqa: UP007  # built at run time, it has no other syntax
 
 
 def _alternatives(annotation: Any) -> tuple[Any, ...]:
@@ -131,7 +136,7 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:
 
 
 def _taken(name: str, function: Callable[..., Any]) -> list[inspect.Parameter]:
-    """The arguments to be passed; those with a default are the function's own affair."""
+    """Returns the arguments to pass: those without a default."""
     taken = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in _POSITIONAL and parameter.default is inspect.Parameter.empty:

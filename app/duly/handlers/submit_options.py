@@ -1,4 +1,4 @@
-"""What a handler asks for when it submits a job: the contract's members, in Python's spelling."""
+"""Options of a child job: the members of the HTTP contract in snake_case."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 
 
 class SubmitOptions(TypedDict, total=False):
-    """What a submission may say beside its type and parameters: the members of the HTTP contract, in Python's spelling.
-    Times are seconds.
-    """
+    """Options of a submission beside its type and parameters. Times are in seconds."""
 
     queue: str
     priority: int
@@ -36,39 +34,39 @@ class SubmitOptions(TypedDict, total=False):
     callback_events: Sequence[str] | None
 
 
-class Asked(NamedTuple):
-    """One submission. The options are those of `SubmitOptions`."""
+class ChildRequest(NamedTuple):
+    """Request for a child job, with the options of `SubmitOptions`."""
 
     type: str
     parameters: Any
     options: Mapping[str, Any]
 
 
-def asked_of(type_: str, parameters: Any, options: Mapping[str, Any]) -> Asked:
-    """A submission in Python's spelling.
+def child_request(type_: str, parameters: Any, options: Mapping[str, Any]) -> ChildRequest:
+    """Returns the submission of a child job.
 
     Raises:
-        HandlerError: there is no such option.
+        HandlerError: an option is unknown.
     """
     if unknown := options.keys() - SubmitOptions.__annotations__.keys():
         raise HandlerError(f'job.submit("{type_}") has no option {min(unknown)!r}')
     known = dict(options)
     if "depends_on" in known:
         known["depends_on"] = [str(getattr(one, "job_id", one)) for one in known["depends_on"]]
-    return Asked(type_, {} if parameters is None else parameters, known)
+    return ChildRequest(type_, {} if parameters is None else parameters, known)
 
 
-def each_asked(jobs: Sequence[Mapping[str, Any]]) -> list[Asked]:
-    """Many submissions, each a mapping with `type`, `parameters` and options.
+def child_requests(jobs: Sequence[Mapping[str, Any]]) -> list[ChildRequest]:
+    """Returns the submissions of mappings with `type`, `parameters` and options.
 
     Raises:
-        HandlerError: one has no type, or an option that does not exist.
+        HandlerError: a mapping has no type, or an unknown option.
     """
-    asked = []
-    for place, job in enumerate(jobs):
+    submissions = []
+    for index, job in enumerate(jobs):
         options = dict(job)
         type_, parameters = options.pop("type", None), options.pop("parameters", None)
         if not isinstance(type_, str):
-            raise HandlerError(f"job.submit_many: jobs[{place}] has no type")
-        asked.append(asked_of(type_, parameters, options))
-    return asked
+            raise HandlerError(f"job.submit_many: jobs[{index}] has no type")
+        submissions.append(child_request(type_, parameters, options))
+    return submissions

@@ -1,1 +1,1 @@
-"""Logs and metrics: what happened, for operators. Nothing here decides anything."""
+"""Logs and metrics for operators. Nothing here affects behaviour."""

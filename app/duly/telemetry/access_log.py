@@ -1,8 +1,8 @@
-"""The access log: one line for each request that is refused or changes something. It holds no secrets: no query, no
-headers, no bodies, and of an address only its pattern and known names.
+"""Access log: one line for each request that is refused or changes state, without secrets.
 
-Lines are collected for up to a tenth of a second and written together. Through structlog each would take 26
-microseconds, a third of a submission.
+A line contains no query, no headers and no body, and of the path only its pattern and known IDs. Lines are collected
+for up to a tenth of a second and written together. Through structlog each would take 26 microseconds, a third of a
+submission.
 """
 
 import asyncio
@@ -16,20 +16,22 @@ from typing import Literal, NamedTuple
 import orjson
 
 GATHER_SECONDS = 0.1
-# Written at once. Writes of several processes to one pipe are not interleaved up to the smaller size (POSIX, PIPE_BUF;
-# Linux has 4,096); each takes 30 microseconds.
+# Sizes of one write. Writes of several processes to one pipe are not interleaved up to the smaller size (POSIX,
+# PIPE_BUF; 4,096 on Linux); each takes 30 microseconds.
 PIECE_BYTES, PIECE_BYTES_OF_ONE = 4_000, 32_000
-# Combinations of route, client and result whose text is kept.
+# Number of combinations of route, client and result whose text is cached.
 KNOWN_TEXTS = 1_024
 DEFAULT_TENANT_NAME = "default"
 
 
 class AccessLine(NamedTuple):
-    """One request, or one message of a WebSocket, that has ended now.
+    """Completed request, or message of a WebSocket.
 
-    `began` is a moment of `time.perf_counter`; `route` the pattern of the address, None for an unknown one; `names` are
-    those in the address or in the response's `Location`, such as `jobId`; `status` is None where the client left before
-    the response.
+    Attributes:
+        began: start, by `time.perf_counter`.
+        names: IDs in the path or in `Location` of the response, such as `jobId`.
+        route: pattern of the path; None if unknown.
+        status: status of the response; None if the client disconnected before it.
     """
 
     began: float
@@ -45,12 +47,12 @@ class AccessLine(NamedTuple):
 
 
 class AccessLog:
-    """Access log of one process. A line becomes text at once: thousands kept as objects would cost more than that.
+    """Access log of one process. Lines become text at once, which is cheaper than keeping thousands of objects.
 
     Args:
-        on: whether there is one.
-        form: the format of the other logs.
-        shared: whether other processes write to the same place.
+        on: False disables it.
+        form: format of the other logs.
+        shared: True if other processes write to the same file.
     """
 
     def __init__(self, *, on: bool, form: Literal["console", "json"], shared: bool = True) -> None:
@@ -65,13 +67,13 @@ class AccessLog:
         self._due: asyncio.TimerHandle | None = None
 
     def put(self, line: AccessLine) -> None:
-        """Writes a line within `GATHER_SECONDS`."""
+        """Queues a line, which is written within `GATHER_SECONDS`."""
         if self.on:
             self._put(self._line(line, _now(), time.perf_counter() - line.began))
             self._schedule()
 
     def shed(self) -> None:
-        """Counts a submission that was refused early; a line for each would cost more than the refusal."""
+        """Counts a submission refused by load shedding; a line for each would cost more than the refusal."""
         if self.on:
             self._shed += 1
             self._schedule()
@@ -93,7 +95,7 @@ class AccessLog:
             self._due = None
         shed, self._shed = self._shed, 0
         if shed:
-            text = f"{shed:,} submissions were refused early, under overload"
+            text = f"{shed:,} submissions refused by load shedding"
             told = {**_head(text, _now()), "action": "submissions_shed", "count": shed, "code": "OVERLOADED"}
             self._put(self._encoded(told))
         self._write_piece()
@@ -109,7 +111,7 @@ def _head(message: str, at: float) -> dict[str, object]:
 
 
 def _line_as_json(line: AccessLine, at: float, seconds: float) -> bytes:
-    """Returns the line as `_as_json` would write it, in a third of the time: most of it is the same in many lines."""
+    """Returns the line as `_as_json` would, in a third of the time, since most of it repeats between lines."""
     names = orjson.dumps(line[2])
     return b'{%b,"timestamp":"%b","requestId":%b,"durationMs":%.1f%b%b\n' % (
         _shared(line[3:]),
@@ -123,7 +125,7 @@ def _line_as_json(line: AccessLine, at: float, seconds: float) -> bytes:
 
 @lru_cache(maxsize=KNOWN_TEXTS)
 def _shared(members: tuple[str | int | None, ...]) -> bytes:
-    """Returns the members that lines of one key, route, result and client share, without the braces."""
+    """Returns the members shared by lines of one key, route, result and client, without the braces."""
     key_id, tenant, method, route, status, code, client = members
     shared = {
         "message": _message(method, route, status),
@@ -164,16 +166,16 @@ def _line_as_text(line: AccessLine, at: float, seconds: float) -> bytes:
 
 
 def _message(method: object, route: object, status: object) -> str:
-    return f"{method} {route or 'an unknown address'}: {status or 'no response'}"
+    return f"{method} {route or 'unknown path'}: {status or 'no response'}"
 
 
 def _tenths(seconds: float) -> float:
-    """Returns milliseconds with one digit."""
+    """Returns milliseconds with one decimal."""
     return int(seconds * 10_000) / 10
 
 
 def _now() -> float:
-    return time.time()  # noqa: TID251  # logs are by the machine's clock
+    return time.time()  # noqa: TID251  # logs use the clock of the machine
 
 
 def _as_json(members: Mapping[str, object]) -> bytes:
@@ -187,7 +189,7 @@ def _as_text(members: Mapping[str, object]) -> bytes:
 
 
 def _plain(value: object) -> str:
-    """Returns a value as text for a terminal, in one line."""
+    """Returns a value as text on one line for a terminal."""
     text = str(value)
     return text if text.isprintable() else ascii(text)
 
@@ -196,5 +198,5 @@ def _to_standard_error(lines: bytes) -> None:
     try:
         sys.stderr.write(lines.decode())
         sys.stderr.flush()
-    except (OSError, ValueError):  # a closed log ends no request
+    except (OSError, ValueError):  # a closed log must not fail a request
         pass

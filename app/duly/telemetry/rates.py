@@ -1,4 +1,4 @@
-"""Rates: how many jobs of each queue came to this process and ended in it within the last minute."""
+"""Rates of jobs submitted and ended in this process within the last minute, by queue."""
 
 import json
 import time
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 WINDOW_SECONDS = 60.0
 SLOT_SECONDS = 5.0
-# Clients choose the names of queues: of so many at most, the busiest, is kept count.
+# Clients choose the names of queues: only the busiest are counted.
 MOST_QUEUES = 200
 
 
 @dataclass(slots=True)
 class _Slot:
-    """What happened within a few seconds."""
+    """Counts of a few seconds."""
 
     began_at: float
     submitted: Counter[str] = field(default_factory=Counter)
@@ -22,7 +22,7 @@ class _Slot:
 
 
 class QueueRates:
-    """Counts for one process; every process writes its own to the list of nodes, and a reader adds them up."""
+    """Counts of one process. Each process writes its own to the table of nodes; readers add them up."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -30,15 +30,15 @@ class QueueRates:
         self._slots = deque([_Slot(self._began_at)])
 
     def submitted(self, queues: Iterable[str]) -> None:
-        """Jobs were recorded, one in each of these queues."""
+        """Counts submitted jobs, one for each of these queues."""
         _count(self._slot().submitted, queues)
 
     def ended(self, queues: Iterable[str]) -> None:
-        """Jobs of these queues have ended."""
+        """Counts ended jobs, one for each of these queues."""
         _count(self._slot().ended, queues)
 
     def per_second(self) -> dict[str, tuple[float, float]]:
-        """In and out of each queue, over the last minute or for as long as this process runs."""
+        """Returns jobs per second into and out of each queue, over the last minute or since the start."""
         self._slot()
         seconds = min(max(self._clock() - self._began_at, 1.0), WINDOW_SECONDS)
         submitted: Counter[str] = Counter()
@@ -50,10 +50,11 @@ class QueueRates:
         return {queue: (round(submitted[queue] / seconds, 3), round(ended[queue] / seconds, 3)) for queue, _ in busiest}
 
     def as_json(self) -> str:
+        """Returns the rates as a JSON object."""
         return json.dumps(self.per_second(), ensure_ascii=False)
 
     def _slot(self) -> _Slot:
-        """The one of this moment; those that are older than the window are let go."""
+        """Returns the current slot, and drops slots older than the window."""
         now = self._clock()
         if now >= self._slots[-1].began_at + SLOT_SECONDS:
             self._slots.append(_Slot(now))

@@ -1,4 +1,4 @@
-"""Structured logs: a sentence, a machine word (`action`) and the ids on every line, on a console or as JSON."""
+"""Structured logs: each line has a message, a machine-readable `action` and IDs, for a console or as JSON."""
 
 import logging
 import sys
@@ -9,7 +9,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 
 def configure_logs(log_format: Literal["console", "json"] | None, level: str) -> None:
-    """Sends all logs, the libraries' too, to standard error. None: console on a terminal, else JSON."""
+    """Configures all logs, including those of libraries, for standard error. None: console on a terminal, else JSON."""
     chosen = chosen_format(log_format)
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
@@ -36,7 +36,7 @@ def configure_logs(log_format: Literal["console", "json"] | None, level: str) ->
 
 
 def chosen_format(log_format: Literal["console", "json"] | None) -> Literal["console", "json"]:
-    """Returns the format that is set, or else the one that suits standard error."""
+    """Returns the configured format, or the one that suits standard error."""
     return log_format or ("console" if sys.stderr.isatty() else "json")
 
 
@@ -51,7 +51,7 @@ def _ending(chosen: str) -> list[Processor]:
         ]
     return [
         strip,
-        structlog.processors.format_exc_info,  # never with local variables: they hold callers' secrets
+        structlog.processors.format_exc_info,  # without local variables, which may contain secrets
         _camel_case,
         structlog.processors.EventRenamer("message"),
         structlog.processors.JSONRenderer(default=str),
@@ -59,12 +59,12 @@ def _ending(chosen: str) -> list[Processor]:
 
 
 def _of_a_library(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    """A line that is none of ours has no word of its own."""
+    """Adds an action to lines of libraries."""
     return {"action": "library", "logger": event["_record"].name, **event}
 
 
 def _camel_case(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    """The contract's spelling, so that a `jobId` found in an answer can be searched for in the logs."""
+    """Renames members to camelCase, so that a `jobId` of a response can be searched for in the logs."""
     return {_camel(key): value for key, value in event.items()}
 
 

@@ -9,9 +9,9 @@ from uuid import UUID
 from pydantic_core import to_json
 
 from duly.domain.ids import child_id, new_job_id
-from duly.handlers.child_jobs import End, Recorded
+from duly.handlers.child_jobs import JobEnd, RecordedBatch
 from duly.handlers.exceptions import Fail, HandlerError
-from duly.handlers.submit_options import Asked
+from duly.handlers.submit_options import ChildRequest
 from duly.worker.child_submission import REFUSALS, read_child_submission, refusal_error
 
 JSON_DEPTH = 64
@@ -28,7 +28,7 @@ class SubmittedJob:
 
 
 class GivenChildren:
-    """See `duly.handlers.child_jobs.Family`.
+    """See `duly.handlers.child_jobs.ChildBackend`.
 
     Args:
         parent_id: the job whose handler is tested.
@@ -44,10 +44,10 @@ class GivenChildren:
         self._batches: dict[UUID, list[UUID]] = {}
         self.submitted: dict[UUID, SubmittedJob] = {}
 
-    async def submit(self, asked: Asked, *, name: str) -> UUID:
+    async def submit(self, asked: ChildRequest, *, name: str) -> UUID:
         return self._take(asked, f'job.submit("{asked.type}")', "", child_id(self._parent_id, name))
 
-    async def submit_many(self, asked: Sequence[Asked], *, name: str, batch_name: str | None) -> Recorded:
+    async def submit_many(self, asked: Sequence[ChildRequest], *, name: str, batch_name: str | None) -> RecordedBatch:
         del batch_name
         batch_id = child_id(self._parent_id, f"{name} batch")
         job_ids = [
@@ -55,9 +55,9 @@ class GivenChildren:
             for place, one in enumerate(asked)
         ]
         self._batches[batch_id] = job_ids
-        return Recorded(batch_id, job_ids)
+        return RecordedBatch(batch_id, job_ids)
 
-    def _take(self, asked: Asked, what: str, where: str, job_id: UUID) -> UUID:
+    def _take(self, asked: ChildRequest, what: str, where: str, job_id: UUID) -> UUID:
         try:
             submission = read_child_submission(asked, max_depth=JSON_DEPTH).submission
         except REFUSALS as error:
@@ -65,11 +65,11 @@ class GivenChildren:
         self.submitted[job_id] = SubmittedJob(job_id, asked.type, submission.parameters, asked.options)
         return job_id
 
-    async def ends(self, job_ids: Sequence[UUID]) -> AsyncIterator[End]:
+    async def ends(self, job_ids: Sequence[UUID]) -> AsyncIterator[JobEnd]:
         for job_id in job_ids:
             yield self._end(self.submitted[job_id])
 
-    async def ends_of_batch(self, batch_id: UUID) -> AsyncIterator[End]:
+    async def ends_of_batch(self, batch_id: UUID) -> AsyncIterator[JobEnd]:
         if batch_id in self._batches:
             async for end in self.ends(self._batches[batch_id]):
                 yield end
@@ -79,7 +79,7 @@ class GivenChildren:
         for value in self._batch:
             yield _as_end(new_job_id(), value)
 
-    def _end(self, job: SubmittedJob) -> End:
+    def _end(self, job: SubmittedJob) -> JobEnd:
         if job.type not in self._given:
             raise HandlerError(f'how "{job.type}" ends is not given; children={{"{job.type}": result}} says it')
         value = self._given[job.type]
@@ -89,9 +89,9 @@ class GivenChildren:
             return _as_end(job.job_id, error)
 
 
-def _as_end(job_id: UUID, value: Any) -> End:
+def _as_end(job_id: UUID, value: Any) -> JobEnd:
     if not isinstance(value, Exception):
-        return End(job_id, "completed", json.loads(to_json(value)), None)
+        return JobEnd(job_id, "completed", json.loads(to_json(value)), None)
     code = value.code if isinstance(value, Fail) else "TASK_FAILED"
     details = {"reason": str(value), "retryable": False, "attempt": 1}
-    return End(job_id, "failed", None, {"code": code, "message": str(value), "details": details})
+    return JobEnd(job_id, "failed", None, {"code": code, "message": str(value), "details": details})

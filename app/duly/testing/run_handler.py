@@ -13,7 +13,7 @@ from duly.domain.ids import new_job_id
 from duly.domain.job import DEFAULT_QUEUE, DEFAULT_TENANT, ClaimedJob, Finish
 from duly.domain.outcome import AttemptFacts, TimedOut, decide
 from duly.handlers.checkpoint import write_checkpoint
-from duly.handlers.context import OVER
+from duly.handlers.context import DONE
 from duly.handlers.exceptions import HandlerError
 from duly.handlers.registry import Handlers, RegisteredHandler, Registry
 from duly.testing.child_jobs import GivenChildren, SubmittedJob
@@ -196,7 +196,7 @@ class _Keeping:
 
     def progress(self, attempt: Attempt, percent: float, message: str | None) -> Awaitable[None]:
         _listening(attempt).told.append((percent, message))
-        return OVER
+        return DONE
 
     def log(self, attempt: Attempt, level: str, message: str, fields: Mapping[str, object]) -> None:
         _listening(attempt).logs.append(LogLine(level, message, dict(fields)))
@@ -207,7 +207,7 @@ class _Keeping:
     def checkpoint(self, attempt: Attempt, value: object) -> Awaitable[None]:
         text = write_checkpoint(value, limit=RESULT_LIMIT, max_depth=JSON_DEPTH)
         _listening(attempt).checkpoints.append(json.loads(text))
-        return OVER
+        return DONE
 
 
 def _listening(attempt: Attempt) -> _Listening:

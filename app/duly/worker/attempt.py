@@ -13,7 +13,7 @@ import structlog
 from duly.domain.job import ClaimedJob
 from duly.domain.log_lines import LEVELS
 from duly.domain.outcome import Cancelled, Completed, Failed, Interrupted, Outcome, TimedOut
-from duly.handlers.child_jobs import ChildFailed, Family, Offspring
+from duly.handlers.child_jobs import ChildBackend, ChildFailed, ChildJobs
 from duly.handlers.context import JobContext
 from duly.handlers.exceptions import Fail, Retry
 from duly.handlers.registry import RegisteredHandler
@@ -38,7 +38,7 @@ class Reports(Protocol):
 
     def checkpoint(self, attempt: "Attempt", value: object) -> Awaitable[None]: ...
 
-    def family(self, attempt: "Attempt") -> Family: ...
+    def family(self, attempt: "Attempt") -> ChildBackend: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -66,7 +66,7 @@ class Attempt:
     lines: int = 0
     recording: asyncio.Future[bool] | None = None
     stop_callbacks: set[Callable[[], None]] | None = None
-    offspring: Offspring | None = None
+    offspring: ChildJobs | None = None
 
     def start_clock(self, seconds: float = 0.0) -> None:
         """The handler is called now, or after so many seconds at most: from then on its time counts."""
@@ -117,10 +117,10 @@ class Attempt:
         return self.reports.checkpoint(self, value)
 
     @property
-    def children(self) -> Offspring:
+    def children(self) -> ChildJobs:
         """Made where it is wanted first."""
         if self.offspring is None:
-            self.offspring = Offspring(self.reports.family(self))
+            self.offspring = ChildJobs(self.reports.family(self))
         return self.offspring
 
     def context(self) -> JobContext:

@@ -12,9 +12,9 @@ from duly.domain.events import EventKind
 from duly.domain.ids import SMALLEST, child_id
 from duly.domain.job import Accepted, NewBatch, NewJob
 from duly.errors import DulyError, JobExists, Overloaded
-from duly.handlers.child_jobs import End, Recorded
+from duly.handlers.child_jobs import JobEnd, RecordedBatch
 from duly.handlers.exceptions import HandlerError
-from duly.handlers.submit_options import Asked
+from duly.handlers.submit_options import ChildRequest
 from duly.lifecycle.read.wait import Hub, wait_until
 from duly.lifecycle.run.child_jobs import ChildSubmission, ChildSubmitter, LeaseLost, ParentCancelled
 from duly.lifecycle.run.child_results import ChildResultReader
@@ -50,14 +50,14 @@ class ChildJobParts:
 
 
 class AttemptChildren:
-    """The children of one attempt on this node; see `duly.handlers.child_jobs.Family`."""
+    """The children of one attempt on this node; see `duly.handlers.child_jobs.ChildBackend`."""
 
     def __init__(self, attempt: Attempt, *, parts: ChildJobParts) -> None:
         self._attempt = attempt
         self._parts = parts
         self._tenant_id = attempt.claimed.tenant_id
 
-    async def submit(self, asked: Asked, *, name: str) -> UUID:
+    async def submit(self, asked: ChildRequest, *, name: str) -> UUID:
         what = f'job.submit("{asked.type}")'
         try:
             job = self._job(asked, job_id=child_id(self._attempt.claimed.job_id, name))
@@ -66,7 +66,7 @@ class AttemptChildren:
         [accepted] = await self._record(what, [job], batch=None)
         return accepted.job_id
 
-    async def submit_many(self, asked: Sequence[Asked], *, name: str, batch_name: str | None) -> Recorded:
+    async def submit_many(self, asked: Sequence[ChildRequest], *, name: str, batch_name: str | None) -> RecordedBatch:
         what = "job.submit_many"
         if not 1 <= len(asked) <= MOST_JOBS:
             raise HandlerError(f"{what}: 1 to {MOST_JOBS:,} jobs, not {len(asked):,}")
@@ -85,9 +85,11 @@ class AttemptChildren:
         if refused:
             raise refusal_error(what, refused)
         accepted = await self._record(what, jobs, batch=batch)
-        return Recorded(batch.batch_id, [one.job_id for one in accepted])
+        return RecordedBatch(batch.batch_id, [one.job_id for one in accepted])
 
-    def _job(self, asked: Asked, *, job_id: UUID, batch: NewBatch | None = None, together: object = None) -> NewJob:
+    def _job(
+        self, asked: ChildRequest, *, job_id: UUID, batch: NewBatch | None = None, together: object = None
+    ) -> NewJob:
         parent = self._attempt.claimed
         submission, digest = read_child_submission(asked, max_depth=self._parts.json_depth, together=together)
         origin = SubmissionOrigin(
@@ -111,7 +113,7 @@ class AttemptChildren:
         except (DulyError, RecordRefused) as error:
             raise refusal_error(what, {"": error}) from None
 
-    async def ends(self, job_ids: Sequence[UUID]) -> AsyncIterator[End]:
+    async def ends(self, job_ids: Sequence[UUID]) -> AsyncIterator[JobEnd]:
         await self._until_all_ended(job_ids)
         for start in range(0, len(job_ids), PAGE):
             page = job_ids[start : start + PAGE]
@@ -125,7 +127,7 @@ class AttemptChildren:
     async def _read(self, job_ids: Sequence[UUID]) -> dict[UUID, Ended]:
         return await self._as_long_as_it_takes(lambda: self._parts.outcomes.read(self._tenant_id, job_ids))
 
-    async def ends_of_batch(self, batch_id: UUID) -> AsyncIterator[End]:
+    async def ends_of_batch(self, batch_id: UUID) -> AsyncIterator[JobEnd]:
         outcomes = self._parts.outcomes
         if not await self._as_long_as_it_takes(lambda: outcomes.knows_batch(self._tenant_id, batch_id)):
             raise HandlerError(f"job.batch_results: no batch has the id {batch_id}")
@@ -179,7 +181,9 @@ class AttemptChildren:
                 await asyncio.sleep(AWAY_SECONDS)
 
 
-def _end(ended: Ended) -> End:
+def _end(ended: Ended) -> JobEnd:
     told = json.loads(ended.data) if ended.data is not None else None
     status = STATUSES[ended.kind]
-    return End(ended.job_id, status, told, None) if status == "completed" else End(ended.job_id, status, None, told)
+    return (
+        JobEnd(ended.job_id, status, told, None) if status == "completed" else JobEnd(ended.job_id, status, None, told)
+    )

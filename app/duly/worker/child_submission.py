@@ -13,7 +13,7 @@ from duly.domain.json_value import JsonRefused, canonical, read_json
 from duly.errors import DulyError, PathError
 from duly.handlers.exceptions import HandlerError
 from duly.handlers.serialization import ParametersInvalid
-from duly.handlers.submit_options import Asked, SubmitOptions
+from duly.handlers.submit_options import ChildRequest, SubmitOptions
 from duly.lifecycle.submit.submission_model import Submission, validation_errors, with_exact_parameters
 
 MOST_NAMED = 10  # errors, in one message
@@ -30,7 +30,7 @@ class ReadSubmission(NamedTuple):
     digest: bytes
 
 
-def read_child_submission(asked: Asked, *, max_depth: int, together: object = None) -> ReadSubmission:
+def read_child_submission(asked: ChildRequest, *, max_depth: int, together: object = None) -> ReadSubmission:
     """The submission.
 
     Args:

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import anyio.to_thread
 from anyio import CapacityLimiter
 
-from duly.handlers.child_jobs import Offspring
-from duly.handlers.context import OVER, JobContext
+from duly.handlers.child_jobs import ChildJobs
+from duly.handlers.context import DONE, JobContext
 from duly.worker.attempt import Attempt
 from duly.worker.batch_handlers import BatchCalls, Group
 from duly.worker.invocation import context_of
@@ -104,11 +104,11 @@ class _ThreadReporter:
         if not self._attempt.cancelled:
             told = self._attempt.progress(percent, message)
             asyncio.run_coroutine_threadsafe(_awaited(told), self._loop).result()
-        return OVER
+        return DONE
 
     @cached_property
-    def children(self) -> Offspring:
-        return Offspring(self._attempt.reports.family(self._attempt), self._blocking)
+    def children(self) -> ChildJobs:
+        return ChildJobs(self._attempt.reports.family(self._attempt), self._blocking)
 
     def _blocking(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
@@ -119,7 +119,7 @@ class _ThreadReporter:
     def checkpoint(self, value: object) -> Awaitable[None]:
         kept = self._attempt.checkpoint(value)
         asyncio.run_coroutine_threadsafe(_awaited(kept), self._loop).result()
-        return OVER
+        return DONE
 
 
 async def _awaited(awaitable: Awaitable[Value]) -> Value:

@@ -9,7 +9,7 @@ from duly.domain.log_lines import LEVELS, Level, LogLine, fields_text, message_t
 from duly.domain.outcome import MESSAGE_LIMIT, Interrupted
 from duly.errors import Overloaded
 from duly.handlers.checkpoint import write_checkpoint
-from duly.handlers.child_jobs import Family
+from duly.handlers.child_jobs import ChildBackend
 from duly.handlers.exceptions import HandlerError
 from duly.lifecycle.run.checkpoint import CheckpointRecorder
 from duly.lifecycle.run.job_logs import LogRecorder
@@ -39,7 +39,7 @@ class RecordedReports:
         logs: LogRecorder,
         checkpoints: CheckpointRecorder,
         limits: ReportLimits,
-        family: Callable[[Attempt], Family],
+        family: Callable[[Attempt], ChildBackend],
         now: Callable[[], datetime],
     ) -> None:
         self._progress = progress

@@ -16,8 +16,8 @@ from uuid import UUID
 from duly.domain.job import ClaimedJob
 from duly.domain.log_lines import fields_text, message_text
 from duly.handlers.checkpoint import write_checkpoint
-from duly.handlers.child_jobs import Offspring
-from duly.handlers.context import OVER
+from duly.handlers.child_jobs import ChildJobs
+from duly.handlers.context import DONE
 from duly.handlers.discovery import load_users_own
 from duly.handlers.exceptions import Fail, HandlerError, Retry
 from duly.handlers.registry import RegisteredHandler, Registry
@@ -117,7 +117,7 @@ class _Reporter:
     cancelled = False  # a child is killed, not asked
 
     @property
-    def children(self) -> Offspring:
+    def children(self) -> ChildJobs:
         raise HandlerError('child jobs are not available with isolation="process"')
 
     def __init__(self, job_id: UUID, outbox: Outbox, write_checkpoint: Callable[[object], str]) -> None:
@@ -127,7 +127,7 @@ class _Reporter:
 
     def progress(self, percent: float, message: str | None) -> Awaitable[None]:
         self._outbox.send(self._job_id, "progress", [percent, message])
-        return OVER
+        return DONE
 
     def log(self, level: str, message: str, fields: Mapping[str, object]) -> None:
         self._outbox.send(self._job_id, "log", [level, message_text(message), json.loads(fields_text(fields) or "{}")])
@@ -135,4 +135,4 @@ class _Reporter:
     def checkpoint(self, value: object) -> Awaitable[None]:
         for part in parts_of(self._write_checkpoint(value)):
             self._outbox.send(self._job_id, "checkpoint", list(part))
-        return OVER
+        return DONE
