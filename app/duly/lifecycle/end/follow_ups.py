@@ -18,7 +18,8 @@ from duly.domain.job_template import refusal_text, then_job
 from duly.domain.outcome import dependency_error
 from duly.domain.webhook_events import BatchCounts, batch_completed_body
 from duly.lifecycle.cluster.wakeups import Wakeups
-from duly.lifecycle.submit.insert import InsertResult, insert_jobs, wake_for_submitted
+from duly.lifecycle.submit.insert import insert_jobs, wake_for_submitted
+from duly.lifecycle.submit.insert_tied import InsertResult
 from duly.lifecycle.writes.round_size import RoundSize
 from duly.lifecycle.writes.set_aside import forget_refusals, note_refusal
 from duly.store.ledger.pending_follow_ups import Ending, take_endings

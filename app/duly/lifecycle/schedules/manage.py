@@ -10,7 +10,7 @@ from duly.domain.job_template import read_template, template
 from duly.domain.json_value import dump_text
 from duly.domain.schedule import Recurrence, Schedule
 from duly.errors import Invalid, NotFound, PathError, ScheduleExists
-from duly.lifecycle.submit.insert import unknown_dependencies
+from duly.lifecycle.submit.insert_tied import unknown_dependencies
 from duly.lifecycle.submit.job_builder import JobBuilder
 from duly.lifecycle.submit.submission_model import Submission, SubmissionOrigin, nested_under
 from duly.store.postgres.database import Connection, Database

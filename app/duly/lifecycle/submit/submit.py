@@ -19,7 +19,8 @@ from duly.lifecycle.submit.idempotent_responses import (
     store_response,
     stored_substitutes,
 )
-from duly.lifecycle.submit.insert import insert_jobs, unknown_dependencies, wake_for_submitted
+from duly.lifecycle.submit.insert import insert_jobs, wake_for_submitted
+from duly.lifecycle.submit.insert_tied import unknown_dependencies
 from duly.store.postgres.database import Connection, Database, DatabaseAway, HotConnection, RecordBusy, RecordRefused
 from duly.store.submit.batches import record_batch
 from duly.store.submit.idempotency import Earlier, release_key, reserve_key, reserve_keys
