@@ -126,7 +126,7 @@ def test_a_plain_test_function_can_run_one_too() -> None:
 
 
 async def test_an_unknown_type_names_those_near_it() -> None:
-    with pytest.raises(HandlerError, match='no handler for the job type "reprot"; there are: report'):
+    with pytest.raises(HandlerError, match='job type "reprot" has no handler; known types: report'):
         await run_handler(handlers, "reprot")
 
 

@@ -133,7 +133,7 @@ async def test_no_jobs_are_no_call() -> None:
 
 
 async def test_a_handler_of_single_jobs_is_refused() -> None:
-    with pytest.raises(HandlerError, match=r'the handler of "single" is registered without batch=...; use run_handler'):
+    with pytest.raises(HandlerError, match=r'the handler of "single" is not a batch handler; use run_handler'):
         await run_batch_handler(handlers, "single", [1])
-    with pytest.raises(HandlerError, match='no handler for the job type "halv"; there are: halve'):
+    with pytest.raises(HandlerError, match='job type "halv" has no handler; known types: halve'):
         await run_batch_handler(handlers, "halv", [1])

@@ -97,4 +97,4 @@ async def test_what_a_service_would_refuse_is_refused() -> None:
 async def test_a_result_that_is_not_given_is_asked_for() -> None:
     run = await run_handler(handlers, "plain-report", ["may"])
     assert run.error is not None
-    assert 'how "page" ends is not given' in run.error["message"]
+    assert 'no result for child jobs of type "page"' in run.error["message"]

@@ -1,4 +1,4 @@
-"""The children of a handler under test: what it submits is kept, and ends as the test says."""
+"""Child jobs of a handler under test: they are kept, and end as the test specifies."""
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -19,7 +19,7 @@ JSON_DEPTH = 64
 
 @dataclass(frozen=True, slots=True)
 class SubmittedJob:
-    """One job that the handler submitted: its parameters as JSON, the options as given."""
+    """Child job that the handler submitted, with its parameters as JSON and its options as given."""
 
     job_id: UUID
     type: str
@@ -28,13 +28,13 @@ class SubmittedJob:
 
 
 class GivenChildren:
-    """See `duly.handlers.child_jobs.ChildBackend`.
+    """Child jobs with given results; implements `duly.handlers.child_jobs.ChildBackend`.
 
     Args:
-        parent_id: the job whose handler is tested.
-        given: by job type, the result of its jobs, or what to call with their parameters for it. An exception, given
-            or raised, is a failure.
-        batch: the same for each job of any batch that the handler did not submit itself.
+        parent_id: ID of the job under test.
+        given: result by job type, or a function that returns it for the parameters. An exception, given or raised, is
+            a failure.
+        batch: results of the jobs of any batch that the handler did not submit itself.
     """
 
     def __init__(self, parent_id: UUID, *, given: Mapping[str, Any], batch: Sequence[Any] | None) -> None:
@@ -44,25 +44,27 @@ class GivenChildren:
         self._batches: dict[UUID, list[UUID]] = {}
         self.submitted: dict[UUID, SubmittedJob] = {}
 
-    async def submit(self, asked: ChildRequest, *, name: str) -> UUID:
-        return self._take(asked, f'job.submit("{asked.type}")', "", child_id(self._parent_id, name))
+    async def submit(self, request: ChildRequest, *, name: str) -> UUID:
+        return self._take(request, f'job.submit("{request.type}")', "", child_id(self._parent_id, name))
 
-    async def submit_many(self, asked: Sequence[ChildRequest], *, name: str, batch_name: str | None) -> RecordedBatch:
+    async def submit_many(
+        self, requests: Sequence[ChildRequest], *, name: str, batch_name: str | None
+    ) -> RecordedBatch:
         del batch_name
         batch_id = child_id(self._parent_id, f"{name} batch")
         job_ids = [
-            self._take(one, "job.submit_many", f"jobs[{place}]", child_id(self._parent_id, name, place))
-            for place, one in enumerate(asked)
+            self._take(one, "job.submit_many", f"jobs[{index}]", child_id(self._parent_id, name, index))
+            for index, one in enumerate(requests)
         ]
         self._batches[batch_id] = job_ids
         return RecordedBatch(batch_id, job_ids)
 
-    def _take(self, asked: ChildRequest, what: str, where: str, job_id: UUID) -> UUID:
+    def _take(self, request: ChildRequest, what: str, where: str, job_id: UUID) -> UUID:
         try:
-            submission = read_child_submission(asked, max_depth=JSON_DEPTH).submission
+            submission = read_child_submission(request, max_depth=JSON_DEPTH).submission
         except REFUSALS as error:
             raise refusal_error(what, {where: error}) from None
-        self.submitted[job_id] = SubmittedJob(job_id, asked.type, submission.parameters, asked.options)
+        self.submitted[job_id] = SubmittedJob(job_id, request.type, submission.parameters, request.options)
         return job_id
 
     async def ends(self, job_ids: Sequence[UUID]) -> AsyncIterator[JobEnd]:
@@ -75,17 +77,17 @@ class GivenChildren:
                 yield end
             return
         if self._batch is None:
-            raise HandlerError(f"job.batch_results: no batch has the id {batch_id}; batch=[...] says what it holds")
+            raise HandlerError(f"job.batch_results: batch {batch_id} does not exist; pass its results as batch=[...]")
         for value in self._batch:
             yield _as_end(new_job_id(), value)
 
     def _end(self, job: SubmittedJob) -> JobEnd:
         if job.type not in self._given:
-            raise HandlerError(f'how "{job.type}" ends is not given; children={{"{job.type}": result}} says it')
+            raise HandlerError(f'no result for child jobs of type "{job.type}"; pass children={{"{job.type}": result}}')
         value = self._given[job.type]
         try:
             return _as_end(job.job_id, value(job.parameters) if callable(value) else value)
-        except Exception as error:  # noqa: BLE001  # whatever it raises is the child's failure
+        except Exception as error:  # noqa: BLE001  # any exception is the failure of the child job
             return _as_end(job.job_id, error)
 
 

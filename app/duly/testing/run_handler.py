@@ -1,4 +1,4 @@
-"""Testing a handler without a service: one attempt, decided upon as a worker would, and everything it said."""
+"""Runs of a handler in a test: one attempt, with its outcome and everything that it reported."""
 
 import asyncio
 import json
@@ -24,13 +24,13 @@ from duly.worker.process.pool import ProcessExecutor
 # The defaults of the settings DULY_RESULT_LIMIT and DULY_JSON_DEPTH.
 RESULT_LIMIT = 1 << 20
 JSON_DEPTH = 64
-# Half-way between the least and the most: a retry's delay as its policy says it, without jitter.
+# Random value that leaves the delay of a retry policy without jitter.
 MIDDLE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One call of `job.log`."""
+    """Call of `job.log`."""
 
     level: str
     message: str
@@ -39,17 +39,17 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True)
 class HandlerRun:
-    """How one attempt ended, as the job's history would tell it.
+    """Outcome of one attempt, as the history of the job would show it.
 
     Attributes:
-        result: the result as a client reads it (JSON: a date is a string); None where there is none.
-        error: `{"code", "message", "details"}` as the contract shows it; None where the attempt completed.
-        retried: True where the job would be run again: the attempt failed, and attempts are left.
-        retry_after_seconds: how long it would wait for that, jitter left out; None where it is not run again.
-        progress: every `job.progress`, as percent and message.
-        logs: every `job.log`.
-        checkpoints: every `job.checkpoint`, as the next attempt would find it.
-        children: every job that it submitted, in order.
+        result: the result as a client reads it (JSON: a date is a string), or None.
+        error: `{"code", "message", "details"}` as in the HTTP API; None if the attempt completed.
+        retried: True if the attempt failed and the job would be retried.
+        retry_after_seconds: delay of that retry without jitter; None if there is no retry.
+        progress: percent and message of each `job.progress`.
+        logs: each `job.log`.
+        checkpoints: value of each `job.checkpoint`, as the next attempt would read it.
+        children: each submitted child job, in order.
     """
 
     result: Any
@@ -63,10 +63,11 @@ class HandlerRun:
 
     @property
     def completed(self) -> bool:
+        """True if the attempt completed."""
         return self.error is None
 
 
-async def run_handler(  # noqa: PLR0913  # each is something that a handler may see
+async def run_handler(  # noqa: PLR0913  # each is visible to the handler
     handlers: Handlers | Registry,
     type: str,  # noqa: A002  # the contract's word
     parameters: Any = None,
@@ -79,31 +80,31 @@ async def run_handler(  # noqa: PLR0913  # each is something that a handler may 
     children: Mapping[str, Any] | None = None,
     batch: Sequence[Any] | None = None,
 ) -> HandlerRun:
-    """Runs one attempt at a job, without a service and without a database.
+    """Runs one attempt of a job, without a service and without a database.
 
         run = await run_handler(handlers, "report-generation", {"startDate": "2024-01-01", "endDate": "2024-01-31"})
         assert run.result["rows"] == 31
         assert run.progress[-1] == (100.0, "done")
 
-    Parameters and result are validated and every outcome is decided as by a worker. An async function runs in the
-    present loop, a plain one in a thread; one registered with `isolation="process"` runs in this process, where a
-    debugger sees it, and so cannot be killed.
+    Parameters and result are validated, and the outcome is decided, as by a worker. An async function runs in the
+    current loop, a plain one in a thread. A handler with `isolation="process"` runs in this process, so that a debugger
+    reaches it; it cannot be killed here.
 
     Args:
-        handlers: the object that the handler is registered on.
-        type: the job type.
-        parameters: what a client would send as JSON; an instance of the parameters' model may be given too.
-        attempt: the number of this attempt, from 1.
-        max_attempts: after how many the job is given up; the registration's where None is given.
-        labels: the labels of the job.
-        timeout: seconds for the attempt; the registration's where None is given.
-        restored: the checkpoint that an earlier attempt left.
-        children: how the jobs that it submits end, by type: a result, or a function of their parameters that returns
-            one; an exception, given or raised, is a failure. No job is run, and no `depends_on` waits.
-        batch: what `job.batch_results` finds in a batch that the handler did not submit itself: results, or exceptions.
+        handlers: the object on which the handler is registered.
+        type: job type.
+        parameters: JSON values, or an instance of the model of the parameters.
+        attempt: number of this attempt, from 1.
+        max_attempts: maximum number of attempts; defaults to that of the registration.
+        labels: labels of the job.
+        timeout: timeout of the attempt in seconds; defaults to that of the registration.
+        restored: checkpoint of an earlier attempt.
+        children: results of child jobs by type: a result, or a function that returns one for their parameters; an
+            exception, given or raised, is a failure. Child jobs are not run, and `depends_on` does not wait.
+        batch: items of `job.batch_results` for a batch that the handler did not submit: results or exceptions.
 
     Raises:
-        HandlerError: there is no handler for this type.
+        HandlerError: the type has no handler.
     """
     handler = _handler(handlers, type)
     claimed = _claimed(handler, parameters, attempt=attempt, labels=labels)
@@ -112,11 +113,11 @@ async def run_handler(  # noqa: PLR0913  # each is something that a handler may 
         timeout_seconds=timeout or handler.timeout_seconds,
         checkpoint=_checkpoint(restored),
     )
-    listening = _listening_to(claimed, _here(handler), children=children, batch=batch)
-    return _as_run(await _end_of(listening, _executors(slots=1)), listening)
+    recorded = _recorded(claimed, _here(handler), children=children, batch=batch)
+    return _as_run(await _end_of(recorded, _executors(slots=1)), recorded)
 
 
-async def run_batch_handler(  # noqa: PLR0913  # each is something that a handler may see
+async def run_batch_handler(  # noqa: PLR0913  # each is visible to the handler
     handlers: Handlers | Registry,
     type: str,  # noqa: A002  # the contract's word
     parameters: Sequence[Any],
@@ -127,23 +128,23 @@ async def run_batch_handler(  # noqa: PLR0913  # each is something that a handle
     timeout: float | None = None,  # noqa: ASYNC109  # the handler's own option, not this function's
     children: Mapping[str, Any] | None = None,
 ) -> list[HandlerRun]:
-    """Runs one attempt at each of many jobs, together, as a worker would that has them all at hand.
+    """Runs one attempt of each of several jobs in calls of their batch handler.
 
         runs = await run_batch_handler(handlers, "index-page", [{"url": "https://a.example"}, {"url": "gone"}])
         assert [run.completed for run in runs] == [True, False]
 
-    A call gets as many as the handler's registration allows; `linger` is not waited for. The options mean for each job
-    what they mean in `run_handler`. (That calls a batch handler with one job.)
+    A call receives as many jobs as the registration allows, without waiting for `linger`. The options apply to each job
+    as in `run_handler`, which calls a batch handler with one job.
 
     Returns:
-        How each ended, in the order of `parameters`.
+        The outcome of each job, in the order of `parameters`.
 
     Raises:
-        HandlerError: there is no handler for this type, or it takes one job a call.
+        HandlerError: the type has no handler, or its handler takes one job per call.
     """
     handler = _handler(handlers, type)
     if handler.batch is None:
-        raise HandlerError(f'the handler of "{type}" is registered without batch=...; use run_handler')
+        raise HandlerError(f'the handler of "{type}" is not a batch handler; use run_handler')
     handler = replace(
         handler,
         batch=replace(handler.batch, linger_seconds=0),
@@ -151,10 +152,10 @@ async def run_batch_handler(  # noqa: PLR0913  # each is something that a handle
         timeout_seconds=timeout or handler.timeout_seconds,
     )
     claimed = [_claimed(handler, one, attempt=attempt, labels=labels) for one in parameters]
-    listening = [_listening_to(one, handler, children=children) for one in claimed]
+    attempts = [_recorded(one, handler, children=children) for one in claimed]
     executors = _executors(slots=max(1, len(parameters)))
-    ends = await asyncio.gather(*(_end_of(one, executors) for one in listening))
-    return [_as_run(end, one) for end, one in zip(ends, listening, strict=True)]
+    ends = await asyncio.gather(*(_end_of(one, executors) for one in attempts))
+    return [_as_run(end, one) for end, one in zip(ends, attempts, strict=True)]
 
 
 def run_handler_sync(
@@ -163,55 +164,55 @@ def run_handler_sync(
     parameters: Any = None,
     **options: Any,
 ) -> HandlerRun:
-    """`run_handler` for tests that are plain functions; it takes the same options."""
+    """Runs `run_handler` with the same options, for tests that are plain functions."""
     return asyncio.run(run_handler(handlers, type, parameters, **options))
 
 
 @dataclass(slots=True, eq=False)
-class _Listening(Attempt):
-    """An attempt with what its handler says."""
+class _RecordedAttempt(Attempt):
+    """Attempt with everything that its handler reports."""
 
-    told: list[tuple[float, str | None]] = field(default_factory=list)
+    reported_progress: list[tuple[float, str | None]] = field(default_factory=list)
     logs: list[LogLine] = field(default_factory=list)
     checkpoints: list[Any] = field(default_factory=list)
-    family: GivenChildren = field(kw_only=True)
+    given: GivenChildren = field(kw_only=True)
 
 
-def _listening_to(
+def _recorded(
     claimed: ClaimedJob,
     handler: RegisteredHandler,
     *,
     children: Mapping[str, Any] | None = None,
     batch: Sequence[Any] | None = None,
-) -> _Listening:
-    family = GivenChildren(claimed.job_id, given=children or {}, batch=batch)
-    return _Listening(claimed, handler, reports=_Keeping(), family=family)
+) -> _RecordedAttempt:
+    given = GivenChildren(claimed.job_id, given=children or {}, batch=batch)
+    return _RecordedAttempt(claimed, handler, reports=_Recorder(), given=given)
 
 
-class _Keeping:
-    """The reports of listening attempts: nothing is recorded, all is kept."""
+class _Recorder:
+    """Reports that are kept in the attempt instead of a database."""
 
     def family(self, attempt: Attempt) -> GivenChildren:
-        return _listening(attempt).family
+        return _recorded_attempt(attempt).given
 
     def progress(self, attempt: Attempt, percent: float, message: str | None) -> Awaitable[None]:
-        _listening(attempt).told.append((percent, message))
+        _recorded_attempt(attempt).reported_progress.append((percent, message))
         return DONE
 
     def log(self, attempt: Attempt, level: str, message: str, fields: Mapping[str, object]) -> None:
-        _listening(attempt).logs.append(LogLine(level, message, dict(fields)))
+        _recorded_attempt(attempt).logs.append(LogLine(level, message, dict(fields)))
 
     def traceback(self, attempt: Attempt, text: str) -> None:
-        """A test sees it in the log of the service, where the error is logged as well."""
+        """Drops the traceback, which is logged with the error."""
 
     def checkpoint(self, attempt: Attempt, value: object) -> Awaitable[None]:
         text = write_checkpoint(value, limit=RESULT_LIMIT, max_depth=JSON_DEPTH)
-        _listening(attempt).checkpoints.append(json.loads(text))
+        _recorded_attempt(attempt).checkpoints.append(json.loads(text))
         return DONE
 
 
-def _listening(attempt: Attempt) -> _Listening:
-    assert isinstance(attempt, _Listening)  # noqa: S101  # made above, and nowhere else
+def _recorded_attempt(attempt: Attempt) -> _RecordedAttempt:
+    assert isinstance(attempt, _RecordedAttempt)  # noqa: S101  # created by `_recorded` only
     return attempt
 
 
@@ -220,12 +221,12 @@ def _handler(handlers: Handlers | Registry, name: str) -> RegisteredHandler:
     found = registry.get(name)
     if found is None:
         near = ", ".join(registry.near(name) or sorted(registry))
-        raise HandlerError(f'there is no handler for the job type "{name}"; there are: {near or "none"}')
+        raise HandlerError(f'job type "{name}" has no handler; known types: {near or "none"}')
     return found
 
 
 def _here(handler: RegisteredHandler) -> RegisteredHandler:
-    """The same handler, to be called in this process."""
+    """Returns the handler with an isolation that runs in this process."""
     if handler.isolation != "process":
         return handler
     return replace(handler, isolation="task" if asyncio.iscoroutinefunction(handler.function) else "thread")
@@ -262,7 +263,7 @@ def _checkpoint(restored: Any) -> str | None:
     return None if restored is None else write_checkpoint(restored, limit=RESULT_LIMIT, max_depth=JSON_DEPTH)
 
 
-async def _end_of(attempt: _Listening, executors: Executors) -> Finish:
+async def _end_of(attempt: _RecordedAttempt, executors: Executors) -> Finish:
     claimed = attempt.claimed
     task = asyncio.create_task(_run(attempt, executors))
     attempt.task = task
@@ -275,24 +276,24 @@ async def _end_of(attempt: _Listening, executors: Executors) -> Finish:
         timer.cancel()
 
 
-async def _run(attempt: _Listening, executors: Executors) -> Finish:
+async def _run(attempt: _RecordedAttempt, executors: Executors) -> Finish:
     claimed = attempt.claimed
     outcome = await run_attempt(attempt, executors.call, result_limit=RESULT_LIMIT)
     facts = AttemptFacts(claimed.job_id, claimed.token, claimed.attempt, claimed.max_attempts)
     return decide(outcome, facts, policy=attempt.handler.retry, random=lambda: MIDDLE)
 
 
-def _as_run(end: Finish, attempt: _Listening) -> HandlerRun:
+def _as_run(end: Finish, attempt: _RecordedAttempt) -> HandlerRun:
     completed = end.kind is EventKind.COMPLETED
-    told = json.loads(end.data) if end.data is not None else None
+    data = json.loads(end.data) if end.data is not None else None
     retried = not end.kind.terminal
     return HandlerRun(
-        result=told if completed else None,
-        error=None if completed else told,
+        result=data if completed else None,
+        error=None if completed else data,
         retried=retried,
         retry_after_seconds=end.delay_seconds if retried else None,
-        progress=attempt.told,
+        progress=attempt.reported_progress,
         logs=attempt.logs,
         checkpoints=attempt.checkpoints,
-        children=list(attempt.family.submitted.values()),
+        children=list(attempt.given.submitted.values()),
     )
