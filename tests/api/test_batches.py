@@ -102,7 +102,7 @@ async def test_what_no_submission_has_is_refused_by_its_place(contract: Service)
     assert answer.status_code == 422
     errors = answer.json()["error"]["details"]["errors"]
     assert [(each["index"], each["path"]) for each in errors] == [(1, "jobs[1].priorty"), (2, "jobs[2].type")]
-    assert errors[0]["message"] == "is no member of a submission; did you mean priority?"
+    assert errors[0]["message"] == 'unknown field; did you mean "priority"?'
 
 
 @pytest.mark.parametrize(

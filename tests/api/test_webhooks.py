@@ -175,8 +175,8 @@ async def test_a_star_is_everything_and_under_a_filter_all_but_batches(contract:
         ({"limits": {"concurrency": 0}}, "limits.concurrency", "greater than or equal to 1"),
         ({"limits": {"rate": {"count": 1}}}, "limits.rate.seconds", "required"),
         ({"limits": None}, "limits", "object"),
-        ({"event": ["*"]}, "event", "did you mean events?"),
-        ({"disabledAt": None}, "disabledAt", "is no member"),
+        ({"event": ["*"]}, "event", 'did you mean "events"?'),
+        ({"disabledAt": None}, "disabledAt", "unknown field"),
     ],
 )
 async def test_what_does_not_fit_is_refused_by_its_place(

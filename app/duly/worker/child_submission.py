@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -10,11 +10,12 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticSerializationError, to_json
 
 from duly.domain.json_value import JsonRefused, canonical, read_json
-from duly.errors import DulyError, PathError
+from duly.errors import DulyError
 from duly.handlers.exceptions import HandlerError
 from duly.handlers.serialization import ParametersInvalid
 from duly.handlers.submit_options import ChildRequest, SubmitOptions
-from duly.lifecycle.submit.submission_model import Submission, validation_errors, with_exact_parameters
+from duly.lifecycle.submit.submission_errors import path_errors
+from duly.lifecycle.submit.submission_model import Submission, with_exact_parameters
 
 MOST_NAMED = 10  # errors, in one message
 # When a job is to start may be reckoned from the present moment, which is another one in the next attempt.
@@ -60,23 +61,10 @@ def refusal_error(what: str, refused: Mapping[str, Exception]) -> HandlerError:
     sentences = [
         f"{'.'.join(filter(None, (where, _spelled(path))))}: {message}".removeprefix(": ")
         for where, error in refused.items()
-        for path, message in _places(error)
+        for path, message in path_errors(error)
     ]
     more = f" (and {len(sentences) - MOST_NAMED} more)" if len(sentences) > MOST_NAMED else ""
     return HandlerError(f"{what}: {'; '.join(sentences[:MOST_NAMED])}{more}")
-
-
-def _places(error: Exception) -> Sequence[PathError]:
-    match error:
-        case ValidationError():
-            return validation_errors(error, Submission)
-        case JsonRefused() | ParametersInvalid():
-            return error.errors
-        case DulyError():
-            named = [PathError(each["path"], each["message"]) for each in error.details.get("errors", ())]
-            return named or [PathError("", error.message)]
-        case _:
-            return [PathError("", str(error))]
 
 
 def _spelled(path: str) -> str:

@@ -17,13 +17,8 @@ from duly.domain.sealing import Keyring
 from duly.errors import DulyError, Invalid, PathError, UnsupportedMediaType
 from duly.handlers.registry import Registry
 from duly.lifecycle.submit.job_builder import JobBuilder
-from duly.lifecycle.submit.submission_model import (
-    Submission,
-    SubmissionOrigin,
-    nested_under,
-    validation_errors,
-    with_exact_parameters,
-)
+from duly.lifecycle.submit.submission_errors import nested_under, validation_errors
+from duly.lifecycle.submit.submission_model import Submission, SubmissionOrigin, with_exact_parameters
 from duly.settings import Settings
 
 Body = TypeVar("Body", bound=BaseModel)

@@ -42,7 +42,7 @@ _PARTICULAR = re.compile(
 
 def _refusal() -> bytes:
     error = Overloaded(
-        "The service is taking in more than it can record; try again shortly.",
+        "The service is overloaded. Retry later.",
         reason="Submissions arrive faster than they get done.",
     )
     answer = as_response(error, accept="")

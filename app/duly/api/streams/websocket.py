@@ -32,7 +32,8 @@ from duly.domain.grant import Grant
 from duly.domain.job import DEFAULT_TENANT, IdempotencyKey
 from duly.errors import Forbidden, IdempotencyKeyReused, NotFound
 from duly.lifecycle.end.cancel import CancelResult
-from duly.lifecycle.submit.submission_model import SubmissionOrigin, nested_under, with_exact_parameters
+from duly.lifecycle.submit.submission_errors import nested_under
+from duly.lifecycle.submit.submission_model import SubmissionOrigin, with_exact_parameters
 from duly.node import Node
 
 # RFC 6455, section 7.4.1, and the registry it made: going away for good reason, and come back later.

@@ -95,4 +95,4 @@ class BulkActions:
                 return await redrive(self._database, self._wakeups, keys)
             except (KeepMoving, RecordBusy):
                 continue
-        raise Overloaded("What these jobs are tied to keeps changing hands; try again.")
+        raise Overloaded("Could not lock the keys or dependencies of these jobs. Retry.")

@@ -83,7 +83,7 @@ class Canceller:
             if wish is not CancelWish.GONE:
                 return CancelResult.REQUESTED
             # It moved between the look and the statement: look again.
-        raise Unavailable("The job keeps changing hands; try again.")
+        raise Unavailable("Could not lock the job. Retry.")
 
     async def _cancel_batch(self, tenant_id: int, job_ids: Sequence[UUID]) -> int:
         concerned = set(await self._end_waiting(tenant_id, job_ids))

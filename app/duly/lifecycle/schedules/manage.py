@@ -12,7 +12,8 @@ from duly.domain.schedule import Recurrence, Schedule
 from duly.errors import Invalid, NotFound, PathError, ScheduleExists
 from duly.lifecycle.submit.insert_tied import unknown_dependencies
 from duly.lifecycle.submit.job_builder import JobBuilder
-from duly.lifecycle.submit.submission_model import Submission, SubmissionOrigin, nested_under
+from duly.lifecycle.submit.submission_errors import nested_under
+from duly.lifecycle.submit.submission_model import Submission, SubmissionOrigin
 from duly.store.postgres.database import Connection, Database
 from duly.store.queue.schedules import Key, add_schedule, change_schedule, clock, hold_schedule
 

@@ -98,7 +98,7 @@ class Scheduler:
                     raise answer
                 await advance(connection, [Step(*key, held.next_run_at, now, answer.job_id)])
         except RecordBusy:
-            raise Unavailable("What the job is tied to keeps changing hands; try again.") from None
+            raise Unavailable("Could not lock the job's keys or dependencies. Retry.") from None
         self._wake((jobs, [answer]))
         return answer
 

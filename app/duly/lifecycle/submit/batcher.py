@@ -83,8 +83,8 @@ class Batcher(Generic[Item, Result]):
                     await self._room.wait()
         except TimeoutError:
             raise Overloaded(
-                "The service is taking in more than it gets done; try again shortly.",
-                reason=f"{self._capacity} {self._what} wait for the database already.",
+                "The service is overloaded. Retry later.",
+                reason=f"{self._capacity:,} {self._what} are waiting for the database.",
             ) from None
 
     async def step(self) -> float:

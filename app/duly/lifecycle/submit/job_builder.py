@@ -17,7 +17,8 @@ from duly.domain.webhook_secret import check_secret
 from duly.errors import BodyTooLarge, Invalid, PathError, UnknownJobType
 from duly.handlers.registry import RegisteredHandler, Registry
 from duly.handlers.serialization import read_parameters
-from duly.lifecycle.submit.submission_model import Submission, SubmissionOrigin, nested_under
+from duly.lifecycle.submit.submission_errors import nested_under
+from duly.lifecycle.submit.submission_model import Submission, SubmissionOrigin
 
 LONGEST_DEBOUNCE = 10  # times its seconds, where none is given
 
@@ -168,7 +169,7 @@ def _check_together(submission: Submission) -> None:
     if submission.runAt is not None and submission.delaySeconds is not None:
         raise Invalid.at([PathError("delaySeconds", "excludes runAt: give one of the two")])
     if submission.runAt is not None and not _within_years(submission.runAt):
-        raise Invalid.at([PathError("runAt", "lies outside of the years 2000 to 2200")])
+        raise Invalid.at([PathError("runAt", "must be between 2000 and 2199")])
     for member in ("callbackSecret", "callbackEvents"):
         if getattr(submission, member) is not None and submission.callbackUrl is None:
             raise Invalid.at([PathError(member, "needs a callbackUrl")])

@@ -1,9 +1,7 @@
 """Submission: the model of a request for a job, and its errors. The same for all who submit."""
 
-import difflib
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
@@ -17,15 +15,12 @@ from pydantic import (
     Field,
     JsonValue,
     StringConstraints,
-    ValidationError,
 )
 from pydantic_core import PydanticCustomError
 
 from duly.domain.job import DEFAULT_QUEUE, IdempotencyKey
 from duly.domain.names import LONGEST_NAME, NAME_PATTERN, ends_as_address
 from duly.domain.webhook_events import DEFAULT_CALLBACK_EVENTS
-from duly.errors import DulyError, Invalid, PathError
-from duly.handlers.serialization import ParametersInvalid, json_path
 
 
 def _check_suffix(name: str) -> str:
@@ -41,7 +36,6 @@ LabelValue = Annotated[str, StringConstraints(max_length=256)]
 YEAR = 366 * 86400
 MOST_DEPENDENCIES = 1_000
 MOST_SUBMISSION_LABELS = 64
-MOST_LOOKS = 20  # for the name that was meant, in one answer
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -128,35 +122,3 @@ def with_exact_parameters(submission: Submission, value: Mapping[str, Any]) -> S
     if "parameters" in value:
         submission.__dict__["parameters"] = value["parameters"]  # an assignment takes five times as long
     return submission
-
-
-def validation_errors(error: ValidationError, model: type[BaseModel]) -> list[PathError]:
-    """Pydantic's errors; for the first members that do not exist, the nearest that do."""
-    found: list[PathError] = []
-    for problem in error.errors(include_url=False, include_input=False, include_context=False):
-        location, message = problem["loc"], problem["msg"]
-        if problem["type"] == "extra_forbidden":
-            of = model if len(location) == 1 else Submission
-            message = _unknown_field(str(location[-1]), of, look=len(found) < MOST_LOOKS)
-        found.append(PathError(json_path(location), message))
-    return found
-
-
-def _unknown_field(name: str, model: type[BaseModel], *, look: bool) -> str:
-    near = difflib.get_close_matches(name, model.model_fields, n=1) if look else []
-    words = re.sub(r"\B(?=[A-Z])", " ", model.__name__).lower()
-    message = f"is no member of a {words}"
-    return f"{message}; did you mean {near[0]}?" if near else message
-
-
-@contextmanager
-def nested_under(member: str) -> Iterator[None]:
-    """What is refused inside of the block is found below this member of the request."""
-    try:
-        yield
-    except ParametersInvalid as error:
-        raise Invalid.at([PathError(f"{member}.{path}", message) for path, message in error.errors]) from None
-    except DulyError as error:
-        for each in error.details.get("errors", ()):
-            each["path"] = f"{member}.{each['path']}" if each["path"] else member
-        raise

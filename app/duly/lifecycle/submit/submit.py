@@ -190,8 +190,8 @@ async def _record_together(
 
 def busy_error(what: NewJob | NewBatch) -> Exception:
     if what.idempotency is not None:
-        return IdempotencyInFlight("The first request with this Idempotency-Key is still under way.")
-    return Overloaded("What this submission is tied to keeps changing hands; try again.")
+        return IdempotencyInFlight("The first request with this Idempotency-Key is still in progress. Retry.")
+    return Overloaded("Could not lock the job's keys or dependencies. Retry.")
 
 
 async def insert_again(connection: Connection, jobs: Sequence[NewJob]) -> list[Accepted | Exception]:

@@ -50,7 +50,7 @@ class SpooledJobs:
         """
         spool = self._tied if _locks(job) else self._simple
         if self._tied.count >= MOST_TIED and spool is self._tied:
-            words = f"is one too many: {MOST_TIED:,} jobs with dependsOn, uniqueKey or concurrencyKey may come at once"
+            words = f"too many jobs with dependsOn, uniqueKey or concurrencyKey (at most {MOST_TIED:,} in one batch)"
             raise Invalid.at([PathError("", words)])
         await spool.put(self.count, job)
 
