@@ -33,13 +33,14 @@ test: $(STAMP) ## run the tests (on embedded PostgreSQL 18, and on a system Post
 test-fast: $(STAMP) ## the tests that need no server of their own, and the life of a job: for while you work
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --fast --numprocesses 2
 
-check: $(STAMP) ## format, lint, types, import contracts, migrations against metadata, refused networks, Dockerfile
+check: $(STAMP) ## format, lint, types, import contracts, migrations against metadata, refused networks, commit subjects, Dockerfile
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m tests.check_migrations
 	$(BIN)/python -m tests.check_networks
+	$(BIN)/python -m tests.check_commits
 	$(BIN)/hadolint Dockerfile
 	@if docker compose version >/dev/null 2>&1; then DULY_API_KEY=any DULY_SECRET_KEYS=any docker compose config --quiet; else echo "docker compose is not installed: docker-compose.yml not checked"; fi
 
