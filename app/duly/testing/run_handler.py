@@ -21,6 +21,8 @@ from duly.worker.attempt import Attempt, run_attempt
 from duly.worker.executors import Executors
 from duly.worker.process.pool import ProcessExecutor
 
+__all__ = ["HandlerRun", "LogLine", "SubmittedJob", "run_batch_handler", "run_handler", "run_handler_sync"]
+
 # The defaults of the settings DULY_RESULT_LIMIT and DULY_JSON_DEPTH.
 RESULT_LIMIT = 1 << 20
 JSON_DEPTH = 64
