@@ -55,7 +55,7 @@ LONG = ("faults/", "store/test_list_plans.py", "store/test_delivery_plans.py", "
 
 
 # What `--fast` leaves out beside the tests that need a server of the run's: those that start one, or a whole program.
-SLOW = ("benchmarks/test_smoke", "cli/", "demo/", "faults/", "store/test_embedded")
+SLOW = ("benchmarks/test_smoke", "cli/", "demo/", "faults/", "packaging/", "store/test_embedded")
 FAST_ALL_THE_SAME = "test_life_of_a_job.py"
 
 

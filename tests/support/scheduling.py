@@ -17,6 +17,7 @@ TOGETHER = (
     "tests/clients/test_undici.py",
     "tests/demo/test_demo_command.py",
     "tests/faults/test_database_away.py",
+    "tests/packaging/",
     "tests/proxies/",
     "tests/store/test_embedded.py",
 )
