@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import Column, Table
 from sqlalchemy.dialects import postgresql
 
-from duly.store.tables import metadata
+from duly.store.schema.tables import metadata
 
 PAGE = Path(__file__).parents[1] / "docs" / "internals" / "data-model.md"
 INTRODUCTION = """\
