@@ -43,6 +43,8 @@ class EventKind(IntEnum):
         return self >= EventKind.COMPLETED
 
 
+# Range of the terminal kinds, for SQL.
+FIRST_TERMINAL, LAST_TERMINAL = EventKind.COMPLETED, EventKind.CANCELLED
 # Terminal events of a job that did not complete.
 UNSUCCESSFUL = frozenset({EventKind.FAILED, EventKind.CANCELLED})
 

@@ -34,6 +34,8 @@ class MessageKind(IntEnum):
     ENDPOINT_DISABLED = 22
 
 
+# Smaller kinds are those of events.
+FIRST_MESSAGE: Final = MessageKind.TEST
 MESSAGE_EVENTS: Final[dict[MessageKind, str]] = {
     MessageKind.TEST: "webhook.test",
     MessageKind.BATCH_COMPLETED: "batch.completed",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+from duly.domain.job import Mark
 from duly.store.postgres.catalog_types import Connection
 
 
@@ -16,12 +17,12 @@ class Checkpoint(NamedTuple):
 
 
 # The mark (domain.job.Mark.CHECKPOINT) lets the claim look here, and the finish delete what stands here.
-KEEP_IF_HELD = """
+KEEP_IF_HELD = f"""
 with told as (
     select * from unnest($1::uuid[], $2::int[], $3::text[]) as t (job_id, token, value)
 ),
 marked as (
-    update running n set marks = n.marks | 16
+    update running n set marks = n.marks | {Mark.CHECKPOINT:d}
     from told t where n.job_id >= t.job_id and n.job_id <= t.job_id and n.token = t.token
     returning n.tenant_id, n.job_id, n.token, t.value
 ),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from duly.domain.events import EventKind
+from duly.domain.events import FIRST_TERMINAL, EventKind
 from duly.store.postgres.database import Connection
 
 
@@ -16,12 +16,12 @@ class Ended(NamedTuple):
     data: str | None
 
 
-ENDS = """
+ENDS = f"""
 select a.job_id, e.kind, e.data::text from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
 cross join lateral (
     select kind, data from events where job_id = a.job_id and tenant_id = a.tenant_id order by sequence desc limit 1
 ) e
-where e.kind >= 10
+where e.kind >= {FIRST_TERMINAL:d}
 """
 
 
@@ -31,11 +31,11 @@ async def read_ends(connection: Connection, keys: Sequence[tuple[int, UUID]]) ->
     return {row[0]: Ended(row[0], EventKind(row[1]), row[2]) for row in rows}
 
 
-FIRST_UNENDED = """
+FIRST_UNENDED = f"""
 select a.place from unnest($2::uuid[]) with ordinality as a (job_id, place)
 where coalesce((
     select kind from events e where e.job_id = a.job_id and e.tenant_id = $1 order by sequence desc limit 1
-), 0) < 10
+), 0) < {FIRST_TERMINAL:d}
 order by a.place limit 1
 """
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from duly.domain.events import EventKind
+from duly.domain.events import FIRST_TERMINAL, EventKind
 from duly.domain.job import Mark
 from duly.store.postgres.database import Connection
 
@@ -40,11 +40,11 @@ async def take_endings(connection: Connection, *, limit: int, but: Sequence[UUID
     return [Ending(row[0], row[1], EventKind(row[2]), row[3]) for row in await connection.fetch(TAKE, limit, but)]
 
 
-STILL_ENDED = """
+STILL_ENDED = f"""
 select a.job_id from unnest($1::uuid[]) as a (job_id) cross join lateral (
     select kind from events where job_id = a.job_id order by sequence desc limit 1
 ) e
-where e.kind >= 10
+where e.kind >= {FIRST_TERMINAL:d}
 """
 
 

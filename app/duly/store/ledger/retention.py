@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, date, datetime, timedelta
 
+from duly.domain.events import FIRST_TERMINAL
 from duly.domain.ids import smallest_id_at
 from duly.store.ledger.checkpoints import forget_checkpoints
 from duly.store.postgres.advisory_locks import PARTITIONS, take
@@ -53,10 +54,10 @@ async def _in_use(connection: Connection, day: date) -> bool:
 # answer for a day that is kept, and the whole table is read once, just before it is dropped. The first page is a value
 # of its own: the planner makes a range of pages of nothing that may change meanwhile.
 PAGES = "select pg_relation_size($1::text::regclass) / current_setting('block_size')::bigint"
-ENDED_LATELY = """
+ENDED_LATELY = f"""
 select exists (
-    select from {events}
-    where kind >= 10 and occurred_at > now() - $1 * interval '1 day' and ctid >= $2::text::tid
+    select from {{events}}
+    where kind >= {FIRST_TERMINAL:d} and occurred_at > now() - $1 * interval '1 day' and ctid >= $2::text::tid
 )
 """
 LAST_PAGES = 256

@@ -4,33 +4,41 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from duly.domain.events import EventKind
+from duly.domain.events import FIRST_TERMINAL, EventKind
+from duly.domain.job import Mark
 from duly.store.ledger.outbox import DELIVERS, outbox
 from duly.store.postgres.database import Connection
 
-# Whether other jobs, or a batch, are still to hear of this end.
-FOLLOWED = "(kind >= 10 and (marks & 5 <> 0 or batch_id is not null))"
+_TERMINAL = f"kind >= {FIRST_TERMINAL:d}"
+# A failed job keeps its checkpoint: a retry continues from there.
+_DROPS_CHECKPOINT = f"kind in ({EventKind.COMPLETED:d}, {EventKind.CANCELLED:d})"
+_COMPLETED, _FAILED, _CANCELLED = (
+    f"count(*) filter (where kind = {kind:d})" for kind in (EventKind.COMPLETED, EventKind.FAILED, EventKind.CANCELLED)
+)
+_FOLLOWED_MARKS = Mark.KEYED | Mark.DEPENDED
+# True where the end has follow-ups: for other jobs, or for its batch.
+FOLLOWED = f"({_TERMINAL} and (marks & {_FOLLOWED_MARKS:d} <> 0 or batch_id is not null))"
 
 # To follow a CTE `gone` of rows that left a hot table, each with the kind of the event that is recorded of it. What an
 # end means for the job itself happens here; what it means for others is left in `endings` and `batch_tallies`.
-AFTER_GONE = """
+AFTER_GONE = f"""
 unlocked as (
     delete from unique_keys u using gone g
-    where g.kind >= 10 and g.marks & 2 <> 0 and u.job_id >= g.job_id and u.job_id <= g.job_id
+    where g.{_TERMINAL} and g.marks & {Mark.UNIQUE:d} <> 0 and u.job_id >= g.job_id and u.job_id <= g.job_id
 ),
 forgotten as (
     delete from checkpoints c using gone g
-    where g.kind in (10, 12) and g.marks & 16 <> 0 and c.job_id >= g.job_id and c.job_id <= g.job_id
+    where g.{_DROPS_CHECKPOINT} and g.marks & {Mark.CHECKPOINT:d} <> 0 and c.job_id >= g.job_id and c.job_id <= g.job_id
 ),
 followed as (
     insert into endings (tenant_id, job_id, sequence, kind, marks)
-    select tenant_id, job_id, sequence, kind, marks from gone where kind >= 10 and marks & 5 <> 0
+    select tenant_id, job_id, sequence, kind, marks from gone where {_TERMINAL} and marks & {_FOLLOWED_MARKS:d} <> 0
 ),
 tallied as (
     insert into batch_tallies (tenant_id, batch_id, completed, failed, cancelled)
-    select tenant_id, batch_id, count(*) filter (where kind = 10), count(*) filter (where kind = 11),
-           count(*) filter (where kind = 12)
-    from gone where kind >= 10 and batch_id is not null group by tenant_id, batch_id
+    select tenant_id, batch_id, {_COMPLETED}, {_FAILED},
+           {_CANCELLED}
+    from gone where {_TERMINAL} and batch_id is not null group by tenant_id, batch_id
 )
 """
 

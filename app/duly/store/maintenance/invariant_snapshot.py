@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from duly.domain.events import EventKind
 from duly.domain.ids import smallest_id_at
 from duly.domain.invariant_facts import Asked, BatchFacts, History, JobFacts, Stand, Ties
+from duly.domain.webhook_events import FIRST_MESSAGE
 from duly.store.postgres.database import Connection
 from duly.store.postgres.partitions import LIST
 
@@ -27,7 +29,9 @@ told as (
     select job_id, min(tenant_id) as lowest, max(tenant_id) as highest,
            array_agg(sequence order by sequence) as sequences, array_agg(kind order by sequence) as kinds,
            array_agg(attempt order by sequence) as attempts,
-           bool_or(case when kind = 6 then data -> 'parameters' is not null else false end) as merged
+           bool_or(
+               case when kind = {EventKind.REQUEUED:d} then data -> 'parameters' is not null else false end
+           ) as merged
     from said group by job_id
 ),
 stands as (
@@ -66,9 +70,9 @@ ties as (
         union all select 5, tenant_id, parent_id, null, null, 0, 0, 0 from dependencies {{of_parent}}
         union all select 6, tenant_id, job_id, null, null, sequence, kind, marks from endings {{of_job}}
         union all select case when registered then 9 else 7 end, tenant_id, job_id, null, null, sequence, kind, 0
-                  from deliveries where kind < 20 {{and_of_job}}
+                  from deliveries where kind < {FIRST_MESSAGE:d} {{and_of_job}}
         union all select case when registered then 10 else 8 end, tenant_id, job_id, null, null, sequence, kind, 0
-                  from delivery_attempts where kind < 20 and outcome in (1, 3) {{and_of_job}}
+                  from delivery_attempts where kind < {FIRST_MESSAGE:d} and outcome in (1, 3) {{and_of_job}}
     ) t group by job_id
 )
 select job_id,
@@ -155,10 +159,10 @@ def _pairs(numbers: Sequence[int] | None, kinds: Sequence[int] | None) -> frozen
 
 
 # A job that holds no unique key any more has passed it on to one that was recorded, or redriven, after it.
-_TAKEN_AT = """
+_TAKEN_AT = f"""
     select greatest(created_at, (
         select max(occurred_at) from events
-        where job_id = {job}.job_id and kind = 6 and data ->> 'reason' = 'retried'
+        where job_id = {{job}}.job_id and kind = {EventKind.REQUEUED:d} and data ->> 'reason' = 'retried'
     )) as at
 """
 UNSUCCEEDED = f"""
@@ -186,20 +190,22 @@ async def without_successor(connection: Connection, keys: Sequence[tuple[int, UU
 
 
 # A batch that was never recorded is visible through its jobs.
-_BATCHES = """
+_BATCHES = f"""
 with tallied as (
     select tenant_id, batch_id, count(*) as tallies, sum(completed)::int as completed, sum(failed)::int as failed,
            sum(cancelled)::int as cancelled
-    from batch_tallies {of} group by tenant_id, batch_id
+    from batch_tallies {{of}} group by tenant_id, batch_id
 ),
 had as (
-    select j.tenant_id, j.batch_id, count(*)::int as jobs, count(*) filter (where e.kind = 10)::int as completed,
-           count(*) filter (where e.kind = 11)::int as failed, count(*) filter (where e.kind = 12)::int as cancelled,
+    select j.tenant_id, j.batch_id, count(*)::int as jobs,
+           count(*) filter (where e.kind = {EventKind.COMPLETED:d})::int as completed,
+           count(*) filter (where e.kind = {EventKind.FAILED:d})::int as failed,
+           count(*) filter (where e.kind = {EventKind.CANCELLED:d})::int as cancelled,
            min(j.job_id::text)::uuid as oldest, max(j.job_id::text)::uuid as newest
     from jobs j left join lateral (
         select kind from events where job_id = j.job_id order by sequence desc limit 1
     ) e on true
-    {of_jobs} group by j.tenant_id, j.batch_id
+    {{of_jobs}} group by j.tenant_id, j.batch_id
 )
 select tenant_id, batch_id, b.total is not null, coalesce(b.first_id, h.oldest), coalesce(b.last_id, h.newest),
        coalesce(b.total, 0), array[coalesce(b.completed, 0), coalesce(b.failed, 0), coalesce(b.cancelled, 0)],
@@ -207,7 +213,7 @@ select tenant_id, batch_id, b.total is not null, coalesce(b.first_id, h.oldest),
        b.completed_at, b.then_job is not null and b.then_job_id is null and b.then_error is null,
        coalesce(h.jobs, 0), array[coalesce(h.completed, 0), coalesce(h.failed, 0), coalesce(h.cancelled, 0)],
        h.oldest, h.newest
-from (select * from batches {of}) b full join had h using (tenant_id, batch_id)
+from (select * from batches {{of}}) b full join had h using (tenant_id, batch_id)
 left join tallied t using (tenant_id, batch_id)
 """
 EVERY_BATCH = _BATCHES.format(of="", of_jobs="where j.batch_id is not null")

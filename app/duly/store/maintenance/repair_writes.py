@@ -68,9 +68,9 @@ async def drop_deliveries(connection: Connection, numbered: Sequence[Numbered]) 
 
 
 # Where the last event of these jobs is not the one given, nothing is written: the key of `events` sees to it.
-REQUEUE_LOST = """
+REQUEUE_LOST = f"""
 insert into events (tenant_id, job_id, sequence, kind, attempt, source, data)
-select tenant_id, job_id, sequence, 6, attempt, $5, json_build_object('reason', 'repaired')
+select tenant_id, job_id, sequence, {EventKind.REQUEUED:d}, attempt, $5, json_build_object('reason', 'repaired')
 from unnest($1::int[], $2::uuid[], $3::int[], $4::smallint[]) as a (tenant_id, job_id, sequence, attempt)
 """
 

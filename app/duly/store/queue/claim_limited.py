@@ -29,6 +29,7 @@ _HELD = """
 # What starts is marked ($14), and only what is marked is counted: an index of marked rows costs other jobs nothing. A
 # start is dated by `now()`, the beginning of its transaction. Tokens are reckoned by the same clock, and where it
 # stands before that of the last start, or the limit is so new that older claims may be under way, there are none.
+_OF_QUEUE, _OF_TYPE = Mark.QUEUE_LIMITED, Mark.TYPE_LIMITED
 _CLAIM_LIMITED = f"""
 with asked as materialized (
     select * from unnest($10::smallint[], $11::text[]) as a (scope, name)
@@ -36,9 +37,9 @@ with asked as materialized (
 seen as materialized (
     select a.scope, a.name, l.written, l.rate_count, l.rate_seconds,
            case when l.concurrency is null then null when a.scope = 1 then l.concurrency - (
-               select count(*) from running where tenant_id = $12 and queue = a.name and marks & 32 <> 0
+               select count(*) from running where tenant_id = $12 and queue = a.name and marks & {_OF_QUEUE:d} <> 0
            ) else l.concurrency - (
-               select count(*) from running where tenant_id = $12 and type = a.name and marks & 64 <> 0
+               select count(*) from running where tenant_id = $12 and type = a.name and marks & {_OF_TYPE:d} <> 0
            ) end as slots,
            least(l.rate_count, l.tokens + greatest(extract(epoch from now() - l.refilled_at), 0)::float8
                                * l.rate_count / l.rate_seconds) as tokens,

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from duly.domain.job import ClaimedJob, Lane
+from duly.domain.events import EventKind
+from duly.domain.job import ClaimedJob, Lane, Mark
 from duly.store.ledger.outbox import DELIVERS, outbox
 from duly.store.postgres.database import Connection
 
@@ -16,7 +17,7 @@ class LaneStart(NamedTuple):
     floor: UUID
 
 
-_STARTED_EVENTS = "(select *, 1::smallint as kind from started)"
+_STARTED_EVENTS = f"(select *, {EventKind.STARTED:d}::smallint as kind from started)"
 
 # The lanes are read in the order given, each only as far as the one before left room: the lateral sub-select locks row
 # by row and the outer limit stops it, so no more is locked than is taken. The rows are then deleted by their whole key,
@@ -43,7 +44,7 @@ gone as (
     delete from ready r using taken t
     where r.queue = any(array[t.queue]) and r.type = any(array[t.type]) and r.priority = any(array[t.priority])
       and r.job_id >= t.job_id and r.job_id <= t.job_id
-    returning r.*, case when r.marks & 1 <> 0 then clock_timestamp() else now() end as began
+    returning r.*, case when r.marks & {Mark.KEYED:d} <> 0 then clock_timestamp() else now() end as began
 ),
 started as (
     insert into running (tenant_id, job_id, node_id, deadline, token, sequence, timeout_seconds, priority, attempt,
@@ -56,20 +57,20 @@ started as (
 ),
 told as (
     insert into events (tenant_id, job_id, sequence, kind, attempt, occurred_at, source)
-    select tenant_id, job_id, sequence, 1, attempt, started_at, $8 from started
+    select tenant_id, job_id, sequence, {EventKind.STARTED:d}, attempt, started_at, $8 from started
 ),
 {outbox(_STARTED_EVENTS)}
 """
 CLAIMED = f"""
 select s.tenant_id, s.job_id, s.token, s.attempt, s.sequence, s.crashes, s.type, s.queue, s.priority,
        s.timeout_seconds, j.max_attempts,
-       case when s.marks & 8 <> 0 then (
+       case when s.marks & {Mark.MERGED:d} <> 0 then (
            select (e.data -> 'parameters')::text from events e
-           where e.job_id = s.job_id and e.kind = 6 and e.data -> 'parameters' is not null
+           where e.job_id = s.job_id and e.kind = {EventKind.REQUEUED:d} and e.data -> 'parameters' is not null
            order by e.sequence desc limit 1
        ) else j.parameters::text end,
        j.labels::text, j.correlation_id, j.traceparent, {DELIVERS}, s.marks,
-       case when s.marks & 16 <> 0 then (
+       case when s.marks & {Mark.CHECKPOINT:d} <> 0 then (
            select value::text from checkpoints where job_id = s.job_id and tenant_id = s.tenant_id
        ) end
 from started s cross join lateral (

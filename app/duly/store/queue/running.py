@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
-from duly.domain.events import EventKind
+from duly.domain.events import FIRST_TERMINAL, EventKind
 from duly.domain.job import Finish, Finished, Lane
 from duly.store.ledger.outbox import DELIVERS, outbox
 from duly.store.ledger.terminal import AFTER_GONE, FOLLOWED
@@ -22,6 +22,8 @@ class Progress(NamedTuple):
     data: str
 
 
+_PROGRESSED = f"{EventKind.PROGRESSED:d}::smallint"
+_CANCELLED = EventKind.CANCELLED
 # A webhook for progress goes out at most once a second a job, by the database's clock.
 PROGRESS_IF_HELD = f"""
 with told as (
@@ -34,12 +36,12 @@ moved as (
         progress_told_at = case when n.progress_told_at > now() - interval '1 second' then n.progress_told_at
                                 else now() end
     from told t where n.job_id >= t.job_id and n.job_id <= t.job_id and n.token = t.token
-    returning n.tenant_id, n.job_id, n.sequence, n.attempt, t.data, 2::smallint as kind, n.type, n.callback_events,
+    returning n.tenant_id, n.job_id, n.sequence, n.attempt, t.data, {_PROGRESSED} as kind, n.type, n.callback_events,
               n.progress_told_at = now() as may_be_told
 ),
 recorded as (
     insert into events (tenant_id, job_id, sequence, kind, attempt, source, data)
-    select tenant_id, job_id, sequence, 2, attempt, $6, data::json from moved
+    select tenant_id, job_id, sequence, {EventKind.PROGRESSED:d}, attempt, $6, data::json from moved
 ),
 {outbox("moved", asked="g.may_be_told")}
 select job_id, {DELIVERS} from moved
@@ -53,6 +55,9 @@ async def record_progress_if_held(connection: Connection, told: Sequence[Progres
     rows = await connection.fetch(PROGRESS_IF_HELD, *zip(*told, strict=True), source)
     return {row[0]: row[1] for row in rows}
 
+
+# Holds where the job is to run again.
+_WAITS = f"kind < {FIRST_TERMINAL:d}"
 
 # A join by `>=` and `<=` is one by the key that leaves no other plan: where the planner may join by `=`, it may also
 # read the whole index in order, which looks cheap while the table is small, and is kept.
@@ -70,22 +75,22 @@ gone as (
               n.attempt, n.attempt - (not t.charged)::int as attempts_charged,
               n.crashes + t.crashed::int as crashes, n.callback_events, n.marks, n.batch_id, n.queue, n.type,
               t.delay_seconds,
-              case when n.cancel_requested_at is null then t.kind else 12 end as kind,
-              case when n.cancel_requested_at is null or t.kind = 12 then t.data else $8 end as data
+              case when n.cancel_requested_at is null then t.kind else {_CANCELLED:d} end as kind,
+              case when n.cancel_requested_at is null or t.kind = {_CANCELLED:d} then t.data else $8 end as data
 ),
 again as (
     insert into ready (tenant_id, job_id, token, sequence, timeout_seconds, priority, attempt, crashes,
                        callback_events, marks, batch_id, queue, type)
     select tenant_id, job_id, token, sequence, timeout_seconds, priority, attempts_charged, crashes,
            callback_events, marks, batch_id, queue, type
-    from gone where kind < 10 and delay_seconds <= 0
+    from gone where {_WAITS} and delay_seconds <= 0
 ),
 later as (
     insert into scheduled (tenant_id, job_id, run_at, token, sequence, timeout_seconds, priority, attempt, crashes,
                            callback_events, marks, batch_id, reason, queue, type)
     select tenant_id, job_id, now() + delay_seconds * interval '1 second', token, sequence, timeout_seconds,
            priority, attempts_charged, crashes, callback_events, marks, batch_id, 1, queue, type
-    from gone where kind < 10 and delay_seconds > 0
+    from gone where {_WAITS} and delay_seconds > 0
 ),
 recorded as (
     insert into events (tenant_id, job_id, sequence, kind, attempt, source, data)
@@ -93,7 +98,7 @@ recorded as (
 ),
 {AFTER_GONE},
 {outbox("gone")}
-select job_id, kind, sequence, queue, type, priority, case when kind < 10 then delay_seconds end, {DELIVERS},
+select job_id, kind, sequence, queue, type, priority, case when {_WAITS} then delay_seconds end, {DELIVERS},
        {FOLLOWED}
 from gone
 """
@@ -118,7 +123,7 @@ class CancelWish(StrEnum):
     GONE = "gone"
 
 
-REQUEST_CANCEL = """
+REQUEST_CANCEL = f"""
 with wished as (
     update running set cancel_requested_at = now(), sequence = sequence + 1
     where tenant_id = $1 and job_id = $2 and cancel_requested_at is null
@@ -126,7 +131,7 @@ with wished as (
 ),
 recorded as (
     insert into events (tenant_id, job_id, sequence, kind, attempt, source)
-    select tenant_id, job_id, sequence, 5, attempt, $3 from wished
+    select tenant_id, job_id, sequence, {EventKind.CANCEL_REQUESTED:d}, attempt, $3 from wished
 )
 select case when exists (select from wished) then 'noted'
             when exists (select from running

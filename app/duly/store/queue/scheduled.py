@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from duly.domain.job import Lane
+from duly.domain.job import Lane, Mark
 from duly.store.postgres.database import Connection
 from duly.store.queue.ready import LaneStart
 
 # A job that becomes ready for its first start and has a concurrency key needs that key first
 # (`duly.store.ties.placement`).
-RELEASE_DUE = """
+RELEASE_DUE = f"""
 with due as materialized (
     select job_id from scheduled
-    where run_at <= now() and not (marks & 1 <> 0 and reason = 0) and job_id <> all($2)
+    where run_at <= now() and not (marks & {Mark.KEYED:d} <> 0 and reason = 0) and job_id <> all($2)
     order by run_at limit $1 for update skip locked
 ),
 gone as (
@@ -34,9 +34,10 @@ async def release_due(connection: Connection, *, limit: int, but: Sequence[UUID]
     return [LaneStart(Lane(*row[:3]), row[3]) for row in await connection.fetch(RELEASE_DUE, limit, but)]
 
 
-FIRST_DUE = """
+FIRST_DUE = f"""
 select job_id from scheduled
-where run_at <= now() and (marks & 1 <> 0 and reason = 0) = $1 and job_id <> all($2) order by run_at limit 1
+where run_at <= now() and (marks & {Mark.KEYED:d} <> 0 and reason = 0) = $1 and job_id <> all($2)
+order by run_at limit 1
 """
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from duly.domain.events import FIRST_TERMINAL
 from duly.domain.schedule import CatchUp, Overlap, Recurrence, Run, Schedule
 from duly.store.postgres.database import Connection
 
@@ -123,13 +124,13 @@ async def take_due(connection: Connection, *, but: Collection[Key], limit: int) 
 
 
 # Terminal events are those from 10 on. A job that retention has dropped had ended.
-UNFINISHED = """
+UNFINISHED = f"""
 select a.job_id from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
 cross join lateral (select 1 from jobs where tenant_id = a.tenant_id and job_id = a.job_id offset 0) j
 left join lateral (
     select kind from events where job_id = a.job_id order by sequence desc limit 1
 ) e on true
-where coalesce(e.kind, 0) < 10
+where coalesce(e.kind, 0) < {FIRST_TERMINAL:d}
 """
 
 

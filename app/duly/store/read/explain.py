@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from duly.domain.events import EventKind
 from duly.domain.explanation import Circuit, Limit, Parent
 from duly.domain.job import Lane
 from duly.store.postgres.database import Connection
@@ -71,12 +72,12 @@ async def count_ahead(connection: Connection, lane: Lane, job_id: UUID) -> int:
     return await connection.fetchval(AHEAD, lane.queue, lane.priority, job_id, MOST_AHEAD) or 0
 
 
-PARENTS = """
+PARENTS = f"""
 select d.parent_id,
        case when exists (select from running where job_id = d.parent_id) then 'running'
             else coalesce((
-                select case kind when 10 then 'completed' when 11 then 'failed' when 12 then 'cancelled'
-                       else 'pending' end
+                select case kind when {EventKind.COMPLETED:d} then 'completed' when {EventKind.FAILED:d} then 'failed'
+                       when {EventKind.CANCELLED:d} then 'cancelled' else 'pending' end
                 from events where job_id = d.parent_id order by sequence desc limit 1
             ), 'pending') end,
        count(*) over ()::int

@@ -4,51 +4,54 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from duly.domain.event_views import WITH_ERROR, read_progress
-from duly.domain.events import Status
-from duly.domain.job import JobView, WaitsFor
+from duly.domain.events import EventKind, Status
+from duly.domain.job import JobView, Mark, WaitsFor
 from duly.store.postgres.database import Connection
 
 # One snapshot of every place where a job can stand; each part is a look-up by a whole key.
-_VIEW = """
+_NEWEST = "order by sequence desc limit 1"
+_MERGED = f"{Mark.MERGED:d}"
+_VIEW = f"""
 select j.job_id, j.type, j.queue, j.priority, j.max_attempts, j.labels::text as labels,
        coalesce(j.correlation_id, j.job_id::text) as correlation_id, j.created_at,
        j.batch_id, j.parent_id, j.depends_on,
        j.parameters::text as parameters,
-       j.unique_key is not null and coalesce(n.marks, r.marks, s.marks, b.marks, 8) & 8 <> 0 as merged,
+       j.unique_key is not null and coalesce(n.marks, r.marks, s.marks, b.marks, {_MERGED}) & {_MERGED} <> 0 as merged,
        coalesce(s.run_at, b.run_at, j.run_at) as run_at, coalesce(s.reason, b.reason) as waits_for,
        case when r.job_id is not null then (
            select paused_at is not null from queues where tenant_id = j.tenant_id and queue = j.queue
        ) end as paused,
        case when n.job_id is not null then 'running'
             when r.job_id is not null or s.job_id is not null or b.job_id is not null then 'pending'
-            when e.kind = 10 then 'completed' when e.kind = 11 then 'failed' when e.kind = 12 then 'cancelled'
+            when e.kind = {EventKind.COMPLETED:d} then 'completed' when e.kind = {EventKind.FAILED:d} then 'failed'
+            when e.kind = {EventKind.CANCELLED:d} then 'cancelled'
             else 'pending' end as status,
        coalesce(n.sequence, r.sequence, s.sequence, b.sequence, e.sequence, 0) as sequence,
        coalesce(n.attempt, r.attempt, s.attempt, b.attempt, e.attempt, 0) as attempt,
        e.kind, e.occurred_at, e.data::text as data,
        coalesce(n.started_at, (
-           select occurred_at from events x where x.job_id = {job} and x.kind = 1 order by sequence desc limit 1
+           select occurred_at from events x where x.job_id = {{job}} and x.kind = {EventKind.STARTED:d} {_NEWEST}
        )) as started_at,
        case when coalesce(n.sequence, r.sequence, s.sequence, b.sequence, e.sequence, 0) > 1 then (
-           select x.data::text from events x where x.job_id = {job} and x.kind = 2 order by sequence desc limit 1
+           select x.data::text from events x where x.job_id = {{job}} and x.kind = {EventKind.PROGRESSED:d} {_NEWEST}
        ) end as told
 from jobs j
 left join lateral (
-    select job_id, sequence, attempt, marks, started_at from running where job_id = {job} offset 0
+    select job_id, sequence, attempt, marks, started_at from running where job_id = {{job}} offset 0
 ) n on true
 left join lateral (
     select job_id, sequence, attempt, marks from ready
-    where queue = j.queue and type = j.type and priority = j.priority and job_id = {job} offset 0
+    where queue = j.queue and type = j.type and priority = j.priority and job_id = {{job}} offset 0
 ) r on true
 left join lateral (
-    select job_id, sequence, attempt, marks, run_at, reason from scheduled where job_id = {job} offset 0
+    select job_id, sequence, attempt, marks, run_at, reason from scheduled where job_id = {{job}} offset 0
 ) s on true
 left join lateral (
-    select job_id, sequence, attempt, marks, run_at, reason from blocked where job_id = {job} offset 0
+    select job_id, sequence, attempt, marks, run_at, reason from blocked where job_id = {{job}} offset 0
 ) b on true
 left join lateral (
     select kind, sequence, attempt, occurred_at, data from events x
-    where x.job_id = {job} order by sequence desc limit 1
+    where x.job_id = {{job}} order by sequence desc limit 1
 ) e on true
 """
 VIEW_ONE = _VIEW.format(job="$2") + "where j.tenant_id = $1 and j.job_id = $2"
@@ -81,11 +84,12 @@ async def view_each(connection: Connection, keys: Sequence[tuple[int, UUID]]) ->
 
 # Newer parameters stand in an event: where the hot row is marked so (bit 8), and perhaps where a job with a unique key
 # has ended. Few jobs have a key, and asking for all would cost each read a tenth more.
-MERGED = """
+MERGED = f"""
 select a.job_id, x.parameters from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
 cross join lateral (
     select (data -> 'parameters')::text as parameters from events
-    where tenant_id = a.tenant_id and job_id = a.job_id and kind = 6 and data -> 'parameters' is not null
+    where tenant_id = a.tenant_id and job_id = a.job_id and kind = {EventKind.REQUEUED:d}
+      and data -> 'parameters' is not null
     order by sequence desc limit 1
 ) x
 """

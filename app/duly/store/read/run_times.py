@@ -1,6 +1,6 @@
 """How long the newest completed jobs of a type ran, from their events."""
 
-from duly.domain.events import Status
+from duly.domain.events import EventKind, Status
 from duly.store.postgres.database import Connection
 from duly.store.read.list_jobs import find_jobs
 from duly.store.schema.access_paths import PLANS, ListFilter
@@ -11,16 +11,17 @@ SEARCH_SECONDS = 0.2
 
 # The start of the attempt that completed stands a few events before the end. Where an attempt told much of its progress
 # the way back is long: if it was the first, its start is the job's first.
-RUN_TIMES = """
+RUN_TIMES = f"""
 select extract(epoch from e.occurred_at - coalesce(
     (
         select max(x.occurred_at) from (
             select kind, occurred_at from events where job_id = a.job_id order by sequence desc limit 20
         ) x
-        where x.kind = 1
+        where x.kind = {EventKind.STARTED:d}
     ),
     case when e.attempt = 1 then (
-        select x.occurred_at from events x where x.job_id = a.job_id and x.kind = 1 order by x.sequence limit 1
+        select x.occurred_at from events x where x.job_id = a.job_id and x.kind = {EventKind.STARTED:d}
+        order by x.sequence limit 1
     ) end
 ))::float8
 from unnest($2::uuid[]) as a (job_id)
@@ -28,7 +29,7 @@ cross join lateral (
     select occurred_at, attempt, kind from events
     where tenant_id = $1 and job_id = a.job_id order by sequence desc limit 1
 ) e
-where e.kind = 10
+where e.kind = {EventKind.COMPLETED:d}
 """
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from duly.domain.events import Status
+from duly.domain.events import FIRST_TERMINAL, Status
 from duly.domain.ids import LARGEST, SMALLEST
 from duly.store.queue.ready import LANES
 
@@ -73,7 +73,7 @@ _OF_BATCHES = f"""
 _ENDED = f"""
     select w.job_id from unnest($8) as a (kind)
     cross join lateral (
-        select job_id from events where {_IN_RANGE} and kind = a.kind and kind >= 10 {_NEWEST}
+        select job_id from events where {_IN_RANGE} and kind = a.kind and kind >= {FIRST_TERMINAL:d} {_NEWEST}
     ) w
 """
 _ASKED_HERE = "($5 is null or type = any($5)) and ($6 is null or queue = any($6))"

@@ -15,6 +15,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, UUID
 
+from duly.domain.events import FIRST_TERMINAL
+from duly.domain.job import Mark
 from duly.store.schema.access_paths import PLACED
 from duly.store.schema.column_types import TIME, TRANSACTION_ID, counters, may, metadata, need
 
@@ -75,7 +77,7 @@ Table(
     may("data", JSON),
     PrimaryKeyConstraint("job_id", "sequence", name="events_pkey"),
     Index("events_tx", "tx", postgresql_using="brin"),
-    Index("events_terminal", "tenant_id", "kind", "job_id", postgresql_where=text("kind >= 10")),
+    Index("events_terminal", "tenant_id", "kind", "job_id", postgresql_where=text(f"kind >= {FIRST_TERMINAL:d}")),
     postgresql_partition_by="range (job_id)",
 )
 Table(
@@ -138,8 +140,8 @@ Table(
     need("marks", SmallInteger, "0"),
     may("batch_id", UUID),
     PrimaryKeyConstraint("job_id", name="running_pkey"),
-    Index("running_limited_queue", "tenant_id", "queue", postgresql_where=text("marks & 32 <> 0")),
-    Index("running_limited_type", "tenant_id", "type", postgresql_where=text("marks & 64 <> 0")),
+    Index("running_limited_queue", "tenant_id", "queue", postgresql_where=text(f"marks & {Mark.QUEUE_LIMITED:d} <> 0")),
+    Index("running_limited_type", "tenant_id", "type", postgresql_where=text(f"marks & {Mark.TYPE_LIMITED:d} <> 0")),
 )
 Table(
     "idempotency",

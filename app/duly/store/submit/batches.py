@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from duly.domain.events import FIRST_TERMINAL
 from duly.domain.job import NewBatch, NewJob
 from duly.store.postgres.database import Connection
 
@@ -178,8 +179,9 @@ where tenant_id = $1 and batch_id = $2 and job_id >= $3 and job_id <= $4 and job
 order by job_id limit $6
 """
 # What a job is now follows from its newest event.
-UNFINISHED = """
-and coalesce((select kind from events e where e.job_id = j.job_id order by e.sequence desc limit 1), 0) < 10
+UNFINISHED = f"""
+and coalesce((select kind from events e where e.job_id = j.job_id order by e.sequence desc limit 1), 0)
+    < {FIRST_TERMINAL:d}
 """
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from duly.domain.events import EventKind
 from duly.domain.job import NewBatch, NewJob
 from duly.store.ledger.outbox import DELIVERS, outbox
 from duly.store.postgres.database import Connection
@@ -44,7 +45,7 @@ _FOR_LATER = """
 """
 
 # The rows of `jobs` that this statement writes are not there yet for itself to read.
-_STARTING_EVENTS = "(select *, 1 as sequence, 1::smallint as kind from starting)"
+_STARTING_EVENTS = f"(select *, 1 as sequence, {EventKind.STARTED:d}::smallint as kind from starting)"
 _STARTING_JOB = "(select g.callback_url, g.labels::jsonb as labels)"
 
 # What `starts` is recorded as running on the node that submits it, with the events of a claim: its eager start. But
@@ -65,7 +66,7 @@ started as (
 ),
 told as (
     insert into events (tenant_id, job_id, sequence, kind, attempt, source)
-    select tenant_id, job_id, 1, 1, 1, $20 from starting
+    select tenant_id, job_id, 1, {EventKind.STARTED:d}, 1, $20 from starting
 ),
 {outbox(_STARTING_EVENTS, job=_STARTING_JOB)},
 together as (

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from duly.domain.events import FIRST_TERMINAL, EventKind
 from duly.store.postgres.database import Connection
 
-UNFINISHED = """
+UNFINISHED = f"""
 select c.job_id from unnest($2::uuid[]) as a (job_id)
 cross join lateral (
     select job_id from jobs where parent_id = a.job_id and tenant_id = $1 order by job_id offset 0
@@ -13,7 +14,7 @@ cross join lateral (
 cross join lateral (
     select coalesce((select kind from events where job_id = c.job_id order by sequence desc limit 1), 0) as kind
 ) e
-where e.kind < 10
+where e.kind < {FIRST_TERMINAL:d}
   and not exists (select from running n where n.job_id = c.job_id and n.cancel_requested_at is not null)
 limit $3
 """
@@ -44,7 +45,7 @@ async def holders(connection: Connection, attempts: Sequence[tuple[int, UUID, in
     return {(row[0], row[1]): row[2] for row in rows}
 
 
-CANCELLED = """
+CANCELLED = f"""
 select a.job_id from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
 left join lateral (
     select cancel_requested_at from running where job_id = a.job_id and tenant_id = a.tenant_id offset 0
@@ -52,7 +53,7 @@ left join lateral (
 left join lateral (
     select kind from events where job_id = a.job_id and tenant_id = a.tenant_id order by sequence desc limit 1
 ) e on true
-where n.cancel_requested_at is not null or e.kind = 12
+where n.cancel_requested_at is not null or e.kind = {EventKind.CANCELLED:d}
 """
 
 
@@ -63,7 +64,7 @@ async def find_cancelled(connection: Connection, keys: Sequence[tuple[int, UUID]
 
 
 # A job that was set going again has started a new life: what failed in the one before may fail no more.
-LEFT_FAILED = """
+LEFT_FAILED = f"""
 select a.child_id from unnest($1::int[], $2::uuid[], $3::uuid[]) as a (tenant_id, parent_id, child_id)
 cross join lateral (
     select kind, occurred_at from events
@@ -71,10 +72,11 @@ cross join lateral (
 ) c
 cross join lateral (
     select occurred_at from events
-    where job_id = a.parent_id and tenant_id = a.tenant_id and kind = 6 and data ->> 'reason' = 'retried'
+    where job_id = a.parent_id and tenant_id = a.tenant_id
+      and kind = {EventKind.REQUEUED:d} and data ->> 'reason' = 'retried'
     order by sequence desc limit 1
 ) p
-where c.kind in (11, 12) and c.occurred_at < p.occurred_at
+where c.kind in ({EventKind.FAILED:d}, {EventKind.CANCELLED:d}) and c.occurred_at < p.occurred_at
 """
 
 

@@ -135,7 +135,7 @@ _STANDING = """
 TAKE_DUE_KEYED = f"""
 with due as materialized (
     select job_id from scheduled
-    where run_at <= now() and marks & 1 <> 0 and reason = 0 and job_id <> all($2)
+    where run_at <= now() and marks & {Mark.KEYED:d} <> 0 and reason = 0 and job_id <> all($2)
     order by run_at limit $1 for update skip locked
 ),
 gone as (

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+from duly.domain.events import EventKind
+from duly.domain.job import Mark
 from duly.store.postgres.database import Connection
 from duly.store.ties.placement import Standing
 
 # Tokens are counted, not remembered: each claim raised the job's by one, and recorded a start. They go on rising, so
 # that whoever still believes to run the job can change nothing. Of two requests at once one writes the event. Marks are
 # looked up job by job: what `exists` asks of many may be answered by reading a table in full.
-REQUEUE = """
+REQUEUE = f"""
 with wanted as materialized (
     select * from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
 ),
@@ -19,11 +21,12 @@ last as materialized (
         select sequence, kind from events where job_id = a.job_id and tenant_id = a.tenant_id
         order by sequence desc limit 1
     ) e
-    where e.kind in (11, 12)
+    where e.kind in ({EventKind.FAILED:d}, {EventKind.CANCELLED:d})
 ),
 requeued as (
     insert into events (tenant_id, job_id, sequence, kind, attempt, source, data)
-    select tenant_id, job_id, sequence + 1, 6, 0, $3, json_build_object('reason', 'retried') from last
+    select tenant_id, job_id, sequence + 1, {EventKind.REQUEUED:d}, 0, $3, json_build_object('reason', 'retried')
+    from last
     on conflict do nothing
     returning tenant_id, job_id, sequence
 ),
@@ -39,20 +42,24 @@ asked as materialized (
 ),
 uncounted as (
     insert into batch_tallies (tenant_id, batch_id, completed, failed, cancelled)
-    select tenant_id, batch_id, 0, -count(*) filter (where kind = 11), -count(*) filter (where kind = 12)
+    select tenant_id, batch_id, 0, -count(*) filter (where kind = {EventKind.FAILED:d}),
+           -count(*) filter (where kind = {EventKind.CANCELLED:d})
     from asked where batch_id is not null group by tenant_id, batch_id
 )
 select 0, tenant_id, job_id,
-       (select count(*)::int from events e where e.job_id = a.job_id and e.kind = 1),
+       (select count(*)::int from events e where e.job_id = a.job_id and e.kind = {EventKind.STARTED:d}),
        sequence, timeout_seconds, priority, 0, 0, callback_events,
-       case when concurrency_key is not null then 1 else 0 end
-       | case when unique_key is not null then 2 else 0 end
-       | coalesce((select 4 from dependencies d where d.parent_id = a.job_id limit 1), 0)
+       case when concurrency_key is not null then {Mark.KEYED:d} else 0 end
+       | case when unique_key is not null then {Mark.UNIQUE:d} else 0 end
+       | coalesce((select {Mark.DEPENDED:d} from dependencies d where d.parent_id = a.job_id limit 1), 0)
        | coalesce((
-             select 8 from events e
-             where e.job_id = a.job_id and e.kind = 6 and e.data -> 'parameters' is not null limit 1
+             select {Mark.MERGED:d} from events e
+             where e.job_id = a.job_id and e.kind = {EventKind.REQUEUED:d} and e.data -> 'parameters' is not null
+             limit 1
          ), 0)
-       | coalesce((select 16 from checkpoints c where c.job_id = a.job_id and c.tenant_id = a.tenant_id), 0),
+       | coalesce((
+             select {Mark.CHECKPOINT:d} from checkpoints c where c.job_id = a.job_id and c.tenant_id = a.tenant_id
+         ), 0),
        queue, type, batch_id, null::timestamptz, null::timestamptz, concurrency_key, 0,
        depends_on, coalesce(despite_failure, false)
 from asked a

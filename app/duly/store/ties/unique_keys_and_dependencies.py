@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from duly.domain.events import EventKind
-from duly.domain.job import Flow, NewJob
+from duly.domain.events import FIRST_TERMINAL, EventKind
+from duly.domain.job import Flow, Mark, NewJob
 from duly.store.postgres.database import Connection
 
 # A key that another job holds is locked until this transaction ends: that job cannot end meanwhile.
@@ -74,31 +74,32 @@ async def pass_unique(connection: Connection, key: UniqueKey, job_id: UUID) -> N
 # While a job waits for its first start, newer parameters may take the place of its own: that is an event of its own,
 # which the claim reads because of the mark. One that waits for a time starts `$4` seconds from now, `$5` seconds after
 # its submission at the latest.
-MERGE = """
+MERGE = f"""
 with asked as materialized (
     select tenant_id, job_id, queue, type, priority, created_at from jobs where tenant_id = $1 and job_id = $2
 ),
 later as (
     update scheduled s set
-        sequence = sequence + 1, marks = marks | 8,
+        sequence = sequence + 1, marks = marks | {Mark.MERGED:d},
         run_at = least(now() + $4 * interval '1 second',
                        greatest((select created_at from asked) + $5 * interval '1 second', now()))
     where job_id = $2 and tenant_id = $1 and attempt = 0 and reason = 0
     returning job_id, sequence
 ),
 now_ready as (
-    update ready r set sequence = sequence + 1, marks = marks | 8 from asked a
+    update ready r set sequence = sequence + 1, marks = marks | {Mark.MERGED:d} from asked a
     where r.queue = any(array[a.queue]) and r.type = any(array[a.type]) and r.priority = any(array[a.priority])
       and r.job_id >= a.job_id and r.job_id <= a.job_id and r.attempt = 0
     returning r.job_id, r.sequence
 ),
 held_back as (
-    update blocked set sequence = sequence + 1, marks = marks | 8
+    update blocked set sequence = sequence + 1, marks = marks | {Mark.MERGED:d}
     where job_id = $2 and tenant_id = $1 and attempt = 0
     returning job_id, sequence
 )
 insert into events (tenant_id, job_id, sequence, kind, attempt, source, data)
-select $1, job_id, sequence, 6, 0, $6, json_build_object('reason', 'merged', 'parameters', $3::json)
+select $1, job_id, sequence, {EventKind.REQUEUED:d}, 0, $6,
+       json_build_object('reason', 'merged', 'parameters', $3::json)
 from (select * from later union all select * from now_ready union all select * from held_back) m
 returning sequence
 """
@@ -187,31 +188,31 @@ async def find_standing(connection: Connection, keys: Sequence[tuple[int, UUID]]
 
 # Whoever is waited for is marked where it stands, so that its end is followed. A job that moves at the same moment is
 # found by the next look: it stands in one place or has ended, in every snapshot.
-MARK_READY = """
+MARK_READY = f"""
 with lanes as materialized (
     select a.job_id, j.queue, j.type, j.priority
     from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id) cross join lateral (
         select queue, type, priority from jobs where tenant_id = a.tenant_id and job_id = a.job_id offset 0
     ) j
 )
-update ready r set marks = r.marks | 4 from lanes l
+update ready r set marks = r.marks | {Mark.DEPENDED:d} from lanes l
 where r.queue = any(array[l.queue]) and r.type = any(array[l.type]) and r.priority = any(array[l.priority])
   and r.job_id >= l.job_id and r.job_id <= l.job_id
 returning r.job_id
 """
 MARK_ELSEWHERE = {
     table: f"""
-update {table} w set marks = w.marks | 4 from unnest($1::uuid[]) as a (job_id)
+update {table} w set marks = w.marks | {Mark.DEPENDED:d} from unnest($1::uuid[]) as a (job_id)
 where w.job_id >= a.job_id and w.job_id <= a.job_id
 returning w.job_id
 """  # names of our own
     for table in ("scheduled", "blocked", "running")
 }
-ENDS = """
+ENDS = f"""
 select a.job_id, e.kind from unnest($1::uuid[]) as a (job_id) cross join lateral (
     select kind from events where job_id = a.job_id order by sequence desc limit 1
 ) e
-where e.kind >= 10
+where e.kind >= {FIRST_TERMINAL:d}
 """
 LOOKS = 20
 

@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from duly.domain.events import FIRST_TERMINAL, LAST_TERMINAL
+from duly.domain.webhook_events import FIRST_MESSAGE
 from duly.store.postgres.database import Connection
 
 
@@ -66,18 +68,19 @@ GATED = "(paused_at is not null or state <> 0 or concurrency is not null or rate
 # it is looked at again soon: that one may be settled in this very moment. A job's callbacks all go to one address, in
 # whatever lane an earlier release put them. (The receiver is named in a form that is no condition for an index: the
 # job's rows are read, never the receiver's lane.)
-_DUE = """
+_TERMINAL = f"between {FIRST_TERMINAL:d} and {LAST_TERMINAL:d}"
+_DUE = f"""
 due as materialized (
-    select d.* from {lanes} o cross join lateral (
+    select d.* from {{lanes}} o cross join lateral (
         select delivery_id, job_id, receiver_id, registered, sequence, kind from deliveries
         where receiver_id = o.receiver_id and due_at <= now()
         order by due_at limit o.room for update skip locked
     ) d limit $1
 ),
 placed as materialized (
-    select d.delivery_id, case when d.kind between 10 and 12 then (
+    select d.delivery_id, case when d.kind {_TERMINAL} then (
         select max(case when b.taken and b.due_at > now() then now() else b.due_at end) from deliveries b
-        where b.job_id = d.job_id and b.sequence < d.sequence and b.kind between 10 and 12
+        where b.job_id = d.job_id and b.sequence < d.sequence and b.kind {_TERMINAL}
           and b.registered = d.registered and (not d.registered or b.receiver_id = d.receiver_id)
     ) end as behind
     from due d
@@ -94,7 +97,7 @@ taken as (
 )
 """
 # Each event is read by its whole key: a plain join was seen to read all events of a job and drop all but one.
-_TAKEN = """
+_TAKEN = f"""
 select t.tenant_id, t.delivery_id, t.token, t.attempt, t.tries_before, t.job_id, t.sequence, t.kind, t.receiver_id,
        t.registered, t.replay_id, coalesce(e.occurred_at, m.created_at), e.attempt, e.data, j.type, j.labels,
        j.correlation_id, j.traceparent,
@@ -121,7 +124,7 @@ left join lateral (
 ) n on true
 left join lateral (
     select body, created_at from messages
-    where tenant_id = t.tenant_id and message_id = t.job_id and t.kind >= 20 limit 1
+    where tenant_id = t.tenant_id and message_id = t.job_id and t.kind >= {FIRST_MESSAGE:d} limit 1
 ) m on true
 """
 # A taken row is due again when the claimer's time is up: one that dies leaves it to the others. An endpoint that is

@@ -5,6 +5,7 @@ from enum import IntEnum
 from typing import NamedTuple
 from uuid import UUID
 
+from duly.domain.events import FIRST_TERMINAL, LAST_TERMINAL
 from duly.store.postgres.database import Connection
 
 
@@ -43,10 +44,11 @@ class Tried(NamedTuple):
     cut: bool = False
 
 
+_TERMINAL = f"between {FIRST_TERMINAL:d} and {LAST_TERMINAL:d}"
 # Only who holds the row's token may settle it. The attempt is recorded in any case: it did happen. A success ends the
 # failures of its receiver, and what waited behind a terminal event's webhook is due: found by its job, so what is said
 # of its receiver and time is said in a form that no index takes.
-SETTLE_IF_HELD = """
+SETTLE_IF_HELD = f"""
 with tried as (
     select * from unnest($1::int[], $2::uuid[], $3::uuid[], $4::int[], $5::int[], $6::smallint[], $7::smallint[],
                          $8::smallint[], $9::int[], $10::smallint[], $11::text[], $12::text[], $13::float8[],
@@ -77,7 +79,7 @@ followed as (
     from settled s
     where d.job_id >= s.job_id and d.job_id <= s.job_id and d.sequence > s.sequence
       and d.registered = s.registered and (not s.registered or d.receiver_id = s.receiver_id)
-      and d.kind between 10 and 12 and s.kind between 10 and 12 and not d.taken
+      and d.kind {_TERMINAL} and s.kind {_TERMINAL} and not d.taken
       and d.attempt = d.tries_before
     returning d.delivery_id
 ),

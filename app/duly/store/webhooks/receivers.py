@@ -6,6 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from duly.domain.receiver_breaker import Trouble, Verdict
+from duly.domain.webhook_events import MessageKind
 from duly.store.postgres.database import Connection
 
 
@@ -75,7 +76,7 @@ async def note_trouble(connection: Connection, verdicts: Mapping[UUID, tuple[Ver
 
 # Its circuit is closed: what waits for it is given up at once, one after the other, with this as the reason. The
 # tenant's other endpoints are told, whatever they filter by: somebody ought to hear of it.
-DISABLE = """
+DISABLE = f"""
 with disabled as (
     update endpoints set disabled_at = now(), disabled_reason = $3, updated_at = now()
     where tenant_id = $1 and endpoint_id = $2 and disabled_at is null
@@ -86,11 +87,12 @@ closed as (
     from disabled d where r.receiver_id = d.endpoint_id
 ),
 announced as (
-    insert into messages (tenant_id, message_id, kind, body) select tenant_id, $4, 22, $5 from disabled
+    insert into messages (tenant_id, message_id, kind, body)
+    select tenant_id, $4, {MessageKind.ENDPOINT_DISABLED:d}, $5 from disabled
 ),
 told as (
     insert into deliveries (tenant_id, job_id, sequence, kind, receiver_id, registered)
-    select e.tenant_id, $4, 0, 22, e.endpoint_id, true
+    select e.tenant_id, $4, 0, {MessageKind.ENDPOINT_DISABLED:d}, e.endpoint_id, true
     from endpoints e join disabled d on e.tenant_id = d.tenant_id and e.endpoint_id <> d.endpoint_id
     where e.disabled_at is null
 )

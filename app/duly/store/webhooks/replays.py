@@ -7,6 +7,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from duly.domain.ids import smallest_id_at
+from duly.domain.webhook_events import FIRST_MESSAGE
 from duly.store.ledger.outbox import callback_receiver
 from duly.store.postgres.database import Connection
 from duly.store.webhooks.delivery_lists import PLANS
@@ -67,7 +68,7 @@ judged as materialized (
     ) j on true
     left join lateral (
         select message_id from messages
-        where tenant_id = m.tenant_id and message_id = m.job_id and m.kind >= 20 offset 0
+        where tenant_id = m.tenant_id and message_id = m.job_id and m.kind >= {FIRST_MESSAGE:d} offset 0
     ) g on true
 ),
 hastened as (
