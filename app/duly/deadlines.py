@@ -1,4 +1,7 @@
-"""Deadlines of equal length, for many, on one timer: one for each post costs more than the rest of its bookkeeping."""
+"""Deadlines of equal length for many items, on one timer.
+
+One timer for each item would cost more than the rest of a webhook post's bookkeeping.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -13,19 +16,26 @@ class Deadlines(Generic[Item]):
     def __init__(self, seconds: float, expire: Callable[[Item], None]) -> None:
         self._seconds = seconds
         self._expire = expire
-        self._due_at: dict[Item, float] = {}  # all wait equally long, so the oldest is due first
+        self._due_at: dict[Item, float] = {}  # all have the same length, so the oldest is due first
         self._timer: asyncio.TimerHandle | None = None
 
     def put(self, item: Item) -> None:
+        """Starts the time of an item."""
         loop = asyncio.get_running_loop()
         self._due_at[item] = loop.time() + self._seconds
         if self._timer is None:
             self._timer = loop.call_later(self._seconds, self._look)
 
     def take_out(self, item: Item) -> None:
+        """Cancels the time of an item, if it is there."""
         self._due_at.pop(item, None)
 
     def oldest(self) -> Item:
+        """Returns the item that is due first.
+
+        Raises:
+            StopIteration: there is none.
+        """
         return next(iter(self._due_at))
 
     def __iter__(self) -> Iterator[Item]:
@@ -36,6 +46,7 @@ class Deadlines(Generic[Item]):
         return len(self._due_at)
 
     def _look(self) -> None:
+        """Expires the items that are due, and sets the timer for the next one."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         due = []
@@ -49,7 +60,7 @@ class Deadlines(Generic[Item]):
         self._timer = loop.call_at(self._due_at[self.oldest()], self._look) if self._due_at else None
 
     def close(self) -> None:
-        """Forgets all; nothing expires any more."""
+        """Forgets all items; none expires any more."""
         self._due_at.clear()
         if self._timer is not None:
             self._timer.cancel()

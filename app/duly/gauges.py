@@ -1,4 +1,4 @@
-"""The figures that `/metrics` shows of the whole service: depth and age of queues, and how the loops of a node do."""
+"""Reads the figures of the whole service for `/metrics`: depth and age of queues, and the state of the loops."""
 
 import time
 
@@ -14,12 +14,12 @@ from duly.store.webhooks.receivers import count_open
 from duly.telemetry.metrics import Metrics, QueueFigures
 
 SHORTEST_SECONDS = 5.0
-# Counting a long queue takes long: it may take this share of a connection's time at most.
+# Counting a long queue takes long: the most of a connection's time that it may take.
 SHARE = 0.02
 
 
 class GaugeReader:
-    """Its step is a loop's."""
+    """Sets the gauges that take a query; `step` is run by a loop."""
 
     def __init__(self, database: Database, metrics: Metrics, loops: Loops) -> None:
         self._database = database
@@ -28,9 +28,9 @@ class GaugeReader:
         self._stream_watch = StreamWatch(lambda kind, seconds: metrics.stream_behind.labels(kind).set(seconds))
 
     async def step(self) -> float:
-        """Reads all figures once. Returns how long to rest, the longer the more there was to count."""
+        """Reads all figures once. Returns the seconds until the next round: the longer the counting took, the more."""
         began = time.monotonic()
-        for loop in self._loops:  # first: how the loops do is wanted most while the database is away
+        for loop in self._loops:  # first: the state of the loops matters most while the database is away
             self._metrics.loop_failures.labels(loop.name).set(loop.failures)
             self._metrics.loop_age.labels(loop.name).set(time.monotonic() - loop.last_success)
         async with self._database.background() as connection:

@@ -1,1 +1,1 @@
-"""The verbs, a file each: submit, claim, finish, cancel, heartbeat, sweep; and what gathers and wakes them."""
+"""The verbs of a job's life, one room for each stage: submit, claim, run, end, and those around them."""

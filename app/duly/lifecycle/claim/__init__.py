@@ -1,1 +1,1 @@
-"""Claim: ready jobs for free slots, and the restrictions that hold them back."""
+"""Claims ready jobs for free slots, within the claim restrictions: pauses, limits and open breakers."""

@@ -1,4 +1,4 @@
-"""Claim: take ready jobs for this node, in bulk, oldest and most urgent first, and no more than limits allow."""
+"""Claims ready jobs for this node, many in a statement: by priority, then age, and within the limits."""
 
 import random
 import time
@@ -19,24 +19,24 @@ from duly.store.queue.running import find_held
 from duly.store.queue.set_aside import Stage
 from duly.telemetry.metrics import Metrics
 
-# How often the table is looked at without any belief; hints and this node's own submissions come in between.
+# Interval of the regular look at `ready`; between looks, wake-ups and this node's own submissions are enough.
 LOOK_SECONDS = 1.0
 LARGEST_CLAIM = 500
-# Where as many run as may, and none of them here: how soon one that ended elsewhere is noticed.
+# Interval of tries while limits are reached by jobs of other nodes: the delay until their ends are noticed.
 FULL_SECONDS = 0.1
 LONGEST_REST_SECONDS = 5.0
-# Another node was starting jobs under the same limits, for a millisecond or two.
+# Delay after another node was starting jobs under the same limits, which takes a millisecond or two.
 CONTENDED_SECONDS = 0.01
 
 
 class Claimer:
-    """The claiming side of one node. Its connection is its own, with plans pinned.
+    """Claims jobs for one node, on a connection of its own with pinned plans.
 
     Args:
         types: the job types that this node can run.
-        guarded: those among them that have a circuit breaker.
-        in_processes: those among them that need a process of their own: no more of their jobs are claimed than
-            `free_processes` says, and none is started eagerly.
+        guarded: those of them that have a circuit breaker.
+        in_processes: those of them that run in processes: claimed only for idle processes (`free_processes`), never
+            started eagerly.
     """
 
     def __init__(
@@ -64,14 +64,14 @@ class Claimer:
 
     @property
     def version(self) -> int:
-        """That of what holds claims back, as far as this node knows."""
+        """Version of the claim restrictions that this node knows."""
         return self.restrictions.version
 
     async def claim(self, limit: int, *, node_id: UUID, source: str) -> list[ClaimedJob]:
-        """Up to `limit` jobs, now running on this node. Empty where nothing was found.
+        """Claims up to `limit` jobs, which are then recorded as running on this node.
 
         Raises:
-            DatabaseAway: it is not known whether jobs were claimed; if so, they are found among those `find_running`.
+            DatabaseAway: it is not known whether jobs were claimed; if so, `find_running` returns them.
         """
         await self._refresh_if_stale()
         limit = min(limit, LARGEST_CLAIM)
@@ -93,7 +93,7 @@ class Claimer:
     async def _claim_some(
         self, under: Under | None, starts: Sequence[LaneStart], limit: int, *, node_id: UUID, source: str
     ) -> list[ClaimedJob]:
-        """Claims from these lanes; where one job cannot be started, less at a time, until it is found and left alone.
+        """Claims from these lanes. Where that is refused, fewer at a time, until the job to blame is found and skipped.
 
         Raises:
             DatabaseAway: as `claim`.
@@ -105,7 +105,7 @@ class Claimer:
                 jobs = await self._claim_under(under, starts, limit, node_id=node_id, source=source)
         except DatabaseAway:
             raise
-        except Exception as error:  # noqa: BLE001  # whatever it is, the other jobs must be started
+        except Exception as error:  # noqa: BLE001  # any error: the other jobs must be started
             self._round_size.limit = limit
             found = self._round_size.refused(await self._first_of(starts) if limit == 1 else [], error)
             if found is not None:
@@ -120,7 +120,7 @@ class Claimer:
             return await find_first_ready(connection, starts, but=self._round_size.aside())
 
     def _parts(self, types: Collection[str]) -> Iterator[tuple[Under | None, Sequence[LaneStart], bool]]:
-        """The lanes as they are claimed together; those of jobs that need a process are claimed apart."""
+        """Yields the lanes that are claimed together; those of jobs in processes separately (True)."""
         for under, starts in self.restrictions.claims(self.lanes.plan_reads(types)):
             apart = [start for start in starts if start.lane.type in self._in_processes]
             rest = [start for start in starts if start.lane.type not in self._in_processes] if apart else starts
@@ -164,7 +164,7 @@ class Claimer:
         return claimed.jobs
 
     def _back_off(self, under: Under, claimed: ClaimedUnder) -> None:
-        """How long nothing more can start under these limits."""
+        """Sets when these limits are tried again."""
         jitter = random.uniform(0.75, 1)  # noqa: S311  # not a secret
         if not claimed.current:
             self.invalidate()
@@ -182,10 +182,8 @@ class Claimer:
         await self.refresh()
 
     async def refresh(self) -> None:
-        """Reads which lanes hold jobs, and what holds them back; before the first time nothing is known, and all seems
-        done.
-        """
-        self._looked_at = time.monotonic()  # first: what changes meanwhile is to be looked at again
+        """Reads which lanes have jobs, and the claim restrictions. Before the first call, no lane is known."""
+        self._looked_at = time.monotonic()  # first: a change during the read must be read again
         try:
             async with self._connection.use() as connection:
                 control = await read_control(connection, DEFAULT_TENANT)
@@ -199,21 +197,23 @@ class Claimer:
             self._metrics.breaker_open.labels(job_type).set(self.restrictions.breaker_open(job_type))
 
     def invalidate(self) -> None:
-        """What holds claims back has changed: the next claim looks first."""
+        """Makes the next claim call `refresh` first."""
         self._looked_at = float("-inf")
 
     async def find_running(self, node_id: UUID, *, older_than_seconds: float) -> dict[UUID, int]:
-        """The jobs that stand as running on this node for so long, with their tokens; no claim may be under way."""
+        """Returns the jobs recorded as running on this node for at least this time, with their lease tokens. No claim
+        may be in progress.
+        """
         async with self._connection.use() as connection:
             return await find_held(connection, node_id, older_than_seconds=older_than_seconds)
 
     def may_start(self, lane: Lane) -> bool:
-        """Tells whether a job of this lane may start here in the transaction that records it."""
+        """Returns True if a job of this lane may start here in the transaction that inserts it."""
         return lane.type in self._in_this_process and self.restrictions.unrestricted(lane)
 
     @property
     def may_find_jobs(self) -> bool:
-        """Whether a claim now may find something, as far as is known."""
+        """True if a claim may find jobs now, as far as this node knows."""
         types = self._types if not self._in_processes or self.free_processes() > 0 else self._in_this_process
         if not self.restrictions.any:
             return self.lanes.any_of(types)
@@ -221,17 +221,17 @@ class Claimer:
 
     @property
     def wants_processes(self) -> bool:
-        """Tells whether jobs are ready that need a process."""
+        """True if jobs are ready that need a process."""
         return any(map(self.restrictions.worth_trying, self.lanes.known(self._in_processes)))
 
     @property
     def rest_seconds(self) -> float:
-        """How long until a claim may find something that limits hold back, where nothing is heard before."""
+        """Seconds until a claim may find jobs that limits hold back, if no wake-up comes before."""
         at_most = LOOK_SECONDS * random.uniform(0.75, 1)  # noqa: S311  # jitter
         if not self.restrictions.any:
             return at_most
         return self.restrictions.seconds_to_next(self.lanes.known(self._types), at_most=at_most)
 
     def ended(self, finished: Iterable[Finished]) -> bool:
-        """Attempts have ended. Returns whether a claim may find something for it that limits held back."""
+        """Notes ended attempts. Returns True if a claim may now find jobs that limits held back."""
         return self.restrictions.any and self.restrictions.ended(done.lane for done in finished)

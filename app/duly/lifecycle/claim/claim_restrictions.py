@@ -1,6 +1,7 @@
-"""What a node believes of what holds lanes back, and when those under a limit are worth another try.
+"""A node's copy of the claim restrictions: paused queues, limits, open breakers, and when to try again under limits.
 
-A belief lets nothing start that may not: each start names the version it goes by, and the ledger knows the newest.
+A stale copy starts no job that must not start: each claim names the version that it knows, and the database compares it
+with the current one.
 """
 
 import time
@@ -14,17 +15,17 @@ from duly.store.queue.ready import LaneStart
 
 
 class Backoff(NamedTuple):
-    """Until when limits are left alone, on the monotonic clock; `full`: or until something ends that they count."""
+    """Time (monotonic clock) until which limits are not tried; `full`: or until a job ends that they count."""
 
     until: float
     full: bool
 
 
 class ClaimRestrictions:
-    """What one node knows.
+    """The claim restrictions as one node knows them.
 
     Args:
-        guarded: the job types whose breakers count; one whose breaker was taken out of the code holds nothing back.
+        guarded: the job types whose breakers count; a breaker that was removed from the code restricts nothing.
     """
 
     def __init__(self, guarded: Collection[str] = ()) -> None:
@@ -36,15 +37,16 @@ class ClaimRestrictions:
 
     @property
     def version(self) -> int:
+        """Version of these restrictions."""
         return self._control.version
 
     @property
     def any(self) -> bool:
-        """Whether anything is held back at all."""
+        """True if anything is restricted."""
         return bool(self._held_queues or self._held_types)
 
     def update(self, control: Control) -> None:
-        """The truth of a moment."""
+        """Replaces the restrictions by those read from the database."""
         if control.version != self._control.version:
             self._backoffs.clear()
         self._control = control._replace(broken=control.broken & self._guarded)
@@ -52,15 +54,15 @@ class ClaimRestrictions:
         self._held_types = control.types | self._control.broken
 
     def breaker_open(self, job_type: str) -> bool:
-        """Whether the breaker of this type is open."""
+        """Returns True if the breaker of this type is open."""
         return job_type in self._control.broken
 
     def unrestricted(self, lane: Lane) -> bool:
-        """Whether nothing holds this lane back: neither a pause nor a limit nor an open breaker."""
+        """Returns True if no pause, limit or open breaker applies to this lane."""
         return lane.queue not in self._held_queues and lane.type not in self._held_types
 
     def under(self, lane: Lane) -> Under | None:
-        """The limits that count for this lane; None where its queue is paused."""
+        """Returns the limits that apply to this lane; None if its queue is paused."""
         control = self._control
         if lane.queue in control.paused:
             return None
@@ -71,12 +73,12 @@ class ClaimRestrictions:
         )
 
     def worth_trying(self, lane: Lane) -> bool:
-        """Whether a claim of this lane may find something now."""
+        """Returns True if a claim of this lane may find a job now."""
         return self.unrestricted(lane) or ((under := self.under(lane)) is not None and not self.backing_off(under))
 
     def claims(self, starts: Sequence[LaneStart]) -> Sequence[tuple[Under | None, Sequence[LaneStart]]]:
-        """These lanes as they are claimed together: free ones under None, others under the limits that they share. The
-        order stays that of the lanes; higher priorities are not mixed with lower ones where there are limits.
+        """Returns the lanes that are claimed together: unrestricted ones under None, others under the limits that they
+        share. Keeps the order of the lanes; under limits, does not mix priorities.
         """
         if not self.any:
             return [(None, starts)] if starts else []
@@ -90,15 +92,16 @@ class ClaimRestrictions:
         return [(under, lanes) for (_, under), lanes in together.items()]
 
     def back_off(self, under: Under, seconds: float, *, full: bool = False) -> None:
-        """Nothing more can start under these limits for so long, as far as is known."""
+        """Stops claims under these limits for some seconds."""
         self._backoffs[under] = Backoff(time.monotonic() + seconds, full)
 
     def backing_off(self, under: Under) -> bool:
+        """Returns True if these limits are not tried now."""
         rest = self._backoffs.get(under)
         return rest is not None and rest.until > time.monotonic()
 
     def ended(self, lanes: Iterable[Lane]) -> bool:
-        """Attempts of these lanes have ended here. Returns whether limits are worth another try for it."""
+        """Notes that attempts of these lanes ended here. Returns True if limits are worth another try."""
         full = [under for under, rest in self._backoffs.items() if rest.full]
         if not full:
             return False
@@ -112,7 +115,7 @@ class ClaimRestrictions:
         return bool(freed)
 
     def seconds_to_next(self, lanes: Iterable[Lane], *, at_most: float) -> float:
-        """How long until a claim of these lanes is worth another try."""
+        """Returns the seconds until a claim of these lanes is worth another try."""
         now = time.monotonic()
         unders = {under for lane in lanes if (under := self.under(lane)) is not None}
         untils = [rest.until for under in unders if (rest := self._backoffs.get(under)) is not None]

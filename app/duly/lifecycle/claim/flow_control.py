@@ -1,4 +1,7 @@
-"""Control: pause and resume queues, limit queues and types. Durable, and true of all nodes once it is answered."""
+"""Pauses and resumes queues, and sets limits of queues and job types.
+
+A change is durable, and applies on all nodes, when the call returns.
+"""
 
 import asyncio
 import time
@@ -12,24 +15,24 @@ from duly.store.queue.limits import Limits, Scope, count_in, forget_limits, limi
 
 log = structlog.stdlib.get_logger("duly.control")
 
-# Starts under way take milliseconds; a submission of very many jobs in one transaction, which starts none, may take
-# long. What has not ended by then is not waited for.
+# Starts in progress take milliseconds; a submission of many jobs in one transaction, which starts none, may take long.
+# The wait for earlier transactions ends after this time.
 PATIENCE_SECONDS = 2.0
-# Until a new limit begins to count where the process that sets it dies before it says so.
+# Delay until a new limit applies if the process that sets it dies before it has finished.
 BEGINS_SECONDS = 3 * PATIENCE_SECONDS
 FIRST_LOOK_SECONDS = 0.002
 LAST_LOOK_SECONDS = 0.05
 
 
 class FlowController:
-    """Changes what holds claims back."""
+    """Changes the claim restrictions."""
 
     def __init__(self, database: Database, wakeups: Wakeups) -> None:
         self._database = database
         self._wakeups = wakeups
 
     async def pause(self, tenant_id: int, queue: str) -> None:
-        """Once this returns, no job of the queue starts anywhere. What runs goes on."""
+        """Pauses a queue: when this returns, none of its jobs starts on any node. Running jobs continue."""
         async with self._database.connection() as connection:
             async with connection.transaction():
                 if await pause_queue(connection, tenant_id, queue):
@@ -38,14 +41,16 @@ class FlowController:
             await _wait_for_earlier_starts(connection)
 
     async def resume(self, tenant_id: int, queue: str) -> None:
-        """The queue's jobs start again."""
+        """Resumes a queue."""
         async with self._database.connection() as connection, connection.transaction():
             if await resume_queue(connection, tenant_id, queue):
                 await raise_version(connection)
         self._wakeups.restrictions()
 
     async def limit(self, tenant_id: int, scope: Scope, name: str, limits: Limits) -> None:
-        """Replaces the limits of a queue or a type. Once this returns they hold everywhere, and count what runs."""
+        """Replaces the limits of a queue or a job type. When this returns, they apply on all nodes and count running
+        jobs.
+        """
         async with self._database.connection() as connection:
             async with connection.transaction():
                 await set_limits(connection, tenant_id, scope, name, limits, begins_in_seconds=BEGINS_SECONDS)
@@ -56,7 +61,7 @@ class FlowController:
             await limits_begin(connection, tenant_id, scope, name)
 
     async def unlimit(self, tenant_id: int, scope: Scope, name: str) -> None:
-        """Takes the limits of a queue or a type away."""
+        """Removes the limits of a queue or a job type."""
         async with self._database.connection() as connection, connection.transaction():
             if await forget_limits(connection, tenant_id, scope, name):
                 await raise_version(connection)
@@ -64,7 +69,7 @@ class FlowController:
 
 
 async def _wait_for_earlier_starts(connection: Connection) -> None:
-    """Waits for what may have looked at the version before it was raised, and is not committed yet."""
+    """Waits for transactions that may have read the version before it was raised."""
     until = time.monotonic() + PATIENCE_SECONDS
     pause = FIRST_LOOK_SECONDS
     under_way = await transactions_that_may_start_jobs(connection)
@@ -81,6 +86,7 @@ async def _wait_for_earlier_starts(connection: Connection) -> None:
 
 
 async def _wait_until_counted(connection: Connection, tenant_id: int, scope: Scope, name: str) -> None:
+    """Counts the jobs that run under a new limit, again while others change them."""
     until = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until:
         if await count_in(connection, tenant_id, scope, name):

@@ -1,6 +1,6 @@
-"""Breakers: how attempts end is counted for the job types that declare a circuit breaker, over all nodes.
+"""Circuit breakers of job types: counts how attempts end, over all nodes.
 
-Counting holds up nobody: ends are recorded first, gather here, and one round counts them all.
+Counting does not delay the recording of ends: they are recorded first, collected here, and counted in one round.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ from duly.store.queue.flow_control import raise_version
 
 log = structlog.stdlib.get_logger("duly.breakers")
 
-# Successes can wait a little for others; a failure may be the one that opens the breaker.
+# Successes may wait for more; a failure may be the one that opens the breaker.
 GATHER_SECONDS = 0.02
 FAILED = frozenset({EventKind.FAILED, EventKind.RETRY_SCHEDULED})
 
 
 class JobTypeBreakers:
-    """One node's part in it; its step is a loop's."""
+    """One node's share of the counting; `step` is run by a loop."""
 
     def __init__(self, database: Database, wakeups: Wakeups, handlers: Iterable[RegisteredHandler]) -> None:
         self._connection = database.hot()
@@ -38,7 +38,7 @@ class JobTypeBreakers:
         self._arrived = asyncio.Event()
 
     def ended(self, ends: Sequence[Finish], finished: Sequence[Finished]) -> None:
-        """Attempts have ended, and it is recorded how."""
+        """Notes ended attempts whose end is recorded."""
         if not self.declared:
             return
         recorded = {done.job_id: done for done in finished if done.lane.type in self.declared}
@@ -60,7 +60,7 @@ class JobTypeBreakers:
         self._arrived.set()
 
     async def step(self) -> float:
-        """One round of its loop: waits for ends, and counts them."""
+        """Runs one round: waits for ends and counts them."""
         await self._arrived.wait()
         self._arrived.clear()
         streaks, self._streaks = self._streaks, {}
@@ -99,7 +99,7 @@ class JobTypeBreakers:
         return BreakerChange(job_type, state.circuit, now, opens)
 
     def _wake(self, changes: Sequence[BreakerChange]) -> None:
-        """After the commit."""
+        """Logs changes of breakers, and wakes those who claim. Call it after the commit."""
         for change in changes:
             if change.opens_for_seconds is not None:
                 log.warning(
@@ -117,6 +117,7 @@ class JobTypeBreakers:
 
 
 def _changes_claims(change: BreakerChange) -> bool:
+    """Returns True if the change affects what may be claimed."""
     return change.opens_for_seconds is not None or change.state.circuit is not change.before
 
 

@@ -1,4 +1,4 @@
-"""What a node believes of `ready`: which lanes hold jobs, and from where on each is worth reading."""
+"""A node's copy of the lanes in `ready`: which have jobs, and the id from which each is worth reading."""
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 from uuid import UUID
@@ -7,13 +7,13 @@ from duly.domain.ids import earlier
 from duly.domain.job import ClaimedJob, Lane
 from duly.store.queue.ready import LaneStart
 
-# Ids are made on many nodes and committed out of order: a floor stays this far behind the newest id claimed.
+# Ids are made on many nodes and committed out of order: a lane is read from this long before the newest claimed id.
 SLACK_SECONDS = 0.2
 
 
 class ReadyLanes:
-    """Belief, not truth: hints add to it, claims that find less than they asked for take from it, and a look at the
-    table now and then sets it right.
+    """Lanes that may have jobs. Wake-ups add lanes, claims that find fewer jobs than they could take remove them, and a
+    regular look at the table corrects them.
     """
 
     def __init__(self) -> None:
@@ -22,11 +22,11 @@ class ReadyLanes:
         self._turn = 0
 
     def note(self, lane: Lane, oldest: UUID) -> None:
-        """Jobs stand ready in this lane, the new ones from `oldest` on."""
+        """Adds a lane that has new jobs, none older than `oldest`."""
         self._noted[lane] = min(self._noted.get(lane, oldest), oldest)
 
     def plan_reads(self, types: Container[str]) -> list[LaneStart]:
-        """The lanes to read now: higher priorities first, queues taking turns, older work first within a queue."""
+        """Returns the lanes to read now: by priority; queues take turns; within a queue, older jobs first."""
         for lane, oldest in self._noted.items():
             self._floors[lane] = min(self._floors.get(lane, oldest), oldest)
         self._noted.clear()
@@ -39,7 +39,7 @@ class ReadyLanes:
         return sorted(known, key=lambda start: (-start.lane.priority, turn[start.lane.queue], start.floor))
 
     def claimed(self, asked: Sequence[LaneStart], jobs: Iterable[ClaimedJob], *, filled: bool) -> None:
-        """What a claim over these lanes returned; `filled` where it found as many as it asked for."""
+        """Notes the result of a claim over these lanes; `filled` if it took as many jobs as it could."""
         newest: dict[Lane, UUID] = {}
         for job in jobs:
             lane = Lane(job.queue, job.type, job.priority)
@@ -51,12 +51,13 @@ class ReadyLanes:
                 self._floors[lane] = max(floor, earlier(newest[lane], seconds=SLACK_SECONDS))
 
     def replace(self, lanes: Iterable[LaneStart]) -> None:
-        """The truth of a moment, from the table itself."""
+        """Replaces all lanes by those read from the table."""
         self._floors = {start.lane: start.floor for start in lanes}
 
     def known(self, types: Container[str]) -> Iterator[Lane]:
-        """Those of these types; one may come twice."""
+        """Yields the known lanes of these types; a lane may come twice."""
         return (lane for lane in (*self._noted, *self._floors) if lane.type in types)
 
     def any_of(self, types: Container[str]) -> bool:
+        """Returns True if a lane of these types is known."""
         return any(lane.type in types for lane in (*self._noted, *self._floors))

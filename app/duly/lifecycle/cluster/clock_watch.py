@@ -1,4 +1,4 @@
-"""Clock watch: corrects this process's copy of the database's clock, and reports how far the machine's clock is off."""
+"""Corrects this process's copy of the database clock, and reports the offset of the machine's clock."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -57,7 +57,7 @@ class ClockWatch:
         )
 
     def _class_of(self, offset_seconds: float) -> int:
-        """0 for a small offset; else the number of its bound, negative for a clock that is behind."""
+        """Returns 0 for a small offset; else the number of its bound, negative for a clock that is behind."""
         sign = 1 if offset_seconds > 0 else -1
         held = self._class * sign  # the class to keep while the clock is off to the same side
         size = abs(offset_seconds)

@@ -1,7 +1,8 @@
-"""Interest: which jobs are followed on which node, roughly, so that no node is told of what nobody there follows.
+"""Filter of job wake-ups between nodes: which jobs other nodes follow, roughly.
 
-Jobs fall into buckets by their ids' random bits, and a node says which buckets it follows. It may hear of some jobs too
-many, and it hears of none too few: what it follows anew it says at once, and all of it again every few seconds.
+Jobs fall into buckets by random bits of their ids, and each node announces the buckets that it follows. A node may get
+wake-ups of jobs that it does not follow, but misses none: new follows are announced at once, and all of them again
+every few seconds.
 """
 
 import time
@@ -9,14 +10,14 @@ from collections.abc import Iterable
 from uuid import UUID, uuid4
 
 BUCKETS = 1024
-# The bit beyond all buckets: somebody follows every job.
+# Bit beyond all buckets: all jobs are followed.
 ALL_JOBS = 1 << BUCKETS
-# Three times what lies between two announcements: a node that ended is forgotten.
+# Three announcement intervals: a node that ended is forgotten after this time.
 LIFETIME_SECONDS = 15.0
 
 
 def buckets_of(job_ids: Iterable[UUID]) -> int:
-    """The buckets of these jobs, a bit for each."""
+    """Returns a mask with the buckets of these jobs."""
     mask = 0
     for job_id in job_ids:
         mask |= 1 << (job_id.int % BUCKETS)
@@ -24,7 +25,7 @@ def buckets_of(job_ids: Iterable[UUID]) -> int:
 
 
 class FollowFilter:
-    """What the other nodes follow, as far as they said so. `name` is this node's own, in what it says."""
+    """What the other nodes follow, as they announced it. `name` identifies this node in its own announcements."""
 
     def __init__(self) -> None:
         self.name = uuid4().hex[:12]
@@ -32,13 +33,15 @@ class FollowFilter:
         self._mask = 0
 
     def heard(self, name: str, mask: int, *, anew: bool) -> None:
-        """Another node follows these buckets: besides those it named before or, where `anew`, and no others."""
+        """Notes the announcement of another node: buckets to add to those it named before or, if `anew`, to replace
+        them.
+        """
         before, _ = self._others.get(name, (0, 0.0))
         self._others[name] = (mask if anew else before | mask, time.monotonic() + LIFETIME_SECONDS)
         self._add_up()
 
     def expire(self) -> None:
-        """Drops what was not said again in time."""
+        """Drops announcements that were not repeated in time."""
         now = time.monotonic()
         self._others = {name: said for name, said in self._others.items() if said[1] > now}
         self._add_up()
@@ -50,11 +53,11 @@ class FollowFilter:
 
     @property
     def everything(self) -> bool:
-        """Whether some other node follows all jobs."""
+        """True if another node follows all jobs."""
         return bool(self._mask & ALL_JOBS)
 
     def followed_elsewhere(self, job_ids: Iterable[UUID]) -> list[UUID]:
-        """Those of these jobs that somebody else may follow."""
+        """Returns those of these jobs that another node may follow."""
         if not self._mask:
             return []
         return [job_id for job_id in job_ids if self._mask >> (job_id.int % BUCKETS) & 1]

@@ -1,4 +1,4 @@
-"""Heartbeat: one update a process keeps the lease of all its attempts."""
+"""Heartbeat: one update for each process keeps the leases of all its attempts."""
 
 import asyncio
 import time
@@ -18,12 +18,12 @@ log = structlog.stdlib.get_logger("duly.heartbeat")
 
 
 class Heartbeat:
-    """This node's place on the list of nodes, under an id that is new at each start.
+    """Registers this node, under a new id at each start, and renews its lease.
 
     Args:
         clock: learns the database's time with each beat.
-        lost: called when the attempts of this node may already run elsewhere; it stops them.
-        rates: what this node tells with each beat of the jobs that came and went, as JSON.
+        lost: called when attempts of this node may run elsewhere already; it must stop them.
+        rates: returns this node's submission and end rates, as JSON, to store with each beat.
     """
 
     def __init__(
@@ -51,10 +51,15 @@ class Heartbeat:
 
     @property
     def node_id(self) -> UUID:
+        """Current id of this node."""
         return self._record.node_id
 
     async def step(self) -> float:
-        """One beat. Raises DatabaseAway where it could not be given, or not in time."""
+        """Sends one heartbeat. Returns the seconds until the next.
+
+        Raises:
+            DatabaseAway: it failed, or was not confirmed in time.
+        """
         try:
             async with asyncio.timeout(self._lease_seconds / 3):
                 if self._registered:
@@ -104,7 +109,7 @@ class Heartbeat:
         return beaten
 
     def _renewed(self, asked_at: float) -> None:
-        """Sets the moment when the attempts stop unless the lease is renewed before, however long a beat may hang."""
+        """Sets when attempts stop unless the lease is renewed before, even if the next heartbeat hangs."""
         self._renewed_at = asked_at
         self._forget_timer()
         left = asked_at + self._lease_seconds * 2 / 3 - time.monotonic()
@@ -116,12 +121,12 @@ class Heartbeat:
             self._overdue = None
 
     def _stop_if_overdue(self) -> None:
-        """A node that cannot renew its lease stops its own attempts before others may start them again."""
+        """Stops the attempts of this node before others may start them again."""
         if self._registered and time.monotonic() - self._renewed_at > self._lease_seconds * 2 / 3:
             self._lost()
 
     async def leave(self) -> None:
-        """Takes this node off the list; its attempts must have ended."""
+        """Removes this node from the list of nodes. Its attempts must have ended."""
         async with self._connection.use() as connection:
             await leave(connection, self.node_id)
         self._registered = False

@@ -1,26 +1,29 @@
-"""The hub: who on this node follows which job. It carries no events, only the news that there are some."""
+"""Watches of jobs on this node. A watch carries no events; it says that there are new ones."""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-# By then the other nodes have heard that a job is followed here, and tell of its changes.
+# Time until other nodes know that a job is followed here, and send wake-ups of its changes.
 HEARD_SECONDS = 0.1
 
 
 class Watch:
-    """One follower of one job. Missed news add up to one, so a slow follower costs no memory."""
+    """One follower of one job. Several notifications merge into one, so a slow follower costs no memory."""
 
     def __init__(self, *, announced: bool) -> None:
         self._changed = asyncio.Event()
         self._announced = announced
 
     def notify(self) -> None:
+        """Wakes the follower."""
         self._changed.set()
 
     async def wait(self, *, timeout: float) -> bool:  # noqa: ASYNC109  # the bound is the point
-        """Waits for news, up to `timeout` seconds. A False may be wrong where a hint was lost: look anyway."""
+        """Waits for a notification, up to `timeout` seconds. Returns False if there was none; since wake-ups may be
+        lost, read anyway.
+        """
         if not self._announced:
             timeout, self._announced = min(timeout, HEARD_SECONDS), True
         try:
@@ -33,7 +36,11 @@ class Watch:
 
 
 class Hub:
-    """One for a process."""
+    """All watches of jobs in one process.
+
+    Args:
+        on_follow: called for each new watch; returns True if other nodes have to be told first.
+    """
 
     def __init__(self, *, on_follow: Callable[[UUID], bool] = lambda _job_id: False) -> None:
         self._watches: dict[UUID, set[Watch]] = {}
@@ -43,11 +50,12 @@ class Hub:
 
     @property
     def followed(self) -> Collection[UUID]:
+        """Ids of the jobs that are watched."""
         return self._watches.keys()
 
     @contextmanager
     def watch(self, job_id: UUID) -> Iterator[Watch]:
-        """Follows a job for as long as the block runs."""
+        """Follows a job while the block runs."""
         watch = Watch(announced=not self._on_follow(job_id))
         self._watches.setdefault(job_id, set()).add(watch)
         if self.closing:
@@ -61,14 +69,14 @@ class Hub:
                 del self._watches[job_id]
 
     def changed(self, job_ids: Iterable[UUID]) -> None:
-        """These jobs have news."""
+        """Notifies the watches of these jobs."""
         if self._watches:
             for job_id in job_ids:
                 for watch in self._watches.get(job_id, ()):
                     watch.notify()
 
     def close(self) -> None:
-        """Wakes all followers, so that streams end while the service goes down."""
+        """Notifies all watches, so that streams end on shutdown."""
         self.closing = True
         self.closed.set()
         for followers in self._watches.values():

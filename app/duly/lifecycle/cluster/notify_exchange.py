@@ -1,4 +1,4 @@
-"""Hints between nodes: sends what gathered and listens, over one connection that does nothing else."""
+"""Exchanges wake-ups between nodes by LISTEN and NOTIFY, on a connection of its own."""
 
 import asyncio
 import time
@@ -10,14 +10,16 @@ from duly.store.postgres.database import Database
 from duly.store.postgres.notify import CHANNEL, listen, send_hints
 
 IDLE_SECONDS = 5.0
-# A NOTIFY is a commit of its own, and wakes every node: what comes within this time goes in one. Where hints never
-# stop, nodes are busy anyway, and the time grows.
+# A NOTIFY is a commit of its own, and wakes every node: wake-ups within this gap go together. Under a steady stream of
+# them nodes are busy anyway, and the gap grows.
 SHORTEST_GAP_SECONDS = 0.005
 LONGEST_GAP_SECONDS = 0.05
 
 
 class NotifyExchange:
-    """Its step is a loop's. Without LISTEN (transaction pooling) there is none: everybody polls."""
+    """Sends and receives wake-ups; `step` is run by a loop. Under transaction pooling there is no LISTEN: all nodes
+    poll instead.
+    """
 
     def __init__(self, database: Database, wakeups: Wakeups, *, followed: Callable[[], Collection[UUID]]) -> None:
         self._connection = database.hot()
@@ -29,7 +31,7 @@ class NotifyExchange:
         self._gap_seconds = SHORTEST_GAP_SECONDS
 
     async def step(self) -> float:
-        """Sends what gathered. Opens, and opens again, the connection that listens."""
+        """Sends the collected wake-ups. Opens the listening connection, again after it broke."""
         await self._keep_the_gap()
         self._say_again()
         async with self._connection.use() as connection:
@@ -42,7 +44,7 @@ class NotifyExchange:
             if hints:
                 await send_hints(connection, self._channel, hints)
             else:
-                await connection.execute("select 1")  # finds out that the connection broke
+                await connection.execute("select 1")  # finds out if the connection broke
         return IDLE_SECONDS
 
     async def _keep_the_gap(self) -> None:
@@ -55,6 +57,7 @@ class NotifyExchange:
         self._sent_at = time.monotonic()
 
     def _say_again(self) -> None:
+        """Repeats what is followed here, at intervals or after a new node has appeared."""
         if self._wakeups.greeted or self._sent_at - self._said_at >= IDLE_SECONDS:
             self._said_at = self._sent_at
             self._wakeups.repeat_follows(self._followed())

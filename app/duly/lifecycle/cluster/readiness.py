@@ -1,4 +1,4 @@
-"""Readiness: would a submission be recorded now? A rehearsal of one tells: no older finding is an answer."""
+"""Readiness: rehearses a submission, since an earlier result does not prove that one would be recorded now."""
 
 import asyncio
 import time
@@ -12,15 +12,15 @@ from duly.store.postgres.error_classes import DISK_FULL, NO_ANSWER, PARTITION_MI
 from duly.store.schema.revisions import DatabaseNewer
 from duly.store.submit.rehearsal import Rehearsed, rehearse_submission
 
-# Rehearsals take turns with submissions: however many ask, there are no more than four a second.
+# Shortest interval of rehearsals, which take turns with submissions: at most four a second, however many requests.
 GAP_SECONDS = 0.25
-# A request waits no longer; the rehearsal goes on for those that follow.
+# Time limit of a request; the rehearsal continues for later ones.
 ANSWER_SECONDS = 2.0
 REHEARSAL_SECONDS = 10.0
 
 
 class NotServing(NamedTuple):
-    """Why a submission would not be recorded, and the remedy."""
+    """Reason why a submission would not be recorded, and the remedy."""
 
     code: str
     reason: str
@@ -31,11 +31,11 @@ Use = Callable[[], AbstractAsyncContextManager[Connection]]
 
 
 class Readiness:
-    """Rehearses on the connection that submissions go by.
+    """Rehearses submissions on the connection that records them.
 
     Args:
-        use: that connection, for one user at a time.
-        new_id: makes an id of now.
+        use: opens that connection for one user at a time.
+        new_id: returns a new id.
     """
 
     def __init__(self, database: Database, use: Use, *, new_id: Callable[[], UUID]) -> None:
@@ -47,11 +47,11 @@ class Readiness:
         self._rehearsing: asyncio.Task[NotServing | None] | None = None
 
     def note(self, error: DatabaseError) -> None:
-        """An error of the database: after a full disk, a small submission proves nothing."""
+        """Notes an error of the database: after a full disk, only a large rehearsal proves anything."""
         self._disk_was_full |= error.trouble.code == DISK_FULL.code
 
     async def check(self) -> NotServing | None:
-        """Why this process cannot record submissions now, or None where it can. Answers in two seconds."""
+        """Returns why this process cannot record submissions now, or None if it can. Takes at most two seconds."""
         rehearsing = self._rehearsing
         if rehearsing is None or rehearsing.done():
             rehearsing = self._rehearsing = asyncio.create_task(self._rehearse(), name="readiness")
@@ -59,7 +59,7 @@ class Readiness:
         return rehearsing.result() if done else _of(DatabaseAway("", NO_ANSWER))
 
     def close(self) -> None:
-        """Ends a rehearsal under way."""
+        """Cancels a rehearsal in progress."""
         if self._rehearsing is not None:
             self._rehearsing.cancel()
 
@@ -78,7 +78,7 @@ class Readiness:
                     await self._database.make_partitions()
                     found = await self._found()
         except DatabaseNewer:
-            return None  # a rolling upgrade: the older nodes serve until they are replaced
+            return None  # a rolling upgrade: older nodes serve until they are replaced
         except DatabaseError as error:
             return _of(error)
         except TimeoutError:
@@ -89,7 +89,7 @@ class Readiness:
     async def _found(self) -> Rehearsed:
         try:
             return await self._rehearsed()
-        except DatabaseAway:  # the connection may have ended while nobody used it
+        except DatabaseAway:  # the connection may have broken while it was idle
             return await self._rehearsed()
 
     async def _rehearsed(self) -> Rehearsed:

@@ -1,4 +1,4 @@
-"""Stream watch: reports how far the stream of all jobs is behind, and which transaction holds it."""
+"""Reports how far the stream of all jobs is behind, and which transaction holds it back."""
 
 import time
 from collections.abc import Callable
@@ -9,12 +9,12 @@ from duly.store.ledger.stream_holders import Held, HolderKind
 
 log = structlog.stdlib.get_logger("duly.stream")
 
-# A transaction that runs for longer is reported.
+# Age from which a transaction is reported.
 HELD_SECONDS = 60.0
 
 
 class StreamWatch:
-    """Sets the gauge at each reading; logs each holder once when it gets old, and the end of that.
+    """Sets the gauge at each reading; logs each old holder once, and when it has ended.
 
     Args:
         set_gauge: sets the gauge of one kind of holder.
@@ -42,7 +42,7 @@ class StreamWatch:
             _warn(held, seconds)
 
     def _behind(self, held: Held) -> tuple[HolderKind, float]:
-        """Returns the age of the holder or, where that cannot be seen, the time since it was first noted."""
+        """Returns the age of the holder or, if that is hidden, the time since it was first noted."""
         noted = self._elapsed() - self._seen_at
         if held.holder is None:
             return HolderKind.UNKNOWN, noted if held.settled < held.future else 0.0

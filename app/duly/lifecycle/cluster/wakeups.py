@@ -1,4 +1,7 @@
-"""Hints: what one part of a node, or another node, ought to look at. A hint may be lost; all who get one also poll."""
+"""Wake-ups: hints that something changed, for the parts of this node and for other nodes.
+
+A wake-up may be lost: everything that gets wake-ups also polls.
+"""
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
@@ -11,12 +14,12 @@ from duly.lifecycle.cluster.follow_filter import ALL_JOBS, FollowFilter, buckets
 
 
 def _ignore(*_: object) -> None:
-    """For parts that this node does not run."""
+    """Does nothing: this node does not run the part."""
 
 
 @dataclass(slots=True)
 class LocalWakeups:
-    """What the parts of this node do with each hint; the composition root fills it in."""
+    """Actions of this node's parts on each wake-up, filled in by the node."""
 
     ready: Callable[[Lane, UUID], None] = _ignore
     submitted: Callable[[Iterable[str]], None] = _ignore
@@ -31,12 +34,20 @@ class LocalWakeups:
 
 @dataclass(slots=True)
 class Wakeups:
-    """Tells this node's listeners at once, and notes what the other nodes should hear."""
+    """Wakes the parts of this node at once, and collects wake-ups for the other nodes.
+
+    Attributes:
+        local: actions on this node.
+        greeted: True if a node has started since the follows of this node were last repeated.
+        alone: True if no other node is listed: nothing needs to be sent.
+        wake_sender: wakes the loop that sends; None without LISTEN and NOTIFY.
+        follow_filter: what the other nodes follow.
+    """
 
     local: LocalWakeups = field(default_factory=LocalWakeups)
-    greeted: bool = False  # by a new node, since what is followed here was said last
-    alone: bool = True  # no other node is listed: nothing needs to be sent
-    wake_sender: Callable[[], None] | None = None  # none: nobody sends, everybody polls
+    greeted: bool = False
+    alone: bool = True
+    wake_sender: Callable[[], None] | None = None
     _ready: dict[Lane, UUID] = field(default_factory=dict)
     _changed: dict[UUID, None] = field(default_factory=dict)
     _cancels: list[UUID] = field(default_factory=list)
@@ -50,7 +61,7 @@ class Wakeups:
     follow_filter: FollowFilter = field(default_factory=FollowFilter)
 
     def ready(self, lane: Lane, oldest: UUID) -> None:
-        """Jobs stand ready in this lane, none of the new ones older than `oldest`."""
+        """Reports new ready jobs in this lane, none older than `oldest`."""
         self.local.ready(lane, oldest)
         if wake := self._sender():
             if lane in self._ready or len(self._ready) < _MOST_LANES:
@@ -58,7 +69,7 @@ class Wakeups:
             wake()
 
     def changed(self, job_ids: Collection[UUID]) -> None:
-        """These jobs have a newer sequence."""
+        """Reports jobs that have a new event."""
         self.local.changed(job_ids)
         self.ledger_grew()
         if (wake := self._sender()) and (followed := self.follow_filter.followed_elsewhere(job_ids)):
@@ -66,72 +77,74 @@ class Wakeups:
             wake()
 
     def submitted(self, queues: Iterable[str]) -> None:
-        """Jobs were recorded: of each, its queue."""
+        """Reports submitted jobs by the queue of each."""
         self.local.submitted(queues)
         self.ledger_grew()
 
     def ledger_grew(self) -> None:
-        """The ledger has grown."""
+        """Reports that the ledger has new events."""
         self.local.ledger_grew()
         if (wake := self._sender()) and self.follow_filter.everything:
             self._ledger_grew = True
             wake()
 
     def follow_job(self, job_id: UUID) -> bool:
-        """Somebody here follows this job now. Returns whether other nodes have to hear of it first."""
+        """Announces that this job is followed here. Returns True if other nodes have to be told first."""
         if wake := self._sender():
             self._followed |= buckets_of([job_id])
             wake()
         return wake is not None
 
-    def follow_all(self, followed: bool) -> None:  # noqa: FBT001  # what it says
-        """Whether somebody here follows all jobs now."""
+    def follow_all(self, followed: bool) -> None:  # noqa: FBT001  # the value to announce
+        """Announces whether all jobs are followed here."""
         self._follows_everything = followed
         if followed and (wake := self._sender()):
             self._followed |= ALL_JOBS
             wake()
 
     def repeat_follows(self, job_ids: Iterable[UUID]) -> None:
-        """All that is followed here; said again and again, for a hint may be lost, and a node be new."""
+        """Announces all that is followed here again, since wake-ups may be lost and nodes be new."""
         self.greeted = False
         self.follow_filter.expire()
         if self._sender():
             self._followed_still = buckets_of(job_ids) | (ALL_JOBS if self._follows_everything else 0)
 
     def deliveries(self) -> None:
-        """The outbox holds something new."""
+        """Reports new deliveries in the outbox."""
         self.local.deliveries()
         if wake := self._sender():
             self._deliveries = True
             wake()
 
     def follow_ups(self) -> None:
-        """A job has ended that other jobs, or a batch, are to hear of."""
+        """Reports an ended job that has follow-ups."""
         self.local.follow_ups()
         if wake := self._sender():
             self._follow_ups = True
             wake()
 
     def restrictions(self) -> None:
-        """What holds claims back has changed."""
+        """Reports changed claim restrictions."""
         self.local.restrictions()
         if wake := self._sender():
             self._restrictions = True
             wake()
 
     def cancel(self, job_id: UUID) -> None:
-        """Somebody wants this running job cancelled."""
+        """Reports a cancel request for a running job."""
         self.local.cancel(job_id)
         if wake := self._sender():
             self._cancels.append(job_id)
             wake()
 
     def _sender(self) -> Callable[[], None] | None:
-        """Wakes who sends; None where nothing is to be sent, and so nothing may gather."""
+        """Returns what wakes the sender; None if nothing is to be sent, so nothing may be collected."""
         return None if self.alone else self.wake_sender
 
     def take_outgoing(self) -> list[list[object]]:
-        """What to send to other nodes, emptied by the call."""
+        """Returns the wake-ups for other nodes, and forgets them. Their names are fixed: nodes of other releases read
+        them.
+        """
         hints: list[list[object]] = [["ready", *lane, str(oldest)] for lane, oldest in self._ready.items()]
         changed = [str(job_id) for job_id in self._changed]
         hints += [["changed", *changed[start : start + _IDS_A_HINT]] for start in range(0, len(changed), _IDS_A_HINT)]
@@ -150,10 +163,10 @@ class Wakeups:
         return hints
 
     def receive(self, hint: Any) -> None:
-        """Acts on a hint of another node; one that is not understood (a newer version's) is passed over."""
+        """Acts on a wake-up of another node; ignores one that is not understood, such as a newer release's."""
         try:
             act = self._meaning_of(hint)
-        except (AttributeError, TypeError, ValueError):  # what should be an id is none
+        except (AttributeError, TypeError, ValueError):  # an id or a mask is malformed
             return
         act()
 
@@ -181,13 +194,13 @@ class Wakeups:
                 return _ignore
 
     def _not_alone(self) -> None:
-        """A new node: it has not heard yet what is followed here."""
+        """Notes a new node, which does not know yet what is followed here."""
         self.alone = False
         self.greeted = True
         if self.wake_sender:
             self.wake_sender()
 
 
-# Clients choose their names. Lanes beyond these are found by the other nodes' own look, within a second.
+# Clients choose the names of lanes. Jobs in further lanes are found by other nodes' regular look, within a second.
 _MOST_LANES = 1_000
 _IDS_A_HINT = 150  # a NOTIFY carries less than 8,000 bytes

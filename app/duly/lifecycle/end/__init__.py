@@ -1,1 +1,1 @@
-"""Ends of jobs: finish, cancel, retry, and the effects of an end on other jobs."""
+"""Ends of jobs: finish, cancel, retry, and follow-ups for other jobs."""

@@ -1,4 +1,4 @@
-"""The service's log of attempts: one line for each end that is not a success."""
+"""Logs attempts that did not succeed, one line each."""
 
 import structlog
 
@@ -9,7 +9,7 @@ log = structlog.stdlib.get_logger("duly.attempt")
 
 
 def log_end(outcome: Outcome, end: Finish, *, job_type: str | None, attempt: int) -> None:
-    """Writes the line of this end. An error of the handler's own has its line, with a traceback, already."""
+    """Logs the end of an attempt. An error raised by the handler is logged elsewhere, with its traceback."""
     level, action, words = _line(outcome)
     if not action:
         return

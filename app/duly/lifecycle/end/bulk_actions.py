@@ -1,7 +1,7 @@
-"""Retry and cancel, one or many: what fits a filter is walked from the newest job to the oldest, page by page.
+"""Retries and cancels jobs, one or many: walks the jobs that match a filter from the newest to the oldest, in pages.
 
-Each page is a transaction of its own. What was done stays done where the walk is cut short, and doing it again goes on
-with the rest: a job that was retried or cancelled fits no more.
+Each page is a transaction of its own. If the walk stops early, finished pages stay done, and repeating it continues
+with the rest: a retried or cancelled job does not match any more.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -21,12 +21,12 @@ from duly.store.ties.unique_keys_and_dependencies import KeepMoving
 PAGE = 500
 TRIES = 3
 
-# Called before each page; raises where the walk is to end here.
+# Called before each page; raises to stop the walk.
 GoOn = Callable[[], None]
 
 
 class BulkActions:
-    """What is done to many jobs at once."""
+    """Retries and cancels many jobs."""
 
     def __init__(self, database: Database, wakeups: Wakeups, canceller: Canceller) -> None:
         self._database = database
@@ -34,7 +34,7 @@ class BulkActions:
         self._canceller = canceller
 
     async def retry_one(self, tenant_id: int, job_id: UUID) -> None:
-        """Sets one job going again, with fresh attempts.
+        """Retries one job, with fresh attempts.
 
         Raises:
             NotRetryable: it did not fail and was not cancelled.
@@ -52,21 +52,21 @@ class BulkActions:
             )
 
     async def retry(self, tenant_id: int, wanted: ListFilter, *, go_on: GoOn) -> int:
-        """Sets all going again that fit and may. Returns how many."""
+        """Retries all matching jobs whose unique key is free. Returns their number."""
         retried = 0
         async for job_ids in self._pages(tenant_id, wanted, go_on):
             retried += len((await self._redrive([(tenant_id, job_id) for job_id in job_ids])).job_ids)
         return retried
 
     async def cancel(self, tenant_id: int, wanted: ListFilter, *, go_on: GoOn) -> int:
-        """Cancels all that fit and have not ended, and their children. Returns how many fitted."""
+        """Cancels all matching jobs that have not ended, and their children. Returns the number of matching jobs."""
         cancelled = 0
         async for job_ids in self._pages(tenant_id, wanted, go_on):
             cancelled += await self._canceller.cancel_many(tenant_id, job_ids)
         return cancelled
 
     async def cancel_batch(self, tenant_id: int, batch: BatchView, *, go_on: GoOn) -> None:
-        """Cancels what has not ended of a batch."""
+        """Cancels the unfinished jobs of a batch."""
         after = SMALLEST
         while True:
             go_on()

@@ -1,4 +1,4 @@
-"""Cancel: end a job that waits at once; tell the handler of one that runs; and the same for the jobs it submitted."""
+"""Cancels jobs and their children: a waiting job ends at once, a running one is told to stop."""
 
 from collections.abc import Sequence
 from enum import Enum
@@ -21,6 +21,8 @@ BATCH = 500
 
 
 class CancelResult(Enum):
+    """Result of a cancel request."""
+
     CANCELLED = "cancelled"
     REQUESTED = "requested"
 
@@ -39,13 +41,14 @@ class Canceller:
         Raises:
             NotFound: this tenant has no such job.
             JobAlreadyEnded: it has ended.
+            Unavailable: it could not be locked in time.
         """
         answer = await self._cancel_one(tenant_id, job_id)
         await self.cancel_children(tenant_id, [job_id])
         return answer
 
     async def cancel_many(self, tenant_id: int, job_ids: Sequence[UUID]) -> int:
-        """Cancels these jobs where they have not ended, and their children. Returns how many of them it concerned."""
+        """Cancels those of these jobs that have not ended, and their children. Returns the number of the former."""
         cancelled = 0
         for start in range(0, len(job_ids), BATCH):
             chosen = job_ids[start : start + BATCH]
@@ -54,7 +57,7 @@ class Canceller:
         return cancelled
 
     async def cancel_children(self, tenant_id: int, job_ids: Sequence[UUID]) -> None:
-        """Cancels what these jobs submitted and has not ended, down to the last generation."""
+        """Cancels the unfinished children of these jobs, down to the last generation."""
         parents = list(job_ids)
         while parents:
             async with self._database.connection() as connection:
@@ -82,7 +85,7 @@ class Canceller:
                 self._wakeups.cancel(job_id)
             if wish is not CancelWish.GONE:
                 return CancelResult.REQUESTED
-            # It moved between the look and the statement: look again.
+            # It moved between the read and the statement: read again.
         raise Unavailable("Could not lock the job. Retry.")
 
     async def _cancel_batch(self, tenant_id: int, job_ids: Sequence[UUID]) -> int:
@@ -99,11 +102,11 @@ class Canceller:
                     concerned.add(job_id)
                     self._wakeups.changed([job_id])
                     self._wakeups.cancel(job_id)
-        # Some of them have come back from a worker just now; the others had ended.
+        # Some of them were requeued by a worker meanwhile; the others had ended.
         return len(concerned.union(await self._end_waiting(tenant_id, moving)))
 
     async def _end_waiting(self, tenant_id: int, job_ids: Sequence[UUID]) -> list[UUID]:
-        """In the order of their ids, so that two who want the same jobs wait for each other and never in a circle."""
+        """Ends waiting jobs in the order of their ids, so that two callers with the same jobs cannot deadlock."""
         if not job_ids:
             return []
         ends = [EndOfWaiting(tenant_id, job_id, EventKind.CANCELLED, cancelled_error()) for job_id in sorted(job_ids)]

@@ -1,6 +1,6 @@
-"""Finish: record how attempts ended, fenced by their lease tokens, many at once, and for as long as it takes.
+"""Records how attempts ended, fenced by their lease tokens, many in one statement.
 
-An outcome that the database does not take is set aside, so that the others are recorded: see
+Outcomes that the database refuses are set aside, so that the others are recorded: see
 `duly.lifecycle.writes.set_aside`.
 """
 
@@ -23,17 +23,23 @@ from duly.telemetry.metrics import Metrics
 log = structlog.stdlib.get_logger("duly.finish")
 
 BATCH = 500
-# Where many end at once, more are about to: a commit that waits this long for them saves others.
+# When many attempts end together, more are about to: waiting this long for them saves commits.
 BUSY = 8
 GATHER_SECONDS = 0.004
-# The row of a job that somebody else keeps locked holds up no other outcome for much longer.
+# Longest wait for a row that another transaction has locked, so that other outcomes are not delayed by it.
 LOCK_SECONDS = 2.0
 
 FinishBatch = Sequence[Finish]
 
 
 class Finisher:
-    """Holds ended attempts until they are recorded. It never gives one up: while the database is away they wait."""
+    """Keeps ended attempts until they are recorded; while the database is away, they wait.
+
+    Args:
+        source: source of the events that it records.
+        node_id: returns the node that keeps outcomes set aside.
+        on_recorded: called with the ends of one statement, and those of them that were recorded.
+    """
 
     def __init__(
         self,
@@ -58,27 +64,28 @@ class Finisher:
         self._on_recorded = on_recorded
 
     def put(self, end: Finish) -> None:
-        """Hands in an end; it is recorded with the others that gather."""
+        """Adds an end, to be recorded with others."""
         self._ends.append(end)
         self._arrived.set()
 
     def __contains__(self, job_id: object) -> bool:
-        """Whether an end of this job waits to be recorded."""
+        """Returns True if an end of this job waits to be recorded."""
         return job_id in self.set_aside or any(end.job_id == job_id for end in self._ends)
 
     @property
     def waiting(self) -> int:
+        """Number of ends that wait to be recorded, including those set aside."""
         return len(self._ends) + len(self.set_aside)
 
     async def step(self) -> float:
-        """One round of its loop: waits for ends and records them."""
+        """Runs one round of its loop: waits for ends and records them."""
         await self._arrived.wait()
         if self._busy:
             await asyncio.sleep(GATHER_SECONDS)
         batch = self._ends[:BATCH]
         self._busy = len(batch) >= BUSY
         bisected = await self._record_bisecting(batch, self._connection)
-        # Only now are they taken out: an error before this line leaves them for the next round.
+        # They are removed only now: after an error before this line, the next round records them.
         self._ends[: len(batch)] = bisected.left
         if not self._ends:
             self._arrived.clear()
@@ -90,24 +97,24 @@ class Finisher:
         return 0
 
     async def wait_below(self, limit: int) -> None:
-        """Returns once fewer than `limit` ends wait to be recorded, those set aside among them."""
+        """Returns once fewer than `limit` ends wait to be recorded, including those set aside."""
         while self.waiting >= limit:
             await self._recorded.wait()
 
     async def drain(self) -> None:
-        """Returns once nothing waits to be recorded but what is set aside, after a last try at that."""
+        """Returns once no end waits except those set aside, after a last try to record these."""
         while self._ends:
             await self._recorded.wait()
         await self.set_aside.record_now()
 
     async def record(self, ends: FinishBatch, *, connection: HotConnection | None = None) -> list[Finished]:
-        """Records these ends now; those that lost their lease, or were set aside, are not among the returned.
+        """Records these ends now. Returns those recorded: not those that lost their lease, nor those set aside.
 
         Args:
-            connection: the sweeper's, whose verdicts these are: another's that came first is no lost lease.
+            connection: the sweeper's connection: if another end came before its verdict, no lease was lost.
 
         Raises:
-            DatabaseAway: nothing is known to be recorded; doing it again is safe.
+            DatabaseAway: they are not known to be recorded; it is safe to try again.
         """
         bisected = await self._record_bisecting(ends, connection or self._connection)
         finished = self._wake_all(bisected, verdicts=connection is not None)
@@ -116,13 +123,13 @@ class Finisher:
         return finished
 
     async def _record_bisecting(self, ends: FinishBatch, connection: HotConnection) -> Bisected[Finish, list[Finished]]:
-        """Records these ends; what is refused is recorded as a failure that says so, or set aside."""
+        """Records these ends. Sets aside what is refused; for data that Postgres rejects, records a failure instead."""
 
         async def record(part: FinishBatch) -> list[Finished]:
             async with connection.use() as held:
                 return await finish_if_held(held, part, source=self._source, cancelled_error=cancelled_error())
 
-        # Once, a statement that took too long says nothing of what it held.
+        # The first time, a statement that timed out says nothing about the ends in it.
         bisected = await record_bisecting(
             ends, record, statement="finish", metrics=self._metrics, splits_slow=self._slow_before
         )
@@ -139,7 +146,7 @@ class Finisher:
         return bisected
 
     async def _record_again(self, ends: FinishBatch) -> None:
-        """Records what was set aside; what is refused again stays there.
+        """Records outcomes that were set aside; those refused again stay there.
 
         Raises:
             DatabaseAway: as `record`.
@@ -155,7 +162,7 @@ class Finisher:
             log.warning("an outcome was refused", action="outcome_refused", job_id=str(end.job_id), error=str(error))
 
     def _wake_all(self, bisected: Bisected[Finish, list[Finished]], *, verdicts: bool = False) -> list[Finished]:
-        """After the commit, for each part that was recorded together."""
+        """Wakes what depends on these ends, for each part that was recorded together. Call it after the commit."""
         told = []
         for ends, finished in bisected.parts:
             self.set_aside.recorded(ends)
@@ -167,7 +174,7 @@ class Finisher:
         return told
 
     def _wake(self, finished: Sequence[Finished]) -> None:
-        """Wakes followers of the jobs, the dispatcher, and the nodes that run them again."""
+        """Wakes the followers of the jobs, the dispatcher, and nodes that may run them again."""
         for done in finished:
             if done.due_in_seconds is None:
                 continue
@@ -183,6 +190,7 @@ class Finisher:
         self._metrics.finished(finished)
 
     def _report_lost(self, ends: FinishBatch, finished: Sequence[Finished]) -> None:
+        """Logs and counts the ends that were not recorded because another attempt has the lease."""
         recorded = {done.job_id for done in finished}
         newest = dict(sorted((end.job_id, end.token) for end in ends))
         for end in ends:
@@ -197,11 +205,12 @@ class Finisher:
 
 
 def _is_of_data(error: Exception) -> bool:
+    """Returns True if Postgres rejected the data of an outcome, so that a failure can be recorded instead."""
     return isinstance(error, RecordRefused) and error.of_data and not isinstance(error, RecordBusy)
 
 
 def _failures(refused: dict[Finish, Exception]) -> list[Finish]:
-    """The failures to record in place of outcomes that hold something Postgres does not take."""
+    """Returns the failures to record in place of outcomes with data that Postgres rejects."""
     message = "The outcome cannot be recorded."
     return [
         end._replace(

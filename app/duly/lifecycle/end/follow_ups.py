@@ -1,8 +1,8 @@
-"""Consequences: what the end of one job means for others. Their concurrency key passes on, who waited for them goes
-on or fails, their batch is counted, and the job that follows the batch is submitted.
+"""Follow-ups: effects of a job's end on other jobs.
 
-An end leaves its consequences in the ledger, in its own transaction; any node draws them, in one transaction that also
-takes them away. A node that dies in between leaves them to the next.
+Its concurrency key passes to the next job, dependent jobs start or fail, its batch is counted, and the job that follows
+the batch is submitted. An end leaves its follow-ups in the ledger, in its own transaction; any node carries them out,
+in one transaction that also removes them. If that node dies, another one does it.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -36,12 +36,12 @@ log = structlog.stdlib.get_logger("duly.consequences")
 
 BATCH = 200
 LOOK_SECONDS = 1.0
-# A row that somebody else keeps locked holds up no other follow-up for much longer.
+# Longest wait for a row that another transaction has locked, so that other follow-ups are not delayed by it.
 LOCK_SECONDS = 2.0
 
 
 class FollowUps:
-    """One node's part in it; its step is a loop's."""
+    """Carries out follow-ups; `step` is run by a loop, on any number of nodes."""
 
     def __init__(self, database: Database, wakeups: Wakeups, metrics: Metrics, *, clock: DatabaseClock) -> None:
         self._connection = database.hot(lock_seconds=LOCK_SECONDS)
@@ -52,21 +52,21 @@ class FollowUps:
         self._batches: RoundSize[UUID] = RoundSize(metrics, most=BATCH, statement="batch-count")
 
     async def step(self) -> float:
-        """One round; returns how long to rest."""
+        """Runs one round. Returns the seconds until the next."""
         more = await self._round(self._follow_ends, self._ends)
         return 0 if await self._round(self._count_batches, self._batches) or more else LOOK_SECONDS
 
     async def _round(
         self, work: Callable[[Connection, list[UUID]], Awaitable[bool]], round_size: RoundSize[UUID]
     ) -> bool:
-        """One transaction; `work` puts what it takes into the list. Returns whether to look again at once."""
+        """Runs one transaction; `work` adds what it takes to the list. Returns True to look again at once."""
         taken: list[UUID] = []
         try:
             async with self._connection.use() as connection:
                 more = await work(connection, taken)
         except DatabaseAway:
             raise
-        except Exception as error:  # whatever it is, others' ends must be followed
+        except Exception as error:  # any error: the follow-ups of other jobs must be carried out
             if not taken and round_size.limit == 1:
                 raise
             blamed = round_size.refused(taken, error)
@@ -117,6 +117,7 @@ class FollowUps:
 
 
 async def _fail_dependents(connection: Connection, endings: Sequence[Ending]) -> list[EndedWaiting]:
+    """Fails jobs that depend on jobs that did not complete."""
     lost = [end.job_id for end in endings if end.depended and end.kind in UNSUCCESSFUL]
     doomed = await find_doomed(connection, lost) if lost else []
     ends = [EndOfWaiting(tenant, child, EventKind.FAILED, dependency_error(parent)) for tenant, child, parent in doomed]
@@ -124,7 +125,7 @@ async def _fail_dependents(connection: Connection, endings: Sequence[Ending]) ->
 
 
 async def _submit_then(connection: Connection, batch: AddedUp, ids: IdMaker) -> tuple[NewJob, InsertResult]:
-    """The job that follows the batch, with what it came to."""
+    """Submits the job that follows a batch, with the batch's counts in its parameters."""
     counts = {"completed": batch.completed, "failed": batch.failed, "cancelled": batch.cancelled}
     job = then_job(batch.then or "", job_id=ids.new(), batch={"batchId": str(batch.batch_id), **counts})
     [answer] = await insert_jobs(connection, [job])
@@ -138,7 +139,7 @@ async def _submit_then(connection: Connection, batch: AddedUp, ids: IdMaker) -> 
 
 
 async def _record_batch_webhook(connection: Connection, batch: AddedUp, ids: IdMaker) -> bool:
-    """Tells the endpoints that the last job of the batch has ended. Returns whether any wants to hear of it."""
+    """Records the webhook of a completed batch. Returns True if an endpoint receives it."""
     if batch.completed_at is None:
         return False
     counts = BatchCounts(batch.total, batch.completed, batch.failed, batch.cancelled)
@@ -147,7 +148,9 @@ async def _record_batch_webhook(connection: Connection, batch: AddedUp, ids: IdM
 
 
 def wake_for_ended(wakeups: Wakeups, metrics: Metrics, ended: Sequence[EndedWaiting]) -> None:
-    """After the commit: wakes who follows these jobs, who delivers their webhooks, and who draws consequences."""
+    """Wakes the followers of jobs that ended while they waited, the dispatcher, and follow-ups. Call it after the
+    commit.
+    """
     if not ended:
         return
     wakeups.changed([end.job_id for end in ended])

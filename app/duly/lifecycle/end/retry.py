@@ -1,4 +1,4 @@
-"""Redrive: jobs that failed or were cancelled run again, with fresh attempts, where their ties allow it."""
+"""Redrives jobs that failed or were cancelled: runs them again, with fresh attempts, if their ties allow it."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -16,16 +16,14 @@ from duly.store.ties.unique_keys_and_dependencies import give_up_unique, record_
 
 
 class Redriven(NamedTuple):
-    """Which jobs run again, and which may not because another unfinished job has their unique key."""
+    """The jobs that run again, and those that may not, because another unfinished job has their unique key."""
 
     job_ids: list[UUID]
     taken: list[UUID]
 
 
 async def redrive(database: Database, wakeups: Wakeups, keys: Sequence[tuple[int, UUID]]) -> Redriven:
-    """Sets these (tenant, job) going again, all in one transaction. One that did not fail and was not cancelled is
-    left alone.
-    """
+    """Redrives these (tenant, job) in one transaction; ignores jobs that did not fail and were not cancelled."""
     async with database.pinned() as connection:
         redriven, lanes = await _redrive(connection, keys)
     for start in lanes:
@@ -56,7 +54,7 @@ async def _place(connection: Connection, going: Sequence[Requeued]) -> list[Lane
 
 
 def _parents_first(waiting: Sequence[Requeued]) -> Iterator[list[Requeued]]:
-    """Yields these jobs in layers: a job that is set going together with one that it waits for comes after it."""
+    """Yields these jobs in layers: each after those among them that it depends on."""
     left = {each.standing.job_id: each for each in waiting}
     while left:
         layer = [each for each in left.values() if not any(parent in left for parent in each.depends_on)]
@@ -66,7 +64,7 @@ def _parents_first(waiting: Sequence[Requeued]) -> Iterator[list[Requeued]]:
 
 
 async def _place_dependents(connection: Connection, waiting: Sequence[Requeued]) -> None:
-    """Places jobs that depend on others; where one of those has failed, they fail again."""
+    """Places jobs that depend on others; those whose dependency failed fail again."""
     parents = [(each.standing.tenant_id, parent) for each in waiting for parent in each.depends_on]
     ended = await watch_parents(connection, parents)
     await place(connection, [_placement(each, ended) for each in waiting])

@@ -1,7 +1,7 @@
-"""Natural batching: what arrives while a statement is under way goes together in the next one.
+"""Natural batching: items that arrive during a statement go together in the next one.
 
-An idle service adds no delay, a busy one gets the throughput of bulk statements. One flusher beats two, and beats any
-fixed window. The buffer is bounded: a full one makes callers wait, and then refuses them.
+An idle service adds no delay, a busy one gets the throughput of bulk statements. One flusher is faster than two, and
+than any fixed window. The buffer is bounded: a full one makes callers wait, and then refuses them.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-# With so many together, nothing is won by taking in more first.
+# A batch of this size gains nothing from reading more first.
 ENOUGH = 32
 
 
 async def read_sockets() -> None:
-    """Lets the loop take in what lies ready on its sockets: one round to read it, one for the tasks that it begins.
+    """Lets the event loop read what has arrived on its sockets: one round to read, one for the tasks that start.
 
     Costs an idle service some microseconds; on a busy machine half as many statements do the same work.
     """
@@ -31,14 +31,14 @@ async def read_sockets() -> None:
 
 
 class Batcher(Generic[Item, Result]):
-    """Collects items from many callers, records them together, and gives each its answer.
+    """Collects items from many callers, records them together, and gives each caller its result.
 
     Args:
-        record: records items, all or nothing, and returns an answer for each, in order.
-        capacity: how many may wait.
-        batch: how many go in one statement.
-        patience_seconds: how long a caller waits for a place before it is refused.
-        what: the items' name, for that refusal.
+        record: records items, all or nothing, and returns a result for each, in order.
+        capacity: number of items that may wait.
+        batch: number of items in one statement.
+        patience_seconds: time that a caller waits for room before it is refused.
+        what: name of the items in that refusal.
     """
 
     def __init__(
@@ -62,11 +62,11 @@ class Batcher(Generic[Item, Result]):
         self.in_flight = 0
 
     async def put(self, item: Item) -> Result:
-        """Hands in an item and waits until it is recorded.
+        """Adds an item and waits until it is recorded. Returns its result.
 
         Raises:
-            Overloaded: there was no place for it in time.
-            DatabaseAway, RecordRefused: as `record` raised them for this item.
+            Overloaded: there was no room in time.
+            DatabaseAway, RecordRefused: raised by `record` for this item.
         """
         if len(self._waiting) >= self._capacity:
             await self._wait_for_room()
@@ -88,8 +88,8 @@ class Batcher(Generic[Item, Result]):
             ) from None
 
     async def step(self) -> float:
-        """One round of a flusher's loop: waits for items, records them, answers their callers."""
-        while not self._waiting:  # another flusher may have been quicker
+        """Runs one round of a flusher's loop: waits for items, records them, and resolves their callers' futures."""
+        while not self._waiting:  # another flusher may have been faster
             await self._arrived.wait()
         if len(self._waiting) < ENOUGH:
             await read_sockets()
@@ -108,6 +108,8 @@ class Batcher(Generic[Item, Result]):
         return 0
 
     async def _settle(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        """Records a batch; where one item is refused, by halves, so that the others are recorded."""
+
         async def record(part: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
             answers = await self._record([item for item, _ in part])
             for (_, future), answer in zip(part, answers, strict=True):
@@ -121,11 +123,12 @@ class Batcher(Generic[Item, Result]):
 
     @property
     def idle(self) -> bool:
+        """True if nothing waits and nothing is being recorded."""
         return not self._waiting and not self.in_flight
 
 
 def _resolve(future: "asyncio.Future[Result]", answer: Result | Exception) -> None:
-    if future.done():  # its caller went away
+    if future.done():  # its caller was cancelled
         return
     if isinstance(answer, Exception):
         future.set_exception(answer)

@@ -1,6 +1,6 @@
-"""Eager start: a job that may run at once, where a slot of this very process is free, is recorded as running already.
+"""Eager start: records a job as running in the transaction that inserts it, if a slot of this process is free.
 
-One durable transaction instead of two, and no look at `ready`. Claiming remains for all else.
+One durable transaction instead of two, and no read of `ready`. All other jobs are claimed.
 """
 
 from collections.abc import Sequence
@@ -12,56 +12,61 @@ from duly.store.submit.jobs import Starting
 
 
 class Starter(Protocol):
-    """What an eager start needs of the worker in this process."""
+    """Interface of the worker in this process for eager starts."""
 
     def reserve(self, wanted: int) -> int:
-        """Holds up to `wanted` slots; none while older work waits. Each is then used by `start` or given back."""
+        """Reserves up to `wanted` slots, none while older jobs wait. Each is then used by `start`, or released."""
 
     def may_start(self, job: NewJob) -> bool:
-        """Whether nothing that is known holds jobs like this one back."""
+        """Returns True if no known restriction keeps jobs like this one from being claimed."""
 
     def identity(self) -> tuple[UUID, str, int]:
-        """The node in whose name jobs run here, how it signs their events, and the version of what holds claims back
-        that it knows.
+        """Returns the node id and event source under which jobs run here, and the version of the claim restrictions
+        that the worker knows.
         """
 
     def start(self, jobs: Sequence[ClaimedJob]) -> None:
-        """Runs these, which are recorded as running here, in slots that were reserved."""
+        """Runs jobs that are recorded as running here, in slots that were reserved."""
 
     def release_slots(self, reserved: int) -> None:
-        """These slots are not needed after all."""
+        """Releases reserved slots that are not used."""
 
     def response_lost(self) -> None:
-        """Jobs may stand as running here that were never handed over."""
+        """Reports that jobs may be recorded as running here without having been passed to `start`."""
 
 
 class NoStarter:
-    """Where this process runs no jobs."""
+    """Starter of a process without a worker."""
 
     def reserve(self, wanted: int) -> int:
+        """Reserves no slot."""
         del wanted
         return 0
 
     def may_start(self, job: NewJob) -> bool:
+        """Returns False."""
         del job
         return False
 
     def identity(self) -> tuple[UUID, str, int]:
+        """Returns a node id that is never used."""
         return UUID(int=0), "", 0
 
     def start(self, jobs: Sequence[ClaimedJob]) -> None:
-        """Nothing was reserved, so nothing comes."""
+        """Does nothing: no slot was reserved."""
 
     def release_slots(self, reserved: int) -> None:
-        """Nothing was reserved."""
+        """Does nothing: no slot was reserved."""
 
     def response_lost(self) -> None:
-        """Nothing was started."""
+        """Does nothing: no job was started."""
 
 
 class EagerStart:
-    """The jobs of one flush that start here: chosen before it is recorded, started once it is. What was chosen and did
-    not start by the end of the block gives its slots back: it was not recorded, or nobody knows.
+    """The jobs of one flush that start here: chosen before the flush is recorded, started after.
+
+    Leaving the block releases the slots of jobs that were chosen and not started: they were not recorded, or it is not
+    known whether they were.
     """
 
     def __init__(self, starter: Starter) -> None:
@@ -71,10 +76,11 @@ class EagerStart:
 
     @property
     def job_ids(self) -> set[UUID]:
+        """Ids of the chosen jobs."""
         return {job.job_id for job in self._chosen}
 
     def choose(self, jobs: Sequence[NewJob]) -> Starting | None:
-        """The oldest of those that wait for nothing, as many as slots can be had."""
+        """Chooses the oldest jobs without a delay, one for each slot that can be reserved."""
         may = [_waits_for_nothing(job) and self._starter.may_start(job) for job in jobs]
         free = self._starter.reserve(sum(may))
         if not free:
@@ -87,12 +93,13 @@ class EagerStart:
         return Starting(*self._starter.identity(), starts)
 
     def go(self) -> int:
-        """They are durable: from here on the worker has them. Returns how many."""
+        """Starts the chosen jobs, which are durable now. Returns their number."""
         chosen, self._chosen = self._chosen, []
         self._starter.start([_first_attempt(job) for job in chosen])
         return len(chosen)
 
     def release_slots(self) -> None:
+        """Releases the slots of the chosen jobs and starts none of them."""
         self._starter.release_slots(len(self._chosen))
         self._chosen = []
 
@@ -108,7 +115,7 @@ def _waits_for_nothing(job: NewJob) -> bool:
 
 
 def _first_attempt(job: NewJob) -> ClaimedJob:
-    """What a claim would have returned."""
+    """Returns the job as a claim would have returned it."""
     return ClaimedJob(
         tenant_id=job.tenant_id,
         job_id=job.job_id,

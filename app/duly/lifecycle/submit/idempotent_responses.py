@@ -1,7 +1,7 @@
-"""First answers: what is kept of them with an idempotency key, and what they are again when the request is repeated.
+"""Responses stored with an idempotency key, and their form when the request is repeated.
 
-Most say nothing that the ledger does not tell later, and nothing is kept of them. What would be told otherwise is kept:
-which job stands for a deduplicated submission and how it stood, and that a job stood already under a client's id.
+Most responses can be derived from the ledger, and nothing is stored of them. Stored are those that cannot: which job a
+deduplicated submission got and its status then, and that the job of a client's id existed already.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _STANDING = '{"standing":true}'
 async def store_response(
     connection: Connection, tenant_id: int, key: IdempotencyKey, answer: Accepted
 ) -> tuple[Accepted, Earlier]:
-    """Keeps the answer to a single submission. Returns it as it is given now, and as it will be found."""
+    """Stores the response to a single submission, if it must be. Returns it as given now, and as it will be found."""
     kept = None
     if answer.deduplicated:
         kept = await redirect_key(connection, tenant_id, key.key, answer.job_id)
@@ -33,7 +33,7 @@ async def store_response(
 
 
 def replayed_response(earlier: Earlier) -> Accepted:
-    """The first answer once more."""
+    """Returns the first response again."""
     accepted = Accepted(earlier.job_id, earlier.created_at, replayed=True)
     if earlier.answer is None:
         return accepted
@@ -47,13 +47,13 @@ def replayed_response(earlier: Earlier) -> Accepted:
 async def store_batch_response(
     connection: Connection, tenant_id: int, key: IdempotencyKey, others: Mapping[int, UUID]
 ) -> None:
-    """Keeps which of a batch's submissions other jobs stand for, by their places."""
+    """Stores, by index, the jobs that were returned in place of deduplicated ones of a batch."""
     if others:
         kept = {str(index): str(job_id) for index, job_id in others.items()}
         await keep_answer(connection, tenant_id, key.key, orjson.dumps(kept).decode())
 
 
 def stored_substitutes(earlier: Earlier) -> dict[int, UUID]:
-    """Which of a batch's submissions other jobs stand for, by their places."""
+    """Returns, by index, the jobs that were returned in place of deduplicated ones of a batch."""
     kept = orjson.loads(earlier.answer or "{}")
     return {int(index): UUID(job_id) for index, job_id in kept.items()}

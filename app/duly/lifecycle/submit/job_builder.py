@@ -1,4 +1,4 @@
-"""Job maker: checks a submission under the settings and types of a service, and makes a job of it."""
+"""Checks submissions against the settings and job types of a service, and builds jobs from them."""
 
 from datetime import datetime
 from functools import lru_cache, partial
@@ -20,11 +20,11 @@ from duly.handlers.serialization import read_parameters
 from duly.lifecycle.submit.submission_errors import nested_under
 from duly.lifecycle.submit.submission_model import Submission, SubmissionOrigin
 
-LONGEST_DEBOUNCE = 10  # times its seconds, where none is given
+LONGEST_DEBOUNCE = 10  # times debounceSeconds, if debounceMaxSeconds is not given
 
 
 class JobBuilder:
-    """Turns submissions into jobs, under this service's settings and types."""
+    """Builds jobs from submissions under the settings and job types of this service."""
 
     def __init__(
         self, registry: Registry, *, parameters_limit: int, reach: Reach, keyring: Keyring, clock: DatabaseClock
@@ -33,11 +33,11 @@ class JobBuilder:
         self._parameters_limit = parameters_limit
         self._registry = registry
         self._keyring = keyring
-        # Callbacks are few and submissions many: reading a URL anew was a twentieth of a job's whole life.
+        # Submissions repeat a few callback URLs: parsing one each time took a twentieth of a job's whole cost.
         self._url_refusal = lru_cache(maxsize=1024)(partial(url_refusal, reach=reach))
 
     def then(self, submission: Submission, origin: SubmissionOrigin) -> str:
-        """The job that follows a batch, as it is kept until then. Its type must take what it will be told.
+        """Returns the template of the job that follows a batch. Its type must accept the parameters with `batch` added.
 
         Raises:
             ParametersInvalid, and the 4xx of `duly.errors`, each path below `then`.
@@ -62,7 +62,14 @@ class JobBuilder:
         batch_id: UUID | None = None,
         checked: bool = False,
     ) -> NewJob:
-        """The job that a submission asks for. With `checked` its parameters are not validated against its type.
+        """Returns the job of a submission.
+
+        Args:
+            submission: a valid submission.
+            origin: what comes from elsewhere than its body.
+            job_id: id that the client chose; else a new one.
+            batch_id: the batch that the job belongs to.
+            checked: True if its parameters were validated against its type before.
 
         Raises:
             ParametersInvalid, and the 4xx of `duly.errors`.
@@ -111,7 +118,7 @@ class JobBuilder:
         return text
 
     def _sealed(self, secret: str | None) -> str | None:
-        """Whatever it looks like: a text that a client sends is a secret in clear."""
+        """Returns a callback secret sealed. The text of a client is always a plain secret, even if it looks sealed."""
         if secret is None:
             return None
         return self._keyring.seal(secret, tenant_id=DEFAULT_TENANT, purpose="callback")
@@ -124,7 +131,7 @@ class JobBuilder:
 
 
 def _flow(submission: Submission, origin: SubmissionOrigin) -> Flow | None:
-    """What ties the job to others; None for nearly all."""
+    """Returns what ties the job to others; None for most jobs."""
     if not (submission.model_fields_set & _TIES or origin.digest is not None or origin.parent_id is not None):
         return None
     flow = Flow(
@@ -137,7 +144,7 @@ def _flow(submission: Submission, origin: SubmissionOrigin) -> Flow | None:
         parent_id=origin.parent_id,
         digest=origin.digest,
     )
-    return flow if flow._replace(despite_failure=False) != _UNTIED else None  # members may be there and be null
+    return flow if flow._replace(despite_failure=False) != _UNTIED else None  # members may be present and null
 
 
 _UNTIED = Flow()
@@ -164,7 +171,7 @@ def _depends_on(ids: list[str]) -> tuple[UUID, ...]:
 
 
 def _check_together(submission: Submission) -> None:
-    """What single members cannot say."""
+    """Checks rules that involve several members."""
     _check_debounce(submission)
     if submission.runAt is not None and submission.delaySeconds is not None:
         raise Invalid.at([PathError("delaySeconds", "excludes runAt: give one of the two")])
@@ -177,6 +184,7 @@ def _check_together(submission: Submission) -> None:
 
 
 def _check_debounce(submission: Submission) -> None:
+    """Checks the members about debouncing, which need a unique key and exclude other start times."""
     if submission.debounceSeconds is not None:
         if submission.uniqueKey is None:
             raise Invalid.at([PathError("debounceSeconds", "needs a uniqueKey")])
@@ -192,6 +200,7 @@ def _check_debounce(submission: Submission) -> None:
 
 
 def _check_callback(submission: Submission) -> None:
+    """Checks the events and the secret of a callback."""
     for index, event in enumerate(submission.callbackEvents or ()):
         if event not in CALLBACK_BITS:
             raise Invalid.at([PathError(f"callbackEvents[{index}]", f"is none of {', '.join(CALLBACK_BITS)}")])
@@ -203,4 +212,4 @@ def _check_callback(submission: Submission) -> None:
 
 
 def _within_years(moment: datetime) -> bool:
-    return 2000 <= moment.year < 2200  # noqa: PLR2004  # what Postgres and UUIDv7 hold with ease
+    return 2000 <= moment.year < 2200  # noqa: PLR2004  # range that Postgres and UUIDv7 support

@@ -1,6 +1,6 @@
-"""Jobs on their way into the ledger, many more than memory should hold: they wait in a temporary file.
+"""Spools the jobs of a large batch in a temporary file, to bound memory.
 
-The file has no name, so nobody else reads it, and it goes with the process whatever becomes of that.
+The file has no name: no other process can open it, and the system deletes it when this process ends.
 """
 
 import asyncio
@@ -12,17 +12,17 @@ from typing import Self
 from duly.domain.job import NewJob
 from duly.errors import Unavailable
 
-# A chunk is one statement later: of so many jobs, or as soon as their parameters come to so many characters.
+# Size of a chunk, which becomes one statement: this number of jobs, or this number of characters of parameters.
 CHUNK_JOBS = 500
 CHUNK_CHARACTERS = 1 << 20
-# What is smaller never reaches the disk.
+# Smaller spools never reach the disk.
 IN_MEMORY = 1 << 20
 
 Placed = tuple[int, NewJob]
 
 
 class JobSpool:
-    """Takes jobs with their places one by one, and gives them back in chunks, as often as one likes."""
+    """Takes jobs with their indexes one by one, and returns them in chunks, as often as needed."""
 
     def __init__(self) -> None:
         self._file = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115  # closed at the end of the block
@@ -31,7 +31,7 @@ class JobSpool:
         self.count = 0
 
     async def put(self, index: int, job: NewJob) -> None:
-        """Takes one in.
+        """Adds a job.
 
         Raises:
             Unavailable: the disk is full.
@@ -50,7 +50,7 @@ class JobSpool:
             raise Unavailable("There is no room for so many jobs just now.", reason=str(error)) from error
 
     async def chunks(self) -> AsyncIterator[list[Placed]]:
-        """All that was taken in, from the beginning; nothing more may come."""
+        """Yields all jobs from the beginning. No more may be added."""
         if self._chunk:
             await self._write()
         self._file.seek(0)
@@ -65,4 +65,4 @@ class JobSpool:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.to_thread(self._file.close)  # gives back what may be a gigabyte of the disk
+        await asyncio.to_thread(self._file.close)  # frees up to a gigabyte of disk

@@ -1,4 +1,4 @@
-"""The door: who submits too much, or into a queue that is too long, is asked to come back, and nothing is recorded."""
+"""Rate limiter and backlog limits for submissions."""
 
 import asyncio
 import math
@@ -13,26 +13,28 @@ from duly.store.queue.limits import Rate
 from duly.store.submit.submission_limits import IntakeLimits, count_waiting, read_intake, set_intake, take_tokens
 
 LOOK_SECONDS = 1.0
-# Tokens are taken from the common bucket for so long ahead, and given up when they are as old as that.
+# Tokens are taken from the shared bucket ahead of need for this long, and dropped when they are older than the next.
 AHEAD_SECONDS = 0.1
 TOKENS_LAST_SECONDS = 1.0
-# A queue is counted anew after so long; meanwhile what is let in here is added.
+# A queue's backlog is counted again after this time; until then, submissions accepted here are added to the count.
 COUNT_LASTS_SECONDS = 0.25
 NOT_FULL_AGAIN_BEFORE_SECONDS = 0.02
-# Clients choose the names of queues: at most this many counts are kept.
+# Clients choose queue names: the most counts that are kept.
 MOST_COUNTS = 1_000
 BACKLOG_RETRY_SECONDS = 2
 
 
 @dataclass(slots=True)
 class _BacklogCount:
+    """Jobs that wait in a queue, and when they were counted (monotonic clock)."""
+
     waiting: int
     at: float
 
 
 class SubmissionLimiter:
-    """One for a process. Rates are exact over all nodes, since their tokens come from one bucket in the database;
-    backlogs are as exact as a count that is a quarter of a second old on each node.
+    """Limits of one process. Rates are exact over all nodes, since their tokens come from one bucket in the database;
+    backlogs are as exact as a count that is up to a quarter of a second old on each node.
     """
 
     def __init__(self, database: Database, *, tenant_id: int, settings: IntakeLimits) -> None:
@@ -50,18 +52,18 @@ class SubmissionLimiter:
 
     @property
     def enabled(self) -> bool:
-        """Whether anything is limited."""
+        """True if there is any limit."""
         return self._enabled
 
     async def step(self) -> float:
-        """Learns what has been set while the service runs; a loop's."""
+        """Reads the limits that were set at run time; run by a loop."""
         async with self._database.background() as connection:
             found = await read_intake(connection, self._tenant_id)
         self._apply(found)
         return LOOK_SECONDS
 
     async def set_limits(self, limits: IntakeLimits | None) -> None:
-        """Sets the limits for all nodes; None: those of the settings."""
+        """Sets the limits of all nodes; None restores those of the settings."""
         async with self._database.connection() as connection:
             await set_intake(connection, self._tenant_id, limits)
         self._apply(limits)
@@ -75,7 +77,11 @@ class SubmissionLimiter:
             self._counts.clear()
 
     async def admit(self, jobs: Mapping[str, int], *, checked: int = 0) -> None:
-        """Lets so many jobs in for each queue, and those that were `checked` before, or none.
+        """Accepts this number of jobs for each queue, or none of them.
+
+        Args:
+            jobs: number of jobs by queue.
+            checked: number of jobs that passed `check` before and take tokens now.
 
         Raises:
             RateLimited, BacklogFull: see `duly.errors`.
@@ -88,8 +94,10 @@ class SubmissionLimiter:
                 self._counts[queue].waiting += count
 
     async def check(self, jobs: Mapping[str, int]) -> None:
-        """Raises:
-        BacklogFull: one of these queues has no room for so many.
+        """Checks the backlogs alone.
+
+        Raises:
+            BacklogFull: one of these queues has no room for this number of jobs.
         """
         for queue, count in jobs.items():
             if (limit := self.limits.backlog_of(queue)) is not None:
@@ -107,7 +115,7 @@ class SubmissionLimiter:
             raise BacklogFull.of(queue, limit=limit, waiting=known.waiting, retry_after_seconds=BACKLOG_RETRY_SECONDS)
 
     def _keep(self, queue: str, count: _BacklogCount) -> _BacklogCount:
-        """Keeps a fresh count, and forgets the oldest where there are too many."""
+        """Keeps a new count, and forgets the oldest if there are too many."""
         self._counts.pop(queue, None)
         self._counts[queue] = count
         if len(self._counts) > MOST_COUNTS:
@@ -115,6 +123,11 @@ class SubmissionLimiter:
         return count
 
     async def _take(self, needed: int) -> None:
+        """Takes tokens, from those taken ahead or from the shared bucket.
+
+        Raises:
+            RateLimited: there are too few.
+        """
         rate = self.limits.rate
         if rate is None:
             return
@@ -141,7 +154,7 @@ class SubmissionLimiter:
 
 
 def configured_limits(settings: Settings) -> IntakeLimits:
-    """Returns the limits that the settings name. Without a burst, ten seconds' worth of the rate may come at once."""
+    """Returns the limits of the settings. The default burst is ten seconds' worth of the rate."""
     rate = None
     if settings.submit_rate is not None:
         burst = settings.submit_burst or max(1, round(10 * settings.submit_rate))

@@ -1,4 +1,7 @@
-"""Submission: the model of a request for a job, and its errors. The same for all who submit."""
+"""Model of a submission, the same for HTTP requests, schedules, batches and child jobs.
+
+Its fields have the names of the HTTP contract.
+"""
 
 import re
 from collections.abc import Mapping
@@ -31,7 +34,7 @@ def _check_suffix(name: str) -> str:
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=LONGEST_NAME), AfterValidator(_check_suffix)]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=255)]
-LabelName = Annotated[str, StringConstraints(pattern=r"^[^:]+$", max_length=64)]  # filters name it before a colon
+LabelName = Annotated[str, StringConstraints(pattern=r"^[^:]+$", max_length=64)]  # filters put a colon after the name
 LabelValue = Annotated[str, StringConstraints(max_length=256)]
 YEAR = 366 * 86400
 MOST_DEPENDENCIES = 1_000
@@ -40,7 +43,7 @@ _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d
 
 
 def _check_rfc3339(text: object) -> object:
-    """Pydantic reads more than RFC 3339 as a time: unix seconds as text, for one."""
+    """Rejects the other forms in which Pydantic reads a time, such as Unix seconds as text."""
     if isinstance(text, datetime) or (isinstance(text, str) and _RFC3339.fullmatch(text)):
         return text
     raise PydanticCustomError("time", "must be a time as RFC 3339 writes it, such as 2026-01-27T10:00:00.000Z")
@@ -108,7 +111,7 @@ class Submission(BaseModel):
 
 
 class SubmissionOrigin(NamedTuple):
-    """What is known of a job beside its submission: from a request's headers, its address, or its parent."""
+    """Properties of a job that do not come from its submission but from a request's headers or path, or its parent."""
 
     correlation_id: str | None
     traceparent: str | None
@@ -118,7 +121,7 @@ class SubmissionOrigin(NamedTuple):
 
 
 def with_exact_parameters(submission: Submission, value: Mapping[str, Any]) -> Submission:
-    """The submission with its parameters as they were read from its text, digit for digit: pydantic knows doubles."""
+    """Returns the submission with its parameters as read from the JSON text: Pydantic rounds numbers to doubles."""
     if "parameters" in value:
-        submission.__dict__["parameters"] = value["parameters"]  # an assignment takes five times as long
+        submission.__dict__["parameters"] = value["parameters"]  # normal assignment takes five times as long
     return submission

@@ -1,4 +1,4 @@
-"""Submit: from a validated submission to a durable job, many at once in one transaction."""
+"""Makes submissions durable, many in one transaction."""
 
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from datetime import datetime
@@ -28,10 +28,10 @@ from duly.store.submit.jobs import creation_times, record_jobs, record_jobs_agai
 from duly.telemetry.metrics import Metrics
 
 BATCH = 500
-# Each may hold 10,000 jobs: these bound memory, not speed.
+# Each may hold 10,000 jobs: this bounds memory, it does not affect speed.
 WAITING_BATCHES = 16
-# One large statement at a time would leave the server idle while it is flushed to disk. Single submissions have one
-# flusher: there, two make smaller batches and gain nothing.
+# A single large statement at a time would leave the server idle while it is flushed to disk. Single submissions have
+# one flusher: a second one makes smaller batches and gains nothing.
 LARGE_FLUSHERS = 2
 
 
@@ -39,7 +39,12 @@ _Insert = Callable[[Connection, Sequence[NewJob]], Awaitable[list[Accepted | Exc
 
 
 class Submitter:
-    """Takes submissions from all requests of this process and records what has gathered, again and again."""
+    """Records the submissions of all requests of this process.
+
+    Args:
+        buffer: number of single submissions that may wait.
+        starter: the worker of this process, for eager starts.
+    """
 
     def __init__(
         self, database: Database, wakeups: Wakeups, metrics: Metrics, *, buffer: int, starter: Starter
@@ -56,32 +61,32 @@ class Submitter:
 
     @property
     def connection(self) -> HotConnection:
-        """The connection that single submissions go by."""
+        """Connection that records single submissions."""
         return self._connection
 
     async def submit(self, job: NewJob) -> Accepted:
-        """Records one job; returns once it is durable.
+        """Records one job. Returns once it is durable.
 
         Raises:
             IdempotencyKeyReused, IdempotencyInFlight, Overloaded: see `duly.errors`.
-            DatabaseAway: nothing is known to be recorded.
+            DatabaseAway: it is not known to be recorded.
         """
         return await self.batcher.put(job)
 
     async def submit_all(self, batch: NewBatch, jobs: Sequence[NewJob]) -> "AcceptedBatch":
-        """Records a batch and all its jobs, or nothing, in one transaction of their own.
+        """Records a batch and all its jobs, or nothing, in a transaction of its own.
 
         Raises:
-            BatchRefused: which of the jobs were refused, and why.
+            BatchRefused: some of the jobs were refused.
             IdempotencyKeyReused, IdempotencyInFlight, Overloaded: see `duly.errors`.
-            DatabaseAway: nothing is known to be recorded.
+            DatabaseAway: it is not known to be recorded.
         """
         return await self.batches.put((batch, jobs))
 
     async def _record_many(
         self, batches: Sequence[tuple[NewBatch, Sequence[NewJob]]]
     ) -> list["AcceptedBatch | Exception"]:
-        """Beside the single ones, on connections of their own: a large batch holds none of them up."""
+        """Records batches on connections of their own, so that they do not delay single submissions."""
         return [await self._record_all(batch, jobs) for batch, jobs in batches]
 
     async def _record_all(self, batch: NewBatch, jobs: Sequence[NewJob]) -> "AcceptedBatch | Exception":
@@ -104,7 +109,7 @@ class Submitter:
         except RecordBusy:
             return busy_error(batch)
         except (BatchRefused, IdempotencyKeyReused, RecordRefused) as error:
-            return error  # not raised: the other batches are recorded already
+            return error  # returned, not raised: the other batches are recorded already
         if not answer.replayed:
             self._wake(jobs, answer.jobs, started=())
         return answer
@@ -114,8 +119,8 @@ class Submitter:
             try:
                 accepted = await self._record_once(jobs, partial(insert_jobs, eager=eager))
             except DatabaseAway:
-                # The connection may have broken after the commit. Ids are made here and a job that stands is left as
-                # it is, so sending the batch again is safe.
+                # The connection may have broken after the commit. Ids are made here and existing jobs are left
+                # unchanged, so sending the batch again is safe.
                 eager.release_slots()
                 self._starter.response_lost()
                 accepted = await self._record_once(jobs, insert_again)
@@ -144,8 +149,11 @@ class Submitter:
 
 
 class AcceptedBatch(NamedTuple):
-    """Result of submitting a batch. `jobs` is empty where an earlier request recorded it: then `others` are those of
-    its submissions, by their places, for which other jobs stand.
+    """Result of submitting a batch.
+
+    Attributes:
+        jobs: results in order; empty if an earlier request recorded the batch.
+        others: then, by index, the jobs that were returned in place of deduplicated ones.
     """
 
     batch_id: UUID
@@ -156,7 +164,12 @@ class AcceptedBatch(NamedTuple):
 
 
 class BatchRefused(Exception):
-    """Nothing is recorded, because of these jobs, named by their place, or of the one that follows them."""
+    """Refusal of a batch of which nothing is recorded.
+
+    Attributes:
+        errors: by index, the errors of the jobs.
+        then: errors of the job that follows the batch.
+    """
 
     def __init__(self, errors: Mapping[int, Exception], then: Sequence[PathError] = ()) -> None:
         super().__init__(f"{len(errors)} jobs were refused")
@@ -189,13 +202,14 @@ async def _record_together(
 
 
 def busy_error(what: NewJob | NewBatch) -> Exception:
+    """Returns the error for a submission whose locks could not be had in time."""
     if what.idempotency is not None:
         return IdempotencyInFlight("The first request with this Idempotency-Key is still in progress. Retry.")
     return Overloaded("Could not lock the job's keys or dependencies. Retry.")
 
 
 async def insert_again(connection: Connection, jobs: Sequence[NewJob]) -> list[Accepted | Exception]:
-    """After an answer was lost; recording tied jobs twice is safe as it is."""
+    """Inserts jobs after a lost response. Inserting tied jobs twice is safe as it is."""
     plain = [job for job in jobs if job.flow is None]
     times: dict[tuple[int, UUID], datetime] = {}
     if plain:
@@ -212,7 +226,9 @@ async def insert_again(connection: Connection, jobs: Sequence[NewJob]) -> list[A
 async def _record_keyed(
     connection: Connection, jobs: Sequence[NewJob], insert: _Insert
 ) -> Sequence[Accepted | Exception]:
-    """Jobs of which some carry an idempotency key: the first with a key is recorded, the others get its answer."""
+    """Records jobs of which some have an idempotency key: the first job of each key is inserted, the others get its
+    result.
+    """
     first: dict[tuple[int, str], NewJob] = {}
     for job in jobs:
         if job.idempotency:
@@ -224,7 +240,7 @@ async def _record_keyed(
         if job.idempotency is None or key in earlier:
             continue
         answer = recorded[job.job_id]
-        if isinstance(answer, Exception):  # what was refused does not use up its key
+        if isinstance(answer, Exception):  # a refused submission does not use up its key
             await release_key(connection, *key)
             earlier[key] = answer
         else:
@@ -242,7 +258,7 @@ def _is_new(job: NewJob, first: dict[tuple[int, str], NewJob], earlier: Mapping[
 
 
 def _replay(job: NewJob, earlier: Mapping[tuple[int, str], Earlier | Exception]) -> Accepted | Exception:
-    assert job.idempotency is not None  # noqa: S101  # only keyed jobs are not recorded
+    assert job.idempotency is not None  # noqa: S101  # only jobs with a key are not recorded
     before = earlier[job.tenant_id, job.idempotency.key]
     if isinstance(before, Exception):
         return before
@@ -254,6 +270,11 @@ def _replay(job: NewJob, earlier: Mapping[tuple[int, str], Earlier | Exception])
 
 
 def check_same_request(before: Earlier, key: IdempotencyKey) -> None:
+    """Compares a request with the earlier one that used its key.
+
+    Raises:
+        IdempotencyKeyReused: they differ.
+    """
     if before.digest != key.digest:
         raise IdempotencyKeyReused(
             "This Idempotency-Key was used for another submission within the last 24 hours.",

@@ -1,4 +1,4 @@
-"""Submit: a batch of any size, from a temporary file into the ledger, in one transaction and chunk by chunk."""
+"""Records a batch of any size from a temporary file, in one transaction, chunk by chunk."""
 
 import asyncio
 from collections import Counter
@@ -24,17 +24,17 @@ from duly.store.submit.idempotency import reserve_key
 from duly.telemetry.metrics import Metrics
 
 TRIES = 3
-# Until the end of the transaction, whoever wants the key or the parent of one of these waits for it.
+# Jobs with ties in one batch: until the transaction ends, others wait for their keys and dependencies.
 MOST_TIED = 10_000
-# Of so many lanes it is told at once that they have work; the others are found by the next look.
+# Lanes that are woken at once; jobs in the others are found by the next regular look.
 MOST_LANES = 1_000
 
 Record = Callable[[Connection, Sequence[NewJob]], Awaitable[list[InsertResult]]]
 
 
 class SpooledJobs:
-    """The jobs of one batch, in the order of their submission. Those that lock what others may want stand apart: they
-    are recorded last, so that they hold it for a short time.
+    """The jobs of one batch, in order of submission. Jobs that lock shared rows are kept apart and recorded last, so
+    that their locks are held for a short time.
     """
 
     def __init__(self) -> None:
@@ -42,10 +42,10 @@ class SpooledJobs:
         self._simple, self._tied = JobSpool(), JobSpool()
 
     async def put(self, job: NewJob) -> None:
-        """Takes the next one in.
+        """Adds the next job.
 
         Raises:
-            Invalid: there are too many of its kind.
+            Invalid: there are too many jobs with ties.
             Unavailable: the disk is full.
         """
         spool = self._tied if _locks(job) else self._simple
@@ -56,10 +56,12 @@ class SpooledJobs:
 
     @property
     def count(self) -> int:
+        """Number of jobs."""
         return self._simple.count + self._tied.count
 
     @property
     def spools(self) -> tuple[JobSpool, JobSpool]:
+        """The spools in the order in which they are recorded."""
         return self._simple, self._tied
 
     async def __aenter__(self) -> Self:
@@ -72,13 +74,14 @@ class SpooledJobs:
 
 
 def _locks(job: NewJob) -> bool:
+    """Returns True if recording the job locks rows that other jobs use."""
     flow = job.flow
     return flow is not None and bool(flow.unique_key or flow.concurrency_key or flow.depends_on)
 
 
 class AcceptedSpooledBatch(NamedTuple):
-    """What the ledger says of a batch. Its jobs have the ids of the block, but for `others`, which are deduplicated.
-    Without a block an earlier request recorded it, and the ids of the block are those that the ledger has of it.
+    """Result of submitting a spooled batch. Its jobs have the ids of `block`, except `others`, the jobs that were
+    returned in place of deduplicated ones. Without a block, an earlier request recorded the batch.
     """
 
     batch_id: UUID
@@ -88,14 +91,14 @@ class AcceptedSpooledBatch(NamedTuple):
     others: dict[int, UUID]
 
     def job_ids(self) -> Iterator[UUID]:
-        """In the order of the submissions; none where an earlier request recorded them."""
+        """Returns the ids in order of submission; none if an earlier request recorded the batch."""
         if block := self.block:
             return (self.others.get(index) or block[index] for index in range(self.total))
         return iter(())
 
 
 class SpooledSubmitter:
-    """One batch at a time in each process, on a connection of its own: it holds up no other submission."""
+    """Records one spooled batch at a time in each process, on a connection of its own."""
 
     def __init__(self, database: Database, wakeups: Wakeups, metrics: Metrics, *, clock: DatabaseClock) -> None:
         self._connection = database.hot()
@@ -108,12 +111,12 @@ class SpooledSubmitter:
         """Records a batch and all its jobs, or nothing.
 
         Raises:
-            BatchRefused: which of the jobs were refused, and why; the first that were found.
+            BatchRefused: some of the jobs were refused; it names those of the first such chunk.
             IdempotencyKeyReused, IdempotencyInFlight, Overloaded: see `duly.errors`.
-            DatabaseAway: nothing is known to be recorded.
+            DatabaseAway: it is not known to be recorded.
         """
         async with self._turn:
-            # Made only now: an id's time is to be that of the record, however slowly the jobs came in.
+            # Ids are made now, so that their time is that of the record, however slowly the jobs arrived.
             work = _SpoolInsert(batch._replace(batch_id=self._ids.new()), jobs, self._ids.block())
             accepted = await self._record(work)
         if accepted.block is not None:
@@ -121,7 +124,9 @@ class SpooledSubmitter:
         return accepted
 
     async def _record(self, work: "_SpoolInsert") -> AcceptedSpooledBatch:
-        tries = 1 if work.batch.idempotency else TRIES  # one with a key is told at once that the first is under way
+        tries = (
+            1 if work.batch.idempotency else TRIES
+        )  # a request with a key fails at once while the first one is in progress
         for _ in range(tries):
             try:
                 return await self._record_or_again(work)
@@ -134,13 +139,13 @@ class SpooledSubmitter:
             async with self._connection.use() as connection, connection.transaction():
                 return await work.record(connection, insert_jobs)
         except DatabaseAway:
-            # The answer to the commit may be all that was lost; ids are made here, so doing it again is safe.
+            # The commit may have succeeded and only its response been lost; ids are made here, so another try is safe.
             async with self._connection.use() as connection, connection.transaction():
                 return await work.find(connection) or await work.record(connection, insert_again)
 
 
 class _SpoolInsert:
-    """One batch on its way, and what is known of it so far."""
+    """The recording of one spooled batch, and its state so far."""
 
     def __init__(self, batch: NewBatch, jobs: SpooledJobs, block: IdBlock) -> None:
         self.batch = batch
@@ -150,6 +155,7 @@ class _SpoolInsert:
         self.others: dict[int, UUID] = {}
 
     async def record(self, connection: Connection, how: Record) -> AcceptedSpooledBatch:
+        """Inserts all chunks with `how`, and the batch."""
         self.pending, self.others = _PendingWakeups(), {}
         batch = self.batch
         if batch.idempotency is not None:
@@ -170,7 +176,7 @@ class _SpoolInsert:
         return self._accepted(at)
 
     async def find(self, connection: Connection) -> AcceptedSpooledBatch | None:
-        """What was recorded by a transaction whose end nobody heard of."""
+        """Returns the result of a transaction whose commit response was lost, if it was committed."""
         view = await view_batch(connection, self.batch.tenant_id, self.batch.batch_id)
         return self._accepted(view.created_at) if view is not None else None
 
@@ -194,7 +200,7 @@ def _job_id(job: NewJob) -> UUID:
 
 
 class _PendingWakeups:
-    """Who is to be woken once all is durable: the oldest new job of each lane says so for the others."""
+    """Wake-ups to send after the commit: one for each lane, by its oldest new job."""
 
     def __init__(self) -> None:
         self.fresh = 0
@@ -202,6 +208,7 @@ class _PendingWakeups:
         self._oldest: dict[tuple[Lane, bool, bool], tuple[NewJob, Accepted]] = {}
 
     def add(self, jobs: Sequence[NewJob], accepted: Sequence[Accepted]) -> None:
+        """Notes the new jobs of a chunk."""
         for job, answer in zip(jobs, accepted, strict=True):
             if not answer.fresh:
                 continue
@@ -213,6 +220,7 @@ class _PendingWakeups:
                 self._oldest.setdefault(kind, (job, answer))
 
     def tell(self, wakeups: Wakeups, metrics: Metrics) -> None:
+        """Wakes the parts that run the new jobs."""
         jobs, accepted = [job for job, _ in self._oldest.values()], [answer for _, answer in self._oldest.values()]
         wake_for_submitted(wakeups, jobs, accepted)
         self._queues.subtract(job.queue for job in jobs)
