@@ -8,9 +8,9 @@ from http import HTTPStatus
 from typing import Any
 
 import httpx
+from httpx_sse import EventSource, ServerSentEvent
 
 from duly.client.answers import asks_to_repeat, media_type, refusal, retry_after_seconds, unreachable
-from duly.client.sse import Frame, read_frames, read_lines
 
 Connect = Callable[[str | None], AbstractContextManager[httpx.Response]]
 
@@ -20,7 +20,8 @@ SILENCE_SECONDS = 45.0
 _END_FRAMES = frozenset({"job_completed", "job_failed", "job_cancelled"})
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
-_LONGEST_ASKED_SECONDS = 60.0
+_LONGEST_ASKED_SECONDS = 60
+_EVENT_STREAM = "text/event-stream"
 # In all 1.5 s before the first connection, when nothing may be listening at all; 40 s once there was one.
 _TRIES_BEFORE_CONNECTED = 4
 _TRIES_AFTER_CONNECTED = 12
@@ -43,6 +44,17 @@ def follow(connect: Connect, *, url: str, last_event_id: str | None, endless: bo
             stream.pause()
 
 
+def read_events(response: httpx.Response) -> Iterator[ServerSentEvent]:
+    """Yields each block of an event stream.
+
+    A block without data is yielded too; an `id` stays that of the block that had one last, and is empty before.
+    """
+    # The standard has UTF-8 alone, without a byte order mark. `EventSource` compares the media type letter by letter.
+    response.encoding = "utf-8-sig"
+    response.headers["Content-Type"] = _EVENT_STREAM
+    return EventSource(response).iter_sse()
+
+
 class _Following:
     """Where one follower stands: the last frame it saw, and how often it failed since."""
 
@@ -61,11 +73,11 @@ class _Following:
             self.ended = True
             return
         self._failures += 1  # until a frame comes
-        if media_type(response) != "text/event-stream":
+        if media_type(response) != _EVENT_STREAM:
             self._note_refused(response)
             return
         self._tries = _TRIES_AFTER_CONNECTED
-        for frame in read_frames(read_lines(response.iter_bytes())):
+        for frame in read_events(response):
             if (data := self._note(frame)) is not None:
                 yield data
 
@@ -80,11 +92,11 @@ class _Following:
         backoff = min(_FIRST_PAUSE_SECONDS * 2**self._failures, _LONGEST_PAUSE_SECONDS)
         time.sleep(max(backoff, self._asked_seconds))
 
-    def _note(self, frame: Frame) -> dict[str, Any] | None:
-        if frame.retry_seconds is not None:
-            self._asked_seconds = min(frame.retry_seconds, _LONGEST_ASKED_SECONDS)
-        if frame.id is not None:
-            self.last_event_id = frame.id or None
+    def _note(self, frame: ServerSentEvent) -> dict[str, Any] | None:
+        if frame.retry is not None:
+            self._asked_seconds = min(frame.retry, _LONGEST_ASKED_SECONDS * 1000) / 1000
+        if frame.id:
+            self.last_event_id = frame.id
             self._failures = 0 if self._endless else self._failures  # it says from where, though there is no event yet
         if not frame.data or not frame.event.startswith("job_"):
             return None
