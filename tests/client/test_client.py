@@ -69,9 +69,9 @@ def test_a_pause_too_long_to_sit_out_is_the_callers_to_decide(server: ScriptedSe
 def test_an_answer_that_is_not_the_services_says_so(server: ScriptedServer) -> None:
     server.answers += [answer(200, "<html>"), answer(200, "<html>")]
     with Client(server.url) as client:
-        with pytest.raises(ApiError, match="not as a Duly service"):
+        with pytest.raises(ApiError, match="without a Duly error"):
             client.job("j1")
-        with pytest.raises(ApiError, match="not as a Duly service"):
+        with pytest.raises(ApiError, match="without a Duly error"):
             list(client.stream("j1"))
 
 

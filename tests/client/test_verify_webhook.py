@@ -138,7 +138,7 @@ def test_a_header_that_is_missing_or_there_twice_is_named(name: str) -> None:
 
 @pytest.mark.parametrize("body", [BODY.decode(), {"type": "job.completed"}, None])
 def test_a_body_that_is_not_the_bytes_received_is_refused_with_the_reason(body: Any) -> None:
-    with pytest.raises(TypeError, match="must be the bytes as they were received"):
+    with pytest.raises(TypeError, match="must be the bytes as received"):
         verify_webhook(headers_of([OLD]), body, OLD, now=NOW)
 
 

@@ -42,7 +42,7 @@ def test_the_demo_shows_a_jobs_whole_life_and_leaves_its_report(folder: Path, tm
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert re.findall(r"^(\d)\. ", done.stdout, re.MULTILINE) == list("1234567")
-    assert "Both signatures are good" in done.stdout and "JobCompleted" in done.stdout
+    assert "Both signatures are valid" in done.stdout and "JobCompleted" in done.stdout
     assert [file.suffix for file in tmp_path.iterdir()] == [".html"]
 
 
@@ -60,7 +60,7 @@ def test_a_service_that_cannot_start_is_told_with_its_own_words(tmp_path: Path) 
 def test_a_demo_told_to_go_stops_its_service(folder: Path, tmp_path: Path) -> None:
     with subprocess.Popen(COMMAND, env=environment(folder), cwd=tmp_path, stdout=subprocess.PIPE, text=True) as demo:
         assert demo.stdout is not None
-        url = next(line.split()[3].rstrip(";") for line in demo.stdout if "It answers on" in line)
+        url = next(line.split()[5].rstrip(";") for line in demo.stdout if "The service is ready on" in line)
         demo.send_signal(signal.SIGTERM)
         assert demo.wait(60) == 128 + signal.SIGTERM
     address = urlsplit(url)

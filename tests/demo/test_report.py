@@ -20,7 +20,7 @@ class Heard:
     def __init__(self) -> None:
         self.told: list[tuple[float, str]] = []
 
-    async def tell(self, percent: float, message: str) -> None:
+    async def report(self, percent: float, message: str) -> None:
         self.told.append((percent, message))
 
 
@@ -50,7 +50,7 @@ def expected_row(rows: list[list[str]]) -> list[str]:
 
 
 async def test_the_pages_numbers_are_those_of_the_data(tmp_path: Path) -> None:
-    report = await make_report(parameters("2013-12-01", "2014-02-28"), folder=tmp_path, tell=Heard().tell)
+    report = await make_report(parameters("2013-12-01", "2014-02-28"), folder=tmp_path, report=Heard().report)
     page = Path(report.path).read_text(encoding="utf-8")
     december, january, february = (rows_of_data(month) for month in ("2013/12", "2014/01", "2014/02"))
     assert (report.days, report.months) == (31 + 31 + 28, 3)
@@ -60,14 +60,14 @@ async def test_the_pages_numbers_are_those_of_the_data(tmp_path: Path) -> None:
 
 
 async def test_a_range_within_a_month_counts_its_first_and_its_last_day(tmp_path: Path) -> None:
-    report = await make_report(parameters("2012-01-02", "2012-01-04"), folder=tmp_path, tell=Heard().tell)
+    report = await make_report(parameters("2012-01-02", "2012-01-04"), folder=tmp_path, report=Heard().report)
     page = Path(report.path).read_text(encoding="utf-8")
     assert report.days == 3
     assert row_of(page, "January 2012") == expected_row(rows_of_data("2012/01")[1:4])
 
 
 async def test_the_page_stands_alone_and_speaks_to_a_screen_reader(tmp_path: Path) -> None:
-    report = await make_report(parameters("2012-01-01", "2012-02-29"), folder=tmp_path, tell=Heard().tell)
+    report = await make_report(parameters("2012-01-01", "2012-02-29"), folder=tmp_path, report=Heard().report)
     page = Path(report.path).read_text(encoding="utf-8")
     svg = page[page.index("<svg") : page.index("</svg>") + len("</svg>")]
     plot = ET.fromstring(svg)  # noqa: S314 - our own page
@@ -78,7 +78,7 @@ async def test_the_page_stands_alone_and_speaks_to_a_screen_reader(tmp_path: Pat
 
 async def test_the_whole_data_set_is_reported_step_by_step(tmp_path: Path) -> None:
     heard = Heard()
-    report = await make_report(parameters(str(FIRST_DAY), str(LAST_DAY)), folder=tmp_path / "new", tell=heard.tell)
+    report = await make_report(parameters(str(FIRST_DAY), str(LAST_DAY)), folder=tmp_path / "new", report=heard.report)
     percents = [percent for percent, _ in heard.told]
     assert percents == sorted(percents) and percents[-1] < 100
     assert (70.0, "read 1,461 of 1,461 days") in heard.told
@@ -88,7 +88,7 @@ async def test_the_whole_data_set_is_reported_step_by_step(tmp_path: Path) -> No
 
 
 async def test_a_range_outside_the_data_makes_a_page_that_says_so(tmp_path: Path) -> None:
-    report = await make_report(parameters("2024-01-01", "2024-01-31"), folder=tmp_path, tell=Heard().tell)
+    report = await make_report(parameters("2024-01-01", "2024-01-31"), folder=tmp_path, report=Heard().report)
     assert report.days == 0
     assert "hold no day of this range" in Path(report.path).read_text(encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""What a Python client of the service imports: submit, wait, stream, and verify a webhook.
+"""Python client: submit jobs, wait for them, follow their streams, and verify webhooks.
 
 with Client("http://127.0.0.1:8000") as client:
     job = client.submit("report-generation", {"startDate": "2015-01-01", "endDate": "2015-12-31"})

@@ -1,4 +1,4 @@
-"""What an answer of the service means: its content, or the error that it tells of."""
+"""Responses of the service: their content, or the error that they describe."""
 
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -10,14 +10,18 @@ from duly.client.errors import ApiError, Unreachable
 from duly.domain.retry_after import read_retry_after
 
 _NAMED_REASONS: dict[type[httpx.RequestError], str] = {
-    httpx.ConnectTimeout: "it did not take the connection in time",
-    httpx.ReadTimeout: "it did not answer in time",
-    httpx.ConnectError: "the connection was refused or the host is unknown",
+    httpx.ConnectTimeout: "timed out while connecting",
+    httpx.ReadTimeout: "timed out waiting for a response",
+    httpx.ConnectError: "connection refused or unknown host",
 }
 
 
-def read_answer(response: httpx.Response) -> dict[str, Any]:
-    """The JSON object of a 2xx answer; raises `ApiError` for any other."""
+def read_response(response: httpx.Response) -> dict[str, Any]:
+    """Returns the JSON object of a 2xx response.
+
+    Raises:
+        ApiError: the status is not 2xx.
+    """
     content = _content(response)
     if response.is_success and content is not None:
         return content
@@ -25,15 +29,15 @@ def read_answer(response: httpx.Response) -> dict[str, Any]:
 
 
 def unreachable(url: str, error: httpx.RequestError) -> Unreachable:
-    """The error for a request that had no answer."""
+    """Returns the error for a request without a response."""
     return Unreachable(url, _NAMED_REASONS.get(type(error)) or str(error) or type(error).__name__)
 
 
 def retry_after_seconds(response: httpx.Response, *, otherwise: float) -> float:
-    """Returns the pause that the response asks for, in seconds; a proxy may write it as a date."""
+    """Returns `Retry-After` in seconds, also if a proxy has written it as a date."""
     headers, now = response.headers, datetime.now(UTC)
-    asked = read_retry_after(headers.get("Retry-After", ""), date=headers.get("Date", ""), now=now)
-    return otherwise if asked is None else asked
+    pause = read_retry_after(headers.get("Retry-After", ""), date=headers.get("Date", ""), now=now)
+    return otherwise if pause is None else pause
 
 
 def media_type(response: httpx.Response) -> str:
@@ -41,8 +45,8 @@ def media_type(response: httpx.Response) -> str:
     return str(response.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
 
 
-def asks_to_repeat(response: httpx.Response) -> bool:
-    """Whether the service did nothing and may do it soon: too many calls, draining, or the first one is under way."""
+def may_repeat(response: httpx.Response) -> bool:
+    """Returns True if the service recorded nothing and a repetition may succeed."""
     if response.status_code in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
         return True
     if response.status_code != HTTPStatus.CONFLICT:
@@ -51,17 +55,17 @@ def asks_to_repeat(response: httpx.Response) -> bool:
 
 
 def refusal(response: httpx.Response) -> ApiError:
-    """The error that an answer tells of, also where it is not the service's own (a proxy's page, another server)."""
+    """Returns the error of a response, also of one that Duly did not send, such as the page of a proxy."""
     status = response.status_code
-    told = (_content(response) or {}).get("error")
-    if not isinstance(told, dict):
-        message = f"{response.url} answered {status}, but not as a Duly service does; is the address right?"
+    error = (_content(response) or {}).get("error")
+    if not isinstance(error, dict):
+        message = f"{response.url} returned {status} without a Duly error; check the URL of the service"
         return ApiError(status, f"HTTP_{status}", message, {})
-    details = told.get("details")
+    details = error.get("details")
     return ApiError(
         status,
-        str(told.get("code", f"HTTP_{status}")),
-        str(told.get("message", response.reason_phrase)),
+        str(error.get("code", f"HTTP_{status}")),
+        str(error.get("message", response.reason_phrase)),
         details if isinstance(details, dict) else {},
     )
 

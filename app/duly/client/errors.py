@@ -1,8 +1,8 @@
-"""Every way a call of the Python client can fail.
+"""Errors of the Python client.
 
 ClientError
-├── ApiError      the service answered, and refused
-└── Unreachable   no service answered
+├── ApiError      the service returned an error
+└── Unreachable   the service did not respond
 """
 
 from collections.abc import Mapping
@@ -10,14 +10,17 @@ from typing import Any
 
 
 class ClientError(Exception):
-    """A call failed; the text is one sentence for a person."""
+    """Failed call. The message is one sentence for a person."""
 
 
 class ApiError(ClientError):
-    """The service refused the call.
+    """Error that the service returned.
 
-    `status` is the HTTP status, `code` the stable word of the error, `details` what the service added
-    (`reason`, `retryable`, for invalid input `errors`: path and message of each fault).
+    Attributes:
+        status: HTTP status.
+        code: error code.
+        message: one sentence for a person.
+        details: further members: `reason`, `retryable`, and for invalid input `errors` with `path` and `message`.
     """
 
     def __init__(self, status: int, code: str, message: str, details: Mapping[str, Any]) -> None:
@@ -29,14 +32,14 @@ class ApiError(ClientError):
 
     @property
     def retryable(self) -> bool:
-        """Whether the same call may succeed later."""
+        """True if the same call may succeed later."""
         return bool(self.details.get("retryable", False))
 
 
 class Unreachable(ClientError):
-    """No service answered on `url`, or the connection broke and stayed broken."""
+    """Service that does not respond at `url`, or a connection that stayed broken."""
 
     def __init__(self, url: str, reason: str) -> None:
-        super().__init__(f"no service answers on {url}: {reason}")
+        super().__init__(f"no service at {url}: {reason}")
         self.url = url
         self.reason = reason

@@ -1,4 +1,4 @@
-"""The synchronous client: each call of the contract that hands over a job or tells how it fares."""
+"""Synchronous client for submitting, reading, cancelling and following jobs."""
 
 import json
 import math
@@ -14,7 +14,7 @@ from urllib.parse import quote
 import httpx
 
 from duly import __version__
-from duly.client.answers import read_answer, retry_after_seconds
+from duly.client.answers import read_response, retry_after_seconds
 from duly.client.sending import send
 from duly.client.streaming import SILENCE_SECONDS, follow
 
@@ -22,14 +22,14 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 ENDED = frozenset({"completed", "failed", "cancelled"})
 
 _LONG_POLL_SECONDS = 30
-# A job that reports often answers every long poll at once; this is how often it may.
+# Minimum interval between long polls of a job that reports progress often.
 _SHORTEST_POLL_SECONDS = 0.1
-# The service asks for 30 s at most; a proxy may ask for anything.
+# Maximum pause between polls: the service returns 30 s at most, a proxy may return more.
 _LONGEST_POLL_PAUSE_SECONDS = 60.0
 
 
 class SubmitOptions(TypedDict, total=False):
-    """The options of a submission: the contract's words, in snake_case."""
+    """Options of a submission: the members of the HTTP API in snake_case."""
 
     queue: str
     priority: int
@@ -48,13 +48,20 @@ class SubmitOptions(TypedDict, total=False):
 
 
 class Client:
-    """Speaks to one service; use it as a context manager, or call `close`. Not for several threads at once.
+    """Client of one service. Use it as a context manager, or call `close`. Not thread-safe.
 
-    Calls that are safe to repeat (all reads; a submission, by its idempotency key) are repeated a few times when
-    the connection breaks or the service is busy for a moment. All raise `ApiError` when the service refuses and
-    `Unreachable` when none answers. `timeout` bounds each answer, in seconds.
+    Calls that are safe to repeat (reads, and submissions by their idempotency key) are repeated a few times if the
+    connection breaks or the service is briefly unavailable.
 
-    Raises `ValueError` for an address that is no http(s) URL, or a key that no header can carry.
+    Args:
+        url: URL of the service.
+        api_key: API key, if the service requires one.
+        timeout: timeout of each response, in seconds.
+
+    Raises:
+        ValueError: the URL is not an http(s) URL, or the key contains characters that a header cannot carry.
+        ApiError: (from each call) the service returned an error.
+        Unreachable: (from each call) the service did not respond.
     """
 
     def __init__(self, url: str = DEFAULT_URL, *, api_key: str | None = None, timeout: float = 30) -> None:
@@ -64,7 +71,7 @@ class Client:
             headers["Authorization"] = f"Bearer {_visible_ascii(api_key)}"
         self.url = str(address).rstrip("/")
         self._timeout = timeout
-        # A proxy from the environment cannot reach this machine's own loopback.
+        # A proxy from the environment cannot reach the loopback of this machine.
         on_loopback = address.host in {"localhost", "127.0.0.1", "::1"}
         self._http = httpx.Client(base_url=address, headers=headers, timeout=timeout, trust_env=not on_loopback)
 
@@ -75,7 +82,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Closes the connections."""
         self._http.close()
 
     def submit(
@@ -86,61 +93,67 @@ class Client:
         idempotency_key: str | None = None,
         **options: Unpack[SubmitOptions],
     ) -> dict[str, Any]:
-        """Hand over a job; return its `jobId`, `status`, `createdAt` and `links` once it is durably accepted.
+        """Submits a job. Returns its `jobId`, `status`, `createdAt` and `links` once it is durable.
 
-        Without an `idempotency_key` one is made for this call, so a submission repeated over a broken connection
-        still makes one job. Give your own to be safe over a restart of your program too.
+        Without an `idempotency_key` the call generates one, so that a repetition over a broken connection creates no
+        second job. Pass your own to be safe across restarts of your program as well.
         """
         submission: dict[str, object] = {"type": job_type}
         submission |= {_camel_case(name): value for name, value in options.items()}
         if parameters is not None:
             submission["parameters"] = parameters
         headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4()), "Content-Type": "application/json"}
-        # As ASCII, so that a lone surrogate reaches the service, whose refusal names its path.
+        # As ASCII, so that a lone surrogate reaches the service, whose error names its path.
         content = json.dumps(submission).encode("ascii")
-        return read_answer(send(self._http, "POST", "/api/v1/jobs", repeatable=True, content=content, headers=headers))
+        return read_response(
+            send(self._http, "POST", "/api/v1/jobs", repeatable=True, content=content, headers=headers)
+        )
 
     def job(self, job_id: str) -> dict[str, Any]:
-        """The job as it is now."""
-        return read_answer(send(self._http, "GET", _job_path(job_id), repeatable=True))
+        """Returns the current state of the job."""
+        return read_response(send(self._http, "GET", _job_path(job_id), repeatable=True))
 
     def cancel(self, job_id: str) -> dict[str, Any]:
-        """Cancel the job: at once while it waits; a running handler is told, and the job ends a little later."""
-        return read_answer(send(self._http, "POST", f"{_job_path(job_id)}/cancel", repeatable=False))
+        """Cancels the job: a waiting job at once; a running job once its handler stops."""
+        return read_response(send(self._http, "POST", f"{_job_path(job_id)}/cancel", repeatable=False))
 
     def events(self, job_id: str) -> Iterator[dict[str, Any]]:
-        """The job's whole history as events, oldest first, read page by page."""
+        """Yields all events of the job, oldest first, page by page."""
         query = {"limit": "200"}
         while True:
-            page = read_answer(send(self._http, "GET", f"{_job_path(job_id)}/events", repeatable=True, params=query))
+            page = read_response(send(self._http, "GET", f"{_job_path(job_id)}/events", repeatable=True, params=query))
             yield from page["items"]
             if not page.get("nextCursor"):
                 return
             query["cursor"] = page["nextCursor"]
 
     def wait(self, job_id: str, timeout: float | None = None) -> dict[str, Any]:
-        """Wait until the job has ended and return it; `TimeoutError` after `timeout` seconds (none: no limit)."""
+        """Waits until the job has ended. Returns its state.
+
+        Raises:
+            TimeoutError: the job has not ended within `timeout` seconds; None waits without limit.
+        """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         etag: str | None = None
         while True:
             left = deadline - time.monotonic()
             seconds = 0 if etag is None else max(0, math.floor(min(_LONG_POLL_SECONDS, left)))
-            asked_at = time.monotonic()
-            answer = self._poll(job_id, etag=etag, seconds=seconds)
-            if answer.status_code != HTTPStatus.NOT_MODIFIED:
-                job = read_answer(answer)
+            began_at = time.monotonic()
+            response = self._poll(job_id, etag=etag, seconds=seconds)
+            if response.status_code != HTTPStatus.NOT_MODIFIED:
+                job = read_response(response)
                 if job["status"] in ENDED:
                     return job
             if left <= 0:
                 raise TimeoutError(f"job {job_id} has not ended within {timeout:g} s")
-            etag = answer.headers.get("ETag", etag)
-            pause = _pause_before_poll(answer, waited=time.monotonic() - asked_at, asked=seconds)
+            etag = response.headers.get("ETag", etag)
+            pause = _pause_before_poll(response, waited=time.monotonic() - began_at, asked=seconds)
             time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
 
     def stream(self, job_id: str, last_event_id: str | None = None) -> Iterator[dict[str, Any]]:
-        """The job's frames as they happen until it has ended: its history first, or what followed `last_event_id`.
+        """Yields the stream frames of the job until it ends: its history first, or the frames after `last_event_id`.
 
-        A connection that breaks is made again after the last frame seen: nothing is missed, nothing comes twice.
+        Reconnects after a broken connection and continues after the last frame, without gaps or repetitions.
         """
 
         def connect(last_id: str | None) -> AbstractContextManager[httpx.Response]:
@@ -159,10 +172,11 @@ class Client:
         batch_ids: Sequence[str] = (),
         labels: Sequence[str] = (),
     ) -> Iterator[dict[str, Any]]:
-        """The frames of all jobs that fit, each with its `id`: from now on, or what followed `last_event_id`; for ever.
+        """Yields the stream frames of all matching jobs, each with its `id`, without end.
 
-        Labels are `name:value`. A connection that breaks, or is cut off because this was too slow, is made again after
-        the last frame seen: nothing is missed, nothing comes twice.
+        Starts now, or after `last_event_id`. Labels are `name:value`. Reconnects after a broken connection, or one
+        that the service closed because it was read too slowly, and continues after the last frame, without gaps or
+        repetitions.
         """
         query = {"type": list(types), "queue": list(queues), "batchId": list(batch_ids), "label": list(labels)}
 
@@ -185,33 +199,33 @@ class Client:
         )
 
 
-def _pause_before_poll(answer: httpx.Response, *, waited: float, asked: int) -> float:
-    # After a long poll the next may follow at once; without one the service says how often it may be asked.
-    if asked and (answer.status_code != HTTPStatus.NOT_MODIFIED or waited >= asked - 1):
+def _pause_before_poll(response: httpx.Response, *, waited: float, asked: int) -> float:
+    # A long poll may be followed by the next one at once; otherwise Retry-After gives the interval.
+    if asked and (response.status_code != HTTPStatus.NOT_MODIFIED or waited >= asked - 1):
         return _SHORTEST_POLL_SECONDS
-    if not asked and "ETag" in answer.headers:
+    if not asked and "ETag" in response.headers:
         return 0
-    return min(retry_after_seconds(answer, otherwise=1), _LONGEST_POLL_PAUSE_SECONDS)
+    return min(retry_after_seconds(response, otherwise=1), _LONGEST_POLL_PAUSE_SECONDS)
 
 
 def _address(url: str) -> httpx.URL:
     try:
         address = httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise ValueError(f"the service's address {url!r} is no URL: {error}") from error
+        raise ValueError(f"invalid URL of the service {url!r}: {error}") from error
     if address.scheme not in {"http", "https"} or not address.host:
-        raise ValueError(f"the service's address {url!r} is not of the form http://host:port")
+        raise ValueError(f"invalid URL of the service {url!r}: expected http://host:port")
     return address
 
 
 def _visible_ascii(api_key: str) -> str:
     if not (api_key.isascii() and api_key.isprintable()):
-        raise ValueError("the API key holds characters that a header cannot carry")
+        raise ValueError("the API key contains characters that a header cannot carry")
     return api_key
 
 
 def _job_path(job_id: str) -> str:
-    # Dots too, or `..` would name another path.
+    # Dots as well, or `..` would be another path.
     return f"/api/v1/jobs/{quote(job_id, safe='').replace('.', '%2E')}"
 
 

@@ -1,4 +1,4 @@
-"""Follows a job's stream over broken connections and restarts of the service."""
+"""Streams of the client, across broken connections and restarts of the service."""
 
 import json
 import time
@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from httpx_sse import EventSource, ServerSentEvent
 
-from duly.client.answers import asks_to_repeat, media_type, refusal, retry_after_seconds, unreachable
+from duly.client.answers import may_repeat, media_type, refusal, retry_after_seconds, unreachable
 
 Connect = Callable[[str | None], AbstractContextManager[httpx.Response]]
 
@@ -22,16 +22,20 @@ _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 _LONGEST_ASKED_SECONDS = 60
 _EVENT_STREAM = "text/event-stream"
-# In all 1.5 s before the first connection, when nothing may be listening at all; 40 s once there was one.
+# 1.5 s in all before the first connection, 40 s after it.
 _TRIES_BEFORE_CONNECTED = 4
 _TRIES_AFTER_CONNECTED = 12
 
 
 def follow(connect: Connect, *, url: str, last_event_id: str | None, endless: bool = False) -> Iterator[dict[str, Any]]:
-    """Yield the data of each frame until the job has ended; or, where it is `endless`, with its `id`, and for ever.
+    """Yields the data of each frame until the job has ended; `endless` streams yield it with its `id`.
 
-    A job that was retried by hand has an end in the middle of its history, so the end is the service closing the
-    stream after an end frame, or answering 204. Raises `ApiError`, or `Unreachable` when it stays broken.
+    The history of a retried job contains an earlier end, so the stream is over only once the service closes it after
+    an end frame, or returns 204.
+
+    Raises:
+        ApiError: the service returned an error.
+        Unreachable: the connection stayed broken.
     """
     stream = _Following(url=url, last_event_id=last_event_id, endless=endless)
     while not stream.ended:
@@ -45,30 +49,30 @@ def follow(connect: Connect, *, url: str, last_event_id: str | None, endless: bo
 
 
 def read_events(response: httpx.Response) -> Iterator[ServerSentEvent]:
-    """Yields each block of an event stream.
+    """Yields each block of an event stream, including those without data.
 
-    A block without data is yielded too; an `id` stays that of the block that had one last, and is empty before.
+    `id` is that of the last block with one, and empty before.
     """
-    # The standard has UTF-8 alone, without a byte order mark. `EventSource` compares the media type letter by letter.
+    # The standard allows only UTF-8, without a byte order mark. `EventSource` compares the media type case-sensitively.
     response.encoding = "utf-8-sig"
     response.headers["Content-Type"] = _EVENT_STREAM
     return EventSource(response).iter_sse()
 
 
 class _Following:
-    """Where one follower stands: the last frame it saw, and how often it failed since."""
+    """State of one stream: the last frame, and the failures since."""
 
     def __init__(self, *, url: str, last_event_id: str | None, endless: bool) -> None:
         self.last_event_id = last_event_id
         self._endless = endless
         self.ended = False
         self._url = url
-        self._asked_seconds = 0.0
+        self._requested_seconds = 0.0
         self._failures = 0
         self._tries = _TRIES_BEFORE_CONNECTED
 
     def frames_of(self, response: httpx.Response) -> Iterator[dict[str, Any]]:
-        """The frames of one connection."""
+        """Yields the data of the frames of one connection."""
         if response.status_code == HTTPStatus.NO_CONTENT:
             self.ended = True
             return
@@ -82,22 +86,26 @@ class _Following:
                 yield data
 
     def note_broken(self, error: httpx.RequestError) -> None:
-        """Count a connection that failed; raises `Unreachable` after too many in a row."""
+        """Counts a failed connection.
+
+        Raises:
+            Unreachable: too many connections in a row have failed.
+        """
         self._failures += 1
         if self._failures >= self._tries and not self.ended:
             raise unreachable(self._url, error) from error
 
     def pause(self) -> None:
-        """Wait before the next connection: longer after each failure, and no shorter than the service asked."""
+        """Waits before the next connection: longer after each failure, at least as long as the service requested."""
         backoff = min(_FIRST_PAUSE_SECONDS * 2**self._failures, _LONGEST_PAUSE_SECONDS)
-        time.sleep(max(backoff, self._asked_seconds))
+        time.sleep(max(backoff, self._requested_seconds))
 
     def _note(self, frame: ServerSentEvent) -> dict[str, Any] | None:
         if frame.retry is not None:
-            self._asked_seconds = min(frame.retry, _LONGEST_ASKED_SECONDS * 1000) / 1000
+            self._requested_seconds = min(frame.retry, _LONGEST_ASKED_SECONDS * 1000) / 1000
         if frame.id:
             self.last_event_id = frame.id
-            self._failures = 0 if self._endless else self._failures  # it says from where, though there is no event yet
+            self._failures = 0 if self._endless else self._failures  # an id without an event is progress as well
         if not frame.data or not frame.event.startswith("job_"):
             return None
         self._failures = 0
@@ -109,7 +117,7 @@ class _Following:
 
     def _note_refused(self, response: httpx.Response) -> None:
         response.read()
-        if self._failures >= self._tries or not asks_to_repeat(response):
+        if self._failures >= self._tries or not may_repeat(response):
             raise refusal(response)
-        asked = retry_after_seconds(response, otherwise=0)
-        self._asked_seconds = min(asked, _LONGEST_ASKED_SECONDS)
+        pause = retry_after_seconds(response, otherwise=0)
+        self._requested_seconds = min(pause, _LONGEST_ASKED_SECONDS)

@@ -1,4 +1,4 @@
-"""What a receiver of webhooks does first: verify, then read."""
+"""Verification of webhooks by a receiver."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,10 +14,13 @@ Keys: TypeAlias = str | Sequence[str] | Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
-    """A webhook that was signed with a key of yours.
+    """Webhook with a valid signature.
 
-    `id` is the same on every retry: remember it for as long as you keep what it made you do, and pass over what you
-    have seen. `type` is `job.completed` and the like, `sent_at` the time of this try, `body` all that was told.
+    Attributes:
+        id: ID of the webhook, the same on every retry. Store it with the effects of the webhook, and skip known IDs.
+        type: event type, such as `job.completed`.
+        sent_at: time of this delivery attempt.
+        body: parsed body.
     """
 
     id: str
@@ -34,46 +37,44 @@ def verify_webhook(
     tolerance_seconds: float = TOLERANCE_SECONDS,
     now: float | None = None,
 ) -> WebhookEvent:
-    """The event of a webhook whose signature is good, and nothing else.
+    """Returns the event of a webhook with a valid signature.
 
-    A signature within `tolerance_seconds` of `now` is good for as long, also to whoever has recorded it: only
-    remembering `WebhookEvent.id` tells a repetition.
+    Within `tolerance_seconds` a recorded webhook can be replayed by a third party: skip known `WebhookEvent.id`s.
 
     Args:
-        headers: the request's, of any case, as a mapping or as pairs.
-        body: the bytes as they were received.
-        keys: a secret (`whsec_` or plain text) or a public key (`whpk_`), several of them while they are rotated, or a
-            JWKS as the service shows it. One that fits is enough. With secrets only `v1` counts, with public keys only
-            `v1a`.
-        tolerance_seconds: how far the sender's clock may be from `now`.
-        now: unix seconds; by default the clock's.
+        headers: headers of the request in any case, as a mapping or as pairs.
+        body: body as received, in bytes.
+        keys: a secret (`whsec_` or plain text) or a public key (`whpk_`), several during a rotation, or a JWKS as the
+            service returns it. One matching key is sufficient. Secrets verify `v1`, public keys `v1a` signatures.
+        tolerance_seconds: maximum difference between the timestamp of the webhook and `now`.
+        now: Unix time in seconds; defaults to the current time.
 
     Raises:
-        SignatureError: the webhook must not be trusted. Its text says why and holds no secret.
-        ValueError: a key is malformed, or there is none: the receiver's own mistake, not the sender's.
-        TypeError: the body is no bytes.
+        SignatureError: the webhook must not be trusted. The message gives the reason and contains no secret.
+        ValueError: a key is malformed or missing, which is a mistake of the receiver.
+        TypeError: the body is not bytes.
     """
     if not isinstance(body, bytes | bytearray | memoryview):
-        raise TypeError("The body must be the bytes as they were received: decoded or parsed, it is another text.")
+        raise TypeError("body must be the bytes as received, not decoded or parsed")
     raw = bytes(body)
     secrets, public_keys = _sorted(keys)
     signed = read_signed_headers(headers, tolerance_seconds=tolerance_seconds, now=now)
-    # Lists, not generators: a malformed key is told of whether or not one before it fits.
+    # Lists, not generators: a malformed key is reported even if an earlier key matches.
     matches = [signed.match_secret(secret, raw) for secret in secrets]
     matches += [signed.match_public_key(public, raw) for public in public_keys]
     if not any(matches):
         raise SignatureError("No signature in webhook-signature matches the body and the keys.")
-    told = _read(raw)
+    content = _read(raw)
     return WebhookEvent(
         id=signed.message_id,
-        type=str(told.get("type", "")),
+        type=str(content.get("type", "")),
         sent_at=datetime.fromtimestamp(signed.timestamp, UTC),
-        body=told,
+        body=content,
     )
 
 
 def _sorted(keys: Keys) -> tuple[list[str], list[str]]:
-    """Secrets, and public keys."""
+    """Returns the secrets and the public keys."""
     if isinstance(keys, Mapping):
         secrets, public_keys = [], public_keys_of_jwks(keys)
     else:
@@ -81,15 +82,15 @@ def _sorted(keys: Keys) -> tuple[list[str], list[str]]:
         secrets = [text for text in texts if not text.startswith(PUBLIC_PREFIX)]
         public_keys = [text for text in texts if text.startswith(PUBLIC_PREFIX)]
     if not (secrets or public_keys):
-        raise ValueError("There is no key to verify a webhook with.")
+        raise ValueError("no key to verify the webhook with")
     return secrets, public_keys
 
 
 def _read(body: bytes) -> dict[str, Any]:
     try:
-        told = json.loads(body)
+        content = json.loads(body)
     except ValueError:
-        told = None
-    if not isinstance(told, dict):
+        content = None
+    if not isinstance(content, dict):
         raise SignatureError("The webhook is signed, but its body is not a JSON object.")
-    return told
+    return content

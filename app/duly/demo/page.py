@@ -1,4 +1,4 @@
-"""Renders the report as one self-contained HTML page, for light and dark screens, for eyes and for screen readers."""
+"""The report as one self-contained HTML page, for light and dark screens and for screen readers."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -50,7 +50,7 @@ footer { margin-top: 1.5rem; color: var(--faint); font-size: 0.85rem; }
 
 
 def render(*, start: date, end: date, days: Sequence[Day], months: Sequence[Month], plot: str) -> str:
-    """The page for the days that were found from `start` to `end`; where there are none it says so."""
+    """Returns the page for the days found from `start` to `end`, or a page without data."""
     title = f"Seattle weather, {_long(start)} to {_long(end)}"
     parts = [_facts(days), _figure(plot), _table(days, months)] if days else [_nothing_found()]
     return f"""<!doctype html>
@@ -147,5 +147,5 @@ def _count(days: int) -> str:
 
 
 def _signed(number: float) -> str:
-    """One decimal, with a real minus sign, and no minus before a zero."""
+    """Returns one decimal with a minus sign (U+2212), and without one before zero."""
     return f"{number:z.1f}".replace("-", "\N{MINUS SIGN}")

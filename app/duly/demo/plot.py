@@ -1,4 +1,4 @@
-"""Draws the weather as an SVG that takes its colours from the page around it."""
+"""Plot of the weather as an SVG in the colours of the page around it."""
 
 import re
 import threading

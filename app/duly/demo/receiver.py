@@ -1,4 +1,4 @@
-"""A webhook receiver as small as one can be: it keeps what arrives and says thank you."""
+"""Minimal webhook receiver, which keeps every request and returns 204."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ _LARGEST_BODY = 2 << 20
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One webhook: the headers, by lower-case name, and the body exactly as it came, since that is what is signed."""
+    """Received webhook: headers by lower-case name, and the body as received, since the signature covers it."""
 
     headers: Mapping[str, str]
     body: bytes
@@ -22,19 +22,23 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """A receiver that listens. `url` is the callback address to submit."""
+    """Running receiver. `url` is the callback URL to submit."""
 
     url: str
     received: Queue[Received]
 
     def take(self, *, timeout_seconds: float) -> Received:
-        """The next webhook. Raises `queue.Empty` when none comes in time."""
+        """Returns the next webhook.
+
+        Raises:
+            queue.Empty: no webhook arrived within the timeout.
+        """
         return self.received.get(timeout=timeout_seconds)
 
 
 @contextmanager
 def listening() -> Iterator[Receiver]:
-    """Listen on a free port of loopback, until the block ends."""
+    """Listens on a free port of loopback until the block ends."""
     received: Queue[Received] = Queue()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_into(received))
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="webhook receiver", daemon=True)
@@ -62,6 +66,6 @@ def _handler_into(received: Queue[Received]) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the overridden parameter
-            """Stay silent: the demo tells what it received."""
+            """Logs nothing: the demo prints the webhook itself."""
 
     return Handler

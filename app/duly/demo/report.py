@@ -1,6 +1,6 @@
-"""The demo's job type: a report on Seattle's weather, made from real data and left as an HTML page.
+"""Job type of the demo: a report on the weather of Seattle as an HTML page.
 
-Serve it with `duly serve --handlers duly.demo.report`; the pages go to DULY_DEMO_OUTPUT, or else to ./demo-output.
+Serve it with `duly serve --handlers duly.demo.report`. Pages are written to DULY_DEMO_OUTPUT, by default ./demo-output.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ from duly.demo.page import render
 from duly.demo.plot import draw
 from duly.demo.weather import Day, by_month, read_days
 
-Tell = Callable[[float, str], Awaitable[None]]
+ReportProgress = Callable[[float, str], Awaitable[None]]
 
 _DAYS_A_STEP = 100
-# So that a person sees the bar move: the whole file is read in 15 ms.
+# Makes the progress bar visible: the whole file is read in 15 ms.
 _STEP_SECONDS = 0.06
 _READ_PERCENT = 70.0
 
@@ -28,12 +28,12 @@ handlers = Handlers()
 
 
 class ReportParameters(BaseModel):
-    """The range of days to report on; the data run from 2012-01-01 to 2015-12-31."""
+    """Range of days to report on. Data is available from 2012-01-01 to 2015-12-31."""
 
     model_config = ConfigDict(extra="forbid")
 
-    startDate: date = Field(description="the first day")  # noqa: N815 - the name in the JSON
-    endDate: date = Field(description="the last day, included")  # noqa: N815 - the name in the JSON
+    startDate: date = Field(description="first day")  # noqa: N815 - the name in the JSON
+    endDate: date = Field(description="last day, inclusive")  # noqa: N815 - the name in the JSON
 
     @field_validator("endDate")
     @classmethod
@@ -45,7 +45,7 @@ class ReportParameters(BaseModel):
 
 
 class Report(BaseModel):
-    """Where the finished page lies, and over how many days and months it reports."""
+    """Location of the page, and the number of days and months in it."""
 
     reportUrl: str  # noqa: N815 - the name in the JSON
     path: str
@@ -55,36 +55,36 @@ class Report(BaseModel):
 
 @handlers.register("report-generation", timeout=300, max_attempts=3)
 async def generate_report(parameters: ReportParameters, job: JobContext) -> Report:
-    """Makes an HTML report on Seattle's weather, with a plot and a table by month."""
+    """Creates an HTML report on the weather of Seattle with a plot and a monthly table."""
     folder = Path(os.environ.get("DULY_DEMO_OUTPUT") or "demo-output")
-    return await make_report(parameters, folder=folder, tell=job.progress)
+    return await make_report(parameters, folder=folder, report=job.progress)
 
 
-async def make_report(parameters: ReportParameters, *, folder: Path, tell: Tell) -> Report:
-    """Read, sum up, draw, write; `tell` hears after each step how far it is, in percent."""
+async def make_report(parameters: ReportParameters, *, folder: Path, report: ReportProgress) -> Report:
+    """Reads the data, draws the plot, writes the page. `report` is called with the progress in percent."""
     start, end = parameters.startDate, parameters.endDate
-    days = await _read(start, end, tell=tell)
+    days = await _read(start, end, report=report)
     months = by_month(days)
-    await tell(75, f"drawing the plot of {len(days):,} days in {len(months)} months")
+    await report(75, f"drawing the plot of {len(days):,} days in {len(months)} months")
     plot = await asyncio.to_thread(draw, days, months) if days else ""
-    await tell(95, "writing the page")
+    await report(95, "writing the page")
     page = render(start=start, end=end, days=days, months=months, plot=plot)
     path = await asyncio.to_thread(_write, folder / f"seattle-weather-{start}-to-{end}.html", page)
     return Report(reportUrl=path.as_uri(), path=str(path), days=len(days), months=len(months))
 
 
-async def _read(start: date, end: date, *, tell: Tell) -> list[Day]:
+async def _read(start: date, end: date, *, report: ReportProgress) -> list[Day]:
     found = await asyncio.to_thread(read_days, start, end)
     days: list[Day] = []
     while len(days) < len(found):
         days += found[len(days) : len(days) + _DAYS_A_STEP]
-        await tell(round(_READ_PERCENT * len(days) / len(found), 1), f"read {len(days):,} of {len(found):,} days")
+        await report(round(_READ_PERCENT * len(days) / len(found), 1), f"read {len(days):,} of {len(found):,} days")
         await asyncio.sleep(_STEP_SECONDS)
     return days
 
 
 def _write(path: Path, text: str) -> Path:
-    """Put the page in place whole: whoever looks finds the old one or the new one, never a half."""
+    """Writes the page atomically: readers see the old page or the new one."""
     path = path.absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{uuid4().hex}")

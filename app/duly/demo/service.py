@@ -1,4 +1,4 @@
-"""Runs the service as a child process for the length of the demo."""
+"""The service as a child process of the demo."""
 
 import os
 import queue
@@ -15,7 +15,7 @@ from typing import IO
 
 COMMAND = ("serve", "--port", "0", "--handlers", "duly.demo.report")
 _READY = "Duly is ready on "
-# A first start makes the database and, with matplotlib's font cache, may take a while on a small machine.
+# The first start creates the database and the font cache of matplotlib, which can take long on a small machine.
 _START_SECONDS = 90.0
 _STOP_SECONDS = 40.0
 _KEPT_SETTINGS = frozenset({"DULY_DEMO_OUTPUT", "DULY_LOG_FORMAT", "DULY_SHUTDOWN_GRACE_SECONDS"})
@@ -23,7 +23,7 @@ _SHOWN_LINES = 15
 
 
 class ServiceFailed(Exception):
-    """The service did not start; `output` holds the last lines that it wrote to standard error."""
+    """Failure to start the service. `output` contains its last lines on standard error."""
 
     def __init__(self, message: str, *, output: str) -> None:
         super().__init__(message)
@@ -32,16 +32,16 @@ class ServiceFailed(Exception):
 
 @contextmanager
 def running(*, data_dir: Path, output: Path) -> Iterator[str]:
-    """The address of a service on a database of its own; it is stopped when the block ends, however it ends."""
+    """Yields the URL of a service with its own database, and stops it when the block ends."""
     with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(  # noqa: S603 - our own command, no text from outside in it
+        process = subprocess.Popen(  # noqa: S603 - our own command, without external input
             [sys.executable, "-m", "duly", *COMMAND],
             env=_environment(os.environ, data_dir=data_dir, output=output),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            process_group=0,  # so that Ctrl-C reaches the demo alone, which then stops it in order
+            process_group=0,  # so that Ctrl-C reaches the demo only, which then stops the service
         )
         try:
             yield _address(process, errors=errors)
@@ -50,7 +50,7 @@ def running(*, data_dir: Path, output: Path) -> Iterator[str]:
 
 
 def _environment(outer: Mapping[str, str], *, data_dir: Path, output: Path) -> dict[str, str]:
-    """The environment without the settings of a service of the user's own, whose database the demo must not touch."""
+    """Returns the environment without the settings of the user's own service, whose database the demo must not use."""
     kept = {name: value for name, value in outer.items() if not name.startswith("DULY_") or name in _KEPT_SETTINGS}
     return (
         {"MPLCONFIGDIR": str(data_dir / "matplotlib"), "DULY_LOG_LEVEL": "warning"}
@@ -81,7 +81,7 @@ def _address(process: subprocess.Popen[str], *, errors: IO[bytes]) -> str:
 
 
 def _read_into(output: IO[str], lines: queue.Queue[str | None]) -> None:
-    """Read to the end, so that a full pipe never holds the service up."""
+    """Reads all output, so that a full pipe never blocks the service."""
     with output:
         for line in output:
             lines.put(line)

@@ -1,4 +1,4 @@
-"""The demo, step by step: a real job is accepted, run, streamed and reported by a signed webhook."""
+"""Steps of the demo: submit, run, stream and a signed webhook."""
 
 import json
 import queue
@@ -22,29 +22,33 @@ _WEBHOOK_SECONDS = 30.0
 
 
 class DemoFailed(Exception):
-    """A step did not do what it should."""
+    """Failed step of the demo."""
 
 
-def tell(*, data_dir: Path, output: Path) -> None:
-    """Run all steps. Raises `ServiceFailed`, `DemoFailed`, a `ClientError` or a `SignatureError`."""
+def run_story(*, data_dir: Path, output: Path) -> None:
+    """Runs all steps.
+
+    Raises:
+        ServiceFailed, DemoFailed, ClientError, SignatureError: a step failed.
+    """
     secret = secrets.token_urlsafe(24)
     page = _Page(text_console())
     page.step("Start the service, with its own PostgreSQL", f"duly {' '.join(service.COMMAND)}")
     with listening() as receiver, service.running(data_dir=data_dir, output=output) as url, Client(url) as client:
-        page.say(f"It answers on {url}; its data are in {data_dir}.")
+        page.say(f"The service is ready on {url}; its data folder is {data_dir}.")
         job_id = _submit(page, client, receiver=receiver, secret=secret)
         result = _watch(page, client, job_id)
         _receive(page, receiver, secret=secret)
         _show_history(page, client, job_id)
         page.step("Stop the service")
-    page.say("It has drained and ended.")
-    page.step("Look at the report")
+    page.say("The service has shut down gracefully.")
+    page.step("Open the report")
     page.say(f"{result['path']}\n{result['reportUrl']}\n")
-    page.say("To try the curl lines yourself, leave a service running: duly serve --handlers duly.demo.report")
+    page.say("To try the curl commands, start a service: duly serve --handlers duly.demo.report")
 
 
 class _Page:
-    """What the demo prints: numbered steps, each with the command that does the same by hand."""
+    """Output of the demo: numbered steps, each with the equivalent command."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -66,7 +70,7 @@ def _submit(page: _Page, client: Client, *, receiver: Receiver, secret: str) -> 
     command = f"curl -X POST {client.url}/api/v1/jobs -H 'Content-Type: application/json' -d '{shown}'"
     page.step("Submit a job", command)
     job = client.submit(JOB_TYPE, PARAMETERS, callback_url=receiver.url, callback_secret=secret)
-    page.say(f"202 Accepted: durably stored before the answer left, as job {job['jobId']}.")
+    page.say(f"202 Accepted: job {job['jobId']} was durable before the response was sent.")
     return str(job["jobId"])
 
 
@@ -80,15 +84,15 @@ def _watch(page: _Page, client: Client, job_id: str) -> dict[str, Any]:
 
 
 def _receive(page: _Page, receiver: Receiver, *, secret: str) -> None:
-    page.step("Receive the webhook and verify both its signatures")
+    page.step("Receive the webhook and verify both signatures")
     try:
         webhook = receiver.take(timeout_seconds=_WEBHOOK_SECONDS)
     except queue.Empty:
-        raise DemoFailed(f"no webhook came within {_WEBHOOK_SECONDS:g} s") from None
+        raise DemoFailed(f"no webhook arrived within {_WEBHOOK_SECONDS:g} s") from None
     verify_standard(secret, webhook.headers, webhook.body)
     verify_hex(secret, webhook.headers["x-webhook-signature"], webhook.body)
     page.say(_shown(webhook))
-    page.say("Both signatures are good: the webhook comes from the service, unchanged.")
+    page.say("Both signatures are valid: the service sent this webhook, and it was not changed.")
 
 
 def _shown(webhook: Received) -> str:

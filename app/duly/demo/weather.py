@@ -1,4 +1,4 @@
-"""Reads the demo's data: daily weather of Seattle, 2012 to 2015, and sums it up by month.
+"""Data of the demo: daily weather of Seattle, 2012 to 2015, with monthly figures.
 
 The file is part of the package `vega_datasets`: NOAA's daily observations, in the public domain.
 """
@@ -21,7 +21,7 @@ EXTRA_MISSING = 'the demo needs its extra packages: pip install "duly[demo]"'
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """One day's weather: temperatures in °C, precipitation in mm, the kind of weather as one of `KINDS`."""
+    """Weather of one day: temperatures in °C, precipitation in mm, kind of weather as one of `KINDS`."""
 
     day: date
     precipitation: float
@@ -32,7 +32,7 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """One month summed up: mean temperatures in °C, precipitation in mm, how many days of each kind."""
+    """Weather of one month: mean temperatures in °C, precipitation in mm, number of days of each kind."""
 
     first_day: date
     days: int
@@ -43,8 +43,12 @@ class Month:
 
 
 def data_file() -> Path:
-    """Where the data lies. Raises `ImportError` where the demo's extra is not installed."""
-    # Found without importing the package, which would import pandas for a file that needs none.
+    """Returns the path of the data.
+
+    Raises:
+        ImportError: the extra `demo` is not installed.
+    """
+    # Found without importing the package, which would import pandas.
     package = importlib.util.find_spec("vega_datasets")
     if package is None or not package.submodule_search_locations:
         raise ImportError(EXTRA_MISSING)
@@ -52,19 +56,19 @@ def data_file() -> Path:
 
 
 def read_days(start: date, end: date) -> list[Day]:
-    """The days from `start` to `end`, both included, as far as the data has them."""
+    """Returns the days with data from `start` to `end`, both inclusive."""
     with data_file().open(encoding="utf-8", newline="") as file:
         days = [_day(row) for row in csv.DictReader(file)]
     return [day for day in days if start <= day.day <= end]
 
 
 def by_month(days: Iterable[Day]) -> list[Month]:
-    """The months, in order, of days in order."""
+    """Returns the months of the days; both are in order."""
     return [sum_up(list(group)) for _, group in groupby(days, key=lambda day: (day.day.year, day.day.month))]
 
 
 def sum_up(days: Sequence[Day]) -> Month:
-    """All these days, at least one, as if they were one month."""
+    """Returns the figures of these days, at least one, as of one month."""
     return Month(
         first_day=days[0].day,
         days=len(days),
