@@ -6,9 +6,9 @@ import pytest
 
 from duly.domain.ids import SMALLEST
 from duly.store.postgres.database import Connection
-from duly.store.queue.breakers import LOCK
 from duly.store.queue.claim_limited import CLAIM_LIMITED, Under, claim_limited
 from duly.store.queue.flow_control import read_version
+from duly.store.queue.job_type_breakers import LOCK_BREAKERS
 from duly.store.queue.limits import Limits, Scope, set_limits
 from duly.store.queue.ready import CLAIM, LaneStart
 from duly.store.submit.jobs import record_jobs
@@ -48,7 +48,7 @@ def using(nodes: list[dict[str, Any]], index: str) -> list[str]:
 async def test_a_limited_claim_reads_everything_by_its_key(database_url: str, state: str) -> None:
     async with tables(database_url, state) as connection:
         nodes = await plan_of(connection, CLAIM_LIMITED, *ARGUMENTS)
-        locks = await plan_of(connection, LOCK, ["echo"], [True])
+        locks = await plan_of(connection, LOCK_BREAKERS, ["echo"], [True])
     assert scanned_in_full(nodes) == []
     assert [node for node in (*nodes, *locks) if node["Node Type"] == "Seq Scan"] == []
     assert len(conditions(nodes, "ready")) == 2

@@ -46,7 +46,7 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class Circuit:
+class OpenBreaker:
     """The breaker of the job's type."""
 
     open: bool
@@ -101,7 +101,7 @@ class Facts:
     holder: UUID | None = None
     before_in_key: int = 0
     limits: Sequence[Limit] = ()
-    circuit: Circuit | None = None
+    breaker: OpenBreaker | None = None
     refused: Refused | None = None
 
 
@@ -225,20 +225,20 @@ def _ready(facts: Facts) -> Explanation:
     if not facts.workers:
         message = f'No worker that is alive knows the job type "{facts.type}".'
         return Explanation(Cause.NO_WORKER, message, {"type": facts.type})
-    if facts.circuit is not None:
-        return _broken(facts, facts.circuit)
+    if facts.breaker is not None:
+        return _circuit_open(facts, facts.breaker)
     for limit in facts.limits:
         if (limited := _limited(limit)) is not None:
             return limited
     return _in_line(facts)
 
 
-def _broken(facts: Facts, circuit: Circuit) -> Explanation:
-    data: dict[str, object] = {"type": facts.type, "errorCode": circuit.code, "probeAt": _time(circuit.probe_at)}
-    failing = f'Jobs of the type "{facts.type}" kept failing with {circuit.code}'
-    if circuit.open:
+def _circuit_open(facts: Facts, breaker: OpenBreaker) -> Explanation:
+    data: dict[str, object] = {"type": facts.type, "errorCode": breaker.code, "probeAt": _time(breaker.probe_at)}
+    failing = f'Jobs of the type "{facts.type}" kept failing with {breaker.code}'
+    if breaker.open:
         return Explanation(
-            Cause.CIRCUIT_OPEN, f"{failing}: none is started before {_time(circuit.probe_at)}, then one is tried.", data
+            Cause.CIRCUIT_OPEN, f"{failing}: none is started before {_time(breaker.probe_at)}, then one is tried.", data
         )
     return Explanation(Cause.CIRCUIT_OPEN, f"{failing}: one is being tried, the others wait for its end.", data)
 

@@ -1,41 +1,42 @@
-"""When a receiver of webhooks that keeps failing is left alone, for how long, and when for good. Pure."""
+"""Circuit breaker of a webhook receiver: pauses deliveries while it keeps failing, and disables it in the end."""
 
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-# A restart of a receiver fails much at once and is over soon: both must be passed.
+# The restart of a receiver causes many failures in a short time: both thresholds must be passed.
 FAILURES_TO_OPEN: Final = 5
 SECONDS_TO_OPEN: Final = 10.0
 SHORTEST_PAUSE_SECONDS: Final = 10.0
 LONGEST_PAUSE_SECONDS: Final = 300.0
 
 
-class Trouble(NamedTuple):
-    """A receiver that has failed since its last success: how often, and from when on."""
+class ReceiverFailures(NamedTuple):
+    """Failures of a receiver since its last success."""
 
     failures: int
     failing_since: datetime
     is_open: bool
 
 
-class Verdict(NamedTuple):
-    """What follows: `pause_seconds` until it is probed with a single webhook (None: it is not left alone), and whether
-    it is sent nothing more.
+class ReceiverBreakerDecision(NamedTuple):
+    """Consequence of failures. `pause_seconds` until a probe with a single webhook; None: deliveries continue.
+
+    `disables`: the endpoint is disabled.
     """
 
-    trouble: Trouble
+    trouble: ReceiverFailures
     pause_seconds: float | None
     disables: bool
 
 
-def after_failures(
-    before: Trouble | None, *, count: int, first_seconds_ago: float, now: datetime, disable_seconds: float
-) -> Verdict:
-    """The state after `count` more failed tries, the first of which began `first_seconds_ago`.
+def receiver_after_failures(
+    before: ReceiverFailures | None, *, count: int, first_seconds_ago: float, now: datetime, disable_seconds: float
+) -> ReceiverBreakerDecision:
+    """Returns the state after `count` more failed attempts, the first of which began `first_seconds_ago`.
 
-    Closed, it opens after five failures in a row over ten seconds or more. The pause grows with the time that it has
-    been failing, a quarter of it, from 10 s to 5 min; a single webhook then shows whether it is over. Once nothing but
-    failure was had for `disable_seconds`, it is disabled.
+    The circuit opens after five consecutive failures over at least ten seconds. The pause before the next probe is a
+    quarter of the time since the first failure, from 10 s to 5 min. After `disable_seconds` of failures alone the
+    endpoint is disabled.
     """
     failures = count + (before.failures if before else 0)
     since = before.failing_since if before else now - timedelta(seconds=first_seconds_ago)
@@ -44,4 +45,4 @@ def after_failures(
         failures >= FAILURES_TO_OPEN and failing_seconds >= SECONDS_TO_OPEN
     )
     pause = min(max(failing_seconds / 4, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS) if opens else None
-    return Verdict(Trouble(failures, since, opens), pause, failing_seconds >= disable_seconds)
+    return ReceiverBreakerDecision(ReceiverFailures(failures, since, opens), pause, failing_seconds >= disable_seconds)

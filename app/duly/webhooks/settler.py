@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 
 from duly.domain.database_clock import DatabaseClock
-from duly.domain.receiver_breaker import Verdict, after_failures
+from duly.domain.receiver_breaker import ReceiverBreakerDecision, receiver_after_failures
 from duly.domain.webhook_events import endpoint_disabled_body
 from duly.lifecycle.writes.bisection import Bisected, record_bisecting
 from duly.store.postgres.database import Connection, Database, DatabaseAway, RecordBusy, RecordRefused
@@ -142,12 +142,12 @@ class Settler:
                 Receiver(tries[0].tenant_id, tries[0].receiver_id, tries[0].registered) for tries in of.values()
             ]
             troubles, now = await lock_trouble(connection, receivers)
-            verdicts: dict[UUID, tuple[Verdict, str | None]] = {}
+            verdicts: dict[UUID, tuple[ReceiverBreakerDecision, str | None]] = {}
             for receiver_id, before in troubles.items():
                 tries = [one for one in of[receiver_id] if one.fails]
                 if not tries or now is None:
                     continue
-                verdict = after_failures(
+                verdict = receiver_after_failures(
                     before,
                     count=len(tries),
                     first_seconds_ago=max(one.duration_ms for one in tries) / 1000,
@@ -163,7 +163,7 @@ class Settler:
                 await self._disable(connection, of[receiver_id], verdicts.get(receiver_id))
 
     async def _disable(
-        self, connection: Connection, tries: Sequence[Tried], found: tuple[Verdict, str | None] | None
+        self, connection: Connection, tries: Sequence[Tried], found: tuple[ReceiverBreakerDecision, str | None] | None
     ) -> None:
         """Where the receiver asked for it, or the time is up."""
         endpoint = tries[0]
@@ -193,7 +193,7 @@ class Settler:
             await self._empty.wait()
 
 
-def _tell_opened(last: Tried, verdict: Verdict) -> None:
+def _tell_opened(last: Tried, verdict: ReceiverBreakerDecision) -> None:
     log.warning(
         f"a receiver is left alone: {last.error}",
         action="receiver_circuit_opened",

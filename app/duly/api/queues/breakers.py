@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from duly.domain.job_type_breaker import Circuit
+from duly.domain.job_type_breaker import CircuitState
 from duly.domain.json_value import rfc3339
 from duly.handlers.registry import RegisteredHandler
 from duly.store.postgres.database import Connection
-from duly.store.queue.breakers import BreakerView, read_breakers
+from duly.store.queue.job_type_breakers import JobTypeBreakerView, read_breakers
 
-_CLOSED = BreakerView(Circuit.CLOSED, 0, "", None)
-_STATES = {Circuit.CLOSED: "closed", Circuit.OPEN: "open", Circuit.HALF_OPEN: "half-open"}
+_CLOSED = JobTypeBreakerView(CircuitState.CLOSED, 0, "", None)
+_STATES = {CircuitState.CLOSED: "closed", CircuitState.OPEN: "open", CircuitState.HALF_OPEN: "half-open"}
 
 
 async def breaker_bodies(
@@ -24,8 +24,8 @@ async def breaker_bodies(
     }
 
 
-def _body(breaker: BreakerView) -> dict[str, object]:
-    until = breaker.open_until if breaker.circuit is Circuit.OPEN else None
+def _body(breaker: JobTypeBreakerView) -> dict[str, object]:
+    until = breaker.open_until if breaker.circuit is CircuitState.OPEN else None
     return {
         "state": _STATES[breaker.circuit],
         "failures": breaker.failures,

@@ -11,12 +11,12 @@ import structlog
 
 from duly.domain.events import EventKind
 from duly.domain.job import Finish, Finished
-from duly.domain.job_type_breaker import BreakerState, Circuit, CircuitBreaker, Streak, after
+from duly.domain.job_type_breaker import CircuitBreaker, CircuitState, JobTypeBreaker, Streak, breaker_after
 from duly.handlers.registry import RegisteredHandler
 from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.store.postgres.database import Database
-from duly.store.queue.breakers import BreakerChange, lock_breakers, record_breakers
 from duly.store.queue.flow_control import raise_version
+from duly.store.queue.job_type_breakers import JobTypeBreakerChange, lock_breakers, record_breakers
 
 log = structlog.stdlib.get_logger("duly.breakers")
 
@@ -75,7 +75,7 @@ class JobTypeBreakers:
         self._wake(changes)
         return 0 if any(streak.failures for streak in streaks.values()) else GATHER_SECONDS
 
-    async def _record(self, streaks: Mapping[str, Streak]) -> list[BreakerChange]:
+    async def _record(self, streaks: Mapping[str, Streak]) -> list[JobTypeBreakerChange]:
         async with self._connection.use() as connection, connection.transaction():
             failed = {job_type: streak.failures > 0 for job_type, streak in streaks.items()}
             states = await lock_breakers(connection, failed)
@@ -90,15 +90,15 @@ class JobTypeBreakers:
                 await raise_version(connection)
         return changes
 
-    def _change(self, job_type: str, state: BreakerState, streak: Streak) -> BreakerChange | None:
+    def _change(self, job_type: str, state: JobTypeBreaker, streak: Streak) -> JobTypeBreakerChange | None:
         breaker = self.declared[job_type]
-        now = after(state, streak, breaker)
+        now = breaker_after(state, streak, breaker)
         if now == state:
             return None
-        opens = breaker.seconds if now.circuit is Circuit.OPEN and not now.due else None
-        return BreakerChange(job_type, state.circuit, now, opens)
+        opens = breaker.seconds if now.circuit is CircuitState.OPEN and not now.due else None
+        return JobTypeBreakerChange(job_type, state.circuit, now, opens)
 
-    def _wake(self, changes: Sequence[BreakerChange]) -> None:
+    def _wake(self, changes: Sequence[JobTypeBreakerChange]) -> None:
         """Logs changes of breakers, and wakes those who claim. Call it after the commit."""
         for change in changes:
             if change.opens_for_seconds is not None:
@@ -110,13 +110,13 @@ class JobTypeBreakers:
                     failures=change.state.failures,
                     seconds=change.opens_for_seconds,
                 )
-            elif change.state.circuit is Circuit.CLOSED and _changes_claims(change):
+            elif change.state.circuit is CircuitState.CLOSED and _changes_claims(change):
                 log.info(f"the breaker of {change.type} closed", action="breaker_closed", job_type=change.type)
         if any(_changes_claims(change) for change in changes):
             self._wakeups.restrictions()
 
 
-def _changes_claims(change: BreakerChange) -> bool:
+def _changes_claims(change: JobTypeBreakerChange) -> bool:
     """Returns True if the change affects what may be claimed."""
     return change.opens_for_seconds is not None or change.state.circuit is not change.before
 

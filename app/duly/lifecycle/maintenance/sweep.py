@@ -28,7 +28,7 @@ from duly.store.postgres.database import Connection, Database, DatabaseAway
 from duly.store.postgres.partition_function import may_make
 from duly.store.postgres.partitions import PARTITIONED, ensure_partitions
 from duly.store.queue.nodes import SilentNode, strike_silent
-from duly.store.queue.running import Overdue, Verdict, find_overdue
+from duly.store.queue.running import Overdue, OverdueReason, find_overdue
 from duly.store.queue.scheduled import find_first_due, release_due, seconds_to_next
 from duly.store.queue.schedules import forget_old_runs
 from duly.store.queue.set_aside import forget_old_set_aside
@@ -95,8 +95,8 @@ class Sweeper:
             log.warning(
                 f"{len(finished)} attempts were lost or overdue",
                 action="attempts_swept",
-                lost=sum(attempt.verdict is Verdict.LOST for attempt in overdue),
-                timed_out=sum(attempt.verdict is Verdict.TIMED_OUT for attempt in overdue),
+                lost=sum(attempt.verdict is OverdueReason.LOST for attempt in overdue),
+                timed_out=sum(attempt.verdict is OverdueReason.TIMED_OUT for attempt in overdue),
             )
         return 0 if len(overdue) == BATCH else SWEEP_SECONDS
 
@@ -209,11 +209,11 @@ class Sweeper:
 
 def _outcome(overdue: Overdue) -> Outcome:
     match overdue.verdict:
-        case Verdict.LOST:
+        case OverdueReason.LOST:
             return WorkerLost()
-        case Verdict.TIMED_OUT:
+        case OverdueReason.TIMED_OUT:
             return TimedOut(overdue.timeout_seconds)
-        case Verdict.CANCELLED:
+        case OverdueReason.CANCELLED:
             return Cancelled()
         case _:
             assert_never(overdue.verdict)

@@ -14,8 +14,8 @@ from duly.store.read.explain import (
     Surroundings,
     count_ahead,
     count_before_in_key,
-    read_circuit,
     read_limits_of,
+    read_open_breaker,
     read_parents,
     read_surroundings,
 )
@@ -85,7 +85,7 @@ async def _what_it_waits_for(
             return replace(
                 facts,
                 limits=await read_limits_of(connection, tenant_id, lane),
-                circuit=await read_circuit(connection, view.type),
+                breaker=await read_open_breaker(connection, view.type),
                 ahead=ahead,
                 ahead_is_least=ahead >= MOST_AHEAD,
             )

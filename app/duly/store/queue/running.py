@@ -184,7 +184,7 @@ async def move_deadlines_if_held(connection: Connection, deadlines: Sequence[Dea
     await connection.execute(MOVE_DEADLINES_IF_HELD, *zip(*deadlines, strict=True))
 
 
-class Verdict(StrEnum):
+class OverdueReason(StrEnum):
     LOST = "lost"
     TIMED_OUT = "timed_out"
     CANCELLED = "cancelled"
@@ -201,7 +201,7 @@ class Overdue(NamedTuple):
     type: str
     timeout_seconds: float
     max_attempts: int
-    verdict: Verdict
+    verdict: OverdueReason
     node_id: UUID | None = None
 
 
@@ -231,6 +231,6 @@ async def find_overdue(
 ) -> list[Overdue]:
     """Attempts that need a verdict, but for these jobs."""
     return [
-        Overdue(*row)._replace(verdict=Verdict(row[8]))
+        Overdue(*row)._replace(verdict=OverdueReason(row[8]))
         for row in await connection.fetch(OVERDUE, patience_seconds, limit, list(but))
     ]

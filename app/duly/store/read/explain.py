@@ -6,7 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from duly.domain.events import EventKind
-from duly.domain.explanation import Circuit, Limit, Parent
+from duly.domain.explanation import Limit, OpenBreaker, Parent
 from duly.domain.job import Lane
 from duly.store.postgres.database import Connection
 from duly.store.queue.ready import LANES_OF_QUEUE
@@ -130,7 +130,7 @@ async def read_limits_of(connection: Connection, tenant_id: int, lane: Lane) -> 
 CIRCUIT = "select state, code, probe_at from breakers where type = $1 and state <> 0"
 
 
-async def read_circuit(connection: Connection, job_type: str) -> Circuit | None:
+async def read_open_breaker(connection: Connection, job_type: str) -> OpenBreaker | None:
     """The circuit of the type, where it is not closed."""
     row = await connection.fetchrow(CIRCUIT, job_type)
-    return Circuit(row[0] == 1, row[1], row[2]) if row is not None else None
+    return OpenBreaker(row[0] == 1, row[1], row[2]) if row is not None else None

@@ -47,7 +47,7 @@ class Keys:
 
 
 @dataclass(frozen=True, slots=True)
-class Circuit:
+class ReceiverCircuit:
     """How its receiver does: since when it has nothing but failures, and when it is probed while it is left alone."""
 
     is_open: bool
@@ -65,7 +65,7 @@ class Endpoint:
     endpoint_id: UUID
     asked: Subscription
     keys: Keys
-    circuit: Circuit
+    circuit: ReceiverCircuit
     previous_until: datetime | None
     disabled_at: datetime | None
     disabled_reason: str | None
@@ -244,7 +244,9 @@ def _endpoint(row: Connection) -> Endpoint:
         endpoint_id=row["endpoint_id"],
         asked=asked,
         keys=Keys(row["secret"], row["signing_key"], row["previous_secret"], row["previous_signing_key"]),
-        circuit=Circuit(row["is_open"], row["failures"], row["failing_since"], row["probe_at"], row["last_error"]),
+        circuit=ReceiverCircuit(
+            row["is_open"], row["failures"], row["failing_since"], row["probe_at"], row["last_error"]
+        ),
         previous_until=row["previous_until"],
         disabled_at=row["disabled_at"],
         disabled_reason=row["disabled_reason"],

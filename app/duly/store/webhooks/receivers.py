@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from duly.domain.receiver_breaker import Trouble, Verdict
+from duly.domain.receiver_breaker import ReceiverBreakerDecision, ReceiverFailures
 from duly.domain.webhook_events import MessageKind
 from duly.store.postgres.database import Connection
 
@@ -36,14 +36,14 @@ where receiver_id = any($1::uuid[]) order by receiver_id for update
 
 async def lock_trouble(
     connection: Connection, receivers: Sequence[Receiver]
-) -> tuple[dict[UUID, Trouble | None], datetime | None]:
+) -> tuple[dict[UUID, ReceiverFailures | None], datetime | None]:
     """The trouble that each of these has, None where it has none, and the database's time; in a transaction of the
     caller's, which holds them until its end. An endpoint that was deleted is missing.
     """
     ordered = sorted(receivers, key=lambda receiver: receiver.receiver_id)
     await connection.execute(MEET, *(list(column) for column in zip(*ordered, strict=True)))
     rows = await connection.fetch(LOCK, [receiver.receiver_id for receiver in ordered])
-    found = {row[0]: Trouble(row[1], row[2], row[3]) if row[2] is not None else None for row in rows}
+    found = {row[0]: ReceiverFailures(row[1], row[2], row[3]) if row[2] is not None else None for row in rows}
     return found, rows[0][4] if rows else None
 
 
@@ -58,7 +58,9 @@ where r.receiver_id >= a.receiver_id and r.receiver_id <= a.receiver_id
 """
 
 
-async def note_trouble(connection: Connection, verdicts: Mapping[UUID, tuple[Verdict, str | None]]) -> None:
+async def note_trouble(
+    connection: Connection, verdicts: Mapping[UUID, tuple[ReceiverBreakerDecision, str | None]]
+) -> None:
     """Records what follows from failures: of each receiver the verdict, and its last error."""
     rows = [
         (

@@ -6,32 +6,38 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duly.domain.receiver_breaker import Trouble, Verdict, after_failures
+from duly.domain.receiver_breaker import ReceiverBreakerDecision, ReceiverFailures, receiver_after_failures
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS = 86_400.0
 
 
 def failed(
-    before: Trouble | None = None, *, count: int = 1, first_seconds_ago: float = 0, disable_seconds: float = 5 * DAYS
-) -> Verdict:
-    return after_failures(
+    before: ReceiverFailures | None = None,
+    *,
+    count: int = 1,
+    first_seconds_ago: float = 0,
+    disable_seconds: float = 5 * DAYS,
+) -> ReceiverBreakerDecision:
+    return receiver_after_failures(
         before, count=count, first_seconds_ago=first_seconds_ago, now=NOW, disable_seconds=disable_seconds
     )
 
 
-def failing(failures: int, seconds: float, *, is_open: bool = False) -> Trouble:
+def failing(failures: int, seconds: float, *, is_open: bool = False) -> ReceiverFailures:
     """Has failed so often, beginning so many seconds ago."""
-    return Trouble(failures, NOW - timedelta(seconds=seconds), is_open)
+    return ReceiverFailures(failures, NOW - timedelta(seconds=seconds), is_open)
 
 
 def test_the_first_failure_is_the_beginning_of_the_trouble() -> None:
-    assert failed(first_seconds_ago=3) == Verdict(Trouble(1, NOW - timedelta(seconds=3), is_open=False), None, False)
+    assert failed(first_seconds_ago=3) == ReceiverBreakerDecision(
+        ReceiverFailures(1, NOW - timedelta(seconds=3), is_open=False), None, False
+    )
 
 
 def test_failures_are_counted_and_their_beginning_stays() -> None:
     before = failing(2, 7)
-    assert failed(before, count=2).trouble == Trouble(4, before.failing_since, is_open=False)
+    assert failed(before, count=2).trouble == ReceiverFailures(4, before.failing_since, is_open=False)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +50,7 @@ def test_failures_are_counted_and_their_beginning_stays() -> None:
         (failing(400, 11), True),
     ],
 )
-def test_it_is_left_alone_after_five_failures_over_ten_seconds(before: Trouble, *, opens: bool) -> None:
+def test_it_is_left_alone_after_five_failures_over_ten_seconds(before: ReceiverFailures, *, opens: bool) -> None:
     assert failed(before).trouble.is_open is opens
 
 
@@ -76,7 +82,7 @@ def test_how_long_is_enough_is_the_settings_to_say() -> None:
 
 
 def test_a_clock_that_went_back_is_no_harm() -> None:
-    verdict = failed(Trouble(9, NOW + timedelta(hours=1), is_open=True))
+    verdict = failed(ReceiverFailures(9, NOW + timedelta(hours=1), is_open=True))
     assert (verdict.pause_seconds, verdict.disables) == (10, False)
 
 
@@ -86,7 +92,7 @@ def test_however_failures_come_in_they_add_up(counts: list[int], gap: float) -> 
     trouble, opened = None, False
     for place, count in enumerate(counts):
         now = NOW + timedelta(seconds=place * gap)
-        verdict = after_failures(trouble, count=count, first_seconds_ago=1, now=now, disable_seconds=5 * DAYS)
+        verdict = receiver_after_failures(trouble, count=count, first_seconds_ago=1, now=now, disable_seconds=5 * DAYS)
         assert verdict.trouble.is_open >= opened
         assert (verdict.pause_seconds is None) is not verdict.trouble.is_open
         assert verdict.pause_seconds is None or 10 <= verdict.pause_seconds <= 300
