@@ -2,9 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+# The site generator has an environment of its own: only `make docs` installs it.
+DOCS_BIN := .venv-docs/bin
+DOCS_STAMP := .venv-docs/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-fast check format bench bench-full guard soak lock clean
+.PHONY: help install demo serve test test-fast check format docs bench bench-full guard soak lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,7 +36,7 @@ test: $(STAMP) ## run the tests (on embedded PostgreSQL 18, and on a system Post
 test-fast: $(STAMP) ## the tests that need no server of their own, and the life of a job: for while you work
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --fast --numprocesses 2
 
-check: $(STAMP) ## format, lint, types, import contracts, migrations against metadata, refused networks, commit subjects, Dockerfile
+check: $(STAMP) ## format, lint, types, import contracts, migrations against metadata, refused networks, links, commit subjects, Dockerfile
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -41,12 +44,26 @@ check: $(STAMP) ## format, lint, types, import contracts, migrations against met
 	$(BIN)/python -m tests.check_migrations
 	$(BIN)/python -m tests.check_networks
 	$(BIN)/python -m tests.check_commits
+	$(BIN)/python -m tests.check_links
 	$(BIN)/hadolint Dockerfile
 	@if docker compose version >/dev/null 2>&1; then DULY_API_KEY=any DULY_SECRET_KEYS=any docker compose config --quiet; else echo "docker compose is not installed: docker-compose.yml not checked"; fi
 
 format: $(STAMP) ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(STAMP) $(DOCS_STAMP) ## build the documentation as a site in build/site/html, and check its links
+	@$(BIN)/python -m tests.check_links
+	@$(BIN)/python -m website.build build/site
+	@$(DOCS_BIN)/zensical build --strict --config-file build/site/mkdocs.yml
+	@$(BIN)/python -m website.check build/site/html
+	@echo "read it: $(BIN)/python -m http.server --directory build/site/html 8001"
+
+$(DOCS_STAMP): requirements/docs.lock $(STAMP)
+	@echo "installing the site generator into .venv-docs"
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-docs
+	@$(BIN)/uv pip install --quiet --python $(DOCS_BIN)/python --require-hashes -r requirements/docs.lock
+	@touch $(DOCS_STAMP)
 
 bench: $(STAMP) ## measure Duly beside others in some minutes, and write docs/internals/performance.md
 	@$(BIN)/python -m benchmarks --page docs/internals/performance.md
@@ -64,6 +81,7 @@ soak: $(STAMP) ## 1,000 whole lives a second for SOAK_MINUTES (30): does anythin
 lock: $(STAMP) ## resolve the dependencies anew and write requirements/*.lock
 	$(BIN)/uv pip compile pyproject.toml --upgrade --generate-hashes --universal --quiet --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements/runtime.lock
 	$(BIN)/uv pip compile pyproject.toml --upgrade --extra demo --group dev --generate-hashes --universal --quiet --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements/dev.lock
+	$(BIN)/uv pip compile --group pyproject.toml:docs --upgrade --generate-hashes --universal --quiet --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements/docs.lock
 
-clean: ## remove .venv and caches
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist demo-output
+clean: ## remove .venv, .venv-docs and caches
+	rm -rf .venv .venv-docs build .mypy_cache .ruff_cache .pytest_cache .hypothesis dist demo-output

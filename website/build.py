@@ -1,0 +1,162 @@
+"""Prepares the documentation for the site generator: `python -m website.build FOLDER`.
+
+Pages of `docs/` keep their places. Files elsewhere in the repository that they link to (examples, tests, the changelog)
+become pages below `repository/`, so that every link works in the site as it does in the repository's file view.
+"""
+
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+from website.links import Link, headings, links, prose_lines
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+_LANGUAGES = {
+    ".py": "python",
+    ".js": "js",
+    ".html": "html",
+    ".sql": "sql",
+    ".sh": "sh",
+    ".toml": "toml",
+    ".yml": "yaml",
+}
+_ITEM = re.compile(r"(?:[-*]|\d+\.)\s")
+
+
+class Site:
+    """The pages of the site, made from files of the repository."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._made: set[Path] = set()
+        self._wanted: list[Path] = []
+
+    def make(self) -> None:
+        """Writes all pages, and the configuration with the navigation."""
+        self._wanted = [file for file in DOCS.rglob("*") if file.is_file()]
+        while self._wanted:
+            file = self._wanted.pop()
+            if file not in self._made:
+                self._made.add(file)
+                self._write(file)
+        settings = (ROOT / "website" / "mkdocs.yml").read_text("utf-8")
+        configuration = f"{settings}nav: {json.dumps(list(navigation()))}\n"
+        (self._folder / "mkdocs.yml").write_text(configuration, "utf-8")
+
+    def _write(self, file: Path) -> None:
+        place = self._folder / "docs" / place_of(file)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if file.suffix == ".md":
+            place.write_text(self._page(file), "utf-8")
+        elif file.is_dir():
+            place.write_text(self._listing(file), "utf-8")
+        elif file.is_relative_to(DOCS):
+            shutil.copyfile(file, place)
+        else:
+            place.write_text(source_page(file), "utf-8")
+
+    def _page(self, file: Path) -> str:
+        """The text of a page with its links rewritten, and anchors that equal those of the file view."""
+        text = file.read_text("utf-8")
+        for link in sorted(links(text), key=lambda link: link.start, reverse=True):
+            text = text[: link.start] + self._target(file, link) + text[link.start + len(link.target) :]
+        lines = text.splitlines()
+        for heading in headings(text):
+            lines[heading.line - 1] += f" {{#{heading.anchor}}}"
+        starts = {number for number, _, line in prose_lines(text) if _ITEM.match(line)}
+        return "\n".join(_with_blank_lines(lines, starts)) + "\n"
+
+    def _target(self, page: Path, link: Link) -> str:
+        url = urlsplit(link.target)
+        if url.scheme or url.netloc or not url.path:
+            return link.target
+        file = (page.parent / unquote(url.path)).resolve()
+        self._wanted.append(file)
+        return _relative(page, file) + (f"#{url.fragment}" if url.fragment else "")
+
+    def _listing(self, folder: Path) -> str:
+        """A page for a folder: its files, each a link."""
+        files = sorted(file for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+        self._wanted += files
+        index = folder / "README.md"
+        text = self._page(index) if index in files else f"# {folder.relative_to(ROOT)}\n"
+        items = (f"- [{file.relative_to(folder)}]({_relative(index, file)})" for file in files if file != index)
+        return "\n".join([text, *items, ""])
+
+
+def place_of(file: Path) -> Path:
+    """Returns the place of a file's page below the site's documents."""
+    place = file.relative_to(DOCS) if file.is_relative_to(DOCS) else Path("repository") / file.relative_to(ROOT)
+    if file.is_dir():
+        return place / "index.md"
+    if file.name == "README.md":
+        return place.with_name("index.md")
+    return place if file.suffix == ".md" or file.is_relative_to(DOCS) else place.with_name(f"{place.name}.md")
+
+
+def source_page(file: Path) -> str:
+    """Returns a page that shows a source file."""
+    return f"# {file.relative_to(ROOT)}\n\n````{_LANGUAGES.get(file.suffix, 'text')}\n{file.read_text('utf-8')}````\n"
+
+
+def navigation() -> Iterator[dict[str, str | list[dict[str, str]]]]:
+    """Yields the sections of `docs/index.md` with the pages they link to; other pages join their folder's section."""
+    sections = _sections()
+    listed = {page for pages in sections.values() for page in pages.values()} | {"index.md"}
+    for page in sorted(DOCS.rglob("*.md")):
+        place = str(place_of(page))
+        if place not in listed:
+            folder = place.split("/", maxsplit=1)[0].replace("-", " ").capitalize()
+            sections.setdefault(folder if folder in sections else "Internals", {})[_title(page)] = place
+    yield {"Overview": "index.md"}
+    for title, pages in sections.items():
+        yield {title: [{name: place} for name, place in pages.items()]}
+
+
+def _sections() -> dict[str, dict[str, str]]:
+    index = DOCS / "index.md"
+    text = index.read_text("utf-8")
+    found: dict[str, dict[str, str]] = {}
+    titles = [heading for heading in headings(text) if heading.level == 2]  # noqa: PLR2004  # the level of sections
+    for link in links(text):
+        section = [heading.text for heading in titles if heading.line < link.line][-1]
+        page = (index.parent / urlsplit(link.target).path).resolve()
+        if section != titles[0].text and page.suffix == ".md":
+            found.setdefault(section, {})[_title(page)] = str(place_of(page))
+    return found
+
+
+def _title(page: Path) -> str:
+    return next(heading.text for heading in headings(page.read_text("utf-8"))).replace("`", "")
+
+
+def _relative(page: Path, file: Path) -> str:
+    place = place_of(file)
+    return quote(os.path.relpath(place, place_of(page).parent))
+
+
+def _with_blank_lines(lines: list[str], starts: set[int]) -> Iterator[str]:
+    """Yields the lines with a blank one before each list: Python-Markdown needs it, the file view does not."""
+    before = ""
+    for number, line in enumerate(lines, 1):
+        if number in starts and before.strip() and not (before.startswith(" ") or _ITEM.match(before)):
+            yield ""
+        yield line
+        before = line
+
+
+def main() -> None:
+    """Prepares the folder that is named on the command line."""
+    folder = Path(sys.argv[1]).resolve()
+    shutil.rmtree(folder, ignore_errors=True)
+    Site(folder).make()
+
+
+if __name__ == "__main__":
+    main()
