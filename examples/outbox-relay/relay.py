@@ -31,7 +31,7 @@ log = logging.getLogger("relay")
 
 
 class NotNow(Exception):
-    """Duly cannot take jobs at the moment; `seconds` is the pause that it asks for."""
+    """Duly cannot take jobs at the moment; `seconds` is the pause that it requests."""
 
     def __init__(self, reason: str, seconds: float = PAUSE_SECONDS) -> None:
         super().__init__(reason)

@@ -21,7 +21,7 @@ class Busy(Exception):
 
 
 async def call_bank(parameters: Charge, job: JobContext) -> str:
-    """Stands for the request to the bank, which gets `job.idempotency_token`: the same text in every attempt."""
+    """Represents the request to the bank, which gets `job.idempotency_token`: the same text in every attempt."""
     if parameters.cents > 100_000 and job.attempt == 1:
         raise Busy
     return f"{parameters.order}: {parameters.cents} cents"
