@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import re
 import sys
 from collections.abc import Callable
 from hashlib import sha256
@@ -14,7 +15,9 @@ import pytest
 from tests.conftest import StartService
 from tests.support.service import Service, eventually
 
-EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "coming-from"
+ROOT = Path(__file__).parent.parent.parent
+EXAMPLES = ROOT / "examples" / "coming-from"
+SHOWN = re.compile(r"<!-- run-by: \S+ -->\n```python\n(.*?)```", re.DOTALL)
 
 Start = Callable[[str, str], Any]
 
@@ -46,6 +49,16 @@ def load(file: Path) -> ModuleType:
 @pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*/before/*.py")), ids=lambda file: file.parent.parent.name)
 def test_the_side_before_compiles(file: Path) -> None:
     compile(file.read_text("utf-8"), str(file), "exec")
+
+
+@pytest.mark.parametrize("example", ["celery", "rq", "procrastinate"])
+def test_a_page_shows_lines_of_its_example(example: str) -> None:
+    page = (ROOT / "docs" / "get-started" / f"coming-from-{example}.md").read_text("utf-8")
+    files = "\n".join(file.read_text("utf-8") for file in (EXAMPLES / example / "after").glob("*.py"))
+    lines = {line.strip() for line in files.splitlines()} | {"..."}
+    blocks = SHOWN.findall(page)
+    assert blocks
+    assert [line for block in blocks for line in block.splitlines() if line.strip() not in lines] == []
 
 
 async def test_files_get_checksums_a_retry_and_a_manifest_as_with_celery(start: Start, tmp_path: Path) -> None:
