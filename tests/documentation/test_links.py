@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.check_links import ROOT, markdown_files, problems
+from website import check
 from website.build import Site, navigation, place_of
 from website.links import headings, links
 
@@ -83,3 +84,22 @@ def test_a_link_to_a_file_outside_of_the_documentation_leads_to_its_page_in_the_
     assert "(backend.py.md)" in listing
     source = (tmp_path / "docs" / "repository" / "examples" / "progress-bar" / "backend.py.md").read_text("utf-8")
     assert (ROOT / "examples" / "progress-bar" / "backend.py").read_text("utf-8") in source
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ('<a href="other.html#there">', None),
+        ('<a href="https://example.com/">', None),
+        ('<a href="other.html#gone">', "index.html: other.html#gone: not found"),
+        ('<img src="gone.png">', "index.html: gone.png: not found"),
+        (
+            '<script src="https://cdn.example.com/a.js">',
+            "index.html: https://cdn.example.com/a.js: loaded from another host",
+        ),
+    ],
+)
+def test_a_built_page_that_needs_what_is_not_there_is_named(tmp_path: Path, body: str, problem: str | None) -> None:
+    (tmp_path / "index.html").write_text(body)
+    (tmp_path / "other.html").write_text('<h2 id="there">')
+    assert list(check.problems(tmp_path)) == ([problem] if problem else [])
