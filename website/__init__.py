@@ -1,1 +1,1 @@
-"""The documentation as a site: `make docs`."""
+"""The documentation as a site, built by `make docs`."""

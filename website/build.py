@@ -11,8 +11,10 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
+from website import mermaid
 from website.links import Link, headings, links, prose_lines
 
 ROOT = Path(__file__).parent.parent
@@ -26,14 +28,26 @@ _LANGUAGES = {
     ".toml": "toml",
     ".yml": "yaml",
 }
+_SCRIPT = "mermaid.min.js"
+_FENCES = "  - pymdownx.superfences\n"
+_FENCES_WITH_DIAGRAMS = """\
+  - pymdownx.superfences:
+      custom_fences:
+        - name: mermaid
+          class: mermaid
+          format: !!python/name:pymdownx.superfences.fence_code_format
+"""
 _ITEM = re.compile(r"(?:[-*]|\d+\.)\s")
+
+Entry: TypeAlias = "str | list[Entry] | dict[str, Entry]"
 
 
 class Site:
-    """The pages of the site, made from files of the repository."""
+    """The pages of the site, made from files of the repository. Diagrams are drawn if Mermaid's script is given."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, diagrams: Path | None = None) -> None:
         self._folder = folder
+        self._diagrams = diagrams
         self._made: set[Path] = set()
         self._wanted: list[Path] = []
 
@@ -46,6 +60,9 @@ class Site:
                 self._made.add(file)
                 self._write(file)
         settings = (ROOT / "website" / "mkdocs.yml").read_text("utf-8")
+        if self._diagrams:
+            shutil.copyfile(self._diagrams, self._folder / "docs" / _SCRIPT)
+            settings = settings.replace(_FENCES, _FENCES_WITH_DIAGRAMS)
         configuration = f"{settings}nav: {json.dumps(list(navigation()))}\n"
         (self._folder / "mkdocs.yml").write_text(configuration, "utf-8")
 
@@ -70,6 +87,9 @@ class Site:
         for heading in headings(text):
             lines[heading.line - 1] += f" {{#{heading.anchor}}}"
         starts = {number for number, _, line in prose_lines(text) if _ITEM.match(line)}
+        if self._diagrams and "```mermaid\n" in text:
+            up = "../" * (len(place_of(file).parts) - 1)
+            lines += ["", f'<script src="{up}{_SCRIPT}"></script>']
         return "\n".join(_with_blank_lines(lines, starts)) + "\n"
 
     def _target(self, page: Path, link: Link) -> str:
@@ -92,7 +112,11 @@ class Site:
 
 def place_of(file: Path) -> Path:
     """Returns the place of a file's page below the site's documents."""
-    place = file.relative_to(DOCS) if file.is_relative_to(DOCS) else Path("repository") / file.relative_to(ROOT)
+    if file.is_relative_to(DOCS):
+        place = file.relative_to(DOCS)
+    else:
+        # The generator passes over names that begin with a dot.
+        place = Path("repository", *(part.lstrip(".") for part in file.relative_to(ROOT).parts))
     if file.is_dir():
         return place / "index.md"
     if file.name == "README.md":
@@ -105,18 +129,31 @@ def source_page(file: Path) -> str:
     return f"# {file.relative_to(ROOT)}\n\n````{_LANGUAGES.get(file.suffix, 'text')}\n{file.read_text('utf-8')}````\n"
 
 
-def navigation() -> Iterator[dict[str, str | list[dict[str, str]]]]:
-    """Yields the sections of `docs/index.md` with the pages they link to; other pages join their folder's section."""
+def navigation() -> Iterator[dict[str, Entry]]:
+    """Yields the sections of `docs/index.md` with the pages they link to.
+
+    Another page joins the index of its folder, or else the section of its folder's name.
+    """
     sections = _sections()
-    listed = {page for pages in sections.values() for page in pages.values()} | {"index.md"}
+    listed = {page for pages in sections.values() for page in pages.values()}
+    groups: dict[str, list[Entry]] = {page: [page] for page in listed if page.endswith("/index.md")}
     for page in sorted(DOCS.rglob("*.md")):
-        place = str(place_of(page))
-        if place not in listed:
+        place, index = str(place_of(page)), str(place_of(page.parent / "index.md"))
+        if place in {*listed, "index.md"}:
+            continue
+        if index in groups:
+            groups[index].append({_title(page): place})
+        else:
             folder = place.split("/", maxsplit=1)[0].replace("-", " ").capitalize()
             sections.setdefault(folder if folder in sections else "Internals", {})[_title(page)] = place
     yield {"Overview": "index.md"}
     for title, pages in sections.items():
-        yield {title: [{name: place} for name, place in pages.items()]}
+        yield {title: [{name: _with_its_pages(place, groups)} for name, place in pages.items()]}
+
+
+def _with_its_pages(place: str, groups: dict[str, list[Entry]]) -> Entry:
+    pages = groups.get(place, [])
+    return pages if len(pages) > 1 else place
 
 
 def _sections() -> dict[str, dict[str, str]]:
@@ -155,7 +192,7 @@ def main() -> None:
     """Prepares the folder that is named on the command line."""
     folder = Path(sys.argv[1]).resolve()
     shutil.rmtree(folder, ignore_errors=True)
-    Site(folder).make()
+    Site(folder, diagrams=mermaid.script()).make()
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.check_links import ROOT, markdown_files, problems
-from website import check
-from website.build import Site, navigation, place_of
+from website import build, check
+from website.build import Entry, Site, navigation, place_of
 from website.links import headings, links
 
 PAGE = """# Page `code` & more
@@ -68,12 +69,30 @@ def test_a_page_without_a_link_from_an_index_is_named(repository: Path) -> None:
 
 
 def test_the_navigation_has_every_page_once() -> None:
-    listed = [page for entry in navigation() for pages in entry.values() for page in _pages(pages)]
+    listed = [page for entry in navigation() for page in _pages(entry)]
     assert sorted(listed) == sorted(str(place_of(page)) for page in markdown_files(ROOT / "docs"))
 
 
-def _pages(entry: str | list[dict[str, str]]) -> list[str]:
-    return [entry] if isinstance(entry, str) else [page for item in entry for page in item.values()]
+def _pages(entry: Entry) -> Iterator[str]:
+    if isinstance(entry, str):
+        yield entry
+    else:
+        for item in entry.values() if isinstance(entry, dict) else entry:
+            yield from _pages(item)
+
+
+def test_diagrams_are_drawn_by_a_script_of_the_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    docs = tmp_path / "docs"
+    (docs / "part").mkdir(parents=True)
+    (docs / "index.md").write_text("# Index\n\n## Begin\n\n## Part\n\n[Diagram](part/diagram.md)\n")
+    (docs / "part" / "diagram.md").write_text("# Diagram\n\n```mermaid\nerDiagram\n```\n")
+    (tmp_path / "script.js").write_text("drawn")
+    monkeypatch.setattr(build, "DOCS", docs)
+    Site(tmp_path / "site", diagrams=tmp_path / "script.js").make()
+    page = (tmp_path / "site" / "docs" / "part" / "diagram.md").read_text("utf-8")
+    assert '<script src="../mermaid.min.js"></script>' in page
+    assert (tmp_path / "site" / "docs" / "mermaid.min.js").read_text("utf-8") == "drawn"
+    assert "name: mermaid" in (tmp_path / "site" / "mkdocs.yml").read_text("utf-8")
 
 
 def test_a_link_to_a_file_outside_of_the_documentation_leads_to_its_page_in_the_site(tmp_path: Path) -> None:
