@@ -1,0 +1,1 @@
+"""The application of Duly's tutorial: docs/get-started/tutorial.md."""
