@@ -69,7 +69,7 @@ def errors_of(service: Service) -> float:
 def is_between_claim_and_finish(point: str) -> bool:
     _, function, _, what = point.split(":", 3)
     # The one that is called there catches everything.
-    return function.rpartition(".")[2] not in ELSEWHERE and what != "call self._take_on"
+    return function.rpartition(".")[2] not in ELSEWHERE and what != "call self._accept"
 
 
 async def throw_at(service: Service, faults: Faults, point: str) -> None:

@@ -1,1 +1,1 @@
-"""Showing: whoever follows a job is woken when it changes, and reads what is new from the ledger."""
+"""Streams of events: followers are woken when a job changes, and read new events from the ledger."""

@@ -1,11 +1,11 @@
-"""Room: how many streams a process keeps open at once."""
+"""Limit of the streams that a process keeps open."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class StreamCapacity:
-    """One for a process."""
+    """Counts the open streams of one process."""
 
     def __init__(self, places: int) -> None:
         self._places = places
@@ -13,7 +13,7 @@ class StreamCapacity:
 
     @contextmanager
     def place(self) -> Iterator[bool]:
-        """Takes a place for as long as the block runs, which is told whether there was one."""
+        """Takes a place while the block runs. Yields False if there was none."""
         if self.taken >= self._places:
             yield False
             return

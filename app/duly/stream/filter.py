@@ -1,4 +1,4 @@
-"""Which jobs a follower of all jobs wants to hear of."""
+"""Filter for the tenant event stream."""
 
 import json
 from typing import NamedTuple
@@ -8,8 +8,8 @@ from duly.store.ledger.event_tail import JobFacts
 
 
 class EventFilter(NamedTuple):
-    """Empty means no restriction. A job's type, queue and batch have to be among those named; of each label that is
-    named it has to have one of the values. `within` narrows it further.
+    """Filter by properties of a job; an empty set restricts nothing. Type, queue and batch must be among those named;
+    each named label must have one of its values. `within` is a further filter that must match.
     """
 
     types: frozenset[str] = frozenset()
@@ -19,7 +19,7 @@ class EventFilter(NamedTuple):
     within: "EventFilter | None" = None
 
     def matches(self, facts: JobFacts) -> bool:
-        """Whether news of such a job is wanted."""
+        """Returns True if events of such a job match."""
         return (
             (not self.types or facts.type in self.types)
             and (not self.queues or facts.queue in self.queues)

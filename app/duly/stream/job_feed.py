@@ -1,4 +1,4 @@
-"""The feed of one job: its history, then what happens, until it has ended."""
+"""Event stream of one job: its history, then new events until it has ended."""
 
 import time
 from collections.abc import AsyncGenerator
@@ -19,7 +19,7 @@ KEEP_ALIVE_SECONDS = 10.0
 async def job_stream(
     database: Database, hub: Hub, *, tenant_id: int, job_id: UUID, after: int
 ) -> AsyncGenerator[StreamText, None]:
-    """`job_events` as SSE messages, after a hint to come back where it ends before the job does."""
+    """Yields `job_events` as SSE messages, after the interval for reconnecting."""
     yield OPENING
     async with aclosing(job_events(database, hub, tenant_id=tenant_id, job_id=job_id, after=after)) as told:
         async for events in told:
@@ -29,15 +29,14 @@ async def job_stream(
 async def job_events(
     database: Database, hub: Hub, *, tenant_id: int, job_id: UUID, after: int
 ) -> AsyncGenerator[list[Event], None]:
-    """Every event beyond `after` (-1: from the beginning), none missed and none twice; now and then none, to show that
-    it is still there.
+    """Yields each event after sequence `after` once, in order (-1: from the beginning); an empty list as a keep-alive.
 
-    It ends after the job's last event, or when the service goes down. No connection is held between reads.
+    Ends after the job's last event, or on shutdown. Holds no connection between reads.
     """
     sent, quiet_since = after, time.monotonic()
     with hub.watch(job_id) as watch:
         while True:
-            last = hub.closing  # looked at before the read: what ended by then is still shown
+            last = hub.closing  # before the read, so that an end recorded by then is still sent
             events, ended = await _read(database, tenant_id=tenant_id, job_id=job_id, after=sent)
             if events:
                 sent, quiet_since = events[-1].sequence, time.monotonic()
@@ -52,10 +51,7 @@ async def job_events(
 
 
 async def _read(database: Database, *, tenant_id: int, job_id: UUID, after: int) -> tuple[list[Event], bool]:
-    """The next events, and whether the job's present end is among them.
-
-    While the database is away there is nothing new; the stream stays open.
-    """
+    """Returns the next events, and whether they include the job's present end; none while the database is away."""
     try:
         async with database.connection() as connection:
             events = []
@@ -66,5 +62,5 @@ async def _read(database: Database, *, tenant_id: int, job_id: UUID, after: int)
     except DatabaseError:
         return [], False
     events += more[:PAGE]
-    # A page may stop at an end in the middle of the history: of a job that was run again by hand.
+    # A page may stop at an end within the history of a job that was redriven.
     return events, bool(events) and events[-1].kind.terminal and len(more) <= PAGE

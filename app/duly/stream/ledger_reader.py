@@ -1,4 +1,4 @@
-"""Reads on in what all jobs of a tenant have been through, page by page, never more than a page holds."""
+"""Reads the events of all jobs of a tenant, in bounded pages."""
 
 from typing import NamedTuple
 
@@ -7,12 +7,12 @@ from duly.store.ledger.event_tail import TailRow, read_moment, read_tail
 from duly.store.postgres.database import Database
 
 PAGE_ROWS, PAGE_BYTES = 500, 4 << 20
-# A stretch of so many transactions is looked through at once, at first; then as many as a page was found in.
+# Transactions that a page covers: at first, and at most. The number follows the density of events.
 FIRST_STRETCH, LONGEST_STRETCH = 1_000, 1 << 40
 
 
 class LedgerPage(NamedTuple):
-    """What was found up to `reached`, in order. `to_now`: beyond that, nothing is settled yet."""
+    """Events up to position `reached`, in order. `to_now`: nothing beyond it is settled yet."""
 
     rows: list[TailRow]
     reached: Position
@@ -20,7 +20,7 @@ class LedgerPage(NamedTuple):
 
 
 class LedgerReader:
-    """One reader's way through the ledger. It holds no connection between two pages."""
+    """Reader of one follower, which adapts the size of its pages. Holds no connection between pages."""
 
     def __init__(self, database: Database, *, tenant_id: int) -> None:
         self._database = database
@@ -29,10 +29,10 @@ class LedgerReader:
         self._rows = PAGE_ROWS
 
     async def read(self, after: Position) -> LedgerPage:
-        """The next page beyond `after`; empty where a long stretch held nothing.
+        """Returns the next page after a position; an empty one if a long stretch has no events.
 
         Raises:
-            DatabaseAway: see there.
+            DatabaseAway: the database cannot be read now.
         """
         async with self._database.connection() as connection:
             settled = (await read_moment(connection)).settled

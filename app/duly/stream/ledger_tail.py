@@ -1,7 +1,7 @@
-"""The tail: what happened last to all jobs, read once for all who follow them on this node.
+"""Tail of the ledger: the newest events of all jobs, read once for all followers on this node.
 
-One loop reads what is new and keeps the newest of it. Each follower has its own place in that, so none of them costs
-memory, and one that is slow holds up nobody: what it is late for, it reads from the ledger by itself.
+One loop reads new events and keeps the newest. Each follower has its own position in them, so a follower costs no
+memory, and a slow one delays no other: it reads what the tail has dropped from the ledger itself.
 """
 
 import asyncio
@@ -23,41 +23,42 @@ from duly.store.postgres.database import Database, DatabaseError, RecordRefused
 from duly.stream.ledger_reader import LedgerReader
 from duly.stream.sse import StreamText, message
 
-# Looks follow each other no faster than this; without news, slower and slower.
+# Shortest interval of reads; without new events, the interval grows.
 GAP_SECONDS = 0.01
 SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 1.0
 UNFOLLOWED_SECONDS = 60.0
 SUMMARIZE_SECONDS = 1.0
 MOST_BYTES = 32 << 20
-# A follower is handed no more than this at a time, to be written in one go.
+# Most events that a follower gets at a time, to be written at once.
 SLICE, SLICE_BYTES = 200, 256 << 10
-# So many followers at once read by themselves; the others wait for their turn.
+# Most followers that read from the ledger themselves at a time.
 TURNS = 2
 
 
 class TailEntry:
-    """One event as it is told, written once for all."""
+    """One event, serialized once for all followers."""
 
     def __init__(self, row: TailRow) -> None:
         self.position, self.event, self.facts = row
 
     @cached_property
     def message(self) -> StreamText:
-        """As a server-sent event."""
+        """The event as a server-sent event."""
         return message(self.event, str(self.position))
 
     @cached_property
     def text(self) -> str:
-        """As JSON, with its id."""
+        """The event as JSON, with its id."""
         return f'{{"id":"{self.position}",{frame_text(self.event)[1:]}'
 
     @property
     def size(self) -> int:
+        """Characters of its data."""
         return len(self.event.data or "")
 
 
 class TailPage(NamedTuple):
-    """Entries in order, up to `reached`. `to_now`: there is nothing beyond them yet."""
+    """Entries in order, up to position `reached`. `to_now`: there is nothing beyond them yet."""
 
     entries: list[TailEntry]
     reached: Position
@@ -65,7 +66,12 @@ class TailPage(NamedTuple):
 
 
 class LedgerTail:
-    """One for a process. `on_follow` is called when the first follower comes and when the last one goes."""
+    """The tail of one process.
+
+    Args:
+        wake: wakes the loop that runs `step`.
+        on_follow: called with True when the first follower comes, and False when the last one leaves.
+    """
 
     def __init__(
         self,
@@ -100,30 +106,30 @@ class LedgerTail:
         self._reader = LedgerReader(self._database, tenant_id=self._tenant_id)
 
     async def now(self) -> Position:
-        """Where somebody begins who wants only what happens from now on.
+        """Returns the position from which only future events follow.
 
         Raises:
-            DatabaseAway: see there.
+            DatabaseAway: the database cannot be read now.
         """
         async with self._database.connection() as connection:
             return before_transaction((await read_moment(connection)).settled)
 
     async def may_resume(self, position: Position) -> bool:
-        """Whether this ledger can have told of this position: one of its future cannot be resumed.
+        """Returns True if the ledger has reached this position; one of its future cannot be resumed.
 
         Raises:
-            DatabaseAway: see there.
+            DatabaseAway: the database cannot be read now.
         """
         async with self._database.connection() as connection:
             return position.tx <= (await read_moment(connection)).future
 
     @contextmanager
     def watch(self) -> Iterator[Watch]:
-        """Follows everything for as long as the block runs."""
+        """Follows all jobs while the block runs."""
         watch = Watch(announced=True)
         self._watches.add(watch)
         if len(self._watches) == 1:
-            self._on_follow(True)  # noqa: FBT003  # what it says
+            self._on_follow(True)  # noqa: FBT003  # the value to announce
             self._wake()
         if self.closing:
             watch.notify()
@@ -136,13 +142,13 @@ class LedgerTail:
                 self._wake()
 
     def ledger_grew(self) -> None:
-        """Something was recorded, here or on another node."""
+        """Reads soon: events were recorded, here or on another node."""
         if self._watches:
             self._pause = SHORTEST_PAUSE_SECONDS
             self._wake()
 
     def close(self) -> None:
-        """Wakes all followers, so that streams end while the service goes down."""
+        """Notifies all followers, so that streams end on shutdown."""
         self.closing = True
         self._notify()
 
@@ -151,7 +157,7 @@ class LedgerTail:
             watch.notify()
 
     async def step(self) -> float:
-        """A loop's: reads what is new, and wakes the followers."""
+        """Runs one round of its loop: reads and announces new events. Returns the seconds until the next."""
         if not self._watches:
             self._forget()
             return UNFOLLOWED_SECONDS
@@ -199,20 +205,20 @@ class LedgerTail:
             self._bytes = left
 
     async def _summarize(self) -> None:
-        """While many rows come in, so that the next look need not go through all of them again."""
+        """Summarizes the index under many new rows, so that later reads need not go through all of them again."""
         if self._days and self._read_at - self._summarized_at > SUMMARIZE_SECONDS:
             self._summarized_at = self._read_at
             days, self._days = self._days, set()
-            with suppress(RecordRefused):  # a vacuum does the same, or the role may not: it is a matter of speed only
+            with suppress(RecordRefused):  # a matter of speed: a vacuum does it too, and the role may lack the right
                 async with self._database.connection() as connection:
                     await summarize(connection, days)
 
     def holds(self, position: Position) -> bool:
-        """Whether all that came after this position is still here."""
+        """Returns True if all events after this position are kept here."""
         return self._start is not None and self._start <= position
 
     def after(self, position: Position) -> TailPage | None:
-        """What came after this position; None where not all of that is here."""
+        """Returns the events after this position; None if not all of them are here."""
         if not self.holds(position) or self._end is None:
             return None
         index = bisect_right(self._entries, position, key=_position_of)
@@ -222,9 +228,9 @@ class LedgerTail:
         return TailPage(entries, max(self._end, position), to_now=True)
 
     async def from_ledger(self, reader: LedgerReader, position: Position) -> TailPage:
-        """The same for one that is late. While the database is away there is nothing new.
+        """Returns the events after a position from the ledger; none while the database is away.
 
-        A reader who leaves meanwhile does not cut it short: that would leave a transaction open.
+        A follower that leaves meanwhile does not cancel the read, which would leave a transaction open.
         """
         reading = asyncio.create_task(self._from_ledger(reader, position))
         self._readings.add(reading)
@@ -240,12 +246,12 @@ class LedgerTail:
         return TailPage([TailEntry(row) for row in stretch.rows], stretch.reached, stretch.to_now)
 
     def reader(self) -> LedgerReader:
-        """For one follower."""
+        """Returns a reader for one follower."""
         return LedgerReader(self._database, tenant_id=self._tenant_id)
 
 
 def _few(entries: list[TailEntry]) -> list[TailEntry]:
-    """The first of them, as many as fit; one in any case."""
+    """Returns the first entries that fit a slice; at least one."""
     size = 0
     for index, entry in enumerate(entries):
         size += entry.size

@@ -1,7 +1,7 @@
-"""Frames: an event as the SSE message that clients know, and all else that a stream may carry.
+"""Server-sent events: an event as an SSE message, and everything else that a stream may carry.
 
-Published clients call their handler for each block, or forget the id of a block without data. So a single function ends
-blocks (`_block`), and it requires data. What has no data is a line of the block that follows.
+Published clients call their handler for each block, or forget the id of a block without data. Therefore a single
+function ends blocks (`_block`), and it requires data. Everything without data is a line of the block that follows.
 """
 
 from collections.abc import Iterable
@@ -10,13 +10,13 @@ from typing import NewType
 from duly.domain.event_views import VIEWS, frame_text
 from duly.domain.events import Event
 
-# Text of a stream: whole lines, and no block without data. Made in this module only.
+# Text of a stream: whole lines, and no block without data. Created in this module only.
 StreamText = NewType("StreamText", bytes)
 
 
 def _block(event: str, data: str, *, identity: str | None = None) -> StreamText:
-    """One message. The id comes last: published clients resume after it as soon as they have read that line, whether or
-    not the data arrived.
+    """Returns one message. The id comes last, since published clients resume after it as soon as they have read that
+    line, whether or not the data arrived.
     """
     if not data or "\n" in data or "\r" in data:
         raise ValueError(f"A message of type {event!r} needs data on one line, not {data[:20]!r}.")
@@ -24,31 +24,31 @@ def _block(event: str, data: str, *, identity: str | None = None) -> StreamText:
     return StreamText(f"event: {event}\ndata: {data}\n{last}\n".encode())
 
 
-# A comment is a line, not a block: published clients take a blank line for a message of its own.
+# A comment is a line, not a block: published clients take a blank line for a message.
 KEEP_ALIVE = StreamText(b": still here\n")
-# Begins each stream, so that there is a first byte at once. A browser waits this long before it connects again.
+# Begins each stream, so that a first byte is sent at once. A browser waits this long before it reconnects.
 OPENING = StreamText(b"retry: 1000\n")
 # Sent to a reader that was too slow.
 OVERFLOW = _block("overflow", '{"type":"overflow"}')
-# Sent in place of a stream where the process has no room for one: the reader comes back later.
+# Sent instead of a stream if the process has no room for one: the reader comes back later.
 NO_ROOM = StreamText(b"retry: 5000\n" + OVERFLOW)
 
 
 def frame(event: Event) -> StreamText:
-    """The event as one SSE message; `id` is its sequence, so a reconnect resumes right after it."""
+    """Returns the event as one SSE message. Its `id` is the sequence, so a reconnect resumes after it."""
     return message(event, str(event.sequence))
 
 
 def message(event: Event, identity: str) -> StreamText:
-    """The event as one SSE message with this id."""
+    """Returns the event as one SSE message with this id."""
     return _block(VIEWS[event.kind].frame, frame_text(event), identity=identity)
 
 
 def position_message(identity: str) -> StreamText:
-    """Moves the position from which a client resumes."""
+    """Returns a message that moves the position from which a client resumes."""
     return _block("position", '{"type":"position"}', identity=identity)
 
 
 def joined(texts: Iterable[StreamText]) -> StreamText:
-    """All of these, one after the other."""
+    """Returns all of these, one after the other."""
     return StreamText(b"".join(texts))

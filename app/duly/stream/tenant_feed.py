@@ -1,4 +1,4 @@
-"""The feed of all jobs: what happens to those that are wanted, in one order, nothing missed and nothing twice."""
+"""Event stream of all jobs of a tenant: matching events in one order, each once."""
 
 import asyncio
 import time
@@ -14,22 +14,22 @@ from duly.stream.sse import OPENING, OVERFLOW, StreamText, joined, position_mess
 
 LOOK_SECONDS = 2.0
 KEEP_ALIVE_SECONDS = 10.0
-# Who takes so long to accept what it is sent, and is late for more than the tail keeps, is too slow.
+# A reader that takes this long to accept a message, and is behind what the tail keeps, is too slow.
 PATIENCE_SECONDS = 5.0
 
 
 class TenantEvents(NamedTuple):
-    """What is told next. Without entries it says only that everything up to `reached` was looked through."""
+    """Events to send next. Without entries, it only reports that everything up to `reached` was read."""
 
     entries: list[TailEntry]
     reached: Position
-    too_slow: bool = False  # the last there is
+    too_slow: bool = False  # the last item
 
 
 async def tenant_events(
     tail: LedgerTail, *, after: Position, wanted: EventFilter
 ) -> AsyncGenerator[TenantEvents, None]:
-    """All that is wanted of what happened after a position, and of what happens. It ends when the service goes down."""
+    """Yields the matching events after a position, then new ones. Ends on shutdown."""
     reader, reached, told_at = tail.reader(), after, time.monotonic()
     with tail.watch() as watch:
         while True:
@@ -44,13 +44,13 @@ async def tenant_events(
                 if told_at - began > PATIENCE_SECONDS and not tail.holds(reached):
                     yield TenantEvents([], reached, too_slow=True)
                     return
-            if last:  # who is late finds the rest elsewhere
+            if last:  # a late reader resumes elsewhere
                 return
             await _rest(watch, told)
 
 
 async def _rest(watch: Watch, told: TailPage) -> None:
-    """Until there may be more. What was written goes out meanwhile, and who is too slow is found out."""
+    """Waits until there may be more events."""
     if told.to_now:
         await watch.wait(timeout=LOOK_SECONDS)
     else:
@@ -58,7 +58,7 @@ async def _rest(watch: Watch, told: TailPage) -> None:
 
 
 async def tenant_stream(tail: LedgerTail, *, after: Position, wanted: EventFilter) -> AsyncGenerator[StreamText, None]:
-    """The same as server-sent events. A client knows from the first one on where to resume."""
+    """Yields `tenant_events` as server-sent events. The first one tells the client from where to resume."""
     yield joined([OPENING, position_message(str(after))])
     async with aclosing(tenant_events(tail, after=after, wanted=wanted)) as told:
         async for news in told:

@@ -1,1 +1,1 @@
-"""Running: the pool of slots, one attempt, and the three places where a handler can run."""
+"""Runs attempts: the pool of slots, single attempts, and the three places where handlers run."""

@@ -1,4 +1,4 @@
-"""One attempt: call the handler where it belongs, and turn whatever happens into an outcome."""
+"""Runs one attempt: calls the handler, and turns each way it may end into an outcome."""
 
 import asyncio
 import math
@@ -28,7 +28,7 @@ _numbering = threading.Lock()
 
 
 class Reports(Protocol):
-    """Where the words of attempts go: a node records them, a test keeps them."""
+    """Receiver of what attempts report: recorded by a node, kept in memory by `duly.testing`."""
 
     def progress(self, attempt: "Attempt", percent: float, message: str | None) -> Awaitable[None]: ...
 
@@ -43,15 +43,15 @@ class Reports(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Attempt:
-    """An attempt under way on this node. It is its own context's reporter.
+    """A running attempt. It is the reporter of its own context.
 
     Attributes:
-        deadline: on the event loop's clock, in seconds; counted from the beginning of the handler's call.
-        recorded_deadline: the one by which others may end it, as far as this node has recorded it.
-        stopped: why it was told to stop, once it was.
-        lines: how many lines it has logged.
-        recording: its newest checkpoint, on its way to the database or there.
-        stop_callbacks: called when it is told to stop, for what waits on its behalf outside of its task.
+        deadline: by the event loop's clock, in seconds; counted from the start of the handler's call.
+        recorded_deadline: the deadline in the database, after which others may end the attempt.
+        stopped: the outcome with which it was told to stop.
+        lines: number of lines that it has logged.
+        recording: its newest checkpoint, being recorded or recorded.
+        stop_callbacks: called when it is told to stop, by what waits for it outside of its task.
     """
 
     claimed: ClaimedJob
@@ -69,22 +69,22 @@ class Attempt:
     offspring: ChildJobs | None = None
 
     def start_clock(self, seconds: float = 0.0) -> None:
-        """The handler is called now, or after so many seconds at most: from then on its time counts."""
+        """Sets the deadline: the handler is called now, or within this number of seconds."""
         self.deadline = asyncio.get_running_loop().time() + seconds + self.claimed.timeout_seconds
 
     def stop(self, why: Outcome) -> None:
-        """Interrupts the handler; the first reason stands."""
+        """Interrupts the handler; the first outcome counts."""
         if self.stopped is None and self.task is not None:
             self.stopped = why
             self.cancelled = True
-            if self.begun:  # a task cancelled before its first step would never run, and its end never be recorded
+            if self.begun:  # a task cancelled before its first step never runs, and its end would never be recorded
                 self.task.cancel()
             for wake in list(self.stop_callbacks or ()):
                 wake()
 
     @contextmanager
     def on_stop(self, wake: Callable[[], None]) -> Iterator[None]:
-        """Calls `wake` where the attempt is told to stop while the block runs."""
+        """Calls `wake` if the attempt is told to stop while the block runs."""
         wakes = self.stop_callbacks = self.stop_callbacks or set()
         wakes.add(wake)
         try:
@@ -93,42 +93,46 @@ class Attempt:
             wakes.discard(wake)
 
     async def wait_for_checkpoint(self, outcome: Outcome) -> None:
-        """Returns once no checkpoint of it is under way any more, or after two seconds; it cannot be stopped now."""
+        """Returns once no checkpoint is being recorded, or after two seconds. The attempt cannot be stopped then."""
         self.stopped = self.stopped or outcome
-        for _ in range(2):  # a handler may have cancelled its own task and returned: that ends the first wait
+        for _ in range(2):  # a handler that cancelled its own task and returned ends the first wait
             with suppress(asyncio.CancelledError):
                 if self.recording is not None:
                     await asyncio.wait({self.recording}, timeout=SETTLE_SECONDS)
                 return
 
     def next_line(self) -> int:
-        """The number of one more line of its log, from 1. Threads of a handler's own may log at the same moment."""
+        """Returns the number of its next log line, from 1. Threads of one handler may log concurrently."""
         with _numbering:
             self.lines += 1
             return self.lines
 
     def progress(self, percent: float, message: str | None) -> Awaitable[None]:
+        """Reports progress."""
         return self.reports.progress(self, percent, message)
 
     def log(self, level: str, message: str, fields: Mapping[str, object]) -> None:
+        """Reports a log line."""
         self.reports.log(self, level, message, fields)
 
     def checkpoint(self, value: object) -> Awaitable[None]:
+        """Reports a checkpoint."""
         return self.reports.checkpoint(self, value)
 
     @property
     def children(self) -> ChildJobs:
-        """Made where it is wanted first."""
+        """Its child jobs, created on first use."""
         if self.offspring is None:
             self.offspring = ChildJobs(self.reports.family(self))
         return self.offspring
 
     def context(self) -> JobContext:
+        """Returns the context for its handler."""
         return context_of(self.claimed, self)
 
 
 def log_line(claimed: ClaimedJob, level: str, message: str, fields: Mapping[str, object]) -> None:
-    """A line of the handler's own, with the ids that find it."""
+    """Writes a handler's log line to the service's log, with the ids of the job."""
     write = getattr(log, level if level in LEVELS else "info")
     write(
         message,
@@ -145,7 +149,7 @@ Call = Callable[[Attempt, Any], Awaitable[Any]]
 
 
 async def run_attempt(attempt: Attempt, call: Call, *, result_limit: int) -> Outcome:
-    """Runs the attempt to its end. Nothing that a handler does escapes, be it `sys.exit`."""
+    """Runs the attempt to its end. No exception of a handler escapes, not even SystemExit."""
     attempt.begun = True
     attempt.start_clock()
     if attempt.stopped is not None:
@@ -163,11 +167,12 @@ async def run_attempt(attempt: Attempt, call: Call, *, result_limit: int) -> Out
 
 
 def _late(attempt: Attempt) -> Outcome | None:
-    """What counts where a handler that was told to stop went on to an end of its own."""
+    """Returns the outcome of a handler that was told to stop and ended by itself afterwards."""
     return attempt.stopped if isinstance(attempt.stopped, TimedOut | Cancelled) else None
 
 
 def outcome_of_error(attempt: Attempt, error: BaseException) -> Outcome:  # noqa: PLR0911  # a table, one return a row
+    """Returns the outcome for an exception of the handler."""
     match error:
         case Retry():
             return Failed("TASK_FAILED", error.reason, "The handler asked for a retry.", delay_seconds=error.after)
@@ -186,11 +191,11 @@ def outcome_of_error(attempt: Attempt, error: BaseException) -> Outcome:  # noqa
 
 
 class Interruption(Exception):
-    """Raised by an executor where the attempt cannot go on, and the job is not to blame."""
+    """Raised by an executor if the attempt cannot continue through no fault of the job."""
 
 
 class ProcessFailure(Exception):
-    """Error of a handler in its process, or the end of that process: its words and its place."""
+    """Error of a handler in its process, or the end of that process: its text and location."""
 
     def __init__(self, words: str, place: ErrorLocation | None = None) -> None:
         super().__init__(words)
@@ -198,6 +203,7 @@ class ProcessFailure(Exception):
 
 
 def _failed(attempt: Attempt, error: BaseException) -> Failed:
+    """Logs an exception of the handler with its traceback, and returns the outcome."""
     place = error.place if isinstance(error, ProcessFailure) else None
     place = place or locate_error(error, package=package_of(attempt.handler))
     attempt.reports.traceback(attempt, place.traceback)
@@ -206,7 +212,7 @@ def _failed(attempt: Attempt, error: BaseException) -> Failed:
     facts |= {"action": "attempt_failed", "attempt": attempt.claimed.attempt}
     try:
         log.warning(words, exc_info=error, **facts)
-    except BaseException:  # noqa: BLE001  # a formatter may ask the error for its text, and get another error
+    except BaseException:  # noqa: BLE001  # a formatter may format the error, and raise another one
         log.warning(words, exception=place.traceback, **facts)
     reason = type(error).__name__
     return Failed("TASK_FAILED", describe(error), reason, exception=place.exception, frames=place.frames)

@@ -1,6 +1,7 @@
-"""Deadlines: keeps those that are recorded in step with those that attempts run under, which count from the call.
+"""Keeps recorded deadlines in step with those of running attempts, which count from the handler's call.
 
-An attempt whose call begins late (its batch lingers, its process is slow) would else be ended by a sweeper too early.
+An attempt whose call starts late (its batch lingers, its process is slow) would otherwise be ended too early by a
+sweeper.
 """
 
 import asyncio
@@ -10,12 +11,12 @@ from duly.store.postgres.database import Database
 from duly.store.queue.running import Deadline, move_deadlines_if_held
 from duly.worker.attempt import Attempt
 
-# Sweepers leave a node more time than this beyond a recorded deadline: less is not worth a statement.
+# Smallest change that is recorded: sweepers give a node more time than this beyond a recorded deadline.
 LEAST_SECONDS = 1.0
 
 
 class AttemptDeadlines:
-    """Records the deadlines of one node's attempts where they have moved."""
+    """Records changed deadlines of one node's attempts."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -23,7 +24,7 @@ class AttemptDeadlines:
         self._arrived = asyncio.Event()
 
     def collect_moved(self, attempts: Iterable[Attempt], now: float) -> None:
-        """Notes which deadlines have moved; `now` is by the event loop's clock."""
+        """Collects the attempts whose deadline has changed; `now` is by the event loop's clock."""
         for attempt in attempts:
             moved = attempt.deadline - attempt.recorded_deadline
             if attempt.begun and abs(moved) > LEAST_SECONDS:
@@ -35,7 +36,7 @@ class AttemptDeadlines:
             self._arrived.set()
 
     async def step(self) -> float:
-        """One round of its loop: waits for moved deadlines and records them."""
+        """Runs one round of its loop: waits for changed deadlines and records them."""
         await self._arrived.wait()
         self._arrived.clear()
         moved, self._moved = self._moved, []

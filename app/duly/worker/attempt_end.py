@@ -1,4 +1,4 @@
-"""Ends: turns the outcome of an attempt into what is recorded of it, and hands that to the finisher, without fail."""
+"""Passes the outcome of each attempt to the finisher, as what is to be recorded of it."""
 
 import random
 from contextlib import suppress
@@ -21,7 +21,7 @@ UNRECORDABLE = "The outcome of the attempt cannot be recorded."
 
 
 class AttemptEnds:
-    """The way of an attempt from its outcome to the finisher. An error on this way is the end of its attempt."""
+    """Decides the ends of attempts and passes them on. An error in that is the end of its attempt."""
 
     def __init__(self, registry: Registry, finisher: Finisher, metrics: Metrics) -> None:
         self._registry = registry
@@ -29,33 +29,33 @@ class AttemptEnds:
         self._metrics = metrics
 
     def put(self, claimed: ClaimedJob, outcome: Outcome) -> None:
-        """Decides what follows, and hands it to the finisher."""
+        """Decides what an outcome means for the job, and passes it to the finisher."""
         try:
             end = self._decided(claimed, outcome)
             self._finisher.put(end)
-        except BaseException as error:  # noqa: BLE001  # whatever is wrong with this outcome, the attempt has ended
+        except BaseException as error:  # noqa: BLE001  # any error of this outcome: the attempt has ended
             self.put_error(claimed, error)
             return
         if isinstance(outcome, Completed):
             return
         try:
             log_end(outcome, end, job_type=claimed.type, attempt=claimed.attempt)
-        except BaseException as error:  # noqa: BLE001  # the end is handed in already
+        except BaseException as error:  # noqa: BLE001  # the end is passed on already
             self.note(error, claimed)
 
     def put_error(self, claimed: ClaimedJob, error: BaseException) -> None:
-        """Ends an attempt as failed, because its outcome met this error on the way to the finisher."""
+        """Ends an attempt as failed, because of an error while its outcome was passed on."""
         self.note(error, claimed)
         words = describe(error)
         try:
             end = self._decided(claimed, Failed("TASK_FAILED", f"{UNRECORDABLE} {words}", words))
-        except BaseException:  # noqa: BLE001  # it is the decision that fails: nothing is left to decide
+        except BaseException:  # noqa: BLE001  # the decision itself fails: nothing is left to decide
             data = error_json("TASK_FAILED", UNRECORDABLE, reason=words, retryable=False, attempt=claimed.attempt)
             end = Finish(claimed.job_id, claimed.token, EventKind.FAILED, data)
         self._finisher.put(end)
 
     def note(self, error: BaseException, claimed: ClaimedJob | None = None) -> None:
-        """Counts an error of the service's own around an attempt, and logs it; neither can raise."""
+        """Counts and logs an error of the service itself around an attempt. Does not raise."""
         with suppress(BaseException):
             self._metrics.attempt_errors.inc()
         with suppress(BaseException):

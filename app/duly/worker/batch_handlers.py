@@ -1,6 +1,6 @@
-"""Batch handlers: the jobs of a type gather, one call gets them all, and each of them has its own end.
+"""Batch handlers: collects jobs of one type for one call, after which each job has its own end.
 
-To the pool a job in a group is an attempt like any other: it holds a slot, has a deadline, and can be stopped.
+For the pool, a job in a group is an attempt like any other: it has a slot and a deadline, and can be stopped.
 """
 
 import asyncio
@@ -15,10 +15,10 @@ from duly.worker.attempt import Attempt
 
 
 class MemberEnd(NamedTuple):
-    """What the call says of one job: a value, or the error that is raised in its attempt.
+    """Result of the call for one job: a value, or the error to raise in its attempt.
 
-    One error may end many jobs. Each raises it with the traceback it came with: raised as it is, it would carry the
-    lines of all that raised it before.
+    One error may end many jobs. Each raises it with its original traceback; otherwise it would collect the lines of all
+    that raised it before.
     """
 
     value: Any = None
@@ -28,7 +28,7 @@ class MemberEnd(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Member:
-    """One job of a group. `end` is cancelled when its attempt is stopped."""
+    """One job of a group. `end` is cancelled if its attempt is stopped."""
 
     attempt: Attempt
     parameters: Any
@@ -40,8 +40,8 @@ class Group:
     """Jobs for one call.
 
     Attributes:
-        waiting: how many of them have not been stopped.
-        given_up: all have been: nobody wants what the call returns.
+        waiting: number of jobs that have not been stopped.
+        given_up: True if all have been: the result of the call is not used.
     """
 
     handler: RegisteredHandler
@@ -56,11 +56,11 @@ CallGroup = Callable[[Group], Awaitable[Any]]
 
 
 class BatchCalls:
-    """The groups of one worker: of each type at most one gathers, while others may run.
+    """The groups of one worker: for each type at most one collects jobs, while others may run.
 
     Args:
-        slots: how many jobs can be here at once; a group of so many waits for no more.
-        call_group: calls the handler where it belongs, with the parameters of the group's members.
+        slots: most jobs that can be here at once; a group of this size does not wait for more.
+        call_group: calls the handler with the parameters of the group's members.
     """
 
     def __init__(self, *, slots: int, call_group: CallGroup) -> None:
@@ -70,7 +70,7 @@ class BatchCalls:
         self._calls: set[asyncio.Task[None]] = set()
 
     async def call(self, attempt: Attempt, batch: Batch, parameters: Any) -> Any:
-        """What the handler returned for this job; raises what it raised, or returned as this job's failure."""
+        """Returns what the handler returned for this job; raises what it raised, or returned as this job's failure."""
         group = self._gathering.get(attempt.handler.type) or self._open(attempt.handler, batch)
         member = Member(attempt, parameters, asyncio.get_running_loop().create_future())
         group.members.append(member)
@@ -92,7 +92,7 @@ class BatchCalls:
         loop = asyncio.get_running_loop()
         if batch.linger_seconds:
             group.timer = loop.call_later(batch.linger_seconds, self._begin, group)
-        else:  # jobs that start together take their first steps in one round of the loop
+        else:  # jobs that start together take their first steps in one round of the event loop
             group.timer = loop.call_soon(self._begin, group)
         return group
 
@@ -106,8 +106,8 @@ class BatchCalls:
 
 
 async def _left(group: Group) -> None:
-    """One attempt was stopped. The last one takes the call with it, and stays until that has ended: until then
-    something still runs, and a slot stands for it.
+    """Removes a stopped attempt. The last one cancels the call and waits for its end, so that its slot stays taken
+    while the call runs.
     """
     group.waiting -= 1
     if group.waiting == 0 and group.call is not None:
@@ -117,7 +117,7 @@ async def _left(group: Group) -> None:
 
 
 async def run_group(group: Group, call_group: CallGroup) -> None:
-    """Calls the handler with those that still wait, and gives each its end."""
+    """Calls the handler with the members that still wait, and sets the end of each."""
     group.members = [member for member in group.members if not member.end.done()]
     if not group.members:
         return
@@ -125,7 +125,7 @@ async def run_group(group: Group, call_group: CallGroup) -> None:
         member.attempt.start_clock()
     try:
         ends = _member_ends(await call_group(group), len(group.members))
-    except BaseException as error:  # noqa: BLE001  # whatever it raises is the end of each attempt
+    except BaseException as error:  # noqa: BLE001  # any error is the end of each attempt
         ends = [MemberEnd(error=error, traceback=error.__traceback__)] * len(group.members)
     for member, end in zip(group.members, ends, strict=True):
         if not member.end.done():

@@ -1,4 +1,4 @@
-"""What a worker does for the children of its attempts: submits them, waits for them, reads how they ended."""
+"""Child jobs of the attempts on this node: submits them, waits for them and reads their results."""
 
 import asyncio
 import json
@@ -15,7 +15,8 @@ from duly.errors import DulyError, JobExists, Overloaded
 from duly.handlers.child_jobs import JobEnd, RecordedBatch
 from duly.handlers.exceptions import HandlerError
 from duly.handlers.submit_options import ChildRequest
-from duly.lifecycle.read.wait import Hub, wait_until
+from duly.lifecycle.cluster.hub import Hub
+from duly.lifecycle.read.wait import wait_until
 from duly.lifecycle.run.child_jobs import ChildSubmission, ChildSubmitter, LeaseLost, ParentCancelled
 from duly.lifecycle.run.child_results import ChildResultReader
 from duly.lifecycle.submit.job_builder import JobBuilder
@@ -27,9 +28,9 @@ from duly.worker.child_submission import REFUSALS, read_child_submission, refusa
 from duly.worker.parked_attempts import ParkedAttempts
 from duly.worker.reports import AWAY_SECONDS, lost
 
-MOST_JOBS = 10_000  # of one call
-WINDOW = 500  # so many are asked about in one statement
-PAGE = 20  # so many ends are held at a time: a result may be large
+MOST_JOBS = 10_000  # jobs in one call
+WINDOW = 500  # jobs in one query
+PAGE = 20  # results held at a time: each may be large
 LONGEST_LOOK_SECONDS = 5.0
 OTHERWISE = "the handler did not submit the same jobs as in its last attempt"
 STATUSES = {EventKind.COMPLETED: "completed", EventKind.FAILED: "failed", EventKind.CANCELLED: "cancelled"}
@@ -39,7 +40,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class ChildJobParts:
-    """What the families of a node's attempts have in common."""
+    """What the child jobs of all attempts on a node have in common."""
 
     recorder: ChildSubmitter
     outcomes: ChildResultReader
@@ -50,7 +51,7 @@ class ChildJobParts:
 
 
 class AttemptChildren:
-    """The children of one attempt on this node; see `duly.handlers.child_jobs.ChildBackend`."""
+    """Child jobs of one attempt on this node; see `duly.handlers.child_jobs.ChildBackend`."""
 
     def __init__(self, attempt: Attempt, *, parts: ChildJobParts) -> None:
         self._attempt = attempt
@@ -118,7 +119,7 @@ class AttemptChildren:
         for start in range(0, len(job_ids), PAGE):
             page = job_ids[start : start + PAGE]
             ended = await self._read(page)
-            while len(ended) < len(set(page)):  # one was set going again
+            while len(ended) < len(set(page)):  # one was redriven
                 await self._until_all_ended(page)
                 ended = await self._read(page)
             for job_id in page:
@@ -139,7 +140,7 @@ class AttemptChildren:
                 yield end
 
     async def _until_all_ended(self, job_ids: Sequence[UUID]) -> None:
-        """One after the other: the wait is over when the last one is, and one at a time is enough to follow."""
+        """Waits for one job after the other, so that only one is followed at a time."""
         index = await self._first_unended(job_ids, 0)
         if index is None:
             return
@@ -149,7 +150,7 @@ class AttemptChildren:
                 index = await self._first_unended(job_ids, index + 1)
 
     async def _first_unended(self, job_ids: Sequence[UUID], start: int) -> int | None:
-        """The place of the first from `start` on that has not ended."""
+        """Returns the index, from `start` on, of the first job that has not ended."""
         first_unended = partial(self._parts.outcomes.first_unended, self._tenant_id)
         for first in range(start, len(job_ids), WINDOW):
             window = job_ids[first : first + WINDOW]
@@ -171,7 +172,7 @@ class AttemptChildren:
             raise HandlerError("the attempt was told to stop while it waited for another job")
 
     async def _as_long_as_it_takes(self, act: Callable[[], Awaitable[Answer]]) -> Answer:
-        """A node that cannot reach the database stops its handlers before long."""
+        """Repeats `act` while the database is unavailable. A node without database stops its attempts before long."""
         while True:
             try:
                 return await act()

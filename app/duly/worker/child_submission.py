@@ -1,4 +1,4 @@
-"""What a handler asks for when it submits a job, read by the same rules as a request over HTTP."""
+"""Reads the submission of a child job by the same rules as a request over HTTP."""
 
 import hashlib
 import re
@@ -17,29 +17,30 @@ from duly.handlers.submit_options import ChildRequest, SubmitOptions
 from duly.lifecycle.submit.submission_errors import path_errors
 from duly.lifecycle.submit.submission_model import Submission, with_exact_parameters
 
-MOST_NAMED = 10  # errors, in one message
-# When a job is to start may be reckoned from the present moment, which is another one in the next attempt.
+MOST_NAMED = 10  # errors in one message
+# Left out of the digest: a start time may be computed from the present time, which differs in the next attempt.
 _WHEN = ("runAt", "delaySeconds")
 _SPELLED = {to_camel(name): name for name in SubmitOptions.__annotations__}
 _MEMBER = re.compile(r"[A-Za-z]+")
 
 
 class ReadSubmission(NamedTuple):
-    """A submission that fits, and a digest of what it asks for."""
+    """A valid submission, and the digest that identifies it in later attempts."""
 
     submission: Submission
     digest: bytes
 
 
 def read_child_submission(asked: ChildRequest, *, max_depth: int, together: object = None) -> ReadSubmission:
-    """The submission.
+    """Returns the submission.
 
     Args:
-        max_depth: how deep JSON may be nested.
-        together: whatever else it belongs to; part of the digest.
+        asked: type, parameters and options as the handler gave them.
+        max_depth: deepest nesting of JSON.
+        together: what else belongs to the digest, such as the batch.
 
     Raises:
-        JsonRefused, ValidationError: it does not fit.
+        JsonRefused, ValidationError: it is invalid.
         HandlerError: it is not JSON.
     """
     options = {to_camel(name): said for name, said in asked.options.items()}
@@ -57,7 +58,7 @@ REFUSALS = (JsonRefused, ValidationError, ParametersInvalid, DulyError, HandlerE
 
 
 def refusal_error(what: str, refused: Mapping[str, Exception]) -> HandlerError:
-    """Refusals in a handler's words: what it called, and for each submission (`jobs[3]`, or nothing) what is wrong."""
+    """Returns one error for refused submissions: the call, and the errors of each (by `jobs[3]`, or nothing)."""
     sentences = [
         f"{'.'.join(filter(None, (where, _spelled(path))))}: {message}".removeprefix(": ")
         for where, error in refused.items()
@@ -68,5 +69,5 @@ def refusal_error(what: str, refused: Mapping[str, Exception]) -> HandlerError:
 
 
 def _spelled(path: str) -> str:
-    """The first member in Python's spelling."""
+    """Returns the path with its first member in Python's spelling."""
     return _MEMBER.sub(lambda found: _SPELLED.get(found[0], found[0]), path, count=1)

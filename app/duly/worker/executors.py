@@ -1,4 +1,4 @@
-"""Where handlers run: as tasks of the loop, in threads, in processes that can be killed."""
+"""Calls handlers: as tasks of the event loop, in threads, or in processes that can be killed."""
 
 import asyncio
 import math
@@ -20,10 +20,10 @@ Value = TypeVar("Value")
 
 
 class Executors:
-    """Calls a handler where its registration says. A thread that outlives its attempt keeps its slot."""
+    """Calls each handler where its registration says. A thread that outlives its attempt keeps its slot."""
 
     def __init__(self, *, slots: int, processes: ProcessExecutor, slot_freed: Callable[[], None]) -> None:
-        # Each thread has a slot, or is one of the few that wait without one.
+        # Each thread has a slot, or belongs to one of the few parked attempts.
         self._limiter = CapacityLimiter(math.inf)
         self._processes = processes
         self._slot_freed = slot_freed
@@ -31,10 +31,10 @@ class Executors:
         self.abandoned_threads = 0
 
     async def call(self, attempt: Attempt, parameters: Any) -> Any:
-        """The handler's return value; raises what it raises."""
+        """Returns the handler's result; raises what it raises."""
         handler = attempt.handler
         if handler.isolation == "task":
-            if handler.signature.order == ("parameters",):  # the commonest needs no context
+            if handler.signature.order == ("parameters",):  # the most common signature needs no context
                 return await handler.function(parameters)
             if handler.batch is None:
                 return await handler.function(*handler.signature.arguments(parameters, attempt.context()))
@@ -46,7 +46,7 @@ class Executors:
         return await self._processes.call(attempt)
 
     async def _call_group(self, group: Group) -> Any:
-        """One call of a batch handler for all members of a group."""
+        """Calls a batch handler for all members of a group."""
         handler, members = group.handler, group.members
         in_thread = handler.isolation == "thread"
         arguments = handler.signature.batch_arguments(
@@ -58,7 +58,7 @@ class Executors:
         return await handler.function(*arguments)
 
     async def _in_thread(self, function: Callable[[], Any], *, stopped: Callable[[], bool]) -> Any:
-        """`stopped` must be true before this is cancelled."""
+        """Runs a function in a thread. `stopped` must return True before this is cancelled."""
         loop = asyncio.get_running_loop()
         begun = over = abandoned = False
 
@@ -90,7 +90,7 @@ def _thread_context(attempt: Attempt) -> JobContext:
 
 
 class _ThreadReporter:
-    """Lets a plain function report: each call blocks the thread until the loop has done it."""
+    """Reporter for a plain function: each call blocks the thread until the event loop has finished it."""
 
     def __init__(self, attempt: Attempt, loop: asyncio.AbstractEventLoop) -> None:
         self._attempt = attempt

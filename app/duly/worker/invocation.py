@@ -1,6 +1,6 @@
-"""The context that a handler is called with, and the words for its error: the same in a node and in a child process.
+"""Context and error text of a handler, the same in a node and in a child process.
 
-Child processes import this module and not `attempt`, so that they start without the node's logging.
+Child processes import this module and not `attempt`, to start without the node's logging.
 """
 
 import json
@@ -13,6 +13,7 @@ from duly.handlers.registry import RegisteredHandler
 
 
 def context_of(claimed: ClaimedJob, reporter: Any) -> JobContext:
+    """Returns the context for a claimed job."""
     return JobContext(
         job_id=claimed.job_id,
         type=claimed.type,
@@ -27,11 +28,11 @@ def context_of(claimed: ClaimedJob, reporter: Any) -> JobContext:
 
 
 def package_of(handler: RegisteredHandler) -> str:
-    """The top-level package of a handler's code."""
+    """Returns the top-level package of a handler's code."""
     return str(getattr(handler.function, "__module__", "")).partition(".")[0]
 
 
 def describe(error: BaseException) -> str:
-    """An error in one sentence for the job's history: its kind and its words."""
+    """Returns an error as one sentence for the job's history: its type and text."""
     words = shown(error)
     return f"{type(error).__name__}: {words}" if words else type(error).__name__

@@ -1,7 +1,7 @@
-"""Strays: attempts that stand as running on this node, and that it knows nothing of.
+"""Orphaned attempts: recorded as running on this node, but unknown to it.
 
-A claim (or an eager start) may have been committed while its answer was lost with the connection. The lease of such a
-job lives as long as its node does, so nobody else would ever find it.
+A claim or an eager start may have been committed while its response was lost with the connection. The lease of such an
+attempt lasts as long as its node, so no one else would recover it.
 """
 
 import time
@@ -15,30 +15,30 @@ from duly.lifecycle.claim.claim import Claimer
 from duly.lifecycle.end.attempt_log import log_end
 from duly.store.postgres.database import STATEMENT_SECONDS
 
-# A statement whose answer was lost may still be under way at the server: it is looked for beyond its own time limit.
+# A statement whose response was lost may still run on the server: orphans are looked for beyond its own time limit.
 SUSPICION_SECONDS = 3 * STATEMENT_SECONDS
 LOOK_SECONDS = 1.0
-# Younger ones may be on their way here.
+# Younger attempts may still be on their way here.
 OLD_ENOUGH_SECONDS = 3.0
 NOT_CHARGED = 0
 
 
 class OrphanedAttempts:
-    """Looks for them for a while after each answer that was lost."""
+    """Looks for orphaned attempts for a while after each lost response."""
 
     def __init__(self, claimer: Claimer) -> None:
         self._claimer = claimer
         self._suspected_until = self._looked_at = float("-inf")
 
     def suspect(self) -> None:
-        """An answer was lost."""
+        """Notes a lost response."""
         self._suspected_until = time.monotonic() + SUSPICION_SECONDS
 
     async def find(self, node_id: UUID, *, known: Callable[[UUID], bool]) -> list[Finish]:
-        """What to record so that strays run again, uncharged. `known` is asked after the look.
+        """Returns the ends that requeue orphaned attempts without counting them. Calls `known` after the query.
 
         Raises:
-            DatabaseAway: the look was not answered; the suspicion stays.
+            DatabaseAway: the query failed; it will be repeated.
         """
         now = time.monotonic()
         if now > self._suspected_until or now - self._looked_at < LOOK_SECONDS:

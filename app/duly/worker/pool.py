@@ -1,4 +1,4 @@
-"""The pool: claims jobs for its free slots, runs each as an attempt, and hands its end to the finisher."""
+"""The worker pool: claims jobs for its free slots, runs each as an attempt, and passes its end to the finisher."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -27,13 +27,13 @@ log = structlog.stdlib.get_logger("duly.pool")
 
 WATCH_SECONDS = 0.1
 IDLE_WATCH_SECONDS = 5.0
-# Ends that wait for the database hold claims back beyond this, so that memory stays bounded while it is slow.
+# Unrecorded ends beyond which nothing is claimed, to bound memory while the database is slow.
 UNRECORDED_LIMIT = 2000
 LAST_CANCEL_SECONDS = 2.0
 
 
 class Pool:
-    """The worker side of one node, with a bounded number of slots."""
+    """The worker of one node, with a fixed number of slots. It is the `Starter` for eager starts."""
 
     def __init__(  # noqa: PLR0913  # the parts it works with, composed in one place
         self,
@@ -80,11 +80,11 @@ class Pool:
         metrics.slots.set(slots)
 
     async def refresh(self) -> None:
-        """Learns what is ready already: until then a job that is submitted here would overtake it."""
+        """Reads which jobs are ready: before that, a job submitted here would overtake them."""
         await self._claimer.refresh()
 
     async def step(self) -> float:
-        """One round of the claiming loop: waits for room, claims, starts. Returns how long to rest."""
+        """Runs one round of the claim loop: waits for a slot, claims, starts. Returns the seconds until the next."""
         await self._finisher.wait_below(UNRECORDED_LIMIT)
         room = await self._room()
         if self._draining:
@@ -104,15 +104,15 @@ class Pool:
         return 0 if jobs or self._claimer.may_find_jobs else self._claimer.rest_seconds
 
     async def find_orphans(self) -> float:
-        """One round of the loop that looks for attempts whose claim was answered to nobody; needs no free slot."""
+        """Runs one round of the loop that requeues orphaned attempts; needs no free slot."""
         node_id, _ = self._identity()
-        # What is being claimed just now is not known yet, however long ago its first statement was.
+        # A claim in progress is not known yet, however long ago its first statement ran.
         for stray in await self._orphans.find(node_id, known=lambda job_id: self._claiming or self.knows(job_id)):
             self._finisher.put(stray)
         return STRAYS_SECONDS
 
     async def _room(self) -> int:
-        """How many jobs may be claimed; waits until it is one at least."""
+        """Returns the number of jobs to claim; waits until there is room for one."""
         while True:
             room = self._prefetch.room(self._spare)
             if self._draining or room > 0:
@@ -130,7 +130,7 @@ class Pool:
 
     @property
     def _spare(self) -> int:
-        """What is free, and promised to nobody."""
+        """Slots that are free and not promised to reserved or returning attempts."""
         return self._free - self._reserved - self._parked.returning
 
     def _free_processes(self) -> int:
@@ -139,14 +139,15 @@ class Pool:
         return self._processes.available - claimed - self._prefetch.count(self._in_processes)
 
     def identity(self) -> tuple[UUID, str, int]:
+        """See `Starter`."""
         return (*self._identity(), self._claimer.version)
 
     def may_start(self, job: NewJob) -> bool:
-        """See `Starter`."""
+        """Returns True if no known claim restriction applies to jobs like this one."""
         return self._claimer.may_start(Lane(job.queue, job.type, job.priority))
 
     def reserve(self, wanted: int) -> int:
-        """See `Starter`: what is ready already goes first."""
+        """Reserves up to `wanted` slots; none while ready jobs wait to be claimed."""
         if self._draining or self._claimer.may_find_jobs or self._finisher.waiting >= UNRECORDED_LIMIT:
             return 0
         held = max(0, min(wanted, self._prefetch.spare(self._spare)))
@@ -154,17 +155,17 @@ class Pool:
         return held
 
     def start(self, jobs: Sequence[ClaimedJob]) -> None:
-        """See `Starter`."""
+        """Runs jobs that are recorded as running here, in reserved slots."""
         self._reserved -= len(jobs)
         self._accept(jobs, spare=not self._draining)
 
     def release_slots(self, reserved: int) -> None:
-        """See `Starter`."""
+        """Releases reserved slots that are not used."""
         self._reserved -= reserved
         self._freed.set()
 
     def response_lost(self) -> None:
-        """See `Starter`."""
+        """Looks for orphaned attempts after a lost response."""
         self._orphans.suspect()
 
     def _show(self) -> None:
@@ -172,11 +173,11 @@ class Pool:
         self._metrics.waiting.set(len(self._parked))
 
     def knows(self, job_id: UUID) -> bool:
-        """Whether this job runs here, waits here for a slot, or waits for its end to be recorded."""
+        """Returns True if this job runs here, waits for a slot, or waits for its end to be recorded."""
         return job_id in self._attempts or job_id in self._prefetch or job_id in self._finisher
 
     def _accept(self, jobs: Sequence[ClaimedJob], *, spare: bool = True) -> None:
-        """Takes claimed jobs into free slots, or where they wait for one; what an error keeps out is given back."""
+        """Starts claimed jobs in free slots, or prefetches them; requeues those that an error kept out."""
         try:
             self._prefetch.put(jobs)
             if spare:
@@ -187,7 +188,7 @@ class Pool:
                 self._wake_watch()
             self._freed.set()
             self._show()
-        except BaseException as error:  # noqa: BLE001  # they run in this node's name: nobody else looks after them
+        except BaseException as error:  # noqa: BLE001  # they are leased to this node: no other node would recover them
             self._ends.note(error)
             for claimed in jobs:
                 if not self.knows(claimed.job_id):
@@ -211,13 +212,13 @@ class Pool:
             attempt.recorded_deadline = loop.time() + claimed.timeout_seconds
             attempt.task = loop.create_task(self._run(attempt))
             self._attempts[claimed.job_id] = attempt
-        except BaseException as error:  # noqa: BLE001  # it has left the prefetched, and nothing runs: it has ended
+        except BaseException as error:  # noqa: BLE001  # it is not prefetched any more and does not run: it has ended
             self._ends.put_error(claimed, error)
 
     async def _run(self, attempt: Attempt) -> None:
         try:
             self._ends.put(attempt.claimed, await self._outcome(attempt))
-        except BaseException as error:  # noqa: BLE001  # else the job would stay running, and its slot taken
+        except BaseException as error:  # noqa: BLE001  # else the job would stay running and its slot taken
             self._ends.put_error(attempt.claimed, error)
         finally:
             job_id = attempt.claimed.job_id
@@ -239,7 +240,7 @@ class Pool:
         return outcome
 
     def _forget(self, attempt: Attempt) -> None:
-        """Lets others have what an ended attempt had."""
+        """Frees what an ended attempt used."""
         if self._parked:
             self._parked.remove(attempt)
         if attempt.handler.isolation == "process":
@@ -247,18 +248,18 @@ class Pool:
         self._slot_freed()
 
     def note_ready(self, lane: Lane, oldest: UUID) -> None:
-        """A hint: this lane holds jobs, the new ones from `oldest` on."""
+        """Notes that this lane has new jobs, none older than `oldest`."""
         self._claimer.lanes.note(lane, oldest)
 
     def cancel(self, job_id: UUID) -> None:
-        """Tells the handler of this job to stop, where it runs here."""
+        """Stops the handler of this job, if it runs here."""
         if attempt := self._attempts.get(job_id):
             attempt.stop(Cancelled())
         elif claimed := self._prefetch.take_one(job_id):
             self._ends.put(claimed, Cancelled())
 
     async def watch(self) -> float:
-        """One round of the watching loop: stops attempts past their deadline. One timer serves all."""
+        """Runs one round of the watch loop: stops attempts past their deadline. One timer serves all attempts."""
         now = asyncio.get_running_loop().time()
         for attempt in list(self._attempts.values()):
             if attempt.deadline <= now:
@@ -270,13 +271,13 @@ class Pool:
         return WATCH_SECONDS if self._attempts else IDLE_WATCH_SECONDS
 
     def stop_all(self, why: Outcome) -> None:
-        """Stops what runs, and gives up what waits for a slot."""
+        """Stops all attempts, and gives up prefetched jobs."""
         self._empty_prefetch(why)
         for attempt in list(self._attempts.values()):
             attempt.stop(why)
 
     def stop_claiming(self) -> None:
-        """The round under way finishes: what it claims still runs here. What waits for a slot is given back."""
+        """Lets the current round of claims finish, as its jobs still run here; requeues prefetched jobs."""
         self._draining = self._processes.draining = True
         self._empty_prefetch(Interrupted("its node was shut down"))
         self._freed.set()
@@ -286,10 +287,10 @@ class Pool:
             self._ends.put(claimed, why)
 
     async def drain(self, grace_seconds: float) -> int:
-        """Lets running attempts end, for so long; what is left is interrupted and goes to other nodes, not charged. So
-        are those that wait for other jobs, once nothing else runs here.
+        """Waits for running attempts, at most `grace_seconds`; interrupts the others, which are requeued without being
+        counted. So are parked attempts, once nothing else runs here.
 
-        The claiming loop must have ended. Returns how many were interrupted.
+        The claim loop must have ended. Returns the number of interrupted attempts.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_seconds):
@@ -304,12 +305,12 @@ class Pool:
         return left
 
     async def _nothing_runs(self) -> None:
-        """Returns once no attempt holds a slot, and no submission under way may still start one here."""
+        """Returns once no attempt has a slot and no submission in progress may start one here."""
         while self._reserved or self._busy > 0:
             self._freed.clear()
             await self._freed.wait()
 
     def _abandon(self, attempt: Attempt) -> None:
-        """A handler that will not stop is left behind; its token keeps it from changing anything."""
+        """Leaves a handler behind that does not stop: its lease token keeps it from recording anything."""
         log.warning("a handler did not stop", action="handler_abandoned", job_id=str(attempt.claimed.job_id))
         self._ends.put(attempt.claimed, Interrupted("its node was shut down"))

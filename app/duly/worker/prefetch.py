@@ -1,4 +1,4 @@
-"""Prefetching: while brisk jobs run, the next round of them is claimed already: no slot waits for a statement."""
+"""Prefetches claimed jobs while jobs are brisk, so that no slot waits for a claim."""
 
 import time
 from collections import deque
@@ -7,12 +7,12 @@ from uuid import UUID
 
 from duly.domain.job import ClaimedJob
 
-# Jobs that take longer than this keep a slot busy for many claims: nothing is won, and other nodes could run them.
+# Longest mean run time of brisk jobs: longer ones keep a slot busy for many claims, and other nodes could run them.
 BRISK_SECONDS = 0.02
 _WEIGHT = 0.05
-# Jobs that were brisk may be followed by long ones: what then waits here longer is given back.
+# Brisk jobs may be followed by long ones: jobs that then wait longer than this are requeued.
 STALE_SECONDS = 0.5
-# And one waits no longer than this, though others move: its recorded deadline has begun with its claim.
+# Longest wait of a single job, even if others move: its recorded deadline counts from its claim.
 LONGEST_SECONDS = 2.0
 
 
@@ -27,12 +27,12 @@ class Prefetch:
         self._claimed_at: deque[float] = deque()
 
     def observe(self, seconds: float) -> None:
-        """One more attempt took this long."""
+        """Adds the run time of an attempt to the mean."""
         self._mean_seconds += _WEIGHT * (seconds - self._mean_seconds)
 
     def room(self, free: int) -> int:
-        """How many jobs to claim with so many slots free. While jobs are brisk, many at once or none: half a round
-        waits here meanwhile, and a claim of few costs as much as a claim of many.
+        """Returns how many jobs to claim with this number of free slots. For brisk jobs many at once or none: half a
+        round waits here meanwhile, and a claim of few costs as much as a claim of many.
         """
         if self._mean_seconds > BRISK_SECONDS:
             return free - len(self._waiting)
@@ -40,17 +40,18 @@ class Prefetch:
         return room if room > self._slots // 2 else 0
 
     def spare(self, free: int) -> int:
-        """How many single jobs may be taken on with so many slots free."""
+        """Returns how many single jobs can be accepted with this number of free slots."""
         brisk = self._mean_seconds <= BRISK_SECONDS
         return free + (self._slots if brisk else 0) - len(self._waiting)
 
     def put(self, jobs: Sequence[ClaimedJob]) -> None:
+        """Adds claimed jobs."""
         self._moved_at = time.monotonic()
         self._waiting.extend(jobs)
         self._claimed_at.extend([self._moved_at] * len(jobs))
 
     def take(self) -> ClaimedJob | None:
-        """The one that has waited longest."""
+        """Removes and returns the job that has waited longest."""
         if not self._waiting:
             return None
         self._moved_at = time.monotonic()
@@ -58,7 +59,7 @@ class Prefetch:
         return self._waiting.popleft()
 
     def take_stale(self) -> list[ClaimedJob]:
-        """All, where none has found a slot for half a second, or one has waited for two; jobs are not brisk then."""
+        """Removes and returns all jobs, if none got a slot for half a second or one has waited for two seconds."""
         if not self._waiting:
             return []
         now = time.monotonic()
@@ -71,7 +72,7 @@ class Prefetch:
         return stale
 
     def take_one(self, job_id: UUID) -> ClaimedJob | None:
-        """This job, where it waits here."""
+        """Removes and returns this job, if it waits here."""
         for place, job in enumerate(self._waiting):
             if job.job_id == job_id:
                 del self._waiting[place], self._claimed_at[place]

@@ -1,4 +1,4 @@
-"""Reports: where a node's attempts bring their progress, log lines, checkpoints and child jobs."""
+"""Records what a node's attempts report: progress, log lines, checkpoints and child jobs."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -22,7 +22,7 @@ AWAY_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class ReportLimits:
-    """How much an attempt may say: lines of its log, bytes and levels of a checkpoint."""
+    """Limits of one attempt: lines of its log, bytes and nesting of a checkpoint."""
 
     log_lines: int
     checkpoint_bytes: int
@@ -30,7 +30,7 @@ class ReportLimits:
 
 
 class RecordedReports:
-    """Records what the attempts of this node say."""
+    """Records the reports of this node's attempts."""
 
     def __init__(
         self,
@@ -50,8 +50,8 @@ class RecordedReports:
         self.family = family
 
     async def progress(self, attempt: Attempt, percent: float, message: str | None) -> None:
-        """Recorded when it returns, unless the database is away or does not take it: the next one tells, and the
-        outcome waits anyway.
+        """Records progress. If the database is away or refuses it, it is dropped: a later report or the outcome
+        replaces it.
         """
         try:
             held = await self._progress.tell(
@@ -63,7 +63,9 @@ class RecordedReports:
             await lost(attempt)
 
     def log(self, attempt: Attempt, level: str, message: str, fields: Mapping[str, object]) -> None:
-        """Into the service's own log at once, into the job's soon; there only so many lines of an attempt."""
+        """Writes a line to the service's log and adds it to the job's log, which keeps a limited number for each
+        attempt.
+        """
         log_line(attempt.claimed, level, message, fields)
         most, number = self._limits.log_lines, attempt.next_line()
         if number <= most:
@@ -73,7 +75,7 @@ class RecordedReports:
             self._put(attempt, number, Level.WARNING, note, None)
 
     def traceback(self, attempt: Attempt, text: str) -> None:
-        """Goes into the job's log alone, as lines of level error, and beyond the limit of lines."""
+        """Adds a traceback to the job's log only, as lines of level error, beyond the limit of lines."""
         if self._limits.log_lines:
             for part in _parts(text):
                 self._put(attempt, attempt.next_line(), Level.ERROR, message_text(part), None)
@@ -83,13 +85,13 @@ class RecordedReports:
         self._logs.put(LogLine(job.tenant_id, job.job_id, job.token, number, job.attempt, level, message, fields, at))
 
     def checkpoint(self, attempt: Attempt, value: object) -> Awaitable[None]:
-        """Durable when it returns. The value is written as JSON at once, in the caller's thread."""
+        """Serializes a checkpoint at once, in the caller's thread. It is durable when the awaitable returns."""
         limits = self._limits
         text = write_checkpoint(value, limit=limits.checkpoint_bytes, max_depth=limits.checkpoint_depth)
         return self._keep(attempt, text)
 
     async def _keep(self, attempt: Attempt, text: str) -> None:
-        """For as long as it takes: a node that cannot reach the database stops its handlers before long."""
+        """Records a checkpoint, for as long as it takes. A node without database stops its attempts before long."""
         held: bool | None = None
         while held is None:
             try:
@@ -105,8 +107,8 @@ class RecordedReports:
             raise HandlerError("the attempt has lost its job to another; its checkpoint was not recorded")
 
     async def _recorded(self, attempt: Attempt, text: str) -> bool:
-        """Goes on where the handler is interrupted, and the attempt's end waits for it: were both on their way at the
-        same moment, the end would not see the checkpoint that it has to delete.
+        """Records a checkpoint even if the handler is interrupted: the end of the attempt waits for it, since an end
+        that is recorded concurrently would not see the checkpoint that it must delete.
         """
         recording = asyncio.ensure_future(self._checkpoints.keep(attempt.claimed.job_id, attempt.claimed.token, text))
         recording.add_done_callback(_heard)
@@ -115,7 +117,7 @@ class RecordedReports:
 
 
 def _parts(text: str) -> Iterator[str]:
-    """The text in parts of whole lines that a line of a log can hold; longer lines are cut."""
+    """Yields the text in parts of whole lines that fit a log line; cuts longer lines."""
     part = ""
     for line in text.splitlines():
         if part and len(part) + len(line) >= MESSAGE_LIMIT:
@@ -126,11 +128,12 @@ def _parts(text: str) -> Iterator[str]:
 
 
 def _heard(recording: asyncio.Future[bool]) -> None:
-    """Whoever wanted to know may be gone."""
+    """Retrieves the exception so that asyncio does not warn."""
     if not recording.cancelled():
         recording.exception()
 
 
 async def lost(attempt: Attempt) -> None:
+    """Stops an attempt that has lost its lease."""
     attempt.stop(Interrupted("its lease was lost"))
-    await asyncio.sleep(0)  # lets the interruption arrive here
+    await asyncio.sleep(0)  # delivers the interruption here

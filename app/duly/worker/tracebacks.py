@@ -1,4 +1,4 @@
-"""Tracebacks: where an error of a handler arose, without local variables, whatever the error's own methods do."""
+"""Tracebacks of handler errors, without local variables, and safe against methods of the error that raise."""
 
 import site
 import sysconfig
@@ -14,7 +14,7 @@ from duly.domain.outcome import Frame
 TRACEBACK_LIMIT = 64_000
 MOST_FRAMES = 10
 _OURS = str(Path(duly.__file__).parent) + "/"
-# What calls a handler on behalf of this package.
+# Code that calls handlers on behalf of this package.
 _CALLERS = ("anyio", "asyncio", "duly")
 _LIBRARIES = tuple(
     {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
@@ -23,12 +23,12 @@ _LIBRARIES = tuple(
 
 
 class ErrorLocation(NamedTuple):
-    """Where an error arose.
+    """Location of an error.
 
     Attributes:
-        exception: the name of its type.
-        frames: the last frames of the handler's code, the innermost last.
-        traceback: the whole traceback, for a log.
+        exception: name of its type.
+        frames: last frames of the handler's code, the innermost last.
+        traceback: whole traceback, for a log.
     """
 
     exception: str
@@ -37,7 +37,7 @@ class ErrorLocation(NamedTuple):
 
 
 def locate_error(error: BaseException, *, package: str) -> ErrorLocation:
-    """Where this error arose. `package` is the handler's top-level package, wherever that is installed."""
+    """Returns the location of an error. `package` is the handler's top-level package."""
     frames = list(_frames_of_callee(error))
     own = [frame for frame in frames if not _is_library(frame[0], package)]
     last = tuple(
@@ -48,7 +48,7 @@ def locate_error(error: BaseException, *, package: str) -> ErrorLocation:
 
 
 def traceback_text(error: BaseException) -> str:
-    """The whole traceback as Python prints it; of one longer than 64,000 characters the beginning and the end."""
+    """Returns the traceback as Python prints it; its beginning and end if it is longer than 64,000 characters."""
     try:
         text = "".join(traceback.format_exception(error)).rstrip()
     except BaseException as unprintable:  # noqa: BLE001  # attributes of a handler's exception may raise anything
@@ -60,7 +60,7 @@ def traceback_text(error: BaseException) -> str:
 
 
 def _frames_of_callee(error: BaseException) -> Iterable[tuple[FrameType, int]]:
-    """The frames below those that called the handler, without those of this package."""
+    """Returns the frames below those that called the handler, without those of this package."""
     called = False
     for frame, line in traceback.walk_tb(error.__traceback__):
         called = called or _module(frame).partition(".")[0] not in _CALLERS

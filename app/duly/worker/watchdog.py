@@ -1,4 +1,4 @@
-"""The watchdog: a thread that notices when a handler blocks the event loop, and names it."""
+"""Watchdog: a thread that notices when a handler blocks the event loop, and names it."""
 
 import asyncio
 import sys
@@ -18,7 +18,7 @@ BEAT_SECONDS = 0.1
 
 
 class Watchdog:
-    """Warns once for each time the loop stands still for longer than half a second."""
+    """Warns once for each time that the event loop is blocked for longer than half a second."""
 
     def __init__(self) -> None:
         self._beat_at = time.monotonic()
@@ -28,11 +28,12 @@ class Watchdog:
         self.warnings = 0
 
     def start(self) -> None:
-        """Begins to watch the running loop, from a thread of its own."""
+        """Watches the running event loop from a thread of its own."""
         self._beat()
         threading.Thread(target=self._watch, name="duly-watchdog", daemon=True).start()
 
     def stop(self) -> None:
+        """Stops watching."""
         self._over.set()
         if self._timer is not None:
             self._timer.cancel()
@@ -64,7 +65,7 @@ class Watchdog:
 
 
 def _culprit(frame: FrameType | None) -> tuple[str | None, str]:
-    """The job type whose attempt, or call of a batch, is on the stack, and the line where it stands."""
+    """Returns the job type whose attempt or batch call is on the stack, and its current line."""
     if frame is None:
         return None, "an unknown place"
     place = f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -1,4 +1,4 @@
-"""Check: hold every promise against what is recorded of every job and batch, in one snapshot."""
+"""Checks every invariant against what is recorded of every job and batch, in one snapshot."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -15,14 +15,14 @@ from duly.store.maintenance.invariant_snapshot import (
 )
 from duly.store.postgres.database import Connection, Database
 
-# So many are told of; all are counted.
+# Violations that a report shows; all are counted.
 SHOWN = 100
 LACKING_AT_ONCE = 10_000
 
 
 @dataclass(slots=True)
 class Report:
-    """What a check found: how many jobs and batches it looked at, and the promises that do not hold."""
+    """Result of a check: the number of jobs and batches that it read, and the violations."""
 
     jobs: int = 0
     batches: int = 0
@@ -31,16 +31,18 @@ class Report:
 
     @property
     def clean(self) -> bool:
+        """True if there is no violation."""
         return not self.broken
 
     def note(self, breach: Breach) -> None:
+        """Counts a violation, and keeps the first ones."""
         self.broken += 1
         if len(self.shown) < SHOWN:
             self.shown.append(breach)
 
 
 async def check(database: Database) -> Report:
-    """Looks at everything once. Changes nothing, and holds nobody up.
+    """Checks everything once. Changes and locks nothing.
 
     Raises:
         DatabaseAway, RecordRefused: see `duly.store.postgres.database`.
@@ -53,7 +55,7 @@ async def check(database: Database) -> Report:
 
 
 async def survey(connection: Connection, report: Report) -> AsyncIterator[Breach]:
-    """Every broken promise, as it is found, in one snapshot; counts in the report what was looked at."""
+    """Yields every violation as it is found, in one snapshot; counts in the report what was read."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         if not await has_control(connection):
             yield Breach(Cure.CONTROL, 0, None, "the version of what holds claims back is missing: nothing is claimed")
@@ -69,7 +71,7 @@ async def _of_jobs(connection: Connection, report: Report) -> AsyncIterator[Brea
     async for job in every_job(connection):
         report.jobs += job.asked is not None
         if job.asked is None and _is_remainder(job) and not _is_kept(kept, job.job_id, job.job_id):
-            continue  # the history of a day that is just being dropped
+            continue  # history of a day that is being dropped
         for breach in breaches(job):
             yield breach
         if job.asked is not None and lacks_unique_key(job):
@@ -83,7 +85,7 @@ async def _of_jobs(connection: Connection, report: Report) -> AsyncIterator[Brea
 
 
 def _is_remainder(job: JobFacts) -> bool:
-    """Whether only history is left of it."""
+    """Returns True if only the history of the job is left."""
     ties = job.ties
     held = ties.unique or ties.concurrency_key or ties.waits or ties.followers
     return job.stand is None and not (held or ties.endings or ties.due or ties.addressed)
@@ -93,11 +95,11 @@ async def _of_batches(connection: Connection, report: Report) -> AsyncIterator[B
     kept = await kept_ranges(connection)
     async for batch in every_batch(connection):
         report.batches += 1
-        if _is_kept(kept, batch.first_id, batch.last_id):  # else its jobs can no longer be counted
+        if _is_kept(kept, batch.first_id, batch.last_id):  # else its jobs cannot be counted any more
             for breach in breaches_of_batch(batch):
                 yield breach
 
 
 def _is_kept(kept: Sequence[tuple[UUID, UUID]], first: UUID, last: UUID) -> bool:
-    """Whether no job with an id from the first to the last was dropped with its day."""
+    """Returns True if no job with an id in this range was dropped with its day."""
     return any(low <= first < high and (last < high or high == kept[-1][1]) for low, high in kept)

@@ -1,4 +1,4 @@
-"""Doctor: looks at what a service needs of its database, and names what is wrong, each with a remedy."""
+"""Diagnoses an installation: checks what a service needs of its database, and names each problem with a remedy."""
 
 import asyncio
 import shutil
@@ -22,7 +22,7 @@ from duly.store.schema.role_rights import missing_rights
 from duly.store.submit.rehearsal import rehearse_submission
 
 WRITER_SECONDS = 60.0
-# For a role that does not see the age of others' transactions: one that is still there after this is no short one.
+# Wait before a second look at transactions whose age is hidden from this role: one that is still open is not short.
 LOOK_AGAIN_SECONDS = 3.0
 READER_SECONDS = 3600.0
 CLOCK_SECONDS = 2.0
@@ -31,7 +31,7 @@ DISK_SHARE, DISK_BYTES = 0.05, 1 << 30
 
 
 class Finding(NamedTuple):
-    """Something that is wrong, in a sentence, and what to do."""
+    """A problem in one sentence, and its remedy."""
 
     code: str
     reason: str
@@ -40,8 +40,8 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class Doctor:
-    """Examines one installation. Without a `keyring` the keys of secrets are not looked at; `folder` is that of an
-    embedded database.
+    """Examines one installation. Without a `keyring`, secret keys are not checked; `folder` is that of an embedded
+    database.
     """
 
     database: Database
@@ -51,7 +51,7 @@ class Doctor:
     folder: Path | None = None
 
     async def examine(self) -> list[Finding]:
-        """Returns all findings; of a database that cannot be used, what it lacks and no more."""
+        """Returns all findings; for a database that cannot be used, only why."""
         try:
             async with self.database.connection() as connection:
                 if lacking := await _lacking(connection, self.schema):
@@ -71,7 +71,7 @@ class Doctor:
         return found + _disk(self.folder)
 
     async def _looked(self, look: Callable[[Connection], Awaitable[list[Finding]]]) -> list[Finding]:
-        """Returns the findings of one look; that the database refuses it is a finding too."""
+        """Returns the findings of one check. An error of the database is a finding too."""
         try:
             async with self.database.connection() as connection:
                 return await look(connection)
@@ -90,7 +90,7 @@ class Doctor:
         ]
 
     async def _roles(self, connection: Connection) -> list[Finding]:
-        """Looks at a service that runs; a stopped one is no finding."""
+        """Returns the roles that no live node has, if the service runs at all."""
         nodes = await listed_nodes(connection)
         alive = {role for node in nodes if node.silent_seconds <= self.lease_seconds for role in node.roles}
         return [
@@ -104,7 +104,7 @@ class Doctor:
 
 
 async def _lacking(connection: Connection, schema: str | None) -> list[Finding]:
-    """Rights and migrations, without which nothing else can be looked at."""
+    """Returns missing rights and migrations, without which nothing else can be checked."""
     rights = await missing_rights(connection, schema)
     if rights.grants:
         return [Finding("PRIVILEGE_MISSING", f"The role {rights.role} lacks rights.", grant) for grant in rights.grants]
@@ -161,7 +161,7 @@ async def _partitions(connection: Connection) -> list[Finding]:
 
 
 async def _submission(connection: Connection) -> list[Finding]:
-    """Rehearses a submission, which raises where a disk is full or a trigger refuses."""
+    """Rehearses a submission, which fails if a disk is full or a trigger refuses it."""
     if await days_ahead(connection, PARTITIONED) >= 0:
         clock = await _clock_of(connection)
         await rehearse_submission(connection, clock.ids.new(), large=True)
@@ -226,7 +226,7 @@ def _disk(folder: Path | None) -> list[Finding]:
 
 
 def _time(seconds: float) -> str:
-    """`12 s`, `3 min`, `2 h 5 min`."""
+    """Returns a duration as `12 s`, `3 min` or `2 h 5 min`."""
     minutes = int(seconds // 60)
     if minutes < 1:
         return f"{seconds:.0f} s"

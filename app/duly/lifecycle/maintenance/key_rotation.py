@@ -1,4 +1,4 @@
-"""Secret keys: is the ring the one that this database was written with, and sealing anew what an older key sealed."""
+"""Compares the secret keys with those that the database was written with, and reseals secrets with the first key."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,14 +23,14 @@ from duly.store.postgres.database import Connection, Database
 
 
 class SecretKeyMismatch(Exception):
-    """Under one id there is another key here than the one that the database was written with."""
+    """The database was written with another key of the same id."""
 
     def __init__(self, key_id: str) -> None:
         super().__init__(f'the secret key with the id "{key_id}" is not the one that the database was written with')
 
 
 class SecretKeyInUse(Exception):
-    """No service has begun to seal with this key, so some may not have it yet."""
+    """No service seals with this key yet, so some may not have it."""
 
     def __init__(self, key_id: str) -> None:
         super().__init__(
@@ -40,10 +40,10 @@ class SecretKeyInUse(Exception):
 
 
 async def recognise(database: Database, keyring: Keyring) -> list[str]:
-    """Notes which key seals from now on. Returns the ids of keys that have sealed here before and are not in the ring.
+    """Records the key that seals from now on. Returns the ids of keys that sealed secrets here and are not in the ring.
 
     Raises:
-        KeyDiffers: see there.
+        SecretKeyMismatch: a key of the ring differs from the one of the same id that sealed secrets here.
     """
     async with database.connection() as connection:
         await record_key(connection, keyring.sealing_id, keyring.proof())
@@ -59,11 +59,11 @@ def _lacking(proofs: Mapping[str, str], keyring: Keyring) -> list[str]:
 
 @dataclass(slots=True)
 class Resealed:
-    """What was sealed anew, and how many secrets lie under which other key: by its id (empty: in clear) and table.
+    """Numbers of secrets resealed, and of those left under other keys, by key id (empty: not sealed) and table.
 
     Attributes:
-        unopened: how many could not be, because their key is not in the ring.
-        forgotten: the ids of keys that nothing is sealed with any more; the database knows them no longer.
+        unopened: number of secrets whose key is not in the ring.
+        forgotten: ids of keys that seal nothing any more; the database forgets them.
     """
 
     resealed: int = 0
@@ -73,11 +73,12 @@ class Resealed:
 
 
 async def reseal(database: Database, keyring: Keyring) -> Resealed:
-    """Seals with the first key what another one sealed, or none: of schedules, of jobs that are to follow a batch, and
-    of endpoints. Jobs stay as they were recorded; their secrets go with them. Safe to repeat, and to break off.
+    """Reseals with the first key the secrets of schedules, of jobs that follow a batch, and of endpoints. Secrets of
+    jobs stay as they were recorded. Safe to repeat and to interrupt.
 
     Raises:
-        KeyDiffers, KeyUnused: see there.
+        SecretKeyMismatch: as `recognise`.
+        SecretKeyInUse: no service seals with the first key yet.
     """
     done = Resealed()
     async with database.connection() as connection:

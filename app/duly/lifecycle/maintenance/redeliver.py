@@ -1,7 +1,7 @@
-"""Replay: what an endpoint failed to take is sent again, bit by bit; and one delivery, by hand.
+"""Sends failed webhooks again: all of an endpoint by a replay, or one delivery by hand.
 
-A replay is a row that says how far it is. A bit of deliveries is written in one transaction with that row: it goes on
-after a crash where it was, and no delivery is put into the outbox twice.
+A replay is a row with its progress. Each round writes some deliveries in one transaction with that row: after a crash
+it continues there, and no delivery enters the outbox twice.
 """
 
 from collections.abc import Callable
@@ -43,14 +43,14 @@ log = structlog.stdlib.get_logger("duly.replay")
 
 BATCH = 500
 OPEN_AT_ONCE = 100
-# So many due ones of a receiver and no more: what happens meanwhile is told of among them, not after all of them.
+# Due deliveries of one receiver beyond which a replay adds none, so that current webhooks are not delayed behind it.
 MOST_DUE = 1_000
 LOOK_SECONDS = 1.0
 TRIES = 3
 
 
 class Replayer:
-    """Begins replays, and has a step that feeds the outbox with what they find."""
+    """Begins replays; `step` adds what they find to the outbox."""
 
     def __init__(
         self,
@@ -69,11 +69,11 @@ class Replayer:
         self._wake = wake
 
     async def begin(self, tenant_id: int, endpoint_id: UUID, *, since: datetime) -> Replay:
-        """Has what failed since then sent again.
+        """Begins to send again the deliveries of an endpoint that have failed since a time.
 
         Raises:
             NotFound: this tenant has no such endpoint.
-            EndpointDisabled: it is sent nothing.
+            EndpointDisabled: it receives nothing.
         """
         async with self._database.connection() as connection:
             endpoint = await read_endpoint(connection, (tenant_id, endpoint_id))
@@ -86,7 +86,7 @@ class Replayer:
         return begun
 
     async def step(self) -> float:
-        """One round of its loop: a bit of each replay. Returns how long to rest."""
+        """Runs one round of its loop: some deliveries of each replay. Returns the seconds until the next."""
         but = [replay_id for _, replay_id in self._aside.present()]
         async with self._database.background() as connection:
             keys = await open_replays(connection, limit=OPEN_AT_ONCE, but=but)
@@ -94,13 +94,13 @@ class Replayer:
         return 0 if any(moved) else LOOK_SECONDS
 
     async def _collect_or_leave(self, key: Key) -> bool:
-        """As `_collect`; one that is refused is left alone for a while, so that the others go on."""
+        """Runs `_collect`; a replay that is refused is skipped for a while, so that the others continue."""
         try:
             async with self._database.background() as connection:
                 moved = await self._collect(connection, key)
         except DatabaseAway:
             raise
-        except Exception as error:  # noqa: BLE001  # whatever it is, the others go on
+        except Exception as error:  # noqa: BLE001  # any error: the other replays continue
             note_fault(error, "replay", self._metrics)
             self._aside.put(key, error)
             return False
@@ -108,7 +108,7 @@ class Replayer:
         return moved
 
     async def _collect(self, connection: Connection, key: Key) -> bool:
-        """Whether there was something to look at, and room for it."""
+        """Adds some deliveries of one replay. Returns True if there were any, and room for them."""
         async with connection.transaction():
             replay = await hold_replay(connection, key)
             if replay is None:
@@ -124,12 +124,12 @@ class Replayer:
 
 
 async def redeliver(database: Database, wakeups: Wakeups, key: Key) -> None:
-    """Has one delivery (tenant, id) sent again, with the whole schedule from its beginning.
+    """Sends one delivery (tenant, id) again, with its whole retry schedule.
 
     Raises:
         NotFound: this tenant has no such delivery.
-        DeliveryInFlight: it is being sent just now.
-        EndpointDisabled, NotResendable: nobody is there to be told, or nothing to be told of.
+        DeliveryInFlight: it is being sent now.
+        EndpointDisabled, NotResendable: it has no receiver or no content any more.
     """
     for _ in range(TRIES):
         async with database.pinned() as connection:

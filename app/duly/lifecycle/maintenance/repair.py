@@ -1,7 +1,7 @@
-"""Repair: rebuild from the ledger what other tables have lost, while the service goes on.
+"""Repairs violations of invariants: rebuilds from the ledger what other tables have lost, while the service runs.
 
-What a check finds is put right a few jobs at a time. A snapshot tells what is recorded of them now, and nothing is
-written where anybody has changed a row of theirs since it was taken. So nobody is held up, and no work is undone.
+A few jobs are repaired at a time, from a snapshot of what is recorded of them. Nothing is written if a row of theirs
+has changed since then, so the repair blocks no one and undoes no work.
 """
 
 import asyncio
@@ -27,30 +27,30 @@ log = structlog.stdlib.get_logger("duly.repair")
 BATCH = 500
 TRIES = 10
 LONGEST_PAUSE_SECONDS = 0.1
-# What one round sets right may show what it could not see.
+# A repair may reveal violations that were hidden before: the rounds of check and repair.
 ROUNDS = 4
 
 Key = tuple[int, UUID]  # tenant and job, or batch
 
 
 class RepairInProgress(Exception):
-    """Somebody else repairs this database."""
+    """Another repair of this database is running."""
 
 
 @dataclass(slots=True)
 class Repaired:
-    """How many jobs and batches were put right, by what was done, and what the last look at everything found."""
+    """Number of jobs and batches that were repaired, by kind of repair, and the report of the last check."""
 
     done: Counter[Cure] = field(default_factory=Counter)
     report: Report = field(default_factory=Report)
 
 
 async def repair(database: Database) -> Repaired:
-    """Checks, and puts right what is broken, again until nothing is that can be.
+    """Checks and repairs, again until no violation is left that can be repaired.
 
     Raises:
-        RepairUnderWay: see there.
-        DatabaseAway, RecordRefused: see `duly.store.postgres.database`; what was done until then stays.
+        RepairInProgress: another repair is running.
+        DatabaseAway, RecordRefused: see `duly.store.postgres.database`; finished repairs stay.
     """
     repaired = Repaired()
     async with database.connection() as connection, alone(connection) as may:
@@ -69,7 +69,7 @@ async def repair(database: Database) -> Repaired:
 
 
 async def _look(database: Database, report: Report) -> dict[Cure, list[Key]]:
-    """All that can be cured, by its cure; each once, whatever is wrong with it."""
+    """Returns all jobs and batches that can be repaired, by kind of repair; each once."""
     found: defaultdict[Cure, dict[Key, None]] = defaultdict(dict)
     async with database.connection() as connection:
         async for breach in survey(connection, report):
@@ -84,7 +84,7 @@ async def _cure(database: Database, found: dict[Cure, list[Key]]) -> Counter[Cur
     for cure in Cure:
         keys = found.get(cure, [])
         if cure is Cure.HAND_OUT:
-            with suppress(RecordBusy):  # what is left of it the next look will tell
+            with suppress(RecordBusy):  # the next check shows its other violations
                 done[cure] += await _in_a_snapshot(database, hand_out)
         for start in range(0, len(keys), BATCH):
             done[cure] += await _cure_some(database, cure, keys[start : start + BATCH])
@@ -96,7 +96,7 @@ async def _cure(database: Database, found: dict[Cure, list[Key]]) -> Counter[Cur
 
 
 async def _cure_some(database: Database, cure: Cure, keys: Sequence[Key]) -> int:
-    """In one transaction; where that is refused, or others keep changing these, in smaller ones."""
+    """Repairs these in one transaction; in smaller ones if that is refused or conflicts with others."""
     if cure not in {*JOBS, *BATCHES}:
         return 0
     try:
@@ -111,7 +111,11 @@ async def _cure_some(database: Database, cure: Cure, keys: Sequence[Key]) -> int
 
 
 async def _in_a_snapshot(database: Database, work: Callable[[Connection], Awaitable[int]]) -> int:
-    """Writes nothing where another transaction has changed what this one read and writes; then it begins again."""
+    """Runs `work` in a snapshot, again if another transaction has changed what it read and writes.
+
+    Raises:
+        RecordBusy: it conflicted each time.
+    """
     for _ in range(TRIES):
         try:
             async with database.connection() as connection, connection.transaction(isolation="repeatable_read"):
@@ -122,7 +126,7 @@ async def _in_a_snapshot(database: Database, work: Callable[[Connection], Awaita
 
 
 async def _apply(connection: Connection, cure: Cure, keys: Sequence[Key]) -> int:
-    """To those of them that still need it."""
+    """Repairs those that still need it. Returns their number."""
     if cure in BATCHES:
         batches = await these_batches(connection, [batch_id for _, batch_id in keys])
         broken = [batch for batch in batches if any(breaches_of_batch(batch))]

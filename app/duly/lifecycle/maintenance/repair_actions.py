@@ -1,6 +1,6 @@
-"""Cures: how each kind of broken promise is put right, for some jobs, in a transaction of the caller's.
+"""Repair actions: one for each kind of violation, for several jobs, in the caller's transaction.
 
-The facts of the jobs are from the snapshot of that same transaction.
+The facts of the jobs come from the snapshot of that transaction.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -58,7 +58,7 @@ async def _drop_deliveries(connection: Connection, jobs: Sequence[JobFacts]) -> 
 
 
 async def _hold_keys(connection: Connection, jobs: Sequence[JobFacts]) -> None:
-    """Those that stand where only the holder of their key may stand; where another one holds it, they wait."""
+    """Gives jobs the concurrency keys that their place requires; where another job holds the key, they wait."""
     wanted = [
         (job.asked.tenant_id, key, job.job_id)
         for job in jobs
@@ -80,7 +80,7 @@ async def _hold_unique(connection: Connection, jobs: Sequence[JobFacts]) -> None
 
 
 async def _mark(connection: Connection, jobs: Sequence[JobFacts]) -> None:
-    """Other marks than those that follow from the ledger stay as they are."""
+    """Corrects the marks that follow from the ledger; keeps the others."""
     marks = {
         job.job_id: job.stand.marks & ~int(MARKS_OF_ITS_OWN) | int(marks_of(job, job.asked))
         for job in jobs
@@ -113,13 +113,13 @@ async def _tell(connection: Connection, jobs: Sequence[JobFacts]) -> None:
 
 
 async def count_batch(connection: Connection, batch: BatchFacts) -> None:
-    """What its counts lack is added to them, and followed, as the ends of its jobs are."""
+    """Adds the ends that a batch's counts lack, as if they had just happened."""
     stands = map(sum, zip(batch.counted, batch.tallied, strict=True))
     missing = (is_ - stood for is_, stood in zip(batch.ended, stands, strict=True))
     await correct_batch(connection, batch, Correction(*missing))
 
 
-# How to cure what is wrong with jobs, and with batches.
+# The repair of each kind of violation: of jobs, and of batches.
 JOBS: dict[Cure, Callable[[Connection, Sequence[JobFacts]], Awaitable[None]]] = {
     Cure.DROP_KEY: _drop_keys,
     Cure.DROP_UNIQUE: _drop_unique,

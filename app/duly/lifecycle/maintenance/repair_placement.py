@@ -1,4 +1,4 @@
-"""Place anew: put unfinished jobs where their events say that they belong, in place of whatever rows they have."""
+"""Rebuilds the placement of unfinished jobs from their events, in place of the rows that they have."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -19,7 +19,7 @@ SOURCE = "repair"
 
 
 class Placed(NamedTuple):
-    """Where a job is to stand, whom it waits for there, and how it ends at once where it cannot run any more."""
+    """Row of a job in its hot table, the jobs that it waits for, and its end if it cannot run any more."""
 
     standing: Standing
     parents: Sequence[UUID] = ()
@@ -31,14 +31,15 @@ class Placed(NamedTuple):
 
     @property
     def waits(self) -> bool:
+        """True if the job is not ready."""
         return self.standing.place in {Place.SCHEDULED, Place.DEPENDENCIES}
 
 
 async def rebuild_placement(connection: Connection, jobs: Sequence[JobFacts]) -> None:
-    """Takes these jobs from wherever they stand; those that have not ended stand in one place afterwards.
+    """Removes these jobs from all hot tables, and places those that have not ended in one.
 
-    One whose attempt was running is requeued, and the attempt not counted: whoever still runs it can change nothing.
-    In a transaction of the caller's, whose snapshot the facts are from.
+    A running attempt is requeued without being counted: its worker cannot record anything any more. Runs in the
+    caller's transaction, whose snapshot the facts come from.
     """
     await clear(connection, [job.job_id for job in jobs])
     told = {job.job_id: tell(job.job_id, job.history) for job in jobs if job.asked is not None}
@@ -63,7 +64,7 @@ async def _place(connection: Connection, placed: Sequence[Placed]) -> None:
 
 
 def _parents(job: JobFacts, told: Told) -> list[tuple[int, UUID]]:
-    """Those that it may still have to wait for: none, once it has begun."""
+    """Returns the jobs that it may still wait for: none once it has started."""
     if job.asked is None or told.started:
         return []
     return [(job.asked.tenant_id, parent) for parent in job.asked.depends_on or ()]
@@ -83,14 +84,16 @@ def _placed(job: JobFacts, asked: Asked, told: Told, ends: Mapping[UUID, EventKi
     if open_:
         waiting = standing._replace(place=Place.DEPENDENCIES, waits_for=len(open_), run_at=asked.run_at)
         return Placed(waiting, parents=open_)
-    # What was due is found due again; only who has its key already was past that.
+    # A job that was due is found due again; only a job that holds its key was past that.
     if asked.run_at is not None and told.first_round and not told.started and job.ties.concurrency_key is None:
         return Placed(standing._replace(place=Place.SCHEDULED, run_at=asked.run_at))
     return Placed(standing)
 
 
 def _standing(job: JobFacts, asked: Asked, told: Told) -> Standing:
-    """Ready, as its events and what it asked tell; with the event that takes a running attempt back."""
+    """Returns the row of a ready job, derived from its events and submission, with the event that ends a running
+    attempt.
+    """
     running = told.status is Status.RUNNING
     return Standing(
         place=Place.READY,

@@ -1,6 +1,6 @@
-"""Sweep: compare what was promised with what was reported back, and set right what nobody else will.
+"""Sweeps: ends or requeues attempts of lost nodes and attempts past their deadline, and expires and releases jobs.
 
-Any node may sweep, and several may at once: each verdict is recorded through the finish statement, token and all.
+Any number of nodes may sweep: each verdict is recorded by the finish statement, fenced by the lease token.
 """
 
 import random
@@ -40,17 +40,17 @@ from duly.telemetry.metrics import Metrics
 log = structlog.stdlib.get_logger("duly.sweep")
 
 BATCH = 500
-# What a living node gets beyond a deadline or a cancel wish to record the end of its own attempt.
+# Extra time of a live node, after a deadline or cancel request, to record the end of its own attempt.
 PATIENCE_SECONDS = 5.0
 SWEEP_SECONDS = 2.0
-# A row that somebody else keeps locked holds up no other verdict for much longer.
+# Longest wait for a row that another transaction has locked, so that other verdicts are not delayed by it.
 LOCK_SECONDS = 1.0
 LONGEST_LOOK_SECONDS = 1.0
 HOUSEKEEPING_SECONDS = 3600.0
 
 
 class Sweeper:
-    """The reconciling side of one node; its four methods are steps of loops."""
+    """Sweeps for one node; `repair`, `expire`, `release` and `run_housekeeping` are steps of loops."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Sweeper:
         policy_of: Callable[[str], RetryPolicy],
     ) -> None:
         self._database = database
-        # Its own: whatever else this node waits for, what others lost is set right in time.
+        # A connection of its own, so that recovery does not wait for other work of this node.
         self._connection = database.hot(lock_seconds=LOCK_SECONDS)
         self._wakeups = wakeups
         self._metrics = metrics
@@ -74,7 +74,7 @@ class Sweeper:
         }
 
     async def repair(self, node_id: UUID, *, lease_seconds: float) -> float:
-        """Strikes silent nodes off the list, and gives a verdict on every attempt that is lost or overdue."""
+        """Removes silent nodes from the list, and records a verdict for each attempt that is lost or overdue."""
         looked_at = time.monotonic()
         async with self._connection.use() as connection:
             silent = await strike_silent(connection, lease_seconds=lease_seconds, but=node_id)
@@ -103,7 +103,7 @@ class Sweeper:
     def _observe(
         self, silent: Sequence[SilentNode], overdue: Sequence[Overdue], finished: Sequence[Finished], *, seconds: float
     ) -> None:
-        """Counts how long it took from the end of a node's lease until its attempts were recorded as lost."""
+        """Observes the time from the end of a node's lease until its attempts were recorded as lost."""
         expired = {node.node_id: node.expired_seconds_ago for node in silent}
         recorded = {done.job_id for done in finished}
         for attempt in overdue:
@@ -117,7 +117,7 @@ class Sweeper:
         return decide(_outcome(overdue), facts, policy=self._policy_of(overdue.type), random=random.random)
 
     async def expire(self) -> float:
-        """Ends jobs that did not start in time; returns how long until the next one expires."""
+        """Ends jobs that did not start in time. Returns the seconds until the next one expires."""
         but = self._unexpired.present()
         async with self._database.background() as connection:
             expired = await find_expired(connection, limit=BATCH, but=but)
@@ -143,7 +143,7 @@ class Sweeper:
         wake_for_ended(self._wakeups, self._metrics, ended)
 
     async def release(self) -> float:
-        """Makes due jobs ready; returns how long until the next one is due."""
+        """Makes due jobs ready. Returns the seconds until the next one is due."""
         again = [await self._release(round_size, keyed=keyed) for keyed, round_size in self._due.items()]
         if any(again):
             return 0.0
@@ -153,7 +153,7 @@ class Sweeper:
         return LONGEST_LOOK_SECONDS if pause is None else min(max(pause, 0.0), LONGEST_LOOK_SECONDS)
 
     async def _release(self, round_size: RoundSize[UUID], *, keyed: bool) -> bool:
-        """One portion of the due jobs with a concurrency key, or of those without. Returns whether to go on at once."""
+        """Releases one round of due jobs, with or without a concurrency key. Returns True to continue at once."""
         limit, but = round_size.limit, round_size.aside()
         try:
             async with self._database.background() as connection:
@@ -164,7 +164,7 @@ class Sweeper:
                     released = await release_due(connection, limit=limit, but=but)
         except DatabaseAway:
             raise
-        except Exception as error:  # noqa: BLE001  # whatever it is, the other jobs must be released
+        except Exception as error:  # noqa: BLE001  # any error: the other jobs must be released
             round_size.refused(await self._first_due(keyed=keyed, but=but) if limit == 1 else [], error)
             return True
         round_size.recorded([start.floor for start in released])
@@ -177,7 +177,7 @@ class Sweeper:
             return await find_first_due(connection, keyed=keyed, but=but)
 
     async def run_housekeeping(self, *, retention_days: int) -> float:
-        """Makes partitions ahead of time, drops those past retention, forgets old keys and runs of schedules."""
+        """Creates partitions ahead of time, drops those past retention, and forgets old keys and schedule runs."""
         async with self._database.connection() as connection:
             made = await ensure_partitions(connection)
             dropped = await self._drop_expired(connection, retention_days)
@@ -192,8 +192,8 @@ class Sweeper:
         return HOUSEKEEPING_SECONDS
 
     async def _drop_expired(self, connection: Connection, retention_days: int) -> list[str]:
-        """One node at a time. A role that does not own the tables drops none, and goes on with the rest."""
-        # Not of the pool: where others of its users waited for a second connection too, none would get one.
+        """Drops old partitions, on one node at a time. A role that does not own the tables drops none."""
+        # Not from the pool: if all its users waited for a second connection, none would get one.
         guard = await self._database.connect()
         try:
             async with guard.transaction():

@@ -1,4 +1,4 @@
-"""Why: gathers what it takes to say why a job is where it is."""
+"""Explains where a job is and why, from one snapshot."""
 
 import json
 from dataclasses import replace
@@ -23,7 +23,7 @@ from duly.store.read.job_view import view_job
 
 
 async def read_explanation(database: Database, tenant_id: int, job_id: UUID) -> tuple[JobView, Explanation] | None:
-    """The job and its explanation, from one snapshot; None where this tenant has no such job."""
+    """Returns the job and its explanation; None if this tenant has no such job."""
     async with (
         database.connection() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
@@ -35,6 +35,7 @@ async def read_explanation(database: Database, tenant_id: int, job_id: UUID) -> 
 
 
 async def _facts(connection: Connection, tenant_id: int, view: JobView) -> Facts:
+    """Reads the facts that the explanation is derived from."""
     lane = Lane(view.queue, view.type, view.priority)
     around = await read_surroundings(connection, tenant_id, view.job_id, lane)
     facts = Facts(
@@ -61,6 +62,7 @@ async def _facts(connection: Connection, tenant_id: int, view: JobView) -> Facts
 
 
 async def _refused(connection: Connection, tenant_id: int, view: JobView) -> Refused | None:
+    """Reads why the database refuses to record the job's next step, if it does."""
     stage, what = _STAGE.get(view.status, (Stage.FOLLOW_UP, "follow-up"))
     found = await read_set_aside(connection, tenant_id, view.job_id, stage=stage)
     return Refused(what, found.reason, found.since, found.tries) if found is not None else None
@@ -72,6 +74,7 @@ _STAGE = {Status.PENDING: (Stage.CLAIM, "start"), Status.RUNNING: (Stage.FINISH,
 async def _what_it_waits_for(
     connection: Connection, tenant_id: int, view: JobView, facts: Facts, around: Surroundings
 ) -> Facts:
+    """Adds the facts about what a pending job waits for."""
     match view.waiting_for:
         case "dependencies":
             parents, unmet = await read_parents(connection, tenant_id, view.job_id)

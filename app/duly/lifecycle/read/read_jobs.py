@@ -1,4 +1,4 @@
-"""Look: how jobs stand, for all who ask at the same time in one statement."""
+"""Reads single jobs, all concurrent requests in one statement."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -13,7 +13,7 @@ WAITING = 20_000
 
 
 class JobReader:
-    """Reads single jobs for every request of this process."""
+    """Reads single jobs for all requests of this process."""
 
     def __init__(self, database: Database) -> None:
         self._connection = database.hot()
@@ -22,7 +22,7 @@ class JobReader:
         )
 
     async def look(self, tenant_id: int, job_id: UUID) -> JobView | None:
-        """The job as it stands now, or None where this tenant has none of this id.
+        """Returns the current state of the job; None if this tenant has no such job.
 
         Raises:
             Overloaded: see `duly.errors`.
@@ -33,7 +33,7 @@ class JobReader:
     async def _look(self, keys: Sequence[tuple[int, UUID]]) -> list[JobView | None]:
         try:
             return await self._view(keys)
-        except DatabaseAway:  # the connection may have broken while nobody used it
+        except DatabaseAway:  # the connection may have broken while it was idle
             return await self._view(keys)
 
     async def _view(self, keys: Sequence[tuple[int, UUID]]) -> list[JobView | None]:

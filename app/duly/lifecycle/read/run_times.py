@@ -1,4 +1,4 @@
-"""Observe: how long the jobs of each type take, looked up at most once in ten seconds for all who ask."""
+"""Reads run-time statistics of job types, at most once in ten seconds for each type."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ GOOD_FOR_SECONDS = 10.0
 
 
 class RunTimeReader:
-    """Remembers for a while what it found; one look at a time."""
+    """Caches run-time statistics; one query at a time."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -20,10 +20,10 @@ class RunTimeReader:
         self._known: dict[tuple[int, str], tuple[float, Observed | None]] = {}
 
     async def observed(self, tenant_id: int, job_types: Iterable[str]) -> dict[str, Observed | None]:
-        """Of each of these job types, how long its newest completed jobs ran; None where there are none.
+        """Returns run-time statistics of the newest completed jobs of each type; None if there are none.
 
         Raises:
-            DatabaseAway: it cannot be read now.
+            DatabaseAway: they cannot be read now.
         """
         async with self._looking:
             return {job_type: await self._one(tenant_id, job_type) for job_type in job_types}

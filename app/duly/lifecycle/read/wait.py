@@ -1,30 +1,16 @@
-"""Waiting for a job: woken by hints, and looking now and then in any case, for a hint may be lost."""
+"""Waits for a change of a job: after each wake-up, and at intervals, since wake-ups may be lost."""
 
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, suppress
-from typing import Protocol, TypeVar
-from uuid import UUID
+from contextlib import suppress
+from typing import TypeVar
 
 from duly.errors import Overloaded
+from duly.lifecycle.cluster.hub import Watch
 from duly.store.postgres.database import DatabaseError
 
 LOOK_SECONDS = 2.0
 Found = TypeVar("Found")
-
-
-class Watch(Protocol):
-    """One who follows a job."""
-
-    def notify(self) -> None: ...
-
-    async def wait(self, *, timeout: float) -> bool: ...  # noqa: ASYNC109  # the bound is the point
-
-
-class Hub(Protocol):
-    """Where jobs are followed; see `duly.lifecycle.cluster.hub`."""
-
-    def watch(self, job_id: UUID) -> AbstractContextManager[Watch]: ...
 
 
 async def wait_until(
@@ -35,8 +21,17 @@ async def wait_until(
     seconds: float = float("inf"),
     longest_look_seconds: float = LOOK_SECONDS,
 ) -> Found | None:
-    """What `look` sees, as soon as it sees something; None where it has not by the time that `over` says so, or in
-    time. That the database goes away meanwhile is no reason to give up.
+    """Calls `look` until it returns a value, and returns that. An unavailable database does not end the wait.
+
+    Args:
+        watch: a watch of the job.
+        look: returns what is waited for, or None if it is not there yet.
+        over: returns True to end the wait after one more look.
+        seconds: time limit.
+        longest_look_seconds: longest interval between looks without a wake-up.
+
+    Returns:
+        The value, or None if there was none in time.
     """
     deadline = time.monotonic() + seconds
     patience = LOOK_SECONDS

@@ -1,4 +1,4 @@
-"""Checkpoint: what attempts leave for the next one, recorded together, fenced by the lease token."""
+"""Records checkpoints of running attempts, many in one statement, fenced by their lease tokens."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -7,14 +7,14 @@ from duly.lifecycle.submit.batcher import Batcher
 from duly.store.ledger.checkpoints import Checkpoint, keep_if_held
 from duly.store.postgres.database import Database
 
-# A value may be as large as a result.
+# A checkpoint may be as large as a result.
 BATCH = 32
-# The row of a job that somebody else keeps locked holds up no other checkpoint for much longer.
+# Longest wait for a row that another transaction has locked, so that other checkpoints are not delayed by it.
 LOCK_SECONDS = 2.0
 
 
 class CheckpointRecorder:
-    """Gathers the checkpoints of all attempts on this node; of several of one attempt the newest counts."""
+    """Collects the checkpoints of all attempts on this node; of several of one attempt, the newest is recorded."""
 
     def __init__(self, database: Database) -> None:
         self._connection = database.hot(lock_seconds=LOCK_SECONDS)
@@ -23,12 +23,12 @@ class CheckpointRecorder:
         )
 
     async def keep(self, job_id: UUID, token: int, value: str) -> bool:
-        """Records a checkpoint, JSON text; False where the attempt has lost its lease.
+        """Records a checkpoint (JSON text). Returns False if the attempt has lost its lease.
 
         Raises:
-            Overloaded, DatabaseAway: it is not known to be recorded; doing it again is safe.
-            RecordBusy: another transaction holds the job's row; doing it again is safe.
-            RecordRefused: Postgres does not take this value.
+            Overloaded, DatabaseAway: it is not known to be recorded; it is safe to try again.
+            RecordBusy: another transaction holds the job's row; it is safe to try again.
+            RecordRefused: Postgres rejects the value.
         """
         return await self.batcher.put(Checkpoint(job_id, token, value))
 

@@ -1,5 +1,6 @@
-"""Children: the jobs that running attempts submit. Recorded together, fenced by the parent's lease, and found again by
-every later attempt of the parent: their ids follow from the parent's.
+"""Submits the child jobs of running attempts, fenced by the parent's lease token.
+
+The ids of children are derived from the parent's, so each later attempt of the parent finds them again.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,8 +26,8 @@ BATCH = 100
 
 
 class ChildSubmission(NamedTuple):
-    """What one attempt wants recorded: a single job, or all the jobs of a batch. Each has the parent in its flow, and a
-    digest of what was asked.
+    """The child jobs that one attempt submits in one call: a single job, or a batch. The flow of each names the parent
+    and a digest of the submission.
     """
 
     tenant_id: int
@@ -37,7 +38,7 @@ class ChildSubmission(NamedTuple):
 
 
 class LeaseLost(Exception):
-    """The attempt has lost its job to another; nothing was recorded."""
+    """The attempt has lost its lease; nothing was recorded."""
 
 
 class ParentCancelled(Exception):
@@ -45,7 +46,7 @@ class ParentCancelled(Exception):
 
 
 class ChildSubmitter:
-    """Gathers what the attempts of this node submit."""
+    """Records the child jobs of all attempts on this node."""
 
     def __init__(self, database: Database, wakeups: Wakeups, metrics: Metrics, *, canceller: Canceller) -> None:
         self._database = database
@@ -58,19 +59,20 @@ class ChildSubmitter:
         )
 
     async def submit(self, submission: ChildSubmission) -> list[Accepted]:
-        """Records the jobs, or finds them as an earlier attempt recorded them; in their order. Those that failed before
-        somebody set the parent going again are set going, too.
+        """Records the jobs, or finds those that an earlier attempt recorded. Returns the results in order.
+
+        Jobs that failed before their parent was redriven are redriven too.
 
         Raises:
-            LeaseLost, ParentCancelled: see there.
-            JobExists: an earlier attempt submitted something else under one of these ids.
-            DulyError: one of them is refused; nothing was recorded.
-            Overloaded, DatabaseAway, RecordBusy: it is not known to be recorded; doing it again is safe.
+            LeaseLost, ParentCancelled: nothing was recorded.
+            JobExists: an earlier attempt submitted something else in one of these places.
+            DulyError: one of the jobs is refused; nothing was recorded.
+            Overloaded, DatabaseAway, RecordBusy: they are not known to be recorded; it is safe to try again.
         """
         return await self.batcher.put(submission)
 
     async def _record(self, submissions: Sequence[ChildSubmission]) -> list[list[Accepted] | Exception]:
-        """Single jobs in one transaction, each batch in one of its own."""
+        """Records all single jobs in one transaction, and each batch in one of its own."""
         answers: dict[int, list[Accepted] | Exception] = {}
         async with self._connection.use() as connection:
             singles = [number for number, submission in enumerate(submissions) if submission.batch is None]
@@ -97,8 +99,8 @@ class ChildSubmitter:
         return recorded.answers
 
     async def _after(self, connection: Connection, submissions: Sequence[ChildSubmission], standing: set[UUID]) -> None:
-        """What may have happened to the parents before: they were set going again, or are being cancelled by somebody
-        who saw no children yet.
+        """Redrives children of redriven parents, and cancels children of parents that were cancelled before the
+        children were visible.
         """
         parents = {
             (submission.tenant_id, job.job_id): submission.parent_id
@@ -120,14 +122,14 @@ class ChildSubmitter:
 
 
 class _Recorded(NamedTuple):
-    """An answer for each wish, and what was recorded anew, to be told of."""
+    """A result for each submission, and the jobs that are new."""
 
     answers: list[list[Accepted] | Exception]
     new: list[tuple[NewJob, InsertResult]]
 
 
 class _BatchRefused(Exception):
-    """Rolls a batch back."""
+    """Rolls the transaction of a batch back."""
 
     def __init__(self, reason: Exception) -> None:
         super().__init__()
@@ -135,13 +137,14 @@ class _BatchRefused(Exception):
 
 
 async def _record_fenced(connection: Connection, submissions: Sequence[ChildSubmission]) -> _Recorded:
+    """Records the submissions whose attempts hold their leases."""
     held = await holders(
         connection, [(submission.tenant_id, submission.parent_id, submission.token) for submission in submissions]
     )
     may = [held.get((submission.parent_id, submission.token)) is False for submission in submissions]
     allowed = list(compress(submissions, may))
     answers = await _found(connection, [job for submission in allowed for job in submission.jobs])
-    # By id: a caller that was stopped may have left its wish behind, and come again.
+    # By id: a caller that was stopped may have left its submission behind, and sent it again.
     unique = {job.job_id: job for submission in allowed for job in await _new_of(connection, submission, answers)}
     new = list(unique.values())
     recorded = list(zip(new, await insert_jobs(connection, new), strict=True)) if new else []
@@ -158,7 +161,7 @@ async def _record_fenced(connection: Connection, submissions: Sequence[ChildSubm
 
 
 async def _found(connection: Connection, jobs: Sequence[NewJob]) -> dict[UUID, InsertResult]:
-    """Those that an earlier attempt recorded."""
+    """Returns the jobs that an earlier attempt recorded."""
     standing = await find_standing(connection, [(job.tenant_id, job.job_id) for job in jobs]) if jobs else {}
     return {
         job.job_id: Accepted(job.job_id, before.created_at, replayed=True)
@@ -172,8 +175,8 @@ async def _found(connection: Connection, jobs: Sequence[NewJob]) -> dict[UUID, I
 async def _new_of(
     connection: Connection, submission: ChildSubmission, answers: dict[UUID, InsertResult]
 ) -> list[NewJob]:
-    """What is to be recorded. A batch has the jobs that it was recorded with: what another job with its unique key made
-    needless then, and would not now, stands beside it.
+    """Returns the jobs to record. A batch keeps the jobs that it was recorded with: a job that was deduplicated then,
+    and would not be now, is recorded outside of the batch.
     """
     new = [job for job in submission.jobs if job.job_id not in answers]
     if submission.batch is None or not new:
@@ -189,7 +192,7 @@ async def _settle_batch(
     answer: list[Accepted] | Exception,
     recorded: Sequence[tuple[NewJob, InsertResult]],
 ) -> None:
-    """Records the batch, where it is new.
+    """Records the batch, if it is new.
 
     Raises:
         _BatchRefused: one of its jobs is refused.
@@ -203,7 +206,7 @@ async def _settle_batch(
 
 
 def _all_accepted(answers: Iterable[InsertResult]) -> list[Accepted] | Exception:
-    """All of them, or the first that is refused."""
+    """Returns all results, or the first error."""
     accepted: list[Accepted] = []
     for answer in answers:
         if isinstance(answer, Exception):
@@ -213,4 +216,5 @@ def _all_accepted(answers: Iterable[InsertResult]) -> list[Accepted] | Exception
 
 
 def _replayed(answer: list[Accepted] | Exception) -> list[UUID]:
+    """Returns the ids of the jobs that an earlier attempt recorded."""
     return [] if isinstance(answer, Exception) else [accepted.job_id for accepted in answer if accepted.replayed]

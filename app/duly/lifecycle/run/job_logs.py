@@ -1,7 +1,7 @@
-"""Logs: what handlers log, gathered in the process and recorded a few hundred lines at a time.
+"""Records the log lines of handlers, a few hundred in a statement.
 
-A line never makes its handler wait. Lines that come while the database is slow or away stay in a bounded buffer; what
-finds no room in it is dropped and counted, and leaves a gap in the numbers of its attempt's lines.
+A line never makes its handler wait. While the database is slow or away, lines stay in a bounded buffer; lines beyond it
+are dropped and counted, and leave a gap in the numbers of their attempt's lines.
 """
 
 import asyncio
@@ -22,16 +22,16 @@ from duly.telemetry.metrics import Metrics
 log = structlog.stdlib.get_logger("duly.logs")
 
 BATCH = 500
-# Where many lines come at once, more are about to: a commit that waits this long for them saves others.
+# When many lines come together, more are about to: waiting this long for them saves commits.
 BUSY = 8
 GATHER_SECONDS = 0.01
-# Characters, with what an empty line costs.
+# Size of the buffer in characters, including the cost of a line itself.
 CAPACITY = 16 << 20
 LINE_COST = 300
 
 
 class LogRecorder:
-    """Holds log lines until they are recorded. Lines may come from any thread."""
+    """Keeps log lines until they are recorded. Lines may come from any thread."""
 
     def __init__(self, database: Database, metrics: Metrics, *, capacity: int = CAPACITY) -> None:
         self._connection = database.hot()
@@ -46,7 +46,7 @@ class LogRecorder:
         self._busy = self._full = False
 
     def put(self, line: LogLine) -> None:
-        """Hands in a line; it is recorded with the others that gather, or dropped where the buffer is full."""
+        """Adds a line, to be recorded with others; drops it if the buffer is full."""
         with self._lock:
             full = self._size + _cost(line) > self._capacity
             first = not self._lines
@@ -57,7 +57,7 @@ class LogRecorder:
         if full:
             self._drop()
         elif first:
-            with suppress(RuntimeError):  # a thread that outlived the service's loop
+            with suppress(RuntimeError):  # a thread that outlived the event loop
                 self._loop.call_soon_threadsafe(self._arrived.set)
 
     def _drop(self) -> None:
@@ -67,7 +67,7 @@ class LogRecorder:
             log.warning("log lines of handlers are dropped: too many wait for the database", action="log_lines_dropped")
 
     async def step(self) -> float:
-        """One round of its loop: waits for lines and records them."""
+        """Runs one round of its loop: waits for lines and records them."""
         await self._arrived.wait()
         if self._busy:
             await asyncio.sleep(GATHER_SECONDS)
@@ -75,15 +75,15 @@ class LogRecorder:
             batch = list(islice(self._lines, BATCH))
         self._busy = len(batch) >= BUSY
         await self._record(batch)
-        # Only now are they taken out: an error before this line leaves them for the next round.
+        # They are removed only now: after an error before this line, the next round records them.
         self._take_out(batch)
         return 0
 
     async def _record(self, batch: list[LogLine]) -> None:
-        """Records these lines; one that Postgres does not take is lost alone.
+        """Records these lines; one that Postgres rejects is dropped alone.
 
         Raises:
-            DatabaseAway: those that are recorded are taken out.
+            DatabaseAway: the lines that were recorded before are removed.
         """
         bisected = await record_bisecting(batch, self._insert, statement="logs", metrics=self._metrics)
         for line, error in bisected.refused:
@@ -111,7 +111,7 @@ class LogRecorder:
         self._recorded.clear()
 
     async def flushed(self, *, seconds: float) -> None:
-        """Returns once all that was handed in before is recorded, or when the time is over."""
+        """Returns once all lines that were added before are recorded, or the time is over."""
         wanted = self._taken_in
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):

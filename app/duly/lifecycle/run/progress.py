@@ -1,4 +1,4 @@
-"""Progress: what running attempts tell of themselves, recorded together; of several words of one job the newest."""
+"""Records the progress of running attempts, many in one statement; of several reports of one job, the newest."""
 
 import json
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from duly.store.queue.running import Progress, record_progress_if_held
 from duly.telemetry.metrics import Metrics
 
 BATCH = 500
-# The row of a job that somebody else keeps locked holds up no other progress for much longer.
+# Longest wait for a row that another transaction has locked, so that other progress is not delayed by it.
 LOCK_SECONDS = 2.0
 
 
 class ProgressRecorder:
-    """Gathers progress of all attempts on this node."""
+    """Collects the progress of all attempts on this node."""
 
     def __init__(self, database: Database, wakeups: Wakeups, metrics: Metrics, *, source: str) -> None:
         self._connection = database.hot(lock_seconds=LOCK_SECONDS)
@@ -29,7 +29,7 @@ class ProgressRecorder:
         self.batcher: Batcher[Progress, bool] = Batcher(self._record, capacity=20_000, batch=BATCH, patience_seconds=30)
 
     async def tell(self, job_id: UUID, token: int, *, percent: float, message: str | None) -> bool:
-        """Records progress; False where the attempt has lost its lease.
+        """Records progress. Returns False if the attempt has lost its lease.
 
         Raises:
             DatabaseAway, RecordRefused, Overloaded: it is not recorded.

@@ -1,1 +1,1 @@
-"""Schedules: their definitions, and the submission of what is due."""
+"""Schedules: their definitions, and the submission of due jobs."""

@@ -39,12 +39,12 @@ def stored_submission(submission: Submission, maker: JobBuilder) -> dict[str, st
 
 
 async def create_schedule(database: Database, key: Key, requested: Recurrence) -> Schedule:
-    """Begins a schedule; it is due from now on.
+    """Creates a schedule, which is due from now on.
 
     Raises:
         ScheduleExists: there is one of this name.
-        Invalid: the cron expression or the time zone means nothing, no time fits, or a job that its job depends on
-            does not exist.
+        Invalid: the cron expression or the time zone is invalid, no time matches, or a job that its job depends on does
+            not exist.
     """
     async with database.connection() as connection, connection.transaction():
         await _check_parents(connection, requested)
@@ -58,11 +58,11 @@ async def create_schedule(database: Database, key: Key, requested: Recurrence) -
 
 
 async def update_schedule(database: Database, key: Key, changes: Mapping[str, Any]) -> Schedule:
-    """Replaces members of what was requested for. With another cron, time zone or pause it is due anew, from now on.
+    """Replaces members of a schedule. With another cron, time zone or pause, its next due time is computed from now.
 
     Raises:
         NotFound: there is none of this name.
-        Invalid: as in `create_schedule`.
+        Invalid: as `create_schedule`.
     """
     async with database.connection() as connection, connection.transaction():
         held = await hold_schedule(connection, key)
@@ -89,12 +89,15 @@ def _times(requested: Recurrence) -> tuple[object, ...]:
 
 
 def next_after(requested: Recurrence, moment: datetime, *, kept: bool = False) -> datetime | None:
-    """Returns when it is due next; None while it is paused. What cannot be due is refused even then.
+    """Returns the next due time; None while the schedule is paused.
 
     Args:
         requested: the schedule.
         moment: now.
-        kept: its expression was accepted before: see `read_cron`.
+        kept: True if its expression was accepted before: see `read_cron`.
+
+    Raises:
+        Invalid: the expression is invalid or no time matches it, paused or not.
     """
     try:
         found = read_cron(requested.cron, requested.timezone, kept=kept).next_after(moment)
@@ -106,4 +109,5 @@ def next_after(requested: Recurrence, moment: datetime, *, kept: bool = False) -
 
 
 def schedule_not_found(key: Key) -> NotFound:
+    """Returns the error for a schedule that does not exist."""
     return NotFound(f'There is no schedule called "{key[1]}".')

@@ -1,7 +1,7 @@
-"""Fire: make the jobs of schedules that are due, each due time once, whatever number of nodes looks.
+"""Submits the jobs of due schedules, each due time once, on any number of nodes.
 
-A row lock holds a schedule while its due times are put on record, their jobs recorded and its next due time is set,
-all in one transaction. The record's key, schedule and due time, refuses what was run before.
+One transaction locks a schedule's row, records its due times and their jobs, and sets its next due time. The key of a
+due time's record (schedule and time) refuses a second run.
 """
 
 import time
@@ -43,20 +43,20 @@ from duly.telemetry.metrics import Metrics
 log = structlog.stdlib.get_logger("duly.fire")
 
 BATCH = 100
-# Of one round, over all schedules: who catches up on a million due times holds up no other schedule for longer than a
-# round, and nothing else in the process for more than the 25 ms that it takes to find so many.
+# Due times in one round, over all schedules: a schedule that catches up on a million of them delays others by one round
+# only, and blocks the event loop for the 25 ms that it takes to compute this number.
 MOST_RUNS = 250
 LONGEST_LOOK_SECONDS = 1.0
-# Due schedules that another node is just firing are looked at again after this.
+# Delay before due schedules that another node has locked are looked at again.
 HELD_SECONDS = 0.05
-# So long a schedule that cannot be fired is left alone, so that it does not hold up the others.
+# Back off this long for a schedule that fails, so it does not block others.
 ASIDE_SECONDS = 10.0
 
 Recorded = tuple[list[NewJob], list[Accepted | Exception]]
 
 
 class Scheduler:
-    """Fires schedules; `step` is a loop's, on any number of nodes."""
+    """Submits due jobs; `step` is run by a loop, on any number of nodes."""
 
     def __init__(
         self, database: Database, wakeups: Wakeups, metrics: Metrics, *, types: Registry, clock: DatabaseClock
@@ -70,7 +70,7 @@ class Scheduler:
         self._failures: dict[Key, int] = {}
 
     async def step(self) -> float:
-        """Fires what is due; returns how long until the next schedule is, by the database's clock."""
+        """Submits what is due. Returns the seconds until the next schedule is due, by the database's clock."""
         async with self._database.background() as connection:
             seconds = await seconds_to_next_run(connection, but=self._aside())
         if seconds is None or seconds > 0:
@@ -78,11 +78,12 @@ class Scheduler:
         return 0.0 if await self._fire(limit=BATCH) else HELD_SECONDS
 
     async def run(self, key: Key) -> Accepted:
-        """Fires a schedule now, paused or not; when it is due next stays as it is.
+        """Submits a schedule's job now, paused or not; its next due time stays.
 
         Raises:
             NotFound: there is none of this name.
             DulyError: its job is refused, as the same submission would be.
+            Unavailable: the job's keys or dependencies could not be locked in time.
         """
         try:
             async with self._database.connection() as connection, connection.transaction():
@@ -90,7 +91,7 @@ class Scheduler:
                 if held is None:
                     raise schedule_not_found(key)
                 now = await clock(connection)
-                now = now.replace(microsecond=now.microsecond // 1000 * 1000)  # as it will be shown
+                now = now.replace(microsecond=now.microsecond // 1000 * 1000)  # the precision of the API
                 run = run_of(held, now, self._template(held), job_id=self._clock.ids.new())
                 await record_runs(connection, [run])
                 jobs, [answer] = await self._record(connection, [run])
@@ -103,7 +104,7 @@ class Scheduler:
         return answer
 
     async def _fire(self, *, limit: int) -> bool:
-        """One transaction. Returns whether any schedule was there to take."""
+        """Runs one transaction. Returns True if there was any schedule to take."""
         taken: list[Schedule] = []
         try:
             async with self._database.connection() as connection, connection.transaction():
@@ -111,10 +112,10 @@ class Scheduler:
                 recorded = await self._fire_taken(connection, taken)
         except DatabaseAway:
             raise
-        except Exception as error:  # whatever it is, the other schedules must be fired
+        except Exception as error:  # any error: the other schedules must be run
             if limit == BATCH:
                 note_fault(error, "schedule", self._metrics)
-            if len(taken) > 1:  # nothing was recorded: whichever is to blame shall fail alone
+            if len(taken) > 1:  # nothing was recorded: find the one to blame
                 return await self._fire(limit=len(taken) // 2)
             if not taken:
                 raise
@@ -168,7 +169,7 @@ class Scheduler:
             try:
                 cron = read_cron(requested.cron, requested.timezone, kept=True)
                 kept = self._template(schedule)
-            except (CronRefused, ValueError) as error:  # another version wrote it, or another machine knows its zone
+            except (CronRefused, ValueError) as error:  # of another release, or a time zone unknown here
                 self._set_aside(schedule, error)
                 await note_error(connection, schedule.key, _refusal(first_due, error))
                 continue
@@ -176,7 +177,7 @@ class Scheduler:
         return plans
 
     def _template(self, schedule: Schedule) -> NewJob:
-        """The job to make, with its type's own defaults of today where this node knows the type."""
+        """Returns the job of a schedule, with the present defaults of its type if this node knows the type."""
         kept = read_template(schedule.asked.job)
         handler = self._types.get(kept.type)
         if handler is None:
@@ -188,7 +189,7 @@ class Scheduler:
         )
 
     async def _record(self, connection: Connection, runs: Sequence[Run]) -> Recorded:
-        """The jobs of these runs, each recorded, answered by another one, or refused; their records are put right."""
+        """Inserts the jobs of these runs, and corrects the records of runs whose job was deduplicated or refused."""
         having = [(run, run.job) for run in runs if run.job is not None]
         jobs = [job for _, job in having]
         answers = await insert_jobs(connection, jobs) if jobs else []
@@ -229,7 +230,7 @@ class Scheduler:
 
 
 def _last_jobs(runs: Sequence[Run], recorded: Recorded) -> dict[Key, tuple[datetime, UUID]]:
-    """For each schedule the due time and the job of its last run that has one."""
+    """Returns for each schedule the due time and the job of its last run that has one."""
     answers = iter(recorded[1])
     last: dict[Key, tuple[datetime, UUID]] = {}
     for run in runs:
@@ -240,7 +241,7 @@ def _last_jobs(runs: Sequence[Run], recorded: Recorded) -> dict[Key, tuple[datet
 
 
 def _last_errors(runs: Sequence[Run], recorded: Recorded) -> dict[Key, str]:
-    """For each schedule whose last run was refused, why."""
+    """Returns for each schedule whose last run was refused the error."""
     answers = iter(recorded[1])
     errors: dict[Key, str] = {}
     for run in runs:

@@ -1,4 +1,4 @@
-"""By halves: one item that a statement over many cannot record is found, and all the others are recorded."""
+"""Bisection: finds the items that a bulk statement cannot record, and records all others."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 class Bisected(Generic[Item, Result]):
     """Result of recording items: each is in one of `parts` (recorded together), `refused` or `left`.
 
-    `left` were not tried, or it is not known whether they were recorded: the database was `away`.
+    Items in `left` were not tried, or it is not known whether they were recorded: the database was `away`.
     """
 
     parts: list[tuple[Sequence[Item], Result]] = field(default_factory=list)
@@ -38,13 +38,13 @@ async def record_bisecting(
     splits: type[Exception] = Exception,
     splits_slow: bool = False,
 ) -> Bisected[Item, Result]:
-    """Records items together; where that fails, by halves, until those to blame are alone.
+    """Records items together; after an error, by halves, until the items to blame are alone.
 
     Args:
         record: records items, all or nothing.
-        statement: its name for log and metric.
-        splits: errors that count as a refusal, but for that of a database that is away; others are raised.
-        splits_slow: whether to try a part that did not end in time by halves, too; else the database counts as away.
+        statement: name of the statement for log and metric.
+        splits: errors that count as a refusal, except that of an unavailable database; others are raised.
+        splits_slow: True to also bisect after a statement that timed out; else the database counts as away.
     """
     bisected: Bisected[Item, Result] = Bisected()
     parts = [items] if items else []
@@ -66,7 +66,7 @@ async def record_bisecting(
 
 
 def note_fault(error: Exception, statement: str, metrics: Metrics | None) -> None:
-    """Logs and counts an error that is not the database's but a fault of this program."""
+    """Logs and counts an error that is a fault of this program, not of the database."""
     if isinstance(error, (DatabaseAway, RecordRefused)):
         return
     log.error(f"{statement} failed", action="statement_failed", statement=statement, exc_info=error)

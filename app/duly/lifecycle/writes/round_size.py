@@ -1,6 +1,6 @@
-"""Portions: how many rows of a table one round takes, where one row that is refused must not hold up the others.
+"""Size of the rounds in which rows of a table are worked on, so that one refused row does not block the others.
 
-A refused round recorded nothing. The next one takes half as many, down to one; that one is then left alone for a
+A refused round records nothing. The next one takes half as many rows, down to one; that row is then skipped for a
 while, longer each time, and the rounds grow again.
 """
 
@@ -19,19 +19,19 @@ log = structlog.stdlib.get_logger("duly.portions")
 
 FIRST_SECONDS = 1.0
 LAST_SECONDS = 30.0
-# Where so many rows in a row are refused, it is said once for all: a right is missing, or a table.
+# After this number of refused rows in a row, one line is logged for all: a right is missing, or a table.
 MOST_IN_A_ROW = 10
-# One that was not met for so long after its time is forgotten.
+# A row that was not met for this long after its time is forgotten.
 FORGET_SECONDS = 600.0
 
 Key = TypeVar("Key", bound=Hashable)
 
 
 class SkippedRows(Generic[Key]):
-    """Rows that could not be worked on, each left alone until its time.
+    """Rows that were refused, each skipped until its time.
 
     Args:
-        statement: what could not be done, for metric and log.
+        statement: what was refused, for metric and log.
     """
 
     def __init__(self, metrics: Metrics, *, statement: str) -> None:
@@ -41,7 +41,7 @@ class SkippedRows(Generic[Key]):
         self._until: dict[Key, float] = {}
 
     def put(self, key: Key, error: Exception, *, logs: bool = True) -> None:
-        """Leaves a row alone; the first time says so, unless it was only locked."""
+        """Skips a row for a while. Logs the first time, unless the row was only locked."""
         self._forget_old()
         refusals = self._refusals[key] = self._refusals.get(key, 0) + 1
         seconds = min(FIRST_SECONDS * 2.0 ** min(refusals - 1, 10), LAST_SECONDS)
@@ -58,7 +58,7 @@ class SkippedRows(Generic[Key]):
             )
 
     def present(self) -> list[Key]:
-        """The rows to leave alone now."""
+        """Returns the rows to skip now."""
         now = time.monotonic()
         return [key for key, until in self._until.items() if until > now]
 
@@ -67,7 +67,7 @@ class SkippedRows(Generic[Key]):
         self.done([key for key, until in self._until.items() if until < before])
 
     def done(self, keys: Collection[Key]) -> list[Key]:
-        """Forgets rows that were worked on. Returns those that had been left alone before."""
+        """Forgets rows that were recorded. Returns those that had been skipped before."""
         known = [key for key in keys if key in self._until] if self._until else []
         for key in known:
             del self._until[key], self._refusals[key]
@@ -75,10 +75,10 @@ class SkippedRows(Generic[Key]):
 
 
 class RoundSize(Generic[Key]):
-    """The limit of the next round, and the rows that it leaves alone.
+    """The limit of the next round, and the rows that it skips.
 
     Args:
-        most: the limit while nothing is refused.
+        most: limit while nothing is refused.
     """
 
     def __init__(self, metrics: Metrics, *, most: int, statement: str) -> None:
@@ -90,10 +90,11 @@ class RoundSize(Generic[Key]):
         self._aside: SkippedRows[Key] = SkippedRows(metrics, statement=statement)
 
     def aside(self) -> list[Key]:
+        """Returns the rows to skip now."""
         return self._aside.present()
 
     def recorded(self, taken: Collection[Key]) -> list[Key]:
-        """The round recorded these rows, or found none. Returns those that had been refused before."""
+        """Notes that a round recorded these rows, or found none. Returns those that had been refused before."""
         self.limit = min(self.limit * 2, self._most)
         if self.limit == self._most:
             self._fault = ""
@@ -102,10 +103,8 @@ class RoundSize(Generic[Key]):
         return self._aside.done(taken)
 
     def refused(self, taken: Sequence[Key], error: Exception) -> Key | None:
-        """The round was refused, and recorded nothing of what it had taken. Returns the row that is to blame, once it
-        is known.
-        """
-        if (fault := repr(error)) != self._fault:  # while the row is looked for it is met again and again
+        """Notes that a round was refused. Returns the row to blame, once it is known."""
+        if (fault := repr(error)) != self._fault:  # while the row is searched for, the same error comes back
             note_fault(error, self._statement, self._metrics)
             self._fault = fault
         keys = set(taken)

@@ -1,7 +1,7 @@
-"""Set aside: what the database does not take of ended attempts, kept and tried again with backoff.
+"""Outcomes that the database refuses: set aside, and tried again with backoff.
 
-The node that has such an outcome keeps its attempt's lease: the job is not run again meanwhile. When the node ends, the
-attempt is lost as any other of its attempts, and the third time the job ends as `CRASH_LOOP`.
+The node keeps the lease of the attempt meanwhile, so the job does not run again. When the node ends, the attempt is
+lost like its others; the third time, the job ends as `CRASH_LOOP`.
 """
 
 import asyncio
@@ -32,7 +32,9 @@ REASON_LIMIT = 500
 async def note_refusal(
     connection: HotConnection, job_id: UUID, error: Exception, *, stage: Stage, tenant_id: int | None = None
 ) -> None:
-    """Has `why` know of a job whose start or follow-up is refused; where even that is refused, the log must do."""
+    """Records why a job's start or follow-up is refused, to be shown by `/why`; if that is refused too, only the log
+    has it.
+    """
     item = SetAside(job_id, 0, truncate_text(clean_text(str(error)), REASON_LIMIT), tenant_id)
     with suppress(RecordRefused):
         async with connection.use() as held:
@@ -40,7 +42,7 @@ async def note_refusal(
 
 
 async def forget_refusals(connection: HotConnection, jobs: Sequence[UUID], *, stage: Stage) -> None:
-    """Takes such notes back."""
+    """Deletes such notes."""
     with suppress(RecordRefused):
         async with connection.use() as held:
             await forget_set_aside(held, jobs, stage=stage)
@@ -48,6 +50,8 @@ async def forget_refusals(connection: HotConnection, jobs: Sequence[UUID], *, st
 
 @dataclass(slots=True)
 class _Kept:
+    """An outcome, why it was refused, and when it is tried again (monotonic clock)."""
+
     end: Finish
     reason: str
     retry_at: float
@@ -56,10 +60,11 @@ class _Kept:
 
 
 class OutcomesSetAside:
-    """Outcomes that one node could not record, and the step of a loop that tries again.
+    """Outcomes that one node could not record; `step` tries them again.
 
     Args:
-        record: records these outcomes; calls `recorded` for those that were, and `put` for those refused again.
+        record: records outcomes; calls `recorded` for those that were, and `put` for those refused again.
+        node_id: returns the node that keeps the outcomes.
     """
 
     def __init__(
@@ -70,7 +75,7 @@ class OutcomesSetAside:
         record: Callable[[Sequence[Finish]], Awaitable[None]],
         node_id: Callable[[], UUID | None],
     ) -> None:
-        # Its own: a try that waits for a lock must not hold up the outcomes that are taken.
+        # A connection of its own: a try that waits for a lock must not delay other outcomes.
         self.connection = database.hot(lock_seconds=LOCK_SECONDS)
         self._metrics = metrics
         self._record = record
@@ -92,7 +97,7 @@ class OutcomesSetAside:
         return {job_id for job_id, _ in self._kept}
 
     def put(self, end: Finish, error: Exception) -> None:
-        """Sets an outcome aside that was refused alone, for longer each time."""
+        """Sets aside an outcome that was refused alone, for longer each time."""
         key = end.job_id, end.token
         reason = truncate_text(clean_text(str(error) or type(error).__name__), REASON_LIMIT)
         kept = self._kept.get(key)
@@ -113,7 +118,7 @@ class OutcomesSetAside:
         self._arrived.set()
 
     def recorded(self, ends: Sequence[Finish]) -> None:
-        """Takes out what is recorded now, or has lost its lease."""
+        """Removes outcomes that are recorded now, or have lost their lease."""
         if not self._kept:
             return
         for end in ends:
@@ -125,14 +130,14 @@ class OutcomesSetAside:
                     job_id=str(end.job_id),
                 )
                 for other in self._kept.values():
-                    other.retry_at = 0.0  # what was in their way may be gone
+                    other.retry_at = 0.0  # the reason of their refusal may be gone
         self._show()
 
     def _show(self) -> None:
         self._metrics.outcomes_set_aside.set(len(self._kept))
 
     async def step(self) -> float:
-        """One round of its loop: tries what is due, and notes what is kept. Returns how long to rest."""
+        """Runs one round of its loop: tries what is due, and records notes. Returns the seconds until the next."""
         await self._arrived.wait()
         now = time.monotonic()
         due = [kept.end for kept in self._kept.values() if kept.retry_at <= now]
@@ -145,13 +150,13 @@ class OutcomesSetAside:
         return max(min(kept.retry_at for kept in self._kept.values()) - time.monotonic(), 0.0)
 
     async def record_now(self) -> None:
-        """Tries all once more, due or not; before a node ends."""
+        """Tries all outcomes once more, due or not; before a node ends."""
         with suppress(DatabaseAway):
             if self._kept:
                 await self._record([kept.end for kept in self._kept.values()])
 
     async def _note(self) -> None:
-        """Has `why` and the sweepers of other nodes know; where even that is refused, log and metric must do."""
+        """Records notes for `/why` and other nodes' sweepers; if that is refused too, only log and metric have them."""
         new = [kept for kept in self._kept.values() if not kept.noted]
         gone, self._noted = self._noted, []
         if not new and not gone:

@@ -1,4 +1,4 @@
-"""One child process as its node sees it: given one attempt at a time, killed, and its death noticed at once."""
+"""One child process, seen from its node: runs one attempt at a time, can be killed, and its end is noticed."""
 
 import asyncio
 import multiprocessing
@@ -18,13 +18,13 @@ from duly.worker.process.main import Setup, serve
 from duly.worker.process.messages import Inbox
 
 PART = 1 << 18
-# What a child needs at most from an order to its beginning; one that hangs is killed.
+# Longest time from an order until the child begins; a child that hangs is killed.
 BEGIN_SECONDS = 4.0
 LAST_SECONDS = 5.0
 
 
 class ProcessDied(Exception):
-    """The process has ended. `exit_code` is negative where a signal ended it; `begun`: in the middle of a call."""
+    """The process has ended. `exit_code` is negative if a signal ended it; `begun`: during a call."""
 
     def __init__(self, exit_code: int | None, *, begun: bool) -> None:
         super().__init__(f"exit code {exit_code}")
@@ -33,20 +33,20 @@ class ProcessDied(Exception):
 
 
 class Call(NamedTuple):
-    """One attempt in a child: that it has begun, and its end."""
+    """One attempt in a child: whether it has begun, and its end."""
 
     begun: asyncio.Future[None]
     end: asyncio.Future[tuple[str, Any]]
 
 
 class ChildProcess:
-    """Its methods run on the event loop.
+    """A child process. Its methods run on the event loop.
 
     Args:
-        setup: what it needs to know.
-        hear: called with each of its handlers' words: the job, the kind of word, and its content.
-        ready: called once it can take orders.
-        ended: called once, when it is dead; `why` where it said why it cannot be used.
+        setup: configuration of the child.
+        hear: called with each message of its handlers: job, kind and content.
+        ready: called once it can run attempts.
+        ended: called once when it is dead; `why` is set if it reported why it cannot be used.
     """
 
     def __init__(
@@ -74,13 +74,13 @@ class ChildProcess:
         self.dead = asyncio.Event()
 
     async def start(self) -> None:
-        """Returns once the process exists.
+        """Starts the process.
 
         Raises:
-            OSError: the system has no room for it.
+            OSError: the system cannot start it.
         """
         try:
-            # A thread of its own: handlers may keep all of the loop's.
+            # A thread of its own: handlers may use all threads of the loop's pool.
             await anyio.to_thread.run_sync(self._process.start, limiter=CapacityLimiter(1))
         except BaseException:
             self._socket.close()
@@ -89,7 +89,7 @@ class ChildProcess:
         finally:
             self._theirs.close()
             self.words.theirs.close()
-        # A pidfd, where there is one: a copy that a handler forks keeps the sentinel open.
+        # A pidfd if available: a copy that a handler forks keeps the sentinel open.
         pidfd = getattr(os, "pidfd_open", None)
         self._death = pidfd(self._process.pid) if pidfd else os.dup(self._process.sentinel)
         self._loop.add_reader(self._death, self._on_death)
@@ -105,14 +105,14 @@ class ChildProcess:
 
     @property
     def signalled(self) -> bool:
-        """Tells whether a signal ended it."""
+        """True if a signal ended it."""
         return (self.exit_code or 0) < 0
 
     async def call(self, fields: Sequence[Any], *, begins: Callable[[], None]) -> tuple[str, Any]:
-        """Runs one attempt; `begins` is called when the child begins it.
+        """Runs one attempt; calls `begins` when the child begins it.
 
         Raises:
-            Died: the process ended.
+            ProcessDied: the process ended.
         """
         call = self._call = Call(self._loop.create_future(), self._loop.create_future())
         call.end.add_done_callback(_heard)
@@ -120,7 +120,7 @@ class ChildProcess:
             async with asyncio.timeout(BEGIN_SECONDS):
                 await self._loop.sock_sendall(self._socket, frame(fields))
                 await call.begun
-        except (OSError, TimeoutError):  # it is dead, or as good as dead
+        except (OSError, TimeoutError):  # it is dead or about to be
             self.kill()
             raise ProcessDied(self.exit_code, begun=False) from None
         begins()
@@ -130,11 +130,11 @@ class ChildProcess:
 
     @property
     def calling(self) -> bool:
-        """Tells whether a call is under way, or was left in the middle."""
+        """True if a call is in progress, or was left before its end."""
         return self._call is not None
 
     def kill(self) -> None:
-        """Kills it with all that its handler has started; `ended` follows."""
+        """Kills the process with all processes that its handler started; `ended` follows."""
         if self.pid is None or self.exit_code is not None:
             return
         if self.was_ready:
@@ -143,21 +143,21 @@ class ChildProcess:
         self._process.kill()
 
     def _read(self) -> bool:
-        """Takes in what has arrived; False where nothing has."""
+        """Reads what has arrived. Returns False if there is nothing."""
         try:
             part = self._socket.recv(PART)
         except BlockingIOError:
             return False
         except OSError:
             part = b""
-        if not part:  # it has closed its end: it is dead, or of no use any more
+        if not part:  # it closed its end: it is dead or unusable
             self._loop.remove_reader(self._socket.fileno())
             self.kill()
             return False
         try:
             for message in self._frames.take_in(part):
                 self._hear(*message)
-        except (TypeError, ValueError):  # no frame of ours
+        except (TypeError, ValueError):  # not a frame of this program
             self.kill()
             return False
         return True
@@ -178,7 +178,7 @@ class ChildProcess:
         if self._death is None:
             return
         self._loop.remove_reader(self._death)
-        while self._read():  # its last words
+        while self._read():  # its last message
             pass
         if self.exit_code is None:
             self._process.join(1)
@@ -197,6 +197,6 @@ class ChildProcess:
 
 
 def _heard(future: "asyncio.Future[Any]") -> None:
-    """Marks an error as seen: whoever wanted to know may be gone."""
+    """Retrieves the exception so that asyncio does not warn."""
     if not future.cancelled():
         future.exception()

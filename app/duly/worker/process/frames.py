@@ -8,18 +8,18 @@ _HEADER = 4
 
 
 def frame(value: Any) -> bytes:
-    """A value as it goes over the socket."""
+    """Returns a value as it is sent."""
     text = json.dumps(value).encode()
     return len(text).to_bytes(_HEADER) + text
 
 
 def send_frame(end: socket.socket, value: Any) -> None:
-    """Blocks until the other end has room for it."""
+    """Sends a frame; blocks until the other end has room for it."""
     end.sendall(frame(value))
 
 
 def receive_frame(end: socket.socket) -> Any:
-    """Blocks until a whole frame has arrived; None where the other end has closed."""
+    """Receives a whole frame; blocks until it has arrived. Returns None if the other end has closed."""
     header = _exactly(end, _HEADER)
     text = header and _exactly(end, int.from_bytes(header))
     return json.loads(text) if text else None
@@ -36,7 +36,7 @@ def _exactly(end: socket.socket, count: int) -> bytes | None:
 
 
 class Frames:
-    """Frames put together from the parts in which they arrive."""
+    """Joins frames from the parts in which they arrive."""
 
     def __init__(self) -> None:
         self._parts = bytearray()

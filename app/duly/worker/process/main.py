@@ -1,4 +1,4 @@
-"""What runs inside a child process: it imports the handlers itself, and sends back plain words."""
+"""Main program of a child process: imports the handlers itself, and returns results as plain values."""
 
 import asyncio
 import json
@@ -28,8 +28,8 @@ from duly.worker.process.frames import receive_frame, send_frame
 from duly.worker.process.messages import Outbox
 from duly.worker.tracebacks import locate_error, traceback_text
 
-# These end a whole group of processes; a child ends when its parent says so. No-ops in place of SIG_IGN, which the
-# programs that a handler starts would inherit.
+# These are sent to a whole group of processes; a child ends when its parent says so. Handlers that do nothing instead
+# of SIG_IGN, which programs that a handler starts would inherit.
 _OF_THE_PARENT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -44,13 +44,13 @@ class Setup(NamedTuple):
 
 def serve(orders: socket.socket, words: socket.socket, setup: Setup) -> NoReturn:
     """Runs one attempt after the other, until the parent closes its end."""
-    os.setpgrp()  # with whatever its handlers start
+    os.setpgrp()  # with all processes that its handlers started
     threading.Thread(target=_end_with_parent, name="duly-parent", daemon=True).start()
     _leave_signals_to_parent()
     sys.path[:] = setup.path
     try:
         registry, outbox = load_users_own(setup.modules), Outbox(words)
-    except BaseException as error:  # noqa: BLE001  # whatever the import of a handler module raises
+    except BaseException as error:  # noqa: BLE001  # any error of importing a handler module
         send_frame(orders, ["unusable", describe(error), traceback_text(error)])
         os._exit(1)
     _leave_signals_to_parent()  # a module may have set its own
@@ -59,7 +59,7 @@ def serve(orders: socket.socket, words: socket.socket, setup: Setup) -> NoReturn
     while (fields := receive_frame(orders)) is not None:
         send_frame(orders, ["begun"])
         kind, value = run(registry, outbox, fields, setup)
-        if os.getpid() != own:  # a copy that the handler forked, and let return
+        if os.getpid() != own:  # a copy that the handler forked and let return
             os._exit(0)
         send_frame(orders, ["end", kind, value])
     os._exit(0)
@@ -71,7 +71,7 @@ def _leave_signals_to_parent() -> None:
 
 
 def _end_with_parent() -> None:
-    """A parent that was killed cannot end its children: each ends by itself, in the middle of whatever it runs."""
+    """Kills this process when its parent is killed, since the parent cannot do it then."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -81,13 +81,13 @@ def _end_with_parent() -> None:
 
 
 def run(registry: Registry, outbox: Outbox, fields: Sequence[Any], setup: Setup) -> tuple[str, Any]:
-    """Runs one attempt. What comes back is plain, so that it can always be sent."""
+    """Runs one attempt. Returns plain values, which can always be sent."""
     claimed = ClaimedJob(*fields)
     claimed = claimed._replace(job_id=UUID(str(claimed.job_id)))
     handler = registry[claimed.type]
     try:
         return _ended(handler, outbox, claimed, setup)
-    except BaseException as error:  # noqa: BLE001  # everything a handler raises is its outcome, be it unreadable
+    except BaseException as error:  # noqa: BLE001  # all that a handler raises is its outcome, even if it cannot be read
         return "error", [describe(error), locate_error(error, package=package_of(handler))]
 
 
@@ -114,7 +114,9 @@ def _result(handler: RegisteredHandler, outbox: Outbox, claimed: ClaimedJob, set
 
 
 class _Reporter:
-    cancelled = False  # a child is killed, not asked
+    """Reporter that sends everything to the parent."""
+
+    cancelled = False  # a child is killed, not told to stop
 
     @property
     def children(self) -> ChildJobs:

@@ -1,5 +1,6 @@
-"""Words from a child process to the loop: datagrams on a pair of Unix sockets, so that a child killed half-way through
-a word holds no lock and breaks no stream.
+"""Messages from a child process to the event loop: datagrams on a pair of Unix sockets.
+
+A child that is killed while it sends holds no lock and breaks no stream.
 """
 
 import asyncio
@@ -14,9 +15,7 @@ ROUND = 100
 
 
 class Inbox:
-    """The parent's end; `theirs` is the child's. `hear` is called on the loop with the job, the kind of word, and its
-    content.
-    """
+    """The parent's end; `theirs` is the child's. `hear` is called on the event loop with job, kind and content."""
 
     def __init__(self, hear: Callable[[UUID, str, list[Any]], None]) -> None:
         self._hear = hear
@@ -26,11 +25,11 @@ class Inbox:
         self._loop.add_reader(self._socket.fileno(), self.read)
 
     def read(self) -> bool:
-        """Hears what has arrived; False where that was all."""
+        """Handles the messages that have arrived. Returns False if there were no more."""
         for _ in range(ROUND):
             try:
                 message = self._socket.recv(LARGEST + 1000)
-            except OSError:  # nothing is there, or nobody any more
+            except OSError:  # nothing has arrived, or the other end is closed
                 return False
             if not message:
                 self._loop.remove_reader(self._socket.fileno())
@@ -40,7 +39,7 @@ class Inbox:
         return True
 
     def close(self) -> None:
-        """Hears the last words first."""
+        """Handles the last messages and closes."""
         if self._socket.fileno() >= 0:
             while self.read():
                 pass
@@ -49,13 +48,13 @@ class Inbox:
 
 
 class Outbox:
-    """A child's end."""
+    """The child's end."""
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
 
     def send(self, job_id: UUID, kind: str, words: list[Any]) -> None:
-        """Blocks while the parent is behind. A word too long for a datagram is shortened to its beginning."""
+        """Sends a message; blocks while the parent is behind. A message too long for a datagram is cut."""
         message = json.dumps([str(job_id), kind, words]).encode()
         if len(message) > LARGEST:
             words = [word[:1000] if isinstance(word, str) else word for word in words[:2]] + [{}] * (len(words) > 2)  # noqa: PLR2004

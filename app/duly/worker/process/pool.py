@@ -1,7 +1,7 @@
-"""Handlers in processes of their own: for what burns the CPU or must be killable. A pool keeps them.
+"""Pool of child processes for handlers that need a CPU or must be killable.
 
-A job is claimed for a process that is idle already: neither the start of a process nor the import of the handlers, nor
-a wait for others, counts as run time. Until then it is pending, and other nodes may take it.
+A job is claimed only for an idle process: neither the start of a process, nor the import of the handlers, nor a wait
+for other jobs counts as run time. Until then the job is pending, and other nodes may claim it.
 """
 
 import asyncio
@@ -35,13 +35,14 @@ LONGEST_REST_SECONDS = 30.0
 
 
 class ProcessExecutor:
-    """A pool of child processes, started as jobs need them. One that ends, however, is replaced.
+    """A pool of child processes, started as jobs need them. A process that ends is replaced.
 
     Args:
-        modules: the handler modules; each child imports them itself.
-        processes: how many at once; None for one a core.
-        result_limit: bytes, of a checkpoint too.
-        json_depth: how deep a checkpoint may be nested.
+        modules: handler modules; each child imports them itself.
+        processes: most processes; None for one for each CPU core.
+        result_limit: most bytes of a result or a checkpoint.
+        json_depth: deepest nesting of a checkpoint.
+        changed: called when a process becomes available or ends.
     """
 
     def __init__(
@@ -70,11 +71,11 @@ class ProcessExecutor:
 
     @property
     def available(self) -> int:
-        """Returns how many attempts can be here without waiting: idle processes, and those that run one already."""
+        """Number of attempts that can be here without waiting: idle processes, and those that run one already."""
         return len(self._idle) + self._busy
 
     def grow(self) -> None:
-        """Starts more processes where there is room for them: as many as there are, one at least."""
+        """Starts more processes if there is room: as many as there are, at least one."""
         if self._closed or self.draining or self._starting or time.monotonic() < self._rests_until:
             return
         if any(not child.was_ready for child in self._children):
@@ -96,7 +97,7 @@ class ProcessExecutor:
                 self._children.discard(child)
                 atexit.unregister(child.kill)
                 raise
-        except Exception as error:  # noqa: BLE001  # no room for it, or something that cannot be sent to it
+        except Exception as error:  # noqa: BLE001  # the system has no room for it, or the setup cannot be sent
             self._rest(f"{type(error).__name__}: {error}")
 
     def _on_ready(self, child: ChildProcess) -> None:
@@ -125,11 +126,11 @@ class ProcessExecutor:
         log.error(words, action="process_not_started", seconds=seconds)
 
     async def call(self, attempt: Attempt) -> Any:
-        """The handler's result. Being cancelled kills the process.
+        """Returns the handler's result. Cancelling kills the process.
 
         Raises:
-            Interruption: no fault of the job's.
-            ProcessFailure: what the handler raised, or how its process ended under it.
+            Interruption: the attempt cannot continue through no fault of the job.
+            ProcessFailure: the handler raised an error, or its process ended during the call.
         """
         if not self._idle:
             raise Interruption("no process was free for it")
@@ -149,7 +150,7 @@ class ProcessExecutor:
         return _unpacked(kind, value)
 
     def _forget(self, attempt: Attempt) -> None:
-        """Hears no more of this attempt; its job may be here again already."""
+        """Ignores further messages of this attempt; its job may be here again already."""
         job_id = attempt.claimed.job_id
         if self._attempts.get(job_id) is attempt:
             del self._attempts[job_id]
@@ -166,7 +167,7 @@ class ProcessExecutor:
     def _meaning_of(self, death: ProcessDied) -> Exception:
         if not death.begun:
             return Interruption("its process ended before it began")
-        if self.draining and (death.exit_code or 0) < 0:  # whoever stops the node may signal its children too
+        if self.draining and (death.exit_code or 0) < 0:  # what stops the node may signal its children too
             return Interruption("its node was shut down")
         return ProcessFailure(f"its process ended under it ({_ended(death.exit_code)})")
 
@@ -191,13 +192,13 @@ class ProcessExecutor:
         told.add_done_callback(of_job.discard)
 
     async def _all_told(self, child: ChildProcess, job_id: UUID) -> None:
-        """What the child said before its end is recorded before its end is."""
+        """Waits until all reports that the child sent before its end are recorded."""
         while child.words.read():
             pass
         await asyncio.gather(*self._told.get(job_id, ()))
 
     async def aclose(self) -> None:
-        """Kills what still runs; called when no attempt needs it any more."""
+        """Kills all processes. No attempt may need one any more."""
         self._closed = True
         if self._starting:
             await asyncio.wait(self._starting, timeout=LAST_SECONDS)
@@ -211,7 +212,7 @@ class ProcessExecutor:
 
 
 def in_processes(registry: Registry) -> frozenset[str]:
-    """The job types whose handlers run in processes."""
+    """Returns the job types whose handlers run in processes."""
     return frozenset(handler.type for handler in registry.values() if handler.isolation == "process")
 
 
@@ -227,7 +228,7 @@ def _ended(exit_code: int | None) -> str:
 
 
 async def _told(attempt: Attempt, percent: float, message: str | None) -> None:
-    with contextlib.suppress(Exception):  # progress that cannot be recorded is no reason to fail; the outcome tells
+    with contextlib.suppress(Exception):  # progress that cannot be recorded does not fail the attempt
         await attempt.progress(percent, message)
 
 
