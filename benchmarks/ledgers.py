@@ -15,7 +15,7 @@ from benchmarks.contestants import DULY_ITSELF, new_database
 from benchmarks.ground import Ground
 from benchmarks.submissions import submission
 from duly.domain.ids import smallest_id_at
-from duly.domain.json_value import dump_text
+from duly.domain.json_writer import dump_text
 from duly.store.postgres.partitions import PARTITIONED
 
 DAYS_BACK = 7

@@ -12,7 +12,7 @@ import pytest
 
 from duly.api.contract.response_models import CancelledBody, RetriedBody
 from duly.domain.ids import new_job_id, smallest_id_at
-from duly.domain.json_value import rfc3339
+from duly.domain.timestamps import rfc3339
 from duly.lifecycle.end import bulk_actions
 from tests.support.answers import invalid_paths, refused
 from tests.support.handlers import gate, has_entered

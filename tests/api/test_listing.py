@@ -8,7 +8,7 @@ import pytest
 
 from duly.api.contract.response_models import JobPage
 from duly.domain.ids import new_job_id, smallest_id_at
-from duly.domain.json_value import rfc3339
+from duly.domain.timestamps import rfc3339
 from duly.store.read import list_jobs
 from tests.support.answers import invalid_paths
 from tests.support.service import Service

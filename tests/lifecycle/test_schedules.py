@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 
 from duly.api.schedules.models import ScheduleBody
 from duly.domain.database_clock import DatabaseClock
-from duly.domain.json_value import rfc3339
 from duly.domain.schedule import CatchUp, Overlap, Recurrence
+from duly.domain.timestamps import rfc3339
 from duly.handlers.registry import Registry
 from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.lifecycle.schedules import scheduler

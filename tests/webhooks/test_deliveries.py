@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from duly.domain.ids import event_id, made_at, new_job_id
-from duly.domain.json_value import rfc3339
+from duly.domain.timestamps import rfc3339
 from duly.store.webhooks.replays import MOST_ATTEMPTS
 from tests.support.endpoints import WEBHOOKS, deliveries_of, register, until_all_are
 from tests.support.receiver import Receiver

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from duly.domain.ids import new_job_id
-from duly.domain.json_value import rfc3339
+from duly.domain.timestamps import rfc3339
 from duly.lifecycle.maintenance import redeliver
 from duly.store.postgres.database import Database
 from duly.store.webhooks.replays import collect, hold_replay

@@ -17,7 +17,9 @@ from orjson import Fragment
 from duly.domain.events import Event, EventKind, Status, status_after
 from duly.domain.ids import event_id
 from duly.domain.json_numbers import plain_number
-from duly.domain.json_value import dump_text, read_kept, rfc3339
+from duly.domain.json_reader import read_kept
+from duly.domain.json_writer import dump_text
+from duly.domain.timestamps import rfc3339
 from duly.domain.webhook_events import CALLBACK_BITS
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from duly.domain.events import Status
-from duly.domain.json_value import rfc3339
+from duly.domain.timestamps import rfc3339
 
 
 class Cause(StrEnum):

@@ -8,7 +8,8 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from duly.domain.job import NewJob
-from duly.domain.json_value import dump_text, read_kept
+from duly.domain.json_reader import read_kept
+from duly.domain.json_writer import dump_text
 from duly.errors import DulyError, InternalError
 
 _NEW_JOB: TypeAdapter[NewJob] = TypeAdapter(NewJob)

@@ -1,4 +1,4 @@
-"""Errors in a parsed JSON value: every place that no job can keep, and how it is named."""
+"""Faults of a parsed JSON value: parts that cannot be stored, each with its path."""
 
 import math
 import re
@@ -14,15 +14,13 @@ UNFIT = re.compile(r"[\x00\ud800-\udfff]")
 
 
 class Misfit(NamedTuple):
-    """Stands in a parsed value where the text had a number that is none in JSON or that Python does not read, or a
-    member that was named before.
-    """
+    """Placeholder in a parsed value for a number that JSON or Python does not have, or for a duplicate member."""
 
     message: str
 
 
 def faults(value: object) -> Iterator[PathError]:
-    """Every place in a parsed value that no job can keep, in the order of the text."""
+    """Yields the parts of a parsed value that cannot be stored, in the order of the text."""
     path: list[str | int] = [""]
     open_containers: list[Iterator[tuple[str | int, object]]] = [iter([("", value)])]
     while open_containers:
@@ -50,7 +48,7 @@ def _fault(node: object) -> str | None:
 
 
 def _write_path(path: list[str | int]) -> str:
-    """`parameters.rows[3].name`; the first step is the whole value and has no name."""
+    """Returns a path such as `parameters.rows[3].name`; the first step is the whole value and has no name."""
     steps = (
         f"[{step}]" if isinstance(step, int) else f".{_safe(_shorten(step, MAX_NAME_LENGTH))}" for step in path[1:]
     )

@@ -1,4 +1,4 @@
-"""Numbers of JSON as they were written, where Python has no value that is written in the same way."""
+"""JSON numbers that keep their digits, for those that Python would write differently."""
 
 import math
 import sys
@@ -9,9 +9,9 @@ from duly.domain.json_faults import Misfit
 
 
 class NumberText:
-    """A number as it was written: `0.10`, `1e-400`, `-0`, more digits than a double holds.
+    """Number with its text: `0.10`, `1e-400`, `-0`, more digits than a double holds.
 
-    No dataclass, tuple or float: each encoder knows those, and would write them in a way of its own.
+    Not a dataclass, tuple or float, because JSON encoders would write those by their own rules.
     """
 
     __slots__ = ("text",)
@@ -30,6 +30,7 @@ class NumberText:
 
 
 def integer_of(digits: str) -> int | NumberText | Misfit:
+    """Returns the value of a JSON integer; for `json.loads(parse_int=…)`."""
     length, limit = len(digits.lstrip("-")), sys.get_int_max_str_digits() or 4300
     if length > limit:
         return Misfit(f"an integer of {length} digits; at most {limit} are read")
@@ -37,13 +38,14 @@ def integer_of(digits: str) -> int | NumberText | Misfit:
 
 
 def number_of(text: str) -> float | NumberText:
+    """Returns the value of a JSON number with a fraction or exponent; for `json.loads(parse_float=…)`."""
     number = float(text)
     alike = repr(number) == text and orjson.dumps(number).decode() == text
     return number if alike or not math.isfinite(number) else NumberText(text)
 
 
 def canonical_number(number: NumberText) -> str:
-    """As Python writes it where the whole of a body may have been read as doubles, else its text."""
+    """Returns the number as Python writes the double, if orjson writes it with these digits; otherwise its text."""
     double = float(number.text)
     return repr(double) if orjson.dumps(double).decode() == number.text else number.text
 

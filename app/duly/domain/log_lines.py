@@ -8,7 +8,7 @@ from itertools import islice
 from typing import NamedTuple
 from uuid import UUID
 
-from duly.domain.json_value import clean_json_text, clean_text, truncate_text
+from duly.domain.json_cleaning import clean_json_text, clean_text, truncate_text
 from duly.domain.outcome import MESSAGE_LIMIT
 
 FIELDS_LIMIT = 8_000

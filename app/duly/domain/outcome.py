@@ -8,7 +8,7 @@ from uuid import UUID
 
 from duly.domain.events import EventKind
 from duly.domain.job import Finish
-from duly.domain.json_value import clean_text, truncate_text
+from duly.domain.json_cleaning import clean_text, truncate_text
 from duly.domain.retry import GiveUp, RetryAfter, RetryPolicy, decide_after_failure, decide_after_lost_worker
 from duly.domain.safe_text import shown
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from duly.domain.cron import Cron
 from duly.domain.job import NewJob
-from duly.domain.json_value import rfc3339
+from duly.domain.timestamps import rfc3339
 
 # What is less late than this is on time, whatever the policy: a restart of the service misses nothing.
 ON_TIME = timedelta(seconds=60)

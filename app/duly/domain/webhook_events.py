@@ -8,7 +8,7 @@ from uuid import UUID
 
 import orjson
 
-from duly.domain.json_value import rfc3339
+from duly.domain.timestamps import rfc3339
 
 # Events of a job. The bits are stored in `callback_events` of a job and its hot rows, and in `events` of an endpoint;
 # each statement that records an event writes a delivery for each receiver whose bit is set.

@@ -4,7 +4,7 @@ import json
 
 from pydantic_core import to_jsonable_python
 
-from duly.domain.json_value import clean
+from duly.domain.json_cleaning import clean
 from duly.handlers.exceptions import HandlerError
 
 

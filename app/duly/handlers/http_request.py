@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 from duly import __version__
 from duly.domain.egress_policy import parse_target
 from duly.domain.header_rules import header_name_refusal, header_value_refusal
-from duly.domain.json_value import dump_text
+from duly.domain.json_writer import dump_text
 from duly.handlers.context import JobContext
 from duly.handlers.http_result import HttpResult, failure_of, result_of
 from duly.outbound import Method, OutboundClient, OutboundError

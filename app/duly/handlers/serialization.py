@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from duly.domain.json_value import clean_json_text
+from duly.domain.json_cleaning import clean_json_text
 from duly.errors import PathError
 from duly.handlers.registry import RegisteredHandler
 

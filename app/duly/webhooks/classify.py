@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from duly.domain.json_value import clean_text
+from duly.domain.json_cleaning import clean_text
 from duly.domain.retry import webhook_delay
 from duly.outbound import OutboundAnswer, OutboundError, retry_after_seconds
 from duly.store.webhooks.deliveries import DueDelivery

@@ -11,7 +11,7 @@ import orjson
 
 from duly.domain.database_clock import DatabaseClock
 from duly.domain.ids import event_id
-from duly.domain.json_value import dump_text
+from duly.domain.json_writer import dump_text
 from duly.domain.sealing import CannotUnseal, Keyring
 from duly.domain.signing_key import make_key_pair, public_key_of
 from duly.domain.webhook_events import endpoint_disabled_body, endpoint_test_body

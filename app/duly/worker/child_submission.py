@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticSerializationError, to_json
 
-from duly.domain.json_value import JsonRefused, canonical, read_json
+from duly.domain.json_reader import JsonRefused, read_json
+from duly.domain.json_writer import canonical
 from duly.errors import DulyError
 from duly.handlers.exceptions import HandlerError
 from duly.handlers.serialization import ParametersInvalid

@@ -22,7 +22,9 @@ from duly.api.jobs.submission_reader import MOST_ERRORS, SubmissionReader, key_t
 from duly.api.server.ndjson_reader import ClientGone, lines_of, too_large
 from duly.domain.ids import SMALLEST
 from duly.domain.job import DEFAULT_TENANT, IdempotencyKey, NewBatch
-from duly.domain.json_value import JsonRefused, canonical, rfc3339
+from duly.domain.json_reader import JsonRefused
+from duly.domain.json_writer import canonical
+from duly.domain.timestamps import rfc3339
 from duly.errors import BodyTooLarge, Invalid, Overloaded, PathError
 from duly.handlers.serialization import ParametersInvalid
 from duly.lifecycle.submit.submit import BatchRefused

@@ -18,7 +18,7 @@ from duly.api.jobs.submission_reader import MOST_ERRORS, SubmissionReader
 from duly.domain.events import Status
 from duly.domain.ids import parse_job_id
 from duly.domain.job import DEFAULT_TENANT, NewBatch, NewJob
-from duly.domain.json_value import rfc3339
+from duly.domain.timestamps import rfc3339
 from duly.errors import DulyError, Invalid, NotFound, PathError
 from duly.handlers.serialization import ParametersInvalid
 from duly.lifecycle.submit.submit import AcceptedBatch, BatchRefused

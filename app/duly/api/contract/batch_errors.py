@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
 from uuid import UUID
 
-from duly.domain.json_value import JsonRefused
+from duly.domain.json_reader import JsonRefused
 from duly.errors import DulyError, Invalid, PathError
 from duly.handlers.serialization import ParametersInvalid
 from duly.lifecycle.submit.submit import BatchRefused

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from duly.domain.json_value import JsonRefused
+from duly.domain.json_reader import JsonRefused
 from duly.domain.negotiation import JSON, PROBLEM, prefers_problem
 from duly.errors import (
     DatabaseUnavailable,

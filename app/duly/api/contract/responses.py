@@ -16,8 +16,8 @@ from duly.domain.entity_tags import tag_of, weak
 from duly.domain.events import Status
 from duly.domain.job import JobView
 from duly.domain.json_numbers import plain_number
-from duly.domain.json_value import rfc3339
 from duly.domain.negotiation import Gzip, gzip_use
+from duly.domain.timestamps import rfc3339
 from duly.errors import Invalid, PathError
 
 LONGEST_POLL_HINT = 30

@@ -14,8 +14,8 @@ from duly.api.contract.response_models import failures
 from duly.api.contract.responses import json_answer, only
 from duly.api.jobs.jobs import tenant_job
 from duly.domain.job import DEFAULT_TENANT
-from duly.domain.json_value import rfc3339
 from duly.domain.log_lines import LEVELS, Level
+from duly.domain.timestamps import rfc3339
 from duly.errors import NotFound
 from duly.handlers.registry import MOST_ATTEMPTS
 from duly.node import Node

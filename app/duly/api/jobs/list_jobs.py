@@ -16,7 +16,7 @@ from duly.api.contract.responses import job_body, json_answer
 from duly.domain.events import Status
 from duly.domain.ids import parse_job_id
 from duly.domain.job import DEFAULT_TENANT
-from duly.domain.json_value import dump_text
+from duly.domain.json_writer import dump_text
 from duly.lifecycle.submit.submission_model import Time
 from duly.node import Node
 from duly.store.read.list_jobs import view_page

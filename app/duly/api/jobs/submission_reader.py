@@ -12,7 +12,8 @@ from duly.api.contract.batch_errors import errors_at, errors_of
 from duly.domain.database_clock import DatabaseClock
 from duly.domain.egress_policy import Reach
 from duly.domain.job import DEFAULT_TENANT, IdempotencyKey, NewBatch, NewJob
-from duly.domain.json_value import MAX_ERRORS, JsonRefused, canonical, dump_text, read_json
+from duly.domain.json_reader import MAX_ERRORS, JsonRefused, read_json
+from duly.domain.json_writer import canonical, dump_text
 from duly.domain.sealing import Keyring
 from duly.errors import DulyError, Invalid, PathError, UnsupportedMediaType
 from duly.handlers.registry import Registry

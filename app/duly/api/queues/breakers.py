@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from duly.domain.job_type_breaker import CircuitState
-from duly.domain.json_value import rfc3339
+from duly.domain.timestamps import rfc3339
 from duly.handlers.registry import RegisteredHandler
 from duly.store.postgres.database import Connection
 from duly.store.queue.job_type_breakers import JobTypeBreakerView, read_breakers

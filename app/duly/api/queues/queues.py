@@ -12,7 +12,7 @@ from duly.api.contract.openapi_parts import TimeText
 from duly.api.contract.response_models import failures
 from duly.api.contract.responses import json_answer, only
 from duly.domain.job import DEFAULT_TENANT
-from duly.domain.json_value import rfc3339
+from duly.domain.timestamps import rfc3339
 from duly.errors import NotFound
 from duly.lifecycle.submit.submission_model import Name
 from duly.node import Node

@@ -17,9 +17,9 @@ from duly.api.jobs.submission_reader import SubmissionReader
 from duly.api.jobs.submission_response import answer_accepted
 from duly.api.schedules.models import NAME, Schedule, ScheduleBody, ScheduleChange, SchedulePage
 from duly.domain.job import DEFAULT_TENANT
-from duly.domain.json_value import rfc3339
 from duly.domain.schedule import CatchUp, Overlap, Recurrence
 from duly.domain.schedule import Schedule as Standing
+from duly.domain.timestamps import rfc3339
 from duly.lifecycle.schedules.manage import create_schedule, schedule_not_found, stored_submission, update_schedule
 from duly.node import Node
 from duly.store.queue.schedules import Key, delete_schedule, list_schedules, read_schedule

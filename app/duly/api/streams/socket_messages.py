@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 from pydantic_core import PydanticCustomError
 
 from duly.api.streams.tenant_events import StreamFilter
-from duly.domain.json_value import JsonRefused, read_json
+from duly.domain.json_reader import JsonRefused, read_json
 from duly.errors import BodyTooLarge, Invalid, PathError
 from duly.lifecycle.submit.submission_errors import validation_errors
 from duly.lifecycle.submit.submission_model import Submission

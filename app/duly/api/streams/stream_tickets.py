@@ -17,7 +17,7 @@ from duly.api.jobs.submission_reader import SubmissionReader
 from duly.api.server.stream_tickets import VALID_SECONDS, ticket_digest
 from duly.domain.grant import Grant
 from duly.domain.job import DEFAULT_TENANT
-from duly.domain.json_value import rfc3339
+from duly.domain.timestamps import rfc3339
 from duly.lifecycle.submit.submission_model import LabelName, LabelValue
 from duly.node import Node
 from duly.store.ledger.stream_tickets import issue

@@ -20,7 +20,7 @@ from duly.api.webhooks.delivery_models import (
 from duly.domain.event_views import WEBHOOK_EVENT_OF
 from duly.domain.ids import LARGEST, SMALLEST, event_id, made_at, parse_job_id, smallest_id_at
 from duly.domain.job import DEFAULT_TENANT
-from duly.domain.json_value import rfc3339
+from duly.domain.timestamps import rfc3339
 from duly.domain.webhook_events import MESSAGE_EVENTS, MessageKind
 from duly.errors import NotFound
 from duly.lifecycle.maintenance.redeliver import redeliver

@@ -28,8 +28,8 @@ from duly.api.webhooks.endpoint_models import (
 from duly.domain.egress_policy import Reach, url_refusal
 from duly.domain.ids import LARGEST, parse_job_id
 from duly.domain.job import DEFAULT_TENANT
-from duly.domain.json_value import rfc3339
 from duly.domain.signing_key import to_jwk
+from duly.domain.timestamps import rfc3339
 from duly.domain.webhook_filters import event_errors, event_mask, event_names, header_errors
 from duly.domain.webhook_secret import check_secret
 from duly.errors import Invalid, PathError

@@ -12,7 +12,7 @@ from duly.api.webhooks.deliveries import Limit, check_endpoint, named_endpoint, 
 from duly.api.webhooks.delivery_models import ReplayAsked, ReplayBody, ReplayPageBody
 from duly.domain.ids import parse_job_id
 from duly.domain.job import DEFAULT_TENANT
-from duly.domain.json_value import rfc3339
+from duly.domain.timestamps import rfc3339
 from duly.errors import Invalid, NotFound, PathError
 from duly.node import Node
 from duly.store.webhooks.replays import Replay, list_replays, read_replay

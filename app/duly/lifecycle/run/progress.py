@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from uuid import UUID
 
-from duly.domain.json_value import clean_text, truncate_text
+from duly.domain.json_cleaning import clean_text, truncate_text
 from duly.domain.outcome import MESSAGE_LIMIT
 from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.lifecycle.submit.batcher import Batcher

@@ -7,7 +7,7 @@ from typing import Any
 
 from duly.domain.cron import CronRefused, read_cron
 from duly.domain.job_template import read_template, template
-from duly.domain.json_value import dump_text
+from duly.domain.json_writer import dump_text
 from duly.domain.schedule import Recurrence, Schedule
 from duly.errors import Invalid, NotFound, PathError, ScheduleExists
 from duly.lifecycle.submit.insert_tied import unknown_dependencies

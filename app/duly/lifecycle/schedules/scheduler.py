@@ -16,8 +16,8 @@ from duly.domain.cron import CronRefused, read_cron
 from duly.domain.database_clock import DatabaseClock
 from duly.domain.job import Accepted, NewJob
 from duly.domain.job_template import read_template, refusal_text
-from duly.domain.json_value import rfc3339
 from duly.domain.schedule import Overlap, Plan, Run, Schedule, plan, run_of, runs_of
+from duly.domain.timestamps import rfc3339
 from duly.errors import Invalid, Unavailable
 from duly.handlers.registry import Registry
 from duly.lifecycle.cluster.wakeups import Wakeups

@@ -10,7 +10,7 @@ from duly.domain.egress_policy import Reach, url_refusal
 from duly.domain.ids import SMALLEST, parse_job_id
 from duly.domain.job import DEFAULT_TENANT, Debounce, Flow, NewJob
 from duly.domain.job_template import template
-from duly.domain.json_value import dump_text
+from duly.domain.json_writer import dump_text
 from duly.domain.sealing import Keyring
 from duly.domain.webhook_events import CALLBACK_BITS, DEFAULT_CALLBACK_EVENTS, callback_mask
 from duly.domain.webhook_secret import check_secret

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from pydantic import BaseModel, ValidationError
 
-from duly.domain.json_value import JsonRefused
+from duly.domain.json_reader import JsonRefused
 from duly.errors import DulyError, Invalid, PathError
 from duly.handlers.serialization import ParametersInvalid, json_path
 from duly.lifecycle.submit.submission_model import Submission

@@ -15,7 +15,7 @@ from uuid import UUID
 import structlog
 
 from duly.domain.job import Finish
-from duly.domain.json_value import clean_text, truncate_text
+from duly.domain.json_cleaning import clean_text, truncate_text
 from duly.store.postgres.database import Database, DatabaseAway, HotConnection, RecordRefused
 from duly.store.queue.set_aside import SetAside, Stage, forget_set_aside, note_set_aside
 from duly.telemetry.metrics import Metrics

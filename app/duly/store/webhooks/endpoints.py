@@ -10,7 +10,7 @@ from uuid import UUID
 
 import orjson
 
-from duly.domain.json_value import dump_text
+from duly.domain.json_writer import dump_text
 from duly.store.postgres.database import Connection
 from duly.store.queue.limits import Limits, Rate
 

@@ -1,43 +1,25 @@
-"""What a client may send, what goes out, and what is cleaned on the way to the ledger."""
+"""The reader takes what JSON can carry, and names every place of what it refuses."""
 
 import json
-import math
 import time
-from datetime import UTC, datetime, timedelta, timezone
-from uuid import UUID
 
-import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duly.domain.json_numbers import NumberText
-from duly.domain.json_value import (
-    JsonRefused,
-    canonical,
-    clean,
-    clean_json_text,
-    clean_text,
-    dump_text,
-    read_json,
-    rfc3339,
-    truncate_text,
-    write_json,
-)
+from duly.domain.json_reader import JsonRefused, read_json
+from duly.domain.json_writer import canonical, dump_text
 from duly.errors import PathError
-
-DEPTH = 64
-ANY_TEXT = st.text(st.characters() | st.characters(categories=["Cs"]) | st.just("\0"))
-FIT_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
-NUMBERS = st.integers() | st.integers(-(10**40), 10**40) | st.floats(allow_nan=False, allow_infinity=False)
-
-
-def json_values(text: st.SearchStrategy[str]) -> st.SearchStrategy[object]:
-    return st.recursive(
-        st.none() | st.booleans() | NUMBERS | text,
-        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4),
-        max_leaves=12,
-    )
+from tests.support.json_values import (
+    ANY_TEXT,
+    DEPTH,
+    EXACT_NUMBERS,
+    FIT_TEXT,
+    holds_unfit_text,
+    json_values,
+    plain,
+)
 
 
 def refusal(body: bytes, *, max_depth: int = DEPTH) -> JsonRefused:
@@ -63,30 +45,10 @@ def refused_at(body: bytes) -> list[str]:
     return [error.path for error in refused.errors]
 
 
-def holds_unfit_text(value: object) -> bool:
-    if isinstance(value, str):
-        return any(character == "\0" or "\ud800" <= character <= "\udfff" for character in value)
-    if isinstance(value, dict):
-        return any(holds_unfit_text(part) for pair in value.items() for part in pair)
-    return isinstance(value, list) and any(map(holds_unfit_text, value))
-
-
-# Reading
-
-
 @given(json_values(FIT_TEXT), st.booleans())
 def test_what_json_can_carry_is_read_as_it_is(value: object, ascii_only: bool) -> None:
     body = json.dumps(value, ensure_ascii=ascii_only).encode()
     assert repr(plain(read_json(body, max_depth=DEPTH))) == repr(value)
-
-
-def plain(value: object) -> object:
-    """The value with numbers as Python reads them."""
-    if isinstance(value, NumberText):
-        return json.loads(value.text)
-    if isinstance(value, dict):
-        return {name: plain(inner) for name, inner in value.items()}
-    return [plain(inner) for inner in value] if isinstance(value, list) else value
 
 
 @given(json_values(ANY_TEXT))
@@ -239,13 +201,6 @@ def test_the_same_name_in_different_objects_is_no_repetition() -> None:
     assert read_json(b'[{"a":1},{"a":{"a":"a:a"}}]', max_depth=DEPTH) == [{"a": 1}, {"a": {"a": "a:a"}}]
 
 
-EXACT_NUMBERS = [
-    *("0.10", "1e-400", "-0", "-0.0", "0.0", "1E2", "1e+2", "1e2", "100", "12345678901234567.89", "0.1", "1.0", "1.00"),
-    *("123456789012345678901234567890", "-0.00", "1e-05", "0.00001", "1e16", "1e+16", "10000000000000000.0", "5e-324"),
-    *("18446744073709551616", "0.30000000000000004", "3.14159265358979323846264338327950288", "0e0", "-1E-0"),
-]
-
-
 @pytest.mark.parametrize("number", EXACT_NUMBERS)
 @pytest.mark.parametrize(
     "body",
@@ -292,150 +247,3 @@ def test_the_text_of_an_escape_is_only_text() -> None:
 )
 def test_integers_stay_exact(number: float) -> None:
     assert read_json(b'{"a": %d}' % number, max_depth=DEPTH) == {"a": number}
-
-
-# Writing
-
-
-@given(json_values(FIT_TEXT))
-def test_what_was_read_is_written_so_that_it_reads_the_same(value: object) -> None:
-    text = dump_text(value)
-    assert repr(plain(read_json(text.encode(), max_depth=DEPTH))) == repr(value)
-
-
-@given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**400), 10**400))
-def test_numbers_come_back_exactly(number: float) -> None:
-    again = json.loads(dump_text([number]))[0]
-    assert (type(again), repr(again)) == (type(number), repr(number))
-
-
-def test_written_text_is_compact_and_not_escaped() -> None:
-    assert dump_text({"a": [1, "é😀"]}) == '{"a":[1,"é😀"]}'
-    assert dump_text({"a": [2**70, "é😀"]}) == f'{{"a":[{2**70},"é😀"]}}'
-
-
-def test_the_deepest_value_that_is_read_can_be_written() -> None:
-    body = b"[" * 512 + b"]" * 512
-    assert dump_text(read_json(body, max_depth=512)).encode() == body
-
-
-def test_answers_carry_moments_ids_and_stored_json() -> None:
-    moment = datetime(2026, 1, 27, 10, tzinfo=UTC)
-    written = write_json({"at": moment, "id": UUID(int=7), "result": orjson.Fragment('{"n": 1e3}'), "name": "é"})
-    at_and_id = '{"at":"2026-01-27T10:00:00.000Z","id":"00000000-0000-0000-0000-000000000007",'
-    assert written.decode() == at_and_id + '"result":{"n": 1e3},"name":"é"}'
-
-
-def test_answers_keep_long_integers_and_never_fail_over_text() -> None:
-    answer = {"at": datetime(2026, 1, 27, 10, tzinfo=UTC), "id": UUID(int=7), "n": 2**70}
-    assert json.loads(write_json(answer)) == {"at": "2026-01-27T10:00:00.000Z", "id": str(UUID(int=7)), "n": 2**70}
-    assert write_json({"a": "\ud800"}) == '{"a":"\ufffd"}'.encode()
-
-
-def test_what_is_no_json_is_not_written() -> None:
-    with pytest.raises(TypeError, match="object is no JSON value"):
-        write_json({"a": object()})
-
-
-def test_moments_are_in_utc_with_milliseconds() -> None:
-    assert rfc3339(datetime(2026, 1, 27, 10, tzinfo=UTC)) == "2026-01-27T10:00:00.000Z"
-    assert rfc3339(datetime(2026, 1, 27, 10, 0, 0, 7999, tzinfo=UTC)) == "2026-01-27T10:00:00.007Z"
-    assert (
-        rfc3339(datetime(2026, 1, 27, 1, tzinfo=timezone(timedelta(hours=5, minutes=30)))) == "2026-01-26T19:30:00.000Z"
-    )
-
-
-@given(st.datetimes(min_value=datetime(2, 1, 1), max_value=datetime(9998, 1, 1), timezones=st.timezones()))  # noqa: DTZ001 -- Hypothesis adds the zone
-def test_a_written_moment_is_the_same_moment_cut_to_milliseconds(moment: datetime) -> None:
-    written = rfc3339(moment)
-    assert len(written) == 24
-    assert datetime.fromisoformat(written) == moment.astimezone(UTC).replace(
-        microsecond=moment.microsecond // 1000 * 1000
-    )
-
-
-def test_a_moment_without_a_zone_is_an_error() -> None:
-    with pytest.raises(ValueError, match="2026-01-27T10:00:00 has no time zone"):
-        rfc3339(datetime(2026, 1, 27, 10))  # noqa: DTZ001 -- this is the error
-
-
-# Cleaning
-
-
-@given(ANY_TEXT)
-def test_clean_text_can_always_be_stored(text: str) -> None:
-    cleaned = clean_text(text)
-    assert not holds_unfit_text(cleaned)
-    assert cleaned.encode().decode() == cleaned
-    assert len(cleaned) == len(text)
-    assert cleaned == text or holds_unfit_text(text)
-
-
-@given(json_values(ANY_TEXT))
-def test_a_clean_value_can_always_be_stored(value: object) -> None:
-    cleaned = clean(value)
-    assert not holds_unfit_text(cleaned)
-    assert plain(read_json(dump_text(cleaned).encode(), max_depth=DEPTH)) == cleaned
-    assert cleaned == value or holds_unfit_text(value)
-
-
-@given(json_values(ANY_TEXT), st.booleans())
-def test_clean_json_text_can_always_be_read_and_stored(value: object, ascii_only: bool) -> None:
-    json_text = json.dumps(value, ensure_ascii=ascii_only)
-    cleaned = clean_json_text(json_text)
-    read = json.loads(cleaned)  # names that became alike are named twice
-    assert not holds_unfit_text(read)
-    if not holds_unfit_text(value):
-        assert repr(read) == repr(value)
-
-
-@pytest.mark.parametrize(
-    ("json_text", "cleaned"),
-    [
-        (r'{"a": "x\u0000y"}', '{"a": "x\ufffdy"}'),
-        (r'{"\uD800": 1}', '{"\ufffd": 1}'),
-        (r'"\ud83d\ude00"', r'"\ud83d\ude00"'),
-        (r'"\ud83d\ud83d\ude00"', '"\ufffd\\ud83d\\ude00"'),
-        (r'"\\u0000 \\\u0000"', '"\\\\u0000 \\\\\ufffd"'),
-        (r'"\u00e9\n\""', r'"\u00e9\n\""'),
-        ('"\ud800"', '"\ufffd"'),
-    ],
-)
-def test_only_what_cannot_be_stored_is_replaced_in_json_text(json_text: str, cleaned: str) -> None:
-    assert clean_json_text(json_text) == cleaned
-
-
-def test_clean_json_text_without_escapes_is_the_same_object() -> None:
-    json_text = '{"a": "b"}'
-    assert clean_json_text(json_text) is json_text
-
-
-def test_names_that_become_alike_keep_the_later_value() -> None:
-    assert clean({"\0": 1, "b": 2, "\ud800": 3}) == {"\ufffd": 3, "b": 2}
-    assert json.loads(clean_json_text(r'{"\u0000": 1, "\ud800": 3}')) == {"\ufffd": 3}
-
-
-def test_cleaning_leaves_alone_what_is_no_text() -> None:
-    value = {"n": math.inf, 5: (True, None, 2**70)}
-    assert clean(value) == {"n": math.inf, 5: [True, None, 2**70]}
-
-
-def test_cleaning_ends_where_a_value_holds_itself() -> None:
-    endless: list[object] = []
-    endless.append(endless)
-    with pytest.raises(ValueError, match="too deep"):
-        clean(endless)
-    assert clean([[[1]]], max_depth=3) == [[[1]]]
-    with pytest.raises(ValueError, match="too deep"):
-        clean([[[1]]], max_depth=2)
-
-
-@given(st.text(max_size=100), st.integers(0, 120))
-def test_truncated_text_keeps_its_limit_and_its_beginning(text: str, limit: int) -> None:
-    cut = truncate_text(text, limit)
-    assert len(cut) <= limit or cut == text
-    assert (cut == text) == (len(text) <= limit)
-
-
-def test_truncated_text_says_how_long_it_was() -> None:
-    assert truncate_text("x" * 12_345, 40) == "x" * 12 + "… [12,345 characters in all]"
