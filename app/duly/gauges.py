@@ -8,8 +8,7 @@ from duly.store.ledger.stream_holders import read_held
 from duly.store.postgres.database import Connection, Database
 from duly.store.postgres.partition_function import days_ahead
 from duly.store.postgres.partitions import PARTITIONED
-from duly.store.read.queue_depth import count_all, count_by_queue
-from duly.store.read.queue_stats import oldest_ages
+from duly.store.read.queue_stats import count_all, count_by_queue, oldest_ages
 from duly.store.webhooks.receivers import count_open
 from duly.telemetry.metrics import Metrics, QueueFigures
 

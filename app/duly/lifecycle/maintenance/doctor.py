@@ -12,7 +12,7 @@ from duly.domain.sealing import Keyring
 from duly.settings import Role
 from duly.store.ledger.stream_holders import Holder, old_writers
 from duly.store.maintenance.diagnosis import count_sessions, count_set_aside, listed_nodes, old_readers, read_time
-from duly.store.maintenance.secret_keys import read_proofs
+from duly.store.maintenance.sealed_secrets import read_proofs
 from duly.store.postgres.catalog_types import Connection
 from duly.store.postgres.database import Database, DatabaseError
 from duly.store.postgres.partition_function import days_ahead

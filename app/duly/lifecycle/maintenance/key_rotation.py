@@ -11,14 +11,16 @@ from duly.domain.sealing import CannotUnseal, Keyring
 from duly.store.maintenance.sealed_secrets import (
     StoredSecret,
     count_by_key,
+    forget_keys,
     page_of_endpoints,
     page_of_schedules,
     page_of_thens,
+    read_proofs,
+    record_key,
     write_endpoint,
     write_schedule,
     write_then,
 )
-from duly.store.maintenance.secret_keys import forget_keys, read_proofs, record_key
 from duly.store.postgres.database import Connection, Database
 
 

@@ -3,7 +3,7 @@
 Each is written only where it still is what was read, so nothing is held in between: a change that comes first wins.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -122,3 +122,27 @@ async def count_by_key(connection: Connection) -> dict[str, dict[str, int]]:
     for key_id, place, count in await connection.fetch(COUNT):
         counts.setdefault(key_id, {})[place] = count
     return counts
+
+
+INSERT_KEY = "insert into secret_keys (key_id, proof) values ($1, $2) on conflict do nothing"
+
+
+async def record_key(connection: Connection, key_id: str, proof: str) -> None:
+    """Notes that this key seals from now on. The first proof of an id stands."""
+    await connection.execute(INSERT_KEY, key_id, proof)
+
+
+READ_PROOFS = "select key_id, proof from secret_keys order by created_at, key_id"
+
+
+async def read_proofs(connection: Connection) -> dict[str, str]:
+    """The proof of each key, by its id, oldest first."""
+    return {row[0]: row[1] for row in await connection.fetch(READ_PROOFS)}
+
+
+DELETE_KEYS = "delete from secret_keys where key_id = any($1::text[])"
+
+
+async def forget_keys(connection: Connection, key_ids: Collection[str]) -> None:
+    """Takes keys off the record that nothing is sealed with any more."""
+    await connection.execute(DELETE_KEYS, list(key_ids))

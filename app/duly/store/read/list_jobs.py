@@ -1,9 +1,9 @@
-"""Lists of jobs: finding those that a filter asks for, newest first, at a bounded cost whatever it asks.
+"""List of jobs: finds the jobs that match a filter, newest first, at a bounded cost.
 
-Each filter offers ways to walk the ledger. Where one answers the whole filter, a page is read from it in one go. Else
-the walk goes in rounds. In each, the way that comes furthest back in time with the same number of entries is taken, and
-what else is asked is looked up job by job. Labels have an index without order: where walking finds too few, it is asked
-for days at a time.
+A filter offers access paths. Where one answers the whole filter, a page is one read of it. Otherwise the list walks in
+rounds: each round takes the path that reaches furthest back with the same number of entries, and looks up the rest of
+the filter job by job. The index of labels has no order; where a walk finds too few jobs, it is searched by ranges of
+days.
 """
 
 import time
@@ -46,14 +46,14 @@ WALK_SECONDS = 1.0
 
 
 class Found(NamedTuple):
-    """Ids, newest first. `reached` is set where the walk ended early: all ids from there on were looked at."""
+    """Ids, newest first. `reached` is set where the walk ended early: all ids from there on were examined."""
 
     job_ids: list[UUID]
     reached: UUID | None
 
 
 class Page(NamedTuple):
-    """Jobs, newest first. The next page begins before `next`; None: there is none."""
+    """Jobs, newest first. The next page begins before `next`; None: this is the last page."""
 
     views: list[JobView]
     next: UUID | None
@@ -85,6 +85,16 @@ async def find_jobs(connection: Connection, tenant_id: int, wanted: ListFilter, 
         if len(found) >= limit or page.reached is not None:
             return Found(found, page.reached)
     return Found(found, None)
+
+
+async def find_ids(connection: Connection, tenant_id: int, wanted: ListFilter, *, limit: int) -> Found:
+    """Returns ids of the newest jobs that match the filter, from one snapshot.
+
+    More may follow where `limit` were found or `reached` is set.
+    """
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        await connection.execute(PLANS)
+        return await find_jobs(connection, tenant_id, wanted, limit=limit, seconds=WALK_SECONDS)
 
 
 def _stretches(wanted: ListFilter) -> Iterator[tuple[ListFilter, Sequence[Way]]]:

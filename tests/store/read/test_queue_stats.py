@@ -1,10 +1,10 @@
-"""Counting what waits: exact while it is little, nearly so and cheap where it is much."""
+"""Rows of a queue are counted exactly in a small table, and from a sample in a large one."""
 
 import pytest
 
 from duly.store.postgres.database import Database
-from duly.store.read import queue_depth
-from duly.store.read.queue_depth import count_all, count_by_queue
+from duly.store.read import queue_stats
+from duly.store.read.queue_stats import count_all, count_by_queue
 
 pytestmark = pytest.mark.fresh_database
 
@@ -21,7 +21,7 @@ from generate_series(1, $1) n
 async def test_each_queue_is_counted(
     database_url: str, monkeypatch: pytest.MonkeyPatch, limit: int, lost: float
 ) -> None:
-    monkeypatch.setattr(queue_depth, "READ_IN_FULL_BYTES", limit)
+    monkeypatch.setattr(queue_stats, "READ_IN_FULL_BYTES", limit)
     database = Database(database_url)
     async with database.connection() as connection:
         await connection.execute(FILL, 20_000)
@@ -37,11 +37,11 @@ async def test_each_queue_is_counted(
 
 
 async def test_a_long_table_is_read_in_part(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue_depth, "READ_IN_FULL_BYTES", 200_000)
+    monkeypatch.setattr(queue_stats, "READ_IN_FULL_BYTES", 200_000)
     database = Database(database_url)
     async with database.connection() as connection:
         await connection.execute(FILL, 20_000)
-        share = await connection.fetchval(queue_depth.SHARE, "scheduled", 200_000)
+        share = await connection.fetchval(queue_stats.SAMPLE_SHARE, "scheduled", 200_000)
         await connection.execute("truncate scheduled")
     await database.close()
     assert 1 < share < 20
