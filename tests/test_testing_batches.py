@@ -98,7 +98,7 @@ async def test_what_does_not_fit_is_not_in_the_call_and_nobody_lingers_for_it() 
     assert sizes == [2]
     assert [run.result for run in runs] == [1.0, None, 2.0]
     assert runs[1].error is not None
-    assert "The parameters do not fit" in runs[1].error["message"]
+    assert "Invalid parameters" in runs[1].error["message"]
 
 
 async def test_one_job_alone_is_a_call_of_one() -> None:

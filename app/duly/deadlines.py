@@ -60,7 +60,7 @@ class Deadlines(Generic[Item]):
         self._timer = loop.call_at(self._due_at[self.oldest()], self._look) if self._due_at else None
 
     def close(self) -> None:
-        """Forgets all items; none expires any more."""
+        """Forgets all items, so that none expires."""
         self._due_at.clear()
         if self._timer is not None:
             self._timer.cancel()

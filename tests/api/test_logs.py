@@ -185,7 +185,7 @@ async def test_of_an_attempt_so_many_lines_are_kept_and_one_says_that_there_were
     assert [line["message"] for line in lines[:3]] == [f"line {number}" for number in range(1, min(said, 3) + 1)]
     if said > 3:
         assert lines[-1]["level"] == "warning"
-        assert lines[-1]["message"] == "More was logged; of an attempt the first 3 lines are kept."
+        assert lines[-1]["message"] == "Log limit reached: only the first 3 lines of an attempt are kept."
 
 
 async def test_recording_can_be_switched_off(start_service: StartService) -> None:

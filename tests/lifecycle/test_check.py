@@ -145,7 +145,7 @@ async def test_a_unique_key_that_was_passed_on_is_no_violation_also_when_its_new
         assert await ledger.violations() == []
         await ledger.sql("update jobs set unique_key = 'v' where job_id = $1", ledger.ids["second"])
         [said] = await ledger.violations()
-        assert said.endswith("is unfinished, and nobody holds its unique key 'u'")
+        assert said.endswith("is unfinished, but no job holds its unique key 'u'")
 
 
 async def test_history_of_a_day_whose_jobs_are_dropped_is_no_violation(ground: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from duly.domain.ids import new_job_id
 from duly.domain.sealing import Keyring, Purpose, key_id_of
-from duly.lifecycle.maintenance.key_rotation import Resealed, SecretKeyInUse, SecretKeyMismatch, recognise, reseal
+from duly.lifecycle.maintenance.key_rotation import Resealed, SecretKeyMismatch, SecretKeyNotInUse, recognise, reseal
 from duly.store.maintenance import sealed_secrets
 from duly.store.postgres.database import Connection, Database
 
@@ -190,6 +190,6 @@ async def test_nothing_is_sealed_anew_with_a_key_that_no_service_has(
 ) -> None:
     await recognise(database, Keyring.read(OLD))
     await add_schedule(connection, "s", sealed_by(OLD))
-    with pytest.raises(SecretKeyInUse, match='"bnew" as the first'):
+    with pytest.raises(SecretKeyNotInUse, match='"bnew" as the first'):
         await reseal(database, Keyring.read(f"{NEW},{OLD}"))
     assert key_id_of(await kept_secret(connection, "s")) == "aold"

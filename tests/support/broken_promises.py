@@ -116,7 +116,7 @@ IN_OTHER_TABLES: list[Broken] = [
         "update blocked set concurrency_key = 'l' where job_id = $1",
         "waits for the concurrency key 'l', which is not its own",
     ),
-    ("unique", "delete from unique_keys where job_id = $1", "is unfinished, and nobody holds its unique key 'v'"),
+    ("unique", "delete from unique_keys where job_id = $1", "is unfinished, but no job holds its unique key 'v'"),
     (
         "completed",
         "insert into unique_keys (tenant_id, type, key, job_id) values (1, 'echo', 'w', $1)",

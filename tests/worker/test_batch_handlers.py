@@ -132,10 +132,10 @@ async def test_a_tuple_is_as_good_as_a_list(batching: Service) -> None:
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ("short", "the handler returned a list of 1; one item for each of 2 jobs is due"),
-        ("long", "the handler returned a list of 3; one item for each of 2 jobs is due"),
-        ("dict", "the handler returned dict; a list with one item for each of its 2 jobs is due"),
-        ("text", "the handler returned str; a list with one item for each of its 2 jobs is due"),
+        ("short", "the handler returned 1 items for 2 jobs"),
+        ("long", "the handler returned 3 items for 2 jobs"),
+        ("dict", "the handler returned dict, not a list with one item for each of its 2 jobs"),
+        ("text", "the handler returned str, not a list with one item for each of its 2 jobs"),
     ],
 )
 async def test_what_cannot_be_shared_out_fails_all(batching: Service, how: str, message: str) -> None:

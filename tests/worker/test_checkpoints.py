@@ -159,9 +159,7 @@ async def test_a_thread_that_lost_its_lease_is_told_by_an_error(service: Service
         return bool(talking_handlers.thread_errors)
 
     await eventually(told)
-    assert talking_handlers.thread_errors == [
-        "the attempt has lost its job to another; its checkpoint was not recorded"
-    ]
+    assert talking_handlers.thread_errors == ["the checkpoint was not recorded: the attempt has lost its lease"]
     assert await left(service) == []
 
 

@@ -181,7 +181,7 @@ async def test_what_is_refused_later_refuses_all_of_them_too(service: Service) -
     ("job", "words"),
     [
         ({"type": "sleep", "parameters": {"seconds": -1}}, 'job.submit("sleep"): parameters.seconds: '),
-        ({"type": "ecco"}, 'job.submit("ecco"): type: No job type is called "ecco". Known types like it: echo'),
+        ({"type": "ecco"}, 'job.submit("ecco"): type: No job type is called "ecco". Similar types: echo'),
         ({**echo(), "priority": 1000}, 'job.submit("echo"): priority: '),
         ({**echo(), "run_at": "tomorrow"}, 'job.submit("echo"): run_at: must be a time as RFC 3339 writes it'),
         ({**echo(), "depends_on": ["nobody"]}, 'job.submit("echo"): depends_on[0]: no job has the id nobody'),

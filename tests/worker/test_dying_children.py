@@ -106,7 +106,7 @@ async def test_the_end_of_a_child_in_the_middle_of_a_call_is_noticed_at_once(
     """Its timeout is ten minutes."""
     view = await killing.run("ends", {"how": how})
     assert (view["status"], view["error"]["code"]) == ("failed", "TASK_FAILED")
-    assert view["error"]["message"] == f"ProcessFailure: its process ended under it ({said})"
+    assert view["error"]["message"] == f"ProcessFailure: the handler's process ended ({said})"
     assert (await killing.run("pid"))["status"] == "completed"
 
 

@@ -176,7 +176,7 @@ async def test_a_drain_writes_one_line_for_each_job_that_it_interrupts(database_
                 await service.until(job_id, lambda view: view["status"] == "running")
     lines = [line for line in logs if line["action"] == "attempt_interrupted"]
     assert sorted(line["job_id"] for line in lines) == sorted(ids)
-    assert all("its node was shut down" in line["event"] for line in lines)
+    assert all("the node was shut down" in line["event"] for line in lines)
 
 
 async def test_a_sweep_writes_one_line_for_each_attempt_that_it_ends(start_service: StartService) -> None:

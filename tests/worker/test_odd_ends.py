@@ -80,7 +80,7 @@ async def test_an_odd_end_of_a_process_is_recorded_as_that_of_a_task(odd: Servic
     for how in (*BEHIND_ITS_BACK, "exit", "generator-exit", "stop", "fail-changed", "retry-nan"):
         view = await odd.run("odd-process", {"how": how})
         assert view["status"] == "failed"
-        assert "its process ended" not in view["error"]["message"]
+        assert "process ended" not in view["error"]["message"]
     await is_idle(odd)
 
 

@@ -64,7 +64,7 @@ async def test_what_a_child_said_last_is_recorded_before_its_end(service: Servic
     [
         ("process-raise", "ProcessFailure: ValueError: from a child"),
         ("process-exit", "ProcessFailure: SystemExit: 3"),
-        ("process-die", "ProcessFailure: its process ended under it (exit code 7)"),
+        ("process-die", "ProcessFailure: the handler's process ended (exit code 7)"),
     ],
 )
 async def test_a_child_that_fails_or_dies_fails_its_attempt(service: Service, type_: str, message: str) -> None:
@@ -97,7 +97,7 @@ async def test_a_child_killed_by_the_system_fails_its_attempt(service: Service) 
     os.kill(await pid_of(service, job_id), signal.SIGKILL)
     view = await service.ended(job_id)
     assert (view["status"], view["error"]["code"]) == ("failed", "TASK_FAILED")
-    assert "its process ended under it" in view["error"]["message"]
+    assert "process ended" in view["error"]["message"]
 
 
 async def test_a_timeout_kills_the_child(service: Service) -> None:

@@ -304,7 +304,7 @@ async def test_where_too_many_wait_one_runs_again_later_and_is_not_charged(
         assert (view["status"], view["attempt"], view["result"]) == ("completed", 1, ["let go"])
         assert len(await children_of(service, parent)) == 1
     [event] = [event for event in await service.events(second) if event["eventType"] == "JobRequeued"][:1]
-    assert event["data"]["reason"] == "too many jobs wait for others on its node"
+    assert event["data"]["reason"] == "too many attempts on the node wait for other jobs"
     await all_over(service)
 
 

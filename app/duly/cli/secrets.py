@@ -10,7 +10,7 @@ from duly.cli.environment import new_database, opened_database, read_settings, s
 from duly.cli.errors import FAILED, stop
 from duly.cli.prepare_database import CannotServe, prepare
 from duly.domain.sealing import Keyring
-from duly.lifecycle.maintenance.key_rotation import Resealed, SecretKeyInUse, SecretKeyMismatch, reseal
+from duly.lifecycle.maintenance.key_rotation import Resealed, SecretKeyMismatch, SecretKeyNotInUse, reseal
 from duly.settings import Settings
 from duly.store.postgres.database import DatabaseError
 
@@ -22,7 +22,7 @@ def run_reseal(flags: dict[str, Any]) -> None:
     with opened_database(settings) as opened:
         try:
             done = asyncio.run(_reseal(settings, opened.url, keyring))
-        except (CannotServe, SecretKeyMismatch, SecretKeyInUse) as error:
+        except (CannotServe, SecretKeyMismatch, SecretKeyNotInUse) as error:
             stop(str(error))
         except DatabaseError as error:
             stop(f"{error.line}; secrets already re-encrypted stay valid; run it again")

@@ -165,7 +165,7 @@ class Node:
         )
 
     def _build_submission(self) -> None:
-        """Builds what records submissions, and what tells whether it can."""
+        """Builds what records and limits submissions, and checks that it can."""
         settings, database, wakeups, metrics = self.settings, self.database, self.wakeups, self.metrics
         self.submission_limiter = SubmissionLimiter(
             database, tenant_id=DEFAULT_TENANT, settings=configured_limits(settings)
@@ -236,7 +236,7 @@ class Node:
             self._wake_claim()
 
     def _lease_lost(self) -> None:
-        self.worker.pool.stop_all(Interrupted("its node lost touch with the database"))
+        self.worker.pool.stop_all(Interrupted("the node lost its connection to the database"))
 
     def _policy_of(self, job_type: str) -> RetryPolicy:
         """Returns the retry policy of a job type, or the default one: a sweeper may not have the handler's code."""

@@ -48,10 +48,10 @@ class Attempt:
     Attributes:
         deadline: by the event loop's clock, in seconds; counted from the start of the handler's call.
         recorded_deadline: the deadline in the database, after which others may end the attempt.
-        stopped: the outcome with which it was told to stop.
+        stopped: the outcome with which it was stopped.
         lines: number of lines that it has logged.
         recording: its newest checkpoint, being recorded or recorded.
-        stop_callbacks: called when it is told to stop, by what waits for it outside of its task.
+        stop_callbacks: called when it is stopped, for what waits for it outside of its task.
     """
 
     claimed: ClaimedJob
@@ -84,7 +84,7 @@ class Attempt:
 
     @contextmanager
     def on_stop(self, wake: Callable[[], None]) -> Iterator[None]:
-        """Calls `wake` if the attempt is told to stop while the block runs."""
+        """Calls `wake` if the attempt is stopped while the block runs."""
         wakes = self.stop_callbacks = self.stop_callbacks or set()
         wakes.add(wake)
         try:
@@ -167,7 +167,7 @@ async def run_attempt(attempt: Attempt, call: Call, *, result_limit: int) -> Out
 
 
 def _late(attempt: Attempt) -> Outcome | None:
-    """Returns the outcome of a handler that was told to stop and ended by itself afterwards."""
+    """Returns the outcome of a handler that was stopped and ended by itself afterwards."""
     return attempt.stopped if isinstance(attempt.stopped, TimedOut | Cancelled) else None
 
 
@@ -175,11 +175,11 @@ def outcome_of_error(attempt: Attempt, error: BaseException) -> Outcome:  # noqa
     """Returns the outcome for an exception of the handler."""
     match error:
         case Retry():
-            return Failed("TASK_FAILED", error.reason, "The handler asked for a retry.", delay_seconds=error.after)
+            return Failed("TASK_FAILED", error.reason, "The handler requested a retry.", delay_seconds=error.after)
         case Fail():
             return Failed(error.code, error.reason, error.reason, retryable=error.retryable)
         case ParametersInvalid():
-            return Failed("TASK_FAILED", f"The parameters do not fit: {error}", str(error), retryable=False)
+            return Failed("TASK_FAILED", f"Invalid parameters: {error}", str(error), retryable=False)
         case ResultInvalid():
             return Failed("RESULT_INVALID", str(error), "The handler's return value.", retryable=False)
         case ChildFailed():
@@ -191,7 +191,7 @@ def outcome_of_error(attempt: Attempt, error: BaseException) -> Outcome:  # noqa
 
 
 class Interruption(Exception):
-    """Raised by an executor if the attempt cannot continue through no fault of the job."""
+    """Error of an executor: the attempt cannot continue, through no fault of the job."""
 
 
 class ProcessFailure(Exception):
@@ -207,7 +207,7 @@ def _failed(attempt: Attempt, error: BaseException) -> Failed:
     place = error.place if isinstance(error, ProcessFailure) else None
     place = place or locate_error(error, package=package_of(attempt.handler))
     attempt.reports.traceback(attempt, place.traceback)
-    words = f"an attempt at {attempt.claimed.type} failed: {place.exception}"
+    words = f"attempt of {attempt.claimed.type} failed: {place.exception}"
     facts: dict[str, object] = {"job_id": str(attempt.claimed.job_id), "job_type": attempt.claimed.type}
     facts |= {"action": "attempt_failed", "attempt": attempt.claimed.attempt}
     try:

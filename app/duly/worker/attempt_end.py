@@ -1,4 +1,4 @@
-"""Passes the outcome of each attempt to the finisher, as what is to be recorded of it."""
+"""Turns the outcome of each attempt into its end, and passes that to the finisher."""
 
 import random
 from contextlib import suppress
@@ -60,7 +60,9 @@ class AttemptEnds:
             self._metrics.attempt_errors.inc()
         with suppress(BaseException):
             ids = {"job_id": str(claimed.job_id), "job_type": claimed.type} if claimed else {}
-            log.error("an error beside a handler", action="attempt_error", exception=traceback_text(error), **ids)
+            log.error(
+                "internal error around an attempt", action="attempt_error", exception=traceback_text(error), **ids
+            )
 
     def _decided(self, claimed: ClaimedJob, outcome: Outcome) -> Finish:
         facts = AttemptFacts(

@@ -137,9 +137,9 @@ def _member_ends(returned: Any, count: int) -> list[MemberEnd]:
         return [MemberEnd()] * count
     if not isinstance(returned, list | tuple):
         what = type(returned).__name__
-        raise ResultInvalid(f"the handler returned {what}; a list with one item for each of its {count} jobs is due")
+        raise ResultInvalid(f"the handler returned {what}, not a list with one item for each of its {count} jobs")
     if len(returned) != count:
-        raise ResultInvalid(f"the handler returned a list of {len(returned)}; one item for each of {count} jobs is due")
+        raise ResultInvalid(f"the handler returned {len(returned)} items for {count} jobs")
     return [
         MemberEnd(error=item, traceback=item.__traceback__) if isinstance(item, BaseException) else MemberEnd(item)
         for item in returned

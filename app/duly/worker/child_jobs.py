@@ -40,7 +40,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class ChildJobParts:
-    """What the child jobs of all attempts on a node have in common."""
+    """Parts that the child jobs of all attempts on a node share."""
 
     recorder: ChildSubmitter
     outcomes: ChildResultReader
@@ -106,7 +106,7 @@ class AttemptChildren:
             return await self._as_long_as_it_takes(lambda: self._parts.recorder.submit(wish))
         except LeaseLost:
             await lost(self._attempt)
-            raise HandlerError(f"{what}: the attempt has lost its job to another") from None
+            raise HandlerError(f"{what}: the attempt has lost its lease") from None
         except ParentCancelled:
             raise HandlerError(f"{what}: the job is being cancelled") from None
         except JobExists:
@@ -169,7 +169,7 @@ class AttemptChildren:
                 longest_look_seconds=LONGEST_LOOK_SECONDS,
             )
         if ended is None:
-            raise HandlerError("the attempt was told to stop while it waited for another job")
+            raise HandlerError("the attempt was stopped while it waited for another job")
 
     async def _as_long_as_it_takes(self, act: Callable[[], Awaitable[Answer]]) -> Answer:
         """Repeats `act` while the database is unavailable. A node without database stops its attempts before long."""

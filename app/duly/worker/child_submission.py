@@ -48,7 +48,7 @@ def read_child_submission(asked: ChildRequest, *, max_depth: int, together: obje
     try:
         body = to_json({"type": asked.type, "parameters": asked.parameters, **options}, inf_nan_mode="constants")
     except (PydanticSerializationError, ValueError, RecursionError) as error:
-        raise HandlerError(f"it is not JSON: {error}") from None
+        raise HandlerError(f"not JSON: {error}") from None
     value: Any = read_json(body, max_depth=max_depth)
     asks = {member: said for member, said in value.items() if member not in _WHEN}
     digest = hashlib.sha256(canonical([asks, together])).digest()

@@ -1,7 +1,7 @@
 """Orphaned attempts: recorded as running on this node, but unknown to it.
 
 A claim or an eager start may have been committed while its response was lost with the connection. The lease of such an
-attempt lasts as long as its node, so no one else would recover it.
+attempt lasts as long as its node, so no other node would recover it.
 """
 
 import time
@@ -50,7 +50,7 @@ class OrphanedAttempts:
 
 def _requeued(job_id: UUID, token: int) -> Finish:
     facts = AttemptFacts(job_id, token, attempt=NOT_CHARGED, max_attempts=1)
-    outcome = Interrupted("the answer to its claim was lost")
+    outcome = Interrupted("the response to its claim was lost")
     end = decide(outcome, facts, policy=DEFAULT_RETRY, random=float)
     log_end(outcome, end, job_type=None, attempt=NOT_CHARGED)
     return end

@@ -14,11 +14,11 @@ MOST_THREADS = 1000
 AGAIN_SECONDS = 5.0
 # Waiting for a slot does not count as run time, within this limit.
 LONGEST_RETURN_SECONDS = 86_400.0
-NO_ROOM = "too many jobs wait for others on its node"
+NO_ROOM = "too many attempts on the node wait for other jobs"
 
 
 class ParkedAttempts:
-    """Attempts without a slot, and those of them that need a slot again.
+    """Attempts without a slot, and the returning ones, which need a slot again.
 
     An attempt is parked as long as one part of it waits: if it waits for two jobs concurrently, it would otherwise
     hold, after the first, the slot that the second needs.
@@ -43,7 +43,7 @@ class ParkedAttempts:
     @asynccontextmanager
     async def parked(self, attempt: Attempt) -> AsyncIterator[None]:
         """Frees the attempt's slot while the block runs. Afterwards the attempt continues once there is a slot for it;
-        at once if it is told to stop.
+        at once if it is stopped.
 
         Raises:
             HandlerError: the limit is reached; the attempt is stopped, to run again.
@@ -108,7 +108,7 @@ class ParkedAttempts:
             self._drop(attempt)
 
     def remove(self, attempt: Attempt) -> None:
-        """Removes an attempt that was told to stop or has ended: it needs no slot any more."""
+        """Removes an attempt that was stopped or has ended: it needs no slot."""
         self._resume(attempt, with_slot=True)
 
     def _drop(self, attempt: Attempt) -> None:

@@ -139,7 +139,7 @@ class Pool:
         return self._processes.available - claimed - self._prefetch.count(self._in_processes)
 
     def identity(self) -> tuple[UUID, str, int]:
-        """See `Starter`."""
+        """Returns the node id, the event source and the version of the known claim restrictions."""
         return (*self._identity(), self._claimer.version)
 
     def may_start(self, job: NewJob) -> bool:
@@ -183,7 +183,7 @@ class Pool:
             if spare:
                 self._fill_slots()
             else:
-                self._empty_prefetch(Interrupted("its node was shut down"))
+                self._empty_prefetch(Interrupted("the node was shut down"))
             if jobs:
                 self._wake_watch()
             self._freed.set()
@@ -192,7 +192,7 @@ class Pool:
             self._ends.note(error)
             for claimed in jobs:
                 if not self.knows(claimed.job_id):
-                    self._ends.put(claimed, Interrupted("its node could not start it"))
+                    self._ends.put(claimed, Interrupted("the node could not start it"))
 
     def _slot_freed(self) -> None:
         self._freed.set()
@@ -266,7 +266,7 @@ class Pool:
                 attempt.stop(TimedOut(attempt.claimed.timeout_seconds))
         self._deadlines.collect_moved(self._attempts.values(), now)
         for claimed in self._prefetch.take_stale():
-            self._ends.put(claimed, Interrupted("it waited too long for a slot"))
+            self._ends.put(claimed, Interrupted("waited too long for a slot"))
         self._show()
         return WATCH_SECONDS if self._attempts else IDLE_WATCH_SECONDS
 
@@ -279,7 +279,7 @@ class Pool:
     def stop_claiming(self) -> None:
         """Lets the current round of claims finish, as its jobs still run here; requeues prefetched jobs."""
         self._draining = self._processes.draining = True
-        self._empty_prefetch(Interrupted("its node was shut down"))
+        self._empty_prefetch(Interrupted("the node was shut down"))
         self._freed.set()
 
     def _empty_prefetch(self, why: Outcome) -> None:
@@ -296,7 +296,7 @@ class Pool:
             async with asyncio.timeout(grace_seconds):
                 await self._nothing_runs()
         left = len(self._attempts)
-        self.stop_all(Interrupted("its node was shut down"))
+        self.stop_all(Interrupted("the node was shut down"))
         tasks = [attempt.task for attempt in self._attempts.values() if attempt.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=LAST_CANCEL_SECONDS)
@@ -312,5 +312,6 @@ class Pool:
 
     def _abandon(self, attempt: Attempt) -> None:
         """Leaves a handler behind that does not stop: its lease token keeps it from recording anything."""
-        log.warning("a handler did not stop", action="handler_abandoned", job_id=str(attempt.claimed.job_id))
-        self._ends.put(attempt.claimed, Interrupted("its node was shut down"))
+        job_id = str(attempt.claimed.job_id)
+        log.warning(f"handler of job {job_id} did not stop; left behind", action="handler_abandoned", job_id=job_id)
+        self._ends.put(attempt.claimed, Interrupted("the node was shut down"))

@@ -71,7 +71,7 @@ class RecordedReports:
         if number <= most:
             self._put(attempt, number, LEVELS.get(level, Level.INFO), message_text(message), fields_text(fields))
         elif number == most + 1 and most:
-            note = f"More was logged; of an attempt the first {most:,} lines are kept."
+            note = f"Log limit reached: only the first {most:,} lines of an attempt are kept."
             self._put(attempt, number, Level.WARNING, note, None)
 
     def traceback(self, attempt: Attempt, text: str) -> None:
@@ -91,7 +91,7 @@ class RecordedReports:
         return self._keep(attempt, text)
 
     async def _keep(self, attempt: Attempt, text: str) -> None:
-        """Records a checkpoint, for as long as it takes. A node without database stops its attempts before long."""
+        """Records a checkpoint, however often it must try. A node without database stops its attempts before long."""
         held: bool | None = None
         while held is None:
             try:
@@ -104,7 +104,7 @@ class RecordedReports:
                 raise HandlerError(f"the checkpoint cannot be recorded: {error}") from None
         if not held:
             await lost(attempt)
-            raise HandlerError("the attempt has lost its job to another; its checkpoint was not recorded")
+            raise HandlerError("the checkpoint was not recorded: the attempt has lost its lease")
 
     async def _recorded(self, attempt: Attempt, text: str) -> bool:
         """Records a checkpoint even if the handler is interrupted: the end of the attempt waits for it, since an end
@@ -135,5 +135,5 @@ def _heard(recording: asyncio.Future[bool]) -> None:
 
 async def lost(attempt: Attempt) -> None:
     """Stops an attempt that has lost its lease."""
-    attempt.stop(Interrupted("its lease was lost"))
+    attempt.stop(Interrupted("the lease was lost"))
     await asyncio.sleep(0)  # delivers the interruption here

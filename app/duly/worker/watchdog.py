@@ -54,9 +54,9 @@ class Watchdog:
         self.warnings += 1
         frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001  # the documented way to see another thread
         job, place = _culprit(frame)
+        by = f" by a handler of {job}; make it a plain function or use asyncio.to_thread" if job else ""
         log.warning(
-            f"the event loop has stood still for {still:.1f} s: {job or 'something'} blocks it at {place}; "
-            "make the handler a plain function or use asyncio.to_thread",
+            f"event loop blocked for {still:.1f} s at {place}{by}",
             action="loop_blocked",
             **({"job_type": job} if job else {}),
             place=place,

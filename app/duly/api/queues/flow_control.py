@@ -170,7 +170,7 @@ def _named(node: Node, job_type: str) -> str:
 def _known(node: Node, job_type: str) -> str:
     if job_type not in node.registry:
         near = ", ".join(node.registry.near(job_type))
-        reason = f"Known types like it: {near}." if near else None
+        reason = f"Similar types: {near}." if near else None
         raise NotFound(f'No job type is called "{job_type}".', reason=reason)
     return job_type
 

@@ -62,7 +62,7 @@ def job_types_router(node: Node) -> APIRouter:
         handler = node.registry.get(type)
         if handler is None:
             near = ", ".join(node.registry.near(type))
-            raise NotFound(f'No job type is called "{type}".', reason=f"Known types like it: {near}." if near else None)
+            raise NotFound(f'No job type is called "{type}".', reason=f"Similar types: {near}." if near else None)
         [body] = await bodies([handler])
         return json_answer(orjson.dumps(body))
 

@@ -34,8 +34,8 @@ class Claimer:
 
     Args:
         types: the job types that this node can run.
-        guarded: those of them that have a circuit breaker.
-        in_processes: those of them that run in processes: claimed only for idle processes (`free_processes`), never
+        guarded: the types with a circuit breaker.
+        in_processes: the types that run in processes: claimed only for idle processes (`free_processes`), never
             started eagerly.
     """
 

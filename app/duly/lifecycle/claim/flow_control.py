@@ -79,7 +79,7 @@ async def _wait_for_earlier_starts(connection: Connection) -> None:
         under_way &= await transactions_that_may_start_jobs(connection)
     if under_way:
         log.warning(
-            "a change of what holds jobs back did not wait for all transactions that began before it",
+            "claim restrictions changed without waiting for all earlier transactions",
             action="control_unawaited",
             transactions=len(under_way),
         )
@@ -93,7 +93,7 @@ async def _wait_until_counted(connection: Connection, tenant_id: int, scope: Sco
             return
         await asyncio.sleep(FIRST_LOOK_SECONDS)
     log.warning(
-        "a limit begins, and some of what runs under it could not be counted: others were writing it all the time",
+        f"limits of {scope.name.lower()} {name} set without counting all running jobs: their rows kept changing",
         action="limit_uncounted",
         scope=scope.name.lower(),
         name=name,

@@ -103,7 +103,7 @@ class JobTypeBreakers:
         for change in changes:
             if change.opens_for_seconds is not None:
                 log.warning(
-                    f"the breaker of {change.type} opened: {change.state.failures} failures in a row",
+                    f"circuit breaker of {change.type} opened after {change.state.failures} failures in a row",
                     action="breaker_opened",
                     job_type=change.type,
                     code=change.state.code,
@@ -111,13 +111,13 @@ class JobTypeBreakers:
                     seconds=change.opens_for_seconds,
                 )
             elif change.state.circuit is CircuitState.CLOSED and _changes_claims(change):
-                log.info(f"the breaker of {change.type} closed", action="breaker_closed", job_type=change.type)
+                log.info(f"circuit breaker of {change.type} closed", action="breaker_closed", job_type=change.type)
         if any(_changes_claims(change) for change in changes):
             self._wakeups.restrictions()
 
 
 def _changes_claims(change: JobTypeBreakerChange) -> bool:
-    """Returns True if the change affects what may be claimed."""
+    """Returns True if the change affects claims."""
     return change.opens_for_seconds is not None or change.state.circuit is not change.before
 
 

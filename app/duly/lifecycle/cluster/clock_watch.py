@@ -28,7 +28,7 @@ class ClockWatch:
         self._class = 0
 
     def elapsed(self) -> float:
-        """Returns the moment to pass to `learn`, taken before the database is asked for its time."""
+        """Returns the moment to pass to `learn`, taken before the query for the database's time."""
         return self._clock.elapsed()
 
     def learn(self, database_time: datetime, *, sent_at: float) -> None:
@@ -44,14 +44,14 @@ class ClockWatch:
             return
         if self._class == 0:
             log.info(
-                "this machine's clock agrees with the database's again",
+                "machine clock agrees with the database clock again",
                 action="clock_agrees",
                 offset_seconds=round(offset_seconds, 3),
             )
             return
         log.warning(
-            f"this machine's clock is {abs(offset_seconds):,.1f} s {'ahead of' if offset_seconds > 0 else 'behind'} "
-            "the database's, which is the one that counts; synchronise both by NTP",
+            f"machine clock is {abs(offset_seconds):,.1f} s {'ahead of' if offset_seconds > 0 else 'behind'} "
+            "the database clock, which is used; synchronize both by NTP",
             action="clock_differs",
             offset_seconds=round(offset_seconds, 3),
         )

@@ -25,7 +25,7 @@ def buckets_of(job_ids: Iterable[UUID]) -> int:
 
 
 class FollowFilter:
-    """What the other nodes follow, as they announced it. `name` identifies this node in its own announcements."""
+    """Announcements of the other nodes. `name` identifies this node in its own announcements."""
 
     def __init__(self) -> None:
         self.name = uuid4().hex[:12]

@@ -80,7 +80,7 @@ class Heartbeat:
             beaten = await self._renew(connection)
             wishes = await cancel_wishes(connection, self.node_id)
         if beaten is None:
-            log.error("this node was declared lost; it starts anew", action="node_struck", node_id=str(self.node_id))
+            log.error("node was declared lost; registering again", action="node_struck", node_id=str(self.node_id))
             self._lost()
             self._registered = False
             await self._register()

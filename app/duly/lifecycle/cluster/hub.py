@@ -39,7 +39,7 @@ class Hub:
     """All watches of jobs in one process.
 
     Args:
-        on_follow: called for each new watch; returns True if other nodes have to be told first.
+        on_follow: called for each new watch; returns True if other nodes have to be notified first.
     """
 
     def __init__(self, *, on_follow: Callable[[UUID], bool] = lambda _job_id: False) -> None:

@@ -51,15 +51,15 @@ class StreamWatch:
     def _moved_on(self) -> None:
         if self._logged:
             self._logged = False
-            log.info("the stream of all jobs is no longer held", action="stream_goes_on")
+            log.info("stream of all jobs is no longer held back", action="stream_goes_on")
 
 
 def _warn(held: Held, seconds: float) -> None:
     holder = held.holder
     words = holder.words if holder else f"a transaction that pg_stat_activity does not show (id {held.settled})"
-    remedy = holder.remedy if holder else "look at the server"
+    remedy = holder.remedy if holder else "check the server"
     log.warning(
-        f"the stream of all jobs has been held for {seconds:,.0f} s by {words}; {remedy}",
+        f"stream of all jobs held back for {seconds:,.0f} s by {words}; {remedy}",
         action="stream_held",
         by=(holder.kind if holder else HolderKind.UNKNOWN).value,
         seconds=round(seconds),

@@ -14,7 +14,7 @@ from duly.lifecycle.cluster.follow_filter import ALL_JOBS, FollowFilter, buckets
 
 
 def _ignore(*_: object) -> None:
-    """Does nothing: this node does not run the part."""
+    """Ignores a wake-up: this node does not run the part."""
 
 
 @dataclass(slots=True)
@@ -89,7 +89,7 @@ class Wakeups:
             wake()
 
     def follow_job(self, job_id: UUID) -> bool:
-        """Announces that this job is followed here. Returns True if other nodes have to be told first."""
+        """Announces that this job is followed here. Returns True if other nodes have to be notified first."""
         if wake := self._sender():
             self._followed |= buckets_of([job_id])
             wake()

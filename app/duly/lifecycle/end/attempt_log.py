@@ -17,7 +17,7 @@ def log_end(outcome: Outcome, end: Finish, *, job_type: str | None, attempt: int
     name = job_type or "a job"
     facts: dict[str, object] = {"action": action, "job_id": str(end.job_id), "attempt": attempt, "retried": retried}
     write = log.warning if level == "warning" else log.info
-    write(f"an attempt at {name} {words}", **facts, **({"job_type": job_type} if job_type else {}))
+    write(f"attempt of {name} {words}", **facts, **({"job_type": job_type} if job_type else {}))
 
 
 def _line(outcome: Outcome) -> tuple[str, str, str]:
@@ -25,12 +25,12 @@ def _line(outcome: Outcome) -> tuple[str, str, str]:
         case Failed(exception=None, code=code, message=message):
             return "warning", "attempt_failed", f"failed ({code}): {message}"
         case TimedOut(seconds):
-            return "warning", "attempt_timed_out", f"took longer than its {seconds:g} seconds"
+            return "warning", "attempt_timed_out", f"timed out after {seconds:g} s"
         case WorkerLost():
-            return "warning", "attempt_lost", "was lost with its node"
+            return "warning", "attempt_lost", "lost: its node sent no heartbeat"
         case Interrupted(reason):
-            return "info", "attempt_interrupted", f"was interrupted: {reason}"
+            return "info", "attempt_interrupted", f"interrupted: {reason}"
         case Cancelled():
-            return "info", "attempt_cancelled", "was cancelled"
+            return "info", "attempt_cancelled", "cancelled"
         case Completed() | Failed():
             return "", "", ""

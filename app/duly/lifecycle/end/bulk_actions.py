@@ -1,7 +1,7 @@
 """Retries and cancels jobs, one or many: walks the jobs that match a filter from the newest to the oldest, in pages.
 
 Each page is a transaction of its own. If the walk stops early, finished pages stay done, and repeating it continues
-with the rest: a retried or cancelled job does not match any more.
+with the rest: a retried or cancelled job no longer matches.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence

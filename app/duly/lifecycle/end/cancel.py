@@ -1,4 +1,4 @@
-"""Cancels jobs and their children: a waiting job ends at once, a running one is told to stop."""
+"""Cancels jobs and their children: a waiting job ends at once, a running one is interrupted."""
 
 from collections.abc import Sequence
 from enum import Enum

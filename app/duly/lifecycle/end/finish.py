@@ -38,7 +38,7 @@ class Finisher:
     Args:
         source: source of the events that it records.
         node_id: returns the node that keeps outcomes set aside.
-        on_recorded: called with the ends of one statement, and those of them that were recorded.
+        on_recorded: called with the ends of one statement, and those that were recorded.
     """
 
     def __init__(
@@ -159,7 +159,12 @@ class Finisher:
     def _log_replaced(self, replaced: dict[Finish, Exception]) -> None:
         for end, error in replaced.items():
             self._metrics.items_refused.labels("finish").inc()
-            log.warning("an outcome was refused", action="outcome_refused", job_id=str(end.job_id), error=str(error))
+            log.warning(
+                f"outcome of job {end.job_id} rejected by the database; recorded as a failure",
+                action="outcome_refused",
+                job_id=str(end.job_id),
+                error=str(error),
+            )
 
     def _wake_all(self, bisected: Bisected[Finish, list[Finished]], *, verdicts: bool = False) -> list[Finished]:
         """Wakes what depends on these ends, for each part that was recorded together. Call it after the commit."""
@@ -197,7 +202,7 @@ class Finisher:
             if end.job_id not in recorded or end.token < newest[end.job_id]:
                 self._metrics.leases_lost.inc()
                 log.warning(
-                    "an attempt had lost its lease; its outcome was dropped",
+                    f"outcome of job {end.job_id} dropped: the attempt had lost its lease",
                     action="lease_lost",
                     job_id=str(end.job_id),
                     token=end.token,

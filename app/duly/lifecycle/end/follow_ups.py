@@ -130,8 +130,8 @@ async def _submit_then(connection: Connection, batch: AddedUp, ids: IdMaker) -> 
     job = then_job(batch.then or "", job_id=ids.new(), batch={"batchId": str(batch.batch_id), **counts})
     [answer] = await insert_jobs(connection, [job])
     if isinstance(answer, Exception):
-        said = f"the job that follows a batch was refused: {answer}"
-        log.error(said, action="then_refused", batch_id=str(batch.batch_id))
+        message = f"follow-up job of batch {batch.batch_id} refused: {answer}"
+        log.error(message, action="then_refused", batch_id=str(batch.batch_id))
         await note_then_error(connection, batch.tenant_id, batch.batch_id, refusal_text(answer))
     else:
         await note_then(connection, batch.tenant_id, batch.batch_id, answer.job_id)

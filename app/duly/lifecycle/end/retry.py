@@ -54,7 +54,7 @@ async def _place(connection: Connection, going: Sequence[Requeued]) -> list[Lane
 
 
 def _parents_first(waiting: Sequence[Requeued]) -> Iterator[list[Requeued]]:
-    """Yields these jobs in layers: each after those among them that it depends on."""
+    """Yields these jobs in layers: each job after the ones that it depends on."""
     left = {each.standing.job_id: each for each in waiting}
     while left:
         layer = [each for each in left.values() if not any(parent in left for parent in each.depends_on)]

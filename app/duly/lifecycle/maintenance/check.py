@@ -80,7 +80,7 @@ async def _of_jobs(connection: Connection, report: Report) -> AsyncIterator[Brea
         chosen = lacking[start : start + LACKING_AT_ONCE]
         tenants = {job_id: tenant_id for tenant_id, job_id in chosen}
         for job_id, key in (await without_successor(connection, chosen)).items():
-            words = f"job {job_id} is unfinished, and nobody holds its unique key {key!r}"
+            words = f"job {job_id} is unfinished, but no job holds its unique key {key!r}"
             yield Breach(Cure.HOLD_UNIQUE, tenants[job_id], job_id, words)
 
 

@@ -31,13 +31,13 @@ class SecretKeyMismatch(Exception):
         super().__init__(f'the secret key with the id "{key_id}" is not the one that the database was written with')
 
 
-class SecretKeyInUse(Exception):
-    """No service seals with this key yet, so some may not have it."""
+class SecretKeyNotInUse(Exception):
+    """Error: some services may not have this key, as none seals with it yet."""
 
     def __init__(self, key_id: str) -> None:
         super().__init__(
             f'no service has started yet with "{key_id}" as the first of its secret keys: '
-            "start all of them so, then seal anew"
+            "start all of them so, then reseal"
         )
 
 
@@ -65,7 +65,7 @@ class Resealed:
 
     Attributes:
         unopened: number of secrets whose key is not in the ring.
-        forgotten: ids of keys that seal nothing any more; the database forgets them.
+        forgotten: ids of keys that seal nothing now; the database forgets them.
     """
 
     resealed: int = 0
@@ -80,14 +80,14 @@ async def reseal(database: Database, keyring: Keyring) -> Resealed:
 
     Raises:
         SecretKeyMismatch: as `recognise`.
-        SecretKeyInUse: no service seals with the first key yet.
+        SecretKeyNotInUse: no service seals with the first key yet.
     """
     done = Resealed()
     async with database.connection() as connection:
         proofs = await read_proofs(connection)
         _lacking(proofs, keyring)
         if keyring.sealing_id not in proofs:
-            raise SecretKeyInUse(keyring.sealing_id)
+            raise SecretKeyNotInUse(keyring.sealing_id)
         await _kept_jobs(connection, keyring, done, page_of_schedules, write_schedule, after=(0, ""))
         await _kept_jobs(connection, keyring, done, page_of_thens, write_then, after=(0, SMALLEST))
         await _endpoints(connection, keyring, done)

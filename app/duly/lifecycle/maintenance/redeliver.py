@@ -118,7 +118,12 @@ class Replayer:
                 return False
             collected = await collect(connection, replay, limit=min(BATCH, room))
         if collected.added:
-            log.info("deliveries go again", action="replay_collected", replay_id=str(key[1]), count=collected.added)
+            log.info(
+                f"replay queued {collected.added:,} deliveries",
+                action="replay_collected",
+                replay_id=str(key[1]),
+                count=collected.added,
+            )
             self._wakeups.deliveries()
         return collected.walked > 0
 
@@ -129,7 +134,7 @@ async def redeliver(database: Database, wakeups: Wakeups, key: Key) -> None:
     Raises:
         NotFound: this tenant has no such delivery.
         DeliveryInFlight: it is being sent now.
-        EndpointDisabled, NotResendable: it has no receiver or no content any more.
+        EndpointDisabled, NotResendable: its receiver or its content is gone.
     """
     for _ in range(TRIES):
         async with database.pinned() as connection:
@@ -143,7 +148,7 @@ async def redeliver(database: Database, wakeups: Wakeups, key: Key) -> None:
             return
         if resent.stands:
             break
-    raise DeliveryInFlight("The delivery is being sent just now.", reason="Look at what comes of it first.")
+    raise DeliveryInFlight("Delivery in progress.", reason="Check its result, then retry.")
 
 
 def _refused(refusal: Refusal) -> Conflict:
@@ -151,14 +156,14 @@ def _refused(refusal: Refusal) -> Conflict:
         case Refusal.ENDPOINT_DISABLED:
             return _disabled()
         case Refusal.ENDPOINT_DELETED:
-            return EndpointDeleted("The webhook that it went to was deleted.", reason="Nobody is there to be told.")
+            return EndpointDeleted("The delivery's webhook was deleted.", reason="It has no receiver.")
         case Refusal.JOB_DELETED:
-            return JobDeleted("The job that it tells of is kept no longer.", reason="Nothing is there to be told of.")
+            return JobDeleted("The delivery's job is past retention.", reason="Its content is gone.")
         case Refusal.ATTEMPTS_EXHAUSTED:
             return AttemptsExhausted(
-                f"It was tried {MOST_ATTEMPTS} times or more.", reason="A delivery is not tried more often than that."
+                f"The delivery has used all of its {MOST_ATTEMPTS} attempts.", reason="It cannot be sent again."
             )
 
 
 def _disabled() -> EndpointDisabled:
-    return EndpointDisabled("The webhook is disabled.", reason="Enable it first: until then it is sent nothing.")
+    return EndpointDisabled("The webhook is disabled.", reason="Enable it first. Until then it receives nothing.")

@@ -1,7 +1,7 @@
 """Repairs violations of invariants: rebuilds from the ledger what other tables have lost, while the service runs.
 
 A few jobs are repaired at a time, from a snapshot of what is recorded of them. Nothing is written if a row of theirs
-has changed since then, so the repair blocks no one and undoes no work.
+has changed since then, so the repair blocks nothing and undoes no work.
 """
 
 import asyncio
@@ -104,7 +104,7 @@ async def _cure_some(database: Database, cure: Cure, keys: Sequence[Key]) -> int
     except RecordRefused as error:
         if len(keys) == 1:
             subject = str(keys[0][1])
-            log.warning("it could not be repaired", action="repair_refused", id=subject, error=str(error))
+            log.warning(f"could not repair {subject}: {error}", action="repair_refused", id=subject, error=str(error))
             return 0
     half = len(keys) // 2
     return await _cure_some(database, cure, keys[:half]) + await _cure_some(database, cure, keys[half:])
@@ -122,7 +122,7 @@ async def _in_a_snapshot(database: Database, work: Callable[[Connection], Awaita
                 return await work(connection)
         except RecordBusy:
             await asyncio.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))  # noqa: S311  # jitter
-    raise RecordBusy("others keep changing it")
+    raise RecordBusy("its rows kept changing")
 
 
 async def _apply(connection: Connection, cure: Cure, keys: Sequence[Key]) -> int:

@@ -82,7 +82,9 @@ class Sweeper:
                 connection, patience_seconds=PATIENCE_SECONDS, limit=BATCH, but=self._finisher.set_aside.jobs
             )
         for node in silent:
-            log.warning(f"node {node.name} fell silent; its jobs are run again", action="node_lost", node=node.name)
+            log.warning(
+                f"node {node.name} stopped sending heartbeats; its jobs run again", action="node_lost", node=node.name
+            )
         if overdue:
             ends = {attempt.job_id: self._verdict(attempt) for attempt in overdue}
             finished = await self._finisher.record(list(ends.values()), connection=self._connection)
@@ -93,7 +95,7 @@ class Sweeper:
                     end = ends[attempt.job_id]
                     log_end(_outcome(attempt), end, job_type=attempt.type, attempt=attempt.attempt)
             log.warning(
-                f"{len(finished)} attempts were lost or overdue",
+                f"swept {len(finished)} lost or overdue attempts",
                 action="attempts_swept",
                 lost=sum(attempt.verdict is OverdueReason.LOST for attempt in overdue),
                 timed_out=sum(attempt.verdict is OverdueReason.TIMED_OUT for attempt in overdue),
@@ -139,7 +141,7 @@ class Sweeper:
         async with self._database.background() as connection:
             ended = await end_waiting(connection, ends, source="sweeper", only_expired=True)
         for done in ended:
-            log.info("a job has expired before it started", action="job_expired", job_id=str(done.job_id))
+            log.info(f"job {done.job_id} expired before it started", action="job_expired", job_id=str(done.job_id))
         wake_for_ended(self._wakeups, self._metrics, ended)
 
     async def release(self) -> float:
@@ -203,7 +205,10 @@ class Sweeper:
                     return await drop_expired(connection, retention_days=retention_days)
         finally:
             guard.terminate()
-        log.info("this role may drop no partitions: `duly migrate --drop-expired` does", action="partitions_kept")
+        log.info(
+            "this role may not drop partitions; run `duly migrate --drop-expired` as their owner",
+            action="partitions_kept",
+        )
         return []
 
 

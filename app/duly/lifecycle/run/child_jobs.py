@@ -166,7 +166,7 @@ async def _found(connection: Connection, jobs: Sequence[NewJob]) -> dict[UUID, I
     return {
         job.job_id: Accepted(job.job_id, before.created_at, replayed=True)
         if job.flow is not None and before.digest == job.flow.digest
-        else JobExists("An earlier attempt submitted another job in this place.")
+        else JobExists("An earlier attempt submitted a different job at this point.")
         for job in jobs
         if (before := standing.get(job.job_id))
     }

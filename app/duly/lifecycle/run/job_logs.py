@@ -64,7 +64,7 @@ class LogRecorder:
         self._metrics.log_lines_dropped.inc()
         if not self._full:
             self._full = True
-            log.warning("log lines of handlers are dropped: too many wait for the database", action="log_lines_dropped")
+            log.warning("dropping handler log lines: the buffer is full", action="log_lines_dropped")
 
     async def step(self) -> float:
         """Runs one round of its loop: waits for lines and records them."""
@@ -89,7 +89,12 @@ class LogRecorder:
         for line, error in bisected.refused:
             self._metrics.items_refused.labels("logs").inc()
             self._metrics.log_lines_dropped.inc()
-            log.warning("a log line was refused", action="log_line_refused", job_id=str(line.job_id), error=str(error))
+            log.warning(
+                f"log line of job {line.job_id} rejected: {error}",
+                action="log_line_refused",
+                job_id=str(line.job_id),
+                error=str(error),
+            )
         if bisected.away is not None:
             self._take_out(batch[: len(batch) - len(bisected.left)])
             raise bisected.away

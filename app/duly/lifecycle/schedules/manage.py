@@ -104,7 +104,7 @@ def next_after(requested: Recurrence, moment: datetime, *, kept: bool = False) -
     except CronRefused as refused:
         raise Invalid.at(refused.errors) from None
     if found is None:
-        raise Invalid.at([PathError("cron", "can never be due: in the next 50 years no time fits it")])
+        raise Invalid.at([PathError("cron", "is never due: no time in the next 50 years matches")])
     return None if requested.paused else found
 
 

@@ -196,8 +196,8 @@ class Scheduler:
         others: list[tuple[Run, UUID | None]] = []
         for (run, job), answer in zip(having, answers, strict=True):
             if isinstance(answer, Exception):
-                said = f"the job of the schedule {run.name} was refused: {answer}"
-                log.warning(said, action="schedule_refused", schedule=run.name, due_at=run.due_at.isoformat())
+                message = f"job of schedule {run.name} refused: {answer}"
+                log.warning(message, action="schedule_refused", schedule=run.name, due_at=run.due_at.isoformat())
                 others.append((run, None))
             elif answer.job_id != job.job_id:
                 others.append((run, answer.job_id))
@@ -216,7 +216,7 @@ class Scheduler:
         if failures == 1:
             self._metrics.items_refused.labels("schedule").inc()
             log.error(
-                f"the schedule {schedule.name} cannot be fired: {error}",
+                f"schedule {schedule.name} failed: {error}",
                 action="schedule_failed",
                 schedule=schedule.name,
             )

@@ -53,13 +53,13 @@ class NoStarter:
         return UUID(int=0), "", 0
 
     def start(self, jobs: Sequence[ClaimedJob]) -> None:
-        """Does nothing: no slot was reserved."""
+        """Ignores the jobs: no slot was reserved."""
 
     def release_slots(self, reserved: int) -> None:
-        """Does nothing: no slot was reserved."""
+        """Ignores the slots: none was reserved."""
 
     def response_lost(self) -> None:
-        """Does nothing: no job was started."""
+        """Ignores it: no job was started."""
 
 
 class EagerStart:

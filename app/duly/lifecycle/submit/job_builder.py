@@ -44,10 +44,10 @@ class JobBuilder:
         """
         with nested_under("then"):
             if submission.uniqueKey is not None:
-                message = "is not possible here: the job that follows a batch is always one of its own"
+                message = "is not allowed here: the job that follows a batch is never deduplicated"
                 raise Invalid.at([PathError("uniqueKey", message)])
             if not isinstance(submission.parameters, dict):
-                raise Invalid.at([PathError("parameters", "must be an object: it is extended by `batch`")])
+                raise Invalid.at([PathError("parameters", "must be an object: `batch` is added to it")])
             counts = {"batchId": str(SMALLEST), "completed": 0, "failed": 0, "cancelled": 0}
             told = submission.model_copy(update={"parameters": submission.parameters | {"batch": counts}})
             self.job(told, origin)
@@ -102,7 +102,7 @@ class JobBuilder:
         handler = self._registry.get(name)
         if handler is None:
             near = self._registry.near(name)
-            known = f"Known types like it: {', '.join(near)}." if near else "See GET /api/v1/job-types."
+            known = f"Similar types: {', '.join(near)}." if near else "See GET /api/v1/job-types."
             message = f'No job type is called "{name}".'
             errors = [{"path": "type", "message": f"{message} {known}"}]
             raise UnknownJobType(message, reason=known, details={"near": near, "errors": errors})
@@ -111,7 +111,7 @@ class JobBuilder:
     def _parameters(self, handler: RegisteredHandler, value: Any, *, checked: bool = False) -> str:
         text = dump_text(value)
         if len(text.encode()) > self._parameters_limit:
-            message = f"The parameters are larger than the {self._parameters_limit:,} bytes that are allowed."
+            message = f"Parameters too large (limit: {self._parameters_limit:,} bytes)."
             raise BodyTooLarge(message, details={"errors": [{"path": "parameters", "message": message}]})
         if not checked:
             read_parameters(handler, text)
@@ -174,12 +174,12 @@ def _check_together(submission: Submission) -> None:
     """Checks rules that involve several members."""
     _check_debounce(submission)
     if submission.runAt is not None and submission.delaySeconds is not None:
-        raise Invalid.at([PathError("delaySeconds", "excludes runAt: give one of the two")])
+        raise Invalid.at([PathError("delaySeconds", "cannot be combined with runAt")])
     if submission.runAt is not None and not _within_years(submission.runAt):
         raise Invalid.at([PathError("runAt", "must be between 2000 and 2199")])
     for member in ("callbackSecret", "callbackEvents"):
         if getattr(submission, member) is not None and submission.callbackUrl is None:
-            raise Invalid.at([PathError(member, "needs a callbackUrl")])
+            raise Invalid.at([PathError(member, "requires callbackUrl")])
     _check_callback(submission)
 
 
@@ -187,13 +187,13 @@ def _check_debounce(submission: Submission) -> None:
     """Checks the members about debouncing, which need a unique key and exclude other start times."""
     if submission.debounceSeconds is not None:
         if submission.uniqueKey is None:
-            raise Invalid.at([PathError("debounceSeconds", "needs a uniqueKey")])
+            raise Invalid.at([PathError("debounceSeconds", "requires uniqueKey")])
         for member in ("runAt", "delaySeconds"):
             if getattr(submission, member) is not None:
-                raise Invalid.at([PathError(member, "excludes debounceSeconds, which says when the job starts")])
+                raise Invalid.at([PathError(member, "cannot be combined with debounceSeconds")])
     if submission.debounceMaxSeconds is not None:
         if submission.debounceSeconds is None:
-            raise Invalid.at([PathError("debounceMaxSeconds", "needs debounceSeconds")])
+            raise Invalid.at([PathError("debounceMaxSeconds", "requires debounceSeconds")])
         if submission.debounceMaxSeconds < submission.debounceSeconds:
             message = f"must be at least debounceSeconds, {submission.debounceSeconds:g}"
             raise Invalid.at([PathError("debounceMaxSeconds", message)])
@@ -203,7 +203,7 @@ def _check_callback(submission: Submission) -> None:
     """Checks the events and the secret of a callback."""
     for index, event in enumerate(submission.callbackEvents or ()):
         if event not in CALLBACK_BITS:
-            raise Invalid.at([PathError(f"callbackEvents[{index}]", f"is none of {', '.join(CALLBACK_BITS)}")])
+            raise Invalid.at([PathError(f"callbackEvents[{index}]", f"must be one of {', '.join(CALLBACK_BITS)}")])
     if submission.callbackSecret is not None:
         try:
             check_secret(submission.callbackSecret)

@@ -47,7 +47,7 @@ class JobSpool:
         try:
             await asyncio.to_thread(pickle.dump, chunk, self._file)
         except OSError as error:
-            raise Unavailable("There is no room for so many jobs just now.", reason=str(error)) from error
+            raise Unavailable("No disk space for this batch. Retry later.", reason=str(error)) from error
 
     async def chunks(self) -> AsyncIterator[list[Placed]]:
         """Yields all jobs from the beginning. No more may be added."""

@@ -1,4 +1,4 @@
-"""Errors of a submission as paths and messages, whatever checked it."""
+"""Errors of a submission as paths and messages, for all checks of it."""
 
 import difflib
 from collections.abc import Iterator, Sequence

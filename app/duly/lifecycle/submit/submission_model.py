@@ -28,7 +28,7 @@ from duly.domain.webhook_events import DEFAULT_CALLBACK_EVENTS
 
 def _check_suffix(name: str) -> str:
     if ends_as_address(name):
-        raise PydanticCustomError("name", "must not end with /limits, /pause or /resume, as addresses below a name do")
+        raise PydanticCustomError("name", "must not end with /limits, /pause or /resume")
     return name
 
 
@@ -46,7 +46,7 @@ def _check_rfc3339(text: object) -> object:
     """Rejects the other forms in which Pydantic reads a time, such as Unix seconds as text."""
     if isinstance(text, datetime) or (isinstance(text, str) and _RFC3339.fullmatch(text)):
         return text
-    raise PydanticCustomError("time", "must be a time as RFC 3339 writes it, such as 2026-01-27T10:00:00.000Z")
+    raise PydanticCustomError("time", "must be an RFC 3339 time, such as 2026-01-27T10:00:00.000Z")
 
 
 Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_check_rfc3339)]
@@ -63,50 +63,66 @@ EXAMPLE: dict[str, JsonValue] = {
 
 
 class Submission(BaseModel):
-    """A job to be done. Only `type` is required."""
+    """A job to submit. Only `type` is required."""
 
     model_config = ConfigDict(
         extra="forbid", strict=True, hide_input_in_errors=True, json_schema_extra={"examples": [EXAMPLE]}
     )
 
-    type: Name = Field(description="the job type", examples=["report-generation"])
-    parameters: Any = Field(default_factory=dict, description="what the job type's own model says", examples=[{}])
+    type: Name = Field(description="Job type.", examples=["report-generation"])
+    parameters: Any = Field(
+        default_factory=dict, description="Parameters, as the model of the job type requires.", examples=[{}]
+    )
     queue: Name = DEFAULT_QUEUE
-    priority: int = Field(default=0, ge=-100, le=100, description="higher runs first")
-    runAt: Time | None = Field(default=None, description="not before this time; excludes delaySeconds")
+    priority: int = Field(default=0, ge=-100, le=100, description="Higher priorities run first.")
+    runAt: Time | None = Field(default=None, description="Earliest start; cannot be combined with delaySeconds.")
     delaySeconds: float | None = Field(default=None, ge=0, le=YEAR, allow_inf_nan=False)
     timeoutSeconds: float | None = Field(
-        default=None, gt=0, le=30 * 86400, allow_inf_nan=False, description="bounds one attempt; the type's own if none"
+        default=None,
+        gt=0,
+        le=30 * 86400,
+        allow_inf_nan=False,
+        description="Timeout for each attempt (default: that of the job type).",
     )
-    maxAttempts: int | None = Field(default=None, ge=1, le=1000, description="the type's own if none")
+    maxAttempts: int | None = Field(default=None, ge=1, le=1000, description="Default: that of the job type.")
     expiresInSeconds: float | None = Field(
-        default=None, gt=0, le=YEAR, allow_inf_nan=False, description="not started by then: failed as EXPIRED"
+        default=None,
+        gt=0,
+        le=YEAR,
+        allow_inf_nan=False,
+        description="If the job has not started by then, it fails as EXPIRED.",
     )
     uniqueKey: Key | None = Field(
-        default=None, description="while a job of this type and key is unfinished, submitting returns that job"
+        default=None, description="While a job of this type and key is unfinished, a submission returns that job."
     )
     debounceSeconds: float | None = Field(
         default=None,
         gt=0,
         le=YEAR,
         allow_inf_nan=False,
-        description="needs uniqueKey: starts when no newer submission has come for so long, with the newest parameters",
+        description="Requires uniqueKey: starts, with the newest parameters, after this time without submissions.",
     )
     debounceMaxSeconds: float | None = Field(
-        default=None, gt=0, le=YEAR, allow_inf_nan=False, description="starts after so long in any case; 10 times that"
+        default=None,
+        gt=0,
+        le=YEAR,
+        allow_inf_nan=False,
+        description="Longest delay by debouncing (default: 10 times debounceSeconds).",
     )
     concurrencyKey: Key | None = Field(
-        default=None, description="at most one job with this key runs at a time, in the order of submission"
+        default=None, description="At most one job with this key runs at a time, in order of submission."
     )
     dependsOn: list[str] = Field(
-        default_factory=list, max_length=MOST_DEPENDENCIES, description="ids of jobs that have to complete before"
+        default_factory=list, max_length=MOST_DEPENDENCIES, description="Ids of jobs that must complete first."
     )
     onDependencyFailure: Literal["fail", "run"] = Field(
-        default="fail", description="what happens where one of them fails or is cancelled"
+        default="fail", description="Effect if one of them fails or is cancelled."
     )
     labels: dict[LabelName, LabelValue] = Field(default_factory=dict, max_length=MOST_SUBMISSION_LABELS)
-    callbackUrl: str | None = Field(default=None, description="called with a signed webhook")
-    callbackSecret: str | None = Field(default=None, min_length=1, max_length=512, description="signs the webhooks")
+    callbackUrl: str | None = Field(default=None, description="URL that receives signed webhooks.")
+    callbackSecret: str | None = Field(
+        default=None, min_length=1, max_length=512, description="Secret that signs the webhooks."
+    )
     callbackEvents: list[str] | None = Field(default=None, min_length=1, examples=[list(DEFAULT_CALLBACK_EVENTS)])
 
 

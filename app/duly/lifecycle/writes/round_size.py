@@ -50,7 +50,7 @@ class SkippedRows(Generic[Key]):
             self._metrics.items_refused.labels(self._statement).inc()
         if refusals == 1 and logs and not isinstance(error, RecordBusy):
             log.error(
-                f"{self._statement} of {_shown(key)} is refused and tried again later: {error}",
+                f"{self._statement} of {_shown(key)} rejected, retrying later: {error}",
                 action="item_set_aside",
                 statement=self._statement,
                 item=_shown(key),
@@ -113,7 +113,7 @@ class RoundSize(Generic[Key]):
             self._aside.put(blamed := keys.pop(), error, logs=self._in_a_row < MOST_IN_A_ROW)
             if self._in_a_row == MOST_IN_A_ROW:
                 log.error(
-                    f"{self._statement} is refused for each of {MOST_IN_A_ROW} rows in a row: {error}",
+                    f"{self._statement} rejected for {MOST_IN_A_ROW} rows in a row: {error}",
                     action="all_refused",
                     statement=self._statement,
                     error=str(error),

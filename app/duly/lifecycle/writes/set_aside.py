@@ -105,7 +105,7 @@ class OutcomesSetAside:
             kept = self._kept[key] = _Kept(end, reason, 0.0)
             self._metrics.items_refused.labels("finish").inc()
             log.error(
-                f"the outcome of job {end.job_id} cannot be recorded and is set aside: {reason}",
+                f"outcome of job {end.job_id} rejected by the database, retrying later: {reason}",
                 action="outcome_set_aside",
                 job_id=str(end.job_id),
                 error=reason,
@@ -125,7 +125,7 @@ class OutcomesSetAside:
             if (kept := self._kept.pop((end.job_id, end.token), None)) is not None:
                 self._noted.append(end.job_id)
                 log.info(
-                    f"the outcome of job {end.job_id} is recorded after {kept.refusals} refusals",
+                    f"outcome of job {end.job_id} recorded after {kept.refusals} rejections",
                     action="outcome_recorded_late",
                     job_id=str(end.job_id),
                 )
@@ -171,7 +171,11 @@ class OutcomesSetAside:
                     await note_set_aside(connection, list(newest.values()), stage=Stage.FINISH, node_id=self._node_id())
         except RecordRefused as error:
             if not self._unnoted:
-                log.warning(f"what is set aside cannot be noted: {error}", action="set_aside_unnoted", error=str(error))
+                log.warning(
+                    f"could not record which outcomes are set aside: {error}",
+                    action="set_aside_unnoted",
+                    error=str(error),
+                )
             self._unnoted = True
         for kept in new:
             kept.noted = True

@@ -99,7 +99,7 @@ def _ended(handler: RegisteredHandler, outbox: Outbox, claimed: ClaimedJob, setu
     except Fail as error:
         return "fail", [str(error.reason), str(error.code), bool(error.retryable)]
     except ParametersInvalid as error:
-        return "fail", [f"The parameters do not fit: {error}", "TASK_FAILED", False]
+        return "fail", [f"Invalid parameters: {error}", "TASK_FAILED", False]
     except ResultInvalid as error:
         return "invalid", str(error)
 
@@ -116,7 +116,7 @@ def _result(handler: RegisteredHandler, outbox: Outbox, claimed: ClaimedJob, set
 class _Reporter:
     """Reporter that sends everything to the parent."""
 
-    cancelled = False  # a child is killed, not told to stop
+    cancelled = False  # a child is killed, not interrupted
 
     @property
     def children(self) -> ChildJobs:

@@ -75,7 +75,7 @@ class ProcessExecutor:
         return len(self._idle) + self._busy
 
     def grow(self) -> None:
-        """Starts more processes if there is room: as many as there are, at least one."""
+        """Doubles the number of processes, or starts one, within the limit."""
         if self._closed or self.draining or self._starting or time.monotonic() < self._rests_until:
             return
         if any(not child.was_ready for child in self._children):
@@ -111,7 +111,7 @@ class ProcessExecutor:
         if child in self._idle:
             self._idle.remove(child)
             if not self._closed:
-                words = f"an idle process for handlers has ended ({_ended(child.exit_code)}); another takes its place"
+                words = f"idle handler process ended ({_ended(child.exit_code)}); starting another"
                 log.warning(words, action="process_ended", pid=child.pid)
         elif not child.was_ready and not self._closed and not self.draining:
             self._rest(child.why or _ended(child.exit_code))
@@ -122,7 +122,7 @@ class ProcessExecutor:
         seconds = min(FIRST_REST_SECONDS * 2.0 ** min(self._failures, 10), LONGEST_REST_SECONDS)
         self._failures += 1
         self._rests_until = time.monotonic() + seconds
-        words = f"a process for handlers cannot be started; next try in {seconds:g} s, its jobs wait: {why}"
+        words = f"could not start a handler process, retrying in {seconds:g} s: {why}"
         log.error(words, action="process_not_started", seconds=seconds)
 
     async def call(self, attempt: Attempt) -> Any:
@@ -133,7 +133,7 @@ class ProcessExecutor:
             ProcessFailure: the handler raised an error, or its process ended during the call.
         """
         if not self._idle:
-            raise Interruption("no process was free for it")
+            raise Interruption("no process was idle")
         child, job_id = self._idle.pop(), attempt.claimed.job_id
         self._attempts[job_id] = attempt
         self._busy += 1
@@ -166,10 +166,10 @@ class ProcessExecutor:
 
     def _meaning_of(self, death: ProcessDied) -> Exception:
         if not death.begun:
-            return Interruption("its process ended before it began")
+            return Interruption("the process ended before the handler was called")
         if self.draining and (death.exit_code or 0) < 0:  # what stops the node may signal its children too
-            return Interruption("its node was shut down")
-        return ProcessFailure(f"its process ended under it ({_ended(death.exit_code)})")
+            return Interruption("the node was shut down")
+        return ProcessFailure(f"the handler's process ended ({_ended(death.exit_code)})")
 
     def _hear(self, job_id: UUID, kind: str, words: list[Any]) -> None:
         attempt = self._attempts.get(job_id)
@@ -198,7 +198,7 @@ class ProcessExecutor:
         await asyncio.gather(*self._told.get(job_id, ()))
 
     async def aclose(self) -> None:
-        """Kills all processes. No attempt may need one any more."""
+        """Kills all processes. No attempt may need one then."""
         self._closed = True
         if self._starting:
             await asyncio.wait(self._starting, timeout=LAST_SECONDS)
