@@ -96,10 +96,10 @@ async def by_aiohttp(plan: PostPlan) -> AsyncIterator[Post]:
 @asynccontextmanager
 async def by_duly(plan: PostPlan) -> AsyncIterator[Post]:
     """The guarded client with every guard on; nothing but the loopback network is opened to it."""
-    from duly.domain.egress_policy import Reach, parse_networks  # noqa: PLC0415
+    from duly.domain.egress_policy import EgressPolicy, parse_networks  # noqa: PLC0415
     from duly.outbound import OutboundClient  # noqa: PLC0415
 
-    reach = Reach(parse_networks("127.0.0.0/8"))
+    reach = EgressPolicy(parse_networks("127.0.0.0/8"))
     async with OutboundClient(reach=reach, connections_per_host=plan.concurrent) as client:
 
         async def post(url: str, body: bytes, headers: dict[str, str]) -> int:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from duly.domain.egress_policy import Reach, parse_networks
+from duly.domain.egress_policy import EgressPolicy, parse_networks
 from duly.domain.egress_ports import RECEIVER_PORTS, parse_ports
 from duly.domain.forwarded import path_prefix
 from duly.domain.retry import WEBHOOK_SCHEDULE_SECONDS
@@ -200,9 +200,11 @@ class Settings(BaseSettings):
         return value or None
 
     @property
-    def reach(self) -> Reach:
+    def reach(self) -> EgressPolicy:
         """Returns the networks and ports that webhooks and `http.request` may call."""
-        return Reach(parse_networks(",".join(self.webhook_allow_networks)), parse_ports(",".join(self.webhook_ports)))
+        return EgressPolicy(
+            parse_networks(",".join(self.webhook_allow_networks)), parse_ports(",".join(self.webhook_ports))
+        )
 
     @property
     def heartbeat_seconds(self) -> float:

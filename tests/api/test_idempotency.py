@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from duly.lifecycle.submit import insert
-from duly.store.postgres.database import DatabaseAway
+from duly.store.postgres.database import DatabaseOutage
 from duly.store.submit import jobs
 from tests.support.answers import refused
 from tests.support.handlers import gate
@@ -116,7 +116,7 @@ async def test_where_the_answer_of_the_database_is_lost_the_job_is_recorded_once
         await record_jobs(connection, *arguments, **named)
         lost.append(1)
         await connection.execute("commit" if committed else "rollback")
-        raise DatabaseAway("the connection broke")
+        raise DatabaseOutage("the connection broke")
 
     monkeypatch.setattr(insert, "record_jobs", losing)
     first = await _post(service, "key-1")

@@ -16,7 +16,7 @@ from duly.api.contract.response_models import AcceptedBatchBody
 from duly.api.server import connection_limits
 from duly.api.server.connection_limits import Limits
 from duly.lifecycle.submit import spool, submit_spooled
-from duly.store.postgres.database import DatabaseAway, RecordBusy
+from duly.store.postgres.database import DatabaseOutage, RecordBusy
 from duly.store.submit import batches
 from tests.support.answers import refused
 from tests.support.handlers import gate
@@ -454,7 +454,7 @@ async def test_where_the_answer_of_the_database_is_lost_one_batch_stands(
         if len(lost) > 1:
             return answer
         await connection.execute("commit" if committed else "rollback")
-        raise DatabaseAway("the connection broke")
+        raise DatabaseOutage("the connection broke")
 
     monkeypatch.setattr(submit_spooled, "record_batch", losing)
     body = written([*[labelled("lost")] * 1_200, labelled("lost", uniqueKey="u"), labelled("lost", uniqueKey="u")])

@@ -12,7 +12,7 @@ import pytest
 from duly.api.contract.response_models import AcceptedBody, JobBody
 from duly.domain.ids import new_job_id
 from duly.lifecycle.submit import tied_placement
-from duly.store.postgres.database import DatabaseAway
+from duly.store.postgres.database import DatabaseOutage
 from duly.store.ties import placement
 from tests.support.answers import invalid_paths, refused
 from tests.support.handlers import gate
@@ -268,7 +268,7 @@ async def test_where_the_answer_of_the_database_is_lost_one_job_stands(
         if not lost:
             lost.append(1)
             await connection.execute("commit")
-            raise DatabaseAway("the connection broke after the commit")
+            raise DatabaseOutage("the connection broke after the commit")
 
     monkeypatch.setattr(tied_placement, "place", losing)
     job_id = str(new_job_id())

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from duly.domain.events import Event, EventKind, Folded, Status, fold
+from duly.domain.events import Event, EventKind, FoldedState, Status, fold
 from duly.domain.webhook_events import CALLBACK_BITS
 
 JOB_ID = UUID("0199c1f0-0000-7000-8000-000000000001")
@@ -23,28 +23,28 @@ def history(*told: tuple[EventKind, int]) -> list[Event]:
 @pytest.mark.parametrize(
     ("told", "state"),
     [
-        ([(K.SUBMITTED, 0)], Folded(Status.PENDING, 0, 0)),
-        ([(K.SUBMITTED, 0), (K.STARTED, 1)], Folded(Status.RUNNING, 1, 1)),
-        ([(K.SUBMITTED, 0), (K.STARTED, 1), (K.PROGRESSED, 1)], Folded(Status.RUNNING, 2, 1)),
-        ([(K.SUBMITTED, 0), (K.STARTED, 1), (K.RETRY_SCHEDULED, 1)], Folded(Status.PENDING, 2, 1)),
-        ([(K.SUBMITTED, 0), (K.STARTED, 1), (K.LEASE_EXPIRED, 1)], Folded(Status.PENDING, 2, 1)),
-        ([(K.SUBMITTED, 0), (K.STARTED, 1), (K.REQUEUED, 0)], Folded(Status.PENDING, 2, 0)),
-        ([(K.SUBMITTED, 0), (K.STARTED, 1), (K.RETRY_SCHEDULED, 1), (K.STARTED, 2)], Folded(Status.RUNNING, 3, 2)),
-        ([(K.SUBMITTED, 0), (K.STARTED, 1), (K.COMPLETED, 1)], Folded(Status.COMPLETED, 2, 1)),
-        ([(K.SUBMITTED, 0), (K.STARTED, 1), (K.FAILED, 1)], Folded(Status.FAILED, 2, 1)),
-        ([(K.SUBMITTED, 0), (K.CANCELLED, 0)], Folded(Status.CANCELLED, 1, 0)),
+        ([(K.SUBMITTED, 0)], FoldedState(Status.PENDING, 0, 0)),
+        ([(K.SUBMITTED, 0), (K.STARTED, 1)], FoldedState(Status.RUNNING, 1, 1)),
+        ([(K.SUBMITTED, 0), (K.STARTED, 1), (K.PROGRESSED, 1)], FoldedState(Status.RUNNING, 2, 1)),
+        ([(K.SUBMITTED, 0), (K.STARTED, 1), (K.RETRY_SCHEDULED, 1)], FoldedState(Status.PENDING, 2, 1)),
+        ([(K.SUBMITTED, 0), (K.STARTED, 1), (K.LEASE_EXPIRED, 1)], FoldedState(Status.PENDING, 2, 1)),
+        ([(K.SUBMITTED, 0), (K.STARTED, 1), (K.REQUEUED, 0)], FoldedState(Status.PENDING, 2, 0)),
+        ([(K.SUBMITTED, 0), (K.STARTED, 1), (K.RETRY_SCHEDULED, 1), (K.STARTED, 2)], FoldedState(Status.RUNNING, 3, 2)),
+        ([(K.SUBMITTED, 0), (K.STARTED, 1), (K.COMPLETED, 1)], FoldedState(Status.COMPLETED, 2, 1)),
+        ([(K.SUBMITTED, 0), (K.STARTED, 1), (K.FAILED, 1)], FoldedState(Status.FAILED, 2, 1)),
+        ([(K.SUBMITTED, 0), (K.CANCELLED, 0)], FoldedState(Status.CANCELLED, 1, 0)),
         (
             [(K.SUBMITTED, 0), (K.STARTED, 1), (K.CANCEL_REQUESTED, 1), (K.PROGRESSED, 1)],
-            Folded(Status.RUNNING, 3, 1, cancel_requested=True),
+            FoldedState(Status.RUNNING, 3, 1, cancel_requested=True),
         ),
         (
             [(K.SUBMITTED, 0), (K.STARTED, 1), (K.CANCEL_REQUESTED, 1), (K.CANCELLED, 1)],
-            Folded(Status.CANCELLED, 3, 1),
+            FoldedState(Status.CANCELLED, 3, 1),
         ),
-        ([(K.SUBMITTED, 0), (K.STARTED, 1), (K.FAILED, 1), (K.REQUEUED, 0)], Folded(Status.PENDING, 3, 0)),
+        ([(K.SUBMITTED, 0), (K.STARTED, 1), (K.FAILED, 1), (K.REQUEUED, 0)], FoldedState(Status.PENDING, 3, 0)),
     ],
 )
-def test_the_state_follows_from_the_events(told: list[tuple[EventKind, int]], state: Folded) -> None:
+def test_the_state_follows_from_the_events(told: list[tuple[EventKind, int]], state: FoldedState) -> None:
     assert fold(history(*told)) == state
 
 

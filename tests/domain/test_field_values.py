@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from werkzeug.http import parse_list_header
 
-from duly.domain.field_values import LONGEST, Member, delay_seconds, quality, read_members, unquoted
+from duly.domain.field_values import LONGEST, ListMember, delay_seconds, quality, read_members, unquoted
 
 TOKEN = some.text("!#$%&'*+-.^_`|~" + string.ascii_letters + string.digits, min_size=1, max_size=6)
 QUOTED = some.text('a ,;="\\\t', max_size=6)
@@ -22,7 +22,7 @@ def written(word: str, *, quoted: bool) -> str:
 
 
 @some.composite
-def members(draw: some.DrawFn) -> tuple[str, Member]:
+def members(draw: some.DrawFn) -> tuple[str, ListMember]:
     """A member as it may be written, and what it says."""
     name, value = draw(TOKEN), draw(some.none() | WORD)
     text = name
@@ -33,7 +33,7 @@ def members(draw: some.DrawFn) -> tuple[str, Member]:
         sent = written(word, quoted=not _is_token(word) or draw(some.booleans()))
         text += draw(SPACE) + ";" + draw(SPACE) + draw(some.sampled_from(["", "; "])) + f"{parameter}={sent}"
         parameters.append((parameter.lower(), sent))
-    return text, Member(name.lower(), value, tuple(parameters))
+    return text, ListMember(name.lower(), value, tuple(parameters))
 
 
 def _is_token(word: str) -> bool:
@@ -41,7 +41,7 @@ def _is_token(word: str) -> bool:
 
 
 @given(some.lists(members(), max_size=4), some.sampled_from([",", ", ", " ,", ",,", " , ,\t"]))
-def test_a_list_is_read_as_it_was_written(written_members: Sequence[tuple[str, Member]], separator: str) -> None:
+def test_a_list_is_read_as_it_was_written(written_members: Sequence[tuple[str, ListMember]], separator: str) -> None:
     text = separator.join(text for text, _ in written_members)
     assert list(read_members(text)) == [member for _, member in written_members]
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from duly.domain.egress_policy import (
     LONGEST_URL,
     PUBLIC,
-    Reach,
+    EgressPolicy,
     connection_refusal,
     parse_networks,
     parse_target,
@@ -19,7 +19,7 @@ from duly.domain.special_addresses import REFUSED_NETWORKS
 from tests.check_networks import Block, findings, read_registry, uncovered
 from tests.support.networks import EDGES, NEIGHBOURS, ORDINARY
 
-LOOPBACK = Reach(parse_networks("127.0.0.0/8"))
+LOOPBACK = EgressPolicy(parse_networks("127.0.0.0/8"))
 
 ODD_LOOPBACK = ["127.1", "127.0.1", "0x7f000001", "0x7f.1", "2130706433", "017700000001", "0177.0.0.1", "127.0.0.1."]
 ODD_LOOPBACK += ["[::ffff:127.0.0.1]", "[::FFFF:7f00:1]", "１２７.0.0.1", "127。0。0。1"]  # noqa: RUF001 - such digits are the point
@@ -168,8 +168,8 @@ def test_names_and_addresses_of_the_machine_itself_are_refused(host: str) -> Non
 
 @pytest.mark.parametrize("allowed", ["127.0.0.0/8", "::1/128"])
 def test_localhost_is_allowed_with_either_loopback(allowed: str) -> None:
-    assert url_refusal("http://localhost:5000/", reach=Reach(parse_networks(allowed))) is None
-    assert url_refusal("http://hooks.localhost.:5000/", reach=Reach(parse_networks(allowed))) is None
+    assert url_refusal("http://localhost:5000/", reach=EgressPolicy(parse_networks(allowed))) is None
+    assert url_refusal("http://hooks.localhost.:5000/", reach=EgressPolicy(parse_networks(allowed))) is None
 
 
 BAD_URLS = [
@@ -286,7 +286,7 @@ def test_ports_of_receivers_are_open(port: int) -> None:
 
 
 def test_the_ports_that_are_named_are_those_that_are_called() -> None:
-    reach = Reach(ports=parse_ports("443, 5432"))
+    reach = EgressPolicy(ports=parse_ports("443, 5432"))
     assert url_refusal("https://example.com/", reach=reach) is None
     assert url_refusal("http://example.com:5432/", reach=reach) is None
     assert (url_refusal("http://example.com/", reach=reach) or "").startswith(
@@ -295,7 +295,7 @@ def test_the_ports_that_are_named_are_those_that_are_called() -> None:
 
 
 def test_in_an_allowed_network_every_port_is_open() -> None:
-    reach = Reach(parse_networks("127.0.0.0/8"), parse_ports("443"))
+    reach = EgressPolicy(parse_networks("127.0.0.0/8"), parse_ports("443"))
     assert connection_refusal("127.0.0.1", 5432, reach=reach) is None
     assert url_refusal("http://127.1:5432/", reach=reach) is None
 

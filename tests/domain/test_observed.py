@@ -4,25 +4,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duly.domain.run_times import LONGEST_SECONDS, observe, suggested_timeout
+from duly.domain.run_times import LONGEST_SECONDS, suggested_timeout, summarize_run_times
 
 
 def test_nothing_was_observed_of_a_type_without_completed_jobs() -> None:
-    assert observe([]) is None
+    assert summarize_run_times([]) is None
 
 
 def test_percentiles_are_run_times_that_were_seen() -> None:
-    seen = observe([n / 10 for n in range(1, 101)])
+    seen = summarize_run_times([n / 10 for n in range(1, 101)])
     assert seen is not None
     assert (seen.count, seen.p50_seconds, seen.p99_seconds) == (100, 5.0, 9.9)
 
-    one = observe([0.0314159])
+    one = summarize_run_times([0.0314159])
     assert one is not None
     assert (one.count, one.p50_seconds, one.p99_seconds, one.suggested_timeout_seconds) == (1, 0.031, 0.031, 1)
 
 
 def test_a_clock_that_was_set_back_counts_as_no_time() -> None:
-    seen = observe([-0.5])
+    seen = summarize_run_times([-0.5])
     assert seen is not None
     assert seen.p50_seconds == 0.0
 

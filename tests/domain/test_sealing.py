@@ -5,7 +5,7 @@ from base64 import b64encode
 import pytest
 
 from duly.domain.job_template import with_secret
-from duly.domain.sealing import CannotUnseal, Keyring, KeysWrong, key_id_of, new_key, parse_keys
+from duly.domain.sealing import CannotUnseal, InvalidKeys, Keyring, key_id_of, new_key, parse_keys
 from duly.settings import Settings
 
 OLD, NEW = "old:" + b64encode(b"o" * 32).decode(), "new:" + b64encode(b"n" * 32).decode()
@@ -115,7 +115,7 @@ def test_a_new_key_is_one_and_another_each_time() -> None:
     assert list(parse_keys(new_key("k-2026.1_b"))) == ["k-2026.1_b"]
     assert new_key().split(":")[0] != new_key().split(":")[0]
     assert new_key("k") != new_key("k")
-    with pytest.raises(KeysWrong, match="1 to 32 letters"):
+    with pytest.raises(InvalidKeys, match="1 to 32 letters"):
         new_key("a b")
 
 
@@ -134,7 +134,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("text", "says"), WRONG.values(), ids=WRONG.keys())
 def test_what_spells_no_keys_is_refused_without_a_word_of_them(text: str, says: str) -> None:
-    with pytest.raises(KeysWrong) as caught:
+    with pytest.raises(InvalidKeys) as caught:
         parse_keys(text)
     assert says in str(caught.value)
     assert "a2tra2tr" not in str(caught.value)

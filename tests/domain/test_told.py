@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from duly.domain.derived_state import SHORT, Told, tell
+from duly.domain.derived_state import SHORT, DerivedState, derive_state
 from duly.domain.events import EventKind, Status
 from duly.domain.invariant_facts import History
 
@@ -15,13 +15,13 @@ STARTED, PROGRESSED, RETRY, LOST, WISH, REQUEUED, COMPLETED, FAILED, CANCELLED =
 )
 
 
-def told(*kinds: EventKind, attempts: Sequence[int] | None = None) -> Told:
+def told(*kinds: EventKind, attempts: Sequence[int] | None = None) -> DerivedState:
     history = History(range(1, len(kinds) + 1), kinds, attempts or [1] * len(kinds), merged=False, foreign=False)
-    return tell(JOB, history)
+    return derive_state(JOB, history)
 
 
 def test_a_job_without_events_waits_for_its_first_start() -> None:
-    assert told() == Told(Status.PENDING, 0, 0, False, starts=0, crashes=0, started=False, first_round=True)
+    assert told() == DerivedState(Status.PENDING, 0, 0, False, starts=0, crashes=0, started=False, first_round=True)
 
 
 def test_each_start_is_counted_over_all_rounds() -> None:
@@ -66,9 +66,9 @@ def test_what_cannot_have_happened_is_refused_in_the_name_of_the_job(length: int
 
 def test_a_gap_is_refused() -> None:
     with pytest.raises(ValueError, match=f"^job {JOB}: event 3 follows where 2 belongs"):
-        tell(JOB, History([1, 3], [1, 2], [1, 1], merged=False, foreign=False))
+        derive_state(JOB, History([1, 3], [1, 2], [1, 1], merged=False, foreign=False))
 
 
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(ValueError, match=f"^job {JOB}: it has an event of the unknown kind 99"):
-        tell(JOB, History([1], [99], [1], merged=False, foreign=False))
+        derive_state(JOB, History([1], [99], [1], merged=False, foreign=False))

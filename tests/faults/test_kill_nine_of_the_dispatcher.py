@@ -29,7 +29,7 @@ StartService = Callable[..., Any]
 # What a service with these roles does not do; every other point must be passed.
 NEVER_PASSED = (
     "duly.outbound.client:OutboundClient.__aexit__:",  # a service closes its client by name
-    "duly.outbound.connection_pool:Pool.connection:2:",  # waits only while all connections are in use
+    "duly.outbound.connection_pool:ConnectionPool.connection:2:",  # waits only while all connections are in use
 )
 RETRY_SECONDS = "0.05," * 30
 DYING = {

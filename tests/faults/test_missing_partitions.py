@@ -9,7 +9,7 @@ import pytest
 
 from duly.domain.ids import new_job_id
 from duly.domain.job import NewJob
-from duly.store.postgres.database import Database, DatabaseAway, DatabaseUnfit
+from duly.store.postgres.database import Database, DatabaseMisconfigured, DatabaseOutage
 from duly.store.postgres.partition_function import days_ahead, lacking_partitions
 from duly.store.postgres.partitions import DAYS_AHEAD, PARTITIONED, TODAY
 from duly.store.submit.jobs import record_jobs
@@ -91,7 +91,7 @@ async def test_what_belongs_to_no_day_that_is_made_is_refused_with_the_reason_an
     database: Database,
 ) -> None:
     far = NewJob(1, UUID(int=new_job_id().int + (400 * 86_400_000 << 80)), "echo", "default", 0, "{}", 60.0, 5)
-    with pytest.raises(DatabaseUnfit) as refusal:
+    with pytest.raises(DatabaseMisconfigured) as refusal:
         async with database.connection() as connection:
             await record_jobs(connection, [far])
     assert refusal.value.trouble.code == "DATABASE_PARTITION_MISSING"
@@ -104,7 +104,7 @@ async def test_where_it_was_made_the_statement_may_be_tried_again(database: Data
         await connection.execute(f"drop table jobs_{today:%Y%m%d}")
     job = NewJob(1, new_job_id(), "echo", "default", 0, "{}", 60.0, 5)
     hot = database.hot()
-    with pytest.raises(DatabaseAway):
+    with pytest.raises(DatabaseOutage):
         async with hot.use() as connection:
             await record_jobs(connection, [job])
     async with hot.use() as connection:

@@ -8,7 +8,7 @@ import pytest
 from duly.cli.prepare_database import CannotServe, prepare
 from duly.lifecycle.maintenance.check import check
 from duly.store.ledger.retention import drop_expired
-from duly.store.postgres.database import Database, DatabaseUnfit, RecordRefused
+from duly.store.postgres.database import Database, DatabaseMisconfigured, RecordRefused
 from duly.store.postgres.partition_function import days_ahead
 from duly.store.postgres.partitions import DAYS_AHEAD, PARTITIONED, TODAY, _make, ensure_partitions
 from duly.store.schema.migrations import differences
@@ -98,7 +98,7 @@ async def test_the_function_takes_only_our_tables_and_the_coming_days(served: Da
 
 async def test_the_function_is_for_those_to_whom_it_is_granted(split: Split, served: Database) -> None:
     await split.superuser.execute(f"revoke execute on function duly_make_partition(text, date) from {split.serving}")
-    with pytest.raises(DatabaseUnfit) as refusal:
+    with pytest.raises(DatabaseMisconfigured) as refusal:
         async with served.connection() as connection:
             await connection.fetchval("select duly_make_partition('jobs', current_date)")
     assert "permission denied for function" in refusal.value.line

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from duly.lifecycle.writes.bisection import record_bisecting
-from duly.store.postgres.database import DatabaseAway, DatabaseSlow, RecordRefused
+from duly.store.postgres.database import DatabaseOutage, DatabaseTimeout, RecordRefused
 
 
 class Table:
@@ -39,9 +39,9 @@ async def test_all_but_the_bad_items_are_recorded_in_order(bad: set[int]) -> Non
 
 
 async def test_what_was_not_tried_is_left_where_the_database_goes_away() -> None:
-    table = Table({2: RecordRefused("bad"), 5: DatabaseAway("gone")})
+    table = Table({2: RecordRefused("bad"), 5: DatabaseOutage("gone")})
     halved = await record_bisecting(range(8), table.record, statement="test")
-    assert isinstance(halved.away, DatabaseAway)
+    assert isinstance(halved.away, DatabaseOutage)
     assert table.rows == [0, 1, 3]
     assert [item for item, _ in halved.refused] == [2]
     assert halved.left == [4, 5, 6, 7]
@@ -49,7 +49,7 @@ async def test_what_was_not_tried_is_left_where_the_database_goes_away() -> None
 
 @pytest.mark.parametrize(("splits", "rows"), [(False, []), (True, [0, 1, 2])])
 async def test_a_statement_that_is_slow_is_tried_by_halves_only_where_asked(splits: bool, rows: list[int]) -> None:
-    table = Table({3: DatabaseSlow("canceled")})
+    table = Table({3: DatabaseTimeout("canceled")})
     halved = await record_bisecting(range(4), table.record, statement="test", splits_slow=splits)
     assert table.rows == rows
     assert (halved.left == []) is splits

@@ -12,7 +12,7 @@ from duly.domain.sealing import Keyring
 from duly.lifecycle.maintenance import doctor
 from duly.lifecycle.maintenance.doctor import Doctor, Finding
 from duly.lifecycle.maintenance.key_rotation import recognise
-from duly.store.ledger.stream_holders import Holder, HolderKind
+from duly.store.ledger.stream_holders import HolderKind, StreamHolder
 from duly.store.postgres.database import Database
 from duly.store.postgres.partitions import TODAY
 from tests.support.kept_connections import asking
@@ -162,7 +162,7 @@ async def test_of_transactions_whose_age_is_hidden_only_those_that_stay_are_name
 ) -> None:
     looks = [[hidden(7), hidden(8)], [hidden(8), hidden(9)]]
 
-    async def looked(*_: object, **__: object) -> list[Holder]:
+    async def looked(*_: object, **__: object) -> list[StreamHolder]:
         return looks.pop(0)
 
     monkeypatch.setattr(doctor, "old_writers", looked)
@@ -173,8 +173,8 @@ async def test_of_transactions_whose_age_is_hidden_only_those_that_stay_are_name
     )
 
 
-def hidden(tx: int) -> Holder:
-    return Holder(tx, HolderKind.SESSION, str(tx), "app", "shop", "", "", None)
+def hidden(tx: int) -> StreamHolder:
+    return StreamHolder(tx, HolderKind.SESSION, str(tx), "app", "shop", "", "", None)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from duly.api.contract.response_models import BatchBody
 from duly.lifecycle.end import follow_ups
 from duly.lifecycle.submit import insert
-from duly.store.postgres.database import DatabaseAway
+from duly.store.postgres.database import DatabaseOutage
 from tests.support.handlers import gate
 from tests.support.service import Service, eventually
 
@@ -72,7 +72,7 @@ async def test_it_is_submitted_once_though_the_answer_of_the_commit_was_lost(
     def losing(*arguments: Any, **named: Any) -> int:
         if not lost:
             lost.append(1)
-            raise DatabaseAway("after the commit")
+            raise DatabaseOutage("after the commit")
         return original(*arguments, **named)
 
     service = await start_service()

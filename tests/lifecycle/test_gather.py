@@ -8,7 +8,7 @@ import pytest
 
 from duly.errors import Overloaded
 from duly.lifecycle.submit.batcher import Batcher
-from duly.store.postgres.database import DatabaseAway, RecordRefused
+from duly.store.postgres.database import DatabaseOutage, RecordRefused
 
 
 class Ledger:
@@ -105,7 +105,7 @@ async def test_one_bad_item_fails_alone(ledger: Ledger) -> None:
 
 async def test_a_database_that_is_away_is_told_to_all_of_the_batch_and_not_tried_one_by_one(ledger: Ledger) -> None:
     batcher = Batcher(ledger.record, capacity=10, batch=5)
-    ledger.breaks = [DatabaseAway("gone")]
+    ledger.breaks = [DatabaseOutage("gone")]
     async with flushing(batcher):
         answers = await asyncio.gather(*putting(batcher, 1, 2), return_exceptions=True)
         assert [str(answer) for answer in answers] == ["gone", "gone"]
@@ -121,7 +121,7 @@ async def test_an_unforeseen_error_answers_everybody_and_leaves_to_the_loop(ledg
     with pytest.raises(RuntimeError, match="a bug"):
         await batcher.step()
     answers = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [type(answer) for answer in answers] == [DatabaseAway, DatabaseAway]
+    assert [type(answer) for answer in answers] == [DatabaseOutage, DatabaseOutage]
     assert batcher.idle
 
 
@@ -131,7 +131,7 @@ async def test_a_flusher_that_is_stopped_leaves_nobody_waiting(ledger: Ledger) -
     async with flushing(batcher):
         tasks = putting(batcher, 1)
         await ledger.entered.wait()
-    with pytest.raises(DatabaseAway, match="the service stopped before this was recorded"):
+    with pytest.raises(DatabaseOutage, match="the service stopped before this was recorded"):
         await asyncio.wait_for(tasks[0], 5)
 
 

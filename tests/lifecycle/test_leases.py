@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from duly.domain.ids import SMALLEST
 from duly.domain.job import Lane
 from duly.store.postgres import database as database_module
-from duly.store.postgres.database import Database, DatabaseSlow
+from duly.store.postgres.database import Database, DatabaseTimeout
 from duly.store.queue.ready import LaneStart, claim_ready
 from duly.worker import orphans
 from tests.support import handlers as support
@@ -322,7 +322,7 @@ async def test_a_loop_that_waits_without_end_gives_its_connection_back(
     monkeypatch.setattr(database_module, "BACKGROUND_SECONDS", 0.05)
     database = Database(database_url)
     for _ in range(2 * database_module.BACKGROUND_CONNECTIONS):
-        with pytest.raises(DatabaseSlow):
+        with pytest.raises(DatabaseTimeout):
             async with database.background() as connection:
                 await connection.execute("select pg_sleep(600)")
     await database.close()

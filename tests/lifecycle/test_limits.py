@@ -14,9 +14,9 @@ from duly.domain.job import Lane, NewJob
 from duly.lifecycle.claim.flow_control import FlowController
 from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.store.postgres.database import Connection, Database
-from duly.store.queue.claim_limited import CLAIM_LIMITED, ClaimedUnder, Under, claim_limited
+from duly.store.queue.claim_limited import CLAIM_LIMITED, ClaimLimits, LimitedClaim, claim_limited
 from duly.store.queue.flow_control import raise_version, read_version
-from duly.store.queue.limits import Limits, Rate, Scope, set_limits
+from duly.store.queue.limits import FlowLimits, Rate, Scope, set_limits
 from duly.store.queue.ready import LaneStart, claim_ready
 from duly.store.submit.jobs import record_jobs
 from tests.support import flow_handlers
@@ -26,7 +26,7 @@ from tests.support.service import Service, eventually
 StartService = Callable[..., Awaitable[Service]]
 HANDLERS = ("tests.support.handlers", "tests.support.flow_handlers")
 LANE = Lane("narrow", "count-a", 0)
-UNDER = Under(queue="narrow")
+UNDER = ClaimLimits(queue="narrow")
 
 
 @pytest.fixture(autouse=True)
@@ -261,13 +261,13 @@ async def ready(connection: Connection, count: int) -> None:
     )
 
 
-async def limited(connection: Connection, limits: Limits, *, begins_in_seconds: float = 0) -> None:
+async def limited(connection: Connection, limits: FlowLimits, *, begins_in_seconds: float = 0) -> None:
     async with connection.transaction():
         await set_limits(connection, 1, Scope.QUEUE, "narrow", limits, begins_in_seconds=begins_in_seconds)
         await raise_version(connection)
 
 
-async def claim(connection: Connection, wanted: int, *, under: Under = UNDER, version: int = 0) -> ClaimedUnder:
+async def claim(connection: Connection, wanted: int, *, under: ClaimLimits = UNDER, version: int = 0) -> LimitedClaim:
     return await claim_limited(
         connection,
         [LaneStart(LANE, SMALLEST)],
@@ -284,7 +284,7 @@ async def test_two_claims_at_once_never_take_more_than_there_is_room_for(databas
     database = Database(database_url)
     async with database.hot().use() as one, database.hot().use() as other:
         await ready(one, 20)
-        await limited(one, Limits(concurrency=5))
+        await limited(one, FlowLimits(concurrency=5))
         async with one.transaction():
             assert len((await claim(one, 3)).jobs) == 3
             meanwhile = await claim(other, 3)
@@ -296,8 +296,10 @@ async def test_two_claims_at_once_never_take_more_than_there_is_room_for(databas
     await database.close()
 
 
-@pytest.mark.parametrize("under", [UNDER, Under(breaker="count-a")])
-async def test_a_claim_that_looked_before_another_was_committed_takes_nothing(database_url: str, under: Under) -> None:
+@pytest.mark.parametrize("under", [UNDER, ClaimLimits(breaker="count-a")])
+async def test_a_claim_that_looked_before_another_was_committed_takes_nothing(
+    database_url: str, under: ClaimLimits
+) -> None:
     """It is held between its look at what runs and its lock, for as long as the test likes."""
     waits = "and (select pg_advisory_xact_lock_shared(7))::text is not null for update skip locked"
     statement = re.sub(r"> 0\s+for update skip locked", f"> 0 {waits}", CLAIM_LIMITED)
@@ -305,7 +307,7 @@ async def test_a_claim_that_looked_before_another_was_committed_takes_nothing(da
     database = Database(database_url)
     async with database.hot().use() as one, database.hot().use() as other, database.hot().use() as third:
         await ready(one, 20)
-        await limited(one, Limits(concurrency=5))
+        await limited(one, FlowLimits(concurrency=5))
         await one.execute(
             "insert into breakers (type, state, failures, code, probe_at) values ('count-a', 1, 3, '', now())"
         )
@@ -320,7 +322,7 @@ async def test_a_claim_that_looked_before_another_was_committed_takes_nothing(da
     await database.close()
 
 
-async def _claim_with(statement: str, connection: Connection, under: Under) -> ClaimedUnder:
+async def _claim_with(statement: str, connection: Connection, under: ClaimLimits) -> LimitedClaim:
     class Patched:
         async def fetch(self, _statement: str, *arguments: Any) -> Any:
             return await connection.fetch(statement, *arguments)
@@ -333,12 +335,12 @@ async def test_a_claim_by_an_older_version_takes_nothing(database_url: str) -> N
     database = Database(database_url)
     async with database.hot().use() as connection:
         await ready(connection, 3)
-        await limited(connection, Limits(concurrency=5))
+        await limited(connection, FlowLimits(concurrency=5))
         version = await read_version(connection)
         await raise_version(connection)
         old = await claim(connection, 3, version=version)
         assert (old.jobs, old.current) == ([], False)
-        gone = await claim(connection, 3, under=Under(queue="narrow", type="count-a"))
+        gone = await claim(connection, 3, under=ClaimLimits(queue="narrow", type="count-a"))
         assert (gone.jobs, gone.current) == ([], False)
     await database.close()
 
@@ -347,7 +349,7 @@ async def test_a_limit_that_is_not_in_force_yet_lets_nothing_start(database_url:
     database = Database(database_url)
     async with database.hot().use() as connection:
         await ready(connection, 3)
-        await limited(connection, Limits(concurrency=5), begins_in_seconds=30)
+        await limited(connection, FlowLimits(concurrency=5), begins_in_seconds=30)
         early = await claim(connection, 3)
         assert early.jobs == []
         assert 0 < early.wait_seconds <= 30
@@ -356,7 +358,7 @@ async def test_a_limit_that_is_not_in_force_yet_lets_nothing_start(database_url:
 
 async def test_a_bucket_holds_what_it_held_when_its_limits_are_set_once_more(database_url: str) -> None:
     database = Database(database_url)
-    hourly = Limits(rate=Rate(4, 3600.0))
+    hourly = FlowLimits(rate=Rate(4, 3600.0))
     async with database.hot().use() as connection:
         await ready(connection, 20)
         await limited(connection, hourly)
@@ -369,7 +371,7 @@ async def test_a_bucket_holds_what_it_held_when_its_limits_are_set_once_more(dat
         assert not empty.full
         await connection.execute("update limits set refilled_at = now() - interval '900 seconds'")
         assert len((await claim(connection, 10)).jobs) == 1
-        await limited(connection, Limits(rate=Rate(2, 3600.0)))
+        await limited(connection, FlowLimits(rate=Rate(2, 3600.0)))
         await connection.execute("update limits set refilled_at = now() - interval '2 days'")
         assert len((await claim(connection, 10)).jobs) == 2
     await database.close()
@@ -387,7 +389,7 @@ async def test_starts_under_way_are_over_before_a_new_limit_begins(database_url:
                 one, lanes, limit=2, node_id=UUID(int=7), source="test", version=await read_version(one)
             )
             assert len(free) == 2
-            setting = asyncio.create_task(controller.limit(1, Scope.QUEUE, "narrow", Limits(concurrency=3)))
+            setting = asyncio.create_task(controller.limit(1, Scope.QUEUE, "narrow", FlowLimits(concurrency=3)))
             await eventually(lambda: other.fetch("select from limits"))
             assert (await claim(other, 10)).jobs == []
             assert not setting.done()

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from duly.domain.ids import new_job_id, smallest_id_at
 from duly.domain.log_lines import Level, LogLine
 from duly.lifecycle.run.job_logs import LINE_COST, LogRecorder
-from duly.store.postgres.database import Database, DatabaseAway
+from duly.store.postgres.database import Database, DatabaseOutage
 from duly.telemetry.metrics import Metrics
 from tests.support.service import eventually
 
@@ -103,7 +103,7 @@ async def test_lines_wait_while_the_database_is_away_and_none_is_recorded_twice(
         await holder.execute("lock table job_logs in exclusive mode")
         step = asyncio.create_task(recorder.step())
         await eventually(lambda: holder.fetch(BREAK_THE_CONNECTION))
-        with pytest.raises(DatabaseAway):
+        with pytest.raises(DatabaseOutage):
             await step
     await holder.close()
     await recorder.step()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from duly.domain.events import EventKind
-from duly.domain.invariant_facts import Cure
+from duly.domain.invariant_facts import RepairAction
 from duly.domain.job import DEFAULT_TENANT, Flow
 from duly.lifecycle.maintenance.check import check
 from duly.lifecycle.maintenance.repair import RepairInProgress, repair
@@ -256,7 +256,7 @@ async def test_a_busy_service_that_loses_its_hot_tables_finishes_everything(
     ids += [(await service.submit("progress", **told))["jobId"] for _ in range(20)]
     assert not (await check(database)).clean
     done = await repair(database)
-    assert (done.report.clean, done.done[Cure.PLACE] > 0) == (True, True)
+    assert (done.report.clean, done.done[RepairAction.PLACE] > 0) == (True, True)
     for job_id in ids:
         assert (await service.ended(job_id))["status"] == "completed"
     batch_id = answer.json()["batchId"]

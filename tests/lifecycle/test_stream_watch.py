@@ -4,11 +4,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from duly.lifecycle.cluster.stream_watch import HELD_SECONDS, StreamWatch
-from duly.store.ledger.stream_holders import Held, Holder, HolderKind
+from duly.store.ledger.stream_holders import Held, HolderKind, StreamHolder
 
 
-def session(tx: int, seconds: float | None) -> Holder:
-    return Holder(tx, HolderKind.SESSION, "4711", "app", "shop", "report", "idle in transaction", seconds)
+def session(tx: int, seconds: float | None) -> StreamHolder:
+    return StreamHolder(tx, HolderKind.SESSION, "4711", "app", "shop", "report", "idle in transaction", seconds)
 
 
 class Watched:
@@ -42,7 +42,7 @@ def test_the_age_of_the_holder_is_shown_under_its_kind() -> None:
     watched = Watched()
     watched.after(Held(7, 9, session(7, 12.5)))
     assert watched.behind == {"session": 12.5}
-    watched.after(Held(8, 9, Holder(8, HolderKind.PREPARED, "'x'", "app", "shop", "", "", 3.0)))
+    watched.after(Held(8, 9, StreamHolder(8, HolderKind.PREPARED, "'x'", "app", "shop", "", "", 3.0)))
     assert watched.behind == {"prepared_transaction": 3.0}
     watched.after(Held(20, 20, None))
     assert watched.behind == {}

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from duly.domain.egress_policy import PUBLIC, Reach, parse_networks
+from duly.domain.egress_policy import PUBLIC, EgressPolicy, parse_networks
 from duly.domain.egress_ports import parse_ports
 from duly.outbound import RESPONSE_LIMIT, OutboundClient
 from duly.outbound import resolver as addresses_of_names
@@ -63,7 +63,7 @@ async def test_an_address_beside_a_refused_network_is_not_refused(address: str) 
 
 
 async def test_only_the_ports_that_are_named_are_called() -> None:
-    async with OutboundClient(reach=Reach(ports=parse_ports("443")), lookup=FakeLookup(["1.1.1.1"])) as client:
+    async with OutboundClient(reach=EgressPolicy(ports=parse_ports("443")), lookup=FakeLookup(["1.1.1.1"])) as client:
         for url in ("http://1.1.1.1/", "http://hooks.example/", "https://hooks.example:8443/"):
             assert client.refusal(url) is not None
             assert (await failure(client, url)).code == "BLOCKED_ADDRESS"
@@ -83,7 +83,7 @@ async def test_the_port_of_a_name_is_checked_with_its_address() -> None:
 async def test_a_name_is_refused_if_any_of_its_addresses_is(addresses: list[str]) -> None:
     async with receiver(answers(EMPTY)) as sink:
         lookup = FakeLookup(addresses)
-        reach = Reach(parse_networks("127.0.0.1/32"))
+        reach = EgressPolicy(parse_networks("127.0.0.1/32"))
         async with OutboundClient(reach=reach, lookup=lookup, total_seconds=2) as client:
             error = await failure(client, f"http://hooks.example:{sink.port}/secret-path")
         assert error.code == "BLOCKED_ADDRESS"
@@ -95,7 +95,7 @@ async def test_a_name_is_refused_if_any_of_its_addresses_is(addresses: list[str]
 async def test_a_name_that_changes_its_address_is_connected_to_where_it_was_checked() -> None:
     async with receiver(answers(EMPTY)) as here, receiver(answers(EMPTY), host="127.0.0.2", port=here.port) as inside:
         lookup = FakeLookup(["127.0.0.1"], ["127.0.0.2"])
-        reach = Reach(parse_networks("127.0.0.1/32"))
+        reach = EgressPolicy(parse_networks("127.0.0.1/32"))
         async with OutboundClient(reach=reach, lookup=lookup, total_seconds=2) as client:
             answer = await client.post(f"http://hooks.example:{here.port}/", content=b"{}", headers=HEADERS)
         assert (answer.status, lookup.asked) == (204, ["hooks.example"])
@@ -108,7 +108,7 @@ async def test_a_name_that_leads_inside_when_it_is_looked_up_again_is_refused(mo
     closing = answers_and_closes(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
     async with receiver(closing) as here, receiver(answers(EMPTY), host="127.0.0.2", port=here.port) as inside:
         lookup = FakeLookup(["127.0.0.1"], ["127.0.0.2"])
-        reach = Reach(parse_networks("127.0.0.1/32"))
+        reach = EgressPolicy(parse_networks("127.0.0.1/32"))
         async with OutboundClient(reach=reach, lookup=lookup, total_seconds=2) as client:
             url = f"http://hooks.example:{here.port}/"
             assert (await client.post(url, content=b"{}", headers=HEADERS)).status == 204
@@ -126,7 +126,7 @@ async def test_an_address_that_changes_after_its_check_is_refused_at_the_socket(
                 return found
 
         lookup = RememberingLookup()
-        reach = Reach(parse_networks("127.0.0.1/32"))
+        reach = EgressPolicy(parse_networks("127.0.0.1/32"))
         async with OutboundClient(reach=reach, lookup=lookup, total_seconds=2) as client:
             url = f"http://hooks.example:{here.port}/"
             assert (await client.post(url, content=b"{}", headers=HEADERS)).status == 204

@@ -53,13 +53,13 @@ async def test_those_that_wait_for_one_receiver_are_not_woken_by_what_others_fre
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[Origin] = []
-    has_room = connection_pool.Pool._has_room
+    has_room = connection_pool.ConnectionPool._has_room
 
-    def counted(self: connection_pool.Pool, origin: Origin) -> bool:
+    def counted(self: connection_pool.ConnectionPool, origin: Origin) -> bool:
         asked.append(origin)
         return has_room(self, origin)
 
-    monkeypatch.setattr(connection_pool.Pool, "_has_room", counted)
+    monkeypatch.setattr(connection_pool.ConnectionPool, "_has_room", counted)
     arrived = asyncio.Semaphore(0)
 
     async def hangs_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from duly.outbound import RESPONSE_LIMIT
 from duly.outbound.response import PostFailed
-from duly.outbound.response_reader import AnswerReader, Received
+from duly.outbound.response_reader import AnswerReader, ReceivedResponse
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 WHOLE = b"HTTP/1.1 103 Early\r\nLink: <a>\r\n\r\n" + CHUNKED + b"2;x=y\r\nab\r\n1\r\nc\r\n0\r\nX-Trailer: t\r\n\r\n"
@@ -28,7 +28,7 @@ def test_an_answer_is_the_same_whatever_pieces_it_comes_in(cuts: set[int]) -> No
     places = [0, *sorted(cuts), len(WHOLE)]
     reader = reading(*(WHOLE[start:stop] for start, stop in pairwise(places) if start < stop))
     assert reader.complete and reader.reusable
-    assert reader.answer() == Received(200, {"transfer-encoding": "chunked"}, b"abc", truncated=False)
+    assert reader.answer() == ReceivedResponse(200, {"transfer-encoding": "chunked"}, b"abc", truncated=False)
 
 
 @given(answer=st.binary(max_size=200))
@@ -67,13 +67,15 @@ def test_a_bodiless_answer_ends_with_its_headers_and_its_connection_is_not_used_
     reader.begin(bodiless=True)
     reader.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
     assert (reader.complete, reader.reusable) == (True, False)
-    assert reader.answer() == Received(200, {"content-length": "9"}, b"", truncated=False)
+    assert reader.answer() == ReceivedResponse(200, {"content-length": "9"}, b"", truncated=False)
 
 
 def test_many_small_chunks_are_read_and_the_space_between_them_is_bounded() -> None:
     small = reading(CHUNKED, *[b"1\r\nx\r\n"] * (RESPONSE_LIMIT - 1))
     small.feed(b"2\r\nxx\r\n")
-    assert small.answer() == Received(200, {"transfer-encoding": "chunked"}, b"x" * RESPONSE_LIMIT, truncated=True)
+    assert small.answer() == ReceivedResponse(
+        200, {"transfer-encoding": "chunked"}, b"x" * RESPONSE_LIMIT, truncated=True
+    )
     with pytest.raises(PostFailed, match="too long"):
         reading(CHUNKED, *[b"1;" + b"x" * 100 + b"\r\nx\r\n"] * 1_000)
 
@@ -83,7 +85,7 @@ def test_the_next_answer_holds_nothing_of_the_last() -> None:
     first = reader.answer()
     reader.begin()
     reader.feed(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
-    assert reader.answer() == Received(500, {"content-length": "0"}, b"", truncated=False)
+    assert reader.answer() == ReceivedResponse(500, {"content-length": "0"}, b"", truncated=False)
     assert first.body == b"old"
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from duly.store.postgres.database import BACKGROUND_CONNECTIONS, Database, DatabaseAway
+from duly.store.postgres.database import BACKGROUND_CONNECTIONS, Database, DatabaseOutage
 from tests.support.service import BOUND_SECONDS
 
 
@@ -61,7 +61,7 @@ async def test_a_server_that_refuses_a_session_is_away_whatever_it_says(database
     name = database_url.partition("?")[0].rpartition("/")[2]
     database = Database(database_url.replace(f"/{name}", "/none_of_this_name", 1))
     for flow in (database.connection, database.hot().use):
-        with pytest.raises(DatabaseAway, match="none_of_this_name"):
+        with pytest.raises(DatabaseOutage, match="none_of_this_name"):
             async with flow():
                 pass
     await database.close()

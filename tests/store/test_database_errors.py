@@ -7,10 +7,10 @@ import pytest
 
 from duly.store.postgres.database import Database
 from duly.store.postgres.database_errors import (
-    DatabaseAway,
     DatabaseError,
-    DatabaseSlow,
-    DatabaseUnfit,
+    DatabaseMisconfigured,
+    DatabaseOutage,
+    DatabaseTimeout,
     PartitionMissing,
     RecordBusy,
     RecordRefused,
@@ -31,62 +31,80 @@ def of_server(state: str, words: str, **fields: str) -> asyncpg.PostgresError:
 PARTITION = of_server("23514", 'no partition of relation "jobs" found for row', t="jobs", s="public")
 KINDS = [
     # state, words, class of error, code, what the line says beside Postgres's own words
-    ("08006", "connection failure", DatabaseAway, "DATABASE_UNAVAILABLE", "closed the connection"),
-    ("57P01", "terminating connection due to administrator command", DatabaseAway, "DATABASE_UNAVAILABLE", "closed"),
-    ("57P03", "the database system is starting up", DatabaseAway, "DATABASE_STARTING", "starting"),
-    ("57014", "canceling statement due to statement timeout", DatabaseSlow, "DATABASE_STATEMENT_TIMEOUT", "raise"),
-    ("57014", "canceling statement due to user request", DatabaseSlow, "DATABASE_STATEMENT_CANCELLED", "cancelled"),
-    ("57P05", "terminating connection due to idle-session timeout", DatabaseAway, "DATABASE_SESSION_TIMEOUT", "raise"),
-    ("25P03", "terminating connection due to idle-in-", DatabaseAway, "DATABASE_SESSION_TIMEOUT", "timeout"),
-    ("25P04", "terminating connection due to transaction timeout", DatabaseAway, "DATABASE_SESSION_TIMEOUT", "raise"),
-    ("25006", "cannot execute INSERT in a read-only transaction", DatabaseAway, "DATABASE_READ_ONLY", "primary"),
-    ("53100", "could not extend file: No space left on device", DatabaseAway, "DATABASE_DISK_FULL", "free space"),
-    ("53200", "out of shared memory", DatabaseSlow, "DATABASE_OUT_OF_MEMORY", "max_locks_per_transaction"),
-    ("53300", "sorry, too many clients already", DatabaseAway, "DATABASE_TOO_MANY_CONNECTIONS", "max_connections"),
-    ("53400", "configuration limit exceeded", DatabaseAway, "DATABASE_LIMIT_REACHED", "raise the limit"),
-    ("58030", "could not read block 0: Input/output error", DatabaseAway, "DATABASE_IO_ERROR", "disk"),
+    ("08006", "connection failure", DatabaseOutage, "DATABASE_UNAVAILABLE", "closed the connection"),
+    ("57P01", "terminating connection due to administrator command", DatabaseOutage, "DATABASE_UNAVAILABLE", "closed"),
+    ("57P03", "the database system is starting up", DatabaseOutage, "DATABASE_STARTING", "starting"),
+    ("57014", "canceling statement due to statement timeout", DatabaseTimeout, "DATABASE_STATEMENT_TIMEOUT", "raise"),
+    ("57014", "canceling statement due to user request", DatabaseTimeout, "DATABASE_STATEMENT_CANCELLED", "cancelled"),
+    (
+        "57P05",
+        "terminating connection due to idle-session timeout",
+        DatabaseOutage,
+        "DATABASE_SESSION_TIMEOUT",
+        "raise",
+    ),
+    ("25P03", "terminating connection due to idle-in-", DatabaseOutage, "DATABASE_SESSION_TIMEOUT", "timeout"),
+    ("25P04", "terminating connection due to transaction timeout", DatabaseOutage, "DATABASE_SESSION_TIMEOUT", "raise"),
+    ("25006", "cannot execute INSERT in a read-only transaction", DatabaseOutage, "DATABASE_READ_ONLY", "primary"),
+    ("53100", "could not extend file: No space left on device", DatabaseOutage, "DATABASE_DISK_FULL", "free space"),
+    ("53200", "out of shared memory", DatabaseTimeout, "DATABASE_OUT_OF_MEMORY", "max_locks_per_transaction"),
+    ("53300", "sorry, too many clients already", DatabaseOutage, "DATABASE_TOO_MANY_CONNECTIONS", "max_connections"),
+    ("53400", "configuration limit exceeded", DatabaseOutage, "DATABASE_LIMIT_REACHED", "raise the limit"),
+    ("58030", "could not read block 0: Input/output error", DatabaseOutage, "DATABASE_IO_ERROR", "disk"),
     (
         "26000",
         'prepared statement "s" does not exist',
-        DatabaseAway,
+        DatabaseOutage,
         "DATABASE_TRANSACTION_POOLER",
         "DULY_TRANSACTION_POOLING",
     ),
     (
         "42P05",
         'prepared statement "s" already exists',
-        DatabaseAway,
+        DatabaseOutage,
         "DATABASE_TRANSACTION_POOLER",
         "DULY_TRANSACTION_POOLING",
     ),
-    ("08P01", "unsupported startup parameter: options", DatabaseAway, "DATABASE_OPTIONS_REJECTED", "options"),
-    ("08P01", "no more connections allowed (max_client_conn)", DatabaseAway, "DATABASE_TOO_MANY_CONNECTIONS", "pooler"),
-    ("08P01", "query_wait_timeout", DatabaseAway, "DATABASE_TOO_MANY_CONNECTIONS", "pooler"),
-    ("42501", "permission denied for table jobs", DatabaseUnfit, "DATABASE_PERMISSION_DENIED", "GRANT SELECT, INSERT"),
+    ("08P01", "unsupported startup parameter: options", DatabaseOutage, "DATABASE_OPTIONS_REJECTED", "options"),
+    (
+        "08P01",
+        "no more connections allowed (max_client_conn)",
+        DatabaseOutage,
+        "DATABASE_TOO_MANY_CONNECTIONS",
+        "pooler",
+    ),
+    ("08P01", "query_wait_timeout", DatabaseOutage, "DATABASE_TOO_MANY_CONNECTIONS", "pooler"),
+    (
+        "42501",
+        "permission denied for table jobs",
+        DatabaseMisconfigured,
+        "DATABASE_PERMISSION_DENIED",
+        "GRANT SELECT, INSERT",
+    ),
     (
         "42501",
         "permission denied for schema app",
-        DatabaseUnfit,
+        DatabaseMisconfigured,
         "DATABASE_PERMISSION_DENIED",
         "GRANT USAGE, CREATE ON SCHEMA app",
     ),
-    ("42501", "must be owner of table jobs", DatabaseUnfit, "DATABASE_PERMISSION_DENIED", "duly migrate"),
-    ("XX001", "invalid page in block 0", DatabaseUnfit, "DATABASE_INTERNAL_ERROR", "log"),
+    ("42501", "must be owner of table jobs", DatabaseMisconfigured, "DATABASE_PERMISSION_DENIED", "duly migrate"),
+    ("XX001", "invalid page in block 0", DatabaseMisconfigured, "DATABASE_INTERNAL_ERROR", "log"),
     (
         "23514",
         'new row violates check constraint "theirs"',
-        DatabaseUnfit,
+        DatabaseMisconfigured,
         "DATABASE_CONSTRAINT_VIOLATED",
         "constraint",
     ),
     (
         "23502",
         'null value in column "new" of relation "jobs"',
-        DatabaseUnfit,
+        DatabaseMisconfigured,
         "DATABASE_CONSTRAINT_VIOLATED",
         "duly migrate",
     ),
-    ("P0001", "no jobs on Sundays", DatabaseUnfit, "DATABASE_CONSTRAINT_VIOLATED", "trigger"),
+    ("P0001", "no jobs on Sundays", DatabaseMisconfigured, "DATABASE_CONSTRAINT_VIOLATED", "trigger"),
     ("42P01", 'relation "jobs" does not exist', RecordRefused, "DATABASE_SCHEMA_MISSING", "duly migrate"),
     ("55P03", "canceling statement due to lock timeout", RecordBusy, "DATABASE_BUSY", "pg_locks"),
     ("40P01", "deadlock detected", RecordBusy, "DATABASE_BUSY", "in the way"),
@@ -129,7 +147,7 @@ def test_the_grant_names_the_role_that_lacks_it() -> None:
 )
 def test_whatever_a_server_says_to_a_new_session_it_is_away(state: str, words: str, code: str) -> None:
     error = error_of(of_server(state, words), connecting=True)
-    assert (type(error), error.trouble.code, error.connecting) == (DatabaseAway, code, True)
+    assert (type(error), error.trouble.code, error.connecting) == (DatabaseOutage, code, True)
     assert words in error.line
 
 
@@ -146,7 +164,7 @@ def test_whatever_a_server_says_to_a_new_session_it_is_away(state: str, words: s
 )
 def test_what_the_driver_meets_on_the_way_is_told_apart(raised: Exception, code: str, says: str) -> None:
     error = error_of(raised)
-    assert isinstance(error, DatabaseAway)
+    assert isinstance(error, DatabaseOutage)
     assert error.trouble.code == code
     assert says in error.line
 
@@ -169,7 +187,7 @@ def test_a_value_that_cannot_be_held_is_not_shown(state: str, words: str) -> Non
 
 def test_each_error_is_noted_once_by_its_code() -> None:
     noted: list[str] = []
-    with pytest.raises(DatabaseAway), translated(lambda error: noted.append(error.trouble.code)):
+    with pytest.raises(DatabaseOutage), translated(lambda error: noted.append(error.trouble.code)):
         raise of_server("53100", "No space left on device")
     assert noted == ["DATABASE_DISK_FULL"]
 

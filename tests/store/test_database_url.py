@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from duly.store.postgres.database import Database, DatabaseAway
-from duly.store.postgres.database_url import OPTIONS, UrlWrong, parse_url, without_password
+from duly.store.postgres.database import Database, DatabaseOutage
+from duly.store.postgres.database_url import OPTIONS, InvalidDatabaseUrl, parse_url, without_password
 
 PASSWORD = "s3cret-pass"
 
@@ -76,7 +76,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("url", "words"), REFUSED, ids=[url.replace(PASSWORD, "") for url, _ in REFUSED])
 def test_what_is_not_taken_is_named_in_one_line_without_the_password(url: str, words: str) -> None:
-    with pytest.raises(UrlWrong, match=words) as wrong:
+    with pytest.raises(InvalidDatabaseUrl, match=words) as wrong:
         parse_url(url)
     assert PASSWORD not in str(wrong.value)
     assert "\n" not in str(wrong.value)
@@ -134,7 +134,7 @@ async def test_a_host_that_only_reads_is_passed_over_and_alone_is_named_as_read_
         await connection.execute(f"alter database {name} set default_transaction_read_only = on")
     await database.close()
     twice = Database(f"postgresql://postgres@{path}?host={host},{host}&port={port},{port}")
-    with pytest.raises(DatabaseAway) as away:
+    with pytest.raises(DatabaseOutage) as away:
         async with twice.connection():
             pass
     assert away.value.trouble.code == "DATABASE_READ_ONLY"

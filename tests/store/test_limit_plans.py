@@ -6,10 +6,10 @@ import pytest
 
 from duly.domain.ids import SMALLEST
 from duly.store.postgres.database import Connection
-from duly.store.queue.claim_limited import CLAIM_LIMITED, Under, claim_limited
+from duly.store.queue.claim_limited import CLAIM_LIMITED, ClaimLimits, claim_limited
 from duly.store.queue.flow_control import read_version
 from duly.store.queue.job_type_breakers import LOCK_BREAKERS
-from duly.store.queue.limits import Limits, Scope, set_limits
+from duly.store.queue.limits import FlowLimits, Scope, set_limits
 from duly.store.queue.ready import CLAIM, LaneStart
 from duly.store.submit.jobs import record_jobs
 from tests.store.test_plans import LANE, NODE, STATES, conditions, new_jobs, plan_of, scanned_in_full, tables
@@ -67,7 +67,7 @@ async def test_counting_reads_no_more_pages_where_much_runs_without_a_limit(data
     async with tables(database_url, state) as connection:
         await record_jobs(connection, new_jobs(600))
         await claim_freely(connection, 500)
-        await set_limits(connection, 1, Scope.QUEUE, LANE.queue, Limits(concurrency=3), begins_in_seconds=0)
+        await set_limits(connection, 1, Scope.QUEUE, LANE.queue, FlowLimits(concurrency=3), begins_in_seconds=0)
         taken = [await _claim(connection) for _ in range(2)]
         assert taken == [3, 0]
         read = await _pages_of(connection, "running_limited_queue")
@@ -78,7 +78,7 @@ async def _claim(connection: Connection) -> int:
     claimed = await claim_limited(
         connection,
         [LaneStart(LANE, SMALLEST)],
-        under=Under(queue=LANE.queue),
+        under=ClaimLimits(queue=LANE.queue),
         tenant_id=1,
         limit=10,
         node_id=NODE,
@@ -93,7 +93,7 @@ async def test_a_claim_of_few_reads_few_pages_where_many_wait(database_url: str,
     async with tables(database_url, "small") as connection:
         for _ in range(10):
             await record_jobs(connection, new_jobs(500))
-        await set_limits(connection, 1, Scope.QUEUE, LANE.queue, Limits(concurrency=3), begins_in_seconds=0)
+        await set_limits(connection, 1, Scope.QUEUE, LANE.queue, FlowLimits(concurrency=3), begins_in_seconds=0)
         read = await _pages_of(connection, "ready_pkey", limited=limited)
     assert read <= 3 * 20
 

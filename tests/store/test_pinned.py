@@ -8,7 +8,7 @@ from duly.domain.events import EventKind
 from duly.domain.ids import new_job_id
 from duly.domain.job import NewJob
 from duly.domain.outcome import cancelled_error
-from duly.store.ledger.terminal import END_WAITING, EndOfWaiting, end_waiting
+from duly.store.ledger.terminal import END_WAITING, WaitingJobEnd, end_waiting
 from duly.store.postgres.database import Connection, Database
 from duly.store.submit.jobs import record_jobs
 from duly.store.ties.requeue import REQUEUE
@@ -72,7 +72,7 @@ async def test_what_is_pinned_is_pinned_for_the_transaction_alone(database: Data
 async def test_what_fails_inside_leaves_nothing(database: Database) -> None:
     async with database.connection() as connection:
         job_id = await connection.fetchval("select job_id from ready limit 1")
-    end = EndOfWaiting(1, job_id, EventKind.CANCELLED, cancelled_error())
+    end = WaitingJobEnd(1, job_id, EventKind.CANCELLED, cancelled_error())
 
     async def end_and_fail() -> None:
         async with database.pinned() as connection:

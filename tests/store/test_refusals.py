@@ -7,10 +7,10 @@ import pytest
 from asyncpg.exceptions._base import DataError as ClientDataError
 
 from duly.store.postgres.database import (
-    DatabaseAway,
     DatabaseError,
-    DatabaseSlow,
-    DatabaseUnfit,
+    DatabaseMisconfigured,
+    DatabaseOutage,
+    DatabaseTimeout,
     RecordBusy,
     RecordRefused,
 )
@@ -45,15 +45,15 @@ def test_what_the_database_lacks_is_no_fault_of_a_value(error: Exception) -> Non
     ("error", "expected"),
     [
         *((of(code), RecordBusy) for code in ("40001", "40P01", "55P03")),
-        *((of(code), DatabaseSlow) for code in ("57014", "53200")),
-        (TimeoutError(), DatabaseSlow),
-        *((of(code), DatabaseAway) for code in AWAY),
-        (ConnectionResetError(), DatabaseAway),
-        (asyncpg.InterfaceError("connection is closed"), DatabaseAway),
-        (asyncpg.InvalidCachedStatementError("cached plan must not change result type"), DatabaseAway),
-        (asyncpg.ConnectionDoesNotExistError("closed in the middle"), DatabaseAway),
+        *((of(code), DatabaseTimeout) for code in ("57014", "53200")),
+        (TimeoutError(), DatabaseTimeout),
+        *((of(code), DatabaseOutage) for code in AWAY),
+        (ConnectionResetError(), DatabaseOutage),
+        (asyncpg.InterfaceError("connection is closed"), DatabaseOutage),
+        (asyncpg.InvalidCachedStatementError("cached plan must not change result type"), DatabaseOutage),
+        (asyncpg.ConnectionDoesNotExistError("closed in the middle"), DatabaseOutage),
         (of("23514", t="jobs"), PartitionMissing),
-        (of("42501"), DatabaseUnfit),
+        (of("42501"), DatabaseMisconfigured),
     ],
     ids=repr,
 )

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from duly.domain.ids import SMALLEST
-from duly.domain.stream_position import Position, read_position
+from duly.domain.stream_position import StreamPosition, read_position
 from duly.store.ledger import event_tail as store_tail
 from duly.stream import ledger_reader, ledger_tail, tenant_feed
 from duly.stream.ledger_reader import LedgerReader
@@ -243,7 +243,7 @@ async def test_a_bad_filter_or_id_is_refused(service: Service) -> None:
 
 async def test_an_id_from_before_all_that_is_kept_begins_with_the_oldest(service: Service) -> None:
     job = await service.run("echo")
-    async with following_all(service, last_event_id=str(Position(3, SMALLEST, 0))) as frames:
+    async with following_all(service, last_event_id=str(StreamPosition(3, SMALLEST, 0))) as frames:
         assert places(await take(frames, EVENTS_OF_A_RUN)) == [(job["jobId"], n) for n in range(EVENTS_OF_A_RUN)]
 
 
@@ -353,7 +353,7 @@ async def test_all_followers_are_served_by_one_reading(service: Service, monkeyp
     reads = [0]
     really = LedgerReader.read
 
-    async def counted(self: LedgerReader, after: Position) -> Any:
+    async def counted(self: LedgerReader, after: StreamPosition) -> Any:
         if self is not service.node.tail._reader:
             reads[0] += 1
         return await really(self, after)
@@ -401,7 +401,7 @@ async def test_a_page_of_large_results_is_cut_where_it_is_large_enough(
 async def _read_through(service: Service, sizes: list[int] | None = None) -> list[tuple[str, int]]:
     """Page by page from the first transaction that recorded a job to now."""
     [[first]] = await service.sql("select min(tx) from jobs")
-    reader, after = LedgerReader(service.node.database, tenant_id=1), Position(first - 1, SMALLEST, 0)
+    reader, after = LedgerReader(service.node.database, tenant_id=1), StreamPosition(first - 1, SMALLEST, 0)
     seen: list[tuple[str, int]] = []
     while True:
         page = await reader.read(after)
@@ -443,7 +443,7 @@ async def test_a_reader_that_leaves_in_the_middle_of_a_page_spoils_no_connection
     following = service.node.tail
     for _ in range(5):
         with anyio.move_on_after(0.1) as left:  # as the framework does with who goes: again and again, at every await
-            await following.from_ledger(following.reader(), Position(3, SMALLEST, 0))
+            await following.from_ledger(following.reader(), StreamPosition(3, SMALLEST, 0))
         assert left.cancelled_caught
         for answer in await asyncio.gather(*(service.client.get("/api/v1/jobs") for _ in range(4))):
             assert answer.status_code == 200, answer.text

@@ -21,12 +21,12 @@ from typing import Any  # noqa: E402
 import uvloop  # noqa: E402
 from pydantic import SecretStr  # noqa: E402
 
-from duly.domain.egress_policy import Reach  # noqa: E402
+from duly.domain.egress_policy import EgressPolicy  # noqa: E402
 from duly.domain.sealing import Keyring  # noqa: E402
 from duly.handlers.discovery import load_registry  # noqa: E402
 from duly.node import Node  # noqa: E402
 from duly.outbound import client, connector  # noqa: E402
-from duly.outbound.connection_pool import Pool  # noqa: E402
+from duly.outbound.connection_pool import ConnectionPool  # noqa: E402
 from duly.outbound.connector import Connector  # noqa: E402
 from duly.outbound.resolver import AddressInfo, guarded_socket  # noqa: E402
 from duly.settings import Settings  # noqa: E402
@@ -53,25 +53,27 @@ def _tighten() -> None:
     """Few at once, so that what is seldom full is full: waiting for room has its points too."""
     setattr(dispatcher, "CONCURRENT", 6)  # noqa: B010  # it is imported there, not exported
     receiver_windows.AHEAD = 1
-    setattr(receiver_windows, "Share", partial(receiver_windows.Share, window=1))  # noqa: B010  # so that three at once are a crowd
-    setattr(receiver_windows.Receivers, "rooms", _more_than_there_is)  # noqa: B010
+    setattr(receiver_windows, "ReceiverWindow", partial(receiver_windows.ReceiverWindow, window=1))  # noqa: B010  # so that three at once are a crowd
+    setattr(receiver_windows.ReceiverWindows, "rooms", _more_than_there_is)  # noqa: B010
     setattr(connector, "guarded_socket", _narrow)  # noqa: B010
-    setattr(client, "Pool", partial(_small_pool, Pool))  # noqa: B010
+    setattr(client, "ConnectionPool", partial(_small_pool, ConnectionPool))  # noqa: B010
 
 
-def _more_than_there_is(_: receiver_windows.Receivers) -> Rooms:
+def _more_than_there_is(_: receiver_windows.ReceiverWindows) -> Rooms:
     """What is taken beyond that goes back."""
     return Rooms({}, others=20)
 
 
-def _narrow(address: AddressInfo, *, reach: Reach) -> socket.socket:
+def _narrow(address: AddressInfo, *, reach: EgressPolicy) -> socket.socket:
     """A large body does not fit into it at once."""
     made = guarded_socket(address, reach=reach)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
     return made
 
 
-def _small_pool(pool: type[Pool], connector: Connector, *, connections: int, per_origin: int) -> Pool:
+def _small_pool(
+    pool: type[ConnectionPool], connector: Connector, *, connections: int, per_origin: int
+) -> ConnectionPool:
     return pool(connector, connections=connections, per_origin=min(2, per_origin))
 
 

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from duly.domain.egress_policy import Reach, parse_networks
+from duly.domain.egress_policy import EgressPolicy, parse_networks
 from duly.outbound import OutboundClient, OutboundError
 from duly.outbound.resolver import AddressInfo
 
-LOOPBACK = Reach(parse_networks("127.0.0.0/8"))
+LOOPBACK = EgressPolicy(parse_networks("127.0.0.0/8"))
 HEADERS = {"Content-Type": "application/json", "User-Agent": "Duly/test"}
 EMPTY = b"HTTP/1.1 204 No Content\r\n\r\n"
 

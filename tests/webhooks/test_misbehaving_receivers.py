@@ -14,7 +14,7 @@ from uuid import UUID
 import psutil
 import pytest
 
-from duly.store.webhooks.delivery_attempts import Outcome
+from duly.store.webhooks.delivery_attempts import DeliveryOutcome
 from tests.support.kept_endpoints import SECRET, keep_endpoint
 from tests.support.misbehaving import (
     BOMB,
@@ -37,7 +37,7 @@ StartService = Callable[..., Any]
 JOBS = 6
 MOST_BYTES = 48 << 20
 OK = b"HTTP/1.1 200 OK\r\n"
-DELIVERED, TRY_AGAIN, GIVEN_UP = Outcome
+DELIVERED, TRY_AGAIN, GIVEN_UP = DeliveryOutcome
 
 MANNERS = {
     "/silent": hangs(),

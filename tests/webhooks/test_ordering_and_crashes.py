@@ -12,7 +12,7 @@ from duly.domain.events import EventKind
 from duly.domain.ids import SMALLEST, event_id
 from duly.store.postgres.database import Database
 from duly.store.webhooks.deliveries import DueDelivery, Rooms, take_due
-from duly.store.webhooks.delivery_attempts import Outcome, Tried, settle_if_held
+from duly.store.webhooks.delivery_attempts import AttemptResult, DeliveryOutcome, settle_if_held
 from tests.support.receiver import Receiver, running_receiver
 from tests.support.service import Service, eventually
 
@@ -90,7 +90,7 @@ async def test_a_webhook_held_by_a_dispatcher_that_died_is_sent_by_another(
     assert json.loads(sent.body)["jobId"] == job["jobId"]
     await all_sent(service)
     (row,) = await service.sql("select attempt, outcome from delivery_attempts")
-    assert (row["attempt"], row["outcome"]) == (2, Outcome.DELIVERED)
+    assert (row["attempt"], row["outcome"]) == (2, DeliveryOutcome.DELIVERED)
     assert receiver.hits == 1
 
 
@@ -108,11 +108,11 @@ async def test_a_stale_token_settles_nothing(start_service: StartService, receiv
     (held,) = await _taken(service, hold_seconds=60)
     assert held.token == stale.token + 1
     before = await service.sql("select * from deliveries")
-    assert await _settled(service, _tried(stale, Outcome.TRY_AGAIN)) == 0
+    assert await _settled(service, _tried(stale, DeliveryOutcome.TRY_AGAIN)) == 0
     assert await service.sql("select * from deliveries") == before
-    assert await _settled(service, _tried(stale._replace(attempt=9), Outcome.DELIVERED)) == 0
+    assert await _settled(service, _tried(stale._replace(attempt=9), DeliveryOutcome.DELIVERED)) == 0
     assert await service.sql("select * from deliveries") == before
-    assert await _settled(service, _tried(held, Outcome.DELIVERED)) == 1
+    assert await _settled(service, _tried(held, DeliveryOutcome.DELIVERED)) == 1
     assert await service.sql("select * from deliveries") == []
     # What was tried is kept in any case, for it did happen.
     assert len(await service.sql("select from delivery_attempts")) == 3
@@ -180,7 +180,7 @@ async def _taken(service: Service, *, hold_seconds: float) -> list[DueDelivery]:
         await connection.close()
 
 
-async def _settled(service: Service, tried: Tried) -> int:
+async def _settled(service: Service, tried: AttemptResult) -> int:
     connection = Database(service.database_url).hot()
     try:
         async with connection.use() as driver:
@@ -189,8 +189,8 @@ async def _settled(service: Service, tried: Tried) -> int:
         await connection.close()
 
 
-def _tried(held: DueDelivery, outcome: Outcome) -> Tried:
-    return Tried(
+def _tried(held: DueDelivery, outcome: DeliveryOutcome) -> AttemptResult:
+    return AttemptResult(
         tenant_id=held.tenant_id,
         job_id=held.job_id,
         delivery_id=held.delivery_id,

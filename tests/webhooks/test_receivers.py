@@ -20,7 +20,7 @@ from duly.webhooks.receiver_windows import (
     REST_SECONDS,
     ROUND,
     SUSPECTS,
-    Receivers,
+    ReceiverWindows,
     Turn,
 )
 
@@ -58,14 +58,14 @@ def due(receiver_id: UUID = ONE) -> DueDelivery:
     )
 
 
-def posted(shares: Receivers, number: int, receiver_id: UUID = ONE) -> list[DueDelivery]:
+def posted(shares: ReceiverWindows, number: int, receiver_id: UUID = ONE) -> list[DueDelivery]:
     """So many that were given their turn at once."""
     deliveries = [due(receiver_id) for _ in range(number)]
     assert [shares.admit(delivery) for delivery in deliveries] == [Turn.NOW] * number
     return deliveries
 
 
-def grown(shares: Receivers, receiver_id: UUID = ONE) -> int:
+def grown(shares: ReceiverWindows, receiver_id: UUID = ONE) -> int:
     """The window after many successes, one after the other."""
     for _ in range(2 * LARGEST_WINDOW):
         (delivery,) = posted(shares, 1, receiver_id)
@@ -74,7 +74,7 @@ def grown(shares: Receivers, receiver_id: UUID = ONE) -> int:
 
 
 def test_a_receiver_has_its_window_under_way_the_next_ones_wait_and_the_rest_go_back() -> None:
-    shares = Receivers()
+    shares = ReceiverWindows()
     posted(shares, FIRST_WINDOW)
     turns = [shares.admit(due()) for _ in range(FIRST_WINDOW * AHEAD + 1)]
     assert turns == [Turn.WAITS] * (FIRST_WINDOW * AHEAD) + [Turn.CROWDED]
@@ -83,7 +83,7 @@ def test_a_receiver_has_its_window_under_way_the_next_ones_wait_and_the_rest_go_
 
 def test_the_end_of_a_post_gives_its_turn_to_the_one_that_has_waited_longest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(receiver_windows, "LARGEST_WINDOW", FIRST_WINDOW)
-    shares = Receivers()
+    shares = ReceiverWindows()
     first, *_ = posted(shares, FIRST_WINDOW)
     second, third = due(), due()
     assert [shares.admit(second), shares.admit(third)] == [Turn.WAITS, Turn.WAITS]
@@ -93,16 +93,16 @@ def test_the_end_of_a_post_gives_its_turn_to_the_one_that_has_waited_longest(mon
 
 
 def test_each_success_makes_room_for_one_more_up_to_a_bound() -> None:
-    shares = Receivers()
+    shares = ReceiverWindows()
     first, *_ = posted(shares, FIRST_WINDOW)
     waiting = [due(), due(), due()]
     assert [shares.admit(delivery) for delivery in waiting] == [Turn.WAITS] * 3
     assert shares.ended(first, well=True) == waiting[:2]  # its own place, and one more
-    assert grown(Receivers()) == LARGEST_WINDOW
+    assert grown(ReceiverWindows()) == LARGEST_WINDOW
 
 
 def test_each_failure_halves_the_window_down_to_one() -> None:
-    shares = Receivers()
+    shares = ReceiverWindows()
     under_way = posted(shares, FIRST_WINDOW)
     waiting = [due() for _ in range(2)]
     assert [shares.admit(delivery) for delivery in waiting] == [Turn.WAITS] * 2
@@ -112,7 +112,7 @@ def test_each_failure_halves_the_window_down_to_one() -> None:
 
 
 def test_what_has_waited_too_long_is_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    shares = Receivers()
+    shares = ReceiverWindows()
     first, *_ = posted(shares, FIRST_WINDOW)
     late = due()
     shares.admit(late)
@@ -123,7 +123,7 @@ def test_what_has_waited_too_long_is_taken_out(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_more_is_taken_beforehand_for_a_receiver_that_answers_well_only() -> None:
-    shares = Receivers()
+    shares = ReceiverWindows()
     window = grown(shares)
     posted(shares, 1)
     assert shares.rooms().known == {ONE: ROUND}
@@ -131,7 +131,7 @@ def test_more_is_taken_beforehand_for_a_receiver_that_answers_well_only() -> Non
     for _ in range(window * AHEAD - 5):
         shares.admit(due())
     assert shares.rooms().known == {ONE: 5}
-    failing = Receivers()
+    failing = ReceiverWindows()
     posted(failing, 1)
     assert failing.rooms() == ({ONE: FIRST_WINDOW - 1}, FIRST_WINDOW)
 
@@ -139,7 +139,7 @@ def test_more_is_taken_beforehand_for_a_receiver_that_answers_well_only() -> Non
 def test_one_that_answers_at_once_is_asked_for_by_its_window_though_nothing_is_under_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    shares = Receivers()
+    shares = ReceiverWindows()
     assert grown(shares) < ROUND
     assert shares.rooms().known == {ONE: ROUND}
     monkeypatch.setattr(receiver_windows, "RECENT_SECONDS", -1.0)
@@ -147,7 +147,7 @@ def test_one_that_answers_at_once_is_asked_for_by_its_window_though_nothing_is_u
 
 
 def test_one_that_hangs_is_given_no_more_than_one_that_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    shares = Receivers()
+    shares = ReceiverWindows()
     grown(shares)
     posted(shares, FIRST_WINDOW)
     assert shares.rooms().known[ONE] > FIRST_WINDOW
@@ -155,14 +155,14 @@ def test_one_that_hangs_is_given_no_more_than_one_that_is_unknown(monkeypatch: p
     assert shares.rooms().known == {ONE: 0}
 
 
-def hanging(shares: Receivers, number: int, *, first: int, each: int = FIRST_WINDOW) -> None:
+def hanging(shares: ReceiverWindows, number: int, *, first: int, each: int = FIRST_WINDOW) -> None:
     """So many receivers that are not known to answer, each with posts under way."""
     for receiver in range(number):
         posted(shares, each, UUID(int=first + receiver))
 
 
 def test_those_that_are_unknown_fail_or_hang_have_half_of_all_places_at_most() -> None:
-    shares = Receivers()
+    shares = ReceiverWindows()
     grown(shares)
     hanging(shares, SUSPECTS // FIRST_WINDOW, first=100)
     rooms = shares.rooms()
@@ -171,7 +171,7 @@ def test_those_that_are_unknown_fail_or_hang_have_half_of_all_places_at_most() -
 
 
 def test_beyond_that_a_new_one_is_given_a_single_chance_until_a_quarter_more_hangs() -> None:
-    shares = Receivers()
+    shares = ReceiverWindows()
     hanging(shares, SUSPECTS // FIRST_WINDOW, first=100)
     assert shares.rooms().others == 1
     hanging(shares, CHANCES, first=1_000, each=1)
@@ -179,7 +179,7 @@ def test_beyond_that_a_new_one_is_given_a_single_chance_until_a_quarter_more_han
 
 
 def test_the_windows_of_many_busy_receivers_are_no_larger_than_all_can_have() -> None:
-    shares = Receivers()
+    shares = ReceiverWindows()
     busy = [posted(shares, 1, UUID(int=100 + number))[0] for number in range(64)]
     shares.rooms()
     assert grown(shares, busy[0].receiver_id) == CONCURRENT // 64
@@ -187,7 +187,7 @@ def test_the_windows_of_many_busy_receivers_are_no_larger_than_all_can_have() ->
 
 def test_enough_waits_only_where_turns_come_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(receiver_windows, "SUPPLY", 3)
-    shares = Receivers()
+    shares = ReceiverWindows()
     posted(shares, grown(shares))
     found = []
     for _ in range(3):
@@ -200,20 +200,20 @@ def test_enough_waits_only_where_turns_come_quickly(monkeypatch: pytest.MonkeyPa
 
 def test_what_waits_for_those_that_fail_or_hang_is_no_supply(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(receiver_windows, "SUPPLY", 3)
-    shares = Receivers()
+    shares = ReceiverWindows()
     posted(shares, FIRST_WINDOW)
     assert [shares.admit(due()) for _ in range(3)] == [Turn.WAITS] * 3
     assert not shares.well_supplied
 
 
 def test_of_one_that_has_failed_no_more_is_taken_than_it_may_have_at_once() -> None:
-    shares = Receivers()
+    shares = ReceiverWindows()
     for delivery in posted(shares, FIRST_WINDOW):
         shares.ended(delivery, well=False)
     assert shares.rooms().known == {ONE: 1}
 
 
-def ends_badly(shares: Receivers, number: int, *, cut: bool = False, receiver_id: UUID = ONE) -> None:
+def ends_badly(shares: ReceiverWindows, number: int, *, cut: bool = False, receiver_id: UUID = ONE) -> None:
     """So many in a row, one after the other."""
     for _ in range(number):
         (delivery,) = posted(shares, 1, receiver_id)
@@ -224,7 +224,7 @@ def ends_badly(shares: Receivers, number: int, *, cut: bool = False, receiver_id
 def test_one_that_answers_badly_many_times_in_a_row_rests_and_what_waits_for_it_goes_back(
     monkeypatch: pytest.MonkeyPatch, *, cut: bool
 ) -> None:
-    shares = Receivers()
+    shares = ReceiverWindows()
     ends_badly(shares, BAD_IN_A_ROW - 1, cut=cut)
     assert shares.rooms().known[ONE] > 0
     under_way = posted(shares, FIRST_WINDOW if cut else 1)
@@ -242,14 +242,14 @@ def test_one_that_answers_badly_many_times_in_a_row_rests_and_what_waits_for_it_
 
 
 def test_an_answer_that_was_cut_makes_no_room_for_more_and_takes_none_away() -> None:
-    shares = Receivers()
+    shares = ReceiverWindows()
     ends_badly(shares, 2, cut=True)
     assert shares._shares[ONE].window == FIRST_WINDOW
     assert shares._shares[ONE].suspect(time.monotonic())
 
 
 def test_of_all_that_answer_badly_so_many_are_taken_a_second_and_few_at_once() -> None:
-    shares, each = Receivers(), 1_000
+    shares, each = ReceiverWindows(), 1_000
     turns = [shares._turn(7.0) for _ in range(each)]
     within_a_second = [turn for turn in turns if turn <= 8.0]
     assert len(within_a_second) == BAD_A_SECOND
@@ -259,7 +259,7 @@ def test_of_all_that_answer_badly_so_many_are_taken_a_second_and_few_at_once() -
 
 
 def test_those_that_answer_well_go_on_while_others_rest() -> None:
-    shares = Receivers()
+    shares = ReceiverWindows()
     grown(shares)
     for number in range(50):
         ends_badly(shares, BAD_IN_A_ROW, receiver_id=UUID(int=100 + number))
@@ -270,7 +270,7 @@ def test_those_that_answer_well_go_on_while_others_rest() -> None:
 
 def test_receivers_that_are_sent_nothing_are_forgotten_beyond_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(receiver_windows, "REMEMBERED", 3)
-    shares = Receivers()
+    shares = ReceiverWindows()
     (busy,) = posted(shares, 1, UUID(int=50))
     for number in range(5):
         (delivery,) = posted(shares, 1, UUID(int=60 + number))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from duly.outbound.resolver import AddressInfo
-from duly.store.webhooks.delivery_attempts import Outcome
+from duly.store.webhooks.delivery_attempts import DeliveryOutcome
 from tests.support.raw_receiver import address_info
 from tests.support.receiver import Receiver
 from tests.support.service import Service, eventually
@@ -37,7 +37,7 @@ async def tries(service: Service, number: int) -> list[Any]:
 async def given_up(service: Service, number: int) -> list[Any]:
     """The recorded tries, the last of which ended the delivery: nothing is left in the outbox."""
     rows = await tries(service, number)
-    assert [row["outcome"] for row in rows] == [Outcome.TRY_AGAIN] * (number - 1) + [Outcome.GIVEN_UP]
+    assert [row["outcome"] for row in rows] == [DeliveryOutcome.TRY_AGAIN] * (number - 1) + [DeliveryOutcome.GIVEN_UP]
     assert await service.sql(WAITING) == []
     return rows
 
@@ -55,7 +55,11 @@ async def test_a_failure_is_tried_again_with_the_same_id_and_the_same_body(
     for sent in (first, second, third):
         sent.verify("whsec_dGVzdA==")
     rows = await tries(service, 3)
-    assert [row["outcome"] for row in rows] == [Outcome.TRY_AGAIN, Outcome.TRY_AGAIN, Outcome.DELIVERED]
+    assert [row["outcome"] for row in rows] == [
+        DeliveryOutcome.TRY_AGAIN,
+        DeliveryOutcome.TRY_AGAIN,
+        DeliveryOutcome.DELIVERED,
+    ]
     assert [row["status_code"] for row in rows] == [500, 503, 204]
     assert [row["attempt"] for row in rows] == [1, 2, 3]
     assert await service.sql(WAITING) == []
@@ -113,7 +117,10 @@ async def test_a_receiver_may_end_one_delivery(start_service: StartService, rece
     receiver.statuses, receiver.answer_headers = [204], {}
     await service.run("echo", callbackUrl=receiver.url)
     rows = await tries(service, 2)
-    assert {row["status_code"]: row["outcome"] for row in rows} == {400: Outcome.GIVEN_UP, 204: Outcome.DELIVERED}
+    assert {row["status_code"]: row["outcome"] for row in rows} == {
+        400: DeliveryOutcome.GIVEN_UP,
+        204: DeliveryOutcome.DELIVERED,
+    }
 
 
 async def test_a_redirect_is_a_failure_and_is_not_followed(start_service: StartService, receiver: Receiver) -> None:
@@ -215,7 +222,7 @@ async def test_a_try_under_way_at_shutdown_is_waited_for_and_recorded(
     receiver.hold.set()
     await draining
     (row,) = await tries(service, 1)
-    assert (row["outcome"], row["status_code"], str(row["job_id"])) == (Outcome.DELIVERED, 204, job["jobId"])
+    assert (row["outcome"], row["status_code"], str(row["job_id"])) == (DeliveryOutcome.DELIVERED, 204, job["jobId"])
 
 
 def _closing(service: Service) -> Callable[[], Awaitable[bool]]:

@@ -11,15 +11,15 @@ from structlog.testing import capture_logs
 
 from duly.domain.database_clock import DatabaseClock
 from duly.domain.events import EventKind
-from duly.store.postgres.database import Database, DatabaseAway, RecordRefused
-from duly.store.webhooks.delivery_attempts import Outcome, Settled, Tried
+from duly.store.postgres.database import Database, DatabaseOutage, RecordRefused
+from duly.store.webhooks.delivery_attempts import AttemptResult, DeliveryOutcome, SettledCounts
 from duly.telemetry.metrics import Metrics
 from duly.webhooks import settler
 from duly.webhooks.settler import Settler
 
 
-def tried(answer: str = "") -> Tried:
-    return Tried(
+def tried(answer: str = "") -> AttemptResult:
+    return AttemptResult(
         tenant_id=1,
         job_id=uuid4(),
         delivery_id=uuid4(),
@@ -27,7 +27,7 @@ def tried(answer: str = "") -> Tried:
         sequence=2,
         kind=EventKind.COMPLETED,
         attempt=1,
-        outcome=Outcome.DELIVERED,
+        outcome=DeliveryOutcome.DELIVERED,
         duration_ms=3,
         status_code=204,
         error=None,
@@ -45,13 +45,13 @@ class Ledger:
         self.batches: list[list[str | None]] = []
         self.breaks: list[Exception] = []
 
-    async def settle(self, _connection: object, batch: Sequence[Tried]) -> Settled:
+    async def settle(self, _connection: object, batch: Sequence[AttemptResult]) -> SettledCounts:
         if any(one.answer == "bad" for one in batch):
             raise RecordRefused("bad")
         if self.breaks:
             raise self.breaks.pop()
         self.batches.append([one.answer for one in batch])
-        return Settled(len(batch), frees=False, heals=False)
+        return SettledCounts(len(batch), frees=False, heals=False)
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ async def test_while_the_database_is_away_tries_are_dropped_and_said_to_be(
     database_url: str, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, database = new_settler(database_url, [])
-    ledger.breaks = [DatabaseAway("gone")]
+    ledger.breaks = [DatabaseOutage("gone")]
     made.put(tried("a"))
     # A logger that another test has used already keeps what it was configured with.
     monkeypatch.setattr(settler, "log", structlog.stdlib.get_logger("duly.dispatcher"))
@@ -106,9 +106,9 @@ async def test_while_the_database_is_away_tries_are_dropped_and_said_to_be(
 async def test_draining_waits_for_what_is_being_recorded(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     goes_on = asyncio.Event()
 
-    async def settle(*_: Any) -> Settled:
+    async def settle(*_: Any) -> SettledCounts:
         await goes_on.wait()
-        return Settled(1, frees=False, heals=False)
+        return SettledCounts(1, frees=False, heals=False)
 
     monkeypatch.setattr(settler, "settle_if_held", settle)
     made, database = new_settler(database_url, [])

@@ -12,7 +12,7 @@ from duly.domain.events import EventKind
 from duly.domain.retry import WEBHOOK_SCHEDULE_SECONDS
 from duly.outbound import OutboundAnswer, OutboundCode, OutboundError
 from duly.store.webhooks.deliveries import DueDelivery
-from duly.store.webhooks.delivery_attempts import Outcome, Tried
+from duly.store.webhooks.delivery_attempts import AttemptResult, DeliveryOutcome
 from duly.webhooks.classify import NotSent, judge, refused
 
 DUE = DueDelivery(
@@ -56,14 +56,14 @@ def no_answer(code: OutboundCode) -> OutboundError:
     return OutboundError(code, "it did not go well.", duration_seconds=1.5)
 
 
-def tried(came: OutboundAnswer | OutboundError, *, attempt: int = 1, random: float = 0.5) -> Tried:
+def tried(came: OutboundAnswer | OutboundError, *, attempt: int = 1, random: float = 0.5) -> AttemptResult:
     return judge(DUE._replace(attempt=attempt), came, schedule=WEBHOOK_SCHEDULE_SECONDS, random=lambda: random, now=NOW)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 206, 299])
 def test_every_2xx_is_success(status: int) -> None:
     verdict = tried(answer(status))
-    assert (verdict.outcome, verdict.status_code, verdict.error) == (Outcome.DELIVERED, status, None)
+    assert (verdict.outcome, verdict.status_code, verdict.error) == (DeliveryOutcome.DELIVERED, status, None)
 
 
 def test_an_answer_that_was_cut_is_told_apart() -> None:
@@ -77,14 +77,14 @@ def test_an_answer_that_was_cut_is_told_apart() -> None:
 )
 def test_every_other_answer_is_a_failure_that_is_tried_again(status: int) -> None:
     verdict = tried(answer(status))
-    assert (verdict.outcome, verdict.status_code) == (Outcome.TRY_AGAIN, status)
+    assert (verdict.outcome, verdict.status_code) == (DeliveryOutcome.TRY_AGAIN, status)
     assert verdict.error == f"the receiver answered {status}"
 
 
 @pytest.mark.parametrize("code", ["CONNECT_FAILED", "TLS_FAILED", "TIMED_OUT", "INVALID_RESPONSE"])
 def test_no_answer_is_a_failure_that_is_tried_again(code: OutboundCode) -> None:
     verdict = tried(no_answer(code))
-    assert (verdict.outcome, verdict.status_code, verdict.answer) == (Outcome.TRY_AGAIN, None, None)
+    assert (verdict.outcome, verdict.status_code, verdict.answer) == (DeliveryOutcome.TRY_AGAIN, None, None)
     assert verdict.error == f"{code}: it did not go well."
     assert verdict.duration_ms == 1500
 
@@ -101,12 +101,12 @@ def test_no_answer_is_a_failure_that_is_tried_again(code: OutboundCode) -> None:
 )
 def test_what_can_never_succeed_is_given_up_at_once(came: OutboundAnswer | OutboundError) -> None:
     verdict = tried(came)
-    assert (verdict.outcome, verdict.delay_seconds) == (Outcome.GIVEN_UP, 0.0)
+    assert (verdict.outcome, verdict.delay_seconds) == (DeliveryOutcome.GIVEN_UP, 0.0)
     assert verdict.error
 
 
 def test_a_receiver_that_has_it_may_say_abort_and_has_it_all_the_same() -> None:
-    assert tried(answer(200, webhook_delivery="abort-message")).outcome is Outcome.DELIVERED
+    assert tried(answer(200, webhook_delivery="abort-message")).outcome is DeliveryOutcome.DELIVERED
 
 
 @pytest.mark.parametrize(("attempt", "seconds"), list(enumerate(WEBHOOK_SCHEDULE_SECONDS, start=1)))
@@ -130,9 +130,9 @@ def test_a_delivery_that_is_sent_again_has_the_whole_schedule_anew() -> None:
             for place in (1, last, last + 1)
         ]
         assert [(one.outcome, one.delay_seconds) for one in outcomes] == [
-            (Outcome.TRY_AGAIN, WEBHOOK_SCHEDULE_SECONDS[0]),
-            (Outcome.TRY_AGAIN, WEBHOOK_SCHEDULE_SECONDS[-1]),
-            (Outcome.GIVEN_UP, 0.0),
+            (DeliveryOutcome.TRY_AGAIN, WEBHOOK_SCHEDULE_SECONDS[0]),
+            (DeliveryOutcome.TRY_AGAIN, WEBHOOK_SCHEDULE_SECONDS[-1]),
+            (DeliveryOutcome.GIVEN_UP, 0.0),
         ]
 
 
@@ -180,16 +180,21 @@ def test_what_says_that_a_receiver_is_in_trouble(came: OutboundAnswer | Outbound
 @pytest.mark.parametrize("refusal", ["ENDPOINT_DELETED", "ENDPOINT_DISABLED", "JOB_DELETED"])
 def test_what_nobody_is_there_for_is_given_up_and_says_why(refusal: str) -> None:
     verdict = refused(DUE._replace(url=None, refusal=refusal, attempt=3))
-    assert (verdict.outcome, verdict.attempt, verdict.fails, verdict.disables) == (Outcome.GIVEN_UP, 3, False, None)
+    assert (verdict.outcome, verdict.attempt, verdict.fails, verdict.disables) == (
+        DeliveryOutcome.GIVEN_UP,
+        3,
+        False,
+        None,
+    )
     assert (verdict.error or "").startswith(f"{refusal}: ")
 
 
 def test_a_used_up_schedule_ends_the_delivery() -> None:
     last = len(WEBHOOK_SCHEDULE_SECONDS)
-    assert tried(answer(500), attempt=last).outcome is Outcome.TRY_AGAIN
-    assert tried(answer(500), attempt=last + 1).outcome is Outcome.GIVEN_UP
-    assert tried(no_answer("TIMED_OUT"), attempt=last + 1).outcome is Outcome.GIVEN_UP
-    assert tried(answer(200), attempt=last + 1).outcome is Outcome.DELIVERED
+    assert tried(answer(500), attempt=last).outcome is DeliveryOutcome.TRY_AGAIN
+    assert tried(answer(500), attempt=last + 1).outcome is DeliveryOutcome.GIVEN_UP
+    assert tried(no_answer("TIMED_OUT"), attempt=last + 1).outcome is DeliveryOutcome.GIVEN_UP
+    assert tried(answer(200), attempt=last + 1).outcome is DeliveryOutcome.DELIVERED
 
 
 @pytest.mark.parametrize(
@@ -226,7 +231,7 @@ def test_a_retry_after_may_be_a_date(zone: str) -> None:
 @given(st.text(st.characters(max_codepoint=255), max_size=60))
 def test_no_header_of_a_receiver_breaks_the_verdict(text: str) -> None:
     verdict = tried(answer(500, retry_after=text, webhook_delivery=text))
-    assert verdict.outcome in {Outcome.TRY_AGAIN, Outcome.GIVEN_UP}
+    assert verdict.outcome in {DeliveryOutcome.TRY_AGAIN, DeliveryOutcome.GIVEN_UP}
     assert 0 <= verdict.delay_seconds <= DAY
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from duly.lifecycle.claim import claim
 from duly.lifecycle.submit import insert
-from duly.store.postgres.database import DatabaseAway
+from duly.store.postgres.database import DatabaseOutage
 from duly.worker import orphans, pool
 from tests.support.handlers import gate, has_entered
 from tests.support.receiver import Receiver
@@ -44,7 +44,7 @@ def lose_answers(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> lis
         if answer or name == "record_jobs":
             sent.append(1)
             if len(sent) == 1:
-                raise DatabaseAway("the connection broke after the commit")
+                raise DatabaseOutage("the connection broke after the commit")
         return answer
 
     monkeypatch.setattr(module, name, losing)

@@ -8,7 +8,7 @@ import typer
 from duly.cli.environment import opened_database, read_settings
 from duly.cli.errors import FAILED, stop
 from duly.cli.output import one_line, print_json
-from duly.domain.invariant_facts import Breach
+from duly.domain.invariant_facts import Violation
 from duly.lifecycle.maintenance.check import Report, check
 from duly.lifecycle.maintenance.repair import Repaired, RepairInProgress, repair
 from duly.settings import Settings
@@ -96,7 +96,7 @@ def _as_json(repaired: Repaired, *, repairs: bool) -> dict[str, Any]:
     return body
 
 
-def _violation(breach: Breach) -> dict[str, str | None]:
+def _violation(breach: Violation) -> dict[str, str | None]:
     subject = str(breach.subject) if breach.subject is not None else None
     return {
         "jobId": None if breach.of_batch else subject,

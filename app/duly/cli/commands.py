@@ -112,7 +112,7 @@ def new_key(
 
     try:
         print(sealing.new_key(id_))
-    except sealing.KeysWrong as error:
+    except sealing.InvalidKeys as error:
         stop(f"--id: {error}", code=USAGE)
 
 

@@ -16,11 +16,11 @@ from pydantic import ValidationError
 
 from duly.cli.errors import stop
 from duly.cli.output import one_line
-from duly.domain.sealing import KeysWrong, new_key, parse_keys
+from duly.domain.sealing import InvalidKeys, new_key, parse_keys
 from duly.embedded.server import EmbeddedError, EmbeddedServer, default_data_dir, embedded_server
 from duly.settings import Settings
 from duly.store.postgres.database import Database
-from duly.store.postgres.database_url import UrlWrong, parse_url
+from duly.store.postgres.database_url import InvalidDatabaseUrl, parse_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def opened_database(settings: Settings) -> Iterator[OpenedDatabase]:
 def _checked(url: str) -> str:
     try:
         target = parse_url(url)
-    except UrlWrong as error:
+    except InvalidDatabaseUrl as error:
         stop(f"DULY_DATABASE_URL (or its flag) {error}", code=2)
     for option, path in target.files:
         if not os.access(Path(path).expanduser(), os.R_OK):
@@ -132,7 +132,7 @@ def secret_keys(settings: Settings) -> str:
         parse_keys(text)
     except OSError as error:
         stop(f"cannot store the key for secrets in {path}: {error.strerror}; set DULY_SECRET_KEYS")
-    except KeysWrong as error:
+    except InvalidKeys as error:
         stop(f"{path} does not contain secret keys: {error}")
     return text
 
@@ -143,7 +143,7 @@ def known_secret_keys(settings: Settings) -> str | None:
         text = settings.secret_keys.get_secret_value() if settings.secret_keys is not None else None
         text = text or (data_dir(settings) / "secret-keys").read_text().strip()
         parse_keys(text)
-    except (OSError, KeysWrong):
+    except (OSError, InvalidKeys):
         return None
     return text
 

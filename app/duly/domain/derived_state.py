@@ -15,7 +15,7 @@ _NOBODY = UUID(int=0)
 _NO_TIME = datetime.fromtimestamp(0, UTC)
 
 
-class Told(NamedTuple):
+class DerivedState(NamedTuple):
     """A job's state. A round begins with its submission and with each redrive after an end: `started` and `crashes`
     tell of the last one, and `first_round` that it is the first.
     """
@@ -34,7 +34,7 @@ class Told(NamedTuple):
         return self.status.ended
 
 
-def tell(job_id: UUID, history: History) -> Told:
+def derive_state(job_id: UUID, history: History) -> DerivedState:
     """What these events come to.
 
     Raises:
@@ -50,11 +50,11 @@ def tell(job_id: UUID, history: History) -> Told:
 
 
 @lru_cache(maxsize=4096)
-def _tell_short(kinds: tuple[int, ...], attempts: tuple[int, ...]) -> Told:
+def _tell_short(kinds: tuple[int, ...], attempts: tuple[int, ...]) -> DerivedState:
     return _tell(_NOBODY, range(1, len(kinds) + 1), kinds, attempts)
 
 
-def _tell(job_id: UUID, sequences: Sequence[int], numbers: Sequence[int], attempts: Sequence[int]) -> Told:
+def _tell(job_id: UUID, sequences: Sequence[int], numbers: Sequence[int], attempts: Sequence[int]) -> DerivedState:
     if unknown := sorted(set(numbers) - set(EventKind)):
         raise ValueError(f"job {job_id}: it has an event of the unknown kind {unknown[0]}")
     kinds = [EventKind(number) for number in numbers]
@@ -64,7 +64,7 @@ def _tell(job_id: UUID, sequences: Sequence[int], numbers: Sequence[int], attemp
     # The end that a redrive follows; the job's last end, where it has ended, is part of its round.
     before = [place for place in ends if place < len(kinds) - 1]
     round_ = kinds[before[-1] + 1 :] if before else kinds
-    return Told(
+    return DerivedState(
         state.status,
         state.sequence,
         state.attempt,

@@ -55,14 +55,14 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class EgressPolicy:
     """What may be called: every public address on one of `ports`, and any port in `networks`."""
 
     networks: Networks = ()
     ports: Ports = RECEIVER_PORTS
 
 
-PUBLIC: Final = Reach()
+PUBLIC: Final = EgressPolicy()
 
 
 def parse_networks(text: str) -> Networks:
@@ -100,7 +100,7 @@ def refusal(address: str, *, allowed: Networks) -> str | None:
     return None
 
 
-def connection_refusal(address: str, port: int, *, reach: Reach) -> str | None:
+def connection_refusal(address: str, port: int, *, reach: EgressPolicy) -> str | None:
     """Why no connection may be made to this address and port, or None."""
     reason = refusal(address, allowed=reach.networks)
     if reason is not None or _is_allowed(_inner(ip_address(address)), reach.networks):
@@ -133,7 +133,7 @@ def parse_target(url: str) -> Target:
     )
 
 
-def target_refusal(target: Target, *, reach: Reach) -> str | None:
+def target_refusal(target: Target, *, reach: EgressPolicy) -> str | None:
     """Why this target may not be called, as far as can be known without looking its name up."""
     if target.is_address:
         return connection_refusal(target.host, target.port, reach=reach)
@@ -144,7 +144,7 @@ def target_refusal(target: Target, *, reach: Reach) -> str | None:
     return None if reach.networks else _port_refusal(target.port, reach.ports)
 
 
-def url_refusal(url: str, *, reach: Reach) -> str | None:
+def url_refusal(url: str, *, reach: EgressPolicy) -> str | None:
     """Why this URL can be known, without any look-up, to be one that is never called; None where it may be."""
     try:
         target = parse_target(url)

@@ -64,7 +64,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Folded:
+class FoldedState:
     """State of a job derived from its events alone."""
 
     status: Status
@@ -73,13 +73,13 @@ class Folded:
     cancel_requested: bool = False
 
 
-def fold(events: Iterable[Event]) -> Folded:
+def fold(events: Iterable[Event]) -> FoldedState:
     """Returns the state after these events, which are ordered by sequence.
 
     Raises:
         ValueError: the sequence has a gap, does not begin at 0, or continues after the end without a requeue.
     """
-    state: Folded | None = None
+    state: FoldedState | None = None
     for event in events:
         expected = 0 if state is None else state.sequence + 1
         if event.sequence != expected:
@@ -90,9 +90,9 @@ def fold(events: Iterable[Event]) -> Folded:
     return state
 
 
-def _after(state: Folded | None, event: Event) -> Folded:
+def _after(state: FoldedState | None, event: Event) -> FoldedState:
     if state is None:
-        return Folded(Status.PENDING, 0, 0)
+        return FoldedState(Status.PENDING, 0, 0)
     if state.status.ended and event.kind is not EventKind.REQUEUED:
         raise ValueError(f"job {event.job_id}: event {event.sequence} comes after its end")
     return replace(

@@ -32,7 +32,7 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class StartLimit:
     """A limit of the job's queue or type, as it stands. `next_start_at` is when its rate lets another start."""
 
     scope: str
@@ -63,7 +63,7 @@ class Parent:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class SetAsideRecord:
     """Record of a job that the database refuses: its start, its outcome or its follow-up."""
 
     what: str
@@ -73,7 +73,7 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ExplanationFacts:
     """All that an answer may need; most of it is empty for most jobs."""
 
     status: Status
@@ -100,9 +100,9 @@ class Facts:
     key: str | None = None
     holder: UUID | None = None
     before_in_key: int = 0
-    limits: Sequence[Limit] = ()
+    limits: Sequence[StartLimit] = ()
     breaker: OpenBreaker | None = None
-    refused: Refused | None = None
+    refused: SetAsideRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Explanation:
     data: dict[str, object] = field(default_factory=dict)
 
 
-def explain(facts: Facts) -> Explanation:
+def explain(facts: ExplanationFacts) -> Explanation:
     """The first cause that holds: what has to go before the next can matter."""
     if facts.refused is not None:
         return _refused(facts.refused)
@@ -127,7 +127,7 @@ def explain(facts: Facts) -> Explanation:
             return _ended(facts)
 
 
-def _refused(refused: Refused) -> Explanation:
+def _refused(refused: SetAsideRecord) -> Explanation:
     message = (
         f"The database does not take its {refused.what}: {refused.reason}. Tried {_count(refused.tries, 'time')} since "
         f"{_time(refused.since)}, and again until it does."
@@ -141,7 +141,7 @@ def _refused(refused: Refused) -> Explanation:
     return Explanation(Cause.SET_ASIDE, message, data)
 
 
-def _pending(facts: Facts) -> Explanation:
+def _pending(facts: ExplanationFacts) -> Explanation:
     if facts.expires_at is not None and facts.attempt == 0 and facts.expires_at <= facts.now:
         return Explanation(
             Cause.EXPIRED,
@@ -159,7 +159,7 @@ def _pending(facts: Facts) -> Explanation:
             return _ready(facts)
 
 
-def _ended(facts: Facts) -> Explanation:
+def _ended(facts: ExplanationFacts) -> Explanation:
     ended = rfc3339(facts.completed_at) if facts.completed_at else ""
     why = f" with {facts.error_code}" if facts.error_code and facts.status is Status.FAILED else ""
     return Explanation(
@@ -170,7 +170,7 @@ def _ended(facts: Facts) -> Explanation:
 _PAST = {Status.COMPLETED: "was completed", Status.FAILED: "failed", Status.CANCELLED: "was cancelled"}
 
 
-def _running(facts: Facts) -> Explanation:
+def _running(facts: ExplanationFacts) -> Explanation:
     data: dict[str, object] = {
         "node": facts.node,
         "startedAt": _time(facts.started_at),
@@ -185,7 +185,7 @@ def _running(facts: Facts) -> Explanation:
     return Explanation(Cause.RUNNING, f"{attempt}; it times out at {_time(facts.deadline)}.", data)
 
 
-def _later(facts: Facts) -> Explanation:
+def _later(facts: ExplanationFacts) -> Explanation:
     data: dict[str, object] = {"runAt": _time(facts.run_at)}
     if facts.waiting_for == "time":
         return Explanation(Cause.SCHEDULED, f"It is not to start before {_time(facts.run_at)}.", data)
@@ -194,7 +194,7 @@ def _later(facts: Facts) -> Explanation:
     return Explanation(Cause.RETRY, message, data | {"errorCode": facts.error_code})
 
 
-def _dependencies(facts: Facts) -> Explanation:
+def _dependencies(facts: ExplanationFacts) -> Explanation:
     shown = [{"jobId": str(parent.job_id), "status": parent.status} for parent in facts.parents]
     first = facts.parents[0] if facts.parents else None
     which = f": {first.job_id} is {first.status}" if first else ""
@@ -203,7 +203,7 @@ def _dependencies(facts: Facts) -> Explanation:
     return Explanation(Cause.DEPENDENCIES, message, {"unmet": facts.unmet, "dependsOn": shown})
 
 
-def _key(facts: Facts) -> Explanation:
+def _key(facts: ExplanationFacts) -> Explanation:
     data: dict[str, object] = {
         "concurrencyKey": facts.key,
         "heldBy": str(facts.holder) if facts.holder else None,
@@ -215,7 +215,7 @@ def _key(facts: Facts) -> Explanation:
     return Explanation(Cause.CONCURRENCY_KEY, message, data)
 
 
-def _ready(facts: Facts) -> Explanation:
+def _ready(facts: ExplanationFacts) -> Explanation:
     if facts.paused_at is not None:
         return Explanation(
             Cause.QUEUE_PAUSED,
@@ -233,7 +233,7 @@ def _ready(facts: Facts) -> Explanation:
     return _in_line(facts)
 
 
-def _circuit_open(facts: Facts, breaker: OpenBreaker) -> Explanation:
+def _circuit_open(facts: ExplanationFacts, breaker: OpenBreaker) -> Explanation:
     data: dict[str, object] = {"type": facts.type, "errorCode": breaker.code, "probeAt": _time(breaker.probe_at)}
     failing = f'Jobs of the type "{facts.type}" kept failing with {breaker.code}'
     if breaker.open:
@@ -243,7 +243,7 @@ def _circuit_open(facts: Facts, breaker: OpenBreaker) -> Explanation:
     return Explanation(Cause.CIRCUIT_OPEN, f"{failing}: one is being tried, the others wait for its end.", data)
 
 
-def _limited(limit: Limit) -> Explanation | None:
+def _limited(limit: StartLimit) -> Explanation | None:
     data: dict[str, object] = {"limit": {"of": limit.scope, "name": limit.name}}
     if limit.concurrency is not None and limit.running >= limit.concurrency:
         return Explanation(
@@ -262,7 +262,7 @@ def _limited(limit: Limit) -> Explanation | None:
     return None
 
 
-def _in_line(facts: Facts) -> Explanation:
+def _in_line(facts: ExplanationFacts) -> Explanation:
     data: dict[str, object] = {"ahead": facts.ahead, "aheadIsAtLeast": facts.ahead_is_least, "workers": facts.workers}
     who = f"{_count(facts.workers, 'worker')} that {_knows(facts.workers)} its type"
     if not facts.ahead:

@@ -18,7 +18,7 @@ LONGEST: Final = 4096
 MOST_SECONDS: Final = 999_999_999
 
 
-class Member(NamedTuple):
+class ListMember(NamedTuple):
     """Member of a list: `name` in lower case; `value` of `name=value`, unquoted; parameters with names in lower case,
     quoted values as they were sent.
     """
@@ -28,14 +28,14 @@ class Member(NamedTuple):
     parameters: tuple[tuple[str, str | None], ...]
 
 
-def read_members(text: str) -> Iterable[Member]:
+def read_members(text: str) -> Iterable[ListMember]:
     """Yields the members of a list. One that does not follow the grammar is left out, and so is a list beyond 4 KiB."""
     for part in _MEMBER.findall(text) if len(text) <= LONGEST else ():
         if (member := _read_member(part.strip(" \t"))) is not None:
             yield member
 
 
-def _read_member(text: str) -> Member | None:
+def _read_member(text: str) -> ListMember | None:
     head = _HEAD.match(text)
     if head is None:
         return None
@@ -47,7 +47,7 @@ def _read_member(text: str) -> Member | None:
             parameters.append((found[1].lower(), found[2]))
     if at < len(text):
         return None
-    return Member(head[1].lower(), unquoted(head[2]) if head[2] is not None else None, tuple(parameters))
+    return ListMember(head[1].lower(), unquoted(head[2]) if head[2] is not None else None, tuple(parameters))
 
 
 def unquoted(word: str) -> str:

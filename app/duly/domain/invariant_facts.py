@@ -7,7 +7,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 
-class Asked(NamedTuple):
+class JobRecord(NamedTuple):
     """The job's own row in the ledger. The first seven are copied into each hot row."""
 
     tenant_id: int
@@ -25,7 +25,7 @@ class Asked(NamedTuple):
     despite_failure: bool | None
 
 
-COPIED = Asked._fields[:7]
+COPIED = JobRecord._fields[:7]
 
 
 class History(NamedTuple):
@@ -40,7 +40,7 @@ class History(NamedTuple):
     foreign: bool
 
 
-class Stand(NamedTuple):
+class HotRecord(NamedTuple):
     """Its row in a hot table; one of them, where it stands in several `places`. The first seven are `COPIED`."""
 
     tenant_id: int
@@ -89,9 +89,9 @@ class JobFacts(NamedTuple):
     """Everything that is recorded of one job; `asked` is None where the ledger does not know it."""
 
     job_id: UUID
-    asked: Asked | None
+    asked: JobRecord | None
     history: History
-    stand: Stand | None
+    stand: HotRecord | None
     ties: Ties
 
 
@@ -117,7 +117,7 @@ class BatchFacts(NamedTuple):
     newest: UUID | None
 
 
-class Cure(Enum):
+class RepairAction(Enum):
     """What `duly check --repair` does about a broken promise, in the order in which it does so."""
 
     NONE = "the ledger itself is damaged"
@@ -142,14 +142,14 @@ class Cure(Enum):
     CONTROL = "writes the version of what holds claims back"
 
 
-class Breach(NamedTuple):
+class Violation(NamedTuple):
     """A promise that does not hold: of which job or batch (None: of the database), and the sentence that says so."""
 
-    cure: Cure
+    cure: RepairAction
     tenant_id: int
     subject: UUID | None
     sentence: str
 
     @property
     def of_batch(self) -> bool:
-        return self.cure in {Cure.RECORD_BATCH, Cure.RESIZE_BATCH, Cure.COUNT_BATCH}
+        return self.cure in {RepairAction.RECORD_BATCH, RepairAction.RESIZE_BATCH, RepairAction.COUNT_BATCH}

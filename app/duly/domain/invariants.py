@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from duly.domain.derived_state import Told, tell
+from duly.domain.derived_state import DerivedState, derive_state
 from duly.domain.event_views import WEBHOOK_BIT_OF
 from duly.domain.events import EventKind, Status
-from duly.domain.invariant_facts import COPIED, Asked, BatchFacts, Breach, Cure, JobFacts, Stand
-from duly.domain.job import Mark, WaitsFor
+from duly.domain.invariant_facts import COPIED, BatchFacts, HotRecord, JobFacts, JobRecord, RepairAction, Violation
+from duly.domain.job import Mark, WaitReason
 
 STATUS_OF_PLACE = {
     "ready": Status.PENDING,
@@ -19,17 +19,17 @@ BIT_OF_KIND = {int(kind): bit for kind, bit in WEBHOOK_BIT_OF.items() if kind is
 MARKS_OF_ITS_OWN = Mark.KEYED | Mark.UNIQUE | Mark.MERGED | Mark.CHECKPOINT
 
 
-def breaches(job: JobFacts) -> Iterator[Breach]:
+def violations(job: JobFacts) -> Iterator[Violation]:
     """The promises that are broken for this job; none, as a rule."""
     if job.asked is None:
         yield from _unknown(job)
         return
     if job.history.foreign or job.ties.foreign:
-        yield _breach(job, Cure.NONE, "has rows that belong to another tenant")
+        yield _breach(job, RepairAction.NONE, "has rows that belong to another tenant")
     try:
-        told = tell(job.job_id, job.history)
+        told = derive_state(job.job_id, job.history)
     except ValueError as error:
-        yield Breach(Cure.NONE, job.asked.tenant_id, job.job_id, str(error))
+        yield Violation(RepairAction.NONE, job.asked.tenant_id, job.job_id, str(error))
         return
     yield from _of_place(job, job.asked, told)
     yield from _of_keys(job, job.asked, told)
@@ -39,35 +39,35 @@ def breaches(job: JobFacts) -> Iterator[Breach]:
     yield from _of_webhooks(job, job.asked)
 
 
-def _breach(job: JobFacts, cure: Cure, words: str) -> Breach:
+def _breach(job: JobFacts, cure: RepairAction, words: str) -> Violation:
     tenant_id = job.asked.tenant_id if job.asked is not None else 0
-    return Breach(cure, tenant_id, job.job_id, f"job {job.job_id} {words}")
+    return Violation(cure, tenant_id, job.job_id, f"job {job.job_id} {words}")
 
 
-def _unknown(job: JobFacts) -> Iterator[Breach]:
+def _unknown(job: JobFacts) -> Iterator[Violation]:
     """Whatever is there of a job that the ledger does not know."""
     ties = job.ties
     there = [
-        (Cure.NONE, "events", bool(job.history.sequences)),
-        (Cure.PLACE, "a row in a hot table", job.stand is not None),
-        (Cure.DROP_UNIQUE, "a unique key", ties.unique is not None),
-        (Cure.DROP_KEY, "a concurrency key", ties.concurrency_key is not None),
-        (Cure.DROP_WAITS, "others to wait for", ties.waits > 0),
-        (Cure.COUNT_DOWN, "others that wait for it", ties.followers > 0),
-        (Cure.DROP_CHECKPOINT, "a checkpoint", ties.checkpoint),
-        (Cure.DROP_ENDINGS, "an end", bool(ties.endings)),
-        (Cure.DROP_DELIVERIES, "webhooks", bool(ties.due or ties.addressed)),
+        (RepairAction.NONE, "events", bool(job.history.sequences)),
+        (RepairAction.PLACE, "a row in a hot table", job.stand is not None),
+        (RepairAction.DROP_UNIQUE, "a unique key", ties.unique is not None),
+        (RepairAction.DROP_KEY, "a concurrency key", ties.concurrency_key is not None),
+        (RepairAction.DROP_WAITS, "others to wait for", ties.waits > 0),
+        (RepairAction.COUNT_DOWN, "others that wait for it", ties.followers > 0),
+        (RepairAction.DROP_CHECKPOINT, "a checkpoint", ties.checkpoint),
+        (RepairAction.DROP_ENDINGS, "an end", bool(ties.endings)),
+        (RepairAction.DROP_DELIVERIES, "webhooks", bool(ties.due or ties.addressed)),
     ]
     for cure, what, is_there in there:
         if is_there:
             yield _breach(job, cure, f"was never recorded, and has {what}")
 
 
-def _of_place(job: JobFacts, asked: Asked, told: Told) -> Iterator[Breach]:
+def _of_place(job: JobFacts, asked: JobRecord, told: DerivedState) -> Iterator[Violation]:
     """An unfinished job stands in one place, as its events tell; an ended one nowhere."""
     stand = job.stand
     places = stand.places if stand is not None else ()
-    cure = Cure.PLACE_HOLDER if asked.concurrency_key is not None and told.started else Cure.PLACE
+    cure = RepairAction.PLACE_HOLDER if asked.concurrency_key is not None and told.started else RepairAction.PLACE
     if len(places) != (0 if told.ended else 1):
         where = " and ".join(sorted(places)) or "nowhere"
         yield _breach(job, cure, f"is {told.status} by its events and stands {where}")
@@ -77,7 +77,7 @@ def _of_place(job: JobFacts, asked: Asked, told: Told) -> Iterator[Breach]:
         yield from _of_marks(job, stand, asked)
 
 
-def _differences(job: JobFacts, stand: Stand, asked: Asked, told: Told) -> Iterator[str]:
+def _differences(job: JobFacts, stand: HotRecord, asked: JobRecord, told: DerivedState) -> Iterator[str]:
     told_of = (told.status, told.sequence, told.attempt, told.starts, told.crashes)
     stands = (STATUS_OF_PLACE[stand.place], stand.sequence, stand.attempt, stand.token, stand.crashes)
     names = ("status", "sequence", "attempt", "token", "crashes")
@@ -96,21 +96,21 @@ def _differences(job: JobFacts, stand: Stand, asked: Asked, told: Told) -> Itera
         yield from _of_blocked(job, stand, asked)
 
 
-def _of_blocked(job: JobFacts, stand: Stand, asked: Asked) -> Iterator[str]:
+def _of_blocked(job: JobFacts, stand: HotRecord, asked: JobRecord) -> Iterator[str]:
     """It waits for as many others as are recorded, or for a key that another one has."""
     match stand.reason:
-        case WaitsFor.DEPENDENCIES:
+        case WaitReason.DEPENDENCIES:
             if not 0 < job.ties.waits == stand.waits_for:
                 yield f"waits for {stand.waits_for} others, and {job.ties.waits} are recorded"
-        case WaitsFor.CONCURRENCY if asked.concurrency_key is None or stand.concurrency_key != asked.concurrency_key:
+        case WaitReason.CONCURRENCY if asked.concurrency_key is None or stand.concurrency_key != asked.concurrency_key:
             yield f"waits for the concurrency key {stand.concurrency_key!r}, which is not its own"
-        case WaitsFor.CONCURRENCY:
+        case WaitReason.CONCURRENCY:
             pass
         case _:
             yield f"is blocked for no known reason ({stand.reason})"
 
 
-def marks_of(job: JobFacts, asked: Asked) -> Mark:
+def marks_of(job: JobFacts, asked: JobRecord) -> Mark:
     """The marks that its hot row should have."""
     ties = job.ties
     return (
@@ -122,31 +122,35 @@ def marks_of(job: JobFacts, asked: Asked) -> Mark:
     )
 
 
-def _of_marks(job: JobFacts, stand: Stand, asked: Asked) -> Iterator[Breach]:
+def _of_marks(job: JobFacts, stand: HotRecord, asked: JobRecord) -> Iterator[Violation]:
     """The mark DEPENDED may stay when nobody waits any more; no mark may be missing."""
     due = marks_of(job, asked)
     if (stand.marks ^ due) & MARKS_OF_ITS_OWN or due & ~stand.marks:
-        yield _breach(job, Cure.MARK, f"should have the marks {due!r} and has {Mark(stand.marks)!r}")
+        yield _breach(job, RepairAction.MARK, f"should have the marks {due!r} and has {Mark(stand.marks)!r}")
 
 
-def key_due(stand: Stand | None, asked: Asked) -> str | None:
+def key_due(stand: HotRecord | None, asked: JobRecord) -> str | None:
     """The concurrency key that a job must hold where it stands: from before it is ready until it has ended."""
-    if stand is None or stand.place == "blocked" or (stand.place, stand.reason) == ("scheduled", WaitsFor.TIME):
+    if stand is None or stand.place == "blocked" or (stand.place, stand.reason) == ("scheduled", WaitReason.TIME):
         return None
     return asked.concurrency_key
 
 
-def _of_keys(job: JobFacts, asked: Asked, told: Told) -> Iterator[Breach]:
+def _of_keys(job: JobFacts, asked: JobRecord, told: DerivedState) -> Iterator[Violation]:
     held, due = job.ties.concurrency_key, key_due(job.stand, asked)
     if held is not None and held != due and not (held == asked.concurrency_key and _may_keep_key(job)):
-        yield _breach(job, Cure.DROP_KEY, f"holds the concurrency key {held!r}, and is not one to hold it now")
+        yield _breach(job, RepairAction.DROP_KEY, f"holds the concurrency key {held!r}, and is not one to hold it now")
     if due is not None and held != due:
-        yield _breach(job, Cure.HOLD_KEY, f"may run without its concurrency key {due!r}")
+        yield _breach(job, RepairAction.HOLD_KEY, f"may run without its concurrency key {due!r}")
     stand = job.stand
-    if stand is not None and stand.reason == WaitsFor.CONCURRENCY and stand.place == "blocked" and not stand.key_held:
-        yield _breach(job, Cure.HAND_OUT, f"waits for the concurrency key {stand.concurrency_key!r}, which is free")
+    if stand is not None and stand.reason == WaitReason.CONCURRENCY and stand.place == "blocked" and not stand.key_held:
+        yield _breach(
+            job, RepairAction.HAND_OUT, f"waits for the concurrency key {stand.concurrency_key!r}, which is free"
+        )
     if job.ties.unique is not None and (told.ended or job.ties.unique != (asked.type, asked.unique_key)):
-        yield _breach(job, Cure.DROP_UNIQUE, f"holds the unique key {job.ties.unique[1]!r}, and has no right to it")
+        yield _breach(
+            job, RepairAction.DROP_UNIQUE, f"holds the unique key {job.ties.unique[1]!r}, and has no right to it"
+        )
 
 
 def _may_keep_key(job: JobFacts) -> bool:
@@ -170,31 +174,31 @@ def _tells_end(job: JobFacts) -> bool:
     return bool(kinds) and kinds[-1] >= EventKind.COMPLETED
 
 
-def _of_dependencies(job: JobFacts, told: Told) -> Iterator[Breach]:
+def _of_dependencies(job: JobFacts, told: DerivedState) -> Iterator[Violation]:
     ties, stand = job.ties, job.stand
-    waits = stand is not None and stand.place == "blocked" and stand.reason == WaitsFor.DEPENDENCIES
+    waits = stand is not None and stand.place == "blocked" and stand.reason == WaitReason.DEPENDENCIES
     if ties.waits and not waits:
-        yield _breach(job, Cure.DROP_WAITS, "has others to wait for, and does not wait for them")
+        yield _breach(job, RepairAction.DROP_WAITS, "has others to wait for, and does not wait for them")
     if ties.followers and told.ended and not ties.ending_marks & Mark.DEPENDED:
-        yield _breach(job, Cure.FOLLOW, f"has ended, and {ties.followers} others wait for it")
+        yield _breach(job, RepairAction.FOLLOW, f"has ended, and {ties.followers} others wait for it")
 
 
-def _of_checkpoint(job: JobFacts, told: Told) -> Iterator[Breach]:
+def _of_checkpoint(job: JobFacts, told: DerivedState) -> Iterator[Violation]:
     if job.ties.checkpoint and told.status in {Status.COMPLETED, Status.CANCELLED}:
-        yield _breach(job, Cure.DROP_CHECKPOINT, f"is {told.status} and has a checkpoint")
+        yield _breach(job, RepairAction.DROP_CHECKPOINT, f"is {told.status} and has a checkpoint")
 
 
-def _of_consequences(job: JobFacts) -> Iterator[Breach]:
+def _of_consequences(job: JobFacts) -> Iterator[Violation]:
     if false := false_endings(job):
-        yield _breach(job, Cure.DROP_ENDINGS, f"did not end at {_numbers(sequence for sequence, _ in false)}")
+        yield _breach(job, RepairAction.DROP_ENDINGS, f"did not end at {_numbers(sequence for sequence, _ in false)}")
 
 
-def _of_webhooks(job: JobFacts, asked: Asked) -> Iterator[Breach]:
+def _of_webhooks(job: JobFacts, asked: JobRecord) -> Iterator[Violation]:
     if false := false_webhooks(job):
         words = f"has a webhook of an event that does not exist: {_numbers(sequence for sequence, _ in false)}"
-        yield _breach(job, Cure.DROP_DELIVERIES, words)
+        yield _breach(job, RepairAction.DROP_DELIVERIES, words)
     if missing := missing_webhooks(job, asked):
-        yield _breach(job, Cure.TELL, f"has no webhook for its events {_numbers(missing)}")
+        yield _breach(job, RepairAction.TELL, f"has no webhook for its events {_numbers(missing)}")
 
 
 def false_endings(job: JobFacts) -> frozenset[tuple[int, int]]:
@@ -208,7 +212,7 @@ def false_webhooks(job: JobFacts) -> frozenset[tuple[int, int]]:
     return webhooks - _events(job) if webhooks else webhooks
 
 
-def missing_webhooks(job: JobFacts, asked: Asked) -> list[int]:
+def missing_webhooks(job: JobFacts, asked: JobRecord) -> list[int]:
     """The events that its callback asked to be told of, and neither was nor will be."""
     if not asked.callback_events:
         return []
@@ -231,20 +235,20 @@ def _numbers(numbers: Iterable[int]) -> str:
     return ", ".join(map(str, sorted(numbers)))
 
 
-def breaches_of_batch(batch: BatchFacts) -> Iterator[Breach]:
+def breaches_of_batch(batch: BatchFacts) -> Iterator[Violation]:
     """The promises that are broken for this batch; at most one is told of."""
     outside = batch.oldest is not None and batch.oldest < batch.first_id
     outside |= batch.newest is not None and batch.newest > batch.last_id
     if not batch.recorded:
-        cure, words = Cure.RECORD_BATCH, f"was never recorded, and has {batch.jobs} jobs"
+        cure, words = RepairAction.RECORD_BATCH, f"was never recorded, and has {batch.jobs} jobs"
     elif batch.jobs != batch.total or outside:
         says = f"says {batch.total} jobs from {batch.first_id} to {batch.last_id}"
-        cure, words = Cure.RESIZE_BATCH, f"{says}, and has {batch.jobs} from {batch.oldest} to {batch.newest}"
+        cure, words = RepairAction.RESIZE_BATCH, f"{says}, and has {batch.jobs} from {batch.oldest} to {batch.newest}"
     elif off := count_off(batch):
-        cure, words = Cure.COUNT_BATCH, off
+        cure, words = RepairAction.COUNT_BATCH, off
     else:
         return
-    yield Breach(cure, batch.tenant_id, batch.batch_id, f"batch {batch.batch_id} {words}")
+    yield Violation(cure, batch.tenant_id, batch.batch_id, f"batch {batch.batch_id} {words}")
 
 
 def count_off(batch: BatchFacts) -> str | None:

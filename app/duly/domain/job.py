@@ -171,7 +171,7 @@ class Finished(NamedTuple):
     followed: bool = False
 
 
-class WaitsFor(IntEnum):
+class WaitReason(IntEnum):
     """Why a row stands in `scheduled` (the first two) or `blocked`. Stored numbers."""
 
     TIME = 0

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from enum import Enum, auto
 from typing import Final
 
-from duly.domain.field_values import Member, quality, read_members, unquoted
+from duly.domain.field_values import ListMember, quality, read_members, unquoted
 
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
@@ -51,7 +51,7 @@ def prefers_problem(accept: str) -> bool:
     return problem > plain or (problem == plain > 0 and named)
 
 
-def _match(ranges: Iterable[Member], media_type: str) -> tuple[float, bool]:
+def _match(ranges: Iterable[ListMember], media_type: str) -> tuple[float, bool]:
     """Returns the weight of a media type by the most specific range that takes it, and whether that range names it."""
     specificity = {media_type: 2, f"{media_type.partition('/')[0]}/*": 1, "*/*": 0}
     best = (-1, 0.0)
@@ -62,13 +62,13 @@ def _match(ranges: Iterable[Member], media_type: str) -> tuple[float, bool]:
     return best[1], best[0] == 2  # noqa: PLR2004  # the highest of the three
 
 
-def _weight(member: Member) -> float | None:
+def _weight(member: ListMember) -> float | None:
     """Returns the weight of a member, 1 where it has none; None where it is malformed."""
     weights = [value for name, value in member.parameters if name == "q"]
     return quality(weights[0]) if weights else 1.0
 
 
-def _other(member: Member) -> bool:
+def _other(member: ListMember) -> bool:
     """Returns whether a member is about another representation than ours, which has no parameters. Before the weight
     alone they count; `charset=utf-8` says what JSON is.
     """

@@ -23,7 +23,7 @@ class Completed:
     result: str
 
 
-class Frame(NamedTuple):
+class StackFrame(NamedTuple):
     """A line of a handler's code that an error came through."""
 
     file: str
@@ -47,7 +47,7 @@ class Failed:
     retryable: bool = True
     delay_seconds: float | None = None
     exception: str | None = None
-    frames: tuple[Frame, ...] = ()
+    frames: tuple[StackFrame, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,7 @@ def dependency_error(parent: UUID) -> str:
     )
 
 
-def _place(exception: str, frames: Sequence[Frame]) -> dict[str, object]:
+def _place(exception: str, frames: Sequence[StackFrame]) -> dict[str, object]:
     return {
         "exception": _fit(exception, NAME_LIMIT),
         "frames": [

@@ -16,7 +16,7 @@ _READABLE = sorted(
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
+class RunTimes:
     """Run times of a sample of `count` completed jobs. Seconds."""
 
     count: int
@@ -25,13 +25,13 @@ class Observed:
     suggested_timeout_seconds: int
 
 
-def observe(seconds: Sequence[float]) -> Observed | None:
+def summarize_run_times(seconds: Sequence[float]) -> RunTimes | None:
     """What these run times say; None where there are none."""
     if not seconds:
         return None
     ordered = sorted(max(0.0, each) for each in seconds)
     p99 = _percentile(ordered, 0.99)
-    return Observed(len(ordered), _percentile(ordered, 0.5), p99, suggested_timeout(p99))
+    return RunTimes(len(ordered), _percentile(ordered, 0.5), p99, suggested_timeout(p99))
 
 
 def suggested_timeout(p99_seconds: float) -> int:

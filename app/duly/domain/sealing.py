@@ -28,7 +28,7 @@ _KEY_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,32}")
 _SEALED: Final = re.compile(r"sealed:([A-Za-z0-9._-]{1,32}):([A-Za-z0-9_-]{38,})")
 
 
-class KeysWrong(ValueError):
+class InvalidKeys(ValueError):
     """A text that spells no keys; says what is wrong and repeats none of it but ids."""
 
 
@@ -50,7 +50,7 @@ class Keyring:
         """The ring that `id:key,id:key` spells.
 
         Raises:
-            KeysWrong: it spells none.
+            InvalidKeys: it spells none.
         """
         return cls(parse_keys(text))
 
@@ -137,11 +137,11 @@ def new_key(key_id: str | None = None) -> str:
     """A new random key as the settings take it; its id is random too where none is given.
 
     Raises:
-        KeysWrong: that can be no id.
+        InvalidKeys: that can be no id.
     """
     chosen = secrets.token_hex(4) if key_id is None else key_id
     if not _KEY_ID.fullmatch(chosen):
-        raise KeysWrong("the id of a key has 1 to 32 letters, digits, dots, dashes or underscores")
+        raise InvalidKeys("the id of a key has 1 to 32 letters, digits, dots, dashes or underscores")
     return f"{chosen}:{b64encode(secrets.token_bytes(KEY_BYTES)).decode()}"
 
 
@@ -149,19 +149,19 @@ def parse_keys(text: str) -> dict[str, bytes]:
     """The keys by id, in their order.
 
     Raises:
-        KeysWrong: one of them is none.
+        InvalidKeys: one of them is none.
     """
     keys: dict[str, bytes] = {}
     for place, entry in enumerate(text.split(","), 1):
         key_id, colon, spelled = (part.strip() for part in entry.partition(":"))
         # What does not look like an id may be a key in the wrong place, and is not repeated.
         if not colon or not _KEY_ID.fullmatch(key_id):
-            raise KeysWrong(
+            raise InvalidKeys(
                 f"entry {place} is not `id:key`, the id of 1 to 32 letters, digits, dots, dashes or underscores; "
                 "`duly secrets new-key` makes one"
             )
         if key_id in keys:
-            raise KeysWrong(f'the id "{key_id}" is there twice')
+            raise InvalidKeys(f'the id "{key_id}" is there twice')
         keys[key_id] = _key(key_id, spelled)
     return keys
 
@@ -170,7 +170,7 @@ def _key(key_id: str, spelled: str) -> bytes:
     try:
         key = b64decode(spelled, validate=True)
     except ValueError:
-        raise KeysWrong(f'the key with the id "{key_id}" is not base64') from None
+        raise InvalidKeys(f'the key with the id "{key_id}" is not base64') from None
     if len(key) != KEY_BYTES:
-        raise KeysWrong(f'the key with the id "{key_id}" has {len(key)} bytes and not {KEY_BYTES}')
+        raise InvalidKeys(f'the key with the id "{key_id}" has {len(key)} bytes and not {KEY_BYTES}')
     return key

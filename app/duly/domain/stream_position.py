@@ -15,7 +15,7 @@ _KIND = "all events"
 _FORM = struct.Struct(">Q16sI")
 
 
-class Position(NamedTuple):
+class StreamPosition(NamedTuple):
     """Everything up to this event, and including it, has been told."""
 
     tx: int
@@ -27,15 +27,15 @@ class Position(NamedTuple):
         return write_opaque(_KIND, _FORM.pack(self.tx, self.job_id.bytes, self.sequence))
 
 
-def before_transaction(tx: int) -> Position:
+def before_transaction(tx: int) -> StreamPosition:
     """All that older transactions wrote has been told, and nothing of this one."""
-    return Position(tx, SMALLEST, 0)
+    return StreamPosition(tx, SMALLEST, 0)
 
 
-def read_position(text: str) -> Position | None:
+def read_position(text: str) -> StreamPosition | None:
     """The position that a client names, or None for text that no stream gave out."""
     packed = read_opaque(_KIND, text)
     if packed is None or len(packed) != _FORM.size:
         return None
     tx, job_id, sequence = _FORM.unpack(packed)
-    return Position(tx, UUID(bytes=job_id), sequence)
+    return StreamPosition(tx, UUID(bytes=job_id), sequence)

@@ -1,4 +1,4 @@
-"""Hosts and origins as browsers write them (RFC 9110, section 7.2; RFC 6454, section 6.2)."""
+"""Hosts and origins in the form that browsers use (RFC 9110, section 7.2; RFC 6454, section 6.2)."""
 
 import re
 from ipaddress import IPv6Address, ip_address
@@ -11,20 +11,20 @@ _ORIGIN: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#@\\\s]+)")
 _DEFAULT_PORTS: Final = {"http": "80", "ws": "80", "https": "443", "wss": "443"}
 
 
-class Place(NamedTuple):
-    """A host in lower case, an IPv6 address in brackets, and its port; empty: the default one."""
+class HostPort(NamedTuple):
+    """Host in lower case, an IPv6 address in brackets, and its port; an empty port is the default one."""
 
     host: str
     port: str
 
     @property
     def spellings(self) -> tuple[str, str]:
-        """Returns it without and with the port."""
+        """Returns the host without and with the port."""
         return self.host, f"{self.host}:{self.port}"
 
 
-def host_and_port(text: str) -> Place | None:
-    """Reads a `Host`; None for text that is not one."""
+def host_and_port(text: str) -> HostPort | None:
+    """Parses a `Host` header; returns None if it is malformed."""
     found = _HOST.fullmatch(text)
     if found is None:
         return None
@@ -34,19 +34,17 @@ def host_and_port(text: str) -> Place | None:
             host = f"[{IPv6Address(host[1:-1])}]"
         except ValueError:
             return None
-    return Place(host, found[2] or "") if host else None
+    return HostPort(host, found[2] or "") if host else None
 
 
 def allowed_host(text: str) -> str | None:
-    """Returns a host of a setting in the spelling of `Place`, an IPv6 address with or without brackets; None for text
-    that is not one.
-    """
+    """Returns a host of a setting in the form of `HostPort`, or None; an IPv6 address may lack its brackets."""
     place = host_and_port(text) or host_and_port(f"[{text}]")
     return place and place.spellings[bool(place.port)]
 
 
 def is_loopback(host: str) -> bool:
-    """Returns whether a host of `host_and_port` is this machine under a name that nobody else can take."""
+    """Returns whether a host of `host_and_port` is this machine, under a name that nobody else can own."""
     if is_localhost(host):
         return True
     try:
@@ -58,9 +56,7 @@ def is_loopback(host: str) -> bool:
 
 
 def web_origin(text: str) -> str | None:
-    """Returns an origin as a browser sends it, in lower case and without the default port; None for text that is not
-    one.
-    """
+    """Returns an origin as a browser sends it, in lower case without the default port; None: malformed."""
     found = _ORIGIN.fullmatch(text.removesuffix("/"))
     place = host_and_port(found[2]) if found else None
     if found is None or place is None:
@@ -71,8 +67,8 @@ def web_origin(text: str) -> str | None:
 
 
 def same_place(origin: str, host: str) -> bool:
-    """Returns whether a page of this origin was loaded from this `Host`. The scheme is not compared: a proxy in front
-    of the service may speak TLS without a word of it.
+    """Returns whether a page of this origin was loaded from this `Host`. Schemes are not compared, because a proxy in
+    front of the service may terminate TLS without a header that says so.
     """
     found = _ORIGIN.fullmatch(origin)
     theirs, ours = (host_and_port(found[2]), host_and_port(host)) if found else (None, None)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from duly.lifecycle.submit.submit import LARGE_FLUSHERS
 from duly.loop import Loop
 from duly.settings import Role
-from duly.store.postgres.database import DatabaseAway, DatabaseUnfit, RecordBusy
+from duly.store.postgres.database import DatabaseMisconfigured, DatabaseOutage, RecordBusy
 
 if TYPE_CHECKING:
     from duly.node.node import Node
@@ -20,7 +20,7 @@ ALL = set(Role)
 def loops_of(node: "Node") -> list[Loop]:
     """Returns the loops for the roles of a node, in the order of the table."""
     roles = set(node.settings.roles)
-    expected = (DatabaseAway, DatabaseUnfit, RecordBusy)
+    expected = (DatabaseOutage, DatabaseMisconfigured, RecordBusy)
     return [Loop(name, step, expected=expected) for name, needs, step in _table(node) if needs & roles]
 
 

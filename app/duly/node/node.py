@@ -44,7 +44,7 @@ from duly.node.dispatch import build_dispatcher, webhook_client
 from duly.node.loop_table import loops_of
 from duly.node.worker import Shared, Worker
 from duly.settings import Role, Settings
-from duly.store.postgres.database import Database, DatabaseAway, DatabaseError
+from duly.store.postgres.database import Database, DatabaseError, DatabaseOutage
 from duly.store.queue.nodes import NodeRecord
 from duly.stream.capacity import StreamCapacity
 from duly.stream.ledger_tail import LedgerTail
@@ -288,7 +288,7 @@ class Node:
     async def stop(self) -> None:
         """Ends the loops, leaves the list of nodes and closes everything; after `drain` and the last request."""
         await self.loops.cancel(but="notify")
-        with suppress(DatabaseAway, TimeoutError):
+        with suppress(DatabaseOutage, TimeoutError):
             async with asyncio.timeout(END_SECONDS):
                 await self.heartbeat.leave()
                 if self.database.listens and not self.wakeups.alone:

@@ -8,14 +8,14 @@ from functools import lru_cache, partial
 from typing import Any, Final, Literal, Self
 
 from duly.deadlines import Deadlines
-from duly.domain.egress_policy import PUBLIC, Reach
-from duly.outbound.connection import Connection
-from duly.outbound.connection_pool import Pool
+from duly.domain.egress_policy import PUBLIC, EgressPolicy
+from duly.outbound.connection import HttpConnection
+from duly.outbound.connection_pool import ConnectionPool
 from duly.outbound.connector import Connector
 from duly.outbound.request import head_of
 from duly.outbound.resolver import GuardedLookup, Lookup, SystemLookup
 from duly.outbound.response import OutboundAnswer, OutboundError, PostFailed
-from duly.outbound.response_reader import Received
+from duly.outbound.response_reader import ReceivedResponse
 from duly.outbound.url import Destination, read_destination
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -33,7 +33,7 @@ class OutboundClient:
     def __init__(
         self,
         *,
-        reach: Reach = PUBLIC,
+        reach: EgressPolicy = PUBLIC,
         connections: int = 512,
         connections_per_host: int = 64,
         total_seconds: float = 15,
@@ -46,8 +46,8 @@ class OutboundClient:
         self._destination = lru_cache(maxsize=1024)(partial(read_destination, reach=reach))
         self._lookup = GuardedLookup(lookup or SystemLookup(), reach=reach, seconds=connect_seconds)
         connector = Connector(self._lookup, reach=reach, seconds=connect_seconds, ssl_context=ssl_context)
-        self._pool = Pool(connector, connections=connections, per_origin=connections_per_host)
-        self._deadlines: Deadlines[Connection] = Deadlines(total_seconds, _give_up)
+        self._pool = ConnectionPool(connector, connections=connections, per_origin=connections_per_host)
+        self._deadlines: Deadlines[HttpConnection] = Deadlines(total_seconds, _give_up)
 
     async def __aenter__(self) -> Self:
         return self
@@ -97,7 +97,9 @@ class OutboundClient:
             raise OutboundError("TIMED_OUT", message, duration_seconds=seconds) from None
         return OutboundAnswer(*received, time.perf_counter() - started)
 
-    async def _exchange(self, destination: Destination, head: bytes, content: bytes, *, bodiless: bool) -> Received:
+    async def _exchange(
+        self, destination: Destination, head: bytes, content: bytes, *, bodiless: bool
+    ) -> ReceivedResponse:
         """On an idle connection, where all can be had under the one timer of many requests; else on a new one."""
         connection = self._pool.idle(destination.origin)
         if connection is None:
@@ -110,7 +112,9 @@ class OutboundClient:
         finally:
             self._deadlines.take_out(connection)
 
-    async def _exchange_on(self, connection: Connection, head: bytes, content: bytes, *, bodiless: bool) -> Received:
+    async def _exchange_on(
+        self, connection: HttpConnection, head: bytes, content: bytes, *, bodiless: bool
+    ) -> ReceivedResponse:
         try:
             return await connection.exchange(head, content, bodiless=bodiless)
         finally:
@@ -121,5 +125,5 @@ class OutboundClient:
 _NAMED_ALREADY = frozenset({"BLOCKED_ADDRESS", "INVALID_URL"})
 
 
-def _give_up(connection: Connection) -> None:
+def _give_up(connection: HttpConnection) -> None:
     connection.fail(TimeoutError())

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from duly.outbound.response import PostFailed
-from duly.outbound.response_reader import AnswerReader, Received
+from duly.outbound.response_reader import AnswerReader, ReceivedResponse
 from duly.outbound.url import Origin
 
 _PIECE: Final = 256 * 1024
@@ -15,12 +15,12 @@ _PIECES_AT_ONCE: Final = 64
 _GATHER_SECONDS: Final = 0.1
 
 
-class Connection(asyncio.Protocol):
+class HttpConnection(asyncio.Protocol):
     """`gone` is called once, when the connection is closed, whoever closed it."""
 
     _transport: asyncio.Transport
 
-    def __init__(self, origin: Origin, *, gone: Callable[["Connection"], None]) -> None:
+    def __init__(self, origin: Origin, *, gone: Callable[["HttpConnection"], None]) -> None:
         self.origin = origin
         self.open = False
         self._gone = gone
@@ -28,7 +28,7 @@ class Connection(asyncio.Protocol):
         self._answer: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
 
-    async def exchange(self, head: bytes, content: bytes, *, bodiless: bool) -> Received:
+    async def exchange(self, head: bytes, content: bytes, *, bodiless: bool) -> ReceivedResponse:
         """Sends a request and reads its answer; a `bodiless` one has no body, whatever its headers say.
 
         Raises `PostFailed` where none came. Unless all went well, also when cancelled, the connection is closed.

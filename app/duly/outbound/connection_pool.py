@@ -5,7 +5,7 @@ from collections import Counter, defaultdict, deque
 from typing import Final
 
 from duly.deadlines import Deadlines
-from duly.outbound.connection import Connection
+from duly.outbound.connection import HttpConnection
 from duly.outbound.connector import Connector
 from duly.outbound.response import PostFailed
 from duly.outbound.url import Destination, Origin
@@ -15,7 +15,7 @@ _KEEP_ALIVE_SECONDS: Final = 4
 _CLOSE_SECONDS: Final = 1
 
 
-class Pool:
+class ConnectionPool:
     """At most `connections` are open, and `per_origin` of them to one origin; those that idle are counted."""
 
     def __init__(self, connector: Connector, *, connections: int, per_origin: int) -> None:
@@ -24,14 +24,14 @@ class Pool:
         self._most_per_origin = per_origin
         # Those that are being made count too, though they are not in `_open` yet.
         self._count: Counter[Origin] = Counter()
-        self._open: set[Connection] = set()
-        self._idle: defaultdict[Origin, dict[Connection, None]] = defaultdict(dict)
-        self._resting: Deadlines[Connection] = Deadlines(_KEEP_ALIVE_SECONDS, Connection.close)
+        self._open: set[HttpConnection] = set()
+        self._idle: defaultdict[Origin, dict[HttpConnection, None]] = defaultdict(dict)
+        self._resting: Deadlines[HttpConnection] = Deadlines(_KEEP_ALIVE_SECONDS, HttpConnection.close)
         self._freed = asyncio.Event()
         self._waiting: defaultdict[Origin, deque[asyncio.Future[None]]] = defaultdict(deque)
         self._closed = False
 
-    def idle(self, origin: Origin) -> Connection | None:
+    def idle(self, origin: Origin) -> HttpConnection | None:
         """An open connection, the caller's until given back: the one used last, so that the others may run out."""
         resting = self._idle.get(origin)
         while resting:
@@ -41,7 +41,7 @@ class Pool:
                 return connection
         return None
 
-    async def connection(self, destination: Destination) -> Connection:
+    async def connection(self, destination: Destination) -> HttpConnection:
         """The same, or a new one as soon as there is room for it. Raises `PostFailed`."""
         origin = destination.origin
         while not self._has_room(origin):
@@ -84,7 +84,7 @@ class Pool:
             self._resting.oldest().close()  # makes room in a moment
         return self._count.total() < self._most
 
-    async def _new(self, destination: Destination) -> Connection:
+    async def _new(self, destination: Destination) -> HttpConnection:
         self._refuse_when_closed()
         self._count[destination.origin] += 1
         try:
@@ -102,7 +102,7 @@ class Pool:
         if self._closed:
             raise PostFailed("INVALID_RESPONSE", "the service is going down.")
 
-    def give_back(self, connection: Connection) -> None:
+    def give_back(self, connection: HttpConnection) -> None:
         """After every exchange; a connection that broke is dropped."""
         if connection.open:
             self._idle[connection.origin][connection] = None
@@ -110,7 +110,7 @@ class Pool:
             self._call(connection.origin)
             self._freed.set()
 
-    def _gone(self, connection: Connection) -> None:
+    def _gone(self, connection: HttpConnection) -> None:
         if connection not in self._open:
             return  # it broke while it was being made, which `_new` sees
         self._open.remove(connection)

@@ -12,8 +12,8 @@ from typing import Final
 import httpx
 from aiohappyeyeballs import start_connection
 
-from duly.domain.egress_policy import Reach
-from duly.outbound.connection import Connection
+from duly.domain.egress_policy import EgressPolicy
+from duly.outbound.connection import HttpConnection
 from duly.outbound.resolver import GuardedLookup, guarded_socket, literal
 from duly.outbound.response import AddressRefused, PostFailed
 from duly.outbound.url import Destination, Origin
@@ -29,14 +29,14 @@ class Connector:
     """
 
     def __init__(
-        self, lookup: GuardedLookup, *, reach: Reach, seconds: float, ssl_context: ssl.SSLContext | None
+        self, lookup: GuardedLookup, *, reach: EgressPolicy, seconds: float, ssl_context: ssl.SSLContext | None
     ) -> None:
         self._lookup = lookup
         self._socket = partial(guarded_socket, reach=reach)
         self._seconds = seconds
         self._ssl_context = ssl_context
 
-    async def connect(self, destination: Destination, gone: Callable[[Connection], None]) -> Connection:
+    async def connect(self, destination: Destination, gone: Callable[[HttpConnection], None]) -> HttpConnection:
         """Raises `PostFailed`."""
         origin = destination.origin
         found = await self._lookup.find(origin.host, origin.port) if destination.is_name else literal(origin)
@@ -54,11 +54,13 @@ class Connector:
                 raise PostFailed("TIMED_OUT", f"no connection within {self._seconds:.1f} seconds.") from None
             raise PostFailed("CONNECT_FAILED", f"no connection could be made ({_words(error)}).") from None
 
-    async def _carried(self, made: socket.socket, origin: Origin, gone: Callable[[Connection], None]) -> Connection:
+    async def _carried(
+        self, made: socket.socket, origin: Origin, gone: Callable[[HttpConnection], None]
+    ) -> HttpConnection:
         loop = asyncio.get_running_loop()
         try:
             _, connection = await loop.create_connection(
-                partial(Connection, origin, gone=gone),
+                partial(HttpConnection, origin, gone=gone),
                 sock=made,
                 ssl=self._trusted() if origin.tls else None,
                 server_hostname=origin.host.rstrip(".") if origin.tls else None,

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, Protocol
 
-from duly.domain.egress_policy import Reach, connection_refusal, is_localhost
+from duly.domain.egress_policy import EgressPolicy, connection_refusal, is_localhost
 from duly.outbound.response import AddressRefused, PostFailed
 from duly.outbound.url import Origin
 
@@ -55,7 +55,7 @@ class GuardedLookup:
     minutes does not wait long: where it led then is known.
     """
 
-    def __init__(self, lookup: Lookup, *, reach: Reach, seconds: float) -> None:
+    def __init__(self, lookup: Lookup, *, reach: EgressPolicy, seconds: float) -> None:
         self.lookup = lookup
         self._reach = reach
         self._seconds = seconds
@@ -136,7 +136,7 @@ def literal(origin: Origin) -> list[AddressInfo]:
     return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (origin.host, origin.port))]
 
 
-def guarded_socket(address: AddressInfo, *, reach: Reach) -> socket.socket:
+def guarded_socket(address: AddressInfo, *, reach: EgressPolicy) -> socket.socket:
     """Make the socket for exactly this address, or refuse to: no connection comes about any other way."""
     family, kind, protocol, _, at = address
     reason = connection_refusal(str(at[0]), int(at[1]), reach=reach)

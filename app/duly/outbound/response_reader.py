@@ -16,7 +16,7 @@ _SWITCHING_PROTOCOLS: Final = 101
 _FIRST_FINAL_STATUS: Final = 200
 
 
-class Received(NamedTuple):
+class ReceivedResponse(NamedTuple):
     """An answer as it came in: names of headers in lower case, the body raw, and whether it was cut."""
 
     status: int
@@ -71,9 +71,9 @@ class AnswerReader:
             raise PostFailed("INVALID_RESPONSE", "the answer broke off.")
         self.complete = True
 
-    def answer(self) -> Received:
+    def answer(self) -> ReceivedResponse:
         """What was read, once it is complete."""
-        return Received(self._status, self._headers, bytes(self._body), self._truncated)
+        return ReceivedResponse(self._status, self._headers, bytes(self._body), self._truncated)
 
     # What follows is called by the parser. An error raised here ends its work and comes out of `feed`.
 

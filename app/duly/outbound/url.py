@@ -4,7 +4,7 @@ import re
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
-from duly.domain.egress_policy import Reach, Target, parse_target, target_refusal
+from duly.domain.egress_policy import EgressPolicy, Target, parse_target, target_refusal
 from duly.outbound.response import PostFailed
 
 _DEFAULT_PORT: Final = {"http": 80, "https": 443}
@@ -32,7 +32,7 @@ class Destination(NamedTuple):
     start: str
 
 
-def read_destination(url: str, *, reach: Reach) -> Destination:
+def read_destination(url: str, *, reach: EgressPolicy) -> Destination:
     """Raises `PostFailed` for what is no URL of a receiver, or one that may not be called."""
     try:
         target = parse_target(url)

@@ -4,7 +4,7 @@ import json
 from typing import NamedTuple
 from uuid import UUID
 
-from duly.store.ledger.event_tail import JobFacts
+from duly.store.ledger.event_tail import TailJob
 
 
 class EventFilter(NamedTuple):
@@ -18,7 +18,7 @@ class EventFilter(NamedTuple):
     labels: frozenset[tuple[str, frozenset[str]]] = frozenset()
     within: "EventFilter | None" = None
 
-    def matches(self, facts: JobFacts) -> bool:
+    def matches(self, facts: TailJob) -> bool:
         """Returns True if events of such a job match."""
         return (
             (not self.types or facts.type in self.types)

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from duly.domain.stream_position import Position, before_transaction
+from duly.domain.stream_position import StreamPosition, before_transaction
 from duly.store.ledger.event_tail import TailRow, read_moment, read_tail
 from duly.store.postgres.database import Database
 
@@ -15,7 +15,7 @@ class LedgerPage(NamedTuple):
     """Events up to position `reached`, in order. `to_now`: nothing beyond it is settled yet."""
 
     rows: list[TailRow]
-    reached: Position
+    reached: StreamPosition
     to_now: bool
 
 
@@ -28,11 +28,11 @@ class LedgerReader:
         self._stretch = FIRST_STRETCH
         self._rows = PAGE_ROWS
 
-    async def read(self, after: Position) -> LedgerPage:
+    async def read(self, after: StreamPosition) -> LedgerPage:
         """Returns the next page after a position; an empty one if a long stretch has no events.
 
         Raises:
-            DatabaseAway: the database cannot be read now.
+            DatabaseOutage: the database cannot be read now.
         """
         async with self._database.connection() as connection:
             settled = (await read_moment(connection)).settled

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from duly.domain.database_clock import DatabaseClock
 from duly.domain.event_views import frame_text
 from duly.domain.ids import made_at
-from duly.domain.stream_position import Position, before_transaction
+from duly.domain.stream_position import StreamPosition, before_transaction
 from duly.lifecycle.cluster.hub import Watch
 from duly.store.ledger.event_tail import TailRow, read_moment, summarize
 from duly.store.postgres.database import Database, DatabaseError, RecordRefused
@@ -61,7 +61,7 @@ class TailPage(NamedTuple):
     """Entries in order, up to position `reached`. `to_now`: there is nothing beyond them yet."""
 
     entries: list[TailEntry]
-    reached: Position
+    reached: StreamPosition
     to_now: bool
 
 
@@ -101,24 +101,24 @@ class LedgerTail:
     def _forget(self) -> None:
         self._entries: list[TailEntry] = []
         self._bytes = 0
-        self._start: Position | None = None
-        self._end: Position | None = None
+        self._start: StreamPosition | None = None
+        self._end: StreamPosition | None = None
         self._reader = LedgerReader(self._database, tenant_id=self._tenant_id)
 
-    async def now(self) -> Position:
+    async def now(self) -> StreamPosition:
         """Returns the position from which only future events follow.
 
         Raises:
-            DatabaseAway: the database cannot be read now.
+            DatabaseOutage: the database cannot be read now.
         """
         async with self._database.connection() as connection:
             return before_transaction((await read_moment(connection)).settled)
 
-    async def may_resume(self, position: Position) -> bool:
+    async def may_resume(self, position: StreamPosition) -> bool:
         """Returns True if the ledger has reached this position; one of its future cannot be resumed.
 
         Raises:
-            DatabaseAway: the database cannot be read now.
+            DatabaseOutage: the database cannot be read now.
         """
         async with self._database.connection() as connection:
             return position.tx <= (await read_moment(connection)).future
@@ -213,11 +213,11 @@ class LedgerTail:
                 async with self._database.connection() as connection:
                     await summarize(connection, days)
 
-    def holds(self, position: Position) -> bool:
+    def holds(self, position: StreamPosition) -> bool:
         """Returns True if all events after this position are kept here."""
         return self._start is not None and self._start <= position
 
-    def after(self, position: Position) -> TailPage | None:
+    def after(self, position: StreamPosition) -> TailPage | None:
         """Returns the events after this position; None if not all of them are here."""
         if not self.holds(position) or self._end is None:
             return None
@@ -227,7 +227,7 @@ class LedgerTail:
             return TailPage(entries, entries[-1].position, to_now=False)
         return TailPage(entries, max(self._end, position), to_now=True)
 
-    async def from_ledger(self, reader: LedgerReader, position: Position) -> TailPage:
+    async def from_ledger(self, reader: LedgerReader, position: StreamPosition) -> TailPage:
         """Returns the events after a position from the ledger; none while the database is away.
 
         A follower that leaves meanwhile does not cancel the read, which would leave a transaction open.
@@ -237,7 +237,7 @@ class LedgerTail:
         reading.add_done_callback(self._readings.discard)
         return await asyncio.shield(reading)
 
-    async def _from_ledger(self, reader: LedgerReader, position: Position) -> TailPage:
+    async def _from_ledger(self, reader: LedgerReader, position: StreamPosition) -> TailPage:
         try:
             async with self._turns:
                 stretch = await reader.read(position)
@@ -260,5 +260,5 @@ def _few(entries: list[TailEntry]) -> list[TailEntry]:
     return entries
 
 
-def _position_of(entry: TailEntry) -> Position:
+def _position_of(entry: TailEntry) -> StreamPosition:
     return entry.position

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import NamedTuple
 
-from duly.domain.stream_position import Position
+from duly.domain.stream_position import StreamPosition
 from duly.lifecycle.cluster.hub import Watch
 from duly.stream.filter import EventFilter
 from duly.stream.ledger_tail import LedgerTail, TailEntry, TailPage
@@ -22,12 +22,12 @@ class TenantEvents(NamedTuple):
     """Events to send next. Without entries, it only reports that everything up to `reached` was read."""
 
     entries: list[TailEntry]
-    reached: Position
+    reached: StreamPosition
     too_slow: bool = False  # the last item
 
 
 async def tenant_events(
-    tail: LedgerTail, *, after: Position, wanted: EventFilter
+    tail: LedgerTail, *, after: StreamPosition, wanted: EventFilter
 ) -> AsyncGenerator[TenantEvents, None]:
     """Yields the matching events after a position, then new ones. Ends on shutdown."""
     reader, reached, told_at = tail.reader(), after, time.monotonic()
@@ -57,7 +57,9 @@ async def _rest(watch: Watch, told: TailPage) -> None:
         await asyncio.sleep(0)
 
 
-async def tenant_stream(tail: LedgerTail, *, after: Position, wanted: EventFilter) -> AsyncGenerator[StreamText, None]:
+async def tenant_stream(
+    tail: LedgerTail, *, after: StreamPosition, wanted: EventFilter
+) -> AsyncGenerator[StreamText, None]:
     """Yields `tenant_events` as server-sent events. The first one tells the client from where to resume."""
     yield joined([OPENING, position_message(str(after))])
     async with aclosing(tenant_events(tail, after=after, wanted=wanted)) as told:

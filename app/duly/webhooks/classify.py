@@ -7,7 +7,7 @@ from duly.domain.json_cleaning import clean_text
 from duly.domain.retry import webhook_delay
 from duly.outbound import OutboundAnswer, OutboundError, retry_after_seconds
 from duly.store.webhooks.deliveries import DueDelivery
-from duly.store.webhooks.delivery_attempts import Outcome, Tried
+from duly.store.webhooks.delivery_attempts import AttemptResult, DeliveryOutcome
 
 ANSWER_SHOWN = 1024
 _HOPELESS = frozenset({"BLOCKED_ADDRESS", "INVALID_URL"})
@@ -32,7 +32,7 @@ def judge(
     schedule: Sequence[float],
     random: Callable[[], float],
     now: datetime,
-) -> Tried:
+) -> AttemptResult:
     """The try as it is recorded: delivered, to be tried again after a delay, or given up."""
     delivered = isinstance(came, OutboundAnswer) and 200 <= came.status < 300  # noqa: PLR2004  # the class of success
     asked = "" if isinstance(came, OutboundError) else came.headers.get("webhook-delivery", "").strip().lower()
@@ -47,7 +47,11 @@ def judge(
         )
     )
     return _ended(delivery, None if delivered else _problem(came))._replace(
-        outcome=Outcome.DELIVERED if delivered else Outcome.GIVEN_UP if delay is None else Outcome.TRY_AGAIN,
+        outcome=DeliveryOutcome.DELIVERED
+        if delivered
+        else DeliveryOutcome.GIVEN_UP
+        if delay is None
+        else DeliveryOutcome.TRY_AGAIN,
         duration_ms=round(came.duration_seconds * 1000),
         status_code=came.status if isinstance(came, OutboundAnswer) else None,
         answer=_shown(came.body) if isinstance(came, OutboundAnswer) else None,
@@ -59,14 +63,14 @@ def judge(
     )
 
 
-def refused(delivery: DueDelivery) -> Tried:
+def refused(delivery: DueDelivery) -> AttemptResult:
     """The end of a delivery that is not posted, since nobody is there to be told."""
     return _ended(delivery, _REFUSALS.get(delivery.refusal or "", "it was not sent: it has no receiver"))
 
 
-def _ended(delivery: DueDelivery, error: str | None) -> Tried:
+def _ended(delivery: DueDelivery, error: str | None) -> AttemptResult:
     """A delivery that is given up without a post."""
-    return Tried(
+    return AttemptResult(
         tenant_id=delivery.tenant_id,
         job_id=delivery.job_id,
         delivery_id=delivery.delivery_id,
@@ -76,7 +80,7 @@ def _ended(delivery: DueDelivery, error: str | None) -> Tried:
         receiver_id=delivery.receiver_id,
         registered=delivery.registered,
         attempt=delivery.attempt,
-        outcome=Outcome.GIVEN_UP,
+        outcome=DeliveryOutcome.GIVEN_UP,
         duration_ms=0,
         status_code=None,
         error=error,

@@ -17,8 +17,8 @@ from duly.store.webhooks.deliveries import (
     take_due,
     take_gated,
 )
-from duly.store.webhooks.delivery_attempts import Outcome, Settled, Tried
-from duly.webhooks.receiver_windows import CONCURRENT, PATIENCE_SECONDS, ROUND, Receivers, Turn
+from duly.store.webhooks.delivery_attempts import AttemptResult, DeliveryOutcome, SettledCounts
+from duly.webhooks.receiver_windows import CONCURRENT, PATIENCE_SECONDS, ROUND, ReceiverWindows, Turn
 from duly.webhooks.sender import Sender
 from duly.webhooks.settler import Settler
 
@@ -43,7 +43,7 @@ class Dispatcher:
         self._connection = database.hot()
         self._sender = sender
         self._posts: set[asyncio.Task[None]] = set()
-        self._receivers = Receivers()
+        self._receivers = ReceiverWindows()
         self._hold_seconds = post_seconds + PATIENCE_SECONDS + SPARE_SECONDS
         self._after = SMALLEST
         self._gated = True
@@ -138,14 +138,16 @@ class Dispatcher:
         self._posts.discard(task)
         self._freed.set()
 
-    def _settled(self, tried: Sequence[Tried], settled: Settled) -> None:
+    def _settled(self, tried: Sequence[AttemptResult], settled: SettledCounts) -> None:
         """There are places again, and what waited for these, or is to be tried again, may be due before the next
         look.
         """
         self._freed.set()
         if settled.heals:
             self._gated_asked_at = float("-inf")
-        soon = any(one.outcome is Outcome.TRY_AGAIN and one.delay_seconds < LONGEST_LOOK_SECONDS for one in tried)
+        soon = any(
+            one.outcome is DeliveryOutcome.TRY_AGAIN and one.delay_seconds < LONGEST_LOOK_SECONDS for one in tried
+        )
         if settled.frees or settled.heals or self._gated or soon:
             self.wake()
 

@@ -18,7 +18,7 @@ from duly.domain.webhook_events import endpoint_disabled_body, endpoint_test_bod
 from duly.domain.webhook_filters import event_mask, event_names
 from duly.errors import EndpointDisabled, EndpointLimitReached, NotFound
 from duly.store.postgres.database import Connection, Database
-from duly.store.queue.limits import Limits
+from duly.store.queue.limits import FlowLimits
 from duly.store.webhooks.endpoints import (
     Endpoint,
     Key,
@@ -42,7 +42,7 @@ _DISABLED_REASON = "ASKED: disabled over the API"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class EndpointChange:
     """What a client asks of an endpoint. None: as it was, or as it is where nobody asks. An empty description is none.
 
     `asymmetric`: key pairs sign too. `disabled`: it is sent nothing more, or is sent webhooks again.
@@ -56,12 +56,12 @@ class Asked:
     headers: Mapping[str, str] | None = None
     asymmetric: bool | None = None
     paused: bool | None = None
-    limits: Limits | None = None
+    limits: FlowLimits | None = None
     disabled: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Disclosed:
+class EndpointWithSecret:
     """An endpoint with its newest secret in clear, for the one answer that shows it."""
 
     endpoint: Endpoint
@@ -86,7 +86,7 @@ class Endpoints:
         self._wake = wake
         self._clock = clock
 
-    async def add(self, tenant_id: int, asked: Asked, secret: str | None) -> Disclosed:
+    async def add(self, tenant_id: int, asked: EndpointChange, secret: str | None) -> EndpointWithSecret:
         """Registers an endpoint; without a secret one is made.
 
         Raises:
@@ -98,9 +98,9 @@ class Endpoints:
         async with self._database.connection() as connection, connection.transaction():
             if not await add_endpoint(connection, key, subscription, keys, most=MOST_ENDPOINTS):
                 raise EndpointLimitReached.of(MOST_ENDPOINTS)
-            return Disclosed(await _found(connection, key), clear)
+            return EndpointWithSecret(await _found(connection, key), clear)
 
-    async def change(self, key: Key, asked: Asked) -> Endpoint:
+    async def change(self, key: Key, asked: EndpointChange) -> Endpoint:
         """Replaces what is asked for. With another address its receiver begins anew.
 
         Raises:
@@ -132,7 +132,7 @@ class Endpoints:
             await delete_endpoint(connection, key)
         self._wake()
 
-    async def rotate(self, key: Key, secret: str | None) -> Disclosed:
+    async def rotate(self, key: Key, secret: str | None) -> EndpointWithSecret:
         """New keys sign from now on, and those that signed until now for a day more. A secret that is the newest
         already changes nothing: who asks again because the answer was lost loses no key.
 
@@ -149,7 +149,7 @@ class Endpoints:
                 # What cannot be opened any more cannot sign, and would keep the new one from signing too.
                 overlap_seconds = OVERLAP_SECONDS if newest is not None else 0.0
                 await rotate_keys(connection, key, keys, overlap_seconds=overlap_seconds)
-            return Disclosed(await _found(connection, key), clear)
+            return EndpointWithSecret(await _found(connection, key), clear)
 
     async def test(self, key: Key) -> SentTest:
         """Has `webhook.test` sent; to one that is paused once it is so no longer.
@@ -186,7 +186,7 @@ class Endpoints:
         opened = [self._opened(endpoint, sealed) for sealed in private if sealed is not None]
         return [public_key_of(key) for key in opened if key is not None]
 
-    def _applied(self, tenant_id: int, before: Subscription, asked: Asked) -> Subscription:
+    def _applied(self, tenant_id: int, before: Subscription, asked: EndpointChange) -> Subscription:
         """What is asked for, in place of what was. `*` stands for other events under a filter than without one, so the
         names are what stays.
         """

@@ -48,7 +48,7 @@ class Turn(Enum):
 
 
 @dataclass(slots=True)
-class Share:
+class ReceiverWindow:
     """What one receiver has. `started`: when each of its posts under way began, the oldest first; `ended_at`: when the
     last one ended; `bad`: how many in a row did not end well; it is sent nothing more before `rests_until`.
     """
@@ -69,11 +69,11 @@ class Share:
         return bool(self.started or self.waiting)
 
 
-class Receivers:
+class ReceiverWindows:
     """Who is posted to now, and what waits here for its turn."""
 
     def __init__(self) -> None:
-        self._shares: dict[UUID, Share] = {}
+        self._shares: dict[UUID, ReceiverWindow] = {}
         self._suspected = 0
         self._largest_window = LARGEST_WINDOW
         self._in_a_round = ROUND
@@ -97,7 +97,7 @@ class Receivers:
         }
         return Rooms(known, others)
 
-    def _room(self, share: Share, now: float) -> int:
+    def _room(self, share: ReceiverWindow, now: float) -> int:
         """One that answers well has more taken for it than may be posted at once."""
         if share.rests_until > now:
             return 0
@@ -108,7 +108,7 @@ class Receivers:
 
     def admit(self, delivery: DueDelivery) -> Turn:
         """Gives a delivery its turn; one that is to be posted now is counted as under way."""
-        share = self._shares.setdefault(delivery.receiver_id, Share())
+        share = self._shares.setdefault(delivery.receiver_id, ReceiverWindow())
         if len(share.started) < share.window and not share.waiting:
             share.started[delivery.delivery_id] = time.monotonic()
             return Turn.NOW

@@ -10,7 +10,7 @@ from duly.domain.database_clock import DatabaseClock
 from duly.domain.sealing import CannotUnseal, Keyring, Purpose, key_id_of
 from duly.outbound import OutboundAnswer, OutboundClient, OutboundError
 from duly.store.webhooks.deliveries import DueDelivery
-from duly.store.webhooks.delivery_attempts import Outcome, Tried
+from duly.store.webhooks.delivery_attempts import AttemptResult, DeliveryOutcome
 from duly.telemetry.metrics import Metrics
 from duly.webhooks.classify import NotSent, judge, refused
 from duly.webhooks.payload import Signing, body_of, headers_of
@@ -46,10 +46,10 @@ class Sender:
         self._fallback_secret = fallback_secret
         self._keyring = keyring
         # Looking a label up costs more than counting.
-        self._counts = {outcome: metrics.deliveries.labels(outcome.name.lower()) for outcome in Outcome}
+        self._counts = {outcome: metrics.deliveries.labels(outcome.name.lower()) for outcome in DeliveryOutcome}
         self._seconds = metrics.delivery_seconds
 
-    async def send(self, delivery: DueDelivery) -> Tried:
+    async def send(self, delivery: DueDelivery) -> AttemptResult:
         """One try. Whatever goes wrong is a failed one: a try that is not recorded would come back for ever."""
         if delivery.refusal is not None or delivery.url is None:
             tried = refused(delivery)
@@ -98,16 +98,16 @@ class Sender:
             return sealed
         return self._keyring.unseal(sealed, tenant_id=delivery.tenant_id, purpose=purpose)
 
-    def _observe(self, tried: Tried) -> None:
+    def _observe(self, tried: AttemptResult) -> None:
         self._counts[tried.outcome].inc()
         self._seconds.observe(tried.duration_ms / 1000)
-        if tried.outcome is not Outcome.DELIVERED:
+        if tried.outcome is not DeliveryOutcome.DELIVERED:
             log.warning(
                 f"a webhook failed: {tried.error}",
                 action="delivery_failed",
                 job_id=str(tried.job_id),
                 delivery_id=str(tried.delivery_id),
                 attempt=tried.attempt,
-                given_up=tried.outcome is Outcome.GIVEN_UP,
+                given_up=tried.outcome is DeliveryOutcome.GIVEN_UP,
                 retry_in_seconds=round(tried.delay_seconds, 1) or None,
             )

@@ -12,8 +12,8 @@ from duly.domain.database_clock import DatabaseClock
 from duly.domain.receiver_breaker import ReceiverBreakerDecision, receiver_after_failures
 from duly.domain.webhook_events import endpoint_disabled_body
 from duly.lifecycle.writes.bisection import Bisected, record_bisecting
-from duly.store.postgres.database import Connection, Database, DatabaseAway, RecordBusy, RecordRefused
-from duly.store.webhooks.delivery_attempts import Settled, Tried, put_off_if_held, settle_if_held
+from duly.store.postgres.database import Connection, Database, DatabaseOutage, RecordBusy, RecordRefused
+from duly.store.webhooks.delivery_attempts import AttemptResult, SettledCounts, put_off_if_held, settle_if_held
 from duly.store.webhooks.receivers import Receiver, disable_endpoint, lock_trouble, note_trouble
 from duly.telemetry.metrics import Metrics
 
@@ -25,7 +25,7 @@ LOCK_SECONDS = 2.0
 # A delivery whose attempts cannot be recorded is sent again after a minute, then after up to about an hour.
 FIRST_PUT_OFF_SECONDS = 60.0
 MOST_REFUSALS = 10_000
-NOTHING = Settled(0, frees=False, heals=False)
+NOTHING = SettledCounts(0, frees=False, heals=False)
 
 
 class Settler:
@@ -40,8 +40,8 @@ class Settler:
         self._metrics = metrics
         self._clock = clock
         self._disable_seconds = disable_seconds
-        self.recorded: Callable[[Sequence[Tried], Settled], None] = lambda _tried, _settled: None
-        self._tried: list[Tried] = []
+        self.recorded: Callable[[Sequence[AttemptResult], SettledCounts], None] = lambda _tried, _settled: None
+        self._tried: list[AttemptResult] = []
         self._refusals: dict[UUID, int] = {}
         self._arrived = asyncio.Event()
         self._empty = asyncio.Event()
@@ -50,7 +50,7 @@ class Settler:
     def waiting(self) -> int:
         return len(self._tried)
 
-    def put(self, tried: Tried) -> None:
+    def put(self, tried: AttemptResult) -> None:
         self._tried.append(tried)
         self._arrived.set()
 
@@ -69,7 +69,7 @@ class Settler:
         self.recorded(batch, settled)
         return 0
 
-    async def _record(self, batch: Sequence[Tried]) -> Settled:
+    async def _record(self, batch: Sequence[AttemptResult]) -> SettledCounts:
         # First: once these are settled, their receivers have room for more.
         noted = await self._by_halves([one for one in batch if one.fails or one.disables], self._note)
         settled = await self._by_halves(batch, self._settle)
@@ -86,13 +86,13 @@ class Settler:
         if settled.away is not None:
             _warn(settled.left, settled.away)
         parts = [one for _, one in [*settled.parts, *(again.parts if again else ())]]
-        return Settled(
+        return SettledCounts(
             sum(one.held for one in parts),
             frees=any(one.frees for one in parts) or bool(settled.refused),
             heals=any(one.heals for one in parts) or bool(settled.refused),
         )
 
-    async def _put_off(self, refused: Sequence[tuple[Tried, Exception]]) -> None:
+    async def _put_off(self, refused: Sequence[tuple[AttemptResult, Exception]]) -> None:
         """Has what cannot be recorded sent again later and later; the first time it is logged."""
         if not refused:
             return
@@ -105,11 +105,13 @@ class Settler:
                 _warn([tried], error)
         tries = [tried for tried, _ in refused]
         seconds = [FIRST_PUT_OFF_SECONDS * 2.0 ** min(self._refusals[one.delivery_id] - 1, 6) for one in tries]
-        with suppress(DatabaseAway, RecordRefused):
+        with suppress(DatabaseOutage, RecordRefused):
             async with self._connection.use() as connection:
                 await put_off_if_held(connection, tries, seconds)
 
-    async def _without_answers(self, settled: Bisected[Tried, Settled]) -> Bisected[Tried, Settled] | None:
+    async def _without_answers(
+        self, settled: Bisected[AttemptResult, SettledCounts]
+    ) -> Bisected[AttemptResult, SettledCounts] | None:
         """Records tries of which a value was refused without the words of their receiver; None where there are none."""
         tries = [
             tried._replace(answer=None, error=f"The answer cannot be recorded: {error}")
@@ -119,22 +121,22 @@ class Settler:
         return await self._by_halves(tries, self._settle) if tries else None
 
     async def _by_halves(
-        self, tries: Sequence[Tried], record: Callable[[Sequence[Tried]], Awaitable[Settled]]
-    ) -> Bisected[Tried, Settled]:
+        self, tries: Sequence[AttemptResult], record: Callable[[Sequence[AttemptResult]], Awaitable[SettledCounts]]
+    ) -> Bisected[AttemptResult, SettledCounts]:
         return await record_bisecting(tries, record, statement="settle", metrics=self._metrics)
 
-    async def _settle(self, tries: Sequence[Tried]) -> Settled:
+    async def _settle(self, tries: Sequence[AttemptResult]) -> SettledCounts:
         async with self._connection.use() as connection:
             return await settle_if_held(connection, tries)
 
-    async def _note(self, failed: Sequence[Tried]) -> Settled:
+    async def _note(self, failed: Sequence[AttemptResult]) -> SettledCounts:
         async with self._connection.use() as connection:
             await self._note_failures(connection, failed)
         return NOTHING
 
-    async def _note_failures(self, connection: Connection, failed: Sequence[Tried]) -> None:
+    async def _note_failures(self, connection: Connection, failed: Sequence[AttemptResult]) -> None:
         """What failures say of their receivers: that they are to be left alone for a while, or for good."""
-        of = defaultdict[UUID, list[Tried]](list)
+        of = defaultdict[UUID, list[AttemptResult]](list)
         for tried in failed:
             of[tried.receiver_id].append(tried)
         async with connection.transaction():
@@ -163,7 +165,10 @@ class Settler:
                 await self._disable(connection, of[receiver_id], verdicts.get(receiver_id))
 
     async def _disable(
-        self, connection: Connection, tries: Sequence[Tried], found: tuple[ReceiverBreakerDecision, str | None] | None
+        self,
+        connection: Connection,
+        tries: Sequence[AttemptResult],
+        found: tuple[ReceiverBreakerDecision, str | None] | None,
     ) -> None:
         """Where the receiver asked for it, or the time is up."""
         endpoint = tries[0]
@@ -193,7 +198,7 @@ class Settler:
             await self._empty.wait()
 
 
-def _tell_opened(last: Tried, verdict: ReceiverBreakerDecision) -> None:
+def _tell_opened(last: AttemptResult, verdict: ReceiverBreakerDecision) -> None:
     log.warning(
         f"a receiver is left alone: {last.error}",
         action="receiver_circuit_opened",
@@ -204,7 +209,7 @@ def _tell_opened(last: Tried, verdict: ReceiverBreakerDecision) -> None:
     )
 
 
-def _warn(batch: Sequence[Tried], error: Exception) -> None:
+def _warn(batch: Sequence[AttemptResult], error: Exception) -> None:
     """The row stays and is due again when its hold ends: sent twice rather than not at all, under the same id."""
     for _ in batch:
         log.warning("a try was not recorded", action="delivery_unsettled", error=str(error))

@@ -22,7 +22,7 @@ from duly.lifecycle.run.child_results import ChildResultReader
 from duly.lifecycle.submit.job_builder import JobBuilder
 from duly.lifecycle.submit.submission_model import SubmissionOrigin
 from duly.store.ledger.job_results import Ended
-from duly.store.postgres.database import DatabaseAway, RecordBusy, RecordRefused
+from duly.store.postgres.database import DatabaseOutage, RecordBusy, RecordRefused
 from duly.worker.attempt import Attempt
 from duly.worker.child_submission import REFUSALS, read_child_submission, refusal_error
 from duly.worker.parked_attempts import ParkedAttempts
@@ -176,7 +176,7 @@ class AttemptChildren:
         while True:
             try:
                 return await act()
-            except (DatabaseAway, Overloaded, RecordBusy):
+            except (DatabaseOutage, Overloaded, RecordBusy):
                 if self._attempt.cancelled:
                     raise HandlerError("the attempt was stopped while the database was away") from None
                 await asyncio.sleep(AWAY_SECONDS)

@@ -38,7 +38,7 @@ class OrphanedAttempts:
         """Returns the ends that requeue orphaned attempts without counting them. Calls `known` after the query.
 
         Raises:
-            DatabaseAway: the query failed; it will be repeated.
+            DatabaseOutage: the query failed; it will be repeated.
         """
         now = time.monotonic()
         if now > self._suspected_until or now - self._looked_at < LOOK_SECONDS:

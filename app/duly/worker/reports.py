@@ -14,7 +14,7 @@ from duly.handlers.exceptions import HandlerError
 from duly.lifecycle.run.checkpoint import CheckpointRecorder
 from duly.lifecycle.run.job_logs import LogRecorder
 from duly.lifecycle.run.progress import ProgressRecorder
-from duly.store.postgres.database import DatabaseAway, RecordBusy, RecordRefused
+from duly.store.postgres.database import DatabaseOutage, RecordBusy, RecordRefused
 from duly.worker.attempt import Attempt, log_line
 
 AWAY_SECONDS = 0.2
@@ -57,7 +57,7 @@ class RecordedReports:
             held = await self._progress.tell(
                 attempt.claimed.job_id, attempt.claimed.token, percent=percent, message=message
             )
-        except (DatabaseAway, RecordRefused):
+        except (DatabaseOutage, RecordRefused):
             return
         if not held:
             await lost(attempt)
@@ -96,7 +96,7 @@ class RecordedReports:
         while held is None:
             try:
                 held = await self._recorded(attempt, text)
-            except (DatabaseAway, Overloaded, RecordBusy):
+            except (DatabaseOutage, Overloaded, RecordBusy):
                 if attempt.cancelled:
                     raise HandlerError("the attempt was stopped before its checkpoint was recorded") from None
                 await asyncio.sleep(AWAY_SECONDS)

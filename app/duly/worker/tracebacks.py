@@ -9,7 +9,7 @@ from types import FrameType
 from typing import NamedTuple
 
 import duly
-from duly.domain.outcome import Frame
+from duly.domain.outcome import StackFrame
 
 TRACEBACK_LIMIT = 64_000
 MOST_FRAMES = 10
@@ -32,7 +32,7 @@ class ErrorLocation(NamedTuple):
     """
 
     exception: str
-    frames: tuple[Frame, ...]
+    frames: tuple[StackFrame, ...]
     traceback: str
 
 
@@ -41,7 +41,7 @@ def locate_error(error: BaseException, *, package: str) -> ErrorLocation:
     frames = list(_frames_of_callee(error))
     own = [frame for frame in frames if not _is_library(frame[0], package)]
     last = tuple(
-        Frame(frame.f_code.co_filename, line or 0, frame.f_code.co_name)
+        StackFrame(frame.f_code.co_filename, line or 0, frame.f_code.co_name)
         for frame, line in (own or frames)[-MOST_FRAMES:]
     )
     return ErrorLocation(type(error).__name__, last, traceback_text(error))

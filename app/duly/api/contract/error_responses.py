@@ -25,7 +25,7 @@ from duly.errors import (
     UnsupportedContentCoding,
 )
 from duly.handlers.serialization import ParametersInvalid, json_path, path_errors
-from duly.store.postgres.database import DatabaseAway, DatabaseError, DatabaseUnfit, RecordBusy
+from duly.store.postgres.database import DatabaseError, DatabaseMisconfigured, DatabaseOutage, RecordBusy
 
 log = structlog.stdlib.get_logger("duly.api")
 
@@ -38,7 +38,7 @@ def as_duly_error(error: Exception, *, request_id: str) -> DulyError:  # noqa: P
     match error:
         case DulyError():
             return error
-        case DatabaseAway() | DatabaseUnfit() | RecordBusy():
+        case DatabaseOutage() | DatabaseMisconfigured() | RecordBusy():
             return _unavailable(error, request_id=request_id)
         case JsonRefused() if error.status == 400:  # noqa: PLR2004  # the status that says so
             return InvalidJson("The body is not JSON.", reason=str(error))

@@ -19,11 +19,11 @@ from duly.domain.timestamps import rfc3339
 from duly.errors import NotFound
 from duly.handlers.registry import MOST_ATTEMPTS
 from duly.node import Node
-from duly.store.ledger.job_logs import Position, RecordedLine, job_exists, logs_after
+from duly.store.ledger.job_logs import LogPosition, RecordedLine, job_exists, logs_after
 
 # Lines of an attempt that has just ended here may still be on their way to the table: this long they are waited for.
 FLUSH_SECONDS = 0.25
-START = Position(0, 0)
+START = LogPosition(0, 0)
 LogLevel = TypeAliasType("LogLevel", Literal["debug", "info", "warning", "error"])
 
 
@@ -94,10 +94,10 @@ def _body(line: RecordedLine) -> dict[str, object]:
     }
 
 
-def _cursor(job_id: UUID, position: Position) -> str:
+def _cursor(job_id: UUID, position: LogPosition) -> str:
     return write_cursor(f"logs of {job_id}", b"".join(number.to_bytes(4, "big") for number in position))
 
 
-def _read_position(job_id: UUID, cursor: str) -> Position:
+def _read_position(job_id: UUID, cursor: str) -> LogPosition:
     position = read_cursor(f"logs of {job_id}", cursor)
-    return Position(int.from_bytes(position[:4], "big"), int.from_bytes(position[4:], "big"))
+    return LogPosition(int.from_bytes(position[:4], "big"), int.from_bytes(position[4:], "big"))

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from duly.api.contract.batch_errors import errors_at, errors_of
 from duly.domain.database_clock import DatabaseClock
-from duly.domain.egress_policy import Reach
+from duly.domain.egress_policy import EgressPolicy
 from duly.domain.job import DEFAULT_TENANT, IdempotencyKey, NewBatch, NewJob
 from duly.domain.json_reader import MAX_ERRORS, JsonRefused, read_json
 from duly.domain.json_writer import canonical, dump_text
@@ -51,7 +51,7 @@ class SubmissionReader:
     """Turns request bodies into jobs, under this service's settings and types."""
 
     def __init__(
-        self, settings: Settings, registry: Registry, *, reach: Reach, keyring: Keyring, clock: DatabaseClock
+        self, settings: Settings, registry: Registry, *, reach: EgressPolicy, keyring: Keyring, clock: DatabaseClock
     ) -> None:
         self._clock = clock
         self._depth = settings.json_depth

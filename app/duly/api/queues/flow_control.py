@@ -15,7 +15,7 @@ from duly.domain.job import DEFAULT_TENANT
 from duly.errors import NotFound
 from duly.lifecycle.submit.submission_model import Name
 from duly.node import Node
-from duly.store.queue.limits import Limits, Rate, Scope, read_limits
+from duly.store.queue.limits import FlowLimits, Rate, Scope, read_limits
 from duly.store.read.queue_stats import nothing_in, read_queues
 
 MOST_AT_ONCE = 1_000_000
@@ -184,20 +184,20 @@ async def _queue(node: Node, name: str) -> Response:
 async def _limits(node: Node, scope: Scope, name: str) -> Response:
     async with node.database.connection() as connection:
         limits = await read_limits(connection, DEFAULT_TENANT, scope, name)
-    return _answer(limits or Limits())
+    return _answer(limits or FlowLimits())
 
 
 async def _set_limits(node: Node, reader: SubmissionReader, request: Request, scope: Scope, name: str) -> Response:
     asked = reader.read_as(StartLimits, request.scope["duly.body"], request.scope["duly.headers"])
     rate = Rate(asked.rate.count, asked.rate.seconds) if asked.rate is not None else None
-    limits = Limits(asked.concurrency, rate)
-    if limits == Limits():
+    limits = FlowLimits(asked.concurrency, rate)
+    if limits == FlowLimits():
         await node.flow_controller.unlimit(DEFAULT_TENANT, scope, name)
     else:
         await node.flow_controller.limit(DEFAULT_TENANT, scope, name, limits)
     return _answer(limits)
 
 
-def _answer(limits: Limits) -> Response:
+def _answer(limits: FlowLimits) -> Response:
     rate = {"count": limits.rate.count, "seconds": limits.rate.seconds} if limits.rate else None
     return json_answer(orjson.dumps({"concurrency": limits.concurrency, "rate": rate}))

@@ -13,7 +13,7 @@ from duly.api.contract.response_models import JobTypeBody, JobTypePage, failures
 from duly.api.contract.responses import json_answer, only
 from duly.api.queues.breakers import breaker_bodies
 from duly.domain.job import DEFAULT_TENANT
-from duly.domain.run_times import Observed
+from duly.domain.run_times import RunTimes
 from duly.errors import NotFound
 from duly.handlers.registry import RegisteredHandler
 from duly.node import Node
@@ -69,7 +69,7 @@ def job_types_router(node: Node) -> APIRouter:
     return router
 
 
-def type_body(handler: RegisteredHandler, *, observed: Observed | None, workers: int) -> dict[str, object]:
+def type_body(handler: RegisteredHandler, *, observed: RunTimes | None, workers: int) -> dict[str, object]:
     return {
         "type": handler.type,
         "description": handler.description,
@@ -83,7 +83,7 @@ def type_body(handler: RegisteredHandler, *, observed: Observed | None, workers:
     }
 
 
-def _observed(observed: Observed) -> dict[str, object]:
+def _observed(observed: RunTimes) -> dict[str, object]:
     return {
         "count": observed.count,
         "p50Seconds": observed.p50_seconds,

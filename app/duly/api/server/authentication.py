@@ -31,7 +31,7 @@ class Authentication:
 
         Raises:
             Unauthorized: it may not.
-            DatabaseAway: whether its ticket is good cannot be told.
+            DatabaseOutage: whether its ticket is good cannot be told.
         """
         scope[TENANT] = DEFAULT_TENANT  # the only one that there is
         ticket = take_ticket(scope) if scope["query_string"] else None

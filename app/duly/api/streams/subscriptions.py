@@ -11,7 +11,7 @@ from duly.api.streams.ticket_rights import read_granted, within
 from duly.domain.event_views import frame_text
 from duly.domain.grant import Grant
 from duly.domain.job import DEFAULT_TENANT
-from duly.domain.stream_position import Position
+from duly.domain.stream_position import StreamPosition
 from duly.errors import Invalid, Overloaded, PathError
 from duly.node import Node
 from duly.stream.filter import ALL_EVENTS, EventFilter
@@ -70,7 +70,7 @@ class Subscriptions:
             raise Invalid.at([PathError("after", "is no sequence of this job")])
         return -1 if after is None else after
 
-    async def start_of_many(self, after: int | str | None) -> Position:
+    async def start_of_many(self, after: int | str | None) -> StreamPosition:
         """Where a stream of all jobs begins.
 
         Raises:
@@ -84,7 +84,7 @@ class Subscriptions:
         """Tells of this job until it has ended; anew, where it is followed already."""
         self._begin(job_id, self._tell_job(job_id, after))
 
-    def to_many(self, wanted: StreamFilter, *, after: Position) -> None:
+    def to_many(self, wanted: StreamFilter, *, after: StreamPosition) -> None:
         """Tells of all jobs that fit."""
         chosen = wanted.as_wanted()
         self._begin(chosen, self._tell_many(within(self._grant, chosen), after))
@@ -124,7 +124,7 @@ class Subscriptions:
                 for event in events:
                     await self._say(f'{{"id":{event.sequence},{frame_text(event)[1:]}')
 
-    async def _tell_many(self, wanted: EventFilter, after: Position) -> None:
+    async def _tell_many(self, wanted: EventFilter, after: StreamPosition) -> None:
         told = tenant_events(self._node.tail, after=after, wanted=wanted)
         async with aclosing(told):
             async for news in told:

@@ -15,7 +15,7 @@ from duly.api.contract.response_models import Responses, failures
 from duly.api.jobs.list_jobs import MOST_LABELS, MOST_VALUES, Storable
 from duly.api.streams.ticket_rights import within
 from duly.domain.ids import parse_job_id
-from duly.domain.stream_position import Position, read_position
+from duly.domain.stream_position import StreamPosition, read_position
 from duly.errors import Invalid, PathError
 from duly.node import Node
 from duly.stream.capacity import StreamCapacity
@@ -124,7 +124,7 @@ def following_router(node: Node) -> APIRouter:
     return router
 
 
-async def resume_point(node: Node, last: str | None, member: str) -> Position:
+async def resume_point(node: Node, last: str | None, member: str) -> StreamPosition:
     """Where a stream of all jobs begins: after the frame of this id or, without one, now.
 
     Raises:

@@ -28,7 +28,7 @@ from duly.node import Node
 from duly.store.ledger.job_logs import job_exists
 from duly.store.postgres.database import Connection
 from duly.store.webhooks.delivery_lists import (
-    Attempt,
+    DeliveryAttempt,
     DeliveryFilter,
     DeliveryPage,
     DeliveryView,
@@ -199,7 +199,7 @@ def _body(view: DeliveryView) -> dict[str, object]:
     }
 
 
-def _attempt(attempt: Attempt) -> dict[str, object]:
+def _attempt(attempt: DeliveryAttempt) -> dict[str, object]:
     return {
         "attempt": attempt.number,
         "attemptedAt": rfc3339(attempt.ended_at - timedelta(milliseconds=attempt.duration_ms)),

@@ -25,7 +25,7 @@ from duly.api.webhooks.endpoint_models import (
     WebhookPage,
     WebhookStatus,
 )
-from duly.domain.egress_policy import Reach, url_refusal
+from duly.domain.egress_policy import EgressPolicy, url_refusal
 from duly.domain.ids import LARGEST, parse_job_id
 from duly.domain.job import DEFAULT_TENANT
 from duly.domain.signing_key import to_jwk
@@ -34,9 +34,9 @@ from duly.domain.webhook_filters import event_errors, event_mask, event_names, h
 from duly.domain.webhook_secret import check_secret
 from duly.errors import Invalid, PathError
 from duly.node import Node
-from duly.store.queue.limits import Limits, Rate
+from duly.store.queue.limits import FlowLimits, Rate
 from duly.store.webhooks.endpoints import Endpoint, Key, list_endpoints, read_endpoint
-from duly.webhooks.endpoints import Asked, Disclosed, no_such_endpoint
+from duly.webhooks.endpoints import EndpointChange, EndpointWithSecret, no_such_endpoint
 
 PATH = "/api/v1/webhooks"
 JWKS_SECONDS = 300
@@ -199,7 +199,7 @@ async def _read(node: Node, text: str) -> Endpoint:
     return found
 
 
-def _asked(body: Webhook | WebhookChange, reach: Reach) -> Asked:
+def _asked(body: Webhook | WebhookChange, reach: EgressPolicy) -> EndpointChange:
     """What of an endpoint is asked for; of a change, what is named.
 
     Raises:
@@ -207,7 +207,7 @@ def _asked(body: Webhook | WebhookChange, reach: Reach) -> Asked:
     """
     named = body.model_fields_set if isinstance(body, WebhookChange) else set(Webhook.model_fields)
     _check(body, named, reach)
-    return Asked(
+    return EndpointChange(
         url=body.url if "url" in named else None,
         events=body.events if "events" in named else None,
         types=body.types if "types" in named else None,
@@ -221,7 +221,7 @@ def _asked(body: Webhook | WebhookChange, reach: Reach) -> Asked:
     )
 
 
-def _check(body: Webhook | WebhookChange, named: set[str], reach: Reach) -> None:
+def _check(body: Webhook | WebhookChange, named: set[str], reach: EgressPolicy) -> None:
     errors: list[PathError] = []
     if "url" in named and (refused := url_refusal(body.url, reach=reach)) is not None:
         errors.append(PathError("url", refused))
@@ -241,15 +241,15 @@ def _check_secret(secret: str | None) -> None:
         raise Invalid.at([PathError("secret", str(error))]) from None
 
 
-def _limits(asked: StartLimits) -> Limits:
-    return Limits(asked.concurrency, Rate(asked.rate.count, asked.rate.seconds) if asked.rate is not None else None)
+def _limits(asked: StartLimits) -> FlowLimits:
+    return FlowLimits(asked.concurrency, Rate(asked.rate.count, asked.rate.seconds) if asked.rate is not None else None)
 
 
 def _answer(node: Node, endpoint: Endpoint) -> Response:
     return json_answer(orjson.dumps(_body(node, endpoint)), headers=dict(NO_STORE))
 
 
-def _disclosed(node: Node, disclosed: Disclosed, status: int = 200) -> Response:
+def _disclosed(node: Node, disclosed: EndpointWithSecret, status: int = 200) -> Response:
     body = _body(node, disclosed.endpoint) | {"secret": disclosed.secret}
     return json_answer(orjson.dumps(body), status, dict(NO_STORE))
 

@@ -11,8 +11,8 @@ from duly.lifecycle.claim.ready_lanes import ReadyLanes
 from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.lifecycle.writes.round_size import RoundSize
 from duly.lifecycle.writes.set_aside import forget_refusals, note_refusal
-from duly.store.postgres.database import Database, DatabaseAway
-from duly.store.queue.claim_limited import ClaimedUnder, Under, claim_limited
+from duly.store.postgres.database import Database, DatabaseOutage
+from duly.store.queue.claim_limited import ClaimLimits, LimitedClaim, claim_limited
 from duly.store.queue.flow_control import read_control
 from duly.store.queue.ready import LaneStart, claim_ready, find_first_ready, find_lanes
 from duly.store.queue.running import find_held
@@ -71,7 +71,7 @@ class Claimer:
         """Claims up to `limit` jobs, which are then recorded as running on this node.
 
         Raises:
-            DatabaseAway: it is not known whether jobs were claimed; if so, `find_running` returns them.
+            DatabaseOutage: it is not known whether jobs were claimed; if so, `find_running` returns them.
         """
         await self._refresh_if_stale()
         limit = min(limit, LARGEST_CLAIM)
@@ -91,19 +91,19 @@ class Claimer:
         return jobs
 
     async def _claim_some(
-        self, under: Under | None, starts: Sequence[LaneStart], limit: int, *, node_id: UUID, source: str
+        self, under: ClaimLimits | None, starts: Sequence[LaneStart], limit: int, *, node_id: UUID, source: str
     ) -> list[ClaimedJob]:
         """Claims from these lanes. Where that is refused, fewer at a time, until the job to blame is found and skipped.
 
         Raises:
-            DatabaseAway: as `claim`.
+            DatabaseOutage: as `claim`.
         """
         try:
             if under is None:
                 jobs = await self._claim_free(starts, limit, node_id=node_id, source=source)
             else:
                 jobs = await self._claim_under(under, starts, limit, node_id=node_id, source=source)
-        except DatabaseAway:
+        except DatabaseOutage:
             raise
         except Exception as error:  # noqa: BLE001  # any error: the other jobs must be started
             self._round_size.limit = limit
@@ -119,7 +119,7 @@ class Claimer:
         async with self._connection.use() as connection:
             return await find_first_ready(connection, starts, but=self._round_size.aside())
 
-    def _parts(self, types: Collection[str]) -> Iterator[tuple[Under | None, Sequence[LaneStart], bool]]:
+    def _parts(self, types: Collection[str]) -> Iterator[tuple[ClaimLimits | None, Sequence[LaneStart], bool]]:
         """Yields the lanes that are claimed together; those of jobs in processes separately (True)."""
         for under, starts in self.restrictions.claims(self.lanes.plan_reads(types)):
             apart = [start for start in starts if start.lane.type in self._in_processes]
@@ -144,7 +144,7 @@ class Claimer:
         return jobs
 
     async def _claim_under(
-        self, under: Under, starts: Sequence[LaneStart], limit: int, *, node_id: UUID, source: str
+        self, under: ClaimLimits, starts: Sequence[LaneStart], limit: int, *, node_id: UUID, source: str
     ) -> list[ClaimedJob]:
         async with self._connection.use() as connection:
             claimed = await claim_limited(
@@ -163,7 +163,7 @@ class Claimer:
         self._back_off(under, claimed)
         return claimed.jobs
 
-    def _back_off(self, under: Under, claimed: ClaimedUnder) -> None:
+    def _back_off(self, under: ClaimLimits, claimed: LimitedClaim) -> None:
         """Sets when these limits are tried again."""
         jitter = random.uniform(0.75, 1)  # noqa: S311  # not a secret
         if not claimed.current:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from duly.domain.job import Lane
-from duly.store.queue.claim_limited import Under
+from duly.store.queue.claim_limited import ClaimLimits
 from duly.store.queue.flow_control import Control
 from duly.store.queue.ready import LaneStart
 
@@ -33,7 +33,7 @@ class ClaimRestrictions:
         self._control = Control()
         self._held_queues: frozenset[str] = frozenset()
         self._held_types: frozenset[str] = frozenset()
-        self._backoffs: dict[Under, Backoff] = {}
+        self._backoffs: dict[ClaimLimits, Backoff] = {}
 
     @property
     def version(self) -> int:
@@ -61,12 +61,12 @@ class ClaimRestrictions:
         """Returns True if no pause, limit or open breaker applies to this lane."""
         return lane.queue not in self._held_queues and lane.type not in self._held_types
 
-    def under(self, lane: Lane) -> Under | None:
+    def under(self, lane: Lane) -> ClaimLimits | None:
         """Returns the limits that apply to this lane; None if its queue is paused."""
         control = self._control
         if lane.queue in control.paused:
             return None
-        return Under(
+        return ClaimLimits(
             queue=lane.queue if lane.queue in control.queues else None,
             type=lane.type if lane.type in control.types else None,
             breaker=lane.type if lane.type in control.broken else None,
@@ -76,7 +76,7 @@ class ClaimRestrictions:
         """Returns True if a claim of this lane may find a job now."""
         return self.unrestricted(lane) or ((under := self.under(lane)) is not None and not self.backing_off(under))
 
-    def claims(self, starts: Sequence[LaneStart]) -> Sequence[tuple[Under | None, Sequence[LaneStart]]]:
+    def claims(self, starts: Sequence[LaneStart]) -> Sequence[tuple[ClaimLimits | None, Sequence[LaneStart]]]:
         """Returns the lanes that are claimed together: unrestricted ones under None, others under the limits that they
         share. Keeps the order of the lanes; under limits, does not mix priorities.
         """
@@ -85,17 +85,17 @@ class ClaimRestrictions:
         tried = [start for start in starts if self.worth_trying(start.lane)]
         if all(self.unrestricted(start.lane) for start in tried):
             return [(None, tried)] if tried else []
-        together: dict[tuple[int, Under | None], list[LaneStart]] = {}
+        together: dict[tuple[int, ClaimLimits | None], list[LaneStart]] = {}
         for start in tried:
             under = None if self.unrestricted(start.lane) else self.under(start.lane)
             together.setdefault((start.lane.priority, under), []).append(start)
         return [(under, lanes) for (_, under), lanes in together.items()]
 
-    def back_off(self, under: Under, seconds: float, *, full: bool = False) -> None:
+    def back_off(self, under: ClaimLimits, seconds: float, *, full: bool = False) -> None:
         """Stops claims under these limits for some seconds."""
         self._backoffs[under] = Backoff(time.monotonic() + seconds, full)
 
-    def backing_off(self, under: Under) -> bool:
+    def backing_off(self, under: ClaimLimits) -> bool:
         """Returns True if these limits are not tried now."""
         rest = self._backoffs.get(under)
         return rest is not None and rest.until > time.monotonic()

@@ -11,7 +11,7 @@ import structlog
 from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.store.postgres.database import Connection, Database
 from duly.store.queue.flow_control import pause_queue, raise_version, resume_queue, transactions_that_may_start_jobs
-from duly.store.queue.limits import Limits, Scope, count_in, forget_limits, limits_begin, set_limits
+from duly.store.queue.limits import FlowLimits, Scope, count_in, forget_limits, limits_begin, set_limits
 
 log = structlog.stdlib.get_logger("duly.control")
 
@@ -47,7 +47,7 @@ class FlowController:
                 await raise_version(connection)
         self._wakeups.restrictions()
 
-    async def limit(self, tenant_id: int, scope: Scope, name: str, limits: Limits) -> None:
+    async def limit(self, tenant_id: int, scope: Scope, name: str, limits: FlowLimits) -> None:
         """Replaces the limits of a queue or a job type. When this returns, they apply on all nodes and count running
         jobs.
         """

@@ -9,7 +9,7 @@ import structlog
 
 from duly.lifecycle.cluster.clock_watch import ClockWatch
 from duly.lifecycle.cluster.wakeups import Wakeups
-from duly.store.postgres.database import Connection, Database, DatabaseAway, DatabaseError
+from duly.store.postgres.database import Connection, Database, DatabaseError, DatabaseOutage
 from duly.store.postgres.error_classes import NO_ANSWER
 from duly.store.queue.nodes import Beat, NodeRecord, beat, leave, register
 from duly.store.queue.running import cancel_wishes
@@ -58,7 +58,7 @@ class Heartbeat:
         """Sends one heartbeat. Returns the seconds until the next.
 
         Raises:
-            DatabaseAway: it failed, or was not confirmed in time.
+            DatabaseOutage: it failed, or was not confirmed in time.
         """
         try:
             async with asyncio.timeout(self._lease_seconds / 3):
@@ -71,7 +71,7 @@ class Heartbeat:
             raise
         except TimeoutError as error:
             self._stop_if_overdue()
-            raise DatabaseAway("the heartbeat", NO_ANSWER) from error
+            raise DatabaseOutage("the heartbeat", NO_ANSWER) from error
         return self._lease_seconds / 3
 
     async def _beat(self) -> None:

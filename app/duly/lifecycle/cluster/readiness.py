@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple
 from uuid import UUID
 
-from duly.store.postgres.database import Connection, Database, DatabaseAway, DatabaseError
+from duly.store.postgres.database import Connection, Database, DatabaseError, DatabaseOutage
 from duly.store.postgres.error_classes import DISK_FULL, NO_ANSWER, PARTITION_MISSING
 from duly.store.schema.revisions import DatabaseNewer
 from duly.store.submit.rehearsal import Rehearsed, rehearse_submission
@@ -56,7 +56,7 @@ class Readiness:
         if rehearsing is None or rehearsing.done():
             rehearsing = self._rehearsing = asyncio.create_task(self._rehearse(), name="readiness")
         done, _ = await asyncio.wait([rehearsing], timeout=ANSWER_SECONDS)
-        return rehearsing.result() if done else _of(DatabaseAway("", NO_ANSWER))
+        return rehearsing.result() if done else _of(DatabaseOutage("", NO_ANSWER))
 
     def close(self) -> None:
         """Cancels a rehearsal in progress."""
@@ -82,14 +82,14 @@ class Readiness:
         except DatabaseError as error:
             return _of(error)
         except TimeoutError:
-            return _of(DatabaseAway("", NO_ANSWER))
+            return _of(DatabaseOutage("", NO_ANSWER))
         self._disk_was_full = False
         return _lacking(found) if found.revisions or found.partitions else None
 
     async def _found(self) -> Rehearsed:
         try:
             return await self._rehearsed()
-        except DatabaseAway:  # the connection may have broken while it was idle
+        except DatabaseOutage:  # the connection may have broken while it was idle
             return await self._rehearsed()
 
     async def _rehearsed(self) -> Rehearsed:

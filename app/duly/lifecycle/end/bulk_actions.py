@@ -16,7 +16,7 @@ from duly.store.postgres.database import Database, RecordBusy
 from duly.store.read.list_jobs import find_ids
 from duly.store.schema.access_paths import ListFilter
 from duly.store.submit.batches import BatchView, page_of_job_ids
-from duly.store.ties.unique_keys_and_dependencies import KeepMoving
+from duly.store.ties.unique_keys_and_dependencies import LockContention
 
 PAGE = 500
 TRIES = 3
@@ -93,6 +93,6 @@ class BulkActions:
         for _ in range(TRIES):
             try:
                 return await redrive(self._database, self._wakeups, keys)
-            except (KeepMoving, RecordBusy):
+            except (LockContention, RecordBusy):
                 continue
         raise Overloaded("Could not lock the keys or dependencies of these jobs. Retry.")

@@ -9,9 +9,9 @@ from duly.domain.outcome import cancelled_error
 from duly.errors import JobAlreadyEnded, NotFound, Unavailable
 from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.lifecycle.end.follow_ups import wake_for_ended
-from duly.store.ledger.terminal import EndOfWaiting, end_waiting
+from duly.store.ledger.terminal import WaitingJobEnd, end_waiting
 from duly.store.postgres.database import Database
-from duly.store.queue.running import CancelWish, request_cancel
+from duly.store.queue.running import CancelRequestResult, request_cancel
 from duly.store.read.job_view import view_job
 from duly.store.ties.child_jobs import unfinished_children
 from duly.telemetry.metrics import Metrics
@@ -80,10 +80,10 @@ class Canceller:
                 return CancelResult.CANCELLED
             async with self._database.connection() as connection:
                 wish = await request_cancel(connection, tenant_id, job_id, source="api")
-            if wish is CancelWish.NOTED:
+            if wish is CancelRequestResult.NOTED:
                 self._wakeups.changed([job_id])
                 self._wakeups.cancel(job_id)
-            if wish is not CancelWish.GONE:
+            if wish is not CancelRequestResult.GONE:
                 return CancelResult.REQUESTED
             # It moved between the read and the statement: read again.
         raise Unavailable("Could not lock the job. Retry.")
@@ -96,9 +96,9 @@ class Canceller:
                 if job_id in concerned:
                     continue
                 wish = await request_cancel(connection, tenant_id, job_id, source="api")
-                if wish is CancelWish.GONE:
+                if wish is CancelRequestResult.GONE:
                     moving.append(job_id)
-                if wish is CancelWish.NOTED:
+                if wish is CancelRequestResult.NOTED:
                     concerned.add(job_id)
                     self._wakeups.changed([job_id])
                     self._wakeups.cancel(job_id)
@@ -109,7 +109,7 @@ class Canceller:
         """Ends waiting jobs in the order of their ids, so that two callers with the same jobs cannot deadlock."""
         if not job_ids:
             return []
-        ends = [EndOfWaiting(tenant_id, job_id, EventKind.CANCELLED, cancelled_error()) for job_id in sorted(job_ids)]
+        ends = [WaitingJobEnd(tenant_id, job_id, EventKind.CANCELLED, cancelled_error()) for job_id in sorted(job_ids)]
         async with self._database.pinned() as connection:
             ended = await end_waiting(connection, ends, source="api")
         wake_for_ended(self._wakeups, self._metrics, ended)

@@ -16,7 +16,7 @@ from duly.domain.outcome import cancelled_error, error_json
 from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.lifecycle.writes.bisection import Bisected, record_bisecting
 from duly.lifecycle.writes.set_aside import OutcomesSetAside
-from duly.store.postgres.database import Database, DatabaseSlow, HotConnection, RecordBusy, RecordRefused
+from duly.store.postgres.database import Database, DatabaseTimeout, HotConnection, RecordBusy, RecordRefused
 from duly.store.queue.running import finish_if_held
 from duly.telemetry.metrics import Metrics
 
@@ -114,7 +114,7 @@ class Finisher:
             connection: the sweeper's connection: if another end came before its verdict, no lease was lost.
 
         Raises:
-            DatabaseAway: they are not known to be recorded; it is safe to try again.
+            DatabaseOutage: they are not known to be recorded; it is safe to try again.
         """
         bisected = await self._record_bisecting(ends, connection or self._connection)
         finished = self._wake_all(bisected, verdicts=connection is not None)
@@ -133,7 +133,7 @@ class Finisher:
         bisected = await record_bisecting(
             ends, record, statement="finish", metrics=self._metrics, splits_slow=self._slow_before
         )
-        self._slow_before = isinstance(bisected.away, DatabaseSlow)
+        self._slow_before = isinstance(bisected.away, DatabaseTimeout)
         refused, bisected.refused = bisected.refused, []
         if values := {end: error for end, error in refused if _is_of_data(error)}:
             replaced = await record_bisecting(_failures(values), record, statement="finish")
@@ -149,7 +149,7 @@ class Finisher:
         """Records outcomes that were set aside; those refused again stay there.
 
         Raises:
-            DatabaseAway: as `record`.
+            DatabaseOutage: as `record`.
         """
         bisected = await self._record_bisecting(ends, self.set_aside.connection)
         self._wake_all(bisected)

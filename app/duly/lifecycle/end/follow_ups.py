@@ -22,12 +22,12 @@ from duly.lifecycle.submit.insert import insert_jobs, wake_for_submitted
 from duly.lifecycle.submit.insert_tied import InsertResult
 from duly.lifecycle.writes.round_size import RoundSize
 from duly.lifecycle.writes.set_aside import forget_refusals, note_refusal
-from duly.store.ledger.pending_follow_ups import Ending, take_endings
-from duly.store.ledger.terminal import EndedWaiting, EndOfWaiting, end_waiting
-from duly.store.postgres.database import Connection, Database, DatabaseAway
+from duly.store.ledger.pending_follow_ups import PendingFollowUp, take_pending_follow_ups
+from duly.store.ledger.terminal import EndedWaitingJob, WaitingJobEnd, end_waiting
+from duly.store.postgres.database import Connection, Database, DatabaseOutage
 from duly.store.queue.ready import LaneStart
 from duly.store.queue.set_aside import Stage
-from duly.store.submit.batches import AddedUp, add_up, note_then, note_then_error, take_tallies
+from duly.store.submit.batches import CountedBatch, add_up, note_then, note_then_error, take_tallies
 from duly.store.ties.placement import count_down, find_doomed, pass_keys_on
 from duly.store.webhooks.messages import announce_batch
 from duly.telemetry.metrics import Metrics
@@ -64,7 +64,7 @@ class FollowUps:
         try:
             async with self._connection.use() as connection:
                 more = await work(connection, taken)
-        except DatabaseAway:
+        except DatabaseOutage:
             raise
         except Exception as error:  # any error: the follow-ups of other jobs must be carried out
             if not taken and round_size.limit == 1:
@@ -80,7 +80,7 @@ class FollowUps:
     async def _follow_ends(self, connection: Connection, taken: list[UUID]) -> bool:
         limit = self._ends.limit
         async with connection.transaction():
-            endings = await take_endings(connection, limit=limit, but=self._ends.aside())
+            endings = await take_pending_follow_ups(connection, limit=limit, but=self._ends.aside())
             if not endings:
                 return False
             taken += [end.job_id for end in endings]
@@ -109,22 +109,24 @@ class FollowUps:
             self._wakeups.deliveries()
         return bool(added)
 
-    def _wake(self, lanes: Sequence[LaneStart], ended: Sequence[EndedWaiting]) -> None:
+    def _wake(self, lanes: Sequence[LaneStart], ended: Sequence[EndedWaitingJob]) -> None:
         for start in lanes:
             self._wakeups.ready(start.lane, start.floor)
         self._wakeups.local.scheduled(0)
         wake_for_ended(self._wakeups, self._metrics, ended)
 
 
-async def _fail_dependents(connection: Connection, endings: Sequence[Ending]) -> list[EndedWaiting]:
+async def _fail_dependents(connection: Connection, endings: Sequence[PendingFollowUp]) -> list[EndedWaitingJob]:
     """Fails jobs that depend on jobs that did not complete."""
     lost = [end.job_id for end in endings if end.depended and end.kind in UNSUCCESSFUL]
     doomed = await find_doomed(connection, lost) if lost else []
-    ends = [EndOfWaiting(tenant, child, EventKind.FAILED, dependency_error(parent)) for tenant, child, parent in doomed]
+    ends = [
+        WaitingJobEnd(tenant, child, EventKind.FAILED, dependency_error(parent)) for tenant, child, parent in doomed
+    ]
     return await end_waiting(connection, ends, source="sweeper") if ends else []
 
 
-async def _submit_then(connection: Connection, batch: AddedUp, ids: IdMaker) -> tuple[NewJob, InsertResult]:
+async def _submit_then(connection: Connection, batch: CountedBatch, ids: IdMaker) -> tuple[NewJob, InsertResult]:
     """Submits the job that follows a batch, with the batch's counts in its parameters."""
     counts = {"completed": batch.completed, "failed": batch.failed, "cancelled": batch.cancelled}
     job = then_job(batch.then or "", job_id=ids.new(), batch={"batchId": str(batch.batch_id), **counts})
@@ -138,7 +140,7 @@ async def _submit_then(connection: Connection, batch: AddedUp, ids: IdMaker) -> 
     return job, answer
 
 
-async def _record_batch_webhook(connection: Connection, batch: AddedUp, ids: IdMaker) -> bool:
+async def _record_batch_webhook(connection: Connection, batch: CountedBatch, ids: IdMaker) -> bool:
     """Records the webhook of a completed batch. Returns True if an endpoint receives it."""
     if batch.completed_at is None:
         return False
@@ -147,7 +149,7 @@ async def _record_batch_webhook(connection: Connection, batch: AddedUp, ids: IdM
     return await announce_batch(connection, batch.tenant_id, message_id=ids.new(), body=body)
 
 
-def wake_for_ended(wakeups: Wakeups, metrics: Metrics, ended: Sequence[EndedWaiting]) -> None:
+def wake_for_ended(wakeups: Wakeups, metrics: Metrics, ended: Sequence[EndedWaitingJob]) -> None:
     """Wakes the followers of jobs that ended while they waited, the dispatcher, and follow-ups. Call it after the
     commit.
     """

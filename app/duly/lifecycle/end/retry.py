@@ -7,10 +7,10 @@ from uuid import UUID
 from duly.domain.events import UNSUCCESSFUL, EventKind
 from duly.domain.outcome import dependency_error
 from duly.lifecycle.cluster.wakeups import Wakeups
-from duly.store.ledger.terminal import EndOfWaiting, end_waiting
+from duly.store.ledger.terminal import WaitingJobEnd, end_waiting
 from duly.store.postgres.database import Connection, Database
 from duly.store.queue.ready import LaneStart
-from duly.store.ties.placement import Place, Standing, place, place_when_possible
+from duly.store.ties.placement import HotRow, Placement, place, place_when_possible
 from duly.store.ties.requeue import Requeued, requeue, unique_keys_of
 from duly.store.ties.unique_keys_and_dependencies import give_up_unique, record_dependencies, take_unique, watch_parents
 
@@ -79,7 +79,7 @@ async def _place_dependents(connection: Connection, waiting: Sequence[Requeued])
         ],
     )
     ends = [
-        EndOfWaiting(each.standing.tenant_id, each.standing.job_id, EventKind.FAILED, dependency_error(lost))
+        WaitingJobEnd(each.standing.tenant_id, each.standing.job_id, EventKind.FAILED, dependency_error(lost))
         for each in waiting
         if (lost := doomed.get(each.standing.job_id))
     ]
@@ -93,7 +93,7 @@ def _failed_dependency(each: Requeued, ended: dict[UUID, EventKind]) -> UUID | N
     return next((parent for parent in each.depends_on if ended.get(parent) in UNSUCCESSFUL), None)
 
 
-def _placement(each: Requeued, ended: dict[UUID, EventKind]) -> Standing:
+def _placement(each: Requeued, ended: dict[UUID, EventKind]) -> HotRow:
     unmet = sum(parent not in ended for parent in each.depends_on)
-    where = Place.DEPENDENCIES if unmet or _failed_dependency(each, ended) else Place.SCHEDULED
+    where = Placement.DEPENDENCIES if unmet or _failed_dependency(each, ended) else Placement.SCHEDULED
     return each.standing._replace(place=where, waits_for=unmet)

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from duly.domain.invariant_facts import Breach, Cure, JobFacts
-from duly.domain.invariants import breaches, breaches_of_batch, lacks_unique_key
+from duly.domain.invariant_facts import JobFacts, RepairAction, Violation
+from duly.domain.invariants import breaches_of_batch, lacks_unique_key, violations
 from duly.store.maintenance.invariant_snapshot import (
     every_batch,
     every_job,
@@ -27,14 +27,14 @@ class Report:
     jobs: int = 0
     batches: int = 0
     broken: int = 0
-    shown: list[Breach] = field(default_factory=list)
+    shown: list[Violation] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
         """True if there is no violation."""
         return not self.broken
 
-    def note(self, breach: Breach) -> None:
+    def note(self, breach: Violation) -> None:
         """Counts a violation, and keeps the first ones."""
         self.broken += 1
         if len(self.shown) < SHOWN:
@@ -45,7 +45,7 @@ async def check(database: Database) -> Report:
     """Checks everything once. Changes and locks nothing.
 
     Raises:
-        DatabaseAway, RecordRefused: see `duly.store.postgres.database`.
+        DatabaseOutage, RecordRefused: see `duly.store.postgres.database`.
     """
     report = Report()
     async with database.connection() as connection:
@@ -54,25 +54,27 @@ async def check(database: Database) -> Report:
     return report
 
 
-async def survey(connection: Connection, report: Report) -> AsyncIterator[Breach]:
+async def survey(connection: Connection, report: Report) -> AsyncIterator[Violation]:
     """Yields every violation as it is found, in one snapshot; counts in the report what was read."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         if not await has_control(connection):
-            yield Breach(Cure.CONTROL, 0, None, "the version of what holds claims back is missing: nothing is claimed")
+            yield Violation(
+                RepairAction.CONTROL, 0, None, "the version of what holds claims back is missing: nothing is claimed"
+            )
         async for breach in _of_jobs(connection, report):
             yield breach
         async for breach in _of_batches(connection, report):
             yield breach
 
 
-async def _of_jobs(connection: Connection, report: Report) -> AsyncIterator[Breach]:
+async def _of_jobs(connection: Connection, report: Report) -> AsyncIterator[Violation]:
     kept = await kept_ranges(connection)
     lacking: list[tuple[int, UUID]] = []
     async for job in every_job(connection):
         report.jobs += job.asked is not None
         if job.asked is None and _is_remainder(job) and not _is_kept(kept, job.job_id, job.job_id):
             continue  # history of a day that is being dropped
-        for breach in breaches(job):
+        for breach in violations(job):
             yield breach
         if job.asked is not None and lacks_unique_key(job):
             lacking.append((job.asked.tenant_id, job.job_id))
@@ -81,7 +83,7 @@ async def _of_jobs(connection: Connection, report: Report) -> AsyncIterator[Brea
         tenants = {job_id: tenant_id for tenant_id, job_id in chosen}
         for job_id, key in (await without_successor(connection, chosen)).items():
             words = f"job {job_id} is unfinished, but no job holds its unique key {key!r}"
-            yield Breach(Cure.HOLD_UNIQUE, tenants[job_id], job_id, words)
+            yield Violation(RepairAction.HOLD_UNIQUE, tenants[job_id], job_id, words)
 
 
 def _is_remainder(job: JobFacts) -> bool:
@@ -91,7 +93,7 @@ def _is_remainder(job: JobFacts) -> bool:
     return job.stand is None and not (held or ties.endings or ties.due or ties.addressed)
 
 
-async def _of_batches(connection: Connection, report: Report) -> AsyncIterator[Breach]:
+async def _of_batches(connection: Connection, report: Report) -> AsyncIterator[Violation]:
     kept = await kept_ranges(connection)
     async for batch in every_batch(connection):
         report.batches += 1

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from duly.domain.database_clock import DatabaseClock
 from duly.domain.sealing import Keyring
 from duly.settings import Role
-from duly.store.ledger.stream_holders import Holder, old_writers
+from duly.store.ledger.stream_holders import StreamHolder, old_writers
 from duly.store.maintenance.diagnosis import count_sessions, count_set_aside, listed_nodes, old_readers, read_time
 from duly.store.maintenance.sealed_secrets import read_proofs
 from duly.store.postgres.catalog_types import Connection
@@ -130,12 +130,12 @@ async def _writers(connection: Connection) -> list[Finding]:
     return [_held(writers[0]), *map(_open, writers[1:])] if writers else []
 
 
-def _held(writer: Holder) -> Finding:
+def _held(writer: StreamHolder) -> Finding:
     age = f" for {_time(writer.seconds)}" if writer.seconds is not None else ""
     return Finding("STREAM_BLOCKED", f"The stream of all jobs is held{age} by {writer.words}.", writer.remedy)
 
 
-def _open(writer: Holder) -> Finding:
+def _open(writer: StreamHolder) -> Finding:
     age = f" for {_time(writer.seconds)}" if writer.seconds is not None else ""
     return Finding("LONG_TRANSACTION", f"A transaction that writes has been open{age}: {writer.words}.", writer.remedy)
 

@@ -23,7 +23,7 @@ from duly.errors import (
 from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.lifecycle.writes.bisection import note_fault
 from duly.lifecycle.writes.round_size import SkippedRows
-from duly.store.postgres.database import Connection, Database, DatabaseAway
+from duly.store.postgres.database import Connection, Database, DatabaseOutage
 from duly.store.webhooks.endpoints import read_endpoint
 from duly.store.webhooks.replays import (
     MOST_ATTEMPTS,
@@ -98,7 +98,7 @@ class Replayer:
         try:
             async with self._database.background() as connection:
                 moved = await self._collect(connection, key)
-        except DatabaseAway:
+        except DatabaseOutage:
             raise
         except Exception as error:  # noqa: BLE001  # any error: the other replays continue
             note_fault(error, "replay", self._metrics)

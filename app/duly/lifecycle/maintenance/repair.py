@@ -14,8 +14,8 @@ from uuid import UUID
 
 import structlog
 
-from duly.domain.invariant_facts import Cure, JobFacts
-from duly.domain.invariants import breaches, breaches_of_batch, lacks_unique_key
+from duly.domain.invariant_facts import JobFacts, RepairAction
+from duly.domain.invariants import breaches_of_batch, lacks_unique_key, violations
 from duly.lifecycle.maintenance.check import Report, survey
 from duly.lifecycle.maintenance.repair_actions import BATCHES, JOBS, count_batch
 from duly.store.maintenance.invariant_snapshot import these_batches, these_jobs
@@ -41,7 +41,7 @@ class RepairInProgress(Exception):
 class Repaired:
     """Number of jobs and batches that were repaired, by kind of repair, and the report of the last check."""
 
-    done: Counter[Cure] = field(default_factory=Counter)
+    done: Counter[RepairAction] = field(default_factory=Counter)
     report: Report = field(default_factory=Report)
 
 
@@ -50,7 +50,7 @@ async def repair(database: Database) -> Repaired:
 
     Raises:
         RepairInProgress: another repair is running.
-        DatabaseAway, RecordRefused: see `duly.store.postgres.database`; finished repairs stay.
+        DatabaseOutage, RecordRefused: see `duly.store.postgres.database`; finished repairs stay.
     """
     repaired = Repaired()
     async with database.connection() as connection, alone(connection) as may:
@@ -68,34 +68,34 @@ async def repair(database: Database) -> Repaired:
     return repaired
 
 
-async def _look(database: Database, report: Report) -> dict[Cure, list[Key]]:
+async def _look(database: Database, report: Report) -> dict[RepairAction, list[Key]]:
     """Returns all jobs and batches that can be repaired, by kind of repair; each once."""
-    found: defaultdict[Cure, dict[Key, None]] = defaultdict(dict)
+    found: defaultdict[RepairAction, dict[Key, None]] = defaultdict(dict)
     async with database.connection() as connection:
         async for breach in survey(connection, report):
             report.note(breach)
-            if breach.cure is not Cure.NONE:
+            if breach.cure is not RepairAction.NONE:
                 found[breach.cure][breach.tenant_id, breach.subject or UUID(int=0)] = None
     return {cure: list(keys) for cure, keys in found.items()}
 
 
-async def _cure(database: Database, found: dict[Cure, list[Key]]) -> Counter[Cure]:
-    done: Counter[Cure] = Counter()
-    for cure in Cure:
+async def _cure(database: Database, found: dict[RepairAction, list[Key]]) -> Counter[RepairAction]:
+    done: Counter[RepairAction] = Counter()
+    for cure in RepairAction:
         keys = found.get(cure, [])
-        if cure is Cure.HAND_OUT:
+        if cure is RepairAction.HAND_OUT:
             with suppress(RecordBusy):  # the next check shows its other violations
                 done[cure] += await _in_a_snapshot(database, hand_out)
         for start in range(0, len(keys), BATCH):
             done[cure] += await _cure_some(database, cure, keys[start : start + BATCH])
-    done[Cure.CONTROL] += len(found.get(Cure.CONTROL, []))
+    done[RepairAction.CONTROL] += len(found.get(RepairAction.CONTROL, []))
     if +done:
         async with database.connection() as connection, connection.transaction():
             await look_anew(connection)
     return +done
 
 
-async def _cure_some(database: Database, cure: Cure, keys: Sequence[Key]) -> int:
+async def _cure_some(database: Database, cure: RepairAction, keys: Sequence[Key]) -> int:
     """Repairs these in one transaction; in smaller ones if that is refused or conflicts with others."""
     if cure not in {*JOBS, *BATCHES}:
         return 0
@@ -125,7 +125,7 @@ async def _in_a_snapshot(database: Database, work: Callable[[Connection], Awaita
     raise RecordBusy("its rows kept changing")
 
 
-async def _apply(connection: Connection, cure: Cure, keys: Sequence[Key]) -> int:
+async def _apply(connection: Connection, cure: RepairAction, keys: Sequence[Key]) -> int:
     """Repairs those that still need it. Returns their number."""
     if cure in BATCHES:
         batches = await these_batches(connection, [batch_id for _, batch_id in keys])
@@ -139,7 +139,7 @@ async def _apply(connection: Connection, cure: Cure, keys: Sequence[Key]) -> int
     return len(jobs)
 
 
-def _needs(cure: Cure, job: JobFacts) -> bool:
-    if cure is Cure.HOLD_UNIQUE:
+def _needs(cure: RepairAction, job: JobFacts) -> bool:
+    if cure is RepairAction.HOLD_UNIQUE:
         return lacks_unique_key(job)
-    return any(breach.cure is cure for breach in breaches(job))
+    return any(breach.cure is cure for breach in violations(job))

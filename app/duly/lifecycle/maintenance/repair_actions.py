@@ -5,7 +5,7 @@ The facts of the jobs come from the snapshot of that transaction.
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from duly.domain.invariant_facts import BatchFacts, Cure, JobFacts
+from duly.domain.invariant_facts import BatchFacts, JobFacts, RepairAction
 from duly.domain.invariants import (
     MARKS_OF_ITS_OWN,
     false_endings,
@@ -120,20 +120,20 @@ async def count_batch(connection: Connection, batch: BatchFacts) -> None:
 
 
 # The repair of each kind of violation: of jobs, and of batches.
-JOBS: dict[Cure, Callable[[Connection, Sequence[JobFacts]], Awaitable[None]]] = {
-    Cure.DROP_KEY: _drop_keys,
-    Cure.DROP_UNIQUE: _drop_unique,
-    Cure.DROP_WAITS: _drop_waits,
-    Cure.DROP_ENDINGS: _drop_endings,
-    Cure.DROP_DELIVERIES: _drop_deliveries,
-    Cure.DROP_CHECKPOINT: _drop_checkpoints,
-    Cure.HOLD_KEY: _hold_keys,
-    Cure.PLACE_HOLDER: rebuild_placement,
-    Cure.PLACE: rebuild_placement,
-    Cure.HOLD_UNIQUE: _hold_unique,
-    Cure.MARK: _mark,
-    Cure.FOLLOW: _follow,
-    Cure.COUNT_DOWN: _count_down,
-    Cure.TELL: _tell,
+JOBS: dict[RepairAction, Callable[[Connection, Sequence[JobFacts]], Awaitable[None]]] = {
+    RepairAction.DROP_KEY: _drop_keys,
+    RepairAction.DROP_UNIQUE: _drop_unique,
+    RepairAction.DROP_WAITS: _drop_waits,
+    RepairAction.DROP_ENDINGS: _drop_endings,
+    RepairAction.DROP_DELIVERIES: _drop_deliveries,
+    RepairAction.DROP_CHECKPOINT: _drop_checkpoints,
+    RepairAction.HOLD_KEY: _hold_keys,
+    RepairAction.PLACE_HOLDER: rebuild_placement,
+    RepairAction.PLACE: rebuild_placement,
+    RepairAction.HOLD_UNIQUE: _hold_unique,
+    RepairAction.MARK: _mark,
+    RepairAction.FOLLOW: _follow,
+    RepairAction.COUNT_DOWN: _count_down,
+    RepairAction.TELL: _tell,
 }
-BATCHES = frozenset({Cure.RECORD_BATCH, Cure.RESIZE_BATCH, Cure.COUNT_BATCH})
+BATCHES = frozenset({RepairAction.RECORD_BATCH, RepairAction.RESIZE_BATCH, RepairAction.COUNT_BATCH})

@@ -22,9 +22,9 @@ from duly.lifecycle.end.follow_ups import wake_for_ended
 from duly.lifecycle.writes.bisection import record_bisecting
 from duly.lifecycle.writes.round_size import RoundSize, SkippedRows
 from duly.store.ledger.retention import drop_expired
-from duly.store.ledger.terminal import EndOfWaiting, end_waiting, find_expired, seconds_to_next_expiry
+from duly.store.ledger.terminal import WaitingJobEnd, end_waiting, find_expired, seconds_to_next_expiry
 from duly.store.postgres.advisory_locks import DROPPING, take
-from duly.store.postgres.database import Connection, Database, DatabaseAway
+from duly.store.postgres.database import Connection, Database, DatabaseOutage
 from duly.store.postgres.partition_function import may_make
 from duly.store.postgres.partitions import PARTITIONED, ensure_partitions
 from duly.store.queue.nodes import SilentNode, strike_silent
@@ -125,7 +125,7 @@ class Sweeper:
             expired = await find_expired(connection, limit=BATCH, but=but)
         if expired:
             error = expired_error()
-            ends = [EndOfWaiting(tenant_id, job_id, EventKind.FAILED, error) for tenant_id, job_id in expired]
+            ends = [WaitingJobEnd(tenant_id, job_id, EventKind.FAILED, error) for tenant_id, job_id in expired]
             bisected = await record_bisecting(ends, self._end_expired, statement="expire", metrics=self._metrics)
             for end, refused in bisected.refused:
                 self._unexpired.put(end.job_id, refused)
@@ -137,7 +137,7 @@ class Sweeper:
             pause = await seconds_to_next_expiry(connection, but=self._unexpired.present())
         return LONGEST_LOOK_SECONDS if pause is None else min(max(pause, 0.0), LONGEST_LOOK_SECONDS)
 
-    async def _end_expired(self, ends: Sequence[EndOfWaiting]) -> None:
+    async def _end_expired(self, ends: Sequence[WaitingJobEnd]) -> None:
         async with self._database.background() as connection:
             ended = await end_waiting(connection, ends, source="sweeper", only_expired=True)
         for done in ended:
@@ -164,7 +164,7 @@ class Sweeper:
                         released = await release_keyed(connection, limit=limit, but=but)
                 else:
                     released = await release_due(connection, limit=limit, but=but)
-        except DatabaseAway:
+        except DatabaseOutage:
             raise
         except Exception as error:  # noqa: BLE001  # any error: the other jobs must be released
             round_size.refused(await self._first_due(keyed=keyed, but=but) if limit == 1 else [], error)

@@ -5,13 +5,13 @@ from dataclasses import replace
 from uuid import UUID
 
 from duly.domain.events import Status
-from duly.domain.explanation import Explanation, Facts, Refused, explain
+from duly.domain.explanation import Explanation, ExplanationFacts, SetAsideRecord, explain
 from duly.domain.job import JobView, Lane
 from duly.store.postgres.database import Connection, Database
 from duly.store.queue.set_aside import Stage, read_set_aside
 from duly.store.read.explain import (
     MOST_AHEAD,
-    Surroundings,
+    JobSurroundings,
     count_ahead,
     count_before_in_key,
     read_limits_of,
@@ -34,11 +34,11 @@ async def read_explanation(database: Database, tenant_id: int, job_id: UUID) -> 
         return view, explain(await _facts(connection, tenant_id, view))
 
 
-async def _facts(connection: Connection, tenant_id: int, view: JobView) -> Facts:
+async def _facts(connection: Connection, tenant_id: int, view: JobView) -> ExplanationFacts:
     """Reads the facts that the explanation is derived from."""
     lane = Lane(view.queue, view.type, view.priority)
     around = await read_surroundings(connection, tenant_id, view.job_id, lane)
-    facts = Facts(
+    facts = ExplanationFacts(
         status=view.status,
         type=view.type,
         queue=view.queue,
@@ -61,19 +61,19 @@ async def _facts(connection: Connection, tenant_id: int, view: JobView) -> Facts
     return await _what_it_waits_for(connection, tenant_id, view, facts, around)
 
 
-async def _refused(connection: Connection, tenant_id: int, view: JobView) -> Refused | None:
+async def _refused(connection: Connection, tenant_id: int, view: JobView) -> SetAsideRecord | None:
     """Reads why the database refuses to record the job's next step, if it does."""
     stage, what = _STAGE.get(view.status, (Stage.FOLLOW_UP, "follow-up"))
     found = await read_set_aside(connection, tenant_id, view.job_id, stage=stage)
-    return Refused(what, found.reason, found.since, found.tries) if found is not None else None
+    return SetAsideRecord(what, found.reason, found.since, found.tries) if found is not None else None
 
 
 _STAGE = {Status.PENDING: (Stage.CLAIM, "start"), Status.RUNNING: (Stage.FINISH, "outcome")}
 
 
 async def _what_it_waits_for(
-    connection: Connection, tenant_id: int, view: JobView, facts: Facts, around: Surroundings
-) -> Facts:
+    connection: Connection, tenant_id: int, view: JobView, facts: ExplanationFacts, around: JobSurroundings
+) -> ExplanationFacts:
     """Adds the facts about what a pending job waits for."""
     match view.waiting_for:
         case "dependencies":

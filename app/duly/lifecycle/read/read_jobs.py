@@ -5,7 +5,7 @@ from uuid import UUID
 
 from duly.domain.job import JobView
 from duly.lifecycle.submit.batcher import Batcher
-from duly.store.postgres.database import Database, DatabaseAway
+from duly.store.postgres.database import Database, DatabaseOutage
 from duly.store.read.job_view import view_each
 
 BATCH = 200
@@ -26,14 +26,14 @@ class JobReader:
 
         Raises:
             Overloaded: see `duly.errors`.
-            DatabaseAway: it cannot be read now.
+            DatabaseOutage: it cannot be read now.
         """
         return await self.batcher.put((tenant_id, job_id))
 
     async def _look(self, keys: Sequence[tuple[int, UUID]]) -> list[JobView | None]:
         try:
             return await self._view(keys)
-        except DatabaseAway:  # the connection may have broken while it was idle
+        except DatabaseOutage:  # the connection may have broken while it was idle
             return await self._view(keys)
 
     async def _view(self, keys: Sequence[tuple[int, UUID]]) -> list[JobView | None]:

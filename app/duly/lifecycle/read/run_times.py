@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterable
 
-from duly.domain.run_times import Observed, observe
+from duly.domain.run_times import RunTimes, summarize_run_times
 from duly.store.postgres.database import Database
 from duly.store.read.run_times import run_times
 
@@ -17,21 +17,21 @@ class RunTimeReader:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._looking = asyncio.Lock()
-        self._known: dict[tuple[int, str], tuple[float, Observed | None]] = {}
+        self._known: dict[tuple[int, str], tuple[float, RunTimes | None]] = {}
 
-    async def observed(self, tenant_id: int, job_types: Iterable[str]) -> dict[str, Observed | None]:
+    async def observed(self, tenant_id: int, job_types: Iterable[str]) -> dict[str, RunTimes | None]:
         """Returns run-time statistics of the newest completed jobs of each type; None if there are none.
 
         Raises:
-            DatabaseAway: they cannot be read now.
+            DatabaseOutage: they cannot be read now.
         """
         async with self._looking:
             return {job_type: await self._one(tenant_id, job_type) for job_type in job_types}
 
-    async def _one(self, tenant_id: int, job_type: str) -> Observed | None:
+    async def _one(self, tenant_id: int, job_type: str) -> RunTimes | None:
         known = self._known.get((tenant_id, job_type))
         if known is None or time.monotonic() - known[0] >= GOOD_FOR_SECONDS:
             async with self._database.connection() as connection:
-                found = observe(await run_times(connection, tenant_id, job_type))
+                found = summarize_run_times(await run_times(connection, tenant_id, job_type))
             known = self._known[tenant_id, job_type] = (time.monotonic(), found)
         return known[1]

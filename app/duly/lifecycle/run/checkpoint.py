@@ -26,7 +26,7 @@ class CheckpointRecorder:
         """Records a checkpoint (JSON text). Returns False if the attempt has lost its lease.
 
         Raises:
-            Overloaded, DatabaseAway: it is not known to be recorded; it is safe to try again.
+            Overloaded, DatabaseOutage: it is not known to be recorded; it is safe to try again.
             RecordBusy: another transaction holds the job's row; it is safe to try again.
             RecordRefused: Postgres rejects the value.
         """

@@ -67,7 +67,7 @@ class ChildSubmitter:
             LeaseLost, ParentCancelled: nothing was recorded.
             JobExists: an earlier attempt submitted something else in one of these places.
             DulyError: one of the jobs is refused; nothing was recorded.
-            Overloaded, DatabaseAway, RecordBusy: they are not known to be recorded; it is safe to try again.
+            Overloaded, DatabaseOutage, RecordBusy: they are not known to be recorded; it is safe to try again.
         """
         return await self.batcher.put(submission)
 

@@ -5,14 +5,14 @@ from uuid import UUID
 
 from duly.lifecycle.submit.batcher import Batcher
 from duly.store.ledger.job_results import Ended, first_unended, members_after, read_ends
-from duly.store.postgres.database import Database, DatabaseAway
+from duly.store.postgres.database import Database, DatabaseOutage
 from duly.store.submit.batches import view_batch
 
 BATCH = 200
 
 
 class ChildResultReader:
-    """Reads results for all attempts of this node. All methods raise DatabaseAway if they cannot be read now."""
+    """Reads results for all attempts of this node. All methods raise DatabaseOutage if they cannot be read now."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -32,7 +32,7 @@ class ChildResultReader:
     async def _look(self, keys: Sequence[tuple[int, UUID]]) -> list[Ended | None]:
         try:
             ended = await self._read(keys)
-        except DatabaseAway:  # the connection may have broken while it was idle
+        except DatabaseOutage:  # the connection may have broken while it was idle
             ended = await self._read(keys)
         return [ended.get(job_id) for _, job_id in keys]
 

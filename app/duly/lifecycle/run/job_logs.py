@@ -83,7 +83,7 @@ class LogRecorder:
         """Records these lines; one that Postgres rejects is dropped alone.
 
         Raises:
-            DatabaseAway: the lines that were recorded before are removed.
+            DatabaseOutage: the lines that were recorded before are removed.
         """
         bisected = await record_bisecting(batch, self._insert, statement="logs", metrics=self._metrics)
         for line, error in bisected.refused:

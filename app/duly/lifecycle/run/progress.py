@@ -32,7 +32,7 @@ class ProgressRecorder:
         """Records progress. Returns False if the attempt has lost its lease.
 
         Raises:
-            DatabaseAway, RecordRefused, Overloaded: it is not recorded.
+            DatabaseOutage, RecordRefused, Overloaded: it is not recorded.
         """
         message = truncate_text(clean_text(message), MESSAGE_LIMIT) if message else message
         shown = int(percent) if percent == int(percent) else round(percent, 2)

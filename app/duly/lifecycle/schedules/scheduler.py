@@ -24,7 +24,7 @@ from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.lifecycle.schedules.manage import schedule_not_found
 from duly.lifecycle.submit.insert import insert_jobs, wake_for_submitted
 from duly.lifecycle.writes.bisection import note_fault
-from duly.store.postgres.database import Connection, Database, DatabaseAway, RecordBusy
+from duly.store.postgres.database import Connection, Database, DatabaseOutage, RecordBusy
 from duly.store.queue.schedules import (
     Key,
     Step,
@@ -110,7 +110,7 @@ class Scheduler:
             async with self._database.connection() as connection, connection.transaction():
                 taken = await take_due(connection, but=self._aside(), limit=limit)
                 recorded = await self._fire_taken(connection, taken)
-        except DatabaseAway:
+        except DatabaseOutage:
             raise
         except Exception as error:  # any error: the other schedules must be run
             if limit == BATCH:

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from duly.errors import Overloaded
 from duly.lifecycle.writes.bisection import record_bisecting
-from duly.store.postgres.database import DatabaseAway, RecordRefused
+from duly.store.postgres.database import DatabaseOutage, RecordRefused
 from duly.store.postgres.error_classes import STOPPED
 
 Item = TypeVar("Item")
@@ -66,7 +66,7 @@ class Batcher(Generic[Item, Result]):
 
         Raises:
             Overloaded: there was no room in time.
-            DatabaseAway, RecordRefused: raised by `record` for this item.
+            DatabaseOutage, RecordRefused: raised by `record` for this item.
         """
         if len(self._waiting) >= self._capacity:
             await self._wait_for_room()
@@ -104,7 +104,7 @@ class Batcher(Generic[Item, Result]):
             self.in_flight -= len(batch)
             for _, future in batch:
                 if not future.done():
-                    future.set_exception(DatabaseAway("the service stopped before this was recorded", STOPPED))
+                    future.set_exception(DatabaseOutage("the service stopped before this was recorded", STOPPED))
         return 0
 
     async def _settle(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
@@ -119,7 +119,7 @@ class Batcher(Generic[Item, Result]):
         for (_, future), error in bisected.refused:
             _resolve(future, error)
         for _, future in bisected.left:
-            _resolve(future, bisected.away or DatabaseAway("this was not recorded"))
+            _resolve(future, bisected.away or DatabaseOutage("this was not recorded"))
 
     @property
     def idle(self) -> bool:

@@ -13,7 +13,7 @@ from duly.lifecycle.submit.eager_start import EagerStart
 from duly.lifecycle.submit.insert_tied import InsertResult, TiedJobs
 from duly.store.postgres.database import Connection, RecordBusy
 from duly.store.submit.jobs import record_jobs
-from duly.store.ties.unique_keys_and_dependencies import KeepMoving
+from duly.store.ties.unique_keys_and_dependencies import LockContention
 
 
 async def insert_jobs(
@@ -45,7 +45,7 @@ async def _with_tied(
     tied = [job for job in jobs if job.flow is not None]
     try:
         of_tied = iter(await TiedJobs(connection).insert(tied))
-    except KeepMoving as error:
+    except LockContention as error:
         raise RecordBusy(f"job {error} is locked too often") from None
     return [next(of_tied) if job.flow is not None else results[job.job_id] for job in jobs]
 

@@ -12,10 +12,10 @@ from duly.errors import Invalid, JobExists, PathError
 from duly.lifecycle.submit.tied_placement import place_tied
 from duly.store.postgres.database import Connection
 from duly.store.ties.unique_keys_and_dependencies import (
-    Holder,
     Standing,
     Tied,
     UniqueKey,
+    UniqueKeyHolder,
     find_standing,
     give_up_unique,
     merge_parameters,
@@ -41,7 +41,7 @@ class TiedJobs:
         """Returns a result for each job, in order.
 
         Raises:
-            KeepMoving: a job that one of these depends on is locked too often.
+            LockContention: a job that one of these depends on is locked too often.
         """
         open_ = list(enumerate(jobs))
         while open_ := await self._without_known_ids(open_):
@@ -93,7 +93,7 @@ class TiedJobs:
                 self._deduplicate(index, job, first[key], holders.get(key))
         return self._still_open(jobs)
 
-    def _deduplicate(self, index: int, job: NewJob, first: NewJob, holder: Holder | None) -> None:
+    def _deduplicate(self, index: int, job: NewJob, first: NewJob, holder: UniqueKeyHolder | None) -> None:
         """Settles one job with a unique key: by the key's holder, or by the first job of this call that has the key."""
         if holder is not None:
             self._results[index] = Accepted(holder.job_id, holder.created_at, deduplicated=True)
@@ -103,7 +103,7 @@ class TiedJobs:
             self._merges.append((first.job_id, job))
             self._results[index] = _SameResultAs(first.job_id)
 
-    async def _replaces(self, job: NewJob, holder: Holder) -> bool:
+    async def _replaces(self, job: NewJob, holder: UniqueKeyHolder) -> bool:
         """Merges newer parameters into a holder that waits. Returns True if it has started: then the job is new."""
         debounce = _flow(job).debounce
         return debounce is not None and not await self._merge(holder.job_id, job)

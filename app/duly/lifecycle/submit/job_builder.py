@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from duly.domain.database_clock import DatabaseClock
-from duly.domain.egress_policy import Reach, url_refusal
+from duly.domain.egress_policy import EgressPolicy, url_refusal
 from duly.domain.ids import SMALLEST, parse_job_id
 from duly.domain.job import DEFAULT_TENANT, Debounce, Flow, NewJob
 from duly.domain.job_template import template
@@ -27,7 +27,7 @@ class JobBuilder:
     """Builds jobs from submissions under the settings and job types of this service."""
 
     def __init__(
-        self, registry: Registry, *, parameters_limit: int, reach: Reach, keyring: Keyring, clock: DatabaseClock
+        self, registry: Registry, *, parameters_limit: int, reach: EgressPolicy, keyring: Keyring, clock: DatabaseClock
     ) -> None:
         self._new_id = clock.ids.new
         self._parameters_limit = parameters_limit

@@ -21,7 +21,7 @@ from duly.lifecycle.submit.idempotent_responses import (
 )
 from duly.lifecycle.submit.insert import insert_jobs, wake_for_submitted
 from duly.lifecycle.submit.insert_tied import unknown_dependencies
-from duly.store.postgres.database import Connection, Database, DatabaseAway, HotConnection, RecordBusy, RecordRefused
+from duly.store.postgres.database import Connection, Database, DatabaseOutage, HotConnection, RecordBusy, RecordRefused
 from duly.store.submit.batches import record_batch
 from duly.store.submit.idempotency import Earlier, release_key, reserve_key, reserve_keys
 from duly.store.submit.jobs import creation_times, record_jobs, record_jobs_again
@@ -69,7 +69,7 @@ class Submitter:
 
         Raises:
             IdempotencyKeyReused, IdempotencyInFlight, Overloaded: see `duly.errors`.
-            DatabaseAway: it is not known to be recorded.
+            DatabaseOutage: it is not known to be recorded.
         """
         return await self.batcher.put(job)
 
@@ -79,7 +79,7 @@ class Submitter:
         Raises:
             BatchRefused: some of the jobs were refused.
             IdempotencyKeyReused, IdempotencyInFlight, Overloaded: see `duly.errors`.
-            DatabaseAway: it is not known to be recorded.
+            DatabaseOutage: it is not known to be recorded.
         """
         return await self.batches.put((batch, jobs))
 
@@ -103,7 +103,7 @@ class Submitter:
                         answer = AcceptedBatch(batch.batch_id, at, [Accepted(job.job_id, at) for job in jobs])
                     else:
                         answer = await _record_together(connection, batch, jobs, insert_jobs)
-            except DatabaseAway:
+            except DatabaseOutage:
                 async with free.use() as connection:
                     answer = await _record_together(connection, batch, jobs, insert_again)
         except RecordBusy:
@@ -118,7 +118,7 @@ class Submitter:
         with EagerStart(self._starter) as eager:
             try:
                 accepted = await self._record_once(jobs, partial(insert_jobs, eager=eager))
-            except DatabaseAway:
+            except DatabaseOutage:
                 # The connection may have broken after the commit. Ids are made here and existing jobs are left
                 # unchanged, so sending the batch again is safe.
                 eager.release_slots()

@@ -18,7 +18,7 @@ from duly.lifecycle.submit.insert import insert_jobs, wake_for_submitted
 from duly.lifecycle.submit.insert_tied import InsertResult
 from duly.lifecycle.submit.spool import JobSpool
 from duly.lifecycle.submit.submit import BatchRefused, busy_error, check_same_request, insert_again
-from duly.store.postgres.database import Connection, Database, DatabaseAway, RecordBusy
+from duly.store.postgres.database import Connection, Database, DatabaseOutage, RecordBusy
 from duly.store.submit.batches import record_batch, view_batch
 from duly.store.submit.idempotency import reserve_key
 from duly.telemetry.metrics import Metrics
@@ -113,7 +113,7 @@ class SpooledSubmitter:
         Raises:
             BatchRefused: some of the jobs were refused; it names those of the first such chunk.
             IdempotencyKeyReused, IdempotencyInFlight, Overloaded: see `duly.errors`.
-            DatabaseAway: it is not known to be recorded.
+            DatabaseOutage: it is not known to be recorded.
         """
         async with self._turn:
             # Ids are made now, so that their time is that of the record, however slowly the jobs arrived.
@@ -138,7 +138,7 @@ class SpooledSubmitter:
         try:
             async with self._connection.use() as connection, connection.transaction():
                 return await work.record(connection, insert_jobs)
-        except DatabaseAway:
+        except DatabaseOutage:
             # The commit may have succeeded and only its response been lost; ids are made here, so another try is safe.
             async with self._connection.use() as connection, connection.transaction():
                 return await work.find(connection) or await work.record(connection, insert_again)

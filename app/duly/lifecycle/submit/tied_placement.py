@@ -6,9 +6,9 @@ from uuid import UUID
 from duly.domain.events import UNSUCCESSFUL, EventKind
 from duly.domain.job import Flow, NewJob
 from duly.domain.outcome import dependency_error
-from duly.store.ledger.terminal import EndOfWaiting, end_waiting
+from duly.store.ledger.terminal import WaitingJobEnd, end_waiting
 from duly.store.postgres.database import Connection
-from duly.store.ties.placement import Place, Standing, acquire_keys, marked, place
+from duly.store.ties.placement import HotRow, Placement, acquire_keys, marked, place
 from duly.store.ties.unique_keys_and_dependencies import Tied, record_dependencies, watch_parents
 
 
@@ -27,7 +27,7 @@ async def place_tied(connection: Connection, jobs: Sequence[NewJob], inserted: M
     failed = {job.job_id: lost for job in jobs if (lost := _failed_dependency(job, ended))}
     await record_dependencies(connection, _open_dependencies(jobs, ended, failed))
     ends = [
-        EndOfWaiting(job.tenant_id, job.job_id, EventKind.FAILED, dependency_error(failed[job.job_id]))
+        WaitingJobEnd(job.tenant_id, job.job_id, EventKind.FAILED, dependency_error(failed[job.job_id]))
         for job in jobs
         if job.job_id in failed
     ]
@@ -63,21 +63,21 @@ def _failed_dependency(job: NewJob, ended: Mapping[UUID, EventKind]) -> UUID | N
     return next((parent for parent in flow.depends_on if ended.get(parent) in UNSUCCESSFUL), None)
 
 
-def _place_of(job: NewJob, tied: Tied, *, waits: bool, has_key: bool) -> Place:
+def _place_of(job: NewJob, tied: Tied, *, waits: bool, has_key: bool) -> Placement:
     flow = _flow(job)
     if waits:
-        return Place.DEPENDENCIES
+        return Placement.DEPENDENCIES
     if tied.run_at is not None or (flow.depends_on and flow.concurrency_key is not None):
-        return Place.SCHEDULED
-    return Place.READY if flow.concurrency_key is None or has_key else Place.CONCURRENCY
+        return Placement.SCHEDULED
+    return Placement.READY if flow.concurrency_key is None or has_key else Placement.CONCURRENCY
 
 
-def _row(job: NewJob, tied: Tied, ended: Mapping[UUID, EventKind], *, has_key: bool) -> Standing:
+def _row(job: NewJob, tied: Tied, ended: Mapping[UUID, EventKind], *, has_key: bool) -> HotRow:
     """Returns the row of a new job in its hot table."""
     flow = _flow(job)
     unmet = sum(parent not in ended for parent in flow.depends_on)
     waits = bool(unmet or _failed_dependency(job, ended))
-    return Standing(
+    return HotRow(
         place=_place_of(job, tied, waits=waits, has_key=has_key),
         tenant_id=job.tenant_id,
         job_id=job.job_id,

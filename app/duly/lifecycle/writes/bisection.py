@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from duly.store.postgres.database import DatabaseAway, DatabaseSlow, RecordRefused
+from duly.store.postgres.database import DatabaseOutage, DatabaseTimeout, RecordRefused
 from duly.telemetry.metrics import Metrics
 
 log = structlog.stdlib.get_logger("duly.by_halves")
@@ -26,7 +26,7 @@ class Bisected(Generic[Item, Result]):
     parts: list[tuple[Sequence[Item], Result]] = field(default_factory=list)
     refused: list[tuple[Item, Exception]] = field(default_factory=list)
     left: list[Item] = field(default_factory=list)
-    away: DatabaseAway | None = None
+    away: DatabaseOutage | None = None
 
 
 async def record_bisecting(
@@ -52,8 +52,8 @@ async def record_bisecting(
         part = parts.pop()
         try:
             bisected.parts.append((part, await record(part)))
-        except (splits, DatabaseAway) as error:
-            if isinstance(error, DatabaseAway) and not (splits_slow and isinstance(error, DatabaseSlow)):
+        except (splits, DatabaseOutage) as error:
+            if isinstance(error, DatabaseOutage) and not (splits_slow and isinstance(error, DatabaseTimeout)):
                 bisected.left, bisected.away = [*part, *chain.from_iterable(reversed(parts))], error
                 break
             if part is items:
@@ -67,7 +67,7 @@ async def record_bisecting(
 
 def note_fault(error: Exception, statement: str, metrics: Metrics | None) -> None:
     """Logs and counts an error that is a fault of this program, not of the database."""
-    if isinstance(error, (DatabaseAway, RecordRefused)):
+    if isinstance(error, (DatabaseOutage, RecordRefused)):
         return
     log.error(f"{statement} failed", action="statement_failed", statement=statement, exc_info=error)
     if metrics is not None:

@@ -16,7 +16,7 @@ import structlog
 
 from duly.domain.job import Finish
 from duly.domain.json_cleaning import clean_text, truncate_text
-from duly.store.postgres.database import Database, DatabaseAway, HotConnection, RecordRefused
+from duly.store.postgres.database import Database, DatabaseOutage, HotConnection, RecordRefused
 from duly.store.queue.set_aside import SetAside, Stage, forget_set_aside, note_set_aside
 from duly.telemetry.metrics import Metrics
 
@@ -151,7 +151,7 @@ class OutcomesSetAside:
 
     async def record_now(self) -> None:
         """Tries all outcomes once more, due or not; before a node ends."""
-        with suppress(DatabaseAway):
+        with suppress(DatabaseOutage):
             if self._kept:
                 await self._record([kept.end for kept in self._kept.values()])
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from duly.domain.events import Event, EventKind
-from duly.domain.stream_position import Position
+from duly.domain.stream_position import StreamPosition
 from duly.store.postgres.database import Connection
 
 MOMENT = """
@@ -29,7 +29,7 @@ async def read_moment(connection: Connection) -> Moment:
     return Moment(*await connection.fetchrow(MOMENT))
 
 
-class JobFacts(NamedTuple):
+class TailJob(NamedTuple):
     """What a stream may be filtered by. `labels` is JSON text."""
 
     type: str
@@ -39,12 +39,12 @@ class JobFacts(NamedTuple):
 
 
 class TailRow(NamedTuple):
-    position: Position
+    position: StreamPosition
     event: Event
-    facts: JobFacts
+    facts: TailJob
 
 
-class TailPage(NamedTuple):
+class TailEvents(NamedTuple):
     """Rows in order. `whole`: there are no more of those that were asked for."""
 
     rows: list[TailRow]
@@ -86,19 +86,19 @@ PLANS = "set local enable_seqscan = off; set local max_parallel_workers_per_gath
 
 
 async def read_tail(
-    connection: Connection, tenant_id: int, after: Position, *, before: int, limit: int, most_bytes: int
-) -> TailPage:
+    connection: Connection, tenant_id: int, after: StreamPosition, *, before: int, limit: int, most_bytes: int
+) -> TailEvents:
     """A page of what transactions below `before` wrote beyond `after`."""
     async with connection.transaction(readonly=True):
         await connection.execute(PLANS)
         rows = await connection.fetch(PAGE, tenant_id, *after, before, limit, most_bytes)
     whole = not rows or (len(rows) == rows[0]["found"] < limit)
-    return TailPage([_row(tenant_id, row) for row in rows], whole)
+    return TailEvents([_row(tenant_id, row) for row in rows], whole)
 
 
 def _row(tenant_id: int, row: Connection) -> TailRow:
     event = Event(tenant_id, row[1], row[2], EventKind(row[3]), row[4], row[5], row[6], row[7])
-    return TailRow(Position(row[0], row[1], row[2]), event, JobFacts(row[8], row[9], row[10], row[11]))
+    return TailRow(StreamPosition(row[0], row[1], row[2]), event, TailJob(row[8], row[9], row[10], row[11]))
 
 
 # A vacuum of the same table is not waited for: it does the same.

@@ -24,7 +24,7 @@ async def record_logs(connection: Connection, lines: Sequence[LogLine]) -> None:
     await connection.execute(RECORD_LOGS, *zip(*lines, strict=True))
 
 
-class Position(NamedTuple):
+class LogPosition(NamedTuple):
     """A line's place in its job's logs. Tokens rise from attempt to attempt."""
 
     token: int
@@ -34,7 +34,7 @@ class Position(NamedTuple):
 class RecordedLine(NamedTuple):
     """One line as a reader sees it; `fields` is JSON text."""
 
-    position: Position
+    position: LogPosition
     attempt: int
     level: int
     message: str
@@ -55,14 +55,14 @@ async def logs_after(
     tenant_id: int,
     job_id: UUID,
     *,
-    after: Position,
+    after: LogPosition,
     least_level: int,
     attempt: int | None,
     limit: int,
 ) -> list[RecordedLine]:
     """The lines beyond `after`, oldest first, of at least this level, and of one attempt where it is named."""
     rows = await connection.fetch(LOGS_AFTER, tenant_id, job_id, *after, least_level, attempt, limit)
-    return [RecordedLine(Position(row[0], row[1]), *row[2:]) for row in rows]
+    return [RecordedLine(LogPosition(row[0], row[1]), *row[2:]) for row in rows]
 
 
 EXISTS = "select exists (select from jobs where tenant_id = $1 and job_id = $2)"

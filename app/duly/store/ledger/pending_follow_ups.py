@@ -18,7 +18,7 @@ returning e.tenant_id, e.job_id, e.kind, e.marks
 """
 
 
-class Ending(NamedTuple):
+class PendingFollowUp(NamedTuple):
     tenant_id: int
     job_id: UUID
     kind: EventKind
@@ -33,11 +33,15 @@ class Ending(NamedTuple):
         return bool(self.marks & Mark.DEPENDED)
 
 
-async def take_endings(connection: Connection, *, limit: int, but: Sequence[UUID] = ()) -> list[Ending]:
+async def take_pending_follow_ups(
+    connection: Connection, *, limit: int, but: Sequence[UUID] = ()
+) -> list[PendingFollowUp]:
     """Takes up to `limit` ends, but those of some jobs, in a transaction of the caller's that draws their
     consequences.
     """
-    return [Ending(row[0], row[1], EventKind(row[2]), row[3]) for row in await connection.fetch(TAKE, limit, but)]
+    return [
+        PendingFollowUp(row[0], row[1], EventKind(row[2]), row[3]) for row in await connection.fetch(TAKE, limit, but)
+    ]
 
 
 STILL_ENDED = f"""

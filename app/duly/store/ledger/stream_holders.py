@@ -19,7 +19,7 @@ class HolderKind(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Holder(NamedTuple):
+class StreamHolder(NamedTuple):
     """A running transaction. `name` is its pid, or its quoted name; `seconds` its age, if this role may see it."""
 
     tx: int
@@ -52,7 +52,7 @@ class Held(NamedTuple):
 
     settled: int
     future: int
-    holder: Holder | None
+    holder: StreamHolder | None
 
 
 WRITERS = """
@@ -88,11 +88,11 @@ order by age(xid) desc limit 10
 """
 
 
-async def old_writers(connection: Connection, *, seconds: float) -> list[Holder]:
+async def old_writers(connection: Connection, *, seconds: float) -> list[StreamHolder]:
     """Returns the running transactions that are at least so old, the oldest first."""
     return [_holder(*row) for row in await connection.fetch(OLD_WRITERS, seconds)]
 
 
-def _holder(*row: Any) -> Holder:
+def _holder(*row: Any) -> StreamHolder:
     tx, kind, name, user, database, application, state, seconds = row
-    return Holder(tx, HolderKind(kind), name, user or "", database or "", application, state, seconds)
+    return StreamHolder(tx, HolderKind(kind), name, user or "", database or "", application, state, seconds)

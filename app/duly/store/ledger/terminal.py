@@ -88,7 +88,7 @@ select tenant_id, job_id, sequence, kind, {DELIVERS}, {FOLLOWED}, queue from gon
 """
 
 
-class EndOfWaiting(NamedTuple):
+class WaitingJobEnd(NamedTuple):
     """A job that waits, and the event that is to end it; `data` is its error as JSON text."""
 
     tenant_id: int
@@ -97,7 +97,7 @@ class EndOfWaiting(NamedTuple):
     data: str
 
 
-class EndedWaiting(NamedTuple):
+class EndedWaitingJob(NamedTuple):
     """One that did end so. `delivers`: a webhook is to be sent; `followed`: other jobs are still to hear of it."""
 
     tenant_id: int
@@ -110,11 +110,11 @@ class EndedWaiting(NamedTuple):
 
 
 async def end_waiting(
-    connection: Connection, ends: Sequence[EndOfWaiting], *, source: str, only_expired: bool = False
-) -> list[EndedWaiting]:
+    connection: Connection, ends: Sequence[WaitingJobEnd], *, source: str, only_expired: bool = False
+) -> list[EndedWaitingJob]:
     """Ends these jobs where they wait. One that does not wait (any more) is not among the returned."""
     rows = await connection.fetch(END_WAITING, *zip(*ends, strict=True), only_expired, source)
-    return [EndedWaiting(row[0], row[1], row[2], EventKind(row[3]), row[4], row[5], row[6]) for row in rows]
+    return [EndedWaitingJob(row[0], row[1], row[2], EventKind(row[3]), row[4], row[5], row[6]) for row in rows]
 
 
 # The oldest expiries of each place; a place that holds none costs one look at an empty index.

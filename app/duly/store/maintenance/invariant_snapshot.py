@@ -7,7 +7,7 @@ from uuid import UUID
 
 from duly.domain.events import EventKind
 from duly.domain.ids import smallest_id_at
-from duly.domain.invariant_facts import Asked, BatchFacts, History, JobFacts, Stand, Ties
+from duly.domain.invariant_facts import BatchFacts, History, HotRecord, JobFacts, JobRecord, Ties
 from duly.domain.webhook_events import FIRST_MESSAGE
 from duly.store.postgres.database import Connection
 from duly.store.postgres.partitions import LIST
@@ -131,9 +131,9 @@ _TIES = 39
 
 
 def _facts(row: Connection) -> JobFacts:
-    asked = Asked(*row[1:14]) if row[1] is not None else None
+    asked = JobRecord(*row[1:14]) if row[1] is not None else None
     history = History(row[14] or (), row[15] or (), row[16] or (), row[17], row[18])
-    stand = Stand(*row[19:_TIES]) if row[19] is not None else None
+    stand = HotRecord(*row[19:_TIES]) if row[19] is not None else None
     return JobFacts(row[0], asked, history, stand, _ties(row[_TIES:]))
 
 

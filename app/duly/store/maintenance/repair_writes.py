@@ -13,7 +13,7 @@ from duly.store.postgres.advisory_locks import REPAIR, take
 from duly.store.postgres.database import Connection
 from duly.store.queue.flow_control import raise_version
 from duly.store.schema.column_types import TIMED_ID
-from duly.store.ties.placement import Standing, place
+from duly.store.ties.placement import HotRow, place
 
 
 @asynccontextmanager
@@ -75,7 +75,7 @@ from unnest($1::int[], $2::uuid[], $3::int[], $4::smallint[]) as a (tenant_id, j
 """
 
 
-async def requeue_lost(connection: Connection, rows: Sequence[Standing], *, source: str) -> None:
+async def requeue_lost(connection: Connection, rows: Sequence[HotRow], *, source: str) -> None:
     """Records that these attempts are given up, and their jobs stand as these rows say."""
     if rows:
         columns = _columns([(row.tenant_id, row.job_id, row.sequence, row.attempt) for row in rows])
@@ -145,7 +145,7 @@ from gone
 
 async def hand_out(connection: Connection) -> int:
     """Gives each concurrency key that jobs wait for and nobody holds to one of them. Returns how many."""
-    standing = [Standing(*row) for row in await connection.fetch(HAND_OUT)]
+    standing = [HotRow(*row) for row in await connection.fetch(HAND_OUT)]
     await place(connection, standing)
     return len(standing)
 

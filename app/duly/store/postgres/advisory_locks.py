@@ -11,7 +11,7 @@ import structlog
 
 from duly.store.postgres.catalog_types import Connection
 from duly.store.postgres.database_errors import RecordBusy
-from duly.store.postgres.error_classes import Trouble
+from duly.store.postgres.error_classes import ErrorClass
 
 log = structlog.stdlib.get_logger("duly.exclusive")
 
@@ -21,7 +21,7 @@ SILENT_SECONDS = 1.0
 LONGEST_SECONDS = 60.0
 
 
-class Exclusive(NamedTuple):
+class AdvisoryLock(NamedTuple):
     """One such lock. Its key in the schema `public` is the one that releases before schemas had."""
 
     number: int
@@ -50,19 +50,19 @@ where l.locktype = 'advisory' and l.granted and l.objsubid = 1
 """
 
 
-MIGRATION = Exclusive(7305808870034470001, "migrating")
-PARTITIONS = Exclusive(7305808870034470002, "making partitions")
+MIGRATION = AdvisoryLock(7305808870034470001, "migrating")
+PARTITIONS = AdvisoryLock(7305808870034470002, "making partitions")
 # Apart from making: dropping waits for readers, and no day may lack its partition for that.
-DROPPING = Exclusive(7305808870034470004, "dropping partitions")
-REPAIR = Exclusive(7305808870034470003, "repairing")
+DROPPING = AdvisoryLock(7305808870034470004, "dropping partitions")
+REPAIR = AdvisoryLock(7305808870034470003, "repairing")
 
 
-async def take(connection: Connection, lock: Exclusive) -> bool:
+async def take(connection: Connection, lock: AdvisoryLock) -> bool:
     """Takes the lock until the end of the caller's transaction; returns false where another one has it."""
     return bool(await connection.fetchval(lock.taking))
 
 
-async def hold(connection: Connection, lock: Exclusive, *, seconds: float = LONGEST_SECONDS) -> None:
+async def hold(connection: Connection, lock: AdvisoryLock, *, seconds: float = LONGEST_SECONDS) -> None:
     """Takes the lock until the end of the caller's transaction, and waits for others that have it.
 
     Raises:
@@ -82,15 +82,15 @@ async def hold(connection: Connection, lock: Exclusive, *, seconds: float = LONG
         await asyncio.sleep(LOOK_SECONDS)
 
 
-def _held(lock: Exclusive, seconds: float) -> Trouble:
-    return Trouble(
+def _held(lock: AdvisoryLock, seconds: float) -> ErrorClass:
+    return ErrorClass(
         "DATABASE_LOCKED",
         f"The database's lock for {lock.purpose} was held by another session for {seconds:g} s.",
         "wait for it, or end it with pg_terminate_backend",
     )
 
 
-async def _holder(connection: Connection, lock: Exclusive) -> str:
+async def _holder(connection: Connection, lock: AdvisoryLock) -> str:
     row = await connection.fetchrow(lock.holder)
     if row is None:
         return "a session that has just ended"

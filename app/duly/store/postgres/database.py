@@ -12,10 +12,10 @@ from duly.store.postgres.catalog_types import Connection
 from duly.store.postgres.database_errors import (
     DRIVER,
     LOST,
-    DatabaseAway,
     DatabaseError,
-    DatabaseSlow,
-    DatabaseUnfit,
+    DatabaseMisconfigured,
+    DatabaseOutage,
+    DatabaseTimeout,
     PartitionMissing,
     RecordBusy,
     RecordRefused,
@@ -33,10 +33,10 @@ __all__ = [
     "PINNED_PLANS",
     "Connection",
     "Database",
-    "DatabaseAway",
     "DatabaseError",
-    "DatabaseSlow",
-    "DatabaseUnfit",
+    "DatabaseMisconfigured",
+    "DatabaseOutage",
+    "DatabaseTimeout",
     "HotConnection",
     "RecordBusy",
     "RecordRefused",
@@ -113,7 +113,7 @@ class Database:
         """Opens a connection of the caller's own, with these settings of the session.
 
         Raises:
-            DatabaseAway: the server refuses it, or cannot be reached.
+            DatabaseOutage: the server refuses it, or cannot be reached.
         """
         return await self._open(settings=settings or {}, **self._arguments(), **more)
 
@@ -167,7 +167,7 @@ class Database:
         found = error_of(error, role=self._role)
         self.note(found)
         if isinstance(found, PartitionMissing) and await self._made_partition(found):
-            raise DatabaseAway(found.words, PARTITION_MADE) from error
+            raise DatabaseOutage(found.words, PARTITION_MADE) from error
         raise found from error
 
     async def _made_partition(self, missing: PartitionMissing) -> bool:
@@ -185,7 +185,7 @@ class Database:
         """Makes what is missing of the partitions of these days. Returns the names made.
 
         Raises:
-            DatabaseAway, RecordRefused: see there; a role that is not the owner needs the owner's function.
+            DatabaseOutage, RecordRefused: see there; a role that is not the owner needs the owner's function.
         """
         return await self._on_its_own(ensure_partitions)
 
@@ -203,7 +203,7 @@ class Database:
         """A pooled connection for a read or a rare write; each statement commits by itself.
 
         Raises:
-            DatabaseAway, RecordRefused: see there.
+            DatabaseOutage, RecordRefused: see there.
         """
         pool = self._pool or await self._open_pool()
         async with self._mending():
@@ -226,9 +226,9 @@ class Database:
         except TimeoutError:
             in_use = pool.get_size() - pool.get_idle_size()
             found = (
-                DatabaseAway(f"all {in_use} are in use", NO_CONNECTION)
+                DatabaseOutage(f"all {in_use} are in use", NO_CONNECTION)
                 if in_use >= self._connections
-                else DatabaseAway(f"it was not connected within {self._connect_seconds:g} s", NO_ANSWER)
+                else DatabaseOutage(f"it was not connected within {self._connect_seconds:g} s", NO_ANSWER)
             )
             self.note(found)
             raise found from None
@@ -238,7 +238,7 @@ class Database:
         """A pooled connection for a loop that looks now and then, of the few that such loops share.
 
         Raises:
-            DatabaseAway, RecordRefused: see there.
+            DatabaseOutage, RecordRefused: see there.
         """
         async with self._background, self.connection() as connection:
             try:
@@ -269,7 +269,7 @@ class Database:
         tables by whole keys. Of 100,000 jobs, to find 500 took 27 s without.
 
         Raises:
-            DatabaseAway, RecordRefused: see there.
+            DatabaseOutage, RecordRefused: see there.
         """
         async with self.connection() as connection, connection.transaction():
             await connection.execute(_PIN)

@@ -1,11 +1,11 @@
 """The errors of Postgres by class: a code, the words of Postgres without values, and what the operator can do.
 
     DatabaseError
-    ├── DatabaseAway            nothing is known of the statement; the same one may succeed a moment later
-    │   └── DatabaseSlow        it did not end in time, or was too large
+    ├── DatabaseOutage            nothing is known of the statement; the same one may succeed a moment later
+    │   └── DatabaseTimeout        it did not end in time, or was too large
     └── RecordRefused           the statement was refused for what it holds
         ├── RecordBusy          another transaction was in its way
-        └── DatabaseUnfit       the database is not as this release needs it: the operator mends that
+        └── DatabaseMisconfigured       the database is not as this release needs it: the operator mends that
 
 The SQLSTATE classes are those of https://www.postgresql.org/docs/current/errcodes-appendix.html.
 """
@@ -48,10 +48,10 @@ from duly.store.postgres.error_classes import (
     TLS,
     UNKNOWN,
     UNREACHABLE,
-    Trouble,
+    ErrorClass,
 )
 
-_AWAY: dict[str, Trouble] = {
+_AWAY: dict[str, ErrorClass] = {
     **dict.fromkeys(("25P03", "25P04", "57P05"), SESSION_TIMEOUT),
     **dict.fromkeys(("26000", "42P05"), POOLER),
     "08": CLOSED,
@@ -69,7 +69,7 @@ _AWAY: dict[str, Trouble] = {
     "57014": STATEMENT_TIMEOUT,
 }
 _BUSY_STATES = frozenset({"40001", "40P01", "55P03"})
-_UNFIT: dict[str, Trouble] = {
+_UNFIT: dict[str, ErrorClass] = {
     "42501": PERMISSION,
     "42P01": SCHEMA,
     "42703": SCHEMA,
@@ -114,9 +114,9 @@ class DatabaseError(Exception):
         connecting: while connecting, the text names users, databases and hosts: it is not for clients.
     """
 
-    default: Trouble = UNREACHABLE
+    default: ErrorClass = UNREACHABLE
 
-    def __init__(self, text: str = "", trouble: Trouble | None = None, *, connecting: bool = False) -> None:
+    def __init__(self, text: str = "", trouble: ErrorClass | None = None, *, connecting: bool = False) -> None:
         super().__init__(text)
         self.connecting = connecting
         self.trouble = trouble or self.default
@@ -129,11 +129,11 @@ class DatabaseError(Exception):
         return "; ".join(filter(None, (": ".join(filter(None, (sentence, self.words))), self.trouble.remedy)))
 
 
-class DatabaseAway(DatabaseError):
+class DatabaseOutage(DatabaseError):
     """The database does not serve now; the statement may or may not have been carried out."""
 
 
-class DatabaseSlow(DatabaseAway):
+class DatabaseTimeout(DatabaseOutage):
     """The statement did not end in time, or was too large; it may or may not have been carried out."""
 
 
@@ -154,13 +154,13 @@ class RecordBusy(RecordRefused):
     default = BUSY
 
 
-class DatabaseUnfit(RecordRefused):
+class DatabaseMisconfigured(RecordRefused):
     """The database is not as this release needs it (rights, partitions, rules of others); nothing was recorded."""
 
     default = RULE
 
 
-class PartitionMissing(DatabaseUnfit):
+class PartitionMissing(DatabaseMisconfigured):
     """A row's partition is not there. `day` is the row's, where Postgres shows it (the role may read the column)."""
 
     default = PARTITION_MISSING
@@ -218,16 +218,18 @@ def error_of(  # noqa: PLR0911  # a table, one return a row
         return _of_server(error, role=role, connecting=connecting)
     words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if isinstance(error, TimeoutError):
-        return DatabaseAway("", NO_ANSWER) if connecting else DatabaseSlow("", NO_ANSWER)
+        return DatabaseOutage("", NO_ANSWER) if connecting else DatabaseTimeout("", NO_ANSWER)
     if isinstance(error, ClientDataError):
         return RecordRefused(f"{type(error).__name__}: {_without_values(str(error), '22')}")
     if isinstance(error, ssl.SSLError):
-        return DatabaseAway(words, TLS)
+        return DatabaseOutage(words, TLS)
     if isinstance(error, asyncpg.ClientConfigurationError):
-        return DatabaseAway(words, OPTIONS)
+        return DatabaseOutage(words, OPTIONS)
     if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
-        return DatabaseAway(words, READ_ONLY if isinstance(error, asyncpg.TargetServerAttributeNotMatched) else CLOSED)
-    return DatabaseAway(words, UNREACHABLE, connecting=True)
+        return DatabaseOutage(
+            words, READ_ONLY if isinstance(error, asyncpg.TargetServerAttributeNotMatched) else CLOSED
+        )
+    return DatabaseOutage(words, UNREACHABLE, connecting=True)
 
 
 def _of_server(  # noqa: PLR0911  # a table, one return a row
@@ -240,21 +242,21 @@ def _of_server(  # noqa: PLR0911  # a table, one return a row
     if state == "23514" and not error.constraint_name and error.table_name:  # whatever the language of its messages
         return PartitionMissing(words, table=error.table_name, detail=error.detail or "")
     if isinstance(error, asyncpg.InvalidCachedStatementError):
-        return DatabaseAway(words, CHANGED)
+        return DatabaseOutage(words, CHANGED)
     if (trouble := _away(state, words)) is not None:
         slow = trouble in {STATEMENT_TIMEOUT, CANCELLED, MEMORY} and not connecting
-        return DatabaseSlow(words, trouble) if slow else DatabaseAway(words, trouble, connecting=connecting)
+        return DatabaseTimeout(words, trouble) if slow else DatabaseOutage(words, trouble, connecting=connecting)
     unfit = _UNFIT.get(state) or _UNFIT.get(state[:2])
     if unfit is PERMISSION:
         unfit = unfit._replace(remedy=_grant(words, role or "the role of Duly"))
     if connecting:
-        return DatabaseAway(words, unfit if unfit and unfit.code == PERMISSION.code else UNREACHABLE, connecting=True)
+        return DatabaseOutage(words, unfit if unfit and unfit.code == PERMISSION.code else UNREACHABLE, connecting=True)
     if unfit is CONTENT:
         return RecordRefused(f"{type(error).__name__}: {words}")
-    return RecordRefused(words, unfit) if unfit is SCHEMA else DatabaseUnfit(words, unfit or UNKNOWN)
+    return RecordRefused(words, unfit) if unfit is SCHEMA else DatabaseMisconfigured(words, unfit or UNKNOWN)
 
 
-def _away(state: str, words: str) -> Trouble | None:
+def _away(state: str, words: str) -> ErrorClass | None:
     if state[:2] in {"08", "28", "57", "53"}:
         for pattern, trouble in _POOLER_WORDS:
             if pattern.search(words):

@@ -41,11 +41,11 @@ _ENCODED = "in a password the characters :/?#@ are percent-encoded"
 _HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::(.*))?")
 
 
-class UrlWrong(ValueError):
+class InvalidDatabaseUrl(ValueError):
     """The database URL cannot be used. The text repeats nothing of it that may be a password."""
 
 
-class Target(NamedTuple):
+class ConnectionTarget(NamedTuple):
     """Where to connect: for each host a URL as the driver takes it, tried in turn."""
 
     urls: tuple[str, ...]
@@ -55,19 +55,19 @@ class Target(NamedTuple):
     files: tuple[tuple[str, str], ...] = ()
 
 
-def parse_url(url: str) -> Target:
+def parse_url(url: str) -> ConnectionTarget:
     """Parsed database URL.
 
     Raises:
-        UrlWrong: it is none, or not one of PostgreSQL, or has an option or a value that is not taken.
+        InvalidDatabaseUrl: it is none, or not one of PostgreSQL, or has an option or a value that is not taken.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
-        raise UrlWrong(f"is not a URL such as {_EXAMPLE}")
+        raise InvalidDatabaseUrl(f"is not a URL such as {_EXAMPLE}")
     if scheme not in {"postgresql", "postgres", "postgresql+asyncpg"}:
-        raise UrlWrong("does not begin with postgresql://")
+        raise InvalidDatabaseUrl("does not begin with postgresql://")
     if "#" in rest:
-        raise UrlWrong(f"has a # in it: {_ENCODED}")
+        raise InvalidDatabaseUrl(f"has a # in it: {_ENCODED}")
     place, _, query = rest.partition("?")
     authority, slash, path = place.partition("/")
     user, at, hosts = authority.rpartition("@")
@@ -76,7 +76,7 @@ def parse_url(url: str) -> Target:
     if len(found) > 1:  # of several, one that only reads would be no use
         given.setdefault("target_session_attrs", "read-write")
     driver = {name: value for name, value in given.items() if name not in _OURS}
-    return Target(
+    return ConnectionTarget(
         tuple(_url(user + at, slash + path, driver, host, port) for host, port in found),
         given.get("user") or unquote(user.partition(":")[0]),
         given.get("application_name") or given.get("fallback_application_name"),
@@ -89,18 +89,22 @@ def _options(query: str) -> dict[str, str]:
     try:
         given = dict(parse_qsl(query, strict_parsing=True, keep_blank_values=True)) if query else {}
     except ValueError:
-        raise UrlWrong(f"has something after the ? that is no option=value; {_ENCODED}") from None
+        raise InvalidDatabaseUrl(f"has something after the ? that is no option=value; {_ENCODED}") from None
     for name, value in list(given.items()):
         if name in _AS_IT_IS:
             if value.lower() not in _AS_IT_IS[name]:
-                raise UrlWrong(f"has the option {name!r}, of which only {_either(_AS_IT_IS[name])} is taken; remove it")
+                raise InvalidDatabaseUrl(
+                    f"has the option {name!r}, of which only {_either(_AS_IT_IS[name])} is taken; remove it"
+                )
             del given[name]
         elif name not in OPTIONS:
-            raise UrlWrong(f"has the unknown option {name!r}; known are {', '.join(sorted(OPTIONS))}")
+            raise InvalidDatabaseUrl(f"has the unknown option {name!r}; known are {', '.join(sorted(OPTIONS))}")
         elif name in _VALUES and value not in _VALUES[name]:
-            raise UrlWrong(f"has the option {name!r}, which must be {_either(_VALUES[name])}{_REASONS.get(name, '')}")
+            raise InvalidDatabaseUrl(
+                f"has the option {name!r}, which must be {_either(_VALUES[name])}{_REASONS.get(name, '')}"
+            )
     if not re.fullmatch(r"[0-9]{0,6}", given.get("connect_timeout", ""), re.ASCII):
-        raise UrlWrong("has the option 'connect_timeout', which must be a number of seconds")
+        raise InvalidDatabaseUrl("has the option 'connect_timeout', which must be a number of seconds")
     return given
 
 
@@ -120,15 +124,15 @@ def _hosts(authority: str, named: str | None, ports: str | None) -> list[tuple[s
         elif matched := _HOST.fullmatch(text):
             found.append((matched[1], matched[2] or ""))
         else:
-            raise UrlWrong(f"has a host that cannot be read; {_ENCODED}")
+            raise InvalidDatabaseUrl(f"has a host that cannot be read; {_ENCODED}")
     given = (ports or "").split(",")
     if ports and len(given) not in {1, len(found)}:
-        raise UrlWrong(f"has {len(given)} ports for {len(found)} hosts")
+        raise InvalidDatabaseUrl(f"has {len(given)} ports for {len(found)} hosts")
     if ports:
         found = [(host, given[n if len(given) > 1 else 0]) for n, (host, _) in enumerate(found)]
     for _, port in found:
         if port and not (re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) and 0 < int(port) < 1 << 16):
-            raise UrlWrong(f"has a port that is not a number up to 65535; {_ENCODED}")
+            raise InvalidDatabaseUrl(f"has a port that is not a number up to 65535; {_ENCODED}")
     return found
 
 

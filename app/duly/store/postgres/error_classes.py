@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 
-class Trouble(NamedTuple):
+class ErrorClass(NamedTuple):
     """One class of errors: its code, a sentence for clients, and the remedy for the operator."""
 
     code: str
@@ -12,111 +12,113 @@ class Trouble(NamedTuple):
     passes: bool = True
 
 
-UNREACHABLE = Trouble(
+UNREACHABLE = ErrorClass(
     "DATABASE_UNAVAILABLE", "The database cannot be reached.", "check DULY_DATABASE_URL, or leave it out"
 )
 UNAVAILABLE_CODE = "DATABASE_UNAVAILABLE"
-NO_ANSWER = Trouble(
+NO_ANSWER = ErrorClass(
     UNAVAILABLE_CODE,
     "The database did not answer in time.",
     "look at its load and its locks (pg_stat_activity, pg_locks)",
 )
-NO_CONNECTION = Trouble(
+NO_CONNECTION = ErrorClass(
     UNAVAILABLE_CODE, "No connection to the database became free in time.", "raise DULY_DATABASE_CONNECTIONS"
 )
-STOPPED = Trouble(UNAVAILABLE_CODE, "The service is stopping.", "submit it again")
-CLOSED = Trouble(UNAVAILABLE_CODE, "The database closed the connection.", "the server's log says why")
-STARTING = Trouble(
+STOPPED = ErrorClass(UNAVAILABLE_CODE, "The service is stopping.", "submit it again")
+CLOSED = ErrorClass(UNAVAILABLE_CODE, "The database closed the connection.", "the server's log says why")
+STARTING = ErrorClass(
     "DATABASE_STARTING", "The database is starting, stopping or recovering.", "the server's log says how far it is"
 )
-LOGIN = Trouble(
+LOGIN = ErrorClass(
     "DATABASE_LOGIN_FAILED",
     "The database refused the login.",
     "check the user and the password in DULY_DATABASE_URL, and pg_hba.conf",
     passes=False,
 )
-TLS = Trouble(
+TLS = ErrorClass(
     "DATABASE_TLS_FAILED",
     "The encrypted connection to the database failed.",
     "check sslmode, sslrootcert, sslcert and sslkey in DULY_DATABASE_URL",
     passes=False,
 )
-OPTIONS = Trouble(
+OPTIONS = ErrorClass(
     "DATABASE_OPTIONS_REJECTED",
     "The database connection cannot be opened with these options.",
     "check the options in DULY_DATABASE_URL",
     passes=False,
 )
-NO_DATABASE = Trouble(
+NO_DATABASE = ErrorClass(
     "DATABASE_MISSING", "The database does not exist.", "create it, or check DULY_DATABASE_URL", passes=False
 )
-CONNECTIONS = Trouble(
+CONNECTIONS = ErrorClass(
     "DATABASE_TOO_MANY_CONNECTIONS",
     "The connections of the database are used up.",
     "raise max_connections (or the limit of the role or the pooler), or lower DULY_DATABASE_CONNECTIONS",
 )
-DISK_FULL = Trouble("DATABASE_DISK_FULL", "The disk of the database is full.", "free space on the database's disk")
-MEMORY = Trouble(
+DISK_FULL = ErrorClass("DATABASE_DISK_FULL", "The disk of the database is full.", "free space on the database's disk")
+MEMORY = ErrorClass(
     "DATABASE_OUT_OF_MEMORY",
     "The database is out of memory.",
     "look at the server's log; raise max_locks_per_transaction where it names that",
 )
-LIMIT = Trouble("DATABASE_LIMIT_REACHED", "The database reached a limit.", "raise the limit that it names")
-READ_ONLY = Trouble(
+LIMIT = ErrorClass("DATABASE_LIMIT_REACHED", "The database reached a limit.", "raise the limit that it names")
+READ_ONLY = ErrorClass(
     "DATABASE_READ_ONLY",
     "The database is read-only.",
     "connect to the primary (target_session_attrs=read-write), or turn default_transaction_read_only off",
 )
-STATEMENT_TIMEOUT = Trouble(
+STATEMENT_TIMEOUT = ErrorClass(
     "DATABASE_STATEMENT_TIMEOUT",
     "The database cancelled the statement for its statement_timeout.",
     "raise statement_timeout, and look at what the database is busy with",
 )
-CANCELLED = Trouble(
+CANCELLED = ErrorClass(
     "DATABASE_STATEMENT_CANCELLED",
     "The statement was cancelled in the database.",
     "find who called pg_cancel_backend",
 )
-SESSION_TIMEOUT = Trouble(
+SESSION_TIMEOUT = ErrorClass(
     "DATABASE_SESSION_TIMEOUT",
     "The database ended the session for one of its timeouts.",
     "raise the timeout that it names for the role of Duly",
 )
-BUSY = Trouble("DATABASE_BUSY", "Another transaction of the database is in the way.", "look for its holder in pg_locks")
-POOLER = Trouble(
+BUSY = ErrorClass(
+    "DATABASE_BUSY", "Another transaction of the database is in the way.", "look for its holder in pg_locks"
+)
+POOLER = ErrorClass(
     "DATABASE_TRANSACTION_POOLER",
     "A prepared statement was lost on the way to the database, as behind a transaction pooler.",
     "set DULY_TRANSACTION_POOLING=true",
     passes=False,
 )
-CHANGED = Trouble("DATABASE_SCHEMA_CHANGED", "The schema of the database has just changed.", "nothing; it passes")
-IO = Trouble("DATABASE_IO_ERROR", "The database cannot read or write its files.", "look at its disk and its log")
-PERMISSION = Trouble(
+CHANGED = ErrorClass("DATABASE_SCHEMA_CHANGED", "The schema of the database has just changed.", "nothing; it passes")
+IO = ErrorClass("DATABASE_IO_ERROR", "The database cannot read or write its files.", "look at its disk and its log")
+PERMISSION = ErrorClass(
     "DATABASE_PERMISSION_DENIED", "The database role lacks a right.", "run `duly migrate` as the owner", passes=False
 )
-SCHEMA = Trouble(
+SCHEMA = ErrorClass(
     "DATABASE_SCHEMA_MISSING",
     "The database lacks a table, a column or a function that this release needs.",
     "run `duly migrate`, and check DULY_DATABASE_SCHEMA",
     passes=False,
 )
-PARTITION_MISSING = Trouble(
+PARTITION_MISSING = ErrorClass(
     "DATABASE_PARTITION_MISSING",
     "The database lacks the partition of a day.",
     "run `duly migrate` as the owner of the tables, and compare the clocks of the nodes",
     passes=False,
 )
-PARTITION_MADE = Trouble(
+PARTITION_MADE = ErrorClass(
     "DATABASE_PARTITION_MISSING", "The partition of the database was missing and has just been made.", "submit it again"
 )
-DAMAGED = Trouble(
+DAMAGED = ErrorClass(
     "DATABASE_INTERNAL_ERROR", "The database reports an error of its own.", "look at the server's log", passes=False
 )
-RULE = Trouble(
+RULE = ErrorClass(
     "DATABASE_CONSTRAINT_VIOLATED",
     "A constraint or a trigger of the database refused it.",
     "look at what was added to the tables of Duly, and run `duly migrate`",
     passes=False,
 )
-UNKNOWN = Trouble("DATABASE_ERROR", "The database reported an error.", "look at the server's log", passes=False)
-CONTENT = Trouble("DATABASE_VALUE_REJECTED", "The database cannot hold a value.", "report it", passes=False)
+UNKNOWN = ErrorClass("DATABASE_ERROR", "The database reported an error.", "look at the server's log", passes=False)
+CONTENT = ErrorClass("DATABASE_VALUE_REJECTED", "The database cannot hold a value.", "report it", passes=False)

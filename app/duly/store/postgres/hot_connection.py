@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from duly.store.postgres.catalog_types import Connection
-from duly.store.postgres.database_errors import LOST, DatabaseAway
+from duly.store.postgres.database_errors import LOST, DatabaseOutage
 
 GRACE_SECONDS = 2.0
 
@@ -26,7 +26,7 @@ class HotConnection:
         """The connection, for one user at a time.
 
         Raises:
-            DatabaseAway: it broke or cannot be opened; the next use opens a new one.
+            DatabaseOutage: it broke or cannot be opened; the next use opens a new one.
             RecordRefused: the statement was refused; the connection stays.
         """
         async with self._turn:
@@ -36,7 +36,7 @@ class HotConnection:
                         self._held = None
                         self._held = await self._connect()
                     yield self._held
-            except (DatabaseAway, asyncio.CancelledError):
+            except (DatabaseOutage, asyncio.CancelledError):
                 await self.close()
                 raise
 

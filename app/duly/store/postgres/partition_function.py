@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from duly.store.postgres.advisory_locks import MIGRATION, PARTITIONS, hold
 from duly.store.postgres.catalog_types import Connection
-from duly.store.postgres.error_classes import PERMISSION, Trouble
+from duly.store.postgres.error_classes import PERMISSION, ErrorClass
 
 # Whether this role may make them itself, or through the function of the owner.
 MAY = """
@@ -82,7 +82,7 @@ class May(NamedTuple):
     schema: str = ""
 
     @property
-    def trouble(self) -> Trouble:
+    def trouble(self) -> ErrorClass:
         """Returns the error for a role that may do neither."""
         grant = f"GRANT EXECUTE ON FUNCTION {self.schema}.duly_make_partition(text, date) TO {self.role}"
         return PERMISSION._replace(

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from duly.domain.ids import smallest_id_at
 from duly.store.postgres.advisory_locks import PARTITIONS, hold
 from duly.store.postgres.catalog_types import Connection
-from duly.store.postgres.database_errors import DatabaseUnfit
+from duly.store.postgres.database_errors import DatabaseMisconfigured
 from duly.store.postgres.partition_function import make_lent, may_make
 
 PARTITIONED = ("jobs", "events", "delivery_attempts", "job_logs", "messages")
@@ -34,7 +34,7 @@ async def ensure_partitions(connection: Connection) -> list[str]:
         return []
     may = await may_make(connection, PARTITIONED)
     if not may.owns and not may.lent:
-        raise DatabaseUnfit(f"{lacking[0][0]} of {lacking[0][1]}", may.trouble)
+        raise DatabaseMisconfigured(f"{lacking[0][0]} of {lacking[0][1]}", may.trouble)
     make = make_lent if may.lent and not may.owns else _make
     return [name for table, day in lacking for name in await make(connection, table, day)]
 

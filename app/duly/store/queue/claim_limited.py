@@ -123,7 +123,7 @@ CLAIM_LIMITED = _CLAIM_LIMITED.replace("{but}", "")
 CLAIM_LIMITED_BUT = _CLAIM_LIMITED.replace("{but}", BUT.format(jobs="$15"))
 
 
-class Under(NamedTuple):
+class ClaimLimits(NamedTuple):
     """The limits that count for a claim: those of a queue, of a type, and the open breaker of a type. One at least."""
 
     queue: str | None = None
@@ -137,7 +137,7 @@ class Under(NamedTuple):
         return of_queue | (Mark.TYPE_LIMITED if self.type is not None else Mark(0))
 
 
-class ClaimedUnder(NamedTuple):
+class LimitedClaim(NamedTuple):
     """What a limited claim took, and why it took no more.
 
     Attributes:
@@ -160,14 +160,14 @@ async def claim_limited(  # noqa: PLR0913  # those of a claim, and the limits
     connection: Connection,
     lanes: Sequence[LaneStart],
     *,
-    under: Under,
+    under: ClaimLimits,
     tenant_id: int,
     limit: int,
     node_id: UUID,
     source: str,
     version: int,
     but: Sequence[UUID] = (),
-) -> ClaimedUnder:
+) -> LimitedClaim:
     """As `claim_ready`, and no more than these limits allow, whatever other nodes do at the same time."""
     named = [(Scope.QUEUE, under.queue), (Scope.TYPE, under.type)]
     rows = await connection.fetch(
@@ -189,4 +189,4 @@ async def claim_limited(  # noqa: PLR0913  # those of a claim, and the limits
         *([but] if but else ()),
     )
     jobs = [ClaimedJob(*row[5:]) for row in rows if row[6] is not None]
-    return ClaimedUnder(jobs, *rows[0][:5])
+    return LimitedClaim(jobs, *rows[0][:5])

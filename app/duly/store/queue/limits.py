@@ -23,7 +23,7 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class FlowLimits:
     """The limits of one queue or type."""
 
     concurrency: int | None = None
@@ -33,10 +33,10 @@ class Limits:
 READ = "select concurrency, rate_count, rate_seconds from limits where tenant_id = $1 and scope = $2 and name = $3"
 
 
-async def read_limits(connection: Connection, tenant_id: int, scope: Scope, name: str) -> Limits | None:
+async def read_limits(connection: Connection, tenant_id: int, scope: Scope, name: str) -> FlowLimits | None:
     """None where there is no row, so no limit of any kind."""
     row = await connection.fetchrow(READ, tenant_id, scope, name)
-    return None if row is None else Limits(row[0], Rate(row[1], row[2]) if row[1] is not None else None)
+    return None if row is None else FlowLimits(row[0], Rate(row[1], row[2]) if row[1] is not None else None)
 
 
 # A bucket is full at first. One whose size or speed changes keeps what is in it, as far as it holds it: the same limits
@@ -57,7 +57,7 @@ on conflict (tenant_id, scope, name) do update set
 
 
 async def set_limits(
-    connection: Connection, tenant_id: int, scope: Scope, name: str, limits: Limits, *, begins_in_seconds: float
+    connection: Connection, tenant_id: int, scope: Scope, name: str, limits: FlowLimits, *, begins_in_seconds: float
 ) -> None:
     """Replaces the limits of a queue or type. New ones let nothing start for so long, or until `limits_begin`."""
     rate = (limits.rate.count, limits.rate.seconds) if limits.rate else (None, None)

@@ -115,7 +115,7 @@ async def finish_if_held(
     ]
 
 
-class CancelWish(StrEnum):
+class CancelRequestResult(StrEnum):
     """What became of a cancel wish: noted now, noted by an earlier one, or no attempt is running."""
 
     NOTED = "noted"
@@ -140,9 +140,9 @@ select case when exists (select from wished) then 'noted'
 """
 
 
-async def request_cancel(connection: Connection, tenant_id: int, job_id: UUID, *, source: str) -> CancelWish:
+async def request_cancel(connection: Connection, tenant_id: int, job_id: UUID, *, source: str) -> CancelRequestResult:
     """Notes the wish on a running attempt. GONE may also mean that another wish came in at the same moment."""
-    return CancelWish(await connection.fetchval(REQUEST_CANCEL, tenant_id, job_id, source))
+    return CancelRequestResult(await connection.fetchval(REQUEST_CANCEL, tenant_id, job_id, source))
 
 
 WISHED = "select job_id from running where node_id = $1 and cancel_requested_at is not null"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from duly.domain.events import EventKind
-from duly.domain.explanation import Limit, OpenBreaker, Parent
+from duly.domain.explanation import OpenBreaker, Parent, StartLimit
 from duly.domain.job import Lane
 from duly.store.postgres.database import Connection
 from duly.store.queue.ready import LANES_OF_QUEUE
@@ -34,7 +34,7 @@ where j.tenant_id = $1 and j.job_id = $4
 """
 
 
-class Surroundings(NamedTuple):
+class JobSurroundings(NamedTuple):
     """What lies around a job, by the database's clock."""
 
     now: datetime
@@ -49,9 +49,9 @@ class Surroundings(NamedTuple):
     holder: UUID | None
 
 
-async def read_surroundings(connection: Connection, tenant_id: int, job_id: UUID, lane: Lane) -> Surroundings:
+async def read_surroundings(connection: Connection, tenant_id: int, job_id: UUID, lane: Lane) -> JobSurroundings:
     """Of a job that exists."""
-    return Surroundings(*await connection.fetchrow(SURROUNDINGS, tenant_id, lane.queue, lane.type, job_id))
+    return JobSurroundings(*await connection.fetchrow(SURROUNDINGS, tenant_id, lane.queue, lane.type, job_id))
 
 
 # Lane by lane, as claims read them: higher priorities first, then by age. No lane is counted beyond the limit.
@@ -119,10 +119,10 @@ where tenant_id = $1 and ((scope = 1 and name = $2) or (scope = 2 and name = $3)
 """
 
 
-async def read_limits_of(connection: Connection, tenant_id: int, lane: Lane) -> list[Limit]:
+async def read_limits_of(connection: Connection, tenant_id: int, lane: Lane) -> list[StartLimit]:
     """The limits of the job's queue and type, as they stand."""
     return [
-        Limit(row[0], row[1], row[2], row[3], row[4], row[5], row[6] or 0.0, row[7])
+        StartLimit(row[0], row[1], row[2], row[3], row[4], row[5], row[6] or 0.0, row[7])
         for row in await connection.fetch(LIMITS, tenant_id, lane.queue, lane.type)
     ]
 

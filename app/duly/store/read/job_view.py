@@ -5,7 +5,7 @@ from uuid import UUID
 
 from duly.domain.event_views import WITH_ERROR, read_progress
 from duly.domain.events import EventKind, Status
-from duly.domain.job import JobView, Mark, WaitsFor
+from duly.domain.job import JobView, Mark, WaitReason
 from duly.store.postgres.database import Connection
 
 # One snapshot of every place where a job can stand; each part is a look-up by a whole key.
@@ -134,5 +134,5 @@ def _view(row: Connection, merged: Mapping[UUID, str]) -> JobView:
 
 def _waiting_for(row: Connection) -> str:
     if row["waits_for"] is not None:
-        return WaitsFor(row["waits_for"]).name.lower()
+        return WaitReason(row["waits_for"]).name.lower()
     return "paused" if row["paused"] else "worker"

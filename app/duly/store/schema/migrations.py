@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from duly.store.postgres.advisory_locks import MIGRATION, hold
-from duly.store.postgres.database import Database, DatabaseAway, DatabaseError, quoted, translated
+from duly.store.postgres.database import Database, DatabaseError, DatabaseOutage, quoted, translated
 from duly.store.postgres.database_errors import error_of
 from duly.store.postgres.partition_function import lend_making
 from duly.store.postgres.partitions import PARTITIONED, ensure_partitions
@@ -72,7 +72,7 @@ async def _with_alembic(database: Database, work: Callable[[Connection], Result]
 def _of_alembic(error: DBAPIError) -> DatabaseError:
     """The error of the driver that SQLAlchemy wrapped, with the statement and its values, in its own."""
     cause = getattr(error.orig, "driver_exception", None) or getattr(error.orig, "__cause__", None)
-    return error_of(cause) if isinstance(cause, Exception) else DatabaseAway(type(error.orig).__name__)
+    return error_of(cause) if isinstance(cause, Exception) else DatabaseOutage(type(error.orig).__name__)
 
 
 def _configuration(connection: Connection) -> Config:

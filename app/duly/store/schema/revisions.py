@@ -46,7 +46,7 @@ async def missing_revisions(database: Database) -> list[str]:
 
     Raises:
         DatabaseNewer: a newer release migrated it.
-        DatabaseAway, RecordRefused: see `duly.store.postgres.database`.
+        DatabaseOutage, RecordRefused: see `duly.store.postgres.database`.
     """
     async with database.connection() as connection:
         return await revisions_missing(connection)

@@ -62,7 +62,7 @@ returning tenant_id, batch_id, completed, failed, cancelled,
 """
 
 
-class AddedUp(NamedTuple):
+class CountedBatch(NamedTuple):
     """A batch after some of its jobs have ended; `then` is the job that is due now, as JSON text. `completed_at` only
     where these were the last.
     """
@@ -93,13 +93,13 @@ async def take_tallies(connection: Connection, *, limit: int, but: Sequence[UUID
     return [Tally(*row) for row in await connection.fetch(TAKE_TALLIES, limit, but)]
 
 
-async def add_up(connection: Connection, tallies: Sequence[Tally]) -> list[AddedUp]:
+async def add_up(connection: Connection, tallies: Sequence[Tally]) -> list[CountedBatch]:
     """Adds tallies to their batches."""
     added = []
     for tally in tallies:
         row = await connection.fetchrow(ADD_UP, *tally)
         if row is not None:
-            added.append(AddedUp(*row))
+            added.append(CountedBatch(*row))
     return added
 
 

@@ -16,7 +16,7 @@ from duly.store.postgres.database import Connection
 from duly.store.queue.ready import LaneStart
 
 
-class Place(IntEnum):
+class Placement(IntEnum):
     """Where a job goes. 2 and 3 are reasons in `blocked`."""
 
     READY = 0
@@ -25,7 +25,7 @@ class Place(IntEnum):
     CONCURRENCY = 3
 
 
-class Standing(NamedTuple):
+class HotRow(NamedTuple):
     """A row of a hot table, and where it is to stand."""
 
     place: int
@@ -84,7 +84,7 @@ from p where place >= 2
 """
 
 
-async def place(connection: Connection, standing: Sequence[Standing]) -> None:
+async def place(connection: Connection, standing: Sequence[HotRow]) -> None:
     """Puts each of these where it belongs. None of them may stand anywhere yet."""
     if standing:
         await connection.execute(PLACE, *zip(*standing, strict=True))
@@ -112,18 +112,19 @@ async def acquire_keys(connection: Connection, wanted: Sequence[tuple[int, str, 
     return {row[0] for row in rows}
 
 
-async def place_when_possible(connection: Connection, standing: Sequence[Standing]) -> list[LaneStart]:
+async def place_when_possible(connection: Connection, standing: Sequence[HotRow]) -> list[LaneStart]:
     """Places jobs that wait for nothing but, some of them, their concurrency key. Returns where there is work."""
     keyed = [(row.tenant_id, row.concurrency_key, row.job_id) for row in standing if row.concurrency_key is not None]
     held = await acquire_keys(connection, [(tenant, key or "", job) for tenant, key, job in keyed])
     placed = [
         row._replace(
-            place=Place.READY if row.concurrency_key is None or row.job_id in held else Place.CONCURRENCY, waits_for=0
+            place=Placement.READY if row.concurrency_key is None or row.job_id in held else Placement.CONCURRENCY,
+            waits_for=0,
         )
         for row in standing
     ]
     await place(connection, placed)
-    return [LaneStart(row.lane, row.job_id) for row in placed if row.place == Place.READY]
+    return [LaneStart(row.lane, row.job_id) for row in placed if row.place == Placement.READY]
 
 
 _STANDING = """
@@ -151,7 +152,7 @@ from gone w cross join lateral (
 async def release_keyed(connection: Connection, *, limit: int, but: Sequence[UUID] = ()) -> list[LaneStart]:
     """Makes due jobs with a concurrency key ready, or has them wait for it. In a transaction of the caller's."""
     rows = await connection.fetch(TAKE_DUE_KEYED, limit, but)
-    return await place_when_possible(connection, [Standing(*row) for row in rows])
+    return await place_when_possible(connection, [HotRow(*row) for row in rows])
 
 
 # Found first and then locked in order: rows that a statement sorts by itself it would read in full.
@@ -210,7 +211,7 @@ async def pass_keys_on(connection: Connection, ended: Sequence[UUID]) -> list[La
     if not keys:
         return []
     rows = await connection.fetch(PASS_ON, *(list(column) for column in zip(*keys, strict=True)))
-    standing = [Standing(*row) for row in rows]
+    standing = [HotRow(*row) for row in rows]
     await place(connection, standing)
     return [LaneStart(row.lane, row.job_id) for row in standing]
 
@@ -250,11 +251,11 @@ async def count_down(connection: Connection, ended: Sequence[UUID]) -> list[Lane
     if not children:
         return []
     await connection.fetch(LOCK_CHILDREN, sorted(children))
-    free = [Standing(*row) for row in await connection.fetch(COUNT_DOWN, ended)]
+    free = [HotRow(*row) for row in await connection.fetch(COUNT_DOWN, ended)]
     if not free:
         return []
     await connection.execute(LEAVE_BLOCKED, [row.job_id for row in free])
-    later = [row._replace(place=Place.SCHEDULED) for row in free if row.run_at is not None]
+    later = [row._replace(place=Placement.SCHEDULED) for row in free if row.run_at is not None]
     await place(connection, later)
     return await place_when_possible(connection, [row for row in free if row.run_at is None])
 

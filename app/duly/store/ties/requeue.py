@@ -7,7 +7,7 @@ from uuid import UUID
 from duly.domain.events import EventKind
 from duly.domain.job import Mark
 from duly.store.postgres.database import Connection
-from duly.store.ties.placement import Standing
+from duly.store.ties.placement import HotRow
 
 # Tokens are counted, not remembered: each claim raised the job's by one, and recorded a start. They go on rising, so
 # that whoever still believes to run the job can change nothing. Of two requests at once one writes the event. Marks are
@@ -69,7 +69,7 @@ from asked a
 class Requeued(NamedTuple):
     """A job that is to run again, and whom it waits for."""
 
-    standing: Standing
+    standing: HotRow
     depends_on: tuple[UUID, ...]
     despite_failure: bool
 
@@ -81,7 +81,7 @@ async def requeue(connection: Connection, keys: Sequence[tuple[int, UUID]], *, s
     if not keys:
         return []
     rows = await connection.fetch(REQUEUE, *(list(column) for column in zip(*keys, strict=True)), source)
-    return [Requeued(Standing(*row[:18]), tuple(row[18] or ()), row[19]) for row in rows]
+    return [Requeued(HotRow(*row[:18]), tuple(row[18] or ()), row[19]) for row in rows]
 
 
 UNIQUE = """

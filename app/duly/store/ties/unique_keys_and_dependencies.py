@@ -28,7 +28,7 @@ cross join lateral (select created_at from jobs where tenant_id = a.tenant_id an
 UniqueKey = tuple[int, str, str]
 
 
-class Holder(NamedTuple):
+class UniqueKeyHolder(NamedTuple):
     """The unfinished job that a unique key stands for."""
 
     job_id: UUID
@@ -39,7 +39,7 @@ class UniqueKeys(NamedTuple):
     """What became of a wish for keys: those that are taken anew, and the holders of those that others have."""
 
     fresh: set[UniqueKey]
-    holders: dict[UniqueKey, Holder]
+    holders: dict[UniqueKey, UniqueKeyHolder]
 
 
 async def take_unique(connection: Connection, wanted: dict[UniqueKey, UUID]) -> UniqueKeys:
@@ -53,7 +53,7 @@ async def take_unique(connection: Connection, wanted: dict[UniqueKey, UUID]) -> 
     rest = [key for key in keys if key not in fresh]
     if rest:
         rows = await connection.fetch(HOLDERS, *(list(column) for column in zip(*rest, strict=True)))
-    holders = {(row[0], row[1], row[2]): Holder(row[3], row[4]) for row in rows} if rest else {}
+    holders = {(row[0], row[1], row[2]): UniqueKeyHolder(row[3], row[4]) for row in rows} if rest else {}
     return UniqueKeys({key for key, is_fresh in fresh.items() if is_fresh}, holders)
 
 
@@ -217,7 +217,7 @@ where e.kind >= {FIRST_TERMINAL:d}
 LOOKS = 20
 
 
-class KeepMoving(Exception):
+class LockContention(Exception):
     """A job changed hands at every look."""
 
 
@@ -225,7 +225,7 @@ async def watch_parents(connection: Connection, parents: Sequence[tuple[int, UUI
     """Marks these (tenant, job) as waited for, wherever they stand. Returns those that have ended, and how.
 
     Raises:
-        KeepMoving: see there.
+        LockContention: see there.
     """
     ended: dict[UUID, EventKind] = {}
     open_ = sorted(set(parents))
@@ -240,7 +240,7 @@ async def watch_parents(connection: Connection, parents: Sequence[tuple[int, UUI
         ended |= {job_id: kind for job_id, kind in ends.items() if job_id not in found}
         open_ = [key for key in open_ if key[1] not in found and key[1] not in ended]
     if open_:
-        raise KeepMoving(str(open_[0][1]))
+        raise LockContention(str(open_[0][1]))
     return ended
 
 

@@ -9,7 +9,7 @@ from duly.domain.events import FIRST_TERMINAL, LAST_TERMINAL
 from duly.store.postgres.database import Connection
 
 
-class Outcome(IntEnum):
+class DeliveryOutcome(IntEnum):
     """How a try ended. Stored numbers."""
 
     DELIVERED = 1
@@ -17,7 +17,7 @@ class Outcome(IntEnum):
     GIVEN_UP = 3
 
 
-class Tried(NamedTuple):
+class AttemptResult(NamedTuple):
     """One try, decided and ready to be recorded. `delay_seconds` counts only for TRY_AGAIN.
 
     `fails`: it says that its receiver is in trouble. `disables`: why its endpoint is to be sent nothing more. `cut`:
@@ -31,7 +31,7 @@ class Tried(NamedTuple):
     sequence: int
     kind: int
     attempt: int
-    outcome: Outcome
+    outcome: DeliveryOutcome
     duration_ms: int
     status_code: int | None
     error: str | None
@@ -105,7 +105,7 @@ select (select count(*) from settled) + (select count(*) from waiting), (select 
 _STORED = 15  # of a Tried; what follows is not recorded with it
 
 
-class Settled(NamedTuple):
+class SettledCounts(NamedTuple):
     """How many were still `held` by the caller; whether others are due now that waited for them; and whether a
     receiver that failed has answered well.
     """
@@ -115,10 +115,10 @@ class Settled(NamedTuple):
     heals: bool
 
 
-async def settle_if_held(connection: Connection, tried: Sequence[Tried]) -> Settled:
+async def settle_if_held(connection: Connection, tried: Sequence[AttemptResult]) -> SettledCounts:
     """Records these tries."""
     columns = list(zip(*tried, strict=True))[:_STORED]
-    return Settled(*await connection.fetchrow(SETTLE_IF_HELD, *columns))
+    return SettledCounts(*await connection.fetchrow(SETTLE_IF_HELD, *columns))
 
 
 # One whose attempts cannot be recorded would be sent again each time its hold ends.
@@ -129,7 +129,7 @@ where d.delivery_id >= t.delivery_id and d.delivery_id <= t.delivery_id and d.to
 """
 
 
-async def put_off_if_held(connection: Connection, tried: Sequence[Tried], seconds: Sequence[float]) -> None:
+async def put_off_if_held(connection: Connection, tried: Sequence[AttemptResult], seconds: Sequence[float]) -> None:
     """Leaves these for later, each for so long."""
     tokens = [one.token for one in tried]
     await connection.execute(PUT_OFF_IF_HELD, [one.delivery_id for one in tried], tokens, seconds)

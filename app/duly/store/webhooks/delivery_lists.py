@@ -233,7 +233,7 @@ async def view_delivery(connection: Connection, tenant_id: int, delivery_id: UUI
     return _view(row) if row is not None else None
 
 
-class Attempt(NamedTuple):
+class DeliveryAttempt(NamedTuple):
     """One try. `ended_at` is when it was recorded; `answer` the beginning of what the receiver answered."""
 
     number: int
@@ -250,7 +250,7 @@ where tenant_id = $1 and job_id = $2 and delivery_id = $3 order by attempt
 """
 
 
-async def attempts_of(connection: Connection, tenant_id: int, delivery: DeliveryView) -> list[Attempt]:
+async def attempts_of(connection: Connection, tenant_id: int, delivery: DeliveryView) -> list[DeliveryAttempt]:
     """What came of each try, oldest first."""
     rows = await connection.fetch(ATTEMPTS, tenant_id, delivery.job_id, delivery.delivery_id)
-    return [Attempt(*row) for row in rows]
+    return [DeliveryAttempt(*row) for row in rows]

@@ -12,10 +12,10 @@ import orjson
 
 from duly.domain.json_writer import dump_text
 from duly.store.postgres.database import Connection
-from duly.store.queue.limits import Limits, Rate
+from duly.store.queue.limits import FlowLimits, Rate
 
 Key = tuple[int, UUID]  # tenant and endpoint
-NO_LIMITS = Limits()
+NO_LIMITS = FlowLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Subscription:
     description: str | None = None
     headers: str | None = None
     paused: bool = False
-    limits: Limits = NO_LIMITS
+    limits: FlowLimits = NO_LIMITS
 
     @property
     def filtered(self) -> bool:
@@ -237,7 +237,7 @@ def _endpoint(row: Connection) -> Endpoint:
         description=row["description"],
         headers=row["headers"],
         paused=row["paused"],
-        limits=Limits(row["concurrency"], rate),
+        limits=FlowLimits(row["concurrency"], rate),
     )
     return Endpoint(
         tenant_id=row["tenant_id"],

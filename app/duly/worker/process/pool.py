@@ -18,7 +18,7 @@ from uuid import UUID
 import structlog
 
 from duly.domain.job import ClaimedJob
-from duly.domain.outcome import Frame
+from duly.domain.outcome import StackFrame
 from duly.handlers.exceptions import Fail, Retry
 from duly.handlers.registry import Registry
 from duly.handlers.serialization import ResultInvalid, ResultText
@@ -244,4 +244,6 @@ def _unpacked(kind: str, value: Any) -> Any:
             raise Fail(value[0], code=value[1], retryable=value[2])
         case _:
             words, (exception, frames, traceback) = value
-            raise ProcessFailure(words, ErrorLocation(exception, tuple(Frame(*each) for each in frames), traceback))
+            raise ProcessFailure(
+                words, ErrorLocation(exception, tuple(StackFrame(*each) for each in frames), traceback)
+            )
