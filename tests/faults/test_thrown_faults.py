@@ -37,7 +37,7 @@ ELSEWHERE = {
 @pytest.fixture
 def faults(monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
     monkeypatch.setattr(orphans, "OLD_ENOUGH_SECONDS", 0.0)
-    monkeypatch.setattr(orphans, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(orphans, "FIND_SECONDS", 0.0)
     with installed(pool, attempt, attempt_end) as points:
         yield points
 
@@ -56,7 +56,12 @@ async def fully_idle(service: Service, point: str) -> None:
     worker = service.node.worker.pool
 
     async def look() -> bool:
-        return worker._free == SLOTS and not worker._reserved and not len(worker._prefetch) and not worker._attempts
+        return (
+            worker._slots.free == SLOTS
+            and not worker._slots.reserved
+            and not len(worker._prefetch)
+            and not worker._attempts
+        )
 
     await eventually(look, seconds=5), point
 

@@ -52,7 +52,7 @@ async def odd(start_service: StartService) -> Service:
 
 async def is_idle(service: Service) -> None:
     async def look() -> bool:
-        return not service.node.worker.pool._attempts and service.node.worker.pool._free == 2
+        return not service.node.worker.pool._attempts and service.node.worker.pool._slots.free == 2
 
     await eventually(look)
 

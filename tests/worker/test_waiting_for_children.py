@@ -204,7 +204,7 @@ async def test_cancelling_a_parent_that_waits_cancels_its_children(start_service
         return len(service.node.worker.parked_attempts) + len(service.node.hub.followed) == 0
 
     await eventually(nobody_waits)
-    assert service.node.worker.pool._free == 100
+    assert service.node.worker.pool._slots.free == 100
 
 
 async def test_children_that_run_on_another_node_are_cancelled_too(start_service: StartService) -> None:

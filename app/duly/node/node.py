@@ -124,7 +124,7 @@ class Node:
             record=NodeRecord(uuid4(), self.name, __version__, list(settings.roles), list(self.registry)),
             lease_seconds=settings.lease_seconds,
             clock=ClockWatch(self.clock, self.metrics.clock_offset.set),
-            lost=self._lease_lost,
+            lost=lambda: self.worker.pool.stop_all(Interrupted("the node lost its connection to the database")),
             rates=self.metrics.rates.as_json,
         )
         self.notify_exchange = NotifyExchange(database, self.wakeups, followed=lambda: self.hub.followed)
@@ -202,8 +202,7 @@ class Node:
             clock=self.clock,
         )
         self.dispatcher.wake = self.loops.waker("dispatch")
-        wake_replay = self.loops.waker("replay")
-        self.replayer = Replayer(database, wakeups, metrics, clock=self.clock, wake=wake_replay)
+        self.replayer = Replayer(database, wakeups, metrics, clock=self.clock, wake=self.loops.waker("replay"))
 
     def _connect_wakeups(self) -> None:
         """Connects the wake-ups of this node to the parts that act on them."""
@@ -235,9 +234,6 @@ class Node:
         if self.worker.claimer.ended(finished):
             self._wake_claim()
 
-    def _lease_lost(self) -> None:
-        self.worker.pool.stop_all(Interrupted("the node lost its connection to the database"))
-
     def _policy_of(self, job_type: str) -> RetryPolicy:
         """Returns the retry policy of a job type, or the default one: a sweeper may not have the handler's code."""
         handler = self.registry.get(job_type)
@@ -260,7 +256,7 @@ class Node:
         """
         await self.heartbeat.step()
         if Role.WORKER in self.settings.roles:
-            await self.worker.pool.refresh()
+            await self.worker.claimer.refresh()  # before that, a submitted job would overtake those that are ready
         await self.readiness.check()  # opens the connection of submissions; `/readyz` reports the result
         self.watchdog.start()
         self.loops.start()

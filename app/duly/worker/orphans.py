@@ -17,7 +17,7 @@ from duly.store.postgres.database import STATEMENT_SECONDS
 
 # A statement whose response was lost may still run on the server: orphans are looked for beyond its own time limit.
 SUSPICION_SECONDS = 3 * STATEMENT_SECONDS
-LOOK_SECONDS = 1.0
+FIND_SECONDS = 1.0
 # Younger attempts may still be on their way here.
 OLD_ENOUGH_SECONDS = 3.0
 NOT_CHARGED = 0
@@ -41,7 +41,7 @@ class OrphanedAttempts:
             DatabaseOutage: the query failed; it will be repeated.
         """
         now = time.monotonic()
-        if now > self._suspected_until or now - self._looked_at < LOOK_SECONDS:
+        if now > self._suspected_until or now - self._looked_at < FIND_SECONDS:
             return []
         self._looked_at = now
         held = await self._claimer.find_running(node_id, older_than_seconds=OLD_ENOUGH_SECONDS)

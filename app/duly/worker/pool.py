@@ -17,11 +17,11 @@ from duly.worker.attempt import Attempt, Reports, run_attempt
 from duly.worker.attempt_deadlines import AttemptDeadlines
 from duly.worker.attempt_end import AttemptEnds
 from duly.worker.executors import Executors
-from duly.worker.orphans import LOOK_SECONDS as STRAYS_SECONDS
-from duly.worker.orphans import OrphanedAttempts
+from duly.worker.orphans import FIND_SECONDS, OrphanedAttempts
 from duly.worker.parked_attempts import ParkedAttempts
 from duly.worker.prefetch import Prefetch
 from duly.worker.process.pool import ProcessExecutor, in_processes
+from duly.worker.slots import Slots
 
 log = structlog.stdlib.get_logger("duly.pool")
 
@@ -53,7 +53,6 @@ class Pool:
         wake_watch: Callable[[], None],
     ) -> None:
         self._registry = registry
-        self._slots = slots
         self._claimer = claimer
         self._finisher = finisher
         self._reports = reports
@@ -64,11 +63,11 @@ class Pool:
         self._attempts: dict[UUID, Attempt] = {}
         self._prefetch = Prefetch(slots)
         self._orphans = OrphanedAttempts(claimer)
-        self._reserved = 0
         self._claiming = False
         self._freed = asyncio.Event()
         self._draining = False
         self._executors = Executors(slots=slots, processes=processes, slot_freed=self._slot_freed)
+        self._slots = Slots(slots, attempts=self._attempts, parked=parked, executors=self._executors)
         self._parked = parked
         parked.slot_freed = self._slot_freed
         self._deadlines = deadlines
@@ -78,10 +77,6 @@ class Pool:
         self._wake_claim = wake_claim
         self._wake_watch = wake_watch
         metrics.slots.set(slots)
-
-    async def refresh(self) -> None:
-        """Reads which jobs are ready: before that, a job submitted here would overtake them."""
-        await self._claimer.refresh()
 
     async def step(self) -> float:
         """Runs one round of the claim loop: waits for a slot, claims, starts. Returns the seconds until the next."""
@@ -107,31 +102,18 @@ class Pool:
         """Runs one round of the loop that requeues orphaned attempts; needs no free slot."""
         node_id, _ = self._identity()
         # A claim in progress is not known yet, however long ago its first statement ran.
-        for stray in await self._orphans.find(node_id, known=lambda job_id: self._claiming or self.knows(job_id)):
-            self._finisher.put(stray)
-        return STRAYS_SECONDS
+        for end in await self._orphans.find(node_id, known=lambda job_id: self._claiming or self.knows(job_id)):
+            self._finisher.put(end)
+        return FIND_SECONDS
 
     async def _room(self) -> int:
         """Returns the number of jobs to claim; waits until there is room for one."""
         while True:
-            room = self._prefetch.room(self._spare)
+            room = self._prefetch.room(self._slots.spare)
             if self._draining or room > 0:
                 return room
             self._freed.clear()
             await self._freed.wait()
-
-    @property
-    def _free(self) -> int:
-        return self._slots - self._busy - self._executors.abandoned_threads
-
-    @property
-    def _busy(self) -> int:
-        return len(self._attempts) - len(self._parked)
-
-    @property
-    def _spare(self) -> int:
-        """Slots that are free and not promised to reserved or returning attempts."""
-        return self._free - self._reserved - self._parked.returning
 
     def _free_processes(self) -> int:
         """Returns the number of idle processes that no claimed job waits for."""
@@ -150,18 +132,18 @@ class Pool:
         """Reserves up to `wanted` slots; none while ready jobs wait to be claimed."""
         if self._draining or self._claimer.may_find_jobs or self._finisher.waiting >= UNRECORDED_LIMIT:
             return 0
-        held = max(0, min(wanted, self._prefetch.spare(self._spare)))
-        self._reserved += held
+        held = max(0, min(wanted, self._prefetch.spare(self._slots.spare)))
+        self._slots.reserved += held
         return held
 
     def start(self, jobs: Sequence[ClaimedJob]) -> None:
         """Runs jobs that are recorded as running here, in reserved slots."""
-        self._reserved -= len(jobs)
+        self._slots.reserved -= len(jobs)
         self._accept(jobs, spare=not self._draining)
 
     def release_slots(self, reserved: int) -> None:
         """Releases reserved slots that are not used."""
-        self._reserved -= reserved
+        self._slots.reserved -= reserved
         self._freed.set()
 
     def response_lost(self) -> None:
@@ -169,7 +151,7 @@ class Pool:
         self._orphans.suspect()
 
     def _show(self) -> None:
-        self._metrics.slots_busy.set(self._busy)
+        self._metrics.slots_busy.set(self._slots.busy)
         self._metrics.waiting.set(len(self._parked))
 
     def knows(self, job_id: UUID) -> bool:
@@ -199,9 +181,9 @@ class Pool:
         self._fill_slots()
 
     def _fill_slots(self) -> None:
-        while self._parked.returning and self._free > 0:
+        while self._parked.returning and self._slots.free > 0:
             self._parked.resume_next()
-        while self._free > 0 and (job := self._prefetch.take()):
+        while self._slots.free > 0 and (job := self._prefetch.take()):
             self._start(job)
 
     def _start(self, claimed: ClaimedJob) -> None:
@@ -306,7 +288,7 @@ class Pool:
 
     async def _nothing_runs(self) -> None:
         """Returns once no attempt has a slot and no submission in progress may start one here."""
-        while self._reserved or self._busy > 0:
+        while self._slots.reserved or self._slots.busy > 0:
             self._freed.clear()
             await self._freed.wait()
 
