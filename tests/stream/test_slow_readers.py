@@ -1,4 +1,4 @@
-"""A follower that does not read: it costs a bounded amount of memory and holds up nobody."""
+"""A follower that does not read costs a bounded amount of memory and delays no other."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""A slow database holds claims back, and never for ever."""
+"""A slow database stops claims for a while, and only for a while."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""A batch handler gets many jobs in one call; each job keeps its own outcome, retry and events."""
+"""A batch handler gets many jobs in one call; each job keeps its own outcome, retries and events."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator

@@ -1,4 +1,4 @@
-"""Checkpoints: what an attempt leaves is durable, fenced by its lease, and where the next attempt goes on from."""
+"""Checkpoints: durable, fenced by the lease token, and restored in the next attempt."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Jobs that handlers submit: each once, whatever happens to the attempt, and waited for without a slot."""
+"""Child jobs: each is submitted once, however the attempt ends, and waited for without a slot."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

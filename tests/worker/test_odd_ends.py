@@ -1,4 +1,4 @@
-"""However odd the end of an attempt is, it is recorded at once, and its slot is free again."""
+"""Unusual ends of attempts are recorded at once, and their slots are free again."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Prefetching: brisk jobs are claimed a round ahead; long ones are not held."""
+"""Prefetching: brisk jobs are claimed a round ahead; long ones are not."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Between attempts a job waits as its type's policy says, and is seen to wait."""
+"""Between attempts a job waits as the retry policy of its type says, and is shown as waiting."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A handler that blocks the event loop is named, with the line where it stands."""
+"""A handler that blocks the event loop is named, with its current line."""
 
 import inspect
 

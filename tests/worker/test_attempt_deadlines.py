@@ -1,0 +1,60 @@
+"""A timeout limits the call of a handler: what comes before the call does not count."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from duly.worker import prefetch
+from tests.support import batch_handlers as support
+from tests.support.service import Service, eventually
+from tests.worker.test_prefetch import brisk, claimed
+
+StartService = Callable[..., Awaitable[Service]]
+HANDLERS = ("tests.support.handlers", "tests.support.batch_handlers", "tests.support.lingering")
+SECONDS = "select extract(epoch from deadline - started_at)::float8 from running"
+
+
+@pytest.fixture
+async def lingering(start_service: StartService) -> Service:
+    support.forget()
+    return await start_service(handlers=HANDLERS, worker_slots=3)
+
+
+async def test_lingering_does_not_count_to_the_timeout(lingering: Service) -> None:
+    view = await lingering.run("lingers-longer", timeoutSeconds=0.2)
+    assert (view["status"], view["attempt"]) == ("completed", 1)
+
+
+async def test_the_call_is_bounded_however_long_it_has_lingered(lingering: Service) -> None:
+    view = await lingering.run("lingers-and-hangs", timeoutSeconds=0.2)
+    assert (view["status"], view["error"]["code"]) == ("failed", "TIMED_OUT")
+
+
+async def test_the_recorded_deadline_follows_the_call(lingering: Service) -> None:
+    """Sweepers go by it, and so does whoever asks why a job runs."""
+    first = (await lingering.submit("batch-fills", {"name": "first"}, timeoutSeconds=3))["jobId"]
+
+    async def moved() -> bool:
+        [[seconds]] = await lingering.sql(SECONDS)
+        return bool(abs(seconds - support.LONGEST - 3) < 1)
+
+    await eventually(moved)
+    for name in ("second", "third"):
+        await lingering.submit("batch-fills", {"name": name})
+    assert (await lingering.ended(first))["status"] == "completed"
+
+
+async def test_a_deadline_that_has_not_moved_is_not_written_again(lingering: Service) -> None:
+    await lingering.run("echo")
+    await lingering.node.worker.pool.watch()
+    assert lingering.node.worker.deadlines._moved == []
+
+
+def test_what_waits_for_a_slot_is_given_back_though_others_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = brisk(3)
+    jobs = [claimed(), claimed()]
+    waiting.put(jobs)
+    assert waiting.take() == jobs[0]
+    assert waiting.take_stale() == []
+    monkeypatch.setattr(prefetch, "LONGEST_SECONDS", 0.0)
+    assert waiting.take_stale() == jobs[1:]
