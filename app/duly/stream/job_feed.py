@@ -21,8 +21,8 @@ async def job_stream(
 ) -> AsyncGenerator[StreamText, None]:
     """Yields `job_events` as SSE messages, after the interval for reconnecting."""
     yield OPENING
-    async with aclosing(job_events(database, hub, tenant_id=tenant_id, job_id=job_id, after=after)) as told:
-        async for events in told:
+    async with aclosing(job_events(database, hub, tenant_id=tenant_id, job_id=job_id, after=after)) as pages:
+        async for events in pages:
             yield joined(frame(event) for event in events) if events else KEEP_ALIVE
 
 

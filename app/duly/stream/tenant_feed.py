@@ -27,16 +27,16 @@ class TenantEvents(NamedTuple):
 
 
 async def tenant_events(
-    tail: LedgerTail, *, after: StreamPosition, wanted: EventFilter
+    tail: LedgerTail, *, after: StreamPosition, event_filter: EventFilter
 ) -> AsyncGenerator[TenantEvents, None]:
     """Yields the matching events after a position, then new ones. Ends on shutdown."""
     reader, reached, told_at = tail.reader(), after, time.monotonic()
     with tail.watch() as watch:
         while True:
             last = tail.closing
-            told = (None if last else tail.after(reached)) or await tail.from_ledger(reader, reached)
-            reached = told.reached
-            entries = [entry for entry in told.entries if wanted.matches(entry.facts)]
+            page = (None if last else tail.after(reached)) or await tail.from_ledger(reader, reached)
+            reached = page.reached
+            entries = [entry for entry in page.entries if event_filter.matches(entry.facts)]
             if entries or time.monotonic() - told_at >= KEEP_ALIVE_SECONDS:
                 began = time.monotonic()
                 yield TenantEvents(entries, reached)
@@ -46,27 +46,27 @@ async def tenant_events(
                     return
             if last:  # a late reader resumes elsewhere
                 return
-            await _rest(watch, told)
+            await _wait(watch, page)
 
 
-async def _rest(watch: Watch, told: TailPage) -> None:
+async def _wait(watch: Watch, page: TailPage) -> None:
     """Waits until there may be more events."""
-    if told.to_now:
+    if page.to_now:
         await watch.wait(timeout=LOOK_SECONDS)
     else:
         await asyncio.sleep(0)
 
 
 async def tenant_stream(
-    tail: LedgerTail, *, after: StreamPosition, wanted: EventFilter
+    tail: LedgerTail, *, after: StreamPosition, event_filter: EventFilter
 ) -> AsyncGenerator[StreamText, None]:
     """Yields `tenant_events` as server-sent events. The first one tells the client from where to resume."""
     yield joined([OPENING, position_message(str(after))])
-    async with aclosing(tenant_events(tail, after=after, wanted=wanted)) as told:
-        async for news in told:
-            if news.too_slow:
+    async with aclosing(tenant_events(tail, after=after, event_filter=event_filter)) as page:
+        async for item in page:
+            if item.too_slow:
                 yield OVERFLOW
-            elif news.entries:
-                yield joined(entry.message for entry in news.entries)
+            elif item.entries:
+                yield joined(entry.message for entry in item.entries)
             else:
-                yield position_message(str(news.reached))
+                yield position_message(str(item.reached))

@@ -197,22 +197,22 @@ class Interruption(Exception):
 class ProcessFailure(Exception):
     """Error of a handler in its process, or the end of that process: its text and location."""
 
-    def __init__(self, words: str, place: ErrorLocation | None = None) -> None:
-        super().__init__(words)
-        self.place = place
+    def __init__(self, message: str, location: ErrorLocation | None = None) -> None:
+        super().__init__(message)
+        self.location = location
 
 
 def _failed(attempt: Attempt, error: BaseException) -> Failed:
     """Logs an exception of the handler with its traceback, and returns the outcome."""
-    place = error.place if isinstance(error, ProcessFailure) else None
-    place = place or locate_error(error, package=package_of(attempt.handler))
-    attempt.reports.traceback(attempt, place.traceback)
-    words = f"attempt of {attempt.claimed.type} failed: {place.exception}"
+    location = error.location if isinstance(error, ProcessFailure) else None
+    location = location or locate_error(error, package=package_of(attempt.handler))
+    attempt.reports.traceback(attempt, location.traceback)
+    message = f"attempt of {attempt.claimed.type} failed: {location.exception}"
     facts: dict[str, object] = {"job_id": str(attempt.claimed.job_id), "job_type": attempt.claimed.type}
     facts |= {"action": "attempt_failed", "attempt": attempt.claimed.attempt}
     try:
-        log.warning(words, exc_info=error, **facts)
+        log.warning(message, exc_info=error, **facts)
     except BaseException:  # noqa: BLE001  # a formatter may format the error, and raise another one
-        log.warning(words, exception=place.traceback, **facts)
+        log.warning(message, exception=location.traceback, **facts)
     reason = type(error).__name__
-    return Failed("TASK_FAILED", describe(error), reason, exception=place.exception, frames=place.frames)
+    return Failed("TASK_FAILED", describe(error), reason, exception=location.exception, frames=location.frames)

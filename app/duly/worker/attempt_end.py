@@ -46,11 +46,11 @@ class AttemptEnds:
     def put_error(self, claimed: ClaimedJob, error: BaseException) -> None:
         """Ends an attempt as failed, because of an error while its outcome was passed on."""
         self.note(error, claimed)
-        words = describe(error)
+        message = describe(error)
         try:
-            end = self._decided(claimed, Failed("TASK_FAILED", f"{UNRECORDABLE} {words}", words))
+            end = self._decided(claimed, Failed("TASK_FAILED", f"{UNRECORDABLE} {message}", message))
         except BaseException:  # noqa: BLE001  # the decision itself fails: nothing is left to decide
-            data = error_json("TASK_FAILED", UNRECORDABLE, reason=words, retryable=False, attempt=claimed.attempt)
+            data = error_json("TASK_FAILED", UNRECORDABLE, reason=message, retryable=False, attempt=claimed.attempt)
             end = Finish(claimed.job_id, claimed.token, EventKind.FAILED, data)
         self._finisher.put(end)
 

@@ -58,27 +58,27 @@ class AttemptChildren:
         self._parts = parts
         self._tenant_id = attempt.claimed.tenant_id
 
-    async def submit(self, asked: ChildRequest, *, name: str) -> UUID:
-        what = f'job.submit("{asked.type}")'
+    async def submit(self, request: ChildRequest, *, name: str) -> UUID:
+        what = f'job.submit("{request.type}")'
         try:
-            job = self._job(asked, job_id=child_id(self._attempt.claimed.job_id, name))
+            job = self._job(request, job_id=child_id(self._attempt.claimed.job_id, name))
         except REFUSALS as error:
             raise refusal_error(what, {"": error}) from None
         [accepted] = await self._record(what, [job], batch=None)
         return accepted.job_id
 
-    async def submit_many(self, asked: Sequence[ChildRequest], *, name: str, batch_name: str | None) -> RecordedBatch:
+    async def submit_many(self, request: Sequence[ChildRequest], *, name: str, batch_name: str | None) -> RecordedBatch:
         what = "job.submit_many"
-        if not 1 <= len(asked) <= MOST_JOBS:
-            raise HandlerError(f"{what}: 1 to {MOST_JOBS:,} jobs, not {len(asked):,}")
+        if not 1 <= len(request) <= MOST_JOBS:
+            raise HandlerError(f"{what}: 1 to {MOST_JOBS:,} jobs, not {len(request):,}")
         parent_id = self._attempt.claimed.job_id
         batch = NewBatch(self._tenant_id, child_id(parent_id, f"{name} batch"), batch_name)
         jobs: list[NewJob] = []
         refused: dict[str, Exception] = {}
-        for index, one in enumerate(asked):
+        for index, one in enumerate(request):
             try:
                 job_id = child_id(parent_id, name, index)
-                jobs.append(self._job(one, job_id=job_id, batch=batch, together=[len(asked), batch_name]))
+                jobs.append(self._job(one, job_id=job_id, batch=batch, together=[len(request), batch_name]))
             except REFUSALS as error:
                 refused[f"jobs[{index}]"] = error
             if index % WINDOW == WINDOW - 1:
@@ -89,10 +89,10 @@ class AttemptChildren:
         return RecordedBatch(batch.batch_id, [one.job_id for one in accepted])
 
     def _job(
-        self, asked: ChildRequest, *, job_id: UUID, batch: NewBatch | None = None, together: object = None
+        self, request: ChildRequest, *, job_id: UUID, batch: NewBatch | None = None, together: object = None
     ) -> NewJob:
         parent = self._attempt.claimed
-        submission, digest = read_child_submission(asked, max_depth=self._parts.json_depth, together=together)
+        submission, digest = read_child_submission(request, max_depth=self._parts.json_depth, together=together)
         origin = SubmissionOrigin(
             parent.correlation_id or str(parent.job_id), parent.traceparent, digest=digest, parent_id=parent.job_id
         )
@@ -101,9 +101,9 @@ class AttemptChildren:
 
     async def _record(self, what: str, jobs: Sequence[NewJob], *, batch: NewBatch | None) -> list[Accepted]:
         parent = self._attempt.claimed
-        wish = ChildSubmission(parent.tenant_id, parent.job_id, parent.token, jobs, batch)
+        submission = ChildSubmission(parent.tenant_id, parent.job_id, parent.token, jobs, batch)
         try:
-            return await self._as_long_as_it_takes(lambda: self._parts.recorder.submit(wish))
+            return await self._as_long_as_it_takes(lambda: self._parts.recorder.submit(submission))
         except LeaseLost:
             await lost(self._attempt)
             raise HandlerError(f"{what}: the attempt has lost its lease") from None
@@ -183,8 +183,8 @@ class AttemptChildren:
 
 
 def _end(ended: Ended) -> JobEnd:
-    told = json.loads(ended.data) if ended.data is not None else None
+    data = json.loads(ended.data) if ended.data is not None else None
     status = STATUSES[ended.kind]
     return (
-        JobEnd(ended.job_id, status, told, None) if status == "completed" else JobEnd(ended.job_id, status, None, told)
+        JobEnd(ended.job_id, status, data, None) if status == "completed" else JobEnd(ended.job_id, status, None, data)
     )

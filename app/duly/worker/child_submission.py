@@ -32,7 +32,7 @@ class ReadSubmission(NamedTuple):
     digest: bytes
 
 
-def read_child_submission(asked: ChildRequest, *, max_depth: int, together: object = None) -> ReadSubmission:
+def read_child_submission(request: ChildRequest, *, max_depth: int, together: object = None) -> ReadSubmission:
     """Returns the submission.
 
     Args:
@@ -44,14 +44,14 @@ def read_child_submission(asked: ChildRequest, *, max_depth: int, together: obje
         JsonRefused, ValidationError: it is invalid.
         HandlerError: it is not JSON.
     """
-    options = {to_camel(name): said for name, said in asked.options.items()}
+    options = {to_camel(name): value for name, value in request.options.items()}
     try:
-        body = to_json({"type": asked.type, "parameters": asked.parameters, **options}, inf_nan_mode="constants")
+        body = to_json({"type": request.type, "parameters": request.parameters, **options}, inf_nan_mode="constants")
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise HandlerError(f"not JSON: {error}") from None
     value: Any = read_json(body, max_depth=max_depth)
-    asks = {member: said for member, said in value.items() if member not in _WHEN}
-    digest = hashlib.sha256(canonical([asks, together])).digest()
+    members = {member: value for member, value in value.items() if member not in _WHEN}
+    digest = hashlib.sha256(canonical([members, together])).digest()
     return ReadSubmission(with_exact_parameters(Submission.model_validate_json(body), value), digest)
 
 

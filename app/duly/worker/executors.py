@@ -102,8 +102,8 @@ class _ThreadReporter:
 
     def progress(self, percent: float, message: str | None) -> Awaitable[None]:
         if not self._attempt.cancelled:
-            told = self._attempt.progress(percent, message)
-            asyncio.run_coroutine_threadsafe(_awaited(told), self._loop).result()
+            report = self._attempt.progress(percent, message)
+            asyncio.run_coroutine_threadsafe(_awaited(report), self._loop).result()
         return DONE
 
     @cached_property

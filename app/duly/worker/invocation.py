@@ -34,5 +34,5 @@ def package_of(handler: RegisteredHandler) -> str:
 
 def describe(error: BaseException) -> str:
     """Returns an error as one sentence for the job's history: its type and text."""
-    words = shown(error)
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+    text = shown(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

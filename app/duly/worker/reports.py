@@ -54,7 +54,7 @@ class RecordedReports:
         replaces it.
         """
         try:
-            held = await self._progress.tell(
+            held = await self._progress.record(
                 attempt.claimed.job_id, attempt.claimed.token, percent=percent, message=message
             )
         except (DatabaseOutage, RecordRefused):
@@ -111,7 +111,7 @@ class RecordedReports:
         that is recorded concurrently would not see the checkpoint that it must delete.
         """
         recording = asyncio.ensure_future(self._checkpoints.keep(attempt.claimed.job_id, attempt.claimed.token, text))
-        recording.add_done_callback(_heard)
+        recording.add_done_callback(_retrieve_exception)
         attempt.recording = recording
         return await asyncio.shield(recording)
 
@@ -127,7 +127,7 @@ def _parts(text: str) -> Iterator[str]:
     yield part
 
 
-def _heard(recording: asyncio.Future[bool]) -> None:
+def _retrieve_exception(recording: asyncio.Future[bool]) -> None:
     """Retrieves the exception so that asyncio does not warn."""
     if not recording.cancelled():
         recording.exception()

@@ -45,22 +45,22 @@ class Watchdog:
     def _watch(self) -> None:
         warned_for = 0.0
         while not self._over.wait(LIMIT_SECONDS / 2):
-            still = time.monotonic() - self._beat_at
-            if still > LIMIT_SECONDS and self._beat_at != warned_for:
+            seconds = time.monotonic() - self._beat_at
+            if seconds > LIMIT_SECONDS and self._beat_at != warned_for:
                 warned_for = self._beat_at
-                self._warn(still)
+                self._warn(seconds)
 
-    def _warn(self, still: float) -> None:
+    def _warn(self, seconds: float) -> None:
         self.warnings += 1
         frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001  # the documented way to see another thread
-        job, place = _culprit(frame)
+        job, location = _culprit(frame)
         by = f" by a handler of {job}; make it a plain function or use asyncio.to_thread" if job else ""
         log.warning(
-            f"event loop blocked for {still:.1f} s at {place}{by}",
+            f"event loop blocked for {seconds:.1f} s at {location}{by}",
             action="loop_blocked",
             **({"job_type": job} if job else {}),
-            place=place,
-            seconds=round(still, 2),
+            location=location,
+            seconds=round(seconds, 2),
         )
 
 
@@ -68,14 +68,14 @@ def _culprit(frame: FrameType | None) -> tuple[str | None, str]:
     """Returns the job type whose attempt or batch call is on the stack, and its current line."""
     if frame is None:
         return None, "an unknown place"
-    place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    location = f"{frame.f_code.co_filename}:{frame.f_lineno}"
     attempt_code: CodeType = run_attempt.__code__
     group_code: CodeType = run_group.__code__
     above: FrameType | None = frame
     while above is not None:
         if above.f_code is attempt_code:
-            return above.f_locals["attempt"].claimed.type, place
+            return above.f_locals["attempt"].claimed.type, location
         if above.f_code is group_code:
-            return above.f_locals["group"].handler.type, place
+            return above.f_locals["group"].handler.type, location
         above = above.f_back
-    return None, place
+    return None, location

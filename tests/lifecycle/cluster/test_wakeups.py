@@ -52,7 +52,7 @@ class Heard:
 def sending() -> Wakeups:
     signals = Wakeups(wake_sender=lambda: None)
     signals.alone = False
-    signals.follow_filter.heard("other", buckets_of(UUID(int=n) for n in range(BUCKETS)), anew=True)
+    signals.follow_filter.note("other", buckets_of(UUID(int=n) for n in range(BUCKETS)), replace=True)
     return signals
 
 

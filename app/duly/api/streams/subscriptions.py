@@ -125,7 +125,7 @@ class Subscriptions:
                     await self._say(f'{{"id":{event.sequence},{frame_text(event)[1:]}')
 
     async def _tell_many(self, wanted: EventFilter, after: StreamPosition) -> None:
-        told = tenant_events(self._node.tail, after=after, wanted=wanted)
+        told = tenant_events(self._node.tail, after=after, event_filter=wanted)
         async with aclosing(told):
             async for news in told:
                 if news.too_slow:

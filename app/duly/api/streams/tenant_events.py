@@ -118,7 +118,7 @@ def following_router(node: Node) -> APIRouter:
         """
         chosen = within(request.scope.get("duly.grant"), wanted.as_wanted())
         after = await resume_point(node, request.headers.get("last-event-id", wanted.lastEventId), "Last-Event-ID")
-        messages = tenant_stream(node.tail, after=after, wanted=chosen)
+        messages = tenant_stream(node.tail, after=after, event_filter=chosen)
         return stream_answer(node.stream_capacity, messages)
 
     return router

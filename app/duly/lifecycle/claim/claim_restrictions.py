@@ -97,12 +97,12 @@ class ClaimRestrictions:
 
     def backing_off(self, under: ClaimLimits) -> bool:
         """Returns True if these limits are not tried now."""
-        rest = self._backoffs.get(under)
-        return rest is not None and rest.until > time.monotonic()
+        backoff = self._backoffs.get(under)
+        return backoff is not None and backoff.until > time.monotonic()
 
     def ended(self, lanes: Iterable[Lane]) -> bool:
         """Notes that attempts of these lanes ended here. Returns True if limits are worth another try."""
-        full = [under for under, rest in self._backoffs.items() if rest.full]
+        full = [under for under, backoff in self._backoffs.items() if backoff.full]
         if not full:
             return False
         queues, types = set(), set()
@@ -118,5 +118,5 @@ class ClaimRestrictions:
         """Returns the seconds until a claim of these lanes is worth another try."""
         now = time.monotonic()
         unders = {under for lane in lanes if (under := self.under(lane)) is not None}
-        untils = [rest.until for under in unders if (rest := self._backoffs.get(under)) is not None]
+        untils = [backoff.until for under in unders if (backoff := self._backoffs.get(under)) is not None]
         return max(0.001, min([at_most, *(until - now for until in untils)]))

@@ -38,13 +38,13 @@ class ReadyLanes:
         turn = {queue: (index + self._turn) % len(queues) for index, queue in enumerate(queues)}
         return sorted(known, key=lambda start: (-start.lane.priority, turn[start.lane.queue], start.floor))
 
-    def claimed(self, asked: Sequence[LaneStart], jobs: Iterable[ClaimedJob], *, filled: bool) -> None:
+    def claimed(self, reads: Sequence[LaneStart], jobs: Iterable[ClaimedJob], *, filled: bool) -> None:
         """Notes the result of a claim over these lanes; `filled` if it took as many jobs as it could."""
         newest: dict[Lane, UUID] = {}
         for job in jobs:
             lane = Lane(job.queue, job.type, job.priority)
             newest[lane] = max(newest.get(lane, job.job_id), job.job_id)
-        for lane, floor in asked:
+        for lane, floor in reads:
             if not filled:
                 self._floors.pop(lane, None)
             elif lane in newest:

@@ -29,26 +29,28 @@ class FollowFilter:
 
     def __init__(self) -> None:
         self.name = uuid4().hex[:12]
-        self._others: dict[str, tuple[int, float]] = {}
+        self._announced: dict[str, tuple[int, float]] = {}
         self._mask = 0
 
-    def heard(self, name: str, mask: int, *, anew: bool) -> None:
-        """Notes the announcement of another node: buckets to add to those it named before or, if `anew`, to replace
+    def note(self, name: str, mask: int, *, replace: bool) -> None:
+        """Notes the announcement of another node: buckets to add to those it named before or, if `replace`, to replace
         them.
         """
-        before, _ = self._others.get(name, (0, 0.0))
-        self._others[name] = (mask if anew else before | mask, time.monotonic() + LIFETIME_SECONDS)
+        before, _ = self._announced.get(name, (0, 0.0))
+        self._announced[name] = (mask if replace else before | mask, time.monotonic() + LIFETIME_SECONDS)
         self._add_up()
 
     def expire(self) -> None:
         """Drops announcements that were not repeated in time."""
         now = time.monotonic()
-        self._others = {name: said for name, said in self._others.items() if said[1] > now}
+        self._announced = {
+            name: announcement for name, announcement in self._announced.items() if announcement[1] > now
+        }
         self._add_up()
 
     def _add_up(self) -> None:
         self._mask = 0
-        for mask, _ in self._others.values():
+        for mask, _ in self._announced.values():
             self._mask |= mask
 
     @property

@@ -77,17 +77,17 @@ class Heartbeat:
     async def _beat(self) -> None:
         asked_at = time.monotonic()
         async with self._connection.use() as connection:
-            beaten = await self._renew(connection)
-            wishes = await cancel_wishes(connection, self.node_id)
-        if beaten is None:
+            beat_row = await self._renew(connection)
+            cancelled = await cancel_wishes(connection, self.node_id)
+        if beat_row is None:
             log.error("node was declared lost; registering again", action="node_struck", node_id=str(self.node_id))
             self._lost()
             self._registered = False
             await self._register()
             return
         self._renewed(asked_at)
-        self._wakeups.alone = beaten.listed == 1
-        for job_id in wishes:
+        self._wakeups.alone = beat_row.listed == 1
+        for job_id in cancelled:
             self._wakeups.local.cancel(job_id)
 
     async def _register(self) -> None:
@@ -95,18 +95,18 @@ class Heartbeat:
         asked_at = time.monotonic()
         async with self._connection.use() as connection:
             await register(connection, self._record)
-            beaten = await self._renew(connection)
+            beat_row = await self._renew(connection)
         self._registered = True
         self._renewed(asked_at)
-        self._wakeups.alone = beaten is not None and beaten.listed == 1
+        self._wakeups.alone = beat_row is not None and beat_row.listed == 1
 
     async def _renew(self, connection: Connection) -> Beat | None:
         """Renews the lease and corrects the clock."""
         sent_at = self._clock.elapsed()
-        beaten = await beat(connection, self.node_id, draining=self.draining, rates=self._rates())
-        if beaten is not None:
-            self._clock.learn(beaten.at, sent_at=sent_at)
-        return beaten
+        beat_row = await beat(connection, self.node_id, draining=self.draining, rates=self._rates())
+        if beat_row is not None:
+            self._clock.learn(beat_row.at, sent_at=sent_at)
+        return beat_row
 
     def _renewed(self, asked_at: float) -> None:
         """Sets when attempts stop unless the lease is renewed before, even if the next heartbeat hangs."""

@@ -40,9 +40,9 @@ class NotifyExchange:
                 self._channel = await listen(connection, self._wakeups.receive)
                 await send_hints(connection, self._channel, [["hello"]])
                 self._heard_by = pid
-            hints = self._wakeups.take_outgoing()
-            if hints:
-                await send_hints(connection, self._channel, hints)
+            messages = self._wakeups.take_outgoing()
+            if messages:
+                await send_hints(connection, self._channel, messages)
             else:
                 await connection.execute("select 1")  # finds out if the connection broke
         return IDLE_SECONDS

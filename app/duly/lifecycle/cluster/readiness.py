@@ -99,8 +99,8 @@ class Readiness:
 
 def _of(error: DatabaseError) -> NotServing:
     trouble = error.trouble
-    words = f" {error.words}" if error.words else ""
-    return NotServing(trouble.code, f"{trouble.message.removesuffix('.')}{':' if words else ''}{words}", trouble.remedy)
+    text = f" {error.words}" if error.words else ""
+    return NotServing(trouble.code, f"{trouble.message.removesuffix('.')}{':' if text else ''}{text}", trouble.remedy)
 
 
 def _lacking(found: Rehearsed) -> NotServing:

@@ -56,10 +56,10 @@ class StreamWatch:
 
 def _warn(held: Held, seconds: float) -> None:
     holder = held.holder
-    words = holder.words if holder else f"a transaction that pg_stat_activity does not show (id {held.settled})"
+    text = holder.words if holder else f"a transaction that pg_stat_activity does not show (id {held.settled})"
     remedy = holder.remedy if holder else "check the server"
     log.warning(
-        f"stream of all jobs held back for {seconds:,.0f} s by {words}; {remedy}",
+        f"stream of all jobs held back for {seconds:,.0f} s by {text}; {remedy}",
         action="stream_held",
         by=(holder.kind if holder else HolderKind.UNKNOWN).value,
         seconds=round(seconds),

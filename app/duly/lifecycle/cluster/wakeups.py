@@ -145,33 +145,35 @@ class Wakeups:
         """Returns the wake-ups for other nodes, and forgets them. Their names are fixed: nodes of other releases read
         them.
         """
-        hints: list[list[object]] = [["ready", *lane, str(oldest)] for lane, oldest in self._ready.items()]
+        messages: list[list[object]] = [["ready", *lane, str(oldest)] for lane, oldest in self._ready.items()]
         changed = [str(job_id) for job_id in self._changed]
-        hints += [["changed", *changed[start : start + _IDS_A_HINT]] for start in range(0, len(changed), _IDS_A_HINT)]
-        hints += [["cancel", str(job_id)] for job_id in self._cancels]
-        hints += [["deliveries"]] if self._deliveries else []
-        hints += [["consequences"]] if self._follow_ups else []
-        hints += [["control"]] if self._restrictions else []
-        hints += [["news"]] if self._ledger_grew else []
+        messages += [
+            ["changed", *changed[start : start + _IDS_A_MESSAGE]] for start in range(0, len(changed), _IDS_A_MESSAGE)
+        ]
+        messages += [["cancel", str(job_id)] for job_id in self._cancels]
+        messages += [["deliveries"]] if self._deliveries else []
+        messages += [["consequences"]] if self._follow_ups else []
+        messages += [["control"]] if self._restrictions else []
+        messages += [["news"]] if self._ledger_grew else []
         if self._followed_still is not None:
-            hints.append(["follows-still", self.follow_filter.name, f"{self._followed_still:x}"])
+            messages.append(["follows-still", self.follow_filter.name, f"{self._followed_still:x}"])
         elif self._followed:
-            hints.append(["follows", self.follow_filter.name, f"{self._followed:x}"])
+            messages.append(["follows", self.follow_filter.name, f"{self._followed:x}"])
         self._ready, self._changed, self._cancels, self._deliveries = {}, {}, [], False
         self._followed, self._followed_still = 0, None
         self._follow_ups = self._restrictions = self._ledger_grew = False
-        return hints
+        return messages
 
-    def receive(self, hint: Any) -> None:
+    def receive(self, message: Any) -> None:
         """Acts on a wake-up of another node; ignores one that is not understood, such as a newer release's."""
         try:
-            act = self._meaning_of(hint)
+            act = self._action_of(message)
         except (AttributeError, TypeError, ValueError):  # an id or a mask is malformed
             return
         act()
 
-    def _meaning_of(self, hint: Any) -> Callable[[], None]:  # noqa: PLR0911  # a table, one return a row
-        match hint:
+    def _action_of(self, message: Any) -> Callable[[], None]:  # noqa: PLR0911  # a table, one return a row
+        match message:
             case ["ready", str(queue), str(type_), int(priority), str(oldest)]:
                 return partial(self.local.ready, Lane(queue, type_, priority), UUID(oldest))
             case ["changed", *job_ids]:
@@ -186,8 +188,8 @@ class Wakeups:
                 return self.local.restrictions
             case ["news"]:
                 return self.local.ledger_grew
-            case ["follows" | "follows-still" as what, str(name), str(mask)]:
-                return partial(self.follow_filter.heard, name, int(mask, 16), anew=what == "follows-still")
+            case ["follows" | "follows-still" as kind, str(name), str(mask)]:
+                return partial(self.follow_filter.note, name, int(mask, 16), replace=kind == "follows-still")
             case ["hello"]:
                 return self._not_alone
             case _:
@@ -203,4 +205,4 @@ class Wakeups:
 
 # Clients choose the names of lanes. Jobs in further lanes are found by other nodes' regular look, within a second.
 _MOST_LANES = 1_000
-_IDS_A_HINT = 150  # a NOTIFY carries less than 8,000 bytes
+_IDS_A_MESSAGE = 150  # a NOTIFY carries less than 8,000 bytes

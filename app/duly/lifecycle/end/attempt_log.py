@@ -10,14 +10,14 @@ log = structlog.stdlib.get_logger("duly.attempt")
 
 def log_end(outcome: Outcome, end: Finish, *, job_type: str | None, attempt: int) -> None:
     """Logs the end of an attempt. An error raised by the handler is logged elsewhere, with its traceback."""
-    level, action, words = _line(outcome)
+    level, action, text = _line(outcome)
     if not action:
         return
     retried = not end.kind.terminal
     name = job_type or "a job"
     facts: dict[str, object] = {"action": action, "job_id": str(end.job_id), "attempt": attempt, "retried": retried}
     write = log.warning if level == "warning" else log.info
-    write(f"attempt of {name} {words}", **facts, **({"job_type": job_type} if job_type else {}))
+    write(f"attempt of {name} {text}", **facts, **({"job_type": job_type} if job_type else {}))
 
 
 def _line(outcome: Outcome) -> tuple[str, str, str]:

@@ -51,17 +51,17 @@ class BulkActions:
                 "The job did not fail and was not cancelled.", reason="Only such a job is done once more."
             )
 
-    async def retry(self, tenant_id: int, wanted: ListFilter, *, go_on: GoOn) -> int:
+    async def retry(self, tenant_id: int, job_filter: ListFilter, *, go_on: GoOn) -> int:
         """Retries all matching jobs whose unique key is free. Returns their number."""
         retried = 0
-        async for job_ids in self._pages(tenant_id, wanted, go_on):
+        async for job_ids in self._pages(tenant_id, job_filter, go_on):
             retried += len((await self._redrive([(tenant_id, job_id) for job_id in job_ids])).job_ids)
         return retried
 
-    async def cancel(self, tenant_id: int, wanted: ListFilter, *, go_on: GoOn) -> int:
+    async def cancel(self, tenant_id: int, job_filter: ListFilter, *, go_on: GoOn) -> int:
         """Cancels all matching jobs that have not ended, and their children. Returns the number of matching jobs."""
         cancelled = 0
-        async for job_ids in self._pages(tenant_id, wanted, go_on):
+        async for job_ids in self._pages(tenant_id, job_filter, go_on):
             cancelled += await self._canceller.cancel_many(tenant_id, job_ids)
         return cancelled
 
@@ -77,17 +77,17 @@ class BulkActions:
                 return
             after = job_ids[-1]
 
-    async def _pages(self, tenant_id: int, wanted: ListFilter, go_on: GoOn) -> AsyncIterator[list[UUID]]:
+    async def _pages(self, tenant_id: int, job_filter: ListFilter, go_on: GoOn) -> AsyncIterator[list[UUID]]:
         while True:
             go_on()
             async with self._database.connection() as connection:
-                found = await find_ids(connection, tenant_id, wanted, limit=PAGE)
+                found = await find_ids(connection, tenant_id, job_filter, limit=PAGE)
             if found.job_ids:
                 yield found.job_ids
             following = found.job_ids[-1] if len(found.job_ids) == PAGE else found.reached
             if following is None:
                 return
-            wanted = wanted._replace(before=following)
+            job_filter = job_filter._replace(before=following)
 
     async def _redrive(self, keys: Sequence[tuple[int, UUID]]) -> Redriven:
         for _ in range(TRIES):

@@ -43,9 +43,9 @@ class Canceller:
             JobAlreadyEnded: it has ended.
             Unavailable: it could not be locked in time.
         """
-        answer = await self._cancel_one(tenant_id, job_id)
+        result = await self._cancel_one(tenant_id, job_id)
         await self.cancel_children(tenant_id, [job_id])
-        return answer
+        return result
 
     async def cancel_many(self, tenant_id: int, job_ids: Sequence[UUID]) -> int:
         """Cancels those of these jobs that have not ended, and their children. Returns the number of the former."""
@@ -79,11 +79,11 @@ class Canceller:
             if await self._end_waiting(tenant_id, [job_id]):
                 return CancelResult.CANCELLED
             async with self._database.connection() as connection:
-                wish = await request_cancel(connection, tenant_id, job_id, source="api")
-            if wish is CancelRequestResult.NOTED:
+                request = await request_cancel(connection, tenant_id, job_id, source="api")
+            if request is CancelRequestResult.NOTED:
                 self._wakeups.changed([job_id])
                 self._wakeups.cancel(job_id)
-            if wish is not CancelRequestResult.GONE:
+            if request is not CancelRequestResult.GONE:
                 return CancelResult.REQUESTED
             # It moved between the read and the statement: read again.
         raise Unavailable("Could not lock the job. Retry.")
@@ -95,10 +95,10 @@ class Canceller:
             for job_id in job_ids:
                 if job_id in concerned:
                     continue
-                wish = await request_cancel(connection, tenant_id, job_id, source="api")
-                if wish is CancelRequestResult.GONE:
+                request = await request_cancel(connection, tenant_id, job_id, source="api")
+                if request is CancelRequestResult.GONE:
                     moving.append(job_id)
-                if wish is CancelRequestResult.NOTED:
+                if request is CancelRequestResult.NOTED:
                     concerned.add(job_id)
                     self._wakeups.changed([job_id])
                     self._wakeups.cancel(job_id)

@@ -168,15 +168,15 @@ class Finisher:
 
     def _wake_all(self, bisected: Bisected[Finish, list[Finished]], *, verdicts: bool = False) -> list[Finished]:
         """Wakes what depends on these ends, for each part that was recorded together. Call it after the commit."""
-        told = []
+        recorded = []
         for ends, finished in bisected.parts:
             self.set_aside.recorded(ends)
             self._wake(finished)
             self._on_recorded(ends, finished)
             if len(finished) < len(ends) and not verdicts:
                 self._report_lost(ends, finished)
-            told += finished
-        return told
+            recorded += finished
+        return recorded
 
     def _wake(self, finished: Sequence[Finished]) -> None:
         """Wakes the followers of the jobs, the dispatcher, and nodes that may run them again."""

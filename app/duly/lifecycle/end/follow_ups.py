@@ -32,7 +32,7 @@ from duly.store.ties.placement import count_down, find_doomed, pass_keys_on
 from duly.store.webhooks.messages import announce_batch
 from duly.telemetry.metrics import Metrics
 
-log = structlog.stdlib.get_logger("duly.consequences")
+log = structlog.stdlib.get_logger("duly.follow_ups")
 
 BATCH = 200
 LOOK_SECONDS = 1.0
@@ -96,16 +96,16 @@ class FollowUps:
             taken += [tally.batch_id for tally in tallies]
             added = await add_up(connection, tallies)
             jobs = [await _submit_then(connection, batch, self._ids) for batch in added if batch.then is not None]
-            told = [
+            announced = [
                 await _record_batch_webhook(connection, batch, self._ids)
                 for batch in added
                 if batch.completed_at is not None
             ]
-        refused = sum(isinstance(answer, Exception) for _, answer in jobs)
+        refused = sum(isinstance(result, Exception) for _, result in jobs)
         self._metrics.kept_refused.labels("then").inc(refused)
         if jobs:
-            wake_for_submitted(self._wakeups, [job for job, _ in jobs], [answer for _, answer in jobs])
-        if any(told):
+            wake_for_submitted(self._wakeups, [job for job, _ in jobs], [result for _, result in jobs])
+        if any(announced):
             self._wakeups.deliveries()
         return bool(added)
 
@@ -118,10 +118,10 @@ class FollowUps:
 
 async def _fail_dependents(connection: Connection, endings: Sequence[PendingFollowUp]) -> list[EndedWaitingJob]:
     """Fails jobs that depend on jobs that did not complete."""
-    lost = [end.job_id for end in endings if end.depended and end.kind in UNSUCCESSFUL]
-    doomed = await find_doomed(connection, lost) if lost else []
+    unsuccessful = [end.job_id for end in endings if end.depended and end.kind in UNSUCCESSFUL]
+    dependents = await find_doomed(connection, unsuccessful) if unsuccessful else []
     ends = [
-        WaitingJobEnd(tenant, child, EventKind.FAILED, dependency_error(parent)) for tenant, child, parent in doomed
+        WaitingJobEnd(tenant, child, EventKind.FAILED, dependency_error(parent)) for tenant, child, parent in dependents
     ]
     return await end_waiting(connection, ends, source="sweeper") if ends else []
 
@@ -130,14 +130,14 @@ async def _submit_then(connection: Connection, batch: CountedBatch, ids: IdMaker
     """Submits the job that follows a batch, with the batch's counts in its parameters."""
     counts = {"completed": batch.completed, "failed": batch.failed, "cancelled": batch.cancelled}
     job = then_job(batch.then or "", job_id=ids.new(), batch={"batchId": str(batch.batch_id), **counts})
-    [answer] = await insert_jobs(connection, [job])
-    if isinstance(answer, Exception):
-        message = f"follow-up job of batch {batch.batch_id} refused: {answer}"
+    [result] = await insert_jobs(connection, [job])
+    if isinstance(result, Exception):
+        message = f"follow-up job of batch {batch.batch_id} refused: {result}"
         log.error(message, action="then_refused", batch_id=str(batch.batch_id))
-        await note_then_error(connection, batch.tenant_id, batch.batch_id, refusal_text(answer))
+        await note_then_error(connection, batch.tenant_id, batch.batch_id, refusal_text(result))
     else:
-        await note_then(connection, batch.tenant_id, batch.batch_id, answer.job_id)
-    return job, answer
+        await note_then(connection, batch.tenant_id, batch.batch_id, result.job_id)
+    return job, result
 
 
 async def _record_batch_webhook(connection: Connection, batch: CountedBatch, ids: IdMaker) -> bool:

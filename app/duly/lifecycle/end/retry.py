@@ -35,20 +35,20 @@ async def redrive(database: Database, wakeups: Wakeups, keys: Sequence[tuple[int
 
 
 async def _redrive(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> tuple[Redriven, list[LaneStart]]:
-    wanted = await unique_keys_of(connection, keys)
-    fresh, holders = await take_unique(connection, {key: jobs[0] for key, jobs in wanted.items()})
-    taken = [job for key, jobs in wanted.items() for job in (jobs if key in holders else jobs[1:])]
-    going = await requeue(connection, [key for key in keys if key[1] not in set(taken)], source="api")
-    ids = [each.standing.job_id for each in going]
-    if needless := [wanted[key][0] for key in fresh if wanted[key][0] not in ids]:
+    by_key = await unique_keys_of(connection, keys)
+    fresh, holders = await take_unique(connection, {key: jobs[0] for key, jobs in by_key.items()})
+    taken = [job for key, jobs in by_key.items() for job in (jobs if key in holders else jobs[1:])]
+    requeued = await requeue(connection, [key for key in keys if key[1] not in set(taken)], source="api")
+    ids = [each.standing.job_id for each in requeued]
+    if needless := [by_key[key][0] for key in fresh if by_key[key][0] not in ids]:
         await give_up_unique(connection, needless)
-    return Redriven(ids, taken), await _place(connection, going)
+    return Redriven(ids, taken), await _place(connection, requeued)
 
 
-async def _place(connection: Connection, going: Sequence[Requeued]) -> list[LaneStart]:
-    free = [each.standing for each in going if not each.depends_on]
+async def _place(connection: Connection, requeued: Sequence[Requeued]) -> list[LaneStart]:
+    free = [each.standing for each in requeued if not each.depends_on]
     lanes = await place_when_possible(connection, free)
-    for waiting in _parents_first([each for each in going if each.depends_on]):
+    for waiting in _parents_first([each for each in requeued if each.depends_on]):
         await _place_dependents(connection, waiting)
     return lanes
 
@@ -68,20 +68,22 @@ async def _place_dependents(connection: Connection, waiting: Sequence[Requeued])
     parents = [(each.standing.tenant_id, parent) for each in waiting for parent in each.depends_on]
     ended = await watch_parents(connection, parents)
     await place(connection, [_placement(each, ended) for each in waiting])
-    doomed = {each.standing.job_id: lost for each in waiting if (lost := _failed_dependency(each, ended))}
+    dependents = {
+        each.standing.job_id: failed_parent for each in waiting if (failed_parent := _failed_dependency(each, ended))
+    }
     await record_dependencies(
         connection,
         [
             (each.standing.tenant_id, parent, each.standing.job_id)
             for each in waiting
             for parent in each.depends_on
-            if parent not in ended and each.standing.job_id not in doomed
+            if parent not in ended and each.standing.job_id not in dependents
         ],
     )
     ends = [
-        WaitingJobEnd(each.standing.tenant_id, each.standing.job_id, EventKind.FAILED, dependency_error(lost))
+        WaitingJobEnd(each.standing.tenant_id, each.standing.job_id, EventKind.FAILED, dependency_error(failed_parent))
         for each in waiting
-        if (lost := doomed.get(each.standing.job_id))
+        if (failed_parent := dependents.get(each.standing.job_id))
     ]
     if ends:
         await end_waiting(connection, ends, source="api")

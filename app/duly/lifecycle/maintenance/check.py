@@ -68,11 +68,11 @@ async def survey(connection: Connection, report: Report) -> AsyncIterator[Violat
 
 
 async def _of_jobs(connection: Connection, report: Report) -> AsyncIterator[Violation]:
-    kept = await kept_ranges(connection)
+    day_ranges = await kept_ranges(connection)
     lacking: list[tuple[int, UUID]] = []
     async for job in every_job(connection):
         report.jobs += job.asked is not None
-        if job.asked is None and _is_remainder(job) and not _is_kept(kept, job.job_id, job.job_id):
+        if job.asked is None and _is_remainder(job) and not _is_kept(day_ranges, job.job_id, job.job_id):
             continue  # history of a day that is being dropped
         for breach in violations(job):
             yield breach
@@ -82,8 +82,8 @@ async def _of_jobs(connection: Connection, report: Report) -> AsyncIterator[Viol
         chosen = lacking[start : start + LACKING_AT_ONCE]
         tenants = {job_id: tenant_id for tenant_id, job_id in chosen}
         for job_id, key in (await without_successor(connection, chosen)).items():
-            words = f"job {job_id} is unfinished, but no job holds its unique key {key!r}"
-            yield Violation(RepairAction.HOLD_UNIQUE, tenants[job_id], job_id, words)
+            message = f"job {job_id} is unfinished, but no job holds its unique key {key!r}"
+            yield Violation(RepairAction.HOLD_UNIQUE, tenants[job_id], job_id, message)
 
 
 def _is_remainder(job: JobFacts) -> bool:
@@ -94,14 +94,14 @@ def _is_remainder(job: JobFacts) -> bool:
 
 
 async def _of_batches(connection: Connection, report: Report) -> AsyncIterator[Violation]:
-    kept = await kept_ranges(connection)
+    day_ranges = await kept_ranges(connection)
     async for batch in every_batch(connection):
         report.batches += 1
-        if _is_kept(kept, batch.first_id, batch.last_id):  # else its jobs cannot be counted any more
+        if _is_kept(day_ranges, batch.first_id, batch.last_id):  # else its jobs cannot be counted any more
             for breach in breaches_of_batch(batch):
                 yield breach
 
 
-def _is_kept(kept: Sequence[tuple[UUID, UUID]], first: UUID, last: UUID) -> bool:
+def _is_kept(day_ranges: Sequence[tuple[UUID, UUID]], first: UUID, last: UUID) -> bool:
     """Returns True if no job with an id in this range was dropped with its day."""
-    return any(low <= first < high and (last < high or high == kept[-1][1]) for low, high in kept)
+    return any(low <= first < high and (last < high or high == day_ranges[-1][1]) for low, high in day_ranges)

@@ -117,8 +117,8 @@ async def _lacking(connection: Connection, schema: str | None) -> list[Finding]:
 
 def _of(error: DatabaseError) -> Finding:
     trouble = error.trouble
-    words = f" ({error.words.removesuffix('.')})" if error.words else ""
-    return Finding(trouble.code, f"{trouble.message.removesuffix('.')}{words}.", trouble.remedy)
+    text = f" ({error.words.removesuffix('.')})" if error.words else ""
+    return Finding(trouble.code, f"{trouble.message.removesuffix('.')}{text}.", trouble.remedy)
 
 
 async def _writers(connection: Connection) -> list[Finding]:

@@ -59,12 +59,12 @@ async def _drop_deliveries(connection: Connection, jobs: Sequence[JobFacts]) -> 
 
 async def _hold_keys(connection: Connection, jobs: Sequence[JobFacts]) -> None:
     """Gives jobs the concurrency keys that their place requires; where another job holds the key, they wait."""
-    wanted = [
+    keys = [
         (job.asked.tenant_id, key, job.job_id)
         for job in jobs
         if job.asked is not None and (key := key_due(job.stand, job.asked)) is not None
     ]
-    held = await acquire_keys(connection, wanted)
+    held = await acquire_keys(connection, keys)
     await rebuild_placement(connection, [job for job in jobs if job.job_id not in held])
 
 
@@ -114,8 +114,8 @@ async def _tell(connection: Connection, jobs: Sequence[JobFacts]) -> None:
 
 async def count_batch(connection: Connection, batch: BatchFacts) -> None:
     """Adds the ends that a batch's counts lack, as if they had just happened."""
-    stands = map(sum, zip(batch.counted, batch.tallied, strict=True))
-    missing = (is_ - stood for is_, stood in zip(batch.ended, stands, strict=True))
+    counted = map(sum, zip(batch.counted, batch.tallied, strict=True))
+    missing = (is_ - stood for is_, stood in zip(batch.ended, counted, strict=True))
     await correct_batch(connection, batch, Correction(*missing))
 
 

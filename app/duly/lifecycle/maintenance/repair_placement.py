@@ -21,18 +21,18 @@ SOURCE = "repair"
 class Placed(NamedTuple):
     """Row of a job in its hot table, the jobs that it waits for, and its end if it cannot run any more."""
 
-    standing: HotRow
+    row: HotRow
     parents: Sequence[UUID] = ()
     end: WaitingJobEnd | None = None
 
     @property
     def job_id(self) -> UUID:
-        return self.standing.job_id
+        return self.row.job_id
 
     @property
     def waits(self) -> bool:
         """True if the job is not ready."""
-        return self.standing.place in {Placement.SCHEDULED, Placement.DEPENDENCIES}
+        return self.row.place in {Placement.SCHEDULED, Placement.DEPENDENCIES}
 
 
 async def rebuild_placement(connection: Connection, jobs: Sequence[JobFacts]) -> None:
@@ -42,11 +42,13 @@ async def rebuild_placement(connection: Connection, jobs: Sequence[JobFacts]) ->
     caller's transaction, whose snapshot the facts come from.
     """
     await clear(connection, [job.job_id for job in jobs])
-    told = {job.job_id: derive_state(job.job_id, job.history) for job in jobs if job.asked is not None}
-    unfinished = [job for job in jobs if job.asked is not None and not told[job.job_id].ended]
-    ends = await last_events(connection, [parent for job in unfinished for parent in _parents(job, told[job.job_id])])
-    placed = [_placed(job, job.asked, told[job.job_id], ends) for job in unfinished if job.asked is not None]
-    given_up = [each.standing for each in placed if told[each.job_id].status is Status.RUNNING]
+    derived = {job.job_id: derive_state(job.job_id, job.history) for job in jobs if job.asked is not None}
+    unfinished = [job for job in jobs if job.asked is not None and not derived[job.job_id].ended]
+    ends = await last_events(
+        connection, [parent for job in unfinished for parent in _parents(job, derived[job.job_id])]
+    )
+    placed = [_placed(job, job.asked, derived[job.job_id], ends) for job in unfinished if job.asked is not None]
+    given_up = [each.row for each in placed if derived[each.job_id].status is Status.RUNNING]
     await requeue_lost(connection, given_up, source=SOURCE)
     await _place(connection, placed)
 
@@ -54,64 +56,69 @@ async def rebuild_placement(connection: Connection, jobs: Sequence[JobFacts]) ->
 async def _place(connection: Connection, placed: Sequence[Placed]) -> None:
     waiting = [each for each in placed if each.waits]
     await drop_keys(connection, [each.job_id for each in waiting])
-    await place(connection, [each.standing for each in waiting])
-    await place_when_possible(connection, [each.standing for each in placed if not each.waits])
-    waits = [(each.standing.tenant_id, parent, each.job_id) for each in placed for parent in each.parents]
+    await place(connection, [each.row for each in waiting])
+    await place_when_possible(connection, [each.row for each in placed if not each.waits])
+    waits = [(each.row.tenant_id, parent, each.job_id) for each in placed for parent in each.parents]
     await record_dependencies(connection, waits)
     await mark_parents(connection, [parent for _, parent, _ in waits])
     if ends := [each.end for each in placed if each.end is not None]:
         await end_waiting(connection, ends, source=SOURCE)
 
 
-def _parents(job: JobFacts, told: DerivedState) -> list[tuple[int, UUID]]:
+def _parents(job: JobFacts, derived: DerivedState) -> list[tuple[int, UUID]]:
     """Returns the jobs that it may still wait for: none once it has started."""
-    if job.asked is None or told.started:
+    if job.asked is None or derived.started:
         return []
     return [(job.asked.tenant_id, parent) for parent in job.asked.depends_on or ()]
 
 
-def _placed(job: JobFacts, asked: JobRecord, told: DerivedState, ends: Mapping[UUID, EventKind]) -> Placed:
-    standing = _standing(job, asked, told)
-    if told.status is Status.RUNNING and told.cancel_requested:
-        end = WaitingJobEnd(asked.tenant_id, job.job_id, EventKind.CANCELLED, cancelled_error())
-        return Placed(standing, end=end)
-    parents = [parent for _, parent in _parents(job, told)]
+def _placed(job: JobFacts, submission: JobRecord, derived: DerivedState, ends: Mapping[UUID, EventKind]) -> Placed:
+    row = _row(job, submission, derived)
+    if derived.status is Status.RUNNING and derived.cancel_requested:
+        end = WaitingJobEnd(submission.tenant_id, job.job_id, EventKind.CANCELLED, cancelled_error())
+        return Placed(row, end=end)
+    parents = [parent for _, parent in _parents(job, derived)]
     open_ = [parent for parent in parents if parent in ends and not ends[parent].terminal]
-    lost = next((parent for parent in parents if ends.get(parent) in UNSUCCESSFUL), None)
-    if lost is not None and not asked.despite_failure:
-        end = WaitingJobEnd(asked.tenant_id, job.job_id, EventKind.FAILED, dependency_error(lost))
-        return Placed(standing._replace(place=Placement.DEPENDENCIES, run_at=asked.run_at), end=end)
+    failed_parent = next((parent for parent in parents if ends.get(parent) in UNSUCCESSFUL), None)
+    if failed_parent is not None and not submission.despite_failure:
+        end = WaitingJobEnd(submission.tenant_id, job.job_id, EventKind.FAILED, dependency_error(failed_parent))
+        return Placed(row._replace(place=Placement.DEPENDENCIES, run_at=submission.run_at), end=end)
     if open_:
-        waiting = standing._replace(place=Placement.DEPENDENCIES, waits_for=len(open_), run_at=asked.run_at)
+        waiting = row._replace(place=Placement.DEPENDENCIES, waits_for=len(open_), run_at=submission.run_at)
         return Placed(waiting, parents=open_)
     # A job that was due is found due again; only a job that holds its key was past that.
-    if asked.run_at is not None and told.first_round and not told.started and job.ties.concurrency_key is None:
-        return Placed(standing._replace(place=Placement.SCHEDULED, run_at=asked.run_at))
-    return Placed(standing)
+    if (
+        submission.run_at is not None
+        and derived.first_round
+        and not derived.started
+        and job.ties.concurrency_key is None
+    ):
+        return Placed(row._replace(place=Placement.SCHEDULED, run_at=submission.run_at))
+    return Placed(row)
 
 
-def _standing(job: JobFacts, asked: JobRecord, told: DerivedState) -> HotRow:
+def _row(job: JobFacts, submission: JobRecord, derived: DerivedState) -> HotRow:
     """Returns the row of a ready job, derived from its events and submission, with the event that ends a running
     attempt.
     """
-    running = told.status is Status.RUNNING
+    running = derived.status is Status.RUNNING
     return HotRow(
         place=Placement.READY,
-        tenant_id=asked.tenant_id,
+        tenant_id=submission.tenant_id,
         job_id=job.job_id,
-        token=told.starts,
-        sequence=told.sequence + running,
-        timeout_seconds=asked.timeout_seconds,
-        priority=asked.priority,
-        attempt=told.attempt - running,
-        crashes=told.crashes,
-        callback_events=asked.callback_events,
-        marks=int(marks_of(job, asked)),
-        queue=asked.queue,
-        type=asked.type,
-        batch_id=asked.batch_id,
-        expires_at=asked.expires_at if told.first_round and not told.started else None,
+        token=derived.starts,
+        sequence=derived.sequence + running,
+        timeout_seconds=submission.timeout_seconds,
+        priority=submission.priority,
+        attempt=derived.attempt - running,
+        crashes=derived.crashes,
+        callback_events=submission.callback_events,
+        marks=int(marks_of(job, submission)),
+        queue=submission.queue,
+        type=submission.type,
+        batch_id=submission.batch_id,
+        expires_at=submission.expires_at if derived.first_round and not derived.started else None,
         run_at=None,
-        concurrency_key=asked.concurrency_key,
+        concurrency_key=submission.concurrency_key,
         waits_for=0,
     )

@@ -16,7 +16,7 @@ class RunTimeReader:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._looking = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._known: dict[tuple[int, str], tuple[float, RunTimes | None]] = {}
 
     async def observed(self, tenant_id: int, job_types: Iterable[str]) -> dict[str, RunTimes | None]:
@@ -25,7 +25,7 @@ class RunTimeReader:
         Raises:
             DatabaseOutage: they cannot be read now.
         """
-        async with self._looking:
+        async with self._lock:
             return {job_type: await self._one(tenant_id, job_type) for job_type in job_types}
 
     async def _one(self, tenant_id: int, job_type: str) -> RunTimes | None:

@@ -32,8 +32,8 @@ class CheckpointRecorder:
         """
         return await self.batcher.put(Checkpoint(job_id, token, value))
 
-    async def _record(self, told: Sequence[Checkpoint]) -> Sequence[bool]:
-        newest = {(checkpoint.job_id, checkpoint.token): checkpoint for checkpoint in told}
+    async def _record(self, checkpoints: Sequence[Checkpoint]) -> Sequence[bool]:
+        newest = {(checkpoint.job_id, checkpoint.token): checkpoint for checkpoint in checkpoints}
         async with self._connection.use() as connection:
             kept = await keep_if_held(connection, list(newest.values()))
-        return [(checkpoint.job_id, checkpoint.token) in kept for checkpoint in told]
+        return [(checkpoint.job_id, checkpoint.token) in kept for checkpoint in checkpoints]

@@ -73,16 +73,16 @@ class ChildSubmitter:
 
     async def _record(self, submissions: Sequence[ChildSubmission]) -> list[list[Accepted] | Exception]:
         """Records all single jobs in one transaction, and each batch in one of its own."""
-        answers: dict[int, list[Accepted] | Exception] = {}
+        results: dict[int, list[Accepted] | Exception] = {}
         async with self._connection.use() as connection:
             singles = [number for number, submission in enumerate(submissions) if submission.batch is None]
             batches = [[number] for number, submission in enumerate(submissions) if submission.batch is not None]
             for numbers in filter(None, (singles, *batches)):
                 together = [submissions[number] for number in numbers]
-                answers |= zip(numbers, await self._record_together(connection, together), strict=True)
-            standing = {id_ for number in answers for id_ in _replayed(answers[number])}
-            await self._after(connection, submissions, standing)
-        return [answers[number] for number in range(len(submissions))]
+                results |= zip(numbers, await self._record_together(connection, together), strict=True)
+            existing = {id_ for number in results for id_ in _replayed(results[number])}
+            await self._after(connection, submissions, existing)
+        return [results[number] for number in range(len(submissions))]
 
     async def _record_together(
         self, connection: Connection, submissions: Sequence[ChildSubmission]
@@ -92,13 +92,13 @@ class ChildSubmitter:
                 recorded = await _record_fenced(connection, submissions)
         except _BatchRefused as error:
             return [error.reason]
-        told = [answer for job, answer in recorded.new]
+        results = [result for job, result in recorded.new]
         self._metrics.recorded(
-            wake_for_submitted(self._wakeups, [job for job, _ in recorded.new], told), statement="submit"
+            wake_for_submitted(self._wakeups, [job for job, _ in recorded.new], results), statement="submit"
         )
-        return recorded.answers
+        return recorded.results
 
-    async def _after(self, connection: Connection, submissions: Sequence[ChildSubmission], standing: set[UUID]) -> None:
+    async def _after(self, connection: Connection, submissions: Sequence[ChildSubmission], existing: set[UUID]) -> None:
         """Redrives children of redriven parents, and cancels children of parents that were cancelled before the
         children were visible.
         """
@@ -107,7 +107,7 @@ class ChildSubmitter:
             for submission in submissions
             for job in submission.jobs
         }
-        found = [(tenant, parent, child) for (tenant, child), parent in parents.items() if child in standing]
+        found = [(tenant, parent, child) for (tenant, child), parent in parents.items() if child in existing]
         if found:
             failed = await find_left_failed(connection, found)
             if failed:
@@ -124,7 +124,7 @@ class ChildSubmitter:
 class _Recorded(NamedTuple):
     """A result for each submission, and the jobs that are new."""
 
-    answers: list[list[Accepted] | Exception]
+    results: list[list[Accepted] | Exception]
     new: list[tuple[NewJob, InsertResult]]
 
 
@@ -138,58 +138,57 @@ class _BatchRefused(Exception):
 
 async def _record_fenced(connection: Connection, submissions: Sequence[ChildSubmission]) -> _Recorded:
     """Records the submissions whose attempts hold their leases."""
-    held = await holders(
-        connection, [(submission.tenant_id, submission.parent_id, submission.token) for submission in submissions]
-    )
-    may = [held.get((submission.parent_id, submission.token)) is False for submission in submissions]
-    allowed = list(compress(submissions, may))
-    answers = await _found(connection, [job for submission in allowed for job in submission.jobs])
+    attempts = [(submission.tenant_id, submission.parent_id, submission.token) for submission in submissions]
+    held = await holders(connection, attempts)
+    fenced = [held.get((submission.parent_id, submission.token)) is False for submission in submissions]
+    allowed = list(compress(submissions, fenced))
+    of_jobs = await _found(connection, [job for submission in allowed for job in submission.jobs])
     # By id: a caller that was stopped may have left its submission behind, and sent it again.
-    unique = {job.job_id: job for submission in allowed for job in await _new_of(connection, submission, answers)}
+    unique = {job.job_id: job for submission in allowed for job in await _new_of(connection, submission, of_jobs)}
     new = list(unique.values())
     recorded = list(zip(new, await insert_jobs(connection, new), strict=True)) if new else []
-    answers |= {job.job_id: answer for job, answer in recorded}
-    told: list[list[Accepted] | Exception] = []
-    for submission, it_may in zip(submissions, may, strict=True):
-        if not it_may:
-            told.append(ParentCancelled() if (submission.parent_id, submission.token) in held else LeaseLost())
+    of_jobs |= {job.job_id: result for job, result in recorded}
+    results: list[list[Accepted] | Exception] = []
+    for submission, is_held in zip(submissions, fenced, strict=True):
+        if not is_held:
+            results.append(ParentCancelled() if (submission.parent_id, submission.token) in held else LeaseLost())
             continue
-        told.append(_all_accepted(answers[job.job_id] for job in submission.jobs))
+        results.append(_all_accepted(of_jobs[job.job_id] for job in submission.jobs))
         if submission.batch is not None:
-            await _settle_batch(connection, submission, submission.batch, told[-1], recorded)
-    return _Recorded(told, recorded)
+            await _settle_batch(connection, submission, submission.batch, results[-1], recorded)
+    return _Recorded(results, recorded)
 
 
 async def _found(connection: Connection, jobs: Sequence[NewJob]) -> dict[UUID, InsertResult]:
     """Returns the jobs that an earlier attempt recorded."""
-    standing = await find_standing(connection, [(job.tenant_id, job.job_id) for job in jobs]) if jobs else {}
+    existing = await find_standing(connection, [(job.tenant_id, job.job_id) for job in jobs]) if jobs else {}
     return {
         job.job_id: Accepted(job.job_id, before.created_at, replayed=True)
         if job.flow is not None and before.digest == job.flow.digest
         else JobExists("An earlier attempt submitted a different job at this point.")
         for job in jobs
-        if (before := standing.get(job.job_id))
+        if (before := existing.get(job.job_id))
     }
 
 
 async def _new_of(
-    connection: Connection, submission: ChildSubmission, answers: dict[UUID, InsertResult]
+    connection: Connection, submission: ChildSubmission, results: dict[UUID, InsertResult]
 ) -> list[NewJob]:
     """Returns the jobs to record. A batch keeps the jobs that it was recorded with: a job that was deduplicated then,
     and would not be now, is recorded outside of the batch.
     """
-    new = [job for job in submission.jobs if job.job_id not in answers]
+    new = [job for job in submission.jobs if job.job_id not in results]
     if submission.batch is None or not new:
         return new
-    stands = await view_batch(connection, submission.tenant_id, submission.batch.batch_id) is not None
-    return [job._replace(batch_id=None) for job in new] if stands else new
+    exists = await view_batch(connection, submission.tenant_id, submission.batch.batch_id) is not None
+    return [job._replace(batch_id=None) for job in new] if exists else new
 
 
 async def _settle_batch(
     connection: Connection,
     submission: ChildSubmission,
     batch: NewBatch,
-    answer: list[Accepted] | Exception,
+    result: list[Accepted] | Exception,
     recorded: Sequence[tuple[NewJob, InsertResult]],
 ) -> None:
     """Records the batch, if it is new.
@@ -197,24 +196,24 @@ async def _settle_batch(
     Raises:
         _BatchRefused: one of its jobs is refused.
     """
-    if isinstance(answer, Exception):
-        raise _BatchRefused(answer)
+    if isinstance(result, Exception):
+        raise _BatchRefused(result)
     members = [given for job, given in recorded if job.batch_id == batch.batch_id]
     if members:
         fresh = [given for given in members if isinstance(given, Accepted) and not given.deduplicated]
         await record_batch(connection, batch, submission.jobs, total=len(fresh))
 
 
-def _all_accepted(answers: Iterable[InsertResult]) -> list[Accepted] | Exception:
+def _all_accepted(results: Iterable[InsertResult]) -> list[Accepted] | Exception:
     """Returns all results, or the first error."""
     accepted: list[Accepted] = []
-    for answer in answers:
-        if isinstance(answer, Exception):
-            return answer
-        accepted.append(answer)
+    for result in results:
+        if isinstance(result, Exception):
+            return result
+        accepted.append(result)
     return accepted
 
 
-def _replayed(answer: list[Accepted] | Exception) -> list[UUID]:
+def _replayed(result: list[Accepted] | Exception) -> list[UUID]:
     """Returns the ids of the jobs that an earlier attempt recorded."""
-    return [] if isinstance(answer, Exception) else [accepted.job_id for accepted in answer if accepted.replayed]
+    return [] if isinstance(result, Exception) else [accepted.job_id for accepted in result if accepted.replayed]

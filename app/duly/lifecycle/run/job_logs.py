@@ -117,10 +117,10 @@ class LogRecorder:
 
     async def flushed(self, *, seconds: float) -> None:
         """Returns once all lines that were added before are recorded, or the time is over."""
-        wanted = self._taken_in
+        new_keys = self._taken_in
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._settled < wanted:
+                while self._settled < new_keys:
                     await self._recorded.wait()
 
 

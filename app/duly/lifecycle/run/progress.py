@@ -28,7 +28,7 @@ class ProgressRecorder:
         self._refused: SkippedRows[UUID] = SkippedRows(metrics, statement="progress")
         self.batcher: Batcher[Progress, bool] = Batcher(self._record, capacity=20_000, batch=BATCH, patience_seconds=30)
 
-    async def tell(self, job_id: UUID, token: int, *, percent: float, message: str | None) -> bool:
+    async def record(self, job_id: UUID, token: int, *, percent: float, message: str | None) -> bool:
         """Records progress. Returns False if the attempt has lost its lease.
 
         Raises:
@@ -43,11 +43,11 @@ class ProgressRecorder:
             self._refused.put(job_id, error)
             raise
 
-    async def _record(self, told: Sequence[Progress]) -> Sequence[bool]:
-        newest = {progress.job_id: progress for progress in told}
+    async def _record(self, reports: Sequence[Progress]) -> Sequence[bool]:
+        newest = {progress.job_id: progress for progress in reports}
         async with self._connection.use() as connection:
             recorded = await record_progress_if_held(connection, list(newest.values()), source=self._source)
         self._wakeups.changed(recorded)
         if any(recorded.values()):
             self._wakeups.deliveries()
-        return [progress.job_id in recorded for progress in told]
+        return [progress.job_id in recorded for progress in reports]

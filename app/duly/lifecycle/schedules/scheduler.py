@@ -94,14 +94,14 @@ class Scheduler:
                 now = now.replace(microsecond=now.microsecond // 1000 * 1000)  # the precision of the API
                 run = run_of(held, now, self._template(held), job_id=self._clock.ids.new())
                 await record_runs(connection, [run])
-                jobs, [answer] = await self._record(connection, [run])
-                if isinstance(answer, Exception):
-                    raise answer
-                await advance(connection, [Step(*key, held.next_run_at, now, answer.job_id)])
+                jobs, [result] = await self._record(connection, [run])
+                if isinstance(result, Exception):
+                    raise result
+                await advance(connection, [Step(*key, held.next_run_at, now, result.job_id)])
         except RecordBusy:
             raise Unavailable("Could not lock the job's keys or dependencies. Retry.") from None
-        self._wake((jobs, [answer]))
-        return answer
+        self._wake((jobs, [result]))
+        return result
 
     async def _fire(self, *, limit: int) -> bool:
         """Runs one transaction. Returns True if there was any schedule to take."""
@@ -141,11 +141,11 @@ class Scheduler:
         )
         due = [
             run
-            for schedule, kept, planned in plans
+            for schedule, template, planned in plans
             for run in runs_of(
                 schedule,
                 planned.due,
-                kept,
+                template,
                 busy=schedule.last_job_id in busy,
                 new_id=self._clock.ids.new,
             )
@@ -168,48 +168,50 @@ class Scheduler:
             requested, first_due = schedule.asked, schedule.next_run_at or now
             try:
                 cron = read_cron(requested.cron, requested.timezone, kept=True)
-                kept = self._template(schedule)
+                template = self._template(schedule)
             except (CronRefused, ValueError) as error:  # of another release, or a time zone unknown here
                 self._set_aside(schedule, error)
                 await note_error(connection, schedule.key, _refusal(first_due, error))
                 continue
-            plans.append((schedule, kept, plan(cron, requested.catch_up, first_due=first_due, now=now, limit=limit)))
+            plans.append(
+                (schedule, template, plan(cron, requested.catch_up, first_due=first_due, now=now, limit=limit))
+            )
         return plans
 
     def _template(self, schedule: Schedule) -> NewJob:
         """Returns the job of a schedule, with the present defaults of its type if this node knows the type."""
-        kept = read_template(schedule.asked.job)
-        handler = self._types.get(kept.type)
+        template = read_template(schedule.asked.job)
+        handler = self._types.get(template.type)
         if handler is None:
-            return kept
+            return template
         requested = orjson.loads(schedule.asked.submission)
-        return kept._replace(
+        return template._replace(
             timeout_seconds=requested.get("timeoutSeconds") or handler.timeout_seconds,
             max_attempts=requested.get("maxAttempts") or handler.max_attempts,
         )
 
     async def _record(self, connection: Connection, runs: Sequence[Run]) -> Recorded:
         """Inserts the jobs of these runs, and corrects the records of runs whose job was deduplicated or refused."""
-        having = [(run, run.job) for run in runs if run.job is not None]
-        jobs = [job for _, job in having]
-        answers = await insert_jobs(connection, jobs) if jobs else []
+        with_job = [(run, run.job) for run in runs if run.job is not None]
+        jobs = [job for _, job in with_job]
+        results = await insert_jobs(connection, jobs) if jobs else []
         others: list[tuple[Run, UUID | None]] = []
-        for (run, job), answer in zip(having, answers, strict=True):
-            if isinstance(answer, Exception):
-                message = f"job of schedule {run.name} refused: {answer}"
+        for (run, job), result in zip(with_job, results, strict=True):
+            if isinstance(result, Exception):
+                message = f"job of schedule {run.name} refused: {result}"
                 log.warning(message, action="schedule_refused", schedule=run.name, due_at=run.due_at.isoformat())
                 others.append((run, None))
-            elif answer.job_id != job.job_id:
-                others.append((run, answer.job_id))
+            elif result.job_id != job.job_id:
+                others.append((run, result.job_id))
         await correct_runs(connection, others)
-        return jobs, answers
+        return jobs, results
 
     def _wake(self, recorded: Recorded) -> None:
-        jobs, answers = recorded
-        refused = sum(isinstance(answer, Exception) for answer in answers)
+        jobs, results = recorded
+        refused = sum(isinstance(result, Exception) for result in results)
         self._metrics.kept_refused.labels("schedule").inc(refused)
         if jobs:
-            self._metrics.recorded(wake_for_submitted(self._wakeups, jobs, answers), statement="submit")
+            self._metrics.recorded(wake_for_submitted(self._wakeups, jobs, results), statement="submit")
 
     def _set_aside(self, schedule: Schedule, error: Exception) -> None:
         failures = self._failures[schedule.key] = self._failures.get(schedule.key, 0) + 1
@@ -231,25 +233,25 @@ class Scheduler:
 
 def _last_jobs(runs: Sequence[Run], recorded: Recorded) -> dict[Key, tuple[datetime, UUID]]:
     """Returns for each schedule the due time and the job of its last run that has one."""
-    answers = iter(recorded[1])
+    results = iter(recorded[1])
     last: dict[Key, tuple[datetime, UUID]] = {}
     for run in runs:
-        answer = next(answers) if run.job is not None else None
-        if isinstance(answer, Accepted):
-            last[run.tenant_id, run.name] = (run.due_at, answer.job_id)
+        result = next(results) if run.job is not None else None
+        if isinstance(result, Accepted):
+            last[run.tenant_id, run.name] = (run.due_at, result.job_id)
     return last
 
 
 def _last_errors(runs: Sequence[Run], recorded: Recorded) -> dict[Key, str]:
     """Returns for each schedule whose last run was refused the error."""
-    answers = iter(recorded[1])
+    results = iter(recorded[1])
     errors: dict[Key, str] = {}
     for run in runs:
         if run.job is None:
             continue
-        answer = next(answers)
-        if isinstance(answer, Exception):
-            errors[run.tenant_id, run.name] = _refusal(run.due_at, answer)
+        result = next(results)
+        if isinstance(result, Exception):
+            errors[run.tenant_id, run.name] = _refusal(run.due_at, result)
         else:
             errors.pop((run.tenant_id, run.name), None)
     return errors

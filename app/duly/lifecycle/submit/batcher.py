@@ -50,7 +50,7 @@ class Batcher(Generic[Item, Result]):
         patience_seconds: float = 1.0,
         what: str = "submissions",
     ) -> None:
-        self._what = what
+        self._items = what
         self._record = record
         self._capacity = capacity
         self._batch = batch
@@ -84,7 +84,7 @@ class Batcher(Generic[Item, Result]):
         except TimeoutError:
             raise Overloaded(
                 "The service is overloaded. Retry later.",
-                reason=f"{self._capacity:,} {self._what} are waiting for the database.",
+                reason=f"{self._capacity:,} {self._items} are waiting for the database.",
             ) from None
 
     async def step(self) -> float:
@@ -111,11 +111,11 @@ class Batcher(Generic[Item, Result]):
         """Records a batch; where one item is refused, by halves, so that the others are recorded."""
 
         async def record(part: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
-            answers = await self._record([item for item, _ in part])
-            for (_, future), answer in zip(part, answers, strict=True):
-                _resolve(future, answer)
+            results = await self._record([item for item, _ in part])
+            for (_, future), result in zip(part, results, strict=True):
+                _resolve(future, result)
 
-        bisected = await record_bisecting(batch, record, statement=self._what, splits=RecordRefused)
+        bisected = await record_bisecting(batch, record, statement=self._items, splits=RecordRefused)
         for (_, future), error in bisected.refused:
             _resolve(future, error)
         for _, future in bisected.left:
@@ -127,10 +127,10 @@ class Batcher(Generic[Item, Result]):
         return not self._waiting and not self.in_flight
 
 
-def _resolve(future: "asyncio.Future[Result]", answer: Result | Exception) -> None:
+def _resolve(future: "asyncio.Future[Result]", result: Result | Exception) -> None:
     if future.done():  # its caller was cancelled
         return
-    if isinstance(answer, Exception):
-        future.set_exception(answer)
+    if isinstance(result, Exception):
+        future.set_exception(result)
     else:
-        future.set_result(answer)
+        future.set_result(result)

@@ -81,13 +81,13 @@ class EagerStart:
 
     def choose(self, jobs: Sequence[NewJob]) -> Starting | None:
         """Chooses the oldest jobs without a delay, one for each slot that can be reserved."""
-        may = [_waits_for_nothing(job) and self._starter.may_start(job) for job in jobs]
-        free = self._starter.reserve(sum(may))
+        can_start = [_waits_for_nothing(job) and self._starter.may_start(job) for job in jobs]
+        free = self._starter.reserve(sum(can_start))
         if not free:
             return None
         starts = []
-        for job, it_may in zip(jobs, may, strict=True):
-            starts.append(it_may and len(self._chosen) < free)
+        for job, eligible in zip(jobs, can_start, strict=True):
+            starts.append(eligible and len(self._chosen) < free)
             if starts[-1]:
                 self._chosen.append(job)
         return Starting(*self._starter.identity(), starts)

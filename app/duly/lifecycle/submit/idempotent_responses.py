@@ -19,16 +19,16 @@ _STANDING = '{"standing":true}'
 
 
 async def store_response(
-    connection: Connection, tenant_id: int, key: IdempotencyKey, answer: Accepted
+    connection: Connection, tenant_id: int, key: IdempotencyKey, response: Accepted
 ) -> tuple[Accepted, Earlier]:
     """Stores the response to a single submission, if it must be. Returns it as given now, and as it will be found."""
-    kept = None
-    if answer.deduplicated:
-        kept = await redirect_key(connection, tenant_id, key.key, answer.job_id)
-    elif answer.standing:
-        kept = _STANDING
-        await keep_answer(connection, tenant_id, key.key, kept)
-    earlier = Earlier(answer.job_id, key.digest, answer.created_at, kept)
+    stored = None
+    if response.deduplicated:
+        stored = await redirect_key(connection, tenant_id, key.key, response.job_id)
+    elif response.standing:
+        stored = _STANDING
+        await keep_answer(connection, tenant_id, key.key, stored)
+    earlier = Earlier(response.job_id, key.digest, response.created_at, stored)
     return replayed_response(earlier)._replace(replayed=False), earlier
 
 
@@ -37,11 +37,11 @@ def replayed_response(earlier: Earlier) -> Accepted:
     accepted = Accepted(earlier.job_id, earlier.created_at, replayed=True)
     if earlier.answer is None:
         return accepted
-    kept = orjson.loads(earlier.answer)
-    if "standing" in kept:
+    stored = orjson.loads(earlier.answer)
+    if "standing" in stored:
         return accepted._replace(standing=True)
-    status = next(status for status, kinds in KINDS.items() if kept["kind"] in kinds)
-    return accepted._replace(created_at=datetime.fromisoformat(kept["createdAt"]), deduplicated=True, status=status)
+    status = next(status for status, kinds in KINDS.items() if stored["kind"] in kinds)
+    return accepted._replace(created_at=datetime.fromisoformat(stored["createdAt"]), deduplicated=True, status=status)
 
 
 async def store_batch_response(
@@ -49,11 +49,11 @@ async def store_batch_response(
 ) -> None:
     """Stores, by index, the jobs that were returned in place of deduplicated ones of a batch."""
     if others:
-        kept = {str(index): str(job_id) for index, job_id in others.items()}
-        await keep_answer(connection, tenant_id, key.key, orjson.dumps(kept).decode())
+        stored = {str(index): str(job_id) for index, job_id in others.items()}
+        await keep_answer(connection, tenant_id, key.key, orjson.dumps(stored).decode())
 
 
 def stored_substitutes(earlier: Earlier) -> dict[int, UUID]:
     """Returns, by index, the jobs that were returned in place of deduplicated ones of a batch."""
-    kept = orjson.loads(earlier.answer or "{}")
-    return {int(index): UUID(job_id) for index, job_id in kept.items()}
+    stored = orjson.loads(earlier.answer or "{}")
+    return {int(index): UUID(job_id) for index, job_id in stored.items()}

@@ -49,8 +49,8 @@ class JobBuilder:
             if not isinstance(submission.parameters, dict):
                 raise Invalid.at([PathError("parameters", "must be an object: `batch` is added to it")])
             counts = {"batchId": str(SMALLEST), "completed": 0, "failed": 0, "cancelled": 0}
-            told = submission.model_copy(update={"parameters": submission.parameters | {"batch": counts}})
-            self.job(told, origin)
+            extended = submission.model_copy(update={"parameters": submission.parameters | {"batch": counts}})
+            self.job(extended, origin)
             return template(self.job(submission, origin, checked=True))
 
     def job(

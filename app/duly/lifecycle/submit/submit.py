@@ -100,19 +100,19 @@ class Submitter:
                 async with free.use() as connection:
                     if simple:
                         at = (await record_jobs(connection, jobs, batch=batch)).at
-                        answer = AcceptedBatch(batch.batch_id, at, [Accepted(job.job_id, at) for job in jobs])
+                        result = AcceptedBatch(batch.batch_id, at, [Accepted(job.job_id, at) for job in jobs])
                     else:
-                        answer = await _record_together(connection, batch, jobs, insert_jobs)
+                        result = await _record_together(connection, batch, jobs, insert_jobs)
             except DatabaseOutage:
                 async with free.use() as connection:
-                    answer = await _record_together(connection, batch, jobs, insert_again)
+                    result = await _record_together(connection, batch, jobs, insert_again)
         except RecordBusy:
             return busy_error(batch)
         except (BatchRefused, IdempotencyKeyReused, RecordRefused) as error:
             return error  # returned, not raised: the other batches are recorded already
-        if not answer.replayed:
-            self._wake(jobs, answer.jobs, started=())
-        return answer
+        if not result.replayed:
+            self._wake(jobs, result.jobs, started=())
+        return result
 
     async def _record(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Exception]:
         with EagerStart(self._starter) as eager:
@@ -187,16 +187,16 @@ async def _record_together(
                 check_same_request(earlier, batch.idempotency)
                 others = stored_substitutes(earlier)
                 return AcceptedBatch(earlier.job_id, earlier.created_at, (), replayed=True, others=others)
-        [misled] = await unknown_dependencies(connection, [read_template(batch.then)]) if batch.then else [[]]
-        answers = await insert(connection, jobs)
-        accepted = [answer for answer in answers if isinstance(answer, Accepted)]
-        if misled or len(accepted) < len(answers):
-            refused = {index: answer for index, answer in enumerate(answers) if isinstance(answer, Exception)}
-            raise BatchRefused(refused, then=misled)
+        [then_errors] = await unknown_dependencies(connection, [read_template(batch.then)]) if batch.then else [[]]
+        results = await insert(connection, jobs)
+        accepted = [result for result in results if isinstance(result, Accepted)]
+        if then_errors or len(accepted) < len(results):
+            refused = {index: result for index, result in enumerate(results) if isinstance(result, Exception)}
+            raise BatchRefused(refused, then=then_errors)
         if batch.idempotency is not None:
-            others = {index: answer.job_id for index, answer in enumerate(accepted) if not answer.fresh}
+            others = {index: result.job_id for index, result in enumerate(accepted) if not result.fresh}
             await store_batch_response(connection, batch.tenant_id, batch.idempotency, others)
-        fresh = [answer for answer in accepted if answer.fresh]
+        fresh = [result for result in accepted if result.fresh]
         at = await record_batch(connection, batch, jobs, total=len(fresh))
         return AcceptedBatch(batch.batch_id, at, accepted)
 
@@ -239,13 +239,13 @@ async def _record_keyed(
     for key, job in first.items():
         if job.idempotency is None or key in earlier:
             continue
-        answer = recorded[job.job_id]
-        if isinstance(answer, Exception):  # a refused submission does not use up its key
+        result = recorded[job.job_id]
+        if isinstance(result, Exception):  # a refused submission does not use up its key
             await release_key(connection, *key)
-            earlier[key] = answer
+            earlier[key] = result
         else:
             recorded[job.job_id], earlier[key] = await store_response(
-                connection, job.tenant_id, job.idempotency, answer
+                connection, job.tenant_id, job.idempotency, result
             )
     return [recorded.get(job.job_id) or _replay(job, earlier) for job in jobs]
 

@@ -50,8 +50,8 @@ class SpooledJobs:
         """
         spool = self._tied if _locks(job) else self._simple
         if self._tied.count >= MOST_TIED and spool is self._tied:
-            words = f"too many jobs with dependsOn, uniqueKey or concurrencyKey (at most {MOST_TIED:,} in one batch)"
-            raise Invalid.at([PathError("", words)])
+            message = f"too many jobs with dependsOn, uniqueKey or concurrencyKey (at most {MOST_TIED:,} in one batch)"
+            raise Invalid.at([PathError("", message)])
         await spool.put(self.count, job)
 
     @property
@@ -120,7 +120,7 @@ class SpooledSubmitter:
             work = _SpoolInsert(batch._replace(batch_id=self._ids.new()), jobs, self._ids.block())
             accepted = await self._record(work)
         if accepted.block is not None:
-            work.pending.tell(self._wakeups, self._metrics)
+            work.pending.wake(self._wakeups, self._metrics)
         return accepted
 
     async def _record(self, work: "_SpoolInsert") -> AcceptedSpooledBatch:
@@ -154,8 +154,8 @@ class _SpoolInsert:
         self.pending = _PendingWakeups()
         self.others: dict[int, UUID] = {}
 
-    async def record(self, connection: Connection, how: Record) -> AcceptedSpooledBatch:
-        """Inserts all chunks with `how`, and the batch."""
+    async def record(self, connection: Connection, insert: Record) -> AcceptedSpooledBatch:
+        """Inserts all chunks with `insert`, and the batch."""
         self.pending, self.others = _PendingWakeups(), {}
         batch = self.batch
         if batch.idempotency is not None:
@@ -168,7 +168,7 @@ class _SpoolInsert:
             async for chunk in spool.chunks():
                 indexes = [index for index, _ in chunk]
                 jobs = [job._replace(job_id=self.block[index], batch_id=batch.batch_id) for index, job in chunk]
-                self._note(indexes, jobs, await how(connection, jobs))
+                self._note(indexes, jobs, await insert(connection, jobs))
                 ends = [min((*ends, *jobs), key=_job_id), max((*ends, *jobs), key=_job_id)]
         if batch.idempotency is not None:
             await store_batch_response(connection, batch.tenant_id, batch.idempotency, self.others)
@@ -183,15 +183,15 @@ class _SpoolInsert:
     def _accepted(self, at: datetime) -> AcceptedSpooledBatch:
         return AcceptedSpooledBatch(self.batch.batch_id, at, self.jobs.count, self.block, self.others)
 
-    def _note(self, indexes: Sequence[int], jobs: Sequence[NewJob], answers: Sequence[InsertResult]) -> None:
+    def _note(self, indexes: Sequence[int], jobs: Sequence[NewJob], results: Sequence[InsertResult]) -> None:
         if refused := {
-            index: each for index, each in zip(indexes, answers, strict=True) if isinstance(each, Exception)
+            index: each for index, each in zip(indexes, results, strict=True) if isinstance(each, Exception)
         }:
             raise BatchRefused(refused)
-        accepted = [answer for answer in answers if isinstance(answer, Accepted)]
-        for index, job, answer in zip(indexes, jobs, accepted, strict=True):
-            if answer.job_id != job.job_id:
-                self.others[index] = answer.job_id
+        accepted = [result for result in results if isinstance(result, Accepted)]
+        for index, job, result in zip(indexes, jobs, accepted, strict=True):
+            if result.job_id != job.job_id:
+                self.others[index] = result.job_id
         self.pending.add(jobs, accepted)
 
 
@@ -209,19 +209,19 @@ class _PendingWakeups:
 
     def add(self, jobs: Sequence[NewJob], accepted: Sequence[Accepted]) -> None:
         """Notes the new jobs of a chunk."""
-        for job, answer in zip(jobs, accepted, strict=True):
-            if not answer.fresh:
+        for job, result in zip(jobs, accepted, strict=True):
+            if not result.fresh:
                 continue
             self.fresh += 1
             if job.queue in self._queues or len(self._queues) < MOST_LANES:
                 self._queues[job.queue] += 1
             kind = (Lane(job.queue, job.type, job.priority), job.flow is None, bool(job.run_at or job.delay_seconds))
             if len(self._oldest) < MOST_LANES:
-                self._oldest.setdefault(kind, (job, answer))
+                self._oldest.setdefault(kind, (job, result))
 
-    def tell(self, wakeups: Wakeups, metrics: Metrics) -> None:
+    def wake(self, wakeups: Wakeups, metrics: Metrics) -> None:
         """Wakes the parts that run the new jobs."""
-        jobs, accepted = [job for job, _ in self._oldest.values()], [answer for _, answer in self._oldest.values()]
+        jobs, accepted = [job for job, _ in self._oldest.values()], [result for _, result in self._oldest.values()]
         wake_for_submitted(wakeups, jobs, accepted)
         self._queues.subtract(job.queue for job in jobs)
         wakeups.submitted(self._queues.elements())

@@ -24,7 +24,7 @@ async def place_tied(connection: Connection, jobs: Sequence[NewJob], inserted: M
     ended = await watch_parents(connection, parents)
     rows = [_row(job, inserted[job.job_id], ended, has_key=job.job_id in held) for job in jobs]
     await place(connection, rows)
-    failed = {job.job_id: lost for job in jobs if (lost := _failed_dependency(job, ended))}
+    failed = {job.job_id: failed_parent for job in jobs if (failed_parent := _failed_dependency(job, ended))}
     await record_dependencies(connection, _open_dependencies(jobs, ended, failed))
     ends = [
         WaitingJobEnd(job.tenant_id, job.job_id, EventKind.FAILED, dependency_error(failed[job.job_id]))

@@ -57,16 +57,16 @@ class ChildProcess:
         ready: Callable[["ChildProcess"], None],
         ended: Callable[["ChildProcess"], None],
     ) -> None:
-        self.words = Inbox(hear)
+        self.inbox = Inbox(hear)
         self._ready = ready
         self._ended = ended
         self._loop = asyncio.get_running_loop()
         self._frames = Frames()
         self._call: Call | None = None
-        self._socket, self._theirs = socket.socketpair()
+        self._socket, self._child_end = socket.socketpair()
         self._socket.settimeout(0)
         self._process = multiprocessing.get_context("spawn").Process(
-            target=serve, args=(self._theirs, self.words.theirs, setup), name="duly-handlers"
+            target=serve, args=(self._child_end, self.inbox.child_end, setup), name="duly-handlers"
         )
         self._death: int | None = None
         self.was_ready = False
@@ -84,11 +84,11 @@ class ChildProcess:
             await anyio.to_thread.run_sync(self._process.start, limiter=CapacityLimiter(1))
         except BaseException:
             self._socket.close()
-            self.words.close()
+            self.inbox.close()
             raise
         finally:
-            self._theirs.close()
-            self.words.theirs.close()
+            self._child_end.close()
+            self.inbox.child_end.close()
         # A pidfd if available: a copy that a handler forks keeps the sentinel open.
         pidfd = getattr(os, "pidfd_open", None)
         self._death = pidfd(self._process.pid) if pidfd else os.dup(self._process.sentinel)
@@ -115,7 +115,7 @@ class ChildProcess:
             ProcessDied: the process ended.
         """
         call = self._call = Call(self._loop.create_future(), self._loop.create_future())
-        call.end.add_done_callback(_heard)
+        call.end.add_done_callback(_retrieve_exception)
         try:
             async with asyncio.timeout(BEGIN_SECONDS):
                 await self._loop.sock_sendall(self._socket, frame(fields))
@@ -156,13 +156,13 @@ class ChildProcess:
             return False
         try:
             for message in self._frames.take_in(part):
-                self._hear(*message)
+                self._on_message(*message)
         except (TypeError, ValueError):  # not a frame of this program
             self.kill()
             return False
         return True
 
-    def _hear(self, kind: str, *words: Any) -> None:
+    def _on_message(self, kind: str, *words: Any) -> None:
         match kind:
             case "ready":
                 self.was_ready = True
@@ -184,19 +184,19 @@ class ChildProcess:
             self._process.join(1)
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
-        self.words.close()
+        self.inbox.close()
         os.close(self._death)
         self._death = None
         if self._call is not None:
             for awaited in self._call:
                 if not awaited.done():
                     awaited.set_exception(ProcessDied(self.exit_code, begun=self._call.begun.done()))
-                    _heard(awaited)
+                    _retrieve_exception(awaited)
         self.dead.set()
         self._ended(self)
 
 
-def _heard(future: "asyncio.Future[Any]") -> None:
+def _retrieve_exception(future: "asyncio.Future[Any]") -> None:
     """Retrieves the exception so that asyncio does not warn."""
     if not future.cancelled():
         future.exception()

@@ -42,14 +42,14 @@ class Setup(NamedTuple):
     json_depth: int
 
 
-def serve(orders: socket.socket, words: socket.socket, setup: Setup) -> NoReturn:
+def serve(orders: socket.socket, text: socket.socket, setup: Setup) -> NoReturn:
     """Runs one attempt after the other, until the parent closes its end."""
     os.setpgrp()  # with all processes that its handlers started
     threading.Thread(target=_end_with_parent, name="duly-parent", daemon=True).start()
     _leave_signals_to_parent()
     sys.path[:] = setup.path
     try:
-        registry, outbox = load_users_own(setup.modules), Outbox(words)
+        registry, outbox = load_users_own(setup.modules), Outbox(text)
     except BaseException as error:  # noqa: BLE001  # any error of importing a handler module
         send_frame(orders, ["unusable", describe(error), traceback_text(error)])
         os._exit(1)

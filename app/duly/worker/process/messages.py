@@ -15,11 +15,11 @@ ROUND = 100
 
 
 class Inbox:
-    """The parent's end; `theirs` is the child's. `hear` is called on the event loop with job, kind and content."""
+    """The parent's end; `child_end` is the child's. `hear` is called on the event loop with job, kind and content."""
 
     def __init__(self, hear: Callable[[UUID, str, list[Any]], None]) -> None:
-        self._hear = hear
-        self._socket, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._on_message = hear
+        self._socket, self.child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.settimeout(0)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket.fileno(), self.read)
@@ -34,8 +34,8 @@ class Inbox:
             if not message:
                 self._loop.remove_reader(self._socket.fileno())
                 return False
-            job_id, kind, words = json.loads(message)
-            self._hear(UUID(job_id), kind, words)
+            job_id, kind, content = json.loads(message)
+            self._on_message(UUID(job_id), kind, content)
         return True
 
     def close(self) -> None:
@@ -53,10 +53,11 @@ class Outbox:
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
 
-    def send(self, job_id: UUID, kind: str, words: list[Any]) -> None:
+    def send(self, job_id: UUID, kind: str, content: list[Any]) -> None:
         """Sends a message; blocks while the parent is behind. A message too long for a datagram is cut."""
-        message = json.dumps([str(job_id), kind, words]).encode()
+        message = json.dumps([str(job_id), kind, content]).encode()
         if len(message) > LARGEST:
-            words = [word[:1000] if isinstance(word, str) else word for word in words[:2]] + [{}] * (len(words) > 2)  # noqa: PLR2004
-            message = json.dumps([str(job_id), kind, words]).encode()
+            first = [each[:1000] if isinstance(each, str) else each for each in content[:2]]
+            content = first + [{}] * (len(content) > 2)  # noqa: PLR2004  # the fields of a log line
+            message = json.dumps([str(job_id), kind, content]).encode()
         self._socket.send(message)

@@ -61,10 +61,10 @@ class ProcessExecutor:
         self._idle: list[ChildProcess] = []
         self._starting: set[asyncio.Task[None]] = set()
         self._busy = self._failures = 0
-        self._rests_until = 0.0
+        self._backs_off_until = 0.0
         self._closed = False
         self._attempts: dict[UUID, Attempt] = {}
-        self._told: dict[UUID, set[asyncio.Future[None]]] = {}
+        self._reporting: dict[UUID, set[asyncio.Future[None]]] = {}
         self._checkpoints: dict[UUID, ChildCheckpoints] = {}
         self.draining = False
         self._changed = changed
@@ -76,7 +76,7 @@ class ProcessExecutor:
 
     def grow(self) -> None:
         """Doubles the number of processes, or starts one, within the limit."""
-        if self._closed or self.draining or self._starting or time.monotonic() < self._rests_until:
+        if self._closed or self.draining or self._starting or time.monotonic() < self._backs_off_until:
             return
         if any(not child.was_ready for child in self._children):
             return
@@ -88,7 +88,7 @@ class ProcessExecutor:
     async def _start(self) -> None:
         try:
             setup = Setup(self._modules, tuple(sys.path), *self._limits)
-            child = ChildProcess(setup, hear=self._hear, ready=self._on_ready, ended=self._on_end)
+            child = ChildProcess(setup, hear=self._on_message, ready=self._on_ready, ended=self._on_end)
             atexit.register(child.kill)
             self._children.add(child)
             try:
@@ -98,7 +98,7 @@ class ProcessExecutor:
                 atexit.unregister(child.kill)
                 raise
         except Exception as error:  # noqa: BLE001  # the system has no room for it, or the setup cannot be sent
-            self._rest(f"{type(error).__name__}: {error}")
+            self._back_off(f"{type(error).__name__}: {error}")
 
     def _on_ready(self, child: ChildProcess) -> None:
         self._failures = 0
@@ -111,19 +111,19 @@ class ProcessExecutor:
         if child in self._idle:
             self._idle.remove(child)
             if not self._closed:
-                words = f"idle handler process ended ({_ended(child.exit_code)}); starting another"
-                log.warning(words, action="process_ended", pid=child.pid)
+                message = f"idle handler process ended ({_ended(child.exit_code)}); starting another"
+                log.warning(message, action="process_ended", pid=child.pid)
         elif not child.was_ready and not self._closed and not self.draining:
-            self._rest(child.why or _ended(child.exit_code))
+            self._back_off(child.why or _ended(child.exit_code))
         self._changed()
 
-    def _rest(self, why: str) -> None:
+    def _back_off(self, why: str) -> None:
         """Starts no process for a while."""
         seconds = min(FIRST_REST_SECONDS * 2.0 ** min(self._failures, 10), LONGEST_REST_SECONDS)
         self._failures += 1
-        self._rests_until = time.monotonic() + seconds
-        words = f"could not start a handler process, retrying in {seconds:g} s: {why}"
-        log.error(words, action="process_not_started", seconds=seconds)
+        self._backs_off_until = time.monotonic() + seconds
+        message = f"could not start a handler process, retrying in {seconds:g} s: {why}"
+        log.error(message, action="process_not_started", seconds=seconds)
 
     async def call(self, attempt: Attempt) -> Any:
         """Returns the handler's result. Cancelling kills the process.
@@ -140,9 +140,9 @@ class ProcessExecutor:
         attempt.start_clock(BEGIN_SECONDS)
         try:
             kind, value = await child.call(_plain(attempt.claimed), begins=attempt.start_clock)
-            await self._all_told(child, job_id)
+            await self._all_reported(child, job_id)
         except ProcessDied as error:
-            raise self._meaning_of(error) from None
+            raise self._error_of(error) from None
         finally:
             self._busy -= 1
             self._take_back(child)
@@ -154,7 +154,7 @@ class ProcessExecutor:
         job_id = attempt.claimed.job_id
         if self._attempts.get(job_id) is attempt:
             del self._attempts[job_id]
-            self._told.pop(job_id, None)
+            self._reporting.pop(job_id, None)
             self._checkpoints.pop(job_id, None)
 
     def _take_back(self, child: ChildProcess) -> None:
@@ -164,38 +164,38 @@ class ProcessExecutor:
             self._idle.append(child)
         self._changed()
 
-    def _meaning_of(self, death: ProcessDied) -> Exception:
+    def _error_of(self, death: ProcessDied) -> Exception:
         if not death.begun:
             return Interruption("the process ended before the handler was called")
         if self.draining and (death.exit_code or 0) < 0:  # what stops the node may signal its children too
             return Interruption("the node was shut down")
         return ProcessFailure(f"the handler's process ended ({_ended(death.exit_code)})")
 
-    def _hear(self, job_id: UUID, kind: str, words: list[Any]) -> None:
+    def _on_message(self, job_id: UUID, kind: str, message: list[Any]) -> None:
         attempt = self._attempts.get(job_id)
         if attempt is None:
             return
         match kind:
             case "log":
-                attempt.log(*words)
+                attempt.log(*message)
             case "checkpoint":
                 checkpoints = self._checkpoints.setdefault(job_id, ChildCheckpoints())
-                if checkpoints.hear(*words):
+                if checkpoints.hear(*message):
                     self._note(job_id, checkpoints.keep(attempt.checkpoint))
             case _:
-                self._note(job_id, _told(attempt, *words))
+                self._note(job_id, _progress(attempt, *message))
 
-    def _note(self, job_id: UUID, telling: Coroutine[Any, Any, None]) -> None:
-        told = asyncio.ensure_future(telling)
-        of_job = self._told.setdefault(job_id, set())
-        of_job.add(told)
-        told.add_done_callback(of_job.discard)
+    def _note(self, job_id: UUID, coroutine: Coroutine[Any, Any, None]) -> None:
+        report = asyncio.ensure_future(coroutine)
+        reports = self._reporting.setdefault(job_id, set())
+        reports.add(report)
+        report.add_done_callback(reports.discard)
 
-    async def _all_told(self, child: ChildProcess, job_id: UUID) -> None:
+    async def _all_reported(self, child: ChildProcess, job_id: UUID) -> None:
         """Waits until all reports that the child sent before its end are recorded."""
-        while child.words.read():
+        while child.inbox.read():
             pass
-        await asyncio.gather(*self._told.get(job_id, ()))
+        await asyncio.gather(*self._reporting.get(job_id, ()))
 
     async def aclose(self) -> None:
         """Kills all processes. No attempt may need one then."""
@@ -227,7 +227,7 @@ def _ended(exit_code: int | None) -> str:
     return f"exit code {exit_code}"
 
 
-async def _told(attempt: Attempt, percent: float, message: str | None) -> None:
+async def _progress(attempt: Attempt, percent: float, message: str | None) -> None:
     with contextlib.suppress(Exception):  # progress that cannot be recorded does not fail the attempt
         await attempt.progress(percent, message)
 
@@ -243,7 +243,7 @@ def _unpacked(kind: str, value: Any) -> Any:
         case "fail":
             raise Fail(value[0], code=value[1], retryable=value[2])
         case _:
-            words, (exception, frames, traceback) = value
+            message, (exception, frames, traceback) = value
             raise ProcessFailure(
-                words, ErrorLocation(exception, tuple(StackFrame(*each) for each in frames), traceback)
+                message, ErrorLocation(exception, tuple(StackFrame(*each) for each in frames), traceback)
             )
