@@ -15,7 +15,7 @@ from duly.telemetry.metrics import Metrics
 from duly.worker.invocation import describe
 from duly.worker.tracebacks import traceback_text
 
-log = structlog.stdlib.get_logger("duly.ends")
+log = structlog.stdlib.get_logger("duly.attempt_end")
 
 UNRECORDABLE = "The outcome of the attempt cannot be recorded."
 

@@ -142,7 +142,7 @@ async def test_a_full_buffer_refuses_after_patience(ledger: Ledger) -> None:
     with pytest.raises(Overloaded) as refused:
         await batcher.put(3)
     assert (refused.value.status, refused.value.retryable) == (503, True)
-    assert "2 submissions wait" in refused.value.reason
+    assert "2 submissions are waiting" in refused.value.reason
     async with flushing(batcher):
         assert await asyncio.gather(*waiting) == [2, 4]
     assert ledger.batches == [[1], [2]]

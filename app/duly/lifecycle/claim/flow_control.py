@@ -13,7 +13,7 @@ from duly.store.postgres.database import Connection, Database
 from duly.store.queue.flow_control import pause_queue, raise_version, resume_queue, transactions_that_may_start_jobs
 from duly.store.queue.limits import FlowLimits, Scope, count_in, forget_limits, limits_begin, set_limits
 
-log = structlog.stdlib.get_logger("duly.control")
+log = structlog.stdlib.get_logger("duly.flow_control")
 
 # Starts in progress take milliseconds; a submission of many jobs in one transaction, which starts none, may take long.
 # The wait for earlier transactions ends after this time.

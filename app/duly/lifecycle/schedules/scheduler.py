@@ -40,7 +40,7 @@ from duly.store.queue.schedules import (
 )
 from duly.telemetry.metrics import Metrics
 
-log = structlog.stdlib.get_logger("duly.fire")
+log = structlog.stdlib.get_logger("duly.scheduler")
 
 BATCH = 100
 # Due times in one round, over all schedules: a schedule that catches up on a million of them delays others by one round

@@ -10,7 +10,7 @@ import structlog
 from duly.store.postgres.database import DatabaseOutage, DatabaseTimeout, RecordRefused
 from duly.telemetry.metrics import Metrics
 
-log = structlog.stdlib.get_logger("duly.by_halves")
+log = structlog.stdlib.get_logger("duly.bisection")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -15,7 +15,7 @@ from duly.lifecycle.writes.bisection import note_fault
 from duly.store.postgres.database import RecordBusy
 from duly.telemetry.metrics import Metrics
 
-log = structlog.stdlib.get_logger("duly.portions")
+log = structlog.stdlib.get_logger("duly.round_size")
 
 FIRST_SECONDS = 1.0
 LAST_SECONDS = 30.0
