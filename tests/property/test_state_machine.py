@@ -111,7 +111,7 @@ class Ledger:
         self.wakeups = signals
         self.finisher = Finisher(self.database, signals, metrics, source="worker:test")
         self.sweeper = Sweeper(self.database, signals, metrics, self.finisher, policy_of=lambda _type: DEFAULT_RETRY)
-        self.consequences = FollowUps(self.database, signals, metrics, clock=DatabaseClock())
+        self.follow_ups = FollowUps(self.database, signals, metrics, clock=DatabaseClock())
         self.canceller = Canceller(self.database, signals, metrics)
 
     def run(self, work: Coroutine[Any, Any, Value]) -> Value:
@@ -304,7 +304,7 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def draw_consequences(self) -> None:
-        self.ledger.run(self.ledger.consequences.step())
+        self.ledger.run(self.ledger.follow_ups.step())
 
     @precondition(lambda self: hasattr(self, "nodes"))
     @invariant()
@@ -327,14 +327,14 @@ class Life(RuleBasedStateMachine):
         for _ in range(60):
             if self.ledger.sql(UNFINISHED) == [] and self.ledger.sql("select from batch_tallies") == []:
                 break
-            while self.ledger.run(self.ledger.consequences.step()) == 0:
+            while self.ledger.run(self.ledger.follow_ups.step()) == 0:
                 pass
             self.crash()
             self.time_passes()
             for attempt in self.ledger.run(self.ledger.claim(self.nodes[-1], 100)):
                 self.finish(attempt, "complete")
         assert self.ledger.sql(UNFINISHED) == []
-        while self.ledger.run(self.ledger.consequences.step()) == 0:
+        while self.ledger.run(self.ledger.follow_ups.step()) == 0:
             pass
         self.every_promise_holds()
         for table in (

@@ -165,7 +165,7 @@ async def test_jobs_of_other_nodes_are_told_of(start_service: StartService, pool
 async def test_news_reach_a_stream_by_hints_and_without_them(start_service: StartService) -> None:
     shown, other = await start_service(roles=("api",)), await start_service()
     heard = asyncio.Event()
-    shown.node.wakeups.local.news = heard.set
+    shown.node.wakeups.local.ledger_grew = heard.set
     async with following_all(shown) as frames:
 
         async def told_there() -> bool:

@@ -48,7 +48,7 @@ class MixedLedger:
     def __post_init__(self) -> None:
         signals, metrics = Wakeups(), Metrics()
         self.finisher = Finisher(self.database, signals, metrics, source="worker:test")
-        self.consequences = FollowUps(self.database, signals, metrics, clock=DatabaseClock())
+        self.follow_ups = FollowUps(self.database, signals, metrics, clock=DatabaseClock())
         self.canceller = Canceller(self.database, signals, metrics)
 
     async def sql(self, statement: str, *arguments: Any) -> list[Any]:
@@ -93,7 +93,7 @@ class MixedLedger:
             await keep_if_held(connection, [Checkpoint(attempt.job_id, attempt.token, "1")])
 
     async def draw_consequences(self) -> None:
-        while await self.consequences.step() == 0:
+        while await self.follow_ups.step() == 0:
             pass
 
     async def violations(self) -> list[str]:

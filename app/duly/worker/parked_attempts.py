@@ -81,6 +81,10 @@ class ParkedAttempts:
         if attempt.cancelled:
             self.remove(attempt)
             return
+        await self._wait_for_slot(attempt)
+
+    async def _wait_for_slot(self, attempt: Attempt) -> None:
+        """Returns once the attempt has a slot, or is stopped. The wait does not count as run time."""
         loop = asyncio.get_running_loop()
         self._returning[attempt] = turn = loop.create_future()
         self.slot_freed()  # there may be one

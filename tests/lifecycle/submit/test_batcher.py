@@ -16,15 +16,15 @@ class Ledger:
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
-        self.door = asyncio.Event()
-        self.door.set()
+        self.gate = asyncio.Event()
+        self.gate.set()
         self.entered = asyncio.Event()
         self.breaks: list[BaseException] = []
 
     async def record(self, items: Sequence[int]) -> Sequence[int | Exception]:
         self.batches.append(list(items))
         self.entered.set()
-        await self.door.wait()
+        await self.gate.wait()
         if self.breaks:
             raise self.breaks.pop(0)
         if any(item < 0 for item in items):
@@ -73,7 +73,7 @@ async def test_an_idle_gatherer_adds_no_delay(ledger: Ledger) -> None:
 
 async def test_what_arrives_during_a_statement_goes_in_the_next(ledger: Ledger) -> None:
     batcher = Batcher(ledger.record, capacity=100, batch=4)
-    ledger.door.clear()
+    ledger.gate.clear()
     async with flushing(batcher):
         first = putting(batcher, 1)
         await ledger.entered.wait()
@@ -81,7 +81,7 @@ async def test_what_arrives_during_a_statement_goes_in_the_next(ledger: Ledger) 
         rest = putting(batcher, 2, 3, 4, 5, 6, 7)
         await settle()
         assert ledger.batches == [[1]]
-        ledger.door.set()
+        ledger.gate.set()
         assert await asyncio.gather(*first, *rest) == [2, 4, 6, 8, 10, 12, 14]
     assert ledger.batches == [[1], [2, 3, 4, 5], [6, 7]]
 
@@ -127,7 +127,7 @@ async def test_an_unforeseen_error_answers_everybody_and_leaves_to_the_loop(ledg
 
 async def test_a_flusher_that_is_stopped_leaves_nobody_waiting(ledger: Ledger) -> None:
     batcher = Batcher(ledger.record, capacity=10, batch=5)
-    ledger.door.clear()
+    ledger.gate.clear()
     async with flushing(batcher):
         tasks = putting(batcher, 1)
         await ledger.entered.wait()
@@ -160,12 +160,12 @@ async def test_a_caller_waits_for_room_and_then_gets_in(ledger: Ledger) -> None:
 
 async def test_a_caller_that_went_away_disturbs_nobody(ledger: Ledger) -> None:
     batcher = Batcher(ledger.record, capacity=10, batch=5)
-    ledger.door.clear()
+    ledger.gate.clear()
     async with flushing(batcher):
         leaves, stays = putting(batcher, 1, 2)
         await ledger.entered.wait()
         leaves.cancel()
         await settle()
-        ledger.door.set()
+        ledger.gate.set()
         assert await stays == 4
     assert leaves.cancelled()

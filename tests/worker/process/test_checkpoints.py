@@ -13,11 +13,11 @@ class Recording:
 
     def __init__(self) -> None:
         self.kept: list[object] = []
-        self.door = asyncio.Event()
+        self.gate = asyncio.Event()
 
     async def checkpoint(self, value: object) -> None:
         assert isinstance(value, CheckpointText)
-        await self.door.wait()
+        await self.gate.wait()
         self.kept.append(str(value))
 
 
@@ -32,7 +32,7 @@ async def test_a_checkpoint_is_put_together_from_its_parts(length: int) -> None:
     assert [last for _, last, _ in parts] == [False] * (len(parts) - 1) + [True]
     assert all(len(part) <= PART for _, _, part in parts)
     checkpoints, recording = ChildCheckpoints(), Recording()
-    recording.door.set()
+    recording.gate.set()
     assert hear(checkpoints, text)
     await checkpoints.keep(recording.checkpoint)
     assert recording.kept == [text]
@@ -44,7 +44,7 @@ async def test_of_several_that_wait_the_newest_is_recorded() -> None:
     keeping = asyncio.create_task(checkpoints.keep(recording.checkpoint))
     await asyncio.sleep(0)
     assert [hear(checkpoints, text) for text in ("second", "third", "fourth")] == [False] * 3
-    recording.door.set()
+    recording.gate.set()
     await keeping
     assert recording.kept == ["first", "fourth"]
     assert hear(checkpoints, "fifth")
@@ -52,7 +52,7 @@ async def test_of_several_that_wait_the_newest_is_recorded() -> None:
 
 async def test_the_rest_of_a_checkpoint_whose_process_was_killed_is_passed_over() -> None:
     checkpoints, recording = ChildCheckpoints(), Recording()
-    recording.door.set()
+    recording.gate.set()
     first, second, third = parts_of("x" * (2 * PART + 1))
     assert not checkpoints.hear(*second)
     assert not checkpoints.hear(*third)

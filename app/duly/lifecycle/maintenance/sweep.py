@@ -5,7 +5,7 @@ Any number of nodes may sweep: each verdict is recorded by the finish statement,
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import assert_never
 from uuid import UUID
 
@@ -89,17 +89,7 @@ class Sweeper:
             ends = {attempt.job_id: self._verdict(attempt) for attempt in overdue}
             finished = await self._finisher.record(list(ends.values()), connection=self._connection)
             self._observe(silent, overdue, finished, seconds=time.monotonic() - looked_at)
-            recorded = {done.job_id for done in finished}
-            for attempt in overdue:
-                if attempt.job_id in recorded:
-                    end = ends[attempt.job_id]
-                    log_end(_outcome(attempt), end, job_type=attempt.type, attempt=attempt.attempt)
-            log.warning(
-                f"swept {len(finished)} lost or overdue attempts",
-                action="attempts_swept",
-                lost=sum(attempt.verdict is OverdueReason.LOST for attempt in overdue),
-                timed_out=sum(attempt.verdict is OverdueReason.TIMED_OUT for attempt in overdue),
-            )
+            _log_verdicts(overdue, ends, finished)
         return 0 if len(overdue) == BATCH else SWEEP_SECONDS
 
     def _observe(
@@ -210,6 +200,20 @@ class Sweeper:
             action="partitions_kept",
         )
         return []
+
+
+def _log_verdicts(overdue: Sequence[Overdue], ends: Mapping[UUID, Finish], finished: Sequence[Finished]) -> None:
+    """Logs the verdicts that were recorded, one line each, and their number."""
+    recorded = {done.job_id for done in finished}
+    for attempt in overdue:
+        if attempt.job_id in recorded:
+            log_end(_outcome(attempt), ends[attempt.job_id], job_type=attempt.type, attempt=attempt.attempt)
+    log.warning(
+        f"swept {len(finished)} lost or overdue attempts",
+        action="attempts_swept",
+        lost=sum(attempt.verdict is OverdueReason.LOST for attempt in overdue),
+        timed_out=sum(attempt.verdict is OverdueReason.TIMED_OUT for attempt in overdue),
+    )
 
 
 def _outcome(overdue: Overdue) -> Outcome:

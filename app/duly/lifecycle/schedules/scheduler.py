@@ -52,6 +52,7 @@ HELD_SECONDS = 0.05
 # Back off this long for a schedule that fails, so it does not block others.
 ASIDE_SECONDS = 10.0
 
+Planned = tuple[Schedule, NewJob, Plan]
 Recorded = tuple[list[NewJob], list[Accepted | Exception]]
 
 
@@ -129,28 +130,10 @@ class Scheduler:
         return bool(taken)
 
     async def _fire_taken(self, connection: Connection, taken: Sequence[Schedule]) -> Recorded:
+        """Records the due times of these schedules, inserts their jobs, and sets their next due times."""
         now = await clock(connection)
         plans = await self._plans(connection, taken, now)
-        busy = await unfinished(
-            connection,
-            [
-                (schedule.tenant_id, schedule.last_job_id)
-                for schedule, _, _ in plans
-                if schedule.asked.overlap is Overlap.SKIP and schedule.last_job_id
-            ],
-        )
-        due = [
-            run
-            for schedule, template, planned in plans
-            for run in runs_of(
-                schedule,
-                planned.due,
-                template,
-                busy=schedule.last_job_id in busy,
-                new_id=self._clock.ids.new,
-            )
-        ]
-        runs = await record_runs(connection, due)
+        runs = await record_runs(connection, await self._due_runs(connection, plans))
         recorded = await self._record(connection, runs)
         last = _last_jobs(runs, recorded)
         next_due = {(schedule.tenant_id, schedule.name): planned.next_due for schedule, _, planned in plans}
@@ -159,9 +142,22 @@ class Scheduler:
         await advance(connection, [step._replace(last_error=errors.get(step[:2])) for step in steps])
         return recorded
 
-    async def _plans(
-        self, connection: Connection, taken: Sequence[Schedule], now: datetime
-    ) -> list[tuple[Schedule, NewJob, Plan]]:
+    async def _due_runs(self, connection: Connection, plans: Sequence[Planned]) -> list[Run]:
+        """Returns the runs of these plans, passing over those that overlap where the schedule forbids it."""
+        last_jobs = [
+            (schedule.tenant_id, schedule.last_job_id)
+            for schedule, _, _ in plans
+            if schedule.asked.overlap is Overlap.SKIP and schedule.last_job_id
+        ]
+        busy = await unfinished(connection, last_jobs)
+        new_id = self._clock.ids.new
+        return [
+            run
+            for schedule, template, plan_ in plans
+            for run in runs_of(schedule, plan_.due, template, busy=schedule.last_job_id in busy, new_id=new_id)
+        ]
+
+    async def _plans(self, connection: Connection, taken: Sequence[Schedule], now: datetime) -> list[Planned]:
         plans = []
         limit = max(MOST_RUNS // max(len(taken), 1), 1)
         for schedule in taken:
