@@ -28,11 +28,11 @@ def stored_submission(submission: Submission, maker: JobBuilder) -> dict[str, st
     Raises:
         Invalid, BodyTooLarge: the submission would be refused, alone or in a schedule; paths begin with `submission`.
     """
-    if submission.runAt is not None:
+    if submission.run_at is not None:
         raise Invalid.at([PathError("submission.runAt", "is set by the schedule; leave it out, or use delaySeconds")])
     with nested_under("submission"):
         job = maker.job(submission, _NO_REQUEST)
-    shown = submission.model_dump(exclude_unset=True, exclude={"callbackSecret", "parameters"})
+    shown = submission.model_dump(by_alias=True, exclude_unset=True, exclude={"callback_secret", "parameters"})
     if "parameters" in submission.model_fields_set:
         shown["parameters"] = submission.parameters
     return {"submission": dump_text(shown), "job": template(job)}

@@ -43,7 +43,7 @@ class JobBuilder:
             ParametersInvalid, and the 4xx of `duly.errors`, each path below `then`.
         """
         with nested_under("then"):
-            if submission.uniqueKey is not None:
+            if submission.unique_key is not None:
                 message = "is not allowed here: the job that follows a batch is never deduplicated"
                 raise Invalid.at([PathError("uniqueKey", message)])
             if not isinstance(submission.parameters, dict):
@@ -83,14 +83,16 @@ class JobBuilder:
             queue=submission.queue,
             priority=submission.priority,
             parameters=self._parameters(handler, submission.parameters, checked=checked),
-            timeout_seconds=submission.timeoutSeconds or handler.timeout_seconds,
-            max_attempts=submission.maxAttempts or handler.max_attempts,
-            run_at=submission.runAt,
-            delay_seconds=submission.delaySeconds if submission.debounceSeconds is None else submission.debounceSeconds,
+            timeout_seconds=submission.timeout_seconds or handler.timeout_seconds,
+            max_attempts=submission.max_attempts or handler.max_attempts,
+            run_at=submission.run_at,
+            delay_seconds=submission.delay_seconds
+            if submission.debounce_seconds is None
+            else submission.debounce_seconds,
             labels=dump_text(submission.labels) if submission.labels else None,
-            callback_url=submission.callbackUrl,
-            callback_secret=self._sealed(submission.callbackSecret),
-            callback_events=self._callback(submission) if submission.callbackUrl is not None else 0,
+            callback_url=submission.callback_url,
+            callback_secret=self._sealed(submission.callback_secret),
+            callback_events=self._callback(submission) if submission.callback_url is not None else 0,
             correlation_id=origin.correlation_id,
             traceparent=origin.traceparent,
             batch_id=batch_id,
@@ -124,10 +126,10 @@ class JobBuilder:
         return self._keyring.seal(secret, tenant_id=DEFAULT_TENANT, purpose="callback")
 
     def _callback(self, submission: Submission) -> int:
-        refused = self._url_refusal(submission.callbackUrl or "")
+        refused = self._url_refusal(submission.callback_url or "")
         if refused:
             raise Invalid.at([PathError("callbackUrl", refused)])
-        return callback_mask(submission.callbackEvents or DEFAULT_CALLBACK_EVENTS)
+        return callback_mask(submission.callback_events or DEFAULT_CALLBACK_EVENTS)
 
 
 def _flow(submission: Submission, origin: SubmissionOrigin) -> Flow | None:
@@ -135,12 +137,12 @@ def _flow(submission: Submission, origin: SubmissionOrigin) -> Flow | None:
     if not (submission.model_fields_set & _TIES or origin.digest is not None or origin.parent_id is not None):
         return None
     flow = Flow(
-        expires_in_seconds=submission.expiresInSeconds,
-        unique_key=submission.uniqueKey,
+        expires_in_seconds=submission.expires_in_seconds,
+        unique_key=submission.unique_key,
         debounce=_debounce(submission),
-        concurrency_key=submission.concurrencyKey,
-        depends_on=_depends_on(submission.dependsOn),
-        despite_failure=submission.onDependencyFailure == "run",
+        concurrency_key=submission.concurrency_key,
+        depends_on=_depends_on(submission.depends_on),
+        despite_failure=submission.on_dependency_failure == "run",
         parent_id=origin.parent_id,
         digest=origin.digest,
     )
@@ -148,14 +150,14 @@ def _flow(submission: Submission, origin: SubmissionOrigin) -> Flow | None:
 
 
 _UNTIED = Flow()
-_TIES = {"expiresInSeconds", "uniqueKey", "concurrencyKey", "dependsOn"}
+_TIES = {"expires_in_seconds", "unique_key", "concurrency_key", "depends_on"}
 
 
 def _debounce(submission: Submission) -> Debounce | None:
-    if submission.debounceSeconds is None:
+    if submission.debounce_seconds is None:
         return None
-    longest = submission.debounceMaxSeconds or LONGEST_DEBOUNCE * submission.debounceSeconds
-    return Debounce(submission.debounceSeconds, longest)
+    longest = submission.debounce_max_seconds or LONGEST_DEBOUNCE * submission.debounce_seconds
+    return Debounce(submission.debounce_seconds, longest)
 
 
 def _depends_on(ids: list[str]) -> tuple[UUID, ...]:
@@ -173,40 +175,43 @@ def _depends_on(ids: list[str]) -> tuple[UUID, ...]:
 def _check_together(submission: Submission) -> None:
     """Checks rules that involve several members."""
     _check_debounce(submission)
-    if submission.runAt is not None and submission.delaySeconds is not None:
+    if submission.run_at is not None and submission.delay_seconds is not None:
         raise Invalid.at([PathError("delaySeconds", "cannot be combined with runAt")])
-    if submission.runAt is not None and not _within_years(submission.runAt):
+    if submission.run_at is not None and not _within_years(submission.run_at):
         raise Invalid.at([PathError("runAt", "must be between 2000 and 2199")])
-    for member in ("callbackSecret", "callbackEvents"):
-        if getattr(submission, member) is not None and submission.callbackUrl is None:
+    for member, value in (
+        ("callbackSecret", submission.callback_secret),
+        ("callbackEvents", submission.callback_events),
+    ):
+        if value is not None and submission.callback_url is None:
             raise Invalid.at([PathError(member, "requires callbackUrl")])
     _check_callback(submission)
 
 
 def _check_debounce(submission: Submission) -> None:
     """Checks the members about debouncing, which need a unique key and exclude other start times."""
-    if submission.debounceSeconds is not None:
-        if submission.uniqueKey is None:
+    if submission.debounce_seconds is not None:
+        if submission.unique_key is None:
             raise Invalid.at([PathError("debounceSeconds", "requires uniqueKey")])
-        for member in ("runAt", "delaySeconds"):
-            if getattr(submission, member) is not None:
+        for member, value in (("runAt", submission.run_at), ("delaySeconds", submission.delay_seconds)):
+            if value is not None:
                 raise Invalid.at([PathError(member, "cannot be combined with debounceSeconds")])
-    if submission.debounceMaxSeconds is not None:
-        if submission.debounceSeconds is None:
+    if submission.debounce_max_seconds is not None:
+        if submission.debounce_seconds is None:
             raise Invalid.at([PathError("debounceMaxSeconds", "requires debounceSeconds")])
-        if submission.debounceMaxSeconds < submission.debounceSeconds:
-            message = f"must be at least debounceSeconds, {submission.debounceSeconds:g}"
+        if submission.debounce_max_seconds < submission.debounce_seconds:
+            message = f"must be at least debounceSeconds, {submission.debounce_seconds:g}"
             raise Invalid.at([PathError("debounceMaxSeconds", message)])
 
 
 def _check_callback(submission: Submission) -> None:
     """Checks the events and the secret of a callback."""
-    for index, event in enumerate(submission.callbackEvents or ()):
+    for index, event in enumerate(submission.callback_events or ()):
         if event not in CALLBACK_BITS:
             raise Invalid.at([PathError(f"callbackEvents[{index}]", f"must be one of {', '.join(CALLBACK_BITS)}")])
-    if submission.callbackSecret is not None:
+    if submission.callback_secret is not None:
         try:
-            check_secret(submission.callbackSecret)
+            check_secret(submission.callback_secret)
         except ValueError as error:
             raise Invalid.at([PathError("callbackSecret", str(error))]) from None
 

@@ -28,7 +28,8 @@ def validation_errors(error: ValidationError, model: type[BaseModel]) -> list[Pa
 
 
 def _unknown_field(name: str, model: type[BaseModel], *, suggest: bool) -> str:
-    near = difflib.get_close_matches(name, model.model_fields, n=1) if suggest else []
+    known = [field.alias or member for member, field in model.model_fields.items()] if suggest else []
+    near = difflib.get_close_matches(name, known, n=1)
     return f'unknown field; did you mean "{near[0]}"?' if near else "unknown field"
 
 

@@ -1,6 +1,6 @@
 """Model of a submission, the same for HTTP requests, schedules, batches and child jobs.
 
-Its fields have the names of the HTTP contract.
+Its members have camelCase names in JSON, as the HTTP contract writes them.
 """
 
 import re
@@ -19,6 +19,7 @@ from pydantic import (
     JsonValue,
     StringConstraints,
 )
+from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from duly.domain.job import DEFAULT_QUEUE, IdempotencyKey
@@ -66,7 +67,11 @@ class Submission(BaseModel):
     """A job to submit. Only `type` is required."""
 
     model_config = ConfigDict(
-        extra="forbid", strict=True, hide_input_in_errors=True, json_schema_extra={"examples": [EXAMPLE]}
+        alias_generator=to_camel,
+        extra="forbid",
+        strict=True,
+        hide_input_in_errors=True,
+        json_schema_extra={"examples": [EXAMPLE]},
     )
 
     type: Name = Field(description="Job type.", examples=["report-generation"])
@@ -75,55 +80,55 @@ class Submission(BaseModel):
     )
     queue: Name = DEFAULT_QUEUE
     priority: int = Field(default=0, ge=-100, le=100, description="Higher priorities run first.")
-    runAt: Time | None = Field(default=None, description="Earliest start; cannot be combined with delaySeconds.")
-    delaySeconds: float | None = Field(default=None, ge=0, le=YEAR, allow_inf_nan=False)
-    timeoutSeconds: float | None = Field(
+    run_at: Time | None = Field(default=None, description="Earliest start; cannot be combined with delaySeconds.")
+    delay_seconds: float | None = Field(default=None, ge=0, le=YEAR, allow_inf_nan=False)
+    timeout_seconds: float | None = Field(
         default=None,
         gt=0,
         le=30 * 86400,
         allow_inf_nan=False,
         description="Timeout for each attempt (default: that of the job type).",
     )
-    maxAttempts: int | None = Field(default=None, ge=1, le=1000, description="Default: that of the job type.")
-    expiresInSeconds: float | None = Field(
+    max_attempts: int | None = Field(default=None, ge=1, le=1000, description="Default: that of the job type.")
+    expires_in_seconds: float | None = Field(
         default=None,
         gt=0,
         le=YEAR,
         allow_inf_nan=False,
         description="If the job has not started by then, it fails as EXPIRED.",
     )
-    uniqueKey: Key | None = Field(
+    unique_key: Key | None = Field(
         default=None, description="While a job of this type and key is unfinished, a submission returns that job."
     )
-    debounceSeconds: float | None = Field(
+    debounce_seconds: float | None = Field(
         default=None,
         gt=0,
         le=YEAR,
         allow_inf_nan=False,
         description="Requires uniqueKey: starts, with the newest parameters, after this time without submissions.",
     )
-    debounceMaxSeconds: float | None = Field(
+    debounce_max_seconds: float | None = Field(
         default=None,
         gt=0,
         le=YEAR,
         allow_inf_nan=False,
         description="Longest delay by debouncing (default: 10 times debounceSeconds).",
     )
-    concurrencyKey: Key | None = Field(
+    concurrency_key: Key | None = Field(
         default=None, description="At most one job with this key runs at a time, in order of submission."
     )
-    dependsOn: list[str] = Field(
+    depends_on: list[str] = Field(
         default_factory=list, max_length=MOST_DEPENDENCIES, description="Ids of jobs that must complete first."
     )
-    onDependencyFailure: Literal["fail", "run"] = Field(
+    on_dependency_failure: Literal["fail", "run"] = Field(
         default="fail", description="Effect if one of them fails or is cancelled."
     )
     labels: dict[LabelName, LabelValue] = Field(default_factory=dict, max_length=MOST_SUBMISSION_LABELS)
-    callbackUrl: str | None = Field(default=None, description="URL that receives signed webhooks.")
-    callbackSecret: str | None = Field(
+    callback_url: str | None = Field(default=None, description="URL that receives signed webhooks.")
+    callback_secret: str | None = Field(
         default=None, min_length=1, max_length=512, description="Secret that signs the webhooks."
     )
-    callbackEvents: list[str] | None = Field(default=None, min_length=1, examples=[list(DEFAULT_CALLBACK_EVENTS)])
+    callback_events: list[str] | None = Field(default=None, min_length=1, examples=[list(DEFAULT_CALLBACK_EVENTS)])
 
 
 class SubmissionOrigin(NamedTuple):
