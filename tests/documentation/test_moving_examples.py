@@ -4,7 +4,7 @@ import asyncio
 import importlib.util
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
@@ -23,8 +23,9 @@ Start = Callable[[str, str], Any]
 
 
 @pytest.fixture
-def start(start_service: StartService, monkeypatch: pytest.MonkeyPatch) -> Start:
+def start(start_service: StartService, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Starts a service with the handlers of an example; returns it with the example's client."""
+    clients: list[ModuleType] = []
 
     async def started(example: str, handlers: str) -> tuple[Service, ModuleType]:
         monkeypatch.syspath_prepend(EXAMPLES / example / "after")
@@ -32,9 +33,13 @@ def start(start_service: StartService, monkeypatch: pytest.MonkeyPatch) -> Start
         service: Service = await start_service(handlers=(handlers,))  # type: ignore[misc]  # a fixture that is awaited
         monkeypatch.delitem(sys.modules, handlers)
         monkeypatch.setenv("DULY_URL", service.url)
-        return service, load(EXAMPLES / example / "after" / "client.py")
+        clients.append(load(EXAMPLES / example / "after" / "client.py"))
+        return service, clients[-1]
 
-    return started
+    yield started
+    for client in clients:
+        if hasattr(client, "duly"):  # a client for the whole process
+            client.duly.close()
 
 
 def load(file: Path) -> ModuleType:
@@ -94,7 +99,6 @@ async def test_a_file_is_imported_and_reported_as_with_rq(start: Start, tmp_path
     job_id = await asyncio.to_thread(client.start_import, str(file))
     assert await asyncio.to_thread(client.result, job_id) == f"{file}: 250 rows"
     assert (await asyncio.to_thread(client.progress, job_id))[0] == "completed"
-    client.duly.close()
 
 
 async def test_charges_are_retried_and_serialized_and_rebuilds_collapse_as_with_procrastinate(start: Start) -> None:
