@@ -62,6 +62,7 @@ def test_lines_of_prose_are_at_most_120_characters_long(areas: dict[str, Figures
         "No-op handler.",
         "`POST /api/v1/jobs`: submits a job.",
         "12,345 as 12 k.",
+        "Raised when an attempt has lost its lease.",
     ],
 )
 def test_a_conventional_opening_passes(text: str) -> None:
@@ -124,6 +125,7 @@ def test_the_old_voice_is_found(text: str, phrase: str) -> None:
         "A client may lie about its address.",
         "Jobs are taken in the order of their priority.",
         "What is a lease?",
+        "If the value is None, a default is used, which may be changed.",
         "Run `duly whatever` as shown.",
         "The attempt is no longer running and no more than two wait.",
     ],

@@ -29,6 +29,8 @@ ALLOWED = {
 _PARTICIPLE = re.compile(
     r"[a-z]{2,}ed|made|sent|kept|held|told|known|written|taken|given|seen|found|left|done|read|run|begun|met"
 )
+# Usual beginnings for an exception ("Raised when…"), a callback ("Called by…") and the like.
+_PARTICIPLES_ALLOWED = _words("raised called returned used based issued")
 # Behind a participle these say that no noun follows: "Recorded when it returns", "Called by the receiver".
 _NO_NOUN = _words(
     """
@@ -72,7 +74,7 @@ def fault_of_opening(text: str, *, instructions: bool = False) -> str | None:
         return None
     if first in CLAUSES:
         return f'begins with "{first_line.split()[0]}"'
-    if _PARTICIPLE.fullmatch(first) and second in _NO_NOUN:
+    if _PARTICIPLE.fullmatch(first) and first not in _PARTICIPLES_ALLOWED and second in _NO_NOUN:
         return f'begins with the participle "{first}"'
     if not instructions and first in _VERBS and second in _DETERMINERS:
         return f'is an instruction; write "{_third_person(first)}"'

@@ -32,11 +32,11 @@ PHRASES = {
     "set going": r"(?:set|sets|setting) (?:it |them |\w+ )?going|set(?:s|ting)? (?:it |them )?right",
     "of its own accord": r"of (?:its|their|his) own accord|by itself alone",
     # "There is no such job" is plain; "is no member of" is not.
-    "is no": r"(?<!there\s)(?:is|are|was|were|be) (?:no|none|nothing)(?! (?:longer|more than|less than|fewer|later"
-    r"|earlier|larger|greater|smaller|older|newer|better|worse|different|matter)\b)\b",
+    "is no": r"(?<!there\s)(?:is|are|was|were|be) (?:no|(?-i:none)|nothing)(?! (?:longer|more than|less than|fewer"
+    r"|later|earlier|larger|greater|smaller|older|newer|better|worse|different|matter)\b)\b",
     "so many": r"so (?:many|much)(?! (?:that|as)\b)|so long as|so long(?=[ ,](?:a|the|it|they)\b)|for so long",
     "as many as": r"as (?:many|much|few|little|long) as (?:there|it|they|that|he|will|may|fit|is|are)\b",
-    "what may be": r"(?:what|which|who|as) (?:may|might) be(?: \w+ed)?",
+    "what may be": r"(?:what|as) (?:may|might) be(?: \w+ed)?",
     "any more": r"(?:not|nothing|no|none|never|n't|nowhere)\b[^.;:]{0,40} any more(?! than)",
     "all the same": r"all the same(?! \w)",
     "oftener": r"oftener|whence|wherein|thereof|therein|whereof|hitherto|heed(?:s|ed)?|beforehand",
@@ -47,7 +47,7 @@ PHRASES = {
     r" (?:is|are) (?:what|who|all|those)",
     "he": r"(?:he|she|him|his) (?:may|can|has|is|will|who|gets|reads|sees|waits|needs)",
     "where there is none": r"where (?:there|one) (?:is|are) (?:one|any|some|none)|them that|that which|they that",
-    "what is to be": r"(?:what|that|which|who) (?:is|are|was|were) to (?:be|come|go)",
+    "what is to be": r"what (?:is|are|was|were) to (?:be|come|go)",
     "but for": r"but for|save for|lest|thereby|withal|forthwith|nought|naught",
     "holds good": r"holds? good|made whole|makes? good|brought low",
     "What … is": r"(?<![\w·])(?:What|Who|Whom|Whose|Whatever|Whoever)(?: [^.?!:]{2,160})(?=[.:!]|\Z)",
