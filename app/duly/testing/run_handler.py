@@ -1,6 +1,7 @@
 """Runs of a handler in a test: one attempt, with its outcome and everything that it reported."""
 
 import asyncio
+import inspect
 import json
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -231,7 +232,7 @@ def _here(handler: RegisteredHandler) -> RegisteredHandler:
     """Returns the handler with an isolation that runs in this process."""
     if handler.isolation != "process":
         return handler
-    return replace(handler, isolation="task" if asyncio.iscoroutinefunction(handler.function) else "thread")
+    return replace(handler, isolation="task" if inspect.iscoroutinefunction(handler.function) else "thread")
 
 
 def _claimed(
