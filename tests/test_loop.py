@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from duly.errors import Overloaded
-from duly.loop import LAST_BACKOFF_SECONDS, Loop
+from duly.loop import LAST_BACKOFF_SECONDS, Loop, Loops
 
 
 class Away(Exception):
@@ -184,3 +184,56 @@ async def test_a_round_that_was_cancelled_from_within_does_not_end_the_loop() ->
     with capture_logs():
         loop = await run_through(step)
     assert loop.failures == 1
+
+
+@asynccontextmanager
+async def running_loops(**steps: Step) -> AsyncIterator[Loops]:
+    """Starts loops with these steps; returns once each has run its first round."""
+    loops = Loops()
+    for name, step in steps.items():
+        loops.add(Loop(name, step))
+    loops.start()
+    try:
+        while not all(step.at for step in steps.values()):
+            await asyncio.sleep(0)
+        yield loops
+    finally:
+        await loops.cancel()
+
+
+async def test_a_waker_wakes_a_loop_that_is_added_after_it() -> None:
+    loops, step = Loops(), Step(3600)
+    wake = loops.waker("some")
+    loops.add(Loop("some", step))
+    loops.start()
+    while not step.at:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    wake()
+    await asyncio.wait_for(step.over.wait(), 5)
+    await loops.cancel()
+
+
+def test_a_waker_of_a_loop_that_the_node_does_not_have_does_nothing() -> None:
+    Loops().waker("none")()
+
+
+async def test_loops_are_listed_in_the_order_in_which_they_were_added() -> None:
+    async with running_loops(second=Step(), first=Step()) as loops:
+        assert [loop.name for loop in loops] == ["second", "first"]
+
+
+async def test_finishing_a_loop_ends_its_task_and_no_other() -> None:
+    async with running_loops(some=Step(3600), other=Step(3600)) as loops:
+        await loops.finish("some")
+        await loops.finish("none")
+        assert [loops.task(name).done() for name in ("some", "other")] == [True, False]
+
+
+async def test_all_loops_but_one_are_cancelled() -> None:
+    async with running_loops(some=Step(3600), last=Step(3600)) as loops:
+        some, last = loops.task("some"), loops.task("last")
+        await loops.cancel(but="last")
+        assert [task.done() for task in (some, last)] == [True, False]
+        await loops.cancel()
+        assert last.cancelled()
