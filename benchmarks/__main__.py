@@ -1,4 +1,4 @@
-"""The programme: `python -m benchmarks [--full] [--rows S1,S4] [--page FILE] …`; see `--help`."""
+"""Entry point: `python -m benchmarks [--full] [--rows S1,S4] [--page FILE] …`; see `--help`."""
 
 import argparse
 import shlex
@@ -45,18 +45,18 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _measured(name: str, ground: Ground, around: Circumstances) -> Row:
-    """A row that breaks is told of as such, and the others are measured."""
+    """Measures one row. A row that fails is recorded as failed, and the others are measured."""
     began = time.perf_counter()
     try:
         results = ROWS[name](ground)
-    except Exception as error:  # noqa: BLE001  # whatever it is, an hour's run must not end with it
+    except Exception as error:  # noqa: BLE001  # one row must not end a run of an hour
         traceback.print_exc()
-        results = [Result(DULY_ITSELF, [], f"the row broke: {error!r}")]
+        results = [Result(DULY_ITSELF, [], f"the row failed: {error!r}")]
     return Row(around, time.perf_counter() - began, results)
 
 
 def _page(page: Path | None, rows: Rows) -> list[Path]:
-    """Writes the page where one is named; what draws it is imported only then."""
+    """Writes the page, if one is named. The drawing code is imported only then."""
     if page is None:
         return []
     from benchmarks.page import update  # noqa: PLC0415
@@ -65,25 +65,27 @@ def _page(page: Path | None, rows: Rows) -> list[Path]:
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures Duly beside others.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure Duly side by side with other systems."
+    )
     usual = tuple(row for row in ROWS if row not in ASKED_FOR_ONLY)
     parser.add_argument("--rows", type=_rows, default=usual, help=f"comma-separated, of {', '.join(ROWS)}")
     kinds = ", ".join(Kind)
     parser.add_argument("--contestants", type=_kinds, default=frozenset(Kind), help=f"comma-separated, of {kinds}")
-    parser.add_argument("--rounds", type=int, help="rounds of each row that alternates")
-    parser.add_argument("--seconds", type=float, help="seconds of each load")
-    parser.add_argument("--minutes", type=float, help="minutes of the row SOAK (30)")
-    parser.add_argument("--full", action="store_true", help="the largest sizes and longest loads: about an hour")
-    parser.add_argument("--small", action="store_true", help="tiny counts: shows that it works, measures nothing")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="the folder for the JSON file")
-    parser.add_argument("--page", type=Path, help="the page to update; its plots go to the folder named after it")
+    parser.add_argument("--rounds", type=int, help="rounds of each row with alternating contestants")
+    parser.add_argument("--seconds", type=float, help="seconds per load")
+    parser.add_argument("--minutes", type=float, help="minutes of the row SOAK (default: 30)")
+    parser.add_argument("--full", action="store_true", help="largest sizes and longest loads (about an hour)")
+    parser.add_argument("--small", action="store_true", help="tiny sizes, to test the benchmark itself")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the JSON file")
+    parser.add_argument("--page", type=Path, help="page to update; charts are written to the folder of the same name")
     return parser.parse_args(arguments)
 
 
 def _rows(text: str) -> tuple[str, ...]:
     rows = tuple(row.strip() for row in text.split(","))
     if unknown := [row for row in rows if row not in ROWS]:
-        raise argparse.ArgumentTypeError(f"no such row: {', '.join(unknown)}; there are {', '.join(ROWS)}")
+        raise argparse.ArgumentTypeError(f"unknown row: {', '.join(unknown)}; rows are {', '.join(ROWS)}")
     return rows
 
 

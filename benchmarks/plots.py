@@ -16,12 +16,12 @@ from benchmarks.rounds import Result
 # Above this many times between the largest and the smallest, bars stand on a logarithmic scale.
 WIDE = 30
 BARS = {
-    "S1": ("submit-one", "Submitting one job (S1)", "rate", "jobs a second"),
-    "S2": ("submit-many", "Submitting many jobs a request (S2)", "rate", "jobs a second"),
-    "S3": ("processed", "Running no-op jobs (S3)", "rate", "jobs a second"),
-    "S4": ("whole-life", "Whole lives with a signed webhook (S4)", "rate", "lives a second"),
-    "S5a": ("posts", "Signed posts by themselves (S5a)", "rate", "posts a second"),
-    "S5b": ("deliveries", "Signed deliveries from a full outbox (S5b)", "rate", "webhooks a second"),
+    "S1": ("submit-one", "Submitting one job per request (S1)", "rate", "jobs per second"),
+    "S2": ("submit-many", "Submitting many jobs per request (S2)", "rate", "jobs per second"),
+    "S3": ("processed", "Running no-op jobs (S3)", "rate", "jobs per second"),
+    "S4": ("whole-life", "Whole lives with a signed webhook (S4)", "rate", "lives per second"),
+    "S5a": ("posts", "Signed POST requests alone (S5a)", "rate", "requests per second"),
+    "S5b": ("deliveries", "Signed deliveries from a full outbox (S5b)", "rate", "webhooks per second"),
     "S6": ("pick-up", "Idle: from the POST to the handler's start (S6)", "p50_ms", "milliseconds, median"),
 }
 
@@ -34,12 +34,12 @@ def draw(rows: Rows, folder: Path) -> dict[str, Path]:
             drawn[title] = folder / f"{name}.svg"
             draw_bars(measured(rows[row], figure), drawn[title], title=title, figure=figure, unit=unit)
     others: tuple[tuple[str, str, str, Callable[[Row, Path], None]], ...] = (
-        ("G1", "waiting", "With jobs waiting already (G1)", draw_sizes),
-        ("G2", "finished", "With jobs that ended long ago (G2)", draw_sizes),
+        ("G1", "waiting", "With a backlog of ready jobs (G1)", draw_sizes),
+        ("G2", "finished", "With finished jobs (G2)", draw_sizes),
         ("G3", "snapshot", "With a snapshot held open (G3)", draw_snapshot),
         ("G6", "processes", "With several processes (G6)", draw_sizes),
         ("L1", "overload", "Ten times the sustainable load (L1)", draw_overload),
-        ("SOAK", "soak", "A long time at a steady rate (SOAK)", draw_soak),
+        ("SOAK", "soak", "Sustained load at a constant rate (SOAK)", draw_soak),
     )
     for row, name, title, draw_one in others:
         if row in rows and any(result.rounds for result in rows[row].results):
@@ -74,10 +74,10 @@ def draw_bars(shown: Sequence[tuple[Result, Spread]], path: Path, *, title: str,
 
 # The panels of a row that compares sizes: figure, title, unit.
 PANELS = (
-    ("rate", "submitting", "jobs a second"),
+    ("rate", "submitting", "jobs per second"),
     ("p99_ms", "submitting, p99", "milliseconds"),
-    ("processed_rate", "running", "jobs a second"),
-    ("read_rate", "reading one job", "reads a second"),
+    ("processed_rate", "running", "jobs per second"),
+    ("read_rate", "reading one job", "reads per second"),
 )
 
 

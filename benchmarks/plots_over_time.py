@@ -34,11 +34,11 @@ def draw_overload(row: Row, path: Path) -> None:
         with drawing(path, rows=3, height=1.8) as stack:
             answers, latency, memory = stack
             answers.plot(series["second"], series["accepted"], color=DULY_BLUE, label="accepted")
-            answers.plot(series["second"], series["refused"], color=ORANGE, label="told to come later")
+            answers.plot(series["second"], series["refused"], color=ORANGE, label="rejected")
             _name_lines(answers)
-            _dress(answers, "answers", "a second")
+            _dress(answers, "responses", "per second")
             _lines(latency, series, {"p50_ms": ("p50", GREY), "p99_ms": ("p99", DULY_BLUE)})
-            _dress(latency, "latency of what is accepted", "ms, logarithmic")
+            _dress(latency, "latency of accepted jobs", "ms, logarithmic")
             _lines(memory, series, {"resident_mb": ("", GREEN)})
             _dress(memory, "resident memory of the service", "MB")
             memory.set_ylim(bottom=0)
@@ -50,7 +50,7 @@ def draw_soak(row: Row, path: Path) -> None:
         with drawing(path, rows=5, height=1.5) as stack:
             rate, latency, memory, connections, dead = stack
             _lines(rate, series, {"rate": ("", DULY_BLUE)})
-            _dress(rate, "whole lives", "a second")
+            _dress(rate, "whole lives", "per second")
             _lines(latency, series, {"p50_ms": ("p50", GREY), "p99_ms": ("p99", DULY_BLUE)})
             _dress(latency, "from the POST to the webhook", "ms, logarithmic")
             _lines(memory, series, {"resident_mb": ("", GREEN)})

@@ -1,4 +1,4 @@
-"""The report: Markdown tables of what was measured, beside what was aimed at."""
+"""Report: Markdown tables of the measured figures, beside their targets."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -9,18 +9,18 @@ from benchmarks.rounds import Result
 from benchmarks.targets import TARGETS, Bound, Verdict, judge
 from benchmarks.words import LEADING, figure_name, number, spread_words
 
-SUMMARY = ("row", "what", "run", "Duly", "÷ naive", "÷ peers", "÷ ceilings", "target", "verdict", "moonshot")
+SUMMARY = ("row", "measures", "run", "Duly", "÷ naive", "÷ peers", "÷ ceilings", "target", "verdict", "stretch goal")
 JUDGED = "Duly"
 
 
 def markdown(rows: Rows) -> str:
-    """The whole report: the summary, what each run was made on, and every figure."""
+    """Returns the whole report: the summary, the circumstances of each run, and all figures."""
     ordered = in_order(rows)
     return "\n".join([*summary(ordered), "", *circumstances(ordered), "", *details(ordered)])
 
 
 def in_order(rows: Rows) -> Rows:
-    """The rows in the order of the targets, whichever was measured first."""
+    """Returns the rows in the order of the targets."""
     return {row: rows[row] for row in TARGETS if row in rows}
 
 
@@ -28,7 +28,7 @@ def summary(rows: Rows) -> Iterable[str]:
     yield from heading(SUMMARY)
     for name, row in rows.items():
         target = TARGETS[name]
-        reached, moonshot = verdicts(name, row.results)
+        reached, stretch = verdicts(name, row.results)
         cells = (
             name,
             target.what,
@@ -37,13 +37,13 @@ def summary(rows: Rows) -> Iterable[str]:
             *("<br>".join(_ratios(row.results, kind)) or "-" for kind in (Kind.NAIVE, Kind.PEER, Kind.CEILING)),
             f"{target.words}{_marks(target.bounds, row.results)}",
             f"**{reached}**",
-            f"{target.moonshot_words}: {moonshot}" if target.moonshot else "-",
+            f"{target.stretch_words}: {stretch}" if target.stretch else "-",
         )
         yield f"| {' | '.join(cells)} |"
 
 
 def details(rows: Rows) -> Iterable[str]:
-    """A table a row, each with the figures that it has."""
+    """Yields a table for each row."""
     for name, row in rows.items():
         yield f"**{name}**: {TARGETS[name].what} ({row.seconds:,.0f} s)"
         yield from _detail(row.results)
@@ -51,21 +51,22 @@ def details(rows: Rows) -> Iterable[str]:
 
 
 def circumstances(rows: Rows) -> Iterable[str]:
-    """Each run once, and which rows it measured."""
+    """Yields each run once, with the rows that it measured."""
     runs: dict[str, list[str]] = {}
     for name, row in rows.items():
         runs.setdefault(row.circumstances.at, []).append(name)
     for _, names in sorted(runs.items(), reverse=True):
         yield from _run(rows[names[0]].circumstances, names)
         yield ""
-    yield "- a figure is the median of the rounds (least-most); cores are means over a load, machine is all that ran"
-    yield "- marks of systems outside a run are what they showed on a machine like it, not a ratio within the run"
+    yield "- A figure is the median of the rounds (minimum-maximum)."
+    yield "- Cores are means over a load; machine is the total."
+    yield "- Targets relative to systems that did not take part in a run use figures from a comparable machine."
 
 
 def verdicts(name: str, results: Sequence[Result]) -> tuple[Verdict, Verdict]:
-    """Whether the target was reached, and the moonshot."""
+    """Returns the verdicts on the target and on the stretch goal."""
     medians = _medians(results)
-    return judge(TARGETS[name].bounds, medians), judge(TARGETS[name].moonshot, medians)
+    return judge(TARGETS[name].bounds, medians), judge(TARGETS[name].stretch, medians)
 
 
 def heading(cells: Iterable[str]) -> tuple[str, str]:
@@ -77,14 +78,14 @@ def _run(run: Circumstances, names: Sequence[str]) -> Iterable[str]:
     yield f"`{run.command}` · {run.at} · {run.sizes} · rows {', '.join(names)}"
     if run.busy_cores_before > QUIET_CORES:
         busy = f"{run.busy_cores_before:.2f} cores were busy before"
-        yield f"**The machine was busy with other work ({busy}): figures are low, ratios uncertain.**"
+        yield f"**The machine was busy with other work ({busy}): figures are too low and ratios uncertain.**"
     yield ""
     for name, value in {**run.machine, **{f"postgres {name}": value for name, value in run.server.items()}}.items():
         yield f"- {name}: {value}"
 
 
 def _detail(results: Sequence[Result]) -> Iterable[str]:
-    """What has the same figures stands in one table: ratios apart from what they were made of."""
+    """Yields one table for results with the same figures: ratios separate from the figures they are made of."""
     tables: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
         if result.failure:
@@ -137,7 +138,7 @@ def _ratios(results: Sequence[Result], kind: Kind) -> Iterable[str]:
 
 
 def _marks(bounds: tuple[Bound, ...], results: Sequence[Result]) -> str:
-    """What relative targets mean in figures, where the run shows them."""
+    """Returns relative targets as figures, if the run contains what they are relative to."""
     medians: Mapping[str, Mapping[str, float]] = _medians(results)
     marks = [
         f"{figure_name(bound.figure)} {'≤' if bound.at_most else '≥'} {number(mark)}"
@@ -148,6 +149,6 @@ def _marks(bounds: tuple[Bound, ...], results: Sequence[Result]) -> str:
 
 
 def one_row(name: str, row: Row) -> str:
-    """The summary's line of one row, for whoever watches the run."""
+    """Returns the summary line of one row, which is printed during a run."""
     reached, _ = verdicts(name, row.results)
     return f"{name}: {_judged(row.results)} · {reached} · {row.seconds:,.0f} s"

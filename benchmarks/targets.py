@@ -1,4 +1,4 @@
-"""The targets of each row, as data, and how a row's figures are judged by them."""
+"""Targets of each row, as data, and the judgement of a row's figures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What some systems showed on a machine like this one (two cores, 24 GiB, medians of three rounds).
+    """Figure of other systems on a comparable machine (two cores, 24 GiB, medians of three rounds).
 
-    It stands in for them where none of `contestants` (how their names in a run begin) was measured in the run itself.
+    It is used if no contestant of the run has a name that begins with one of `contestants`.
     """
 
     value: float
@@ -72,8 +72,8 @@ class Target:
     what: str
     words: str
     bounds: tuple[Bound, ...]
-    moonshot_words: str
-    moonshot: tuple[Bound, ...]
+    stretch_words: str
+    stretch: tuple[Bound, ...]
 
 
 class Verdict(StrEnum):
@@ -87,7 +87,7 @@ TARGETS: dict[str, Target] = {
     for target in (
         Target(
             "S1",
-            "submit one: POST of one job, 64 connections, one process",
+            "submitting one job per request, 64 connections, one process",
             "≥ 3x naive, p99 ≤ half of naive's",
             (Bound("rate", 3, "naive"), Bound("p99_ms", 0.5, "naive", at_most=True)),
             "≥ 4x naive",
@@ -95,7 +95,7 @@ TARGETS: dict[str, Target] = {
         ),
         Target(
             "S2",
-            "submit many: 500 jobs a request, 8 connections, one process",
+            "submitting 500 jobs per request, 8 connections, one process",
             "≥ 0.65x FastAPI + pydantic, ≥ 2x Procrastinate's library call",
             (Bound("rate", 0.65, "FastAPI, one INSERT for all"), Bound("rate", 2, "Procrastinate, library call")),
             "≥ PgQueuer's library call",
@@ -103,7 +103,7 @@ TARGETS: dict[str, Target] = {
         ),
         Target(
             "S3",
-            "no-op jobs accepted before, run and finalised, one process",
+            "running and finishing no-op jobs submitted before, one process",
             "≥ 1.5x PgQueuer's best",
             (Bound("rate", 1.5, "PgQueuer, processed"),),
             "≥ Graphile Worker's best",
@@ -119,18 +119,18 @@ TARGETS: dict[str, Target] = {
         ),
         Target(
             "S5a",
-            "a signed post by itself, 64 at once, kept alive, all guards on",
+            "signed POST requests alone, 64 concurrent, keep-alive, all guards enabled",
             "≥ 8x httpx's default transport",
             (Bound("rate", 8, "httpx, posts"),),
-            "≥ aiohttp bare",
+            "≥ plain aiohttp",
             (Bound("rate", 1, "aiohttp, posts"),),
         ),
         Target(
             "S5b",
             "signed deliveries from a full outbox, one process: to one endpoint, and to fifty",
-            "both ≥ 8x what httpx's default transport posts with no outbox",
+            "both ≥ 8x POST requests of httpx's default transport, without an outbox",
             (Bound("rate", 8, "httpx, posts"), Bound("rate_to_many", 8, "httpx, posts", of="rate")),
-            "≥ what aiohttp bare posts with no outbox",
+            "≥ POST requests of plain aiohttp, without an outbox",
             (Bound("rate", 1, "aiohttp, posts"),),
         ),
         Target(
@@ -163,8 +163,8 @@ TARGETS: dict[str, Target] = {
         ),
         Target(
             "BH",
-            "terminal event → webhook received by a healthy receiver, beside 50 that never answer (against alone)",
-            "p99 ≤ 2x of alone, every webhook came",
+            "terminal event → webhook received by a healthy receiver, with 50 that never respond (relative to alone)",
+            "p99 ≤ 2x alone, every webhook received",
             (
                 Bound("endpoint_p99_ratio", 2, at_most=True),
                 Bound("callback_p99_ratio", 2, at_most=True),
@@ -197,32 +197,32 @@ TARGETS: dict[str, Target] = {
         ),
         Target(
             "G1",
-            "S1 and S3 with ready jobs waiting already (the most of the run against none)",
-            "both ≥ 0.9x of none",
+            "S1 and S3 with a backlog of ready jobs (largest backlog relative to none)",
+            "both ≥ 0.9x without backlog",
             (Bound("submit_ratio", 0.9), Bound("process_ratio", 0.9)),
             "≥ 0.97x",
             (Bound("submit_ratio", 0.97), Bound("process_ratio", 0.97)),
         ),
         Target(
             "G2",
-            "S1, S3 and reading one job with jobs that ended long ago (the most of the run against none)",
-            "all ≥ 0.9x of none",
+            "S1, S3 and reading one job with finished jobs (largest number relative to none)",
+            "all ≥ 0.9x without finished jobs",
             (Bound("submit_ratio", 0.9), Bound("process_ratio", 0.9), Bound("read_ratio", 0.9)),
             "≥ 0.97x",
             (Bound("submit_ratio", 0.97), Bound("process_ratio", 0.97), Bound("read_ratio", 0.97)),
         ),
         Target(
             "G3",
-            "2,000 jobs a second arriving while a snapshot is held open",
-            "keeps up, pick-up p99 ≤ 2x of without",
+            "2,000 jobs submitted per second while a snapshot is held open",
+            "keeps up, pick-up p99 ≤ 2x without snapshot",
             (Bound("kept_up_ratio", 0.98), Bound("pick_up_p99_ratio", 2, at_most=True)),
-            "afterwards, the snapshot still open, S3 ≥ 0.9x",
+            "afterwards, with the snapshot still open, S3 ≥ 0.9x",
             (Bound("kept_up_ratio", 0.98), Bound("drain_ratio", 0.9)),
         ),
         Target(
             "G5",
-            "what a job writes over its whole life without a webhook, under load",
-            "≤ 1,600 bytes of log, ≤ 0.05 commits",
+            "WAL and commits per job over its whole life, without a webhook, under load",
+            "≤ 1,600 bytes of WAL, ≤ 0.05 commits",
             (Bound("wal_bytes", 1_600, at_most=True), Bound("commits", 0.05, at_most=True)),
             "≤ 1,200 bytes",
             (Bound("wal_bytes", 1_200, at_most=True),),
@@ -230,7 +230,7 @@ TARGETS: dict[str, Target] = {
         Target(
             "G6",
             "S1 and S3 with several processes on the same Postgres",
-            "two against one: both ≥ 1.2x; four against two: both ≥ 0.9x",
+            "two processes: both ≥ 1.2x one; four: both ≥ 0.9x two",
             (
                 Bound("submit_2_to_1", 1.2),
                 Bound("process_2_to_1", 1.2),
@@ -242,8 +242,8 @@ TARGETS: dict[str, Target] = {
         ),
         Target(
             "L1",
-            "ten times the sustainable load: what those notice who are accepted, and when all is normal again",
-            "p99 of accepted ≤ 5x unloaded, refused within 1 s, normal 10 s after, ≤ +150 MB",
+            "ten times the sustainable load: latency of accepted jobs, and time until normal",
+            "p99 of accepted jobs ≤ 5x unloaded, first rejection within 1 s, normal after 10 s, ≤ +150 MB",
             (
                 Bound("p99_ratio", 5, at_most=True),
                 Bound("first_refusal_seconds", 1, at_most=True),
@@ -255,8 +255,8 @@ TARGETS: dict[str, Target] = {
         ),
         Target(
             "D1",
-            "a calm load beside 1,100 silent connections, 500 half heads, 300 slow bodies, heads of 64 MB",
-            "p99 ≤ 2x of alone, ≤ +50 MB",
+            "a moderate load with 1,100 silent connections, 500 partial headers, 300 slow bodies, headers of 64 MB",
+            "p99 ≤ 2x alone, ≤ +50 MB",
             (
                 Bound("silent_p99_ratio", 2, at_most=True),
                 Bound("half_heads_p99_ratio", 2, at_most=True),
@@ -269,8 +269,8 @@ TARGETS: dict[str, Target] = {
         ),
         Target(
             "SOAK",
-            "1,000 whole lives a second with signed webhooks, for a long time",
-            "kept up without an error; memory and p99 flat",
+            "1,000 whole lives per second with signed webhooks, sustained",
+            "keeps up without errors; memory and p99 constant",
             (
                 Bound("rate", 990),
                 Bound("errors", 0, at_most=True),

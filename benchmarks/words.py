@@ -1,8 +1,8 @@
-"""How the figures are called in the tables, and how they are written."""
+"""Names of the figures in the tables, and the format of their numbers."""
 
 from benchmarks.figures import Spread
 
-# The figure by which contestants are compared, and whether less is better.
+# The figure by which contestants are compared: true if less is better.
 LEADING = {"rate": False, "p50_ms": True, "resident_mb": True, "ready_seconds": True}
 
 FIGURES = {
@@ -13,21 +13,21 @@ FIGURES = {
     "rate_to_many": "per second to many",
     "endpoint_p99_ratio": "endpoint's p99 ÷ alone",
     "callback_p99_ratio": "callback's p99 ÷ alone",
-    "endpoint_hostile_p99_ratio": "endpoint's p99 beside hostile ones ÷ alone",
-    "callback_hostile_p99_ratio": "callback's p99 beside hostile ones ÷ alone",
-    "endpoint_told_ratio": "endpoint's share told ÷ alone",
-    "callback_told_ratio": "callback's share told ÷ alone",
-    "silent_p99_ratio": "p99 beside silent connections ÷ alone",
-    "half_heads_p99_ratio": "beside half heads ÷ alone",
-    "slow_bodies_p99_ratio": "beside slow bodies ÷ alone",
-    "header_lines_p99_ratio": "beside header lines ÷ alone",
-    "silent_grown_mb": "MB grown beside silent connections",
-    "half_heads_grown_mb": "beside half heads",
-    "slow_bodies_grown_mb": "beside slow bodies",
-    "header_lines_grown_mb": "beside header lines",
-    "told_share": "share told",
-    "longest_ms": "longest ms",
-    "swallowed": "swallowed by black holes",
+    "endpoint_hostile_p99_ratio": "endpoint's p99 with hostile receivers ÷ alone",
+    "callback_hostile_p99_ratio": "callback's p99 with hostile receivers ÷ alone",
+    "endpoint_told_ratio": "endpoint's share received ÷ alone",
+    "callback_told_ratio": "callback's share received ÷ alone",
+    "silent_p99_ratio": "p99 with silent connections ÷ alone",
+    "half_heads_p99_ratio": "with partial headers ÷ alone",
+    "slow_bodies_p99_ratio": "with slow bodies ÷ alone",
+    "header_lines_p99_ratio": "with endless headers ÷ alone",
+    "silent_grown_mb": "MB growth with silent connections",
+    "half_heads_grown_mb": "with partial headers",
+    "slow_bodies_grown_mb": "with slow bodies",
+    "header_lines_grown_mb": "with endless headers",
+    "told_share": "share received",
+    "longest_ms": "maximum ms",
+    "swallowed": "requests to black holes",
     "stream_p50_ms": "stream p50 ms",
     "stream_p99_ms": "stream p99 ms",
     "other_node_p50_ms": "other node p50 ms",
@@ -40,11 +40,11 @@ FIGURES = {
     "submit_4_to_2": "submit, 4 ÷ 2",
     "process_4_to_2": "run, 4 ÷ 2",
     "p99_ratio": "p99 ÷ unloaded",
-    "first_refusal_seconds": "s to the first refusal",
+    "first_refusal_seconds": "s to the first rejection",
     "normal_after_seconds": "s until normal",
-    "grown_mb": "MB grown",
-    "wal_bytes": "bytes of WAL a job",
-    "commits": "commits a job",
+    "grown_mb": "MB growth",
+    "wal_bytes": "bytes of WAL per job",
+    "commits": "commits per job",
     "resident_flat": "memory, last ÷ first third",
     "rate": "per second",
     "p50_ms": "p50 ms",
@@ -59,9 +59,9 @@ FIGURES = {
     "sustainable_rate": "sustainable per second",
     "accepted_rate": "accepted per second",
     "calm_p99_ms": "unloaded p99 ms",
-    "refused_share": "share refused",
-    "told_when_share": "of these with Retry-After",
-    "refusal_p99_ms": "refusal p99 ms",
+    "refused_share": "share rejected",
+    "told_when_share": "share of rejections with Retry-After",
+    "refusal_p99_ms": "rejection p99 ms",
     "resident_mb": "MB",
     "connections": "connections",
     "connections_flat": "connections, last ÷ first third",
@@ -79,7 +79,7 @@ def figure_name(figure: str) -> str:
 
 
 def number(value: float) -> str:
-    """Three figures of it, and thousands apart: 12,345 · 12.3 · 1.23."""
+    """Formats a number with three significant digits and thousands separators: 12,345 · 12.3 · 1.23."""
     if value >= 100 or value == int(value):
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
