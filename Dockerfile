@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# Two stages: the first builds the wheel and a virtual environment, the second carries nothing but that environment.
+# Two stages: the first builds the wheel and a virtual environment, the second contains only that environment.
 FROM python:3.13-slim-bookworm AS build
 WORKDIR /build
 COPY requirements/installer.lock requirements/runtime.lock requirements/
@@ -13,7 +13,7 @@ RUN /opt/duly/bin/uv pip install --no-cache --python /opt/duly/bin/python --no-d
     && /opt/duly/bin/pip uninstall --yes uv
 
 FROM python:3.13-slim-bookworm
-# The image is for a Postgres of your own (DULY_DATABASE_URL); the data folder holds the development keys only.
+# The image needs an external Postgres (DULY_DATABASE_URL); the data folder contains development keys only.
 RUN useradd --system --uid 10001 --create-home --home-dir /home/duly duly \
     && install --directory --owner duly --group duly /data
 COPY --from=build /opt/duly /opt/duly
@@ -27,7 +27,7 @@ USER 10001
 WORKDIR /home/duly
 EXPOSE 8000
 VOLUME /data
-# SIGTERM drains: running jobs get DULY_SHUTDOWN_GRACE_SECONDS, so give the container longer than that to stop.
+# On SIGTERM, running jobs get DULY_SHUTDOWN_GRACE_SECONDS; the stop timeout of the container must be longer.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
     CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"DULY_PORT\"]}/readyz', timeout=2)"]

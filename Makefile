@@ -1,4 +1,4 @@
-# Every need has one command; each sets up what it wants by itself (Python 3.11 or newer and the package index are enough).
+# Each command installs its own requirements; it needs Python 3.11 or later and the package index.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -9,34 +9,34 @@ DOCS_STAMP := .venv-docs/.installed
 .DEFAULT_GOAL := help
 .PHONY: help install demo serve test test-fast check format docs bench bench-full guard soak lock clean
 
-help: ## show this list
+help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(STAMP) ## create .venv with everything at its locked version
+install: $(STAMP) ## Create .venv with all dependencies at their locked versions
 
 $(STAMP): pyproject.toml requirements/dev.lock requirements/installer.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Duly needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo "installing the locked dependencies into .venv"
+	@echo "Installing the locked dependencies into .venv (about 100 packages; this may take a few minutes)."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/installer.lock
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/dev.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@$(BIN)/python -m compileall -q app
 	@touch $(STAMP)
 
-demo: $(STAMP) ## run a real job end to end and print where its report lies
+demo: $(STAMP) ## Run a job from submission to result and print the path of its report
 	@$(BIN)/duly demo
 
-serve: $(STAMP) ## start the service on http://127.0.0.1:8000 with the embedded database
+serve: $(STAMP) ## Start the service on http://127.0.0.1:8000 with the embedded database
 	@$(BIN)/duly serve --hints
 
-test: $(STAMP) ## run the tests (on embedded PostgreSQL 18, and on a system PostgreSQL 15 where there is one)
+test: $(STAMP) ## Run all tests on the embedded PostgreSQL 18, and on PostgreSQL 15 if installed
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 4
 
-test-fast: $(STAMP) ## the tests that need no server of their own, and the life of a job: for while you work
+test-fast: $(STAMP) ## Run the fast tests: those without a server of their own, and the life of a job
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --fast --numprocesses 2
 
-check: $(STAMP) ## format, lint, types, import contracts, migrations against metadata, refused networks, links, commit subjects, Dockerfile
+check: $(STAMP) ## Check format, lint, types, import contracts, migrations, blocked networks, links, commit subjects and the Dockerfile
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -46,13 +46,13 @@ check: $(STAMP) ## format, lint, types, import contracts, migrations against met
 	$(BIN)/python -m tests.check_commits
 	$(BIN)/python -m tests.check_links
 	$(BIN)/hadolint Dockerfile
-	@if docker compose version >/dev/null 2>&1; then DULY_API_KEY=any DULY_SECRET_KEYS=any docker compose config --quiet; else echo "docker compose is not installed: docker-compose.yml not checked"; fi
+	@if docker compose version >/dev/null 2>&1; then DULY_API_KEY=any DULY_SECRET_KEYS=any docker compose config --quiet; else echo "docker compose is not installed; docker-compose.yml was not checked"; fi
 
-format: $(STAMP) ## rewrite the code in the project's format
+format: $(STAMP) ## Format the code and fix lint errors
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(STAMP) $(DOCS_STAMP) ## build the documentation as a site in build/site/html, and check its links
+docs: $(STAMP) $(DOCS_STAMP) ## Build the documentation as a site in build/site/html, and check its links
 	@$(BIN)/python -m tests.check_links
 	@$(BIN)/python -m website.build build/site
 	@$(DOCS_BIN)/zensical build --strict --config-file build/site/mkdocs.yml
@@ -65,23 +65,23 @@ $(DOCS_STAMP): requirements/docs.lock $(STAMP)
 	@$(BIN)/uv pip install --quiet --python $(DOCS_BIN)/python --require-hashes -r requirements/docs.lock
 	@touch $(DOCS_STAMP)
 
-bench: $(STAMP) ## measure Duly beside others in some minutes, and write docs/internals/performance.md
+bench: $(STAMP) ## Run the benchmarks (a few minutes) and update docs/internals/performance.md
 	@$(BIN)/python -m benchmarks --page docs/internals/performance.md
 
-bench-full: $(STAMP) ## the same with the largest sizes and all peers (about an hour)
+bench-full: $(STAMP) ## Run the benchmarks with the largest sizes and all peers (about an hour)
 	@$(BIN)/python -m benchmarks --full --page docs/internals/performance.md
 
-guard: $(STAMP) ## two ratios beside those on record, in half a minute: is it slower than it was?
+guard: $(STAMP) ## Compare two ratios with the recorded ones (half a minute), to detect a slowdown
 	@$(BIN)/python -m benchmarks.guard
 
 SOAK_MINUTES ?= 30
-soak: $(STAMP) ## 1,000 whole lives a second for SOAK_MINUTES (30): does anything grow?
+soak: $(STAMP) ## Run 1,000 jobs per second for SOAK_MINUTES (default: 30), to detect growth
 	@$(BIN)/python -m benchmarks --rows SOAK --minutes $(SOAK_MINUTES) --page docs/internals/performance.md
 
-lock: $(STAMP) ## resolve the dependencies anew and write requirements/*.lock
+lock: $(STAMP) ## Upgrade the dependencies and write requirements/*.lock
 	$(BIN)/uv pip compile pyproject.toml --upgrade --generate-hashes --universal --quiet --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements/runtime.lock
 	$(BIN)/uv pip compile pyproject.toml --upgrade --extra demo --group dev --generate-hashes --universal --quiet --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements/dev.lock
 	$(BIN)/uv pip compile --group pyproject.toml:docs --upgrade --generate-hashes --universal --quiet --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements/docs.lock
 
-clean: ## remove .venv, .venv-docs and caches
+clean: ## Remove .venv, .venv-docs and caches
 	rm -rf .venv .venv-docs build .mypy_cache .ruff_cache .pytest_cache .hypothesis dist demo-output
