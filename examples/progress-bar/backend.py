@@ -1,4 +1,4 @@
-"""The backend of a page with a progress bar. It has Duly's API key and decides who may see what; the page gets tickets.
+"""Backend of a page with a progress bar. It has the API key and decides who may see which job; the page gets tickets.
 
 duly serve --handlers ...                                             # with DULY_ALLOWED_ORIGINS=http://127.0.0.1:8080
 python backend.py                                                     # then open http://127.0.0.1:8080
@@ -20,8 +20,8 @@ def post(path: str, body: object) -> dict[str, str]:
     key = {"Authorization": f"Bearer {os.environ['DULY_API_KEY']}"} if "DULY_API_KEY" in os.environ else {}
     headers = {"Content-Type": "application/json", **key}
     request = urllib.request.Request(DULY + path, json.dumps(body).encode(), headers)
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)
 
 
 def start_job() -> dict[str, str]:
@@ -41,7 +41,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         if self.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
-            return self.answer_json(403, {})  # a page of another site; yours has a session as well, to be checked here
+            return self.answer_json(403, {})  # a page of another origin; check the user's session here too
         try:
             found = start_job() if self.path == "/jobs" else open_stream(self.path.removeprefix("/streams/"))
         except HTTPError as error:

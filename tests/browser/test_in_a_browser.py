@@ -126,7 +126,7 @@ async def test_the_page_starts_a_job_and_shows_how_it_ends(
             "return text.textContent.startsWith('The job was cancelled') || text.textContent === 'cancelled'"
         )
         await browser.open(f"{page}/#{UUID(int=UUID(job_id).int ^ 1)}")
-        await browser.until("return text.textContent === 'There is no such job.'")
+        await browser.until("return text.textContent === 'Job not found.'")
 
 
 FOLLOW = """
