@@ -35,7 +35,7 @@ def test_every_proxy_has_a_block_and_a_line_for_a_path() -> None:
         assert blocks()[kind].count(before) == 1, kind
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/operate/operations.md"])
+@pytest.mark.parametrize("page", ["docs/index.md", "docs/operate/operations.md"])
 def test_the_page_is_linked(page: str) -> None:
     assert "behind-a-proxy.md" in (ROOT / page).read_text()
 
