@@ -4,7 +4,7 @@ from typing import Any
 
 import asyncpg
 
-from duly.lifecycle.maintenance.check import Report, survey
+from duly.lifecycle.maintenance.check import CheckReport, survey
 
 
 async def violations(url: str) -> list[str]:
@@ -18,4 +18,4 @@ async def violations(url: str) -> list[str]:
 
 async def violations_on(connection: Any) -> list[str]:
     """The same, on an open connection."""
-    return [breach.sentence async for breach in survey(connection, Report())]
+    return [breach.sentence async for breach in survey(connection, CheckReport())]

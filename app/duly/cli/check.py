@@ -9,7 +9,7 @@ from duly.cli.environment import opened_database, read_settings
 from duly.cli.errors import FAILED, stop
 from duly.cli.output import one_line, print_json
 from duly.domain.invariant_facts import Violation
-from duly.lifecycle.maintenance.check import Report, check
+from duly.lifecycle.maintenance.check import CheckReport, check
 from duly.lifecycle.maintenance.repair import Repaired, RepairInProgress, repair
 from duly.settings import Settings
 from duly.store.postgres.database import Database, DatabaseError
@@ -75,7 +75,7 @@ def _print(repaired: Repaired) -> None:
     print(_summary(report))
 
 
-def _summary(report: Report) -> str:
+def _summary(report: CheckReport) -> str:
     looked = f"{report.jobs:,} jobs and {report.batches:,} batches"
     if report.clean:
         return f"{looked}: all invariants hold"

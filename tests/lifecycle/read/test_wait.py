@@ -61,5 +61,5 @@ async def test_an_unavailable_database_does_not_end_the_wait() -> None:
 async def test_after_its_end_is_announced_it_looks_once_more() -> None:
     look = Look(None)
     with Hub().watch(JOB) as watch:
-        assert await wait_until(watch, look, over=lambda: True) is None
+        assert await wait_until(watch, look, over=lambda: True, seconds=5) is None
     assert look.calls == 1

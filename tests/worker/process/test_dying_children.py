@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from duly.worker.process.child_process import ChildProcess
-from duly.worker.process.frames import Frames, frame
+from duly.worker.process.frames import Frames, encode_frame
 from tests.support.process import Gates
 from tests.support.service import Service, eventually
 
@@ -266,7 +266,7 @@ async def test_a_child_killed_while_its_node_drains_gives_its_job_back_uncharged
 @pytest.mark.parametrize("size", [1, 3, 1000])
 def test_frames_come_together_however_they_are_cut(size: int) -> None:
     values = [["ready"], ["end", "result", "é" * 300], []]
-    sent = b"".join(map(frame, values))
+    sent = b"".join(map(encode_frame, values))
     frames = Frames()
     heard = [value for at in range(0, len(sent), size) for value in frames.take_in(sent[at : at + size])]
     assert heard == values

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from uuid import UUID
 
 # Time until other nodes know that a job is followed here, and send wake-ups of its changes.
-HEARD_SECONDS = 0.1
+ANNOUNCED_SECONDS = 0.1
 
 
 class Watch:
@@ -25,7 +25,7 @@ class Watch:
         lost, read anyway.
         """
         if not self._announced:
-            timeout, self._announced = min(timeout, HEARD_SECONDS), True
+            timeout, self._announced = min(timeout, ANNOUNCED_SECONDS), True
         try:
             async with asyncio.timeout(timeout):
                 await self._changed.wait()

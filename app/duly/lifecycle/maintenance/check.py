@@ -21,7 +21,7 @@ LACKING_AT_ONCE = 10_000
 
 
 @dataclass(slots=True)
-class Report:
+class CheckReport:
     """Result of a check: the number of jobs and batches that it read, and the violations."""
 
     jobs: int = 0
@@ -41,20 +41,20 @@ class Report:
             self.shown.append(breach)
 
 
-async def check(database: Database) -> Report:
+async def check(database: Database) -> CheckReport:
     """Checks everything once. Changes and locks nothing.
 
     Raises:
         DatabaseOutage, RecordRefused: see `duly.store.postgres.database`.
     """
-    report = Report()
+    report = CheckReport()
     async with database.connection() as connection:
         async for breach in survey(connection, report):
             report.note(breach)
     return report
 
 
-async def survey(connection: Connection, report: Report) -> AsyncIterator[Violation]:
+async def survey(connection: Connection, report: CheckReport) -> AsyncIterator[Violation]:
     """Yields every violation as it is found, in one snapshot; counts in the report what was read."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         if not await has_control(connection):
@@ -67,7 +67,7 @@ async def survey(connection: Connection, report: Report) -> AsyncIterator[Violat
             yield breach
 
 
-async def _of_jobs(connection: Connection, report: Report) -> AsyncIterator[Violation]:
+async def _of_jobs(connection: Connection, report: CheckReport) -> AsyncIterator[Violation]:
     day_ranges = await kept_ranges(connection)
     lacking: list[tuple[int, UUID]] = []
     async for job in every_job(connection):
@@ -93,7 +93,7 @@ def _is_remainder(job: JobFacts) -> bool:
     return job.stand is None and not (held or ties.endings or ties.due or ties.addressed)
 
 
-async def _of_batches(connection: Connection, report: Report) -> AsyncIterator[Violation]:
+async def _of_batches(connection: Connection, report: CheckReport) -> AsyncIterator[Violation]:
     day_ranges = await kept_ranges(connection)
     async for batch in every_batch(connection):
         report.batches += 1

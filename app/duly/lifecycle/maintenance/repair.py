@@ -16,7 +16,7 @@ import structlog
 
 from duly.domain.invariant_facts import JobFacts, RepairAction
 from duly.domain.invariants import breaches_of_batch, lacks_unique_key, violations
-from duly.lifecycle.maintenance.check import Report, survey
+from duly.lifecycle.maintenance.check import CheckReport, survey
 from duly.lifecycle.maintenance.repair_actions import BATCHES, JOBS, count_batch
 from duly.store.maintenance.invariant_snapshot import these_batches, these_jobs
 from duly.store.maintenance.repair_writes import alone, hand_out, look_anew
@@ -42,7 +42,7 @@ class Repaired:
     """Number of jobs and batches that were repaired, by kind of repair, and the report of the last check."""
 
     done: Counter[RepairAction] = field(default_factory=Counter)
-    report: Report = field(default_factory=Report)
+    report: CheckReport = field(default_factory=CheckReport)
 
 
 async def repair(database: Database) -> Repaired:
@@ -57,18 +57,18 @@ async def repair(database: Database) -> Repaired:
         if not may:
             raise RepairInProgress
         for _ in range(ROUNDS):
-            repaired.report = Report()
+            repaired.report = CheckReport()
             found = await _look(database, repaired.report)
             if not found:
                 break
             repaired.done += await _cure(database, found)
         else:
-            repaired.report = Report()
+            repaired.report = CheckReport()
             await _look(database, repaired.report)
     return repaired
 
 
-async def _look(database: Database, report: Report) -> dict[RepairAction, list[Key]]:
+async def _look(database: Database, report: CheckReport) -> dict[RepairAction, list[Key]]:
     """Returns all jobs and batches that can be repaired, by kind of repair; each once."""
     found: defaultdict[RepairAction, dict[Key, None]] = defaultdict(dict)
     async with database.connection() as connection:

@@ -13,7 +13,7 @@ from uuid import UUID
 import anyio.to_thread
 from anyio import CapacityLimiter
 
-from duly.worker.process.frames import Frames, frame
+from duly.worker.process.frames import Frames, encode_frame
 from duly.worker.process.main import Setup, serve
 from duly.worker.process.messages import Inbox
 
@@ -32,7 +32,7 @@ class ProcessDied(Exception):
         self.begun = begun
 
 
-class Call(NamedTuple):
+class ChildCall(NamedTuple):
     """One attempt in a child: whether it has begun, and its end."""
 
     begun: asyncio.Future[None]
@@ -62,7 +62,7 @@ class ChildProcess:
         self._ended = ended
         self._loop = asyncio.get_running_loop()
         self._frames = Frames()
-        self._call: Call | None = None
+        self._call: ChildCall | None = None
         self._socket, self._child_end = socket.socketpair()
         self._socket.settimeout(0)
         self._process = multiprocessing.get_context("spawn").Process(
@@ -114,11 +114,11 @@ class ChildProcess:
         Raises:
             ProcessDied: the process ended.
         """
-        call = self._call = Call(self._loop.create_future(), self._loop.create_future())
+        call = self._call = ChildCall(self._loop.create_future(), self._loop.create_future())
         call.end.add_done_callback(_retrieve_exception)
         try:
             async with asyncio.timeout(BEGIN_SECONDS):
-                await self._loop.sock_sendall(self._socket, frame(fields))
+                await self._loop.sock_sendall(self._socket, encode_frame(fields))
                 await call.begun
         except (OSError, TimeoutError):  # it is dead or about to be
             self.kill()

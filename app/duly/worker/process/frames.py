@@ -7,7 +7,7 @@ from typing import Any
 _HEADER = 4
 
 
-def frame(value: Any) -> bytes:
+def encode_frame(value: Any) -> bytes:
     """Returns a value as it is sent."""
     text = json.dumps(value).encode()
     return len(text).to_bytes(_HEADER) + text
@@ -15,7 +15,7 @@ def frame(value: Any) -> bytes:
 
 def send_frame(end: socket.socket, value: Any) -> None:
     """Sends a frame; blocks until the other end has room for it."""
-    end.sendall(frame(value))
+    end.sendall(encode_frame(value))
 
 
 def receive_frame(end: socket.socket) -> Any:
