@@ -108,7 +108,7 @@ def test_a_job_that_failed_ends_the_command_with_1_and_its_reason(duly: Run) -> 
     assert duly("status", job_id).returncode == 0
 
 
-def test_interrupting_watch_is_quiet(duly: Run, url: str) -> None:
+def test_interrupting_watch_says_how_to_follow_the_job_again(duly: Run, url: str) -> None:
     job_id = submitted(duly, "sleep", "--param", "seconds=60")
     command = [*COMMAND, "watch", job_id]
     with subprocess.Popen(
@@ -118,7 +118,8 @@ def test_interrupting_watch_is_quiet(duly: Run, url: str) -> None:
         assert "submitted" in watching.stdout.readline()
         watching.send_signal(signal.SIGINT)
         _, errors = watching.communicate(timeout=30)
-    assert (watching.returncode, errors) == (130, "")
+    assert watching.returncode == 130
+    assert errors == f"duly: job {job_id} continues; follow it with: duly watch {job_id}\n"
     assert duly("cancel", job_id).returncode == 0
 
 
@@ -138,7 +139,8 @@ def test_cancel_tells_a_running_job_to_stop(duly: Run) -> None:
 
 @pytest.mark.parametrize("command", ["status", "watch", "cancel"])
 def test_an_unknown_job_is_told_in_one_line(duly: Run, command: str) -> None:
-    assert "NOT_FOUND" in error_of(duly(command, UNKNOWN), 1)
+    error = error_of(duly(command, UNKNOWN), 1)
+    assert error.endswith("(NOT_FOUND)") and ";" not in error
 
 
 def test_an_unknown_type_is_told_with_the_services_advice(duly: Run) -> None:
@@ -147,7 +149,10 @@ def test_an_unknown_type_is_told_with_the_services_advice(duly: Run) -> None:
 
 
 def test_invalid_parameters_are_told_with_their_path(duly: Run) -> None:
-    assert "parameters.seconds" in error_of(duly("submit", "sleep", "--param", "seconds=soon"), 1)
+    error = error_of(duly("submit", "sleep", "--param", "seconds=soon"), 1)
+    assert error.count("parameters.seconds: Input should be a valid number") == 1
+    both = error_of(duly("submit", "sleep", "--param", "seconds=soon", "--param", "steps=0"), 1)
+    assert both.count("parameters.seconds: ") == both.count("parameters.steps: ") == 1
 
 
 @pytest.mark.parametrize("command", [("submit", "echo"), ("watch", UNKNOWN)])

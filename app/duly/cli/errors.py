@@ -47,12 +47,13 @@ def stop(message: str, *, code: int = FAILED) -> NoReturn:
 
 
 def _refusal(error: ApiError) -> str:
-    faults = error.details.get("errors")
-    parts = [error.message.rstrip(".")]
-    if isinstance(faults, list) and faults:
-        parts += [f"{fault.get('path')}: {fault.get('message')}" for fault in faults if isinstance(fault, dict)]
-    elif error.details.get("reason"):
-        parts.append(str(error.details["reason"]).rstrip("."))
+    errors = error.details.get("errors")
+    message = error.message.rstrip(".")
+    parts = [message]
+    if isinstance(errors, list) and len(errors) > 1:  # the message is the first of them
+        parts = [f"{each.get('path')}: {each.get('message')}" for each in errors if isinstance(each, dict)]
+    elif error.code != "VALIDATION_FAILED":  # there the reason is the same for all errors
+        parts += {str(error.details.get("reason") or "").rstrip(".")} - {"", message}
     if error.status in _ADVICE:
         parts.append(_ADVICE[error.status])
     return f"{'; '.join(parts)} ({error.code})"

@@ -1,5 +1,8 @@
 """Commands that call a running service: submit, watch, status and cancel."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, cast
 
 import typer
@@ -129,18 +132,30 @@ def _wait(client: Client, job_id: str, *, as_json: bool) -> None:
     if not as_json:
         _watch(client, job_id)
         return
-    job = client.wait(job_id)
+    with _continues(job_id):
+        job = client.wait(job_id)
     print_json(job, indent=2)
     _exit_with(job)
 
 
 def _watch(client: Client, job_id: str) -> None:
     console = text_console()
-    show(client.stream(job_id), console=console)
+    with _continues(job_id):
+        show(client.stream(job_id), console=console)
     job = client.job(job_id)
     if console.is_terminal:
         print_fields({"status": status_words(job), "result": compact(job["result"])})
     _exit_with(job)
+
+
+@contextmanager
+def _continues(job_id: str) -> Iterator[None]:
+    """Prints, on Ctrl-C, how to follow the job again."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"duly: job {job_id} continues; follow it with: duly watch {job_id}", file=sys.stderr)
+        raise
 
 
 def _exit_with(job: dict[str, Any]) -> None:
