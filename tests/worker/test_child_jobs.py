@@ -183,7 +183,7 @@ async def test_what_is_refused_later_refuses_all_of_them_too(service: Service) -
         ({"type": "sleep", "parameters": {"seconds": -1}}, 'job.submit("sleep"): parameters.seconds: '),
         ({"type": "ecco"}, 'job.submit("ecco"): type: No job type is called "ecco". Similar types: echo'),
         ({**echo(), "priority": 1000}, 'job.submit("echo"): priority: '),
-        ({**echo(), "run_at": "tomorrow"}, 'job.submit("echo"): run_at: must be a time as RFC 3339 writes it'),
+        ({**echo(), "run_at": "tomorrow"}, 'job.submit("echo"): run_at: must be an RFC 3339 time'),
         ({**echo(), "depends_on": ["nobody"]}, 'job.submit("echo"): depends_on[0]: no job has the id nobody'),
         (
             {**echo(), "depends_on": ["0199c1f0-0000-7000-8000-000000000000"]},

@@ -18,8 +18,8 @@ async def test_a_handler_that_blocks_the_loop_is_named_with_its_line(service: Se
     source, first = inspect.getsourcelines(support.blocking_loop)
     blocking = first + next(number for number, text in enumerate(source) if "time.sleep" in text)
     assert (line["log_level"], line["job_type"]) == ("warning", "block-loop")
-    assert line["place"] == f"{support.__file__}:{blocking}"
-    assert line["place"] in line["event"]
+    assert line["location"] == f"{support.__file__}:{blocking}"
+    assert line["location"] in line["event"]
     assert 0.5 <= line["seconds"] < 3
 
 

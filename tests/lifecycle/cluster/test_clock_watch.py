@@ -46,6 +46,6 @@ def test_the_warning_names_the_size_the_side_and_the_remedy() -> None:
         watch.report(3600.04)
         watch.report(-2.5)
     ahead, behind = (line["event"] for line in lines)
-    assert "3,600.0 s ahead of the database's" in ahead
-    assert "2.5 s behind the database's" in behind
+    assert "3,600.0 s ahead of the database clock" in ahead
+    assert "2.5 s behind the database clock" in behind
     assert "NTP" in ahead

@@ -78,6 +78,6 @@ def test_the_line_names_the_holder_and_how_to_end_it() -> None:
     with capture_logs() as lines:
         Watched().watch.note(Held(7, 9, session(7, 3600.0)))
     assert lines[0]["event"] == (
-        "the stream of all jobs has been held for 3,600 s by pid 4711 (report, user app, database shop, idle in "
+        "stream of all jobs held back for 3,600 s by pid 4711 (report, user app, database shop, idle in "
         "transaction); let it end, or end it: SELECT pg_terminate_backend(4711)"
     )
