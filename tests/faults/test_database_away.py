@@ -1,4 +1,4 @@
-"""The database goes away and comes back, in every way it can: what was accepted ends once, and nobody is told 500."""
+"""The database goes away and comes back, in every way it can: accepted jobs end once, and no response is a 500."""
 
 import asyncio
 import json
@@ -192,7 +192,7 @@ async def test_a_submission_is_refused_in_time_where_the_database_hangs(
 
 
 def _is_gone(pid: int) -> bool:
-    """Ended, whether or not whoever inherited it has looked yet."""
+    """Returns True if the process has ended, reaped or not."""
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 

@@ -41,7 +41,7 @@ def small_disk() -> Iterator[Path]:
 
 @pytest.fixture
 async def url_on_small_disk(embedded_server_18: Server, small_disk: Path) -> AsyncIterator[str]:
-    """A migrated database whose tables lie there; the log that all databases of the server share does not."""
+    """Returns a migrated database with its tables on a small disk; the server's log is elsewhere."""
     place = small_disk / "tables"
     place.mkdir()
     data = embedded_server_18.url_of("x").partition("host=")[2].partition("&")[0]

@@ -52,7 +52,7 @@ AGED = ("update deliveries set due_at = now()", FORGIVEN)
 
 @dataclass
 class Scene:
-    """One service that records what is to be told, receivers that know how to fail, and dispatchers that die."""
+    """A service that records deliveries, receivers that can fail, and dispatchers that die."""
 
     service: Service
     receiver: MisbehavingReceiver
@@ -76,7 +76,7 @@ class Scene:
         )
 
     async def _twice_ended(self, **members: Any) -> None:
-        """A job that failed, and failed again when it was retried by hand: the second end is told after the first."""
+        """Submits a job that fails, and fails again when it is retried: the second end is delivered after the first."""
         job = await self.service.run("fail", **members)
         answer = await self.service.client.post(f"/api/v1/jobs/{job['jobId']}/retry")
         assert answer.status_code == 202, answer.text
@@ -88,8 +88,8 @@ class Scene:
             await self.service.sql(statement)
 
     async def dispatched(self, *, dies_at: str = "", drains: bool) -> tuple[int, list[str], list[str]]:
-        """Lets a dispatcher work until it dies, or has done all, and then, if it is to, leaves. How it ended, and the
-        points that it passed before and after it was told to leave.
+        """Lets a dispatcher work until it dies or has sent everything, and then stops it if asked to. Returns how it
+        ended, and the points that it passed before and after the stop.
         """
         await self.age()
         service = await self.dying.start(self.service.database_url, dies_at=dies_at, **DYING)
@@ -107,7 +107,7 @@ class Scene:
         return code, passed, [point for point in service.passed if point not in passed]
 
     async def _holds(self, service: DyingService, before: int) -> bool:
-        """Whether it waits for the receiver that holds; or has died before, at a point that it mostly passes later."""
+        """Returns True if the dispatcher waits for the receiver that holds, or has died before."""
         return not service.alive or len(self.slow.posts) > before
 
     async def _all_done(self, service: DyingService) -> list[str]:
@@ -118,7 +118,9 @@ class Scene:
         return service.passed
 
     async def left(self) -> int:
-        """How many are still to be sent; but for those of which a try was not recorded, and what waits behind them."""
+        """Returns the number of deliveries still to send, without those whose attempt was not recorded and those behind
+        them.
+        """
         (row,) = await self.service.sql("select count(*) from deliveries where receiver_id <> $1", self.teapot)
         return int(row[0])
 
@@ -171,7 +173,7 @@ async def test_wherever_a_dispatcher_is_killed_no_webhook_is_lost_and_repeated_o
 
 
 async def _passed(scene: Scene, modules: str) -> tuple[list[str], list[str]]:
-    """What a dispatcher passes at work, and what as it leaves: every point there is, though not each time."""
+    """Returns the points that a dispatcher passes at work, and those that it passes as it stops."""
     at_work, leaving = list[str](), list[str]()
     for _ in range(TRIES):
         await scene.something_to_tell()

@@ -21,7 +21,7 @@ MOST_GROWTH = 16 << 20
 
 
 async def _lines(count: int, *, last: bytes = b"") -> AsyncIterator[bytes]:
-    """So many lines, a hundred at a time."""
+    """Yields this number of lines, a hundred at a time."""
     for _ in range(count // 100):
         yield LINE * 100
     yield last
@@ -79,7 +79,7 @@ async def test_a_service_killed_while_it_records_has_recorded_nothing(database_u
 
 
 async def _records(service: ServiceProcess) -> bool:
-    """Whether some thousand jobs stand in a transaction that is not over."""
+    """Returns True if some thousand jobs are in an open transaction."""
     return bool(
         await service.sql(
             "select from pg_stat_activity where datname = current_database() and application_name = 'duly' "
@@ -89,6 +89,6 @@ async def _records(service: ServiceProcess) -> bool:
 
 
 async def _is_alone(service: ServiceProcess) -> bool:
-    """Whether the server has noticed that its client is gone."""
+    """Returns True if the server has noticed that its client is gone."""
     others = "select from pg_stat_activity where datname = current_database() and application_name = 'duly'"
     return not await service.sql(others)

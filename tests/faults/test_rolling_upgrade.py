@@ -22,7 +22,7 @@ RUN_TWICE = "select job_id from events where kind in (1, 4) group by job_id havi
 
 
 class Load:
-    """Submits jobs with a callback, one after another, until it is told to stop."""
+    """Submits jobs with a callback, one after another, until stopped."""
 
     def __init__(self, service: ServiceProcess, callback: str) -> None:
         self._service = service
@@ -37,7 +37,7 @@ class Load:
             self.accepted.append(job["jobId"])
 
     async def more(self, count: int) -> None:
-        """Returns once so many more were accepted."""
+        """Returns once this number of further jobs were accepted."""
         wanted = len(self.accepted) + count
 
         async def look() -> bool:

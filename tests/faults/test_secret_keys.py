@@ -90,7 +90,7 @@ async def test_another_key_under_a_known_id_is_refused(database_url: str, proces
 
 
 async def for_later(service: ServiceProcess, receiver: Receiver) -> str:
-    """A job that ends, and is told of, when it is cancelled."""
+    """Submits a job that ends, with a webhook, when it is cancelled."""
     accepted = await service.submit("quick", callbackUrl=receiver.url, callbackSecret=SECRET, delaySeconds=86_400)
     job_id: str = accepted["jobId"]
     return job_id

@@ -118,7 +118,7 @@ async def _one_has_gone(command: Command, *, but: int) -> None:
 
 
 def _serving(command: Command) -> list[psutil.Process]:
-    """The children that serve; the library's tracker of resources is none of them."""
+    """Returns the children that serve, without the library's resource tracker."""
     return [
         child
         for child in command.descendants()

@@ -1,4 +1,4 @@
-"""Stopping: told to end, a service hears out who is there, gives back what it cannot finish, and goes."""
+"""Stopping: a service finishes what its clients wait for, requeues what it cannot finish, and ends."""
 
 import asyncio
 import json

@@ -72,7 +72,7 @@ class Followers:
         heard.messages.append(line["data"])
 
     async def all_have(self, name: str, has: Callable[[Heard], bool], *, clients: tuple[str, ...]) -> None:
-        """Waits until each of these clients has heard what is asked for."""
+        """Waits until each of these clients has received what the predicate requires."""
 
         async def look() -> bool:
             assert not self.errors, self.errors
@@ -186,7 +186,7 @@ class Story:
         await self._all_have("job", event)
 
     async def find_no_room_at_first(self, service: Service) -> None:
-        """Each is turned away, on both streams, and told when to come back."""
+        """Refuses each client once, on both streams, with a time to come back."""
         room, service.node.stream_capacity._places = service.node.stream_capacity._places, 0
         self._proxy.target = service.url
         for name in ("all", "job"):

@@ -60,7 +60,7 @@ def _so(holds: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:
 
 
 async def _idle_follower(service: Service, job_id: str) -> socket.socket:
-    """Asks for a stream and never reads a byte of it."""
+    """Requests a stream and never reads a byte of it."""
     host, _, port = service.url.removeprefix("http://").partition(":")
     idle = socket.socket()
     idle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

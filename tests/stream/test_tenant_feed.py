@@ -304,7 +304,7 @@ async def test_a_reader_that_takes_nothing_is_cut_off_and_resumes(
 
 
 async def _idle_follower(service: Service) -> socket.socket:
-    """Asks for the stream and does not read."""
+    """Requests the stream and does not read."""
     host, _, port = service.url.removeprefix("http://").partition(":")
     idle = socket.socket()
     idle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -316,7 +316,7 @@ async def _idle_follower(service: Service) -> socket.socket:
 
 
 async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[str]:
-    """What stands in the chunks of an answer, line by line."""
+    """Yields the lines in the chunks of a response."""
     await reader.readuntil(b"\r\n\r\n")
     rest = b""
     async with asyncio.timeout(60):

@@ -169,7 +169,7 @@ async def test_a_cancelled_handler_ends_as_cancelled(service: Service) -> None:
 
 @pytest.mark.parametrize("why", [Cancelled(), TimedOut(3), Interrupted("its node goes away")])
 async def test_an_attempt_stopped_before_its_first_step_still_ends(why: Outcome) -> None:
-    """A task that is cancelled before it ran at all never runs: its end would be recorded by nobody."""
+    """A task that is cancelled before its first step never runs, so it could not record its end."""
     handler = Registry(support.handlers)["hang"]
     attempt = _recorded(_claimed(handler, {}, attempt=1, labels=None), handler)
 

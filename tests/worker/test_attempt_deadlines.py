@@ -31,7 +31,7 @@ async def test_the_call_is_bounded_however_long_it_has_lingered(lingering: Servi
 
 
 async def test_the_recorded_deadline_follows_the_call(lingering: Service) -> None:
-    """Sweepers go by it, and so does whoever asks why a job runs."""
+    """Sweepers and `/why` use the recorded deadline."""
     first = (await lingering.submit("batch-fills", {"name": "first"}, timeoutSeconds=3))["jobId"]
 
     async def moved() -> bool:

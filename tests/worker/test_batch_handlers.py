@@ -18,7 +18,7 @@ HANDLERS = ("tests.support.handlers", "tests.support.batch_handlers")
 
 @pytest.fixture(autouse=True)
 def remembering_nothing() -> Iterator[None]:
-    """The gate of plain functions is opened at the end whatever happens, so that no thread outlives its test."""
+    """Opens the gate of plain functions at the end, so that no thread outlives its test."""
     support.forget()
     yield
     support.thread_gate.set()

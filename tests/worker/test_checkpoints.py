@@ -46,12 +46,12 @@ async def service(start_service: StartService) -> Service:
 
 
 async def left(service: Service) -> list[Any]:
-    """The checkpoints that stand in the table."""
+    """Returns the checkpoints in the table."""
     return [json.loads(row[0]) for row in await service.sql("select value::text from checkpoints order by job_id")]
 
 
 async def lose_its_node(service: Service, job_id: str) -> None:
-    """What a killed process leaves: its row in `running`, and a heartbeat that grows old; a sweeper finds it."""
+    """Leaves what a killed process leaves: its row in `running`, and a heartbeat that ages. A sweeper finds it."""
     dead = uuid4()
     await service.sql(DEAD_NODE, dead)
     await service.sql("update running set node_id = $1 where job_id = $2", dead, UUID(job_id))

@@ -15,7 +15,7 @@ StartService = Callable[..., Awaitable[Service]]
 
 @pytest.fixture(autouse=True)
 def gate() -> Iterator[threading.Event]:
-    """What `plain-block` waits for; opened at the end whatever happens, so that no thread outlives its test."""
+    """Yields the gate of `plain-block`; opened at the end, so that no thread outlives its test."""
     support.thread_gate.clear()
     support.thread_entered.clear()
     yield support.thread_gate

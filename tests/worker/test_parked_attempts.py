@@ -41,7 +41,7 @@ async def begin(service: Service, type_: str, name: str, *jobs: dict[str, Any], 
 
 
 async def waits(service: Service, attempts: int = 1) -> None:
-    """Returns once so many attempts are out of their slots."""
+    """Returns once this number of attempts are parked."""
 
     async def look() -> bool:
         return len(service.node.worker.parked_attempts) == attempts
@@ -50,7 +50,7 @@ async def waits(service: Service, attempts: int = 1) -> None:
 
 
 async def all_over(service: Service) -> None:
-    """Nothing is kept of waits that are over."""
+    """Returns True if nothing is kept of finished waits."""
     assert (
         len(service.node.worker.parked_attempts),
         service.node.worker.parked_attempts.returning,

@@ -153,7 +153,7 @@ async def test_when_its_time_is_over_one_job_is_let_through_and_its_success_lets
 
 
 async def test_never_do_two_run_on_trial(start_service: StartService) -> None:
-    """One after the other is let through and says nothing: each is cancelled."""
+    """Trial jobs are let through one after the other; each is cancelled, which decides nothing."""
     services = [await start_service(handlers=HANDLERS) for _ in range(3)]
     await opened(services[0])
     flow_handlers.most.clear()

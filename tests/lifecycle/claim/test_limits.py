@@ -300,7 +300,7 @@ async def test_two_claims_at_once_never_take_more_than_there_is_room_for(databas
 async def test_a_claim_that_looked_before_another_was_committed_takes_nothing(
     database_url: str, under: ClaimLimits
 ) -> None:
-    """It is held between its look at what runs and its lock, for as long as the test likes."""
+    """The claim is stopped between its read of running jobs and its lock, until the test lets it go on."""
     waits = "and (select pg_advisory_xact_lock_shared(7))::text is not null for update skip locked"
     statement = re.sub(r"> 0\s+for update skip locked", f"> 0 {waits}", CLAIM_LIMITED)
     assert statement != CLAIM_LIMITED

@@ -22,7 +22,7 @@ APART = "select pg_sleep(0.1)"
 
 
 class Off:
-    """A machine's clock that is off by so many seconds."""
+    """A machine clock that is off by a number of seconds."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -32,7 +32,7 @@ class Off:
 
 
 async def with_clocks(start_service: StartService, *offsets: float, **settings: Any) -> list[Service]:
-    """Nodes whose clocks are off by so much. Several beats: on a busy machine the first may have been a slow one."""
+    """Yields nodes whose clocks are off. Waits for several heartbeats, of which the first may be slow."""
     nodes = [await start_service(clock=clock_off(offset), **settings) for offset in offsets]
     for node in nodes:
         for _ in range(5):

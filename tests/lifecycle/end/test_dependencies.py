@@ -70,7 +70,7 @@ async def test_only_jobs_that_exist_may_be_named(start_service: StartService) ->
 
 
 async def test_many_that_end_while_others_come_to_wait_for_them(start_service: StartService) -> None:
-    """A parent that ends just while its child is recorded is either seen as ended or tells the child."""
+    """A parent that ends while its child is inserted is either seen as ended or wakes the child."""
     services = [await start_service(worker_slots=20) for _ in range(2)]
 
     async def family(number: int) -> str:

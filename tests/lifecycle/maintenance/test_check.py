@@ -17,7 +17,7 @@ from tests.support.postgres import Server
 
 @pytest.fixture(scope="module")
 async def ground(server: Server, databases_of: Callable[[Server], TestDatabases]) -> AsyncIterator[str]:
-    """One database for all of these tests: each leaves it empty."""
+    """Returns a database that all of these tests share; each leaves it empty."""
     async with databases_of(server).lent(fresh=True) as url:
         yield url
 
@@ -71,7 +71,7 @@ async def test_a_complete_batch_whose_following_job_is_missing_is_found(ledger: 
 
 
 async def test_what_is_still_to_be_drawn_from_an_end_is_no_violation(ledger: MixedLedger) -> None:
-    """Keys that are still to be passed on, children still to be told, tallies still to be added up."""
+    """Follow-ups that are pending: keys to pass on, dependents to count down, tallies to add up."""
     for name in ("holder", "running", "second of batch"):
         await ledger.end(name, EventKind.COMPLETED)
     assert await ledger.sql("select from endings") != []
@@ -181,7 +181,7 @@ async def test_only_the_first_violations_are_shown_and_all_are_counted(ground: s
 
 
 async def test_a_check_changes_nothing_and_waits_for_nobody(ledger: MixedLedger) -> None:
-    """Writers that have not committed hold it up as little as it holds up them."""
+    """Uncommitted writers do not block the check, and it does not block them."""
     async with ledger.database.connection() as connection, connection.transaction():
         await connection.execute("lock table ready, scheduled, blocked, running in exclusive mode")
         assert (await check(ledger.database)).clean

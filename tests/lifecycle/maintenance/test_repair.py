@@ -211,7 +211,7 @@ async def test_two_repairs_at_once_are_refused(ledger: MixedLedger) -> None:
 
 
 async def test_a_job_that_others_change_meanwhile_is_left_to_them(ledger: MixedLedger) -> None:
-    """A writer holds the broken row and sets it right; the repair waits for it, looks again, and changes nothing."""
+    """A writer locks the broken row and corrects it; the repair waits for it, reads again, and changes nothing."""
     await ledger.sql("update running set sequence = 7 where job_id = $1", ledger.ids["running"])
     other = Database(ledger.database._url, connections=1)
     try:

@@ -35,12 +35,12 @@ async def started(service: Service, type_: str, name: str, **members: Any) -> st
 
 
 async def take_the_lease(service: Service) -> None:
-    """As if somebody else had claimed the job since."""
+    """Raises the lease token, as another claim of the job would."""
     await service.sql("update running set token = token + 1")
 
 
 async def give_the_lease_back(service: Service) -> None:
-    """What the test forged must not be held against the service."""
+    """Undoes what the test forged, so that the invariants hold again."""
     await service.sql("update running set token = token - 1")
 
 
@@ -49,7 +49,7 @@ async def sweep(service: Service) -> None:
 
 
 async def lose_its_node(service: Service, job_id: str) -> None:
-    """What a killed process leaves: its row in `running`, and a heartbeat that grows old."""
+    """Leaves what a killed process leaves: its row in `running`, and a heartbeat that ages."""
     dead = uuid4()
     await service.sql(DEAD_NODE, dead)
     await service.sql("update running set node_id = $1 where job_id = $2", dead, UUID(job_id))
@@ -245,7 +245,7 @@ async def test_two_sweepers_at_once_record_one_verdict(start_service: StartServi
 
 @pytest.mark.parametrize("ending", ["complete", "cancel"])
 async def test_a_cancel_wish_wins_over_the_end_that_came_after_it(start_service: StartService, ending: str) -> None:
-    """The caller was told that the job will be cancelled: so it ends, whatever the handler did since."""
+    """The request was acknowledged, so the job ends as cancelled, however its handler ended."""
     service = await start_service(roles=NO_SWEEPER)
     job_id = await started(service, "wait-for-gate", ending)
     if ending == "complete":  # the wish reaches the ledger and not yet the node

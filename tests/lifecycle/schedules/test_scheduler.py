@@ -56,9 +56,9 @@ async def read(service: Service, name: str) -> dict[str, Any]:
 
 
 async def schedule_missed(service: Service, name: str, *, hours: int, **members: Any) -> list[datetime]:
-    """An hourly schedule that was last due half an hour ago, and as if nobody had looked since that many hours before.
+    """Creates an hourly schedule that was last due half an hour ago and has not been looked at for this many hours.
 
-    Returns the times that were missed, oldest first.
+    Returns the missed times, oldest first.
     """
     now = (await service.sql("select date_trunc('minute', now())"))[0][0]
     last = now - timedelta(minutes=30)
@@ -78,7 +78,7 @@ async def step(service: Service) -> float:
 
 
 async def runs(service: Service, name: str) -> list[tuple[datetime, UUID | None]]:
-    """What is on record of a schedule, oldest first."""
+    """Returns the recorded runs of a schedule, oldest first."""
     rows = await service.sql("select due_at, job_id from schedule_runs where name = $1 order by due_at", name)
     return [(row["due_at"], row["job_id"]) for row in rows]
 
@@ -90,7 +90,7 @@ async def jobs_made(service: Service, name: str) -> int:
 
 @asynccontextmanager
 async def another_scheduler(url: str) -> AsyncIterator[Scheduler]:
-    """One of another node, on connections of its own."""
+    """Yields the scheduler of another node, on connections of its own."""
     database = Database(url)
     try:
         yield Scheduler(database, Wakeups(), Metrics(), types=Registry([]), clock=DatabaseClock())
@@ -184,7 +184,7 @@ async def test_a_step_that_is_cut_short_leaves_nothing_and_is_made_up_for(
 async def test_the_clock_of_the_database_decides_not_that_of_the_node(
     database_url: str, ahead: int, due_in_hours: int
 ) -> None:
-    """What is due in an hour by the node's clock is due if the database's is two ahead, and the other way round."""
+    """A job that is due in an hour by the node's clock is due now if the database clock is two hours ahead."""
     await set_clock(database_url, f"{ahead} hours")
     database = Database(database_url)
     template = '{"type": "echo"}'
@@ -210,7 +210,7 @@ async def test_the_clock_of_the_database_decides_not_that_of_the_node(
 
 
 async def set_clock(url: str, ahead: str) -> None:
-    """Has `now()` of this database tell another time than this machine's."""
+    """Makes `now()` of this database return another time than the machine's."""
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(

@@ -12,7 +12,7 @@ from duly.store.postgres.database import DatabaseOutage, RecordRefused
 
 
 class Ledger:
-    """Records numbers: doubles them, refuses negative ones, and waits while its door is shut."""
+    """Records numbers: doubles them, refuses negative ones, and waits while its gate is closed."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []

@@ -26,7 +26,7 @@ MOST_ROUNDS = 20
 
 @pytest.fixture(autouse=True)
 def _brisk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is tried again is tried soon."""
+    """Shortens the delays before retries."""
     monkeypatch.setattr(loop, "FIRST_BACKOFF_SECONDS", 0.001)
     monkeypatch.setattr(set_aside, "FIRST_RETRY_SECONDS", 0.01)
     monkeypatch.setattr(round_size, "FIRST_SECONDS", 0.01)
@@ -35,7 +35,7 @@ def _brisk(monkeypatch: pytest.MonkeyPatch) -> None:
 def put_in(
     monkeypatch: pytest.MonkeyPatch, module: str, name: str, *, but: tuple[str, ...]
 ) -> tuple[Thrower, list[str]]:
-    """Puts a throwing copy of this class in; its points, but for those of some functions."""
+    """Puts a throwing copy of this class in place. Returns its points, except those of some functions."""
     thrower = Thrower()
     copy, points = throwing_copy(module, thrower)
     if hasattr(copy, "LOOK_SECONDS"):
@@ -47,7 +47,7 @@ def put_in(
 
 
 def faults(service: Service, statement: str, name: str) -> float:
-    """How often an error of the program was counted."""
+    """Returns the number of program errors that were counted."""
     [found] = [each for each in service.node.loops if each.name == name]
     return found.failures + float(service.node.metrics.statement_faults.labels(statement)._value.get())
 

@@ -9,7 +9,7 @@ from duly.worker.process.checkpoints import PART, ChildCheckpoints, parts_of
 
 
 class Recording:
-    """Keeps what it is given, once its door is open."""
+    """Keeps the checkpoints that it gets, once its gate is open."""
 
     def __init__(self) -> None:
         self.kept: list[object] = []

@@ -17,7 +17,7 @@ StartService = Callable[..., Awaitable[Service]]
 
 
 async def pid_of(service: Service, job_id: str) -> int:
-    """The process of a `process-tell-pid` job, once it has told."""
+    """Returns the process id that a `process-tell-pid` job has reported."""
     view = await service.until(job_id, lambda view: view["progressMessage"] is not None)
     return int(view["progressMessage"])
 
