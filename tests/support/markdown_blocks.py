@@ -2,9 +2,10 @@
 
 A marker is an HTML comment above a block, which renderers hide:
 
-    <!-- not-run: needs Docker -->        the block is not run; it is still parsed where its language is known
-    <!-- shown-output: an example -->     the block is run, and its output is not compared with what is shown
-    <!-- setup                            commands that run before the block, in its language
+    <!-- not-run: needs Docker -->                     the block is not run, for this reason; it is only parsed
+    <!-- run-by: tests/webhooks/test_snippets.py -->   another test runs it
+    <!-- shown-output: an example -->                  it is run, and its output may differ from what is shown
+    <!-- setup                                         commands that run before it, in its language
     JOB_ID=...
     -->
 """
@@ -20,7 +21,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 ROOT: Final = Path(__file__).parents[2]
-_MARKER: Final = re.compile(r"<!--\s*(not-run|shown-output|setup)\b:?(.*?)-->\s*", re.DOTALL)
+_MARKER: Final = re.compile(r"<!--\s*(not-run|run-by|shown-output|setup)\b:?(.*?)-->\s*", re.DOTALL)
 _TITLE: Final = re.compile(r'\btitle="([^"]+)"')
 # A first line such as `# shop/jobs.py`.
 _FILE_COMMENT: Final = re.compile(r"^(?:#|//|<\?php //) (\S+\.\w+)$")
@@ -35,6 +36,7 @@ class Block:
     info: str
     text: str
     not_run: str | None = None
+    run_by: str | None = None
     shown_output: str | None = None
     setup: str = ""
     follows_block: bool = False
@@ -44,12 +46,17 @@ class Block:
         return self.info.split(maxsplit=1)[0] if self.info.strip() else ""
 
     @property
+    def runs(self) -> bool:
+        """True if no marker excludes the block."""
+        return self.not_run is None and self.run_by is None
+
+    @property
     def place(self) -> str:
         return f"{self.page}:{self.line}"
 
     @property
     def title(self) -> str | None:
-        """The file that the block shows, by its info string or its first line."""
+        """The file that the block shows: `title="..."` after the language, or a comment in the first line."""
         if found := _TITLE.search(self.info):
             return found[1]
         found = _FILE_COMMENT.match(self.text.split("\n", 1)[0])
@@ -64,7 +71,7 @@ class MarkerError(ValueError):
 
 
 def pages() -> list[str]:
-    """README.md and every page of docs/, relative to the repository."""
+    """Returns README.md and every page of docs/, relative to the repository."""
     return ["README.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md"))]
 
 
@@ -73,8 +80,13 @@ def blocks(page: str) -> tuple[Block, ...]:
     return tuple(read_blocks((ROOT / page).read_text(), page))
 
 
-def read_blocks(text: str, page: str) -> Iterator[Block]:
-    """The fenced blocks of a page, in order.
+def read_blocks(text: str, page: str, *, offset: int = 0) -> Iterator[Block]:
+    """Yields the fenced blocks of a page, in order; those in the indented content of tabs and notes too.
+
+    Args:
+        text: the page, or a part of it.
+        page: its name.
+        offset: the number of lines before the part.
 
     Raises:
         MarkerError: a marker has no reason or no block below it.
@@ -83,16 +95,19 @@ def read_blocks(text: str, page: str) -> Iterator[Block]:
     at = 0
     after_block = False
     for token in MarkdownIt().parse(text):
-        if token.type == "html_block":
+        if token.type == "code_block":
+            yield from read_blocks(token.content, page, offset=offset + _line(token) - 1)
+        elif token.type == "html_block":
             markers |= _markers(token, page)
-            at = _line(token)
+            at = offset + _line(token)
         elif token.type == "fence":
             yield Block(
                 page,
-                _line(token) + 1,
+                offset + _line(token) + 1,
                 token.info.strip(),
                 token.content,
                 not_run=markers.get("not-run"),
+                run_by=markers.get("run-by"),
                 shown_output=markers.get("shown-output"),
                 setup=markers.get("setup", ""),
                 follows_block=after_block,

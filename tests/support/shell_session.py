@@ -1,12 +1,13 @@
-"""A bash that runs the commands of a page one after the other, as a reader's terminal does."""
+"""A bash that runs the commands of a page one after the other, like a reader's terminal."""
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -23,7 +24,7 @@ limit=()
 for argument in "$@"; do case $argument in -N|-sN|--no-buffer) limit=(--max-time 1);; esac; done
 {curl} --noproxy '*' --dump-header "$log.head" "${{limit[@]}}" "$@"
 code=$?
-printf '%s %s' "$code" "$*" >"$log"
+printf '%s' "$*" >"$log"
 if [ "$code" = 28 ] && [ -n "${{limit[*]}}" ]; then exit 0; fi
 exit "$code"
 """
@@ -39,12 +40,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """Exit code, output and requests of some commands."""
+    """Exit code, output and requests of commands; `failed_line` is the line of the command that failed, from 1."""
 
     code: int
     out: str
     err: str
     requests: tuple[Request, ...]
+    failed_line: int | None = None
 
     def __str__(self) -> str:
         return f"exit code {self.code}\n--- output\n{self.out}--- errors\n{self.err}"
@@ -60,7 +62,11 @@ class Shell:
     _calls: int = field(default=0)
 
     async def run(self, commands: str, *, seconds: float = SECONDS) -> Ran:
-        """Runs commands to their end. The first that fails ends the shell, and with it the page."""
+        """Runs commands to their end. A command that fails ends the shell.
+
+        Raises:
+            TimeoutError: they have not ended in time.
+        """
         self._calls += 1
         script = self.files / f"{self._calls}.sh"
         out, err = script.with_suffix(".out"), script.with_suffix(".err")
@@ -70,10 +76,12 @@ class Shell:
         async with asyncio.timeout(seconds):
             line = await self.process.stdout.readline()
             code = int(line) if line.strip() else await self.process.wait()
-        return Ran(code, out.read_text(), err.read_text(), self._requests())
+        failed = self.files / "failed"
+        line_number = int(failed.read_text()) if failed.exists() else None
+        return Ran(code, out.read_text(), err.read_text(), self._requests(), line_number)
 
     async def variables(self) -> dict[str, str]:
-        """The exported variables."""
+        """Returns the exported variables."""
         ran = await self.run("env -0")
         return dict(pair.split("=", 1) for pair in ran.out.split("\0") if "=" in pair)
 
@@ -112,16 +120,16 @@ async def running_shell(folder: Path, files: Path, variables: Mapping[str, str])
     )
     shell = Shell(process, folder, files)
     try:
-        await shell.run("shopt -s expand_aliases; set -e")
+        await shell.run(f"shopt -s expand_aliases; trap 'echo $LINENO >{files}/failed' ERR; set -e")
         yield shell
     finally:
-        if process.returncode is None:
-            process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # commands in the background too
         await process.wait()
 
 
 def environment_for(files: Path, variables: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a reader's terminal, and the programs of this one."""
+    """Returns the variables of a reader's terminal; its PATH begins with the programs of this environment."""
     programs, log = files / "bin", files / "curl"
     programs.mkdir(parents=True)
     log.mkdir()
