@@ -21,7 +21,9 @@ import pytest
 import yaml
 
 from duly import __version__
+from tests.support.browser import running_browser
 from tests.support.markdown_blocks import ROOT, Block, blocks
+from tests.support.process import READY_SECONDS
 from tests.support.service import BOUND_SECONDS, NO_TLS, SECRET_KEYS, eventually
 from tests.support.shell_session import Ran, Shell, environment_for, free_port, running_shell
 
@@ -133,6 +135,21 @@ async def the_page_works(reader: "Reader") -> None:
         assert (await page.get(stream, headers={"Origin": reader.shop})).status_code == 401
 
 
+async def test_the_web_page_shows_the_progress_of_a_report_and_shows_it_again_after_a_reload(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with running_browser() as browser, reading(database_url, tmp_path) as reader:
+        reader.left = [reader.command(text) for text in ("DULY_API_KEY=", "duly serve", "uvicorn")]
+        await reader.run("DULY_API_KEY=")
+        await reader.start("duly serve", f"{reader.duly}/readyz")
+        await reader.start("uvicorn", reader.shop)
+        await browser.open(reader.shop)
+        await browser.run("form.endDate.value = '2026-01-03'; form.requestSubmit()")
+        await browser.until("return bar.value === 100 && text.textContent === 'job_completed'")
+        await browser.run("window.old = true; location.reload()")
+        await browser.until("return !window.old && bar.value === 100 && text.textContent === 'job_completed'")
+
+
 @dataclass
 class Reader:
     """Somebody who works through the page, in a copy of the project."""
@@ -188,7 +205,7 @@ class Reader:
                     return (await client.get(url)).status_code == 200
                 return False
 
-            await eventually(ready)
+            await eventually(ready, seconds=READY_SECONDS)
 
     def _here(self, commands: str) -> str:
         here = commands.replace("http://127.0.0.1:8000", self.duly).replace("http://127.0.0.1:8080", self.shop)
