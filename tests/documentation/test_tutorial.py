@@ -1,37 +1,31 @@
 """The tutorial: its page shows the files of examples/tutorial, and its commands do what it says."""
 
-import asyncio
 import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tomllib
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
 import pytest
 import yaml
 
 from duly import __version__
 from tests.support.browser import running_browser
-from tests.support.markdown_blocks import ROOT, Block, blocks
-from tests.support.process import READY_SECONDS
-from tests.support.service import BOUND_SECONDS, NO_TLS, SECRET_KEYS, eventually
+from tests.support.markdown_blocks import Block, blocks
+from tests.support.service import SECRET_KEYS, eventually
 from tests.support.shell_session import Ran, Shell, environment_for, free_port, running_shell
+from tests.support.tutorial import LEFT_BEHIND, PROJECT, Server, work_like_the_page
 
 PAGE: Final = "docs/get-started/tutorial.md"
-PROJECT: Final = ROOT / "examples" / "tutorial"
 NOT_SHOWN: Final = {".dockerignore", "shop/__init__.py"}
-# Without what using the example leaves behind.
-LEFT_BEHIND: Final = shutil.ignore_patterns("__pycache__", "*.egg-info", ".venv", ".env", ".*_cache")
 FILES: Final = {
     str(file.relative_to(PROJECT))
     for file in PROJECT.rglob("*")
@@ -39,7 +33,6 @@ FILES: Final = {
 }
 SHOWN: Final = [block for block in blocks(PAGE) if block.title]
 COMMANDS: Final = [block for block in blocks(PAGE) if block.language == "sh" and not block.not_run]
-REPORT: Final = {"startDate": "2026-03-01", "endDate": "2026-03-03"}
 
 
 @pytest.mark.parametrize("block", SHOWN, ids=str)
@@ -85,6 +78,7 @@ def test_docker_compose_accepts_the_compose_file() -> None:
     subprocess.run([docker, "compose", "config", "--quiet"], cwd=PROJECT, env=given, check=True, timeout=60)
 
 
+@pytest.mark.timeout(300)  # eight programs are started, one after the other
 async def test_the_commands_of_the_page_take_a_reader_from_a_job_to_a_verified_webhook(
     database_url: str, tmp_path: Path
 ) -> None:
@@ -102,10 +96,12 @@ async def test_the_commands_of_the_page_take_a_reader_from_a_job_to_a_verified_w
 
         # 5 and 6: the page submits once, however often it sends, and sees the progress.
         await reader.start("uvicorn", reader.shop)
-        await the_page_works(reader)
+        await work_like_the_page(reader.shop)
 
         # 7: the webhook arrives, verified, and a forged one does not.
-        reported = await eventually(lambda: reader.run_where("/reports/$job", lambda ran: '"status"' in ran.out))
+        reported = await eventually(
+            lambda: reader.run_where("/reports/$job", lambda ran: '"status"' in ran.out), seconds=60
+        )
         assert json.loads(reported.out.splitlines()[-1]) == json.loads(_after(reader.command("/reports/$job")).text)
         forged = await reader.run("/webhooks/duly")
         assert [request.status for request in forged.requests] == [401]
@@ -115,24 +111,6 @@ async def test_the_commands_of_the_page_take_a_reader_from_a_job_to_a_verified_w
         names = {line.split("=")[0] for line in (reader.shell.folder / ".env").read_text().splitlines()}
         assert names >= set(re.findall(r"\$\{(\w+):\?\}", (PROJECT / "compose.yaml").read_text()))
         assert reader.left == []
-
-
-async def the_page_works(reader: "Reader") -> None:
-    """Does what the web page does, with its origin."""
-    async with httpx.AsyncClient(base_url=reader.shop, timeout=20, verify=NO_TLS) as page:
-        assert "EventSource" in (await page.get("/")).text
-        request = {"requestId": "0f8fad5b-d9cb-469f-a165-70867728950e", **REPORT}
-        first, second = [(await page.post("/reports", json=request)).json() for _ in range(2)]
-        assert first == second
-        wrong = await page.post("/reports", json=request | {"endDate": "2026-02-01"})
-        assert (wrong.status_code, wrong.json()["detail"]["code"]) == (422, "VALIDATION_FAILED")
-        stream = (await page.post(f"/reports/{first['jobId']}/stream")).json()["url"]
-        response = await page.get(f"{stream}&lastEventId=", headers={"Origin": reader.shop})
-        assert response.headers["access-control-allow-origin"] == reader.shop
-        frames = [json.loads(data) for data in re.findall(r"^data: (.*)$", response.text, re.MULTILINE)]
-        assert [frame["message"] for frame in frames if frame["type"] == "job_progress"][-1] == "day 3 of 3"
-        assert frames[-1]["type"] == "job_completed"
-        assert (await page.get(stream, headers={"Origin": reader.shop})).status_code == 401
 
 
 async def test_the_web_page_shows_the_progress_of_a_report_and_shows_it_again_after_a_reload(
@@ -157,7 +135,7 @@ class Reader:
     shell: Shell
     duly: str
     shop: str
-    servers: list["subprocess.Popen[bytes]"]
+    servers: list[Server]
     left: list[Block]
     variables: dict[str, str]
 
@@ -187,25 +165,10 @@ class Reader:
         """Starts the server of the next block, in a terminal of its own, and waits until it answers."""
         block = self.left.pop(0)
         assert containing in block.text, block.place
-        log = self.shell.files / f"{len(self.servers)}.server"
         commands = self._here(block.text).replace(". .venv/bin/activate\n", "")
-        with log.open("wb") as output:
-            command = ["bash", "-c", commands]
-            folder = self.shell.folder
-            self.servers.append(
-                subprocess.Popen(
-                    command, cwd=folder, env=self.variables, stdout=output, stderr=output, start_new_session=True
-                )
-            )
-        async with httpx.AsyncClient(verify=NO_TLS) as client:
-
-            async def ready() -> bool:
-                assert self.servers[-1].poll() is None, f"{block.place} has ended: {log.read_text()}"
-                with suppress(httpx.TransportError):
-                    return (await client.get(url)).status_code == 200
-                return False
-
-            await eventually(ready, seconds=READY_SECONDS)
+        server = Server(["bash", "-c", commands], self.shell.folder, self.variables, self.shell.files)
+        self.servers.append(server)
+        await server.answers(url)
 
     def _here(self, commands: str) -> str:
         here = commands.replace("http://127.0.0.1:8000", self.duly).replace("http://127.0.0.1:8080", self.shop)
@@ -229,16 +192,13 @@ async def reading(database_url: str, folder: Path) -> AsyncIterator[Reader]:
         "PYTHONPATH": str(project),
     }
     async with running_shell(project, files, variables) as shell:
-        servers: list[subprocess.Popen[bytes]] = []
+        servers: list[Server] = []
         environment = environment_for(folder / "servers", variables)
         try:
             yield Reader(shell, duly, shop, servers, list(COMMANDS), environment)
         finally:
             for server in servers:
-                with suppress(ProcessLookupError):
-                    os.killpg(server.pid, signal.SIGTERM)
-            for server in servers:
-                await asyncio.to_thread(server.wait, BOUND_SECONDS)
+                await server.stop()
 
 
 def _after(block: Block) -> Block:

@@ -138,6 +138,7 @@ def environment_for(files: Path, variables: Mapping[str, str]) -> dict[str, str]
     stub.chmod(0o755)
     program("jq", JQ)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DULY_", "PYTEST_"))}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)  # else each start compiles every library
     path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), kept.get("PATH", "")])
     return kept | {"PATH": path, "CURL_LOG": str(log), "LC_ALL": "C.UTF-8", **variables}
 
