@@ -35,7 +35,7 @@ def build_dispatcher(
     keyring: Keyring,
     clock: DatabaseClock,
 ) -> Dispatcher:
-    """Returns the dispatcher. Its own `wake` is set once its loop has a name."""
+    """Returns the dispatcher; the caller sets its `wake`."""
     sender = Sender(
         client,
         metrics,

@@ -25,6 +25,7 @@ def loops_of(node: "Node") -> list[Loop]:
 
 
 def _table(node: "Node") -> list[Row]:
+    """Returns the table: name, roles and step."""
     worker, settings = node.worker, node.settings
     return [
         ("heartbeat", ALL, node.heartbeat.step),

@@ -96,6 +96,7 @@ class Worker:
         )
 
     def _reports(self, shared: Shared) -> RecordedReports:
+        """Returns the recorder of what attempts report."""
         settings = shared.settings
         return RecordedReports(
             progress=self.progress,
@@ -107,6 +108,7 @@ class Worker:
         )
 
     def _child_job_parts(self, shared: Shared) -> ChildJobParts:
+        """Returns the parts that child jobs share."""
         settings = shared.settings
         builder = JobBuilder(
             shared.registry,

@@ -191,6 +191,7 @@ class LedgerTail:
         self._notify()
 
     def _keep(self, entries: list[TailEntry]) -> None:
+        """Keeps new entries, and drops the oldest beyond the limits."""
         self._pause = SHORTEST_PAUSE_SECONDS
         self._entries += entries
         self._bytes += sum(entry.size for entry in entries)

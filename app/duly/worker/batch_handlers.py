@@ -88,6 +88,7 @@ class BatchCalls:
         return end.value
 
     def _open(self, handler: RegisteredHandler, batch: Batch) -> Group:
+        """Opens a group, which is called when it is full or has lingered."""
         group = self._gathering[handler.type] = Group(handler)
         loop = asyncio.get_running_loop()
         if batch.linger_seconds:
@@ -133,6 +134,11 @@ async def run_group(group: Group, call_group: CallGroup) -> None:
 
 
 def _member_ends(returned: Any, count: int) -> list[MemberEnd]:
+    """Returns the end of each job from what the handler returned.
+
+    Raises:
+        ResultInvalid: it is not a list with one item for each job.
+    """
     if returned is None:
         return [MemberEnd()] * count
     if not isinstance(returned, list | tuple):

@@ -42,11 +42,11 @@ Answer = TypeVar("Answer")
 class ChildJobParts:
     """Parts that the child jobs of all attempts on a node share."""
 
-    recorder: ChildSubmitter
-    outcomes: ChildResultReader
-    maker: JobBuilder
+    submitter: ChildSubmitter
+    results: ChildResultReader
+    builder: JobBuilder
     hub: Hub
-    waiting: ParkedAttempts
+    parked: ParkedAttempts
     json_depth: int
 
 
@@ -59,6 +59,11 @@ class AttemptChildren:
         self._tenant_id = attempt.claimed.tenant_id
 
     async def submit(self, request: ChildRequest, *, name: str) -> UUID:
+        """Records a child job; see `ChildBackend`.
+
+        Raises:
+            HandlerError: it is invalid or refused, or the attempt may no longer submit jobs.
+        """
         what = f'job.submit("{request.type}")'
         try:
             job = self._job(request, job_id=child_id(self._attempt.claimed.job_id, name))
@@ -67,18 +72,25 @@ class AttemptChildren:
         [accepted] = await self._record(what, [job], batch=None)
         return accepted.job_id
 
-    async def submit_many(self, request: Sequence[ChildRequest], *, name: str, batch_name: str | None) -> RecordedBatch:
+    async def submit_many(
+        self, requests: Sequence[ChildRequest], *, name: str, batch_name: str | None
+    ) -> RecordedBatch:
+        """Records a batch of child jobs; see `ChildBackend`.
+
+        Raises:
+            HandlerError: one is invalid or refused, or the attempt may no longer submit jobs.
+        """
         what = "job.submit_many"
-        if not 1 <= len(request) <= MOST_JOBS:
-            raise HandlerError(f"{what}: 1 to {MOST_JOBS:,} jobs, not {len(request):,}")
+        if not 1 <= len(requests) <= MOST_JOBS:
+            raise HandlerError(f"{what}: 1 to {MOST_JOBS:,} jobs, not {len(requests):,}")
         parent_id = self._attempt.claimed.job_id
         batch = NewBatch(self._tenant_id, child_id(parent_id, f"{name} batch"), batch_name)
         jobs: list[NewJob] = []
         refused: dict[str, Exception] = {}
-        for index, one in enumerate(request):
+        for index, request in enumerate(requests):
             try:
                 job_id = child_id(parent_id, name, index)
-                jobs.append(self._job(one, job_id=job_id, batch=batch, together=[len(request), batch_name]))
+                jobs.append(self._job(request, job_id=job_id, batch=batch, together=[len(requests), batch_name]))
             except REFUSALS as error:
                 refused[f"jobs[{index}]"] = error
             if index % WINDOW == WINDOW - 1:
@@ -91,19 +103,21 @@ class AttemptChildren:
     def _job(
         self, request: ChildRequest, *, job_id: UUID, batch: NewBatch | None = None, together: object = None
     ) -> NewJob:
+        """Returns the job of a request, with the correlation id and trace of its parent."""
         parent = self._attempt.claimed
         submission, digest = read_child_submission(request, max_depth=self._parts.json_depth, together=together)
         origin = SubmissionOrigin(
             parent.correlation_id or str(parent.job_id), parent.traceparent, digest=digest, parent_id=parent.job_id
         )
         batch_id = batch.batch_id if batch is not None else None
-        return self._parts.maker.job(submission, origin, job_id=job_id, batch_id=batch_id)
+        return self._parts.builder.job(submission, origin, job_id=job_id, batch_id=batch_id)
 
     async def _record(self, what: str, jobs: Sequence[NewJob], *, batch: NewBatch | None) -> list[Accepted]:
+        """Records jobs, and turns refusals into errors of the handler."""
         parent = self._attempt.claimed
         submission = ChildSubmission(parent.tenant_id, parent.job_id, parent.token, jobs, batch)
         try:
-            return await self._as_long_as_it_takes(lambda: self._parts.recorder.submit(submission))
+            return await self._as_long_as_it_takes(lambda: self._parts.submitter.submit(submission))
         except LeaseLost:
             await lost(self._attempt)
             raise HandlerError(f"{what}: the attempt has lost its lease") from None
@@ -115,6 +129,7 @@ class AttemptChildren:
             raise refusal_error(what, {"": error}) from None
 
     async def ends(self, job_ids: Sequence[UUID]) -> AsyncIterator[JobEnd]:
+        """Yields the ends of these jobs in order, once all have ended."""
         await self._until_all_ended(job_ids)
         for start in range(0, len(job_ids), PAGE):
             page = job_ids[start : start + PAGE]
@@ -126,13 +141,14 @@ class AttemptChildren:
                 yield _end(ended[job_id])
 
     async def _read(self, job_ids: Sequence[UUID]) -> dict[UUID, Ended]:
-        return await self._as_long_as_it_takes(lambda: self._parts.outcomes.read(self._tenant_id, job_ids))
+        return await self._as_long_as_it_takes(lambda: self._parts.results.read(self._tenant_id, job_ids))
 
     async def ends_of_batch(self, batch_id: UUID) -> AsyncIterator[JobEnd]:
-        outcomes = self._parts.outcomes
-        if not await self._as_long_as_it_takes(lambda: outcomes.knows_batch(self._tenant_id, batch_id)):
+        """Yields the ends of a batch's jobs in order of submission."""
+        results = self._parts.results
+        if not await self._as_long_as_it_takes(lambda: results.knows_batch(self._tenant_id, batch_id)):
             raise HandlerError(f"job.batch_results: no batch has the id {batch_id}")
-        members_after = partial(outcomes.members_after, self._tenant_id, batch_id, limit=WINDOW)
+        members_after = partial(results.members_after, self._tenant_id, batch_id, limit=WINDOW)
         after = SMALLEST
         while members := await self._as_long_as_it_takes(partial(members_after, after)):
             after = members[-1]
@@ -144,14 +160,14 @@ class AttemptChildren:
         index = await self._first_unended(job_ids, 0)
         if index is None:
             return
-        async with self._parts.waiting.parked(self._attempt):
+        async with self._parts.parked.parked(self._attempt):
             while index is not None:
                 await self._until_ended(job_ids[index])
                 index = await self._first_unended(job_ids, index + 1)
 
     async def _first_unended(self, job_ids: Sequence[UUID], start: int) -> int | None:
         """Returns the index, from `start` on, of the first job that has not ended."""
-        first_unended = partial(self._parts.outcomes.first_unended, self._tenant_id)
+        first_unended = partial(self._parts.results.first_unended, self._tenant_id)
         for first in range(start, len(job_ids), WINDOW):
             window = job_ids[first : first + WINDOW]
             index = await self._as_long_as_it_takes(partial(first_unended, window))
@@ -160,11 +176,12 @@ class AttemptChildren:
         return None
 
     async def _until_ended(self, job_id: UUID) -> None:
+        """Waits until one job has ended."""
         parts, attempt = self._parts, self._attempt
         with parts.hub.watch(job_id) as watch, attempt.on_stop(watch.notify):
             ended = await wait_until(
                 watch,
-                lambda: parts.outcomes.look(self._tenant_id, job_id),
+                lambda: parts.results.look(self._tenant_id, job_id),
                 over=lambda: attempt.cancelled,
                 longest_look_seconds=LONGEST_LOOK_SECONDS,
             )

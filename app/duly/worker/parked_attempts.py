@@ -55,6 +55,7 @@ class ParkedAttempts:
             await self._come_back(attempt)
 
     async def _leave(self, attempt: Attempt) -> None:
+        """Frees the slot of an attempt, at the first of its parts that waits."""
         if attempt in self._out:
             self._out[attempt] += 1
             self._resume(attempt, with_slot=False)
@@ -69,6 +70,7 @@ class ParkedAttempts:
         self.slot_freed()
 
     async def _come_back(self, attempt: Attempt) -> None:
+        """Gives the attempt a slot again, after the last of its parts that waits."""
         if attempt not in self._out:  # it has ended
             return
         self._out[attempt] -= 1

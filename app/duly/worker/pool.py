@@ -187,6 +187,7 @@ class Pool:
             self._start(job)
 
     def _start(self, claimed: ClaimedJob) -> None:
+        """Starts the task of an attempt."""
         try:
             loop = asyncio.get_running_loop()
             handler = self._registry[claimed.type]
@@ -198,6 +199,7 @@ class Pool:
             self._ends.put_error(claimed, error)
 
     async def _run(self, attempt: Attempt) -> None:
+        """Runs an attempt to its end, passes the end on, and frees the slot."""
         try:
             self._ends.put(attempt.claimed, await self._outcome(attempt))
         except BaseException as error:  # noqa: BLE001  # else the job would stay running and its slot taken
@@ -213,6 +215,7 @@ class Pool:
                 self._freed.set()
 
     async def _outcome(self, attempt: Attempt) -> Outcome:
+        """Returns the outcome of an attempt, after its last checkpoint is recorded."""
         time = asyncio.get_running_loop().time
         began = time()
         outcome = await run_attempt(attempt, self._executors.call, result_limit=self._result_limit)
@@ -269,10 +272,8 @@ class Pool:
             self._ends.put(claimed, why)
 
     async def drain(self, grace_seconds: float) -> int:
-        """Waits for running attempts, at most `grace_seconds`; interrupts the others, which are requeued without being
-        counted. So are parked attempts, once nothing else runs here.
-
-        The claim loop must have ended. Returns the number of interrupted attempts.
+        """Waits for running attempts, at most `grace_seconds`; then interrupts the others and parked ones, which are
+        requeued without being counted. Returns their number. The claim loop must have ended.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_seconds):

@@ -51,6 +51,7 @@ class Watchdog:
                 self._warn(seconds)
 
     def _warn(self, seconds: float) -> None:
+        """Logs where the event loop is blocked, and by which job type if a handler runs."""
         self.warnings += 1
         frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001  # the documented way to see another thread
         job, location = _culprit(frame)

@@ -130,6 +130,7 @@ class Claimer:
     async def _claim_free(
         self, starts: Sequence[LaneStart], limit: int, *, node_id: UUID, source: str
     ) -> list[ClaimedJob]:
+        """Claims from lanes without restrictions."""
         async with self._connection.use() as connection:
             jobs = await claim_ready(
                 connection,
@@ -146,6 +147,7 @@ class Claimer:
     async def _claim_under(
         self, under: ClaimLimits, starts: Sequence[LaneStart], limit: int, *, node_id: UUID, source: str
     ) -> list[ClaimedJob]:
+        """Claims from lanes under shared limits."""
         async with self._connection.use() as connection:
             claimed = await claim_limited(
                 connection,

@@ -49,6 +49,7 @@ class JobTypeBreakers:
                 self._count(done.lane.type, done.kind, end)
 
     def _count(self, job_type: str, kind: EventKind, end: Finish) -> None:
+        """Adds one end to the streak of its type, to be recorded later."""
         streak = self._streaks.get(job_type, Streak())
         if kind is EventKind.COMPLETED:
             streak = streak.success()
@@ -76,6 +77,7 @@ class JobTypeBreakers:
         return 0 if any(streak.failures for streak in streaks.values()) else GATHER_SECONDS
 
     async def _record(self, streaks: Mapping[str, Streak]) -> list[JobTypeBreakerChange]:
+        """Applies streaks to the breakers, in one transaction. Returns the breakers that changed."""
         async with self._connection.use() as connection, connection.transaction():
             failed = {job_type: streak.failures > 0 for job_type, streak in streaks.items()}
             states = await lock_breakers(connection, failed)

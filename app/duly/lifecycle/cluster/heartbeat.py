@@ -75,6 +75,7 @@ class Heartbeat:
         return self._lease_seconds / 3
 
     async def _beat(self) -> None:
+        """Renews the lease and reads cancel requests; registers again if the node was declared lost."""
         asked_at = time.monotonic()
         async with self._connection.use() as connection:
             beat_row = await self._renew(connection)
@@ -91,6 +92,7 @@ class Heartbeat:
             self._wakeups.local.cancel(job_id)
 
     async def _register(self) -> None:
+        """Adds this node, under a new id, to the list of nodes."""
         self._record = self._record._replace(node_id=uuid4())
         asked_at = time.monotonic()
         async with self._connection.use() as connection:

@@ -48,6 +48,7 @@ class NotifyExchange:
         return IDLE_SECONDS
 
     async def _keep_the_gap(self) -> None:
+        """Waits until the last send is one gap ago."""
         left = self._sent_at + self._gap_seconds - time.monotonic()
         if left > 0:
             self._gap_seconds = min(2 * self._gap_seconds, LONGEST_GAP_SECONDS)

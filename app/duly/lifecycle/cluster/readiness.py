@@ -71,6 +71,7 @@ class Readiness:
             self._ended_at = time.monotonic()
 
     async def _verdict(self) -> NotServing | None:
+        """Rehearses once. Creates missing partitions, if that is all that is missing, and rehearses again."""
         try:
             async with asyncio.timeout(REHEARSAL_SECONDS):
                 found = await self._found()

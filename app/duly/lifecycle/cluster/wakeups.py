@@ -173,6 +173,7 @@ class Wakeups:
         act()
 
     def _action_of(self, message: Any) -> Callable[[], None]:  # noqa: PLR0911  # a table, one return a row
+        """Returns the action for a wake-up of another node."""
         match message:
             case ["ready", str(queue), str(type_), int(priority), str(oldest)]:
                 return partial(self.local.ready, Lane(queue, type_, priority), UUID(oldest))

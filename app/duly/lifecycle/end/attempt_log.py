@@ -21,6 +21,7 @@ def log_end(outcome: Outcome, end: Finish, *, job_type: str | None, attempt: int
 
 
 def _line(outcome: Outcome) -> tuple[str, str, str]:
+    """Returns the level, action and text of a line; empty strings for no line."""
     match outcome:
         case Failed(exception=None, code=code, message=message):
             return "warning", "attempt_failed", f"failed ({code}): {message}"

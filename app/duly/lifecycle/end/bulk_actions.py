@@ -78,6 +78,7 @@ class BulkActions:
             after = job_ids[-1]
 
     async def _pages(self, tenant_id: int, job_filter: ListFilter, go_on: GoOn) -> AsyncIterator[list[UUID]]:
+        """Yields the ids of matching jobs, page by page, from the newest to the oldest."""
         while True:
             go_on()
             async with self._database.connection() as connection:

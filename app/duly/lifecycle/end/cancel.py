@@ -69,6 +69,7 @@ class Canceller:
                 parents += children
 
     async def _cancel_one(self, tenant_id: int, job_id: UUID) -> CancelResult:
+        """Cancels one job, running or waiting, without its children."""
         for _ in range(TRIES):
             async with self._database.connection() as connection:
                 view = await view_job(connection, tenant_id, job_id)
@@ -89,6 +90,7 @@ class Canceller:
         raise Unavailable("Could not lock the job. Retry.")
 
     async def _cancel_batch(self, tenant_id: int, job_ids: Sequence[UUID]) -> int:
+        """Cancels several jobs, running or waiting, without their children."""
         concerned = set(await self._end_waiting(tenant_id, job_ids))
         moving: list[UUID] = []
         async with self._database.connection() as connection:

@@ -157,6 +157,7 @@ class Finisher:
             raise bisected.away
 
     def _log_replaced(self, replaced: dict[Finish, Exception]) -> None:
+        """Logs and counts outcomes that were recorded as failures."""
         for end, error in replaced.items():
             self._metrics.items_refused.labels("finish").inc()
             log.warning(

@@ -78,6 +78,7 @@ class FollowUps:
         return more
 
     async def _follow_ends(self, connection: Connection, taken: list[UUID]) -> bool:
+        """Carries out the follow-ups of some ended jobs. Returns True if there may be more."""
         limit = self._ends.limit
         async with connection.transaction():
             endings = await take_pending_follow_ups(connection, limit=limit, but=self._ends.aside())
@@ -91,6 +92,7 @@ class FollowUps:
         return len(endings) == limit or any(end.followed for end in ended)
 
     async def _count_batches(self, connection: Connection, taken: list[UUID]) -> bool:
+        """Adds ends to the counts of some batches, and completes batches. Returns True if there may be more."""
         async with connection.transaction():
             tallies = await take_tallies(connection, limit=self._batches.limit, but=self._batches.aside())
             taken += [tally.batch_id for tally in tallies]

@@ -35,6 +35,7 @@ async def redrive(database: Database, wakeups: Wakeups, keys: Sequence[tuple[int
 
 
 async def _redrive(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> tuple[Redriven, list[LaneStart]]:
+    """Requeues these jobs, except those whose unique key is taken."""
     by_key = await unique_keys_of(connection, keys)
     fresh, holders = await take_unique(connection, {key: jobs[0] for key, jobs in by_key.items()})
     taken = [job for key, jobs in by_key.items() for job in (jobs if key in holders else jobs[1:])]

@@ -68,6 +68,7 @@ async def survey(connection: Connection, report: CheckReport) -> AsyncIterator[V
 
 
 async def _of_jobs(connection: Connection, report: CheckReport) -> AsyncIterator[Violation]:
+    """Yields violations of jobs; those about unique keys last."""
     day_ranges = await kept_ranges(connection)
     lacking: list[tuple[int, UUID]] = []
     async for job in every_job(connection):

@@ -79,6 +79,7 @@ class Doctor:
             return [_of(error)]
 
     async def _nodes(self, connection: Connection) -> list[Finding]:
+        """Returns the nodes without a heartbeat whose jobs wait for a sweeper."""
         return [
             Finding(
                 "NODE_UNRESPONSIVE",
@@ -141,6 +142,7 @@ def _open(writer: StreamHolder) -> Finding:
 
 
 async def _readers(connection: Connection) -> list[Finding]:
+    """Returns transactions that have been open for too long for vacuum."""
     return [
         Finding(
             "LONG_SNAPSHOT",
@@ -184,6 +186,7 @@ async def _clock_of(connection: Connection) -> DatabaseClock:
 
 
 async def _refused(connection: Connection) -> list[Finding]:
+    """Returns what the database refuses to record, by stage and reason."""
     return [
         Finding(
             "SET_ASIDE",
@@ -203,6 +206,7 @@ async def _sessions(connection: Connection) -> list[Finding]:
 
 
 def _keys_lacking(keyring: Keyring, proofs: Mapping[str, str]) -> list[Finding]:
+    """Returns the secret keys that are missing or differ."""
     found = []
     for key_id, proof in proofs.items():
         if key_id not in keyring.ids:

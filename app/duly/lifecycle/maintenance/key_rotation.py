@@ -107,11 +107,12 @@ async def _kept_jobs(
     *,
     after: tuple[int, Any],
 ) -> None:
+    """Reseals the secrets in job templates of one table."""
     while stored := await page(connection, after):
         for one in stored:
-            anew = partial(keyring.reseal, tenant_id=one.tenant_id, purpose="callback")
+            reseal_one = partial(keyring.reseal, tenant_id=one.tenant_id, purpose="callback")
             try:
-                text = with_secret(one.text, anew)
+                text = with_secret(one.text, reseal_one)
             except CannotUnseal:
                 done.unopened += 1
                 continue
@@ -122,6 +123,7 @@ async def _kept_jobs(
 
 
 async def _endpoints(connection: Connection, keyring: Keyring, done: Resealed) -> None:
+    """Reseals the secrets of endpoints."""
     after = (0, SMALLEST)
     while stored := await page_of_endpoints(connection, after):
         for one in stored:

@@ -152,6 +152,7 @@ async def redeliver(database: Database, wakeups: Wakeups, key: Key) -> None:
 
 
 def _refused(refusal: Refusal) -> Conflict:
+    """Returns the error for a delivery that cannot be sent again."""
     match refusal:
         case Refusal.ENDPOINT_DISABLED:
             return _disabled()

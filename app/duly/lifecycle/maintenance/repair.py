@@ -80,6 +80,7 @@ async def _look(database: Database, report: CheckReport) -> dict[RepairAction, l
 
 
 async def _cure(database: Database, found: dict[RepairAction, list[Key]]) -> Counter[RepairAction]:
+    """Repairs all jobs or batches that need one kind of repair. Returns their number."""
     done: Counter[RepairAction] = Counter()
     for cure in RepairAction:
         keys = found.get(cure, [])

@@ -69,6 +69,7 @@ async def _hold_keys(connection: Connection, jobs: Sequence[JobFacts]) -> None:
 
 
 async def _hold_unique(connection: Connection, jobs: Sequence[JobFacts]) -> None:
+    """Gives unfinished jobs their unique keys back."""
     await hold_unique(
         connection,
         [
@@ -103,6 +104,7 @@ async def _count_down(connection: Connection, jobs: Sequence[JobFacts]) -> None:
 
 
 async def _tell(connection: Connection, jobs: Sequence[JobFacts]) -> None:
+    """Writes the webhook deliveries that are missing."""
     events = [
         (job.asked.tenant_id, job.job_id, sequence, job.history.kinds[sequence - 1])
         for job in jobs

@@ -27,6 +27,7 @@ class Placed(NamedTuple):
 
     @property
     def job_id(self) -> UUID:
+        """Id of the job."""
         return self.row.job_id
 
     @property
@@ -54,6 +55,7 @@ async def rebuild_placement(connection: Connection, jobs: Sequence[JobFacts]) ->
 
 
 async def _place(connection: Connection, placed: Sequence[Placed]) -> None:
+    """Inserts the rows, dependencies and ends of these jobs."""
     waiting = [each for each in placed if each.waits]
     await drop_keys(connection, [each.job_id for each in waiting])
     await place(connection, [each.row for each in waiting])
@@ -73,6 +75,7 @@ def _parents(job: JobFacts, derived: DerivedState) -> list[tuple[int, UUID]]:
 
 
 def _placed(job: JobFacts, submission: JobRecord, derived: DerivedState, ends: Mapping[UUID, EventKind]) -> Placed:
+    """Returns where an unfinished job belongs."""
     row = _row(job, submission, derived)
     if derived.status is Status.RUNNING and derived.cancel_requested:
         end = WaitingJobEnd(submission.tenant_id, job.job_id, EventKind.CANCELLED, cancelled_error())

@@ -217,6 +217,7 @@ def _log_verdicts(overdue: Sequence[Overdue], ends: Mapping[UUID, Finish], finis
 
 
 def _outcome(overdue: Overdue) -> Outcome:
+    """Returns the outcome for an overdue attempt."""
     match overdue.verdict:
         case OverdueReason.LOST:
             return WorkerLost()

@@ -87,6 +87,7 @@ class ChildSubmitter:
     async def _record_together(
         self, connection: Connection, submissions: Sequence[ChildSubmission]
     ) -> Sequence[list[Accepted] | Exception]:
+        """Records submissions in one transaction, and wakes what runs the new jobs."""
         try:
             async with connection.transaction():
                 recorded = await _record_fenced(connection, submissions)

@@ -104,6 +104,7 @@ class LogRecorder:
             await record_logs(connection, lines)
 
     def _take_out(self, batch: list[LogLine]) -> None:
+        """Removes recorded lines from the buffer."""
         with self._lock:
             for line in batch:
                 self._lines.popleft()

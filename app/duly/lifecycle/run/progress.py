@@ -44,6 +44,7 @@ class ProgressRecorder:
             raise
 
     async def _record(self, reports: Sequence[Progress]) -> Sequence[bool]:
+        """Records the newest report of each attempt."""
         newest = {progress.job_id: progress for progress in reports}
         async with self._connection.use() as connection:
             recorded = await record_progress_if_held(connection, list(newest.values()), source=self._source)

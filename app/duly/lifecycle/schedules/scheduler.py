@@ -158,6 +158,7 @@ class Scheduler:
         ]
 
     async def _plans(self, connection: Connection, taken: Sequence[Schedule], now: datetime) -> list[Planned]:
+        """Returns the due times of these schedules. Skips one that this node cannot read, and records why."""
         plans = []
         limit = max(MOST_RUNS // max(len(taken), 1), 1)
         for schedule in taken:
@@ -210,6 +211,7 @@ class Scheduler:
             self._metrics.recorded(wake_for_submitted(self._wakeups, jobs, results), statement="submit")
 
     def _set_aside(self, schedule: Schedule, error: Exception) -> None:
+        """Skips a schedule that failed for a while; logs its first failure."""
         failures = self._failures[schedule.key] = self._failures.get(schedule.key, 0) + 1
         if failures == 1:
             self._metrics.items_refused.labels("schedule").inc()

@@ -76,6 +76,11 @@ class Batcher(Generic[Item, Result]):
         return await future
 
     async def _wait_for_room(self) -> None:
+        """Waits until the buffer has room.
+
+        Raises:
+            Overloaded: it had none in time.
+        """
         try:
             async with asyncio.timeout(self._patience_seconds):
                 while len(self._waiting) >= self._capacity:

@@ -109,6 +109,7 @@ class TiedJobs:
         return debounce is not None and not await self._merge(holder.job_id, job)
 
     async def _merge(self, holder: UUID, job: NewJob) -> bool:
+        """Replaces the parameters of a waiting job by a newer submission's. Returns False if it has started."""
         debounce = _flow(job).debounce
         return debounce is not None and await merge_parameters(
             self._connection,

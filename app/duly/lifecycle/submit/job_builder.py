@@ -101,6 +101,11 @@ class JobBuilder:
         )
 
     def _handler(self, name: str) -> RegisteredHandler:
+        """Returns the handler of a job type.
+
+        Raises:
+            UnknownJobType: there is none; names similar types.
+        """
         handler = self._registry.get(name)
         if handler is None:
             near = self._registry.near(name)
@@ -111,6 +116,11 @@ class JobBuilder:
         return handler
 
     def _parameters(self, handler: RegisteredHandler, value: Any, *, checked: bool = False) -> str:
+        """Returns the parameters as JSON text.
+
+        Raises:
+            BodyTooLarge, ParametersInvalid: they are too large, or invalid for the type.
+        """
         text = dump_text(value)
         if len(text.encode()) > self._parameters_limit:
             message = f"Parameters too large (limit: {self._parameters_limit:,} bytes)."
@@ -161,6 +171,11 @@ def _debounce(submission: Submission) -> Debounce | None:
 
 
 def _depends_on(ids: list[str]) -> tuple[UUID, ...]:
+    """Returns the ids of the dependencies, each once.
+
+    Raises:
+        Invalid: one is not an id.
+    """
     parents = [parse_job_id(text) for text in ids]
     errors = [
         PathError(f"dependsOn[{index}]", f"no job has the id {ids[index]}")

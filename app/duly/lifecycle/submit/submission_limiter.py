@@ -104,6 +104,7 @@ class SubmissionLimiter:
                 await self._check_backlog(queue, count, limit)
 
     async def _check_backlog(self, queue: str, count: int, limit: int) -> None:
+        """Checks the backlog of one queue by a recent count."""
         known = self._counts.get(queue)
         age = time.monotonic() - known.at if known else math.inf
         full = known is None or known.waiting + count > limit

@@ -90,6 +90,7 @@ class Submitter:
         return [await self._record_all(batch, jobs) for batch, jobs in batches]
 
     async def _record_all(self, batch: NewBatch, jobs: Sequence[NewJob]) -> "AcceptedBatch | Exception":
+        """Records one batch. Returns errors that concern this batch alone."""
         free = next(
             (connection for connection in self._batch_connections if not connection.in_use), self._batch_connections[0]
         )
@@ -115,6 +116,7 @@ class Submitter:
         return result
 
     async def _record(self, jobs: Sequence[NewJob]) -> Sequence[Accepted | Exception]:
+        """Records single jobs, some of them started here at once."""
         with EagerStart(self._starter) as eager:
             try:
                 accepted = await self._record_once(jobs, partial(insert_jobs, eager=eager))
@@ -180,6 +182,7 @@ class BatchRefused(Exception):
 async def _record_together(
     connection: Connection, batch: NewBatch, jobs: Sequence[NewJob], insert: _Insert
 ) -> AcceptedBatch:
+    """Records a batch with idempotency key, ties or dependencies of its follow-up job, in one transaction."""
     async with connection.transaction():
         if batch.idempotency is not None:
             earlier = await reserve_key(connection, batch.tenant_id, batch.idempotency, batch.batch_id)
@@ -258,6 +261,7 @@ def _is_new(job: NewJob, first: dict[tuple[int, str], NewJob], earlier: Mapping[
 
 
 def _replay(job: NewJob, earlier: Mapping[tuple[int, str], Earlier | Exception]) -> Accepted | Exception:
+    """Returns the result of the first job with the key."""
     assert job.idempotency is not None  # noqa: S101  # only jobs with a key are not recorded
     before = earlier[job.tenant_id, job.idempotency.key]
     if isinstance(before, Exception):

@@ -124,6 +124,7 @@ class SpooledSubmitter:
         return accepted
 
     async def _record(self, work: "_SpoolInsert") -> AcceptedSpooledBatch:
+        """Records a batch, again while rows that it needs are locked."""
         tries = (
             1 if work.batch.idempotency else TRIES
         )  # a request with a key fails at once while the first one is in progress
@@ -135,6 +136,7 @@ class SpooledSubmitter:
         raise busy_error(work.batch)
 
     async def _record_or_again(self, work: "_SpoolInsert") -> AcceptedSpooledBatch:
+        """Records a batch; after a lost connection, finds or records it again."""
         try:
             async with self._connection.use() as connection, connection.transaction():
                 return await work.record(connection, insert_jobs)
@@ -184,6 +186,11 @@ class _SpoolInsert:
         return AcceptedSpooledBatch(self.batch.batch_id, at, self.jobs.count, self.block, self.others)
 
     def _note(self, indexes: Sequence[int], jobs: Sequence[NewJob], results: Sequence[InsertResult]) -> None:
+        """Notes the results of a chunk.
+
+        Raises:
+            BatchRefused: one of its jobs is refused.
+        """
         if refused := {
             index: each for index, each in zip(indexes, results, strict=True) if isinstance(each, Exception)
         }:

@@ -97,10 +97,12 @@ class ChildProcess:
 
     @property
     def pid(self) -> int | None:
+        """Process id; None before the start."""
         return self._process.pid
 
     @property
     def exit_code(self) -> int | None:
+        """Exit code; None while it runs."""
         return self._process.exitcode
 
     @property
@@ -163,6 +165,7 @@ class ChildProcess:
         return True
 
     def _on_message(self, kind: str, *words: Any) -> None:
+        """Handles a frame of the child."""
         match kind:
             case "ready":
                 self.was_ready = True
@@ -175,6 +178,7 @@ class ChildProcess:
                 self._call.end.set_result((words[0], words[1]))
 
     def _on_death(self) -> None:
+        """Handles the end of the process: its last messages, then the call that it ends."""
         if self._death is None:
             return
         self._loop.remove_reader(self._death)

@@ -26,6 +26,7 @@ def receive_frame(end: socket.socket) -> Any:
 
 
 def _exactly(end: socket.socket, count: int) -> bytes | None:
+    """Receives this number of bytes; None if the other end has closed."""
     parts = bytearray()
     while len(parts) < count:
         part = end.recv(min(count - len(parts), 1 << 20))

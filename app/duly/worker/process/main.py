@@ -92,6 +92,7 @@ def run(registry: Registry, outbox: Outbox, fields: Sequence[Any], setup: Setup)
 
 
 def _ended(handler: RegisteredHandler, outbox: Outbox, claimed: ClaimedJob, setup: Setup) -> tuple[str, Any]:
+    """Returns how the handler ended: its result, or an exception with a meaning."""
     try:
         return "result", _result(handler, outbox, claimed, setup)
     except Retry as error:

@@ -86,6 +86,7 @@ class ProcessExecutor:
             starting.add_done_callback(self._starting.discard)
 
     async def _start(self) -> None:
+        """Starts one process."""
         try:
             setup = Setup(self._modules, tuple(sys.path), *self._limits)
             child = ChildProcess(setup, hear=self._on_message, ready=self._on_ready, ended=self._on_end)
@@ -106,6 +107,7 @@ class ProcessExecutor:
         self._changed()
 
     def _on_end(self, child: ChildProcess) -> None:
+        """Removes a process that has ended; logs an unexpected end."""
         self._children.discard(child)
         atexit.unregister(child.kill)
         if child in self._idle:
@@ -172,6 +174,7 @@ class ProcessExecutor:
         return ProcessFailure(f"the handler's process ended ({_ended(death.exit_code)})")
 
     def _on_message(self, job_id: UUID, kind: str, message: list[Any]) -> None:
+        """Passes a report of the child on to its attempt."""
         attempt = self._attempts.get(job_id)
         if attempt is None:
             return
@@ -233,6 +236,7 @@ async def _progress(attempt: Attempt, percent: float, message: str | None) -> No
 
 
 def _unpacked(kind: str, value: Any) -> Any:
+    """Returns the result that a child sent, or raises what its handler raised."""
     match kind:
         case "result":
             return ResultText(value)
