@@ -169,7 +169,7 @@ async def test_news_reach_a_stream_by_hints_and_without_them(start_service: Star
     async with following_all(shown) as frames:
 
         async def told_there() -> bool:
-            return bool(other.node.wakeups.follow_filter.everything)
+            return bool(other.node.wakeups.follow_filter.all_followed)
 
         await eventually(told_there)
         job = await other.submit("echo")

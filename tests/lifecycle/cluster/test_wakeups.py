@@ -139,11 +139,11 @@ def test_that_the_ledger_has_grown_is_told_once_and_only_where_somebody_follows_
     assert len(grown) == 1
     there.repeat_follows([])  # said again, for a hint may be lost
     here.receive(there.take_outgoing()[0])
-    assert here.follow_filter.everything
+    assert here.follow_filter.all_followed
     there.follow_all(False)
     there.repeat_follows([])
     here.receive(there.take_outgoing()[0])
-    assert not here.follow_filter.everything
+    assert not here.follow_filter.all_followed
 
 
 def test_what_is_no_longer_followed_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

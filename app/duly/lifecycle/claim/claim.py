@@ -77,12 +77,12 @@ class Claimer:
         limit = min(limit, LARGEST_CLAIM)
         jobs: list[ClaimedJob] = []
         free = self.free_processes() if self._in_processes else 0
-        for under, starts, needs_process in self._parts(self._types if free > 0 else self._in_this_process):
+        for limits, starts, needs_process in self._parts(self._types if free > 0 else self._in_this_process):
             room = min(limit - len(jobs), self._round_size.limit)
             if needs_process:
                 room = min(room, free - sum(job.type in self._in_processes for job in jobs))
-            if room > 0 and (under is None or not self.restrictions.backing_off(under)):
-                jobs += await self._claim_some(under, starts, room, node_id=node_id, source=source)
+            if room > 0 and (limits is None or not self.restrictions.backing_off(limits)):
+                jobs += await self._claim_some(limits, starts, room, node_id=node_id, source=source)
         if jobs:
             self._metrics.recorded(len(jobs), statement="claim")
             self._wakeups.changed([job.job_id for job in jobs])
@@ -91,7 +91,7 @@ class Claimer:
         return jobs
 
     async def _claim_some(
-        self, under: ClaimLimits | None, starts: Sequence[LaneStart], limit: int, *, node_id: UUID, source: str
+        self, limits: ClaimLimits | None, starts: Sequence[LaneStart], limit: int, *, node_id: UUID, source: str
     ) -> list[ClaimedJob]:
         """Claims from these lanes. Where that is refused, fewer at a time, until the job to blame is found and skipped.
 
@@ -99,10 +99,10 @@ class Claimer:
             DatabaseOutage: as `claim`.
         """
         try:
-            if under is None:
+            if limits is None:
                 jobs = await self._claim_free(starts, limit, node_id=node_id, source=source)
             else:
-                jobs = await self._claim_under(under, starts, limit, node_id=node_id, source=source)
+                jobs = await self._claim_under(limits, starts, limit, node_id=node_id, source=source)
         except DatabaseOutage:
             raise
         except Exception as error:  # noqa: BLE001  # any error: the other jobs must be started
@@ -121,10 +121,10 @@ class Claimer:
 
     def _parts(self, types: Collection[str]) -> Iterator[tuple[ClaimLimits | None, Sequence[LaneStart], bool]]:
         """Yields the lanes that are claimed together; those of jobs in processes separately (True)."""
-        for under, starts in self.restrictions.claims(self.lanes.plan_reads(types)):
+        for limits, starts in self.restrictions.claims(self.lanes.plan_reads(types)):
             apart = [start for start in starts if start.lane.type in self._in_processes]
             rest = [start for start in starts if start.lane.type not in self._in_processes] if apart else starts
-            parts = [(under, apart, True), (under, rest, False)]
+            parts = [(limits, apart, True), (limits, rest, False)]
             yield from (part for part in (parts if starts[0] in apart else parts[::-1]) if part[1])
 
     async def _claim_free(
@@ -145,14 +145,14 @@ class Claimer:
         return jobs
 
     async def _claim_under(
-        self, under: ClaimLimits, starts: Sequence[LaneStart], limit: int, *, node_id: UUID, source: str
+        self, limits: ClaimLimits, starts: Sequence[LaneStart], limit: int, *, node_id: UUID, source: str
     ) -> list[ClaimedJob]:
         """Claims from lanes under shared limits."""
         async with self._connection.use() as connection:
             claimed = await claim_limited(
                 connection,
                 starts,
-                under=under,
+                under=limits,
                 tenant_id=DEFAULT_TENANT,
                 limit=limit,
                 node_id=node_id,
@@ -162,20 +162,20 @@ class Claimer:
             )
         if claimed.room:
             self.lanes.claimed(starts, claimed.jobs, filled=len(claimed.jobs) >= claimed.room)
-        self._back_off(under, claimed)
+        self._back_off(limits, claimed)
         return claimed.jobs
 
-    def _back_off(self, under: ClaimLimits, claimed: LimitedClaim) -> None:
+    def _back_off(self, limits: ClaimLimits, claimed: LimitedClaim) -> None:
         """Sets when these limits are tried again."""
         jitter = random.uniform(0.75, 1)  # noqa: S311  # not a secret
         if not claimed.current:
             self.invalidate()
         if claimed.contended or not claimed.current:
-            self.restrictions.back_off(under, CONTENDED_SECONDS * jitter)
+            self.restrictions.back_off(limits, CONTENDED_SECONDS * jitter)
         elif claimed.full or claimed.wait_seconds:
             least = FULL_SECONDS * jitter if claimed.full else 0.0
             self.restrictions.back_off(
-                under, min(max(least, claimed.wait_seconds), LONGEST_REST_SECONDS), full=claimed.full
+                limits, min(max(least, claimed.wait_seconds), LONGEST_REST_SECONDS), full=claimed.full
             )
 
     async def _refresh_if_stale(self) -> None:

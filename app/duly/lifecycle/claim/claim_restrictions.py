@@ -31,8 +31,8 @@ class ClaimRestrictions:
     def __init__(self, guarded: Collection[str] = ()) -> None:
         self._guarded = frozenset(guarded)
         self._control = Control()
-        self._held_queues: frozenset[str] = frozenset()
-        self._held_types: frozenset[str] = frozenset()
+        self._restricted_queues: frozenset[str] = frozenset()
+        self._restricted_types: frozenset[str] = frozenset()
         self._backoffs: dict[ClaimLimits, Backoff] = {}
 
     @property
@@ -43,15 +43,15 @@ class ClaimRestrictions:
     @property
     def any(self) -> bool:
         """True if anything is restricted."""
-        return bool(self._held_queues or self._held_types)
+        return bool(self._restricted_queues or self._restricted_types)
 
     def update(self, control: Control) -> None:
         """Replaces the restrictions by those read from the database."""
         if control.version != self._control.version:
             self._backoffs.clear()
         self._control = control._replace(broken=control.broken & self._guarded)
-        self._held_queues = control.paused | control.queues
-        self._held_types = control.types | self._control.broken
+        self._restricted_queues = control.paused | control.queues
+        self._restricted_types = control.types | self._control.broken
 
     def breaker_open(self, job_type: str) -> bool:
         """Returns True if the breaker of this type is open."""
@@ -59,9 +59,9 @@ class ClaimRestrictions:
 
     def unrestricted(self, lane: Lane) -> bool:
         """Returns True if no pause, limit or open breaker applies to this lane."""
-        return lane.queue not in self._held_queues and lane.type not in self._held_types
+        return lane.queue not in self._restricted_queues and lane.type not in self._restricted_types
 
-    def under(self, lane: Lane) -> ClaimLimits | None:
+    def limits_of(self, lane: Lane) -> ClaimLimits | None:
         """Returns the limits that apply to this lane; None if its queue is paused."""
         control = self._control
         if lane.queue in control.paused:
@@ -74,7 +74,9 @@ class ClaimRestrictions:
 
     def worth_trying(self, lane: Lane) -> bool:
         """Returns True if a claim of this lane may find a job now."""
-        return self.unrestricted(lane) or ((under := self.under(lane)) is not None and not self.backing_off(under))
+        return self.unrestricted(lane) or (
+            (limits := self.limits_of(lane)) is not None and not self.backing_off(limits)
+        )
 
     def claims(self, starts: Sequence[LaneStart]) -> Sequence[tuple[ClaimLimits | None, Sequence[LaneStart]]]:
         """Returns the lanes that are claimed together: unrestricted ones under None, others under the limits that they
@@ -87,36 +89,36 @@ class ClaimRestrictions:
             return [(None, tried)] if tried else []
         together: dict[tuple[int, ClaimLimits | None], list[LaneStart]] = {}
         for start in tried:
-            under = None if self.unrestricted(start.lane) else self.under(start.lane)
-            together.setdefault((start.lane.priority, under), []).append(start)
-        return [(under, lanes) for (_, under), lanes in together.items()]
+            limits = None if self.unrestricted(start.lane) else self.limits_of(start.lane)
+            together.setdefault((start.lane.priority, limits), []).append(start)
+        return [(limits, lanes) for (_, limits), lanes in together.items()]
 
-    def back_off(self, under: ClaimLimits, seconds: float, *, full: bool = False) -> None:
+    def back_off(self, limits: ClaimLimits, seconds: float, *, full: bool = False) -> None:
         """Stops claims under these limits for some seconds."""
-        self._backoffs[under] = Backoff(time.monotonic() + seconds, full)
+        self._backoffs[limits] = Backoff(time.monotonic() + seconds, full)
 
-    def backing_off(self, under: ClaimLimits) -> bool:
+    def backing_off(self, limits: ClaimLimits) -> bool:
         """Returns True if these limits are not tried now."""
-        backoff = self._backoffs.get(under)
+        backoff = self._backoffs.get(limits)
         return backoff is not None and backoff.until > time.monotonic()
 
     def ended(self, lanes: Iterable[Lane]) -> bool:
         """Notes that attempts of these lanes ended here. Returns True if limits are worth another try."""
-        full = [under for under, backoff in self._backoffs.items() if backoff.full]
+        full = [limits for limits, backoff in self._backoffs.items() if backoff.full]
         if not full:
             return False
         queues, types = set(), set()
         for lane in lanes:
             queues.add(lane.queue)
             types.add(lane.type)
-        freed = [under for under in full if under.queue in queues or under.type in types or under.breaker in types]
-        for under in freed:
-            del self._backoffs[under]
+        freed = [limits for limits in full if limits.queue in queues or limits.type in types or limits.breaker in types]
+        for limits in freed:
+            del self._backoffs[limits]
         return bool(freed)
 
     def seconds_to_next(self, lanes: Iterable[Lane], *, at_most: float) -> float:
         """Returns the seconds until a claim of these lanes is worth another try."""
         now = time.monotonic()
-        unders = {under for lane in lanes if (under := self.under(lane)) is not None}
-        untils = [backoff.until for under in unders if (backoff := self._backoffs.get(under)) is not None]
+        all_limits = {limits for lane in lanes if (limits := self.limits_of(lane)) is not None}
+        untils = [backoff.until for limits in all_limits if (backoff := self._backoffs.get(limits)) is not None]
         return max(0.001, min([at_most, *(until - now for until in untils)]))

@@ -54,7 +54,7 @@ class FollowFilter:
             self._mask |= mask
 
     @property
-    def everything(self) -> bool:
+    def all_followed(self) -> bool:
         """True if another node follows all jobs."""
         return bool(self._mask & ALL_JOBS)
 

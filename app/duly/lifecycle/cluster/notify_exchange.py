@@ -59,6 +59,6 @@ class NotifyExchange:
 
     def _say_again(self) -> None:
         """Repeats what is followed here, at intervals or after a new node has appeared."""
-        if self._wakeups.greeted or self._sent_at - self._said_at >= IDLE_SECONDS:
+        if self._wakeups.has_new_node or self._sent_at - self._said_at >= IDLE_SECONDS:
             self._said_at = self._sent_at
             self._wakeups.repeat_follows(self._followed())

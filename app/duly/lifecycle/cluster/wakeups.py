@@ -38,14 +38,14 @@ class Wakeups:
 
     Attributes:
         local: actions on this node.
-        greeted: True if a node has started since the follows of this node were last repeated.
+        has_new_node: True if a node has started since the follows of this node were last repeated.
         alone: True if no other node is listed: nothing needs to be sent.
         wake_sender: wakes the loop that sends; None without LISTEN and NOTIFY.
         follow_filter: what the other nodes follow.
     """
 
     local: LocalWakeups = field(default_factory=LocalWakeups)
-    greeted: bool = False
+    has_new_node: bool = False
     alone: bool = True
     wake_sender: Callable[[], None] | None = None
     _ready: dict[Lane, UUID] = field(default_factory=dict)
@@ -55,9 +55,9 @@ class Wakeups:
     _follow_ups: bool = False
     _restrictions: bool = False
     _ledger_grew: bool = False
-    _follows_everything: bool = False
+    _follows_all: bool = False
     _followed: int = 0
-    _followed_still: int | None = None
+    _followed_again: int | None = None
     follow_filter: FollowFilter = field(default_factory=FollowFilter)
 
     def ready(self, lane: Lane, oldest: UUID) -> None:
@@ -84,7 +84,7 @@ class Wakeups:
     def ledger_grew(self) -> None:
         """Reports that the ledger has new events."""
         self.local.ledger_grew()
-        if (wake := self._sender()) and self.follow_filter.everything:
+        if (wake := self._sender()) and self.follow_filter.all_followed:
             self._ledger_grew = True
             wake()
 
@@ -97,17 +97,17 @@ class Wakeups:
 
     def follow_all(self, followed: bool) -> None:  # noqa: FBT001  # the value to announce
         """Announces whether all jobs are followed here."""
-        self._follows_everything = followed
+        self._follows_all = followed
         if followed and (wake := self._sender()):
             self._followed |= ALL_JOBS
             wake()
 
     def repeat_follows(self, job_ids: Iterable[UUID]) -> None:
         """Announces all that is followed here again, since wake-ups may be lost and nodes be new."""
-        self.greeted = False
+        self.has_new_node = False
         self.follow_filter.expire()
         if self._sender():
-            self._followed_still = buckets_of(job_ids) | (ALL_JOBS if self._follows_everything else 0)
+            self._followed_again = buckets_of(job_ids) | (ALL_JOBS if self._follows_all else 0)
 
     def deliveries(self) -> None:
         """Reports new deliveries in the outbox."""
@@ -155,12 +155,12 @@ class Wakeups:
         messages += [["consequences"]] if self._follow_ups else []
         messages += [["control"]] if self._restrictions else []
         messages += [["news"]] if self._ledger_grew else []
-        if self._followed_still is not None:
-            messages.append(["follows-still", self.follow_filter.name, f"{self._followed_still:x}"])
+        if self._followed_again is not None:
+            messages.append(["follows-still", self.follow_filter.name, f"{self._followed_again:x}"])
         elif self._followed:
             messages.append(["follows", self.follow_filter.name, f"{self._followed:x}"])
         self._ready, self._changed, self._cancels, self._deliveries = {}, {}, [], False
-        self._followed, self._followed_still = 0, None
+        self._followed, self._followed_again = 0, None
         self._follow_ups = self._restrictions = self._ledger_grew = False
         return messages
 
@@ -199,7 +199,7 @@ class Wakeups:
     def _not_alone(self) -> None:
         """Notes a new node, which does not know yet what is followed here."""
         self.alone = False
-        self.greeted = True
+        self.has_new_node = True
         if self.wake_sender:
             self.wake_sender()
 

@@ -21,7 +21,7 @@ from duly.store.queue.schedules import Key, add_schedule, change_schedule, clock
 _NO_REQUEST = SubmissionOrigin(correlation_id=None, traceparent=None)
 
 
-def stored_submission(submission: Submission, maker: JobBuilder) -> dict[str, str]:
+def stored_submission(submission: Submission, builder: JobBuilder) -> dict[str, str]:
     """Returns the members of a `Recurrence` that hold its submission: `submission` as the API shows it again, without
     the callback secret, and `job`, the template of its jobs.
 
@@ -31,7 +31,7 @@ def stored_submission(submission: Submission, maker: JobBuilder) -> dict[str, st
     if submission.run_at is not None:
         raise Invalid.at([PathError("submission.runAt", "is set by the schedule; leave it out, or use delaySeconds")])
     with nested_under("submission"):
-        job = maker.job(submission, _NO_REQUEST)
+        job = builder.job(submission, _NO_REQUEST)
     shown = submission.model_dump(by_alias=True, exclude_unset=True, exclude={"callback_secret", "parameters"})
     if "parameters" in submission.model_fields_set:
         shown["parameters"] = submission.parameters
