@@ -103,7 +103,7 @@ class Worker:
             logs=shared.job_logs,
             checkpoints=self.checkpoints,
             limits=ReportLimits(settings.log_lines, settings.result_limit, settings.json_depth),
-            family=partial(AttemptChildren, parts=self._child_job_parts(shared)),
+            child_backend=partial(AttemptChildren, parts=self._child_job_parts(shared)),
             now=shared.clock.now,
         )
 

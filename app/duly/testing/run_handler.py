@@ -195,7 +195,7 @@ def _recorded(
 class _Recorder:
     """Reports that are kept in the attempt instead of a database."""
 
-    def family(self, attempt: Attempt) -> GivenChildren:
+    def child_backend(self, attempt: Attempt) -> GivenChildren:
         return _recorded_attempt(attempt).given
 
     def progress(self, attempt: Attempt, percent: float, message: str | None) -> Awaitable[None]:

@@ -30,15 +30,20 @@ _numbering = threading.Lock()
 class Reports(Protocol):
     """Receiver of what attempts report: recorded by a node, kept in memory by `duly.testing`."""
 
-    def progress(self, attempt: "Attempt", percent: float, message: str | None) -> Awaitable[None]: ...
+    def progress(self, attempt: "Attempt", percent: float, message: str | None) -> Awaitable[None]:
+        """Takes the progress of an attempt."""
 
-    def log(self, attempt: "Attempt", level: str, message: str, fields: Mapping[str, object]) -> None: ...
+    def log(self, attempt: "Attempt", level: str, message: str, fields: Mapping[str, object]) -> None:
+        """Takes a log line."""
 
-    def traceback(self, attempt: "Attempt", text: str) -> None: ...
+    def traceback(self, attempt: "Attempt", text: str) -> None:
+        """Takes the traceback of the error that ends the attempt."""
 
-    def checkpoint(self, attempt: "Attempt", value: object) -> Awaitable[None]: ...
+    def checkpoint(self, attempt: "Attempt", value: object) -> Awaitable[None]:
+        """Takes a checkpoint."""
 
-    def family(self, attempt: "Attempt") -> ChildBackend: ...
+    def child_backend(self, attempt: "Attempt") -> ChildBackend:
+        """Returns the backend for child jobs of an attempt."""
 
 
 @dataclass(slots=True, eq=False)
@@ -66,7 +71,7 @@ class Attempt:
     lines: int = 0
     recording: asyncio.Future[bool] | None = None
     stop_callbacks: set[Callable[[], None]] | None = None
-    offspring: ChildJobs | None = None
+    child_jobs: ChildJobs | None = None
 
     def start_clock(self, seconds: float = 0.0) -> None:
         """Sets the deadline: the handler is called now, or within this number of seconds."""
@@ -122,9 +127,9 @@ class Attempt:
     @property
     def children(self) -> ChildJobs:
         """Its child jobs, created on first use."""
-        if self.offspring is None:
-            self.offspring = ChildJobs(self.reports.family(self))
-        return self.offspring
+        if self.child_jobs is None:
+            self.child_jobs = ChildJobs(self.reports.child_backend(self))
+        return self.child_jobs
 
     def context(self) -> JobContext:
         """Returns the context for its handler."""

@@ -108,7 +108,7 @@ class _ThreadReporter:
 
     @cached_property
     def children(self) -> ChildJobs:
-        return ChildJobs(self._attempt.reports.family(self._attempt), self._blocking)
+        return ChildJobs(self._attempt.reports.child_backend(self._attempt), self._blocking)
 
     def _blocking(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()

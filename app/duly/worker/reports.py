@@ -39,7 +39,7 @@ class RecordedReports:
         logs: LogRecorder,
         checkpoints: CheckpointRecorder,
         limits: ReportLimits,
-        family: Callable[[Attempt], ChildBackend],
+        child_backend: Callable[[Attempt], ChildBackend],
         now: Callable[[], datetime],
     ) -> None:
         self._progress = progress
@@ -47,7 +47,7 @@ class RecordedReports:
         self._checkpoints = checkpoints
         self._limits = limits
         self._now = now
-        self.family = family
+        self.child_backend = child_backend
 
     async def progress(self, attempt: Attempt, percent: float, message: str | None) -> None:
         """Records progress. If the database is away or refuses it, it is dropped: a later report or the outcome
