@@ -368,7 +368,7 @@ async def test_a_batch_that_does_not_exist(contract: Service, path: str) -> None
         await contract.client.get(f"/api/v1/batches/{path}"),
         await contract.client.post(f"/api/v1/batches/{path}/cancel"),
     ):
-        assert refused(answer, 404, "NOT_FOUND")["message"] == "There is no such batch."
+        assert refused(answer, 404, "NOT_FOUND")["message"] == "Batch not found."
 
 
 async def test_a_job_is_no_batch(contract: Service) -> None:

@@ -340,13 +340,13 @@ async def test_lines_may_be_cut_anywhere_on_their_way(start_service: StartServic
 def taking(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """Is set once the service has taken lines in."""
     taken = asyncio.Event()
-    take = batch_ndjson._Intake.take
+    take = batch_ndjson.LinesOfBatch.add
 
-    async def telling(self: batch_ndjson._Intake, lines: Iterable[bytes | None]) -> None:
+    async def telling(self: batch_ndjson.LinesOfBatch, lines: Iterable[bytes | None]) -> None:
         await take(self, lines)
         taken.set()
 
-    monkeypatch.setattr(batch_ndjson._Intake, "take", telling)
+    monkeypatch.setattr(batch_ndjson.LinesOfBatch, "add", telling)
     return taken
 
 

@@ -235,8 +235,8 @@ async def test_documented_headers_are_those_that_are_sent(contract: Service, doc
 
 async def test_the_text_is_the_same_in_every_process() -> None:
     program = (
-        "import orjson; from tests.support.shared_routes import SharedRoutes; "
-        "print(orjson.dumps(SharedRoutes(serving=True)._routes.openapi()).decode())"
+        "import orjson; from duly.api.app import routes_of; "
+        "print(orjson.dumps(routes_of(serving=True).openapi()).decode())"
     )
     texts = set()
     for seed in ("1", "2"):

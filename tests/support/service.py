@@ -20,7 +20,7 @@ from duly.handlers.http_request import client_for_jobs
 from duly.node import Node
 from duly.settings import Settings
 from tests.support.kept_connections import asking, open_database
-from tests.support.shared_routes import release_routes, take_routes
+from tests.support.shared_routes import app_of
 
 BOUND_SECONDS = 20.0
 SECRET_KEYS = f"tests:{'A' * 43}="  # a key for tests: 32 zero bytes
@@ -149,8 +149,7 @@ async def running_service(
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     listening.listen(512)
-    routes = take_routes(node)
-    http = http_server(node, routes.app(node))
+    http = http_server(node, app_of(node))
     serving = asyncio.create_task(http.serve(sockets=[listening]))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     await asyncio.wait_for(http.accepting.wait(), BOUND_SECONDS)
@@ -163,4 +162,3 @@ async def running_service(
             await serving
             await node.stop()
             listening.close()
-            release_routes(node, routes)

@@ -17,7 +17,7 @@ from tests.support.receiver import Receiver
 from tests.support.service import Service, eventually
 
 StartService = Callable[..., Any]
-NOTHING = "There is no such delivery."
+NOTHING = "Delivery not found."
 
 
 async def read(service: Service, delivery_id: str) -> dict[str, Any]:

@@ -294,7 +294,7 @@ async def test_nothing_is_replayed_to_a_webhook_that_is_disabled_or_not_there(
         bodies |= {answer.text for answer in answers}
     assert len(bodies) == 1
     answer = await service.client.get(f"{WEBHOOKS}/{webhook_id}/replays/no-id")
-    assert (answer.status_code, json.loads(answer.text)["error"]["message"]) == (404, "There is no such replay.")
+    assert (answer.status_code, json.loads(answer.text)["error"]["message"]) == (404, "Replay not found.")
 
 
 @pytest.mark.parametrize(

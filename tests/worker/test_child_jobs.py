@@ -163,7 +163,7 @@ async def test_of_many_all_are_recorded_or_none(service: Service) -> None:
     view = await service.run("parent-of-many", {"jobs": jobs}, maxAttempts=1)
     words = view["error"]["message"]
     assert words.startswith("HandlerError: job.submit_many: jobs[1].parameters.seconds: ")
-    assert '; jobs[2].type: No job type is called "ecco"' in words
+    assert '; jobs[2].type: Unknown job type "ecco"' in words
     assert "; jobs[3].delay_seconds: " in words
     assert await children_of(service, view["jobId"]) == []
     assert await service.sql("select from batches") == []
@@ -181,7 +181,7 @@ async def test_what_is_refused_later_refuses_all_of_them_too(service: Service) -
     ("job", "words"),
     [
         ({"type": "sleep", "parameters": {"seconds": -1}}, 'job.submit("sleep"): parameters.seconds: '),
-        ({"type": "ecco"}, 'job.submit("ecco"): type: No job type is called "ecco". Similar types: echo'),
+        ({"type": "ecco"}, 'job.submit("ecco"): type: Unknown job type "ecco". Similar types: echo'),
         ({**echo(), "priority": 1000}, 'job.submit("echo"): priority: '),
         ({**echo(), "run_at": "tomorrow"}, 'job.submit("echo"): run_at: must be an RFC 3339 time'),
         ({**echo(), "depends_on": ["nobody"]}, 'job.submit("echo"): depends_on[0]: no job has the id nobody'),

@@ -1,11 +1,10 @@
-"""The OpenAPI document: what FastAPI knows of the routes, put into a form from which clients can be generated.
+"""The OpenAPI document: FastAPI's description of the routes, in a form from which clients can be generated.
 
-FastAPI and pydantic describe Python. In the document no `default` makes a member look as if it always came, no member
-has a title that repeats its name, and a query that may be left out is not said to be null.
+FastAPI and pydantic describe Python. In this document no `default` makes a member look required, no title repeats the
+name of a member, and an optional query parameter is not nullable.
 """
 
 import json
-import re
 from collections.abc import Iterator
 from operator import itemgetter
 from typing import Any
@@ -17,6 +16,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from duly.api.batches.batch_reader import Batch
 from duly.api.contract.openapi_parts import (
     HEADERS,
     HEADERS_BY_OPERATION,
@@ -26,51 +26,49 @@ from duly.api.contract.openapi_parts import (
     TAGS,
 )
 from duly.api.contract.response_models import ErrorBody
-from duly.api.contract.responses import json_answer
-from duly.api.jobs.submission_reader import Batch
-from duly.api.queues.flow_control import StartLimits
-from duly.api.queues.submission_limits import IntakeLimitsBody
-from duly.api.schedules.models import Schedule, ScheduleChange
+from duly.api.contract.responses import json_response
+from duly.api.queues.limits import StartLimits
+from duly.api.queues.submission_limits import SubmissionLimitsBody
+from duly.api.schedules.models import ScheduleChange, ScheduleRequest
 from duly.api.streams.stream_tickets import TicketRequest
-from duly.api.webhooks.delivery_models import ReplayAsked
+from duly.api.webhooks.delivery_models import ReplayRequest
 from duly.api.webhooks.endpoint_models import SecretRotation, Webhook, WebhookChange
 
 PATH = "/openapi.json"
-DESCRIPTION = """Submit a job, get an answer at once; then poll, follow its stream, or be called back with a signed
-webhook. Every error has one shape; every job has one `sequence`.
+DESCRIPTION = """Submit a job; then poll it, follow its event stream, or receive a signed webhook. All errors have the
+same shape; each job has one `sequence`, the number of its newest event.
 
-- HEAD is answered wherever GET is, but for streams: the same headers, and no body. OPTIONS is answered with 204 and
-  `Allow`.
-- `X-Request-Id` is taken from the request, or made, and is on every answer.
-- What is refused before anything is read of a request: 400 (`Host` missing or malformed), 408, 414, 415 and 431.
-- A client that sends `Accept: application/problem+json` gets errors as RFC 9457 has them.
-- Operation ids, and names and types of members, do not change within `/api/v1`. Members may be added to answers: ignore
-  those that you do not know."""
+- HEAD is supported wherever GET is, except for streams. OPTIONS returns 204 and `Allow`.
+- `X-Request-Id` is taken from the request, or generated, and is on every response.
+- Refused before authentication: 400 (`Host` missing or malformed), 408, 414, 415 and 431.
+- With `Accept: application/problem+json`, errors have the format of RFC 9457.
+- Operation ids, and names and types of members, do not change within `/api/v1`. New members may be added to responses:
+  ignore unknown ones."""
 LICENSE = {"name": "Apache License 2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"}
 CONTACT = {"name": "The maintainers of Duly"}
 KEY = {
     "type": "http",
     "scheme": "bearer",
-    "description": "An API key. Without any configured, the service is bound to loopback and open.",
+    "description": "API key. A service without one is open, and bound to loopback.",
 }
-# What the document names and no route declares as its own model.
+# Models that the document refers to and no route declares.
 _BY_REFERENCE: tuple[type[BaseModel], ...] = (
-    *(Batch, ErrorBody, IntakeLimitsBody, ReplayAsked, Schedule, ScheduleChange, SecretRotation, StartLimits),
-    *(TicketRequest, Webhook, WebhookChange),
+    *(Batch, ErrorBody, ReplayRequest, ScheduleChange, ScheduleRequest, SecretRotation, StartLimits),
+    *(SubmissionLimitsBody, TicketRequest, Webhook, WebhookChange),
 )
-# Names that say more outside of the package they come from.
-_RENAMED = {"Status": "JobStatus", "Cause": "WhyCause"}
+# Names in the document that differ from those of the classes.
+_RENAMED = {"Status": "JobStatus", "Cause": "WhyCause", "ScheduleRequest": "Schedule"}
 _NULL = {"type": "null"}
-_SUCCESSES = {"200": "Done", "201": "Made", "202": "Accepted", "204": "Done; there is nothing to say"}
+_SUCCESSES = {"200": "Success", "201": "Created", "202": "Accepted", "204": "Success, without a body"}
 
 
 def add_document(app: FastAPI) -> None:
-    """Adds `/openapi.json`, whose server is the prefix that it was asked for under, and `/docs`, which shows it."""
+    """Adds `/openapi.json`, whose server is the path prefix of its request, and `/docs`, which shows it."""
     app.openapi = lambda: document_of(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
 
     async def openapi(request: Request) -> Response:
         server = {"url": request.scope.get("root_path", "") or "/"}
-        return json_answer(orjson.dumps({**app.openapi(), "servers": [server]}))
+        return json_response(orjson.dumps({**app.openapi(), "servers": [server]}))
 
     async def docs(request: Request) -> Response:
         return get_swagger_ui_html(openapi_url=request.scope.get("root_path", "") + PATH, title=f"{app.title} - API")
@@ -80,7 +78,7 @@ def add_document(app: FastAPI) -> None:
 
 
 def document_of(app: FastAPI) -> dict[str, Any]:
-    """Returns the document of these routes, without its servers. It is made once."""
+    """Returns the document of these routes, without its servers. It is built once."""
     if app.openapi_schema is None:
         tags = [{"name": name, "description": text} for name, text in sorted(TAGS.items())]
         document = get_openapi(
@@ -121,17 +119,16 @@ def _components(schemas: dict[str, Any]) -> dict[str, Any]:
 
 
 def _finish(operation: dict[str, Any]) -> None:
-    """Completes one operation in place."""
+    """Completes an operation in place."""
     name = operation["operationId"]
-    operation["summary"] = re.sub(r"(?=[A-Z])", " ", name).capitalize()
     for parameter in operation.get("parameters", ()):
         _finish_parameter(parameter)
-    for status, answer in operation["responses"].items():
-        if answer["description"] == "Successful Response":  # FastAPI's, where a route says nothing
-            answer["description"] = _SUCCESSES[status]
+    for status, response in operation["responses"].items():
+        if response["description"] == "Successful Response":  # FastAPI's default
+            response["description"] = _SUCCESSES[status]
         also = HEADERS_BY_OPERATION.get(name, {}).get(status, HEADERS_BY_STATUS.get(status, ()))
-        answer["headers"] = {each: {"$ref": f"#/components/headers/{each}"} for each in ("X-Request-Id", *also)}
-        for content in answer.get("content", {}).values():
+        response["headers"] = {each: {"$ref": f"#/components/headers/{each}"} for each in ("X-Request-Id", *also)}
+        for content in response.get("content", {}).values():
             for node in _schemas_in(content.get("schema", {})):
                 _tidy(node)
 
@@ -141,7 +138,7 @@ def _finish_parameter(parameter: dict[str, Any]) -> None:
     if parameter["in"] == "path":
         parameter["schema"], parameter["description"] = PATH_PARAMETERS[name]
         return
-    # What it may be instead of left out cannot be written in an address.
+    # Null cannot be written in a query: the parameter is omitted instead.
     others = [option for option in schema.get("anyOf", ()) if option != _NULL]
     if len(others) == 1:
         del schema["anyOf"]
@@ -154,7 +151,7 @@ def _finish_parameter(parameter: dict[str, Any]) -> None:
 
 
 def _schemas_in(schema: Any) -> Iterator[dict[str, Any]]:
-    """Walks over this schema and those inside of it, not over examples and names of members."""
+    """Yields this schema and those inside of it, without examples and names of members."""
     if not isinstance(schema, dict):
         return
     yield schema
@@ -169,7 +166,7 @@ def _schemas_in(schema: Any) -> Iterator[dict[str, Any]]:
 
 
 def _tidy(schema: dict[str, Any]) -> None:
-    """Takes away the title, which repeats a name, and refers to schemas by the names that they have here."""
+    """Removes the title, which repeats a name, and corrects references to renamed schemas."""
     schema.pop("title", None)
     way, _, name = schema.get("$ref", "").rpartition("/")
     if name in _RENAMED:
@@ -177,7 +174,7 @@ def _tidy(schema: dict[str, Any]) -> None:
 
 
 def _without_default(schema: dict[str, Any]) -> None:
-    """Puts the default into the text: generators for TypeScript make members that have one required."""
+    """Moves the default into the description: generators for TypeScript make members with a default required."""
     default = schema.pop("default", None)
     if default not in (None, [], {}):
         text = f"{schema['description'].rstrip('.')}. " if "description" in schema else ""

@@ -8,7 +8,7 @@ import struct
 from typing import NamedTuple
 from uuid import UUID
 
-from duly.domain.cursor import read_opaque, write_opaque
+from duly.domain.cursor import decode_cursor, encode_cursor
 from duly.domain.ids import SMALLEST
 
 _KIND = "all events"
@@ -24,7 +24,7 @@ class StreamPosition(NamedTuple):
 
     def __str__(self) -> str:
         """As clients see it: opaque."""
-        return write_opaque(_KIND, _FORM.pack(self.tx, self.job_id.bytes, self.sequence))
+        return encode_cursor(_KIND, _FORM.pack(self.tx, self.job_id.bytes, self.sequence))
 
 
 def before_transaction(tx: int) -> StreamPosition:
@@ -34,7 +34,7 @@ def before_transaction(tx: int) -> StreamPosition:
 
 def read_position(text: str) -> StreamPosition | None:
     """The position that a client names, or None for text that no stream gave out."""
-    packed = read_opaque(_KIND, text)
+    packed = decode_cursor(_KIND, text)
     if packed is None or len(packed) != _FORM.size:
         return None
     tx, job_id, sequence = _FORM.unpack(packed)

@@ -223,7 +223,7 @@ class Endpoints:
 
 
 def no_such_endpoint() -> NotFound:
-    return NotFound("There is no such webhook.")
+    return NotFound("Webhook not found.")
 
 
 async def _held(connection: Connection, key: Key) -> Endpoint:

@@ -107,7 +107,11 @@ class AttemptChildren:
         parent = self._attempt.claimed
         submission, digest = read_child_submission(request, max_depth=self._parts.json_depth, together=together)
         origin = SubmissionOrigin(
-            parent.correlation_id or str(parent.job_id), parent.traceparent, digest=digest, parent_id=parent.job_id
+            parent.tenant_id,
+            parent.correlation_id or str(parent.job_id),
+            parent.traceparent,
+            digest=digest,
+            parent_id=parent.job_id,
         )
         batch_id = batch.batch_id if batch is not None else None
         return self._parts.builder.job(submission, origin, job_id=job_id, batch_id=batch_id)

@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticSerializationError, to_json
 
@@ -15,8 +14,9 @@ from duly.errors import DulyError
 from duly.handlers.exceptions import HandlerError
 from duly.handlers.serialization import ParametersInvalid
 from duly.handlers.submit_options import ChildRequest, SubmitOptions
+from duly.lifecycle.submit.read_model import read_model
 from duly.lifecycle.submit.submission_errors import path_errors
-from duly.lifecycle.submit.submission_model import Submission, with_exact_parameters
+from duly.lifecycle.submit.submission_model import Submission
 
 MOST_NAMED = 10  # errors in one message
 # Left out of the digest: a start time may be computed from the present time, which differs in the next attempt.
@@ -41,7 +41,7 @@ def read_child_submission(request: ChildRequest, *, max_depth: int, together: ob
         together: what else belongs to the digest, such as the batch.
 
     Raises:
-        JsonRefused, ValidationError: it is invalid.
+        JsonRefused, Invalid: it is invalid.
         HandlerError: it is not JSON.
     """
     options = {to_camel(name): value for name, value in request.options.items()}
@@ -52,10 +52,10 @@ def read_child_submission(request: ChildRequest, *, max_depth: int, together: ob
     value: Any = read_json(body, max_depth=max_depth)
     members = {member: value for member, value in value.items() if member not in _WHEN}
     digest = hashlib.sha256(canonical([members, together])).digest()
-    return ReadSubmission(with_exact_parameters(Submission.model_validate_json(body), value), digest)
+    return ReadSubmission(read_model(Submission, value), digest)
 
 
-REFUSALS = (JsonRefused, ValidationError, ParametersInvalid, DulyError, HandlerError)
+REFUSALS = (JsonRefused, ParametersInvalid, DulyError, HandlerError)
 
 
 def refusal_error(what: str, refused: Mapping[str, Exception]) -> HandlerError:

@@ -1,7 +1,7 @@
-"""`POST /api/v1/jobs/batch` as `application/x-ndjson`: one submission a line, any number of them, all or nothing.
+"""`POST /api/v1/jobs/batch` as `application/x-ndjson`: one submission per line, any number of lines, all or nothing.
 
-The lines are checked as they come and kept in a file, so that a slow client holds no transaction open and a large batch
-no memory. What is recorded then is recorded at once, and the answer is written as it is read.
+Lines are checked as they arrive and spooled to a file, so that a slow client holds no transaction open and a large
+batch no memory. The batch is recorded in one transaction, and the response is streamed.
 """
 
 import asyncio
@@ -16,12 +16,15 @@ from uuid import UUID
 import orjson
 from starlette.types import Receive, Scope, Send
 
-from duly.api.contract.batch_errors import all_ids, at_place, refused_by_ledger, with_index
-from duly.api.jobs.jobs import refuse_when_draining
-from duly.api.jobs.submission_reader import MOST_ERRORS, SubmissionReader, key_text, origin_of
+from duly.api.batches.batch_errors import all_ids, at_index, batch_refusal, with_index
+from duly.api.batches.batch_reader import JOBS_AT_A_TIME, MOST_ERRORS
+from duly.api.jobs.accept import admit, refuse_when_draining
+from duly.api.jobs.submission_headers import key_text, origin_of
+from duly.api.jobs.submission_reader import reader_of
 from duly.api.server.ndjson_reader import ClientGone, lines_of, too_large
+from duly.api.server.request_scope import headers_of, node_of, tenant_of
 from duly.domain.ids import SMALLEST
-from duly.domain.job import DEFAULT_TENANT, IdempotencyKey, NewBatch
+from duly.domain.job import IdempotencyKey, NewBatch
 from duly.domain.json_reader import JsonRefused
 from duly.domain.json_writer import canonical
 from duly.domain.timestamps import rfc3339
@@ -32,118 +35,108 @@ from duly.lifecycle.submit.submit_spooled import AcceptedSpooledBatch, SpooledJo
 from duly.node import Node
 from duly.store.submit.batches import page_of_job_ids, view_batch
 
-# So many lines are read in one go; then other requests have their turn.
-BREATH = 200
-# Each may fill a file; more are told to come back.
+# Requests in progress at a time; each may fill a file.
 AT_ONCE = 16
-MOST_NAME = 200
-IDS_AT_ONCE = 1_000
-# Names of queues that are kept of one request; where it has more, their backlogs are checked as they come.
+LONGEST_NAME = 200
+IDS_AT_A_TIME = 1_000
+# Queue names kept of one request; beyond that, backlogs are checked while the lines arrive.
 MOST_QUEUES = 1_000
 
 
 class SubmitLinesEndpoint:
-    """As bare ASGI: reads its body by itself."""
+    """Submits a batch in NDJSON, as bare ASGI that reads its own body."""
 
-    def __init__(self, node: Node, reader: SubmissionReader) -> None:
-        self._node = node
-        self._reader = reader
-        self._under_way = 0
+    def __init__(self) -> None:
+        self._in_progress = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refuse_when_draining(self._node)
-        headers = scope["duly.headers"]
+        """Handles one request."""
+        node = node_of(scope)
+        refuse_when_draining(node)
         name = _name(scope["query_string"])
-        announced = headers.get(b"content-length", b"")
-        if announced.isdigit() and int(announced) > self._node.settings.ndjson_limit:
-            raise too_large(self._node.settings.ndjson_limit)
+        announced = headers_of(scope).get(b"content-length", b"")
+        if announced.isdigit() and int(announced) > node.settings.ndjson_limit:
+            raise too_large(node.settings.ndjson_limit)
         try:
-            accepted = await self._accept(name, headers, receive)
+            accepted = await self._accept(scope, receive, name)
         except ClientGone:
             return
-        await _answer(self._node, accepted, send)
+        await _send_accepted(node, tenant_of(scope), accepted, send)
 
-    async def _accept(self, name: str | None, headers: Mapping[bytes, bytes], receive: Receive) -> AcceptedSpooledBatch:
-        if self._under_way >= AT_ONCE:
-            raise Overloaded("As many large batches as can be taken in are on their way; try again shortly.")
-        self._under_way += 1
+    async def _accept(self, scope: Scope, receive: Receive, name: str | None) -> AcceptedSpooledBatch:
+        if self._in_progress >= AT_ONCE:
+            raise Overloaded(f"Too many NDJSON batches in progress ({AT_ONCE}). Retry later.")
+        self._in_progress += 1
         try:
-            longest = self._node.settings.body_limit
             async with SpooledJobs() as jobs:
-                intake = _Intake(self._reader, headers, jobs, name=name, longest=longest)
-                await self._read(intake, receive)
-                if self._node.submission_limiter.enabled:
-                    await self._node.submission_limiter.admit(intake.queues, checked=intake.checked)
-                return await self._node.spooled_submitter.submit(intake.batch(), jobs)
+                return await _record(scope, receive, LinesOfBatch(scope, jobs, name=name))
         except BatchRefused as error:
-            raise refused_by_ledger(error) from None
+            raise batch_refusal(error) from None
         finally:
-            self._under_way -= 1
-
-    async def _read(self, intake: "_Intake", receive: Receive) -> None:
-        settings = self._node.settings
-        async with aclosing(lines_of(receive, longest=settings.body_limit, most=settings.ndjson_limit)) as pieces:
-            async for lines in pieces:
-                for start in range(0, len(lines), BREATH):
-                    await intake.take(lines[start : start + BREATH])
-                    if len(intake.queues) > MOST_QUEUES:
-                        await self._node.submission_limiter.check(intake.take_queues())
-                    await asyncio.sleep(0)
-                refuse_when_draining(self._node)
-        intake.check()
+            self._in_progress -= 1
 
 
-class _Intake:
-    """What has come of one request."""
+async def _record(scope: Scope, receive: Receive, lines: "LinesOfBatch") -> AcceptedSpooledBatch:
+    node = node_of(scope)
+    await _read(node, receive, lines)
+    await admit(node, lines.queues, checked=lines.checked)
+    return await node.spooled_submitter.submit(lines.batch(), lines.jobs)
 
-    def __init__(
-        self,
-        reader: SubmissionReader,
-        headers: Mapping[bytes, bytes],
-        jobs: SpooledJobs,
-        *,
-        name: str | None,
-        longest: int,
-    ) -> None:
-        self._reader = reader
-        self._jobs = jobs
+
+async def _read(node: Node, receive: Receive, lines: "LinesOfBatch") -> None:
+    settings = node.settings
+    async with aclosing(lines_of(receive, longest=settings.body_limit, most=settings.ndjson_limit)) as pieces:
+        async for piece in pieces:
+            for start in range(0, len(piece), JOBS_AT_A_TIME):
+                await lines.add(piece[start : start + JOBS_AT_A_TIME])
+                if len(lines.queues) > MOST_QUEUES:
+                    await node.submission_limiter.check(lines.take_queues())
+                await asyncio.sleep(0)
+            refuse_when_draining(node)
+    lines.check()
+
+
+class LinesOfBatch:
+    """Jobs and errors of the lines of one request."""
+
+    def __init__(self, scope: Scope, jobs: SpooledJobs, *, name: str | None) -> None:
+        self._reader = reader_of(scope)
+        self.jobs = jobs
         self._name = name
-        self._longest = longest
-        self._origin = origin_of(headers)
-        self._key = key_text(headers)
+        self._longest = node_of(scope).settings.body_limit
+        self._origin = origin_of(scope)
+        self._key = key_text(headers_of(scope))
         self._digest = hashlib.sha256(canonical(name))
         self._errors: list[PathError] = []
-        self._place = 0
+        self._index = 0
         self.queues: Counter[str] = Counter()
         self.checked = 0
 
-    async def take(self, lines: Iterable[bytes | None]) -> None:
-        """Takes in the next lines.
+    async def add(self, lines: Iterable[bytes | None]) -> None:
+        """Reads the next lines; None stands for one that is too long.
 
         Raises:
-            Invalid: there have been enough errors.
-            Unavailable: see `SpooledJobs`.
+            Invalid: the number of errors has reached its limit.
+            Unavailable: the jobs cannot be spooled.
         """
         for line in lines:
             try:
-                await self._take_one(line)
+                await self._add_one(line)
             except (Invalid, BodyTooLarge, ParametersInvalid, JsonRefused) as error:
-                self._errors += at_place(self._place, error)
+                self._errors += at_index(self._index, error)
             if len(self._errors) >= MOST_ERRORS:
                 self.check()
-            self._place += 1
+            self._index += 1
 
-    async def _take_one(self, line: bytes | None) -> None:
+    async def _add_one(self, line: bytes | None) -> None:
         if line is None:
-            raise Invalid.at(
-                [PathError("", f"is longer than the {self._longest:,} bytes that one submission may have")]
-            )
+            raise Invalid.at([PathError("", f"line too long (limit: {self._longest:,} bytes)")])
         job, value = self._reader.read_line(line, self._origin)
         if self._errors:
             return  # nothing will be recorded
         if self._key is not None:
             self._digest.update(b"\n" + canonical(value))
-        await self._jobs.put(job)
+        await self.jobs.put(job)
         self.queues[job.queue] += 1
 
     def take_queues(self) -> Mapping[str, int]:
@@ -153,41 +146,39 @@ class _Intake:
         return taken
 
     def check(self) -> None:
-        """Raises:
-        Invalid: something was wrong, or nothing came.
-        """
+        """Raises Invalid if a line was invalid, or there was none."""
         if self._errors:
             raise with_index(Invalid.at(self._errors[:MOST_ERRORS]))
-        if not self._jobs.count:
-            raise Invalid.at([PathError("jobs", "there is no line with a submission")])
+        if not self.jobs.count:
+            raise Invalid.at([PathError("jobs", "no submission in the body; send at least one line")])
 
     def batch(self) -> NewBatch:
         """Returns the batch of these lines, once all have arrived. Its id is made when it is recorded."""
         key = IdempotencyKey(self._key, self._digest.digest()) if self._key is not None else None
-        return NewBatch(DEFAULT_TENANT, SMALLEST, self._name, None, key)
+        return NewBatch(self._origin.tenant_id, SMALLEST, self._name, None, key)
 
 
 def _name(query: bytes) -> str | None:
-    """The only query member that there is."""
+    """Returns the query parameter `name`, the only one there is."""
     try:
         members = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
     except ValueError:
-        raise Invalid.at([PathError("", "the query is not readable")]) from None
-    if errors := [PathError(member, _NO_MEMBERS.get(member, _NO_MEMBER)) for member, _ in members if member != "name"]:
+        raise Invalid.at([PathError("", "malformed query string")]) from None
+    if errors := [PathError(member, _UNKNOWN.get(member, _NAME_ONLY)) for member, _ in members if member != "name"]:
         raise Invalid.at(errors)
     if len(members) > 1:
-        raise Invalid.at([PathError("name", "is named more than once")])
+        raise Invalid.at([PathError("name", "repeated; send it once")])
     name = members[0][1] if members else None
-    if name is not None and (len(name) > MOST_NAME or "\0" in name):
-        raise Invalid.at([PathError("name", f"must have {MOST_NAME} characters at most, none of them U+0000")])
+    if name is not None and (len(name) > LONGEST_NAME or "\0" in name):
+        raise Invalid.at([PathError("name", f"must have at most {LONGEST_NAME} characters and no U+0000")])
     return name
 
 
-_NO_MEMBER = "is no query member here; name would be"
-_NO_MEMBERS = {"then": "comes with a batch as application/json only"}
+_NAME_ONLY = "unknown query parameter; allowed: name"
+_UNKNOWN = {"then": "supported for application/json only"}
 
 
-async def _answer(node: Node, accepted: AcceptedSpooledBatch, send: Send) -> None:
+async def _send_accepted(node: Node, tenant_id: int, accepted: AcceptedSpooledBatch, send: Send) -> None:
     headers = [
         (b"content-type", b"application/json"),
         (b"location", f"/api/v1/batches/{accepted.batch_id}".encode()),
@@ -198,30 +189,30 @@ async def _answer(node: Node, accepted: AcceptedSpooledBatch, send: Send) -> Non
     begin = f'{{"batchId":"{accepted.batch_id}","jobIds":['.encode()
     await send({"type": "http.response.body", "body": begin, "more_body": True})
     separator = b""
-    async for job_ids in _job_ids(node, accepted):
+    async for job_ids in _job_ids(node, tenant_id, accepted):
         piece = separator + orjson.dumps([str(job_id) for job_id in job_ids])[1:-1]
         await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await asyncio.sleep(0)  # lets it leave: only then is it known whether the client keeps up
+        await asyncio.sleep(0)  # lets it be written: only then is it known whether the client keeps up
         separator = b","
     end = f'],"status":"pending","createdAt":"{rfc3339(accepted.created_at)}"}}'.encode()
     await send({"type": "http.response.body", "body": end})
 
 
-async def _job_ids(node: Node, accepted: AcceptedSpooledBatch) -> AsyncIterator[list[UUID]]:
-    """Some at a time; those of a batch that an earlier request recorded are read from the ledger."""
+async def _job_ids(node: Node, tenant_id: int, accepted: AcceptedSpooledBatch) -> AsyncIterator[list[UUID]]:
+    """Yields job ids, some at a time; those of a batch that an earlier request recorded come from the database."""
     ids = accepted.job_ids()
-    while some := list(islice(ids, IDS_AT_ONCE)):
+    while some := list(islice(ids, IDS_AT_A_TIME)):
         yield some
     if accepted.block is not None:
         return
     async with node.database.connection() as connection:
-        batch = await view_batch(connection, DEFAULT_TENANT, accepted.batch_id)
-    after, place = SMALLEST, 0
+        batch = await view_batch(connection, tenant_id, accepted.batch_id)
+    after, index = SMALLEST, 0
     while batch is not None:
         async with node.database.connection() as connection:
-            fresh = await page_of_job_ids(connection, DEFAULT_TENANT, batch, after=after, limit=IDS_AT_ONCE)
-        if some := list(all_ids(iter(fresh), accepted.others, start=place)):
+            fresh = await page_of_job_ids(connection, tenant_id, batch, after=after, limit=IDS_AT_A_TIME)
+        if some := list(all_ids(iter(fresh), accepted.others, start=index)):
             yield some
         if not fresh:
             return
-        after, place = fresh[-1], place + len(some)
+        after, index = fresh[-1], index + len(some)

@@ -1,6 +1,5 @@
-"""Batches: submitting many jobs at once, all or none, each bad one named by its place; reading and cancelling them."""
+"""Batches: submitting many jobs at once, all or none; reading and cancelling them."""
 
-import asyncio
 from collections import Counter
 from functools import partial
 from uuid import UUID
@@ -9,111 +8,159 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
-from duly.api.contract.batch_errors import all_ids, at_place, place_of, refused_by_ledger, with_index
+from duly.api.batches.batch_errors import all_ids, batch_refusal
+from duly.api.batches.batch_reader import read_jobs_of_batch
 from duly.api.contract.openapi_parts import header_parameters
-from duly.api.contract.response_models import AcceptedBatchBody, BatchBody, failures
-from duly.api.contract.responses import json_answer, only
-from duly.api.jobs.jobs import Through, refuse_when_draining
-from duly.api.jobs.submission_reader import MOST_ERRORS, SubmissionReader
+from duly.api.contract.path_ids import id_in_path
+from duly.api.contract.response_models import AcceptedBatchBody, BatchBody, error_responses
+from duly.api.contract.responses import accepts_query, json_response, time_or_none
+from duly.api.jobs.accept import Through, admit, begin_submission, refuse_when_draining
+from duly.api.server.request_scope import node_of, tenant_of
 from duly.domain.events import Status
-from duly.domain.ids import parse_job_id
-from duly.domain.job import DEFAULT_TENANT, NewBatch, NewJob
 from duly.domain.timestamps import rfc3339
-from duly.errors import DulyError, Invalid, NotFound, PathError
-from duly.handlers.serialization import ParametersInvalid
+from duly.errors import NotFound
 from duly.lifecycle.submit.submit import AcceptedBatch, BatchRefused
 from duly.node import Node
 from duly.store.submit.batches import BatchView, job_ids_of, view_batch
 
 PATH = "/api/v1/jobs/batch"
-# So many jobs are read in one go; then other requests have their turn.
-BREATH = 200
+NO_QUERY = "A batch in JSON has no query parameters."
+router = APIRouter(tags=["batches"])
 
 
-class SubmitManyEndpoint:
-    """`POST /api/v1/jobs/batch`, as bare ASGI."""
-
-    def __init__(self, node: Node, reader: SubmissionReader) -> None:
-        self._node = node
-        self._reader = reader
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        del receive
-        refuse_when_draining(self._node)
-        if scope["query_string"]:
-            raise Invalid.at([PathError("", "A batch as application/json takes no query members.")])
-        batch, jobs = await self._read(scope["duly.body"], scope["duly.headers"])
-        if self._node.submission_limiter.enabled:
-            await self._node.submission_limiter.admit(Counter(job.queue for job in jobs))
-        try:
-            accepted = await self._node.submitter.submit_all(batch, jobs)
-        except BatchRefused as error:
-            raise refused_by_ledger(error) from None
-        job_ids = [job.job_id for job in accepted.jobs] or await self._job_ids(batch.tenant_id, accepted)
-        body = orjson.dumps(
-            {
-                "batchId": str(accepted.batch_id),
-                "jobIds": [str(job_id) for job_id in job_ids],
-                "status": "pending",
-                "createdAt": rfc3339(accepted.created_at),
-            }
-        )
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
-            (b"location", f"/api/v1/batches/{accepted.batch_id}".encode()),
-        ]
-        if accepted.replayed:
-            headers.append((b"idempotency-replayed", b"true"))
-        await send({"type": "http.response.start", "status": 202, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
-    async def _job_ids(self, tenant_id: int, accepted: AcceptedBatch) -> list[UUID]:
-        """Those of a batch that an earlier request recorded."""
-        async with self._node.database.connection() as connection:
-            fresh = await job_ids_of(connection, tenant_id, accepted.batch_id)
-        return list(all_ids(iter(fresh), accepted.others))
-
-    async def _read(self, body: bytes, headers: dict[bytes, bytes]) -> tuple[NewBatch, list[NewJob]]:
-        """The batch and its jobs.
-
-        Raises:
-            Invalid: what is wrong with it and with each item, whatever is wrong with others; the first 100.
-        """
-        read = self._reader.read_batch(body, headers)
-        jobs: list[NewJob] = []
-        errors = list(read.errors)
-        known, batch_id = {place_of(error) for error in errors}, read.batch.batch_id if read.batch else None
-        for place, item in enumerate(read.items):
-            if place not in known:
-                try:
-                    jobs.append(self._reader.item(item, read.origin, batch_id=batch_id))
-                except (DulyError, ParametersInvalid) as error:
-                    errors += at_place(place, error)
-            if len(errors) >= MOST_ERRORS:
-                break
-            if place % BREATH == BREATH - 1:
-                await asyncio.sleep(0)
-        if errors or read.batch is None:
-            errors = sorted(errors, key=place_of)[:MOST_ERRORS] or [PathError("", "is no batch")]
-            raise with_index(Invalid.at(errors))
-        return read.batch, jobs
+def _document() -> dict[str, object]:
+    lines = {"type": "string", "description": "One Submission in JSON per line."}
+    headers = {
+        "Idempotency-Key": "The same key and body within 24 h return the first response again.",
+        "X-Correlation-Id": "Stored on all jobs of the batch and on their events.",
+        "traceparent": "W3C trace context; passed on to the handlers and to webhooks.",
+    }
+    name = {"type": "string", "maxLength": 200}
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": {"$ref": "#/components/schemas/Batch"}},
+                "application/x-ndjson": {"schema": lines},
+            },
+        },
+        "parameters": [
+            {"name": "name", "in": "query", "required": False, "description": "With NDJSON only.", "schema": name},
+            *header_parameters(headers),
+        ],
+    }
 
 
-async def find_batch(node: Node, batch_id: str) -> BatchView:
-    """The batch as it stands. What is no id is answered like an id that does not exist."""
-    parsed = parse_job_id(batch_id)
-    view = None
-    if parsed is not None:
-        async with node.database.connection() as connection:
-            view = await view_batch(connection, DEFAULT_TENANT, parsed)
+@router.post(
+    PATH,
+    operation_id="submitBatch",
+    summary="Submit a batch of jobs",
+    status_code=202,
+    response_model=AcceptedBatchBody,
+    responses=error_responses(400, 409, 413, 415, 422, 429, 503),
+    openapi_extra=_document(),
+)
+async def submit_batch_route(request: Request) -> Response:
+    """Records many jobs, all or none: up to 10,000 in JSON, any number in NDJSON.
+
+    The response is sent once they are durable.
+    """
+    return Through(submit_batch, request)
+
+
+async def submit_batch(scope: Scope, receive: Receive, send: Send) -> None:
+    """Submits a batch in JSON, as bare ASGI."""
+    del receive
+    node = begin_submission(scope, no_query=NO_QUERY)
+    batch, jobs = await read_jobs_of_batch(scope)
+    await admit(node, Counter(job.queue for job in jobs))
+    try:
+        accepted = await node.submitter.submit_all(batch, jobs)
+    except BatchRefused as error:
+        raise batch_refusal(error) from None
+    job_ids = [job.job_id for job in accepted.jobs] or await _earlier_job_ids(node, batch.tenant_id, accepted)
+    await _send_accepted(accepted, job_ids, send)
+
+
+async def _send_accepted(accepted: AcceptedBatch, job_ids: list[UUID], send: Send) -> None:
+    body = orjson.dumps(
+        {
+            "batchId": str(accepted.batch_id),
+            "jobIds": [str(job_id) for job_id in job_ids],
+            "status": "pending",
+            "createdAt": rfc3339(accepted.created_at),
+        }
+    )
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"location", f"/api/v1/batches/{accepted.batch_id}".encode()),
+    ]
+    if accepted.replayed:
+        headers.append((b"idempotency-replayed", b"true"))
+    await send({"type": "http.response.start", "status": 202, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _earlier_job_ids(node: Node, tenant_id: int, accepted: AcceptedBatch) -> list[UUID]:
+    """Returns the job ids of a batch that an earlier request recorded."""
+    async with node.database.connection() as connection:
+        fresh = await job_ids_of(connection, tenant_id, accepted.batch_id)
+    return list(all_ids(iter(fresh), accepted.others))
+
+
+@router.get(
+    "/api/v1/batches/{batchId}",
+    operation_id="getBatch",
+    summary="Read a batch",
+    response_model=BatchBody,
+    responses=error_responses(404, 422, 503),
+    dependencies=[accepts_query()],
+)
+async def read_batch(request: Request, batchId: str) -> Response:  # noqa: N803  # the contract's spelling
+    """Returns a batch with the number of its jobs in each status."""
+    return _response(await find_batch(node_of(request), tenant_of(request), batchId))
+
+
+@router.post(
+    "/api/v1/batches/{batchId}/cancel",
+    operation_id="cancelBatch",
+    summary="Cancel a batch",
+    response_model=BatchBody,
+    responses=error_responses(
+        404,
+        422,
+        503,
+        also={202: {"model": BatchBody, "description": "Some jobs are running; their handlers are asked to stop"}},
+    ),
+    dependencies=[accepts_query()],
+)
+async def cancel_batch(request: Request, batchId: str) -> Response:  # noqa: N803
+    """Cancels all unfinished jobs of a batch. The job that follows the batch (`then`) is submitted nevertheless."""
+    node, tenant_id = node_of(request), tenant_of(request)
+    refuse_when_draining(node)
+    view = await find_batch(node, tenant_id, batchId)
+    await node.bulk_actions.cancel_batch(tenant_id, view, go_on=partial(refuse_when_draining, node))
+    view = await find_batch(node, tenant_id, batchId)
+    return _response(view, 202 if view.running else 200)
+
+
+async def find_batch(node: Node, tenant_id: int, text: str) -> BatchView:
+    """Returns the batch with the id in a path.
+
+    Raises:
+        NotFound: not an id, or the tenant has no batch of this id.
+    """
+    batch_id = id_in_path(text, "Batch")
+    async with node.database.connection() as connection:
+        view = await view_batch(connection, tenant_id, batch_id)
     if view is None:
-        raise NotFound("There is no such batch.")
+        raise NotFound("Batch not found.")
     return view
 
 
 def _status(view: BatchView) -> Status:
-    """Its end is told once it is counted, together with the job that follows it."""
+    """Returns the status of a batch. It has ended once its end is counted, with the job that follows it."""
     if view.completed_at is None or view.ended < view.total:
         return Status.RUNNING if view.running or view.ended else Status.PENDING
     if view.failed:
@@ -135,81 +182,10 @@ def _body(view: BatchView) -> bytes:
         "thenJobId": str(view.then_job_id) if view.then_job_id is not None else None,
         "thenError": orjson.Fragment(view.then_error) if view.then_error is not None else None,
         "createdAt": rfc3339(view.created_at),
-        "completedAt": rfc3339(view.completed_at) if view.completed_at is not None else None,
+        "completedAt": time_or_none(view.completed_at),
     }
     return orjson.dumps(members)
 
 
-def _answer(view: BatchView, status: int = 200) -> Response:
-    return json_answer(_body(view), status, {"Cache-Control": "no-store"})
-
-
-def batches_router(node: Node, submit: SubmitManyEndpoint) -> APIRouter:
-    """The routes of this section."""
-    router = APIRouter(tags=["batches"])
-
-    @router.post(
-        PATH,
-        operation_id="submitBatch",
-        status_code=202,
-        response_model=AcceptedBatchBody,
-        responses=failures(400, 409, 413, 415, 422, 429, 503),
-        openapi_extra=_document(),
-    )
-    async def submit_many(request: Request) -> Response:
-        """Record many jobs, all or none: up to 10,000 as JSON, any number as lines of JSON.
-
-        The answer is sent once they are durable.
-        """
-        return Through(submit, request)
-
-    @router.get(
-        "/api/v1/batches/{batchId}",
-        operation_id="getBatch",
-        response_model=BatchBody,
-        responses=failures(404, 422, 503),
-        dependencies=[only()],
-    )
-    async def read_batch(batchId: str) -> Response:  # noqa: N803
-        """How the jobs of a batch stand."""
-        return _answer(await find_batch(node, batchId))
-
-    @router.post(
-        "/api/v1/batches/{batchId}/cancel",
-        operation_id="cancelBatch",
-        response_model=BatchBody,
-        responses=failures(404, 422, 503, also={202: {"model": BatchBody, "description": "Handlers are told"}}),
-        dependencies=[only()],
-    )
-    async def cancel_batch(batchId: str) -> Response:  # noqa: N803
-        """Cancel what has not ended of a batch. The job that follows it is submitted all the same."""
-        refuse_when_draining(node)
-        view = await find_batch(node, batchId)
-        await node.bulk_actions.cancel_batch(DEFAULT_TENANT, view, go_on=partial(refuse_when_draining, node))
-        view = await find_batch(node, batchId)
-        return _answer(view, 202 if view.running else 200)
-
-    return router
-
-
-def _document() -> dict[str, object]:
-    lines = {"type": "string", "description": "a Submission a line, as JSON"}
-    names = {
-        "Idempotency-Key": "the same key and body within 24 h get the first answer again",
-        "X-Correlation-Id": "stored on all the jobs and their events",
-        "traceparent": "W3C trace context; travels with the jobs",
-    }
-    name = {"type": "string", "maxLength": 200}
-    return {
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {"schema": {"$ref": "#/components/schemas/Batch"}},
-                "application/x-ndjson": {"schema": lines},
-            },
-        },
-        "parameters": [
-            {"name": "name", "in": "query", "required": False, "description": "with lines only", "schema": name},
-            *header_parameters(names),
-        ],
-    }
+def _response(view: BatchView, status: int = 200) -> Response:
+    return json_response(_body(view), status, {"Cache-Control": "no-store"})

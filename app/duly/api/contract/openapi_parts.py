@@ -4,68 +4,71 @@ from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import WithJsonSchema
 
-# Texts in answers. In requests an id stays any text: what is no id is answered like one that does not exist.
+# Formats in responses. In requests an id is any text: an invalid one gets the response of an unknown one.
 IdText: TypeAlias = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
 TimeText: TypeAlias = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 
 TAGS: Final = {
     "jobs": "Submit, read, list, cancel and retry jobs.",
-    "batches": "Submit many jobs at once, all or none, and see how they stand.",
-    "events": "The history of a job, and live streams of one job or of all, as server-sent events.",
-    "limits": "How many jobs may be submitted in a time, and how many may wait.",
-    "job types": "What this service can do: schemas, defaults, limits and observed times.",
-    "schedules": "Submissions that recur, by cron expressions.",
-    "webhooks": "Endpoints that are told of jobs and batches.",
-    "deliveries": "What was sent to webhooks and callbacks, attempt by attempt; sending it again.",
-    "queues": "How queues stand; pausing, resuming and limiting them.",
-    "operations": "For probes and monitoring. These need no key.",
+    "batches": "Submit many jobs at once, all or none; read and cancel them as one.",
+    "events": "History of a job, and live streams of one or all jobs as server-sent events.",
+    "limits": "Limits on submitting: jobs per time, and jobs waiting in a queue.",
+    "job types": "Registered job types: schemas, defaults, limits and observed run times.",
+    "schedules": "Submit jobs periodically, by cron expressions.",
+    "webhooks": "Register endpoints that receive events about jobs and batches.",
+    "deliveries": "Webhooks and callbacks that were sent, attempt by attempt; redelivery and replay.",
+    "queues": "Read, pause, resume and limit queues.",
+    "operations": "Probes and metrics. They need no API key.",
 }
 
 _ID: Final = {"type": "string", "format": "uuid"}
 _NAME: Final = {"type": "string"}
 PATH_PARAMETERS: Final[dict[str, tuple[dict[str, Any], str]]] = {
-    "jobId": (_ID, "the job's id"),
-    "batchId": (_ID, "the batch's id"),
-    "webhookId": (_ID, "the webhook's id"),
-    "deliveryId": (_ID, "the delivery's id"),
-    "replayId": (_ID, "the replay's id"),
-    "queue": (_NAME, "the queue's name; a slash in it may be written as `%2F`"),
-    "type": (_NAME, "the job type's name; a slash in it may be written as `%2F`"),
-    "name": (_NAME, "the schedule's name"),
+    "jobId": (_ID, "Job id."),
+    "batchId": (_ID, "Batch id."),
+    "webhookId": (_ID, "Webhook id."),
+    "deliveryId": (_ID, "Delivery id."),
+    "replayId": (_ID, "Replay id."),
+    "queue": (_NAME, "Queue name. A slash may be written as `%2F`."),
+    "type": (_NAME, "Job type. A slash may be written as `%2F`."),
+    "name": (_NAME, "Schedule name."),
 }
-# Parameters of lists that no route describes by itself.
+# Query parameters without a description of their own.
 QUERY_TEXTS: Final = {
-    "limit": "how many at most",
-    "cursor": "the `nextCursor` of the page before",
-    "status": "of this status; named twice: of either",
-    "type": "of this job type; named twice: of either",
-    "queue": "in this queue; named twice: in either",
-    "batchId": "of this batch; named twice: of either",
-    "event": "of this kind; named twice: of either",
-    "lastEventId": "resumes after this frame, where no header `Last-Event-ID` can be sent",
+    "limit": "Maximum number of items.",
+    "cursor": "`nextCursor` of the previous page.",
+    "status": "Filter by status; repeat for several.",
+    "type": "Filter by job type; repeat for several.",
+    "queue": "Filter by queue; repeat for several.",
+    "batchId": "Filter by batch; repeat for several.",
+    "event": "Filter by event type; repeat for several.",
+    "lastEventId": "Resumes after this frame, for clients that cannot send `Last-Event-ID`.",
 }
 
 _TEXT: Final = {"type": "string"}
 HEADERS: Final[dict[str, dict[str, Any]]] = {
-    "X-Request-Id": {"description": "the request's own, or one made for it", "schema": _TEXT},
+    "X-Request-Id": {"description": "Id of the request: its own, or a generated one.", "schema": _TEXT},
     "Location": {
-        "description": "the address of what was made",
+        "description": "Address of the created resource.",
         "schema": {"type": "string", "format": "uri-reference"},
     },
-    "Retry-After": {"description": "seconds after which to ask again", "schema": {"type": "integer", "minimum": 0}},
-    "ETag": {"description": "the job's `sequence`, for `If-None-Match`", "schema": _TEXT, "example": '"7"'},
-    "RateLimit-Policy": {"description": "the limit: its quota `q`, its window `w`", "schema": _TEXT},
-    "RateLimit": {"description": "what remains `r`, seconds until more `t`", "schema": _TEXT},
-    "WWW-Authenticate": {"description": "how to send the key", "schema": _TEXT, "example": 'Bearer realm="duly"'},
+    "Retry-After": {
+        "description": "Seconds to wait before the next request.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "ETag": {"description": "`sequence` of the job, for `If-None-Match`.", "schema": _TEXT, "example": '"7"'},
+    "RateLimit-Policy": {"description": "Limit: quota `q` per window of `w` seconds.", "schema": _TEXT},
+    "RateLimit": {"description": "Remaining quota `r`; seconds until it is refilled `t`.", "schema": _TEXT},
+    "WWW-Authenticate": {"description": "Authentication scheme.", "schema": _TEXT, "example": 'Bearer realm="duly"'},
     "Idempotency-Replayed": {
-        "description": "`true` where an earlier request with this `Idempotency-Key` was recorded",
+        "description": "`true` if an earlier request with this `Idempotency-Key` was recorded.",
         "schema": {"type": "string", "const": "true"},
     },
-    "Preference-Applied": {"description": "the `wait` that was taken from `Prefer`", "schema": _TEXT},
+    "Preference-Applied": {"description": "`wait` that was applied from `Prefer`.", "schema": _TEXT},
 }
 _JOB: Final = ("ETag", "Retry-After")
 _SUBMITTED: Final = ("Location", "Idempotency-Replayed", "Preference-Applied")
-# Beside X-Request-Id, which all answers have.
+# In addition to X-Request-Id, which all responses have.
 HEADERS_BY_STATUS: Final = {
     "201": ("Location",),
     "401": ("WWW-Authenticate",),
@@ -87,17 +90,17 @@ HEADERS_BY_OPERATION: Final[dict[str, dict[str, tuple[str, ...]]]] = {
 
 
 def absent() -> Any:
-    """The default of a member that may be left out and is never null."""
+    """Returns the default of a member that may be omitted and is never null."""
 
 
-def takes(model: str, *, required: bool = True) -> dict[str, Any]:
-    """Returns the request body of a route that reads it by itself, as JSON of this model."""
+def json_body(model: str, *, required: bool = True) -> dict[str, Any]:
+    """Returns the JSON request body, of this model, of a route that reads it itself."""
     schema = {"$ref": f"#/components/schemas/{model}"}
     return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
 
 
 def header_parameters(texts: dict[str, str]) -> list[dict[str, Any]]:
-    """Returns the headers that a route reads by itself, each with its description."""
+    """Returns the headers that a route reads itself, from their descriptions by name."""
     return [
         {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
         for name, text in texts.items()

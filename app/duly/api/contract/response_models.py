@@ -1,4 +1,4 @@
-"""The answers' models: what the OpenAPI document shows of them."""
+"""Models of responses for the OpenAPI document."""
 
 from typing import Any, Literal, TypeAlias
 
@@ -9,7 +9,7 @@ from duly.api.contract.openapi_parts import IdText, TimeText, absent
 from duly.domain.events import Status
 
 WaitingFor = TypeAliasType("WaitingFor", Literal["worker", "time", "retry", "dependencies", "concurrency", "paused"])
-# The values of `Status`, as texts: answers are checked strictly in tests. In the document they are one.
+# Values of `Status` as texts, since tests check responses strictly. In the document both are one type.
 JobStatus = TypeAliasType("JobStatus", Literal["pending", "running", "completed", "failed", "cancelled"])
 Isolation = TypeAliasType("Isolation", Literal["task", "thread", "process"])
 
@@ -17,14 +17,14 @@ Isolation = TypeAliasType("Isolation", Literal["task", "thread", "process"])
 class PathErrorBody(BaseModel):
     path: str = Field(examples=["parameters.startDate"])
     message: str
-    index: int = Field(default_factory=absent, description="in a batch: the job's place, from 0")
+    index: int = Field(default_factory=absent, description="Index of the job in a batch, from 0.")
 
 
 class ErrorDetails(BaseModel):
     reason: str
     retryable: bool
-    errors: list[PathErrorBody] = Field(default_factory=absent, description="of 422: each place that is wrong")
-    remedy: str = Field(default_factory=absent, description="of 503: what the operator may do")
+    errors: list[PathErrorBody] = Field(default_factory=absent, description="Errors by path; with 422.")
+    remedy: str = Field(default_factory=absent, description="Remedy for the operator; with 503.")
 
 
 class ErrorContent(BaseModel):
@@ -34,7 +34,7 @@ class ErrorContent(BaseModel):
 
 
 class ErrorBody(BaseModel):
-    """Every answer that is not 2xx or 304, whatever raised it."""
+    """Body of every response that is not 2xx or 304."""
 
     error: ErrorContent
 
@@ -47,20 +47,20 @@ class Links(BaseModel):
 
 
 class AcceptedBody(BaseModel):
-    """The job is durable; it runs as soon as it may."""
+    """Accepted job: it is durable, and runs as soon as possible."""
 
     jobId: IdText
-    status: JobStatus = Field(description="pending; where it is deduplicated, as that job stands")
+    status: JobStatus = Field(description="`pending`; with `deduplicated`, the status of the existing job.")
     createdAt: TimeText = Field(examples=["2026-01-27T10:00:00.000Z"])
     links: Links
     deduplicated: bool = Field(
         default_factory=absent,
-        description="true: an unfinished job with the same type and uniqueKey stands for this submission",
+        description="`true`: an unfinished job with the same type and `uniqueKey` was returned.",
     )
 
 
 class AcceptedBatchBody(BaseModel):
-    """All its jobs are durable; each runs as soon as it may. The ids are in the order of the submissions."""
+    """Accepted batch: all its jobs are durable. The ids are in the order of the submissions."""
 
     batchId: IdText
     jobIds: list[IdText]
@@ -69,8 +69,8 @@ class AcceptedBatchBody(BaseModel):
 
 
 class BatchBody(BaseModel):
-    """How the jobs of a batch stand. It is pending until the first of them starts or ends, running until the last has
-    ended; then failed where one failed, else cancelled where one was cancelled, else completed.
+    """Current state of a batch. It is pending until its first job starts or ends, then running until its last job has
+    ended; then failed if any job failed, else cancelled if any was cancelled, else completed.
     """
 
     batchId: IdText
@@ -82,18 +82,18 @@ class BatchBody(BaseModel):
     completed: int
     failed: int
     cancelled: int
-    thenJobId: IdText | None = Field(description="the job that was submitted once the last of them had ended")
-    thenError: ErrorContent | None = Field(description="why that job was refused when it was due")
+    thenJobId: IdText | None = Field(description="Job that was submitted once all jobs had ended.")
+    thenError: ErrorContent | None = Field(description="Why that job was refused when it was due.")
     createdAt: TimeText = Field(examples=["2026-01-27T10:00:00.000Z"])
-    completedAt: TimeText | None = Field(description="when the last of them had ended, and was counted")
+    completedAt: TimeText | None = Field(description="Time at which the last job had ended and was counted.")
 
 
 class RetriedBody(BaseModel):
-    retried: int = Field(description="jobs that run again")
+    retried: int = Field(description="Number of jobs that run again.")
 
 
 class CancelledBody(BaseModel):
-    cancelled: int = Field(description="jobs that ended at once, or whose handler is told")
+    cancelled: int = Field(description="Number of jobs that were cancelled, or whose handler is asked to stop.")
 
 
 class JobErrorFrame(BaseModel):
@@ -104,13 +104,11 @@ class JobErrorFrame(BaseModel):
 
 class JobErrorDetails(BaseModel):
     reason: str
-    retryable: bool = Field(description="a retry follows")
+    retryable: bool = Field(description="Whether a retry follows.")
     attempt: int | None
-    exception: str = Field(
-        default_factory=absent, description="the type of the handler's exception, where it raised one"
-    )
+    exception: str = Field(default_factory=absent, description="Type of the exception that the handler raised.")
     frames: list[JobErrorFrame] = Field(
-        default_factory=absent, description="where it arose in the handler's code, the innermost last; at most ten"
+        default_factory=absent, description="Frames of the handler's code, innermost last, at most ten."
     )
 
 
@@ -121,14 +119,14 @@ class JobErrorBody(BaseModel):
 
 
 class JobBody(BaseModel):
-    """One job as it stands."""
+    """Current state of a job."""
 
     jobId: IdText
     type: str
     queue: str
     priority: int
     status: Status
-    sequence: int = Field(description="that of its newest event; also its ETag")
+    sequence: int = Field(description="Sequence of its newest event; also its ETag.")
     waitingFor: WaitingFor | None
     progress: float | None = Field(ge=0, le=100)
     progressMessage: str | None
@@ -161,7 +159,7 @@ class EventMetadata(BaseModel):
 
 
 class EventBody(BaseModel):
-    """One thing that happened to a job."""
+    """Event of a job."""
 
     eventId: IdText
     eventType: str = Field(examples=["JobCompleted"])
@@ -180,7 +178,7 @@ class EventPage(BaseModel):
 
 
 class TicketBody(BaseModel):
-    ticket: str = Field(description="opens one stream or socket, as `?ticket=`", examples=["zXg1Jq…"])
+    ticket: str = Field(description="Opens one stream or socket, as `?ticket=`.", examples=["zXg1Jq…"])
     expiresAt: TimeText = Field(examples=["2026-01-27T10:01:00.000Z"])
 
 
@@ -195,20 +193,20 @@ class JobTypeBatch(BaseModel):
 
 
 class ObservedTimes(BaseModel):
-    """How long the newest completed jobs of a type ran, up to 1,000 of them."""
+    """Run times of the newest completed jobs of a type, at most 1,000."""
 
     count: int
     p50Seconds: float
     p99Seconds: float
-    suggestedTimeoutSeconds: int = Field(description="twice the P99, rounded up to a figure that people write")
+    suggestedTimeoutSeconds: int = Field(description="Twice the P99, rounded up to a round figure.")
 
 
 class JobTypeBreaker(BaseModel):
-    """The circuit breaker of a type. Open: its jobs are held back. Half-open: one at a time is let through."""
+    """Circuit breaker of a job type. Open: its jobs do not start. Half-open: one at a time does."""
 
     state: Literal["closed", "open", "half-open"]
-    failures: int = Field(description="failed attempts in a row, with one error code")
-    openUntil: TimeText | None = Field(description="when the next job is let through; null where it is not open")
+    failures: int = Field(description="Consecutive failed attempts with the same error code.")
+    openUntil: TimeText | None = Field(description="Time at which the next job may start; null unless open.")
 
 
 class JobTypeBody(BaseModel):
@@ -219,9 +217,9 @@ class JobTypeBody(BaseModel):
     defaults: JobTypeDefaults
     isolation: Isolation
     batch: JobTypeBatch | None
-    workers: int = Field(description="processes that run jobs of this type now")
-    observed: ObservedTimes | None = Field(description="null where none of its jobs has completed")
-    breaker: JobTypeBreaker | None = Field(description="null where its handler declares none")
+    workers: int = Field(description="Processes that run jobs of this type now.")
+    observed: ObservedTimes | None = Field(description="Null if no job of the type has completed.")
+    breaker: JobTypeBreaker | None = Field(description="Null if the handler declares none.")
 
 
 class JobTypePage(BaseModel):
@@ -230,49 +228,53 @@ class JobTypePage(BaseModel):
 
 
 _MEANINGS = {
-    400: "The request is malformed: its `Host`, or a body that is not JSON",
-    401: "No API key, or a wrong one",
-    403: "The key or ticket does not allow it, or the request comes from a page of another site",
-    404: "No such job, type or address",
-    405: "The address does not take this method",
-    409: "The state does not allow it",
-    413: "The body is too large",
-    415: "The body is not declared as JSON",
-    422: "The request is invalid",
-    429: "More than may be submitted in a time, or wait in a queue; nothing was recorded",
-    503: "Draining, overloaded, or the database does not serve (`details.reason`, `details.remedy`); try again",
+    400: "Malformed request: its `Host`, or a body that is not JSON",
+    401: "API key missing or invalid",
+    403: "Not allowed for this key or ticket, or the request comes from a page of another site",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Not allowed in the current state",
+    413: "Body too large",
+    415: "The content type is not JSON",
+    422: "Invalid request",
+    429: "Rate limit exceeded, or queue full; nothing was recorded",
+    503: "Shutting down, overloaded, or database unavailable (`details.reason`, `details.remedy`); retry later",
 }
-# What such an answer looks like: code, message, and whether doing the same again may help.
+# Examples: code, message and `retryable`.
 _EXAMPLES = {
     400: ("INVALID_JSON", "The body is not JSON.", False),
-    401: ("UNAUTHORIZED", "This address needs an API key.", False),
+    401: ("UNAUTHORIZED", "API key required.", False),
     403: ("FORBIDDEN", 'Origin "https://other.example" is not allowed.', False),
-    404: ("NOT_FOUND", "There is no such job.", False),
-    409: ("JOB_ALREADY_ENDED", "The job has ended already: completed.", False),
-    413: ("BODY_TOO_LARGE", "The body is larger than the 1,048,576 bytes that are allowed.", False),
+    404: ("NOT_FOUND", "Job not found.", False),
+    409: ("JOB_ALREADY_ENDED", "Job already ended (completed).", False),
+    413: ("BODY_TOO_LARGE", "Body too large (limit: 1,048,576 bytes).", False),
     415: ("UNSUPPORTED_MEDIA_TYPE", "The body must be JSON.", False),
     422: ("VALIDATION_FAILED", "priority: Input should be less than or equal to 100", False),
     429: ("BACKLOG_FULL", 'Queue "default" is full (1,000 of 1,000 jobs waiting).', True),
-    503: ("DRAINING", "The service is going down; another node, or this one after its restart, takes jobs.", True),
+    503: (
+        "DRAINING",
+        "The service is shutting down. Retry: another node, or this one after its restart, will accept.",
+        True,
+    ),
 }
 
 
 Responses: TypeAlias = dict[int | str, dict[str, Any]]
 
 
-def failures(*statuses: int, also: Responses | None = None) -> Responses:
-    """Returns the error answers of a route for the OpenAPI document, with those that all routes have."""
-    return (also or {}) | {status: failure(status) for status in sorted({*statuses, 400, 401, 403})}
+def error_responses(*statuses: int, also: Responses | None = None) -> Responses:
+    """Returns the error responses of a route, with those that all routes have, for the OpenAPI document."""
+    return (also or {}) | {status: error_response(status) for status in sorted({*statuses, 400, 401, 403})}
 
 
-def failure(status: int) -> dict[str, Any]:
-    """Returns one error answer for the OpenAPI document."""
+def error_response(status: int) -> dict[str, Any]:
+    """Returns one error response for the OpenAPI document."""
     code, message, retryable = _EXAMPLES[status]
     details: dict[str, object] = {"reason": message, "retryable": retryable}
-    if status == 422:  # noqa: PLR2004  # the one whose details name places
+    if status == 422:  # noqa: PLR2004  # the one with errors by path
         details["errors"] = [{"path": "priority", "message": "Input should be less than or equal to 100"}]
     example = {"error": {"code": code, "message": message, "details": details}}
-    # By reference: as a model, each of some two hundred would be compiled anew whenever a service starts.
+    # By reference: as a model, each of some 200 would be compiled at every start.
     schema = {"$ref": "#/components/schemas/ErrorBody"}
     return {
         "description": _MEANINGS[status],

@@ -1,6 +1,7 @@
-"""Answers as bytes: what is stored as JSON text is put in as it is, never parsed and written again."""
+"""JSON responses. JSON text from the database is embedded as it is, never parsed."""
 
 import math
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -24,7 +25,25 @@ LONGEST_POLL_HINT = 30
 LEAST_GZIPPED = 1024
 
 
+def json_response(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Returns a response with a JSON body."""
+    return Response(body, status, headers, media_type="application/json")
+
+
+def page_response(
+    items: Sequence[object], *, next_cursor: str | None, headers: dict[str, str] | None = None
+) -> Response:
+    """Returns one page of a list."""
+    return json_response(orjson.dumps({"items": items, "nextCursor": next_cursor}), headers=headers)
+
+
+def time_or_none(moment: datetime | None) -> str | None:
+    """Returns a time in RFC 3339; None for None."""
+    return rfc3339(moment) if moment is not None else None
+
+
 def job_path(job_id: object) -> str:
+    """Returns the path of a job."""
     return f"/api/v1/jobs/{job_id}"
 
 
@@ -36,8 +55,14 @@ def accepted_body(
     status: Status = Status.PENDING,
     deduplicated: bool = False,
 ) -> bytes:
-    """Returns the response to a submission; the same on every repeat. `deduplicated`: the job is another one's;
-    `root_path`: the prefix of its request.
+    """Returns the body of the response to a submission.
+
+    Args:
+        job_id: the job that was recorded or, with `deduplicated`, the unfinished one with the same unique key.
+        created_at: time at which it was recorded.
+        root_path: prefix of the request, before the paths of its links.
+        status: status of the job.
+        deduplicated: whether an unfinished job with the same unique key was returned instead of a new one.
     """
     path = root_path + job_path(job_id)
     end = ',"deduplicated":true}' if deduplicated else "}"
@@ -48,7 +73,7 @@ def accepted_body(
 
 
 def job_body(view: JobView) -> bytes:
-    """The whole job, as in *Read* of the contract."""
+    """Returns the body of a job."""
     members: dict[str, object] = {
         "jobId": str(view.job_id),
         "type": view.type,
@@ -70,9 +95,9 @@ def job_body(view: JobView) -> bytes:
         "dependsOn": [str(job_id) for job_id in view.depends_on],
         "correlationId": view.correlation_id,
         "createdAt": rfc3339(view.created_at),
-        "runAt": _time(view.run_at),
-        "startedAt": _time(view.started_at),
-        "completedAt": _time(view.completed_at),
+        "runAt": time_or_none(view.run_at),
+        "startedAt": time_or_none(view.started_at),
+        "completedAt": time_or_none(view.completed_at),
     }
     return orjson.dumps(members)
 
@@ -85,11 +110,8 @@ def _id(value: UUID | None) -> str | None:
     return str(value) if value is not None else None
 
 
-def _time(moment: datetime | None) -> str | None:
-    return rfc3339(moment) if moment is not None else None
-
-
 def job_headers(view: JobView, *, now: datetime) -> dict[str, str]:
+    """Returns the headers of a job: its sequence as `ETag`, and `Retry-After` until it has ended."""
     headers = {"ETag": tag_of(view.sequence), "Cache-Control": "no-store"}
     if not view.ended:
         headers["Retry-After"] = str(poll_hint((now - view.created_at).total_seconds()))
@@ -97,13 +119,13 @@ def job_headers(view: JobView, *, now: datetime) -> dict[str, str]:
 
 
 def poll_hint(age: float) -> int:
-    """Seconds until the next look: 1, 2, 4, 8 … 30, growing with the job's age in seconds."""
+    """Returns the seconds until the next poll, from the age of a job in seconds: 1, 2, 4, 8, 16, then 30."""
     return min(2 ** int(math.log2(age)), LONGEST_POLL_HINT) if age >= 2 else 1  # noqa: PLR2004  # below, it is one
 
 
 def compressed(app: ASGIApp) -> ASGIApp:
-    """Gzips responses over 1 KiB where the client lets it, smaller ones where it takes nothing else, and streams of
-    events never.
+    """Wraps an application to gzip responses over 1 KiB if the client accepts it, and smaller ones if it accepts
+    nothing else. Event streams are never compressed.
     """
 
     async def respond(scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,20 +149,13 @@ def compressed(app: ASGIApp) -> ASGIApp:
     return respond
 
 
-def only(*names: str) -> Any:
-    """The dependency of a route that takes these query members and refuses all others, so that no typo passes."""
+def accepts_query(*names: str) -> Any:
+    """Returns the dependency of a route that has these query parameters and refuses all others."""
+    allowed = f"allowed: {', '.join(names)}" if names else "none is allowed here"
 
     async def refuse_others(request: Request) -> None:
-        errors = [
-            PathError(name, f"is no query member here; {' and '.join(names) or 'none'} would be")
-            for name in request.query_params
-            if name not in names
-        ]
-        if errors:
-            raise Invalid.at(errors)
+        unknown = [name for name in request.query_params if name not in names]
+        if unknown:
+            raise Invalid.at([PathError(name, f"unknown query parameter; {allowed}") for name in unknown])
 
     return Depends(refuse_others)
-
-
-def json_answer(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(body, status, headers, media_type="application/json")

@@ -1,4 +1,4 @@
-"""Waiting for a job on a client's behalf: the long poll of a read, and `Prefer: wait` of a submission."""
+"""Waiting for a job: the long poll of a read, and `Prefer: wait` of a submission."""
 
 import time
 from uuid import UUID
@@ -13,35 +13,34 @@ LONGEST_WAIT_SECONDS = 60
 
 
 def preferred_wait(prefer: str) -> int | None:
-    """Returns the seconds of `Prefer: wait=N` (RFC 7240, section 4.3), 60 at most; None where it is not asked for.
+    """Returns the seconds of `Prefer: wait=N` (RFC 7240, section 4.3), at most 60; None without it.
 
-    The first `wait` counts, also where it means nothing (section 2).
+    The first `wait` counts, even if it is malformed (section 2).
     """
     values = (preference.value for preference in read_members(prefer) if preference.name == "wait")
     seconds = delay_seconds(next(values, None) or "")
     return min(seconds, LONGEST_WAIT_SECONDS) if seconds is not None else None
 
 
-async def read_job(node: Node, tenant_id: int, job_id: UUID) -> JobView:
-    """The job as it stands.
+async def find_job(node: Node, tenant_id: int, job_id: UUID) -> JobView:
+    """Returns a job in its current state.
 
     Raises:
-        NotFound: this tenant has none of this id.
+        NotFound: the tenant has no job of this id.
     """
     view = await node.job_reader.look(tenant_id, job_id)
     if view is None:
-        raise NotFound("There is no such job.")
+        raise NotFound("Job not found.")
     return view
 
 
 async def wait_for_end(node: Node, tenant_id: int, job_id: UUID, *, seconds: float) -> JobView | None:
-    """The job once it has ended, or None where it has not within the time.
-
-    It was accepted: that the database goes away meanwhile is no reason to tell its client of a failure.
+    """Waits until a job has ended. Returns None if it has not within the time, or the database became unavailable: the
+    job was accepted, so its client must not receive an error.
     """
 
     async def ended() -> JobView | None:
-        view = await read_job(node, tenant_id, job_id)
+        view = await find_job(node, tenant_id, job_id)
         return view if view.ended else None
 
     with node.hub.watch(job_id) as watch:
@@ -51,16 +50,16 @@ async def wait_for_end(node: Node, tenant_id: int, job_id: UUID, *, seconds: flo
 async def wait_for_change(
     node: Node, tenant_id: int, job_id: UUID, *, known_sequence: int | None, seconds: float
 ) -> JobView:
-    """The job as soon as it is newer than `known_sequence` (None: as soon as its status changes), or as it stands
-    when the time is over.
+    """Waits until a job is newer than `known_sequence` (None: until its status changes), or the time is over. Returns
+    its current state.
     """
     deadline = time.monotonic() + seconds
     with node.hub.watch(job_id) as watch:
-        first = view = await read_job(node, tenant_id, job_id)
+        first = view = await find_job(node, tenant_id, job_id)
         while not view.ended and not node.hub.closing and (left := deadline - time.monotonic()) > 0:
             changed = view.sequence > known_sequence if known_sequence is not None else view.status != first.status
             if changed:
                 break
             await watch.wait(timeout=min(left, LOOK_SECONDS))
-            view = await read_job(node, tenant_id, job_id)
+            view = await find_job(node, tenant_id, job_id)
     return view

@@ -1,80 +1,86 @@
-"""Section 2 of the contract: retrying jobs, and retrying or cancelling all that fit a filter."""
+"""Retrying a job, and retrying or cancelling all jobs that match a filter."""
 
 from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
-from duly.api.contract.response_models import CancelledBody, JobBody, RetriedBody, failures
-from duly.api.contract.responses import job_body, job_headers, json_answer, only
-from duly.api.jobs.jobs import refuse_when_draining, tenant_job
-from duly.api.jobs.list_jobs import JobFilter
-from duly.api.jobs.long_poll import read_job
+from duly.api.contract.path_ids import job_id_in_path
+from duly.api.contract.response_models import CancelledBody, JobBody, RetriedBody, error_responses
+from duly.api.contract.responses import accepts_query, json_response
+from duly.api.jobs.accept import refuse_when_draining
+from duly.api.jobs.job_filter import JobFilter
+from duly.api.jobs.jobs import job_response
+from duly.api.jobs.long_poll import find_job
+from duly.api.server.request_scope import node_of, tenant_of
 from duly.domain.events import Status
-from duly.domain.job import DEFAULT_TENANT
 from duly.errors import Invalid, PathError
-from duly.node import Node
 from duly.store.schema.access_paths import ListFilter
 
 RETRYABLE = (Status.FAILED, Status.CANCELLED)
 UNFINISHED = (Status.PENDING, Status.RUNNING)
-Wanted = Annotated[JobFilter, Query()]
+Filter = Annotated[JobFilter, Query()]
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
 
-def redriving_router(node: Node) -> APIRouter:
-    """The routes of this section."""
-    router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
-    go_on = partial(refuse_when_draining, node)
-
-    @router.post(
-        "/retry", operation_id="retryJobs", status_code=202, response_model=RetriedBody, responses=failures(422, 503)
-    )
-    async def retry_jobs(wanted: Wanted) -> Response:
-        """Retry all jobs that fit: those that failed or, by `status=cancelled`, that were cancelled."""
-        chosen = _with_statuses(wanted, of=RETRYABLE, default=[Status.FAILED])
-        retried = await node.bulk_actions.retry(DEFAULT_TENANT, chosen, go_on=go_on)
-        return json_answer(orjson.dumps({"retried": retried}), 202)
-
-    @router.post(
-        "/cancel",
-        operation_id="cancelJobs",
-        status_code=202,
-        response_model=CancelledBody,
-        responses=failures(422, 503),
-    )
-    async def cancel_jobs(wanted: Wanted) -> Response:
-        """Cancel all jobs that fit and have not ended. At least one filter has to be given."""
-        if not wanted.model_fields_set:
-            raise Invalid.at([PathError("", "A filter is needed: this would cancel every job there is.")])
-        chosen = _with_statuses(wanted, of=UNFINISHED, default=UNFINISHED)
-        cancelled = await node.bulk_actions.cancel(DEFAULT_TENANT, chosen, go_on=go_on)
-        return json_answer(orjson.dumps({"cancelled": cancelled}), 202)
-
-    @router.post(
-        "/{jobId}/retry",
-        operation_id="retryJob",
-        status_code=202,
-        response_model=JobBody,
-        responses=failures(404, 409, 422, 503),
-        dependencies=[only()],
-    )
-    async def retry_job(jobId: str) -> Response:  # noqa: N803
-        """Do a job once more that failed or was cancelled: it is pending again, with fresh attempts."""
-        parsed = tenant_job(jobId)
-        refuse_when_draining(node)
-        await read_job(node, DEFAULT_TENANT, parsed)
-        await node.bulk_actions.retry_one(DEFAULT_TENANT, parsed)
-        view = await read_job(node, DEFAULT_TENANT, parsed)
-        return json_answer(job_body(view), 202, job_headers(view, now=node.clock.now()))
-
-    return router
+@router.post(
+    "/retry",
+    operation_id="retryJobs",
+    summary="Retry jobs by filter",
+    status_code=202,
+    response_model=RetriedBody,
+    responses=error_responses(422, 503),
+)
+async def retry_jobs(request: Request, filter: Filter) -> Response:  # noqa: A002
+    """Retries all failed jobs that match the filter; with `status=cancelled`, the cancelled ones."""
+    node, chosen = node_of(request), _with_statuses(filter, allowed=RETRYABLE, default=[Status.FAILED])
+    retried = await node.bulk_actions.retry(tenant_of(request), chosen, go_on=partial(refuse_when_draining, node))
+    return json_response(orjson.dumps({"retried": retried}), 202)
 
 
-def _with_statuses(wanted: JobFilter, *, of: Sequence[Status], default: Sequence[Status]) -> ListFilter:
-    """The filter, for jobs that this can be done to."""
-    others = [status for status in wanted.status if status not in of]
-    if others:
-        raise Invalid.at([PathError("status", f"may be {' or '.join(of)} only")])
-    return wanted.as_filter()._replace(statuses=list(dict.fromkeys(wanted.status)) or list(default))
+@router.post(
+    "/cancel",
+    operation_id="cancelJobs",
+    summary="Cancel jobs by filter",
+    status_code=202,
+    response_model=CancelledBody,
+    responses=error_responses(422, 503),
+)
+async def cancel_jobs(request: Request, filter: Filter) -> Response:  # noqa: A002
+    """Cancels all unfinished jobs that match the filter. At least one filter is required."""
+    if not filter.model_fields_set:
+        raise Invalid.at([PathError("", "At least one filter is required; without one, every job would be cancelled.")])
+    node, chosen = node_of(request), _with_statuses(filter, allowed=UNFINISHED, default=UNFINISHED)
+    cancelled = await node.bulk_actions.cancel(tenant_of(request), chosen, go_on=partial(refuse_when_draining, node))
+    return json_response(orjson.dumps({"cancelled": cancelled}), 202)
+
+
+@router.post(
+    "/{jobId}/retry",
+    operation_id="retryJob",
+    summary="Retry a job",
+    status_code=202,
+    response_model=JobBody,
+    responses=error_responses(404, 409, 422, 503),
+    dependencies=[accepts_query()],
+)
+async def retry_job(request: Request, jobId: str) -> Response:  # noqa: N803
+    """Retries a failed or cancelled job: it is pending again, with all its attempts."""
+    job_id, node, tenant_id = job_id_in_path(jobId), node_of(request), tenant_of(request)
+    refuse_when_draining(node)
+    await find_job(node, tenant_id, job_id)
+    await node.bulk_actions.retry_one(tenant_id, job_id)
+    return job_response(node, await find_job(node, tenant_id, job_id), status=202)
+
+
+def _with_statuses(job_filter: JobFilter, *, allowed: Sequence[Status], default: Sequence[Status]) -> ListFilter:
+    """Returns the filter, narrowed to jobs in these statuses.
+
+    Raises:
+        Invalid: it names another status.
+    """
+    if any(status not in allowed for status in job_filter.status):
+        raise Invalid.at([PathError("status", f"must be {' or '.join(allowed)}")])
+    return job_filter.as_filter()._replace(statuses=list(dict.fromkeys(job_filter.status)) or list(default))

@@ -1,58 +1,67 @@
-"""How a submission is answered: that it is recorded or, where its client prefers to wait, how the job ended."""
+"""Responses to submissions: the accepted job or, with `Prefer: wait`, the job once it has ended."""
 
 from contextlib import suppress
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from duly.api.contract.responses import accepted_body, compressed, job_body, job_headers, job_path, json_answer
-from duly.api.jobs.long_poll import preferred_wait, read_job, wait_for_end
+from duly.api.contract.responses import accepted_body, compressed, job_body, job_headers, job_path, json_response
+from duly.api.jobs.long_poll import find_job, preferred_wait, wait_for_end
+from duly.api.server.request_scope import headers_of, node_of, tenant_of
 from duly.domain.events import Status
-from duly.domain.job import DEFAULT_TENANT, Accepted
+from duly.domain.job import Accepted, JobView
 from duly.errors import Overloaded
 from duly.node import Node
 from duly.store.postgres.database import DatabaseError
 
 
-async def answer_accepted(node: Node, accepted: Accepted, scope: Scope, receive: Receive, send: Send) -> None:
-    """The answer to a job that is recorded; with `Prefer: wait`, once it has ended or the time is over."""
-    wait = _asked_wait(scope)
-    view = await wait_for_end(node, DEFAULT_TENANT, accepted.job_id, seconds=wait) if wait is not None else None
+async def send_accepted(accepted: Accepted, scope: Scope, receive: Receive, send: Send) -> None:
+    """Sends the response to a job that was recorded; with `Prefer: wait`, once it has ended or the time is over."""
+    node, wait = node_of(scope), _wait_of(scope)
+    view = await wait_for_end(node, tenant_of(scope), accepted.job_id, seconds=wait) if wait is not None else None
     if view is not None:
-        answer = json_answer(job_body(view), 200, job_headers(view, now=node.clock.now()))
+        response = _job_response(node, view)
     else:
         body = accepted_body(str(accepted.job_id), accepted.created_at, root_path=scope["root_path"])
         if accepted.deduplicated:
-            body = await _deduplicated_body(node, accepted, scope["root_path"])
+            body = await _deduplicated_body(scope, accepted)
         if wait is None:
             await _send_bare(body, accepted, scope, send)
             return
-        answer = json_answer(body, 202, {"Retry-After": "1"})
-    await compressed(_with_headers(answer, accepted, wait))(scope, receive, send)
+        response = json_response(body, 202, {"Retry-After": "1"})
+    await compressed(_with_headers(response, accepted, wait))(scope, receive, send)
 
 
-async def answer_standing(node: Node, accepted: Accepted, scope: Scope, receive: Receive, send: Send) -> None:
-    """The answer to a submission under an id of the client's that was recorded before: the whole job."""
-    wait = _asked_wait(scope)
-    view = await wait_for_end(node, DEFAULT_TENANT, accepted.job_id, seconds=wait) if wait is not None else None
-    view = view or await read_job(node, DEFAULT_TENANT, accepted.job_id)
-    answer = json_answer(job_body(view), 200, job_headers(view, now=node.clock.now()))
-    await compressed(_with_headers(answer, accepted, wait))(scope, receive, send)
+async def send_existing(accepted: Accepted, scope: Scope, receive: Receive, send: Send) -> None:
+    """Sends the response to a repeated submission under an id of the client's: the job in its current state."""
+    node, tenant_id, wait = node_of(scope), tenant_of(scope), _wait_of(scope)
+    view = await wait_for_end(node, tenant_id, accepted.job_id, seconds=wait) if wait is not None else None
+    view = view or await find_job(node, tenant_id, accepted.job_id)
+    await compressed(_with_headers(_job_response(node, view), accepted, wait))(scope, receive, send)
 
 
-def _asked_wait(scope: Scope) -> int | None:
-    asked = scope["duly.headers"].get(b"prefer")
-    return preferred_wait(asked.decode("latin-1")) if asked is not None else None
+def _job_response(node: Node, view: JobView) -> Response:
+    return json_response(job_body(view), 200, job_headers(view, now=node.clock.now()))
 
 
-async def _deduplicated_body(node: Node, accepted: Accepted, root_path: str) -> bytes:
-    """Names the job that stands for this submission, and how it stands now, or stood when a key was recorded."""
+def _wait_of(scope: Scope) -> int | None:
+    prefer = headers_of(scope).get(b"prefer")
+    return preferred_wait(prefer.decode("latin-1")) if prefer is not None else None
+
+
+async def _deduplicated_body(scope: Scope, accepted: Accepted) -> bytes:
+    """Returns a body that names the job with the same unique key, with its status now, or as recorded with the
+    idempotency key.
+    """
     status = accepted.status
-    with suppress(DatabaseError, Overloaded):  # it was accepted: its client is not to hear of a failure
-        status = status or (await read_job(node, DEFAULT_TENANT, accepted.job_id)).status
-    status = status or Status.PENDING
+    with suppress(DatabaseError, Overloaded):  # the submission was accepted: its client must not receive an error
+        status = status or (await find_job(node_of(scope), tenant_of(scope), accepted.job_id)).status
     return accepted_body(
-        str(accepted.job_id), accepted.created_at, root_path=root_path, status=status, deduplicated=True
+        str(accepted.job_id),
+        accepted.created_at,
+        root_path=scope["root_path"],
+        status=status or Status.PENDING,
+        deduplicated=True,
     )
 
 
@@ -70,10 +79,10 @@ async def _send_bare(body: bytes, accepted: Accepted, scope: Scope, send: Send) 
         await send({"type": "http.response.body", "body": body})
 
 
-def _with_headers(answer: Response, accepted: Accepted, wait: int | None) -> Response:
-    answer.headers["Location"] = job_path(accepted.job_id)
+def _with_headers(response: Response, accepted: Accepted, wait: int | None) -> Response:
+    response.headers["Location"] = job_path(accepted.job_id)
     if wait is not None:
-        answer.headers["Preference-Applied"] = f"wait={wait}"
+        response.headers["Preference-Applied"] = f"wait={wait}"
     if accepted.replayed:
-        answer.headers["Idempotency-Replayed"] = "true"
-    return answer
+        response.headers["Idempotency-Replayed"] = "true"
+    return response

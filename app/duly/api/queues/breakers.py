@@ -1,9 +1,9 @@
-"""How the circuit breakers of job types stand, as readers see them."""
+"""CircuitState breakers of job types as the API shows them."""
 
 from collections.abc import Sequence
 
+from duly.api.contract.responses import time_or_none
 from duly.domain.job_type_breaker import CircuitState
-from duly.domain.timestamps import rfc3339
 from duly.handlers.registry import RegisteredHandler
 from duly.store.postgres.database import Connection
 from duly.store.queue.job_type_breakers import JobTypeBreakerView, read_breakers
@@ -15,7 +15,7 @@ _STATES = {CircuitState.CLOSED: "closed", CircuitState.OPEN: "open", CircuitStat
 async def breaker_bodies(
     connection: Connection, handlers: Sequence[RegisteredHandler]
 ) -> dict[str, dict[str, object] | None]:
-    """By type; None for those that declare no breaker."""
+    """Returns the breakers by job type; None for types that declare none."""
     declared = [handler.type for handler in handlers if handler.breaker is not None]
     found = await read_breakers(connection, declared) if declared else {}
     return {
@@ -25,9 +25,8 @@ async def breaker_bodies(
 
 
 def _body(breaker: JobTypeBreakerView) -> dict[str, object]:
-    until = breaker.open_until if breaker.circuit is CircuitState.OPEN else None
     return {
         "state": _STATES[breaker.circuit],
         "failures": breaker.failures,
-        "openUntil": rfc3339(until) if until is not None else None,
+        "openUntil": time_or_none(breaker.open_until if breaker.circuit is CircuitState.OPEN else None),
     }

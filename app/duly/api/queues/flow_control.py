@@ -1,203 +1,178 @@
 """Pausing queues, and the limits of queues and job types: `…/pause`, `…/resume`, `…/limits`."""
 
-from typing import Annotated
-
 import orjson
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from duly.api.contract.openapi_parts import takes
-from duly.api.contract.response_models import failures
-from duly.api.contract.responses import json_answer, only
-from duly.api.jobs.submission_reader import SubmissionReader
-from duly.api.queues.queues import QueueBody, queue_body, queue_name
-from duly.domain.job import DEFAULT_TENANT
-from duly.errors import NotFound
-from duly.lifecycle.submit.submission_model import Name
-from duly.node import Node
-from duly.store.queue.limits import FlowLimits, Rate, Scope, read_limits
-from duly.store.read.queue_stats import nothing_in, read_queues
+from duly.api.contract.openapi_parts import json_body
+from duly.api.contract.response_models import error_responses
+from duly.api.contract.responses import accepts_query, json_response
+from duly.api.jobs.submission_reader import read_body
+from duly.api.queues.job_types import registered
+from duly.api.queues.limits import StartLimits, limits_body, limits_of
+from duly.api.queues.queues import NAME, QueueBody, queue_name, queue_response
+from duly.api.server.request_scope import node_of, tenant_of
+from duly.store.queue.limits import FlowLimits, Scope, read_limits
 
-MOST_AT_ONCE = 1_000_000
-LONGEST_SECONDS = 31 * 86_400
+_LIMITS = json_body("StartLimits")
+_SET = error_responses(400, 404, 413, 415, 422, 503)
+_READ = error_responses(404, 422, 503)
 
-
-class RateLimit(BaseModel):
-    """So many starts in so many seconds. A burst may use up what was saved: at most `count`."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
-
-    count: int = Field(ge=1, le=MOST_AT_ONCE, examples=[100])
-    seconds: Annotated[float, Field(ge=0.01, le=LONGEST_SECONDS, allow_inf_nan=False, examples=[60])]
+# Included before the routers of queues and job types: a name may contain slashes.
+router = APIRouter(prefix="/api/v1")
 
 
-class StartLimits(BaseModel):
-    """How many jobs run at once, and how many start in a time, over all nodes. Null: as many as can."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
-
-    concurrency: int | None = Field(default=None, ge=1, le=MOST_AT_ONCE, examples=[10])
-    rate: RateLimit | None = None
-
-
-_TAKES_LIMITS = takes("StartLimits")
-_NAME: TypeAdapter[str] = TypeAdapter(Name)
-_SET = failures(400, 404, 413, 415, 422, 503)
-_READ = failures(404, 422, 503)
-
-
-def flow_control_router(node: Node, reader: SubmissionReader) -> APIRouter:
-    """The routes of this section. They come before those of queues and types, whose names may hold slashes."""
-    router = APIRouter(prefix="/api/v1")
-
-    @router.post(
-        "/queues/{queue:path}/pause",
-        operation_id="pauseQueue",
-        tags=["queues"],
-        response_model=QueueBody,
-        responses=_READ,
-        dependencies=[only()],
-    )
-    async def pause_queue(queue: str) -> Response:
-        """Let no job of this queue start, on any node, until it is resumed. What runs goes on; submitting does too.
-
-        Once this is answered, none starts. A queue that is paused stays so.
-        """
-        name = queue_name(queue)
-        await node.flow_controller.pause(DEFAULT_TENANT, name)
-        return await _queue(node, name)
-
-    @router.post(
-        "/queues/{queue:path}/resume",
-        operation_id="resumeQueue",
-        tags=["queues"],
-        response_model=QueueBody,
-        responses=_READ,
-        dependencies=[only()],
-    )
-    async def resume_queue(queue: str) -> Response:
-        """Let the jobs of this queue start again. A queue that is not paused stays so."""
-        name = queue_name(queue)
-        await node.flow_controller.resume(DEFAULT_TENANT, name)
-        return await _queue(node, name)
-
-    @router.get(
-        "/queues/{queue:path}/limits",
-        operation_id="getQueueLimits",
-        tags=["queues"],
-        response_model=StartLimits,
-        responses=_READ,
-        dependencies=[only()],
-    )
-    async def read_queue_limits(queue: str) -> Response:
-        """How many jobs of this queue may run at once, and start in a time."""
-        return await _limits(node, Scope.QUEUE, queue_name(queue))
-
-    @router.put(
-        "/queues/{queue:path}/limits",
-        operation_id="setQueueLimits",
-        tags=["queues"],
-        response_model=StartLimits,
-        responses=_SET,
-        dependencies=[only()],
-        openapi_extra=_TAKES_LIMITS,
-    )
-    async def set_queue_limits(request: Request, queue: str) -> Response:
-        """Set both limits of this queue; what is left out is no limit. Once this is answered they hold on all nodes."""
-        return await _set_limits(node, reader, request, Scope.QUEUE, queue_name(queue))
-
-    @router.delete(
-        "/queues/{queue:path}/limits",
-        operation_id="deleteQueueLimits",
-        tags=["queues"],
-        status_code=204,
-        responses=_READ,
-        dependencies=[only()],
-    )
-    async def delete_queue_limits(queue: str) -> Response:
-        """Take the limits of this queue away, where it has any."""
-        await node.flow_controller.unlimit(DEFAULT_TENANT, Scope.QUEUE, queue_name(queue))
-        return Response(status_code=204)
-
-    @router.get(
-        "/job-types/{type:path}/limits",
-        operation_id="getJobTypeLimits",
-        tags=["job types"],
-        response_model=StartLimits,
-        responses=_READ,
-        dependencies=[only()],
-    )
-    async def read_type_limits(type: str) -> Response:  # noqa: A002  # the contract's word
-        """How many jobs of this type may run at once, and start in a time."""
-        return await _limits(node, Scope.TYPE, _known(node, type))
-
-    @router.put(
-        "/job-types/{type:path}/limits",
-        operation_id="setJobTypeLimits",
-        tags=["job types"],
-        response_model=StartLimits,
-        responses=_SET,
-        dependencies=[only()],
-        openapi_extra=_TAKES_LIMITS,
-    )
-    async def set_type_limits(request: Request, type: str) -> Response:  # noqa: A002  # the contract's word
-        """Set both limits of this type; what is left out is no limit. Once this is answered they hold on all nodes."""
-        return await _set_limits(node, reader, request, Scope.TYPE, _known(node, type))
-
-    @router.delete(
-        "/job-types/{type:path}/limits",
-        operation_id="deleteJobTypeLimits",
-        tags=["job types"],
-        status_code=204,
-        responses=_READ,
-        dependencies=[only()],
-    )
-    async def delete_type_limits(type: str) -> Response:  # noqa: A002  # the contract's word
-        """Take the limits of this type away, where it has any; of one that is no longer known too."""
-        await node.flow_controller.unlimit(DEFAULT_TENANT, Scope.TYPE, _named(node, type))
-        return Response(status_code=204)
-
-    return router
+@router.post(
+    "/queues/{queue:path}/pause",
+    operation_id="pauseQueue",
+    summary="Pause a queue",
+    tags=["queues"],
+    response_model=QueueBody,
+    responses=_READ,
+    dependencies=[accepts_query()],
+)
+async def pause_queue(request: Request, queue: str) -> Response:
+    """Pauses a queue on all nodes: no job of it starts after this response. Running jobs continue, and jobs may still
+    be submitted. Pausing a paused queue changes nothing.
+    """
+    name = queue_name(queue)
+    await node_of(request).flow_controller.pause(tenant_of(request), name)
+    return await queue_response(request, name)
 
 
-def _named(node: Node, job_type: str) -> str:
+@router.post(
+    "/queues/{queue:path}/resume",
+    operation_id="resumeQueue",
+    summary="Resume a queue",
+    tags=["queues"],
+    response_model=QueueBody,
+    responses=_READ,
+    dependencies=[accepts_query()],
+)
+async def resume_queue(request: Request, queue: str) -> Response:
+    """Resumes a paused queue. Resuming a queue that is not paused changes nothing."""
+    name = queue_name(queue)
+    await node_of(request).flow_controller.resume(tenant_of(request), name)
+    return await queue_response(request, name)
+
+
+@router.get(
+    "/queues/{queue:path}/limits",
+    operation_id="getQueueLimits",
+    summary="Read the limits of a queue",
+    tags=["queues"],
+    response_model=StartLimits,
+    responses=_READ,
+    dependencies=[accepts_query()],
+)
+async def read_queue_limits(request: Request, queue: str) -> Response:
+    """Returns the concurrency and rate limits of a queue."""
+    return await _read(request, Scope.QUEUE, queue_name(queue))
+
+
+@router.put(
+    "/queues/{queue:path}/limits",
+    operation_id="setQueueLimits",
+    summary="Set the limits of a queue",
+    tags=["queues"],
+    response_model=StartLimits,
+    responses=_SET,
+    dependencies=[accepts_query()],
+    openapi_extra=_LIMITS,
+)
+async def set_queue_limits(request: Request, queue: str) -> Response:
+    """Replaces both limits of a queue; an omitted member means no limit. They apply on all nodes after this
+    response.
+    """
+    return await _set(request, Scope.QUEUE, queue_name(queue))
+
+
+@router.delete(
+    "/queues/{queue:path}/limits",
+    operation_id="deleteQueueLimits",
+    summary="Remove the limits of a queue",
+    tags=["queues"],
+    status_code=204,
+    responses=_READ,
+    dependencies=[accepts_query()],
+)
+async def delete_queue_limits(request: Request, queue: str) -> Response:
+    """Removes the limits of a queue, if it has any."""
+    return await _delete(request, Scope.QUEUE, queue_name(queue))
+
+
+@router.get(
+    "/job-types/{type:path}/limits",
+    operation_id="getJobTypeLimits",
+    summary="Read the limits of a job type",
+    tags=["job types"],
+    response_model=StartLimits,
+    responses=_READ,
+    dependencies=[accepts_query()],
+)
+async def read_job_type_limits(request: Request, type: str) -> Response:  # noqa: A002  # the contract's word
+    """Returns the concurrency and rate limits of a job type."""
+    return await _read(request, Scope.TYPE, registered(node_of(request).registry, type).type)
+
+
+@router.put(
+    "/job-types/{type:path}/limits",
+    operation_id="setJobTypeLimits",
+    summary="Set the limits of a job type",
+    tags=["job types"],
+    response_model=StartLimits,
+    responses=_SET,
+    dependencies=[accepts_query()],
+    openapi_extra=_LIMITS,
+)
+async def set_job_type_limits(request: Request, type: str) -> Response:  # noqa: A002  # the contract's word
+    """Replaces both limits of a job type; an omitted member means no limit. They apply on all nodes after this
+    response.
+    """
+    return await _set(request, Scope.TYPE, registered(node_of(request).registry, type).type)
+
+
+@router.delete(
+    "/job-types/{type:path}/limits",
+    operation_id="deleteJobTypeLimits",
+    summary="Remove the limits of a job type",
+    tags=["job types"],
+    status_code=204,
+    responses=_READ,
+    dependencies=[accepts_query()],
+)
+async def delete_job_type_limits(request: Request, type: str) -> Response:  # noqa: A002  # the contract's word
+    """Removes the limits of a job type, if it has any. The type need not be registered any more."""
+    return await _delete(request, Scope.TYPE, _job_type_name(request, type))
+
+
+def _job_type_name(request: Request, text: str) -> str:
     try:
-        return _NAME.validate_python(job_type)
+        return NAME.validate_python(text)
     except ValidationError:
-        return _known(node, job_type)
+        return registered(node_of(request).registry, text).type
 
 
-def _known(node: Node, job_type: str) -> str:
-    if job_type not in node.registry:
-        near = ", ".join(node.registry.near(job_type))
-        reason = f"Similar types: {near}." if near else None
-        raise NotFound(f'No job type is called "{job_type}".', reason=reason)
-    return job_type
+async def _read(request: Request, scope: Scope, name: str) -> Response:
+    async with node_of(request).database.connection() as connection:
+        limits = await read_limits(connection, tenant_of(request), scope, name)
+    return _response(limits or FlowLimits())
 
 
-async def _queue(node: Node, name: str) -> Response:
-    async with node.database.connection() as connection:
-        states = await read_queues(connection, DEFAULT_TENANT)
-    return json_answer(orjson.dumps(queue_body(states.get(name) or nothing_in(name))))
-
-
-async def _limits(node: Node, scope: Scope, name: str) -> Response:
-    async with node.database.connection() as connection:
-        limits = await read_limits(connection, DEFAULT_TENANT, scope, name)
-    return _answer(limits or FlowLimits())
-
-
-async def _set_limits(node: Node, reader: SubmissionReader, request: Request, scope: Scope, name: str) -> Response:
-    asked = reader.read_as(StartLimits, request.scope["duly.body"], request.scope["duly.headers"])
-    rate = Rate(asked.rate.count, asked.rate.seconds) if asked.rate is not None else None
-    limits = FlowLimits(asked.concurrency, rate)
+async def _set(request: Request, scope: Scope, name: str) -> Response:
+    limits = limits_of(read_body(request, StartLimits))
+    controller, tenant_id = node_of(request).flow_controller, tenant_of(request)
     if limits == FlowLimits():
-        await node.flow_controller.unlimit(DEFAULT_TENANT, scope, name)
+        await controller.unlimit(tenant_id, scope, name)
     else:
-        await node.flow_controller.limit(DEFAULT_TENANT, scope, name, limits)
-    return _answer(limits)
+        await controller.limit(tenant_id, scope, name, limits)
+    return _response(limits)
 
 
-def _answer(limits: FlowLimits) -> Response:
-    rate = {"count": limits.rate.count, "seconds": limits.rate.seconds} if limits.rate else None
-    return json_answer(orjson.dumps({"concurrency": limits.concurrency, "rate": rate}))
+async def _delete(request: Request, scope: Scope, name: str) -> Response:
+    await node_of(request).flow_controller.unlimit(tenant_of(request), scope, name)
+    return Response(status_code=204)
+
+
+def _response(limits: FlowLimits) -> Response:
+    return json_response(orjson.dumps(limits_body(limits)))

@@ -1,4 +1,4 @@
-"""`/api/v1/limits`: what is taken in: how many jobs may be submitted in a time, and how many may wait in a queue."""
+"""`/api/v1/limits`: how many jobs may be submitted per time, and how many may wait in a queue."""
 
 from typing import Annotated
 
@@ -6,78 +6,82 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from duly.api.contract.openapi_parts import takes
-from duly.api.contract.response_models import failures
-from duly.api.contract.responses import json_answer, only
-from duly.api.jobs.submission_reader import SubmissionReader
-from duly.api.queues.flow_control import RateLimit
+from duly.api.contract.openapi_parts import json_body
+from duly.api.contract.response_models import error_responses
+from duly.api.contract.responses import accepts_query, json_response
+from duly.api.jobs.submission_reader import read_body
+from duly.api.queues.limits import RateLimit, rate_body, rate_of
+from duly.api.server.request_scope import node_of
 from duly.lifecycle.submit.submission_model import Name
-from duly.node import Node
-from duly.store.queue.limits import Rate
 from duly.store.submit.submission_limits import IntakeLimits
 
 MOST_WAITING = 100_000_000
 Backlog = Annotated[int, Field(ge=1, le=MOST_WAITING)]
 
 
-class IntakeLimitsBody(BaseModel):
-    """What is taken in, over all nodes. Null: any number."""
+class SubmissionLimitsBody(BaseModel):
+    """Limits on submitting, over all nodes. Null means no limit."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
-    rate: RateLimit | None = Field(default=None, description="how many jobs may be submitted in a time")
-    backlog: Backlog | None = Field(default=None, description="how many may wait in each queue", examples=[10_000])
+    rate: RateLimit | None = Field(default=None, description="Jobs that may be submitted in a period.")
+    backlog: Backlog | None = Field(default=None, description="Jobs that may wait in each queue.", examples=[10_000])
     backlogs: dict[Name, Backlog] = Field(
-        default_factory=dict, max_length=1_000, description="how many may wait in a queue of this name"
+        default_factory=dict, max_length=1_000, description="Jobs that may wait in the queue of this name."
     )
 
 
-_TAKES_LIMITS = takes("IntakeLimitsBody")
+router = APIRouter(prefix="/api/v1/limits", tags=["limits"])
 
 
-def intake_router(node: Node, reader: SubmissionReader) -> APIRouter:
-    """The routes of this section."""
-    router = APIRouter(prefix="/api/v1/limits", tags=["limits"])
-
-    @router.get(
-        "",
-        operation_id="getSubmissionLimits",
-        response_model=IntakeLimitsBody,
-        responses=failures(422, 503),
-        dependencies=[only()],
-    )
-    async def read_intake_limits() -> Response:
-        """What holds now: what was set here, or else what the settings say."""
-        await node.submission_limiter.step()
-        return _answer(node.submission_limiter.limits)
-
-    @router.put(
-        "",
-        operation_id="setSubmissionLimits",
-        response_model=IntakeLimitsBody,
-        responses=failures(400, 413, 415, 422, 503),
-        dependencies=[only()],
-        openapi_extra=_TAKES_LIMITS,
-    )
-    async def set_intake_limits(request: Request) -> Response:
-        """Set all of them; what is left out is no limit. This node keeps to it at once, the others within a second."""
-        asked = reader.read_as(IntakeLimitsBody, request.scope["duly.body"], request.scope["duly.headers"])
-        rate = Rate(asked.rate.count, asked.rate.seconds) if asked.rate is not None else None
-        limits = IntakeLimits(rate, asked.backlog, asked.backlogs)
-        await node.submission_limiter.set_limits(limits)
-        return _answer(limits)
-
-    @router.delete(
-        "", operation_id="resetSubmissionLimits", status_code=204, responses=failures(422, 503), dependencies=[only()]
-    )
-    async def forget_intake_limits() -> Response:
-        """Go back to what the settings say."""
-        await node.submission_limiter.set_limits(None)
-        return Response(status_code=204)
-
-    return router
+@router.get(
+    "",
+    operation_id="getSubmissionLimits",
+    summary="Read the submission limits",
+    response_model=SubmissionLimitsBody,
+    responses=error_responses(422, 503),
+    dependencies=[accepts_query()],
+)
+async def read_submission_limits(request: Request) -> Response:
+    """Returns the limits in force: those set here, or else those of the settings."""
+    limiter = node_of(request).submission_limiter
+    await limiter.step()
+    return _response(limiter.limits)
 
 
-def _answer(limits: IntakeLimits) -> Response:
-    rate = {"count": limits.rate.count, "seconds": limits.rate.seconds} if limits.rate else None
-    return json_answer(orjson.dumps({"rate": rate, "backlog": limits.backlog, "backlogs": dict(limits.backlogs)}))
+@router.put(
+    "",
+    operation_id="setSubmissionLimits",
+    summary="Set the submission limits",
+    response_model=SubmissionLimitsBody,
+    responses=error_responses(400, 413, 415, 422, 503),
+    dependencies=[accepts_query()],
+    openapi_extra=json_body("SubmissionLimitsBody"),
+)
+async def set_submission_limits(request: Request) -> Response:
+    """Replaces all limits; an omitted member means no limit. They apply on this node at once, on other nodes within a
+    second.
+    """
+    body = read_body(request, SubmissionLimitsBody)
+    limits = IntakeLimits(rate_of(body.rate), body.backlog, body.backlogs)
+    await node_of(request).submission_limiter.set_limits(limits)
+    return _response(limits)
+
+
+@router.delete(
+    "",
+    operation_id="resetSubmissionLimits",
+    summary="Reset the submission limits",
+    status_code=204,
+    responses=error_responses(422, 503),
+    dependencies=[accepts_query()],
+)
+async def reset_submission_limits(request: Request) -> Response:
+    """Restores the limits of the settings."""
+    await node_of(request).submission_limiter.set_limits(None)
+    return Response(status_code=204)
+
+
+def _response(limits: IntakeLimits) -> Response:
+    body = {"rate": rate_body(limits.rate), "backlog": limits.backlog, "backlogs": dict(limits.backlogs)}
+    return json_response(orjson.dumps(body))

@@ -1,4 +1,4 @@
-"""Schedules as clients write and read them: what the OpenAPI document shows of them."""
+"""Models of schedules, for requests and for the OpenAPI document."""
 
 from typing import Annotated, Any, Literal
 
@@ -14,21 +14,21 @@ ScheduleName = Annotated[str, StringConstraints(pattern=NAME)]
 CronText = Annotated[
     str,
     StringConstraints(max_length=200),
-    Field(description="minute, hour, day of month, month, day of week; of six fields the first is the second"),
+    Field(description="Minute, hour, day of month, month, day of week. With six fields, the first is the second."),
 ]
 ZoneName = Annotated[
-    str, StringConstraints(max_length=64), Field(description="IANA name of the time zone whose clock counts")
+    str, StringConstraints(max_length=64), Field(description="IANA name of the time zone of the cron expression.")
 ]
 OverlapPolicy = TypeAliasType("OverlapPolicy", Literal["allow", "skip"])
 CatchUpPolicy = TypeAliasType("CatchUpPolicy", Literal["none", "last", "all"])
 
-_OVERLAP = "skip: a due time is passed over while the last job has not ended"
-_CATCH_UP = "what is run of the due times that were missed by a minute or more: none, the last one, or all"
-_PAUSED = "while paused it is never due"
+_OVERLAP = "`skip`: a due time is skipped while the last job has not ended."
+_CATCH_UP = "Due times missed by a minute or more that are run: `none`, the `last` one, or `all`."
+_PAUSED = "A paused schedule submits no jobs."
 
 
-class Schedule(BaseModel):
-    """A submission that recurs."""
+class ScheduleRequest(BaseModel):
+    """Submission that recurs."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
@@ -42,7 +42,7 @@ class Schedule(BaseModel):
 
 
 class ScheduleChange(BaseModel):
-    """What of a schedule is to be another. What is left out stays; a submission is replaced as a whole."""
+    """Changes of a schedule. Omitted members stay as they are; a submission is replaced as a whole."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
@@ -64,19 +64,19 @@ class LastErrorBody(ErrorContent):
 
 
 class ScheduleBody(BaseModel):
-    """A schedule as it stands."""
+    """Current state of a schedule."""
 
     name: str
     cron: str
     timezone: str
-    submission: dict[str, Any] = Field(description="as it was sent, without its callbackSecret")
+    submission: dict[str, Any] = Field(description="As it was sent, without its `callbackSecret`.")
     overlap: OverlapPolicy
     catchUp: CatchUpPolicy
     paused: bool
-    nextRunAt: TimeText | None = Field(description="null while it is paused")
-    lastRunAt: TimeText | None = Field(description="when its last job was due")
+    nextRunAt: TimeText | None = Field(description="Null while the schedule is paused.")
+    lastRunAt: TimeText | None = Field(description="Due time of its last job.")
     lastJob: LastJobBody | None
-    lastError: LastErrorBody | None = Field(description="why a later job was refused; null once one is submitted")
+    lastError: LastErrorBody | None = Field(description="Why a later job was refused; null once one is submitted.")
     createdAt: TimeText
     updatedAt: TimeText
 

@@ -1,175 +1,183 @@
 """`/api/v1/schedules`: submissions that recur."""
 
 import re
-from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
 
-from duly.api.contract.cursors import read_cursor, write_cursor
-from duly.api.contract.openapi_parts import header_parameters, takes
-from duly.api.contract.response_models import AcceptedBody, JobBody, failures
-from duly.api.contract.responses import json_answer, only
-from duly.api.jobs.jobs import PREFER, Through, refuse_when_draining
-from duly.api.jobs.submission_reader import SubmissionReader
-from duly.api.jobs.submission_response import answer_accepted
-from duly.api.schedules.models import NAME, Schedule, ScheduleBody, ScheduleChange, SchedulePage
-from duly.domain.job import DEFAULT_TENANT
-from duly.domain.schedule import CatchUp, Overlap, Recurrence
-from duly.domain.schedule import Schedule as Standing
+from duly.api.contract.cursors import name_in_cursor, write_cursor
+from duly.api.contract.openapi_parts import header_parameters, json_body
+from duly.api.contract.response_models import AcceptedBody, JobBody, error_responses
+from duly.api.contract.responses import accepts_query, json_response, page_response, time_or_none
+from duly.api.jobs.accept import PREFER, Through, refuse_when_draining
+from duly.api.jobs.submission_reader import read_body, reader_of
+from duly.api.jobs.submission_response import send_accepted
+from duly.api.schedules.models import NAME, ScheduleBody, ScheduleChange, SchedulePage, ScheduleRequest
+from duly.api.server.request_scope import node_of, tenant_of
+from duly.domain.schedule import CatchUp, Overlap, Recurrence, Schedule
 from duly.domain.timestamps import rfc3339
 from duly.lifecycle.schedules.manage import create_schedule, schedule_not_found, stored_submission, update_schedule
-from duly.node import Node
-from duly.store.queue.schedules import Key, delete_schedule, list_schedules, read_schedule
+from duly.store.queue.schedules import Key, list_schedules, read_schedule
+from duly.store.queue.schedules import delete_schedule as delete_record
 
 PATH = "/api/v1/schedules"
+LIST = "schedules"
 _NAME = re.compile(NAME)
+router = APIRouter(prefix=PATH, tags=["schedules"])
 
 
-def schedules_router(node: Node, reader: SubmissionReader) -> APIRouter:
-    """The routes of this section."""
-    router = APIRouter(prefix=PATH, tags=["schedules"])
+@router.get(
+    "",
+    operation_id="listSchedules",
+    summary="List schedules",
+    response_model=SchedulePage,
+    responses=error_responses(422, 503),
+    dependencies=[accepts_query("limit", "cursor")],
+)
+async def list_all(
+    request: Request, limit: Annotated[int, Query(ge=1, le=200)] = 50, cursor: str | None = None
+) -> Response:
+    """Returns the schedules, sorted by name."""
+    after = name_in_cursor(LIST, cursor)
+    async with node_of(request).database.connection() as connection:
+        found = await list_schedules(connection, tenant_of(request), after=after, limit=limit + 1)
+    last = write_cursor(LIST, found[limit - 1].name) if len(found) > limit else None
+    return page_response([_body(each) for each in found[:limit]], next_cursor=last)
 
-    @router.get(
-        "",
-        operation_id="listSchedules",
-        response_model=SchedulePage,
-        responses=failures(422, 503),
-        dependencies=[only("limit", "cursor")],
-    )
-    async def list_all(limit: Annotated[int, Query(ge=1, le=200)] = 50, cursor: str | None = None) -> Response:
-        """All schedules, by name."""
-        after = read_cursor("schedules", cursor).decode() if cursor is not None else ""
-        async with node.database.connection() as connection:
-            found = await list_schedules(connection, DEFAULT_TENANT, after=after, limit=limit + 1)
-        last = write_cursor("schedules", found[limit - 1].name.encode()) if len(found) > limit else None
-        return json_answer(orjson.dumps({"items": [_body(each) for each in found[:limit]], "nextCursor": last}))
 
-    @router.post(
-        "",
-        operation_id="createSchedule",
-        status_code=201,
-        response_model=ScheduleBody,
-        responses=failures(400, 409, 413, 415, 422, 503),
-        dependencies=[only()],
-        openapi_extra=takes("Schedule"),
-    )
-    async def add_one(request: Request) -> Response:
-        """Begin a schedule. It is due from now on."""
-        asked = reader.read_as(Schedule, request.scope["duly.body"], request.scope["duly.headers"])
-        recurrence = Recurrence(**_members(asked, reader))
-        added = await create_schedule(node.database, (DEFAULT_TENANT, asked.name), recurrence)
-        return json_answer(orjson.dumps(_body(added)), 201, {"Location": f"{PATH}/{added.name}"})
+@router.post(
+    "",
+    operation_id="createSchedule",
+    summary="Create a schedule",
+    status_code=201,
+    response_model=ScheduleBody,
+    responses=error_responses(400, 409, 413, 415, 422, 503),
+    dependencies=[accepts_query()],
+    openapi_extra=json_body("Schedule"),
+)
+async def create(request: Request) -> Response:
+    """Creates a schedule. Its first job runs at the next due time from now."""
+    body = read_body(request, ScheduleRequest)
+    recurrence = Recurrence(**_members(request, body))
+    created = await create_schedule(node_of(request).database, (tenant_of(request), body.name), recurrence)
+    return json_response(orjson.dumps(_body(created)), 201, {"Location": f"{PATH}/{created.name}"})
 
-    @router.get(
-        "/{name}",
-        operation_id="getSchedule",
-        response_model=ScheduleBody,
-        responses=failures(404, 422, 503),
-        dependencies=[only()],
-    )
-    async def read_one(name: str) -> Response:
-        """One schedule."""
-        key = _key(name)
-        async with node.database.connection() as connection:
-            found = await read_schedule(connection, key)
-        if found is None:
+
+@router.get(
+    "/{name}",
+    operation_id="getSchedule",
+    summary="Read a schedule",
+    response_model=ScheduleBody,
+    responses=error_responses(404, 422, 503),
+    dependencies=[accepts_query()],
+)
+async def read(request: Request, name: str) -> Response:
+    """Returns one schedule."""
+    key = _key(request, name)
+    async with node_of(request).database.connection() as connection:
+        found = await read_schedule(connection, key)
+    if found is None:
+        raise schedule_not_found(key)
+    return json_response(orjson.dumps(_body(found)))
+
+
+@router.patch(
+    "/{name}",
+    operation_id="updateSchedule",
+    summary="Change a schedule",
+    response_model=ScheduleBody,
+    responses=error_responses(400, 404, 413, 415, 422, 503),
+    dependencies=[accepts_query()],
+    openapi_extra=json_body("ScheduleChange"),
+)
+async def update(request: Request, name: str) -> Response:
+    """Changes a schedule. A change of cron, timezone or paused recomputes the next due time from now."""
+    key = _key(request, name)
+    members = _members(request, read_body(request, ScheduleChange))
+    changed = await update_schedule(node_of(request).database, key, members)
+    return json_response(orjson.dumps(_body(changed)))
+
+
+@router.delete(
+    "/{name}",
+    operation_id="deleteSchedule",
+    summary="Delete a schedule",
+    status_code=204,
+    responses=error_responses(404, 422, 503),
+    dependencies=[accepts_query()],
+)
+async def delete(request: Request, name: str) -> Response:
+    """Deletes a schedule. Jobs that it has submitted continue."""
+    key = _key(request, name)
+    async with node_of(request).database.connection() as connection:
+        if not await delete_record(connection, key):
             raise schedule_not_found(key)
-        return json_answer(orjson.dumps(_body(found)))
-
-    @router.patch(
-        "/{name}",
-        operation_id="updateSchedule",
-        response_model=ScheduleBody,
-        responses=failures(400, 404, 413, 415, 422, 503),
-        dependencies=[only()],
-        openapi_extra=takes("ScheduleChange"),
-    )
-    async def change_one(request: Request, name: str) -> Response:
-        """Change a schedule. With another cron, time zone or pause it is due anew, from now on."""
-        key = _key(name)
-        asked = reader.read_as(ScheduleChange, request.scope["duly.body"], request.scope["duly.headers"])
-        changed = await update_schedule(node.database, key, _members(asked, reader))
-        return json_answer(orjson.dumps(_body(changed)))
-
-    @router.delete(
-        "/{name}",
-        operation_id="deleteSchedule",
-        status_code=204,
-        responses=failures(404, 422, 503),
-        dependencies=[only()],
-    )
-    async def delete_one(name: str) -> Response:
-        """End a schedule. The jobs that it has made go on."""
-        key = _key(name)
-        async with node.database.connection() as connection:
-            if not await delete_schedule(connection, key):
-                raise schedule_not_found(key)
-        return Response(status_code=204)
-
-    @router.post(
-        "/{name}/run",
-        operation_id="runSchedule",
-        status_code=202,
-        response_model=AcceptedBody,
-        responses=failures(404, 409, 422, 503, also={200: {"model": JobBody, "description": "Done in time"}}),
-        dependencies=[only()],
-        openapi_extra={"parameters": header_parameters({"Prefer": PREFER})},
-    )
-    async def run_one(request: Request, name: str) -> Response:
-        """Submit a schedule's job now, paused or not. When it is due next stays as it is."""
-        refuse_when_draining(node)
-        accepted = await node.scheduler.run(_key(name))
-        return Through(partial(answer_accepted, node, accepted), request)
-
-    return router
+    return Response(status_code=204)
 
 
-def _key(name: str) -> Key:
-    """The schedule that a path names. What can be no name is answered like one that does not exist."""
-    key = (DEFAULT_TENANT, name)
+@router.post(
+    "/{name}/run",
+    operation_id="runSchedule",
+    summary="Run a schedule now",
+    status_code=202,
+    response_model=AcceptedBody,
+    responses=error_responses(
+        *(404, 409, 422, 503),
+        also={200: {"model": JobBody, "description": "The job ended within the time of `Prefer: wait`"}},
+    ),
+    dependencies=[accepts_query()],
+    openapi_extra={"parameters": header_parameters({"Prefer": PREFER})},
+)
+async def run(request: Request, name: str) -> Response:
+    """Submits the job of a schedule now, even if it is paused. Its next due time stays the same."""
+    node = node_of(request)
+    refuse_when_draining(node)
+    accepted = await node.scheduler.run(_key(request, name))
+    return Through(partial(send_accepted, accepted), request)
+
+
+def _key(request: Request, name: str) -> Key:
+    """Returns the key of the schedule in a path. An invalid name gets the response of an unknown one."""
+    key = (tenant_of(request), name)
     if not _NAME.fullmatch(name):
         raise schedule_not_found(key)
     return key
 
 
-def _members(asked: Schedule | ScheduleChange, reader: SubmissionReader) -> dict[str, Any]:
-    """What of a recurrence is asked for: all of it for a new one.
+def _members(request: Request, body: ScheduleRequest | ScheduleChange) -> dict[str, Any]:
+    """Returns the members of a recurrence: all for a new schedule, those in the request for a change.
 
     Raises:
-        Invalid, BodyTooLarge: its submission would be refused, by itself or in a schedule.
+        Invalid, BodyTooLarge: its submission would be refused, alone or in a schedule.
     """
-    named = asked.model_fields_set if isinstance(asked, ScheduleChange) else set(Schedule.model_fields)
-    members: dict[str, Any] = {name: getattr(asked, name) for name in ("cron", "timezone", "paused") if name in named}
+    named = body.model_fields_set if isinstance(body, ScheduleChange) else set(ScheduleRequest.model_fields)
+    members: dict[str, Any] = {name: getattr(body, name) for name in ("cron", "timezone", "paused") if name in named}
     if "overlap" in named:
-        members["overlap"] = Overlap[asked.overlap.upper()]
+        members["overlap"] = Overlap[body.overlap.upper()]
     if "catchUp" in named:
-        members["catch_up"] = CatchUp[asked.catchUp.upper()]
+        members["catch_up"] = CatchUp[body.catchUp.upper()]
     if "submission" in named:
-        members |= stored_submission(asked.submission, reader.maker)
+        builder = reader_of(request).builder
+        members |= stored_submission(body.submission, builder, tenant_id=tenant_of(request))
     return members
 
 
-def _body(standing: Standing) -> dict[str, object]:
-    asked, last_run_at = standing.asked, _time(standing.last_run_at)
+def _body(schedule: Schedule) -> dict[str, object]:
+    recurrence, last_run_at = schedule.asked, time_or_none(schedule.last_run_at)
     return {
-        "name": standing.name,
-        "cron": asked.cron,
-        "timezone": asked.timezone,
-        "submission": orjson.Fragment(asked.submission),
-        "overlap": asked.overlap.name.lower(),
-        "catchUp": asked.catch_up.name.lower(),
-        "paused": asked.paused,
-        "nextRunAt": _time(standing.next_run_at),
+        "name": schedule.name,
+        "cron": recurrence.cron,
+        "timezone": recurrence.timezone,
+        "submission": orjson.Fragment(recurrence.submission),
+        "overlap": recurrence.overlap.name.lower(),
+        "catchUp": recurrence.catch_up.name.lower(),
+        "paused": recurrence.paused,
+        "nextRunAt": time_or_none(schedule.next_run_at),
         "lastRunAt": last_run_at,
-        "lastJob": {"jobId": str(standing.last_job_id), "dueAt": last_run_at} if standing.last_job_id else None,
-        "lastError": orjson.Fragment(standing.last_error) if standing.last_error is not None else None,
-        "createdAt": rfc3339(standing.created_at),
-        "updatedAt": rfc3339(standing.updated_at),
+        "lastJob": {"jobId": str(schedule.last_job_id), "dueAt": last_run_at} if schedule.last_job_id else None,
+        "lastError": orjson.Fragment(schedule.last_error) if schedule.last_error is not None else None,
+        "createdAt": rfc3339(schedule.created_at),
+        "updatedAt": rfc3339(schedule.updated_at),
     }
-
-
-def _time(moment: datetime | None) -> str | None:
-    return rfc3339(moment) if moment is not None else None

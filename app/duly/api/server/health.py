@@ -1,80 +1,82 @@
-"""Section 6 of the contract: is the process up, can it serve, and what does it count."""
+"""Health: probes of the process and of its readiness, and metrics. They need no API key."""
 
 from typing import Any, Literal
 
 import orjson
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, Field
 
-from duly.api.contract.response_models import ErrorBody, Responses, failure
-from duly.api.contract.responses import json_answer
+from duly.api.contract.response_models import ErrorBody, Responses, error_response
+from duly.api.contract.responses import json_response
+from duly.api.server.request_scope import node_of
 from duly.errors import Unavailable
 from duly.lifecycle.cluster.readiness import NotServing
-from duly.node import Node
 
 
 class NotReady(Unavailable):
+    """The node would not record a submission."""
+
     code = "NOT_READY"
 
     @classmethod
-    def of(cls, why: NotServing) -> "NotReady":
-        error = cls("This node cannot serve now.", reason=f"{why.reason}.")
-        error.details |= {"cause": why.code, "remedy": f"{why.remedy[:1].upper()}{why.remedy[1:]}."}
+    def of(cls, cause: NotServing) -> "NotReady":
+        """Returns the error with its cause and remedy."""
+        error = cls("This node is not ready.", reason=f"{cause.reason}.")
+        error.details |= {"cause": cause.code, "remedy": f"{cause.remedy[:1].upper()}{cause.remedy[1:]}."}
         return error
 
 
 class HealthBody(BaseModel):
-    """The process is up."""
+    """Liveness of the process."""
 
     status: Literal["up"]
 
 
 class ReadyBody(BaseModel):
-    """A submission would be recorded now."""
+    """Readiness of the node."""
 
     status: Literal["ready"]
-    node: str = Field(description="which node answers")
+    node: str = Field(description="Name of the node that responds.")
 
 
-# Probes need no key.
 _OPEN: dict[str, Any] = {"security": []}
-_MALFORMED: Responses = {400: failure(400)}
+_MALFORMED: Responses = {400: error_response(400)}
+router = APIRouter(tags=["operations"])
 
 
-def health_router(node: Node) -> APIRouter:
-    """The routes of this section."""
-    router = APIRouter(tags=["operations"])
+@router.get("/healthz", operation_id="getHealth", summary="Check liveness", responses=_MALFORMED, openapi_extra=_OPEN)
+async def healthz() -> HealthBody:
+    """Returns 200 while the process responds."""
+    return HealthBody(status="up")
 
-    @router.get("/healthz", operation_id="getHealth", responses=_MALFORMED, openapi_extra=_OPEN)
-    async def healthz() -> HealthBody:
-        """The process is up."""
-        return HealthBody(status="up")
 
-    @router.get(
-        "/readyz",
-        operation_id="getReadiness",
-        response_model=ReadyBody,
-        responses=_MALFORMED | {503: {"model": ErrorBody, "description": "Not now: `details.reason` says why"}},
-        openapi_extra=_OPEN,
-    )
-    async def readyz() -> Response:
-        """A submission would be recorded now, and this node is not going down."""
-        if node.draining:
-            raise NotReady("This node cannot serve now.", reason="draining")
-        if (why := await node.readiness.check()) is not None:
-            raise NotReady.of(why)
-        return json_answer(orjson.dumps({"status": "ready", "node": node.name}))
+@router.get(
+    "/readyz",
+    operation_id="getReadiness",
+    summary="Check readiness",
+    response_model=ReadyBody,
+    responses=_MALFORMED | {503: {"model": ErrorBody, "description": "Not ready; `details.reason` is the cause"}},
+    openapi_extra=_OPEN,
+)
+async def readyz(request: Request) -> Response:
+    """Returns 200 if the node would record a submission now: the database serves, and the node is not shutting down."""
+    node = node_of(request)
+    if node.draining:
+        raise NotReady("This node is not ready.", reason="draining")
+    if (cause := await node.readiness.check()) is not None:
+        raise NotReady.of(cause)
+    return json_response(orjson.dumps({"status": "ready", "node": node.name}))
 
-    @router.get(
-        "/metrics",
-        operation_id="getMetrics",
-        responses=_MALFORMED | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
-        response_class=PlainTextResponse,
-        openapi_extra=_OPEN,
-    )
-    async def metrics() -> Any:
-        """Figures for Prometheus."""
-        return Response(node.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    return router
+@router.get(
+    "/metrics",
+    operation_id="getMetrics",
+    summary="Read metrics",
+    responses=_MALFORMED | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    response_class=PlainTextResponse,
+    openapi_extra=_OPEN,
+)
+async def metrics(request: Request) -> Any:
+    """Returns the metrics of the node in the text format of Prometheus."""
+    return Response(node_of(request).metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")

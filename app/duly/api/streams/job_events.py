@@ -1,102 +1,88 @@
-"""Section 3 of the contract: a job's history as domain events, and as a stream."""
+"""`/api/v1/jobs/{jobId}/events`: history of a job, as a list and as a stream."""
 
 from typing import Annotated
-from uuid import UUID
 
-import orjson
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
 
-from duly.api.contract.cursors import read_cursor, write_cursor
-from duly.api.contract.response_models import EventPage, Responses, failures
-from duly.api.contract.responses import json_answer, only
-from duly.api.jobs.jobs import tenant_job
-from duly.api.streams.tenant_events import STREAM_ANSWERS, STREAM_DOCUMENT, stream_answer
+from duly.api.contract.cursors import numbers_in_cursor, write_cursor
+from duly.api.contract.path_ids import job_id_in_path
+from duly.api.contract.response_models import EventPage, Responses, error_responses
+from duly.api.contract.responses import accepts_query, page_response
+from duly.api.server.request_scope import grant_of, node_of, tenant_of
+from duly.api.streams.stream_response import STREAM_DOCUMENT, STREAM_RESPONSES, stream_response, unknown_frame
 from duly.api.streams.ticket_rights import read_granted
 from duly.domain.event_views import event_resource
-from duly.domain.job import DEFAULT_TENANT
-from duly.errors import Invalid, NotFound, PathError
-from duly.node import Node
+from duly.errors import NotFound
 from duly.store.ledger.events import events_after, read_submission
 from duly.stream.job_feed import job_stream
 
-_ANSWERS: Responses = {
-    **STREAM_ANSWERS,
-    204: {"description": "It has ended, and you have it all"},
+_RESPONSES: Responses = {
+    **STREAM_RESPONSES,
+    204: {"description": "The job has ended, and the client has received all its events"},
 }
+BEFORE_FIRST = -1
+SEQUENCE_DIGITS = 10
+router = APIRouter(prefix="/api/v1/jobs/{jobId}/events", tags=["events"])
 
 
-def events_router(node: Node) -> APIRouter:
-    """The routes of this section."""
-    router = APIRouter(prefix="/api/v1/jobs/{jobId}/events", tags=["events"])
-
-    @router.get(
-        "",
-        operation_id="listJobEvents",
-        response_model=EventPage,
-        responses=failures(404, 422, 503),
-        dependencies=[only("limit", "cursor")],
-    )
-    async def list_events(
-        jobId: str,  # noqa: N803
-        limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        cursor: str | None = None,
-    ) -> Response:
-        """The job's history, oldest first."""
-        parsed = tenant_job(jobId)
-        after = _read_position(parsed, cursor)
-        async with node.database.connection() as connection:
-            submitted = await read_submission(connection, DEFAULT_TENANT, parsed)
-            if submitted is None:
-                raise NotFound("There is no such job.")
-            events = [submitted.event] if after < 0 else []
-            events += await events_after(connection, DEFAULT_TENANT, parsed, sequence=max(after, 0), limit=limit + 1)
-        more = len(events) > limit
-        items = [event_resource(event, submitted) for event in events[:limit]]
-        last = _position(parsed, events[limit - 1].sequence) if more else None
-        return json_answer(orjson.dumps({"items": items, "nextCursor": last}))
-
-    @router.get(
-        "/stream",
-        operation_id="streamJobEvents",
-        response_class=StreamingResponse,
-        responses=failures(404, 422, 503, also=_ANSWERS),
-        dependencies=[only("lastEventId")],
-        openapi_extra=STREAM_DOCUMENT,
-    )
-    async def stream_events(request: Request, jobId: str, lastEventId: str | None = None) -> Response:  # noqa: N803
-        """The job's history and what happens to it, as server-sent events, until it ends.
-
-        `Last-Event-ID` (or `?lastEventId=`) resumes after that sequence, with nothing missed and nothing twice.
-        """
-        parsed = tenant_job(jobId)
-        view = await read_granted(node, request.scope.get("duly.grant"), parsed)
-        after = _resume_point(request.headers.get("last-event-id", lastEventId))
-        if view.ended and after >= view.sequence:
-            return Response(status_code=204)
-        if after > view.sequence:  # it would be waited for, perhaps for ever
-            raise _no_frame()
-        frames = job_stream(node.database, node.hub, tenant_id=DEFAULT_TENANT, job_id=parsed, after=after)
-        return stream_answer(node.stream_capacity, frames)
-
-    return router
+@router.get(
+    "",
+    operation_id="listJobEvents",
+    summary="List the events of a job",
+    response_model=EventPage,
+    responses=error_responses(404, 422, 503),
+    dependencies=[accepts_query("limit", "cursor")],
+)
+async def list_job_events(
+    request: Request,
+    jobId: str,  # noqa: N803  # the contract's spelling
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: str | None = None,
+) -> Response:
+    """Returns the events of a job, oldest first."""
+    job_id, tenant_id = job_id_in_path(jobId), tenant_of(request)
+    list_name = f"events of {job_id}"
+    after = None if cursor is None else numbers_in_cursor(list_name, cursor, start=(0,))[0]
+    async with node_of(request).database.connection() as connection:
+        submitted = await read_submission(connection, tenant_id, job_id)
+        if submitted is None:
+            raise NotFound("Job not found.")
+        events = [submitted.event] if after is None else []
+        events += await events_after(connection, tenant_id, job_id, sequence=after or 0, limit=limit + 1)
+    items = [event_resource(event, submitted) for event in events[:limit]]
+    last = write_cursor(list_name, (events[limit - 1].sequence,)) if len(events) > limit else None
+    return page_response(items, next_cursor=last)
 
 
-def _resume_point(last: str | None) -> int:
-    if last is None or not last.strip():
-        return -1
-    if not last.strip().isdecimal() or len(last) > 10:  # noqa: PLR2004  # digits of the largest sequence
-        raise _no_frame()
-    return int(last)
+@router.get(
+    "/stream",
+    operation_id="streamJobEvents",
+    summary="Stream the events of a job",
+    response_class=StreamingResponse,
+    responses=error_responses(404, 422, 503, also=_RESPONSES),
+    dependencies=[accepts_query("lastEventId")],
+    openapi_extra=STREAM_DOCUMENT,
+)
+async def stream_job_events(request: Request, jobId: str, lastEventId: str | None = None) -> Response:  # noqa: N803
+    """Streams the history and all further events of a job as server-sent events, until the job ends.
+
+    `Last-Event-ID` (or `?lastEventId=`) resumes after that sequence, without gaps or repetitions.
+    """
+    job_id, node, tenant_id = job_id_in_path(jobId), node_of(request), tenant_of(request)
+    view = await read_granted(node, tenant_id, job_id, grant=grant_of(request))
+    after = _sequence(request.headers.get("last-event-id", lastEventId))
+    if view.ended and after >= view.sequence:
+        return Response(status_code=204)
+    if after > view.sequence:  # it may never come
+        raise unknown_frame("Last-Event-ID")
+    frames = job_stream(node.database, node.hub, tenant_id=tenant_id, job_id=job_id, after=after)
+    return stream_response(node.stream_capacity, frames)
 
 
-def _no_frame() -> Invalid:
-    return Invalid.at([PathError("Last-Event-ID", "is no id of a frame of this stream")])
-
-
-def _position(job_id: UUID, sequence: int) -> str:
-    return write_cursor(f"events of {job_id}", sequence.to_bytes(4, "big"))
-
-
-def _read_position(job_id: UUID, cursor: str | None) -> int:
-    return -1 if cursor is None else int.from_bytes(read_cursor(f"events of {job_id}", cursor), "big")
+def _sequence(last_event_id: str | None) -> int:
+    if last_event_id is None or not last_event_id.strip():
+        return BEFORE_FIRST
+    if not last_event_id.strip().isdecimal() or len(last_event_id) > SEQUENCE_DIGITS:
+        raise unknown_frame("Last-Event-ID")
+    return int(last_event_id)

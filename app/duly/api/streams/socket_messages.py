@@ -1,21 +1,20 @@
-"""What a client says over a WebSocket: one JSON object a message, its `type` says which."""
+"""Messages of WebSocket clients: one JSON object each, by its `type`."""
 
 import json
-from typing import Annotated, Literal, TypeVar, cast
+from typing import Annotated, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
 from pydantic_core import PydanticCustomError
 
 from duly.api.streams.tenant_events import StreamFilter
 from duly.domain.json_reader import JsonRefused, read_json
 from duly.errors import BodyTooLarge, Invalid, PathError
-from duly.lifecycle.submit.submission_errors import validation_errors
+from duly.lifecycle.submit.read_model import read_model
 from duly.lifecycle.submit.submission_model import Submission
 
 Ref = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 _REF = TypeAdapter(Ref)
 Id = Annotated[str, StringConstraints(max_length=64)]
-Model = TypeVar("Model", bound=BaseModel)
 
 
 class _Message(BaseModel):
@@ -25,41 +24,47 @@ class _Message(BaseModel):
 
 
 class SubmitJob(_Message):
-    """Records a job, and follows it from its beginning."""
+    """Submits a job, and follows it from its first event."""
 
     type: Literal["submit_job"]
     job: Submission
     idempotencyKey: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")] | None = None
 
 
-class _OfOneOrMany(_Message):
+class _Targeted(_Message):
     jobId: Id | None = None
     filter: StreamFilter | None = None
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> "_OfOneOrMany":
+    def _one_target(self) -> "_Targeted":
         if (self.jobId is None) == (self.filter is None):
-            raise PydanticCustomError("target", "names either a jobId or a filter")
+            raise PydanticCustomError("target", "must have either jobId or filter")
         return self
 
 
-class Subscribe(_OfOneOrMany):
-    """Follows a job, or all that fit a filter. `after` resumes: a job's sequence, or the `id` of a frame."""
+class Subscribe(_Targeted):
+    """Follows a job, or all jobs that match a filter. `after` resumes: a job's sequence, or the `id` of a frame."""
 
     type: Literal["subscribe"]
     after: Annotated[int, Field(ge=-1, lt=1 << 31)] | Annotated[str, StringConstraints(max_length=200)] | None = None
 
 
-class Unsubscribe(_OfOneOrMany):
+class Unsubscribe(_Targeted):
+    """Ends a subscription to a job or a filter."""
+
     type: Literal["unsubscribe"]
 
 
 class CancelJob(_Message):
+    """Cancels a job."""
+
     type: Literal["cancel_job"]
     jobId: Id
 
 
 class Ping(_Message):
+    """Requests a `pong`."""
+
     type: Literal["ping"]
 
 
@@ -74,7 +79,7 @@ _MODELS: dict[str, type[Message]] = {
 
 
 class BadMessage(Exception):
-    """A message that is not understood. `ref` is its own, where that can be read and repeated."""
+    """Invalid message. `ref` is that of the message; None if it cannot be read."""
 
     def __init__(self, ref: str | None, cause: Exception) -> None:
         super().__init__(str(cause))
@@ -83,21 +88,21 @@ class BadMessage(Exception):
 
 
 def read_message(text: str | None, *, limit: int, max_depth: int) -> tuple[Message, dict[str, object]]:
-    """The message, and its JSON value.
+    """Reads a message. Returns it with its JSON value.
 
     Raises:
-        BadMessage: it is none.
+        BadMessage: it is invalid.
     """
     try:
         body = _bounded(text, limit)
         value = read_json(body, max_depth=max_depth)
-        return _validated(_model_of(value), body), cast("dict[str, object]", value)
+        return read_model(_model_of(value), value), cast("dict[str, object]", value)
     except (Invalid, BodyTooLarge, JsonRefused) as error:
         raise BadMessage(_ref_of(text or ""), error) from None
 
 
 def _ref_of(text: str) -> str | None:
-    """Returns the `ref` of a message that holds something else that cannot be kept; None where it has no good one."""
+    """Returns the `ref` of an invalid message; None if it has no valid one."""
     try:
         value = json.loads(text, parse_int=_no_number, parse_float=_no_number)
         return _REF.validate_python(value["ref"])
@@ -106,29 +111,22 @@ def _ref_of(text: str) -> str | None:
 
 
 def _no_number(_digits: str) -> None:
-    """Reads none: one may have more digits than Python takes."""
+    """Ignores a number, which may have more digits than Python reads."""
 
 
 def _bounded(text: str | None, limit: int) -> bytes:
     if text is None:
-        raise Invalid.at([PathError("", "A message is text.")])
+        raise Invalid.at([PathError("", "must be a text message")])
     body = text.encode()
     if len(body) > limit:
-        raise BodyTooLarge(f"The message is larger than the {limit:,} bytes that are allowed.")
+        raise BodyTooLarge(f"Message too large (limit: {limit:,} bytes).")
     return body
 
 
 def _model_of(value: object) -> type[Message]:
     if not isinstance(value, dict):
-        raise Invalid.at([PathError("", "A message is a JSON object.")])
+        raise Invalid.at([PathError("", "must be a JSON object")])
     model = _MODELS.get(str(value.get("type")))
     if model is None:
         raise Invalid.at([PathError("type", f"must be one of {', '.join(_MODELS)}")])
     return model
-
-
-def _validated(model: type[Model], body: bytes) -> Model:
-    try:
-        return model.model_validate_json(body)
-    except ValidationError as error:
-        raise Invalid.at(validation_errors(error, model)) from None

@@ -1,7 +1,7 @@
-"""`POST /api/v1/stream-tickets`: a browser can send no key where it opens a stream, so it names a ticket there."""
+"""`POST /api/v1/stream-tickets`: tickets for browsers, which cannot send an API key when they open a stream."""
 
 from secrets import token_urlsafe
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Request, Response
@@ -9,17 +9,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic_core import PydanticCustomError
 
 from duly.api.batches.batches import find_batch
-from duly.api.contract.response_models import TicketBody, failures
-from duly.api.contract.responses import json_answer, only
-from duly.api.jobs.jobs import tenant_job
-from duly.api.jobs.long_poll import read_job
-from duly.api.jobs.submission_reader import SubmissionReader
+from duly.api.contract.openapi_parts import json_body
+from duly.api.contract.path_ids import job_id_in_path
+from duly.api.contract.response_models import TicketBody, error_responses
+from duly.api.contract.responses import accepts_query, json_response
+from duly.api.jobs.long_poll import find_job
+from duly.api.jobs.submission_reader import read_body
+from duly.api.server.request_scope import BODY, HEADERS, RequestScope, body_of, headers_of, node_of, tenant_of
 from duly.api.server.stream_tickets import VALID_SECONDS, ticket_digest
 from duly.domain.grant import Grant
-from duly.domain.job import DEFAULT_TENANT
 from duly.domain.timestamps import rfc3339
 from duly.lifecycle.submit.submission_model import LabelName, LabelValue
-from duly.node import Node
 from duly.store.ledger.stream_tickets import issue
 
 MOST_LABELS = 16
@@ -29,7 +29,7 @@ Id = Annotated[str, StringConstraints(max_length=64)]
 
 def _is_true(given: bool) -> bool:  # noqa: FBT001  # pydantic passes it so
     if not given:
-        raise PydanticCustomError("true", "must be true, or left out")
+        raise PydanticCustomError("true", "must be true, or omitted")
     return given
 
 
@@ -48,71 +48,64 @@ class TicketRequest(BaseModel):
         },
     )
 
-    jobId: Id | None = Field(default=None, description="one job")
-    batchId: Id | None = Field(default=None, description="the jobs of a batch")
+    jobId: Id | None = Field(default=None, description="One job.")
+    batchId: Id | None = Field(default=None, description="All jobs of a batch.")
     labels: dict[LabelName, LabelValue] | None = Field(
-        default=None, min_length=1, max_length=MOST_LABELS, description="the jobs that have all of these labels"
+        default=None, min_length=1, max_length=MOST_LABELS, description="All jobs that have all of these labels."
     )
-    all: Annotated[bool, AfterValidator(_is_true)] | None = Field(default=None, description="true: all jobs")
-    submit: bool = Field(default=False, description="jobs may be submitted too, over `/ws/jobs`")
+    all: Annotated[bool, AfterValidator(_is_true)] | None = Field(default=None, description="`true`: all jobs.")
+    submit: bool = Field(default=False, description="Allow submitting jobs over `/ws/jobs`.")
 
     @model_validator(mode="after")
     def _one_target(self) -> "TicketRequest":
         if sum(getattr(self, name) is not None for name in _TARGETS) != 1:
-            raise PydanticCustomError("target", "must name exactly one of jobId, batchId, labels and all")
+            raise PydanticCustomError("target", "must have exactly one of jobId, batchId, labels and all")
         return self
 
 
-_TAKES_TARGET: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TicketRequest"}}},
-    }
-}
+router = APIRouter(tags=["events"])
 
 
-def tickets_router(node: Node, reader: SubmissionReader) -> APIRouter:
-    """The route of this section."""
-    router = APIRouter(tags=["events"])
+@router.post(
+    "/api/v1/stream-tickets",
+    operation_id="createStreamTicket",
+    summary="Create a stream ticket",
+    status_code=201,
+    response_model=TicketBody,
+    responses=error_responses(400, 404, 413, 415, 422, 503),
+    dependencies=[accepts_query()],
+    openapi_extra=json_body("TicketRequest"),
+)
+async def create_stream_ticket(request: Request) -> Response:
+    """Creates a ticket that opens one stream or socket, as `?ticket=`, on any node, once, within 60 s.
 
-    @router.post(
-        "/api/v1/stream-tickets",
-        operation_id="createStreamTicket",
-        status_code=201,
-        response_model=TicketBody,
-        responses=failures(400, 404, 413, 415, 422, 503),
-        dependencies=[only()],
-        openapi_extra=_TAKES_TARGET,
-    )
-    async def make_stream_ticket(request: Request) -> Response:
-        """Make a ticket that opens one stream or socket, as `?ticket=`, on any node, once, within 60 s.
-
-        It reads what it names and nothing else, and submits jobs over the socket only with `submit`.
-        """
-        body, headers = request.scope["duly.body"], request.scope["duly.headers"]
-        if not body:
-            body, headers = b"{}", headers | {b"content-type": b"application/json"}
-        grant = await _granted(node, reader.read_as(TicketRequest, body, headers))
-        ticket = token_urlsafe(32)
-        async with node.database.connection() as connection:
-            until = await issue(
-                connection, DEFAULT_TENANT, ticket_digest(ticket.encode()), opens=grant.written(), seconds=VALID_SECONDS
-            )
-        made = orjson.dumps({"ticket": ticket, "expiresAt": rfc3339(until)})
-        return json_answer(made, 201, {"Cache-Control": "no-store"})
-
-    return router
+    It grants reading its target only, and submitting over the socket only with `submit`.
+    """
+    grant = await _grant(request, read_body(_with_body(request), TicketRequest))
+    ticket, tenant_id = token_urlsafe(32), tenant_of(request)
+    digest = ticket_digest(ticket.encode())
+    async with node_of(request).database.connection() as connection:
+        until = await issue(connection, tenant_id, digest, opens=grant.written(), seconds=VALID_SECONDS)
+    body = orjson.dumps({"ticket": ticket, "expiresAt": rfc3339(until)})
+    return json_response(body, 201, {"Cache-Control": "no-store"})
 
 
-async def _granted(node: Node, asked: TicketRequest) -> Grant:
-    """Returns what a ticket is to open.
+def _with_body(request: Request) -> RequestScope:
+    """Returns the scope of a request, with an empty object for an empty body: its error then lists the targets."""
+    if body_of(request):
+        return request
+    return {**request.scope, BODY: b"{}", HEADERS: {**headers_of(request), b"content-type": b"application/json"}}
+
+
+async def _grant(request: Request, body: TicketRequest) -> Grant:
+    """Returns the rights of a ticket.
 
     Raises:
-        NotFound: there is no such job or batch.
+        NotFound: the tenant has no such job or batch.
     """
-    job_id = batch_id = None
-    if asked.jobId is not None:
-        job_id = (await read_job(node, DEFAULT_TENANT, tenant_job(asked.jobId))).job_id
-    if asked.batchId is not None:
-        batch_id = (await find_batch(node, asked.batchId)).batch_id
-    return Grant(job_id, batch_id, asked.labels, asked.submit)
+    node, tenant_id, job_id, batch_id = node_of(request), tenant_of(request), None, None
+    if body.jobId is not None:
+        job_id = (await find_job(node, tenant_id, job_id_in_path(body.jobId))).job_id
+    if body.batchId is not None:
+        batch_id = (await find_batch(node, tenant_id, body.batchId)).batch_id
+    return Grant(job_id, batch_id, body.labels, body.submit)

@@ -1,134 +1,151 @@
-"""The subscriptions of one WebSocket: to single jobs, each until it has ended, and to all jobs that fit a filter."""
+"""Subscriptions of one WebSocket: to single jobs, each until it ends, and to all jobs that match a filter."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import aclosing
 from typing import Any
 from uuid import UUID
 
+from starlette.types import Scope
+
+from duly.api.server.request_scope import grant_of, node_of, tenant_of
 from duly.api.streams.tenant_events import StreamFilter, resume_point
 from duly.api.streams.ticket_rights import read_granted, within
 from duly.domain.event_views import frame_text
-from duly.domain.grant import Grant
-from duly.domain.job import DEFAULT_TENANT
+from duly.domain.job import JobView
 from duly.domain.stream_position import StreamPosition
 from duly.errors import Invalid, Overloaded, PathError
-from duly.node import Node
 from duly.stream.filter import ALL_EVENTS, EventFilter
 from duly.stream.job_feed import job_events
 from duly.stream.tenant_feed import tenant_events
 
 MOST = 1_000
 MOST_OWN = 10_000
-Say = Callable[[str], Coroutine[Any, Any, None]]
+SEQUENCE_DIGITS = 10
+SendText = Callable[[str], Coroutine[Any, Any, None]]
 Target = UUID | EventFilter
 
 
 class Subscriptions:
-    """Of one socket. `grant` is that of its ticket; `say` sends one frame; `overflow` ends a conversation whose client
-    is too slow.
+    """Subscriptions of one socket.
+
+    Args:
+        scope: scope of the socket, with its node, tenant and ticket.
+        tasks: group in which they run.
+        send_text: sends one frame.
+        overflow: ends a conversation whose client reads too slowly.
     """
 
     def __init__(
         self,
-        node: Node,
+        scope: Scope,
         tasks: asyncio.TaskGroup,
         *,
-        grant: Grant | None,
-        say: Say,
+        send_text: SendText,
         overflow: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
-        self._node = node
-        self._grant = grant
-        self.own: dict[UUID, None] = {}  # jobs that this socket submitted with a ticket; the newest of them
+        self._node, self._tenant_id, self._grant = node_of(scope), tenant_of(scope), grant_of(scope)
+        self._own: dict[UUID, None] = {}  # jobs submitted on this socket with a ticket, at most the newest ones
         self._tasks = tasks
-        self._say = say
+        self._send_text = send_text
         self._overflow = overflow
         self._running: dict[Target, asyncio.Task[None]] = {}
 
-    def make_sure_of_room(self) -> None:
-        """Raises:
-        Overloaded: this socket follows as much as it may.
+    @property
+    def own(self) -> Collection[UUID]:
+        """Returns the jobs that were submitted on this socket with a ticket."""
+        return self._own.keys()
+
+    async def read_granted(self, job_id: UUID) -> JobView:
+        """Returns a job that the socket may read.
+
+        Raises:
+            NotFound: the tenant has no such job, or the ticket does not grant it.
         """
+        return await read_granted(self._node, self._tenant_id, job_id, grant=self._grant, own=self._own)
+
+    def check_limit(self) -> None:
+        """Raises Overloaded if the socket has the maximum number of subscriptions."""
         if len(self._running) >= MOST:
             raise Overloaded(
-                f"This socket follows {MOST:,} jobs or filters, which is as many as it may.",
-                reason="Nothing was recorded; unsubscribe, wait for jobs to end, or open another socket.",
+                f"Subscription limit of this socket reached ({MOST:,}).",
+                reason="Nothing was recorded. Unsubscribe, wait for jobs to end, or open another socket.",
             )
 
     async def start_of_job(self, job_id: UUID, after: int | str | None) -> int:
-        """The sequence after which a job is told of; -1: from the beginning.
+        """Returns the sequence after which the events of a job are sent; -1: from the beginning.
 
         Raises:
-            NotFound: there is no such job.
-            Invalid: it has not come so far yet.
+            NotFound: the tenant has no such job, or the ticket does not grant it.
+            Invalid: `after` is not a sequence that the job has reached.
         """
-        view = await read_granted(self._node, self._grant, job_id, own=self.own)
+        view = await self.read_granted(job_id)
         if isinstance(after, str):
-            after = int(after) if after.isascii() and after.isdecimal() and len(after) <= 10 else view.sequence + 1  # noqa: PLR2004  # digits of the largest sequence
+            is_number = after.isascii() and after.isdecimal() and len(after) <= SEQUENCE_DIGITS
+            after = int(after) if is_number else view.sequence + 1
         if after is not None and after > view.sequence:
-            raise Invalid.at([PathError("after", "is no sequence of this job")])
+            raise Invalid.at([PathError("after", "not a sequence of this job")])
         return -1 if after is None else after
 
-    async def start_of_many(self, after: int | str | None) -> StreamPosition:
-        """Where a stream of all jobs begins.
+    async def start_of_filter(self, after: int | str | None) -> StreamPosition:
+        """Returns the position from which the events of all jobs are sent.
 
         Raises:
-            Invalid: no frame has this id.
-            Forbidden: the ticket opens a single job.
+            Invalid: not the id of a frame.
+            Forbidden: the ticket is for a single job.
         """
         within(self._grant, ALL_EVENTS)
         return await resume_point(self._node, None if after is None else str(after), "after")
 
-    def to_job(self, job_id: UUID, *, after: int) -> None:
-        """Tells of this job until it has ended; anew, where it is followed already."""
-        self._begin(job_id, self._tell_job(job_id, after))
+    def follow_job(self, job_id: UUID, *, after: int) -> None:
+        """Sends the events of a job until it ends; restarts a subscription to the same job."""
+        self._start(job_id, self._send_job(job_id, after))
 
-    def to_many(self, wanted: StreamFilter, *, after: StreamPosition) -> None:
-        """Tells of all jobs that fit."""
-        chosen = wanted.as_wanted()
-        self._begin(chosen, self._tell_many(within(self._grant, chosen), after))
+    def follow_filter(self, stream_filter: StreamFilter, *, after: StreamPosition) -> None:
+        """Sends the events of all jobs that match."""
+        wanted = stream_filter.as_filter()
+        self._start(wanted, self._send_filtered(within(self._grant, wanted), after))
 
-    def to_own(self, job_id: UUID) -> None:
-        """Tells of a job that this socket submitted, from its beginning."""
+    def follow_own(self, job_id: UUID) -> None:
+        """Sends the events of a job that was submitted on this socket, from its first one."""
         if self._grant is not None:
-            self.own[job_id] = None
-            if len(self.own) > MOST_OWN:
-                del self.own[next(iter(self.own))]
-        self.to_job(job_id, after=-1)
+            self._own[job_id] = None
+            if len(self._own) > MOST_OWN:
+                del self._own[next(iter(self._own))]
+        self.follow_job(job_id, after=-1)
 
     def end(self, target: Target) -> None:
-        """Tells no more of this; what is not followed needs no end."""
+        """Ends a subscription, if there is one."""
         if task := self._running.pop(target, None):
             task.cancel()
 
-    async def ended(self, *, seconds: float) -> None:
-        """Waits until no subscription tells anything any more, or for so long."""
+    async def wait_ended(self, *, seconds: float) -> None:
+        """Waits until all subscriptions have ended, or for this time."""
         if self._running:
             await asyncio.wait(self._running.values(), timeout=seconds)
 
-    def _begin(self, target: Target, telling: Coroutine[Any, Any, None]) -> None:
+    def _start(self, target: Target, sending: Coroutine[Any, Any, None]) -> None:
         self.end(target)
-        task = self._running[target] = self._tasks.create_task(telling)
-        task.add_done_callback(lambda done: self._over(target, done))
+        task = self._running[target] = self._tasks.create_task(sending)
+        task.add_done_callback(lambda done: self._ended(target, done))
 
-    def _over(self, target: Target, task: asyncio.Task[None]) -> None:
+    def _ended(self, target: Target, task: asyncio.Task[None]) -> None:
         if self._running.get(target) is task:
             del self._running[target]
 
-    async def _tell_job(self, job_id: UUID, after: int) -> None:
+    async def _send_job(self, job_id: UUID, after: int) -> None:
         node = self._node
-        told = job_events(node.database, node.hub, tenant_id=DEFAULT_TENANT, job_id=job_id, after=after)
-        async with aclosing(told):
-            async for events in told:
+        feed = job_events(node.database, node.hub, tenant_id=self._tenant_id, job_id=job_id, after=after)
+        async with aclosing(feed):
+            async for events in feed:
                 for event in events:
-                    await self._say(f'{{"id":{event.sequence},{frame_text(event)[1:]}')
+                    await self._send_text(f'{{"id":{event.sequence},{frame_text(event)[1:]}')
 
-    async def _tell_many(self, wanted: EventFilter, after: StreamPosition) -> None:
-        told = tenant_events(self._node.tail, after=after, event_filter=wanted)
-        async with aclosing(told):
-            async for news in told:
+    async def _send_filtered(self, wanted: EventFilter, after: StreamPosition) -> None:
+        feed = tenant_events(self._node.tail, after=after, event_filter=wanted)
+        async with aclosing(feed):
+            async for news in feed:
                 if news.too_slow:
                     await self._overflow()
                 for entry in news.entries:
-                    await self._say(entry.text)
+                    await self._send_text(entry.text)

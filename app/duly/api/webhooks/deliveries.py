@@ -1,16 +1,17 @@
-"""Section 4 of the contract: what was delivered and what was not, try by try, and sending one again."""
+"""Deliveries: lists by webhook and by job, one delivery with its attempts, and redelivery."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
-from duly.api.contract.cursors import read_cursor, write_cursor
-from duly.api.contract.response_models import failures
-from duly.api.contract.responses import json_answer, only
-from duly.api.jobs.jobs import tenant_job
+from duly.api.contract.cursors import id_in_cursor, write_cursor
+from duly.api.contract.path_ids import id_in_path, job_id_in_path
+from duly.api.contract.response_models import error_responses
+from duly.api.contract.responses import accepts_query, json_response, page_response, time_or_none
+from duly.api.server.request_scope import node_of, tenant_of
 from duly.api.webhooks.delivery_models import (
     DeliveryBody,
     DeliveryPageBody,
@@ -18,13 +19,11 @@ from duly.api.webhooks.delivery_models import (
     WholeDeliveryBody,
 )
 from duly.domain.event_views import WEBHOOK_EVENT_OF
-from duly.domain.ids import LARGEST, SMALLEST, event_id, made_at, parse_job_id, smallest_id_at
-from duly.domain.job import DEFAULT_TENANT
+from duly.domain.ids import LARGEST, SMALLEST, event_id, made_at, smallest_id_at
 from duly.domain.timestamps import rfc3339
 from duly.domain.webhook_events import MESSAGE_EVENTS, MessageKind
 from duly.errors import NotFound
 from duly.lifecycle.maintenance.redeliver import redeliver
-from duly.node import Node
 from duly.store.ledger.job_logs import job_exists
 from duly.store.postgres.database import Connection
 from duly.store.webhooks.delivery_lists import (
@@ -41,146 +40,131 @@ from duly.store.webhooks.endpoints import read_endpoint
 from duly.webhooks.endpoints import no_such_endpoint
 
 EVENT_OF: dict[int, str] = {int(kind): name for kind, name in (WEBHOOK_EVENT_OF | MESSAGE_EVENTS).items()}
-TIMED = 7  # the version of ids that tell their time
+TIMED = 7  # version of ids that contain their time
 Limit = Annotated[int, Query(ge=1, le=200)]
+router = APIRouter(prefix="/api/v1", tags=["deliveries"])
 
 
-def deliveries_router(node: Node) -> APIRouter:
-    """The routes of this section."""
-    router = APIRouter(prefix="/api/v1", tags=["deliveries"])
-    _add_lists(router, node)
-    _add_one(router, node)
-    return router
+@router.get(
+    "/webhooks/{webhookId}/deliveries",
+    operation_id="listWebhookDeliveries",
+    summary="List the deliveries of a webhook",
+    response_model=DeliveryPageBody,
+    responses=error_responses(404, 422, 503),
+)
+async def list_webhook_deliveries(
+    request: Request,
+    webhookId: str,  # noqa: N803  # the contract's spelling
+    query: Annotated[DeliveryQuery, Query()],
+) -> Response:
+    """Returns the deliveries of a webhook, newest first.
+
+    A page may be short or empty and still have a `nextCursor`: a search that takes too long returns what it has found
+    so far. Continue with the cursor.
+    """
+    webhook_id, tenant_id = id_in_path(webhookId, "Webhook"), tenant_of(request)
+    list_name = f"deliveries of webhook {webhook_id}"
+    chosen = _filter(query, before=id_in_cursor(list_name, query.cursor, start=LARGEST))
+    async with node_of(request).database.connection() as connection:
+        await check_webhook(connection, tenant_id, webhook_id)
+        page = await page_of_endpoint(connection, tenant_id, webhook_id, chosen, limit=query.limit)
+    return _page(page, list_name)
 
 
-def _add_lists(router: APIRouter, node: Node) -> None:
-    @router.get(
-        "/webhooks/{webhookId}/deliveries",
-        operation_id="listWebhookDeliveries",
-        response_model=DeliveryPageBody,
-        responses=failures(404, 422, 503),
-    )
-    async def list_deliveries_of_webhook(
-        webhookId: str,  # noqa: N803  # the contract's spelling
-        wanted: Annotated[DeliveryQuery, Query()],
-    ) -> Response:
-        """A webhook's deliveries, newest first.
-
-        A page is short, or even empty, and yet has a `nextCursor` where the search took too long: go on with that.
-        """
-        endpoint_id, list_ = named_endpoint(webhookId), f"deliveries of webhook {webhookId.lower()}"
-        chosen = _filter(wanted, list_)
-        async with node.database.connection() as connection:
-            await check_endpoint(connection, endpoint_id)
-            page = await page_of_endpoint(connection, DEFAULT_TENANT, endpoint_id, chosen, limit=wanted.limit)
-        return _page(page, list_)
-
-    @router.get(
-        "/jobs/{jobId}/deliveries",
-        operation_id="listJobDeliveries",
-        response_model=DeliveryPageBody,
-        responses=failures(404, 422, 503),
-        dependencies=[only("limit", "cursor")],
-    )
-    async def list_deliveries_of_job(jobId: str, limit: Limit = 50, cursor: str | None = None) -> Response:  # noqa: N803
-        """A job's deliveries, to its `callbackUrl` and to webhooks, newest first."""
-        parsed, list_ = tenant_job(jobId), f"deliveries of job {jobId.lower()}"
-        before = read_before(list_, cursor)
-        async with node.database.connection() as connection:
-            if not await job_exists(connection, DEFAULT_TENANT, parsed):
-                raise NotFound("There is no such job.")
-            page = await page_of_job(connection, DEFAULT_TENANT, parsed, before=before, limit=limit)
-        return _page(page, list_)
+@router.get(
+    "/jobs/{jobId}/deliveries",
+    operation_id="listJobDeliveries",
+    summary="List the deliveries of a job",
+    response_model=DeliveryPageBody,
+    responses=error_responses(404, 422, 503),
+    dependencies=[accepts_query("limit", "cursor")],
+)
+async def list_job_deliveries(
+    request: Request,
+    jobId: str,  # noqa: N803
+    limit: Limit = 50,
+    cursor: str | None = None,
+) -> Response:
+    """Returns the deliveries of a job, to its `callbackUrl` and to webhooks, newest first."""
+    job_id, tenant_id = job_id_in_path(jobId), tenant_of(request)
+    list_name = f"deliveries of job {job_id}"
+    before = id_in_cursor(list_name, cursor, start=LARGEST)
+    async with node_of(request).database.connection() as connection:
+        if not await job_exists(connection, tenant_id, job_id):
+            raise NotFound("Job not found.")
+        page = await page_of_job(connection, tenant_id, job_id, before=before, limit=limit)
+    return _page(page, list_name)
 
 
-def _add_one(router: APIRouter, node: Node) -> None:
-    @router.get(
-        "/deliveries/{deliveryId}",
-        operation_id="getDelivery",
-        response_model=WholeDeliveryBody,
-        responses=failures(404, 422, 503),
-        dependencies=[only()],
-    )
-    async def read_delivery(deliveryId: str) -> Response:  # noqa: N803
-        """One delivery, with every attempt."""
-        delivery_id = _delivery_id(deliveryId)
-        async with node.database.connection() as connection:
-            view = await _view(connection, delivery_id)
-            attempts = await attempts_of(connection, DEFAULT_TENANT, view)
-        return json_answer(orjson.dumps({**_body(view), "attempts": [_attempt(each) for each in attempts]}))
-
-    @router.post(
-        "/deliveries/{deliveryId}/redeliver",
-        operation_id="redeliverDelivery",
-        status_code=202,
-        response_model=DeliveryBody,
-        responses=failures(404, 409, 422, 503),
-        dependencies=[only()],
-    )
-    async def redeliver_one(deliveryId: str) -> Response:  # noqa: N803
-        """Send a delivery again, under the same `webhook-id`, and with all retries anew; one that waits goes at once.
-
-        409 `DELIVERY_IN_FLIGHT`, retryable, while it is being sent.
-        """
-        delivery_id = _delivery_id(deliveryId)
-        await redeliver(node.database, node.wakeups, (DEFAULT_TENANT, delivery_id))
-        async with node.database.connection() as connection:
-            view = await _view(connection, delivery_id)
-        return json_answer(orjson.dumps(_body(view)), 202, {"Location": f"/api/v1/deliveries/{delivery_id}"})
+@router.get(
+    "/deliveries/{deliveryId}",
+    operation_id="getDelivery",
+    summary="Read a delivery",
+    response_model=WholeDeliveryBody,
+    responses=error_responses(404, 422, 503),
+    dependencies=[accepts_query()],
+)
+async def read_delivery(request: Request, deliveryId: str) -> Response:  # noqa: N803
+    """Returns one delivery with all its attempts."""
+    delivery_id, tenant_id = id_in_path(deliveryId, "Delivery"), tenant_of(request)
+    async with node_of(request).database.connection() as connection:
+        view = await _find_delivery(connection, tenant_id, delivery_id)
+        attempts = await attempts_of(connection, tenant_id, view)
+    return json_response(orjson.dumps({**_body(view), "attempts": [_attempt(each) for each in attempts]}))
 
 
-def named_endpoint(text: str) -> UUID:
-    """The webhook that a path names. What is no id is answered like one that does not exist."""
-    endpoint_id = parse_job_id(text)
-    if endpoint_id is None:
-        raise no_such_endpoint()
-    return endpoint_id
+@router.post(
+    "/deliveries/{deliveryId}/redeliver",
+    operation_id="redeliverDelivery",
+    summary="Redeliver a delivery",
+    status_code=202,
+    response_model=DeliveryBody,
+    responses=error_responses(404, 409, 422, 503),
+    dependencies=[accepts_query()],
+)
+async def redeliver_delivery(request: Request, deliveryId: str) -> Response:  # noqa: N803
+    """Sends a delivery again, under the same `webhook-id` and with all its attempts. One that waits is sent at once.
+
+    409 `DELIVERY_IN_FLIGHT`, retryable, while an attempt is in progress.
+    """
+    delivery_id, node, tenant_id = id_in_path(deliveryId, "Delivery"), node_of(request), tenant_of(request)
+    await redeliver(node.database, node.wakeups, (tenant_id, delivery_id))
+    async with node.database.connection() as connection:
+        view = await _find_delivery(connection, tenant_id, delivery_id)
+    return json_response(orjson.dumps(_body(view)), 202, {"Location": f"/api/v1/deliveries/{delivery_id}"})
 
 
-async def check_endpoint(connection: Connection, endpoint_id: UUID) -> None:
-    """Raises NotFound where this tenant has no such webhook."""
-    if await read_endpoint(connection, (DEFAULT_TENANT, endpoint_id)) is None:
+async def check_webhook(connection: Connection, tenant_id: int, webhook_id: UUID) -> None:
+    """Raises NotFound if the tenant has no such webhook."""
+    if await read_endpoint(connection, (tenant_id, webhook_id)) is None:
         raise no_such_endpoint()
 
 
-def _delivery_id(text: str) -> UUID:
-    delivery_id = parse_job_id(text)
-    if delivery_id is None:
-        raise NotFound("There is no such delivery.")
-    return delivery_id
-
-
-async def _view(connection: Connection, delivery_id: UUID) -> DeliveryView:
-    view = await view_delivery(connection, DEFAULT_TENANT, delivery_id)
+async def _find_delivery(connection: Connection, tenant_id: int, delivery_id: UUID) -> DeliveryView:
+    view = await view_delivery(connection, tenant_id, delivery_id)
     if view is None:
-        raise NotFound("There is no such delivery.")
+        raise NotFound("Delivery not found.")
     return view
 
 
-def read_before(list_: str, cursor: str | None) -> UUID:
-    """Where the page begins: before this id."""
-    return UUID(bytes=read_cursor(list_, cursor)) if cursor is not None else LARGEST
-
-
-def _filter(wanted: DeliveryQuery, list_: str) -> DeliveryFilter:
-    until = smallest_id_at(wanted.until) if wanted.until is not None else LARGEST
+def _filter(query: DeliveryQuery, *, before: UUID) -> DeliveryFilter:
+    until = smallest_id_at(query.until) if query.until is not None else LARGEST
     return DeliveryFilter(
-        before=min(until, read_before(list_, wanted.cursor)),
-        since=smallest_id_at(wanted.since) if wanted.since is not None else SMALLEST,
-        statuses=frozenset(wanted.status) or None,
-        kinds=[kind for kind, name in EVENT_OF.items() if name in wanted.event] or None,
+        before=min(until, before),
+        since=smallest_id_at(query.since) if query.since is not None else SMALLEST,
+        statuses=frozenset(query.status) or None,
+        kinds=[kind for kind, name in EVENT_OF.items() if name in query.event] or None,
     )
 
 
-def _page(page: DeliveryPage, list_: str) -> Response:
-    following = write_cursor(list_, page.next.bytes) if page.next is not None else None
-    items = [_body(view) for view in page.deliveries]
-    return json_answer(orjson.dumps({"items": items, "nextCursor": following}))
+def _page(page: DeliveryPage, list_name: str) -> Response:
+    last = write_cursor(list_name, page.next) if page.next is not None else None
+    return page_response([_body(view) for view in page.deliveries], next_cursor=last)
 
 
 def _body(view: DeliveryView) -> dict[str, object]:
     of_job = view.kind < min(MessageKind)
-    made = made_at(view.delivery_id) if view.delivery_id.version == TIMED else view.known_since
+    created = made_at(view.delivery_id) if view.delivery_id.version == TIMED else view.known_since
     return {
         "deliveryId": str(view.delivery_id),
         "webhookId": str(view.receiver_id) if view.registered else None,
@@ -191,9 +175,9 @@ def _body(view: DeliveryView) -> dict[str, object]:
         "url": view.url,
         "status": view.status,
         "attemptCount": view.attempts,
-        "nextAttemptAt": _time(view.next_at),
-        "createdAt": rfc3339(made),
-        "completedAt": _time(view.completed_at),
+        "nextAttemptAt": time_or_none(view.next_at),
+        "createdAt": rfc3339(created),
+        "completedAt": time_or_none(view.completed_at),
         "lastStatusCode": view.last_status_code,
         "lastError": view.last_error,
     }
@@ -208,7 +192,3 @@ def _attempt(attempt: DeliveryAttempt) -> dict[str, object]:
         "answer": attempt.answer,
         "error": attempt.error,
     }
-
-
-def _time(moment: datetime | None) -> str | None:
-    return rfc3339(moment) if moment is not None else None

@@ -1,17 +1,16 @@
-"""Deliveries and replays as clients write and read them: what the OpenAPI document shows of them."""
+"""Models of deliveries and replays, for requests and for the OpenAPI document."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypeAliasType
 
 from duly.api.contract.openapi_parts import IdText, TimeText
-from duly.api.jobs.list_jobs import MOST_VALUES, in_bounds
-from duly.lifecycle.submit.submission_model import Time
+from duly.api.jobs.job_filter import MOST_VALUES, Moment
 from duly.store.webhooks.delivery_lists import DeliveryStatus
 
 TIME = "2026-01-27T10:00:00.000Z"
-# Those of `duly.domain.events`, in a form that type checkers and the OpenAPI document read.
+# Events of `duly.domain.events`, in a form that type checkers and the OpenAPI document read.
 DeliveredEvent = TypeAliasType(
     "DeliveredEvent",
     Literal[
@@ -27,23 +26,22 @@ DeliveredEvent = TypeAliasType(
     ],
 )
 ReplayStatus = TypeAliasType("ReplayStatus", Literal["collecting", "sending", "completed"])
-Moment: TypeAlias = Annotated[Time, AfterValidator(in_bounds)]
 
 
 class DeliveryBody(BaseModel):
-    """One message to one receiver: to a webhook, or to a job's own `callbackUrl`."""
+    """Delivery of one event to one receiver: to a webhook, or to the `callbackUrl` of a job."""
 
     deliveryId: IdText
-    webhookId: IdText | None = Field(description="null: it goes to the job's `callbackUrl`")
-    jobId: IdText | None = Field(description="null: it tells of no job")
-    eventId: IdText = Field(description="the header `webhook-id`, the same on every attempt")
+    webhookId: IdText | None = Field(description="Null for a delivery to the `callbackUrl` of a job.")
+    jobId: IdText | None = Field(description="Null if the event is not about a job.")
+    eventId: IdText = Field(description="Header `webhook-id`; the same on every attempt.")
     eventType: DeliveredEvent
-    sequence: int | None = Field(description="of the event, within its job")
-    url: str | None = Field(description="where it goes now; null: nobody is there any more")
+    sequence: int | None = Field(description="Sequence of the event within its job.")
+    url: str | None = Field(description="Current URL of the receiver; null if the receiver was deleted.")
     status: DeliveryStatus
-    attemptCount: int = Field(description="counts the one under way too")
+    attemptCount: int = Field(description="Includes the attempt in progress.")
     nextAttemptAt: TimeText | None = Field(
-        description="not before this time; null while it is being sent", examples=[TIME]
+        description="Earliest time of the next attempt; null while an attempt is in progress.", examples=[TIME]
     )
     createdAt: TimeText = Field(examples=[TIME])
     completedAt: TimeText | None = Field(examples=[TIME])
@@ -52,18 +50,18 @@ class DeliveryBody(BaseModel):
 
 
 class AttemptBody(BaseModel):
-    """One try."""
+    """One attempt of a delivery."""
 
     attempt: int
-    attemptedAt: TimeText = Field(description="when it began", examples=[TIME])
+    attemptedAt: TimeText = Field(description="Start of the attempt.", examples=[TIME])
     durationMs: int
-    statusCode: int | None = Field(description="null: there was no answer")
-    answer: str | None = Field(description="the first KiB of the answer's body")
+    statusCode: int | None = Field(description="Null if there was no response.")
+    answer: str | None = Field(description="First KiB of the response body.")
     error: str | None
 
 
 class WholeDeliveryBody(DeliveryBody):
-    attempts: list[AttemptBody] = Field(description="all there were, oldest first")
+    attempts: list[AttemptBody] = Field(description="All attempts, oldest first.")
 
 
 class DeliveryPageBody(BaseModel):
@@ -72,20 +70,20 @@ class DeliveryPageBody(BaseModel):
 
 
 class DeliveryQuery(BaseModel):
-    """Which deliveries are meant. A filter that is named twice takes either."""
+    """Filter of deliveries. Repeating one matches any of its values."""
 
     model_config = ConfigDict(extra="forbid")
 
     status: list[DeliveryStatus] = Field(default=[], max_length=MOST_VALUES)
     event: list[DeliveredEvent] = Field(default=[], max_length=MOST_VALUES)
-    since: Moment | None = Field(default=None, description="made at this time or later")
-    until: Moment | None = Field(default=None, description="made before this time")
+    since: Moment | None = Field(default=None, description="Created at this time or later.")
+    until: Moment | None = Field(default=None, description="Created before this time.")
     limit: int = Field(default=50, ge=1, le=200)
     cursor: str | None = None
 
 
-class ReplayAsked(BaseModel):
-    """Which deliveries go again: those that were made since then, and failed."""
+class ReplayRequest(BaseModel):
+    """Failed deliveries to send again: those created at this time or later."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
@@ -93,7 +91,7 @@ class ReplayAsked(BaseModel):
 
 
 class ReplayBody(BaseModel):
-    """How far a replay is. `found` is made of those that were `delivered`, `failed` again, or are `waiting`."""
+    """Progress of a replay. `found` is the sum of `delivered`, `failed` and `waiting`."""
 
     replayId: IdText
     webhookId: IdText
@@ -104,7 +102,7 @@ class ReplayBody(BaseModel):
     failed: int
     waiting: int
     createdAt: TimeText = Field(examples=[TIME])
-    collectedAt: TimeText | None = Field(description="when all were found", examples=[TIME])
+    collectedAt: TimeText | None = Field(description="Time at which all were found.", examples=[TIME])
 
 
 class ReplayPageBody(BaseModel):

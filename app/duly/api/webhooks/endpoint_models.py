@@ -1,4 +1,4 @@
-"""Registered endpoints as clients write and read them: what the OpenAPI document shows of them."""
+"""Models of webhooks, for requests and for the OpenAPI document."""
 
 from typing import Annotated, Literal
 
@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
 from duly.api.contract.openapi_parts import IdText, TimeText, absent
-from duly.api.queues.flow_control import StartLimits
+from duly.api.queues.limits import StartLimits
 from duly.domain.egress_policy import LONGEST_URL
 from duly.domain.webhook_events import ENDPOINT_BITS
 from duly.domain.webhook_filters import UNASKED
@@ -32,8 +32,8 @@ def _with_v1(names: list[SignatureVersion]) -> list[SignatureVersion]:
     return names
 
 
-_EVENTS = f"`*`, or any of {', '.join(ENDPOINT_BITS)}. {' and '.join(UNASKED)} are sent unasked"
-_STAR = "Where types or labels are given, `*` leaves batch.completed out, which has neither: name it"
+_EVENTS = f"`*`, or any of {', '.join(ENDPOINT_BITS)}. {' and '.join(UNASKED)} are always sent"
+_STAR = "With types or labels, `*` does not include batch.completed, which has neither; list it explicitly."
 Url = Annotated[
     str, StringConstraints(max_length=LONGEST_URL), Field(examples=["https://client.example.com/webhooks/duly"])
 ]
@@ -41,40 +41,38 @@ Events = Annotated[
     list[str],
     Field(min_length=1, max_length=MOST_EVENTS, description=f"{_EVENTS}. {_STAR}", examples=[["job.completed"]]),
 ]
-Types = Annotated[
-    list[Name], Field(max_length=MOST_TYPES, description="jobs of these types alone; none named: of all types")
-]
+Types = Annotated[list[Name], Field(max_length=MOST_TYPES, description="Job types to report. Default: all.")]
 Labels = Annotated[
-    dict[LabelName, LabelValue], Field(max_length=64, description="jobs alone that have all of these labels")
+    dict[LabelName, LabelValue], Field(max_length=64, description="Labels that a job must have, all of them.")
 ]
 Description = Annotated[str, StringConstraints(max_length=500)]
 Headers = Annotated[
     dict[str, str],
     Field(
-        description="sent along with each webhook; at most 20, 8 KiB in all. Their values are not shown again",
+        description="Headers sent with each webhook: at most 20, 8 KiB in total. Responses show their names only.",
         examples=[{"Authorization": "Bearer a-token-of-yours"}],
     ),
 ]
 Signatures = Annotated[
     list[SignatureVersion],
     AfterValidator(_with_v1),
-    Field(description="v1: with the secret. v1a: with a key pair too, whose public key anyone may have"),
+    Field(
+        description="`v1`: signed with the secret. `v1a`: also signed with a key pair, whose public key is published."
+    ),
 ]
 Secret = Annotated[
     str,
     StringConstraints(min_length=1, max_length=512),
-    Field(description="signs the webhooks: padded base64 after `whsec_`, any other text as it is"),
+    Field(description="Signs the webhooks. After `whsec_`, padded base64; any other text is used as it is."),
 ]
 
 
 class DeliveryLimits(StartLimits):
-    """How many webhooks are under way to one endpoint at once, and how many are sent in a time, over all nodes. Null:
-    as many as it takes.
-    """
+    """Webhooks in flight to one endpoint at once, and webhooks sent per time, over all nodes. Null means no limit."""
 
 
 class Webhook(BaseModel):
-    """Somebody who is told of what happens to jobs."""
+    """Receiver of events about jobs."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
@@ -83,15 +81,15 @@ class Webhook(BaseModel):
     types: Types = Field(default_factory=list)
     labels: Labels = Field(default_factory=dict)
     description: Description | None = None
-    secret: Secret | None = Field(default=None, description="made where none is given")
+    secret: Secret | None = Field(default=None, description="Generated if omitted.")
     headers: Headers = Field(default_factory=dict)
     signatures: Signatures = Field(default=["v1"])
-    paused: bool = Field(default=False, description="while paused it is sent nothing; what is to be sent waits")
+    paused: bool = Field(default=False, description="A paused webhook receives nothing; its deliveries wait.")
     limits: DeliveryLimits = Field(default_factory=DeliveryLimits)
 
 
 class WebhookChange(BaseModel):
-    """What of a webhook is to be another. What is left out stays; a list or an object is replaced as a whole."""
+    """Changes of a webhook. Omitted members stay as they are; a list or an object is replaced as a whole."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
@@ -102,33 +100,34 @@ class WebhookChange(BaseModel):
     description: Description | None = Field(default_factory=absent)
     headers: Headers = Field(default_factory=absent)
     signatures: Signatures = Field(default_factory=absent)
-    paused: bool = Field(default_factory=absent, description="false: what has waited is sent")
+    paused: bool = Field(default_factory=absent, description="`false`: deliveries that have waited are sent.")
     limits: DeliveryLimits = Field(default_factory=absent)
     disabled: bool = Field(
-        default_factory=absent, description="true: it is sent nothing more. false: it is again, its failures forgotten"
+        default_factory=absent,
+        description="`true`: it receives nothing more. `false`: enabled again, with its failures reset.",
     )
 
 
 class SecretRotation(BaseModel):
-    """Which secret is to sign from now on."""
+    """New secret of a webhook."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
-    secret: Secret | None = Field(default=None, description="made where none is given")
+    secret: Secret | None = Field(default=None, description="Generated if omitted.")
 
 
 class CircuitBody(BaseModel):
-    """How its receiver does. Open: it keeps failing and is left alone, but for a single webhook now and then."""
+    """Circuit breaker of a receiver. Open: the receiver keeps failing, and only single probes are sent."""
 
     state: Literal["closed", "open"]
-    failures: int = Field(description="failed tries since the last success")
-    failingSince: TimeText | None = Field(description="from then on nothing but failure")
-    nextProbeAt: TimeText | None = Field(description="when a single webhook is tried next; null where it is closed")
+    failures: int = Field(description="Failed attempts since the last success.")
+    failingSince: TimeText | None = Field(description="Time of the first of these failures.")
+    nextProbeAt: TimeText | None = Field(description="Time of the next probe; null while closed.")
     lastError: str | None
 
 
 class WebhookBody(BaseModel):
-    """A webhook as it stands."""
+    """Current state of a webhook."""
 
     webhookId: IdText
     url: str
@@ -136,23 +135,23 @@ class WebhookBody(BaseModel):
     types: list[str]
     labels: dict[str, str]
     description: str | None
-    headerNames: list[str] | None = Field(description="null where the service lacks the key that it sealed them with")
+    headerNames: list[str] | None = Field(description="Null if the service lacks the key that they are encrypted with.")
     signatures: list[SignatureVersion]
-    publicKeys: list[str] = Field(description="of v1a: `whpk_`, the newest first", examples=[[]])
-    jwksUrl: str | None = Field(description="where the same keys are shown to anyone; null without v1a")
+    publicKeys: list[str] = Field(description="Public keys of `v1a`, as `whpk_…`, newest first.", examples=[[]])
+    jwksUrl: str | None = Field(description="Public address of the same keys; null without `v1a`.")
     status: WebhookStatus
     paused: bool
     disabledAt: TimeText | None
     disabledReason: str | None = Field(examples=["GONE: the receiver answered 410"])
     limits: DeliveryLimits
     circuit: CircuitBody
-    previousSecretUntil: TimeText | None = Field(description="until then what signed before signs too")
+    previousSecretUntil: TimeText | None = Field(description="Until then the previous secret signs as well.")
     createdAt: TimeText = Field(examples=["2026-01-27T10:00:00.000Z"])
     updatedAt: TimeText
 
 
 class DisclosedWebhookBody(WebhookBody):
-    """A webhook with its secret, which no other answer shows."""
+    """Webhook with its secret, which no other response contains."""
 
     secret: str = Field(examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])
 
@@ -163,10 +162,10 @@ class WebhookPage(BaseModel):
 
 
 class SentTestBody(BaseModel):
-    """A `webhook.test` is on its way."""
+    """Delivery of a `webhook.test`."""
 
     deliveryId: IdText
-    eventId: IdText = Field(description="the webhook-id it is sent with")
+    eventId: IdText = Field(description="The `webhook-id` of the request.")
 
 
 class JwkBody(BaseModel):
@@ -179,6 +178,6 @@ class JwkBody(BaseModel):
 
 
 class JwksBody(BaseModel):
-    """The public keys that verify `v1a` (RFC 7517, RFC 8037): one, or two while they are rotated."""
+    """Public keys that verify `v1a` (RFC 7517, RFC 8037): one, or two during a rotation."""
 
     keys: list[JwkBody]

@@ -74,7 +74,7 @@ class Canceller:
             async with self._database.connection() as connection:
                 view = await view_job(connection, tenant_id, job_id)
                 if view is None:
-                    raise NotFound("There is no such job.")
+                    raise NotFound("Job not found.")
                 if view.ended:
                     raise JobAlreadyEnded(f"The job has ended already: {view.status}.")
             if await self._end_waiting(tenant_id, [job_id]):

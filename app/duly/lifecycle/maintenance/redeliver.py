@@ -78,7 +78,7 @@ class Replayer:
         async with self._database.connection() as connection:
             endpoint = await read_endpoint(connection, (tenant_id, endpoint_id))
             if endpoint is None:
-                raise NotFound("There is no such webhook.")
+                raise NotFound("Webhook not found.")
             if endpoint.disabled_at is not None:
                 raise _disabled()
             begun = await begin_replay(connection, (tenant_id, self._clock.ids.new()), endpoint_id, since=since)
@@ -140,7 +140,7 @@ async def redeliver(database: Database, wakeups: Wakeups, key: Key) -> None:
         async with database.pinned() as connection:
             resent = await resend(connection, key)
         if resent is None:
-            raise NotFound("There is no such delivery.")
+            raise NotFound("Delivery not found.")
         if resent.refusal is not None:
             raise _refused(resent.refusal)
         if resent.done:

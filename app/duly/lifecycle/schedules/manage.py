@@ -17,11 +17,8 @@ from duly.lifecycle.submit.submission_model import Submission, SubmissionOrigin
 from duly.store.postgres.database import Connection, Database
 from duly.store.queue.schedules import Key, add_schedule, change_schedule, clock, hold_schedule
 
-# Jobs of a schedule belong to no request: each gets a correlation id of its own when it is due.
-_NO_REQUEST = SubmissionOrigin(correlation_id=None, traceparent=None)
 
-
-def stored_submission(submission: Submission, builder: JobBuilder) -> dict[str, str]:
+def stored_submission(submission: Submission, builder: JobBuilder, *, tenant_id: int) -> dict[str, str]:
     """Returns the members of a `Recurrence` that hold its submission: `submission` as the API shows it again, without
     the callback secret, and `job`, the template of its jobs.
 
@@ -31,7 +28,8 @@ def stored_submission(submission: Submission, builder: JobBuilder) -> dict[str, 
     if submission.run_at is not None:
         raise Invalid.at([PathError("submission.runAt", "is set by the schedule; leave it out, or use delaySeconds")])
     with nested_under("submission"):
-        job = builder.job(submission, _NO_REQUEST)
+        # The job belongs to no request: it gets a correlation id of its own whenever it is due.
+        job = builder.job(submission, SubmissionOrigin(tenant_id, correlation_id=None, traceparent=None))
     shown = submission.model_dump(by_alias=True, exclude_unset=True, exclude={"callback_secret", "parameters"})
     if "parameters" in submission.model_fields_set:
         shown["parameters"] = submission.parameters

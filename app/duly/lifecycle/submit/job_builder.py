@@ -8,7 +8,7 @@ from uuid import UUID
 from duly.domain.database_clock import DatabaseClock
 from duly.domain.egress_policy import EgressPolicy, url_refusal
 from duly.domain.ids import SMALLEST, parse_job_id
-from duly.domain.job import DEFAULT_TENANT, Debounce, Flow, NewJob
+from duly.domain.job import Debounce, Flow, NewJob
 from duly.domain.job_template import template
 from duly.domain.json_writer import dump_text
 from duly.domain.sealing import Keyring
@@ -77,7 +77,7 @@ class JobBuilder:
         handler = self._handler(submission.type)
         _check_together(submission)
         return NewJob(
-            tenant_id=DEFAULT_TENANT,
+            tenant_id=origin.tenant_id,
             job_id=job_id or self._new_id(),
             type=submission.type,
             queue=submission.queue,
@@ -91,7 +91,7 @@ class JobBuilder:
             else submission.debounce_seconds,
             labels=dump_text(submission.labels) if submission.labels else None,
             callback_url=submission.callback_url,
-            callback_secret=self._sealed(submission.callback_secret),
+            callback_secret=self._sealed(submission.callback_secret, origin.tenant_id),
             callback_events=self._callback(submission) if submission.callback_url is not None else 0,
             correlation_id=origin.correlation_id,
             traceparent=origin.traceparent,
@@ -109,8 +109,8 @@ class JobBuilder:
         handler = self._registry.get(name)
         if handler is None:
             near = self._registry.near(name)
-            known = f"Similar types: {', '.join(near)}." if near else "See GET /api/v1/job-types."
-            message = f'No job type is called "{name}".'
+            known = f"Similar types: {', '.join(near)}." if near else "GET /api/v1/job-types lists all."
+            message = f'Unknown job type "{name}".'
             errors = [{"path": "type", "message": f"{message} {known}"}]
             raise UnknownJobType(message, reason=known, details={"near": near, "errors": errors})
         return handler
@@ -125,15 +125,17 @@ class JobBuilder:
         if len(text.encode()) > self._parameters_limit:
             message = f"Parameters too large (limit: {self._parameters_limit:,} bytes)."
             raise BodyTooLarge(message, details={"errors": [{"path": "parameters", "message": message}]})
+        # From the text: handlers' models are checked as JSON, which knows no tuples and writes times as text. The value
+        # would take 0.86 instead of 0.95 µs, and 344 instead of 403 for 20 KB.
         if not checked:
             read_parameters(handler, text)
         return text
 
-    def _sealed(self, secret: str | None) -> str | None:
+    def _sealed(self, secret: str | None, tenant_id: int) -> str | None:
         """Returns a callback secret sealed. The text of a client is always a plain secret, even if it looks sealed."""
         if secret is None:
             return None
-        return self._keyring.seal(secret, tenant_id=DEFAULT_TENANT, purpose="callback")
+        return self._keyring.seal(secret, tenant_id=tenant_id, purpose="callback")
 
     def _callback(self, submission: Submission) -> int:
         refused = self._url_refusal(submission.callback_url or "")

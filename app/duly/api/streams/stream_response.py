@@ -1,0 +1,62 @@
+"""Responses of event streams, and their parts of the OpenAPI document."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from fastapi import Response
+from starlette.responses import StreamingResponse
+
+from duly.api.contract.openapi_parts import header_parameters
+from duly.api.contract.response_models import Responses
+from duly.errors import Invalid, PathError
+from duly.stream.capacity import StreamCapacity
+from duly.stream.sse import NO_ROOM, StreamText
+
+STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Incremental": "?1"}
+_FRAME = """event: job_progress
+data: {"type":"job_progress","jobId":"0199c1f0-0000-7000-8000-000000000000","sequence":3,"progress":25}
+id: 3
+
+"""
+STREAM_RESPONSES: Responses = {
+    200: {
+        "description": "The stream. Comments keep the connection open",
+        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _FRAME}},
+    }
+}
+# Members that the middleware and this package read by themselves.
+STREAM_DOCUMENT: dict[str, Any] = {
+    "parameters": [
+        *header_parameters({"Last-Event-ID": "Resumes after this frame; takes precedence over `lastEventId`."}),
+        {
+            "name": "ticket",
+            "in": "query",
+            "description": "Stream ticket, instead of an API key; see `POST /api/v1/stream-tickets`.",
+            "schema": {"type": "string"},
+        },
+    ]
+}
+
+
+def stream_response(capacity: StreamCapacity, messages: AsyncGenerator[StreamText, None]) -> Response:
+    """Returns a response that sends messages until they end."""
+    return StreamingResponse(_within(capacity, messages), media_type="text/event-stream", headers=STREAM_HEADERS)
+
+
+async def _within(capacity: StreamCapacity, messages: AsyncGenerator[StreamText, None]) -> AsyncIterator[StreamText]:
+    """Yields the messages, or an empty stream if the capacity is exhausted: a browser reconnects after that, but not
+    after an error.
+    """
+    async with aclosing(messages):
+        with capacity.place() as found:
+            if not found:
+                yield NO_ROOM
+                return
+            async for piece in messages:
+                yield piece
+
+
+def unknown_frame(member: str) -> Invalid:
+    """Returns the error of a position that is not the id of a frame of the stream."""
+    return Invalid.at([PathError(member, "not the id of a frame of this stream")])

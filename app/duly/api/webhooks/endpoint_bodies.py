@@ -1,0 +1,101 @@
+"""Webhooks in requests and responses: members of an endpoint from a request, and its body in a response."""
+
+from duly.api.contract.responses import time_or_none
+from duly.api.queues.limits import limits_body, limits_of
+from duly.api.webhooks.endpoint_models import Webhook, WebhookChange, WebhookStatus
+from duly.domain.egress_policy import EgressPolicy, url_refusal
+from duly.domain.timestamps import rfc3339
+from duly.domain.webhook_filters import event_errors, event_names, header_errors
+from duly.domain.webhook_secret import check_secret
+from duly.errors import Invalid, PathError
+from duly.store.webhooks.endpoints import Endpoint
+from duly.webhooks.endpoints import EndpointChange, Endpoints
+
+PATH = "/api/v1/webhooks"
+
+
+def endpoint_members(body: Webhook | WebhookChange, reach: EgressPolicy) -> EndpointChange:
+    """Returns the members of an endpoint: all for a new one, those in the request for a change.
+
+    Raises:
+        Invalid: unknown events, a URL that the egress policy forbids, or invalid headers.
+    """
+    named = body.model_fields_set if isinstance(body, WebhookChange) else set(Webhook.model_fields)
+    _check(body, named, reach)
+    return EndpointChange(
+        url=body.url if "url" in named else None,
+        events=body.events if "events" in named else None,
+        types=body.types if "types" in named else None,
+        labels=body.labels if "labels" in named else None,
+        description=body.description or "" if "description" in named else None,
+        headers=body.headers if "headers" in named else None,
+        asymmetric="v1a" in body.signatures if "signatures" in named else None,
+        paused=body.paused if "paused" in named else None,
+        limits=limits_of(body.limits) if "limits" in named else None,
+        disabled=body.disabled if isinstance(body, WebhookChange) and "disabled" in named else None,
+    )
+
+
+def _check(body: Webhook | WebhookChange, named: set[str], reach: EgressPolicy) -> None:
+    errors: list[PathError] = []
+    if "url" in named and (refused := url_refusal(body.url, reach=reach)) is not None:
+        errors.append(PathError("url", refused))
+    if "events" in named:
+        errors += event_errors(body.events)
+    if "headers" in named:
+        errors += header_errors(body.headers)
+    if errors:
+        raise Invalid.at(errors)
+
+
+def check_webhook_secret(secret: str | None) -> None:
+    """Raises Invalid if a secret is malformed."""
+    try:
+        if secret is not None:
+            check_secret(secret)
+    except ValueError as error:  # its message contains nothing of the secret
+        raise Invalid.at([PathError("secret", str(error))]) from None
+
+
+def endpoint_body(endpoints: Endpoints, endpoint: Endpoint) -> dict[str, object]:
+    """Returns the members of a webhook."""
+    asked = endpoint.asked
+    has_pair = endpoint.keys.signing_key is not None
+    return {
+        "webhookId": str(endpoint.endpoint_id),
+        "url": asked.url,
+        "events": event_names(asked.events, filtered=asked.filtered),
+        "types": asked.types,
+        "labels": asked.labels,
+        "description": asked.description,
+        "headerNames": endpoints.header_names(endpoint),
+        "signatures": ["v1", "v1a"] if has_pair else ["v1"],
+        "publicKeys": endpoints.public_keys(endpoint),
+        "jwksUrl": f"{PATH}/{endpoint.endpoint_id}/jwks.json" if has_pair else None,
+        "status": _status(endpoint),
+        "paused": asked.paused,
+        "disabledAt": time_or_none(endpoint.disabled_at),
+        "disabledReason": endpoint.disabled_reason,
+        "limits": limits_body(asked.limits),
+        "circuit": _circuit(endpoint),
+        "previousSecretUntil": time_or_none(endpoint.previous_until),
+        "createdAt": rfc3339(endpoint.created_at),
+        "updatedAt": rfc3339(endpoint.updated_at),
+    }
+
+
+def _circuit(endpoint: Endpoint) -> dict[str, object]:
+    circuit = endpoint.circuit
+    return {
+        "state": "open" if circuit.is_open else "closed",
+        "failures": circuit.failures,
+        "failingSince": time_or_none(circuit.failing_since),
+        "nextProbeAt": time_or_none(circuit.probe_at),
+        "lastError": circuit.last_error,
+    }
+
+
+def _status(endpoint: Endpoint) -> WebhookStatus:
+    if endpoint.disabled_at is not None:
+        return "disabled"
+    return "paused" if endpoint.asked.paused else "enabled"
