@@ -279,7 +279,15 @@ class Unavailable(DulyError):
 
 
 class Draining(Unavailable):
+    """Node that is shutting down."""
+
     code = "DRAINING"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The service is shutting down.",
+            reason="Retry: another node, or this one after its restart, will accept.",
+        )
 
 
 class DatabaseUnavailable(Unavailable):

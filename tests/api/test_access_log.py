@@ -13,7 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from duly.api.server.exchange import Exchange
-from duly.api.server.load_shedding import Admission
+from duly.api.server.load_shedding import LoadShedder
 from duly.domain.ids import new_job_id
 from tests.support.service import BOUND_SECONDS, Service
 
@@ -251,7 +251,7 @@ async def test_what_is_asked_over_a_socket_is_told_too(service: Service, lines: 
 async def test_submissions_that_are_refused_early_are_counted_in_one_line(
     service: Service, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Admission, "refuses", lambda _self, **_: True)
+    monkeypatch.setattr(LoadShedder, "refuses", lambda _self, **_: True)
     for _ in range(3):
         assert (await service.client.post("/api/v1/jobs", json={"type": "echo"})).status_code == 503
     told = lines.taken()

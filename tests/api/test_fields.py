@@ -103,7 +103,7 @@ async def test_a_field_that_holds_one_value_is_sent_once(contract: Service, line
     for method, path in (("POST", "/api/v1/jobs"), ("POST", "/api/v1/jobs/batch"), ("GET", "/healthz")):
         answer = await contract.client.request(method, path, content=b'{"type":"echo"}', headers=[*lines, *type_])
         error = refused(answer, 400, "BAD_REQUEST")
-        assert f"The header {name} is sent 2 times." == error["message"]
+        assert f"Header {name} was sent 2 times." == error["message"]
         assert lines[0][1] not in answer.text
     assert await contract.sql("select count(*) from jobs") == before
 

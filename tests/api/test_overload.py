@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from duly.api.server import acceptor, load_shedding
-from duly.api.server.load_shedding import ALWAYS, BURST_SECONDS, OVERLOAD_SECONDS, UNREAD_SECONDS, Admission, leave
+from duly.api.server.load_shedding import ALWAYS, BURST_SECONDS, OVERLOAD_SECONDS, UNREAD_SECONDS, LoadShedder, leave
 from duly.api.server.shedding_protocol import refusal_of
 from duly.api.server.tcp_info import unread_seconds
 from tests.support.service import Service, eventually
@@ -25,20 +25,20 @@ def request(*headers: bytes) -> bytes:
 
 
 class Door:
-    """An admission with a clock of the test's own."""
+    """A load shedder with a clock of the test's own."""
 
     def __init__(self) -> None:
         self.now = 100.0
         self.unread = 0.0
-        self.admission = Admission(clock=lambda: self.now)
+        self.load_shedder = LoadShedder(clock=lambda: self.now)
         self.inside: list[dict[str, Any]] = []
 
     def asks(self) -> bool:
         """One more comes; whether it was let in."""
-        if self.admission.refuses(unread=lambda: self.unread):
+        if self.load_shedder.refuses(unread=lambda: self.unread):
             return False
         self.inside.append({})
-        self.admission.enter(self.inside[-1])
+        self.load_shedder.enter(self.inside[-1])
         return True
 
     def done(self, count: int) -> None:
@@ -101,7 +101,7 @@ def test_in_an_overload_fresh_ones_go_before_late_ones_and_late_ones_before_none
 def test_a_request_leaves_once() -> None:
     door = Door()
     scope: dict[str, Any] = {}
-    door.admission.enter(scope)
+    door.load_shedder.enter(scope)
     leave(scope)
     leave(scope)
     for _ in range(ALWAYS):
@@ -140,7 +140,7 @@ async def test_a_refusal_looks_like_every_other_error_and_the_connection_goes_on
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = await start_service()
-    monkeypatch.setattr(Admission, "refuses", lambda _self, **_: True)
+    monkeypatch.setattr(LoadShedder, "refuses", lambda _self, **_: True)
     for _ in range(3):
         answer = await service.client.post("/api/v1/jobs", json={"type": "echo"}, headers={"X-Request-Id": "mine"})
         assert answer.status_code == 503
@@ -162,7 +162,7 @@ async def test_an_overload_is_refused_early_behind_a_prefix_too(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch, path: bytes, early: bool
 ) -> None:
     service = await start_service(root_path="/duly")
-    monkeypatch.setattr(Admission, "refuses", lambda _self, **_: True)
+    monkeypatch.setattr(LoadShedder, "refuses", lambda _self, **_: True)
     host, port = urlsplit(service.url).netloc.split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(request().replace(b"/api/v1/jobs", path))
@@ -176,7 +176,7 @@ async def test_a_refused_request_that_comes_in_pieces_is_answered_at_its_end(
 ) -> None:
     service = await start_service()
     address = urlsplit(service.url)
-    monkeypatch.setattr(Admission, "refuses", lambda _self, **_: True)
+    monkeypatch.setattr(LoadShedder, "refuses", lambda _self, **_: True)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     whole = request()
     for piece in (whole[:-10], whole[-10:-3], whole[-3:] + b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"):
@@ -195,13 +195,13 @@ async def test_what_is_in_progress_is_counted_to_its_answer(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted: list[int] = []
-    left = Admission.left
+    left = LoadShedder.left
 
-    def count(self: Admission) -> None:
+    def count(self: LoadShedder) -> None:
         counted.append(self._in_progress)
         left(self)
 
-    monkeypatch.setattr(Admission, "left", count)
+    monkeypatch.setattr(LoadShedder, "left", count)
     service = await start_service()
     bodies: list[Any] = [{"type": "echo"}, {"type": "nobody"}, [], {"type": "echo"}]
     for body in bodies:
@@ -214,14 +214,14 @@ async def test_what_is_in_progress_is_counted_to_its_answer(
 async def test_requests_whose_client_left_before_their_turn_are_not_counted_for_ever(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    doors: set[Admission] = set()
-    enter = Admission.enter
+    doors: set[LoadShedder] = set()
+    enter = LoadShedder.enter
 
-    def note(self: Admission, scope: Any) -> None:
+    def note(self: LoadShedder, scope: Any) -> None:
         doors.add(self)
         enter(self, scope)
 
-    monkeypatch.setattr(Admission, "enter", note)
+    monkeypatch.setattr(LoadShedder, "enter", note)
     service = await start_service()
     address = urlsplit(service.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
@@ -303,14 +303,14 @@ async def test_submissions_whose_bodies_do_not_come_are_no_overload(start_servic
 async def test_a_body_that_ends_after_its_answer_is_not_counted_for_ever(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    doors: set[Admission] = set()
-    refuses = Admission.refuses
+    doors: set[LoadShedder] = set()
+    refuses = LoadShedder.refuses
 
-    def note(self: Admission, **named: Any) -> bool:
+    def note(self: LoadShedder, **named: Any) -> bool:
         doors.add(self)
         return refuses(self, **named)
 
-    monkeypatch.setattr(Admission, "refuses", note)
+    monkeypatch.setattr(LoadShedder, "refuses", note)
     service = await start_service(api_key="secret")
     address = urlsplit(service.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)

@@ -9,7 +9,7 @@ import pytest
 
 from duly.api.server import connection_limits
 from duly.api.server.connection_limits import Limits
-from duly.api.server.load_shedding import Admission
+from duly.api.server.load_shedding import LoadShedder
 from tests.support.databases import TestDatabases
 from tests.support.postgres import Server
 from tests.support.raw_client import SUBMISSION, raw_client, request, submission
@@ -95,7 +95,7 @@ async def test_a_body_that_keeps_its_rate_must_be_whole_in_the_end(impatient: Se
 async def test_a_refused_submission_whose_body_stops_is_408_once(
     impatient: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Admission, "refuses", lambda _self, **_: True)
+    monkeypatch.setattr(LoadShedder, "refuses", lambda _self, **_: True)
     async with raw_client(impatient) as client:
         (await client.ask(_submits(100) + SUBMISSION)).refused(408, "REQUEST_TIMEOUT")
         client.writer.write(b" " * 100)
@@ -105,7 +105,7 @@ async def test_a_refused_submission_whose_body_stops_is_408_once(
 async def test_a_connection_is_kept_after_an_early_refusal(impatient: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     async with raw_client(impatient) as client:
         with monkeypatch.context() as patch:
-            patch.setattr(Admission, "refuses", lambda _self, **_: True)
+            patch.setattr(LoadShedder, "refuses", lambda _self, **_: True)
             (await client.ask(submission())).refused(503, "OVERLOADED")
         assert (await client.ask(submission())).status == 202
 

@@ -21,7 +21,7 @@ from duly.api.app import create_app
 from duly.api.server.acceptor import Acceptor
 from duly.api.server.access_lines import refused_line
 from duly.api.server.connection_limits import Place, connections_of
-from duly.api.server.load_shedding import Admission
+from duly.api.server.load_shedding import LoadShedder
 from duly.api.server.refusals import refusal_bytes
 from duly.api.server.shedding_protocol import Crowd, SheddingProtocol
 from duly.api.server.socket_protocol import SocketProtocol
@@ -161,7 +161,7 @@ class _Server(uvicorn.Server):
         self._stopping = asyncio.Event()
         self._root_path = node.settings.root_path
         self._shared = node.settings.processes > 1
-        self._admission = Admission()
+        self._load_shedder = LoadShedder()
         self._metrics = node.metrics
         self._refused, self._access = node.metrics.refused.labels(Overloaded.code), node.access
         self._crowd = Crowd(refused=self._shed)
@@ -176,7 +176,7 @@ class _Server(uvicorn.Server):
             config=self.config,
             server_state=self.server_state,
             app_state={},
-            admission=self._admission,
+            load_shedder=self._load_shedder,
             crowd=self._crowd,
             connections=self._connections,
             place=place,

@@ -1,4 +1,4 @@
-"""The one place where an error becomes an answer."""
+"""Conversion of errors to responses, in this module only."""
 
 import json
 from collections.abc import Mapping
@@ -29,12 +29,12 @@ from duly.store.postgres.database import DatabaseError, DatabaseMisconfigured, D
 
 log = structlog.stdlib.get_logger("duly.api")
 
-# When to try again: what passes by itself, and what waits for the operator.
-PASSES_SECONDS, MENDED_SECONDS = 2, 10
+# Seconds until a retry: after a transient fault, and after one that needs the operator.
+TRANSIENT_SECONDS, OPERATOR_SECONDS = 2, 10
 
 
 def as_duly_error(error: Exception, *, request_id: str) -> DulyError:  # noqa: PLR0911  # a table, one return a row
-    """Whatever was raised, as an error of the contract. What is none is logged and told as a fault of ours."""
+    """Returns the API error for an exception. An unexpected one is logged, and becomes an InternalError."""
     match error:
         case DulyError():
             return error
@@ -49,14 +49,14 @@ def as_duly_error(error: Exception, *, request_id: str) -> DulyError:  # noqa: P
         case ValidationError():
             return Invalid.at(path_errors(error))
         case RequestValidationError():
-            return Invalid.at([_place(found) for found in error.errors()])
+            return Invalid.at([_path_error(found) for found in error.errors()])
         case _:
-            log.error("a request failed", action="request_failed", request_id=request_id, exc_info=error)
-            return InternalError("The service made a mistake; it was logged.", reason=f"Request {request_id}.")
+            log.error("request failed", action="request_failed", request_id=request_id, exc_info=error)
+            return InternalError("Internal error; it was logged.", reason=f"Request id: {request_id}.")
 
 
 def _unavailable(error: DatabaseError, *, request_id: str) -> DatabaseUnavailable:
-    """Returns the error that names what the database lacks, in its own words. Logs what does not pass by itself."""
+    """Returns the error of a database fault, with its cause and remedy. Logs one that is not transient."""
     trouble = error.trouble
     if not trouble.passes:
         log.error(error.line, action="database_unfit", code=trouble.code, request_id=request_id)
@@ -65,19 +65,19 @@ def _unavailable(error: DatabaseError, *, request_id: str) -> DatabaseUnavailabl
         code=trouble.code,
         reason=trouble.message if error.connecting else error.words or trouble.message,
         remedy=f"{trouble.remedy[:1].upper()}{trouble.remedy[1:]}.",
-        retry_after_seconds=PASSES_SECONDS if trouble.passes else MENDED_SECONDS,
+        retry_after_seconds=TRANSIENT_SECONDS if trouble.passes else OPERATOR_SECONDS,
     )
 
 
-def _place(found: Mapping[str, object]) -> PathError:
-    """FastAPI's location begins with where it looked: `query`, `path` or `body`."""
+def _path_error(found: Mapping[str, object]) -> PathError:
+    """Returns an error of FastAPI, without `query`, `path` or `body` at the beginning of its location."""
     location = found["loc"]
     assert isinstance(location, tuple)  # noqa: S101  # pydantic's type
     return PathError(json_path(location[1:] if len(location) > 1 else location), str(found["msg"]))
 
 
 def as_response(error: DulyError, *, accept: str) -> Response:
-    """The answer to this error, in the form that the client accepts."""
+    """Returns the response to an error, in the format that the client accepts."""
     problem = prefers_problem(accept)
     content: dict[str, object] = (
         {
@@ -95,7 +95,7 @@ def as_response(error: DulyError, *, accept: str) -> Response:
 
 
 def _headers(error: DulyError) -> dict[str, str]:
-    """Returns the headers of an error; the sections are those of RFC 9110."""
+    """Returns the headers of an error. Sections are of RFC 9110."""
     headers = {"Cache-Control": "no-store", "Vary": "Accept"}
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
@@ -112,7 +112,7 @@ def _headers(error: DulyError) -> dict[str, str]:
 
 
 def error_content(error: DulyError) -> dict[str, object]:
-    """The one shape of all errors."""
+    """Returns the members that all errors have."""
     return error.content
 
 
@@ -121,8 +121,8 @@ def _details(error: DulyError) -> dict[str, Any]:
 
 
 def encoded(content: Mapping[str, object]) -> bytes:
-    """As JSON, whatever a client's text brought into it."""
+    """Returns JSON, even of text from a client that UTF-8 cannot encode."""
     try:
         return orjson.dumps(content)
-    except (TypeError, ValueError):  # a lone surrogate in a path or a message: escaped, it can be sent
+    except (TypeError, ValueError):  # a lone surrogate, from a path or a message, is escaped
         return json.dumps(content, default=str).encode()

@@ -253,7 +253,7 @@ _EXAMPLES = {
     429: ("BACKLOG_FULL", 'Queue "default" is full (1,000 of 1,000 jobs waiting).', True),
     503: (
         "DRAINING",
-        "The service is shutting down. Retry: another node, or this one after its restart, will accept.",
+        "The service is shutting down.",
         True,
     ),
 }

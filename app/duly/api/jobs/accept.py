@@ -32,7 +32,7 @@ def begin_submission(scope: Scope, *, no_query: str = NO_QUERY) -> Node:
 def refuse_when_draining(node: Node) -> None:
     """Raises Draining while the node shuts down."""
     if node.draining:
-        raise Draining("The service is shutting down. Retry: another node, or this one after its restart, will accept.")
+        raise Draining
 
 
 async def accept(node: Node, job: NewJob) -> Accepted:

@@ -1,7 +1,7 @@
-"""Accepts connections, many in a round of the event loop.
+"""Acceptor of connections: several per iteration of the event loop.
 
-uvloop's servers accept one in a round. Under load a round takes long, and a crowd of new clients would wait for seconds
-before anything of theirs is read.
+uvloop's servers accept one per iteration. Under load an iteration takes long, and many new clients would wait for
+seconds before their requests are read.
 """
 
 import asyncio
@@ -18,16 +18,16 @@ log = structlog.stdlib.get_logger("duly.accepting")
 
 BACKLOG = 2048
 READ_FIRST = 64 << 10
-# Of a socket that several processes accept from, each takes few at a time, or the quickest would get them all.
+# On a socket shared by processes each accepts few at a time, or the quickest process would get all.
 AT_ONCE, AT_ONCE_OF_SHARED = 64, 2
-# Where each takes the place of another one, those that have theirs go before those that come.
+# If each new one replaces an old one, existing connections have priority.
 AT_ONCE_WHERE_FULL = 4
-# Out of files: so many idle connections are closed, and after a moment the rest are accepted.
+# Out of file descriptors: this many idle connections are closed, and accepting resumes after the pause.
 OUT_OF_FILES_SECONDS, CLOSED_AT_ONCE = 0.05, 16
 
 
 class Acceptor:
-    """Hands the connections of listening sockets to protocols. `refuse` makes the response where there is no place."""
+    """Passes connections of listening sockets to protocols. `refuse` makes the response if the limit is reached."""
 
     def __init__(
         self,
@@ -48,13 +48,14 @@ class Acceptor:
         self._closed = False
 
     def start(self) -> None:
+        """Starts accepting."""
         for listening in self._listening:
             listening.settimeout(0)
             listening.listen(BACKLOG)
             self._loop.add_reader(listening, self._accept, listening)
 
     def close(self) -> None:
-        """Accepts no more; connections that stand are not touched."""
+        """Stops accepting; open connections stay."""
         self._closed = True
         for listening in self._listening:
             self._loop.remove_reader(listening)
@@ -66,8 +67,8 @@ class Acceptor:
                 made, address = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
-            except OSError as error:  # out of files or memory: what waits stays in the kernel's queue for a while
-                log.warning(f"no connection can be accepted: {error}", action="accept_failed")
+            except OSError as error:  # out of file descriptors or memory: connections wait in the kernel's queue
+                log.warning(f"cannot accept connections: {error}", action="accept_failed")
                 self._connections.make_room(CLOSED_AT_ONCE)
                 self._loop.remove_reader(listening)
                 self._loop.call_later(OUT_OF_FILES_SECONDS, self._listen_again, listening)
@@ -78,7 +79,7 @@ class Acceptor:
         made.settimeout(0)
         place = self._connections.take(host)
         if place is None:
-            self._send_away(made, host)
+            self._refuse_connection(made, host)
             return
         task: asyncio.Task[object] = self._loop.create_task(
             self._loop.connect_accepted_socket(partial(self._make_protocol, made, place), made)
@@ -86,17 +87,17 @@ class Acceptor:
         self._beginning.add(task)
         task.add_done_callback(partial(self._begun, place))
 
-    def _send_away(self, made: socket.socket, host: str) -> None:
+    def _refuse_connection(self, made: socket.socket, host: str) -> None:
         with made, suppress(OSError):
             with suppress(BlockingIOError):
-                made.recv(READ_FIRST)  # what is unread when a socket is closed makes its client lose the response
+                made.recv(READ_FIRST)  # closing a socket with unread bytes makes its client lose the response
             made.send(self._refuse(host))
 
     def _begun(self, place: Place, task: asyncio.Task[object]) -> None:
         self._beginning.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             place.leave()
-            log.warning(f"a connection broke before it began: {error}", action="connection_broken")
+            log.warning(f"connection failed before it began: {error}", action="connection_broken")
 
     def _listen_again(self, listening: socket.socket) -> None:
         if not self._closed:

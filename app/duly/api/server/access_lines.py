@@ -1,4 +1,4 @@
-"""Lines of the access log: the route of a request, and the names in its address or its response's `Location`."""
+"""Lines of the access log: route and parameters of a request, and the resource in its response's `Location`."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ from starlette.types import Scope
 from duly.errors import DulyError
 from duly.telemetry.access_log import DEFAULT_TENANT_NAME, AccessLine
 
-# Members of an address that are logged, in the contract's spelling; members that may be secrets are not listed.
+# Parameters of paths that are logged, in the contract's spelling; those that may be secrets are not listed.
 _LOGGED = {
     "job_id": "jobId",
     "jobId": "jobId",
@@ -34,7 +34,7 @@ _MADE = {
 
 Found = tuple[str | None, Mapping[str, str]]
 NOWHERE: Found = (None, {})
-# Methods that change nothing, and the lowest status of a refusal.
+# Methods that change nothing, and the lowest status of an error.
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 REFUSED = 400
 LONGEST_NAME = 200
@@ -43,7 +43,7 @@ LONGEST_NAME = 200
 def line_of(
     scope: Scope, found: Found, *, method: str, status: int | None, code: str | None, began: float
 ) -> AccessLine:
-    """Returns the line of a request, or of a message, that has ended now."""
+    """Returns the line of a request, or of a message, that ends now."""
     client = scope.get("client")
     return AccessLine(
         began,
@@ -78,22 +78,22 @@ def refused_line(request_id: str, refusal: DulyError, client: tuple[str, int] | 
 
 
 def routes_in(routers: Iterable[APIRouter]) -> list[APIRoute]:
-    """Lists the routes of these routers."""
+    """Returns the routes of these routers."""
     return [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
 
 
 def plain(pattern: str) -> str:
-    """Returns a pattern as the OpenAPI document has it."""
+    """Returns a pattern in the form of the OpenAPI document."""
     return pattern.replace(":path}", "}")
 
 
 def logged(members: Mapping[str, Any]) -> dict[str, str]:
-    """Returns those members of an address that are logged."""
+    """Returns those parameters of a path that are logged."""
     return {_LOGGED[name]: str(value)[:LONGEST_NAME] for name, value in members.items() if name in _LOGGED}
 
 
 def made(location: bytes) -> dict[str, str]:
-    """Returns the name of the resource in a `Location`."""
+    """Returns the id or name of the resource in a `Location`."""
     way, _, name = location.rpartition(b"/")
     kind = _MADE.get(way)
     return {kind: name.decode("latin-1")} if kind is not None else {}

@@ -1,4 +1,4 @@
-"""Methods of each address: what `Allow` names, HEAD as GET without a body, and OPTIONS (RFC 9110, section 9.3)."""
+"""Methods of each path: `Allow`, HEAD as GET without a body, and OPTIONS (RFC 9110, section 9.3)."""
 
 import re
 from collections.abc import Collection
@@ -11,22 +11,20 @@ from starlette.types import Scope
 from duly.api.server.access_lines import NOWHERE, Found, logged, plain
 from duly.errors import MethodNotAllowed, NotFound
 
-IN_GENERAL = "*"  # the target of an OPTIONS that is about the service, not about an address
+SERVICE = "*"  # target of an OPTIONS request about the service as a whole
 _STREAM = "/stream"
 _NAME_OF_GROUP = re.compile(r"\?P<\w+>")
 
 
 class Methods(NamedTuple):
-    """Methods of one address, and the value of its `Allow`."""
+    """Methods of one path, and the value of its `Allow`."""
 
     names: frozenset[str]
     allow: str
 
 
 class AddressTable:
-    """All addresses: one that is not here is a 404. Where several patterns fit a path, it belongs to the one with the
-    most literal segments.
-    """
+    """All paths of the service. If several patterns match a path, the one with the most literal segments applies."""
 
     def __init__(self, routes: Collection[Route]) -> None:
         self._routes: list[Route] = []  # one of each pattern
@@ -43,7 +41,7 @@ class AddressTable:
         self.literal = frozenset(route.path for route in routes if "{" not in route.path)
 
     def find(self, path: str) -> Found:
-        """Returns the pattern of an address, and those of its names that are logged."""
+        """Returns the pattern of a path, and those of its parameters that are logged."""
         if (index := self._index_of(path)) is None:
             return NOWHERE
         route = self._routes[index]
@@ -51,13 +49,13 @@ class AddressTable:
         return plain(route.path), logged(match.groupdict() if match else {})
 
     def methods_of(self, path: str) -> Methods:
-        """Returns what an address takes.
+        """Returns the methods of a path.
 
         Raises:
-            NotFound: there is no such address.
+            NotFound: unknown path.
         """
         if (index := self._index_of(path)) is None:
-            raise NotFound("There is nothing at this address.")
+            raise NotFound("Not found.")
         return self._methods[index]
 
     def _index_of(self, path: str) -> int | None:
@@ -65,30 +63,30 @@ class AddressTable:
         return found.lastindex - 1 if found is not None and found.lastindex is not None else None
 
     def routed(self, scope: Scope) -> Scope:
-        """Returns the scope as the routes know it: HEAD is GET, marked so that it does not wait.
+        """Returns the scope for the routes: HEAD becomes GET, with a mark so that a long poll returns at once.
 
         Raises:
-            NotFound: there is no such address.
-            MethodNotAllowed: it does not take the method.
+            NotFound: unknown path.
+            MethodNotAllowed: the path does not support the method.
         """
         method, methods = scope["method"], self.methods_of(scope["path"])
         if method not in methods.names:
-            raise MethodNotAllowed("This address does not take this method.", allow=methods.allow)
+            raise MethodNotAllowed("Method not allowed.", allow=methods.allow)
         return {**scope, "method": "GET", "duly.head": True} if method == "HEAD" else scope
 
     def options(self, scope: Scope) -> Response:
-        """Returns the response to OPTIONS. It needs no key: it tells less than the OpenAPI document.
+        """Returns the response to OPTIONS. No API key is required: the OpenAPI document is public as well.
 
         Raises:
-            NotFound: there is no such address.
+            NotFound: unknown path.
         """
         path = scope["path"]
-        methods = self._all if path == IN_GENERAL else self.methods_of(path)
+        methods = self._all if path == SERVICE else self.methods_of(path)
         return Response(status_code=204, headers={"Allow": methods.allow})
 
 
 def _methods_of(route: Route) -> set[str]:
-    """Returns the methods of a route, with HEAD beside GET unless it is a stream, which has no end."""
+    """Returns the methods of a route. GET includes HEAD, except for streams, which do not end."""
     names = set(route.methods or ())
     if route.path.endswith(_STREAM):
         return names - {"HEAD"}

@@ -1,7 +1,7 @@
-"""Web pages of other sites: which hosts and origins a request may name, and CORS for streams.
+"""Requests from web pages of other sites: allowed hosts and origins, and CORS for streams.
 
-A browser sends requests to a loopback address on behalf of any page. It names the page's origin (`Origin`,
-`Sec-Fetch-Site`) and the host that the page believes it speaks to (`Host`), which DNS rebinding makes a foreign one.
+A browser sends requests to a loopback address on behalf of any page. It sends the page's origin (`Origin`,
+`Sec-Fetch-Site`) and the host that the page addressed (`Host`), which is a foreign one under DNS rebinding.
 """
 
 import re
@@ -17,10 +17,10 @@ from duly.settings import Settings
 MOST_KNOWN_HOSTS = 256
 SOCKET: Final = "/ws/jobs"
 STREAMS: Final = re.compile(r"/api/v1/(?:jobs/[^/]+/)?events/stream")
-# Pages for people, which links of other sites may lead to.
+# Pages for people, to which other sites may link.
 _PAGES: Final = frozenset({"/docs"})
 _OWN_SITES: Final = frozenset({b"same-origin", b"none"})
-# Marks the response to a preflight: what a page may send to open a stream.
+# Response to a preflight: methods and headers with which a page may open a stream.
 PREFLIGHT: Final = (b"access-control-allow-methods", b"GET")
 _PREFLIGHT: Final = (
     PREFLIGHT,
@@ -35,7 +35,7 @@ RawHeaders = Sequence[tuple[bytes, bytes]]
 
 
 class Origins:
-    """The rules of one service. Without an API key they hold for every request; with one, for tickets and sockets."""
+    """Rules of one service. Without an API key they apply to every request; with one, to tickets and sockets."""
 
     def __init__(self, settings: Settings) -> None:
         self._open = settings.api_key is None
@@ -44,23 +44,23 @@ class Origins:
         self._own_hosts: set[bytes | None] = {None}  # HTTP/1.0 knows no Host; a browser always sends one
 
     def check(self, scope: Scope, headers: Headers) -> None:
-        """Refuses what a page of another site sends.
+        """Checks that a request is not from a page of another site.
 
         Raises:
-            Forbidden: it names a foreign host, or a browser marks it as another site's.
+            Forbidden: its host is foreign, or the browser marks it as cross-site.
         """
         if self._open:
             if headers.get(b"host") not in self._own_hosts or "duly.peer_host" in scope:
                 self._check_hosts(scope, headers)
         elif scope["type"] == "http" and b"ticket=" not in scope["query_string"]:
-            return  # a browser does not send the key of its own accord
+            return  # a browser does not add the key by itself
         if b"origin" in headers:
             self._check_origin(scope, headers)
         elif (site := headers.get(b"sec-fetch-site")) is not None and site not in _OWN_SITES:
             _check_site(scope, headers, site)
 
     def _check_hosts(self, scope: Scope, headers: Headers) -> None:
-        """A page may set `X-Forwarded-Host` where it is of the same origin, so the host before it counts as well."""
+        """Checks the forwarded host and the original one: a page of the same origin may set `X-Forwarded-Host`."""
         for host in (scope.get("duly.peer_host"), headers.get(b"host")):
             if host is None or host in self._own_hosts:
                 continue
@@ -68,8 +68,8 @@ class Origins:
             if not self._is_own(name):
                 raise Forbidden(
                     f'Host "{name}" is not allowed.',
-                    reason="Without an API key the service answers to loopback names and addresses only. "
-                    "Name others in DULY_ALLOWED_HOSTS, or set DULY_API_KEY.",
+                    reason="Without an API key, only loopback names and addresses are allowed. "
+                    "Add others to DULY_ALLOWED_HOSTS, or set DULY_API_KEY.",
                 )
             if len(self._own_hosts) < MOST_KNOWN_HOSTS:
                 self._own_hosts.add(host)
@@ -87,12 +87,12 @@ class Origins:
             if origin not in self._origins and not same_place(origin, host):
                 raise Forbidden(
                     f'Origin "{origin}" is not allowed.',
-                    reason="Pages of the service's own origin are, and those of sites named in DULY_ALLOWED_ORIGINS.",
+                    reason="Allowed are the service's own origin and those in DULY_ALLOWED_ORIGINS.",
                 )
 
     def headers_for(self, scope: Scope, headers: Headers) -> RawHeaders:
-        """Returns the headers that let a page of another site read a stream, or the reason why it is refused. A browser
-        sends no key with a preflight.
+        """Returns the CORS headers of a response to a stream request, errors included. A browser sends no key with a
+        preflight.
         """
         if not self._origins or not STREAMS.fullmatch(scope["path"]):
             return ()
@@ -108,6 +108,6 @@ def _check_site(scope: Scope, headers: Headers, site: bytes) -> None:
     if navigates and scope.get("method") in {"GET", "HEAD"} and scope["path"] in _PAGES:
         return
     raise Forbidden(
-        f"Requests of other sites are not allowed (Sec-Fetch-Site: {site.decode('latin-1')}).",
-        reason="Pages of the service's own origin may send them, and those of sites named in DULY_ALLOWED_ORIGINS.",
+        f"Cross-site requests are not allowed (Sec-Fetch-Site: {site.decode('latin-1')}).",
+        reason="Allowed are the service's own origin and those in DULY_ALLOWED_ORIGINS.",
     )

@@ -1,4 +1,4 @@
-"""Who may come in: with the key, with a ticket where streams are, or anybody where no key is set."""
+"""Authentication of requests by API key or, for streams, by ticket. Without a configured key, the service is open."""
 
 import hmac
 import re
@@ -13,12 +13,12 @@ from duly.errors import Unauthorized
 from duly.node import Node
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/favicon.ico"})
-# Receivers read public keys here, and have no key of the service's.
+# Receivers read public keys here without an API key.
 _PUBLIC_KEYS = re.compile(r"/api/v1/webhooks/[0-9A-Fa-f-]{36}/jwks\.json")
 
 
 class Authentication:
-    """Looks at each request before anything else does."""
+    """Authenticates requests before anything else of them is read."""
 
     def __init__(self, node: Node) -> None:
         key = node.settings.api_key
@@ -26,14 +26,15 @@ class Authentication:
         self._database = node.database
 
     async def __call__(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
-        """Lets it pass, and notes by which key. A ticket that is named counts where there is no key beside it, and has
-        to be good.
+        """Authenticates a request, and sets its tenant, the name of its key and the rights of its ticket in the scope.
+
+        A valid key takes precedence over a ticket.
 
         Raises:
-            Unauthorized: it may not.
-            DatabaseOutage: whether its ticket is good cannot be told.
+            Unauthorized: the key is missing or invalid, or the ticket is.
+            DatabaseOutage: the ticket cannot be checked.
         """
-        scope[TENANT] = DEFAULT_TENANT  # the only one that there is
+        scope[TENANT] = DEFAULT_TENANT  # the only tenant
         ticket = take_ticket(scope) if scope["query_string"] else None
         if scope["path"] in OPEN_PATHS:
             return
@@ -45,18 +46,18 @@ class Authentication:
             scope["duly.key_id"] = "ticket"
         elif self._key is not None and not _is_open(scope):
             raise Unauthorized(
-                "This needs a valid API key." if _given(headers) else "This needs an API key.",
+                "Invalid API key." if _key_of(headers) else "API key required.",
                 reason="Send it as `Authorization: Bearer <key>`.",
             )
 
     def _is_key(self, headers: Mapping[bytes, bytes]) -> bool:
         scheme, _, _ = headers.get(b"authorization", b"").partition(b" ")
-        return scheme.lower() == b"bearer" and hmac.compare_digest(_given(headers), self._key or b"")
+        return scheme.lower() == b"bearer" and hmac.compare_digest(_key_of(headers), self._key or b"")
 
 
 def _is_open(scope: Scope) -> bool:
     return scope.get("method") in {"GET", "HEAD"} and _PUBLIC_KEYS.fullmatch(scope["path"]) is not None
 
 
-def _given(headers: Mapping[bytes, bytes]) -> bytes:
+def _key_of(headers: Mapping[bytes, bytes]) -> bytes:
     return headers.get(b"authorization", b"").partition(b" ")[2].strip()

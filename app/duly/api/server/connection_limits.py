@@ -1,5 +1,4 @@
-"""Limits of connections: how many there may be, and how long each may be silent or slow. All hold before any key is
-looked at.
+"""Limits of connections: their number, and the time that each may be silent or slow. They apply before authentication.
 
 The parser's limits (bytes and lines of a head) are in `duly.api.server.request_head_rules`.
 """
@@ -20,25 +19,29 @@ from duly.node import Node
 from duly.settings import Settings
 
 LEAST_BYTES_A_SECOND = 1 << 10
-# How much of what a client sends after a refusal is still read, so that it can read why.
+# Bytes read from a client after an error, so that it can read the response.
 LINGER_BYTES = 1 << 20
 
-# Descriptors left for the database, webhooks, files and handlers: so many, or this share where there are few.
+# File descriptors reserved for the database, webhooks, files and handlers: a number, or a share if there are few.
 SPARE_FILES, SPARE_SHARE = 600, 0.25
-# Connections of one address that are looked through for an idle one.
+# Connections that are searched for an idle one of an address.
 LOOKED_THROUGH = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Times that a client has, in seconds.
+    """Timeouts of a connection, in seconds.
 
-    `head`: from the connection, or from the first byte of a later request, to the end of its head. `idle`: between two
-    requests. `body_look`: a body must have grown by `LEAST_BYTES_A_SECOND` in each such time, and be whole after `body`
-    (lines may come without an end); time in which the application does not read does not count. `response_look`: a
-    response that waits for its client must have gone by that rate. `linger`: for reading a refusal. `half_closed`: for
-    a response to begin whose client has closed its sending side, or has gone. `probe`: from a client's half-close on a
-    stream to the look whether it has gone.
+    Attributes:
+        head: from the connection, or the first byte of a later request, to the end of its head.
+        idle: between two requests.
+        body_look: interval in which a body must grow by `LEAST_BYTES_A_SECOND`. Time in which the application does not
+            read does not count.
+        body: for a whole body; NDJSON has no such limit.
+        response_look: interval in which a client must read its response at that rate.
+        linger: for reading an error response.
+        half_closed: for a response to begin after the client has closed its sending side, or has disconnected.
+        probe: from the half-close of a stream's client to the check whether it has disconnected.
     """
 
     head: float = 10.0
@@ -55,7 +58,7 @@ LIMITS = Limits()
 
 
 class Connection(Protocol):
-    """One connection as this module sees it."""
+    """Connection with its timeouts."""
 
     address: str
 
@@ -70,27 +73,29 @@ class Connection(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Place:
-    """One connection's place among all, until `leave`."""
+    """Place of one connection in the limits, until `leave`."""
 
     _connections: "Connections"
     _address: str | None
     taken: bool = True
 
     def leave(self) -> None:
+        """Releases the place. Repeated calls have no effect."""
         if self.taken:
             self.taken = False
             self._connections.left(self._address)
 
 
 class Connections:
-    """The connections of one process.
+    """Connections of one process.
 
     Args:
-        most: how many there may be.
-        most_of_address: how many of one address, or of one IPv6 network of 64 bits.
-        is_proxy: tells of addresses that speak for many clients, which `most_of_address` does not bound.
-        closed: called with the reason of each connection that is closed for what its client does not do.
+        most: maximum number.
+        most_of_address: maximum number of one address, or of one IPv6 network of 64 bits.
+        is_proxy: returns whether an address is a proxy, which `most_of_address` does not limit.
+        closed: called with the reason when a connection is closed because of its client.
         counted: called with the number of connections when it changes.
+        limits: timeouts.
     """
 
     def __init__(
@@ -125,11 +130,11 @@ class Connections:
 
     @property
     def full(self) -> bool:
-        """Returns whether one more takes the place of another."""
+        """Returns whether a new connection replaces another."""
         return self.count >= self.most
 
     def take(self, host: str) -> Place | None:
-        """Takes a place for one more, where need be that of the oldest idle one; None where there is none."""
+        """Returns a place for a new connection, if necessary that of the oldest idle one; None if none is idle."""
         address = None if self._is_proxy(host) else network_of(host)
         if address is not None and self._of_address[address] >= self.most_of_address and not self._close_first(address):
             return None
@@ -142,7 +147,7 @@ class Connections:
         return Place(self, address)
 
     def left(self, address: str | None) -> None:
-        """Gives a place back; see `Place`."""
+        """Counts a connection as closed; called by its `Place`."""
         self.count -= 1
         self._counted(self.count)
         if address is not None:
@@ -151,14 +156,14 @@ class Connections:
                 del self._of_address[address]
 
     def make_room(self, count: int = 1) -> bool:
-        """Closes connections that wait for a request, or else one whose client may have gone. Returns whether there was
-        one.
+        """Closes connections that wait for a request, or else one whose client may have disconnected. Returns whether
+        any was closed.
         """
         return sum(self._close_first() for _ in range(count)) > 0
 
     def _close_first(self, address: str | None = None) -> bool:
-        """Closes the oldest connection, of all or of one address: of those that never sent a request, or of those that
-        did, whichever are more. So a crowd that does the one costs those that do the other nothing.
+        """Closes the oldest connection, of all or of one address: of those that never sent a request or of those that
+        did, depending on which are more. So a crowd of one kind does not displace the other kind.
         """
         fresh, kept = self.heads, self.idle
         order = (fresh, kept) if len(fresh) > len(kept) else (kept, fresh)
@@ -177,7 +182,7 @@ class Connections:
         return list(islice((each for each in looked_through if network_of(each.address) == address), 1))
 
     def forget(self, connection: Connection) -> None:
-        """Takes a connection out of all deadlines."""
+        """Removes a connection from all deadlines."""
         for deadlines in self._deadlines:
             deadlines.take_out(connection)
 
@@ -188,7 +193,7 @@ class Connections:
 
 
 def connections_of(node: Node) -> Connections:
-    """Makes the limits of this process's connections."""
+    """Returns the limits of this process's connections."""
     settings, closed = node.settings, node.metrics.connections_closed
     most, most_of_address = most_connections(settings, files=raise_file_limit())
     return Connections(
@@ -203,7 +208,7 @@ def connections_of(node: Node) -> Connections:
 
 @lru_cache(maxsize=4096)
 def network_of(host: str) -> str:
-    """Returns what one client may have to itself: an IPv4 address, or an IPv6 network of 64 bits."""
+    """Returns the unit that `most_of_address` limits: an IPv4 address, or an IPv6 network of 64 bits."""
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:
@@ -216,17 +221,17 @@ def network_of(host: str) -> str:
 
 
 def raise_file_limit() -> int:
-    """Raises the soft limit of open files to the hard one. Returns what then holds."""
+    """Raises the soft limit of open files to the hard one. Returns the new limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
-        with suppress(OSError, ValueError):  # macOS takes less than it says
+        with suppress(OSError, ValueError):  # macOS accepts less than its hard limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return soft
 
 
 def most_connections(settings: Settings, *, files: int) -> tuple[int, int]:
-    """Returns how many connections there may be, in all and of one address, with so many descriptors."""
+    """Returns the maximum number of connections, in total and of one address, for a number of file descriptors."""
     most = settings.connection_limit
     if files != resource.RLIM_INFINITY:
         most = min(most, max(files - SPARE_FILES, int(files * (1 - SPARE_SHARE))))

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from starlette.types import Message, Scope, Send
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
-# In a scope: sends a whole response at once, where the server can.
+# In a scope: function that sends a whole response at once.
 RESPOND = "duly.respond"
 
 
 class Exchange:
-    """Adds the request's id to the response, the headers in `also`, and the prefix to its `Location`. `status` is None
-    until the response has begun; `code` is that of a refusal.
+    """Adds the request id and the headers in `also` to the response, and the path prefix to its `Location`.
+
+    `status` is None until the response has begun; `code` is the code of an error.
     """
 
     __slots__ = ("_prefix", "_request_id", "_send", "also", "began", "code", "location", "status")
@@ -40,7 +41,7 @@ class Exchange:
         await self._send(message)
 
     def respond(self, scope: Scope, status: int, headers: RawHeaders, body: bytes) -> bool:
-        """Sends a whole response at once. Returns False where it has to go by messages."""
+        """Sends a whole response at once. Returns False if it must be sent as ASGI messages."""
         respond = scope.get(RESPOND)
         if respond is None or not respond(scope, status, self._completed(headers), body):
             return False

@@ -14,7 +14,7 @@ from duly.api.server.connection_limits import LINGER_BYTES, Place
 from duly.api.server.exchange import RESPOND, RawHeaders
 from duly.api.server.load_shedding import leave
 from duly.api.server.refusals import refusal_bytes
-from duly.api.server.request_ids import request_id_of
+from duly.api.server.request_headers import request_id_of
 from duly.api.server.tcp_info import was_reset
 from duly.errors import DulyError
 

@@ -1,34 +1,34 @@
-"""Admission: a submission that would have to wait is told so at once, before its body is read.
+"""Load shedding: a submission that would have to wait is refused at once, before its body is read.
 
-A queue that only grows makes everybody wait until all give up. So it is bounded by time: what is in progress may take
-some milliseconds at the rate at which submissions are getting done. A burst is taken in whole; only what goes on for
-longer than a burst is an overload, and then the bound is kept until it is over.
+A queue that only grows makes all clients wait until they time out. So it is bounded by time: submissions in progress
+may take some milliseconds at the rate at which submissions complete. A burst is accepted completely; longer than a
+burst is an overload, and the bound then holds until it is over.
 """
 
 import time
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
-# Expected to wait longer than this, a submission is late.
+# A submission expected to wait longer than this is late.
 PATIENCE_SECONDS = 0.03
-# So long all may be late: a burst of some thousand is over by then.
+# Time for which all may be late: a burst of some thousand is over by then.
 BURST_SECONDS = 0.1
-# So long after the last that was late the bound is kept.
+# Time for which the bound holds after the last late submission.
 OVERLOAD_SECONDS = 2.0
-# In an overload, a request that has lain unread for so long is late before it is begun.
+# In an overload, a request that was unread for this time is late before it starts.
 UNREAD_SECONDS = 0.02
-# With so few in progress, nothing else would be left to do.
+# With as few in progress, the process would be idle otherwise.
 IDLE = 2
-# So many are always taken in: at a low rate, nothing can be said of the time that they take.
+# Always accepted: at a low rate, their time cannot be estimated.
 ALWAYS = 64
 WINDOW_SECONDS = 0.1
-# One slow moment is no measure of what the service can do.
+# Share of the previous rate that is kept: one slow window does not measure the capacity of the service.
 _LEAST_OF_BEFORE = 0.8
-_KEY = "duly.admission"
+_KEY = "duly.load_shedder"
 
 
-class Admission:
-    """Counts the submissions in progress in this process, and how fast they get done."""
+class LoadShedder:
+    """Counts the submissions in progress in this process, and the rate at which they complete."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -39,15 +39,15 @@ class Admission:
         self._overload_until = float("-inf")
 
     def enter(self, scope: MutableMapping[str, Any]) -> None:
-        """One more is in progress: this request, until `leave`."""
+        """Counts a request as in progress until `leave`."""
         scope[_KEY] = self
         self._in_progress += 1
 
     def refuses(self, *, unread: Callable[[], float]) -> bool:
-        """Whether one more is to be told to come back.
+        """Returns whether to refuse one more submission.
 
         Args:
-            unread: tells, in seconds, how long the request has lain there; asked only where there is an overload.
+            unread: returns for how many seconds the request was unread; called in an overload only.
         """
         now = self._clock()
         self._measure(now)
@@ -57,7 +57,7 @@ class Admission:
             overload = overload or now - self._late_since > BURST_SECONDS
         else:
             self._late_since = None
-            # Fresh ones first; but late ones rather than none.
+            # Fresh ones first; late ones if there are no others.
             overload = overload and self._in_progress >= IDLE and unread() > UNREAD_SECONDS
         if overload:
             self._overload_until = now + OVERLOAD_SECONDS
@@ -70,12 +70,13 @@ class Admission:
             self._done, self._window_began = 0, now
 
     def left(self) -> None:
+        """Counts a submission as completed."""
         self._in_progress -= 1
         self._done += 1
 
 
 def leave(scope: MutableMapping[str, Any]) -> None:
-    """This request's submission is done or refused; called once more, it does nothing."""
-    admission: Admission | None = scope.pop(_KEY, None)
-    if admission is not None:
-        admission.left()
+    """Counts the submission of a request as completed or refused. Repeated calls have no effect."""
+    load_shedder: LoadShedder | None = scope.pop(_KEY, None)
+    if load_shedder is not None:
+        load_shedder.left()

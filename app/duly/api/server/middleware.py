@@ -16,16 +16,15 @@ from duly.api.server.encoded_paths import refuse_encoded_slash
 from duly.api.server.exchange import RESPOND, Exchange
 from duly.api.server.load_shedding import leave
 from duly.api.server.ndjson_reader import ClientGone, are_lines, punctual, refuse_late
-from duly.api.server.request_headers import check_fields
-from duly.api.server.request_ids import request_id_of
+from duly.api.server.request_headers import check_fields, request_id_of
 from duly.api.server.request_scope import BODY, HEADERS, NODE, READER
 from duly.api.server.reverse_proxies import Proxies, with_prefix
 from duly.api.server.websocket_authentication import WebSocketAuthentication
 from duly.errors import BodyTooLarge
 from duly.node import Node
 
-# A client that sends too much is heard out this far, so that it can read the refusal instead of a broken connection.
-HEARD_OUT = 32 << 20
+# Bytes of an oversized body that are read, so that the client can read the error instead of a broken connection.
+MOST_DISCARDED = 32 << 20
 
 
 class BareEndpoints(NamedTuple):
@@ -90,18 +89,18 @@ class RequestMiddleware:
         scope[HEADERS] = headers = dict(scope["headers"])
         request_id = request_id_of(headers)
         scope["duly.request_id"] = request_id.decode()
-        scope["duly.exchange"] = answer = Exchange(send, request_id, scope.get("root_path", ""))
+        scope["duly.exchange"] = exchange = Exchange(send, request_id, scope.get("root_path", ""))
         inner = scope
         try:
-            self._check_fields(scope, headers, answer)
+            self._check_fields(scope, headers, exchange)
             if method == "OPTIONS":
-                await self._options(scope, answer)(scope, receive, answer.send)
+                await self._options(scope, exchange)(scope, receive, exchange.send)
                 return
             await self._authenticate(scope, headers)
             refuse_encoded_slash(scope)
             reader = self._endpoints.lines.get(scope["path"])
             if reader is not None and method == "POST" and are_lines(headers):
-                await reader(scope, punctual(scope, receive), answer.send)
+                await reader(scope, punctual(scope, receive), exchange.send)
                 return
             app = self._app_for(method, scope["path"])
             if app is self._app:
@@ -110,25 +109,25 @@ class RequestMiddleware:
                 limit = self._body_limits.get(scope["path"], self._body_limit)
                 inner[BODY] = body = await _read(scope, headers, receive, limit=limit)
                 receive = _replay(body, receive)
-            await app(inner, receive, answer.send)
+            await app(inner, receive, exchange.send)
         except ClientGone:
             pass
-        except Exception as error:  # noqa: BLE001  # whatever was raised becomes an answer; one that has begun was told of inside
-            if not answer.begun:
+        except Exception as error:  # noqa: BLE001  # any error becomes a response, unless one has begun
+            if not exchange.begun:
                 failure = as_duly_error(error, request_id=request_id.decode())
                 self._node.metrics.refused.labels(failure.code).inc()
-                answer.code = failure.code
+                exchange.code = failure.code
                 refusal = as_response(failure, accept=headers.get(b"accept", b"").decode("latin-1"))
-                await compressed(refusal)(scope, receive, answer.send)
+                await compressed(refusal)(scope, receive, exchange.send)
         finally:
             leave(scope)
-            # Both lead back to the scope: a circle each would keep the collector busy.
+            # Both refer to the scope: cycles would keep the garbage collector busy.
             del scope["duly.exchange"]
             scope.pop(RESPOND, None)
-            self._note(inner, answer, method=method, path=scope["path"])
+            self._note(inner, exchange, method=method, path=scope["path"])
 
     def _check_fields(self, scope: Scope, headers: dict[bytes, bytes], exchange: Exchange) -> None:
-        """Refuses what needs no look at a key: pages of other sites, fields sent twice, compressed content."""
+        """Refuses, before authentication: pages of other sites, repeated fields, compressed content."""
         self._origins.check(scope, headers)
         exchange.also = self._origins.headers_for(scope, headers)
         if len(headers) < len(scope["headers"]) or b"content-encoding" in headers:
@@ -139,8 +138,8 @@ class RequestMiddleware:
         return Response(status_code=204) if PREFLIGHT in exchange.also else self._addresses.options(scope)
 
     def _note(self, scope: Scope, exchange: Exchange, *, method: str, path: str) -> None:
-        """Writes a request that was refused, or changes something, to the access log. `scope` is that of its route,
-        `path` that of the address table.
+        """Writes a request that failed or may have changed something to the access log. `scope` is that of its route,
+        `path` without the prefix.
         """
         if not self._access.on or (method in READING and (exchange.status or 0) < REFUSED):
             return
@@ -165,11 +164,12 @@ class RequestMiddleware:
 
 
 async def _read(scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, *, limit: int) -> bytes:
-    """Reads the whole body, bounded in size.
+    """Returns the whole body.
 
     Raises:
-        ClientGone: the client left before its end.
-        RequestTimeout: it came too slowly.
+        ClientGone: the client disconnected before its end.
+        RequestTimeout: it arrived too slowly.
+        BodyTooLarge: it has more than `limit` bytes.
     """
     announced = headers.get(b"content-length", b"")
     message = await receive()
@@ -181,8 +181,8 @@ async def _read(scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, 
         raise ClientGone
     if len(body) > limit or (announced.isdigit() and int(announced) > limit):
         raise BodyTooLarge(
-            f"The body is larger than the {limit:,} bytes that are allowed.",
-            reason="Send large inputs by reference, for example a URL in the parameters.",
+            f"Body too large (limit: {limit:,} bytes).",
+            reason="Send large inputs by reference, for example as a URL in the parameters.",
         )
     return body
 
@@ -197,12 +197,12 @@ async def _read_on(first: bytes, receive: Receive, limit: int) -> bytes:
         size += len(piece)
         if size <= limit:
             pieces.append(piece)
-        more = message.get("more_body", False) and size < HEARD_OUT
+        more = message.get("more_body", False) and size < MOST_DISCARDED
     return b"".join(pieces) if size <= limit else bytes(limit + 1)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Gives the body that was read to whoever asks for it; then the real channel, which tells of a disconnect."""
+    """Returns a channel with the body that was read, then the messages of the real one, such as a disconnect."""
     given = False
 
     async def replay() -> Message:

@@ -1,4 +1,4 @@
-"""A request's body as it comes: as lines, of which no more is held than one piece and the beginning of a line."""
+"""Lines of a request body as it arrives. No more is held than one piece and the beginning of a line."""
 
 import re
 from collections.abc import AsyncGenerator, Mapping
@@ -7,22 +7,22 @@ from starlette.types import Message, Receive, Scope
 
 from duly.errors import BodyTooLarge, RequestTimeout
 
-# In the scope of a request whose body is too slow, see `duly.api.server.connection_limits`.
+# In the scope of a request whose body is too slow by `duly.api.server.connection_limits`.
 LATE = "duly.late"
 _TYPE = re.compile(rb"application/x-ndjson\s*(;.*)?", re.IGNORECASE)
 
 
 def are_lines(headers: Mapping[bytes, bytes]) -> bool:
-    """Whether a request says that its body is one JSON value a line."""
+    """Returns whether the content type of a request is NDJSON."""
     return _TYPE.fullmatch(headers.get(b"content-type", b"")) is not None
 
 
 class ClientGone(Exception):
-    """The client left before the end of its request: there is nobody to answer."""
+    """The client disconnected before the end of its request; no response is sent."""
 
 
 class LineSplitter:
-    """Cuts pieces into lines. In place of one that is longer than `longest` bytes comes None."""
+    """Splits pieces into lines. A line longer than `longest` bytes becomes None."""
 
     def __init__(self, *, longest: int) -> None:
         self._longest = longest
@@ -30,7 +30,7 @@ class LineSplitter:
         self._too_long = False
 
     def feed(self, piece: bytes) -> list[bytes | None]:
-        """The lines that end in this piece."""
+        """Returns the lines that end in this piece."""
         *ended, begun = piece.split(b"\n")
         lines: list[bytes | None] = []
         for line in ended:
@@ -40,7 +40,7 @@ class LineSplitter:
         return lines
 
     def end(self) -> list[bytes | None]:
-        """The last line, where nothing ended it."""
+        """Returns the last line, if it has no line feed."""
         return [self._whole(b"")]
 
     def _whole(self, rest: bytes) -> bytes | None:
@@ -51,12 +51,12 @@ class LineSplitter:
 
 
 async def lines_of(receive: Receive, *, longest: int, most: int) -> AsyncGenerator[list[bytes | None]]:
-    """The lines of a body of up to `most` bytes, some at a time; those that hold nothing are left out.
+    """Yields the lines of a body, some at a time, without empty ones.
 
     Raises:
-        ClientGone: see there.
-        BodyTooLarge: it goes on beyond that.
-        RequestTimeout: it came too slowly.
+        ClientGone: the client disconnected.
+        BodyTooLarge: the body has more than `most` bytes.
+        RequestTimeout: it arrived too slowly.
     """
     splitter, size, more = LineSplitter(longest=longest), 0, True
     while more:
@@ -79,7 +79,7 @@ async def _receive(receive: Receive) -> tuple[bytes, bool]:
 
 
 def punctual(scope: Scope, receive: Receive) -> Receive:
-    """Returns a channel that raises RequestTimeout once the body is too slow."""
+    """Returns a channel that raises RequestTimeout when the body is too slow."""
 
     async def receive_in_time() -> Message:
         message = await receive()
@@ -91,13 +91,11 @@ def punctual(scope: Scope, receive: Receive) -> Receive:
 
 
 def refuse_late(scope: Scope) -> None:
-    """Raises RequestTimeout where the connection found the body too slow."""
+    """Raises RequestTimeout if the connection found the body too slow."""
     if LATE in scope:
-        raise RequestTimeout("The body of the request did not arrive in time.", reason="It came too slowly.")
+        raise RequestTimeout("Timed out reading the request body.", reason="The body arrived too slowly.")
 
 
 def too_large(most: int) -> BodyTooLarge:
-    return BodyTooLarge(
-        f"The body is larger than the {most:,} bytes that are allowed.",
-        reason="Send the jobs as several batches.",
-    )
+    """Returns the error of a body of too many bytes."""
+    return BodyTooLarge(f"Body too large (limit: {most:,} bytes).", reason="Send the jobs as several batches.")

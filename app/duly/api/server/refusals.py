@@ -1,4 +1,4 @@
-"""Refusals of what never reaches the application, and their bytes."""
+"""Errors of requests that do not reach the application, and their responses as bytes."""
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
@@ -16,62 +16,69 @@ from duly.errors import (
 
 
 def refusal_bytes(refusal: DulyError, *, request_id: bytes) -> bytes:
-    """Returns a whole response in the shape of all errors, after which the connection is closed."""
-    answer = as_response(refusal, accept="")
-    headers = [*answer.raw_headers, (b"x-request-id", request_id), (b"connection", b"close")]
+    """Returns a whole error response, after which the connection is closed."""
+    response = as_response(refusal, accept="")
+    headers = [*response.raw_headers, (b"x-request-id", request_id), (b"connection", b"close")]
     head = STATUS_LINE[refusal.status] + b"".join(b"%b: %b\r\n" % header for header in headers)
-    return head + b"\r\n" + bytes(answer.body)
+    return head + b"\r\n" + bytes(response.body)
 
 
 def not_http() -> DulyError:
-    return BadRequest("The request is not valid HTTP/1.1.", reason="This is not HTTP/1.1.")
+    """Returns the refusal of bytes that are not HTTP."""
+    return BadRequest("Malformed HTTP request.", reason="Send a valid HTTP/1.1 request.")
 
 
 def host_refused(found: bytes | None, *, again: bool = False) -> DulyError:
-    """Returns the refusal of a request whose `Host` is missing (None), malformed, or there twice."""
+    """Returns the refusal of a request whose `Host` is missing (None), malformed, or repeated."""
     if again:
-        message = "The request has more than one Host header."
+        message = "Repeated Host header."
     elif found is None:
-        message = "The request has no Host header."
+        message = "Missing Host header."
     else:
-        message = "The Host header is not a host, optionally with a port."
-    return BadRequest(message, reason="HTTP/1.1 requires exactly one (RFC 9112, section 3.2).")
+        message = "Malformed Host header."
+    return BadRequest(message, reason="HTTP/1.1 requires one host, optionally with a port (RFC 9112, 3.2).")
 
 
 def head_too_large() -> DulyError:
+    """Returns the refusal of a head with too many bytes."""
     return HeadersTooLarge(
-        f"The head of the request is larger than {HEAD_BYTES:,} bytes.", reason="Send fewer or shorter headers."
+        f"Request head too large (limit: {HEAD_BYTES:,} bytes).", reason="Send fewer or shorter headers."
     )
 
 
 def too_many_lines() -> DulyError:
-    return HeadersTooLarge(f"The request has more than {HEADER_LINES} header lines.", reason="Send fewer headers.")
+    """Returns the refusal of a head with too many lines."""
+    return HeadersTooLarge(f"Too many header lines (limit: {HEADER_LINES}).", reason="Send fewer headers.")
 
 
 def target_too_long() -> DulyError:
-    return UriTooLong(f"The address is longer than {TARGET_BYTES:,} bytes.", reason="Send a shorter query.")
+    """Returns the refusal of a request target that is too long."""
+    return UriTooLong(f"Request target too long (limit: {TARGET_BYTES:,} bytes).", reason="Send a shorter query.")
 
 
 def framing_too_large() -> DulyError:
+    """Returns the refusal of a body with too many chunk extensions or trailers."""
     return HeadersTooLarge(
-        "The chunks of the body have too much beside their data.",
-        reason=f"Extensions and trailers may have {HEAD_BYTES:,} bytes.",
+        f"Chunk extensions and trailers too large (limit: {HEAD_BYTES:,} bytes).",
+        reason="Send fewer of them.",
     )
 
 
 def coding_refused() -> DulyError:
-    return NotImplementedHere("The transfer coding is not supported.", reason="Only `chunked` is, in HTTP/1.1.")
+    """Returns the refusal of a transfer coding."""
+    return NotImplementedHere("Transfer coding not supported.", reason="Supported: `chunked`, in HTTP/1.1.")
 
 
 def connect_refused() -> DulyError:
-    return MethodNotAllowed(
-        "This address does not take this method.", allow="DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
-    )
+    """Returns the refusal of CONNECT."""
+    return MethodNotAllowed("Method not allowed.", allow="DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT")
 
 
 def head_late(seconds: float) -> DulyError:
-    return RequestTimeout("The head of the request did not arrive in time.", reason=f"{seconds:g} s are allowed.")
+    """Returns the refusal of a head that is late."""
+    return RequestTimeout("Timed out reading the request head.", reason=f"Send it within {seconds:g} s.")
 
 
 def body_late() -> DulyError:
-    return RequestTimeout("The body of the request did not arrive in time.", reason="It came too slowly.")
+    """Returns the refusal of a body that is late."""
+    return RequestTimeout("Timed out reading the request body.", reason="The body arrived too slowly.")

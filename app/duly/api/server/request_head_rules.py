@@ -1,4 +1,4 @@
-"""Rules for the head of a request that hold before its key is looked at: sizes, `Host`, framing and form of the target.
+"""Rules for the head of a request, checked before authentication: sizes, `Host`, framing and form of the target.
 
 Sources: RFC 9112, sections 3.2 (Host, forms of the target), 6.1 (framing) and 7.1.2 (trailers); RFC 9110, section 7.8
 (an `Upgrade` may be ignored).
@@ -12,7 +12,7 @@ from ipaddress import IPv6Address
 HEAD_BYTES = 64 << 10
 HEADER_LINES = 200
 TARGET_BYTES = 16 << 10
-# A name in the DNS has 253 bytes at most; kept ones must not take much memory.
+# Above the 253 bytes of a DNS name; results are cached, so it must be bounded.
 LONGEST_HOST = 512
 VERSIONS = frozenset({"1.0", "1.1"})
 
@@ -25,7 +25,7 @@ Header = tuple[bytes, bytes]
 
 
 def is_host(value: bytes) -> bool:
-    """Returns whether this is a host, with or without a port. An empty one is none: the scheme `http` requires it."""
+    """Returns whether this is a host, with or without a port. Scheme `http` does not allow an empty one."""
     return len(value) <= LONGEST_HOST and _is_host(value)
 
 
@@ -53,7 +53,7 @@ def split_absolute(target: bytes) -> tuple[bytes, bytes] | None:
 
 
 def upgrades_to_socket(headers: Sequence[Header], *, method: bytes, version: str) -> bool:
-    """Returns whether this asks for a WebSocket in the only way that it can be taken: by GET, without a body."""
+    """Returns whether this is an upgrade to WebSocket that can be accepted: a GET without a body."""
     if method != b"GET" or version != "1.1":
         return False
     offers = b",".join(value for name, value in headers if name == b"upgrade").lower().split(b",")
@@ -64,7 +64,7 @@ def upgrades_to_socket(headers: Sequence[Header], *, method: bytes, version: str
 
 
 def rebuilt(headers: Sequence[Header], *, method: bytes, target: bytes, version: str, upgrade: bytes | None) -> bytes:
-    """Returns the head of this request with this `Upgrade`, or with none."""
+    """Returns the head of this request with this `Upgrade`, or without one."""
     lines = [b"%b %b HTTP/%b" % (method, target, version.encode())]
     lines += [b"%b: %b" % header for header in headers if header[0] != b"upgrade"]
     if upgrade is not None:

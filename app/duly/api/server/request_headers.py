@@ -1,22 +1,31 @@
-"""Header fields of a request: each name once, and no content coding."""
+"""Headers of a request: its id, repeated fields, and content codings."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from secrets import token_hex
 
 from duly.errors import BadRequest, UnsupportedContentCoding
 
-# Fields that hold one value: two of them are read differently by each recipient (RFC 9110, section 5.3).
+# Fields with a single value: recipients differ in which of two they use (RFC 9110, section 5.3).
 _SINGLE = frozenset(
     {b"authorization", b"content-type", b"host", b"idempotency-key", b"last-event-id", b"origin", b"x-correlation-id"}
 )
 _UNCODED = frozenset({b"", b"identity"})
+_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,200}")
+
+
+def request_id_of(headers: Mapping[bytes, bytes]) -> bytes:
+    """Returns the id of a request: the client's own, or a generated one."""
+    given = headers.get(b"x-request-id", b"")
+    return given if _REQUEST_ID.fullmatch(given) else token_hex(8).encode()
 
 
 def check_fields(method: str, headers: dict[bytes, bytes], lines: Sequence[tuple[bytes, bytes]]) -> None:
-    """Joins what was sent in several lines; `headers` has the last line of each name.
+    """Joins repeated fields in `headers`, which has the last line of each.
 
     Raises:
-        BadRequest: a field that holds one value is sent twice.
-        UnsupportedContentCoding: the content is compressed. GET, HEAD and OPTIONS have none that is read.
+        BadRequest: a field with a single value is repeated.
+        UnsupportedContentCoding: the content is compressed. Content of GET, HEAD and OPTIONS is ignored.
     """
     _join_repeated(headers, lines)
     if method not in {"GET", "HEAD", "OPTIONS"}:
@@ -30,7 +39,7 @@ def _join_repeated(headers: dict[bytes, bytes], lines: Sequence[tuple[bytes, byt
     for name, repeated in values.items():
         if len(repeated) > 1 and name in _SINGLE:
             shown = name.decode().title()
-            raise BadRequest(f"The header {shown} is sent {len(repeated)} times.", reason=f"Send {shown} once.")
+            raise BadRequest(f"Header {shown} was sent {len(repeated)} times.", reason=f"Send {shown} once.")
         headers[name] = b", ".join(repeated)
 
 
@@ -38,6 +47,6 @@ def _refuse_codings(value: bytes) -> None:
     codings = {coding.strip(b" \t").lower() for coding in value.split(b",")} - _UNCODED
     if codings:
         raise UnsupportedContentCoding(
-            "The content is compressed, and only plain content is read.",
-            reason="Send it without Content-Encoding.",
+            "Compressed content is not supported.",
+            reason="Send it uncompressed, without Content-Encoding.",
         )

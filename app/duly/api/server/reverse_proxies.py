@@ -1,7 +1,7 @@
-"""Proxies in front of the service: the prefix that they serve it under, and the headers that they forward.
+"""Reverse proxies: the path prefix under which they serve the service, and the headers that they forward.
 
-The rest of the service sees requests as if there were none: the path without the prefix, the client's own address, the
-scheme and the host of its request.
+The rest of the service sees requests as without a proxy: the path without the prefix, and the address, scheme and host
+of the client's request.
 """
 
 from functools import lru_cache
@@ -13,7 +13,7 @@ from duly.domain.forwarded import read_forwarded, read_peer
 from duly.domain.special_addresses import Address
 from duly.settings import Settings
 
-# The first segments of all addresses of the service.
+# First segments of all paths of the service.
 OWN = frozenset(
     {"api", "ws", "ui", "signals", "docs", "openapi.json", "healthz", "readyz", "metrics", "favicon.ico"},
 )
@@ -21,7 +21,7 @@ _SECURE = {"http": "ws", "https": "wss"}
 
 
 class Proxies:
-    """Prefix and trusted networks of the settings. No proxy is trusted unless it is named, loopback included."""
+    """Prefix and trusted networks of the settings. No other proxy is trusted, not even on loopback."""
 
     def __init__(self, settings: Settings) -> None:
         self._root_path = settings.root_path
@@ -30,7 +30,7 @@ class Proxies:
 
     @property
     def any(self) -> bool:
-        """Returns whether the settings name any."""
+        """Returns whether the settings have a prefix or trusted proxies."""
         return bool(self._root_path or self._networks)
 
     def trusts(self, host: str) -> bool:
@@ -69,8 +69,8 @@ class Proxies:
 
 
 def _strip(scope: Scope, root: str) -> None:
-    """Removes the prefix from the path where the proxy has left it there. A path that begins like the prefix and does
-    not continue like an address of the service has lost it already.
+    """Removes the prefix from the path if the proxy has not. A path that begins with the prefix, but does not continue
+    with a path of the service, has lost it already.
     """
     path, raw_path = scope["path"], scope.get("raw_path") or b""
     if path.startswith(f"{root}/") and path[len(root) + 1 :].partition("/")[0] in OWN:
@@ -79,7 +79,7 @@ def _strip(scope: Scope, root: str) -> None:
 
 
 def with_prefix(scope: Scope) -> Scope:
-    """Returns the scope as the ASGI specification has it, with the prefix before the path."""
+    """Returns the scope with the prefix before the path, as the ASGI specification requires."""
     root = scope.get("root_path", "")
     if not root:
         return scope

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from duly.api.contract.error_responses import as_response
 from duly.api.server.http_protocol import BoundedProtocol
-from duly.api.server.load_shedding import Admission
+from duly.api.server.load_shedding import LoadShedder
 from duly.api.server.refusals import body_late
 from duly.api.server.request_head_rules import HEAD_BYTES, HEADER_LINES, is_host
 from duly.api.server.tcp_info import unread_seconds
@@ -108,14 +108,14 @@ class SheddingProtocol(BoundedProtocol):
     def __init__(
         self,
         *arguments: Any,
-        admission: Admission,
+        load_shedder: LoadShedder,
         crowd: Crowd,
         connection: socket.socket,
         root_path: str = "",
         **named: Any,
     ) -> None:
         super().__init__(*arguments, connection=connection, **named)
-        self._admission = admission
+        self._load_shedder = load_shedder
         self._crowd = crowd
         self._unread_seconds = partial(unread_seconds, connection)
         self._paths = {PATH, root_path + PATH}  # a proxy takes its prefix off, or leaves it there
@@ -125,7 +125,9 @@ class SheddingProtocol(BoundedProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refusal:
             data = self._pass_over(data)
-        elif data.startswith(self._begins) and self._at_rest and self._admission.refuses(unread=self._unread_seconds):
+        elif (
+            data.startswith(self._begins) and self._at_rest and self._load_shedder.refuses(unread=self._unread_seconds)
+        ):
             refused = refusal_of(data, begins=self._begins)
             if refused is not None:
                 self._refusal, self._missing = refused
@@ -181,4 +183,4 @@ class SheddingProtocol(BoundedProtocol):
         if self._offered or self._answered:
             return
         if self.scope["method"] == "POST" and self.scope["path"] in self._paths:
-            self._admission.enter(cast("dict[str, Any]", self.scope))
+            self._load_shedder.enter(cast("dict[str, Any]", self.scope))

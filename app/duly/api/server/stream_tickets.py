@@ -1,4 +1,4 @@
-"""Stream tickets: taken out of a request's address, and used up once."""
+"""Stream tickets in requests: each opens one stream or socket, once."""
 
 import hashlib
 from urllib.parse import unquote_to_bytes
@@ -16,9 +16,7 @@ _MEMBER = b"ticket="
 
 
 def take_ticket(scope: Scope) -> bytes | None:
-    """Returns the ticket that a request for a stream names. It is taken out of the address, so that nothing shows it
-    later.
-    """
+    """Returns the ticket of a request for a stream, and removes it from the query, so that it is logged nowhere."""
     path = scope["path"]
     if scope.get("method", "GET") != "GET" or not (path == SOCKET or STREAMS.fullmatch(path)):
         return None
@@ -31,23 +29,24 @@ def take_ticket(scope: Scope) -> bytes | None:
 
 
 async def use_ticket(database: Database, ticket: bytes) -> Grant:
-    """Uses a ticket up. Returns what it opens.
+    """Redeems a ticket. Returns its rights.
 
     Raises:
-        Unauthorized: it is none, or was used, or is too old.
+        Unauthorized: it is unknown, used or expired.
     """
     async with database.connection() as connection:
         opens = await redeem(connection, ticket_digest(ticket))
     if opens is None:
         raise Unauthorized(
-            "This ticket is not valid, or not any more.",
-            reason="A ticket is good once, and for 60 s; ask for another: POST /api/v1/stream-tickets.",
+            "Invalid stream ticket.",
+            reason="A ticket is valid once, within 60 s. Request another: POST /api/v1/stream-tickets.",
         )
     return Grant.read(opens)
 
 
 def ticket_digest(ticket: bytes) -> bytes:
-    """Nodes of the release before take any ticket whose plain digest they find for one that opens everything: they
-    do not find this one.
+    """Returns the digest under which a ticket is stored.
+
+    It is not the plain digest: nodes of the previous release would accept such a ticket for everything.
     """
     return hashlib.sha256(b"stream ticket\x00" + ticket).digest()

@@ -1,4 +1,4 @@
-"""The way into a WebSocket: address, key and origin are checked before it opens; a refusal looks as over HTTP."""
+"""Opening of WebSockets: path, key and origin are checked before; errors are responses as over HTTP."""
 
 import time
 from collections.abc import Mapping
@@ -11,16 +11,15 @@ from duly.api.server.access_lines import NOWHERE, line_of
 from duly.api.server.allowed_origins import Origins
 from duly.api.server.authentication import Authentication
 from duly.api.server.encoded_paths import refuse_encoded_slash
-from duly.api.server.request_headers import check_fields
-from duly.api.server.request_ids import request_id_of
+from duly.api.server.request_headers import check_fields, request_id_of
 from duly.errors import Draining, DulyError, NotFound, UpgradeRequired
 from duly.node import Node
 
-_SPOKEN: Final = {"Sec-WebSocket-Version": "13", "Upgrade": "websocket", "Connection": "Upgrade, close"}
+_SUPPORTED: Final = {"Sec-WebSocket-Version": "13", "Upgrade": "websocket", "Connection": "Upgrade, close"}
 
 
 class WebSocketAuthentication:
-    """Hands a connection to the socket at its address, if it may come in."""
+    """Passes an authenticated connection to the endpoint of its path."""
 
     def __init__(
         self, node: Node, sockets: Mapping[str, ASGIApp], *, origins: Origins, authenticate: Authentication
@@ -36,20 +35,20 @@ class WebSocketAuthentication:
         began = time.perf_counter()
         try:
             socket = await self._admitted(scope, headers)
-        except Exception as error:  # noqa: BLE001  # whatever was raised becomes an answer
+        except Exception as error:  # noqa: BLE001  # any error becomes a response
             failure = as_duly_error(error, request_id=request_id)
             self._node.metrics.refused.labels(failure.code).inc()
             refusal = as_response(failure, accept=headers.get(b"accept", b"").decode("latin-1"))
             refusal.headers["X-Request-Id"] = request_id
             if isinstance(failure, UpgradeRequired):  # RFC 6455, section 4.4; RFC 9110, section 15.5.22
-                refusal.headers.update(_SPOKEN)
+                refusal.headers.update(_SUPPORTED)
             self._note(scope, failure, began)
             await refusal(scope, receive, send)
             return
         await socket(scope, receive, send)
 
     def _note(self, scope: Scope, failure: DulyError, began: float) -> None:
-        """Writes the refusal to the access log."""
+        """Writes an error to the access log."""
         found = (scope["path"], {}) if scope["path"] in self._sockets else NOWHERE
         self._node.access.put(
             line_of(scope, found, method="GET", status=failure.status, code=failure.code, began=began)
@@ -63,7 +62,7 @@ class WebSocketAuthentication:
         await self._authenticate(scope, headers)
         refuse_encoded_slash(scope)
         if (socket := self._sockets.get(scope["path"])) is None:
-            raise NotFound("There is no WebSocket at this address.")
+            raise NotFound("Not found.", reason=f"WebSockets are at {', '.join(self._sockets)}.")
         if self._node.draining:
-            raise Draining("The service is going down; another node, or this one after its restart, takes it.")
+            raise Draining
         return socket
