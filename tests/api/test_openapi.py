@@ -170,7 +170,7 @@ async def test_no_member_has_a_default_or_a_title(document: dict[str, Any]) -> N
 
     assert [(name, member) for name, member, described in members if {"default", "title"} & set(described)] == []
     priority = document["components"]["schemas"]["Submission"]["properties"]["priority"]
-    assert priority["description"] == "higher runs first. Default: `0`"
+    assert priority["description"] == "Higher priorities run first. Default: `0`"
 
 
 async def test_the_status_of_a_job_is_one_type_everywhere(document: dict[str, Any]) -> None:

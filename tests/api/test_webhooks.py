@@ -175,7 +175,7 @@ async def test_a_star_is_everything_and_under_a_filter_all_but_batches(contract:
         ({"limits": {"concurrency": 0}}, "limits.concurrency", "greater than or equal to 1"),
         ({"limits": {"rate": {"count": 1}}}, "limits.rate.seconds", "required"),
         ({"limits": None}, "limits", "object"),
-        ({"event": ["*"]}, "event", 'did you mean "events"?'),
+        ({"event": ["*"]}, "event", r"did you mean \"events\"?"),
         ({"disabledAt": None}, "disabledAt", "unknown field"),
     ],
 )
