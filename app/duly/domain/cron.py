@@ -1,9 +1,9 @@
-"""Cron: when something recurring is due, by the wall clock of a time zone.
+"""Cron schedules: due times by the wall clock of a time zone.
 
-The nights in which clocks are changed are treated as Debian's cron does. Where minute and hour are both named, they are
-*times of day*: due once each day, also when the hour they lie in is left out (then as soon as it is over) or repeated
-(then the first time). With a star in minute or hour they are *intervals*: due whenever the wall clock shows a time that
-fits, so not in an hour that is left out, and again in one that is repeated.
+Clock changes are treated as Debian's cron does. Expressions that name both minute and hour are *times of day*: due once
+a day, also where that hour is skipped (then at its end) or repeated (then the first time). With a star in minute or
+hour they are *intervals*: due whenever the wall clock shows a matching time, so not in a skipped hour and twice in a
+repeated one.
 """
 
 import difflib
@@ -28,7 +28,7 @@ MACROS = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
-# As cronsim calls them in its errors.
+# Names of the fields in the errors of cronsim.
 _CALLED = ("second", "minute", "hour", "day-of-month", "month", "day-of-week")
 DAY, MONTH = 3, 4
 WITHOUT_SECONDS = 5
@@ -37,13 +37,13 @@ YEARS_AHEAD = 50
 SECOND = timedelta(seconds=1)
 # No clock is set back by more than this.
 LONGEST_REPEAT = timedelta(hours=3)
-# Names that mean another thing on each machine, or nothing.
+# Names whose meaning depends on the machine, or that have none.
 _NO_ZONES = frozenset({"localtime", "Factory"})
 _ANY_DATE = datetime(2000, 1, 1)  # noqa: DTZ001  # a reading of a wall clock
 
 
 class CronRefused(ValueError):
-    """An expression or a time zone that means nothing. `errors` names each by its member."""
+    """Invalid expression or time zone. `errors` names each by its member."""
 
     def __init__(self, errors: list[PathError]) -> None:
         super().__init__("; ".join(f"{error.path}: {error.message}" for error in errors))
@@ -52,11 +52,12 @@ class CronRefused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """Due times. All that go in and come out are moments with a zone; those that come out are in UTC, on whole seconds.
+    """Due times. Arguments and results are moments with a time zone; results are in UTC, on whole
+    seconds.
 
     Args:
-        fields: six of them, the second first.
-        zone: whose wall clock counts.
+        fields: six fields, the second first.
+        zone: time zone of the wall clock.
         of_day: times of day rather than intervals.
     """
 
@@ -65,16 +66,16 @@ class Cron:
     of_day: bool
 
     def next_after(self, moment: datetime) -> datetime | None:
-        """The first due time later than this moment; None where there is none in the next 50 years."""
+        """Returns the first due time after this moment; None if there is none in the next 50 years."""
         found = self._first(self._wall(moment), later_than=moment)
         turned_back = None if self.of_day else self._turned_back(moment)
         if turned_back is not None and (found is None or found >= turned_back):
-            # From there on the wall clock shows times again that lie before the one it shows at `moment`.
+            # From there on the wall clock repeats times before the one that it shows at `moment`.
             return self._first(self._wall(turned_back) - SECOND, later_than=turned_back - SECOND)
         return found
 
     def due_times(self, first: datetime, *, until: datetime, limit: int) -> list[datetime]:
-        """From this due time on, up to and with `until`; no more than `limit` of them, the oldest first."""
+        """Returns up to `limit` due times from `first`, itself a due time, up to and including `until`, in order."""
         times: list[datetime] = []
         due: datetime | None = first
         while due is not None and due <= until and len(times) < limit:
@@ -83,24 +84,24 @@ class Cron:
         return times
 
     def last_until(self, moment: datetime, *, since: datetime) -> datetime | None:
-        """The last due time later than `since` and not later than `moment`."""
+        """Returns the last due time after `since` and not after `moment`."""
 
         def is_due_within(seconds: int) -> bool:
             found = self.next_after(moment - seconds * SECOND)
             return found is not None and found <= moment
 
         longest = math.ceil((moment - since).total_seconds())
-        seconds = bisect_left(range(longest + 1), True, key=is_due_within)  # noqa: FBT003  # what is looked for
+        seconds = bisect_left(range(longest + 1), True, key=is_due_within)  # noqa: FBT003  # the value that is searched
         found = self.next_after(moment - seconds * SECOND)
         return found if found is not None and since < found <= moment else None
 
     def _first(self, wall: datetime, *, later_than: datetime) -> datetime | None:
-        """The first moment after `later_than` at which the clock shows a time after `wall` that fits."""
+        """Returns the first moment after `later_than` at which the clock shows a matching time after `wall`."""
         last_year = wall.year + YEARS_AHEAD
         fitting = CronSim(self.fields, wall)
         while (fits := next(fitting, None)) is not None and fits.year <= last_year:
             first, second = (fits.replace(tzinfo=self.zone, fold=fold).astimezone(UTC) for fold in (0, 1))
-            if first > second:  # no clock shows this: it is left out
+            if first > second:  # no clock shows this time: it is skipped
                 moments: tuple[datetime, ...] = (self._change(second, first),)
                 fitting = CronSim(self.fields, self._wall(moments[0]) - SECOND)
                 if not self.of_day:
@@ -113,20 +114,20 @@ class Cron:
         return None
 
     def _turned_back(self, moment: datetime) -> datetime | None:
-        """When the clock is set back, where that is about to happen."""
+        """Returns the moment at which the clock is set back, if that is within the next hours."""
         start = moment.replace(microsecond=0)
         end = start + LONGEST_REPEAT
         return self._change(start, end) if self._offset(end) < self._offset(start) else None
 
     def _change(self, before: datetime, after: datetime) -> datetime:
-        """The moment, to the second, at which the clock is changed between these two."""
+        """Returns the moment, to the second, at which the clock changes between these two."""
         new = self._offset(after)
         seconds = range(int((after - before).total_seconds()))
         changed = bisect_left(seconds, True, key=lambda n: self._offset(before + n * SECOND) == new)  # noqa: FBT003
         return before + changed * SECOND
 
     def _wall(self, moment: datetime) -> datetime:
-        """What the clock shows then."""
+        """Returns the reading of the wall clock."""
         return moment.astimezone(self.zone).replace(tzinfo=None, microsecond=0, fold=0)
 
     def _offset(self, moment: datetime) -> timedelta:
@@ -134,15 +135,16 @@ class Cron:
 
 
 def read_cron(text: str, timezone: str, *, kept: bool = False) -> Cron:
-    """Returns the due times that an expression and the name of a time zone stand for.
+    """Returns the due times of an expression in a time zone.
 
     Args:
         text: the expression.
-        timezone: its IANA name.
-        kept: it was accepted before, perhaps by a release that took steps without effect. They still have none.
+        timezone: IANA name.
+        kept: the expression was accepted before, perhaps by a release that allowed steps without effect; they are
+            ignored.
 
     Raises:
-        CronRefused: one of them, or both, cannot be read.
+        CronRefused: the expression, the time zone or both are invalid.
     """
     errors: list[PathError] = []
     parts = _parts(text)
@@ -158,7 +160,7 @@ def read_cron(text: str, timezone: str, *, kept: bool = False) -> Cron:
 
 
 def _parts(text: str) -> list[str]:
-    """Six fields, where there are as many as there should be, with each `?` for any day as a star."""
+    """Returns the fields with the second first, each `?` of a day field replaced by a star."""
     parts = MACROS.get(text.strip().lower(), text).split()
     if len(parts) == WITHOUT_SECONDS:
         parts.insert(0, "0")
@@ -167,11 +169,11 @@ def _parts(text: str) -> list[str]:
 
 def _wrong_with(text: str, parts: list[str], *, kept: bool) -> str | None:
     if text.strip().startswith("@") and len(parts) != len(FIELDS):
-        return f"is none of {', '.join(MACROS)}"
+        return f"must be one of {', '.join(MACROS)}"
     if len(parts) != len(FIELDS):
         return (
-            f"has {len(text.split())} fields; it takes 5 (minute, hour, day of month, month, day of week), "
-            "or 6 with the second before them"
+            f"has {len(text.split())} fields; must have 5 (minute, hour, day of month, month, day of week), "
+            "or 6 with the second first"
         )
     for place, part in enumerate(parts):
         if refused := _field_refusal(part, place, kept=kept):
@@ -184,12 +186,12 @@ def _wrong_with(text: str, parts: list[str], *, kept: bool) -> str | None:
 
 
 def _field_refusal(part: str, place: int, *, kept: bool) -> str | None:
-    """Refuses expressions that cronsim takes and that have no sensible meaning."""
+    """Returns the error of an expression that cronsim accepts and that has no sensible meaning."""
     name = FIELDS[place].name
     if "?" in part:
-        return f'has "{part}" for its {name}; a question mark alone can stand for either day field only'
+        return f'has "{part}" for its {name}; a question mark is allowed alone, in either day field'
     if not part.isascii():  # as capitals, letters of other alphabets may be those of a name
-        return f'has "{part}" for its {name}, which means nothing there'
+        return f'has "{part}" for its {name}, which is invalid'
     return None if kept else step_refusal(part, place)
 
 
@@ -200,10 +202,10 @@ def _misread(parts: list[str], place: int) -> str:
         except CronSimError:
             pass
         else:
-            return f'can never be due: no month of "{parts[MONTH]}" has a day "{parts[DAY]}"'
+            return f'is never due: no month of "{parts[MONTH]}" has a day "{parts[DAY]}"'
     if refused := range_refusal(parts[place], place):
         return refused
-    return f'has "{parts[place]}" for its {FIELDS[place].name}, which means nothing there'
+    return f'has "{parts[place]}" for its {FIELDS[place].name}, which is invalid'
 
 
 @lru_cache(maxsize=1)
@@ -216,9 +218,9 @@ def _zone(name: str) -> ZoneInfo | None:
 
 
 def _no_zone(name: str) -> str:
-    """Says so, with the nearest name there is, as a whole or by its last part."""
+    """Returns the error of an unknown time zone, with the nearest name, by the whole or its last part."""
     spelt = {zone.rpartition("/")[2].casefold(): zone for zone in sorted(_zones(), reverse=True)}
     spelt |= {zone.casefold(): zone for zone in _zones()}
     near = difflib.get_close_matches(name.strip().replace(" ", "_").casefold(), spelt, n=1)
-    message = "is no name of an IANA time zone"
+    message = "is not an IANA time zone"
     return f"{message}; did you mean {spelt[near[0]]}?" if near else f"{message} such as Europe/Berlin"

@@ -1,7 +1,8 @@
-"""Fields of a cron expression: their names and bounds, what a step may be, and the plain form that cronsim reads right.
+"""Fields of a cron expression: names and bounds, valid steps, and the plain form that cronsim reads
+correctly.
 
-cronsim takes a step after a single day of the week up to 7, so that Sunday is in it; a step after a range of one value
-to the end of the field; and it takes steps that never come or that do nothing.
+cronsim takes a step after a single day of the week up to 7, so that it includes Sunday; a step after a range of one
+value to the end of the field; and it accepts steps that never match or have no effect.
 """
 
 import re
@@ -9,7 +10,7 @@ from typing import Final, NamedTuple
 
 
 class CronField(NamedTuple):
-    """One field: its name, the largest value, and the names that stand for its values, from `first` on."""
+    """Field of an expression: its name, the largest value, and the names of its values from `first` on."""
 
     name: str
     largest: int
@@ -17,7 +18,7 @@ class CronField(NamedTuple):
     first: int = 0
 
     def number(self, text: str) -> int | None:
-        """Returns the value of a number or a name; None where it is neither."""
+        """Returns the value of a number or a name; None for any other text."""
         if text.upper() in self.names:
             return self.first + self.names.index(text.upper())
         return int(text) if text.isascii() and text.isdigit() else None
@@ -38,7 +39,7 @@ DAYS_IN_A_WEEK = 7
 
 
 def step_refusal(text: str, place: int) -> str | None:
-    """Says which step of this field is zero, too large, or after what takes none; None where all steps fit."""
+    """Returns the error of the first invalid step of this field; None if all steps are valid."""
     field = FIELDS[place]
     for item in text.split(","):
         of, slash, step = item.partition("/")
@@ -52,7 +53,7 @@ def step_refusal(text: str, place: int) -> str | None:
 
 
 def range_refusal(text: str, place: int) -> str | None:
-    """Says which range of this field ends before it begins; None where none does."""
+    """Returns the error of the first range of this field that ends before it begins; None if there is none."""
     field = FIELDS[place]
     for item in text.split(","):
         first, last = _bounds(item.partition("/")[0], field)
@@ -62,7 +63,7 @@ def range_refusal(text: str, place: int) -> str | None:
 
 
 def plain(text: str, place: int) -> str:
-    """Returns this field in a form that means the same to everybody. What cannot be read is left as it is."""
+    """Returns the field in a form that all cron implementations read alike. Invalid items are not changed."""
     return ",".join(_plain(item, place) for item in text.split(","))
 
 
@@ -81,7 +82,7 @@ def _plain(item: str, place: int) -> str:
 
 
 def _bounds(of: str, field: CronField) -> tuple[int | None, int | None]:
-    """The first and the last value of a range; None for what is no range, or no value."""
+    """Returns the first and the last value of a range; None for text that is not a range or not a value."""
     first, dash, last = of.partition("-")
     return (field.number(first), field.number(last)) if dash else (None, None)
 

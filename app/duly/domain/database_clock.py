@@ -1,5 +1,5 @@
-"""The database's clock as a process knows it: corrected with each heartbeat, and kept in between by a clock that is
-never set. Orders and ages follow this clock; the machine's own decides nothing.
+"""Clock of the database, as a process knows it: corrected with each heartbeat, and kept in between by a monotonic
+clock. Orders and ages follow this clock, never the machine's.
 """
 
 import time
@@ -12,7 +12,7 @@ _BOOT_TIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)  # Linux only
 
 
 def elapsed_seconds() -> float:
-    """Returns seconds since an arbitrary moment, by a clock that is never set and, on Linux, counts suspension too."""
+    """Returns seconds since an arbitrary moment, by a clock that is never set and, on Linux, also counts suspension."""
     return time.monotonic() if _BOOT_TIME is None else time.clock_gettime(_BOOT_TIME)
 
 

@@ -1,4 +1,4 @@
-"""What a job's events alone tell of it: all that its row in a hot table says, and a little more."""
+"""State of a job derived from its events alone."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -9,15 +9,15 @@ from uuid import UUID
 from duly.domain.events import Event, EventKind, Status, fold
 from duly.domain.invariant_facts import History
 
-# Most histories are short, and most of these are like another.
+# Most histories are short and equal to others, so their states are cached.
 SHORT = 12
 _NOBODY = UUID(int=0)
 _NO_TIME = datetime.fromtimestamp(0, UTC)
 
 
 class DerivedState(NamedTuple):
-    """A job's state. A round begins with its submission and with each redrive after an end: `started` and `crashes`
-    tell of the last one, and `first_round` that it is the first.
+    """State of a job. A round begins with its submission and with each retry after an end: `started` and `crashes`
+    describe the last round; `first_round`: there is only one.
     """
 
     status: Status
@@ -31,37 +31,38 @@ class DerivedState(NamedTuple):
 
     @property
     def ended(self) -> bool:
+        """Returns whether the job has ended."""
         return self.status.ended
 
 
 def derive_state(job_id: UUID, history: History) -> DerivedState:
-    """What these events come to.
+    """Returns the state that these events give.
 
     Raises:
-        ValueError: they cannot have happened so; the text names the job and what is wrong.
+        ValueError: the events are inconsistent; the message names the job and the fault.
     """
     sequences = list(history.sequences)
     if len(sequences) <= SHORT and sequences == list(range(1, len(sequences) + 1)):
         try:
-            return _tell_short(tuple(history.kinds), tuple(history.attempts))
+            return _derive_short(tuple(history.kinds), tuple(history.attempts))
         except ValueError:
-            pass  # told again below, in the job's own name
-    return _tell(job_id, sequences, history.kinds, history.attempts)
+            pass  # derived again below, for a message that names the job
+    return _derive(job_id, sequences, history.kinds, history.attempts)
 
 
 @lru_cache(maxsize=4096)
-def _tell_short(kinds: tuple[int, ...], attempts: tuple[int, ...]) -> DerivedState:
-    return _tell(_NOBODY, range(1, len(kinds) + 1), kinds, attempts)
+def _derive_short(kinds: tuple[int, ...], attempts: tuple[int, ...]) -> DerivedState:
+    return _derive(_NOBODY, range(1, len(kinds) + 1), kinds, attempts)
 
 
-def _tell(job_id: UUID, sequences: Sequence[int], numbers: Sequence[int], attempts: Sequence[int]) -> DerivedState:
+def _derive(job_id: UUID, sequences: Sequence[int], numbers: Sequence[int], attempts: Sequence[int]) -> DerivedState:
     if unknown := sorted(set(numbers) - set(EventKind)):
         raise ValueError(f"job {job_id}: it has an event of the unknown kind {unknown[0]}")
     kinds = [EventKind(number) for number in numbers]
     events = [_event(job_id, *event) for event in zip(sequences, kinds, attempts, strict=True)]
     state = fold([_event(job_id, 0, EventKind.SUBMITTED, 0), *events])
     ends = [place for place, kind in enumerate(kinds) if kind.terminal]
-    # The end that a redrive follows; the job's last end, where it has ended, is part of its round.
+    # Ends that a retry follows. The end of an ended job belongs to its last round.
     before = [place for place in ends if place < len(kinds) - 1]
     round_ = kinds[before[-1] + 1 :] if before else kinds
     return DerivedState(

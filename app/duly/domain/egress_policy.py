@@ -1,7 +1,8 @@
-"""Addresses that may be called, and the checks of a target that its URL alone allows.
+"""Egress policy: addresses and ports that outgoing requests may use, checked as far as a URL alone
+allows.
 
-A URL is read once, into a `Target` of one canonical spelling. That spelling is what is checked and what is requested,
-so no two parsers can disagree about where it leads. A name's addresses are checked by the client, as it connects.
+A URL is parsed once into a `Target` with one canonical spelling. That spelling is both checked and requested, so two
+parsers cannot disagree about the destination. The addresses of a name are checked by the client when it connects.
 """
 
 import re
@@ -30,9 +31,8 @@ _OCTETS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a URL leads: a name in lower-case ASCII, or an address in its canonical text (without brackets).
-
-    `path` begins with `/` and includes the query; a fragment is never sent and is dropped.
+    """Destination of a URL: a name in lower-case ASCII, or an address in canonical text (without brackets). `path`
+    begins with `/` and includes the query; a fragment is never sent and is dropped.
     """
 
     scheme: str
@@ -42,21 +42,23 @@ class Target:
 
     @property
     def is_address(self) -> bool:
+        """Returns whether the host is an IP address."""
         return ":" in self.host or _NUMBER.fullmatch(self.host.rpartition(".")[2]) is not None
 
     @property
     def origin(self) -> str:
-        """Host and port, as shown to people; it holds nothing that could be a secret."""
+        """Returns host and port for messages; it has no secrets."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def url(self) -> str:
+        """Returns the canonical URL."""
         return f"{self.scheme}://{self.origin}{self.path}"
 
 
 @dataclass(frozen=True, slots=True)
 class EgressPolicy:
-    """What may be called: every public address on one of `ports`, and any port in `networks`."""
+    """Allowed destinations: every public address on one of `ports`, and any port in `networks`."""
 
     networks: Networks = ()
     ports: Ports = RECEIVER_PORTS
@@ -66,19 +68,21 @@ PUBLIC: Final = EgressPolicy()
 
 
 def parse_networks(text: str) -> Networks:
-    """The networks of a comma-separated list of CIDRs; a bare address stands for itself alone.
+    """Parses a comma-separated list of CIDRs; a bare address is a network of its own.
 
-    Raises `ValueError`, naming the entry, for what is no network or has bits set beyond its prefix.
+    Raises:
+        ValueError: an entry is not a network, or has bits set beyond its prefix; the message names it.
     """
     return tuple(_network(part) for entry in text.split(",") if (part := entry.strip()))
 
 
 def refusal(address: str, *, allowed: Networks) -> str | None:
-    """Why this address may not be called, in one sentence, or None where it may. Allowed networks win.
+    """Returns the reason why the address may not be called, as one sentence; None if it may. Allowed networks take
+    precedence.
 
-    An IPv4-mapped IPv6 address is judged by the address inside, one with a zone (`fe80::1%eth0`) without it. Any other
-    form that carries an IPv4 address is allowed only where that one is, too: an allowed NAT64 prefix opens the public
-    addresses behind it, and not `64:ff9b::10.0.0.1`.
+    An IPv4-mapped IPv6 address is judged by the address inside, one with a zone (`fe80::1%eth0`) without the zone. Any
+    other form that embeds an IPv4 address is allowed only where that address is, too: an allowed NAT64 prefix permits
+    the public addresses behind it, and not `64:ff9b::10.0.0.1`.
     """
     try:
         parsed = _inner(ip_address(address))
@@ -87,21 +91,21 @@ def refusal(address: str, *, allowed: Networks) -> str | None:
     if not _is_allowed(parsed, allowed) and (found := special_network(parsed)) is not None:
         network, meaning = found
         return (
-            f"{parsed} is in {network} ({meaning}), which is never called "
-            "unless DULY_WEBHOOK_ALLOW_NETWORKS names a network it is in."
+            f"Blocked destination {parsed}: it is in {network} ({meaning}). "
+            "To allow it, add its network to DULY_WEBHOOK_ALLOW_NETWORKS."
         )
     for carried in embedded(parsed):
         if not _is_allowed(carried, allowed) and (found := special_network(carried)) is not None:
             network, meaning = found
             return (
-                f"{parsed} carries {carried}, which is in {network} ({meaning}) and never called "
-                "unless DULY_WEBHOOK_ALLOW_NETWORKS names a network it is in."
+                f"Blocked destination {parsed}: it embeds {carried}, which is in {network} ({meaning}). "
+                "To allow it, add that network to DULY_WEBHOOK_ALLOW_NETWORKS."
             )
     return None
 
 
 def connection_refusal(address: str, port: int, *, reach: EgressPolicy) -> str | None:
-    """Why no connection may be made to this address and port, or None."""
+    """Returns the reason why no connection may be made to this address and port; None if one may."""
     reason = refusal(address, allowed=reach.networks)
     if reason is not None or _is_allowed(_inner(ip_address(address)), reach.networks):
         return reason
@@ -109,19 +113,21 @@ def connection_refusal(address: str, port: int, *, reach: EgressPolicy) -> str |
 
 
 def parse_target(url: str) -> Target:
-    """Read an http(s) URL into the one spelling that is checked and requested.
+    """Parses an http(s) URL into the canonical spelling that is checked and requested.
 
-    Odd spellings of IPv4 addresses (`127.1`, `0x7f000001`, `2130706433`, `017700000001`) become what they mean.
-    Raises `ValueError`, with a sentence that repeats no path, query or password, for what is no URL of a receiver.
+    Unusual spellings of IPv4 addresses (`127.1`, `0x7f000001`, `2130706433`, `017700000001`) are normalized.
+
+    Raises:
+        ValueError: not a usable URL; the message repeats no path, query or password.
     """
     if len(url) > LONGEST_URL:
         raise ValueError(f"The URL is longer than {LONGEST_URL} characters.")
     if not url.isprintable() or " " in url or "\\" in url:
-        raise ValueError("The URL holds white space, a backslash or a control character.")
+        raise ValueError("The URL contains white space, a backslash or a control character.")
     try:
         scheme, authority, path, query, _ = urlsplit(url)
     except ValueError:
-        raise ValueError("The URL cannot be read.") from None
+        raise ValueError("The URL is malformed.") from None
     if scheme not in _DEFAULT_PORTS:
         raise ValueError("The URL must begin with http:// or https://.")
     host, port = _host_and_port(authority)
@@ -134,18 +140,18 @@ def parse_target(url: str) -> Target:
 
 
 def target_refusal(target: Target, *, reach: EgressPolicy) -> str | None:
-    """Why this target may not be called, as far as can be known without looking its name up."""
+    """Returns the reason why the target may not be called, as far as is known without a DNS lookup; None if it may."""
     if target.is_address:
         return connection_refusal(target.host, target.port, reach=reach)
     if is_localhost(target.host):
         reasons = [refusal(loopback, allowed=reach.networks) for loopback in ("127.0.0.1", "::1")]
         return reasons[0] if all(reasons) else None
-    # Whether the name leads into an allowed network, where every port is open, shows on connecting.
+    # With allowed networks, where every port is open, the client decides when it knows the address.
     return None if reach.networks else _port_refusal(target.port, reach.ports)
 
 
 def url_refusal(url: str, *, reach: EgressPolicy) -> str | None:
-    """Why this URL can be known, without any look-up, to be one that is never called; None where it may be."""
+    """Returns the reason why the URL may not be called, as far as is known without a DNS lookup; None if it may."""
     try:
         target = parse_target(url)
     except ValueError as error:
@@ -154,7 +160,7 @@ def url_refusal(url: str, *, reach: EgressPolicy) -> str | None:
 
 
 def is_localhost(host: str) -> bool:
-    """Whether the name is the machine's own by definition (RFC 6761, section 6.3)."""
+    """Returns whether the name is the machine itself by definition (RFC 6761, section 6.3)."""
     name = host.lower().removesuffix(".")
     return name == "localhost" or name.endswith(".localhost")
 
@@ -178,17 +184,17 @@ def _port_refusal(port: int, ports: Ports) -> str | None:
     if port in ports:
         return None
     return (
-        f"Port {port} is not one that is called: DULY_WEBHOOK_PORTS allows {ports}, and of a range not the well-known "
-        "ports of databases and administration. A network named in DULY_WEBHOOK_ALLOW_NETWORKS is called on any."
+        f"Blocked port {port}: DULY_WEBHOOK_PORTS allows {ports}; a range excludes well-known ports of databases and "
+        "administration. All ports are allowed in the networks of DULY_WEBHOOK_ALLOW_NETWORKS."
     )
 
 
 def _host_and_port(authority: str) -> tuple[str, int | None]:
     if "@" in authority:
-        raise ValueError("The URL may not hold a user name or password.")
+        raise ValueError("The URL must not contain a user name or password.")
     found = _AUTHORITY.fullmatch(authority)
     if found is None:
-        raise ValueError("The URL's host and port cannot be read." if authority else "The URL has no host.")
+        raise ValueError("The URL's host or port is malformed." if authority else "The URL has no host.")
     port = int(found["port"]) if found["port"] else None
     if port is not None and not 0 < port <= LARGEST_PORT:
         raise ValueError(f"The URL's port must be between 1 and {LARGEST_PORT}.")
@@ -222,7 +228,7 @@ def _ascii(host: str) -> str:
 
 
 def _ipv4(parts: list[str]) -> IPv4Address:
-    """The address that one to four numbers mean to `inet_aton`, and so to most resolvers: the last fills the rest."""
+    """Returns the address of one to four numbers as `inet_aton` reads them: the last fills the remaining octets."""
     try:
         *high, low = [_number(part) for part in parts]
     except ValueError:

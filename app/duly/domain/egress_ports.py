@@ -1,9 +1,9 @@
-"""Which ports may be called: those that receivers stand on, and what the service's owner names."""
+"""Ports that outgoing requests may use: common ports of web servers, and those that the operator adds."""
 
 from dataclasses import dataclass
 from typing import Final
 
-# What answers to a stray request here is more often a database or an administration's door than a receiver.
+# Ports of databases and administration interfaces: a request there is more likely an attack than a webhook.
 GUARDED_PORTS: Final = frozenset(
     {1433, 1521, 2049, 2181, 2375, 2376, 2379, 2380, 3306, 3389, 4369, 5432, 5672, 5900, 5984, 6379, 6443, 8500, 9042}
     | {9092, 9200, 9300, 10250, 10255, 11211, 15672, 25672, 26379, 27017, 27018, 27019}
@@ -13,7 +13,7 @@ LARGEST_PORT: Final = 65_535
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Single ports and ranges. A range never opens a guarded port; naming it singly does."""
+    """Single ports and ranges. A range never includes a guarded port; only naming it singly does."""
 
     single: frozenset[int]
     ranges: tuple[range, ...] = ()
@@ -30,9 +30,10 @@ class Ports:
 
 
 def parse_ports(text: str) -> Ports:
-    """The ports of a comma-separated list such as `80,443,8000-8999`.
+    """Parses a comma-separated list such as `80,443,8000-8999`.
 
-    Raises `ValueError`, naming the entry, for what is no port and no range of ports in rising order.
+    Raises:
+        ValueError: an entry is not a port or an ascending range of ports; the message names it.
     """
     single: set[int] = set()
     ranges: list[range] = []

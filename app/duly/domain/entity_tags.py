@@ -1,7 +1,7 @@
 """Entity tags of jobs: the sequence (RFC 9110, sections 8.8.3 and 13.1.2).
 
-That of a compressed response is weak, since a strong one would be the same for two representations. Proxies that
-compress append the coding to the tags that they pass on, and do not take it off again.
+The tag of a compressed response is weak, since a strong one would be shared by two representations. Proxies that
+compress append the coding to the tag, and do not remove it from requests.
 """
 
 import re
@@ -19,14 +19,14 @@ def tag_of(sequence: int) -> str:
 
 
 def weak(tag: str) -> str:
-    """Returns the tag as a weak one."""
+    """Returns the weak form of a tag."""
     return tag if tag.startswith("W/") else f"W/{tag}"
 
 
 def read_sequences(if_none_match: str) -> frozenset[int] | None:
-    """Returns the sequences that `If-None-Match` names, by weak comparison; None for `*`, which any job matches.
+    """Returns the sequences in `If-None-Match`, by weak comparison; None for `*`, which matches any job.
 
-    A field that does not follow the grammar names none.
+    A malformed field has none.
     """
     text = if_none_match.strip(" \t")
     if text == ANY:

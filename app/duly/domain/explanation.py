@@ -1,4 +1,4 @@
-"""Why a job is where it is: one sentence for a person, and the same as data."""
+"""Explanation of a job's state: its cause as a code, one sentence, and the same as data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from duly.domain.timestamps import rfc3339
 
 
 class Cause(StrEnum):
-    """What a job waits for, or what became of it."""
+    """Reason why a job waits, or the way it ended."""
 
     ENDED = "ENDED"
     RUNNING = "RUNNING"
@@ -33,7 +33,7 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StartLimit:
-    """A limit of the job's queue or type, as it stands. `next_start_at` is when its rate lets another start."""
+    """Limit of the job's queue or type, with its current use. `next_start_at`: earliest start that the rate allows."""
 
     scope: str
     name: str
@@ -47,7 +47,7 @@ class StartLimit:
 
 @dataclass(frozen=True, slots=True)
 class OpenBreaker:
-    """The breaker of the job's type."""
+    """Circuit breaker of the job's type that is not closed. `open`: it has not begun a probe."""
 
     open: bool
     code: str
@@ -56,7 +56,7 @@ class OpenBreaker:
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """A job that this one waits for."""
+    """Job that this one depends on."""
 
     job_id: UUID
     status: str
@@ -64,7 +64,7 @@ class Parent:
 
 @dataclass(frozen=True, slots=True)
 class SetAsideRecord:
-    """Record of a job that the database refuses: its start, its outcome or its follow-up."""
+    """Record of a job that the database rejects: its start, its outcome or its follow-up."""
 
     what: str
     reason: str
@@ -74,7 +74,7 @@ class SetAsideRecord:
 
 @dataclass(frozen=True, slots=True)
 class ExplanationFacts:
-    """All that an answer may need; most of it is empty for most jobs."""
+    """Facts about a job; most are empty for most jobs."""
 
     status: Status
     type: str
@@ -107,7 +107,7 @@ class ExplanationFacts:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The cause, a sentence, and the figures that the sentence is made of."""
+    """Cause, sentence, and the data in the sentence."""
 
     cause: Cause
     message: str
@@ -115,7 +115,7 @@ class Explanation:
 
 
 def explain(facts: ExplanationFacts) -> Explanation:
-    """The first cause that holds: what has to go before the next can matter."""
+    """Returns the first cause that applies, in the order in which they take effect."""
     if facts.refused is not None:
         return _refused(facts.refused)
     match facts.status:

@@ -1,7 +1,8 @@
-"""Forwarded headers: client, scheme, host and prefix of a request, as far back as its proxies are trusted.
+"""Forwarded headers: client, scheme, host and prefix of a request, as far back as its proxies are
+trusted.
 
-`Forwarded` is RFC 7239; `X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix` are what most proxies send. Where both are
-present, the latter count: a proxy that sets them often passes on a `Forwarded` of the client's own.
+`Forwarded` is RFC 7239; most proxies send `X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix`. Where both are present
+the latter are used: a proxy that sets them often passes on a `Forwarded` header of the client.
 """
 
 import re
@@ -57,8 +58,8 @@ def read_forwarded(headers: Sequence[tuple[bytes, bytes]], is_trusted: IsTrusted
 
 
 def _client(fors: Sequence[str], is_trusted: IsTrusted) -> tuple[Peer | None, int]:
-    """Returns the first entry, from the end, that is not a trusted proxy, and its place from the end. An entry that is
-    not an address ends the search: the client is then the proxy that wrote it.
+    """Returns the first entry, from the end, that is not a trusted proxy, and its position from the end. An entry that
+    is not an address ends the search: the client is then the proxy that wrote it.
     """
     client: Peer | None = None
     back = 1

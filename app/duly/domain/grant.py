@@ -1,4 +1,4 @@
-"""Grant of a ticket: one job, a batch, the jobs with certain labels, or all of them."""
+"""Grant of a stream ticket: one job, a batch, the jobs with certain labels, or all of them."""
 
 import json
 from collections.abc import Mapping
@@ -7,8 +7,8 @@ from uuid import UUID
 
 
 class Grant(NamedTuple):
-    """Of `job_id`, `batch_id` and `labels` at most one is set; none of them: all jobs. `submit`: jobs may be submitted
-    as well.
+    """Rights of a ticket. At most one of `job_id`, `batch_id` and `labels` is set; without any, all jobs are granted.
+    `submit`: submissions are allowed.
     """
 
     job_id: UUID | None = None
@@ -18,7 +18,7 @@ class Grant(NamedTuple):
 
     @property
     def limited(self) -> bool:
-        """Returns whether some jobs are out of its reach."""
+        """Returns whether the grant excludes some jobs."""
         return self.job_id is not None or self.batch_id is not None or self.labels is not None
 
     def shows(self, job_id: UUID, *, batch_id: UUID | None, labels: str | None) -> bool:
@@ -32,7 +32,7 @@ class Grant(NamedTuple):
         return True
 
     def written(self) -> str:
-        """Returns it as JSON."""
+        """Returns the grant as JSON text."""
         members: dict[str, object] = {
             "jobId": str(self.job_id) if self.job_id is not None else None,
             "batchId": str(self.batch_id) if self.batch_id is not None else None,
@@ -43,7 +43,7 @@ class Grant(NamedTuple):
 
     @classmethod
     def read(cls, text: str) -> "Grant":
-        """Reads what `written` returned."""
+        """Parses the text that `written` returned."""
         found = json.loads(text)
         job_id, batch_id = (UUID(found[name]) if found[name] is not None else None for name in ("jobId", "batchId"))
         return cls(job_id, batch_id, found["labels"], found["submit"])

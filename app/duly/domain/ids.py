@@ -1,4 +1,4 @@
-"""Job ids: UUIDv7, so that an id tells its time and ids made later sort later (RFC 9562, section 5.7)."""
+"""Job ids: UUIDv7, which contain their time and sort by it (RFC 9562, section 5.7)."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -17,8 +17,8 @@ _new, _set = object.__new__, object.__setattr__
 class IdMaker:
     """Source of ids by a clock, each larger than all before, even where the clock is set back.
 
-    After the milliseconds comes a counter of 42 bits that restarts, below its half, in each millisecond (RFC 9562,
-    section 6.2, method 1); the last 32 bits are random. Half of the counter lasts for weeks where the clock stands.
+    The milliseconds are followed by a counter of 42 bits, which restarts below its half in each millisecond (RFC 9562,
+    section 6.2, method 1), and 32 random bits. Half of the counter lasts for weeks if the clock stops.
     """
 
     __slots__ = ("_clock", "_counter", "_milliseconds")
@@ -43,19 +43,19 @@ class IdMaker:
         return made
 
     def block(self) -> "IdBlock":
-        """Makes many ids of this moment."""
+        """Reserves consecutive ids of this moment."""
         return IdBlock(self.new())
 
 
 def new_job_id() -> UUID:
-    """A fresh id by the clock of this machine, for tests and tools: a service makes its own by `DatabaseClock`."""
+    """Returns a new id by the clock of this machine, for tests and tools: a service uses `DatabaseClock.ids`."""
     made: UUID = _uuid7()
     return made
 
 
 class IdBlock:
-    """Ids that follow each other by one, all of the moment of the id given: any of up to 2**31 can be told from its
-    place alone (RFC 9562, section 6.2, method 2; the last 32 bits of an id made here are random).
+    """Consecutive ids of the moment of the given id, up to 2**31 of them; each is determined by its index (RFC 9562,
+    section 6.2, method 2; the last 32 bits of an id made here are random).
     """
 
     __slots__ = ("_first",)
@@ -68,10 +68,10 @@ class IdBlock:
 
 
 def child_id(parent: UUID, name: str, place: int = 0) -> UUID:
-    """The id of what a job submits under this name: the same whenever it is asked for.
+    """Returns the id of the job that a parent submits under this name; equal arguments give equal ids.
 
-    It tells the parent's time, and ends with the parent's last byte. Under one name, ids sort by their place, which is
-    below 2**20. What is left, 46 bits, is a hash of the parent and the name.
+    It contains the parent's time, and ends with the parent's last byte. Under one name, ids sort by their index, which
+    is below 2**20. The remaining 46 bits are a hash of the parent and the name.
     """
     digest = int.from_bytes(blake2b(parent.bytes + name.encode(), digest_size=6).digest(), "big")
     high, low = digest >> 36, digest & ((1 << 34) - 1)
@@ -80,27 +80,30 @@ def child_id(parent: UUID, name: str, place: int = 0) -> UUID:
 
 
 def smallest_id_at(moment: datetime) -> UUID:
-    """The lower bound of all ids made at or after this moment (which has a time zone); 0 for one before 1970."""
+    """Returns the lower bound of ids made at or after this moment (with a time zone); 0 for a moment before 1970."""
     return UUID(int=max(int(moment.timestamp() * 1000), 0) << 80)
 
 
 def earlier(job_id: UUID, *, seconds: float) -> UUID:
-    """The lower bound of all ids made up to `seconds` before this one."""
+    """Returns the lower bound of ids made up to `seconds` before this one."""
     milliseconds = (job_id.int >> 80) - int(seconds * 1000)
     return UUID(int=max(milliseconds, 0) << 80)
 
 
 def made_at(job_id: UUID) -> datetime:
+    """Returns the time in an id."""
     return datetime.fromtimestamp((job_id.int >> 80) / 1000, UTC)
 
 
 def event_id(job_id: UUID, sequence: int) -> UUID:
-    """An event's id follows from its job and place, so it is the same on every read and every delivery."""
+    """Returns the id of an event, which is a function of the job and the sequence, so it is equal on each read and
+    delivery.
+    """
     return uuid5(job_id, str(sequence))
 
 
 def parse_job_id(text: str) -> UUID | None:
-    """The id that a path names, or None: only the canonical text counts, in either case (RFC 9562, section 4)."""
+    """Returns the id in a path; None unless it is the canonical text, in either case (RFC 9562, section 4)."""
     try:
         job_id = UUID(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the tables say of one job, or one batch, in one snapshot: what the promises are held against."""
+"""Facts about one job or one batch from one snapshot of the tables, which are compared with the invariants."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,7 +8,7 @@ from uuid import UUID
 
 
 class JobRecord(NamedTuple):
-    """The job's own row in the ledger. The first seven are copied into each hot row."""
+    """The job's row in the table `jobs`. The first seven members are copied into each hot row."""
 
     tenant_id: int
     queue: str
@@ -29,8 +29,8 @@ COPIED = JobRecord._fields[:7]
 
 
 class History(NamedTuple):
-    """Its events from 1 on, in the order of their numbers. `merged`: newer parameters are among them; `foreign`: one
-    of them belongs to another tenant.
+    """Events of the job from 1 on, in the order of their sequences. `merged`: newer parameters are among them;
+    `foreign`: an event belongs to another tenant.
     """
 
     sequences: Sequence[int]
@@ -41,7 +41,9 @@ class History(NamedTuple):
 
 
 class HotRecord(NamedTuple):
-    """Its row in a hot table; one of them, where it stands in several `places`. The first seven are `COPIED`."""
+    """The job's row in a hot table; one of them if it has rows in several `places`. The first seven members are
+    `COPIED`.
+    """
 
     tenant_id: int
     queue: str
@@ -66,10 +68,10 @@ class HotRecord(NamedTuple):
 
 
 class Ties(NamedTuple):
-    """What other tables hold of it: the keys that stand for it, the ones that it waits for (`waits`), those that wait
-    for it (`followers`), ends whose consequences are still to be drawn, and its webhooks. Of those to its callback the
-    `due` ones, and the `settled` ones, which were delivered or given up; of those to endpoints (`addressed`) the due
-    ones alone: which endpoints there were to be told is recorded nowhere.
+    """Rows of other tables that refer to the job: its keys, the jobs that it waits for (`waits`), those that wait for
+    it (`followers`), ends with pending follow-ups, and its webhooks: deliveries to its callback that are `due` or
+    `settled` (delivered or abandoned), and due deliveries to endpoints (`addressed`). Which endpoints existed at an
+    event is not recorded.
     """
 
     foreign: bool
@@ -86,7 +88,7 @@ class Ties(NamedTuple):
 
 
 class JobFacts(NamedTuple):
-    """Everything that is recorded of one job; `asked` is None where the ledger does not know it."""
+    """Everything recorded about one job; `asked` is None if the table `jobs` has no such job."""
 
     job_id: UUID
     asked: JobRecord | None
@@ -96,8 +98,8 @@ class JobFacts(NamedTuple):
 
 
 class BatchFacts(NamedTuple):
-    """A batch, what its own row says (`recorded` is False where there is none), what is still to be added to that, and
-    what the events of its jobs tell. Each three counts are of completed, failed and cancelled jobs.
+    """Batch: its own row (`recorded` is False if there is none), tallies not yet added to it, and the states of its
+    jobs by their events. Each three counts are of completed, failed and cancelled jobs.
     """
 
     tenant_id: int
@@ -118,7 +120,7 @@ class BatchFacts(NamedTuple):
 
 
 class RepairAction(Enum):
-    """What `duly check --repair` does about a broken promise, in the order in which it does so."""
+    """Action of `duly check --repair` for a violation, in the order of execution."""
 
     NONE = "the ledger itself is damaged"
     DROP_KEY = "frees a concurrency key"
@@ -143,7 +145,7 @@ class RepairAction(Enum):
 
 
 class Violation(NamedTuple):
-    """A promise that does not hold: of which job or batch (None: of the database), and the sentence that says so."""
+    """Violation of an invariant: the job or batch (None: the database), and a sentence that describes it."""
 
     cure: RepairAction
     tenant_id: int
@@ -152,4 +154,5 @@ class Violation(NamedTuple):
 
     @property
     def of_batch(self) -> bool:
+        """Returns whether the subject is a batch."""
         return self.cure in {RepairAction.RECORD_BATCH, RepairAction.RESIZE_BATCH, RepairAction.COUNT_BATCH}
