@@ -35,7 +35,7 @@ async def test_it_waits_for_its_time(start_service: StartService) -> None:
     told = await why(service, job)
     assert (told["cause"], told["waitingFor"]) == ("SCHEDULED", "time")
     assert told["data"] == {"runAt": "2100-01-01T00:00:00.000Z"}
-    assert told["message"] == "It is not to start before 2100-01-01T00:00:00.000Z."
+    assert told["message"] == "It is scheduled to start at 2100-01-01T00:00:00.000Z."
 
 
 async def test_it_waits_for_its_next_attempt(start_service: StartService) -> None:
@@ -128,7 +128,7 @@ async def test_others_go_first(start_service: StartService) -> None:
     told = await why(service, job)
     assert told["cause"] == "BUSY"
     assert told["data"] == {"ahead": 3, "aheadIsAtLeast": False, "workers": 1}
-    assert told["message"].startswith("3 jobs of the queue")
+    assert told["message"].startswith("3 jobs ahead of it in queue")
     gate("only").set()
 
 

@@ -38,7 +38,7 @@ async def test_a_broken_promise_is_told_and_ends_with_one(database_url: str, che
         done = check()
         assert (done.returncode, done.stderr) == (1, "")
         assert done.stdout.splitlines() == [
-            f"job {ledger.ids['ready']} is pending by its events and stands nowhere",
+            f"job {ledger.ids['ready']}: pending, but has no row in ready, scheduled, blocked or running",
             f"{len(ledger.ids) - 1} jobs and 1 batches: 1 violations",
         ]
 
@@ -54,7 +54,7 @@ async def test_the_same_is_told_to_programs(database_url: str, check: Run) -> No
         job, batch = told["violations"]
         assert (job["jobId"], job["batchId"]) == (str(ledger.ids["ready"]), None)
         assert (batch["jobId"], batch["batchId"]) == (None, str(ledger.ids["batch"]))
-        assert job["message"].endswith("is pending by its events and stands nowhere")
+        assert job["message"].endswith("pending, but has no row in ready, scheduled, blocked or running")
         assert "repaired" not in told
 
 
@@ -69,7 +69,7 @@ async def test_a_repair_says_what_it_did_and_ends_with_zero(database_url: str, c
         assert (done.returncode, done.stderr) == (0, "")
         *repaired, last = done.stdout.splitlines()
         assert last.endswith("all invariants hold")
-        assert any(line.endswith("places it as its events tell") for line in repaired)
+        assert any(line.endswith("rewrote the hot row as its events require") for line in repaired)
         assert all(line.startswith("repaired") for line in repaired)
         again = check("--repair")
         assert (again.returncode, again.stdout.splitlines()) == (0, [last])
@@ -94,7 +94,7 @@ async def test_what_cannot_be_repaired_ends_with_one(database_url: str, check: R
         assert "event 9 follows where 2 belongs" in done.stdout
 
 
-async def test_many_broken_promises_are_counted_and_the_first_are_told(database_url: str, check: Run) -> None:
+async def test_many_broken_invariants_are_counted_and_the_first_are_told(database_url: str, check: Run) -> None:
     async with empty_ledger(database_url) as ledger:
         await ledger.submit(*(str(n) for n in range(130)))
         await ledger.sql("truncate ready")

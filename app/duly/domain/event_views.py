@@ -35,7 +35,7 @@ class EventData(Enum):
 
 
 class EventView(NamedTuple):
-    """Names of one kind of event, and its data. `webhook` is None where the kind has no webhook."""
+    """Names of one kind of event, and its data. `webhook` is None for kinds without a webhook."""
 
     resource: str
     frame: str

@@ -129,8 +129,8 @@ def explain(facts: ExplanationFacts) -> Explanation:
 
 def _refused(refused: SetAsideRecord) -> Explanation:
     message = (
-        f"The database does not take its {refused.what}: {refused.reason}. Tried {_count(refused.tries, 'time')} since "
-        f"{_time(refused.since)}, and again until it does."
+        f"The database rejects its {refused.what}: {refused.reason}. Tried {_count(refused.tries, 'time')} since "
+        f"{_time(refused.since)}; retries continue."
     )
     data: dict[str, object] = {
         "what": refused.what,
@@ -145,7 +145,7 @@ def _pending(facts: ExplanationFacts) -> Explanation:
     if facts.expires_at is not None and facts.attempt == 0 and facts.expires_at <= facts.now:
         return Explanation(
             Cause.EXPIRED,
-            f"It expired at {rfc3339(facts.expires_at)} and is about to be ended.",
+            f"It expired at {rfc3339(facts.expires_at)} and is about to end as EXPIRED.",
             {"expiresAt": rfc3339(facts.expires_at)},
         )
     match facts.waiting_for:
@@ -163,7 +163,9 @@ def _ended(facts: ExplanationFacts) -> Explanation:
     ended = rfc3339(facts.completed_at) if facts.completed_at else ""
     why = f" with {facts.error_code}" if facts.error_code and facts.status is Status.FAILED else ""
     return Explanation(
-        Cause.ENDED, f"It {_PAST[facts.status]} at {ended}{why}.", {"endedAt": ended, "errorCode": facts.error_code}
+        Cause.ENDED,
+        f"The job {_PAST[facts.status]} at {ended}{why}.",
+        {"endedAt": ended, "errorCode": facts.error_code},
     )
 
 
@@ -177,18 +179,20 @@ def _running(facts: ExplanationFacts) -> Explanation:
         "deadline": _time(facts.deadline),
         "cancelRequestedAt": _time(facts.cancel_requested_at),
     }
-    where = f" on {facts.node}" if facts.node else " on a node that has fallen silent, and will be run again"
+    where = f" on {facts.node}" if facts.node else " on a node that stopped sending heartbeats; it will be run again"
     attempt = f"Attempt {facts.attempt} of {facts.max_attempts} has been running since {_time(facts.started_at)}{where}"
     if facts.cancel_requested_at is not None:
-        wish = f"its handler was told at {_time(facts.cancel_requested_at)} to stop, and has not yet"
-        return Explanation(Cause.CANCEL_REQUESTED, f"{attempt}; {wish}.", data)
+        request = (
+            f"cancellation was requested at {_time(facts.cancel_requested_at)}, and the handler has not stopped yet"
+        )
+        return Explanation(Cause.CANCEL_REQUESTED, f"{attempt}; {request}.", data)
     return Explanation(Cause.RUNNING, f"{attempt}; it times out at {_time(facts.deadline)}.", data)
 
 
 def _later(facts: ExplanationFacts) -> Explanation:
     data: dict[str, object] = {"runAt": _time(facts.run_at)}
     if facts.waiting_for == "time":
-        return Explanation(Cause.SCHEDULED, f"It is not to start before {_time(facts.run_at)}.", data)
+        return Explanation(Cause.SCHEDULED, f"It is scheduled to start at {_time(facts.run_at)}.", data)
     tried = f"Attempt {facts.attempt} of {facts.max_attempts} ended with {facts.error_code or 'an error'}"
     message = f"{tried}; the next one starts at {_time(facts.run_at)}."
     return Explanation(Cause.RETRY, message, data | {"errorCode": facts.error_code})
@@ -199,7 +203,7 @@ def _dependencies(facts: ExplanationFacts) -> Explanation:
     first = facts.parents[0] if facts.parents else None
     which = f": {first.job_id} is {first.status}" if first else ""
     others = f", and {facts.unmet - 1} more" if facts.unmet > 1 else ""
-    message = f"It depends on {_count(facts.unmet, 'job')} that {_verb(facts.unmet)} not ended yet{which}{others}."
+    message = f"It depends on {_count(facts.unmet, 'job')} that {_verb(facts.unmet)} not ended{which}{others}."
     return Explanation(Cause.DEPENDENCIES, message, {"unmet": facts.unmet, "dependsOn": shown})
 
 
@@ -209,8 +213,8 @@ def _key(facts: ExplanationFacts) -> Explanation:
         "heldBy": str(facts.holder) if facts.holder else None,
         "before": facts.before_in_key,
     }
-    held = f"job {facts.holder} holds it" if facts.holder else "it is just being passed on"
-    before = f", and {_count(facts.before_in_key, 'job')} wait before this one" if facts.before_in_key else ""
+    held = f"job {facts.holder} holds it" if facts.holder else "it is being passed on"
+    before = f", and {_count(facts.before_in_key, 'job')} wait for it ahead of this one" if facts.before_in_key else ""
     message = f'Only one job with the concurrency key "{facts.key}" runs at a time: {held}{before}.'
     return Explanation(Cause.CONCURRENCY_KEY, message, data)
 
@@ -219,11 +223,11 @@ def _ready(facts: ExplanationFacts) -> Explanation:
     if facts.paused_at is not None:
         return Explanation(
             Cause.QUEUE_PAUSED,
-            f'The queue "{facts.queue}" has been paused since {_time(facts.paused_at)}.',
+            f'Queue "{facts.queue}" has been paused since {_time(facts.paused_at)}.',
             {"queue": facts.queue, "pausedAt": _time(facts.paused_at)},
         )
     if not facts.workers:
-        message = f'No worker that is alive knows the job type "{facts.type}".'
+        message = f'No live worker handles the job type "{facts.type}".'
         return Explanation(Cause.NO_WORKER, message, {"type": facts.type})
     if facts.breaker is not None:
         return _circuit_open(facts, facts.breaker)
@@ -235,12 +239,12 @@ def _ready(facts: ExplanationFacts) -> Explanation:
 
 def _circuit_open(facts: ExplanationFacts, breaker: OpenBreaker) -> Explanation:
     data: dict[str, object] = {"type": facts.type, "errorCode": breaker.code, "probeAt": _time(breaker.probe_at)}
-    failing = f'Jobs of the type "{facts.type}" kept failing with {breaker.code}'
+    failing = f'The circuit breaker of "{facts.type}" is open after failures with {breaker.code}'
     if breaker.open:
         return Explanation(
-            Cause.CIRCUIT_OPEN, f"{failing}: none is started before {_time(breaker.probe_at)}, then one is tried.", data
+            Cause.CIRCUIT_OPEN, f"{failing}: no job starts before {_time(breaker.probe_at)}, then one as a probe.", data
         )
-    return Explanation(Cause.CIRCUIT_OPEN, f"{failing}: one is being tried, the others wait for its end.", data)
+    return Explanation(Cause.CIRCUIT_OPEN, f"{failing}: one job runs as a probe, the others wait for its end.", data)
 
 
 def _limited(limit: StartLimit) -> Explanation | None:
@@ -248,15 +252,15 @@ def _limited(limit: StartLimit) -> Explanation | None:
     if limit.concurrency is not None and limit.running >= limit.concurrency:
         return Explanation(
             Cause.CONCURRENCY_LIMIT,
-            f"{limit.running} of the {limit.concurrency} jobs that may run at once for the {limit.scope} "
-            f'"{limit.name}" are running.',
+            f'Concurrency limit of the {limit.scope} "{limit.name}" reached: {limit.running} of {limit.concurrency} jobs '
+            "are running.",
             data | {"running": limit.running, "concurrency": limit.concurrency},
         )
     if limit.rate_count is not None and limit.tokens < 1:
         return Explanation(
             Cause.RATE_LIMIT,
-            f'The {limit.scope} "{limit.name}" starts {limit.rate_count} jobs in {limit.rate_seconds:g} seconds at '
-            f"most; the next may start at {_time(limit.next_start_at)}.",
+            f'Rate limit of the {limit.scope} "{limit.name}" reached: {limit.rate_count} starts per '
+            f"{limit.rate_seconds:g} seconds; the next job may start at {_time(limit.next_start_at)}.",
             data | {"nextStartAt": _time(limit.next_start_at)},
         )
     return None
@@ -264,13 +268,13 @@ def _limited(limit: StartLimit) -> Explanation | None:
 
 def _in_line(facts: ExplanationFacts) -> Explanation:
     data: dict[str, object] = {"ahead": facts.ahead, "aheadIsAtLeast": facts.ahead_is_least, "workers": facts.workers}
-    who = f"{_count(facts.workers, 'worker')} that {_knows(facts.workers)} its type"
+    workers = f"{_count(facts.workers, 'worker')} for its type"
     if not facts.ahead:
-        return Explanation(Cause.NEXT, f'It is the next of the queue "{facts.queue}", for {who}.', data)
+        return Explanation(Cause.NEXT, f'It is next in queue "{facts.queue}"; {workers}.', data)
     least = "at least " if facts.ahead_is_least else ""
     return Explanation(
         Cause.BUSY,
-        f'{least.capitalize()}{_count(facts.ahead, "job")} of the queue "{facts.queue}" go before it, for {who}.',
+        f'{least.capitalize()}{_count(facts.ahead, "job")} ahead of it in queue "{facts.queue}"; {workers}.',
         data,
     )
 
@@ -281,10 +285,6 @@ def _count(number: int, noun: str) -> str:
 
 def _verb(number: int) -> str:
     return "has" if number == 1 else "have"
-
-
-def _knows(number: int) -> str:
-    return "knows" if number == 1 else "know"
 
 
 def _time(moment: datetime | None) -> str | None:

@@ -88,12 +88,12 @@ class Ties(NamedTuple):
 
 
 class JobFacts(NamedTuple):
-    """Everything recorded about one job; `asked` is None if the table `jobs` has no such job."""
+    """Recorded facts about one job; `record` is None for a job that the table `jobs` does not have."""
 
     job_id: UUID
-    asked: JobRecord | None
+    record: JobRecord | None
     history: History
-    stand: HotRecord | None
+    hot_row: HotRecord | None
     ties: Ties
 
 
@@ -122,26 +122,26 @@ class BatchFacts(NamedTuple):
 class RepairAction(Enum):
     """Action of `duly check --repair` for a violation, in the order of execution."""
 
-    NONE = "the ledger itself is damaged"
-    DROP_KEY = "frees a concurrency key"
-    DROP_UNIQUE = "frees a unique key"
-    DROP_WAITS = "forgets whom it waited for"
-    DROP_ENDINGS = "forgets an end that is none"
-    DROP_DELIVERIES = "drops a webhook of an event that is none"
-    DROP_CHECKPOINT = "drops a checkpoint"
-    HOLD_KEY = "takes its concurrency key"
-    PLACE_HOLDER = "places it anew, before others that want its concurrency key"
-    PLACE = "drops its rows in the hot tables, and places it as its events tell"
-    HAND_OUT = "gives a free concurrency key to the job that waits for it longest"
-    HOLD_UNIQUE = "takes its unique key"
-    MARK = "corrects the marks of its hot row"
-    FOLLOW = "has the consequences of its end drawn again"
-    COUNT_DOWN = "has nobody wait for it any more"
-    TELL = "writes the missing webhooks"
-    RECORD_BATCH = "writes the batch down again"
-    RESIZE_BATCH = "corrects which jobs the batch has"
-    COUNT_BATCH = "counts the batch anew"
-    CONTROL = "writes the version of what holds claims back"
+    NONE = "not repairable: the ledger itself is damaged"
+    DROP_KEY = "released a concurrency key"
+    DROP_UNIQUE = "released a unique key"
+    DROP_WAITS = "deleted dependencies"
+    DROP_ENDINGS = "deleted pending follow-ups"
+    DROP_DELIVERIES = "deleted deliveries"
+    DROP_CHECKPOINT = "deleted a checkpoint"
+    HOLD_KEY = "acquired a concurrency key"
+    PLACE_HOLDER = "rewrote the hot row of a holder of a concurrency key"
+    PLACE = "rewrote the hot row as its events require"
+    HAND_OUT = "granted a free concurrency key to the job that waits longest"
+    HOLD_UNIQUE = "acquired a unique key"
+    MARK = "corrected the marks of a hot row"
+    FOLLOW = "repeated the follow-ups of an end"
+    COUNT_DOWN = "released the dependents of a job that was not recorded"
+    WRITE_WEBHOOKS = "wrote missing deliveries"
+    RECORD_BATCH = "recorded a batch again"
+    RESIZE_BATCH = "corrected the range of jobs of a batch"
+    COUNT_BATCH = "recounted a batch"
+    CONTROL = "restored the version of claim restrictions"
 
 
 class Violation(NamedTuple):

@@ -1,4 +1,4 @@
-"""A job as values: what was asked, what a worker is handed, how an attempt ended, what a reader sees."""
+"""Values of a job: its submission, the claim handed to a worker, the end of an attempt, the view of a reader."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,33 +15,33 @@ DEFAULT_QUEUE = "default"
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """A client's key, and the digest of the submission it came with."""
+    """Client's idempotency key, and the digest of the submission that it came with."""
 
     key: str
     digest: bytes
 
 
 class Mark(IntFlag):
-    """What else is to be done for a job when it starts or ends; most jobs have none. Stored bits of its hot row."""
+    """Marks of a job: stored bits of its hot row for work at its start or end. Most jobs have none."""
 
     KEYED = 1  # it has a concurrency key
     UNIQUE = 2  # it has a unique key
-    DEPENDED = 4  # others wait for its end
-    MERGED = 8  # newer parameters stand in its events
-    CHECKPOINT = 16  # an attempt left one
-    QUEUE_LIMITED = 32  # its last start counted towards the limits of its queue
-    TYPE_LIMITED = 64  # or of its type
+    DEPENDED = 4  # other jobs wait for its end
+    MERGED = 8  # its newest parameters are in its events
+    CHECKPOINT = 16  # an attempt recorded one
+    QUEUE_LIMITED = 32  # its last start counts against the limits of its queue
+    TYPE_LIMITED = 64  # or against those of its type
 
 
 class Debounce(NamedTuple):
-    """How long a job waits for newer parameters: `seconds` after each of them, `longest_seconds` in all."""
+    """Debounce of parameters: a wait of `seconds` after each replacement, `longest_seconds` in total."""
 
     seconds: float
     longest_seconds: float
 
 
 class Flow(NamedTuple):
-    """What ties a job to others or to the clock beyond its start. Few jobs have any of it."""
+    """Ties of a job to other jobs, and its expiry. Few jobs have any."""
 
     expires_in_seconds: float | None = None
     unique_key: str | None = None
@@ -54,8 +54,8 @@ class Flow(NamedTuple):
 
 
 class NewJob(NamedTuple):
-    """A validated submission, ready to be recorded. JSON is kept as text; times of the future are either absolute
-    (`run_at`) or relative to the database's clock (`delay_seconds`). The secret is sealed.
+    """Validated submission, ready to be recorded. JSON is text; times in the future are absolute (`run_at`) or relative
+    to the database's clock (`delay_seconds`). The secret is sealed.
     """
 
     tenant_id: int
@@ -80,7 +80,7 @@ class NewJob(NamedTuple):
 
 
 class NewBatch(NamedTuple):
-    """Jobs that are submitted together. `then` is the job that follows their last end, as JSON text."""
+    """Jobs that are submitted together. `then`: template of the job that follows their last end."""
 
     tenant_id: int
     batch_id: UUID
@@ -90,9 +90,9 @@ class NewBatch(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """Result of a submission: the job, when it was recorded, and whether an earlier request did it: one
-    with the same idempotency key, whose answer this is (`replayed`), one under the same id of the client's
-    (`standing`), or one with the same unique key (`deduplicated`, with the status of that job where it was looked up).
+    """Result of a submission: the job, the time when it was recorded, and whether an earlier request did that: with the
+    same idempotency key (`replayed`), with the same client-made id (`standing`), or with the same unique key
+    (`deduplicated`, with the status of that job if it was read).
     """
 
     job_id: UUID
@@ -104,12 +104,12 @@ class Accepted(NamedTuple):
 
     @property
     def fresh(self) -> bool:
-        """Returns whether this request recorded it."""
+        """Returns whether this request recorded the job."""
         return not (self.replayed or self.deduplicated or self.standing)
 
 
 class Lane(NamedTuple):
-    """The ready jobs that are alike to a claim: one queue, one type, one priority, oldest first."""
+    """Ready jobs of one queue, type and priority, ordered by age."""
 
     queue: str
     type: str
@@ -117,8 +117,8 @@ class Lane(NamedTuple):
 
 
 class ClaimedJob(NamedTuple):
-    """One attempt, as handed to a worker. `token` is the fence: it rises with every claim and never falls. `delivers`:
-    there are webhooks to send of this claim.
+    """Attempt, as handed to a worker. `token` is its lease token, which rises with every claim of the job; `delivers`:
+    the claim has webhooks to send.
     """
 
     tenant_id: int
@@ -142,10 +142,10 @@ class ClaimedJob(NamedTuple):
 
 
 class Finish(NamedTuple):
-    """How an attempt ended, decided and ready to be recorded.
+    """End of an attempt, ready to be recorded.
 
-    `kind` is the event to write; `delay_seconds` counts only for those after which the job runs again;
-    `charged` is False where the attempt is not the job's fault and its number is given back.
+    `kind` is the event; `delay_seconds` applies to events after which the job runs again; `charged` is False where the
+    attempt does not count, because its end is not the fault of the job.
     """
 
     job_id: UUID
@@ -158,8 +158,8 @@ class Finish(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """What the ledger recorded of a `Finish`. A cancel wish that came first turns any end into a cancellation.
-    `followed`: other jobs, or a batch, are still to hear of it.
+    """Recorded end of an attempt. A cancel request that came first turns any end into a cancellation. `followed`: other
+    jobs, or a batch, have follow-ups of it.
     """
 
     job_id: UUID
@@ -172,7 +172,7 @@ class Finished(NamedTuple):
 
 
 class WaitReason(IntEnum):
-    """Why a row stands in `scheduled` (the first two) or `blocked`. Stored numbers."""
+    """Reason of a row in `scheduled` (the first two) or `blocked`. Stored numbers."""
 
     TIME = 0
     RETRY = 1
@@ -182,7 +182,7 @@ class WaitReason(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """Everything a reader of one job sees, in one snapshot. JSON members are text."""
+    """Job as a reader sees it, from one snapshot. JSON members are text."""
 
     job_id: UUID
     type: str
@@ -210,4 +210,5 @@ class JobView:
 
     @property
     def ended(self) -> bool:
+        """Returns whether the job has ended."""
         return self.status.ended

@@ -1,4 +1,4 @@
-"""A job that is kept to be made later: again and again by a schedule, or once when a batch has ended."""
+"""Templates of jobs that are made later: repeatedly by a schedule, or once when a batch has ended."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ _NEW_JOB: TypeAdapter[NewJob] = TypeAdapter(NewJob)
 
 
 def template(job: NewJob) -> str:
-    """A job as it is kept to be made again and again: by name, so that one kept by an older version can be read."""
+    """Returns a job as JSON by member names, so that later releases can read it."""
     return to_json(_named(job)).decode()
 
 
@@ -27,17 +27,18 @@ def _named(value: object) -> object:
 
 
 def read_template(text: str) -> NewJob:
+    """Parses the text that `template` returned."""
     return _NEW_JOB.validate_json(text)
 
 
 def refusal_text(error: Exception, **more: object) -> str:
-    """Returns the error of a kept job that was refused when it was due, as JSON text."""
+    """Returns the error of a templated job that was refused when it was due, as JSON text."""
     known = error if isinstance(error, DulyError) else InternalError("The job could not be recorded.")
     return dump_text(known.content | more)
 
 
 def with_secret(text: str, change: Callable[[str], str]) -> str:
-    """The template with its callback's secret, as it is stored, changed; the same text where that stays as it is."""
+    """Returns the template with its stored callback secret changed by `change`; the same text if it is unchanged."""
     named = json.loads(text)
     secret = named["callback_secret"]
     changed = change(secret)
@@ -45,8 +46,8 @@ def with_secret(text: str, change: Callable[[str], str]) -> str:
 
 
 def then_job(text: str, *, job_id: UUID, batch: Mapping[str, object]) -> NewJob:
-    """The job of a template, made now that a batch has ended: its parameters tell what the batch came to. A unique key,
-    which an earlier release took, counts no more: no other job may stand for this one.
+    """Returns the `then` job of a batch that has ended; its parameters include the counts of the batch. A unique key,
+    which an earlier release allowed, is dropped, because no other job may replace this one.
     """
     job = read_template(text)
     if job.flow is not None and job.flow.unique_key is not None:

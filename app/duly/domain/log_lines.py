@@ -1,4 +1,4 @@
-"""Log lines: what a handler says of its attempt, cut and cleaned so that it can always be recorded."""
+"""Log lines of handlers, cleaned and truncated so that they can always be stored."""
 
 import json
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ from duly.domain.json_cleaning import clean_json_text, clean_text, truncate_text
 from duly.domain.outcome import MESSAGE_LIMIT
 
 FIELDS_LIMIT = 8_000
-# What stays of fields that are longer than that in all.
+# Limits of fields that are longer than that in total.
 MOST_FIELDS, NAME_LIMIT, VALUE_LIMIT = 20, 100, 200
 
 
 class Level(IntEnum):
-    """Stored numbers: those of Python's own logging."""
+    """Level of a log line. Stored numbers, equal to those of Python's logging."""
 
     DEBUG = 10
     INFO = 20
@@ -29,8 +29,8 @@ LEVELS: dict[str, Level] = {level.name.lower(): level for level in Level}
 
 
 class LogLine(NamedTuple):
-    """One line of one attempt. `line` counts from 1; `fields` is the text of a JSON object; `at` is by the
-    database's clock, as the process of the handler knows it.
+    """Line of one attempt. `line` counts from 1; `fields` is the text of a JSON object; `at` is by the database's
+    clock.
     """
 
     tenant_id: int
@@ -45,13 +45,13 @@ class LogLine(NamedTuple):
 
 
 def message_text(message: object) -> str:
-    """At most 8,000 characters that Postgres can hold, whatever a handler takes for a message."""
+    """Returns at most 8,000 storable characters of a handler's message, of any type."""
     return truncate_text(clean_text(_shown(message)), MESSAGE_LIMIT)
 
 
 def fields_text(fields: Mapping[str, object]) -> str | None:
-    """The fields as a JSON object of at most 8,000 characters. What is no JSON is put as its text, and of fields that
-    are longer the first twenty stay, each value cut to its beginning.
+    """Returns the fields as a JSON object of at most 8,000 characters. A value that is not JSON is written as its text;
+    of larger fields the first twenty are kept, each value truncated.
     """
     if not fields:
         return None
@@ -67,7 +67,7 @@ def fields_text(fields: Mapping[str, object]) -> str | None:
 def _written(value: object) -> str:
     try:
         text = json.dumps(value, default=_shown, allow_nan=False, ensure_ascii=False)
-    except (TypeError, ValueError, RecursionError):  # NaN, a name that is no text, a circle
+    except (TypeError, ValueError, RecursionError):  # NaN, a name that is not a string, a cycle
         text = json.dumps(_shown(value), ensure_ascii=False)
     return clean_json_text(text)
 

@@ -69,8 +69,8 @@ def _weight(member: ListMember) -> float | None:
 
 
 def _other(member: ListMember) -> bool:
-    """Returns whether a member is about another representation than ours, which has no parameters. Before the weight
-    alone they count; `charset=utf-8` says what JSON is.
+    """Returns whether a member is about a representation other than ours, which has no parameters. Only parameters
+    before the weight count; `charset=utf-8` is what JSON has.
     """
     for name, value in member.parameters:
         if name == "q":

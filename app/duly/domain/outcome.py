@@ -1,4 +1,4 @@
-"""How an attempt can end, as values, and what is then recorded of it."""
+"""Outcomes of an attempt, and the decision what to record for each."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -18,13 +18,13 @@ NAME_LIMIT = 500
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The handler returned; `result` is JSON text."""
+    """Handler returned; `result` is JSON text."""
 
     result: str
 
 
 class StackFrame(NamedTuple):
-    """A line of a handler's code that an error came through."""
+    """Line of a handler's code in the traceback of an error."""
 
     file: str
     line: int
@@ -33,12 +33,12 @@ class StackFrame(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The handler raised, or what it was given or returned does not fit.
+    """Handler raised, or its parameters or its result are invalid.
 
     Attributes:
-        delay_seconds: until the next attempt, where the handler said so.
-        exception: the name of the type of an error that was not meant as an outcome.
-        frames: where that arose in the handler's code, the innermost last.
+        delay_seconds: delay until the next attempt, if the handler set one.
+        exception: name of the type of an unexpected exception.
+        frames: its location in the handler's code, the innermost last.
     """
 
     code: str
@@ -52,17 +52,19 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class TimedOut:
+    """Attempt exceeded its timeout."""
+
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """Somebody wanted it cancelled, and it stopped."""
+    """Attempt stopped after a cancel request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """Its node goes away in good order, lost touch with the database, or has no room: no fault of the job."""
+    """Attempt stopped for a reason outside of the job: its node shut down, lost the database, or had no capacity."""
 
     reason: str
     delay_seconds: float = 0.0
@@ -70,7 +72,7 @@ class Interrupted:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """Its node fell silent."""
+    """Node of the attempt stopped sending heartbeats."""
 
 
 Outcome: TypeAlias = Completed | Failed | TimedOut | Cancelled | Interrupted | WorkerLost
@@ -78,7 +80,7 @@ Outcome: TypeAlias = Completed | Failed | TimedOut | Cancelled | Interrupted | W
 
 @dataclass(frozen=True, slots=True)
 class AttemptFacts:
-    """What a decision needs to know of the attempt that ended."""
+    """Facts about an attempt that decide its end."""
 
     job_id: UUID
     token: int
@@ -88,7 +90,9 @@ class AttemptFacts:
 
 
 def decide(outcome: Outcome, attempt: AttemptFacts, *, policy: RetryPolicy, random: Callable[[], float]) -> Finish:
-    """What to record: the end of the job, or its way back. `random` gives numbers from 0 up to 1, for jitter."""
+    """Returns the event to record: the end of the job, or its return to a queue. `random` returns numbers from 0 to 1,
+    for jitter.
+    """
     job_id, token = attempt.job_id, attempt.token
     match outcome:
         case Completed(result):
@@ -101,7 +105,7 @@ def decide(outcome: Outcome, attempt: AttemptFacts, *, policy: RetryPolicy, rand
         case WorkerLost():
             return _after_lost_worker(attempt)
         case TimedOut(seconds):
-            message = f"The attempt took longer than its {seconds:g} seconds."
+            message = f"The attempt exceeded its timeout of {seconds:g} seconds."
             return _after_failure(Failed("TIMED_OUT", message, message), attempt, policy, random)
         case Failed():
             return _after_failure(outcome, attempt, policy, random)
@@ -150,7 +154,7 @@ def _after_lost_worker(attempt: AttemptFacts) -> Finish:
     error = error_json(
         code,
         _LOST[code],
-        reason="Its node sent no heartbeat.",
+        reason="The node stopped sending heartbeats.",
         retryable=isinstance(decision, RetryAfter),
         attempt=attempt.attempt,
     )
@@ -158,32 +162,35 @@ def _after_lost_worker(attempt: AttemptFacts) -> Finish:
 
 
 _LOST = {
-    "WORKER_LOST": "The process that ran this attempt went away.",
-    "CRASH_LOOP": "The process that ran this job died under it three times; it is not run again by itself.",
+    "WORKER_LOST": "The process that ran this attempt was lost.",
+    "CRASH_LOOP": "The process that ran this job died three times during it. Retry the job by hand.",
 }
 
 
 def cancelled_error(attempt: int | None = None) -> str:
+    """Returns the error of a cancelled job."""
     return error_json(
-        "CANCELLED", "The job was cancelled.", reason="A client asked for it.", retryable=False, attempt=attempt
+        "CANCELLED", "The job was cancelled.", reason="A client requested it.", retryable=False, attempt=attempt
     )
 
 
 def expired_error() -> str:
+    """Returns the error of a job that did not start in time."""
     return error_json(
         "EXPIRED",
         "The job did not start before it expired.",
-        reason="Its expiresInSeconds had passed.",
+        reason="expiresInSeconds elapsed.",
         retryable=False,
         attempt=None,
     )
 
 
 def dependency_error(parent: UUID) -> str:
+    """Returns the error of a job whose dependency failed or was cancelled."""
     return error_json(
         "DEPENDENCY_FAILED",
-        f"The job waited for {parent}, which failed or was cancelled.",
-        reason="A job that it depends on did not complete.",
+        f"Its dependency {parent} failed or was cancelled.",
+        reason="A dependency did not complete.",
         retryable=False,
         attempt=None,
     )
@@ -200,7 +207,7 @@ def _place(exception: str, frames: Sequence[StackFrame]) -> dict[str, object]:
 
 
 def _fit(text: object, limit: int) -> str:
-    """Shows as text what a handler gave in place of one: an error must not fail to be recorded."""
+    """Returns a value of a handler as storable text, so that recording an error cannot fail."""
     return truncate_text(clean_text(shown(text)), limit)
 
 
@@ -213,11 +220,12 @@ def error_json(
     attempt: int | None,
     place: Mapping[str, object] | None = None,
 ) -> str:
-    """A job's `error` as the contract shows it; text that Postgres cannot hold is replaced, long text cut.
+    """Returns a job's `error` as JSON text; characters that cannot be stored are replaced, long texts
+    truncated.
 
     Args:
         retryable: a retry follows.
-        place: more of its details, where they are known: the exception and its frames.
+        place: location of the error, if known: the exception and its frames.
     """
     return json.dumps(
         {

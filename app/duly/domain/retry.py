@@ -1,7 +1,7 @@
-"""When to try again, and when to give up: attempts of a job and attempts of a webhook.
+"""Retry decisions: delays of jobs and of webhooks, and when to give up.
 
-An attempt is counted from 1, a delay is in seconds. Chance comes in as `random`, a function that returns a number from
-0 up to 1, so that every decision here can be repeated.
+Attempts count from 1, delays are in seconds. `random` is a function that returns a number from 0 to 1, so that every
+decision can be repeated.
 """
 
 import math
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, assert_never
 
 DAY_SECONDS = 86_400.0
-# The ledger adds delays to its clock: a bound keeps any of them a time that it can hold.
+# The database adds delays to its clock: the bound keeps the result in the range of its timestamps.
 LONGEST_DELAY_SECONDS = 365 * DAY_SECONDS
 CRASHES_TO_QUARANTINE = 3
 LONGEST_RETRY_AFTER_SECONDS = DAY_SECONDS
@@ -27,12 +27,12 @@ def _require(holds: bool, message: str) -> None:  # noqa: FBT001 -- a condition 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long a job waits after attempt n: min(cap, shape(n)) x (1 ± jitter).
+    """Delay of a job after attempt n: min(cap, shape(n)) x (1 ± jitter).
 
     `fixed` waits first_seconds each time, `linear` n x first_seconds, `exponential` first_seconds x factor^(n - 1).
 
     Raises:
-        ValueError: a figure makes no sense; the message names it.
+        ValueError: a value is out of range; the message names it.
     """
 
     shape: Literal["fixed", "linear", "exponential"]
@@ -42,19 +42,20 @@ class RetryPolicy:
     jitter: float = 0.2
 
     def __post_init__(self) -> None:
-        _require(0 <= self.first_seconds < math.inf, f"the first delay is {self.first_seconds}, not 0 s or more")
+        _require(0 <= self.first_seconds < math.inf, f"first_seconds must be 0 or more, not {self.first_seconds}")
         _require(
-            self.cap_seconds >= self.first_seconds, f"the cap {self.cap_seconds} s is below {self.first_seconds} s"
+            self.cap_seconds >= self.first_seconds,
+            f"cap_seconds ({self.cap_seconds}) must not be below first_seconds ({self.first_seconds})",
         )
         _require(
             self.cap_seconds <= LONGEST_DELAY_SECONDS,
-            f"the cap {self.cap_seconds} s is above {LONGEST_DELAY_SECONDS:.0f} s, a year",
+            f"cap_seconds must be at most {LONGEST_DELAY_SECONDS:.0f} (a year), not {self.cap_seconds}",
         )
-        _require(1 <= self.factor < math.inf, f"the factor is {self.factor}, not a number from 1 up")
-        _require(0 <= self.jitter <= 1, f"the jitter is {self.jitter}, not a share from 0 to 1")
+        _require(1 <= self.factor < math.inf, f"factor must be 1 or more, not {self.factor}")
+        _require(0 <= self.jitter <= 1, f"jitter must be between 0 and 1, not {self.jitter}")
 
     def delay_after(self, attempt: int, *, random: Random) -> float:
-        """Seconds until the attempt that follows this one."""
+        """Returns the seconds until the attempt after this one."""
         return min(self.cap_seconds, self._unbounded(attempt)) * _spread(self.jitter, random)
 
     def _unbounded(self, attempt: int) -> float:
@@ -74,21 +75,21 @@ class RetryPolicy:
 
 
 def fixed(seconds: float, *, jitter: float = 0.0) -> RetryPolicy:
-    """The same delay each time."""
+    """Returns a policy with the same delay each time."""
     return RetryPolicy("fixed", seconds, seconds, jitter=jitter)
 
 
 def linear(seconds: float, *, cap: float = 300.0, jitter: float = 0.2) -> RetryPolicy:
-    """`seconds`, twice that, three times that, up to `cap` seconds."""
+    """Returns a policy with `seconds`, twice that, three times that, up to `cap` seconds."""
     return RetryPolicy("linear", seconds, cap, jitter=jitter)
 
 
 def exponential(first: float = 1.0, *, factor: float = 2.0, cap: float = 300.0, jitter: float = 0.2) -> RetryPolicy:
-    """`first` seconds, then each delay `factor` times the one before, up to `cap` seconds.
+    """Returns a policy with `first` seconds, then `factor` times the delay before, up to `cap` seconds.
 
-    The defaults begin as Temporal and AWS Step Functions do (1 s, doubled), where a short hiccup costs little time; the
-    cap keeps a job with many attempts trying at least every five minutes, and a fifth of jitter keeps jobs that failed
-    together from coming back together.
+    The defaults begin like those of Temporal and AWS Step Functions (1 s, doubled), where a short failure costs little
+    time. With the cap, a job with many attempts is tried at least every five minutes; the jitter spreads jobs that
+    failed together.
     """
     return RetryPolicy("exponential", first, cap, factor=factor, jitter=jitter)
 
@@ -98,14 +99,14 @@ DEFAULT_RETRY = exponential()
 
 @dataclass(frozen=True, slots=True)
 class RetryAfter:
-    """The job is tried again after this many seconds."""
+    """Retry of the job after this many seconds."""
 
     delay_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """The job has failed. `code`, where set, takes the place of the error's own."""
+    """Failure of the job. `code`, if set, replaces the error's own."""
 
     code: str | None = None
 
@@ -122,7 +123,9 @@ def decide_after_failure(
     policy: RetryPolicy,
     random: Random,
 ) -> Decision:
-    """What follows an attempt that raised or timed out. A delay that the handler asked for goes before the policy's."""
+    """Returns the decision after an attempt that raised or timed out. A delay from the handler precedes
+    the policy's.
+    """
     if not retryable or attempt >= max_attempts:
         return GiveUp()
     if requested_delay_seconds is None or math.isnan(requested_delay_seconds):
@@ -131,10 +134,10 @@ def decide_after_failure(
 
 
 def decide_after_lost_worker(*, attempt: int, max_attempts: int, crashes: int) -> Decision:
-    """What follows an attempt whose process died. `crashes` counts this one too.
+    """Returns the decision after an attempt whose process died. `crashes` includes this one.
 
-    A job under which processes keep dying is quarantined, whatever attempts it has left: the next to die would be
-    another's jobs as well.
+    A job whose processes keep dying is quarantined, even with attempts left: the next crash would affect other jobs as
+    well.
     """
     if crashes >= CRASHES_TO_QUARANTINE:
         return GiveUp("CRASH_LOOP")
@@ -150,9 +153,10 @@ def webhook_delay(
     retry_after_seconds: float | None,
     random: Random,
 ) -> float | None:
-    """Seconds until a delivery is tried again after this attempt; None where the schedule is used up.
+    """Returns the seconds until a delivery is tried again after this attempt; None at the end of the
+    schedule.
 
-    The receiver's `Retry-After` counts where it is longer than the schedule's, up to 24 h.
+    The receiver's `Retry-After` applies where it is longer than the schedule's delay, up to 24 h.
     """
     if attempt > len(schedule):
         return None

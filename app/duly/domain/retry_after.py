@@ -1,4 +1,4 @@
-"""`Retry-After`: the pause that a response asks for (RFC 9110, section 10.2.3)."""
+"""`Retry-After`: pause that a response requests (RFC 9110, section 10.2.3)."""
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -7,9 +7,9 @@ from duly.domain.field_values import delay_seconds
 
 
 def read_retry_after(text: str, *, date: str, now: datetime) -> float | None:
-    """Returns the seconds from now, however many: 0 for a date that has passed, None for text that is neither.
+    """Returns the seconds from now: 0 for a date in the past, None for invalid text.
 
-    Now is what the response's own `date` says, since both dates are by one clock; where it has none, `now`.
+    Now is the response's own `date`, since both dates are by one clock; without it, `now`.
     """
     text = text.strip(" \t")
     if (seconds := delay_seconds(text)) is not None:
@@ -19,7 +19,7 @@ def read_retry_after(text: str, *, date: str, now: datetime) -> float | None:
 
 
 def _date(text: str) -> datetime | None:
-    """Reads an HTTP date in any of its three forms (RFC 9110, section 5.6.7)."""
+    """Parses an HTTP date in any of its three forms (RFC 9110, section 5.6.7)."""
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, OverflowError):  # the latter for figures that no date holds

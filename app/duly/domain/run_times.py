@@ -1,4 +1,4 @@
-"""How long jobs of a type really ran, and the timeout that follows from it."""
+"""Run times of the jobs of a type, and the timeout suggested by them."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 MARGIN = 2.0  # times the P99
 LONGEST_SECONDS = 30 * 86_400
-# Figures that people write as timeouts.
+# Round figures.
 _STEPS = (1, 2, 3, 5, 10, 15, 20, 30, 45)
 _READABLE = sorted(
     [step * unit for unit in (1, 60) for step in _STEPS]
@@ -17,7 +17,7 @@ _READABLE = sorted(
 
 @dataclass(frozen=True, slots=True)
 class RunTimes:
-    """Run times of a sample of `count` completed jobs. Seconds."""
+    """Run times, in seconds, of a sample of `count` completed jobs."""
 
     count: int
     p50_seconds: float
@@ -26,7 +26,7 @@ class RunTimes:
 
 
 def summarize_run_times(seconds: Sequence[float]) -> RunTimes | None:
-    """What these run times say; None where there are none."""
+    """Returns the summary of these run times; None if there are none."""
     if not seconds:
         return None
     ordered = sorted(max(0.0, each) for each in seconds)
@@ -35,11 +35,11 @@ def summarize_run_times(seconds: Sequence[float]) -> RunTimes | None:
 
 
 def suggested_timeout(p99_seconds: float) -> int:
-    """Twice the P99, rounded up to a figure that people write: at least a second, at most the 30 days allowed."""
+    """Returns twice the P99, rounded up to a round figure: at least a second, at most the allowed 30 days."""
     wanted = p99_seconds * MARGIN
     return next((readable for readable in _READABLE if readable >= wanted), LONGEST_SECONDS)
 
 
 def _percentile(ordered: Sequence[float], share: float) -> float:
-    """The nearest rank: one of the values, in milliseconds exactly."""
+    """Returns the nearest rank: one of the values, rounded to milliseconds."""
     return round(ordered[math.ceil(share * len(ordered)) - 1], 3)

@@ -1,4 +1,4 @@
-"""The text of a value that a handler made, whatever its own methods do."""
+"""Text of a handler's value, for which no method of the value is trusted."""
 
 
 def shown(value: object) -> str:

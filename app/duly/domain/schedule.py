@@ -1,4 +1,4 @@
-"""A schedule: what recurs, which of its due times are run, and when it looks again."""
+"""Schedules: recurring jobs, the due times to run, and the time of the next look."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from duly.domain.cron import Cron
 from duly.domain.job import NewJob
 from duly.domain.timestamps import rfc3339
 
-# What is less late than this is on time, whatever the policy: a restart of the service misses nothing.
+# Due times that are less late than this are on time under every policy, so a restart of the service misses none.
 ON_TIME = timedelta(seconds=60)
 
 
 class Overlap(IntEnum):
-    """Whether a due time is run while the last job has not ended. Stored numbers."""
+    """Policy for a due time at which the last job has not ended. Stored numbers."""
 
     ALLOW = 0
     SKIP = 1
 
 
 class CatchUp(IntEnum):
-    """What is run of the due times that were missed. Stored numbers."""
+    """Policy for missed due times. Stored numbers."""
 
     NONE = 0
     LAST = 1
@@ -32,7 +32,7 @@ class CatchUp(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Recurrence:
-    """What a client asked for. `submission` is JSON as it is shown again; `job` the template made of it."""
+    """Client's definition of a schedule. `submission` is its JSON as sent; `job` the template made from it."""
 
     cron: str
     timezone: str
@@ -45,8 +45,8 @@ class Recurrence:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A recurrence with its name and where it stands. `last_run_at` is the due time of its last job; `last_error` (JSON
-    text) says why a later one was refused.
+    """Recurrence with its name and state. `last_run_at` is the due time of its last job; `last_error` (JSON text) the
+    reason why a later one was refused.
     """
 
     tenant_id: int
@@ -61,12 +61,12 @@ class Schedule:
 
     @property
     def key(self) -> tuple[int, str]:
-        """Its tenant and name."""
+        """Returns the tenant and the name."""
         return self.tenant_id, self.name
 
 
 class Run(NamedTuple):
-    """One due time of a schedule, and its job; None where it was passed over."""
+    """Due time of a schedule, and its job; None where it was skipped."""
 
     tenant_id: int
     name: str
@@ -75,7 +75,7 @@ class Run(NamedTuple):
 
 
 def run_of(schedule: Schedule, due_at: datetime, kept: NewJob, *, job_id: UUID) -> Run:
-    """This due time with a job of its own, made like the one in the template."""
+    """Returns the run of this due time, with a job made from the template."""
     job = kept._replace(
         tenant_id=schedule.tenant_id,
         job_id=job_id,
@@ -87,7 +87,7 @@ def run_of(schedule: Schedule, due_at: datetime, kept: NewJob, *, job_id: UUID) 
 def runs_of(
     schedule: Schedule, due: list[datetime], kept: NewJob, *, busy: bool, new_id: Callable[[], UUID]
 ) -> list[Run]:
-    """These due times in order; with `skip`, those are passed over at which a job has not ended."""
+    """Returns the runs of these due times in order; with `skip`, without a job where another has not ended."""
     runs = []
     for due_at in due:
         if busy and schedule.asked.overlap is Overlap.SKIP:
@@ -99,23 +99,24 @@ def runs_of(
 
 
 class Plan(NamedTuple):
-    """The due times to run now, oldest first, and the one to wait for."""
+    """Due times to run now, in order, and the next one to wait for."""
 
     due: list[datetime]
     next_due: datetime | None
 
 
 def plan(cron: Cron, catch_up: CatchUp, *, first_due: datetime, now: datetime, limit: int) -> Plan:
-    """What is to be done at `now` for a schedule that has been due since `first_due`, a time that is not in the future.
+    """Returns the plan at `now` for a schedule that has been due since `first_due`, which is not in the
+    future.
 
-    No more than `limit` times are run at once; where there are more, the next one due lies in the past.
+    At most `limit` times are run at once; with more, the next due time is in the past.
     """
     due = cron.due_times(_first_to_run(cron, catch_up, first_due, now), until=now, limit=limit)
     return Plan(due, cron.next_after(due[-1] if len(due) == limit else now))
 
 
 def _first_to_run(cron: Cron, catch_up: CatchUp, first_due: datetime, now: datetime) -> datetime:
-    """Where the times to run begin; one in the future where there are none."""
+    """Returns the first due time to run; one in the future if there is none."""
     on_time = first_due if first_due > now - ON_TIME else cron.next_after(now - ON_TIME)
     match catch_up:
         case CatchUp.ALL:

@@ -1,8 +1,8 @@
-"""Sealing: secrets as they are stored. Who reads the database without the keys learns none of them.
+"""Sealing: encryption of stored secrets, so that the database alone reveals none of them.
 
-A sealed text is `sealed:<key id>:<base64url of nonce and ciphertext>`: AES-256-GCM (NIST SP 800-38D), whose associated
-data are the tenant and what the secret is for, so that one moved to another tenant's row does not open there. Which key
-it was is part of the text: the first key of a ring seals, all of them open.
+A sealed text is `sealed:<key id>:<base64url of nonce and ciphertext>`: AES-256-GCM (NIST SP 800-38D), with the tenant
+and the purpose as associated data, so that a text moved to the row of another tenant cannot be opened. The text names
+its key: the first key of a ring encrypts, all of them decrypt.
 """
 
 import os
@@ -21,7 +21,7 @@ Purpose = Literal["callback", "endpoint", "proof"]
 
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
-# Receivers are few and jobs many. It also bounds how often a key is used: random nonces are good for 2**32 sealings.
+# Jobs share few receivers. The cache also limits the uses of a key: random nonces are safe for 2**32 encryptions.
 REMEMBERED: Final = 1024
 _PROVEN: Final = "this key sealed it"
 _KEY_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,32}")
@@ -29,15 +29,15 @@ _SEALED: Final = re.compile(r"sealed:([A-Za-z0-9._-]{1,32}):([A-Za-z0-9_-]{38,})
 
 
 class InvalidKeys(ValueError):
-    """A text that spells no keys; says what is wrong and repeats none of it but ids."""
+    """Malformed list of keys. The message repeats nothing of it except ids."""
 
 
 class CannotUnseal(Exception):
-    """A sealed text that does not open. Names the key's id, never a value."""
+    """Sealed text that cannot be decrypted. The message names the key id, never a value."""
 
 
 class Keyring:
-    """Keys by id; the first seals."""
+    """Keys by id; the first one encrypts."""
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
         self._keys = {key_id: AESGCM(key) for key_id, key in keys.items()}
@@ -47,34 +47,36 @@ class Keyring:
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """The ring that `id:key,id:key` spells.
+        """Parses `id:key,id:key`.
 
         Raises:
-            InvalidKeys: it spells none.
+            InvalidKeys: the text is malformed.
         """
         return cls(parse_keys(text))
 
     @property
     def ids(self) -> frozenset[str]:
+        """Returns the ids of the keys."""
         return frozenset(self._keys)
 
     def seal(self, text: str, *, tenant_id: int, purpose: Purpose) -> str:
-        """The text, sealed with the first key. Takes 3 microseconds; equal texts may get the same seal for a while."""
+        """Encrypts a text with the first key, in 3 microseconds. Equal texts may get equal results for a while."""
         return self._sealed(text, tenant_id, purpose)
 
     def unseal(self, sealed: str, *, tenant_id: int, purpose: Purpose) -> str:
-        """What was sealed, whichever key it was.
+        """Decrypts a sealed text with the key that it names.
 
         Raises:
-            CannotUnseal: the key is not here, or it was sealed by another one, for another tenant or purpose.
+            CannotUnseal: the key is missing, or the text was sealed by another key, for another tenant or purpose.
         """
         return self._unsealed(sealed, tenant_id, purpose)
 
     def reseal(self, text: str, *, tenant_id: int, purpose: Purpose) -> str:
-        """The same secret sealed with the first key, whether it was sealed with another one or is not sealed yet.
+        """Returns a secret sealed with the first key, whether it was sealed with another key or not at
+        all.
 
         Raises:
-            CannotUnseal: as `unseal`.
+            CannotUnseal: as for `unseal`.
         """
         if key_id_of(text) == self.sealing_id:
             return text
@@ -82,19 +84,19 @@ class Keyring:
         return self.seal(clear, tenant_id=tenant_id, purpose=purpose)
 
     def reseal_within(self, text: str, *, tenant_id: int, purpose: Purpose) -> str:
-        """The same for each sealed text in a text; only for one that nobody but we write.
+        """Reseals each sealed text in a text; only for texts that the service wrote itself.
 
         Raises:
-            CannotUnseal: as `unseal`.
+            CannotUnseal: as for `unseal`.
         """
         return _SEALED.sub(lambda found: self.reseal(found[0], tenant_id=tenant_id, purpose=purpose), text)
 
     def proof(self) -> str:
-        """By this a later ring knows whether its key of the same id is the same key."""
+        """Returns a text by which a later ring can check that its key of the same id is the same key."""
         return self._seal(_PROVEN, 0, "proof")
 
     def proves(self, proof: str) -> bool:
-        """Whether our key of that id made this proof."""
+        """Returns whether this ring's key of that id made the proof."""
         try:
             return self._unseal(proof, 0, "proof") == _PROVEN
         except CannotUnseal:
@@ -108,18 +110,17 @@ class Keyring:
     def _unseal(self, sealed: str, tenant_id: int, purpose: Purpose) -> str:
         found = _SEALED.fullmatch(sealed)
         if found is None:
-            raise CannotUnseal("a secret is stored in no form that is known")
+            raise CannotUnseal("a stored secret has an unknown form")
         key_id, text = found.groups()
         key = self._keys.get(key_id)
         if key is None:
-            raise CannotUnseal(f'a secret is sealed with the key "{key_id}", which is not among the secret keys')
+            raise CannotUnseal(f'a secret is sealed with the key "{key_id}", which is not in DULY_SECRET_KEYS')
         try:
             blob = urlsafe_b64decode(text + "=" * (-len(text) % 4))
             return key.decrypt(blob[:NONCE_BYTES], blob[NONCE_BYTES:], _bound_to(tenant_id, purpose)).decode()
         except (NotBase64, InvalidTag):
             raise CannotUnseal(
-                f'a secret that is sealed with the key "{key_id}" does not open with it: '
-                "it was changed, or belongs elsewhere"
+                f'a secret cannot be decrypted with the key "{key_id}": it was changed, or belongs to another row'
             ) from None
 
 
@@ -128,40 +129,40 @@ def _bound_to(tenant_id: int, purpose: Purpose) -> bytes:
 
 
 def key_id_of(text: str) -> str | None:
-    """The id of the key that a text is sealed with; None where it is not sealed."""
+    """Returns the id of the key that sealed a text; None if it is not sealed."""
     found = _SEALED.fullmatch(text)
     return found[1] if found else None
 
 
 def new_key(key_id: str | None = None) -> str:
-    """A new random key as the settings take it; its id is random too where none is given.
+    """Returns a new random key in the form of the settings; without an id, that is random too.
 
     Raises:
-        InvalidKeys: that can be no id.
+        InvalidKeys: the id is invalid.
     """
     chosen = secrets.token_hex(4) if key_id is None else key_id
     if not _KEY_ID.fullmatch(chosen):
-        raise InvalidKeys("the id of a key has 1 to 32 letters, digits, dots, dashes or underscores")
+        raise InvalidKeys("a key ID must have 1 to 32 letters, digits, dots, dashes or underscores")
     return f"{chosen}:{b64encode(secrets.token_bytes(KEY_BYTES)).decode()}"
 
 
 def parse_keys(text: str) -> dict[str, bytes]:
-    """The keys by id, in their order.
+    """Returns the keys by id, in their order.
 
     Raises:
-        InvalidKeys: one of them is none.
+        InvalidKeys: an entry is malformed.
     """
     keys: dict[str, bytes] = {}
     for place, entry in enumerate(text.split(","), 1):
         key_id, colon, spelled = (part.strip() for part in entry.partition(":"))
-        # What does not look like an id may be a key in the wrong place, and is not repeated.
+        # An invalid id may be a key in the wrong place, so it is not repeated.
         if not colon or not _KEY_ID.fullmatch(key_id):
             raise InvalidKeys(
-                f"entry {place} is not `id:key`, the id of 1 to 32 letters, digits, dots, dashes or underscores; "
+                f"entry {place} must be `id:key` with an id of 1 to 32 letters, digits, dots, dashes or underscores; "
                 "`duly secrets new-key` makes one"
             )
         if key_id in keys:
-            raise InvalidKeys(f'the id "{key_id}" is there twice')
+            raise InvalidKeys(f'the key ID "{key_id}" occurs twice')
         keys[key_id] = _key(key_id, spelled)
     return keys
 
@@ -172,5 +173,5 @@ def _key(key_id: str, spelled: str) -> bytes:
     except ValueError:
         raise InvalidKeys(f'the key with the id "{key_id}" is not base64') from None
     if len(key) != KEY_BYTES:
-        raise InvalidKeys(f'the key with the id "{key_id}" has {len(key)} bytes and not {KEY_BYTES}')
+        raise InvalidKeys(f'the key with the id "{key_id}" must have {KEY_BYTES} bytes, not {len(key)}')
     return key

@@ -1,7 +1,7 @@
-"""Key pairs that sign webhooks (Ed25519): the receiver holds no secret, and the public half may be shown to anyone.
+"""Ed25519 key pairs that sign webhooks: receivers need no secret, and the public key may be published.
 
-As text they are those of standardwebhooks.com: `whsk_` and the base64 of seed and public key (or of the seed alone),
-`whpk_` and the base64 of the public key; to others the public key is shown as a JWK (RFC 8037).
+Their text form is that of standardwebhooks.com: `whsk_` and the base64 of seed and public key (or of the seed alone),
+`whpk_` and the base64 of the public key. The public key is also available as a JWK (RFC 8037).
 """
 
 import hashlib
@@ -27,26 +27,34 @@ _ALGORITHMS: Final = ("EdDSA", "Ed25519")
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """`private` (`whsk_`) signs and stays secret, `public` (`whpk_`) verifies."""
+    """Key pair: `private` (`whsk_`) signs and is secret, `public` (`whpk_`) verifies."""
 
     private: str = field(repr=False)
     public: str
 
 
 def make_key_pair() -> KeyPair:
-    """A new pair, from the system's randomness."""
+    """Makes a pair from the system's randomness."""
     key = Ed25519PrivateKey.generate()
     public = key.public_key().public_bytes_raw()
     return KeyPair(_text(PRIVATE_PREFIX, key.private_bytes_raw() + public), _text(PUBLIC_PREFIX, public))
 
 
 def sign(private: str, content: bytes) -> bytes:
-    """The signature of `content`, 64 bytes. Raises `ValueError` for a text that is no private key."""
+    """Returns the signature of `content`, 64 bytes.
+
+    Raises:
+        ValueError: not a private key.
+    """
     return _private_key(private).sign(content)
 
 
 def is_signed(public: str, content: bytes, signature: bytes) -> bool:
-    """Whether the holder of the private half signed `content`. Raises `ValueError` for a text that is no public key."""
+    """Returns whether the private key of this public key signed `content`.
+
+    Raises:
+        ValueError: not a public key.
+    """
     try:
         _public_key(public).verify(signature, content)
     except InvalidSignature:
@@ -55,24 +63,40 @@ def is_signed(public: str, content: bytes, signature: bytes) -> bool:
 
 
 def check_public_key(public: str) -> None:
-    """Raises `ValueError` for a text that is no public key."""
+    """Checks the form of a public key.
+
+    Raises:
+        ValueError: not a public key.
+    """
     _public_key(public)
 
 
 def public_key_of(private: str) -> str:
-    """The public half, as `whpk_` text. Raises `ValueError` for a text that is no private key."""
+    """Returns the public key, as `whpk_` text.
+
+    Raises:
+        ValueError: not a private key.
+    """
     return _text(PUBLIC_PREFIX, _private_key(private).public_key().public_bytes_raw())
 
 
 def key_id(public: str) -> str:
-    """The name of a public key: its thumbprint by RFC 7638. Raises `ValueError` for a text that is no public key."""
+    """Returns the id of a public key: its thumbprint by RFC 7638.
+
+    Raises:
+        ValueError: not a public key.
+    """
     # The required members alone, by name, without a space (RFC 7638, section 3).
     required = {"crv": "Ed25519", "kty": "OKP", "x": _base64url(_public_bytes(public))}
     return _base64url(hashlib.sha256(json.dumps(required, separators=(",", ":")).encode()).digest())
 
 
 def to_jwk(public: str) -> dict[str, str]:
-    """The public key as a member of a JWKS's `keys`. Raises `ValueError` for a text that is no public key."""
+    """Returns the public key as a member of a JWKS's `keys`.
+
+    Raises:
+        ValueError: not a public key.
+    """
     return {
         "kty": "OKP",
         "crv": "Ed25519",
@@ -84,7 +108,7 @@ def to_jwk(public: str) -> dict[str, str]:
 
 
 def public_keys_of_jwks(jwks: Mapping[str, Any]) -> list[str]:
-    """The public keys of a JWKS as `whpk_` texts; keys of other kinds are passed over, as RFC 7517 wants it."""
+    """Returns the public keys of a JWKS as `whpk_` texts; keys of other kinds are ignored, as RFC 7517 requires."""
     keys = jwks.get("keys")
     return list(_usable(keys)) if isinstance(keys, list) else []
 
@@ -109,15 +133,15 @@ def _signs_webhooks(key: Any) -> bool:
     )
 
 
-@lru_cache(maxsize=1024)  # receivers are few and webhooks many
+@lru_cache(maxsize=1024)  # many webhooks share few receivers
 def _private_key(private: str) -> Ed25519PrivateKey:
     raw = _key_bytes(private, PRIVATE_PREFIX, f"A private key is {PRIVATE_PREFIX} and the base64 of 32 or 64 bytes.")
     if len(raw) not in {_SEED_BYTES, _SEED_BYTES + _PUBLIC_BYTES}:
         raise ValueError(f"A private key is {PRIVATE_PREFIX} and the base64 of 32 or 64 bytes.")
     key = Ed25519PrivateKey.from_private_bytes(raw[:_SEED_BYTES])
-    # What signs and what is shown would be two keys, and no receiver could verify.
+    # Otherwise the published key would not match the signatures.
     if raw[_SEED_BYTES:] not in {b"", key.public_key().public_bytes_raw()}:
-        raise ValueError("The halves of the private key do not belong together.")
+        raise ValueError("The public half of the private key does not match its seed.")
     return key
 
 

@@ -1,4 +1,5 @@
-"""Addresses that lead to no public receiver: the table of refused networks, and IPv4 addresses inside IPv6 ones.
+"""Special-purpose addresses: networks that are refused as destinations, and IPv4 addresses embedded in
+IPv6 ones.
 
 `tests/check_networks.py` compares the table with the registries of IANA.
 """
@@ -10,10 +11,10 @@ from typing import Final
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-# The special-purpose registries of both families (RFC 6890 and its updates), also what they call globally reachable:
-# those are services of the network, of which the nearest answers. Then multicast, the agents of clouds on addresses
-# that look public, and all of IPv6 that is not global unicast. The first that fits gives the meaning.
-# `ipaddress.is_global` is no substitute: it says yes to multicast, NAT64, 6to4 and ::127.0.0.1.
+# The special-purpose registries of both families (RFC 6890 and its updates), including entries called globally
+# reachable, which are anycast services of networks; then multicast, agents of clouds on addresses that look public,
+# and all of IPv6 that is not global unicast. The first match gives the meaning.
+# `ipaddress.is_global` cannot replace the table: it is true for multicast, NAT64, 6to4 and ::127.0.0.1.
 REFUSED_NETWORKS: Final[tuple[tuple[Network, str], ...]] = tuple(
     (ip_network(network), meaning)
     for network, meaning in (
@@ -69,13 +70,13 @@ _ISATAP: Final = (b"\x00\x00\x5e\xfe", b"\x02\x00\x5e\xfe")
 
 
 def special_network(address: Address) -> tuple[Network, str] | None:
-    """Returns the refused network that the address is in, and its meaning; None for an ordinary public address."""
+    """Returns the refused network of the address, and its meaning; None for an ordinary public address."""
     return next((found for found in REFUSED_NETWORKS if address in found[0]), None)
 
 
 def embedded(address: Address) -> Iterator[IPv4Address]:
-    """Yields the IPv4 addresses that an IPv6 address may lead to, by any of the forms that tunnels and translators
-    know. A prefix that a network chose for itself (RFC 6052, section 2.2; 6rd) cannot be told from others.
+    """Yields the IPv4 addresses that an IPv6 address may lead to, in any form of tunnels and translators. A prefix that
+    a network chose itself (RFC 6052, section 2.2; 6rd) cannot be recognized.
     """
     if isinstance(address, IPv4Address) or address in _NO_IPV4:
         return
@@ -94,8 +95,8 @@ def embedded(address: Address) -> Iterator[IPv4Address]:
 
 
 def _translated(octets: bytes) -> Iterator[IPv4Address]:
-    """Reads the address by each length of prefix that its zeros leave possible (RFC 6052, section 2.2): of /48, /56
-    and /64 the octet 8 and all behind the address are zero.
+    """Yields the address for each prefix length that the zeros allow (RFC 6052, section 2.2): for /48, /56 and /64 the
+    octet 8 and all octets after the address are zero.
     """
     without_u = octets[:8] + octets[9:]
     lengths = [start for start in (6, 7, 8) if not octets[8] and not any(without_u[start + 4 :])]

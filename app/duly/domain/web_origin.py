@@ -44,7 +44,7 @@ def allowed_host(text: str) -> str | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Returns whether a host of `host_and_port` is this machine, under a name that nobody else can own."""
+    """Returns whether a host of `host_and_port` is this machine, under a name that no other host can have."""
     if is_localhost(host):
         return True
     try:

@@ -1,4 +1,4 @@
-"""What may be asked of a registered endpoint: its events by name, and headers of its own. Pure."""
+"""Filters of an endpoint: its events by name, and its additional headers."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
@@ -8,7 +8,7 @@ from duly.domain.webhook_events import BATCH_BIT, CALLBACK_BITS, ENDPOINT_BITS, 
 from duly.errors import PathError
 
 EVERYTHING: Final = "*"
-# Sent to every endpoint, asked for or not.
+# Sent to every endpoint.
 UNASKED: Final = (MESSAGE_EVENTS[MessageKind.TEST], MESSAGE_EVENTS[MessageKind.ENDPOINT_DISABLED])
 MOST_HEADERS: Final = 20
 LARGEST_HEADERS: Final = 8 << 10
@@ -20,10 +20,10 @@ _OUR_PREFIXES: Final = ("content-", "webhook-", "proxy-")
 
 
 def event_mask(names: Iterable[str], *, filtered: bool) -> int:
-    """The bits of these events; those sent unasked have none.
+    """Returns the bits of these events; events that are always sent have none.
 
-    `*` is every event. Under a filter by type or labels it leaves out what has neither: a batch that is over has to be
-    named there.
+    `*` is every event. Under a filter by type or labels it excludes events without either: `batch.completed` must be
+    named.
     """
     mask = 0
     for name in names:
@@ -35,7 +35,7 @@ def event_mask(names: Iterable[str], *, filtered: bool) -> int:
 
 
 def event_names(mask: int, *, filtered: bool) -> list[str]:
-    """The names that stand for these bits, `*` where that is all: read as a mask again, they are the same."""
+    """Returns the names of these bits, `*` for all; `event_mask` of the names returns the bits."""
     if mask == 0:
         return list(UNASKED)
     if mask == event_mask((EVERYTHING,), filtered=filtered):
@@ -46,29 +46,29 @@ def event_names(mask: int, *, filtered: bool) -> list[str]:
 
 
 def event_errors(names: Iterable[str]) -> Iterator[PathError]:
-    """Which of them are no events."""
+    """Yields the errors of unknown event names."""
     known = {*ENDPOINT_BITS, *UNASKED, EVERYTHING}
     for place, name in enumerate(names):
         if name not in known:
-            yield PathError(f"events[{place}]", f"is none of *, {', '.join(ENDPOINT_BITS)}")
+            yield PathError(f"events[{place}]", f"must be * or one of {', '.join(ENDPOINT_BITS)}")
 
 
 def header_errors(headers: Mapping[str, str]) -> Iterator[PathError]:
-    """Why these headers cannot be sent along. No value is repeated."""
+    """Yields the errors of additional headers. No value is repeated."""
     if len(headers) > MOST_HEADERS:
-        yield PathError("headers", f"are more than {MOST_HEADERS}")
+        yield PathError("headers", f"must not be more than {MOST_HEADERS}")
         return
     if sum(len(name) + len(value) for name, value in headers.items()) > LARGEST_HEADERS:
-        yield PathError("headers", f"are larger than {LARGEST_HEADERS:,} bytes in all")
+        yield PathError("headers", f"must not exceed {LARGEST_HEADERS:,} bytes in total")
         return
     seen: set[str] = set()
     for name, value in headers.items():
         lowered = name.lower()
         found = header_name_refusal(name, reserved=_OURS) or header_value_refusal(value)
         if found is None and lowered.startswith(_OUR_PREFIXES):
-            found = "is the client's own to send"
+            found = "is reserved for the service"
         if found is None and lowered in seen:
-            found = "is there twice: capital letters make no difference"
+            found = "occurs twice (names are not case-sensitive)"
         if found is not None:
             yield PathError(f"headers.{name}", found)
         seen.add(lowered)

@@ -1,4 +1,4 @@
-"""The secrets that sign webhooks: what their text stands for, and which ones are taken."""
+"""Secrets that sign webhooks: their key bytes, and the checks of new ones."""
 
 import re
 from base64 import b64decode, b64encode
@@ -6,20 +6,21 @@ from functools import lru_cache
 from typing import Final
 
 _PREFIX: Final = "whsec_"
-# A public key is known to everyone: taken for a secret, it would let anyone sign.
+# A public key used as a secret would let anyone sign.
 _KEYS_OF_PAIRS: Final = ("whsk_", "whpk_")
-# The prefix of a secret or a key as a word of its own, wherever it stands and however it is spelled.
+# Prefix of a secret or a key as a word, in any case and position.
 _ANY_PREFIX: Final = re.compile(r"(?<![a-z0-9])(whsec_|whsk_|whpk_)", re.IGNORECASE)
 _SIGNATURE: Final = re.compile(r"v[0-9]+[a-z]*\s*,", re.IGNORECASE)
-# What is no white space and cannot be seen either: a byte order mark and its kind.
+# Invisible characters that are not white space, such as the byte order mark.
 _INVISIBLE: Final = "\ufeff\u200b\u200c\u200d\u2060"
 
 
-@lru_cache(maxsize=1024)  # receivers are few and webhooks many
+@lru_cache(maxsize=1024)  # many webhooks share few receivers
 def secret_key(secret: str) -> bytes:
-    """The bytes a secret stands for: base64 after `whsec_` (padding may be missing), else the text in UTF-8.
+    """Returns the key bytes: base64 after `whsec_` (padding is optional), otherwise the text in UTF-8.
 
-    Raises `ValueError` where that is no base64, or nothing at all, or a key of a pair (`whsk_`, `whpk_`).
+    Raises:
+        ValueError: the base64 is invalid, the text is empty, or it is a key of a pair (`whsk_`, `whpk_`).
     """
     if secret.startswith(_KEYS_OF_PAIRS):
         raise ValueError("A secret must not begin with whsk_ or whpk_: those are the keys of a pair.")
@@ -30,17 +31,19 @@ def secret_key(secret: str) -> bytes:
         try:
             key = base64_bytes(text)
         except ValueError:
-            raise ValueError("A secret that begins with whsec_ must go on in base64.") from None
+            raise ValueError("A secret that begins with whsec_ must continue in base64.") from None
     if not key:
         raise ValueError("A secret must not be empty.")
     return key
 
 
-@lru_cache(maxsize=1024)  # the same one comes with many jobs
+@lru_cache(maxsize=1024)  # many jobs share a secret
 def check_secret(secret: str) -> None:
-    """Raises `ValueError` for a secret that published libraries would read otherwise than this service, or not at all.
+    """Checks that published libraries read a secret as this service does. Stricter than `secret_key`, which also
+    accepts secrets that were stored before.
 
-    It is stricter than `secret_key`, by which secrets that were taken before go on signing. No text repeats a secret.
+    Raises:
+        ValueError: libraries would read it differently, or not at all; the message does not repeat it.
     """
     if any(edge.isspace() or edge in _INVISIBLE for edge in (secret[:1], secret[-1:]) if edge):
         raise ValueError("A secret must not begin or end with white space.")
@@ -60,9 +63,9 @@ def _check_base64(text: str) -> None:
     key = secret_key(_PREFIX + text)
     encoded, bare = b64encode(key).decode(), text.rstrip("=")
     padding = len(encoded) - len(encoded.rstrip("="))
-    # Strict decoders refuse both: Go's what is not padded, Rust's what has bits left over.
+    # Strict decoders reject both: Go's missing padding, Rust's trailing bits.
     if encoded.rstrip("=") != bare:
-        raise ValueError("A secret that begins with whsec_ must be base64 whose last digit has no bits left over.")
+        raise ValueError("A secret that begins with whsec_ must be base64 without trailing bits in its last digit.")
     missing = padding - (len(text) - len(bare))
     if missing:
         remedy = f'add "{"=" * missing}"' if missing > 0 else f'remove "{"=" * -missing}"'
@@ -70,9 +73,13 @@ def _check_base64(text: str) -> None:
 
 
 def base64_bytes(text: str) -> bytes:
-    """What `text` says in base64, of which the padding may be missing. Raises `ValueError` for anything else."""
+    """Decodes base64 whose padding may be missing.
+
+    Raises:
+        ValueError: not base64.
+    """
     bare = text.rstrip("=")
     try:
         return b64decode(bare + "=" * (-len(bare) % 4), validate=True)
     except ValueError:  # a binascii.Error, or the text is not ASCII
-        raise ValueError("That is no base64.") from None
+        raise ValueError("Not base64.") from None

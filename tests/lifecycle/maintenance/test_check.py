@@ -9,7 +9,7 @@ from duly.domain.events import EventKind
 from duly.domain.ids import new_job_id
 from duly.domain.job import Debounce, Flow
 from duly.lifecycle.maintenance.check import SHOWN, check
-from tests.support.broken_promises import BROKEN, named
+from tests.support.broken_invariants import BROKEN, named
 from tests.support.databases import TestDatabases
 from tests.support.mixed_ledger import MixedLedger, empty_ledger, mixed_ledger
 from tests.support.postgres import Server
@@ -60,14 +60,14 @@ async def test_a_complete_batch_that_is_not_marked_so_is_found(ledger: MixedLedg
     await complete_the_batch(ledger)
     assert await ledger.violations() == []
     await ledger.sql("update batches set completed_at = null")
-    assert await ledger.violations() == [f"batch {ledger.ids['batch']} is complete, and not marked so"]
+    assert await ledger.violations() == [f"batch {ledger.ids['batch']}: is complete, but not marked as complete"]
 
 
 async def test_a_complete_batch_whose_following_job_is_missing_is_found(ledger: MixedLedger) -> None:
     await complete_the_batch(ledger)
     await ledger.sql("update batches set then_job_id = null")
     [said] = await ledger.violations()
-    assert said.endswith("is complete, and the job that is to follow it was not submitted")
+    assert said.endswith("is complete, but its `then` job was not submitted")
 
 
 async def test_what_is_still_to_be_drawn_from_an_end_is_no_violation(ledger: MixedLedger) -> None:
@@ -87,8 +87,8 @@ async def test_an_end_whose_consequences_were_lost_is_found(ledger: MixedLedger)
     await ledger.sql("truncate endings, batch_tallies")
     found = await ledger.violations()
     assert [sentence for sentence in found if "holds the concurrency key 'k'" in sentence]
-    assert [sentence for sentence in found if "has ended, and 1 others wait for it" in sentence]
-    assert [sentence for sentence in found if "counts 1 completed" in sentence]
+    assert [sentence for sentence in found if "has ended, but 1 jobs still wait for it" in sentence]
+    assert [sentence for sentence in found if "counts are 1 completed" in sentence]
     assert len(found) == 3
 
 
@@ -99,7 +99,9 @@ async def test_a_webhook_that_was_delivered_is_no_violation_and_one_tried_in_vai
     )
     await ledger.sql(tried, ledger.ids["completed"], 2)
     await ledger.sql("delete from deliveries where job_id = $1", ledger.ids["completed"])
-    assert await ledger.violations() == [f"job {ledger.ids['completed']} has no webhook for its events 1, 2"]
+    assert await ledger.violations() == [
+        f"job {ledger.ids['completed']}: has no delivery to its callback for the events 1, 2"
+    ]
     await ledger.sql("update delivery_attempts set outcome = 1 where sequence = 1")
     await ledger.sql("update delivery_attempts set outcome = 3 where sequence = 2")
     assert await ledger.violations() == []
@@ -107,14 +109,18 @@ async def test_a_webhook_that_was_delivered_is_no_violation_and_one_tried_in_vai
 
 async def test_a_webhook_to_an_endpoint_stands_for_none_to_the_callback(ledger: MixedLedger) -> None:
     await ledger.sql("update deliveries set registered = true where job_id = $1", ledger.ids["completed"])
-    assert await ledger.violations() == [f"job {ledger.ids['completed']} has no webhook for its events 1, 2"]
+    assert await ledger.violations() == [
+        f"job {ledger.ids['completed']}: has no delivery to its callback for the events 1, 2"
+    ]
     await ledger.sql(
         "insert into delivery_attempts (tenant_id, job_id, delivery_id, sequence, duration_ms, kind, attempt, outcome, "
         "registered) select tenant_id, job_id, delivery_id, sequence, 1, kind, 1, 1, true from deliveries "
         "where job_id = $1",
         ledger.ids["completed"],
     )
-    assert await ledger.violations() == [f"job {ledger.ids['completed']} has no webhook for its events 1, 2"]
+    assert await ledger.violations() == [
+        f"job {ledger.ids['completed']}: has no delivery to its callback for the events 1, 2"
+    ]
 
 
 async def test_what_endpoints_are_told_that_is_no_event_of_a_job_is_no_violation(ledger: MixedLedger) -> None:

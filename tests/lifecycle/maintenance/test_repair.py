@@ -15,7 +15,7 @@ from duly.lifecycle.maintenance.repair import RepairInProgress, repair
 from duly.store.maintenance.repair_writes import alone
 from duly.store.postgres.database import Database
 from tests.support import handlers as support
-from tests.support.broken_promises import IN_OTHER_TABLES, IN_THE_LEDGER, named
+from tests.support.broken_invariants import IN_OTHER_TABLES, IN_THE_LEDGER, named
 from tests.support.mixed_ledger import HOT_TABLES, MixedLedger, mixed_ledger
 from tests.support.receiver import Receiver
 from tests.support.service import Service, eventually
@@ -72,7 +72,7 @@ async def test_a_broken_promise_is_repaired(ledger: MixedLedger, name: str | Non
     await ledger.sql(statement, *([ledger.ids[name]] if name else []))
     assert await ledger.violations() != []
     left = await repaired(ledger)
-    assert [sentence for sentence in left if "was never recorded, and has events" not in sentence] == []
+    assert [sentence for sentence in left if "not recorded, but has events" not in sentence] == []
     await ledger.run_to_the_end()
     assert await ledger.unfinished() == []
 

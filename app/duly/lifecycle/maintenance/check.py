@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from duly.domain.invariant_facts import JobFacts, RepairAction, Violation
-from duly.domain.invariants import breaches_of_batch, lacks_unique_key, violations
+from duly.domain.invariants import batch_violations, lacks_unique_key, violations
 from duly.store.maintenance.invariant_snapshot import (
     every_batch,
     every_job,
@@ -59,7 +59,7 @@ async def survey(connection: Connection, report: CheckReport) -> AsyncIterator[V
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         if not await has_control(connection):
             yield Violation(
-                RepairAction.CONTROL, 0, None, "the version of what holds claims back is missing: nothing is claimed"
+                RepairAction.CONTROL, 0, None, "the version of claim restrictions is missing, so no job is claimed"
             )
         async for breach in _of_jobs(connection, report):
             yield breach
@@ -72,18 +72,18 @@ async def _of_jobs(connection: Connection, report: CheckReport) -> AsyncIterator
     day_ranges = await kept_ranges(connection)
     lacking: list[tuple[int, UUID]] = []
     async for job in every_job(connection):
-        report.jobs += job.asked is not None
-        if job.asked is None and _is_remainder(job) and not _is_kept(day_ranges, job.job_id, job.job_id):
+        report.jobs += job.record is not None
+        if job.record is None and _is_remainder(job) and not _is_kept(day_ranges, job.job_id, job.job_id):
             continue  # history of a day that is being dropped
         for breach in violations(job):
             yield breach
-        if job.asked is not None and lacks_unique_key(job):
-            lacking.append((job.asked.tenant_id, job.job_id))
+        if job.record is not None and lacks_unique_key(job):
+            lacking.append((job.record.tenant_id, job.job_id))
     for start in range(0, len(lacking), LACKING_AT_ONCE):
         chosen = lacking[start : start + LACKING_AT_ONCE]
         tenants = {job_id: tenant_id for tenant_id, job_id in chosen}
         for job_id, key in (await without_successor(connection, chosen)).items():
-            message = f"job {job_id} is unfinished, but no job holds its unique key {key!r}"
+            message = f"job {job_id}: unfinished, but no job holds its unique key {key!r}"
             yield Violation(RepairAction.HOLD_UNIQUE, tenants[job_id], job_id, message)
 
 
@@ -91,7 +91,7 @@ def _is_remainder(job: JobFacts) -> bool:
     """Returns True if only the history of the job is left."""
     ties = job.ties
     held = ties.unique or ties.concurrency_key or ties.waits or ties.followers
-    return job.stand is None and not (held or ties.endings or ties.due or ties.addressed)
+    return job.hot_row is None and not (held or ties.endings or ties.due or ties.addressed)
 
 
 async def _of_batches(connection: Connection, report: CheckReport) -> AsyncIterator[Violation]:
@@ -99,7 +99,7 @@ async def _of_batches(connection: Connection, report: CheckReport) -> AsyncItera
     async for batch in every_batch(connection):
         report.batches += 1
         if _is_kept(day_ranges, batch.first_id, batch.last_id):  # else its jobs cannot be counted any more
-            for breach in breaches_of_batch(batch):
+            for breach in batch_violations(batch):
                 yield breach
 
 

@@ -15,7 +15,7 @@ from uuid import UUID
 import structlog
 
 from duly.domain.invariant_facts import JobFacts, RepairAction
-from duly.domain.invariants import breaches_of_batch, lacks_unique_key, violations
+from duly.domain.invariants import batch_violations, lacks_unique_key, violations
 from duly.lifecycle.maintenance.check import CheckReport, survey
 from duly.lifecycle.maintenance.repair_actions import BATCHES, JOBS, count_batch
 from duly.store.maintenance.invariant_snapshot import these_batches, these_jobs
@@ -130,7 +130,7 @@ async def _apply(connection: Connection, cure: RepairAction, keys: Sequence[Key]
     """Repairs those that still need it. Returns their number."""
     if cure in BATCHES:
         batches = await these_batches(connection, [batch_id for _, batch_id in keys])
-        broken = [batch for batch in batches if any(breaches_of_batch(batch))]
+        broken = [batch for batch in batches if any(batch_violations(batch))]
         for batch in broken:
             await count_batch(connection, batch)
         return len(broken)

@@ -60,9 +60,9 @@ async def _drop_deliveries(connection: Connection, jobs: Sequence[JobFacts]) -> 
 async def _hold_keys(connection: Connection, jobs: Sequence[JobFacts]) -> None:
     """Gives jobs the concurrency keys that their place requires; where another job holds the key, they wait."""
     keys = [
-        (job.asked.tenant_id, key, job.job_id)
+        (job.record.tenant_id, key, job.job_id)
         for job in jobs
-        if job.asked is not None and (key := key_due(job.stand, job.asked)) is not None
+        if job.record is not None and (key := key_due(job.hot_row, job.record)) is not None
     ]
     held = await acquire_keys(connection, keys)
     await rebuild_placement(connection, [job for job in jobs if job.job_id not in held])
@@ -73,9 +73,9 @@ async def _hold_unique(connection: Connection, jobs: Sequence[JobFacts]) -> None
     await hold_unique(
         connection,
         [
-            (job.asked.tenant_id, job.asked.type, job.asked.unique_key, job.job_id)
+            (job.record.tenant_id, job.record.type, job.record.unique_key, job.job_id)
             for job in jobs
-            if job.asked is not None and job.asked.unique_key is not None
+            if job.record is not None and job.record.unique_key is not None
         ],
     )
 
@@ -83,18 +83,18 @@ async def _hold_unique(connection: Connection, jobs: Sequence[JobFacts]) -> None
 async def _mark(connection: Connection, jobs: Sequence[JobFacts]) -> None:
     """Corrects the marks that follow from the ledger; keeps the others."""
     marks = {
-        job.job_id: job.stand.marks & ~int(MARKS_OF_ITS_OWN) | int(marks_of(job, job.asked))
+        job.job_id: job.hot_row.marks & ~int(MARKS_OF_ITS_OWN) | int(marks_of(job, job.record))
         for job in jobs
-        if job.asked is not None and job.stand is not None
+        if job.record is not None and job.hot_row is not None
     }
     await mark(connection, marks)
 
 
 async def _follow(connection: Connection, jobs: Sequence[JobFacts]) -> None:
     ends = [
-        (job.asked.tenant_id, job.job_id, job.history.sequences[-1], job.history.kinds[-1])
+        (job.record.tenant_id, job.job_id, job.history.sequences[-1], job.history.kinds[-1])
         for job in jobs
-        if job.asked is not None
+        if job.record is not None
     ]
     await follow(connection, ends)
 
@@ -106,10 +106,10 @@ async def _count_down(connection: Connection, jobs: Sequence[JobFacts]) -> None:
 async def _tell(connection: Connection, jobs: Sequence[JobFacts]) -> None:
     """Writes the webhook deliveries that are missing."""
     events = [
-        (job.asked.tenant_id, job.job_id, sequence, job.history.kinds[sequence - 1])
+        (job.record.tenant_id, job.job_id, sequence, job.history.kinds[sequence - 1])
         for job in jobs
-        if job.asked is not None
-        for sequence in missing_webhooks(job, job.asked)
+        if job.record is not None
+        for sequence in missing_webhooks(job, job.record)
     ]
     await write_webhooks(connection, events)
 
@@ -136,6 +136,6 @@ JOBS: dict[RepairAction, Callable[[Connection, Sequence[JobFacts]], Awaitable[No
     RepairAction.MARK: _mark,
     RepairAction.FOLLOW: _follow,
     RepairAction.COUNT_DOWN: _count_down,
-    RepairAction.TELL: _tell,
+    RepairAction.WRITE_WEBHOOKS: _tell,
 }
 BATCHES = frozenset({RepairAction.RECORD_BATCH, RepairAction.RESIZE_BATCH, RepairAction.COUNT_BATCH})

@@ -43,12 +43,12 @@ async def rebuild_placement(connection: Connection, jobs: Sequence[JobFacts]) ->
     caller's transaction, whose snapshot the facts come from.
     """
     await clear(connection, [job.job_id for job in jobs])
-    derived = {job.job_id: derive_state(job.job_id, job.history) for job in jobs if job.asked is not None}
-    unfinished = [job for job in jobs if job.asked is not None and not derived[job.job_id].ended]
+    derived = {job.job_id: derive_state(job.job_id, job.history) for job in jobs if job.record is not None}
+    unfinished = [job for job in jobs if job.record is not None and not derived[job.job_id].ended]
     ends = await last_events(
         connection, [parent for job in unfinished for parent in _parents(job, derived[job.job_id])]
     )
-    placed = [_placed(job, job.asked, derived[job.job_id], ends) for job in unfinished if job.asked is not None]
+    placed = [_placed(job, job.record, derived[job.job_id], ends) for job in unfinished if job.record is not None]
     given_up = [each.row for each in placed if derived[each.job_id].status is Status.RUNNING]
     await requeue_lost(connection, given_up, source=SOURCE)
     await _place(connection, placed)
@@ -69,9 +69,9 @@ async def _place(connection: Connection, placed: Sequence[Placed]) -> None:
 
 def _parents(job: JobFacts, derived: DerivedState) -> list[tuple[int, UUID]]:
     """Returns the jobs that it may still wait for: none once it has started."""
-    if job.asked is None or derived.started:
+    if job.record is None or derived.started:
         return []
-    return [(job.asked.tenant_id, parent) for parent in job.asked.depends_on or ()]
+    return [(job.record.tenant_id, parent) for parent in job.record.depends_on or ()]
 
 
 def _placed(job: JobFacts, submission: JobRecord, derived: DerivedState, ends: Mapping[UUID, EventKind]) -> Placed:
