@@ -108,7 +108,10 @@ async def test_parameters_that_do_not_fit_fail_for_good() -> None:
 async def test_a_timeout_is_the_registrations_or_the_tests() -> None:
     run = await run_handler(handlers, "endless")
     assert run.error is not None
-    assert (run.error["code"], run.error["message"]) == ("TIMED_OUT", "The attempt took longer than its 0.05 seconds.")
+    assert (run.error["code"], run.error["message"]) == (
+        "TIMED_OUT",
+        "The attempt exceeded its timeout of 0.05 seconds.",
+    )
     assert run.retried
     run = await run_handler(handlers, "endless", timeout=0.01)
     assert run.error is not None

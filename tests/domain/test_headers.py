@@ -23,7 +23,7 @@ def test_what_is_no_token_names_no_header(name: str) -> None:
     "name", ["Host", "CONTENT-LENGTH", "connection", "Transfer-Encoding", "upgrade", "expect", "TE"]
 )
 def test_what_frames_a_message_is_reserved_in_any_spelling(name: str) -> None:
-    assert header_name_refusal(name) == "is the client's own to send"
+    assert header_name_refusal(name) == "is reserved for the service"
     assert name.lower() in RESERVED_HEADERS
 
 

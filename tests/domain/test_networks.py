@@ -101,7 +101,7 @@ def test_an_ipv4_address_that_is_refused_is_refused_inside_every_form_of_ipv6(fo
     for ipv4 in INNER:
         address = embed(form, ipv4)
         assert refusal(address, allowed=()) is not None, address
-        assert f" carries {ipv4}, which is in " in (refusal(address, allowed=everything) or ""), address
+        assert f" embeds {ipv4}, which is in " in (refusal(address, allowed=everything) or ""), address
         # Allowing it opens the address, unless its bits can be read as another one, too, by a prefix of another length.
         if "48 bits" not in form:
             assert refusal(address, allowed=(*everything, ip_network(ipv4))) is None, address
@@ -118,7 +118,9 @@ def test_the_addresses_of_the_machine_itself_carry_no_other(address: str) -> Non
 
 
 def test_a_refusal_names_the_address_and_its_network() -> None:
-    assert (refusal("169.254.169.254", allowed=()) or "").startswith("169.254.169.254 is in 169.254.0.0/16 (link-local")
+    assert (refusal("169.254.169.254", allowed=()) or "").startswith(
+        "Blocked destination 169.254.169.254: it is in 169.254.0.0/16 (link-local"
+    )
 
 
 def test_what_is_no_address_is_refused() -> None:
@@ -239,7 +241,7 @@ def test_what_is_no_url_of_a_receiver_is_refused_with_a_sentence(url: str) -> No
 
 def test_a_password_in_a_url_is_refused_without_being_repeated() -> None:
     refused = url_refusal("http://user:hunter2@example.com/", reach=PUBLIC)
-    assert refused == "The URL may not hold a user name or password."
+    assert refused == "The URL must not contain a user name or password."
 
 
 GOOD_URLS = {
@@ -275,9 +277,9 @@ def test_any_text_is_refused_or_has_one_spelling(rest: str) -> None:
 
 @pytest.mark.parametrize("port", [22, 25, 1023, 2375, 2379, 3306, 5432, 5672, 6379, 9200, 11211, 27017])
 def test_ports_of_databases_and_administration_are_refused(port: int) -> None:
-    assert "Port" in (url_refusal(f"http://example.com:{port}/", reach=PUBLIC) or "")
-    assert "Port" in (url_refusal(f"http://1.1.1.1:{port}/", reach=LOOPBACK) or "")
-    assert "Port" in (connection_refusal("1.1.1.1", port, reach=LOOPBACK) or "")
+    assert "Blocked port" in (url_refusal(f"http://example.com:{port}/", reach=PUBLIC) or "")
+    assert "Blocked port" in (url_refusal(f"http://1.1.1.1:{port}/", reach=LOOPBACK) or "")
+    assert "Blocked port" in (connection_refusal("1.1.1.1", port, reach=LOOPBACK) or "")
 
 
 @pytest.mark.parametrize("port", [80, 443, 1024, 8000, 8443, 65535])
@@ -290,7 +292,7 @@ def test_the_ports_that_are_named_are_those_that_are_called() -> None:
     assert url_refusal("https://example.com/", reach=reach) is None
     assert url_refusal("http://example.com:5432/", reach=reach) is None
     assert (url_refusal("http://example.com/", reach=reach) or "").startswith(
-        "Port 80 is not one that is called: DULY_WEBHOOK_PORTS allows 443, 5432, "
+        "Blocked port 80: DULY_WEBHOOK_PORTS allows 443, 5432; "
     )
 
 

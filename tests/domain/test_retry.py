@@ -115,17 +115,17 @@ def test_no_delay_stays_no_delay(policy: RetryPolicy, attempt: int) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: fixed(-1), "first delay is -1"),
-        (lambda: fixed(math.nan), "first delay is nan"),
-        (lambda: fixed(math.inf), "first delay is inf"),
-        (lambda: linear(10, cap=9), "cap 9 s is below 10 s"),
-        (lambda: linear(10, cap=math.nan), "cap nan s"),
+        (lambda: fixed(-1), "first_seconds must be 0 or more, not -1"),
+        (lambda: fixed(math.nan), "first_seconds must be 0 or more, not nan"),
+        (lambda: fixed(math.inf), "first_seconds must be 0 or more, not inf"),
+        (lambda: linear(10, cap=9), r"cap_seconds \(9\) must not be below first_seconds \(10\)"),
+        (lambda: linear(10, cap=math.nan), r"cap_seconds \(nan\)"),
         (lambda: exponential(cap=1e12), "a year"),
-        (lambda: exponential(factor=0.5), "factor is 0.5"),
-        (lambda: exponential(factor=math.inf), "factor is inf"),
-        (lambda: exponential(jitter=1.5), "jitter is 1.5"),
-        (lambda: exponential(jitter=-0.1), "jitter is -0.1"),
-        (lambda: RetryPolicy("linear", 5, 1), "cap 1 s is below 5 s"),
+        (lambda: exponential(factor=0.5), "factor must be 1 or more, not 0.5"),
+        (lambda: exponential(factor=math.inf), "factor must be 1 or more, not inf"),
+        (lambda: exponential(jitter=1.5), "jitter must be between 0 and 1, not 1.5"),
+        (lambda: exponential(jitter=-0.1), "jitter must be between 0 and 1, not -0.1"),
+        (lambda: RetryPolicy("linear", 5, 1), r"cap_seconds \(1\) must not be below first_seconds \(5\)"),
     ],
 )
 def test_a_policy_that_makes_no_sense_names_the_figure(make: Callable[[], RetryPolicy], message: str) -> None:

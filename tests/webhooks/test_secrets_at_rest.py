@@ -179,7 +179,7 @@ async def test_a_secret_of_another_tenant_is_not_used(service: Service, receiver
         return str(rows[0][0]) if rows else ""
 
     error = await eventually(tried)
-    assert 'sealed with the key "tests" does not open with it' in error
+    assert 'cannot be decrypted with the key "tests"' in error
     assert receiver.hits == 0
     assert key_id_of(foreign) == "tests"
     assert foreign not in error

@@ -133,7 +133,7 @@ async def test_what_postgres_cannot_hold_is_replaced_in_progress(service: Servic
 async def test_an_attempt_that_hangs_is_timed_out_tried_again_and_failed(service: Service) -> None:
     view = await service.run("hang", {"name": "hangs"})
     assert (view["status"], view["attempt"]) == ("failed", 2)
-    assert error_of(view) == ("TIMED_OUT", "The attempt took longer than its 0.3 seconds.", False)
+    assert error_of(view) == ("TIMED_OUT", "The attempt exceeded its timeout of 0.3 seconds.", False)
     assert support.calls["hangs"] == [1, 2]
     assert [event["eventType"] for event in await service.events(view["jobId"])] == [
         "JobSubmitted",
@@ -146,7 +146,7 @@ async def test_an_attempt_that_hangs_is_timed_out_tried_again_and_failed(service
 
 async def test_a_submission_may_set_the_timeout(service: Service) -> None:
     view = await service.run("wait-for-gate", {"name": "never"}, timeoutSeconds=0.2, maxAttempts=1)
-    assert error_of(view)[:2] == ("TIMED_OUT", "The attempt took longer than its 0.2 seconds.")
+    assert error_of(view)[:2] == ("TIMED_OUT", "The attempt exceeded its timeout of 0.2 seconds.")
 
 
 async def test_a_handler_that_swallows_its_cancellation_has_timed_out_nevertheless(service: Service) -> None:

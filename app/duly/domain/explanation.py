@@ -252,8 +252,8 @@ def _limited(limit: StartLimit) -> Explanation | None:
     if limit.concurrency is not None and limit.running >= limit.concurrency:
         return Explanation(
             Cause.CONCURRENCY_LIMIT,
-            f'Concurrency limit of the {limit.scope} "{limit.name}" reached: {limit.running} of {limit.concurrency} jobs '
-            "are running.",
+            f'Concurrency limit of the {limit.scope} "{limit.name}" reached: {limit.running} of {limit.concurrency} '
+            "jobs are running.",
             data | {"running": limit.running, "concurrency": limit.concurrency},
         )
     if limit.rate_count is not None and limit.tokens < 1:

@@ -189,7 +189,11 @@ async def test_a_job_under_which_three_processes_died_is_not_run_again(service: 
         await sweep(service)
     view = await service.ended(job_id)
     assert (view["status"], view["attempt"], view["error"]["code"]) == ("failed", 3, "CRASH_LOOP")
-    assert view["error"]["details"] == {"reason": "Its node sent no heartbeat.", "retryable": False, "attempt": 3}
+    assert view["error"]["details"] == {
+        "reason": "The node stopped sending heartbeats.",
+        "retryable": False,
+        "attempt": 3,
+    }
     support.gate("crashes").set()
     await dropped(service, 3)
 
@@ -209,7 +213,7 @@ async def test_an_attempt_long_past_its_deadline_is_timed_out_by_the_sweeper(ser
     await sweep(service)
     view = await service.ended(job_id)
     assert (view["status"], view["error"]["code"]) == ("failed", "TIMED_OUT")
-    assert view["error"]["message"] == "The attempt took longer than its 3600 seconds."
+    assert view["error"]["message"] == "The attempt exceeded its timeout of 3600 seconds."
     support.gate("late").set()
 
 

@@ -12,7 +12,7 @@ from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.store.postgres.database import Connection, Database, DatabaseError, DatabaseOutage
 from duly.store.postgres.error_classes import NO_ANSWER
 from duly.store.queue.nodes import Beat, NodeRecord, beat, leave, register
-from duly.store.queue.running import cancel_wishes
+from duly.store.queue.running import find_cancel_requested
 
 log = structlog.stdlib.get_logger("duly.heartbeat")
 
@@ -79,7 +79,7 @@ class Heartbeat:
         asked_at = time.monotonic()
         async with self._connection.use() as connection:
             beat_row = await self._renew(connection)
-            cancelled = await cancel_wishes(connection, self.node_id)
+            cancelled = await find_cancel_requested(connection, self.node_id)
         if beat_row is None:
             log.error("node was declared lost; registering again", action="node_struck", node_id=str(self.node_id))
             self._lost()

@@ -81,10 +81,10 @@ class Canceller:
                 return CancelResult.CANCELLED
             async with self._database.connection() as connection:
                 request = await request_cancel(connection, tenant_id, job_id, source="api")
-            if request is CancelRequestResult.NOTED:
+            if request is CancelRequestResult.RECORDED:
                 self._wakeups.changed([job_id])
                 self._wakeups.cancel(job_id)
-            if request is not CancelRequestResult.GONE:
+            if request is not CancelRequestResult.NOT_RUNNING:
                 return CancelResult.REQUESTED
             # It moved between the read and the statement: read again.
         raise Unavailable("Could not lock the job. Retry.")
@@ -98,9 +98,9 @@ class Canceller:
                 if job_id in concerned:
                     continue
                 request = await request_cancel(connection, tenant_id, job_id, source="api")
-                if request is CancelRequestResult.GONE:
+                if request is CancelRequestResult.NOT_RUNNING:
                     moving.append(job_id)
-                if request is CancelRequestResult.NOTED:
+                if request is CancelRequestResult.RECORDED:
                     concerned.add(job_id)
                     self._wakeups.changed([job_id])
                     self._wakeups.cancel(job_id)

@@ -1,4 +1,4 @@
-"""The table `checkpoints`: one row a job, what its next attempt is to know."""
+"""Table `checkpoints`: one row for each job, the state that its next attempt continues from."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,14 +9,14 @@ from duly.store.postgres.catalog_types import Connection
 
 
 class Checkpoint(NamedTuple):
-    """What an attempt leaves for the next; `value` is JSON text."""
+    """Checkpoint of an attempt for the next one; `value` is JSON text."""
 
     job_id: UUID
     token: int
     value: str
 
 
-# The mark (domain.job.Mark.CHECKPOINT) lets the claim look here, and the finish delete what stands here.
+# The mark makes the next claim read the checkpoint, and the finish delete it.
 KEEP_IF_HELD = f"""
 with told as (
     select * from unnest($1::uuid[], $2::int[], $3::text[]) as t (job_id, token, value)
@@ -36,7 +36,7 @@ select job_id, token from marked
 
 
 async def keep_if_held(connection: Connection, told: Sequence[Checkpoint]) -> set[tuple[UUID, int]]:
-    """Records checkpoints of attempts that still hold their lease; none twice. Returns these, with their tokens."""
+    """Records checkpoints of attempts that hold their lease, at most one for each job. Returns these (job, token)."""
     rows = await connection.fetch(KEEP_IF_HELD, *zip(*told, strict=True))
     return {(row[0], row[1]) for row in rows}
 
@@ -49,6 +49,6 @@ delete from checkpoints where job_id in (
 
 
 async def forget_checkpoints(connection: Connection, *, since: UUID, before: UUID, limit: int) -> int:
-    """Deletes up to `limit` checkpoints of jobs with these ids. Returns how many."""
+    """Deletes up to `limit` checkpoints of jobs with these ids. Returns the number deleted."""
     status: str = await connection.execute(FORGET_BETWEEN, since, before, limit)
     return int(status.rsplit(" ", 1)[1])

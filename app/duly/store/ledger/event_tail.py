@@ -1,7 +1,7 @@
-"""The tail of the ledger: what all jobs of a tenant have been through, in the order of `duly.domain.stream_position`.
+"""Tail of the ledger: events of all jobs of a tenant, in the order of `duly.domain.stream_position`.
 
-Read by the transaction id, of which both tables have a BRIN index. Such an index knows of a new stretch of a table
-only after a vacuum, or when it is told to look: until then every search reads all of that stretch.
+Read by the transaction id, for which both tables have a BRIN index. Such an index covers a new range of a table only
+after a vacuum or `summarize`: until then every search scans that range.
 """
 
 from collections.abc import Collection
@@ -19,18 +19,19 @@ select pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint from
 
 
 class Moment(NamedTuple):
-    """Every transaction below `settled` has ended; none from `future` on has begun."""
+    """Snapshot bounds: every transaction below `settled` has ended; none from `future` on has begun."""
 
     settled: int
     future: int
 
 
 async def read_moment(connection: Connection) -> Moment:
+    """Returns the bounds of the current snapshot."""
     return Moment(*await connection.fetchrow(MOMENT))
 
 
 class TailJob(NamedTuple):
-    """What a stream may be filtered by. `labels` is JSON text."""
+    """Properties of a job that streams filter by. `labels` is JSON text."""
 
     type: str
     queue: str
@@ -39,21 +40,23 @@ class TailJob(NamedTuple):
 
 
 class TailRow(NamedTuple):
+    """Event with its position and its job."""
+
     position: StreamPosition
     event: Event
     facts: TailJob
 
 
 class TailEvents(NamedTuple):
-    """Rows in order. `whole`: there are no more of those that were asked for."""
+    """Rows in order. `whole`: no more rows are available."""
 
     rows: list[TailRow]
     whole: bool
 
 
-# What a job was is looked up for each row of the page (`offset 0` keeps it from becoming a join of the tables). Of many
-# large results only so many are taken as fit, and one in any case. `+ 0` keeps the planner from the indexes that begin
-# with the tenant: all rows are its.
+# The job is looked up for each row of the page (`offset 0` keeps it from becoming a join). Of large results the page
+# has as many as fit, and at least one. `+ 0` keeps the planner from indexes that begin with the tenant, since all rows
+# belong to it.
 PAGE = """
 select p.tx, p.job_id, p.sequence, p.kind, p.attempt, p.occurred_at, p.source, p.data::text,
        j.type, j.queue, j.batch_id, j.labels::text, p.found
@@ -81,14 +84,14 @@ where p.place = 1 or p.bytes <= $7
 order by p.tx, p.job_id, p.sequence
 """
 
-# Of a day's first minutes the planner has no figures: it would read the table through. A page is no work for several.
+# A new day has no statistics, so the planner would scan the whole table. Parallel workers do not pay for a page.
 PLANS = "set local enable_seqscan = off; set local max_parallel_workers_per_gather = 0"
 
 
 async def read_tail(
     connection: Connection, tenant_id: int, after: StreamPosition, *, before: int, limit: int, most_bytes: int
 ) -> TailEvents:
-    """A page of what transactions below `before` wrote beyond `after`."""
+    """Returns a page of the events after `after` that transactions below `before` wrote."""
     async with connection.transaction(readonly=True):
         await connection.execute(PLANS)
         rows = await connection.fetch(PAGE, tenant_id, *after, before, limit, most_bytes)
@@ -101,7 +104,7 @@ def _row(tenant_id: int, row: Connection) -> TailRow:
     return TailRow(StreamPosition(row[0], row[1], row[2]), event, TailJob(row[8], row[9], row[10], row[11]))
 
 
-# A vacuum of the same table is not waited for: it does the same.
+# Does not wait for a vacuum of the table, which has the same effect.
 SUMMARIZE = """
 select count(brin_summarize_new_values(x.indexrelid))
 from pg_index x
@@ -112,7 +115,7 @@ where x.indrelid in (select to_regclass(name) from unnest($1::text[]) as name)
 
 
 async def summarize(connection: Connection, days: Collection[date]) -> None:
-    """Has the indexes look at what is new in the tables of these days.
+    """Makes the indexes cover the new ranges of the tables of these days.
 
     Raises:
         RecordBusy: a table is being vacuumed.

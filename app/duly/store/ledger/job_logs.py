@@ -1,4 +1,4 @@
-"""The table `job_logs`: what handlers logged, a row a line, partitioned as the jobs are."""
+"""Table `job_logs`: log lines of handlers, one row each, with the partitions of their jobs."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,7 +8,7 @@ from uuid import UUID
 from duly.domain.log_lines import LogLine
 from duly.store.postgres.database import Connection
 
-# What was recorded already, by a statement whose answer was lost, is left as it is.
+# Lines recorded by a statement whose response was lost are not changed.
 RECORD_LOGS = """
 insert into job_logs (tenant_id, job_id, token, line, attempt, level, logged_at, message, fields)
 select tenant_id, job_id, token, line, attempt, level, logged_at, message, fields::json
@@ -25,14 +25,14 @@ async def record_logs(connection: Connection, lines: Sequence[LogLine]) -> None:
 
 
 class LogPosition(NamedTuple):
-    """A line's place in its job's logs. Tokens rise from attempt to attempt."""
+    """Position of a line in its job's logs. Tokens rise from attempt to attempt."""
 
     token: int
     line: int
 
 
 class RecordedLine(NamedTuple):
-    """One line as a reader sees it; `fields` is JSON text."""
+    """Line as a reader sees it; `fields` is JSON text."""
 
     position: LogPosition
     attempt: int

@@ -1,4 +1,4 @@
-"""How jobs ended, for those who wait for them or read a whole batch."""
+"""Ends of jobs, for readers that wait for them or read a whole batch."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from duly.store.postgres.database import Connection
 
 
 class Ended(NamedTuple):
-    """How a job ended; `data` is its result or its error as JSON text."""
+    """End of a job; `data` is its result or its error as JSON text."""
 
     job_id: UUID
     kind: EventKind
@@ -26,7 +26,7 @@ where e.kind >= {FIRST_TERMINAL:d}
 
 
 async def read_ends(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> dict[UUID, Ended]:
-    """Those of these (tenant, job) that have ended, and how."""
+    """Returns the ends of those of these (tenant, job) that have ended."""
     rows = await connection.fetch(ENDS, *(list(column) for column in zip(*keys, strict=True)))
     return {row[0]: Ended(row[0], EventKind(row[1]), row[2]) for row in rows}
 
@@ -41,7 +41,7 @@ order by a.place limit 1
 
 
 async def first_unended(connection: Connection, tenant_id: int, job_ids: Sequence[UUID]) -> int | None:
-    """The place, from 0, of the first of these that has not ended; None where all have."""
+    """Returns the index of the first of these jobs that has not ended; None if all have."""
     place: int | None = await connection.fetchval(FIRST_UNENDED, tenant_id, job_ids)
     return place - 1 if place is not None else None
 
@@ -60,5 +60,5 @@ order by j.job_id
 async def members_after(
     connection: Connection, tenant_id: int, batch_id: UUID, after: UUID, *, limit: int
 ) -> list[UUID]:
-    """The next jobs of a batch of this tenant's, in the order of their submission."""
+    """Returns the next jobs of a batch, in the order of their submission."""
     return [row[0] for row in await connection.fetch(MEMBERS, tenant_id, batch_id, after, limit)]

@@ -1,4 +1,4 @@
-"""The outbox's entrance: what every statement does that records events, so that those who asked are told of them."""
+"""Outbox: the part of each event-recording statement that writes webhook deliveries to its receivers."""
 
 from typing import Final
 
@@ -10,18 +10,18 @@ BIT: Final = f"""
     (case {{kind}} {_BITS}
      else 0 end)
 """
-# Lanes of a tenant's callbacks: by the host and the first four segments of the path, of which one with two digits or
-# more stands for all such, since most clients call back at an address of the job's own. What is told apart so falls
-# into a few lanes a host at most, whatever paths clients choose: a dead host has no more of them to be probed.
+# Lanes of a tenant's callbacks, by host and the first four segments of the path. Segments with two digits or more count
+# as equal, since most callback URLs have an id of their job. The number of lanes of a host is limited, independent of
+# its paths, so that a dead host needs few probes.
 LANES_OF_A_HOST: Final = 64
 _ORIGIN: Final = "^[^:]+://[^/?#]+"
-# No look-ahead, which costs ten times as much; no braces, which mean something else where statements are put together.
+# Without look-ahead, which costs ten times as much, and without braces, which `str.format` would interpret.
 _ID_SEGMENT: Final = "/[^/]*[0-9][^/]*[0-9][^/]*"
 _FOUR_SEGMENTS: Final = "(?:/[^/?#]*)?" * 4
 
 
 def callback_receiver(*, tenant: str, url: str) -> str:
-    """An SQL expression: the receiver that the callbacks of this tenant to this URL belong to."""
+    """Returns an SQL expression for the receiver of callbacks of this tenant to this URL."""
     path = f"regexp_replace(substring({url} from '{_ORIGIN}({_FOUR_SEGMENTS})'), '{_ID_SEGMENT}', '/*', 'g')"
     lane = f"('x' || left(md5({path}), 4))::bit(16)::int % {LANES_OF_A_HOST}"
     return f"md5({tenant} || ' ' || lower(substring({url} from '{_ORIGIN}')) || ' ' || {lane})::uuid"
@@ -33,11 +33,11 @@ _RECORDED_JOB: Final = """
 
 
 def outbox(source: str, *, job: str = _RECORDED_JOB, asked: str = "true") -> str:
-    """A common table expression `outbox` that writes a delivery for each receiver of the events in `source`.
+    """Returns a common table expression `outbox` that writes a delivery for each receiver of the events
+    in `source`.
 
-    Most jobs are told to nobody: of those, neither the wide row nor an endpoint is read. `source` has tenant_id,
-    job_id, sequence, kind, type and callback_events; `job` gives callback_url and labels of its row `g`; `asked` says
-    which rows count.
+    Most jobs have no receiver: for those neither the wide row nor an endpoint is read. `source` has tenant_id, job_id,
+    sequence, kind, type and callback_events; `job` yields callback_url and labels of its row `g`; `asked` selects rows.
     """
     bit = BIT.format(kind="g.kind")
     return f"""
@@ -62,5 +62,5 @@ outbox as (
 """
 
 
-# For the whole statement: who wakes the dispatcher need not know whose delivery it was.
+# For the whole statement: the wake-up of the dispatcher does not name deliveries.
 DELIVERS: Final = "((select count(*) from outbox) > 0)"

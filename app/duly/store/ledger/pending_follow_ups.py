@@ -1,4 +1,4 @@
-"""The table `endings`: ends whose consequences for other jobs are still to be drawn. Only marked jobs leave one."""
+"""Table `endings`: ends whose follow-ups for other jobs are pending. Only marked jobs leave one."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,6 +19,8 @@ returning e.tenant_id, e.job_id, e.kind, e.marks
 
 
 class PendingFollowUp(NamedTuple):
+    """End of a job whose follow-ups are pending."""
+
     tenant_id: int
     job_id: UUID
     kind: EventKind
@@ -26,18 +28,20 @@ class PendingFollowUp(NamedTuple):
 
     @property
     def keyed(self) -> bool:
+        """Returns whether the job held a concurrency key."""
         return bool(self.marks & Mark.KEYED)
 
     @property
     def depended(self) -> bool:
+        """Returns whether other jobs depend on it."""
         return bool(self.marks & Mark.DEPENDED)
 
 
 async def take_pending_follow_ups(
     connection: Connection, *, limit: int, but: Sequence[UUID] = ()
 ) -> list[PendingFollowUp]:
-    """Takes up to `limit` ends, but those of some jobs, in a transaction of the caller's that draws their
-    consequences.
+    """Takes up to `limit` ends, except those of some jobs, in the caller's transaction, which must execute their
+    follow-ups.
     """
     return [
         PendingFollowUp(row[0], row[1], EventKind(row[2]), row[3]) for row in await connection.fetch(TAKE, limit, but)
@@ -53,5 +57,5 @@ where e.kind >= {FIRST_TERMINAL:d}
 
 
 async def still_ended(connection: Connection, jobs: Sequence[UUID]) -> list[UUID]:
-    """Those of these that nobody has set going again."""
+    """Returns those of these jobs that were not retried since."""
     return [row[0] for row in await connection.fetch(STILL_ENDED, jobs)]

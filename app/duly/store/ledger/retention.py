@@ -1,4 +1,4 @@
-"""Retention of the ledger: a day's partitions are dropped whole once all its jobs ended longer ago than that."""
+"""Retention: drops the partitions of a day once all its jobs ended longer ago than the retention."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -16,11 +16,11 @@ DETACH_SECONDS = 60.0
 
 
 async def drop_expired(connection: Connection, *, retention_days: int) -> list[str]:
-    """Drops each day whose jobs all ended longer ago than the retention, and of which no webhook is unsent.
+    """Drops each day whose jobs all ended longer ago than the retention, and that has no unsent webhook.
 
-    Returns the names dropped. A day's tables go together: history without its job would be no history.
+    Returns the names dropped. The tables of a day are dropped together, since history without its job is useless.
     """
-    async with connection.transaction():  # held by a node of an older release for as long as it drops
+    async with connection.transaction():  # a node of an older release holds the lock while it drops
         if not await take(connection, PARTITIONS):
             return []
     dropped = []
@@ -50,9 +50,9 @@ async def _in_use(connection: Connection, day: date) -> bool:
     return False
 
 
-# The index of terminal events holds no times. The table is append-only, so its last pages hold the latest ends: they
-# answer for a day that is kept, and the whole table is read once, just before it is dropped. The first page is a value
-# of its own: the planner makes a range of pages of nothing that may change meanwhile.
+# The index of terminal events has no times. The table is append-only, so its last pages have the latest ends: they
+# decide for a day that is kept, and the whole table is scanned once, just before it is dropped. The first page is a
+# parameter, because the planner makes a range scan of pages from constants only.
 PAGES = "select pg_relation_size($1::text::regclass) / current_setting('block_size')::bigint"
 ENDED_LATELY = f"""
 select exists (
@@ -64,10 +64,10 @@ LAST_PAGES = 256
 
 
 async def _ended_lately(connection: Connection, day: date, retention_days: int) -> bool:
-    """Returns whether a job of this day ended within the retention, however old its id is."""
+    """Returns whether a job of this day, however old its id is, ended within the retention."""
     events = partition_name("events", day)
     if not await connection.fetchval("select to_regclass($1) is not null", events):
-        return False  # dropping this day was cut short
+        return False  # an earlier drop of this day was interrupted
     query = ENDED_LATELY.format(events=events)
     pages = await connection.fetchval(PAGES, events)
     for first in (max(pages - LAST_PAGES, 0), 0):
@@ -77,7 +77,7 @@ async def _ended_lately(connection: Connection, day: date, retention_days: int) 
 
 
 async def _drop_day(connection: Connection, day: date) -> list[str]:
-    # Before the tables: where this is cut short, the day is found again.
+    # Deleted before the tables, so that the day is found again after an interruption.
     low, high = smallest_id_at(midnight(day)), smallest_id_at(midnight(day + timedelta(days=1)))
     while await forget_checkpoints(connection, since=low, before=high, limit=BATCH) == BATCH:
         pass
@@ -86,7 +86,7 @@ async def _drop_day(connection: Connection, day: date) -> list[str]:
         name = partition_name(table, day)
         state = {row["name"]: row["detaching"] for row in await connection.fetch(LIST, table)}
         if name in state:
-            # Detaching concurrently waits for readers instead of stopping them; one that was cut short is completed.
+            # A concurrent detach waits for readers instead of blocking them; an interrupted one is completed.
             how = "finalize" if state[name] else "concurrently"
             await connection.execute(f"alter table {table} detach partition {name} {how}", timeout=DETACH_SECONDS)
             async with connection.transaction():

@@ -1,7 +1,8 @@
-"""Transactions that hold the stream of all jobs: those that have written and not ended, in any database of the server.
+"""Transactions that hold the tenant's event stream: those that have written and not ended, in any database of the
+server.
 
-A stream shows what transactions older than every running one wrote (`duly.store.ledger.event_tail`). A transaction
-runs from its first write, which gives it an id; a prepared one has no session, and runs until it is committed or rolled
+A stream shows what transactions older than every open one wrote (`duly.store.ledger.event_tail`). A transaction is open
+from its first write, which assigns its id; a prepared one has no session, and is open until it is committed or rolled
 back by its name. Snapshots without writes, vacuum and replication slots hold nothing.
 """
 
@@ -12,7 +13,7 @@ from duly.store.postgres.catalog_types import Connection
 
 
 class HolderKind(StrEnum):
-    """Kinds of holders, as the metric's label names them."""
+    """Kind of holder, as in the metric's label."""
 
     SESSION = "session"
     PREPARED = "prepared_transaction"
@@ -20,7 +21,7 @@ class HolderKind(StrEnum):
 
 
 class StreamHolder(NamedTuple):
-    """A running transaction. `name` is its pid, or its quoted name; `seconds` its age, if this role may see it."""
+    """Open transaction. `name` is its pid, or its quoted name; `seconds` its age, if this role may see it."""
 
     tx: int
     kind: HolderKind
@@ -33,7 +34,7 @@ class StreamHolder(NamedTuple):
 
     @property
     def words(self) -> str:
-        """Description for an operator."""
+        """Returns a description for operators."""
         if self.kind is HolderKind.PREPARED:
             return f"prepared transaction {self.name} (user {self.user}, database {self.database})"
         shown = (self.application or "without application_name", f"user {self.user}", f"database {self.database}")
@@ -41,14 +42,16 @@ class StreamHolder(NamedTuple):
 
     @property
     def remedy(self) -> str:
-        """Action that ends it."""
+        """Returns the action that ends it."""
         if self.kind is HolderKind.PREPARED:
             return f"in database {self.database}: COMMIT PREPARED {self.name}, or ROLLBACK PREPARED {self.name}"
         return f"let it end, or end it: SELECT pg_terminate_backend({self.name})"
 
 
 class Held(NamedTuple):
-    """Every transaction below `settled` has ended, none from `future` on; `holder` is the one of the id `settled`."""
+    """Bounds of open transactions: every transaction below `settled` has ended, none from `future` on has begun;
+    `holder` has the id `settled`.
+    """
 
     settled: int
     future: int
@@ -75,7 +78,7 @@ limit 1
 
 
 async def read_held(connection: Connection) -> Held:
-    """Returns how far the stream of all jobs may read, and what it waits for."""
+    """Returns the bounds of the stream, and the transaction that it waits for."""
     settled, future, *holder = await connection.fetchrow(HELD)
     return Held(settled, future, _holder(*holder) if holder[0] is not None else None)
 
@@ -89,7 +92,7 @@ order by age(xid) desc limit 10
 
 
 async def old_writers(connection: Connection, *, seconds: float) -> list[StreamHolder]:
-    """Returns the running transactions that are at least so old, the oldest first."""
+    """Returns the open transactions that are at least this old, the oldest first."""
     return [_holder(*row) for row in await connection.fetch(OLD_WRITERS, seconds)]
 
 

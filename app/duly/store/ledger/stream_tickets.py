@@ -1,10 +1,10 @@
-"""The table `stream_tickets`: one row for each unused ticket, known by its digest only."""
+"""Table `stream_tickets`: one row for each unused ticket, known by its digest only."""
 
 from datetime import datetime
 
 from duly.store.postgres.database import Connection
 
-# Tickets that nobody used go when new ones come: there are never more than were asked for lately.
+# Expired tickets are deleted with each new one, so the table has recent ones only.
 ISSUE = """
 with gone as (
     delete from stream_tickets where digest in (
@@ -18,16 +18,16 @@ returning expires_at
 
 
 async def issue(connection: Connection, tenant_id: int, digest: bytes, *, opens: str, seconds: float) -> datetime:
-    """Records a ticket and, as JSON, what it opens. Returns until when it is good."""
+    """Records a ticket and its grant (JSON). Returns the time when it expires."""
     until: datetime = await connection.fetchval(ISSUE, digest, tenant_id, opens, seconds)
     return until
 
 
-# Whichever node deletes the row has used the ticket. Those of the release before have no `opens`.
+# The node that deletes the row has consumed the ticket. Tickets of the previous release have no `opens`.
 REDEEM = "delete from stream_tickets where digest = $1 returning opens, expires_at > now()"
 
 
 async def redeem(connection: Connection, digest: bytes) -> str | None:
-    """Uses a ticket up. Returns what it opens, as JSON, or None where there is none, or its time is over."""
+    """Consumes a ticket. Returns its grant as JSON; None if there is no such ticket, or it has expired."""
     row = await connection.fetchrow(REDEEM, digest)
     return row[0] if row is not None and row[1] else None

@@ -1,4 +1,4 @@
-"""Ending: what every statement does that gives a job its terminal event, and the one that ends jobs which wait."""
+"""CTEs shared by all statements that end jobs, and the statement that ends waiting jobs."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,8 +19,8 @@ _FOLLOWED_MARKS = Mark.KEYED | Mark.DEPENDED
 # True where the end has follow-ups: for other jobs, or for its batch.
 FOLLOWED = f"({_TERMINAL} and (marks & {_FOLLOWED_MARKS:d} <> 0 or batch_id is not null))"
 
-# To follow a CTE `gone` of rows that left a hot table, each with the kind of the event that is recorded of it. What an
-# end means for the job itself happens here; what it means for others is left in `endings` and `batch_tallies`.
+# Follow a CTE `gone` of rows deleted from a hot table, each with the kind of its event. Effects on the job itself
+# happen here; effects on other jobs are left to follow-ups in `endings` and `batch_tallies`.
 AFTER_GONE = f"""
 unlocked as (
     delete from unique_keys u using gone g
@@ -48,7 +48,7 @@ _LEFT = """
 """
 _MAY_END = "(not $5 or (w.attempt = 0 and w.expires_at <= now()))"
 
-# Wherever it waits: a job that runs, or has ended, is left alone. `$5`: only what has expired.
+# Searches all tables of waiting jobs; a job that runs or has ended is not changed. `$5`: only expired jobs.
 END_WAITING = f"""
 with wanted as materialized (
     select * from unnest($1::int[], $2::uuid[], $3::smallint[], $4::text[]) as a (tenant_id, job_id, kind, data)
@@ -89,7 +89,7 @@ select tenant_id, job_id, sequence, kind, {DELIVERS}, {FOLLOWED}, queue from gon
 
 
 class WaitingJobEnd(NamedTuple):
-    """A job that waits, and the event that is to end it; `data` is its error as JSON text."""
+    """Waiting job, and the event that ends it; `data` is its error as JSON text."""
 
     tenant_id: int
     job_id: UUID
@@ -98,7 +98,7 @@ class WaitingJobEnd(NamedTuple):
 
 
 class EndedWaitingJob(NamedTuple):
-    """One that did end so. `delivers`: a webhook is to be sent; `followed`: other jobs are still to hear of it."""
+    """Waiting job that was ended. `delivers`: there is a webhook to send; `followed`: its end has follow-ups."""
 
     tenant_id: int
     job_id: UUID
@@ -112,12 +112,12 @@ class EndedWaitingJob(NamedTuple):
 async def end_waiting(
     connection: Connection, ends: Sequence[WaitingJobEnd], *, source: str, only_expired: bool = False
 ) -> list[EndedWaitingJob]:
-    """Ends these jobs where they wait. One that does not wait (any more) is not among the returned."""
+    """Ends these jobs where they wait. A job that does not wait (any more) is not in the result."""
     rows = await connection.fetch(END_WAITING, *zip(*ends, strict=True), only_expired, source)
     return [EndedWaitingJob(row[0], row[1], row[2], EventKind(row[3]), row[4], row[5], row[6]) for row in rows]
 
 
-# The oldest expiries of each place; a place that holds none costs one look at an empty index.
+# The oldest expiries of each table; a table without any costs one look at an empty index.
 EXPIRED = """
 select tenant_id, job_id from (
     (select tenant_id, job_id from ready where expires_at <= now() and attempt = 0 and job_id <> all($2)
@@ -133,7 +133,7 @@ select tenant_id, job_id from (
 
 
 async def find_expired(connection: Connection, *, limit: int, but: Sequence[UUID] = ()) -> list[tuple[int, UUID]]:
-    """Jobs that did not start in time, but for some, as (tenant, job)."""
+    """Returns jobs that did not start before they expired, except some, as (tenant, job)."""
     return [(row[0], row[1]) for row in await connection.fetch(EXPIRED, limit, but)]
 
 
@@ -147,6 +147,6 @@ select extract(epoch from least(
 
 
 async def seconds_to_next_expiry(connection: Connection, *, but: Sequence[UUID] = ()) -> float | None:
-    """Returns the seconds until a waiting job, but for some, expires; None where none will."""
+    """Returns the seconds until a waiting job, except some, expires; None if none does."""
     seconds: float | None = await connection.fetchval(NEXT_EXPIRY, but)
     return seconds

@@ -30,7 +30,7 @@ async def listed_nodes(connection: Connection) -> list[ListedNode]:
     return [ListedNode(*row) for row in await connection.fetch(NODES)]
 
 
-# Notes of the last minutes: one that is not refreshed means nothing.
+# Only recent ones: a record that is not refreshed is ignored.
 SET_ASIDE = """
 select stage, count(*), min(reason) from set_aside where noted_at > now() - interval '5 minutes'
 group by stage order by stage
@@ -44,11 +44,11 @@ class SetAsideCount(NamedTuple):
 
 
 async def count_set_aside(connection: Connection) -> list[SetAsideCount]:
-    """Returns how many records of jobs the database does not take, by stage, and a reason of one."""
+    """Returns the number of rejected records of jobs by stage, and the reason of one."""
     return [SetAsideCount(*row) for row in await connection.fetch(SET_ASIDE)]
 
 
-# Sessions of others are visible in number to every role.
+# Every role can count the sessions of others.
 SESSIONS = """
 select count(*), current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
 from pg_stat_activity where backend_type = 'client backend'
@@ -61,7 +61,7 @@ class Sessions(NamedTuple):
 
 
 async def count_sessions(connection: Connection) -> Sessions:
-    """Returns how many sessions of clients are open on the server, and how many may be."""
+    """Returns the number of open client sessions of the server, and its limit."""
     return Sessions(*await connection.fetchrow(SESSIONS))
 
 
@@ -84,5 +84,7 @@ class Reader(NamedTuple):
 
 
 async def old_readers(connection: Connection, *, seconds: float) -> list[Reader]:
-    """Returns transactions of this database that have read for so long: vacuum leaves what they might still see."""
+    """Returns transactions of this database that have been reading for at least this long, which keeps vacuum from
+    removing rows.
+    """
     return [Reader(*row) for row in await connection.fetch(OLD_READERS, seconds)]

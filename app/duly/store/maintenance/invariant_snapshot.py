@@ -1,4 +1,4 @@
-"""Reading all that is recorded of jobs and batches, each as one value, in a snapshot of the caller's."""
+"""Facts about all jobs and batches, each as one value, from the caller's snapshot."""
 
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -12,17 +12,17 @@ from duly.domain.webhook_events import FIRST_MESSAGE
 from duly.store.postgres.database import Connection
 from duly.store.postgres.partitions import LIST
 
-# Rows fetched at once from a cursor.
+# Rows fetched from a cursor at once.
 PREFETCH = 500
 
-# For the whole ledger: its tables are read once each and joined by hash, on disk where they are large.
+# For the whole ledger: each table is scanned once and joined by hash, on disk where it is large.
 PLANS = "set local cursor_tuple_fraction = 1; set local work_mem = '64MB'"
 
 _STAND = "tenant_id, queue, type, priority, timeout_seconds, callback_events, batch_id, job_id"
 _COUNTERS = "token, sequence, attempt, crashes, marks"
 
-# A job that stands nowhere, or was never recorded, is as visible as all others. `{of_job}` narrows a table. Webhooks of
-# kind 20 and above tell of no job.
+# Includes jobs without a hot row and jobs that were not recorded. `{of_job}` restricts a table. Messages are webhooks
+# without a job.
 _FACTS = f"""
 with asked as ({{jobs}}), said as ({{events}}),
 told as (
@@ -116,14 +116,14 @@ OF_THESE = _FACTS.format(
 
 
 async def every_job(connection: Connection) -> AsyncIterator[JobFacts]:
-    """All jobs that any table knows of, in no order. In a transaction of the caller's."""
+    """Yields all jobs that any table refers to, in no order, in the caller's transaction."""
     await connection.execute(PLANS)
     async for row in connection.cursor(ALL, prefetch=PREFETCH):
         yield _facts(row)
 
 
 async def these_jobs(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> list[JobFacts]:
-    """These (tenant, job); those that no table knows of are missing."""
+    """Returns these (tenant, job); a job that no table refers to is not in the result."""
     return [_facts(row) for row in await connection.fetch(OF_THESE, *map(list, zip(*keys, strict=True)))]
 
 
@@ -158,7 +158,7 @@ def _pairs(numbers: Sequence[int] | None, kinds: Sequence[int] | None) -> frozen
     return frozenset(zip(numbers or (), kinds or (), strict=True))
 
 
-# A job that holds no unique key any more has passed it on to one that was recorded, or redriven, after it.
+# A job that no longer holds its unique key lost it to one that was recorded, or retried, after it.
 _TAKEN_AT = f"""
     select greatest(created_at, (
         select max(occurred_at) from events
@@ -182,14 +182,14 @@ where not exists (
 
 
 async def without_successor(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> dict[UUID, str]:
-    """Those of these (tenant, job) to which their unique key belongs, because none took it after them."""
+    """Returns those of these (tenant, job) that own their unique key, because no job acquired it after them."""
     if not keys:
         return {}
     rows = await connection.fetch(UNSUCCEEDED, *map(list, zip(*keys, strict=True)))
     return {row[0]: row[1] for row in rows}
 
 
-# A batch that was never recorded is visible through its jobs.
+# Includes batches that were not recorded and that jobs refer to.
 _BATCHES = f"""
 with tallied as (
     select tenant_id, batch_id, count(*) as tallies, sum(completed)::int as completed, sum(failed)::int as failed,
@@ -221,18 +221,18 @@ THESE_BATCHES = _BATCHES.format(of="where batch_id = any($1::uuid[])", of_jobs="
 
 
 async def every_batch(connection: Connection) -> AsyncIterator[BatchFacts]:
-    """All batches that are recorded, or that jobs name. In a transaction of the caller's."""
+    """Yields all batches that are recorded or that jobs refer to, in the caller's transaction."""
     async for row in connection.cursor(EVERY_BATCH, prefetch=PREFETCH):
         yield BatchFacts(*row)
 
 
 async def these_batches(connection: Connection, batches: Sequence[UUID]) -> list[BatchFacts]:
-    """These batches; reads the ledger to the end."""
+    """Returns these batches; scans the whole ledger."""
     return [BatchFacts(*row) for row in await connection.fetch(THESE_BATCHES, batches)]
 
 
 async def kept_ranges(connection: Connection) -> list[tuple[UUID, UUID]]:
-    """From which id up to before which one jobs are kept, in order: the days in between were dropped."""
+    """Returns the ranges of ids (from, before) whose days were not dropped, in order."""
     names = [row["name"] for row in await connection.fetch(LIST, "jobs")]
     dated = [match.group(1) for name in names if (match := re.search(r"_(\d{8})$", name))]
     ranges: list[tuple[UUID, UUID]] = []
@@ -245,6 +245,6 @@ async def kept_ranges(connection: Connection) -> list[tuple[UUID, UUID]]:
 
 
 async def has_control(connection: Connection) -> bool:
-    """Whether the version of what holds claims back is there; without it nothing is ever claimed."""
+    """Returns whether the version of the claim restrictions exists; without it no job is ever claimed."""
     found: bool = await connection.fetchval("select exists (select from control where id = 1)")
     return found

@@ -1,4 +1,4 @@
-"""Writing down again what the ledger tells and other tables have lost; each in a transaction of the caller's."""
+"""Writes of the repair: restores from the ledger what other tables have lost, in the caller's transaction."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -18,7 +18,7 @@ from duly.store.ties.placement import HotRow, place
 
 @asynccontextmanager
 async def alone(connection: Connection) -> AsyncIterator[bool]:
-    """Whether nobody else repairs this database; and then nobody does before the end of the block."""
+    """Yields whether this is the only repair of the database; if so, it holds the lock until the end of the block."""
     async with connection.transaction():
         yield await take(connection, REPAIR)
 
@@ -31,21 +31,23 @@ DROP_CHECKPOINTS = "delete from checkpoints where job_id = any($1::uuid[])"
 
 
 async def clear(connection: Connection, jobs: Sequence[UUID]) -> None:
-    """Takes these jobs from wherever they stand, and away from those that they waited for."""
+    """Deletes the hot rows and the dependencies of these jobs."""
     for statement in (*CLEAR, DROP_WAITS):
         await connection.execute(statement, jobs)
 
 
 async def drop_waits(connection: Connection, jobs: Sequence[UUID]) -> None:
+    """Deletes the dependencies of these jobs."""
     await connection.execute(DROP_WAITS, jobs)
 
 
 async def drop_keys(connection: Connection, jobs: Sequence[UUID]) -> None:
-    """Frees the concurrency keys of these jobs; `hand_out` gives them to others."""
+    """Releases the concurrency keys of these jobs; `hand_out` grants them to others."""
     await connection.execute(DROP_KEYS, jobs)
 
 
 async def drop_checkpoints(connection: Connection, jobs: Sequence[UUID]) -> None:
+    """Deletes the checkpoints of these jobs."""
     await connection.execute(DROP_CHECKPOINTS, jobs)
 
 
@@ -60,14 +62,16 @@ where w.job_id = a.job_id and w.sequence = a.sequence and w.kind = a.kind
 
 
 async def drop_endings(connection: Connection, numbered: Sequence[Numbered]) -> None:
+    """Deletes these pending follow-ups."""
     await connection.execute(DROP_NUMBERED["endings"], *_columns(numbered))
 
 
 async def drop_deliveries(connection: Connection, numbered: Sequence[Numbered]) -> None:
+    """Deletes these deliveries."""
     await connection.execute(DROP_NUMBERED["deliveries"], *_columns(numbered))
 
 
-# Where the last event of these jobs is not the one given, nothing is written: the key of `events` sees to it.
+# If the last event of a job is another one, the key of `events` prevents the write.
 REQUEUE_LOST = f"""
 insert into events (tenant_id, job_id, sequence, kind, attempt, source, data)
 select tenant_id, job_id, sequence, {EventKind.REQUEUED:d}, attempt, $5, json_build_object('reason', 'repaired')
@@ -76,7 +80,7 @@ from unnest($1::int[], $2::uuid[], $3::int[], $4::smallint[]) as a (tenant_id, j
 
 
 async def requeue_lost(connection: Connection, rows: Sequence[HotRow], *, source: str) -> None:
-    """Records that these attempts are given up, and their jobs stand as these rows say."""
+    """Records that these attempts were abandoned, and that their jobs have these rows."""
     if rows:
         columns = _columns([(row.tenant_id, row.job_id, row.sequence, row.attempt) for row in rows])
         await connection.execute(REQUEUE_LOST, *columns, source)
@@ -90,7 +94,7 @@ left join lateral (select kind from events where job_id = a.job_id order by sequ
 
 
 async def last_events(connection: Connection, keys: Iterable[tuple[int, UUID]]) -> dict[UUID, EventKind]:
-    """The last event of each of these (tenant, job); one that is no longer recorded is missing."""
+    """Returns the kind of the last event of each of these (tenant, job) that is recorded."""
     chosen = sorted(set(keys))
     rows = await connection.fetch(ENDS, *_columns(chosen)) if chosen else []
     return {row[0]: EventKind(row[1]) for row in rows}
@@ -111,18 +115,18 @@ MARK_PARENTS = [
 
 
 async def mark(connection: Connection, marks: dict[UUID, int]) -> None:
-    """Sets the marks of these jobs, wherever they stand."""
+    """Sets the marks of these jobs in their hot rows."""
     for statement in MARK:
         await connection.execute(statement, list(marks), list(marks.values()))
 
 
 async def mark_parents(connection: Connection, jobs: Sequence[UUID]) -> None:
-    """Marks these as waited for, wherever they stand."""
+    """Marks these jobs as dependencies in their hot rows."""
     for statement in MARK_PARENTS:
         await connection.execute(statement, jobs)
 
 
-# To whoever waits longest, as where a key passes on.
+# To the job that waits longest, as when a key is transferred.
 HAND_OUT = """
 with free as materialized (
     select distinct on (b.tenant_id, b.concurrency_key) b.tenant_id, b.concurrency_key as key, b.job_id
@@ -144,7 +148,7 @@ from gone
 
 
 async def hand_out(connection: Connection) -> int:
-    """Gives each concurrency key that jobs wait for and nobody holds to one of them. Returns how many."""
+    """Grants each free concurrency key to one of the jobs that wait for it. Returns the number of keys."""
     standing = [HotRow(*row) for row in await connection.fetch(HAND_OUT)]
     await place(connection, standing)
     return len(standing)
@@ -159,7 +163,7 @@ on conflict do nothing
 
 
 async def hold_unique(connection: Connection, wanted: Sequence[tuple[int, str, str, UUID]]) -> None:
-    """Takes these keys (tenant, type, key) for their jobs, but for those that others hold."""
+    """Acquires these keys (tenant, type, key) for their jobs, except those that other jobs hold."""
     await connection.execute(HOLD_UNIQUE, *_columns(wanted))
 
 
@@ -171,11 +175,11 @@ on conflict (job_id, sequence) do update set marks = e.marks | excluded.marks
 
 
 async def follow(connection: Connection, ends: Sequence[tuple[int, UUID, int, int]]) -> None:
-    """Has the consequences of these ends (tenant, job, sequence, kind) for those that wait drawn once more."""
+    """Records that the follow-ups of these ends (tenant, job, sequence, kind) are pending again."""
     await connection.execute(FOLLOW, *_columns(ends))
 
 
-# To the callback. One that was tried before goes on under its own name, and with its own number of tries.
+# To the callback. A delivery that was tried before keeps its id and its number of attempts.
 TELL = f"""
 insert into deliveries (tenant_id, delivery_id, job_id, sequence, kind, attempt, receiver_id)
 select a.tenant_id, coalesce(t.delivery_id, {TIMED_ID}), a.job_id, a.sequence, a.kind, coalesce(t.attempt, 0),
@@ -193,7 +197,7 @@ left join lateral (
 
 
 async def write_webhooks(connection: Connection, events: Sequence[tuple[int, UUID, int, int]]) -> None:
-    """Has these events (tenant, job, sequence, kind) told of."""
+    """Writes the deliveries of these events (tenant, job, sequence, kind) to the callback."""
     await connection.execute(TELL, *_columns(events))
 
 
@@ -201,14 +205,14 @@ RECORD_BATCH = """
 insert into batches as b (tenant_id, batch_id, first_id, last_id, total) values ($1, $2, $3, $4, $5)
 on conflict (tenant_id, batch_id) do update set first_id = $3, last_id = $4, total = $5
 """
-# Added up, and followed, as the ends of jobs are.
+# Processed like the tallies of ended jobs.
 CORRECT_COUNT = """
 insert into batch_tallies (tenant_id, batch_id, completed, failed, cancelled) values ($1, $2, $3, $4, $5)
 """
 
 
 class Correction(NamedTuple):
-    """What is to be added to a batch's counts of completed, failed and cancelled jobs."""
+    """Corrections of a batch's counts of completed, failed and cancelled jobs."""
 
     completed: int
     failed: int
@@ -216,21 +220,21 @@ class Correction(NamedTuple):
 
 
 async def correct_batch(connection: Connection, batch: BatchFacts, correction: Correction) -> None:
-    """Has the row of this batch say which jobs it has, and its counts what became of them."""
+    """Corrects the row of this batch: its jobs and the counts of their ends."""
     if batch.oldest is not None:
         first, last = min(batch.oldest, batch.first_id), max(batch.newest or batch.oldest, batch.last_id)
         await connection.execute(RECORD_BATCH, batch.tenant_id, batch.batch_id, first, last, batch.jobs)
     await connection.execute(CORRECT_COUNT, batch.tenant_id, batch.batch_id, *correction)
 
 
-# Where the version was lost, it begins beyond all that nodes may know.
+# A lost version restarts above any that nodes may know.
 RESTORE_CONTROL = """
 insert into control (id, version) values (1, extract(epoch from clock_timestamp())::bigint) on conflict do nothing
 """
 
 
 async def look_anew(connection: Connection) -> None:
-    """Has every node look at what is ready, and at what holds claims back, before it claims again."""
+    """Makes every node read the ready jobs and the claim restrictions again before it claims."""
     await connection.execute(RESTORE_CONTROL)
     await raise_version(connection)
 

@@ -1,6 +1,8 @@
-"""Where sealed secrets lie, table by table: read in pages, written anew one by one.
+"""Sealed secrets table by table, read in pages and written one by one; and the table `secret_keys`, with the keys that
+sealed them and a proof of each.
 
-Each is written only where it still is what was read, so nothing is held in between: a change that comes first wins.
+A secret is written only if it is unchanged since it was read, so nothing is locked in between and a concurrent change
+wins.
 """
 
 from collections.abc import Collection, Sequence
@@ -13,7 +15,7 @@ PAGE = 500
 
 
 class StoredSecret(NamedTuple):
-    """A text that holds secrets: whose, the rest of its key, and the text."""
+    """Text with sealed secrets: its tenant, the rest of its key, and the text."""
 
     tenant_id: int
     key: Any
@@ -28,7 +30,7 @@ order by tenant_id, name limit $3
 
 
 async def page_of_schedules(connection: Connection, after: tuple[int, str]) -> list[StoredSecret]:
-    """The jobs, as JSON, of schedules with a callback's secret."""
+    """Returns a page of templates, as JSON, of schedules with a callback secret."""
     return [StoredSecret(*row) for row in await connection.fetch(SCHEDULES, *after, PAGE)]
 
 
@@ -39,6 +41,7 @@ where tenant_id = $1 and name = $2 and (submission -> 'job')::text = $3
 
 
 async def write_schedule(connection: Connection, stored: StoredSecret, text: str) -> None:
+    """Replaces the template, if it is unchanged."""
     await connection.execute(WRITE_SCHEDULE, *stored, text)
 
 
@@ -50,7 +53,7 @@ order by tenant_id, batch_id limit $3
 
 
 async def page_of_thens(connection: Connection, after: tuple[int, UUID]) -> list[StoredSecret]:
-    """The jobs, as JSON, that are to follow a batch and have a callback's secret."""
+    """Returns a page of templates, as JSON, of jobs that follow a batch and have a callback secret."""
     return [StoredSecret(*row) for row in await connection.fetch(THENS, *after, PAGE)]
 
 
@@ -61,6 +64,7 @@ where tenant_id = $1 and batch_id = $2 and then_job_id is null and then_job::tex
 
 
 async def write_then(connection: Connection, stored: StoredSecret, text: str) -> None:
+    """Replaces the template, if it is unchanged."""
     await connection.execute(WRITE_THEN, *stored, text)
 
 
@@ -74,7 +78,7 @@ where (tenant_id, endpoint_id) > ($1, $2) order by tenant_id, endpoint_id limit 
 
 
 class StoredEndpoint(NamedTuple):
-    """The sealed texts of an endpoint, in the order of `ENDPOINT_COLUMNS`."""
+    """Sealed texts of an endpoint, in the order of `ENDPOINT_COLUMNS`."""
 
     tenant_id: int
     key: UUID
@@ -82,6 +86,7 @@ class StoredEndpoint(NamedTuple):
 
 
 async def page_of_endpoints(connection: Connection, after: tuple[int, UUID]) -> list[StoredEndpoint]:
+    """Returns a page of endpoints."""
     return [StoredEndpoint(row[0], row[1], row[2:]) for row in await connection.fetch(ENDPOINTS, *after, PAGE)]
 
 
@@ -128,7 +133,7 @@ INSERT_KEY = "insert into secret_keys (key_id, proof) values ($1, $2) on conflic
 
 
 async def record_key(connection: Connection, key_id: str, proof: str) -> None:
-    """Notes that this key seals from now on. The first proof of an id stands."""
+    """Records that this key seals from now on. The first proof of an id is kept."""
     await connection.execute(INSERT_KEY, key_id, proof)
 
 
@@ -136,7 +141,7 @@ READ_PROOFS = "select key_id, proof from secret_keys order by created_at, key_id
 
 
 async def read_proofs(connection: Connection) -> dict[str, str]:
-    """The proof of each key, by its id, oldest first."""
+    """Returns the proof of each key by its id, oldest first."""
     return {row[0]: row[1] for row in await connection.fetch(READ_PROOFS)}
 
 
@@ -144,5 +149,5 @@ DELETE_KEYS = "delete from secret_keys where key_id = any($1::text[])"
 
 
 async def forget_keys(connection: Connection, key_ids: Collection[str]) -> None:
-    """Takes keys off the record that nothing is sealed with any more."""
+    """Deletes keys that no secret is sealed with."""
     await connection.execute(DELETE_KEYS, list(key_ids))

@@ -1,10 +1,10 @@
-"""Claiming under limits: no more than they allow, whatever other nodes do at the same time.
+"""Claims under limits, exact over all nodes.
 
-The row of a limit is the lock of all starts under it. Whoever holds it counts what runs, takes what there is room for,
-and writes the row, all in one statement: a node that stops in the middle of its work holds no lock. Nobody waits for
-one either. Rooms are reckoned first, from the snapshot of the statement, and a row is locked only where there is room.
-If somebody else started jobs since the snapshot was taken, the locked row is a newer one than was seen, and nothing is
-taken: those jobs were not counted.
+The row of a limit is the lock of all starts under it. A claim locks the row, counts running jobs, claims as many as
+fit, and updates the row in one statement, so a node that stops in between leaves no lock. No claim waits for another:
+the room is computed first, from the snapshot of the statement, and a row is locked only if there is room. If another
+node started jobs since the snapshot, the locked row is newer than the one in the snapshot, and nothing is claimed,
+because those jobs were not counted.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from duly.store.postgres.database import Connection
 from duly.store.queue.limits import Scope
 from duly.store.queue.ready import BUT, CLAIM_STEPS, CLAIMED, LaneStart
 
-# One after the other: of two claims that each held one of the same two limits, neither would take anything.
+# Locked one after the other: of two claims that each held one of the same two limits, neither would take anything.
 _HELD = """
     select $12 as tenant_id, s.scope, s.name, s.tokens from seen s cross join lateral (
         select xmin as written from limits
@@ -26,9 +26,9 @@ _HELD = """
     where s.scope = {scope} and h.written = s.written
 """
 
-# What starts is marked ($14), and only what is marked is counted: an index of marked rows costs other jobs nothing. A
-# start is dated by `now()`, the beginning of its transaction. Tokens are reckoned by the same clock, and where it
-# stands before that of the last start, or the limit is so new that older claims may be under way, there are none.
+# Started jobs are marked ($14), and only marked ones are counted: an index of marked rows costs other jobs nothing. The
+# time of a start is `now()`, the beginning of its transaction. Tokens are computed by the same clock; there are none if
+# that is before the last start, or if the limit is so new that older claims may be in progress.
 _OF_QUEUE, _OF_TYPE = Mark.QUEUE_LIMITED, Mark.TYPE_LIMITED
 _CLAIM_LIMITED = f"""
 with asked as materialized (
@@ -124,7 +124,7 @@ CLAIM_LIMITED_BUT = _CLAIM_LIMITED.replace("{but}", BUT.format(jobs="$15"))
 
 
 class ClaimLimits(NamedTuple):
-    """The limits that count for a claim: those of a queue, of a type, and the open breaker of a type. One at least."""
+    """Limits of a claim: of a queue, of a type, and the open breaker of a type. At least one is set."""
 
     queue: str | None = None
     type: str | None = None
@@ -132,20 +132,20 @@ class ClaimLimits(NamedTuple):
 
     @property
     def marks(self) -> Mark:
-        """How what starts under them is counted."""
+        """Returns the marks by which jobs that start under these limits are counted."""
         of_queue = Mark.QUEUE_LIMITED if self.queue is not None else Mark(0)
         return of_queue | (Mark.TYPE_LIMITED if self.type is not None else Mark(0))
 
 
 class LimitedClaim(NamedTuple):
-    """What a limited claim took, and why it took no more.
+    """Result of a limited claim, and the reason why it took no more.
 
     Attributes:
-        room: how many it might have taken.
-        current: the version of what holds claims back was the newest, and the limits stood.
-        contended: somebody else was starting jobs under the same limits.
-        full: as many run as may.
-        wait_seconds: until one more may start by the rate, or the breaker; 0 where they do not hold back.
+        room: number of jobs that the limits allowed.
+        current: the version of the claim restrictions was the newest, and the limits existed.
+        contended: another node was starting jobs under the same limits.
+        full: the concurrency limit is reached.
+        wait_seconds: time until the rate, or the breaker, allows one more; 0 if they do not restrict.
     """
 
     jobs: list[ClaimedJob]
@@ -168,7 +168,7 @@ async def claim_limited(  # noqa: PLR0913  # those of a claim, and the limits
     version: int,
     but: Sequence[UUID] = (),
 ) -> LimitedClaim:
-    """As `claim_ready`, and no more than these limits allow, whatever other nodes do at the same time."""
+    """Claims as `claim_ready`, at most as many jobs as these limits allow over all nodes."""
     named = [(Scope.QUEUE, under.queue), (Scope.TYPE, under.type)]
     rows = await connection.fetch(
         CLAIM_LIMITED_BUT if but else CLAIM_LIMITED,

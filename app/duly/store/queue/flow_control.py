@@ -1,6 +1,6 @@
-"""What holds claims back, and its version: whoever claims by an older one claims nothing.
+"""Claim restrictions and their version: a claim with an older version takes nothing.
 
-Every change raises the version in its own transaction, after the rows it changes: in this order all do it.
+Every change raises the version in its own transaction, after the rows that it changes; all use this order.
 """
 
 from typing import NamedTuple
@@ -9,9 +9,7 @@ from duly.store.postgres.database import Connection
 
 
 class Control(NamedTuple):
-    """Whose jobs are held back, by name: queues that are paused, queues and types under a limit, types whose breaker
-    is open.
-    """
+    """Restricted names: paused queues, queues and types with a limit, types whose breaker is not closed."""
 
     version: int = 0
     paused: frozenset[str] = frozenset()
@@ -32,7 +30,7 @@ from control c where c.id = 1
 
 
 async def read_control(connection: Connection, tenant_id: int) -> Control:
-    """All of this tenant's, and the newest version, as they are at one moment."""
+    """Returns the restrictions of a tenant and their version, from one snapshot."""
     version, *names = await connection.fetchrow(CONTROL, tenant_id)
     return Control(version, *(frozenset(found) for found in names))
 
@@ -41,7 +39,7 @@ VERSION = "select version from control where id = 1"
 
 
 async def read_version(connection: Connection) -> int:
-    """The newest version."""
+    """Returns the newest version."""
     version: int = await connection.fetchval(VERSION)
     return version
 
@@ -50,7 +48,7 @@ RAISE = "update control set version = version + 1 where id = 1"
 
 
 async def raise_version(connection: Connection) -> None:
-    """What holds claims back has changed, in this transaction: nobody starts anything by what held before."""
+    """Raises the version after a change of the restrictions in this transaction."""
     await connection.execute(RAISE)
 
 
@@ -63,17 +61,17 @@ RESUME = "delete from queues where tenant_id = $1 and queue = $2 and paused_at i
 
 
 async def pause_queue(connection: Connection, tenant_id: int, queue: str) -> bool:
-    """Returns whether it was not paused."""
+    """Pauses a queue. Returns whether it was not paused before."""
     return await connection.fetchval(PAUSE, tenant_id, queue) is not None
 
 
 async def resume_queue(connection: Connection, tenant_id: int, queue: str) -> bool:
-    """Returns whether it was paused."""
+    """Resumes a queue. Returns whether it was paused."""
     return await connection.fetchval(RESUME, tenant_id, queue) is not None
 
 
-# A statement locks the tables that it writes before it takes its snapshot: of those that may still start jobs by what
-# held before a commit, each is listed here after it.
+# A statement locks its tables before it takes its snapshot, so after a commit this lists every transaction that may
+# still start jobs by the restrictions before it.
 STARTING = """
 select virtualtransaction from pg_locks
 where database = (select oid from pg_database where datname = current_database())
@@ -82,5 +80,5 @@ where database = (select oid from pg_database where datname = current_database()
 
 
 async def transactions_that_may_start_jobs(connection: Connection) -> set[str]:
-    """The names of the transactions under way that write to `running`."""
+    """Returns the names of the open transactions that write to `running`."""
     return {row[0] for row in await connection.fetch(STARTING)}

@@ -1,4 +1,4 @@
-"""The table `limits`: how many jobs of a queue or a type run at once, and how many start in a time."""
+"""Table `limits`: concurrency and start rate of queues and job types."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -8,7 +8,7 @@ from duly.store.postgres.database import Connection
 
 
 class Scope(IntEnum):
-    """What a limit is for. Stored numbers."""
+    """Subject of a limit. Stored numbers."""
 
     QUEUE = 1
     TYPE = 2
@@ -16,7 +16,7 @@ class Scope(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many starts in so many seconds: a bucket that holds `count` tokens, and is full again after `seconds`."""
+    """Start rate: a bucket of `count` tokens that is full again after `seconds`."""
 
     count: int
     seconds: float
@@ -24,7 +24,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class FlowLimits:
-    """The limits of one queue or type."""
+    """Limits of one queue or type."""
 
     concurrency: int | None = None
     rate: Rate | None = None
@@ -34,13 +34,13 @@ READ = "select concurrency, rate_count, rate_seconds from limits where tenant_id
 
 
 async def read_limits(connection: Connection, tenant_id: int, scope: Scope, name: str) -> FlowLimits | None:
-    """None where there is no row, so no limit of any kind."""
+    """Returns the limits; None without any."""
     row = await connection.fetchrow(READ, tenant_id, scope, name)
     return None if row is None else FlowLimits(row[0], Rate(row[1], row[2]) if row[1] is not None else None)
 
 
-# A bucket is full at first. One whose size or speed changes keeps what is in it, as far as it holds it: the same limits
-# set once more give nothing away. A limit that is new begins to count later: claims under way do not know it yet.
+# A new bucket is full. One whose size or rate changes keeps its tokens, up to the size, so that setting equal limits
+# again grants nothing. A new limit takes effect later, because claims in progress do not know it.
 SET = """
 insert into limits as l (tenant_id, scope, name, concurrency, rate_count, rate_seconds, tokens, refilled_at)
 values ($1, $2, $3, $4, $5, $6, coalesce($5, 0), now() + $7 * interval '1 second')
@@ -59,7 +59,9 @@ on conflict (tenant_id, scope, name) do update set
 async def set_limits(
     connection: Connection, tenant_id: int, scope: Scope, name: str, limits: FlowLimits, *, begins_in_seconds: float
 ) -> None:
-    """Replaces the limits of a queue or type. New ones let nothing start for so long, or until `limits_begin`."""
+    """Replaces the limits of a queue or type. New limits allow no start for `begins_in_seconds`, or until
+    `limits_begin`.
+    """
     rate = (limits.rate.count, limits.rate.seconds) if limits.rate else (None, None)
     await connection.execute(SET, tenant_id, scope, name, limits.concurrency, *rate, begins_in_seconds)
 
@@ -68,12 +70,11 @@ FORGET = "delete from limits where tenant_id = $1 and scope = $2 and name = $3 r
 
 
 async def forget_limits(connection: Connection, tenant_id: int, scope: Scope, name: str) -> bool:
-    """Takes the limits of starts away. Returns whether there were any."""
+    """Deletes the limits of starts. Returns whether there were any."""
     return await connection.fetchval(FORGET, tenant_id, scope, name) is not None
 
 
-# What a worker or another request holds at the moment is left to the next round: waiting for several of their rows at
-# once, in an order of our own, could wait for ever.
+# Rows locked by a worker or another request are left to the next round: waiting for several of them could deadlock.
 COUNT_IN = """
 with chosen as materialized (
     select job_id from running
@@ -89,7 +90,7 @@ _COUNTED = {
 
 
 async def count_in(connection: Connection, tenant_id: int, scope: Scope, name: str) -> bool:
-    """Marks what runs already, to be counted. Returns whether all of it is."""
+    """Marks running jobs, so that the limit counts them. Returns whether all are marked."""
     counted = _COUNTED[scope]
     await connection.execute(COUNT_IN.format(**counted), tenant_id, name)
     uncounted: bool = await connection.fetchval(UNCOUNTED.format(**counted), tenant_id, name)
@@ -102,5 +103,5 @@ update limits set refilled_at = now() where tenant_id = $1 and scope = $2 and na
 
 
 async def limits_begin(connection: Connection, tenant_id: int, scope: Scope, name: str) -> None:
-    """All that started without these limits is counted: from now on they allow what they allow."""
+    """Activates limits, once all jobs that started without them are marked."""
     await connection.execute(BEGIN, tenant_id, scope, name)

@@ -1,4 +1,4 @@
-"""The table `nodes`: one row a process, kept alive by one update every few seconds."""
+"""Table `nodes`: one row for each process, kept alive by an update every few seconds."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,6 +9,8 @@ from duly.store.postgres.database import Connection
 
 
 class NodeRecord(NamedTuple):
+    """Node as it registers."""
+
     node_id: UUID
     name: str
     version: str
@@ -20,6 +22,7 @@ REGISTER = "insert into nodes (node_id, name, version, roles, job_types) values 
 
 
 async def register(connection: Connection, node: NodeRecord) -> None:
+    """Inserts a node."""
     await connection.execute(REGISTER, *node)
 
 
@@ -39,16 +42,16 @@ class Beat(NamedTuple):
 
 
 async def beat(connection: Connection, node_id: UUID, *, draining: bool, rates: str | None = None) -> Beat | None:
-    """Renews this node's lease; `rates` is what it tells of its queues, as JSON.
+    """Renews the lease of this node; `rates` is the JSON of its counters by queue.
 
-    Returns None where this node was declared lost.
+    Returns None if this node was declared lost.
     """
     row = await connection.fetchrow(BEAT, node_id, draining, rates)
     return None if row is None else Beat(*row)
 
 
 class SilentNode(NamedTuple):
-    """A node whose lease ended so long ago."""
+    """Node whose lease has expired."""
 
     node_id: UUID
     name: str
@@ -62,11 +65,12 @@ returning node_id, name, extract(epoch from now() - heartbeat_at)::float8 - $1
 
 
 async def strike_silent(connection: Connection, *, lease_seconds: float, but: UUID) -> list[SilentNode]:
-    """Takes silent nodes off the list, which makes their attempts lost. Returns them."""
+    """Deletes silent nodes, which makes their attempts lost. Returns the nodes."""
     return [SilentNode(*row) for row in await connection.fetch(STRIKE, lease_seconds, but)]
 
 
 async def leave(connection: Connection, node_id: UUID) -> None:
+    """Deletes this node."""
     await connection.execute("delete from nodes where node_id = $1", node_id)
 
 
@@ -77,5 +81,5 @@ where 'worker' = any(roles) and not draining group by t.type
 
 
 async def count_workers(connection: Connection) -> dict[str, int]:
-    """How many of the listed nodes run jobs of each type."""
+    """Returns the number of live nodes that run jobs of each type."""
     return {row[0]: row[1] for row in await connection.fetch(WORKERS)}

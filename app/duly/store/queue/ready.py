@@ -1,4 +1,4 @@
-"""The table `ready`: the jobs that may start now, in lanes; claiming them."""
+"""Table `ready`: jobs that may start now, in lanes, and their claims."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from duly.store.postgres.database import Connection
 
 
 class LaneStart(NamedTuple):
-    """Where a claim begins to read a lane: entries below `floor` are known to be gone."""
+    """Start of a claim in a lane: entries below `floor` are known to be gone."""
 
     lane: Lane
     floor: UUID
@@ -19,15 +19,15 @@ class LaneStart(NamedTuple):
 
 _STARTED_EVENTS = f"(select *, {EventKind.STARTED:d}::smallint as kind from started)"
 
-# The lanes are read in the order given, each only as far as the one before left room: the lateral sub-select locks row
-# by row and the outer limit stops it, so no more is locked than is taken. The rows are then deleted by their whole key,
-# and what a handler needs is read from `jobs` by key, row by row. The key is written so that it leaves no other plan: a
-# join by `=` would allow reading the whole index in order. To compare rows, (a, b) <= (c, d), will not do either:
-# PostgreSQL 18 stops at the end of such a range, 15 reads on to the end of the index.
-# No claimed id lies below `$7`: the planner leaves the ledger's older partitions alone. Who knows an older version
-# (`$9`) of what holds claims back takes nothing. What a mark says to be somewhere else is read only where it stands.
-# Where limits count, another statement goes before: see `duly.store.queue.claim_limited`. An attempt of a job with
-# a key began when its row was taken: the statement's own time may lie before the end of the job that it waited for.
+# Lanes are read in the given order, each as far as the previous ones left room: the lateral sub-select locks row by row
+# and the outer limit stops it, so no more rows are locked than claimed. The rows are then deleted by their whole key,
+# and the parameters are read from `jobs` by key, row by row. The key is compared so that only one plan is possible: a
+# join by `=` would allow a scan of the whole index in order. A comparison of rows, (a, b) <= (c, d), is no alternative:
+# PostgreSQL 18 stops at the end of such a range, 15 scans to the end of the index.
+# No claimed id is below `$7`, so the planner skips older partitions. A node with an older version (`$9`) of the claim
+# restrictions claims nothing. Data behind a mark is read only for rows with the mark.
+# Lanes under limits are claimed by another statement: `duly.store.queue.claim_limited`. An attempt of a job with
+# a key begins when its row is deleted: `now()` may be before the end of the job that held the key.
 CLAIM_STEPS = f"""
 taken as materialized (
     select r.* from unnest($1::text[], $2::text[], $3::smallint[], $4::uuid[]) as l (queue, type, priority, floor)
@@ -79,7 +79,7 @@ from started s cross join lateral (
 ) j
 """
 CLAIM = f"with {CLAIM_STEPS.format(room='$5', marks='marks', but='')} {CLAIMED}"
-# Where jobs were found that cannot be started: all but these.
+# Excludes jobs that were found to be unstartable.
 BUT = " and job_id <> all({jobs}::uuid[])"
 CLAIM_BUT = f"with {CLAIM_STEPS.format(room='$5', marks='marks', but=BUT.format(jobs='$10'))} {CLAIMED}"
 
@@ -94,8 +94,8 @@ async def claim_ready(
     version: int,
     but: Sequence[UUID] = (),
 ) -> list[ClaimedJob]:
-    """Takes up to `limit` jobs for this node, in the order of the lanes and by age within each; none where `version`
-    of what holds claims back is not the newest, and none of `but`.
+    """Claims up to `limit` jobs for this node, in the order of the lanes and by age within each, except `but`; none if
+    `version` is not the newest version of the claim restrictions.
     """
     rows = await connection.fetch(
         CLAIM_BUT if but else CLAIM,
@@ -126,7 +126,7 @@ limit 1
 
 
 async def find_first_ready(connection: Connection, lanes: Sequence[LaneStart], *, but: Sequence[UUID]) -> list[UUID]:
-    """The job that a claim of one would take, where there is one."""
+    """Returns the job that a claim of one would take, if any."""
     rows = await connection.fetch(
         FIRST_READY,
         [start.lane.queue for start in lanes],
@@ -138,7 +138,7 @@ async def find_first_ready(connection: Connection, lanes: Sequence[LaneStart], *
     return [row[0] for row in rows]
 
 
-# A loose index scan: one descent for each lane that exists, whatever the number of its jobs.
+# Loose index scan: one descent for each lane that exists, independent of the number of its jobs.
 LANES = """
 with recursive lane as (
     (select queue, type, priority, job_id from ready order by queue, type, priority, job_id limit 1)
@@ -153,7 +153,7 @@ select queue, type, priority, job_id from lane
 """
 
 
-# The same within one queue, to go before another select.
+# The same within one queue, as the head of another select.
 LANES_OF_QUEUE = """
 with recursive lane as (
     (select queue, type, priority from ready where queue = {queue} order by queue, type, priority limit 1)
@@ -168,5 +168,5 @@ with recursive lane as (
 
 
 async def find_lanes(connection: Connection) -> list[LaneStart]:
-    """Every lane that holds a job now, with the id of its oldest."""
+    """Returns each lane that has a job, with the id of its oldest."""
     return [LaneStart(Lane(*row[:3]), row[3]) for row in await connection.fetch(LANES)]

@@ -1,4 +1,4 @@
-"""The table `running`: one row an attempt. Every write of a worker names the lease token."""
+"""Table `running`: one row for each attempt. Every write of a worker is fenced by the lease token."""
 
 from collections.abc import Collection, Sequence
 from enum import StrEnum
@@ -13,7 +13,7 @@ from duly.store.postgres.database import Connection
 
 
 class Progress(NamedTuple):
-    """What an attempt tells of itself; `data` is the same as the event's JSON text."""
+    """Progress of an attempt; `data` is the event's JSON text with the same values."""
 
     job_id: UUID
     token: int
@@ -24,7 +24,7 @@ class Progress(NamedTuple):
 
 _PROGRESSED = f"{EventKind.PROGRESSED:d}::smallint"
 _CANCELLED = EventKind.CANCELLED
-# A webhook for progress goes out at most once a second a job, by the database's clock.
+# Webhooks for progress are limited to one per second for each job, by the database's clock.
 PROGRESS_IF_HELD = f"""
 with told as (
     select * from unnest($1::uuid[], $2::int[], $3::real[], $4::text[], $5::text[])
@@ -49,8 +49,8 @@ select job_id, {DELIVERS} from moved
 
 
 async def record_progress_if_held(connection: Connection, told: Sequence[Progress], *, source: str) -> dict[UUID, bool]:
-    """Records progress of attempts that still hold their lease; no job twice. Returns these, and whether there are
-    webhooks to send.
+    """Records progress of attempts that hold their lease, at most once for each job. Returns these jobs, and whether
+    there are webhooks to send.
     """
     rows = await connection.fetch(PROGRESS_IF_HELD, *zip(*told, strict=True), source)
     return {row[0]: row[1] for row in rows}
@@ -59,10 +59,10 @@ async def record_progress_if_held(connection: Connection, told: Sequence[Progres
 # Holds where the job is to run again.
 _WAITS = f"kind < {FIRST_TERMINAL:d}"
 
-# A join by `>=` and `<=` is one by the key that leaves no other plan: where the planner may join by `=`, it may also
-# read the whole index in order, which looks cheap while the table is small, and is kept.
-# An acknowledged cancel wish wins over whatever end came after it: the caller was told that the job will end as
-# cancelled. What returns to a worker (kinds 3, 4, 6) keeps its token, so that the next claim raises it further.
+# A join by `>=` and `<=` allows one plan only, by the key. With `=` the planner may also scan the whole index in order,
+# which looks cheap while the table is small, and generic plans are kept.
+# An acknowledged cancel request wins over a later end: the client was told that the job will end as cancelled.
+# Jobs that return to a queue keep their token, so that the next claim raises it further.
 FINISH_IF_HELD = f"""
 with ended as (
     select * from unnest($1::uuid[], $2::int[], $3::smallint[], $4::text[], $5::float8[], $6::bool[], $7::bool[])
@@ -107,7 +107,9 @@ from gone
 async def finish_if_held(
     connection: Connection, ends: Sequence[Finish], *, source: str, cancelled_error: str
 ) -> list[Finished]:
-    """Records how these attempts ended. One whose lease was lost is not among the returned, and changed nothing."""
+    """Records the ends of attempts. An attempt that lost its lease is not in the result, and nothing is
+    changed for it.
+    """
     rows = await connection.fetch(FINISH_IF_HELD, *zip(*ends, strict=True), cancelled_error, source)
     return [
         Finished(row[0], EventKind(row[1]), row[2], Lane(row[3], row[4], row[5]), row[6], row[7], row[8])
@@ -116,11 +118,11 @@ async def finish_if_held(
 
 
 class CancelRequestResult(StrEnum):
-    """What became of a cancel wish: noted now, noted by an earlier one, or no attempt is running."""
+    """Result of a cancel request on a running attempt."""
 
-    NOTED = "noted"
-    STOOD = "stood"
-    GONE = "gone"
+    RECORDED = "recorded"
+    ALREADY_RECORDED = "already_recorded"
+    NOT_RUNNING = "not_running"
 
 
 REQUEST_CANCEL = f"""
@@ -133,24 +135,27 @@ recorded as (
     insert into events (tenant_id, job_id, sequence, kind, attempt, source)
     select tenant_id, job_id, sequence, {EventKind.CANCEL_REQUESTED:d}, attempt, $3 from wished
 )
-select case when exists (select from wished) then 'noted'
+select case when exists (select from wished) then 'recorded'
             when exists (select from running
-                         where tenant_id = $1 and job_id = $2 and cancel_requested_at is not null) then 'stood'
-            else 'gone' end
+                         where tenant_id = $1 and job_id = $2 and cancel_requested_at is not null)
+            then 'already_recorded'
+            else 'not_running' end
 """
 
 
 async def request_cancel(connection: Connection, tenant_id: int, job_id: UUID, *, source: str) -> CancelRequestResult:
-    """Notes the wish on a running attempt. GONE may also mean that another wish came in at the same moment."""
+    """Records a cancel request on a running attempt. NOT_RUNNING can also mean that another request was recorded at the
+    same moment.
+    """
     return CancelRequestResult(await connection.fetchval(REQUEST_CANCEL, tenant_id, job_id, source))
 
 
-WISHED = "select job_id from running where node_id = $1 and cancel_requested_at is not null"
+FIND_CANCEL_REQUESTED = "select job_id from running where node_id = $1 and cancel_requested_at is not null"
 
 
-async def cancel_wishes(connection: Connection, node_id: UUID) -> list[UUID]:
-    """The jobs on this node that somebody wants cancelled."""
-    return [row[0] for row in await connection.fetch(WISHED, node_id)]
+async def find_cancel_requested(connection: Connection, node_id: UUID) -> list[UUID]:
+    """Returns the jobs on this node with a cancel request."""
+    return [row[0] for row in await connection.fetch(FIND_CANCEL_REQUESTED, node_id)]
 
 
 HELD = """
@@ -160,12 +165,12 @@ where node_id = $1 and started_at < now() - $2 * interval '1 second' and cancel_
 
 
 async def find_held(connection: Connection, node_id: UUID, *, older_than_seconds: float) -> dict[UUID, int]:
-    """The attempts that this node has had for so long, with their tokens."""
+    """Returns the attempts that this node has held for at least this long, with their tokens."""
     return {row[0]: row[1] for row in await connection.fetch(HELD, node_id, older_than_seconds)}
 
 
 class Deadline(NamedTuple):
-    """When an attempt times out: in so many seconds."""
+    """Remaining time of an attempt."""
 
     job_id: UUID
     token: int
@@ -180,18 +185,20 @@ where n.job_id >= t.job_id and n.job_id <= t.job_id and n.token = t.token
 
 
 async def move_deadlines_if_held(connection: Connection, deadlines: Sequence[Deadline]) -> None:
-    """Moves the deadlines of attempts that still hold their lease; no job twice."""
+    """Moves the deadlines of attempts that hold their lease, at most one for each job."""
     await connection.execute(MOVE_DEADLINES_IF_HELD, *zip(*deadlines, strict=True))
 
 
 class OverdueReason(StrEnum):
+    """Reason why an attempt must be ended from outside."""
+
     LOST = "lost"
     TIMED_OUT = "timed_out"
     CANCELLED = "cancelled"
 
 
 class Overdue(NamedTuple):
-    """A running attempt that needs a verdict from outside."""
+    """Running attempt that must be ended from outside."""
 
     tenant_id: int
     job_id: UUID
@@ -205,9 +212,9 @@ class Overdue(NamedTuple):
     node_id: UUID | None = None
 
 
-# The attempts of a node that is no longer listed are lost, whatever their age. A node that lives has some seconds
-# beyond a deadline or a cancel wish to record the end itself. One whose outcome a listed node has set aside has ended:
-# that node goes on trying to record it, unless somebody wants the job cancelled.
+# Attempts of a node that is no longer listed are lost, independent of their age. A live node has some seconds after
+# a deadline or a cancel request to record the end itself. An attempt whose outcome a listed node has set aside has
+# ended: that node keeps trying to record it, unless a cancel request is recorded.
 OVERDUE = """
 select n.tenant_id, n.job_id, n.token, n.attempt, n.crashes, n.type, n.timeout_seconds, j.max_attempts,
        case when o.node_id is null then 'lost' when n.cancel_requested_at < now() - $1 * interval '1 second'
@@ -229,7 +236,7 @@ order by n.job_id limit $2
 async def find_overdue(
     connection: Connection, *, patience_seconds: float, limit: int, but: Collection[UUID] = ()
 ) -> list[Overdue]:
-    """Attempts that need a verdict, but for these jobs."""
+    """Returns attempts that must be ended from outside, except those of some jobs."""
     return [
         Overdue(*row)._replace(verdict=OverdueReason(row[8]))
         for row in await connection.fetch(OVERDUE, patience_seconds, limit, list(but))

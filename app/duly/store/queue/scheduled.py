@@ -1,4 +1,4 @@
-"""The table `scheduled`: jobs that wait for a time; making them ready when it has come."""
+"""Table `scheduled`: jobs that wait for a time, and their release to `ready`."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -7,8 +7,7 @@ from duly.domain.job import Lane, Mark
 from duly.store.postgres.database import Connection
 from duly.store.queue.ready import LaneStart
 
-# A job that becomes ready for its first start and has a concurrency key needs that key first
-# (`duly.store.ties.placement`).
+# Jobs that become ready for their first start and need a concurrency key are released by `duly.store.ties.placement`.
 RELEASE_DUE = f"""
 with due as materialized (
     select job_id from scheduled
@@ -30,7 +29,7 @@ select queue, type, priority, job_id from gone
 
 
 async def release_due(connection: Connection, *, limit: int, but: Sequence[UUID] = ()) -> list[LaneStart]:
-    """Moves up to `limit` due jobs, but for some, to `ready`. Returns where each went."""
+    """Moves up to `limit` due jobs, except some, to `ready`. Returns the lane and the id of each."""
     return [LaneStart(Lane(*row[:3]), row[3]) for row in await connection.fetch(RELEASE_DUE, limit, but)]
 
 
@@ -42,7 +41,7 @@ order by run_at limit 1
 
 
 async def find_first_due(connection: Connection, *, keyed: bool, but: Sequence[UUID]) -> list[UUID]:
-    """The job that is released next, where there is one."""
+    """Returns the job that is released next, if any."""
     return [row[0] for row in await connection.fetch(FIRST_DUE, keyed, but)]
 
 
@@ -50,6 +49,6 @@ NEXT_DUE = "select extract(epoch from min(run_at) - now())::float8 from schedule
 
 
 async def seconds_to_next(connection: Connection, *, but: Sequence[UUID] = ()) -> float | None:
-    """Returns the seconds until the next job is due, by the database's clock; None where nothing else is scheduled."""
+    """Returns the seconds until the next job is due, by the database's clock; None if no other job is scheduled."""
     seconds: float | None = await connection.fetchval(NEXT_DUE, but)
     return seconds

@@ -1,4 +1,4 @@
-"""The tables `schedules` and `schedule_runs`: what recurs, and which of its due times were run."""
+"""Tables `schedules` and `schedule_runs`: recurrences, and the due times that were run."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -11,7 +11,7 @@ from duly.store.postgres.database import Connection
 
 Key = tuple[int, str]  # tenant and name
 
-# `submission` holds both what is shown and the job that it was made into; each is handed out as its own text.
+# `submission` has both the submission as sent and its template; each is selected as a text of its own.
 _SCHEDULE = """
 tenant_id, name, cron, timezone, (submission -> 'asked')::text as asked, (submission -> 'job')::text as job, overlap,
 catch_up, paused, next_run_at, last_run_at, last_job_id, last_error::text, created_at, updated_at
@@ -19,7 +19,7 @@ catch_up, paused, next_run_at, last_run_at, last_job_id, last_error::text, creat
 
 
 async def clock(connection: Connection) -> datetime:
-    """The database's time, the same all through a transaction."""
+    """Returns the database's time, which is constant within a transaction."""
     now: datetime = await connection.fetchval("select now()")
     return now
 
@@ -35,7 +35,7 @@ returning {_SCHEDULE}
 async def add_schedule(
     connection: Connection, key: Key, asked: Recurrence, next_run_at: datetime | None
 ) -> Schedule | None:
-    """Writes a new schedule down; None where its name is taken."""
+    """Inserts a schedule; returns None if its name is taken."""
     row = await connection.fetchrow(ADD, *key, *_members(asked), next_run_at)
     return _schedule(row) if row is not None else None
 
@@ -51,7 +51,7 @@ returning {_SCHEDULE}
 async def change_schedule(
     connection: Connection, key: Key, asked: Recurrence, next_run_at: datetime | None
 ) -> Schedule:
-    """Writes one that the caller's transaction holds anew."""
+    """Updates a schedule that the caller's transaction holds."""
     return _schedule(await connection.fetchrow(CHANGE, *key, *_members(asked), next_run_at))
 
 
@@ -72,12 +72,13 @@ HOLD = READ + " for update"
 
 
 async def read_schedule(connection: Connection, key: Key) -> Schedule | None:
+    """Returns a schedule; None if the tenant has none of this name."""
     row = await connection.fetchrow(READ, *key)
     return _schedule(row) if row is not None else None
 
 
 async def hold_schedule(connection: Connection, key: Key) -> Schedule | None:
-    """The same, and nobody else fires or changes it before the caller's transaction has ended."""
+    """Returns a schedule, locked until the caller's transaction ends."""
     row = await connection.fetchrow(HOLD, *key)
     return _schedule(row) if row is not None else None
 
@@ -86,17 +87,17 @@ LIST = f"select {_SCHEDULE} from schedules where tenant_id = $1 and name > $2 or
 
 
 async def list_schedules(connection: Connection, tenant_id: int, *, after: str, limit: int) -> list[Schedule]:
-    """A page of this tenant's schedules, by name."""
+    """Returns a page of this tenant's schedules, by name."""
     return [_schedule(row) for row in await connection.fetch(LIST, tenant_id, after, limit)]
 
 
 async def delete_schedule(connection: Connection, key: Key) -> bool:
-    """Whether there was one. What is on record of its runs stays until it is old."""
+    """Deletes a schedule. Returns whether it existed. The records of its runs are kept until they are old."""
     answer = await connection.execute("delete from schedules where tenant_id = $1 and name = $2", *key)
     return bool(answer != "DELETE 0")
 
 
-# `$1` and `$2` are those to leave alone.
+# `$1` and `$2` exclude schedules.
 _DUE = """
 from schedules
 where not paused and next_run_at is not null
@@ -108,7 +109,7 @@ select extract(epoch from next_run_at - now())::float8 {_DUE} order by next_run_
 
 
 async def seconds_to_next_run(connection: Connection, *, but: Collection[Key]) -> float | None:
-    """How long until the next schedule is due, by the database's clock; None where none will be."""
+    """Returns the seconds until the next schedule is due, by the database's clock; None if there is none."""
     seconds: float | None = await connection.fetchval(NEXT_DUE, *_columns(but, 2))
     return seconds
 
@@ -119,11 +120,11 @@ select {_SCHEDULE} {_DUE} and next_run_at <= now() order by next_run_at limit $3
 
 
 async def take_due(connection: Connection, *, but: Collection[Key], limit: int) -> list[Schedule]:
-    """Due schedules that nobody else is firing, held until the caller's transaction ends."""
+    """Returns due schedules that no other node holds, locked until the caller's transaction ends."""
     return [_schedule(row) for row in await connection.fetch(TAKE_DUE, *_columns(but, 2), limit)]
 
 
-# Terminal events are those from 10 on. A job that retention has dropped had ended.
+# A job that retention has dropped had ended.
 UNFINISHED = f"""
 select a.job_id from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
 cross join lateral (select 1 from jobs where tenant_id = a.tenant_id and job_id = a.job_id offset 0) j
@@ -135,7 +136,7 @@ where coalesce(e.kind, 0) < {FIRST_TERMINAL:d}
 
 
 async def unfinished(connection: Connection, jobs: Sequence[tuple[int, UUID]]) -> set[UUID]:
-    """Which of these jobs, each with its tenant, have not ended."""
+    """Returns those of these jobs (tenant, job) that have not ended."""
     return {row[0] for row in await connection.fetch(UNFINISHED, *_columns(jobs, 2))} if jobs else set()
 
 
@@ -148,7 +149,7 @@ returning tenant_id, name, due_at
 
 
 async def record_runs(connection: Connection, runs: Sequence[Run]) -> list[Run]:
-    """Those that are new, now on record: a due time that was run before is run by nobody."""
+    """Records runs. Returns those that are new: a due time is run once."""
     rows = [(run.tenant_id, run.name, run.due_at, run.job.job_id if run.job else None) for run in runs]
     new = {tuple(row) for row in await connection.fetch(RECORD_RUNS, *_columns(rows, 4))} if rows else set()
     return [run for run in runs if run[:3] in new]
@@ -162,15 +163,15 @@ where r.tenant_id = a.tenant_id and r.name = a.name and r.due_at = a.due_at
 
 
 async def correct_runs(connection: Connection, runs: Sequence[tuple[Run, UUID | None]]) -> None:
-    """Where not the job that was meant stands for a due time, but another one, or none."""
+    """Corrects the job of due times for which another job, or none, was recorded."""
     rows = [(run.tenant_id, run.name, run.due_at, job_id) for run, job_id in runs]
     if rows:
         await connection.execute(CORRECT_RUNS, *_columns(rows, 4))
 
 
 class Step(NamedTuple):
-    """Where a schedule stands after its due times were run; without a job, the last ones stay. `last_error` (JSON text)
-    says why the last of them was refused.
+    """State of a schedule after its due times were run; without a job, the last ones are kept. `last_error` (JSON
+    text): reason why the last job was refused.
     """
 
     tenant_id: int
@@ -192,7 +193,7 @@ where s.tenant_id = a.tenant_id and s.name = a.name
 
 
 async def advance(connection: Connection, steps: Sequence[Step]) -> None:
-    """Moves schedules on that the caller's transaction holds."""
+    """Updates schedules that the caller's transaction holds."""
     if steps:
         await connection.execute(ADVANCE, *_columns(steps, 6))
 
@@ -201,11 +202,11 @@ FAILED = "update schedules set last_error = $3::json where tenant_id = $1 and na
 
 
 async def note_error(connection: Connection, key: Key, error: str) -> None:
-    """A schedule could not be fired, with this error as JSON text."""
+    """Records the error (JSON text) of a schedule that could not be fired."""
     await connection.execute(FAILED, *key, error)
 
 
-# From name to name by the index: what it costs grows with the names and with what is deleted, not with what is kept.
+# Descends the index from name to name, so the cost depends on names and deleted rows, not on rows kept.
 FORGET = """
 with recursive named as (
     (select tenant_id, name from schedule_runs order by tenant_id, name limit 1)
@@ -229,12 +230,12 @@ where r.tenant_id = old.tenant_id and r.name = old.name and r.due_at = old.due_a
 
 
 async def forget_old_runs(connection: Connection, *, limit: int) -> int:
-    """Deletes what is on record of runs older than 30 days, in bounded batches. Returns how many."""
+    """Deletes up to `limit` records of runs older than 30 days. Returns the number deleted."""
     return int((await connection.execute(FORGET, limit)).rpartition(" ")[2])
 
 
 def _columns(rows: Collection[Sequence[object]], width: int) -> list[Sequence[object]]:
-    """An array for each column, also where there are no rows."""
+    """Returns an array for each column, also without rows."""
     return list(zip(*rows, strict=True)) if rows else [()] * width
 
 

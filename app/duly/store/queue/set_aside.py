@@ -1,4 +1,4 @@
-"""The table `set_aside`: what could not be recorded of jobs, and why; written only where that happens."""
+"""Table `set_aside`: records of jobs that the database rejects, and the reason. Written only in that case."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,8 +18,8 @@ class Stage(StrEnum):
 
 
 class SetAside(NamedTuple):
-    """Refused record of a job; `token` is that of the attempt, 0 where there is none. The tenant of a
-    job that runs, or whose end is to be followed, may be left out.
+    """Rejected record of a job; `token` is that of the attempt, 0 without one. The tenant may be None for a job that
+    runs, or whose end has follow-ups.
     """
 
     job_id: UUID
@@ -29,6 +29,8 @@ class SetAside(NamedTuple):
 
 
 class SetAsideView(NamedTuple):
+    """Reason of a rejection, the time since when, and the number of tries."""
+
     reason: str
     since: datetime
     tries: int
@@ -51,7 +53,9 @@ set token = excluded.token, node_id = excluded.node_id, reason = excluded.reason
 async def note_set_aside(
     connection: Connection, items: Sequence[SetAside], *, stage: Stage, node_id: UUID | None
 ) -> None:
-    """Notes or refreshes these; no job twice. A note that is not refreshed means nothing after some minutes."""
+    """Records or refreshes these, at most one for each job. A record that is not refreshed is ignored after some
+    minutes.
+    """
     await connection.execute(NOTE, *zip(*items, strict=True), stage, node_id)
 
 
@@ -59,7 +63,7 @@ FORGET = "delete from set_aside where job_id = any($1) and stage = $2"
 
 
 async def forget_set_aside(connection: Connection, jobs: Sequence[UUID], *, stage: Stage) -> None:
-    """Deletes the notes of what is recorded now."""
+    """Deletes the records of these jobs, which are recorded now."""
     await connection.execute(FORGET, jobs, stage)
 
 
@@ -67,7 +71,7 @@ FORGET_OLD = "delete from set_aside where noted_at < now() - interval '1 day'"
 
 
 async def forget_old_set_aside(connection: Connection) -> None:
-    """Deletes the notes that nobody refreshes."""
+    """Deletes records that are not refreshed any more."""
     await connection.execute(FORGET_OLD)
 
 
@@ -79,6 +83,6 @@ where tenant_id = $1 and job_id = $2 and stage = $3 and noted_at > now() - inter
 
 
 async def read_set_aside(connection: Connection, tenant_id: int, job_id: UUID, *, stage: Stage) -> SetAsideView | None:
-    """Why this stage of the job cannot be recorded just now; None where nobody says so."""
+    """Returns the reason why this stage of the job cannot be recorded; None if no node reports one."""
     row = await connection.fetchrow(READ, tenant_id, job_id, stage)
     return SetAsideView(*row) if row is not None else None

@@ -1,4 +1,4 @@
-"""What it takes to say why a job is where it is, beyond what every reader of it sees."""
+"""Facts about the surroundings of a job, which explain its state."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -35,7 +35,7 @@ where j.tenant_id = $1 and j.job_id = $4
 
 
 class JobSurroundings(NamedTuple):
-    """What lies around a job, by the database's clock."""
+    """Surroundings of a job, by the database's clock."""
 
     now: datetime
     paused_at: datetime | None
@@ -50,11 +50,11 @@ class JobSurroundings(NamedTuple):
 
 
 async def read_surroundings(connection: Connection, tenant_id: int, job_id: UUID, lane: Lane) -> JobSurroundings:
-    """Of a job that exists."""
+    """Returns the surroundings of an existing job."""
     return JobSurroundings(*await connection.fetchrow(SURROUNDINGS, tenant_id, lane.queue, lane.type, job_id))
 
 
-# Lane by lane, as claims read them: higher priorities first, then by age. No lane is counted beyond the limit.
+# Lane by lane in the order of claims: higher priorities first, then by age. Counts at most the limit in each lane.
 AHEAD = f"""
 {LANES_OF_QUEUE.format(queue="$1")}
 select least(sum(c.n), $4)::int from lane l cross join lateral (
@@ -68,7 +68,7 @@ where l.priority >= $2
 
 
 async def count_ahead(connection: Connection, lane: Lane, job_id: UUID) -> int:
-    """How many ready jobs of its queue go before this one; no more than `MOST_AHEAD` are counted."""
+    """Returns the number of ready jobs of its queue ahead of this one, up to `MOST_AHEAD`."""
     return await connection.fetchval(AHEAD, lane.queue, lane.priority, job_id, MOST_AHEAD) or 0
 
 
@@ -86,7 +86,7 @@ from dependencies d where d.child_id = $2 and d.tenant_id = $1 order by d.parent
 
 
 async def read_parents(connection: Connection, tenant_id: int, job_id: UUID) -> tuple[Sequence[Parent], int]:
-    """The first of those that it waits for, and how many they are in all."""
+    """Returns the first dependencies that the job waits for, and their number."""
     rows = await connection.fetch(PARENTS, tenant_id, job_id, MOST_PARENTS)
     return [Parent(row[0], row[1]) for row in rows], rows[0][2] if rows else 0
 

@@ -1,4 +1,4 @@
-"""What readers see of jobs: one, or several at once."""
+"""Read model of jobs, one or several at once."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -8,7 +8,7 @@ from duly.domain.events import EventKind, Status
 from duly.domain.job import JobView, Mark, WaitReason
 from duly.store.postgres.database import Connection
 
-# One snapshot of every place where a job can stand; each part is a look-up by a whole key.
+# One snapshot of all tables that may have the job; each part is a lookup by a whole key.
 _NEWEST = "order by sequence desc limit 1"
 _MERGED = f"{Mark.MERGED:d}"
 _VIEW = f"""
@@ -58,14 +58,14 @@ VIEW_ONE = _VIEW.format(job="$2") + "where j.tenant_id = $1 and j.job_id = $2"
 
 
 async def view_job(connection: Connection, tenant_id: int, job_id: UUID) -> JobView | None:
-    """What a reader sees of one job, or None where this tenant has no such job."""
+    """Returns a job; None if the tenant has no such job."""
     row = await connection.fetchrow(VIEW_ONE, tenant_id, job_id)
     if row is None:
         return None
     return _view(row, await _merged(connection, [(tenant_id, job_id)]) if row["merged"] else {})
 
 
-# The same of many at once, each by itself: the place says whose it is.
+# The same for many jobs, each by a lookup of its own; `place` is its index.
 VIEW_EACH = f"""
 select v.*, a.place from unnest($1::int[], $2::uuid[]) with ordinality as a (tenant_id, job_id, place)
 cross join lateral (
@@ -75,15 +75,15 @@ cross join lateral (
 
 
 async def view_each(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> list[JobView | None]:
-    """What readers see of each of these (tenant, job), in their order; None where that tenant has no such job."""
+    """Returns each of these (tenant, job), in order; None where the tenant has no such job."""
     rows = await connection.fetch(VIEW_EACH, *zip(*keys, strict=True))
     merged = await _merged(connection, [keys[row["place"] - 1] for row in rows if row["merged"]])
     found = {row["place"]: _view(row, merged) for row in rows}
     return [found.get(place) for place in range(1, len(keys) + 1)]
 
 
-# Newer parameters stand in an event: where the hot row is marked so (bit 8), and perhaps where a job with a unique key
-# has ended. Few jobs have a key, and asking for all would cost each read a tenth more.
+# Replaced parameters are in an event: if the hot row has the mark, and possibly if a job with a unique key has ended.
+# Few jobs have such a key; searching for all would make each read a tenth slower.
 MERGED = f"""
 select a.job_id, x.parameters from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
 cross join lateral (
@@ -96,7 +96,7 @@ cross join lateral (
 
 
 async def _merged(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> dict[UUID, str]:
-    """The newest parameters of those of these (tenant, job) that had theirs replaced."""
+    """Returns the newest parameters of those of these (tenant, job) whose parameters were replaced."""
     if not keys:
         return {}
     return {row[0]: row[1] for row in await connection.fetch(MERGED, *zip(*keys, strict=True))}

@@ -33,15 +33,15 @@ from duly.store.schema.access_paths import (
 )
 
 CLOCKS_DIFFER = timedelta(seconds=CLOCKS_DIFFER_SECONDS)
-# So many entries for each job that is wanted are looked at in the first round, and in each later one four times more.
+# Entries examined for each requested job in the first round; each later round examines four times as many.
 FIRST_ROUND = 4
 ROUNDS_GROW = 4
 LARGEST_ROUND = 50_000
-# A way of so few entries is taken even where another answers the whole filter: that one may hold millions of others.
+# A path with at most this many entries is preferred to one that answers the whole filter and may have millions.
 FEW = 2_000
-# Where so many entries were looked at in vain, the index of labels is asked.
+# After this many entries without enough matches the index of labels is used.
 ENOUGH_WALKED = 1_000
-# A walk ends here with what it has found, and goes on with the next page.
+# Bound of a walk, which continues with the next page.
 WALK_SECONDS = 1.0
 
 
@@ -60,8 +60,8 @@ class Page(NamedTuple):
 
 
 async def view_page(connection: Connection, tenant_id: int, wanted: ListFilter, *, limit: int) -> Page:
-    """A page of this tenant's jobs, all as they stood at one moment. It may be short, or empty, and yet have a next
-    one: where the walk took too long.
+    """Returns a page of this tenant's jobs from one snapshot. Where the walk took too long the page may be short, even
+    empty, and still have a next one.
     """
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         await connection.execute(PLANS)
@@ -73,9 +73,9 @@ async def view_page(connection: Connection, tenant_id: int, wanted: ListFilter, 
 
 
 async def find_jobs(connection: Connection, tenant_id: int, wanted: ListFilter, *, limit: int, seconds: float) -> Found:
-    """The newest jobs that fit, up to `limit`, as far as they are found in `seconds`.
+    """Returns up to `limit` of the newest matching jobs that are found within `seconds`.
 
-    The transaction is the caller's, with `PLANS` set in it.
+    The caller's transaction has `PLANS` set.
     """
     until = time.monotonic() + seconds
     found: list[UUID] = []
@@ -98,8 +98,8 @@ async def find_ids(connection: Connection, tenant_id: int, wanted: ListFilter, *
 
 
 def _stretches(wanted: ListFilter) -> Iterator[tuple[ListFilter, Sequence[Way]]]:
-    """Ranges of ids, newest first, that hold all that was created in the time that is asked for: the ids of that time,
-    give or take what clocks differ, and beyond it on both sides only those that were made at another.
+    """Yields ranges of ids, newest first, with all jobs created in the requested time: ids of that time, give or take
+    the difference of clocks, and on both sides only jobs whose ids have another time.
     """
     top, bottom = LARGEST, SMALLEST
     if wanted.created_before is not None:
@@ -119,7 +119,7 @@ def _stretches(wanted: ListFilter) -> Iterator[tuple[ListFilter, Sequence[Way]]]
 async def _find_in(
     connection: Connection, tenant_id: int, wanted: ListFilter, ways: Sequence[Way], *, limit: int, until: float
 ) -> Found:
-    """In one stretch."""
+    """Returns the matching jobs of one range."""
     answering = next((way for way in ways if answers_all(wanted, way)), None)
     if answering is None:
         return await _walk(connection, tenant_id, wanted, ways, limit=limit, until=until)
@@ -132,7 +132,7 @@ async def _find_in(
 
 
 async def _short(connection: Connection, tenant_id: int, wanted: ListFilter, ways: Sequence[Way]) -> Way | None:
-    """One of these ways that is so short that it is walked whole, if there is one."""
+    """Returns one of these paths that is so short that it is read completely, if any."""
     given = arguments(tenant_id, wanted, most=FEW, limit=0)
     floors = await connection.fetchrow(floors_statement(ways), *given)
     return next((way for way, floor in zip(ways, floors, strict=True) if floor is None), None)
@@ -145,7 +145,7 @@ async def _ids(connection: Connection, statement: str, given: Sequence[object]) 
 async def _walk(
     connection: Connection, tenant_id: int, wanted: ListFilter, ways: Sequence[Way], *, limit: int, until: float
 ) -> Found:
-    """In rounds, each over a range of ids that ends where the best way comes to."""
+    """Walks in rounds, each over a range of ids that ends where the best path reaches."""
     found: list[UUID] = []
     most, walked = FIRST_ROUND * limit, 0
     while True:
@@ -169,7 +169,7 @@ async def _walk(
 async def _search(
     connection: Connection, tenant_id: int, wanted: ListFilter, found: list[UUID], *, limit: int, until: float
 ) -> Found:
-    """By labels: the newest day on which there are jobs, then two, four, and so on."""
+    """Searches by labels: the newest day with jobs, then two, four, and so on."""
     days = 1
     while time.monotonic() < until:
         given = arguments(tenant_id, wanted, most=1, limit=1)
@@ -187,6 +187,6 @@ async def _search(
 
 
 def _midnight(job_id: UUID) -> datetime:
-    """When the day began on which this id was made."""
+    """Returns the beginning of the day in this id."""
     day = made_at(job_id).date()
     return datetime(day.year, day.month, day.day, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""How long the newest completed jobs of a type ran, from their events."""
+"""Run times of the newest completed jobs of a type, from their events."""
 
 from duly.domain.events import EventKind, Status
 from duly.store.postgres.database import Connection
@@ -6,11 +6,11 @@ from duly.store.read.list_jobs import find_jobs
 from duly.store.schema.access_paths import PLANS, ListFilter
 
 SAMPLE = 1_000
-# Jobs of which hardly any are completed are not searched for longer than this.
+# Bound of the search in types of which few jobs complete.
 SEARCH_SECONDS = 0.2
 
-# The start of the attempt that completed stands a few events before the end. Where an attempt told much of its progress
-# the way back is long: if it was the first, its start is the job's first.
+# The start of the completed attempt is a few events before the end. After many progress events it is further back: for
+# a first attempt it is the first start of the job.
 RUN_TIMES = f"""
 select extract(epoch from e.occurred_at - coalesce(
     (
@@ -34,7 +34,9 @@ where e.kind = {EventKind.COMPLETED:d}
 
 
 async def run_times(connection: Connection, tenant_id: int, job_type: str) -> list[float]:
-    """Seconds from start to end of the attempts that completed the newest jobs of this type, up to a thousand."""
+    """Returns the seconds from start to end of the attempts that completed the newest jobs of this type, up to a
+    thousand.
+    """
     wanted = ListFilter(types=[job_type], statuses=[Status.COMPLETED])
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         await connection.execute(PLANS)

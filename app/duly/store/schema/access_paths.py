@@ -1,6 +1,7 @@
-"""The ways in which the ledger can be walked for what a filter asks, each in the order of ids, newest first.
+"""Access paths of the job list: indexes, and the hot tables, that yield the jobs of a filter by id,
+newest first.
 
-Each is an index, or the small tables of what is unfinished. What a way does not answer is looked up job by job, by key.
+The rest of a filter, which a path does not answer, is looked up job by job by key.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,9 +15,9 @@ from duly.store.queue.ready import LANES
 
 
 class ListFilter(NamedTuple):
-    """Which jobs are wanted; None means no restriction. `before` and `since` bound the ids (a page begins before the
-    last id of the one before it), `created_before` and `created_since` the times that readers see. Of `labels` (sets,
-    as JSON) a job has to fit one.
+    """Filter of the job list; None means no restriction. `before` and `since` bound the ids (a page begins before the
+    last id of the previous one), `created_before` and `created_since` the recorded times. A job must match one of
+    `labels` (sets, as JSON).
     """
 
     before: UUID = LARGEST
@@ -30,7 +31,7 @@ class ListFilter(NamedTuple):
     batches: Sequence[UUID] | None = None
 
 
-# What a reader sees of a job follows from its newest event, none counting as 0: see `duly.domain.events.fold`.
+# Status of a job by the kind of its newest event, 0 without one; agrees with `duly.domain.events.fold`.
 KINDS = {
     Status.PENDING: (0, 3, 4, 6),
     Status.RUNNING: (1, 2, 5),
@@ -39,7 +40,7 @@ KINDS = {
     Status.CANCELLED: (12,),
 }
 
-# Every statement takes the same arguments, whichever of them it uses.
+# Every statement takes the same arguments, used or not.
 GIVEN = """with given as (
     select $1::int, $2::uuid, $3::uuid, $4::bigint, $5::text[], $6::text[], $7::smallint[], $8::smallint[], $9::text[],
            $10::timestamptz, $11::timestamptz, $12::uuid[], $13::bigint
@@ -49,7 +50,7 @@ _IN_RANGE = "tenant_id = $1 and job_id >= $2 and job_id < $3"
 _NEWEST = "order by job_id desc limit $4"
 
 EVERY_JOB = f"select job_id from jobs where {_IN_RANGE} {_NEWEST}"
-# The index is a partial one (of all there is), so that no plan but this one takes it for the key.
+# The index is partial, with a condition that is always true, so that no other plan uses it for the key.
 _OF_TYPES = f"""
     select w.job_id from unnest($5) as a (type)
     cross join lateral (select job_id from jobs where {_IN_RANGE} and type = a.type and type <> '' {_NEWEST}) w
@@ -94,8 +95,8 @@ _OF_LABELS = f"""
     cross join lateral (select job_id from jobs where {_IN_RANGE} and labels @> a.labels::jsonb offset 0) w
 """
 
-# An id that a client made, or that tells its parent's time, may be far from the time of the record. Which are is what
-# the index `jobs_placed` holds; all other ids are as near to it as clocks differ, with a minute to spare.
+# The time in a client-made id, or in one with its parent's time, may differ from the time of the record. The index
+# `jobs_placed` has these jobs; other ids differ by the difference of clocks at most, with a minute to spare.
 CLOCKS_DIFFER_SECONDS = 300
 PLACED = """
 (digest is not null or parent_id is not null)
@@ -104,7 +105,7 @@ and abs(
     - ('x' || substr(job_id::text, 1, 8) || substr(job_id::text, 10, 4))::bit(48)::bigint / 1000.0
 ) > 240
 """
-# `offset 0` keeps the order of ids from choosing another.
+# `offset 0` keeps the planner from choosing another index for the order of ids.
 _PLACED = f"""
     select p.job_id from (
         select job_id from jobs
@@ -114,7 +115,7 @@ _PLACED = f"""
     {_NEWEST}
 """
 
-# What a way does not answer is looked up job by job; `offset 0` keeps it from becoming a join.
+# Conditions that a path does not answer are looked up job by job; `offset 0` keeps them from becoming a join.
 _ASKED = {
     "types": "type = any($5)",
     "queues": "queue = any($6)",
@@ -130,23 +131,26 @@ _STATUS = """
 
 
 class Way(NamedTuple):
-    """Statements that give ids, each newest first, together all that may fit; and which filters they answer."""
+    """Access path: statements that yield ids, each newest first, and together all that may match; and the filters that
+    they answer.
+    """
 
     sources: tuple[str, ...]
     answers: frozenset[str] = frozenset()
 
     @property
     def ids(self) -> str:
+        """Returns the statement for the union of the sources."""
         return " union all ".join(f"({source})" for source in self.sources)
 
 
-# Jobs whose ids tell another time than that of their record.
+# Jobs whose ids have another time than their record.
 PLACED_ONLY = Way((_PLACED,), frozenset({"created_since", "created_before"}))
 BY_LABELS = Way((_OF_LABELS,), frozenset({"labels"}))
 
 
 def ways_of(wanted: ListFilter) -> list[Way]:
-    """The ways that this filter offers."""
+    """Returns the access paths that this filter offers."""
     ways = []
     if wanted.batches is not None:
         ways.append(Way((_OF_BATCHES,), frozenset({"batches"})))
@@ -164,35 +168,35 @@ def _way_of_statuses(statuses: Sequence[Status]) -> Way:
     sources += [_STANDING["running"]] if Status.RUNNING in statuses else []
     if {Status.PENDING, Status.RUNNING}.issuperset(statuses):
         return Way(tuple(sources), frozenset({"statuses", "types", "queues"}))
-    return Way((*sources, _ENDED))  # an ended job may have been run again: what it is now is looked up
+    return Way((*sources, _ENDED))  # an ended job may have been retried, so its status is looked up
 
 
 def find_statement(wanted: ListFilter, way: Way) -> str:
-    """The newest of those that fit, walking this way."""
+    """Returns the statement for the newest matching jobs on this access path."""
     asked = [name for name in _ASKED if getattr(wanted, name) is not None and name not in way.answers]
     conditions = [_AS_ASKED.format(asked=" and ".join(_ASKED[name] for name in asked))] if asked else []
     if wanted.statuses is not None and "statuses" not in way.answers:
         conditions.append(_STATUS)
     where = f"where {' and '.join(conditions)}" if conditions else ""
-    # A job that ended twice is found twice.
+    # A job with two ends is found twice.
     ids = f"select distinct job_id from ({way.ids}) s" if _ENDED in way.sources else way.ids
     return f"{GIVEN} select c.job_id from ({ids}) c {where} order by c.job_id desc limit $13"
 
 
 def floors_statement(ways: Iterable[Way]) -> str:
-    """How far back in time each way comes with `$4` entries; null: to the end."""
+    """Returns the statement for how far back each path reaches with `$4` entries; null: to the end."""
     floors = (f"(select job_id from ({way.ids}) c order by job_id desc offset $4 - 1 limit 1)" for way in ways)
     return f"{GIVEN} select {', '.join(floors)}"
 
 
 def answers_all(wanted: ListFilter, way: Way) -> bool:
-    """Whether this way needs no look at single jobs."""
+    """Returns whether this path answers the whole filter."""
     names = ("statuses", *_ASKED)
     return all(getattr(wanted, name) is None or name in way.answers for name in names)
 
 
 def arguments(tenant_id: int, wanted: ListFilter, *, most: int, limit: int) -> list[object]:
-    """What every statement here is given: `most` bounds what each source gives, `limit` the answer."""
+    """Returns the arguments of every statement here: `most` bounds each source, `limit` the result."""
     kinds = [kind for status in wanted.statuses or () for kind in KINDS[status]]
     return [
         tenant_id,
@@ -211,7 +215,7 @@ def arguments(tenant_id: int, wanted: ListFilter, *, most: int, limit: int) -> l
     ]
 
 
-# Each statement leaves one way through the data; these keep the planner from finding another while a table is small.
+# Each statement has one intended plan; these settings exclude others that look cheaper while a table is small.
 PLANS = """
 set local enable_seqscan = off; set local enable_hashjoin = off; set local enable_mergejoin = off; set local jit = off
 """

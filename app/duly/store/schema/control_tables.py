@@ -1,4 +1,4 @@
-"""The tables of nodes, of what holds claims back, and of schedules and tickets, as SQLAlchemy metadata."""
+"""Tables of nodes, claim restrictions, schedules and tickets, as SQLAlchemy metadata."""
 
 from sqlalchemy import (
     BigInteger,

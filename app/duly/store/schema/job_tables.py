@@ -1,4 +1,4 @@
-"""The tables of jobs, of what ties them together, and of what they leave, as SQLAlchemy metadata."""
+"""Tables of jobs, their ties and their events, as SQLAlchemy metadata."""
 
 from sqlalchemy import (
     REAL,

@@ -1,4 +1,4 @@
-"""Runs the migrations, and compares them with the declared tables."""
+"""Runs the migrations, and compares the result with the declared tables."""
 
 import re
 from collections.abc import Callable
@@ -30,16 +30,16 @@ _PARTITION = re.compile(r"_\d{8}(_|$)")
 
 
 def is_ours(name: str | None, type_: str, _parents: object) -> bool:
-    """Whether a name in the database is to be compared: partitions are made at run time and are not."""
+    """Returns whether a name in the database is compared: partitions, which are made at run time, are not."""
     return not (type_ in {"table", "index"} and name is not None and _PARTITION.search(name))
 
 
 async def migrate(database: Database, *, to: str = "head") -> None:
-    """Brings the database to a revision, the newest by default, and makes the partitions that the next days need."""
+    """Migrates the database to a revision, by default the newest, and creates the partitions of the next days."""
     async with database.connection() as connection:
         if database.schema is not None and not await connection.fetchval(HAS_SCHEMA, database.schema):
             await connection.execute(f"create schema if not exists {quoted(database.schema)}")
-        # Nodes that start together do not race: the lock is the transaction's, on a connection of its own.
+        # Keeps nodes that start at the same time from racing. The transaction of the lock is on a separate connection.
         async with connection.transaction():
             await hold(connection, MIGRATION)
             await _with_alembic(database, partial(_upgrade, to=to))
@@ -48,17 +48,17 @@ async def migrate(database: Database, *, to: str = "head") -> None:
 
 
 async def differences(database: Database) -> list[Any]:
-    """What Alembic would change to make a migrated database equal the declared tables; empty where they agree."""
+    """Returns the changes by which Alembic would make a migrated database equal the declared tables."""
     return await _with_alembic(database, _differences)
 
 
 async def _with_alembic(database: Database, work: Callable[[Connection], Result]) -> Result:
-    """Runs code that wants SQLAlchemy's own synchronous connection."""
+    """Runs a function that needs a synchronous SQLAlchemy connection."""
     engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=database.connect,
         poolclass=NullPool,
-        # Behind a transaction pooler a statement that is prepared by name stays in a session that is anybody's.
+        # Behind a transaction pooler a named prepared statement stays in a session that other clients use.
         connect_args={"prepared_statement_cache_size": 0, "prepared_statement_name_func": str},
     )
     with translated():
@@ -70,7 +70,7 @@ async def _with_alembic(database: Database, work: Callable[[Connection], Result]
 
 
 def _of_alembic(error: DBAPIError) -> DatabaseError:
-    """The error of the driver that SQLAlchemy wrapped, with the statement and its values, in its own."""
+    """Returns the driver's error that SQLAlchemy wrapped together with the statement and its values."""
     cause = getattr(error.orig, "driver_exception", None) or getattr(error.orig, "__cause__", None)
     return error_of(cause) if isinstance(cause, Exception) else DatabaseOutage(type(error.orig).__name__)
 

@@ -1,7 +1,7 @@
-"""The revisions of the schema: those that this release knows, and those that a database lacks.
+"""Revisions of the schema: those that this release knows, and those that a database lacks.
 
-Apart from `migrations`, so that a service on a current database imports neither Alembic nor SQLAlchemy: they take
-longer to import than all the rest of a start.
+Separate from `migrations`, so that a service on a current database imports neither Alembic nor SQLAlchemy, which take
+longer to import than the rest of a start.
 """
 
 import re
@@ -10,17 +10,17 @@ from pathlib import Path
 
 from duly.store.postgres.database import Connection, Database
 
-# Migrations expand the schema, so that the release before goes on working. One that takes something away is put in
-# here.
+# Migrations only add to the schema, so that the previous release keeps working. Those that remove something are listed
+# in this table.
 CONTRACTIONS = "select revision from contractions"
 
 _FILE = re.compile(r"(\d{4})_\w+\.py")
 
 
 class DatabaseNewer(Exception):
-    """The database is at a revision that this release does not know: a newer one migrated it.
+    """Database at a revision of a newer release, which this one does not know.
 
-    `serves`: it only expanded the schema, so that this release may work on it during an upgrade.
+    `serves`: the unknown migrations only added to the schema, so this release may use it during an upgrade.
     """
 
     def __init__(self, message: str, *, serves: bool) -> None:
@@ -29,31 +29,31 @@ class DatabaseNewer(Exception):
 
 
 def migrations_folder() -> Path:
-    """`duly/migrations` in an installed wheel, the project's own `migrations/` in a checkout."""
+    """Returns `duly/migrations` of an installed wheel, or `migrations/` of a checkout."""
     package = Path(str(files("duly")))
     installed = package / "migrations"
     return installed if installed.is_dir() else package.parents[1] / "migrations"
 
 
 def known_revisions() -> list[str]:
-    """All revisions of this release, oldest first: each migration is a file whose name begins with its revision."""
+    """Returns all revisions of this release, oldest first: names of migration files begin with their revision."""
     names = (path.name for path in (migrations_folder() / "versions").iterdir())
     return sorted(match[1] for name in names if (match := _FILE.fullmatch(name)))
 
 
 async def missing_revisions(database: Database) -> list[str]:
-    """The revisions that this database lacks, oldest first; empty where it is current.
+    """Returns the revisions that this database lacks, oldest first.
 
     Raises:
         DatabaseNewer: a newer release migrated it.
-        DatabaseOutage, RecordRefused: see `duly.store.postgres.database`.
+        DatabaseOutage, RecordRefused: as described in `store.postgres.database_errors`.
     """
     async with database.connection() as connection:
         return await revisions_missing(connection)
 
 
 async def revisions_missing(connection: Connection) -> list[str]:
-    """The same, on a connection of the caller's."""
+    """Returns the same on the caller's connection."""
     made = await connection.fetchval("select to_regclass('alembic_version') is not null")
     current = await connection.fetchval("select version_num from alembic_version") if made else None
     known = known_revisions()

@@ -1,4 +1,4 @@
-"""The rights that a serving role needs: no more than to read and write the tables, and to have partitions made."""
+"""Rights that a database role needs to serve, and to migrate."""
 
 from typing import NamedTuple
 
@@ -21,12 +21,12 @@ TABLES = (
 )
 READ_ONLY = ("alembic_version", "contractions")
 
-# A schema that the role may not use is not on its effective search path, and nothing in it is found by name.
+# A schema that the role may not use is not on its effective search path, so its tables are not found by name.
 SCHEMA = """
 select current_user, quote_ident(coalesce(current_schema(), $1)), current_schema() is not null,
        exists (select from pg_namespace where nspname = $1)
 """
-# Of tables that exist: one that does not is the migrations' to make.
+# Only tables that exist: the migrations create the others.
 LACKED = """
 select quote_ident(name), array_remove(array[
     case when not has_table_privilege(oid, 'SELECT') then 'SELECT' end,
@@ -43,14 +43,14 @@ where oid is not null
 
 
 class Rights(NamedTuple):
-    """Missing rights of a role, as the GRANTs that the owner runs."""
+    """Missing rights of a role, as GRANT statements for the owner."""
 
     role: str
     grants: list[str]
 
 
 async def missing_rights(connection: Connection, schema: str | None) -> Rights:
-    """The rights that the role of this connection lacks to serve."""
+    """Returns the rights that the role of this connection lacks to serve."""
     row = await connection.fetchrow(SCHEMA, schema or "public")
     role, name, usable, exists = row
     if not usable:
@@ -62,7 +62,7 @@ async def missing_rights(connection: Connection, schema: str | None) -> Rights:
     return Rights(role, [_grant(name, rights, tables, role) for rights, tables in lacked.items()])
 
 
-# Of the schema that is to hold the tables, and the database that is to hold the schema.
+# Rights on the schema of the tables, or on the database of a schema that does not exist.
 TO_MIGRATE = """
 select current_user, quote_ident(name), quote_ident(current_database()),
        exists (select from pg_namespace where nspname = name),
@@ -74,7 +74,7 @@ from (select coalesce($1::text, current_schema(), 'public') as name) as target
 
 
 async def missing_rights_to_migrate(connection: Connection, schema: str | None) -> Rights:
-    """The rights that the role of this connection lacks to make the tables."""
+    """Returns the rights that the role of this connection lacks to create the tables."""
     role, name, database, exists, may = await connection.fetchrow(TO_MIGRATE, schema)
     if may:
         return Rights(role, [])
@@ -83,7 +83,7 @@ async def missing_rights_to_migrate(connection: Connection, schema: str | None) 
 
 
 def _grant(schema: str, rights: tuple[str, ...], tables: list[str], role: str) -> str:
-    """In one statement for all tables where most of them lack it."""
+    """Returns one GRANT for these tables; for the whole schema if more than half of all tables lack the right."""
     if len(tables) > len(TABLES) / 2:
         return f"GRANT {', '.join(rights)} ON ALL TABLES IN SCHEMA {schema} TO {role}"
     return f"GRANT {', '.join(rights)} ON {', '.join(f'{schema}.{table}' for table in tables)} TO {role}"

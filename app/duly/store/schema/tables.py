@@ -1,4 +1,4 @@
-"""All tables as SQLAlchemy metadata: what Alembic checks the migrations against. No statement is built from it."""
+"""All tables as SQLAlchemy metadata, which Alembic compares with the migrations. No statement is built from it."""
 
 from duly.store.schema import control_tables, job_tables, webhook_tables
 from duly.store.schema.column_types import metadata

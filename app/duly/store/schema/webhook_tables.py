@@ -1,4 +1,4 @@
-"""The tables of webhooks, and of the keys that their secrets are sealed with, as SQLAlchemy metadata."""
+"""Tables of webhooks and of the keys that seal their secrets, as SQLAlchemy metadata."""
 
 from sqlalchemy import Boolean, Double, Index, Integer, PrimaryKeyConstraint, SmallInteger, Table, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID

@@ -1,4 +1,4 @@
-"""The tables `batches` and `batch_tallies`: jobs that were submitted together, and how many of them have ended."""
+"""Tables `batches` and `batch_tallies`: jobs submitted together, and the counts of their ends."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,20 +15,22 @@ values ($1, $2, $3, $4, $5, $6, $7::json)
 on conflict do nothing
 """
 MADE_AT = "select created_at from batches where tenant_id = $1 and batch_id = $2"
-# All its jobs stood already: nothing will ever end in it, and so it is counted once at its beginning.
+# All its jobs existed before, so no end will be counted: this tally completes the batch.
 EMPTY_TALLY = """
 insert into batch_tallies (tenant_id, batch_id, completed, failed, cancelled) values ($1, $2, 0, 0, 0)
 """
 
 
 def batch_columns(batch: NewBatch, jobs: Sequence[NewJob], *, total: int) -> tuple[object, ...]:
-    """The row of a batch of these jobs, of which `total` are new."""
+    """Returns the row of a batch of these jobs, of which `total` are new."""
     ids = [job.job_id for job in jobs]
     return batch.tenant_id, batch.batch_id, batch.name, min(ids), max(ids), total, batch.then
 
 
 async def record_batch(connection: Connection, batch: NewBatch, jobs: Sequence[NewJob], *, total: int) -> datetime:
-    """Records a batch, in the transaction of its jobs. One that is recorded is left as it is. Returns when."""
+    """Records a batch in the transaction of its jobs; one that is recorded already is not changed. Returns its creation
+    time.
+    """
     await connection.execute(RECORD_BATCH, *batch_columns(batch, jobs, total=total))
     if not total:
         await connection.execute(EMPTY_TALLY, batch.tenant_id, batch.batch_id)
@@ -36,8 +38,8 @@ async def record_batch(connection: Connection, batch: NewBatch, jobs: Sequence[N
     return at
 
 
-# Counted apart by every statement that ends jobs, so that none of them waits for a batch's row; added up here. The
-# row's lock keeps two that count the last ends apart: exactly one of them sees the batch complete.
+# Statements that end jobs insert tallies, so that none of them waits for the row of a batch; they are added up here.
+# The lock of the row makes exactly one of two transactions with the last ends see the batch complete.
 TAKE_TALLIES = """
 with taken as (
     delete from batch_tallies t using (
@@ -63,8 +65,8 @@ returning tenant_id, batch_id, completed, failed, cancelled,
 
 
 class CountedBatch(NamedTuple):
-    """A batch after some of its jobs have ended; `then` is the job that is due now, as JSON text. `completed_at` only
-    where these were the last.
+    """Batch after some of its jobs have ended; `then` is the template of the job that is due now. `completed_at` is set
+    only if these were the last.
     """
 
     tenant_id: int
@@ -79,7 +81,7 @@ class CountedBatch(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """Ends of a batch's jobs that are not added up yet."""
+    """Ends of a batch's jobs that are not counted yet."""
 
     tenant_id: int
     batch_id: UUID
@@ -89,12 +91,12 @@ class Tally(NamedTuple):
 
 
 async def take_tallies(connection: Connection, *, limit: int, but: Sequence[UUID] = ()) -> list[Tally]:
-    """Takes up to `limit` tallies, but those of some batches, in a transaction of the caller's that adds them up."""
+    """Takes up to `limit` tallies, except those of some batches, in the caller's transaction, which must count them."""
     return [Tally(*row) for row in await connection.fetch(TAKE_TALLIES, limit, but)]
 
 
 async def add_up(connection: Connection, tallies: Sequence[Tally]) -> list[CountedBatch]:
-    """Adds tallies to their batches."""
+    """Adds tallies to their batches, and returns the batches."""
     added = []
     for tally in tallies:
         row = await connection.fetchrow(ADD_UP, *tally)
@@ -108,16 +110,16 @@ THEN_ERROR = "update batches set then_error = $3::json where tenant_id = $1 and 
 
 
 async def note_then(connection: Connection, tenant_id: int, batch_id: UUID, job_id: UUID) -> None:
-    """The job that follows the batch is this one."""
+    """Records the job that follows the batch."""
     await connection.execute(THEN, tenant_id, batch_id, job_id)
 
 
 async def note_then_error(connection: Connection, tenant_id: int, batch_id: UUID, error: str) -> None:
-    """The job that follows the batch was refused, with this error as JSON text."""
+    """Records the error (JSON text) with which the job that follows the batch was refused."""
     await connection.execute(THEN_ERROR, tenant_id, batch_id, error)
 
 
-# What has ended and is not added up yet is added here: no job is missing in between.
+# Adds the pending tallies, so that no ended job is missing.
 READ = """
 select b.batch_id, b.name, b.first_id, b.last_id, b.total, b.completed + t.completed, b.failed + t.failed,
        b.cancelled + t.cancelled, b.then_job_id, b.created_at, b.completed_at,
@@ -133,7 +135,7 @@ where b.tenant_id = $1 and b.batch_id = $2
 
 
 class BatchView(NamedTuple):
-    """What a reader sees of a batch. All its jobs have ids from `first_id` to `last_id`."""
+    """Batch as a reader sees it. Its jobs have ids from `first_id` to `last_id`."""
 
     batch_id: UUID
     name: str | None
@@ -151,11 +153,12 @@ class BatchView(NamedTuple):
 
     @property
     def ended(self) -> int:
+        """Returns the number of its jobs that have ended."""
         return self.completed + self.failed + self.cancelled
 
 
 async def view_batch(connection: Connection, tenant_id: int, batch_id: UUID) -> BatchView | None:
-    """A batch of this tenant's, or None."""
+    """Returns a batch; None if the tenant has no such batch."""
     row = await connection.fetchrow(READ, tenant_id, batch_id)
     return BatchView(*row) if row is not None else None
 
@@ -168,17 +171,17 @@ where b.tenant_id = $1 and b.batch_id = $2 order by j.job_id
 
 
 async def job_ids_of(connection: Connection, tenant_id: int, batch_id: UUID) -> list[UUID]:
-    """All jobs of a batch of this tenant's, in the order of their submissions."""
+    """Returns all jobs of a batch, in the order of submission."""
     return [row[0] for row in await connection.fetch(JOB_IDS, tenant_id, batch_id)]
 
 
-# The bounds are given, not joined: so the ids come in their order, and the search ends with the page.
+# The bounds are parameters, not joined, so that ids are read in order and the search ends with the page.
 PAGE_OF_IDS = """
 select job_id from jobs j
 where tenant_id = $1 and batch_id = $2 and job_id >= $3 and job_id <= $4 and job_id > $5 {condition}
 order by job_id limit $6
 """
-# What a job is now follows from its newest event.
+# The newest event decides the status of a job.
 UNFINISHED = f"""
 and coalesce((select kind from events e where e.job_id = j.job_id order by e.sequence desc limit 1), 0)
     < {FIRST_TERMINAL:d}
@@ -188,7 +191,7 @@ and coalesce((select kind from events e where e.job_id = j.job_id order by e.seq
 async def page_of_job_ids(
     connection: Connection, tenant_id: int, batch: BatchView, *, after: UUID, limit: int, unfinished: bool = False
 ) -> list[UUID]:
-    """Up to `limit` jobs of a batch that come after this one; with `unfinished` those that have not ended."""
+    """Returns up to `limit` jobs of a batch after this one; with `unfinished` only those that have not ended."""
     statement = PAGE_OF_IDS.format(condition=UNFINISHED if unfinished else "")
     bounds = (batch.first_id, batch.last_id, after)
     return [row[0] for row in await connection.fetch(statement, tenant_id, batch.batch_id, *bounds, limit)]

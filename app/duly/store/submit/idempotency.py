@@ -1,4 +1,4 @@
-"""The table `idempotency`: which submission each client's key stands for, for 24 hours."""
+"""Table `idempotency`: the submission of each client's idempotency key, for 24 hours."""
 
 from collections.abc import Container, Sequence
 from datetime import datetime
@@ -10,12 +10,12 @@ from duly.store.postgres.database import Connection
 
 LIFETIME = "24 hours"
 
-# A key that another transaction is just recording makes this one wait for its end, two seconds at most.
+# Bound of the wait for another transaction that is recording the same key.
 PATIENCE = "set local lock_timeout = '2s'"
 
-# A key may stand for the same job or batch already: where an answer was lost, it is recorded once more. Under an id of
-# the client's that is a repeat (`mine` is false), which gets the first answer.
-# In key order, so that two nodes with the same keys wait for each other and never in a circle.
+# A key may belong to the same job or batch already: after a lost response it is recorded again. With a client-made id
+# that is a repeat (`mine` is false), which gets the first response.
+# Inserts are in key order, so that two nodes with the same keys cannot deadlock.
 RESERVE = f"""
 insert into idempotency as i (tenant_id, key, job_id, digest)
 select * from unnest($1::int[], $2::text[], $3::uuid[], $4::bytea[]) as a (tenant_id, key, job_id, digest)
@@ -28,7 +28,7 @@ on conflict (tenant_id, key) do update
 returning tenant_id, key, created_at = now() as mine
 """
 
-# A key is recorded in the transaction of what it stands for, a job or a batch: both have the same time.
+# A key is recorded in the transaction of its job or batch, so both have the same time.
 EXISTING = """
 select i.tenant_id, i.key, i.job_id, i.digest, i.created_at, i.answer
 from unnest($1::int[], $2::text[]) as a (tenant_id, key)
@@ -37,7 +37,7 @@ cross join lateral (select * from idempotency where tenant_id = a.tenant_id and 
 
 
 class Earlier(NamedTuple):
-    """The submission that used a key first: a job, or a batch. `answer` is what was kept of its answer (JSON text)."""
+    """First submission with a key: a job, or a batch. `answer` is the stored part of its response (JSON text)."""
 
     job_id: UUID
     digest: bytes
@@ -46,9 +46,9 @@ class Earlier(NamedTuple):
 
 
 async def reserve_keys(connection: Connection, jobs: Sequence[NewJob]) -> dict[tuple[int, str], Earlier]:
-    """Takes the keys for these jobs, in the caller's transaction; no two of them share one.
+    """Reserves the keys of these jobs, no two of which share one, in the caller's transaction.
 
-    Returns the submissions that hold a key already; the jobs whose keys are not among them may be recorded.
+    Returns the submissions that hold a key already; jobs whose keys are not in the result may be recorded.
     """
     keyed = [
         (job.tenant_id, job.idempotency.key, job.job_id, job.idempotency.digest) for job in jobs if job.idempotency
@@ -58,7 +58,9 @@ async def reserve_keys(connection: Connection, jobs: Sequence[NewJob]) -> dict[t
 
 
 async def reserve_key(connection: Connection, tenant_id: int, key: IdempotencyKey, batch_id: UUID) -> Earlier | None:
-    """Takes the key for a batch, in the caller's transaction; the one that holds it already, where there is one."""
+    """Reserves the key for a batch, in the caller's transaction. Returns the submission that holds it
+    already, if any.
+    """
     held = await _reserve(connection, [(tenant_id, key.key, batch_id, key.digest)])
     return held.get((tenant_id, key.key))
 
@@ -77,8 +79,7 @@ async def _reserve(
 
 
 RELEASE = "delete from idempotency where tenant_id = $1 and key = $2"
-# A key whose submission was answered by another job stands for that one, from now on and not since that one was
-# recorded. What a reader sees of a job follows from its newest event.
+# A key whose submission was deduplicated belongs to the other job, from now on and not since that job was recorded.
 REDIRECT = """
 update idempotency i set job_id = $3, answer = json_build_object(
     'createdAt', j.created_at,

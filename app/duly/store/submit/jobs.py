@@ -1,4 +1,4 @@
-"""The table `jobs`: recording submissions, many at once."""
+"""Table `jobs`: inserts of submissions, many at once."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -44,12 +44,12 @@ _FOR_LATER = """
     from {source} where run_at > now()
 """
 
-# The rows of `jobs` that this statement writes are not there yet for itself to read.
+# A statement cannot read the rows of `jobs` that it inserts.
 _STARTING_EVENTS = f"(select *, 1 as sequence, {EventKind.STARTED:d}::smallint as kind from starting)"
 _STARTING_JOB = "(select g.callback_url, g.labels::jsonb as labels)"
 
-# What `starts` is recorded as running on the node that submits it, with the events of a claim: its eager start. But
-# not where that node knows an older version ($21) of what holds claims back: then all are ready, as without a start.
+# Jobs with `starts` are recorded as running on the node that submits them, with the events of a claim (eager start).
+# If that node knows an older version ($21) of the claim restrictions, all jobs are ready instead.
 SUBMIT = f"""
 with asked as materialized ({_ASKED}),
 may as materialized (select coalesce((select version = $21 from control where id = 1), false) as start),
@@ -77,7 +77,7 @@ select now(), (select start from may), {DELIVERS}
 """
 _ALONE = (None,) * 7
 
-# The same once more, after an answer was lost: a job that is recorded already is left as it is, and not counted.
+# The same after a lost response: a job that is recorded already is neither changed nor counted.
 SUBMIT_AGAIN = f"""
 with asked as materialized ({_ASKED}),
 recorded as (
@@ -88,12 +88,12 @@ now_ready as ({_NOW_READY.format(source="recorded")}),
 for_later as ({_FOR_LATER.format(source="recorded")})
 select now() as at, count(*) as recorded from recorded
 """
-COLUMNS = 17  # of a NewJob; what follows them is not stored with the job
+COLUMNS = 17  # of a NewJob; later ones are not stored with the job
 
 
 class Starting(NamedTuple):
-    """Which of the jobs start at once, on which node, how that node signs its events, and the version of what holds
-    claims back that it knows.
+    """Eager start: which of the jobs start at once, on which node, the source of its events, and the version of claim
+    restrictions that it knows.
     """
 
     node_id: UUID
@@ -103,7 +103,7 @@ class Starting(NamedTuple):
 
 
 class RecordedAt(NamedTuple):
-    """When; whether those that were to start at once did; and whether there are webhooks to send of it."""
+    """Time of the record; whether the jobs with an eager start were started; whether there are webhooks to send."""
 
     at: datetime
     started: bool
@@ -117,8 +117,8 @@ async def record_jobs(
     starting: Starting | None = None,
     batch: NewBatch | None = None,
 ) -> RecordedAt:
-    """Records new jobs that nothing ties to others, each ready, scheduled or running, in one statement; and the batch
-    that they make.
+    """Records new jobs without ties to others, each ready, scheduled or running, and the batch that they form, in one
+    statement.
     """
     node_id, source, version, starts = starting or (None, None, None, None)
     together = batch_columns(batch, jobs, total=len(jobs)) if batch else _ALONE
@@ -126,18 +126,22 @@ async def record_jobs(
 
 
 def _columns(jobs: Sequence[NewJob]) -> list[Sequence[object] | None]:
-    """An array for each column. One of nulls only is left out: unnest fills it up, and most jobs have seven of them."""
+    """Returns an array for each column. Columns with nulls only become null, which unnest fills up; most jobs have
+    seven.
+    """
     columns = list(zip(*jobs, strict=True))[:COLUMNS]
     return [None if column.count(None) == len(jobs) else column for column in columns]
 
 
 class Recorded(NamedTuple):
+    """Time of the record, and the number of jobs that were new."""
+
     at: datetime
     jobs: int
 
 
 async def record_jobs_again(connection: Connection, jobs: Sequence[NewJob]) -> Recorded:
-    """Records those that are not. `jobs` of the answer is short by those that stood already."""
+    """Records those of the jobs that are not recorded, after a lost response."""
     return Recorded(*await connection.fetchrow(SUBMIT_AGAIN, *_columns(jobs), None))
 
 
@@ -148,6 +152,6 @@ cross join lateral (select created_at from jobs where tenant_id = a.tenant_id an
 
 
 async def creation_times(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> dict[tuple[int, UUID], datetime]:
-    """When each of these (tenant, job) was recorded; those that do not exist are missing."""
+    """Returns the creation time of each of these (tenant, job) that exists."""
     rows = await connection.fetch(CREATED, *(list(column) for column in zip(*keys, strict=True)))
     return {(row["tenant_id"], row["job_id"]): row["created_at"] for row in rows}

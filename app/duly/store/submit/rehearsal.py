@@ -1,4 +1,4 @@
-"""A submission that is not kept: the statements of a real one, in a transaction that is rolled back."""
+"""Rehearsal of a submission: the statements of a real one, in a transaction that is rolled back."""
 
 import random
 from typing import NamedTuple
@@ -11,14 +11,14 @@ from duly.store.postgres.partitions import PARTITIONED
 from duly.store.schema.revisions import revisions_missing
 from duly.store.submit.jobs import record_jobs
 
-# In the session, so that a lock or a slow disk is told of by its own name.
+# Bounds in the session, so that a lock or a slow disk is reported as such.
 BOUNDS = "set local lock_timeout = '1s'; set local statement_timeout = '1500ms'"
-# After the disk was full: so much that it does not fit where a small row still would.
+# After a full disk: more than fits where a small row still would.
 LARGE_BYTES = 64 << 10
 
 
 class Rehearsed(NamedTuple):
-    """Result of a rehearsal: the revisions and the partitions that are not there."""
+    """Result of a rehearsal: missing revisions and partitions."""
 
     revisions: list[str]
     partitions: list[str]

@@ -1,6 +1,7 @@
-"""What limits the taking in of jobs: how many a tenant may submit in a time, and how many may wait in a queue.
+"""Submission limits in the table `limits`: jobs that a tenant may submit per time, and jobs that may
+wait in a queue.
 
-In the table `limits`: scope 0 the tenant's rate and the backlog of any queue, 3 the backlog of one queue, 4 the bucket.
+Scope 0 has the rate of the tenant and the backlog of any queue, 3 the backlog of one queue, 4 the token bucket.
 """
 
 from collections.abc import Mapping
@@ -14,17 +15,19 @@ from duly.store.queue.ready import LANES_OF_QUEUE
 
 @dataclass(frozen=True, slots=True)
 class IntakeLimits:
-    """`backlog` holds for each queue that is not named in `backlogs`. None: no limit."""
+    """Submission limits; None: unlimited. `backlog` applies to each queue that is not in `backlogs`."""
 
     rate: Rate | None = None
     backlog: int | None = None
     backlogs: Mapping[str, int] = field(default_factory=dict)
 
     def backlog_of(self, queue: str) -> int | None:
+        """Returns the backlog limit of a queue."""
         return self.backlogs.get(queue, self.backlog)
 
     @property
     def none(self) -> bool:
+        """Returns whether nothing is limited."""
         return self.rate is None and self.backlog is None and not self.backlogs
 
 
@@ -34,7 +37,7 @@ select scope, name, rate_count, rate_seconds, backlog from limits where tenant_i
 
 
 async def read_intake(connection: Connection, tenant_id: int) -> IntakeLimits | None:
-    """What was set while the service ran; None where nothing was."""
+    """Returns the limits that were set at run time; None if none were."""
     rows = await connection.fetch(READ, tenant_id)
     general = next((row for row in rows if row[0] == 0), None)
     if general is None:
@@ -54,7 +57,7 @@ select $1, 3, name, backlog from unnest($2::text[], $3::int[]) as a (name, backl
 
 
 async def set_intake(connection: Connection, tenant_id: int, limits: IntakeLimits | None) -> None:
-    """Replaces what was set; None: what the settings say holds again."""
+    """Replaces the limits that were set at run time; None restores those of the settings."""
     async with connection.transaction():
         await connection.execute(CLEAR, tenant_id)
         if limits is None:
@@ -65,7 +68,7 @@ async def set_intake(connection: Connection, tenant_id: int, limits: IntakeLimit
 
 
 class Taken(NamedTuple):
-    """Tokens that were taken; where none were, how long until there are enough."""
+    """Tokens taken; if 0, `seconds` until there are enough."""
 
     tokens: int
     seconds: float
@@ -74,7 +77,7 @@ class Taken(NamedTuple):
 MAKE_BUCKET = """
 insert into limits (tenant_id, scope, name, tokens) values ($1, 4, '', $2) on conflict do nothing
 """
-# By the database's clock, so that all nodes take from one bucket.
+# By the database's clock, so that all nodes share one bucket.
 LOOK_INTO_BUCKET = """
 select least($2::float8, tokens + greatest(extract(epoch from now() - refilled_at), 0)::float8 * $2 / $3)
 from limits where tenant_id = $1 and scope = 4 for update
@@ -83,8 +86,8 @@ TAKE = "update limits set tokens = $2, refilled_at = now() where tenant_id = $1 
 
 
 async def take_tokens(connection: Connection, tenant_id: int, rate: Rate, *, needed: int, wanted: int) -> Taken:
-    """Takes up to `wanted` tokens where there are `needed`. More than the bucket holds may be needed: then a full one
-    is enough, and it is in debt afterwards.
+    """Takes up to `wanted` tokens if there are `needed`. If more are needed than the bucket holds, a full one is
+    enough, and is in debt afterwards.
     """
     async with connection.transaction():
         await connection.execute(MAKE_BUCKET, tenant_id, float(rate.count))
@@ -97,7 +100,7 @@ async def take_tokens(connection: Connection, tenant_id: int, rate: Rate, *, nee
         return Taken(taken, 0.0)
 
 
-# Lane by lane and no further than the limit: a queue far beyond it costs no more than one at it.
+# Counts each lane up to the limit, so that a much longer queue costs no more.
 WAITING = f"""
 {LANES_OF_QUEUE.format(queue="$2")}
 select coalesce(sum(c.n), 0)::int + (
@@ -111,6 +114,6 @@ select coalesce(sum(c.n), 0)::int + (
 
 
 async def count_waiting(connection: Connection, tenant_id: int, queue: str, *, up_to: int) -> int:
-    """How many jobs of the queue could start, or wait for other jobs; beyond `up_to` only that there are more."""
+    """Returns the number of jobs of the queue that are ready or blocked; it counts up to `up_to`."""
     waiting: int = await connection.fetchval(WAITING, tenant_id, queue, up_to)
     return waiting

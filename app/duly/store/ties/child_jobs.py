@@ -1,4 +1,4 @@
-"""Jobs that a handler submitted: which are unfinished, whether an attempt may submit more."""
+"""Child jobs: unfinished ones, and the leases of attempts that submit them."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -23,7 +23,7 @@ limit $3
 async def unfinished_children(
     connection: Connection, tenant_id: int, parents: Sequence[UUID], *, limit: int
 ) -> list[UUID]:
-    """Jobs that these submitted, that have not ended, and whose end nobody has asked for yet."""
+    """Returns jobs that these submitted, that have not ended and have no cancel request."""
     return [row[0] for row in await connection.fetch(UNFINISHED, tenant_id, parents, limit)]
 
 
@@ -38,8 +38,8 @@ where n.token = a.token and n.tenant_id = a.tenant_id
 
 
 async def holders(connection: Connection, attempts: Sequence[tuple[int, UUID, int]]) -> dict[tuple[UUID, int], bool]:
-    """Those of these attempts (tenant, job, token) that hold their lease, as (job, token), and whether somebody wants
-    them cancelled.
+    """Returns those of these attempts (tenant, job, token) that hold their lease, as (job, token), and whether they
+    have a cancel request.
     """
     rows = await connection.fetch(HOLDERS, *(list(column) for column in zip(*attempts, strict=True)))
     return {(row[0], row[1]): row[2] for row in rows}
@@ -58,12 +58,12 @@ where n.cancel_requested_at is not null or e.kind = {EventKind.CANCELLED:d}
 
 
 async def find_cancelled(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> set[UUID]:
-    """Those of these (tenant, job) that are cancelled, or are to be."""
+    """Returns those of these (tenant, job) that are cancelled or have a cancel request."""
     rows = await connection.fetch(CANCELLED, *(list(column) for column in zip(*keys, strict=True)))
     return {row[0] for row in rows}
 
 
-# A job that was set going again has started a new life: what failed in the one before may fail no more.
+# After a retry of the parent, failures of its earlier round do not count.
 LEFT_FAILED = f"""
 select a.child_id from unnest($1::int[], $2::uuid[], $3::uuid[]) as a (tenant_id, parent_id, child_id)
 cross join lateral (
@@ -81,8 +81,8 @@ where c.kind in ({EventKind.FAILED:d}, {EventKind.CANCELLED:d}) and c.occurred_a
 
 
 async def find_left_failed(connection: Connection, keys: Sequence[tuple[int, UUID, UUID]]) -> set[UUID]:
-    """Those of these (tenant, parent, child) that failed or were cancelled before somebody set the parent going again;
-    the children's ids.
+    """Returns the children of these (tenant, parent, child) that failed or were cancelled before their parent was
+    retried.
     """
     rows = await connection.fetch(LEFT_FAILED, *(list(column) for column in zip(*keys, strict=True)))
     return {row[0] for row in rows}

@@ -1,8 +1,8 @@
-"""Placing: where a job stands that is tied to others, and how concurrency keys pass from one to the next.
+"""Placement: hot rows of jobs with ties to others, and the transfer of concurrency keys.
 
-The key's row in `concurrency` is the lock of all that concerns it: who submits takes or locks it, who passes it on
-locks it and then looks, in a statement of its own, so that neither misses the other. Keys are locked before rows of
-jobs, and both in order.
+The row of a key in `concurrency` is the lock of everything about it: a submission inserts or locks it, a transfer locks
+it and then searches, in a separate statement, so that neither misses the other. Keys are locked before rows of jobs,
+and both in order.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from duly.store.queue.ready import LaneStart
 
 
 class Placement(IntEnum):
-    """Where a job goes. 2 and 3 are reasons in `blocked`."""
+    """Place of a hot row. 2 and 3 are reasons in `blocked`."""
 
     READY = 0
     SCHEDULED = 1
@@ -26,7 +26,7 @@ class Placement(IntEnum):
 
 
 class HotRow(NamedTuple):
-    """A row of a hot table, and where it is to stand."""
+    """Row of a hot table, and its place."""
 
     place: int
     tenant_id: int
@@ -49,10 +49,11 @@ class HotRow(NamedTuple):
 
     @property
     def lane(self) -> Lane:
+        """Returns the lane of the job."""
         return Lane(self.queue, self.type, self.priority)
 
 
-# One without a time of its own is due now.
+# A scheduled job without `run_at` is due now.
 PLACE = """
 with p as materialized (
     select * from unnest(
@@ -85,13 +86,13 @@ from p where place >= 2
 
 
 async def place(connection: Connection, standing: Sequence[HotRow]) -> None:
-    """Puts each of these where it belongs. None of them may stand anywhere yet."""
+    """Inserts each row in its place. None of the jobs may have a hot row."""
     if standing:
         await connection.execute(PLACE, *zip(*standing, strict=True))
 
 
-# A key that another job holds is locked until this transaction ends, but not changed: whoever passes it on waits, and
-# then finds the row that is blocked for it.
+# A key of another job is locked until this transaction ends, but not changed: a transfer of it waits, and then finds
+# the row that is blocked for it.
 ACQUIRE = """
 insert into concurrency as c (tenant_id, key, job_id)
 select distinct on (a.tenant_id, a.key) a.tenant_id, a.key, a.job_id
@@ -103,8 +104,8 @@ returning job_id
 
 
 async def acquire_keys(connection: Connection, wanted: Sequence[tuple[int, str, UUID]]) -> set[UUID]:
-    """Takes concurrency keys for these (tenant, key, job). Returns the jobs that have theirs; of several that want the
-    same one it is the oldest.
+    """Acquires concurrency keys for these (tenant, key, job). Returns the jobs that hold theirs; among several for one
+    key, the oldest.
     """
     if not wanted:
         return set()
@@ -113,7 +114,7 @@ async def acquire_keys(connection: Connection, wanted: Sequence[tuple[int, str, 
 
 
 async def place_when_possible(connection: Connection, standing: Sequence[HotRow]) -> list[LaneStart]:
-    """Places jobs that wait for nothing but, some of them, their concurrency key. Returns where there is work."""
+    """Places jobs that wait at most for their concurrency key. Returns the lanes that got work."""
     keyed = [(row.tenant_id, row.concurrency_key, row.job_id) for row in standing if row.concurrency_key is not None]
     held = await acquire_keys(connection, [(tenant, key or "", job) for tenant, key, job in keyed])
     placed = [
@@ -132,7 +133,7 @@ _STANDING = """
     w.callback_events, w.marks, w.queue, w.type, w.batch_id, w.expires_at
 """
 
-# What is due and needs its key. The key is in the job's own row; only few jobs have one.
+# Due jobs that need a key, which is in the row of `jobs`; few jobs have one.
 TAKE_DUE_KEYED = f"""
 with due as materialized (
     select job_id from scheduled
@@ -150,12 +151,12 @@ from gone w cross join lateral (
 
 
 async def release_keyed(connection: Connection, *, limit: int, but: Sequence[UUID] = ()) -> list[LaneStart]:
-    """Makes due jobs with a concurrency key ready, or has them wait for it. In a transaction of the caller's."""
+    """Makes due jobs with a concurrency key ready, or lets them wait for it, in the caller's transaction."""
     rows = await connection.fetch(TAKE_DUE_KEYED, limit, but)
     return await place_when_possible(connection, [HotRow(*row) for row in rows])
 
 
-# Found first and then locked in order: rows that a statement sorts by itself it would read in full.
+# Found first and then locked in order: a statement that sorts would scan the whole table.
 KEYS_OF = """
 select c.tenant_id, c.key, c.job_id from unnest($1::uuid[]) as a (job_id)
 cross join lateral (select tenant_id, key, job_id from concurrency where job_id = a.job_id offset 0) c
@@ -167,8 +168,8 @@ cross join lateral (
     where tenant_id = a.tenant_id and key = a.key and job_id = a.job_id for update offset 0
 ) c
 """
-# The next of a key is read in the order of the whole index: `concurrency_key = ... order by job_id` may also be had by
-# reading all that is blocked in the order of its ids, which looks cheap while nothing is, and is kept.
+# The next job of a key is read in the order of the whole index: with `concurrency_key = ... order by job_id` the
+# planner may scan all blocked jobs by id, which looks cheap while there are none, and generic plans are kept.
 PASS_ON = f"""
 with freed as materialized (
     select tenant_id, key from unnest($1::int[], $2::text[]) as f (tenant_id, key)
@@ -197,15 +198,16 @@ select {_STANDING}, null::timestamptz, w.concurrency_key, 0 from gone w
 
 
 async def pass_keys_on(connection: Connection, ended: Sequence[UUID]) -> list[LaneStart]:
-    """Gives the keys of these jobs to those that wait for them longest. In a transaction of the caller's.
+    """Transfers the keys of these jobs to the jobs that wait for them longest, in the caller's
+    transaction.
 
-    Returns where there is work.
+    Returns the lanes that got work.
     """
     found = sorted(tuple(row) for row in await connection.fetch(KEYS_OF, ended))
     if not found:
         return []
     locked = await connection.fetch(LOCK_KEYS, *(list(column) for column in zip(*found, strict=True)))
-    # Only now can nobody set them going again without this key.
+    # From here on they cannot be retried without this key.
     free = set(await still_ended(connection, [row[2] for row in locked]))
     keys = [(row[0], row[1]) for row in locked if row[2] in free]
     if not keys:
@@ -216,7 +218,7 @@ async def pass_keys_on(connection: Connection, ended: Sequence[UUID]) -> list[La
     return [LaneStart(row.lane, row.job_id) for row in standing]
 
 
-# Of the ones waited for each ended row goes once; the blocked row counts down, and its lock keeps count of two at once.
+# Each dependency is deleted once, and the blocked row counts down; its lock serializes concurrent ends.
 CHILDREN_OF = """
 select d.child_id from unnest($1::uuid[]) as a (job_id)
 cross join lateral (select child_id from dependencies where parent_id = a.job_id offset 0) d
@@ -243,9 +245,10 @@ LEAVE_BLOCKED = "delete from blocked where job_id = any($1::uuid[])"
 
 
 async def count_down(connection: Connection, ended: Sequence[UUID]) -> list[LaneStart]:
-    """These jobs have ended: those that waited for nothing else go on. In a transaction of the caller's.
+    """Counts these ended jobs down from their dependents, and places those without further dependencies, in the
+    caller's transaction.
 
-    Returns where there is work.
+    Returns the lanes that got work.
     """
     children = {row[0] for row in await connection.fetch(CHILDREN_OF, ended)}
     if not children:
@@ -260,7 +263,7 @@ async def count_down(connection: Connection, ended: Sequence[UUID]) -> list[Lane
     return await place_when_possible(connection, [row for row in free if row.run_at is None])
 
 
-# The children of failed jobs, but for those that want to run in any case.
+# Dependents of failed jobs, except those that run in any case.
 DOOMED = """
 select d.tenant_id, d.child_id, min(d.parent_id::text)::uuid
 from dependencies d cross join lateral (
@@ -272,10 +275,10 @@ group by d.tenant_id, d.child_id
 
 
 async def find_doomed(connection: Connection, failed: Sequence[UUID]) -> list[tuple[int, UUID, UUID]]:
-    """Who can no longer run since these have failed or were cancelled, as (tenant, job, the one that it waited for)."""
+    """Returns the jobs that cannot run since these failed or were cancelled, as (tenant, job, its dependency)."""
     return [tuple(row) for row in await connection.fetch(DOOMED, failed)]
 
 
 def marked(*, keyed: bool, unique: bool) -> int:
-    """The marks that a job has from its submission on."""
+    """Returns the marks of a new job."""
     return int((Mark.KEYED if keyed else 0) | (Mark.UNIQUE if unique else 0))

@@ -1,4 +1,4 @@
-"""Setting jobs going again that failed or were cancelled."""
+"""Retry of jobs that failed or were cancelled."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,9 +9,9 @@ from duly.domain.job import Mark
 from duly.store.postgres.database import Connection
 from duly.store.ties.placement import HotRow
 
-# Tokens are counted, not remembered: each claim raised the job's by one, and recorded a start. They go on rising, so
-# that whoever still believes to run the job can change nothing. Of two requests at once one writes the event. Marks are
-# looked up job by job: what `exists` asks of many may be answered by reading a table in full.
+# The token is the number of recorded starts, since each claim raises it by one. It keeps rising, so a worker that still
+# runs the job cannot write. Of two concurrent requests one writes the event. Marks are looked up job by job, because
+# the planner may answer `exists` for many by a full scan.
 REQUEUE = f"""
 with wanted as materialized (
     select * from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
@@ -67,7 +67,7 @@ from asked a
 
 
 class Requeued(NamedTuple):
-    """A job that is to run again, and whom it waits for."""
+    """Job to run again, and its dependencies."""
 
     standing: HotRow
     depends_on: tuple[UUID, ...]
@@ -75,8 +75,8 @@ class Requeued(NamedTuple):
 
 
 async def requeue(connection: Connection, keys: Sequence[tuple[int, UUID]], *, source: str) -> list[Requeued]:
-    """Records that these (tenant, job) run again, with fresh attempts; they stand nowhere yet. One that did not fail
-    and was not cancelled is not among the returned.
+    """Records that these (tenant, job) run again, with new attempts; they have no hot row yet. A job that neither
+    failed nor was cancelled is not in the result.
     """
     if not keys:
         return []
@@ -96,7 +96,7 @@ where j.unique_key is not null
 async def unique_keys_of(
     connection: Connection, keys: Sequence[tuple[int, UUID]]
 ) -> dict[tuple[int, str, str], list[UUID]]:
-    """The jobs among these (tenant, job) that have a unique key, by (tenant, type, key)."""
+    """Returns the jobs among these (tenant, job) that have a unique key, by (tenant, type, key)."""
     found: dict[tuple[int, str, str], list[UUID]] = {}
     for row in await connection.fetch(UNIQUE, *(list(column) for column in zip(*keys, strict=True))):
         found.setdefault((row[0], row[2], row[3]), []).append(row[1])

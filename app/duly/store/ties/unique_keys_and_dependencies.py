@@ -1,4 +1,4 @@
-"""Jobs that are tied to others: recording what they ask, their unique keys, and whom they wait for."""
+"""Submissions with ties to other jobs: their records, unique keys and dependencies."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,7 +9,7 @@ from duly.domain.events import FIRST_TERMINAL, EventKind
 from duly.domain.job import Flow, Mark, NewJob
 from duly.store.postgres.database import Connection
 
-# A key that another job holds is locked until this transaction ends: that job cannot end meanwhile.
+# A key of another job is locked until this transaction ends, so that job cannot end meanwhile.
 TAKE_UNIQUE = """
 insert into unique_keys as u (tenant_id, type, key, job_id)
 select * from unnest($1::int[], $2::text[], $3::text[], $4::uuid[]) as a (tenant_id, type, key, job_id)
@@ -29,21 +29,21 @@ UniqueKey = tuple[int, str, str]
 
 
 class UniqueKeyHolder(NamedTuple):
-    """The unfinished job that a unique key stands for."""
+    """Unfinished job that holds a unique key."""
 
     job_id: UUID
     created_at: datetime
 
 
 class UniqueKeys(NamedTuple):
-    """What became of a wish for keys: those that are taken anew, and the holders of those that others have."""
+    """Result of acquiring unique keys: those acquired now, and the holders of the others."""
 
     fresh: set[UniqueKey]
     holders: dict[UniqueKey, UniqueKeyHolder]
 
 
 async def take_unique(connection: Connection, wanted: dict[UniqueKey, UUID]) -> UniqueKeys:
-    """Takes these keys (tenant, type, key) for their jobs."""
+    """Acquires these keys (tenant, type, key) for their jobs."""
     if not wanted:
         return UniqueKeys(set(), {})
     keys = list(wanted)
@@ -62,18 +62,17 @@ PASS_UNIQUE = "update unique_keys set job_id = $4 where tenant_id = $1 and type 
 
 
 async def give_up_unique(connection: Connection, jobs: Sequence[UUID]) -> None:
-    """Frees the keys of these jobs."""
+    """Releases the keys of these jobs."""
     await connection.execute(GIVE_UP_UNIQUE, jobs)
 
 
 async def pass_unique(connection: Connection, key: UniqueKey, job_id: UUID) -> None:
-    """From now on the key stands for this job."""
+    """Transfers the key to this job."""
     await connection.execute(PASS_UNIQUE, *key, job_id)
 
 
-# While a job waits for its first start, newer parameters may take the place of its own: that is an event of its own,
-# which the claim reads because of the mark. One that waits for a time starts `$4` seconds from now, `$5` seconds after
-# its submission at the latest.
+# Before its first start the parameters of a job can be replaced: that is an event, which the claim reads because of the
+# mark. A scheduled job then starts `$4` seconds from now, at most `$5` seconds after its submission.
 MERGE = f"""
 with asked as materialized (
     select tenant_id, job_id, queue, type, priority, created_at from jobs where tenant_id = $1 and job_id = $2
@@ -108,12 +107,12 @@ returning sequence
 async def merge_parameters(
     connection: Connection, holder: UUID, job: NewJob, *, seconds: float, longest_seconds: float, source: str
 ) -> bool:
-    """Gives the waiting job the parameters of this one; False where it has started."""
+    """Replaces the parameters of the waiting job by those of this one; returns False if it has started."""
     merged = await connection.fetchval(MERGE, job.tenant_id, holder, job.parameters, seconds, longest_seconds, source)
     return merged is not None
 
 
-# A client-made id may stand already, and so may everything where an answer was lost.
+# A client-made id may exist already, as may all of these after a lost response.
 RECORD_TIED = """
 insert into jobs (tenant_id, job_id, type, queue, priority, parameters, timeout_seconds, max_attempts,
                   run_at, labels, callback_url, callback_secret, callback_events, correlation_id, traceparent,
@@ -135,7 +134,7 @@ returning job_id, created_at, run_at, expires_at
 
 
 class Tied(NamedTuple):
-    """A job that is recorded now, and its times by the database's clock."""
+    """Recorded job with its times by the database's clock."""
 
     job_id: UUID
     created_at: datetime
@@ -144,7 +143,7 @@ class Tied(NamedTuple):
 
 
 async def record_tied(connection: Connection, jobs: Sequence[NewJob]) -> dict[UUID, Tied]:
-    """Records what these ask, but not yet where they stand. One whose id stands already is not among the returned."""
+    """Records these submissions, without their hot rows. A job whose id exists is not in the result."""
     rows = await connection.fetch(RECORD_TIED, *(list(column) for column in zip(*map(_columns, jobs), strict=True)))
     return {row[0]: Tied(*row) for row in rows}
 
@@ -164,7 +163,7 @@ def _columns(job: NewJob) -> tuple[object, ...]:
 
 
 class Standing(NamedTuple):
-    """A job that stands already: when it was recorded, and the digest of a submission with a client-made id."""
+    """Recorded job: its creation time, and the digest of a submission with a client-made id."""
 
     created_at: datetime
     digest: bytes | None
@@ -179,15 +178,15 @@ cross join lateral (
 
 
 async def find_standing(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> dict[UUID, Standing]:
-    """Those of these (tenant, job) that are recorded."""
+    """Returns those of these (tenant, job) that are recorded."""
     if not keys:
         return {}
     rows = await connection.fetch(STANDING, *(list(column) for column in zip(*keys, strict=True)))
     return {row[0]: Standing(row[1], row[2]) for row in rows}
 
 
-# Whoever is waited for is marked where it stands, so that its end is followed. A job that moves at the same moment is
-# found by the next look: it stands in one place or has ended, in every snapshot.
+# Dependencies are marked in their hot row, so that their end has follow-ups. A job that moves at the same moment is
+# found by the next look: in every snapshot it has one hot row or has ended.
 MARK_READY = f"""
 with lanes as materialized (
     select a.job_id, j.queue, j.type, j.priority
@@ -218,14 +217,15 @@ LOOKS = 20
 
 
 class LockContention(Exception):
-    """A job changed hands at every look."""
+    """Job that changed its table at every look."""
 
 
 async def watch_parents(connection: Connection, parents: Sequence[tuple[int, UUID]]) -> dict[UUID, EventKind]:
-    """Marks these (tenant, job) as waited for, wherever they stand. Returns those that have ended, and how.
+    """Marks these (tenant, job) as dependencies, in any table. Returns the ends of those that have
+    ended.
 
     Raises:
-        LockContention: see there.
+        LockContention: a job changed its table at every look.
     """
     ended: dict[UUID, EventKind] = {}
     open_ = sorted(set(parents))
@@ -251,6 +251,6 @@ select * from unnest($1::int[], $2::uuid[], $3::uuid[]) as a (tenant_id, parent_
 
 
 async def record_dependencies(connection: Connection, waits: Sequence[tuple[int, UUID, UUID]]) -> None:
-    """(tenant, the job waited for, the job that waits)."""
+    """Records (tenant, dependency, dependent)."""
     if waits:
         await connection.execute(DEPEND, *(list(column) for column in zip(*waits, strict=True)))
