@@ -1,7 +1,7 @@
-"""A place in the order in which the tenant's stream tells of all jobs: by transaction, then job, then sequence.
+"""Position in the tenant's event stream, which is ordered by transaction, then job, then sequence.
 
-Commits happen out of the order of any id. What was written by transactions older than all that are still under way
-will never be added to, so up to there the order is final, and the same for every reader.
+Transactions commit in another order than any id. Transactions older than every open one are complete, so up to there
+the order is final and the same for all readers.
 """
 
 import struct
@@ -16,24 +16,24 @@ _FORM = struct.Struct(">Q16sI")
 
 
 class StreamPosition(NamedTuple):
-    """Everything up to this event, and including it, has been told."""
+    """Position after this event."""
 
     tx: int
     job_id: UUID
     sequence: int
 
     def __str__(self) -> str:
-        """As clients see it: opaque."""
+        """Returns the cursor that clients see."""
         return encode_cursor(_KIND, _FORM.pack(self.tx, self.job_id.bytes, self.sequence))
 
 
 def before_transaction(tx: int) -> StreamPosition:
-    """All that older transactions wrote has been told, and nothing of this one."""
+    """Returns the position after all older transactions, and before this one."""
     return StreamPosition(tx, SMALLEST, 0)
 
 
 def read_position(text: str) -> StreamPosition | None:
-    """The position that a client names, or None for text that no stream gave out."""
+    """Returns the position of a client's cursor; None if the text is invalid."""
     packed = decode_cursor(_KIND, text)
     if packed is None or len(packed) != _FORM.size:
         return None
