@@ -172,8 +172,8 @@ async def test_a_prefix_that_is_no_path_is_not_put_into_addresses(start_service:
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("root_path", "duly", "must look like /duly"),
-        ("root_path", "//evil", "must look like /duly"),
+        ("root_path", "duly", "is not a path such as /duly"),
+        ("root_path", "//evil", "is not a path such as /duly"),
         ("trusted_proxies", "*", "'*'"),
         ("trusted_proxies", "localhost", "'localhost'"),
         ("trusted_proxies", "10.0.0.1/8", "10.0.0.1/8"),

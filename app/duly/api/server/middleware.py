@@ -17,7 +17,7 @@ from duly.api.server.exchange import RESPOND, Exchange
 from duly.api.server.load_shedding import leave
 from duly.api.server.ndjson_reader import ClientGone, are_lines, punctual, refuse_late
 from duly.api.server.request_headers import check_fields, request_id_of
-from duly.api.server.request_scope import BODY, HEADERS, NODE, READER
+from duly.api.server.request_scope import BODY, HEADERS, NODE, READER, header_text
 from duly.api.server.reverse_proxies import Proxies, with_prefix
 from duly.api.server.websocket_authentication import WebSocketAuthentication
 from duly.errors import BodyTooLarge
@@ -78,6 +78,7 @@ class RequestMiddleware:
         self._access = node.access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request or WebSocket."""
         scope.update(self._shared)
         if scope["type"] != "http":
             self._proxies.see_through(scope)
@@ -85,46 +86,51 @@ class RequestMiddleware:
             return
         if self._proxies.any:
             self._proxies.see_through(scope)
-        method = scope["method"]
         scope[HEADERS] = headers = dict(scope["headers"])
         request_id = request_id_of(headers)
         scope["duly.request_id"] = request_id.decode()
         scope["duly.exchange"] = exchange = Exchange(send, request_id, scope.get("root_path", ""))
-        inner = scope
         try:
-            self._check_fields(scope, headers, exchange)
-            if method == "OPTIONS":
-                await self._options(scope, exchange)(scope, receive, exchange.send)
-                return
-            await self._authenticate(scope, headers)
-            refuse_encoded_slash(scope)
-            reader = self._endpoints.lines.get(scope["path"])
-            if reader is not None and method == "POST" and are_lines(headers):
-                await reader(scope, punctual(scope, receive), exchange.send)
-                return
-            app = self._app_for(method, scope["path"])
-            if app is self._app:
-                inner = with_prefix(self._addresses.routed(scope))
-            if method in {"POST", "PUT", "PATCH"}:
-                limit = self._body_limits.get(scope["path"], self._body_limit)
-                inner[BODY] = body = await _read(scope, headers, receive, limit=limit)
-                receive = _replay(body, receive)
-            await app(inner, receive, exchange.send)
+            await self._serve(scope, headers, receive, exchange)
         except ClientGone:
             pass
         except Exception as error:  # noqa: BLE001  # any error becomes a response, unless one has begun
             if not exchange.begun:
-                failure = as_duly_error(error, request_id=request_id.decode())
-                self._node.metrics.refused.labels(failure.code).inc()
-                exchange.code = failure.code
-                refusal = as_response(failure, accept=headers.get(b"accept", b"").decode("latin-1"))
-                await compressed(refusal)(scope, receive, exchange.send)
+                await self._send_error(error, scope, receive, exchange)
         finally:
             leave(scope)
             # Both refer to the scope: cycles would keep the garbage collector busy.
             del scope["duly.exchange"]
             scope.pop(RESPOND, None)
-            self._note(inner, exchange, method=method, path=scope["path"])
+            self._note(scope, exchange)
+
+    async def _serve(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, exchange: Exchange) -> None:
+        """Checks a request, and passes it to its endpoint."""
+        method, path = scope["method"], scope["path"]
+        self._check_fields(scope, headers, exchange)
+        if method == "OPTIONS":
+            await self._options(scope, exchange)(scope, receive, exchange.send)
+            return
+        await self._authenticate(scope, headers)
+        refuse_encoded_slash(scope)
+        lines = self._endpoints.lines.get(path)
+        if lines is not None and method == "POST" and are_lines(headers):
+            await lines(scope, punctual(scope, receive), exchange.send)
+            return
+        app = self._app_for(method, path)
+        inner = with_prefix(self._addresses.routed(scope)) if app is self._app else scope
+        if method in {"POST", "PUT", "PATCH"}:
+            limit = self._body_limits.get(path, self._body_limit)
+            inner[BODY] = body = await _read(scope, headers, receive, limit=limit)
+            receive = _replay(body, receive)
+        await app(inner, receive, exchange.send)
+
+    async def _send_error(self, error: Exception, scope: Scope, receive: Receive, exchange: Exchange) -> None:
+        failure = as_duly_error(error, request_id=scope["duly.request_id"])
+        self._node.metrics.refused.labels(failure.code).inc()
+        exchange.code = failure.code
+        response = as_response(failure, accept=header_text(scope, b"accept"))
+        await compressed(response)(scope, receive, exchange.send)
 
     def _check_fields(self, scope: Scope, headers: dict[bytes, bytes], exchange: Exchange) -> None:
         """Refuses, before authentication: pages of other sites, repeated fields, compressed content."""
@@ -137,24 +143,23 @@ class RequestMiddleware:
         refuse_encoded_slash(scope)
         return Response(status_code=204) if PREFLIGHT in exchange.also else self._addresses.options(scope)
 
-    def _note(self, scope: Scope, exchange: Exchange, *, method: str, path: str) -> None:
-        """Writes a request that failed or may have changed something to the access log. `scope` is that of its route,
-        `path` without the prefix.
-        """
+    def _note(self, scope: Scope, exchange: Exchange) -> None:
+        """Writes a request that failed or may have changed something to the access log."""
+        method = scope["method"]
         if not self._access.on or (method in READING and (exchange.status or 0) < REFUSED):
             return
-        pattern, names = self._route_of(scope, method, path)
+        pattern, names = self._route_of(scope)
         if exchange.location is not None:
             names = {**names, **made(exchange.location)} if names else made(exchange.location)
         found, status, code = (pattern, names), exchange.status, exchange.code
         self._access.put(line_of(scope, found, method=method, status=status, code=code, began=exchange.began))
 
-    def _route_of(self, scope: Scope, method: str, path: str) -> Found:
+    def _route_of(self, scope: Scope) -> Found:
         if (route := scope.get("route")) is not None:
             return plain(route.path), logged(scope["path_params"])
-        if (method, path) in self._hot:
-            return path, {}
-        return self._addresses.find(path)
+        if (scope["method"], scope["path"]) in self._hot:
+            return scope["path"], {}
+        return self._addresses.find(scope["path"])
 
     def _app_for(self, method: str, path: str) -> ASGIApp:
         if (hot := self._hot.get((method, path))) is not None:
