@@ -56,7 +56,7 @@ def batch_refusal(refused: BatchRefused) -> DulyError:
     """Returns the error of a batch that was refused when it was recorded, for single jobs or the one that follows.
 
     Raises:
-        Exception: one of the causes is no refusal.
+        Exception: one of the causes is not a refusal.
     """
     errors: list[PathError] = []
     for index, error in refused.errors.items():

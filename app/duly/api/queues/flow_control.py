@@ -142,7 +142,7 @@ async def set_job_type_limits(request: Request, type: str) -> Response:  # noqa:
     dependencies=[accepts_query()],
 )
 async def delete_job_type_limits(request: Request, type: str) -> Response:  # noqa: A002  # the contract's word
-    """Removes the limits of a job type, if it has any. The type need not be registered any more."""
+    """Removes the limits of a job type, if it has any. The type need not be registered."""
     return await _delete(request, Scope.TYPE, _job_type_name(request, type))
 
 

@@ -13,7 +13,7 @@ from duly.api.jobs.submission_reader import read_body
 from duly.api.queues.limits import RateLimit, rate_body, rate_of
 from duly.api.server.request_scope import node_of
 from duly.lifecycle.submit.submission_model import Name
-from duly.store.submit.submission_limits import IntakeLimits
+from duly.store.submit.submission_limits import SubmissionLimits
 
 MOST_WAITING = 100_000_000
 Backlog = Annotated[int, Field(ge=1, le=MOST_WAITING)]
@@ -63,7 +63,7 @@ async def set_submission_limits(request: Request) -> Response:
     second.
     """
     body = read_body(request, SubmissionLimitsBody)
-    limits = IntakeLimits(rate_of(body.rate), body.backlog, body.backlogs)
+    limits = SubmissionLimits(rate_of(body.rate), body.backlog, body.backlogs)
     await node_of(request).submission_limiter.set_limits(limits)
     return _response(limits)
 
@@ -82,6 +82,6 @@ async def reset_submission_limits(request: Request) -> Response:
     return Response(status_code=204)
 
 
-def _response(limits: IntakeLimits) -> Response:
+def _response(limits: SubmissionLimits) -> Response:
     body = {"rate": rate_body(limits.rate), "backlog": limits.backlog, "backlogs": dict(limits.backlogs)}
     return json_response(orjson.dumps(body))

@@ -13,14 +13,14 @@ def unread_seconds(connection: socket.socket) -> float:
     if not sys.platform.startswith("linux"):
         return 0.0
     try:
-        told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES)
+        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES)
     except OSError:
         return 0.0
-    return int.from_bytes(told[_LAST_DATA_RECEIVED:_BYTES][:4], sys.byteorder) / 1000
+    return int.from_bytes(info[_LAST_DATA_RECEIVED:_BYTES][:4], sys.byteorder) / 1000
 
 
 def was_reset(connection: socket.socket) -> bool:
-    """Returns whether the client has answered something with a reset."""
+    """Returns whether the client has reset the connection."""
     if not sys.platform.startswith("linux"):
         return False
     try:

@@ -103,8 +103,8 @@ class Subscriptions:
 
     def follow_filter(self, stream_filter: StreamFilter, *, after: StreamPosition) -> None:
         """Sends the events of all jobs that match."""
-        wanted = stream_filter.as_filter()
-        self._start(wanted, self._send_filtered(within(self._grant, wanted), after))
+        event_filter = stream_filter.as_filter()
+        self._start(event_filter, self._send_filtered(within(self._grant, event_filter), after))
 
     def follow_own(self, job_id: UUID) -> None:
         """Sends the events of a job that was submitted on this socket, from its first one."""
@@ -141,8 +141,8 @@ class Subscriptions:
                 for event in events:
                     await self._send_text(f'{{"id":{event.sequence},{frame_text(event)[1:]}')
 
-    async def _send_filtered(self, wanted: EventFilter, after: StreamPosition) -> None:
-        feed = tenant_events(self._node.tail, after=after, event_filter=wanted)
+    async def _send_filtered(self, event_filter: EventFilter, after: StreamPosition) -> None:
+        feed = tenant_events(self._node.tail, after=after, event_filter=event_filter)
         async with aclosing(feed):
             async for news in feed:
                 if news.too_slow:

@@ -53,9 +53,9 @@ async def stream_events(request: Request, query: Annotated[StreamQuery, Query()]
     The first frame is `event: position`; its id resumes the stream before the first event. The stream ends only when
     the service shuts down, or with `event: overflow` when the client reads too slowly. The last id resumes it.
     """
-    node, wanted = node_of(request), within(grant_of(request), query.as_filter())
+    node, event_filter = node_of(request), within(grant_of(request), query.as_filter())
     after = await resume_point(node, request.headers.get("last-event-id", query.lastEventId), "Last-Event-ID")
-    return stream_response(node.stream_capacity, tenant_stream(node.tail, after=after, event_filter=wanted))
+    return stream_response(node.stream_capacity, tenant_stream(node.tail, after=after, event_filter=event_filter))
 
 
 async def resume_point(node: Node, last: str | None, member: str) -> StreamPosition:

@@ -32,23 +32,23 @@ async def read_granted(
     raise NotFound("Job not found.")
 
 
-def within(grant: Grant | None, wanted: EventFilter) -> EventFilter:
+def within(grant: Grant | None, event_filter: EventFilter) -> EventFilter:
     """Returns a filter narrowed to the jobs of the ticket.
 
     Raises:
         Forbidden: the ticket is for a single job.
     """
     if grant is None or not grant.limited:
-        return wanted
+        return event_filter
     if grant.job_id is not None:
         raise Forbidden(
             "This ticket is for one job.",
             reason=f"Follow it at /api/v1/jobs/{grant.job_id}/events/stream, or subscribe to its id.",
         )
     if grant.batch_id is not None:
-        return wanted._replace(within=EventFilter(batches=frozenset({grant.batch_id})))
+        return event_filter._replace(within=EventFilter(batches=frozenset({grant.batch_id})))
     labels = frozenset((name, frozenset({value})) for name, value in (grant.labels or {}).items())
-    return wanted._replace(within=EventFilter(labels=labels))
+    return event_filter._replace(within=EventFilter(labels=labels))
 
 
 def granted_submission(grant: Grant | None, submission: Submission, value: dict[str, Any]) -> None:

@@ -10,7 +10,13 @@ from duly.errors import BacklogFull, RateLimited
 from duly.settings import Settings
 from duly.store.postgres.database import Database
 from duly.store.queue.limits import Rate
-from duly.store.submit.submission_limits import IntakeLimits, count_waiting, read_intake, set_intake, take_tokens
+from duly.store.submit.submission_limits import (
+    SubmissionLimits,
+    count_waiting,
+    read_submission_limits,
+    save_submission_limits,
+    take_tokens,
+)
 
 LOOK_SECONDS = 1.0
 # Tokens are taken from the shared bucket ahead of need for this long, and dropped when they are older than the next.
@@ -37,7 +43,7 @@ class SubmissionLimiter:
     backlogs are as exact as a count that is up to a quarter of a second old on each node.
     """
 
-    def __init__(self, database: Database, *, tenant_id: int, settings: IntakeLimits) -> None:
+    def __init__(self, database: Database, *, tenant_id: int, settings: SubmissionLimits) -> None:
         self._database = database
         self._tenant_id = tenant_id
         self._settings = settings
@@ -58,17 +64,17 @@ class SubmissionLimiter:
     async def step(self) -> float:
         """Reads the limits that were set at run time; run by a loop."""
         async with self._database.background() as connection:
-            found = await read_intake(connection, self._tenant_id)
+            found = await read_submission_limits(connection, self._tenant_id)
         self._apply(found)
         return LOOK_SECONDS
 
-    async def set_limits(self, limits: IntakeLimits | None) -> None:
+    async def set_limits(self, limits: SubmissionLimits | None) -> None:
         """Sets the limits of all nodes; None restores those of the settings."""
         async with self._database.connection() as connection:
-            await set_intake(connection, self._tenant_id, limits)
+            await save_submission_limits(connection, self._tenant_id, limits)
         self._apply(limits)
 
-    def _apply(self, found: IntakeLimits | None) -> None:
+    def _apply(self, found: SubmissionLimits | None) -> None:
         limits = found if found is not None else self._settings
         if limits != self.limits:
             self.limits = limits
@@ -154,10 +160,10 @@ class SubmissionLimiter:
         raise RateLimited.of(rate.count, rate.seconds, retry_after_seconds=left)
 
 
-def configured_limits(settings: Settings) -> IntakeLimits:
+def configured_limits(settings: Settings) -> SubmissionLimits:
     """Returns the limits of the settings. The default burst is ten seconds' worth of the rate."""
     rate = None
     if settings.submit_rate is not None:
         burst = settings.submit_burst or max(1, round(10 * settings.submit_rate))
         rate = Rate(burst, burst / settings.submit_rate)
-    return IntakeLimits(rate, settings.backlog_limit)
+    return SubmissionLimits(rate, settings.backlog_limit)

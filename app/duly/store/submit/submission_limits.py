@@ -14,7 +14,7 @@ from duly.store.queue.ready import LANES_OF_QUEUE
 
 
 @dataclass(frozen=True, slots=True)
-class IntakeLimits:
+class SubmissionLimits:
     """Submission limits; None: unlimited. `backlog` applies to each queue that is not in `backlogs`."""
 
     rate: Rate | None = None
@@ -36,14 +36,14 @@ select scope, name, rate_count, rate_seconds, backlog from limits where tenant_i
 """
 
 
-async def read_intake(connection: Connection, tenant_id: int) -> IntakeLimits | None:
+async def read_submission_limits(connection: Connection, tenant_id: int) -> SubmissionLimits | None:
     """Returns the limits that were set at run time; None if none were."""
     rows = await connection.fetch(READ, tenant_id)
     general = next((row for row in rows if row[0] == 0), None)
     if general is None:
         return None
     rate = Rate(general[2], general[3]) if general[2] is not None else None
-    return IntakeLimits(rate, general[4], {row[1]: row[4] for row in rows if row[0] != 0})
+    return SubmissionLimits(rate, general[4], {row[1]: row[4] for row in rows if row[0] != 0})
 
 
 CLEAR = "delete from limits where tenant_id = $1 and scope in (0, 3, 4)"
@@ -56,7 +56,7 @@ select $1, 3, name, backlog from unnest($2::text[], $3::int[]) as a (name, backl
 """
 
 
-async def set_intake(connection: Connection, tenant_id: int, limits: IntakeLimits | None) -> None:
+async def save_submission_limits(connection: Connection, tenant_id: int, limits: SubmissionLimits | None) -> None:
     """Replaces the limits that were set at run time; None restores those of the settings."""
     async with connection.transaction():
         await connection.execute(CLEAR, tenant_id)
