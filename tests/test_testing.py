@@ -1,6 +1,7 @@
 """The helper that lets users test a handler without a service decides as a worker does."""
 
 import threading
+import traceback
 from datetime import date
 from typing import Any
 
@@ -81,6 +82,20 @@ async def test_a_raise_is_a_retry_by_the_policy_without_its_jitter() -> None:
             "frames": [{"file": __file__, "line": RAISES, "function": "report"}],
         },
     }
+
+
+async def test_an_exception_is_kept_with_its_traceback_and_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    run = await run_handler(handlers, "report", {"start": "2024-01-01", "days": -1})
+    assert isinstance(run.exception, ValueError)
+    assert traceback.extract_tb(run.exception.__traceback__)[-1].lineno == RAISES
+    assert capsys.readouterr() == ("", "")
+    completed = await run_handler(handlers, "report", {"start": "2024-01-01", "days": 2}, raise_errors=True)
+    assert completed.exception is None
+
+
+async def test_an_exception_is_raised_again_where_the_test_asks_for_it() -> None:
+    with pytest.raises(ValueError, match="negative"):
+        await run_handler(handlers, "report", {"start": "2024-01-01", "days": -1}, raise_errors=True)
 
 
 async def test_the_last_attempt_is_not_retried() -> None:

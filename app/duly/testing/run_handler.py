@@ -21,6 +21,7 @@ from duly.testing.child_jobs import GivenChildren, SubmittedJob
 from duly.worker.attempt import Attempt, run_attempt
 from duly.worker.executors import Executors
 from duly.worker.process.pool import ProcessExecutor
+from duly.worker.tracebacks import ErrorLocation
 
 __all__ = ["HandlerRun", "LogLine", "SubmittedJob", "run_batch_handler", "run_handler", "run_handler_sync"]
 
@@ -53,6 +54,7 @@ class HandlerRun:
         logs: each `job.log`.
         checkpoints: value of each `job.checkpoint`, as the next attempt would read it.
         children: each submitted child job, in order.
+        exception: exception that the handler raised, with its traceback, or None. `Retry` and `Fail` are not kept.
     """
 
     result: Any
@@ -63,6 +65,7 @@ class HandlerRun:
     logs: list[LogLine]
     checkpoints: list[Any]
     children: list[SubmittedJob]
+    exception: BaseException | None = None
 
     @property
     def completed(self) -> bool:
@@ -82,6 +85,7 @@ async def run_handler(  # noqa: PLR0913  # each is visible to the handler
     restored: Any = None,
     children: Mapping[str, Any] | None = None,
     batch: Sequence[Any] | None = None,
+    raise_errors: bool = False,
 ) -> HandlerRun:
     """Runs one attempt of a job, without a service and without a database.
 
@@ -105,6 +109,7 @@ async def run_handler(  # noqa: PLR0913  # each is visible to the handler
         children: results of child jobs by type: a result, or a function that returns one for their parameters; an
             exception, given or raised, is a failure. Child jobs are not run, and `depends_on` does not wait.
         batch: items of `job.batch_results` for a batch that the handler did not submit: results or exceptions.
+        raise_errors: True raises an exception of the handler again, so that a test shows its traceback.
 
     Raises:
         HandlerError: the type has no handler.
@@ -117,7 +122,10 @@ async def run_handler(  # noqa: PLR0913  # each is visible to the handler
         checkpoint=_checkpoint(restored),
     )
     recorded = _recorded(claimed, _here(handler), children=children, batch=batch)
-    return _as_run(await _end_of(recorded, _executors(slots=1)), recorded)
+    run = _as_run(await _end_of(recorded, _executors(slots=1)), recorded)
+    if raise_errors and run.exception is not None:
+        raise run.exception
+    return run
 
 
 async def run_batch_handler(  # noqa: PLR0913  # each is visible to the handler
@@ -179,6 +187,7 @@ class _RecordedAttempt(Attempt):
     logs: list[LogLine] = field(default_factory=list)
     checkpoints: list[Any] = field(default_factory=list)
     given: GivenChildren = field(kw_only=True)
+    exception: BaseException | None = None
 
 
 def _recorded(
@@ -205,8 +214,9 @@ class _Recorder:
     def log(self, attempt: Attempt, level: str, message: str, fields: Mapping[str, object]) -> None:
         _recorded_attempt(attempt).logs.append(LogLine(level, message, dict(fields)))
 
-    def traceback(self, attempt: Attempt, text: str) -> None:
-        """Drops the traceback, which is logged with the error."""
+    def error(self, attempt: Attempt, error: BaseException, location: ErrorLocation) -> None:  # noqa: ARG002
+        """Keeps the exception for the test instead of logging it."""
+        _recorded_attempt(attempt).exception = error
 
     def checkpoint(self, attempt: Attempt, value: object) -> Awaitable[None]:
         text = write_checkpoint(value, limit=RESULT_LIMIT, max_depth=JSON_DEPTH)
@@ -299,4 +309,5 @@ def _as_run(end: Finish, attempt: _RecordedAttempt) -> HandlerRun:
         logs=attempt.logs,
         checkpoints=attempt.checkpoints,
         children=list(attempt.given.submitted.values()),
+        exception=attempt.exception,
     )

@@ -36,8 +36,8 @@ class Reports(Protocol):
     def log(self, attempt: "Attempt", level: str, message: str, fields: Mapping[str, object]) -> None:
         """Takes a log line."""
 
-    def traceback(self, attempt: "Attempt", text: str) -> None:
-        """Takes the traceback of the error that ends the attempt."""
+    def error(self, attempt: "Attempt", error: BaseException, location: ErrorLocation) -> None:
+        """Takes the exception that ends the attempt."""
 
     def checkpoint(self, attempt: "Attempt", value: object) -> Awaitable[None]:
         """Takes a checkpoint."""
@@ -150,6 +150,17 @@ def log_line(claimed: ClaimedJob, level: str, message: str, fields: Mapping[str,
     )
 
 
+def log_error(claimed: ClaimedJob, error: BaseException, location: ErrorLocation) -> None:
+    """Writes an exception of a handler to the service's log, with its traceback and the IDs of the job."""
+    message = f"attempt of {claimed.type} failed: {location.exception}"
+    facts: dict[str, object] = {"job_id": str(claimed.job_id), "job_type": claimed.type}
+    facts |= {"action": "attempt_failed", "attempt": claimed.attempt}
+    try:
+        log.warning(message, exc_info=error, **facts)
+    except BaseException:  # noqa: BLE001  # a formatter may format the error, and raise another one
+        log.warning(message, exception=location.traceback, **facts)
+
+
 Call = Callable[[Attempt, Any], Awaitable[Any]]
 
 
@@ -208,16 +219,9 @@ class ProcessFailure(Exception):
 
 
 def _failed(attempt: Attempt, error: BaseException) -> Failed:
-    """Logs an exception of the handler with its traceback, and returns the outcome."""
+    """Reports an exception of the handler, and returns the outcome."""
     location = error.location if isinstance(error, ProcessFailure) else None
     location = location or locate_error(error, package=package_of(attempt.handler))
-    attempt.reports.traceback(attempt, location.traceback)
-    message = f"attempt of {attempt.claimed.type} failed: {location.exception}"
-    facts: dict[str, object] = {"job_id": str(attempt.claimed.job_id), "job_type": attempt.claimed.type}
-    facts |= {"action": "attempt_failed", "attempt": attempt.claimed.attempt}
-    try:
-        log.warning(message, exc_info=error, **facts)
-    except BaseException:  # noqa: BLE001  # a formatter may format the error, and raise another one
-        log.warning(message, exception=location.traceback, **facts)
+    attempt.reports.error(attempt, error, location)
     reason = type(error).__name__
     return Failed("TASK_FAILED", describe(error), reason, exception=location.exception, frames=location.frames)

@@ -15,7 +15,8 @@ from duly.lifecycle.run.checkpoint import CheckpointRecorder
 from duly.lifecycle.run.job_logs import LogRecorder
 from duly.lifecycle.run.progress import ProgressRecorder
 from duly.store.postgres.database import DatabaseOutage, RecordBusy, RecordRefused
-from duly.worker.attempt import Attempt, log_line
+from duly.worker.attempt import Attempt, log_error, log_line
+from duly.worker.tracebacks import ErrorLocation
 
 AWAY_SECONDS = 0.2
 
@@ -74,10 +75,14 @@ class RecordedReports:
             note = f"Log limit reached: only the first {most:,} lines of an attempt are kept."
             self._put(attempt, number, Level.WARNING, note, None)
 
-    def traceback(self, attempt: Attempt, text: str) -> None:
-        """Adds a traceback to the job's log only, as lines of level error, beyond the limit of lines."""
+    def error(self, attempt: Attempt, error: BaseException, location: ErrorLocation) -> None:
+        """Writes an exception to the service's log and adds its traceback to the job's log.
+
+        There it becomes lines of level error, beyond the limit of lines.
+        """
+        log_error(attempt.claimed, error, location)
         if self._limits.log_lines:
-            for part in _parts(text):
+            for part in _parts(location.traceback):
                 self._put(attempt, attempt.next_line(), Level.ERROR, message_text(part), None)
 
     def _put(self, attempt: Attempt, number: int, level: Level, message: str, fields: str | None) -> None:
