@@ -42,11 +42,14 @@ def pytest_report_header() -> str:
 # What differs between the servers is how they plan and lock: tests of statements, and of what follows from them, run
 # on both. What a client or a handler sees of it is the same code, and is tested on one.
 ON_BOTH = (
-    *("store/", "faults/", "property/", "test_life_of_a_job.py", "api/test_idempotency.py", "api/test_listing.py"),
-    *("lifecycle/test_concurrency_keys.py", "lifecycle/test_dependencies.py", "lifecycle/test_expiry.py"),
-    *("lifecycle/test_fan_in.py", "lifecycle/test_leases.py", "lifecycle/test_limits.py", "lifecycle/test_pausing.py"),
-    *("lifecycle/test_scheduling.py", "lifecycle/test_unique_keys.py", "webhooks/test_ordering_and_crashes.py"),
-    *("webhooks/test_plans.py", "worker/test_breakers.py", "worker/test_eager_start.py"),
+    *("store/", "faults/", "property/", "test_life_of_a_job.py"),
+    *("api/jobs/test_idempotency.py", "api/jobs/test_list_jobs.py"),
+    *("lifecycle/claim/test_job_type_breakers.py", "lifecycle/claim/test_limits.py"),
+    *("lifecycle/claim/test_pausing.py", "lifecycle/end/test_dependencies.py", "lifecycle/end/test_fan_in.py"),
+    *("lifecycle/maintenance/test_expiry.py", "lifecycle/maintenance/test_sweep.py"),
+    *("lifecycle/maintenance/test_release.py", "lifecycle/submit/test_concurrency_keys.py"),
+    *("lifecycle/submit/test_eager_start.py", "lifecycle/submit/test_unique_keys.py"),
+    *("webhooks/test_ordering_and_crashes.py", "webhooks/test_plans.py"),
 )
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tests.conftest import LONG, ON_BOTH, SLOW
 from tests.support.scheduling import TOGETHER, group_of
 
 ROOT = Path(__file__).parents[1]
@@ -18,3 +19,9 @@ def test_tests_that_share_a_run_of_the_benchmark_have_one_group_and_others_have_
 
 def test_every_place_that_is_kept_together_exists() -> None:
     assert [place for place in TOGETHER if not (ROOT / place).exists()] == []
+
+
+def test_every_path_that_a_run_selects_by_exists() -> None:
+    tests = ROOT / "tests"
+
+    assert [path for path in (*ON_BOTH, *LONG, *SLOW) if not any(tests.glob(f"{path.rstrip('/')}*"))] == []
