@@ -2,7 +2,7 @@
 
 The life of a job, one module on each line:
 
-    api.jobs.jobs                        reads a POST, checks it against the model of its type, answers 202
+    api.jobs.submit_job                  reads a POST, validates it against the model of its type, responds with 202
     lifecycle.submit.submission_limiter  refuses submissions beyond the rate and backlog limits
     lifecycle.submit.submit              records concurrent submissions in one transaction
     lifecycle.submit.insert              places each job in a hot table: ready, scheduled or blocked

@@ -45,7 +45,7 @@ def create_app(node: Node, routes: FastAPI | None = None) -> ASGIApp:
 
     Args:
         node: the node that serves the requests.
-        routes: routes made before by `routes_of`, which takes a tenth of a second.
+        routes: those of another node, made by `routes_of`. Their first requests take tens of milliseconds.
     """
     serving = Role.API in node.settings.roles  # the other roles have probes and metrics only
     routes = routes or routes_of(serving=serving)
