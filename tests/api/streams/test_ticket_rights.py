@@ -182,7 +182,7 @@ async def test_a_socket_with_a_ticket_for_a_job_reads_it_and_does_nothing_else(c
         assert "allows cancelling only" in await forbidden(socket, "cancel_job", jobId=mine["jobId"])
         assert "one job" in await forbidden(socket, "subscribe", filter={})
         for type_ in ("echo", "http.request"):
-            assert "does not submit" in await forbidden(socket, "submit_job", job={"type": type_})
+            assert "does not allow submitting" in await forbidden(socket, "submit_job", job={"type": type_})
         await socket.is_open()
     assert await contract.sql("select count(*) from jobs") == before
     for job in (mine, other):
