@@ -1,4 +1,4 @@
-"""The service that the tests of the contract share, a module at a time: hundreds of answers, few starts."""
+"""Service that the tests of a module share, since starting one takes longer than most tests."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -12,7 +12,7 @@ from tests.support.service import Service, running_service
 
 @pytest.fixture(scope="module")
 async def contract(server: Server, databases_of: Callable[[Server], TestDatabases]) -> AsyncIterator[Service]:
-    """A running service on a database of this module's own; when its tests are over, every promise must hold in it."""
+    """Returns a running service on a database of this module's own. All invariants must hold after its tests."""
     test_handlers.forget()
     async with databases_of(server).lent() as url, running_service(url) as running:
         yield running

@@ -1,4 +1,4 @@
-"""A published fuzzer finds no answer outside of the OpenAPI document, and no error of the service's own."""
+"""A published fuzzer finds no response that differs from the OpenAPI document, and no internal error."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""`/openapi.json` and `/docs`: the document says what the service does."""
+"""`/openapi.json` and `/docs`: the document matches the service."""
 
 import asyncio
 import os
@@ -161,7 +161,7 @@ async def test_every_parameter_is_described_and_none_is_null(document: dict[str,
 
 
 async def test_no_member_has_a_default_or_a_title(document: dict[str, Any]) -> None:
-    """Generators for TypeScript make a member with a default required; a title would name a type of its own."""
+    """Generators for TypeScript make a member with a default required, and a type of its own for a title."""
     members = [
         (name, member, described)
         for name, schema in document["components"]["schemas"].items()

@@ -1,4 +1,4 @@
-"""`POST /api/v1/jobs/batch` as lines of JSON: any number of jobs, all or nothing, and each bad line is named."""
+"""`POST /api/v1/jobs/batch` as NDJSON: any number of jobs, all or nothing, with the errors of each line."""
 
 import asyncio
 import json
@@ -45,7 +45,7 @@ async def recorded(service: Service, label: str) -> int:
 
 
 def places(answer: httpx.Response) -> list[tuple[int, str]]:
-    """The lines and paths that a 422 names."""
+    """Returns the lines and paths of a 422."""
     errors = refused(answer, 422, "VALIDATION_FAILED")["details"]["errors"]
     assert all(error["message"] for error in errors)
     return [(error["index"], error["path"]) for error in errors]
@@ -316,7 +316,7 @@ async def test_more_bytes_than_allowed_are_refused(start_service: StartService) 
 
 
 async def _slowly(pieces: list[bytes], until: asyncio.Event | None = None) -> AsyncIterator[bytes]:
-    """Sends without saying how much will come; what is last only once the event is set."""
+    """Sends without a content length; the last piece once the event is set."""
     for number, piece in enumerate(pieces, 1):
         if until and number == len(pieces):
             await until.wait()
@@ -338,7 +338,7 @@ async def test_lines_may_be_cut_anywhere_on_their_way(start_service: StartServic
 
 @pytest.fixture
 def taking(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
-    """Is set once the service has taken lines in."""
+    """Returns an event that is set once the service has read lines."""
     taken = asyncio.Event()
     take = batch_ndjson.LinesOfBatch.add
 
@@ -352,7 +352,7 @@ def taking(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
 
 @pytest.fixture
 def files(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """All temporary files that were opened for jobs."""
+    """Collects all temporary files that are opened for jobs."""
     opened: list[Any] = []
     make = tempfile.SpooledTemporaryFile
 
@@ -383,7 +383,7 @@ async def test_a_service_that_goes_down_takes_no_more_lines(
 
 
 async def _half(service: Service, body: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A client that has sent the first half of its request."""
+    """Returns a client that has sent the first half of its request."""
     reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(service.url).port)
     fields = f"Host: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: {len(body)}"
     head = f"POST {PATH} HTTP/1.1\r\n{fields}\r\n\r\n"

@@ -1,4 +1,4 @@
-"""Batches: many jobs in one transaction or none of them, and how they stand together."""
+"""Batches: many jobs in one transaction or none of them, and their common status."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -130,7 +130,7 @@ async def test_a_body_that_is_no_batch_is_refused(contract: Service, body: Any, 
 
 
 def faulty(kind: str) -> str:
-    """A submission with a fault of one kind, as JSON text."""
+    """Returns a submission with an error of one kind, as JSON text."""
     return {
         "form": '{"type":"echo","priority":"high"}',
         "unknown member": '{"type":"echo","priorty":1}',
@@ -278,7 +278,7 @@ async def read(service: Service, batch_id: str) -> dict[str, Any]:
 
 
 async def until(service: Service, batch_id: str, **wanted: Any) -> dict[str, Any]:
-    """The batch once these members of it are so."""
+    """Waits until these members of the batch have these values."""
 
     async def look() -> dict[str, Any] | None:
         body = await read(service, batch_id)

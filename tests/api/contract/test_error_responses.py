@@ -1,4 +1,4 @@
-"""The one shape of every error, whatever raised it."""
+"""Format of errors, the same for all causes."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What a client sees when the fault is the service's own: still the one shape, and nothing of its insides."""
+"""Errors of faults in the service: the same format, without internal details."""
 
 from collections.abc import Awaitable, Callable
 

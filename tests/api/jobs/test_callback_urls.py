@@ -1,4 +1,4 @@
-"""Callback addresses that can be known bad at submission are refused then."""
+"""Callback URLs that are refused at submission."""
 
 from collections.abc import Awaitable, Callable
 

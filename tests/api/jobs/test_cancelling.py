@@ -1,4 +1,4 @@
-"""`POST /api/v1/jobs/{jobId}/cancel`: at once where the job waits, through its handler where it runs."""
+"""`POST /api/v1/jobs/{jobId}/cancel`: at once for waiting jobs, through the handler for running ones."""
 
 import asyncio
 import json
@@ -180,7 +180,7 @@ async def test_a_thread_that_does_not_look_is_left_behind(service: Service) -> N
 
 
 async def _child(service: Service, parent: str, type_: str = "echo", **members: Any) -> str:
-    """A job that this one submitted."""
+    """Returns a job that this one submitted."""
     job = NewJob(
         tenant_id=DEFAULT_TENANT,
         job_id=new_job_id(),

@@ -1,4 +1,4 @@
-"""`/why`: for every reason a job can wait, the cause, a sentence and the figures."""
+"""`/why`: cause, sentence and figures for every reason for which a job waits."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

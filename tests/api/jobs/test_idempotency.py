@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: however often a request is sent, it makes one job."""
+"""`Idempotency-Key`: repeated requests make one job."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -167,7 +167,7 @@ async def test_a_repeat_gets_the_same_bytes_whatever_the_submission_says(service
 
 
 def _headers(answer: httpx.Response) -> dict[str, str]:
-    """Those that tell of the answer, not of the exchange."""
+    """Returns the headers that belong to the response, not to the exchange."""
     return {name: value for name, value in answer.headers.items() if name not in {"x-request-id", "date"}}
 
 

@@ -1,4 +1,4 @@
-"""`GET /api/v1/jobs/{jobId}/logs`: what a handler logged, attempt by attempt, a page, oldest first."""
+"""`GET /api/v1/jobs/{jobId}/logs`: log lines of a handler by attempt, in pages, oldest first."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ HELD_UP = "select from pg_stat_activity where query like '%insert into job_logs%
 
 @pytest.fixture
 async def talking(start_service: StartService) -> Service:
-    """A service whose handlers log."""
+    """Returns a service whose handlers log."""
     return await start_service(handlers=HANDLERS)
 
 
@@ -55,7 +55,7 @@ async def test_each_attempt_has_its_lines_wherever_its_handler_runs(talking: Ser
 
 
 async def test_the_lines_are_there_when_the_end_is(talking: Service) -> None:
-    """Whoever sees a job's end here, and looks at once, sees all that its handler said."""
+    """A client of the same node that sees a job's end finds all lines of its handler."""
     for _ in range(20):
         answer = await talking.client.post(
             "/api/v1/jobs", json={"type": "say-much", "parameters": {"lines": 30}}, headers={"Prefer": "wait=20"}
@@ -197,7 +197,7 @@ async def test_recording_can_be_switched_off(start_service: StartService) -> Non
 
 
 async def test_what_a_handler_says_while_its_node_goes_down_is_recorded(database_url: str) -> None:
-    """The node waits for it, some seconds, where the database is slow."""
+    """The node waits some seconds for a slow database."""
     async with running_service(database_url, handlers=HANDLERS, shutdown_grace_seconds=0) as service:
         job_id = (await service.submit("say-and-wait", {"name": "down"}))["jobId"]
         await support.has_entered("down").wait()

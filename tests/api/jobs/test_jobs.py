@@ -1,4 +1,4 @@
-"""`GET /api/v1/jobs/{jobId}`: the whole job, its ETag, when to look again, and the long poll."""
+"""`GET /api/v1/jobs/{jobId}`: the job, its ETag, `Retry-After`, and the long poll."""
 
 import asyncio
 import time
@@ -26,7 +26,7 @@ async def _read(contract: Service, job_id: str, etag: str | None = None, **query
 
 
 async def _running(contract: Service, name: str) -> str:
-    """A job whose handler waits for its gate."""
+    """Returns a job whose handler waits for its gate."""
     job_id: str = (await contract.submit("wait-for-gate", {"name": name}))["jobId"]
     await asyncio.wait_for(has_entered(name).wait(), 20)
     await contract.until(job_id, lambda view: view["status"] == "running")

@@ -1,4 +1,4 @@
-"""Numbers keep the text that was sent, on every way in and out; a member is named once."""
+"""Numbers keep their text on every way in and out; repeated members are refused."""
 
 import json
 from typing import Any
@@ -25,7 +25,7 @@ async def post(service: Service, path: str, body: str, **headers: str) -> httpx.
 
 
 async def shown(service: Service, job_id: str, member: str = "parameters") -> str:
-    """The text of a member of a job, without blanks."""
+    """Returns the text of a member of a job, without blanks."""
     text = (await service.client.get(f"/api/v1/jobs/{job_id}")).text
     return _member(text, member)
 

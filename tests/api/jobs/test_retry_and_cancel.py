@@ -1,4 +1,4 @@
-"""`POST /api/v1/jobs/retry` and `/cancel`: the same for all jobs that fit a filter."""
+"""`POST /api/v1/jobs/retry` and `/cancel`: bulk actions by filter."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ _numbers = count(1)
 
 @pytest.fixture
 def label() -> str:
-    """One that only this test's jobs have."""
+    """Returns a label that only this test's jobs have."""
     return f"test-{next(_numbers)}"
 
 

@@ -1,4 +1,4 @@
-"""`POST /api/v1/jobs/{jobId}/retry`: what failed or was cancelled is done once more."""
+"""`POST /api/v1/jobs/{jobId}/retry`: failed and cancelled jobs run again."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -24,7 +24,7 @@ async def retry(service: Service, job_id: str) -> httpx.Response:
 
 
 async def cancelled(service: Service, type_: str, parameters: Any = None, **members: Any) -> str:
-    """A job that was cancelled while it waited."""
+    """Returns a job that was cancelled while it waited."""
     job_id: str = (await service.submit(type_, parameters, delaySeconds=3600, **members))["jobId"]
     assert (await service.client.post(f"/api/v1/jobs/{job_id}/cancel")).status_code == 200
     return job_id

@@ -1,4 +1,4 @@
-"""What a submission may not be: each refusal names the place, and nothing is recorded."""
+"""Invalid submissions: each error has its path, and nothing is recorded."""
 
 import json
 from collections.abc import AsyncIterator

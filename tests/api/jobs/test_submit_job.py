@@ -1,4 +1,4 @@
-"""`POST /api/v1/jobs`: what is accepted, and what the answer says."""
+"""`POST /api/v1/jobs`: accepted submissions and their responses."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

@@ -1,4 +1,4 @@
-"""`PUT /api/v1/jobs/{jobId}`: under an id of the client's a submission may be sent as often as it takes."""
+"""`PUT /api/v1/jobs/{jobId}`: a submission under an id of the client's may be repeated."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -22,7 +22,7 @@ ECHO = {"type": "echo", "parameters": {"a": 1, "b": [2]}}
 
 
 def held(name: str) -> dict[str, Any]:
-    """A job that runs until its gate is opened."""
+    """Returns a job that runs until its gate is opened."""
     return {"type": "wait-for-gate", "parameters": {"name": name}}
 
 
@@ -31,7 +31,7 @@ async def put(service: Service, job_id: object, job: object = None, **headers: s
 
 
 def id_made(age: timedelta) -> UUID:
-    """An id whose time lies so far back."""
+    """Returns an id whose time is this long ago."""
     milliseconds = int((datetime.now(UTC) - age).timestamp() * 1000)
     return UUID(int=(milliseconds << 80) | (new_job_id().int & ((1 << 80) - 1)))
 

@@ -1,4 +1,4 @@
-"""A pending job says what it waits for; and a job shows what ties it to others."""
+"""`waitingFor` of pending jobs, and the members that connect a job to others."""
 
 from typing import Any
 

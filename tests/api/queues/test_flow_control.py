@@ -1,4 +1,4 @@
-"""`…/pause`, `…/resume` and `…/limits` over HTTP: what they take, answer and refuse."""
+"""`…/pause`, `…/resume` and `…/limits` over HTTP: requests, responses and errors."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""`/api/v1/job-types`: what this service can do."""
+"""`/api/v1/job-types`: the registered job types."""
 
 from uuid import UUID
 

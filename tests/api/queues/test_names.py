@@ -1,4 +1,4 @@
-"""Names: what submission takes can be addressed and filtered by, and what cannot be is refused there."""
+"""Names: every name that a submission accepts works in paths and filters; others are refused."""
 
 from urllib.parse import quote
 

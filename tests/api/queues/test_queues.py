@@ -1,4 +1,4 @@
-"""`/api/v1/queues`: how each queue stands."""
+"""`/api/v1/queues`: state of each queue."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is too much is refused at the door: 429, with when to come back, and nothing recorded."""
+"""Submission limits: 429 with `Retry-After`, and nothing is recorded."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -165,7 +165,7 @@ def kind(answer: Any) -> str:
 
 
 async def unfit(service: Service) -> dict[str, Any]:
-    """One to try changes on that are refused."""
+    """Returns a schedule for changes that are refused."""
     answer = await service.client.get(f"{PATH}/unchanged")
     if answer.status_code == 200:
         body: dict[str, Any] = answer.json()

@@ -1,4 +1,4 @@
-"""The access log: who did what, one line for each request that was refused or changed something, and no secrets."""
+"""Access log: one line for each request that failed or changed something, without secrets."""
 
 import asyncio
 import gc
@@ -23,7 +23,7 @@ ALL = ENTRIES | {"code", "durationMs", "client"}
 
 
 class Lines:
-    """What a service has written to its access log."""
+    """Lines that a service has written to its access log."""
 
     def __init__(self, service: Service) -> None:
         self.access = service.node.access
@@ -34,7 +34,7 @@ class Lines:
         self.text += lines.decode()
 
     def taken(self) -> list[dict[str, Any]]:
-        """All lines since the last time."""
+        """Returns all lines since the last call."""
         self.access.flush()
         text, self.text = self.text, ""
         return [json.loads(line) for line in text.splitlines()]

@@ -1,4 +1,4 @@
-"""Methods: what each address takes, HEAD wherever GET is, and OPTIONS."""
+"""Methods of each path, HEAD wherever GET is, and OPTIONS."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,7 +19,7 @@ EACH_TIME = {"date", "x-request-id"}
 
 
 async def methods_by_path(service: Service) -> dict[str, list[str]]:
-    """The addresses of the OpenAPI document, with the value that their `Allow` must have."""
+    """Returns the paths of the OpenAPI document with the value that their `Allow` must have."""
     document = (await service.client.get("/openapi.json")).json()
     expected = {"/docs": {"GET"}, "/openapi.json": {"GET"}}
     for path, item in document["paths"].items():

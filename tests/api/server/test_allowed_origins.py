@@ -1,4 +1,4 @@
-"""Pages of other sites: what a browser sends on their behalf is refused, and a foreign host is not answered to."""
+"""Pages of other sites: their requests are refused, and so are foreign hosts."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -136,7 +136,7 @@ async def test_with_a_key_configured_any_host_is_answered_and_a_page_needs_the_k
 
 
 async def opening(service: Service, url: str, headers: dict[str, str]) -> httpx.Response:
-    """The beginning of a stream, or the refusal."""
+    """Returns the beginning of a stream, or the error."""
     async with asyncio.timeout(20), service.client.stream("GET", url, headers=headers) as answer:
         if answer.status_code != 200:
             await answer.aread()

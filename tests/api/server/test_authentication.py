@@ -1,4 +1,4 @@
-"""The API key: needed everywhere but where machines look, and never repeated to anybody."""
+"""API key: required except for probes and the document, and never shown."""
 
 from collections.abc import Awaitable, Callable
 

@@ -1,4 +1,4 @@
-"""Bounds of connections: in all and of one address, and the one that makes room."""
+"""Limits of connections: in total and of one address, and the one that is closed for a new one."""
 
 import asyncio
 import errno
@@ -23,7 +23,7 @@ HEALTH = request("GET", "/healthz")
 
 
 class Known:
-    """A connection that notes what becomes of it."""
+    """Connection that records its timeouts."""
 
     def __init__(self, connections: Connections, address: str) -> None:
         place = connections.take(address)
@@ -41,7 +41,7 @@ class Known:
 
 @pytest.fixture
 async def few() -> AsyncIterator[Connections]:
-    """Room for four, three of one address; 9.9.9.9 is a proxy."""
+    """Returns limits for four connections, three of one address; 9.9.9.9 is a proxy."""
     made = Connections(
         most=4,
         most_of_address=3,
@@ -179,7 +179,7 @@ def _protocols() -> int:
 
 
 class OutOfFiles(socket.socket):
-    """A listening socket that finds no descriptor left, once."""
+    """Listening socket that runs out of file descriptors, once."""
 
     left = False
 

@@ -1,4 +1,4 @@
-"""Clients that close their sending side after a request get its response; clients that have gone leave nothing."""
+"""Clients that close their sending side after a request get its response; disconnected ones leave nothing behind."""
 
 import asyncio
 import json

@@ -13,7 +13,7 @@ SAMPLE = re.compile(r'[a-zA-Z_:][\w:]*(\{(\w+="([^"\\]|\\.)*",?)*\})? (-?[0-9.e+
 
 @pytest.fixture
 async def behind(contract: Service) -> AsyncIterator[Service]:
-    """A service whose database lacks a migration."""
+    """Returns a service whose database lacks a migration."""
     rows = await contract.sql("select version_num from alembic_version")
     await contract.sql("delete from alembic_version")
     yield contract

@@ -1,4 +1,4 @@
-"""Overload: a burst is taken in, what goes on is refused early and cheaply, and calm returns by itself."""
+"""Overload: bursts are accepted, a lasting overload is refused early, and the service recovers by itself."""
 
 import asyncio
 import socket
@@ -24,8 +24,8 @@ def request(*headers: bytes) -> bytes:
     return HEAD + lines + b"content-length: %d\r\n\r\n" % len(BODY) + BODY
 
 
-class Door:
-    """A load shedder with a clock of the test's own."""
+class TimedShedder:
+    """Load shedder with a clock of the test's own."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -33,8 +33,8 @@ class Door:
         self.load_shedder = LoadShedder(clock=lambda: self.now)
         self.inside: list[dict[str, Any]] = []
 
-    def asks(self) -> bool:
-        """One more comes; whether it was let in."""
+    def accepts(self) -> bool:
+        """Adds a submission. Returns whether it was accepted."""
         if self.load_shedder.refuses(unread=lambda: self.unread):
             return False
         self.inside.append({})
@@ -47,67 +47,67 @@ class Door:
 
 
 def test_a_burst_is_taken_in_whole() -> None:
-    door = Door()
-    assert all(door.asks() for _ in range(3000))
+    shedder = TimedShedder()
+    assert all(shedder.accepts() for _ in range(3000))
 
 
 def test_what_goes_on_for_longer_than_a_burst_is_refused_until_it_is_over() -> None:
-    door = Door()
-    assert all(door.asks() for _ in range(1000))
-    door.now += BURST_SECONDS + 0.01
-    assert not door.asks()
-    door.done(1000)
-    assert door.asks()
-    door.now += OVERLOAD_SECONDS + 0.01
-    assert all(door.asks() for _ in range(1000))
+    shedder = TimedShedder()
+    assert all(shedder.accepts() for _ in range(1000))
+    shedder.now += BURST_SECONDS + 0.01
+    assert not shedder.accepts()
+    shedder.done(1000)
+    assert shedder.accepts()
+    shedder.now += OVERLOAD_SECONDS + 0.01
+    assert all(shedder.accepts() for _ in range(1000))
 
 
 def test_the_bound_follows_the_rate() -> None:
-    door = Door()
+    shedder = TimedShedder()
     for _ in range(20):
-        door.now += 0.1
-        assert all(door.asks() for _ in range(1000))
-        door.done(1000)
-    door.now += 0.1
+        shedder.now += 0.1
+        assert all(shedder.accepts() for _ in range(1000))
+        shedder.done(1000)
+    shedder.now += 0.1
     taken = 0
-    while door.asks() and taken < 5000:
+    while shedder.accepts() and taken < 5000:
         taken += 1
-        door.now += 0.001
+        shedder.now += 0.001
     assert ALWAYS < taken < 1000
 
 
 def test_a_few_are_always_taken_in() -> None:
-    door = Door()
-    assert all(door.asks() for _ in range(ALWAYS))
-    door.now += 10
-    assert door.asks()
+    shedder = TimedShedder()
+    assert all(shedder.accepts() for _ in range(ALWAYS))
+    shedder.now += 10
+    assert shedder.accepts()
 
 
 def test_in_an_overload_fresh_ones_go_before_late_ones_and_late_ones_before_none() -> None:
-    door = Door()
-    assert all(door.asks() for _ in range(1000))
-    door.now += BURST_SECONDS + 0.01
-    assert not door.asks()
-    door.done(990)
-    door.unread = UNREAD_SECONDS * 2
-    assert not door.asks()
-    door.unread = 0
-    assert door.asks()
-    door.done(len(door.inside))
-    door.unread = UNREAD_SECONDS * 2
-    assert door.asks()
+    shedder = TimedShedder()
+    assert all(shedder.accepts() for _ in range(1000))
+    shedder.now += BURST_SECONDS + 0.01
+    assert not shedder.accepts()
+    shedder.done(990)
+    shedder.unread = UNREAD_SECONDS * 2
+    assert not shedder.accepts()
+    shedder.unread = 0
+    assert shedder.accepts()
+    shedder.done(len(shedder.inside))
+    shedder.unread = UNREAD_SECONDS * 2
+    assert shedder.accepts()
 
 
 def test_a_request_leaves_once() -> None:
-    door = Door()
+    shedder = TimedShedder()
     scope: dict[str, Any] = {}
-    door.load_shedder.enter(scope)
+    shedder.load_shedder.enter(scope)
     leave(scope)
     leave(scope)
     for _ in range(ALWAYS):
-        door.asks()
-    door.now += 10
-    assert door.asks()
+        shedder.accepts()
+    shedder.now += 10
+    assert shedder.accepts()
 
 
 @pytest.mark.parametrize(
@@ -214,11 +214,11 @@ async def test_what_is_in_progress_is_counted_to_its_answer(
 async def test_requests_whose_client_left_before_their_turn_are_not_counted_for_ever(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    doors: set[LoadShedder] = set()
+    shedders: set[LoadShedder] = set()
     enter = LoadShedder.enter
 
     def note(self: LoadShedder, scope: Any) -> None:
-        doors.add(self)
+        shedders.add(self)
         enter(self, scope)
 
     monkeypatch.setattr(LoadShedder, "enter", note)
@@ -231,7 +231,7 @@ async def test_requests_whose_client_left_before_their_turn_are_not_counted_for_
     writer.transport.abort()
 
     async def nobody_inside() -> bool:
-        return [door._in_progress for door in doors] == [0]
+        return [shedder._in_progress for shedder in shedders] == [0]
 
     await eventually(nobody_inside)
 
@@ -303,11 +303,11 @@ async def test_submissions_whose_bodies_do_not_come_are_no_overload(start_servic
 async def test_a_body_that_ends_after_its_answer_is_not_counted_for_ever(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    doors: set[LoadShedder] = set()
+    shedders: set[LoadShedder] = set()
     refuses = LoadShedder.refuses
 
     def note(self: LoadShedder, **named: Any) -> bool:
-        doors.add(self)
+        shedders.add(self)
         return refuses(self, **named)
 
     monkeypatch.setattr(LoadShedder, "refuses", note)
@@ -319,5 +319,5 @@ async def test_a_body_that_ends_after_its_answer_is_not_counted_for_ever(
     writer.write(request()[-1:] + b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
     async with asyncio.timeout(10):
         await reader.readuntil(b'{"status":"up"}')
-    assert [door._in_progress for door in doors] == [0]
+    assert [shedder._in_progress for shedder in shedders] == [0]
     writer.close()

@@ -1,4 +1,4 @@
-"""`/readyz` and what a submission would meet: they agree in every state of the database, and both say why."""
+"""`/readyz` and submissions agree in every state of the database, and both report the cause."""
 
 import asyncio
 import time
@@ -37,7 +37,7 @@ async def _end_sessions(connection: Any, service: Service) -> None:
 
 @asynccontextmanager
 async def _raising(service: Service, state: str, words: str) -> AsyncIterator[None]:
-    """Every insert of a job fails as it would in this state of the server."""
+    """Makes every insert of a job fail as in this state of the server."""
     await service.sql(
         "create function fails() returns trigger language plpgsql as "
         f"$$ begin raise exception '{words}' using errcode = '{state}'; end $$"

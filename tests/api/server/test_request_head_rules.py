@@ -1,4 +1,4 @@
-"""Heads of requests: their limits, `Host`, and framing. All hold before a key is looked at."""
+"""Heads of requests: limits, `Host` and framing, checked before authentication."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ HEALTH = request("GET", "/healthz")
 
 
 def head_of(size: int) -> bytes:
-    """Writes a head of so many bytes."""
+    """Returns a head of this size."""
     empty = request("GET", "/healthz", "x: ")
     return request("GET", "/healthz", "x: " + "x" * (size - len(empty)))
 

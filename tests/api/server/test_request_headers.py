@@ -1,6 +1,4 @@
-"""Header fields of requests: one that holds one value is sent once, lists in as many lines as one likes; and contents
-are not compressed.
-"""
+"""Headers of requests: fields with a single value, lists in several lines, and compressed content."""
 
 from collections.abc import Awaitable, Callable
 

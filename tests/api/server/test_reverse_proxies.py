@@ -1,4 +1,4 @@
-"""Behind a proxy: addresses carry its prefix, and what it tells of a request is believed only where it is trusted."""
+"""Reverse proxies: path prefixes, and forwarded headers of trusted proxies only."""
 
 import json
 from collections.abc import Awaitable, Callable

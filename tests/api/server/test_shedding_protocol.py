@@ -1,4 +1,4 @@
-"""The early refusal under overload answers only what the parser would read the same way."""
+"""Early refusals under overload apply only to requests that the parser would read the same way."""
 
 import httptools
 import pytest
@@ -73,7 +73,7 @@ ENDS = st.sampled_from([b"\r\n", b"\r\n", b"\r\n", b"\n", b"\r", b"\r\n "])
 
 @st.composite
 def heads(draw: st.DrawFn) -> bytes:
-    """Writes the head of an ordinary submission, with lines that have no place in one."""
+    """Returns heads of ordinary submissions, with lines that do not belong there."""
     lines = [*draw(st.permutations(PLAIN)), *draw(st.lists(LINES, max_size=3))]
     kept = draw(st.sets(st.sampled_from(range(len(PLAIN))), max_size=1))
     lines = [line for number, line in enumerate(lines) if number not in kept]
@@ -82,7 +82,7 @@ def heads(draw: st.DrawFn) -> bytes:
 
 
 class Read:
-    """Returns the size of the first message in these bytes, where llhttp takes it as whole."""
+    """First message in these bytes as llhttp reads it."""
 
     def __init__(self) -> None:
         self.whole = False
@@ -100,8 +100,8 @@ class Read:
 
 
 def size_by_parser(received: bytes) -> int | None:
-    """Returns how many bytes of these llhttp takes for the first message: one more where it
-    waits for the rest, None where it refuses them."""
+    """Returns the size of the first message by llhttp: one more than the bytes if it waits for the rest, None if it
+    refuses them."""
     for size in range(1, len(received) + 1):
         read = Read()
         try:

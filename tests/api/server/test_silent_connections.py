@@ -1,4 +1,4 @@
-"""A stranger who holds more connections than the service has descriptors stops nobody."""
+"""A client with more connections than the service has file descriptors does not block others."""
 
 import asyncio
 import resource

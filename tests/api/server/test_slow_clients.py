@@ -1,4 +1,4 @@
-"""Clients that say nothing, never finish, or never read: each is closed in time, and costs nobody else anything."""
+"""Silent, slow and non-reading clients: each is closed in time, without effect on others."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ SHORT = Limits(head=LOOK, idle=0.5, body_look=LOOK, body=3 * LOOK, response_look
 
 @pytest.fixture(scope="module")
 async def impatient(server: Server, databases_of: Callable[[Server], TestDatabases]) -> AsyncIterator[Service]:
-    """A service that waits for nobody for long."""
+    """Returns a service with short timeouts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(connection_limits, "LIMITS", SHORT)
         async with databases_of(server).lent() as url, running_service(url) as running:
@@ -150,7 +150,7 @@ async def test_a_request_under_way_is_not_cut(impatient: Service) -> None:
 
 
 async def test_a_reader_that_takes_nothing_is_cut(impatient: Service) -> None:
-    """Four megabytes are more than the sockets of both sides hold."""
+    """Four megabytes exceed the socket buffers of both sides."""
     before = await _closed_count(impatient, "slow_reader")
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(raw_client(impatient))

@@ -1,4 +1,4 @@
-"""Handshakes and messages that are none: each answered in the one shape or by its code, and no traceback for any."""
+"""Malformed handshakes and messages: error responses or close codes, and no tracebacks."""
 
 import asyncio
 import base64
@@ -28,7 +28,7 @@ TEXT, BINARY, PING, FINAL = 1, 2, 9, 0x80
 
 @pytest.fixture
 def errors(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    """Collects what is logged as a fault of the service's own or with a traceback; it must be empty at the end."""
+    """Collects log lines of internal errors and tracebacks; it must be empty at the end."""
     found: list[str] = []
     yield found
     found += [
@@ -40,7 +40,7 @@ def errors(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
 
 
 class Raw:
-    """A connection on which a handshake was sent, byte by byte as the test likes it."""
+    """Connection on which a handshake was sent as raw bytes."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
@@ -54,7 +54,7 @@ class Raw:
         return httpx.Response(int(status.split()[1]), headers=headers, content=body)
 
     async def closed_with(self) -> int | None:
-        """The code of the close frame; None where the connection ends without one."""
+        """Returns the code of the close frame; None if the connection ends without one."""
         async with asyncio.timeout(BOUND_SECONDS):
             rest = await self.reader.read()
         at = rest.find(b"\x88")

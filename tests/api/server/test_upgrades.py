@@ -1,4 +1,4 @@
-"""Offers to upgrade: a WebSocket is taken where it can be, any other offer is ignored and the request is answered."""
+"""Upgrades: a WebSocket is accepted, any other offer is ignored and the request is served."""
 
 import asyncio
 from itertools import pairwise
@@ -28,7 +28,7 @@ OFFERS = [
 
 
 def cuts(whole: bytes) -> list[list[bytes]]:
-    """Cuts a request: not at all, after its head, within it, and within its body."""
+    """Yields a request whole, and cut after its head, within it, and within its body."""
     end = whole.index(b"\r\n\r\n") + 4
     places: tuple[list[int], ...] = ([], [end], [20, end - 2], [end + 3], [end - 30, end, end + 10])
     return [[whole[start:stop] for start, stop in pairwise([0, *each, len(whole)])] for each in places]

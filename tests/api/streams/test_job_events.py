@@ -1,4 +1,4 @@
-"""`GET /api/v1/jobs/{jobId}/events`: the history as domain events, a page, oldest first."""
+"""`GET /api/v1/jobs/{jobId}/events`: history of a job in pages, oldest first."""
 
 from typing import Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Tickets: what a browser names where it can send no key; good for one stream, on any node, for a minute."""
+"""Stream tickets: valid for one stream, on any node, within a minute."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ async def ticket_of(service: Service) -> str:
 
 
 async def opened(service: Service, path: str, ticket: str) -> httpx.Response:
-    """The answer's beginning, or the refusal."""
+    """Returns the beginning of the response, or the error."""
     async with asyncio.timeout(20), service.client.stream("GET", path, params={"ticket": ticket}) as answer:
         if answer.status_code != 200:
             await answer.aread()

@@ -1,4 +1,4 @@
-"""Rights of a ticket: to read the job, the batch or the labels that it names, and no more than that."""
+"""Rights of a ticket: to read its job, batch or labels, and nothing else."""
 
 import asyncio
 import json
@@ -30,14 +30,14 @@ def stream_of(job: dict[str, Any]) -> str:
 
 
 async def status_of(service: Service, path: str, **opens: Any) -> int:
-    """The status with which a new ticket's stream begins."""
+    """Returns the status of a stream with a new ticket."""
     url = f"{path}?ticket={await ticket_for(service, **opens)}"
     async with asyncio.timeout(20), service.client.stream("GET", url) as answer:
         return answer.status_code
 
 
 async def first_job_told(service: Service, opens: dict[str, Any], **filters: Any) -> dict[str, Any]:
-    """The first event on the stream of all jobs with a ticket, of jobs that begin once it is open."""
+    """Returns the first event on the stream of all jobs with a ticket, of jobs submitted once it is open."""
     frames: Any
     async with following_all(service, ticket=await ticket_for(service, **opens), **filters) as frames:
         await anext(frames)

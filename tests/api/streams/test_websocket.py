@@ -1,4 +1,4 @@
-"""`/ws/jobs`: submitting, following and cancelling over one connection."""
+"""`/ws/jobs`: submitting, following and cancelling jobs over one connection."""
 
 import asyncio
 import json

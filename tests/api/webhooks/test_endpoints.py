@@ -1,4 +1,4 @@
-"""`/api/v1/webhooks`: endpoints that a tenant registers."""
+"""`/api/v1/webhooks`: registered endpoints."""
 
 import asyncio
 import json

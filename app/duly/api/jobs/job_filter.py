@@ -27,7 +27,7 @@ def in_bounds(moment: datetime) -> datetime:
 
 def _checked_id(text: str) -> str:
     if parse_job_id(text) is None:
-        raise PydanticCustomError("id", "must be an id as the service writes it")
+        raise PydanticCustomError("id", "must be a UUID in canonical form")
     return text
 
 
