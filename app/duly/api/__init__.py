@@ -1,1 +1,1 @@
-"""HTTP in: a file a section of the contract, its models beside its endpoints."""
+"""HTTP API: the server, and the endpoints by resource with their models beside them."""

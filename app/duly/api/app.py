@@ -16,7 +16,7 @@ from duly.api.jobs import explain, job_logs, jobs, list_jobs, retry_and_cancel, 
 from duly.api.jobs.submission_reader import SubmissionReader
 from duly.api.openapi import DESCRIPTION, add_document
 from duly.api.queues import flow_control, job_types, queues, submission_limits
-from duly.api.schedules import routes as schedules
+from duly.api.schedules import schedules
 from duly.api.server import health
 from duly.api.server.access_lines import routes_in
 from duly.api.server.allowed_methods import AddressTable

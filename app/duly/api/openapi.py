@@ -16,7 +16,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from duly.api.batches.batch_reader import Batch
+from duly.api.batches.batch_reader import BatchRequest
 from duly.api.contract.openapi_parts import (
     HEADERS,
     HEADERS_BY_OPERATION,
@@ -53,11 +53,17 @@ KEY = {
 }
 # Models that the document refers to and no route declares.
 _BY_REFERENCE: tuple[type[BaseModel], ...] = (
-    *(Batch, ErrorBody, ReplayRequest, ScheduleChange, ScheduleRequest, SecretRotation, StartLimits),
+    *(BatchRequest, ErrorBody, ReplayRequest, ScheduleChange, ScheduleRequest, SecretRotation, StartLimits),
     *(SubmissionLimitsBody, TicketRequest, Webhook, WebhookChange),
 )
 # Names in the document that differ from those of the classes.
-_RENAMED = {"Status": "JobStatus", "Cause": "WhyCause", "ScheduleRequest": "Schedule"}
+_RENAMED = {
+    "BatchRequest": "Batch",
+    "Cause": "WhyCause",
+    "JobTypeBreakerBody": "JobTypeBreaker",
+    "ScheduleRequest": "Schedule",
+    "Status": "JobStatus",
+}
 _NULL = {"type": "null"}
 _SUCCESSES = {"200": "Success", "201": "Created", "202": "Accepted", "204": "Success, without a body"}
 

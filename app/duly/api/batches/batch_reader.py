@@ -25,7 +25,7 @@ MOST_ERRORS = 100  # reported for one batch
 JOBS_AT_A_TIME = 200
 
 
-class Batch(BaseModel):
+class BatchRequest(BaseModel):
     """Batch of jobs: all are recorded, or none."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
@@ -85,7 +85,7 @@ def _read_batch(scope: RequestScope) -> ReadBatch:
             raise
         return _read_in_parts(reader, refused.value, origin, refused.errors)
     try:
-        batch = read_model(Batch, value)
+        batch = read_model(BatchRequest, value)
     except Invalid:
         if not isinstance(value, dict):
             raise
@@ -130,7 +130,7 @@ def _errors_around_items(value: dict[str, Any], known: Sequence[PathError]) -> l
     if isinstance(jobs := around.get("jobs"), list) or errors_at(known, "jobs"):
         around["jobs"] = [{"type": "any"}] * (min(len(jobs), MOST_JOBS + 1) if isinstance(jobs, list) else 1)
     try:
-        Batch.model_validate_json(dump_text(around))
+        BatchRequest.model_validate_json(dump_text(around))
     except ValidationError as error:
-        return validation_errors(error, Batch)
+        return validation_errors(error, BatchRequest)
     return []

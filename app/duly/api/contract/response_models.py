@@ -201,7 +201,7 @@ class ObservedTimes(BaseModel):
     suggestedTimeoutSeconds: int = Field(description="Twice the P99, rounded up to a round figure.")
 
 
-class JobTypeBreaker(BaseModel):
+class JobTypeBreakerBody(BaseModel):
     """Circuit breaker of a job type. Open: its jobs do not start. Half-open: one at a time does."""
 
     state: Literal["closed", "open", "half-open"]
@@ -219,7 +219,7 @@ class JobTypeBody(BaseModel):
     batch: JobTypeBatch | None
     workers: int = Field(description="Processes that run jobs of this type now.")
     observed: ObservedTimes | None = Field(description="Null if no job of the type has completed.")
-    breaker: JobTypeBreaker | None = Field(description="Null if the handler declares none.")
+    breaker: JobTypeBreakerBody | None = Field(description="Null if the handler declares none.")
 
 
 class JobTypePage(BaseModel):

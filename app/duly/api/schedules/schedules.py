@@ -19,8 +19,7 @@ from duly.api.server.request_scope import node_of, tenant_of
 from duly.domain.schedule import CatchUp, Overlap, Recurrence, Schedule
 from duly.domain.timestamps import rfc3339
 from duly.lifecycle.schedules.manage import create_schedule, schedule_not_found, stored_submission, update_schedule
-from duly.store.queue.schedules import Key, list_schedules, read_schedule
-from duly.store.queue.schedules import delete_schedule as delete_record
+from duly.store.queue.schedules import Key, delete_schedule, list_schedules, read_schedule
 
 PATH = "/api/v1/schedules"
 LIST = "schedules"
@@ -112,7 +111,7 @@ async def delete(request: Request, name: str) -> Response:
     """Deletes a schedule. Jobs that it has submitted continue."""
     key = _key(request, name)
     async with node_of(request).database.connection() as connection:
-        if not await delete_record(connection, key):
+        if not await delete_schedule(connection, key):
             raise schedule_not_found(key)
     return Response(status_code=204)
 
