@@ -10,8 +10,9 @@ from typing import Final
 import pytest
 import yaml
 
-from tests.support.code_blocks import RUN, BlockFailed, compiled, reading, steps
+from tests.support.code_blocks import RUN, compiled, reading
 from tests.support.markdown_blocks import ROOT, Block, blocks, pages
+from tests.support.shell_steps import BlockFailed, steps
 
 # Pages whose commands and files have a test of their own.
 ELSEWHERE: Final = {"docs/get-started/tutorial.md": "test_tutorial.py"}

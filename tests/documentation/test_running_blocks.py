@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.code_blocks import BlockFailed, reading, steps
+from tests.support.code_blocks import reading
 from tests.support.markdown_blocks import Block, MarkerError, read_blocks
+from tests.support.shell_steps import BlockFailed, steps
 from tests.support.shown_output import Mismatch, compare, compare_json
 
 PAGE = """# Page

@@ -28,62 +28,14 @@ from tests.support.kept_connections import asking
 from tests.support.markdown_blocks import ROOT, Block
 from tests.support.process import Processes, ServiceProcess, starting_processes
 from tests.support.service import SECRET_KEYS
-from tests.support.shell_session import Ran, Shell, free_port, running_shell
+from tests.support.shell_session import Ran, Shell, running_shell
+from tests.support.shell_steps import SERVE, SHELLS, BlockFailed, Step, parted, steps
 from tests.support.shown_output import Mismatch, compare, compare_json
 
-SHELLS: Final = frozenset({"sh", "bash", "console"})
 RUN: Final = SHELLS | {"python", "sql"}
-_SERVE: Final = re.compile(r"^(?P<variables>(?:[A-Z_]+=\S+ )*)duly serve(?P<arguments>[^&|;#]*)&?\s*(?:#.*)?$")
 _ADDRESS: Final = re.compile(r"\b(127\.0\.0\.1|localhost):8000\b")
+_REQUEST: Final = re.compile(_ADDRESS.pattern + r"|^(\$ )?duly (submit|watch|status|cancel) ", re.MULTILINE)
 _ERROR: Final = 400
-
-
-class BlockFailed(AssertionError):
-    """A block that does not do what the page says."""
-
-    def __init__(self, place: str, what: str) -> None:
-        super().__init__(f"{place}: {what}\nFix it, or put the reason above it: <!-- not-run: ... -->")
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A command of a block, the line that it begins on, and the output that is shown below it."""
-
-    line: int
-    command: str
-    shown: str = ""
-
-
-def steps(block: Block) -> Iterator[Step]:
-    """Yields the commands of a shell block: one for each `$ ` of a console, else the whole block."""
-    if block.language == "console":
-        yield from _console_steps(block)
-    else:
-        yield Step(block.line, block.text)
-
-
-def _console_steps(block: Block) -> Iterator[Step]:
-    lines = list(enumerate(block.text.splitlines(), block.line))
-    while lines:
-        number, line = lines.pop(0)
-        if not line.startswith("$ "):
-            raise BlockFailed(f"{block.page}:{number}", "a console block begins with a command: `$ ...`")
-        command = line.removeprefix("$ ")
-        while lines and not is_whole(command):
-            command += "\n" + lines.pop(0)[1]
-        shown: list[str] = []
-        while lines and not lines[0][1].startswith("$ "):
-            shown.append(lines.pop(0)[1])
-        yield Step(number, command, "\n".join(shown).strip())
-
-
-def is_whole(command: str) -> bool:
-    """Returns True if the command ends here: no quote is open, and no backslash continues it."""
-    try:
-        shlex.split(command, comments=True)
-    except ValueError:
-        return False
-    return not command.endswith("\\")
 
 
 def compiled(source: str, name: str) -> CodeType:
@@ -105,8 +57,8 @@ class Page:
     database_url: str
     processes: Processes
     shell: Shell
-    port: int
     service: ServiceProcess | None = None
+    port: int = 0
     names: dict[str, Any] = field(default_factory=lambda: {"__name__": "page"})
     printed: str = ""
 
@@ -142,9 +94,9 @@ class Page:
     async def _step(self, block: Block, step: Step, *, in_setup: bool = False) -> str:
         """Runs a command, or several, and returns the output."""
         printed = ""
-        for offset, part in _parted(step.command):
+        for offset, part in parted(step.command):
             line = step.line + (0 if in_setup else offset)
-            if serve := _SERVE.match(part):
+            if serve := SERVE.match(part):
                 await self._serve(f"{block.page}:{line}", serve["arguments"], serve["variables"])
                 continue
             await self._ensure_service()
@@ -155,32 +107,36 @@ class Page:
             failed = line if in_setup else line + (ran.failed_line or 1) - 1
             _check(f"{block.page}:{failed}", part, ran, shown=block.text)
             printed += ran.out
-        return printed.replace(f":{self.port}", ":8000")
+        return printed.replace(f":{self.port}", ":8000") if self.port else printed
 
     async def _ensure_service(self) -> None:
         """Starts a service without handlers on a page that speaks to one and did not start it."""
-        if self.service is None and any(_ADDRESS.search(block.text) for block in self.blocks if block.runs):
+        if self.service is None and any(_REQUEST.search(block.text) for block in self.blocks if block.runs):
             await self._serve(self.blocks[0].page, "", "")
 
     async def _serve(self, place: str, arguments: str, variables: str) -> None:
-        """Starts the service as the page does, in place of the one before."""
+        """Starts the service as the page does, in place of the one before and on the same port."""
         if self.service is not None:
             await self.service.stop()
         exported = {name: text for name, text in (await self.shell.variables()).items() if name.startswith("DULY_")}
         given = dict(pair.split("=", 1) for pair in shlex.split(variables))
-        command = self.processes.run_as(self._start, "serve", *shlex.split(arguments), **(exported | given))
+        command = self.processes.run_as(
+            self._start, "serve", *shlex.split(arguments), **(exported | given | {"DULY_PORT": str(self.port)})
+        )
         try:
             self.service = await self.processes.ready(command, self.database_url)
         except AssertionError as error:
             raise BlockFailed(place, f"duly serve{arguments}: {error}") from error
+        self.port = int(self.service.url.rsplit(":", 1)[1])
+        await self.shell.run(f"export DULY_URL=http://127.0.0.1:{self.port}")
 
     def _start(self, arguments: Sequence[str], files: Path, environment: dict[str, str]) -> ForkedProcess:
         out, err = files.with_suffix(".out"), files.with_suffix(".err")
         return forge().start(arguments, environment=environment, stdout=out, stderr=err, folder=self.folder)
 
     def _here(self, text: str) -> str:
-        """Replaces port 8000, where a reader's service listens, by the port of this page."""
-        return _ADDRESS.sub(rf"\1:{self.port}", text)
+        """Replaces port 8000, where a reader's service listens, by the port of this page's service."""
+        return _ADDRESS.sub(rf"\1:{self.port}", text) if self.port else text
 
     @staticmethod
     def _compare(block: Block, step: Step, printed: str) -> None:
@@ -260,21 +216,6 @@ class Page:
                     raise BlockFailed(block.place, f"{bare}\n{error}") from error
 
 
-def _parted(commands: str) -> Iterator[tuple[int, str]]:
-    """Splits commands at each line that starts the service; yields the parts with the number of lines before each."""
-    first, gathered = 0, list[str]()
-    for number, line in enumerate(commands.splitlines()):
-        if _SERVE.match(line):
-            if any(gathered):
-                yield first, "\n".join(gathered)
-            yield number, line
-            first, gathered = number + 1, []
-        else:
-            gathered.append(line)
-    if any(gathered):
-        yield first, "\n".join(gathered)
-
-
 def _check(place: str, command: str, ran: Ran, *, shown: str) -> None:
     if ran.code != 0:
         failed = "\n".join(command.splitlines()[(ran.failed_line or 1) - 1 :][:5])
@@ -291,19 +232,17 @@ async def reading(blocks: Sequence[Block], folder: Path, database_url: str) -> A
     here, files, logs = folder / "page", folder / "session", folder / "services"
     here.mkdir()
     logs.mkdir()
-    port = free_port()
     variables = {
         "CLONE": str(ROOT),
         "DULY_DATABASE_URL": database_url,
-        "DULY_PORT": str(port),
+        "DULY_PORT": "0",
         "DULY_SECRET_KEYS": SECRET_KEYS,
         "DULY_SHUTDOWN_GRACE_SECONDS": "0.2",
-        "DULY_URL": f"http://127.0.0.1:{port}",
         "PYTHONPATH": str(here),
     }
     async with starting_processes(logs) as processes, running_shell(here, files, variables) as shell:
         with _imports_from(here):
-            yield Page(blocks, here, database_url, processes, shell, port)
+            yield Page(blocks, here, database_url, processes, shell)
 
 
 @contextmanager
