@@ -99,8 +99,8 @@ async def by_duly(plan: PostPlan) -> AsyncIterator[Post]:
     from duly.domain.egress_policy import EgressPolicy, parse_networks  # noqa: PLC0415
     from duly.outbound import OutboundClient  # noqa: PLC0415
 
-    reach = EgressPolicy(parse_networks("127.0.0.0/8"))
-    async with OutboundClient(reach=reach, connections_per_host=plan.concurrent) as client:
+    egress = EgressPolicy(parse_networks("127.0.0.0/8"))
+    async with OutboundClient(egress=egress, connections_per_host=plan.concurrent) as client:
 
         async def post(url: str, body: bytes, headers: dict[str, str]) -> int:
             return (await client.post(url, content=body, headers=headers)).status

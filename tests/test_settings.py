@@ -11,17 +11,17 @@ from duly.settings import Settings
 
 
 def test_by_default_only_public_addresses_are_called_on_the_ports_of_receivers() -> None:
-    reach = Settings().reach
-    assert (reach.networks, reach.ports) == ((), RECEIVER_PORTS)
+    egress = Settings().egress
+    assert (egress.networks, egress.ports) == ((), RECEIVER_PORTS)
 
 
 def test_networks_and_ports_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DULY_WEBHOOK_ALLOW_NETWORKS", "10.0.0.0/8, fd00::/8")
     monkeypatch.setenv("DULY_WEBHOOK_PORTS", "443, 5432, 8000-8999")
-    reach = Settings().reach
-    assert reach.networks == parse_networks("10.0.0.0/8,fd00::/8")
-    assert reach.ports == parse_ports("443,5432,8000-8999")
-    assert 5432 in reach.ports and 9092 not in reach.ports
+    egress = Settings().egress
+    assert egress.networks == parse_networks("10.0.0.0/8,fd00::/8")
+    assert egress.ports == parse_ports("443,5432,8000-8999")
+    assert 5432 in egress.ports and 9092 not in egress.ports
 
 
 @pytest.mark.parametrize(

@@ -200,7 +200,7 @@ class Settings(BaseSettings):
         return value or None
 
     @property
-    def reach(self) -> EgressPolicy:
+    def egress(self) -> EgressPolicy:
         """Returns the networks and ports that webhooks and `http.request` may call."""
         return EgressPolicy(
             parse_networks(",".join(self.webhook_allow_networks)), parse_ports(",".join(self.webhook_ports))

@@ -117,7 +117,7 @@ async def test_the_receiver_tells_what_was_forged_and_what_it_cannot_read(receiv
 @pytest.mark.parametrize(
     ("manner", "outcome"),
     [
-        (Manner.SLOW_BODY, "no complete answer"),
+        (Manner.SLOW_BODY, "no complete response"),
         (Manner.ENDLESS_BODY, (200, True)),
         (Manner.HEADER_FLOOD, "too many headers"),
     ],
@@ -126,7 +126,7 @@ async def test_a_hostile_receiver_answers_without_an_end(
     receiver: Receiving, manner: Manner, outcome: str | tuple[int, bool]
 ) -> None:
     url = f"http://127.0.0.1:{receiver.hostile[list(Manner).index(manner)]}/"
-    async with OutboundClient(reach=LOOPBACK, total_seconds=1) as client:
+    async with OutboundClient(egress=LOOPBACK, total_seconds=1) as client:
         if isinstance(outcome, tuple):
             answer = await client.post(url, content=b"{}", headers={})
             assert (answer.status, answer.truncated) == outcome

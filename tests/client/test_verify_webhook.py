@@ -132,7 +132,7 @@ def test_a_header_that_is_missing_or_there_twice_is_named(name: str) -> None:
     without = {key: value for key, value in headers.items() if key != name}
     assert refused(without, BODY, OLD) == f"The header {name.lower()} is missing."
     assert refused(headers | {name.title() + " ": ""} | {name.swapcase(): "x"}, BODY, OLD) == (
-        f"The header {name.lower()} is there twice."
+        f"The header {name.lower()} occurs twice."
     )
 
 

@@ -28,13 +28,13 @@ ODD_LOOPBACK += ["[::ffff:127.0.0.1]", "[::FFFF:7f00:1]", "１２７.0.0.1", "12
 @pytest.mark.parametrize("address", [address for edge in EDGES for address in edge])
 def test_both_ends_of_every_refused_network_are_refused(address: str) -> None:
     assert "DULY_WEBHOOK_ALLOW_NETWORKS" in (refusal(address, allowed=()) or "")
-    assert refusal(address, allowed=()) == connection_refusal(address, 443, reach=PUBLIC)
+    assert refusal(address, allowed=()) == connection_refusal(address, 443, egress=PUBLIC)
 
 
 @pytest.mark.parametrize("address", [*NEIGHBOURS, *ORDINARY])
 def test_public_addresses_are_not_refused(address: str) -> None:
     assert refusal(address, allowed=()) is None
-    assert connection_refusal(address, 443, reach=PUBLIC) is None
+    assert connection_refusal(address, 443, egress=PUBLIC) is None
 
 
 @pytest.mark.parametrize("address", ["::ffff:0.0.0.0", "::ffff:9.255.255.255", "::ffff:10.0.0.0", "::ffff:192.0.1.0"])
@@ -159,19 +159,19 @@ def test_what_is_no_network_is_named_in_the_error(text: str) -> None:
 @pytest.mark.parametrize("host", ODD_LOOPBACK)
 def test_an_odd_spelling_is_judged_by_what_it_means(host: str) -> None:
     assert parse_target(f"http://{host}:8080/x").host == "127.0.0.1"
-    assert "127.0.0.0/8 (loopback)" in (url_refusal(f"http://{host}:8080/x", reach=PUBLIC) or "")
-    assert url_refusal(f"http://{host}:8080/x", reach=LOOPBACK) is None
+    assert "127.0.0.0/8 (loopback)" in (url_refusal(f"http://{host}:8080/x", egress=PUBLIC) or "")
+    assert url_refusal(f"http://{host}:8080/x", egress=LOOPBACK) is None
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "localhost.", "a.b.localhost", "[::1]", "[::]", "0", "0x0"])
 def test_names_and_addresses_of_the_machine_itself_are_refused(host: str) -> None:
-    assert url_refusal(f"http://{host}:8080/", reach=PUBLIC) is not None
+    assert url_refusal(f"http://{host}:8080/", egress=PUBLIC) is not None
 
 
 @pytest.mark.parametrize("allowed", ["127.0.0.0/8", "::1/128"])
 def test_localhost_is_allowed_with_either_loopback(allowed: str) -> None:
-    assert url_refusal("http://localhost:5000/", reach=EgressPolicy(parse_networks(allowed))) is None
-    assert url_refusal("http://hooks.localhost.:5000/", reach=EgressPolicy(parse_networks(allowed))) is None
+    assert url_refusal("http://localhost:5000/", egress=EgressPolicy(parse_networks(allowed))) is None
+    assert url_refusal("http://hooks.localhost.:5000/", egress=EgressPolicy(parse_networks(allowed))) is None
 
 
 BAD_URLS = [
@@ -236,11 +236,11 @@ BAD_URLS = [
 def test_what_is_no_url_of_a_receiver_is_refused_with_a_sentence(url: str) -> None:
     with pytest.raises(ValueError, match=r"\.$"):
         parse_target(url)
-    assert url_refusal(url, reach=LOOPBACK) is not None
+    assert url_refusal(url, egress=LOOPBACK) is not None
 
 
 def test_a_password_in_a_url_is_refused_without_being_repeated() -> None:
-    refused = url_refusal("http://user:hunter2@example.com/", reach=PUBLIC)
+    refused = url_refusal("http://user:hunter2@example.com/", egress=PUBLIC)
     assert refused == "The URL must not contain a user name or password."
 
 
@@ -263,7 +263,7 @@ def test_a_good_url_gets_one_spelling_and_keeps_it(url: str) -> None:
     target = parse_target(url)
     assert target.url == GOOD_URLS[url]
     assert parse_target(target.url) == target
-    assert url_refusal(url, reach=PUBLIC) is None
+    assert url_refusal(url, egress=PUBLIC) is None
 
 
 @given(st.text(st.sampled_from("htp:/@[]%.0127xflocas#?\\ é-"), max_size=24))
@@ -277,31 +277,31 @@ def test_any_text_is_refused_or_has_one_spelling(rest: str) -> None:
 
 @pytest.mark.parametrize("port", [22, 25, 1023, 2375, 2379, 3306, 5432, 5672, 6379, 9200, 11211, 27017])
 def test_ports_of_databases_and_administration_are_refused(port: int) -> None:
-    assert "Blocked port" in (url_refusal(f"http://example.com:{port}/", reach=PUBLIC) or "")
-    assert "Blocked port" in (url_refusal(f"http://1.1.1.1:{port}/", reach=LOOPBACK) or "")
-    assert "Blocked port" in (connection_refusal("1.1.1.1", port, reach=LOOPBACK) or "")
+    assert "Blocked port" in (url_refusal(f"http://example.com:{port}/", egress=PUBLIC) or "")
+    assert "Blocked port" in (url_refusal(f"http://1.1.1.1:{port}/", egress=LOOPBACK) or "")
+    assert "Blocked port" in (connection_refusal("1.1.1.1", port, egress=LOOPBACK) or "")
 
 
 @pytest.mark.parametrize("port", [80, 443, 1024, 8000, 8443, 65535])
 def test_ports_of_receivers_are_open(port: int) -> None:
-    assert connection_refusal("1.1.1.1", port, reach=PUBLIC) is None
+    assert connection_refusal("1.1.1.1", port, egress=PUBLIC) is None
 
 
 def test_the_ports_that_are_named_are_those_that_are_called() -> None:
-    reach = EgressPolicy(ports=parse_ports("443, 5432"))
-    assert url_refusal("https://example.com/", reach=reach) is None
-    assert url_refusal("http://example.com:5432/", reach=reach) is None
-    assert (url_refusal("http://example.com/", reach=reach) or "").startswith(
+    egress = EgressPolicy(ports=parse_ports("443, 5432"))
+    assert url_refusal("https://example.com/", egress=egress) is None
+    assert url_refusal("http://example.com:5432/", egress=egress) is None
+    assert (url_refusal("http://example.com/", egress=egress) or "").startswith(
         "Blocked port 80: DULY_WEBHOOK_PORTS allows 443, 5432; "
     )
 
 
 def test_in_an_allowed_network_every_port_is_open() -> None:
-    reach = EgressPolicy(parse_networks("127.0.0.0/8"), parse_ports("443"))
-    assert connection_refusal("127.0.0.1", 5432, reach=reach) is None
-    assert url_refusal("http://127.1:5432/", reach=reach) is None
+    egress = EgressPolicy(parse_networks("127.0.0.0/8"), parse_ports("443"))
+    assert connection_refusal("127.0.0.1", 5432, egress=egress) is None
+    assert url_refusal("http://127.1:5432/", egress=egress) is None
 
 
 def test_the_port_of_a_name_waits_for_its_address_where_networks_are_allowed() -> None:
-    assert url_refusal("http://intranet.example:5432/", reach=PUBLIC) is not None
-    assert url_refusal("http://intranet.example:5432/", reach=LOOPBACK) is None
+    assert url_refusal("http://intranet.example:5432/", egress=PUBLIC) is not None
+    assert url_refusal("http://intranet.example:5432/", egress=LOOPBACK) is None

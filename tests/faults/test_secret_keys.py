@@ -131,7 +131,7 @@ async def test_keys_are_rotated_over_restarts_and_every_webhook_is_signed(
     assert warning["keys"] == ["old"]
     await run_schedule(service, receiver)
     await service.client.post(f"/api/v1/jobs/{jobs[1]}/cancel")
-    lacking = 'it was not sent: a secret is sealed with the key "old", which is not in DULY_SECRET_KEYS'
+    lacking = 'NOT_SENT: a secret is sealed with the key "old", which is not in DULY_SECRET_KEYS'
     [failed, *_] = await eventually(lambda: failures(service))
     assert failed["message"].endswith(lacking)
     assert receiver.hits == hits + 1

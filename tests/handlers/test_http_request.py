@@ -211,9 +211,9 @@ async def test_a_retry_waits_as_long_as_the_answer_asks_for(
 
 
 BROKEN = {
-    "closed": (answers_and_closes(b""), "the connection was closed without an answer."),
-    "no HTTP": (answers_and_closes(b"SSH-2.0-OpenSSH_9.6\r\n"), "the answer is not one bounded HTTP answer"),
-    "flood": (repeats(b"x" * 4096, after=b"HTTP/1.1 200 OK\r\nX: "), "the headers of the answer are too long."),
+    "closed": (answers_and_closes(b""), "the connection was closed without a response."),
+    "no HTTP": (answers_and_closes(b"SSH-2.0-OpenSSH_9.6\r\n"), "not a valid HTTP response within the limits"),
+    "flood": (repeats(b"x" * 4096, after=b"HTTP/1.1 200 OK\r\nX: "), "the response's headers are too long."),
 }
 
 
@@ -234,7 +234,7 @@ async def test_a_request_that_cannot_connect_is_tried_again(service: Service) ->
     job_id = (await service.submit(TYPE, {"url": url_of(gone)}, maxAttempts=2))["jobId"]
     await service.until(job_id, lambda view: view["waitingFor"] == "retry")
     error = (await service.events(job_id))[-1]["data"]["error"]
-    assert error["message"] == (f"POST 127.0.0.1:{gone.port} failed: no connection could be made (Connection refused).")
+    assert error["message"] == (f"POST 127.0.0.1:{gone.port} failed: connection failed (Connection refused).")
     assert error["details"]["retryable"] is True
 
 

@@ -28,7 +28,7 @@ from tests.support.raw_receiver import (
 async def test_a_port_where_nobody_listens_fails_at_once() -> None:
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
-        async with OutboundClient(reach=LOOPBACK) as client:
+        async with OutboundClient(egress=LOOPBACK) as client:
             error = await failure(client, f"http://127.0.0.1:{unheard.getsockname()[1]}/")
     assert (error.code, error.duration_seconds < 1) == ("CONNECT_FAILED", True)
     assert "Connection refused" in str(error)
@@ -47,11 +47,11 @@ async def test_a_name_that_is_not_known_is_said_not_to_be() -> None:
 
     async with OutboundClient(lookup=UnknowingLookup(), total_seconds=2) as client:
         error = await failure(client, "http://hooks.example/")
-    assert (error.code, "looked up (Name or service not known)" in str(error)) == ("CONNECT_FAILED", True)
+    assert (error.code, "DNS lookup failed (Name or service not known)" in str(error)) == ("CONNECT_FAILED", True)
 
 
 async def test_the_system_looks_names_up_where_no_resolver_is_given() -> None:
-    async with receiver(answers(EMPTY)) as here, OutboundClient(reach=LOOPBACK, total_seconds=3) as client:
+    async with receiver(answers(EMPTY)) as here, OutboundClient(egress=LOOPBACK, total_seconds=3) as client:
         answer = await client.post(f"http://localhost:{here.port}/", content=b"{}", headers=HEADERS)
     assert (answer.status, here.connections) == (204, 1)
 
@@ -79,7 +79,7 @@ async def test_a_name_that_hangs_is_looked_up_once_however_many_give_it_up() -> 
 
     async with receiver(answers(EMPTY)) as here:
         lookup = SlowLookup(["127.0.0.1"])
-        async with OutboundClient(reach=LOOPBACK, lookup=lookup, connect_seconds=0.1) as client:
+        async with OutboundClient(egress=LOOPBACK, lookup=lookup, connect_seconds=0.1) as client:
             url = f"http://hooks.example:{here.port}/"
             for _ in range(3):
                 assert (await failure(client, url)).code == "TIMED_OUT"
@@ -107,7 +107,7 @@ async def test_a_name_that_was_found_before_is_called_there_while_look_ups_hang(
     closes = answers(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
     async with receiver(closes) as here:
         lookup = SometimesHanging(["127.0.0.1"])
-        async with OutboundClient(reach=LOOPBACK, lookup=lookup, connect_seconds=0.5) as client:
+        async with OutboundClient(egress=LOOPBACK, lookup=lookup, connect_seconds=0.5) as client:
             url = f"http://hooks.example:{here.port}/"
             await client.post(url, content=b"{}", headers=HEADERS)
             await asyncio.sleep(0)  # the memory of no time at all is over
@@ -124,7 +124,7 @@ async def test_a_name_that_moved_or_went_is_not_called_where_it_was(monkeypatch:
     closes = answers(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
     async with receiver(closes) as here:
         lookup = SometimesHanging(["127.0.0.1"], ["10.0.0.1"])
-        async with OutboundClient(reach=LOOPBACK, lookup=lookup, connect_seconds=0.1) as client:
+        async with OutboundClient(egress=LOOPBACK, lookup=lookup, connect_seconds=0.1) as client:
             url = f"http://hooks.example:{here.port}/"
             await client.post(url, content=b"{}", headers=HEADERS)
             await asyncio.sleep(0)
@@ -145,7 +145,7 @@ async def test_fifty_names_that_hang_hold_up_no_other(monkeypatch: pytest.Monkey
         return real("127.0.0.1", *more)
 
     monkeypatch.setattr(socket, "getaddrinfo", hanging)
-    async with receiver(answers(EMPTY)) as here, OutboundClient(reach=LOOPBACK, total_seconds=10) as client:
+    async with receiver(answers(EMPTY)) as here, OutboundClient(egress=LOOPBACK, total_seconds=10) as client:
         stuck = [
             asyncio.create_task(client.post(f"http://hangs{n}.example:{here.port}/", content=b"", headers=HEADERS))
             for n in range(50)
@@ -163,7 +163,7 @@ async def test_fifty_names_that_hang_hold_up_no_other(monkeypatch: pytest.Monkey
 async def test_a_receiver_that_never_finishes_the_tls_handshake_is_given_up() -> None:
     async with (
         receiver(is_silent) as hangs,
-        OutboundClient(reach=LOOPBACK, connect_seconds=0.1) as client,
+        OutboundClient(egress=LOOPBACK, connect_seconds=0.1) as client,
     ):
         error = await failure(client, f"https://127.0.0.1:{hangs.port}/")
     assert (error.code, error.duration_seconds < 2) == ("TIMED_OUT", True)
@@ -219,7 +219,7 @@ async def test_tls_is_verified(certificates: Path, certificate: str, words: str 
     lookup = FakeLookup(["127.0.0.1"])
     async with (
         receiver(answers(EMPTY), tls=tls) as here,
-        OutboundClient(reach=LOOPBACK, lookup=lookup, ssl_context=trust, total_seconds=3) as client,
+        OutboundClient(egress=LOOPBACK, lookup=lookup, ssl_context=trust, total_seconds=3) as client,
     ):
         url = f"https://hooks.example:{here.port}/"
         if words is None:
@@ -239,7 +239,7 @@ async def test_https_to_a_port_that_speaks_none_is_a_tls_failure() -> None:
         writer.close()
 
     server = await asyncio.start_server(speak_plainly, "127.0.0.1", 0)
-    async with server, OutboundClient(reach=LOOPBACK, total_seconds=3) as client:
+    async with server, OutboundClient(egress=LOOPBACK, total_seconds=3) as client:
         error = await failure(client, f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
         server.close()
     assert error.code == "TLS_FAILED"

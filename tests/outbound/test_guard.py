@@ -35,7 +35,7 @@ async def test_no_spelling_of_this_machine_reaches_it_unless_allowed() -> None:
                 error = await failure(client, f"http://{host}:{sink.port}/")
                 assert error.code in {"BLOCKED_ADDRESS", "INVALID_URL"}, host
         # Connections are accepted in their order, so none came before this one.
-        async with OutboundClient(reach=LOOPBACK, total_seconds=2) as client:
+        async with OutboundClient(egress=LOOPBACK, total_seconds=2) as client:
             assert (await client.post(f"http://127.1:{sink.port}/", content=b"", headers={})).status == 204
         assert sink.connections == 1
 
@@ -52,18 +52,18 @@ async def test_every_refused_network_is_refused_as_an_address_and_behind_a_name(
         assert (await failure(client, "https://hooks.example/")).code == "BLOCKED_ADDRESS"
     assert lookup.asked == ["hooks.example"]
     with pytest.raises(OSError, match="DULY_WEBHOOK_ALLOW_NETWORKS"):
-        guarded_socket(address_info(address, 443), reach=PUBLIC)
+        guarded_socket(address_info(address, 443), egress=PUBLIC)
 
 
 @pytest.mark.parametrize("address", NEIGHBOURS)
 async def test_an_address_beside_a_refused_network_is_not_refused(address: str) -> None:
     async with OutboundClient() as client:
         assert client.refusal(f"http://{f'[{address}]' if ':' in address else address}/") is None
-    guarded_socket(address_info(address, 443), reach=PUBLIC).close()
+    guarded_socket(address_info(address, 443), egress=PUBLIC).close()
 
 
 async def test_only_the_ports_that_are_named_are_called() -> None:
-    async with OutboundClient(reach=EgressPolicy(ports=parse_ports("443")), lookup=FakeLookup(["1.1.1.1"])) as client:
+    async with OutboundClient(egress=EgressPolicy(ports=parse_ports("443")), lookup=FakeLookup(["1.1.1.1"])) as client:
         for url in ("http://1.1.1.1/", "http://hooks.example/", "https://hooks.example:8443/"):
             assert client.refusal(url) is not None
             assert (await failure(client, url)).code == "BLOCKED_ADDRESS"
@@ -73,7 +73,7 @@ async def test_only_the_ports_that_are_named_are_called() -> None:
 async def test_the_port_of_a_name_is_checked_with_its_address() -> None:
     """Where networks are allowed, only the look-up tells whether the port matters."""
     lookup = FakeLookup(["1.1.1.1"])
-    async with OutboundClient(reach=LOOPBACK, lookup=lookup) as client:
+    async with OutboundClient(egress=LOOPBACK, lookup=lookup) as client:
         assert client.refusal("http://hooks.example:5432/") is None
         error = await failure(client, "http://hooks.example:5432/")
     assert (error.code, "Port 5432" in str(error), lookup.asked) == ("BLOCKED_ADDRESS", True, ["hooks.example"])
@@ -83,8 +83,8 @@ async def test_the_port_of_a_name_is_checked_with_its_address() -> None:
 async def test_a_name_is_refused_if_any_of_its_addresses_is(addresses: list[str]) -> None:
     async with receiver(answers(EMPTY)) as sink:
         lookup = FakeLookup(addresses)
-        reach = EgressPolicy(parse_networks("127.0.0.1/32"))
-        async with OutboundClient(reach=reach, lookup=lookup, total_seconds=2) as client:
+        egress = EgressPolicy(parse_networks("127.0.0.1/32"))
+        async with OutboundClient(egress=egress, lookup=lookup, total_seconds=2) as client:
             error = await failure(client, f"http://hooks.example:{sink.port}/secret-path")
         assert error.code == "BLOCKED_ADDRESS"
         assert "DULY_WEBHOOK_ALLOW_NETWORKS" in str(error)
@@ -95,8 +95,8 @@ async def test_a_name_is_refused_if_any_of_its_addresses_is(addresses: list[str]
 async def test_a_name_that_changes_its_address_is_connected_to_where_it_was_checked() -> None:
     async with receiver(answers(EMPTY)) as here, receiver(answers(EMPTY), host="127.0.0.2", port=here.port) as inside:
         lookup = FakeLookup(["127.0.0.1"], ["127.0.0.2"])
-        reach = EgressPolicy(parse_networks("127.0.0.1/32"))
-        async with OutboundClient(reach=reach, lookup=lookup, total_seconds=2) as client:
+        egress = EgressPolicy(parse_networks("127.0.0.1/32"))
+        async with OutboundClient(egress=egress, lookup=lookup, total_seconds=2) as client:
             answer = await client.post(f"http://hooks.example:{here.port}/", content=b"{}", headers=HEADERS)
         assert (answer.status, lookup.asked) == (204, ["hooks.example"])
         assert f"host: hooks.example:{here.port}\r\n" in here.heads[0].lower()
@@ -108,8 +108,8 @@ async def test_a_name_that_leads_inside_when_it_is_looked_up_again_is_refused(mo
     closing = answers_and_closes(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
     async with receiver(closing) as here, receiver(answers(EMPTY), host="127.0.0.2", port=here.port) as inside:
         lookup = FakeLookup(["127.0.0.1"], ["127.0.0.2"])
-        reach = EgressPolicy(parse_networks("127.0.0.1/32"))
-        async with OutboundClient(reach=reach, lookup=lookup, total_seconds=2) as client:
+        egress = EgressPolicy(parse_networks("127.0.0.1/32"))
+        async with OutboundClient(egress=egress, lookup=lookup, total_seconds=2) as client:
             url = f"http://hooks.example:{here.port}/"
             assert (await client.post(url, content=b"{}", headers=HEADERS)).status == 204
             assert (await failure(client, url)).code == "BLOCKED_ADDRESS"
@@ -126,8 +126,8 @@ async def test_an_address_that_changes_after_its_check_is_refused_at_the_socket(
                 return found
 
         lookup = RememberingLookup()
-        reach = EgressPolicy(parse_networks("127.0.0.1/32"))
-        async with OutboundClient(reach=reach, lookup=lookup, total_seconds=2) as client:
+        egress = EgressPolicy(parse_networks("127.0.0.1/32"))
+        async with OutboundClient(egress=egress, lookup=lookup, total_seconds=2) as client:
             url = f"http://hooks.example:{here.port}/"
             assert (await client.post(url, content=b"{}", headers=HEADERS)).status == 204
             await asyncio.wait_for(here.closed.wait(), 2)
@@ -140,12 +140,12 @@ async def test_an_address_that_changes_after_its_check_is_refused_at_the_socket(
 def test_no_socket_is_made_for_a_refused_address() -> None:
     tcp = (socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
     with pytest.raises(OSError, match="loopback"):
-        guarded_socket((socket.AF_INET, *tcp, ("127.0.0.1", 80)), reach=PUBLIC)
+        guarded_socket((socket.AF_INET, *tcp, ("127.0.0.1", 80)), egress=PUBLIC)
     with pytest.raises(OSError, match="private"):
-        guarded_socket((socket.AF_INET6, *tcp, ("::ffff:10.0.0.1", 80, 0, 0)), reach=LOOPBACK)
-    with pytest.raises(OSError, match="Port 5432"):
-        guarded_socket((socket.AF_INET, *tcp, ("1.1.1.1", 5432)), reach=LOOPBACK)
-    with guarded_socket((socket.AF_INET, *tcp, ("127.0.0.1", 5432)), reach=LOOPBACK) as made:
+        guarded_socket((socket.AF_INET6, *tcp, ("::ffff:10.0.0.1", 80, 0, 0)), egress=LOOPBACK)
+    with pytest.raises(OSError, match="Blocked port 5432"):
+        guarded_socket((socket.AF_INET, *tcp, ("1.1.1.1", 5432)), egress=LOOPBACK)
+    with guarded_socket((socket.AF_INET, *tcp, ("127.0.0.1", 5432)), egress=LOOPBACK) as made:
         # Linux doubles what is asked for.
         assert made.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) <= RESPONSE_LIMIT
 
@@ -153,7 +153,7 @@ def test_no_socket_is_made_for_a_refused_address() -> None:
 async def test_localhost_is_reached_where_only_one_of_its_addresses_is_allowed() -> None:
     async with receiver(answers(EMPTY)) as here:
         lookup = FakeLookup(["::1", "127.0.0.1"])
-        async with OutboundClient(reach=LOOPBACK, lookup=lookup, total_seconds=2) as client:
+        async with OutboundClient(egress=LOOPBACK, lookup=lookup, total_seconds=2) as client:
             answer = await client.post(f"http://localhost:{here.port}/", content=b"{}", headers=HEADERS)
         assert answer.status == 204
 
@@ -162,7 +162,7 @@ async def test_localhost_is_reached_where_only_one_of_its_addresses_is_allowed()
 async def test_a_redirect_is_an_answer_and_is_not_followed(status: int) -> None:
     async with receiver(answers(EMPTY)) as sink:
         away = f"HTTP/1.1 {status} Away\r\nLocation: http://127.0.0.1:{sink.port}/\r\nContent-Length: 0\r\n\r\n"
-        async with receiver(answers(away.encode())) as here, OutboundClient(reach=LOOPBACK) as client:
+        async with receiver(answers(away.encode())) as here, OutboundClient(egress=LOOPBACK) as client:
             answer = await client.post(f"http://127.0.0.1:{here.port}/", content=b"{}", headers=HEADERS)
             assert answer.status == status
             assert answer.headers["location"].endswith(f":{sink.port}/")
@@ -181,6 +181,6 @@ async def test_a_proxy_in_the_environment_is_ignored(monkeypatch: pytest.MonkeyP
     async with receiver(answers(EMPTY)) as proxy, receiver(answers(EMPTY)) as here:
         for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY", "HTTPS_PROXY"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
-        async with OutboundClient(reach=LOOPBACK) as client:
+        async with OutboundClient(egress=LOOPBACK) as client:
             answer = await client.post(f"http://127.0.0.1:{here.port}/", content=b"{}", headers=HEADERS)
         assert (answer.status, here.connections, proxy.connections) == (204, 1, 0)

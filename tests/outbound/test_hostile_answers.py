@@ -8,7 +8,7 @@ import time
 import pytest
 
 from duly.outbound import RESPONSE_LIMIT, OutboundClient
-from duly.outbound.response_reader import AnswerReader
+from duly.outbound.response_reader import ResponseReader
 from tests.support.raw_receiver import (
     EMPTY,
     HEADERS,
@@ -31,7 +31,7 @@ ENDLESS = {
 @pytest.mark.parametrize("kind", ENDLESS)
 async def test_an_endless_body_is_cut_and_its_connection_closed(kind: str) -> None:
     head, piece = ENDLESS[kind]
-    async with receiver(repeats(piece, after=head)) as here, OutboundClient(reach=LOOPBACK) as client:
+    async with receiver(repeats(piece, after=head)) as here, OutboundClient(egress=LOOPBACK) as client:
         answer = await client.post(f"http://127.0.0.1:{here.port}/", content=b"{}", headers=HEADERS)
         assert (answer.status, answer.truncated, answer.body) == (200, True, b"x" * RESPONSE_LIMIT)
         await asyncio.wait_for(here.closed.wait(), 2)
@@ -47,14 +47,14 @@ async def in_single_bytes(_reader: asyncio.StreamReader, writer: asyncio.StreamW
 
 
 async def test_a_body_in_twenty_thousand_pieces_is_read_in_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    pieces, feed = [], AnswerReader.feed
+    pieces, feed = [], ResponseReader.feed
 
-    def counted(self: AnswerReader, received: bytes) -> None:
+    def counted(self: ResponseReader, received: bytes) -> None:
         pieces.append(len(received))
         feed(self, received)
 
-    monkeypatch.setattr(AnswerReader, "feed", counted)
-    async with receiver(in_single_bytes) as here, OutboundClient(reach=LOOPBACK) as client:
+    monkeypatch.setattr(ResponseReader, "feed", counted)
+    async with receiver(in_single_bytes) as here, OutboundClient(egress=LOOPBACK) as client:
         for _ in range(2):  # on one connection, which is good for more afterwards
             answer = await client.post(f"http://127.0.0.1:{here.port}/", content=b"{}", headers=HEADERS)
             assert answer.body == b"x" * 20_000
@@ -64,7 +64,7 @@ async def test_a_body_in_twenty_thousand_pieces_is_read_in_few(monkeypatch: pyte
 
 async def test_a_body_of_exactly_the_limit_is_whole() -> None:
     data = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % RESPONSE_LIMIT + b"x" * RESPONSE_LIMIT
-    async with receiver(answers(data)) as here, OutboundClient(reach=LOOPBACK) as client:
+    async with receiver(answers(data)) as here, OutboundClient(egress=LOOPBACK) as client:
         answer = await client.post(f"http://127.0.0.1:{here.port}/", content=b"{}", headers=HEADERS)
     assert (len(answer.body), answer.truncated) == (RESPONSE_LIMIT, False)
 
@@ -84,7 +84,7 @@ TRICKLES = {
 async def test_one_deadline_bounds_the_whole_exchange(kind: str) -> None:
     async with (
         receiver(TRICKLES[kind]) as here,
-        OutboundClient(reach=LOOPBACK, total_seconds=0.3) as client,
+        OutboundClient(egress=LOOPBACK, total_seconds=0.3) as client,
     ):
         started = time.perf_counter()
         error = await failure(client, f"http://127.0.0.1:{here.port}/")
@@ -106,7 +106,7 @@ async def test_a_gzip_bomb_is_not_inflated(kind: str) -> None:
     """All that is read of 80 MB of zeros is 64 KiB as they came."""
     async with (
         receiver(answers(b"HTTP/1.1 200 OK\r\n" + ZIPPED[kind])) as here,
-        OutboundClient(reach=LOOPBACK) as client,
+        OutboundClient(egress=LOOPBACK) as client,
     ):
         answer = await client.post(f"http://127.0.0.1:{here.port}/", content=b"{}", headers=HEADERS)
         assert (answer.body, answer.truncated) == (BOMB[:RESPONSE_LIMIT], True)
@@ -134,7 +134,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("kind", BROKEN)
 async def test_what_is_not_a_bounded_http_answer_is_broken(kind: str) -> None:
-    async with receiver(BROKEN[kind]) as here, OutboundClient(reach=LOOPBACK, total_seconds=3) as client:
+    async with receiver(BROKEN[kind]) as here, OutboundClient(egress=LOOPBACK, total_seconds=3) as client:
         error = await failure(client, f"http://127.0.0.1:{here.port}/secret-path?token=t0ken")
         assert error.code == "INVALID_RESPONSE"
         assert str(error).startswith(f"127.0.0.1:{here.port}: ")
@@ -143,7 +143,7 @@ async def test_what_is_not_a_bounded_http_answer_is_broken(kind: str) -> None:
 
 async def test_a_few_interim_answers_before_the_answer_are_passed_over() -> None:
     hints = b"HTTP/1.1 100 Continue\r\n\r\n" + b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 3
-    async with receiver(answers(hints + EMPTY)) as here, OutboundClient(reach=LOOPBACK) as client:
+    async with receiver(answers(hints + EMPTY)) as here, OutboundClient(egress=LOOPBACK) as client:
         for _ in range(5):
             answer = await client.post(f"http://127.0.0.1:{here.port}/", content=b"{}", headers=HEADERS)
             assert (answer.status, answer.headers) == (204, {})
@@ -152,7 +152,7 @@ async def test_a_few_interim_answers_before_the_answer_are_passed_over() -> None
 
 @pytest.mark.parametrize("extra", [b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n", EMPTY * 1000])
 async def test_what_comes_unasked_is_never_taken_for_the_next_answer(extra: bytes) -> None:
-    async with receiver(answers(EMPTY)) as here, OutboundClient(reach=LOOPBACK) as client:
+    async with receiver(answers(EMPTY)) as here, OutboundClient(egress=LOOPBACK) as client:
         url = f"http://127.0.0.1:{here.port}/"
         await client.post(url, content=b"{}", headers=HEADERS)
         here.writers[0].write(extra)
@@ -162,7 +162,7 @@ async def test_what_comes_unasked_is_never_taken_for_the_next_answer(extra: byte
 
 
 async def test_an_answer_followed_by_others_is_taken_and_its_connection_closed() -> None:
-    async with receiver(answers(EMPTY + OK_HEAD + b"\r\n")) as here, OutboundClient(reach=LOOPBACK) as client:
+    async with receiver(answers(EMPTY + OK_HEAD + b"\r\n")) as here, OutboundClient(egress=LOOPBACK) as client:
         for _ in range(3):
             answer = await client.post(f"http://127.0.0.1:{here.port}/", content=b"{}", headers=HEADERS)
             assert answer.status == 204
@@ -176,7 +176,7 @@ async def reads_no_more(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
 async def test_a_receiver_that_reads_nothing_is_given_up_in_time() -> None:
     async with (
         receiver(reads_no_more, reads_bodies=False) as here,
-        OutboundClient(reach=LOOPBACK, total_seconds=0.3) as client,
+        OutboundClient(egress=LOOPBACK, total_seconds=0.3) as client,
     ):
         error = await failure(client, f"http://127.0.0.1:{here.port}/", content=bytes(20_000_000))
         assert error.code == "TIMED_OUT"
@@ -190,7 +190,7 @@ async def test_a_receiver_that_stops_reading_on_a_kept_connection_is_given_up_in
 
     async with (
         receiver(reads_once, reads_bodies=False) as here,
-        OutboundClient(reach=LOOPBACK, total_seconds=0.3) as client,
+        OutboundClient(egress=LOOPBACK, total_seconds=0.3) as client,
     ):
         url = f"http://127.0.0.1:{here.port}/"
         assert (await client.post(url, content=b"", headers=HEADERS)).status == 204

@@ -11,7 +11,7 @@ from tests.support.raw_receiver import EMPTY, HEADERS, LOOPBACK, FakeLookup, ans
 
 async def test_an_idle_connection_is_closed_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection_pool, "_KEEP_ALIVE_SECONDS", 0.05)
-    async with receiver(answers(EMPTY)) as here, OutboundClient(reach=LOOPBACK) as client:
+    async with receiver(answers(EMPTY)) as here, OutboundClient(egress=LOOPBACK) as client:
         url = f"http://127.0.0.1:{here.port}/"
         await client.post(url, content=b"{}", headers=HEADERS)
         await asyncio.wait_for(here.closed.wait(), 2)
@@ -22,7 +22,7 @@ async def test_an_idle_connection_is_closed_after_a_while(monkeypatch: pytest.Mo
 async def test_names_that_share_an_address_share_no_connection() -> None:
     async with receiver(answers(EMPTY)) as here:
         lookup = FakeLookup(["127.0.0.1"])
-        async with OutboundClient(reach=LOOPBACK, lookup=lookup) as client:
+        async with OutboundClient(egress=LOOPBACK, lookup=lookup) as client:
             for name in ("a.example", "b.example", "a.example"):
                 await client.post(f"http://{name}:{here.port}/", content=b"{}", headers=HEADERS)
         assert (here.connections, lookup.asked) == (2, ["a.example", "b.example"])
@@ -30,7 +30,7 @@ async def test_names_that_share_an_address_share_no_connection() -> None:
 
 async def test_where_all_connections_idle_one_makes_room_for_another_receiver() -> None:
     async with receiver(answers(EMPTY)) as one, receiver(answers(EMPTY)) as other:
-        async with OutboundClient(reach=LOOPBACK, connections=1, total_seconds=3) as client:
+        async with OutboundClient(egress=LOOPBACK, connections=1, total_seconds=3) as client:
             for here in (one, other, one):
                 await client.post(f"http://127.0.0.1:{here.port}/", content=b"{}", headers=HEADERS)
         assert (one.connections, one.most_open, other.connections) == (2, 1, 1)
@@ -39,7 +39,7 @@ async def test_where_all_connections_idle_one_makes_room_for_another_receiver() 
 async def test_who_waits_for_a_connection_in_vain_is_told_in_time() -> None:
     async with (
         receiver(is_silent) as here,
-        OutboundClient(reach=LOOPBACK, connections_per_host=1, total_seconds=0.2) as client,
+        OutboundClient(egress=LOOPBACK, connections_per_host=1, total_seconds=0.2) as client,
     ):
         url = f"http://127.0.0.1:{here.port}/"
         errors = await asyncio.gather(failure(client, url), failure(client, url))
@@ -67,7 +67,7 @@ async def test_those_that_wait_for_one_receiver_are_not_woken_by_what_others_fre
         await is_silent(reader, writer)
 
     async with receiver(hangs_on) as hangs, receiver(answers(EMPTY)) as well, asyncio.TaskGroup() as tasks:
-        async with OutboundClient(reach=LOOPBACK, connections_per_host=2, total_seconds=5) as client:
+        async with OutboundClient(egress=LOOPBACK, connections_per_host=2, total_seconds=5) as client:
             url = f"http://127.0.0.1:{hangs.port}/"
             stuck = [tasks.create_task(failure(client, url)) for _ in range(50)]
             for _ in range(2):
@@ -89,7 +89,7 @@ async def test_each_that_waits_has_its_turn_though_others_give_up() -> None:
 
     async with (
         receiver(waits) as here,
-        OutboundClient(reach=LOOPBACK, connections_per_host=2, total_seconds=5) as client,
+        OutboundClient(egress=LOOPBACK, connections_per_host=2, total_seconds=5) as client,
     ):
         url = f"http://127.0.0.1:{here.port}/"
         posts = [asyncio.create_task(client.post(url, content=b"{}", headers=HEADERS)) for _ in range(12)]
@@ -106,7 +106,7 @@ async def test_each_that_waits_has_its_turn_though_others_give_up() -> None:
 async def test_many_posts_to_a_new_name_share_one_look_up() -> None:
     async with receiver(answers(EMPTY)) as here:
         lookup = FakeLookup(["127.0.0.1"])
-        async with OutboundClient(reach=LOOPBACK, lookup=lookup) as client:
+        async with OutboundClient(egress=LOOPBACK, lookup=lookup) as client:
             url = f"http://hooks.example:{here.port}/"
             await asyncio.gather(*(client.post(url, content=b"{}", headers=HEADERS) for _ in range(10)))
         assert lookup.asked == ["hooks.example"]
@@ -120,7 +120,7 @@ async def test_a_kept_connection_has_a_deadline_too() -> None:
 
     async with (
         receiver(answers_once) as here,
-        OutboundClient(reach=LOOPBACK, total_seconds=0.2) as client,
+        OutboundClient(egress=LOOPBACK, total_seconds=0.2) as client,
     ):
         url = f"http://127.0.0.1:{here.port}/"
         assert (await client.post(url, content=b"{}", headers=HEADERS)).status == 204

@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duly.outbound import RESPONSE_LIMIT
-from duly.outbound.response import PostFailed
-from duly.outbound.response_reader import AnswerReader, ReceivedResponse
+from duly.outbound.response import RequestFailed
+from duly.outbound.response_reader import ReceivedResponse, ResponseReader
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 WHOLE = b"HTTP/1.1 103 Early\r\nLink: <a>\r\n\r\n" + CHUNKED + b"2;x=y\r\nab\r\n1\r\nc\r\n0\r\nX-Trailer: t\r\n\r\n"
 
 
-def reading(*pieces: bytes) -> AnswerReader:
-    reader = AnswerReader()
+def reading(*pieces: bytes) -> ResponseReader:
+    reader = ResponseReader()
     reader.begin()
     for piece in pieces:
         reader.feed(piece)
@@ -33,7 +33,7 @@ def test_an_answer_is_the_same_whatever_pieces_it_comes_in(cuts: set[int]) -> No
 
 @given(answer=st.binary(max_size=200))
 def test_whatever_comes_is_an_answer_or_a_failure(answer: bytes) -> None:
-    with suppress(PostFailed):
+    with suppress(RequestFailed):
         reader = reading(answer)
         reader.end()
         assert reader.complete and not reader.reusable
@@ -58,12 +58,12 @@ def test_a_connection_is_used_again_where_the_receiver_keeps_it_and_says_no_more
 
 
 def test_a_change_of_protocol_is_no_answer() -> None:
-    with pytest.raises(PostFailed, match="interim"):
+    with pytest.raises(RequestFailed, match="interim"):
         reading(b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n")
 
 
 def test_a_bodiless_answer_ends_with_its_headers_and_its_connection_is_not_used_again() -> None:
-    reader = AnswerReader()
+    reader = ResponseReader()
     reader.begin(bodiless=True)
     reader.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
     assert (reader.complete, reader.reusable) == (True, False)
@@ -76,7 +76,7 @@ def test_many_small_chunks_are_read_and_the_space_between_them_is_bounded() -> N
     assert small.answer() == ReceivedResponse(
         200, {"transfer-encoding": "chunked"}, b"x" * RESPONSE_LIMIT, truncated=True
     )
-    with pytest.raises(PostFailed, match="too long"):
+    with pytest.raises(RequestFailed, match="too long"):
         reading(CHUNKED, *[b"1;" + b"x" * 100 + b"\r\nx\r\n"] * 1_000)
 
 
@@ -93,11 +93,11 @@ def test_the_next_answer_holds_nothing_of_the_last() -> None:
 def test_interim_answers_are_counted(interim: bytes) -> None:
     answer = b"HTTP/1.1 204 No Content\r\n\r\n"
     assert reading(interim * 10, answer).complete
-    with pytest.raises(PostFailed, match="interim"):
+    with pytest.raises(RequestFailed, match="interim"):
         reading(interim * 11, answer)
 
 
 def test_headers_are_counted() -> None:
     assert reading(b"HTTP/1.1 204 No Content\r\n", b"A: b\r\n" * 100, b"\r\n").complete
-    with pytest.raises(PostFailed, match="too many headers"):
+    with pytest.raises(RequestFailed, match="too many headers"):
         reading(b"HTTP/1.1 204 No Content\r\n", b"A: b\r\n" * 101, b"\r\n")

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from duly.outbound.response import PostFailed
-from duly.outbound.response_reader import AnswerReader
+from duly.outbound.response import RequestFailed
+from duly.outbound.response_reader import ResponseReader
 
 EXAMPLES = 1_000
 
@@ -34,14 +34,14 @@ class Refused:
 
 def by_us(raw: bytes, cuts: Iterable[int], *, bodiless: bool) -> Read | Refused:
     """Reads an answer that comes in these pieces, and then the end of the connection."""
-    reader = AnswerReader()
+    reader = ResponseReader()
     reader.begin(bodiless=bodiless)
     try:
         for start, stop in pairwise([0, *sorted(cuts), len(raw)]):
             if start < stop and not reader.complete:
                 reader.feed(raw[start:stop])
         reader.end()
-    except PostFailed as failure:
+    except RequestFailed as failure:
         return Refused(str(failure))
     status, headers, body, truncated = reader.answer()
     assert not truncated
@@ -84,7 +84,7 @@ TAKEN_BY_US_ALONE = {
     "multiple Transfer-Encoding headers": "As if it were one list: `chunked` comes last, or there is no body.",
 }
 # What we refuse and h11 takes: it is stricter than need be, and harms no receiver that speaks HTTP.
-REFUSED_BY_US_ALONE = re.compile(r"not one bounded HTTP answer|the answer broke off")
+REFUSED_BY_US_ALONE = re.compile(r"not a valid HTTP response|the response is incomplete")
 
 STATUS_LINES = [
     *("HTTP/1.1 200 OK", "HTTP/1.1 204 No Content", "HTTP/1.1 304 Not Modified", "HTTP/1.1 500 ", "HTTP/1.1 404"),

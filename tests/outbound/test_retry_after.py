@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from duly.outbound import OutboundAnswer
+from duly.outbound import OutboundResponse
 from duly.outbound.retry_after import retry_after_seconds
 
 NOW = datetime(2026, 1, 27, 10, 0, 0, tzinfo=UTC)
@@ -41,9 +41,9 @@ NOW = datetime(2026, 1, 27, 10, 0, 0, tzinfo=UTC)
     ],
 )
 def test_seconds_and_dates_are_read_and_nothing_else(asked: str, seconds: float | None) -> None:
-    answer = OutboundAnswer(503, {"retry-after": asked}, b"", truncated=False, duration_seconds=0.1)
+    answer = OutboundResponse(503, {"retry-after": asked}, b"", truncated=False, duration_seconds=0.1)
     assert retry_after_seconds(answer, now=NOW) == seconds
 
 
 def test_an_answer_that_asks_for_nothing() -> None:
-    assert retry_after_seconds(OutboundAnswer(503, {}, b"", truncated=False, duration_seconds=0.1), now=NOW) is None
+    assert retry_after_seconds(OutboundResponse(503, {}, b"", truncated=False, duration_seconds=0.1), now=NOW) is None

@@ -64,9 +64,9 @@ def _more_than_there_is(_: receiver_windows.ReceiverWindows) -> Rooms:
     return Rooms({}, others=20)
 
 
-def _narrow(address: AddressInfo, *, reach: EgressPolicy) -> socket.socket:
+def _narrow(address: AddressInfo, *, egress: EgressPolicy) -> socket.socket:
     """A large body does not fit into it at once."""
-    made = guarded_socket(address, reach=reach)
+    made = guarded_socket(address, egress=egress)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
     return made
 

@@ -65,7 +65,7 @@ async def until(service: Service, endpoint: dict[str, Any], **wanted: Any) -> di
     ("status", "headers", "reason"),
     [
         (410, {}, "GONE: the receiver answered 410"),
-        (503, {"webhook-delivery": "disable"}, "ASKED: the receiver answered with webhook-delivery: disable"),
+        (503, {"webhook-delivery": "disable"}, "REQUESTED: the receiver answered with webhook-delivery: disable"),
     ],
 )
 async def test_an_endpoint_whose_receiver_wants_no_more_is_disabled_and_the_others_hear_of_it(
@@ -129,7 +129,7 @@ async def test_one_that_is_disabled_over_the_api_is_announced_too(
     await registered(service, other.url, "job.failed")
     await service.run("echo", {})
     await changed(service, endpoint, disabled=True, paused=False)
-    assert json.loads((await other.next()).body)["reason"] == "ASKED: disabled over the API"
+    assert json.loads((await other.next()).body)["reason"] == "REQUESTED: disabled over the API"
     (row,) = await attempts(service, endpoint, 1)
     assert (row["error"][:17], receiver.hits) == ("ENDPOINT_DISABLED", 0)
     await changed(service, endpoint, disabled=True)
@@ -152,7 +152,7 @@ async def test_five_days_of_nothing_but_failure_disable_an_endpoint(
     await on(service, AGE_FAILURES, endpoint, 60)
     await sends_test(service, endpoint)
     disabled = await until(service, endpoint, status="disabled")
-    assert disabled["disabledReason"] == "FAILING: nothing but failure for 5 days; at last: the receiver answered 500"
+    assert disabled["disabledReason"] == "FAILING: only failures for 5 days; last: the receiver answered 500"
     assert json.loads((await other.next()).body)["reason"] == disabled["disabledReason"]
     await on(service, MAKE_DUE, endpoint)
     rows = await attempts(service, endpoint, 6)

@@ -157,9 +157,9 @@ async def test_a_failure_by_code_says_host_and_port_and_what_happened(
     errors = [(await recorded(service, endpoint_id))[0]["error"] for endpoint_id in ids]
     here = f"127.0.0.1:{receiver.port}"
     assert errors == [
-        f"TIMED_OUT: {here}: no complete answer within 0.3 seconds.",
-        f"INVALID_RESPONSE: {here}: the answer broke off.",
-        f"INVALID_RESPONSE: {here}: the answer is not one bounded HTTP answer (too many headers).",
+        f"TIMED_OUT: {here}: no complete response within 0.3 seconds.",
+        f"INVALID_RESPONSE: {here}: the response is incomplete.",
+        f"INVALID_RESPONSE: {here}: not a valid HTTP response within the limits (too many headers).",
     ]
 
 
@@ -245,5 +245,5 @@ async def test_a_callback_that_misbehaves_is_treated_alike(
     rows = await eventually(
         lambda: service.sql("select distinct error, outcome from delivery_attempts where outcome <> 1")
     )
-    expected = f"TIMED_OUT: 127.0.0.1:{receiver.port}: no complete answer within 0.3 seconds."
+    expected = f"TIMED_OUT: 127.0.0.1:{receiver.port}: no complete response within 0.3 seconds."
     assert [(row["error"], row["outcome"]) for row in rows] == [(expected, TRY_AGAIN)]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from duly.domain.events import EventKind
 from duly.domain.retry import WEBHOOK_SCHEDULE_SECONDS
-from duly.outbound import OutboundAnswer, OutboundCode, OutboundError
+from duly.outbound import OutboundCode, OutboundError, OutboundResponse
 from duly.store.webhooks.deliveries import DueDelivery
 from duly.store.webhooks.delivery_attempts import AttemptResult, DeliveryOutcome
 from duly.webhooks.classify import NotSent, judge, refused
@@ -47,16 +47,16 @@ DAY = 86_400.0
 NOW = datetime(2026, 1, 27, tzinfo=UTC)
 
 
-def answer(status: int, *, body: bytes = b"", **headers: str) -> OutboundAnswer:
+def answer(status: int, *, body: bytes = b"", **headers: str) -> OutboundResponse:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return OutboundAnswer(status=status, headers=named, body=body, truncated=False, duration_seconds=0.25)
+    return OutboundResponse(status=status, headers=named, body=body, truncated=False, duration_seconds=0.25)
 
 
 def no_answer(code: OutboundCode) -> OutboundError:
     return OutboundError(code, "it did not go well.", duration_seconds=1.5)
 
 
-def tried(came: OutboundAnswer | OutboundError, *, attempt: int = 1, random: float = 0.5) -> AttemptResult:
+def tried(came: OutboundResponse | OutboundError, *, attempt: int = 1, random: float = 0.5) -> AttemptResult:
     return judge(DUE._replace(attempt=attempt), came, schedule=WEBHOOK_SCHEDULE_SECONDS, random=lambda: random, now=NOW)
 
 
@@ -99,7 +99,7 @@ def test_no_answer_is_a_failure_that_is_tried_again(code: OutboundCode) -> None:
         answer(302, webhook_delivery=" Abort-Message "),
     ],
 )
-def test_what_can_never_succeed_is_given_up_at_once(came: OutboundAnswer | OutboundError) -> None:
+def test_what_can_never_succeed_is_given_up_at_once(came: OutboundResponse | OutboundError) -> None:
     verdict = tried(came)
     assert (verdict.outcome, verdict.delay_seconds) == (DeliveryOutcome.GIVEN_UP, 0.0)
     assert verdict.error
@@ -144,15 +144,15 @@ def half() -> float:
     ("came", "reason"),
     [
         (answer(410), "GONE: "),
-        (answer(500, webhook_delivery="disable"), "ASKED: "),
-        (answer(204, webhook_delivery="Disable"), "ASKED: "),
+        (answer(500, webhook_delivery="disable"), "REQUESTED: "),
+        (answer(204, webhook_delivery="Disable"), "REQUESTED: "),
         (answer(500, webhook_delivery="abort-message"), None),
         (answer(404), None),
         (no_answer("BLOCKED_ADDRESS"), None),
         (no_answer("TIMED_OUT"), None),
     ],
 )
-def test_a_receiver_may_say_that_it_wants_no_more(came: OutboundAnswer | OutboundError, reason: str | None) -> None:
+def test_a_receiver_may_say_that_it_wants_no_more(came: OutboundResponse | OutboundError, reason: str | None) -> None:
     verdict = tried(came)
     assert (verdict.disables or "").startswith(reason or "")
     assert (verdict.disables is None) is (reason is None)
@@ -170,10 +170,10 @@ def test_a_receiver_may_say_that_it_wants_no_more(came: OutboundAnswer | Outboun
         (answer(500, webhook_delivery="abort-message"), False),
         (answer(500, webhook_delivery="disable"), False),
         (no_answer("BLOCKED_ADDRESS"), False),
-        (NotSent("INVALID_RESPONSE", "it was not sent: a fault of ours", duration_seconds=0), False),
+        (NotSent("NOT_SENT", "a fault of ours", duration_seconds=0), False),
     ],
 )
-def test_what_says_that_a_receiver_is_in_trouble(came: OutboundAnswer | OutboundError, fails: bool) -> None:
+def test_what_says_that_a_receiver_is_in_trouble(came: OutboundResponse | OutboundError, fails: bool) -> None:
     assert tried(came).fails is fails
 
 

@@ -104,12 +104,12 @@ def refusal(address: str, *, allowed: Networks) -> str | None:
     return None
 
 
-def connection_refusal(address: str, port: int, *, reach: EgressPolicy) -> str | None:
+def connection_refusal(address: str, port: int, *, egress: EgressPolicy) -> str | None:
     """Returns the reason why no connection may be made to this address and port; None if one may."""
-    reason = refusal(address, allowed=reach.networks)
-    if reason is not None or _is_allowed(_inner(ip_address(address)), reach.networks):
+    reason = refusal(address, allowed=egress.networks)
+    if reason is not None or _is_allowed(_inner(ip_address(address)), egress.networks):
         return reason
-    return _port_refusal(port, reach.ports)
+    return _port_refusal(port, egress.ports)
 
 
 def parse_target(url: str) -> Target:
@@ -139,24 +139,24 @@ def parse_target(url: str) -> Target:
     )
 
 
-def target_refusal(target: Target, *, reach: EgressPolicy) -> str | None:
+def target_refusal(target: Target, *, egress: EgressPolicy) -> str | None:
     """Returns the reason why the target may not be called, as far as is known without a DNS lookup; None if it may."""
     if target.is_address:
-        return connection_refusal(target.host, target.port, reach=reach)
+        return connection_refusal(target.host, target.port, egress=egress)
     if is_localhost(target.host):
-        reasons = [refusal(loopback, allowed=reach.networks) for loopback in ("127.0.0.1", "::1")]
+        reasons = [refusal(loopback, allowed=egress.networks) for loopback in ("127.0.0.1", "::1")]
         return reasons[0] if all(reasons) else None
     # With allowed networks, where every port is open, the client decides when it knows the address.
-    return None if reach.networks else _port_refusal(target.port, reach.ports)
+    return None if egress.networks else _port_refusal(target.port, egress.ports)
 
 
-def url_refusal(url: str, *, reach: EgressPolicy) -> str | None:
+def url_refusal(url: str, *, egress: EgressPolicy) -> str | None:
     """Returns the reason why the URL may not be called, as far as is known without a DNS lookup; None if it may."""
     try:
         target = parse_target(url)
     except ValueError as error:
         return str(error)
-    return target_refusal(target, reach=reach)
+    return target_refusal(target, egress=egress)
 
 
 def is_localhost(host: str) -> bool:

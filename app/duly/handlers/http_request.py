@@ -98,7 +98,7 @@ def http_request(client: OutboundClient) -> Callable[..., Awaitable[HttpResult]]
 def client_for_jobs(settings: Settings) -> OutboundClient:
     """Returns a client for jobs, separate from that of webhooks, with a connection for each slot."""
     return OutboundClient(
-        reach=settings.reach,
+        egress=settings.egress,
         connections=settings.worker_slots,
         connections_per_host=settings.worker_slots,
         total_seconds=_LONGEST_SECONDS,

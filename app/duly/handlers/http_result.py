@@ -9,7 +9,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, Field
 
 from duly.handlers.exceptions import Fail, Retry
-from duly.outbound import OutboundAnswer, OutboundError
+from duly.outbound import OutboundError, OutboundResponse
 from duly.outbound.retry_after import retry_after_seconds
 
 # Request Timeout, Too Early, Too Many Requests: the same request may succeed later.
@@ -34,7 +34,7 @@ class HttpResult(BaseModel):
     durationMs: int  # noqa: N815 - the name in the JSON
 
 
-def result_of(answer: OutboundAnswer, *, expected: Sequence[int] | None, shown: str) -> HttpResult:
+def result_of(answer: OutboundResponse, *, expected: Sequence[int] | None, shown: str) -> HttpResult:
     """Returns the result if the status is expected; None expects any 2xx.
 
     Raises:
@@ -58,7 +58,7 @@ def failure_of(error: OutboundError, *, method: str, origin: str) -> Retry | Fai
     return Fail(problem) if error.code in _HOPELESS else Retry(problem)
 
 
-def _result(answer: OutboundAnswer) -> HttpResult:
+def _result(answer: OutboundResponse) -> HttpResult:
     text = _text(answer)
     return HttpResult(
         status=answer.status,
@@ -70,7 +70,7 @@ def _result(answer: OutboundAnswer) -> HttpResult:
     )
 
 
-def _text(answer: OutboundAnswer) -> str | None:
+def _text(answer: OutboundResponse) -> str | None:
     """Returns the body as UTF-8 text, without a character cut at the limit, or None if it is not UTF-8."""
     try:
         return codecs.getincrementaldecoder("utf-8")().decode(answer.body, final=not answer.truncated)

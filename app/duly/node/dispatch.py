@@ -16,7 +16,7 @@ from duly.webhooks.settler import Settler
 def webhook_client(settings: Settings) -> OutboundClient:
     """Returns the client for webhooks, which may connect to the networks that the settings allow."""
     return OutboundClient(
-        reach=settings.reach,
+        egress=settings.egress,
         # The dispatcher limits each receiver; several of them may share a host.
         connections=CONCURRENT,
         connections_per_host=CONCURRENT,

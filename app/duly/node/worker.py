@@ -113,7 +113,7 @@ class Worker:
         builder = JobBuilder(
             shared.registry,
             parameters_limit=settings.parameters_limit,
-            reach=settings.reach,
+            egress=settings.egress,
             keyring=shared.keyring,
             clock=shared.clock,
         )

@@ -1,4 +1,4 @@
-"""Requests, each with one deadline over all of it."""
+"""Requests with one deadline for the whole exchange."""
 
 import asyncio
 import ssl
@@ -14,26 +14,26 @@ from duly.outbound.connection_pool import ConnectionPool
 from duly.outbound.connector import Connector
 from duly.outbound.request import head_of
 from duly.outbound.resolver import GuardedLookup, Lookup, SystemLookup
-from duly.outbound.response import OutboundAnswer, OutboundError, PostFailed
+from duly.outbound.response import OutboundError, OutboundResponse, RequestFailed
 from duly.outbound.response_reader import ReceivedResponse
 from duly.outbound.url import Destination, read_destination
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-# RFC 9110, section 8.6: these say so where their body is empty; the others then have none.
+# RFC 9110, section 8.6: these send `content-length: 0` for an empty body; the others have none.
 _WITH_A_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
 class OutboundClient:
-    """Calls what is within `reach`; use it as a context manager, or call `aclose`.
+    """Client for the destinations that `egress` allows; a context manager, or closed by `aclose`.
 
-    `total_seconds` bounds a whole exchange, waiting for a free connection included; `connect_seconds` bounds the
-    look-up of a name, and then connecting, with TLS. Needs a running event loop from the first request on.
+    `total_seconds` bounds a whole exchange, including the wait for a connection; `connect_seconds` bounds the DNS
+    lookup, and then connecting with TLS. Needs a running event loop from the first request on.
     """
 
     def __init__(
         self,
         *,
-        reach: EgressPolicy = PUBLIC,
+        egress: EgressPolicy = PUBLIC,
         connections: int = 512,
         connections_per_host: int = 64,
         total_seconds: float = 15,
@@ -42,12 +42,12 @@ class OutboundClient:
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._total_seconds = total_seconds
-        # Endpoints are few and requests many: reading and checking a URL once saves a quarter of a request.
-        self._destination = lru_cache(maxsize=1024)(partial(read_destination, reach=reach))
-        self._lookup = GuardedLookup(lookup or SystemLookup(), reach=reach, seconds=connect_seconds)
-        connector = Connector(self._lookup, reach=reach, seconds=connect_seconds, ssl_context=ssl_context)
+        # Many requests go to few URLs: caching the parsed and checked URL saves a quarter of a request.
+        self._destination = lru_cache(maxsize=1024)(partial(read_destination, egress=egress))
+        self._lookup = GuardedLookup(lookup or SystemLookup(), egress=egress, seconds=connect_seconds)
+        connector = Connector(self._lookup, egress=egress, seconds=connect_seconds, ssl_context=ssl_context)
         self._pool = ConnectionPool(connector, connections=connections, per_origin=connections_per_host)
-        self._deadlines: Deadlines[HttpConnection] = Deadlines(total_seconds, _give_up)
+        self._deadlines: Deadlines[HttpConnection] = Deadlines(total_seconds, _time_out)
 
     async def __aenter__(self) -> Self:
         return self
@@ -56,29 +56,32 @@ class OutboundClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close all connections; requests under way fail."""
+        """Closes all connections; requests in progress fail."""
         self._deadlines.close()
         self._lookup.close()
         await self._pool.aclose()
 
     def refusal(self, url: str) -> str | None:
-        """Why this URL can be known, without any look-up, never to be called; None where it may be."""
+        """Returns the reason why the URL may not be called, as far as is known without a DNS lookup; None if it may."""
         try:
             self._destination(url)
-        except PostFailed as failure:
+        except RequestFailed as failure:
             return str(failure)
         return None
 
-    def post(self, url: str, *, content: bytes, headers: Mapping[str, str]) -> Coroutine[Any, Any, OutboundAnswer]:
-        """See `request`."""
+    def post(self, url: str, *, content: bytes, headers: Mapping[str, str]) -> Coroutine[Any, Any, OutboundResponse]:
+        """Sends a POST; as `request`."""
         return self.request("POST", url, content=content, headers=headers)
 
     async def request(
         self, method: Method, url: str, *, content: bytes | None, headers: Mapping[str, str]
-    ) -> OutboundAnswer:
-        """Send once, following no redirect: any status is an answer, and judging it is the caller's.
+    ) -> OutboundResponse:
+        """Sends a request once, without following redirects. Every status is a response, which the
+        caller judges.
 
-        Raises `OutboundError` where there is none, and `ValueError` for headers that no message can carry.
+        Raises:
+            OutboundError: there is no response.
+            ValueError: a header is invalid.
         """
         started = time.perf_counter()
         shown = ""
@@ -88,19 +91,19 @@ class OutboundClient:
             length = None if content is None and method not in _WITH_A_BODY else len(content or b"")
             head = head_of(method, destination.start, headers, length=length)
             received = await self._exchange(destination, head, content or b"", bodiless=method == "HEAD")
-        except PostFailed as failure:
+        except RequestFailed as failure:
             message = str(failure) if failure.code in _NAMED_ALREADY else f"{shown}{failure}"
             raise OutboundError(failure.code, message, duration_seconds=time.perf_counter() - started) from None
         except TimeoutError:
             seconds = time.perf_counter() - started
-            message = f"{shown}no complete answer within {seconds:.1f} seconds."
+            message = f"{shown}no complete response within {seconds:.1f} seconds."
             raise OutboundError("TIMED_OUT", message, duration_seconds=seconds) from None
-        return OutboundAnswer(*received, time.perf_counter() - started)
+        return OutboundResponse(*received, time.perf_counter() - started)
 
     async def _exchange(
         self, destination: Destination, head: bytes, content: bytes, *, bodiless: bool
     ) -> ReceivedResponse:
-        """On an idle connection, where all can be had under the one timer of many requests; else on a new one."""
+        """Exchanges on an idle connection, under the shared timer of many requests, or on a new one."""
         connection = self._pool.idle(destination.origin)
         if connection is None:
             async with asyncio.timeout(self._total_seconds):
@@ -118,12 +121,12 @@ class OutboundClient:
         try:
             return await connection.exchange(head, content, bodiless=bodiless)
         finally:
-            self._pool.give_back(connection)
+            self._pool.release(connection)
 
 
-# What these say names the address or the URL's fault itself.
+# Their messages name the address or the fault of the URL themselves.
 _NAMED_ALREADY = frozenset({"BLOCKED_ADDRESS", "INVALID_URL"})
 
 
-def _give_up(connection: HttpConnection) -> None:
+def _time_out(connection: HttpConnection) -> None:
     connection.fail(TimeoutError())

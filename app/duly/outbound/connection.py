@@ -1,22 +1,22 @@
-"""One connection to a receiver: carries one exchange at a time, and trusts nothing that comes unasked."""
+"""Connection to a receiver: one exchange at a time, unsolicited data is never used."""
 
 import asyncio
 from collections.abc import Callable
 from typing import Final, cast
 
-from duly.outbound.response import PostFailed
-from duly.outbound.response_reader import AnswerReader, ReceivedResponse
+from duly.outbound.response import RequestFailed
+from duly.outbound.response_reader import ReceivedResponse, ResponseReader
 from duly.outbound.url import Origin
 
 _PIECE: Final = 256 * 1024
-# Each piece of an answer costs some microseconds however small it is, and a receiver can send 60,000 of one byte. So
-# after some of them what comes is left to gather for a while.
+# Each received piece costs some microseconds, however small, and a receiver can send 60,000 of one byte. After some
+# pieces reading pauses, so that data accumulates.
 _PIECES_AT_ONCE: Final = 64
 _GATHER_SECONDS: Final = 0.1
 
 
 class HttpConnection(asyncio.Protocol):
-    """`gone` is called once, when the connection is closed, whoever closed it."""
+    """Connection; `gone` is called once when it is closed, by either side."""
 
     _transport: asyncio.Transport
 
@@ -24,14 +24,18 @@ class HttpConnection(asyncio.Protocol):
         self.origin = origin
         self.open = False
         self._gone = gone
-        self._reader = AnswerReader()
+        self._reader = ResponseReader()
         self._answer: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
 
     async def exchange(self, head: bytes, content: bytes, *, bodiless: bool) -> ReceivedResponse:
-        """Sends a request and reads its answer; a `bodiless` one has no body, whatever its headers say.
+        """Sends a request and reads its response; a `bodiless` response has no body, whatever its
+        headers say.
 
-        Raises `PostFailed` where none came. Unless all went well, also when cancelled, the connection is closed.
+        Closes the connection unless the exchange succeeded, also when cancelled.
+
+        Raises:
+            RequestFailed: there is no valid response.
         """
         self._reader.begin(bodiless=bodiless)
         self._pieces = 0
@@ -52,22 +56,22 @@ class HttpConnection(asyncio.Protocol):
         return self._reader.answer()
 
     async def _send(self, head: bytes, content: bytes) -> None:
-        """A large body goes out bit by bit, so that it does not hold up everybody else's."""
+        """Sends a large body in parts, so that it does not delay other requests."""
         self._transport.write(head)
         for start in range(0, len(content), _PIECE):
             if self._room is not None:
                 await self._room
             if self._answer is None or self._answer.done():
-                return  # answered early, or broken: the rest is not wanted
+                return  # early response, or failure: the rest is not needed
             self._transport.write(content[start : start + _PIECE])
 
     def fail(self, failure: Exception) -> None:
-        """Ends the exchange under way, if there is one, and closes the connection."""
+        """Fails the exchange in progress, if any, and closes the connection."""
         self._settle(failure)
         self.close()
 
     def close(self) -> None:
-        """At once: what was not yet sent is not."""
+        """Closes the connection at once; unsent data is dropped."""
         self.open = False
         self._transport.abort()
 
@@ -79,7 +83,7 @@ class HttpConnection(asyncio.Protocol):
             else:
                 self._answer.set_exception(failure)
 
-    # What follows is called by the event loop.
+    # Callbacks of the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's do not inherit from it
@@ -87,12 +91,12 @@ class HttpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._answer is None or self._answer.done():
-            # Some proxies send a 408 as they close an idle connection: it must not answer the next request.
+            # Some proxies send a 408 when they close an idle connection: it is not the response to the next request.
             self.close()
             return
         try:
             self._reader.feed(data)
-        except PostFailed as failure:
+        except RequestFailed as failure:
             self.fail(failure)
             return
         if self._reader.complete:
@@ -113,7 +117,7 @@ class HttpConnection(asyncio.Protocol):
         try:
             if self._answer is not None:
                 self._reader.end()
-        except PostFailed as failure:
+        except RequestFailed as failure:
             self._settle(failure)
         else:
             self._settle(None)

@@ -1,4 +1,4 @@
-"""The connections of a client: few to each origin, few in all, and idle ones kept for a while."""
+"""Connection pool: bounds in total and for each origin; idle connections are kept for a while."""
 
 import asyncio
 from collections import Counter, defaultdict, deque
@@ -7,22 +7,22 @@ from typing import Final
 from duly.deadlines import Deadlines
 from duly.outbound.connection import HttpConnection
 from duly.outbound.connector import Connector
-from duly.outbound.response import PostFailed
+from duly.outbound.response import RequestFailed
 from duly.outbound.url import Destination, Origin
 
-# Many servers close a connection that idled for 5 s; one that is kept for less is hardly ever met half closed.
+# Many servers close idle connections after 5 s; keeping them for less avoids half-closed ones.
 _KEEP_ALIVE_SECONDS: Final = 4
 _CLOSE_SECONDS: Final = 1
 
 
 class ConnectionPool:
-    """At most `connections` are open, and `per_origin` of them to one origin; those that idle are counted."""
+    """Pool of at most `connections` connections, `per_origin` of them to one origin; idle ones count."""
 
     def __init__(self, connector: Connector, *, connections: int, per_origin: int) -> None:
         self._connector = connector
         self._most = connections
         self._most_per_origin = per_origin
-        # Those that are being made count too, though they are not in `_open` yet.
+        # Includes connections in progress, which are not in `_open` yet.
         self._count: Counter[Origin] = Counter()
         self._open: set[HttpConnection] = set()
         self._idle: defaultdict[Origin, dict[HttpConnection, None]] = defaultdict(dict)
@@ -32,7 +32,7 @@ class ConnectionPool:
         self._closed = False
 
     def idle(self, origin: Origin) -> HttpConnection | None:
-        """An open connection, the caller's until given back: the one used last, so that the others may run out."""
+        """Returns an open connection until it is released, the last used one first, so that others can expire."""
         resting = self._idle.get(origin)
         while resting:
             connection, _ = resting.popitem()
@@ -42,7 +42,11 @@ class ConnectionPool:
         return None
 
     async def connection(self, destination: Destination) -> HttpConnection:
-        """The same, or a new one as soon as there is room for it. Raises `PostFailed`."""
+        """Returns an idle connection, or a new one as soon as there is room.
+
+        Raises:
+            RequestFailed: no connection could be made.
+        """
         origin = destination.origin
         while not self._has_room(origin):
             self._refuse_when_closed()
@@ -56,8 +60,8 @@ class ConnectionPool:
         return await self._new(destination)
 
     async def _turn(self, origin: Origin) -> None:
-        """Waits until a connection of this origin is idle or gone. Hundreds may wait for an origin that hangs: what
-        becomes free elsewhere must not wake them.
+        """Waits until a connection of this origin is idle or closed. Hundreds may wait for an origin that hangs:
+        connections to others must not wake them.
         """
         turn = asyncio.get_running_loop().create_future()
         self._waiting[origin].append(turn)
@@ -65,11 +69,11 @@ class ConnectionPool:
             await turn
         except asyncio.CancelledError:
             if not turn.cancelled():
-                self._call(origin)  # it was given a turn, which is another's now
+                self._call(origin)  # passes its turn on
             raise
 
     def _call(self, origin: Origin) -> None:
-        """Gives the one that has waited longest for this origin its turn."""
+        """Wakes the request that has waited longest for this origin."""
         while waiting := self._waiting.get(origin):
             turn = waiting.popleft()
             if not turn.done():
@@ -81,7 +85,7 @@ class ConnectionPool:
         if self._count[origin] >= self._most_per_origin:
             return False
         if self._count.total() >= self._most and len(self._resting):
-            self._resting.oldest().close()  # makes room in a moment
+            self._resting.oldest().close()  # makes room shortly
         return self._count.total() < self._most
 
     async def _new(self, destination: Destination) -> HttpConnection:
@@ -100,10 +104,10 @@ class ConnectionPool:
 
     def _refuse_when_closed(self) -> None:
         if self._closed:
-            raise PostFailed("INVALID_RESPONSE", "the service is going down.")
+            raise RequestFailed("INVALID_RESPONSE", "the service is shutting down.")
 
-    def give_back(self, connection: HttpConnection) -> None:
-        """After every exchange; a connection that broke is dropped."""
+    def release(self, connection: HttpConnection) -> None:
+        """Returns a connection after an exchange; a broken one is dropped."""
         if connection.open:
             self._idle[connection.origin][connection] = None
             self._resting.put(connection)
@@ -112,7 +116,7 @@ class ConnectionPool:
 
     def _gone(self, connection: HttpConnection) -> None:
         if connection not in self._open:
-            return  # it broke while it was being made, which `_new` sees
+            return  # it failed while it was made, which `_new` detects
         self._open.remove(connection)
         self._resting.take_out(connection)
         if resting := self._idle.get(connection.origin):
@@ -128,7 +132,7 @@ class ConnectionPool:
         self._freed.set()
 
     async def aclose(self) -> None:
-        """Closes all connections; exchanges under way fail."""
+        """Closes all connections; exchanges in progress fail."""
         self._closed = True
         self._resting.close()
         for connection in self._open:

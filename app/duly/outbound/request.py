@@ -1,4 +1,4 @@
-"""The head of a request, as it goes out."""
+"""Head of a request."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -7,26 +7,28 @@ from duly.domain.header_rules import RESERVED_HEADERS, is_token
 
 
 def head_of(method: str, start: str, headers: Mapping[str, str], *, length: int | None) -> bytes:
-    """`start` is what follows the method; without a `length` the request has no body.
+    """Returns the head of a request. `start` follows the method; without a `length` the request has no body. Reserved
+    headers are left out.
 
-    Raises `ValueError` for a header that no message can carry; its text repeats no value. Reserved ones are left out.
+    Raises:
+        ValueError: a header is invalid; the message does not repeat its value.
     """
     lines = [method, start]
     for given, value in headers.items():
         name = _name(given)
-        if not value.isprintable():  # line breaks above all: they would begin another header
-            raise ValueError(f"The value of the header {name} holds a control character.")
+        if not value.isprintable():  # a line break would begin another header
+            raise ValueError(f"The value of the header {name} contains a control character.")
         if name not in RESERVED_HEADERS:
             lines.append(f"{name}: {value}\r\n")
     lines.append("\r\n" if length is None else f"content-length: {length}\r\n\r\n")
     try:
         return "".join(lines).encode("ascii")
     except UnicodeEncodeError:
-        raise ValueError("The value of a header holds a character that is not ASCII.") from None
+        raise ValueError("The value of a header contains a character that is not ASCII.") from None
 
 
 @lru_cache(maxsize=256)
 def _name(given: str) -> str:
     if not is_token(given):
-        raise ValueError("The name of a header holds a character that no name may hold.")
+        raise ValueError("The name of a header contains an invalid character.")
     return given.lower()

@@ -1,4 +1,4 @@
-"""From a name to the addresses that may be called, and to a socket for one of them: where the guard stands."""
+"""Resolver: addresses of a name that may be called, and sockets for them. The egress policy is enforced here."""
 
 import asyncio
 import socket
@@ -7,26 +7,26 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from duly.domain.egress_policy import EgressPolicy, connection_refusal, is_localhost
-from duly.outbound.response import AddressRefused, PostFailed
+from duly.outbound.response import AddressBlocked, RequestFailed
 from duly.outbound.url import Origin
 
 # One row of `socket.getaddrinfo`.
 AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 
-# Short, for receivers that move. It is no hole: a connection is checked by its own address, not by this memory.
+# Short, for receivers that move. Safe, because each connection is checked by its own address.
 _MEMORY_SECONDS: Final = 5
 _MEMORY_SIZE: Final = 1024
-# Names that hang can take all threads there are. A name that was found before is then called where it was (RFC 8767).
+# Names that hang can occupy all threads; then a known name is called at its last addresses (RFC 8767).
 _STALE_SECONDS: Final = 300
 _PATIENCE_SECONDS: Final = 0.25
-# A name that hangs holds one of these for as long as the system tries, which may be half a minute.
+# A name that hangs occupies one of these until the system gives up, which may take half a minute.
 _LOOKUPS_AT_ONCE: Final = 64
-# What arrives in one go is parsed in one go, so no more is let arrive than an answer may hold.
+# Received data is parsed at once, so the buffer is smaller than the limit of a response.
 _RECEIVE_BUFFER: Final = 32 * 1024
 
 
 class Lookup(Protocol):
-    """Finds the addresses of a name, unchecked."""
+    """DNS lookup without checks."""
 
     async def resolve(self, host: str, port: int) -> list[AddressInfo]: ...
 
@@ -34,7 +34,9 @@ class Lookup(Protocol):
 
 
 class SystemLookup:
-    """The system's resolver on threads of its own: names that hang hold up no other work, nor work the names."""
+    """Lookup by the system's resolver on its own threads: names that hang delay no other work, and other
+    work no names.
+    """
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_LOOKUPS_AT_ONCE, thread_name_prefix="duly-lookup")
@@ -48,22 +50,26 @@ class SystemLookup:
 
 
 class GuardedLookup:
-    """Refuses a name if any one of its addresses is refused, gives up on slow look-ups, and remembers for a while.
+    """Lookup that refuses a name if one of its addresses is refused, with a timeout and a cache.
 
-    Many requests to a name that is not known yet share one look-up. It goes on after they have given up, and those that
-    come then wait for it too: a name that hangs never has two look-ups under way. A name that was found within the last
-    minutes does not wait long: where it led then is known.
+    Concurrent requests to a new name share one lookup. It continues after they have timed out, and later requests wait
+    for it too, so a name that hangs never has two lookups in progress. For a name that was found within the last
+    minutes the wait is short, because its last addresses are used.
     """
 
-    def __init__(self, lookup: Lookup, *, reach: EgressPolicy, seconds: float) -> None:
+    def __init__(self, lookup: Lookup, *, egress: EgressPolicy, seconds: float) -> None:
         self.lookup = lookup
-        self._reach = reach
+        self._egress = egress
         self._seconds = seconds
         self._known: dict[tuple[str, int], asyncio.Task[list[AddressInfo]]] = {}
         self._last: dict[tuple[str, int], tuple[float, list[AddressInfo]]] = {}
 
     async def find(self, host: str, port: int) -> list[AddressInfo]:
-        """Raises `PostFailed`."""
+        """Returns the addresses of a name.
+
+        Raises:
+            RequestFailed: the lookup failed or took too long, or an address is refused.
+        """
         task = self._known.get((host, port))
         if task is None:
             task = asyncio.create_task(self._resolve(host, port))
@@ -75,11 +81,11 @@ class GuardedLookup:
         except TimeoutError:
             if stale is not None:
                 return stale
-            message = f"no connection within {self._seconds:.1f} seconds: the name is still being looked up."
-            raise PostFailed("TIMED_OUT", message) from None
+            message = f"no connection within {self._seconds:.1f} seconds: the DNS lookup has not finished."
+            raise RequestFailed("TIMED_OUT", message) from None
 
     def _stale(self, name: tuple[str, int]) -> list[AddressInfo] | None:
-        """Returns where the name led when it was last found, if that was not long ago."""
+        """Returns the addresses of an earlier lookup, if that was not long ago."""
         found_at, found = self._last.get(name, (float("-inf"), []))
         return found if found_at > asyncio.get_running_loop().time() - _STALE_SECONDS else None
 
@@ -88,18 +94,18 @@ class GuardedLookup:
             found = await self.lookup.resolve(host, port)
         except OSError as error:
             reason = error.strerror or type(error).__name__
-            raise PostFailed("CONNECT_FAILED", f"the name cannot be looked up ({reason}).") from None
+            raise RequestFailed("CONNECT_FAILED", f"DNS lookup failed ({reason}).") from None
         return self._checked(host, found)
 
     def _checked(self, host: str, found: list[AddressInfo]) -> list[AddressInfo]:
         if not found:
-            raise PostFailed("CONNECT_FAILED", "the name cannot be looked up (it has no address).")
-        reasons = [connection_refusal(str(at[0]), int(at[1]), reach=self._reach) for *_, at in found]
+            raise RequestFailed("CONNECT_FAILED", "DNS lookup failed (the name has no address).")
+        reasons = [connection_refusal(str(at[0]), int(at[1]), egress=self._egress) for *_, at in found]
         if is_localhost(host) and None in reasons:
-            # Both families lead to this machine: allowing one of them allows the name.
+            # Both families are this machine: allowing one of them allows the name.
             return [one for one, reason in zip(found, reasons, strict=True) if reason is None]
         for reason in filter(None, reasons):
-            raise PostFailed("BLOCKED_ADDRESS", reason)
+            raise RequestFailed("BLOCKED_ADDRESS", reason)
         return found
 
     def _remember(self, name: tuple[str, int], task: "asyncio.Task[list[AddressInfo]]") -> None:
@@ -109,7 +115,7 @@ class GuardedLookup:
         task.add_done_callback(partial(self._found, name))
 
     def _found(self, name: tuple[str, int], task: "asyncio.Task[list[AddressInfo]]") -> None:
-        """Counts the time from here; what failed is not remembered."""
+        """Starts the lifetime of a result; failures are not cached."""
         self._last.pop(name, None)
         if task.cancelled() or task.exception() is not None:
             self._forget(name, task)
@@ -131,17 +137,21 @@ class GuardedLookup:
 
 
 def literal(origin: Origin) -> list[AddressInfo]:
-    """The address that a URL gives itself, in the form of a look-up's."""
+    """Returns the address in a URL, in the form of a lookup result."""
     family = socket.AF_INET6 if ":" in origin.host else socket.AF_INET
     return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (origin.host, origin.port))]
 
 
-def guarded_socket(address: AddressInfo, *, reach: EgressPolicy) -> socket.socket:
-    """Make the socket for exactly this address, or refuse to: no connection comes about any other way."""
+def guarded_socket(address: AddressInfo, *, egress: EgressPolicy) -> socket.socket:
+    """Makes the socket for exactly this address. No connection is made in any other way.
+
+    Raises:
+        AddressBlocked: the egress policy refuses the address.
+    """
     family, kind, protocol, _, at = address
-    reason = connection_refusal(str(at[0]), int(at[1]), reach=reach)
+    reason = connection_refusal(str(at[0]), int(at[1]), egress=egress)
     if reason is not None:
-        raise AddressRefused(reason)
+        raise AddressBlocked(reason)
     made = socket.socket(family, kind, protocol)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
     return made

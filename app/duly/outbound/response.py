@@ -1,4 +1,4 @@
-"""What comes of a request: an answer, or an error that says why there is none."""
+"""Results of a request: a response, or the error that prevented one."""
 
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
@@ -6,12 +6,12 @@ from typing import Final, Literal, NamedTuple
 RESPONSE_LIMIT: Final = 64 * 1024
 
 OutboundCode = Literal[
-    "BLOCKED_ADDRESS", "INVALID_URL", "CONNECT_FAILED", "TLS_FAILED", "TIMED_OUT", "INVALID_RESPONSE"
+    "BLOCKED_ADDRESS", "INVALID_URL", "CONNECT_FAILED", "TLS_FAILED", "TIMED_OUT", "INVALID_RESPONSE", "NOT_SENT"
 ]
 
 
-class OutboundAnswer(NamedTuple):
-    """What a receiver answered: names of headers in lower case, the body raw and cut at 64 KiB (`truncated`)."""
+class OutboundResponse(NamedTuple):
+    """Response of a receiver: header names in lower case, the body raw and cut at 64 KiB (`truncated`)."""
 
     status: int
     headers: Mapping[str, str]
@@ -21,7 +21,9 @@ class OutboundAnswer(NamedTuple):
 
 
 class OutboundError(Exception):
-    """No answer was had. The text is one sentence that may be shown: it names host and port, never path or query."""
+    """Failure without a response. The message is one sentence that may be shown: it names host and port, never path or
+    query.
+    """
 
     def __init__(self, code: OutboundCode, message: str, *, duration_seconds: float) -> None:
         super().__init__(message)
@@ -29,13 +31,13 @@ class OutboundError(Exception):
         self.duration_seconds = duration_seconds
 
 
-class PostFailed(Exception):
-    """Why a request failed, raised by the step that knows; the client adds host and port, and the time it took."""
+class RequestFailed(Exception):
+    """Failure of one step of a request; the client adds host and port, and the duration."""
 
     def __init__(self, code: OutboundCode, message: str) -> None:
         super().__init__(message)
         self.code: OutboundCode = code
 
 
-class AddressRefused(OSError):
-    """The guard's refusal. It is an error of the system's kind so that connecting carries it like any other."""
+class AddressBlocked(OSError):
+    """Refusal by the egress policy. An OSError, so that the code that connects passes it on."""

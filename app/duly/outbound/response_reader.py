@@ -1,15 +1,15 @@
-"""Takes one answer in as it comes, and holds it to its bounds. No input or output: bytes go in, an answer comes out."""
+"""Incremental parser of one response within its bounds, without I/O."""
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from duly.outbound.response import RESPONSE_LIMIT, PostFailed
+from duly.outbound.response import RESPONSE_LIMIT, RequestFailed
 
 _HEADER_LIMIT: Final = 100
 _INTERIM_LIMIT: Final = 10
-# Status line, headers, trailers and chunk extensions together; a body in chunks of one byte costs five more a byte.
+# Status line, headers, trailers and chunk extensions together; a body in chunks of one byte has five more per byte.
 _FRAME_BYTES: Final = 32 * 1024
 _FRAME_BYTES_A_BODY_BYTE: Final = 7
 _SWITCHING_PROTOCOLS: Final = 101
@@ -17,7 +17,7 @@ _FIRST_FINAL_STATUS: Final = 200
 
 
 class ReceivedResponse(NamedTuple):
-    """An answer as it came in: names of headers in lower case, the body raw, and whether it was cut."""
+    """Response as received: header names in lower case, the raw body, and whether it was cut."""
 
     status: int
     headers: Mapping[str, str]
@@ -25,12 +25,12 @@ class ReceivedResponse(NamedTuple):
     truncated: bool
 
 
-class AnswerReader:
-    """Reads the answers of one connection, one after the other. `begin` makes it ready for the next; `bodiless` is the
-    answer to a HEAD, which ends with its headers, whatever length they tell of.
+class ResponseReader:
+    """Reader of the responses of one connection, one after the other. `begin` prepares for the next; a `bodiless`
+    response (to HEAD) ends with its headers, independent of their length.
 
-    A receiver may send few interim answers (1xx) before the answer, and nothing after it: `reusable` tells whether
-    it kept to that and leaves the connection open.
+    A receiver may send a few interim responses (1xx) before the response, and nothing after it: `reusable` tells
+    whether it did so and keeps the connection open.
     """
 
     def __init__(self) -> None:
@@ -39,6 +39,7 @@ class AnswerReader:
         self.reusable = True
 
     def begin(self, *, bodiless: bool = False) -> None:
+        """Prepares for the next response."""
         self._bodiless = bodiless
         self.complete = self.reusable = self._truncated = False
         self._status = 0
@@ -48,7 +49,11 @@ class AnswerReader:
         self._head_complete = False
 
     def feed(self, received: bytes) -> None:
-        """Raises `PostFailed` for what is not a bounded HTTP answer. `complete` tells whether the end was reached."""
+        """Parses received data. `complete` is set at the end of the response.
+
+        Raises:
+            RequestFailed: the data is not a bounded HTTP response.
+        """
         try:
             self._parser.feed_data(received)
         except (HttpParserError, HttpParserUpgrade) as error:
@@ -57,29 +62,33 @@ class AnswerReader:
                 raise _broken(error) from None
         self._received += len(received)
         if self._received > _FRAME_BYTES + len(self._body) * (1 + _FRAME_BYTES_A_BODY_BYTE) and not self.complete:
-            raise PostFailed("INVALID_RESPONSE", "the headers of the answer are too long.")
+            raise RequestFailed("INVALID_RESPONSE", "the response's headers are too long.")
 
     def end(self) -> None:
-        """The receiver closed the connection. Raises `PostFailed` where that breaks the answer off."""
+        """Handles the end of the connection.
+
+        Raises:
+            RequestFailed: the response is incomplete.
+        """
         self.reusable = False
         if self.complete:
             return
         if not self._received:
-            raise PostFailed("INVALID_RESPONSE", "the connection was closed without an answer.")
-        # Only where nothing else tells the end of the body does the end of the connection (RFC 9112, section 6.3).
+            raise RequestFailed("INVALID_RESPONSE", "the connection was closed without a response.")
+        # The end of the connection ends the body only if nothing else does (RFC 9112, section 6.3).
         if not self._head_complete or not self._headers.keys().isdisjoint({"content-length", "transfer-encoding"}):
-            raise PostFailed("INVALID_RESPONSE", "the answer broke off.")
+            raise RequestFailed("INVALID_RESPONSE", "the response is incomplete.")
         self.complete = True
 
     def answer(self) -> ReceivedResponse:
-        """What was read, once it is complete."""
+        """Returns the response, once it is complete."""
         return ReceivedResponse(self._status, self._headers, bytes(self._body), self._truncated)
 
-    # What follows is called by the parser. An error raised here ends its work and comes out of `feed`.
+    # Callbacks of the parser. An error that they raise ends parsing, and is raised by `feed`.
 
     def on_message_begin(self) -> None:
         if self.complete:
-            raise ValueError("more answers than one request is due")
+            raise ValueError("more than one response")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._fields += 1
@@ -97,14 +106,14 @@ class AnswerReader:
             return
         self._head_complete = True
         if self._bodiless:
-            # The parser knows nothing of the request and would wait for a body: it ends here, and its connection too.
+            # The parser does not know the request and would wait for a body, so parsing and the connection end here.
             self.complete = True
             raise ValueError("enough was read")
 
     def _pass_over(self) -> None:
         self._interim += 1
         if self._interim > _INTERIM_LIMIT or self._status == _SWITCHING_PROTOCOLS:
-            raise ValueError("an interim answer that was not asked for")
+            raise ValueError("unexpected interim response")
         self._headers = {}
 
     def on_body(self, piece: bytes) -> None:
@@ -120,8 +129,8 @@ class AnswerReader:
             self.reusable = self._parser.should_keep_alive()
 
 
-def _broken(error: Exception) -> PostFailed:
+def _broken(error: Exception) -> RequestFailed:
     reason = error.__context__ if isinstance(error.__context__, ValueError) else None
-    return PostFailed(
-        "INVALID_RESPONSE", f"the answer is not one bounded HTTP answer ({reason or type(error).__name__})."
+    return RequestFailed(
+        "INVALID_RESPONSE", f"not a valid HTTP response within the limits ({reason or type(error).__name__})."
     )

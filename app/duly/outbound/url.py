@@ -1,20 +1,20 @@
-"""Where a request goes: a URL, read and checked as far as it alone can tell."""
+"""Destination of a request: a URL, parsed and checked as far as possible without DNS."""
 
 import re
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from duly.domain.egress_policy import EgressPolicy, Target, parse_target, target_refusal
-from duly.outbound.response import PostFailed
+from duly.outbound.response import RequestFailed
 
 _DEFAULT_PORT: Final = {"http": 80, "https": 443}
-# What RFC 3986 lets a path and a query hold besides letters and digits; anything else is percent-encoded.
+# Characters of a path and a query in RFC 3986 besides letters and digits; others are percent-encoded.
 _AS_IT_IS: Final = "-._~!$&'()*+,;=:@/?[]%"
 _LONE_PERCENT: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
 class Origin(NamedTuple):
-    """What one connection leads to."""
+    """Scheme, host and port of a connection."""
 
     tls: bool
     host: str
@@ -22,7 +22,7 @@ class Origin(NamedTuple):
 
 
 class Destination(NamedTuple):
-    """`shown` is host and port, for people; `start` is what follows the method, up to the headers that
+    """Parsed URL. `shown` is host and port, for messages; `start` is the head from the method up to the headers that
     differ from request to request.
     """
 
@@ -32,15 +32,19 @@ class Destination(NamedTuple):
     start: str
 
 
-def read_destination(url: str, *, reach: EgressPolicy) -> Destination:
-    """Raises `PostFailed` for what is no URL of a receiver, or one that may not be called."""
+def read_destination(url: str, *, egress: EgressPolicy) -> Destination:
+    """Parses and checks a URL.
+
+    Raises:
+        RequestFailed: the URL is invalid or may not be called.
+    """
     try:
         target = parse_target(url)
     except ValueError as error:
-        raise PostFailed("INVALID_URL", str(error)) from None
-    reason = target_refusal(target, reach=reach)
+        raise RequestFailed("INVALID_URL", str(error)) from None
+    reason = target_refusal(target, egress=egress)
     if reason is not None:
-        raise PostFailed("BLOCKED_ADDRESS", reason)
+        raise RequestFailed("BLOCKED_ADDRESS", reason)
     origin = Origin(target.scheme == "https", target.host, target.port)
     return Destination(origin, not target.is_address, target.origin, _start(target))
 

@@ -1,40 +1,40 @@
-"""What an answer, or the lack of one, means for a delivery: a pure decision."""
+"""Classification of responses and errors of deliveries; pure decisions."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from duly.domain.json_cleaning import clean_text
 from duly.domain.retry import webhook_delay
-from duly.outbound import OutboundAnswer, OutboundError, retry_after_seconds
+from duly.outbound import OutboundError, OutboundResponse, retry_after_seconds
 from duly.store.webhooks.deliveries import DueDelivery
 from duly.store.webhooks.delivery_attempts import AttemptResult, DeliveryOutcome
 
 ANSWER_SHOWN = 1024
 _HOPELESS = frozenset({"BLOCKED_ADDRESS", "INVALID_URL"})
 GONE = 410
-# What the answer's header `webhook-delivery` may say (standardwebhooks.com).
+# Values of the response header `webhook-delivery` (standardwebhooks.com).
 _ENDING = frozenset({"abort-message", "disable"})
 _REFUSALS = {
-    "ENDPOINT_DELETED": "ENDPOINT_DELETED: it was not sent, since the endpoint is no more",
-    "ENDPOINT_DISABLED": "ENDPOINT_DISABLED: it was not sent, since the endpoint is disabled",
-    "JOB_DELETED": "JOB_DELETED: it was not sent, since its job is kept no longer",
+    "ENDPOINT_DELETED": "ENDPOINT_DELETED: not sent, the endpoint was deleted",
+    "ENDPOINT_DISABLED": "ENDPOINT_DISABLED: not sent, the endpoint is disabled",
+    "JOB_DELETED": "JOB_DELETED: not sent, the retention of its job ended",
 }
 
 
 class NotSent(OutboundError):
-    """Our own fault: it says nothing of the receiver."""
+    """Failure inside the service, which is no evidence about the receiver."""
 
 
 def judge(
     delivery: DueDelivery,
-    came: OutboundAnswer | OutboundError,
+    came: OutboundResponse | OutboundError,
     *,
     schedule: Sequence[float],
     random: Callable[[], float],
     now: datetime,
 ) -> AttemptResult:
-    """The try as it is recorded: delivered, to be tried again after a delay, or given up."""
-    delivered = isinstance(came, OutboundAnswer) and 200 <= came.status < 300  # noqa: PLR2004  # the class of success
+    """Returns the attempt to record: delivered, to be retried after a delay, or abandoned."""
+    delivered = isinstance(came, OutboundResponse) and 200 <= came.status < 300  # noqa: PLR2004  # the class of success
     asked = "" if isinstance(came, OutboundError) else came.headers.get("webhook-delivery", "").strip().lower()
     delay = (
         None
@@ -53,23 +53,23 @@ def judge(
         if delay is None
         else DeliveryOutcome.TRY_AGAIN,
         duration_ms=round(came.duration_seconds * 1000),
-        status_code=came.status if isinstance(came, OutboundAnswer) else None,
-        answer=_shown(came.body) if isinstance(came, OutboundAnswer) else None,
+        status_code=came.status if isinstance(came, OutboundResponse) else None,
+        answer=_shown(came.body) if isinstance(came, OutboundResponse) else None,
         delay_seconds=delay or 0.0,
-        # What ends a delivery on purpose, or is our own refusal, says nothing of how the receiver does.
+        # An intended end, or a failure inside the service, is no evidence about the receiver.
         fails=not (delivered or asked in _ENDING or _is_hopeless(came) or isinstance(came, NotSent)),
         disables=_disables(came, asked),
-        cut=isinstance(came, OutboundAnswer) and came.truncated,
+        cut=isinstance(came, OutboundResponse) and came.truncated,
     )
 
 
 def refused(delivery: DueDelivery) -> AttemptResult:
-    """The end of a delivery that is not posted, since nobody is there to be told."""
-    return _ended(delivery, _REFUSALS.get(delivery.refusal or "", "it was not sent: it has no receiver"))
+    """Returns the end of a delivery without a receiver, which is not posted."""
+    return _ended(delivery, _REFUSALS.get(delivery.refusal or "", "not sent: it has no receiver"))
 
 
 def _ended(delivery: DueDelivery, error: str | None) -> AttemptResult:
-    """A delivery that is given up without a post."""
+    """Returns the end of a delivery that is abandoned without a post."""
     return AttemptResult(
         tenant_id=delivery.tenant_id,
         job_id=delivery.job_id,
@@ -89,24 +89,24 @@ def _ended(delivery: DueDelivery, error: str | None) -> AttemptResult:
     )
 
 
-def _is_hopeless(came: OutboundAnswer | OutboundError) -> bool:
-    """Whether another try makes no sense: a refused address, or a receiver that is gone."""
+def _is_hopeless(came: OutboundResponse | OutboundError) -> bool:
+    """Returns whether a retry cannot succeed: a blocked address, an invalid URL, or a 410."""
     return came.code in _HOPELESS if isinstance(came, OutboundError) else came.status == GONE
 
 
-def _disables(came: OutboundAnswer | OutboundError, asked: str) -> str | None:
-    """Why its endpoint is to be sent nothing more, where the answer says so."""
-    if isinstance(came, OutboundAnswer) and came.status == GONE:
+def _disables(came: OutboundResponse | OutboundError, asked: str) -> str | None:
+    """Returns the reason to disable the endpoint, if the response gives one."""
+    if isinstance(came, OutboundResponse) and came.status == GONE:
         return "GONE: the receiver answered 410"
-    return "ASKED: the receiver answered with webhook-delivery: disable" if asked == "disable" else None
+    return "REQUESTED: the receiver answered with webhook-delivery: disable" if asked == "disable" else None
 
 
-def _retry_after(came: OutboundAnswer | OutboundError, now: datetime) -> float | None:
-    """Seconds that the receiver asks to be left alone."""
-    return retry_after_seconds(came, now=now) if isinstance(came, OutboundAnswer) else None
+def _retry_after(came: OutboundResponse | OutboundError, now: datetime) -> float | None:
+    """Returns the pause in seconds that the receiver requests."""
+    return retry_after_seconds(came, now=now) if isinstance(came, OutboundResponse) else None
 
 
-def _problem(came: OutboundAnswer | OutboundError) -> str:
+def _problem(came: OutboundResponse | OutboundError) -> str:
     if isinstance(came, OutboundError):
         return f"{came.code}: {came}"
     return f"the receiver answered {came.status}"

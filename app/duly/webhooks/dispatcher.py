@@ -1,4 +1,4 @@
-"""The dispatcher: takes due webhooks from the outbox, has them sent, and hands on what came of it to be settled."""
+"""Dispatcher: takes due webhooks from the outbox, has them sent, and passes the results to the settler."""
 
 import asyncio
 import random
@@ -24,19 +24,19 @@ from duly.webhooks.settler import Settler
 
 log = structlog.stdlib.get_logger("duly.dispatcher")
 
-# What a receiver is too slow for waits so long, untried.
+# Delay of deliveries that a receiver is too slow for.
 PUT_BACK_SECONDS = (1.0, 5.0)
-# A webhook is held for one exchange, the wait for its turn, and so long for being settled.
+# A delivery is held for one exchange, the wait for its turn, and this time to be recorded.
 SPARE_SECONDS = 5.0
 LONGEST_LOOK_SECONDS = 1.0
 SHORTEST_LOOK_SECONDS = 0.05
 
 
 class Dispatcher:
-    """The telling side of one node.
+    """Delivery loop of one node.
 
     Args:
-        post_seconds: one exchange takes no longer.
+        post_seconds: bound of one exchange.
     """
 
     def __init__(self, database: Database, sender: Sender, settler: Settler, *, post_seconds: float) -> None:
@@ -55,7 +55,7 @@ class Dispatcher:
         settler.recorded = self._settled
 
     async def step(self) -> float:
-        """One round of its loop: takes what is due and starts to post it. Returns how long to rest."""
+        """Takes due webhooks and starts to post them. Returns the seconds to rest."""
         while self._full and not self._draining:
             await self._room()
         if self._draining:
@@ -69,8 +69,8 @@ class Dispatcher:
         return pause
 
     async def _take(self, connection: Connection) -> tuple[list[DueDelivery], bool]:
-        """What may be sent now, and whether to look again at once: where one round takes as much as it may, the next
-        one begins with other receivers.
+        """Returns webhooks to send, and whether to look again at once: after a full round the next one begins with
+        other receivers.
         """
         limit = min(ROUND, CONCURRENT - len(self._posts))
         rooms = self._receivers.rooms()
@@ -82,7 +82,7 @@ class Dispatcher:
         return due, turned
 
     async def _any_gated(self, connection: Connection) -> bool:
-        """Whether receivers are held back, as of a second ago."""
+        """Returns whether receivers are held back, as of a second ago."""
         if time.monotonic() - self._gated_asked_at >= LONGEST_LOOK_SECONDS:
             self._gated = await any_gated(connection)
             self._gated_asked_at = time.monotonic()
@@ -90,11 +90,13 @@ class Dispatcher:
 
     @property
     def _full(self) -> bool:
-        """Whether to take no more for now: enough is under way, to be recorded, or waits where it moves on."""
+        """Returns whether to take no more for now: enough posts are in progress, unrecorded, or waiting for receivers
+        that are fast.
+        """
         return len(self._posts) >= CONCURRENT or self.settler.waiting >= CONCURRENT or self._receivers.well_supplied
 
     async def _room(self) -> None:
-        """Waits until something ended; but not for ever, since a receiver that hangs ends nothing."""
+        """Waits until something ends; with a bound, because nothing ends at a receiver that hangs."""
         self._freed.clear()
         try:
             async with asyncio.timeout(SHORTEST_LOOK_SECONDS):
@@ -103,7 +105,7 @@ class Dispatcher:
             pass
 
     def _begin(self, due: Sequence[DueDelivery]) -> list[DueDelivery]:
-        """Posts what may be posted; returns those whose receiver has too many waiting."""
+        """Starts the posts that are allowed; returns deliveries whose receiver has too many waiting."""
         turns = [(delivery, self._receivers.admit(delivery)) for delivery in due]
         for delivery, turn in turns:
             if turn is Turn.NOW:
@@ -116,7 +118,7 @@ class Dispatcher:
         task.add_done_callback(self._ended)
 
     async def _deliver(self, delivery: DueDelivery) -> None:
-        """Sends this one, and then what waited for its turn at the same receiver."""
+        """Sends this delivery, and then those that waited for their turn at the same receiver."""
         following: DueDelivery | None = delivery
         while following is not None:
             well = cut = False
@@ -124,8 +126,8 @@ class Dispatcher:
                 tried = await self._sender.send(following)
                 well, cut = not tried.fails, tried.cut
                 self.settler.put(tried)
-            except Exception:  # a fault of ours: this one is due again when its hold ends, the next must not wait
-                log.exception("a delivery broke off", action="delivery_broken", job_id=str(following.job_id))
+            except Exception:  # internal error: this one is due again when its hold ends; the next must not wait
+                log.exception("internal error in a delivery", action="delivery_broken", job_id=str(following.job_id))
             more = self._receivers.ended(following, well=well, cut=cut)
             self._freed.set()
             if self._draining:
@@ -139,8 +141,8 @@ class Dispatcher:
         self._freed.set()
 
     def _settled(self, tried: Sequence[AttemptResult], settled: SettledCounts) -> None:
-        """There are places again, and what waited for these, or is to be tried again, may be due before the next
-        look.
+        """Handles recorded results: there is room again, and deliveries behind these, or retries, may be due before the
+        next look.
         """
         self._freed.set()
         if settled.heals:
@@ -152,13 +154,13 @@ class Dispatcher:
             self.wake()
 
     def stop_taking(self) -> None:
-        """The round under way finishes; no other begins."""
+        """Stops after the round in progress."""
         self._draining = True
         self._freed.set()
 
     async def drain(self, grace_seconds: float) -> None:
-        """Lets posts under way end and be recorded, for so long; what is left is taken up by another node when its
-        hold ends.
+        """Waits up to `grace_seconds` for posts in progress to end and be recorded; other nodes take over the rest when
+        its hold expires.
         """
         try:
             async with asyncio.timeout(grace_seconds):
@@ -173,8 +175,8 @@ class Dispatcher:
 
 
 def _pause(seconds_to_next: float | None) -> float:
-    """How long to rest where nothing could be taken. A webhook that is due may still have to wait, for hours: it must
-    not be asked for without a pause.
+    """Returns the seconds to rest after a round that took nothing. A due webhook may still have to wait, for hours, so
+    there is a minimum.
     """
     if seconds_to_next is None:
         return LONGEST_LOOK_SECONDS

@@ -1,4 +1,4 @@
-"""Endpoints: register them, change them, and take them away; what signs their webhooks is made and sealed here."""
+"""Endpoints: registration, changes, deletion, and the secrets and keys that sign their webhooks."""
 
 import secrets
 from base64 import b64encode
@@ -38,14 +38,15 @@ from duly.store.webhooks.receivers import disable_endpoint
 MOST_ENDPOINTS = 1_000  # of a tenant
 OVERLAP_SECONDS = 86_400.0
 _SECRET_BYTES = 32
-_DISABLED_REASON = "ASKED: disabled over the API"
+_DISABLED_REASON = "REQUESTED: disabled over the API"
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointChange:
-    """What a client asks of an endpoint. None: as it was, or as it is where nobody asks. An empty description is none.
+    """Client's change of an endpoint. None keeps a member, or its default; an empty description removes
+    it.
 
-    `asymmetric`: key pairs sign too. `disabled`: it is sent nothing more, or is sent webhooks again.
+    `asymmetric`: key pairs sign too. `disabled`: stops deliveries, or resumes them.
     """
 
     url: str | None = None
@@ -62,22 +63,24 @@ class EndpointChange:
 
 @dataclass(frozen=True, slots=True)
 class EndpointWithSecret:
-    """An endpoint with its newest secret in clear, for the one answer that shows it."""
+    """Endpoint with its newest secret in clear, for the one response that shows it."""
 
     endpoint: Endpoint
     secret: str = field(repr=False)
 
 
 class SentTest(NamedTuple):
+    """Test webhook: its delivery and its event id."""
+
     delivery_id: UUID
     event_id: UUID
 
 
 class Endpoints:
-    """The verbs.
+    """Operations on endpoints.
 
     Args:
-        wake: told whenever something may be sent, or given up, that could not before.
+        wake: called when deliveries may have become due, or can be abandoned.
     """
 
     def __init__(self, database: Database, keyring: Keyring, *, wake: Callable[[], None], clock: DatabaseClock) -> None:
@@ -87,10 +90,10 @@ class Endpoints:
         self._clock = clock
 
     async def add(self, tenant_id: int, asked: EndpointChange, secret: str | None) -> EndpointWithSecret:
-        """Registers an endpoint; without a secret one is made.
+        """Registers an endpoint; a missing secret is generated.
 
         Raises:
-            EndpointLimitReached: its tenant has as many as it may.
+            TooManyEndpoints: the tenant has reached the limit.
         """
         key, clear = (tenant_id, self._clock.ids.new()), secret or _new_secret()
         subscription = self._applied(tenant_id, Subscription(url=""), asked)
@@ -101,10 +104,10 @@ class Endpoints:
             return EndpointWithSecret(await _found(connection, key), clear)
 
     async def change(self, key: Key, asked: EndpointChange) -> Endpoint:
-        """Replaces what is asked for. With another address its receiver begins anew.
+        """Changes the given members. A new URL resets the state of the receiver.
 
         Raises:
-            NotFound: this tenant has no such endpoint.
+            NotFound: the tenant has no such endpoint.
         """
         async with self._database.connection() as connection, connection.transaction():
             held = await _held(connection, key)
@@ -122,10 +125,10 @@ class Endpoints:
         return changed
 
     async def delete(self, key: Key) -> None:
-        """Takes it away; what waits to be sent there is given up.
+        """Deletes an endpoint; its pending deliveries are abandoned.
 
         Raises:
-            NotFound: this tenant has no such endpoint.
+            NotFound: the tenant has no such endpoint.
         """
         async with self._database.connection() as connection, connection.transaction():
             await _held(connection, key)
@@ -133,11 +136,11 @@ class Endpoints:
         self._wake()
 
     async def rotate(self, key: Key, secret: str | None) -> EndpointWithSecret:
-        """New keys sign from now on, and those that signed until now for a day more. A secret that is the newest
-        already changes nothing: who asks again because the answer was lost loses no key.
+        """Replaces the keys; the previous ones keep signing for a day. A secret that is already the newest changes
+        nothing, so repeating a request after a lost response loses no key.
 
         Raises:
-            NotFound: this tenant has no such endpoint.
+            NotFound: the tenant has no such endpoint.
         """
         clear = secret or _new_secret()
         async with self._database.connection() as connection, connection.transaction():
@@ -146,17 +149,17 @@ class Endpoints:
             if newest != clear:
                 new_key = self._new_key(key[0]) if held.keys.signing_key is not None else None
                 keys = Keys(self._sealed(key[0], clear), new_key)
-                # What cannot be opened any more cannot sign, and would keep the new one from signing too.
+                # A key that cannot be unsealed cannot sign, and would prevent the new one from signing.
                 overlap_seconds = OVERLAP_SECONDS if newest is not None else 0.0
                 await rotate_keys(connection, key, keys, overlap_seconds=overlap_seconds)
             return EndpointWithSecret(await _found(connection, key), clear)
 
     async def test(self, key: Key) -> SentTest:
-        """Has `webhook.test` sent; to one that is paused once it is so no longer.
+        """Sends `webhook.test`; to a paused endpoint after it is resumed.
 
         Raises:
-            NotFound: this tenant has no such endpoint.
-            EndpointDisabled: it is sent nothing.
+            NotFound: the tenant has no such endpoint.
+            EndpointDisabled: it is disabled.
         """
         message_id = self._clock.ids.new()
         async with self._database.connection() as connection, connection.transaction():
@@ -174,21 +177,23 @@ class Endpoints:
         return SentTest(delivery_id, event_id(message_id, 0))
 
     def header_names(self, endpoint: Endpoint) -> list[str] | None:
-        """The names of the headers that are sent along; None where nobody here can open them."""
+        """Returns the names of the additional headers; None if they cannot be unsealed here."""
         if endpoint.asked.headers is None:
             return []
         opened = self._opened(endpoint, endpoint.asked.headers)
         return list(orjson.loads(opened)) if opened is not None else None
 
     def public_keys(self, endpoint: Endpoint) -> list[str]:
-        """Those of the key pairs that sign its webhooks, the newest first, as far as they can be opened here."""
+        """Returns the public keys of the pairs that sign its webhooks, newest first, as far as they can be unsealed
+        here.
+        """
         private = (endpoint.keys.signing_key, endpoint.keys.previous_signing_key)
         opened = [self._opened(endpoint, sealed) for sealed in private if sealed is not None]
         return [public_key_of(key) for key in opened if key is not None]
 
     def _applied(self, tenant_id: int, before: Subscription, asked: EndpointChange) -> Subscription:
-        """What is asked for, in place of what was. `*` stands for other events under a filter than without one, so the
-        names are what stays.
+        """Returns the subscription with the change applied. `*` means other events with a filter than without, so the
+        names are kept.
         """
         given = {name: getattr(asked, name) for name in ("url", "labels", "paused", "limits")}
         after = replace(before, **{name: value for name, value in given.items() if value is not None})
@@ -201,8 +206,8 @@ class Endpoints:
         names = event_names(before.events, filtered=before.filtered) if asked.events is None else asked.events
         return replace(after, events=event_mask(names, filtered=after.filtered))
 
-    def _kept(self, held: Endpoint, asymmetric: bool | None) -> Keys:  # noqa: FBT001  # asked for, refused, or left alone
-        """The key pairs that it goes on with."""
+    def _kept(self, held: Endpoint, asymmetric: bool | None) -> Keys:  # noqa: FBT001  # True, False, or unchanged
+        """Returns the key pairs after the change."""
         if asymmetric is False:
             return replace(held.keys, signing_key=None, previous_signing_key=None)
         if asymmetric and held.keys.signing_key is None:
@@ -223,6 +228,7 @@ class Endpoints:
 
 
 def no_such_endpoint() -> NotFound:
+    """Returns the error for an unknown endpoint."""
     return NotFound("Webhook not found.")
 
 
@@ -234,7 +240,7 @@ async def _held(connection: Connection, key: Key) -> Endpoint:
 
 
 async def _found(connection: Connection, key: Key) -> Endpoint:
-    """One that the caller's transaction has written."""
+    """Returns an endpoint that the caller's transaction has written."""
     found = await read_endpoint(connection, key)
     if found is None:
         raise no_such_endpoint()

@@ -1,4 +1,4 @@
-"""What a webhook says: its body and its headers, made from the event or the message it tells of."""
+"""Body and headers of a webhook, from its event or message."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -11,8 +11,8 @@ from duly.webhooks.signature import hex_signature, signature_header
 
 
 class Signing(NamedTuple):
-    """What makes one try the sender's own: when it is (unix seconds), the secrets and the private keys that sign it, in
-    their order, and the headers that the receiver wants beside ours.
+    """Parts of one attempt that are the sender's: its time (unix seconds), the secrets and private keys that sign it,
+    in order, and additional headers.
     """
 
     timestamp: int
@@ -26,7 +26,7 @@ def body_of(delivery: DueDelivery) -> bytes:
     if delivery.message is not None:
         return delivery.message.encode()
     if delivery.occurred_at is None:
-        raise LookupError("the event that a webhook tells of is missing")
+        raise LookupError("the event of the webhook is missing")
     event = Event(
         tenant_id=delivery.tenant_id,
         job_id=delivery.job_id,
@@ -43,7 +43,7 @@ def body_of(delivery: DueDelivery) -> bytes:
 
 
 def headers_of(delivery: DueDelivery, body: bytes, signing: Signing, *, user_agent: str) -> Mapping[str, str]:
-    """The headers of one try: Standard Webhooks, and the plain hex form with the newest secret."""
+    """Returns the headers of one attempt: Standard Webhooks, and the hexadecimal form with the newest secret."""
     message_id = str(event_id(delivery.job_id, delivery.sequence))
     headers = {
         **signing.headers,

@@ -1,4 +1,6 @@
-"""Each receiver's share of a node's posts: it grows with its successes, and one that hangs or fails slows no other."""
+"""Windows of receivers: each receiver's share of a node's posts, which grows with successes, so that one that hangs or
+fails slows no other.
+"""
 
 import math
 import time
@@ -9,38 +11,38 @@ from uuid import UUID
 
 from duly.store.webhooks.deliveries import DueDelivery, Rooms
 
-# At once, in all. Those that have not answered well of late, or hang, have half of it at most between them.
+# Posts at once in total. Receivers without a recent success, or that hang, share at most half of it.
 CONCURRENT = 512
 SUSPECTS = CONCURRENT // 2
 CHANCES = CONCURRENT // 4
-# At once to one receiver: at first, and at most.
+# Posts at once to one receiver: initially, and at most.
 FIRST_WINDOW = 4
 LARGEST_WINDOW = 32
-# Taken from the outbox in a round; each of several busy receivers has its part of it.
+# Deliveries taken from the outbox in a round, shared by busy receivers.
 ROUND = 100
-# Taken beforehand for one that answers well, for each place it has.
+# Deliveries taken in advance for each post of a receiver that succeeds.
 AHEAD = 8
 HANGS_SECONDS = 1.0
-# So many wait here, and none of them for long: it is not worth while to take more.
+# With this many waiting deliveries, none of them for long, no more are taken.
 SUPPLY = 128
 BRISK_SECONDS = 0.25
-# What has waited so long for its turn goes back: the receiver is slower than it was.
+# A delivery that has waited this long is put back: the receiver has become slower.
 PATIENCE_SECONDS = 5.0
-# One that answers at once has nothing under way most of the time: so long it is still asked for by its window.
+# A fast receiver has nothing in progress most of the time; its window applies for this long.
 RECENT_SECONDS = 10.0
-# A bad answer that comes at once costs ten times a good one: its connection is lost, its failure is noted. After some
-# of them in a row a receiver rests until its turn comes: a process takes so many bad answers a second, few at a time,
-# so that most rounds take nothing but what goes to those that answer well.
+# An immediate failure costs ten times a success: the connection is lost, the failure is recorded. After some
+# consecutive failures a receiver rests until its turn: a process handles a limited number of failures per second, so
+# that most rounds take deliveries to working receivers only.
 BAD_IN_A_ROW = 6
 BAD_A_SECOND = 100
 REST_SECONDS = 0.1
 LONGEST_REST_SECONDS = 5.0
-# Shares of receivers that are sent nothing just now.
+# Windows kept for idle receivers.
 REMEMBERED = 5_000
 
 
 class Turn(Enum):
-    """What is to be done with a delivery: post it, keep it until others to this receiver end, or put it back."""
+    """Decision about a delivery: post it, keep it until posts to its receiver end, or put it back."""
 
     NOW = "now"
     WAITS = "waits"
@@ -49,8 +51,8 @@ class Turn(Enum):
 
 @dataclass(slots=True)
 class ReceiverWindow:
-    """What one receiver has. `started`: when each of its posts under way began, the oldest first; `ended_at`: when the
-    last one ended; `bad`: how many in a row did not end well; it is sent nothing more before `rests_until`.
+    """State of one receiver. `started`: start times of its posts in progress, oldest first; `ended_at`: end of the last
+    one; `bad`: number of consecutive posts that failed; it is sent nothing before `rests_until`.
     """
 
     window: int = FIRST_WINDOW
@@ -62,15 +64,17 @@ class ReceiverWindow:
     waiting: deque[tuple[float, DueDelivery]] = field(default_factory=deque)
 
     def suspect(self, now: float) -> bool:
+        """Returns whether the receiver has not succeeded of late, or has a post that hangs."""
         return not self.proven or (bool(self.started) and next(iter(self.started.values())) < now - HANGS_SECONDS)
 
     @property
     def busy(self) -> bool:
+        """Returns whether deliveries are in progress or waiting."""
         return bool(self.started or self.waiting)
 
 
 class ReceiverWindows:
-    """Who is posted to now, and what waits here for its turn."""
+    """Posts in progress and waiting deliveries of all receivers."""
 
     def __init__(self) -> None:
         self._shares: dict[UUID, ReceiverWindow] = {}
@@ -80,13 +84,13 @@ class ReceiverWindows:
         self._booked_until = float("-inf")
 
     def rooms(self) -> Rooms:
-        """How much more may be taken from the outbox for each."""
+        """Returns how many more deliveries may be taken from the outbox for each receiver."""
         now = time.monotonic()
         self._forget()
         self._suspected = sum(len(share.started) for share in self._shares.values() if share.suspect(now))
-        # While those that hang have all that they may have, one that is not known yet is still given a chance.
+        # While hanging receivers use their whole share, an unknown one still gets a chance.
         others = FIRST_WINDOW if self._suspected < SUSPECTS else int(self._suspected < SUSPECTS + CHANCES)
-        # So that the connections to all of them can be kept open.
+        # So that connections to all of them can be kept open.
         busy = sum(share.busy or share.ended_at > now - RECENT_SECONDS for share in self._shares.values())
         self._in_a_round = ROUND // max(busy, 1)
         self._largest_window = min(LARGEST_WINDOW, max(FIRST_WINDOW, CONCURRENT // max(busy, 1)))
@@ -98,7 +102,7 @@ class ReceiverWindows:
         return Rooms(known, others)
 
     def _room(self, share: ReceiverWindow, now: float) -> int:
-        """One that answers well has more taken for it than may be posted at once."""
+        """Returns the room of one receiver. For one that succeeds more is taken than may be posted at once."""
         if share.rests_until > now:
             return 0
         held = len(share.started) + len(share.waiting)
@@ -107,7 +111,7 @@ class ReceiverWindows:
         return max(0, min(share.window, FIRST_WINDOW) - held) if self._suspected < SUSPECTS else 0
 
     def admit(self, delivery: DueDelivery) -> Turn:
-        """Gives a delivery its turn; one that is to be posted now is counted as under way."""
+        """Decides about a delivery; one to be posted now counts as in progress."""
         share = self._shares.setdefault(delivery.receiver_id, ReceiverWindow())
         if len(share.started) < share.window and not share.waiting:
             share.started[delivery.delivery_id] = time.monotonic()
@@ -118,8 +122,8 @@ class ReceiverWindows:
         return Turn.CROWDED
 
     def ended(self, delivery: DueDelivery, *, well: bool, cut: bool = False) -> list[DueDelivery]:
-        """A post is over: what is to be posted next to its receiver, counted as under way. `cut`: its answer was longer
-        than is read, which is no success that makes room for more.
+        """Records the end of a post. Returns deliveries to post next to its receiver, which count as in progress.
+        `cut`: the response was longer than the limit, which does not count as a success.
         """
         share = self._shares[delivery.receiver_id]
         share.started.pop(delivery.delivery_id, None)
@@ -141,20 +145,22 @@ class ReceiverWindows:
         return following
 
     def _turn(self, now: float) -> float:
-        """Books the time at which the next of those that answer badly may be sent something again."""
+        """Reserves the time at which the next failing receiver may be sent something again."""
         earliest = max(self._booked_until, now) + 1 / BAD_A_SECOND
         self._booked_until = min(earliest, now + LONGEST_REST_SECONDS)
         return math.ceil(self._booked_until / REST_SECONDS) * REST_SECONDS
 
     @property
     def well_supplied(self) -> bool:
-        """Whether much waits where turns come quickly. Behind those that fail or are slow, others must be found."""
+        """Returns whether enough deliveries wait for fast receivers. Behind failing or slow ones, others
+        must be found.
+        """
         now = time.monotonic()
         waiting = [share.waiting for share in self._shares.values() if share.waiting and not share.suspect(now)]
         return sum(map(len, waiting)) >= SUPPLY and all(queue[0][0] > now - BRISK_SECONDS for queue in waiting)
 
     def take_stale(self) -> list[DueDelivery]:
-        """Takes out and returns deliveries that have waited too long, or wait for a receiver that rests."""
+        """Removes and returns deliveries that have waited too long, or whose receiver rests."""
         now = time.monotonic()
         stale = []
         for share in self._shares.values():
@@ -164,7 +170,7 @@ class ReceiverWindows:
         return stale
 
     def _forget(self) -> None:
-        """Those that have been idle longest, roughly: in the order in which they were first met."""
+        """Forgets receivers that have been idle longest, approximately: in the order of their first delivery."""
         if len(self._shares) > REMEMBERED:
             idle = [receiver_id for receiver_id, share in self._shares.items() if not share.busy]
             for receiver_id in idle[: len(self._shares) - REMEMBERED]:

@@ -1,4 +1,4 @@
-"""Sending: one try at one webhook, from the row to what came of it."""
+"""Sender: one attempt at one webhook, from its row to its result."""
 
 import random
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import structlog
 
 from duly.domain.database_clock import DatabaseClock
 from duly.domain.sealing import CannotUnseal, Keyring, Purpose, key_id_of
-from duly.outbound import OutboundAnswer, OutboundClient, OutboundError
+from duly.outbound import OutboundClient, OutboundError, OutboundResponse
 from duly.store.webhooks.deliveries import DueDelivery
 from duly.store.webhooks.delivery_attempts import AttemptResult, DeliveryOutcome
 from duly.telemetry.metrics import Metrics
@@ -19,13 +19,13 @@ log = structlog.stdlib.get_logger("duly.dispatcher")
 
 
 class Sender:
-    """Makes, signs and posts webhooks, and judges the answers.
+    """Builds, signs and posts webhooks, and classifies the responses.
 
     Args:
-        clock: dates the signatures, which receivers refuse where they are minutes old.
-        schedule: seconds after the first, second, ... failed try.
-        fallback_secret: signs where a job brought no secret, for a signature is always sent.
-        keyring: opens the secrets, keys and headers, which are stored sealed.
+        clock: dates the signatures, which receivers reject if they are minutes old.
+        schedule: delays in seconds after the first, second, ... failed attempt.
+        fallback_secret: signs for jobs without a secret, since every webhook is signed.
+        keyring: unseals secrets, keys and headers.
     """
 
     def __init__(
@@ -45,12 +45,14 @@ class Sender:
         self._user_agent = user_agent
         self._fallback_secret = fallback_secret
         self._keyring = keyring
-        # Looking a label up costs more than counting.
+        # A lookup of a label costs more than counting.
         self._counts = {outcome: metrics.deliveries.labels(outcome.name.lower()) for outcome in DeliveryOutcome}
         self._seconds = metrics.delivery_seconds
 
     async def send(self, delivery: DueDelivery) -> AttemptResult:
-        """One try. Whatever goes wrong is a failed one: a try that is not recorded would come back for ever."""
+        """Makes one attempt. Every error is a failed attempt, because an attempt that is not recorded would be repeated
+        endlessly.
+        """
         if delivery.refusal is not None or delivery.url is None:
             tried = refused(delivery)
         else:
@@ -59,7 +61,7 @@ class Sender:
         self._observe(tried)
         return tried
 
-    async def _post(self, delivery: DueDelivery, url: str) -> OutboundAnswer | OutboundError:
+    async def _post(self, delivery: DueDelivery, url: str) -> OutboundResponse | OutboundError:
         try:
             body = body_of(delivery)
             headers = headers_of(delivery, body, self._signing(delivery), user_agent=self._user_agent)
@@ -67,10 +69,12 @@ class Sender:
         except OutboundError as error:
             return error
         except CannotUnseal as error:
-            return NotSent("INVALID_RESPONSE", f"it was not sent: {error}", duration_seconds=0)
-        except Exception as error:  # a fault of ours; the receiver's are OutboundErrors
-            log.exception("a webhook could not be made", action="delivery_broken", job_id=str(delivery.job_id))
-            return NotSent("INVALID_RESPONSE", f"it was not sent: {type(error).__name__}", duration_seconds=0)
+            return NotSent("NOT_SENT", str(error), duration_seconds=0)
+        except Exception as error:  # an internal error; those of the receiver are OutboundErrors
+            log.exception(
+                "internal error while sending a webhook", action="delivery_broken", job_id=str(delivery.job_id)
+            )
+            return NotSent("NOT_SENT", f"internal error: {type(error).__name__}", duration_seconds=0)
 
     def _signing(self, delivery: DueDelivery) -> Signing:
         if not delivery.registered:
@@ -94,7 +98,7 @@ class Sender:
         )
 
     def _opened(self, delivery: DueDelivery, sealed: str | None, purpose: Purpose) -> str | None:
-        if sealed is None or key_id_of(sealed) is None:  # the latter was recorded before secrets were sealed
+        if sealed is None or key_id_of(sealed) is None:  # an unsealed one was recorded by an early release
             return sealed
         return self._keyring.unseal(sealed, tenant_id=delivery.tenant_id, purpose=purpose)
 

@@ -1,4 +1,4 @@
-"""Settling: records what came of tries, many in a statement; what gathers while one is under way goes in the next."""
+"""Settler: records results of attempts in batches; results that arrive meanwhile go into the next one."""
 
 import asyncio
 from collections import defaultdict
@@ -20,19 +20,19 @@ from duly.telemetry.metrics import Metrics
 log = structlog.stdlib.get_logger("duly.dispatcher")
 
 BATCH = 500
-# A row that somebody else keeps locked holds up no other delivery for much longer.
+# Bound of the wait for a locked row, so that it does not delay other deliveries.
 LOCK_SECONDS = 2.0
-# A delivery whose attempts cannot be recorded is sent again after a minute, then after up to about an hour.
+# A delivery whose attempts cannot be recorded is sent again after a minute, later after up to about an hour.
 FIRST_PUT_OFF_SECONDS = 60.0
 MOST_REFUSALS = 10_000
 NOTHING = SettledCounts(0, frees=False, heals=False)
 
 
 class Settler:
-    """Tries are handed in without waiting; `waiting` tells who hands them in when to stop.
+    """Recorder of attempts, which are put without waiting; callers pause while `waiting` is high.
 
     Args:
-        disable_seconds: an endpoint that had nothing but failure for so long is sent nothing more.
+        disable_seconds: an endpoint with nothing but failures for this long is disabled.
     """
 
     def __init__(self, database: Database, metrics: Metrics, *, disable_seconds: float, clock: DatabaseClock) -> None:
@@ -48,14 +48,16 @@ class Settler:
 
     @property
     def waiting(self) -> int:
+        """Returns the number of results to record."""
         return len(self._tried)
 
     def put(self, tried: AttemptResult) -> None:
+        """Adds a result."""
         self._tried.append(tried)
         self._arrived.set()
 
     async def step(self) -> float:
-        """One round of its loop: waits for tries and records them."""
+        """Waits for results and records one batch."""
         await self._arrived.wait()
         batch = self._tried[:BATCH]
         settled = NOTHING
@@ -70,12 +72,12 @@ class Settler:
         return 0
 
     async def _record(self, batch: Sequence[AttemptResult]) -> SettledCounts:
-        # First: once these are settled, their receivers have room for more.
+        # Before the results: once these are recorded, their receivers get more deliveries.
         noted = await self._by_halves([one for one in batch if one.fails or one.disables], self._note)
         settled = await self._by_halves(batch, self._settle)
         for tried, error in noted.refused:
             log.warning(
-                "what a failure says of its receiver was not recorded",
+                "failure of a receiver not recorded",
                 action="receiver_failure_unnoted",
                 receiver_id=str(tried.receiver_id),
                 error=str(error),
@@ -93,7 +95,7 @@ class Settler:
         )
 
     async def _put_off(self, refused: Sequence[tuple[AttemptResult, Exception]]) -> None:
-        """Has what cannot be recorded sent again later and later; the first time it is logged."""
+        """Delays deliveries whose results cannot be recorded, longer each time; the first time is logged."""
         if not refused:
             return
         if len(self._refusals) > MOST_REFUSALS:
@@ -112,9 +114,9 @@ class Settler:
     async def _without_answers(
         self, settled: Bisected[AttemptResult, SettledCounts]
     ) -> Bisected[AttemptResult, SettledCounts] | None:
-        """Records tries of which a value was refused without the words of their receiver; None where there are none."""
+        """Records attempts with a rejected value without the text of their receiver; None if there are none."""
         tries = [
-            tried._replace(answer=None, error=f"The answer cannot be recorded: {error}")
+            tried._replace(answer=None, error=f"The response cannot be recorded: {error}")
             for tried, error in settled.refused
             if _is_of_data(error)
         ]
@@ -135,7 +137,7 @@ class Settler:
         return NOTHING
 
     async def _note_failures(self, connection: Connection, failed: Sequence[AttemptResult]) -> None:
-        """What failures say of their receivers: that they are to be left alone for a while, or for good."""
+        """Records consequences of failures for their receivers: a pause, or disabling."""
         of = defaultdict[UUID, list[AttemptResult]](list)
         for tried in failed:
             of[tried.receiver_id].append(tried)
@@ -158,7 +160,7 @@ class Settler:
                 )
                 verdicts[receiver_id] = verdict, tries[-1].error
                 if verdict.trouble.is_open and not (before and before.is_open):
-                    _tell_opened(tries[-1], verdict)
+                    _log_opened(tries[-1], verdict)
             if verdicts:
                 await note_trouble(connection, verdicts)
             for receiver_id in troubles:
@@ -170,12 +172,12 @@ class Settler:
         tries: Sequence[AttemptResult],
         found: tuple[ReceiverBreakerDecision, str | None] | None,
     ) -> None:
-        """Where the receiver asked for it, or the time is up."""
+        """Disables the endpoint, if its receiver requested that or has failed for too long."""
         endpoint = tries[0]
         reason = next((one.disables for one in tries if one.disables), None)
         if reason is None and found is not None and found[0].disables:
             days = self._disable_seconds / 86_400
-            reason = f"FAILING: nothing but failure for {days:g} days; at last: {found[1]}"
+            reason = f"FAILING: only failures for {days:g} days; last: {found[1]}"
         if reason is None or not endpoint.registered:
             return
         body = endpoint_disabled_body(endpoint.receiver_id, reason, at=self._clock.now())
@@ -185,22 +187,22 @@ class Settler:
         ):
             self._metrics.endpoints_disabled.inc()
             log.warning(
-                f"an endpoint was disabled: {reason}",
+                f"endpoint disabled: {reason}",
                 action="endpoint_disabled",
                 endpoint_id=str(endpoint.receiver_id),
                 reason=reason,
             )
 
     async def drained(self) -> None:
-        """Returns once nothing waits to be recorded."""
+        """Returns once all results are recorded."""
         while self._tried:
             self._empty.clear()
             await self._empty.wait()
 
 
-def _tell_opened(last: AttemptResult, verdict: ReceiverBreakerDecision) -> None:
+def _log_opened(last: AttemptResult, verdict: ReceiverBreakerDecision) -> None:
     log.warning(
-        f"a receiver is left alone: {last.error}",
+        f"circuit of a receiver opened: {last.error}",
         action="receiver_circuit_opened",
         receiver_id=str(last.receiver_id),
         registered=last.registered,
@@ -210,7 +212,9 @@ def _tell_opened(last: AttemptResult, verdict: ReceiverBreakerDecision) -> None:
 
 
 def _warn(batch: Sequence[AttemptResult], error: Exception) -> None:
-    """The row stays and is due again when its hold ends: sent twice rather than not at all, under the same id."""
+    """Logs results that were not recorded. Their rows are due again when the hold ends: sent twice rather than not at
+    all, with the same id.
+    """
     for _ in batch:
         log.warning("a try was not recorded", action="delivery_unsettled", error=str(error))
 

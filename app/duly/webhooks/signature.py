@@ -1,7 +1,7 @@
-"""Signatures of webhooks: made by the dispatcher, verified by receivers. Pure.
+"""Signatures of webhooks: made by the dispatcher, verified by receivers.
 
-Standard Webhooks (standardwebhooks.com) knows two: `v1`, an HMAC with a secret that both sides hold, and `v1a`, made
-with a private key (Ed25519) and verified with the public one. Both sign "id.timestamp.body".
+Standard Webhooks (standardwebhooks.com) has two: `v1`, an HMAC with a shared secret, and `v1a`, made with a private key
+(Ed25519) and verified with the public one. Both sign "id.timestamp.body".
 """
 
 import hmac
@@ -14,20 +14,20 @@ from typing import Final, Protocol, TypeAlias, runtime_checkable
 from duly.domain.signing_key import check_public_key, is_signed, sign
 from duly.domain.webhook_secret import secret_key
 
-# By its name: the whole of an HMAC is then one call into OpenSSL.
+# By name, so that the whole HMAC is one call into OpenSSL.
 _SHA256: Final = "sha256"
 TOLERANCE_SECONDS: Final = 300.0
-# More than any rotation needs. Each costs a receiver as much as a signature of its own, and anyone may send them.
+# More than any rotation needs. Each one costs the receiver a computation, and anyone can send them.
 _MOST_SIGNATURES: Final = 20
 
 
 class SignatureError(Exception):
-    """A webhook that must not be trusted; its text says why and holds no secret."""
+    """Webhook that must not be trusted. The message has the reason and no secret."""
 
 
 @runtime_checkable
 class HasItems(Protocol):
-    """Headers by name, as in a `dict` and in what web frameworks hand on."""
+    """Headers by name, as in a `dict` and in web frameworks."""
 
     def items(self) -> Iterable[tuple[str, str]]: ...
 
@@ -38,10 +38,11 @@ Headers: TypeAlias = HasItems | Iterable[tuple[str, str]]
 def signature_header(
     symmetric: Sequence[str], asymmetric: Sequence[str], *, message_id: str, timestamp: int, body: bytes
 ) -> str:
-    """The value of `webhook-signature`: `v1` with each secret in their order, then `v1a` with each private key.
+    """Returns the value of `webhook-signature`: `v1` with each secret in order, then `v1a` with each private key.
+    `timestamp` is the unix time of this attempt in seconds.
 
-    `timestamp` is unix seconds of this attempt. Raises `ValueError` for a secret or a key that cannot be one, and where
-    there is neither: a webhook without a signature is not to be sent.
+    Raises:
+        ValueError: a secret or a key is invalid, or there is none.
     """
     if not (symmetric or asymmetric):
         raise ValueError("A webhook needs a secret or a private key to be signed with.")
@@ -53,33 +54,41 @@ def signature_header(
 
 
 def standard_signature(secrets: Sequence[str], *, message_id: str, timestamp: int, body: bytes) -> str:
-    """`signature_header` of secrets alone."""
+    """Returns `signature_header` for secrets only."""
     return signature_header(secrets, (), message_id=message_id, timestamp=timestamp, body=body)
 
 
 def hex_signature(secret: str, body: bytes) -> str:
-    """The value of `X-Webhook-Signature`: `sha256=` and the hexadecimal HMAC of the body alone."""
+    """Returns the value of `X-Webhook-Signature`: `sha256=` and the hexadecimal HMAC of the body."""
     return f"sha256={hmac.digest(secret_key(secret), body, _SHA256).hex()}"
 
 
 @dataclass(frozen=True, slots=True)
 class SignedHeaders:
-    """What the three `webhook-` headers say; nothing in it is to be believed before a signature matches."""
+    """Values of the three `webhook-` headers, not to be trusted before a signature matches."""
 
     message_id: str
     timestamp: int
     signatures: tuple[str, ...]
 
     def match_secret(self, secret: str, body: bytes) -> bool:
-        """Whether a `v1` was made of this body with this secret. Raises `ValueError` where `secret_key` does."""
+        """Returns whether a `v1` signature matches this body and secret.
+
+        Raises:
+            ValueError: the secret is invalid.
+        """
         expected = signature_header(
             [secret], (), message_id=self.message_id, timestamp=self.timestamp, body=body
         ).encode()
         return any(hmac.compare_digest(expected, text.encode(errors="replace")) for text in self.signatures)
 
     def match_public_key(self, public: str, body: bytes) -> bool:
-        """Whether a `v1a` was made of this body with the private half. Raises `ValueError` for no public key."""
-        check_public_key(public)  # said also where nothing is there to be verified with it
+        """Returns whether a `v1a` signature matches this body and public key.
+
+        Raises:
+            ValueError: the public key is invalid.
+        """
+        check_public_key(public)  # also without a signature to verify
         content = _signed_content(self.message_id, self.timestamp, body)
         return any(is_signed(public, content, signature) for signature in self._asymmetric())
 
@@ -94,16 +103,18 @@ class SignedHeaders:
 
 
 def read_signed_headers(headers: Headers, *, tolerance_seconds: float, now: float | None) -> SignedHeaders:
-    """The three `webhook-` headers, of any case, where their time is near `now` (unix seconds; None: the clock's).
+    """Returns the three `webhook-` headers, of any case, if their time is near `now` (unix seconds;
+    None: the clock's).
 
-    Raises `SignatureError` where one is missing, is there twice or makes no sense, and where the time is too far off.
+    Raises:
+        SignatureError: a header is missing, duplicate or malformed, or the time is too far off.
     """
     found = _webhook_headers(headers)
     message_id = _required(found, "webhook-id")
     timestamp = _timestamp(_required(found, "webhook-timestamp"))
     signatures = _required(found, "webhook-signature").split()
     if len(signatures) > _MOST_SIGNATURES:
-        raise SignatureError(f"webhook-signature holds more than {_MOST_SIGNATURES} signatures.")
+        raise SignatureError(f"webhook-signature has more than {_MOST_SIGNATURES} signatures.")
     here = time.time() if now is None else now  # noqa: TID251  # the receiver's clock
     if abs(here - timestamp) > tolerance_seconds:
         raise SignatureError(f"webhook-timestamp is more than {tolerance_seconds:g} seconds from now.")
@@ -118,26 +129,33 @@ def verify_standard(
     tolerance_seconds: float = TOLERANCE_SECONDS,
     now: float | None = None,
 ) -> None:
-    """Return where the three `webhook-` headers (of any case) sign this body, as received, with this secret.
+    """Verifies that the three `webhook-` headers (of any case) sign this body, as received, with this
+    secret.
 
-    One match among several signatures is enough, so a secret can be rotated. `now` is unix seconds, by default the
-    clock's. Raises `SignatureError` else, and `ValueError` for a secret that `secret_key` refuses.
+    One match among several signatures is sufficient, so secrets can be rotated. `now` is in unix seconds, by default
+    the clock's.
+
+    Raises:
+        SignatureError: no signature matches, or the time is too far off.
+        ValueError: the secret is invalid.
     """
     if not read_signed_headers(headers, tolerance_seconds=tolerance_seconds, now=now).match_secret(secret, body):
         raise SignatureError("No signature in webhook-signature matches the body and the secret.")
 
 
 def verify_hex(secret: str, header: str, body: bytes) -> None:
-    """Return where the value of `X-Webhook-Signature` signs this body with this secret.
+    """Verifies that the value of `X-Webhook-Signature` signs this body with this secret. It has no time, so a recorded
+    request stays valid forever; prefer `verify_standard`.
 
-    It carries no time, so a recorded request verifies for ever; prefer `verify_standard`. Raises `SignatureError` else.
+    Raises:
+        SignatureError: it does not match.
     """
     if not hmac.compare_digest(hex_signature(secret, body).encode(), header.strip().encode(errors="replace")):
         raise SignatureError("X-Webhook-Signature does not match the body and the secret.")
 
 
 def _signed_content(message_id: str, timestamp: int, body: bytes) -> bytes:
-    # A receiver's framework may hand on bytes it could not decode as lone surrogates; they must not raise here.
+    # Frameworks may pass undecodable bytes as lone surrogates, which must not raise here.
     return f"{message_id}.{timestamp}.".encode(errors="backslashreplace") + body
 
 
@@ -146,9 +164,9 @@ def _webhook_headers(headers: Headers) -> Mapping[str, str]:
     for spelt, value in headers.items() if isinstance(headers, HasItems) else headers:
         name = spelt.lower()
         if name.startswith("webhook-"):
-            # Of two, the one that is verified and the one that others go by might not be the same.
+            # Of two, other code might use the one that is not verified.
             if name in found:
-                raise SignatureError(f"The header {name} is there twice.")
+                raise SignatureError(f"The header {name} occurs twice.")
             found[name] = value
     return found
 

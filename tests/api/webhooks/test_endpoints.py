@@ -363,7 +363,7 @@ async def test_the_secret_is_changed_by_rotating_alone(contract: Service) -> Non
 async def test_disabling_and_enabling(contract: Service) -> None:
     webhook_id = (await made(contract))["webhookId"]
     disabled = await patched(contract, webhook_id, disabled=True)
-    assert (disabled["status"], disabled["disabledReason"]) == ("disabled", "ASKED: disabled over the API")
+    assert (disabled["status"], disabled["disabledReason"]) == ("disabled", "REQUESTED: disabled over the API")
     assert TIME.fullmatch(disabled["disabledAt"])
     again = await patched(contract, webhook_id, disabled=True, paused=True)
     assert (again["status"], again["paused"], again["disabledAt"]) == ("disabled", True, disabled["disabledAt"])

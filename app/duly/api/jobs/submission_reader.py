@@ -29,7 +29,7 @@ class SubmissionReader:
         self.builder = JobBuilder(
             node.registry,
             parameters_limit=settings.parameters_limit,
-            reach=settings.reach,
+            egress=settings.egress,
             keyring=node.keyring,
             clock=node.clock,
         )

@@ -14,14 +14,14 @@ from duly.webhooks.endpoints import EndpointChange, Endpoints
 PATH = "/api/v1/webhooks"
 
 
-def endpoint_members(body: Webhook | WebhookChange, reach: EgressPolicy) -> EndpointChange:
+def endpoint_members(body: Webhook | WebhookChange, egress: EgressPolicy) -> EndpointChange:
     """Returns the members of an endpoint: all for a new one, those in the request for a change.
 
     Raises:
         Invalid: unknown events, a URL that the egress policy forbids, or invalid headers.
     """
     named = body.model_fields_set if isinstance(body, WebhookChange) else set(Webhook.model_fields)
-    _check(body, named, reach)
+    _check(body, named, egress)
     return EndpointChange(
         url=body.url if "url" in named else None,
         events=body.events if "events" in named else None,
@@ -36,9 +36,9 @@ def endpoint_members(body: Webhook | WebhookChange, reach: EgressPolicy) -> Endp
     )
 
 
-def _check(body: Webhook | WebhookChange, named: set[str], reach: EgressPolicy) -> None:
+def _check(body: Webhook | WebhookChange, named: set[str], egress: EgressPolicy) -> None:
     errors: list[PathError] = []
-    if "url" in named and (refused := url_refusal(body.url, reach=reach)) is not None:
+    if "url" in named and (refused := url_refusal(body.url, egress=egress)) is not None:
         errors.append(PathError("url", refused))
     if "events" in named:
         errors += event_errors(body.events)

@@ -85,7 +85,7 @@ async def create_webhook(request: Request) -> Response:
     """Registers a webhook. It receives events from now on. Only this response contains its secret."""
     body, node = read_body(request, Webhook), node_of(request)
     check_webhook_secret(body.secret)
-    members = endpoint_members(body, node.settings.reach)
+    members = endpoint_members(body, node.settings.egress)
     return _disclosed(request, await node.endpoints.add(tenant_of(request), members, body.secret), 201)
 
 
@@ -114,7 +114,7 @@ async def read_webhook(request: Request, webhookId: str) -> Response:  # noqa: N
 async def update_webhook(request: Request, webhookId: str) -> Response:  # noqa: N803
     """Changes a webhook. Pending deliveries go to the new URL, whose count of failures starts at zero."""
     key, node = _key(request, webhookId), node_of(request)
-    members = endpoint_members(read_body(request, WebhookChange), node.settings.reach)
+    members = endpoint_members(read_body(request, WebhookChange), node.settings.egress)
     return _response(request, await node.endpoints.change(key, members))
 
 

@@ -27,14 +27,14 @@ class JobBuilder:
     """Builds jobs from submissions under the settings and job types of this service."""
 
     def __init__(
-        self, registry: Registry, *, parameters_limit: int, reach: EgressPolicy, keyring: Keyring, clock: DatabaseClock
+        self, registry: Registry, *, parameters_limit: int, egress: EgressPolicy, keyring: Keyring, clock: DatabaseClock
     ) -> None:
         self._new_id = clock.ids.new
         self._parameters_limit = parameters_limit
         self._registry = registry
         self._keyring = keyring
         # Submissions repeat a few callback URLs: parsing one each time took a twentieth of a job's whole cost.
-        self._url_refusal = lru_cache(maxsize=1024)(partial(url_refusal, reach=reach))
+        self._url_refusal = lru_cache(maxsize=1024)(partial(url_refusal, egress=egress))
 
     def then(self, submission: Submission, origin: SubmissionOrigin) -> str:
         """Returns the template of the job that follows a batch. Its type must accept the parameters with `batch` added.
