@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection that `duly.store.schema.migrations` hands over."""
+"""Entry point of Alembic: runs the migrations on the connection of `duly.store.schema.migrations`."""
 
 from alembic import context
 
@@ -6,7 +6,7 @@ from duly.store.schema.migrations import is_ours
 from duly.store.schema.tables import metadata
 
 connection = context.config.attributes["connection"]
-# Each migration commits by itself, so that a later one may use what cannot run inside a transaction.
+# Each migration commits by itself, so that a later one can use statements that are not allowed in a transaction.
 context.configure(
     connection=connection,
     target_metadata=metadata,

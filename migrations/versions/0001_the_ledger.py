@@ -1,4 +1,4 @@
-"""The ledger (jobs, events), its hot tables, the nodes, the outbox and the idempotency keys."""
+"""Ledger (jobs, events), hot tables, nodes, outbox and idempotency keys."""
 
 from alembic import op
 
@@ -7,8 +7,8 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-# A hot table is emptied as fast as it is filled: vacuum early, without pauses, and never give pages back to the
-# file system, because truncating takes an exclusive lock that every claim would wait for.
+# A hot table is emptied as fast as it is filled: vacuum early, without pauses, and never return pages to the file
+# system, because truncation takes an exclusive lock that every claim would wait for.
 HOT = (
     "autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0, "
     "autovacuum_analyze_threshold = 5000, autovacuum_analyze_scale_factor = 0.2, vacuum_truncate = off"
@@ -16,7 +16,7 @@ HOT = (
 TRANSACTION_ID = "bigint not null default (pg_current_xact_id()::text::bigint)"
 
 STATEMENTS = (
-    # What was asked. Never updated: it is event 0 of its job.
+    # Submissions. Never updated: each is event 0 of its job.
     f"""
     create table jobs (
         tenant_id integer not null,
@@ -40,7 +40,7 @@ STATEMENTS = (
     ) partition by range (job_id)
     """,
     "create index jobs_tx on jobs using brin (tx)",
-    # What happened. `sequence` is dense within a job, from 1 on.
+    # Events. `sequence` has no gaps within a job, from 1 on.
     f"""
     create table events (
         job_id uuid not null,
@@ -58,7 +58,7 @@ STATEMENTS = (
     "create index events_tx on events using brin (tx)",
     "create index events_terminal on events (tenant_id, kind, job_id) where kind >= 10",
     # Jobs that may start now. The key is the lane (queue, type, priority) and, within it, age: a claim reads it in
-    # order. All of it but the counters is in the job's own row, so the key finds the row of one job too.
+    # order. Everything except the counters is in the row of `jobs`, so the key finds one job too.
     f"""
     create table ready (
         tenant_id integer not null,
@@ -75,7 +75,7 @@ STATEMENTS = (
         constraint ready_pkey primary key (queue, type, priority, job_id)
     ) with ({HOT})
     """,
-    # Jobs that wait for a time: 0 a first start in the future, 1 the next attempt.
+    # Jobs that wait for a time. Reason 0: first start in the future, 1: next attempt.
     f"""
     create table scheduled (
         tenant_id integer not null,
@@ -95,7 +95,7 @@ STATEMENTS = (
     ) with ({HOT})
     """,
     "create index scheduled_due on scheduled (run_at)",
-    # One row a running attempt. Progress is an update that touches no index, in a page that keeps room for it.
+    # One row for each running attempt. Progress updates touch no index, and pages keep room for them.
     f"""
     create table running (
         tenant_id integer not null,
@@ -119,7 +119,7 @@ STATEMENTS = (
         constraint running_pkey primary key (job_id)
     ) with (fillfactor = 70, {HOT})
     """,
-    # One row a process. Its heartbeat is the lease of all attempts that it runs.
+    # One row for each process. Its heartbeat is the lease of all its attempts.
     f"""
     create table nodes (
         node_id uuid not null,
@@ -133,7 +133,7 @@ STATEMENTS = (
         constraint nodes_pkey primary key (node_id)
     ) with (fillfactor = 50, {HOT})
     """,
-    # Webhooks still to be sent. While one is being sent its `due_at` lies ahead: a dispatcher that dies leaves it due.
+    # Webhooks to send. During an attempt `due_at` is in the future, so that it is due again if its dispatcher dies.
     f"""
     create table deliveries (
         tenant_id integer not null,
@@ -150,7 +150,7 @@ STATEMENTS = (
     """,
     "create index deliveries_due on deliveries (due_at)",
     "create index deliveries_of_job on deliveries (job_id, sequence)",
-    # Every try at a webhook, and how it ended: 1 delivered, 2 to be tried again, 3 given up.
+    # Delivery attempts. Outcome 1: delivered, 2: to be retried, 3: abandoned.
     """
     create table delivery_attempts (
         tenant_id integer not null,

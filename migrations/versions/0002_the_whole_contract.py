@@ -1,4 +1,4 @@
-"""Keys, dependencies, batches, limits, schedules, checkpoints and logs: what jobs may ask beyond running."""
+"""Keys, dependencies, batches, limits, schedules, checkpoints and logs."""
 
 from alembic import op
 
@@ -25,13 +25,13 @@ STATEMENTS = (
         add column parent_id uuid,
         add column digest bytea
     """,
-    # Lists by type, and by any queue but the one that nearly all jobs are in. The first is partial, though it holds all
-    # jobs: to a plan that is made while there are few, and is kept, it would look as good as the key.
+    # Lists by type, and by any queue except the default one. The first index is partial, although it has all jobs:
+    # otherwise a plan that is made while there are few jobs, and is kept, could use it instead of the key.
     "create index jobs_type on jobs (tenant_id, type, job_id) where type <> ''",
     "create index jobs_queue on jobs (tenant_id, queue, job_id) where queue <> 'default'",
     "create index jobs_labels on jobs using gin (labels jsonb_path_ops) where labels is not null",
     "create index jobs_parent on jobs (parent_id, job_id) where parent_id is not null",
-    # `marks` says what else is to be done for a job when it starts or ends; most jobs have none.
+    # `marks`: additional work at the start or end of a job; most jobs have none.
     *(
         f"alter table {table} add column marks smallint not null default 0, add column batch_id uuid"
         for table in ("ready", "scheduled", "running")
@@ -39,10 +39,10 @@ STATEMENTS = (
     *(f"alter table {table} add column expires_at timestamptz" for table in ("ready", "scheduled")),
     "create index ready_expires on ready (expires_at) where expires_at is not null",
     "create index scheduled_expires on scheduled (expires_at) where expires_at is not null",
-    # What started under a limit of its queue (mark 32) or its type (64) is counted; other jobs have no entry.
+    # Jobs started under a limit of their queue (mark 32) or type (64) are counted; other jobs have no entry.
     "create index running_limited_queue on running (tenant_id, queue) where marks & 32 <> 0",
     "create index running_limited_type on running (tenant_id, type) where marks & 64 <> 0",
-    # Jobs that wait for others: 2 for those they depend on, 3 for their concurrency key.
+    # Jobs that wait for others. Reason 2: dependencies, 3: concurrency key.
     f"""
     create table blocked (
         tenant_id integer not null,
@@ -68,7 +68,7 @@ STATEMENTS = (
     """,
     "create index blocked_key on blocked (tenant_id, concurrency_key, job_id) where reason = 3",
     "create index blocked_expires on blocked (expires_at) where expires_at is not null",
-    # Who waits for whom. A row goes when the one waited for has ended.
+    # Dependencies. A row is deleted when the dependency has ended.
     f"""
     create table dependencies (
         tenant_id integer not null,
@@ -78,7 +78,7 @@ STATEMENTS = (
     ) with ({HOT})
     """,
     "create index dependencies_child on dependencies (child_id)",
-    # The one job of a concurrency key that may run, from before it is ready until it has ended.
+    # Holder of each concurrency key, from before it is ready until it has ended.
     f"""
     create table concurrency (
         tenant_id integer not null,
@@ -88,7 +88,7 @@ STATEMENTS = (
     ) with (fillfactor = 70, {HOT})
     """,
     "create unique index concurrency_job on concurrency (job_id)",
-    # The one unfinished job of a type and key.
+    # Unfinished job of each type and unique key.
     f"""
     create table unique_keys (
         tenant_id integer not null,
@@ -99,7 +99,7 @@ STATEMENTS = (
     ) with (fillfactor = 70, {HOT})
     """,
     "create unique index unique_keys_job on unique_keys (job_id)",
-    # Ends of marked jobs, whose consequences for other jobs are still to be drawn.
+    # Ends of marked jobs with pending follow-ups.
     f"""
     create table endings (
         tenant_id integer not null,
@@ -128,7 +128,7 @@ STATEMENTS = (
         constraint batches_pkey primary key (tenant_id, batch_id)
     ) with (fillfactor = 80)
     """,
-    # What finish statements counted of a batch, to be added to it.
+    # Counts by finish statements, to be added to their batch.
     f"""
     create table batch_tallies (
         tenant_id integer not null,
@@ -141,7 +141,7 @@ STATEMENTS = (
     ) with ({HOT})
     """,
     "create index batch_tallies_batch on batch_tallies (batch_id)",
-    # One row. It rises with every change of what holds claims back: whoever claims by an older one claims nothing.
+    # One row. The version rises with every change of claim restrictions; a claim with an older one takes nothing.
     """
     create table control (
         id smallint not null,
@@ -158,8 +158,8 @@ STATEMENTS = (
         constraint queues_pkey primary key (tenant_id, queue)
     )
     """,
-    # Of a queue (scope 1) or a job type (2): how many run at once, how many start in a time. Of a queue, how many may
-    # wait. Of a tenant (0): how many are accepted in a time.
+    # Limits of a queue (scope 1) or a job type (2): concurrency and start rate. Of a queue: backlog. Of a tenant (0):
+    # submission rate.
     """
     create table limits (
         tenant_id integer not null,
@@ -174,7 +174,7 @@ STATEMENTS = (
         constraint limits_pkey primary key (tenant_id, scope, name)
     ) with (fillfactor = 50)
     """,
-    # The circuit of a job type: 1 open, 2 half-open, with a job on trial. A closed one that counts failures is 0.
+    # Circuit of a job type. State 0: closed, with counted failures, 1: open, 2: half-open, with a probe.
     """
     create table breakers (
         type text not null,
@@ -206,7 +206,7 @@ STATEMENTS = (
     ) with (fillfactor = 70)
     """,
     "create index schedules_due on schedules (next_run_at) where not paused",
-    # A due time of a schedule is run once, whoever finds it due.
+    # Makes a due time of a schedule run once, on any node.
     """
     create table schedule_runs (
         tenant_id integer not null,
@@ -216,7 +216,7 @@ STATEMENTS = (
         constraint schedule_runs_pkey primary key (tenant_id, name, due_at)
     )
     """,
-    # What a handler wants its next attempt to know.
+    # Checkpoint of a handler for its next attempt.
     """
     create table checkpoints (
         tenant_id integer not null,

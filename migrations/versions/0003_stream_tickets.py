@@ -1,4 +1,4 @@
-"""Tickets with which a browser opens a stream: it cannot send a key there."""
+"""Tickets with which a browser opens a stream, since it cannot send an API key there."""
 
 from alembic import op
 
@@ -8,7 +8,7 @@ branch_labels = None
 depends_on = None
 
 STATEMENTS = (
-    # Only a digest: who reads this table can open no stream.
+    # Only digests, so that this table opens no stream.
     """
     create table stream_tickets (
         digest bytea not null,

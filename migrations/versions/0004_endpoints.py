@@ -1,4 +1,4 @@
-"""Endpoints: webhooks for a whole tenant, what is known of each receiver, and what was announced beside jobs."""
+"""Endpoints: webhooks of a tenant, state of receivers, and messages."""
 
 from alembic import op
 
@@ -7,7 +7,7 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-# UUIDv7 (RFC 9562): the lists of deliveries are in the order of their ids. PostgreSQL has its own only from 18 on.
+# UUIDv7 (RFC 9562), because lists of deliveries are in the order of ids. PostgreSQL has a function for it since 18.
 TIMED_ID = """
 encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) placing
     substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6), 52, 1), 53, 1),
@@ -15,7 +15,7 @@ encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) placing
 """
 
 STATEMENTS = (
-    # Secrets, keys and the values of headers are sealed: nobody reads them from a dump.
+    # Secrets, keys and headers are sealed, so a dump does not reveal them.
     """
     create table endpoints (
         tenant_id integer not null,
@@ -38,9 +38,8 @@ STATEMENTS = (
         constraint endpoints_pkey primary key (tenant_id, endpoint_id)
     )
     """,
-    # Whoever is posted to: each endpoint has a row, the host of a callback only while it fails. What is not plain
-    # (paused, under a limit, its circuit open) is taken from the outbox by a statement of its own, under this row's
-    # lock.
+    # Receivers: each endpoint has a row, the host of a callback only while it fails. Deliveries to receivers that are
+    # paused, under a limit or have an open circuit are taken by a separate statement, under the lock of this row.
     """
     create table receivers (
         tenant_id integer not null,
@@ -65,7 +64,7 @@ STATEMENTS = (
     create index receivers_gated on receivers (receiver_id)
         where paused_at is not null or state <> 0 or concurrency is not null or rate_count is not null
     """,
-    # What is told of and is no event of a job; the body as it is sent.
+    # Webhooks that report no event of a job; the body as sent.
     """
     create table messages (
         tenant_id integer not null,
@@ -101,7 +100,7 @@ STATEMENTS = (
         constraint secret_keys_pkey primary key (key_id)
     )
     """,
-    # `tries_before`: the attempts of earlier rounds, before it was redelivered.
+    # `tries_before`: number of attempts before a redelivery.
     f"""
     alter table deliveries
         alter column delivery_id set default {TIMED_ID},
@@ -120,7 +119,7 @@ STATEMENTS = (
     "delete from deliveries where receiver_id is null",
     "alter table deliveries alter column receiver_id set not null",
     "drop index deliveries_due",
-    # A lane a receiver: that one does not take what it is sent keeps nobody else's waiting.
+    # One lane for each receiver, so that a failing one does not delay others.
     "create index deliveries_lane on deliveries (receiver_id, due_at)",
     "create index deliveries_listed on deliveries (receiver_id, delivery_id) where registered",
     """
@@ -128,13 +127,13 @@ STATEMENTS = (
         add column receiver_id uuid,
         add column registered boolean not null default false
     """,
-    # The last attempt of each delivery: by its id, and for the lists of an endpoint.
+    # Last attempt of each delivery, by its id and for the lists of an endpoint.
     "create index delivery_attempts_last on delivery_attempts (delivery_id) where outcome <> 2",
     """
     create index delivery_attempts_listed on delivery_attempts (receiver_id, delivery_id)
         where registered and outcome <> 2
     """,
-    # What is to be replayed, and the lists of what failed.
+    # Failed deliveries, for replays and lists.
     """
     create index delivery_attempts_failed on delivery_attempts (receiver_id, delivery_id)
         where registered and outcome = 3

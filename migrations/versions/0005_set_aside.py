@@ -1,4 +1,4 @@
-"""Table of refused records of jobs; and what lets two releases work on one database during an upgrade."""
+"""Table of rejected records of jobs, and support for two releases on one database during an upgrade."""
 
 from alembic import op
 
@@ -22,11 +22,11 @@ STATEMENTS = (
         constraint set_aside_pkey primary key (job_id, stage)
     )
     """,
-    # Nodes of the release before 0004 write deliveries without a receiver until they are replaced; each of these goes
-    # in a lane of its own.
+    # Nodes of the release before 0004 write deliveries without a receiver until they are replaced; each of these has a
+    # lane of its own.
     "alter table deliveries alter column receiver_id set default gen_random_uuid()",
-    # Migrations that take away what older releases need put their revision in: a release works on a newer database
-    # where it knows all of these.
+    # Revisions that remove something that older releases need. A release can use a newer database if it knows all of
+    # these.
     """
     create table contractions (
         revision text not null,

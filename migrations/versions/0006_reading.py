@@ -1,4 +1,4 @@
-"""Jobs whose ids tell another time than that of their record, and what is kept of first answers and late refusals."""
+"""Jobs whose ids have another time than their record; stored parts of first responses; late refusals."""
 
 from alembic import op
 
@@ -8,8 +8,8 @@ branch_labels = None
 depends_on = None
 
 STATEMENTS = (
-    # A client may make an id up to a day early or late, and a child's tells its parent's time. Bounds on the creation
-    # time find these here, and all others by their ids. The first condition keeps the second from all other jobs.
+    # Client-made ids may be a day early or late, and the id of a child has its parent's time. Filters by creation time
+    # find these jobs here, and others by their ids. The first condition avoids evaluating the second for other jobs.
     """
     create index jobs_placed on jobs (tenant_id, created_at, job_id)
         where (digest is not null or parent_id is not null)
@@ -18,9 +18,9 @@ STATEMENTS = (
               - ('x' || substr(job_id::text, 1, 8) || substr(job_id::text, 10, 4))::bit(48)::bigint / 1000.0
           ) > 240
     """,
-    # What of a key's first answer the ledger does not tell later; null where it tells all.
+    # Parts of a key's first response that the ledger does not have; null if it has all.
     "alter table idempotency add column answer json",
-    # Why the job that follows a batch, or the last one that a schedule made, was refused when it was due.
+    # Reason why the job that follows a batch, or the last one of a schedule, was refused when it was due.
     "alter table batches add column then_error json",
     "alter table schedules add column last_error json",
 )

@@ -8,7 +8,7 @@ branch_labels = None
 depends_on = None
 
 STATEMENTS = (
-    # As JSON; null for tickets of the release before, which this one does not take.
+    # JSON; null for tickets of the previous release, which are not accepted any more.
     "alter table stream_tickets add column opens json",
 )
 

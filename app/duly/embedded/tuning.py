@@ -1,4 +1,6 @@
-"""The embedded server's settings: what its machine can spare. Durability (fsync and its like) is never among them."""
+"""Settings of the embedded server by the resources of the machine. Durability settings (fsync and the like) are never
+changed.
+"""
 
 import os
 import shutil
@@ -29,7 +31,9 @@ jit = off
 
 
 def memory_limit(*, membership: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> int:
-    """The bytes of memory this process may use: the machine's, or less where a control group (v1 or v2) says so."""
+    """Returns the bytes of memory that this process may use: those of the machine, or the limit of its control group
+    (v1 or v2).
+    """
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for line in membership.read_text().splitlines() if membership.exists() else []:
         _, controllers, group = line.split(":", 2)
@@ -42,14 +46,14 @@ def memory_limit(*, membership: Path = Path("/proc/self/cgroup"), root: Path = P
 
 
 def _limits_above(folder: Path, *, root: Path, name: str) -> list[int]:
-    """The limits of a group and of the groups around it; inside a container only the root may be visible."""
+    """Returns the limits of a group and of its parents; inside a container only the root may be visible."""
     groups = [group for group in (folder, *folder.parents) if group.is_relative_to(root)]
     texts = [(group / name).read_text().strip() for group in groups if (group / name).is_file()]
     return [int(text) for text in texts if text.isdecimal()]
 
 
 def settings_text(*, cluster: Path, sockets: Path, port: int) -> str:
-    """The configuration file for this machine's memory and the free space of the disk under `cluster`."""
+    """Returns the configuration file for this machine's memory and the free disk space under `cluster`."""
     memory = memory_limit() // _MEBIBYTE
     free = shutil.disk_usage(cluster).free // _MEBIBYTE
     max_wal_size = min(4096, max(256, free // 4))

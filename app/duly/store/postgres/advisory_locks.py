@@ -1,6 +1,6 @@
-"""Locks that one holder at a time has in a schema: of transactions, so that no pooler can leak them.
+"""Advisory locks of a schema. They belong to transactions, so that no pooler can leak them.
 
-Waiting has a bound, and says for whom.
+The wait is bounded, and the error names the holder.
 """
 
 import asyncio
@@ -16,20 +16,20 @@ from duly.store.postgres.error_classes import ErrorClass
 log = structlog.stdlib.get_logger("duly.exclusive")
 
 LOOK_SECONDS = 0.1
-# What waits for longer says so.
+# Longer waits are logged.
 SILENT_SECONDS = 1.0
 LONGEST_SECONDS = 60.0
 
 
 class AdvisoryLock(NamedTuple):
-    """One such lock. Its key in the schema `public` is the one that releases before schemas had."""
+    """Lock of a schema. Its key in the schema `public` is that of releases without schemas."""
 
     number: int
     purpose: str
 
     @property
     def key(self) -> str:
-        """The query of its key."""
+        """Returns the query for its key."""
         return f"""
 select case current_schema() when 'public' then {self.number}
        else hashtextextended('duly ' || coalesce(current_schema(), ''), {self.number}) end
@@ -37,10 +37,12 @@ select case current_schema() when 'public' then {self.number}
 
     @property
     def taking(self) -> str:
+        """Returns the query that tries to acquire it."""
         return f"select pg_try_advisory_xact_lock(({self.key}))"
 
     @property
     def holder(self) -> str:
+        """Returns the query for its holder."""
         return f"""
 select a.pid, a.application_name, a.usename, a.client_addr, a.state
 from pg_locks l join pg_stat_activity a using (pid), (select ({self.key}) as key) k
@@ -52,21 +54,21 @@ where l.locktype = 'advisory' and l.granted and l.objsubid = 1
 
 MIGRATION = AdvisoryLock(7305808870034470001, "migrating")
 PARTITIONS = AdvisoryLock(7305808870034470002, "making partitions")
-# Apart from making: dropping waits for readers, and no day may lack its partition for that.
+# Separate from making partitions, because dropping waits for readers.
 DROPPING = AdvisoryLock(7305808870034470004, "dropping partitions")
 REPAIR = AdvisoryLock(7305808870034470003, "repairing")
 
 
 async def take(connection: Connection, lock: AdvisoryLock) -> bool:
-    """Takes the lock until the end of the caller's transaction; returns false where another one has it."""
+    """Acquires the lock until the end of the caller's transaction; returns False if another session holds it."""
     return bool(await connection.fetchval(lock.taking))
 
 
 async def hold(connection: Connection, lock: AdvisoryLock, *, seconds: float = LONGEST_SECONDS) -> None:
-    """Takes the lock until the end of the caller's transaction, and waits for others that have it.
+    """Acquires the lock until the end of the caller's transaction, waiting for other sessions.
 
     Raises:
-        RecordBusy: another one has it for longer; the text says which.
+        RecordBusy: another session holds it for longer; the message names it.
     """
     began, told = time.monotonic(), False
     while not await take(connection, lock):

@@ -1,7 +1,8 @@
-"""A driver's connection that knows the array types of Postgres, instead of looking them up in each new session.
+"""Connection of the driver that knows the array types of Postgres, instead of querying them in each new
+session.
 
-asyncpg looks up the arrays among a statement's types by a recursive query over the catalog: 10 to 25 ms of the server's
-time for each new connection, more than all else that a start or a reconnection costs.
+asyncpg finds the element types of a statement's arrays by a recursive query on the catalog: 10 to 25 ms of server time
+for each new connection, more than everything else in a start or a reconnection.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,8 +13,8 @@ import asyncpg
 
 Connection: TypeAlias = Any  # asyncpg ships no types; statements say what they take and return
 
-# The array's number, by the number and the name of its elements' type. Numbers below 10,000 are given by hand in the
-# sources of Postgres (pg_type.dat), and are the same in every database of every version.
+# OID of each array type, with the OID and the name of its element type. OIDs below 10,000 are assigned in the sources
+# of Postgres (pg_type.dat), and equal in every database and version.
 _ARRAYS: Mapping[int, tuple[int, str]] = {
     199: (114, "json"),
     1000: (16, "bool"),
@@ -30,7 +31,9 @@ _ARRAYS: Mapping[int, tuple[int, str]] = {
 
 
 class CatalogTypesConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
-    """Overrides a private method of asyncpg, whose version is bounded for it; without it all is slower, not wrong."""
+    """Connection with known array types. Overrides a private method of asyncpg, whose version is therefore bounded;
+    without the override connections are slower, but correct.
+    """
 
     async def _introspect_types(
         self,
@@ -39,14 +42,14 @@ class CatalogTypesConnection(asyncpg.Connection):  # type: ignore[misc]  # async
     ) -> tuple[list[Any], Any]:
         asked = list(typeoids)
         if all(oid in _ARRAYS for oid in asked):
-            # A name tells the caller that its own statement is still prepared: nothing was sent since.
+            # The name means that the caller's statement is still prepared, since nothing was sent.
             return [_array(oid) for oid in asked], SimpleNamespace(name="known")
         found: tuple[list[Any], Any] = await super()._introspect_types(asked, timeout)
         return found
 
 
 def _array(oid: int) -> dict[str, Any]:
-    """An array type as asyncpg's own query describes it."""
+    """Returns an array type in the form of asyncpg's own query."""
     element, name = _ARRAYS[oid]
     return {
         "oid": oid,

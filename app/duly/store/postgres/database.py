@@ -1,4 +1,4 @@
-"""The connections to Postgres: a pool for reads, and one kept for each hot flow of statements."""
+"""Connections to Postgres: a pool for reads, and a dedicated one for each flow of hot statements."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -9,6 +9,7 @@ from typing import Any, NoReturn, TypeVar
 import asyncpg
 
 from duly.store.postgres.catalog_types import Connection
+from duly.store.postgres.database_connector import DatabaseConnector, quoted
 from duly.store.postgres.database_errors import (
     DRIVER,
     LOST,
@@ -26,7 +27,7 @@ from duly.store.postgres.database_url import parse_url, without_password
 from duly.store.postgres.error_classes import NO_ANSWER, NO_CONNECTION, PARTITION_MADE
 from duly.store.postgres.hot_connection import HotConnection
 from duly.store.postgres.partitions import ensure_partitions, is_there
-from duly.store.postgres.session_settings import DirectConnection, PooledConnection
+from duly.store.postgres.plan_settings import PIN_PLANS, PINNED_PLANS, READING_PLANS
 
 __all__ = [
     "LOST",
@@ -44,65 +45,41 @@ __all__ = [
     "translated",
 ]
 
-# A plan made while a hot table was empty scans it for ever after: 47 k jobs/s fell to 13 k within 15 s. Where whole
-# keys are the only way that is open, the plan is the same whatever the statistics say, so it is made once and kept:
-# with 30 days of partitions, planning anew took 2.3 of the 2.9 ms of a small statement.
-PINNED_PLANS = {
-    "plan_cache_mode": "force_generic_plan",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "enable_seqscan": "off",
-    "enable_bitmapscan": "off",
-    "enable_sort": "off",
-    "jit": "off",
-}
-_PIN = "; ".join(f"set local {name} = {value}" for name, value in PINNED_PLANS.items())
-READING_PLANS = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
-
 Answer = TypeVar("Answer")
 
 CLOSE_SECONDS = 3.0
-CONNECT_SECONDS = 5.0
-# After these the next host is tried, as libpq does: it stands by, is starting, or has no room.
-ELSEWHERE = (
-    asyncpg.TargetServerAttributeNotMatched,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.PostgresConnectionError,
-)
-# A connection of the pool that nobody needed for so long is closed.
+# Pooled connections that are idle for this long are closed.
 IDLE_SECONDS = 60.0
-# The loops that look at the database now and then share this many connections of the pool: all at once, as when a node
-# starts, they would open one each.
+# Pooled connections shared by periodic loops, which would otherwise open one each when a node starts.
 BACKGROUND_CONNECTIONS = 2
 
-# A hot statement takes milliseconds: one that is not answered for so long counts as a connection that broke.
+# A hot statement takes milliseconds: without a response for this long its connection counts as broken.
 STATEMENT_SECONDS = 15.0
-# The loops that share connections give them back by then, whatever the statement waits for.
+# Bound of the use of a shared connection by a periodic loop.
 BACKGROUND_SECONDS = 30.0
-# A session that stands still in a transaction, as that of a frozen process does, keeps its locks no longer.
+# Bound of the locks of a session that idles in a transaction, such as that of a frozen process.
 IDLE_IN_TRANSACTION_SECONDS = 10.0
 
 
 class Database:
-    """Connections to one Postgres. Opens nothing until it is used."""
+    """Connections to one Postgres. Opens none until it is used."""
 
     def __init__(
         self, url: str, *, connections: int = 10, transaction_pooling: bool = False, schema: str | None = None
     ) -> None:
         target = parse_url(url)
-        self._urls = target.urls
-        self._url = self._urls[0]
+        self._url = target.urls[0]
         self._role = target.role
-        self._application_name = target.application_name
-        self._connect_seconds = target.connect_seconds or CONNECT_SECONDS
         self.schema = schema
-        # No other schema beside it: what lies in `public` belongs to another installation.
-        self._searched = {} if schema is None else {"search_path": quoted(schema)}
+        self._connector = DatabaseConnector(
+            target,
+            schema=schema,
+            pooled=transaction_pooling,
+            note=lambda error: self.note(error),  # noqa: PLW0108  # `note` is replaced later
+        )
         self._connections = connections
-        self._pooled = transaction_pooling
         self.listens = not transaction_pooling
-        # Called with each error of the database, as for a metric.
+        # Called with each error of the database, for example to count it.
         self.note: Callable[[DatabaseError], None] = lambda _: None
         self._hot: list[HotConnection] = []
         self._pool: Any = None
@@ -110,87 +87,48 @@ class Database:
         self._background = asyncio.Semaphore(BACKGROUND_CONNECTIONS)
 
     async def connect(self, settings: Mapping[str, str] | None = None, **more: Any) -> Connection:
-        """Opens a connection of the caller's own, with these settings of the session.
+        """Opens a dedicated connection with these session settings.
 
         Raises:
             DatabaseOutage: the server refuses it, or cannot be reached.
         """
-        return await self._open(settings=settings or {}, **self._arguments(), **more)
+        return await self._connector.connect(settings=settings or {}, **self._connector.arguments(), **more)
 
-    def _arguments(self) -> dict[str, Any]:
-        """All that a session may be started with behind a pooler too; its settings follow as statements."""
-        arguments: dict[str, Any] = {
-            "timeout": self._connect_seconds,
-            "statement_cache_size": 0 if self._pooled else 200,
-            "connection_class": PooledConnection if self._pooled else DirectConnection,
-        }
-        if name := self._application_name or (None if self._pooled else "duly"):
-            arguments["server_settings"] = {"application_name": name}
-        return arguments
-
-    async def _open(self, *_: object, settings: Mapping[str, str], **more: Any) -> Connection:
-        """Connects to the first host that serves; whatever a server says instead, it is of no use now."""
-        try:
-            connection = await self._first(**more)
-            await self._begin(connection, settings)
-        except (asyncpg.PostgresError, *LOST) as error:
-            found = error_of(error, role=self._role, connecting=True)
-            self.note(found)
-            raise found from error
-        return connection
-
-    async def _begin(self, connection: Connection, settings: Mapping[str, str]) -> None:
-        try:
-            async with asyncio.timeout(self._connect_seconds):
-                await connection.begin_session({**self._searched, **settings})
-        except BaseException:
-            connection.terminate()
-            raise
-
-    async def _first(self, **more: Any) -> Connection:
-        """The driver would try all hosts in the time of one: one that is silent would hide those after it."""
-        *others, last = self._urls
-        for url in others:
-            try:
-                return await asyncpg.connect(url, **more)
-            except (OSError, *ELSEWHERE):
-                continue
-        return await asyncpg.connect(last, **more)
-
-    def _mending(self) -> "_Mending":
-        return _Mending(self)
+    def _translating(self) -> "_ErrorTranslation":
+        return _ErrorTranslation(self)
 
     async def raise_for(self, error: Exception) -> NoReturn:
-        """Raises an error of the driver as Duly's. Where a partition was missing and is made now, the statement may be
-        tried again.
+        """Raises an error of the driver as one of Duly. After a missing partition was made, the statement may be
+        repeated.
         """
         found = error_of(error, role=self._role)
         self.note(found)
-        if isinstance(found, PartitionMissing) and await self._made_partition(found):
+        if isinstance(found, PartitionMissing) and await self._partition_exists(found):
             raise DatabaseOutage(found.words, PARTITION_MADE) from error
         raise found from error
 
-    async def _made_partition(self, missing: PartitionMissing) -> bool:
+    async def _partition_exists(self, missing: PartitionMissing) -> bool:
         """Returns whether the partition exists now, made here or by another node."""
         async with self._making:
             try:
-                made = await self._on_its_own(ensure_partitions)
+                made = await self._on_new_connection(ensure_partitions)
                 if missing.day is None:
                     return bool(made)
-                return await self._on_its_own(partial(is_there, table=missing.table, day=missing.day))
+                return await self._on_new_connection(partial(is_there, table=missing.table, day=missing.day))
             except DatabaseError:
                 return False
 
     async def make_partitions(self) -> list[str]:
-        """Makes what is missing of the partitions of these days. Returns the names made.
+        """Creates missing partitions of these days. Returns the names.
 
         Raises:
-            DatabaseOutage, RecordRefused: see there; a role that is not the owner needs the owner's function.
+            DatabaseOutage, RecordRefused: as described in `database_errors`; a role that is not the owner needs the
+                owner's function.
         """
-        return await self._on_its_own(ensure_partitions)
+        return await self._on_new_connection(ensure_partitions)
 
-    async def _on_its_own(self, work: Callable[[Connection], Awaitable[Answer]]) -> Answer:
-        """On a connection of its own: those of the pool may all be in use by what waits for this."""
+    async def _on_new_connection(self, work: Callable[[Connection], Awaitable[Answer]]) -> Answer:
+        """Runs work on a new connection: those of the pool may all be held by statements that wait for this."""
         connection = await self.connect()
         try:
             with translated(self.note, role=self._role):
@@ -200,96 +138,96 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A pooled connection for a read or a rare write; each statement commits by itself.
+        """Yields a pooled connection for a read or a rare write; each statement commits by itself.
 
         Raises:
-            DatabaseOutage, RecordRefused: see there.
+            DatabaseOutage, RecordRefused: as described in `database_errors`.
         """
         pool = self._pool or await self._open_pool()
-        async with self._mending():
+        async with self._translating():
             held = await self._acquired(pool)
             try:
                 yield held
             except asyncpg.ReadOnlySQLTransactionError:
-                held.terminate()  # to a server that was the primary once; the next one may be to the new one
+                held.terminate()  # a former primary; the next connection may reach the new one
                 raise
             finally:
-                # Its user was cancelled before it could roll back: nobody else is to find what it left.
-                with suppress(asyncpg.InterfaceError):  # it ended meanwhile, and belongs to nobody any more
+                # A cancelled user may leave a transaction open.
+                with suppress(asyncpg.InterfaceError):  # closed meanwhile
                     if held.is_in_transaction():
                         held.terminate()
                 await pool.release(held)
 
     async def _acquired(self, pool: Any) -> Connection:
         try:
-            return await pool.acquire(timeout=self._connect_seconds * len(self._urls))
+            return await pool.acquire(timeout=self._connector.pool_seconds)
         except TimeoutError:
             in_use = pool.get_size() - pool.get_idle_size()
             found = (
-                DatabaseOutage(f"all {in_use} are in use", NO_CONNECTION)
+                DatabaseOutage(f"all {in_use} connections are in use", NO_CONNECTION)
                 if in_use >= self._connections
-                else DatabaseOutage(f"it was not connected within {self._connect_seconds:g} s", NO_ANSWER)
+                else DatabaseOutage(f"no connection within {self._connector.seconds:g} s", NO_ANSWER)
             )
             self.note(found)
             raise found from None
 
     @asynccontextmanager
     async def background(self) -> AsyncIterator[Connection]:
-        """A pooled connection for a loop that looks now and then, of the few that such loops share.
+        """Yields a pooled connection for a periodic loop, of the few that such loops share.
 
         Raises:
-            DatabaseOutage, RecordRefused: see there.
+            DatabaseOutage, RecordRefused: as described in `database_errors`.
         """
         async with self._background, self.connection() as connection:
             try:
                 async with asyncio.timeout(BACKGROUND_SECONDS):
                     yield connection
             except TimeoutError:
-                connection.terminate()  # a server that does not answer would not answer a cancellation either
+                connection.terminate()  # a server that does not respond would not respond to a cancellation either
                 raise
 
     async def _open_pool(self) -> Any:
-        """The pool, which opens connections as they are needed and hands out the one used last."""
+        """Opens the pool, which connects on demand and hands out the last used connection first."""
         pool = asyncpg.create_pool(
             self._url,
             min_size=0,
             max_size=self._connections,
             max_inactive_connection_lifetime=IDLE_SECONDS,
-            connect=self._open,
+            connect=self._connector.connect,
             reset=_leave_as_it_is,
             settings=READING_PLANS,
-            **self._arguments(),
+            **self._connector.arguments(),
         )
-        self._pool = await pool  # gives way to nobody: it opens no connection yet
+        self._pool = await pool  # does not yield: it opens no connection yet
         return self._pool
 
     @asynccontextmanager
     async def pinned(self) -> AsyncIterator[Connection]:
-        """A pooled connection in a transaction with plans pinned: for statements that are rare, but reach into the hot
-        tables by whole keys. Of 100,000 jobs, to find 500 took 27 s without.
+        """Yields a pooled connection in a transaction with pinned plans, for rare statements that access hot tables by
+        whole keys. Without it, finding 500 of 100,000 jobs took 27 s.
 
         Raises:
-            DatabaseOutage, RecordRefused: see there.
+            DatabaseOutage, RecordRefused: as described in `database_errors`.
         """
         async with self.connection() as connection, connection.transaction():
-            await connection.execute(_PIN)
+            await connection.execute(PIN_PLANS)
             yield connection
 
     def hot(self, *, lock_seconds: float | None = None) -> "HotConnection":
-        """A connection of its own for one flow of statements, with plans pinned.
+        """Returns a dedicated connection for one flow of statements, with pinned plans.
 
         Args:
-            lock_seconds: a statement waits no longer for a lock, and is busy then.
+            lock_seconds: bound of the wait for a lock; then the statement fails as busy.
         """
         settings = PINNED_PLANS | {"idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS * 1000:.0f}"}
         if lock_seconds is not None:
             settings["lock_timeout"] = f"{lock_seconds * 1000:.0f}"
         open_hot = partial(self.connect, settings, command_timeout=STATEMENT_SECONDS)
-        self._hot.append(HotConnection(open_hot, self._mending))
+        self._hot.append(HotConnection(open_hot, self._translating))
         return self._hot[-1]
 
     async def close(self) -> None:
-        """Closes every connection, the kept ones too; a server that does not answer is not waited for."""
+        """Closes all connections; does not wait for a server that does not answer."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await asyncio.gather(*(hot.close() for hot in self._hot))
@@ -300,8 +238,8 @@ class Database:
         return f"Database({without_password(self._url)})"
 
 
-class _Mending:
-    """Translates what is raised inside. A class, because it is entered with each hot statement."""
+class _ErrorTranslation:
+    """Context that translates errors of the driver. A class, because every hot statement enters it."""
 
     __slots__ = ("_database",)
 
@@ -316,10 +254,5 @@ class _Mending:
             await self._database.raise_for(error)
 
 
-def quoted(name: str) -> str:
-    """A name as an identifier of SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 async def _leave_as_it_is(_: Connection) -> None:
-    """Takes the place of asyncpg's reset, a query at each return: users leave the session as they found it."""
+    """Replaces asyncpg's reset, which is a query at each release: users leave the session clean."""

@@ -1,11 +1,11 @@
-"""The errors of Postgres by class: a code, the words of Postgres without values, and what the operator can do.
+"""Errors of Postgres by class: a code, the message of Postgres without values, and the remedy.
 
     DatabaseError
-    ├── DatabaseOutage            nothing is known of the statement; the same one may succeed a moment later
-    │   └── DatabaseTimeout        it did not end in time, or was too large
-    └── RecordRefused           the statement was refused for what it holds
-        ├── RecordBusy          another transaction was in its way
-        └── DatabaseMisconfigured       the database is not as this release needs it: the operator mends that
+    ├── DatabaseOutage            result of the statement unknown; the same one may succeed a moment later
+    │   └── DatabaseTimeout       the statement did not end in time, or was too large
+    └── RecordRefused             the statement was rejected for its content
+        ├── RecordBusy            another transaction held a lock
+        └── DatabaseMisconfigured the database does not match this release; the operator must act
 
 The SQLSTATE classes are those of https://www.postgresql.org/docs/current/errcodes-appendix.html.
 """
@@ -84,7 +84,7 @@ _UNFIT: dict[str, ErrorClass] = {
     "09": RULE,
     "44": RULE,
 }
-# What poolers say in the words of a protocol violation (08P01), or of an authentication error.
+# Messages of poolers in a protocol violation (08P01) or an authentication error.
 _POOLER_WORDS = (
     (re.compile(r"unsupported startup parameter", re.IGNORECASE), OPTIONS),
     (
@@ -106,12 +106,12 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class DatabaseError(Exception):
-    """An error of the database. The text is for logs and people, without values.
+    """Error of the database. Its text is for logs and operators, and has no values.
 
     Args:
-        text: what happened, in the words of Postgres.
-        trouble: its class.
-        connecting: while connecting, the text names users, databases and hosts: it is not for clients.
+        text: message of Postgres.
+        trouble: class of the error.
+        connecting: the text names users, databases and hosts, and is not for clients.
     """
 
     default: ErrorClass = UNREACHABLE
@@ -124,44 +124,44 @@ class DatabaseError(Exception):
 
     @property
     def line(self) -> str:
-        """One line: what is wrong, in the words of Postgres, and the remedy."""
+        """Returns one line: the error, the message of Postgres, and the remedy."""
         sentence = self.trouble.message[:1].lower() + self.trouble.message[1:].rstrip(".")
         return "; ".join(filter(None, (": ".join(filter(None, (sentence, self.words))), self.trouble.remedy)))
 
 
 class DatabaseOutage(DatabaseError):
-    """The database does not serve now; the statement may or may not have been carried out."""
+    """Database unavailable now; the statement may or may not have been executed."""
 
 
 class DatabaseTimeout(DatabaseOutage):
-    """The statement did not end in time, or was too large; it may or may not have been carried out."""
+    """Statement that did not end in time, or was too large; it may or may not have been executed."""
 
 
 class RecordRefused(DatabaseError):
-    """Postgres refused a statement for what it holds; nothing of it was recorded."""
+    """Statement that Postgres rejected for its content; nothing was recorded."""
 
     default = CONTENT
 
     @property
     def of_data(self) -> bool:
-        """Returns whether a value was refused; else a right, a partition or the like is missing."""
+        """Returns whether a value was rejected; otherwise a privilege, a partition or the like is missing."""
         return self.trouble in {CONTENT, RULE}
 
 
 class RecordBusy(RecordRefused):
-    """Another transaction held what the statement needs for longer than it may wait, or changed it first."""
+    """Statement that waited too long for a lock, or whose rows another transaction changed first."""
 
     default = BUSY
 
 
 class DatabaseMisconfigured(RecordRefused):
-    """The database is not as this release needs it (rights, partitions, rules of others); nothing was recorded."""
+    """Database that does not match this release (privileges, partitions, foreign constraints); nothing was recorded."""
 
     default = RULE
 
 
 class PartitionMissing(DatabaseMisconfigured):
-    """A row's partition is not there. `day` is the row's, where Postgres shows it (the role may read the column)."""
+    """Missing partition of a row. `day` is the row's, if Postgres shows it (the role may read the column)."""
 
     default = PARTITION_MISSING
 
@@ -172,7 +172,7 @@ class PartitionMissing(DatabaseMisconfigured):
         self.day = made_at(UUID(key[0])).date() if key else None
 
 
-# All that says nothing of the statement itself: the same one may succeed a moment later.
+# Errors that are not about the statement: the same one may succeed a moment later.
 LOST = (
     OSError,
     asyncpg.PostgresConnectionError,
@@ -186,21 +186,21 @@ LOST = (
 )
 
 
-# All that the driver raises; a `TimeoutError` is an `OSError`.
+# All errors of the driver; a `TimeoutError` is an `OSError`.
 DRIVER = (asyncpg.PostgresError, asyncpg.InternalClientError, asyncpg.InterfaceError, OSError)
 
 
 def _ignore(_: DatabaseError) -> None:
-    """Counts nothing."""
+    """Ignores an error."""
 
 
 @contextmanager
 def translated(note: Callable[[DatabaseError], None] = _ignore, *, role: str = "") -> Iterator[None]:
-    """Turns the driver's many errors into those above.
+    """Translates the driver's errors into those above.
 
     Args:
-        note: called with each error that was made, as for a metric.
-        role: the role that lacks a right, for the GRANT in the remedy.
+        note: called with each error, for example to count it.
+        role: role without a privilege, for the GRANT in the remedy.
     """
     try:
         yield
@@ -213,7 +213,7 @@ def translated(note: Callable[[DatabaseError], None] = _ignore, *, role: str = "
 def error_of(  # noqa: PLR0911  # a table, one return a row
     error: Exception, *, role: str = "", connecting: bool = False
 ) -> DatabaseError:
-    """The error of the driver as one of Duly's. While connecting, all that the server says means that it is away."""
+    """Returns the error of the driver as one of Duly. While connecting, every error of the server means an outage."""
     if isinstance(error, asyncpg.PostgresError):
         return _of_server(error, role=role, connecting=connecting)
     words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
@@ -239,7 +239,7 @@ def _of_server(  # noqa: PLR0911  # a table, one return a row
     words = _without_values(str(error.args[0] if error.args else ""), state)
     if state in _BUSY_STATES and not connecting:
         return RecordBusy(words)
-    if state == "23514" and not error.constraint_name and error.table_name:  # whatever the language of its messages
+    if state == "23514" and not error.constraint_name and error.table_name:  # independent of the language of messages
         return PartitionMissing(words, table=error.table_name, detail=error.detail or "")
     if isinstance(error, asyncpg.InvalidCachedStatementError):
         return DatabaseOutage(words, CHANGED)
@@ -267,7 +267,7 @@ def _away(state: str, words: str) -> ErrorClass | None:
 
 
 def _without_values(words: str, state: str) -> str:
-    """The primary message. Of values that cannot be held (class 22) it shows the value: that is cut."""
+    """Returns the primary message without the value that messages of class 22 contain."""
     return re.sub(r'".*"', '"…"', words, flags=re.DOTALL).partition(": ")[0] if state[:2] == "22" else words
 
 
@@ -276,14 +276,14 @@ _RIGHTS = {
     "table": "SELECT, INSERT, UPDATE, DELETE ON TABLE",
     "relation": "SELECT, INSERT, UPDATE, DELETE ON TABLE",
     "sequence": "USAGE ON SEQUENCE",
-    "schema": "USAGE, CREATE ON SCHEMA",  # names are found by the search path, so what is denied is making something
+    "schema": "USAGE, CREATE ON SCHEMA",  # names are resolved by the search path, so creating was denied
     "function": "EXECUTE ON FUNCTION",
     "database": "CONNECT, CREATE ON DATABASE",
 }
 
 
 def _grant(words: str, role: str) -> str:
-    """The GRANT that the owner runs."""
+    """Returns the GRANT for the owner."""
     denied = _DENIED.search(words)
     if denied is None or denied[1] not in _RIGHTS:
         return PERMISSION.remedy

@@ -1,14 +1,14 @@
-"""The address of a Postgres: what a URL may say, in the words of libpq.
+"""Database URL, with the options of libpq.
 
-The options are those of https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS. One that is not
-taken is refused by its name: the driver would send it to the server as a setting, or leave it out without a word.
+The options are those of https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS. Unsupported
+ones are rejected by name, since the driver would send them to the server as settings, or ignore them.
 """
 
 import re
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-# Options that the driver understands. Whatever else a URL says, the driver would send to the server as a setting.
+# Options of the driver. It would send others to the server as settings.
 OPTIONS = frozenset(
     {
         *("host", "port", "user", "password", "dbname", "passfile", "service", "target_session_attrs"),
@@ -18,7 +18,7 @@ OPTIONS = frozenset(
     }
 )
 FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile")
-# What is so anyway; other values of these options are refused.
+# Values that equal the behavior of the driver; others are rejected.
 _AS_IT_IS = {
     "channel_binding": {"disable", "prefer"},
     "client_encoding": {"utf8", "utf-8", "auto"},
@@ -42,11 +42,11 @@ _HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::(.*))?")
 
 
 class InvalidDatabaseUrl(ValueError):
-    """The database URL cannot be used. The text repeats nothing of it that may be a password."""
+    """Unusable database URL. The message repeats no part that may be a password."""
 
 
 class ConnectionTarget(NamedTuple):
-    """Where to connect: for each host a URL as the driver takes it, tried in turn."""
+    """Target of connections: for each host a URL in the form of the driver, tried in order."""
 
     urls: tuple[str, ...]
     role: str = ""
@@ -56,24 +56,24 @@ class ConnectionTarget(NamedTuple):
 
 
 def parse_url(url: str) -> ConnectionTarget:
-    """Parsed database URL.
+    """Parses a database URL.
 
     Raises:
-        InvalidDatabaseUrl: it is none, or not one of PostgreSQL, or has an option or a value that is not taken.
+        InvalidDatabaseUrl: the URL is malformed, not for PostgreSQL, or has an unsupported option or value.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
-        raise InvalidDatabaseUrl(f"is not a URL such as {_EXAMPLE}")
+        raise InvalidDatabaseUrl(f"must be a URL such as {_EXAMPLE}")
     if scheme not in {"postgresql", "postgres", "postgresql+asyncpg"}:
-        raise InvalidDatabaseUrl("does not begin with postgresql://")
+        raise InvalidDatabaseUrl("must begin with postgresql://")
     if "#" in rest:
-        raise InvalidDatabaseUrl(f"has a # in it: {_ENCODED}")
+        raise InvalidDatabaseUrl(f"must not contain #: {_ENCODED}")
     place, _, query = rest.partition("?")
     authority, slash, path = place.partition("/")
     user, at, hosts = authority.rpartition("@")
     given = _options(query)
     found = _hosts(hosts, given.pop("host", None), given.pop("port", None))
-    if len(found) > 1:  # of several, one that only reads would be no use
+    if len(found) > 1:  # of several hosts, a read-only one cannot be used
         given.setdefault("target_session_attrs", "read-write")
     driver = {name: value for name, value in given.items() if name not in _OURS}
     return ConnectionTarget(
@@ -89,12 +89,12 @@ def _options(query: str) -> dict[str, str]:
     try:
         given = dict(parse_qsl(query, strict_parsing=True, keep_blank_values=True)) if query else {}
     except ValueError:
-        raise InvalidDatabaseUrl(f"has something after the ? that is no option=value; {_ENCODED}") from None
+        raise InvalidDatabaseUrl(f"has a malformed option after the ?; {_ENCODED}") from None
     for name, value in list(given.items()):
         if name in _AS_IT_IS:
             if value.lower() not in _AS_IT_IS[name]:
                 raise InvalidDatabaseUrl(
-                    f"has the option {name!r}, of which only {_either(_AS_IT_IS[name])} is taken; remove it"
+                    f"has the option {name!r}, of which only {_either(_AS_IT_IS[name])} is supported; remove it"
                 )
             del given[name]
         elif name not in OPTIONS:
@@ -114,17 +114,17 @@ def _either(values: set[str] | tuple[str, ...]) -> str:
 
 
 def _hosts(authority: str, named: str | None, ports: str | None) -> list[tuple[str, str]]:
-    """Each host with its port, either of which may be empty. Options go before the authority, as in libpq."""
+    """Returns each host with its port; both may be empty. Options precede the authority, as in libpq."""
     found = []
     for text in (named or unquote(authority)).split(","):
         if text.startswith("/"):
             found.append((text, ""))
         elif named and text.count(":") > 1 and not text.startswith("["):
-            found.append((f"[{text}]", ""))  # IPv6, which an option gives as it is
+            found.append((f"[{text}]", ""))  # IPv6 in an option has no brackets
         elif matched := _HOST.fullmatch(text):
             found.append((matched[1], matched[2] or ""))
         else:
-            raise InvalidDatabaseUrl(f"has a host that cannot be read; {_ENCODED}")
+            raise InvalidDatabaseUrl(f"has a malformed host; {_ENCODED}")
     given = (ports or "").split(",")
     if ports and len(given) not in {1, len(found)}:
         raise InvalidDatabaseUrl(f"has {len(given)} ports for {len(found)} hosts")
@@ -137,7 +137,7 @@ def _hosts(authority: str, named: str | None, ports: str | None) -> list[tuple[s
 
 
 def _url(user: str, path: str, options: dict[str, str], host: str, port: str) -> str:
-    """The URL of one host. The folder of a socket is an option, since it has no place among hosts."""
+    """Returns the URL of one host. The folder of a socket is an option, since it is not a host."""
     named = bool(host) and not host.startswith("/")
     where = {} if named else {name: value for name, value in (("host", host), ("port", port)) if value}
     authority = user + host + (f":{port}" if port else "") if named else user
@@ -146,7 +146,7 @@ def _url(user: str, path: str, options: dict[str, str], host: str, port: str) ->
 
 
 def without_password(url: str) -> str:
-    """The URL for people to read: no password, wherever it stands in it."""
+    """Returns the URL without its password, for messages."""
     parts = urlsplit(url)
     user, at, hosts = parts.netloc.rpartition("@")
     shown = quote(unquote(user.partition(":")[0])) + at + hosts

@@ -1,10 +1,12 @@
-"""Classes of database errors: for each a code, a sentence for clients, and what the operator can do."""
+"""Classes of database errors: a code and a message for clients, and the remedy for the operator."""
 
 from typing import NamedTuple
 
 
 class ErrorClass(NamedTuple):
-    """One class of errors: its code, a sentence for clients, and the remedy for the operator."""
+    """Class of errors: its code, a message for clients, and the remedy for the operator. `passes`: a
+    retry may succeed.
+    """
 
     code: str
     message: str
@@ -19,16 +21,14 @@ UNAVAILABLE_CODE = "DATABASE_UNAVAILABLE"
 NO_ANSWER = ErrorClass(
     UNAVAILABLE_CODE,
     "The database did not answer in time.",
-    "look at its load and its locks (pg_stat_activity, pg_locks)",
+    "check its load and its locks (pg_stat_activity, pg_locks)",
 )
 NO_CONNECTION = ErrorClass(
-    UNAVAILABLE_CODE, "No connection to the database became free in time.", "raise DULY_DATABASE_CONNECTIONS"
+    UNAVAILABLE_CODE, "No database connection became available in time.", "raise DULY_DATABASE_CONNECTIONS"
 )
 STOPPED = ErrorClass(UNAVAILABLE_CODE, "The service is stopping.", "submit it again")
-CLOSED = ErrorClass(UNAVAILABLE_CODE, "The database closed the connection.", "the server's log says why")
-STARTING = ErrorClass(
-    "DATABASE_STARTING", "The database is starting, stopping or recovering.", "the server's log says how far it is"
-)
+CLOSED = ErrorClass(UNAVAILABLE_CODE, "The database closed the connection.", "see the server's log")
+STARTING = ErrorClass("DATABASE_STARTING", "The database is starting, stopping or recovering.", "see the server's log")
 LOGIN = ErrorClass(
     "DATABASE_LOGIN_FAILED",
     "The database refused the login.",
@@ -52,14 +52,14 @@ NO_DATABASE = ErrorClass(
 )
 CONNECTIONS = ErrorClass(
     "DATABASE_TOO_MANY_CONNECTIONS",
-    "The connections of the database are used up.",
+    "The database has too many connections.",
     "raise max_connections (or the limit of the role or the pooler), or lower DULY_DATABASE_CONNECTIONS",
 )
 DISK_FULL = ErrorClass("DATABASE_DISK_FULL", "The disk of the database is full.", "free space on the database's disk")
 MEMORY = ErrorClass(
     "DATABASE_OUT_OF_MEMORY",
     "The database is out of memory.",
-    "look at the server's log; raise max_locks_per_transaction where it names that",
+    "see the server's log; raise max_locks_per_transaction where it names that",
 )
 LIMIT = ErrorClass("DATABASE_LIMIT_REACHED", "The database reached a limit.", "raise the limit that it names")
 READ_ONLY = ErrorClass(
@@ -69,32 +69,33 @@ READ_ONLY = ErrorClass(
 )
 STATEMENT_TIMEOUT = ErrorClass(
     "DATABASE_STATEMENT_TIMEOUT",
-    "The database cancelled the statement for its statement_timeout.",
-    "raise statement_timeout, and look at what the database is busy with",
+    "The statement exceeded the statement_timeout of the database.",
+    "raise statement_timeout, and check the load of the database",
 )
 CANCELLED = ErrorClass(
     "DATABASE_STATEMENT_CANCELLED",
     "The statement was cancelled in the database.",
-    "find who called pg_cancel_backend",
+    "find the caller of pg_cancel_backend",
 )
 SESSION_TIMEOUT = ErrorClass(
     "DATABASE_SESSION_TIMEOUT",
-    "The database ended the session for one of its timeouts.",
+    "A timeout of the database ended the session.",
     "raise the timeout that it names for the role of Duly",
 )
-BUSY = ErrorClass(
-    "DATABASE_BUSY", "Another transaction of the database is in the way.", "look for its holder in pg_locks"
-)
+BUSY = ErrorClass("DATABASE_BUSY", "Another transaction of the database holds a lock.", "find the holder in pg_locks")
 POOLER = ErrorClass(
     "DATABASE_TRANSACTION_POOLER",
     "A prepared statement was lost on the way to the database, as behind a transaction pooler.",
     "set DULY_TRANSACTION_POOLING=true",
     passes=False,
 )
-CHANGED = ErrorClass("DATABASE_SCHEMA_CHANGED", "The schema of the database has just changed.", "nothing; it passes")
-IO = ErrorClass("DATABASE_IO_ERROR", "The database cannot read or write its files.", "look at its disk and its log")
+CHANGED = ErrorClass("DATABASE_SCHEMA_CHANGED", "The schema of the database has just changed.", "none; it is temporary")
+IO = ErrorClass("DATABASE_IO_ERROR", "The database cannot read or write its files.", "check its disk and its log")
 PERMISSION = ErrorClass(
-    "DATABASE_PERMISSION_DENIED", "The database role lacks a right.", "run `duly migrate` as the owner", passes=False
+    "DATABASE_PERMISSION_DENIED",
+    "The database role lacks a privilege.",
+    "run `duly migrate` as the owner",
+    passes=False,
 )
 SCHEMA = ErrorClass(
     "DATABASE_SCHEMA_MISSING",
@@ -104,21 +105,21 @@ SCHEMA = ErrorClass(
 )
 PARTITION_MISSING = ErrorClass(
     "DATABASE_PARTITION_MISSING",
-    "The database lacks the partition of a day.",
+    "A partition of the database is missing.",
     "run `duly migrate` as the owner of the tables, and compare the clocks of the nodes",
     passes=False,
 )
 PARTITION_MADE = ErrorClass(
-    "DATABASE_PARTITION_MISSING", "The partition of the database was missing and has just been made.", "submit it again"
+    "DATABASE_PARTITION_MISSING", "A missing partition of the database has just been created.", "submit it again"
 )
 DAMAGED = ErrorClass(
-    "DATABASE_INTERNAL_ERROR", "The database reports an error of its own.", "look at the server's log", passes=False
+    "DATABASE_INTERNAL_ERROR", "The database reported an internal error.", "see the server's log", passes=False
 )
 RULE = ErrorClass(
     "DATABASE_CONSTRAINT_VIOLATED",
-    "A constraint or a trigger of the database refused it.",
-    "look at what was added to the tables of Duly, and run `duly migrate`",
+    "A constraint or a trigger of the database rejected it.",
+    "check additions to the tables of Duly, and run `duly migrate`",
     passes=False,
 )
-UNKNOWN = ErrorClass("DATABASE_ERROR", "The database reported an error.", "look at the server's log", passes=False)
-CONTENT = ErrorClass("DATABASE_VALUE_REJECTED", "The database cannot hold a value.", "report it", passes=False)
+UNKNOWN = ErrorClass("DATABASE_ERROR", "The database reported an error.", "see the server's log", passes=False)
+CONTENT = ErrorClass("DATABASE_VALUE_REJECTED", "The database rejected a value.", "report it", passes=False)

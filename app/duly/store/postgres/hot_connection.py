@@ -1,4 +1,4 @@
-"""A connection kept for one flow of hot statements."""
+"""Dedicated connection for one flow of hot statements."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,27 +11,27 @@ GRACE_SECONDS = 2.0
 
 
 class HotConnection:
-    """One connection kept for one flow; opened when first needed and opened again after it broke."""
+    """Connection for one flow, opened on first use and again after it broke."""
 
     def __init__(
-        self, connect: Callable[[], Awaitable[Connection]], mending: Callable[[], AbstractAsyncContextManager[None]]
+        self, connect: Callable[[], Awaitable[Connection]], translating: Callable[[], AbstractAsyncContextManager[None]]
     ) -> None:
         self._connect = connect
-        self._mending = mending
+        self._translating = translating
         self._held: Connection = None
         self._turn = asyncio.Lock()
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[Connection]:
-        """The connection, for one user at a time.
+        """Yields the connection, to one user at a time.
 
         Raises:
             DatabaseOutage: it broke or cannot be opened; the next use opens a new one.
-            RecordRefused: the statement was refused; the connection stays.
+            RecordRefused: the statement was rejected; the connection is kept.
         """
         async with self._turn:
             try:
-                async with self._mending():
+                async with self._translating():
                     if self._held is None or self._held.is_closed():
                         self._held = None
                         self._held = await self._connect()
@@ -42,10 +42,11 @@ class HotConnection:
 
     @property
     def in_use(self) -> bool:
+        """Returns whether it is in use."""
         return self._turn.locked()
 
     async def close(self) -> None:
-        """Closes the connection, or drops it where the server does not answer."""
+        """Closes the connection; drops it if the server does not respond."""
         held, self._held = self._held, None
         if held is None or held.is_closed():
             return

@@ -1,5 +1,5 @@
-"""Hints between nodes: NOTIFY on a connection of its own, never inside a writing transaction (which would serialise
-all commits of the database), and one LISTEN for each process.
+"""NOTIFY and LISTEN: hints between nodes. NOTIFY uses a connection of its own, never a writing transaction (which would
+serialize all commits of the database); each process has one LISTEN.
 """
 
 import json
@@ -8,8 +8,8 @@ from hashlib import blake2b
 
 from duly.store.postgres.database import Connection
 
-# A channel is the whole database's: installations in other schemas have others. In `public` it is the one that releases
-# before schemas had.
+# Channels are global to a database, so each schema has its own. That of `public` is the one of releases without
+# schemas.
 CHANNEL, SCHEMA_OF_CHANNEL = "duly", "public"
 LONGEST_BYTES = 63
 
@@ -18,7 +18,7 @@ SEND = "select pg_notify($1, hint) from unnest($2::text[]) as hint"
 
 
 def channel_of(schema: str) -> str:
-    """The channel of the installation in this schema."""
+    """Returns the channel of the installation in this schema."""
     if schema == SCHEMA_OF_CHANNEL:
         return CHANNEL
     name = f"{CHANNEL}_{schema}"
@@ -28,11 +28,12 @@ def channel_of(schema: str) -> str:
 
 
 async def send_hints(connection: Connection, channel: str, hints: Sequence[Sequence[object]]) -> None:
+    """Sends hints to all listeners."""
     await connection.execute(SEND, channel, [json.dumps(hint, ensure_ascii=False) for hint in hints])
 
 
 async def listen(connection: Connection, hear: Callable[[object], None]) -> str:
-    """Calls `hear` with each hint of another process for as long as the connection lives. Returns the channel."""
+    """Calls `hear` with each hint of other processes as long as the connection is open. Returns the channel."""
     channel = channel_of(await connection.fetchval(SCHEMA))
     own = connection.get_server_pid()
 
@@ -41,7 +42,7 @@ async def listen(connection: Connection, hear: Callable[[object], None]) -> str:
             return
         try:
             hint = json.loads(payload)
-        except (ValueError, RecursionError):  # whoever sent it, it is no hint
+        except (ValueError, RecursionError):  # not a hint, from any sender
             return
         hear(hint)
 

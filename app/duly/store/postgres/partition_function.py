@@ -1,4 +1,4 @@
-"""The function by which a role that owns nothing makes partitions, and which partitions are there."""
+"""Function by which a role that is not the owner creates partitions, and checks for missing ones."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -8,7 +8,7 @@ from duly.store.postgres.advisory_locks import MIGRATION, PARTITIONS, hold
 from duly.store.postgres.catalog_types import Connection
 from duly.store.postgres.error_classes import PERMISSION, ErrorClass
 
-# Whether this role may make them itself, or through the function of the owner.
+# Privileges of this role: as the owner, or on the owner's function.
 MAY = """
 select coalesce(bool_and(pg_has_role(c.relowner, 'USAGE') and has_schema_privilege(c.relnamespace, 'CREATE')), false)
            as owns,
@@ -18,8 +18,8 @@ from pg_class c where c.oid in (select to_regclass(name) from unnest($1::text[])
 """
 MAKE_LENT = "select duly_make_partition($1, $2)"
 
-# Runs with the rights of the owner: so it takes nothing but one of our tables and a day close to now, and
-# finds nothing by a search path of the caller's.
+# Runs with the privileges of the owner, so it accepts only the tables of Duly and days close to now, and ignores the
+# search path of the caller.
 LEND = """
 create or replace function duly_make_partition(parent text, day date) returns boolean
 language plpgsql security definer set search_path = {schema}, pg_temp set lock_timeout = '5s' as $body$
@@ -58,7 +58,7 @@ where not exists (
 order by place, day
 """
 
-# From today on, without a gap, in the table that has the fewest.
+# Consecutive days from today on, in the table with the fewest.
 AHEAD = """
 select min(days) from (
     select count(*) filter (where whole) - 1 as days from (
@@ -74,7 +74,7 @@ select min(days) from (
 
 
 class May(NamedTuple):
-    """Ways in which this role makes partitions: as the owner, or through the owner's function."""
+    """Ways in which this role can create partitions: as the owner, or by the owner's function."""
 
     owns: bool
     lent: bool
@@ -83,26 +83,26 @@ class May(NamedTuple):
 
     @property
     def trouble(self) -> ErrorClass:
-        """Returns the error for a role that may do neither."""
+        """Returns the error for a role that can do neither."""
         grant = f"GRANT EXECUTE ON FUNCTION {self.schema}.duly_make_partition(text, date) TO {self.role}"
         return PERMISSION._replace(
-            message="The database role may not make the partitions of the coming days.",
+            message="The database role may not create the partitions of the coming days.",
             remedy=f"run as the owner: `duly migrate`, and once {grant}",
         )
 
 
 async def may_make(connection: Connection, tables: Sequence[str]) -> May:
-    """Returns the ways in which this role may make partitions of these tables."""
+    """Returns the ways in which this role can create partitions of these tables."""
     return May(*await connection.fetchrow(MAY, tables))
 
 
 async def make_lent(connection: Connection, table: str, day: date) -> list[str]:
-    """Has the owner's function make this partition. Returns its name, or nothing where it was there."""
+    """Creates this partition by the owner's function. Returns its name, or nothing if it existed."""
     return [f"{table}_{day:%Y%m%d}"] if await connection.fetchval(MAKE_LENT, table, day) else []
 
 
 async def lend_making(connection: Connection, tables: Sequence[str]) -> None:
-    """Provides the function by which a role that owns nothing makes partitions; EXECUTE on it is to be granted."""
+    """Creates the function for roles that are not the owner, which need EXECUTE on it."""
     async with connection.transaction():
         await hold(connection, MIGRATION)
         if not (await may_make(connection, tables)).owns:
@@ -117,10 +117,10 @@ async def lend_making(connection: Connection, tables: Sequence[str]) -> None:
 
 
 async def lacking_partitions(connection: Connection, tables: Sequence[str]) -> list[str]:
-    """The partitions of today and tomorrow that are not there."""
+    """Returns the missing partitions of today and tomorrow."""
     return [row[0] for row in await connection.fetch(LACKING, tables)]
 
 
 async def days_ahead(connection: Connection, tables: Sequence[str]) -> int:
-    """For how many days after today every table has its partition; -1 where today's is missing."""
+    """Returns the number of days after today for which every table has its partition; -1 if today's is missing."""
     return int(await connection.fetchval(AHEAD, tables))

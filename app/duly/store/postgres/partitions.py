@@ -1,4 +1,4 @@
-"""Partitions of the ledger, one for each day and table, created some days ahead."""
+"""Partitions of the ledger, one per day and table, created some days ahead."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -21,7 +21,9 @@ TODAY = "select (now() at time zone 'utc')::date"
 
 
 async def ensure_partitions(connection: Connection) -> list[str]:
-    """Makes what is missing from yesterday (a client's clock may lag) to three days ahead. Returns the names made."""
+    """Creates missing partitions from yesterday (for clients whose clocks lag) to three days ahead.
+    Returns the names.
+    """
     today = await connection.fetchval(TODAY)
     lacking = []
     for table in PARTITIONED:
@@ -40,13 +42,13 @@ async def ensure_partitions(connection: Connection) -> list[str]:
 
 
 async def is_there(connection: Connection, *, table: str, day: date) -> bool:
-    """Returns whether this day of the table has its partition."""
+    """Returns whether the table has the partition of this day."""
     return partition_name(table, day) in {row["name"] for row in await connection.fetch(LIST, table)}
 
 
 async def _make(connection: Connection, table: str, day: date) -> list[str]:
     name, low, high = partition_name(table, day), _bound(day), _bound(day + timedelta(days=1))
-    # Attached rather than created as a partition: that takes no lock which readers or writers would wait for.
+    # Attached rather than created as a partition, which needs no lock that blocks readers or writers.
     async with connection.transaction():
         await hold(connection, PARTITIONS)
         if await connection.fetchval("select to_regclass($1) is not null", name):
@@ -58,10 +60,12 @@ async def _make(connection: Connection, table: str, day: date) -> list[str]:
 
 
 def partition_name(table: str, day: date) -> str:
+    """Returns the name of a partition."""
     return f"{table}_{day:%Y%m%d}"
 
 
 def midnight(day: date) -> datetime:
+    """Returns the beginning of a day in UTC."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 

@@ -1,7 +1,7 @@
-"""The settings of our sessions, which no start-up parameter carries: poolers refuse those.
+"""Settings of sessions, sent as statements, since poolers reject start-up parameters.
 
-A session to the server itself, or through a pooler in session mode, has them until it ends. Through a
-pooler in transaction mode a session is anybody's after each transaction: there each transaction sets its own.
+A session on the server itself, or through a pooler in session mode, keeps them until it ends. A pooler in transaction
+mode lends the session to other clients after each transaction, so each transaction sets its own.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -9,8 +9,8 @@ from typing import Any
 
 from duly.store.postgres.catalog_types import CatalogTypesConnection
 
-# Timeouts that the operator sets for a role or a database would cut long reads, `duly check` and migrations, and end
-# the sessions that hints come in on. How long a statement may take is decided where it is sent.
+# Timeouts set for a role or a database would abort long reads, `duly check` and migrations, and end the sessions that
+# listen. The callers of statements have their own timeouts.
 TIMEOUTS = {
     "statement_timeout": "0",
     "lock_timeout": "0",
@@ -22,14 +22,14 @@ TRANSACTION_TIMEOUT_SINCE = 17
 
 
 class _Settings:
-    """The statements that give a session, or a transaction, its settings."""
+    """Statements that set a session or a transaction."""
 
     def __init__(self, settings: Mapping[str, str], *, server_major: int) -> None:
         all_of_them = {**TIMEOUTS, **settings}
         if server_major >= TRANSACTION_TIMEOUT_SINCE:
             all_of_them["transaction_timeout"] = "0"
         self.of_session = "".join(f"set {name} = {value};" for name, value in all_of_them.items())
-        # Neither ends a transaction while it runs, and the isolation of this one is chosen already.
+        # They do not apply within a transaction.
         later = {"idle_session_timeout", "default_transaction_isolation"}
         self.of_transaction = "".join(
             f"set local {name} = {value};" for name, value in all_of_them.items() if name not in later
@@ -37,7 +37,7 @@ class _Settings:
 
 
 class DirectConnection(CatalogTypesConnection):
-    """Has its settings for as long as it lives; a reset keeps them."""
+    """Connection that keeps its settings as long as it is open; a reset restores them."""
 
     _settings: _Settings | None = None
 
@@ -52,16 +52,18 @@ class DirectConnection(CatalogTypesConnection):
 
 
 class PooledConnection(CatalogTypesConnection):
-    """Begins each transaction with its settings, and sends outside of one only what Postgres takes nowhere else."""
+    """Connection that sets each transaction, and executes only statements outside of one that Postgres requires to be
+    there.
+    """
 
     _settings: _Settings | None = None
 
     async def begin_session(self, settings: Mapping[str, str]) -> None:
-        """Keeps these settings, whose values are SQL, for the transactions to come."""
+        """Stores these settings, whose values are SQL, for later transactions."""
         self._settings = _Settings(settings, server_major=self.get_server_version().major)
 
     def get_reset_query(self) -> str:
-        """Nothing: the session is the pooler's."""
+        """Returns nothing, since the session belongs to the pooler."""
         return ""
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109  # asyncpg's
@@ -92,8 +94,8 @@ class PooledConnection(CatalogTypesConnection):
         return await super().fetchval(query, *args, **named)
 
     async def cursor(self, query: str, *, prefetch: int) -> AsyncIterator[Any]:
-        """The rows of a query without parameters, in the caller's transaction. asyncpg's own cursor prepares a
-        statement by name, which stays in the session.
+        """Yields the rows of a query without parameters, in the caller's transaction. asyncpg's own cursor prepares a
+        named statement, which stays in the session.
         """
         await self.execute(f"declare duly_cursor no scroll cursor for {query}")
         while rows := await self.fetch(f"fetch forward {int(prefetch)} from duly_cursor"):
@@ -102,8 +104,9 @@ class PooledConnection(CatalogTypesConnection):
         await self.execute("close duly_cursor")
 
     def _cancel_current_command(self, waiter: Any, cancel_waiter: Any = None) -> None:
-        """Ends the connection in place of asyncpg's cancel request: the pooler drops the session with what runs in it,
-        while a request may come after the session was lent to another client. PgBouncer 1.18 has ended over one.
+        """Closes the connection instead of sending asyncpg's cancel request: the pooler drops the session with its
+        statement, while a request may arrive after the session was lent to another client. It has crashed PgBouncer
+        1.18.
         """
         del cancel_waiter
         self._loop.call_soon(self.terminate)
@@ -111,5 +114,5 @@ class PooledConnection(CatalogTypesConnection):
             waiter.set_result(None)
 
     def _is_alone(self, query: str) -> bool:
-        """Returns whether the statement would run outside of a transaction, and need not."""
+        """Returns whether the statement would run outside of a transaction without need."""
         return not self.is_in_transaction() and " concurrently" not in query

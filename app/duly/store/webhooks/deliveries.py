@@ -1,7 +1,7 @@
-"""The table `deliveries`, the outbox: taking what is to be sent.
+"""Table `deliveries`, the outbox: takes due webhooks.
 
-What is to be sent lies in lanes, one a receiver. A lane that stands still costs a look at its first row, however long
-it grows; so a receiver that takes nothing keeps no other one waiting.
+The outbox has a lane for each receiver. A blocked lane costs a look at its first row, independent of its length, so a
+receiver that accepts nothing delays no other one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,11 +15,12 @@ from duly.store.postgres.database import Connection
 
 
 class DueDelivery(NamedTuple):
-    """A webhook to send now, with all that its body and headers are made of. Secrets, keys and headers are sealed.
+    """Webhook to send now, with everything that its body and headers are made of. Secrets, keys and
+    headers are sealed.
 
-    `tries_before`: the attempts of earlier rounds, before it was redelivered. What it tells of is an event of a job, or
-    a message (then `message` is its body). `url` is None where nobody is there to be told: the endpoint was deleted or
-    disabled, and `refusal` says so.
+    `tries_before`: number of attempts before it was redelivered. It reports an event of a job, or a message (then
+    `message` is its body). `url` is None without a receiver: the endpoint was deleted or disabled, and `refusal` is the
+    reason.
     """
 
     tenant_id: int
@@ -50,7 +51,7 @@ class DueDelivery(NamedTuple):
     message: str | None
 
 
-# A loose index scan: one descent for each receiver that is still to be sent something, with its earliest.
+# Loose index scan: one descent for each receiver with deliveries, to its earliest.
 _LANES = """
 lane as (
     (select receiver_id, due_at from deliveries where receiver_id > {after} order by receiver_id, due_at limit 1)
@@ -63,11 +64,11 @@ lane as (
 """
 GATED = "(paused_at is not null or state <> 0 or concurrency is not null or rate_count is not null)"
 
-# Of a lane. Of one job a terminal event's webhook waits for those of its earlier terminal events to the same receiver,
-# so they arrive in order: it is put behind them, and due at once when they are settled. Behind one that is being sent
-# it is looked at again soon: that one may be settled in this very moment. A job's callbacks all go to one address, in
-# whatever lane an earlier release put them. (The receiver is named in a form that is no condition for an index: the
-# job's rows are read, never the receiver's lane.)
+# Due deliveries of a lane. The webhook of a terminal event waits for those of earlier terminal events of its job to the
+# same receiver, so that they arrive in order: it is put behind them, and is due when they are settled. Behind one in
+# progress it is examined again soon, because that one may be settled at this moment. All callbacks of a job go to one
+# URL, even if an earlier release used different lanes. (The receiver is compared in a form that no index supports, so
+# that the rows of the job are read and not the lane.)
 _TERMINAL = f"between {FIRST_TERMINAL:d} and {LAST_TERMINAL:d}"
 _DUE = f"""
 due as materialized (
@@ -96,7 +97,7 @@ taken as (
     returning d.*
 )
 """
-# Each event is read by its whole key: a plain join was seen to read all events of a job and drop all but one.
+# Each event is read by its whole key: a plain join was observed to read all events of the job.
 _TAKEN = f"""
 select t.tenant_id, t.delivery_id, t.token, t.attempt, t.tries_before, t.job_id, t.sequence, t.kind, t.receiver_id,
        t.registered, t.replay_id, coalesce(e.occurred_at, m.created_at), e.attempt, e.data, j.type, j.labels,
@@ -127,8 +128,8 @@ left join lateral (
     where tenant_id = t.tenant_id and message_id = t.job_id and t.kind >= {FIRST_MESSAGE:d} limit 1
 ) m on true
 """
-# A taken row is due again when the claimer's time is up: one that dies leaves it to the others. An endpoint that is
-# disabled is held back by nothing: what waits for it is given up.
+# A taken row is due again when its hold expires, so that other nodes take over from one that died. Disabled endpoints
+# are not held back: their deliveries are abandoned.
 TAKE_DUE = f"""
 with recursive {_LANES.format(after="$3")},
 open as (
@@ -148,7 +149,7 @@ open as (
 
 
 class Rooms(NamedTuple):
-    """How many more each receiver may be sent: those that are `known`, and all `others`."""
+    """Number of further deliveries allowed for each receiver: those in `known`, and each of the `others`."""
 
     known: Mapping[UUID, int]
     others: int
@@ -158,15 +159,15 @@ async def take_due(
     connection: Connection, *, limit: int, hold_seconds: float, rooms: Rooms, after: UUID
 ) -> list[DueDelivery]:
     """Takes up to `limit` due webhooks for `hold_seconds`: of each receiver the most overdue first, beginning with the
-    receiver that comes `after` this one.
+    receivers after `after`.
     """
     known, room = list(rooms.known), list(rooms.known.values())
     rows = await connection.fetch(TAKE_DUE, limit, hold_seconds, after, known, room, rooms.others)
     return [DueDelivery(*row) for row in rows]
 
 
-# Receivers that are held back: what may be sent is decided under the lock of the receiver's row. Who finds the row
-# written since this statement began counts anew another time: its count is of before.
+# Receivers that are held back: the lock of the receiver's row serializes the decision. If the row was written since
+# this statement began, its counts are outdated, and the receiver is skipped until the next round.
 TAKE_GATED = f"""
 with seen as materialized (
     select r.receiver_id, r.xmin as written, r.state, b.tokens,
@@ -206,8 +207,8 @@ spent as (
 
 
 async def take_gated(connection: Connection, *, limit: int, hold_seconds: float, rooms: Rooms) -> list[DueDelivery]:
-    """As `take_due`, for receivers that are held back: one at a time where the circuit is open, else no more than their
-    limits allow, whatever other nodes do at the same time.
+    """Takes webhooks as `take_due`, for receivers that are held back: one at a time if the circuit is open, otherwise
+    as many as their limits allow.
     """
     known, room = list(rooms.known), list(rooms.known.values())
     rows = await connection.fetch(TAKE_GATED, limit, hold_seconds, known, room, rooms.others)
@@ -218,12 +219,12 @@ ANY_GATED = f"select exists (select from receivers where {GATED})"
 
 
 async def any_gated(connection: Connection) -> bool:
-    """Whether any receiver is held back."""
+    """Returns whether any receiver is held back."""
     found: bool = await connection.fetchval(ANY_GATED)
     return found
 
 
-# A row that was taken and not tried: its attempt did not happen.
+# The attempt of a row that was taken and not tried does not count.
 PUT_BACK_IF_HELD = """
 update deliveries d set due_at = now() + $3 * interval '1 second', attempt = d.attempt - 1, taken = false
 from unnest($1::uuid[], $2::int[]) as t (delivery_id, token)
@@ -232,12 +233,12 @@ where d.delivery_id >= t.delivery_id and d.delivery_id <= t.delivery_id and d.to
 
 
 async def put_back_if_held(connection: Connection, taken: Sequence[DueDelivery], *, seconds: float) -> None:
-    """Leaves these for later, untried."""
+    """Puts deliveries back, untried, for later."""
     tokens = [delivery.token for delivery in taken]
     await connection.execute(PUT_BACK_IF_HELD, [delivery.delivery_id for delivery in taken], tokens, seconds)
 
 
-# A lane that is full here is looked at again when a place is free, and one under a limit every now and then.
+# Lanes that are full on this node are examined when there is room, lanes under a limit periodically.
 NEXT_DUE = f"""
 with recursive {_LANES.format(after="'00000000-0000-0000-0000-000000000000'::uuid")}
 select extract(epoch from min(
@@ -253,6 +254,6 @@ from lane l left join lateral (
 
 
 async def seconds_to_next(connection: Connection) -> float | None:
-    """How long until the next webhook may be sent; None where none waits."""
+    """Returns the seconds until the next webhook may be sent; None if none waits."""
     seconds: float | None = await connection.fetchval(NEXT_DUE)
     return seconds

@@ -1,4 +1,4 @@
-"""The table `delivery_attempts`: what came of each try; what is settled leaves the outbox in the same statement."""
+"""Table `delivery_attempts`: results of attempts. Settled deliveries leave the outbox in the same statement."""
 
 from collections.abc import Sequence
 from enum import IntEnum
@@ -10,7 +10,7 @@ from duly.store.postgres.database import Connection
 
 
 class DeliveryOutcome(IntEnum):
-    """How a try ended. Stored numbers."""
+    """Outcome of an attempt. Stored numbers."""
 
     DELIVERED = 1
     TRY_AGAIN = 2
@@ -18,10 +18,10 @@ class DeliveryOutcome(IntEnum):
 
 
 class AttemptResult(NamedTuple):
-    """One try, decided and ready to be recorded. `delay_seconds` counts only for TRY_AGAIN.
+    """Result of an attempt, ready to be recorded. `delay_seconds` applies to TRY_AGAIN only.
 
-    `fails`: it says that its receiver is in trouble. `disables`: why its endpoint is to be sent nothing more. `cut`:
-    the answer was longer than is read.
+    `fails`: evidence of a failing receiver. `disables`: reason to disable the endpoint. `cut`: the response was longer
+    than the limit.
     """
 
     tenant_id: int
@@ -45,9 +45,9 @@ class AttemptResult(NamedTuple):
 
 
 _TERMINAL = f"between {FIRST_TERMINAL:d} and {LAST_TERMINAL:d}"
-# Only who holds the row's token may settle it. The attempt is recorded in any case: it did happen. A success ends the
-# failures of its receiver, and what waited behind a terminal event's webhook is due: found by its job, so what is said
-# of its receiver and time is said in a form that no index takes.
+# Only the holder of the row's token may settle it. The attempt is recorded in any case, since it happened. A success
+# resets the failures of its receiver, and deliveries behind the webhook of a terminal event become due: they are found
+# by their job, so receiver and time are compared in a form that no index supports.
 SETTLE_IF_HELD = f"""
 with tried as (
     select * from unnest($1::int[], $2::uuid[], $3::uuid[], $4::int[], $5::int[], $6::smallint[], $7::smallint[],
@@ -102,12 +102,12 @@ healed as (
 select (select count(*) from settled) + (select count(*) from waiting), (select count(*) from followed) > 0,
        (select count(*) from healed) > 0
 """
-_STORED = 15  # of a Tried; what follows is not recorded with it
+_STORED = 15  # of an AttemptResult; later ones are not recorded
 
 
 class SettledCounts(NamedTuple):
-    """How many were still `held` by the caller; whether others are due now that waited for them; and whether a
-    receiver that failed has answered well.
+    """Number of attempts that were still `held` by the caller; whether deliveries that waited for them are due now;
+    whether a failing receiver has succeeded.
     """
 
     held: int
@@ -116,12 +116,12 @@ class SettledCounts(NamedTuple):
 
 
 async def settle_if_held(connection: Connection, tried: Sequence[AttemptResult]) -> SettledCounts:
-    """Records these tries."""
+    """Records these attempts."""
     columns = list(zip(*tried, strict=True))[:_STORED]
     return SettledCounts(*await connection.fetchrow(SETTLE_IF_HELD, *columns))
 
 
-# One whose attempts cannot be recorded would be sent again each time its hold ends.
+# A delivery whose attempts cannot be recorded would be sent again each time its hold expires.
 PUT_OFF_IF_HELD = """
 update deliveries d set due_at = now() + t.seconds * interval '1 second', taken = false
 from unnest($1::uuid[], $2::int[], $3::float8[]) as t (delivery_id, token, seconds)
@@ -130,6 +130,6 @@ where d.delivery_id >= t.delivery_id and d.delivery_id <= t.delivery_id and d.to
 
 
 async def put_off_if_held(connection: Connection, tried: Sequence[AttemptResult], seconds: Sequence[float]) -> None:
-    """Leaves these for later, each for so long."""
+    """Delays these deliveries by these times."""
     tokens = [one.token for one in tried]
     await connection.execute(PUT_OFF_IF_HELD, [one.delivery_id for one in tried], tokens, seconds)

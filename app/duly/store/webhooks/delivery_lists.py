@@ -1,7 +1,7 @@
-"""What readers see of deliveries: lists of an endpoint's and of a job's, and one with all that came of its tries.
+"""Read model of deliveries: lists of an endpoint and of a job, and one delivery with its attempts.
 
-A delivery that is still to be sent stands in the outbox; one that has ended is its last attempt. One that was sent
-again has several last ones: the newest counts, and the outbox before all of them.
+A pending delivery is a row of the outbox; an ended one is its last attempt. A redelivered one has several last
+attempts: the newest counts, and a row of the outbox precedes all of them.
 """
 
 from collections.abc import Sequence
@@ -15,19 +15,21 @@ from duly.store.postgres.database import Connection
 
 
 class DeliveryStatus(StrEnum):
+    """Status of a delivery in the API."""
+
     PENDING = "pending"
     DELIVERED = "delivered"
     FAILED = "failed"
 
 
-# The outcome of the last attempt; 0 stands for the outbox.
+# Outcome of the last attempt; 0: in the outbox.
 _OUTCOMES = {DeliveryStatus.PENDING: 0, DeliveryStatus.DELIVERED: 1, DeliveryStatus.FAILED: 3}
 _STATUS = {outcome: status for status, outcome in _OUTCOMES.items()}
 
 
 class DeliveryView(NamedTuple):
-    """One message to one receiver. `attempts` counts the one under way; `next_at` is None while it is under way and
-    after the end; `known_since` is the time of the row, which is of the present round only.
+    """Message to one receiver. `attempts` includes the one in progress; `next_at` is None during an attempt and after
+    the end.
     """
 
     delivery_id: UUID
@@ -47,7 +49,7 @@ class DeliveryView(NamedTuple):
 
 
 class DeliveryFilter(NamedTuple):
-    """Which deliveries are wanted; None means no restriction. `before` and `since` bound the ids, which tell times."""
+    """Filter of deliveries; None means no restriction. `before` and `since` bound the ids, which contain times."""
 
     before: UUID = LARGEST
     since: UUID = SMALLEST
@@ -56,7 +58,7 @@ class DeliveryFilter(NamedTuple):
 
 
 class DeliveryPage(NamedTuple):
-    """The next page begins before the id `next`. None: there is none."""
+    """Page of deliveries. The next page begins before the id `next`; None: this is the last page."""
 
     deliveries: list[DeliveryView]
     next: UUID | None
@@ -73,7 +75,7 @@ _LAST = """
     from delivery_attempts
 """
 _NEWEST_FIRST = "order by delivery_id desc, outcome = 0 desc, attempt desc"
-# Whoever is posted to, and what came of the last try, are looked up for what is shown only.
+# The receiver and the last attempt are looked up for the shown rows only.
 _VIEW = """
 select f.delivery_id, f.receiver_id, f.registered, f.job_id, f.sequence, f.kind, f.outcome, f.attempt, f.due_at, f.at,
        case when f.registered then n.url else j.callback_url end, l.status_code, l.error
@@ -91,9 +93,9 @@ left join lateral (
 """
 
 
-# Both parts are walked from the newest on, each by an index in the order of ids, so far that the page is full or enough
-# was seen. `reached` and `walked` say how far that was; they stand alone where nothing fits. The key of the list is
-# bounded together with the id, and ordered by, never equal: so an index of ids alone does not give the order.
+# Both parts are walked from the newest on, each by an index in the order of ids, until the page is full or enough rows
+# were examined. `reached` and `walked` report the extent; without a match their row has nothing else. The key of the
+# list is a range in the order, never compared by `=`, so that an index of ids alone does not provide the order.
 def _walk(key: str, *, waiting: str, last: str, checked: str = "true") -> str:
     in_range = f"tenant_id = $1 and ({key}, delivery_id) >= ($2, $3::uuid) and ({key}, delivery_id) < ($2, $4::uuid)"
     newest_first = f"order by {key} desc, delivery_id desc"
@@ -121,7 +123,7 @@ order by v.delivery_id desc
 """
 
 
-# Few fail: to find those, all that were delivered must not be walked. A failure may have been followed by another try.
+# Few deliveries fail, so delivered ones must not be walked. A failure may be followed by another attempt.
 _NOT_SINCE = """
     (outcome = 0 or not exists (select from deliveries d where d.delivery_id = w.delivery_id) and not exists (
         select from delivery_attempts a
@@ -133,16 +135,16 @@ PENDING_OF_ENDPOINT = _walk("receiver_id", waiting="registered", last="false")
 _FAILED = "registered and outcome = 3"
 FAILED_OF_ENDPOINT = _walk("receiver_id", waiting="false", last=_FAILED, checked=_NOT_SINCE)
 UNDELIVERED_OF_ENDPOINT = _walk("receiver_id", waiting="registered", last=_FAILED, checked=_NOT_SINCE)
-# Its id tells in which day's table its deliveries lie.
+# The id of the job determines the partition of its deliveries.
 _OF_JOB = "job_id >= $2 and job_id <= $2"
 OF_JOB = _walk("job_id", waiting=_OF_JOB, last=f"{_OF_JOB} and outcome <> 2")
 
-# Each statement leaves one way through the data; these keep the planner from finding another while a table is small.
+# Each statement has one intended plan; these settings exclude others that look cheaper while a table is small.
 PLANS = """
 set local enable_seqscan = off; set local enable_bitmapscan = off; set local enable_sort = off;
 set local enable_hashjoin = off; set local enable_mergejoin = off; set local max_parallel_workers_per_gather = 0
 """
-# A filter that finds too little in so many rows gives what it has, and where to go on.
+# After this many rows without enough matches, a page is returned with what was found.
 ENOUGH_WALKED = 5_000
 ROUNDS_GROW = 4
 
@@ -150,8 +152,8 @@ ROUNDS_GROW = 4
 async def page_of_endpoint(
     connection: Connection, tenant_id: int, endpoint_id: UUID, wanted: DeliveryFilter, *, limit: int
 ) -> DeliveryPage:
-    """A page of an endpoint's deliveries, newest first. It may be short, or empty, and yet have a next one: where the
-    walk took too long.
+    """Returns a page of an endpoint's deliveries, newest first. Where the walk took too long the page may be short,
+    even empty, and still have a next one.
     """
     statement = {
         frozenset({DeliveryStatus.PENDING}): PENDING_OF_ENDPOINT,
@@ -164,7 +166,7 @@ async def page_of_endpoint(
 async def page_of_job(
     connection: Connection, tenant_id: int, job_id: UUID, *, before: UUID = LARGEST, limit: int
 ) -> DeliveryPage:
-    """A page of a job's deliveries, to its callback and to endpoints, newest first."""
+    """Returns a page of a job's deliveries, to its callback and to endpoints, newest first."""
     return await _page(connection, OF_JOB, tenant_id, job_id, DeliveryFilter(before), limit=limit)
 
 
@@ -226,7 +228,7 @@ with found as materialized (
 
 
 async def view_delivery(connection: Connection, tenant_id: int, delivery_id: UUID) -> DeliveryView | None:
-    """What a reader sees of one delivery, or None where this tenant has no such one."""
+    """Returns a delivery; None if the tenant has no such delivery."""
     async with connection.transaction(readonly=True):
         await connection.execute(PLANS)
         row = await connection.fetchrow(VIEW_DELIVERY, tenant_id, delivery_id)
@@ -234,7 +236,7 @@ async def view_delivery(connection: Connection, tenant_id: int, delivery_id: UUI
 
 
 class DeliveryAttempt(NamedTuple):
-    """One try. `ended_at` is when it was recorded; `answer` the beginning of what the receiver answered."""
+    """Attempt. `ended_at` is the time of its record; `answer` the beginning of the receiver's response."""
 
     number: int
     ended_at: datetime
@@ -251,6 +253,6 @@ where tenant_id = $1 and job_id = $2 and delivery_id = $3 order by attempt
 
 
 async def attempts_of(connection: Connection, tenant_id: int, delivery: DeliveryView) -> list[DeliveryAttempt]:
-    """What came of each try, oldest first."""
+    """Returns the attempts of a delivery, oldest first."""
     rows = await connection.fetch(ATTEMPTS, tenant_id, delivery.job_id, delivery.delivery_id)
     return [DeliveryAttempt(*row) for row in rows]

@@ -1,6 +1,6 @@
-"""The table `endpoints`: whom a tenant has told of its events. What is known of their receivers lies in `receivers`.
+"""Table `endpoints`: registered endpoints of tenants. The state of their receivers is in `receivers`.
 
-Who locks both locks the receiver first, as those do that record what came of tries.
+Transactions that lock both lock the receiver first, as the recording of attempts does.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ NO_LIMITS = FlowLimits()
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What a client asks for. `events` are bits; no types are all of them; `headers` are JSON, sealed."""
+    """Client's configuration of an endpoint. `events` are bits; empty types are all; `headers` are sealed JSON."""
 
     url: str
     events: int = 0
@@ -33,12 +33,13 @@ class Subscription:
 
     @property
     def filtered(self) -> bool:
+        """Returns whether it filters by type or labels."""
         return bool(self.types or self.labels)
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What signs its webhooks, all sealed. Those before are there while they still sign."""
+    """Secrets and keys that sign its webhooks, all sealed; previous ones while they still sign."""
 
     secret: str
     signing_key: str | None
@@ -48,7 +49,7 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class ReceiverCircuit:
-    """How its receiver does: since when it has nothing but failures, and when it is probed while it is left alone."""
+    """State of its receiver: failures since when, and the time of the next probe while the circuit is open."""
 
     is_open: bool
     failures: int
@@ -59,7 +60,7 @@ class ReceiverCircuit:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An endpoint as it stands."""
+    """Endpoint with its state."""
 
     tenant_id: int
     endpoint_id: UUID
@@ -73,7 +74,7 @@ class Endpoint:
     updated_at: datetime
 
 
-# Nobody registers meanwhile: two who found room for one more would both take it.
+# Serializes registrations, which would otherwise exceed the limit together.
 LOCK = "select pg_advisory_xact_lock(730580887, $1)"
 ADD = """
 with added as (
@@ -90,13 +91,13 @@ returning true
 
 
 async def add_endpoint(connection: Connection, key: Key, asked: Subscription, keys: Keys, *, most: int) -> bool:
-    """Registers one, in a transaction of the caller's. False where its tenant has as many as it may."""
+    """Registers an endpoint in the caller's transaction; returns False if the tenant has reached the limit."""
     await connection.execute(LOCK, key[0])
     added = await connection.fetchval(ADD, *key, *_columns(asked), keys.secret, keys.signing_key, most)
     return added is not None
 
 
-# A plain join was seen to read the receivers of all tenants.
+# A plain join was observed to read the receivers of all tenants.
 _ENDPOINT = """
 select e.tenant_id, e.endpoint_id, e.url, e.events, e.types, e.labels::text as labels, e.description, e.headers,
        e.secret, e.signing_key, e.disabled_at, e.disabled_reason, e.created_at, e.updated_at,
@@ -113,6 +114,7 @@ READ = _ENDPOINT + "where e.tenant_id = $1 and e.endpoint_id = $2"
 
 
 async def read_endpoint(connection: Connection, key: Key) -> Endpoint | None:
+    """Returns an endpoint; None if the tenant has no such endpoint."""
     row = await connection.fetchrow(READ, *key)
     return _endpoint(row) if row is not None else None
 
@@ -122,13 +124,13 @@ HOLD_ENDPOINT = "select from endpoints where tenant_id = $1 and endpoint_id = $2
 
 
 async def hold_endpoint(connection: Connection, key: Key) -> Endpoint | None:
-    """The same, and nobody else changes it before the caller's transaction has ended."""
+    """Returns an endpoint, locked until the caller's transaction ends."""
     await connection.execute(HOLD_RECEIVER, *key)
     await connection.execute(HOLD_ENDPOINT, *key)
     return await read_endpoint(connection, key)
 
 
-# By the key, in the order that is wanted. There are a thousand at most, so what is filtered out costs little.
+# By the key, in the requested order. There are a thousand at most, so filtering costs little.
 LIST = f"""
 {_ENDPOINT}
 where e.tenant_id = $1 and e.endpoint_id < $2 and ($3 = 0 or e.events & $3 <> 0)
@@ -147,12 +149,14 @@ async def list_endpoints(
     statuses: Sequence[str] | None,
     limit: int,
 ) -> list[Endpoint]:
-    """A page of this tenant's, newest first: those that hear of any of `events` (0: all), of one of these statuses."""
+    """Returns a page of this tenant's endpoints, newest first: those with any of `events` (0: all) and of one of these
+    statuses.
+    """
     rows = await connection.fetch(LIST, tenant_id, before, events, statuses, limit)
     return [_endpoint(row) for row in rows]
 
 
-# A bucket keeps what is in it, as far as it still holds it: the same limits set once more give nothing away.
+# A bucket keeps its tokens, up to its new size: setting equal limits again grants nothing.
 CHANGE = """
 with changed as (
     update endpoints set url = $3, events = $4, types = $5, labels = $6, description = $7, headers = $8,
@@ -171,7 +175,9 @@ where tenant_id = $1 and receiver_id = $2
 
 
 async def change_endpoint(connection: Connection, key: Key, asked: Subscription, keys: Keys, *, enables: bool) -> None:
-    """Writes one that the caller's transaction holds anew, but for its secrets. `enables`: it is disabled no longer."""
+    """Updates an endpoint that the caller's transaction holds, except its secrets. `enables`: it is no
+    longer disabled.
+    """
     given = (keys.signing_key, keys.previous_signing_key, enables)
     await connection.execute(CHANGE, *key, *_columns(asked), *given)
 
@@ -183,7 +189,7 @@ where tenant_id = $1 and receiver_id = $2
 
 
 async def forget_failures(connection: Connection, key: Key) -> None:
-    """Its receiver begins anew."""
+    """Resets the state of its receiver."""
     await connection.execute(FORGET_FAILURES, *key)
 
 
@@ -195,11 +201,11 @@ where tenant_id = $1 and endpoint_id = $2
 
 
 async def rotate_keys(connection: Connection, key: Key, keys: Keys, *, overlap_seconds: float) -> None:
-    """New ones sign from now on; those that signed until now go on for so long."""
+    """Replaces the keys; the previous ones keep signing for `overlap_seconds`."""
     await connection.execute(ROTATE, *key, keys.secret, keys.signing_key, overlap_seconds)
 
 
-# What waits to be sent there finds nobody and is given up, one after the other.
+# Pending deliveries find no endpoint and are abandoned.
 DELETE = """
 with gone as (delete from receivers where tenant_id = $1 and receiver_id = $2)
 delete from endpoints where tenant_id = $1 and endpoint_id = $2
@@ -207,7 +213,7 @@ delete from endpoints where tenant_id = $1 and endpoint_id = $2
 
 
 async def delete_endpoint(connection: Connection, key: Key) -> None:
-    """Deletes one that the caller's transaction holds."""
+    """Deletes an endpoint that the caller's transaction holds."""
     await connection.execute(DELETE, *key)
 
 

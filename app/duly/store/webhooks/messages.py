@@ -1,11 +1,11 @@
-"""The table `messages`: what endpoints are told of that is no event of a job."""
+"""Table `messages`: webhooks that report no event of a job."""
 
 from uuid import UUID
 
 from duly.domain.webhook_events import BATCH_BIT, MessageKind
 from duly.store.postgres.database import Connection
 
-# Where no endpoint wants to hear of it, nothing is written.
+# Without a subscribed endpoint nothing is written.
 ANNOUNCE = """
 with told as materialized (
     select endpoint_id from endpoints where tenant_id = $1 and events & $5 <> 0 and disabled_at is null
@@ -22,7 +22,9 @@ select count(*) from told
 
 
 async def announce_batch(connection: Connection, tenant_id: int, *, message_id: UUID, body: str) -> bool:
-    """Tells the endpoints that want to hear of batches, in a transaction of the caller's; and whether any does."""
+    """Writes deliveries to the endpoints that subscribe to batches, in the caller's transaction. Returns whether there
+    are any.
+    """
     kind = int(MessageKind.BATCH_COMPLETED)
     told: int = await connection.fetchval(ANNOUNCE, tenant_id, message_id, kind, body, BATCH_BIT)
     return told > 0
@@ -43,9 +45,7 @@ returning delivery_id
 async def send_test(
     connection: Connection, tenant_id: int, endpoint_id: UUID, *, message_id: UUID, body: str
 ) -> UUID | None:
-    """Tells one endpoint something it can try its receiver with. Returns the delivery, or None where this tenant has no
-    such endpoint.
-    """
+    """Writes a test delivery to one endpoint. Returns its id; None if the tenant has no such endpoint."""
     kind = int(MessageKind.TEST)
     delivery_id: UUID | None = await connection.fetchval(ADDRESS, tenant_id, message_id, kind, body, endpoint_id)
     return delivery_id

@@ -1,4 +1,4 @@
-"""The table `receivers`: who is posted to, how it does, and how much it may be sent; and disabling an endpoint."""
+"""Table `receivers`: state and limits of receivers; disabling of endpoints."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -11,14 +11,14 @@ from duly.store.postgres.database import Connection
 
 
 class Receiver(NamedTuple):
-    """Whom a webhook goes to: an endpoint (`registered`), or callbacks to one place of a host."""
+    """Receiver of webhooks: an endpoint (`registered`), or the callbacks to one lane of a host."""
 
     tenant_id: int
     receiver_id: UUID
     registered: bool
 
 
-# In the order of their ids: two nodes never wait for each other.
+# In the order of their ids, so that two nodes cannot deadlock.
 MEET = """
 insert into receivers (tenant_id, receiver_id, registered)
 select * from unnest($1::int[], $2::uuid[], $3::bool[]) as a (tenant_id, receiver_id, registered)
@@ -37,8 +37,8 @@ where receiver_id = any($1::uuid[]) order by receiver_id for update
 async def lock_trouble(
     connection: Connection, receivers: Sequence[Receiver]
 ) -> tuple[dict[UUID, ReceiverFailures | None], datetime | None]:
-    """The trouble that each of these has, None where it has none, and the database's time; in a transaction of the
-    caller's, which holds them until its end. An endpoint that was deleted is missing.
+    """Returns the failures of each of these, None without any, and the database's time. Locks the rows in the caller's
+    transaction. A deleted endpoint is not in the result.
     """
     ordered = sorted(receivers, key=lambda receiver: receiver.receiver_id)
     await connection.execute(MEET, *(list(column) for column in zip(*ordered, strict=True)))
@@ -61,7 +61,7 @@ where r.receiver_id >= a.receiver_id and r.receiver_id <= a.receiver_id
 async def note_trouble(
     connection: Connection, verdicts: Mapping[UUID, tuple[ReceiverBreakerDecision, str | None]]
 ) -> None:
-    """Records what follows from failures: of each receiver the verdict, and its last error."""
+    """Records the consequences of failures: for each receiver the decision, and its last error."""
     rows = [
         (
             receiver_id,
@@ -76,8 +76,8 @@ async def note_trouble(
     await connection.execute(NOTE, *(list(column) for column in zip(*rows, strict=True)))
 
 
-# Its circuit is closed: what waits for it is given up at once, one after the other, with this as the reason. The
-# tenant's other endpoints are told, whatever they filter by: somebody ought to hear of it.
+# The circuit is closed, so that pending deliveries are abandoned at once, with this reason. All other endpoints of the
+# tenant get a message, independent of their filters.
 DISABLE = f"""
 with disabled as (
     update endpoints set disabled_at = now(), disabled_reason = $3, updated_at = now()
@@ -105,20 +105,22 @@ select count(*) from disabled
 async def disable_endpoint(
     connection: Connection, tenant_id: int, endpoint_id: UUID, *, reason: str, message_id: UUID, body: str
 ) -> bool:
-    """Disables an endpoint of this tenant's, and announces it to its others. False where it is disabled already."""
+    """Disables an endpoint, and writes a message to the others of the tenant. Returns False if it was
+    disabled before.
+    """
     disabled: int = await connection.fetchval(DISABLE, tenant_id, endpoint_id, reason, message_id, body)
     return disabled > 0
 
 
 FORGET_HEALTHY = "delete from receivers where not registered and failures = 0"
-# A place that nothing is sent to any more: its state would never be learned.
+# Without deliveries the state would never be updated.
 FORGET_IDLE = """
 delete from receivers r where not r.registered and r.failing_since < now() - interval '7 days'
   and not exists (select from deliveries d where d.receiver_id = r.receiver_id)
 """
 
 
-# A failure that was recorded while the endpoint was being deleted.
+# Failures recorded during the deletion of the endpoint.
 FORGET_DELETED = """
 delete from receivers r where r.registered and not exists (
     select from endpoints e where e.tenant_id = r.tenant_id and e.endpoint_id = r.receiver_id
@@ -127,8 +129,8 @@ delete from receivers r where r.registered and not exists (
 
 
 async def forget_receivers(connection: Connection) -> None:
-    """Forgets receivers of callbacks that are well or that nothing has been sent to for a week, and what is left of
-    endpoints that were deleted.
+    """Deletes receivers of callbacks without failures or without deliveries for a week, and those of
+    deleted endpoints.
     """
     await connection.execute(FORGET_HEALTHY)
     await connection.execute(FORGET_IDLE)
@@ -139,6 +141,6 @@ OPEN = "select count(*) from receivers where state <> 0"
 
 
 async def count_open(connection: Connection) -> int:
-    """How many receivers are left alone for now."""
+    """Returns the number of receivers whose circuit is open."""
     count: int = await connection.fetchval(OPEN)
     return count

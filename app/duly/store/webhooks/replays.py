@@ -1,4 +1,4 @@
-"""Sending again what has ended: one delivery by hand, and, by the table `replays`, all that failed since a time."""
+"""Redelivery: one delivery by hand, and by the table `replays` all that failed since a time."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -12,14 +12,14 @@ from duly.store.ledger.outbox import callback_receiver
 from duly.store.postgres.database import Connection
 from duly.store.webhooks.delivery_lists import PLANS
 
-# A delivery's attempts are numbered through all its rounds, and shown in one answer.
+# Attempts of a delivery are numbered through all rounds, and shown in one response.
 MOST_ATTEMPTS = 500
 
 Key = tuple[int, UUID]  # tenant, and delivery or replay
 
 
 class Refusal(StrEnum):
-    """Why a delivery is not sent again."""
+    """Reason why a delivery is not sent again."""
 
     ENDPOINT_DELETED = "ENDPOINT_DELETED"
     ENDPOINT_DISABLED = "ENDPOINT_DISABLED"
@@ -28,15 +28,15 @@ class Refusal(StrEnum):
 
 
 class Resent(NamedTuple):
-    """What came of sending a delivery again: `done`; or a `refusal`; or neither, where it is being sent just now."""
+    """Result of a redelivery: `done`; or a `refusal`; or neither, if an attempt is in progress."""
 
     done: bool
     refusal: Refusal | None
     stands: bool
 
 
-# One that waits is due at once. Its row says whether a dispatcher has it, and is looked at again under its lock; one
-# that has ended meanwhile is seen in the outbox still, and left alone.
+# A waiting delivery becomes due at once. Its row tells whether a dispatcher holds it, and is checked again under its
+# lock; one that has ended meanwhile is still visible in the outbox, and not changed.
 RESEND = f"""
 with standing as materialized (
     select tenant_id, delivery_id, job_id, sequence, kind, receiver_id, registered, attempt
@@ -92,15 +92,15 @@ select exists (select from hastened) or exists (select from again), refusal, sta
 
 
 async def resend(connection: Connection, key: Key) -> Resent | None:
-    """Has this delivery sent again from the beginning of the schedule; None where this tenant has no such one. Where it
-    was not done, not refused, and does not stand in the outbox, somebody else has put it there meanwhile.
+    """Sends this delivery again from the beginning of the schedule; None if the tenant has no such delivery. If it was
+    neither done nor refused and is not in the outbox, another request has put it there meanwhile.
     """
     row = await connection.fetchrow(RESEND, *key)
     return Resent(row[0], Refusal(row[1]) if row[1] is not None else None, row[2]) if row is not None else None
 
 
 class Replay(NamedTuple):
-    """How far it is: the last delivery it has looked at, how many it has `found`, and what became of them."""
+    """Progress of a replay: the last delivery that it examined, the number `found`, and their results."""
 
     tenant_id: int
     replay_id: UUID
@@ -115,17 +115,19 @@ class Replay(NamedTuple):
 
     @property
     def waiting(self) -> int:
+        """Returns the number of deliveries still to be sent."""
         return self.found - self.delivered - self.failed
 
     @property
     def status(self) -> str:
+        """Returns the status in the API."""
         if self.collected_at is None:
             return "collecting"
         return "sending" if self.waiting > 0 else "completed"
 
 
 _COLUMNS = ", ".join(Replay._fields)
-# Those of long ago are forgotten where a new one begins.
+# A new replay deletes old ones.
 BEGIN = f"""
 with forgotten as (
     delete from replays where tenant_id = $1 and endpoint_id = $3 and collected_at < now() - interval '90 days'
@@ -135,6 +137,7 @@ insert into replays (tenant_id, replay_id, endpoint_id, since) values ($1, $2, $
 
 
 async def begin_replay(connection: Connection, key: Key, endpoint_id: UUID, *, since: datetime) -> Replay:
+    """Inserts a replay of an endpoint."""
     return Replay(*await connection.fetchrow(BEGIN, *key, endpoint_id, since))
 
 
@@ -142,7 +145,7 @@ READ = f"select {_COLUMNS} from replays where tenant_id = $1 and replay_id = $2 
 
 
 async def read_replay(connection: Connection, key: Key, endpoint_id: UUID) -> Replay | None:
-    """One replay of this endpoint's."""
+    """Returns a replay of this endpoint."""
     row = await connection.fetchrow(READ, *key, endpoint_id)
     return Replay(*row) if row is not None else None
 
@@ -156,7 +159,7 @@ order by replay_id desc limit $4
 async def list_replays(
     connection: Connection, tenant_id: int, endpoint_id: UUID, *, before: UUID, limit: int
 ) -> list[Replay]:
-    """A page of this endpoint's replays, newest first."""
+    """Returns a page of this endpoint's replays, newest first."""
     return [Replay(*row) for row in await connection.fetch(LIST, tenant_id, endpoint_id, before, limit)]
 
 
@@ -167,7 +170,7 @@ order by replay_id limit $1
 
 
 async def open_replays(connection: Connection, *, limit: int, but: Sequence[UUID] = ()) -> list[Key]:
-    """Those that have not found all yet, but for some, the oldest first."""
+    """Returns replays that are still collecting, except some, oldest first."""
     return [(row[0], row[1]) for row in await connection.fetch(OPEN, limit, but)]
 
 
@@ -178,8 +181,8 @@ where tenant_id = $1 and replay_id = $2 and collected_at is null for update
 
 
 async def hold_replay(connection: Connection, key: Key) -> Replay | None:
-    """This one, until the end of the caller's transaction, which has `PLANS` set in it from now on. None where it has
-    found all.
+    """Returns a replay, locked until the end of the caller's transaction, in which `PLANS` is set from now on; None if
+    it has finished collecting or another transaction holds it.
     """
     await connection.execute(PLANS)
     row = await connection.fetchrow(HOLD, *key)
@@ -192,13 +195,13 @@ select count(*)::int from (select from deliveries where receiver_id = $1 and due
 
 
 async def count_due(connection: Connection, receiver_id: UUID, *, most: int) -> int:
-    """How many of this receiver's deliveries are due, up to so many."""
+    """Returns the number of this receiver's due deliveries, up to `most`."""
     count: int = await connection.fetchval(DUE, receiver_id, most)
     return count
 
 
-# In the order in which they were made, and due in that order. (How the rows are bounded: see `delivery_lists`.) What
-# stands in the outbox is on its way already; and what ended while this statement ran is seen there still.
+# In the order of their creation, and due in that order. (`delivery_lists` explains the bounds of rows.) Deliveries in
+# the outbox are in progress; one that ended while this statement ran is still visible there.
 COLLECT = f"""
 with failures as materialized (
     select distinct on (receiver_id, delivery_id) delivery_id, job_id from delivery_attempts
@@ -234,16 +237,17 @@ returning s.walked, s.added
 
 
 class Collected(NamedTuple):
-    """How many that once failed were looked at, and how many of them `added` to the outbox."""
+    """Number of failed deliveries that were examined, and how many of them were `added` to the outbox."""
 
     walked: int
     added: int
 
 
 async def collect(connection: Connection, replay: Replay, *, limit: int) -> Collected:
-    """Puts the next of what failed into the outbox, in the transaction that holds this replay.
+    """Puts the next failed deliveries into the outbox, in the transaction that holds this replay.
 
-    What failed after the replay began is not meant: it would never have found all where its receiver goes on failing.
+    Failures after the beginning of the replay are excluded: otherwise it would never end for a receiver that keeps
+    failing.
     """
     after = replay.last_id or UUID(int=max(smallest_id_at(replay.since).int - 1, 0))
     until = smallest_id_at(replay.created_at + timedelta(milliseconds=1))
