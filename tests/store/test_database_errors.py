@@ -107,7 +107,7 @@ KINDS = [
     ("P0001", "no jobs on Sundays", DatabaseMisconfigured, "DATABASE_CONSTRAINT_VIOLATED", "trigger"),
     ("42P01", 'relation "jobs" does not exist', RecordRefused, "DATABASE_SCHEMA_MISSING", "duly migrate"),
     ("55P03", "canceling statement due to lock timeout", RecordBusy, "DATABASE_BUSY", "pg_locks"),
-    ("40P01", "deadlock detected", RecordBusy, "DATABASE_BUSY", "in the way"),
+    ("40P01", "deadlock detected", RecordBusy, "DATABASE_BUSY", "holds a lock"),
 ]
 
 

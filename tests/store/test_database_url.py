@@ -50,9 +50,9 @@ def test_what_is_ours_to_do_is_not_sent_to_the_server() -> None:
 
 
 REFUSED = [
-    (f"u:{PASSWORD}@h", "is not a URL"),
-    (f"host=h password={PASSWORD}", "is not a URL"),
-    (f"mysql://u:{PASSWORD}@h/d", "does not begin with postgresql://"),
+    (f"u:{PASSWORD}@h", "must be a URL"),
+    (f"host=h password={PASSWORD}", "must be a URL"),
+    (f"mysql://u:{PASSWORD}@h/d", "must begin with postgresql://"),
     (f"postgresql://u:{PASSWORD}@h:x/d", "port"),
     (f"postgresql://u:{PASSWORD}@h:0/d", "port"),
     (f"postgresql://u:{PASSWORD}@h:65536/d", "port"),

@@ -287,7 +287,7 @@ async def test_a_path_too_long_for_a_socket_gets_a_private_short_one(fresh: Path
         assert sockets.stat().st_mode & 0o077 == 0
         assert await ask(server, "SELECT 1") == 1
     sockets.chmod(0o755)
-    with pytest.raises(EmbeddedError, match=f"{sockets} belongs to somebody else"):
+    with pytest.raises(EmbeddedError, match=f"{sockets} belongs to another user"):
         revive(server)
     sockets.rmdir()
 

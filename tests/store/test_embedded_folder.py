@@ -25,7 +25,7 @@ def test_data_of_another_major_version_is_refused_and_both_are_named(fresh: Path
     (fresh / "postgres").mkdir()
     (fresh / "postgres" / "PG_VERSION").write_text("15\n")
     with pytest.raises(
-        EmbeddedError, match=r"made by PostgreSQL 15, and this is PostgreSQL 18: .*pg_dump.*DULY_DATA_DIR"
+        EmbeddedError, match=r"of PostgreSQL 15, but this is PostgreSQL 18: .*pg_dump.*DULY_DATA_DIR"
     ):
         embedded_server(fresh).__enter__()
 
@@ -33,7 +33,7 @@ def test_data_of_another_major_version_is_refused_and_both_are_named(fresh: Path
 def test_a_folder_of_something_else_is_refused_and_kept(fresh: Path) -> None:
     (fresh / "postgres").mkdir()
     (fresh / "postgres" / "letter.txt").write_text("dear")
-    with pytest.raises(EmbeddedError, match="no PostgreSQL data"):
+    with pytest.raises(EmbeddedError, match="not PostgreSQL data"):
         embedded_server(fresh).__enter__()
     assert (fresh / "postgres" / "letter.txt").read_text() == "dear"
 
@@ -48,7 +48,7 @@ def test_a_data_folder_that_cannot_be_made_is_refused(fresh: Path) -> None:
 def test_a_data_folder_closed_to_the_server_s_user_is_refused_and_stays_closed(fresh: Path) -> None:
     closed = fresh / "closed"
     closed.mkdir(mode=0o700)
-    with pytest.raises(EmbeddedError, match=f"The folder {closed} is closed"):
+    with pytest.raises(EmbeddedError, match=f"The folder {closed} is not accessible"):
         embedded_server(closed / "data").__enter__()
     assert closed.stat().st_mode & 0o777 == 0o700
 
@@ -58,7 +58,7 @@ def test_a_full_disk_is_named(fresh: Path) -> None:
     (fresh / "postgres" / "PG_VERSION").write_text("18\n")
     (fresh / "locks").mkdir()
     (fresh / "locks" / "duly.conf").symlink_to("/dev/full")
-    with pytest.raises(EmbeddedError, match=f"The disk that holds {fresh} is full"):
+    with pytest.raises(EmbeddedError, match=f"The disk of {fresh} is full"):
         embedded_server(fresh).__enter__()
 
 

@@ -89,7 +89,7 @@ def _options(query: str) -> dict[str, str]:
     try:
         given = dict(parse_qsl(query, strict_parsing=True, keep_blank_values=True)) if query else {}
     except ValueError:
-        raise InvalidDatabaseUrl(f"has a malformed option after the ?; {_ENCODED}") from None
+        raise InvalidDatabaseUrl(f"has a text after the ? that is not option=value; {_ENCODED}") from None
     for name, value in list(given.items()):
         if name in _AS_IT_IS:
             if value.lower() not in _AS_IT_IS[name]:
