@@ -19,7 +19,7 @@ TOGETHER = (
     "tests/faults/test_database_away.py",
     "tests/packaging/",
     "tests/proxies/",
-    "tests/store/test_embedded.py",
+    "tests/embedded/test_server.py",
 )
 
 

@@ -24,9 +24,7 @@ def fresh() -> Iterator[Path]:
 def test_data_of_another_major_version_is_refused_and_both_are_named(fresh: Path) -> None:
     (fresh / "postgres").mkdir()
     (fresh / "postgres" / "PG_VERSION").write_text("15\n")
-    with pytest.raises(
-        EmbeddedError, match=r"of PostgreSQL 15, but this is PostgreSQL 18: .*pg_dump.*DULY_DATA_DIR"
-    ):
+    with pytest.raises(EmbeddedError, match=r"of PostgreSQL 15, but this is PostgreSQL 18: .*pg_dump.*DULY_DATA_DIR"):
         embedded_server(fresh).__enter__()
 
 
