@@ -1,4 +1,4 @@
-"""Deadlines of one connection: for what its client owes, and for responses that it does not take."""
+"""Deadlines of one connection: for its client to send, and to read responses."""
 
 from typing import Any, cast
 
@@ -10,7 +10,7 @@ from duly.deadlines import Deadlines
 
 
 class TimedProtocol(ParsingProtocol):
-    """Parses in time. The timers are those of all connections, see `Connections`."""
+    """Parses with deadlines. Their timers are shared by all connections, in `Connections`."""
 
     def __init__(self, *arguments: Any, connections: Connections, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -34,7 +34,7 @@ class TimedProtocol(ParsingProtocol):
         raise NotImplementedError
 
     def _wait(self) -> None:
-        """Takes the connection to the deadline for what its client owes now."""
+        """Moves the connection to the deadline that applies to its client now."""
         if self._deaf:
             owed = None
         elif self._in_body:
@@ -89,7 +89,7 @@ class TimedProtocol(ParsingProtocol):
         return float("inf") if lines else self._all.limits.body - self._all.limits.body_look / 2
 
     def body_late(self) -> None:
-        """Lets the application refuse the request, or closes where it has answered."""
+        """Makes the application refuse the request, or closes the connection if the response has begun."""
         if self.cycle.response_started:
             self._all.closed("slow_body")
             self.transport.abort()

@@ -18,14 +18,14 @@ from duly.api.server.request_headers import request_id_of
 from duly.api.server.tcp_info import was_reset
 from duly.errors import DulyError
 
-# So much is parsed at a time: of what may be many requests, and of a body.
+# Bytes parsed at a time: of what can be several requests, and of a body.
 REQUESTS_BYTES, BODY_BYTES = 16 << 10, 64 << 10
 _STREAMS, _COMMENT = "/events/stream", b"2\r\n:\n\r\n"
 
 
 class BoundedProtocol(TimedProtocol):
-    """One connection. `log_refusal` is called with the id of each request that is refused here, the refusal, and the
-    client.
+    """Protocol of one connection. `log_refusal` is called with the id of each request that is refused here, the error,
+    and the client.
     """
 
     log_refusal: Callable[[str, DulyError, tuple[str, int] | None], None] | None = None
@@ -34,7 +34,7 @@ class BoundedProtocol(TimedProtocol):
         super().__init__(*arguments, **named)
         self._place = place
         self._connection = connection
-        # What is answered once the requests before it are.
+        # Refusal that is sent after the responses to the requests before it.
         self._refused_next: DulyError | None = None
         self._unparsed = b""
         self._half_closed, self._lingers, self._unheard_bytes = False, False, 0
@@ -65,8 +65,8 @@ class BoundedProtocol(TimedProtocol):
         self._wait()
 
     def _parse_some(self, data: bytes) -> None:
-        """Parses some at a time, and keeps the rest while requests wait for their turn: each costs a hundred times its
-        bytes.
+        """Parses some bytes at a time, and keeps the rest while requests wait for their turn: a parsed request takes a
+        hundred times its bytes.
         """
         while data and not self._deaf:
             if self.pipeline or self._unparsed:
@@ -92,11 +92,13 @@ class BoundedProtocol(TimedProtocol):
         cast("dict[str, Any]", self.scope)[RESPOND] = self.respond
 
     def respond(self, scope: Scope, status: int, headers: RawHeaders, body: bytes) -> bool:
-        """Writes a whole response at once: by two messages it takes 5 of a submission's 75 microseconds more. Returns
-        False where it has to go by messages.
+        """Writes a whole response at once: two ASGI messages take 5 of a submission's 75 µs more. Returns False if it
+        must be sent as messages.
         """
         cycle = self.cycle
-        if cycle.scope is not scope or cycle.response_started or cycle.disconnected:  # others are before it, or it left
+        if (
+            cycle.scope is not scope or cycle.response_started or cycle.disconnected
+        ):  # others come before it, or the client has disconnected
             return False
         if self.flow.write_paused or not cycle.keep_alive:
             return False
@@ -112,7 +114,7 @@ class BoundedProtocol(TimedProtocol):
         return True
 
     def _unset_keepalive_if_required(self) -> None:
-        """Nothing: the deadlines here are not uvicorn's."""
+        """Overrides uvicorn's timeout: this protocol has deadlines of its own."""
 
     def on_response_complete(self) -> None:
         self._served = True
@@ -157,7 +159,7 @@ class BoundedProtocol(TimedProtocol):
             self._refused_next = refusal
 
     def _latest_waits(self) -> bool:
-        """Returns whether the latest request waits for those before it. It is dropped then, since it is not whole."""
+        """Returns whether the latest request waits for those before it. It is dropped then, since it is incomplete."""
         if not self.pipeline or self.pipeline[0][0] is not self.cycle:
             return False
         self.pipeline.popleft()
@@ -165,7 +167,7 @@ class BoundedProtocol(TimedProtocol):
         return True
 
     def _answer(self, refusal: DulyError) -> None:
-        """Answers and closes; hears the client out for a while, so that it can read why."""
+        """Sends a refusal and closes. Reads from the client for a while, so that it can read the response."""
         request_id = request_id_of(dict(self.headers) if self._begun else {})
         self.transport.write(refusal_bytes(refusal, request_id=request_id))
         if self.log_refusal is not None:
@@ -183,9 +185,7 @@ class BoundedProtocol(TimedProtocol):
     # Clients that close their sending side
 
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn declares that it returns nothing
-        """Keeps the connection for the responses that it still owes. Without one, or where a request is not whole, it
-        is closed.
-        """
+        """Keeps the connection for outstanding responses. Without one, or if a request is incomplete, it is closed."""
         self._half_closed = True
         answers_late = self._deaf and not self._lingers and not self._answered
         if answers_late or (not self._answered and (self._in_head or self._latest_waits())):
@@ -197,8 +197,8 @@ class BoundedProtocol(TimedProtocol):
         return True
 
     def _watch_for_client(self) -> None:
-        """A client that has gone altogether sends the same as one that only has nothing more to say. Where a stream
-        goes on, a comment shows which it is: the first answers it with a reset.
+        """Checks whether the client has disconnected: that looks like a half-closed connection. On a stream a comment
+        shows which it is, since a disconnected client responds to it with a reset.
         """
         cycle = self.cycle
         if not cycle.response_started:

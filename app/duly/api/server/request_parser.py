@@ -1,6 +1,6 @@
-"""Parsing of requests: uvicorn's protocol on httptools, with the limits of heads and the rules of `request_heads` kept.
+"""Parsing of requests: uvicorn's protocol on httptools, with the limits and rules of `request_head_rules`.
 
-It stands on parts of uvicorn that are not public; `pyproject.toml` bounds its release for that reason.
+It uses parts of uvicorn that are not public; `pyproject.toml` bounds its release for that reason.
 """
 
 from typing import Any, NoReturn
@@ -31,20 +31,20 @@ from duly.api.server.request_head_rules import (
 from duly.errors import DulyError
 
 _CHECKED = frozenset({b"host", b"expect", b"transfer-encoding"})
-# What chunks may have beside their data: so much each, and so much for each byte of it.
+# Overhead that chunks may have: bytes per chunk, and bytes per byte of data.
 _OF_CHUNK, _OF_BYTE = 16, 3
 
 
 class _FaultyRequest(Exception):
-    """Ends the parsing of a request; the parser passes on that something was raised, and not what."""
+    """Ends the parsing of a request. The parser replaces the exception, so its cause is kept elsewhere."""
 
 
 class ParsingProtocol(HttpToolsProtocol):
-    """Parser of one connection's bytes."""
+    """Parser of the bytes of one connection."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        # Where the parser is: before or in a head, or in a body; and whether a request has begun and is not whole.
+        # Position of the parser: before or in a head, or in a body; and whether a request is incomplete.
         self._in_head, self._begun, self._offered = True, False, False
         self._head_bytes = self._body_bytes = self._overhead = self._trailers = 0
         self._host: bytes | None = None
@@ -53,7 +53,7 @@ class ParsingProtocol(HttpToolsProtocol):
         self._deaf = False
 
     def refuse(self, refusal: DulyError) -> None:
-        """Answers what never reaches the application, and closes; parses nothing more."""
+        """Refuses a request before it reaches the application, and closes; parses nothing more."""
         raise NotImplementedError
 
     def become_socket(self, head: bytes) -> None:
@@ -62,7 +62,7 @@ class ParsingProtocol(HttpToolsProtocol):
 
     @property
     def _answered(self) -> bool:
-        """Returns whether every request so far has its whole response."""
+        """Returns whether all requests so far have their whole response."""
         return self.cycle is None or self.cycle.response_complete
 
     def parse(self, data: bytes) -> None:
@@ -119,7 +119,7 @@ class ParsingProtocol(HttpToolsProtocol):
         self._fault = refusal
         raise _FaultyRequest
 
-    # What the parser calls
+    # Callbacks of the parser
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -157,7 +157,7 @@ class ParsingProtocol(HttpToolsProtocol):
             self._host = value
 
     def _drop_trailer(self) -> None:
-        """A trailer is no header (RFC 9110, section 6.5.1); those of a request mean nothing here."""
+        """Ignores a trailer, which must not be read as a header (RFC 9110, section 6.5.1)."""
         self._trailers += 1
         if self._trailers > HEADER_LINES:
             self._fail(too_many_lines())

@@ -1,9 +1,9 @@
-"""The HTTP protocol under overload: refuses submissions from the first look at their bytes.
+"""HTTP protocol under overload: refuses submissions by their first bytes.
 
-A refusal through the application costs more than half of a submission, so that a crowd would get nothing but refusals.
-Here it costs a tenth. The connection of a refused one is not read for a moment, the longer the larger the crowd, so
-that whoever asks again at once is heard when others have been served. The moment is short, since behind a proxy the
-next request on a connection may be somebody else's.
+A refusal through the application costs more than half of a submission, so under a crowd of clients nothing else would
+be done; here it costs a tenth. The connection of a refused submission is paused, the longer the more there are, so
+that immediate retries come after other requests. The pause is short, since behind a proxy the next request on a
+connection may belong to another client.
 """
 
 import re
@@ -24,12 +24,12 @@ from duly.deadlines import Deadlines
 from duly.errors import Overloaded
 
 PATH = "/api/v1/jobs"
-# Refusals a second that are affordable, and the moments for which connections are left alone.
+# Refusals per second that are affordable, and the pauses of connections.
 AFFORDABLE = 5_000
 HOLD_SECONDS = (0.05, 0.1, 0.2, 0.4)
 _LARGEST = 1 << 20
 _BEGINS = f"POST {PATH} HTTP/1.1\r\n".encode()
-# A head that is plainly framed: lines of a name and visible text. All others go to the parser.
+# Head with simple framing: lines of a name and visible text. All others go to the parser.
 _PLAIN = re.compile(rb"[^\r\n]*\r\n(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)+")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*(?=\r\n)", re.IGNORECASE)
 _HOST = re.compile(rb"\r\nhost:[ \t]*([^\r]*?)[ \t]*(?=\r\n)", re.IGNORECASE)
@@ -43,21 +43,18 @@ _PARTICULAR = re.compile(
 def _refusal() -> bytes:
     error = Overloaded(
         "The service is overloaded. Retry later.",
-        reason="Submissions arrive faster than they get done.",
+        reason="Submissions arrive faster than they can be recorded.",
     )
-    answer = as_response(error, accept="")
-    lines = [b"HTTP/1.1 503 Service Unavailable", *(b": ".join(header) for header in answer.raw_headers)]
-    return b"\r\n".join(lines) + b"\r\nx-request-id: %b\r\n\r\n" + bytes(answer.body)
+    response = as_response(error, accept="")
+    lines = [b"HTTP/1.1 503 Service Unavailable", *(b": ".join(header) for header in response.raw_headers)]
+    return b"\r\n".join(lines) + b"\r\nx-request-id: %b\r\n\r\n" + bytes(response.body)
 
 
 _REFUSAL = _refusal()
 
 
 def refusal_of(received: bytes, *, begins: Sequence[bytes] = (_BEGINS,)) -> tuple[bytes, int] | None:
-    """The answer to an ordinary submission, and how many bytes the request has.
-
-    None for what the application must look at.
-    """
+    """Returns the refusal of an ordinary submission, and the size of its request; None for other requests."""
     end = received.find(b"\r\n\r\n")
     head = received[: end + 2]
     if end < 0 or not received.startswith(tuple(begins)) or _PARTICULAR.search(head) or not _is_plain(head):
@@ -71,7 +68,7 @@ def refusal_of(received: bytes, *, begins: Sequence[bytes] = (_BEGINS,)) -> tupl
 
 
 def _is_plain(head: bytes) -> bool:
-    """Returns whether the parser would read this head as it looks: one length, one host, within its limits."""
+    """Returns whether the parser would read this head in the same way: one length, one host, within its limits."""
     lines = head.count(b"\n") - 1
     return (
         len(head) + 2 <= HEAD_BYTES
@@ -84,26 +81,27 @@ def _is_plain(head: bytes) -> bool:
 
 
 class Crowd:
-    """The connections that are left alone for a moment. `refused` is called with each refusal."""
+    """Paused connections. `refused` is called for each refusal."""
 
     def __init__(self, *, refused: Callable[[], None]) -> None:
         self._refused = refused
         self._held = [Deadlines(seconds, SheddingProtocol.hear_again) for seconds in HOLD_SECONDS]
 
     def hold(self, protocol: "SheddingProtocol") -> None:
-        """Takes one in whose submission was refused."""
+        """Pauses a connection whose submission was refused."""
         self._refused()
         needed = sum(map(len, self._held)) / AFFORDABLE
         place = min(bisect_left(HOLD_SECONDS, needed), len(HOLD_SECONDS) - 1)
         self._held[place].put(protocol)
 
     def let_go(self, protocol: "SheddingProtocol") -> None:
+        """Forgets a connection."""
         for held in self._held:
             held.take_out(protocol)
 
 
 class SheddingProtocol(BoundedProtocol):
-    """One connection."""
+    """Protocol of one connection."""
 
     def __init__(
         self,
@@ -118,7 +116,7 @@ class SheddingProtocol(BoundedProtocol):
         self._load_shedder = load_shedder
         self._crowd = crowd
         self._unread_seconds = partial(unread_seconds, connection)
-        self._paths = {PATH, root_path + PATH}  # a proxy takes its prefix off, or leaves it there
+        self._paths = {PATH, root_path + PATH}  # a proxy removes its prefix, or leaves it
         self._begins = tuple(f"POST {path} HTTP/1.1\r\n".encode() for path in self._paths)
         self._refusal, self._missing = b"", 0
 
@@ -140,7 +138,7 @@ class SheddingProtocol(BoundedProtocol):
         return not self._deaf and not self._head_bytes and self._in_head and self._answered
 
     def _pass_over(self, data: bytes) -> bytes:
-        """Reads what belongs to a refused request, and answers it at its end. Returns what came after."""
+        """Skips the bytes of a refused request, and sends the refusal at its end. Returns the bytes after it."""
         rest = data[self._missing :]
         passed = len(data) - len(rest)
         self._missing -= passed
@@ -178,7 +176,7 @@ class SheddingProtocol(BoundedProtocol):
         super().connection_lost(exc)
 
     def on_message_complete(self) -> None:
-        """A submission is in progress once it is whole. Slow bodies are no overload."""
+        """Counts a submission as in progress once it is complete: slow bodies do not mean overload."""
         super().on_message_complete()
         if self._offered or self._answered:
             return

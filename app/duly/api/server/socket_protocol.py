@@ -1,6 +1,4 @@
-"""The WebSocket protocol under the endpoint: uvicorn's, with refused handshakes left to the application and less said
-in the logs.
-"""
+"""WebSocket protocol: uvicorn's, with the responses to invalid handshakes left to the application, and fewer logs."""
 
 import logging
 from collections.abc import Callable
@@ -25,8 +23,8 @@ from duly.errors import BadRequest, DulyError, HeadersTooLarge, UpgradeRequired,
 log = logging.getLogger("uvicorn.error")
 
 
-class _Answerable(ServerProtocol):
-    """Leaves it to the application to answer a handshake that is not one."""
+class _LenientServer(ServerProtocol):
+    """Leaves the response to an invalid handshake to the application."""
 
     def accept(self, request: Request) -> Response:
         response = super().accept(request)
@@ -34,7 +32,7 @@ class _Answerable(ServerProtocol):
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
-    """One connection. `lost` is called at its end."""
+    """Protocol of one connection. `lost` is called at its end."""
 
     lost: Callable[[], None] | None = None
 
@@ -43,8 +41,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self._begin()
 
     def _begin(self) -> None:
-        # A logger's level is looked up once: with debugging on, every header would be written down, keys and tickets.
-        self.conn = _Answerable(max_size=self.config.ws_max_size, logger=log)
+        # The library reads the level once: with debugging, it would log all headers, keys and tickets included.
+        self.conn = _LenientServer(max_size=self.config.ws_max_size, logger=log)
         self.conn.debug = False
 
     def data_received(self, data: bytes) -> None:
@@ -57,7 +55,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
                 self._refuse_head(self.conn.handshake_exc)
 
     def _refuse_head(self, error: Exception) -> None:
-        """Has a head answered that the library could not read; it comes in one piece."""
+        """Responds to a head that the library could not read."""
         self._begin()
         self.handle_connect(Request("/", Headers()), error)
 
@@ -80,7 +78,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         if self.conn.close_sent is not None:
             super().handle_parser_exception()
             return
-        # Something came before the handshake was answered, and is no frame.
+        # Bytes before the end of the handshake that are not a frame.
         self.queue.put_nowait({"type": "websocket.disconnect", "code": CloseCode.ABNORMAL_CLOSURE})
         self.transport.close()
 
@@ -90,11 +88,13 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
 
     async def send(self, message: Any) -> None:
-        if self.close_sent and message["type"] == "websocket.send":  # what was being told when the client broke off
+        if (
+            self.close_sent and message["type"] == "websocket.send"
+        ):  # a message that was being sent when the client disconnected
             raise ClientDisconnected
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
-            self.handshake_complete = True  # by a refusal: no mistake of the application
+            self.handshake_complete = True  # by a refusal, which is not an error of the application
 
 
 def _is_text(data: bytes) -> bool:
@@ -106,18 +106,18 @@ def _is_text(data: bytes) -> bool:
 
 
 def refusal_of(error: Exception) -> DulyError:
-    """Returns the response to a handshake that the library refused with this error."""
+    """Returns the error of a handshake that the library refused."""
     match error:
         case InvalidHeaderValue(name="Sec-WebSocket-Version"):
-            return UpgradeRequired("This version of WebSocket is not spoken.", reason="Version 13 is (RFC 6455).")
+            return UpgradeRequired("WebSocket version not supported.", reason="Supported: 13 (RFC 6455).")
         case RequestLineTooLong():
-            return UriTooLong("The address of the WebSocket is too long.", reason=_words(error))
+            return UriTooLong("Request target too long.", reason=_words(error))
         case HeaderLineTooLong() | TooManyHeaders():
-            return HeadersTooLarge("The head of the handshake is too large.", reason=_words(error))
+            return HeadersTooLarge("Handshake head too large.", reason=_words(error))
         case InvalidHeader():
-            return BadRequest(f"The handshake is not one of WebSocket: {error.name}.", reason=_words(error))
+            return BadRequest(f"Malformed WebSocket handshake: {error.name}.", reason=_words(error))
         case _:
-            return BadRequest("The handshake is not one of WebSocket.", reason=_words(error))
+            return BadRequest("Malformed WebSocket handshake.", reason=_words(error))
 
 
 def _words(error: Exception) -> str:
