@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,6 +124,24 @@ async def test_every_route_is_there_under_its_own_id_with_every_status(document:
 
 async def test_the_server_is_where_the_document_was_asked_for(document: dict[str, Any]) -> None:
     assert document["servers"] == [{"url": "/"}]
+
+
+async def test_summaries_are_phrases_and_descriptions_are_sentences(document: dict[str, Any]) -> None:
+    operations = _operations(document).values()
+    described = [node["description"] for node in (*operations, *document["tags"], *_members(document))]
+
+    assert [each["summary"] for each in operations if not re.fullmatch(r"[A-Z][^.]+", each["summary"])] == []
+    assert len({each["summary"] for each in operations}) == len(operations)
+    assert [text for text in described if not re.fullmatch(r"[A-Z`].*[.`]", text, re.DOTALL)] == []
+
+
+def _members(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    schemas = document["components"]["schemas"].values()
+    parameters = [member for operation in _operations(document).values() for member in operation.get("parameters", ())]
+    for node in (*schemas, *(member for schema in schemas for member in schema.get("properties", {}).values())):
+        if "description" in node:
+            yield node
+    yield from parameters
 
 
 async def test_every_tag_is_described_and_used(document: dict[str, Any]) -> None:
