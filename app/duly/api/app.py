@@ -10,8 +10,8 @@ from starlette.types import ASGIApp
 from duly import __version__
 from duly.api.batches import batches
 from duly.api.batches.batch_ndjson import SubmitLinesEndpoint
+from duly.api.contract.compression import compressed
 from duly.api.contract.error_responses import as_duly_error, as_response
-from duly.api.contract.responses import compressed
 from duly.api.jobs import explain, job_logs, jobs, list_jobs, retry_and_cancel, submit_job
 from duly.api.jobs.submission_reader import SubmissionReader
 from duly.api.openapi import DESCRIPTION, add_document

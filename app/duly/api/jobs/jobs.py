@@ -7,13 +7,12 @@ from fastapi import APIRouter, Query, Request, Response
 from duly.api.contract.openapi_parts import header_parameters
 from duly.api.contract.path_ids import job_id_in_path
 from duly.api.contract.response_models import JobBody, error_responses
-from duly.api.contract.responses import accepts_query, job_body, job_headers, json_response
+from duly.api.contract.responses import accepts_query
+from duly.api.jobs.job_body import job_headers, job_response
 from duly.api.jobs.long_poll import LONGEST_WAIT_SECONDS, find_job, wait_for_change
 from duly.api.server.request_scope import header_text, node_of, tenant_of
 from duly.domain.entity_tags import read_sequences
-from duly.domain.job import JobView
 from duly.lifecycle.end.cancel import CancelResult
-from duly.node import Node
 
 _READ_HEADERS = header_parameters({"If-None-Match": "A known `ETag`: the response is 304 if the job has not changed."})
 Wait = Annotated[
@@ -66,8 +65,3 @@ async def cancel_job(request: Request, jobId: str) -> Response:  # noqa: N803
     result = await node.canceller.cancel(tenant_id, job_id)
     view = await find_job(node, tenant_id, job_id)
     return job_response(node, view, status=200 if result is CancelResult.CANCELLED else 202)
-
-
-def job_response(node: Node, view: JobView, *, status: int = 200) -> Response:
-    """Returns the response with a job."""
-    return json_response(job_body(view), status, job_headers(view, now=node.clock.now()))

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from duly.api.contract.cursors import id_in_cursor, write_cursor
 from duly.api.contract.response_models import JobPage, error_responses
-from duly.api.contract.responses import job_body, page_response
+from duly.api.contract.responses import page_response
+from duly.api.jobs.job_body import job_body
 from duly.api.jobs.job_filter import JobFilter
 from duly.api.server.request_scope import node_of, tenant_of
 from duly.store.read.list_jobs import view_page

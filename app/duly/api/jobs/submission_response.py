@@ -5,13 +5,14 @@ from contextlib import suppress
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from duly.api.contract.responses import accepted_body, compressed, job_body, job_headers, job_path, json_response
+from duly.api.contract.compression import compressed
+from duly.api.contract.responses import json_response
+from duly.api.jobs.job_body import accepted_body, job_path, job_response
 from duly.api.jobs.long_poll import find_job, preferred_wait, wait_for_end
 from duly.api.server.request_scope import headers_of, node_of, tenant_of
 from duly.domain.events import Status
-from duly.domain.job import Accepted, JobView
+from duly.domain.job import Accepted
 from duly.errors import Overloaded
-from duly.node import Node
 from duly.store.postgres.database import DatabaseError
 
 
@@ -20,7 +21,7 @@ async def send_accepted(accepted: Accepted, scope: Scope, receive: Receive, send
     node, wait = node_of(scope), _wait_of(scope)
     view = await wait_for_end(node, tenant_of(scope), accepted.job_id, seconds=wait) if wait is not None else None
     if view is not None:
-        response = _job_response(node, view)
+        response = job_response(node, view)
     else:
         body = accepted_body(str(accepted.job_id), accepted.created_at, root_path=scope["root_path"])
         if accepted.deduplicated:
@@ -37,11 +38,7 @@ async def send_existing(accepted: Accepted, scope: Scope, receive: Receive, send
     node, tenant_id, wait = node_of(scope), tenant_of(scope), _wait_of(scope)
     view = await wait_for_end(node, tenant_id, accepted.job_id, seconds=wait) if wait is not None else None
     view = view or await find_job(node, tenant_id, accepted.job_id)
-    await compressed(_with_headers(_job_response(node, view), accepted, wait))(scope, receive, send)
-
-
-def _job_response(node: Node, view: JobView) -> Response:
-    return json_response(job_body(view), 200, job_headers(view, now=node.clock.now()))
+    await compressed(_with_headers(job_response(node, view), accepted, wait))(scope, receive, send)
 
 
 def _wait_of(scope: Scope) -> int | None:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from duly.api.contract.compression import compressed
 from duly.api.contract.error_responses import as_duly_error, as_response
-from duly.api.contract.responses import compressed
 from duly.api.server.access_lines import READING, REFUSED, Found, line_of, logged, made, plain
 from duly.api.server.allowed_methods import AddressTable
 from duly.api.server.allowed_origins import PREFLIGHT, Origins

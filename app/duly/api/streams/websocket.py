@@ -11,8 +11,8 @@ from starlette.types import Receive, Scope, Send
 
 from duly.api.contract.error_responses import as_duly_error, error_content
 from duly.api.contract.path_ids import job_id_in_path
-from duly.api.contract.responses import accepted_body
 from duly.api.jobs.accept import accept, refuse_when_draining
+from duly.api.jobs.job_body import accepted_body
 from duly.api.jobs.submission_headers import digest_of
 from duly.api.jobs.submission_reader import reader_of
 from duly.api.server.access_lines import line_of
