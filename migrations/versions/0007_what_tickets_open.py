@@ -8,7 +8,7 @@ branch_labels = None
 depends_on = None
 
 STATEMENTS = (
-    # JSON; null for tickets of the previous release, which are not accepted any more.
+    # JSON; null for tickets of the previous release, which are no longer accepted.
     "alter table stream_tickets add column opens json",
 )
 

@@ -45,7 +45,7 @@ class DatabaseClock:
 
     @property
     def offset_seconds(self) -> float:
-        """Time by which the machine's clock is ahead of the database's; negative where it is behind."""
+        """Returns the time by which the machine's clock is ahead of the database's; negative if it is behind."""
         return self._wall() - self.seconds()
 
     def correct(self, database_time: datetime, *, sent_at: float, received_at: float) -> None:

@@ -89,7 +89,7 @@ def revive(server: EmbeddedServer) -> EmbeddedServer:
 
 
 def listens(server: EmbeddedServer) -> bool:
-    """Returns whether the server accepts connections. Its pid is no evidence: a dead process may remain in the process
+    """Returns whether the server accepts connections. Its pid proves nothing: a dead process may remain in the process
     table.
     """
     return _listens(open_folder(server.data_folder.parent))

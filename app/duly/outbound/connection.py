@@ -29,8 +29,8 @@ class HttpConnection(asyncio.Protocol):
         self._room: asyncio.Future[None] | None = None
 
     async def exchange(self, head: bytes, content: bytes, *, bodiless: bool) -> ReceivedResponse:
-        """Sends a request and reads its response; a `bodiless` response has no body, whatever its
-        headers say.
+        """Sends a request and reads its response; a `bodiless` response has no body, even with headers that give a
+        length.
 
         Closes the connection unless the exchange succeeded, also when cancelled.
 

@@ -27,10 +27,10 @@ class ReceivedResponse(NamedTuple):
 
 class ResponseReader:
     """Reader of the responses of one connection, one after the other. `begin` prepares for the next; a `bodiless`
-    response (to HEAD) ends with its headers, independent of their length.
+    response (to HEAD) ends with its headers, even if they give a length.
 
-    A receiver may send a few interim responses (1xx) before the response, and nothing after it: `reusable` tells
-    whether it did so and keeps the connection open.
+    A receiver may send a few interim responses (1xx) before the response, and nothing after it: `reusable` is set if it
+    did so and keeps the connection open.
     """
 
     def __init__(self) -> None:

@@ -1,1 +1,1 @@
-"""The SQL: a file a table, each statement a constant above the one function that runs it."""
+"""SQL of the service: each statement is a constant above the function that executes it."""

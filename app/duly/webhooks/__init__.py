@@ -1,1 +1,1 @@
-"""Telling: what happened to a job is signed and posted to those who asked to hear of it."""
+"""Webhooks: signs events and messages, and posts them to callbacks and endpoints."""

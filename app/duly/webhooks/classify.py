@@ -22,7 +22,7 @@ _REFUSALS = {
 
 
 class NotSent(OutboundError):
-    """Failure inside the service, which is no evidence about the receiver."""
+    """Failure inside the service, not evidence about the receiver."""
 
 
 def judge(
@@ -56,7 +56,7 @@ def judge(
         status_code=came.status if isinstance(came, OutboundResponse) else None,
         answer=_shown(came.body) if isinstance(came, OutboundResponse) else None,
         delay_seconds=delay or 0.0,
-        # An intended end, or a failure inside the service, is no evidence about the receiver.
+        # An intended end, or a failure inside the service, is not evidence about the receiver.
         fails=not (delivered or asked in _ENDING or _is_hopeless(came) or isinstance(came, NotSent)),
         disables=_disables(came, asked),
         cut=isinstance(came, OutboundResponse) and came.truncated,

@@ -20,7 +20,7 @@ FIRST_WINDOW = 4
 LARGEST_WINDOW = 32
 # Deliveries taken from the outbox in a round, shared by busy receivers.
 ROUND = 100
-# Deliveries taken in advance for each post of a receiver that succeeds.
+# Deliveries fetched in advance for each post of a receiver that succeeds.
 AHEAD = 8
 HANGS_SECONDS = 1.0
 # With this many waiting deliveries, none of them for long, no more are taken.

@@ -54,8 +54,8 @@ class TailEvents(NamedTuple):
     whole: bool
 
 
-# The job is looked up for each row of the page (`offset 0` keeps it from becoming a join). Of large results the page
-# has as many as fit, and at least one. `+ 0` keeps the planner from indexes that begin with the tenant, since all rows
+# The job is looked up for each row of the page (`offset 0` keeps it from becoming a join). A page has the large
+# results that fit, and at least one. `+ 0` keeps the planner from indexes that begin with the tenant, since all rows
 # belong to it.
 PAGE = """
 select p.tx, p.job_id, p.sequence, p.kind, p.attempt, p.occurred_at, p.source, p.data::text,

@@ -60,7 +60,7 @@ async def logs_after(
     attempt: int | None,
     limit: int,
 ) -> list[RecordedLine]:
-    """The lines beyond `after`, oldest first, of at least this level, and of one attempt where it is named."""
+    """Returns lines after `after`, in order, of at least this level, and of one attempt if `attempt` is given."""
     rows = await connection.fetch(LOGS_AFTER, tenant_id, job_id, *after, least_level, attempt, limit)
     return [RecordedLine(LogPosition(row[0], row[1]), *row[2:]) for row in rows]
 
@@ -69,6 +69,6 @@ EXISTS = "select exists (select from jobs where tenant_id = $1 and job_id = $2)"
 
 
 async def job_exists(connection: Connection, tenant_id: int, job_id: UUID) -> bool:
-    """Whether this tenant has such a job."""
+    """Returns whether the tenant has this job."""
     found: bool = await connection.fetchval(EXISTS, tenant_id, job_id)
     return found

@@ -20,6 +20,8 @@ select name, roles, extract(epoch from now() - heartbeat_at)::float8 from nodes 
 
 
 class ListedNode(NamedTuple):
+    """Node with the age of its last heartbeat."""
+
     name: str
     roles: list[str]
     silent_seconds: float
@@ -38,6 +40,8 @@ group by stage order by stage
 
 
 class SetAsideCount(NamedTuple):
+    """Number of rejected records of one stage."""
+
     stage: str
     jobs: int
     reason: str
@@ -56,6 +60,8 @@ from pg_stat_activity where backend_type = 'client backend'
 
 
 class Sessions(NamedTuple):
+    """Open client sessions, and the limit of the server."""
+
     open: int
     most: int
 
@@ -76,6 +82,8 @@ order by xact_start limit 5
 
 
 class Reader(NamedTuple):
+    """Transaction that has been reading for long."""
+
     pid: int
     application: str
     user: str

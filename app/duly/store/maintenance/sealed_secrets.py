@@ -97,6 +97,7 @@ where tenant_id = $1 and endpoint_id = $2 and ({_LISTED}) is not distinct from (
 
 
 async def write_endpoint(connection: Connection, stored: StoredEndpoint, texts: Sequence[str | None]) -> None:
+    """Replaces the sealed texts, if they are unchanged."""
     await connection.execute(WRITE_ENDPOINT, stored.tenant_id, stored.key, *stored.texts, *texts)
 
 
@@ -119,9 +120,9 @@ select {_KEY}, place, count(*) from stored where secret is not null group by 1, 
 
 
 async def count_by_key(connection: Connection) -> dict[str, dict[str, int]]:
-    """How many secrets each key has sealed, by its id and the table they lie in; under the empty id those in clear.
+    """Returns the number of secrets by key id and table; secrets that are not sealed have the empty id.
 
-    It reads all jobs that are kept.
+    Reads all jobs.
     """
     counts: dict[str, dict[str, int]] = {}
     for key_id, place, count in await connection.fetch(COUNT):

@@ -37,7 +37,7 @@ class _Settings:
 
 
 class DirectConnection(CatalogTypesConnection):
-    """Connection that keeps its settings as long as it is open; a reset restores them."""
+    """Connection that keeps its settings while it is open; a reset restores them."""
 
     _settings: _Settings | None = None
 

@@ -1,6 +1,6 @@
 """Claims under limits, exact over all nodes.
 
-The row of a limit is the lock of all starts under it. A claim locks the row, counts running jobs, claims as many as
+The row of a limit is the lock of all starts under it. A claim locks the row, counts running jobs, claims those that
 fit, and updates the row in one statement, so a node that stops in between leaves no lock. No claim waits for another:
 the room is computed first, from the snapshot of the statement, and a row is locked only if there is room. If another
 node started jobs since the snapshot, the locked row is newer than the one in the snapshot, and nothing is claimed,

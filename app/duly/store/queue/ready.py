@@ -22,7 +22,7 @@ _STARTED_EVENTS = f"(select *, {EventKind.STARTED:d}::smallint as kind from star
 # Lanes are read in the given order, each as far as the previous ones left room: the lateral sub-select locks row by row
 # and the outer limit stops it, so no more rows are locked than claimed. The rows are then deleted by their whole key,
 # and the parameters are read from `jobs` by key, row by row. The key is compared so that only one plan is possible: a
-# join by `=` would allow a scan of the whole index in order. A comparison of rows, (a, b) <= (c, d), is no alternative:
+# join by `=` would allow a scan of the whole index in order. A comparison of rows, (a, b) <= (c, d), does not help:
 # PostgreSQL 18 stops at the end of such a range, 15 scans to the end of the index.
 # No claimed id is below `$7`, so the planner skips older partitions. A node with an older version (`$9`) of the claim
 # restrictions claims nothing. Data behind a mark is read only for rows with the mark.

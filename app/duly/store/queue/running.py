@@ -61,7 +61,7 @@ _WAITS = f"kind < {FIRST_TERMINAL:d}"
 
 # A join by `>=` and `<=` allows one plan only, by the key. With `=` the planner may also scan the whole index in order,
 # which looks cheap while the table is small, and generic plans are kept.
-# An acknowledged cancel request wins over a later end: the client was told that the job will end as cancelled.
+# An acknowledged cancel request wins over a later end: its response said that the job will end as cancelled.
 # Jobs that return to a queue keep their token, so that the next claim raises it further.
 FINISH_IF_HELD = f"""
 with ended as (

@@ -71,7 +71,7 @@ FORGET_OLD = "delete from set_aside where noted_at < now() - interval '1 day'"
 
 
 async def forget_old_set_aside(connection: Connection) -> None:
-    """Deletes records that are not refreshed any more."""
+    """Deletes records that are no longer refreshed."""
     await connection.execute(FORGET_OLD)
 
 

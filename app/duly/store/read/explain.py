@@ -99,7 +99,7 @@ select count(*)::int from (
 
 
 async def count_before_in_key(connection: Connection, tenant_id: int, key: str, job_id: UUID) -> int:
-    """How many wait for the same concurrency key, and longer."""
+    """Returns the number of jobs that have waited longer for the same concurrency key."""
     before: int = await connection.fetchval(BEFORE_IN_KEY, tenant_id, key, job_id, MOST_AHEAD)
     return before
 
@@ -120,7 +120,7 @@ where tenant_id = $1 and ((scope = 1 and name = $2) or (scope = 2 and name = $3)
 
 
 async def read_limits_of(connection: Connection, tenant_id: int, lane: Lane) -> list[StartLimit]:
-    """The limits of the job's queue and type, as they stand."""
+    """Returns the limits of the job's queue and type, with their current use."""
     return [
         StartLimit(row[0], row[1], row[2], row[3], row[4], row[5], row[6] or 0.0, row[7])
         for row in await connection.fetch(LIMITS, tenant_id, lane.queue, lane.type)
@@ -131,6 +131,6 @@ CIRCUIT = "select state, code, probe_at from breakers where type = $1 and state 
 
 
 async def read_open_breaker(connection: Connection, job_type: str) -> OpenBreaker | None:
-    """The circuit of the type, where it is not closed."""
+    """Returns the circuit breaker of the type; None if it is closed."""
     row = await connection.fetchrow(CIRCUIT, job_type)
     return OpenBreaker(row[0] == 1, row[1], row[2]) if row is not None else None

@@ -1,8 +1,8 @@
 """Queue statistics: waiting and running jobs, age of the oldest, rates.
 
 Counts are exact up to some thousand rows, which are read in key order: a table that was long and is short today is
-counted as short, whatever its size on disk. Larger counts come from a sample of pages, because counting ten million
-rows takes seconds.
+counted as short, despite its size on disk. Larger counts come from a sample of pages, because counting ten million rows
+takes seconds.
 """
 
 from dataclasses import dataclass

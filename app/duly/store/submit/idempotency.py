@@ -92,22 +92,22 @@ KEEP = "update idempotency set answer = $3::json where tenant_id = $1 and key = 
 
 
 async def release_key(connection: Connection, tenant_id: int, key: str) -> None:
-    """Forgets a key whose submission was refused."""
+    """Deletes a key whose submission was refused."""
     await connection.execute(RELEASE, tenant_id, key)
 
 
 async def redirect_key(connection: Connection, tenant_id: int, key: str, job_id: UUID) -> str:
-    """Has the key stand for another job than the one it came with. Returns what is kept of the answer."""
+    """Assigns the key to another job than the one it came with. Returns the stored part of the response."""
     answer: str = await connection.fetchval(REDIRECT, tenant_id, key, job_id)
     return answer
 
 
 async def keep_answer(connection: Connection, tenant_id: int, key: str, answer: str) -> None:
-    """Keeps what of a key's first answer the ledger will not tell later, as JSON text."""
+    """Stores the parts of a key's first response that the ledger does not have, as JSON text."""
     await connection.execute(KEEP, tenant_id, key, answer)
 
 
-# The age is looked at twice: the outer condition keeps a key that was used again since it was found.
+# The age is checked twice: the outer condition keeps a key that was used again since it was found.
 FORGET = f"""
 delete from idempotency where (tenant_id, key) in (
     select tenant_id, key from idempotency where created_at < now() - interval '{LIFETIME}' limit $1

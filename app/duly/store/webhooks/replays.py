@@ -35,7 +35,7 @@ class Resent(NamedTuple):
     stands: bool
 
 
-# A waiting delivery becomes due at once. Its row tells whether a dispatcher holds it, and is checked again under its
+# A waiting delivery becomes due at once. Its row shows whether a dispatcher holds it, and is checked again under its
 # lock; one that has ended meanwhile is still visible in the outbox, and not changed.
 RESEND = f"""
 with standing as materialized (
