@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from duly.lifecycle.cluster import stream_watch
 from duly.lifecycle.maintenance import doctor
 from duly.lifecycle.maintenance.doctor import Doctor
-from duly.store.ledger.stream_holders import HolderKind, old_writers, read_held
+from duly.store.ledger.stream_holders import HolderKind, find_old_writers, read_held
 from duly.store.postgres.database import Database
 from tests.support.databases import TestDatabases
 from tests.support.everything import Frame, following_all, take
@@ -86,7 +86,7 @@ async def test_a_prepared_transaction_of_any_database_holds_the_stream_and_is_na
         assert held.holder.remedy == (
             f"in database {database}: COMMIT PREPARED 'it''s mine', or ROLLBACK PREPARED 'it''s mine'"
         )
-        assert [writer.name for writer in await old_writers(looking, seconds=0)] == ["'it''s mine'"]
+        assert [writer.name for writer in await find_old_writers(looking, seconds=0)] == ["'it''s mine'"]
     assert (await read_held(looking)).settled > tx
 
 
@@ -112,7 +112,7 @@ async def test_a_role_without_rights_sees_the_holder_but_not_its_age(connect: Co
         held = await read_held(plain)
         assert held.holder is not None
         assert (held.holder.name, held.holder.seconds) == (str(writer.get_server_pid()), None)
-        assert [each.name for each in await old_writers(plain, seconds=60)] == [held.holder.name]
+        assert [each.name for each in await find_old_writers(plain, seconds=60)] == [held.holder.name]
 
 
 async def test_a_snapshot_that_only_reads_holds_nothing(connect: Connect) -> None:
@@ -122,7 +122,7 @@ async def test_a_snapshot_that_only_reads_holds_nothing(connect: Connect) -> Non
         tx = await writer.fetchval("select pg_current_xact_id()::text::bigint")
         held = await read_held(looking)
         assert held.settled > tx and held.holder is None
-        assert await old_writers(looking, seconds=0) == []
+        assert await find_old_writers(looking, seconds=0) == []
 
 
 async def test_a_replication_slot_holds_nothing(connect: Connect) -> None:

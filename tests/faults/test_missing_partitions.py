@@ -11,7 +11,7 @@ from duly.domain.ids import new_job_id
 from duly.domain.job import NewJob
 from duly.store.postgres.database import Database, DatabaseMisconfigured, DatabaseOutage
 from duly.store.postgres.partition_function import days_ahead, lacking_partitions
-from duly.store.postgres.partitions import DAYS_AHEAD, PARTITIONED, TODAY
+from duly.store.postgres.partitions import DAYS_AHEAD, PARTITIONED, READ_TODAY
 from duly.store.submit.jobs import record_jobs
 from tests.support import handlers as signals
 from tests.support.answers import refused
@@ -26,13 +26,13 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 async def _drop(service: Service, *tables: str, days: int = 0) -> None:
-    [[today]] = await service.sql(TODAY)
+    [[today]] = await service.sql(READ_TODAY)
     for table in tables:
         await service.alter(f"drop table {table}_{today + timedelta(days=days):%Y%m%d}")
 
 
 async def _has_day(service: Service, *, days: int) -> bool:
-    [[today]] = await service.sql(TODAY)
+    [[today]] = await service.sql(READ_TODAY)
     [[there]] = await service.sql("select to_regclass($1) is not null", f"jobs_{today + timedelta(days=days):%Y%m%d}")
     return bool(there)
 
@@ -100,7 +100,7 @@ async def test_what_belongs_to_no_day_that_is_made_is_refused_with_the_reason_an
 
 async def test_where_it_was_made_the_statement_may_be_tried_again(database: Database) -> None:
     async with database.connection() as connection:
-        today = await connection.fetchval(TODAY)
+        today = await connection.fetchval(READ_TODAY)
         await connection.execute(f"drop table jobs_{today:%Y%m%d}")
     job = NewJob(1, new_job_id(), "echo", "default", 0, "{}", 60.0, 5)
     hot = database.hot()
@@ -114,7 +114,7 @@ async def test_where_it_was_made_the_statement_may_be_tried_again(database: Data
 async def test_where_it_cannot_be_made_the_submission_is_refused_with_the_reason(service: Service) -> None:
     await _drop(service, "jobs")
     # In its place lies a table that is no partition.
-    [[today]] = await service.sql(TODAY)
+    [[today]] = await service.sql(READ_TODAY)
     await service.sql(f"create table jobs_{today:%Y%m%d} ()")
     answer = await service.client.post("/api/v1/jobs", json={"type": "echo"})
     error = refused(answer, 503, "DATABASE_PARTITION_MISSING")
@@ -126,7 +126,7 @@ async def test_where_it_cannot_be_made_the_submission_is_refused_with_the_reason
 
 async def test_the_days_ahead_are_those_that_every_table_has(database: Database) -> None:
     async with database.connection() as connection:
-        today = await connection.fetchval(TODAY)
+        today = await connection.fetchval(READ_TODAY)
         assert await days_ahead(connection, PARTITIONED) == DAYS_AHEAD
         assert await lacking_partitions(connection, PARTITIONED) == []
         await connection.execute(f"drop table events_{today + timedelta(days=2):%Y%m%d}")

@@ -10,7 +10,7 @@ from duly.lifecycle.maintenance.check import check
 from duly.store.ledger.retention import drop_expired
 from duly.store.postgres.database import Database, DatabaseMisconfigured, RecordRefused
 from duly.store.postgres.partition_function import days_ahead
-from duly.store.postgres.partitions import DAYS_AHEAD, PARTITIONED, TODAY, _make, ensure_partitions
+from duly.store.postgres.partitions import DAYS_AHEAD, PARTITIONED, READ_TODAY, _make, ensure_partitions
 from duly.store.schema.migrations import differences
 from duly.store.schema.role_rights import missing_rights
 from tests.support import handlers as signals
@@ -57,7 +57,7 @@ async def test_it_may_be_told_to_migrate_what_is_current(split: Split, served: D
 
 
 async def test_it_has_partitions_made_by_the_function_of_the_owner(split: Split, served: Database) -> None:
-    today = await split.superuser.fetchval(TODAY)
+    today = await split.superuser.fetchval(READ_TODAY)
     for table in PARTITIONED:
         await split.superuser.execute(f"drop table {table}_{today:%Y%m%d}")
     async with running_service(split.serving_url, database_schema=split.schema) as service:
@@ -131,7 +131,7 @@ async def test_a_start_without_a_right_names_the_grant(
 async def test_a_start_that_cannot_make_todays_partition_names_the_grant(split: Split, served: Database) -> None:
     await split.superuser.execute(f"revoke execute on function duly_make_partition(text, date) from {split.serving}")
     assert await prepare(served, migrates=False) == []  # the partitions are there
-    today = await split.superuser.fetchval(TODAY)
+    today = await split.superuser.fetchval(READ_TODAY)
     await split.superuser.execute(f"drop table jobs_{today:%Y%m%d}")
     with pytest.raises(CannotServe) as refusal:
         await prepare(served, migrates=False)
@@ -218,7 +218,7 @@ async def test_the_owner_alone_drops_what_is_past_retention(split: Split, served
 
 async def test_dropping_what_is_past_retention_is_a_command_of_the_owner(split: Split, processes: Processes) -> None:
     await split.migrate()
-    old = (await split.superuser.fetchval(TODAY)) - timedelta(days=40)
+    old = (await split.superuser.fetchval(READ_TODAY)) - timedelta(days=40)
     owner = Database(split.owner_url, schema=split.schema)
     async with owner.connection() as connection:
         for table in PARTITIONED:

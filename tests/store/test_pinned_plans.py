@@ -8,10 +8,10 @@ from duly.domain.events import EventKind
 from duly.domain.ids import new_job_id
 from duly.domain.job import NewJob
 from duly.domain.outcome import cancelled_error
-from duly.store.ledger.terminal import END_WAITING, WaitingJobEnd, end_waiting
+from duly.store.ledger.terminal import END_WAITING_JOBS, WaitingJobEnd, end_waiting_jobs
 from duly.store.postgres.database import Connection, Database
 from duly.store.submit.jobs import record_jobs
-from duly.store.ties.requeue import REQUEUE
+from duly.store.ties.requeue import REQUEUE_JOBS
 from duly.store.ties.unique_keys_and_dependencies import MARK_READY
 from tests.support.plans import explained, nodes_of
 
@@ -47,8 +47,8 @@ async def test_no_table_of_jobs_is_read_in_full(database: Database, count: int) 
     tenants = [1] * count
     ends = ([EventKind.CANCELLED] * count, [cancelled_error()] * count, False, "test")
     async with database.pinned() as connection:
-        assert await _scans(connection, END_WAITING, tenants, jobs, *ends) == []
-        assert await _scans(connection, REQUEUE, tenants, jobs, "test") == []
+        assert await _scans(connection, END_WAITING_JOBS, tenants, jobs, *ends) == []
+        assert await _scans(connection, REQUEUE_JOBS, tenants, jobs, "test") == []
         assert await _scans(connection, MARK_READY, tenants, jobs) == []
 
 
@@ -76,7 +76,7 @@ async def test_what_fails_inside_leaves_nothing(database: Database) -> None:
 
     async def end_and_fail() -> None:
         async with database.pinned() as connection:
-            assert len(await end_waiting(connection, [end], source="test")) == 1
+            assert len(await end_waiting_jobs(connection, [end], source="test")) == 1
             _ = 1 / 0
 
     with pytest.raises(ZeroDivisionError):

@@ -15,9 +15,9 @@ from duly.domain.ids import SMALLEST, new_job_id
 from duly.domain.job import ClaimedJob, Finish, Lane, NewJob
 from duly.store.postgres.database import PINNED_PLANS, Connection, Database
 from duly.store.queue.flow_control import read_version
-from duly.store.queue.ready import CLAIM, LANES, LaneStart, claim_ready
+from duly.store.queue.ready import CLAIM, FIND_LANES, LaneStart, claim_ready
 from duly.store.queue.running import FINISH_IF_HELD, PROGRESS_IF_HELD, Progress, finish_if_held
-from duly.store.read.job_view import MERGED, VIEW_EACH
+from duly.store.read.job_view import READ_MERGED, VIEW_EACH
 from duly.store.submit.jobs import COLUMNS, SUBMIT, record_jobs
 from tests.support.plans import explained, nodes_of
 
@@ -140,7 +140,7 @@ async def test_a_submission_reads_nothing(database_url: str, state: str) -> None
 async def test_a_claim_reads_and_deletes_by_the_whole_key_of_a_lane(database_url: str, state: str) -> None:
     async with tables(database_url, state) as connection:
         nodes = await plan_of(connection, CLAIM, ["default"], ["echo"], [0], [SMALLEST], 10, NODE, SMALLEST, "test", 1)
-        lanes = await plan_of(connection, LANES)
+        lanes = await plan_of(connection, FIND_LANES)
     assert scanned_in_full(nodes) == []
     found = conditions(nodes, "ready")
     assert len(found) == 2
@@ -176,7 +176,7 @@ async def test_a_worker_writes_by_the_key_of_its_job(database_url: str, state: s
 async def test_jobs_are_looked_at_by_their_keys(database_url: str, state: str) -> None:
     async with tables(database_url, state) as connection:
         nodes = await plan_of(connection, VIEW_EACH, [1], [new_job_id()])
-        merged = await plan_of(connection, MERGED, [1], [new_job_id()])
+        merged = await plan_of(connection, READ_MERGED, [1], [new_job_id()])
     assert scanned_in_full(nodes) == scanned_in_full(merged) == []
     for table in ("running", "scheduled", "blocked"):
         assert conditions(nodes, table) == ["(job_id = a.job_id)"]

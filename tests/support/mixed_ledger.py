@@ -18,7 +18,7 @@ from duly.lifecycle.end.finish import Finisher
 from duly.lifecycle.end.follow_ups import FollowUps
 from duly.lifecycle.maintenance.check import check
 from duly.lifecycle.submit.insert import insert_jobs
-from duly.store.ledger.checkpoints import Checkpoint, keep_if_held
+from duly.store.ledger.checkpoints import Checkpoint, record_checkpoints_if_held
 from duly.store.postgres.database import Database
 from duly.store.queue.flow_control import read_version
 from duly.store.queue.nodes import NodeRecord, register
@@ -90,7 +90,7 @@ class MixedLedger:
     async def checkpoint(self, name: str) -> None:
         attempt = self.attempts[name]
         async with self.database.connection() as connection:
-            await keep_if_held(connection, [Checkpoint(attempt.job_id, attempt.token, "1")])
+            await record_checkpoints_if_held(connection, [Checkpoint(attempt.job_id, attempt.token, "1")])
 
     async def draw_consequences(self) -> None:
         while await self.follow_ups.step() == 0:

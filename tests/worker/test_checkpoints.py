@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from duly.domain.ids import smallest_id_at
-from duly.store.ledger.checkpoints import KEEP_IF_HELD
+from duly.store.ledger.checkpoints import RECORD_CHECKPOINTS_IF_HELD
 from duly.store.ledger.retention import drop_expired
 from duly.store.postgres.database import Database
 from duly.store.postgres.partitions import PARTITIONED, _make
@@ -263,7 +263,7 @@ async def test_it_is_recorded_by_the_key_of_its_job(database_url: str, rows: int
     async with database.hot().use() as connection:
         await connection.execute(FILL, rows)
         await connection.execute("analyze running")
-        await connection.execute(f"prepare shown as {KEEP_IF_HELD}")
+        await connection.execute(f"prepare shown as {RECORD_CHECKPOINTS_IF_HELD}")
         plan = await connection.fetchval("explain (format json) execute shown(null, null, null)")
         await connection.execute("delete from running")
     await database.close()

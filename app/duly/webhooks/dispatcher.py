@@ -11,7 +11,7 @@ from duly.domain.ids import SMALLEST
 from duly.store.postgres.database import Connection, Database
 from duly.store.webhooks.deliveries import (
     DueDelivery,
-    any_gated,
+    has_gated,
     put_back_if_held,
     seconds_to_next,
     take_due,
@@ -84,7 +84,7 @@ class Dispatcher:
     async def _any_gated(self, connection: Connection) -> bool:
         """Returns whether receivers are held back, as of a second ago."""
         if time.monotonic() - self._gated_asked_at >= LONGEST_LOOK_SECONDS:
-            self._gated = await any_gated(connection)
+            self._gated = await has_gated(connection)
             self._gated_asked_at = time.monotonic()
         return self._gated
 

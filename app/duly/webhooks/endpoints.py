@@ -24,15 +24,15 @@ from duly.store.webhooks.endpoints import (
     Key,
     Keys,
     Subscription,
-    add_endpoint,
-    change_endpoint,
     delete_endpoint,
-    forget_failures,
     hold_endpoint,
+    insert_endpoint,
     read_endpoint,
+    reset_failures,
     rotate_keys,
+    update_endpoint,
 )
-from duly.store.webhooks.messages import send_test
+from duly.store.webhooks.messages import insert_test
 from duly.store.webhooks.receivers import disable_endpoint
 
 MOST_ENDPOINTS = 1_000  # of a tenant
@@ -99,7 +99,7 @@ class Endpoints:
         subscription = self._applied(tenant_id, Subscription(url=""), asked)
         keys = Keys(self._sealed(tenant_id, clear), self._new_key(tenant_id) if asked.asymmetric else None)
         async with self._database.connection() as connection, connection.transaction():
-            if not await add_endpoint(connection, key, subscription, keys, most=MOST_ENDPOINTS):
+            if not await insert_endpoint(connection, key, subscription, keys, most=MOST_ENDPOINTS):
                 raise EndpointLimitReached.of(MOST_ENDPOINTS)
             return EndpointWithSecret(await _found(connection, key), clear)
 
@@ -113,9 +113,9 @@ class Endpoints:
             held = await _held(connection, key)
             subscription = self._applied(key[0], held.asked, asked)
             enables = asked.disabled is False and held.disabled_at is not None
-            await change_endpoint(connection, key, subscription, self._kept(held, asked.asymmetric), enables=enables)
+            await update_endpoint(connection, key, subscription, self._kept(held, asked.asymmetric), enables=enables)
             if enables or subscription.url != held.asked.url:
-                await forget_failures(connection, key)
+                await reset_failures(connection, key)
             if asked.disabled:
                 body = endpoint_disabled_body(key[1], _DISABLED_REASON, at=self._clock.now())
                 message_id = self._clock.ids.new()
@@ -170,7 +170,7 @@ class Endpoints:
                     reason='Enable it first: PATCH {"disabled": false}.',
                 )
             body = endpoint_test_body(key[1], at=self._clock.now())
-            delivery_id = await send_test(connection, *key, message_id=message_id, body=body)
+            delivery_id = await insert_test(connection, *key, message_id=message_id, body=body)
         self._wake()
         if delivery_id is None:
             raise no_such_endpoint()

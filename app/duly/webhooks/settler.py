@@ -14,7 +14,7 @@ from duly.domain.webhook_events import endpoint_disabled_body
 from duly.lifecycle.writes.bisection import Bisected, record_bisecting
 from duly.store.postgres.database import Connection, Database, DatabaseOutage, RecordBusy, RecordRefused
 from duly.store.webhooks.delivery_attempts import AttemptResult, SettledCounts, put_off_if_held, settle_if_held
-from duly.store.webhooks.receivers import Receiver, disable_endpoint, lock_trouble, note_trouble
+from duly.store.webhooks.receivers import Receiver, disable_endpoint, lock_failures, record_failures
 from duly.telemetry.metrics import Metrics
 
 log = structlog.stdlib.get_logger("duly.dispatcher")
@@ -145,7 +145,7 @@ class Settler:
             receivers = [
                 Receiver(tries[0].tenant_id, tries[0].receiver_id, tries[0].registered) for tries in of.values()
             ]
-            troubles, now = await lock_trouble(connection, receivers)
+            troubles, now = await lock_failures(connection, receivers)
             verdicts: dict[UUID, tuple[ReceiverBreakerDecision, str | None]] = {}
             for receiver_id, before in troubles.items():
                 tries = [one for one in of[receiver_id] if one.fails]
@@ -162,7 +162,7 @@ class Settler:
                 if verdict.trouble.is_open and not (before and before.is_open):
                     _log_opened(tries[-1], verdict)
             if verdicts:
-                await note_trouble(connection, verdicts)
+                await record_failures(connection, verdicts)
             for receiver_id in troubles:
                 await self._disable(connection, of[receiver_id], verdicts.get(receiver_id))
 

@@ -14,7 +14,7 @@ from duly.lifecycle.maintenance.doctor import Doctor, Finding
 from duly.lifecycle.maintenance.key_rotation import recognise
 from duly.store.ledger.stream_holders import HolderKind, StreamHolder
 from duly.store.postgres.database import Database
-from duly.store.postgres.partitions import TODAY
+from duly.store.postgres.partitions import READ_TODAY
 from tests.support.kept_connections import asking
 from tests.support.roles import GRANTS, split_roles
 from tests.support.service import KEYRING, SECRET_KEYS
@@ -97,7 +97,7 @@ async def test_keys_that_are_missing_or_differ_are_named(examined: Examined) -> 
 
 
 async def test_too_few_days_ahead_are_told(examined: Examined) -> None:
-    today = await examined.value(TODAY)
+    today = await examined.value(READ_TODAY)
     await examined.sql(f"drop table messages_{today:%Y%m%d}")
     (found,) = await examined.findings()
     assert (found.code, found.reason) == ("PARTITIONS_LOW", "Today has no partition.")
@@ -165,7 +165,7 @@ async def test_of_transactions_whose_age_is_hidden_only_those_that_stay_are_name
     async def looked(*_: object, **__: object) -> list[StreamHolder]:
         return looks.pop(0)
 
-    monkeypatch.setattr(doctor, "old_writers", looked)
+    monkeypatch.setattr(doctor, "find_old_writers", looked)
     monkeypatch.setattr(doctor, "LOOK_AGAIN_SECONDS", 0.0)
     (found,) = await examined.findings()
     assert found.reason == (

@@ -21,7 +21,7 @@ from duly.lifecycle.schedules import scheduler
 from duly.lifecycle.schedules.manage import create_schedule
 from duly.lifecycle.schedules.scheduler import Scheduler
 from duly.store.postgres.database import Database
-from duly.store.queue.schedules import forget_old_runs
+from duly.store.queue.schedules import delete_old_runs
 from duly.telemetry.metrics import Metrics
 from tests.support import handlers as support
 from tests.support.service import Service, eventually
@@ -435,9 +435,9 @@ async def test_old_runs_are_forgotten_in_bounded_batches(still: Service) -> None
         "from unnest(array['a', 'b', 'gone']) as n (name), unnest(array[1, 29, 31, 32, 400]) as d (days)"
     )
     async with still.node.database.connection() as connection:
-        assert await forget_old_runs(connection, limit=4) == 4
-        assert await forget_old_runs(connection, limit=4) == 4
-        assert await forget_old_runs(connection, limit=4) == 1
+        assert await delete_old_runs(connection, limit=4) == 4
+        assert await delete_old_runs(connection, limit=4) == 4
+        assert await delete_old_runs(connection, limit=4) == 1
     rows = await still.sql(
         "select name, count(*), min(due_at) > now() - interval '30 days' from schedule_runs group by 1"
     )

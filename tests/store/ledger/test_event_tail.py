@@ -8,7 +8,7 @@ import pytest
 
 from duly.domain.ids import made_at
 from duly.domain.stream_position import before_transaction
-from duly.store.ledger.event_tail import PAGE, PLANS, read_moment, summarize
+from duly.store.ledger.event_tail import PLANS, READ_TAIL, read_moment, summarize
 from tests.support.service import Service
 
 pytestmark = pytest.mark.fresh_database
@@ -49,7 +49,7 @@ async def _plan(connection: asyncpg.Connection) -> str:
     async with connection.transaction():
         await connection.execute(PLANS)
         arguments = [1, *before_transaction(settled - 1), settled, 500, 1 << 22]
-        rows = await connection.fetch(f"explain (analyze, timing off) {PAGE}", *arguments)
+        rows = await connection.fetch(f"explain (analyze, timing off) {READ_TAIL}", *arguments)
     return "\n".join(row[0] for row in rows)
 
 

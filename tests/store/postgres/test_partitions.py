@@ -10,7 +10,7 @@ import pytest
 from duly.domain.events import EventKind
 from duly.domain.ids import SMALLEST, smallest_id_at
 from duly.domain.job import ClaimedJob, Finish, Lane, NewJob
-from duly.store.ledger.retention import ENDED_LATELY, drop_expired
+from duly.store.ledger.retention import HAS_RECENT_ENDS, drop_expired
 from duly.store.postgres.database import Connection, Database
 from duly.store.postgres.partitions import DAYS_AHEAD, PARTITIONED, _make, ensure_partitions
 from duly.store.queue.ready import LaneStart, claim_ready
@@ -170,7 +170,7 @@ async def test_a_late_end_is_found_wherever_it_stands_in_its_table(database: Dat
         from generate_series(1, 6000) n
         """
         await connection.execute(statement, id_on(day))
-        plan = await explained(connection, ENDED_LATELY.format(events=f"events_{day:%Y%m%d}"), 30, "(500,0)")
+        plan = await explained(connection, HAS_RECENT_ENDS.format(events=f"events_{day:%Y%m%d}"), 30, "(500,0)")
         assert [node["Node Type"] for node in nodes_of(plan)] == ["Result", "Tid Range Scan"]
         assert await drop_expired(connection, retention_days=30) == []
         assert await drop_expired(connection, retention_days=1) != []

@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 
 from duly.store.postgres.database import Connection, Database
-from duly.store.queue.schedules import FORGET, LIST, NEXT_DUE, RECORD_RUNS, TAKE_DUE, forget_old_runs
+from duly.store.queue.schedules import (
+    DELETE_OLD_RUNS,
+    LIST_SCHEDULES,
+    READ_NEXT_DUE,
+    RECORD_RUNS,
+    TAKE_DUE,
+    delete_old_runs,
+)
 from tests.support.plans import explained
 
 pytestmark = pytest.mark.fresh_database
@@ -59,7 +66,7 @@ def pages(plan: dict[str, Any]) -> int:
 
 
 @pytest.mark.parametrize(
-    ("statement", "arguments"), [(NEXT_DUE, NOBODY), (TAKE_DUE, (*NOBODY, 100)), (TAKE_DUE, ([1], ["s-5"], 100))]
+    ("statement", "arguments"), [(READ_NEXT_DUE, NOBODY), (TAKE_DUE, (*NOBODY, 100)), (TAKE_DUE, ([1], ["s-5"], 100))]
 )
 async def test_what_is_due_is_found_by_its_time(filled: Connection, statement: str, arguments: tuple[Any, ...]) -> None:
     plan = await plan_of(filled, statement, *arguments)
@@ -68,7 +75,7 @@ async def test_what_is_due_is_found_by_its_time(filled: Connection, statement: s
 
 
 async def test_a_page_of_schedules_is_read_by_name(filled: Connection) -> None:
-    plan = await plan_of(filled, LIST, 1, "s15", 50)
+    plan = await plan_of(filled, LIST_SCHEDULES, 1, "s15", 50)
     assert set(scans(plan)) == {("schedules", "schedules_pkey")}
     assert pages(plan) < 200
 
@@ -76,10 +83,10 @@ async def test_a_page_of_schedules_is_read_by_name(filled: Connection) -> None:
 async def test_old_runs_are_found_without_reading_what_is_kept(filled: Connection) -> None:
     rows = await filled.fetchval("select count(*) from schedule_runs where due_at < now() - interval '30 days'")
     assert rows > 500
-    while await forget_old_runs(filled, limit=500) == 500:
+    while await delete_old_runs(filled, limit=500) == 500:
         pass
     await filled.execute("vacuum schedule_runs")
-    plan = await plan_of(filled, FORGET, 50)
+    plan = await plan_of(filled, DELETE_OLD_RUNS, 50)
     assert {index for _, index in scans(plan)} == {"schedule_runs_pkey"}
     assert pages(plan) < 200
     kept = await filled.fetchval("select pg_relation_size('schedule_runs') / 8192")

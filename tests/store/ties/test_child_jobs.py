@@ -2,9 +2,9 @@
 
 import pytest
 
-from duly.store.ledger.job_results import ENDS, FIRST_UNENDED, MEMBERS
+from duly.store.ledger.job_results import FIND_FIRST_UNENDED, READ_ENDS, READ_MEMBERS_AFTER
 from duly.store.postgres.database import Database
-from duly.store.ties.child_jobs import CANCELLED, HOLDERS, LEFT_FAILED
+from duly.store.ties.child_jobs import FIND_CANCELLED, FIND_HOLDERS, FIND_LEFT_FAILED
 from tests.support.plans import explained, nodes_of
 
 pytestmark = pytest.mark.fresh_database
@@ -12,7 +12,9 @@ pytestmark = pytest.mark.fresh_database
 PARAMETERS = "select cardinality(parameter_types) from pg_prepared_statements where name = 'shown'"
 
 
-@pytest.mark.parametrize("statement", [HOLDERS, CANCELLED, LEFT_FAILED, ENDS, FIRST_UNENDED, MEMBERS])
+@pytest.mark.parametrize(
+    "statement", [FIND_HOLDERS, FIND_CANCELLED, FIND_LEFT_FAILED, READ_ENDS, FIND_FIRST_UNENDED, READ_MEMBERS_AFTER]
+)
 async def test_each_row_is_found_by_its_key(database_url: str, statement: str) -> None:
     database = Database(database_url)
     try:

@@ -8,18 +8,18 @@ import pytest
 from duly.domain.ids import new_job_id
 from duly.domain.job import DEFAULT_TENANT, Flow, NewJob
 from duly.lifecycle.submit.insert import insert_jobs
-from duly.store.ledger.terminal import END_WAITING
+from duly.store.ledger.terminal import END_WAITING_JOBS
 from duly.store.postgres.database import Connection, Database
 from duly.store.ties.placement import (
-    ACQUIRE,
-    CHILDREN_OF,
+    ACQUIRE_KEYS,
     COUNT_DOWN,
-    KEYS_OF,
+    FIND_CHILDREN,
+    FIND_KEYS,
     LOCK_CHILDREN,
     LOCK_KEYS,
-    PASS_ON,
+    TRANSFER_KEYS,
 )
-from duly.store.ties.unique_keys_and_dependencies import MARK_ELSEWHERE, MARK_READY, TAKE_UNIQUE
+from duly.store.ties.unique_keys_and_dependencies import ACQUIRE_UNIQUE_KEYS, MARK_ELSEWHERE, MARK_READY
 from tests.store.test_plans import plan_of
 from tests.support.plans import explained
 
@@ -27,14 +27,14 @@ pytestmark = pytest.mark.fresh_database
 
 STATES = ["empty", "crowded", "crowded and analysed"]
 STATEMENTS = {
-    "acquire": (ACQUIRE, 3),
-    "keys of": (KEYS_OF, 1),
+    "acquire": (ACQUIRE_KEYS, 3),
+    "keys of": (FIND_KEYS, 1),
     "lock keys": (LOCK_KEYS, 3),
-    "pass on": (PASS_ON, 2),
-    "children of": (CHILDREN_OF, 1),
+    "pass on": (TRANSFER_KEYS, 2),
+    "children of": (FIND_CHILDREN, 1),
     "lock children": (LOCK_CHILDREN, 1),
     "count down": (COUNT_DOWN, 1),
-    "take unique": (TAKE_UNIQUE, 4),
+    "take unique": (ACQUIRE_UNIQUE_KEYS, 4),
     "mark ready": (MARK_READY, 2),
     **{f"mark {table}": (statement, 1) for table, statement in MARK_ELSEWHERE.items()},
 }
@@ -81,7 +81,7 @@ async def test_the_next_of_a_key_is_read_without_those_of_others(database_url: s
         free = [tied(concurrency_key="free") for _ in range(2)]
         async with connection.transaction():
             await insert_jobs(connection, busy + free)
-        await connection.execute(f"prepare pass (int[], text[]) as {PASS_ON}")
+        await connection.execute(f"prepare pass (int[], text[]) as {TRANSFER_KEYS}")
         plan = await explained(connection, "execute pass(array[1], array['free'])", analyze=True)
         await connection.execute(f"truncate {', '.join(TABLES)}, jobs")
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 60
@@ -98,7 +98,7 @@ async def test_few_that_are_ended_or_waited_for_are_found_among_many_that_are_re
             await insert_jobs(connection, plain)
         tenants = [DEFAULT_TENANT] * len(chosen)
         for statement, arguments in (
-            (END_WAITING, (tenants, chosen, [12] * 10, ["{}"] * 10, False, "api")),
+            (END_WAITING_JOBS, (tenants, chosen, [12] * 10, ["{}"] * 10, False, "api")),
             (MARK_READY, (tenants, chosen)),
         ):
             pages = await pages_of(connection, statement, *arguments)

@@ -11,7 +11,7 @@ import pytest
 
 from duly.domain.ids import SMALLEST, new_job_id
 from duly.store.postgres.database import Connection, Database
-from duly.store.webhooks.deliveries import NEXT_DUE, TAKE_DUE, TAKE_GATED, Rooms, take_due, take_gated
+from duly.store.webhooks.deliveries import READ_NEXT_DUE, TAKE_DUE, TAKE_GATED, Rooms, take_due, take_gated
 from duly.store.webhooks.delivery_attempts import SETTLE_IF_HELD
 from tests.support.plans import explained, nodes_of
 
@@ -94,7 +94,7 @@ def keys(nodes: list[dict[str, Any]], table: str) -> set[tuple[str, str]]:
 async def test_what_is_due_is_found_lane_by_lane_and_its_event_by_the_whole_key(database_url: str, state: str) -> None:
     async with outbox(database_url, state) as connection:
         nodes = await plan_of(connection, TAKE_DUE, f"(100, 25, '{SMALLEST}', '{{}}', '{{}}', 4)")
-        next_due = await plan_of(connection, NEXT_DUE, "")
+        next_due = await plan_of(connection, READ_NEXT_DUE, "")
     assert keys(nodes, "deliveries") == {
         ("_lane", "(receiver_id > $3)"),
         ("_lane", "(receiver_id > l.receiver_id)"),

@@ -14,11 +14,11 @@ from duly.store.webhooks.delivery_lists import (
     PLANS,
     DeliveryFilter,
     DeliveryStatus,
-    page_of_endpoint,
-    page_of_job,
+    read_endpoint_page,
+    read_job_page,
     view_delivery,
 )
-from duly.store.webhooks.replays import COLLECT, OPEN, RESEND
+from duly.store.webhooks.replays import COLLECT_FAILED, FIND_OPEN_REPLAYS, RESEND_DELIVERY
 from tests.support.long_outbox import AGAIN, BUSY, EARLY, FAILS, QUIET, empty_outbox, fill_outbox
 from tests.support.plans import explained, nodes_of
 
@@ -112,7 +112,7 @@ async def pages(connection: Connection, endpoint_id: UUID, filter_: DeliveryFilt
     """All that the pages show, one after the other."""
     shown: list[Any] = []
     while True:
-        page = await page_of_endpoint(connection, 1, endpoint_id, filter_, limit=limit)
+        page = await read_endpoint_page(connection, 1, endpoint_id, filter_, limit=limit)
         assert len(page.deliveries) <= limit
         shown += page.deliveries
         if page.next is None:
@@ -164,7 +164,7 @@ async def test_no_list_reads_a_table_in_full_and_each_reads_little(database_url:
     async with outbox(database_url, deliveries=deliveries) as connection:
         for name, (filter_, allowed) in FILTERS.items():
             recorder = Recorder(connection)
-            page = await page_of_endpoint(recorder, 1, BUSY, filter_, limit=50)
+            page = await read_endpoint_page(recorder, 1, BUSY, filter_, limit=50)
             assert (len(page.deliveries) > 0) is (deliveries > 0), name
             plans = await recorder.plans()
             assert scans(plans) == [], name
@@ -175,7 +175,7 @@ async def test_for_one_that_was_told_nothing_of_late_what_the_others_were_told_i
     async with outbox(database_url, deliveries=DELIVERIES) as connection:
         for name in ("none", "delivered"):
             recorder = Recorder(connection)
-            page = await page_of_endpoint(recorder, 1, EARLY, FILTERS[name][0], limit=50)
+            page = await read_endpoint_page(recorder, 1, EARLY, FILTERS[name][0], limit=50)
             assert len(page.deliveries) == 50
             assert read(await recorder.plans()) <= FILTERS[name][1], name
 
@@ -185,8 +185,8 @@ async def test_a_page_far_back_reads_no_more_than_the_first(database_url: str) -
         oldest = await connection.fetchval("select delivery_id from told where n = $1", DELIVERIES // 3)
         for name in ("none", "delivered", "failed"):
             first, late = Recorder(connection), Recorder(connection)
-            await page_of_endpoint(first, 1, BUSY, FILTERS[name][0], limit=5)
-            page = await page_of_endpoint(late, 1, BUSY, FILTERS[name][0]._replace(before=oldest), limit=5)
+            await read_endpoint_page(first, 1, BUSY, FILTERS[name][0], limit=5)
+            page = await read_endpoint_page(late, 1, BUSY, FILTERS[name][0]._replace(before=oldest), limit=5)
             assert page.deliveries, name
             # The first one looks at what waits as well.
             assert read(await late.plans()) <= read(await first.plans()) + 100, name
@@ -198,7 +198,7 @@ async def test_a_full_page_of_a_past_four_times_as_long_reads_no_more(database_u
         async with outbox(database_url, deliveries=deliveries) as connection:
             for name, (filter_, _) in FILTERS.items():
                 recorder = Recorder(connection)
-                if len((await page_of_endpoint(recorder, 1, BUSY, filter_, limit=50)).deliveries) == 50:
+                if len((await read_endpoint_page(recorder, 1, BUSY, filter_, limit=50)).deliveries) == 50:
                     costs[name].append(read(await recorder.plans()))
     both = {name: counts for name, counts in costs.items() if len(counts) == 2}
     assert len(both) >= 5
@@ -210,16 +210,16 @@ async def test_that_nothing_failed_is_found_out_without_a_look_at_what_was_deliv
         await connection.execute("delete from delivery_attempts where outcome = 3")
         await connection.execute("vacuum analyze delivery_attempts")
         recorder = Recorder(connection)
-        page = await page_of_endpoint(recorder, 1, BUSY, wanted(FAILED), limit=50)
+        page = await read_endpoint_page(recorder, 1, BUSY, wanted(FAILED), limit=50)
         assert (page.deliveries, page.next) == ([], None)
         assert read(await recorder.plans()) < 100
-        collected = await plan_of(connection, COLLECT, 1, new_job_id(), BUSY, SMALLEST, LARGEST, 500)
+        collected = await plan_of(connection, COLLECT_FAILED, 1, new_job_id(), BUSY, SMALLEST, LARGEST, 500)
         assert read([collected]) < 100
 
 
 async def test_a_filter_that_finds_nothing_stops_and_says_where_to_go_on(database_url: str) -> None:
     async with outbox(database_url, deliveries=DELIVERIES) as connection:
-        page = await page_of_endpoint(connection, 1, BUSY, wanted(kinds=[1]), limit=50)
+        page = await read_endpoint_page(connection, 1, BUSY, wanted(kinds=[1]), limit=50)
         assert page.deliveries == []
         assert page.next is not None
         walked = await connection.fetchval(
@@ -236,12 +236,12 @@ async def test_one_delivery_and_those_of_one_job_are_found_by_their_keys(databas
         told = await connection.fetchrow("select * from told where n = 77") if deliveries else None
         delivery_id, job_id = (told["delivery_id"], told["job_id"]) if told else (new_job_id(), new_job_id())
         view = await view_delivery(recorder, 1, delivery_id)
-        page = await page_of_job(recorder, 1, job_id, limit=50)
+        page = await read_job_page(recorder, 1, job_id, limit=50)
         assert page.deliveries == ([view] if view else [])
         assert (view is not None) is (deliveries > 0)
         plans = await recorder.plans()
-        plans.append(await plan_of(connection, RESEND, 1, delivery_id))
-        plans.append(await plan_of(connection, OPEN.replace("$1", "10").replace("$2", "'{}'::uuid[]")))
+        plans.append(await plan_of(connection, RESEND_DELIVERY, 1, delivery_id))
+        plans.append(await plan_of(connection, FIND_OPEN_REPLAYS.replace("$1", "10").replace("$2", "'{}'::uuid[]")))
         assert [scan for scan in scans(plans) if not scan.endswith("replays")] == []
         assert read(plans) < 400
 
@@ -251,7 +251,8 @@ async def test_what_failed_is_collected_by_an_index_and_no_more_of_it_is_read_th
 ) -> None:
     async with outbox(database_url, deliveries=DELIVERIES) as connection:
         few, many = [
-            await plan_of(connection, COLLECT, 1, new_job_id(), BUSY, SMALLEST, LARGEST, limit) for limit in (2, 100)
+            await plan_of(connection, COLLECT_FAILED, 1, new_job_id(), BUSY, SMALLEST, LARGEST, limit)
+            for limit in (2, 100)
         ]
         assert scans([few, many]) == []
         assert read([few]) < 200 + read([many]) / 4

@@ -8,7 +8,15 @@ import pytest
 
 from duly.domain.ids import LARGEST
 from duly.store.postgres.database import Connection, Database
-from duly.store.webhooks.endpoints import ADD, CHANGE, DELETE, FORGET_FAILURES, LIST, READ, ROTATE
+from duly.store.webhooks.endpoints import (
+    DELETE_ENDPOINT,
+    INSERT_ENDPOINT,
+    LIST_ENDPOINTS,
+    READ_ENDPOINT,
+    RESET_FAILURES,
+    ROTATE_KEYS,
+    UPDATE_ENDPOINT,
+)
 from tests.support.plans import explained
 
 pytestmark = pytest.mark.fresh_database
@@ -33,7 +41,7 @@ async def filled(database_url: str) -> AsyncIterator[Connection]:
         await connection.execute(FILL)
         await connection.execute(FILL_RECEIVERS)
         await connection.execute("analyze endpoints, receivers")
-        await connection.fetchval(ADD, 1, MINE, *ASKED, "sealed", None, 1_000)
+        await connection.fetchval(INSERT_ENDPOINT, 1, MINE, *ASKED, "sealed", None, 1_000)
         yield connection
     await database.close()
 
@@ -63,11 +71,11 @@ def pages(plan: dict[str, Any]) -> int:
 @pytest.mark.parametrize(
     ("statement", "arguments"),
     [
-        (READ, ()),
-        (CHANGE, (*ASKED, None, None, True)),
-        (FORGET_FAILURES, ()),
-        (ROTATE, ("sealed", None, 86_400.0)),
-        (DELETE, ()),
+        (READ_ENDPOINT, ()),
+        (UPDATE_ENDPOINT, (*ASKED, None, None, True)),
+        (RESET_FAILURES, ()),
+        (ROTATE_KEYS, ("sealed", None, 86_400.0)),
+        (DELETE_ENDPOINT, ()),
     ],
 )
 async def test_one_endpoint_is_found_by_its_key(
@@ -80,12 +88,12 @@ async def test_one_endpoint_is_found_by_its_key(
 
 @pytest.mark.parametrize("statuses", [None, ["paused"]])
 async def test_a_page_of_endpoints_reads_no_other_tenants(filled: Connection, statuses: list[str] | None) -> None:
-    plan = await plan_of(filled, LIST, 1, LARGEST, 8, statuses, 51)
+    plan = await plan_of(filled, LIST_ENDPOINTS, 1, LARGEST, 8, statuses, 51)
     assert list(read_whole(plan)) == []
     assert pages(plan) < 801 * 5
 
 
 async def test_counting_a_tenants_endpoints_reads_no_others(filled: Connection) -> None:
-    plan = await plan_of(filled, ADD, 1, LARGEST, *ASKED, "sealed", None, 1_000)
+    plan = await plan_of(filled, INSERT_ENDPOINT, 1, LARGEST, *ASKED, "sealed", None, 1_000)
     assert list(read_whole(plan)) == []
     assert pages(plan) < 900

@@ -33,7 +33,7 @@ from duly.handlers.serialization import ParametersInvalid
 from duly.lifecycle.submit.submit import BatchRefused
 from duly.lifecycle.submit.submit_spooled import AcceptedSpooledBatch, SpooledJobs
 from duly.node import Node
-from duly.store.submit.batches import page_of_job_ids, view_batch
+from duly.store.submit.batches import read_job_ids_after, view_batch
 
 # Requests in progress at a time; each may fill a file.
 AT_ONCE = 16
@@ -210,7 +210,7 @@ async def _job_ids(node: Node, tenant_id: int, accepted: AcceptedSpooledBatch) -
     after, index = SMALLEST, 0
     while batch is not None:
         async with node.database.connection() as connection:
-            fresh = await page_of_job_ids(connection, tenant_id, batch, after=after, limit=IDS_AT_A_TIME)
+            fresh = await read_job_ids_after(connection, tenant_id, batch, after=after, limit=IDS_AT_A_TIME)
         if some := list(all_ids(iter(fresh), accepted.others, start=index)):
             yield some
         if not fresh:

@@ -21,7 +21,7 @@ from duly.domain.timestamps import rfc3339
 from duly.errors import NotFound
 from duly.lifecycle.submit.submit import AcceptedBatch, BatchRefused
 from duly.node import Node
-from duly.store.submit.batches import BatchView, job_ids_of, view_batch
+from duly.store.submit.batches import BatchView, read_job_ids, view_batch
 
 PATH = "/api/v1/jobs/batch"
 NO_QUERY = "A batch in JSON has no query parameters."
@@ -105,7 +105,7 @@ async def _send_accepted(accepted: AcceptedBatch, job_ids: list[UUID], send: Sen
 async def _earlier_job_ids(node: Node, tenant_id: int, accepted: AcceptedBatch) -> list[UUID]:
     """Returns the job ids of a batch that an earlier request recorded."""
     async with node.database.connection() as connection:
-        fresh = await job_ids_of(connection, tenant_id, accepted.batch_id)
+        fresh = await read_job_ids(connection, tenant_id, accepted.batch_id)
     return list(all_ids(iter(fresh), accepted.others))
 
 

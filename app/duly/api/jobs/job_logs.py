@@ -17,7 +17,7 @@ from duly.domain.log_lines import LEVELS, Level
 from duly.domain.timestamps import rfc3339
 from duly.errors import NotFound
 from duly.handlers.registry import MOST_ATTEMPTS
-from duly.store.ledger.job_logs import LogPosition, RecordedLine, job_exists, logs_after
+from duly.store.ledger.job_logs import LogPosition, RecordedLine, job_exists, read_logs_after
 
 # Wait for lines of an attempt that has just ended on this node and are not in the table yet.
 FLUSH_SECONDS = 0.25
@@ -67,7 +67,7 @@ async def list_job_logs(
     after = LogPosition(*numbers_in_cursor(list_name, cursor, start=START))
     await node.job_logs.flushed(seconds=FLUSH_SECONDS)
     async with node.database.connection() as connection:
-        lines = await logs_after(
+        lines = await read_logs_after(
             *(connection, tenant_id, job_id),
             after=after,
             least_level=LEVELS[level],

@@ -31,9 +31,9 @@ from duly.store.webhooks.delivery_lists import (
     DeliveryFilter,
     DeliveryPage,
     DeliveryView,
-    attempts_of,
-    page_of_endpoint,
-    page_of_job,
+    read_attempts,
+    read_endpoint_page,
+    read_job_page,
     view_delivery,
 )
 from duly.store.webhooks.endpoints import read_endpoint
@@ -67,7 +67,7 @@ async def list_webhook_deliveries(
     chosen = _filter(query, before=id_in_cursor(list_name, query.cursor, start=LARGEST))
     async with node_of(request).database.connection() as connection:
         await check_webhook(connection, tenant_id, webhook_id)
-        page = await page_of_endpoint(connection, tenant_id, webhook_id, chosen, limit=query.limit)
+        page = await read_endpoint_page(connection, tenant_id, webhook_id, chosen, limit=query.limit)
     return _page(page, list_name)
 
 
@@ -92,7 +92,7 @@ async def list_job_deliveries(
     async with node_of(request).database.connection() as connection:
         if not await job_exists(connection, tenant_id, job_id):
             raise NotFound("Job not found.")
-        page = await page_of_job(connection, tenant_id, job_id, before=before, limit=limit)
+        page = await read_job_page(connection, tenant_id, job_id, before=before, limit=limit)
     return _page(page, list_name)
 
 
@@ -109,7 +109,7 @@ async def read_delivery(request: Request, deliveryId: str) -> Response:  # noqa:
     delivery_id, tenant_id = id_in_path(deliveryId, "Delivery"), tenant_of(request)
     async with node_of(request).database.connection() as connection:
         view = await _find_delivery(connection, tenant_id, delivery_id)
-        attempts = await attempts_of(connection, tenant_id, view)
+        attempts = await read_attempts(connection, tenant_id, view)
     return json_response(orjson.dumps({**_body(view), "attempts": [_attempt(each) for each in attempts]}))
 
 

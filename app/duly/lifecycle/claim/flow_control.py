@@ -11,7 +11,7 @@ import structlog
 from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.store.postgres.database import Connection, Database
 from duly.store.queue.flow_control import pause_queue, raise_version, resume_queue, transactions_that_may_start_jobs
-from duly.store.queue.limits import FlowLimits, Scope, count_in, forget_limits, limits_begin, set_limits
+from duly.store.queue.limits import FlowLimits, Scope, activate_limits, delete_limits, mark_running, set_limits
 
 log = structlog.stdlib.get_logger("duly.flow_control")
 
@@ -58,12 +58,12 @@ class FlowController:
             self._wakeups.restrictions()
             await _wait_for_earlier_starts(connection)
             await _wait_until_counted(connection, tenant_id, scope, name)
-            await limits_begin(connection, tenant_id, scope, name)
+            await activate_limits(connection, tenant_id, scope, name)
 
     async def unlimit(self, tenant_id: int, scope: Scope, name: str) -> None:
         """Removes the limits of a queue or a job type."""
         async with self._database.connection() as connection, connection.transaction():
-            if await forget_limits(connection, tenant_id, scope, name):
+            if await delete_limits(connection, tenant_id, scope, name):
                 await raise_version(connection)
         self._wakeups.restrictions()
 
@@ -89,7 +89,7 @@ async def _wait_until_counted(connection: Connection, tenant_id: int, scope: Sco
     """Counts the jobs that run under a new limit, again while others change them."""
     until = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until:
-        if await count_in(connection, tenant_id, scope, name):
+        if await mark_running(connection, tenant_id, scope, name):
             return
         await asyncio.sleep(FIRST_LOOK_SECONDS)
     log.warning(

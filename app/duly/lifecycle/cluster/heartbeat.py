@@ -11,7 +11,7 @@ from duly.lifecycle.cluster.clock_watch import ClockWatch
 from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.store.postgres.database import Connection, Database, DatabaseError, DatabaseOutage
 from duly.store.postgres.error_classes import NO_ANSWER
-from duly.store.queue.nodes import Beat, NodeRecord, beat, leave, register
+from duly.store.queue.nodes import NodeRecord, RenewedLease, beat, leave, register
 from duly.store.queue.running import find_cancel_requested
 
 log = structlog.stdlib.get_logger("duly.heartbeat")
@@ -102,7 +102,7 @@ class Heartbeat:
         self._renewed(asked_at)
         self._wakeups.alone = beat_row is not None and beat_row.listed == 1
 
-    async def _renew(self, connection: Connection) -> Beat | None:
+    async def _renew(self, connection: Connection) -> RenewedLease | None:
         """Renews the lease and corrects the clock."""
         sent_at = self._clock.elapsed()
         beat_row = await beat(connection, self.node_id, draining=self.draining, rates=self._rates())

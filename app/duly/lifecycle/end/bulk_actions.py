@@ -15,7 +15,7 @@ from duly.lifecycle.end.retry import Redriven, redrive
 from duly.store.postgres.database import Database, RecordBusy
 from duly.store.read.list_jobs import find_ids
 from duly.store.schema.access_paths import ListFilter
-from duly.store.submit.batches import BatchView, page_of_job_ids
+from duly.store.submit.batches import BatchView, read_job_ids_after
 from duly.store.ties.unique_keys_and_dependencies import LockContention
 
 PAGE = 500
@@ -71,7 +71,9 @@ class BulkActions:
         while True:
             go_on()
             async with self._database.connection() as connection:
-                job_ids = await page_of_job_ids(connection, tenant_id, batch, after=after, limit=PAGE, unfinished=True)
+                job_ids = await read_job_ids_after(
+                    connection, tenant_id, batch, after=after, limit=PAGE, unfinished=True
+                )
             await self._canceller.cancel_many(tenant_id, job_ids)
             if len(job_ids) < PAGE:
                 return

@@ -9,11 +9,11 @@ from duly.domain.outcome import cancelled_error
 from duly.errors import JobAlreadyEnded, NotFound, Unavailable
 from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.lifecycle.end.follow_ups import wake_for_ended
-from duly.store.ledger.terminal import WaitingJobEnd, end_waiting
+from duly.store.ledger.terminal import WaitingJobEnd, end_waiting_jobs
 from duly.store.postgres.database import Database
 from duly.store.queue.running import CancelRequestResult, request_cancel
 from duly.store.read.job_view import view_job
-from duly.store.ties.child_jobs import unfinished_children
+from duly.store.ties.child_jobs import find_unfinished_children
 from duly.telemetry.metrics import Metrics
 
 TRIES = 5
@@ -61,7 +61,7 @@ class Canceller:
         parents = list(job_ids)
         while parents:
             async with self._database.connection() as connection:
-                children = await unfinished_children(connection, tenant_id, parents[:BATCH], limit=BATCH)
+                children = await find_unfinished_children(connection, tenant_id, parents[:BATCH], limit=BATCH)
             if len(children) < BATCH:
                 parents = parents[BATCH:]
             if children:
@@ -113,6 +113,6 @@ class Canceller:
             return []
         ends = [WaitingJobEnd(tenant_id, job_id, EventKind.CANCELLED, cancelled_error()) for job_id in sorted(job_ids)]
         async with self._database.pinned() as connection:
-            ended = await end_waiting(connection, ends, source="api")
+            ended = await end_waiting_jobs(connection, ends, source="api")
         wake_for_ended(self._wakeups, self._metrics, ended)
         return [end.job_id for end in ended]

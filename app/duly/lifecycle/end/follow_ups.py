@@ -23,13 +23,13 @@ from duly.lifecycle.submit.insert_tied import InsertResult
 from duly.lifecycle.writes.round_size import RoundSize
 from duly.lifecycle.writes.set_aside import forget_refusals, note_refusal
 from duly.store.ledger.pending_follow_ups import PendingFollowUp, take_pending_follow_ups
-from duly.store.ledger.terminal import EndedWaitingJob, WaitingJobEnd, end_waiting
+from duly.store.ledger.terminal import EndedWaitingJob, WaitingJobEnd, end_waiting_jobs
 from duly.store.postgres.database import Connection, Database, DatabaseOutage
 from duly.store.queue.ready import LaneStart
 from duly.store.queue.set_aside import Stage
-from duly.store.submit.batches import CountedBatch, add_up, note_then, note_then_error, take_tallies
-from duly.store.ties.placement import count_down, find_doomed, pass_keys_on
-from duly.store.webhooks.messages import announce_batch
+from duly.store.submit.batches import CountedBatch, add_tallies, record_then, record_then_error, take_tallies
+from duly.store.ties.placement import count_down, find_doomed, transfer_keys
+from duly.store.webhooks.messages import insert_batch_message
 from duly.telemetry.metrics import Metrics
 
 log = structlog.stdlib.get_logger("duly.follow_ups")
@@ -85,7 +85,7 @@ class FollowUps:
             if not endings:
                 return False
             taken += [end.job_id for end in endings]
-            lanes = await pass_keys_on(connection, [end.job_id for end in endings if end.keyed])
+            lanes = await transfer_keys(connection, [end.job_id for end in endings if end.keyed])
             ended = await _fail_dependents(connection, endings)
             lanes += await count_down(connection, [end.job_id for end in endings if end.depended])
         self._wake(lanes, ended)
@@ -96,7 +96,7 @@ class FollowUps:
         async with connection.transaction():
             tallies = await take_tallies(connection, limit=self._batches.limit, but=self._batches.aside())
             taken += [tally.batch_id for tally in tallies]
-            added = await add_up(connection, tallies)
+            added = await add_tallies(connection, tallies)
             jobs = [await _submit_then(connection, batch, self._ids) for batch in added if batch.then is not None]
             announced = [
                 await _record_batch_webhook(connection, batch, self._ids)
@@ -125,7 +125,7 @@ async def _fail_dependents(connection: Connection, endings: Sequence[PendingFoll
     ends = [
         WaitingJobEnd(tenant, child, EventKind.FAILED, dependency_error(parent)) for tenant, child, parent in dependents
     ]
-    return await end_waiting(connection, ends, source="sweeper") if ends else []
+    return await end_waiting_jobs(connection, ends, source="sweeper") if ends else []
 
 
 async def _submit_then(connection: Connection, batch: CountedBatch, ids: IdMaker) -> tuple[NewJob, InsertResult]:
@@ -136,9 +136,9 @@ async def _submit_then(connection: Connection, batch: CountedBatch, ids: IdMaker
     if isinstance(result, Exception):
         message = f"follow-up job of batch {batch.batch_id} refused: {result}"
         log.error(message, action="then_refused", batch_id=str(batch.batch_id))
-        await note_then_error(connection, batch.tenant_id, batch.batch_id, refusal_text(result))
+        await record_then_error(connection, batch.tenant_id, batch.batch_id, refusal_text(result))
     else:
-        await note_then(connection, batch.tenant_id, batch.batch_id, result.job_id)
+        await record_then(connection, batch.tenant_id, batch.batch_id, result.job_id)
     return job, result
 
 
@@ -148,7 +148,7 @@ async def _record_batch_webhook(connection: Connection, batch: CountedBatch, ids
         return False
     counts = BatchCounts(batch.total, batch.completed, batch.failed, batch.cancelled)
     body = batch_completed_body(batch.batch_id, batch.name, counts, at=batch.completed_at)
-    return await announce_batch(connection, batch.tenant_id, message_id=ids.new(), body=body)
+    return await insert_batch_message(connection, batch.tenant_id, message_id=ids.new(), body=body)
 
 
 def wake_for_ended(wakeups: Wakeups, metrics: Metrics, ended: Sequence[EndedWaitingJob]) -> None:

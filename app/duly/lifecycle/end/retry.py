@@ -7,12 +7,17 @@ from uuid import UUID
 from duly.domain.events import UNSUCCESSFUL, EventKind
 from duly.domain.outcome import dependency_error
 from duly.lifecycle.cluster.wakeups import Wakeups
-from duly.store.ledger.terminal import WaitingJobEnd, end_waiting
+from duly.store.ledger.terminal import WaitingJobEnd, end_waiting_jobs
 from duly.store.postgres.database import Connection, Database
 from duly.store.queue.ready import LaneStart
 from duly.store.ties.placement import HotRow, Placement, place, place_when_possible
-from duly.store.ties.requeue import Requeued, requeue, unique_keys_of
-from duly.store.ties.unique_keys_and_dependencies import give_up_unique, record_dependencies, take_unique, watch_parents
+from duly.store.ties.requeue import RequeuedJob, read_unique_keys, requeue
+from duly.store.ties.unique_keys_and_dependencies import (
+    acquire_unique_keys,
+    record_dependencies,
+    release_unique_keys,
+    watch_parents,
+)
 
 
 class Redriven(NamedTuple):
@@ -36,17 +41,17 @@ async def redrive(database: Database, wakeups: Wakeups, keys: Sequence[tuple[int
 
 async def _redrive(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> tuple[Redriven, list[LaneStart]]:
     """Requeues these jobs, except those whose unique key is taken."""
-    by_key = await unique_keys_of(connection, keys)
-    fresh, holders = await take_unique(connection, {key: jobs[0] for key, jobs in by_key.items()})
+    by_key = await read_unique_keys(connection, keys)
+    fresh, holders = await acquire_unique_keys(connection, {key: jobs[0] for key, jobs in by_key.items()})
     taken = [job for key, jobs in by_key.items() for job in (jobs if key in holders else jobs[1:])]
     requeued = await requeue(connection, [key for key in keys if key[1] not in set(taken)], source="api")
     ids = [each.standing.job_id for each in requeued]
     if needless := [by_key[key][0] for key in fresh if by_key[key][0] not in ids]:
-        await give_up_unique(connection, needless)
+        await release_unique_keys(connection, needless)
     return Redriven(ids, taken), await _place(connection, requeued)
 
 
-async def _place(connection: Connection, requeued: Sequence[Requeued]) -> list[LaneStart]:
+async def _place(connection: Connection, requeued: Sequence[RequeuedJob]) -> list[LaneStart]:
     free = [each.standing for each in requeued if not each.depends_on]
     lanes = await place_when_possible(connection, free)
     for waiting in _parents_first([each for each in requeued if each.depends_on]):
@@ -54,7 +59,7 @@ async def _place(connection: Connection, requeued: Sequence[Requeued]) -> list[L
     return lanes
 
 
-def _parents_first(waiting: Sequence[Requeued]) -> Iterator[list[Requeued]]:
+def _parents_first(waiting: Sequence[RequeuedJob]) -> Iterator[list[RequeuedJob]]:
     """Yields these jobs in layers: each job after the ones that it depends on."""
     left = {each.standing.job_id: each for each in waiting}
     while left:
@@ -64,7 +69,7 @@ def _parents_first(waiting: Sequence[Requeued]) -> Iterator[list[Requeued]]:
         yield layer
 
 
-async def _place_dependents(connection: Connection, waiting: Sequence[Requeued]) -> None:
+async def _place_dependents(connection: Connection, waiting: Sequence[RequeuedJob]) -> None:
     """Places jobs that depend on others; those whose dependency failed fail again."""
     parents = [(each.standing.tenant_id, parent) for each in waiting for parent in each.depends_on]
     ended = await watch_parents(connection, parents)
@@ -87,16 +92,16 @@ async def _place_dependents(connection: Connection, waiting: Sequence[Requeued])
         if (failed_parent := dependents.get(each.standing.job_id))
     ]
     if ends:
-        await end_waiting(connection, ends, source="api")
+        await end_waiting_jobs(connection, ends, source="api")
 
 
-def _failed_dependency(each: Requeued, ended: dict[UUID, EventKind]) -> UUID | None:
+def _failed_dependency(each: RequeuedJob, ended: dict[UUID, EventKind]) -> UUID | None:
     if each.despite_failure:
         return None
     return next((parent for parent in each.depends_on if ended.get(parent) in UNSUCCESSFUL), None)
 
 
-def _placement(each: Requeued, ended: dict[UUID, EventKind]) -> HotRow:
+def _placement(each: RequeuedJob, ended: dict[UUID, EventKind]) -> HotRow:
     unmet = sum(parent not in ended for parent in each.depends_on)
     where = Placement.DEPENDENCIES if unmet or _failed_dependency(each, ended) else Placement.SCHEDULED
     return each.standing._replace(place=where, waits_for=unmet)

@@ -7,11 +7,11 @@ from uuid import UUID
 from duly.domain.invariant_facts import JobFacts, RepairAction, Violation
 from duly.domain.invariants import batch_violations, lacks_unique_key, violations
 from duly.store.maintenance.invariant_snapshot import (
-    every_batch,
-    every_job,
+    find_without_successor,
     has_control,
-    kept_ranges,
-    without_successor,
+    read_all_batches,
+    read_all_jobs,
+    read_kept_ranges,
 )
 from duly.store.postgres.database import Connection, Database
 
@@ -69,9 +69,9 @@ async def survey(connection: Connection, report: CheckReport) -> AsyncIterator[V
 
 async def _of_jobs(connection: Connection, report: CheckReport) -> AsyncIterator[Violation]:
     """Yields violations of jobs; those about unique keys last."""
-    day_ranges = await kept_ranges(connection)
+    day_ranges = await read_kept_ranges(connection)
     lacking: list[tuple[int, UUID]] = []
-    async for job in every_job(connection):
+    async for job in read_all_jobs(connection):
         report.jobs += job.record is not None
         if job.record is None and _is_remainder(job) and not _is_kept(day_ranges, job.job_id, job.job_id):
             continue  # history of a day that is being dropped
@@ -82,7 +82,7 @@ async def _of_jobs(connection: Connection, report: CheckReport) -> AsyncIterator
     for start in range(0, len(lacking), LACKING_AT_ONCE):
         chosen = lacking[start : start + LACKING_AT_ONCE]
         tenants = {job_id: tenant_id for tenant_id, job_id in chosen}
-        for job_id, key in (await without_successor(connection, chosen)).items():
+        for job_id, key in (await find_without_successor(connection, chosen)).items():
             message = f"job {job_id}: unfinished, but no job holds its unique key {key!r}"
             yield Violation(RepairAction.HOLD_UNIQUE, tenants[job_id], job_id, message)
 
@@ -95,8 +95,8 @@ def _is_remainder(job: JobFacts) -> bool:
 
 
 async def _of_batches(connection: Connection, report: CheckReport) -> AsyncIterator[Violation]:
-    day_ranges = await kept_ranges(connection)
-    async for batch in every_batch(connection):
+    day_ranges = await read_kept_ranges(connection)
+    async for batch in read_all_batches(connection):
         report.batches += 1
         if _is_kept(day_ranges, batch.first_id, batch.last_id):  # else its jobs cannot be counted any more
             for breach in batch_violations(batch):

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from duly.domain.database_clock import DatabaseClock
 from duly.domain.sealing import Keyring
 from duly.settings import Role
-from duly.store.ledger.stream_holders import StreamHolder, old_writers
-from duly.store.maintenance.diagnosis import count_sessions, count_set_aside, listed_nodes, old_readers, read_time
+from duly.store.ledger.stream_holders import StreamHolder, find_old_writers
+from duly.store.maintenance.diagnosis import count_sessions, count_set_aside, find_old_readers, list_nodes, read_time
 from duly.store.maintenance.sealed_secrets import read_proofs
 from duly.store.postgres.catalog_types import Connection
 from duly.store.postgres.database import Database, DatabaseError
@@ -86,13 +86,13 @@ class Doctor:
                 f"Node {node.name} has been silent for {_time(node.silent_seconds)}; its jobs wait.",
                 "run a node with the role sweeper",
             )
-            for node in await listed_nodes(connection)
+            for node in await list_nodes(connection)
             if node.silent_seconds > 2 * self.lease_seconds
         ]
 
     async def _roles(self, connection: Connection) -> list[Finding]:
         """Returns the roles that no live node has, if the service runs at all."""
-        nodes = await listed_nodes(connection)
+        nodes = await list_nodes(connection)
         alive = {role for node in nodes if node.silent_seconds <= self.lease_seconds for role in node.roles}
         return [
             Finding("ROLE_MISSING", f"No running node has the role {role.value}.", f"start one: --role {role.value}")
@@ -123,10 +123,10 @@ def _of(error: DatabaseError) -> Finding:
 
 
 async def _writers(connection: Connection) -> list[Finding]:
-    writers = await old_writers(connection, seconds=WRITER_SECONDS)
+    writers = await find_old_writers(connection, seconds=WRITER_SECONDS)
     if any(writer.seconds is None for writer in writers):
         await asyncio.sleep(LOOK_AGAIN_SECONDS)
-        still = {writer.tx for writer in await old_writers(connection, seconds=WRITER_SECONDS)}
+        still = {writer.tx for writer in await find_old_writers(connection, seconds=WRITER_SECONDS)}
         writers = [writer for writer in writers if writer.tx in still]
     return [_held(writers[0]), *map(_open, writers[1:])] if writers else []
 
@@ -150,7 +150,7 @@ async def _readers(connection: Connection) -> list[Finding]:
             f"pid {reader.pid} ({reader.application}, user {reader.user}).",
             f"let it end, or end it: SELECT pg_terminate_backend({reader.pid})",
         )
-        for reader in await old_readers(connection, seconds=READER_SECONDS)
+        for reader in await find_old_readers(connection, seconds=READER_SECONDS)
     ]
 
 

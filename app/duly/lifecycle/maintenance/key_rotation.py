@@ -11,7 +11,7 @@ from duly.domain.sealing import CannotUnseal, Keyring
 from duly.store.maintenance.sealed_secrets import (
     StoredSecret,
     count_by_key,
-    forget_keys,
+    delete_keys,
     page_of_endpoints,
     page_of_schedules,
     page_of_thens,
@@ -94,7 +94,7 @@ async def reseal(database: Database, keyring: Keyring) -> Resealed:
         counts = await count_by_key(connection)
         done.left = {key_id: places for key_id, places in counts.items() if key_id != keyring.sealing_id}
         done.forgotten = tuple(key_id for key_id in proofs if key_id not in {*counts, keyring.sealing_id})
-        await forget_keys(connection, done.forgotten)
+        await delete_keys(connection, done.forgotten)
     return done
 
 

@@ -28,13 +28,13 @@ from duly.store.webhooks.endpoints import read_endpoint
 from duly.store.webhooks.replays import (
     MOST_ATTEMPTS,
     Key,
-    Refusal,
     Replay,
-    begin_replay,
+    ResendRefusal,
     collect,
     count_due,
+    find_open_replays,
     hold_replay,
-    open_replays,
+    insert_replay,
     resend,
 )
 from duly.telemetry.metrics import Metrics
@@ -81,7 +81,7 @@ class Replayer:
                 raise NotFound("Webhook not found.")
             if endpoint.disabled_at is not None:
                 raise _disabled()
-            begun = await begin_replay(connection, (tenant_id, self._clock.ids.new()), endpoint_id, since=since)
+            begun = await insert_replay(connection, (tenant_id, self._clock.ids.new()), endpoint_id, since=since)
         self._wake()
         return begun
 
@@ -89,7 +89,7 @@ class Replayer:
         """Runs one round of its loop: some deliveries of each replay. Returns the seconds until the next."""
         but = [replay_id for _, replay_id in self._aside.present()]
         async with self._database.background() as connection:
-            keys = await open_replays(connection, limit=OPEN_AT_ONCE, but=but)
+            keys = await find_open_replays(connection, limit=OPEN_AT_ONCE, but=but)
         moved = [await self._collect_or_leave(key) for key in keys]
         return 0 if any(moved) else LOOK_SECONDS
 
@@ -151,16 +151,16 @@ async def redeliver(database: Database, wakeups: Wakeups, key: Key) -> None:
     raise DeliveryInFlight("Delivery in progress.", reason="Check its result, then retry.")
 
 
-def _refused(refusal: Refusal) -> Conflict:
+def _refused(refusal: ResendRefusal) -> Conflict:
     """Returns the error for a delivery that cannot be sent again."""
     match refusal:
-        case Refusal.ENDPOINT_DISABLED:
+        case ResendRefusal.ENDPOINT_DISABLED:
             return _disabled()
-        case Refusal.ENDPOINT_DELETED:
+        case ResendRefusal.ENDPOINT_DELETED:
             return EndpointDeleted("The delivery's webhook was deleted.", reason="It has no receiver.")
-        case Refusal.JOB_DELETED:
+        case ResendRefusal.JOB_DELETED:
             return JobDeleted("The delivery's job is past retention.", reason="Its content is gone.")
-        case Refusal.ATTEMPTS_EXHAUSTED:
+        case ResendRefusal.ATTEMPTS_EXHAUSTED:
             return AttemptsExhausted(
                 f"The delivery has used all of its {MOST_ATTEMPTS} attempts.", reason="It cannot be sent again."
             )

@@ -18,8 +18,8 @@ from duly.domain.invariant_facts import JobFacts, RepairAction
 from duly.domain.invariants import batch_violations, lacks_unique_key, violations
 from duly.lifecycle.maintenance.check import CheckReport, survey
 from duly.lifecycle.maintenance.repair_actions import BATCHES, JOBS, count_batch
-from duly.store.maintenance.invariant_snapshot import these_batches, these_jobs
-from duly.store.maintenance.repair_writes import alone, hand_out, look_anew
+from duly.store.maintenance.invariant_snapshot import read_batches, read_jobs
+from duly.store.maintenance.repair_writes import alone, grant_keys, restore_control
 from duly.store.postgres.database import Connection, Database, RecordBusy, RecordRefused
 
 log = structlog.stdlib.get_logger("duly.repair")
@@ -86,13 +86,13 @@ async def _cure(database: Database, found: dict[RepairAction, list[Key]]) -> Cou
         keys = found.get(cure, [])
         if cure is RepairAction.HAND_OUT:
             with suppress(RecordBusy):  # the next check shows its other violations
-                done[cure] += await _in_a_snapshot(database, hand_out)
+                done[cure] += await _in_a_snapshot(database, grant_keys)
         for start in range(0, len(keys), BATCH):
             done[cure] += await _cure_some(database, cure, keys[start : start + BATCH])
     done[RepairAction.CONTROL] += len(found.get(RepairAction.CONTROL, []))
     if +done:
         async with database.connection() as connection, connection.transaction():
-            await look_anew(connection)
+            await restore_control(connection)
     return +done
 
 
@@ -129,12 +129,12 @@ async def _in_a_snapshot(database: Database, work: Callable[[Connection], Awaita
 async def _apply(connection: Connection, cure: RepairAction, keys: Sequence[Key]) -> int:
     """Repairs those that still need it. Returns their number."""
     if cure in BATCHES:
-        batches = await these_batches(connection, [batch_id for _, batch_id in keys])
+        batches = await read_batches(connection, [batch_id for _, batch_id in keys])
         broken = [batch for batch in batches if any(batch_violations(batch))]
         for batch in broken:
             await count_batch(connection, batch)
         return len(broken)
-    jobs = [job for job in await these_jobs(connection, keys) if _needs(cure, job)]
+    jobs = [job for job in await read_jobs(connection, keys) if _needs(cure, job)]
     if jobs:
         await JOBS[cure](connection, jobs)
     return len(jobs)

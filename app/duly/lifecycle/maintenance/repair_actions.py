@@ -18,31 +18,31 @@ from duly.lifecycle.maintenance.repair_placement import rebuild_placement
 from duly.store.maintenance.repair_writes import (
     Correction,
     correct_batch,
+    delete_dependencies,
     drop_checkpoints,
     drop_deliveries,
     drop_endings,
-    drop_keys,
-    drop_waits,
     follow,
-    hold_unique,
     mark,
+    release_keys,
+    restore_unique_keys,
     write_webhooks,
 )
 from duly.store.postgres.database import Connection
 from duly.store.ties.placement import acquire_keys, count_down
-from duly.store.ties.unique_keys_and_dependencies import give_up_unique
+from duly.store.ties.unique_keys_and_dependencies import release_unique_keys
 
 
 async def _drop_keys(connection: Connection, jobs: Sequence[JobFacts]) -> None:
-    await drop_keys(connection, [job.job_id for job in jobs])
+    await release_keys(connection, [job.job_id for job in jobs])
 
 
 async def _drop_unique(connection: Connection, jobs: Sequence[JobFacts]) -> None:
-    await give_up_unique(connection, [job.job_id for job in jobs])
+    await release_unique_keys(connection, [job.job_id for job in jobs])
 
 
 async def _drop_waits(connection: Connection, jobs: Sequence[JobFacts]) -> None:
-    await drop_waits(connection, [job.job_id for job in jobs])
+    await delete_dependencies(connection, [job.job_id for job in jobs])
 
 
 async def _drop_checkpoints(connection: Connection, jobs: Sequence[JobFacts]) -> None:
@@ -70,7 +70,7 @@ async def _hold_keys(connection: Connection, jobs: Sequence[JobFacts]) -> None:
 
 async def _hold_unique(connection: Connection, jobs: Sequence[JobFacts]) -> None:
     """Gives unfinished jobs their unique keys back."""
-    await hold_unique(
+    await restore_unique_keys(
         connection,
         [
             (job.record.tenant_id, job.record.type, job.record.unique_key, job.job_id)

@@ -9,8 +9,8 @@ from duly.domain.events import UNSUCCESSFUL, EventKind, Status
 from duly.domain.invariant_facts import JobFacts, JobRecord
 from duly.domain.invariants import marks_of
 from duly.domain.outcome import cancelled_error, dependency_error
-from duly.store.ledger.terminal import WaitingJobEnd, end_waiting
-from duly.store.maintenance.repair_writes import clear, drop_keys, last_events, mark_parents, requeue_lost
+from duly.store.ledger.terminal import WaitingJobEnd, end_waiting_jobs
+from duly.store.maintenance.repair_writes import clear, mark_parents, read_last_events, release_keys, requeue_lost
 from duly.store.postgres.database import Connection
 from duly.store.ties.placement import HotRow, Placement, place, place_when_possible
 from duly.store.ties.unique_keys_and_dependencies import record_dependencies
@@ -45,7 +45,7 @@ async def rebuild_placement(connection: Connection, jobs: Sequence[JobFacts]) ->
     await clear(connection, [job.job_id for job in jobs])
     derived = {job.job_id: derive_state(job.job_id, job.history) for job in jobs if job.record is not None}
     unfinished = [job for job in jobs if job.record is not None and not derived[job.job_id].ended]
-    ends = await last_events(
+    ends = await read_last_events(
         connection, [parent for job in unfinished for parent in _parents(job, derived[job.job_id])]
     )
     placed = [_placed(job, job.record, derived[job.job_id], ends) for job in unfinished if job.record is not None]
@@ -57,14 +57,14 @@ async def rebuild_placement(connection: Connection, jobs: Sequence[JobFacts]) ->
 async def _place(connection: Connection, placed: Sequence[Placed]) -> None:
     """Inserts the rows, dependencies and ends of these jobs."""
     waiting = [each for each in placed if each.waits]
-    await drop_keys(connection, [each.job_id for each in waiting])
+    await release_keys(connection, [each.job_id for each in waiting])
     await place(connection, [each.row for each in waiting])
     await place_when_possible(connection, [each.row for each in placed if not each.waits])
     waits = [(each.row.tenant_id, parent, each.job_id) for each in placed for parent in each.parents]
     await record_dependencies(connection, waits)
     await mark_parents(connection, [parent for _, parent, _ in waits])
     if ends := [each.end for each in placed if each.end is not None]:
-        await end_waiting(connection, ends, source=SOURCE)
+        await end_waiting_jobs(connection, ends, source=SOURCE)
 
 
 def _parents(job: JobFacts, derived: DerivedState) -> list[tuple[int, UUID]]:

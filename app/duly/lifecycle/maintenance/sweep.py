@@ -22,19 +22,19 @@ from duly.lifecycle.end.follow_ups import wake_for_ended
 from duly.lifecycle.writes.bisection import record_bisecting
 from duly.lifecycle.writes.round_size import RoundSize, SkippedRows
 from duly.store.ledger.retention import drop_expired
-from duly.store.ledger.terminal import WaitingJobEnd, end_waiting, find_expired, seconds_to_next_expiry
+from duly.store.ledger.terminal import WaitingJobEnd, end_waiting_jobs, find_expired, seconds_to_next_expiry
 from duly.store.postgres.advisory_locks import DROPPING, take
 from duly.store.postgres.database import Connection, Database, DatabaseOutage
 from duly.store.postgres.partition_function import may_make
 from duly.store.postgres.partitions import PARTITIONED, ensure_partitions
-from duly.store.queue.nodes import SilentNode, strike_silent
+from duly.store.queue.nodes import SilentNode, delete_silent_nodes
 from duly.store.queue.running import Overdue, OverdueReason, find_overdue
 from duly.store.queue.scheduled import find_first_due, release_due, seconds_to_next
-from duly.store.queue.schedules import forget_old_runs
-from duly.store.queue.set_aside import forget_old_set_aside
+from duly.store.queue.schedules import delete_old_runs
+from duly.store.queue.set_aside import delete_old_set_aside
 from duly.store.submit.idempotency import forget_old_keys
 from duly.store.ties.placement import release_keyed
-from duly.store.webhooks.receivers import forget_receivers
+from duly.store.webhooks.receivers import delete_idle_receivers
 from duly.telemetry.metrics import Metrics
 
 log = structlog.stdlib.get_logger("duly.sweep")
@@ -77,7 +77,7 @@ class Sweeper:
         """Removes silent nodes from the list, and records a verdict for each attempt that is lost or overdue."""
         looked_at = time.monotonic()
         async with self._connection.use() as connection:
-            silent = await strike_silent(connection, lease_seconds=lease_seconds, but=node_id)
+            silent = await delete_silent_nodes(connection, lease_seconds=lease_seconds, but=node_id)
             overdue = await find_overdue(
                 connection, patience_seconds=PATIENCE_SECONDS, limit=BATCH, but=self._finisher.set_aside.jobs
             )
@@ -129,7 +129,7 @@ class Sweeper:
 
     async def _end_expired(self, ends: Sequence[WaitingJobEnd]) -> None:
         async with self._database.background() as connection:
-            ended = await end_waiting(connection, ends, source="sweeper", only_expired=True)
+            ended = await end_waiting_jobs(connection, ends, source="sweeper", only_expired=True)
         for done in ended:
             log.info(f"job {done.job_id} expired before it started", action="job_expired", job_id=str(done.job_id))
         wake_for_ended(self._wakeups, self._metrics, ended)
@@ -175,10 +175,10 @@ class Sweeper:
             dropped = await self._drop_expired(connection, retention_days)
             while await forget_old_keys(connection, limit=BATCH) == BATCH:
                 pass
-            while await forget_old_runs(connection, limit=BATCH) == BATCH:
+            while await delete_old_runs(connection, limit=BATCH) == BATCH:
                 pass
-            await forget_receivers(connection)
-            await forget_old_set_aside(connection)
+            await delete_idle_receivers(connection)
+            await delete_old_set_aside(connection)
         if made or dropped:
             log.info("partitions changed", action="partitions_changed", made=made, dropped=dropped)
         return HOUSEKEEPING_SECONDS

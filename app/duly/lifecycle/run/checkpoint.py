@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from duly.lifecycle.submit.batcher import Batcher
-from duly.store.ledger.checkpoints import Checkpoint, keep_if_held
+from duly.store.ledger.checkpoints import Checkpoint, record_checkpoints_if_held
 from duly.store.postgres.database import Database
 
 # A checkpoint may be as large as a result.
@@ -35,5 +35,5 @@ class CheckpointRecorder:
     async def _record(self, checkpoints: Sequence[Checkpoint]) -> Sequence[bool]:
         newest = {(checkpoint.job_id, checkpoint.token): checkpoint for checkpoint in checkpoints}
         async with self._connection.use() as connection:
-            kept = await keep_if_held(connection, list(newest.values()))
+            kept = await record_checkpoints_if_held(connection, list(newest.values()))
         return [(checkpoint.job_id, checkpoint.token) in kept for checkpoint in checkpoints]

@@ -19,7 +19,7 @@ from duly.lifecycle.submit.insert_tied import InsertResult
 from duly.store.postgres.database import Connection, Database
 from duly.store.submit.batches import record_batch, view_batch
 from duly.store.ties.child_jobs import find_cancelled, find_left_failed, holders
-from duly.store.ties.unique_keys_and_dependencies import find_standing
+from duly.store.ties.unique_keys_and_dependencies import find_recorded
 from duly.telemetry.metrics import Metrics
 
 BATCH = 100
@@ -162,7 +162,7 @@ async def _record_fenced(connection: Connection, submissions: Sequence[ChildSubm
 
 async def _found(connection: Connection, jobs: Sequence[NewJob]) -> dict[UUID, InsertResult]:
     """Returns the jobs that an earlier attempt recorded."""
-    existing = await find_standing(connection, [(job.tenant_id, job.job_id) for job in jobs]) if jobs else {}
+    existing = await find_recorded(connection, [(job.tenant_id, job.job_id) for job in jobs]) if jobs else {}
     return {
         job.job_id: Accepted(job.job_id, before.created_at, replayed=True)
         if job.flow is not None and before.digest == job.flow.digest

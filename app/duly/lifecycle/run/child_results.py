@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from duly.lifecycle.submit.batcher import Batcher
-from duly.store.ledger.job_results import Ended, first_unended, members_after, read_ends
+from duly.store.ledger.job_results import Ended, find_first_unended, read_ends, read_members_after
 from duly.store.postgres.database import Database, DatabaseOutage
 from duly.store.submit.batches import view_batch
 
@@ -48,7 +48,7 @@ class ChildResultReader:
     async def first_unended(self, tenant_id: int, job_ids: Sequence[UUID]) -> int | None:
         """Returns the index of the first of these jobs that has not ended; None if all have."""
         async with self._database.connection() as connection:
-            return await first_unended(connection, tenant_id, job_ids)
+            return await find_first_unended(connection, tenant_id, job_ids)
 
     async def knows_batch(self, tenant_id: int, batch_id: UUID) -> bool:
         """Returns True if this tenant has such a batch."""
@@ -58,4 +58,4 @@ class ChildResultReader:
     async def members_after(self, tenant_id: int, batch_id: UUID, after: UUID, *, limit: int) -> list[UUID]:
         """Returns the next jobs of a batch, in order of submission."""
         async with self._database.connection() as connection:
-            return await members_after(connection, tenant_id, batch_id, after, limit=limit)
+            return await read_members_after(connection, tenant_id, batch_id, after, limit=limit)

@@ -27,13 +27,13 @@ from duly.lifecycle.writes.bisection import note_fault
 from duly.store.postgres.database import Connection, Database, DatabaseOutage, RecordBusy
 from duly.store.queue.schedules import (
     Key,
-    Step,
+    ScheduleStep,
     advance,
     clock,
     correct_runs,
     hold_schedule,
-    note_error,
     record_runs,
+    record_schedule_error,
     seconds_to_next_run,
     take_due,
     unfinished,
@@ -98,7 +98,7 @@ class Scheduler:
                 jobs, [result] = await self._record(connection, [run])
                 if isinstance(result, Exception):
                     raise result
-                await advance(connection, [Step(*key, held.next_run_at, now, result.job_id)])
+                await advance(connection, [ScheduleStep(*key, held.next_run_at, now, result.job_id)])
         except RecordBusy:
             raise Unavailable("Could not lock the job's keys or dependencies. Retry.") from None
         self._wake((jobs, [result]))
@@ -122,7 +122,7 @@ class Scheduler:
                 raise
             self._set_aside(taken[0], error)
             async with self._database.connection() as connection:
-                await note_error(connection, taken[0].key, _refusal(taken[0].next_run_at, error))
+                await record_schedule_error(connection, taken[0].key, _refusal(taken[0].next_run_at, error))
             return True
         for schedule in taken:
             self._failures.pop((schedule.tenant_id, schedule.name), None)
@@ -138,7 +138,7 @@ class Scheduler:
         last = _last_jobs(runs, recorded)
         next_due = {(schedule.tenant_id, schedule.name): planned.next_due for schedule, _, planned in plans}
         errors = _last_errors(runs, recorded)
-        steps = [Step(*key, due_at, *last.get(key, ())) for key, due_at in next_due.items()]
+        steps = [ScheduleStep(*key, due_at, *last.get(key, ())) for key, due_at in next_due.items()]
         await advance(connection, [step._replace(last_error=errors.get(step[:2])) for step in steps])
         return recorded
 
@@ -168,7 +168,7 @@ class Scheduler:
                 template = self._template(schedule)
             except (CronRefused, ValueError) as error:  # of another release, or a time zone unknown here
                 self._set_aside(schedule, error)
-                await note_error(connection, schedule.key, _refusal(first_due, error))
+                await record_schedule_error(connection, schedule.key, _refusal(first_due, error))
                 continue
             plans.append(
                 (schedule, template, plan(cron, requested.catch_up, first_due=first_due, now=now, limit=limit))

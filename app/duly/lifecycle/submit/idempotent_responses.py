@@ -13,14 +13,14 @@ import orjson
 from duly.domain.job import Accepted, IdempotencyKey
 from duly.store.postgres.database import Connection
 from duly.store.schema.access_paths import KINDS
-from duly.store.submit.idempotency import Earlier, keep_answer, redirect_key
+from duly.store.submit.idempotency import EarlierSubmission, keep_answer, redirect_key
 
 _STANDING = '{"standing":true}'
 
 
 async def store_response(
     connection: Connection, tenant_id: int, key: IdempotencyKey, response: Accepted
-) -> tuple[Accepted, Earlier]:
+) -> tuple[Accepted, EarlierSubmission]:
     """Stores the response to a single submission, if it must be. Returns it as given now, and as it will be found."""
     stored = None
     if response.deduplicated:
@@ -28,11 +28,11 @@ async def store_response(
     elif response.standing:
         stored = _STANDING
         await keep_answer(connection, tenant_id, key.key, stored)
-    earlier = Earlier(response.job_id, key.digest, response.created_at, stored)
+    earlier = EarlierSubmission(response.job_id, key.digest, response.created_at, stored)
     return replayed_response(earlier)._replace(replayed=False), earlier
 
 
-def replayed_response(earlier: Earlier) -> Accepted:
+def replayed_response(earlier: EarlierSubmission) -> Accepted:
     """Returns the first response again."""
     accepted = Accepted(earlier.job_id, earlier.created_at, replayed=True)
     if earlier.answer is None:
@@ -53,7 +53,7 @@ async def store_batch_response(
         await keep_answer(connection, tenant_id, key.key, orjson.dumps(stored).decode())
 
 
-def stored_substitutes(earlier: Earlier) -> dict[int, UUID]:
+def stored_substitutes(earlier: EarlierSubmission) -> dict[int, UUID]:
     """Returns, by index, the jobs that were returned in place of deduplicated ones of a batch."""
     stored = orjson.loads(earlier.answer or "{}")
     return {int(index): UUID(job_id) for index, job_id in stored.items()}

@@ -12,16 +12,16 @@ from duly.errors import Invalid, JobExists, PathError
 from duly.lifecycle.submit.tied_placement import place_tied
 from duly.store.postgres.database import Connection
 from duly.store.ties.unique_keys_and_dependencies import (
-    Standing,
+    RecordedJob,
     Tied,
     UniqueKey,
     UniqueKeyHolder,
-    find_standing,
-    give_up_unique,
+    acquire_unique_keys,
+    find_recorded,
     merge_parameters,
-    pass_unique,
     record_tied,
-    take_unique,
+    release_unique_keys,
+    transfer_unique_key,
 )
 
 InsertResult = Accepted | Exception
@@ -62,7 +62,7 @@ class TiedJobs:
         the submission is not checked again. Returns the others.
         """
         named = [(job.tenant_id, job.job_id) for _, job in jobs if _flow(job).digest is not None]
-        existing = await find_standing(self._connection, named)
+        existing = await find_recorded(self._connection, named)
         for index, job in jobs:
             if before := existing.get(job.job_id):
                 self._results[index] = _existing_result(job, before)
@@ -82,10 +82,10 @@ class TiedJobs:
         for _, job in jobs:
             if key := _unique_key(job):
                 first.setdefault(key, job)
-        new_keys, holders = await take_unique(self._connection, {key: job.job_id for key, job in first.items()})
+        new_keys, holders = await acquire_unique_keys(self._connection, {key: job.job_id for key, job in first.items()})
         for key, holder in list(holders.items()):
             if await self._replaces(first[key], holder):
-                await pass_unique(self._connection, key, first[key].job_id)
+                await transfer_unique_key(self._connection, key, first[key].job_id)
                 del holders[key]
         self._new_keys = {first[key].job_id for key in new_keys}
         for index, job in jobs:
@@ -124,14 +124,14 @@ class TiedJobs:
         """Inserts jobs; a concurrent request may have inserted an id first. Returns those that were inserted."""
         inserted = await record_tied(self._connection, [job for _, job in jobs]) if jobs else {}
         others = [job for _, job in jobs if job.job_id not in inserted]
-        existing = await find_standing(self._connection, [(job.tenant_id, job.job_id) for job in others])
+        existing = await find_recorded(self._connection, [(job.tenant_id, job.job_id) for job in others])
         for index, job in jobs:
             if job.job_id in inserted:
                 self._results[index] = Accepted(job.job_id, inserted[job.job_id].created_at)
             else:
                 self._results[index] = _existing_result(job, existing.get(job.job_id))
         if unused := [job.job_id for job in others if job.job_id in self._new_keys]:
-            await give_up_unique(self._connection, unused)
+            await release_unique_keys(self._connection, unused)
         self._results = {
             index: Accepted(result.job_id, inserted[result.job_id].created_at, deduplicated=True)
             if isinstance(result, _SameResultAs)
@@ -147,7 +147,7 @@ class TiedJobs:
 async def unknown_dependencies(connection: Connection, jobs: Sequence[NewJob]) -> list[list[PathError]]:
     """Returns for each job the errors of those that it depends on and that do not exist."""
     keys = {(job.tenant_id, parent) for job in jobs for parent in _flow(job).depends_on}
-    known = await find_standing(connection, sorted(keys))
+    known = await find_recorded(connection, sorted(keys))
     return [
         [
             PathError(f"dependsOn[{index}]", f"no job has the id {parent}")
@@ -166,7 +166,7 @@ def _first_of_each_id(jobs: Numbered) -> Numbered:
     return [(index, job) for index, job in jobs if first[job.tenant_id, job.job_id] == index]
 
 
-def _existing_result(job: NewJob, before: Standing | None) -> InsertResult:
+def _existing_result(job: NewJob, before: RecordedJob | None) -> InsertResult:
     """Returns the result for a job whose id exists already."""
     if before is None or before.digest != _flow(job).digest:
         return JobExists("Another submission has this id already.")

@@ -23,8 +23,8 @@ from duly.lifecycle.submit.insert import insert_jobs, wake_for_submitted
 from duly.lifecycle.submit.insert_tied import unknown_dependencies
 from duly.store.postgres.database import Connection, Database, DatabaseOutage, HotConnection, RecordBusy, RecordRefused
 from duly.store.submit.batches import record_batch
-from duly.store.submit.idempotency import Earlier, release_key, reserve_key, reserve_keys
-from duly.store.submit.jobs import creation_times, record_jobs, record_jobs_again
+from duly.store.submit.idempotency import EarlierSubmission, delete_key, reserve_key, reserve_keys
+from duly.store.submit.jobs import read_creation_times, record_jobs, record_jobs_again
 from duly.telemetry.metrics import Metrics
 
 BATCH = 500
@@ -219,7 +219,7 @@ async def insert_again(connection: Connection, jobs: Sequence[NewJob]) -> list[A
         recorded = await record_jobs_again(connection, plain)
         times = {(job.tenant_id, job.job_id): recorded.at for job in plain}
         if recorded.jobs < len(plain):
-            times = await creation_times(connection, list(times))
+            times = await read_creation_times(connection, list(times))
     tied = iter(await insert_jobs(connection, [job for job in jobs if job.flow is not None]))
     return [
         next(tied) if job.flow is not None else Accepted(job.job_id, times[job.tenant_id, job.job_id]) for job in jobs
@@ -236,7 +236,9 @@ async def _record_keyed(
     for job in jobs:
         if job.idempotency:
             first.setdefault((job.tenant_id, job.idempotency.key), job)
-    earlier: dict[tuple[int, str], Earlier | Exception] = {**await reserve_keys(connection, list(first.values()))}
+    earlier: dict[tuple[int, str], EarlierSubmission | Exception] = {
+        **await reserve_keys(connection, list(first.values()))
+    }
     new = [job for job in jobs if _is_new(job, first, earlier)]
     recorded = dict(zip((job.job_id for job in new), await insert(connection, new), strict=True)) if new else {}
     for key, job in first.items():
@@ -244,7 +246,7 @@ async def _record_keyed(
             continue
         result = recorded[job.job_id]
         if isinstance(result, Exception):  # a refused submission does not use up its key
-            await release_key(connection, *key)
+            await delete_key(connection, *key)
             earlier[key] = result
         else:
             recorded[job.job_id], earlier[key] = await store_response(
@@ -260,7 +262,7 @@ def _is_new(job: NewJob, first: dict[tuple[int, str], NewJob], earlier: Mapping[
     return key not in earlier and first[key] is job
 
 
-def _replay(job: NewJob, earlier: Mapping[tuple[int, str], Earlier | Exception]) -> Accepted | Exception:
+def _replay(job: NewJob, earlier: Mapping[tuple[int, str], EarlierSubmission | Exception]) -> Accepted | Exception:
     """Returns the result of the first job with the key."""
     assert job.idempotency is not None  # noqa: S101  # only jobs with a key are not recorded
     before = earlier[job.tenant_id, job.idempotency.key]
@@ -273,7 +275,7 @@ def _replay(job: NewJob, earlier: Mapping[tuple[int, str], Earlier | Exception])
     return replayed_response(before)
 
 
-def check_same_request(before: Earlier, key: IdempotencyKey) -> None:
+def check_same_request(before: EarlierSubmission, key: IdempotencyKey) -> None:
     """Compares a request with the earlier one that used its key.
 
     Raises:

@@ -17,7 +17,7 @@ import structlog
 from duly.domain.job import Finish
 from duly.domain.json_cleaning import clean_text, truncate_text
 from duly.store.postgres.database import Database, DatabaseOutage, HotConnection, RecordRefused
-from duly.store.queue.set_aside import SetAside, Stage, forget_set_aside, note_set_aside
+from duly.store.queue.set_aside import SetAside, Stage, delete_set_aside, record_set_aside
 from duly.telemetry.metrics import Metrics
 
 log = structlog.stdlib.get_logger("duly.set_aside")
@@ -38,14 +38,14 @@ async def note_refusal(
     item = SetAside(job_id, 0, truncate_text(clean_text(str(error)), REASON_LIMIT), tenant_id)
     with suppress(RecordRefused):
         async with connection.use() as held:
-            await note_set_aside(held, [item], stage=stage, node_id=None)
+            await record_set_aside(held, [item], stage=stage, node_id=None)
 
 
 async def forget_refusals(connection: HotConnection, jobs: Sequence[UUID], *, stage: Stage) -> None:
     """Deletes such notes."""
     with suppress(RecordRefused):
         async with connection.use() as held:
-            await forget_set_aside(held, jobs, stage=stage)
+            await delete_set_aside(held, jobs, stage=stage)
 
 
 @dataclass(slots=True)
@@ -166,9 +166,11 @@ class OutcomesSetAside:
         try:
             async with self.connection.use() as connection:
                 if gone:
-                    await forget_set_aside(connection, gone, stage=Stage.FINISH)
+                    await delete_set_aside(connection, gone, stage=Stage.FINISH)
                 if newest:
-                    await note_set_aside(connection, list(newest.values()), stage=Stage.FINISH, node_id=self._node_id())
+                    await record_set_aside(
+                        connection, list(newest.values()), stage=Stage.FINISH, node_id=self._node_id()
+                    )
         except RecordRefused as error:
             if not self._unnoted:
                 log.warning(

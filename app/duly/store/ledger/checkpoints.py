@@ -17,7 +17,7 @@ class Checkpoint(NamedTuple):
 
 
 # The mark makes the next claim read the checkpoint, and the finish delete it.
-KEEP_IF_HELD = f"""
+RECORD_CHECKPOINTS_IF_HELD = f"""
 with told as (
     select * from unnest($1::uuid[], $2::int[], $3::text[]) as t (job_id, token, value)
 ),
@@ -35,20 +35,20 @@ select job_id, token from marked
 """
 
 
-async def keep_if_held(connection: Connection, told: Sequence[Checkpoint]) -> set[tuple[UUID, int]]:
+async def record_checkpoints_if_held(connection: Connection, told: Sequence[Checkpoint]) -> set[tuple[UUID, int]]:
     """Records checkpoints of attempts that hold their lease, at most one for each job. Returns these (job, token)."""
-    rows = await connection.fetch(KEEP_IF_HELD, *zip(*told, strict=True))
+    rows = await connection.fetch(RECORD_CHECKPOINTS_IF_HELD, *zip(*told, strict=True))
     return {(row[0], row[1]) for row in rows}
 
 
-FORGET_BETWEEN = """
+DELETE_CHECKPOINTS = """
 delete from checkpoints where job_id in (
     select job_id from checkpoints where job_id >= $1 and job_id < $2 order by job_id limit $3
 )
 """
 
 
-async def forget_checkpoints(connection: Connection, *, since: UUID, before: UUID, limit: int) -> int:
+async def delete_checkpoints(connection: Connection, *, since: UUID, before: UUID, limit: int) -> int:
     """Deletes up to `limit` checkpoints of jobs with these ids. Returns the number deleted."""
-    status: str = await connection.execute(FORGET_BETWEEN, since, before, limit)
+    status: str = await connection.execute(DELETE_CHECKPOINTS, since, before, limit)
     return int(status.rsplit(" ", 1)[1])

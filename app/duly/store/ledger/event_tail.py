@@ -13,7 +13,7 @@ from duly.domain.events import Event, EventKind
 from duly.domain.stream_position import StreamPosition
 from duly.store.postgres.database import Connection
 
-MOMENT = """
+READ_MOMENT = """
 select pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint from pg_current_snapshot() as s
 """
 
@@ -27,7 +27,7 @@ class Moment(NamedTuple):
 
 async def read_moment(connection: Connection) -> Moment:
     """Returns the bounds of the current snapshot."""
-    return Moment(*await connection.fetchrow(MOMENT))
+    return Moment(*await connection.fetchrow(READ_MOMENT))
 
 
 class TailJob(NamedTuple):
@@ -57,7 +57,7 @@ class TailEvents(NamedTuple):
 # The job is looked up for each row of the page (`offset 0` keeps it from becoming a join). A page has the large
 # results that fit, and at least one. `+ 0` keeps the planner from indexes that begin with the tenant, since all rows
 # belong to it.
-PAGE = """
+READ_TAIL = """
 select p.tx, p.job_id, p.sequence, p.kind, p.attempt, p.occurred_at, p.source, p.data::text,
        j.type, j.queue, j.batch_id, j.labels::text, p.found
 from (
@@ -94,7 +94,7 @@ async def read_tail(
     """Returns a page of the events after `after` that transactions below `before` wrote."""
     async with connection.transaction(readonly=True):
         await connection.execute(PLANS)
-        rows = await connection.fetch(PAGE, tenant_id, *after, before, limit, most_bytes)
+        rows = await connection.fetch(READ_TAIL, tenant_id, *after, before, limit, most_bytes)
     whole = not rows or (len(rows) == rows[0]["found"] < limit)
     return TailEvents([_row(tenant_id, row) for row in rows], whole)
 
@@ -105,7 +105,7 @@ def _row(tenant_id: int, row: Connection) -> TailRow:
 
 
 # Does not wait for a vacuum of the table, which has the same effect.
-SUMMARIZE = """
+SUMMARIZE_INDEXES = """
 select count(brin_summarize_new_values(x.indexrelid))
 from pg_index x
 join pg_class i on i.oid = x.indexrelid and pg_has_role(i.relowner, 'USAGE')
@@ -123,4 +123,4 @@ async def summarize(connection: Connection, days: Collection[date]) -> None:
     names = [f"{table}_{day:%Y%m%d}" for table in ("jobs", "events") for day in days]
     async with connection.transaction():
         await connection.execute("set local lock_timeout = '50ms'")
-        await connection.execute(SUMMARIZE, names)
+        await connection.execute(SUMMARIZE_INDEXES, names)

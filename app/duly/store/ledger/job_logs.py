@@ -42,7 +42,7 @@ class RecordedLine(NamedTuple):
     at: datetime
 
 
-LOGS_AFTER = """
+READ_LOGS_AFTER = """
 select token, line, attempt, level, message, fields::text, logged_at from job_logs
 where job_id = $2 and tenant_id = $1 and (token, line) > ($3, $4) and level >= $5
   and ($6::smallint is null or attempt = $6)
@@ -50,7 +50,7 @@ order by token, line limit $7
 """
 
 
-async def logs_after(
+async def read_logs_after(
     connection: Connection,
     tenant_id: int,
     job_id: UUID,
@@ -61,14 +61,14 @@ async def logs_after(
     limit: int,
 ) -> list[RecordedLine]:
     """Returns lines after `after`, in order, of at least this level, and of one attempt if `attempt` is given."""
-    rows = await connection.fetch(LOGS_AFTER, tenant_id, job_id, *after, least_level, attempt, limit)
+    rows = await connection.fetch(READ_LOGS_AFTER, tenant_id, job_id, *after, least_level, attempt, limit)
     return [RecordedLine(LogPosition(row[0], row[1]), *row[2:]) for row in rows]
 
 
-EXISTS = "select exists (select from jobs where tenant_id = $1 and job_id = $2)"
+JOB_EXISTS = "select exists (select from jobs where tenant_id = $1 and job_id = $2)"
 
 
 async def job_exists(connection: Connection, tenant_id: int, job_id: UUID) -> bool:
     """Returns whether the tenant has this job."""
-    found: bool = await connection.fetchval(EXISTS, tenant_id, job_id)
+    found: bool = await connection.fetchval(JOB_EXISTS, tenant_id, job_id)
     return found

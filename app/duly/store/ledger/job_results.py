@@ -16,7 +16,7 @@ class Ended(NamedTuple):
     data: str | None
 
 
-ENDS = f"""
+READ_ENDS = f"""
 select a.job_id, e.kind, e.data::text from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
 cross join lateral (
     select kind, data from events where job_id = a.job_id and tenant_id = a.tenant_id order by sequence desc limit 1
@@ -27,11 +27,11 @@ where e.kind >= {FIRST_TERMINAL:d}
 
 async def read_ends(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> dict[UUID, Ended]:
     """Returns the ends of those of these (tenant, job) that have ended."""
-    rows = await connection.fetch(ENDS, *(list(column) for column in zip(*keys, strict=True)))
+    rows = await connection.fetch(READ_ENDS, *(list(column) for column in zip(*keys, strict=True)))
     return {row[0]: Ended(row[0], EventKind(row[1]), row[2]) for row in rows}
 
 
-FIRST_UNENDED = f"""
+FIND_FIRST_UNENDED = f"""
 select a.place from unnest($2::uuid[]) with ordinality as a (job_id, place)
 where coalesce((
     select kind from events e where e.job_id = a.job_id and e.tenant_id = $1 order by sequence desc limit 1
@@ -40,13 +40,13 @@ order by a.place limit 1
 """
 
 
-async def first_unended(connection: Connection, tenant_id: int, job_ids: Sequence[UUID]) -> int | None:
+async def find_first_unended(connection: Connection, tenant_id: int, job_ids: Sequence[UUID]) -> int | None:
     """Returns the index of the first of these jobs that has not ended; None if all have."""
-    place: int | None = await connection.fetchval(FIRST_UNENDED, tenant_id, job_ids)
+    place: int | None = await connection.fetchval(FIND_FIRST_UNENDED, tenant_id, job_ids)
     return place - 1 if place is not None else None
 
 
-MEMBERS = """
+READ_MEMBERS_AFTER = """
 select j.job_id from batches b cross join lateral (
     select job_id from jobs
     where tenant_id = $1 and job_id > $3 and job_id >= b.first_id and job_id <= b.last_id and batch_id = $2
@@ -57,8 +57,8 @@ order by j.job_id
 """
 
 
-async def members_after(
+async def read_members_after(
     connection: Connection, tenant_id: int, batch_id: UUID, after: UUID, *, limit: int
 ) -> list[UUID]:
     """Returns the next jobs of a batch, in the order of their submission."""
-    return [row[0] for row in await connection.fetch(MEMBERS, tenant_id, batch_id, after, limit)]
+    return [row[0] for row in await connection.fetch(READ_MEMBERS_AFTER, tenant_id, batch_id, after, limit)]

@@ -8,7 +8,7 @@ from duly.domain.events import FIRST_TERMINAL, EventKind
 from duly.domain.job import Mark
 from duly.store.postgres.database import Connection
 
-TAKE = """
+TAKE_FOLLOW_UPS = """
 delete from endings e using (
     select job_id, sequence from endings where job_id <> all($2)
     order by job_id, sequence limit $1 for update skip locked
@@ -44,11 +44,12 @@ async def take_pending_follow_ups(
     follow-ups.
     """
     return [
-        PendingFollowUp(row[0], row[1], EventKind(row[2]), row[3]) for row in await connection.fetch(TAKE, limit, but)
+        PendingFollowUp(row[0], row[1], EventKind(row[2]), row[3])
+        for row in await connection.fetch(TAKE_FOLLOW_UPS, limit, but)
     ]
 
 
-STILL_ENDED = f"""
+FIND_STILL_ENDED = f"""
 select a.job_id from unnest($1::uuid[]) as a (job_id) cross join lateral (
     select kind from events where job_id = a.job_id order by sequence desc limit 1
 ) e
@@ -56,6 +57,6 @@ where e.kind >= {FIRST_TERMINAL:d}
 """
 
 
-async def still_ended(connection: Connection, jobs: Sequence[UUID]) -> list[UUID]:
+async def find_still_ended(connection: Connection, jobs: Sequence[UUID]) -> list[UUID]:
     """Returns those of these jobs that were not retried since."""
-    return [row[0] for row in await connection.fetch(STILL_ENDED, jobs)]
+    return [row[0] for row in await connection.fetch(FIND_STILL_ENDED, jobs)]

@@ -5,10 +5,10 @@ from datetime import UTC, date, datetime, timedelta
 
 from duly.domain.events import FIRST_TERMINAL
 from duly.domain.ids import smallest_id_at
-from duly.store.ledger.checkpoints import forget_checkpoints
+from duly.store.ledger.checkpoints import delete_checkpoints
 from duly.store.postgres.advisory_locks import PARTITIONS, take
 from duly.store.postgres.catalog_types import Connection
-from duly.store.postgres.partitions import LIST, PARTITIONED, TODAY, midnight, partition_name
+from duly.store.postgres.partitions import LIST_PARTITIONS, PARTITIONED, READ_TODAY, midnight, partition_name
 
 HOT_TABLES = ("ready", "scheduled", "blocked", "running", "deliveries", "endings")
 BATCH = 500
@@ -31,11 +31,11 @@ async def drop_expired(connection: Connection, *, retention_days: int) -> list[s
 
 
 async def _expired_days(connection: Connection, retention_days: int) -> list[date]:
-    today = await connection.fetchval(TODAY)
+    today = await connection.fetchval(READ_TODAY)
     days = {
         datetime.strptime(match.group(1), "%Y%m%d").replace(tzinfo=UTC).date()
         for table in PARTITIONED
-        for row in await connection.fetch(LIST, table)
+        for row in await connection.fetch(LIST_PARTITIONS, table)
         if (match := re.search(r"_(\d{8})$", row["name"]))
     }
     return sorted(day for day in days if day < today - timedelta(days=retention_days))
@@ -53,8 +53,8 @@ async def _in_use(connection: Connection, day: date) -> bool:
 # The index of terminal events has no times. The table is append-only, so its last pages have the latest ends: they
 # decide for a day that is kept, and the whole table is scanned once, just before it is dropped. The first page is a
 # parameter, because the planner makes a range scan of pages from constants only.
-PAGES = "select pg_relation_size($1::text::regclass) / current_setting('block_size')::bigint"
-ENDED_LATELY = f"""
+COUNT_PAGES = "select pg_relation_size($1::text::regclass) / current_setting('block_size')::bigint"
+HAS_RECENT_ENDS = f"""
 select exists (
     select from {{events}}
     where kind >= {FIRST_TERMINAL:d} and occurred_at > now() - $1 * interval '1 day' and ctid >= $2::text::tid
@@ -68,8 +68,8 @@ async def _ended_lately(connection: Connection, day: date, retention_days: int) 
     events = partition_name("events", day)
     if not await connection.fetchval("select to_regclass($1) is not null", events):
         return False  # an earlier drop of this day was interrupted
-    query = ENDED_LATELY.format(events=events)
-    pages = await connection.fetchval(PAGES, events)
+    query = HAS_RECENT_ENDS.format(events=events)
+    pages = await connection.fetchval(COUNT_PAGES, events)
     for first in (max(pages - LAST_PAGES, 0), 0):
         if await connection.fetchval(query, retention_days, f"({first},0)"):
             return True
@@ -79,12 +79,12 @@ async def _ended_lately(connection: Connection, day: date, retention_days: int) 
 async def _drop_day(connection: Connection, day: date) -> list[str]:
     # Deleted before the tables, so that the day is found again after an interruption.
     low, high = smallest_id_at(midnight(day)), smallest_id_at(midnight(day + timedelta(days=1)))
-    while await forget_checkpoints(connection, since=low, before=high, limit=BATCH) == BATCH:
+    while await delete_checkpoints(connection, since=low, before=high, limit=BATCH) == BATCH:
         pass
     dropped = []
     for table in PARTITIONED:
         name = partition_name(table, day)
-        state = {row["name"]: row["detaching"] for row in await connection.fetch(LIST, table)}
+        state = {row["name"]: row["detaching"] for row in await connection.fetch(LIST_PARTITIONS, table)}
         if name in state:
             # A concurrent detach waits for readers instead of blocking them; an interrupted one is completed.
             how = "finalize" if state[name] else "concurrently"

@@ -68,7 +68,7 @@ WRITERS = """
            extract(epoch from clock_timestamp() - prepared)::float8
     from pg_prepared_xacts
 """
-HELD = f"""
+READ_HELD = f"""
 select m.settled::text::bigint, m.future::text::bigint, w.xid::text::bigint, w.kind, w.name, w.role, w.database,
        w.application, w.state, w.seconds
 from (select pg_snapshot_xmin(s) as settled, pg_snapshot_xmax(s) as future from pg_current_snapshot() as s) as m
@@ -79,21 +79,21 @@ limit 1
 
 async def read_held(connection: Connection) -> Held:
     """Returns the bounds of the stream, and the transaction that it waits for."""
-    settled, future, *holder = await connection.fetchrow(HELD)
+    settled, future, *holder = await connection.fetchrow(READ_HELD)
     return Held(settled, future, _holder(*holder) if holder[0] is not None else None)
 
 
 # Unknown ages are shown: they may be the oldest.
-OLD_WRITERS = f"""
+FIND_OLD_WRITERS = f"""
 select xid::text::bigint, kind, name, role, database, application, state, seconds
 from ({WRITERS}) as w where coalesce(seconds >= $1, true) and name <> pg_backend_pid()::text
 order by age(xid) desc limit 10
 """
 
 
-async def old_writers(connection: Connection, *, seconds: float) -> list[StreamHolder]:
+async def find_old_writers(connection: Connection, *, seconds: float) -> list[StreamHolder]:
     """Returns the open transactions that are at least this old, the oldest first."""
-    return [_holder(*row) for row in await connection.fetch(OLD_WRITERS, seconds)]
+    return [_holder(*row) for row in await connection.fetch(FIND_OLD_WRITERS, seconds)]
 
 
 def _holder(*row: Any) -> StreamHolder:

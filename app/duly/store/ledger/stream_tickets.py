@@ -5,7 +5,7 @@ from datetime import datetime
 from duly.store.postgres.database import Connection
 
 # Expired tickets are deleted with each new one, so the table has recent ones only.
-ISSUE = """
+INSERT_TICKET = """
 with gone as (
     delete from stream_tickets where digest in (
         select digest from stream_tickets where expires_at < now() order by expires_at limit 100 for update skip locked
@@ -19,15 +19,15 @@ returning expires_at
 
 async def issue(connection: Connection, tenant_id: int, digest: bytes, *, opens: str, seconds: float) -> datetime:
     """Records a ticket and its grant (JSON). Returns the time when it expires."""
-    until: datetime = await connection.fetchval(ISSUE, digest, tenant_id, opens, seconds)
+    until: datetime = await connection.fetchval(INSERT_TICKET, digest, tenant_id, opens, seconds)
     return until
 
 
 # The node that deletes the row has consumed the ticket. Tickets of the previous release have no `opens`.
-REDEEM = "delete from stream_tickets where digest = $1 returning opens, expires_at > now()"
+REDEEM_TICKET = "delete from stream_tickets where digest = $1 returning opens, expires_at > now()"
 
 
 async def redeem(connection: Connection, digest: bytes) -> str | None:
     """Consumes a ticket. Returns its grant as JSON; None if there is no such ticket, or it has expired."""
-    row = await connection.fetchrow(REDEEM, digest)
+    row = await connection.fetchrow(REDEEM_TICKET, digest)
     return row[0] if row is not None and row[1] else None

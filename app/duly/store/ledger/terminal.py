@@ -49,7 +49,7 @@ _LEFT = """
 _MAY_END = "(not $5 or (w.attempt = 0 and w.expires_at <= now()))"
 
 # Searches all tables of waiting jobs; a job that runs or has ended is not changed. `$5`: only expired jobs.
-END_WAITING = f"""
+END_WAITING_JOBS = f"""
 with wanted as materialized (
     select * from unnest($1::int[], $2::uuid[], $3::smallint[], $4::text[]) as a (tenant_id, job_id, kind, data)
 ),
@@ -109,16 +109,16 @@ class EndedWaitingJob(NamedTuple):
     queue: str
 
 
-async def end_waiting(
+async def end_waiting_jobs(
     connection: Connection, ends: Sequence[WaitingJobEnd], *, source: str, only_expired: bool = False
 ) -> list[EndedWaitingJob]:
     """Ends these jobs where they wait. A job that does not wait (any more) is not in the result."""
-    rows = await connection.fetch(END_WAITING, *zip(*ends, strict=True), only_expired, source)
+    rows = await connection.fetch(END_WAITING_JOBS, *zip(*ends, strict=True), only_expired, source)
     return [EndedWaitingJob(row[0], row[1], row[2], EventKind(row[3]), row[4], row[5], row[6]) for row in rows]
 
 
 # The oldest expiries of each table; a table without any costs one look at an empty index.
-EXPIRED = """
+FIND_EXPIRED = """
 select tenant_id, job_id from (
     (select tenant_id, job_id from ready where expires_at <= now() and attempt = 0 and job_id <> all($2)
      order by expires_at limit $1)
@@ -134,10 +134,10 @@ select tenant_id, job_id from (
 
 async def find_expired(connection: Connection, *, limit: int, but: Sequence[UUID] = ()) -> list[tuple[int, UUID]]:
     """Returns jobs that did not start before they expired, except some, as (tenant, job)."""
-    return [(row[0], row[1]) for row in await connection.fetch(EXPIRED, limit, but)]
+    return [(row[0], row[1]) for row in await connection.fetch(FIND_EXPIRED, limit, but)]
 
 
-NEXT_EXPIRY = """
+READ_NEXT_EXPIRY = """
 select extract(epoch from least(
     (select min(expires_at) from ready where expires_at is not null and job_id <> all($1)),
     (select min(expires_at) from scheduled where expires_at is not null and job_id <> all($1)),
@@ -148,5 +148,5 @@ select extract(epoch from least(
 
 async def seconds_to_next_expiry(connection: Connection, *, but: Sequence[UUID] = ()) -> float | None:
     """Returns the seconds until a waiting job, except some, expires; None if none does."""
-    seconds: float | None = await connection.fetchval(NEXT_EXPIRY, but)
+    seconds: float | None = await connection.fetchval(READ_NEXT_EXPIRY, but)
     return seconds

@@ -5,16 +5,16 @@ from typing import NamedTuple
 
 from duly.store.postgres.catalog_types import Connection
 
-NOW = "select clock_timestamp()"
+READ_TIME = "select clock_timestamp()"
 
 
 async def read_time(connection: Connection) -> datetime:
     """Returns the database's time."""
-    now: datetime = await connection.fetchval(NOW)
+    now: datetime = await connection.fetchval(READ_TIME)
     return now
 
 
-NODES = """
+LIST_NODES = """
 select name, roles, extract(epoch from now() - heartbeat_at)::float8 from nodes order by heartbeat_at, node_id
 """
 
@@ -27,13 +27,13 @@ class ListedNode(NamedTuple):
     silent_seconds: float
 
 
-async def listed_nodes(connection: Connection) -> list[ListedNode]:
+async def list_nodes(connection: Connection) -> list[ListedNode]:
     """Returns the nodes on the list, the longest silent first."""
-    return [ListedNode(*row) for row in await connection.fetch(NODES)]
+    return [ListedNode(*row) for row in await connection.fetch(LIST_NODES)]
 
 
 # Only recent ones: a record that is not refreshed is ignored.
-SET_ASIDE = """
+COUNT_SET_ASIDE = """
 select stage, count(*), min(reason) from set_aside where noted_at > now() - interval '5 minutes'
 group by stage order by stage
 """
@@ -49,11 +49,11 @@ class SetAsideCount(NamedTuple):
 
 async def count_set_aside(connection: Connection) -> list[SetAsideCount]:
     """Returns the number of rejected records of jobs by stage, and the reason of one."""
-    return [SetAsideCount(*row) for row in await connection.fetch(SET_ASIDE)]
+    return [SetAsideCount(*row) for row in await connection.fetch(COUNT_SET_ASIDE)]
 
 
 # Every role can count the sessions of others.
-SESSIONS = """
+COUNT_SESSIONS = """
 select count(*), current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
 from pg_stat_activity where backend_type = 'client backend'
 """
@@ -68,10 +68,10 @@ class Sessions(NamedTuple):
 
 async def count_sessions(connection: Connection) -> Sessions:
     """Returns the number of open client sessions of the server, and its limit."""
-    return Sessions(*await connection.fetchrow(SESSIONS))
+    return Sessions(*await connection.fetchrow(COUNT_SESSIONS))
 
 
-OLD_READERS = """
+FIND_OLD_READERS = """
 select pid, coalesce(nullif(application_name, ''), 'without application_name'), usename::text, datname::text,
        extract(epoch from now() - xact_start)::float8
 from pg_stat_activity
@@ -91,8 +91,8 @@ class Reader(NamedTuple):
     seconds: float
 
 
-async def old_readers(connection: Connection, *, seconds: float) -> list[Reader]:
+async def find_old_readers(connection: Connection, *, seconds: float) -> list[Reader]:
     """Returns transactions of this database that have been reading for at least this long, which keeps vacuum from
     removing rows.
     """
-    return [Reader(*row) for row in await connection.fetch(OLD_READERS, seconds)]
+    return [Reader(*row) for row in await connection.fetch(FIND_OLD_READERS, seconds)]

@@ -10,7 +10,7 @@ from duly.domain.ids import smallest_id_at
 from duly.domain.invariant_facts import BatchFacts, History, HotRecord, JobFacts, JobRecord, Ties
 from duly.domain.webhook_events import FIRST_MESSAGE
 from duly.store.postgres.database import Connection
-from duly.store.postgres.partitions import LIST
+from duly.store.postgres.partitions import LIST_PARTITIONS
 
 # Rows fetched from a cursor at once.
 PREFETCH = 500
@@ -88,7 +88,7 @@ select job_id,
        t.endings, t.end_kinds, t.due, t.due_kinds, t.settled, t.addressed, t.addressed_kinds
 from asked j full join told e using (job_id) full join stands w using (job_id) full join ties t using (job_id)
 """
-ALL = _FACTS.format(
+READ_ALL_JOBS = _FACTS.format(
     jobs="select * from jobs",
     events="select * from events",
     of_job="",
@@ -97,7 +97,7 @@ ALL = _FACTS.format(
     of_parent="",
 )
 _THESE = "= any($2::uuid[])"
-OF_THESE = _FACTS.format(
+READ_JOBS = _FACTS.format(
     jobs="""
     select j.* from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id) cross join lateral (
         select * from jobs where tenant_id = a.tenant_id and job_id = a.job_id offset 0
@@ -115,16 +115,16 @@ OF_THESE = _FACTS.format(
 )
 
 
-async def every_job(connection: Connection) -> AsyncIterator[JobFacts]:
+async def read_all_jobs(connection: Connection) -> AsyncIterator[JobFacts]:
     """Yields all jobs that any table refers to, in no order, in the caller's transaction."""
     await connection.execute(PLANS)
-    async for row in connection.cursor(ALL, prefetch=PREFETCH):
+    async for row in connection.cursor(READ_ALL_JOBS, prefetch=PREFETCH):
         yield _facts(row)
 
 
-async def these_jobs(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> list[JobFacts]:
+async def read_jobs(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> list[JobFacts]:
     """Returns these (tenant, job); a job that no table refers to is not in the result."""
-    return [_facts(row) for row in await connection.fetch(OF_THESE, *map(list, zip(*keys, strict=True)))]
+    return [_facts(row) for row in await connection.fetch(READ_JOBS, *map(list, zip(*keys, strict=True)))]
 
 
 _TIES = 39
@@ -165,7 +165,7 @@ _TAKEN_AT = f"""
         where job_id = {{job}}.job_id and kind = {EventKind.REQUEUED:d} and data ->> 'reason' = 'retried'
     )) as at
 """
-UNSUCCEEDED = f"""
+FIND_WITHOUT_SUCCESSOR = f"""
 with lacking as materialized (
     select j.tenant_id, j.type, j.unique_key, j.job_id, t.at
     from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
@@ -181,11 +181,11 @@ where not exists (
 """
 
 
-async def without_successor(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> dict[UUID, str]:
+async def find_without_successor(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> dict[UUID, str]:
     """Returns those of these (tenant, job) that own their unique key, because no job acquired it after them."""
     if not keys:
         return {}
-    rows = await connection.fetch(UNSUCCEEDED, *map(list, zip(*keys, strict=True)))
+    rows = await connection.fetch(FIND_WITHOUT_SUCCESSOR, *map(list, zip(*keys, strict=True)))
     return {row[0]: row[1] for row in rows}
 
 
@@ -216,24 +216,24 @@ select tenant_id, batch_id, b.total is not null, coalesce(b.first_id, h.oldest),
 from (select * from batches {{of}}) b full join had h using (tenant_id, batch_id)
 left join tallied t using (tenant_id, batch_id)
 """
-EVERY_BATCH = _BATCHES.format(of="", of_jobs="where j.batch_id is not null")
-THESE_BATCHES = _BATCHES.format(of="where batch_id = any($1::uuid[])", of_jobs="where j.batch_id = any($1::uuid[])")
+READ_ALL_BATCHES = _BATCHES.format(of="", of_jobs="where j.batch_id is not null")
+READ_BATCHES = _BATCHES.format(of="where batch_id = any($1::uuid[])", of_jobs="where j.batch_id = any($1::uuid[])")
 
 
-async def every_batch(connection: Connection) -> AsyncIterator[BatchFacts]:
+async def read_all_batches(connection: Connection) -> AsyncIterator[BatchFacts]:
     """Yields all batches that are recorded or that jobs refer to, in the caller's transaction."""
-    async for row in connection.cursor(EVERY_BATCH, prefetch=PREFETCH):
+    async for row in connection.cursor(READ_ALL_BATCHES, prefetch=PREFETCH):
         yield BatchFacts(*row)
 
 
-async def these_batches(connection: Connection, batches: Sequence[UUID]) -> list[BatchFacts]:
+async def read_batches(connection: Connection, batches: Sequence[UUID]) -> list[BatchFacts]:
     """Returns these batches; scans the whole ledger."""
-    return [BatchFacts(*row) for row in await connection.fetch(THESE_BATCHES, batches)]
+    return [BatchFacts(*row) for row in await connection.fetch(READ_BATCHES, batches)]
 
 
-async def kept_ranges(connection: Connection) -> list[tuple[UUID, UUID]]:
+async def read_kept_ranges(connection: Connection) -> list[tuple[UUID, UUID]]:
     """Returns the ranges of ids (from, before) whose days were not dropped, in order."""
-    names = [row["name"] for row in await connection.fetch(LIST, "jobs")]
+    names = [row["name"] for row in await connection.fetch(LIST_PARTITIONS, "jobs")]
     dated = [match.group(1) for name in names if (match := re.search(r"_(\d{8})$", name))]
     ranges: list[tuple[UUID, UUID]] = []
     for day in sorted(datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC) for day in dated):

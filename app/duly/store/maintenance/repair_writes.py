@@ -24,35 +24,35 @@ async def alone(connection: Connection) -> AsyncIterator[bool]:
 
 
 _HOT = ("ready", "scheduled", "blocked", "running")
-CLEAR = [f"delete from {table} where job_id = any($1::uuid[])" for table in _HOT]
-DROP_WAITS = "delete from dependencies where child_id = any($1::uuid[])"
-DROP_KEYS = "delete from concurrency where job_id = any($1::uuid[])"
-DROP_CHECKPOINTS = "delete from checkpoints where job_id = any($1::uuid[])"
+DELETE_HOT_ROWS = [f"delete from {table} where job_id = any($1::uuid[])" for table in _HOT]
+DELETE_DEPENDENCIES = "delete from dependencies where child_id = any($1::uuid[])"
+RELEASE_KEYS = "delete from concurrency where job_id = any($1::uuid[])"
+DELETE_CHECKPOINTS = "delete from checkpoints where job_id = any($1::uuid[])"
 
 
 async def clear(connection: Connection, jobs: Sequence[UUID]) -> None:
     """Deletes the hot rows and the dependencies of these jobs."""
-    for statement in (*CLEAR, DROP_WAITS):
+    for statement in (*DELETE_HOT_ROWS, DELETE_DEPENDENCIES):
         await connection.execute(statement, jobs)
 
 
-async def drop_waits(connection: Connection, jobs: Sequence[UUID]) -> None:
+async def delete_dependencies(connection: Connection, jobs: Sequence[UUID]) -> None:
     """Deletes the dependencies of these jobs."""
-    await connection.execute(DROP_WAITS, jobs)
+    await connection.execute(DELETE_DEPENDENCIES, jobs)
 
 
-async def drop_keys(connection: Connection, jobs: Sequence[UUID]) -> None:
-    """Releases the concurrency keys of these jobs; `hand_out` grants them to others."""
-    await connection.execute(DROP_KEYS, jobs)
+async def release_keys(connection: Connection, jobs: Sequence[UUID]) -> None:
+    """Releases the concurrency keys of these jobs; `grant_keys` grants them to others."""
+    await connection.execute(RELEASE_KEYS, jobs)
 
 
 async def drop_checkpoints(connection: Connection, jobs: Sequence[UUID]) -> None:
     """Deletes the checkpoints of these jobs."""
-    await connection.execute(DROP_CHECKPOINTS, jobs)
+    await connection.execute(DELETE_CHECKPOINTS, jobs)
 
 
 Numbered = tuple[UUID, int, int]  # job, sequence, kind
-DROP_NUMBERED = {
+DELETE_NUMBERED = {
     table: f"""
 delete from {table} w using unnest($1::uuid[], $2::int[], $3::smallint[]) as a (job_id, sequence, kind)
 where w.job_id = a.job_id and w.sequence = a.sequence and w.kind = a.kind
@@ -63,12 +63,12 @@ where w.job_id = a.job_id and w.sequence = a.sequence and w.kind = a.kind
 
 async def drop_endings(connection: Connection, numbered: Sequence[Numbered]) -> None:
     """Deletes these pending follow-ups."""
-    await connection.execute(DROP_NUMBERED["endings"], *_columns(numbered))
+    await connection.execute(DELETE_NUMBERED["endings"], *_columns(numbered))
 
 
 async def drop_deliveries(connection: Connection, numbered: Sequence[Numbered]) -> None:
     """Deletes these deliveries."""
-    await connection.execute(DROP_NUMBERED["deliveries"], *_columns(numbered))
+    await connection.execute(DELETE_NUMBERED["deliveries"], *_columns(numbered))
 
 
 # If the last event of a job is another one, the key of `events` prevents the write.
@@ -86,21 +86,21 @@ async def requeue_lost(connection: Connection, rows: Sequence[HotRow], *, source
         await connection.execute(REQUEUE_LOST, *columns, source)
 
 
-ENDS = """
+READ_LAST_EVENTS = """
 select a.job_id, coalesce(e.kind, 0) from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
 cross join lateral (select job_id from jobs where tenant_id = a.tenant_id and job_id = a.job_id offset 0) j
 left join lateral (select kind from events where job_id = a.job_id order by sequence desc limit 1) e on true
 """
 
 
-async def last_events(connection: Connection, keys: Iterable[tuple[int, UUID]]) -> dict[UUID, EventKind]:
+async def read_last_events(connection: Connection, keys: Iterable[tuple[int, UUID]]) -> dict[UUID, EventKind]:
     """Returns the kind of the last event of each of these (tenant, job) that is recorded."""
     chosen = sorted(set(keys))
-    rows = await connection.fetch(ENDS, *_columns(chosen)) if chosen else []
+    rows = await connection.fetch(READ_LAST_EVENTS, *_columns(chosen)) if chosen else []
     return {row[0]: EventKind(row[1]) for row in rows}
 
 
-MARK = [
+SET_MARKS = [
     f"""
 update {table} w set marks = a.marks from unnest($1::uuid[], $2::smallint[]) as a (job_id, marks)
 where w.job_id = a.job_id
@@ -116,7 +116,7 @@ MARK_PARENTS = [
 
 async def mark(connection: Connection, marks: dict[UUID, int]) -> None:
     """Sets the marks of these jobs in their hot rows."""
-    for statement in MARK:
+    for statement in SET_MARKS:
         await connection.execute(statement, list(marks), list(marks.values()))
 
 
@@ -127,7 +127,7 @@ async def mark_parents(connection: Connection, jobs: Sequence[UUID]) -> None:
 
 
 # To the job that waits longest, as when a key is transferred.
-HAND_OUT = """
+GRANT_KEYS = """
 with free as materialized (
     select distinct on (b.tenant_id, b.concurrency_key) b.tenant_id, b.concurrency_key as key, b.job_id
     from blocked b
@@ -147,14 +147,14 @@ from gone
 """
 
 
-async def hand_out(connection: Connection) -> int:
+async def grant_keys(connection: Connection) -> int:
     """Grants each free concurrency key to one of the jobs that wait for it. Returns the number of keys."""
-    standing = [HotRow(*row) for row in await connection.fetch(HAND_OUT)]
+    standing = [HotRow(*row) for row in await connection.fetch(GRANT_KEYS)]
     await place(connection, standing)
     return len(standing)
 
 
-HOLD_UNIQUE = """
+RESTORE_UNIQUE_KEYS = """
 insert into unique_keys (tenant_id, type, key, job_id)
 select * from unnest($1::int[], $2::text[], $3::text[], $4::uuid[]) as a (tenant_id, type, key, job_id)
 order by tenant_id, type, key
@@ -162,12 +162,12 @@ on conflict do nothing
 """
 
 
-async def hold_unique(connection: Connection, wanted: Sequence[tuple[int, str, str, UUID]]) -> None:
+async def restore_unique_keys(connection: Connection, wanted: Sequence[tuple[int, str, str, UUID]]) -> None:
     """Acquires these keys (tenant, type, key) for their jobs, except those that other jobs hold."""
-    await connection.execute(HOLD_UNIQUE, *_columns(wanted))
+    await connection.execute(RESTORE_UNIQUE_KEYS, *_columns(wanted))
 
 
-FOLLOW = f"""
+REQUEUE_FOLLOW_UPS = f"""
 insert into endings as e (tenant_id, job_id, sequence, kind, marks)
 select *, {int(Mark.DEPENDED)} from unnest($1::int[], $2::uuid[], $3::int[], $4::smallint[]) as a
 on conflict (job_id, sequence) do update set marks = e.marks | excluded.marks
@@ -176,11 +176,11 @@ on conflict (job_id, sequence) do update set marks = e.marks | excluded.marks
 
 async def follow(connection: Connection, ends: Sequence[tuple[int, UUID, int, int]]) -> None:
     """Records that the follow-ups of these ends (tenant, job, sequence, kind) are pending again."""
-    await connection.execute(FOLLOW, *_columns(ends))
+    await connection.execute(REQUEUE_FOLLOW_UPS, *_columns(ends))
 
 
 # To the callback. A delivery that was tried before keeps its id and its number of attempts.
-TELL = f"""
+WRITE_WEBHOOKS = f"""
 insert into deliveries (tenant_id, delivery_id, job_id, sequence, kind, attempt, receiver_id)
 select a.tenant_id, coalesce(t.delivery_id, {TIMED_ID}), a.job_id, a.sequence, a.kind, coalesce(t.attempt, 0),
        {callback_receiver(tenant="a.tenant_id", url="j.callback_url")}
@@ -198,7 +198,7 @@ left join lateral (
 
 async def write_webhooks(connection: Connection, events: Sequence[tuple[int, UUID, int, int]]) -> None:
     """Writes the deliveries of these events (tenant, job, sequence, kind) to the callback."""
-    await connection.execute(TELL, *_columns(events))
+    await connection.execute(WRITE_WEBHOOKS, *_columns(events))
 
 
 RECORD_BATCH = """
@@ -233,7 +233,7 @@ insert into control (id, version) values (1, extract(epoch from clock_timestamp(
 """
 
 
-async def look_anew(connection: Connection) -> None:
+async def restore_control(connection: Connection) -> None:
     """Makes every node read the ready jobs and the claim restrictions again before it claims."""
     await connection.execute(RESTORE_CONTROL)
     await raise_version(connection)

@@ -22,7 +22,7 @@ class StoredSecret(NamedTuple):
     text: str
 
 
-SCHEDULES = """
+READ_SCHEDULES = """
 select tenant_id, name, (submission -> 'job')::text from schedules
 where (tenant_id, name) > ($1, $2) and submission -> 'job' ->> 'callback_secret' is not null
 order by tenant_id, name limit $3
@@ -31,7 +31,7 @@ order by tenant_id, name limit $3
 
 async def page_of_schedules(connection: Connection, after: tuple[int, str]) -> list[StoredSecret]:
     """Returns a page of templates, as JSON, of schedules with a callback secret."""
-    return [StoredSecret(*row) for row in await connection.fetch(SCHEDULES, *after, PAGE)]
+    return [StoredSecret(*row) for row in await connection.fetch(READ_SCHEDULES, *after, PAGE)]
 
 
 WRITE_SCHEDULE = """
@@ -45,7 +45,7 @@ async def write_schedule(connection: Connection, stored: StoredSecret, text: str
     await connection.execute(WRITE_SCHEDULE, *stored, text)
 
 
-THENS = """
+READ_THENS = """
 select tenant_id, batch_id, then_job::text from batches
 where (tenant_id, batch_id) > ($1, $2) and then_job_id is null and then_job ->> 'callback_secret' is not null
 order by tenant_id, batch_id limit $3
@@ -54,7 +54,7 @@ order by tenant_id, batch_id limit $3
 
 async def page_of_thens(connection: Connection, after: tuple[int, UUID]) -> list[StoredSecret]:
     """Returns a page of templates, as JSON, of jobs that follow a batch and have a callback secret."""
-    return [StoredSecret(*row) for row in await connection.fetch(THENS, *after, PAGE)]
+    return [StoredSecret(*row) for row in await connection.fetch(READ_THENS, *after, PAGE)]
 
 
 WRITE_THEN = """
@@ -71,7 +71,7 @@ async def write_then(connection: Connection, stored: StoredSecret, text: str) ->
 ENDPOINT_COLUMNS = ("secret", "previous_secret", "signing_key", "previous_signing_key", "headers")
 
 _LISTED = ", ".join(ENDPOINT_COLUMNS)
-ENDPOINTS = f"""
+READ_ENDPOINTS = f"""
 select tenant_id, endpoint_id, {_LISTED} from endpoints
 where (tenant_id, endpoint_id) > ($1, $2) order by tenant_id, endpoint_id limit $3
 """
@@ -87,7 +87,7 @@ class StoredEndpoint(NamedTuple):
 
 async def page_of_endpoints(connection: Connection, after: tuple[int, UUID]) -> list[StoredEndpoint]:
     """Returns a page of endpoints."""
-    return [StoredEndpoint(row[0], row[1], row[2:]) for row in await connection.fetch(ENDPOINTS, *after, PAGE)]
+    return [StoredEndpoint(row[0], row[1], row[2:]) for row in await connection.fetch(READ_ENDPOINTS, *after, PAGE)]
 
 
 WRITE_ENDPOINT = f"""
@@ -103,7 +103,7 @@ async def write_endpoint(connection: Connection, stored: StoredEndpoint, texts: 
 
 # The key of what is not sealed is the empty text. A job that follows a batch is not looked at again once it was made.
 _KEY = "case when secret ~ '^sealed:[A-Za-z0-9._-]{1,32}:' then split_part(secret, ':', 2) else '' end"
-COUNT = f"""
+COUNT_BY_KEY = f"""
 with stored as (
     select 'jobs' as place, callback_secret as secret from jobs where callback_secret is not null
     union all
@@ -125,7 +125,7 @@ async def count_by_key(connection: Connection) -> dict[str, dict[str, int]]:
     Reads all jobs.
     """
     counts: dict[str, dict[str, int]] = {}
-    for key_id, place, count in await connection.fetch(COUNT):
+    for key_id, place, count in await connection.fetch(COUNT_BY_KEY):
         counts.setdefault(key_id, {})[place] = count
     return counts
 
@@ -149,6 +149,6 @@ async def read_proofs(connection: Connection) -> dict[str, str]:
 DELETE_KEYS = "delete from secret_keys where key_id = any($1::text[])"
 
 
-async def forget_keys(connection: Connection, key_ids: Collection[str]) -> None:
+async def delete_keys(connection: Connection, key_ids: Collection[str]) -> None:
     """Deletes keys that no secret is sealed with."""
     await connection.execute(DELETE_KEYS, list(key_ids))

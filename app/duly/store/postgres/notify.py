@@ -13,8 +13,8 @@ from duly.store.postgres.database import Connection
 CHANNEL, SCHEMA_OF_CHANNEL = "duly", "public"
 LONGEST_BYTES = 63
 
-SCHEMA = "select coalesce(current_schema(), 'public')"
-SEND = "select pg_notify($1, hint) from unnest($2::text[]) as hint"
+READ_SCHEMA = "select coalesce(current_schema(), 'public')"
+SEND_HINTS = "select pg_notify($1, hint) from unnest($2::text[]) as hint"
 
 
 def channel_of(schema: str) -> str:
@@ -29,12 +29,12 @@ def channel_of(schema: str) -> str:
 
 async def send_hints(connection: Connection, channel: str, hints: Sequence[Sequence[object]]) -> None:
     """Sends hints to all listeners."""
-    await connection.execute(SEND, channel, [json.dumps(hint, ensure_ascii=False) for hint in hints])
+    await connection.execute(SEND_HINTS, channel, [json.dumps(hint, ensure_ascii=False) for hint in hints])
 
 
 async def listen(connection: Connection, hear: Callable[[object], None]) -> str:
     """Calls `hear` with each hint of other processes as long as the connection is open. Returns the channel."""
-    channel = channel_of(await connection.fetchval(SCHEMA))
+    channel = channel_of(await connection.fetchval(READ_SCHEMA))
     own = connection.get_server_pid()
 
     def on_notify(_connection: Connection, sender: int, _channel: str, payload: str) -> None:

@@ -9,18 +9,18 @@ from duly.store.postgres.catalog_types import Connection
 from duly.store.postgres.error_classes import PERMISSION, ErrorClass
 
 # Privileges of this role: as the owner, or on the owner's function.
-MAY = """
+READ_PRIVILEGES = """
 select coalesce(bool_and(pg_has_role(c.relowner, 'USAGE') and has_schema_privilege(c.relnamespace, 'CREATE')), false)
            as owns,
        coalesce(has_function_privilege(to_regprocedure('duly_make_partition(text, date)'), 'EXECUTE'), false) as lent,
        current_user, quote_ident(current_schema())
 from pg_class c where c.oid in (select to_regclass(name) from unnest($1::text[]) as name)
 """
-MAKE_LENT = "select duly_make_partition($1, $2)"
+CALL_FUNCTION = "select duly_make_partition($1, $2)"
 
 # Runs with the privileges of the owner, so it accepts only the tables of Duly and days close to now, and ignores the
 # search path of the caller.
-LEND = """
+CREATE_FUNCTION = """
 create or replace function duly_make_partition(parent text, day date) returns boolean
 language plpgsql security definer set search_path = {schema}, pg_temp set lock_timeout = '5s' as $body$
 declare
@@ -44,10 +44,10 @@ begin
 end
 $body$
 """
-SCHEMA = "select quote_ident(current_schema())"
-KEEP_PRIVATE = "revoke execute on function duly_make_partition(text, date) from public"
+READ_SCHEMA = "select quote_ident(current_schema())"
+REVOKE_PUBLIC = "revoke execute on function duly_make_partition(text, date) from public"
 
-LACKING = """
+FIND_LACKING = """
 select name || to_char(day, '_YYYYMMDD')
 from unnest($1::text[]) with ordinality as p (name, place),
      generate_series((now() at time zone 'utc')::date, (now() at time zone 'utc')::date + 1, interval '1 day') as day
@@ -59,7 +59,7 @@ order by place, day
 """
 
 # Consecutive days from today on, in the table with the fewest.
-AHEAD = """
+COUNT_DAYS_AHEAD = """
 select min(days) from (
     select count(*) filter (where whole) - 1 as days from (
         select name, bool_and(exists (
@@ -93,12 +93,12 @@ class May(NamedTuple):
 
 async def may_make(connection: Connection, tables: Sequence[str]) -> May:
     """Returns the ways in which this role can create partitions of these tables."""
-    return May(*await connection.fetchrow(MAY, tables))
+    return May(*await connection.fetchrow(READ_PRIVILEGES, tables))
 
 
 async def make_lent(connection: Connection, table: str, day: date) -> list[str]:
     """Creates this partition by the owner's function. Returns its name, or nothing if it existed."""
-    return [f"{table}_{day:%Y%m%d}"] if await connection.fetchval(MAKE_LENT, table, day) else []
+    return [f"{table}_{day:%Y%m%d}"] if await connection.fetchval(CALL_FUNCTION, table, day) else []
 
 
 async def lend_making(connection: Connection, tables: Sequence[str]) -> None:
@@ -107,20 +107,20 @@ async def lend_making(connection: Connection, tables: Sequence[str]) -> None:
         await hold(connection, MIGRATION)
         if not (await may_make(connection, tables)).owns:
             return
-        schema = await connection.fetchval(SCHEMA)
+        schema = await connection.fetchval(READ_SCHEMA)
         key = await connection.fetchval(PARTITIONS.key)
         before = await connection.fetchval("select to_regprocedure('duly_make_partition(text, date)') is not null")
         names = ", ".join(f"'{name}'" for name in tables)
-        await connection.execute(LEND.format(schema=schema, tables=names, lock=key))
+        await connection.execute(CREATE_FUNCTION.format(schema=schema, tables=names, lock=key))
         if not before:
-            await connection.execute(KEEP_PRIVATE)
+            await connection.execute(REVOKE_PUBLIC)
 
 
 async def lacking_partitions(connection: Connection, tables: Sequence[str]) -> list[str]:
     """Returns the missing partitions of today and tomorrow."""
-    return [row[0] for row in await connection.fetch(LACKING, tables)]
+    return [row[0] for row in await connection.fetch(FIND_LACKING, tables)]
 
 
 async def days_ahead(connection: Connection, tables: Sequence[str]) -> int:
     """Returns the number of days after today for which every table has its partition; -1 if today's is missing."""
-    return int(await connection.fetchval(AHEAD, tables))
+    return int(await connection.fetchval(COUNT_DAYS_AHEAD, tables))

@@ -11,23 +11,23 @@ from duly.store.postgres.partition_function import make_lent, may_make
 PARTITIONED = ("jobs", "events", "delivery_attempts", "job_logs", "messages")
 DAYS_AHEAD = 3
 
-LIST = """
+LIST_PARTITIONS = """
 select c.relname as name, i.inhdetachpending as detaching
 from pg_inherits i join pg_class c on c.oid = i.inhrelid
 where i.inhparent = to_regclass($1)
 """
 
-TODAY = "select (now() at time zone 'utc')::date"
+READ_TODAY = "select (now() at time zone 'utc')::date"
 
 
 async def ensure_partitions(connection: Connection) -> list[str]:
     """Creates missing partitions from yesterday (for clients whose clocks lag) to three days ahead.
     Returns the names.
     """
-    today = await connection.fetchval(TODAY)
+    today = await connection.fetchval(READ_TODAY)
     lacking = []
     for table in PARTITIONED:
-        there = {row["name"] for row in await connection.fetch(LIST, table)}
+        there = {row["name"] for row in await connection.fetch(LIST_PARTITIONS, table)}
         for ahead in range(-1, DAYS_AHEAD + 1):
             day = today + timedelta(days=ahead)
             if partition_name(table, day) not in there:
@@ -43,7 +43,7 @@ async def ensure_partitions(connection: Connection) -> list[str]:
 
 async def is_there(connection: Connection, *, table: str, day: date) -> bool:
     """Returns whether the table has the partition of this day."""
-    return partition_name(table, day) in {row["name"] for row in await connection.fetch(LIST, table)}
+    return partition_name(table, day) in {row["name"] for row in await connection.fetch(LIST_PARTITIONS, table)}
 
 
 async def _make(connection: Connection, table: str, day: date) -> list[str]:

@@ -30,18 +30,20 @@ class FlowLimits:
     rate: Rate | None = None
 
 
-READ = "select concurrency, rate_count, rate_seconds from limits where tenant_id = $1 and scope = $2 and name = $3"
+READ_LIMITS = (
+    "select concurrency, rate_count, rate_seconds from limits where tenant_id = $1 and scope = $2 and name = $3"
+)
 
 
 async def read_limits(connection: Connection, tenant_id: int, scope: Scope, name: str) -> FlowLimits | None:
     """Returns the limits; None without any."""
-    row = await connection.fetchrow(READ, tenant_id, scope, name)
+    row = await connection.fetchrow(READ_LIMITS, tenant_id, scope, name)
     return None if row is None else FlowLimits(row[0], Rate(row[1], row[2]) if row[1] is not None else None)
 
 
 # A new bucket is full. One whose size or rate changes keeps its tokens, up to the size, so that setting equal limits
 # again grants nothing. A new limit takes effect later, because claims in progress do not know it.
-SET = """
+SET_LIMITS = """
 insert into limits as l (tenant_id, scope, name, concurrency, rate_count, rate_seconds, tokens, refilled_at)
 values ($1, $2, $3, $4, $5, $6, coalesce($5, 0), now() + $7 * interval '1 second')
 on conflict (tenant_id, scope, name) do update set
@@ -60,48 +62,48 @@ async def set_limits(
     connection: Connection, tenant_id: int, scope: Scope, name: str, limits: FlowLimits, *, begins_in_seconds: float
 ) -> None:
     """Replaces the limits of a queue or type. New limits allow no start for `begins_in_seconds`, or until
-    `limits_begin`.
+    `activate_limits`.
     """
     rate = (limits.rate.count, limits.rate.seconds) if limits.rate else (None, None)
-    await connection.execute(SET, tenant_id, scope, name, limits.concurrency, *rate, begins_in_seconds)
+    await connection.execute(SET_LIMITS, tenant_id, scope, name, limits.concurrency, *rate, begins_in_seconds)
 
 
-FORGET = "delete from limits where tenant_id = $1 and scope = $2 and name = $3 returning true"
+DELETE_LIMITS = "delete from limits where tenant_id = $1 and scope = $2 and name = $3 returning true"
 
 
-async def forget_limits(connection: Connection, tenant_id: int, scope: Scope, name: str) -> bool:
+async def delete_limits(connection: Connection, tenant_id: int, scope: Scope, name: str) -> bool:
     """Deletes the limits of starts. Returns whether there were any."""
-    return await connection.fetchval(FORGET, tenant_id, scope, name) is not None
+    return await connection.fetchval(DELETE_LIMITS, tenant_id, scope, name) is not None
 
 
 # Rows locked by a worker or another request are left to the next round: waiting for several of them could deadlock.
-COUNT_IN = """
+MARK_RUNNING = """
 with chosen as materialized (
     select job_id from running
     where tenant_id = $1 and {column} = $2 and marks & {mark} = 0 limit 1000 for update skip locked
 )
 update running r set marks = r.marks | {mark} from chosen c where r.job_id = c.job_id
 """
-UNCOUNTED = "select exists (select from running where tenant_id = $1 and {column} = $2 and marks & {mark} = 0)"
+HAS_UNMARKED = "select exists (select from running where tenant_id = $1 and {column} = $2 and marks & {mark} = 0)"
 _COUNTED = {
     Scope.QUEUE: {"column": "queue", "mark": int(Mark.QUEUE_LIMITED)},
     Scope.TYPE: {"column": "type", "mark": int(Mark.TYPE_LIMITED)},
 }
 
 
-async def count_in(connection: Connection, tenant_id: int, scope: Scope, name: str) -> bool:
+async def mark_running(connection: Connection, tenant_id: int, scope: Scope, name: str) -> bool:
     """Marks running jobs, so that the limit counts them. Returns whether all are marked."""
     counted = _COUNTED[scope]
-    await connection.execute(COUNT_IN.format(**counted), tenant_id, name)
-    uncounted: bool = await connection.fetchval(UNCOUNTED.format(**counted), tenant_id, name)
+    await connection.execute(MARK_RUNNING.format(**counted), tenant_id, name)
+    uncounted: bool = await connection.fetchval(HAS_UNMARKED.format(**counted), tenant_id, name)
     return not uncounted
 
 
-BEGIN = """
+ACTIVATE_LIMITS = """
 update limits set refilled_at = now() where tenant_id = $1 and scope = $2 and name = $3 and refilled_at > now()
 """
 
 
-async def limits_begin(connection: Connection, tenant_id: int, scope: Scope, name: str) -> None:
+async def activate_limits(connection: Connection, tenant_id: int, scope: Scope, name: str) -> None:
     """Activates limits, once all jobs that started without them are marked."""
-    await connection.execute(BEGIN, tenant_id, scope, name)
+    await connection.execute(ACTIVATE_LIMITS, tenant_id, scope, name)

@@ -18,15 +18,15 @@ class NodeRecord(NamedTuple):
     job_types: Sequence[str]
 
 
-REGISTER = "insert into nodes (node_id, name, version, roles, job_types) values ($1, $2, $3, $4, $5)"
+INSERT_NODE = "insert into nodes (node_id, name, version, roles, job_types) values ($1, $2, $3, $4, $5)"
 
 
 async def register(connection: Connection, node: NodeRecord) -> None:
     """Inserts a node."""
-    await connection.execute(REGISTER, *node)
+    await connection.execute(INSERT_NODE, *node)
 
 
-BEAT = """
+RENEW_LEASE = """
 with beat as (
     update nodes set heartbeat_at = now(), draining = $2, rates = $3::json where node_id = $1 returning node_id
 )
@@ -34,20 +34,22 @@ select (select count(*) from nodes), clock_timestamp() from beat
 """
 
 
-class Beat(NamedTuple):
+class RenewedLease(NamedTuple):
     """Number of listed nodes, and the time by the database's clock."""
 
     listed: int
     at: datetime
 
 
-async def beat(connection: Connection, node_id: UUID, *, draining: bool, rates: str | None = None) -> Beat | None:
+async def beat(
+    connection: Connection, node_id: UUID, *, draining: bool, rates: str | None = None
+) -> RenewedLease | None:
     """Renews the lease of this node; `rates` is the JSON of its counters by queue.
 
     Returns None if this node was declared lost.
     """
-    row = await connection.fetchrow(BEAT, node_id, draining, rates)
-    return None if row is None else Beat(*row)
+    row = await connection.fetchrow(RENEW_LEASE, node_id, draining, rates)
+    return None if row is None else RenewedLease(*row)
 
 
 class SilentNode(NamedTuple):
@@ -58,15 +60,15 @@ class SilentNode(NamedTuple):
     expired_seconds_ago: float
 
 
-STRIKE = """
+DELETE_SILENT_NODES = """
 delete from nodes where heartbeat_at < now() - $1 * interval '1 second' and node_id <> $2
 returning node_id, name, extract(epoch from now() - heartbeat_at)::float8 - $1
 """
 
 
-async def strike_silent(connection: Connection, *, lease_seconds: float, but: UUID) -> list[SilentNode]:
+async def delete_silent_nodes(connection: Connection, *, lease_seconds: float, but: UUID) -> list[SilentNode]:
     """Deletes silent nodes, which makes their attempts lost. Returns the nodes."""
-    return [SilentNode(*row) for row in await connection.fetch(STRIKE, lease_seconds, but)]
+    return [SilentNode(*row) for row in await connection.fetch(DELETE_SILENT_NODES, lease_seconds, but)]
 
 
 async def leave(connection: Connection, node_id: UUID) -> None:
@@ -74,7 +76,7 @@ async def leave(connection: Connection, node_id: UUID) -> None:
     await connection.execute("delete from nodes where node_id = $1", node_id)
 
 
-WORKERS = """
+COUNT_WORKERS = """
 select t.type, count(*) from nodes, unnest(job_types) as t (type)
 where 'worker' = any(roles) and not draining group by t.type
 """
@@ -82,4 +84,4 @@ where 'worker' = any(roles) and not draining group by t.type
 
 async def count_workers(connection: Connection) -> dict[str, int]:
     """Returns the number of live nodes that run jobs of each type."""
-    return {row[0]: row[1] for row in await connection.fetch(WORKERS)}
+    return {row[0]: row[1] for row in await connection.fetch(COUNT_WORKERS)}

@@ -113,7 +113,7 @@ async def claim_ready(
     return [ClaimedJob(*row) for row in rows]
 
 
-FIRST_READY = """
+FIND_FIRST_READY = """
 select r.job_id from unnest($1::text[], $2::text[], $3::smallint[], $4::uuid[]) as l (queue, type, priority, floor)
 cross join lateral (
     select job_id from ready
@@ -128,7 +128,7 @@ limit 1
 async def find_first_ready(connection: Connection, lanes: Sequence[LaneStart], *, but: Sequence[UUID]) -> list[UUID]:
     """Returns the job that a claim of one would take, if any."""
     rows = await connection.fetch(
-        FIRST_READY,
+        FIND_FIRST_READY,
         [start.lane.queue for start in lanes],
         [start.lane.type for start in lanes],
         [start.lane.priority for start in lanes],
@@ -139,7 +139,7 @@ async def find_first_ready(connection: Connection, lanes: Sequence[LaneStart], *
 
 
 # Loose index scan: one descent for each lane that exists, independent of the number of its jobs.
-LANES = """
+FIND_LANES = """
 with recursive lane as (
     (select queue, type, priority, job_id from ready order by queue, type, priority, job_id limit 1)
     union all
@@ -169,4 +169,4 @@ with recursive lane as (
 
 async def find_lanes(connection: Connection) -> list[LaneStart]:
     """Returns each lane that has a job, with the id of its oldest."""
-    return [LaneStart(Lane(*row[:3]), row[3]) for row in await connection.fetch(LANES)]
+    return [LaneStart(Lane(*row[:3]), row[3]) for row in await connection.fetch(FIND_LANES)]

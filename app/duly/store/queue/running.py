@@ -158,7 +158,7 @@ async def find_cancel_requested(connection: Connection, node_id: UUID) -> list[U
     return [row[0] for row in await connection.fetch(FIND_CANCEL_REQUESTED, node_id)]
 
 
-HELD = """
+FIND_HELD = """
 select job_id, token from running
 where node_id = $1 and started_at < now() - $2 * interval '1 second' and cancel_requested_at is null
 """
@@ -166,7 +166,7 @@ where node_id = $1 and started_at < now() - $2 * interval '1 second' and cancel_
 
 async def find_held(connection: Connection, node_id: UUID, *, older_than_seconds: float) -> dict[UUID, int]:
     """Returns the attempts that this node has held for at least this long, with their tokens."""
-    return {row[0]: row[1] for row in await connection.fetch(HELD, node_id, older_than_seconds)}
+    return {row[0]: row[1] for row in await connection.fetch(FIND_HELD, node_id, older_than_seconds)}
 
 
 class Deadline(NamedTuple):
@@ -215,7 +215,7 @@ class Overdue(NamedTuple):
 # Attempts of a node that is no longer listed are lost, independent of their age. A live node has some seconds after
 # a deadline or a cancel request to record the end itself. An attempt whose outcome a listed node has set aside has
 # ended: that node keeps trying to record it, unless a cancel request is recorded.
-OVERDUE = """
+FIND_OVERDUE = """
 select n.tenant_id, n.job_id, n.token, n.attempt, n.crashes, n.type, n.timeout_seconds, j.max_attempts,
        case when o.node_id is null then 'lost' when n.cancel_requested_at < now() - $1 * interval '1 second'
             then 'cancelled' else 'timed_out' end, n.node_id
@@ -239,5 +239,5 @@ async def find_overdue(
     """Returns attempts that must be ended from outside, except those of some jobs."""
     return [
         Overdue(*row)._replace(verdict=OverdueReason(row[8]))
-        for row in await connection.fetch(OVERDUE, patience_seconds, limit, list(but))
+        for row in await connection.fetch(FIND_OVERDUE, patience_seconds, limit, list(but))
     ]

@@ -33,7 +33,7 @@ async def release_due(connection: Connection, *, limit: int, but: Sequence[UUID]
     return [LaneStart(Lane(*row[:3]), row[3]) for row in await connection.fetch(RELEASE_DUE, limit, but)]
 
 
-FIRST_DUE = f"""
+FIND_FIRST_DUE = f"""
 select job_id from scheduled
 where run_at <= now() and (marks & {Mark.KEYED:d} <> 0 and reason = 0) = $1 and job_id <> all($2)
 order by run_at limit 1
@@ -42,13 +42,13 @@ order by run_at limit 1
 
 async def find_first_due(connection: Connection, *, keyed: bool, but: Sequence[UUID]) -> list[UUID]:
     """Returns the job that is released next, if any."""
-    return [row[0] for row in await connection.fetch(FIRST_DUE, keyed, but)]
+    return [row[0] for row in await connection.fetch(FIND_FIRST_DUE, keyed, but)]
 
 
-NEXT_DUE = "select extract(epoch from min(run_at) - now())::float8 from scheduled where job_id <> all($1)"
+READ_NEXT_DUE = "select extract(epoch from min(run_at) - now())::float8 from scheduled where job_id <> all($1)"
 
 
 async def seconds_to_next(connection: Connection, *, but: Sequence[UUID] = ()) -> float | None:
     """Returns the seconds until the next job is due, by the database's clock; None if no other job is scheduled."""
-    seconds: float | None = await connection.fetchval(NEXT_DUE, but)
+    seconds: float | None = await connection.fetchval(READ_NEXT_DUE, but)
     return seconds

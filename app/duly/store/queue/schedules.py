@@ -24,7 +24,7 @@ async def clock(connection: Connection) -> datetime:
     return now
 
 
-ADD = f"""
+INSERT_SCHEDULE = f"""
 insert into schedules (tenant_id, name, cron, timezone, submission, overlap, catch_up, paused, next_run_at)
 values ($1, $2, $3, $4, json_build_object('asked', $5::json, 'job', $6::json), $7, $8, $9, $10)
 on conflict do nothing
@@ -36,11 +36,11 @@ async def add_schedule(
     connection: Connection, key: Key, asked: Recurrence, next_run_at: datetime | None
 ) -> Schedule | None:
     """Inserts a schedule; returns None if its name is taken."""
-    row = await connection.fetchrow(ADD, *key, *_members(asked), next_run_at)
+    row = await connection.fetchrow(INSERT_SCHEDULE, *key, *_members(asked), next_run_at)
     return _schedule(row) if row is not None else None
 
 
-CHANGE = f"""
+UPDATE_SCHEDULE = f"""
 update schedules set cron = $3, timezone = $4, submission = json_build_object('asked', $5::json, 'job', $6::json),
     overlap = $7, catch_up = $8, paused = $9, next_run_at = $10, last_error = null, updated_at = now()
 where tenant_id = $1 and name = $2
@@ -52,7 +52,7 @@ async def change_schedule(
     connection: Connection, key: Key, asked: Recurrence, next_run_at: datetime | None
 ) -> Schedule:
     """Updates a schedule that the caller's transaction holds."""
-    return _schedule(await connection.fetchrow(CHANGE, *key, *_members(asked), next_run_at))
+    return _schedule(await connection.fetchrow(UPDATE_SCHEDULE, *key, *_members(asked), next_run_at))
 
 
 def _members(asked: Recurrence) -> tuple[object, ...]:
@@ -67,28 +67,28 @@ def _members(asked: Recurrence) -> tuple[object, ...]:
     )
 
 
-READ = f"select {_SCHEDULE} from schedules where tenant_id = $1 and name = $2"
-HOLD = READ + " for update"
+READ_SCHEDULE = f"select {_SCHEDULE} from schedules where tenant_id = $1 and name = $2"
+HOLD_SCHEDULE = READ_SCHEDULE + " for update"
 
 
 async def read_schedule(connection: Connection, key: Key) -> Schedule | None:
     """Returns a schedule; None if the tenant has none of this name."""
-    row = await connection.fetchrow(READ, *key)
+    row = await connection.fetchrow(READ_SCHEDULE, *key)
     return _schedule(row) if row is not None else None
 
 
 async def hold_schedule(connection: Connection, key: Key) -> Schedule | None:
     """Returns a schedule, locked until the caller's transaction ends."""
-    row = await connection.fetchrow(HOLD, *key)
+    row = await connection.fetchrow(HOLD_SCHEDULE, *key)
     return _schedule(row) if row is not None else None
 
 
-LIST = f"select {_SCHEDULE} from schedules where tenant_id = $1 and name > $2 order by name limit $3"
+LIST_SCHEDULES = f"select {_SCHEDULE} from schedules where tenant_id = $1 and name > $2 order by name limit $3"
 
 
 async def list_schedules(connection: Connection, tenant_id: int, *, after: str, limit: int) -> list[Schedule]:
     """Returns a page of this tenant's schedules, by name."""
-    return [_schedule(row) for row in await connection.fetch(LIST, tenant_id, after, limit)]
+    return [_schedule(row) for row in await connection.fetch(LIST_SCHEDULES, tenant_id, after, limit)]
 
 
 async def delete_schedule(connection: Connection, key: Key) -> bool:
@@ -103,14 +103,14 @@ from schedules
 where not paused and next_run_at is not null
   and (tenant_id, name) not in (select * from unnest($1::int[], $2::text[]))
 """
-NEXT_DUE = f"""
+READ_NEXT_DUE = f"""
 select extract(epoch from next_run_at - now())::float8 {_DUE} order by next_run_at limit 1
 """
 
 
 async def seconds_to_next_run(connection: Connection, *, but: Collection[Key]) -> float | None:
     """Returns the seconds until the next schedule is due, by the database's clock; None if there is none."""
-    seconds: float | None = await connection.fetchval(NEXT_DUE, *_columns(but, 2))
+    seconds: float | None = await connection.fetchval(READ_NEXT_DUE, *_columns(but, 2))
     return seconds
 
 
@@ -125,7 +125,7 @@ async def take_due(connection: Connection, *, but: Collection[Key], limit: int) 
 
 
 # A job that retention has dropped had ended.
-UNFINISHED = f"""
+FIND_UNFINISHED = f"""
 select a.job_id from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
 cross join lateral (select 1 from jobs where tenant_id = a.tenant_id and job_id = a.job_id offset 0) j
 left join lateral (
@@ -137,7 +137,7 @@ where coalesce(e.kind, 0) < {FIRST_TERMINAL:d}
 
 async def unfinished(connection: Connection, jobs: Sequence[tuple[int, UUID]]) -> set[UUID]:
     """Returns those of these jobs (tenant, job) that have not ended."""
-    return {row[0] for row in await connection.fetch(UNFINISHED, *_columns(jobs, 2))} if jobs else set()
+    return {row[0] for row in await connection.fetch(FIND_UNFINISHED, *_columns(jobs, 2))} if jobs else set()
 
 
 RECORD_RUNS = """
@@ -169,7 +169,7 @@ async def correct_runs(connection: Connection, runs: Sequence[tuple[Run, UUID | 
         await connection.execute(CORRECT_RUNS, *_columns(rows, 4))
 
 
-class Step(NamedTuple):
+class ScheduleStep(NamedTuple):
     """State of a schedule after its due times were run; without a job, the last ones are kept. `last_error` (JSON
     text): reason why the last job was refused.
     """
@@ -182,7 +182,7 @@ class Step(NamedTuple):
     last_error: str | None = None
 
 
-ADVANCE = """
+ADVANCE_SCHEDULES = """
 update schedules s set next_run_at = a.next_run_at, last_run_at = coalesce(a.last_run_at, s.last_run_at),
     last_job_id = coalesce(a.last_job_id, s.last_job_id),
     last_error = coalesce(a.last_error::json, case when a.last_job_id is null then s.last_error end)
@@ -192,22 +192,22 @@ where s.tenant_id = a.tenant_id and s.name = a.name
 """
 
 
-async def advance(connection: Connection, steps: Sequence[Step]) -> None:
+async def advance(connection: Connection, steps: Sequence[ScheduleStep]) -> None:
     """Updates schedules that the caller's transaction holds."""
     if steps:
-        await connection.execute(ADVANCE, *_columns(steps, 6))
+        await connection.execute(ADVANCE_SCHEDULES, *_columns(steps, 6))
 
 
-FAILED = "update schedules set last_error = $3::json where tenant_id = $1 and name = $2"
+RECORD_ERROR = "update schedules set last_error = $3::json where tenant_id = $1 and name = $2"
 
 
-async def note_error(connection: Connection, key: Key, error: str) -> None:
+async def record_schedule_error(connection: Connection, key: Key, error: str) -> None:
     """Records the error (JSON text) of a schedule that could not be fired."""
-    await connection.execute(FAILED, *key, error)
+    await connection.execute(RECORD_ERROR, *key, error)
 
 
 # Descends the index from name to name, so the cost depends on names and deleted rows, not on rows kept.
-FORGET = """
+DELETE_OLD_RUNS = """
 with recursive named as (
     (select tenant_id, name from schedule_runs order by tenant_id, name limit 1)
     union all
@@ -229,9 +229,9 @@ where r.tenant_id = old.tenant_id and r.name = old.name and r.due_at = old.due_a
 """
 
 
-async def forget_old_runs(connection: Connection, *, limit: int) -> int:
+async def delete_old_runs(connection: Connection, *, limit: int) -> int:
     """Deletes up to `limit` records of runs older than 30 days. Returns the number deleted."""
-    return int((await connection.execute(FORGET, limit)).rpartition(" ")[2])
+    return int((await connection.execute(DELETE_OLD_RUNS, limit)).rpartition(" ")[2])
 
 
 def _columns(rows: Collection[Sequence[object]], width: int) -> list[Sequence[object]]:

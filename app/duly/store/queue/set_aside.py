@@ -36,7 +36,7 @@ class SetAsideView(NamedTuple):
     tries: int
 
 
-NOTE = """
+RECORD_SET_ASIDE = """
 insert into set_aside (tenant_id, job_id, stage, token, node_id, reason)
 select coalesce(a.tenant_id, r.tenant_id, e.tenant_id), a.job_id, $5, a.token, $6, a.reason
 from unnest($1::uuid[], $2::int[], $3::text[], $4::int[]) as a (job_id, token, reason, tenant_id)
@@ -50,32 +50,32 @@ set token = excluded.token, node_id = excluded.node_id, reason = excluded.reason
 """
 
 
-async def note_set_aside(
+async def record_set_aside(
     connection: Connection, items: Sequence[SetAside], *, stage: Stage, node_id: UUID | None
 ) -> None:
     """Records or refreshes these, at most one for each job. A record that is not refreshed is ignored after some
     minutes.
     """
-    await connection.execute(NOTE, *zip(*items, strict=True), stage, node_id)
+    await connection.execute(RECORD_SET_ASIDE, *zip(*items, strict=True), stage, node_id)
 
 
-FORGET = "delete from set_aside where job_id = any($1) and stage = $2"
+DELETE_SET_ASIDE = "delete from set_aside where job_id = any($1) and stage = $2"
 
 
-async def forget_set_aside(connection: Connection, jobs: Sequence[UUID], *, stage: Stage) -> None:
+async def delete_set_aside(connection: Connection, jobs: Sequence[UUID], *, stage: Stage) -> None:
     """Deletes the records of these jobs, which are recorded now."""
-    await connection.execute(FORGET, jobs, stage)
+    await connection.execute(DELETE_SET_ASIDE, jobs, stage)
 
 
-FORGET_OLD = "delete from set_aside where noted_at < now() - interval '1 day'"
+DELETE_OLD_SET_ASIDE = "delete from set_aside where noted_at < now() - interval '1 day'"
 
 
-async def forget_old_set_aside(connection: Connection) -> None:
+async def delete_old_set_aside(connection: Connection) -> None:
     """Deletes records that are no longer refreshed."""
-    await connection.execute(FORGET_OLD)
+    await connection.execute(DELETE_OLD_SET_ASIDE)
 
 
-READ = """
+READ_SET_ASIDE = """
 select reason, since, tries from set_aside s
 where tenant_id = $1 and job_id = $2 and stage = $3 and noted_at > now() - interval '5 minutes'
   and (stage <> 'finish' or exists (select from running r where r.job_id = s.job_id and r.token = s.token))
@@ -84,5 +84,5 @@ where tenant_id = $1 and job_id = $2 and stage = $3 and noted_at > now() - inter
 
 async def read_set_aside(connection: Connection, tenant_id: int, job_id: UUID, *, stage: Stage) -> SetAsideView | None:
     """Returns the reason why this stage of the job cannot be recorded; None if no node reports one."""
-    row = await connection.fetchrow(READ, tenant_id, job_id, stage)
+    row = await connection.fetchrow(READ_SET_ASIDE, tenant_id, job_id, stage)
     return SetAsideView(*row) if row is not None else None

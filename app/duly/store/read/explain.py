@@ -14,7 +14,7 @@ from duly.store.queue.ready import LANES_OF_QUEUE
 MOST_AHEAD = 10_000
 MOST_PARENTS = 20
 
-SURROUNDINGS = """
+READ_SURROUNDINGS = """
 select now() as now,
        (select paused_at from queues where tenant_id = $1 and queue = $2) as paused_at,
        (
@@ -51,11 +51,11 @@ class JobSurroundings(NamedTuple):
 
 async def read_surroundings(connection: Connection, tenant_id: int, job_id: UUID, lane: Lane) -> JobSurroundings:
     """Returns the surroundings of an existing job."""
-    return JobSurroundings(*await connection.fetchrow(SURROUNDINGS, tenant_id, lane.queue, lane.type, job_id))
+    return JobSurroundings(*await connection.fetchrow(READ_SURROUNDINGS, tenant_id, lane.queue, lane.type, job_id))
 
 
 # Lane by lane in the order of claims: higher priorities first, then by age. Counts at most the limit in each lane.
-AHEAD = f"""
+COUNT_AHEAD = f"""
 {LANES_OF_QUEUE.format(queue="$1")}
 select least(sum(c.n), $4)::int from lane l cross join lateral (
     select count(*) as n from (
@@ -69,10 +69,10 @@ where l.priority >= $2
 
 async def count_ahead(connection: Connection, lane: Lane, job_id: UUID) -> int:
     """Returns the number of ready jobs of its queue ahead of this one, up to `MOST_AHEAD`."""
-    return await connection.fetchval(AHEAD, lane.queue, lane.priority, job_id, MOST_AHEAD) or 0
+    return await connection.fetchval(COUNT_AHEAD, lane.queue, lane.priority, job_id, MOST_AHEAD) or 0
 
 
-PARENTS = f"""
+READ_PARENTS = f"""
 select d.parent_id,
        case when exists (select from running where job_id = d.parent_id) then 'running'
             else coalesce((
@@ -87,11 +87,11 @@ from dependencies d where d.child_id = $2 and d.tenant_id = $1 order by d.parent
 
 async def read_parents(connection: Connection, tenant_id: int, job_id: UUID) -> tuple[Sequence[Parent], int]:
     """Returns the first dependencies that the job waits for, and their number."""
-    rows = await connection.fetch(PARENTS, tenant_id, job_id, MOST_PARENTS)
+    rows = await connection.fetch(READ_PARENTS, tenant_id, job_id, MOST_PARENTS)
     return [Parent(row[0], row[1]) for row in rows], rows[0][2] if rows else 0
 
 
-BEFORE_IN_KEY = """
+COUNT_BEFORE_IN_KEY = """
 select count(*)::int from (
     select from blocked where tenant_id = $1 and concurrency_key = $2 and reason = 3 and job_id < $3 limit $4
 ) b
@@ -100,11 +100,11 @@ select count(*)::int from (
 
 async def count_before_in_key(connection: Connection, tenant_id: int, key: str, job_id: UUID) -> int:
     """Returns the number of jobs that have waited longer for the same concurrency key."""
-    before: int = await connection.fetchval(BEFORE_IN_KEY, tenant_id, key, job_id, MOST_AHEAD)
+    before: int = await connection.fetchval(COUNT_BEFORE_IN_KEY, tenant_id, key, job_id, MOST_AHEAD)
     return before
 
 
-LIMITS = """
+READ_LIMITS = """
 select case scope when 1 then 'queue' else 'job type' end, name, concurrency,
        (select count(*)::int from running r where r.tenant_id = l.tenant_id
         and case l.scope when 1 then r.queue else r.type end = l.name),
@@ -123,14 +123,14 @@ async def read_limits_of(connection: Connection, tenant_id: int, lane: Lane) -> 
     """Returns the limits of the job's queue and type, with their current use."""
     return [
         StartLimit(row[0], row[1], row[2], row[3], row[4], row[5], row[6] or 0.0, row[7])
-        for row in await connection.fetch(LIMITS, tenant_id, lane.queue, lane.type)
+        for row in await connection.fetch(READ_LIMITS, tenant_id, lane.queue, lane.type)
     ]
 
 
-CIRCUIT = "select state, code, probe_at from breakers where type = $1 and state <> 0"
+READ_OPEN_BREAKER = "select state, code, probe_at from breakers where type = $1 and state <> 0"
 
 
 async def read_open_breaker(connection: Connection, job_type: str) -> OpenBreaker | None:
     """Returns the circuit breaker of the type; None if it is closed."""
-    row = await connection.fetchrow(CIRCUIT, job_type)
+    row = await connection.fetchrow(READ_OPEN_BREAKER, job_type)
     return OpenBreaker(row[0] == 1, row[1], row[2]) if row is not None else None

@@ -84,7 +84,7 @@ async def view_each(connection: Connection, keys: Sequence[tuple[int, UUID]]) ->
 
 # Replaced parameters are in an event: if the hot row has the mark, and possibly if a job with a unique key has ended.
 # Few jobs have such a key; searching for all would make each read a tenth slower.
-MERGED = f"""
+READ_MERGED = f"""
 select a.job_id, x.parameters from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
 cross join lateral (
     select (data -> 'parameters')::text as parameters from events
@@ -99,7 +99,7 @@ async def _merged(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> d
     """Returns the newest parameters of those of these (tenant, job) whose parameters were replaced."""
     if not keys:
         return {}
-    return {row[0]: row[1] for row in await connection.fetch(MERGED, *zip(*keys, strict=True))}
+    return {row[0]: row[1] for row in await connection.fetch(READ_MERGED, *zip(*keys, strict=True))}
 
 
 def _view(row: Connection, merged: Mapping[UUID, str]) -> JobView:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from duly.domain.job import DEFAULT_QUEUE
 from duly.store.postgres.database import Connection
-from duly.store.queue.ready import LANES
+from duly.store.queue.ready import FIND_LANES
 from duly.store.schema.access_paths import PLANS
 
 Table = Literal["ready", "scheduled", "blocked", "running", "deliveries"]
@@ -50,7 +50,7 @@ select queue, count(*) from (select queue from {table} where tenant_id = $1 orde
 """
 # Counts at most `$2` rows of a lane.
 COUNT_LANES = f"""
-select l.queue, sum(f.waiting)::int, bool_or(f.waiting >= $2) from ({LANES}) l
+select l.queue, sum(f.waiting)::int, bool_or(f.waiting >= $2) from ({FIND_LANES}) l
 cross join lateral (
     select count(*) as waiting from (
         select from ready
@@ -62,7 +62,7 @@ group by l.queue
 """
 # Age by the database's clock, since the submission or, where later, `run_at`. A null tenant selects all.
 READ_OLDEST_AGES = f"""
-select l.queue, max(extract(epoch from now() - greatest(j.created_at, j.run_at)))::float8 from ({LANES}) l
+select l.queue, max(extract(epoch from now() - greatest(j.created_at, j.run_at)))::float8 from ({FIND_LANES}) l
 cross join lateral (
     select tenant_id, job_id from ready
     where queue = l.queue and type = l.type and priority = l.priority and ($1::int is null or tenant_id = $1)

@@ -11,7 +11,7 @@ SEARCH_SECONDS = 0.2
 
 # The start of the completed attempt is a few events before the end. After many progress events it is further back: for
 # a first attempt it is the first start of the job.
-RUN_TIMES = f"""
+READ_RUN_TIMES = f"""
 select extract(epoch from e.occurred_at - coalesce(
     (
         select max(x.occurred_at) from (
@@ -41,5 +41,5 @@ async def run_times(connection: Connection, tenant_id: int, job_type: str) -> li
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         await connection.execute(PLANS)
         found = await find_jobs(connection, tenant_id, wanted, limit=SAMPLE, seconds=SEARCH_SECONDS)
-        rows = await connection.fetch(RUN_TIMES, tenant_id, found.job_ids)
+        rows = await connection.fetch(READ_RUN_TIMES, tenant_id, found.job_ids)
     return [row[0] for row in rows if row[0] is not None]

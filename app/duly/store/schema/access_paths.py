@@ -11,7 +11,7 @@ from uuid import UUID
 
 from duly.domain.events import FIRST_TERMINAL, Status
 from duly.domain.ids import LARGEST, SMALLEST
-from duly.store.queue.ready import LANES
+from duly.store.queue.ready import FIND_LANES
 
 
 class ListFilter(NamedTuple):
@@ -79,7 +79,7 @@ _ENDED = f"""
 """
 _ASKED_HERE = "($5 is null or type = any($5)) and ($6 is null or queue = any($6))"
 _READY = f"""
-    select w.job_id from ({LANES}) l
+    select w.job_id from ({FIND_LANES}) l
     cross join lateral (
         select job_id from ready
         where queue = l.queue and type = l.type and priority = l.priority and {_IN_RANGE} {_NEWEST}

@@ -22,7 +22,7 @@ from duly.store.postgres.partitions import PARTITIONED, ensure_partitions
 from duly.store.schema.revisions import migrations_folder
 from duly.store.schema.tables import metadata
 
-HAS_SCHEMA = "select exists (select from pg_namespace where nspname = $1)"
+SCHEMA_EXISTS = "select exists (select from pg_namespace where nspname = $1)"
 
 Result = TypeVar("Result")
 
@@ -37,7 +37,7 @@ def is_ours(name: str | None, type_: str, _parents: object) -> bool:
 async def migrate(database: Database, *, to: str = "head") -> None:
     """Migrates the database to a revision, by default the newest, and creates the partitions of the next days."""
     async with database.connection() as connection:
-        if database.schema is not None and not await connection.fetchval(HAS_SCHEMA, database.schema):
+        if database.schema is not None and not await connection.fetchval(SCHEMA_EXISTS, database.schema):
             await connection.execute(f"create schema if not exists {quoted(database.schema)}")
         # Keeps nodes that start at the same time from racing. The transaction of the lock is on a separate connection.
         async with connection.transaction():

@@ -12,7 +12,7 @@ from duly.store.postgres.database import Connection, Database
 
 # Migrations only add to the schema, so that the previous release keeps working. Those that remove something are listed
 # in this table.
-CONTRACTIONS = "select revision from contractions"
+READ_CONTRACTIONS = "select revision from contractions"
 
 _FILE = re.compile(r"(\d{4})_\w+\.py")
 
@@ -61,6 +61,6 @@ async def revisions_missing(connection: Connection) -> list[str]:
         return known
     if current not in known:
         kept = await connection.fetchval("select to_regclass('contractions') is not null")
-        serves = kept and {row[0] for row in await connection.fetch(CONTRACTIONS)} <= set(known)
+        serves = kept and {row[0] for row in await connection.fetch(READ_CONTRACTIONS)} <= set(known)
         raise DatabaseNewer(f"it is at the revision {current}, which this release does not know", serves=serves)
     return known[known.index(current) + 1 :]

@@ -22,12 +22,12 @@ TABLES = (
 READ_ONLY = ("alembic_version", "contractions")
 
 # A schema that the role may not use is not on its effective search path, so its tables are not found by name.
-SCHEMA = """
+READ_SCHEMA = """
 select current_user, quote_ident(coalesce(current_schema(), $1)), current_schema() is not null,
        exists (select from pg_namespace where nspname = $1)
 """
 # Only tables that exist: the migrations create the others.
-LACKED = """
+FIND_MISSING_RIGHTS = """
 select quote_ident(name), array_remove(array[
     case when not has_table_privilege(oid, 'SELECT') then 'SELECT' end,
     case when writes and not has_table_privilege(oid, 'INSERT') then 'INSERT' end,
@@ -51,19 +51,19 @@ class Rights(NamedTuple):
 
 async def missing_rights(connection: Connection, schema: str | None) -> Rights:
     """Returns the rights that the role of this connection lacks to serve."""
-    row = await connection.fetchrow(SCHEMA, schema or "public")
+    row = await connection.fetchrow(READ_SCHEMA, schema or "public")
     role, name, usable, exists = row
     if not usable:
         return Rights(role, [f"GRANT USAGE ON SCHEMA {name} TO {role}"] if exists else [])
     lacked: dict[tuple[str, ...], list[str]] = {}
-    for table, rights in await connection.fetch(LACKED, TABLES, READ_ONLY):
+    for table, rights in await connection.fetch(FIND_MISSING_RIGHTS, TABLES, READ_ONLY):
         if rights:
             lacked.setdefault(tuple(rights), []).append(table)
     return Rights(role, [_grant(name, rights, tables, role) for rights, tables in lacked.items()])
 
 
 # Rights on the schema of the tables, or on the database of a schema that does not exist.
-TO_MIGRATE = """
+READ_RIGHTS_TO_MIGRATE = """
 select current_user, quote_ident(name), quote_ident(current_database()),
        exists (select from pg_namespace where nspname = name),
        case when exists (select from pg_namespace where nspname = name)
@@ -75,7 +75,7 @@ from (select coalesce($1::text, current_schema(), 'public') as name) as target
 
 async def missing_rights_to_migrate(connection: Connection, schema: str | None) -> Rights:
     """Returns the rights that the role of this connection lacks to create the tables."""
-    role, name, database, exists, may = await connection.fetchrow(TO_MIGRATE, schema)
+    role, name, database, exists, may = await connection.fetchrow(READ_RIGHTS_TO_MIGRATE, schema)
     if may:
         return Rights(role, [])
     what = f"USAGE, CREATE ON SCHEMA {name}" if exists else f"CREATE ON DATABASE {database}"

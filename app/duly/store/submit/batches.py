@@ -14,9 +14,9 @@ insert into batches (tenant_id, batch_id, name, first_id, last_id, total, then_j
 values ($1, $2, $3, $4, $5, $6, $7::json)
 on conflict do nothing
 """
-MADE_AT = "select created_at from batches where tenant_id = $1 and batch_id = $2"
+READ_CREATION_TIME = "select created_at from batches where tenant_id = $1 and batch_id = $2"
 # All its jobs existed before, so no end will be counted: this tally completes the batch.
-EMPTY_TALLY = """
+INSERT_EMPTY_TALLY = """
 insert into batch_tallies (tenant_id, batch_id, completed, failed, cancelled) values ($1, $2, 0, 0, 0)
 """
 
@@ -33,8 +33,8 @@ async def record_batch(connection: Connection, batch: NewBatch, jobs: Sequence[N
     """
     await connection.execute(RECORD_BATCH, *batch_columns(batch, jobs, total=total))
     if not total:
-        await connection.execute(EMPTY_TALLY, batch.tenant_id, batch.batch_id)
-    at: datetime = await connection.fetchval(MADE_AT, batch.tenant_id, batch.batch_id)
+        await connection.execute(INSERT_EMPTY_TALLY, batch.tenant_id, batch.batch_id)
+    at: datetime = await connection.fetchval(READ_CREATION_TIME, batch.tenant_id, batch.batch_id)
     return at
 
 
@@ -52,7 +52,7 @@ with taken as (
 select tenant_id, batch_id, sum(completed)::int, sum(failed)::int, sum(cancelled)::int
 from taken group by tenant_id, batch_id order by tenant_id, batch_id
 """
-ADD_UP = """
+ADD_TALLY = """
 update batches set
     completed = completed + $3, failed = failed + $4, cancelled = cancelled + $5,
     completed_at = case when completed + $3 + failed + $4 + cancelled + $5 >= total then coalesce(completed_at, now())
@@ -95,32 +95,32 @@ async def take_tallies(connection: Connection, *, limit: int, but: Sequence[UUID
     return [Tally(*row) for row in await connection.fetch(TAKE_TALLIES, limit, but)]
 
 
-async def add_up(connection: Connection, tallies: Sequence[Tally]) -> list[CountedBatch]:
+async def add_tallies(connection: Connection, tallies: Sequence[Tally]) -> list[CountedBatch]:
     """Adds tallies to their batches, and returns the batches."""
     added = []
     for tally in tallies:
-        row = await connection.fetchrow(ADD_UP, *tally)
+        row = await connection.fetchrow(ADD_TALLY, *tally)
         if row is not None:
             added.append(CountedBatch(*row))
     return added
 
 
-THEN = "update batches set then_job_id = $3, then_error = null where tenant_id = $1 and batch_id = $2"
-THEN_ERROR = "update batches set then_error = $3::json where tenant_id = $1 and batch_id = $2"
+RECORD_THEN = "update batches set then_job_id = $3, then_error = null where tenant_id = $1 and batch_id = $2"
+RECORD_THEN_ERROR = "update batches set then_error = $3::json where tenant_id = $1 and batch_id = $2"
 
 
-async def note_then(connection: Connection, tenant_id: int, batch_id: UUID, job_id: UUID) -> None:
+async def record_then(connection: Connection, tenant_id: int, batch_id: UUID, job_id: UUID) -> None:
     """Records the job that follows the batch."""
-    await connection.execute(THEN, tenant_id, batch_id, job_id)
+    await connection.execute(RECORD_THEN, tenant_id, batch_id, job_id)
 
 
-async def note_then_error(connection: Connection, tenant_id: int, batch_id: UUID, error: str) -> None:
+async def record_then_error(connection: Connection, tenant_id: int, batch_id: UUID, error: str) -> None:
     """Records the error (JSON text) with which the job that follows the batch was refused."""
-    await connection.execute(THEN_ERROR, tenant_id, batch_id, error)
+    await connection.execute(RECORD_THEN_ERROR, tenant_id, batch_id, error)
 
 
 # Adds the pending tallies, so that no ended job is missing.
-READ = """
+READ_BATCH = """
 select b.batch_id, b.name, b.first_id, b.last_id, b.total, b.completed + t.completed, b.failed + t.failed,
        b.cancelled + t.cancelled, b.then_job_id, b.created_at, b.completed_at,
        (select count(*)::int from running n where n.batch_id = b.batch_id and n.tenant_id = b.tenant_id),
@@ -159,24 +159,24 @@ class BatchView(NamedTuple):
 
 async def view_batch(connection: Connection, tenant_id: int, batch_id: UUID) -> BatchView | None:
     """Returns a batch; None if the tenant has no such batch."""
-    row = await connection.fetchrow(READ, tenant_id, batch_id)
+    row = await connection.fetchrow(READ_BATCH, tenant_id, batch_id)
     return BatchView(*row) if row is not None else None
 
 
-JOB_IDS = """
+READ_JOB_IDS = """
 select j.job_id from batches b join jobs j
     on j.tenant_id = b.tenant_id and j.job_id between b.first_id and b.last_id and j.batch_id = b.batch_id
 where b.tenant_id = $1 and b.batch_id = $2 order by j.job_id
 """
 
 
-async def job_ids_of(connection: Connection, tenant_id: int, batch_id: UUID) -> list[UUID]:
+async def read_job_ids(connection: Connection, tenant_id: int, batch_id: UUID) -> list[UUID]:
     """Returns all jobs of a batch, in the order of submission."""
-    return [row[0] for row in await connection.fetch(JOB_IDS, tenant_id, batch_id)]
+    return [row[0] for row in await connection.fetch(READ_JOB_IDS, tenant_id, batch_id)]
 
 
 # The bounds are parameters, not joined, so that ids are read in order and the search ends with the page.
-PAGE_OF_IDS = """
+READ_JOB_IDS_AFTER = """
 select job_id from jobs j
 where tenant_id = $1 and batch_id = $2 and job_id >= $3 and job_id <= $4 and job_id > $5 {condition}
 order by job_id limit $6
@@ -188,10 +188,10 @@ and coalesce((select kind from events e where e.job_id = j.job_id order by e.seq
 """
 
 
-async def page_of_job_ids(
+async def read_job_ids_after(
     connection: Connection, tenant_id: int, batch: BatchView, *, after: UUID, limit: int, unfinished: bool = False
 ) -> list[UUID]:
     """Returns up to `limit` jobs of a batch after this one; with `unfinished` only those that have not ended."""
-    statement = PAGE_OF_IDS.format(condition=UNFINISHED if unfinished else "")
+    statement = READ_JOB_IDS_AFTER.format(condition=UNFINISHED if unfinished else "")
     bounds = (batch.first_id, batch.last_id, after)
     return [row[0] for row in await connection.fetch(statement, tenant_id, batch.batch_id, *bounds, limit)]

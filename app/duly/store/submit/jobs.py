@@ -145,13 +145,15 @@ async def record_jobs_again(connection: Connection, jobs: Sequence[NewJob]) -> R
     return Recorded(*await connection.fetchrow(SUBMIT_AGAIN, *_columns(jobs), None))
 
 
-CREATED = """
+READ_CREATION_TIMES = """
 select a.tenant_id, a.job_id, j.created_at from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
 cross join lateral (select created_at from jobs where tenant_id = a.tenant_id and job_id = a.job_id offset 0) j
 """
 
 
-async def creation_times(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> dict[tuple[int, UUID], datetime]:
+async def read_creation_times(
+    connection: Connection, keys: Sequence[tuple[int, UUID]]
+) -> dict[tuple[int, UUID], datetime]:
     """Returns the creation time of each of these (tenant, job) that exists."""
-    rows = await connection.fetch(CREATED, *(list(column) for column in zip(*keys, strict=True)))
+    rows = await connection.fetch(READ_CREATION_TIMES, *(list(column) for column in zip(*keys, strict=True)))
     return {(row["tenant_id"], row["job_id"]): row["created_at"] for row in rows}

@@ -31,14 +31,14 @@ class SubmissionLimits:
         return self.rate is None and self.backlog is None and not self.backlogs
 
 
-READ = """
+READ_LIMITS = """
 select scope, name, rate_count, rate_seconds, backlog from limits where tenant_id = $1 and scope in (0, 3)
 """
 
 
 async def read_submission_limits(connection: Connection, tenant_id: int) -> SubmissionLimits | None:
     """Returns the limits that were set at run time; None if none were."""
-    rows = await connection.fetch(READ, tenant_id)
+    rows = await connection.fetch(READ_LIMITS, tenant_id)
     general = next((row for row in rows if row[0] == 0), None)
     if general is None:
         return None
@@ -46,11 +46,11 @@ async def read_submission_limits(connection: Connection, tenant_id: int) -> Subm
     return SubmissionLimits(rate, general[4], {row[1]: row[4] for row in rows if row[0] != 0})
 
 
-CLEAR = "delete from limits where tenant_id = $1 and scope in (0, 3, 4)"
-SET = """
+DELETE_LIMITS = "delete from limits where tenant_id = $1 and scope in (0, 3, 4)"
+INSERT_LIMITS = """
 insert into limits (tenant_id, scope, name, rate_count, rate_seconds, backlog) values ($1, 0, '', $2, $3, $4)
 """
-SET_QUEUES = """
+INSERT_QUEUE_LIMITS = """
 insert into limits (tenant_id, scope, name, backlog)
 select $1, 3, name, backlog from unnest($2::text[], $3::int[]) as a (name, backlog)
 """
@@ -59,49 +59,49 @@ select $1, 3, name, backlog from unnest($2::text[], $3::int[]) as a (name, backl
 async def save_submission_limits(connection: Connection, tenant_id: int, limits: SubmissionLimits | None) -> None:
     """Replaces the limits that were set at run time; None restores those of the settings."""
     async with connection.transaction():
-        await connection.execute(CLEAR, tenant_id)
+        await connection.execute(DELETE_LIMITS, tenant_id)
         if limits is None:
             return
         count, seconds = (limits.rate.count, limits.rate.seconds) if limits.rate else (None, None)
-        await connection.execute(SET, tenant_id, count, seconds, limits.backlog)
-        await connection.execute(SET_QUEUES, tenant_id, list(limits.backlogs), list(limits.backlogs.values()))
+        await connection.execute(INSERT_LIMITS, tenant_id, count, seconds, limits.backlog)
+        await connection.execute(INSERT_QUEUE_LIMITS, tenant_id, list(limits.backlogs), list(limits.backlogs.values()))
 
 
-class Taken(NamedTuple):
+class TakenTokens(NamedTuple):
     """Tokens taken; if 0, `seconds` until there are enough."""
 
     tokens: int
     seconds: float
 
 
-MAKE_BUCKET = """
+INSERT_BUCKET = """
 insert into limits (tenant_id, scope, name, tokens) values ($1, 4, '', $2) on conflict do nothing
 """
 # By the database's clock, so that all nodes share one bucket.
-LOOK_INTO_BUCKET = """
+READ_BUCKET = """
 select least($2::float8, tokens + greatest(extract(epoch from now() - refilled_at), 0)::float8 * $2 / $3)
 from limits where tenant_id = $1 and scope = 4 for update
 """
-TAKE = "update limits set tokens = $2, refilled_at = now() where tenant_id = $1 and scope = 4"
+UPDATE_BUCKET = "update limits set tokens = $2, refilled_at = now() where tenant_id = $1 and scope = 4"
 
 
-async def take_tokens(connection: Connection, tenant_id: int, rate: Rate, *, needed: int, wanted: int) -> Taken:
+async def take_tokens(connection: Connection, tenant_id: int, rate: Rate, *, needed: int, wanted: int) -> TakenTokens:
     """Takes up to `wanted` tokens if there are `needed`. If more are needed than the bucket holds, a full one is
     enough, and is in debt afterwards.
     """
     async with connection.transaction():
-        await connection.execute(MAKE_BUCKET, tenant_id, float(rate.count))
-        there: float = await connection.fetchval(LOOK_INTO_BUCKET, tenant_id, float(rate.count), rate.seconds)
+        await connection.execute(INSERT_BUCKET, tenant_id, float(rate.count))
+        there: float = await connection.fetchval(READ_BUCKET, tenant_id, float(rate.count), rate.seconds)
         enough = min(needed, rate.count)
         if there < enough:
-            return Taken(0, (enough - there) * rate.seconds / rate.count)
+            return TakenTokens(0, (enough - there) * rate.seconds / rate.count)
         taken = max(needed, min(wanted, int(there)))
-        await connection.execute(TAKE, tenant_id, there - taken)
-        return Taken(taken, 0.0)
+        await connection.execute(UPDATE_BUCKET, tenant_id, there - taken)
+        return TakenTokens(taken, 0.0)
 
 
 # Counts each lane up to the limit, so that a much longer queue costs no more.
-WAITING = f"""
+COUNT_WAITING = f"""
 {LANES_OF_QUEUE.format(queue="$2")}
 select coalesce(sum(c.n), 0)::int + (
     select count(*)::int from (select from blocked where tenant_id = $1 and queue = $2 limit $3) b
@@ -115,5 +115,5 @@ select coalesce(sum(c.n), 0)::int + (
 
 async def count_waiting(connection: Connection, tenant_id: int, queue: str, *, up_to: int) -> int:
     """Returns the number of jobs of the queue that are ready or blocked; it counts up to `up_to`."""
-    waiting: int = await connection.fetchval(WAITING, tenant_id, queue, up_to)
+    waiting: int = await connection.fetchval(COUNT_WAITING, tenant_id, queue, up_to)
     return waiting

@@ -6,7 +6,7 @@ from uuid import UUID
 from duly.domain.events import FIRST_TERMINAL, EventKind
 from duly.store.postgres.database import Connection
 
-UNFINISHED = f"""
+FIND_UNFINISHED_CHILDREN = f"""
 select c.job_id from unnest($2::uuid[]) as a (job_id)
 cross join lateral (
     select job_id from jobs where parent_id = a.job_id and tenant_id = $1 order by job_id offset 0
@@ -20,14 +20,14 @@ limit $3
 """
 
 
-async def unfinished_children(
+async def find_unfinished_children(
     connection: Connection, tenant_id: int, parents: Sequence[UUID], *, limit: int
 ) -> list[UUID]:
     """Returns jobs that these submitted, that have not ended and have no cancel request."""
-    return [row[0] for row in await connection.fetch(UNFINISHED, tenant_id, parents, limit)]
+    return [row[0] for row in await connection.fetch(FIND_UNFINISHED_CHILDREN, tenant_id, parents, limit)]
 
 
-HOLDERS = """
+FIND_HOLDERS = """
 select a.job_id, a.token, n.cancel_requested_at is not null
 from unnest($1::int[], $2::uuid[], $3::int[]) as a (tenant_id, job_id, token)
 cross join lateral (
@@ -41,11 +41,11 @@ async def holders(connection: Connection, attempts: Sequence[tuple[int, UUID, in
     """Returns those of these attempts (tenant, job, token) that hold their lease, as (job, token), and whether they
     have a cancel request.
     """
-    rows = await connection.fetch(HOLDERS, *(list(column) for column in zip(*attempts, strict=True)))
+    rows = await connection.fetch(FIND_HOLDERS, *(list(column) for column in zip(*attempts, strict=True)))
     return {(row[0], row[1]): row[2] for row in rows}
 
 
-CANCELLED = f"""
+FIND_CANCELLED = f"""
 select a.job_id from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
 left join lateral (
     select cancel_requested_at from running where job_id = a.job_id and tenant_id = a.tenant_id offset 0
@@ -59,12 +59,12 @@ where n.cancel_requested_at is not null or e.kind = {EventKind.CANCELLED:d}
 
 async def find_cancelled(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> set[UUID]:
     """Returns those of these (tenant, job) that are cancelled or have a cancel request."""
-    rows = await connection.fetch(CANCELLED, *(list(column) for column in zip(*keys, strict=True)))
+    rows = await connection.fetch(FIND_CANCELLED, *(list(column) for column in zip(*keys, strict=True)))
     return {row[0] for row in rows}
 
 
 # After a retry of the parent, failures of its earlier round do not count.
-LEFT_FAILED = f"""
+FIND_LEFT_FAILED = f"""
 select a.child_id from unnest($1::int[], $2::uuid[], $3::uuid[]) as a (tenant_id, parent_id, child_id)
 cross join lateral (
     select kind, occurred_at from events
@@ -84,5 +84,5 @@ async def find_left_failed(connection: Connection, keys: Sequence[tuple[int, UUI
     """Returns the children of these (tenant, parent, child) that failed or were cancelled before their parent was
     retried.
     """
-    rows = await connection.fetch(LEFT_FAILED, *(list(column) for column in zip(*keys, strict=True)))
+    rows = await connection.fetch(FIND_LEFT_FAILED, *(list(column) for column in zip(*keys, strict=True)))
     return {row[0] for row in rows}

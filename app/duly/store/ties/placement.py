@@ -11,7 +11,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from duly.domain.job import Lane, Mark
-from duly.store.ledger.pending_follow_ups import still_ended
+from duly.store.ledger.pending_follow_ups import find_still_ended
 from duly.store.postgres.database import Connection
 from duly.store.queue.ready import LaneStart
 
@@ -54,7 +54,7 @@ class HotRow(NamedTuple):
 
 
 # A scheduled job without `run_at` is due now.
-PLACE = """
+INSERT_HOT_ROWS = """
 with p as materialized (
     select * from unnest(
         $1::smallint[], $2::int[], $3::uuid[], $4::int[], $5::int[], $6::real[], $7::smallint[], $8::smallint[],
@@ -88,12 +88,12 @@ from p where place >= 2
 async def place(connection: Connection, standing: Sequence[HotRow]) -> None:
     """Inserts each row in its place. None of the jobs may have a hot row."""
     if standing:
-        await connection.execute(PLACE, *zip(*standing, strict=True))
+        await connection.execute(INSERT_HOT_ROWS, *zip(*standing, strict=True))
 
 
 # A key of another job is locked until this transaction ends, but not changed: a transfer of it waits, and then finds
 # the row that is blocked for it.
-ACQUIRE = """
+ACQUIRE_KEYS = """
 insert into concurrency as c (tenant_id, key, job_id)
 select distinct on (a.tenant_id, a.key) a.tenant_id, a.key, a.job_id
 from unnest($1::int[], $2::text[], $3::uuid[]) as a (tenant_id, key, job_id)
@@ -109,7 +109,7 @@ async def acquire_keys(connection: Connection, wanted: Sequence[tuple[int, str, 
     """
     if not wanted:
         return set()
-    rows = await connection.fetch(ACQUIRE, *zip(*wanted, strict=True))
+    rows = await connection.fetch(ACQUIRE_KEYS, *zip(*wanted, strict=True))
     return {row[0] for row in rows}
 
 
@@ -157,7 +157,7 @@ async def release_keyed(connection: Connection, *, limit: int, but: Sequence[UUI
 
 
 # Found first and then locked in order: a statement that sorts would scan the whole table.
-KEYS_OF = """
+FIND_KEYS = """
 select c.tenant_id, c.key, c.job_id from unnest($1::uuid[]) as a (job_id)
 cross join lateral (select tenant_id, key, job_id from concurrency where job_id = a.job_id offset 0) c
 """
@@ -170,7 +170,7 @@ cross join lateral (
 """
 # The next job of a key is read in the order of the whole index: with `concurrency_key = ... order by job_id` the
 # planner may scan all blocked jobs by id, which looks cheap while there are none, and generic plans are kept.
-PASS_ON = f"""
+TRANSFER_KEYS = f"""
 with freed as materialized (
     select tenant_id, key from unnest($1::int[], $2::text[]) as f (tenant_id, key)
 ),
@@ -197,29 +197,29 @@ select {_STANDING}, null::timestamptz, w.concurrency_key, 0 from gone w
 """
 
 
-async def pass_keys_on(connection: Connection, ended: Sequence[UUID]) -> list[LaneStart]:
+async def transfer_keys(connection: Connection, ended: Sequence[UUID]) -> list[LaneStart]:
     """Transfers the keys of these jobs to the jobs that wait for them longest, in the caller's
     transaction.
 
     Returns the lanes that got work.
     """
-    found = sorted(tuple(row) for row in await connection.fetch(KEYS_OF, ended))
+    found = sorted(tuple(row) for row in await connection.fetch(FIND_KEYS, ended))
     if not found:
         return []
     locked = await connection.fetch(LOCK_KEYS, *(list(column) for column in zip(*found, strict=True)))
     # From here on they cannot be retried without this key.
-    free = set(await still_ended(connection, [row[2] for row in locked]))
+    free = set(await find_still_ended(connection, [row[2] for row in locked]))
     keys = [(row[0], row[1]) for row in locked if row[2] in free]
     if not keys:
         return []
-    rows = await connection.fetch(PASS_ON, *(list(column) for column in zip(*keys, strict=True)))
+    rows = await connection.fetch(TRANSFER_KEYS, *(list(column) for column in zip(*keys, strict=True)))
     standing = [HotRow(*row) for row in rows]
     await place(connection, standing)
     return [LaneStart(row.lane, row.job_id) for row in standing]
 
 
 # Each dependency is deleted once, and the blocked row counts down; its lock serializes concurrent ends.
-CHILDREN_OF = """
+FIND_CHILDREN = """
 select d.child_id from unnest($1::uuid[]) as a (job_id)
 cross join lateral (select child_id from dependencies where parent_id = a.job_id offset 0) d
 """
@@ -241,7 +241,7 @@ down as (
 )
 select {_STANDING}, w.run_at, w.concurrency_key, w.waits_for from down w where w.waits_for <= 0
 """
-LEAVE_BLOCKED = "delete from blocked where job_id = any($1::uuid[])"
+DELETE_BLOCKED = "delete from blocked where job_id = any($1::uuid[])"
 
 
 async def count_down(connection: Connection, ended: Sequence[UUID]) -> list[LaneStart]:
@@ -250,21 +250,21 @@ async def count_down(connection: Connection, ended: Sequence[UUID]) -> list[Lane
 
     Returns the lanes that got work.
     """
-    children = {row[0] for row in await connection.fetch(CHILDREN_OF, ended)}
+    children = {row[0] for row in await connection.fetch(FIND_CHILDREN, ended)}
     if not children:
         return []
     await connection.fetch(LOCK_CHILDREN, sorted(children))
     free = [HotRow(*row) for row in await connection.fetch(COUNT_DOWN, ended)]
     if not free:
         return []
-    await connection.execute(LEAVE_BLOCKED, [row.job_id for row in free])
+    await connection.execute(DELETE_BLOCKED, [row.job_id for row in free])
     later = [row._replace(place=Placement.SCHEDULED) for row in free if row.run_at is not None]
     await place(connection, later)
     return await place_when_possible(connection, [row for row in free if row.run_at is None])
 
 
 # Dependents of failed jobs, except those that run in any case.
-DOOMED = """
+FIND_DOOMED = """
 select d.tenant_id, d.child_id, min(d.parent_id::text)::uuid
 from dependencies d cross join lateral (
     select despite_failure from jobs where tenant_id = d.tenant_id and job_id = d.child_id offset 0
@@ -276,7 +276,7 @@ group by d.tenant_id, d.child_id
 
 async def find_doomed(connection: Connection, failed: Sequence[UUID]) -> list[tuple[int, UUID, UUID]]:
     """Returns the jobs that cannot run since these failed or were cancelled, as (tenant, job, its dependency)."""
-    return [tuple(row) for row in await connection.fetch(DOOMED, failed)]
+    return [tuple(row) for row in await connection.fetch(FIND_DOOMED, failed)]
 
 
 def marked(*, keyed: bool, unique: bool) -> int:

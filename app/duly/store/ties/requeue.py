@@ -12,7 +12,7 @@ from duly.store.ties.placement import HotRow
 # The token is the number of recorded starts, since each claim raises it by one. It keeps rising, so a worker that still
 # runs the job cannot write. Of two concurrent requests one writes the event. Marks are looked up job by job, because
 # the planner may answer `exists` for many by a full scan.
-REQUEUE = f"""
+REQUEUE_JOBS = f"""
 with wanted as materialized (
     select * from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
 ),
@@ -66,7 +66,7 @@ from asked a
 """
 
 
-class Requeued(NamedTuple):
+class RequeuedJob(NamedTuple):
     """Job to run again, and its dependencies."""
 
     standing: HotRow
@@ -74,17 +74,17 @@ class Requeued(NamedTuple):
     despite_failure: bool
 
 
-async def requeue(connection: Connection, keys: Sequence[tuple[int, UUID]], *, source: str) -> list[Requeued]:
+async def requeue(connection: Connection, keys: Sequence[tuple[int, UUID]], *, source: str) -> list[RequeuedJob]:
     """Records that these (tenant, job) run again, with new attempts; they have no hot row yet. A job that neither
     failed nor was cancelled is not in the result.
     """
     if not keys:
         return []
-    rows = await connection.fetch(REQUEUE, *(list(column) for column in zip(*keys, strict=True)), source)
-    return [Requeued(HotRow(*row[:18]), tuple(row[18] or ()), row[19]) for row in rows]
+    rows = await connection.fetch(REQUEUE_JOBS, *(list(column) for column in zip(*keys, strict=True)), source)
+    return [RequeuedJob(HotRow(*row[:18]), tuple(row[18] or ()), row[19]) for row in rows]
 
 
-UNIQUE = """
+READ_UNIQUE_KEYS = """
 select a.tenant_id, a.job_id, j.type, j.unique_key from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
 cross join lateral (
     select type, unique_key from jobs where tenant_id = a.tenant_id and job_id = a.job_id offset 0
@@ -93,11 +93,11 @@ where j.unique_key is not null
 """
 
 
-async def unique_keys_of(
+async def read_unique_keys(
     connection: Connection, keys: Sequence[tuple[int, UUID]]
 ) -> dict[tuple[int, str, str], list[UUID]]:
     """Returns the jobs among these (tenant, job) that have a unique key, by (tenant, type, key)."""
     found: dict[tuple[int, str, str], list[UUID]] = {}
-    for row in await connection.fetch(UNIQUE, *(list(column) for column in zip(*keys, strict=True))):
+    for row in await connection.fetch(READ_UNIQUE_KEYS, *(list(column) for column in zip(*keys, strict=True))):
         found.setdefault((row[0], row[2], row[3]), []).append(row[1])
     return found

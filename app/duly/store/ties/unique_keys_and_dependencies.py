@@ -10,14 +10,14 @@ from duly.domain.job import Flow, Mark, NewJob
 from duly.store.postgres.database import Connection
 
 # A key of another job is locked until this transaction ends, so that job cannot end meanwhile.
-TAKE_UNIQUE = """
+ACQUIRE_UNIQUE_KEYS = """
 insert into unique_keys as u (tenant_id, type, key, job_id)
 select * from unnest($1::int[], $2::text[], $3::text[], $4::uuid[]) as a (tenant_id, type, key, job_id)
 order by tenant_id, type, key
 on conflict (tenant_id, type, key) do update set job_id = u.job_id where u.job_id = excluded.job_id
 returning tenant_id, type, key, xmax = 0
 """
-HOLDERS = """
+READ_HOLDERS = """
 select a.tenant_id, a.type, a.key, u.job_id, j.created_at
 from unnest($1::int[], $2::text[], $3::text[]) as a (tenant_id, type, key)
 cross join lateral (
@@ -42,38 +42,38 @@ class UniqueKeys(NamedTuple):
     holders: dict[UniqueKey, UniqueKeyHolder]
 
 
-async def take_unique(connection: Connection, wanted: dict[UniqueKey, UUID]) -> UniqueKeys:
+async def acquire_unique_keys(connection: Connection, wanted: dict[UniqueKey, UUID]) -> UniqueKeys:
     """Acquires these keys (tenant, type, key) for their jobs."""
     if not wanted:
         return UniqueKeys(set(), {})
     keys = list(wanted)
     columns = [list(column) for column in zip(*keys, strict=True)]
-    rows = await connection.fetch(TAKE_UNIQUE, *columns, list(wanted.values()))
+    rows = await connection.fetch(ACQUIRE_UNIQUE_KEYS, *columns, list(wanted.values()))
     fresh = {(row[0], row[1], row[2]): bool(row[3]) for row in rows}
     rest = [key for key in keys if key not in fresh]
     if rest:
-        rows = await connection.fetch(HOLDERS, *(list(column) for column in zip(*rest, strict=True)))
+        rows = await connection.fetch(READ_HOLDERS, *(list(column) for column in zip(*rest, strict=True)))
     holders = {(row[0], row[1], row[2]): UniqueKeyHolder(row[3], row[4]) for row in rows} if rest else {}
     return UniqueKeys({key for key, is_fresh in fresh.items() if is_fresh}, holders)
 
 
-GIVE_UP_UNIQUE = "delete from unique_keys where job_id = any($1::uuid[])"
-PASS_UNIQUE = "update unique_keys set job_id = $4 where tenant_id = $1 and type = $2 and key = $3"  # noqa: S105
+RELEASE_UNIQUE_KEYS = "delete from unique_keys where job_id = any($1::uuid[])"
+TRANSFER_UNIQUE_KEY = "update unique_keys set job_id = $4 where tenant_id = $1 and type = $2 and key = $3"
 
 
-async def give_up_unique(connection: Connection, jobs: Sequence[UUID]) -> None:
+async def release_unique_keys(connection: Connection, jobs: Sequence[UUID]) -> None:
     """Releases the keys of these jobs."""
-    await connection.execute(GIVE_UP_UNIQUE, jobs)
+    await connection.execute(RELEASE_UNIQUE_KEYS, jobs)
 
 
-async def pass_unique(connection: Connection, key: UniqueKey, job_id: UUID) -> None:
+async def transfer_unique_key(connection: Connection, key: UniqueKey, job_id: UUID) -> None:
     """Transfers the key to this job."""
-    await connection.execute(PASS_UNIQUE, *key, job_id)
+    await connection.execute(TRANSFER_UNIQUE_KEY, *key, job_id)
 
 
 # Before its first start the parameters of a job can be replaced: that is an event, which the claim reads because of the
 # mark. A scheduled job then starts `$4` seconds from now, at most `$5` seconds after its submission.
-MERGE = f"""
+MERGE_PARAMETERS = f"""
 with asked as materialized (
     select tenant_id, job_id, queue, type, priority, created_at from jobs where tenant_id = $1 and job_id = $2
 ),
@@ -108,7 +108,9 @@ async def merge_parameters(
     connection: Connection, holder: UUID, job: NewJob, *, seconds: float, longest_seconds: float, source: str
 ) -> bool:
     """Replaces the parameters of the waiting job by those of this one; returns False if it has started."""
-    merged = await connection.fetchval(MERGE, job.tenant_id, holder, job.parameters, seconds, longest_seconds, source)
+    merged = await connection.fetchval(
+        MERGE_PARAMETERS, job.tenant_id, holder, job.parameters, seconds, longest_seconds, source
+    )
     return merged is not None
 
 
@@ -162,14 +164,14 @@ def _columns(job: NewJob) -> tuple[object, ...]:
     )
 
 
-class Standing(NamedTuple):
+class RecordedJob(NamedTuple):
     """Recorded job: its creation time, and the digest of a submission with a client-made id."""
 
     created_at: datetime
     digest: bytes | None
 
 
-STANDING = """
+FIND_RECORDED = """
 select a.job_id, j.created_at, j.digest from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
 cross join lateral (
     select created_at, digest from jobs where tenant_id = a.tenant_id and job_id = a.job_id offset 0
@@ -177,12 +179,12 @@ cross join lateral (
 """
 
 
-async def find_standing(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> dict[UUID, Standing]:
+async def find_recorded(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> dict[UUID, RecordedJob]:
     """Returns those of these (tenant, job) that are recorded."""
     if not keys:
         return {}
-    rows = await connection.fetch(STANDING, *(list(column) for column in zip(*keys, strict=True)))
-    return {row[0]: Standing(row[1], row[2]) for row in rows}
+    rows = await connection.fetch(FIND_RECORDED, *(list(column) for column in zip(*keys, strict=True)))
+    return {row[0]: RecordedJob(row[1], row[2]) for row in rows}
 
 
 # Dependencies are marked in their hot row, so that their end has follow-ups. A job that moves at the same moment is
@@ -207,7 +209,7 @@ returning w.job_id
 """  # names of our own
     for table in ("scheduled", "blocked", "running")
 }
-ENDS = f"""
+READ_ENDS = f"""
 select a.job_id, e.kind from unnest($1::uuid[]) as a (job_id) cross join lateral (
     select kind from events where job_id = a.job_id order by sequence desc limit 1
 ) e
@@ -236,7 +238,7 @@ async def watch_parents(connection: Connection, parents: Sequence[tuple[int, UUI
         found = {row[0] for row in await connection.fetch(MARK_READY, [tenant for tenant, _ in open_], ids)}
         for statement in MARK_ELSEWHERE.values():
             found |= {row[0] for row in await connection.fetch(statement, ids)}
-        ends = {row[0]: EventKind(row[1]) for row in await connection.fetch(ENDS, ids)}
+        ends = {row[0]: EventKind(row[1]) for row in await connection.fetch(READ_ENDS, ids)}
         ended |= {job_id: kind for job_id, kind in ends.items() if job_id not in found}
         open_ = [key for key in open_ if key[1] not in found and key[1] not in ended]
     if open_:
@@ -244,7 +246,7 @@ async def watch_parents(connection: Connection, parents: Sequence[tuple[int, UUI
     return ended
 
 
-DEPEND = """
+INSERT_DEPENDENCIES = """
 insert into dependencies (tenant_id, parent_id, child_id)
 select * from unnest($1::int[], $2::uuid[], $3::uuid[]) as a (tenant_id, parent_id, child_id)
 """
@@ -253,4 +255,4 @@ select * from unnest($1::int[], $2::uuid[], $3::uuid[]) as a (tenant_id, parent_
 async def record_dependencies(connection: Connection, waits: Sequence[tuple[int, UUID, UUID]]) -> None:
     """Records (tenant, dependency, dependent)."""
     if waits:
-        await connection.execute(DEPEND, *(list(column) for column in zip(*waits, strict=True)))
+        await connection.execute(INSERT_DEPENDENCIES, *(list(column) for column in zip(*waits, strict=True)))

@@ -215,12 +215,12 @@ async def take_gated(connection: Connection, *, limit: int, hold_seconds: float,
     return [DueDelivery(*row) for row in rows]
 
 
-ANY_GATED = f"select exists (select from receivers where {GATED})"
+HAS_GATED = f"select exists (select from receivers where {GATED})"
 
 
-async def any_gated(connection: Connection) -> bool:
+async def has_gated(connection: Connection) -> bool:
     """Returns whether any receiver is held back."""
-    found: bool = await connection.fetchval(ANY_GATED)
+    found: bool = await connection.fetchval(HAS_GATED)
     return found
 
 
@@ -239,7 +239,7 @@ async def put_back_if_held(connection: Connection, taken: Sequence[DueDelivery],
 
 
 # Lanes that are full on this node are examined when there is room, lanes under a limit periodically.
-NEXT_DUE = f"""
+READ_NEXT_DUE = f"""
 with recursive {_LANES.format(after="'00000000-0000-0000-0000-000000000000'::uuid")}
 select extract(epoch from min(
     case when r.receiver_id is null then l.due_at
@@ -255,5 +255,5 @@ from lane l left join lateral (
 
 async def seconds_to_next(connection: Connection) -> float | None:
     """Returns the seconds until the next webhook may be sent; None if none waits."""
-    seconds: float | None = await connection.fetchval(NEXT_DUE)
+    seconds: float | None = await connection.fetchval(READ_NEXT_DUE)
     return seconds

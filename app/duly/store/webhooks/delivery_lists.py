@@ -149,7 +149,7 @@ ENOUGH_WALKED = 5_000
 ROUNDS_GROW = 4
 
 
-async def page_of_endpoint(
+async def read_endpoint_page(
     connection: Connection, tenant_id: int, endpoint_id: UUID, wanted: DeliveryFilter, *, limit: int
 ) -> DeliveryPage:
     """Returns a page of an endpoint's deliveries, newest first. Where the walk took too long the page may be short,
@@ -163,7 +163,7 @@ async def page_of_endpoint(
     return await _page(connection, statement, tenant_id, endpoint_id, wanted, limit=limit)
 
 
-async def page_of_job(
+async def read_job_page(
     connection: Connection, tenant_id: int, job_id: UUID, *, before: UUID = LARGEST, limit: int
 ) -> DeliveryPage:
     """Returns a page of a job's deliveries, to its callback and to endpoints, newest first."""
@@ -246,13 +246,13 @@ class DeliveryAttempt(NamedTuple):
     error: str | None
 
 
-ATTEMPTS = """
+READ_ATTEMPTS = """
 select attempt, attempted_at, duration_ms, status_code, answer, error from delivery_attempts
 where tenant_id = $1 and job_id = $2 and delivery_id = $3 order by attempt
 """
 
 
-async def attempts_of(connection: Connection, tenant_id: int, delivery: DeliveryView) -> list[DeliveryAttempt]:
+async def read_attempts(connection: Connection, tenant_id: int, delivery: DeliveryView) -> list[DeliveryAttempt]:
     """Returns the attempts of a delivery, oldest first."""
-    rows = await connection.fetch(ATTEMPTS, tenant_id, delivery.job_id, delivery.delivery_id)
+    rows = await connection.fetch(READ_ATTEMPTS, tenant_id, delivery.job_id, delivery.delivery_id)
     return [DeliveryAttempt(*row) for row in rows]

@@ -75,8 +75,8 @@ class Endpoint:
 
 
 # Serializes registrations, which would otherwise exceed the limit together.
-LOCK = "select pg_advisory_xact_lock(730580887, $1)"
-ADD = """
+LOCK_TENANT = "select pg_advisory_xact_lock(730580887, $1)"
+INSERT_ENDPOINT = """
 with added as (
     insert into endpoints (tenant_id, endpoint_id, url, events, types, labels, description, headers, secret,
                            signing_key)
@@ -90,10 +90,10 @@ returning true
 """
 
 
-async def add_endpoint(connection: Connection, key: Key, asked: Subscription, keys: Keys, *, most: int) -> bool:
+async def insert_endpoint(connection: Connection, key: Key, asked: Subscription, keys: Keys, *, most: int) -> bool:
     """Registers an endpoint in the caller's transaction; returns False if the tenant has reached the limit."""
-    await connection.execute(LOCK, key[0])
-    added = await connection.fetchval(ADD, *key, *_columns(asked), keys.secret, keys.signing_key, most)
+    await connection.execute(LOCK_TENANT, key[0])
+    added = await connection.fetchval(INSERT_ENDPOINT, *key, *_columns(asked), keys.secret, keys.signing_key, most)
     return added is not None
 
 
@@ -110,12 +110,12 @@ from endpoints e cross join lateral (
     select * from receivers where receiver_id = e.endpoint_id and tenant_id = e.tenant_id offset 0
 ) r
 """
-READ = _ENDPOINT + "where e.tenant_id = $1 and e.endpoint_id = $2"
+READ_ENDPOINT = _ENDPOINT + "where e.tenant_id = $1 and e.endpoint_id = $2"
 
 
 async def read_endpoint(connection: Connection, key: Key) -> Endpoint | None:
     """Returns an endpoint; None if the tenant has no such endpoint."""
-    row = await connection.fetchrow(READ, *key)
+    row = await connection.fetchrow(READ_ENDPOINT, *key)
     return _endpoint(row) if row is not None else None
 
 
@@ -131,7 +131,7 @@ async def hold_endpoint(connection: Connection, key: Key) -> Endpoint | None:
 
 
 # By the key, in the requested order. There are a thousand at most, so filtering costs little.
-LIST = f"""
+LIST_ENDPOINTS = f"""
 {_ENDPOINT}
 where e.tenant_id = $1 and e.endpoint_id < $2 and ($3 = 0 or e.events & $3 <> 0)
   and ($4::text[] is null or case when e.disabled_at is not null then 'disabled'
@@ -152,12 +152,12 @@ async def list_endpoints(
     """Returns a page of this tenant's endpoints, newest first: those with any of `events` (0: all) and of one of these
     statuses.
     """
-    rows = await connection.fetch(LIST, tenant_id, before, events, statuses, limit)
+    rows = await connection.fetch(LIST_ENDPOINTS, tenant_id, before, events, statuses, limit)
     return [_endpoint(row) for row in rows]
 
 
 # A bucket keeps its tokens, up to its new size: setting equal limits again grants nothing.
-CHANGE = """
+UPDATE_ENDPOINT = """
 with changed as (
     update endpoints set url = $3, events = $4, types = $5, labels = $6, description = $7, headers = $8,
         signing_key = $13, previous_signing_key = $14, updated_at = now(),
@@ -174,26 +174,26 @@ where tenant_id = $1 and receiver_id = $2
 """
 
 
-async def change_endpoint(connection: Connection, key: Key, asked: Subscription, keys: Keys, *, enables: bool) -> None:
+async def update_endpoint(connection: Connection, key: Key, asked: Subscription, keys: Keys, *, enables: bool) -> None:
     """Updates an endpoint that the caller's transaction holds, except its secrets. `enables`: it is no
     longer disabled.
     """
     given = (keys.signing_key, keys.previous_signing_key, enables)
-    await connection.execute(CHANGE, *key, *_columns(asked), *given)
+    await connection.execute(UPDATE_ENDPOINT, *key, *_columns(asked), *given)
 
 
-FORGET_FAILURES = """
+RESET_FAILURES = """
 update receivers set failures = 0, failing_since = null, opened_at = null, probe_at = null, state = 0, last_error = null
 where tenant_id = $1 and receiver_id = $2
 """
 
 
-async def forget_failures(connection: Connection, key: Key) -> None:
+async def reset_failures(connection: Connection, key: Key) -> None:
     """Resets the state of its receiver."""
-    await connection.execute(FORGET_FAILURES, *key)
+    await connection.execute(RESET_FAILURES, *key)
 
 
-ROTATE = """
+ROTATE_KEYS = """
 update endpoints set previous_secret = secret, previous_signing_key = signing_key, secret = $3, signing_key = $4,
     previous_until = now() + $5 * interval '1 second', updated_at = now()
 where tenant_id = $1 and endpoint_id = $2
@@ -202,11 +202,11 @@ where tenant_id = $1 and endpoint_id = $2
 
 async def rotate_keys(connection: Connection, key: Key, keys: Keys, *, overlap_seconds: float) -> None:
     """Replaces the keys; the previous ones keep signing for `overlap_seconds`."""
-    await connection.execute(ROTATE, *key, keys.secret, keys.signing_key, overlap_seconds)
+    await connection.execute(ROTATE_KEYS, *key, keys.secret, keys.signing_key, overlap_seconds)
 
 
 # Pending deliveries find no endpoint and are abandoned.
-DELETE = """
+DELETE_ENDPOINT = """
 with gone as (delete from receivers where tenant_id = $1 and receiver_id = $2)
 delete from endpoints where tenant_id = $1 and endpoint_id = $2
 """
@@ -214,7 +214,7 @@ delete from endpoints where tenant_id = $1 and endpoint_id = $2
 
 async def delete_endpoint(connection: Connection, key: Key) -> None:
     """Deletes an endpoint that the caller's transaction holds."""
-    await connection.execute(DELETE, *key)
+    await connection.execute(DELETE_ENDPOINT, *key)
 
 
 def _columns(asked: Subscription) -> tuple[object, ...]:

@@ -6,7 +6,7 @@ from duly.domain.webhook_events import BATCH_BIT, MessageKind
 from duly.store.postgres.database import Connection
 
 # Without a subscribed endpoint nothing is written.
-ANNOUNCE = """
+INSERT_BATCH_MESSAGE = """
 with told as materialized (
     select endpoint_id from endpoints where tenant_id = $1 and events & $5 <> 0 and disabled_at is null
 ),
@@ -21,16 +21,16 @@ select count(*) from told
 """
 
 
-async def announce_batch(connection: Connection, tenant_id: int, *, message_id: UUID, body: str) -> bool:
+async def insert_batch_message(connection: Connection, tenant_id: int, *, message_id: UUID, body: str) -> bool:
     """Writes deliveries to the endpoints that subscribe to batches, in the caller's transaction. Returns whether there
     are any.
     """
     kind = int(MessageKind.BATCH_COMPLETED)
-    told: int = await connection.fetchval(ANNOUNCE, tenant_id, message_id, kind, body, BATCH_BIT)
+    told: int = await connection.fetchval(INSERT_BATCH_MESSAGE, tenant_id, message_id, kind, body, BATCH_BIT)
     return told > 0
 
 
-ADDRESS = """
+INSERT_TEST = """
 with written as (
     insert into messages (tenant_id, message_id, kind, body)
     select $1, $2, $3, $4 where exists (select from endpoints where tenant_id = $1 and endpoint_id = $5)
@@ -42,10 +42,10 @@ returning delivery_id
 """
 
 
-async def send_test(
+async def insert_test(
     connection: Connection, tenant_id: int, endpoint_id: UUID, *, message_id: UUID, body: str
 ) -> UUID | None:
     """Writes a test delivery to one endpoint. Returns its id; None if the tenant has no such endpoint."""
     kind = int(MessageKind.TEST)
-    delivery_id: UUID | None = await connection.fetchval(ADDRESS, tenant_id, message_id, kind, body, endpoint_id)
+    delivery_id: UUID | None = await connection.fetchval(INSERT_TEST, tenant_id, message_id, kind, body, endpoint_id)
     return delivery_id

@@ -19,7 +19,7 @@ class Receiver(NamedTuple):
 
 
 # In the order of their ids, so that two nodes cannot deadlock.
-MEET = """
+INSERT_RECEIVERS = """
 insert into receivers (tenant_id, receiver_id, registered)
 select * from unnest($1::int[], $2::uuid[], $3::bool[]) as a (tenant_id, receiver_id, registered)
 where not registered or exists (
@@ -28,26 +28,26 @@ where not registered or exists (
 order by receiver_id
 on conflict do nothing
 """
-LOCK = """
+LOCK_RECEIVERS = """
 select receiver_id, failures, failing_since, state <> 0, now() from receivers
 where receiver_id = any($1::uuid[]) order by receiver_id for update
 """
 
 
-async def lock_trouble(
+async def lock_failures(
     connection: Connection, receivers: Sequence[Receiver]
 ) -> tuple[dict[UUID, ReceiverFailures | None], datetime | None]:
     """Returns the failures of each of these, None without any, and the database's time. Locks the rows in the caller's
     transaction. A deleted endpoint is not in the result.
     """
     ordered = sorted(receivers, key=lambda receiver: receiver.receiver_id)
-    await connection.execute(MEET, *(list(column) for column in zip(*ordered, strict=True)))
-    rows = await connection.fetch(LOCK, [receiver.receiver_id for receiver in ordered])
+    await connection.execute(INSERT_RECEIVERS, *(list(column) for column in zip(*ordered, strict=True)))
+    rows = await connection.fetch(LOCK_RECEIVERS, [receiver.receiver_id for receiver in ordered])
     found = {row[0]: ReceiverFailures(row[1], row[2], row[3]) if row[2] is not None else None for row in rows}
     return found, rows[0][4] if rows else None
 
 
-NOTE = """
+UPDATE_RECEIVERS = """
 update receivers r
 set failures = a.failures, failing_since = a.failing_since, state = a.is_open::int, last_error = a.error,
     opened_at = case when a.is_open then coalesce(r.opened_at, now()) end,
@@ -58,7 +58,7 @@ where r.receiver_id >= a.receiver_id and r.receiver_id <= a.receiver_id
 """
 
 
-async def note_trouble(
+async def record_failures(
     connection: Connection, verdicts: Mapping[UUID, tuple[ReceiverBreakerDecision, str | None]]
 ) -> None:
     """Records the consequences of failures: for each receiver the decision, and its last error."""
@@ -73,12 +73,12 @@ async def note_trouble(
         )
         for receiver_id, (verdict, error) in verdicts.items()
     ]
-    await connection.execute(NOTE, *(list(column) for column in zip(*rows, strict=True)))
+    await connection.execute(UPDATE_RECEIVERS, *(list(column) for column in zip(*rows, strict=True)))
 
 
 # The circuit is closed, so that pending deliveries are abandoned at once, with this reason. All other endpoints of the
 # tenant get a message, independent of their filters.
-DISABLE = f"""
+DISABLE_ENDPOINT = f"""
 with disabled as (
     update endpoints set disabled_at = now(), disabled_reason = $3, updated_at = now()
     where tenant_id = $1 and endpoint_id = $2 and disabled_at is null
@@ -108,39 +108,39 @@ async def disable_endpoint(
     """Disables an endpoint, and writes a message to the others of the tenant. Returns False if it was
     disabled before.
     """
-    disabled: int = await connection.fetchval(DISABLE, tenant_id, endpoint_id, reason, message_id, body)
+    disabled: int = await connection.fetchval(DISABLE_ENDPOINT, tenant_id, endpoint_id, reason, message_id, body)
     return disabled > 0
 
 
-FORGET_HEALTHY = "delete from receivers where not registered and failures = 0"
+DELETE_HEALTHY = "delete from receivers where not registered and failures = 0"
 # Without deliveries the state would never be updated.
-FORGET_IDLE = """
+DELETE_IDLE = """
 delete from receivers r where not r.registered and r.failing_since < now() - interval '7 days'
   and not exists (select from deliveries d where d.receiver_id = r.receiver_id)
 """
 
 
 # Failures recorded during the deletion of the endpoint.
-FORGET_DELETED = """
+DELETE_ORPHANED = """
 delete from receivers r where r.registered and not exists (
     select from endpoints e where e.tenant_id = r.tenant_id and e.endpoint_id = r.receiver_id
 )
 """
 
 
-async def forget_receivers(connection: Connection) -> None:
+async def delete_idle_receivers(connection: Connection) -> None:
     """Deletes receivers of callbacks without failures or without deliveries for a week, and those of
     deleted endpoints.
     """
-    await connection.execute(FORGET_HEALTHY)
-    await connection.execute(FORGET_IDLE)
-    await connection.execute(FORGET_DELETED)
+    await connection.execute(DELETE_HEALTHY)
+    await connection.execute(DELETE_IDLE)
+    await connection.execute(DELETE_ORPHANED)
 
 
-OPEN = "select count(*) from receivers where state <> 0"
+COUNT_OPEN = "select count(*) from receivers where state <> 0"
 
 
 async def count_open(connection: Connection) -> int:
     """Returns the number of receivers whose circuit is open."""
-    count: int = await connection.fetchval(OPEN)
+    count: int = await connection.fetchval(COUNT_OPEN)
     return count

@@ -18,7 +18,7 @@ MOST_ATTEMPTS = 500
 Key = tuple[int, UUID]  # tenant, and delivery or replay
 
 
-class Refusal(StrEnum):
+class ResendRefusal(StrEnum):
     """Reason why a delivery is not sent again."""
 
     ENDPOINT_DELETED = "ENDPOINT_DELETED"
@@ -27,17 +27,17 @@ class Refusal(StrEnum):
     ATTEMPTS_EXHAUSTED = "ATTEMPTS_EXHAUSTED"
 
 
-class Resent(NamedTuple):
+class ResendResult(NamedTuple):
     """Result of a redelivery: `done`; or a `refusal`; or neither, if an attempt is in progress."""
 
     done: bool
-    refusal: Refusal | None
+    refusal: ResendRefusal | None
     stands: bool
 
 
 # A waiting delivery becomes due at once. Its row shows whether a dispatcher holds it, and is checked again under its
 # lock; one that has ended meanwhile is still visible in the outbox, and not changed.
-RESEND = f"""
+RESEND_DELIVERY = f"""
 with standing as materialized (
     select tenant_id, delivery_id, job_id, sequence, kind, receiver_id, registered, attempt
     from deliveries where delivery_id = $2 and tenant_id = $1
@@ -91,12 +91,14 @@ select exists (select from hastened) or exists (select from again), refusal, sta
 """
 
 
-async def resend(connection: Connection, key: Key) -> Resent | None:
+async def resend(connection: Connection, key: Key) -> ResendResult | None:
     """Sends this delivery again from the beginning of the schedule; None if the tenant has no such delivery. If it was
     neither done nor refused and is not in the outbox, another request has put it there meanwhile.
     """
-    row = await connection.fetchrow(RESEND, *key)
-    return Resent(row[0], Refusal(row[1]) if row[1] is not None else None, row[2]) if row is not None else None
+    row = await connection.fetchrow(RESEND_DELIVERY, *key)
+    return (
+        ResendResult(row[0], ResendRefusal(row[1]) if row[1] is not None else None, row[2]) if row is not None else None
+    )
 
 
 class Replay(NamedTuple):
@@ -128,7 +130,7 @@ class Replay(NamedTuple):
 
 _COLUMNS = ", ".join(Replay._fields)
 # A new replay deletes old ones.
-BEGIN = f"""
+INSERT_REPLAY = f"""
 with forgotten as (
     delete from replays where tenant_id = $1 and endpoint_id = $3 and collected_at < now() - interval '90 days'
 )
@@ -136,21 +138,21 @@ insert into replays (tenant_id, replay_id, endpoint_id, since) values ($1, $2, $
 """
 
 
-async def begin_replay(connection: Connection, key: Key, endpoint_id: UUID, *, since: datetime) -> Replay:
+async def insert_replay(connection: Connection, key: Key, endpoint_id: UUID, *, since: datetime) -> Replay:
     """Inserts a replay of an endpoint."""
-    return Replay(*await connection.fetchrow(BEGIN, *key, endpoint_id, since))
+    return Replay(*await connection.fetchrow(INSERT_REPLAY, *key, endpoint_id, since))
 
 
-READ = f"select {_COLUMNS} from replays where tenant_id = $1 and replay_id = $2 and endpoint_id = $3"
+READ_REPLAY = f"select {_COLUMNS} from replays where tenant_id = $1 and replay_id = $2 and endpoint_id = $3"
 
 
 async def read_replay(connection: Connection, key: Key, endpoint_id: UUID) -> Replay | None:
     """Returns a replay of this endpoint."""
-    row = await connection.fetchrow(READ, *key, endpoint_id)
+    row = await connection.fetchrow(READ_REPLAY, *key, endpoint_id)
     return Replay(*row) if row is not None else None
 
 
-LIST = f"""
+LIST_REPLAYS = f"""
 select {_COLUMNS} from replays where tenant_id = $1 and endpoint_id = $2 and replay_id < $3
 order by replay_id desc limit $4
 """
@@ -160,21 +162,21 @@ async def list_replays(
     connection: Connection, tenant_id: int, endpoint_id: UUID, *, before: UUID, limit: int
 ) -> list[Replay]:
     """Returns a page of this endpoint's replays, newest first."""
-    return [Replay(*row) for row in await connection.fetch(LIST, tenant_id, endpoint_id, before, limit)]
+    return [Replay(*row) for row in await connection.fetch(LIST_REPLAYS, tenant_id, endpoint_id, before, limit)]
 
 
-OPEN = """
+FIND_OPEN_REPLAYS = """
 select tenant_id, replay_id from replays where collected_at is null and replay_id <> all($2)
 order by replay_id limit $1
 """
 
 
-async def open_replays(connection: Connection, *, limit: int, but: Sequence[UUID] = ()) -> list[Key]:
+async def find_open_replays(connection: Connection, *, limit: int, but: Sequence[UUID] = ()) -> list[Key]:
     """Returns replays that are still collecting, except some, oldest first."""
-    return [(row[0], row[1]) for row in await connection.fetch(OPEN, limit, but)]
+    return [(row[0], row[1]) for row in await connection.fetch(FIND_OPEN_REPLAYS, limit, but)]
 
 
-HOLD = f"""
+HOLD_REPLAY = f"""
 select {_COLUMNS} from replays
 where tenant_id = $1 and replay_id = $2 and collected_at is null for update
 """
@@ -185,24 +187,24 @@ async def hold_replay(connection: Connection, key: Key) -> Replay | None:
     it has finished collecting or another transaction holds it.
     """
     await connection.execute(PLANS)
-    row = await connection.fetchrow(HOLD, *key)
+    row = await connection.fetchrow(HOLD_REPLAY, *key)
     return Replay(*row) if row is not None else None
 
 
-DUE = """
+COUNT_DUE = """
 select count(*)::int from (select from deliveries where receiver_id = $1 and due_at <= now() limit $2) d
 """
 
 
 async def count_due(connection: Connection, receiver_id: UUID, *, most: int) -> int:
     """Returns the number of this receiver's due deliveries, up to `most`."""
-    count: int = await connection.fetchval(DUE, receiver_id, most)
+    count: int = await connection.fetchval(COUNT_DUE, receiver_id, most)
     return count
 
 
 # In the order of their creation, and due in that order. (`delivery_lists` explains the bounds of rows.) Deliveries in
 # the outbox are in progress; one that ended while this statement ran is still visible there.
-COLLECT = f"""
+COLLECT_FAILED = f"""
 with failures as materialized (
     select distinct on (receiver_id, delivery_id) delivery_id, job_id from delivery_attempts
     where registered and outcome = 3 and tenant_id = $1
@@ -252,4 +254,4 @@ async def collect(connection: Connection, replay: Replay, *, limit: int) -> Coll
     after = replay.last_id or UUID(int=max(smallest_id_at(replay.since).int - 1, 0))
     until = smallest_id_at(replay.created_at + timedelta(milliseconds=1))
     given = (replay.tenant_id, replay.replay_id, replay.endpoint_id, after, until, limit)
-    return Collected(*await connection.fetchrow(COLLECT, *given))
+    return Collected(*await connection.fetchrow(COLLECT_FAILED, *given))
