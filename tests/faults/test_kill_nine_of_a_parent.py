@@ -46,8 +46,8 @@ async def test_a_parent_that_waited_at_the_kill_finds_the_children_that_it_had(
 @pytest.mark.parametrize(
     ("place", "recorded"),
     [
-        ("duly.lifecycle.run.child_jobs:ChildRecorder._record", 0),
-        ("duly.lifecycle.run.child_jobs:ChildRecorder._after", 1),
+        ("duly.lifecycle.run.child_jobs:ChildSubmitter._record", 0),
+        ("duly.lifecycle.run.child_jobs:ChildSubmitter._after", 1),
     ],
 )
 async def test_a_child_whose_submission_was_not_answered_at_the_kill_is_recorded_once(
