@@ -24,7 +24,8 @@ def value_of(key: str) -> str:
 async def refusal(command: Command, code: int) -> str:
     assert await command.ended() == code, command.stderr
     assert command.stdout == ""
-    [line] = command.stderr.splitlines()
+    *logged_before, line = command.stderr.splitlines()
+    assert all(each.startswith("{") for each in logged_before)
     assert line.startswith("duly: ")
     return line
 
@@ -122,7 +123,7 @@ async def test_keys_are_rotated_over_restarts_and_every_webhook_is_signed(
     (await receiver.next()).verify(SECRET)
     await run_schedule(service, receiver)
     resealed = await said(processes.run("secrets", "reseal", DULY_DATABASE_URL=database_url, **both))
-    assert resealed.splitlines() == ['sealed anew with "new": 1', 'left under "old": 3 in jobs']
+    assert resealed.splitlines() == ['encrypted with "new": 1', 'remaining under "old": 3 in jobs']
     await service.stop()
 
     hits = receiver.hits
@@ -160,7 +161,7 @@ async def test_a_key_that_nothing_is_sealed_with_is_forgotten(
     both = {"DULY_SECRET_KEYS": f"{new},{old}"}
     await (await processes.serve(database_url, **both)).stop()
     resealed = await said(processes.run("secrets", "reseal", DULY_DATABASE_URL=database_url, **both))
-    assert 'nothing is left under "old"' in resealed
+    assert 'no secret is encrypted with "old"' in resealed
     service = await processes.serve(database_url, DULY_SECRET_KEYS=new)
     assert not [line for line in logged(service) if line["action"] == "secret_keys_lacking"]
     await run_schedule(service, receiver)
@@ -177,8 +178,8 @@ async def test_reseal_says_what_it_cannot_open(database_url: str, processes: Pro
     await (await processes.serve(database_url, **new)).stop()
     command = processes.run("secrets", "reseal", DULY_DATABASE_URL=database_url, **new)
     assert await command.ended() == 1
-    assert "not opened, for their key is not among the secret keys: 1" in command.stdout
-    assert 'left under "lost": 1 in schedules' in command.stdout
+    assert "not decrypted, because DULY_SECRET_KEYS lacks their key: 1" in command.stdout
+    assert 'remaining under "lost": 1 in schedules' in command.stdout
 
 
 def logged(service: ServiceProcess) -> list[dict[str, Any]]:
