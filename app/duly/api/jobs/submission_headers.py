@@ -17,14 +17,16 @@ _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-
 Headers = Mapping[bytes, bytes]
 
 
-def origin_of(scope: RequestScope) -> SubmissionOrigin:
-    """Returns the origin that all jobs of a request share, without an idempotency key.
+def origin_of(
+    scope: RequestScope, *, idempotency: IdempotencyKey | None = None, digest: bytes | None = None
+) -> SubmissionOrigin:
+    """Returns the origin that all jobs of a request share.
 
     Raises:
         Invalid: `X-Correlation-Id` is malformed.
     """
     headers = headers_of(scope)
-    return SubmissionOrigin(tenant_of(scope), _correlation_id(headers), _traceparent(headers))
+    return SubmissionOrigin(tenant_of(scope), _correlation_id(headers), _traceparent(headers), idempotency, digest)
 
 
 def idempotency_key(headers: Headers, value: object) -> IdempotencyKey | None:

@@ -41,7 +41,7 @@ class SubmissionReader:
             JsonRefused, ParametersInvalid, DulyError: the request is invalid.
         """
         value = self.json(scope)
-        origin = origin_of(scope)._replace(idempotency=idempotency_key(headers_of(scope), value))
+        origin = origin_of(scope, idempotency=idempotency_key(headers_of(scope), value))
         return self.builder.job(read_model(Submission, value), origin)
 
     def read_with_id(self, job_id: UUID, scope: RequestScope) -> NewJob:
@@ -52,7 +52,7 @@ class SubmissionReader:
         """
         value = self.json(scope)
         idempotency = idempotency_key(headers_of(scope), [str(job_id), value])
-        origin = origin_of(scope)._replace(idempotency=idempotency, digest=digest_of(value))
+        origin = origin_of(scope, idempotency=idempotency, digest=digest_of(value))
         return self.builder.job(read_model(Submission, value), origin, job_id=job_id)
 
     def read_line(self, line: bytes, origin: SubmissionOrigin) -> tuple[NewJob, object]:
