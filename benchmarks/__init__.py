@@ -1,21 +1,30 @@
-"""Measures Duly beside others in the same run, and writes docs/internals/performance.md: `python -m benchmarks`.
+"""Benchmark of Duly beside other systems, and the generator of docs/internals/performance.md: `python -m benchmarks`.
 
-__main__      the options, the rows in turn, the report
-ground        what the contestants share: one Postgres server, a folder, the sizes of the run
-contestants   who runs: Duly as users start it, the naive service, the ceilings; `peers/`: other job systems
-rounds        alternating rounds, medians and spread
-rows/         one row of the table each
-growth        what the rows G1 to G6 share: a part of S1 and S3 on a ledger that is given, and ratios
-ledgers       ledgers that are long already, filled by SQL
-load reads    closed loops: the next request when the last was answered
-crowd arrivals  an open loop: requests at a rate of their own, whether or not the last were answered
-post_clients  posts of webhooks by one HTTP client or another
-receiver receiving  who is posted to, and black holes; outboxes: endpoints, and what waits for them
-told black_holes  when whoever is told hears of a job's end: alone, and beside receivers that never answer
-lives steady  whole lives with their webhooks: as many as the service keeps up with, and at a fixed rate
-sampling over_time  what is looked at each second, and rounds that are told second by second
-targets       what was aimed at; how a row is judged
-record report words  what was measured: as JSON, as tables
-page plots    docs/internals/performance.md and its pictures
-guard         a look at two ratios for every change
+__main__              command line: runs the selected rows and writes the report
+targets               targets of each row, and the verdict on its figures
+rows/                 one module for each row of the table
+run_context           what the contestants of a run share: Postgres server, folder, sizes
+contestants           how each contestant starts: Duly, the naive service, the ceilings; `peers/`: other job systems
+rounds                alternating rounds, medians and spread
+machine               description of the machine, and a wait until it is quiet
+
+closed_loop           load generator: each connection sends its next request after a response; also closed_loop_reads
+open_loop             load generator: requests at a given rate; its connections in open_loop_connections
+end_to_end            jobs from POST to signed webhook, with a limit on the jobs in flight; also end_to_end_fixed_rate
+notification_delay    time from a job's terminal event to its webhook or stream event
+callback_load         jobs at a given rate, with callbacks in turn
+hostile_clients       clients that hold connections without sending a complete request
+post_clients          POST requests of webhooks with one of several HTTP clients
+generator_processes   starts a load generator in its own process and reads its result
+
+webhook_receiver      receivers that respond with 204, and hostile ones; started by receiver_process
+filled_ledgers        databases filled by SQL with waiting and finished jobs
+filled_outboxes       registered endpoints, and outboxes filled with webhooks to them
+growth                measurements that the rows G1 to G6 share
+sampling              values sampled every second; time_series: rounds with such values
+
+results_file          measured rows as JSON
+report figure_labels  measured rows as Markdown tables
+page plots            docs/internals/performance.md and its charts
+guard                 comparison of two ratios with those on record, for each change
 """

@@ -12,13 +12,13 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from benchmarks import machine, record, report
-from benchmarks.contestants import DULY_ITSELF
-from benchmarks.ground import FULL, SMALL, Ground, Kind, Sizes
-from benchmarks.record import Circumstances, Row, Rows
+from benchmarks import machine, report, results_file
+from benchmarks.contestants import DULY_SERVICE
+from benchmarks.postgres_server import open_folder, running_server
+from benchmarks.results_file import Circumstances, Row, Rows
 from benchmarks.rounds import Result
-from benchmarks.rows import ASKED_FOR_ONLY, ROWS
-from benchmarks.server import open_folder, running_server
+from benchmarks.rows import ON_REQUEST_ONLY, ROWS
+from benchmarks.run_context import FULL, SMALL, Kind, RunContext, Sizes
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -32,26 +32,26 @@ def main(arguments: Sequence[str]) -> int:
     with open_folder() as folder, running_server(folder / "postgres") as server:
         command = shlex.join(["python", "-m", "benchmarks", *arguments])
         around = Circumstances(command, at, sizes.name, busy, machine.describe(), server.settings())
-        ground = Ground(server, folder, sizes, options.contestants)
+        context = RunContext(server, folder, sizes, options.contestants)
         for name in options.rows:
-            rows[name] = _measured(name, ground, around)
+            rows[name] = _measured(name, context, around)
             print(report.one_row(name, rows[name]), file=sys.stderr, flush=True)
-            # After each row, so that a long run that is cut short leaves what it has.
-            record.write(rows, results)
+            # Written after each row, so that an interrupted run keeps its results.
+            results_file.write(rows, results)
     print(report.markdown(rows))
     written = [results, *_page(options.page, rows)]
     print("\nwritten: " + ", ".join(str(path) for path in written), file=sys.stderr)
     return 0
 
 
-def _measured(name: str, ground: Ground, around: Circumstances) -> Row:
+def _measured(name: str, context: RunContext, around: Circumstances) -> Row:
     """Measures one row. A row that fails is recorded as failed, and the others are measured."""
     began = time.perf_counter()
     try:
-        results = ROWS[name](ground)
+        results = ROWS[name](context)
     except Exception as error:  # noqa: BLE001  # one row must not end a run of an hour
         traceback.print_exc()
-        results = [Result(DULY_ITSELF, [], f"the row failed: {error!r}")]
+        results = [Result(DULY_SERVICE, [], f"the row failed: {error!r}")]
     return Row(around, time.perf_counter() - began, results)
 
 
@@ -68,7 +68,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Measure Duly side by side with other systems."
     )
-    usual = tuple(row for row in ROWS if row not in ASKED_FOR_ONLY)
+    usual = tuple(row for row in ROWS if row not in ON_REQUEST_ONLY)
     parser.add_argument("--rows", type=_rows, default=usual, help=f"comma-separated, of {', '.join(ROWS)}")
     kinds = ", ".join(Kind)
     parser.add_argument("--contestants", type=_kinds, default=frozenset(Kind), help=f"comma-separated, of {kinds}")
@@ -105,7 +105,7 @@ def _sizes(options: argparse.Namespace) -> Sizes:
 
 
 def _end_cleanly(number: int, frame: FrameType | None) -> NoReturn:
-    """SIGTERM unwinds the run as an error does, so that everything it started is stopped."""
+    """Raises SystemExit on SIGTERM, so that everything the run started is stopped."""
     del frame
     raise SystemExit(128 + number)
 

@@ -1,4 +1,4 @@
-"""Who takes part: how each contestant is started, and on which database."""
+"""Contestants: how each is started, and on which database."""
 
 import contextlib
 import os
@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import naive
-from benchmarks.ground import Ground, Kind
-from benchmarks.peers import catalog, installing
+from benchmarks import naive_service
+from benchmarks.peers import catalog, environments
 from benchmarks.peers.catalog import Peer
 from benchmarks.processes import ROOT, ContestantFailed, started
+from benchmarks.run_context import Kind, RunContext
 
 DULY = Path(sys.executable).with_name("duly")
 DULY_READY = r"Duly is ready on http://127\.0\.0\.1:(\d+)"
@@ -20,15 +20,16 @@ UVICORN_READY = r"Uvicorn running on http://127\.0\.0\.1:(\d+)"
 API_ONLY = ("api",)
 ALL_ROLES = ("api", "worker", "dispatcher", "sweeper")
 MIGRATE_SECONDS = 60
-# The receivers of a run are on the machine itself, where none is called otherwise.
+# The receivers of a run are on the loopback network, which is blocked by default.
 CALLBACKS_ALLOWED = {"DULY_WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8"}
 
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """`factory` makes the application of the hand-written ones; `stores` says whether it needs the hand-written table.
+    """One contestant of a row.
 
-    A peer has neither, but a library.
+    The hand-written ones have a `factory` of their application; `stores` means that it needs the hand-written table.
+    A peer has a library instead.
     """
 
     name: str
@@ -38,29 +39,29 @@ class Contestant:
     peer: Peer | None = None
 
 
-DULY_ITSELF = Contestant("Duly", Kind.DULY)
-NAIVE = Contestant("naive", Kind.NAIVE, "naive:create", stores=True)
-ASGI = Contestant("bare ASGI, no database", Kind.CEILING, "ceiling:create_asgi")
-STARLETTE = Contestant("Starlette, no database", Kind.CEILING, "ceiling:create_starlette")
-FASTAPI = Contestant("FastAPI, no database", Kind.CEILING, "ceiling:create_fastapi")
+DULY_SERVICE = Contestant("Duly", Kind.DULY)
+NAIVE = Contestant("naive", Kind.NAIVE, "naive_service:create", stores=True)
+ASGI = Contestant("bare ASGI, no database", Kind.CEILING, "ceilings:create_asgi")
+STARLETTE = Contestant("Starlette, no database", Kind.CEILING, "ceilings:create_starlette")
+FASTAPI = Contestant("FastAPI, no database", Kind.CEILING, "ceilings:create_fastapi")
 STARLETTE_BATCHED = Contestant(
-    "Starlette, batched INSERT", Kind.CEILING, "ceiling:create_starlette_batched", stores=True
+    "Starlette, batched INSERT", Kind.CEILING, "ceilings:create_starlette_batched", stores=True
 )
-FASTAPI_MANY = Contestant("FastAPI, one INSERT for all", Kind.CEILING, "ceiling:create_fastapi_many", stores=True)
+FASTAPI_MANY = Contestant("FastAPI, one INSERT for all", Kind.CEILING, "ceilings:create_fastapi_many", stores=True)
 
 
-def peers_that_submit(ground: Ground) -> tuple[Contestant, ...]:
-    """Those whose bulk calls differ: not a library twice because its worker is set up in two ways."""
-    taking_part = catalog.taking_part(full=ground.sizes.full)
+def peers_that_submit(context: RunContext) -> tuple[Contestant, ...]:
+    """Returns the peers with different bulk calls, so that a library with two worker settings appears once."""
+    taking_part = catalog.taking_part(full=context.sizes.full)
     return tuple(_peer(peer, words=peer.bulk) for peer in taking_part if peer.submits)
 
 
-def peers_that_run(ground: Ground) -> tuple[Contestant, ...]:
-    return tuple(_peer(peer, words=peer.setup) for peer in catalog.taking_part(full=ground.sizes.full))
+def peers_that_run(context: RunContext) -> tuple[Contestant, ...]:
+    return tuple(_peer(peer, words=peer.setup) for peer in catalog.taking_part(full=context.sizes.full))
 
 
 def _peer(peer: Peer, *, words: str) -> Contestant:
-    return Contestant(f"{peer.name} {installing.version(peer)} ({words})", Kind.PEER, peer=peer)
+    return Contestant(f"{peer.name} {environments.version(peer)} ({words})", Kind.PEER, peer=peer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +74,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Options of a start: roles, database (none: a new one), further environment variables, and
-    how many file descriptors at most.
-    """
+    """Options of a start: roles, database (default: a new one), environment variables, limit of file descriptors."""
 
     roles: tuple[str, ...] = ALL_ROLES
     database: str | None = None
@@ -85,26 +84,26 @@ class Start:
 
 
 @contextlib.contextmanager
-def running(contestant: Contestant, ground: Ground, start: Start) -> Iterator[Running]:
-    """The contestant serves for the length of the block. Raises ContestantFailed when it cannot."""
-    database = start.database or new_database(contestant, ground)
+def running(contestant: Contestant, context: RunContext, start: Start) -> Iterator[Running]:
+    """Runs the contestant for the length of the block. Raises ContestantFailed if it does not start."""
+    database = start.database or new_database(contestant, context)
     duly = contestant.kind is Kind.DULY
-    command = duly_command(ground, database, start.roles) if duly else uvicorn_command(contestant)
+    command = duly_command(context, database, start.roles) if duly else uvicorn_command(contestant)
     with started(
         _limited(command, start.descriptors),
-        environment=_environment(ground, database) | _environment_of(start),
-        log=ground.folder / f"{database}.log",
+        environment=_environment(context, database) | _environment_of(start),
+        log=context.folder / f"{database}.log",
         ready=DULY_READY if duly else UVICORN_READY,
     ) as process:
         yield Running(process.pid, process.port, database, process.ready_seconds)
     if start.database is None:
-        ground.drop(database)
+        context.drop(database)
 
 
-def duly_command(ground: Ground, database: str, roles: tuple[str, ...]) -> list[str]:
-    """Started as users start it; the roles are named only where not all are wanted."""
-    url = ground.server.url(database)
-    command = [str(DULY), "serve", "--port", "0", "--database-url", url, "--handlers", "benchmarks.jobs"]
+def duly_command(context: RunContext, database: str, roles: tuple[str, ...]) -> list[str]:
+    """Returns the command as users write it; roles are given only if not all are wanted."""
+    url = context.server.url(database)
+    command = [str(DULY), "serve", "--port", "0", "--database-url", url, "--handlers", "benchmarks.noop_handler"]
     return command if roles == ALL_ROLES else [*command, *(part for role in roles for part in ("--role", role))]
 
 
@@ -120,24 +119,24 @@ def uvicorn_command(contestant: Contestant) -> list[str]:
     return [*server, "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "info"]
 
 
-def new_database(contestant: Contestant, ground: Ground) -> str:
-    """A database of its own, with the tables the contestant needs. Raises ContestantFailed when they cannot be made."""
+def new_database(contestant: Contestant, context: RunContext) -> str:
+    """Creates a database with the tables the contestant needs. Raises ContestantFailed if that fails."""
     if contestant.kind is Kind.DULY:
-        if "duly" not in ground.templates:
-            ground.templates["duly"] = _migrated(ground)
-        return ground.create(ground.templates["duly"])
+        if "duly" not in context.templates:
+            context.templates["duly"] = _migrated(context)
+        return context.create(context.templates["duly"])
     if not contestant.stores:
-        return ground.create()
-    if "naive" not in ground.templates:
-        template = ground.server.create()
-        ground.server.execute(template, naive.SCHEMA)
-        ground.templates["naive"] = template
-    return ground.create(ground.templates["naive"])
+        return context.create()
+    if "naive" not in context.templates:
+        template = context.server.create()
+        context.server.execute(template, naive_service.SCHEMA)
+        context.templates["naive"] = template
+    return context.create(context.templates["naive"])
 
 
-def _migrated(ground: Ground) -> str:
-    database = ground.server.create()
-    environment = _environment(ground, database)
+def _migrated(context: RunContext) -> str:
+    database = context.server.create()
+    environment = _environment(context, database)
     try:
         done = subprocess.run(
             [str(DULY), "migrate"],
@@ -150,23 +149,23 @@ def _migrated(ground: Ground) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ContestantFailed(f"duly migrate did not run: {error}") from error
     if done.returncode != 0:
-        lines = (done.stderr or done.stdout).strip().splitlines() or ["it printed nothing"]
+        lines = (done.stderr or done.stdout).strip().splitlines() or ["no output"]
         raise ContestantFailed(f"duly migrate ended with {done.returncode}: {lines[-1]}")
     return database
 
 
 def clean_environment() -> dict[str, str]:
-    """The caller's environment without Duly's settings: a run is the same whatever is set around it.
+    """Returns the caller's environment without settings of Duly, so that a run does not depend on them.
 
-    Bytecode is kept, as it is unless a variable forbids it: else every start compiles every library anew.
+    PYTHONDONTWRITEBYTECODE is removed too; otherwise each start would compile every library again.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DULY_")}
     kept.pop("PYTHONDONTWRITEBYTECODE", None)
     return kept | {"PYTHONPATH": str(ROOT)}
 
 
-def _environment(ground: Ground, database: str) -> dict[str, str]:
-    url = ground.server.url(database)
+def _environment(context: RunContext, database: str) -> dict[str, str]:
+    url = context.server.url(database)
     return clean_environment() | {"DULY_DATABASE_URL": url, "BENCHMARK_DATABASE_URL": url}
 
 

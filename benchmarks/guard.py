@@ -1,7 +1,7 @@
-"""A look at two ratios for every change: `python -m benchmarks.guard` prints them beside those on record.
+"""Quick comparison for each change: `python -m benchmarks.guard` prints two ratios beside those on record.
 
-It gates nothing. Ratios to the naive service of the same run move less than absolute figures do, yet half a minute on
-a busy machine shows no more than a large loss.
+It fails no build. Ratios to the naive service of the same run vary less than absolute figures, but half a minute on a
+busy machine shows only a large regression.
 """
 
 import sys
@@ -9,32 +9,32 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import record
-from benchmarks.ground import Ground, Kind, Sizes
+from benchmarks import results_file
+from benchmarks.postgres_server import open_folder, running_server
 from benchmarks.processes import ROOT
 from benchmarks.rounds import Result
 from benchmarks.rows import ROWS
-from benchmarks.server import open_folder, running_server
+from benchmarks.run_context import Kind, RunContext, Sizes
 
 ON_RECORD = ROOT / "docs" / "internals" / "performance" / "results.json"
 KINDS = frozenset({Kind.DULY, Kind.NAIVE})
 GUARDED = ("S1", "S3")
 SIZES = replace(Sizes(), rounds=2, seconds=1.5, processed_jobs=10_000, processed_naive_jobs=1_500)
-# A ratio may be this much lower than the one on record before it is called below.
+# Share of the ratio on record from which a measured ratio counts as within.
 NOISE = 0.8
 
 
 def main(path: Path = ON_RECORD, sizes: Sizes = SIZES) -> int:
-    recorded = record.read(path)
+    recorded = results_file.read(path)
     with open_folder() as folder, running_server(folder / "postgres") as server:
-        measured = {row: ROWS[row](Ground(server, folder, sizes, KINDS)) for row in GUARDED}
+        measured = {row: ROWS[row](RunContext(server, folder, sizes, KINDS)) for row in GUARDED}
     for row, results in measured.items():
         print(line(row, ratio(results), ratio(recorded[row].results) if row in recorded else None))
     return 0
 
 
 def ratio(results: Sequence[Result]) -> float | None:
-    """Duly's rate by the naive service's; None where one of them was not measured."""
+    """Returns the rate of Duly divided by that of the naive service; None if one of them was not measured."""
     rates = {result.contestant.kind: result.spreads()["rate"].median for result in results if result.rounds}
     if Kind.DULY not in rates or not rates.get(Kind.NAIVE):
         return None

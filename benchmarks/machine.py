@@ -1,4 +1,4 @@
-"""What a run was made on: machine, versions, and whether others kept it busy."""
+"""Machine and versions of a run, and its load before the run."""
 
 import importlib.metadata
 import os
@@ -26,7 +26,7 @@ def describe() -> dict[str, str]:
 
 
 def revision() -> str:
-    """The commit that was measured, and whether the tree was changed since; unknown outside of a clone."""
+    """Returns the measured commit, with "-dirty" if the tree was changed; "unknown" outside of a clone."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
     try:
         done = subprocess.run(
@@ -54,7 +54,7 @@ def _processor() -> str:
 
 
 def wait_until_quiet() -> float:
-    """Waits, for some seconds at most, for one in which nearly nothing runs; returns the cores busy in the last one."""
+    """Waits up to 15 s for a second with little load; returns the number of busy cores in the last second."""
     busy = 0.0
     for _ in range(QUIET_TRIES):
         busy = psutil.cpu_percent(interval=1) / 100 * (os.cpu_count() or 1)

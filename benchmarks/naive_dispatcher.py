@@ -1,6 +1,6 @@
-"""The naive dispatcher: 64 rows of an outbox at a time, posted with httpx all at once, each ticked off by an UPDATE.
+"""Naive dispatcher: takes 64 rows of an outbox at a time, posts them concurrently and marks each with an UPDATE.
 
-Runs in a process of its own (`python -m benchmarks.naive_dispatcher`) until it is stopped.
+Runs in its own process (`python -m benchmarks.naive_dispatcher`) until it is stopped.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ create table outbox (
 );
 create index outbox_pending on outbox (id) where delivered_at is null
 """
-# As large as the body that Duly sends of the same job.
+# Same size as the body that Duly sends for the same job.
 FILL = f"""
 with port as (select number, ordinality - 1 as place from unnest(array[{{ports}}]) with ordinality as p (number))
 insert into outbox (url, secret, body)

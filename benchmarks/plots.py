@@ -1,4 +1,4 @@
-"""The plots of the page: each drawn where its rows were measured. What goes over time is in `plots_over_time`."""
+"""Plots of the page, each drawn if its row was measured. Plots over time are in `plots_over_time`."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -7,19 +7,19 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from benchmarks.canvas import COLOURS, DULY_BLUE, GREY, INK, drawing, short
-from benchmarks.figures import Spread
+from benchmarks.plot_style import COLOURS, DULY_BLUE, GREY, INK, drawing, short
 from benchmarks.plots_over_time import draw_overload, draw_snapshot, draw_soak
-from benchmarks.record import Row, Rows
+from benchmarks.results_file import Row, Rows
 from benchmarks.rounds import Result
+from benchmarks.stats import Spread
 
-# Above this many times between the largest and the smallest, bars stand on a logarithmic scale.
+# Ratio of the largest to the smallest value above which bars have a logarithmic scale.
 WIDE = 30
 BARS = {
     "S1": ("submit-one", "Submitting one job per request (S1)", "rate", "jobs per second"),
     "S2": ("submit-many", "Submitting many jobs per request (S2)", "rate", "jobs per second"),
     "S3": ("processed", "Running no-op jobs (S3)", "rate", "jobs per second"),
-    "S4": ("whole-life", "Whole lives with a signed webhook (S4)", "rate", "lives per second"),
+    "S4": ("end-to-end", "Jobs end to end, with a signed webhook (S4)", "rate", "jobs per second"),
     "S5a": ("posts", "Signed POST requests alone (S5a)", "rate", "requests per second"),
     "S5b": ("deliveries", "Signed deliveries from a full outbox (S5b)", "rate", "webhooks per second"),
     "S6": ("pick-up", "Idle: from the POST to the handler's start (S6)", "p50_ms", "milliseconds, median"),
@@ -27,7 +27,7 @@ BARS = {
 
 
 def draw(rows: Rows, folder: Path) -> dict[str, Path]:
-    """Draws what can be drawn of these rows into the folder; the SVGs by their titles, in the order of the page."""
+    """Draws the plots of these rows into the folder; returns the SVGs by title, in the order of the page."""
     drawn: dict[str, Path] = {}
     for row, (name, title, figure, unit) in BARS.items():
         if row in rows and measured(rows[row], figure):
@@ -49,7 +49,7 @@ def draw(rows: Rows, folder: Path) -> dict[str, Path]:
 
 
 def measured(row: Row, figure: str) -> list[tuple[Result, Spread]]:
-    """The contestants that showed this figure, and what they showed."""
+    """Returns the contestants with this figure, and its spread."""
     return [(result, spreads[figure]) for result in row.results if figure in (spreads := result.spreads())]
 
 
@@ -72,7 +72,7 @@ def draw_bars(shown: Sequence[tuple[Result, Spread]], path: Path, *, title: str,
         axes.set_xlabel(unit)
 
 
-# The panels of a row that compares sizes: figure, title, unit.
+# Panels of a row that compares sizes: figure, title, unit.
 PANELS = (
     ("rate", "submitting", "jobs per second"),
     ("p99_ms", "submitting, p99", "milliseconds"),
@@ -82,7 +82,7 @@ PANELS = (
 
 
 def draw_sizes(row: Row, path: Path) -> None:
-    """A panel a figure, a bar a condition; the first condition is what the others are compared with."""
+    """Draws a panel for each figure and a bar for each condition; the first condition is the reference."""
     panels = [panel for panel in PANELS if measured(row, panel[0])]
     with drawing(path, rows=len(panels), height=1.7) as stack:
         for axes, (figure, title, unit) in zip(stack, panels, strict=True):
@@ -105,7 +105,7 @@ def _draw_panel(axes: Axes, shown: Sequence[tuple[Result, Spread]], *, title: st
 
 
 def _shorter(name: str) -> str:
-    """Of "40,000 waiting, 1,000,000 finished" with its numbers as ticks have them."""
+    """Shortens the numbers in a name such as "40,000 waiting, 1,000,000 finished"."""
     return re.sub(r"\d{1,3}(,\d{3})+", lambda found: short(float(found[0].replace(",", ""))), name)
 
 

@@ -1,4 +1,4 @@
-"""The plots of what goes over time: a panel a quantity, all with the same seconds below."""
+"""Plots over time: a panel for each quantity, with seconds on the shared axis."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,15 +6,15 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from benchmarks.canvas import DULY_BLUE, GREEN, GREY, ORANGE, drawing, short
-from benchmarks.over_time import RoundOverTime
-from benchmarks.record import Row
+from benchmarks.plot_style import DULY_BLUE, GREEN, GREY, ORANGE, drawing, short
+from benchmarks.results_file import Row
+from benchmarks.time_series import RoundOverTime
 
 Series = Mapping[str, Sequence[float]]
 
 
 def draw_snapshot(row: Row, path: Path) -> None:
-    """Pick-up and dead tuples, second by second, without and with the snapshot."""
+    """Draws pick-up latency and dead tuples per second, without and with the snapshot."""
     panels = (
         ("pick_up_p50_ms", "from submission to start, p50", "ms"),
         ("pick_up_p99_ms", "from submission to start, p99", "ms, logarithmic"),
@@ -22,7 +22,7 @@ def draw_snapshot(row: Row, path: Path) -> None:
     )
     with drawing(path, rows=len(panels), height=1.8) as stack:
         for axes, (name, title, unit) in zip(stack, panels, strict=True):
-            for colour, (condition, series) in zip((GREY, DULY_BLUE), told(row).items(), strict=False):
+            for colour, (condition, series) in zip((GREY, DULY_BLUE), series_by_condition(row).items(), strict=False):
                 axes.plot(series["second"], series[name], color=colour, label=condition)
             _dress(axes, title, unit)
         _name_lines(stack[0])
@@ -30,7 +30,7 @@ def draw_snapshot(row: Row, path: Path) -> None:
 
 
 def draw_overload(row: Row, path: Path) -> None:
-    for series in told(row).values():
+    for series in series_by_condition(row).values():
         with drawing(path, rows=3, height=1.8) as stack:
             answers, latency, memory = stack
             answers.plot(series["second"], series["accepted"], color=DULY_BLUE, label="accepted")
@@ -46,11 +46,11 @@ def draw_overload(row: Row, path: Path) -> None:
 
 
 def draw_soak(row: Row, path: Path) -> None:
-    for series in told(row).values():
+    for series in series_by_condition(row).values():
         with drawing(path, rows=5, height=1.5) as stack:
             rate, latency, memory, connections, dead = stack
             _lines(rate, series, {"rate": ("", DULY_BLUE)})
-            _dress(rate, "whole lives", "per second")
+            _dress(rate, "jobs end to end", "per second")
             _lines(latency, series, {"p50_ms": ("p50", GREY), "p99_ms": ("p99", DULY_BLUE)})
             _dress(latency, "from the POST to the webhook", "ms, logarithmic")
             _lines(memory, series, {"resident_mb": ("", GREEN)})
@@ -64,8 +64,8 @@ def draw_soak(row: Row, path: Path) -> None:
             dead.set_xlabel("seconds")
 
 
-def told(row: Row) -> dict[str, Series]:
-    """The series of the first round of each contestant that has any."""
+def series_by_condition(row: Row) -> dict[str, Series]:
+    """Returns the series of the first round of each contestant with series."""
     return {
         result.contestant.name: first.series
         for result in row.results
@@ -81,7 +81,7 @@ def _lines(axes: Axes, series: Series, lines: Mapping[str, tuple[str, str]]) -> 
 
 
 def _name_lines(axes: Axes) -> None:
-    """Beside the title, where no line can run through it."""
+    """Draws the legend beside the title, where it covers no line."""
     axes.legend(loc="lower right", bbox_to_anchor=(1, 0.97), ncols=2, borderaxespad=0, fontsize=9)
 
 

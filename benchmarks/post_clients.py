@@ -1,7 +1,7 @@
-"""Posts webhooks with one of several HTTP clients: 64 at once on connections that are kept, each signed anew.
+"""Posts webhooks with one of several HTTP clients: 64 concurrently on keep-alive connections, each newly signed.
 
-Runs in a process of its own (`python -m benchmarks.post_clients CLIENT PLAN`), in an environment that has the client,
-and prints one line of JSON. What is sent is the same for all; what they check is theirs.
+Runs in its own process (`python -m benchmarks.post_clients CLIENT PLAN`), in an environment with that client, and
+prints one line of JSON. All clients send the same requests; their checks differ.
 """
 
 import asyncio
@@ -18,20 +18,20 @@ from typing import TypeAlias, cast
 
 import uvloop
 
-from benchmarks.figures import percentile
+from benchmarks.http_messages import split_message
+from benchmarks.stats import percentile
 from benchmarks.submissions import SECRET
-from benchmarks.wire import split_message
 
 NO_CONTENT = 204
-# The length of the body without its text.
+# Length of the body without its text.
 TEXT_AROUND = 37
-# The answer's status.
+# Sends one request and returns the status of the response.
 Post: TypeAlias = Callable[[str, bytes, dict[str, str]], Awaitable[int]]
 
 
 @dataclass(frozen=True, slots=True)
 class PostPlan:
-    """Posts are counted for `seconds` after `warm_up`; the body has `body_bytes`."""
+    """Plan of one load: requests are counted for `seconds` after `warm_up`; the body has `body_bytes`."""
 
     port: int
     concurrent: int = 64
@@ -42,7 +42,7 @@ class PostPlan:
 
 @dataclass(slots=True)
 class PostOutcome:
-    """`rate` is answers a second; `wrong` are those other than 204, and posts that had none."""
+    """`rate`: responses per second; `wrong`: responses other than 204, and requests without a response."""
 
     rate: float
     p50_ms: float
@@ -95,7 +95,7 @@ async def by_aiohttp(plan: PostPlan) -> AsyncIterator[Post]:
 
 @asynccontextmanager
 async def by_duly(plan: PostPlan) -> AsyncIterator[Post]:
-    """The guarded client with every guard on; nothing but the loopback network is opened to it."""
+    """Yields the guarded client with all guards enabled and access to the loopback network only."""
     from duly.domain.egress_policy import EgressPolicy, parse_networks  # noqa: PLC0415
     from duly.outbound import OutboundClient  # noqa: PLC0415
 
@@ -109,7 +109,7 @@ async def by_duly(plan: PostPlan) -> AsyncIterator[Post]:
 
 
 class Bare(asyncio.Protocol):
-    """A connection that writes and waits for an answer, and guards against nothing."""
+    """Connection that writes and waits for a response, without any guard."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -156,7 +156,7 @@ CLIENTS = {
 
 
 def signed(number: int, body: bytes) -> dict[str, str]:
-    """The headers that a webhook has."""
+    """Returns the headers of a webhook."""
     identity, moment, key = f"msg_{number:024d}", int(time.time()), SECRET.encode()
     signature = hmac.digest(key, f"{identity}.{moment}.".encode() + body, hashlib.sha256)
     return {
@@ -170,7 +170,7 @@ def signed(number: int, body: bytes) -> dict[str, str]:
 
 
 class Posting:
-    """A closed loop: each caller sends its next post when the last was answered."""
+    """Closed loop: each caller sends its next request after the response to the last."""
 
     def __init__(self, plan: PostPlan) -> None:
         self._plan = plan
@@ -183,7 +183,7 @@ class Posting:
 
     async def run(self, post: Post) -> PostOutcome:
         plan = self._plan
-        # What a client does but once, it has done before the time begins.
+        # One-time work of a client, such as connecting, happens before the measurement.
         await asyncio.gather(*(self._post(post) for _ in range(plan.concurrent)))
         processor, began = time.process_time(), time.perf_counter()
         self._counts_from = began + plan.warm_up

@@ -1,4 +1,4 @@
-"""Starts the processes of a run and stops every one of them, whatever happens; sums what a process tree used."""
+"""Processes of a run: started and always stopped; CPU time and memory of process trees."""
 
 import contextlib
 import os
@@ -19,12 +19,12 @@ ROOT = Path(__file__).parent.parent
 
 
 class ContestantFailed(Exception):
-    """A contestant could not be measured; the text says why. The run goes on without it."""
+    """Contestant that could not be measured, with the reason. The run continues without it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A process that said it is ready: after how many seconds, and on which port."""
+    """Process that is ready: its port, and the seconds it took to start."""
 
     pid: int
     port: int
@@ -35,9 +35,9 @@ class Started:
 def started(
     command: Sequence[str], *, environment: Mapping[str, str], log: Path, ready: str, within_seconds: float = 30.0
 ) -> Iterator[Started]:
-    """Runs `command` for the length of the block; begins when `ready` (a pattern with the port) stands in its log.
+    """Runs `command` for the length of the block, which begins when its log matches `ready` (a pattern with the port).
 
-    Raises ContestantFailed when the process ends before, or is not ready in time.
+    Raises ContestantFailed if the process ends before or is not ready in time.
     """
     with log.open("wb") as output:
         began = time.perf_counter()
@@ -65,9 +65,9 @@ def _wait_until_ready(
         if found := ready.search(log.read_text(errors="replace")):
             return int(found[1])
         if process.poll() is not None:
-            raise ContestantFailed(f"{_name(process)} ended with {process.returncode}: {telling_line(log)}")
+            raise ContestantFailed(f"{_name(process)} ended with {process.returncode}: {last_error_line(log)}")
         time.sleep(POLL_SECONDS)
-    raise ContestantFailed(f"{_name(process)} was not ready within {within_seconds:g} s: {telling_line(log)}")
+    raise ContestantFailed(f"{_name(process)} was not ready within {within_seconds:g} s: {last_error_line(log)}")
 
 
 def _name(process: subprocess.Popen[bytes]) -> str:
@@ -75,15 +75,15 @@ def _name(process: subprocess.Popen[bytes]) -> str:
     return " ".join(Path(str(part)).name for part in parts[:4])
 
 
-def telling_line(log: Path) -> str:
-    """The last line of the log that names an error, else the last of all."""
+def last_error_line(log: Path) -> str:
+    """Returns the last line of the log that names an error, or else the last line."""
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     telling = [line for line in lines if ERROR.match(line)] or lines
-    return telling[-1][:300] if telling else "it printed nothing"
+    return telling[-1][:300] if telling else "no output"
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Asks the process to end; kills its group where it does not."""
+    """Sends SIGTERM to the process; kills its group if it does not end."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:
@@ -103,7 +103,7 @@ def _tree(pid: int) -> list[psutil.Process]:
 
 
 def processor_seconds(pid: int) -> float:
-    """User and system time of the process, its descendants and their ended children."""
+    """Returns user and system time of the process, its descendants and their ended children."""
     total = 0.0
     for process in _tree(pid):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -113,7 +113,7 @@ def processor_seconds(pid: int) -> float:
 
 
 def resident_bytes(pid: int) -> int:
-    """Resident memory of the process and its descendants."""
+    """Returns the resident memory of the process and its descendants."""
     total = 0
     for process in _tree(pid):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -122,21 +122,21 @@ def resident_bytes(pid: int) -> int:
 
 
 def machine_processor_seconds() -> float:
-    """What all processes of the machine used, ours and others'."""
+    """Returns the CPU time used by all processes of the machine."""
     times = psutil.cpu_times()
     return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
 
 
 @dataclass(slots=True)
 class Cores:
-    """Cores used over a block, 1.0 is one core all the time: by process trees, and by the whole machine."""
+    """Cores used during a block (1.0: one core all the time), by process trees and by the whole machine."""
 
     used: dict[str, float]
 
 
 @contextlib.contextmanager
 def cores(**roots: int) -> Iterator[Cores]:
-    """Measures the trees under these processes, and the machine, while the block runs."""
+    """Measures these process trees and the machine while the block runs."""
     result = Cores({})
     before = {name: processor_seconds(pid) for name, pid in roots.items()}
     machine, began = machine_processor_seconds(), time.perf_counter()

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from benchmarks.ground import Kind
+from benchmarks.figure_labels import LEADING, figure_name, number, spread_words
 from benchmarks.machine import QUIET_CORES
-from benchmarks.record import Circumstances, Row, Rows
+from benchmarks.results_file import Circumstances, Row, Rows
 from benchmarks.rounds import Result
+from benchmarks.run_context import Kind
 from benchmarks.targets import TARGETS, Bound, Verdict, judge
-from benchmarks.words import LEADING, figure_name, number, spread_words
 
-SUMMARY = ("row", "measures", "run", "Duly", "÷ naive", "÷ peers", "÷ ceilings", "target", "verdict", "stretch goal")
+SUMMARY = ("row", "measures", "run", "Duly", "÷ naive", "÷ peers", "÷ ceilings", "target", "verdict", "stretch target")
 JUDGED = "Duly"
 
 
@@ -64,7 +64,7 @@ def circumstances(rows: Rows) -> Iterable[str]:
 
 
 def verdicts(name: str, results: Sequence[Result]) -> tuple[Verdict, Verdict]:
-    """Returns the verdicts on the target and on the stretch goal."""
+    """Returns the verdicts on the target and on the stretch target."""
     medians = _medians(results)
     return judge(TARGETS[name].bounds, medians), judge(TARGETS[name].stretch, medians)
 

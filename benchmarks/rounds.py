@@ -1,4 +1,4 @@
-"""Alternating rounds: each contestant once a round, a failed one left out from then on and its reason kept."""
+"""Alternating rounds: each contestant once per round; a failed one is excluded from then on, with the reason."""
 
 import sys
 from collections import deque
@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.contestants import Contestant
-from benchmarks.figures import Spread, spread
-from benchmarks.ground import Ground
 from benchmarks.processes import ContestantFailed
+from benchmarks.run_context import RunContext
+from benchmarks.stats import Spread, spread
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one contestant showed in one round: figures by name, cores used by part."""
+    """Figures of one contestant in one round by name, and the cores used by part."""
 
     figures: dict[str, float]
     cores: dict[str, float] = field(default_factory=dict)
@@ -21,7 +21,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One contestant's rounds in one row; `failure` says why there are none, or fewer than planned."""
+    """Rounds of one contestant in one row; `failure` is the reason if there are fewer than planned."""
 
     contestant: Contestant
     rounds: list[Round] = field(default_factory=list)
@@ -37,23 +37,23 @@ class Result:
 
 
 def alternate(
-    row: str, contestants: Sequence[Contestant], *, ground: Ground, measure: Callable[[Contestant], Round]
+    row: str, contestants: Sequence[Contestant], *, context: RunContext, measure: Callable[[Contestant], Round]
 ) -> list[Result]:
-    """Measures every contestant that takes part in every round, each round beginning with another one."""
-    contestants = [contestant for contestant in contestants if contestant.kind in ground.kinds]
+    """Measures every participating contestant in every round; each round begins with another one."""
+    contestants = [contestant for contestant in contestants if contestant.kind in context.kinds]
     done: dict[str, list[Round]] = {contestant.name: [] for contestant in contestants}
     failures: dict[str, str] = {}
     order = deque(contestants)
-    for number in range(ground.sizes.rounds):
+    for number in range(context.sizes.rounds):
         for contestant in [each for each in order if each.name not in failures]:
             try:
                 result = measure(contestant)
             except ContestantFailed as error:
                 failures[contestant.name] = str(error)
-                _tell(f"{row} · {contestant.name}: {error}")
+                _log(f"{row} · {contestant.name}: {error}")
             else:
                 done[contestant.name].append(result)
-                _tell(f"{row} · round {number + 1} · {contestant.name}: {_words(result)}")
+                _log(f"{row} · round {number + 1} · {contestant.name}: {_words(result)}")
         order.rotate(-1)
     return [Result(each, done[each.name], failures.get(each.name)) for each in contestants]
 
@@ -62,5 +62,5 @@ def _words(result: Round) -> str:
     return ", ".join(f"{name} {value:,.2f}" for name, value in result.figures.items())
 
 
-def _tell(line: str) -> None:
+def _log(line: str) -> None:
     print(line, file=sys.stderr, flush=True)

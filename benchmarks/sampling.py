@@ -1,4 +1,4 @@
-"""Looks at something at even intervals, in a thread of its own, while a load runs."""
+"""Values sampled at regular intervals in a separate thread while a load runs."""
 
 import contextlib
 import threading
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 from benchmarks.processes import resident_bytes
 
-Look = Callable[[], dict[str, float]]
+Probe = Callable[[], dict[str, float]]
 MEGABYTE = 1e6
 
 
 @dataclass(slots=True)
 class Samples:
-    """What was seen: `at` by the wall clock, and a list of as many values for each name."""
+    """Samples: their wall-clock times `at`, and a list of values of the same length for each name."""
 
     at: list[float] = field(default_factory=list)
     values: dict[str, list[float]] = field(default_factory=dict)
@@ -27,14 +27,14 @@ class Samples:
 
 
 @contextlib.contextmanager
-def sampled(look: Look, *, every_seconds: float = 1.0) -> Iterator[Samples]:
-    """Calls `look` again and again while the block runs, and at least once. What it raises is raised at the end."""
+def sampled(probe: Probe, *, every_seconds: float = 1.0) -> Iterator[Samples]:
+    """Calls `probe` repeatedly while the block runs, and at least once. Its error is raised at the end."""
     samples, over = Samples(), threading.Event()
 
     def watch() -> None:
         try:
             while True:
-                samples.add(time.time(), look())
+                samples.add(time.time(), probe())
                 if over.wait(every_seconds):
                     return
         except Exception as error:  # noqa: BLE001  # handed to the thread that waits for this one
@@ -51,6 +51,6 @@ def sampled(look: Look, *, every_seconds: float = 1.0) -> Iterator[Samples]:
         raise samples.failure
 
 
-def memory_of(pid: int) -> Look:
-    """Resident memory of a process tree, in MB."""
+def memory_of(pid: int) -> Probe:
+    """Returns a probe of the resident memory of a process tree, in MB."""
     return lambda: {"resident_mb": resident_bytes(pid) / MEGABYTE}

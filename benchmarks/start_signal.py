@@ -1,4 +1,4 @@
-"""How a handler tells the benchmark when it started: a datagram with the job's index and the monotonic clock."""
+"""Start signal of a handler: a datagram with the index of the job and the monotonic clock."""
 
 import os
 import socket
@@ -11,9 +11,9 @@ _SIGNAL = struct.Struct("<qq")
 
 
 class StartSignal:
-    """Sends to the socket named in the environment; does nothing where none is named.
+    """Sender to the socket named in the environment; it does nothing if none is named.
 
-    The monotonic clock is one for the whole machine on Linux, so the receiver may subtract its own reading.
+    On Linux, all processes share the monotonic clock, so the receiver may subtract its own reading.
     """
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
@@ -26,7 +26,7 @@ class StartSignal:
 
 
 class StartSignalReceiver:
-    """The other end: bound to `path`, read with a bound on the wait."""
+    """Receiver of start signals at `path`, with a timeout."""
 
     def __init__(self, path: str, *, timeout_seconds: float) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -34,7 +34,7 @@ class StartSignalReceiver:
         self._socket.settimeout(timeout_seconds)
 
     def receive(self) -> tuple[int, int]:
-        """The index of the job that started and when, in nanoseconds. TimeoutError when none comes."""
+        """Returns the index of the started job and the time in nanoseconds. Raises TimeoutError if none arrives."""
         index, nanoseconds = _SIGNAL.unpack(self._socket.recv(_SIGNAL.size))
         return int(index), int(nanoseconds)
 

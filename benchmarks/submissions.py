@@ -1,4 +1,4 @@
-"""The bodies that all contestants are sent."""
+"""Request bodies, the same for all contestants."""
 
 import json
 
@@ -8,7 +8,7 @@ SECRET = "the-secret-of-the-benchmark"  # noqa: S105 - made up; both ends of the
 
 
 def submission(index: int = 0, *, callback_url: str | None = None) -> dict[str, object]:
-    """One no-op job of a usual size (about 150 bytes); with a callback where a URL is given."""
+    """Returns a no-op job of typical size (about 150 bytes), with a callback if a URL is given."""
     job: dict[str, object] = {
         "type": "noop",
         "priority": 0,

@@ -35,10 +35,10 @@ ON_RECORD: dict[str, Record] = {
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """`figure` of Duly is at least (or at most) `value`; times the same figure of `times` where one is named.
+    """Bound of a figure of Duly: at least (or at most) `value`, multiplied by the figure of `times` if given.
 
-    `times` is a contestant of the run, or a name in ON_RECORD: contestants of the run too, if they take part. Theirs is
-    the figure named by `of`, where it is another one.
+    `times` is a contestant of the run or a name in ON_RECORD, which is replaced by contestants of the run if they take
+    part. Its figure is `of`, or else the same as that of Duly.
     """
 
     figure: str
@@ -48,14 +48,14 @@ class Bound:
     of: str | None = None
 
     def mark(self, figures: Mapping[str, Mapping[str, float]]) -> float | None:
-        """The bound as a figure; None where what it is relative to was not measured."""
+        """Returns the bound as a figure; None if the contestant it is relative to was not measured."""
         if self.times is None:
             return self.value
         unit = self._unit(self.times, figures)
         return None if unit is None else self.value * unit
 
     def _unit(self, times: str, figures: Mapping[str, Mapping[str, float]]) -> float | None:
-        """The figure of `times` in this run, of the best of them where they are several; else the one on record."""
+        """Returns the best figure of `times` in this run, or else the one on record."""
         record, figure = ON_RECORD.get(times), self.of or self.figure
         if record is None:
             return figures.get(times, {}).get(figure)
@@ -111,7 +111,7 @@ TARGETS: dict[str, Target] = {
         ),
         Target(
             "S4",
-            "whole life: POST → run → signed webhook received, one process",
+            "end to end: POST → run → signed webhook received, one process",
             "≥ 8x naive, ≥ 2,000/s",
             (Bound("rate", 8, "naive"), Bound("rate", 2_000)),
             "≥ 5,000/s",
@@ -168,15 +168,15 @@ TARGETS: dict[str, Target] = {
             (
                 Bound("endpoint_p99_ratio", 2, at_most=True),
                 Bound("callback_p99_ratio", 2, at_most=True),
-                Bound("endpoint_told_ratio", 1),
-                Bound("callback_told_ratio", 1),
+                Bound("endpoint_received_ratio", 1),
+                Bound("callback_received_ratio", 1),
             ),
             "p99 ≤ 1.2x",
             (
                 Bound("endpoint_p99_ratio", 1.2, at_most=True),
                 Bound("callback_p99_ratio", 1.2, at_most=True),
-                Bound("endpoint_told_ratio", 1),
-                Bound("callback_told_ratio", 1),
+                Bound("endpoint_received_ratio", 1),
+                Bound("callback_received_ratio", 1),
             ),
         ),
         Target(
@@ -269,7 +269,7 @@ TARGETS: dict[str, Target] = {
         ),
         Target(
             "SOAK",
-            "1,000 whole lives per second with signed webhooks, sustained",
+            "1,000 jobs per second end to end with signed webhooks, sustained",
             "keeps up without errors; memory and p99 constant",
             (
                 Bound("rate", 990),
@@ -285,7 +285,7 @@ TARGETS: dict[str, Target] = {
 
 
 def judge(bounds: tuple[Bound, ...], figures: Mapping[str, Mapping[str, float]]) -> Verdict:
-    """`figures` are the medians of each contestant of the run, by its name."""
+    """Returns the verdict on these bounds; `figures` are the medians of each contestant by its name."""
     verdicts = [_judge_one(bound, figures) for bound in bounds]
     if not verdicts or Verdict.UNKNOWN in verdicts:
         return Verdict.UNKNOWN

@@ -1,12 +1,12 @@
-"""Other job queues, each with its documented best settings, on the same Postgres (or a Redis) as the rest of the run.
+"""Other job systems, each with the best settings its documentation offers, on the same Postgres (or on Redis).
 
-catalog       who they are: settings, sizes, and how each store tells that nothing is unfinished
-installing    an environment for each under `.peers/`, from the locks in requirements/, made when first wanted
-stores        where their jobs lie: a new database of the run's server, or a Redis of the round's own
-conversation  one process of a peer: lines to it and from it, with a bound on every wait
-sides         a peer on such a store: starts its processes
-measuring     one round of a peer in each row: in bulk, processed, picked up
-inside/       what runs in a peer's own environment
+catalog         settings and sizes of each peer, and the query that counts its unfinished jobs
+environments    a virtual environment for each peer under `.peers/`, created on first use from requirements/*.lock
+stores          database or Redis server that stores the jobs of a peer for one round
+line_process    a process that reads and prints lines, with a time limit on every wait
+peer_processes  the processes of a peer on such a store
+measurements    one round of a peer in each row: submit in bulk, run jobs, pick-up latency
+adapters/       code that runs in a peer's own environment
 
-A peer is measured through its own library in its own language, with no HTTP before it: its call is what its users make.
+A peer is called through its own library in its own language, without HTTP, as its users call it.
 """

@@ -1,7 +1,7 @@
-"""Who the peers are: how each is set up, how much it is given, and how its store tells what is unfinished.
+"""Catalog of the peers: settings, sizes, and the query that counts unfinished jobs.
 
-Settings are the best that each library's own documentation offers for one process; where there is a choice (batch,
-concurrency, chunk and number of callers) it is the best of several that were tried on two cores.
+Settings are the best that each library's documentation offers for one process; where there is a choice (batch,
+concurrency, chunk and number of callers) it is the best of several that were measured on two cores.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Store(StrEnum):
-    """Where a peer keeps its jobs. Redis runs without an append-only file: a crash may lose what was accepted."""
+    """Store of a peer's jobs. Redis runs without an append-only file: a crash may lose accepted jobs."""
 
     POSTGRES = "Postgres"
     REDIS = "Redis"
@@ -19,12 +19,12 @@ class Store(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One library in one configuration.
+    """Library in one configuration.
 
-    `module` is its file in inside/, and the name of its environment unless `environment` says another. `setup` are the
-    worker's settings in words, `bulk` the bulk call's. `unfinished` asks the store (SQL, or Lua for Redis) how many
-    jobs are waiting or running. `pace` is about how many jobs a second it runs, so that a round is neither too short
-    nor too long. The quick run has only some of the peers.
+    `module` is its file in adapters/, and the name of its environment unless `environment` is set. `setup` describes
+    the worker's settings, `bulk` those of the bulk call. `unfinished` is a query (SQL, or Lua for Redis) that counts
+    waiting and running jobs. `pace` is roughly the number of jobs it runs per second, from which the length of a round
+    follows. The quick run includes only the peers marked `quick`.
     """
 
     name: str
@@ -224,5 +224,5 @@ PEERS = (
 
 
 def taking_part(*, full: bool) -> tuple[Peer, ...]:
-    """All of them in the full run; in the quick one those that Postgres users would weigh first."""
+    """Returns the peers of a run: all in the full run, in the quick one those that Postgres users compare first."""
     return tuple(peer for peer in PEERS if full or peer.quick)

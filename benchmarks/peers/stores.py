@@ -1,4 +1,4 @@
-"""Where the jobs of a peer lie for one round: a new database of the run's server, or a Redis of the round's own."""
+"""Store of a peer's jobs for one round: a new database on the server of the run, or a new Redis server."""
 
 import asyncio
 import contextlib
@@ -14,9 +14,9 @@ from typing import NamedTuple
 import asyncpg
 
 from benchmarks.contestants import clean_environment
-from benchmarks.ground import Ground
 from benchmarks.peers.catalog import Peer, Store
 from benchmarks.processes import ContestantFailed, started
+from benchmarks.run_context import RunContext
 
 POLL_SECONDS = 0.005
 ANSWER_SECONDS = 10.0
@@ -25,63 +25,63 @@ REDIS_READY = r"port=(\d+)[\s\S]*Ready to accept connections"
 
 @dataclass(frozen=True, slots=True)
 class OpenStore:
-    """`pid` is the server's; `settle` prepares it for a measurement after jobs were stored."""
+    """`pid`: process of the server; `settle`: prepares it for a measurement after jobs were stored."""
 
     name: str
     url: str
     pid: int
     settle: Callable[[], None]
-    unfinished: Callable[[float], "Seen"]
+    unfinished: Callable[[float], "Unfinished"]
 
     def wait_until_empty(self, within_seconds: float) -> int:
-        """When the store was asked and had nothing unfinished, in nanoseconds of the monotonic clock.
+        """Returns the time of the first query without an unfinished job, in nanoseconds of the monotonic clock.
 
-        Raises ContestantFailed where it still shows something when the time is over.
+        Raises ContestantFailed if there are still unfinished jobs when the time has elapsed.
         """
         left, asked_at = self.unfinished(within_seconds)
         if left:
             raise ContestantFailed(
-                f"{self.name} shows {left} jobs unfinished {within_seconds:g} s after the last start"
+                f"{left} jobs are unfinished in {self.name} {within_seconds:g} s after the last start"
             )
         return asked_at
 
 
-class Seen(NamedTuple):
-    """How many jobs were unfinished when the store was asked: how long it takes to answer is not the peer's time."""
+class Unfinished(NamedTuple):
+    """Number of unfinished jobs and the time of the query, so that the time of the response does not count."""
 
     left: int
     asked_at: int
 
 
 @contextlib.contextmanager
-def store_of(peer: Peer, ground: Ground) -> Iterator[OpenStore]:
-    """An empty store, dropped after the block. Raises ContestantFailed where there is no such store here."""
-    with _redis(peer) if peer.store is Store.REDIS else _postgres(peer, ground) as store:
+def store_of(peer: Peer, context: RunContext) -> Iterator[OpenStore]:
+    """Yields an empty store, which is dropped after the block. Raises ContestantFailed if there is no such server."""
+    with _redis(peer) if peer.store is Store.REDIS else _postgres(peer, context) as store:
         yield store
 
 
 @contextlib.contextmanager
-def _postgres(peer: Peer, ground: Ground) -> Iterator[OpenStore]:
-    database = ground.create()
-    url = ground.server.url(database)
+def _postgres(peer: Peer, context: RunContext) -> Iterator[OpenStore]:
+    database = context.create()
+    url = context.server.url(database)
 
     def settle() -> None:
-        ground.server.execute(database, "analyze")
-        ground.server.execute(database, "checkpoint")
+        context.server.execute(database, "analyze")
+        context.server.execute(database, "checkpoint")
 
-    def unfinished(within_seconds: float) -> Seen:
+    def unfinished(within_seconds: float) -> Unfinished:
         try:
             return asyncio.run(_poll_postgres(url, peer.unfinished, within_seconds))
         except asyncpg.PostgresError as error:
-            raise ContestantFailed(f"Postgres does not tell what is unfinished: {error}") from error
+            raise ContestantFailed(f"the query for unfinished jobs failed: {error}") from error
 
     try:
-        yield OpenStore("Postgres", url, ground.server.pid, settle, unfinished)
+        yield OpenStore("Postgres", url, context.server.pid, settle, unfinished)
     finally:
-        ground.drop(database)
+        context.drop(database)
 
 
-async def _poll_postgres(url: str, question: str, within_seconds: float) -> Seen:
+async def _poll_postgres(url: str, question: str, within_seconds: float) -> Unfinished:
     connection = await asyncpg.connect(url)
     try:
         until = time.perf_counter() + within_seconds
@@ -89,7 +89,7 @@ async def _poll_postgres(url: str, question: str, within_seconds: float) -> Seen
             asked_at = time.monotonic_ns()
             left = int(await connection.fetchval(question) or 0)
             if not left or time.perf_counter() >= until:
-                return Seen(left, asked_at)
+                return Unfinished(left, asked_at)
             await asyncio.sleep(POLL_SECONDS)
     finally:
         await connection.close()
@@ -97,7 +97,7 @@ async def _poll_postgres(url: str, question: str, within_seconds: float) -> Seen
 
 @contextlib.contextmanager
 def _redis(peer: Peer) -> Iterator[OpenStore]:
-    """A server with the settings it comes with: snapshots to disk now and then, no append-only file."""
+    """Yields a server with its default settings: periodic snapshots to disk, no append-only file."""
     program = shutil.which("redis-server")
     if program is None:
         raise ContestantFailed("redis-server is not on PATH (Debian: apt-get install redis-server)")
@@ -107,7 +107,7 @@ def _redis(peer: Peer) -> Iterator[OpenStore]:
         log = Path(name) / "log"
         with started(command, environment=clean_environment(), log=log, ready=REDIS_READY) as server:
 
-            def unfinished(within_seconds: float) -> Seen:
+            def unfinished(within_seconds: float) -> Unfinished:
                 return _poll_redis(port, peer.unfinished, within_seconds)
 
             yield OpenStore("Redis", f"redis://127.0.0.1:{port}/0", server.pid, lambda: None, unfinished)
@@ -119,7 +119,7 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def _poll_redis(port: int, script: str, within_seconds: float) -> Seen:
+def _poll_redis(port: int, script: str, within_seconds: float) -> Unfinished:
     with socket.create_connection(("127.0.0.1", port), timeout=ANSWER_SECONDS) as connection:
         answers = connection.makefile("rb")
         until = time.perf_counter() + within_seconds
@@ -128,7 +128,7 @@ def _poll_redis(port: int, script: str, within_seconds: float) -> Seen:
             connection.sendall(redis_command("EVAL", script, "0"))
             left = redis_integer(answers.readline())
             if not left or time.perf_counter() >= until:
-                return Seen(left, asked_at)
+                return Unfinished(left, asked_at)
             time.sleep(POLL_SECONDS)
 
 
@@ -138,7 +138,7 @@ def redis_command(*words: str) -> bytes:
 
 
 def redis_integer(answer: bytes) -> int:
-    """Raises ContestantFailed for any other answer, which is an error."""
+    """Returns an integer reply. Raises ContestantFailed for any other reply, which is an error."""
     if not answer.startswith(b":"):
         raise ContestantFailed(f"Redis answered {answer.decode(errors='replace').strip() or 'nothing'}")
     return int(answer[1:])

@@ -1,57 +1,57 @@
-"""The rows of the table, by the id that the targets give them, a job's life first, then what grows, and what lasts."""
+"""Rows of the table by their ids: first the stages of a job's life, then growth, overload and long runs."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from benchmarks.ground import Ground
 from benchmarks.rounds import Result
 from benchmarks.rows import (
+    backlog,
     black_holes,
     deliveries,
-    door,
-    finished,
-    memory,
+    end_to_end,
+    finished_jobs,
+    hostile_connections,
+    idle_memory,
+    notification_delay,
+    open_snapshot,
     overload,
-    pick_up,
-    posts,
-    processed,
-    ready,
+    pick_up_latency,
+    run_jobs,
     several_processes,
-    snapshot,
     soak,
+    startup_time,
     submit_many,
     submit_one,
-    told,
-    waiting,
-    whole_life,
-    writes,
+    wal_and_commits,
+    webhook_posts,
 )
+from benchmarks.run_context import RunContext
 
-Row = Callable[[Ground], list[Result]]
+Row = Callable[[RunContext], list[Result]]
 
 ROWS: Mapping[str, Row] = MappingProxyType(
     {
         "S1": submit_one.measure,
         "S2": submit_many.measure,
-        "S3": processed.measure,
-        "S4": whole_life.measure,
-        "S5a": posts.measure,
+        "S3": run_jobs.measure,
+        "S4": end_to_end.measure,
+        "S5a": webhook_posts.measure,
         "S5b": deliveries.measure,
-        "S6": pick_up.measure,
-        "S7": told.measure,
+        "S6": pick_up_latency.measure,
+        "S7": notification_delay.measure,
         "BH": black_holes.measure,
-        "M1": memory.measure,
-        "F1": ready.measure,
-        "G1": waiting.measure,
-        "G2": finished.measure,
-        "G3": snapshot.measure,
-        "G5": writes.measure,
+        "M1": idle_memory.measure,
+        "F1": startup_time.measure,
+        "G1": backlog.measure,
+        "G2": finished_jobs.measure,
+        "G3": open_snapshot.measure,
+        "G5": wal_and_commits.measure,
         "G6": several_processes.measure,
         "L1": overload.measure,
-        "D1": door.measure,
+        "D1": hostile_connections.measure,
         "SOAK": soak.measure,
     }
 )
 
-# What takes long by its nature is measured only where it is asked for by name.
-ASKED_FOR_ONLY = frozenset({"SOAK"})
+# Rows that take long are measured only if they are selected by name.
+ON_REQUEST_ONLY = frozenset({"SOAK"})

@@ -1,44 +1,44 @@
-"""L1: ten times the load that the service keeps up with: who is told to wait, how early, and what the others notice."""
+"""L1: ten times the sustainable load: rejections, their time, and the latency of accepted jobs."""
 
 from collections.abc import Sequence
 
-from benchmarks.arrivals import ArrivalsOutcome, allow_files
-from benchmarks.contestants import DULY_ITSELF, Contestant, Running, Start, running
-from benchmarks.crowd import ArrivalsPlan, Phase, Stretch
-from benchmarks.figures import percentile
-from benchmarks.generators import generate_load
-from benchmarks.ground import Ground, Sizes
-from benchmarks.growth import generate_arrivals
-from benchmarks.load import LoadPlan
-from benchmarks.over_time import RoundOverTime, sampled_at, series_of, thinned
+from benchmarks.closed_loop import LoadPlan
+from benchmarks.contestants import DULY_SERVICE, Contestant, Running, Start, running
+from benchmarks.generator_processes import generate_load
+from benchmarks.growth import generate_open_loop
+from benchmarks.open_loop import OpenLoopOutcome, allow_files
+from benchmarks.open_loop_connections import Interval, OpenLoopPlan, Phase
 from benchmarks.processes import ContestantFailed
 from benchmarks.rounds import Result, alternate
+from benchmarks.run_context import RunContext, Sizes
 from benchmarks.sampling import memory_of, sampled
+from benchmarks.stats import percentile
 from benchmarks.submissions import SINGLE_PATH, one
+from benchmarks.time_series import RoundOverTime, sampled_at, series_of, thinned
 
 CALM_SHARE = 0.15
 OVERLOAD = 10
-# The calm load goes on after the overload; normal is a p99 of at most twice what it was before.
+# The moderate load continues after the overload; normal is a p99 of at most twice that before it.
 NORMAL = 2
 
 
-def measure(ground: Ground) -> list[Result]:
-    # One round: the load is long, and what comes after it belongs to it.
+def measure(context: RunContext) -> list[Result]:
+    # One round: the load is long and includes the recovery.
     def one_round(contestant: Contestant) -> RoundOverTime:
-        with running(contestant, ground, Start()) as service:
-            return overloaded(service, ground.sizes)
+        with running(contestant, context, Start()) as service:
+            return overloaded(service, context.sizes)
 
-    return alternate("L1", (DULY_ITSELF,), ground=ground.with_rounds(1), measure=one_round)
+    return alternate("L1", (DULY_SERVICE,), context=context.with_rounds(1), measure=one_round)
 
 
 def overloaded(service: Running, sizes: Sizes) -> RoundOverTime:
-    allow_files(sizes.crowd)
+    allow_files(sizes.overload_connections)
     sustainable = closed_loop_rate(service, sizes)
     calm = Phase(sizes.calm_seconds, CALM_SHARE * sustainable)
     phases = (calm, Phase(sizes.overload_seconds, OVERLOAD * sustainable), Phase(sizes.recovery_seconds, calm.rate))
-    plan = ArrivalsPlan(service.port, SINGLE_PATH, one().decode(), phases, connections=sizes.crowd)
+    plan = OpenLoopPlan(service.port, SINGLE_PATH, one().decode(), phases, connections=sizes.overload_connections)
     with sampled(memory_of(service.pid), every_seconds=0.5) as memory:
-        outcome = generate_arrivals(plan)
+        outcome = generate_open_loop(plan)
     series = series_of(outcome.seconds) | {"resident_mb": sampled_at(outcome, memory, "resident_mb")}
     return RoundOverTime(
         {"sustainable_rate": sustainable, **figures(outcome, sizes, resident=series["resident_mb"])},
@@ -48,12 +48,12 @@ def overloaded(service: Running, sizes: Sizes) -> RoundOverTime:
 
 
 def closed_loop_rate(service: Running, sizes: Sizes) -> float:
-    """What one process takes in and runs at once, on 64 connections."""
+    """Returns the rate at which one process accepts and runs jobs, on 64 connections."""
     plan = LoadPlan(service.port, SINGLE_PATH, one().decode(), seconds=sizes.seconds, warm_up=sizes.warm_up)
     return generate_load(plan).rate
 
 
-def figures(outcome: ArrivalsOutcome, sizes: Sizes, *, resident: Sequence[float]) -> dict[str, float]:
+def figures(outcome: OpenLoopOutcome, sizes: Sizes, *, resident: Sequence[float]) -> dict[str, float]:
     calm, load, _ = outcome.phases
     if not calm.p99_ms:
         raise ContestantFailed("nothing was accepted before the overload")
@@ -65,7 +65,7 @@ def figures(outcome: ArrivalsOutcome, sizes: Sizes, *, resident: Sequence[float]
         "p99_ratio": load.p99_ms / calm.p99_ms,
         "accepted_rate": load.accepted / sizes.overload_seconds,
         "refused_share": load.refused / max(1, load.accepted + load.refused),
-        "told_when_share": load.told_when / max(1, load.refused),
+        "retry_after_share": load.with_retry_after / max(1, load.refused),
         "refusal_p99_ms": load.refusal_p99_ms,
         "first_refusal_seconds": sizes.overload_seconds if early is None else early,
         "normal_after_seconds": normal_after(outcome.seconds[ends:], mark=NORMAL * calm.p99_ms),
@@ -74,8 +74,8 @@ def figures(outcome: ArrivalsOutcome, sizes: Sizes, *, resident: Sequence[float]
     }
 
 
-def normal_after(seconds: Sequence[Stretch], *, mark: float) -> float:
-    """From which second on p99 stays below the mark; the length of the recovery where it does not."""
+def normal_after(seconds: Sequence[Interval], *, mark: float) -> float:
+    """Returns the seconds until p99 stays below the mark, or the length of the recovery if it does not."""
     for place, each in reversed(list(enumerate(seconds, start=1))):
         if not 0 < each.p99_ms <= mark:
             return float(place)

@@ -1,35 +1,35 @@
-"""SOAK: whole lives with signed webhooks at a steady rate for a long time: does anything grow?"""
+"""SOAK: jobs end to end with signed webhooks at a constant rate for a long time, to detect growth."""
 
 from collections.abc import Mapping, Sequence
 
-from benchmarks.contestants import CALLBACKS_ALLOWED, DULY_ITSELF, Contestant, Running, Start, running
-from benchmarks.figures import percentile
-from benchmarks.ground import Ground
+from benchmarks.contestants import CALLBACKS_ALLOWED, DULY_SERVICE, Contestant, Running, Start, running
+from benchmarks.end_to_end_fixed_rate import FixedRateOutcome, FixedRatePlan
 from benchmarks.growth import generated
-from benchmarks.over_time import RoundOverTime, nearest, thinned
 from benchmarks.rounds import Result, alternate
-from benchmarks.rows.snapshot import DEAD
-from benchmarks.sampling import Look, memory_of, sampled
-from benchmarks.steady import SteadyOutcome, SteadyPlan
+from benchmarks.rows.open_snapshot import DEAD
+from benchmarks.run_context import RunContext
+from benchmarks.sampling import Probe, memory_of, sampled
+from benchmarks.stats import percentile
+from benchmarks.time_series import RoundOverTime, nearest, thinned
 
 CONNECTED = "select count(*)::float8 from pg_stat_activity where datname = '{database}'"
 SAMPLED = ("resident_mb", "connections", "dead_tuples")
 
 
-def measure(ground: Ground) -> list[Result]:
+def measure(context: RunContext) -> list[Result]:
     def one_round(contestant: Contestant) -> RoundOverTime:
-        with running(contestant, ground, Start(environment=CALLBACKS_ALLOWED)) as service:
-            return soaked(ground, service)
+        with running(contestant, context, Start(environment=CALLBACKS_ALLOWED)) as service:
+            return soaked(context, service)
 
-    return alternate("SOAK", (DULY_ITSELF,), ground=ground.with_rounds(1), measure=one_round)
+    return alternate("SOAK", (DULY_SERVICE,), context=context.with_rounds(1), measure=one_round)
 
 
-def soaked(ground: Ground, service: Running) -> RoundOverTime:
-    sizes = ground.sizes
-    plan = SteadyPlan(service.port, sizes.soak_lives_a_second, sizes.soak_minutes * 60)
-    with sampled(everything(ground, service)) as samples:
-        outcome = SteadyOutcome(**generated("benchmarks.steady", plan, seconds=plan.seconds))
-    # Neither the first second, in which the generator connects, nor the last is a whole one.
+def soaked(context: RunContext, service: Running) -> RoundOverTime:
+    sizes = context.sizes
+    plan = FixedRatePlan(service.port, sizes.soak_jobs_per_second, sizes.soak_minutes * 60)
+    with sampled(service_probe(context, service)) as samples:
+        outcome = FixedRateOutcome(**generated("benchmarks.end_to_end_fixed_rate", plan, seconds=plan.seconds))
+    # The first second, in which the generator connects, and the last one are incomplete.
     whole = slice(1, max(2, len(outcome.accepted) - 1))
     seconds = [float(second) for second in range(len(outcome.accepted))][whole]
     series = {
@@ -44,19 +44,19 @@ def soaked(ground: Ground, service: Running) -> RoundOverTime:
     return RoundOverTime(figures(outcome, series), {}, thinned(series))
 
 
-def everything(ground: Ground, service: Running) -> Look:
+def service_probe(context: RunContext, service: Running) -> Probe:
     memory = memory_of(service.pid)
 
-    def look() -> dict[str, float]:
-        connected = ground.server.query(service.database, CONNECTED.format(database=service.database))[0]
-        dead = ground.server.query(service.database, DEAD)[0]
+    def probe() -> dict[str, float]:
+        connected = context.server.query(service.database, CONNECTED.format(database=service.database))[0]
+        dead = context.server.query(service.database, DEAD)[0]
         return memory() | {"connections": connected, "dead_tuples": dead}
 
-    return look
+    return probe
 
 
-def figures(outcome: SteadyOutcome, series: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Medians over the whole time, and of each the last third's median by the first's: 1 is flat."""
+def figures(outcome: FixedRateOutcome, series: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Returns medians over the whole time, and the ratio of the last third to the first: 1 is flat."""
     wrong = outcome.refused + outcome.broken + outcome.lost + outcome.repeated + outcome.bad_signatures
     middle = {name: percentile(series[name], 0.5) for name in ("rate", "p50_ms", "p99_ms", *SAMPLED)}
     flat = {f"{name.removesuffix('_mb').removesuffix('_ms')}_flat": flatness(series[name]) for name in middle}
@@ -64,7 +64,7 @@ def figures(outcome: SteadyOutcome, series: Mapping[str, Sequence[float]]) -> di
 
 
 def flatness(values: Sequence[float]) -> float:
-    """The median of the last third, divided by that of the first."""
+    """Returns the median of the last third, divided by that of the first."""
     third = max(1, len(values) // 3)
     first, last = percentile(values[:third], 0.5), percentile(values[-third:], 0.5)
     return last / first if first else float(last == first)

@@ -1,9 +1,10 @@
 """S1: single submissions on 64 connections, accepted by one process that does nothing else."""
 
+from benchmarks.closed_loop import LoadPlan
 from benchmarks.contestants import (
     API_ONLY,
     ASGI,
-    DULY_ITSELF,
+    DULY_SERVICE,
     FASTAPI,
     NAIVE,
     STARLETTE,
@@ -12,22 +13,21 @@ from benchmarks.contestants import (
     Start,
     running,
 )
-from benchmarks.generators import loaded
-from benchmarks.ground import Ground
-from benchmarks.load import LoadPlan
+from benchmarks.generator_processes import loaded
 from benchmarks.rounds import Result, Round, alternate
+from benchmarks.run_context import RunContext
 from benchmarks.submissions import SINGLE_PATH, one
 
-CONTESTANTS = (DULY_ITSELF, NAIVE, STARLETTE_BATCHED, FASTAPI, STARLETTE, ASGI)
+CONTESTANTS = (DULY_SERVICE, NAIVE, STARLETTE_BATCHED, FASTAPI, STARLETTE, ASGI)
 
 
-def measure(ground: Ground) -> list[Result]:
-    sizes = ground.sizes
+def measure(context: RunContext) -> list[Result]:
+    sizes = context.sizes
 
     def one_round(contestant: Contestant) -> Round:
-        with running(contestant, ground, Start(roles=API_ONLY)) as service:
+        with running(contestant, context, Start(roles=API_ONLY)) as service:
             body = one().decode()
             plan = LoadPlan(service.port, SINGLE_PATH, body, seconds=sizes.seconds, warm_up=sizes.warm_up)
-            return loaded(ground, service, plan)
+            return loaded(context, service, plan)
 
-    return alternate("S1", CONTESTANTS, ground=ground, measure=one_round)
+    return alternate("S1", CONTESTANTS, context=context, measure=one_round)

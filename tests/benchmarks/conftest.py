@@ -4,4 +4,4 @@ import warnings
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    import benchmarks.server  # noqa: F401
+    import benchmarks.postgres_server  # noqa: F401

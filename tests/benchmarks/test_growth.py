@@ -4,23 +4,23 @@ import pytest
 
 from benchmarks import guard
 from benchmarks.contestants import Contestant
-from benchmarks.crowd import Stretch
-from benchmarks.ground import Kind
 from benchmarks.growth import case, compared
-from benchmarks.over_time import MOST_POINTS, nearest, thinned
+from benchmarks.open_loop_connections import Interval
 from benchmarks.rounds import Result, Round
 from benchmarks.rows.overload import normal_after
 from benchmarks.rows.several_processes import ratios_between
 from benchmarks.rows.soak import flatness
+from benchmarks.run_context import Kind
 from benchmarks.sampling import Samples, sampled
+from benchmarks.time_series import MOST_POINTS, nearest, thinned
 
 
 def shown(name: str, *rates: float) -> Result:
     return Result(case(name), [Round({"rate": rate}) for rate in rates])
 
 
-def second(p99_ms: float) -> Stretch:
-    return Stretch(0, 1, 0, 1, 0, 0, 0, p99_ms, p99_ms, 0, None)
+def second(p99_ms: float) -> Interval:
+    return Interval(0, 1, 0, 1, 0, 0, 0, p99_ms, p99_ms, 0, None)
 
 
 def test_a_ratio_is_taken_within_each_round() -> None:
@@ -76,10 +76,10 @@ def test_a_long_series_keeps_its_shape_in_fewer_points() -> None:
 
 
 def test_what_a_look_raises_is_raised_where_the_samples_are_wanted() -> None:
-    def look() -> dict[str, float]:
+    def probe() -> dict[str, float]:
         raise OSError("gone")
 
-    with pytest.raises(OSError, match="gone"), sampled(look, every_seconds=0.01):
+    with pytest.raises(OSError, match="gone"), sampled(probe, every_seconds=0.01):
         pass
 
 

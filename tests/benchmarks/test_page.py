@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import page, record
+from benchmarks import page, results_file
 from benchmarks.contestants import Contestant
-from benchmarks.ground import Kind
-from benchmarks.over_time import RoundOverTime
-from benchmarks.record import Circumstances, Row, Rows
 from benchmarks.report import markdown
+from benchmarks.results_file import Circumstances, Row, Rows
 from benchmarks.rounds import Result, Round
+from benchmarks.run_context import Kind
+from benchmarks.time_series import RoundOverTime
 
 DULY, NAIVE = Contestant("Duly", Kind.DULY), Contestant("naive", Kind.NAIVE)
 PEER = Contestant("a peer", Kind.PEER)
@@ -31,10 +31,10 @@ def over_time() -> Row:
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     rows: Rows = {"S1": submitted(300.0), "L1": over_time()}
 
-    again = record.read(record.write(rows, tmp_path / "results.json"))
+    again = results_file.read(results_file.write(rows, tmp_path / "results.json"))
 
     assert markdown(again) == markdown(rows)
-    assert record.write(again, tmp_path / "again.json").read_text() == (tmp_path / "results.json").read_text()
+    assert results_file.write(again, tmp_path / "again.json").read_text() == (tmp_path / "results.json").read_text()
 
 
 def test_a_row_that_is_measured_alone_leaves_the_others_as_they_were(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_row_that_is_measured_alone_leaves_the_others_as_they_were(tmp_path: P
     assert "500 per second" in text
     assert "300 per second" not in text
     assert "6 p99 ÷ unloaded" in text
-    assert set(record.read(tmp_path / "performance" / "results.json")) == {"S1", "L1"}
+    assert set(results_file.read(tmp_path / "performance" / "results.json")) == {"S1", "L1"}
 
 
 def test_what_people_wrote_around_the_marks_stays(tmp_path: Path) -> None:

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 
 from benchmarks.contestants import peers_that_run, peers_that_submit
-from benchmarks.ground import Ground, Sizes
-from benchmarks.peers import catalog, installing, measuring, stores
+from benchmarks.peers import catalog, environments, measurements, stores
 from benchmarks.peers.catalog import PEERS, Peer, Store
-from benchmarks.peers.conversation import Conversation, conversation
+from benchmarks.peers.line_process import LineProcess, run_line_process
+from benchmarks.postgres_server import Server
 from benchmarks.processes import ContestantFailed
 from benchmarks.rows.deliveries import AIOHTTP_ALONE, HTTPX_ALONE
-from benchmarks.rows.posts import AIOHTTP, HTTPX
-from benchmarks.server import Server
+from benchmarks.rows.webhook_posts import AIOHTTP, HTTPX
+from benchmarks.run_context import RunContext, Sizes
 from benchmarks.targets import ON_RECORD, POSTGRES_PEERS, REDIS_PEERS, Bound
 
-INSIDE = Path(installing.__file__).parent / "inside"
+ADAPTERS = Path(environments.__file__).parent / "adapters"
 ECHO = """
 import sys
 print("a library says hello", flush=True)
@@ -29,39 +29,41 @@ for line in sys.stdin:
 """
 
 
-def ground(folder: Path, *, full: bool) -> Ground:
-    return Ground(Server(0, lambda database: f"postgresql://{database}"), folder, Sizes(full=full))
+def context(folder: Path, *, full: bool) -> RunContext:
+    return RunContext(Server(0, lambda database: f"postgresql://{database}"), folder, Sizes(full=full))
 
 
-def talk_with(script: str, folder: Path) -> AbstractContextManager[Conversation]:
-    return conversation("the peer", [sys.executable, "-c", script], environment={}, log=folder / "log")
+def talk_with(script: str, folder: Path) -> AbstractContextManager[LineProcess]:
+    return run_line_process("the peer", [sys.executable, "-c", script], environment={}, log=folder / "log")
 
 
 def test_the_quick_run_has_the_postgres_peers_that_are_weighed_first_and_the_full_run_all(tmp_path: Path) -> None:
-    quick = [contestant.name.split()[0] for contestant in peers_that_run(ground(tmp_path, full=False))]
+    quick = [contestant.name.split()[0] for contestant in peers_that_run(context(tmp_path, full=False))]
 
     assert quick == ["PgQueuer", "Procrastinate", "Graphile", "awa"]
-    assert len(peers_that_run(ground(tmp_path, full=True))) == len(PEERS)
+    assert len(peers_that_run(context(tmp_path, full=True))) == len(PEERS)
 
 
 def test_a_name_tells_version_and_settings_and_no_two_contestants_of_a_row_share_one(tmp_path: Path) -> None:
     ran, submitted = (
-        [contestant.name for contestant in contestants(ground(tmp_path, full=True))]
+        [contestant.name for contestant in contestants(context(tmp_path, full=True))]
         for contestants in (peers_that_run, peers_that_submit)
     )
 
     assert len(set(ran)) == len(ran)
     assert len(set(submitted)) == len(submitted)
-    assert ran[0] == f"PgQueuer {installing.version(PEERS[0])} (batch 500)"
+    assert ran[0] == f"PgQueuer {environments.version(PEERS[0])} (batch 500)"
 
 
 @pytest.mark.parametrize("peer", PEERS, ids=lambda peer: f"{peer.name}, {peer.setup}")
 def test_each_peer_has_its_file_and_its_package_in_a_lock_with_hashes(peer: Peer) -> None:
-    node = installing.environment_of(peer) == catalog.NODE
+    node = environments.environment_of(peer) == catalog.NODE
 
-    assert (INSIDE / f"{peer.module}.{'mjs' if node else 'py'}").exists()
-    assert installing.version(peer)[0].isdigit()
-    assert ("sha512-" if node else "--hash=sha256:") in installing.locks(installing.environment_of(peer))[0].read_text()
+    assert (ADAPTERS / f"{peer.module}.{'mjs' if node else 'py'}").exists()
+    assert environments.version(peer)[0].isdigit()
+    assert ("sha512-" if node else "--hash=sha256:") in environments.locks(environments.environment_of(peer))[
+        0
+    ].read_text()
 
 
 def test_what_is_on_record_names_contestants_as_the_run_names_them() -> None:
@@ -94,7 +96,7 @@ def test_the_mark_is_the_best_of_several_the_highest_rate_and_the_lowest_latency
 
 def test_picking_up_is_timed_from_the_call_to_the_start(tmp_path: Path) -> None:
     with talk_with(ECHO.replace("STEP", "0"), tmp_path) as peer:
-        latencies = measuring.pick_ups(peer, peer, count=2)
+        latencies = measurements.pick_ups(peer, peer, count=2)
 
     assert latencies == [3.0, 3.0]
 
@@ -102,20 +104,20 @@ def test_picking_up_is_timed_from_the_call_to_the_start(tmp_path: Path) -> None:
 def test_the_start_of_another_job_than_was_sent_is_a_failure(tmp_path: Path) -> None:
     with (
         talk_with(ECHO.replace("STEP", "1"), tmp_path) as peer,
-        pytest.raises(ContestantFailed, match="job 1 started where job 0 was sent"),
+        pytest.raises(ContestantFailed, match="job 1 started instead of job 0"),
     ):
-        measuring.pick_ups(peer, peer, count=1)
+        measurements.pick_ups(peer, peer, count=1)
 
 
 def test_a_line_is_taken_by_its_word_whatever_else_is_printed(tmp_path: Path) -> None:
     with talk_with("print('hello\\nstarted 1 1\\nsent 2', flush=True); print('sent 3 4')", tmp_path) as peer:
-        assert peer.told("sent", within_seconds=20) == (3, 4)
+        assert peer.read_mark("sent", within_seconds=20) == (3, 4)
 
 
 def test_a_peer_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
     with talk_with("import sys; sys.stdin.read()", tmp_path) as peer:
-        with pytest.raises(ContestantFailed, match=r"not 7 jobs had started after 0\.01 s"):
-            measuring.start(peer, 7, within_seconds=0.01)
+        with pytest.raises(ContestantFailed, match=r"fewer than 7 jobs started within 0\.01 s"):
+            measurements.start(peer, 7, within_seconds=0.01)
         with pytest.raises(ContestantFailed, match=r"did not end within 0\.01 s"):
             peer.wait(within_seconds=0.01)
         with pytest.raises(ContestantFailed, match=r"did not end within 0\.01 s"):
@@ -130,13 +132,13 @@ def test_a_peer_that_ends_is_reported_with_the_line_that_tells_why(tmp_path: Pat
         talk_with(script, tmp_path) as peer,
         pytest.raises(ContestantFailed, match="the peer ended: ValueError: no such table"),
     ):
-        peer.told("started", within_seconds=20)
+        peer.read_mark("started", within_seconds=20)
 
 
 def test_the_children_of_a_peer_end_with_it(tmp_path: Path) -> None:
     script = "import os, time\nos.fork() and print('sent 1 1', flush=True)\ntime.sleep(30)"
     with talk_with(script, tmp_path) as peer:
-        told = peer.told("sent", within_seconds=20)
+        mark = peer.read_mark("sent", within_seconds=20)
         assert peer.process.stdout is not None
         output = os.dup(peer.process.stdout.fileno())
 
@@ -144,7 +146,7 @@ def test_the_children_of_a_peer_end_with_it(tmp_path: Path) -> None:
     ended = bool(readable) and os.read(output, 1) == b""
     os.close(output)
 
-    assert told == (1, 1)
+    assert mark == (1, 1)
     assert ended, "the child holds the other end of the pipe while it lives"
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.figures import percentile, spread
-from benchmarks.load import LoadPlan, run
+from benchmarks.closed_loop import LoadPlan, run
+from benchmarks.http_messages import post, split_message
+from benchmarks.stats import percentile, spread
 from benchmarks.targets import Bound, Verdict, judge
-from benchmarks.wire import post, split_message
 from tests.support.benchmark import RUN_SECONDS, finished, small_run
 
 # Every row of a job's life; the naive service and the ceilings in the rows that have code of theirs.

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from benchmarks.ground import SMALL, Ground
-from benchmarks.lives import Receiver, is_signed
+from benchmarks.end_to_end import Receiver, is_signed
+from benchmarks.http_messages import Message
 from benchmarks.post_clients import CLIENTS, PostPlan, by_hand, run, signed
-from benchmarks.receiver import Manner, ReceiverPlan
-from benchmarks.receiving import Receiving, receiving
-from benchmarks.server import Server
+from benchmarks.postgres_server import Server
+from benchmarks.receiver_process import ReceiverProcess, run_receiver
+from benchmarks.run_context import SMALL, RunContext
 from benchmarks.targets import Bound, Verdict, judge
-from benchmarks.wire import Message
+from benchmarks.webhook_receiver import Misbehavior, ReceiverPlan
 from duly.outbound import OutboundClient, OutboundError
 from tests.support.benchmark import finished, small_run
 from tests.support.raw_receiver import LOOPBACK
@@ -72,12 +72,14 @@ def test_black_holes_are_posted_to_and_the_healthy_receiver_is_told_of_every_job
     assert shown["one callback's host beside black holes"]["swallowed"] > 0
     assert shown["one endpoint beside hostile ones"]["swallowed"] > 0
     assert shown["one callback's host beside hostile ones"]["swallowed"] > 0
-    assert shown["Duly"]["endpoint_told_ratio"] == shown["Duly"]["callback_told_ratio"] == 1
+    assert shown["Duly"]["endpoint_received_ratio"] == shown["Duly"]["callback_received_ratio"] == 1
 
 
 @pytest.fixture
-def receiver(tmp_path: Path) -> Iterator[Receiving]:
-    with receiving(Ground(Server(0, str), tmp_path, SMALL), ReceiverPlan(ports=2, manners=tuple(Manner))) as process:
+def receiver(tmp_path: Path) -> Iterator[ReceiverProcess]:
+    with run_receiver(
+        RunContext(Server(0, str), tmp_path, SMALL), ReceiverPlan(ports=2, misbehaviors=tuple(Misbehavior))
+    ) as process:
         yield process
 
 
@@ -92,40 +94,40 @@ async def post(port: int, bodies: list[bytes], headers: dict[str, str] | None = 
             assert await client(f"http://127.0.0.1:{port}/webhooks", body, sent) == 204
 
 
-async def test_the_receiver_tells_what_came_and_what_came_again(receiver: Receiving) -> None:
+async def test_the_receiver_tells_what_came_and_what_came_again(receiver: ReceiverProcess) -> None:
     first, second = receiver.ports
     await post(first, [webhook(1), webhook(2), webhook(1)])
     await post(second, [webhook(1)])
 
     assert receiver.wait_for(3, within_seconds=10)
-    came = receiver.ended()
-    assert (came.received, came.repeated, came.unread, came.bad_signatures) == (3, 1, 0, 0)
-    assert len(came.arrivals) == 2
-    assert came.wrong == 1
+    webhooks = receiver.ended()
+    assert (webhooks.received, webhooks.repeated, webhooks.unread, webhooks.bad_signatures) == (3, 1, 0, 0)
+    assert len(webhooks.arrivals) == 2
+    assert webhooks.wrong == 1
 
 
-async def test_the_receiver_tells_what_was_forged_and_what_it_cannot_read(receiver: Receiving) -> None:
+async def test_the_receiver_tells_what_was_forged_and_what_it_cannot_read(receiver: ReceiverProcess) -> None:
     forged = {"x-webhook-signature": f"sha256={'0' * 64}"}
     await post(receiver.ports[0], [webhook(number) for number in range(20)], forged)
     await post(receiver.ports[0], [b'{"type":"job.completed"}'])
 
-    came = receiver.ended()
+    webhooks = receiver.ended()
 
-    assert (came.received, came.unread, came.bad_signatures) == (20, 1, 1)
+    assert (webhooks.received, webhooks.unread, webhooks.bad_signatures) == (20, 1, 1)
 
 
 @pytest.mark.parametrize(
-    ("manner", "outcome"),
+    ("misbehavior", "outcome"),
     [
-        (Manner.SLOW_BODY, "no complete response"),
-        (Manner.ENDLESS_BODY, (200, True)),
-        (Manner.HEADER_FLOOD, "too many headers"),
+        (Misbehavior.SLOW_BODY, "no complete response"),
+        (Misbehavior.ENDLESS_BODY, (200, True)),
+        (Misbehavior.HEADER_FLOOD, "too many headers"),
     ],
 )
 async def test_a_hostile_receiver_answers_without_an_end(
-    receiver: Receiving, manner: Manner, outcome: str | tuple[int, bool]
+    receiver: ReceiverProcess, misbehavior: Misbehavior, outcome: str | tuple[int, bool]
 ) -> None:
-    url = f"http://127.0.0.1:{receiver.hostile[list(Manner).index(manner)]}/"
+    url = f"http://127.0.0.1:{receiver.hostile[list(Misbehavior).index(misbehavior)]}/"
     async with OutboundClient(egress=LOOPBACK, total_seconds=1) as client:
         if isinstance(outcome, tuple):
             answer = await client.post(url, content=b"{}", headers={})
@@ -135,7 +137,7 @@ async def test_a_hostile_receiver_answers_without_an_end(
                 await client.post(url, content=b"{}", headers={})
 
 
-async def test_a_black_hole_takes_a_post_and_says_nothing(receiver: Receiving) -> None:
+async def test_a_black_hole_takes_a_post_and_says_nothing(receiver: ReceiverProcess) -> None:
     async with by_hand(PostPlan(receiver.hostile[0], concurrent=1)) as client:
         unanswered = asyncio.ensure_future(client(f"http://127.0.0.1:{receiver.hostile[0]}/", b"{}", {}))
         # The other port was posted to later and has answered.
@@ -143,11 +145,11 @@ async def test_a_black_hole_takes_a_post_and_says_nothing(receiver: Receiving) -
         assert not unanswered.done()
         unanswered.cancel()
 
-    came = await asyncio.to_thread(receiver.ended)
-    assert (came.received, came.swallowed) == (1, 1)
+    webhooks = await asyncio.to_thread(receiver.ended)
+    assert (webhooks.received, webhooks.swallowed) == (1, 1)
 
 
-def test_what_was_waited_for_in_vain_is_told_of_in_the_end(receiver: Receiving) -> None:
+def test_what_was_waited_for_in_vain_is_told_of_in_the_end(receiver: ReceiverProcess) -> None:
     assert not receiver.wait_for(1, within_seconds=0)
 
     assert receiver.ended().received == 0
@@ -158,7 +160,7 @@ async def test_every_client_posts_the_same_signed_body(client: str) -> None:
     messages: list[Message] = []
 
     class Kept:
-        def reported(self, message: Message) -> None:
+        def on_webhook(self, message: Message) -> None:
             messages.append(message)
 
     server = await asyncio.get_running_loop().create_server(lambda: Receiver(Kept()), "127.0.0.1", 0)
