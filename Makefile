@@ -36,7 +36,7 @@ test: $(STAMP) ## Run all tests on the embedded PostgreSQL 18, and on PostgreSQL
 test-fast: $(STAMP) ## Run the fast tests: those without a server of their own, and the life of a job
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --fast --numprocesses 2
 
-check: $(STAMP) ## Check format, lint, types, import contracts, migrations, blocked networks, links, commit subjects and the Dockerfile
+check: $(STAMP) ## Run all checks except the tests: format, lint, types, imports, migrations, networks, links, commits, Dockerfile
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
