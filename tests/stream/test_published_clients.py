@@ -19,11 +19,11 @@ from duly.domain.event_views import VIEWS
 from tests.support import handlers as test_handlers
 from tests.support.cutting import CuttingProxy, cutting_proxy
 from tests.support.databases import TestDatabases
-from tests.support.everything import PATH, in_order
 from tests.support.handlers import gate
 from tests.support.javascript import node_20, node_packages
 from tests.support.postgres import Server
 from tests.support.service import NO_TLS, Service, eventually, running_service
+from tests.support.tenant_stream import PATH, in_order
 
 PROGRAM = Path(__file__).parents[1] / "support" / "eventsource" / "follow.mjs"
 ON_NODE = (

@@ -16,9 +16,9 @@ from duly.store.ledger import event_tail as store_tail
 from duly.stream import ledger_reader, ledger_tail, tenant_feed
 from duly.stream.ledger_reader import LedgerReader
 from duly.stream.sse import NO_ROOM
-from tests.support.everything import PATH, Frame, following_all, frames_of, held_back, in_order, take
 from tests.support.handlers import gate
 from tests.support.service import Service, eventually, running_service
+from tests.support.tenant_stream import PATH, Frame, following_all, frames_of, held_back, in_order, take
 
 StartService = Callable[..., Any]
 EVENTS_OF_A_RUN = 3

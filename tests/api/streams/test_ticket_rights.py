@@ -10,9 +10,9 @@ from websockets.exceptions import InvalidStatus
 
 from duly.domain.grant import Grant
 from tests.support.answers import refused
-from tests.support.everything import following_all
 from tests.support.service import Service
 from tests.support.sockets import Socket, socket_to
+from tests.support.tenant_stream import following_all
 
 PATH = "/api/v1/stream-tickets"
 STREAM = "/api/v1/events/stream"
