@@ -26,7 +26,7 @@ STOP_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A proxy: program, package, command line and, in `places`, how its block names the port to listen on. `{0}` is the
+    """A proxy: program, package, command line and, in `traceback_handlers`, how its block names the port to listen on. `{0}` is the
     file with the configuration. Begun as root it would give up its rights, and not read the tests' folders: `as_root`.
     """
 

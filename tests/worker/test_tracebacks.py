@@ -12,11 +12,11 @@ from duly.domain.outcome import AttemptFacts, Failed, Outcome, WorkerLost, decid
 from duly.domain.retry import DEFAULT_RETRY
 from duly.worker.reports import _parts
 from duly.worker.tracebacks import MOST_FRAMES, locate_error
-from tests.support import places as support
+from tests.support import traceback_handlers as support
 from tests.support.service import Service, running_service
 
 StartService = Callable[..., Awaitable[Service]]
-HANDLERS = ("tests.support.handlers", "tests.support.places")
+HANDLERS = ("tests.support.handlers", "tests.support.traceback_handlers")
 ISOLATIONS = {
     "place": "in_a_task",
     "place-thread": "in_a_thread",
