@@ -16,11 +16,11 @@ from duly.handlers.registry import Registry
 from duly.telemetry.metrics import Metrics
 from duly.testing.run_handler import _claimed
 from duly.worker.attempt_end import AttemptEnds
-from tests.support import odd_ends
+from tests.support import odd_outcome_handlers
 from tests.support.service import Service, eventually
 
 StartService = Callable[..., Awaitable[Service]]
-HANDLERS = ("tests.support.handlers", "tests.support.odd_ends")
+HANDLERS = ("tests.support.handlers", "tests.support.odd_outcome_handlers")
 # How a job ends, and after how many of its two attempts.
 FOR_GOOD = {
     "fail-exception": ("TASK_FAILED", "x", 1),
@@ -119,7 +119,7 @@ async def test_an_outcome_that_cannot_be_recorded_fails_its_attempt_and_is_logge
 )
 async def test_a_delay_that_is_none_is_an_error_of_the_handler(how: str) -> None:
     with pytest.raises((TypeError, ValueError), match="after="):
-        await odd_ends.odd_after({"how": how})
+        await odd_outcome_handlers.odd_after({"how": how})
 
 
 def test_a_fail_or_retry_takes_whatever_has_a_text() -> None:
@@ -145,7 +145,7 @@ class Gathered:
 
 
 def ended(outcome: Outcome, *, policy: object = None) -> list[Finish]:
-    handler = next(iter(odd_ends.handlers))
+    handler = next(iter(odd_outcome_handlers.handlers))
     if policy is not None:
         handler = replace(handler, retry=policy)
     gathered: Any = Gathered()
