@@ -10,7 +10,7 @@ from tests.support.service import Service, eventually
 from tests.worker.test_prefetch import brisk, claimed
 
 StartService = Callable[..., Awaitable[Service]]
-HANDLERS = ("tests.support.handlers", "tests.support.batch_handlers", "tests.support.lingering")
+HANDLERS = ("tests.support.handlers", "tests.support.batch_handlers", "tests.support.batch_linger_handlers")
 SECONDS = "select extract(epoch from deadline - started_at)::float8 from running"
 
 
