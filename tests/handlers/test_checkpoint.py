@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from duly import HandlerError
 from duly.handlers.checkpoint import CheckpointText, write_checkpoint
 from duly.testing import run_handler
-from tests.support.talking_handlers import handlers
+from tests.support.log_and_checkpoint_handlers import handlers
 
 
 class Place(BaseModel):

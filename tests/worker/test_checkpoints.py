@@ -17,11 +17,11 @@ from duly.store.ledger.retention import drop_expired
 from duly.store.postgres.database import Database
 from duly.store.postgres.partitions import PARTITIONED, _make
 from tests.support import handlers as support
-from tests.support import talking_handlers
+from tests.support import log_and_checkpoint_handlers
 from tests.support.service import Service, eventually, running_service
 
 StartService = Callable[..., Awaitable[Service]]
-HANDLERS = ("tests.support.handlers", "tests.support.talking_handlers")
+HANDLERS = ("tests.support.handlers", "tests.support.log_and_checkpoint_handlers")
 DEAD_NODE = """
 insert into nodes (node_id, name, version, roles, job_types, heartbeat_at)
 values ($1, 'dead', '0', '{}', '{}', now() - interval '1 hour')
@@ -156,10 +156,12 @@ async def test_a_thread_that_lost_its_lease_is_told_by_an_error(service: Service
     support.gate("thread-lost").set()
 
     async def told() -> bool:
-        return bool(talking_handlers.thread_errors)
+        return bool(log_and_checkpoint_handlers.thread_errors)
 
     await eventually(told)
-    assert talking_handlers.thread_errors == ["the checkpoint was not recorded: the attempt has lost its lease"]
+    assert log_and_checkpoint_handlers.thread_errors == [
+        "the checkpoint was not recorded: the attempt has lost its lease"
+    ]
     assert await left(service) == []
 
 

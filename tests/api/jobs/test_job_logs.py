@@ -15,7 +15,7 @@ from tests.support.answers import TIME, invalid_paths, refused
 from tests.support.service import Service, eventually, running_service
 
 StartService = Callable[..., Awaitable[Service]]
-HANDLERS = ("tests.support.handlers", "tests.support.talking_handlers")
+HANDLERS = ("tests.support.handlers", "tests.support.log_and_checkpoint_handlers")
 LINES = [("debug", "begins", {}), ("info", "read it", {"rows": 3, "name": "é"}), ("error", "broken", {"at": None})]
 
 HELD_UP = "select from pg_stat_activity where query like '%insert into job_logs%' and wait_event_type = 'Lock'"
