@@ -8,8 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from duly.worker import attempt, attempt_end, orphans, pool
+from tests.support.injected_faults import Fault, Faults, installed
 from tests.support.service import Service, eventually
-from tests.support.thrown_faults import Fault, Faults, installed
 
 StartService = Callable[..., Awaitable[Service]]
 # What is done is the same on each server.
