@@ -17,7 +17,7 @@ from tests.support.process import Gates
 from tests.support.service import Service, eventually
 
 StartService = Callable[..., Awaitable[Service]]
-HANDLERS = ("tests.support.handlers", "tests.support.dying_children")
+HANDLERS = ("tests.support.handlers", "tests.support.crashing_handlers")
 
 
 @pytest.fixture
