@@ -158,7 +158,7 @@ async def test_the_children_of_a_killed_service_end_with_it(
 
 
 def dying_at(place: str) -> dict[str, str]:
-    return {"DULY_HANDLERS": "tests.support.dying_handlers", "DIE_AT": place}
+    return {"DULY_HANDLERS": "tests.support.fault_point_handlers", "DIE_AT": place}
 
 
 @on_one_server

@@ -53,7 +53,7 @@ async def test_a_parent_that_waited_at_the_kill_finds_the_children_that_it_had(
 async def test_a_child_whose_submission_was_not_answered_at_the_kill_is_recorded_once(
     database_url: str, processes: Processes, gates: Gates, place: str, recorded: int
 ) -> None:
-    first = processes.begin(database_url, DULY_HANDLERS="tests.support.dying_handlers", DIE_AT=place)
+    first = processes.begin(database_url, DULY_HANDLERS="tests.support.fault_point_handlers", DIE_AT=place)
     service = await processes.ready(first, database_url)
     parent = (await service.submit("parent-until-open", gates.of("p")))["jobId"]
     assert await first.ended() == -signal.SIGKILL
