@@ -101,7 +101,7 @@ async def dying_services(folder: Path) -> AsyncIterator[DyingServices]:
     variables = {name: value for name, value in os.environ.items() if not name.startswith("DULY_")}
     with (folder / "program.err").open("wb") as errors:
         program = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.support.dying_program"),
+            *(sys.executable, "-m", "tests.support.fault_point_program"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
