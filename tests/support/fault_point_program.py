@@ -1,4 +1,4 @@
-"""The program that `dying_services` runs: it has imported the service with its fault points once, and forks one service
+"""The program that `fault_point_services` runs: it has imported the service with its fault points once, and forks one service
 for each order on its standard input, which saves the second that a start takes. It answers with the child's id, and
 then with how it ended.
 """
