@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from tests.support.browser import Browser, Relay, running_browser, running_relay
-from tests.support.forge import ROOT
+from tests.support.forked_commands import ROOT
 from tests.support.handlers import gate, has_entered
 from tests.support.service import BOUND_SECONDS, Service, running_service
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.forge import run_forked
+from tests.support.forked_commands import run_forked
 from tests.support.postgres import place_of_servers
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support.forge import run_forked
+from tests.support.forked_commands import run_forked
 from tests.support.mixed_ledger import HOT_TABLES, MixedLedger, empty_ledger, mixed_ledger
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -10,7 +10,7 @@ from typing import Any, Final
 import httpx
 import yaml
 
-from tests.support.forge import ForkedProcess, forge
+from tests.support.forked_commands import ForkedProcess, forge
 from tests.support.process import Processes, starting_processes
 from tests.support.service import NO_TLS, SECRET_KEYS, eventually
 from tests.support.shell_session import environment_for, free_port

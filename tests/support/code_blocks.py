@@ -23,7 +23,7 @@ from pathlib import Path
 from types import CodeType
 from typing import Any, Final
 
-from tests.support.forge import ForkedProcess, forge
+from tests.support.forked_commands import ForkedProcess, forge
 from tests.support.kept_connections import asking
 from tests.support.markdown_blocks import ROOT, Block
 from tests.support.process import Processes, ServiceProcess, starting_processes

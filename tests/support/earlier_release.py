@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.forge import ROOT
+from tests.support.forked_commands import ROOT
 from tests.support.process import Command, Processes
 
 

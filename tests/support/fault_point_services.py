@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.forge import ROOT
+from tests.support.forked_commands import ROOT
 from tests.support.service import SECRET_KEYS, eventually
 
 BOUND_SECONDS = 30.0

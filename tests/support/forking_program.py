@@ -1,4 +1,4 @@
-"""The program that `forge` starts: it has imported the service once, and forks a `python -m duly` for each order.
+"""The program that `forked_commands` starts: it has imported the service once, and forks a `python -m duly` for each order.
 
 Importing takes a second or two on a slow machine, and forking some milliseconds. An order is a line of JSON on standard
 input; on standard output it tells of each child that it was started, and how it ended.

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import httpx
 import psutil
 
-from tests.support.forge import ROOT, ForkedProcess, forge
+from tests.support.forked_commands import ROOT, ForkedProcess, forge
 from tests.support.service import NO_TLS, SECRET_KEYS, ServiceClient, eventually
 
 READY_SECONDS = 40.0
