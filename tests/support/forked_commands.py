@@ -1,4 +1,4 @@
-"""Processes of `python -m duly` for tests: forked from one that has imported everything, see `forking_program`."""
+"""Processes of `python -m duly` for tests: forked from one that has imported everything, see `fork_server`."""
 
 import atexit
 import json
@@ -66,7 +66,7 @@ class Forge:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("DULY_")}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self._program = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.forking_program"],
+            [sys.executable, "-m", "tests.support.fork_server"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
