@@ -14,7 +14,7 @@ from duly.store.postgres.partition_function import days_ahead, lacking_partition
 from duly.store.postgres.partitions import DAYS_AHEAD, PARTITIONED, READ_TODAY
 from duly.store.submit.jobs import record_jobs
 from tests.support import handlers as signals
-from tests.support.answers import refused
+from tests.support.response_checks import refused
 from tests.support.service import Service, eventually
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from tests.support.answers import invalid_paths
 from tests.support.raw_receiver import (
     EMPTY,
     Receiver,
@@ -22,6 +21,7 @@ from tests.support.raw_receiver import (
     receiver,
     repeats,
 )
+from tests.support.response_checks import invalid_paths
 from tests.support.service import Service, eventually, running_service
 
 TYPE = "http.request"

@@ -18,8 +18,8 @@ from duly.api.server.connection_limits import Limits
 from duly.lifecycle.submit import spool, submit_spooled
 from duly.store.postgres.database import DatabaseOutage, RecordBusy
 from duly.store.submit import batches
-from tests.support.answers import refused
 from tests.support.handlers import gate
+from tests.support.response_checks import refused
 from tests.support.service import Service, eventually
 
 PATH = "/api/v1/jobs/batch"

@@ -9,8 +9,8 @@ import pytest
 
 from duly.api.contract.response_models import AcceptedBatchBody, BatchBody
 from duly.lifecycle.end import bulk_actions
-from tests.support.answers import TIME, refused
 from tests.support.handlers import gate, has_entered
+from tests.support.response_checks import TIME, refused
 from tests.support.service import Service, eventually
 
 PATH = "/api/v1/jobs/batch"

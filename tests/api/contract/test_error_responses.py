@@ -5,7 +5,7 @@ import json
 
 import httpx
 
-from tests.support.answers import JSON, invalid_paths, refused
+from tests.support.response_checks import JSON, invalid_paths, refused
 from tests.support.service import Service
 
 UNKNOWN = "0199c1f0-0000-7000-8000-000000000000"

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import asyncpg
 import structlog
 
-from tests.support.answers import refused
+from tests.support.response_checks import refused
 from tests.support.service import Service
 
 JOB = "/api/v1/jobs/0199c1f0-0000-7000-8000-000000000000"

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from tests.support.answers import invalid_paths
+from tests.support.response_checks import invalid_paths
 from tests.support.service import Service
 
 BAD_URLS = [

@@ -12,8 +12,8 @@ import pytest
 from duly.lifecycle.submit import insert
 from duly.store.postgres.database import DatabaseOutage
 from duly.store.submit import jobs
-from tests.support.answers import refused
 from tests.support.handlers import gate
+from tests.support.response_checks import refused
 from tests.support.service import Service
 
 ECHO = {"type": "echo", "parameters": {"a": 1, "b": [2]}}

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from duly.api.jobs.job_logs import LogPage
 from tests.support import handlers as support
-from tests.support.answers import TIME, invalid_paths, refused
+from tests.support.response_checks import TIME, invalid_paths, refused
 from tests.support.service import Service, eventually, running_service
 
 StartService = Callable[..., Awaitable[Service]]

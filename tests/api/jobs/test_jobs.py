@@ -8,8 +8,8 @@ from uuid import UUID
 import httpx
 
 from duly.api.contract.response_models import JobBody
-from tests.support.answers import TIME, invalid_paths
 from tests.support.handlers import gate, has_entered
+from tests.support.response_checks import TIME, invalid_paths
 from tests.support.service import Service, eventually
 
 MEMBERS = [

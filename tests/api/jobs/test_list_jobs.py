@@ -10,7 +10,7 @@ from duly.api.contract.response_models import JobPage
 from duly.domain.ids import new_job_id, smallest_id_at
 from duly.domain.timestamps import rfc3339
 from duly.store.read import list_jobs
-from tests.support.answers import invalid_paths
+from tests.support.response_checks import invalid_paths
 from tests.support.service import Service
 
 LATER = "2100-01-01T00:00:00.000Z"

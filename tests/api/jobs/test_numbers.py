@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from duly.domain.ids import new_job_id
-from tests.support.answers import invalid_paths, refused
 from tests.support.json_values import EXACT_NUMBERS
+from tests.support.response_checks import invalid_paths, refused
 from tests.support.service import Service, eventually
 from tests.support.sockets import socket_to
 

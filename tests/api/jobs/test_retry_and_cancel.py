@@ -14,8 +14,8 @@ from duly.api.contract.response_models import CancelledBody, RetriedBody
 from duly.domain.ids import new_job_id, smallest_id_at
 from duly.domain.timestamps import rfc3339
 from duly.lifecycle.end import bulk_actions
-from tests.support.answers import invalid_paths, refused
 from tests.support.handlers import gate, has_entered
+from tests.support.response_checks import invalid_paths, refused
 from tests.support.service import Service
 
 _numbers = count(1)

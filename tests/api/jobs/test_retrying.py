@@ -8,8 +8,8 @@ from uuid import UUID
 import httpx
 
 from duly.api.contract.response_models import JobBody
-from tests.support.answers import invalid_paths, refused
 from tests.support.handlers import calls, gate, has_entered
+from tests.support.response_checks import invalid_paths, refused
 from tests.support.service import Service, eventually
 
 StartService = Callable[..., Awaitable[Service]]

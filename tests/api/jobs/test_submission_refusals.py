@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.answers import JSON, invalid_paths, refused
+from tests.support.response_checks import JSON, invalid_paths, refused
 from tests.support.service import Service
 
 DEEP = 100_000

@@ -9,7 +9,7 @@ from uuid import UUID
 import httpx
 
 from duly.api.contract.response_models import AcceptedBody
-from tests.support.answers import JSON, TIME
+from tests.support.response_checks import JSON, TIME
 from tests.support.service import Service
 
 LATER = "2100-01-27T12:00:00.000Z"

@@ -14,8 +14,8 @@ from duly.domain.ids import new_job_id
 from duly.lifecycle.submit import tied_placement
 from duly.store.postgres.database import DatabaseOutage
 from duly.store.ties import placement
-from tests.support.answers import invalid_paths, refused
 from tests.support.handlers import gate
+from tests.support.response_checks import invalid_paths, refused
 from tests.support.service import Service
 
 ECHO = {"type": "echo", "parameters": {"a": 1, "b": [2]}}

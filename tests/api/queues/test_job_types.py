@@ -6,7 +6,7 @@ import pytest
 
 from duly.api.contract.response_models import JobTypeBody, JobTypePage
 from duly.lifecycle.read import run_times
-from tests.support.answers import invalid_paths, refused
+from tests.support.response_checks import invalid_paths, refused
 from tests.support.service import Service
 
 PATH = "/api/v1/job-types"

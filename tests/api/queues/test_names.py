@@ -7,7 +7,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from tests.domain.test_names import NOT_TAKEN, TAKEN
-from tests.support.answers import invalid_paths, refused
+from tests.support.response_checks import invalid_paths, refused
 from tests.support.service import Service
 
 LATER = "2100-01-01T00:00:00.000Z"

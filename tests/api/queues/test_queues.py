@@ -8,7 +8,7 @@ import pytest
 from duly.api.queues.queues import QueueBody, QueuePage
 from duly.store.read import queue_stats
 from tests.support import handlers as test_handlers
-from tests.support.answers import invalid_paths, refused
+from tests.support.response_checks import invalid_paths, refused
 from tests.support.service import Service
 
 PATH = "/api/v1/queues"

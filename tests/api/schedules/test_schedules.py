@@ -8,7 +8,7 @@ import pytest
 
 from duly.api.contract.response_models import AcceptedBody
 from duly.api.schedules.models import ScheduleBody, SchedulePage
-from tests.support.answers import TIME, invalid_paths, refused
+from tests.support.response_checks import TIME, invalid_paths, refused
 from tests.support.service import Service
 
 PATH = "/api/v1/schedules"

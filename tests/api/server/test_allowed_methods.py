@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from duly.api.server.allowed_origins import SOCKET
-from tests.support.answers import invalid_paths, refused
+from tests.support.response_checks import invalid_paths, refused
 from tests.support.service import Service
 from tests.support.wire import exchanged
 

@@ -9,7 +9,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from duly.settings import Settings
-from tests.support.answers import refused
+from tests.support.response_checks import refused
 from tests.support.service import Service
 from tests.support.sockets import socket_to
 

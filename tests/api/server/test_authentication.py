@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tests.support.answers import refused
+from tests.support.response_checks import refused
 from tests.support.service import Service
 
 KEY = "sk-a-long-and-secret-key"

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.answers import refused
+from tests.support.response_checks import refused
 from tests.support.service import Service, eventually
 
 SAMPLE = re.compile(r'[a-zA-Z_:][\w:]*(\{(\w+="([^"\\]|\\.)*",?)*\})? (-?[0-9.e+-]+|NaN|\+Inf)')

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tests.support.answers import refused
+from tests.support.response_checks import refused
 from tests.support.service import Service, eventually
 
 ANSWER_SECONDS = 4.0

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 
-from tests.support.answers import JSON, refused
+from tests.support.response_checks import JSON, refused
 from tests.support.service import Service
 from tests.support.wire import exchanged
 

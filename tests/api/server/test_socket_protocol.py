@@ -17,7 +17,7 @@ from uvicorn.server import ServerState
 from duly.api.server import authentication
 from duly.api.server.socket_protocol import SocketProtocol
 from duly.domain.grant import Grant
-from tests.support.answers import refused
+from tests.support.response_checks import refused
 from tests.support.service import BOUND_SECONDS, Service
 from tests.support.sockets import socket_to
 

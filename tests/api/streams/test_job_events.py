@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from duly.api.contract.response_models import EventPage
-from tests.support.answers import TIME, invalid_paths, refused
+from tests.support.response_checks import TIME, invalid_paths, refused
 from tests.support.service import Service
 
 MEMBERS = [

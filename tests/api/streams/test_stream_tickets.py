@@ -9,7 +9,7 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from tests.support.answers import TIME, refused
+from tests.support.response_checks import TIME, refused
 from tests.support.service import Service
 from tests.support.sockets import socket_to
 

@@ -9,7 +9,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from duly.domain.grant import Grant
-from tests.support.answers import refused
+from tests.support.response_checks import refused
 from tests.support.service import Service
 from tests.support.sockets import Socket, socket_to
 from tests.support.tenant_stream import following_all
