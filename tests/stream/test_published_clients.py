@@ -17,7 +17,7 @@ import pytest
 from duly.client import Client
 from duly.domain.event_views import VIEWS
 from tests.support import handlers as test_handlers
-from tests.support.cutting import CuttingProxy, cutting_proxy
+from tests.support.cutting_proxy import CuttingProxy, cutting_proxy
 from tests.support.databases import TestDatabases
 from tests.support.handlers import gate
 from tests.support.javascript import node_20, node_packages
