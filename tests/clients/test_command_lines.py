@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.handlers import gate, has_entered
-from tests.support.javascript import program
+from tests.support.node_packages import program
 from tests.support.programs import CURL, JSON, LINES, STATUS, curl, wget
 from tests.support.service import BOUND_SECONDS, Service
 

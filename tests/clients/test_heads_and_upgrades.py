@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.javascript import program
+from tests.support.node_packages import program
 from tests.support.programs import JSON, STATUS, curl, run, wget
 from tests.support.service import Service
 

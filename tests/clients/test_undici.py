@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.handlers import gate
-from tests.support.javascript import node_20, node_packages
+from tests.support.node_packages import node_20, node_packages
 from tests.support.programs import run
 from tests.support.service import Service
 

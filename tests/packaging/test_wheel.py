@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import duly
-from tests.support.javascript import missing
+from tests.support.node_packages import missing
 from tests.support.process import Processes, starting_processes
 
 ROOT = Path(__file__).parents[2]

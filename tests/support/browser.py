@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import httpx
 
-from tests.support.javascript import program
+from tests.support.node_packages import program
 from tests.support.service import NO_TLS, eventually
 
 CHROMIUM: Final = "Chromium and its driver are not on this machine: apt-get install chromium chromium-driver"

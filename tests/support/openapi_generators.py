@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from tests.support.javascript import missing, node_packages
+from tests.support.node_packages import missing, node_packages
 
 LOCKED: Final = Path(__file__).parent / "openapi"
 PYPI: Final = "The packages of tests/support/openapi/requirements.txt could not be installed from the package index"

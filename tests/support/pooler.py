@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from tests.support.javascript import program
+from tests.support.node_packages import program
 from tests.support.postgres import open_folder
 
 MISSING = "PgBouncer is not on this machine: apt-get install pgbouncer"

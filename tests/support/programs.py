@@ -5,7 +5,7 @@ from asyncio.subprocess import PIPE
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tests.support.javascript import program
+from tests.support.node_packages import program
 from tests.support.service import ServiceClient
 
 SECONDS = 60.0

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
-from tests.support.javascript import program
+from tests.support.node_packages import program
 from tests.support.proxies import Certificate, Proxy, running_proxy
 from tests.support.service import Service, ServiceClient, running_service
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from string import Template
 from typing import Final
 
-from tests.support.javascript import program
+from tests.support.node_packages import program
 from tests.support.service import eventually
 
 _PAGE: Final = Path(__file__).parents[2] / "docs" / "deploy" / "behind-a-proxy.md"

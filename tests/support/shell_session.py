@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tests.support.javascript import program
+from tests.support.node_packages import program
 from tests.support.programs import CURL
 
 SECONDS: Final = 60.0

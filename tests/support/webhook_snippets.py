@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from tests.support.javascript import node, program
+from tests.support.node_packages import node, program
 
 _PAGE: Final = Path(__file__).parents[2] / "docs" / "webhooks" / "verifying.md"
 _RUNNERS: Final = Path(__file__).parent / "snippets"
