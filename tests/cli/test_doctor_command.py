@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from tests.support.forked_commands import run_forked
-from tests.support.kept_connections import asking
+from tests.support.reused_connections import asking
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 NODE = """

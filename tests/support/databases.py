@@ -15,8 +15,8 @@ import asyncpg
 
 from duly.store.postgres.database import Database
 from tests.support.invariants import violations_on
-from tests.support.kept_connections import forget_connections, keep_connections
 from tests.support.postgres import Server
+from tests.support.reused_connections import forget_connections, keep_connections
 
 TEMPLATE = "duly_template"
 # A database that holds more than this is dropped: clearing it would leave its pages to the next test.

@@ -27,7 +27,7 @@ from duly.store.queue.scheduled import release_due
 from duly.store.submit.batches import record_batch
 from duly.store.ties.placement import release_keyed
 from duly.telemetry.metrics import Metrics
-from tests.support.kept_connections import open_database
+from tests.support.reused_connections import open_database
 
 LANE = Lane("default", "echo", 0)
 HOT_TABLES = (

@@ -19,7 +19,7 @@ from duly.handlers.discovery import load_registry
 from duly.handlers.http_request import client_for_jobs
 from duly.node import Node
 from duly.settings import Settings
-from tests.support.kept_connections import asking, open_database
+from tests.support.reused_connections import asking, open_database
 from tests.support.shared_routes import app_of
 
 BOUND_SECONDS = 20.0

@@ -6,7 +6,7 @@ import pytest
 
 from duly.domain.egress_policy import LONGEST_URL
 from duly.store.ledger.outbox import LANES_OF_A_HOST, callback_receiver
-from tests.support.kept_connections import asking
+from tests.support.reused_connections import asking
 
 RECEIVER = callback_receiver(tenant="$1::int", url="u.url")
 RECEIVERS = f"select {RECEIVER} from unnest($2::text[]) with ordinality u(url, n) order by n"  # noqa: S608  # the service's own
