@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from duly.store.ledger.outbox import callback_receiver
-from tests.support.kept_endpoints import keep_endpoint
+from tests.support.inserted_endpoints import keep_endpoint
 from tests.support.misbehaving import (
     Manner,
     MisbehavingReceiver,

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from duly.store.webhooks.delivery_attempts import DeliveryOutcome
-from tests.support.kept_endpoints import SECRET, keep_endpoint
+from tests.support.inserted_endpoints import SECRET, keep_endpoint
 from tests.support.misbehaving import (
     BOMB,
     BOMB_HEAD,
