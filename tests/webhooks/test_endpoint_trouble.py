@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from tests.support.receiver import Receiver, running_receiver
-from tests.support.registered import (
+from tests.support.registered_endpoints import (
     Looks,
     all_of,
     attempts,

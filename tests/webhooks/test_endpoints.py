@@ -10,7 +10,7 @@ import pytest
 from duly.client import verify_webhook
 from duly.webhooks.signature import SignatureError, verify_standard
 from tests.support.receiver import Received, Receiver, running_receiver
-from tests.support.registered import (
+from tests.support.registered_endpoints import (
     PATH,
     Looks,
     all_of,
