@@ -19,7 +19,14 @@ from duly.domain.webhook_events import ENDPOINT_BITS
 from tests.support.fault_point_services import DyingService, DyingServices, dying_services
 from tests.support.fault_points import MODULES, points_of
 from tests.support.inserted_endpoints import ENDS, EVERYTHING, keep_endpoint
-from tests.support.misbehaving import MisbehavingReceiver, after, answers, at_first, misbehaving_receiver, waits_for
+from tests.support.misbehaving_receiver import (
+    MisbehavingReceiver,
+    after,
+    answers,
+    at_first,
+    misbehaving_receiver,
+    waits_for,
+)
 from tests.support.service import Service, eventually
 
 # What a process does does not depend on the server's version.

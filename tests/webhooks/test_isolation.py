@@ -11,7 +11,7 @@ import pytest
 
 from duly.store.ledger.outbox import callback_receiver
 from tests.support.inserted_endpoints import keep_endpoint
-from tests.support.misbehaving import (
+from tests.support.misbehaving_receiver import (
     Manner,
     MisbehavingReceiver,
     after,

@@ -16,7 +16,7 @@ import pytest
 
 from duly.store.webhooks.delivery_attempts import DeliveryOutcome
 from tests.support.inserted_endpoints import SECRET, keep_endpoint
-from tests.support.misbehaving import (
+from tests.support.misbehaving_receiver import (
     BOMB,
     BOMB_HEAD,
     CHUNK,
