@@ -17,7 +17,7 @@ from duly.domain.egress_policy import (
 from duly.domain.egress_ports import parse_ports
 from duly.domain.special_addresses import REFUSED_NETWORKS
 from tests.check_networks import Block, findings, read_registry, uncovered
-from tests.support.networks import EDGES, NEIGHBOURS, ORDINARY
+from tests.support.blocked_networks import EDGES, NEIGHBOURS, ORDINARY
 
 LOOPBACK = EgressPolicy(parse_networks("127.0.0.0/8"))
 

@@ -10,7 +10,7 @@ from duly.domain.egress_ports import parse_ports
 from duly.outbound import RESPONSE_LIMIT, OutboundClient
 from duly.outbound import resolver as addresses_of_names
 from duly.outbound.resolver import AddressInfo, guarded_socket
-from tests.support.networks import EDGES, NEIGHBOURS
+from tests.support.blocked_networks import EDGES, NEIGHBOURS
 from tests.support.raw_receiver import (
     EMPTY,
     HEADERS,
