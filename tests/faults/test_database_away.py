@@ -20,10 +20,10 @@ from duly.store.postgres.database import Database
 from duly.store.schema.migrations import migrate
 from tests.support import handlers as signals
 from tests.support.invariants import violations
-from tests.support.own_server import OwnServer, own_server
 from tests.support.postgres import open_folder
 from tests.support.process import Gates, Processes
 from tests.support.service import Service, ServiceClient, eventually, running_service
+from tests.support.stoppable_server import OwnServer, own_server
 
 LEASE_SECONDS = 6.0
 TERMINAL = {"JobCompleted", "JobFailed", "JobCancelled"}
