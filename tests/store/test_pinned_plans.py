@@ -13,7 +13,7 @@ from duly.store.postgres.database import Connection, Database
 from duly.store.submit.jobs import record_jobs
 from duly.store.ties.requeue import REQUEUE_JOBS
 from duly.store.ties.unique_keys_and_dependencies import MARK_READY
-from tests.support.plans import explained, nodes_of
+from tests.support.query_plans import explained, nodes_of
 
 pytestmark = pytest.mark.fresh_database
 

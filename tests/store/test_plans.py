@@ -19,7 +19,7 @@ from duly.store.queue.ready import CLAIM, FIND_LANES, LaneStart, claim_ready
 from duly.store.queue.running import FINISH_IF_HELD, PROGRESS_IF_HELD, Progress, finish_if_held
 from duly.store.read.job_view import READ_MERGED, VIEW_EACH
 from duly.store.submit.jobs import COLUMNS, SUBMIT, record_jobs
-from tests.support.plans import explained, nodes_of
+from tests.support.query_plans import explained, nodes_of
 
 pytestmark = pytest.mark.fresh_database
 

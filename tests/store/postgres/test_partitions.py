@@ -18,7 +18,7 @@ from duly.store.queue.running import finish_if_held
 from duly.store.queue.scheduled import release_due
 from duly.store.schema.migrations import migrate
 from duly.store.submit.jobs import record_jobs
-from tests.support.plans import explained, nodes_of
+from tests.support.query_plans import explained, nodes_of
 
 CALLBACK = "http://receiver.example/"
 

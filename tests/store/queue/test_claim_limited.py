@@ -14,7 +14,7 @@ from duly.store.queue.ready import CLAIM, LaneStart
 from duly.store.submit.jobs import record_jobs
 from tests.store.test_plans import LANE, NODE, STATES, conditions, new_jobs, plan_of, scanned_in_full, tables
 from tests.store.test_plans import claim as claim_freely
-from tests.support.plans import explained, nodes_of
+from tests.support.query_plans import explained, nodes_of
 
 pytestmark = pytest.mark.fresh_database
 

@@ -14,7 +14,7 @@ from duly.store.queue.schedules import (
     TAKE_DUE,
     delete_old_runs,
 )
-from tests.support.plans import explained
+from tests.support.query_plans import explained
 
 pytestmark = pytest.mark.fresh_database
 

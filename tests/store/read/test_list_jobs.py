@@ -18,7 +18,7 @@ from duly.store.read.queue_stats import read_queues
 from duly.store.read.run_times import run_times
 from duly.store.schema.access_paths import KINDS, PLACED_ONLY, PLANS, ListFilter, arguments, find_statement
 from tests.support.filled_ledger import fill
-from tests.support.plans import explained
+from tests.support.query_plans import explained
 
 pytestmark = pytest.mark.fresh_database
 

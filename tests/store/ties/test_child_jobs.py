@@ -5,7 +5,7 @@ import pytest
 from duly.store.ledger.job_results import FIND_FIRST_UNENDED, READ_ENDS, READ_MEMBERS_AFTER
 from duly.store.postgres.database import Database
 from duly.store.ties.child_jobs import FIND_CANCELLED, FIND_HOLDERS, FIND_LEFT_FAILED
-from tests.support.plans import explained, nodes_of
+from tests.support.query_plans import explained, nodes_of
 
 pytestmark = pytest.mark.fresh_database
 

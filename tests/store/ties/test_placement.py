@@ -21,7 +21,7 @@ from duly.store.ties.placement import (
 )
 from duly.store.ties.unique_keys_and_dependencies import ACQUIRE_UNIQUE_KEYS, MARK_ELSEWHERE, MARK_READY
 from tests.store.test_plans import plan_of
-from tests.support.plans import explained
+from tests.support.query_plans import explained
 
 pytestmark = pytest.mark.fresh_database
 

@@ -20,7 +20,7 @@ from duly.store.webhooks.delivery_lists import (
 )
 from duly.store.webhooks.replays import COLLECT_FAILED, FIND_OPEN_REPLAYS, RESEND_DELIVERY
 from tests.support.filled_outbox import AGAIN, BUSY, EARLY, FAILS, QUIET, empty_outbox, fill_outbox
-from tests.support.plans import explained, nodes_of
+from tests.support.query_plans import explained, nodes_of
 
 pytestmark = pytest.mark.fresh_database
 

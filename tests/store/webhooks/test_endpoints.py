@@ -17,7 +17,7 @@ from duly.store.webhooks.endpoints import (
     ROTATE_KEYS,
     UPDATE_ENDPOINT,
 )
-from tests.support.plans import explained
+from tests.support.query_plans import explained
 
 pytestmark = pytest.mark.fresh_database
 
