@@ -14,7 +14,7 @@ from duly.store.postgres.partitions import ensure_partitions
 from duly.store.schema.migrations import migrate
 from duly.store.schema.revisions import missing_revisions
 from tests.support import handlers as signals
-from tests.support.pooler import pooler
+from tests.support.pgbouncer import pooler
 from tests.support.service import eventually, running_service
 
 MODES = pytest.mark.parametrize("mode", ["transaction", "session"])
