@@ -7,7 +7,7 @@ from duly.store.postgres.database import Database
 from duly.store.schema.migrations import differences, migrate
 from duly.store.schema.revisions import known_revisions
 from tests.support.expand_only import contractions, read_schema
-from tests.support.postgres import embedded_18
+from tests.support.postgres_servers import embedded_18
 
 # The first release that a newer one may be rolled out over.
 FIRST = "0004"

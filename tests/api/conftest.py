@@ -6,7 +6,7 @@ import pytest
 
 from tests.support import handlers as test_handlers
 from tests.support.databases import TestDatabases
-from tests.support.postgres import Server
+from tests.support.postgres_servers import Server
 from tests.support.service import Service, running_service
 
 

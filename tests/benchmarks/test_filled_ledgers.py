@@ -14,7 +14,7 @@ from benchmarks.growth import sample_ids
 from benchmarks.run_context import SMALL, RunContext
 from duly.domain.ids import made_at
 from tests.support.invariants import violations
-from tests.support.postgres import Server
+from tests.support.postgres_servers import Server
 
 COUNTS = """
     select (select count(*) from jobs), (select count(*) from events), (select count(*) from ready),

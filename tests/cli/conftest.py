@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.forked_commands import run_forked
-from tests.support.postgres import place_of_servers
+from tests.support.postgres_servers import place_of_servers
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 COMMAND = [sys.executable, "-m", "duly"]

@@ -14,7 +14,7 @@ from duly.store.postgres.database import Database
 from duly.store.schema.migrations import migrate
 from tests.support import handlers as signals
 from tests.support.invariants import violations
-from tests.support.postgres import Server, open_folder
+from tests.support.postgres_servers import Server, open_folder
 from tests.support.response_checks import refused
 from tests.support.service import Service, eventually, running_service
 

@@ -12,7 +12,7 @@ from duly.cli import server_process
 from duly.cli.prepare_database import CannotServe
 from duly.cli.server_process import Startup
 from duly.settings import Settings
-from tests.support.postgres import Server, open_folder
+from tests.support.postgres_servers import Server, open_folder
 from tests.support.process import Command, Processes
 from tests.support.service import SECRET_KEYS
 

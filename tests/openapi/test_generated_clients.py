@@ -12,7 +12,7 @@ import pytest
 from tests.support.databases import TestDatabases
 from tests.support.node_packages import node_20
 from tests.support.openapi_generators import LOCKED, commands, python_of_generator, run
-from tests.support.postgres import Server
+from tests.support.postgres_servers import Server
 from tests.support.service import Service, running_service
 
 KEY = "a-key-of-generated-clients"

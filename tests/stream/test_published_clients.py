@@ -21,7 +21,7 @@ from tests.support.cutting_proxy import CuttingProxy, cutting_proxy
 from tests.support.databases import TestDatabases
 from tests.support.handlers import gate
 from tests.support.node_packages import node_20, node_packages
-from tests.support.postgres import Server
+from tests.support.postgres_servers import Server
 from tests.support.service import NO_TLS, Service, eventually, running_service
 from tests.support.tenant_stream import PATH, in_order
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.postgres import place_of_servers
+from tests.support.postgres_servers import place_of_servers
 
 ROOT = Path(__file__).parents[2]
 RUN_SECONDS = 600

@@ -15,7 +15,7 @@ import asyncpg
 
 from duly.store.postgres.database import Database
 from tests.support.invariants import violations_on
-from tests.support.postgres import Server
+from tests.support.postgres_servers import Server
 from tests.support.reused_connections import forget_connections, keep_connections
 
 TEMPLATE = "duly_template"

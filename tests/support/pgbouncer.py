@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from tests.support.node_packages import program
-from tests.support.postgres import open_folder
+from tests.support.postgres_servers import open_folder
 
 MISSING = "PgBouncer is not on this machine: apt-get install pgbouncer"
 START_SECONDS = 10.0

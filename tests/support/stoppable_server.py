@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import psutil
 
 from duly.embedded.server import EmbeddedServer, embedded_server, revive
-from tests.support.postgres import Server, open_folder
+from tests.support.postgres_servers import Server, open_folder
 from tests.support.process import gone
 
 

@@ -12,7 +12,7 @@ from duly.lifecycle.maintenance.check import SHOWN, check
 from tests.support.broken_invariants import BROKEN, named
 from tests.support.databases import TestDatabases
 from tests.support.mixed_ledger import MixedLedger, empty_ledger, mixed_ledger
-from tests.support.postgres import Server
+from tests.support.postgres_servers import Server
 
 
 @pytest.fixture(scope="module")
