@@ -11,8 +11,8 @@ import httpx
 import yaml
 
 from tests.support.forked_commands import ForkedProcess, forge
-from tests.support.process import Processes, starting_processes
 from tests.support.service import NO_TLS, SECRET_KEYS, eventually
+from tests.support.service_process import Processes, starting_processes
 from tests.support.shell_session import environment_for, free_port
 from tests.support.tutorial import PROJECT, Server, work_like_the_page
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.process import Gates, Processes, starting_processes
+from tests.support.service_process import Gates, Processes, starting_processes
 
 
 @pytest.fixture

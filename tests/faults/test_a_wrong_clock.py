@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from duly.domain.ids import made_at
-from tests.support.process import Processes
+from tests.support.service_process import Processes
 
 pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
 LIBRARY = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), None)

@@ -21,8 +21,8 @@ from duly.store.schema.migrations import migrate
 from tests.support import handlers as signals
 from tests.support.invariants import violations
 from tests.support.postgres_servers import open_folder
-from tests.support.process import Gates, Processes
 from tests.support.service import Service, ServiceClient, eventually, running_service
+from tests.support.service_process import Gates, Processes
 from tests.support.stoppable_server import OwnServer, own_server
 
 LEASE_SECONDS = 6.0

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.support.process import Gates, Processes
+from tests.support.service_process import Gates, Processes
 
 
 async def test_each_job_of_a_killed_call_is_run_again_and_ends_once(

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from tests.support.process import Gates, Processes, ServiceProcess
+from tests.support.service_process import Gates, Processes, ServiceProcess
 
 # What a process does does not depend on the server's version.
 on_one_server = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import psutil
 import pytest
 
-from tests.support.process import Processes, ServiceProcess
 from tests.support.service import eventually
+from tests.support.service_process import Processes, ServiceProcess
 
 # What a process does does not depend on the server's version.
 pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")

@@ -13,8 +13,8 @@ from duly.cli.prepare_database import CannotServe
 from duly.cli.server_process import Startup
 from duly.settings import Settings
 from tests.support.postgres_servers import Server, open_folder
-from tests.support.process import Command, Processes
 from tests.support.service import SECRET_KEYS
+from tests.support.service_process import Command, Processes
 
 # What a process does does not depend on the server's version.
 pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")

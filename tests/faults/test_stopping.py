@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from duly.domain.events import EventKind
-from tests.support.process import Gates, Processes, ServiceProcess, gone
 from tests.support.service import eventually
+from tests.support.service_process import Gates, Processes, ServiceProcess, gone
 
 # What a process does does not depend on the server's version.
 pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")

@@ -17,7 +17,7 @@ import pytest
 
 import duly
 from tests.support.node_packages import missing
-from tests.support.process import Processes, starting_processes
+from tests.support.service_process import Processes, starting_processes
 
 ROOT = Path(__file__).parents[2]
 UV = Path(sys.executable).with_name("uv")

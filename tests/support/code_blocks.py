@@ -25,9 +25,9 @@ from typing import Any, Final
 
 from tests.support.forked_commands import ForkedProcess, forge
 from tests.support.markdown_blocks import ROOT, Block
-from tests.support.process import Processes, ServiceProcess, starting_processes
 from tests.support.reused_connections import asking
 from tests.support.service import SECRET_KEYS
+from tests.support.service_process import Processes, ServiceProcess, starting_processes
 from tests.support.shell_session import Ran, Shell, running_shell
 from tests.support.shell_steps import SERVE, SHELLS, BlockFailed, Step, parted, steps
 from tests.support.shown_output import Mismatch, compare, compare_json

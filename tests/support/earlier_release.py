@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.forked_commands import ROOT
-from tests.support.process import Command, Processes
+from tests.support.service_process import Command, Processes
 
 
 def tree_of(commit: str, folder: Path) -> Path:

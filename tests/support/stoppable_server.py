@@ -12,7 +12,7 @@ import psutil
 
 from duly.embedded.server import EmbeddedServer, embedded_server, revive
 from tests.support.postgres_servers import Server, open_folder
-from tests.support.process import gone
+from tests.support.service_process import gone
 
 
 @dataclass

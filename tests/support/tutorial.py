@@ -15,8 +15,8 @@ from typing import Final
 import httpx
 
 from tests.support.markdown_blocks import ROOT
-from tests.support.process import READY_SECONDS
 from tests.support.service import BOUND_SECONDS, NO_TLS, eventually
+from tests.support.service_process import READY_SECONDS
 
 PROJECT: Final = ROOT / "examples" / "tutorial"
 # Files that using the example leaves there.

@@ -20,8 +20,8 @@ from tests.support.misbehaving_receiver import (
     misbehaving_receiver,
     waits_for,
 )
-from tests.support.process import Processes, starting_processes
 from tests.support.service import Service, ServiceClient, eventually
+from tests.support.service_process import Processes, starting_processes
 
 StartService = Callable[..., Any]
 

@@ -29,8 +29,8 @@ from tests.support.misbehaving_receiver import (
     resets,
     sends,
 )
-from tests.support.process import Processes, starting_processes
 from tests.support.service import Service, ServiceClient, eventually
+from tests.support.service_process import Processes, starting_processes
 
 StartService = Callable[..., Any]
 

@@ -14,9 +14,9 @@ from duly.api.contract.response_models import JobBody
 from duly.domain.ids import new_job_id
 from duly.domain.job import DEFAULT_TENANT, Flow, NewJob
 from tests.support.handlers import gate, has_entered, thread_entered, thread_gate
-from tests.support.process import gone
 from tests.support.response_checks import invalid_paths, refused
 from tests.support.service import Service, eventually
+from tests.support.service_process import gone
 
 LATER = "2100-01-01T00:00:00.000Z"
 

@@ -13,7 +13,7 @@ import pytest
 
 from duly.api.server.connection_limits import most_connections, raise_file_limit
 from duly.settings import Settings
-from tests.support.process import Processes, starting_processes
+from tests.support.service_process import Processes, starting_processes
 
 DESCRIPTORS = 1024
 SILENT = 1100

@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 
 from duly.worker.process.child_process import ChildProcess
 from duly.worker.process.frames import Frames, encode_frame
-from tests.support.process import Gates
 from tests.support.service import Service, eventually
+from tests.support.service_process import Gates
 
 StartService = Callable[..., Awaitable[Service]]
 HANDLERS = ("tests.support.handlers", "tests.support.crashing_handlers")
