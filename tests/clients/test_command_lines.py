@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command_line_clients import CURL, JSON, LINES, STATUS, curl, wget
 from tests.support.handlers import gate, has_entered
 from tests.support.node_packages import program
-from tests.support.programs import CURL, JSON, LINES, STATUS, curl, wget
 from tests.support.service import BOUND_SECONDS, Service
 
 ECHO = '{"type": "echo", "parameters": [1]}'

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support.command_line_clients import JSON, STATUS, curl, run, wget
 from tests.support.node_packages import program
-from tests.support.programs import JSON, STATUS, curl, run, wget
 from tests.support.service import Service
 
 ECHO = '{"type": "echo", "parameters": [1]}'

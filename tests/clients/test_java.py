@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command_line_clients import run
 from tests.support.handlers import gate, has_entered
 from tests.support.node_packages import program
-from tests.support.programs import run
 from tests.support.service import Service
 
 PROGRAM = Path(__file__).parents[1] / "support" / "clients" / "Client.java"

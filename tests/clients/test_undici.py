@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command_line_clients import run
 from tests.support.handlers import gate
 from tests.support.node_packages import node_20, node_packages
-from tests.support.programs import run
 from tests.support.service import Service
 
 SUPPORT = Path(__file__).parents[1] / "support"

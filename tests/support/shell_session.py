@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from tests.support.command_line_clients import CURL
 from tests.support.node_packages import program
-from tests.support.programs import CURL
 
 SECONDS: Final = 60.0
 JQ: Final = "jq is not on this machine: apt-get install jq"
