@@ -8,7 +8,7 @@ import pytest
 from tests.support import handlers as test_handlers
 from tests.support.databases import TestDatabases
 from tests.support.postgres_servers import Server
-from tests.support.proxied import Site, a_node, opened_site
+from tests.support.proxied_service import Site, a_node, opened_site
 from tests.support.proxies import KINDS, Certificate, make_certificate
 from tests.support.service import Service
 

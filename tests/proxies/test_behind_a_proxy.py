@@ -8,7 +8,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from tests.support import handlers as signals
-from tests.support.proxied import CLIENT, Site
+from tests.support.proxied_service import CLIENT, Site
 from tests.support.service import BOUND_SECONDS
 
 

@@ -17,7 +17,7 @@ import pytest
 from tests.support import handlers as signals
 from tests.support.databases import TestDatabases
 from tests.support.postgres_servers import Server
-from tests.support.proxied import KEY, Site, a_node, opened_site
+from tests.support.proxied_service import KEY, Site, a_node, opened_site
 from tests.support.proxies import KINDS, Certificate, blocks, printed, replaced, running_proxy, under_a_path
 from tests.support.service import BOUND_SECONDS, Service, eventually
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.support.proxied import Site
+from tests.support.proxied_service import Site
 from tests.support.service import BOUND_SECONDS
 
 H2C = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAEAAEAAAAIAAAAA"}
