@@ -3,9 +3,9 @@
 import asyncio
 import json
 
-from tests.support.receiver import Receiver
 from tests.support.service import Service
 from tests.support.sse import read_stream
+from tests.support.webhook_receiver import Receiver
 
 REPORT = {"type": "progress", "parameters": {"steps": 2}}
 

@@ -8,9 +8,9 @@ from collections import Counter
 import httpx
 import pytest
 
-from tests.support.receiver import Receiver
 from tests.support.service import eventually
 from tests.support.service_process import Gates, Processes, ServiceProcess, gone
+from tests.support.webhook_receiver import Receiver
 
 # What a process does does not depend on the server's version.
 on_one_server = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")

@@ -9,9 +9,9 @@ from duly.store.postgres.database import Database
 from duly.store.schema.migrations import migrate
 from tests.support.earlier_release import begin_earlier, tree_of
 from tests.support.invariants import violations
-from tests.support.receiver import running_receiver
 from tests.support.service import eventually
 from tests.support.service_process import Processes, ServiceProcess
+from tests.support.webhook_receiver import running_receiver
 
 # To be moved on with each release.
 PREVIOUS = "10540a6"

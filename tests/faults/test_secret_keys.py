@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from duly.domain.sealing import key_id_of, new_key, parse_keys
-from tests.support.receiver import Receiver
 from tests.support.service import eventually
 from tests.support.service_process import Command, Processes, ServiceProcess
+from tests.support.webhook_receiver import Receiver
 
 pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
 

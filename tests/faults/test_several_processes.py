@@ -9,9 +9,9 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.receiver import Receiver
 from tests.support.service import eventually
 from tests.support.service_process import Command, Gates, Processes, ServiceProcess, gone
+from tests.support.webhook_receiver import Receiver
 
 # What a process does does not depend on the server's version.
 pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")

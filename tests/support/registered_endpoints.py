@@ -4,8 +4,8 @@ import json
 from typing import Any
 from uuid import UUID
 
-from tests.support.receiver import Received, Receiver
 from tests.support.service import Service, eventually
+from tests.support.webhook_receiver import Received, Receiver
 
 PATH = "/api/v1/webhooks"
 

@@ -8,8 +8,8 @@ import pytest
 import structlog
 
 from duly.telemetry.structured_logs import configure_logs
-from tests.support.receiver import Receiver
 from tests.support.service_process import Gates, Processes
+from tests.support.webhook_receiver import Receiver
 
 pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
 

@@ -13,8 +13,8 @@ from duly.domain.job import Finished, Lane
 from duly.telemetry.label_values import MOST_NAMES
 from duly.telemetry.metrics import Metrics, QueueFigures
 from tests.support import handlers as signals
-from tests.support.receiver import Receiver
 from tests.support.service import Service, eventually
+from tests.support.webhook_receiver import Receiver
 
 pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
 

@@ -13,8 +13,8 @@ from duly.domain.ids import event_id, made_at, new_job_id
 from duly.domain.timestamps import rfc3339
 from duly.store.webhooks.replays import MOST_ATTEMPTS
 from tests.support.endpoints import WEBHOOKS, deliveries_of, register, until_all_are
-from tests.support.receiver import Receiver
 from tests.support.service import Service, eventually
+from tests.support.webhook_receiver import Receiver
 
 StartService = Callable[..., Any]
 NOTHING = "Delivery not found."

@@ -10,8 +10,8 @@ from standardwebhooks.webhooks import Webhook
 from duly import __version__
 from duly.domain.webhook_events import CALLBACK_BITS
 from tests.support.handlers import gate, has_entered
-from tests.support.receiver import Received, Receiver
 from tests.support.service import Service, eventually
+from tests.support.webhook_receiver import Received, Receiver
 
 MEMBERS = {"type", "timestamp", "jobId", "status", "sequence", "jobType", "attempt", "labels", "correlationId"}
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

@@ -8,7 +8,6 @@ from uuid import UUID
 
 import pytest
 
-from tests.support.receiver import Receiver, running_receiver
 from tests.support.registered_endpoints import (
     Looks,
     all_of,
@@ -21,6 +20,7 @@ from tests.support.registered_endpoints import (
     types_of,
 )
 from tests.support.service import Service, eventually
+from tests.support.webhook_receiver import Receiver, running_receiver
 
 StartService = Callable[..., Awaitable[Service]]
 # None of what fails is tried again during a test, unless the test makes it due.

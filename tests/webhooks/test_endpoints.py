@@ -9,7 +9,6 @@ import pytest
 
 from duly.client import verify_webhook
 from duly.webhooks.signature import SignatureError, verify_standard
-from tests.support.receiver import Received, Receiver, running_receiver
 from tests.support.registered_endpoints import (
     PATH,
     Looks,
@@ -23,6 +22,7 @@ from tests.support.registered_endpoints import (
     types_of,
 )
 from tests.support.service import Service
+from tests.support.webhook_receiver import Received, Receiver, running_receiver
 
 OF_JOBS = ["job.started", "job.progress", "job.retrying", "job.completed", "job.failed", "job.cancelled"]
 

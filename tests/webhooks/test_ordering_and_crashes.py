@@ -13,8 +13,8 @@ from duly.domain.ids import SMALLEST, event_id
 from duly.store.postgres.database import Database
 from duly.store.webhooks.deliveries import DueDelivery, Rooms, take_due
 from duly.store.webhooks.delivery_attempts import AttemptResult, DeliveryOutcome, settle_if_held
-from tests.support.receiver import Receiver, running_receiver
 from tests.support.service import Service, eventually
+from tests.support.webhook_receiver import Receiver, running_receiver
 
 StartService = Callable[..., Any]
 

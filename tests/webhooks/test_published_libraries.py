@@ -12,8 +12,8 @@ from duly.client import SignatureError, verify_webhook
 from duly.domain.signing_key import make_key_pair
 from duly.webhooks.signature import signature_header
 from tests.support.node_packages import node, node_packages
-from tests.support.receiver import Received, Receiver
 from tests.support.service import Service
+from tests.support.webhook_receiver import Received, Receiver
 from tests.support.webhook_snippets import Webhook, ask
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -15,8 +15,8 @@ from duly.lifecycle.maintenance import redeliver
 from duly.store.postgres.database import Database
 from duly.store.webhooks.replays import collect, hold_replay
 from tests.support.endpoints import WEBHOOKS, deliveries_of, register, until_all_are
-from tests.support.receiver import Receiver
 from tests.support.service import Service, eventually
+from tests.support.webhook_receiver import Receiver
 
 StartService = Callable[..., Any]
 BEGINNING = "2026-01-01T00:00:00.000Z"

@@ -12,8 +12,8 @@ import pytest
 from duly.outbound.resolver import AddressInfo
 from duly.store.webhooks.delivery_attempts import DeliveryOutcome
 from tests.support.raw_receiver import address_info
-from tests.support.receiver import Receiver
 from tests.support.service import Service, eventually
+from tests.support.webhook_receiver import Receiver
 
 StartService = Callable[..., Any]
 

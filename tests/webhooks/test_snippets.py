@@ -10,8 +10,8 @@ import pytest
 
 from duly.domain.signing_key import make_key_pair, to_jwk
 from duly.webhooks.signature import signature_header
-from tests.support.receiver import Receiver
 from tests.support.service import Service
+from tests.support.webhook_receiver import Receiver
 from tests.support.webhook_snippets import WITH_JWKS, WITH_SECRETS, Prepare, Webhook, ask
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -11,8 +11,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from duly.domain.database_clock import DatabaseClock
-from tests.support.receiver import Receiver
 from tests.support.service import Service, eventually
+from tests.support.webhook_receiver import Receiver
 
 pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
 StartService = Callable[..., Awaitable[Service]]

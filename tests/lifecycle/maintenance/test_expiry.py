@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.support.handlers import gate, has_entered
-from tests.support.receiver import Receiver
 from tests.support.service import Service
+from tests.support.webhook_receiver import Receiver
 
 StartService = Callable[..., Awaitable[Service]]
 

@@ -17,8 +17,8 @@ from duly.store.postgres.database import Database
 from tests.support import handlers as support
 from tests.support.broken_invariants import IN_OTHER_TABLES, IN_THE_LEDGER, named
 from tests.support.mixed_ledger import HOT_TABLES, MixedLedger, mixed_ledger
-from tests.support.receiver import Receiver
 from tests.support.service import Service, eventually
+from tests.support.webhook_receiver import Receiver
 
 StartService = Callable[..., Awaitable[Service]]
 

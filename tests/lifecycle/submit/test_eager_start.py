@@ -12,8 +12,8 @@ from duly.lifecycle.submit import insert
 from duly.store.postgres.database import DatabaseOutage
 from duly.worker import orphans, pool
 from tests.support.handlers import gate, has_entered
-from tests.support.receiver import Receiver
 from tests.support.service import Service, eventually
+from tests.support.webhook_receiver import Receiver
 
 StartService = Callable[..., Awaitable[Service]]
 

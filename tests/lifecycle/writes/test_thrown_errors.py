@@ -11,9 +11,9 @@ from duly import loop
 from duly.lifecycle.writes import round_size, set_aside
 from duly.node import dispatch, node
 from tests.support.fault_injecting_copies import Thrower, throwing_copy
-from tests.support.receiver import running_receiver
 from tests.support.refusing import refusing
 from tests.support.service import Service, eventually
+from tests.support.webhook_receiver import running_receiver
 
 StartService = Callable[..., Awaitable[Service]]
 TERMINAL = "select count(distinct job_id) from events where kind >= 10"
