@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 
 from tests.support.endpoints import deliveries_of, register, until_all_are
-from tests.support.refusing import refusing
+from tests.support.refusing_triggers import refusing
 from tests.support.service import Service, eventually
 from tests.support.webhook_receiver import Receiver, running_receiver
 from tests.webhooks.test_replay import failures, replay, until

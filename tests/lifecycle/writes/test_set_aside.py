@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from duly.domain.events import EventKind
 from duly.domain.job import Finish
 from tests.support import handlers as support
-from tests.support.refusing import refusing
+from tests.support.refusing_triggers import refusing
 from tests.support.service import Service, eventually
 
 StartService = Callable[..., Awaitable[Service]]

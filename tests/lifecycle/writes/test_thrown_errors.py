@@ -11,7 +11,7 @@ from duly import loop
 from duly.lifecycle.writes import round_size, set_aside
 from duly.node import dispatch, node
 from tests.support.fault_injecting_copies import Thrower, throwing_copy
-from tests.support.refusing import refusing
+from tests.support.refusing_triggers import refusing
 from tests.support.service import Service, eventually
 from tests.support.webhook_receiver import running_receiver
 
