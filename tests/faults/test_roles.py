@@ -14,8 +14,8 @@ from duly.store.postgres.partitions import DAYS_AHEAD, PARTITIONED, READ_TODAY, 
 from duly.store.schema.migrations import differences
 from duly.store.schema.role_rights import missing_rights
 from tests.support import handlers as signals
+from tests.support.database_roles import GRANTS, Split, split_roles
 from tests.support.response_checks import refused
-from tests.support.roles import GRANTS, Split, split_roles
 from tests.support.service import eventually, running_service
 from tests.support.service_process import Processes
 

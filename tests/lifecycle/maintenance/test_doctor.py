@@ -15,8 +15,8 @@ from duly.lifecycle.maintenance.key_rotation import recognise
 from duly.store.ledger.stream_holders import HolderKind, StreamHolder
 from duly.store.postgres.database import Database
 from duly.store.postgres.partitions import READ_TODAY
+from tests.support.database_roles import GRANTS, split_roles
 from tests.support.reused_connections import asking
-from tests.support.roles import GRANTS, split_roles
 from tests.support.service import KEYRING, SECRET_KEYS
 
 OTHER_KEY = f"tests:{'B' * 43}="
