@@ -13,9 +13,9 @@ from xdist.remote import Producer
 from tests.support import handlers as test_handlers
 from tests.support.databases import TestDatabases
 from tests.support.postgres_servers import SYSTEM_BINARIES, Server, embedded_18, system_15
-from tests.support.scheduling import SharedFixtures
 from tests.support.service import Service, running_service
 from tests.support.webhook_receiver import Receiver, running_receiver
+from tests.support.xdist_scheduling import SharedFixtures
 
 # The interpreter's own 700 have the collector run ten thousand times, over all that was imported and collected.
 YOUNG_OBJECTS = 50_000

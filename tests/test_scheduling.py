@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.conftest import LONG, ON_BOTH, SLOW
-from tests.support.scheduling import TOGETHER, group_of
+from tests.support.xdist_scheduling import TOGETHER, group_of
 
 ROOT = Path(__file__).parents[1]
 
