@@ -11,7 +11,7 @@ import pytest
 
 from duly.domain.ids import new_job_id
 from duly.domain.sealing import key_id_of
-from tests.support.sealed import dump, shows
+from tests.support.database_dump import dump, shows
 from tests.support.secret_handlers import PLAIN_PART, SECRET
 from tests.support.service import KEYRING, Service, eventually
 from tests.support.webhook_receiver import Receiver

@@ -16,8 +16,8 @@ from duly.domain.ids import event_id, new_job_id
 from duly.domain.signing_key import check_public_key, public_keys_of_jwks
 from duly.domain.webhook_events import ENDPOINT_BITS
 from duly.webhooks import endpoints
+from tests.support.database_dump import dump, shows
 from tests.support.response_checks import TIME, invalid_paths, refused
-from tests.support.sealed import dump, shows
 from tests.support.service import Service
 
 StartService = Callable[..., Awaitable[Service]]
