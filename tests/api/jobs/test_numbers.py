@@ -10,7 +10,7 @@ from duly.domain.ids import new_job_id
 from tests.support.json_values import EXACT_NUMBERS
 from tests.support.response_checks import invalid_paths, refused
 from tests.support.service import Service, eventually
-from tests.support.sockets import socket_to
+from tests.support.websocket_client import socket_to
 
 JSON = {"Content-Type": "application/json"}
 NDJSON = {"Content-Type": "application/x-ndjson"}

@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidStatus
 from duly.settings import Settings
 from tests.support.response_checks import refused
 from tests.support.service import Service
-from tests.support.sockets import socket_to
+from tests.support.websocket_client import socket_to
 
 StartService = Callable[..., Awaitable[Service]]
 ID = "0199c1f0-0000-7000-8000-000000000000"

@@ -19,7 +19,7 @@ from duly.api.server.socket_protocol import SocketProtocol
 from duly.domain.grant import Grant
 from tests.support.response_checks import refused
 from tests.support.service import BOUND_SECONDS, Service
-from tests.support.sockets import socket_to
+from tests.support.websocket_client import socket_to
 
 KEY = base64.b64encode(bytes(16)).decode()
 GOOD = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Key": KEY, "Sec-WebSocket-Version": "13"}

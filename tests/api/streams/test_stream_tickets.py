@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidStatus
 
 from tests.support.response_checks import TIME, refused
 from tests.support.service import Service
-from tests.support.sockets import socket_to
+from tests.support.websocket_client import socket_to
 
 KEY = "sk-a-long-and-secret-key"
 HEADERS = {"Authorization": f"Bearer {KEY}"}

@@ -11,8 +11,8 @@ from websockets.exceptions import InvalidStatus
 from duly.domain.grant import Grant
 from tests.support.response_checks import refused
 from tests.support.service import Service
-from tests.support.sockets import Socket, socket_to
 from tests.support.tenant_stream import following_all
+from tests.support.websocket_client import Socket, socket_to
 
 PATH = "/api/v1/stream-tickets"
 STREAM = "/api/v1/events/stream"

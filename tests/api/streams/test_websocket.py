@@ -14,8 +14,8 @@ from duly.api.streams import subscriptions
 from duly.stream import tenant_feed
 from tests.support.handlers import gate, has_entered
 from tests.support.service import Service, eventually
-from tests.support.sockets import Socket, socket_to
 from tests.support.tenant_stream import following_all, take
+from tests.support.websocket_client import Socket, socket_to
 
 StartService = Callable[..., Any]
 TYPES_OF_A_RUN = ["job_submitted", "job_started", "job_completed"]
