@@ -3,8 +3,8 @@
 import asyncio
 import json
 
+from tests.support.job_stream import read_stream
 from tests.support.service import Service
-from tests.support.sse import read_stream
 from tests.support.webhook_receiver import Receiver
 
 REPORT = {"type": "progress", "parameters": {"steps": 2}}

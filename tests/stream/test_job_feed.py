@@ -12,8 +12,8 @@ import pytest
 
 from duly.stream import job_feed
 from tests.support.handlers import gate, has_entered
+from tests.support.job_stream import following, read_stream
 from tests.support.service import Service, eventually, running_service
-from tests.support.sse import following, read_stream
 
 StartService = Callable[..., Any]
 FOLLOWERS = 30

@@ -10,8 +10,8 @@ import pytest
 from duly.domain.events import Event
 from duly.stream import job_feed
 from duly.stream.sse import frame
+from tests.support.job_stream import read_stream
 from tests.support.service import Service, eventually
-from tests.support.sse import read_stream
 
 # A history of 32 MB, which is more than any socket takes in; written at once, as the job's own worker would over hours.
 LONG_HISTORY = """
