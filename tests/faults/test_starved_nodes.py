@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from tests.support.service_process import Gates, Processes
-from tests.support.starved import starved
+from tests.support.throttled_process import starved
 
 on_one_server = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
 
