@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from duly.api.server.allowed_origins import SOCKET
+from tests.support.raw_http import exchanged
 from tests.support.response_checks import invalid_paths, refused
 from tests.support.service import Service
-from tests.support.wire import exchanged
 
 StartService = Callable[..., Awaitable[Service]]
 LATER = "2150-01-01T00:00:00.000Z"

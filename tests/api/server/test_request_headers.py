@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 
+from tests.support.raw_http import exchanged
 from tests.support.response_checks import JSON, refused
 from tests.support.service import Service
-from tests.support.wire import exchanged
 
 StartService = Callable[..., Awaitable[Service]]
 UNKNOWN = "0199c1f0-0000-7000-8000-000000000000"
