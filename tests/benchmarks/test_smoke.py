@@ -10,7 +10,7 @@ from benchmarks.closed_loop import LoadPlan, run
 from benchmarks.http_messages import post, split_message
 from benchmarks.stats import percentile, spread
 from benchmarks.targets import Bound, Verdict, judge
-from tests.support.benchmark import RUN_SECONDS, finished, small_run
+from tests.support.benchmark_run import RUN_SECONDS, finished, small_run
 
 # Every row of a job's life; the naive service and the ceilings in the rows that have code of theirs.
 PLANS = {"duly": ("S1", "S2", "S3", "S4", "S6", "M1", "F1"), "naive,ceiling": ("S1", "S2", "S3", "S4")}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.benchmark import RUN_SECONDS, finished, small_run
+from tests.support.benchmark_run import RUN_SECONDS, finished, small_run
 
 pytestmark = pytest.mark.timeout(RUN_SECONDS + 20)
 ROWS = ("G2", "G3", "G5", "L1", "D1", "SOAK")

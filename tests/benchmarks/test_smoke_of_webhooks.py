@@ -19,7 +19,7 @@ from benchmarks.run_context import SMALL, RunContext
 from benchmarks.targets import Bound, Verdict, judge
 from benchmarks.webhook_receiver import Misbehavior, ReceiverPlan
 from duly.outbound import OutboundClient, OutboundError
-from tests.support.benchmark import finished, small_run
+from tests.support.benchmark_run import finished, small_run
 from tests.support.raw_receiver import LOOPBACK
 
 # Side by side. The other clients are installed when they are first wanted, which a test does not want.
