@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from duly.domain.ids import new_job_id
-from tests.support import flow_handlers
+from tests.support import flow_control_handlers
 from tests.support.handlers import gate, has_entered
 from tests.support.service import Service, eventually
 
@@ -105,16 +105,16 @@ async def test_its_queue_has_used_up_its_rate(start_service: StartService) -> No
 
 
 async def test_the_circuit_of_its_type_is_open(start_service: StartService) -> None:
-    service = await start_service(handlers=("tests.support.handlers", "tests.support.flow_handlers"))
-    flow_handlers.forget_counts()
-    flow_handlers.trouble["guarded"] = "UPSTREAM_DOWN"
+    service = await start_service(handlers=("tests.support.handlers", "tests.support.flow_control_handlers"))
+    flow_control_handlers.forget_counts()
+    flow_control_handlers.trouble["guarded"] = "UPSTREAM_DOWN"
     for _ in range(3):
         await service.run("guarded")
     await eventually(lambda: service.sql("select from breakers where state = 1"))
     told = await why(service, await service.submit("guarded"))
     assert (told["cause"], told["data"]["errorCode"]) == ("CIRCUIT_OPEN", "UPSTREAM_DOWN")
     assert told["data"]["probeAt"] in told["message"]
-    flow_handlers.forget_counts()
+    flow_control_handlers.forget_counts()
 
 
 async def test_others_go_first(start_service: StartService) -> None:

@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 
 from duly import CircuitBreaker, HandlerError, Handlers
-from tests.support import flow_handlers
+from tests.support import flow_control_handlers
 from tests.support.handlers import gate, has_entered
 from tests.support.service import Service, eventually
 
 StartService = Callable[..., Awaitable[Service]]
-HANDLERS = ("tests.support.handlers", "tests.support.flow_handlers")
+HANDLERS = ("tests.support.handlers", "tests.support.flow_control_handlers")
 
 
 @pytest.fixture(autouse=True)
 def _fresh_counts() -> None:
-    flow_handlers.forget_counts()
+    flow_control_handlers.forget_counts()
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ async def counted(service: Service, failures: int, job_type: str = "guarded") ->
 
 async def opened(service: Service) -> None:
     """Three failures of a kind, and what they lead to, on all nodes that hear hints."""
-    flow_handlers.trouble["guarded"] = "UPSTREAM_DOWN"
+    flow_control_handlers.trouble["guarded"] = "UPSTREAM_DOWN"
     for _ in range(3):
         assert (await service.run("guarded"))["status"] == "failed"
     await eventually(lambda: is_state(service, "open"))
@@ -77,11 +77,11 @@ async def test_every_attempt_counts_not_every_job(service: Service) -> None:
 
 async def test_a_success_begins_the_count_anew(service: Service) -> None:
     for _ in range(2):
-        flow_handlers.trouble["guarded"] = "UPSTREAM_DOWN"
+        flow_control_handlers.trouble["guarded"] = "UPSTREAM_DOWN"
         for _ in range(2):
             await service.run("guarded")
         await eventually(lambda: counted(service, 2))
-        flow_handlers.trouble.clear()
+        flow_control_handlers.trouble.clear()
         await service.run("guarded")
         await eventually(lambda: counted(service, 0))
     assert (await breaker(service))["state"] == "closed"
@@ -89,7 +89,7 @@ async def test_a_success_begins_the_count_anew(service: Service) -> None:
 
 async def test_failures_of_different_kinds_do_not_add_up(service: Service) -> None:
     for code, failures in (("ONE", 1), ("ONE", 2), ("OTHER", 1), ("OTHER", 2), ("ONE", 1)):
-        flow_handlers.trouble["guarded"] = code
+        flow_control_handlers.trouble["guarded"] = code
         await service.run("guarded")
         await eventually(partial(counted, service, failures))
     assert (await breaker(service))["state"] == "closed"
@@ -97,7 +97,7 @@ async def test_failures_of_different_kinds_do_not_add_up(service: Service) -> No
 
 async def test_with_codes_only_these_count(service: Service) -> None:
     async def fail(code: str) -> None:
-        flow_handlers.trouble["guarded-by-code"] = code
+        flow_control_handlers.trouble["guarded-by-code"] = code
         await service.run("guarded-by-code")
 
     await fail("UPSTREAM_DOWN")
@@ -111,7 +111,7 @@ async def test_with_codes_only_these_count(service: Service) -> None:
 async def test_failures_on_all_nodes_add_up_and_all_hold_back(start_service: StartService) -> None:
     one = await start_service(handlers=HANDLERS)
     other = await start_service(handlers=HANDLERS)
-    flow_handlers.trouble["guarded"] = "UPSTREAM_DOWN"
+    flow_control_handlers.trouble["guarded"] = "UPSTREAM_DOWN"
     for service in (one, other, one):
         await service.run("guarded")
     await eventually(lambda: is_state(other, "open"))
@@ -127,7 +127,7 @@ async def test_when_its_time_is_over_one_job_is_let_through_and_its_success_lets
 ) -> None:
     services = [await start_service(handlers=HANDLERS) for _ in range(3)]
     await opened(services[0])
-    flow_handlers.trouble.clear()
+    flow_control_handlers.trouble.clear()
     names = [f"probe-{number}" for number in range(6)]
     jobs = [
         await services[number % 3].submit("guarded", {"name": name}, maxAttempts=1) for number, name in enumerate(names)
@@ -156,7 +156,7 @@ async def test_never_do_two_run_on_trial(start_service: StartService) -> None:
     """Trial jobs are let through one after the other; each is cancelled, which decides nothing."""
     services = [await start_service(handlers=HANDLERS) for _ in range(3)]
     await opened(services[0])
-    flow_handlers.most.clear()
+    flow_control_handlers.most.clear()
     jobs = [await services[number % 3].submit("guarded", {"name": f"probe-{number}"}) for number in range(6)]
     await due(services[0])
     for number, job in enumerate(jobs):
@@ -164,7 +164,7 @@ async def test_never_do_two_run_on_trial(start_service: StartService) -> None:
             await has_entered(f"probe-{number}").wait()
         await services[0].client.post(f"/api/v1/jobs/{job['jobId']}/cancel")
         assert (await services[0].ended(job["jobId"]))["status"] == "cancelled"
-    assert flow_handlers.most["guarded"] == 1
+    assert flow_control_handlers.most["guarded"] == 1
     assert await is_state(services[0], "half-open")
 
 
@@ -198,7 +198,7 @@ async def test_a_breaker_that_is_no_longer_declared_holds_nothing_back(service: 
 
 
 async def test_of_types_without_a_breaker_nothing_is_counted(service: Service) -> None:
-    flow_handlers.trouble["unguarded"] = "UPSTREAM_DOWN"
+    flow_control_handlers.trouble["unguarded"] = "UPSTREAM_DOWN"
     for _ in range(3):
         assert (await service.run("unguarded", maxAttempts=1))["status"] == "failed"
     assert await breaker(service, "unguarded") is None
@@ -212,7 +212,7 @@ async def test_metrics_and_the_list_of_types_show_it(service: Service) -> None:
     listed = (await service.client.get("/api/v1/job-types", params={"limit": 200})).json()["items"]
     states = {each["type"]: each["breaker"] and each["breaker"]["state"] for each in listed}
     assert (states["guarded"], states["guarded-by-code"], states["echo"]) == ("open", "closed", None)
-    flow_handlers.trouble.clear()
+    flow_control_handlers.trouble.clear()
     job = await service.submit("guarded")
     await due(service)
     await service.ended(job["jobId"])

@@ -19,19 +19,19 @@ from duly.store.queue.flow_control import raise_version, read_version
 from duly.store.queue.limits import FlowLimits, Rate, Scope, set_limits
 from duly.store.queue.ready import LaneStart, claim_ready
 from duly.store.submit.jobs import record_jobs
-from tests.support import flow_handlers
+from tests.support import flow_control_handlers
 from tests.support.handlers import gate, has_entered
 from tests.support.service import Service, eventually
 
 StartService = Callable[..., Awaitable[Service]]
-HANDLERS = ("tests.support.handlers", "tests.support.flow_handlers")
+HANDLERS = ("tests.support.handlers", "tests.support.flow_control_handlers")
 LANE = Lane("narrow", "count-a", 0)
 UNDER = ClaimLimits(queue="narrow")
 
 
 @pytest.fixture(autouse=True)
 def _fresh_counts() -> None:
-    flow_handlers.forget_counts()
+    flow_control_handlers.forget_counts()
 
 
 async def nodes(start_service: StartService, count: int, **settings: Any) -> list[Service]:
@@ -108,7 +108,7 @@ async def test_never_do_more_run_than_the_limits_allow_however_many_nodes_claim(
     await asyncio.gather(*(submit_many(service, jobs[place::3]) for place, service in enumerate(services)))
     await all_ended(services[0])
     assert {what: await most_seen(services[0], what) for what in most} == most
-    assert flow_handlers.most["a"] <= min(most.values())
+    assert flow_control_handlers.most["a"] <= min(most.values())
 
 
 async def test_single_submissions_do_not_slip_past_a_limit_by_starting_at_once(start_service: StartService) -> None:
@@ -121,7 +121,7 @@ async def test_single_submissions_do_not_slip_past_a_limit_by_starting_at_once(s
             group.create_task(submission)
     await all_ended(services[0])
     assert await most_seen(services[0], "narrow") == 2
-    assert flow_handlers.most["counted"] == 2
+    assert flow_control_handlers.most["counted"] == 2
 
 
 async def test_a_limit_that_is_set_counts_what_runs_already(start_service: StartService) -> None:
@@ -148,20 +148,20 @@ async def test_a_limit_changes_while_jobs_run(start_service: StartService) -> No
     jobs = [{"type": "count-a", "queue": "narrow", "parameters": {"seconds": 0.004}}] * 200
     await submit_many(services[0], jobs)
     await eventually(lambda: _so_many(30))
-    assert flow_handlers.most["counted"] == 2
+    assert flow_control_handlers.most["counted"] == 2
     await limit(services[1], "queues/narrow", concurrency=7)
     [[raised]] = await services[0].sql("select now()")
     await eventually(lambda: _so_many(100))
     await limit(services[0], "queues/narrow", concurrency=1)
     [[lowered]] = await services[0].sql("select now()")
     await all_ended(services[0])
-    assert flow_handlers.most["counted"] == 7
+    assert flow_control_handlers.most["counted"] == 7
     assert await most_seen(services[0], "narrow", since=raised) == 7
     assert await most_seen(services[0], "narrow", since=lowered) == 1
 
 
 async def _so_many(count: int) -> bool:
-    return flow_handlers.started["counted"] >= count
+    return flow_control_handlers.started["counted"] >= count
 
 
 async def test_without_its_limit_a_queue_is_as_any_other(start_service: StartService) -> None:

@@ -12,17 +12,17 @@ from duly.domain.job import Lane
 from duly.store.postgres.database import Database
 from duly.store.queue.flow_control import read_version
 from duly.store.queue.ready import LaneStart, claim_ready
-from tests.support import flow_handlers
+from tests.support import flow_control_handlers
 from tests.support.handlers import gate, has_entered
 from tests.support.service import Service, eventually
 
 StartService = Callable[..., Awaitable[Service]]
-HANDLERS = ("tests.support.handlers", "tests.support.flow_handlers")
+HANDLERS = ("tests.support.handlers", "tests.support.flow_control_handlers")
 
 
 @pytest.fixture(autouse=True)
 def _fresh_counts() -> None:
-    flow_handlers.forget_counts()
+    flow_control_handlers.forget_counts()
 
 
 async def pause(service: Service, queue: str = "default") -> dict[str, Any]:
@@ -78,7 +78,7 @@ async def test_once_it_is_answered_no_node_starts_anything_not_even_at_once(star
         for service in services:
             group.create_task(submitting(service))
         for number in range(4):
-            before = flow_handlers.started["counted"]
+            before = flow_control_handlers.started["counted"]
             await eventually(partial(_more_than, before + 10))
             await pause(services[number % 2])
             [[answered]] = await services[0].sql("select now()")
@@ -96,7 +96,7 @@ async def test_once_it_is_answered_no_node_starts_anything_not_even_at_once(star
 
 
 async def _more_than(count: int) -> bool:
-    return flow_handlers.started["counted"] > count
+    return flow_control_handlers.started["counted"] > count
 
 
 async def _more_jobs(service: Service, count: int) -> bool:
@@ -142,7 +142,7 @@ async def test_a_pause_outlives_the_service(start_service: StartService) -> None
 
 async def test_the_next_attempt_of_a_job_waits_too(start_service: StartService) -> None:
     service = await start_service(handlers=HANDLERS)
-    flow_handlers.trouble["unguarded"] = "BROKEN"
+    flow_control_handlers.trouble["unguarded"] = "BROKEN"
     job = await service.submit("unguarded", {"name": "first"}, queue="nightly")
     await has_entered("first").wait()
     await pause(service, "nightly")
@@ -151,7 +151,7 @@ async def test_the_next_attempt_of_a_job_waits_too(start_service: StartService) 
     await service.sql("update scheduled set run_at = now()")
     waiting = await eventually(lambda: _waiting_for(service, job["jobId"], "paused"))
     assert waiting["attempt"] == 1
-    flow_handlers.trouble.clear()
+    flow_control_handlers.trouble.clear()
     await resume(service, "nightly")
     assert (await service.ended(job["jobId"]))["attempt"] == 2
 
