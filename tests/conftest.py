@@ -11,7 +11,7 @@ import structlog
 from xdist.remote import Producer
 
 from tests.support import handlers as test_handlers
-from tests.support.databases import TestDatabases
+from tests.support.database_pool import TestDatabases
 from tests.support.postgres_servers import SYSTEM_BINARIES, Server, embedded_18, system_15
 from tests.support.service import Service, running_service
 from tests.support.webhook_receiver import Receiver, running_receiver

@@ -11,7 +11,7 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.support.databases import TestDatabases
+from tests.support.database_pool import TestDatabases
 from tests.support.service import Service
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "outbox-relay"

@@ -15,7 +15,7 @@ from duly.lifecycle.maintenance import doctor
 from duly.lifecycle.maintenance.doctor import Doctor
 from duly.store.ledger.stream_holders import HolderKind, find_old_writers, read_held
 from duly.store.postgres.database import Database
-from tests.support.databases import TestDatabases
+from tests.support.database_pool import TestDatabases
 from tests.support.postgres_servers import SYSTEM_BINARIES, Server, system_15
 from tests.support.service import Service, running_service
 from tests.support.stoppable_server import own_server

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.databases import TestDatabases
+from tests.support.database_pool import TestDatabases
 from tests.support.node_packages import node_20
 from tests.support.openapi_generators import LOCKED, commands, python_of_generator, run
 from tests.support.postgres_servers import Server

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.support import handlers as test_handlers
-from tests.support.databases import TestDatabases
+from tests.support.database_pool import TestDatabases
 from tests.support.postgres_servers import Server
 from tests.support.proxied_service import Site, a_node, opened_site
 from tests.support.proxies import KINDS, Certificate, make_certificate

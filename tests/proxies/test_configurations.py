@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.support import handlers as signals
-from tests.support.databases import TestDatabases
+from tests.support.database_pool import TestDatabases
 from tests.support.postgres_servers import Server
 from tests.support.proxied_service import KEY, Site, a_node, opened_site
 from tests.support.proxies import KINDS, Certificate, blocks, printed, replaced, running_proxy, under_a_path

@@ -18,7 +18,7 @@ from duly.client import Client
 from duly.domain.event_views import VIEWS
 from tests.support import handlers as test_handlers
 from tests.support.cutting_proxy import CuttingProxy, cutting_proxy
-from tests.support.databases import TestDatabases
+from tests.support.database_pool import TestDatabases
 from tests.support.handlers import gate
 from tests.support.node_packages import node_20, node_packages
 from tests.support.postgres_servers import Server

@@ -10,7 +10,7 @@ import pytest
 from duly.api.server import connection_limits
 from duly.api.server.connection_limits import Limits
 from duly.api.server.load_shedding import LoadShedder
-from tests.support.databases import TestDatabases
+from tests.support.database_pool import TestDatabases
 from tests.support.postgres_servers import Server
 from tests.support.raw_client import SUBMISSION, raw_client, request, submission
 from tests.support.service import Service, eventually, running_service

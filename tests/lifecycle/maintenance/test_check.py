@@ -10,7 +10,7 @@ from duly.domain.ids import new_job_id
 from duly.domain.job import Debounce, Flow
 from duly.lifecycle.maintenance.check import SHOWN, check
 from tests.support.broken_invariants import BROKEN, named
-from tests.support.databases import TestDatabases
+from tests.support.database_pool import TestDatabases
 from tests.support.mixed_ledger import MixedLedger, empty_ledger, mixed_ledger
 from tests.support.postgres_servers import Server
 
