@@ -1,6 +1,7 @@
-"""The program that `fault_point_services` runs: it has imported the service with its fault points once, and forks one service
-for each order on its standard input, which saves the second that a start takes. It answers with the child's id, and
-then with how it ended.
+"""Program that `fault_point_services` runs: it imports the service with its fault points once and forks services.
+
+Each line on standard input starts one service, which saves the second that importing takes. The program prints the
+child's process id, and later its exit code.
 """
 
 from tests.support.fault_points import install
@@ -38,7 +39,7 @@ from duly.webhooks import dispatcher, receiver_windows  # noqa: E402
 
 def main() -> None:
     _tighten()
-    # What composing a node imports, the children need not.
+    # Modules that composing a node imports; imported here, children need not import them.
     _node(Settings(database_url=SecretStr("postgresql://nobody"), webhook_secret=SecretStr("none")))
     # What is shared with a child stays shared: a collection there writes to all of it.
     gc.collect()

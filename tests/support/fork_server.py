@@ -1,7 +1,7 @@
-"""The program that `forked_commands` starts: it has imported the service once, and forks a `python -m duly` for each order.
+"""Program that `forked_commands` starts: it imports the service once and forks a `python -m duly` for each order.
 
-Importing takes a second or two on a slow machine, and forking some milliseconds. An order is a line of JSON on standard
-input; on standard output it tells of each child that it was started, and how it ended.
+Importing takes a second or two on a slow machine, forking a few milliseconds. An order is a line of JSON on standard
+input. On standard output the program reports the start and the exit code of each child.
 """
 
 import gc

@@ -59,7 +59,7 @@ def embedded_18() -> Iterator[Server]:
 
 @contextmanager
 def system_15(more: str = "") -> Iterator[Server]:
-    """A server of its own; `more` are further options of the command `postgres_servers`."""
+    """Yields a new server; `more` are further options of the command `postgres`."""
     folder = open_folder()
     port = _free_port()
     run = _runner(folder)

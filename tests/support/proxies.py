@@ -26,8 +26,10 @@ STOP_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A proxy: program, package, command line and, in `traceback_handlers`, how its block names the port to listen on. `{0}` is the
-    file with the configuration. Begun as root it would give up its rights, and not read the tests' folders: `as_root`.
+    """Program, package and command line of a proxy, and in `places` the lines of its block with the port to listen on.
+
+    `{0}` is the configuration file. `as_root`: started by root, it would drop privileges and could not read the folders
+    of the tests.
     """
 
     name: str
