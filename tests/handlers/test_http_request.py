@@ -383,7 +383,7 @@ async def test_a_name_that_leads_inside_fails_the_job_at_once(
         assert here.connections == 0
     assert (view["status"], view["attempt"], view["error"]["details"]["retryable"]) == ("failed", 1, False)
     assert view["error"]["message"].startswith(
-        f"POST hooks.example:{here.port} failed: 127.0.0.1 is in 127.0.0.0/8 (loopback), which is never "
+        f"POST hooks.example:{here.port} failed: Blocked destination 127.0.0.1: it is in 127.0.0.0/8 (loopback). "
     )
     assert "s3cret" not in json.dumps(view["error"])
 
