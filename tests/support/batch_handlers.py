@@ -1,4 +1,4 @@
-"""Batch handlers for tests. Most gather for as long as may be, so that a call begins when it is full and not before."""
+"""Batch handlers for tests. Most linger for the maximum time, so that a call begins only when its batch is full."""
 
 import asyncio
 import sys
@@ -15,12 +15,12 @@ handlers = Handlers()
 
 LONGEST = 10
 
-# The names of the jobs of each call, sorted.
+# Names of the jobs of each call, sorted.
 calls: list[list[str]] = []
-# Names that do not fit any more, as when a model has changed since the job was accepted.
+# Names that are no longer valid, as after a change of the model since the job was accepted.
 outlawed: set[str] = set()
 
-# What plain functions wait for and tests set.
+# Events that plain functions wait for and tests set.
 thread_gate = threading.Event()
 thread_entered = threading.Event()
 
@@ -70,7 +70,7 @@ def end_of(item: Item, together: int) -> Any:
 
 @handlers.register("batch-ends", batch=4, linger=LONGEST, retry=fixed(1000), max_attempts=3)
 async def ends_each_as_it_says(items: list[Item]) -> list[Answer | BaseException]:
-    """Ends each job as its parameters say."""
+    """Ends each job as its parameters specify."""
     together = note(items)
     return [end_of(item, together) for item in items]
 
@@ -119,7 +119,7 @@ async def returns(items: list[Item]) -> Any:
 
 @handlers.register("batch-tells", batch=3, linger=LONGEST)
 async def tells(items: list[Item], jobs: list[JobContext]) -> None:
-    """Each job's progress is its place in the call."""
+    """Reports the index of each job in the call as its progress."""
     for place, (item, job) in enumerate(zip(items, jobs, strict=True)):
         await job.progress(place, f"{item.name} is number {place}")
         job.log("told", item=item.name)
@@ -132,7 +132,7 @@ class Gated(BaseModel):
 
 @handlers.register("batch-gate", batch=3, linger=LONGEST, max_attempts=1)
 async def waits_for_gate(items: list[Gated], jobs: list[JobContext]) -> list[str]:
-    """Says that it has begun, waits for its first job's gate, and answers which jobs were told to stop."""
+    """Signals its start, waits for the gate of its first job, and returns which jobs were cancelled."""
     key = items[0].gate
     calls.append(sorted(item.name for item in items))
     has_entered(key).set()
@@ -158,7 +158,7 @@ async def swallows_its_cancellation(items: list[Gated]) -> None:
 
 @handlers.register("batch-plain", batch=3, linger=LONGEST)
 def plain(items: list[Item], jobs: list[JobContext]) -> list[Answer | BaseException]:
-    """A plain function: runs in a thread."""
+    """Plain function, which runs in a thread."""
     together = note(items)
     for job in jobs:
         job.progress(50, str(threading.current_thread() is threading.main_thread()))
@@ -188,4 +188,4 @@ async def lingers_long(items: list[Item]) -> None:
 
 @handlers.register("batch-block-loop", batch=2)
 async def blocks_the_loop(items: list[Item]) -> None:
-    time.sleep(1.2)  # what must not be done, on purpose
+    time.sleep(1.2)  # blocks the event loop on purpose

@@ -1,4 +1,4 @@
-"""Batch handlers that wait for others longer than they may run."""
+"""Batch handlers that wait longer for other jobs than their timeout allows."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Runs the benchmark as users do, with tiny sizes, and reads what it wrote."""
+"""Runs the benchmark as users do, with tiny sizes, and reads its results."""
 
 import json
 import os
@@ -20,10 +20,10 @@ STOP_SECONDS = 15
 def small_run(
     results: Path, rows: Sequence[str], contestants: str = "duly", *, page: bool = False
 ) -> Iterator[subprocess.Popen[str]]:
-    """The run, under way; it is stopped at the end of the block if it has not ended.
+    """Starts a run, and stops it after the block if it has not ended.
 
     Args:
-        page: whether it writes its page too; drawing takes longer than measuring a row.
+        page: writes the page too; drawing takes longer than measuring a row.
     """
     options = ["--small", "--rows", ",".join(rows), "--contestants", contestants]
     options += ["--results", str(results), *(["--page", str(results / "page.md")] if page else [])]
@@ -43,14 +43,14 @@ def small_run(
             run.terminate()
             try:
                 run.communicate(timeout=STOP_SECONDS)
-            except (subprocess.TimeoutExpired, ValueError):  # it hangs; or it was read to its end
+            except (subprocess.TimeoutExpired, ValueError):  # it hangs, or its output was read already
                 run.kill()
 
 
 def finished(
     run: subprocess.Popen[str], results: Path, *, within_seconds: float = RUN_SECONDS
 ) -> tuple[str, dict[str, Any]]:
-    """What the run printed, and the results of each row as the file has them."""
+    """Returns the output of the run, and the results of each row from its file."""
     printed, errors = run.communicate(timeout=within_seconds)
     assert run.returncode == 0, errors
     document: dict[str, Any] = json.loads(next(results.glob("*.json")).read_text())

@@ -1,8 +1,8 @@
-"""The networks that are never called, written out once more, so that a row lost from the table is noticed."""
+"""Blocked networks, listed a second time so that a row missing from the table is detected."""
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-# First and last address of each, in the order of the table.
+# First and last address of each network, in the order of the table.
 EDGES = [
     ("0.0.0.0", "0.255.255.255"),
     ("10.0.0.0", "10.255.255.255"),
@@ -48,7 +48,7 @@ EDGES = [
     ("4000::", "7fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
     ("8000::", "fbff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
 ]
-# All of IPv6 that lies outside 2000::/3.
+# All of IPv6 outside of 2000::/3.
 NOT_GLOBAL = [("::", "1fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), ("4000::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")]
 ORDINARY = ["1.1.1.1", "8.8.8.8", "2606:4700:4700::1111", "2003::1", "::ffff:8.8.8.8"]
 
@@ -56,9 +56,9 @@ Address = IPv4Address | IPv6Address
 
 
 def _beside() -> list[str]:
-    """The address before each network and the one behind it, where they stand in no other."""
+    """Returns the addresses before and after each network that are in no other one."""
     ends = [(ip_address(first), ip_address(last)) for first, last in [*EDGES, *NOT_GLOBAL]]
-    # An IPv4-mapped address is judged as the IPv4 address inside, whose neighbours are here already.
+    # An IPv4-mapped address counts as the IPv4 address in it, whose neighbors are included already.
     ends = [(first, last) for first, last in ends if first.version == 4 or first.ipv4_mapped is None]
     beside = {first - 1 for first, _ in ends if int(first)} | {last + 1 for _, last in ends if not _is_last(last)}
     inside = {one for one in beside if any(_within(one, first, last) for first, last in ends)}

@@ -1,4 +1,4 @@
-"""Headless Chromium, driven by its own driver over W3C WebDriver, and what stands between it and a service."""
+"""Headless Chromium, controlled over W3C WebDriver, and a relay between it and a service."""
 
 import asyncio
 import os
@@ -19,12 +19,12 @@ _SERVES: Final = re.compile(rb"successfully on port (\d+)")
 _ARGUMENTS: Final = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--no-proxy-server"),
-    "--host-resolver-rules=MAP *.test 127.0.0.1",  # a name of a stranger's that leads to this machine
+    "--host-resolver-rules=MAP *.test 127.0.0.1",  # foreign names that resolve to this machine
 )
 
 
 class Browser:
-    """One window."""
+    """Browser window."""
 
     def __init__(self, client: httpx.AsyncClient, session: str) -> None:
         self._client = client
@@ -34,11 +34,11 @@ class Browser:
         await self._post("url", {"url": url})
 
     async def run(self, script: str, *arguments: Any) -> Any:
-        """Runs the body of a function, and returns its result; a promise is waited for."""
+        """Runs the body of a function and returns its result; waits for a promise."""
         return await self._post("execute/sync", {"script": script, "args": arguments})
 
     async def until(self, script: str, *arguments: Any) -> Any:
-        """Runs it again and again until its result is true. Bounded."""
+        """Runs the body of a function repeatedly until its result is true, with a time limit."""
         return await eventually(lambda: self.run(script, *arguments))
 
     async def _post(self, command: str, body: dict[str, Any]) -> Any:
@@ -49,8 +49,9 @@ class Browser:
 
 @asynccontextmanager
 async def running_browser() -> AsyncIterator[Browser]:
-    """Starts a browser with a profile of its own; without one on this machine the test is skipped, or fails where
-    `TESTS_REQUIRE` names chromium.
+    """Starts a browser with its own profile.
+
+    Without Chromium on this machine, the test is skipped, or fails if `TESTS_REQUIRE` names chromium.
     """
     driver, binary = program("chromedriver", CHROMIUM, name="chromium"), program("chromium", CHROMIUM)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
@@ -93,7 +94,7 @@ async def _session(client: httpx.AsyncClient, binary: str) -> AsyncIterator[Brow
 
 @dataclass
 class Relay:
-    """Passes connections on to the service at `target`, and cuts them when told to; without a target none is taken."""
+    """Relays connections to the service at `target` and cuts them on request; refuses them without a target."""
 
     url: str
     target: str | None
@@ -102,7 +103,7 @@ class Relay:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def cut(self) -> None:
-        """Ends all connections at once, in the middle of what they carry."""
+        """Ends all connections at once, even in the middle of a message."""
         for writer in self._writers:
             writer.transport.abort()
 

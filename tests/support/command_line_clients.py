@@ -1,4 +1,4 @@
-"""Programs of others, run beside the service of a test without stopping its event loop."""
+"""curl, wget and other programs, run beside the service of a test without blocking its event loop."""
 
 import asyncio
 from asyncio.subprocess import PIPE
@@ -20,7 +20,7 @@ STATUS = ("-o", "/dev/null", "-w", "%{http_code} %{http_version}")
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Output and exit code of a program."""
+    """Output and exit code of a finished program."""
 
     code: int
     out: str
@@ -28,7 +28,7 @@ class Ended:
 
 
 async def run(*command: str, given: bytes = b"", env: Mapping[str, str] | None = None) -> Ended:
-    """Runs it to its end, within a bound."""
+    """Runs a program to its end, with a time limit."""
     started = await asyncio.create_subprocess_exec(*command, env=env, stdin=PIPE, stdout=PIPE, stderr=PIPE)
     try:
         async with asyncio.timeout(SECONDS):
@@ -41,12 +41,12 @@ async def run(*command: str, given: bytes = b"", env: Mapping[str, str] | None =
 
 
 async def curl(service: ServiceClient, path: str, *options: str, given: bytes = b"") -> Ended:
-    """Runs curl on an address of the service."""
+    """Runs curl on a URL of the service."""
     binary = program("curl", CURL)
     return await run(binary, "-sS", "-m", "20", *options, service.url + path, given=given)
 
 
 async def wget(service: ServiceClient, path: str, *options: str) -> Ended:
-    """Runs wget on an address of the service, once."""
+    """Runs wget on a URL of the service, without retries."""
     binary = program("wget", WGET)
     return await run(binary, "--no-verbose", "--tries=1", "--timeout=20", *options, service.url + path)

@@ -1,4 +1,4 @@
-"""Handlers that end, or misuse, the process that they run in."""
+"""Handlers that end or misuse the process in which they run."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ handlers = Handlers()
 
 
 class Gate(BaseModel):
-    """The handler tells its process in `name`.begun, and ends once `name`.open is there."""
+    """Handler that writes its process id to `name`.begun and ends once `name`.open exists."""
 
     folder: Path
     name: str
@@ -99,7 +99,7 @@ class Unpicklable(Exception):
 
 @handlers.register("helped", isolation="process", max_attempts=1)
 def helped(job: JobContext) -> None:
-    """Tells the process of a helper that it starts, and hangs."""
+    """Writes the process id of a helper process that it starts, and hangs."""
     job.progress(1, str(subprocess.Popen(["sleep", "600"]).pid))
     time.sleep(600)
 

@@ -1,4 +1,4 @@
-"""A TCP proxy on a port that stays the same: it cuts connections where a test says, and changes its service."""
+"""TCP proxy on a fixed port that cuts connections at chosen bytes and can switch to another service."""
 
 import asyncio
 import socket
@@ -11,7 +11,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class _Cut:
-    """One connection of a client."""
+    """Connection of a client."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
@@ -19,7 +19,7 @@ class _Cut:
         self._seen = b""
 
     async def pass_down(self, reader: asyncio.StreamReader) -> bool:
-        """Passes on what the service sends, up to where it is to be cut; whether it was."""
+        """Relays the bytes of the service up to the cut; returns whether the connection was cut."""
         while piece := await reader.read(65_536):
             if self.after is not None:
                 before = len(self._seen)
@@ -40,7 +40,7 @@ class _Cut:
 
 
 class CuttingProxy:
-    """Passes on bytes in both directions. While `target` is None, connections are reset."""
+    """Relays bytes in both directions. While `target` is None, connections are reset."""
 
     def __init__(self, target: str | None) -> None:
         self.target = target
@@ -55,13 +55,13 @@ class CuttingProxy:
         self._open.clear()
 
     def cut_each_after(self, marker: bytes) -> int:
-        """Ends each connection of now right behind these bytes; returns how many there are, to compare with `cuts`."""
+        """Ends each current connection right after these bytes; returns the value that `cuts` then reaches."""
         for each in self._open:
             each.after = marker
         return self.cuts + len(self._open)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection."""
+        """Serves one connection."""
         connection = _Cut(writer)
         if self.target is None:
             connection.reset()
@@ -96,7 +96,7 @@ async def _pass_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 @asynccontextmanager
 async def cutting_proxy(target: str) -> AsyncIterator[CuttingProxy]:
-    """A proxy before `target`, on a free port of loopback."""
+    """Runs a proxy before `target` on a free loopback port."""
     proxy = CuttingProxy(target)
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
     proxy.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""Reading all of a database, as a dump would show it."""
+"""Contents of a database, as a dump would show them."""
 
 from base64 import b64encode
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ where c.relkind in ('r', 'p', 'm') and n.nspname not in ('pg_catalog', 'informat
 
 
 async def dump(database_url: str) -> dict[str, str]:
-    """Every row of every table as text, by table; bytes are hexadecimal in it."""
+    """Returns every row of every table as text, by table, with bytes in hexadecimal."""
     connection = await asyncpg.connect(database_url)
     try:
         tables = [row[0] for row in await connection.fetch(TABLES)]
@@ -27,16 +27,16 @@ async def _rows(connection: "asyncpg.Connection", table: str) -> str:
 
 
 def spellings(text: str) -> Iterator[str]:
-    """How a plain ASCII text may look in a dump: as it is, in hexadecimal, in base64 at any place of a longer one."""
+    """Returns the forms of an ASCII text in a dump: plain, hexadecimal, and base64 at any offset of a longer text."""
     yield text.lower()
     yield text.encode().hex()
     for offset in range(3):
-        # The first and the last characters depend on what stands beside it.
+        # The first and last characters depend on the adjacent bytes.
         spelled = b64encode(b"\0" * offset + text.encode()).decode()
         yield spelled[4 if offset else 0 : len(spelled) // 4 * 4 - 4].lower()
 
 
 def shows(dumped: str, text: str) -> bool:
-    """Whether one of its spellings is there; the case of letters does not count."""
+    """Returns whether one of the forms is present, ignoring case."""
     lower = dumped.lower()
     return any(spelling in lower for spelling in spellings(text))

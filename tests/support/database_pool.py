@@ -1,7 +1,7 @@
-"""The test databases of one server: made from a migrated template, checked, cleared and used again.
+"""Test databases of one server: created from a migrated template, checked, cleared and used again.
 
-Making a database and dropping it costs a hundred times what clearing the few tables costs that a test wrote to. A
-database whose schema a test changed, or that it filled, is dropped instead, so a test never sees the traces of another.
+Creating and dropping a database costs a hundred times as much as clearing the few tables that a test wrote to. A
+database whose schema a test changed, or that it filled, is dropped instead, so tests do not affect each other.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from tests.support.postgres_servers import Server
 from tests.support.reused_connections import forget_connections, keep_connections
 
 TEMPLATE = "duly_template"
-# A database that holds more than this is dropped: clearing it would leave its pages to the next test.
+# Databases with more data than this are dropped: clearing them would leave their pages to the next test.
 LARGEST_BYTES = 4 << 20
 LEAVE_SECONDS = 20.0
 
@@ -29,8 +29,8 @@ where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not re
   and relname not in ('alembic_version', 'control')
 order by relname
 """
-# Any change of the schema, of rights or of settings writes a new row of one of these catalogs. Not so the server's own
-# work: VACUUM and ANALYZE update `pg_class` in place.
+# Any change of the schema, of privileges or of settings writes a new row of one of these catalogs. VACUUM and ANALYZE
+# do not: they update `pg_class` in place.
 SCHEMA = """
 select (select max(xmin::text::bigint) from pg_class where relnamespace = 'public'::regnamespace),
        (select count(*) from pg_class), (select max(xmin::text::bigint) from pg_attribute),
@@ -42,13 +42,13 @@ OTHERS = """
 from pg_stat_activity
 where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid() and pid <> all($1)
 """
-# The one row that the migrations put in.
+# Row that the migrations insert.
 CONTROL = "update control set version = 1 where version <> 1"
 
 
 @dataclass(eq=False)
 class TestDatabase:
-    """A migrated database that one test at a time uses."""
+    """Migrated database, used by one test at a time."""
 
     __test__ = False
 
@@ -59,7 +59,7 @@ class TestDatabase:
 
 
 class TestDatabases:
-    """Lends databases of a server; all in the one event loop of the run."""
+    """Pool of the databases of a server, all in the event loop of the run."""
 
     __test__ = False
 
@@ -72,7 +72,7 @@ class TestDatabases:
         self._schema: asyncpg.Record | None = None
 
     async def lend(self, *, fresh: bool = False) -> TestDatabase:
-        """A migrated, empty database; where `fresh`, one that no test used before and none will after."""
+        """Returns a migrated, empty database; if `fresh`, one that no other test uses."""
         if self._idle and not fresh:
             return self._idle.pop()
         if self._schema is None:
@@ -85,7 +85,7 @@ class TestDatabases:
         return lent
 
     async def take_back(self, lent: TestDatabase) -> list[str]:
-        """Every broken invariant in a database that was lent; the database is cleared for the next test, or dropped."""
+        """Returns the violated invariants of a lent database, and clears it for the next test or drops it."""
         connection = await self._connected(lent)
         found = await violations_on(connection)
         if lent.reusable and await self._cleared(connection, lent):
@@ -96,7 +96,7 @@ class TestDatabases:
 
     @asynccontextmanager
     async def lent(self, *, fresh: bool = False) -> AsyncIterator[str]:
-        """The URL of a database to use meanwhile; fails at the end where an invariant is broken in it."""
+        """Yields the URL of a database; fails after the block if an invariant is violated in it."""
         lent = await self.lend(fresh=fresh)
         yield lent.url
         found = await self.take_back(lent)
@@ -104,7 +104,7 @@ class TestDatabases:
 
     @asynccontextmanager
     async def empty(self) -> AsyncIterator[str]:
-        """The URL of a database with nothing in it."""
+        """Yields the URL of an empty database without a schema."""
         name = f"empty_{next(self._numbers)}"
         await self._on_postgres(f"create database {name}")
         yield self._server.url_of(name)
@@ -117,7 +117,7 @@ class TestDatabases:
         await self._on_postgres(f"drop database {lent.name} with (force)")
 
     async def close(self) -> None:
-        """Closes all connections; the databases go with their server."""
+        """Closes all connections; the databases are removed with their server."""
         for lent in self._idle:
             await forget_connections(lent.url)
             if lent.connection is not None:
@@ -128,7 +128,7 @@ class TestDatabases:
     async def _make_template(self) -> None:
         from duly.store.schema.migrations import migrate  # noqa: PLC0415  # a second that runs without a server need not spend
 
-        await self._on_postgres("alter system set fsync = off")  # nobody kills these servers
+        await self._on_postgres("alter system set fsync = off")  # these servers are never killed
         await self._on_postgres("select pg_reload_conf()")
         await self._on_postgres(f"create database {TEMPLATE}")
         database = Database(self._server.url_of(TEMPLATE))
@@ -142,7 +142,7 @@ class TestDatabases:
         await connection.close()
 
     async def _connected(self, lent: TestDatabase) -> Any:
-        """The connection that checks and clears this database, kept from test to test."""
+        """Returns the connection that checks and clears this database, kept from test to test."""
         if lent.connection is not None and not lent.connection.is_closed():
             try:
                 await lent.connection.execute("select 1")
@@ -154,7 +154,7 @@ class TestDatabases:
         return lent.connection
 
     async def _cleared(self, connection: Any, lent: TestDatabase) -> bool:
-        """Clears what tests wrote; returns false where the database cannot be made as it was."""
+        """Deletes the rows that tests wrote; returns False if the database cannot be restored."""
         if await connection.fetchrow(SCHEMA) != self._schema:
             return False
         await self._await_departures(connection, lent)
@@ -171,7 +171,7 @@ class TestDatabases:
         return bool(await connection.fetchval("select count(*) = 1 from control"))
 
     async def _await_departures(self, connection: Any, lent: TestDatabase) -> None:
-        """Returns once only kept connections are left: a killed service leaves sessions that end by themselves."""
+        """Waits until only kept connections are left: a killed service leaves sessions that end by themselves."""
         kept = await keep_connections(lent.url).server_pids()
         async with asyncio.timeout(LEAVE_SECONDS):
             while await connection.fetchval(f"select count(pg_terminate_backend(pid)) {OTHERS}", kept):

@@ -1,4 +1,4 @@
-"""An installation as a careful operator makes it: a schema of an owner who migrates, and a role that only serves."""
+"""Installation with separate roles: an owner of the schema that migrates, and a role that only serves."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +19,7 @@ GRANTS = (
 
 @dataclass
 class Split:
-    """The two roles of one database, and a connection of its superuser."""
+    """Both roles of one database, and a connection of its superuser."""
 
     schema: str
     owner_url: str
@@ -39,7 +39,7 @@ class Split:
 
 @asynccontextmanager
 async def split_roles(url: str, schema: str = "app") -> AsyncIterator[Split]:
-    """Roles for a database with nothing in it."""
+    """Creates the roles for an empty database."""
     name = url.partition("?")[0].rpartition("/")[2]
     owner, serving = f"owner_{name}", f"serving_{name}"
     superuser = await asyncpg.connect(url, server_settings={"search_path": schema})

@@ -1,4 +1,4 @@
-"""The service as an earlier commit has it: its tree from the history, run with today's libraries."""
+"""Service of an earlier commit: its tree from the Git history, run with today's libraries."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ from tests.support.service_process import Command, Processes
 
 
 def tree_of(commit: str, folder: Path) -> Path:
-    """Unpacks the tree of a commit; skips the test where the history is not there."""
+    """Unpacks the tree of a commit; skips the test without the history."""
     archive = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=False)
     if archive.returncode:
         pytest.skip(f"the history does not reach back to {commit} (a shallow clone, or no clone): fetch it in full")
@@ -25,7 +25,7 @@ def tree_of(commit: str, folder: Path) -> Path:
 
 
 def begin_earlier(processes: Processes, tree: Path, database_url: str, *arguments: str) -> Command:
-    """Starts the service of that tree, and does not wait for it."""
+    """Starts the service of that tree without waiting for it."""
 
     def start(given: Sequence[str], files: Path, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
         with files.with_suffix(".out").open("wb") as out, files.with_suffix(".err").open("wb") as err:

@@ -1,4 +1,4 @@
-"""What tests of registered endpoints share."""
+"""Requests of tests of registered endpoints."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ WEBHOOKS = "/api/v1/webhooks"
 
 
 async def register(service: Service, url: str, *events: str, **members: Any) -> str:
-    """Registers a webhook; returns its id."""
+    """Registers a webhook and returns its id."""
     body = {"url": url, "events": list(events or ["job.completed"]), **members}
     answer = await service.client.post(WEBHOOKS, json=body)
     assert answer.status_code == 201, answer.text
@@ -17,7 +17,7 @@ async def register(service: Service, url: str, *events: str, **members: Any) -> 
 
 
 async def deliveries_of(service: Service, webhook_id: str, **query: Any) -> list[dict[str, Any]]:
-    """All that the list shows, page after page, newest first."""
+    """Returns all pages of a list, newest first."""
     shown: list[dict[str, Any]] = []
     cursor: dict[str, str] = {}
     while True:
@@ -30,7 +30,7 @@ async def deliveries_of(service: Service, webhook_id: str, **query: Any) -> list
 
 
 async def until_all_are(service: Service, webhook_id: str, status: str, *, number: int) -> list[dict[str, Any]]:
-    """The deliveries, newest first, once there are so many and all have this status."""
+    """Returns the deliveries, newest first, once there is this number of them and all have this status."""
 
     async def look() -> list[dict[str, Any]] | None:
         shown = await deliveries_of(service, webhook_id)

@@ -1,4 +1,4 @@
-"""Check that a migration only expands the schema: what the release before it reads and writes goes on to be taken."""
+"""Check that a migration only expands the schema, so that reads and writes of the previous release keep working."""
 
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ where c.relnamespace = 'public'::regnamespace and not c.relispartition and not t
 
 
 class Schema(NamedTuple):
-    """Columns by table and name, as (type, required, filled by a default); what refuses rows, by table and name."""
+    """Columns by table and name, as (type, required, has a default); constraints and triggers by table and name."""
 
     columns: dict[tuple[str, str], tuple[str, bool, bool]]
     constraints: dict[tuple[str, str], str]
@@ -41,7 +41,7 @@ async def read_schema(connection: Any) -> Schema:
 
 
 def contractions(before: Schema, after: Schema) -> list[str]:
-    """What the later schema takes away from those who know the earlier one; empty where it only expands."""
+    """Returns the incompatible changes from the earlier schema to the later one; empty if it only expands."""
     found = [f"{table} is gone" for table in sorted(before.tables - after.tables)]
     for (table, column), (type_, required, filled) in sorted(before.columns.items()):
         now = after.columns.get((table, column))

@@ -1,4 +1,4 @@
-"""Handlers under which faults are thrown. Each completes in the end."""
+"""Handlers of tests that inject faults. Each completes eventually."""
 
 from duly import Handlers, JobContext, fixed
 

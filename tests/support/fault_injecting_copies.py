@@ -1,6 +1,7 @@
-"""Modules that throw at a place of the test's choice: at each call and each wait of their functions, once.
+"""Modules that raise an error at a chosen point: at each call and each await of their functions, once.
 
-A copy of the module is made from its source with points in it; the test puts its classes in place of the product's.
+A copy of the module is compiled from its source with fault points; the test replaces the product's classes with those
+of the copy.
 """
 
 import ast
@@ -15,11 +16,11 @@ PASS, WAIT = "__throw_point__", "__throw_points__"
 
 
 class Thrown(Exception):
-    """The error of the test, named by its point."""
+    """Injected error, named after its point."""
 
 
 class Thrower:
-    """Throws at the armed point, once."""
+    """Raises the error at the armed point, once."""
 
     def __init__(self) -> None:
         self.armed: str | None = None
@@ -37,7 +38,7 @@ class Thrower:
         if point == self.armed:
             self.armed = None
             if hasattr(value, "close") and hasattr(value, "send"):
-                value.close()  # a coroutine that nobody will wait for
+                value.close()  # a coroutine that will not be awaited
             raise Thrown(point)
         return value
 
@@ -46,7 +47,7 @@ class Thrower:
 
 
 class _Waiting:
-    """An asynchronous context manager with a point before it is entered, and one after it was left."""
+    """Asynchronous context manager with a point before its entry and one after its exit."""
 
     def __init__(self, thrower: Thrower, points: list[str], inner: Any) -> None:
         self._thrower = thrower
@@ -112,7 +113,7 @@ def _call(function: str, points: str | list[str], value: ast.expr) -> ast.Call:
 
 
 def throwing_copy(name: str, thrower: Thrower) -> tuple[ModuleType, list[str]]:
-    """A copy of the module with points in it, and these in the order of its source."""
+    """Returns a copy of the module with points, and the points in the order of its source."""
     spec = PathFinder.find_spec(name, importlib.import_module(name.rpartition(".")[0]).__path__)
     assert spec is not None
     assert spec.origin is not None

@@ -1,6 +1,6 @@
-"""The handlers of a service that is killed at a chosen line: where jobs lie in its memory and nowhere else.
+"""Handlers of a service that is killed in a chosen method, while jobs are only in its memory.
 
-`DIE_AT` names the place as module:class.method; `kill -9` comes at its first call that has a job with it.
+`DIE_AT` names the method as module:class.method; the service kills itself (`kill -9`) at the first call with a job.
 """
 
 import importlib

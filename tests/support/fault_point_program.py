@@ -6,7 +6,7 @@ child's process id, and later its exit code.
 
 from tests.support.fault_points import install
 
-install()  # before anything of the service is imported
+install()  # before any module of the service is imported
 
 import asyncio  # noqa: E402
 import gc  # noqa: E402
@@ -41,7 +41,7 @@ def main() -> None:
     _tighten()
     # Modules that composing a node imports; imported here, children need not import them.
     _node(Settings(database_url=SecretStr("postgresql://nobody"), webhook_secret=SecretStr("none")))
-    # What is shared with a child stays shared: a collection there writes to all of it.
+    # Keeps memory shared with the children: a garbage collection there would write to all of it.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def _tighten() -> None:
-    """Few at once, so that what is seldom full is full: waiting for room has its points too."""
+    """Lowers limits, so that parts that are rarely full are full: waiting for space has fault points too."""
     setattr(dispatcher, "CONCURRENT", 6)  # noqa: B010  # it is imported there, not exported
     receiver_windows.AHEAD = 1
     setattr(receiver_windows, "ReceiverWindow", partial(receiver_windows.ReceiverWindow, window=1))  # noqa: B010  # so that three at once are a crowd
@@ -61,12 +61,12 @@ def _tighten() -> None:
 
 
 def _more_than_there_is(_: receiver_windows.ReceiverWindows) -> Rooms:
-    """What is taken beyond that goes back."""
+    """Reports more capacity than there is, so that surplus deliveries are released."""
     return Rooms({}, others=20)
 
 
 def _narrow(address: AddressInfo, *, egress: EgressPolicy) -> socket.socket:
-    """A large body does not fit into it at once."""
+    """Limits buffers, so that a large body does not fit at once."""
     made = guarded_socket(address, egress=egress)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
     return made
@@ -108,7 +108,7 @@ def _become(order: dict[str, Any]) -> None:
 
 
 async def _serve() -> None:
-    """A node of the roles that the environment names, until SIGTERM; its HTTP server is left out."""
+    """Runs a node with the roles of the environment until SIGTERM, without its HTTP server."""
     node = _node(Settings())
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)

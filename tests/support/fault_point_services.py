@@ -1,4 +1,4 @@
-"""Services that die at a fault point of the test's choice, one at a time: see `fault_points`."""
+"""Services that are killed at a chosen fault point, one at a time: see `fault_points`."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ BOUND_SECONDS = 30.0
 
 @dataclass
 class DyingService:
-    """A service that was told where to die, in a process of its own."""
+    """Service in its own process with a chosen fault point."""
 
     pid: int
     log: Path
@@ -27,7 +27,7 @@ class DyingService:
 
     @property
     def passed(self) -> list[str]:
-        """The points that it has passed, each with the time that it was."""
+        """Returns the points that the service has passed, each with the number of the pass."""
         return self.notes.read_text().splitlines() if self.notes.exists() else []
 
     @property
@@ -35,16 +35,16 @@ class DyingService:
         return not self._ended.done()
 
     async def ended(self) -> int:
-        """Its exit code, negative for a signal."""
+        """Returns the exit code, negative for a signal."""
         return await asyncio.wait_for(asyncio.shield(self._ended), BOUND_SECONDS)
 
     def stop(self) -> None:
-        """Tells it to go down in good order."""
+        """Requests a graceful shutdown."""
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGTERM)
 
     async def passes(self, place: str) -> None:
-        """Returns once it has passed a point whose name holds this, or has died."""
+        """Waits until the service has passed a point whose name contains this, or has ended."""
 
         async def look() -> bool:
             return not self.alive or any(place in point for point in self.passed)
@@ -54,7 +54,7 @@ class DyingService:
 
 @dataclass
 class DyingServices:
-    """The process that they are forked from."""
+    """Process from which the services are forked."""
 
     program: asyncio.subprocess.Process
     folder: Path
@@ -62,7 +62,7 @@ class DyingServices:
     under_way: DyingService | None = None
 
     async def start(self, database_url: str, *, dies_at: str = "", **variables: str) -> DyingService:
-        """Starts the next one, with these settings. The one before must have ended."""
+        """Starts the next service with these settings. The previous one must have ended."""
         self.started += 1
         log, notes = (self.folder / f"service-{self.started}.{name}" for name in ("log", "notes"))
         environment = {
@@ -97,7 +97,7 @@ class DyingServices:
 
 @asynccontextmanager
 async def dying_services(folder: Path) -> AsyncIterator[DyingServices]:
-    """At the end none of them is left."""
+    """Yields the parent process; ends all services after the block."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("DULY_")}
     with (folder / "program.err").open("wb") as errors:
         program = await asyncio.create_subprocess_exec(
@@ -110,7 +110,7 @@ async def dying_services(folder: Path) -> AsyncIterator[DyingServices]:
         )
     services = DyingServices(program, folder)
     try:
-        await services._line()  # it has imported everything
+        await services._line()  # its imports are complete
         yield services
     finally:
         if services.under_way is not None and services.under_way.alive:

@@ -1,6 +1,6 @@
-"""Fault points: every place where a part of the service waits, found in its source, and `kill -9` at a chosen one.
+"""Fault points: every await in the source of the service, and `kill -9` at a chosen one.
 
-They are put in as the modules are imported, in processes that install them; the product knows nothing of them.
+They are inserted when modules are imported, in processes that install them; the product does not contain them.
 """
 
 import ast
@@ -27,16 +27,16 @@ MODULES = (
     "duly.outbound.connection",
     "duly.outbound.connection_pool",
 )
-# Names of the functions below as the rewritten modules call them.
+# Names under which the rewritten modules call the functions below.
 PASS, WAIT = "__fault_point__", "__fault_points__"
-# The first time nothing else is under way; the third, much is, where more are to come.
+# At the first pass the service is idle; at the third, other jobs are in progress.
 NOTED = (1, 3, 30)
 
 Value = TypeVar("Value")
 
 
 def points_of(module: str) -> list[str]:
-    """The points of a module in the order of its source: `module:Class.function:n:before await` and so on."""
+    """Returns the points of a module in the order of its source, such as `module:Class.function:n:before await`."""
     spec = PathFinder.find_spec(module, importlib.import_module(module.rpartition(".")[0]).__path__)
     assert spec is not None
     assert spec.origin is not None
@@ -50,7 +50,7 @@ def _rewritten(module: str, source: bytes) -> tuple[ast.Module, list[str]]:
 
 
 class _Rewriting(ast.NodeTransformer):
-    """Puts a call before and after each place where a coroutine may give way."""
+    """Inserts a call before and after each place where a coroutine may yield."""
 
     def __init__(self, module: str) -> None:
         self.points: list[str] = []
@@ -107,7 +107,7 @@ def _call(function: str, points: str | list[str], value: ast.expr) -> ast.Call:
 
 
 class Passing(Generic[Value]):
-    """An asynchronous context manager or iterator with points around each of its steps."""
+    """Asynchronous context manager or iterator with points around each of its steps."""
 
     def __init__(self, points: list[str], inner: Any) -> None:
         self._points = points
@@ -136,9 +136,9 @@ _passed: Counter[str] = Counter()
 
 
 def pass_point(point: str, value: Any = None) -> Any:
-    """Notes some times at a point; dies at the one that the test named.
+    """Records the first passes of each point; kills the process at the chosen one.
 
-    FAULT_NOTES: the file for `point times`, a line each. FAULT_POINT: where, and at which time, to die, the same.
+    FAULT_NOTES: file with lines `point pass`. FAULT_POINT: point and pass at which to kill the process.
     """
     _passed[point] += 1
     if _passed[point] in NOTED and (notes := os.environ.get("FAULT_NOTES")):
@@ -151,7 +151,7 @@ def pass_point(point: str, value: Any = None) -> Any:
 
 class _Loader(SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType:
-        """Made from the source each time: what is cached has no points, and what has points must not be cached."""
+        """Compiles from source each time: cached bytecode has no points, and bytecode with points is not cached."""
         path = self.get_filename(fullname)
         tree, _ = _rewritten(fullname, self.get_data(path))
         return compile(tree, path, "exec", dont_inherit=True)
@@ -174,7 +174,7 @@ class _Finder(MetaPathFinder):
 
 
 def install() -> None:
-    """From now on these modules are imported with points in them."""
+    """Makes later imports of these modules insert the points."""
     loaded = sys.modules.keys() & set(MODULES)
     assert not loaded, loaded
     sys.meta_path.insert(0, _Finder())

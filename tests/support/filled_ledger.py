@@ -1,7 +1,7 @@
-"""A long ledger, filled by SQL with what the service itself would have written: days of jobs of every kind and status.
+"""Large ledger, filled by SQL with the rows that the service would write: days of jobs of every kind and status.
 
-Ids tell the job's time, every unfinished job stands in one place, and its events are dense and tell the same. What a
-job is like follows from hashes of its number, so the same numbers always make the same ledger.
+Ids contain the time of the job, every unfinished job is in one state table, and its events have no gaps and agree with
+it. The properties of a job derive from hashes of its number, so equal sizes give equal ledgers.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ from duly.domain.ids import smallest_id_at
 from duly.store.postgres.database import Connection
 from duly.store.postgres.partitions import PARTITIONED
 
-# $1 to $5: the first job's time, the time of all, their number, how many customers, and one batch in how many jobs.
+# $1 to $5: time of the first job, period of all jobs, number of jobs, number of customers, jobs per batch.
 _MADE = """
 create unlogged table made as
 select (lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0')
@@ -96,7 +96,7 @@ _STATEMENTS = (
 
 
 async def fill(connection: Connection, *, jobs: int, days: int) -> None:
-    """Records so many jobs, evenly over the days before today."""
+    """Inserts this number of jobs, spread evenly over the days before today."""
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     for back in range(days, 0, -1):
         day = today - timedelta(days=back)

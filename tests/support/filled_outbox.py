@@ -1,4 +1,4 @@
-"""Days of webhooks that have ended, and some that wait, filled by SQL: of endpoints that are told much or little."""
+"""Finished webhooks of several days and some pending ones, filled by SQL, for busy and quiet endpoints."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -7,13 +7,13 @@ from duly.domain.ids import smallest_id_at
 from duly.store.postgres.database import Connection
 
 BUSY, QUIET, EARLY = UUID(int=0xB), UUID(int=0xC), UUID(int=0xD)
-# The quiet one is told one in so many; the early one much, but nothing in the later part of a day.
+# The quiet endpoint gets one event in this number; the early one gets many, but none in the later part of a day.
 ONE_IN, EARLY_PART = 50, 0.4
-# One in so many of the busy one's failed, one in so many was sent again after its end.
+# Of the webhooks to the busy endpoint, one in this number failed, and one in this number was redelivered.
 FAILS, AGAIN = 1_000, 100
 DAYS = 5
 
-# A delivery's id tells nearly the time of its job's; the rest of either is a hash.
+# The id of a delivery contains almost the time of its job's id; the rest of both is a hash.
 _MADE = """
 create unlogged table told as
 select n, (stamp || '7' || left(md5('j' || n), 3) || '8' || left(md5('k' || n), 15))::uuid as job_id,
@@ -45,7 +45,7 @@ _STATEMENTS = (
 
 
 async def fill_outbox(connection: Connection, *, deliveries: int) -> None:
-    """Records so many deliveries, evenly over the days before today."""
+    """Inserts this number of deliveries, spread evenly over the days before today."""
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     for back in range(DAYS, 0, -1):
         day = today - timedelta(days=back)
@@ -68,6 +68,6 @@ async def fill_outbox(connection: Connection, *, deliveries: int) -> None:
 
 
 async def empty_outbox(connection: Connection) -> None:
-    """Takes all of it away: there are no jobs that it tells of."""
+    """Deletes all deliveries, because their jobs do not exist."""
     await connection.execute("truncate delivery_attempts, deliveries, replays")
     await connection.execute("drop table if exists told")

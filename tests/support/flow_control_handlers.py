@@ -1,4 +1,4 @@
-"""Job types for tests of limits, pauses and breakers. Several services in one process share what they count."""
+"""Job types for tests of limits, pauses and breakers. Services in one process share their counters."""
 
 import asyncio
 from collections import Counter
@@ -13,7 +13,7 @@ handlers = Handlers()
 running: Counter[str] = Counter()
 most: Counter[str] = Counter()
 started: Counter[str] = Counter()
-# What the job types with a breaker do: the code of the error that they raise, or nothing.
+# Code of the error that the job types with a breaker raise, or none.
 trouble: dict[str, str] = {}
 
 
@@ -40,7 +40,7 @@ async def _counted(parameters: Counted) -> None:
 
 @handlers.register("count-a")
 async def counting(parameters: Counted) -> None:
-    """Counts how many of its name run at once."""
+    """Counts the concurrent jobs with its name."""
     await _counted(parameters)
 
 
@@ -70,7 +70,7 @@ async def _troubled(job_type: str, parameters: Gated) -> str:
 
 @handlers.register("guarded", breaker=CircuitBreaker(failures=3, seconds=3600))
 async def guarded(parameters: Gated) -> str:
-    """Fails as long as there is trouble."""
+    """Fails while an error code is set."""
     return await _troubled("guarded", parameters)
 
 
@@ -81,7 +81,7 @@ async def guarded_by_code(parameters: Gated) -> str:
 
 @handlers.register("guarded-retried", retry=fixed(0.3), breaker=CircuitBreaker(failures=2, seconds=3600))
 async def guarded_retried() -> None:
-    """Each of its attempts counts."""
+    """Counts its attempts."""
     raise ValueError("it broke")
 
 

@@ -19,7 +19,7 @@ import duly.cli.supervisor
 
 
 class Forking:
-    """The parent's loop. `run` returns in each child, with its order."""
+    """Loop of the parent process. `run` returns in each child with its order."""
 
     def __init__(self) -> None:
         self._woken, waking = os.pipe()
@@ -44,7 +44,7 @@ class Forking:
                     if os.fork() == 0:
                         self._forget()
                         return dict(json.loads(order))
-                    # The child tells its number itself: it may end before its parent goes on.
+                    # The child reports its own process id, because it may end before the parent continues.
 
     def _bury(self) -> None:
         os.read(self._woken, 4096)
@@ -69,7 +69,7 @@ def tell(message: dict[str, Any]) -> None:
 
 
 def become(order: dict[str, Any]) -> None:
-    """Makes this process what the order asks for, as if it had been started with it."""
+    """Applies an order to this process, as if it had been started with it."""
     tell({"started": os.getpid()})
     os.setsid()
     opened = (
@@ -84,13 +84,13 @@ def become(order: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(order["environment"])
     sys.argv = [str(duly.__main__.__file__), *order["arguments"]]
-    # What `multiprocessing` starts looks there for what to import.
+    # Processes of `multiprocessing` import the main module from there.
     sys.modules["__main__"] = duly.__main__
     random.seed()
 
 
 if __name__ == "__main__":
-    duly.__main__.application()  # imports what the commands need
+    duly.__main__.application()  # imports the modules of the commands
     gc.collect()
     gc.freeze()
     become(Forking().run())

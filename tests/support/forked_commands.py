@@ -1,4 +1,4 @@
-"""Processes of `python -m duly` for tests: forked from one that has imported everything, see `fork_server`."""
+"""Processes of `python -m duly` for tests, forked from one that has imported the service: see `fork_server`."""
 
 import atexit
 import json
@@ -19,7 +19,7 @@ START_SECONDS = 60.0
 
 
 class ForkedProcess:
-    """One of them; to be used like `subprocess.Popen`."""
+    """Forked process with the interface of `subprocess.Popen`."""
 
     def __init__(self, forge: "Forge", pid: int) -> None:
         self._forge = forge
@@ -34,10 +34,10 @@ class ForkedProcess:
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Its exit code, negative for a signal.
+        """Returns the exit code, negative for a signal.
 
         Raises:
-            TimeoutError: it has not ended in time.
+            TimeoutError: the process has not ended in time.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while (code := self.returncode) is None:
@@ -60,7 +60,7 @@ class ForkedProcess:
 
 
 class Forge:
-    """The process that they are forked from; it ends with this one."""
+    """Process from which commands are forked; it ends with this one."""
 
     def __init__(self) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("DULY_")}
@@ -90,7 +90,7 @@ class Forge:
         stdin: Path = Path(os.devnull),
         folder: Path = ROOT,
     ) -> ForkedProcess:
-        """Starts `python -m duly` with these arguments, in a session of its own."""
+        """Starts `python -m duly` with these arguments in a new session."""
         files = {"stdin": str(stdin), "stdout": str(stdout), "stderr": str(stderr), "folder": str(folder)}
         order = {"arguments": list(arguments), "environment": dict(environment), **files}
         stdout.touch()
@@ -103,7 +103,7 @@ class Forge:
         return ForkedProcess(self, self._started.pop())
 
     def hear(self, *, seconds: float | None) -> None:
-        """Takes in what the program has told, waiting so long for something; None: until it comes."""
+        """Reads the reports of the program, waiting up to `seconds` for one; None: without a limit."""
         if not select.select([self._answers], [], [], seconds)[0]:
             return
         piece = os.read(self._answers.fileno(), 65_536)
@@ -112,7 +112,7 @@ class Forge:
         for line in lines:
             told = json.loads(line)
             if "started" in told:
-                self.codes.pop(told["started"], None)  # numbers of processes come round again
+                self.codes.pop(told["started"], None)  # process ids are reused
                 self._started.append(told["started"])
             else:
                 self.codes[told["ended"]] = told["code"]
@@ -126,7 +126,7 @@ class Forge:
 
 @cache
 def forge() -> Forge:
-    """The one of this process, started when it is first needed."""
+    """Returns the fork server of this process, started on first use."""
     made = Forge()
     atexit.register(made.close)
     return made
@@ -135,7 +135,7 @@ def forge() -> Forge:
 def run_forked(
     arguments: Sequence[str], *, environment: Mapping[str, str], stdin: str = "", seconds: float = 60
 ) -> "subprocess.CompletedProcess[str]":
-    """Runs a command of `duly` to its end."""
+    """Runs a command of `duly` and waits for its end."""
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / name for name in ("in", "out", "err")]
         files[0].write_text(stdin)

@@ -1,4 +1,4 @@
-"""Job types for tests: well-behaved ones, and every way in which a handler can misbehave."""
+"""Job types for tests: well-behaved ones, and one for every way in which a handler can misbehave."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ from duly import Fail, Handlers, JobContext, Retry, exponential, fixed, linear
 
 handlers = Handlers()
 
-# What handlers wait for and tests set: signals instead of sleeping. Keyed by a name that the test chooses.
+# Events that handlers wait for and tests set, instead of sleeping, by a name that the test chooses.
 gates: dict[str, asyncio.Event] = {}
 entered: dict[str, asyncio.Event] = {}
 calls: dict[str, list[int]] = {}
@@ -41,7 +41,7 @@ class Named(BaseModel):
 
 @handlers.register("wait-for-gate")
 async def wait_for_gate(parameters: Named, job: JobContext) -> str:
-    """Says that it has begun, and waits until the test lets it go."""
+    """Signals its start and waits until the test opens its gate."""
     calls.setdefault(parameters.name, []).append(job.attempt)
     has_entered(parameters.name).set()
     await gate(parameters.name).wait()
@@ -55,13 +55,13 @@ class Price(BaseModel):
 
 @handlers.register("price")
 def price(parameters: Price) -> str:
-    """Says which digits arrived."""
+    """Returns the digits of the received numbers."""
     return f"{parameters.amount} {parameters.share}"
 
 
 @handlers.register("stubborn", retry=fixed(0))
 async def stubborn(parameters: Named) -> str:
-    """Swallows its cancellation until the gate opens."""
+    """Ignores its cancellation until the gate opens."""
     has_entered(parameters.name).set()
     while not gate(parameters.name).is_set():
         try:
@@ -143,7 +143,7 @@ async def hanging(parameters: Named, job: JobContext) -> None:
 
 @handlers.register("block-loop")
 async def blocking_loop(parameters: dict[str, float]) -> str:
-    time.sleep(parameters.get("seconds", 0.8))  # what must not be done, on purpose
+    time.sleep(parameters.get("seconds", 0.8))  # blocks the event loop on purpose
     return "blocked"
 
 
@@ -170,7 +170,7 @@ async def shows_context(job: JobContext) -> dict[str, Any]:
 
 @handlers.register("plain")
 def plain(parameters: dict[str, Any], job: JobContext) -> dict[str, Any]:
-    """A plain function: runs in a thread, reports by just calling."""
+    """Plain function, which runs in a thread and reports progress with a plain call."""
     job.progress(50, "half way")
     return {"thread": threading.current_thread() is not threading.main_thread(), **parameters}
 
@@ -316,7 +316,7 @@ class Steps(BaseModel):
 
 @handlers.register("tell-at-gates")
 async def tell_at_gates(parameters: Steps, job: JobContext) -> str:
-    """Tells of each step once its gate `name-step` is open, and says `name-step:told` when it is recorded."""
+    """Reports each step once its gate `name-step` is open, and signals `name-step:told` when it is recorded."""
     for step in range(1, parameters.steps + 1):
         has_entered(f"{parameters.name}-{step}").set()
         await gate(f"{parameters.name}-{step}").wait()
@@ -327,12 +327,12 @@ async def tell_at_gates(parameters: Steps, job: JobContext) -> str:
 
 @handlers.register("return-nothing")
 async def returns_nothing() -> None:
-    """A handler need not return anything."""
+    """Handler without a return value."""
 
 
 @handlers.register("tell-when-let")
 async def tells_progress_when_let(parameters: Named, job: JobContext) -> str:
-    """Waits for the gate, tells progress, and signals whether it went on or was interrupted."""
+    """Waits for the gate, reports progress, and signals whether it continued or was interrupted."""
     calls.setdefault(parameters.name, []).append(job.attempt)
     has_entered(parameters.name).set()
     try:

@@ -1,6 +1,7 @@
-"""Faults that are thrown: an error at a chosen call or await of modules that run in the test's own process.
+"""Injected faults: an error at a chosen call or await of modules in the process of the test.
 
-The modules' functions get code with points in it, made from their source; `restored` gives them their own again.
+The functions of the modules get code with fault points, compiled from their source; their own code is restored
+afterwards.
 """
 
 import ast
@@ -12,20 +13,20 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 CALL, AWAITED = "__fault_call__", "__fault_awaited__"
-# What cannot raise with what it is given there.
+# Calls that cannot raise with their arguments there.
 PURE = {"len", "list", "set", "max", "min", "sum", "str", "isinstance", "type", "range", "getattr", "partial", "map"}
 
 
 class Fault(Exception):
-    """Thrown at a point."""
+    """Error raised at a point."""
 
 
 class Faults:
-    """The points of the installed modules.
+    """Points of the installed modules.
 
     Attributes:
-        passed: how often each was passed.
-        armed: where the next one to pass meets a fault; None once it has.
+        passed: number of passes of each point.
+        armed: point at which the next pass raises a fault; None afterwards.
     """
 
     def __init__(self) -> None:
@@ -34,7 +35,7 @@ class Faults:
 
     @property
     def waiting(self) -> bool:
-        """Tells whether the fault has still to be met."""
+        """Returns whether the fault was not yet raised."""
         return self.armed is not None
 
     def at(self, point: str) -> None:
@@ -44,7 +45,7 @@ class Faults:
             raise Fault(point)
 
     def call(self, point: str, function: Any) -> Any:
-        """Passes a point before a call, and before its arguments are made."""
+        """Passes a point before a call and the evaluation of its arguments."""
         self.at(point)
         return function
 
@@ -89,7 +90,7 @@ class _Rewriting(ast.NodeTransformer):
 
 @contextmanager
 def installed(*modules: ModuleType) -> Iterator[Faults]:
-    """Puts points into the functions of these modules while the block runs."""
+    """Inserts points into the functions of these modules while the block runs."""
     faults = Faults()
     own: list[tuple[FunctionType, CodeType]] = []
     for module in modules:

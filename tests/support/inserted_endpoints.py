@@ -1,4 +1,4 @@
-"""Endpoints made where they are kept, in one statement: for tests of the dispatcher, not of how they are registered."""
+"""Endpoints inserted by one statement, for tests of the dispatcher that do not test registration."""
 
 from uuid import UUID, uuid4
 
@@ -28,7 +28,7 @@ async def keep_endpoint(
     rate: tuple[int, float] | None = None,
     paused: bool = False,
 ) -> UUID:
-    """An endpoint that is told of `events` of jobs of these types; `rate` is so many in so many seconds."""
+    """Inserts an endpoint for `events` of jobs of these types; `rate` is a count and a number of seconds."""
     endpoint_id = uuid4()
     secret = KEYRING.seal(SECRET, tenant_id=1, purpose="endpoint")
     count, seconds = rate or (None, None)

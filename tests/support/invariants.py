@@ -1,4 +1,4 @@
-"""What must hold of every job and batch at any moment: the promises that `duly check` looks after."""
+"""Invariants of every job and batch, as `duly check` verifies them."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from duly.lifecycle.maintenance.check import CheckReport, survey
 
 
 async def violations(url: str) -> list[str]:
-    """Every breach of a promise that the tables of this database show; empty where there is none."""
+    """Returns the violated invariants in the tables of this database."""
     connection = await asyncpg.connect(url, server_settings={"application_name": "tests"})
     try:
         return await violations_on(connection)
@@ -17,5 +17,5 @@ async def violations(url: str) -> list[str]:
 
 
 async def violations_on(connection: Any) -> list[str]:
-    """The same, on an open connection."""
+    """Returns the violated invariants, on an open connection."""
     return [breach.sentence async for breach in survey(connection, CheckReport())]

@@ -1,4 +1,4 @@
-"""Reading a job's stream as a client would."""
+"""Client of the stream of a job."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from tests.support.service import Service
 
 
 async def read_stream(service: Service, job_id: str, *, last_event_id: str | None = None) -> list[dict[str, Any]]:
-    """All frames until the stream ends, each checked to have the id of its sequence. Bounded."""
+    """Returns all frames until the end of the stream, checking that ids are sequences, with a time limit."""
     headers = {"Last-Event-ID": last_event_id} if last_event_id is not None else {}
     frames: list[dict[str, Any]] = []
     async with (
@@ -34,7 +34,7 @@ async def read_stream(service: Service, job_id: str, *, last_event_id: str | Non
 async def following(
     service: Service, job_id: str, *, last_event_id: str | None = None
 ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
-    """Follows a job's stream frame by frame, on a connection that ends with the block."""
+    """Follows the stream of a job frame by frame, on a connection that ends with the block."""
     headers = {"Last-Event-ID": last_event_id} if last_event_id is not None else {}
     path = f"/api/v1/jobs/{job_id}/events/stream"
     async with asyncio.timeout(20), service.client.stream("GET", path, headers=headers) as answer:

@@ -1,4 +1,4 @@
-"""Strategies for JSON values, and numbers whose text Python would change."""
+"""Hypothesis strategies for JSON values, and numbers whose text Python would change."""
 
 import json
 
@@ -36,7 +36,7 @@ def holds_unfit_text(value: object) -> bool:
 
 
 def plain(value: object) -> object:
-    """The value with numbers as Python reads them."""
+    """Returns the value with numbers as Python reads them."""
     if isinstance(value, NumberText):
         return json.loads(value.text)
     if isinstance(value, dict):

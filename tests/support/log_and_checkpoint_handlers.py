@@ -1,4 +1,4 @@
-"""Job types for tests that log and leave checkpoints: as tasks, in threads and in processes."""
+"""Job types for tests that log and record checkpoints: as tasks, in threads and in processes."""
 
 import asyncio
 from typing import Any
@@ -12,7 +12,7 @@ handlers = Handlers()
 
 
 class Said(BaseModel):
-    """What to log: (level, message, fields). Attempts before `succeed_on` fail after it."""
+    """Lines to log: (level, message, fields). Attempts before `succeed_on` fail after logging."""
 
     lines: list[tuple[str, str, dict[str, Any]]] = []
     succeed_on: int = 1
@@ -82,7 +82,7 @@ class Named(BaseModel):
 
 @handlers.register("say-and-wait", retry=fixed(0))
 async def say_and_wait(parameters: Named, job: JobContext) -> None:
-    """Logs before it waits for its gate, and on its way out."""
+    """Logs before it waits for its gate, and when it ends."""
     job.log("waits")
     has_entered(parameters.name).set()
     try:
@@ -92,7 +92,7 @@ async def say_and_wait(parameters: Named, job: JobContext) -> None:
 
 
 class Steps(BaseModel):
-    """Counts to `steps` with a checkpoint at each; attempt n breaks off after the n-th number in `breaks`."""
+    """Counts to `steps` with a checkpoint for each; attempt n stops after the n-th number in `breaks`."""
 
     steps: int = 5
     breaks: list[int] = []
@@ -136,7 +136,7 @@ def count_in_process(steps: Steps, job: JobContext) -> list[int]:
 
 
 class Leave(BaseModel):
-    """Leaves these checkpoints, one after the other or all at once, when the gate `when` opens, and ends by `how`."""
+    """Records these checkpoints, in sequence or concurrently, when the gate `when` opens, and ends by `how`."""
 
     name: str = "default"
     values: list[Any] = []
@@ -211,7 +211,7 @@ async def leave_oddly(parameters: dict[str, str], job: JobContext) -> Any:
 
 @handlers.register("leave-when-let", retry=fixed(0))
 async def leave_when_let(parameters: Named, job: JobContext) -> Any:
-    """Waits for the gate, leaves a checkpoint, and signals whether it went on or was interrupted."""
+    """Waits for the gate, records a checkpoint, and signals whether it continued or was interrupted."""
     calls.setdefault(parameters.name, []).append(job.attempt)
     has_entered(parameters.name).set()
     try:
@@ -229,7 +229,7 @@ thread_errors: list[str] = []
 
 @handlers.register("leave-in-thread-when-let", retry=fixed(0))
 def leave_in_thread_when_let(parameters: Named, job: JobContext) -> Any:
-    """The same in a thread; the first attempt keeps what is raised there."""
+    """Records a checkpoint in a thread; the first attempt stores the exception raised there."""
     calls.setdefault(parameters.name, []).append(job.attempt)
     if job.attempt > 1:
         return job.restored

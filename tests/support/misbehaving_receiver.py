@@ -1,4 +1,4 @@
-"""A receiver of webhooks with a manner for each path: most of them bad ones."""
+"""Webhook receiver with a behavior for each path, most of them faulty."""
 
 import asyncio
 import gzip
@@ -14,7 +14,7 @@ BOUND_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Post:
-    """One request as it came."""
+    """Request as received."""
 
     path: str
     headers: Mapping[str, str]
@@ -29,10 +29,9 @@ Manner = Callable[[Post, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[
 
 
 class MisbehavingReceiver:
-    """Keeps each post, in the order in which they came, and then does what the manner of its path says; 204 where it
-    has none.
+    """Receiver that records each request in order and then applies the behavior of its path; 204 without one.
 
-    `busy` and `busiest`: how many posts to a path are unanswered now, and were at most.
+    `busy` and `busiest`: current and highest number of open requests to a path.
     """
 
     def __init__(self, manners: Mapping[str, Manner] | None = None) -> None:
@@ -51,7 +50,7 @@ class MisbehavingReceiver:
         return [post for post in self.posts if post.path == path]
 
     async def until(self, reached: Callable[[], bool], *, seconds: float = BOUND_SECONDS) -> None:
-        """Returns once it is so; looks whenever a post has come or was answered."""
+        """Waits until the condition is true; checks it after each request and response."""
         async with asyncio.timeout(seconds):
             while not reached():
                 self._changed.clear()
@@ -62,7 +61,7 @@ class MisbehavingReceiver:
         return self.at(path)
 
     def take(self, listening: socket.socket) -> None:
-        """Accepts one connection, which is served by a task of its own."""
+        """Accepts one connection, which is served by its own task."""
         taken, _ = listening.accept()
         taken.setblocking(False)
         task = asyncio.get_running_loop().create_task(self._serve(taken))
@@ -100,7 +99,7 @@ async def _post(reader: asyncio.StreamReader) -> Post:
 
 
 async def _let_go(writer: asyncio.StreamWriter) -> None:
-    """What was written goes out first, but where the client takes no more."""
+    """Closes a connection after sending buffered data, unless the client has stopped reading."""
     writer.close()
     with suppress(ConnectionError, TimeoutError):
         async with asyncio.timeout(1):
@@ -112,7 +111,7 @@ async def _let_go(writer: asyncio.StreamWriter) -> None:
 @asynccontextmanager
 async def misbehaving_receiver(manners: Mapping[str, Manner] | None = None) -> AsyncIterator[MisbehavingReceiver]:
     receiver = MisbehavingReceiver(manners)
-    # Not asyncio's own server: closed while a connection comes in, it leaves that open.
+    # Not asyncio's server, which leaves a connection open that arrives while it is closed.
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
         listening.setblocking(False)
         receiver.port = listening.getsockname()[1]
@@ -135,7 +134,7 @@ def answers(status: int, *, headers: Mapping[str, str] | None = None, body: byte
 
 
 def sends(data: bytes, *, then_closes: bool = False) -> Manner:
-    """Bytes, whatever they are; and keeps the connection or not."""
+    """Behavior that sends these bytes and then keeps or closes the connection."""
 
     async def behave(_post: Post, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(data)
@@ -147,7 +146,7 @@ def sends(data: bytes, *, then_closes: bool = False) -> Manner:
 
 
 def repeats(piece: bytes, *, first: bytes = b"", pause: float = 0) -> Manner:
-    """`piece` again and again, until the client goes away."""
+    """Behavior that sends `piece` repeatedly until the client disconnects."""
 
     async def behave(_post: Post, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(first)
@@ -160,7 +159,7 @@ def repeats(piece: bytes, *, first: bytes = b"", pause: float = 0) -> Manner:
 
 
 def hangs(*, first: bytes = b"") -> Manner:
-    """Says no more, until the client goes away."""
+    """Behavior that sends `first` and then nothing until the client disconnects."""
 
     async def behave(_post: Post, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(first)
@@ -172,7 +171,7 @@ def hangs(*, first: bytes = b"") -> Manner:
 
 
 def after(seconds: float, *, then: Manner) -> Manner:
-    """Is slow."""
+    """Behavior that delays its response."""
 
     async def behave(post: Post, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(seconds)
@@ -190,7 +189,7 @@ def waits_for(gate: asyncio.Event, *, then: Manner) -> Manner:
 
 
 def at_first(manner: Manner, *, then: Manner) -> Manner:
-    """Behaves so the first time that it meets a webhook, and otherwise when it comes again."""
+    """Behavior with one response to the first attempt of a webhook and another to later ones."""
     met: set[str] = set()
 
     async def behave(post: Post, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -202,7 +201,7 @@ def at_first(manner: Manner, *, then: Manner) -> Manner:
 
 
 async def resets(_post: Post, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Closes with a reset instead of an end, in the middle of an answer."""
+    """Resets the connection in the middle of a response."""
     writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nabc")
     await writer.drain()
     linger = struct.pack("ii", 1, 0)
@@ -213,6 +212,6 @@ async def resets(_post: Post, _reader: asyncio.StreamReader, writer: asyncio.Str
 
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 CHUNK = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
-# 64 MiB of nothing in 64 KiB.
+# 64 MiB of zeros in 64 KiB.
 BOMB = gzip.compress(bytes(1 << 20), mtime=0) * 64  # members follow one another (RFC 1952, section 2.2)
 BOMB_HEAD = b"HTTP/1.1 500 Whatever\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(BOMB)

@@ -1,4 +1,4 @@
-"""A ledger with a job in every place where one can stand, made by the service's own statements."""
+"""Ledger with a job in every state, created by the service's own statements."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -38,7 +38,7 @@ ALL_TABLES = f"jobs, events, delivery_attempts, batches, checkpoints, nodes, {HO
 
 @dataclass
 class MixedLedger:
-    """The verbs of the service on one database, and jobs by the names that a test gave them."""
+    """Verbs of the service on one database, and jobs by names that the test chose."""
 
     database: Database
     node_id: UUID = field(default_factory=uuid4)
@@ -57,7 +57,7 @@ class MixedLedger:
             return rows
 
     async def submit(self, *names: str, batch: NewBatch | None = None, **members: Any) -> None:
-        """Records a job for each name, alike in all else, in one transaction."""
+        """Inserts a job for each name, otherwise alike, in one transaction."""
         jobs = [new_job(**members)._replace(batch_id=batch.batch_id if batch else None) for _ in names]
         async with self.database.connection() as connection, connection.transaction():
             await insert_jobs(connection, jobs)
@@ -66,7 +66,7 @@ class MixedLedger:
         self.ids |= {name: job.job_id for name, job in zip(names, jobs, strict=True)}
 
     async def claim(self, limit: int = 100) -> list[ClaimedJob]:
-        """Takes what is ready, oldest first."""
+        """Claims ready jobs, oldest first."""
         async with self.database.connection() as connection:
             version = await read_version(connection)
             claimed = await claim_ready(
@@ -82,7 +82,7 @@ class MixedLedger:
         return claimed
 
     async def end(self, name: str, kind: EventKind, *, delay_seconds: float = 0.0) -> int:
-        """Has the newest attempt of this job end so. Returns whether it was recorded."""
+        """Ends the newest attempt of this job with this outcome. Returns whether it was recorded."""
         attempt = self.attempts[name]
         end = Finish(attempt.job_id, attempt.token, kind, "{}", delay_seconds)
         return len(await self.finisher.record([end]))
@@ -100,7 +100,7 @@ class MixedLedger:
         return [breach.sentence for breach in (await check(self.database)).shown]
 
     async def run_to_the_end(self) -> None:
-        """Lets all jobs complete: what is scheduled is due, what runs ends, what follows from it follows."""
+        """Completes all jobs: makes scheduled ones due, ends running ones and runs follow-ups."""
         while await self.sql("select 1 from ready union all select 1 from scheduled union all select 1 from running"):
             await self.sql("update scheduled set run_at = now()")
             async with self.database.connection() as connection, connection.transaction():
@@ -113,7 +113,7 @@ class MixedLedger:
             await self.draw_consequences()
 
     async def unfinished(self) -> list[str]:
-        """The jobs, by name, whose last event is no end."""
+        """Returns the names of the jobs whose last event is not terminal."""
         rows = await self.sql(
             "select j.job_id from jobs j where 10 > coalesce((select kind from events e where e.job_id = j.job_id "
             "order by sequence desc limit 1), 0)"
@@ -128,7 +128,7 @@ def new_job(**members: Any) -> NewJob:
 
 @asynccontextmanager
 async def empty_ledger(url: str) -> AsyncIterator[MixedLedger]:
-    """On a database of the test's own, which is emptied at the end: what a test broke is not held against it."""
+    """Yields a ledger in a database of the test, which is cleared afterwards, so that its violations do not count."""
     database = open_database(url, connections=10, transaction_pooling=False)
     ledger = MixedLedger(database)
     try:
@@ -143,7 +143,7 @@ async def empty_ledger(url: str) -> AsyncIterator[MixedLedger]:
 
 @asynccontextmanager
 async def mixed_ledger(url: str) -> AsyncIterator[MixedLedger]:
-    """Jobs of every kind; each name says how it stands."""
+    """Creates jobs of every kind, named after their state."""
     every = sum(CALLBACK_BITS.values())
     told: dict[str, Any] = {"callback_url": "http://127.0.0.1:9/", "callback_events": every}
     async with empty_ledger(url) as ledger:

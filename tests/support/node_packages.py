@@ -1,4 +1,4 @@
-"""Programs of other languages, where the machine has them, and the npm packages at their locked versions."""
+"""Programs of other languages, if installed, and npm packages at their locked versions."""
 
 import hashlib
 import os
@@ -12,17 +12,18 @@ from typing import Final, NoReturn
 import pytest
 
 NODE: Final = "Node.js 18 or newer is not on this machine: apt-get install nodejs npm, or https://nodejs.org"
-# What the published EventSource clients and the tools for OpenAPI run on.
+# Required by the published EventSource clients and the tools for OpenAPI.
 NODE_20: Final = "Node.js 20.18 or newer is not on this machine: https://nodejs.org"
 _LOCKED: Final = Path(__file__).parent / "node"
 _OLDEST_FOR_CLIENTS: Final = (20, 18)
-# So that a registry that is silent makes a failed test and not one that hangs.
+# A registry that does not respond fails the test instead of blocking it.
 _IMPATIENT: Final = ("--fetch-timeout=20000", "--fetch-retries=1", "--fetch-retry-mintimeout=1000")
 
 
 def program(file: str, otherwise: str, *, name: str | None = None) -> str:
-    """Where `file` is. Without it the test is skipped, or fails where `TESTS_REQUIRE` names it, or `name`
-    (`node,npm,chromium`).
+    """Returns the path of `file`.
+
+    Without it, the test is skipped, or fails if `TESTS_REQUIRE` contains it or `name` (`node,npm,chromium`).
     """
     found = shutil.which(file)
     if found is None:
@@ -31,7 +32,7 @@ def program(file: str, otherwise: str, *, name: str | None = None) -> str:
 
 
 def missing(name: str, otherwise: str) -> NoReturn:
-    """Skips the test, or fails it where `TESTS_REQUIRE` has this name."""
+    """Skips the test, or fails it if `TESTS_REQUIRE` contains this name."""
     if name in os.environ.get("TESTS_REQUIRE", "").split(","):
         pytest.fail(otherwise)
     pytest.skip(otherwise)
@@ -42,7 +43,7 @@ def node() -> str:
 
 
 def node_20() -> str:
-    """A Node.js new enough for the packages in `eventsource/` and `openapi/`."""
+    """Returns a Node.js that is new enough for the packages in `eventsource/` and `openapi/`."""
     found = node()
     done = subprocess.run([found, "--version"], check=True, capture_output=True, text=True, timeout=20)
     version = tuple(int(part) for part in done.stdout.strip().removeprefix("v").split(".")[:2])
@@ -52,12 +53,12 @@ def node_20() -> str:
 
 
 def node_packages(config: pytest.Config, locked: Path = _LOCKED) -> Path:
-    """The folder of the packages in the lock of `locked`, by npm, which checks what it got against it.
+    """Installs the packages of the lock in `locked` with npm, which verifies them, and returns their folder.
 
-    They stay in pytest's cache, in a folder named after the lock.
+    They are kept in pytest's cache, in a folder named after the lock.
     """
     lock = (locked / "package-lock.json").read_bytes()
-    # ECMAScript modules look for each other in folders of this name only.
+    # ECMAScript modules are resolved only in folders of this name.
     kept = config.cache.mkdir("node-packages") / hashlib.sha256(lock).hexdigest()[:16] / "node_modules"
     if not kept.is_dir():
         _install(kept, locked)
@@ -79,6 +80,6 @@ def _install(kept: Path, locked: Path) -> None:
         )
         if done.returncode:
             missing("npm", f"npm could not install the packages of {locked.name}/ from its registry:\n{done.stderr}")
-        # Another worker of the same run may have been sooner; what it put there is the same.
+        # Another worker of the same run may have created the same folder already.
         with suppress(OSError):
             Path(making, "node_modules").rename(kept)

@@ -1,4 +1,4 @@
-"""Handlers whose ends are hard to record. Each takes `how`."""
+"""Handlers whose outcomes are hard to record, chosen by the parameter `how`."""
 
 import asyncio
 import math
@@ -11,14 +11,14 @@ handlers = Handlers()
 
 
 class Mute(Exception):
-    """An exception whose text cannot be had."""
+    """Exception whose text raises an error."""
 
     def __str__(self) -> str:
         raise SystemExit(1)
 
 
 class Sly(str):
-    """A text that is none when it is used."""
+    """Text that raises an error when it is used."""
 
     __slots__ = ()
 
@@ -30,14 +30,14 @@ class Sly(str):
 
 
 class Bare(Fail):
-    """A failure that does not call its base's constructor."""
+    """Failure that does not call the constructor of its base class."""
 
     def __init__(self) -> None:
         pass
 
 
 class Broken(Fail):
-    """A failure that cannot be read at all."""
+    """Failure whose attributes raise an error."""
 
     def __init__(self) -> None:
         pass
@@ -108,7 +108,7 @@ def odd_process(parameters: dict[str, str]) -> None:
 
 @handlers.register("odd-batch", retry=fixed(0), max_attempts=2, batch=10)
 async def odd_batch(parameters: list[dict[str, str]]) -> list[Any]:
-    """Returns the error."""
+    """Returns an exception instead of raising it."""
     return [_raised(each["how"]) for each in parameters]
 
 
@@ -130,7 +130,7 @@ async def odd_after(parameters: dict[str, str]) -> None:
 
 @handlers.register("cancels-its-task", max_attempts=1)
 async def cancels_its_task(job: JobContext) -> str:
-    """Returns while its own task is about to be cancelled, and its checkpoint is under way."""
+    """Returns while its task is about to be cancelled and its checkpoint is being recorded."""
     saving = asyncio.ensure_future(job.checkpoint({"at": 1}))
     await asyncio.sleep(0)
     task = asyncio.current_task()

@@ -17,26 +17,26 @@ from tests.support.node_packages import missing, node_packages
 LOCKED: Final = Path(__file__).parent / "openapi"
 PYPI: Final = "The packages of tests/support/openapi/requirements.txt could not be installed from the package index"
 BOUND_SECONDS: Final = 100.0
-# They say nothing to anybody else about what they are used for, and look for no newer versions of themselves.
+# Without telemetry and without a check for newer versions.
 QUIET: Final = {"CI": "true", "REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true", "NO_COLOR": "1"}
 
 
 def commands(config: pytest.Config) -> Path:
-    """The folder of the npm packages' commands."""
+    """Returns the folder with the commands of the npm packages."""
     return node_packages(config, LOCKED) / ".bin"
 
 
 def python_of_generator(config: pytest.Config) -> Path:
-    """The interpreter of an environment with openapi-python-client, whose own dependencies contradict ours.
+    """Returns the interpreter of an environment with openapi-python-client, whose dependencies conflict with ours.
 
-    It stays in pytest's cache, in a folder named after the lock.
+    It is kept in pytest's cache, in a folder named after the lock.
     """
     lock = (LOCKED / "requirements.txt").read_bytes()
     kept = config.cache.mkdir("python-environments") / hashlib.sha256(lock).hexdigest()[:16]
     if not kept.is_dir():
         with tempfile.TemporaryDirectory(dir=kept.parent) as making:
             _install(Path(making))
-            # Another worker of the same run may have been sooner; what it put there is the same.
+            # Another worker of the same run may have created the same folder already.
             with suppress(OSError):
                 Path(making, "environment").rename(kept)
     return kept / "bin" / "python"
@@ -55,7 +55,7 @@ def _install(making: Path) -> None:
 
 
 async def run(*command: str | Path, cwd: Path) -> str:
-    """Runs a program to its end, which must be a good one, and returns what it printed."""
+    """Runs a program, which must succeed, and returns its output."""
     running = await asyncio.create_subprocess_exec(
         *command,
         cwd=cwd,

@@ -1,4 +1,4 @@
-"""Job types for tests that submit jobs of their own: as tasks, in threads, in batches, and in vain in a process."""
+"""Job types for tests that submit child jobs: as tasks, in threads, in batches, and unsuccessfully in a process."""
 
 import asyncio
 from contextlib import suppress
@@ -11,14 +11,14 @@ from tests.support.handlers import calls, counted, counted_plain, gate, has_ente
 
 handlers = Handlers()
 
-# By the parent's name: the ids of the children of each of its attempts.
+# Ids of the children of each attempt, by the name of the parent.
 submitted: dict[str, list[list[str]]] = {}
 
 
 class Parent(BaseModel):
-    """What to submit (type, parameters and options), and what to do then.
+    """Submissions of a parent (type, parameters and options), and its behavior afterwards.
 
-    `breaks`: the attempts that fail once they have submitted. `catch`: return the child's failure instead of failing.
+    `breaks`: attempts that fail after submitting. `catch`: return the child's failure instead of failing.
     """
 
     jobs: list[dict[str, Any]] = []
@@ -38,7 +38,7 @@ def _said(error: ChildFailed) -> dict[str, str]:
 
 @handlers.register("parent", retry=fixed(0), max_attempts=3)
 async def parent(parameters: Parent, job: JobContext) -> Any:
-    """Submits one after the other, then reads their results one after the other."""
+    """Submits in sequence, then reads the results in sequence."""
     ids: list[str] = []
     submitted.setdefault(parameters.name, []).append(ids)
     children = []
@@ -57,7 +57,7 @@ async def parent(parameters: Parent, job: JobContext) -> Any:
             return _said(error)
         raise
     finally:
-        calls.setdefault("in-order", []).append(-1)  # among the jobs of the type of that name
+        calls.setdefault("in-order", []).append(-1)  # counted like the jobs of the type of that name
 
 
 def _options(asked: dict[str, Any]) -> Any:
@@ -87,14 +87,14 @@ def parent_in_process(job: JobContext) -> None:
 
 @handlers.register("parent-at-once")
 async def parent_at_once(parameters: Parent, job: JobContext) -> Any:
-    """Submits all at the same time, and waits for all at the same time."""
+    """Submits all concurrently and waits for all concurrently."""
     children = await asyncio.gather(*(job.submit(asked["type"], asked.get("parameters")) for asked in parameters.jobs))
     return await asyncio.gather(*(child.result() for child in children))
 
 
 @handlers.register("parents", batch=3, linger=0.05)
 async def parents(parameters: list[Parent], jobs: list[JobContext]) -> list[Any]:
-    """A call for several parents, each with children of its own."""
+    """Runs a call for several parents, each with its own children."""
 
     async def of_one(one: Parent, job: JobContext) -> Any:
         child = await job.submit(**one.jobs[0])
@@ -134,7 +134,7 @@ class Tree(BaseModel):
 
 @handlers.register("tree")
 async def tree(parameters: Tree, job: JobContext) -> int:
-    """How many jobs the tree below this one has, itself included."""
+    """Returns the number of jobs in the tree of this job, including itself."""
     if parameters.depth == 0:
         return 1
     below = {"depth": parameters.depth - 1, "width": parameters.width}
@@ -153,7 +153,7 @@ def tree_in_threads(parameters: Tree, job: JobContext) -> int:
 
 @handlers.register("parent-after-its-cancellation")
 async def submits_after_its_cancellation(parameters: Parent, job: JobContext) -> None:
-    """Goes on where it should stop."""
+    """Continues although it was cancelled."""
     has_entered(parameters.name).set()
     with suppress(asyncio.CancelledError):
         await gate(parameters.name).wait()
@@ -187,7 +187,7 @@ async def hurried_parent(parameters: Parent, job: JobContext) -> Any:
 
 @handlers.register("counted-parent")
 async def counted_parent(job: JobContext) -> None:
-    """Counts itself while it runs; not while it waits."""
+    """Counts itself while it runs, but not while it waits."""
     for type_ in ("counted", "counted-plain"):
         await counted()
         await (await job.submit(type_)).result()
@@ -204,7 +204,7 @@ def counted_parent_in_thread(job: JobContext) -> None:
 
 @handlers.register("impatient-parent")
 async def impatient_parent(parameters: Parent, job: JobContext) -> str:
-    """Gives up its wait, but not its work."""
+    """Stops waiting for its child but continues its work."""
     child = await job.submit(**parameters.jobs[0])
     try:
         async with asyncio.timeout(0.05):
@@ -214,7 +214,7 @@ async def impatient_parent(parameters: Parent, job: JobContext) -> str:
     return "waited"
 
 
-# Submissions that JSON over HTTP cannot bring: set by the test itself.
+# Submissions that cannot be expressed in JSON over HTTP, set by the test.
 unfit: list[dict[str, Any]] = []
 
 
@@ -225,7 +225,7 @@ async def unfit_parent(job: JobContext) -> None:
 
 @handlers.register("stubborn-parent", retry=fixed(0), max_attempts=2)
 async def stubborn_parent(parameters: Parent, job: JobContext) -> Any:
-    """Tries again where its child failed."""
+    """Fails, and is retried, if its child failed."""
     calls.setdefault(parameters.name, []).append(job.attempt)
     child = await job.submit(**parameters.jobs[0])
     try:

@@ -1,4 +1,4 @@
-"""PgBouncer before a test's server, in the mode of the test's choice."""
+"""PgBouncer before a test server, in a chosen mode."""
 
 import asyncio
 import os
@@ -16,13 +16,13 @@ from tests.support.postgres_servers import open_folder
 
 MISSING = "PgBouncer is not on this machine: apt-get install pgbouncer"
 START_SECONDS = 10.0
-# So few that the sessions of a service take turns on them.
+# Few connections, so that the sessions of a service take turns on them.
 SERVER_CONNECTIONS = 4
 
 
 @asynccontextmanager
 async def pooler(database_url: str, *, mode: str, connections: int = SERVER_CONNECTIONS) -> AsyncIterator[str]:
-    """The URL of this database through a PgBouncer in this mode (`session`, `transaction`)."""
+    """Yields the URL of this database through a PgBouncer in this mode (`session`, `transaction`)."""
     binary = program("pgbouncer", MISSING)
     parts = urlsplit(database_url)
     given = parse_qs(parts.query)
@@ -32,7 +32,7 @@ async def pooler(database_url: str, *, mode: str, connections: int = SERVER_CONN
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     folder = open_folder()
-    user = _user(host) if os.geteuid() == 0 else None  # it refuses root
+    user = _user(host) if os.geteuid() == 0 else None  # it does not run as root
     (folder / "users").write_text('"postgres" ""\n')
     (folder / "pgbouncer.ini").write_text(f"""
 [databases]
@@ -64,7 +64,7 @@ query_wait_timeout = 5
 
 
 def _user(host: str) -> int:
-    """Who may enter the folder of the server's socket."""
+    """Returns a user that may enter the folder of the server's socket."""
     return Path(host).stat().st_uid if host.startswith("/") else pwd.getpwnam("postgres").pw_uid
 
 

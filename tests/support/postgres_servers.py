@@ -1,4 +1,4 @@
-"""The servers that tests run on: the embedded PostgreSQL 18, and a system PostgreSQL 15 where there is one."""
+"""Servers of the tests: the embedded PostgreSQL 18, and a system PostgreSQL 15 if installed."""
 
 import os
 import pwd
@@ -18,7 +18,7 @@ SYSTEM_BINARIES = Path("/usr/lib/postgresql/15/bin")
 
 @dataclass(frozen=True)
 class Server:
-    """A running server; `url_of` names one of its databases."""
+    """Running server; `url_of` returns the URL of one of its databases."""
 
     name: str
     template: str
@@ -27,13 +27,13 @@ class Server:
         return self.template.replace("/DATABASE", f"/{database}")
 
 
-# Each test makes a database, and that is some 600 files: in memory they take a fifth of the time.
+# Each new database has about 600 files: in memory, they take a fifth of the time.
 IN_MEMORY = Path("/dev/shm")  # noqa: S108  # a folder of our own is made in it
 ENOUGH_BYTES = 8 << 30
 
 
 def place_of_servers() -> Path | None:
-    """Where there is room for the servers of all workers."""
+    """Returns a folder with space for the servers of all workers."""
     try:
         return IN_MEMORY if shutil.disk_usage(IN_MEMORY).free > ENOUGH_BYTES and os.access(IN_MEMORY, os.W_OK) else None
     except OSError:
@@ -41,7 +41,7 @@ def place_of_servers() -> Path | None:
 
 
 def open_folder() -> Path:
-    """A new folder that the server's own user can reach: as root, pytest's own temporary folders are closed to it."""
+    """Yields a new folder that the server's user can enter, unlike pytest's temporary folders of root."""
     folder = Path(tempfile.mkdtemp(prefix="duly-test-", dir=place_of_servers()))
     folder.chmod(0o755)
     return folder
@@ -76,7 +76,7 @@ def system_15(more: str = "") -> Iterator[Server]:
 
 
 def _runner(folder: Path) -> Callable[..., None]:
-    """Runs the server's programs as its own user: PostgreSQL refuses root."""
+    """Runs the server's programs as its own user, since PostgreSQL does not run as root."""
     user = "postgres" if os.geteuid() == 0 else None
     if user:
         shutil.chown(folder, user, pwd.getpwnam(user).pw_gid)

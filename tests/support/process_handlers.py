@@ -1,4 +1,4 @@
-"""Job types for services in processes of their own: their signals are files in a folder of the test's."""
+"""Job types for services in their own processes; their signals are files in a folder of the test."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ LOOK_SECONDS = 0.01
 
 
 class Signalled(BaseModel):
-    """`name`.begun gets a line for each attempt; the handler ends once `name`.open is there."""
+    """Handler that appends a line to `name`.begun for each attempt and ends once `name`.open exists."""
 
     folder: Path
     name: str
@@ -31,7 +31,7 @@ class Signalled(BaseModel):
 
 @handlers.register("until-open", retry=fixed(0))
 async def until_open(parameters: Signalled, job: JobContext) -> int:
-    """Cancelling it leaves a file too: `name`.cancelled."""
+    """Handler that also creates `name`.cancelled when it is cancelled."""
     parameters.begin(job)
     try:
         while not parameters.is_open:
@@ -44,7 +44,7 @@ async def until_open(parameters: Signalled, job: JobContext) -> int:
 
 @handlers.register("thread-until-open", retry=fixed(0))
 def thread_until_open(parameters: Signalled, job: JobContext) -> int:
-    """Does not look whether it is cancelled."""
+    """Handler that ignores cancellation."""
     parameters.begin(job)
     while not parameters.is_open:
         time.sleep(LOOK_SECONDS)
@@ -53,7 +53,7 @@ def thread_until_open(parameters: Signalled, job: JobContext) -> int:
 
 @handlers.register("process-until-open", isolation="process", retry=fixed(0))
 def process_until_open(parameters: Signalled, job: JobContext) -> int:
-    """Burns the CPU, and hears of nothing."""
+    """Handler that uses the CPU without checking for cancellation."""
     parameters.begin(job)
     while not parameters.is_open:
         pass
@@ -76,7 +76,7 @@ async def batch_until_open(items: list[Signalled], jobs: list[JobContext]) -> li
 
 @handlers.register("parent-until-open", retry=fixed(0))
 async def parent_until_open(parameters: Signalled, job: JobContext) -> list[object]:
-    """Waits for a child whose gate is called `name`-child, and for three more."""
+    """Waits for a child with the gate `name`-child, and for three more."""
     parameters.begin(job)
     child = await job.submit("until-open", {"folder": parameters.folder, "name": f"{parameters.name}-child"})
     others = await job.submit_many([{"type": "quick"}] * 3)
@@ -85,7 +85,7 @@ async def parent_until_open(parameters: Signalled, job: JobContext) -> list[obje
 
 @handlers.register("quick")
 async def quick() -> int:
-    """Returns the process that ran it."""
+    """Returns the id of the process that ran it."""
     return os.getpid()
 
 

@@ -1,4 +1,4 @@
-"""A service as its users see it: nodes behind a proxy."""
+"""Nodes of a service behind a proxy."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -16,13 +16,13 @@ from tests.support.proxies import Certificate, Proxy, running_proxy
 from tests.support.service import Service, ServiceClient, running_service
 
 KEY = {"Authorization": "Bearer key"}
-# Neither the proxies' address nor one that they listen on.
+# Neither the address of the proxies nor one on which they listen.
 CLIENT = "127.0.0.5"
 
 
 @dataclass
 class Site(ServiceClient):
-    """A service as its users see it: through a proxy."""
+    """Service behind a proxy, as its users reach it."""
 
     certificate: Certificate
     proxy: Proxy
@@ -30,7 +30,7 @@ class Site(ServiceClient):
 
     @asynccontextmanager
     async def socket(self, path: str = "/ws/jobs", **headers: str) -> AsyncIterator[ClientConnection]:
-        """A WebSocket as a page of this site opens it, or with other headers."""
+        """Opens a WebSocket as a page of this site does, or with other headers."""
         sent = {"Origin": self.url} | KEY | headers
         address = self.url.replace("https", "wss") + path
         async with connect(
@@ -39,7 +39,7 @@ class Site(ServiceClient):
             yield connection
 
     async def curl(self, *arguments: str) -> asyncio.subprocess.Process:
-        """Starts curl; an argument that begins with a slash is an address of this site."""
+        """Starts curl; an argument that begins with a slash is a path of this site."""
         binary = program("curl", "curl is not on this machine: apt-get install curl")
         named = [self.url + argument if argument.startswith("/") else argument for argument in arguments]
         trusted = ("--cacert", str(self.certificate.folder / "localhost.pem"))
@@ -51,7 +51,7 @@ class Site(ServiceClient):
 
 @asynccontextmanager
 async def a_node(database_url: str, **settings: Any) -> AsyncIterator[Service]:
-    """A node as the page sets it up."""
+    """Starts a node as the page configures it."""
     async with running_service(database_url, api_key="key", trusted_proxies=("127.0.0.1",), **settings) as node:
         node.client.headers.update(KEY)
         yield node

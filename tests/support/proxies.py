@@ -74,7 +74,7 @@ KINDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A certificate of `localhost` that signed itself."""
+    """Self-signed certificate of `localhost`."""
 
     folder: Path
 
@@ -85,7 +85,7 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """One that runs."""
+    """Running proxy."""
 
     kind: Kind
     url: str
@@ -94,7 +94,7 @@ class Proxy:
 
 
 def make_certificate(folder: Path) -> Certificate:
-    """Makes the certificate, its key, and a file with both."""
+    """Creates the certificate, its key and a file with both."""
     openssl = program("openssl", "the tests of TLS make certificates with openssl: apt-get install openssl")
     new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
     named = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
@@ -107,12 +107,12 @@ def make_certificate(folder: Path) -> Certificate:
 
 @cache
 def blocks() -> Mapping[str, str]:
-    """The blocks of the page by their language, which is the proxy's name."""
+    """Returns the blocks of the page by their language, which is the name of the proxy."""
     return {name: text for name, text in _BLOCK.findall(_PAGE.read_text()) if name in KINDS}
 
 
 def printed(language: str, beginning: str) -> str:
-    """The block of the page in this language that has this text."""
+    """Returns the block of the page in this language that contains this text."""
     found: list[str] = [
         text for name, text in _BLOCK.findall(_PAGE.read_text()) if name == language and beginning in text
     ]
@@ -122,12 +122,12 @@ def printed(language: str, beginning: str) -> str:
 
 @cache
 def under_a_path() -> Mapping[str, tuple[str, str]]:
-    """The text of each block that a service under a path replaces, and the text that replaces it, from the page."""
+    """Returns the text that a service under a path replaces in each block, and its replacement, from the page."""
     return {name.lower(): (before, after) for name, before, after in _UNDER_A_PATH.findall(_PAGE.read_text())}
 
 
 def replaced(text: str, changes: Mapping[str, str]) -> str:
-    """The text with these changes made in one pass, each of which must find its place."""
+    """Returns the text after these replacements in one pass; each must match."""
     for before in changes:
         assert before in text, f"{before!r} is not in the block"
     return re.sub("|".join(map(re.escape, changes)) or "(?!)", lambda found: changes[found[0]], text)
@@ -136,7 +136,7 @@ def replaced(text: str, changes: Mapping[str, str]) -> str:
 def configuration(
     kind: str, certificate: Certificate, *, port: int, nodes: Sequence[int], changes: Mapping[str, str] | None = None
 ) -> str:
-    """The block of the page, with ports, files and name of this test, within what a proxy needs to run as any user."""
+    """Returns the configuration: the block of the page with ports, files and name of this test, for any user."""
     chosen = KINDS[kind]
     block = replaced(blocks()[kind], changes or {})
     files = {_CERTIFICATE: "{folder}/localhost.pem", _PRIVATE_KEY: "{folder}/localhost.key", **chosen.places}
@@ -144,7 +144,7 @@ def configuration(
         before: after.format(folder=certificate.folder, port=port) for before, after in files.items() if before in block
     }
     assert places.keys() >= chosen.places.keys(), f"the block of {kind} listens elsewhere"
-    # In one pass the first that fits counts: the names of files have the site's name in them.
+    # In one pass, the first match counts: file names contain the name of the site.
     ordered = dict(sorted(places.items(), key=lambda place: -len(place[0])))
     block = replaced(block, ordered | {"8000": str(nodes[0]), "8001": str(nodes[-1])})
     frame = Template((_FRAMES / f"{kind}.conf").read_text())
@@ -160,7 +160,7 @@ async def running_proxy(
     nodes: Sequence[int],
     changes: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Proxy]:
-    """Starts a proxy before these ports, and stops it at the end. `changes` are made to the block."""
+    """Runs a proxy before these ports for the length of the block. `changes` are applied to its configuration."""
     chosen = KINDS[kind]
     missing = f"{chosen.program} is not on this machine: apt-get install {chosen.package}"
     binary = program(chosen.program, missing)

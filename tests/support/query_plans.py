@@ -1,4 +1,4 @@
-"""The plans that Postgres makes for statements, as values."""
+"""Query plans of Postgres as values."""
 
 import json
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from duly.store.postgres.database import Connection
 
 
 async def explained(connection: Connection, statement: str, *arguments: Any, analyze: bool = False) -> dict[str, Any]:
-    """The plan of a statement; where it is analysed, the statement is carried out."""
+    """Returns the plan of a statement; with `analyze`, the statement is executed."""
     how = "analyze, buffers, format json" if analyze else "format json"
     text = await connection.fetchval(f"explain ({how}) {statement}", *arguments)
     plan: dict[str, Any] = json.loads(text)[0]["Plan"]
@@ -16,7 +16,7 @@ async def explained(connection: Connection, statement: str, *arguments: Any, ana
 
 
 def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A node of a plan, and all below it."""
+    """Yields a node of a plan and all nodes below it."""
     yield plan
     for below in plan.get("Plans", ()):
         yield from nodes_of(below)

@@ -1,4 +1,4 @@
-"""An HTTP client made of one socket, for what no well-behaved client sends."""
+"""HTTP client on a plain socket, for requests that no well-behaved client sends."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from tests.support.service import BOUND_SECONDS, ServiceClient
 
 @dataclass
 class RawResponse:
-    """One response as it came."""
+    """Response as received."""
 
     status: int
     headers: dict[str, str]
@@ -25,7 +25,7 @@ class RawResponse:
         return json.loads(self.body)
 
     def refused(self, status: int, code: str) -> None:
-        """Checks that this is an error in the one shape of the contract."""
+        """Checks that this is an error in the shape of the contract."""
         assert self.status == status, (self.status, self.body)
         error = self.json()["error"]
         ErrorBody.model_validate({"error": error}, strict=True)
@@ -35,19 +35,19 @@ class RawResponse:
 
 
 class RawClient:
-    """One connection. What is waited for has to come within a bound."""
+    """Connection with a time limit on every wait."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
 
     async def send(self, *pieces: bytes) -> None:
-        """Sends each piece in a segment of its own."""
+        """Sends each piece in its own segment."""
         for piece in pieces:
             self.writer.write(piece)
             await self.writer.drain()
             if len(pieces) > 1:
-                await asyncio.sleep(0.01)  # else the kernel hands several over together
+                await asyncio.sleep(0.01)  # else the kernel delivers several together
 
     async def response(self) -> RawResponse:
         async with asyncio.timeout(BOUND_SECONDS):
@@ -71,7 +71,7 @@ class RawClient:
         return await self.response()
 
     async def closed(self) -> bool:
-        """Returns whether nothing more comes before the service closes its side."""
+        """Returns whether the service closes its side without sending more."""
         async with asyncio.timeout(BOUND_SECONDS):
             return await self.reader.read(1) == b""
 
@@ -92,7 +92,7 @@ async def raw_client(service: ServiceClient) -> AsyncIterator[RawClient]:
 
 
 def request(method: str, target: str, *headers: str, body: bytes = b"", host: str = "localhost") -> bytes:
-    """Writes a request; its length is named where it has a body."""
+    """Builds a request, with a Content-Length if it has a body."""
     lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", *headers]
     lines += [f"Content-Length: {len(body)}"] if body else []
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
@@ -102,5 +102,5 @@ SUBMISSION = b'{"type":"echo","parameters":{"n":1}}'
 
 
 def submission(*headers: str, body: bytes = SUBMISSION) -> bytes:
-    """Writes a request that submits a job."""
+    """Builds a request that submits a job."""
     return request("POST", "/api/v1/jobs", "Content-Type: application/json", *headers, body=body)

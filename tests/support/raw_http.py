@@ -1,4 +1,4 @@
-"""HTTP as bytes: what a client library would tidy up, or refuse to send."""
+"""HTTP as bytes that a client library would normalize or refuse to send."""
 
 import asyncio
 import re
@@ -11,8 +11,9 @@ BOUND_SECONDS = 10
 
 
 async def exchanged(url: str, request: bytes, *, bodies: Sequence[int | None]) -> list[bytes]:
-    """Sends bytes on one connection and reads the responses, one for each of `bodies`: the length of its body, None
-    for what its `Content-Length` says. Fails where more comes than that.
+    """Sends bytes on one connection and reads one response for each of `bodies`, the lengths of their bodies.
+
+    None stands for the response's `Content-Length`. Fails if a response has more bytes.
     """
     address = httpx.URL(url)
     reader, writer = await asyncio.open_connection(address.host, address.port)

@@ -1,4 +1,4 @@
-"""A receiver on a bare socket that misbehaves as a test wants it to, and what tests of the guarded client share."""
+"""Receiver on a plain socket with a faulty behavior, and a resolver, for tests of the guarded client."""
 
 import asyncio
 import socket
@@ -20,7 +20,7 @@ Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Non
 
 
 class Receiver:
-    """A server that takes requests in, keeps them, and then does what its behaviour says with the connection."""
+    """Server that records requests and then applies its behavior to the connection."""
 
     def __init__(self, behaviour: Behaviour, *, reads_bodies: bool) -> None:
         self.connections = 0
@@ -100,7 +100,7 @@ def answers_and_closes(data: bytes) -> Behaviour:
 
 
 def repeats(data: bytes, *, after: bytes = b"", pause: float = 0) -> Behaviour:
-    """Sends `data` again and again until the client goes away."""
+    """Sends `data` repeatedly until the client disconnects."""
 
     async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(after)
@@ -124,7 +124,7 @@ async def is_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
 
 
 class FakeLookup:
-    """Names lead where the test says; each look-up takes the next answer, the last one for ever."""
+    """Resolves names to addresses of the test; each lookup takes the next answer, repeating the last one."""
 
     def __init__(self, *answers: list[str]) -> None:
         self.answers = list(answers)

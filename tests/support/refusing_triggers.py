@@ -1,4 +1,4 @@
-"""Triggers of a DBA's that refuse chosen rows."""
+"""Triggers that refuse chosen rows, as a DBA might install them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +10,7 @@ from tests.support.service import ServiceClient
 async def refusing(
     service: ServiceClient, table: str, condition: str, *, on: str = "insert", error: str = "raise_exception"
 ) -> AsyncIterator[None]:
-    """Refuses rows of a table for which the condition on `new` (or `old`) holds, until the block ends."""
+    """Refuses rows of a table that meet the condition on `new` (or `old`) during the block."""
     name = f"refuse_{table}_{on}"
     row = "old" if on == "delete" else "new"
     await service.sql(

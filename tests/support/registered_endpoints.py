@@ -1,4 +1,4 @@
-"""Registered endpoints, as tests of what they are sent use them."""
+"""Registered endpoints for tests of deliveries."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ PATH = "/api/v1/webhooks"
 
 
 async def registered(service: Service, url: str, *events: str, **members: Any) -> dict[str, Any]:
-    """A new endpoint, told of these events; of none named, of all."""
+    """Registers an endpoint for these events (default: all)."""
     body = {"url": url, "events": list(events) or ["*"], **members}
     answer = await service.client.post(PATH, json=body)
     assert answer.status_code == 201, answer.text
@@ -34,7 +34,7 @@ async def shown(service: Service, endpoint: dict[str, Any]) -> dict[str, Any]:
 
 
 async def sends_test(service: Service, endpoint: dict[str, Any]) -> dict[str, Any]:
-    """Has a `webhook.test` sent."""
+    """Sends a `webhook.test`."""
     answer = await service.client.post(f"{PATH}/{endpoint['webhookId']}/test")
     assert answer.status_code == 202, answer.text
     sent: dict[str, Any] = answer.json()
@@ -42,7 +42,7 @@ async def sends_test(service: Service, endpoint: dict[str, Any]) -> dict[str, An
 
 
 async def nothing_waits(service: Service) -> None:
-    """Returns once the outbox is empty."""
+    """Waits until the outbox is empty."""
 
     async def look() -> bool:
         return not await service.sql("select from deliveries limit 1")
@@ -51,7 +51,7 @@ async def nothing_waits(service: Service) -> None:
 
 
 async def attempts(service: Service, endpoint: dict[str, Any], number: int) -> list[Any]:
-    """What is recorded of the tries at one endpoint, in their order, once there are so many."""
+    """Returns the delivery attempts at one endpoint in order, once there is this number of them."""
     statement = "select * from delivery_attempts where receiver_id = $1 order by attempted_at, sequence, attempt"
 
     async def look() -> list[Any] | None:
@@ -64,7 +64,7 @@ async def attempts(service: Service, endpoint: dict[str, Any], number: int) -> l
 
 
 def all_of(receiver: Receiver) -> list[Received]:
-    """Whatever has come in."""
+    """Returns all requests received so far."""
     return [receiver.received.get_nowait() for _ in range(receiver.received.qsize())]
 
 
@@ -73,7 +73,7 @@ def types_of(received: list[Received]) -> list[str]:
 
 
 class Looks:
-    """Counts how often the dispatcher has looked what is due."""
+    """Counts the queries of the dispatcher for due deliveries."""
 
     def __init__(self, service: Service) -> None:
         self.count = 0
@@ -88,7 +88,7 @@ class Looks:
         dispatcher._take = counted
 
     async def more(self, number: int = 3) -> None:
-        """Returns once it has looked so many times more: what it could have begun by then, it has."""
+        """Waits for this number of further queries, by which time all possible deliveries have begun."""
         wanted = self.count + number
 
         async def look() -> bool:

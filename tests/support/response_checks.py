@@ -1,4 +1,4 @@
-"""What every answer must look like, whatever it answers."""
+"""Checks that apply to every response."""
 
 import re
 from typing import Any
@@ -12,7 +12,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 def refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    """Checks that this is an error in the one shape of the contract. Returns its `error`."""
+    """Checks that a response is an error in the shape of the contract. Returns its `error`."""
     assert answer.status_code == status, answer.text
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["X-Request-Id"]
@@ -27,7 +27,7 @@ def refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
 
 
 def invalid_paths(answer: httpx.Response, code: str = "VALIDATION_FAILED") -> list[str]:
-    """The places that a 422 names."""
+    """Returns the paths of the errors in a 422 response."""
     errors = refused(answer, 422, code)["details"]["errors"]
     assert all(set(error) == {"path", "message"} and error["message"] for error in errors)
     return [error["path"] for error in errors]

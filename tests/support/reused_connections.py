@@ -1,6 +1,7 @@
-"""Connections that outlive a service: the next one on the same test database goes on with them.
+"""Connections that outlive a service and are reused by the next one on the same test database.
 
-A new session of Postgres costs its first statements ten times what they cost later: catalogs are read, plans are made.
+The first statements of a new session of Postgres cost ten times as much as later ones, since catalogs are read and
+plans are made.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ RESET_SECONDS = 5.0
 
 
 class KeptDatabase(Database):
-    """A `Database` that a node closes and the next node opens again; one node has it at a time."""
+    """`Database` that a node closes and the next node opens again; one node uses it at a time."""
 
     def __init__(self, url: str, *, connections: int, transaction_pooling: bool) -> None:
         super().__init__(url, connections=connections, transaction_pooling=transaction_pooling)
@@ -35,7 +36,7 @@ class KeptDatabase(Database):
         return made
 
     async def close(self) -> None:
-        """Sets the sessions back to what they were when opened, and drops those of which that cannot be said."""
+        """Resets the sessions to their state when opened, and closes those that cannot be reset."""
         await asyncio.gather(*map(_set_back, self._hot))
         self._spare = list(self._hot)
         self.lent = False
@@ -44,7 +45,7 @@ class KeptDatabase(Database):
         await super().close()
 
     def server_pids(self) -> list[int]:
-        """The sessions of the connections that are kept."""
+        """Returns the process ids of the sessions of kept connections."""
         holders: list[Any] = self._pool._holders if self._pool is not None else []
         held = [*(hot._held for hot in self._hot), *(holder._con for holder in holders)]
         return [each.get_server_pid() for each in held if each is not None and not each.is_closed()]
@@ -64,7 +65,7 @@ async def _set_back(hot: HotConnection) -> None:
 
 
 class KeptDatabases:
-    """The kept connections of one test database."""
+    """Kept connections of one test database."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -83,7 +84,7 @@ class KeptDatabases:
 
     @asynccontextmanager
     async def asking(self) -> AsyncIterator[Any]:
-        """The connection for the questions of tests; another one while that is in use."""
+        """Yields the connection for statements of tests, or another one while that is in use."""
         if self._asked.locked():
             async with _connection(self._url) as another:
                 yield another
@@ -94,7 +95,7 @@ class KeptDatabases:
             yield self._asking
 
     async def server_pids(self) -> list[int]:
-        """The sessions that are kept. Those of a service that still runs are closed."""
+        """Returns the process ids of kept sessions; closes those of a service that still runs."""
         for of_kind in self._made.values():
             for running in [kept for kept in of_kind if kept.lent]:
                 await running.close_for_good()
@@ -111,17 +112,17 @@ class KeptDatabases:
             await self._asking.close()
 
 
-# By the URL of the test database: a service is told nothing else.
+# By the URL of the test database, the only setting that a service has.
 _kept: dict[str, KeptDatabases] = {}
 
 
 def keep_connections(url: str) -> KeptDatabases:
-    """From now on services of this process that use this database keep their connections for the next one."""
+    """Makes services of this process on this database keep their connections for the next one."""
     return _kept.setdefault(url, KeptDatabases(url))
 
 
 def open_database(url: str, *, connections: int, transaction_pooling: bool, schema: str | None = None) -> Database:
-    """Opens the database of a test's service."""
+    """Opens the database of a service in a test."""
     if schema is None and (kept := _kept.get(url)) is not None:
         return kept.open(connections=connections, transaction_pooling=transaction_pooling)
     return Database(url, connections=connections, transaction_pooling=transaction_pooling, schema=schema)
@@ -129,7 +130,7 @@ def open_database(url: str, *, connections: int, transaction_pooling: bool, sche
 
 @asynccontextmanager
 async def asking(url: str) -> AsyncIterator[Any]:
-    """A connection for a test's own statements."""
+    """Yields a connection for statements of a test."""
     async with _kept[url].asking() if url in _kept else _connection(url) as connection:
         yield connection
 

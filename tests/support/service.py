@@ -1,4 +1,4 @@
-"""A whole service in the test's own event loop: real HTTP on a free port, a real database of its own."""
+"""Service in the event loop of the test: real HTTP on a free port, and a real database."""
 
 import asyncio
 import socket
@@ -24,21 +24,21 @@ from tests.support.shared_routes import app_of
 
 BOUND_SECONDS = 20.0
 SECRET_KEYS = f"tests:{'A' * 43}="  # a key for tests: 32 zero bytes
-# Reading the certificates of all authorities takes longer than starting a node does.
+# Reading all CA certificates takes longer than starting a node.
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 KEYRING = Keyring.read(SECRET_KEYS)
 
 
 @dataclass
 class ServiceClient:
-    """What a test does with a service, wherever it runs."""
+    """Requests of a test to a service in any process."""
 
     url: str
     database_url: str
     client: httpx.AsyncClient
 
     async def submit(self, type_: str, parameters: Any = None, **members: Any) -> dict[str, Any]:
-        """Submits and expects 202; a service on a busy machine that asks to try again is asked again."""
+        """Submits a job and expects 202; retries if the service is overloaded on a busy machine."""
         body = {"type": type_, "parameters": {} if parameters is None else parameters, **members}
 
         async def accepted() -> dict[str, Any] | None:
@@ -59,7 +59,7 @@ class ServiceClient:
         return view
 
     async def until(self, job_id: str, reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """The job once it is as wanted, by long poll; fails after a bound."""
+        """Returns the job once it meets the condition, by long poll; fails after a time limit."""
         async with asyncio.timeout(BOUND_SECONDS):
             view = await self.job(job_id)
             while not reached(view):
@@ -72,7 +72,7 @@ class ServiceClient:
         return await self.until(job_id, lambda view: view["status"] in {"completed", "failed", "cancelled"})
 
     async def run(self, type_: str, parameters: Any = None, **members: Any) -> dict[str, Any]:
-        """Submits, and waits for the end."""
+        """Submits a job and waits for its end."""
         return await self.ended((await self.submit(type_, parameters, **members))["jobId"])
 
     async def events(self, job_id: str) -> list[dict[str, Any]]:
@@ -85,18 +85,18 @@ class ServiceClient:
         return [event["eventType"] for event in await self.events(job_id)]
 
     async def drop(self, job_id: str) -> None:
-        """Takes an ended job out of the ledger, as retention does."""
+        """Deletes a finished job from the ledger, as retention does."""
         await self.sql("delete from events where job_id = $1", UUID(job_id))
         await self.sql("delete from jobs where job_id = $1", UUID(job_id))
 
     async def sql(self, statement: str, *arguments: Any) -> list[Any]:
-        """Runs a statement on a connection of the tests' own."""
+        """Runs a statement on a connection of the tests."""
         async with asking(self.database_url) as connection:
             rows: list[Any] = await connection.fetch(statement, *arguments)
             return rows
 
     async def alter(self, statement: str) -> None:
-        """Changes the schema under the running service: again where Postgres ends a deadlock with its statements."""
+        """Changes the schema of the running service; retries after a deadlock with its statements."""
 
         async def altered() -> bool:
             try:
@@ -110,13 +110,13 @@ class ServiceClient:
 
 @dataclass
 class Service(ServiceClient):
-    """One running node in the test's own loop."""
+    """Running node in the event loop of the test."""
 
     node: Node
 
 
 async def eventually(look: Callable[[], Awaitable[Any]], *, seconds: float = BOUND_SECONDS) -> Any:
-    """Looks again and again until it sees something true; for what no signal tells. Bounded."""
+    """Polls until the result is true, with a time limit, for conditions without a signal."""
     async with asyncio.timeout(seconds):
         while not (seen := await look()):
             await asyncio.sleep(0.02)
@@ -127,7 +127,7 @@ async def eventually(look: Callable[[], Awaitable[Any]], *, seconds: float = BOU
 async def running_service(
     database_url: str, *, keyring: Keyring = KEYRING, clock: DatabaseClock | None = None, **settings: Any
 ) -> AsyncIterator[Service]:
-    """Starts a node with the tests' handlers and its HTTP server; drains and stops it at the end."""
+    """Starts a node with the tests' handlers and its HTTP server; drains and stops it after the block."""
     chosen = Settings(
         **{
             "port": 0,

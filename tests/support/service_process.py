@@ -1,4 +1,4 @@
-"""The service as a process: `python -m duly` with an environment of the test's own, and never left behind."""
+"""Service as a process: `python -m duly` with the environment of the test; it always ends with the test."""
 
 import os
 import re
@@ -29,7 +29,7 @@ Start: TypeAlias = Callable[[Sequence[str], Path, dict[str, str]], AnyProcess]
 
 @dataclass
 class Command:
-    """A command of `duly` under way; what it writes lies in files."""
+    """Running command of `duly`, with its output in files."""
 
     popen: AnyProcess
     files: Path
@@ -47,7 +47,7 @@ class Command:
         return self.files.with_suffix(".err").read_text()
 
     async def ended(self, *, seconds: float = END_SECONDS) -> int:
-        """The exit code; fails where it has not ended in time."""
+        """Returns the exit code; fails if the command does not end in time."""
         await eventually(self._polled, seconds=seconds)
         code = self.popen.returncode
         assert code is not None
@@ -60,14 +60,14 @@ class Command:
         self.popen.send_signal(number)
 
     def descendants(self) -> list[psutil.Process]:
-        """Its children and theirs; empty once it has gone."""
+        """Returns all descendants; empty after the end of the process."""
         try:
             return psutil.Process(self.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             return []
 
     async def address(self) -> str:
-        """Where it serves, once it says so; fails where it ends first."""
+        """Returns the URL that the service prints; fails if it ends before."""
         found = await eventually(self._ready, seconds=READY_SECONDS)
         assert isinstance(found, re.Match), f"it ended with {self.popen.returncode}: {self.stderr}"
         return str(found[1])
@@ -78,7 +78,7 @@ class Command:
 
 @dataclass
 class ServiceProcess(ServiceClient):
-    """A running service in a process of its own, and a client for it."""
+    """Running service in its own process, with a client."""
 
     command: Command
 
@@ -86,13 +86,13 @@ class ServiceProcess(ServiceClient):
         return await self.client.get("/readyz")
 
     async def metrics(self) -> dict[str, float]:
-        """The samples of `/metrics` by name and labels."""
+        """Returns the samples of `/metrics` by name and labels."""
         text = (await self.client.get("/metrics")).text
         pairs = (line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#"))
         return {name: float(value) for name, value in pairs}
 
     def kill(self) -> None:
-        """`kill -9`, of this process alone."""
+        """Kills this process alone with SIGKILL."""
         self.command.signal(signal.SIGKILL)
         self.command.popen.wait()
 
@@ -103,7 +103,7 @@ class ServiceProcess(ServiceClient):
 
 @dataclass
 class Processes:
-    """Starts commands and services; `ended` ends what is left of them."""
+    """Commands and services of a test; `ended` stops those that are left."""
 
     folder: Path
     stack: AsyncExitStack
@@ -111,17 +111,18 @@ class Processes:
     strays: list[psutil.Process] = field(default_factory=list)
 
     def run(self, *arguments: str, **variables: str) -> Command:
-        """Starts `python -m duly` with these arguments and variables, and no others of Duly's; from a process that has
-        imported everything.
+        """Starts `python -m duly`, forked from a process with all imports.
+
+        It has these arguments and variables, and no other settings of Duly.
         """
         return self._run(self._forked, arguments, variables)
 
     def run_afresh(self, *arguments: str, **variables: str) -> Command:
-        """The same as a user's shell does it, a second later."""
+        """Starts `python -m duly` as a shell does, which takes a second longer."""
         return self._run(self._started, arguments, variables)
 
     def run_as(self, start: Start, *arguments: str, **variables: str) -> Command:
-        """The same by a start of the caller's."""
+        """Starts `python -m duly` with the given function."""
         return self._run(start, arguments, variables)
 
     def _run(self, start: Start, arguments: Sequence[str], variables: dict[str, str]) -> Command:
@@ -149,12 +150,12 @@ class Processes:
 
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("DULY_")}
-        kept.pop("PYTHONDONTWRITEBYTECODE", None)  # else each start compiles every library anew
+        kept.pop("PYTHONDONTWRITEBYTECODE", None)  # else each start compiles every library
         secrets = {"DULY_WEBHOOK_SECRET": "whsec_dGVzdA==", "DULY_SECRET_KEYS": SECRET_KEYS}
         return kept | secrets | {"DULY_LOG_FORMAT": "json"}
 
     def begin(self, database_url: str, *arguments: str, **variables: str) -> Command:
-        """Starts a service with the handlers for processes, and does not wait for it."""
+        """Starts a service with the handlers for processes without waiting for it."""
         chosen = {
             "DULY_HANDLERS": "tests.support.process_handlers",
             "DULY_WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8",
@@ -174,11 +175,11 @@ class Processes:
         return ServiceProcess(url, database_url, client, command)
 
     def note_descendants(self) -> None:
-        """For before a parent is killed: afterwards nobody knows whose its children were."""
+        """Records the children of a process before it is killed, since they cannot be found afterwards."""
         self.strays += [child for command in self.commands for child in command.descendants()]
 
     async def end(self) -> None:
-        """Ends what still runs: in good order first, for an embedded server is stopped by its last user."""
+        """Stops all processes, gracefully at first, because an embedded server is stopped by its last user."""
         self.note_descendants()
         for command in self.commands:
             if command.popen.poll() is None:
@@ -207,12 +208,12 @@ async def starting_processes(folder: Path) -> AsyncIterator[Processes]:
 
 @dataclass(frozen=True)
 class Gates:
-    """The files by which handlers in other processes tell of themselves and are let go."""
+    """Files by which handlers in other processes signal their start and are released."""
 
     folder: Path
 
     def of(self, name: str) -> dict[str, str]:
-        """Parameters of a job whose gate has this name."""
+        """Returns the parameters of a job whose gate has this name."""
         return {"folder": str(self.folder), "name": name}
 
     def open(self, *names: str) -> None:
@@ -220,7 +221,7 @@ class Gates:
             (self.folder / f"{name}.open").touch()
 
     def begun(self, name: str) -> list[tuple[int, int]]:
-        """Attempt and process of each time that it began."""
+        """Returns attempt and process id of each start."""
         try:
             text = (self.folder / f"{name}.begun").read_text()
         except FileNotFoundError:
@@ -243,7 +244,7 @@ class Gates:
 
 
 async def gone(processes: list[psutil.Process], *, seconds: float) -> None:
-    """Returns once all of these have ended; fails where one lives on."""
+    """Waits until all of these processes have ended; fails if one continues to run."""
 
     async def look() -> bool:
         return not any(_lives(process) for process in processes)

@@ -1,4 +1,4 @@
-"""Routes of the services that tests start, made once for all of them: FastAPI takes longer than a node to start."""
+"""Routes created once for all services of the tests, since FastAPI takes longer to start than a node."""
 
 from functools import cache
 
@@ -12,7 +12,7 @@ from duly.settings import Role
 
 @cache
 def shared_routes(*, serving: bool) -> FastAPI:
-    """Returns routes that any number of nodes serve."""
+    """Returns routes that any number of nodes can serve."""
     return routes_of(serving=serving)
 
 

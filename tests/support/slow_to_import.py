@@ -1,4 +1,4 @@
-"""A module whose import takes longer in a child process than its handler may run; and cannot be had at first."""
+"""Module whose import fails at first, and in a child process takes longer than the timeout of its handler."""
 
 import multiprocessing
 import os

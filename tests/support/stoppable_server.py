@@ -1,4 +1,4 @@
-"""A database server of the test's own, which it may stop, kill, freeze and bring back."""
+"""Database server that a test may stop, kill, freeze and restart."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ from tests.support.service_process import gone
 
 @dataclass
 class OwnServer:
-    """An embedded server under the test's thumb."""
+    """Embedded server under control of the test."""
 
     embedded: EmbeddedServer
 
@@ -33,18 +33,18 @@ class OwnServer:
         return [postmaster, *postmaster.children(recursive=True)]
 
     async def stop(self) -> None:
-        """Ends it at once, as a power cut would for its clients; what was committed stays."""
+        """Stops the server immediately, like a power failure for its clients; committed data remains."""
         processes = self._processes()
         os.kill(self.embedded.postmaster_pid, signal.SIGQUIT)
         await gone(processes, seconds=20)
 
     async def start(self) -> None:
-        """Brings it back, at the same address."""
+        """Restarts the server at the same address."""
         self.embedded = await asyncio.to_thread(revive, self.embedded)
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """For so long it answers nothing while its connections stay open: as behind a network that swallows all."""
+        """Freezes the server for the block, with open connections, as behind a network that drops all packets."""
         processes = self._processes()
         for process in processes:
             process.suspend()

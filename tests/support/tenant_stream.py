@@ -1,4 +1,4 @@
-"""Reading the stream of all jobs as a client would, and the order that it has to have."""
+"""Client of the stream of all jobs, and the order that it must have."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ select job_id::text, sequence from (
 
 
 class Frame(NamedTuple):
-    """One event of the stream, or a position to resume from (`data` is None)."""
+    """Event of the stream, or a position to resume from (`data` is None)."""
 
     id: str | None
     event: str | None
@@ -34,7 +34,7 @@ class Frame(NamedTuple):
 
 
 async def frames_of(lines: AsyncIterator[str]) -> AsyncGenerator[Frame, None]:
-    """Every message, checked to have data, and to be what that says."""
+    """Yields each message after checking its data and its type."""
     fields: dict[str, str] = {}
     async for line in lines:
         if line == "":
@@ -55,7 +55,7 @@ def _frame(fields: dict[str, str]) -> Frame:
 async def following_all(
     service: Service, *, last_event_id: str | None = None, **filters: Any
 ) -> AsyncIterator[AsyncGenerator[Frame, None]]:
-    """Follows all jobs, on a connection that ends with the block. The first frame says from where."""
+    """Follows all jobs on a connection that ends with the block. The first frame has the start position."""
     headers = {"Last-Event-ID": last_event_id} if last_event_id is not None else {}
     async with (
         asyncio.timeout(60),
@@ -71,7 +71,7 @@ async def following_all(
 
 
 async def take(frames: AsyncGenerator[Frame, None], count: int) -> list[Frame]:
-    """The next so many events."""
+    """Returns the next `count` events."""
     taken: list[Frame] = []
     async with asyncio.timeout(BOUND_SECONDS):
         while len(taken) < count:
@@ -82,13 +82,13 @@ async def take(frames: AsyncGenerator[Frame, None], count: int) -> list[Frame]:
 
 
 async def in_order(service: Service) -> list[tuple[str, int]]:
-    """All that ever happened, in the order in which every stream has to tell it."""
+    """Returns all events of the ledger in the order that every stream must have."""
     return [(row[0], row[1]) for row in await service.sql(IN_ORDER)]
 
 
 @asynccontextmanager
 async def held_back(service: Service) -> AsyncIterator[UUID]:
-    """A job that is recorded by a transaction which began before the block and is committed at its end."""
+    """Inserts a job in a transaction that begins before the block and commits after it."""
     job_id = new_job_id()
     connection = await asyncpg.connect(service.database_url)
     try:
@@ -99,7 +99,7 @@ async def held_back(service: Service) -> AsyncIterator[UUID]:
         await connection.close()
 
 
-# A job for a far future, as a submission records it.
+# A job scheduled far in the future, as a submission inserts it.
 RECORD_BY_HAND = """
 with job as (
     insert into jobs (tenant_id, job_id, run_at, timeout_seconds, priority, max_attempts, callback_events,

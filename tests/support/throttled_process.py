@@ -1,4 +1,4 @@
-"""A process that gets a part of a core only, whatever else the machine has to do."""
+"""Process limited to a share of one core, independent of the load of the machine."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ LOOK_SECONDS = 0.002
 
 @contextmanager
 def starved(pid: int, *, share: float) -> Iterator[None]:
-    """Lets the process run for its share of each tenth of a second of processor time, and stops it for the rest."""
+    """Lets the process run for its share of each tenth of a second of CPU time, and stops it for the rest."""
     ended = threading.Event()
     thread = threading.Thread(target=_starve, args=(pid, share * PERIOD_SECONDS, ended), daemon=True)
     thread.start()
@@ -30,7 +30,7 @@ def _starve(pid: int, portion: float, ended: threading.Event) -> None:
     while not ended.is_set():
         began, used = time.monotonic(), _processor_seconds(pid)
         os.kill(pid, signal.SIGCONT)
-        # On a busy machine it takes longer to get its portion; an idle process needs none.
+        # On a busy machine, the process gets its share later; an idle process needs none.
         while _processor_seconds(pid) - used < portion and time.monotonic() - began < PERIOD_SECONDS:
             time.sleep(LOOK_SECONDS)
         os.kill(pid, signal.SIGSTOP)
@@ -38,5 +38,5 @@ def _starve(pid: int, portion: float, ended: threading.Event) -> None:
 
 
 def _processor_seconds(pid: int) -> float:
-    """Returns the time that the process's main thread has run, from the kernel's scheduler, in nanoseconds there."""
+    """Returns the run time of the main thread of the process, from the kernel's scheduler."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9

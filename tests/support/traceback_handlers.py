@@ -1,4 +1,4 @@
-"""Handlers that fail somewhere in their code. `SECRET` is a local variable in each of them."""
+"""Handlers that fail in a known line of their code. `SECRET` is a local variable in each of them."""
 
 import asyncio
 import json

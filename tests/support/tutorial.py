@@ -1,4 +1,4 @@
-"""The application of the tutorial: its files, its servers, and what its web page does."""
+"""Application of the tutorial: its files, its servers, and the requests of its web page."""
 
 import asyncio
 import json
@@ -19,13 +19,13 @@ from tests.support.service import BOUND_SECONDS, NO_TLS, eventually
 from tests.support.service_process import READY_SECONDS
 
 PROJECT: Final = ROOT / "examples" / "tutorial"
-# Files that using the example leaves there.
+# Files that running the example creates.
 LEFT_BEHIND: Final = shutil.ignore_patterns("__pycache__", "*.egg-info", ".venv", ".env", ".*_cache")
 _REPORT: Final = {"startDate": "2026-03-01", "endDate": "2026-03-03"}
 
 
 class Server:
-    """A server in a process group of its own."""
+    """Server in its own process group."""
 
     def __init__(self, command: Sequence[str], folder: Path, variables: Mapping[str, str], logs: Path) -> None:
         self._log = logs / f"{os.urandom(4).hex()}.log"
@@ -35,7 +35,7 @@ class Server:
             )
 
     async def answers(self, url: str) -> None:
-        """Returns once it answers at this address with 200; fails if it ends before."""
+        """Waits until the server responds with 200 at this URL; fails if it ends before."""
 
         async def ready() -> bool:
             assert self._process.poll() is None, f"the server has ended: {self._log.read_text()}"
@@ -53,7 +53,7 @@ class Server:
 
 
 async def work_like_the_page(shop: str) -> str:
-    """Does what the web page does, with its origin: submits a report twice, follows it, and returns its id."""
+    """Acts as the web page, with its origin: submits a report twice, follows it, and returns its id."""
     async with httpx.AsyncClient(base_url=shop, timeout=20, verify=NO_TLS) as page:
         assert "EventSource" in (await page.get("/")).text
         request = {"requestId": "0f8fad5b-d9cb-469f-a165-70867728950e", **_REPORT}

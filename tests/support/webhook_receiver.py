@@ -1,4 +1,4 @@
-"""A webhook receiver: real HTTP on loopback, which does as the test says."""
+"""Webhook receiver: real HTTP on loopback, controlled by the test."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -10,20 +10,20 @@ from duly.webhooks.signature import verify_hex, verify_standard
 
 @dataclass
 class Received:
-    """One request as it came."""
+    """Request as received."""
 
     headers: Mapping[str, str]
     body: bytes
 
     def verify(self, secret: str) -> None:
-        """Both signatures; raises where one is wrong."""
+        """Verifies both signatures; raises an error if one is wrong."""
         verify_standard(secret, self.headers, self.body)
         verify_hex(secret, self.headers["x-webhook-signature"], self.body)
 
 
 @dataclass
 class Receiver:
-    """Answers with the statuses given, the last one for ever after; `hold` makes it wait first."""
+    """Receiver that responds with the given statuses, repeating the last one; `hold` makes it wait first."""
 
     url: str = ""
     statuses: list[int] = field(default_factory=lambda: [204])

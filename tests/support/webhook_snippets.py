@@ -1,4 +1,4 @@
-"""The snippets of docs/webhooks/verifying.md, and webhooks as they might arrive to hand to them."""
+"""Snippets of docs/webhooks/verifying.md, and webhooks to verify with them."""
 
 import re
 import shutil
@@ -16,14 +16,14 @@ from tests.support.node_packages import node, program
 
 _PAGE: Final = Path(__file__).parents[2] / "docs" / "webhooks" / "verifying.md"
 _RUNNERS: Final = Path(__file__).parent / "snippets"
-# A block of code whose first line is a comment with the name of a file.
+# A code block whose first line is a comment with a file name.
 _SNIPPET: Final = re.compile(r"^```\w+\n((?:#|//|<\?php //) (\S+\.\w+)\n.*?)^```$", re.MULTILINE | re.DOTALL)
 _NAMES: Final = ("webhook-id", "webhook-timestamp", "webhook-signature")
 
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """One that arrives, and the keys of who is to verify it: secrets, or the text of a JWKS."""
+    """Received webhook, and the keys to verify it: secrets, or the text of a JWKS."""
 
     headers: Mapping[str, str]
     body: bytes
@@ -35,7 +35,7 @@ class Webhook:
 
 
 def ask(command: Sequence[str], webhooks: Sequence[Webhook], *, env: Mapping[str, str] | None = None) -> list[str]:
-    """What a program says of each: "accepted", or "refused" and why."""
+    """Returns the verdict of a program on each webhook: "accepted", or "refused" with the reason."""
     asked = "".join(webhook.line() for webhook in webhooks)
     done = subprocess.run(command, input=asked, check=False, capture_output=True, text=True, timeout=100, env=env)
     assert done.returncode == 0, done.stderr
@@ -45,7 +45,7 @@ def ask(command: Sequence[str], webhooks: Sequence[Webhook], *, env: Mapping[str
 
 
 def write_snippet(name: str, folder: Path) -> Path:
-    """Writes the snippet of this name as it stands on the page."""
+    """Writes the snippet of this name as shown on the page."""
     found = {match[2]: match[1] for match in _SNIPPET.finditer(_PAGE.read_text())}
     folder.mkdir(parents=True, exist_ok=True)
     written = folder / name
@@ -55,7 +55,7 @@ def write_snippet(name: str, folder: Path) -> Path:
 
 def _python(folder: Path) -> list[str]:
     snippet = write_snippet("verify_webhook.py", folder)
-    # Isolated and without site-packages: nothing but the standard library.
+    # Isolated and without site-packages: only the standard library.
     return [sys.executable, "-I", "-S", str(_RUNNERS / "run.py"), str(snippet), "secrets"]
 
 

@@ -1,4 +1,4 @@
-"""Speaking over `/ws/jobs` as a client would."""
+"""Client of `/ws/jobs`."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from tests.support.service import BOUND_SECONDS, Service
 
 
 class Socket:
-    """One connection. What is waited for has to come within a bound."""
+    """Connection with a time limit on every wait."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
@@ -31,7 +31,7 @@ class Socket:
         return [await self.hear() for _ in range(count)]
 
     async def hear_to_the_end(self) -> tuple[list[dict[str, Any]], int | None]:
-        """All that comes until the service closes the socket, and the code that it does so with."""
+        """Returns all messages until the service closes the socket, and the close code."""
         heard = []
         try:
             while True:
@@ -40,12 +40,12 @@ class Socket:
             return heard, closed.rcvd.code if closed.rcvd else None
 
     async def asked(self, type_: str, **members: Any) -> dict[str, Any]:
-        """Says something, and hears what comes next."""
+        """Sends a message and returns the next one received."""
         await self.say(type_, **members)
         return await self.hear()
 
     async def refused(self, text: str | bytes, code: str) -> dict[str, Any]:
-        """Says what is wrong, and hears why, in the one shape of all errors."""
+        """Sends an invalid message and returns the error, checked to have the shape of all errors."""
         await self.connection.send(text)
         heard = await self.hear()
         assert heard["type"] == "error", heard
@@ -57,7 +57,7 @@ class Socket:
         return heard
 
     async def is_open(self) -> None:
-        """Nothing else was said before."""
+        """Checks that no other message was received before."""
         assert await self.asked("ping", ref="still?") == {"type": "pong", "ref": "still?"}
 
 

@@ -1,12 +1,12 @@
-"""Scheduling of the tests over worker processes: what shares an expensive fixture stays on one worker, and goes first.
+"""Scheduling of the tests over worker processes: tests with an expensive shared fixture run first, on one worker.
 
-Groups go by the test's path, since the mark `xdist_group` of pytest-xdist 3.8.0 has no effect under pytest 9.2 (see
-`findings/`): each worker made every fixture of a module again.
+Groups are determined by the path of the test, because the mark `xdist_group` of pytest-xdist 3.8.0 has no effect under
+pytest 9.2 (see `findings/`): each worker would create every fixture of a module again.
 """
 
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
-# Modules and folders whose tests share a fixture that takes seconds: a benchmark's run, a server, a service.
+# Modules and folders whose tests share a fixture that takes seconds: a benchmark run, a server, a service.
 TOGETHER = (
     "tests/benchmarks/test_smoke.py",
     "tests/benchmarks/test_smoke_of_growth.py",
@@ -24,12 +24,12 @@ TOGETHER = (
 
 
 class SharedFixtures(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
-    """Hands out single tests, but those of `TOGETHER` by the group, and the largest groups first."""
+    """Distributes single tests, but those of `TOGETHER` by group, with the largest groups first."""
 
     def _split_scope(self, nodeid: str) -> str:
         return group_of(nodeid)
 
 
 def group_of(nodeid: str) -> str:
-    """Returns the name that tests have in common which run on one worker, one after another."""
+    """Returns the group of a test; tests of one group run in sequence on one worker."""
     return next((shared for shared in TOGETHER if nodeid.startswith(shared)), nodeid)

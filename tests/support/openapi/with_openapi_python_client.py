@@ -1,4 +1,4 @@
-"""Submits a job, waits for its end, and prints what came out, with the client by openapi-python-client beside it."""
+"""Submits a job, waits for its end and prints its result with the client that openapi-python-client generated."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""run.py SNIPPET secrets|jwks: hands each webhook of standard input to the snippet, and says what it made of it."""
+"""Runner: `run.py SNIPPET secrets|jwks` passes webhooks on standard input to the snippet and prints its verdicts."""
 
 import json
 import runpy
