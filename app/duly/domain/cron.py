@@ -4,6 +4,16 @@ Clock changes are treated as Debian's cron does. Expressions that name both minu
 a day, also where that hour is skipped (then at its end) or repeated (then the first time). With a star in minute or
 hour they are *intervals*: due whenever the wall clock shows a matching time, so not in a skipped hour and twice in a
 repeated one.
+
+CronSim parses the expression and steps through naive times. Its own treatment of clock changes, for aware times, agrees
+with this one on five fields in most zones, but CronSim 2.8
+
+- ignores clock changes for six fields: a daily job with seconds is skipped in spring and runs twice in autumn;
+- treats a skipped midnight as due for intervals, as in Cairo, at 01:00;
+- misses due times where a clock changes within an hour, as on Lord Howe Island;
+- may return a time of day before the start, if it starts within the repeated hour.
+
+`tests/domain/test_cronsim.py` compares both in all zones.
 """
 
 import difflib
