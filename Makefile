@@ -79,7 +79,7 @@ soak: $(STAMP) ## Run 1,000 jobs per second for SOAK_MINUTES (default: 30), to d
 	@$(BIN)/python -m benchmarks --rows SOAK --minutes $(SOAK_MINUTES) --page docs/internals/performance.md
 
 lock: $(STAMP) ## Upgrade the dependencies and write requirements/*.lock
-	$(BIN)/uv pip compile pyproject.toml --upgrade --generate-hashes --universal --quiet --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements/runtime.lock
+	$(BIN)/uv pip compile pyproject.toml --upgrade --extra server --generate-hashes --universal --quiet --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements/runtime.lock
 	$(BIN)/uv pip compile pyproject.toml --upgrade --extra demo --group dev --generate-hashes --universal --quiet --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements/dev.lock
 	$(BIN)/uv pip compile --group pyproject.toml:docs --upgrade --generate-hashes --universal --quiet --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements/docs.lock
 

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,19 +12,10 @@ from duly.domain.egress_policy import EgressPolicy, parse_networks
 from duly.domain.egress_ports import RECEIVER_PORTS, parse_ports
 from duly.domain.forwarded import path_prefix
 from duly.domain.retry import WEBHOOK_SCHEDULE_SECONDS
+from duly.domain.role import Role
 from duly.domain.sealing import parse_keys
 from duly.domain.web_origin import allowed_host, web_origin
 from duly.domain.webhook_secret import check_secret
-
-
-class Role(StrEnum):
-    """Part of the service that a process runs. A service can be split over processes and machines by role."""
-
-    API = "api"
-    WORKER = "worker"
-    DISPATCHER = "dispatcher"
-    SWEEPER = "sweeper"
-
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 

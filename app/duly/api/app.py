@@ -26,9 +26,9 @@ from duly.api.server.request_scope import header_text, node_of
 from duly.api.streams import job_events, stream_tickets, tenant_events
 from duly.api.streams.websocket import job_socket
 from duly.api.webhooks import deliveries, endpoints, replays
+from duly.domain.role import Role
 from duly.errors import DulyError
 from duly.node import Node
-from duly.settings import Role
 from duly.store.postgres.database import DatabaseError
 
 # In the order in which they are matched.

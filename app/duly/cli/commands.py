@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from duly.cli.arguments import AsJson
-from duly.settings import Role
+from duly.cli.extras import needs
+from duly.domain.role import Role
 
 DatabaseUrl = Annotated[
     str | None,
@@ -39,7 +40,8 @@ def serve(  # noqa: PLR0913  # each is a flag
     hints: Annotated[bool, typer.Option("--hints", help="Print example commands once ready.")] = False,
 ) -> None:
     """Run the service until SIGTERM or Ctrl-C, then shut down gracefully."""
-    from duly.cli.serve import run_service  # noqa: PLC0415
+    with needs("server"):
+        from duly.cli.serve import run_service  # noqa: PLC0415
 
     run_service(
         {
@@ -66,7 +68,8 @@ def migrate(
     ] = False,
 ) -> None:
     """Migrate the database to the latest revision and create the partitions of the next days."""
-    from duly.cli.migrate import run_migration  # noqa: PLC0415
+    with needs("server"):
+        from duly.cli.migrate import run_migration  # noqa: PLC0415
 
     run_migration({"database_url": database_url, "data_dir": data_dir}, drops=drop_expired)
 
@@ -81,14 +84,16 @@ def check(
     data_dir: DataDir = None,
 ) -> None:
     """Check every job and batch against the invariants. Exits with 0 if all hold, else with 1."""
-    from duly.cli.check import run_check  # noqa: PLC0415
+    with needs("server"):
+        from duly.cli.check import run_check  # noqa: PLC0415
 
     run_check({"database_url": database_url, "data_dir": data_dir}, repairs=repair, as_json=as_json)
 
 
 def doctor(*, as_json: AsJson = False, database_url: DatabaseUrl = None, data_dir: DataDir = None) -> None:
     """Diagnose the database and print a remedy for each finding. Exits with 0 without findings, else with 1."""
-    from duly.cli.doctor import run_doctor  # noqa: PLC0415
+    with needs("server"):
+        from duly.cli.doctor import run_doctor  # noqa: PLC0415
 
     run_doctor({"database_url": database_url, "data_dir": data_dir}, as_json=as_json)
 
@@ -118,6 +123,7 @@ def new_key(
 
 def reseal(*, database_url: DatabaseUrl = None, data_dir: DataDir = None) -> None:
     """Encrypt all secrets with the first key and count those that remain. Exits with 1 if a key is missing."""
-    from duly.cli.secrets import run_reseal  # noqa: PLC0415
+    with needs("server"):
+        from duly.cli.secrets import run_reseal  # noqa: PLC0415
 
     run_reseal({"database_url": database_url, "data_dir": data_dir})

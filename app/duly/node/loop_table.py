@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from duly.domain.role import Role
 from duly.lifecycle.submit.submit import LARGE_FLUSHERS
 from duly.loop import Loop
-from duly.settings import Role
 from duly.store.postgres.database import DatabaseMisconfigured, DatabaseOutage, RecordBusy
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from duly.domain.database_clock import DatabaseClock
 from duly.domain.job import DEFAULT_TENANT, Finish, Finished, Lane
 from duly.domain.outcome import Interrupted
 from duly.domain.retry import DEFAULT_RETRY, RetryPolicy
+from duly.domain.role import Role
 from duly.domain.sealing import Keyring
 from duly.gauges import GaugeReader
 from duly.handlers.registry import Registry
@@ -43,7 +44,7 @@ from duly.loop import END_SECONDS, Loops
 from duly.node.dispatch import build_dispatcher, webhook_client
 from duly.node.loop_table import loops_of
 from duly.node.worker import Shared, Worker
-from duly.settings import Role, Settings
+from duly.settings import Settings
 from duly.store.postgres.database import Database, DatabaseError, DatabaseOutage
 from duly.store.queue.nodes import NodeRecord
 from duly.stream.capacity import StreamCapacity
