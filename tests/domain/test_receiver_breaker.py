@@ -37,7 +37,7 @@ def test_the_first_failure_is_the_beginning_of_the_trouble() -> None:
 
 def test_failures_are_counted_and_their_beginning_stays() -> None:
     before = failing(2, 7)
-    assert failed(before, count=2).trouble == ReceiverFailures(4, before.failing_since, is_open=False)
+    assert failed(before, count=2).state == ReceiverFailures(4, before.failing_since, is_open=False)
 
 
 @pytest.mark.parametrize(
@@ -51,17 +51,17 @@ def test_failures_are_counted_and_their_beginning_stays() -> None:
     ],
 )
 def test_it_is_left_alone_after_five_failures_over_ten_seconds(before: ReceiverFailures, *, opens: bool) -> None:
-    assert failed(before).trouble.is_open is opens
+    assert failed(before).state.is_open is opens
 
 
 def test_many_failures_at_once_may_have_taken_ten_seconds() -> None:
-    assert failed(count=5, first_seconds_ago=15).trouble.is_open
-    assert not failed(count=4, first_seconds_ago=15).trouble.is_open
-    assert not failed(count=5, first_seconds_ago=5).trouble.is_open
+    assert failed(count=5, first_seconds_ago=15).state.is_open
+    assert not failed(count=4, first_seconds_ago=15).state.is_open
+    assert not failed(count=5, first_seconds_ago=5).state.is_open
 
 
 def test_open_it_stays_open_at_each_failure() -> None:
-    assert failed(failing(1, 0, is_open=True)).trouble.is_open
+    assert failed(failing(1, 0, is_open=True)).state.is_open
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_however_failures_come_in_they_add_up(counts: list[int], gap: float) -> 
     for place, count in enumerate(counts):
         now = NOW + timedelta(seconds=place * gap)
         verdict = receiver_after_failures(trouble, count=count, first_seconds_ago=1, now=now, disable_seconds=5 * DAYS)
-        assert verdict.trouble.is_open >= opened
-        assert (verdict.pause_seconds is None) is not verdict.trouble.is_open
+        assert verdict.state.is_open >= opened
+        assert (verdict.pause_seconds is None) is not verdict.state.is_open
         assert verdict.pause_seconds is None or 10 <= verdict.pause_seconds <= 300
-        trouble, opened = verdict.trouble, verdict.trouble.is_open
+        trouble, opened = verdict.state, verdict.state.is_open
     assert trouble is not None
     assert (trouble.failures, trouble.failing_since) == (sum(counts), NOW - timedelta(seconds=1))

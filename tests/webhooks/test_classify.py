@@ -13,7 +13,7 @@ from duly.domain.retry import WEBHOOK_SCHEDULE_SECONDS
 from duly.outbound import OutboundCode, OutboundError, OutboundResponse
 from duly.store.webhooks.deliveries import DueDelivery
 from duly.store.webhooks.delivery_attempts import AttemptResult, DeliveryOutcome
-from duly.webhooks.classify import NotSent, judge, refused
+from duly.webhooks.classify import NotSent, classify, classify_refused
 
 DUE = DueDelivery(
     tenant_id=1,
@@ -57,7 +57,9 @@ def no_answer(code: OutboundCode) -> OutboundError:
 
 
 def tried(came: OutboundResponse | OutboundError, *, attempt: int = 1, random: float = 0.5) -> AttemptResult:
-    return judge(DUE._replace(attempt=attempt), came, schedule=WEBHOOK_SCHEDULE_SECONDS, random=lambda: random, now=NOW)
+    return classify(
+        DUE._replace(attempt=attempt), came, schedule=WEBHOOK_SCHEDULE_SECONDS, random=lambda: random, now=NOW
+    )
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 206, 299])
@@ -120,7 +122,7 @@ def test_a_delivery_that_is_sent_again_has_the_whole_schedule_anew() -> None:
     for before in (1, 4, last + 1):
         again = DUE._replace(tries_before=before)
         outcomes = [
-            judge(
+            classify(
                 again._replace(attempt=before + place),
                 answer(500),
                 schedule=WEBHOOK_SCHEDULE_SECONDS,
@@ -179,7 +181,7 @@ def test_what_says_that_a_receiver_is_in_trouble(came: OutboundResponse | Outbou
 
 @pytest.mark.parametrize("refusal", ["ENDPOINT_DELETED", "ENDPOINT_DISABLED", "JOB_DELETED"])
 def test_what_nobody_is_there_for_is_given_up_and_says_why(refusal: str) -> None:
-    verdict = refused(DUE._replace(url=None, refusal=refusal, attempt=3))
+    verdict = classify_refused(DUE._replace(url=None, refusal=refusal, attempt=3))
     assert (verdict.outcome, verdict.attempt, verdict.fails, verdict.disables) == (
         DeliveryOutcome.GIVEN_UP,
         3,

@@ -1,11 +1,11 @@
-"""Invariants of every job and every batch, and the violations of them."""
+"""Invariants of every job, and the violations of them."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from duly.domain.derived_state import DerivedState, derive_state
 from duly.domain.event_views import WEBHOOK_BIT_OF
 from duly.domain.events import EventKind, Status
-from duly.domain.invariant_facts import COPIED, BatchFacts, HotRecord, JobFacts, JobRecord, RepairAction, Violation
+from duly.domain.invariant_facts import COPIED, HotRecord, JobFacts, JobRecord, RepairAction, Violation
 from duly.domain.job import Mark, WaitReason
 
 STATUS_OF_TABLE = {
@@ -261,41 +261,3 @@ def _events(job: JobFacts) -> set[tuple[int, int]]:
 
 def _numbers(numbers: Iterable[int]) -> str:
     return ", ".join(map(str, sorted(numbers)))
-
-
-def batch_violations(batch: BatchFacts) -> Iterator[Violation]:
-    """Yields the violation of one batch; it reports at most one."""
-    outside = batch.oldest is not None and batch.oldest < batch.first_id
-    outside |= batch.newest is not None and batch.newest > batch.last_id
-    if not batch.recorded:
-        cure, words = RepairAction.RECORD_BATCH, f"not recorded, but has {batch.jobs} jobs"
-    elif batch.jobs != batch.total or outside:
-        says = f"has {batch.total} jobs from {batch.first_id} to {batch.last_id} by its row"
-        cure, words = (
-            RepairAction.RESIZE_BATCH,
-            f"{says}, but {batch.jobs} from {batch.oldest} to {batch.newest} in jobs",
-        )
-    elif off := count_off(batch):
-        cure, words = RepairAction.COUNT_BATCH, off
-    else:
-        return
-    yield Violation(cure, batch.tenant_id, batch.batch_id, f"batch {batch.batch_id}: {words}")
-
-
-def count_off(batch: BatchFacts) -> str | None:
-    """Returns the error in the counts of a batch; None if they are right. While tallies are pending, the batch may be
-    incomplete.
-    """
-    counted = [*map(sum, zip(batch.counted, batch.tallied, strict=True))]
-    if counted != [*batch.ended]:
-        return f"counts are {_ends(counted)}, but {_ends(batch.ended)} by the events of its jobs"
-    complete = sum(batch.ended) >= batch.total
-    if not batch.tallies and complete != (batch.completed_at is not None):
-        return "is complete, but not marked as complete" if complete else "is marked as complete, but is not"
-    if not batch.tallies and complete and batch.then_due:
-        return "is complete, but its `then` job was not submitted"
-    return None
-
-
-def _ends(counts: Sequence[int]) -> str:
-    return "{} completed, {} failed, {} cancelled".format(*counts)

@@ -24,7 +24,7 @@ class ReceiverBreakerDecision(NamedTuple):
     `disables`: the endpoint is disabled.
     """
 
-    trouble: ReceiverFailures
+    state: ReceiverFailures
     pause_seconds: float | None
     disables: bool
 

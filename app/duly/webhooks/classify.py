@@ -10,10 +10,10 @@ from duly.store.webhooks.deliveries import DueDelivery
 from duly.store.webhooks.delivery_attempts import AttemptResult, DeliveryOutcome
 
 ANSWER_SHOWN = 1024
-_HOPELESS = frozenset({"BLOCKED_ADDRESS", "INVALID_URL"})
+_FINAL = frozenset({"BLOCKED_ADDRESS", "INVALID_URL"})
 GONE = 410
 # Values of the response header `webhook-delivery` (standardwebhooks.com).
-_ENDING = frozenset({"abort-message", "disable"})
+_FINAL_DIRECTIVES = frozenset({"abort-message", "disable"})
 _REFUSALS = {
     "ENDPOINT_DELETED": "ENDPOINT_DELETED: not sent, the endpoint was deleted",
     "ENDPOINT_DISABLED": "ENDPOINT_DISABLED: not sent, the endpoint is disabled",
@@ -25,45 +25,47 @@ class NotSent(OutboundError):
     """Failure inside the service, not evidence about the receiver."""
 
 
-def judge(
+def classify(
     delivery: DueDelivery,
-    came: OutboundResponse | OutboundError,
+    result: OutboundResponse | OutboundError,
     *,
     schedule: Sequence[float],
     random: Callable[[], float],
     now: datetime,
 ) -> AttemptResult:
     """Returns the attempt to record: delivered, to be retried after a delay, or abandoned."""
-    delivered = isinstance(came, OutboundResponse) and 200 <= came.status < 300  # noqa: PLR2004  # the class of success
-    asked = "" if isinstance(came, OutboundError) else came.headers.get("webhook-delivery", "").strip().lower()
+    delivered = isinstance(result, OutboundResponse) and 200 <= result.status < 300  # noqa: PLR2004  # the class of success
+    directive = "" if isinstance(result, OutboundError) else result.headers.get("webhook-delivery", "").strip().lower()
     delay = (
         None
-        if delivered or asked in _ENDING or _is_hopeless(came)
+        if delivered or directive in _FINAL_DIRECTIVES or _is_final(result)
         else webhook_delay(
             delivery.attempt - delivery.tries_before,
             schedule=schedule,
-            retry_after_seconds=_retry_after(came, now),
+            retry_after_seconds=_retry_after(result, now),
             random=random,
         )
     )
-    return _ended(delivery, None if delivered else _problem(came))._replace(
-        outcome=DeliveryOutcome.DELIVERED
-        if delivered
-        else DeliveryOutcome.GIVEN_UP
-        if delay is None
-        else DeliveryOutcome.TRY_AGAIN,
-        duration_ms=round(came.duration_seconds * 1000),
-        status_code=came.status if isinstance(came, OutboundResponse) else None,
-        answer=_shown(came.body) if isinstance(came, OutboundResponse) else None,
+    return _ended(delivery, None if delivered else _problem(result))._replace(
+        outcome=_outcome(delivered=delivered, delay=delay),
+        duration_ms=round(result.duration_seconds * 1000),
+        status_code=result.status if isinstance(result, OutboundResponse) else None,
+        answer=_shown(result.body) if isinstance(result, OutboundResponse) else None,
         delay_seconds=delay or 0.0,
         # An intended end, or a failure inside the service, is not evidence about the receiver.
-        fails=not (delivered or asked in _ENDING or _is_hopeless(came) or isinstance(came, NotSent)),
-        disables=_disables(came, asked),
-        cut=isinstance(came, OutboundResponse) and came.truncated,
+        fails=not (delivered or directive in _FINAL_DIRECTIVES or _is_final(result) or isinstance(result, NotSent)),
+        disables=_disables(result, directive),
+        cut=isinstance(result, OutboundResponse) and result.truncated,
     )
 
 
-def refused(delivery: DueDelivery) -> AttemptResult:
+def _outcome(*, delivered: bool, delay: float | None) -> DeliveryOutcome:
+    if delivered:
+        return DeliveryOutcome.DELIVERED
+    return DeliveryOutcome.GIVEN_UP if delay is None else DeliveryOutcome.TRY_AGAIN
+
+
+def classify_refused(delivery: DueDelivery) -> AttemptResult:
     """Returns the end of a delivery without a receiver, which is not posted."""
     return _ended(delivery, _REFUSALS.get(delivery.refusal or "", "not sent: it has no receiver"))
 
@@ -89,27 +91,27 @@ def _ended(delivery: DueDelivery, error: str | None) -> AttemptResult:
     )
 
 
-def _is_hopeless(came: OutboundResponse | OutboundError) -> bool:
+def _is_final(result: OutboundResponse | OutboundError) -> bool:
     """Returns whether a retry cannot succeed: a blocked address, an invalid URL, or a 410."""
-    return came.code in _HOPELESS if isinstance(came, OutboundError) else came.status == GONE
+    return result.code in _FINAL if isinstance(result, OutboundError) else result.status == GONE
 
 
-def _disables(came: OutboundResponse | OutboundError, asked: str) -> str | None:
+def _disables(result: OutboundResponse | OutboundError, directive: str) -> str | None:
     """Returns the reason to disable the endpoint, if the response gives one."""
-    if isinstance(came, OutboundResponse) and came.status == GONE:
+    if isinstance(result, OutboundResponse) and result.status == GONE:
         return "GONE: the receiver answered 410"
-    return "REQUESTED: the receiver answered with webhook-delivery: disable" if asked == "disable" else None
+    return "REQUESTED: the receiver answered with webhook-delivery: disable" if directive == "disable" else None
 
 
-def _retry_after(came: OutboundResponse | OutboundError, now: datetime) -> float | None:
+def _retry_after(result: OutboundResponse | OutboundError, now: datetime) -> float | None:
     """Returns the pause in seconds that the receiver requests."""
-    return retry_after_seconds(came, now=now) if isinstance(came, OutboundResponse) else None
+    return retry_after_seconds(result, now=now) if isinstance(result, OutboundResponse) else None
 
 
-def _problem(came: OutboundResponse | OutboundError) -> str:
-    if isinstance(came, OutboundError):
-        return f"{came.code}: {came}"
-    return f"the receiver answered {came.status}"
+def _problem(result: OutboundResponse | OutboundError) -> str:
+    if isinstance(result, OutboundError):
+        return f"{result.code}: {result}"
+    return f"the receiver answered {result.status}"
 
 
 def _shown(body: bytes) -> str:

@@ -123,9 +123,9 @@ class Dispatcher:
         while following is not None:
             well = cut = False
             try:
-                tried = await self._sender.send(following)
-                well, cut = not tried.fails, tried.cut
-                self.settler.put(tried)
+                attempt = await self._sender.send(following)
+                well, cut = not attempt.fails, attempt.cut
+                self.settler.put(attempt)
             except Exception:  # internal error: this one is due again when its hold ends; the next must not wait
                 log.exception("internal error in a delivery", action="delivery_broken", job_id=str(following.job_id))
             more = self._receivers.ended(following, well=well, cut=cut)
@@ -140,7 +140,7 @@ class Dispatcher:
         self._posts.discard(task)
         self._freed.set()
 
-    def _settled(self, tried: Sequence[AttemptResult], settled: SettledCounts) -> None:
+    def _settled(self, attempts: Sequence[AttemptResult], settled: SettledCounts) -> None:
         """Handles recorded results: there is room again, and deliveries behind these, or retries, may be due before the
         next look.
         """
@@ -148,7 +148,7 @@ class Dispatcher:
         if settled.heals:
             self._gated_asked_at = float("-inf")
         soon = any(
-            one.outcome is DeliveryOutcome.TRY_AGAIN and one.delay_seconds < LONGEST_LOOK_SECONDS for one in tried
+            one.outcome is DeliveryOutcome.TRY_AGAIN and one.delay_seconds < LONGEST_LOOK_SECONDS for one in attempts
         )
         if settled.frees or settled.heals or self._gated or soon:
             self.wake()

@@ -12,7 +12,7 @@ from duly.outbound import OutboundClient, OutboundError, OutboundResponse
 from duly.store.webhooks.deliveries import DueDelivery
 from duly.store.webhooks.delivery_attempts import AttemptResult, DeliveryOutcome
 from duly.telemetry.metrics import Metrics
-from duly.webhooks.classify import NotSent, judge, refused
+from duly.webhooks.classify import NotSent, classify, classify_refused
 from duly.webhooks.payload import Signing, body_of, headers_of
 
 log = structlog.stdlib.get_logger("duly.dispatcher")
@@ -54,12 +54,12 @@ class Sender:
         endlessly.
         """
         if delivery.refusal is not None or delivery.url is None:
-            tried = refused(delivery)
+            attempt = classify_refused(delivery)
         else:
-            came = await self._post(delivery, delivery.url)
-            tried = judge(delivery, came, schedule=self._schedule, random=random.random, now=self._clock.now())
-        self._observe(tried)
-        return tried
+            result = await self._post(delivery, delivery.url)
+            attempt = classify(delivery, result, schedule=self._schedule, random=random.random, now=self._clock.now())
+        self._observe(attempt)
+        return attempt
 
     async def _post(self, delivery: DueDelivery, url: str) -> OutboundResponse | OutboundError:
         try:
@@ -78,10 +78,10 @@ class Sender:
 
     def _signing(self, delivery: DueDelivery) -> Signing:
         if not delivery.registered:
-            secret = self._opened(delivery, delivery.secret, "callback") or self._fallback_secret
+            secret = self._unsealed(delivery, delivery.secret, "callback") or self._fallback_secret
             return Signing(int(self._clock.seconds()), [secret])
         opened = [
-            self._opened(delivery, sealed, "endpoint")
+            self._unsealed(delivery, sealed, "endpoint")
             for sealed in (
                 delivery.secret,
                 delivery.previous_secret,
@@ -97,21 +97,21 @@ class Sender:
             headers=orjson.loads(opened[4]) if opened[4] is not None else {},
         )
 
-    def _opened(self, delivery: DueDelivery, sealed: str | None, purpose: Purpose) -> str | None:
+    def _unsealed(self, delivery: DueDelivery, sealed: str | None, purpose: Purpose) -> str | None:
         if sealed is None or key_id_of(sealed) is None:  # an unsealed one was recorded by an early release
             return sealed
         return self._keyring.unseal(sealed, tenant_id=delivery.tenant_id, purpose=purpose)
 
-    def _observe(self, tried: AttemptResult) -> None:
-        self._counts[tried.outcome].inc()
-        self._seconds.observe(tried.duration_ms / 1000)
-        if tried.outcome is not DeliveryOutcome.DELIVERED:
+    def _observe(self, attempt: AttemptResult) -> None:
+        self._counts[attempt.outcome].inc()
+        self._seconds.observe(attempt.duration_ms / 1000)
+        if attempt.outcome is not DeliveryOutcome.DELIVERED:
             log.warning(
-                f"a webhook failed: {tried.error}",
+                f"a webhook failed: {attempt.error}",
                 action="delivery_failed",
-                job_id=str(tried.job_id),
-                delivery_id=str(tried.delivery_id),
-                attempt=tried.attempt,
-                given_up=tried.outcome is DeliveryOutcome.GIVEN_UP,
-                retry_in_seconds=round(tried.delay_seconds, 1) or None,
+                job_id=str(attempt.job_id),
+                delivery_id=str(attempt.delivery_id),
+                attempt=attempt.attempt,
+                given_up=attempt.outcome is DeliveryOutcome.GIVEN_UP,
+                retry_in_seconds=round(attempt.delay_seconds, 1) or None,
             )

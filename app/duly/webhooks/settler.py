@@ -4,12 +4,13 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from uuid import UUID
 
 import structlog
 
 from duly.domain.database_clock import DatabaseClock
-from duly.domain.receiver_breaker import ReceiverBreakerDecision, receiver_after_failures
+from duly.domain.receiver_breaker import ReceiverBreakerDecision, ReceiverFailures, receiver_after_failures
 from duly.domain.webhook_events import endpoint_disabled_body
 from duly.lifecycle.writes.bisection import Bisected, record_bisecting
 from duly.store.postgres.database import Connection, Database, DatabaseOutage, RecordBusy, RecordRefused
@@ -40,8 +41,8 @@ class Settler:
         self._metrics = metrics
         self._clock = clock
         self._disable_seconds = disable_seconds
-        self.recorded: Callable[[Sequence[AttemptResult], SettledCounts], None] = lambda _tried, _settled: None
-        self._tried: list[AttemptResult] = []
+        self.recorded: Callable[[Sequence[AttemptResult], SettledCounts], None] = lambda _results, _settled: None
+        self._results: list[AttemptResult] = []
         self._refusals: dict[UUID, int] = {}
         self._arrived = asyncio.Event()
         self._empty = asyncio.Event()
@@ -49,23 +50,23 @@ class Settler:
     @property
     def waiting(self) -> int:
         """Returns the number of results to record."""
-        return len(self._tried)
+        return len(self._results)
 
-    def put(self, tried: AttemptResult) -> None:
+    def put(self, attempt: AttemptResult) -> None:
         """Adds a result."""
-        self._tried.append(tried)
+        self._results.append(attempt)
         self._arrived.set()
 
     async def step(self) -> float:
         """Waits for results and records one batch."""
         await self._arrived.wait()
-        batch = self._tried[:BATCH]
+        batch = self._results[:BATCH]
         settled = NOTHING
         try:
             settled = await self._record(batch)
         finally:
-            del self._tried[: len(batch)]
-            if not self._tried:
+            del self._results[: len(batch)]
+            if not self._results:
                 self._arrived.clear()
                 self._empty.set()
         self.recorded(batch, settled)
@@ -75,15 +76,15 @@ class Settler:
         # Before the results: once these are recorded, their receivers get more deliveries.
         noted = await self._by_halves([one for one in batch if one.fails or one.disables], self._note)
         settled = await self._by_halves(batch, self._settle)
-        for tried, error in noted.refused:
+        for attempt, error in noted.refused:
             log.warning(
                 "failure of a receiver not recorded",
                 action="receiver_failure_unnoted",
-                receiver_id=str(tried.receiver_id),
+                receiver_id=str(attempt.receiver_id),
                 error=str(error),
             )
         again = await self._without_answers(settled)
-        refused = [(tried, error) for tried, error in settled.refused if again is None or not _is_of_data(error)]
+        refused = [(attempt, error) for attempt, error in settled.refused if again is None or not _is_of_data(error)]
         await self._put_off([*refused, *(again.refused if again else ())])
         if settled.away is not None:
             _warn(settled.left, settled.away)
@@ -100,36 +101,36 @@ class Settler:
             return
         if len(self._refusals) > MOST_REFUSALS:
             self._refusals.clear()
-        for tried, error in refused:
-            times = self._refusals[tried.delivery_id] = self._refusals.get(tried.delivery_id, 0) + 1
+        for attempt, error in refused:
+            times = self._refusals[attempt.delivery_id] = self._refusals.get(attempt.delivery_id, 0) + 1
             if times == 1:
                 self._metrics.items_refused.labels("settle").inc()
-                _warn([tried], error)
-        tries = [tried for tried, _ in refused]
-        seconds = [FIRST_PUT_OFF_SECONDS * 2.0 ** min(self._refusals[one.delivery_id] - 1, 6) for one in tries]
+                _warn([attempt], error)
+        attempts = [attempt for attempt, _ in refused]
+        seconds = [FIRST_PUT_OFF_SECONDS * 2.0 ** min(self._refusals[one.delivery_id] - 1, 6) for one in attempts]
         with suppress(DatabaseOutage, RecordRefused):
             async with self._connection.use() as connection:
-                await put_off_if_held(connection, tries, seconds)
+                await put_off_if_held(connection, attempts, seconds)
 
     async def _without_answers(
         self, settled: Bisected[AttemptResult, SettledCounts]
     ) -> Bisected[AttemptResult, SettledCounts] | None:
         """Records attempts with a rejected value without the text of their receiver; None if there are none."""
-        tries = [
-            tried._replace(answer=None, error=f"The response cannot be recorded: {error}")
-            for tried, error in settled.refused
+        attempts = [
+            attempt._replace(answer=None, error=f"The response cannot be recorded: {error}")
+            for attempt, error in settled.refused
             if _is_of_data(error)
         ]
-        return await self._by_halves(tries, self._settle) if tries else None
+        return await self._by_halves(attempts, self._settle) if attempts else None
 
     async def _by_halves(
-        self, tries: Sequence[AttemptResult], record: Callable[[Sequence[AttemptResult]], Awaitable[SettledCounts]]
+        self, attempts: Sequence[AttemptResult], record: Callable[[Sequence[AttemptResult]], Awaitable[SettledCounts]]
     ) -> Bisected[AttemptResult, SettledCounts]:
-        return await record_bisecting(tries, record, statement="settle", metrics=self._metrics)
+        return await record_bisecting(attempts, record, statement="settle", metrics=self._metrics)
 
-    async def _settle(self, tries: Sequence[AttemptResult]) -> SettledCounts:
+    async def _settle(self, attempts: Sequence[AttemptResult]) -> SettledCounts:
         async with self._connection.use() as connection:
-            return await settle_if_held(connection, tries)
+            return await settle_if_held(connection, attempts)
 
     async def _note(self, failed: Sequence[AttemptResult]) -> SettledCounts:
         async with self._connection.use() as connection:
@@ -138,43 +139,49 @@ class Settler:
 
     async def _note_failures(self, connection: Connection, failed: Sequence[AttemptResult]) -> None:
         """Records consequences of failures for their receivers: a pause, or disabling."""
-        of = defaultdict[UUID, list[AttemptResult]](list)
-        for tried in failed:
-            of[tried.receiver_id].append(tried)
+        by_receiver = defaultdict[UUID, list[AttemptResult]](list)
+        for attempt in failed:
+            by_receiver[attempt.receiver_id].append(attempt)
         async with connection.transaction():
             receivers = [
-                Receiver(tries[0].tenant_id, tries[0].receiver_id, tries[0].registered) for tries in of.values()
+                Receiver(attempts[0].tenant_id, attempts[0].receiver_id, attempts[0].registered)
+                for attempts in by_receiver.values()
             ]
-            troubles, now = await lock_failures(connection, receivers)
-            verdicts: dict[UUID, tuple[ReceiverBreakerDecision, str | None]] = {}
-            for receiver_id, before in troubles.items():
-                tries = [one for one in of[receiver_id] if one.fails]
-                if not tries or now is None:
-                    continue
-                verdict = receiver_after_failures(
-                    before,
-                    count=len(tries),
-                    first_seconds_ago=max(one.duration_ms for one in tries) / 1000,
-                    now=now,
-                    disable_seconds=self._disable_seconds,
-                )
-                verdicts[receiver_id] = verdict, tries[-1].error
-                if verdict.trouble.is_open and not (before and before.is_open):
-                    _log_opened(tries[-1], verdict)
-            if verdicts:
-                await record_failures(connection, verdicts)
-            for receiver_id in troubles:
-                await self._disable(connection, of[receiver_id], verdicts.get(receiver_id))
+            before, now = await lock_failures(connection, receivers)
+            decisions = {
+                receiver_id: self._decide(before[receiver_id], attempts, now)
+                for receiver_id in before
+                if now is not None and (attempts := [one for one in by_receiver[receiver_id] if one.fails])
+            }
+            if decisions:
+                await record_failures(connection, decisions)
+            for receiver_id in before:
+                await self._disable(connection, by_receiver[receiver_id], decisions.get(receiver_id))
+
+    def _decide(
+        self, before: ReceiverFailures | None, attempts: Sequence[AttemptResult], now: datetime
+    ) -> tuple[ReceiverBreakerDecision, str | None]:
+        """Returns the consequence of these failed attempts at one receiver, and its last error."""
+        decision = receiver_after_failures(
+            before,
+            count=len(attempts),
+            first_seconds_ago=max(one.duration_ms for one in attempts) / 1000,
+            now=now,
+            disable_seconds=self._disable_seconds,
+        )
+        if decision.state.is_open and not (before and before.is_open):
+            _log_opened(attempts[-1], decision)
+        return decision, attempts[-1].error
 
     async def _disable(
         self,
         connection: Connection,
-        tries: Sequence[AttemptResult],
+        attempts: Sequence[AttemptResult],
         found: tuple[ReceiverBreakerDecision, str | None] | None,
     ) -> None:
         """Disables the endpoint, if its receiver requested that or has failed for too long."""
-        endpoint = tries[0]
-        reason = next((one.disables for one in tries if one.disables), None)
+        endpoint = attempts[0]
+        reason = next((one.disables for one in attempts if one.disables), None)
         if reason is None and found is not None and found[0].disables:
             days = self._disable_seconds / 86_400
             reason = f"FAILING: only failures for {days:g} days; last: {found[1]}"
@@ -195,19 +202,19 @@ class Settler:
 
     async def drained(self) -> None:
         """Returns once all results are recorded."""
-        while self._tried:
+        while self._results:
             self._empty.clear()
             await self._empty.wait()
 
 
-def _log_opened(last: AttemptResult, verdict: ReceiverBreakerDecision) -> None:
+def _log_opened(last: AttemptResult, decision: ReceiverBreakerDecision) -> None:
     log.warning(
         f"circuit of a receiver opened: {last.error}",
         action="receiver_circuit_opened",
         receiver_id=str(last.receiver_id),
         registered=last.registered,
-        failures=verdict.trouble.failures,
-        probe_in_seconds=verdict.pause_seconds,
+        failures=decision.state.failures,
+        probe_in_seconds=decision.pause_seconds,
     )
 
 

@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from duly.domain.batch_invariants import batch_violations
 from duly.domain.invariant_facts import JobFacts, RepairAction, Violation
-from duly.domain.invariants import batch_violations, lacks_unique_key, violations
+from duly.domain.invariants import lacks_unique_key, violations
 from duly.store.maintenance.invariant_snapshot import (
     find_without_successor,
     has_control,

@@ -14,8 +14,9 @@ from uuid import UUID
 
 import structlog
 
+from duly.domain.batch_invariants import batch_violations
 from duly.domain.invariant_facts import JobFacts, RepairAction
-from duly.domain.invariants import batch_violations, lacks_unique_key, violations
+from duly.domain.invariants import lacks_unique_key, violations
 from duly.lifecycle.maintenance.check import CheckReport, survey
 from duly.lifecycle.maintenance.repair_actions import BATCHES, JOBS, count_batch
 from duly.store.maintenance.invariant_snapshot import read_batches, read_jobs

@@ -59,19 +59,19 @@ where r.receiver_id >= a.receiver_id and r.receiver_id <= a.receiver_id
 
 
 async def record_failures(
-    connection: Connection, verdicts: Mapping[UUID, tuple[ReceiverBreakerDecision, str | None]]
+    connection: Connection, decisions: Mapping[UUID, tuple[ReceiverBreakerDecision, str | None]]
 ) -> None:
     """Records the consequences of failures: for each receiver the decision, and its last error."""
     rows = [
         (
             receiver_id,
-            verdict.trouble.failures,
-            verdict.trouble.failing_since,
-            verdict.trouble.is_open,
-            verdict.pause_seconds,
+            decision.state.failures,
+            decision.state.failing_since,
+            decision.state.is_open,
+            decision.pause_seconds,
             error,
         )
-        for receiver_id, (verdict, error) in verdicts.items()
+        for receiver_id, (decision, error) in decisions.items()
     ]
     await connection.execute(UPDATE_RECEIVERS, *(list(column) for column in zip(*rows, strict=True)))
 
