@@ -9,7 +9,6 @@ from importlib.metadata import PackageNotFoundError, distribution, packages_dist
 from pathlib import Path
 
 import pytest
-
 from tests.support.javascript import missing
 
 ROOT = Path(__file__).parents[2]

@@ -46,7 +46,8 @@ class KeptDatabase(Database):
 
     def server_pids(self) -> list[int]:
         """Returns the process ids of the sessions of kept connections."""
-        holders: list[Any] = self._pool._holders if self._pool is not None else []
+        pool: Any = self._pool
+        holders: list[Any] = pool._holders if pool is not None else []
         held = [*(hot._held for hot in self._hot), *(holder._con for holder in holders)]
         return [each.get_server_pid() for each in held if each is not None and not each.is_closed()]
 

@@ -328,7 +328,8 @@ async def _claim_with(statement: str, connection: Connection, under: ClaimLimits
             return await connection.fetch(statement, *arguments)
 
     version = await read_version(connection)
-    return await claim(Patched(), 5, under=under, version=version)
+    patched: Any = Patched()
+    return await claim(patched, 5, under=under, version=version)
 
 
 async def test_a_claim_by_an_older_version_takes_nothing(database_url: str) -> None:

@@ -1,6 +1,7 @@
 """The settings of our sessions: whatever the operator set for a role or a database, our statements run to their end."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import pytest
@@ -114,7 +115,7 @@ async def test_a_session_that_is_reset_keeps_its_settings(database_url: str) -> 
 async def test_no_session_starts_with_more_than_its_name(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pooler refuses any other start-up parameter."""
     given: list[object] = []
-    real = asyncpg.connect
+    real: Any = asyncpg.connect
 
     async def connect(*arguments: object, **named: object) -> object:
         given.append(named.get("server_settings"))

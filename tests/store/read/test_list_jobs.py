@@ -226,7 +226,7 @@ async def _all_pages(
 async def test_no_filter_reads_a_table_in_full_and_each_reads_little(database_url: str) -> None:
     async with ledger(database_url, jobs=JOBS) as connection:
         for name, (wanted, allowed) in FILTERS.items():
-            recorder = Recorder(connection)
+            recorder: Any = Recorder(connection)
             page = await view_page(recorder, 1, wanted, limit=50)
             plans = await recorder.plans()
             assert _scans(plans) == [], name
@@ -253,7 +253,7 @@ async def test_an_empty_ledger_is_not_read_in_full_either(database_url: str) -> 
     """Plans made while a table is small must not be those that are bad once it is not."""
     async with ledger(database_url, jobs=0) as connection:
         for name, (wanted, _) in FILTERS.items():
-            recorder = Recorder(connection)
+            recorder: Any = Recorder(connection)
             assert (await view_page(recorder, 1, wanted, limit=50)).views == []
             assert _scans(await recorder.plans()) == [], name
 
@@ -265,7 +265,7 @@ async def test_a_full_page_of_a_ledger_four_times_as_long_reads_no_more(database
             await connection.execute("truncate jobs, events, ready, scheduled, blocked, running, batches, dependencies")
             await fill(connection, jobs=jobs, days=DAYS)
             for name, (wanted, _) in FILTERS.items():
-                recorder = Recorder(connection)
+                recorder: Any = Recorder(connection)
                 if len((await view_page(recorder, 1, wanted, limit=50)).views) == 50:
                     read[name].append(_read(await recorder.plans()))
     both = {name: counts for name, counts in read.items() if len(counts) == 2}
@@ -314,7 +314,7 @@ async def test_dead_rows_of_the_small_tables_are_passed_over_once(database_url: 
 async def _pages_read(connection: Connection) -> list[tuple[str, int]]:
     found = []
     for name in ("pending", "running", "unfinished", "pending of a rare type"):
-        recorder = Recorder(connection)
+        recorder: Any = Recorder(connection)
         await view_page(recorder, 1, FILTERS[name][0], limit=50)
         plans = await recorder.plans()
         assert _scans(plans) == [], name
@@ -325,7 +325,7 @@ async def _pages_read(connection: Connection) -> list[tuple[str, int]]:
 @pytest.mark.parametrize("jobs", [0, JOBS])
 async def test_the_figures_of_queues_and_types_are_read_by_keys(database_url: str, jobs: int) -> None:
     async with ledger(database_url, jobs=jobs) as connection:
-        recorder = Recorder(connection)
+        recorder: Any = Recorder(connection)
         await read_queues(recorder, 1)
         for job_type in ("echo", "rare", "none"):
             times = await run_times(recorder, 1, job_type)

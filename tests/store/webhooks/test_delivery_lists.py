@@ -163,7 +163,7 @@ def fits(row: dict[str, Any], filter_: DeliveryFilter) -> bool:
 async def test_no_list_reads_a_table_in_full_and_each_reads_little(database_url: str, deliveries: int) -> None:
     async with outbox(database_url, deliveries=deliveries) as connection:
         for name, (filter_, allowed) in FILTERS.items():
-            recorder = Recorder(connection)
+            recorder: Any = Recorder(connection)
             page = await read_endpoint_page(recorder, 1, BUSY, filter_, limit=50)
             assert (len(page.deliveries) > 0) is (deliveries > 0), name
             plans = await recorder.plans()
@@ -174,7 +174,7 @@ async def test_no_list_reads_a_table_in_full_and_each_reads_little(database_url:
 async def test_for_one_that_was_told_nothing_of_late_what_the_others_were_told_is_not_read(database_url: str) -> None:
     async with outbox(database_url, deliveries=DELIVERIES) as connection:
         for name in ("none", "delivered"):
-            recorder = Recorder(connection)
+            recorder: Any = Recorder(connection)
             page = await read_endpoint_page(recorder, 1, EARLY, FILTERS[name][0], limit=50)
             assert len(page.deliveries) == 50
             assert read(await recorder.plans()) <= FILTERS[name][1], name
@@ -184,7 +184,8 @@ async def test_a_page_far_back_reads_no_more_than_the_first(database_url: str) -
     async with outbox(database_url, deliveries=DELIVERIES) as connection:
         oldest = await connection.fetchval("select delivery_id from told where n = $1", DELIVERIES // 3)
         for name in ("none", "delivered", "failed"):
-            first, late = Recorder(connection), Recorder(connection)
+            first: Any = Recorder(connection)
+            late: Any = Recorder(connection)
             await read_endpoint_page(first, 1, BUSY, FILTERS[name][0], limit=5)
             page = await read_endpoint_page(late, 1, BUSY, FILTERS[name][0]._replace(before=oldest), limit=5)
             assert page.deliveries, name
@@ -197,7 +198,7 @@ async def test_a_full_page_of_a_past_four_times_as_long_reads_no_more(database_u
     for deliveries in (DELIVERIES, 4 * DELIVERIES):
         async with outbox(database_url, deliveries=deliveries) as connection:
             for name, (filter_, _) in FILTERS.items():
-                recorder = Recorder(connection)
+                recorder: Any = Recorder(connection)
                 if len((await read_endpoint_page(recorder, 1, BUSY, filter_, limit=50)).deliveries) == 50:
                     costs[name].append(read(await recorder.plans()))
     both = {name: counts for name, counts in costs.items() if len(counts) == 2}
@@ -209,7 +210,7 @@ async def test_that_nothing_failed_is_found_out_without_a_look_at_what_was_deliv
     async with outbox(database_url, deliveries=DELIVERIES) as connection:
         await connection.execute("delete from delivery_attempts where outcome = 3")
         await connection.execute("vacuum analyze delivery_attempts")
-        recorder = Recorder(connection)
+        recorder: Any = Recorder(connection)
         page = await read_endpoint_page(recorder, 1, BUSY, wanted(FAILED), limit=50)
         assert (page.deliveries, page.next) == ([], None)
         assert read(await recorder.plans()) < 100
@@ -232,7 +233,7 @@ async def test_a_filter_that_finds_nothing_stops_and_says_where_to_go_on(databas
 @pytest.mark.parametrize("deliveries", [0, DELIVERIES])
 async def test_one_delivery_and_those_of_one_job_are_found_by_their_keys(database_url: str, deliveries: int) -> None:
     async with outbox(database_url, deliveries=deliveries) as connection:
-        recorder = Recorder(connection)
+        recorder: Any = Recorder(connection)
         told = await connection.fetchrow("select * from told where n = 77") if deliveries else None
         delivery_id, job_id = (told["delivery_id"], told["job_id"]) if told else (new_job_id(), new_job_id())
         view = await view_delivery(recorder, 1, delivery_id)

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from duly.domain.events import Event, EventKind
 from duly.domain.stream_position import StreamPosition
+from duly.store.postgres.catalog_types import Record, only
 from duly.store.postgres.database import Connection
 
 READ_MOMENT = """
@@ -27,7 +28,7 @@ class Moment(NamedTuple):
 
 async def read_moment(connection: Connection) -> Moment:
     """Returns the bounds of the current snapshot."""
-    return Moment(*await connection.fetchrow(READ_MOMENT))
+    return Moment(*only(await connection.fetchrow(READ_MOMENT)))
 
 
 class TailJob(NamedTuple):
@@ -99,7 +100,7 @@ async def read_tail(
     return TailEvents([_row(tenant_id, row) for row in rows], whole)
 
 
-def _row(tenant_id: int, row: Connection) -> TailRow:
+def _row(tenant_id: int, row: Record) -> TailRow:
     event = Event(tenant_id, row[1], row[2], EventKind(row[3]), row[4], row[5], row[6], row[7])
     return TailRow(StreamPosition(row[0], row[1], row[2]), event, TailJob(row[8], row[9], row[10], row[11]))
 

@@ -9,7 +9,7 @@ back by its name. Snapshots without writes, vacuum and replication slots hold no
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from duly.store.postgres.catalog_types import Connection
+from duly.store.postgres.catalog_types import Connection, only
 
 
 class HolderKind(StrEnum):
@@ -79,7 +79,7 @@ limit 1
 
 async def read_held(connection: Connection) -> Held:
     """Returns the bounds of the stream, and the transaction that it waits for."""
-    settled, future, *holder = await connection.fetchrow(READ_HELD)
+    settled, future, *holder = only(await connection.fetchrow(READ_HELD))
     return Held(settled, future, _holder(*holder) if holder[0] is not None else None)
 
 

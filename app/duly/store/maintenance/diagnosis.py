@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from duly.store.postgres.catalog_types import Connection
+from duly.store.postgres.catalog_types import Connection, only
 
 READ_TIME = "select clock_timestamp()"
 
@@ -68,7 +68,7 @@ class Sessions(NamedTuple):
 
 async def count_sessions(connection: Connection) -> Sessions:
     """Returns the number of open client sessions of the server, and its limit."""
-    return Sessions(*await connection.fetchrow(COUNT_SESSIONS))
+    return Sessions(*only(await connection.fetchrow(COUNT_SESSIONS)))
 
 
 FIND_OLD_READERS = """

@@ -3,12 +3,14 @@
 import re
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from duly.domain.events import EventKind
 from duly.domain.ids import smallest_id_at
 from duly.domain.invariant_facts import BatchFacts, History, HotRecord, JobFacts, JobRecord, Ties
 from duly.domain.webhook_events import FIRST_MESSAGE
+from duly.store.postgres.catalog_types import Record
 from duly.store.postgres.database import Connection
 from duly.store.postgres.partitions import LIST_PARTITIONS
 
@@ -130,14 +132,14 @@ async def read_jobs(connection: Connection, keys: Sequence[tuple[int, UUID]]) ->
 _TIES = 39
 
 
-def _facts(row: Connection) -> JobFacts:
+def _facts(row: Record) -> JobFacts:
     asked = JobRecord(*row[1:14]) if row[1] is not None else None
     history = History(row[14] or (), row[15] or (), row[16] or (), row[17], row[18])
     stand = HotRecord(*row[19:_TIES]) if row[19] is not None else None
     return JobFacts(row[0], asked, history, stand, _ties(row[_TIES:]))
 
 
-def _ties(row: Sequence[Connection]) -> Ties:
+def _ties(row: tuple[Any, ...]) -> Ties:
     foreign, type_, key, held, checkpoint, waits, followers, marks, ends, end_kinds, due, due_kinds, settled = row[:-2]
     return Ties(
         foreign,

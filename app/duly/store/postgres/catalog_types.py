@@ -7,11 +7,16 @@ for each new connection, more than everything else in a start or a reconnection.
 
 from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
 
-Connection: TypeAlias = Any  # asyncpg ships no types; statements say what they take and return
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+# Opened by the caller, or lent by the pool.
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+Record: TypeAlias = asyncpg.Record
 
 # OID of each array type, with the OID and the name of its element type. OIDs below 10,000 are assigned in the sources
 # of Postgres (pg_type.dat), and equal in every database and version.
@@ -30,7 +35,20 @@ _ARRAYS: Mapping[int, tuple[int, str]] = {
 }
 
 
-class CatalogTypesConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
+if TYPE_CHECKING:
+    _DriverConnection: TypeAlias = asyncpg.Connection[asyncpg.Record]
+else:
+    _DriverConnection = asyncpg.Connection  # has no type parameter at run time
+
+
+def only(row: Record | None) -> Record:
+    """Returns the row of a statement that always has one."""
+    if row is None:
+        raise AssertionError("the statement has no row")
+    return row
+
+
+class CatalogTypesConnection(_DriverConnection):
     """Connection with known array types. Overrides a private method of asyncpg, whose version is therefore bounded;
     without the override connections are slower, but correct.
     """
@@ -44,7 +62,7 @@ class CatalogTypesConnection(asyncpg.Connection):  # type: ignore[misc]  # async
         if all(oid in _ARRAYS for oid in asked):
             # The name means that the caller's statement is still prepared, since nothing was sent.
             return [_array(oid) for oid in asked], SimpleNamespace(name="known")
-        found: tuple[list[Any], Any] = await super()._introspect_types(asked, timeout)
+        found: tuple[list[Any], Any] = await super()._introspect_types(asked, timeout)  # type: ignore[misc]  # private
         return found
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 import asyncpg
 
@@ -45,7 +45,11 @@ __all__ = [
     "translated",
 ]
 
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
 Answer = TypeVar("Answer")
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 CLOSE_SECONDS = 3.0
 # Pooled connections that are idle for this long are closed.
@@ -82,7 +86,7 @@ class Database:
         # Called with each error of the database, for example to count it.
         self.note: Callable[[DatabaseError], None] = lambda _: None
         self._hot: list[HotConnection] = []
-        self._pool: Any = None
+        self._pool: Pool | None = None
         self._making = asyncio.Lock()
         self._background = asyncio.Semaphore(BACKGROUND_CONNECTIONS)
 
@@ -158,7 +162,7 @@ class Database:
                         held.terminate()
                 await pool.release(held)
 
-    async def _acquired(self, pool: Any) -> Connection:
+    async def _acquired(self, pool: Pool) -> "PoolConnectionProxy[asyncpg.Record]":
         try:
             return await pool.acquire(timeout=self._connector.pool_seconds)
         except TimeoutError:
@@ -186,20 +190,21 @@ class Database:
                 connection.terminate()  # a server that does not respond would not respond to a cancellation either
                 raise
 
-    async def _open_pool(self) -> Any:
+    async def _open_pool(self) -> Pool:
         """Opens the pool, which connects on demand and hands out the last used connection first."""
-        pool = asyncpg.create_pool(
+        # Arguments of the connector, which the pool passes on.
+        arguments = {**self._connector.arguments(), "connect": self._connector.connect, "settings": READING_PLANS}
+        pool: Pool = asyncpg.create_pool(
             self._url,
             min_size=0,
             max_size=self._connections,
             max_inactive_connection_lifetime=IDLE_SECONDS,
-            connect=self._connector.connect,
             reset=_leave_as_it_is,
-            settings=READING_PLANS,
-            **self._connector.arguments(),
+            **arguments,
         )
-        self._pool = await pool  # does not yield: it opens no connection yet
-        return self._pool
+        await pool  # does not yield: it opens no connection yet
+        self._pool = pool
+        return pool
 
     @asynccontextmanager
     async def pinned(self) -> AsyncIterator[Connection]:

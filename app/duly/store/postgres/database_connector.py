@@ -1,15 +1,16 @@
 """Opens sessions on the first available host of a database URL."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeAlias
 
 import asyncpg
 
-from duly.store.postgres.catalog_types import Connection
 from duly.store.postgres.database_errors import LOST, DatabaseError, error_of
 from duly.store.postgres.database_url import ConnectionTarget
 from duly.store.postgres.session_settings import DirectConnection, PooledConnection
+
+Session: TypeAlias = DirectConnection | PooledConnection
 
 CONNECT_SECONDS = 5.0
 # Errors after which the next host is tried, as libpq does: a standby, a starting server, too many connections.
@@ -57,7 +58,7 @@ class DatabaseConnector:
             arguments["server_settings"] = {"application_name": name}
         return arguments
 
-    async def connect(self, *_: object, settings: Mapping[str, str], **more: Any) -> Connection:
+    async def connect(self, *_: object, settings: Mapping[str, str], **more: Any) -> Session:
         """Connects to the first available host. Every error of the server means that it is unavailable now."""
         try:
             connection = await self._connect_to_first_host(**more)
@@ -68,7 +69,7 @@ class DatabaseConnector:
             raise found from error
         return connection
 
-    async def _begin(self, connection: Connection, settings: Mapping[str, str]) -> None:
+    async def _begin(self, connection: Session, settings: Mapping[str, str]) -> None:
         try:
             async with asyncio.timeout(self.seconds):
                 await connection.begin_session({**self._searched, **settings})
@@ -76,15 +77,16 @@ class DatabaseConnector:
             connection.terminate()
             raise
 
-    async def _connect_to_first_host(self, **more: Any) -> Connection:
+    async def _connect_to_first_host(self, **more: Any) -> Session:
         """Tries each host with its own timeout: the driver shares one, so that a silent host hides the next ones."""
+        connect: Callable[..., Awaitable[Session]] = asyncpg.connect
         *others, last = self._urls
         for url in others:
             try:
-                return await asyncpg.connect(url, **more)
+                return await connect(url, **more)
             except (OSError, *ELSEWHERE):
                 continue
-        return await asyncpg.connect(last, **more)
+        return await connect(last, **more)
 
 
 def quoted(name: str) -> str:

@@ -18,7 +18,7 @@ class HotConnection:
     ) -> None:
         self._connect = connect
         self._translating = translating
-        self._held: Connection = None
+        self._held: Connection | None = None
         self._turn = asyncio.Lock()
 
     @asynccontextmanager

@@ -37,11 +37,11 @@ async def listen(connection: Connection, hear: Callable[[object], None]) -> str:
     channel = channel_of(await connection.fetchval(READ_SCHEMA))
     own = connection.get_server_pid()
 
-    def on_notify(_connection: Connection, sender: int, _channel: str, payload: str) -> None:
+    def on_notify(_connection: Connection, sender: int, _channel: str, payload: object) -> None:
         if sender == own:
             return
         try:
-            hint = json.loads(payload)
+            hint = json.loads(str(payload))
         except (ValueError, RecursionError):  # not a hint, from any sender
             return
         hear(hint)

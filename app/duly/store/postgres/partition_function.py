@@ -5,7 +5,7 @@ from datetime import date
 from typing import NamedTuple
 
 from duly.store.postgres.advisory_locks import MIGRATION, PARTITIONS, hold
-from duly.store.postgres.catalog_types import Connection
+from duly.store.postgres.catalog_types import Connection, only
 from duly.store.postgres.error_classes import PERMISSION, ErrorClass
 
 # Privileges of this role: as the owner, or on the owner's function.
@@ -93,7 +93,7 @@ class May(NamedTuple):
 
 async def may_make(connection: Connection, tables: Sequence[str]) -> May:
     """Returns the ways in which this role can create partitions of these tables."""
-    return May(*await connection.fetchrow(READ_PRIVILEGES, tables))
+    return May(*only(await connection.fetchrow(READ_PRIVILEGES, tables)))
 
 
 async def make_lent(connection: Connection, table: str, day: date) -> list[str]:

@@ -47,8 +47,7 @@ class DirectConnection(CatalogTypesConnection):
         await self.execute(self._settings.of_session)
 
     def get_reset_query(self) -> str:
-        query: str = super().get_reset_query()
-        return query + (self._settings.of_session if self._settings else "")
+        return super().get_reset_query() + (self._settings.of_session if self._settings else "")
 
 
 class PooledConnection(CatalogTypesConnection):
@@ -72,8 +71,7 @@ class PooledConnection(CatalogTypesConnection):
         elif self._is_alone(query):
             async with self.transaction():
                 return await self.execute(query, *args, timeout=timeout)
-        status: str = await super().execute(query, *args, timeout=timeout)
-        return status
+        return await super().execute(query, *args, timeout=timeout)
 
     async def fetch(self, query: str, *args: Any, **named: Any) -> Any:
         if self._is_alone(query):
@@ -93,7 +91,9 @@ class PooledConnection(CatalogTypesConnection):
                 return await super().fetchval(query, *args, **named)
         return await super().fetchval(query, *args, **named)
 
-    async def cursor(self, query: str, *, prefetch: int) -> AsyncIterator[Any]:
+    async def cursor(  # type: ignore[override]  # only this form is used
+        self, query: str, *, prefetch: int
+    ) -> AsyncIterator[Any]:
         """Yields the rows of a query without parameters, in the caller's transaction. asyncpg's own cursor prepares a
         named statement, which stays in the session.
         """
@@ -105,11 +105,10 @@ class PooledConnection(CatalogTypesConnection):
 
     def _cancel_current_command(self, waiter: Any, cancel_waiter: Any = None) -> None:
         """Closes the connection instead of sending asyncpg's cancel request: the pooler drops the session with its
-        statement, while a request may arrive after the session was lent to another client. It has crashed PgBouncer
-        1.18.
+        statement, while a request may arrive after the session was lent to another client.
         """
         del cancel_waiter
-        self._loop.call_soon(self.terminate)
+        self._loop.call_soon(self.terminate)  # type: ignore[attr-defined]  # private
         if not waiter.done():
             waiter.set_result(None)
 

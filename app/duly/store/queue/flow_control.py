@@ -5,6 +5,7 @@ Every change raises the version in its own transaction, after the rows that it c
 
 from typing import NamedTuple
 
+from duly.store.postgres.catalog_types import only
 from duly.store.postgres.database import Connection
 
 
@@ -31,7 +32,7 @@ from control c where c.id = 1
 
 async def read_control(connection: Connection, tenant_id: int) -> Control:
     """Returns the restrictions of a tenant and their version, from one snapshot."""
-    version, *names = await connection.fetchrow(READ_CONTROL, tenant_id)
+    version, *names = only(await connection.fetchrow(READ_CONTROL, tenant_id))
     return Control(version, *(frozenset(found) for found in names))
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from duly.domain.events import FIRST_TERMINAL
 from duly.domain.schedule import CatchUp, Overlap, Recurrence, Run, Schedule
+from duly.store.postgres.catalog_types import Record, only
 from duly.store.postgres.database import Connection
 
 Key = tuple[int, str]  # tenant and name
@@ -52,7 +53,7 @@ async def change_schedule(
     connection: Connection, key: Key, asked: Recurrence, next_run_at: datetime | None
 ) -> Schedule:
     """Updates a schedule that the caller's transaction holds."""
-    return _schedule(await connection.fetchrow(UPDATE_SCHEDULE, *key, *_members(asked), next_run_at))
+    return _schedule(only(await connection.fetchrow(UPDATE_SCHEDULE, *key, *_members(asked), next_run_at)))
 
 
 def _members(asked: Recurrence) -> tuple[object, ...]:
@@ -239,7 +240,7 @@ def _columns(rows: Collection[Sequence[object]], width: int) -> list[Sequence[ob
     return list(zip(*rows, strict=True)) if rows else [()] * width
 
 
-def _schedule(row: Connection) -> Schedule:
+def _schedule(row: Record) -> Schedule:
     asked = Recurrence(
         cron=row["cron"],
         timezone=row["timezone"],

@@ -8,6 +8,7 @@ from uuid import UUID
 from duly.domain.events import EventKind
 from duly.domain.explanation import OpenBreaker, Parent, StartLimit
 from duly.domain.job import Lane
+from duly.store.postgres.catalog_types import only
 from duly.store.postgres.database import Connection
 from duly.store.queue.ready import LANES_OF_QUEUE
 
@@ -51,7 +52,9 @@ class JobSurroundings(NamedTuple):
 
 async def read_surroundings(connection: Connection, tenant_id: int, job_id: UUID, lane: Lane) -> JobSurroundings:
     """Returns the surroundings of an existing job."""
-    return JobSurroundings(*await connection.fetchrow(READ_SURROUNDINGS, tenant_id, lane.queue, lane.type, job_id))
+    return JobSurroundings(
+        *only(await connection.fetchrow(READ_SURROUNDINGS, tenant_id, lane.queue, lane.type, job_id))
+    )
 
 
 # Lane by lane in the order of claims: higher priorities first, then by age. Counts at most the limit in each lane.

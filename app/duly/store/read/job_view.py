@@ -6,6 +6,7 @@ from uuid import UUID
 from duly.domain.event_views import WITH_ERROR, read_progress
 from duly.domain.events import EventKind, Status
 from duly.domain.job import JobView, Mark, WaitReason
+from duly.store.postgres.catalog_types import Record
 from duly.store.postgres.database import Connection
 
 # One snapshot of all tables that may have the job; each part is a lookup by a whole key.
@@ -102,7 +103,7 @@ async def _merged(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> d
     return {row[0]: row[1] for row in await connection.fetch(READ_MERGED, *zip(*keys, strict=True))}
 
 
-def _view(row: Connection, merged: Mapping[UUID, str]) -> JobView:
+def _view(row: Record, merged: Mapping[UUID, str]) -> JobView:
     status = Status(row["status"])
     progress, message = read_progress(row["told"]) if row["told"] else (None, None)
     return JobView(
@@ -132,7 +133,7 @@ def _view(row: Connection, merged: Mapping[UUID, str]) -> JobView:
     )
 
 
-def _waiting_for(row: Connection) -> str:
+def _waiting_for(row: Record) -> str:
     if row["waits_for"] is not None:
         return WaitReason(row["waits_for"]).name.lower()
     return "paused" if row["paused"] else "worker"

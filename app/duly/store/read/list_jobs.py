@@ -14,6 +14,7 @@ from uuid import UUID
 
 from duly.domain.ids import LARGEST, SMALLEST, made_at, smallest_id_at
 from duly.domain.job import JobView
+from duly.store.postgres.catalog_types import only
 from duly.store.postgres.database import Connection
 from duly.store.read.job_view import view_each
 from duly.store.schema.access_paths import (
@@ -134,7 +135,7 @@ async def _find_in(
 async def _short(connection: Connection, tenant_id: int, wanted: ListFilter, ways: Sequence[Way]) -> Way | None:
     """Returns one of these paths that is so short that it is read completely, if any."""
     given = arguments(tenant_id, wanted, most=FEW, limit=0)
-    floors = await connection.fetchrow(floors_statement(ways), *given)
+    floors = only(await connection.fetchrow(floors_statement(ways), *given))
     return next((way for way, floor in zip(ways, floors, strict=True) if floor is None), None)
 
 
@@ -149,9 +150,8 @@ async def _walk(
     found: list[UUID] = []
     most, walked = FIRST_ROUND * limit, 0
     while True:
-        floors = await connection.fetchrow(
-            floors_statement(ways), *arguments(tenant_id, wanted, most=most, limit=limit)
-        )
+        given = arguments(tenant_id, wanted, most=most, limit=limit)
+        floors = only(await connection.fetchrow(floors_statement(ways), *given))
         floor, place = min((floor or SMALLEST, place) for place, floor in enumerate(floors))
         here = wanted._replace(since=max(floor, wanted.since))
         given = arguments(tenant_id, here, most=most, limit=limit - len(found))

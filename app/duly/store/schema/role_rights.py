@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from duly.store.postgres.catalog_types import Connection
+from duly.store.postgres.catalog_types import Connection, only
 
 TABLES = (
     *("alembic_version", "batch_tallies", "batches", "blocked", "breakers", "checkpoints", "concurrency"),
@@ -51,8 +51,7 @@ class Rights(NamedTuple):
 
 async def missing_rights(connection: Connection, schema: str | None) -> Rights:
     """Returns the rights that the role of this connection lacks to serve."""
-    row = await connection.fetchrow(READ_SCHEMA, schema or "public")
-    role, name, usable, exists = row
+    role, name, usable, exists = only(await connection.fetchrow(READ_SCHEMA, schema or "public"))
     if not usable:
         return Rights(role, [f"GRANT USAGE ON SCHEMA {name} TO {role}"] if exists else [])
     lacked: dict[tuple[str, ...], list[str]] = {}
@@ -75,7 +74,7 @@ from (select coalesce($1::text, current_schema(), 'public') as name) as target
 
 async def missing_rights_to_migrate(connection: Connection, schema: str | None) -> Rights:
     """Returns the rights that the role of this connection lacks to create the tables."""
-    role, name, database, exists, may = await connection.fetchrow(READ_RIGHTS_TO_MIGRATE, schema)
+    role, name, database, exists, may = only(await connection.fetchrow(READ_RIGHTS_TO_MIGRATE, schema))
     if may:
         return Rights(role, [])
     what = f"USAGE, CREATE ON SCHEMA {name}" if exists else f"CREATE ON DATABASE {database}"

@@ -8,6 +8,7 @@ from uuid import UUID
 from duly.domain.events import EventKind
 from duly.domain.job import NewBatch, NewJob
 from duly.store.ledger.outbox import DELIVERS, outbox
+from duly.store.postgres.catalog_types import only
 from duly.store.postgres.database import Connection
 from duly.store.submit.batches import batch_columns
 
@@ -122,7 +123,8 @@ async def record_jobs(
     """
     node_id, source, version, starts = starting or (None, None, None, None)
     together = batch_columns(batch, jobs, total=len(jobs)) if batch else _ALONE
-    return RecordedAt(*await connection.fetchrow(SUBMIT, *_columns(jobs), starts, node_id, source, version, *together))
+    given = (*_columns(jobs), starts, node_id, source, version, *together)
+    return RecordedAt(*only(await connection.fetchrow(SUBMIT, *given)))
 
 
 def _columns(jobs: Sequence[NewJob]) -> list[Sequence[object] | None]:
@@ -142,7 +144,7 @@ class Recorded(NamedTuple):
 
 async def record_jobs_again(connection: Connection, jobs: Sequence[NewJob]) -> Recorded:
     """Records those of the jobs that are not recorded, after a lost response."""
-    return Recorded(*await connection.fetchrow(SUBMIT_AGAIN, *_columns(jobs), None))
+    return Recorded(*only(await connection.fetchrow(SUBMIT_AGAIN, *_columns(jobs), None)))
 
 
 READ_CREATION_TIMES = """

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from duly.domain.events import FIRST_TERMINAL, LAST_TERMINAL
+from duly.store.postgres.catalog_types import only
 from duly.store.postgres.database import Connection
 
 
@@ -118,7 +119,7 @@ class SettledCounts(NamedTuple):
 async def settle_if_held(connection: Connection, tried: Sequence[AttemptResult]) -> SettledCounts:
     """Records these attempts."""
     columns = list(zip(*tried, strict=True))[:_STORED]
-    return SettledCounts(*await connection.fetchrow(SETTLE_IF_HELD, *columns))
+    return SettledCounts(*only(await connection.fetchrow(SETTLE_IF_HELD, *columns)))
 
 
 # A delivery whose attempts cannot be recorded would be sent again each time its hold expires.

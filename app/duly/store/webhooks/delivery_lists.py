@@ -7,10 +7,11 @@ attempts: the newest counts, and a row of the outbox precedes all of them.
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from duly.domain.ids import LARGEST, SMALLEST
+from duly.store.postgres.catalog_types import Record
 from duly.store.postgres.database import Connection
 
 
@@ -195,7 +196,7 @@ async def _page(
             most = min(most * ROUNDS_GROW, ENOUGH_WALKED - seen)
 
 
-def _view(row: Sequence[Connection]) -> DeliveryView:
+def _view(row: Record | tuple[Any, ...]) -> DeliveryView:
     delivery_id, receiver_id, registered, job_id, sequence, kind, outcome, attempt, due_at, at, url, code, error = row
     return DeliveryView(
         delivery_id=delivery_id,

@@ -11,6 +11,7 @@ from uuid import UUID
 import orjson
 
 from duly.domain.json_writer import dump_text
+from duly.store.postgres.catalog_types import Record
 from duly.store.postgres.database import Connection
 from duly.store.queue.limits import FlowLimits, Rate
 
@@ -233,7 +234,7 @@ def _columns(asked: Subscription) -> tuple[object, ...]:
     )
 
 
-def _endpoint(row: Connection) -> Endpoint:
+def _endpoint(row: Record) -> Endpoint:
     rate = Rate(row["rate_count"], row["rate_seconds"]) if row["rate_count"] is not None else None
     asked = Subscription(
         url=row["url"],

@@ -9,6 +9,7 @@ from uuid import UUID
 from duly.domain.ids import smallest_id_at
 from duly.domain.webhook_events import FIRST_MESSAGE
 from duly.store.ledger.outbox import callback_receiver
+from duly.store.postgres.catalog_types import only
 from duly.store.postgres.database import Connection
 from duly.store.webhooks.delivery_lists import PLANS
 
@@ -140,7 +141,7 @@ insert into replays (tenant_id, replay_id, endpoint_id, since) values ($1, $2, $
 
 async def insert_replay(connection: Connection, key: Key, endpoint_id: UUID, *, since: datetime) -> Replay:
     """Inserts a replay of an endpoint."""
-    return Replay(*await connection.fetchrow(INSERT_REPLAY, *key, endpoint_id, since))
+    return Replay(*only(await connection.fetchrow(INSERT_REPLAY, *key, endpoint_id, since)))
 
 
 READ_REPLAY = f"select {_COLUMNS} from replays where tenant_id = $1 and replay_id = $2 and endpoint_id = $3"
@@ -254,4 +255,4 @@ async def collect(connection: Connection, replay: Replay, *, limit: int) -> Coll
     after = replay.last_id or UUID(int=max(smallest_id_at(replay.since).int - 1, 0))
     until = smallest_id_at(replay.created_at + timedelta(milliseconds=1))
     given = (replay.tenant_id, replay.replay_id, replay.endpoint_id, after, until, limit)
-    return Collected(*await connection.fetchrow(COLLECT_FAILED, *given))
+    return Collected(*only(await connection.fetchrow(COLLECT_FAILED, *given)))
