@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from starlette.types import Scope
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from duly.api.server.coalescing_protocol import GatheringTransport
 from duly.api.server.connection_deadlines import TimedProtocol
@@ -16,6 +15,7 @@ from duly.api.server.load_shedding import leave
 from duly.api.server.refusals import refusal_bytes
 from duly.api.server.request_headers import request_id_of
 from duly.api.server.tcp_info import was_reset
+from duly.api.server.uvicorn_protocol import STATUS_LINE
 from duly.errors import DulyError
 
 # Bytes parsed at a time: of what can be several requests, and of a body.

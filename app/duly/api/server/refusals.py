@@ -1,9 +1,8 @@
 """Errors of requests that do not reach the application, and their responses as bytes."""
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
-
 from duly.api.contract.error_responses import as_response
 from duly.api.server.request_head_rules import HEAD_BYTES, HEADER_LINES, TARGET_BYTES
+from duly.api.server.uvicorn_protocol import STATUS_LINE
 from duly.errors import (
     BadRequest,
     DulyError,

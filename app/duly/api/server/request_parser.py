@@ -1,12 +1,11 @@
 """Parsing of requests: uvicorn's protocol on httptools, with the limits and rules of `request_head_rules`.
 
-It uses parts of uvicorn that are not public; `pyproject.toml` bounds its release for that reason.
+`uvicorn_protocol` lists the parts of uvicorn that it relies on.
 """
 
 from typing import Any, NoReturn
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from duly.api.server.refusals import (
     coding_refused,
@@ -28,6 +27,7 @@ from duly.api.server.request_head_rules import (
     split_absolute,
     upgrades_to_socket,
 )
+from duly.api.server.uvicorn_protocol import HttpToolsProtocol
 from duly.errors import DulyError
 
 _CHECKED = frozenset({b"host", b"expect", b"transfer-encoding"})

@@ -4,8 +4,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from uvicorn.protocols.utils import ClientDisconnected
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.datastructures import Headers
 from websockets.exceptions import (
     HeaderLineTooLong,
@@ -18,6 +16,7 @@ from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
+from duly.api.server.uvicorn_protocol import ClientDisconnected, WebSocketsSansIOProtocol
 from duly.errors import BadRequest, DulyError, HeadersTooLarge, UpgradeRequired, UriTooLong
 
 log = logging.getLogger("uvicorn.error")
