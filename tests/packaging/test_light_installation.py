@@ -9,7 +9,8 @@ from importlib.metadata import PackageNotFoundError, distribution, packages_dist
 from pathlib import Path
 
 import pytest
-from tests.support.javascript import missing
+
+from tests.support.node_packages import missing
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = str(ROOT / "tests/support/light_program.py")
