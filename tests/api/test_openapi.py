@@ -80,9 +80,9 @@ ERROR = {"$ref": "#/components/schemas/ErrorBody"}
 
 @pytest.fixture
 async def document(contract: Service) -> dict[str, Any]:
-    answer = await contract.client.get("/openapi.json")
-    assert answer.status_code == 200
-    read: dict[str, Any] = answer.json()
+    response = await contract.client.get("/openapi.json")
+    assert response.status_code == 200
+    read: dict[str, Any] = response.json()
     return read
 
 
@@ -241,15 +241,15 @@ async def test_documented_headers_are_those_that_are_sent(contract: Service, doc
         "/api/v1/schedules", json={"name": "of-headers", "cron": "@yearly", "submission": {"type": "echo"}}
     )
     known = {name.lower() for name in document["components"]["headers"]} | {"cache-control", "content-length"}
-    for answer, method, path in (
+    for response, method, path in (
         (submitted, "post", "/api/v1/jobs"),
         (read, "get", "/api/v1/jobs/{jobId}"),
         (again, "get", "/api/v1/jobs/{jobId}"),
         (made, "post", "/api/v1/schedules"),
     ):
-        described = document["paths"][path][method]["responses"][str(answer.status_code)]["headers"]
-        undescribed = set(answer.headers) & known - {name.lower() for name in described}
-        assert undescribed <= {"cache-control", "content-length"}, (path, answer.status_code)
+        described = document["paths"][path][method]["responses"][str(response.status_code)]["headers"]
+        undescribed = set(response.headers) & known - {name.lower() for name in described}
+        assert undescribed <= {"cache-control", "content-length"}, (path, response.status_code)
 
 
 async def test_the_text_is_the_same_in_every_process() -> None:
@@ -282,10 +282,10 @@ async def test_every_reference_resolves_and_no_schema_is_left_over(document: dic
 async def test_every_error_is_documented_in_the_one_shape(document: dict[str, Any]) -> None:
     for path, item in document["paths"].items():
         for operation in item.values():
-            for status, answer in operation["responses"].items():
-                assert answer["description"], path
+            for status, response in operation["responses"].items():
+                assert response["description"], path
                 if int(status) >= 400:
-                    assert answer["content"]["application/json"]["schema"] == ERROR, (path, status)
+                    assert response["content"]["application/json"]["schema"] == ERROR, (path, status)
 
 
 async def test_operations_declare_their_path_members(document: dict[str, Any]) -> None:
@@ -358,8 +358,8 @@ async def test_streams_are_documented_as_such(document: dict[str, Any]) -> None:
 
 
 async def test_the_page_for_people_loads(contract: Service) -> None:
-    answer = await contract.client.get("/docs")
+    response = await contract.client.get("/docs")
 
-    assert answer.status_code == 200
-    assert answer.headers["Content-Type"].startswith("text/html")
-    assert "/openapi.json" in answer.text
+    assert response.status_code == 200
+    assert response.headers["Content-Type"].startswith("text/html")
+    assert "/openapi.json" in response.text

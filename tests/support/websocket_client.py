@@ -39,7 +39,7 @@ class Socket:
         except ConnectionClosed as closed:
             return heard, closed.rcvd.code if closed.rcvd else None
 
-    async def asked(self, type_: str, **members: Any) -> dict[str, Any]:
+    async def request(self, type_: str, **members: Any) -> dict[str, Any]:
         """Sends a message and returns the next one received."""
         await self.say(type_, **members)
         return await self.hear()
@@ -58,7 +58,7 @@ class Socket:
 
     async def is_open(self) -> None:
         """Checks that no other message was received before."""
-        assert await self.asked("ping", ref="still?") == {"type": "pong", "ref": "still?"}
+        assert await self.request("ping", ref="still?") == {"type": "pong", "ref": "still?"}
 
 
 @asynccontextmanager

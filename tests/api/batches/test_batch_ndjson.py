@@ -44,21 +44,21 @@ async def recorded(service: Service, label: str) -> int:
     return int(rows[0][0])
 
 
-def places(answer: httpx.Response) -> list[tuple[int, str]]:
+def places(response: httpx.Response) -> list[tuple[int, str]]:
     """Returns the lines and paths of a 422."""
-    errors = refused(answer, 422, "VALIDATION_FAILED")["details"]["errors"]
+    errors = refused(response, 422, "VALIDATION_FAILED")["details"]["errors"]
     assert all(error["message"] for error in errors)
     return [(error["index"], error["path"]) for error in errors]
 
 
 async def test_all_lines_are_recorded_in_order_and_run(contract: Service) -> None:
-    answer = await post(contract, written({"type": "echo", "parameters": {"n": n}} for n in range(7)))
-    assert answer.status_code == 202, answer.text
-    body = answer.json()
+    response = await post(contract, written({"type": "echo", "parameters": {"n": n}} for n in range(7)))
+    assert response.status_code == 202, response.text
+    body = response.json()
     AcceptedBatchBody.model_validate(body, strict=True)
     assert list(body) == ["batchId", "jobIds", "status", "createdAt"]
-    assert answer.headers["Location"] == f"/api/v1/batches/{body['batchId']}"
-    assert answer.headers["Content-Type"] == "application/json"
+    assert response.headers["Location"] == f"/api/v1/batches/{body['batchId']}"
+    assert response.headers["Content-Type"] == "application/json"
     assert len(set(body["jobIds"])) == 7
     assert {UUID(job_id).version for job_id in body["jobIds"]} == {7}
     assert body["jobIds"] == sorted(body["jobIds"])
@@ -80,13 +80,13 @@ async def test_all_members_of_a_submission_count_in_a_line(contract: Service) ->
         "labels": {"customer": "c-1"},
     }
     headers = {"X-Correlation-Id": "from-lines"}
-    answer = await post(contract, written([job, {"type": "echo"}]), "?name=n%C3%A4chtlich", **headers)
-    first, second = [await contract.job(job_id) for job_id in answer.json()["jobIds"]]
+    response = await post(contract, written([job, {"type": "echo"}]), "?name=n%C3%A4chtlich", **headers)
+    first, second = [await contract.job(job_id) for job_id in response.json()["jobIds"]]
     names = ("type", "parameters", "queue", "priority", "maxAttempts", "labels")
     assert {name: first[name] for name in names} == {name: job[name] for name in names}
     assert first["waitingFor"] == "time"
     assert (first["correlationId"], second["correlationId"]) == ("from-lines", "from-lines")
-    batch = (await contract.client.get(answer.headers["Location"])).json()
+    batch = (await contract.client.get(response.headers["Location"])).json()
     assert (batch["name"], batch["total"]) == ("nächtlich", 2)
 
 
@@ -147,10 +147,10 @@ async def test_the_first_hundred_errors_are_named(contract: Service) -> None:
 async def test_after_the_hundredth_error_the_answer_does_not_wait_for_the_rest(contract: Service) -> None:
     reader, writer = await _half(contract, b"{}\n" * 400)
     async with asyncio.timeout(20):
-        answer = await reader.readuntil(b"]}}}")
+        response = await reader.readuntil(b"]}}}")
     writer.close()
-    assert answer.startswith(b"HTTP/1.1 422 ")
-    assert answer.count(b'"index":') == 100
+    assert response.startswith(b"HTTP/1.1 422 ")
+    assert response.count(b'"index":') == 100
 
 
 async def test_one_bad_line_at_the_end_and_nothing_is_recorded(contract: Service) -> None:
@@ -169,7 +169,7 @@ async def test_what_the_ledger_refuses_is_named_by_its_line(contract: Service) -
 async def test_jobs_that_are_tied_to_others_come_among_the_rest(contract: Service) -> None:
     parent = (await contract.submit("wait-for-gate", {"name": "parent"}))["jobId"]
     standing = (await contract.submit("echo", uniqueKey="stands", delaySeconds=3600))["jobId"]
-    answer = await post(
+    response = await post(
         contract,
         written(
             [
@@ -182,14 +182,14 @@ async def test_jobs_that_are_tied_to_others_come_among_the_rest(contract: Servic
             ]
         ),
     )
-    assert answer.status_code == 202, answer.text
-    first, second, third, fourth, fifth, sixth = answer.json()["jobIds"]
+    assert response.status_code == 202, response.text
+    first, second, third, fourth, fifth, sixth = response.json()["jobIds"]
     assert (third, fifth) == (standing, fourth)
     views = [await contract.job(job_id) for job_id in (first, second, fourth, sixth)]
     assert [view["parameters"]["n"] for view in views] == [0, 1, 3, 5]
     assert views[0]["waitingFor"] == "dependencies"
     assert [view["dependsOn"] for view in views] == [[parent], [], [], []]
-    batch = (await contract.client.get(answer.headers["Location"])).json()
+    batch = (await contract.client.get(response.headers["Location"])).json()
     assert batch["total"] == await recorded(contract, "tied") == 4
     gate("parent").set()
     assert (await contract.ended(first))["status"] == "completed"
@@ -220,8 +220,8 @@ async def test_of_those_that_lock_what_others_want_only_so_many_may_come(
     ],
 )
 async def test_only_a_name_may_stand_in_the_query(contract: Service, query: str, path: str) -> None:
-    answer = await post(contract, written([labelled("query")]), query)
-    [error] = refused(answer, 422, "VALIDATION_FAILED")["details"]["errors"]
+    response = await post(contract, written([labelled("query")]), query)
+    [error] = refused(response, 422, "VALIDATION_FAILED")["details"]["errors"]
     assert error["path"] == path
     assert await recorded(contract, "query") == 0
 
@@ -235,12 +235,12 @@ async def test_no_line_at_all_is_refused(contract: Service, body: bytes) -> None
 async def test_the_type_of_the_content_says_which_form_it_is(contract: Service) -> None:
     body = written([{"type": "echo"}])
     for given in ("application/x-ndjson; charset=utf-8", "Application/X-NDJSON"):
-        answer = await contract.client.post(PATH, content=body, headers={"Content-Type": given})
-        assert answer.status_code == 202
-    answer = await contract.client.post(PATH, content=body, headers={"Content-Type": "text/plain"})
-    refused(answer, 415, "UNSUPPORTED_MEDIA_TYPE")
-    answer = await contract.client.post("/api/v1/jobs", content=body, headers=NDJSON)
-    refused(answer, 415, "UNSUPPORTED_MEDIA_TYPE")
+        response = await contract.client.post(PATH, content=body, headers={"Content-Type": given})
+        assert response.status_code == 202
+    response = await contract.client.post(PATH, content=body, headers={"Content-Type": "text/plain"})
+    refused(response, 415, "UNSUPPORTED_MEDIA_TYPE")
+    response = await contract.client.post("/api/v1/jobs", content=body, headers=NDJSON)
+    refused(response, 415, "UNSUPPORTED_MEDIA_TYPE")
 
 
 async def test_the_same_key_and_lines_get_the_first_answer_again(contract: Service) -> None:
@@ -284,26 +284,26 @@ async def test_other_lines_or_another_name_under_the_same_key_are_refused(contra
 
 async def test_identical_requests_at_once_make_one_batch(contract: Service) -> None:
     body = written([labelled("at-once")] * 300)
-    answers = await asyncio.gather(*(post(contract, body, **{"Idempotency-Key": "at-once"}) for _ in range(8)))
-    assert {answer.status_code for answer in answers} <= {202, 409}
-    assert len({answer.content for answer in answers if answer.status_code == 202}) == 1
+    responses = await asyncio.gather(*(post(contract, body, **{"Idempotency-Key": "at-once"}) for _ in range(8)))
+    assert {response.status_code for response in responses} <= {202, 409}
+    assert len({response.content for response in responses if response.status_code == 202}) == 1
     assert await recorded(contract, "at-once") == 300
 
 
 async def test_two_batches_at_once_are_both_recorded(contract: Service) -> None:
-    answers = await asyncio.gather(*(post(contract, written([labelled("both")] * 1_500)) for _ in range(2)))
-    assert {answer.status_code for answer in answers} == {202}
+    responses = await asyncio.gather(*(post(contract, written([labelled("both")] * 1_500)) for _ in range(2)))
+    assert {response.status_code for response in responses} == {202}
     assert await recorded(contract, "both") == 3_000
 
 
 async def test_others_are_answered_while_lines_are_read_and_recorded(contract: Service) -> None:
     large = asyncio.create_task(post(contract, written([labelled("others", delaySeconds=3600)] * 10_000)))
-    answers = 0
+    responses = 0
     while not large.done():
         assert (await contract.client.post("/api/v1/jobs", json={"type": "echo"})).status_code == 202
-        answers += 1
+        responses += 1
     assert large.result().status_code == 202
-    assert answers > 10
+    assert responses > 10
 
 
 async def test_more_bytes_than_allowed_are_refused(start_service: StartService) -> None:
@@ -326,8 +326,8 @@ async def _slowly(pieces: list[bytes], until: asyncio.Event | None = None) -> As
 async def test_lines_may_be_cut_anywhere_on_their_way(start_service: StartService) -> None:
     service = await start_service(body_limit=1_024)
     body = written([{"type": "echo", "parameters": {"text": "ä" * 60, "n": n}} for n in range(5)])
-    answer = await post(service, _slowly([body[start : start + 7] for start in range(0, len(body), 7)]))
-    views = [await service.ended(job_id) for job_id in answer.json()["jobIds"]]
+    response = await post(service, _slowly([body[start : start + 7] for start in range(0, len(body), 7)]))
+    views = [await service.ended(job_id) for job_id in response.json()["jobIds"]]
     assert [view["parameters"]["n"] for view in views] == list(range(5))
     long = written([{"type": "echo"}, {"type": "echo", "parameters": "x" * 1_100}, {"type": "echo", "priority": "a"}])
     assert places(await post(service, _slowly([long[start : start + 50] for start in range(0, len(long), 50)]))) == [
@@ -419,10 +419,10 @@ async def test_a_client_that_falls_silent_is_given_up(
     service = await start_service()
     reader, writer = await _half(service, written([{"type": "echo"}] * 50))
     async with asyncio.timeout(20):
-        answer = await reader.readuntil(b'"retryable":true')
+        response = await reader.readuntil(b'"retryable":true')
     writer.close()
-    assert answer.startswith(b"HTTP/1.1 408 ")
-    assert b"connection: close\r\n" in answer
+    assert response.startswith(b"HTTP/1.1 408 ")
+    assert b"connection: close\r\n" in response
     assert (await service.sql("select count(*) from jobs"))[0][0] == 0
 
 
@@ -449,26 +449,26 @@ async def test_where_the_answer_of_the_database_is_lost_one_batch_stands(
     lost: list[int] = []
 
     async def losing(connection: Any, *arguments: Any, **named: Any) -> Any:
-        answer = await original(connection, *arguments, **named)
+        response = await original(connection, *arguments, **named)
         lost.append(1)
         if len(lost) > 1:
-            return answer
+            return response
         await connection.execute("commit" if committed else "rollback")
         raise DatabaseOutage("the connection broke")
 
     monkeypatch.setattr(submit_spooled, "record_batch", losing)
     body = written([*[labelled("lost")] * 1_200, labelled("lost", uniqueKey="u"), labelled("lost", uniqueKey="u")])
-    answer = await post(service, body, **headers)
-    assert answer.status_code == 202
+    response = await post(service, body, **headers)
+    assert response.status_code == 202
     assert len(lost) == (1 if committed else 2)
-    assert "Idempotency-Replayed" not in answer.headers
-    job_ids = answer.json()["jobIds"]
+    assert "Idempotency-Replayed" not in response.headers
+    job_ids = response.json()["jobIds"]
     assert (len(job_ids), len(set(job_ids))) == (1_202, 1_201)
     assert await recorded(service, "lost") == 1_201
     for job_id in (job_ids[0], job_ids[-1]):
         assert (await service.ended(job_id))["status"] == "completed"
     stand = await service.sql("select total, batch_id::text from batches")
-    assert [tuple(row) for row in stand] == [(1_201, answer.json()["batchId"])]
+    assert [tuple(row) for row in stand] == [(1_201, response.json()["batchId"])]
 
 
 async def test_a_batch_whose_ties_change_hands_is_recorded_once_more(
@@ -494,8 +494,8 @@ async def test_a_batch_whose_ties_change_hands_is_recorded_once_more(
 
 async def test_jobs_of_lines_are_taken_up_at_once_and_counted(start_service: StartService) -> None:
     service = await start_service(worker_slots=4)
-    answer = await post(service, written([{"type": "echo"}] * 50))
-    await eventually(lambda: _has_status(service, answer.headers["Location"], "completed"), seconds=5)
+    response = await post(service, written([{"type": "echo"}] * 50))
+    await eventually(lambda: _has_status(service, response.headers["Location"], "completed"), seconds=5)
     assert "duly_jobs_accepted_total 50.0" in (await service.client.get("/metrics")).text
 
 

@@ -26,9 +26,9 @@ async def recorded(service: Service, label: str) -> int:
 
 
 async def test_all_are_recorded_in_order_and_run(contract: Service) -> None:
-    answer = await post(contract, *({"type": "echo", "parameters": {"n": n}} for n in range(5)))
-    assert answer.status_code == 202
-    body = answer.json()
+    response = await post(contract, *({"type": "echo", "parameters": {"n": n}} for n in range(5)))
+    assert response.status_code == 202
+    body = response.json()
     AcceptedBatchBody.model_validate(body, strict=True)
     assert list(body) == ["batchId", "jobIds", "status", "createdAt"]
     assert (body["status"], len(set(body["jobIds"]))) == ("pending", 5)
@@ -52,8 +52,8 @@ async def test_all_members_of_a_submission_count_in_a_batch(contract: Service) -
         "labels": {"customer": "c-1"},
     }
     headers = {"X-Correlation-Id": "from-a-batch"}
-    answer = await contract.client.post(PATH, json={"jobs": [job, {"type": "echo"}]}, headers=headers)
-    first, second = [(await contract.job(job_id)) for job_id in answer.json()["jobIds"]]
+    response = await contract.client.post(PATH, json={"jobs": [job, {"type": "echo"}]}, headers=headers)
+    first, second = [(await contract.job(job_id)) for job_id in response.json()["jobIds"]]
     assert {name: first[name] for name in ("type", "parameters", "queue", "priority", "maxAttempts", "labels")} == {
         name: job[name] for name in ("type", "parameters", "queue", "priority", "maxAttempts", "labels")
     }
@@ -63,18 +63,18 @@ async def test_all_members_of_a_submission_count_in_a_batch(contract: Service) -
 
 async def test_ten_thousand_are_taken_and_one_more_is_not(contract: Service) -> None:
     label = {"type": "echo", "labels": {"batch": "large"}, "delaySeconds": 3600, "parameters": {"text": "x" * 200}}
-    answer = await post(contract, *[label] * 10_000)
-    assert answer.status_code == 202, answer.text[:300]
-    assert len(answer.json()["jobIds"]) == 10_000
+    response = await post(contract, *[label] * 10_000)
+    assert response.status_code == 202, response.text[:300]
+    assert len(response.json()["jobIds"]) == 10_000
     assert await recorded(contract, "large") == 10_000
-    answer = await post(contract, *[{"type": "echo"}] * 10_001)
-    assert answer.status_code == 422
-    assert answer.json()["error"]["details"]["errors"][0]["path"] == "jobs"
+    response = await post(contract, *[{"type": "echo"}] * 10_001)
+    assert response.status_code == 422
+    assert response.json()["error"]["details"]["errors"][0]["path"] == "jobs"
 
 
 async def test_one_bad_job_and_nothing_is_recorded_and_each_is_named(contract: Service) -> None:
     good = {"type": "echo", "labels": {"batch": "bad"}}
-    answer = await post(
+    response = await post(
         contract,
         good,
         {**good, "type": "ecoh"},
@@ -83,8 +83,8 @@ async def test_one_bad_job_and_nothing_is_recorded_and_each_is_named(contract: S
         {**good, "type": "tell-at-gates", "parameters": {"steps": "many"}},
         {**good, "runAt": "2027-01-01T00:00:00Z", "delaySeconds": 1},
     )
-    assert answer.status_code == 422
-    error = answer.json()["error"]
+    assert response.status_code == 422
+    error = response.json()["error"]
     assert error["code"] == "VALIDATION_FAILED"
     places = [(each["index"], each["path"]) for each in error["details"]["errors"]]
     assert places == [
@@ -98,9 +98,9 @@ async def test_one_bad_job_and_nothing_is_recorded_and_each_is_named(contract: S
 
 
 async def test_what_no_submission_has_is_refused_by_its_place(contract: Service) -> None:
-    answer = await post(contract, {"type": "echo"}, {"type": "echo", "priorty": 3}, {"type": 7})
-    assert answer.status_code == 422
-    errors = answer.json()["error"]["details"]["errors"]
+    response = await post(contract, {"type": "echo"}, {"type": "echo", "priorty": 3}, {"type": 7})
+    assert response.status_code == 422
+    errors = response.json()["error"]["details"]["errors"]
     assert [(each["index"], each["path"]) for each in errors] == [(1, "jobs[1].priorty"), (2, "jobs[2].type")]
     assert errors[0]["message"] == 'unknown field; did you mean "priority"?'
 
@@ -124,9 +124,9 @@ async def test_what_no_submission_has_is_refused_by_its_place(contract: Service)
     ],
 )
 async def test_a_body_that_is_no_batch_is_refused(contract: Service, body: Any, path: str) -> None:
-    answer = await contract.client.post(PATH, json=body)
-    assert answer.status_code == 422
-    assert answer.json()["error"]["details"]["errors"][0]["path"] == path
+    response = await contract.client.post(PATH, json=body)
+    assert response.status_code == 422
+    assert response.json()["error"]["details"]["errors"][0]["path"] == path
 
 
 def faulty(kind: str) -> str:
@@ -155,8 +155,8 @@ async def test_no_fault_of_an_item_hides_those_of_others(contract: Service, hidd
     items = [text for kind in kinds for text in (faulty(kind), good)]
     then = faulty("misfit") if hidden == "form" else good
     body = f'{{"jobs":[{",".join(items)}],"nam":"x","then":{then}}}'
-    answer = await contract.client.post(PATH, content=body.encode(), headers={"Content-Type": "application/json"})
-    errors = refused(answer, 422, "VALIDATION_FAILED")["details"]["errors"]
+    response = await contract.client.post(PATH, content=body.encode(), headers={"Content-Type": "application/json"})
+    errors = refused(response, 422, "VALIDATION_FAILED")["details"]["errors"]
     named = [(each.get("index"), each["path"].rpartition("]")[2].removeprefix(".")) for each in errors]
     expected = [(2 * place, AT[FAULTS.index(kind)]) for place, kind in enumerate(kinds)]
     assert [each for each in named if each[0] is not None] == expected
@@ -167,23 +167,23 @@ async def test_no_fault_of_an_item_hides_those_of_others(contract: Service, hidd
 async def test_a_hundred_faults_are_named_at_most(contract: Service) -> None:
     items = [faulty("form"), faulty("unknown type")] * 100
     body = f'{{"jobs":[{",".join(items)}]}}'
-    answer = await contract.client.post(PATH, content=body.encode(), headers={"Content-Type": "application/json"})
-    errors = refused(answer, 422, "VALIDATION_FAILED")["details"]["errors"]
+    response = await contract.client.post(PATH, content=body.encode(), headers={"Content-Type": "application/json"})
+    errors = refused(response, 422, "VALIDATION_FAILED")["details"]["errors"]
     assert [error["index"] for error in errors] == list(range(100))
 
 
 @pytest.mark.parametrize("member", ['"then":{"type":"echo","parameters":"\\ud800"}', '"name":"\\ud800"', '"then":NaN'])
 async def test_what_comes_after_a_hundred_faults_does_no_harm(contract: Service, member: str) -> None:
     body = f'{{"jobs":[{",".join([faulty("text")] * 150)}],{member}}}'
-    answer = await contract.client.post(PATH, content=body.encode(), headers={"Content-Type": "application/json"})
-    errors = refused(answer, 422, "VALIDATION_FAILED")["details"]["errors"]
+    response = await contract.client.post(PATH, content=body.encode(), headers={"Content-Type": "application/json"})
+    errors = refused(response, 422, "VALIDATION_FAILED")["details"]["errors"]
     assert [error["index"] for error in errors] == list(range(100))
 
 
 async def test_text_that_cannot_be_stored_is_named_by_its_place(contract: Service) -> None:
-    answer = await post(contract, {"type": "echo"}, {"type": "echo", "parameters": {"name": "a\0b"}})
-    assert answer.status_code == 422
-    [error] = answer.json()["error"]["details"]["errors"]
+    response = await post(contract, {"type": "echo"}, {"type": "echo", "parameters": {"name": "a\0b"}})
+    assert response.status_code == 422
+    [error] = response.json()["error"]["details"]["errors"]
     assert (error["index"], error["path"]) == (1, "jobs[1].parameters.name")
 
 
@@ -203,18 +203,18 @@ async def test_what_is_no_json_or_has_no_readable_key(
 
 
 async def test_it_takes_no_query(contract: Service) -> None:
-    answer = await contract.client.post(f"{PATH}?wait=1", json={"jobs": [{"type": "echo"}]})
-    assert answer.status_code == 422
+    response = await contract.client.post(f"{PATH}?wait=1", json={"jobs": [{"type": "echo"}]})
+    assert response.status_code == 422
 
 
 async def test_others_are_answered_while_a_large_batch_is_read(contract: Service) -> None:
     large = asyncio.create_task(post(contract, *[{"type": "echo", "delaySeconds": 3600}] * 5_000))
-    answers = 0
+    responses = 0
     while not large.done():
         assert (await contract.client.get("/healthz")).status_code == 200
-        answers += 1
+        responses += 1
     assert large.result().status_code == 202
-    assert answers > 3
+    assert responses > 3
 
 
 async def test_the_same_key_and_body_get_the_first_answer_again(contract: Service) -> None:
@@ -261,18 +261,18 @@ async def test_a_repeat_names_a_job_as_often_as_it_stood_for_submissions_of_its_
 async def test_identical_batches_at_once_are_one(contract: Service) -> None:
     body = {"jobs": [{"type": "echo", "labels": {"batch": "at-once"}}] * 100}
     key = {"Idempotency-Key": "batch-2"}
-    answers = await asyncio.gather(*(contract.client.post(PATH, json=body, headers=key) for _ in range(20)))
-    assert {answer.status_code for answer in answers} == {202}
-    assert len({answer.content for answer in answers}) == 1
+    responses = await asyncio.gather(*(contract.client.post(PATH, json=body, headers=key) for _ in range(20)))
+    assert {response.status_code for response in responses} == {202}
+    assert len({response.content for response in responses}) == 1
     assert await recorded(contract, "at-once") == 100
 
 
 async def read(service: Service, batch_id: str) -> dict[str, Any]:
-    answer = await service.client.get(f"/api/v1/batches/{batch_id}")
-    assert answer.status_code == 200, answer.text
-    BatchBody.model_validate_json(answer.content, strict=True)
-    assert answer.headers["Cache-Control"] == "no-store"
-    body: dict[str, Any] = answer.json()
+    response = await service.client.get(f"/api/v1/batches/{batch_id}")
+    assert response.status_code == 200, response.text
+    BatchBody.model_validate_json(response.content, strict=True)
+    assert response.headers["Cache-Control"] == "no-store"
+    body: dict[str, Any] = response.json()
     assert sum(body[name] for name in ("pending", "running", "completed", "failed", "cancelled")) == body["total"]
     return body
 
@@ -291,9 +291,9 @@ async def until(service: Service, batch_id: str, **wanted: Any) -> dict[str, Any
 async def test_a_batch_tells_how_its_jobs_stand(contract: Service) -> None:
     gated = [{"type": "wait-for-gate", "parameters": {"name": f"stands-{n}"}} for n in range(2)]
     later = {"type": "echo", "delaySeconds": 3600}
-    answer = await post(contract, *gated, later, {"type": "echo"}, {"type": "fail"}, name="nightly")
-    batch_id = answer.json()["batchId"]
-    assert answer.headers["Location"] == f"/api/v1/batches/{batch_id}"
+    response = await post(contract, *gated, later, {"type": "echo"}, {"type": "fail"}, name="nightly")
+    batch_id = response.json()["batchId"]
+    assert response.headers["Location"] == f"/api/v1/batches/{batch_id}"
     body = await until(contract, batch_id, running=2, completed=1, failed=1)
     assert body == {
         "batchId": batch_id,
@@ -307,20 +307,20 @@ async def test_a_batch_tells_how_its_jobs_stand(contract: Service) -> None:
         "cancelled": 0,
         "thenJobId": None,
         "thenError": None,
-        "createdAt": answer.json()["createdAt"],
+        "createdAt": response.json()["createdAt"],
         "completedAt": None,
     }
     gate("stands-0").set()
     gate("stands-1").set()
     await until(contract, batch_id, completed=3, running=0, pending=1, status="running")
-    await contract.client.post(f"/api/v1/jobs/{answer.json()['jobIds'][2]}/cancel")
+    await contract.client.post(f"/api/v1/jobs/{response.json()['jobIds'][2]}/cancel")
     ended = await until(contract, batch_id, completed=3, failed=1, cancelled=1, status="failed")
     assert TIME.fullmatch(ended["completedAt"])
 
 
 async def test_before_the_first_of_its_jobs_starts_a_batch_is_pending(contract: Service) -> None:
-    answer = await post(contract, *[{"type": "echo", "delaySeconds": 3600}] * 3)
-    body = await read(contract, answer.json()["batchId"])
+    response = await post(contract, *[{"type": "echo", "delaySeconds": 3600}] * 3)
+    body = await read(contract, response.json()["batchId"])
     assert (body["status"], body["pending"], body["name"]) == ("pending", 3, None)
 
 
@@ -329,33 +329,33 @@ async def test_before_the_first_of_its_jobs_starts_a_batch_is_pending(contract: 
     [(["echo", "echo"], "completed"), (["echo", "fail"], "failed"), (["fail", "fail"], "failed")],
 )
 async def test_a_batch_ends_as_its_jobs_did(contract: Service, types: list[str], status: str) -> None:
-    answer = await post(contract, *({"type": type_} for type_ in types))
-    body = await until(contract, answer.json()["batchId"], status=status)
+    response = await post(contract, *({"type": type_} for type_ in types))
+    body = await until(contract, response.json()["batchId"], status=status)
     assert TIME.fullmatch(body["completedAt"])
 
 
 async def test_no_job_is_missing_while_ends_are_counted(contract: Service) -> None:
-    answer = await post(contract, *[{"type": "echo"}] * 300)
-    seen = await until(contract, answer.json()["batchId"], status="completed")  # each look checks the sum
+    response = await post(contract, *[{"type": "echo"}] * 300)
+    seen = await until(contract, response.json()["batchId"], status="completed")  # each look checks the sum
     assert seen["completed"] == 300
 
 
 async def test_the_job_that_follows_is_named_and_told_what_the_batch_came_to(contract: Service) -> None:
     then = {"type": "echo", "parameters": {"report": "r"}, "labels": {"customer": "c"}}
-    answer = await post(contract, {"type": "echo"}, {"type": "fail"}, {"type": "echo"}, then=then)
-    batch_id = answer.json()["batchId"]
+    response = await post(contract, {"type": "echo"}, {"type": "fail"}, {"type": "echo"}, then=then)
+    batch_id = response.json()["batchId"]
     body = await until(contract, batch_id, status="failed")
     follower = await contract.ended(body["thenJobId"])
     counts = {"batchId": batch_id, "completed": 2, "failed": 1, "cancelled": 0}
     assert follower["result"] == {"report": "r", "batch": counts}
     assert (follower["labels"], follower["batchId"]) == ({"customer": "c"}, None)
-    assert follower["jobId"] not in answer.json()["jobIds"]
+    assert follower["jobId"] not in response.json()["jobIds"]
 
 
 async def test_a_job_that_is_retried_takes_its_batch_back(contract: Service) -> None:
     failing = {"type": "raise", "maxAttempts": 1, "parameters": {"name": "batch-retry", "succeed_on": 2}}
-    answer = await post(contract, {"type": "echo"}, failing)
-    batch_id, job_id = answer.json()["batchId"], answer.json()["jobIds"][1]
+    response = await post(contract, {"type": "echo"}, failing)
+    batch_id, job_id = response.json()["batchId"], response.json()["jobIds"][1]
     await until(contract, batch_id, status="failed")
     await contract.client.post(f"/api/v1/jobs/{job_id}/retry")
     await contract.ended(job_id)
@@ -364,11 +364,11 @@ async def test_a_job_that_is_retried_takes_its_batch_back(contract: Service) -> 
 
 @pytest.mark.parametrize("path", ["nonsense", "0199c1f0-0000-7000-8000-000000000000", "%00"])
 async def test_a_batch_that_does_not_exist(contract: Service, path: str) -> None:
-    for answer in (
+    for response in (
         await contract.client.get(f"/api/v1/batches/{path}"),
         await contract.client.post(f"/api/v1/batches/{path}/cancel"),
     ):
-        assert refused(answer, 404, "NOT_FOUND")["message"] == "Batch not found."
+        assert refused(response, 404, "NOT_FOUND")["message"] == "Batch not found."
 
 
 async def test_a_job_is_no_batch(contract: Service) -> None:
@@ -378,17 +378,17 @@ async def test_a_job_is_no_batch(contract: Service) -> None:
 
 async def test_a_misspelt_query_does_not_pass_in_silence(contract: Service) -> None:
     batch_id = (await post(contract, {"type": "echo"})).json()["batchId"]
-    for answer in (
+    for response in (
         await contract.client.get(f"/api/v1/batches/{batch_id}?wait=1"),
         await contract.client.post(f"/api/v1/batches/{batch_id}/cancel?force=1"),
     ):
-        refused(answer, 422, "VALIDATION_FAILED")
+        refused(response, 422, "VALIDATION_FAILED")
 
 
 async def cancel(service: Service, batch_id: str) -> tuple[int, dict[str, Any]]:
-    answer = await service.client.post(f"/api/v1/batches/{batch_id}/cancel")
-    BatchBody.model_validate_json(answer.content, strict=True)
-    return answer.status_code, answer.json()
+    response = await service.client.post(f"/api/v1/batches/{batch_id}/cancel")
+    BatchBody.model_validate_json(response.content, strict=True)
+    return response.status_code, response.json()
 
 
 async def test_cancelling_ends_what_waits_and_tells_what_runs(contract: Service) -> None:
@@ -400,8 +400,8 @@ async def test_cancelling_ends_what_waits_and_tells_what_runs(contract: Service)
         {"type": "echo", "dependsOn": [parent]},
         {"type": "raise-later"},
     ]
-    answer = await post(contract, *jobs, then={"type": "echo"})
-    batch_id, job_ids = answer.json()["batchId"], answer.json()["jobIds"]
+    response = await post(contract, *jobs, then={"type": "echo"})
+    batch_id, job_ids = response.json()["batchId"], response.json()["jobIds"]
     await contract.until(job_ids[4], lambda view: view["waitingFor"] == "retry")
     await until(contract, batch_id, completed=1, running=1)
 
@@ -423,25 +423,25 @@ async def test_cancelling_ends_what_waits_and_tells_what_runs(contract: Service)
 async def test_a_large_batch_is_cancelled_page_by_page(contract: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk_actions, "PAGE", 70)
     others = [await contract.submit("echo", delaySeconds=3600)]
-    answer = await post(contract, *[{"type": "echo", "delaySeconds": 3600}] * 500)
+    response = await post(contract, *[{"type": "echo", "delaySeconds": 3600}] * 500)
     others += [await contract.submit("echo", delaySeconds=3600)]
-    status, body = await cancel(contract, answer.json()["batchId"])
+    status, body = await cancel(contract, response.json()["batchId"])
     assert (status, body["pending"], body["cancelled"]) == (200, 0, 500)
-    await until(contract, answer.json()["batchId"], status="cancelled")
+    await until(contract, response.json()["batchId"], status="cancelled")
     assert {(await contract.job(job["jobId"]))["status"] for job in others} == {"pending"}
 
 
 async def test_what_has_ended_is_shown_before_it_is_added_up(start_service: Callable[..., Awaitable[Service]]) -> None:
     service = await start_service(roles=("api", "worker"))  # nobody adds up
-    answer = await post(service, {"type": "echo"}, {"type": "fail"}, then={"type": "echo"})
-    for job_id in answer.json()["jobIds"]:
+    response = await post(service, {"type": "echo"}, {"type": "fail"}, then={"type": "echo"})
+    for job_id in response.json()["jobIds"]:
         await service.ended(job_id)
-    body = await read(service, answer.json()["batchId"])
+    body = await read(service, response.json()["batchId"])
     assert (body["completed"], body["failed"], body["pending"]) == (1, 1, 0)
     # Its end is told together with the job that follows.
     assert (body["status"], body["completedAt"], body["thenJobId"]) == ("running", None, None)
     await start_service(roles=("sweeper",))
-    body = await until(service, answer.json()["batchId"], status="failed")
+    body = await until(service, response.json()["batchId"], status="failed")
     assert body["thenJobId"]
 
 

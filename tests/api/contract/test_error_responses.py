@@ -20,11 +20,11 @@ async def test_an_id_that_is_none_or_unknown_is_the_same_404(contract: Service) 
     bodies = set()
     for job_id in (UNKNOWN, *NO_IDS):
         for method, path in (("GET", ""), ("POST", "/cancel"), ("GET", "/events"), ("GET", "/events/stream")):
-            answer = await contract.client.request(method, f"/api/v1/jobs/{job_id}{path}")
-            refused(answer, 404, "NOT_FOUND")
-            bodies.add(answer.content)
-    answer = await contract.client.get(f"/api/v1/jobs/{UNKNOWN}?wait=60", headers={"If-None-Match": '"0"'})
-    bodies.add(answer.content)
+            response = await contract.client.request(method, f"/api/v1/jobs/{job_id}{path}")
+            refused(response, 404, "NOT_FOUND")
+            bodies.add(response.content)
+    response = await contract.client.get(f"/api/v1/jobs/{UNKNOWN}?wait=60", headers={"If-None-Match": '"0"'})
+    bodies.add(response.content)
 
     assert len(bodies) == 1
 
@@ -48,9 +48,9 @@ async def test_a_method_that_an_address_does_not_take_is_a_405_that_names_those_
         ("POST", "/api/v1/job-types", "GET, HEAD, OPTIONS"),
         ("POST", "/healthz", "GET, HEAD, OPTIONS"),
     ):
-        answer = await contract.client.request(method, path)
-        error = refused(answer, 405, "METHOD_NOT_ALLOWED")
-        assert answer.headers["Allow"] == allowed, path
+        response = await contract.client.request(method, path)
+        error = refused(response, 405, "METHOD_NOT_ALLOWED")
+        assert response.headers["Allow"] == allowed, path
         assert error["details"]["retryable"] is False
 
 
@@ -62,17 +62,17 @@ async def test_a_client_may_ask_for_the_same_facts_as_a_problem(contract: Servic
         "application/json, application/problem+json",
         "application/problem+json; charset=UTF-8, */*;q=0.1",
     ):
-        answer = await contract.client.post(
+        response = await contract.client.post(
             "/api/v1/jobs", json={"type": "echo", "priority": 999}, headers={"Accept": accept}
         )
-        assert (answer.status_code, answer.headers["Content-Type"]) == (422, "application/problem+json")
-        problem = answer.json()
+        assert (response.status_code, response.headers["Content-Type"]) == (422, "application/problem+json")
+        problem = response.json()
         assert (problem["status"], problem["code"], problem["retryable"]) == (422, "VALIDATION_FAILED", False)
         assert {type(problem[name]) for name in ("type", "title", "detail", "reason")} == {str}
         assert [error["path"] for error in problem["errors"]] == ["priority"]
         assert "error" not in problem
-    answer = await contract.client.get("/nothing", headers={"Accept": "application/problem+json"})
-    assert (answer.json()["status"], answer.headers["Content-Type"]) == (404, "application/problem+json")
+    response = await contract.client.get("/nothing", headers={"Accept": "application/problem+json"})
+    assert (response.json()["status"], response.headers["Content-Type"]) == (404, "application/problem+json")
     for accept in (
         *("application/json", "*/*", "text/html", "application/*", ""),
         "application/problem+json;q=0, application/json",
@@ -102,14 +102,14 @@ async def test_the_id_of_a_request_is_taken_or_made_and_always_returned(contract
     assert accepted.headers["X-Request-Id"] == "req-8"
     for malformed in ("", "two words", "x" * 201, "ü"):
         headers = [(b"X-Request-Id", malformed.encode("latin-1"))]
-        answer = await contract.client.get("/healthz", headers=headers)
-        assert (answer.status_code, answer.headers["X-Request-Id"] not in {"", malformed}) == (200, True)
+        response = await contract.client.get("/healthz", headers=headers)
+        assert (response.status_code, response.headers["X-Request-Id"] not in {"", malformed}) == (200, True)
 
 
 async def test_every_refusal_counts_in_the_metrics_and_forbids_caching(contract: Service) -> None:
-    answer = await contract.client.get("/nothing")
+    response = await contract.client.get("/nothing")
 
-    assert answer.headers["Cache-Control"] == "no-store"
+    assert response.headers["Cache-Control"] == "no-store"
     assert "NOT_FOUND" in (await contract.client.get("/metrics")).text
 
 

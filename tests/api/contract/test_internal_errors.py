@@ -21,11 +21,11 @@ async def test_a_fault_of_ours_is_a_500_that_tells_nothing_of_the_insides(
             *(("GET", f"{JOB}/events"), ("GET", f"{JOB}/events/stream"), ("POST", "/api/v1/jobs")),
         ):
             job = {"type": "echo"} if path == "/api/v1/jobs" and method == "POST" else None
-            answer = await service.client.request(method, path, json=job, headers={"X-Request-Id": "req-9"})
-            error = refused(answer, 500, "INTERNAL_ERROR")
+            response = await service.client.request(method, path, json=job, headers={"X-Request-Id": "req-9"})
+            error = refused(response, 500, "INTERNAL_ERROR")
             assert error["details"]["retryable"] is True
             for inside in ("relation", "select", "sql", "Traceback", "Undefined", "RecordRefused", "asyncpg", ".py"):
-                assert inside not in answer.text, inside
+                assert inside not in response.text, inside
         assert (await service.client.get("/healthz")).status_code == 200
         await service.alter("alter table hidden rename to jobs")
 
@@ -53,13 +53,13 @@ async def test_a_database_that_is_away_is_a_503_with_a_hint_when_to_come_back(
             ("POST", f"{JOB}/cancel", None),
             ("POST", "/api/v1/jobs", {"type": "echo"}),
         ):
-            answer = await service.client.request(method, path, json=body)
-            error = refused(answer, 503, "DATABASE_UNAVAILABLE")
+            response = await service.client.request(method, path, json=body)
+            error = refused(response, 503, "DATABASE_UNAVAILABLE")
             assert error["details"]["retryable"] is True
-            assert int(answer.headers["Retry-After"]) >= 1
-            assert name not in answer.text
-        answer = await service.client.get("/readyz")
-        assert "database" in refused(answer, 503, "NOT_READY")["details"]["reason"]
+            assert int(response.headers["Retry-After"]) >= 1
+            assert name not in response.text
+        response = await service.client.get("/readyz")
+        assert "database" in refused(response, 503, "NOT_READY")["details"]["reason"]
         assert (await service.client.get("/healthz")).status_code == 200
     finally:
         await _on_postgres(service, f"alter database {name} allow_connections true")
@@ -81,10 +81,10 @@ async def test_a_service_that_goes_down_takes_no_more_jobs_but_still_answers(ser
     view = await service.run("echo")
     await service.node.drain()
 
-    answer = await service.client.post("/api/v1/jobs", json={"type": "echo"})
-    assert refused(answer, 503, "DRAINING")["details"]["retryable"] is True
-    assert int(answer.headers["Retry-After"]) >= 1
+    response = await service.client.post("/api/v1/jobs", json={"type": "echo"})
+    assert refused(response, 503, "DRAINING")["details"]["retryable"] is True
+    assert int(response.headers["Retry-After"]) >= 1
     assert (await service.job(view["jobId"]))["status"] == "completed"
-    answer = await service.client.get("/readyz")
-    assert refused(answer, 503, "NOT_READY")["details"]["reason"] == "draining"
+    response = await service.client.get("/readyz")
+    assert refused(response, 503, "NOT_READY")["details"]["reason"] == "draining"
     assert (await service.client.get("/healthz")).status_code == 200

@@ -62,8 +62,8 @@ async def test_a_callback_that_can_be_known_bad_is_refused_at_submission(
 ) -> None:
     service = await start_service(webhook_allow_networks=())
     for url in BAD_URLS:
-        answer = await service.client.post("/api/v1/jobs", json={"type": "echo", "callbackUrl": url})
-        assert invalid_paths(answer) == ["callbackUrl"], url
+        response = await service.client.post("/api/v1/jobs", json={"type": "echo", "callbackUrl": url})
+        assert invalid_paths(response) == ["callbackUrl"], url
 
     assert (await service.sql("select count(*) from jobs"))[0][0] == 0
 
@@ -75,5 +75,5 @@ async def test_a_callback_into_a_network_that_is_allowed_is_taken(
     for url in ("http://127.1:5432", "http://[fd00::1]:8080/hook", "https://client.example.com/hook?a=b"):
         await service.submit("echo", callbackUrl=url, runAt="2100-01-01T00:00:00Z")
 
-    answer = await service.client.post("/api/v1/jobs", json={"type": "echo", "callbackUrl": "http://10.0.0.1/"})
-    assert invalid_paths(answer) == ["callbackUrl"]
+    response = await service.client.post("/api/v1/jobs", json={"type": "echo", "callbackUrl": "http://10.0.0.1/"})
+    assert invalid_paths(response) == ["callbackUrl"]

@@ -22,11 +22,11 @@ LATER = "2100-01-01T00:00:00.000Z"
 
 
 async def _cancel(service: Service, job_id: str) -> httpx.Response:
-    answer = await service.client.post(f"/api/v1/jobs/{job_id}/cancel")
-    if answer.is_success:
-        JobBody.model_validate_json(answer.content, strict=True)
-        assert answer.json()["jobId"] == job_id
-    return answer
+    response = await service.client.post(f"/api/v1/jobs/{job_id}/cancel")
+    if response.is_success:
+        JobBody.model_validate_json(response.content, strict=True)
+        assert response.json()["jobId"] == job_id
+    return response
 
 
 async def _running(service: Service, type_: str, name: str) -> str:
@@ -45,12 +45,12 @@ def _is_cancelled(view: dict[str, Any]) -> None:
 
 async def test_a_scheduled_job_is_cancelled_at_once(service: Service) -> None:
     accepted = await service.submit("echo", runAt=LATER)
-    answer = await _cancel(service, accepted["jobId"])
+    response = await _cancel(service, accepted["jobId"])
 
-    assert answer.status_code == 200
-    assert answer.json() == await service.job(accepted["jobId"])
-    assert answer.headers["ETag"] == '"1"'
-    _is_cancelled(answer.json())
+    assert response.status_code == 200
+    assert response.json() == await service.job(accepted["jobId"])
+    assert response.headers["ETag"] == '"1"'
+    _is_cancelled(response.json())
     assert await service.event_types(accepted["jobId"]) == ["JobSubmitted", "JobCancelled"]
 
 
@@ -58,18 +58,18 @@ async def test_a_job_between_attempts_is_cancelled_at_once(service: Service) -> 
     accepted = await service.submit("raise-later")
     await service.until(accepted["jobId"], lambda view: view["waitingFor"] == "retry")
 
-    answer = await _cancel(service, accepted["jobId"])
-    assert answer.status_code == 200
-    _is_cancelled(answer.json())
+    response = await _cancel(service, accepted["jobId"])
+    assert response.status_code == 200
+    _is_cancelled(response.json())
 
 
 async def test_a_job_that_waits_for_a_slot_is_cancelled_at_once_and_never_runs(service: Service) -> None:
     service.node.worker.pool.stop_claiming()
     accepted = [await service.submit("echo") for _ in range(3)]
-    answers = [await _cancel(service, job["jobId"]) for job in accepted]
+    responses = [await _cancel(service, job["jobId"]) for job in accepted]
 
-    for job, answer in zip(accepted, answers, strict=True):
-        assert answer.status_code == 200
+    for job, response in zip(accepted, responses, strict=True):
+        assert response.status_code == 200
         _is_cancelled(await service.job(job["jobId"]))
         assert await service.event_types(job["jobId"]) == ["JobSubmitted", "JobCancelled"]
 
@@ -123,10 +123,10 @@ async def test_a_cancelled_job_frees_its_unique_key(service: Service) -> None:
 
 async def test_a_running_job_is_told_and_ends_as_cancelled(service: Service) -> None:
     job_id = await _running(service, "wait-for-gate", "told")
-    answer = await _cancel(service, job_id)
+    response = await _cancel(service, job_id)
 
-    assert answer.status_code == 202
-    assert answer.json()["status"] in {"running", "cancelled"}
+    assert response.status_code == 202
+    assert response.json()["status"] in {"running", "cancelled"}
     _is_cancelled(await asyncio.wait_for(service.ended(job_id), 5))
     assert await service.event_types(job_id) == ["JobSubmitted", "JobStarted", "JobCancelRequested", "JobCancelled"]
 
@@ -252,8 +252,8 @@ async def test_a_job_that_does_not_exist_cannot_be_cancelled(service: Service) -
 async def test_a_misspelt_query_does_not_pass_in_silence(service: Service) -> None:
     accepted = await service.submit("echo", runAt=LATER)
 
-    answer = await service.client.post(f"/api/v1/jobs/{accepted['jobId']}/cancel?force=true")
-    assert invalid_paths(answer) == ["force"]
+    response = await service.client.post(f"/api/v1/jobs/{accepted['jobId']}/cancel?force=true")
+    assert invalid_paths(response) == ["force"]
     assert (await service.job(accepted["jobId"]))["status"] == "pending"
 
 
@@ -310,10 +310,10 @@ async def test_two_cancellations_at_once_are_both_answered(service: Service) -> 
     waiting = (await service.submit("echo", runAt=LATER))["jobId"]
     running = await _running(service, "stubborn", "twice")
 
-    answers = await asyncio.gather(*(_cancel(service, waiting) for _ in range(5)))
-    assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409, 409]
-    answers = await asyncio.gather(*(_cancel(service, running) for _ in range(5)))
-    assert {answer.status_code for answer in answers} == {202}
+    responses = await asyncio.gather(*(_cancel(service, waiting) for _ in range(5)))
+    assert sorted(response.status_code for response in responses) == [200, 409, 409, 409, 409]
+    responses = await asyncio.gather(*(_cancel(service, running) for _ in range(5)))
+    assert {response.status_code for response in responses} == {202}
     gate("twice").set()
     _is_cancelled(await service.ended(running))
     assert (await service.event_types(running)).count("JobCancelRequested") == 1

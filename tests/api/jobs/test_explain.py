@@ -15,9 +15,9 @@ StartService = Callable[..., Awaitable[Service]]
 
 
 async def why(service: Service, job: dict[str, Any]) -> dict[str, Any]:
-    answer = await service.client.get(f"/api/v1/jobs/{job['jobId']}/why")
-    assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
+    response = await service.client.get(f"/api/v1/jobs/{job['jobId']}/why")
+    assert response.status_code == 200, response.text
+    told: dict[str, Any] = response.json()
     assert told["jobId"] == job["jobId"]
     return told
 

@@ -70,8 +70,8 @@ async def test_another_body_under_the_same_key_is_refused(service: Service) -> N
 
 async def test_other_keys_and_no_key_make_jobs_of_their_own(service: Service) -> None:
     for key in ("key-1", "key-2", "KEY-1", '"key-3"', "x" * 255, "~!#$%&'()*+,-./:;<=>?@[]^_`{|}"):
-        answer = await _post(service, key)
-        assert (answer.status_code, answer.headers.get("Idempotency-Replayed")) == (202, None), key
+        response = await _post(service, key)
+        assert (response.status_code, response.headers.get("Idempotency-Replayed")) == (202, None), key
     await service.submit("echo", {"a": 1, "b": [2]})
     await service.submit("echo", {"a": 1, "b": [2]})
 
@@ -85,11 +85,11 @@ async def test_a_submission_that_was_refused_does_not_use_up_its_key(service: Se
 
 
 async def test_twenty_identical_requests_at_once_make_one_job(service: Service) -> None:
-    answers = await asyncio.gather(*(_post(service, "burst") for _ in range(20)))
+    responses = await asyncio.gather(*(_post(service, "burst") for _ in range(20)))
 
-    assert {answer.status_code for answer in answers} == {202}
-    assert len({answer.content for answer in answers}) == 1
-    assert [answer.headers.get("Idempotency-Replayed") for answer in answers].count(None) == 1
+    assert {response.status_code for response in responses} == {202}
+    assert len({response.content for response in responses}) == 1
+    assert [response.headers.get("Idempotency-Replayed") for response in responses].count(None) == 1
     assert await _jobs(service) == 1
 
 
@@ -97,11 +97,11 @@ async def test_two_hundred_identical_requests_at_once_make_one_job(
     start_service: Callable[..., Awaitable[Service]],
 ) -> None:
     services: list[Service] = [await start_service(), await start_service()]
-    answers = await asyncio.gather(*(_post(services[number % 2], "burst") for number in range(200)))
+    responses = await asyncio.gather(*(_post(services[number % 2], "burst") for number in range(200)))
 
-    assert {answer.status_code for answer in answers} == {202}
-    assert len({answer.content for answer in answers}) == 1
-    assert [answer.headers.get("Idempotency-Replayed") for answer in answers].count(None) == 1
+    assert {response.status_code for response in responses} == {202}
+    assert len({response.content for response in responses}) == 1
+    assert [response.headers.get("Idempotency-Replayed") for response in responses].count(None) == 1
     assert await _jobs(services[0]) == 1
 
 
@@ -134,14 +134,14 @@ async def test_a_key_that_came_with_a_deduplicated_submission_stands_for_that_jo
     standing = await service.submit("echo", uniqueKey="one", delaySeconds=3600)
     first, again = [await _post(service, "key-1", unique) for _ in range(2)]
 
-    assert [answer.json()["jobId"] for answer in (first, again)] == [standing["jobId"]] * 2
+    assert [response.json()["jobId"] for response in (first, again)] == [standing["jobId"]] * 2
     assert again.headers["Idempotency-Replayed"] == "true"
     refused(await _post(service, "key-1", unique | {"priority": 1}), 422, "IDEMPOTENCY_KEY_REUSED")
     assert await _jobs(service) == 1
 
 
 HELD = {"type": "wait-for-gate", "parameters": {"name": "held"}, "uniqueKey": "held"}
-# Of a submission each member that may show in its answer, or changes how it is recorded.
+# Of a submission each member that may show in its response, or changes how it is recorded.
 EACH_MEMBER = {
     "queue": "reports",
     "priority": -7,
@@ -166,9 +166,9 @@ async def test_a_repeat_gets_the_same_bytes_whatever_the_submission_says(service
     assert _headers(again) == _headers(first) | {"idempotency-replayed": "true"}
 
 
-def _headers(answer: httpx.Response) -> dict[str, str]:
+def _headers(response: httpx.Response) -> dict[str, str]:
     """Returns the headers that belong to the response, not to the exchange."""
-    return {name: value for name, value in answer.headers.items() if name not in {"x-request-id", "date"}}
+    return {name: value for name, value in response.headers.items() if name not in {"x-request-id", "date"}}
 
 
 @pytest.mark.parametrize("running", [False, True])
@@ -209,19 +209,19 @@ async def test_a_repeat_of_a_submission_that_gave_newer_parameters_gives_none_on
 async def test_of_equal_requests_at_once_all_get_the_answer_of_a_deduplicated_one(service: Service) -> None:
     held = HELD | {"delaySeconds": 3600}
     await service.client.post("/api/v1/jobs", json=held)
-    answers = await asyncio.gather(*(_post(service, "burst", held) for _ in range(20)))
-    assert len({answer.content for answer in answers}) == 1
-    assert answers[0].json()["deduplicated"] is True
+    responses = await asyncio.gather(*(_post(service, "burst", held) for _ in range(20)))
+    assert len({response.content for response in responses}) == 1
+    assert responses[0].json()["deduplicated"] is True
 
 
 async def test_of_different_bodies_at_once_one_is_taken(service: Service) -> None:
-    answers = await asyncio.gather(
+    responses = await asyncio.gather(
         *(_post(service, "burst", ECHO | {"priority": number}) for number in range(10)),
         *(_post(service, f"other-{number}") for number in range(10)),
         *(service.client.post("/api/v1/jobs", json=ECHO) for _ in range(10)),
     )
 
-    statuses = [answer.status_code for answer in answers]
+    statuses = [response.status_code for response in responses]
     assert (statuses[:10].count(202), statuses[:10].count(422)) == (1, 9)
     assert set(statuses[10:]) == {202}
     assert await _jobs(service) == 21
@@ -231,10 +231,10 @@ async def test_two_services_on_one_database_make_one_job(
     start_service: Callable[..., Awaitable[Service]],
 ) -> None:
     services: list[Service] = [await start_service(), await start_service()]
-    answers = await asyncio.gather(*(_post(services[number % 2], "burst") for number in range(20)))
+    responses = await asyncio.gather(*(_post(services[number % 2], "burst") for number in range(20)))
 
-    assert {answer.status_code for answer in answers} == {202}
-    assert len({answer.content for answer in answers}) == 1
+    assert {response.status_code for response in responses} == {202}
+    assert len({response.content for response in responses}) == 1
     assert await _jobs(services[0]) == 1
 
 

@@ -28,10 +28,10 @@ async def talking(start_service: StartService) -> Service:
 
 
 async def page_of(service: Service, job_id: str, **query: Any) -> dict[str, Any]:
-    answer = await service.client.get(f"/api/v1/jobs/{job_id}/logs", params=query)
-    assert answer.status_code == 200, answer.text
-    LogPage.model_validate_json(answer.content, strict=True)
-    page: dict[str, Any] = answer.json()
+    response = await service.client.get(f"/api/v1/jobs/{job_id}/logs", params=query)
+    assert response.status_code == 200, response.text
+    LogPage.model_validate_json(response.content, strict=True)
+    page: dict[str, Any] = response.json()
     return page
 
 
@@ -57,11 +57,11 @@ async def test_each_attempt_has_its_lines_wherever_its_handler_runs(talking: Ser
 async def test_the_lines_are_there_when_the_end_is(talking: Service) -> None:
     """A client of the same node that sees a job's end finds all lines of its handler."""
     for _ in range(20):
-        answer = await talking.client.post(
+        response = await talking.client.post(
             "/api/v1/jobs", json={"type": "say-much", "parameters": {"lines": 30}}, headers={"Prefer": "wait=20"}
         )
-        assert answer.json()["status"] == "completed"
-        assert len(await logs_of(talking, answer.json()["jobId"])) == 30
+        assert response.json()["status"] == "completed"
+        assert len(await logs_of(talking, response.json()["jobId"])) == 30
 
 
 async def test_the_lines_reach_other_nodes(start_service: StartService) -> None:
@@ -128,8 +128,8 @@ async def test_what_is_no_query_of_logs_is_refused(talking: Service) -> None:
         ({"level": "loud"}, "level"),
         ({"since": 3}, "since"),
     ):
-        answer = await talking.client.get(f"/api/v1/jobs/{one}/logs", params=query)
-        assert invalid_paths(answer) == [place], query
+        response = await talking.client.get(f"/api/v1/jobs/{one}/logs", params=query)
+        assert invalid_paths(response) == [place], query
 
 
 @pytest.mark.parametrize("job_id", ["0199c1f0-0000-7000-8000-000000000000", "not-an-id"])

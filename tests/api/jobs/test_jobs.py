@@ -38,11 +38,11 @@ async def _running(contract: Service, name: str) -> str:
 
 async def test_a_waiting_job_shows_every_member(contract: Service) -> None:
     accepted = await contract.submit("echo", {"a": 1}, runAt=LATER, priority=7, queue="slow", labels={"k": "v"})
-    answer = await _read(contract, accepted["jobId"])
+    response = await _read(contract, accepted["jobId"])
 
-    body = answer.json()
+    body = response.json()
     assert list(body) == MEMBERS
-    JobBody.model_validate_json(answer.content, strict=True)
+    JobBody.model_validate_json(response.content, strict=True)
     assert body == {
         "jobId": accepted["jobId"],
         "type": "echo",
@@ -72,11 +72,11 @@ async def test_a_waiting_job_shows_every_member(contract: Service) -> None:
 
 async def test_a_running_job_shows_that_it_has_started(contract: Service) -> None:
     job_id = await _running(contract, "shown")
-    answer = await _read(contract, job_id)
+    response = await _read(contract, job_id)
     gate("shown").set()
 
-    body = answer.json()
-    JobBody.model_validate_json(answer.content, strict=True)
+    body = response.json()
+    JobBody.model_validate_json(response.content, strict=True)
     assert (body["status"], body["sequence"], body["attempt"]) == ("running", 1, 1)
     assert (body["waitingFor"], body["completedAt"], body["result"], body["error"]) == (None, None, None, None)
     assert TIME.fullmatch(body["startedAt"])
@@ -143,22 +143,22 @@ async def test_an_id_is_read_in_either_case(contract: Service) -> None:
 
 async def test_the_etag_is_the_sequence_and_nothing_is_cached(contract: Service) -> None:
     view = await contract.run("echo")
-    answer = await _read(contract, view["jobId"])
+    response = await _read(contract, view["jobId"])
 
-    assert answer.headers["ETag"] == f'"{view["sequence"]}"'
-    assert answer.headers["Cache-Control"] == "no-store"
-    assert "Retry-After" not in answer.headers
+    assert response.headers["ETag"] == f'"{view["sequence"]}"'
+    assert response.headers["Cache-Control"] == "no-store"
+    assert "Retry-After" not in response.headers
 
 
 async def test_what_a_client_has_already_is_a_304(contract: Service) -> None:
     view = await contract.run("echo")
     coded = ('W/"2-gzip"', '"2--gzip"', '"2;gzip"', '"2-br"', '"1-zstd", "2-gzip-gzip"', '"a,b", W/"2"', ',, "2",')
     for etag in ('"2"', 'W/"2"', '"1", "2"', '"7","2"', 'W/"0", W/"2"', "*", *coded):
-        answer = await _read(contract, view["jobId"], etag)
-        assert (answer.status_code, answer.content) == (304, b""), etag
-        assert answer.headers["ETag"] == '"2"'
-        assert answer.headers["Cache-Control"] == "no-store"
-        assert answer.headers["Vary"] == "Accept-Encoding"
+        response = await _read(contract, view["jobId"], etag)
+        assert (response.status_code, response.content) == (304, b""), etag
+        assert response.headers["ETag"] == '"2"'
+        assert response.headers["Cache-Control"] == "no-store"
+        assert response.headers["Vary"] == "Accept-Encoding"
 
 
 async def test_what_a_client_does_not_have_is_sent(contract: Service) -> None:
@@ -195,8 +195,8 @@ async def test_the_hint_when_to_look_again_grows_with_the_age_of_the_job(contrac
 async def test_a_304_of_a_job_that_goes_on_says_when_to_look_again(contract: Service) -> None:
     accepted = await contract.submit("echo", runAt=LATER)
 
-    answer = await _read(contract, accepted["jobId"], '"0"')
-    assert (answer.status_code, answer.headers["Retry-After"]) == (304, "1")
+    response = await _read(contract, accepted["jobId"], '"0"')
+    assert (response.status_code, response.headers["Retry-After"]) == (304, "1")
 
 
 # -- the long poll
@@ -208,10 +208,10 @@ async def test_a_long_poll_answers_as_soon_as_there_is_news(contract: Service) -
     await eventually(lambda: _watched(contract, job_id))
     began = time.monotonic()
     gate("news").set()
-    answer = await poll
+    response = await poll
 
     assert time.monotonic() - began < 1.5
-    assert (answer.status_code, answer.json()["status"], answer.headers["ETag"]) == (200, "completed", '"2"')
+    assert (response.status_code, response.json()["status"], response.headers["ETag"]) == (200, "completed", '"2"')
 
 
 async def test_a_long_poll_without_an_etag_answers_when_the_status_changes(contract: Service) -> None:
@@ -226,8 +226,8 @@ async def test_a_long_poll_without_an_etag_answers_when_the_status_changes(contr
 async def test_a_long_poll_answers_at_once_where_there_is_news_already(contract: Service) -> None:
     job_id = await _running(contract, "already")
     for etag in ('"0"', 'W/"0"'):
-        answer = await asyncio.wait_for(_read(contract, job_id, etag, wait=60), 5)
-        assert (answer.status_code, answer.json()["sequence"]) == (200, 1)
+        response = await asyncio.wait_for(_read(contract, job_id, etag, wait=60), 5)
+        assert (response.status_code, response.json()["sequence"]) == (200, 1)
     gate("already").set()
 
 
@@ -312,11 +312,11 @@ async def test_a_coding_that_the_client_does_not_take_is_not_sent(contract: Serv
         ("*", "gzip"),
         ("identity;q=0, gzip", "gzip"),
     ):
-        answer = await contract.client.get(path, headers={"Accept-Encoding": accepted})
-        assert answer.headers.get("Content-Encoding") == coding, accepted
-        assert answer.headers["Vary"] == "Accept-Encoding"
-        assert answer.headers["ETag"] == ('W/"2"' if coding else '"2"')
-        assert answer.json() == view
+        response = await contract.client.get(path, headers={"Accept-Encoding": accepted})
+        assert response.headers.get("Content-Encoding") == coding, accepted
+        assert response.headers["Vary"] == "Accept-Encoding"
+        assert response.headers["ETag"] == ('W/"2"' if coding else '"2"')
+        assert response.json() == view
     lines = [("Accept-Encoding", "br"), ("Accept-Encoding", "gzip")]
     assert (await contract.client.get(path, headers=lines)).headers["Content-Encoding"] == "gzip"
 
@@ -324,17 +324,17 @@ async def test_a_coding_that_the_client_does_not_take_is_not_sent(contract: Serv
 async def test_a_small_answer_is_gzipped_where_nothing_else_is_taken(contract: Service) -> None:
     view = await contract.run("echo")
     only = {"Accept-Encoding": "gzip, identity;q=0"}
-    answer = await contract.client.get("/healthz", headers=only)
-    assert (answer.headers["Content-Encoding"], answer.json()) == ("gzip", {"status": "up"})
+    response = await contract.client.get("/healthz", headers=only)
+    assert (response.headers["Content-Encoding"], response.json()) == ("gzip", {"status": "up"})
     unchanged = await contract.client.get(f"/api/v1/jobs/{view['jobId']}", headers={**only, "If-None-Match": '"2"'})
     assert (unchanged.status_code, unchanged.content) == (304, b"")
     assert "Content-Encoding" not in unchanged.headers
 
 
 async def test_a_small_answer_is_not_gzipped(contract: Service) -> None:
-    answer = await contract.client.get("/healthz", headers={"Accept-Encoding": "gzip"})
+    response = await contract.client.get("/healthz", headers={"Accept-Encoding": "gzip"})
 
-    assert "Content-Encoding" not in answer.headers
+    assert "Content-Encoding" not in response.headers
 
 
 async def test_a_submission_that_waited_and_a_long_refusal_are_gzipped_too(contract: Service) -> None:
@@ -343,17 +343,17 @@ async def test_a_submission_that_waited_and_a_long_refusal_are_gzipped_too(contr
     bad = {"type": "echo", **{f"wrong{number}": 1 for number in range(50)}}
     long = await contract.client.post("/api/v1/jobs", json=bad)
 
-    for answer, status in ((waited, 200), (long, 422)):
-        assert (answer.status_code, answer.headers["Content-Encoding"]) == (status, "gzip")
-        assert answer.json()
+    for response, status in ((waited, 200), (long, 422)):
+        assert (response.status_code, response.headers["Content-Encoding"]) == (status, "gzip")
+        assert response.json()
     assert long.headers["Vary"] == "Accept, Accept-Encoding"
 
 
 async def test_a_stream_is_never_gzipped(contract: Service) -> None:
     view = await contract.run("echo", "x" * 5000)
-    answer = await contract.client.get(
+    response = await contract.client.get(
         f"/api/v1/jobs/{view['jobId']}/events/stream", headers={"Accept-Encoding": "gzip"}
     )
 
-    assert "Content-Encoding" not in answer.headers
-    assert len(answer.content) > 5000
+    assert "Content-Encoding" not in response.headers
+    assert len(response.content) > 5000

@@ -17,11 +17,11 @@ LATER = "2100-01-01T00:00:00.000Z"
 
 
 async def _page(contract: Service, **query: Any) -> dict[str, Any]:
-    answer = await contract.client.get("/api/v1/jobs", params=query)
-    assert answer.status_code == 200, answer.text
-    assert set(answer.json()) == {"items", "nextCursor"}
-    JobPage.model_validate_json(answer.content, strict=True)
-    page: dict[str, Any] = answer.json()
+    response = await contract.client.get("/api/v1/jobs", params=query)
+    assert response.status_code == 200, response.text
+    assert set(response.json()) == {"items", "nextCursor"}
+    JobPage.model_validate_json(response.content, strict=True)
+    page: dict[str, Any] = response.json()
     return page
 
 
@@ -164,8 +164,10 @@ async def test_an_id_of_another_time_is_listed_by_when_its_job_was_created(contr
     queue = f"placed{hours}"
     before = await _submit(contract, queue)
     job_id = UUID(int=smallest_id_at(datetime.now(UTC) + timedelta(hours=hours)).int | new_job_id().int % (1 << 80))
-    answer = await contract.client.put(f"/api/v1/jobs/{job_id}", json={"type": "echo", "queue": queue, "runAt": LATER})
-    at = answer.json()["createdAt"]
+    response = await contract.client.put(
+        f"/api/v1/jobs/{job_id}", json={"type": "echo", "queue": queue, "runAt": LATER}
+    )
+    at = response.json()["createdAt"]
     beside = await _submit(contract, queue, uniqueKey=queue, labels={"of": "it"})
     ids = sorted([before, str(job_id), beside], reverse=True)
     first, last = [(await contract.job(job))["createdAt"] for job in (before, beside)]
@@ -207,8 +209,8 @@ async def test_a_tampered_cursor_is_refused_whichever_byte_was_changed(contract:
     ]
 
     for text in tampered:
-        answer = await contract.client.get("/api/v1/jobs", params={"cursor": text})
-        assert invalid_paths(answer) == ["cursor"], text
+        response = await contract.client.get("/api/v1/jobs", params={"cursor": text})
+        assert invalid_paths(response) == ["cursor"], text
     other = (await contract.client.get("/api/v1/job-types", params={"limit": 1})).json()["nextCursor"]
     assert invalid_paths(await contract.client.get("/api/v1/jobs", params={"cursor": other})) == ["cursor"]
 
@@ -244,9 +246,9 @@ async def test_the_jobs_of_a_batch_are_listed_by_its_id(contract: Service) -> No
     made = []
     for queue in ("b1", "b2"):
         jobs = [{"type": "echo", "queue": queue, "runAt": LATER, "labels": {"n": str(n)}} for n in range(7)]
-        answer = await contract.client.post("/api/v1/jobs/batch", json={"jobs": jobs})
-        assert answer.status_code == 202, answer.text
-        made.append(answer.json())
+        response = await contract.client.post("/api/v1/jobs/batch", json={"jobs": jobs})
+        assert response.status_code == 202, response.text
+        made.append(response.json())
         await _submit(contract, queue)
     first, second = made
     await contract.client.post(f"/api/v1/jobs/{first['jobIds'][3]}/cancel")

@@ -19,9 +19,9 @@ LATER = '"runAt":"2100-01-01T00:00:00.000Z"'
 
 
 async def post(service: Service, path: str, body: str, **headers: str) -> httpx.Response:
-    answer = await service.client.post(path, content=body.encode(), headers=JSON | headers)
-    assert answer.is_success, answer.text
-    return answer
+    response = await service.client.post(path, content=body.encode(), headers=JSON | headers)
+    assert response.is_success, response.text
+    return response
 
 
 async def shown(service: Service, job_id: str, member: str = "parameters") -> str:
@@ -42,8 +42,8 @@ def job(parameters: str = NUMBERS, *more: str) -> str:
 
 async def test_a_submission_keeps_its_numbers(contract: Service) -> None:
     for path, method in (("/api/v1/jobs", "POST"), (f"/api/v1/jobs/{new_job_id()}", "PUT")):
-        answer = await contract.client.request(method, path, content=job().encode(), headers=JSON)
-        job_id = answer.json()["jobId"]
+        response = await contract.client.request(method, path, content=job().encode(), headers=JSON)
+        job_id = response.json()["jobId"]
         assert await shown(contract, job_id) == NUMBERS
         events = (await contract.client.get(f"/api/v1/jobs/{job_id}/events")).text
         assert _member(events, "parameters") == NUMBERS
@@ -54,11 +54,11 @@ async def test_a_submission_keeps_its_numbers(contract: Service) -> None:
 async def test_a_batch_keeps_its_numbers_and_so_does_what_follows_it(contract: Service) -> None:
     then = f'{{"type":"echo","parameters":{{"n":{NUMBERS}}}}}'
     jobs = [job(), '{"type":"echo","parameters":1.50}']
-    answer = await post(contract, "/api/v1/jobs/batch", f'{{"jobs":[{",".join(jobs)}],"then":{then}}}')
-    first, second = answer.json()["jobIds"]
+    response = await post(contract, "/api/v1/jobs/batch", f'{{"jobs":[{",".join(jobs)}],"then":{then}}}')
+    first, second = response.json()["jobIds"]
     assert [await shown(contract, first), await shown(contract, second)] == [NUMBERS, "1.50"]
     await contract.client.post(f"/api/v1/jobs/{first}/cancel")
-    batch_id = answer.json()["batchId"]
+    batch_id = response.json()["batchId"]
     then_id = await eventually(lambda: _then(contract, batch_id))
     assert (await shown(contract, then_id)).startswith(f'{{"n":{NUMBERS},"batch":{{')
 
@@ -68,8 +68,10 @@ async def _then(service: Service, batch_id: str) -> Any:
 
 
 async def test_lines_keep_their_numbers(contract: Service) -> None:
-    answer = await contract.client.post("/api/v1/jobs/batch", content=f"{job()}\n{job('-0')}".encode(), headers=NDJSON)
-    first, second = answer.json()["jobIds"]
+    response = await contract.client.post(
+        "/api/v1/jobs/batch", content=f"{job()}\n{job('-0')}".encode(), headers=NDJSON
+    )
+    first, second = response.json()["jobIds"]
     assert [await shown(contract, first), await shown(contract, second)] == [NUMBERS, "-0"]
 
 
@@ -84,7 +86,7 @@ async def test_a_schedule_keeps_them_and_so_do_its_jobs(contract: Service) -> No
     body = f'{{"name":"exact","cron":"0 0 1 1 *","submission":{submission}}}'
     made = await post(contract, "/api/v1/schedules", body)
     read = await contract.client.get("/api/v1/schedules/exact")
-    assert [_member(answer.text, "parameters") for answer in (made, read)] == [NUMBERS, NUMBERS]
+    assert [_member(response.text, "parameters") for response in (made, read)] == [NUMBERS, NUMBERS]
     run = await post(contract, "/api/v1/schedules/exact/run", "")
     assert await shown(contract, run.json()["jobId"]) == NUMBERS
     changed = await contract.client.patch(
@@ -135,8 +137,8 @@ async def test_a_decimal_gets_every_digit_and_a_float_what_it_holds(contract: Se
 
 async def test_what_no_double_holds_is_refused_where_a_double_is_needed(contract: Service) -> None:
     body = b'{"type":"price","parameters":{"amount":1,"share":1e400}}'
-    answer = await contract.client.post("/api/v1/jobs", content=body, headers=JSON)
-    assert invalid_paths(answer) == ["parameters.share"]
+    response = await contract.client.post("/api/v1/jobs", content=body, headers=JSON)
+    assert invalid_paths(response) == ["parameters.share"]
 
 
 @pytest.mark.parametrize(
@@ -160,16 +162,16 @@ async def test_what_no_double_holds_is_refused_where_a_double_is_needed(contract
 )
 async def test_a_member_named_twice_is_refused(contract: Service, method: str, path: str, body: str, at: str) -> None:
     address = path.replace("ID", str(new_job_id()))
-    answer = await contract.client.request(method, address, content=body.encode(), headers=JSON)
-    errors = refused(answer, 422, "VALIDATION_FAILED")["details"]["errors"]
+    response = await contract.client.request(method, address, content=body.encode(), headers=JSON)
+    errors = refused(response, 422, "VALIDATION_FAILED")["details"]["errors"]
     assert [error["path"] for error in errors] == [at]
     assert "named more than once" in errors[0]["message"]
 
 
 async def test_a_line_and_a_message_with_a_member_named_twice_are_refused(contract: Service) -> None:
     twice = '{"type":"echo","parameters":{"a":1,"a":2}}'
-    answer = await contract.client.post("/api/v1/jobs/batch", content=f"{job()}\n{twice}".encode(), headers=NDJSON)
-    assert [error["path"] for error in answer.json()["error"]["details"]["errors"]] == ["jobs[1].parameters.a"]
+    response = await contract.client.post("/api/v1/jobs/batch", content=f"{job()}\n{twice}".encode(), headers=NDJSON)
+    assert [error["path"] for error in response.json()["error"]["details"]["errors"]] == ["jobs[1].parameters.a"]
     async with socket_to(contract) as socket:
         await socket.refused(f'{{"type":"submit_job","job":{twice}}}', "VALIDATION_FAILED")
 
@@ -177,9 +179,9 @@ async def test_a_line_and_a_message_with_a_member_named_twice_are_refused(contra
 async def test_a_member_that_is_left_out_makes_another_body_than_its_default(contract: Service) -> None:
     key = {"Idempotency-Key": "left-out"}
     await post(contract, "/api/v1/jobs", '{"type":"echo"}', **key)
-    answer = await contract.client.post("/api/v1/jobs", json={"type": "echo", "parameters": {}}, headers=key)
-    refused(answer, 422, "IDEMPOTENCY_KEY_REUSED")
+    response = await contract.client.post("/api/v1/jobs", json={"type": "echo", "parameters": {}}, headers=key)
+    refused(response, 422, "IDEMPOTENCY_KEY_REUSED")
     job_id = new_job_id()
     await contract.client.put(f"/api/v1/jobs/{job_id}", json={"type": "echo"})
-    answer = await contract.client.put(f"/api/v1/jobs/{job_id}", json={"type": "echo", "parameters": {}})
-    refused(answer, 409, "JOB_EXISTS")
+    response = await contract.client.put(f"/api/v1/jobs/{job_id}", json={"type": "echo", "parameters": {}})
+    refused(response, 409, "JOB_EXISTS")

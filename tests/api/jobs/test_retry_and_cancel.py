@@ -32,15 +32,15 @@ async def call(service: Service, verb: str, **filters: Any) -> httpx.Response:
 
 
 async def retried(service: Service, **filters: Any) -> int:
-    answer = await call(service, "retry", **filters)
-    assert answer.status_code == 202, answer.text
-    return RetriedBody.model_validate_json(answer.content, strict=True).retried
+    response = await call(service, "retry", **filters)
+    assert response.status_code == 202, response.text
+    return RetriedBody.model_validate_json(response.content, strict=True).retried
 
 
 async def cancelled(service: Service, **filters: Any) -> int:
-    answer = await call(service, "cancel", **filters)
-    assert answer.status_code == 202, answer.text
-    return CancelledBody.model_validate_json(answer.content, strict=True).cancelled
+    response = await call(service, "cancel", **filters)
+    assert response.status_code == 202, response.text
+    return CancelledBody.model_validate_json(response.content, strict=True).cancelled
 
 
 async def submit(service: Service, label: str, type_: str = "echo", **members: Any) -> str:

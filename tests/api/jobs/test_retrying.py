@@ -16,11 +16,11 @@ StartService = Callable[..., Awaitable[Service]]
 
 
 async def retry(service: Service, job_id: str) -> httpx.Response:
-    answer = await service.client.post(f"/api/v1/jobs/{job_id}/retry")
-    if answer.is_success:
-        JobBody.model_validate_json(answer.content, strict=True)
-        assert answer.json()["jobId"] == job_id
-    return answer
+    response = await service.client.post(f"/api/v1/jobs/{job_id}/retry")
+    if response.is_success:
+        JobBody.model_validate_json(response.content, strict=True)
+        assert response.json()["jobId"] == job_id
+    return response
 
 
 async def cancelled(service: Service, type_: str, parameters: Any = None, **members: Any) -> str:
@@ -40,9 +40,9 @@ async def test_a_failed_job_runs_again_with_fresh_attempts(contract: Service) ->
     before = await contract.job(job_id)
     assert (before["status"], before["attempt"], calls["fresh"]) == ("failed", 2, [1, 2])
 
-    answer = await retry(contract, job_id)
-    assert answer.status_code == 202
-    assert answer.headers["ETag"] == f'"{answer.json()["sequence"]}"'
+    response = await retry(contract, job_id)
+    assert response.status_code == 202
+    assert response.headers["ETag"] == f'"{response.json()["sequence"]}"'
     view = await contract.until(job_id, lambda view: view["sequence"] > before["sequence"] + 3)
     view = await contract.ended(job_id)
     assert (view["status"], view["attempt"], view["maxAttempts"]) == ("failed", 2, 2)
@@ -114,16 +114,16 @@ async def test_a_retried_job_has_its_unique_key_again(contract: Service) -> None
     job_id = await cancelled(contract, "wait-for-gate", {"name": "again"}, uniqueKey="again")
     await retry(contract, job_id)
     body = {"type": "wait-for-gate", "parameters": {"name": "other"}, "uniqueKey": "again"}
-    answer = (await contract.client.post("/api/v1/jobs", json=body)).json()
-    assert (answer["jobId"], answer["deduplicated"]) == (job_id, True)
+    response = (await contract.client.post("/api/v1/jobs", json=body)).json()
+    assert (response["jobId"], response["deduplicated"]) == (job_id, True)
     gate("again").set()
     await contract.ended(job_id)
 
 
 async def test_many_retries_at_once_are_one(contract: Service) -> None:
     job_id = await cancelled(contract, "wait-for-gate", {"name": "many-retries"})
-    answers = await asyncio.gather(*(retry(contract, job_id) for _ in range(20)))
-    assert sorted(answer.status_code for answer in answers) == [202] + [409] * 19
+    responses = await asyncio.gather(*(retry(contract, job_id) for _ in range(20)))
+    assert sorted(response.status_code for response in responses) == [202] + [409] * 19
     gate("many-retries").set()
     await contract.ended(job_id)
     assert (await contract.event_types(job_id)).count("JobRequeued") == 1
@@ -157,8 +157,8 @@ async def test_a_chain_that_is_retried_at_once_runs_in_its_order(contract: Servi
     for job_id in (second, third):
         assert (await contract.ended(job_id))["status"] == "failed"
     await retry(contract, first)
-    answer = await contract.client.post("/api/v1/jobs/retry", params={"label": "chain:retried"})
-    assert (answer.status_code, answer.json()["retried"]) == (202, 2), answer.text
+    response = await contract.client.post("/api/v1/jobs/retry", params={"label": "chain:retried"})
+    assert (response.status_code, response.json()["retried"]) == (202, 2), response.text
     assert [(await contract.job(job_id))["waitingFor"] for job_id in (second, third)] == ["dependencies"] * 2
     gate("chained").set()
     for job_id in (second, third):

@@ -67,11 +67,11 @@ async def test_what_is_not_declared_as_json_is_a_415(contract: Service) -> None:
         "json",
         "",
     ]:
-        answer = await contract.client.post(
+        response = await contract.client.post(
             "/api/v1/jobs", content=b'{"type":"echo"}', headers={"Content-Type": media_type} if media_type else {}
         )
 
-        refused(answer, 415, "UNSUPPORTED_MEDIA_TYPE")
+        refused(response, 415, "UNSUPPORTED_MEDIA_TYPE")
 
 
 async def test_a_member_of_a_wrong_type_or_out_of_range_is_named(contract: Service) -> None:
@@ -131,9 +131,9 @@ async def test_a_label_has_a_name(contract: Service) -> None:
 
 
 async def test_several_faults_are_all_named(contract: Service) -> None:
-    answer = await _submit(contract, priority=1000, maxAttempts=0, nonsense=1)
+    response = await _submit(contract, priority=1000, maxAttempts=0, nonsense=1)
 
-    assert sorted(invalid_paths(answer)) == ["maxAttempts", "nonsense", "priority"]
+    assert sorted(invalid_paths(response)) == ["maxAttempts", "nonsense", "priority"]
 
 
 async def test_an_unknown_member_is_refused_and_the_near_one_named(contract: Service) -> None:
@@ -143,10 +143,10 @@ async def test_an_unknown_member_is_refused_and_the_near_one_named(contract: Ser
         ("run_at", "runAt"),
         ("max_attempts", "maxAttempts"),
     ]:
-        answer = await _submit(contract, **{written: None})
+        response = await _submit(contract, **{written: None})
 
-        assert invalid_paths(answer) == [written]
-        assert meant in answer.json()["error"]["details"]["errors"][0]["message"]
+        assert invalid_paths(response) == [written]
+        assert meant in response.json()["error"]["details"]["errors"][0]["message"]
 
 
 async def test_an_unknown_member_like_no_other_is_refused(contract: Service) -> None:
@@ -154,9 +154,9 @@ async def test_an_unknown_member_like_no_other_is_refused(contract: Service) -> 
 
 
 async def test_a_query_member_on_a_submission_is_refused(contract: Service) -> None:
-    answer = await contract.client.post("/api/v1/jobs?wait=5", json={"type": "echo"})
+    response = await contract.client.post("/api/v1/jobs?wait=5", json={"type": "echo"})
 
-    assert invalid_paths(answer) == [""]
+    assert invalid_paths(response) == [""]
 
 
 async def test_an_unknown_job_type_names_the_near_ones(contract: Service) -> None:
@@ -174,18 +174,18 @@ async def test_an_unknown_job_type_like_no_other_says_where_to_look(contract: Se
 
 
 async def test_run_at_and_delay_exclude_each_other(contract: Service) -> None:
-    answer = await _submit(contract, runAt="2030-01-01T00:00:00Z", delaySeconds=1)
+    response = await _submit(contract, runAt="2030-01-01T00:00:00Z", delaySeconds=1)
 
-    assert invalid_paths(answer) == ["delaySeconds"]
+    assert invalid_paths(response) == ["delaySeconds"]
 
 
 async def test_a_body_of_two_mebibytes_is_a_413_and_the_connection_goes_on(contract: Service) -> None:
     limits = httpx.Limits(max_connections=1)
     async with httpx.AsyncClient(base_url=contract.url, limits=limits, timeout=30) as client:
         for body in (b'{"type":"echo","parameters":"' + b"x" * (2 << 20) + b'"}', b"x" * (2 << 20)):
-            answer = await client.post("/api/v1/jobs", content=body, headers=JSON)
-            refused(answer, 413, "BODY_TOO_LARGE")
-            stream = answer.extensions["network_stream"]
+            response = await client.post("/api/v1/jobs", content=body, headers=JSON)
+            refused(response, 413, "BODY_TOO_LARGE")
+            stream = response.extensions["network_stream"]
             again = await client.get("/healthz")
             assert again.status_code == 200
             assert again.extensions["network_stream"] is stream
@@ -215,12 +215,12 @@ async def test_what_is_nested_too_deep_is_invalid(contract: Service) -> None:
         '{"type":"echo","parameters":' + "[" * 64 + "]" * 64 + "}",
         '{"a":' * DEEP,
     ]:
-        answer = await _post(contract, body)
+        response = await _post(contract, body)
 
-        assert answer.status_code in {400, 422}
-        refused(answer, answer.status_code, "INVALID_JSON" if answer.status_code == 400 else "VALIDATION_FAILED")
+        assert response.status_code in {400, 422}
+        refused(response, response.status_code, "INVALID_JSON" if response.status_code == 400 else "VALIDATION_FAILED")
         if body.startswith('{"type"'):
-            assert invalid_paths(answer)
+            assert invalid_paths(response)
 
 
 UNFIT = [r"\u0000", r"\ud800", r"\udfff", r"\udc00\ud800"]
@@ -275,10 +275,10 @@ async def test_a_malformed_header_is_named(contract: Service) -> None:
         ("X-Correlation-Id", ["", "two words", "x" * 201, "umläut"]),
     ]:
         for value in values:
-            answer = await contract.client.post(
+            response = await contract.client.post(
                 "/api/v1/jobs", json={"type": "echo"}, headers=[(name.encode(), value.encode("latin-1"))]
             )
-            assert invalid_paths(answer) == [name], value
+            assert invalid_paths(response) == [name], value
 
 
 async def test_what_belongs_to_a_callback_needs_one(contract: Service) -> None:
@@ -289,18 +289,18 @@ async def test_what_belongs_to_a_callback_needs_one(contract: Service) -> None:
 
 
 async def test_an_unknown_callback_event_is_named(contract: Service) -> None:
-    answer = await _submit(
+    response = await _submit(
         contract, callbackUrl="https://client.example.com/", callbackEvents=["job.failed", "job.done"]
     )
 
-    assert invalid_paths(answer) == ["callbackEvents[1]"]
+    assert invalid_paths(response) == ["callbackEvents[1]"]
 
 
 async def test_a_secret_that_claims_to_be_base64_must_be(contract: Service) -> None:
-    answer = await _submit(contract, callbackUrl="https://client.example.com/", callbackSecret="whsec_*")
+    response = await _submit(contract, callbackUrl="https://client.example.com/", callbackSecret="whsec_*")
 
-    assert invalid_paths(answer) == ["callbackSecret"]
-    assert "whsec_*" not in answer.text
+    assert invalid_paths(response) == ["callbackSecret"]
+    assert "whsec_*" not in response.text
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ async def test_a_secret_that_libraries_read_otherwise_is_refused_wherever_it_com
 ) -> None:
     job = {"type": "echo", "callbackUrl": "https://client.example.com/", "callbackSecret": secret}
     schedule = {"name": "s", "cron": "0 5 * * *", "timezone": "UTC", "submission": job}
-    answers = {
+    responses = {
         "callbackSecret": await contract.client.post("/api/v1/jobs", json=job),
         "jobs[0].callbackSecret": await contract.client.post("/api/v1/jobs/batch", json={"jobs": [job]}),
         "then.callbackSecret": await contract.client.post(
@@ -320,15 +320,15 @@ async def test_a_secret_that_libraries_read_otherwise_is_refused_wherever_it_com
         "submission.callbackSecret": await contract.client.post("/api/v1/schedules", json=schedule),
     }
 
-    for path, answer in answers.items():
-        assert answer.status_code == 422
-        assert [error["path"] for error in answer.json()["error"]["details"]["errors"]] == [path]
-        assert ('add \\"==\\" at its end' in answer.text) is secret.startswith("whsec_")
-        assert secret[-32:-2] not in answer.text
+    for path, response in responses.items():
+        assert response.status_code == 422
+        assert [error["path"] for error in response.json()["error"]["details"]["errors"]] == [path]
+        assert ('add \\"==\\" at its end' in response.text) is secret.startswith("whsec_")
+        assert secret[-32:-2] not in response.text
     assert secret[-32:-2] not in "".join(capfd.readouterr())
 
 
 async def test_a_refusal_does_not_repeat_a_secret(contract: Service) -> None:
-    answer = await _submit(contract, callbackSecret={"deep": "my-secret-word"}, callbackUrl=7)
+    response = await _submit(contract, callbackSecret={"deep": "my-secret-word"}, callbackUrl=7)
 
-    assert "my-secret-word" not in answer.text
+    assert "my-secret-word" not in response.text

@@ -16,10 +16,10 @@ LATER = "2100-01-27T12:00:00.000Z"
 
 
 async def test_the_answer_names_the_job_its_links_and_when_to_look_again(contract: Service) -> None:
-    answer = await contract.client.post("/api/v1/jobs", json={"type": "echo"})
+    response = await contract.client.post("/api/v1/jobs", json={"type": "echo"})
 
-    assert answer.status_code == 202
-    body = answer.json()
+    assert response.status_code == 202
+    body = response.json()
     AcceptedBody.model_validate(body, strict=True)
     path = f"/api/v1/jobs/{body['jobId']}"
     assert list(body) == ["jobId", "status", "createdAt", "links"]
@@ -31,8 +31,8 @@ async def test_the_answer_names_the_job_its_links_and_when_to_look_again(contrac
     }
     assert body["status"] == "pending"
     assert TIME.fullmatch(body["createdAt"])
-    assert (answer.headers["Location"], answer.headers["Retry-After"]) == (path, "1")
-    assert answer.headers["Content-Type"] == "application/json"
+    assert (response.headers["Location"], response.headers["Retry-After"]) == (path, "1")
+    assert response.headers["Content-Type"] == "application/json"
     assert UUID(body["jobId"]).version == 7
     assert body["jobId"] == str(UUID(body["jobId"]))
 
@@ -73,12 +73,12 @@ async def test_the_whole_example_of_the_contract_is_accepted(contract: Service) 
         "callbackSecret": "webhook-secret-key",
         "callbackEvents": ["job.completed", "job.failed", "job.cancelled"],
     }
-    answer = await contract.client.post("/api/v1/jobs", json=example)
+    response = await contract.client.post("/api/v1/jobs", json=example)
 
-    assert answer.status_code == 202
-    text = (await contract.client.get(answer.headers["Location"])).text
+    assert response.status_code == 202
+    text = (await contract.client.get(response.headers["Location"])).text
     assert "webhook-secret-key" not in text
-    view = await contract.job(answer.json()["jobId"])
+    view = await contract.job(response.json()["jobId"])
     assert (view["runAt"], view["labels"], view["maxAttempts"]) == (LATER, {"customer": "c-42"}, 5)
 
 
@@ -103,14 +103,14 @@ async def test_parameters_may_be_any_json_and_come_back_as_they_were(contract: S
 
 
 async def _run_with_null(contract: Service) -> dict[str, object]:
-    answer = await contract.client.post("/api/v1/jobs", json={"type": "echo", "parameters": None})
-    return await contract.ended(answer.json()["jobId"])
+    response = await contract.client.post("/api/v1/jobs", json={"type": "echo", "parameters": None})
+    return await contract.ended(response.json()["jobId"])
 
 
 async def test_parameters_are_an_empty_object_where_none_are_given(contract: Service) -> None:
-    answer = await contract.client.post("/api/v1/jobs", json={"type": "echo"})
+    response = await contract.client.post("/api/v1/jobs", json={"type": "echo"})
 
-    assert (await contract.ended(answer.json()["jobId"]))["result"] == {}
+    assert (await contract.ended(response.json()["jobId"]))["result"] == {}
 
 
 FIGURES: list[dict[str, Any]] = [
@@ -177,11 +177,11 @@ async def test_json_is_taken_under_each_of_its_names(contract: Service) -> None:
         "Application/JSON;charset=UTF-8",
         "application/x+json",
     ]:
-        answer = await contract.client.post(
+        response = await contract.client.post(
             "/api/v1/jobs", content=b' {"type":"echo"}\n', headers={"Content-Type": media_type}
         )
 
-        assert answer.status_code == 202
+        assert response.status_code == 202
 
 
 async def test_a_body_that_comes_in_pieces_is_put_together(contract: Service) -> None:
@@ -189,14 +189,16 @@ async def test_a_body_that_comes_in_pieces_is_put_together(contract: Service) ->
         for piece in (b'{"type"', b':"ec', b'ho"', b"}"):
             yield piece
 
-    answer = await contract.client.post("/api/v1/jobs", content=pieces(), headers=JSON)
+    response = await contract.client.post("/api/v1/jobs", content=pieces(), headers=JSON)
 
-    assert answer.status_code == 202
+    assert response.status_code == 202
 
 
 async def test_the_correlation_id_is_taken_and_stands_on_every_event(contract: Service) -> None:
-    answer = await contract.client.post("/api/v1/jobs", json={"type": "echo"}, headers={"X-Correlation-Id": "order-7"})
-    view = await contract.ended(answer.json()["jobId"])
+    response = await contract.client.post(
+        "/api/v1/jobs", json={"type": "echo"}, headers={"X-Correlation-Id": "order-7"}
+    )
+    view = await contract.ended(response.json()["jobId"])
 
     assert view["correlationId"] == "order-7"
     assert {event["metadata"]["correlationId"] for event in await contract.events(view["jobId"])} == {"order-7"}
@@ -219,20 +221,20 @@ async def test_trace_context_travels_with_the_job_and_a_malformed_one_is_dropped
         ("ff" + TRACE[2:], None),
         (TRACE.replace("4bf92f3577b34da6a3ce929d0e0e4736", "0" * 32), None),
     ]:
-        answer = await contract.client.post("/api/v1/jobs", json={"type": "context"}, headers={"traceparent": sent})
-        view = await contract.ended(answer.json()["jobId"])
+        response = await contract.client.post("/api/v1/jobs", json={"type": "context"}, headers={"traceparent": sent})
+        view = await contract.ended(response.json()["jobId"])
 
         assert view["result"]["traceparent"] == kept
         assert {event["metadata"]["traceparent"] for event in await contract.events(view["jobId"])} == {kept}
 
 
 async def test_many_clients_at_once_get_a_job_each(contract: Service) -> None:
-    answers = await asyncio.gather(*(contract.submit("echo", number, queue="many") for number in range(200)))
+    responses = await asyncio.gather(*(contract.submit("echo", number, queue="many") for number in range(200)))
 
-    assert len({answer["jobId"] for answer in answers}) == 200
+    assert len({response["jobId"] for response in responses}) == 200
     assert (await contract.sql("select count(*) from jobs where queue = 'many'"))[0][0] == 200
     for number in (0, 100, 199):
-        assert (await contract.ended(answers[number]["jobId"]))["result"] == number
+        assert (await contract.ended(responses[number]["jobId"]))["result"] == number
 
 
 # -- Prefer: wait
@@ -244,40 +246,40 @@ async def _prefer(contract: Service, wish: str | Sequence[str], job: dict[str, o
 
 
 async def test_a_client_that_waits_gets_the_whole_job_where_it_ends_in_time(contract: Service) -> None:
-    answer = await _prefer(contract, "wait=10", {"type": "echo", "parameters": {"a": 1}})
+    response = await _prefer(contract, "wait=10", {"type": "echo", "parameters": {"a": 1}})
 
-    assert answer.status_code == 200
-    assert answer.headers["Preference-Applied"] == "wait=10"
-    view = await contract.job(answer.json()["jobId"])
-    assert answer.json() == view
+    assert response.status_code == 200
+    assert response.headers["Preference-Applied"] == "wait=10"
+    view = await contract.job(response.json()["jobId"])
+    assert response.json() == view
     assert (view["status"], view["result"]) == ("completed", {"a": 1})
-    assert answer.headers["Location"] == f"/api/v1/jobs/{view['jobId']}"
-    assert answer.headers["ETag"] == f'"{view["sequence"]}"'
-    assert answer.headers["Cache-Control"] == "no-store"
+    assert response.headers["Location"] == f"/api/v1/jobs/{view['jobId']}"
+    assert response.headers["ETag"] == f'"{view["sequence"]}"'
+    assert response.headers["Cache-Control"] == "no-store"
 
 
 async def test_a_job_that_failed_in_time_is_answered_too(contract: Service) -> None:
-    answer = await _prefer(contract, "wait=10", {"type": "fail"})
+    response = await _prefer(contract, "wait=10", {"type": "fail"})
 
-    assert (answer.status_code, answer.json()["status"]) == (200, "failed")
-    assert answer.json()["error"]["code"] == "CUSTOMER_UNKNOWN"
+    assert (response.status_code, response.json()["status"]) == (200, "failed")
+    assert response.json()["error"]["code"] == "CUSTOMER_UNKNOWN"
 
 
 async def test_a_client_that_waits_gets_the_usual_answer_where_the_job_takes_longer(contract: Service) -> None:
-    answer = await _prefer(contract, "wait=1", {"type": "wait-for-gate", "parameters": {"name": "long"}})
+    response = await _prefer(contract, "wait=1", {"type": "wait-for-gate", "parameters": {"name": "long"}})
 
-    assert answer.status_code == 202
-    assert answer.headers["Preference-Applied"] == "wait=1"
-    AcceptedBody.model_validate(answer.json(), strict=True)
-    assert answer.headers["Retry-After"] == "1"
-    assert answer.headers["Location"] == answer.json()["links"]["self"]
+    assert response.status_code == 202
+    assert response.headers["Preference-Applied"] == "wait=1"
+    AcceptedBody.model_validate(response.json(), strict=True)
+    assert response.headers["Retry-After"] == "1"
+    assert response.headers["Location"] == response.json()["links"]["self"]
 
 
 async def test_nobody_waits_longer_than_a_minute(contract: Service) -> None:
-    for asked in ["wait=61", "wait=999999", "wait=9999999999999999999"]:
-        answer = await _prefer(contract, asked, {"type": "echo"})
+    for requested in ["wait=61", "wait=999999", "wait=9999999999999999999"]:
+        response = await _prefer(contract, requested, {"type": "echo"})
 
-        assert (answer.status_code, answer.headers["Preference-Applied"]) == (200, "wait=60")
+        assert (response.status_code, response.headers["Preference-Applied"]) == (200, "wait=60")
 
 
 async def test_the_wish_is_read_in_each_of_its_spellings(contract: Service) -> None:
@@ -296,9 +298,9 @@ async def test_the_wish_is_read_in_each_of_its_spellings(contract: Service) -> N
         ["wait=7", "wait=x"],
         'note="a, wait=9", wait=7',
     ]:
-        answer = await _prefer(contract, wish, {"type": "echo"})
+        response = await _prefer(contract, wish, {"type": "echo"})
 
-        assert (answer.status_code, answer.headers["Preference-Applied"]) == (200, "wait=7")
+        assert (response.status_code, response.headers["Preference-Applied"]) == (200, "wait=7")
 
 
 # A parameter of another preference; a text; a first `wait` that means nothing; one that is malformed.
@@ -307,23 +309,23 @@ NO_WISHES = ["foo; wait=5", 'note="; wait=5"', "wait=x, wait=5", "wait=5 6", "wa
 
 async def test_a_wish_that_means_nothing_is_ignored(contract: Service) -> None:
     for wish in ["", "wait", "wait=", "wait=x", "wait=-1", "wait=1.5", "await=7", "respond-async", *NO_WISHES]:
-        answer = await _prefer(contract, wish, {"type": "echo"})
+        response = await _prefer(contract, wish, {"type": "echo"})
 
-        assert answer.status_code == 202
-        assert "Preference-Applied" not in answer.headers
+        assert response.status_code == 202
+        assert "Preference-Applied" not in response.headers
 
 
 async def test_no_wait_at_all_is_a_wait_too(contract: Service) -> None:
-    answer = await _prefer(contract, "wait=0", {"type": "wait-for-gate", "parameters": {"name": "none"}})
+    response = await _prefer(contract, "wait=0", {"type": "wait-for-gate", "parameters": {"name": "none"}})
 
-    assert (answer.status_code, answer.headers["Preference-Applied"]) == (202, "wait=0")
+    assert (response.status_code, response.headers["Preference-Applied"]) == (202, "wait=0")
 
 
 async def test_a_refused_submission_does_not_wait(contract: Service) -> None:
-    answer = await _prefer(contract, "wait=30", {"type": "nothing like it"})
+    response = await _prefer(contract, "wait=30", {"type": "nothing like it"})
 
-    assert answer.status_code == 422
-    assert answer.elapsed < timedelta(seconds=5)
+    assert response.status_code == 422
+    assert response.elapsed < timedelta(seconds=5)
 
 
 async def test_times_of_an_answer_are_now(contract: Service) -> None:

@@ -46,13 +46,13 @@ async def starts_of(service: Service, job_id: str) -> int:
 
 async def test_a_new_id_is_answered_as_any_submission(contract: Service) -> None:
     job_id = new_job_id()
-    answer = await put(contract, job_id)
+    response = await put(contract, job_id)
 
-    assert answer.status_code == 202
-    AcceptedBody.model_validate(answer.json(), strict=True)
-    assert answer.json()["jobId"] == str(job_id)
-    assert answer.headers["Location"] == f"/api/v1/jobs/{job_id}"
-    assert answer.headers["Retry-After"] == "1"
+    assert response.status_code == 202
+    AcceptedBody.model_validate(response.json(), strict=True)
+    assert response.json()["jobId"] == str(job_id)
+    assert response.headers["Location"] == f"/api/v1/jobs/{job_id}"
+    assert response.headers["Retry-After"] == "1"
     assert (await contract.ended(str(job_id)))["result"] == ECHO["parameters"]
 
 
@@ -101,18 +101,18 @@ async def test_an_id_that_the_service_made_is_taken_too(contract: Service) -> No
 async def test_many_at_once_make_one_job(start_service: Callable[..., Awaitable[Service]]) -> None:
     services = [await start_service(), await start_service()]
     job_id = str(new_job_id())
-    answers = await asyncio.gather(*(put(services[number % 2], job_id) for number in range(40)))
-    assert sorted({answer.status_code for answer in answers}) == [200, 202]
-    assert [answer.status_code for answer in answers].count(202) == 1
-    assert {answer.json()["jobId"] for answer in answers} == {job_id}
+    responses = await asyncio.gather(*(put(services[number % 2], job_id) for number in range(40)))
+    assert sorted({response.status_code for response in responses}) == [200, 202]
+    assert [response.status_code for response in responses].count(202) == 1
+    assert {response.json()["jobId"] for response in responses} == {job_id}
     await services[0].ended(job_id)
     assert await starts_of(services[0], job_id) == 1
 
 
 async def test_of_different_bodies_at_once_one_is_taken(contract: Service) -> None:
     job_id = str(new_job_id())
-    answers = await asyncio.gather(*(put(contract, job_id, ECHO | {"priority": number}) for number in range(10)))
-    statuses = [answer.status_code for answer in answers]
+    responses = await asyncio.gather(*(put(contract, job_id, ECHO | {"priority": number}) for number in range(10)))
+    statuses = [response.status_code for response in responses]
     assert (statuses.count(202), statuses.count(409)) == (1, 9)
 
 
@@ -140,9 +140,9 @@ async def test_an_id_of_another_time_is_refused(contract: Service, hours: float)
     ],
 )
 async def test_another_kind_of_uuid_is_refused(contract: Service, job_id: object) -> None:
-    answer = await put(contract, job_id)
-    assert invalid_paths(answer) == ["jobId"]
-    assert "version 7" in answer.json()["error"]["message"]
+    response = await put(contract, job_id)
+    assert invalid_paths(response) == ["jobId"]
+    assert "version 7" in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("hours", [24 * 365 * 8000, 24 * 365 * 2000])
@@ -167,8 +167,8 @@ async def test_what_is_refused_of_a_submission_is_refused_here(contract: Service
     refused(await put(contract, job_id, {"type": "ecoh"}), 422, "UNKNOWN_JOB_TYPE")
     assert invalid_paths(await put(contract, job_id, ECHO | {"priorty": 1})) == ["priorty"]
     assert invalid_paths(await contract.client.put(f"/api/v1/jobs/{job_id}?wait=1", json=ECHO)) == [""]
-    answer = await contract.client.put(f"/api/v1/jobs/{job_id}", content=b"{", headers={"Content-Type": "text/plain"})
-    refused(answer, 415, "UNSUPPORTED_MEDIA_TYPE")
+    response = await contract.client.put(f"/api/v1/jobs/{job_id}", content=b"{", headers={"Content-Type": "text/plain"})
+    refused(response, 415, "UNSUPPORTED_MEDIA_TYPE")
     refused(await contract.client.get(f"/api/v1/jobs/{job_id}"), 404, "NOT_FOUND")
     assert (await put(contract, job_id)).status_code == 202
 
@@ -179,7 +179,7 @@ async def test_it_may_wait_for_the_end(contract: Service) -> None:
     assert (first.status_code, again.status_code) == (200, 200)
     assert first.json() == again.json() == await contract.job(job_id)
     assert first.json()["status"] == "completed"
-    assert {answer.headers["Preference-Applied"] for answer in (first, again)} == {"wait=10"}
+    assert {response.headers["Preference-Applied"] for response in (first, again)} == {"wait=10"}
 
 
 async def test_a_key_may_come_with_it(contract: Service) -> None:
@@ -223,18 +223,18 @@ async def test_another_job_with_the_unique_key_stands_for_it(contract: Service) 
     first, second = str(new_job_id()), str(new_job_id())
     await put(contract, first, unique)
     await is_running(contract, first)
-    answer = await put(contract, second, unique)
-    assert answer.status_code == 202
-    AcceptedBody.model_validate(answer.json(), strict=True)
-    assert {name: answer.json()[name] for name in ("jobId", "status", "deduplicated")} == {
+    response = await put(contract, second, unique)
+    assert response.status_code == 202
+    AcceptedBody.model_validate(response.json(), strict=True)
+    assert {name: response.json()[name] for name in ("jobId", "status", "deduplicated")} == {
         "jobId": first,
         "status": "running",
         "deduplicated": True,
     }
-    assert answer.headers["Location"] == f"/api/v1/jobs/{first}"
+    assert response.headers["Location"] == f"/api/v1/jobs/{first}"
     refused(await contract.client.get(f"/api/v1/jobs/{second}"), 404, "NOT_FOUND")
     keyed = await put(contract, second, unique, **{"Idempotency-Key": "put-unique"})
-    assert keyed.content == answer.content
+    assert keyed.content == response.content
     gate("unique").set()
     await contract.ended(first)
     again = await put(contract, second, unique, **{"Idempotency-Key": "put-unique"})
@@ -244,8 +244,8 @@ async def test_another_job_with_the_unique_key_stands_for_it(contract: Service) 
 async def test_what_it_once_asked_for_counts_no_more_when_it_comes_again(contract: Service) -> None:
     parent = (await contract.submit("echo"))["jobId"]
     mine, other = str(new_job_id()), str(new_job_id())
-    asked = ECHO | {"uniqueKey": "one", "dependsOn": [parent]}
-    await put(contract, mine, asked)
+    requested = ECHO | {"uniqueKey": "one", "dependsOn": [parent]}
+    await put(contract, mine, requested)
     await contract.ended(mine)
     later = {"type": "echo", "uniqueKey": "one", "delaySeconds": 3600}
     assert (await put(contract, other, later)).status_code == 202
@@ -253,7 +253,7 @@ async def test_what_it_once_asked_for_counts_no_more_when_it_comes_again(contrac
     await contract.sql("delete from jobs where job_id = $1", UUID(parent))
 
     # The key is another's now, and the job that it waited for is long gone.
-    again = await put(contract, mine, asked)
+    again = await put(contract, mine, requested)
     assert (again.status_code, again.json()["jobId"], again.json()["status"]) == (200, mine, "completed")
 
 
@@ -272,7 +272,7 @@ async def test_where_the_answer_of_the_database_is_lost_one_job_stands(
 
     monkeypatch.setattr(tied_placement, "place", losing)
     job_id = str(new_job_id())
-    answer = await put(service, job_id)
+    response = await put(service, job_id)
     assert lost
-    assert (answer.status_code, answer.json()["jobId"]) == (200, job_id)
+    assert (response.status_code, response.json()["jobId"]) == (200, job_id)
     assert (await service.ended(job_id))["status"] == "completed"

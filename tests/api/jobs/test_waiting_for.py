@@ -76,8 +76,8 @@ async def test_a_job_whose_parameters_were_replaced_shows_the_newest_always(serv
     job_id = (await service.submit("wait-for-gate", {"name": "first"}, **options))["jobId"]
     assert (await service.job(job_id))["parameters"] == {"name": "first"}
     for name in ("second", "third"):
-        answer = await service.submit("wait-for-gate", {"name": name}, **options)
-        assert answer["jobId"] == job_id
+        response = await service.submit("wait-for-gate", {"name": name}, **options)
+        assert response["jobId"] == job_id
         view = await service.job(job_id)
         assert (view["parameters"], view["waitingFor"]) == ({"name": name}, "time")
 
@@ -96,7 +96,7 @@ async def test_a_job_with_a_unique_key_that_was_never_replaced_shows_its_own_par
 
 
 async def test_a_job_of_a_batch_names_it(service: Service) -> None:
-    answer = await service.client.post("/api/v1/jobs/batch", json={"jobs": [{"type": "echo"}]})
-    batch = answer.json()
+    response = await service.client.post("/api/v1/jobs/batch", json={"jobs": [{"type": "echo"}]})
+    batch = response.json()
     assert (await service.ended(batch["jobIds"][0]))["batchId"] == batch["batchId"]
     assert (await service.run("echo"))["batchId"] is None

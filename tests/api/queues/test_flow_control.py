@@ -32,9 +32,9 @@ async def test_pausing_answers_with_the_queue_and_twice_is_as_once(service: Serv
 async def test_resuming_too_whether_it_was_paused_or_not(service: Service) -> None:
     await service.client.post("/api/v1/queues/nightly/pause")
     for _ in range(2):
-        answer = await service.client.post("/api/v1/queues/nightly/resume")
-        assert answer.status_code == 200
-        assert (answer.json()["paused"], answer.json()["pausedAt"]) == (False, None)
+        response = await service.client.post("/api/v1/queues/nightly/resume")
+        assert response.status_code == 200
+        assert (response.json()["paused"], response.json()["pausedAt"]) == (False, None)
 
 
 async def test_only_a_change_raises_the_version(service: Service) -> None:
@@ -59,8 +59,8 @@ async def test_limits_are_set_read_replaced_and_taken_away(service: Service, add
         ({"concurrency": None, "rate": None}, NOTHING),
         (both, both),
     ):
-        answer = await service.client.put(address, json=limits)
-        assert (answer.status_code, answer.json()) == (200, shown)
+        response = await service.client.put(address, json=limits)
+        assert (response.status_code, response.json()) == (200, shown)
         assert (await service.client.get(address)).json() == shown
     for _ in range(2):
         assert (await service.client.delete(address)).status_code == 204
@@ -87,23 +87,23 @@ async def test_limits_are_set_read_replaced_and_taken_away(service: Service, add
     ],
 )
 async def test_what_is_no_limit_is_refused_by_its_path(service: Service, address: str, body: Any, path: str) -> None:
-    answer = await service.client.put(address, json=body)
-    assert answer.status_code == 422, answer.text
-    assert [each["path"] for each in answer.json()["error"]["details"]["errors"]] == [path]
+    response = await service.client.put(address, json=body)
+    assert response.status_code == 422, response.text
+    assert [each["path"] for each in response.json()["error"]["details"]["errors"]] == [path]
     assert (await service.client.get(address)).json() == NOTHING
 
 
 async def test_a_body_that_is_not_json_is_refused(service: Service) -> None:
-    answer = await service.client.put(ADDRESSES[0], content=b"{", headers={"Content-Type": "application/json"})
-    assert answer.status_code == 400
+    response = await service.client.put(ADDRESSES[0], content=b"{", headers={"Content-Type": "application/json"})
+    assert response.status_code == 400
     assert (await service.client.put(ADDRESSES[0], content=b"{}")).status_code == 415
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 async def test_a_type_that_is_not_known_has_no_limits(service: Service, method: str) -> None:
-    answer = await service.client.request(method, "/api/v1/job-types/ecko/limits", json={"concurrency": 1})
-    assert answer.status_code == 404
-    assert "echo" in answer.json()["error"]["details"]["reason"]
+    response = await service.client.request(method, "/api/v1/job-types/ecko/limits", json={"concurrency": 1})
+    assert response.status_code == 404
+    assert "echo" in response.json()["error"]["details"]["reason"]
 
 
 async def test_the_limits_of_a_type_that_is_no_longer_known_can_be_taken_away(service: Service) -> None:
@@ -123,8 +123,8 @@ async def test_a_name_that_nothing_can_have_is_not_found(service: Service, name:
         ("DELETE", f"/api/v1/job-types/{name}/limits"),
         ("GET", f"/api/v1/job-types/{name}/limits"),
     ):
-        answer = await service.client.request(method, address, json={})
-        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "NOT_FOUND"), address
+        response = await service.client.request(method, address, json={})
+        assert (response.status_code, response.json()["error"]["code"]) == (404, "NOT_FOUND"), address
 
 
 async def test_a_name_may_hold_slashes(service: Service) -> None:
@@ -136,14 +136,14 @@ async def test_a_name_may_hold_slashes(service: Service) -> None:
 
 async def test_query_members_are_refused(service: Service) -> None:
     for method, address in (("POST", "/api/v1/queues/nightly/pause"), ("GET", ADDRESSES[0]), ("DELETE", ADDRESSES[1])):
-        answer = await service.client.request(method, address, params={"force": "yes"})
-        assert answer.status_code == 422, address
+        response = await service.client.request(method, address, params={"force": "yes"})
+        assert response.status_code == 422, address
 
 
 async def test_what_the_address_does_not_take_is_named(service: Service) -> None:
-    answer = await service.client.post(ADDRESSES[0], json={})
-    assert answer.status_code == 405
-    assert answer.headers["Allow"] == "DELETE, GET, HEAD, OPTIONS, PUT"
+    response = await service.client.post(ADDRESSES[0], json={})
+    assert response.status_code == 405
+    assert response.headers["Allow"] == "DELETE, GET, HEAD, OPTIONS, PUT"
     assert (await service.client.delete("/api/v1/queues/nightly/pause")).status_code == 405
 
 

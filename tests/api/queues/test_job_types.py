@@ -13,10 +13,10 @@ PATH = "/api/v1/job-types"
 
 
 async def test_every_type_is_listed_by_name_with_its_schemas_and_defaults(contract: Service) -> None:
-    answer = await contract.client.get(PATH, params={"limit": 200})
+    response = await contract.client.get(PATH, params={"limit": 200})
 
-    JobTypePage.model_validate_json(answer.content, strict=True)
-    page = answer.json()
+    JobTypePage.model_validate_json(response.content, strict=True)
+    page = response.json()
     names = [item["type"] for item in page["items"]]
     assert names == sorted(contract.node.registry)
     assert {"echo", "sleep", "progress"} <= set(names)
@@ -37,10 +37,10 @@ async def test_pages_lead_through_all_types(contract: Service) -> None:
 
 
 async def test_one_type_shows_what_it_takes_and_returns(contract: Service) -> None:
-    answer = await contract.client.get(f"{PATH}/sleep")
+    response = await contract.client.get(f"{PATH}/sleep")
 
-    JobTypeBody.model_validate_json(answer.content, strict=True)
-    body = answer.json()
+    JobTypeBody.model_validate_json(response.content, strict=True)
+    body = response.json()
     assert body["type"] == "sleep"
     assert body["description"].startswith("Sleeps")
     assert body["parametersSchema"]["properties"]["seconds"] == {

@@ -34,18 +34,18 @@ async def test_a_queue_that_is_taken_is_addressed_in_every_place(contract: Servi
 
 @pytest.mark.parametrize("name", [*NOT_TAKEN, *ENDS])
 async def test_a_queue_that_cannot_be_addressed_is_refused(contract: Service, name: str) -> None:
-    answer = await contract.client.post("/api/v1/jobs", json={"type": "echo", "queue": name})
-    assert invalid_paths(answer) == ["queue"]
+    response = await contract.client.post("/api/v1/jobs", json={"type": "echo", "queue": name})
+    assert invalid_paths(response) == ["queue"]
 
 
 @pytest.mark.parametrize("name", ["reports/", "a/limits"])
 async def test_an_address_names_no_queue_that_submission_refuses(contract: Service, name: str) -> None:
-    for answer in (
+    for response in (
         await contract.client.post(f"/api/v1/queues/{name}/pause"),
         await contract.client.put(f"/api/v1/queues/{name}/limits", json={"concurrency": 1}),
         await contract.client.delete(f"/api/v1/job-types/{name}/limits"),
     ):
-        refused(answer, 404, "NOT_FOUND")
+        refused(response, 404, "NOT_FOUND")
     assert await contract.sql("select from limits") == []
 
 
@@ -63,9 +63,9 @@ async def test_a_job_of_an_earlier_release_in_such_a_queue_is_still_found_and_ca
 
 @pytest.mark.parametrize("name", ["a:b", ":", "a:", ":a"])
 async def test_a_label_that_no_filter_can_name_is_refused(contract: Service, name: str) -> None:
-    answer = await contract.client.post("/api/v1/jobs", json={"type": "echo", "labels": {name: "x"}})
-    assert answer.status_code == 422
-    assert name in answer.json()["error"]["details"]["errors"][0]["path"]
+    response = await contract.client.post("/api/v1/jobs", json={"type": "echo", "labels": {name: "x"}})
+    assert response.status_code == 422
+    assert name in response.json()["error"]["details"]["errors"][0]["path"]
     endpoint = {"url": "https://receiver.example/", "events": ["*"], "labels": {name: "x"}}
     assert (await contract.client.post("/api/v1/webhooks", json=endpoint)).status_code == 422
 

@@ -16,17 +16,17 @@ LATER = "2100-01-01T00:00:00.000Z"
 
 
 async def _queue(contract: Service, name: str) -> dict[str, Any]:
-    answer = await contract.client.get(f"{PATH}/{name}")
-    assert answer.status_code == 200, answer.text
-    QueueBody.model_validate_json(answer.content, strict=True)
-    body: dict[str, Any] = answer.json()
+    response = await contract.client.get(f"{PATH}/{name}")
+    assert response.status_code == 200, response.text
+    QueueBody.model_validate_json(response.content, strict=True)
+    body: dict[str, Any] = response.json()
     return body
 
 
 async def _names(contract: Service) -> list[str]:
-    answer = await contract.client.get(PATH, params={"limit": 200})
-    QueuePage.model_validate_json(answer.content, strict=True)
-    page = answer.json()
+    response = await contract.client.get(PATH, params={"limit": 200})
+    QueuePage.model_validate_json(response.content, strict=True)
+    page = response.json()
     assert page["nextCursor"] is None
     return [item["queue"] for item in page["items"]]
 

@@ -25,9 +25,9 @@ async def recorded(service: Service) -> int:
 
 async def test_a_tenant_may_submit_so_many_in_a_time(start_service: StartService) -> None:
     service = await start_service(roles=("api",), submit_rate=0.001, submit_burst=3)
-    answers = [await post(service) for _ in range(5)]
-    assert [answer.status_code for answer in answers] == [202, 202, 202, 429, 429]
-    refused = answers[3]
+    responses = [await post(service) for _ in range(5)]
+    assert [response.status_code for response in responses] == [202, 202, 202, 429, 429]
+    refused = responses[3]
     assert refused.json()["error"]["code"] == "RATE_LIMITED"
     assert refused.json()["error"]["details"]["retryable"] is True
     assert refused.headers["ratelimit-policy"] == '"submissions";q=3;w=3000'
@@ -38,9 +38,9 @@ async def test_a_tenant_may_submit_so_many_in_a_time(start_service: StartService
 
 async def test_over_all_nodes_and_however_many_come_at_once(start_service: StartService) -> None:
     services = [await start_service(roles=("api",), submit_rate=0.001, submit_burst=25) for _ in range(2)]
-    answers = await asyncio.gather(*(post(services[n % 2]) for n in range(80)))
-    assert sum(answer.status_code == 202 for answer in answers) == 25
-    assert {answer.status_code for answer in answers} == {202, 429}
+    responses = await asyncio.gather(*(post(services[n % 2]) for n in range(80)))
+    assert sum(response.status_code == 202 for response in responses) == 25
+    assert {response.status_code for response in responses} == {202, 429}
     assert await recorded(services[0]) == 25
 
 
@@ -59,19 +59,19 @@ async def test_tokens_come_back_with_time(start_service: StartService) -> None:
 async def test_a_batch_counts_with_all_its_jobs(start_service: StartService) -> None:
     service = await start_service(roles=("api",), submit_rate=0.001, submit_burst=10)
     for size, status in ((6, 202), (6, 429), (4, 202), (1, 429)):
-        answer = await service.client.post("/api/v1/jobs/batch", json={"jobs": [{"type": "echo"}] * size})
-        assert answer.status_code == status
+        response = await service.client.post("/api/v1/jobs/batch", json={"jobs": [{"type": "echo"}] * size})
+        assert response.status_code == status
     assert await recorded(service) == 10
 
 
 async def test_a_queue_holds_so_many_waiting_jobs(start_service: StartService) -> None:
     service = await start_service(roles=("api",), backlog_limit=3)
-    answers = [await post(service, concurrencyKey=key) for key in (None, "k", "k", None)]
-    assert [answer.status_code for answer in answers] == [202, 202, 202, 429]
-    assert answers[3].json()["error"]["code"] == "BACKLOG_FULL"
-    assert answers[3].headers["ratelimit-policy"] == '"backlog";q=3'
-    assert answers[3].headers["ratelimit"].startswith('"backlog";r=0;t=')
-    assert int(answers[3].headers["retry-after"]) >= 1
+    responses = [await post(service, concurrencyKey=key) for key in (None, "k", "k", None)]
+    assert [response.status_code for response in responses] == [202, 202, 202, 429]
+    assert responses[3].json()["error"]["code"] == "BACKLOG_FULL"
+    assert responses[3].headers["ratelimit-policy"] == '"backlog";q=3'
+    assert responses[3].headers["ratelimit"].startswith('"backlog";r=0;t=')
+    assert int(responses[3].headers["retry-after"]) >= 1
     assert (await post(service, queue="other")).status_code == 202
     many = await service.client.post("/api/v1/jobs/batch", json={"jobs": [{"type": "echo", "queue": "other"}] * 3})
     assert many.status_code == 429
@@ -100,14 +100,14 @@ async def test_limits_are_changed_while_the_service_runs(start_service: StartSer
     service = await start_service(roles=("api",))
     nothing: dict[str, Any] = {"rate": None, "backlog": None, "backlogs": {}}
     assert (await service.client.get(LIMITS)).json() == nothing
-    asked = {"rate": {"count": 2, "seconds": 3600.0}, "backlog": None, "backlogs": {"small": 1}}
-    assert (await service.client.put(LIMITS, json=asked)).json() == asked
-    answers = [await post(service, queue="small") for _ in range(2)]
-    assert [answer.status_code for answer in answers] == [202, 429]
-    assert answers[1].json()["error"]["code"] == "BACKLOG_FULL"
+    requested = {"rate": {"count": 2, "seconds": 3600.0}, "backlog": None, "backlogs": {"small": 1}}
+    assert (await service.client.put(LIMITS, json=requested)).json() == requested
+    responses = [await post(service, queue="small") for _ in range(2)]
+    assert [response.status_code for response in responses] == [202, 429]
+    assert responses[1].json()["error"]["code"] == "BACKLOG_FULL"
     assert [(await post(service)).status_code for _ in range(2)] == [202, 429]
     other = await start_service(roles=("api",))
-    assert (await other.client.get(LIMITS)).json() == asked
+    assert (await other.client.get(LIMITS)).json() == requested
     assert (await post(other)).status_code == 429
     assert (await service.client.delete(LIMITS)).status_code == 204
     assert (await post(service)).status_code == 202
@@ -127,9 +127,9 @@ async def test_limits_are_changed_while_the_service_runs(start_service: StartSer
 )
 async def test_limits_that_do_not_fit_are_refused(start_service: StartService, body: Any, path: str) -> None:
     service = await start_service(roles=("api",))
-    answer = await service.client.put(LIMITS, json=body)
-    assert answer.status_code == 422
-    assert answer.json()["error"]["details"]["errors"][0]["path"].startswith(path)
+    response = await service.client.put(LIMITS, json=body)
+    assert response.status_code == 422
+    assert response.json()["error"]["details"]["errors"][0]["path"].startswith(path)
 
 
 def lines_of(queues: list[str]) -> bytes:
@@ -147,12 +147,12 @@ async def test_lines_for_more_queues_than_are_counted_at_once_are_admitted_as_fe
     queues = {"first": [*full, *(f"q{n}" for n in range(300))], "last": [*(f"q{n}" for n in range(300)), *full]}
     content = lines_of(queues.get(place, [f"q{n}" for n in range(300)]))
     ndjson_type = {"Content-Type": "application/x-ndjson"}
-    answer = await service.client.post("/api/v1/jobs/batch", content=content, headers=ndjson_type)
+    response = await service.client.post("/api/v1/jobs/batch", content=content, headers=ndjson_type)
     if code is not None:
-        assert (answer.status_code, answer.json()["error"]["code"]) == (429, code)
+        assert (response.status_code, response.json()["error"]["code"]) == (429, code)
         assert await recorded(service) == 0
         return
-    assert answer.status_code == 202, answer.text
+    assert response.status_code == 202, response.text
     again = await service.client.post("/api/v1/jobs/batch", content=content, headers=ndjson_type)
     assert (again.status_code, again.json()["error"]["code"]) == (429, "RATE_LIMITED")
 

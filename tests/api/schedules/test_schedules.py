@@ -22,16 +22,16 @@ async def post(service: Service, name: str, cron: str = NEW_YEAR, **members: Any
 
 
 async def made(service: Service, name: str, cron: str = NEW_YEAR, **members: Any) -> dict[str, Any]:
-    answer = await post(service, name, cron, **members)
-    assert answer.status_code == 201, answer.text
-    body: dict[str, Any] = answer.json()
+    response = await post(service, name, cron, **members)
+    assert response.status_code == 201, response.text
+    body: dict[str, Any] = response.json()
     return body
 
 
 async def patched(service: Service, name: str, **members: Any) -> dict[str, Any]:
-    answer = await service.client.patch(f"{PATH}/{name}", json=members)
-    assert answer.status_code == 200, answer.text
-    body: dict[str, Any] = answer.json()
+    response = await service.client.patch(f"{PATH}/{name}", json=members)
+    assert response.status_code == 200, response.text
+    body: dict[str, Any] = response.json()
     return body
 
 
@@ -39,11 +39,11 @@ async def patched(service: Service, name: str, **members: Any) -> dict[str, Any]
 
 
 async def test_a_schedule_is_made_with_its_defaults_and_shown(contract: Service) -> None:
-    answer = await post(contract, "made", "30 6 * * MON-FRI")
-    assert answer.status_code == 201
-    assert answer.headers["Location"] == f"{PATH}/made"
-    ScheduleBody.model_validate_json(answer.content, strict=True)
-    body = answer.json()
+    response = await post(contract, "made", "30 6 * * MON-FRI")
+    assert response.status_code == 201
+    assert response.headers["Location"] == f"{PATH}/made"
+    ScheduleBody.model_validate_json(response.content, strict=True)
+    body = response.json()
     times = {name: body.pop(name) for name in ("nextRunAt", "createdAt", "updatedAt")}
     assert body == {
         "name": "made",
@@ -106,8 +106,8 @@ async def test_a_callback_secret_is_kept_and_never_shown(contract: Service) -> N
     body = await made(contract, "secret", submission=secret)
     assert "callbackSecret" not in body["submission"]
     assert "very secret" not in (await contract.client.get(f"{PATH}/secret")).text
-    answer = await contract.client.post(f"{PATH}/secret/run")
-    rows = await contract.sql("select callback_secret from jobs where job_id = $1", UUID(answer.json()["jobId"]))
+    response = await contract.client.post(f"{PATH}/secret/run")
+    rows = await contract.sql("select callback_secret from jobs where job_id = $1", UUID(response.json()["jobId"]))
     assert contract.node.keyring.unseal(rows[0][0], tenant_id=1, purpose="callback") == "very secret"
 
 
@@ -146,36 +146,36 @@ async def test_a_callback_secret_is_kept_and_never_shown(contract: Service) -> N
 async def test_what_does_not_fit_is_refused_by_its_place(
     contract: Service, members: dict[str, Any], path: str, says: str
 ) -> None:
-    for answer in (
+    for response in (
         await post(contract, **{"name": "unfit", **members}),
         await contract.client.patch(f"{PATH}/{(await unfit(contract))['name']}", json=members),
     ):
-        if answer.request.method == "PATCH" and "name" in members:
-            assert invalid_paths(answer) == ["name"]
+        if response.request.method == "PATCH" and "name" in members:
+            assert invalid_paths(response) == ["name"]
             continue
-        error = refused(answer, 422, "VALIDATION_FAILED")
+        error = refused(response, 422, "VALIDATION_FAILED")
         assert [each["path"] for each in error["details"]["errors"]] == [path]
         message = error["details"]["errors"][0]["message"]
-        assert says.replace("a schedule;", f"a {kind(answer)};") in message
+        assert says.replace("a schedule;", f"a {kind(response)};") in message
     refused(await contract.client.get(f"{PATH}/unfit"), 404, "NOT_FOUND")
 
 
-def kind(answer: Any) -> str:
-    return "schedule" if answer.request.method == "POST" else "schedule change"
+def kind(response: Any) -> str:
+    return "schedule" if response.request.method == "POST" else "schedule change"
 
 
 async def unfit(service: Service) -> dict[str, Any]:
     """Returns a schedule for changes that are refused."""
-    answer = await service.client.get(f"{PATH}/unchanged")
-    if answer.status_code == 200:
-        body: dict[str, Any] = answer.json()
+    response = await service.client.get(f"{PATH}/unchanged")
+    if response.status_code == 200:
+        body: dict[str, Any] = response.json()
         return body
     return await made(service, "unchanged")
 
 
 async def test_an_unknown_type_is_refused_with_the_nearest(contract: Service) -> None:
-    answer = await post(contract, "unknown-type", submission={"type": "ecoh"})
-    error = refused(answer, 422, "UNKNOWN_JOB_TYPE")
+    response = await post(contract, "unknown-type", submission={"type": "ecoh"})
+    error = refused(response, 422, "UNKNOWN_JOB_TYPE")
     assert [each["path"] for each in error["details"]["errors"]] == ["submission.type"]
     assert "echo" in error["details"]["near"]
 
@@ -277,12 +277,12 @@ async def test_a_name_cannot_be_changed(contract: Service) -> None:
 
 async def test_run_submits_its_job_now_and_leaves_the_next_time(contract: Service) -> None:
     before = await made(contract, "now", submission={**ECHO, "parameters": {"a": 1}}, paused=True)
-    answer = await contract.client.post(f"{PATH}/now/run")
-    assert answer.status_code == 202
-    AcceptedBody.model_validate_json(answer.content, strict=True)
-    job_id = answer.json()["jobId"]
-    assert answer.headers["Location"] == f"/api/v1/jobs/{job_id}"
-    assert answer.headers["Retry-After"] == "1"
+    response = await contract.client.post(f"{PATH}/now/run")
+    assert response.status_code == 202
+    AcceptedBody.model_validate_json(response.content, strict=True)
+    job_id = response.json()["jobId"]
+    assert response.headers["Location"] == f"/api/v1/jobs/{job_id}"
+    assert response.headers["Retry-After"] == "1"
     view = await contract.ended(job_id)
     assert (view["status"], view["result"]) == ("completed", {"a": 1})
     after = (await contract.client.get(f"{PATH}/now")).json()
@@ -295,9 +295,9 @@ async def test_run_submits_its_job_now_and_leaves_the_next_time(contract: Servic
 
 async def test_run_waits_for_the_end_where_asked(contract: Service) -> None:
     await made(contract, "waits", submission={**ECHO, "parameters": {"a": 2}})
-    answer = await contract.client.post(f"{PATH}/waits/run", headers={"Prefer": "wait=20"})
-    assert (answer.status_code, answer.json()["result"]) == (200, {"a": 2})
-    assert answer.headers["Preference-Applied"] == "wait=20"
+    response = await contract.client.post(f"{PATH}/waits/run", headers={"Prefer": "wait=20"})
+    assert (response.status_code, response.json()["result"]) == (200, {"a": 2})
+    assert response.headers["Preference-Applied"] == "wait=20"
 
 
 async def test_run_names_the_job_that_has_its_unique_key(contract: Service) -> None:
@@ -311,8 +311,8 @@ async def test_a_run_of_a_job_that_is_refused_is_refused(contract: Service) -> N
     await contract.ended(parent)
     await made(contract, "run-refused", submission={**ECHO, "dependsOn": [parent]})
     await contract.drop(parent)
-    answer = await contract.client.post(f"{PATH}/run-refused/run")
-    assert answer.status_code == 422
+    response = await contract.client.post(f"{PATH}/run-refused/run")
+    assert response.status_code == 422
     assert (await contract.client.get(f"{PATH}/run-refused")).json()["lastJob"] is None
     assert await contract.sql("select from schedule_runs where name = 'run-refused'") == []
 
@@ -320,8 +320,8 @@ async def test_a_run_of_a_job_that_is_refused_is_refused(contract: Service) -> N
 async def test_a_deleted_one_is_gone_and_its_name_free(contract: Service) -> None:
     await made(contract, "deleted")
     accepted = (await contract.client.post(f"{PATH}/deleted/run")).json()
-    answer = await contract.client.delete(f"{PATH}/deleted")
-    assert (answer.status_code, answer.content) == (204, b"")
+    response = await contract.client.delete(f"{PATH}/deleted")
+    assert (response.status_code, response.content) == (204, b"")
     refused(await contract.client.get(f"{PATH}/deleted"), 404, "NOT_FOUND")
     refused(await contract.client.delete(f"{PATH}/deleted"), 404, "NOT_FOUND")
     assert (await contract.ended(accepted["jobId"]))["status"] == "completed"
@@ -346,9 +346,9 @@ async def test_pages_lead_through_all_by_name(contract: Service) -> None:
     names: list[str] = []
     cursor: dict[str, str] = {}
     while True:
-        answer = await contract.client.get(PATH, params={"limit": 2, **cursor})
-        SchedulePage.model_validate_json(answer.content, strict=True)
-        page = answer.json()
+        response = await contract.client.get(PATH, params={"limit": 2, **cursor})
+        SchedulePage.model_validate_json(response.content, strict=True)
+        page = response.json()
         names += [item["name"] for item in page["items"]]
         if page["nextCursor"] is None:
             break
@@ -367,6 +367,6 @@ async def test_what_is_no_query_is_refused(contract: Service) -> None:
 
 
 async def test_other_methods_are_not_allowed(contract: Service) -> None:
-    answer = await contract.client.put(f"{PATH}/unchanged", json={})
-    refused(answer, 405, "METHOD_NOT_ALLOWED")
-    assert answer.headers["Allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH"
+    response = await contract.client.put(f"{PATH}/unchanged", json={})
+    refused(response, 405, "METHOD_NOT_ALLOWED")
+    assert response.headers["Allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH"

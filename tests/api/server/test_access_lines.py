@@ -50,7 +50,7 @@ def short(line: dict[str, Any]) -> tuple[str, str | None, int | None]:
 
 
 async def test_a_submission_is_told_with_its_job_and_who_sent_it(service: Service, lines: Lines) -> None:
-    answer = await service.client.post("/api/v1/jobs", json={"type": "echo"}, headers={"X-Request-Id": "r-1"})
+    response = await service.client.post("/api/v1/jobs", json={"type": "echo"}, headers={"X-Request-Id": "r-1"})
     [line] = lines.taken()
     assert line.keys() == ALL | {"jobId"}
     assert line | {"timestamp": "", "durationMs": 0} == {
@@ -63,7 +63,7 @@ async def test_a_submission_is_told_with_its_job_and_who_sent_it(service: Servic
         "tenant": "default",
         "method": "POST",
         "route": "/api/v1/jobs",
-        "jobId": answer.json()["jobId"],
+        "jobId": response.json()["jobId"],
         "status": 202,
         "code": None,
         "durationMs": 0,
@@ -207,8 +207,8 @@ async def test_the_client_is_the_one_that_a_trusted_proxy_names(
     service = await start_service(trusted_proxies=trusted, root_path="/duly")
     lines = Lines(service)
     for path in ("/api/v1/jobs", "/duly/api/v1/jobs"):
-        answer = await service.client.post(path, json={"type": "echo"}, headers={"X-Forwarded-For": "203.0.113.7"})
-        job_id = answer.json()["jobId"]
+        response = await service.client.post(path, json={"type": "echo"}, headers={"X-Forwarded-For": "203.0.113.7"})
+        job_id = response.json()["jobId"]
         await service.client.post(f"{path}/{job_id}/retry", headers={"X-Forwarded-For": "203.0.113.7"})
     told = lines.taken()
     assert {line["client"] for line in told} == {client}

@@ -35,25 +35,25 @@ async def test_each_address_names_exactly_what_it_takes(contract: Service) -> No
     expected = await methods_by_path(contract)
     assert len(expected) > 40
     for path, methods in expected.items():
-        answer = await contract.client.options(path)
-        assert (answer.status_code, answer.content) == (204, b""), path
-        assert answer.headers["Allow"].split(", ") == methods, path
-        assert answer.headers["X-Request-Id"]
+        response = await contract.client.options(path)
+        assert (response.status_code, response.content) == (204, b""), path
+        assert response.headers["Allow"].split(", ") == methods, path
+        assert response.headers["X-Request-Id"]
         for other in {"GET", "HEAD", "PATCH", "QUERY"} - set(methods):
-            answer = await contract.client.request(other, path)
-            assert answer.status_code == 405, (other, path)
-            assert answer.headers["Allow"].split(", ") == methods, (other, path)
+            response = await contract.client.request(other, path)
+            assert response.status_code == 405, (other, path)
+            assert response.headers["Allow"].split(", ") == methods, (other, path)
 
 
 async def test_a_name_of_a_method_is_no_id_of_a_job(contract: Service) -> None:
     for path in ("/api/v1/jobs/batch", "/api/v1/jobs/retry", "/api/v1/jobs/cancel"):
         for method in ("GET", "PUT", "DELETE"):
-            answer = await contract.client.request(method, path, json={"type": "echo"} if method == "PUT" else None)
-            refused(answer, 405, "METHOD_NOT_ALLOWED")
-            assert answer.headers["Allow"] == "OPTIONS, POST"
-    answer = await contract.client.get("/api/v1/queues/mail/eu/pause")
-    refused(answer, 405, "METHOD_NOT_ALLOWED")
-    assert answer.headers["Allow"] == "OPTIONS, POST"
+            response = await contract.client.request(method, path, json={"type": "echo"} if method == "PUT" else None)
+            refused(response, 405, "METHOD_NOT_ALLOWED")
+            assert response.headers["Allow"] == "OPTIONS, POST"
+    response = await contract.client.get("/api/v1/queues/mail/eu/pause")
+    refused(response, 405, "METHOD_NOT_ALLOWED")
+    assert response.headers["Allow"] == "OPTIONS, POST"
 
 
 async def test_an_address_that_is_none_is_a_404_whatever_the_method(contract: Service) -> None:
@@ -65,8 +65,8 @@ async def test_an_address_that_is_none_is_a_404_whatever_the_method(contract: Se
         *(f"/api/v1/jobs%252F{job}", f"/api/v1/jobs%5C{job}", f"/api/v1//jobs/{job}", f"/api/v1/jobs;/{job}"),
     ):
         for method in ("GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"):
-            answer = await contract.client.request(method, path)
-            assert answer.status_code == 404, (method, path)
+            response = await contract.client.request(method, path)
+            assert response.status_code == 404, (method, path)
 
 
 async def test_options_about_the_whole_service_is_answered(contract: Service) -> None:
@@ -76,15 +76,15 @@ async def test_options_about_the_whole_service_is_answered(contract: Service) ->
 
 
 async def test_options_takes_a_body_and_a_query_and_looks_at_neither(contract: Service) -> None:
-    answer = await contract.client.request("OPTIONS", "/api/v1/jobs?nonsense=1", content=b"x" * 5000)
-    assert (answer.status_code, answer.headers["Allow"]) == (204, "GET, HEAD, OPTIONS, POST")
+    response = await contract.client.request("OPTIONS", "/api/v1/jobs?nonsense=1", content=b"x" * 5000)
+    assert (response.status_code, response.headers["Allow"]) == (204, "GET, HEAD, OPTIONS, POST")
 
 
 # -- HEAD
 
 
-def compared(answer: httpx.Response, *, without: set[str]) -> dict[str, Any]:
-    return {name: value for name, value in answer.headers.items() if name not in EACH_TIME | without}
+def compared(response: httpx.Response, *, without: set[str]) -> dict[str, Any]:
+    return {name: value for name, value in response.headers.items() if name not in EACH_TIME | without}
 
 
 async def test_head_is_answered_as_get_without_a_body(contract: Service) -> None:
@@ -120,8 +120,8 @@ async def test_head_sends_no_byte_of_a_body(contract: Service) -> None:
 async def test_head_of_a_job_that_the_client_has_is_a_304(contract: Service) -> None:
     view = await contract.run("echo")
     path = f"/api/v1/jobs/{view['jobId']}"
-    answer = await contract.client.head(path, headers={"If-None-Match": '"2"'})
-    assert (answer.status_code, answer.headers["ETag"]) == (304, '"2"')
+    response = await contract.client.head(path, headers={"If-None-Match": '"2"'})
+    assert (response.status_code, response.headers["ETag"]) == (304, '"2"')
 
 
 async def test_head_never_waits(contract: Service) -> None:
@@ -138,8 +138,8 @@ async def test_head_never_waits(contract: Service) -> None:
 async def test_a_stream_is_got_only(contract: Service) -> None:
     job = await contract.submit("echo", runAt=LATER)
     for path in ("/api/v1/events/stream", f"/api/v1/jobs/{job['jobId']}/events/stream"):
-        answer = await contract.client.head(path)
-        assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, OPTIONS")
+        response = await contract.client.head(path)
+        assert (response.status_code, response.headers["Allow"]) == (405, "GET, OPTIONS")
     assert not contract.node.hub._watches
 
 
@@ -168,8 +168,8 @@ async def test_head_needs_the_key_that_get_needs_and_options_none(start_service:
         (await service.client.post("/api/v1/jobs", json={"type": "echo"}, headers=KEY)).json()["jobId"],
         "x",
     ):
-        answer = await service.client.options(f"/api/v1/jobs/{job_id}")
-        assert (answer.status_code, answer.headers["Allow"]) == (204, "GET, HEAD, OPTIONS, PUT")
+        response = await service.client.options(f"/api/v1/jobs/{job_id}")
+        assert (response.status_code, response.headers["Allow"]) == (204, "GET, HEAD, OPTIONS, PUT")
     assert (await service.client.options("/nothing")).status_code == 404
 
 
@@ -178,8 +178,8 @@ async def test_head_of_a_stream_does_not_use_its_ticket_up(start_service: StartS
     job = (
         await service.client.post("/api/v1/jobs", json={"type": "echo"}, headers={**KEY, "Prefer": "wait=10"})
     ).json()
-    asked = {"jobId": job["jobId"]}
-    ticket = (await service.client.post("/api/v1/stream-tickets", json=asked, headers=KEY)).json()["ticket"]
+    requested = {"jobId": job["jobId"]}
+    ticket = (await service.client.post("/api/v1/stream-tickets", json=requested, headers=KEY)).json()["ticket"]
     path = f"/api/v1/jobs/{job['jobId']}/events/stream"
     assert (await service.client.head(path, params={"ticket": ticket})).status_code == 401
     assert (await service.client.options(path, params={"ticket": ticket})).status_code == 204

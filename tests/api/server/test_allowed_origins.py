@@ -123,8 +123,8 @@ async def test_no_header_of_a_page_makes_up_for_a_foreign_host(start_service: St
         ({"Host": "duly.example", "Origin": "https://duly.example"}, 200),
     )
     for headers, status in pretended:
-        answer = await service.client.get("/duly/api/v1/jobs", headers=headers)
-        assert answer.status_code == status, headers
+        response = await service.client.get("/duly/api/v1/jobs", headers=headers)
+        assert response.status_code == status, headers
 
 
 async def test_with_a_key_configured_any_host_is_answered_and_a_page_needs_the_key(start_service: StartService) -> None:
@@ -137,10 +137,10 @@ async def test_with_a_key_configured_any_host_is_answered_and_a_page_needs_the_k
 
 async def opening(service: Service, url: str, headers: dict[str, str]) -> httpx.Response:
     """Returns the beginning of a stream, or the error."""
-    async with asyncio.timeout(20), service.client.stream("GET", url, headers=headers) as answer:
-        if answer.status_code != 200:
-            await answer.aread()
-        return answer
+    async with asyncio.timeout(20), service.client.stream("GET", url, headers=headers) as response:
+        if response.status_code != 200:
+            await response.aread()
+        return response
 
 
 async def test_streams_can_be_read_by_pages_of_the_sites_that_are_named(start_service: StartService) -> None:
@@ -154,11 +154,11 @@ async def test_streams_can_be_read_by_pages_of_the_sites_that_are_named(start_se
             *((STREAM, 200), (of_job, 200), (f"{of_job}?lastEventId=2", 204), (unknown, 404)),
             *((f"{STREAM}?lastEventId=x", 422), (f"{STREAM}?ticket=x", 401)),
         ):
-            answer = await opening(service, url, page)
-            assert answer.status_code == status, url
-            assert answer.headers["Access-Control-Allow-Origin"] == origin
-            assert "Origin" in answer.headers.get_list("Vary")
-            assert "Access-Control-Allow-Credentials" not in answer.headers
+            response = await opening(service, url, page)
+            assert response.status_code == status, url
+            assert response.headers["Access-Control-Allow-Origin"] == origin
+            assert "Origin" in response.headers.get_list("Vary")
+            assert "Access-Control-Allow-Credentials" not in response.headers
         assert "Access-Control-Allow-Origin" not in (await service.client.get("/api/v1/jobs", headers=page)).headers
     assert "Origin" in (await opening(service, STREAM, {})).headers.get_list("Vary")
     foreign = await opening(service, STREAM, {"Origin": EVIL})
@@ -170,16 +170,19 @@ async def test_a_browser_may_look_first_whether_it_may_open_a_stream(
     start_service: StartService, key: str | None
 ) -> None:
     service = await start_service(api_key=key, allowed_origins=("https://app.example",))
-    asked = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization,last-event-id"}
-    page = {"Origin": "https://app.example", "Sec-Fetch-Site": "cross-site", **asked}
-    answer = await service.client.options(STREAM, headers=page)
-    assert (answer.status_code, answer.content) == (204, b"")
-    assert answer.headers["Access-Control-Allow-Origin"] == "https://app.example"
-    assert answer.headers["Access-Control-Allow-Methods"] == "GET"
-    allowed = {name.strip().lower() for name in answer.headers["Access-Control-Allow-Headers"].split(",")}
+    requested = {
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": "authorization,last-event-id",
+    }
+    page = {"Origin": "https://app.example", "Sec-Fetch-Site": "cross-site", **requested}
+    response = await service.client.options(STREAM, headers=page)
+    assert (response.status_code, response.content) == (204, b"")
+    assert response.headers["Access-Control-Allow-Origin"] == "https://app.example"
+    assert response.headers["Access-Control-Allow-Methods"] == "GET"
+    allowed = {name.strip().lower() for name in response.headers["Access-Control-Allow-Headers"].split(",")}
     assert {"authorization", "last-event-id"} <= allowed
-    assert answer.headers["X-Request-Id"]
-    for url, headers in ((STREAM, {**asked, "Origin": EVIL}), ("/api/v1/jobs", page), (STREAM, asked)):
+    assert response.headers["X-Request-Id"]
+    for url, headers in ((STREAM, {**requested, "Origin": EVIL}), ("/api/v1/jobs", page), (STREAM, requested)):
         other = await service.client.options(url, headers=headers)
         assert "Access-Control-Allow-Origin" not in other.headers, url
 

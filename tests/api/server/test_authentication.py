@@ -29,8 +29,8 @@ async def test_with_the_key_everything_works(start_service: StartService) -> Non
 
     assert (await service.run("echo"))["status"] == "completed"
     for scheme in ("bearer", "BEARER", "Bearer "):
-        answer = await service.client.get("/api/v1/jobs", headers={"Authorization": f"{scheme} {KEY}"})
-        assert answer.status_code == 200, scheme
+        response = await service.client.get("/api/v1/jobs", headers={"Authorization": f"{scheme} {KEY}"})
+        assert response.status_code == 200, scheme
 
 
 async def test_without_the_right_key_every_address_of_the_api_is_closed(start_service: StartService) -> None:
@@ -43,9 +43,9 @@ async def test_without_the_right_key_every_address_of_the_api_is_closed(start_se
         *(f"Bearer {KEY.upper()}", f"Bearer {KEY} {KEY}", f"Bearer,{KEY}", "Bearer \xff"),
     ):
         headers = [(b"Authorization", wrong.encode("latin-1").rstrip())]
-        answer = await service.client.post("/api/v1/jobs", json={"type": "echo"}, headers=headers)
-        refused(answer, 401, "UNAUTHORIZED")
-        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+        response = await service.client.post("/api/v1/jobs", json={"type": "echo"}, headers=headers)
+        refused(response, 401, "UNAUTHORIZED")
+        assert response.headers["WWW-Authenticate"].startswith("Bearer")
     refused(await service.client.get("/api/v1/jobs", params={"key": KEY, "api_key": KEY}), 401, "UNAUTHORIZED")
     assert (await service.sql("select count(*) from jobs"))[0][0] == 0
 
@@ -68,8 +68,8 @@ async def test_no_key_is_ever_repeated(start_service: StartService, capfd: pytes
     for key in (KEY, wrong):
         headers = {"Authorization": f"Bearer {key}"}
         for method, path in (*CLOSED, ("GET", "/metrics"), ("GET", "/openapi.json")):
-            answer = await service.client.request(method, path, headers=headers)
-            told = answer.text + str(answer.headers)
+            response = await service.client.request(method, path, headers=headers)
+            told = response.text + str(response.headers)
             assert KEY not in told
             assert wrong not in told
 

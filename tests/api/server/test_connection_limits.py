@@ -133,9 +133,9 @@ async def test_a_connection_without_a_place_is_told_so_and_one_that_waits_makes_
         for client in polls:
             await client.send(poll)
         refused = await stack.enter_async_context(raw_client(service))
-        answer = await refused.response()
-        answer.refused(503, "TOO_MANY_CONNECTIONS")
-        assert answer.headers["retry-after"] == "1"
+        response = await refused.response()
+        response.refused(503, "TOO_MANY_CONNECTIONS")
+        assert response.headers["retry-after"] == "1"
         assert await refused.closed()
         polls[0].writer.transport.abort()
 

@@ -73,8 +73,8 @@ async def test_a_half_closed_long_poll_hears_of_the_change(contract: Service) ->
         await client.send(request("GET", f"/api/v1/jobs/{job['jobId']}?wait=60", etag))
         client.end_sending()
         gate("half").set()
-        answer = await client.response()
-        assert answer.json()["status"] == "completed"
+        response = await client.response()
+        assert response.json()["status"] == "completed"
         assert await client.closed()
 
 

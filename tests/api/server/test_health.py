@@ -37,11 +37,11 @@ async def test_a_database_behind_its_migrations_is_named(behind: Service) -> Non
 
 async def test_metrics_are_what_prometheus_reads(contract: Service) -> None:
     await contract.run("echo")
-    answer = await contract.client.get("/metrics")
+    response = await contract.client.get("/metrics")
 
-    assert answer.status_code == 200
-    assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
-    lines = answer.text.splitlines()
+    assert response.status_code == 200
+    assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    lines = response.text.splitlines()
     assert all(line.startswith("# ") or SAMPLE.fullmatch(line) for line in lines), lines
     assert any(line.startswith("# TYPE duly_") for line in lines)
 

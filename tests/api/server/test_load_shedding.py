@@ -142,11 +142,11 @@ async def test_a_refusal_looks_like_every_other_error_and_the_connection_goes_on
     service = await start_service()
     monkeypatch.setattr(LoadShedder, "refuses", lambda _self, **_: True)
     for _ in range(3):
-        answer = await service.client.post("/api/v1/jobs", json={"type": "echo"}, headers={"X-Request-Id": "mine"})
-        assert answer.status_code == 503
-        assert (answer.headers["retry-after"], answer.headers["x-request-id"]) == ("1", "mine")
-        assert answer.headers["content-type"] == "application/json"
-        error = answer.json()["error"]
+        response = await service.client.post("/api/v1/jobs", json={"type": "echo"}, headers={"X-Request-Id": "mine"})
+        assert response.status_code == 503
+        assert (response.headers["retry-after"], response.headers["x-request-id"]) == ("1", "mine")
+        assert response.headers["content-type"] == "application/json"
+        error = response.json()["error"]
         assert (error["code"], error["details"]["retryable"]) == ("OVERLOADED", True)
     metrics = (await service.client.get("/metrics")).text
     assert 'code="OVERLOADED"} 3.0' in metrics
@@ -254,11 +254,11 @@ async def test_a_crowd_of_new_connections_is_accepted_in_few_rounds(
     sockets = [socket.create_connection((address.hostname or "", address.port or 0)) for _ in range(500)]
     try:
         assert (await again.client.get("/healthz")).status_code == 200
-        answers = []
+        responses = []
         for made in sockets[::50]:
             made.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
-            answers.append((await asyncio.to_thread(made.recv, 65536))[:15])
-        assert answers == [b"HTTP/1.1 200 OK"] * 10
+            responses.append((await asyncio.to_thread(made.recv, 65536))[:15])
+        assert responses == [b"HTTP/1.1 200 OK"] * 10
         assert len(rounds) <= 500 // acceptor.AT_ONCE + 10
     finally:
         for made in sockets:

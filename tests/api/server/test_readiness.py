@@ -118,10 +118,10 @@ async def test_a_node_is_ready_exactly_while_a_submission_would_be_recorded(
         assert words in error["details"]["reason"]
         assert error["details"]["remedy"]
         if state is not locked_table:  # a submission waits for the lock, as long as a statement may
-            answer = await service.client.post("/api/v1/jobs", json={"type": "echo"})
-            said = refused(answer, 503, code)
+            response = await service.client.post("/api/v1/jobs", json={"type": "echo"})
+            said = refused(response, 503, code)
             assert said["details"]["remedy"] == error["details"]["remedy"]
-            assert int(answer.headers["Retry-After"]) >= 1
+            assert int(response.headers["Retry-After"]) >= 1
             assert f'duly_database_errors_total{{code="{code}"}}' in (await service.client.get("/metrics")).text
 
     async def ready() -> bool:
@@ -148,8 +148,8 @@ async def test_many_that_ask_at_once_share_one_rehearsal(service: Service, monke
         return await real()
 
     monkeypatch.setattr(service.node.readiness, "_rehearsed", counted)
-    answers = await asyncio.gather(*(service.client.get("/readyz") for _ in range(50)))
-    assert {answer.status_code for answer in answers} == {200}
+    responses = await asyncio.gather(*(service.client.get("/readyz") for _ in range(50)))
+    assert {response.status_code for response in responses} == {200}
     assert 1 <= rehearsals <= 10
 
 

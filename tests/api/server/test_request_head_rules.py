@@ -70,9 +70,9 @@ async def test_an_address_of_more_than_16_kib_is_414(contract: Service, pieces: 
 
 async def test_what_is_refused_before_the_application_keeps_the_id_of_its_request(contract: Service) -> None:
     async with raw_client(contract) as client:
-        answer = await client.ask(request("GET", "/healthz", "X-Request-Id: mine", "Host: again"))
-        answer.refused(400, "BAD_REQUEST")
-        assert answer.headers["x-request-id"] == "mine"
+        response = await client.ask(request("GET", "/healthz", "X-Request-Id: mine", "Host: again"))
+        response.refused(400, "BAD_REQUEST")
+        assert response.headers["x-request-id"] == "mine"
 
 
 async def test_a_chunked_body_with_endless_extensions_is_refused(contract: Service) -> None:
@@ -95,8 +95,8 @@ async def test_a_body_in_chunks_of_one_byte_is_taken(contract: Service) -> None:
     body = b'{"type":"echo","parameters":"' + b"x" * 60_000 + b'"}'
     chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
     async with raw_client(contract) as client:
-        answer = await client.ask(head, *(chunks[at : at + 30_000] for at in range(0, len(chunks), 30_000)))
-        assert answer.status == 202
+        response = await client.ask(head, *(chunks[at : at + 30_000] for at in range(0, len(chunks), 30_000)))
+        assert response.status == 202
 
 
 async def test_a_trailer_is_no_header(contract: Service) -> None:
@@ -200,8 +200,8 @@ async def test_a_request_whose_end_is_in_doubt_is_refused_and_nothing_after_it_i
     contract: Service, headers: list[str], status: int
 ) -> None:
     async with raw_client(contract) as client:
-        answer = await client.ask(request("POST", "/api/v1/jobs", *headers) + CHUNKED + HEALTH)
-        answer.refused(status, "BAD_REQUEST" if status == 400 else "NOT_IMPLEMENTED")
+        response = await client.ask(request("POST", "/api/v1/jobs", *headers) + CHUNKED + HEALTH)
+        response.refused(status, "BAD_REQUEST" if status == 400 else "NOT_IMPLEMENTED")
         assert await client.closed()
 
 

@@ -32,9 +32,9 @@ async def test_compressed_content_is_a_415_on_every_route(contract: Service) -> 
     routes = await changing_routes(contract)
     assert len(routes) > 20
     for method, path in (*routes, ("POST", "/nothing")):
-        answer = await contract.client.request(method, path, headers={"Content-Encoding": "gzip"})
-        error = refused(answer, 415, "UNSUPPORTED_CONTENT_ENCODING")
-        assert answer.headers["Accept-Encoding"] == "identity", (method, path)
+        response = await contract.client.request(method, path, headers={"Content-Encoding": "gzip"})
+        error = refused(response, 415, "UNSUPPORTED_CONTENT_ENCODING")
+        assert response.headers["Accept-Encoding"] == "identity", (method, path)
         assert error["details"]["retryable"] is False
 
 
@@ -43,27 +43,27 @@ async def test_compressed_content_is_a_415_on_every_route(contract: Service) -> 
     ["gzip", "x-gzip", "GZIP", "deflate", "br", "zstd", "identity, gzip", "gzip, gzip", "nonsense", "*", "q=1"],
 )
 async def test_no_coding_is_taken(contract: Service, coding: str) -> None:
-    answer = await contract.client.post("/api/v1/jobs", json=BODY, headers={"Content-Encoding": coding})
-    refused(answer, 415, "UNSUPPORTED_CONTENT_ENCODING")
+    response = await contract.client.post("/api/v1/jobs", json=BODY, headers={"Content-Encoding": coding})
+    refused(response, 415, "UNSUPPORTED_CONTENT_ENCODING")
 
 
 async def test_codings_in_several_lines_are_all_looked_at(contract: Service) -> None:
     lines = [("Content-Encoding", "gzip"), ("Content-Encoding", "identity")]
     for headers in (lines, lines[::-1]):
-        answer = await contract.client.post("/api/v1/jobs", json=BODY, headers=headers)
-        refused(answer, 415, "UNSUPPORTED_CONTENT_ENCODING")
+        response = await contract.client.post("/api/v1/jobs", json=BODY, headers=headers)
+        refused(response, 415, "UNSUPPORTED_CONTENT_ENCODING")
 
 
 @pytest.mark.parametrize("coding", ["identity", "Identity", "", ",", "identity, identity"])
 async def test_plain_content_may_say_that_it_is_plain(contract: Service, coding: str) -> None:
-    answer = await contract.client.post("/api/v1/jobs", json=BODY, headers={"Content-Encoding": coding})
-    assert answer.status_code == 202
+    response = await contract.client.post("/api/v1/jobs", json=BODY, headers={"Content-Encoding": coding})
+    assert response.status_code == 202
 
 
 async def test_what_has_no_content_that_is_read_is_answered(contract: Service) -> None:
     for method in ("GET", "HEAD", "OPTIONS"):
-        answer = await contract.client.request(method, "/api/v1/jobs", headers={"Content-Encoding": "gzip"})
-        assert answer.status_code in {200, 204}, method
+        response = await contract.client.request(method, "/api/v1/jobs", headers={"Content-Encoding": "gzip"})
+        assert response.status_code in {200, 204}, method
 
 
 async def test_compressed_content_is_refused_before_it_is_read_and_before_the_key(start_service: StartService) -> None:
@@ -99,10 +99,10 @@ async def test_a_field_that_holds_one_value_is_sent_once(contract: Service, line
     type_ = [] if name == "Content-Type" else list(JSON.items())
     before = await contract.sql("select count(*) from jobs")
     for method, path in (("POST", "/api/v1/jobs"), ("POST", "/api/v1/jobs/batch"), ("GET", "/healthz")):
-        answer = await contract.client.request(method, path, content=b'{"type":"echo"}', headers=[*lines, *type_])
-        error = refused(answer, 400, "BAD_REQUEST")
+        response = await contract.client.request(method, path, content=b'{"type":"echo"}', headers=[*lines, *type_])
+        error = refused(response, 400, "BAD_REQUEST")
         assert f"Header {name} was sent 2 times." == error["message"]
-        assert lines[0][1] not in answer.text
+        assert lines[0][1] not in response.text
     assert await contract.sql("select count(*) from jobs") == before
 
 
@@ -111,9 +111,9 @@ async def test_a_second_key_does_not_open_what_the_first_one_does_not(start_serv
     service = await start_service(api_key=key)
     right, wrong = ("Authorization", f"Bearer {key}"), ("Authorization", "Bearer sk-another")
     for lines in ([right, wrong], [wrong, right], [right, right]):
-        answer = await service.client.get("/api/v1/jobs", headers=lines)
-        refused(answer, 400, "BAD_REQUEST")
-        assert key not in answer.text
+        response = await service.client.get("/api/v1/jobs", headers=lines)
+        refused(response, 400, "BAD_REQUEST")
+        assert key not in response.text
     origins = [("Origin", "https://one.example"), ("Origin", "https://two.example")]
     refused(await service.client.get("/api/v1/jobs", headers=[right, *origins]), 400, "BAD_REQUEST")
 
@@ -139,24 +139,28 @@ async def test_lists_may_come_in_several_lines(contract: Service) -> None:
     assert (await got(("If-None-Match", '"2"'), ("If-None-Match", '"1"'))).status_code == 304
     assert (await got(("If-None-Match", '"7'), ("If-None-Match", '"2"'))).status_code == 200
     for lines in (["application/problem+json", "*/*;q=0.5"], ["*/*;q=0.5", "application/problem+json"]):
-        answer = await got(*(("Accept", line) for line in lines), path="/nothing")
-        assert answer.headers["Content-Type"] == "application/problem+json"
-        assert answer.headers["Vary"] == "Accept"
+        response = await got(*(("Accept", line) for line in lines), path="/nothing")
+        assert response.headers["Content-Type"] == "application/problem+json"
+        assert response.headers["Vary"] == "Accept"
 
 
 async def test_a_trace_context_that_is_sent_twice_is_none(contract: Service) -> None:
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     lines = [("traceparent", trace), ("traceparent", trace)]
-    answer = await contract.client.post("/api/v1/jobs", json=BODY, headers=lines)
-    assert answer.status_code == 202
-    [submitted, *_] = await contract.events(answer.json()["jobId"])
+    response = await contract.client.post("/api/v1/jobs", json=BODY, headers=lines)
+    assert response.status_code == 202
+    [submitted, *_] = await contract.events(response.json()["jobId"])
     assert submitted["metadata"]["traceparent"] is None
 
 
 async def test_a_media_type_is_read_in_each_of_its_spellings(contract: Service) -> None:
     for type_ in ("application/json", "Application/JSON;charset=utf-8", 'application/json ; charset="utf-8"'):
-        answer = await contract.client.post("/api/v1/jobs", content=b'{"type":"echo"}', headers={"Content-Type": type_})
-        assert answer.status_code == 202, type_
+        response = await contract.client.post(
+            "/api/v1/jobs", content=b'{"type":"echo"}', headers={"Content-Type": type_}
+        )
+        assert response.status_code == 202, type_
     for type_ in ("application/jsonp", "text/json", "json", "application/json, text/plain", "application /json", ""):
-        answer = await contract.client.post("/api/v1/jobs", content=b'{"type":"echo"}', headers={"Content-Type": type_})
-        refused(answer, 415, "UNSUPPORTED_MEDIA_TYPE")
+        response = await contract.client.post(
+            "/api/v1/jobs", content=b'{"type":"echo"}', headers={"Content-Type": type_}
+        )
+        refused(response, 415, "UNSUPPORTED_MEDIA_TYPE")

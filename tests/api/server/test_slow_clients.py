@@ -68,10 +68,10 @@ async def test_a_body_that_does_not_come_is_408(impatient: Service, path: str) -
     before = await impatient.sql("select count(*) from jobs")
     for began in (b"", SUBMISSION):
         async with raw_client(impatient) as client:
-            answer = await client.ask(asks + began)
-            answer.refused(408, "REQUEST_TIMEOUT")
-            assert answer.headers["x-request-id"] == "slow"
-            assert answer.headers["connection"] == "close"
+            response = await client.ask(asks + began)
+            response.refused(408, "REQUEST_TIMEOUT")
+            assert response.headers["x-request-id"] == "slow"
+            assert response.headers["connection"] == "close"
             assert await client.closed()
     assert await impatient.sql("select count(*) from jobs") == before
 

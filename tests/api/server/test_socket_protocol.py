@@ -45,7 +45,7 @@ class Raw:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
 
-    async def answer(self) -> httpx.Response:
+    async def response(self) -> httpx.Response:
         async with asyncio.timeout(BOUND_SECONDS):
             head = await self.reader.readuntil(b"\r\n\r\n")
             status, *lines = head.decode().split("\r\n")[:-2]
@@ -105,28 +105,28 @@ async def test_a_handshake_that_is_none_is_refused_in_the_one_shape(
         name: value for name, value in ({**GOOD, "X-Request-Id": "mine-1"} | changed).items() if value is not None
     }
     async with shaken(contract, headers) as raw:
-        answer = await raw.answer()
+        response = await raw.response()
         assert await raw.closed_with() is None
-    refused(answer, status, code)
-    assert answer.headers["content-type"] == "application/json"
-    assert answer.headers["x-request-id"] == "mine-1" or status == 431
-    assert len(answer.headers.get_list("x-request-id")) == 1
+    refused(response, status, code)
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["x-request-id"] == "mine-1" or status == 431
+    assert len(response.headers.get_list("x-request-id")) == 1
     if status == 426:
-        assert answer.headers["Sec-WebSocket-Version"] == "13"
-        assert answer.headers["Upgrade"] == "websocket"
+        assert response.headers["Sec-WebSocket-Version"] == "13"
+        assert response.headers["Upgrade"] == "websocket"
 
 
 async def test_an_address_that_is_too_long_for_a_handshake_is_414(contract: Service, errors: list[str]) -> None:
     async with shaken(contract, path=f"/ws/jobs?x={'x' * 9_000}") as raw:
-        refused(await raw.answer(), 414, "URI_TOO_LONG")
+        refused(await raw.response(), 414, "URI_TOO_LONG")
 
 
 async def test_a_refused_handshake_can_be_a_problem_document(contract: Service) -> None:
     headers = {**GOOD, "Sec-WebSocket-Version": "8", "Accept": "application/problem+json"}
     async with shaken(contract, headers) as raw:
-        answer = await raw.answer()
-    assert (answer.status_code, answer.headers["content-type"]) == (426, "application/problem+json")
-    assert answer.json()["code"] == "UPGRADE_REQUIRED"
+        response = await raw.response()
+    assert (response.status_code, response.headers["content-type"]) == (426, "application/problem+json")
+    assert response.json()["code"] == "UPGRADE_REQUIRED"
 
 
 FRAMES: dict[str, tuple[bytes, int]] = {
@@ -146,7 +146,7 @@ async def test_what_breaks_the_protocol_closes_the_socket_with_its_code(
     contract: Service, errors: list[str], sent: bytes, code: int
 ) -> None:
     async with shaken(contract) as raw:
-        assert (await raw.answer()).status_code == 101
+        assert (await raw.response()).status_code == 101
         raw.writer.write(frame(TEXT, b'{"type":"subscribe","filter":{}}') + sent)
         assert await raw.closed_with() == code
     async with socket_to(contract) as socket:
@@ -155,7 +155,7 @@ async def test_what_breaks_the_protocol_closes_the_socket_with_its_code(
 
 async def test_a_text_in_fragments_that_is_not_utf_8_closes_the_socket(contract: Service, errors: list[str]) -> None:
     async with shaken(contract) as raw:
-        assert (await raw.answer()).status_code == 101
+        assert (await raw.response()).status_code == 101
         first, last = frame(TEXT, b'{"type":"'), frame(0, b"\xff")
         raw.writer.write(bytes([first[0] & ~FINAL]) + first[1:] + last)
         assert await raw.closed_with() == 1007
@@ -172,17 +172,17 @@ async def test_a_character_over_two_fragments_is_one(contract: Service, errors: 
 async def test_what_comes_before_the_handshake_is_answered_and_is_no_frame_ends_the_connection(
     contract: Service, errors: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, answering = asyncio.Event(), asyncio.Event()
+    requested, answering = asyncio.Event(), asyncio.Event()
 
     async def slow(*_: Any) -> Grant:
-        asked.set()
+        requested.set()
         await answering.wait()
         return Grant()
 
     monkeypatch.setattr(authentication, "use_ticket", slow)
     async with shaken(contract, path="/ws/jobs?ticket=x") as raw:
         async with asyncio.timeout(BOUND_SECONDS):
-            await asked.wait()
+            await requested.wait()
             raw.writer.write(frame(3, b"", mask=False))
             assert await raw.reader.read() == b""
         answering.set()

@@ -40,10 +40,10 @@ async def test_the_body_of_a_request_whose_offer_is_ignored_is_kept(contract: Se
     async with raw_client(contract) as client:
         for pieces in cuts(asks):
             await client.send(*pieces)
-            answer = await client.response()
-            if answer.status == 100:
-                answer = await client.response()
-            assert answer.status == 202, answer.body
+            response = await client.response()
+            if response.status == 100:
+                response = await client.response()
+            assert response.status == 202, response.body
         assert (await client.ask(HEALTH)).status == 200
 
 
@@ -83,9 +83,9 @@ async def test_many_requests_with_offers_in_one_segment_are_all_answered(contrac
 )
 async def test_a_websocket_is_offered_in_vain_where_none_can_be(contract: Service, asks: bytes) -> None:
     async with raw_client(contract) as client:
-        answer = await client.ask(asks)
-        assert answer.status in {404, 405}, answer.body
-        assert answer.json()["error"]["code"] in {"NOT_FOUND", "METHOD_NOT_ALLOWED"}
+        response = await client.ask(asks)
+        assert response.status in {404, 405}, response.body
+        assert response.json()["error"]["code"] in {"NOT_FOUND", "METHOD_NOT_ALLOWED"}
         if b"HTTP/1.0" not in asks:
             assert (await client.ask(HEALTH)).status == 200
 
@@ -96,9 +96,9 @@ async def test_a_websocket_is_taken_from_among_several_offers(contract: Service,
     async with raw_client(contract) as client:
         await client.send(HEALTH)
         assert (await client.response()).status == 200
-        answer = await client.ask(asks)
-        assert answer.status == 101
-        assert answer.headers["sec-websocket-accept"] == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+        response = await client.ask(asks)
+        assert response.status == 101
+        assert response.headers["sec-websocket-accept"] == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 
 async def test_a_websocket_offered_behind_an_unanswered_request_does_not_cut_its_answer(contract: Service) -> None:

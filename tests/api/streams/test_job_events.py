@@ -14,10 +14,10 @@ MEMBERS = [
 
 
 async def _page(contract: Service, job_id: str, **query: Any) -> dict[str, Any]:
-    answer = await contract.client.get(f"/api/v1/jobs/{job_id}/events", params=query)
-    assert answer.status_code == 200, answer.text
-    EventPage.model_validate_json(answer.content, strict=True)
-    page: dict[str, Any] = answer.json()
+    response = await contract.client.get(f"/api/v1/jobs/{job_id}/events", params=query)
+    assert response.status_code == 200, response.text
+    EventPage.model_validate_json(response.content, strict=True)
+    page: dict[str, Any] = response.json()
     return page
 
 
@@ -126,8 +126,8 @@ async def test_what_is_no_query_of_a_history_is_refused(contract: Service) -> No
         assert invalid_paths(await contract.client.get(path, params=query)) == [place], query
     assert invalid_paths(await contract.client.get(f"{path}/stream?lasteventid=3")) == ["lasteventid"]
     for last in ("x", "-1", "1.5", "99999999999"):
-        answer = await contract.client.get(f"{path}/stream", headers={"Last-Event-ID": last})
-        assert invalid_paths(answer) == ["Last-Event-ID"], last
+        response = await contract.client.get(f"{path}/stream", headers={"Last-Event-ID": last})
+        assert invalid_paths(response) == ["Last-Event-ID"], last
 
 
 async def test_a_job_that_does_not_exist_has_no_history(contract: Service) -> None:

@@ -21,29 +21,29 @@ StartService = Callable[..., Awaitable[Service]]
 
 
 async def ticket_of(service: Service) -> str:
-    answer = await service.client.post(PATH, headers=HEADERS, json={"all": True})
-    assert answer.status_code == 201, answer.text
-    ticket: str = answer.json()["ticket"]
+    response = await service.client.post(PATH, headers=HEADERS, json={"all": True})
+    assert response.status_code == 201, response.text
+    ticket: str = response.json()["ticket"]
     return ticket
 
 
 async def opened(service: Service, path: str, ticket: str) -> httpx.Response:
     """Returns the beginning of the response, or the error."""
-    async with asyncio.timeout(20), service.client.stream("GET", path, params={"ticket": ticket}) as answer:
-        if answer.status_code != 200:
-            await answer.aread()
-        return answer
+    async with asyncio.timeout(20), service.client.stream("GET", path, params={"ticket": ticket}) as response:
+        if response.status_code != 200:
+            await response.aread()
+        return response
 
 
 async def test_a_ticket_is_made_for_who_has_the_key(start_service: StartService) -> None:
     service = await start_service(api_key=KEY)
     refused(await service.client.post(PATH, json={"all": True}), 401, "UNAUTHORIZED")
-    answer = await service.client.post(PATH, headers=HEADERS, json={"all": True})
-    assert answer.status_code == 201
-    assert set(answer.json()) == {"ticket", "expiresAt"}
-    assert answer.headers["Cache-Control"] == "no-store"
-    assert TIME.fullmatch(answer.json()["expiresAt"])
-    left = datetime.fromisoformat(answer.json()["expiresAt"]) - datetime.now(UTC)
+    response = await service.client.post(PATH, headers=HEADERS, json={"all": True})
+    assert response.status_code == 201
+    assert set(response.json()) == {"ticket", "expiresAt"}
+    assert response.headers["Cache-Control"] == "no-store"
+    assert TIME.fullmatch(response.json()["expiresAt"])
+    left = datetime.fromisoformat(response.json()["expiresAt"]) - datetime.now(UTC)
     assert timedelta(seconds=30) < left <= timedelta(seconds=61)
     assert len({await ticket_of(service) for _ in range(20)}) == 20
 
@@ -71,8 +71,8 @@ async def test_a_ticket_of_one_node_is_used_up_on_all(start_service: StartServic
     nodes = [await start_service(api_key=KEY), await start_service(api_key=KEY)]
     for _ in range(5):
         ticket = await ticket_of(nodes[0])
-        answers = await asyncio.gather(*(opened(node, STREAM, ticket) for node in nodes for _ in range(3)))
-        assert sorted(answer.status_code for answer in answers) == [200, *[401] * 5]
+        responses = await asyncio.gather(*(opened(node, STREAM, ticket) for node in nodes for _ in range(3)))
+        assert sorted(response.status_code for response in responses) == [200, *[401] * 5]
 
 
 async def test_a_ticket_is_no_good_after_its_time(start_service: StartService) -> None:
@@ -112,8 +112,8 @@ async def test_a_ticket_opens_nothing_but_streams(start_service: StartService) -
 async def test_the_key_goes_before_a_ticket_which_is_then_not_used(start_service: StartService) -> None:
     service = await start_service(api_key=KEY)
     ticket = await ticket_of(service)
-    async with service.client.stream("GET", STREAM, params={"ticket": ticket}, headers=HEADERS) as answer:
-        assert answer.status_code == 200
+    async with service.client.stream("GET", STREAM, params={"ticket": ticket}, headers=HEADERS) as response:
+        assert response.status_code == 200
     assert (await opened(service, STREAM, ticket)).status_code == 200
 
 
@@ -121,8 +121,8 @@ async def test_without_a_key_configured_a_ticket_works_and_has_to_be_good(servic
     ticket = (await service.client.post(PATH, json={"all": True})).json()["ticket"]
     assert (await opened(service, STREAM, ticket)).status_code == 200
     refused(await opened(service, STREAM, ticket), 401, "UNAUTHORIZED")
-    async with service.client.stream("GET", STREAM) as answer:
-        assert answer.status_code == 200
+    async with service.client.stream("GET", STREAM) as response:
+        assert response.status_code == 200
 
 
 async def test_a_ticket_is_written_down_nowhere(
@@ -135,9 +135,9 @@ async def test_a_ticket_is_written_down_nowhere(
     await opened(service, STREAM, good)
     told = ""
     for query in (f"ticket={spent}&bad=1", f"ticket={good}", f"ticket={spent}"):
-        answer = await service.client.get(f"{STREAM}?{query}")
-        assert answer.status_code in {401, 422}
-        told += answer.text + str(answer.headers)
+        response = await service.client.get(f"{STREAM}?{query}")
+        assert response.status_code in {401, 422}
+        told += response.text + str(response.headers)
     for path in (f"/ws/jobs?ticket={unused}", f"/ws/jobs?ticket={unused}"):
         try:
             async with socket_to(service, path) as socket:

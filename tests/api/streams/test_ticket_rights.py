@@ -19,9 +19,9 @@ STREAM = "/api/v1/events/stream"
 
 
 async def ticket_for(service: Service, **opens: Any) -> str:
-    answer = await service.client.post(PATH, json=opens)
-    assert answer.status_code == 201, answer.text
-    ticket: str = answer.json()["ticket"]
+    response = await service.client.post(PATH, json=opens)
+    assert response.status_code == 201, response.text
+    ticket: str = response.json()["ticket"]
     return ticket
 
 
@@ -32,8 +32,8 @@ def stream_of(job: dict[str, Any]) -> str:
 async def status_of(service: Service, path: str, **opens: Any) -> int:
     """Returns the status of a stream with a new ticket."""
     url = f"{path}?ticket={await ticket_for(service, **opens)}"
-    async with asyncio.timeout(20), service.client.stream("GET", url) as answer:
-        return answer.status_code
+    async with asyncio.timeout(20), service.client.stream("GET", url) as response:
+        return response.status_code
 
 
 async def first_job_told(service: Service, opens: dict[str, Any], **filters: Any) -> dict[str, Any]:
@@ -104,8 +104,8 @@ async def test_what_is_not_the_tickets_looks_like_what_does_not_exist(contract: 
     told = []
     for job_id in (other["jobId"], str(uuid4()), "x"):
         ticket = await ticket_for(contract, jobId=mine["jobId"])
-        answer = await contract.client.get(stream_of({"jobId": job_id}), params={"ticket": ticket})
-        told.append((answer.status_code, answer.json()))
+        response = await contract.client.get(stream_of({"jobId": job_id}), params={"ticket": ticket})
+        told.append((response.status_code, response.json()))
     assert told[0] == told[1] == told[2]
 
 
@@ -150,7 +150,7 @@ async def test_no_filter_widens_a_ticket(contract: Service) -> None:
             {"label": "customer:c-1"},
             {"type": ["echo"], "label": ["customer:c-1", "customer:c-none"]},
         ):
-            assert (await socket.asked("subscribe", ref="f", filter=filter_))["type"] == "subscribed"
+            assert (await socket.request("subscribe", ref="f", filter=filter_))["type"] == "subscribed"
         await contract.run("echo", labels={"customer": "c-1"})
         mine = await contract.run("echo", labels={"customer": "c-none"})
         heard = await socket.hear_many(6)  # by the first and the last of the filters
@@ -190,7 +190,7 @@ async def test_a_socket_with_a_ticket_for_a_job_reads_it_and_does_nothing_else(c
 
 
 async def submitted(socket: Socket, **job: Any) -> dict[str, Any]:
-    accepted = await socket.asked("submit_job", ref="s", job={"type": "echo", "delaySeconds": 3600, **job})
+    accepted = await socket.request("submit_job", ref="s", job={"type": "echo", "delaySeconds": 3600, **job})
     assert accepted["type"] == "job_accepted", accepted
     assert (await socket.hear())["jobId"] == accepted["jobId"]
     return accepted
@@ -231,7 +231,7 @@ async def test_no_submission_with_a_ticket_reaches_jobs_that_it_does_not_name(co
         for member in ({"uniqueKey": "theirs"}, {"concurrencyKey": "theirs"}, {"dependsOn": [other["jobId"]]}):
             assert next(iter(member)) in await forbidden(socket, "submit_job", job={"type": "echo", **member})
     async with socket_to(contract, f"/ws/jobs?ticket={await ticket_for(contract, all=True, submit=True)}") as socket:
-        accepted = await socket.asked("submit_job", ref="s", job={"type": "echo", "uniqueKey": "theirs"})
+        accepted = await socket.request("submit_job", ref="s", job={"type": "echo", "uniqueKey": "theirs"})
         assert (accepted["jobId"], accepted["deduplicated"]) == (other["jobId"], True)
 
 
@@ -245,7 +245,7 @@ async def test_a_key_that_another_job_used_shows_a_ticket_nothing_of_it(contract
         "idempotencyKey": f"k-{len(str(opens))}",
     }
     async with socket_to(contract) as first:
-        accepted = await first.asked("submit_job", **{name: said[name] for name in ("job", "idempotencyKey")})
+        accepted = await first.request("submit_job", **{name: said[name] for name in ("job", "idempotencyKey")})
         assert accepted["type"] == "job_accepted"
     async with socket_to(contract, f"/ws/jobs?ticket={await ticket_for(contract, **opens, submit=True)}") as socket:
         heard = await socket.refused(json.dumps(said), "IDEMPOTENCY_KEY_REUSED")
@@ -259,7 +259,7 @@ async def test_a_ticket_of_labels_takes_up_its_own_submission_after_a_cut(contra
     accepted = []
     for _ in range(2):
         async with socket_to(contract, f"/ws/jobs?ticket={await ticket_for(contract, **opens)}") as socket:
-            accepted.append(await socket.asked("submit_job", ref="s", **said))
+            accepted.append(await socket.request("submit_job", ref="s", **said))
             assert (await socket.hear())["type"] == "job_submitted"
     assert accepted[0]["jobId"] == accepted[1]["jobId"]
 
@@ -269,8 +269,8 @@ async def test_a_ticket_of_the_release_before_opens_nothing(contract: Service) -
         "insert into stream_tickets (digest, tenant_id, expires_at)"
         " values (sha256('old'), 1, now() + interval '1 minute')"
     )
-    answer = await contract.client.get(STREAM, params={"ticket": "old"})
-    refused(answer, 401, "UNAUTHORIZED")
+    response = await contract.client.get(STREAM, params={"ticket": "old"})
+    refused(response, 401, "UNAUTHORIZED")
     ticket = await ticket_for(contract, all=True)
     assert await contract.sql("select from stream_tickets where digest = sha256($1)", ticket.encode()) == []
 

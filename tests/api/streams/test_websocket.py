@@ -23,14 +23,14 @@ TYPES_OF_A_RUN = ["job_submitted", "job_started", "job_completed"]
 
 async def submitted(socket: Socket, type_: str, parameters: Any = None, **members: Any) -> dict[str, Any]:
     job = {"type": type_, "parameters": {} if parameters is None else parameters, **members}
-    accepted = await socket.asked("submit_job", ref="s", job=job)
+    accepted = await socket.request("submit_job", ref="s", job=job)
     assert accepted["type"] == "job_accepted", accepted
     return accepted
 
 
 async def test_a_job_is_submitted_and_followed_to_its_end(service: Service) -> None:
     async with socket_to(service) as socket:
-        accepted = await socket.asked("submit_job", ref="a1", job={"type": "echo", "parameters": {"n": 1}})
+        accepted = await socket.request("submit_job", ref="a1", job={"type": "echo", "parameters": {"n": 1}})
         frames = await socket.hear_many(3)
         await socket.is_open()
     job = await service.job(accepted["jobId"])
@@ -55,7 +55,7 @@ async def test_a_job_is_submitted_and_followed_to_its_end(service: Service) -> N
 
 async def test_what_a_socket_is_told_is_what_a_stream_is_told(service: Service) -> None:
     async with following_all(service) as frames, socket_to(service) as socket:
-        acknowledged = await socket.asked("subscribe", ref="all", filter={})
+        acknowledged = await socket.request("subscribe", ref="all", filter={})
         assert (acknowledged["type"], acknowledged["ref"]) == ("subscribed", "all")
         await service.run("progress", {"steps": 3})
         told = await take(frames, 6)
@@ -79,7 +79,7 @@ async def test_a_job_can_be_followed_from_any_place(service: Service) -> None:
 
 async def test_a_filter_resumes_after_any_frame(service: Service) -> None:
     async with socket_to(service) as socket:
-        acknowledged = await socket.asked("subscribe", ref="r", filter={"type": "echo", "label": ["region:eu"]})
+        acknowledged = await socket.request("subscribe", ref="r", filter={"type": "echo", "label": ["region:eu"]})
         await service.run("echo")
         for region in ("eu", "us", "eu"):
             await service.run("echo", labels={"region": region})
@@ -95,10 +95,10 @@ async def test_who_unsubscribes_hears_no_more(service: Service) -> None:
     async with socket_to(service) as socket:
         accepted = await submitted(socket, "tell-at-gates", {"name": "leave", "steps": 1})
         assert [frame["type"] for frame in await socket.hear_many(2)] == TYPES_OF_A_RUN[:2]
-        await socket.asked("subscribe", ref="r", filter={"type": "echo", "queue": ["default"]})
-        told = await socket.asked("unsubscribe", ref="u", jobId=accepted["jobId"])
+        await socket.request("subscribe", ref="r", filter={"type": "echo", "queue": ["default"]})
+        told = await socket.request("unsubscribe", ref="u", jobId=accepted["jobId"])
         assert told == {"type": "unsubscribed", "ref": "u", "jobId": accepted["jobId"]}
-        ended = await socket.asked("unsubscribe", ref="v", filter={"queue": "default", "type": ["echo"]})
+        ended = await socket.request("unsubscribe", ref="v", filter={"queue": "default", "type": ["echo"]})
         assert ended == {"type": "unsubscribed", "ref": "v"}
         gate("leave-1").set()
         await service.ended(accepted["jobId"])
@@ -191,8 +191,8 @@ async def test_an_error_says_where_and_repeats_the_ref(service: Service) -> None
 async def test_an_idempotency_key_makes_one_job_of_two_messages(service: Service) -> None:
     async with socket_to(service) as first, socket_to(service) as second:
         message = {"job": {"type": "echo", "delaySeconds": 3600}, "idempotencyKey": "k-1"}
-        accepted = await first.asked("submit_job", ref="1", **message)
-        again = await second.asked("submit_job", ref="2", **message)
+        accepted = await first.request("submit_job", ref="1", **message)
+        again = await second.request("submit_job", ref="2", **message)
         assert again == accepted | {"ref": "2"}
         other = {"type": "submit_job", "job": {"type": "echo"}, "idempotencyKey": "k-1"}
         assert (await first.hear())["type"] == "job_submitted"
@@ -204,9 +204,9 @@ async def test_a_repeated_message_says_again_that_another_job_stands_for_it(serv
     standing = (await service.client.post("/api/v1/jobs", json=unique)).json()["jobId"]
     async with socket_to(service) as first, socket_to(service) as second:
         message = {"job": unique, "idempotencyKey": "k-2"}
-        accepted = await first.asked("submit_job", ref="1", **message)
+        accepted = await first.request("submit_job", ref="1", **message)
         assert (accepted["jobId"], accepted["deduplicated"]) == (standing, True)
-        assert await second.asked("submit_job", ref="2", **message) == accepted | {"ref": "2"}
+        assert await second.request("submit_job", ref="2", **message) == accepted | {"ref": "2"}
 
 
 async def test_many_submissions_of_one_socket_are_each_answered_under_their_ref(service: Service) -> None:
@@ -229,11 +229,11 @@ async def test_a_socket_follows_so_much_and_no_more(service: Service, monkeypatc
     async with socket_to(service) as socket:
         first = await submitted(socket, "echo", delaySeconds=3600)
         await socket.hear()
-        await socket.asked("subscribe", ref="f", filter={"type": "nothing"})
+        await socket.request("subscribe", ref="f", filter={"type": "nothing"})
         refused = await socket.refused('{"type":"submit_job","job":{"type":"echo"}}', "OVERLOADED")
         assert refused["error"]["details"]["retryable"] is True
         await socket.refused('{"type":"subscribe","filter":{"type":"other"}}', "OVERLOADED")
-        await socket.asked("unsubscribe", ref="u", jobId=first["jobId"])
+        await socket.request("unsubscribe", ref="u", jobId=first["jobId"])
         await submitted(socket, "echo")
     assert (await service.sql("select count(*) from jobs"))[0][0] == 2
 
@@ -254,7 +254,7 @@ async def test_a_client_that_takes_nothing_is_cut_off_and_resumes(
     monkeypatch.setattr(tenant_feed, "PATIENCE_SECONDS", 0.001)
     job_id = (await service.submit("echo", delaySeconds=3600))["jobId"]
     async with socket_to(service, max_queue=1, compression=None) as socket:
-        await socket.asked("subscribe", ref="all", filter={})
+        await socket.request("subscribe", ref="all", filter={})
         await eventually(lambda: _tail_is_read(service))
         with service.node.tail.watch():  # another one, who keeps the tail going
             await service.sql(LONG_HISTORY, UUID(job_id))
@@ -303,7 +303,7 @@ async def test_a_client_that_leaves_leaves_nothing_behind(service: Service) -> N
         for _ in range(5):
             socket = await stack.enter_async_context(socket_to(service))
             await submitted(socket, "echo", delaySeconds=3600)
-            await socket.asked("subscribe", ref="f", filter={})
+            await socket.request("subscribe", ref="f", filter={})
         assert service.node.stream_capacity.taken == 5
     await nobody_follows(service)
     await eventually(lambda: _there_is_room_again(service))

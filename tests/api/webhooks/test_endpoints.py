@@ -49,25 +49,25 @@ async def post(service: Service, **members: Any) -> Any:
 
 
 async def made(service: Service, **members: Any) -> dict[str, Any]:
-    answer = await post(service, **members)
-    assert answer.status_code == 201, answer.text
-    body: dict[str, Any] = answer.json()
+    response = await post(service, **members)
+    assert response.status_code == 201, response.text
+    body: dict[str, Any] = response.json()
     return body
 
 
 async def read(service: Service, webhook_id: str) -> dict[str, Any]:
-    answer = await service.client.get(f"{PATH}/{webhook_id}")
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["Cache-Control"] == "no-store"
-    body: dict[str, Any] = answer.json()
+    response = await service.client.get(f"{PATH}/{webhook_id}")
+    assert response.status_code == 200, response.text
+    assert response.headers["Cache-Control"] == "no-store"
+    body: dict[str, Any] = response.json()
     return body
 
 
 async def patched(service: Service, webhook_id: str, **members: Any) -> dict[str, Any]:
-    answer = await service.client.patch(f"{PATH}/{webhook_id}", json=members)
-    assert answer.status_code == 200, answer.text
-    WebhookBody.model_validate_json(answer.content, strict=True)
-    body: dict[str, Any] = answer.json()
+    response = await service.client.patch(f"{PATH}/{webhook_id}", json=members)
+    assert response.status_code == 200, response.text
+    WebhookBody.model_validate_json(response.content, strict=True)
+    body: dict[str, Any] = response.json()
     assert body == await read(service, webhook_id)
     return body
 
@@ -76,12 +76,12 @@ async def patched(service: Service, webhook_id: str, **members: Any) -> dict[str
 
 
 async def test_an_endpoint_is_made_with_its_defaults_and_shown(contract: Service) -> None:
-    answer = await post(contract)
-    assert answer.status_code == 201
-    DisclosedWebhookBody.model_validate_json(answer.content, strict=True)
-    body = answer.json()
-    assert answer.headers["Location"] == f"{PATH}/{body['webhookId']}"
-    assert answer.headers["Cache-Control"] == "no-store"
+    response = await post(contract)
+    assert response.status_code == 201
+    DisclosedWebhookBody.model_validate_json(response.content, strict=True)
+    body = response.json()
+    assert response.headers["Location"] == f"{PATH}/{body['webhookId']}"
+    assert response.headers["Cache-Control"] == "no-store"
     secret = body.pop("secret")
     assert secret.startswith("whsec_")
     assert len(b64decode(secret.removeprefix("whsec_"), validate=True)) == 32
@@ -183,15 +183,15 @@ async def test_what_does_not_fit_is_refused_by_its_place(
     contract: Service, members: dict[str, Any], path: str | None, says: str
 ) -> None:
     standing = await made(contract)
-    for answer in (
+    for response in (
         await post(contract, **members),
         await contract.client.patch(f"{PATH}/{standing['webhookId']}", json=members),
     ):
         if path is None:
-            assert answer.status_code in {200, 201}
+            assert response.status_code in {200, 201}
             continue
-        assert invalid_paths(answer) == [path]
-        assert says in answer.text
+        assert invalid_paths(response) == [path]
+        assert says in response.text
     if path is not None:
         assert await read(contract, standing["webhookId"]) == {
             name: value for name, value in standing.items() if name != "secret"
@@ -207,17 +207,17 @@ async def test_what_does_not_fit_is_refused_by_its_place(
 )
 async def test_a_secret_that_can_sign_nothing_is_refused_and_not_repeated(contract: Service, secret: str) -> None:
     standing = await made(contract)
-    for answer in (
+    for response in (
         await post(contract, secret=secret),
         await contract.client.post(f"{PATH}/{standing['webhookId']}/rotate-secret", json={"secret": secret}),
     ):
-        assert invalid_paths(answer) == ["secret"]
-        assert not secret or secret not in answer.text
+        assert invalid_paths(response) == ["secret"]
+        assert not secret or secret not in response.text
 
 
 async def test_several_faults_are_told_at_once(contract: Service) -> None:
-    answer = await post(contract, url="ftp://a", events=["x", "job.failed", "y"], headers={"te": "", "x-b": "\n"})
-    assert invalid_paths(answer) == ["url", "events[0]", "events[2]", "headers.te", "headers.x-b"]
+    response = await post(contract, url="ftp://a", events=["x", "job.failed", "y"], headers={"te": "", "x-b": "\n"})
+    assert invalid_paths(response) == ["url", "events[0]", "events[2]", "headers.te", "headers.x-b"]
 
 
 async def test_what_is_required_is_asked_for(contract: Service) -> None:
@@ -231,8 +231,8 @@ async def test_what_is_required_is_asked_for(contract: Service) -> None:
 async def test_a_tenant_has_a_thousand_at_most(start_service: StartService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoints, "MOST_ENDPOINTS", 3)
     service = await start_service()
-    answers = await asyncio.gather(*(post(service) for _ in range(12)))
-    ids = [answer.json()["webhookId"] for answer in answers if answer.status_code == 201]
+    responses = await asyncio.gather(*(post(service) for _ in range(12)))
+    ids = [response.json()["webhookId"] for response in responses if response.status_code == 201]
     assert len(ids) == 3
     error = refused(await post(service), 409, "ENDPOINT_LIMIT_REACHED")
     assert error["message"] == "Webhook limit reached (3)."
@@ -256,11 +256,11 @@ async def test_what_names_no_endpoint_is_not_found_and_the_answers_do_not_differ
         ("GET", "/jwks.json", None),
     )
     for method, under, body in calls:
-        answers = [
+        responses = [
             await contract.client.request(method, f"{PATH}/{webhook_id}{under}", json=body)
             for webhook_id in (foreign, str(new_job_id()), str(uuid4()), "no-id", foreign.replace("-", ""))
         ]
-        assert len({json.dumps(refused(answer, 404, "NOT_FOUND")) for answer in answers}) == 1, method + under
+        assert len({json.dumps(refused(response, 404, "NOT_FOUND")) for response in responses}) == 1, method + under
     assert foreign not in (await contract.client.get(PATH, params={"limit": 200})).text
 
 
@@ -274,15 +274,15 @@ async def test_lists_are_newest_first_in_pages_and_filtered(start_service: Start
     ids = [(await made(service, **kinds[place % 3]))["webhookId"] for place in range(7)]
     await patched(service, ids[3], disabled=True)
 
-    async def listed(**asked: Any) -> list[str]:
+    async def listed(**requested: Any) -> list[str]:
         found: list[str] = []
         cursor: str | None = None
         while cursor is not None or not found:
-            answer = await service.client.get(PATH, params={**asked, **({"cursor": cursor} if cursor else {})})
-            page = answer.json()
-            WebhookPage.model_validate_json(answer.content, strict=True)
-            assert answer.headers["Cache-Control"] == "no-store"
-            assert len(page["items"]) <= asked.get("limit", 50)
+            response = await service.client.get(PATH, params={**requested, **({"cursor": cursor} if cursor else {})})
+            page = response.json()
+            WebhookPage.model_validate_json(response.content, strict=True)
+            assert response.headers["Cache-Control"] == "no-store"
+            assert len(page["items"]) <= requested.get("limit", 50)
             found += [item["webhookId"] for item in page["items"]]
             cursor = page["nextCursor"]
             if cursor is None:
@@ -350,14 +350,14 @@ async def test_what_is_left_out_stays_and_what_is_named_is_replaced(contract: Se
 @pytest.mark.parametrize("member", ["url", "events", "types", "labels", "headers", "signatures", "paused", "disabled"])
 async def test_null_is_no_way_to_leave_a_member_as_it_was(contract: Service, member: str) -> None:
     webhook_id = (await made(contract))["webhookId"]
-    answer = await contract.client.patch(f"{PATH}/{webhook_id}", json={member: None})
-    assert invalid_paths(answer) == [member]
+    response = await contract.client.patch(f"{PATH}/{webhook_id}", json={member: None})
+    assert invalid_paths(response) == [member]
 
 
 async def test_the_secret_is_changed_by_rotating_alone(contract: Service) -> None:
     webhook_id = (await made(contract))["webhookId"]
-    answer = await contract.client.patch(f"{PATH}/{webhook_id}", json={"secret": SECRET})
-    assert invalid_paths(answer) == ["secret"]
+    response = await contract.client.patch(f"{PATH}/{webhook_id}", json={"secret": SECRET})
+    assert invalid_paths(response) == ["secret"]
 
 
 async def test_disabling_and_enabling(contract: Service) -> None:
@@ -424,8 +424,8 @@ async def test_the_same_rate_set_again_gives_nothing_away(contract: Service) -> 
 
 async def test_a_deleted_one_is_gone_with_all_that_is_known_of_its_receiver(contract: Service) -> None:
     webhook_id = (await made(contract))["webhookId"]
-    answer = await contract.client.delete(f"{PATH}/{webhook_id}")
-    assert (answer.status_code, answer.content) == (204, b"")
+    response = await contract.client.delete(f"{PATH}/{webhook_id}")
+    assert (response.status_code, response.content) == (204, b"")
     refused(await contract.client.get(f"{PATH}/{webhook_id}"), 404, "NOT_FOUND")
     refused(await contract.client.delete(f"{PATH}/{webhook_id}"), 404, "NOT_FOUND")
     assert await contract.sql("select from endpoints where endpoint_id = $1", UUID(webhook_id)) == []
@@ -434,10 +434,10 @@ async def test_a_deleted_one_is_gone_with_all_that_is_known_of_its_receiver(cont
 
 async def test_a_test_is_queued_with_the_id_it_will_have(contract: Service) -> None:
     webhook_id = (await made(contract, paused=True))["webhookId"]
-    answer = await contract.client.post(f"{PATH}/{webhook_id}/test")
-    assert answer.status_code == 202
-    SentTestBody.model_validate_json(answer.content, strict=True)
-    sent = answer.json()
+    response = await contract.client.post(f"{PATH}/{webhook_id}/test")
+    assert response.status_code == 202
+    SentTestBody.model_validate_json(response.content, strict=True)
+    sent = response.json()
     [row] = await contract.sql("select * from deliveries where delivery_id = $1", UUID(sent["deliveryId"]))
     assert (str(row["receiver_id"]), row["registered"]) == (webhook_id, True)
     assert sent["eventId"] == str(event_id(row["job_id"], 0))
@@ -448,11 +448,11 @@ async def test_a_test_is_queued_with_the_id_it_will_have(contract: Service) -> N
 
 
 async def rotated(service: Service, webhook_id: str, **sent: Any) -> dict[str, Any]:
-    answer = await service.client.post(f"{PATH}/{webhook_id}/rotate-secret", **sent)
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["Cache-Control"] == "no-store"
-    DisclosedWebhookBody.model_validate_json(answer.content, strict=True)
-    body: dict[str, Any] = answer.json()
+    response = await service.client.post(f"{PATH}/{webhook_id}/rotate-secret", **sent)
+    assert response.status_code == 200, response.text
+    assert response.headers["Cache-Control"] == "no-store"
+    DisclosedWebhookBody.model_validate_json(response.content, strict=True)
+    body: dict[str, Any] = response.json()
     return body
 
 
@@ -499,10 +499,10 @@ async def test_key_pairs_come_and_go_with_v1a(contract: Service) -> None:
     kept = await patched(contract, first["webhookId"], signatures=["v1a", "v1"])
     assert kept["publicKeys"] == with_pair["publicKeys"]
     both = (await rotated(contract, first["webhookId"]))["publicKeys"]
-    answer = await contract.client.get(path)
-    assert answer.headers["Cache-Control"] == "public, max-age=300"
-    endpoint_models.JwksBody.model_validate_json(answer.content, strict=True)
-    assert public_keys_of_jwks(answer.json()) == both
+    response = await contract.client.get(path)
+    assert response.headers["Cache-Control"] == "public, max-age=300"
+    endpoint_models.JwksBody.model_validate_json(response.content, strict=True)
+    assert public_keys_of_jwks(response.json()) == both
     await patched(contract, first["webhookId"], signatures=["v1"])
     refused(await contract.client.get(path), 404, "NOT_FOUND")
     assert (await patched(contract, first["webhookId"], signatures=["v1", "v1a"]))["publicKeys"][0] not in both
@@ -528,8 +528,8 @@ async def test_public_keys_need_no_api_key_and_nothing_else_is_open(start_servic
         ("GET", f"{path}/jwks.json%0A"),
         ("POST", f"{path}/rotate-secret"),
     ):
-        answer = await service.client.request(method, closed)
-        assert answer.status_code == 401, (method, closed)
+        response = await service.client.request(method, closed)
+        assert response.status_code == 401, (method, closed)
 
 
 async def test_secrets_keys_and_headers_are_nowhere_but_in_the_one_answer(
@@ -541,7 +541,7 @@ async def test_secrets_keys_and_headers_are_nowhere_but_in_the_one_answer(
     webhook_id = first["webhookId"]
     second = await rotated(service, webhook_id, json={"secret": given})
     hidden = (first["secret"], value, given)
-    answers = [
+    responses = [
         await service.client.get(PATH),
         await service.client.get(f"{PATH}/{webhook_id}"),
         await service.client.patch(f"{PATH}/{webhook_id}", json={"paused": True}),
@@ -550,7 +550,7 @@ async def test_secrets_keys_and_headers_are_nowhere_but_in_the_one_answer(
         await service.client.post(PATH, json={"url": URL, "events": ["*"], "secret": "whsec_" + given}),
         await service.client.get(f"{PATH}/{webhook_id}/jwks.json"),
     ]
-    told = "".join(answer.text + str(answer.headers) for answer in answers)
+    told = "".join(response.text + str(response.headers) for response in responses)
     assert second["secret"] == given
     dumped = await dump(service.database_url)
     written = "".join(capfd.readouterr())
