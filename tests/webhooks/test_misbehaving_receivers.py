@@ -198,8 +198,8 @@ async def test_it_is_left_alone_for_as_long_as_it_asks_but_a_day_at_most(
     [
         (answers(410), "GONE"),
         (answers(410, headers={"retry-after": "10"}), "GONE"),
-        (answers(400, headers={"webhook-delivery": "disable"}), "ASKED"),
-        (answers(500, headers={"webhook-delivery": " Disable "}), "ASKED"),
+        (answers(400, headers={"webhook-delivery": "disable"}), "REQUESTED"),
+        (answers(500, headers={"webhook-delivery": " Disable "}), "REQUESTED"),
     ],
     ids=["410", "410 with a delay", "disable", "disable in other words"],
 )
