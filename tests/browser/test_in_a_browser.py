@@ -1,4 +1,4 @@
-"""In a real Chromium: the page with a progress bar, its own EventSource over cuts and restarts, and pages of others."""
+"""Chromium: the page with a progress bar, its EventSource over cuts and restarts, and pages of other sites."""
 
 import asyncio
 import os
@@ -36,7 +36,7 @@ async def relay() -> AsyncIterator[Relay]:
 
 @asynccontextmanager
 async def running_backend(**variables: str) -> AsyncIterator[str]:
-    """The address of the example's backend."""
+    """Returns the address of the example's backend."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DULY_")}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, str(ROOT / "examples" / "progress-bar" / "backend.py")),
@@ -54,7 +54,7 @@ async def running_backend(**variables: str) -> AsyncIterator[str]:
 
 
 class Restarts:
-    """A service behind a relay, one after another on the same database; the jobs run elsewhere."""
+    """Starts services behind a relay, one after another on the same database; jobs run elsewhere."""
 
     def __init__(self, database_url: str, relay: Relay, settings: dict[str, Any]) -> None:
         self._database_url, self._relay, self._settings = database_url, relay, settings

@@ -1,4 +1,4 @@
-"""Published linters find nothing in the OpenAPI document, and clients by published generators compile and work."""
+"""Linters of OpenAPI documents and client generators: no findings, and the generated clients work."""
 
 import json
 import os
@@ -28,14 +28,14 @@ DONE = {
 
 @pytest.fixture(scope="module")
 async def keyed(server: Server, databases_of: Callable[[Server], TestDatabases]) -> AsyncIterator[Service]:
-    """A service that needs a key."""
+    """Returns a service that requires an API key."""
     async with databases_of(server).lent() as url, running_service(url, api_key=KEY) as running:
         yield running
 
 
 @pytest.fixture
 async def folder(keyed: Service, tmp_path: Path) -> Path:
-    """A folder with the document as it is served."""
+    """Returns a folder with the document as it is served."""
     answer = await keyed.client.get("/openapi.json")
     assert answer.status_code == 200
     (tmp_path / "openapi.json").write_bytes(answer.content)
