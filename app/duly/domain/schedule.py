@@ -51,7 +51,7 @@ class Schedule:
 
     tenant_id: int
     name: str
-    asked: Recurrence
+    recurrence: Recurrence
     next_run_at: datetime | None
     last_run_at: datetime | None
     last_job_id: UUID | None
@@ -90,7 +90,7 @@ def runs_of(
     """Returns the runs of these due times in order; with `skip`, without a job where another has not ended."""
     runs = []
     for due_at in due:
-        if busy and schedule.asked.overlap is Overlap.SKIP:
+        if busy and schedule.recurrence.overlap is Overlap.SKIP:
             runs.append(Run(schedule.tenant_id, schedule.name, due_at, None))
         else:
             runs.append(run_of(schedule, due_at, kept, job_id=new_id()))

@@ -89,21 +89,21 @@ class Endpoints:
         self._wake = wake
         self._clock = clock
 
-    async def add(self, tenant_id: int, asked: EndpointChange, secret: str | None) -> EndpointWithSecret:
+    async def add(self, tenant_id: int, change: EndpointChange, secret: str | None) -> EndpointWithSecret:
         """Registers an endpoint; a missing secret is generated.
 
         Raises:
             TooManyEndpoints: the tenant has reached the limit.
         """
         key, clear = (tenant_id, self._clock.ids.new()), secret or _new_secret()
-        subscription = self._applied(tenant_id, Subscription(url=""), asked)
-        keys = Keys(self._sealed(tenant_id, clear), self._new_key(tenant_id) if asked.asymmetric else None)
+        subscription = self._applied(tenant_id, Subscription(url=""), change)
+        keys = Keys(self._sealed(tenant_id, clear), self._new_key(tenant_id) if change.asymmetric else None)
         async with self._database.connection() as connection, connection.transaction():
             if not await insert_endpoint(connection, key, subscription, keys, most=MOST_ENDPOINTS):
                 raise EndpointLimitReached.of(MOST_ENDPOINTS)
             return EndpointWithSecret(await _found(connection, key), clear)
 
-    async def change(self, key: Key, asked: EndpointChange) -> Endpoint:
+    async def change(self, key: Key, change: EndpointChange) -> Endpoint:
         """Changes the given members. A new URL resets the state of the receiver.
 
         Raises:
@@ -111,12 +111,12 @@ class Endpoints:
         """
         async with self._database.connection() as connection, connection.transaction():
             held = await _held(connection, key)
-            subscription = self._applied(key[0], held.asked, asked)
-            enables = asked.disabled is False and held.disabled_at is not None
-            await update_endpoint(connection, key, subscription, self._kept(held, asked.asymmetric), enables=enables)
-            if enables or subscription.url != held.asked.url:
+            subscription = self._applied(key[0], held.subscription, change)
+            enables = change.disabled is False and held.disabled_at is not None
+            await update_endpoint(connection, key, subscription, self._kept(held, change.asymmetric), enables=enables)
+            if enables or subscription.url != held.subscription.url:
                 await reset_failures(connection, key)
-            if asked.disabled:
+            if change.disabled:
                 body = endpoint_disabled_body(key[1], _DISABLED_REASON, at=self._clock.now())
                 message_id = self._clock.ids.new()
                 await disable_endpoint(connection, *key, reason=_DISABLED_REASON, message_id=message_id, body=body)
@@ -178,9 +178,9 @@ class Endpoints:
 
     def header_names(self, endpoint: Endpoint) -> list[str] | None:
         """Returns the names of the additional headers; None if they cannot be unsealed here."""
-        if endpoint.asked.headers is None:
+        if endpoint.subscription.headers is None:
             return []
-        opened = self._opened(endpoint, endpoint.asked.headers)
+        opened = self._opened(endpoint, endpoint.subscription.headers)
         return list(orjson.loads(opened)) if opened is not None else None
 
     def public_keys(self, endpoint: Endpoint) -> list[str]:
@@ -191,19 +191,21 @@ class Endpoints:
         opened = [self._opened(endpoint, sealed) for sealed in private if sealed is not None]
         return [public_key_of(key) for key in opened if key is not None]
 
-    def _applied(self, tenant_id: int, before: Subscription, asked: EndpointChange) -> Subscription:
+    def _applied(self, tenant_id: int, before: Subscription, change: EndpointChange) -> Subscription:
         """Returns the subscription with the change applied. `*` means other events with a filter than without, so the
         names are kept.
         """
-        given = {name: getattr(asked, name) for name in ("url", "labels", "paused", "limits")}
+        given = {name: getattr(change, name) for name in ("url", "labels", "paused", "limits")}
         after = replace(before, **{name: value for name, value in given.items() if value is not None})
-        if asked.types is not None:
-            after = replace(after, types=tuple(dict.fromkeys(asked.types)))
-        if asked.description is not None:
-            after = replace(after, description=asked.description or None)
-        if asked.headers is not None:
-            after = replace(after, headers=self._sealed(tenant_id, dump_text(asked.headers)) if asked.headers else None)
-        names = event_names(before.events, filtered=before.filtered) if asked.events is None else asked.events
+        if change.types is not None:
+            after = replace(after, types=tuple(dict.fromkeys(change.types)))
+        if change.description is not None:
+            after = replace(after, description=change.description or None)
+        if change.headers is not None:
+            after = replace(
+                after, headers=self._sealed(tenant_id, dump_text(change.headers)) if change.headers else None
+            )
+        names = event_names(before.events, filtered=before.filtered) if change.events is None else change.events
         return replace(after, events=event_mask(names, filtered=after.filtered))
 
     def _kept(self, held: Endpoint, asymmetric: bool | None) -> Keys:  # noqa: FBT001  # True, False, or unchanged

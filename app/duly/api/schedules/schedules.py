@@ -164,7 +164,7 @@ def _members(request: Request, body: ScheduleRequest | ScheduleChange) -> dict[s
 
 
 def _body(schedule: Schedule) -> dict[str, object]:
-    recurrence, last_run_at = schedule.asked, time_or_none(schedule.last_run_at)
+    recurrence, last_run_at = schedule.recurrence, time_or_none(schedule.last_run_at)
     return {
         "name": schedule.name,
         "cron": recurrence.cron,

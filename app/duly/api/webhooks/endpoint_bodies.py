@@ -59,24 +59,24 @@ def check_webhook_secret(secret: str | None) -> None:
 
 def endpoint_body(endpoints: Endpoints, endpoint: Endpoint) -> dict[str, object]:
     """Returns the members of a webhook."""
-    asked = endpoint.asked
+    subscription = endpoint.subscription
     has_pair = endpoint.keys.signing_key is not None
     return {
         "webhookId": str(endpoint.endpoint_id),
-        "url": asked.url,
-        "events": event_names(asked.events, filtered=asked.filtered),
-        "types": asked.types,
-        "labels": asked.labels,
-        "description": asked.description,
+        "url": subscription.url,
+        "events": event_names(subscription.events, filtered=subscription.filtered),
+        "types": subscription.types,
+        "labels": subscription.labels,
+        "description": subscription.description,
         "headerNames": endpoints.header_names(endpoint),
         "signatures": ["v1", "v1a"] if has_pair else ["v1"],
         "publicKeys": endpoints.public_keys(endpoint),
         "jwksUrl": f"{PATH}/{endpoint.endpoint_id}/jwks.json" if has_pair else None,
         "status": _status(endpoint),
-        "paused": asked.paused,
+        "paused": subscription.paused,
         "disabledAt": time_or_none(endpoint.disabled_at),
         "disabledReason": endpoint.disabled_reason,
-        "limits": limits_body(asked.limits),
+        "limits": limits_body(subscription.limits),
         "circuit": _circuit(endpoint),
         "previousSecretUntil": time_or_none(endpoint.previous_until),
         "createdAt": rfc3339(endpoint.created_at),
@@ -98,4 +98,4 @@ def _circuit(endpoint: Endpoint) -> dict[str, object]:
 def _status(endpoint: Endpoint) -> WebhookStatus:
     if endpoint.disabled_at is not None:
         return "disabled"
-    return "paused" if endpoint.asked.paused else "enabled"
+    return "paused" if endpoint.subscription.paused else "enabled"

@@ -66,12 +66,12 @@ async def update_schedule(database: Database, key: Key, changes: Mapping[str, An
         held = await hold_schedule(connection, key)
         if held is None:
             raise schedule_not_found(key)
-        requested: Recurrence = replace(held.asked, **changes)
+        requested: Recurrence = replace(held.recurrence, **changes)
         if "job" in changes:
             await _check_parents(connection, requested)
         next_run_at = held.next_run_at
-        if _times(requested) != _times(held.asked):
-            kept = requested.cron == held.asked.cron
+        if _times(requested) != _times(held.recurrence):
+            kept = requested.cron == held.recurrence.cron
             next_run_at = next_after(requested, await clock(connection), kept=kept)
         return await change_schedule(connection, key, requested, next_run_at)
 

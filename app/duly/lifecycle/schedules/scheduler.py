@@ -147,7 +147,7 @@ class Scheduler:
         last_jobs = [
             (schedule.tenant_id, schedule.last_job_id)
             for schedule, _, _ in plans
-            if schedule.asked.overlap is Overlap.SKIP and schedule.last_job_id
+            if schedule.recurrence.overlap is Overlap.SKIP and schedule.last_job_id
         ]
         busy = await unfinished(connection, last_jobs)
         new_id = self._clock.ids.new
@@ -162,7 +162,7 @@ class Scheduler:
         plans = []
         limit = max(MOST_RUNS // max(len(taken), 1), 1)
         for schedule in taken:
-            requested, first_due = schedule.asked, schedule.next_run_at or now
+            requested, first_due = schedule.recurrence, schedule.next_run_at or now
             try:
                 cron = read_cron(requested.cron, requested.timezone, kept=True)
                 template = self._template(schedule)
@@ -177,11 +177,11 @@ class Scheduler:
 
     def _template(self, schedule: Schedule) -> NewJob:
         """Returns the job of a schedule, with the present defaults of its type if this node knows the type."""
-        template = read_template(schedule.asked.job)
+        template = read_template(schedule.recurrence.job)
         handler = self._types.get(template.type)
         if handler is None:
             return template
-        requested = orjson.loads(schedule.asked.submission)
+        requested = orjson.loads(schedule.recurrence.submission)
         return template._replace(
             timeout_seconds=requested.get("timeoutSeconds") or handler.timeout_seconds,
             max_attempts=requested.get("maxAttempts") or handler.max_attempts,

@@ -34,10 +34,10 @@ returning {_SCHEDULE}
 
 
 async def add_schedule(
-    connection: Connection, key: Key, asked: Recurrence, next_run_at: datetime | None
+    connection: Connection, key: Key, recurrence: Recurrence, next_run_at: datetime | None
 ) -> Schedule | None:
     """Inserts a schedule; returns None if its name is taken."""
-    row = await connection.fetchrow(INSERT_SCHEDULE, *key, *_members(asked), next_run_at)
+    row = await connection.fetchrow(INSERT_SCHEDULE, *key, *_members(recurrence), next_run_at)
     return _schedule(row) if row is not None else None
 
 
@@ -50,21 +50,21 @@ returning {_SCHEDULE}
 
 
 async def change_schedule(
-    connection: Connection, key: Key, asked: Recurrence, next_run_at: datetime | None
+    connection: Connection, key: Key, recurrence: Recurrence, next_run_at: datetime | None
 ) -> Schedule:
     """Updates a schedule that the caller's transaction holds."""
-    return _schedule(only(await connection.fetchrow(UPDATE_SCHEDULE, *key, *_members(asked), next_run_at)))
+    return _schedule(only(await connection.fetchrow(UPDATE_SCHEDULE, *key, *_members(recurrence), next_run_at)))
 
 
-def _members(asked: Recurrence) -> tuple[object, ...]:
+def _members(recurrence: Recurrence) -> tuple[object, ...]:
     return (
-        asked.cron,
-        asked.timezone,
-        asked.submission,
-        asked.job,
-        int(asked.overlap),
-        int(asked.catch_up),
-        asked.paused,
+        recurrence.cron,
+        recurrence.timezone,
+        recurrence.submission,
+        recurrence.job,
+        int(recurrence.overlap),
+        int(recurrence.catch_up),
+        recurrence.paused,
     )
 
 
@@ -241,7 +241,7 @@ def _columns(rows: Collection[Sequence[object]], width: int) -> list[Sequence[ob
 
 
 def _schedule(row: Record) -> Schedule:
-    asked = Recurrence(
+    recurrence = Recurrence(
         cron=row["cron"],
         timezone=row["timezone"],
         submission=row["asked"],
@@ -253,7 +253,7 @@ def _schedule(row: Record) -> Schedule:
     return Schedule(
         tenant_id=row["tenant_id"],
         name=row["name"],
-        asked=asked,
+        recurrence=recurrence,
         next_run_at=row["next_run_at"],
         last_run_at=row["last_run_at"],
         last_job_id=row["last_job_id"],

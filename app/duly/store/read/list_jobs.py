@@ -24,13 +24,13 @@ from duly.store.schema.access_paths import (
     GIVEN,
     PLACED_ONLY,
     PLANS,
+    AccessPath,
     ListFilter,
-    Way,
+    access_paths_of,
     answers_all,
     arguments,
     find_statement,
     floors_statement,
-    ways_of,
 )
 
 CLOCKS_DIFFER = timedelta(seconds=CLOCKS_DIFFER_SECONDS)
@@ -98,7 +98,7 @@ async def find_ids(connection: Connection, tenant_id: int, wanted: ListFilter, *
         return await find_jobs(connection, tenant_id, wanted, limit=limit, seconds=WALK_SECONDS)
 
 
-def _stretches(wanted: ListFilter) -> Iterator[tuple[ListFilter, Sequence[Way]]]:
+def _stretches(wanted: ListFilter) -> Iterator[tuple[ListFilter, Sequence[AccessPath]]]:
     """Yields ranges of ids, newest first, with all jobs created in the requested time: ids of that time, give or take
     the difference of clocks, and on both sides only jobs whose ids have another time.
     """
@@ -109,7 +109,7 @@ def _stretches(wanted: ListFilter) -> Iterator[tuple[ListFilter, Sequence[Way]]]
         bottom = smallest_id_at(wanted.created_since - CLOCKS_DIFFER)
     for since, before, ways in (
         (max(top, bottom), LARGEST, [PLACED_ONLY]),
-        (bottom, top, ways_of(wanted)),
+        (bottom, top, access_paths_of(wanted)),
         (SMALLEST, min(bottom, top), [PLACED_ONLY]),
     ):
         stretch = wanted._replace(since=max(since, wanted.since), before=min(before, wanted.before))
@@ -118,7 +118,7 @@ def _stretches(wanted: ListFilter) -> Iterator[tuple[ListFilter, Sequence[Way]]]
 
 
 async def _find_in(
-    connection: Connection, tenant_id: int, wanted: ListFilter, ways: Sequence[Way], *, limit: int, until: float
+    connection: Connection, tenant_id: int, wanted: ListFilter, ways: Sequence[AccessPath], *, limit: int, until: float
 ) -> Found:
     """Returns the matching jobs of one range."""
     answering = next((way for way in ways if answers_all(wanted, way)), None)
@@ -132,7 +132,9 @@ async def _find_in(
     return Found(await _ids(connection, find_statement(wanted, answering), given), None)
 
 
-async def _short(connection: Connection, tenant_id: int, wanted: ListFilter, ways: Sequence[Way]) -> Way | None:
+async def _short(
+    connection: Connection, tenant_id: int, wanted: ListFilter, ways: Sequence[AccessPath]
+) -> AccessPath | None:
     """Returns one of these paths that is so short that it is read completely, if any."""
     given = arguments(tenant_id, wanted, most=FEW, limit=0)
     floors = only(await connection.fetchrow(floors_statement(ways), *given))
@@ -144,7 +146,7 @@ async def _ids(connection: Connection, statement: str, given: Sequence[object]) 
 
 
 async def _walk(
-    connection: Connection, tenant_id: int, wanted: ListFilter, ways: Sequence[Way], *, limit: int, until: float
+    connection: Connection, tenant_id: int, wanted: ListFilter, ways: Sequence[AccessPath], *, limit: int, until: float
 ) -> Found:
     """Walks in rounds, each over a range of ids that ends where the best path reaches."""
     found: list[UUID] = []

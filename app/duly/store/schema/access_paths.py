@@ -130,7 +130,7 @@ _STATUS = """
 """
 
 
-class Way(NamedTuple):
+class AccessPath(NamedTuple):
     """Access path: statements that yield ids, each newest first, and together all that may match; and the filters that
     they answer.
     """
@@ -145,33 +145,33 @@ class Way(NamedTuple):
 
 
 # Jobs whose ids have another time than their record.
-PLACED_ONLY = Way((_PLACED,), frozenset({"created_since", "created_before"}))
-BY_LABELS = Way((_OF_LABELS,), frozenset({"labels"}))
+PLACED_ONLY = AccessPath((_PLACED,), frozenset({"created_since", "created_before"}))
+BY_LABELS = AccessPath((_OF_LABELS,), frozenset({"labels"}))
 
 
-def ways_of(wanted: ListFilter) -> list[Way]:
+def access_paths_of(wanted: ListFilter) -> list[AccessPath]:
     """Returns the access paths that this filter offers."""
     ways = []
     if wanted.batches is not None:
-        ways.append(Way((_OF_BATCHES,), frozenset({"batches"})))
+        ways.append(AccessPath((_OF_BATCHES,), frozenset({"batches"})))
     if wanted.statuses is not None:
-        ways.append(_way_of_statuses(wanted.statuses))
+        ways.append(_path_of_statuses(wanted.statuses))
     if wanted.queues is not None and "default" not in wanted.queues:
-        ways.append(Way((_OF_QUEUES,), frozenset({"queues"})))
+        ways.append(AccessPath((_OF_QUEUES,), frozenset({"queues"})))
     if wanted.types is not None:
-        ways.append(Way((_OF_TYPES,), frozenset({"types"})))
-    return ways or [Way((EVERY_JOB,))]
+        ways.append(AccessPath((_OF_TYPES,), frozenset({"types"})))
+    return ways or [AccessPath((EVERY_JOB,))]
 
 
-def _way_of_statuses(statuses: Sequence[Status]) -> Way:
+def _path_of_statuses(statuses: Sequence[Status]) -> AccessPath:
     sources = [_READY, _STANDING["scheduled"], _STANDING["blocked"]] if Status.PENDING in statuses else []
     sources += [_STANDING["running"]] if Status.RUNNING in statuses else []
     if {Status.PENDING, Status.RUNNING}.issuperset(statuses):
-        return Way(tuple(sources), frozenset({"statuses", "types", "queues"}))
-    return Way((*sources, _ENDED))  # an ended job may have been retried, so its status is looked up
+        return AccessPath(tuple(sources), frozenset({"statuses", "types", "queues"}))
+    return AccessPath((*sources, _ENDED))  # an ended job may have been retried, so its status is looked up
 
 
-def find_statement(wanted: ListFilter, way: Way) -> str:
+def find_statement(wanted: ListFilter, way: AccessPath) -> str:
     """Returns the statement for the newest matching jobs on this access path."""
     asked = [name for name in _ASKED if getattr(wanted, name) is not None and name not in way.answers]
     conditions = [_AS_ASKED.format(asked=" and ".join(_ASKED[name] for name in asked))] if asked else []
@@ -183,13 +183,13 @@ def find_statement(wanted: ListFilter, way: Way) -> str:
     return f"{GIVEN} select c.job_id from ({ids}) c {where} order by c.job_id desc limit $13"
 
 
-def floors_statement(ways: Iterable[Way]) -> str:
+def floors_statement(ways: Iterable[AccessPath]) -> str:
     """Returns the statement for how far back each path reaches with `$4` entries; null: to the end."""
     floors = (f"(select job_id from ({way.ids}) c order by job_id desc offset $4 - 1 limit 1)" for way in ways)
     return f"{GIVEN} select {', '.join(floors)}"
 
 
-def answers_all(wanted: ListFilter, way: Way) -> bool:
+def answers_all(wanted: ListFilter, way: AccessPath) -> bool:
     """Returns whether this path answers the whole filter."""
     names = ("statuses", *_ASKED)
     return all(getattr(wanted, name) is None or name in way.answers for name in names)

@@ -65,7 +65,7 @@ class Endpoint:
 
     tenant_id: int
     endpoint_id: UUID
-    asked: Subscription
+    subscription: Subscription
     keys: Keys
     circuit: ReceiverCircuit
     previous_until: datetime | None
@@ -91,10 +91,14 @@ returning true
 """
 
 
-async def insert_endpoint(connection: Connection, key: Key, asked: Subscription, keys: Keys, *, most: int) -> bool:
+async def insert_endpoint(
+    connection: Connection, key: Key, subscription: Subscription, keys: Keys, *, most: int
+) -> bool:
     """Registers an endpoint in the caller's transaction; returns False if the tenant has reached the limit."""
     await connection.execute(LOCK_TENANT, key[0])
-    added = await connection.fetchval(INSERT_ENDPOINT, *key, *_columns(asked), keys.secret, keys.signing_key, most)
+    added = await connection.fetchval(
+        INSERT_ENDPOINT, *key, *_columns(subscription), keys.secret, keys.signing_key, most
+    )
     return added is not None
 
 
@@ -175,12 +179,14 @@ where tenant_id = $1 and receiver_id = $2
 """
 
 
-async def update_endpoint(connection: Connection, key: Key, asked: Subscription, keys: Keys, *, enables: bool) -> None:
+async def update_endpoint(
+    connection: Connection, key: Key, subscription: Subscription, keys: Keys, *, enables: bool
+) -> None:
     """Updates an endpoint that the caller's transaction holds, except its secrets. `enables`: it is no
     longer disabled.
     """
     given = (keys.signing_key, keys.previous_signing_key, enables)
-    await connection.execute(UPDATE_ENDPOINT, *key, *_columns(asked), *given)
+    await connection.execute(UPDATE_ENDPOINT, *key, *_columns(subscription), *given)
 
 
 RESET_FAILURES = """
@@ -218,17 +224,17 @@ async def delete_endpoint(connection: Connection, key: Key) -> None:
     await connection.execute(DELETE_ENDPOINT, *key)
 
 
-def _columns(asked: Subscription) -> tuple[object, ...]:
-    rate = asked.limits.rate
+def _columns(subscription: Subscription) -> tuple[object, ...]:
+    rate = subscription.limits.rate
     return (
-        asked.url,
-        asked.events,
-        list(asked.types) or None,
-        dump_text(asked.labels) if asked.labels else None,
-        asked.description,
-        asked.headers,
-        asked.paused,
-        asked.limits.concurrency,
+        subscription.url,
+        subscription.events,
+        list(subscription.types) or None,
+        dump_text(subscription.labels) if subscription.labels else None,
+        subscription.description,
+        subscription.headers,
+        subscription.paused,
+        subscription.limits.concurrency,
         rate.count if rate else None,
         rate.seconds if rate else None,
     )
@@ -236,7 +242,7 @@ def _columns(asked: Subscription) -> tuple[object, ...]:
 
 def _endpoint(row: Record) -> Endpoint:
     rate = Rate(row["rate_count"], row["rate_seconds"]) if row["rate_count"] is not None else None
-    asked = Subscription(
+    subscription = Subscription(
         url=row["url"],
         events=row["events"],
         types=tuple(row["types"] or ()),
@@ -249,7 +255,7 @@ def _endpoint(row: Record) -> Endpoint:
     return Endpoint(
         tenant_id=row["tenant_id"],
         endpoint_id=row["endpoint_id"],
-        asked=asked,
+        subscription=subscription,
         keys=Keys(row["secret"], row["signing_key"], row["previous_secret"], row["previous_signing_key"]),
         circuit=ReceiverCircuit(
             row["is_open"], row["failures"], row["failing_since"], row["probe_at"], row["last_error"]
