@@ -14,7 +14,7 @@ from duly.api.contract.openapi_parts import header_parameters
 from duly.api.contract.path_ids import id_in_path
 from duly.api.contract.response_models import AcceptedBatchBody, BatchBody, error_responses
 from duly.api.contract.responses import accepts_query, json_response, time_or_none
-from duly.api.jobs.accept import Through, admit, begin_submission, refuse_when_draining
+from duly.api.jobs.accept import EndpointResponse, admit, begin_submission, refuse_when_draining
 from duly.api.server.request_scope import node_of, tenant_of
 from duly.domain.events import Status
 from duly.domain.timestamps import rfc3339
@@ -65,7 +65,7 @@ async def submit_batch_route(request: Request) -> Response:
 
     The response is sent once they are durable.
     """
-    return Through(submit_batch, request)
+    return EndpointResponse(submit_batch, request)
 
 
 async def submit_batch(scope: Scope, receive: Receive, send: Send) -> None:

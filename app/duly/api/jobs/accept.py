@@ -57,7 +57,7 @@ async def admit(node: Node, jobs: Mapping[str, int], *, checked: int = 0) -> Non
         await node.submission_limiter.admit(jobs, checked=checked)
 
 
-class Through(Response):
+class EndpointResponse(Response):
     """Response of a FastAPI route that an ASGI endpoint sends.
 
     Hot endpoints are bare ASGI, since FastAPI would be two thirds of their time; their routes are for the OpenAPI

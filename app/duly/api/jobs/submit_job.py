@@ -8,7 +8,7 @@ from starlette.types import Receive, Scope, Send
 
 from duly.api.contract.path_ids import job_id_in_path
 from duly.api.contract.response_models import AcceptedBody, JobBody, error_responses
-from duly.api.jobs.accept import Through, accept, begin_submission, submission_document
+from duly.api.jobs.accept import EndpointResponse, accept, begin_submission, submission_document
 from duly.api.jobs.submission_reader import reader_of
 from duly.api.jobs.submission_response import send_accepted, send_existing
 from duly.api.server.load_shedding import leave
@@ -36,7 +36,7 @@ router = APIRouter(prefix=PATH, tags=["jobs"])
 )
 async def submit_job_route(request: Request) -> Response:
     """Records a job. The response is sent once the job is durable."""
-    return Through(submit_job, request)
+    return EndpointResponse(submit_job, request)
 
 
 async def submit_job(scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,7 +71,7 @@ async def submit_job_with_id_route(request: Request, jobId: str) -> Response:  #
     Repeating the same submission returns the job in its current state.
     """
     del jobId  # the endpoint reads it from the path
-    return Through(submit_job_with_id, request)
+    return EndpointResponse(submit_job_with_id, request)
 
 
 async def submit_job_with_id(scope: Scope, receive: Receive, send: Send) -> None:

@@ -11,7 +11,7 @@ from duly.api.contract.cursors import name_in_cursor, write_cursor
 from duly.api.contract.openapi_parts import header_parameters, json_body
 from duly.api.contract.response_models import AcceptedBody, JobBody, error_responses
 from duly.api.contract.responses import accepts_query, json_response, page_response, time_or_none
-from duly.api.jobs.accept import PREFER, Through, refuse_when_draining
+from duly.api.jobs.accept import PREFER, EndpointResponse, refuse_when_draining
 from duly.api.jobs.submission_reader import read_body, reader_of
 from duly.api.jobs.submission_response import send_accepted
 from duly.api.schedules.models import NAME, ScheduleBody, ScheduleChange, SchedulePage, ScheduleRequest
@@ -134,7 +134,7 @@ async def run(request: Request, name: str) -> Response:
     node = node_of(request)
     refuse_when_draining(node)
     accepted = await node.scheduler.run(_key(request, name))
-    return Through(partial(send_accepted, accepted), request)
+    return EndpointResponse(partial(send_accepted, accepted), request)
 
 
 def _key(request: Request, name: str) -> Key:
