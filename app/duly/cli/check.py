@@ -65,8 +65,8 @@ async def _check(settings: Settings, url: str, *, repairs: bool) -> Repaired:
 
 
 def _print(repaired: Repaired) -> None:
-    for cure, count in repaired.done.items():
-        print(f"repaired {count:>7,}: {cure.value}")
+    for repair_action, count in repaired.done.items():
+        print(f"repaired {count:>7,}: {repair_action.value}")
     report = repaired.report
     for breach in report.shown:
         print(one_line(breach.sentence))
@@ -92,7 +92,7 @@ def _as_json(repaired: Repaired, *, repairs: bool) -> dict[str, Any]:
         "violations": [_violation(breach) for breach in report.shown],
     }
     if repairs:
-        body["repaired"] = {cure.name.lower(): count for cure, count in repaired.done.items()}
+        body["repaired"] = {repair_action.name.lower(): count for repair_action, count in repaired.done.items()}
     return body
 
 

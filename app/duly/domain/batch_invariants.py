@@ -10,18 +10,18 @@ def batch_violations(batch: BatchFacts) -> Iterator[Violation]:
     outside = batch.oldest is not None and batch.oldest < batch.first_id
     outside |= batch.newest is not None and batch.newest > batch.last_id
     if not batch.recorded:
-        cure, words = RepairAction.RECORD_BATCH, f"not recorded, but has {batch.jobs} jobs"
+        repair_action, words = RepairAction.RECORD_BATCH, f"not recorded, but has {batch.jobs} jobs"
     elif batch.jobs != batch.total or outside:
-        says = f"has {batch.total} jobs from {batch.first_id} to {batch.last_id} by its row"
-        cure, words = (
+        expected = f"has {batch.total} jobs from {batch.first_id} to {batch.last_id} by its row"
+        repair_action, words = (
             RepairAction.RESIZE_BATCH,
-            f"{says}, but {batch.jobs} from {batch.oldest} to {batch.newest} in jobs",
+            f"{expected}, but {batch.jobs} from {batch.oldest} to {batch.newest} in jobs",
         )
     elif off := count_off(batch):
-        cure, words = RepairAction.COUNT_BATCH, off
+        repair_action, words = RepairAction.COUNT_BATCH, off
     else:
         return
-    yield Violation(cure, batch.tenant_id, batch.batch_id, f"batch {batch.batch_id}: {words}")
+    yield Violation(repair_action, batch.tenant_id, batch.batch_id, f"batch {batch.batch_id}: {words}")
 
 
 def count_off(batch: BatchFacts) -> str | None:

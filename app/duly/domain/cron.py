@@ -158,14 +158,14 @@ def read_cron(text: str, timezone: str, *, kept: bool = False) -> Cron:
     """
     errors: list[PathError] = []
     parts = _parts(text)
-    if wrong := _wrong_with(text, parts, kept=kept):
-        errors.append(PathError("cron", wrong))
+    if invalid := _invalid(text, parts, kept=kept):
+        errors.append(PathError("cron", invalid))
     zone = _zone(timezone)
     if zone is None:
         errors.append(PathError("timezone", _no_zone(timezone)))
     if errors or zone is None:
         raise CronRefused(errors)
-    fields = " ".join(plain(part, place) for place, part in enumerate(parts))
+    fields = " ".join(plain(part, index) for index, part in enumerate(parts))
     return Cron(fields, zone, of_day=not any(part.startswith("*") for part in parts[1:DAY]))
 
 
@@ -174,10 +174,10 @@ def _parts(text: str) -> list[str]:
     parts = MACROS.get(text.strip().lower(), text).split()
     if len(parts) == WITHOUT_SECONDS:
         parts.insert(0, "0")
-    return ["*" if part == "?" and place in {DAY, WEEKDAY} else part for place, part in enumerate(parts)]
+    return ["*" if part == "?" and index in {DAY, WEEKDAY} else part for index, part in enumerate(parts)]
 
 
-def _wrong_with(text: str, parts: list[str], *, kept: bool) -> str | None:
+def _invalid(text: str, parts: list[str], *, kept: bool) -> str | None:
     if text.strip().startswith("@") and len(parts) != len(FIELDS):
         return f"must be one of {', '.join(MACROS)}"
     if len(parts) != len(FIELDS):
@@ -185,8 +185,8 @@ def _wrong_with(text: str, parts: list[str], *, kept: bool) -> str | None:
             f"has {len(text.split())} fields; must have 5 (minute, hour, day of month, month, day of week), "
             "or 6 with the second first"
         )
-    for place, part in enumerate(parts):
-        if refused := _field_refusal(part, place, kept=kept):
+    for index, part in enumerate(parts):
+        if refused := _field_refusal(part, index, kept=kept):
             return refused
     try:
         CronSim(" ".join(parts), _ANY_DATE)
@@ -195,27 +195,27 @@ def _wrong_with(text: str, parts: list[str], *, kept: bool) -> str | None:
     return None
 
 
-def _field_refusal(part: str, place: int, *, kept: bool) -> str | None:
+def _field_refusal(part: str, index: int, *, kept: bool) -> str | None:
     """Returns the error of an expression that cronsim accepts and that has no sensible meaning."""
-    name = FIELDS[place].name
+    name = FIELDS[index].name
     if "?" in part:
         return f'has "{part}" for its {name}; a question mark is allowed alone, in either day field'
     if not part.isascii():  # as capitals, letters of other alphabets may be those of a name
         return f'has "{part}" for its {name}, which is invalid'
-    return None if kept else step_refusal(part, place)
+    return None if kept else step_refusal(part, index)
 
 
-def _misread(parts: list[str], place: int) -> str:
-    if place == DAY:
+def _misread(parts: list[str], index: int) -> str:
+    if index == DAY:
         try:
             CronSim(" ".join([*parts[:MONTH], "*", "*"]), _ANY_DATE)
         except CronSimError:
             pass
         else:
             return f'is never due: no month of "{parts[MONTH]}" has a day "{parts[DAY]}"'
-    if refused := range_refusal(parts[place], place):
+    if refused := range_refusal(parts[index], index):
         return refused
-    return f'has "{parts[place]}" for its {FIELDS[place].name}, which is invalid'
+    return f'has "{parts[index]}" for its {FIELDS[index].name}, which is invalid'
 
 
 @lru_cache(maxsize=1)

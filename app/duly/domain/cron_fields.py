@@ -38,9 +38,9 @@ WEEKDAY, SATURDAY = 5, 6
 DAYS_IN_A_WEEK = 7
 
 
-def step_refusal(text: str, place: int) -> str | None:
+def step_refusal(text: str, index: int) -> str | None:
     """Returns the error of the first invalid step of this field; None if all steps are valid."""
-    field = FIELDS[place]
+    field = FIELDS[index]
     for item in text.split(","):
         of, slash, step = item.partition("/")
         if not slash:
@@ -52,9 +52,9 @@ def step_refusal(text: str, place: int) -> str | None:
     return None
 
 
-def range_refusal(text: str, place: int) -> str | None:
+def range_refusal(text: str, index: int) -> str | None:
     """Returns the error of the first range of this field that ends before it begins; None if there is none."""
-    field = FIELDS[place]
+    field = FIELDS[index]
     for item in text.split(","):
         first, last = _bounds(item.partition("/")[0], field)
         if first is not None and last is not None and last < first:
@@ -62,20 +62,20 @@ def range_refusal(text: str, place: int) -> str | None:
     return None
 
 
-def plain(text: str, place: int) -> str:
+def plain(text: str, index: int) -> str:
     """Returns the field in a form that all cron implementations read alike. Invalid items are not changed."""
-    return ",".join(_plain(item, place) for item in text.split(","))
+    return ",".join(_plain(item, index) for item in text.split(","))
 
 
-def _plain(item: str, place: int) -> str:
+def _plain(item: str, index: int) -> str:
     of, slash, step = item.partition("/")
     if not slash or not _digits(step):
         return item
-    field = FIELDS[place]
+    field = FIELDS[index]
     first, last = _bounds(of, field)
     if first is not None and first == last:
         return of.partition("-")[0]
-    if place == WEEKDAY and (day := field.number(of)) is not None and day <= DAYS_IN_A_WEEK:
+    if index == WEEKDAY and (day := field.number(of)) is not None and day <= DAYS_IN_A_WEEK:
         day %= DAYS_IN_A_WEEK
         return f"{day}-{SATURDAY}/{step}" if day < SATURDAY else str(day)
     return item

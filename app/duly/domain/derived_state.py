@@ -61,9 +61,9 @@ def _derive(job_id: UUID, sequences: Sequence[int], numbers: Sequence[int], atte
     kinds = [EventKind(number) for number in numbers]
     events = [_event(job_id, *event) for event in zip(sequences, kinds, attempts, strict=True)]
     state = fold([_event(job_id, 0, EventKind.SUBMITTED, 0), *events])
-    ends = [place for place, kind in enumerate(kinds) if kind.terminal]
+    ends = [index for index, kind in enumerate(kinds) if kind.terminal]
     # Ends that a retry follows. The end of an ended job belongs to its last round.
-    before = [place for place in ends if place < len(kinds) - 1]
+    before = [index for index in ends if index < len(kinds) - 1]
     round_ = kinds[before[-1] + 1 :] if before else kinds
     return DerivedState(
         state.status,

@@ -73,9 +73,9 @@ def _client(fors: Sequence[str], is_trusted: IsTrusted) -> tuple[Peer | None, in
     return client, back
 
 
-def _from_the_end(values: Sequence[str], place: int) -> str:
+def _from_the_end(values: Sequence[str], index: int) -> str:
     """Returns the value of the proxy that wrote the client's entry; the oldest where there are fewer values."""
-    return values[-min(place, len(values))] if values else ""
+    return values[-min(index, len(values))] if values else ""
 
 
 def read_peer(text: str) -> Peer | None:

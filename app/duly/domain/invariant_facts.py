@@ -41,7 +41,7 @@ class History(NamedTuple):
 
 
 class HotRecord(NamedTuple):
-    """The job's row in a hot table; one of them if it has rows in several `places`. The first seven members are
+    """The job's row in a hot table; one of them if it has rows in several `tables`. The first seven members are
     `COPIED`.
     """
 
@@ -52,8 +52,8 @@ class HotRecord(NamedTuple):
     timeout_seconds: float
     callback_events: int
     batch_id: UUID | None
-    place: str
-    places: Sequence[str]
+    table: str
+    tables: Sequence[str]
     token: int
     sequence: int
     attempt: int
@@ -147,7 +147,7 @@ class RepairAction(Enum):
 class Violation(NamedTuple):
     """Violation of an invariant: the job or batch (None: the database), and a sentence that describes it."""
 
-    cure: RepairAction
+    repair_action: RepairAction
     tenant_id: int
     subject: UUID | None
     sentence: str
@@ -155,4 +155,4 @@ class Violation(NamedTuple):
     @property
     def of_batch(self) -> bool:
         """Returns whether the subject is a batch."""
-        return self.cure in {RepairAction.RECORD_BATCH, RepairAction.RESIZE_BATCH, RepairAction.COUNT_BATCH}
+        return self.repair_action in {RepairAction.RECORD_BATCH, RepairAction.RESIZE_BATCH, RepairAction.COUNT_BATCH}

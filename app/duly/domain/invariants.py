@@ -39,15 +39,15 @@ def violations(job: JobFacts) -> Iterator[Violation]:
     yield from _of_webhooks(job, job.record)
 
 
-def _violation(job: JobFacts, cure: RepairAction, words: str) -> Violation:
+def _violation(job: JobFacts, repair_action: RepairAction, words: str) -> Violation:
     tenant_id = job.record.tenant_id if job.record is not None else 0
-    return Violation(cure, tenant_id, job.job_id, f"job {job.job_id}: {words}")
+    return Violation(repair_action, tenant_id, job.job_id, f"job {job.job_id}: {words}")
 
 
 def _unknown(job: JobFacts) -> Iterator[Violation]:
     """Yields the rows that refer to a job without a row in `jobs`."""
     ties = job.ties
-    there = [
+    leftovers = [
         (RepairAction.NONE, "events", bool(job.history.sequences)),
         (RepairAction.PLACE, "a row in a hot table", job.hot_row is not None),
         (RepairAction.DROP_UNIQUE, "a unique key", ties.unique is not None),
@@ -58,48 +58,50 @@ def _unknown(job: JobFacts) -> Iterator[Violation]:
         (RepairAction.DROP_ENDINGS, "pending follow-ups", bool(ties.endings)),
         (RepairAction.DROP_DELIVERIES, "deliveries", bool(ties.due or ties.addressed)),
     ]
-    for cure, what, is_there in there:
-        if is_there:
-            yield _violation(job, cure, f"not recorded, but has {what}")
+    for repair_action, what, exists in leftovers:
+        if exists:
+            yield _violation(job, repair_action, f"not recorded, but has {what}")
 
 
 def _of_place(job: JobFacts, record: JobRecord, derived: DerivedState) -> Iterator[Violation]:
     """Yields violations of: an unfinished job has one hot row, which agrees with its events; an ended one has none."""
     hot_row = job.hot_row
-    places = hot_row.places if hot_row is not None else ()
-    cure = RepairAction.PLACE_HOLDER if record.concurrency_key is not None and derived.started else RepairAction.PLACE
-    if len(places) != (0 if derived.ended else 1):
-        yield _violation(job, cure, _misplaced(derived.status, places))
+    tables = hot_row.tables if hot_row is not None else ()
+    repair_action = (
+        RepairAction.PLACE_HOLDER if record.concurrency_key is not None and derived.started else RepairAction.PLACE
+    )
+    if len(tables) != (0 if derived.ended else 1):
+        yield _violation(job, repair_action, _misplaced(derived.status, tables))
     elif hot_row is not None:
         for words in _differences(job, hot_row, record, derived):
-            yield _violation(job, cure, words)
+            yield _violation(job, repair_action, words)
         yield from _of_marks(job, hot_row, record)
 
 
-def _misplaced(status: Status, places: Sequence[str]) -> str:
+def _misplaced(status: Status, tables: Sequence[str]) -> str:
     """Returns the error of a job that has no hot row, several, or one after its end."""
-    if not places:
+    if not tables:
         *tables, last = STATUS_OF_TABLE
         return f"{status}, but has no row in {', '.join(tables)} or {last}"
-    return f"{status}, but has a row in {' and '.join(sorted(places))}"
+    return f"{status}, but has a row in {' and '.join(sorted(tables))}"
 
 
 def _differences(job: JobFacts, hot_row: HotRecord, record: JobRecord, derived: DerivedState) -> Iterator[str]:
-    told_of = (derived.status, derived.sequence, derived.attempt, derived.starts, derived.crashes)
-    stands = (STATUS_OF_TABLE[hot_row.place], hot_row.sequence, hot_row.attempt, hot_row.token, hot_row.crashes)
+    expected_values = (derived.status, derived.sequence, derived.attempt, derived.starts, derived.crashes)
+    actual_values = (STATUS_OF_TABLE[hot_row.table], hot_row.sequence, hot_row.attempt, hot_row.token, hot_row.crashes)
     names = ("status", "sequence", "attempt", "token", "crashes")
-    for name, there, here in zip(names, told_of, stands, strict=True):
-        if there != here:
-            yield f"{name} is {there} by its events, but {here} in {hot_row.place}"
-    for name, there, here in zip(COPIED, record, hot_row, strict=False):
-        if there != here:
-            yield f"{name} is {there} in jobs, but {here} in {hot_row.place}"
-    if hot_row.place == "running":
+    for name, expected, actual in zip(names, expected_values, actual_values, strict=True):
+        if expected != actual:
+            yield f"{name} is {expected} by its events, but {actual} in {hot_row.table}"
+    for name, expected, actual in zip(COPIED, record, hot_row, strict=False):
+        if expected != actual:
+            yield f"{name} is {expected} in jobs, but {actual} in {hot_row.table}"
+    if hot_row.table == "running":
         if hot_row.cancel_requested != derived.cancel_requested:
             yield "cancellation is requested either by its events or in running, but not by both"
     elif hot_row.expires_at != (record.expires_at if derived.first_round and not derived.started else None):
-        yield f"expires_at is {record.expires_at} in jobs, but {hot_row.expires_at} in {hot_row.place}"
-    if hot_row.place == "blocked":
+        yield f"expires_at is {record.expires_at} in jobs, but {hot_row.expires_at} in {hot_row.table}"
+    if hot_row.table == "blocked":
         yield from _of_blocked(job, hot_row, record)
 
 
@@ -133,17 +135,17 @@ def marks_of(job: JobFacts, record: JobRecord) -> Mark:
 
 def _of_marks(job: JobFacts, hot_row: HotRecord, record: JobRecord) -> Iterator[Violation]:
     """Yields violations of: no mark is missing, and none but DEPENDED may be left over."""
-    due = marks_of(job, record)
-    if (hot_row.marks ^ due) & MARKS_OF_ITS_OWN or due & ~hot_row.marks:
-        yield _violation(job, RepairAction.MARK, f"marks should be {due!r}, but are {Mark(hot_row.marks)!r}")
+    expected_marks = marks_of(job, record)
+    if (hot_row.marks ^ expected_marks) & MARKS_OF_ITS_OWN or expected_marks & ~hot_row.marks:
+        yield _violation(job, RepairAction.MARK, f"marks should be {expected_marks!r}, but are {Mark(hot_row.marks)!r}")
 
 
 def key_due(hot_row: HotRecord | None, record: JobRecord) -> str | None:
     """Returns the concurrency key that a job must hold in this hot row: from before it is ready until it has ended."""
     if (
         hot_row is None
-        or hot_row.place == "blocked"
-        or (hot_row.place, hot_row.reason) == ("scheduled", WaitReason.TIME)
+        or hot_row.table == "blocked"
+        or (hot_row.table, hot_row.reason) == ("scheduled", WaitReason.TIME)
     ):
         return None
     return record.concurrency_key
@@ -159,7 +161,7 @@ def _of_keys(job: JobFacts, record: JobRecord, derived: DerivedState) -> Iterato
     if (
         hot_row is not None
         and hot_row.reason == WaitReason.CONCURRENCY
-        and hot_row.place == "blocked"
+        and hot_row.table == "blocked"
         and not hot_row.key_held
     ):
         yield _violation(
@@ -177,7 +179,7 @@ def _may_keep_key(job: JobFacts) -> bool:
     """Returns whether the job may hold a key that it does not need: it has ended and is about to pass it on, or it was
     retried before that and is about to be ready.
     """
-    return bool(job.ties.ending_marks & Mark.KEYED) or (job.hot_row is not None and job.hot_row.place == "scheduled")
+    return bool(job.ties.ending_marks & Mark.KEYED) or (job.hot_row is not None and job.hot_row.table == "scheduled")
 
 
 def lacks_unique_key(job: JobFacts) -> bool:
@@ -196,7 +198,7 @@ def _tells_end(job: JobFacts) -> bool:
 
 def _of_dependencies(job: JobFacts, derived: DerivedState) -> Iterator[Violation]:
     ties, hot_row = job.ties, job.hot_row
-    waits = hot_row is not None and hot_row.place == "blocked" and hot_row.reason == WaitReason.DEPENDENCIES
+    waits = hot_row is not None and hot_row.table == "blocked" and hot_row.reason == WaitReason.DEPENDENCIES
     if ties.waits and not waits:
         yield _violation(job, RepairAction.DROP_WAITS, "has dependencies, but does not wait for them")
     if ties.followers and derived.ended and not ties.ending_marks & Mark.DEPENDED:
@@ -244,11 +246,11 @@ def missing_webhooks(job: JobFacts, record: JobRecord) -> list[int]:
     """
     if not record.callback_events:
         return []
-    heard = job.ties.settled | {sequence for sequence, _ in job.ties.due}
+    delivered = job.ties.settled | {sequence for sequence, _ in job.ties.due}
     return [
         sequence
         for sequence, kind in zip(job.history.sequences, job.history.kinds, strict=True)
-        if record.callback_events & BIT_OF_KIND.get(kind, 0) and sequence not in heard
+        if record.callback_events & BIT_OF_KIND.get(kind, 0) and sequence not in delivered
     ]
 
 

@@ -151,20 +151,20 @@ def _public_key(public: str) -> Ed25519PublicKey:
 
 
 def _public_bytes(public: str) -> bytes:
-    told = f"A public key is {PUBLIC_PREFIX} and the base64 of 32 bytes."
-    raw = _key_bytes(public, PUBLIC_PREFIX, told)
+    message = f"A public key is {PUBLIC_PREFIX} and the base64 of 32 bytes."
+    raw = _key_bytes(public, PUBLIC_PREFIX, message)
     if len(raw) != _PUBLIC_BYTES:
-        raise ValueError(told)
+        raise ValueError(message)
     return raw
 
 
-def _key_bytes(text: str, prefix: str, told: str) -> bytes:
+def _key_bytes(text: str, prefix: str, message: str) -> bytes:
     if not text.startswith(prefix):
-        raise ValueError(told)
+        raise ValueError(message)
     try:
         return base64_bytes(text.removeprefix(prefix))
     except ValueError:
-        raise ValueError(told) from None
+        raise ValueError(message) from None
 
 
 def _text(prefix: str, raw: bytes) -> str:

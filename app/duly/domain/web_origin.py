@@ -39,8 +39,8 @@ def host_and_port(text: str) -> HostPort | None:
 
 def allowed_host(text: str) -> str | None:
     """Returns a host of a setting in the form of `HostPort`, or None; an IPv6 address may lack its brackets."""
-    place = host_and_port(text) or host_and_port(f"[{text}]")
-    return place and place.spellings[bool(place.port)]
+    parsed = host_and_port(text) or host_and_port(f"[{text}]")
+    return parsed and parsed.spellings[bool(parsed.port)]
 
 
 def is_loopback(host: str) -> bool:
@@ -58,12 +58,12 @@ def is_loopback(host: str) -> bool:
 def web_origin(text: str) -> str | None:
     """Returns an origin as a browser sends it, in lower case without the default port; None: malformed."""
     found = _ORIGIN.fullmatch(text.removesuffix("/"))
-    place = host_and_port(found[2]) if found else None
-    if found is None or place is None:
+    parsed = host_and_port(found[2]) if found else None
+    if found is None or parsed is None:
         return None
     scheme = found[1].lower()
-    port = "" if place.port == _DEFAULT_PORTS.get(scheme) else place.port
-    return f"{scheme}://{place.host}{port and f':{port}'}"
+    port = "" if parsed.port == _DEFAULT_PORTS.get(scheme) else parsed.port
+    return f"{scheme}://{parsed.host}{port and f':{port}'}"
 
 
 def same_place(origin: str, host: str) -> bool:

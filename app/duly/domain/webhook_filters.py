@@ -48,9 +48,9 @@ def event_names(mask: int, *, filtered: bool) -> list[str]:
 def event_errors(names: Iterable[str]) -> Iterator[PathError]:
     """Yields the errors of unknown event names."""
     known = {*ENDPOINT_BITS, *UNASKED, EVERYTHING}
-    for place, name in enumerate(names):
+    for index, name in enumerate(names):
         if name not in known:
-            yield PathError(f"events[{place}]", f"must be * or one of {', '.join(ENDPOINT_BITS)}")
+            yield PathError(f"events[{index}]", f"must be * or one of {', '.join(ENDPOINT_BITS)}")
 
 
 def header_errors(headers: Mapping[str, str]) -> Iterator[PathError]:

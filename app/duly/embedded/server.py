@@ -120,9 +120,9 @@ def _answers(folder: Folder) -> bool:
     """Returns whether the database `duly` can be used; it is created if it is missing."""
     if not _listens(folder):
         return False
-    asked = _query(folder, database="duly", statement="SELECT 1")
-    if asked.returncode == 0 or 'database "duly" does not exist' not in asked.stderr:
-        return asked.returncode == 0
+    result = _query(folder, database="duly", statement="SELECT 1")
+    if result.returncode == 0 or 'database "duly" does not exist' not in result.stderr:
+        return result.returncode == 0
     made = _query(folder, database="postgres", statement="CREATE DATABASE duly")
     if made.returncode != 0:
         raise failure("PostgreSQL could not create the database", output=made.stderr, folder=folder)
@@ -155,8 +155,8 @@ def _start(folder: Folder, *, server: int) -> None:
     waiting = ("-w", "-t", str(PATIENCE_SECONDS))
     started = folder.run("pg_ctl", "-D", folder.cluster, *waiting, "-l", log, "start", pass_fds=(server,))
     if started.returncode != 0:
-        said = log.read_bytes()[already:].decode(errors="replace") if log.exists() else ""
-        raise failure(f"PostgreSQL did not start (see {log})", output=started.stderr + said, folder=folder)
+        output = log.read_bytes()[already:].decode(errors="replace") if log.exists() else ""
+        raise failure(f"PostgreSQL did not start (see {log})", output=started.stderr + output, folder=folder)
 
 
 def _disown(folder: Folder) -> None:

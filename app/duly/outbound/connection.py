@@ -16,14 +16,14 @@ _GATHER_SECONDS: Final = 0.1
 
 
 class HttpConnection(asyncio.Protocol):
-    """Connection; `gone` is called once when it is closed, by either side."""
+    """Connection; `on_close` is called once when it is closed, by either side."""
 
     _transport: asyncio.Transport
 
-    def __init__(self, origin: Origin, *, gone: Callable[["HttpConnection"], None]) -> None:
+    def __init__(self, origin: Origin, *, on_close: Callable[["HttpConnection"], None]) -> None:
         self.origin = origin
         self.open = False
-        self._gone = gone
+        self._on_close = on_close
         self._reader = ResponseReader()
         self._answer: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
@@ -121,7 +121,7 @@ class HttpConnection(asyncio.Protocol):
             self._settle(failure)
         else:
             self._settle(None)
-        self._gone(self)
+        self._on_close(self)
 
     def pause_writing(self) -> None:
         self._room = asyncio.get_running_loop().create_future()

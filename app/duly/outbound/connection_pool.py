@@ -92,7 +92,7 @@ class ConnectionPool:
         self._refuse_when_closed()
         self._count[destination.origin] += 1
         try:
-            connection = await self._connector.connect(destination, self._gone)
+            connection = await self._connector.connect(destination, self._on_close)
         except BaseException:
             self._uncount(destination.origin)
             raise
@@ -114,7 +114,7 @@ class ConnectionPool:
             self._call(connection.origin)
             self._freed.set()
 
-    def _gone(self, connection: HttpConnection) -> None:
+    def _on_close(self, connection: HttpConnection) -> None:
         if connection not in self._open:
             return  # it failed while it was made, which `_new` detects
         self._open.remove(connection)

@@ -36,7 +36,7 @@ class Connector:
         self._seconds = seconds
         self._ssl_context = ssl_context
 
-    async def connect(self, destination: Destination, gone: Callable[[HttpConnection], None]) -> HttpConnection:
+    async def connect(self, destination: Destination, on_close: Callable[[HttpConnection], None]) -> HttpConnection:
         """Connects to a destination.
 
         Raises:
@@ -50,7 +50,7 @@ class Connector:
                 made = await start_connection(
                     found, socket_factory=self._socket, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS, interleave=1
                 )
-                return await self._carried(made, origin, gone)
+                return await self._carried(made, origin, on_close)
         except AddressBlocked as refused:
             raise RequestFailed("BLOCKED_ADDRESS", str(refused)) from None
         except OSError as error:
@@ -59,12 +59,12 @@ class Connector:
             raise RequestFailed("CONNECT_FAILED", f"connection failed ({_words(error)}).") from None
 
     async def _carried(
-        self, made: socket.socket, origin: Origin, gone: Callable[[HttpConnection], None]
+        self, made: socket.socket, origin: Origin, on_close: Callable[[HttpConnection], None]
     ) -> HttpConnection:
         loop = asyncio.get_running_loop()
         try:
             _, connection = await loop.create_connection(
-                partial(HttpConnection, origin, gone=gone),
+                partial(HttpConnection, origin, on_close=on_close),
                 sock=made,
                 ssl=self._trusted() if origin.tls else None,
                 server_hostname=origin.host.rstrip(".") if origin.tls else None,

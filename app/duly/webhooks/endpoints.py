@@ -96,12 +96,12 @@ class Endpoints:
             TooManyEndpoints: the tenant has reached the limit.
         """
         key, clear = (tenant_id, self._clock.ids.new()), secret or _new_secret()
-        subscription = self._applied(tenant_id, Subscription(url=""), change)
+        subscription = self._subscription_after(tenant_id, Subscription(url=""), change)
         keys = Keys(self._sealed(tenant_id, clear), self._new_key(tenant_id) if change.asymmetric else None)
         async with self._database.connection() as connection, connection.transaction():
             if not await insert_endpoint(connection, key, subscription, keys, most=MOST_ENDPOINTS):
                 raise EndpointLimitReached.of(MOST_ENDPOINTS)
-            return EndpointWithSecret(await _found(connection, key), clear)
+            return EndpointWithSecret(await _read_existing(connection, key), clear)
 
     async def change(self, key: Key, change: EndpointChange) -> Endpoint:
         """Changes the given members. A new URL resets the state of the receiver.
@@ -110,17 +110,19 @@ class Endpoints:
             NotFound: the tenant has no such endpoint.
         """
         async with self._database.connection() as connection, connection.transaction():
-            held = await _held(connection, key)
-            subscription = self._applied(key[0], held.subscription, change)
-            enables = change.disabled is False and held.disabled_at is not None
-            await update_endpoint(connection, key, subscription, self._kept(held, change.asymmetric), enables=enables)
-            if enables or subscription.url != held.subscription.url:
+            current = await _hold(connection, key)
+            subscription = self._subscription_after(key[0], current.subscription, change)
+            enables = change.disabled is False and current.disabled_at is not None
+            await update_endpoint(
+                connection, key, subscription, self._keys_after(current, change.asymmetric), enables=enables
+            )
+            if enables or subscription.url != current.subscription.url:
                 await reset_failures(connection, key)
             if change.disabled:
                 body = endpoint_disabled_body(key[1], _DISABLED_REASON, at=self._clock.now())
                 message_id = self._clock.ids.new()
                 await disable_endpoint(connection, *key, reason=_DISABLED_REASON, message_id=message_id, body=body)
-            changed = await _found(connection, key)
+            changed = await _read_existing(connection, key)
         self._wake()
         return changed
 
@@ -131,7 +133,7 @@ class Endpoints:
             NotFound: the tenant has no such endpoint.
         """
         async with self._database.connection() as connection, connection.transaction():
-            await _held(connection, key)
+            await _hold(connection, key)
             await delete_endpoint(connection, key)
         self._wake()
 
@@ -144,15 +146,15 @@ class Endpoints:
         """
         clear = secret or _new_secret()
         async with self._database.connection() as connection, connection.transaction():
-            held = await _held(connection, key)
-            newest = self._opened(held, held.keys.secret)
+            current = await _hold(connection, key)
+            newest = self._unsealed(current, current.keys.secret)
             if newest != clear:
-                new_key = self._new_key(key[0]) if held.keys.signing_key is not None else None
+                new_key = self._new_key(key[0]) if current.keys.signing_key is not None else None
                 keys = Keys(self._sealed(key[0], clear), new_key)
                 # A key that cannot be unsealed cannot sign, and would prevent the new one from signing.
                 overlap_seconds = OVERLAP_SECONDS if newest is not None else 0.0
                 await rotate_keys(connection, key, keys, overlap_seconds=overlap_seconds)
-            return EndpointWithSecret(await _found(connection, key), clear)
+            return EndpointWithSecret(await _read_existing(connection, key), clear)
 
     async def test(self, key: Key) -> SentTest:
         """Sends `webhook.test`; to a paused endpoint after it is resumed.
@@ -163,8 +165,8 @@ class Endpoints:
         """
         message_id = self._clock.ids.new()
         async with self._database.connection() as connection, connection.transaction():
-            held = await _held(connection, key)
-            if held.disabled_at is not None:
+            current = await _hold(connection, key)
+            if current.disabled_at is not None:
                 raise EndpointDisabled(
                     "The webhook is disabled, and is sent nothing.",
                     reason='Enable it first: PATCH {"disabled": false}.',
@@ -180,7 +182,7 @@ class Endpoints:
         """Returns the names of the additional headers; None if they cannot be unsealed here."""
         if endpoint.subscription.headers is None:
             return []
-        opened = self._opened(endpoint, endpoint.subscription.headers)
+        opened = self._unsealed(endpoint, endpoint.subscription.headers)
         return list(orjson.loads(opened)) if opened is not None else None
 
     def public_keys(self, endpoint: Endpoint) -> list[str]:
@@ -188,10 +190,10 @@ class Endpoints:
         here.
         """
         private = (endpoint.keys.signing_key, endpoint.keys.previous_signing_key)
-        opened = [self._opened(endpoint, sealed) for sealed in private if sealed is not None]
+        opened = [self._unsealed(endpoint, sealed) for sealed in private if sealed is not None]
         return [public_key_of(key) for key in opened if key is not None]
 
-    def _applied(self, tenant_id: int, before: Subscription, change: EndpointChange) -> Subscription:
+    def _subscription_after(self, tenant_id: int, before: Subscription, change: EndpointChange) -> Subscription:
         """Returns the subscription with the change applied. `*` means other events with a filter than without, so the
         names are kept.
         """
@@ -208,15 +210,15 @@ class Endpoints:
         names = event_names(before.events, filtered=before.filtered) if change.events is None else change.events
         return replace(after, events=event_mask(names, filtered=after.filtered))
 
-    def _kept(self, held: Endpoint, asymmetric: bool | None) -> Keys:  # noqa: FBT001  # True, False, or unchanged
+    def _keys_after(self, current: Endpoint, asymmetric: bool | None) -> Keys:  # noqa: FBT001  # True, False, or unchanged
         """Returns the key pairs after the change."""
         if asymmetric is False:
-            return replace(held.keys, signing_key=None, previous_signing_key=None)
-        if asymmetric and held.keys.signing_key is None:
-            return replace(held.keys, signing_key=self._new_key(held.tenant_id))
-        return held.keys
+            return replace(current.keys, signing_key=None, previous_signing_key=None)
+        if asymmetric and current.keys.signing_key is None:
+            return replace(current.keys, signing_key=self._new_key(current.tenant_id))
+        return current.keys
 
-    def _opened(self, endpoint: Endpoint, sealed: str) -> str | None:
+    def _unsealed(self, endpoint: Endpoint, sealed: str) -> str | None:
         try:
             return self._keyring.unseal(sealed, tenant_id=endpoint.tenant_id, purpose="endpoint")
         except CannotUnseal:
@@ -234,14 +236,14 @@ def no_such_endpoint() -> NotFound:
     return NotFound("Webhook not found.")
 
 
-async def _held(connection: Connection, key: Key) -> Endpoint:
-    held = await hold_endpoint(connection, key)
-    if held is None:
+async def _hold(connection: Connection, key: Key) -> Endpoint:
+    current = await hold_endpoint(connection, key)
+    if current is None:
         raise no_such_endpoint()
-    return held
+    return current
 
 
-async def _found(connection: Connection, key: Key) -> Endpoint:
+async def _read_existing(connection: Connection, key: Key) -> Endpoint:
     """Returns an endpoint that the caller's transaction has written."""
     found = await read_endpoint(connection, key)
     if found is None:

@@ -74,7 +74,7 @@ class Settler:
 
     async def _record(self, batch: Sequence[AttemptResult]) -> SettledCounts:
         # Before the results: once these are recorded, their receivers get more deliveries.
-        noted = await self._by_halves([one for one in batch if one.fails or one.disables], self._note)
+        noted = await self._by_halves([attempt for attempt in batch if attempt.fails or attempt.disables], self._note)
         settled = await self._by_halves(batch, self._settle)
         for attempt, error in noted.refused:
             log.warning(
@@ -88,11 +88,11 @@ class Settler:
         await self._put_off([*refused, *(again.refused if again else ())])
         if settled.away is not None:
             _warn(settled.left, settled.away)
-        parts = [one for _, one in [*settled.parts, *(again.parts if again else ())]]
+        counts = [count for _, count in [*settled.parts, *(again.parts if again else ())]]
         return SettledCounts(
-            sum(one.held for one in parts),
-            frees=any(one.frees for one in parts) or bool(settled.refused),
-            heals=any(one.heals for one in parts) or bool(settled.refused),
+            sum(count.held for count in counts),
+            frees=any(count.frees for count in counts) or bool(settled.refused),
+            heals=any(count.heals for count in counts) or bool(settled.refused),
         )
 
     async def _put_off(self, refused: Sequence[tuple[AttemptResult, Exception]]) -> None:
@@ -107,7 +107,9 @@ class Settler:
                 self._metrics.items_refused.labels("settle").inc()
                 _warn([attempt], error)
         attempts = [attempt for attempt, _ in refused]
-        seconds = [FIRST_PUT_OFF_SECONDS * 2.0 ** min(self._refusals[one.delivery_id] - 1, 6) for one in attempts]
+        seconds = [
+            FIRST_PUT_OFF_SECONDS * 2.0 ** min(self._refusals[attempt.delivery_id] - 1, 6) for attempt in attempts
+        ]
         with suppress(DatabaseOutage, RecordRefused):
             async with self._connection.use() as connection:
                 await put_off_if_held(connection, attempts, seconds)
@@ -151,7 +153,7 @@ class Settler:
             decisions = {
                 receiver_id: self._decide(before[receiver_id], attempts, now)
                 for receiver_id in before
-                if now is not None and (attempts := [one for one in by_receiver[receiver_id] if one.fails])
+                if now is not None and (attempts := [attempt for attempt in by_receiver[receiver_id] if attempt.fails])
             }
             if decisions:
                 await record_failures(connection, decisions)
@@ -165,7 +167,7 @@ class Settler:
         decision = receiver_after_failures(
             before,
             count=len(attempts),
-            first_seconds_ago=max(one.duration_ms for one in attempts) / 1000,
+            first_seconds_ago=max(attempt.duration_ms for attempt in attempts) / 1000,
             now=now,
             disable_seconds=self._disable_seconds,
         )
@@ -181,7 +183,7 @@ class Settler:
     ) -> None:
         """Disables the endpoint, if its receiver requested that or has failed for too long."""
         endpoint = attempts[0]
-        reason = next((one.disables for one in attempts if one.disables), None)
+        reason = next((attempt.disables for attempt in attempts if attempt.disables), None)
         if reason is None and found is not None and found[0].disables:
             days = self._disable_seconds / 86_400
             reason = f"FAILING: only failures for {days:g} days; last: {found[1]}"

@@ -146,7 +146,7 @@ async def redeliver(database: Database, wakeups: Wakeups, key: Key) -> None:
         if resent.done:
             wakeups.deliveries()
             return
-        if resent.stands:
+        if resent.in_outbox:
             break
     raise DeliveryInFlight("Delivery in progress.", reason="Check its result, then retry.")
 

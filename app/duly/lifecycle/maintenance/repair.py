@@ -75,21 +75,21 @@ async def _look(database: Database, report: CheckReport) -> dict[RepairAction, l
     async with database.connection() as connection:
         async for breach in survey(connection, report):
             report.note(breach)
-            if breach.cure is not RepairAction.NONE:
-                found[breach.cure][breach.tenant_id, breach.subject or UUID(int=0)] = None
-    return {cure: list(keys) for cure, keys in found.items()}
+            if breach.repair_action is not RepairAction.NONE:
+                found[breach.repair_action][breach.tenant_id, breach.subject or UUID(int=0)] = None
+    return {repair_action: list(keys) for repair_action, keys in found.items()}
 
 
 async def _cure(database: Database, found: dict[RepairAction, list[Key]]) -> Counter[RepairAction]:
     """Repairs all jobs or batches that need one kind of repair. Returns their number."""
     done: Counter[RepairAction] = Counter()
-    for cure in RepairAction:
-        keys = found.get(cure, [])
-        if cure is RepairAction.HAND_OUT:
+    for repair_action in RepairAction:
+        keys = found.get(repair_action, [])
+        if repair_action is RepairAction.HAND_OUT:
             with suppress(RecordBusy):  # the next check shows its other violations
-                done[cure] += await _in_a_snapshot(database, grant_keys)
+                done[repair_action] += await _in_a_snapshot(database, grant_keys)
         for start in range(0, len(keys), BATCH):
-            done[cure] += await _cure_some(database, cure, keys[start : start + BATCH])
+            done[repair_action] += await _cure_some(database, repair_action, keys[start : start + BATCH])
     done[RepairAction.CONTROL] += len(found.get(RepairAction.CONTROL, []))
     if +done:
         async with database.connection() as connection, connection.transaction():
@@ -97,19 +97,21 @@ async def _cure(database: Database, found: dict[RepairAction, list[Key]]) -> Cou
     return +done
 
 
-async def _cure_some(database: Database, cure: RepairAction, keys: Sequence[Key]) -> int:
+async def _cure_some(database: Database, repair_action: RepairAction, keys: Sequence[Key]) -> int:
     """Repairs these in one transaction; in smaller ones if that is refused or conflicts with others."""
-    if cure not in {*JOBS, *BATCHES}:
+    if repair_action not in {*JOBS, *BATCHES}:
         return 0
     try:
-        return await _in_a_snapshot(database, lambda connection: _apply(connection, cure, keys))
+        return await _in_a_snapshot(database, lambda connection: _apply(connection, repair_action, keys))
     except RecordRefused as error:
         if len(keys) == 1:
             subject = str(keys[0][1])
             log.warning(f"could not repair {subject}: {error}", action="repair_refused", id=subject, error=str(error))
             return 0
     half = len(keys) // 2
-    return await _cure_some(database, cure, keys[:half]) + await _cure_some(database, cure, keys[half:])
+    return await _cure_some(database, repair_action, keys[:half]) + await _cure_some(
+        database, repair_action, keys[half:]
+    )
 
 
 async def _in_a_snapshot(database: Database, work: Callable[[Connection], Awaitable[int]]) -> int:
@@ -127,21 +129,21 @@ async def _in_a_snapshot(database: Database, work: Callable[[Connection], Awaita
     raise RecordBusy("its rows kept changing")
 
 
-async def _apply(connection: Connection, cure: RepairAction, keys: Sequence[Key]) -> int:
+async def _apply(connection: Connection, repair_action: RepairAction, keys: Sequence[Key]) -> int:
     """Repairs those that still need it. Returns their number."""
-    if cure in BATCHES:
+    if repair_action in BATCHES:
         batches = await read_batches(connection, [batch_id for _, batch_id in keys])
         broken = [batch for batch in batches if any(batch_violations(batch))]
         for batch in broken:
             await count_batch(connection, batch)
         return len(broken)
-    jobs = [job for job in await read_jobs(connection, keys) if _needs(cure, job)]
+    jobs = [job for job in await read_jobs(connection, keys) if _needs(repair_action, job)]
     if jobs:
-        await JOBS[cure](connection, jobs)
+        await JOBS[repair_action](connection, jobs)
     return len(jobs)
 
 
-def _needs(cure: RepairAction, job: JobFacts) -> bool:
-    if cure is RepairAction.HOLD_UNIQUE:
+def _needs(repair_action: RepairAction, job: JobFacts) -> bool:
+    if repair_action is RepairAction.HOLD_UNIQUE:
         return lacks_unique_key(job)
-    return any(breach.cure is cure for breach in violations(job))
+    return any(breach.repair_action is repair_action for breach in violations(job))

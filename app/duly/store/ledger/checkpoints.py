@@ -35,9 +35,11 @@ select job_id, token from marked
 """
 
 
-async def record_checkpoints_if_held(connection: Connection, told: Sequence[Checkpoint]) -> set[tuple[UUID, int]]:
+async def record_checkpoints_if_held(
+    connection: Connection, checkpoints: Sequence[Checkpoint]
+) -> set[tuple[UUID, int]]:
     """Records checkpoints of attempts that hold their lease, at most one for each job. Returns these (job, token)."""
-    rows = await connection.fetch(RECORD_CHECKPOINTS_IF_HELD, *zip(*told, strict=True))
+    rows = await connection.fetch(RECORD_CHECKPOINTS_IF_HELD, *zip(*checkpoints, strict=True))
     return {(row[0], row[1]) for row in rows}
 
 

@@ -70,11 +70,11 @@ async def hold(connection: Connection, lock: AdvisoryLock, *, seconds: float = L
     Raises:
         RecordBusy: another session holds it for longer; the message names it.
     """
-    began, told = time.monotonic(), False
+    began, logged = time.monotonic(), False
     while not await take(connection, lock):
         waited = time.monotonic() - began
-        if waited >= SILENT_SECONDS and not told:
-            told = True
+        if waited >= SILENT_SECONDS and not logged:
+            logged = True
             log.warning(
                 f"waiting for the lock for {lock.purpose}, held by {await _holder(connection, lock)}",
                 action="lock_waits",

@@ -58,11 +58,11 @@ class CatalogTypesConnection(_DriverConnection):
         typeoids: Iterable[int],
         timeout: float | None,  # noqa: ASYNC109  # asyncpg's signature
     ) -> tuple[list[Any], Any]:
-        asked = list(typeoids)
-        if all(oid in _ARRAYS for oid in asked):
+        oids = list(typeoids)
+        if all(oid in _ARRAYS for oid in oids):
             # The name means that the caller's statement is still prepared, since nothing was sent.
-            return [_array(oid) for oid in asked], SimpleNamespace(name="known")
-        found: tuple[list[Any], Any] = await super()._introspect_types(asked, timeout)  # type: ignore[misc]  # private
+            return [_array(oid) for oid in oids], SimpleNamespace(name="known")
+        found: tuple[list[Any], Any] = await super()._introspect_types(oids, timeout)  # type: ignore[misc]  # private
         return found
 
 

@@ -32,8 +32,8 @@ async def send_hints(connection: Connection, channel: str, hints: Sequence[Seque
     await connection.execute(SEND_HINTS, channel, [json.dumps(hint, ensure_ascii=False) for hint in hints])
 
 
-async def listen(connection: Connection, hear: Callable[[object], None]) -> str:
-    """Calls `hear` with each hint of other processes as long as the connection is open. Returns the channel."""
+async def listen(connection: Connection, on_hint: Callable[[object], None]) -> str:
+    """Calls `on_hint` with each hint of other processes as long as the connection is open. Returns the channel."""
     channel = channel_of(await connection.fetchval(READ_SCHEMA))
     own = connection.get_server_pid()
 
@@ -44,7 +44,7 @@ async def listen(connection: Connection, hear: Callable[[object], None]) -> str:
             hint = json.loads(str(payload))
         except (ValueError, RecursionError):  # not a hint, from any sender
             return
-        hear(hint)
+        on_hint(hint)
 
     await connection.add_listener(channel, on_notify)
     return channel

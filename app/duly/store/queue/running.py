@@ -48,11 +48,13 @@ select job_id, {DELIVERS} from moved
 """
 
 
-async def record_progress_if_held(connection: Connection, told: Sequence[Progress], *, source: str) -> dict[UUID, bool]:
+async def record_progress_if_held(
+    connection: Connection, items: Sequence[Progress], *, source: str
+) -> dict[UUID, bool]:
     """Records progress of attempts that hold their lease, at most once for each job. Returns these jobs, and whether
     there are webhooks to send.
     """
-    rows = await connection.fetch(PROGRESS_IF_HELD, *zip(*told, strict=True), source)
+    rows = await connection.fetch(PROGRESS_IF_HELD, *zip(*items, strict=True), source)
     return {row[0]: row[1] for row in rows}
 
 

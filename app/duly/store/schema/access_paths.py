@@ -149,18 +149,18 @@ PLACED_ONLY = AccessPath((_PLACED,), frozenset({"created_since", "created_before
 BY_LABELS = AccessPath((_OF_LABELS,), frozenset({"labels"}))
 
 
-def access_paths_of(wanted: ListFilter) -> list[AccessPath]:
+def access_paths_of(job_filter: ListFilter) -> list[AccessPath]:
     """Returns the access paths that this filter offers."""
-    ways = []
-    if wanted.batches is not None:
-        ways.append(AccessPath((_OF_BATCHES,), frozenset({"batches"})))
-    if wanted.statuses is not None:
-        ways.append(_path_of_statuses(wanted.statuses))
-    if wanted.queues is not None and "default" not in wanted.queues:
-        ways.append(AccessPath((_OF_QUEUES,), frozenset({"queues"})))
-    if wanted.types is not None:
-        ways.append(AccessPath((_OF_TYPES,), frozenset({"types"})))
-    return ways or [AccessPath((EVERY_JOB,))]
+    paths = []
+    if job_filter.batches is not None:
+        paths.append(AccessPath((_OF_BATCHES,), frozenset({"batches"})))
+    if job_filter.statuses is not None:
+        paths.append(_path_of_statuses(job_filter.statuses))
+    if job_filter.queues is not None and "default" not in job_filter.queues:
+        paths.append(AccessPath((_OF_QUEUES,), frozenset({"queues"})))
+    if job_filter.types is not None:
+        paths.append(AccessPath((_OF_TYPES,), frozenset({"types"})))
+    return paths or [AccessPath((EVERY_JOB,))]
 
 
 def _path_of_statuses(statuses: Sequence[Status]) -> AccessPath:
@@ -171,46 +171,46 @@ def _path_of_statuses(statuses: Sequence[Status]) -> AccessPath:
     return AccessPath((*sources, _ENDED))  # an ended job may have been retried, so its status is looked up
 
 
-def find_statement(wanted: ListFilter, way: AccessPath) -> str:
+def find_statement(job_filter: ListFilter, path: AccessPath) -> str:
     """Returns the statement for the newest matching jobs on this access path."""
-    asked = [name for name in _ASKED if getattr(wanted, name) is not None and name not in way.answers]
+    asked = [name for name in _ASKED if getattr(job_filter, name) is not None and name not in path.answers]
     conditions = [_AS_ASKED.format(asked=" and ".join(_ASKED[name] for name in asked))] if asked else []
-    if wanted.statuses is not None and "statuses" not in way.answers:
+    if job_filter.statuses is not None and "statuses" not in path.answers:
         conditions.append(_STATUS)
     where = f"where {' and '.join(conditions)}" if conditions else ""
     # A job with two ends is found twice.
-    ids = f"select distinct job_id from ({way.ids}) s" if _ENDED in way.sources else way.ids
+    ids = f"select distinct job_id from ({path.ids}) s" if _ENDED in path.sources else path.ids
     return f"{GIVEN} select c.job_id from ({ids}) c {where} order by c.job_id desc limit $13"
 
 
-def floors_statement(ways: Iterable[AccessPath]) -> str:
+def floors_statement(paths: Iterable[AccessPath]) -> str:
     """Returns the statement for how far back each path reaches with `$4` entries; null: to the end."""
-    floors = (f"(select job_id from ({way.ids}) c order by job_id desc offset $4 - 1 limit 1)" for way in ways)
+    floors = (f"(select job_id from ({path.ids}) c order by job_id desc offset $4 - 1 limit 1)" for path in paths)
     return f"{GIVEN} select {', '.join(floors)}"
 
 
-def answers_all(wanted: ListFilter, way: AccessPath) -> bool:
+def answers_all(job_filter: ListFilter, path: AccessPath) -> bool:
     """Returns whether this path answers the whole filter."""
     names = ("statuses", *_ASKED)
-    return all(getattr(wanted, name) is None or name in way.answers for name in names)
+    return all(getattr(job_filter, name) is None or name in path.answers for name in names)
 
 
-def arguments(tenant_id: int, wanted: ListFilter, *, most: int, limit: int) -> list[object]:
+def arguments(tenant_id: int, job_filter: ListFilter, *, most: int, limit: int) -> list[object]:
     """Returns the arguments of every statement here: `most` bounds each source, `limit` the result."""
-    kinds = [kind for status in wanted.statuses or () for kind in KINDS[status]]
+    kinds = [kind for status in job_filter.statuses or () for kind in KINDS[status]]
     return [
         tenant_id,
-        wanted.since,
-        wanted.before,
+        job_filter.since,
+        job_filter.before,
         most,
-        wanted.types,
-        wanted.queues,
+        job_filter.types,
+        job_filter.queues,
         kinds,
         [kind for kind in kinds if kind >= 10],  # noqa: PLR2004  # from there on they are terminal
-        wanted.labels,
-        wanted.created_since,
-        wanted.created_before,
-        wanted.batches,
+        job_filter.labels,
+        job_filter.created_since,
+        job_filter.created_before,
+        job_filter.batches,
         limit,
     ]
 

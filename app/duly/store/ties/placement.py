@@ -85,10 +85,10 @@ from p where place >= 2
 """
 
 
-async def place(connection: Connection, standing: Sequence[HotRow]) -> None:
+async def place(connection: Connection, rows: Sequence[HotRow]) -> None:
     """Inserts each row in its place. None of the jobs may have a hot row."""
-    if standing:
-        await connection.execute(INSERT_HOT_ROWS, *zip(*standing, strict=True))
+    if rows:
+        await connection.execute(INSERT_HOT_ROWS, *zip(*rows, strict=True))
 
 
 # A key of another job is locked until this transaction ends, but not changed: a transfer of it waits, and then finds
@@ -113,16 +113,16 @@ async def acquire_keys(connection: Connection, wanted: Sequence[tuple[int, str, 
     return {row[0] for row in rows}
 
 
-async def place_when_possible(connection: Connection, standing: Sequence[HotRow]) -> list[LaneStart]:
+async def place_when_possible(connection: Connection, rows: Sequence[HotRow]) -> list[LaneStart]:
     """Places jobs that wait at most for their concurrency key. Returns the lanes that got work."""
-    keyed = [(row.tenant_id, row.concurrency_key, row.job_id) for row in standing if row.concurrency_key is not None]
+    keyed = [(row.tenant_id, row.concurrency_key, row.job_id) for row in rows if row.concurrency_key is not None]
     held = await acquire_keys(connection, [(tenant, key or "", job) for tenant, key, job in keyed])
     placed = [
         row._replace(
             place=Placement.READY if row.concurrency_key is None or row.job_id in held else Placement.CONCURRENCY,
             waits_for=0,
         )
-        for row in standing
+        for row in rows
     ]
     await place(connection, placed)
     return [LaneStart(row.lane, row.job_id) for row in placed if row.place == Placement.READY]
@@ -213,9 +213,9 @@ async def transfer_keys(connection: Connection, ended: Sequence[UUID]) -> list[L
     if not keys:
         return []
     rows = await connection.fetch(TRANSFER_KEYS, *(list(column) for column in zip(*keys, strict=True)))
-    standing = [HotRow(*row) for row in rows]
-    await place(connection, standing)
-    return [LaneStart(row.lane, row.job_id) for row in standing]
+    hot_rows = [HotRow(*row) for row in rows]
+    await place(connection, hot_rows)
+    return [LaneStart(row.lane, row.job_id) for row in hot_rows]
 
 
 # Each dependency is deleted once, and the blocked row counts down; its lock serializes concurrent ends.

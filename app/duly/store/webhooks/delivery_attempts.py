@@ -116,9 +116,9 @@ class SettledCounts(NamedTuple):
     heals: bool
 
 
-async def settle_if_held(connection: Connection, tried: Sequence[AttemptResult]) -> SettledCounts:
+async def settle_if_held(connection: Connection, attempts: Sequence[AttemptResult]) -> SettledCounts:
     """Records these attempts."""
-    columns = list(zip(*tried, strict=True))[:_STORED]
+    columns = list(zip(*attempts, strict=True))[:_STORED]
     return SettledCounts(*only(await connection.fetchrow(SETTLE_IF_HELD, *columns)))
 
 
@@ -130,7 +130,7 @@ where d.delivery_id >= t.delivery_id and d.delivery_id <= t.delivery_id and d.to
 """
 
 
-async def put_off_if_held(connection: Connection, tried: Sequence[AttemptResult], seconds: Sequence[float]) -> None:
+async def put_off_if_held(connection: Connection, attempts: Sequence[AttemptResult], seconds: Sequence[float]) -> None:
     """Delays these deliveries by these times."""
-    tokens = [one.token for one in tried]
-    await connection.execute(PUT_OFF_IF_HELD, [one.delivery_id for one in tried], tokens, seconds)
+    tokens = [one.token for one in attempts]
+    await connection.execute(PUT_OFF_IF_HELD, [one.delivery_id for one in attempts], tokens, seconds)

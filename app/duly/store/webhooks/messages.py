@@ -26,8 +26,8 @@ async def insert_batch_message(connection: Connection, tenant_id: int, *, messag
     are any.
     """
     kind = int(MessageKind.BATCH_COMPLETED)
-    told: int = await connection.fetchval(INSERT_BATCH_MESSAGE, tenant_id, message_id, kind, body, BATCH_BIT)
-    return told > 0
+    count: int = await connection.fetchval(INSERT_BATCH_MESSAGE, tenant_id, message_id, kind, body, BATCH_BIT)
+    return count > 0
 
 
 INSERT_TEST = """

@@ -33,7 +33,7 @@ class ResendResult(NamedTuple):
 
     done: bool
     refusal: ResendRefusal | None
-    stands: bool
+    in_outbox: bool
 
 
 # A waiting delivery becomes due at once. Its row shows whether a dispatcher holds it, and is checked again under its
