@@ -233,7 +233,7 @@ async def test_finishing_a_loop_ends_its_task_and_no_other() -> None:
 async def test_all_loops_but_one_are_cancelled() -> None:
     async with running_loops(some=Step(3600), last=Step(3600)) as loops:
         some, last = loops.task("some"), loops.task("last")
-        await loops.cancel(but="last")
+        await loops.cancel(exclude="last")
         assert [task.done() for task in (some, last)] == [True, False]
         await loops.cancel()
         assert last.cancelled()

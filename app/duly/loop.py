@@ -135,9 +135,9 @@ class Loops:
             loop.end()
             await asyncio.wait([self._tasks[name]], timeout=END_SECONDS)
 
-    async def cancel(self, *, but: str | None = None) -> None:
-        """Cancels all loops that still run, except the one called `but`."""
-        ending = [self._tasks.pop(name) for name in list(self._tasks) if name != but]
+    async def cancel(self, *, exclude: str | None = None) -> None:
+        """Cancels all loops that still run, except the one called `exclude`."""
+        ending = [self._tasks.pop(name) for name in list(self._tasks) if name != exclude]
         for task in ending:
             task.cancel()
         if ending:

@@ -94,7 +94,7 @@ async def test_what_belongs_to_no_day_that_is_made_is_refused_with_the_reason_an
     with pytest.raises(DatabaseMisconfigured) as refusal:
         async with database.connection() as connection:
             await record_jobs(connection, [far])
-    assert refusal.value.trouble.code == "DATABASE_PARTITION_MISSING"
+    assert refusal.value.error_class.code == "DATABASE_PARTITION_MISSING"
     assert "duly migrate" in refusal.value.line
 
 

@@ -99,7 +99,7 @@ async def test_a_signal_that_reaches_all_processes_still_lets_jobs_end(
     [(_, pid)] = await gates.has_begun("last")
     runs_on = pid if type_ == "until-open" else psutil.Process(pid).ppid()
     os.killpg(service.command.pid, number)
-    await _one_has_gone(service.command, but=runs_on)
+    await _one_has_gone(service.command, exclude=runs_on)
     assert psutil.pid_exists(runs_on)
     gates.open("last")
     assert await service.command.ended(seconds=5) == 0, service.command.stderr
@@ -108,11 +108,11 @@ async def test_a_signal_that_reaches_all_processes_still_lets_jobs_end(
     assert kinds == [1, 10]
 
 
-async def _one_has_gone(command: Command, *, but: int) -> None:
+async def _one_has_gone(command: Command, *, exclude: int) -> None:
     """Returns once the idle process has drained and left."""
 
     async def look() -> bool:
-        return not [child for child in _serving(command) if but not in {child.pid, child.ppid()}]
+        return not [child for child in _serving(command) if exclude not in {child.pid, child.ppid()}]
 
     await eventually(look, seconds=10)
 
@@ -134,7 +134,7 @@ async def test_a_second_signal_to_the_parent_ends_all_at_once(
     [(_, runs_on)] = await gates.has_begun("long")
     children = service.command.descendants()
     service.command.signal(signal.SIGTERM)
-    await _one_has_gone(service.command, but=runs_on)
+    await _one_has_gone(service.command, exclude=runs_on)
     service.command.signal(signal.SIGTERM)
     assert await service.command.ended(seconds=2) != 0
     await gone(children, seconds=2)

@@ -241,7 +241,7 @@ class Node:
         return handler.retry if handler else DEFAULT_RETRY
 
     def _note(self, error: DatabaseError) -> None:
-        self.metrics.database_errors.labels(error.trouble.code).inc()
+        self.metrics.database_errors.labels(error.error_class.code).inc()
         self.readiness.note(error)
 
     @property
@@ -284,7 +284,7 @@ class Node:
 
     async def stop(self) -> None:
         """Ends the loops, leaves the list of nodes and closes everything; after `drain` and the last request."""
-        await self.loops.cancel(but="notify")
+        await self.loops.cancel(exclude="notify")
         with suppress(DatabaseOutage, TimeoutError):
             async with asyncio.timeout(END_SECONDS):
                 await self.heartbeat.leave()

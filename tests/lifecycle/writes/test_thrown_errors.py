@@ -33,7 +33,7 @@ def _brisk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def put_in(
-    monkeypatch: pytest.MonkeyPatch, module: str, name: str, *, but: tuple[str, ...]
+    monkeypatch: pytest.MonkeyPatch, module: str, name: str, *, exclude: tuple[str, ...]
 ) -> tuple[Thrower, list[str]]:
     """Puts a throwing copy of this class in place. Returns its points, except those of some functions."""
     thrower = Thrower()
@@ -42,7 +42,7 @@ def put_in(
         copy.__dict__["LOOK_SECONDS"] = 0.01
     composed_in = node if hasattr(node, name) else dispatch
     monkeypatch.setattr(composed_in, name, getattr(copy, name))
-    left_out = {"__init__", *but}
+    left_out = {"__init__", *exclude}
     return thrower, [point for point in points if not left_out & set(point.partition(":")[0].split("."))]
 
 
@@ -95,7 +95,7 @@ async def test_an_error_anywhere_in_recording_outcomes_loses_none(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outside = ("put", "__contains__", "waiting", "drain", "wait_below", "record")
-    thrower, points = put_in(monkeypatch, "duly.lifecycle.end.finish", "Finisher", but=outside)
+    thrower, points = put_in(monkeypatch, "duly.lifecycle.end.finish", "Finisher", exclude=outside)
     service = await start_service()
 
     async def once() -> None:
@@ -114,7 +114,7 @@ async def test_an_error_anywhere_in_recording_outcomes_loses_none(
 async def test_an_error_anywhere_in_following_ends_loses_none(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    thrower, points = put_in(monkeypatch, "duly.lifecycle.end.follow_ups", "FollowUps", but=("wake_for_ended",))
+    thrower, points = put_in(monkeypatch, "duly.lifecycle.end.follow_ups", "FollowUps", exclude=("wake_for_ended",))
     service = await start_service()
 
     def counted() -> float:
@@ -140,7 +140,7 @@ async def test_an_error_anywhere_in_following_ends_loses_none(
 async def test_an_error_anywhere_in_settling_deliveries_stops_no_later_one(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    thrower, points = put_in(monkeypatch, "duly.webhooks.settler", "Settler", but=("put", "waiting", "drained"))
+    thrower, points = put_in(monkeypatch, "duly.webhooks.settler", "Settler", exclude=("put", "waiting", "drained"))
     service = await start_service(webhook_retry_seconds=())
     async with running_receiver() as good, running_receiver() as bad:
         bad.statuses = [500]

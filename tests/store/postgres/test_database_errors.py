@@ -117,7 +117,7 @@ def test_an_error_is_told_in_the_words_of_postgres_with_a_code_and_a_remedy(
 ) -> None:
     error = error_of(of_server(state, words, c="theirs"), role="duly_app")
     assert type(error) is kind
-    assert error.trouble.code == code
+    assert error.error_class.code == code
     assert words in error.line
     assert also in error.line
     assert "cannot be reached" not in error.line
@@ -126,7 +126,7 @@ def test_an_error_is_told_in_the_words_of_postgres_with_a_code_and_a_remedy(
 def test_a_missing_partition_is_known_in_every_language() -> None:
     for words in (PARTITION.args[0], "keine Partition von Relation gefunden"):
         error = error_of(of_server("23514", words, t="jobs", s="public"))
-        assert (type(error), error.trouble.code) == (PartitionMissing, "DATABASE_PARTITION_MISSING")
+        assert (type(error), error.error_class.code) == (PartitionMissing, "DATABASE_PARTITION_MISSING")
 
 
 def test_the_grant_names_the_role_that_lacks_it() -> None:
@@ -147,7 +147,7 @@ def test_the_grant_names_the_role_that_lacks_it() -> None:
 )
 def test_whatever_a_server_says_to_a_new_session_it_is_away(state: str, words: str, code: str) -> None:
     error = error_of(of_server(state, words), connecting=True)
-    assert (type(error), error.trouble.code, error.connecting) == (DatabaseOutage, code, True)
+    assert (type(error), error.error_class.code, error.connecting) == (DatabaseOutage, code, True)
     assert words in error.line
 
 
@@ -165,7 +165,7 @@ def test_whatever_a_server_says_to_a_new_session_it_is_away(state: str, words: s
 def test_what_the_driver_meets_on_the_way_is_told_apart(raised: Exception, code: str, says: str) -> None:
     error = error_of(raised)
     assert isinstance(error, DatabaseOutage)
-    assert error.trouble.code == code
+    assert error.error_class.code == code
     assert says in error.line
 
 
@@ -187,7 +187,7 @@ def test_a_value_that_cannot_be_held_is_not_shown(state: str, words: str) -> Non
 
 def test_each_error_is_noted_once_by_its_code() -> None:
     noted: list[str] = []
-    with pytest.raises(DatabaseOutage), translated(lambda error: noted.append(error.trouble.code)):
+    with pytest.raises(DatabaseOutage), translated(lambda error: noted.append(error.error_class.code)):
         raise of_server("53100", "No space left on device")
     assert noted == ["DATABASE_DISK_FULL"]
 

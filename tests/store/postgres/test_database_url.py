@@ -137,7 +137,7 @@ async def test_a_host_that_only_reads_is_passed_over_and_alone_is_named_as_read_
     with pytest.raises(DatabaseOutage) as away:
         async with twice.connection():
             pass
-    assert away.value.trouble.code == "DATABASE_READ_ONLY"
+    assert away.value.error_class.code == "DATABASE_READ_ONLY"
     assert "target_session_attrs" in away.value.line
     await twice.close()
     database = Database(database_url)

@@ -57,15 +57,15 @@ def as_duly_error(error: Exception, *, request_id: str) -> DulyError:  # noqa: P
 
 def _unavailable(error: DatabaseError, *, request_id: str) -> DatabaseUnavailable:
     """Returns the error of a database fault, with its cause and remedy. Logs one that is not transient."""
-    trouble = error.trouble
-    if not trouble.passes:
-        log.error(error.line, action="database_unfit", code=trouble.code, request_id=request_id)
+    error_class = error.error_class
+    if not error_class.passes:
+        log.error(error.line, action="database_unfit", code=error_class.code, request_id=request_id)
     return DatabaseUnavailable(
-        trouble.message,
-        code=trouble.code,
-        reason=trouble.message if error.connecting else error.words or trouble.message,
-        remedy=f"{trouble.remedy[:1].upper()}{trouble.remedy[1:]}.",
-        retry_after_seconds=TRANSIENT_SECONDS if trouble.passes else OPERATOR_SECONDS,
+        error_class.message,
+        code=error_class.code,
+        reason=error_class.message if error.connecting else error.words or error_class.message,
+        remedy=f"{error_class.remedy[:1].upper()}{error_class.remedy[1:]}.",
+        retry_after_seconds=TRANSIENT_SECONDS if error_class.passes else OPERATOR_SECONDS,
     )
 
 

@@ -117,7 +117,7 @@ class Claimer:
 
     async def _first_of(self, starts: Sequence[LaneStart]) -> list[UUID]:
         async with self._connection.use() as connection:
-            return await find_first_ready(connection, starts, but=self._round_size.aside())
+            return await find_first_ready(connection, starts, exclude=self._round_size.aside())
 
     def _parts(self, types: Collection[str]) -> Iterator[tuple[ClaimLimits | None, Sequence[LaneStart], bool]]:
         """Yields the lanes that are claimed together; those of jobs in processes separately (True)."""
@@ -139,7 +139,7 @@ class Claimer:
                 node_id=node_id,
                 source=source,
                 version=self.version,
-                but=self._round_size.aside(),
+                exclude=self._round_size.aside(),
             )
         self.lanes.claimed(starts, jobs, filled=len(jobs) >= limit)
         return jobs
@@ -158,7 +158,7 @@ class Claimer:
                 node_id=node_id,
                 source=source,
                 version=self.version,
-                but=self._round_size.aside(),
+                exclude=self._round_size.aside(),
             )
         if claimed.room:
             self.lanes.claimed(starts, claimed.jobs, filled=len(claimed.jobs) >= claimed.room)

@@ -48,7 +48,7 @@ class Readiness:
 
     def note(self, error: DatabaseError) -> None:
         """Notes an error of the database: after a full disk, only a large rehearsal proves anything."""
-        self._disk_was_full |= error.trouble.code == DISK_FULL.code
+        self._disk_was_full |= error.error_class.code == DISK_FULL.code
 
     async def check(self) -> NotServing | None:
         """Returns why this process cannot record submissions now, or None if it can. Takes at most two seconds."""
@@ -99,9 +99,11 @@ class Readiness:
 
 
 def _of(error: DatabaseError) -> NotServing:
-    trouble = error.trouble
+    error_class = error.error_class
     text = f" {error.words}" if error.words else ""
-    return NotServing(trouble.code, f"{trouble.message.removesuffix('.')}{':' if text else ''}{text}", trouble.remedy)
+    return NotServing(
+        error_class.code, f"{error_class.message.removesuffix('.')}{':' if text else ''}{text}", error_class.remedy
+    )
 
 
 def _lacking(found: Rehearsed) -> NotServing:

@@ -81,7 +81,7 @@ class FollowUps:
         """Carries out the follow-ups of some ended jobs. Returns True if there may be more."""
         limit = self._ends.limit
         async with connection.transaction():
-            endings = await take_pending_follow_ups(connection, limit=limit, but=self._ends.aside())
+            endings = await take_pending_follow_ups(connection, limit=limit, exclude=self._ends.aside())
             if not endings:
                 return False
             taken += [end.job_id for end in endings]
@@ -94,7 +94,7 @@ class FollowUps:
     async def _count_batches(self, connection: Connection, taken: list[UUID]) -> bool:
         """Adds ends to the counts of some batches, and completes batches. Returns True if there may be more."""
         async with connection.transaction():
-            tallies = await take_tallies(connection, limit=self._batches.limit, but=self._batches.aside())
+            tallies = await take_tallies(connection, limit=self._batches.limit, exclude=self._batches.aside())
             taken += [tally.batch_id for tally in tallies]
             added = await add_tallies(connection, tallies)
             jobs = [await _submit_then(connection, batch, self._ids) for batch in added if batch.then is not None]

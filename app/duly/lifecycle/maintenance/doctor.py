@@ -117,9 +117,9 @@ async def _lacking(connection: Connection, schema: str | None) -> list[Finding]:
 
 
 def _of(error: DatabaseError) -> Finding:
-    trouble = error.trouble
+    error_class = error.error_class
     text = f" ({error.words.removesuffix('.')})" if error.words else ""
-    return Finding(trouble.code, f"{trouble.message.removesuffix('.')}{text}.", trouble.remedy)
+    return Finding(error_class.code, f"{error_class.message.removesuffix('.')}{text}.", error_class.remedy)
 
 
 async def _writers(connection: Connection) -> list[Finding]:

@@ -87,9 +87,9 @@ class Replayer:
 
     async def step(self) -> float:
         """Runs one round of its loop: some deliveries of each replay. Returns the seconds until the next."""
-        but = [replay_id for _, replay_id in self._aside.present()]
+        exclude = [replay_id for _, replay_id in self._aside.present()]
         async with self._database.background() as connection:
-            keys = await find_open_replays(connection, limit=OPEN_AT_ONCE, but=but)
+            keys = await find_open_replays(connection, limit=OPEN_AT_ONCE, exclude=exclude)
         moved = [await self._collect_or_leave(key) for key in keys]
         return 0 if any(moved) else LOOK_SECONDS
 

@@ -77,9 +77,9 @@ class Sweeper:
         """Removes silent nodes from the list, and records a verdict for each attempt that is lost or overdue."""
         looked_at = time.monotonic()
         async with self._connection.use() as connection:
-            silent = await delete_silent_nodes(connection, lease_seconds=lease_seconds, but=node_id)
+            silent = await delete_silent_nodes(connection, lease_seconds=lease_seconds, exclude=node_id)
             overdue = await find_overdue(
-                connection, patience_seconds=PATIENCE_SECONDS, limit=BATCH, but=self._finisher.set_aside.jobs
+                connection, patience_seconds=PATIENCE_SECONDS, limit=BATCH, exclude=self._finisher.set_aside.jobs
             )
         for node in silent:
             log.warning(
@@ -110,9 +110,9 @@ class Sweeper:
 
     async def expire(self) -> float:
         """Ends jobs that did not start in time. Returns the seconds until the next one expires."""
-        but = self._unexpired.present()
+        exclude = self._unexpired.present()
         async with self._database.background() as connection:
-            expired = await find_expired(connection, limit=BATCH, but=but)
+            expired = await find_expired(connection, limit=BATCH, exclude=exclude)
         if expired:
             error = expired_error()
             ends = [WaitingJobEnd(tenant_id, job_id, EventKind.FAILED, error) for tenant_id, job_id in expired]
@@ -124,7 +124,7 @@ class Sweeper:
         if len(expired) == BATCH:
             return 0.0
         async with self._database.background() as connection:
-            pause = await seconds_to_next_expiry(connection, but=self._unexpired.present())
+            pause = await seconds_to_next_expiry(connection, exclude=self._unexpired.present())
         return LONGEST_LOOK_SECONDS if pause is None else min(max(pause, 0.0), LONGEST_LOOK_SECONDS)
 
     async def _end_expired(self, ends: Sequence[WaitingJobEnd]) -> None:
@@ -139,34 +139,34 @@ class Sweeper:
         again = [await self._release(round_size, keyed=keyed) for keyed, round_size in self._due.items()]
         if any(again):
             return 0.0
-        but = [job_id for round_size in self._due.values() for job_id in round_size.aside()]
+        exclude = [job_id for round_size in self._due.values() for job_id in round_size.aside()]
         async with self._database.background() as connection:
-            pause = await seconds_to_next(connection, but=but)
+            pause = await seconds_to_next(connection, exclude=exclude)
         return LONGEST_LOOK_SECONDS if pause is None else min(max(pause, 0.0), LONGEST_LOOK_SECONDS)
 
     async def _release(self, round_size: RoundSize[UUID], *, keyed: bool) -> bool:
         """Releases one round of due jobs, with or without a concurrency key. Returns True to continue at once."""
-        limit, but = round_size.limit, round_size.aside()
+        limit, exclude = round_size.limit, round_size.aside()
         try:
             async with self._database.background() as connection:
                 if keyed:
                     async with connection.transaction():
-                        released = await release_keyed(connection, limit=limit, but=but)
+                        released = await release_keyed(connection, limit=limit, exclude=exclude)
                 else:
-                    released = await release_due(connection, limit=limit, but=but)
+                    released = await release_due(connection, limit=limit, exclude=exclude)
         except DatabaseOutage:
             raise
         except Exception as error:  # noqa: BLE001  # any error: the other jobs must be released
-            round_size.refused(await self._first_due(keyed=keyed, but=but) if limit == 1 else [], error)
+            round_size.refused(await self._first_due(keyed=keyed, exclude=exclude) if limit == 1 else [], error)
             return True
         round_size.recorded([start.floor for start in released])
         for start in released:
             self._wakeups.ready(start.lane, start.floor)
         return len(released) >= limit
 
-    async def _first_due(self, *, keyed: bool, but: Sequence[UUID]) -> list[UUID]:
+    async def _first_due(self, *, keyed: bool, exclude: Sequence[UUID]) -> list[UUID]:
         async with self._database.background() as connection:
-            return await find_first_due(connection, keyed=keyed, but=but)
+            return await find_first_due(connection, keyed=keyed, exclude=exclude)
 
     async def run_housekeeping(self, *, retention_days: int) -> float:
         """Creates partitions ahead of time, drops those past retention, and forgets old keys and schedule runs."""

@@ -73,7 +73,7 @@ class Scheduler:
     async def step(self) -> float:
         """Submits what is due. Returns the seconds until the next schedule is due, by the database's clock."""
         async with self._database.background() as connection:
-            seconds = await seconds_to_next_run(connection, but=self._aside())
+            seconds = await seconds_to_next_run(connection, exclude=self._aside())
         if seconds is None or seconds > 0:
             return LONGEST_LOOK_SECONDS if seconds is None else min(seconds, LONGEST_LOOK_SECONDS)
         return 0.0 if await self._fire(limit=BATCH) else HELD_SECONDS
@@ -109,7 +109,7 @@ class Scheduler:
         taken: list[Schedule] = []
         try:
             async with self._database.connection() as connection, connection.transaction():
-                taken = await take_due(connection, but=self._aside(), limit=limit)
+                taken = await take_due(connection, exclude=self._aside(), limit=limit)
                 recorded = await self._fire_taken(connection, taken)
         except DatabaseOutage:
             raise

@@ -38,14 +38,14 @@ class PendingFollowUp(NamedTuple):
 
 
 async def take_pending_follow_ups(
-    connection: Connection, *, limit: int, but: Sequence[UUID] = ()
+    connection: Connection, *, limit: int, exclude: Sequence[UUID] = ()
 ) -> list[PendingFollowUp]:
     """Takes up to `limit` ends, except those of some jobs, in the caller's transaction, which must execute their
     follow-ups.
     """
     return [
         PendingFollowUp(row[0], row[1], EventKind(row[2]), row[3])
-        for row in await connection.fetch(TAKE_FOLLOW_UPS, limit, but)
+        for row in await connection.fetch(TAKE_FOLLOW_UPS, limit, exclude)
     ]
 
 

@@ -132,9 +132,9 @@ select tenant_id, job_id from (
 """
 
 
-async def find_expired(connection: Connection, *, limit: int, but: Sequence[UUID] = ()) -> list[tuple[int, UUID]]:
+async def find_expired(connection: Connection, *, limit: int, exclude: Sequence[UUID] = ()) -> list[tuple[int, UUID]]:
     """Returns jobs that did not start before they expired, except some, as (tenant, job)."""
-    return [(row[0], row[1]) for row in await connection.fetch(FIND_EXPIRED, limit, but)]
+    return [(row[0], row[1]) for row in await connection.fetch(FIND_EXPIRED, limit, exclude)]
 
 
 READ_NEXT_EXPIRY = """
@@ -146,7 +146,7 @@ select extract(epoch from least(
 """
 
 
-async def seconds_to_next_expiry(connection: Connection, *, but: Sequence[UUID] = ()) -> float | None:
+async def seconds_to_next_expiry(connection: Connection, *, exclude: Sequence[UUID] = ()) -> float | None:
     """Returns the seconds until a waiting job, except some, expires; None if none does."""
-    seconds: float | None = await connection.fetchval(READ_NEXT_EXPIRY, but)
+    seconds: float | None = await connection.fetchval(READ_NEXT_EXPIRY, exclude)
     return seconds

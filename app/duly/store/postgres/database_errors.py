@@ -116,17 +116,17 @@ class DatabaseError(Exception):
 
     default: ErrorClass = UNREACHABLE
 
-    def __init__(self, text: str = "", trouble: ErrorClass | None = None, *, connecting: bool = False) -> None:
+    def __init__(self, text: str = "", error_class: ErrorClass | None = None, *, connecting: bool = False) -> None:
         super().__init__(text)
         self.connecting = connecting
-        self.trouble = trouble or self.default
+        self.error_class = error_class or self.default
         self.words = text
 
     @property
     def line(self) -> str:
         """Returns one line: the error, the message of Postgres, and the remedy."""
-        sentence = self.trouble.message[:1].lower() + self.trouble.message[1:].rstrip(".")
-        return "; ".join(filter(None, (": ".join(filter(None, (sentence, self.words))), self.trouble.remedy)))
+        sentence = self.error_class.message[:1].lower() + self.error_class.message[1:].rstrip(".")
+        return "; ".join(filter(None, (": ".join(filter(None, (sentence, self.words))), self.error_class.remedy)))
 
 
 class DatabaseOutage(DatabaseError):
@@ -145,7 +145,7 @@ class RecordRefused(DatabaseError):
     @property
     def of_data(self) -> bool:
         """Returns whether a value was rejected; otherwise a privilege, a partition or the like is missing."""
-        return self.trouble in {CONTENT, RULE}
+        return self.error_class in {CONTENT, RULE}
 
 
 class RecordBusy(RecordRefused):
@@ -243,9 +243,11 @@ def _of_server(  # noqa: PLR0911  # a table, one return a row
         return PartitionMissing(words, table=error.table_name, detail=error.detail or "")
     if isinstance(error, asyncpg.InvalidCachedStatementError):
         return DatabaseOutage(words, CHANGED)
-    if (trouble := _away(state, words)) is not None:
-        slow = trouble in {STATEMENT_TIMEOUT, CANCELLED, MEMORY} and not connecting
-        return DatabaseTimeout(words, trouble) if slow else DatabaseOutage(words, trouble, connecting=connecting)
+    if (error_class := _away(state, words)) is not None:
+        slow = error_class in {STATEMENT_TIMEOUT, CANCELLED, MEMORY} and not connecting
+        return (
+            DatabaseTimeout(words, error_class) if slow else DatabaseOutage(words, error_class, connecting=connecting)
+        )
     unfit = _UNFIT.get(state) or _UNFIT.get(state[:2])
     if unfit is PERMISSION:
         unfit = unfit._replace(remedy=_grant(words, role or "the role of Duly"))
@@ -258,9 +260,9 @@ def _of_server(  # noqa: PLR0911  # a table, one return a row
 
 def _away(state: str, words: str) -> ErrorClass | None:
     if state[:2] in {"08", "28", "57", "53"}:
-        for pattern, trouble in _POOLER_WORDS:
+        for pattern, error_class in _POOLER_WORDS:
             if pattern.search(words):
-                return trouble
+                return error_class
     if state == "57014" and "user request" in words:
         return CANCELLED
     return _AWAY.get(state) or _AWAY.get(state[:2])

@@ -82,7 +82,7 @@ class May(NamedTuple):
     schema: str = ""
 
     @property
-    def trouble(self) -> ErrorClass:
+    def error_class(self) -> ErrorClass:
         """Returns the error for a role that can do neither."""
         grant = f"GRANT EXECUTE ON FUNCTION {self.schema}.duly_make_partition(text, date) TO {self.role}"
         return PERMISSION._replace(

@@ -36,7 +36,7 @@ async def ensure_partitions(connection: Connection) -> list[str]:
         return []
     may = await may_make(connection, PARTITIONED)
     if not may.owns and not may.lent:
-        raise DatabaseMisconfigured(f"{lacking[0][0]} of {lacking[0][1]}", may.trouble)
+        raise DatabaseMisconfigured(f"{lacking[0][0]} of {lacking[0][1]}", may.error_class)
     make = make_lent if may.lent and not may.owns else _make
     return [name for table, day in lacking for name in await make(connection, table, day)]
 

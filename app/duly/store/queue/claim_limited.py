@@ -14,7 +14,7 @@ from uuid import UUID
 from duly.domain.job import ClaimedJob, Mark
 from duly.store.postgres.database import Connection
 from duly.store.queue.limits import Scope
-from duly.store.queue.ready import BUT, CLAIM_STEPS, CLAIMED, LaneStart
+from duly.store.queue.ready import CLAIM_STEPS, CLAIMED, EXCLUDE_JOBS, LaneStart
 
 # Locked one after the other: of two claims that each held one of the same two limits, neither would take anything.
 _HELD = """
@@ -93,7 +93,7 @@ may as materialized (
     select case when (select count(*) from held_breaker) = (select count(*) from broken)
                 then room else 0 end as room from with_type
 ),
-{CLAIM_STEPS.format(room="(select room from may)", marks="marks | $14::int", but="{but}")},
+{CLAIM_STEPS.format(room="(select room from may)", marks="marks | $14::int", exclude="{exclude}")},
 claimed as ({CLAIMED}),
 n as materialized (select count(*)::int as started from started),
 spent as (
@@ -119,8 +119,8 @@ select m.room, h.current, h.room > m.room,
        c.*
 from may m cross join hoped h cross join n left join claimed c on true
 """
-CLAIM_LIMITED = _CLAIM_LIMITED.replace("{but}", "")
-CLAIM_LIMITED_BUT = _CLAIM_LIMITED.replace("{but}", BUT.format(jobs="$15"))
+CLAIM_LIMITED = _CLAIM_LIMITED.replace("{exclude}", "")
+CLAIM_LIMITED_EXCLUDING = _CLAIM_LIMITED.replace("{exclude}", EXCLUDE_JOBS.format(jobs="$15"))
 
 
 class ClaimLimits(NamedTuple):
@@ -166,12 +166,12 @@ async def claim_limited(  # noqa: PLR0913  # those of a claim, and the limits
     node_id: UUID,
     source: str,
     version: int,
-    but: Sequence[UUID] = (),
+    exclude: Sequence[UUID] = (),
 ) -> LimitedClaim:
     """Claims as `claim_ready`, at most as many jobs as these limits allow over all nodes."""
     named = [(Scope.QUEUE, under.queue), (Scope.TYPE, under.type)]
     rows = await connection.fetch(
-        CLAIM_LIMITED_BUT if but else CLAIM_LIMITED,
+        CLAIM_LIMITED_EXCLUDING if exclude else CLAIM_LIMITED,
         [start.lane.queue for start in lanes],
         [start.lane.type for start in lanes],
         [start.lane.priority for start in lanes],
@@ -186,7 +186,7 @@ async def claim_limited(  # noqa: PLR0913  # those of a claim, and the limits
         tenant_id,
         under.breaker,
         under.marks,
-        *([but] if but else ()),
+        *([exclude] if exclude else ()),
     )
     jobs = [ClaimedJob(*row[5:]) for row in rows if row[6] is not None]
     return LimitedClaim(jobs, *rows[0][:5])

@@ -66,9 +66,9 @@ returning node_id, name, extract(epoch from now() - heartbeat_at)::float8 - $1
 """
 
 
-async def delete_silent_nodes(connection: Connection, *, lease_seconds: float, but: UUID) -> list[SilentNode]:
+async def delete_silent_nodes(connection: Connection, *, lease_seconds: float, exclude: UUID) -> list[SilentNode]:
     """Deletes silent nodes, which makes their attempts lost. Returns the nodes."""
-    return [SilentNode(*row) for row in await connection.fetch(DELETE_SILENT_NODES, lease_seconds, but)]
+    return [SilentNode(*row) for row in await connection.fetch(DELETE_SILENT_NODES, lease_seconds, exclude)]
 
 
 async def leave(connection: Connection, node_id: UUID) -> None:

@@ -34,7 +34,7 @@ taken as materialized (
     cross join lateral (
         select queue, type, priority, job_id from ready
         where queue = l.queue and type = l.type and priority = l.priority and job_id >= l.floor
-          and (expires_at is null or expires_at > now()){{but}}
+          and (expires_at is null or expires_at > now()){{exclude}}
         order by job_id limit {{room}} for update skip locked
     ) r
     where (select version from control where id = 1) = $9
@@ -78,10 +78,12 @@ from started s cross join lateral (
     from jobs where tenant_id = s.tenant_id and job_id = s.job_id and job_id >= $7 offset 0
 ) j
 """
-CLAIM = f"with {CLAIM_STEPS.format(room='$5', marks='marks', but='')} {CLAIMED}"
+CLAIM = f"with {CLAIM_STEPS.format(room='$5', marks='marks', exclude='')} {CLAIMED}"
 # Excludes jobs that were found to be unstartable.
-BUT = " and job_id <> all({jobs}::uuid[])"
-CLAIM_BUT = f"with {CLAIM_STEPS.format(room='$5', marks='marks', but=BUT.format(jobs='$10'))} {CLAIMED}"
+EXCLUDE_JOBS = " and job_id <> all({jobs}::uuid[])"
+CLAIM_EXCLUDING = (
+    f"with {CLAIM_STEPS.format(room='$5', marks='marks', exclude=EXCLUDE_JOBS.format(jobs='$10'))} {CLAIMED}"
+)
 
 
 async def claim_ready(
@@ -92,13 +94,13 @@ async def claim_ready(
     node_id: UUID,
     source: str,
     version: int,
-    but: Sequence[UUID] = (),
+    exclude: Sequence[UUID] = (),
 ) -> list[ClaimedJob]:
-    """Claims up to `limit` jobs for this node, in the order of the lanes and by age within each, except `but`; none if
-    `version` is not the newest version of the claim restrictions.
+    """Claims up to `limit` jobs for this node, in the order of the lanes and by age within each, without those in
+    `exclude`; none if `version` is not the newest version of the claim restrictions.
     """
     rows = await connection.fetch(
-        CLAIM_BUT if but else CLAIM,
+        CLAIM_EXCLUDING if exclude else CLAIM,
         [start.lane.queue for start in lanes],
         [start.lane.type for start in lanes],
         [start.lane.priority for start in lanes],
@@ -108,7 +110,7 @@ async def claim_ready(
         min(start.floor for start in lanes),
         source,
         version,
-        *([but] if but else ()),
+        *([exclude] if exclude else ()),
     )
     return [ClaimedJob(*row) for row in rows]
 
@@ -125,7 +127,9 @@ limit 1
 """
 
 
-async def find_first_ready(connection: Connection, lanes: Sequence[LaneStart], *, but: Sequence[UUID]) -> list[UUID]:
+async def find_first_ready(
+    connection: Connection, lanes: Sequence[LaneStart], *, exclude: Sequence[UUID]
+) -> list[UUID]:
     """Returns the job that a claim of one would take, if any."""
     rows = await connection.fetch(
         FIND_FIRST_READY,
@@ -133,7 +137,7 @@ async def find_first_ready(connection: Connection, lanes: Sequence[LaneStart], *
         [start.lane.type for start in lanes],
         [start.lane.priority for start in lanes],
         [start.floor for start in lanes],
-        but,
+        exclude,
     )
     return [row[0] for row in rows]
 

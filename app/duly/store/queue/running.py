@@ -236,10 +236,10 @@ order by n.job_id limit $2
 
 
 async def find_overdue(
-    connection: Connection, *, patience_seconds: float, limit: int, but: Collection[UUID] = ()
+    connection: Connection, *, patience_seconds: float, limit: int, exclude: Collection[UUID] = ()
 ) -> list[Overdue]:
     """Returns attempts that must be ended from outside, except those of some jobs."""
     return [
         Overdue(*row)._replace(verdict=OverdueReason(row[8]))
-        for row in await connection.fetch(FIND_OVERDUE, patience_seconds, limit, list(but))
+        for row in await connection.fetch(FIND_OVERDUE, patience_seconds, limit, list(exclude))
     ]

@@ -28,9 +28,9 @@ select queue, type, priority, job_id from gone
 """
 
 
-async def release_due(connection: Connection, *, limit: int, but: Sequence[UUID] = ()) -> list[LaneStart]:
+async def release_due(connection: Connection, *, limit: int, exclude: Sequence[UUID] = ()) -> list[LaneStart]:
     """Moves up to `limit` due jobs, except some, to `ready`. Returns the lane and the id of each."""
-    return [LaneStart(Lane(*row[:3]), row[3]) for row in await connection.fetch(RELEASE_DUE, limit, but)]
+    return [LaneStart(Lane(*row[:3]), row[3]) for row in await connection.fetch(RELEASE_DUE, limit, exclude)]
 
 
 FIND_FIRST_DUE = f"""
@@ -40,15 +40,15 @@ order by run_at limit 1
 """
 
 
-async def find_first_due(connection: Connection, *, keyed: bool, but: Sequence[UUID]) -> list[UUID]:
+async def find_first_due(connection: Connection, *, keyed: bool, exclude: Sequence[UUID]) -> list[UUID]:
     """Returns the job that is released next, if any."""
-    return [row[0] for row in await connection.fetch(FIND_FIRST_DUE, keyed, but)]
+    return [row[0] for row in await connection.fetch(FIND_FIRST_DUE, keyed, exclude)]
 
 
 READ_NEXT_DUE = "select extract(epoch from min(run_at) - now())::float8 from scheduled where job_id <> all($1)"
 
 
-async def seconds_to_next(connection: Connection, *, but: Sequence[UUID] = ()) -> float | None:
+async def seconds_to_next(connection: Connection, *, exclude: Sequence[UUID] = ()) -> float | None:
     """Returns the seconds until the next job is due, by the database's clock; None if no other job is scheduled."""
-    seconds: float | None = await connection.fetchval(READ_NEXT_DUE, but)
+    seconds: float | None = await connection.fetchval(READ_NEXT_DUE, exclude)
     return seconds

@@ -109,9 +109,9 @@ select extract(epoch from next_run_at - now())::float8 {_DUE} order by next_run_
 """
 
 
-async def seconds_to_next_run(connection: Connection, *, but: Collection[Key]) -> float | None:
+async def seconds_to_next_run(connection: Connection, *, exclude: Collection[Key]) -> float | None:
     """Returns the seconds until the next schedule is due, by the database's clock; None if there is none."""
-    seconds: float | None = await connection.fetchval(READ_NEXT_DUE, *_columns(but, 2))
+    seconds: float | None = await connection.fetchval(READ_NEXT_DUE, *_columns(exclude, 2))
     return seconds
 
 
@@ -120,9 +120,9 @@ select {_SCHEDULE} {_DUE} and next_run_at <= now() order by next_run_at limit $3
 """
 
 
-async def take_due(connection: Connection, *, but: Collection[Key], limit: int) -> list[Schedule]:
+async def take_due(connection: Connection, *, exclude: Collection[Key], limit: int) -> list[Schedule]:
     """Returns due schedules that no other node holds, locked until the caller's transaction ends."""
-    return [_schedule(row) for row in await connection.fetch(TAKE_DUE, *_columns(but, 2), limit)]
+    return [_schedule(row) for row in await connection.fetch(TAKE_DUE, *_columns(exclude, 2), limit)]
 
 
 # A job that retention has dropped had ended.

@@ -90,9 +90,9 @@ class Tally(NamedTuple):
     cancelled: int
 
 
-async def take_tallies(connection: Connection, *, limit: int, but: Sequence[UUID] = ()) -> list[Tally]:
+async def take_tallies(connection: Connection, *, limit: int, exclude: Sequence[UUID] = ()) -> list[Tally]:
     """Takes up to `limit` tallies, except those of some batches, in the caller's transaction, which must count them."""
-    return [Tally(*row) for row in await connection.fetch(TAKE_TALLIES, limit, but)]
+    return [Tally(*row) for row in await connection.fetch(TAKE_TALLIES, limit, exclude)]
 
 
 async def add_tallies(connection: Connection, tallies: Sequence[Tally]) -> list[CountedBatch]:

@@ -150,9 +150,9 @@ from gone w cross join lateral (
 """
 
 
-async def release_keyed(connection: Connection, *, limit: int, but: Sequence[UUID] = ()) -> list[LaneStart]:
+async def release_keyed(connection: Connection, *, limit: int, exclude: Sequence[UUID] = ()) -> list[LaneStart]:
     """Makes due jobs with a concurrency key ready, or lets them wait for it, in the caller's transaction."""
-    rows = await connection.fetch(TAKE_DUE_KEYED, limit, but)
+    rows = await connection.fetch(TAKE_DUE_KEYED, limit, exclude)
     return await place_when_possible(connection, [HotRow(*row) for row in rows])
 
 

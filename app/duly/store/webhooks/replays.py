@@ -172,9 +172,9 @@ order by replay_id limit $1
 """
 
 
-async def find_open_replays(connection: Connection, *, limit: int, but: Sequence[UUID] = ()) -> list[Key]:
+async def find_open_replays(connection: Connection, *, limit: int, exclude: Sequence[UUID] = ()) -> list[Key]:
     """Returns replays that are still collecting, except some, oldest first."""
-    return [(row[0], row[1]) for row in await connection.fetch(FIND_OPEN_REPLAYS, limit, but)]
+    return [(row[0], row[1]) for row in await connection.fetch(FIND_OPEN_REPLAYS, limit, exclude)]
 
 
 HOLD_REPLAY = f"""
