@@ -6,9 +6,9 @@ import pytest
 
 from duly.domain.webhook_events import BATCH_BIT, CALLBACK_BITS, ENDPOINT_BITS
 from duly.domain.webhook_filters import (
+    ALWAYS_SENT,
     LARGEST_HEADERS,
     MOST_HEADERS,
-    UNASKED,
     event_errors,
     event_mask,
     event_names,
@@ -20,7 +20,7 @@ JOBS = sum(CALLBACK_BITS.values())
 
 def test_each_event_has_its_bit_and_those_sent_unasked_have_none() -> None:
     for name, bit in ENDPOINT_BITS.items():
-        assert event_mask([name, *UNASKED], filtered=False) == event_mask([name], filtered=True) == bit
+        assert event_mask([name, *ALWAYS_SENT], filtered=False) == event_mask([name], filtered=True) == bit
 
 
 def test_a_star_is_everything_and_under_a_filter_leaves_out_what_no_filter_fits() -> None:
@@ -39,7 +39,7 @@ def test_all_of_it_is_shown_as_a_star() -> None:
     assert event_names(JOBS, filtered=True) == ["*"]
     assert event_names(JOBS | BATCH_BIT, filtered=True) == ["*", "batch.completed"]
     assert event_names(JOBS, filtered=False) == list(CALLBACK_BITS)
-    assert event_names(0, filtered=False) == list(UNASKED)
+    assert event_names(0, filtered=False) == list(ALWAYS_SENT)
 
 
 def test_names_that_are_no_events_are_told_by_their_place() -> None:

@@ -16,7 +16,7 @@ from duly.domain.job import ClaimedJob, Finish, Lane, NewJob
 from duly.store.postgres.database import PINNED_PLANS, Connection, Database
 from duly.store.queue.flow_control import read_version
 from duly.store.queue.ready import CLAIM, FIND_LANES, LaneStart, claim_ready
-from duly.store.queue.running import FINISH_IF_HELD, PROGRESS_IF_HELD, Progress, finish_if_held
+from duly.store.queue.running import FINISH_IF_HELD, RECORD_PROGRESS_IF_HELD, Progress, finish_if_held
 from duly.store.read.job_view import READ_MERGED, VIEW_EACH
 from duly.store.submit.jobs import COLUMNS, SUBMIT, record_jobs
 from tests.support.query_plans import explained, nodes_of
@@ -164,7 +164,7 @@ async def test_a_worker_writes_by_the_key_of_its_job(database_url: str, state: s
         told = [Progress(job_id, token, 10.0, None, "{}") for job_id, token in jobs]
         plans = [
             await plan_of(connection, FINISH_IF_HELD, *unnest_arguments(ends), "{}", "test"),
-            await plan_of(connection, PROGRESS_IF_HELD, *unnest_arguments(told), "test"),
+            await plan_of(connection, RECORD_PROGRESS_IF_HELD, *unnest_arguments(told), "test"),
         ]
     for nodes in plans:
         assert scanned_in_full(nodes) == []

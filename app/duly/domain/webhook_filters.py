@@ -7,9 +7,9 @@ from duly.domain.header_rules import RESERVED_HEADERS, header_name_refusal, head
 from duly.domain.webhook_events import BATCH_BIT, CALLBACK_BITS, ENDPOINT_BITS, MESSAGE_EVENTS, MessageKind
 from duly.errors import PathError
 
-EVERYTHING: Final = "*"
+ALL_EVENTS: Final = "*"
 # Sent to every endpoint.
-UNASKED: Final = (MESSAGE_EVENTS[MessageKind.TEST], MESSAGE_EVENTS[MessageKind.ENDPOINT_DISABLED])
+ALWAYS_SENT: Final = (MESSAGE_EVENTS[MessageKind.TEST], MESSAGE_EVENTS[MessageKind.ENDPOINT_DISABLED])
 MOST_HEADERS: Final = 20
 LARGEST_HEADERS: Final = 8 << 10
 
@@ -27,7 +27,7 @@ def event_mask(names: Iterable[str], *, filtered: bool) -> int:
     """
     mask = 0
     for name in names:
-        if name == EVERYTHING:
+        if name == ALL_EVENTS:
             mask |= _OF_JOBS if filtered else _ALL
         else:
             mask |= ENDPOINT_BITS.get(name, 0)
@@ -37,17 +37,17 @@ def event_mask(names: Iterable[str], *, filtered: bool) -> int:
 def event_names(mask: int, *, filtered: bool) -> list[str]:
     """Returns the names of these bits, `*` for all; `event_mask` of the names returns the bits."""
     if mask == 0:
-        return list(UNASKED)
-    if mask == event_mask((EVERYTHING,), filtered=filtered):
-        return [EVERYTHING]
+        return list(ALWAYS_SENT)
+    if mask == event_mask((ALL_EVENTS,), filtered=filtered):
+        return [ALL_EVENTS]
     if mask == _ALL:
-        return [EVERYTHING, "batch.completed"]
+        return [ALL_EVENTS, "batch.completed"]
     return [name for name, bit in ENDPOINT_BITS.items() if mask & bit]
 
 
 def event_errors(names: Iterable[str]) -> Iterator[PathError]:
     """Yields the errors of unknown event names."""
-    known = {*ENDPOINT_BITS, *UNASKED, EVERYTHING}
+    known = {*ENDPOINT_BITS, *ALWAYS_SENT, ALL_EVENTS}
     for index, name in enumerate(names):
         if name not in known:
             yield PathError(f"events[{index}]", f"must be * or one of {', '.join(ENDPOINT_BITS)}")

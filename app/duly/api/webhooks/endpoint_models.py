@@ -10,7 +10,7 @@ from duly.api.contract.openapi_parts import IdText, TimeText, absent
 from duly.api.queues.limits import StartLimits
 from duly.domain.egress_policy import LONGEST_URL
 from duly.domain.webhook_events import ENDPOINT_BITS
-from duly.domain.webhook_filters import UNASKED
+from duly.domain.webhook_filters import ALWAYS_SENT
 from duly.lifecycle.submit.submission_model import LabelName, LabelValue, Name
 
 MOST_EVENTS = 50
@@ -32,7 +32,7 @@ def _with_v1(names: list[SignatureVersion]) -> list[SignatureVersion]:
     return names
 
 
-_EVENTS = f"`*`, or any of {', '.join(ENDPOINT_BITS)}. {' and '.join(UNASKED)} are always sent"
+_EVENTS = f"`*`, or any of {', '.join(ENDPOINT_BITS)}. {' and '.join(ALWAYS_SENT)} are always sent"
 _STAR = "With types or labels, `*` does not include batch.completed, which has neither; list it explicitly."
 Url = Annotated[
     str, StringConstraints(max_length=LONGEST_URL), Field(examples=["https://client.example.com/webhooks/duly"])

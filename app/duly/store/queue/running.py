@@ -25,7 +25,7 @@ class Progress(NamedTuple):
 _PROGRESSED = f"{EventKind.PROGRESSED:d}::smallint"
 _CANCELLED = EventKind.CANCELLED
 # Webhooks for progress are limited to one per second for each job, by the database's clock.
-PROGRESS_IF_HELD = f"""
+RECORD_PROGRESS_IF_HELD = f"""
 with told as (
     select * from unnest($1::uuid[], $2::int[], $3::real[], $4::text[], $5::text[])
         as t (job_id, token, percent, message, data)
@@ -54,7 +54,7 @@ async def record_progress_if_held(
     """Records progress of attempts that hold their lease, at most once for each job. Returns these jobs, and whether
     there are webhooks to send.
     """
-    rows = await connection.fetch(PROGRESS_IF_HELD, *zip(*items, strict=True), source)
+    rows = await connection.fetch(RECORD_PROGRESS_IF_HELD, *zip(*items, strict=True), source)
     return {row[0]: row[1] for row in rows}
 
 
