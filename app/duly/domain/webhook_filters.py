@@ -7,7 +7,7 @@ from duly.domain.header_rules import RESERVED_HEADERS, header_name_refusal, head
 from duly.domain.webhook_events import BATCH_BIT, CALLBACK_BITS, ENDPOINT_BITS, MESSAGE_EVENTS, MessageKind
 from duly.errors import PathError
 
-ALL_EVENTS: Final = "*"
+ANY_EVENT: Final = "*"
 # Sent to every endpoint.
 ALWAYS_SENT: Final = (MESSAGE_EVENTS[MessageKind.TEST], MESSAGE_EVENTS[MessageKind.ENDPOINT_DISABLED])
 MOST_HEADERS: Final = 20
@@ -27,7 +27,7 @@ def event_mask(names: Iterable[str], *, filtered: bool) -> int:
     """
     mask = 0
     for name in names:
-        if name == ALL_EVENTS:
+        if name == ANY_EVENT:
             mask |= _OF_JOBS if filtered else _ALL
         else:
             mask |= ENDPOINT_BITS.get(name, 0)
@@ -38,16 +38,16 @@ def event_names(mask: int, *, filtered: bool) -> list[str]:
     """Returns the names of these bits, `*` for all; `event_mask` of the names returns the bits."""
     if mask == 0:
         return list(ALWAYS_SENT)
-    if mask == event_mask((ALL_EVENTS,), filtered=filtered):
-        return [ALL_EVENTS]
+    if mask == event_mask((ANY_EVENT,), filtered=filtered):
+        return [ANY_EVENT]
     if mask == _ALL:
-        return [ALL_EVENTS, "batch.completed"]
+        return [ANY_EVENT, "batch.completed"]
     return [name for name, bit in ENDPOINT_BITS.items() if mask & bit]
 
 
 def event_errors(names: Iterable[str]) -> Iterator[PathError]:
     """Yields the errors of unknown event names."""
-    known = {*ENDPOINT_BITS, *ALWAYS_SENT, ALL_EVENTS}
+    known = {*ENDPOINT_BITS, *ALWAYS_SENT, ANY_EVENT}
     for index, name in enumerate(names):
         if name not in known:
             yield PathError(f"events[{index}]", f"must be * or one of {', '.join(ENDPOINT_BITS)}")
