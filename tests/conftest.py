@@ -49,16 +49,22 @@ ON_BOTH = (
     *("lifecycle/maintenance/test_expiry.py", "lifecycle/maintenance/test_sweep.py"),
     *("lifecycle/maintenance/test_release.py", "lifecycle/submit/test_concurrency_keys.py"),
     *("lifecycle/submit/test_eager_start.py", "lifecycle/submit/test_unique_keys.py"),
-    *("webhooks/test_ordering_and_crashes.py", "webhooks/test_plans.py"),
+    *("webhooks/test_ordering_and_crashes.py",),
 )
 
 
 # Tests that take many seconds each: begun first, so that no worker is left with one when the others have ended.
-LONG = ("faults/", "store/test_list_plans.py", "store/test_delivery_plans.py", "api/test_fuzzing.py", "property/")
+LONG = (
+    "faults/",
+    "store/read/test_list_jobs.py",
+    "store/webhooks/test_delivery_lists.py",
+    "api/test_fuzzing.py",
+    "property/",
+)
 
 
 # What `--fast` leaves out beside the tests that need a server of the run's: those that start one, or a whole program.
-SLOW = ("benchmarks/test_smoke", "cli/", "demo/", "faults/", "packaging/", "store/test_embedded")
+SLOW = ("benchmarks/test_smoke", "cli/", "demo/", "faults/", "packaging/", "embedded/")
 FAST_ALL_THE_SAME = "test_life_of_a_job.py"
 
 
