@@ -1,4 +1,4 @@
-"""Fixtures for all tests: servers, a fresh database for each test, a running service, and the invariants at the end."""
+"""Fixtures of all tests: servers, a database for each test with a check of all invariants, and a running service."""
 
 import gc
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -17,19 +17,19 @@ from tests.support.service import Service, running_service
 from tests.support.webhook_receiver import Receiver, running_receiver
 from tests.support.xdist_scheduling import SharedFixtures
 
-# The interpreter's own 700 have the collector run ten thousand times, over all that was imported and collected.
+# With the interpreter's default of 700, the garbage collector runs ten thousand times over all imported modules.
 YOUNG_OBJECTS = 50_000
 
 
 def pytest_configure() -> None:
     gc.set_threshold(YOUNG_OBJECTS, 20, 50)
-    # Where rich is installed, structlog has it draw each traceback with all local variables: half a second for one.
+    # With rich installed, structlog renders tracebacks with all local variables, which takes half a second each.
     plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
 
 
 def pytest_collection_finish() -> None:
-    """Spares the collector the modules and the tests themselves: they live as long as the run."""
+    """Excludes modules and tests from garbage collection, since they exist for the whole run."""
     gc.freeze()
 
 
@@ -39,8 +39,8 @@ def pytest_report_header() -> str:
     return "databases: embedded PostgreSQL 18 only (for 15 as well: apt-get install postgresql-15)"
 
 
-# What differs between the servers is how they plan and lock: tests of statements, and of what follows from them, run
-# on both. What a client or a handler sees of it is the same code, and is tested on one.
+# Servers differ in plans and locks: tests of statements and of their effects run on both versions. The code that
+# clients and handlers use is the same and is tested on one.
 ON_BOTH = (
     *("store/", "faults/", "property/", "test_life_of_a_job.py"),
     *("api/jobs/test_idempotency.py", "api/jobs/test_list_jobs.py"),
@@ -53,7 +53,7 @@ ON_BOTH = (
 )
 
 
-# Tests that take many seconds each: begun first, so that no worker is left with one when the others have ended.
+# Tests that take many seconds each run first, so that no worker is left with one when the others have finished.
 LONG = (
     "faults/",
     "store/read/test_list_jobs.py",
@@ -63,40 +63,40 @@ LONG = (
 )
 
 
-# What `--fast` leaves out beside the tests that need a server of the run's: those that start one, or a whole program.
+# Tests that `--fast` excludes besides those that need a server of the run: they start a server or a program.
 SLOW = ("benchmarks/test_smoke", "cli/", "demo/", "faults/", "packaging/", "embedded/")
-FAST_ALL_THE_SAME = "test_life_of_a_job.py"
+FAST_WITH_SERVER = "test_life_of_a_job.py"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--fast", action="store_true", help="only what needs no server of its own, and the life of a job")
+    parser.addoption("--fast", action="store_true", help="run only tests without a server, and the life of a job")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    left_out = _slow if config.getoption("--fast") else _elsewhere
+    left_out = _slow if config.getoption("--fast") else _needs_18_only
     gone = {item for item in items if left_out(item)}
     config.hook.pytest_deselected(items=list(gone))
     # After pytest-randomly has shuffled them.
-    items[:] = sorted((item for item in items if item not in gone), key=lambda item: not _place(item).startswith(LONG))
+    items[:] = sorted((item for item in items if item not in gone), key=lambda item: not _path(item).startswith(LONG))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SharedFixtures:
     return SharedFixtures(config, log)
 
 
-def _elsewhere(item: pytest.Item) -> bool:
-    """Tells of a test that shows the same on another server."""
-    return _on_15(item) and not _place(item).startswith(ON_BOTH)
+def _needs_18_only(item: pytest.Item) -> bool:
+    """Returns whether a test runs on PostgreSQL 18 only and this is another server."""
+    return _on_15(item) and not _path(item).startswith(ON_BOTH)
 
 
 def _slow(item: pytest.Item) -> bool:
     needs = set(getattr(item, "fixturenames", ()))
-    if _place(item) == FAST_ALL_THE_SAME:
+    if _path(item) == FAST_WITH_SERVER:
         return _on_15(item)
-    return bool(needs & {"server", "embedded_server_18"}) or _place(item).startswith(SLOW)
+    return bool(needs & {"server", "embedded_server_18"}) or _path(item).startswith(SLOW)
 
 
-def _place(item: pytest.Item) -> str:
+def _path(item: pytest.Item) -> str:
     return str(item.path.relative_to(Path(__file__).parent))
 
 
@@ -119,7 +119,7 @@ def system_server_15() -> Iterator[Server]:
 
 @pytest.fixture(scope="session", params=["embedded 18", "system 15"] if SYSTEM_BINARIES.is_dir() else ["embedded 18"])
 def server(request: pytest.FixtureRequest) -> Server:
-    """A PostgreSQL server for the whole run."""
+    """PostgreSQL server for the whole run."""
     name = "embedded_server_18" if request.param == "embedded 18" else "system_server_15"
     running: Server = request.getfixturevalue(name)
     return running
@@ -127,7 +127,7 @@ def server(request: pytest.FixtureRequest) -> Server:
 
 @pytest.fixture(scope="session")
 async def databases_of() -> AsyncIterator[Callable[[Server], TestDatabases]]:
-    """The test databases of each server, for the whole run."""
+    """Test databases of each server, for the whole run."""
     made: dict[str, TestDatabases] = {}
 
     def of(server: Server) -> TestDatabases:
@@ -140,22 +140,22 @@ async def databases_of() -> AsyncIterator[Callable[[Server], TestDatabases]]:
 
 @pytest.fixture
 def databases(server: Server, databases_of: Callable[[Server], TestDatabases]) -> TestDatabases:
-    """The test databases of this test's server."""
+    """Test databases of the server of this test."""
     return databases_of(server)
 
 
 @pytest.fixture
 async def empty_database_url(databases: TestDatabases) -> AsyncIterator[str]:
-    """A database with nothing in it."""
+    """Empty database without a schema."""
     async with databases.empty() as url:
         yield url
 
 
 @pytest.fixture
 async def database_url(request: pytest.FixtureRequest, databases: TestDatabases) -> AsyncIterator[str]:
-    """A migrated database of the test's own. When the test is over, every promise must hold in it.
+    """Migrated database for one test. After the test, all invariants must hold in it.
 
-    Tests marked `fresh_database` get one that no other test wrote to: what they look at depends on its pages.
+    Tests marked `fresh_database` get one that no other test wrote to, because their results depend on its pages.
     """
     test_handlers.forget()
     async with databases.lent(fresh=request.node.get_closest_marker("fresh_database") is not None) as url:
@@ -164,14 +164,14 @@ async def database_url(request: pytest.FixtureRequest, databases: TestDatabases)
 
 @pytest.fixture
 async def service(database_url: str) -> AsyncIterator[Service]:
-    """A running service with the tests' handlers."""
+    """Running service with the tests' handlers."""
     async with running_service(database_url) as running:
         yield running
 
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    """A webhook receiver on loopback."""
+    """Webhook receiver on loopback."""
     async with running_receiver() as running:
         yield running
 
@@ -181,7 +181,7 @@ StartService = Callable[..., AbstractAsyncContextManager[Service]]
 
 @pytest.fixture
 async def start_service(database_url: str) -> AsyncIterator[Callable[..., Any]]:
-    """Starts services with settings of the test's choice, several on one database if it likes."""
+    """Function that starts services with the given settings, also several on one database."""
     async with AsyncExitStack() as stack:
 
         async def start(**settings: Any) -> Service:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import httpx
 import yaml
 
-from tests.support.forked_commands import ForkedProcess, forge
+from tests.support.forked_commands import ForkedProcess, fork_server
 from tests.support.service import NO_TLS, SECRET_KEYS, eventually
 from tests.support.service_process import Processes, starting_processes
 from tests.support.shell_session import environment_for, free_port
@@ -71,7 +71,7 @@ async def serve(processes: Processes, service: str, environment: dict[str, str])
 def start(arguments: Any, files: Path, environment: dict[str, str]) -> ForkedProcess:
     """Starts `duly` in the folder of the example, as the image does in the folder of the package."""
     out, err = files.with_suffix(".out"), files.with_suffix(".err")
-    return forge().start(arguments, environment=environment, stdout=out, stderr=err, folder=PROJECT)
+    return fork_server().start(arguments, environment=environment, stdout=out, stderr=err, folder=PROJECT)
 
 
 def variables(service: str, here: dict[str, str], database_url: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from duly.domain.event_views import WEBHOOK_EVENT_OF
 from duly.domain.events import EventKind
 from duly.domain.ids import event_id
 from duly.domain.webhook_events import ENDPOINT_BITS
-from tests.support.fault_point_services import DyingService, DyingServices, dying_services
+from tests.support.fault_point_services import FaultPointService, FaultPointServices, fault_point_services
 from tests.support.fault_points import MODULES, points_of
 from tests.support.inserted_endpoints import ENDS, EVERYTHING, keep_endpoint
 from tests.support.misbehaving_receiver import (
@@ -64,7 +64,7 @@ class Scene:
     service: Service
     receiver: MisbehavingReceiver
     slow: MisbehavingReceiver
-    dying: DyingServices
+    dying: FaultPointServices
     held: asyncio.Event
     teapot: UUID
     parted: list[UUID]
@@ -113,11 +113,11 @@ class Scene:
         code = await service.ended()
         return code, passed, [point for point in service.passed if point not in passed]
 
-    async def _holds(self, service: DyingService, before: int) -> bool:
+    async def _holds(self, service: FaultPointService, before: int) -> bool:
         """Returns True if the dispatcher waits for the receiver that holds, or has died before."""
         return not service.alive or len(self.slow.posts) > before
 
-    async def _all_done(self, service: DyingService) -> list[str]:
+    async def _all_done(self, service: FaultPointService) -> list[str]:
         async def look() -> bool:
             return not service.alive or await self.left() <= 1
 
@@ -147,7 +147,7 @@ async def scene(start_service: StartService, tmp_path: Path) -> AsyncIterator[Sc
     async with (
         misbehaving_receiver(manners) as receiver,
         misbehaving_receiver(holding) as slow,
-        dying_services(tmp_path) as dying,
+        fault_point_services(tmp_path) as dying,
     ):
         ids = {
             path: await keep_endpoint(service, receiver.url(path), events=events, concurrency=LIMITS.get(path))

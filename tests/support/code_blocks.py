@@ -23,7 +23,7 @@ from pathlib import Path
 from types import CodeType
 from typing import Any, Final
 
-from tests.support.forked_commands import ForkedProcess, forge
+from tests.support.forked_commands import ForkedProcess, fork_server
 from tests.support.markdown_blocks import ROOT, Block
 from tests.support.reused_connections import asking
 from tests.support.service import SECRET_KEYS
@@ -132,7 +132,7 @@ class Page:
 
     def _start(self, arguments: Sequence[str], files: Path, environment: dict[str, str]) -> ForkedProcess:
         out, err = files.with_suffix(".out"), files.with_suffix(".err")
-        return forge().start(arguments, environment=environment, stdout=out, stderr=err, folder=self.folder)
+        return fork_server().start(arguments, environment=environment, stdout=out, stderr=err, folder=self.folder)
 
     def _here(self, text: str) -> str:
         """Replaces port 8000, where a reader's service listens, by the port of this page's service."""

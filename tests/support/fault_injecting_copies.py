@@ -19,7 +19,7 @@ class Thrown(Exception):
     """Injected error, named after its point."""
 
 
-class Thrower:
+class FaultInjector:
     """Raises the error at the armed point, once."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Thrower:
 class _Waiting:
     """Asynchronous context manager with a point before its entry and one after its exit."""
 
-    def __init__(self, thrower: Thrower, points: list[str], inner: Any) -> None:
+    def __init__(self, thrower: FaultInjector, points: list[str], inner: Any) -> None:
         self._thrower = thrower
         self._points = points
         self._inner = inner
@@ -112,7 +112,7 @@ def _call(function: str, points: str | list[str], value: ast.expr) -> ast.Call:
     return ast.Call(ast.Name(function, ast.Load()), [named, value], [])
 
 
-def throwing_copy(name: str, thrower: Thrower) -> tuple[ModuleType, list[str]]:
+def copy_with_faults(name: str, thrower: FaultInjector) -> tuple[ModuleType, list[str]]:
     """Returns a copy of the module with points, and the points in the order of its source."""
     spec = PathFinder.find_spec(name, importlib.import_module(name.rpartition(".")[0]).__path__)
     assert spec is not None

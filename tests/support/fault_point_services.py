@@ -17,7 +17,7 @@ BOUND_SECONDS = 30.0
 
 
 @dataclass
-class DyingService:
+class FaultPointService:
     """Service in its own process with a chosen fault point."""
 
     pid: int
@@ -53,15 +53,15 @@ class DyingService:
 
 
 @dataclass
-class DyingServices:
+class FaultPointServices:
     """Process from which the services are forked."""
 
     program: asyncio.subprocess.Process
     folder: Path
     started: int = 0
-    under_way: DyingService | None = None
+    under_way: FaultPointService | None = None
 
-    async def start(self, database_url: str, *, dies_at: str = "", **variables: str) -> DyingService:
+    async def start(self, database_url: str, *, dies_at: str = "", **variables: str) -> FaultPointService:
         """Starts the next service with these settings. The previous one must have ended."""
         self.started += 1
         log, notes = (self.folder / f"service-{self.started}.{name}" for name in ("log", "notes"))
@@ -77,7 +77,7 @@ class DyingServices:
         self._say({"environment": environment, "log": str(log)})
         pid = int(await self._line())
         ended = asyncio.ensure_future(self._exit_code())
-        self.under_way = DyingService(pid, log, notes, ended)
+        self.under_way = FaultPointService(pid, log, notes, ended)
         return self.under_way
 
     def _say(self, order: dict[str, object]) -> None:
@@ -96,7 +96,7 @@ class DyingServices:
 
 
 @asynccontextmanager
-async def dying_services(folder: Path) -> AsyncIterator[DyingServices]:
+async def fault_point_services(folder: Path) -> AsyncIterator[FaultPointServices]:
     """Yields the parent process; ends all services after the block."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("DULY_")}
     with (folder / "program.err").open("wb") as errors:
@@ -108,7 +108,7 @@ async def dying_services(folder: Path) -> AsyncIterator[DyingServices]:
             cwd=ROOT,
             env=variables | {"FAULT_KEYS": SECRET_KEYS},
         )
-    services = DyingServices(program, folder)
+    services = FaultPointServices(program, folder)
     try:
         await services._line()  # its imports are complete
         yield services

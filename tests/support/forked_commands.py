@@ -21,16 +21,16 @@ START_SECONDS = 60.0
 class ForkedProcess:
     """Forked process with the interface of `subprocess.Popen`."""
 
-    def __init__(self, forge: "Forge", pid: int) -> None:
-        self._forge = forge
+    def __init__(self, fork_server: "ForkServer", pid: int) -> None:
+        self._fork_server = fork_server
         self.pid = pid
 
     @property
     def returncode(self) -> int | None:
-        return self._forge.codes.get(self.pid)
+        return self._fork_server.codes.get(self.pid)
 
     def poll(self) -> int | None:
-        self._forge.hear(seconds=0)
+        self._fork_server.read_reports(seconds=0)
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
@@ -44,7 +44,7 @@ class ForkedProcess:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 raise TimeoutError(f"process {self.pid} has not ended within {timeout} s")
-            self._forge.hear(seconds=left)
+            self._fork_server.read_reports(seconds=left)
         return code
 
     def send_signal(self, number: int) -> None:
@@ -59,7 +59,7 @@ class ForkedProcess:
         self.send_signal(signal.SIGKILL)
 
 
-class Forge:
+class ForkServer:
     """Process from which commands are forked; it ends with this one."""
 
     def __init__(self) -> None:
@@ -99,10 +99,10 @@ class Forge:
         deadline = time.monotonic() + START_SECONDS
         while not self._started:
             assert time.monotonic() < deadline, "the program that forks has not answered"
-            self.hear(seconds=1)
+            self.read_reports(seconds=1)
         return ForkedProcess(self, self._started.pop())
 
-    def hear(self, *, seconds: float | None) -> None:
+    def read_reports(self, *, seconds: float | None) -> None:
         """Reads the reports of the program, waiting up to `seconds` for one; None: without a limit."""
         if not select.select([self._answers], [], [], seconds)[0]:
             return
@@ -125,9 +125,9 @@ class Forge:
 
 
 @cache
-def forge() -> Forge:
+def fork_server() -> ForkServer:
     """Returns the fork server of this process, started on first use."""
-    made = Forge()
+    made = ForkServer()
     atexit.register(made.close)
     return made
 
@@ -137,11 +137,11 @@ def run_forked(
 ) -> "subprocess.CompletedProcess[str]":
     """Runs a command of `duly` and waits for its end."""
     with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder) / name for name in ("in", "out", "err")]
-        files[0].write_text(stdin)
-        process = forge().start(arguments, environment=environment, stdin=files[0], stdout=files[1], stderr=files[2])
+        source, out, err = [Path(folder) / name for name in ("in", "out", "err")]
+        source.write_text(stdin)
+        process = fork_server().start(arguments, environment=environment, stdin=source, stdout=out, stderr=err)
         try:
             code = process.wait(seconds)
         finally:
             process.kill()
-        return subprocess.CompletedProcess(list(arguments), code, files[1].read_text(), files[2].read_text())
+        return subprocess.CompletedProcess(list(arguments), code, out.read_text(), err.read_text())

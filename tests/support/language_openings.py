@@ -44,7 +44,7 @@ _DETERMINERS = _words(
     whether
     """
 )
-# Verbs whose bare form opens an instruction. With a determiner behind it such a word is no noun.
+# Verbs whose bare form opens an instruction. Such a word is not a noun if a determiner follows it.
 _VERBS = _words(
     """
     add answer append apply ask attach begin bind bring build call cancel change check claim clear close compare
@@ -82,7 +82,7 @@ def fault_of_opening(text: str, *, instructions: bool = False) -> str | None:
 
 
 def _names_a_topic(line: str, first: str) -> bool:
-    """Tells "Claim: …" from a clause. "Who: …" stays one."""
+    """Returns whether the text begins with a label, as in "Claim: …"; "Who: …" is a clause."""
     return line.split(maxsplit=1)[0].endswith(":") and first not in CLAUSES
 
 

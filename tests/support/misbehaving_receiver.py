@@ -25,7 +25,7 @@ class Post:
         return self.headers["webhook-id"]
 
 
-Manner = Callable[[Post, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Behavior = Callable[[Post, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class MisbehavingReceiver:
@@ -34,7 +34,7 @@ class MisbehavingReceiver:
     `busy` and `busiest`: current and highest number of open requests to a path.
     """
 
-    def __init__(self, manners: Mapping[str, Manner] | None = None) -> None:
+    def __init__(self, manners: Mapping[str, Behavior] | None = None) -> None:
         self.manners = dict(manners or {})
         self.posts: list[Post] = []
         self.busy: Counter[str] = Counter()
@@ -109,7 +109,7 @@ async def _let_go(writer: asyncio.StreamWriter) -> None:
 
 
 @asynccontextmanager
-async def misbehaving_receiver(manners: Mapping[str, Manner] | None = None) -> AsyncIterator[MisbehavingReceiver]:
+async def misbehaving_receiver(manners: Mapping[str, Behavior] | None = None) -> AsyncIterator[MisbehavingReceiver]:
     receiver = MisbehavingReceiver(manners)
     # Not asyncio's server, which leaves a connection open that arrives while it is closed.
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
@@ -127,13 +127,13 @@ async def misbehaving_receiver(manners: Mapping[str, Manner] | None = None) -> A
                 await asyncio.wait(receiver.tasks)
 
 
-def answers(status: int, *, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Manner:
+def answers(status: int, *, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Behavior:
     lines = [f"HTTP/1.1 {status} Whatever", f"content-length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     return sends(("\r\n".join(lines) + "\r\n\r\n").encode() + body)
 
 
-def sends(data: bytes, *, then_closes: bool = False) -> Manner:
+def sends(data: bytes, *, then_closes: bool = False) -> Behavior:
     """Behavior that sends these bytes and then keeps or closes the connection."""
 
     async def behave(_post: Post, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -145,7 +145,7 @@ def sends(data: bytes, *, then_closes: bool = False) -> Manner:
     return behave
 
 
-def repeats(piece: bytes, *, first: bytes = b"", pause: float = 0) -> Manner:
+def repeats(piece: bytes, *, first: bytes = b"", pause: float = 0) -> Behavior:
     """Behavior that sends `piece` repeatedly until the client disconnects."""
 
     async def behave(_post: Post, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -158,7 +158,7 @@ def repeats(piece: bytes, *, first: bytes = b"", pause: float = 0) -> Manner:
     return behave
 
 
-def hangs(*, first: bytes = b"") -> Manner:
+def hangs(*, first: bytes = b"") -> Behavior:
     """Behavior that sends `first` and then nothing until the client disconnects."""
 
     async def behave(_post: Post, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -170,7 +170,7 @@ def hangs(*, first: bytes = b"") -> Manner:
     return behave
 
 
-def after(seconds: float, *, then: Manner) -> Manner:
+def after(seconds: float, *, then: Behavior) -> Behavior:
     """Behavior that delays its response."""
 
     async def behave(post: Post, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -180,7 +180,7 @@ def after(seconds: float, *, then: Manner) -> Manner:
     return behave
 
 
-def waits_for(gate: asyncio.Event, *, then: Manner) -> Manner:
+def waits_for(gate: asyncio.Event, *, then: Behavior) -> Behavior:
     async def behave(post: Post, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await gate.wait()
         await then(post, reader, writer)
@@ -188,7 +188,7 @@ def waits_for(gate: asyncio.Event, *, then: Manner) -> Manner:
     return behave
 
 
-def at_first(manner: Manner, *, then: Manner) -> Manner:
+def at_first(manner: Behavior, *, then: Behavior) -> Behavior:
     """Behavior with one response to the first attempt of a webhook and another to later ones."""
     met: set[str] = set()
 

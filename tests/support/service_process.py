@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import httpx
 import psutil
 
-from tests.support.forked_commands import ROOT, ForkedProcess, forge
+from tests.support.forked_commands import ROOT, ForkedProcess, fork_server
 from tests.support.service import NO_TLS, SECRET_KEYS, ServiceClient, eventually
 
 READY_SECONDS = 40.0
@@ -108,7 +108,7 @@ class Processes:
     folder: Path
     stack: AsyncExitStack
     commands: list[Command] = field(default_factory=list)
-    strays: list[psutil.Process] = field(default_factory=list)
+    orphans: list[psutil.Process] = field(default_factory=list)
 
     def run(self, *arguments: str, **variables: str) -> Command:
         """Starts `python -m duly`, forked from a process with all imports.
@@ -133,7 +133,7 @@ class Processes:
     @staticmethod
     def _forked(arguments: Sequence[str], files: Path, environment: dict[str, str]) -> ForkedProcess:
         out, err = files.with_suffix(".out"), files.with_suffix(".err")
-        return forge().start(arguments, environment=environment, stdout=out, stderr=err)
+        return fork_server().start(arguments, environment=environment, stdout=out, stderr=err)
 
     @staticmethod
     def _started(arguments: Sequence[str], files: Path, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
@@ -176,7 +176,7 @@ class Processes:
 
     def note_descendants(self) -> None:
         """Records the children of a process before it is killed, since they cannot be found afterwards."""
-        self.strays += [child for command in self.commands for child in command.descendants()]
+        self.orphans += [child for command in self.commands for child in command.descendants()]
 
     async def end(self) -> None:
         """Stops all processes, gracefully at first, because an embedded server is stopped by its last user."""
@@ -191,7 +191,7 @@ class Processes:
             except TimeoutError:
                 command.signal(signal.SIGKILL)
                 command.popen.wait()
-        for stray in self.strays:
+        for stray in self.orphans:
             with suppress(psutil.NoSuchProcess):
                 stray.kill()
 

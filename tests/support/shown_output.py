@@ -18,7 +18,7 @@ _PATTERNS: Final = {"anything": ".*?", "id": _UUID, "time": _TIME}
 
 
 class Mismatch(AssertionError):
-    """What is printed is not what is shown."""
+    """Output that differs from the shown one."""
 
 
 def compare(shown: str, printed: str) -> None:

@@ -19,42 +19,42 @@ class Socket:
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
 
-    async def say(self, type_: str, **members: Any) -> None:
+    async def send(self, type_: str, **members: Any) -> None:
         await self.connection.send(json.dumps({"type": type_, **members}))
 
-    async def hear(self) -> dict[str, Any]:
+    async def receive(self) -> dict[str, Any]:
         async with asyncio.timeout(BOUND_SECONDS):
-            heard: dict[str, Any] = json.loads(await self.connection.recv())
-        return heard
+            received: dict[str, Any] = json.loads(await self.connection.recv())
+        return received
 
-    async def hear_many(self, count: int) -> list[dict[str, Any]]:
-        return [await self.hear() for _ in range(count)]
+    async def receive_many(self, count: int) -> list[dict[str, Any]]:
+        return [await self.receive() for _ in range(count)]
 
-    async def hear_to_the_end(self) -> tuple[list[dict[str, Any]], int | None]:
+    async def receive_to_end(self) -> tuple[list[dict[str, Any]], int | None]:
         """Returns all messages until the service closes the socket, and the close code."""
-        heard = []
+        received = []
         try:
             while True:
-                heard.append(await self.hear())
+                received.append(await self.receive())
         except ConnectionClosed as closed:
-            return heard, closed.rcvd.code if closed.rcvd else None
+            return received, closed.rcvd.code if closed.rcvd else None
 
     async def request(self, type_: str, **members: Any) -> dict[str, Any]:
         """Sends a message and returns the next one received."""
-        await self.say(type_, **members)
-        return await self.hear()
+        await self.send(type_, **members)
+        return await self.receive()
 
     async def refused(self, text: str | bytes, code: str) -> dict[str, Any]:
         """Sends an invalid message and returns the error, checked to have the shape of all errors."""
         await self.connection.send(text)
-        heard = await self.hear()
-        assert heard["type"] == "error", heard
-        assert set(heard) == {"type", "ref", "error"}
-        assert set(heard["error"]) == {"code", "message", "details"}
-        assert heard["error"]["code"] == code, heard
-        assert isinstance(heard["error"]["details"]["retryable"], bool)
-        assert heard["error"]["details"]["reason"]
-        return heard
+        received = await self.receive()
+        assert received["type"] == "error", received
+        assert set(received) == {"type", "ref", "error"}
+        assert set(received["error"]) == {"code", "message", "details"}
+        assert received["error"]["code"] == code, received
+        assert isinstance(received["error"]["details"]["retryable"], bool)
+        assert received["error"]["details"]["reason"]
+        return received
 
     async def is_open(self) -> None:
         """Checks that no other message was received before."""
@@ -68,6 +68,6 @@ async def socket_to(
     headers = dict(additional_headers or {})
     here = httpx.URL(service.url)
     uri = f"ws://{headers.pop('Host', here.netloc.decode())}{path}"
-    where: dict[str, Any] = {"host": here.host, "port": here.port}
-    async with connect(uri, proxy=None, additional_headers=headers, **where, **options) as connection:
+    address: dict[str, Any] = {"host": here.host, "port": here.port}
+    async with connect(uri, proxy=None, additional_headers=headers, **address, **options) as connection:
         yield Socket(connection)

@@ -12,7 +12,7 @@ import pytest
 from duly.store.ledger.outbox import callback_receiver
 from tests.support.inserted_endpoints import keep_endpoint
 from tests.support.misbehaving_receiver import (
-    Manner,
+    Behavior,
     MisbehavingReceiver,
     after,
     answers,
@@ -217,7 +217,7 @@ async def path_beside(service: ServiceClient, receiver: MisbehavingReceiver, oth
 
 @pytest.mark.parametrize("manner", [answers(500), hangs()], ids=["fails", "hangs"])
 async def test_a_bad_path_of_callbacks_leaves_the_rest_of_its_host_alone(
-    start_service: StartService, receiver: MisbehavingReceiver, manner: Manner
+    start_service: StartService, receiver: MisbehavingReceiver, manner: Behavior
 ) -> None:
     service = await start_service(webhook_retry_seconds=MANY_TRIES, webhook_timeout_seconds=0.5)
     well = await path_beside(service, receiver, "/ill")

@@ -78,7 +78,7 @@ async def test_lines_keep_their_numbers(contract: Service) -> None:
 async def test_a_socket_keeps_them(contract: Service) -> None:
     async with socket_to(contract) as socket:
         await socket.connection.send(f'{{"type":"submit_job","ref":"1","job":{job()}}}')
-        assert await shown(contract, (await socket.hear())["jobId"]) == NUMBERS
+        assert await shown(contract, (await socket.receive())["jobId"]) == NUMBERS
 
 
 async def test_a_schedule_keeps_them_and_so_do_its_jobs(contract: Service) -> None:

@@ -166,7 +166,7 @@ async def test_a_character_over_two_fragments_is_one(contract: Service, errors: 
         text = json.dumps({"type": "ping", "ref": "é"}, ensure_ascii=False).encode()
         at = text.index("é".encode()) + 1
         await socket.connection.send([text[:at], text[at:]], text=True)
-        assert await socket.hear() == {"type": "pong", "ref": "é"}
+        assert await socket.receive() == {"type": "pong", "ref": "é"}
 
 
 async def test_what_comes_before_the_handshake_is_answered_and_is_no_frame_ends_the_connection(
@@ -232,7 +232,7 @@ async def test_an_error_about_a_value_that_cannot_be_kept_repeats_the_ref(contra
             assert (await socket.refused(text, code))["ref"] == "r1", name
         for name, (text, code) in NO_REFS.items():
             await socket.connection.send(text)
-            heard = await socket.hear()
+            heard = await socket.receive()
             assert (heard["type"], heard["ref"]) == ("error", None), name
             assert heard["error"]["code"] in {code, "INVALID_JSON"}, name
         await socket.is_open()

@@ -126,8 +126,8 @@ async def test_a_ticket_for_a_batch_opens_the_jobs_of_the_batch(contract: Servic
     assert await status_of(contract, stream_of(outside), batchId=made["batchId"]) == 404
     assert await status_of(contract, STREAM, batchId=made["batchId"]) == 200
     async with socket_to(contract, f"/ws/jobs?ticket={await ticket_for(contract, batchId=made['batchId'])}") as socket:
-        await socket.say("subscribe", jobId=inside["jobId"])
-        assert {frame["jobId"] for frame in await socket.hear_many(inside["sequence"] + 1)} == {inside["jobId"]}
+        await socket.send("subscribe", jobId=inside["jobId"])
+        assert {frame["jobId"] for frame in await socket.receive_many(inside["sequence"] + 1)} == {inside["jobId"]}
         await not_found(socket, "subscribe", outside)
 
 
@@ -153,7 +153,7 @@ async def test_no_filter_widens_a_ticket(contract: Service) -> None:
             assert (await socket.request("subscribe", ref="f", filter=filter_))["type"] == "subscribed"
         await contract.run("echo", labels={"customer": "c-1"})
         mine = await contract.run("echo", labels={"customer": "c-none"})
-        heard = await socket.hear_many(6)  # by the first and the last of the filters
+        heard = await socket.receive_many(6)  # by the first and the last of the filters
         assert {frame["jobId"] for frame in heard} == {mine["jobId"]}
         await socket.is_open()
 
@@ -175,8 +175,8 @@ async def test_a_socket_with_a_ticket_for_a_job_reads_it_and_does_nothing_else(c
     other = await contract.submit("echo", delaySeconds=3600)
     before = await contract.sql("select count(*) from jobs")
     async with socket_to(contract, f"/ws/jobs?ticket={await ticket_for(contract, jobId=mine['jobId'])}") as socket:
-        await socket.say("subscribe", jobId=mine["jobId"])
-        assert (await socket.hear())["jobId"] == mine["jobId"]
+        await socket.send("subscribe", jobId=mine["jobId"])
+        assert (await socket.receive())["jobId"] == mine["jobId"]
         await not_found(socket, "subscribe", other)
         await not_found(socket, "cancel_job", other)
         assert "allows cancelling only" in await forbidden(socket, "cancel_job", jobId=mine["jobId"])
@@ -192,7 +192,7 @@ async def test_a_socket_with_a_ticket_for_a_job_reads_it_and_does_nothing_else(c
 async def submitted(socket: Socket, **job: Any) -> dict[str, Any]:
     accepted = await socket.request("submit_job", ref="s", job={"type": "echo", "delaySeconds": 3600, **job})
     assert accepted["type"] == "job_accepted", accepted
-    assert (await socket.hear())["jobId"] == accepted["jobId"]
+    assert (await socket.receive())["jobId"] == accepted["jobId"]
     return accepted
 
 
@@ -201,12 +201,12 @@ async def test_a_ticket_that_submits_follows_and_cancels_its_own_jobs(contract: 
     ticket = await ticket_for(contract, jobId=mine["jobId"], submit=True)
     async with socket_to(contract, f"/ws/jobs?ticket={ticket}") as socket:
         own = await submitted(socket)
-        await socket.say("subscribe", jobId=own["jobId"], after=-1)
-        assert (await socket.hear())["jobId"] == own["jobId"]
+        await socket.send("subscribe", jobId=own["jobId"], after=-1)
+        assert (await socket.receive())["jobId"] == own["jobId"]
         assert "allows cancelling only" in await forbidden(socket, "cancel_job", jobId=mine["jobId"])
         await not_found(socket, "cancel_job", other)
-        await socket.say("cancel_job", ref="c", jobId=own["jobId"])
-        assert {told["type"] for told in await socket.hear_many(2)} == {"cancel_accepted", "job_cancelled"}
+        await socket.send("cancel_job", ref="c", jobId=own["jobId"])
+        assert {told["type"] for told in await socket.receive_many(2)} == {"cancel_accepted", "job_cancelled"}
     async with socket_to(contract, f"/ws/jobs?ticket={await ticket_for(contract, jobId=mine['jobId'])}") as socket:
         await not_found(socket, "subscribe", own)
 
@@ -260,7 +260,7 @@ async def test_a_ticket_of_labels_takes_up_its_own_submission_after_a_cut(contra
     for _ in range(2):
         async with socket_to(contract, f"/ws/jobs?ticket={await ticket_for(contract, **opens)}") as socket:
             accepted.append(await socket.request("submit_job", ref="s", **said))
-            assert (await socket.hear())["type"] == "job_submitted"
+            assert (await socket.receive())["type"] == "job_submitted"
     assert accepted[0]["jobId"] == accepted[1]["jobId"]
 
 

@@ -31,7 +31,7 @@ async def submitted(socket: Socket, type_: str, parameters: Any = None, **member
 async def test_a_job_is_submitted_and_followed_to_its_end(service: Service) -> None:
     async with socket_to(service) as socket:
         accepted = await socket.request("submit_job", ref="a1", job={"type": "echo", "parameters": {"n": 1}})
-        frames = await socket.hear_many(3)
+        frames = await socket.receive_many(3)
         await socket.is_open()
     job = await service.job(accepted["jobId"])
     path = f"/api/v1/jobs/{job['jobId']}"
@@ -59,21 +59,21 @@ async def test_what_a_socket_is_told_is_what_a_stream_is_told(service: Service) 
         assert (acknowledged["type"], acknowledged["ref"]) == ("subscribed", "all")
         await service.run("progress", {"steps": 3})
         told = await take(frames, 6)
-        heard = await socket.hear_many(6)
+        heard = await socket.receive_many(6)
     assert heard == [{"id": frame.id, **(frame.data or {})} for frame in told]
 
 
 async def test_a_job_can_be_followed_from_any_place(service: Service) -> None:
     job = await service.run("progress", {"steps": 3})
     async with socket_to(service) as socket:
-        await socket.say("subscribe", jobId=job["jobId"])
-        whole = await socket.hear_many(job["sequence"] + 1)
+        await socket.send("subscribe", jobId=job["jobId"])
+        whole = await socket.receive_many(job["sequence"] + 1)
         assert [frame["id"] for frame in whole] == list(range(job["sequence"] + 1))
         for after in range(-1, job["sequence"]):
             for written in (after, str(after)) if after >= 0 else (after,):
-                await socket.say("subscribe", jobId=job["jobId"], after=written)
-                assert await socket.hear_many(job["sequence"] - after) == whole[after + 1 :]
-        await socket.say("subscribe", jobId=job["jobId"], after=job["sequence"])
+                await socket.send("subscribe", jobId=job["jobId"], after=written)
+                assert await socket.receive_many(job["sequence"] - after) == whole[after + 1 :]
+        await socket.send("subscribe", jobId=job["jobId"], after=job["sequence"])
         await socket.is_open()
 
 
@@ -83,18 +83,18 @@ async def test_a_filter_resumes_after_any_frame(service: Service) -> None:
         await service.run("echo")
         for region in ("eu", "us", "eu"):
             await service.run("echo", labels={"region": region})
-        whole = await socket.hear_many(6)
+        whole = await socket.receive_many(6)
     for number, last in enumerate([acknowledged["after"], *(frame["id"] for frame in whole)]):
         async with socket_to(service) as socket:
-            await socket.say("subscribe", filter={"type": ["echo"], "label": "region:eu"}, after=last)
-            assert await socket.hear_many(6 - number) == whole[number:]
+            await socket.send("subscribe", filter={"type": ["echo"], "label": "region:eu"}, after=last)
+            assert await socket.receive_many(6 - number) == whole[number:]
             await socket.is_open()
 
 
 async def test_who_unsubscribes_hears_no_more(service: Service) -> None:
     async with socket_to(service) as socket:
         accepted = await submitted(socket, "tell-at-gates", {"name": "leave", "steps": 1})
-        assert [frame["type"] for frame in await socket.hear_many(2)] == TYPES_OF_A_RUN[:2]
+        assert [frame["type"] for frame in await socket.receive_many(2)] == TYPES_OF_A_RUN[:2]
         await socket.request("subscribe", ref="r", filter={"type": "echo", "queue": ["default"]})
         told = await socket.request("unsubscribe", ref="u", jobId=accepted["jobId"])
         assert told == {"type": "unsubscribed", "ref": "u", "jobId": accepted["jobId"]}
@@ -117,15 +117,15 @@ async def nobody_follows(service: Service) -> None:
 async def test_a_job_is_cancelled(service: Service) -> None:
     async with socket_to(service) as socket:
         waiting = await submitted(socket, "echo", delaySeconds=3600)
-        assert (await socket.hear())["type"] == "job_submitted"
-        await socket.say("cancel_job", jobId=waiting["jobId"])
-        frame = await socket.hear()
+        assert (await socket.receive())["type"] == "job_submitted"
+        await socket.send("cancel_job", jobId=waiting["jobId"])
+        frame = await socket.receive()
         assert (frame["type"], frame["error"]["code"]) == ("job_cancelled", "CANCELLED")
         running = await submitted(socket, "wait-for-gate", {"name": "cancelled"})
         await has_entered("cancelled").wait()
-        await socket.hear_many(2)
-        await socket.say("cancel_job", ref="c", jobId=running["jobId"])
-        heard = {told["type"]: told for told in await socket.hear_many(3)}
+        await socket.receive_many(2)
+        await socket.send("cancel_job", ref="c", jobId=running["jobId"])
+        heard = {told["type"]: told for told in await socket.receive_many(3)}
         assert heard["cancel_accepted"]["status"] == "running"
         assert set(heard) == {"cancel_accepted", "job_cancel_requested", "job_cancelled"}
         ended = await socket.refused(json.dumps({"type": "cancel_job", "jobId": waiting["jobId"]}), "JOB_ALREADY_ENDED")
@@ -169,7 +169,7 @@ async def test_no_bad_message_closes_the_socket(start_service: StartService) -> 
             assert heard["ref"] is None or code == "VALIDATION_FAILED", text
         await socket.is_open()
         job = await submitted(socket, "echo")
-        assert [frame["type"] for frame in await socket.hear_many(3)] == TYPES_OF_A_RUN
+        assert [frame["type"] for frame in await socket.receive_many(3)] == TYPES_OF_A_RUN
         for after in (5, "5", "-1", "x", "²"):
             text = json.dumps({"type": "subscribe", "jobId": job["jobId"], "after": after, "ref": "r9"})
             assert (await socket.refused(text, "VALIDATION_FAILED"))["ref"] == "r9"
@@ -195,7 +195,7 @@ async def test_an_idempotency_key_makes_one_job_of_two_messages(service: Service
         again = await second.request("submit_job", ref="2", **message)
         assert again == accepted | {"ref": "2"}
         other = {"type": "submit_job", "job": {"type": "echo"}, "idempotencyKey": "k-1"}
-        assert (await first.hear())["type"] == "job_submitted"
+        assert (await first.receive())["type"] == "job_submitted"
         await first.refused(json.dumps(other), "IDEMPOTENCY_KEY_REUSED")
 
 
@@ -212,8 +212,8 @@ async def test_a_repeated_message_says_again_that_another_job_stands_for_it(serv
 async def test_many_submissions_of_one_socket_are_each_answered_under_their_ref(service: Service) -> None:
     async with socket_to(service) as socket:
         for number in range(300):
-            await socket.say("submit_job", ref=f"r{number}", job={"type": "echo", "parameters": {"n": number}})
-        heard = await socket.hear_many(4 * 300)
+            await socket.send("submit_job", ref=f"r{number}", job={"type": "echo", "parameters": {"n": number}})
+        heard = await socket.receive_many(4 * 300)
     accepted = {told["ref"]: told["jobId"] for told in heard if told["type"] == "job_accepted"}
     assert set(accepted) == {f"r{number}" for number in range(300)}
     assert len(set(accepted.values())) == 300
@@ -228,7 +228,7 @@ async def test_a_socket_follows_so_much_and_no_more(service: Service, monkeypatc
     monkeypatch.setattr(subscriptions, "MOST", 2)
     async with socket_to(service) as socket:
         first = await submitted(socket, "echo", delaySeconds=3600)
-        await socket.hear()
+        await socket.receive()
         await socket.request("subscribe", ref="f", filter={"type": "nothing"})
         refused = await socket.refused('{"type":"submit_job","job":{"type":"echo"}}', "OVERLOADED")
         assert refused["error"]["details"]["retryable"] is True
@@ -260,14 +260,14 @@ async def test_a_client_that_takes_nothing_is_cut_off_and_resumes(
             await service.sql(LONG_HISTORY, UUID(job_id))
             assert (await service.run("echo"))["status"] == "completed"
             await eventually(lambda: _tail_has_passed(service, job_id))
-        heard, code = await socket.hear_to_the_end()
+        heard, code = await socket.receive_to_end()
     assert code == 1013
     assert heard.pop() == {"type": "overflow"}
     assert 0 < len(heard) < 4000
     monkeypatch.setattr(tenant_feed, "PATIENCE_SECONDS", 60)
     async with socket_to(service) as socket:
-        await socket.say("subscribe", filter={}, after=heard[-1]["id"])
-        heard += await socket.hear_many(4000 - len(heard))
+        await socket.send("subscribe", filter={}, after=heard[-1]["id"])
+        heard += await socket.receive_many(4000 - len(heard))
     assert [frame["sequence"] for frame in heard] == list(range(1, 4001))
 
 
@@ -287,7 +287,7 @@ async def test_a_service_that_goes_down_says_to_come_back(start_service: StartSe
         await has_entered("down").wait()
         gate("down").set()
         going = asyncio.create_task(service.node.drain())
-        heard, code = await socket.hear_to_the_end()
+        heard, code = await socket.receive_to_end()
         assert code == 1012
         assert [frame["type"] for frame in heard] == TYPES_OF_A_RUN
         with pytest.raises(InvalidStatus) as refused:
@@ -318,7 +318,7 @@ async def test_there_is_room_for_so_many_sockets_and_no_more(start_service: Star
     async with socket_to(service) as first:
         async with socket_to(service) as second:
             with pytest.raises(ConnectionClosed) as closed:
-                await second.hear()
+                await second.receive()
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1013
         await first.is_open()
@@ -375,6 +375,6 @@ async def test_a_message_that_is_far_too_large_closes_the_socket(start_service: 
     async with socket_to(service) as socket:
         await socket.connection.send("x" * 10_000)
         with pytest.raises(ConnectionClosed) as closed:
-            await socket.hear()
+            await socket.receive()
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1009

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from duly import loop
 from duly.lifecycle.writes import round_size, set_aside
 from duly.node import dispatch, node
-from tests.support.fault_injecting_copies import Thrower, throwing_copy
+from tests.support.fault_injecting_copies import FaultInjector, copy_with_faults
 from tests.support.refusing_triggers import refusing
 from tests.support.service import Service, eventually
 from tests.support.webhook_receiver import running_receiver
@@ -34,10 +34,10 @@ def _brisk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def put_in(
     monkeypatch: pytest.MonkeyPatch, module: str, name: str, *, exclude: tuple[str, ...]
-) -> tuple[Thrower, list[str]]:
+) -> tuple[FaultInjector, list[str]]:
     """Puts a throwing copy of this class in place. Returns its points, except those of some functions."""
-    thrower = Thrower()
-    copy, points = throwing_copy(module, thrower)
+    thrower = FaultInjector()
+    copy, points = copy_with_faults(module, thrower)
     if hasattr(copy, "LOOK_SECONDS"):
         copy.__dict__["LOOK_SECONDS"] = 0.01
     composed_in = node if hasattr(node, name) else dispatch
@@ -64,7 +64,7 @@ async def all_ended(service: Service) -> None:
 
 async def throw_at_each(
     service: Service,
-    thrower: Thrower,
+    thrower: FaultInjector,
     points: list[str],
     once: Callable[[], Awaitable[None]],
     *,
