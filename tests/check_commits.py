@@ -92,7 +92,7 @@ def subjects_since_base() -> list[tuple[str, str]]:
 
 
 def subject_of(message: str) -> str:
-    """Returns the first line of a message that is no comment."""
+    """Returns the first line of a message that is not a comment."""
     lines = (line.strip() for line in message.splitlines() if not line.startswith("#"))
     return next((line for line in lines if line), "")
 

@@ -29,7 +29,7 @@ from tests.support.language_words import Hit, count_words, hits
 WORDS_PER_1000 = 2.0
 OPENINGS_PERCENT = 1.0
 # Their docstrings are the help of commands and the descriptions of operations in the OpenAPI document.
-INSTRUCTIONS = ("app/duly/cli/", "app/duly/api/")
+INSTRUCTIONS = ("app/duly/cli/", "app/duly/api/", "app/duly/demo/__init__.py")
 
 
 class Opening(NamedTuple):

@@ -1,7 +1,7 @@
-"""Checks that every block of IANA's special-purpose registries, and every known address of a cloud's agent, is refused
-or allowed for a reason; run by `make check` on the copies that lie beside it.
+"""Check of the blocked networks: every block of IANA's special-purpose registries, and every known address of a
+cloud's metadata service, is refused or allowed for a reason. `make check` runs it on the copies in the repository.
 
-`python -m tests.check_networks --fetch` first replaces the copies by what iana.org shows today; then set `COPIED`.
+`python -m tests.check_networks --fetch` first replaces the copies with those of iana.org; then set `COPIED`.
 """
 
 import csv
@@ -26,7 +26,7 @@ COPIED = {
 SOURCE = "https://www.iana.org/assignments/{name}/{name}-1.csv"
 # Blocks that the table does not refuse as a whole, each with the reason.
 ALLOWED = {ip_network("::ffff:0:0/96"): "IPv4-mapped: judged by the IPv4 address inside"}
-# What answers inside a cloud only, some of it on addresses that no registry marks.
+# Services inside a cloud, some of them on addresses that are in no registry.
 AGENTS = {
     "AWS, Azure, Google, OpenStack and others, metadata": "169.254.169.254",
     "AWS, metadata by IPv6": "fd00:ec2::254",

@@ -1,4 +1,4 @@
-"""Read this first: the whole life of a job, as a client sees it."""
+"""The whole life of a job, as a client sees it: the test to read first."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ async def test_a_job_is_accepted_run_streamed_and_reported(service: Service, rec
     assert answer.headers["Location"] == f"/api/v1/jobs/{job_id}"
     assert answer.json()["status"] == "pending"
 
-    # It follows the job's stream, which tells its whole history and ends with the job.
+    # The client follows the job's stream, which has its whole history and ends with the job.
     frames = await read_stream(service, job_id)
     assert [frame["type"] for frame in frames] == [
         "job_submitted",

@@ -18,7 +18,7 @@ class Away(Exception):
 
 
 class Step:
-    """A step that does as told, one entry a round: a pause, or an error to raise; then it stops the test's waiting."""
+    """Step that returns a pause or raises an error, one entry per round; after the last one, it sets `over`."""
 
     def __init__(self, *rounds: float | BaseException) -> None:
         self.rounds = list(rounds)
@@ -179,7 +179,7 @@ async def test_it_can_be_cancelled_in_a_step_and_in_a_pause() -> None:
 
 
 async def test_a_round_that_was_cancelled_from_within_does_not_end_the_loop() -> None:
-    """A future that somebody cancelled raises in the step, though nobody cancelled the loop."""
+    """Checks that a cancelled future in a step is an error of the step and does not cancel the loop."""
     step = Step(asyncio.CancelledError())
     with capture_logs():
         loop = await run_through(step)

@@ -1,4 +1,4 @@
-"""What the settings refuse, before anything is opened."""
+"""Settings that are refused before anything is opened."""
 
 from typing import Any
 

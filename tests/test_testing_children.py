@@ -1,4 +1,4 @@
-"""The helper that lets users test a handler that submits jobs: what it submitted is told, and ends as the test says."""
+"""Helper to test a handler that submits jobs: it records the submissions, and the test chooses their outcomes."""
 
 from typing import Any
 

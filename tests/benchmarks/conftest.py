@@ -1,4 +1,4 @@
-"""Imports the embedded server's package where its warning may pass: that no XDG_RUNTIME_DIR is set is no error here."""
+"""Import of the embedded server's package without its warning about a missing XDG_RUNTIME_DIR."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""How rows of growth are judged: ratios within a round, flatness over time, the guard's words."""
+"""Judgement of growth rows: ratios within a round, flatness over time, and the output of the guard."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The open loop: what arrives, arrives; what cannot be sent is told of; what is refused is counted apart."""
+"""The open loop: arrivals keep their rate, held-back requests are reported, and rejections are counted separately."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""The side of the benchmark that runs in a peer's environment: what is submitted, and what handlers tell."""
+"""Adapters in a peer's environment: what they submit, and what their handlers print."""
 
 import asyncio
 import itertools

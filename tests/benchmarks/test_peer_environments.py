@@ -1,4 +1,4 @@
-"""What the table says where a peer cannot be had, and that half an environment is never taken for a whole one."""
+"""Results for a peer that cannot be installed; a partial environment is never used."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Who the peers are, how marks are taken, how a round talks with them: nothing of theirs is installed here."""
+"""Catalog of the peers, targets relative to them, and the lines of their processes; no peer is installed here."""
 
 import os
 import select

@@ -41,7 +41,7 @@ def url() -> Iterator[str]:
 
 @pytest.fixture
 def duly(url: str) -> Run:
-    """Runs a command to its end, against the service unless told otherwise."""
+    """Runs a command to its end, by default against the service."""
 
     def run(*arguments: str, stdin: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
         return run_forked(arguments, environment=environment(**({"DULY_URL": url} | settings)), stdin=stdin)

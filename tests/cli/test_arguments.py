@@ -1,4 +1,4 @@
-"""How the client commands read what they are given."""
+"""Arguments of the client commands."""
 
 from pathlib import Path
 

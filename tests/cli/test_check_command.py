@@ -16,7 +16,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def check(database_url: str) -> Run:
-    """Runs the command on the test's database, unless told otherwise."""
+    """Runs the command, by default on the test's database."""
 
     def run(*flags: str, url: str = database_url) -> subprocess.CompletedProcess[str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("DULY_")}

@@ -20,7 +20,7 @@ values ($1, 'shop-7', '1', '{worker}', '{}', now() - interval '90 s')
 
 @pytest.fixture
 def doctor(database_url: str) -> Run:
-    """Runs the command on the test's database, unless told otherwise."""
+    """Runs the command, by default on the test's database."""
 
     def run(*flags: str, url: str = database_url) -> subprocess.CompletedProcess[str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("DULY_")}

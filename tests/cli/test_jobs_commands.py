@@ -95,7 +95,7 @@ def test_watch_on_a_terminal_draws_a_bar_to_its_end(duly: Run, url: str) -> None
 def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 65536)
-    except OSError:  # Linux tells the end of a terminal so
+    except OSError:  # the end of a terminal on Linux
         return b""
 
 

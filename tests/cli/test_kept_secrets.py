@@ -81,7 +81,7 @@ def test_a_file_that_holds_no_keys_is_named_and_left_alone(
 
 
 def test_a_key_that_cannot_be_kept_is_not_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Else what it has sealed could never be opened again. The secret for signatures is good for one run."""
+    """Checks the warning: secrets sealed with another key could not be opened. The signing secret lasts one run."""
     taken = tmp_path / "a-file"
     taken.touch()
     with pytest.raises(typer.Exit):

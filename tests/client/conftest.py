@@ -1,4 +1,4 @@
-"""A server that answers each connection with the bytes it was told to, for faults that no service makes to order."""
+"""Server that responds to each connection with given bytes, for faults that no service produces on request."""
 
 import socket
 from collections.abc import Iterator

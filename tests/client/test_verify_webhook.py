@@ -32,7 +32,7 @@ def headers_of(
 
 
 def refused(headers: dict[str, str], body: bytes, keys: Keys, **options: Any) -> str:
-    """Why a webhook is refused."""
+    """Returns the reason for which a webhook is refused."""
     with pytest.raises(SignatureError) as raised:
         verify_webhook(headers, body, keys, **{"now": NOW, **options})
     return str(raised.value)

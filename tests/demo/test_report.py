@@ -15,7 +15,7 @@ from duly.demo.weather import FIRST_DAY, LAST_DAY, data_file
 
 
 class Heard:
-    """What a report told of its progress."""
+    """Recorder of a report's progress."""
 
     def __init__(self) -> None:
         self.told: list[tuple[float, str]] = []

@@ -1,4 +1,4 @@
-"""How blocks are found, run and compared: a block that does not do what its page says is named by page and line."""
+"""Finding, running and comparing of blocks: a block that deviates from its page is reported by page and line."""
 
 from pathlib import Path
 

@@ -130,7 +130,7 @@ async def test_the_web_page_shows_the_progress_of_a_report_and_shows_it_again_af
 
 @dataclass
 class Reader:
-    """Somebody who works through the page, in a copy of the project."""
+    """Reader who works through the page, in a copy of the project."""
 
     shell: Shell
     duly: str

@@ -1,4 +1,4 @@
-"""When something recurring is due: fields, time zones, and the nights in which clocks are changed."""
+"""Due times of cron expressions: fields, time zones, and the nights of clock changes."""
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""The database's clock as a process knows it, whatever happens to the machine's."""
+"""Estimate of the database's clock in a process, independent of changes to the machine's clock."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""What a job's events alone tell is all that its row in a hot table says."""
+"""The events of a job determine everything in its row of a hot table."""
 
 from collections.abc import Sequence
 from uuid import UUID

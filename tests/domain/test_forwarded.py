@@ -39,13 +39,13 @@ def test_nothing_is_told_where_there_are_no_headers() -> None:
         ("[2001:db8::7]", "2001:db8::7:0"),
         ("2001:db8::7", "2001:db8::7:0"),
         ("::ffff:203.0.113.7", "203.0.113.7:0"),
-        # What a client made up stands before what the proxies added.
+        # An address forged by a client precedes those that the proxies added.
         ("127.0.0.1, 203.0.113.7", "203.0.113.7:0"),
         ("127.0.0.1, 203.0.113.7, 10.0.0.2", "203.0.113.7:0"),
         ("1.1.1.1, 203.0.113.7, 10.0.0.2, fd00::2", "203.0.113.7:0"),
         (["1.1.1.1", "203.0.113.7, 10.0.0.2"], "203.0.113.7:0"),
         ("10.0.0.3, 10.0.0.2", "10.0.0.3:0"),
-        # What is no address tells nothing, and nothing before it is looked at.
+        # An entry that is not an address ends the search: entries before it are ignored.
         ("unknown", None),
         ("203.0.113.7, unknown, 10.0.0.2", "10.0.0.2:0"),
         ("203.0.113.7, _secret", None),

@@ -1,4 +1,4 @@
-"""Job ids tell their time and sort by it; only their canonical text is one."""
+"""Job ids contain their time and sort by it; only their canonical text is valid."""
 
 import pickle
 import time
@@ -80,7 +80,7 @@ def test_the_ids_of_a_block_follow_from_their_places() -> None:
     assert [job_id.int - made[0].int for job_id in made] == places
     assert {(job_id.version, job_id.variant) for job_id in made} == {(7, RFC_4122)}
     assert len({made_at(job_id) for job_id in made}) == 1
-    # Other ids of this process lie before the block or behind it.
+    # Other ids of this process are before or after the block.
     others = [before, *(maker.new() for _ in range(100)), maker.block()[0], maker.block()[2**31 - 1]]
     assert not any(made[0] <= other <= made[-1] for other in others)
 

@@ -1,4 +1,4 @@
-"""When the breaker of a job type opens, and what closes it."""
+"""Opening and closing of the breaker of a job type."""
 
 from functools import reduce
 from typing import Any

@@ -54,7 +54,7 @@ def test_what_json_can_carry_is_read_as_it_is(value: object, ascii_only: bool) -
 @given(json_values(ANY_TEXT))
 def test_a_value_is_refused_exactly_where_it_holds_text_that_cannot_be_stored(value: object) -> None:
     body = json.dumps(value).encode()
-    sent = json.loads(body)  # two halves of a pair that stand together are one character
+    sent = json.loads(body)  # adjacent halves of a surrogate pair are one character
     if holds_unfit_text(sent):
         assert refused_at(body)
     else:

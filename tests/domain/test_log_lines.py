@@ -1,4 +1,4 @@
-"""Whatever a handler logs becomes a line that Postgres and JSON can hold, of bounded size."""
+"""Every log line of a handler becomes one that Postgres and JSON can store, of limited size."""
 
 import json
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Names of queues and job types can be told from each other in every address."""
+"""Names of queues and job types remain distinguishable in URLs."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""When a receiver that keeps failing is left alone, for how long, and when for good."""
+"""Circuit of a failing receiver: when it opens, for how long, and when the endpoint is disabled."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -25,7 +25,7 @@ def failed(
 
 
 def failing(failures: int, seconds: float, *, is_open: bool = False) -> ReceiverFailures:
-    """Has failed so often, beginning so many seconds ago."""
+    """Returns a circuit with this number of failures, the first of them this many seconds ago."""
     return ReceiverFailures(failures, NOW - timedelta(seconds=seconds), is_open)
 
 
@@ -45,7 +45,7 @@ def test_failures_are_counted_and_their_beginning_stays() -> None:
     [
         (failing(4, 10), True),
         (failing(4, 9.9), False),  # much at once, as while a receiver restarts
-        (failing(3, 3600), False),  # seldom, as at one that is hardly ever told anything
+        (failing(3, 3600), False),  # rarely, as at an endpoint with few deliveries
         (failing(400, 9.9), False),
         (failing(400, 11), True),
     ],

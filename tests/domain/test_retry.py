@@ -1,4 +1,4 @@
-"""When to try again, and when to give up."""
+"""Retry policies: delays, and the end of retries."""
 
 import math
 from collections.abc import Callable

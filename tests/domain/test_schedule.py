@@ -1,4 +1,4 @@
-"""Which due times of a schedule are run, and what is made of its template."""
+"""Due times of a schedule that are run, and submissions made from its template."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4

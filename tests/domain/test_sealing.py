@@ -31,7 +31,7 @@ def test_what_is_sealed_opens_again_and_shows_nothing(text: str) -> None:
 
 
 def test_a_sealed_text_is_sealed_like_any_other() -> None:
-    """So a client cannot send a text that we would take for one of ours."""
+    """Checks that a client cannot send a text that would be taken for a sealed one."""
     ring = Keyring.read(OLD)
     sealed = seal(ring)
     again = seal(ring, sealed)

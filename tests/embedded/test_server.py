@@ -68,7 +68,7 @@ def folder_open_to_all() -> Iterator[Path]:
 
 
 def end_server(folder: Path) -> None:
-    """Stop what a failed test may have left."""
+    """Stops processes that a failed test may have left."""
     if runs(folder):
         place = open_folder(folder)
         place.run("pg_ctl", "-D", place.cluster, "-m", "immediate", "stop")
@@ -250,7 +250,7 @@ async def test_a_left_over_process_id_that_a_stranger_bears_now_is_no_server(dat
 
 @contextmanager
 def stranger(place: Folder) -> Iterator[int]:
-    """A process of the server's user that is no server, and must live on."""
+    """Process of the server's user that is not a server and must not be stopped."""
     with subprocess.Popen(["sleep", "60"], user=place.account.uid if place.account else None) as process:
         try:
             yield process.pid

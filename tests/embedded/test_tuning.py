@@ -1,4 +1,4 @@
-"""What the embedded server may take of its machine."""
+"""Share of the machine that the embedded server may use."""
 
 from pathlib import Path
 

@@ -104,7 +104,7 @@ async def test_while_it_is_away_requests_are_refused_and_running_jobs_go_on(own:
     assert "database" in not_ready["details"]["reason"]
     assert (await served.client.get("/healthz")).status_code == 200
     assert (await served.client.get("/metrics")).status_code == 200
-    signals.gate("short").set()  # it ends while nobody can record that
+    signals.gate("short").set()  # it ends while its end cannot be recorded
 
     await own.start()
     await eventually(lambda: _ready(served))
@@ -124,7 +124,7 @@ async def test_a_client_that_waits_for_an_accepted_job_is_not_told_of_the_outage
     await signals.has_entered("default").wait()
     await own.stop()
     _refuses(await served.client.get("/readyz"), "NOT_READY")
-    signals.gate("default").set()  # its end wakes whoever waits for it, while there is nothing to be read
+    signals.gate("default").set()  # its end wakes the waiting clients while the database cannot be read
     await asyncio.sleep(LOOK_SECONDS)  # and so does the look that comes without a hint
     await own.start()
     answer = await waiting
@@ -244,7 +244,7 @@ async def _storm(url: str) -> int:
 
 
 async def test_a_stale_connection_refuses_nobody(served: Service) -> None:
-    """After a break every pooled connection is dead: a reader must not meet them one by one."""
+    """Checks that a reader does not fail on each pooled connection in turn after all of them were closed."""
     await asyncio.gather(*(served.client.get("/api/v1/jobs") for _ in range(20)))
     connection = await asyncpg.connect(served.database_url)
     await connection.execute(

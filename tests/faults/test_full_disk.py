@@ -19,7 +19,7 @@ from tests.support.response_checks import refused
 from tests.support.service import Service, eventually, running_service
 
 SIZE = "96m"
-LARGE = 150_000  # random bytes of parameters: more than the free places of pages take in
+LARGE = 150_000  # random bytes of parameters: more than the free space of pages
 
 
 @pytest.fixture

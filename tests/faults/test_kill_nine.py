@@ -12,7 +12,7 @@ from tests.support.service import eventually
 from tests.support.service_process import Gates, Processes, ServiceProcess, gone
 from tests.support.webhook_receiver import Receiver
 
-# What a process does does not depend on the server's version.
+# The behavior of a process does not depend on the server's version.
 on_one_server = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
 
 TERMINAL = {"JobCompleted", "JobFailed", "JobCancelled"}
@@ -154,7 +154,7 @@ async def test_the_children_of_a_killed_service_end_with_it(
     gates.open("burning")
     second = await processes.serve(database_url)
     await _ended_once(second, job_id)
-    await gone(children, seconds=1)  # one that ended may stand in the process table until its new parent looks
+    await gone(children, seconds=1)  # an ended child may remain in the process table until its new parent reaps it
 
 
 def dying_at(place: str) -> dict[str, str]:

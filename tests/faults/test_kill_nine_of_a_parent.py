@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.service_process import Gates, Processes, ServiceProcess
 
-# What a process does does not depend on the server's version.
+# The behavior of a process does not depend on the server's version.
 on_one_server = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
 DONE = ["JobSubmitted", "JobStarted", "JobCompleted"]
 DONE_AGAIN = ["JobSubmitted", "JobStarted", "JobLeaseExpired", "JobStarted", "JobCompleted"]

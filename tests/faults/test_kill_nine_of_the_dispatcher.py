@@ -29,11 +29,11 @@ from tests.support.misbehaving_receiver import (
 )
 from tests.support.service import Service, eventually
 
-# What a process does does not depend on the server's version.
+# The behavior of a process does not depend on the server's version.
 pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
 StartService = Callable[..., Any]
 
-# What a service with these roles does not do; every other point must be passed.
+# Points that a service with these roles does not pass; every other one must be passed.
 NEVER_PASSED = (
     "duly.outbound.client:OutboundClient.__aexit__:",  # a service closes its client by name
     "duly.outbound.connection_pool:ConnectionPool.connection:2:",  # waits only while all connections are in use
@@ -44,15 +44,15 @@ DYING = {
     "DULY_WEBHOOK_TIMEOUT_SECONDS": "10",
     "DULY_WEBHOOK_RETRY_SECONDS": RETRY_SECONDS,
 }
-# One try of each webhook cannot be recorded: Postgres refuses it, as it would something nobody has thought of.
+# One delivery attempt of each webhook cannot be recorded, because Postgres rejects it, as in an unforeseen case.
 REFUSES = "alter table delivery_attempts add constraint no_teapots check (status_code <> 418)"
 REFUSES_NO_MORE = "alter table delivery_attempts drop constraint no_teapots"
 EVENTS = {"/every": EVERYTHING, "/limited": EVERYTHING, "/flaky": ENDS, "/teapot": ENDS}
 TRIES = 6
 LIMITS = {"/limited": 30}
 LARGE = "x" * 700_000
-# A dead dispatcher's holds are aged instead of waited for. Since nobody was told anything for as long as all of them
-# were dead, receivers that were to be tried again count as having begun to fail only now.
+# The claims of a dead dispatcher are aged instead of waited for. No webhook was sent while all dispatchers were dead,
+# so receivers due for a retry count as failing only from now on.
 FORGIVEN = "update receivers set failing_since = now(), probe_at = null, opened_at = null, state = 0 where failures > 0"
 AGED = ("update deliveries set due_at = now()", FORGIVEN)
 

@@ -10,7 +10,7 @@ import pytest
 from tests.support.service import eventually
 from tests.support.service_process import Processes, ServiceProcess
 
-# What a process does does not depend on the server's version.
+# The behavior of a process does not depend on the server's version.
 pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
 
 HEADERS = {"Content-Type": "application/x-ndjson"}

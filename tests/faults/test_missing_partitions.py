@@ -113,7 +113,7 @@ async def test_where_it_was_made_the_statement_may_be_tried_again(database: Data
 
 async def test_where_it_cannot_be_made_the_submission_is_refused_with_the_reason(service: Service) -> None:
     await _drop(service, "jobs")
-    # In its place lies a table that is no partition.
+    # Its name is taken by a table that is not a partition.
     [[today]] = await service.sql(READ_TODAY)
     await service.sql(f"create table jobs_{today:%Y%m%d} ()")
     answer = await service.client.post("/api/v1/jobs", json={"type": "echo"})

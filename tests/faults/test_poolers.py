@@ -18,12 +18,12 @@ from tests.support.pgbouncer import pooler
 from tests.support.service import eventually, running_service
 
 MODES = pytest.mark.parametrize("mode", ["transaction", "session"])
-# Every session of a service in session mode has a connection to the server for as long as it lives.
+# In session mode, every session of a service has its own connection to the server until it ends.
 MANY = 40
 
 ADVISORY = "select count(*) from pg_locks where locktype = 'advisory'"
 OURS = "select name, setting from pg_settings where source = 'session' and name <> all($1) order by name"
-# What PgBouncer itself sets for its clients, and what the driver does.
+# Settings of PgBouncer for its clients, and of the driver.
 THEIRS = ["application_name", "client_encoding", "DateStyle", "TimeZone", "standard_conforming_strings", "jit"]
 
 

@@ -19,7 +19,7 @@ from tests.support.response_checks import refused
 from tests.support.service import eventually, running_service
 from tests.support.service_process import Processes
 
-# What a role may do does not depend on the version of the server.
+# Privileges of a role do not depend on the server's version.
 pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
 
 

@@ -13,7 +13,7 @@ from tests.support.service import eventually
 from tests.support.service_process import Command, Gates, Processes, ServiceProcess, gone
 from tests.support.webhook_receiver import Receiver
 
-# What a process does does not depend on the server's version.
+# The behavior of a process does not depend on the server's version.
 pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
 
 SLOTS = 7

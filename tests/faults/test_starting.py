@@ -16,7 +16,7 @@ from tests.support.postgres_servers import Server, open_folder
 from tests.support.service import SECRET_KEYS
 from tests.support.service_process import Command, Processes
 
-# What a process does does not depend on the server's version.
+# The behavior of a process does not depend on the server's version.
 pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
 
 PASSWORD = "s3cret-pass"

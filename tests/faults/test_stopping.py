@@ -15,7 +15,7 @@ from duly.domain.events import EventKind
 from tests.support.service import eventually
 from tests.support.service_process import Gates, Processes, ServiceProcess, gone
 
-# What a process does does not depend on the server's version.
+# The behavior of a process does not depend on the server's version.
 pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
 
 
@@ -140,7 +140,7 @@ async def test_with_nothing_running_it_is_gone_in_well_under_a_second_whatever_c
 async def test_a_signal_to_all_processes_lets_those_of_handlers_end_within_the_grace_or_gives_them_back(
     database_url: str, processes: Processes, gates: Gates, to: str
 ) -> None:
-    """As systemd and a terminal do it."""
+    """Sends the signal as systemd and a terminal do."""
     service = await processes.serve(database_url, DULY_SHUTDOWN_GRACE_SECONDS="2")
     await service.submit("quick-process")  # more than one process may be up
     ends = (await service.submit("process-until-open", gates.of("ends")))["jobId"]

@@ -12,7 +12,7 @@ from tests.support.injected_faults import Fault, Faults, installed
 from tests.support.service import Service, eventually
 
 StartService = Callable[..., Awaitable[Service]]
-# What is done is the same on each server.
+# The behavior is the same on each server.
 pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
 
 TYPES = ("plain", "talks", "raises", "in-thread")

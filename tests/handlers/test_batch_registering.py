@@ -1,4 +1,4 @@
-"""A batch handler takes and returns lists; its job type shows what they hold, and every mistake is told at start."""
+"""A batch handler takes and returns lists; its job type shows their items, and every mistake is reported at start."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -140,7 +140,7 @@ async def takes_a_keyword(pages: list[Page], *, needed: int) -> None: ...
 
 
 class Opaque:
-    """Nothing that pydantic can validate."""
+    """Class that pydantic cannot validate."""
 
 
 async def takes_opaques(pages: list[Opaque]) -> None: ...

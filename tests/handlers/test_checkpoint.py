@@ -1,4 +1,4 @@
-"""A checkpoint is whatever JSON can carry, within limits; handlers that use them can be tested without a service."""
+"""A checkpoint is any JSON value within limits; handlers that use checkpoints can be tested without a service."""
 
 from datetime import date
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a handler knows of its job, and what it can tell."""
+"""Context of a handler: what it knows of its job, and what it can report."""
 
 import json
 from collections.abc import Awaitable, Mapping

@@ -1,4 +1,4 @@
-"""Every mistake in a module with handlers is told at start, in words that say where and what."""
+"""Every mistake in a module with handlers is reported at start, with its place and cause."""
 
 import re
 import sys
@@ -186,7 +186,7 @@ async def takes_a_keyword(*, needed: int) -> None: ...
 
 
 class Opaque:
-    """Nothing that pydantic can validate."""
+    """Class that pydantic cannot validate."""
 
 
 async def takes_an_opaque(parameters: Opaque) -> None: ...
@@ -249,7 +249,7 @@ def test_where_it_runs_follows_from_the_function() -> None:
     handlers = Handlers()
 
     def plain() -> None:
-        """What it does."""
+        """Description of the handler."""
 
     handlers.register("plain", retry=fixed(1))(plain)
     handlers.register("async")(takes_nothing)

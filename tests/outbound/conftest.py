@@ -26,7 +26,7 @@ def new_loop(request: pytest.FixtureRequest) -> NewLoop:
 def pytest_collectstart(collector: pytest.Collector) -> None:
     if not isinstance(collector, pytest.Module):
         return
-    with suppress(pytest.Collector.CollectError):  # a module that cannot be imported: collecting it tells
+    with suppress(pytest.Collector.CollectError):  # import errors are reported by the collection itself
         for name, test in list(vars(collector.obj).items()):
             if name.startswith("test_") and inspect.iscoroutinefunction(test):
                 setattr(collector.obj, name, _in_a_loop_of_its_own(test))

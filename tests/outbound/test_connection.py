@@ -1,4 +1,4 @@
-"""What is sent and what comes back, on connections that are kept."""
+"""Requests and responses on keep-alive connections."""
 
 import asyncio
 from typing import get_args

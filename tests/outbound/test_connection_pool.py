@@ -1,4 +1,4 @@
-"""Which connections are kept, for how long, and how many."""
+"""Kept connections: which ones, for how long, and how many."""
 
 import asyncio
 
@@ -44,7 +44,7 @@ async def test_who_waits_for_a_connection_in_vain_is_told_in_time() -> None:
         url = f"http://127.0.0.1:{here.port}/"
         errors = await asyncio.gather(failure(client, url), failure(client, url))
         assert [error.code for error in errors] == ["TIMED_OUT"] * 2
-        # What timed out freed its place.
+        # The request that timed out released its place.
         assert (await failure(client, url)).code == "TIMED_OUT"
         assert here.most_open == 1
 

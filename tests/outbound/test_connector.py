@@ -89,7 +89,7 @@ async def test_a_name_that_hangs_is_looked_up_once_however_many_give_it_up() -> 
 
 
 class SometimesHanging(FakeLookup):
-    """Hangs while it is told to, as where names of others take all threads."""
+    """Resolver that hangs on request, as if lookups of other names occupied all threads."""
 
     hangs = False
 
@@ -171,8 +171,9 @@ async def test_a_receiver_that_never_finishes_the_tls_handshake_is_given_up() ->
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An authority of our own and three certificates it signed: `good`, `expired` and `other` (of another host).
-    Nobody but its own key signed `itself`.
+    """Certificate authority with three certificates: `good`, `expired` and `other` (of another host).
+
+    `itself` is self-signed.
     """
     if shutil.which("openssl") is None:
         pytest.fail("these tests make certificates with the openssl command: install it (Debian: apt install openssl)")

@@ -1,4 +1,4 @@
-"""Where the guarded client goes and where it does not, on real sockets of this machine."""
+"""Destinations that the guarded client allows and blocks, on real sockets of this machine."""
 
 import asyncio
 import socket
@@ -42,7 +42,7 @@ async def test_no_spelling_of_this_machine_reaches_it_unless_allowed() -> None:
 
 @pytest.mark.parametrize("address", [address for edge in EDGES for address in edge])
 async def test_every_refused_network_is_refused_as_an_address_and_behind_a_name(address: str) -> None:
-    """Nothing is sent: no socket is made, and the name is looked up once."""
+    """Checks that nothing is sent: no socket is created, and the name is looked up once."""
     literal = f"[{address}]" if ":" in address else address
     lookup = FakeLookup([address])
     async with OutboundClient(lookup=lookup, total_seconds=2) as client:
@@ -71,7 +71,7 @@ async def test_only_the_ports_that_are_named_are_called() -> None:
 
 
 async def test_the_port_of_a_name_is_checked_with_its_address() -> None:
-    """Where networks are allowed, only the look-up tells whether the port matters."""
+    """Checks that with allowed networks, the port is judged only after the lookup."""
     lookup = FakeLookup(["1.1.1.1"])
     async with OutboundClient(egress=LOOPBACK, lookup=lookup) as client:
         assert client.refusal("http://hooks.example:5432/") is None
@@ -146,7 +146,7 @@ def test_no_socket_is_made_for_a_refused_address() -> None:
     with pytest.raises(OSError, match="Blocked port 5432"):
         guarded_socket((socket.AF_INET, *tcp, ("1.1.1.1", 5432)), egress=LOOPBACK)
     with guarded_socket((socket.AF_INET, *tcp, ("127.0.0.1", 5432)), egress=LOOPBACK) as made:
-        # Linux doubles what is asked for.
+        # Linux doubles the requested size.
         assert made.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) <= RESPONSE_LIMIT
 
 

@@ -1,4 +1,4 @@
-"""The reader of answers, without a network: whatever pieces an answer comes in, and however it is spelled."""
+"""Response reader, without a network: responses in any pieces and any valid spelling."""
 
 from contextlib import suppress
 from itertools import pairwise

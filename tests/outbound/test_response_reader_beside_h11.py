@@ -74,7 +74,7 @@ def by_h11(raw: bytes, *, bodiless: bool) -> Read | Refused:
     return Read(head.status_code, headers, body)
 
 
-# What we take and h11 refuses, by its words.
+# Responses that our reader accepts and h11 rejects, by h11's message.
 TAKEN_BY_US_ALONE = {
     "no response line received": "An empty line before the status line, which llhttp passes over: it ends nothing.",
     "illegal status line": "A control character in the reason, which nobody reads; or a lone CR before the line.",
@@ -83,7 +83,7 @@ TAKEN_BY_US_ALONE = {
     ),
     "multiple Transfer-Encoding headers": "As if it were one list: `chunked` comes last, or there is no body.",
 }
-# What we refuse and h11 takes: it is stricter than need be, and harms no receiver that speaks HTTP.
+# Responses that our reader rejects and h11 accepts: stricter than needed, but harmless to receivers that speak HTTP.
 REFUSED_BY_US_ALONE = re.compile(r"not a valid HTTP response|the response is incomplete")
 
 STATUS_LINES = [
@@ -223,7 +223,7 @@ def test_an_answer_is_read_as_h11_reads_it_or_differs_for_a_reason(
 ) -> None:
     ours = by_us(raw, [cut for cut in cuts if cut <= len(raw)], bodiless=bodiless)
     theirs = by_h11(raw, bodiless=bodiless)
-    assert by_us(raw, (), bodiless=bodiless) == ours  # whatever pieces it came in
+    assert by_us(raw, (), bodiless=bodiless) == ours  # in any pieces
     match ours, theirs:
         case Read(), Read():
             assert ours == theirs

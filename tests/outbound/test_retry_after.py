@@ -1,4 +1,4 @@
-"""What an answer asks for in its `Retry-After`."""
+"""Delay that a response requests in its `Retry-After`."""
 
 from datetime import UTC, datetime
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = str(ROOT / "tests/support/light_program.py")
 WITHOUT = str(ROOT / "tests/support/without.py")
 INDEX = "The wheel could not be built or installed from the package index"
-# What nobody would have with a client.
+# Distributions that only the server needs.
 SERVER = {
     "alembic",
     "asyncpg",
@@ -35,7 +35,7 @@ def normal(name: str) -> str:
 
 
 def closure(names: set[str]) -> set[str]:
-    """These distributions and all that they require, without extras and of those installed."""
+    """Returns these distributions and all installed ones that they require, without extras."""
     found: set[str] = set()
     while names:
         name = names.pop()

@@ -1,5 +1,6 @@
-"""Whatever happens, in whatever order: jobs are submitted, claimed, finished, cancelled, set going again, expire, their
-nodes die and are swept; after each step every promise holds, in a real database.
+"""State machine of a job on a real database: all invariants hold after each step, in any order of steps.
+
+Jobs are submitted, claimed, finished, cancelled, retried and expire; their nodes die and are swept.
 """
 
 import asyncio
@@ -275,7 +276,7 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def time_passes(self) -> None:
-        """What waits for a time is due now, and then made ready."""
+        """Makes scheduled jobs due, and then ready."""
         self.ledger.sql("update scheduled set run_at = now()")
         self.ledger.run(self.ledger.sweeper.release())
 
@@ -295,7 +296,7 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def overrun(self) -> None:
-        """What runs is past its deadline, or was not ended after a cancel wish."""
+        """Moves running jobs past their deadline, or past the time allowed after a cancel request."""
         self.ledger.sql(
             "update running set deadline = now() - interval '1 hour', "
             "cancel_requested_at = cancel_requested_at - interval '1 hour'"
@@ -321,7 +322,7 @@ class Life(RuleBasedStateMachine):
         return self.ledger.sql(f"select from ({UNFINISHED}) u where u.job_id = $1", job) == []
 
     def teardown(self) -> None:
-        """Left to itself, everything ends."""
+        """Checks that all jobs end without further steps."""
         if not hasattr(self, "nodes"):
             return
         for _ in range(60):

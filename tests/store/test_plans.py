@@ -48,7 +48,7 @@ async def complete(connection: Connection, jobs: Sequence[ClaimedJob]) -> None:
 
 @asynccontextmanager
 async def tables(url: str, state: str) -> AsyncIterator[Connection]:
-    """A hot connection on tables in this state. What is bloated stays so: a snapshot is held."""
+    """Connection with cached plans on tables in this state. Bloat remains, because a snapshot is held."""
     database = Database(url)
     hot = database.hot()
     holder = await asyncpg.connect(url)
@@ -72,7 +72,7 @@ async def tables(url: str, state: str) -> AsyncIterator[Connection]:
 
 
 async def plan_of(connection: Connection, statement: str, *arguments: Any) -> list[dict[str, Any]]:
-    """All nodes of the plan that the statement gets now, for whatever arguments."""
+    """Returns all nodes of the generic plan of a statement."""
     await connection.execute(f"prepare shown as {statement}")
     try:
         # A bound for the ids decides which days are left out as it runs; the rest has no part in the plan.
@@ -107,7 +107,7 @@ def conditions(nodes: list[dict[str, Any]], table: str) -> list[str]:
 
 
 def reads_ledger(node: dict[str, Any]) -> bool:
-    """By its key, and not by an index for lists that begins like it."""
+    """Checks that the key is used, and not an index for lists with the same first columns."""
     return "Index Name" in node and str(node.get("Relation Name", "")).startswith("jobs_")
 
 
@@ -147,7 +147,7 @@ async def test_a_claim_reads_and_deletes_by_the_whole_key_of_a_lane(database_url
     for condition in found:
         assert [column for column in ("queue", "type", "priority", "job_id") if column not in condition] == []
     ledger = conditions(nodes, f"jobs_{datetime.now(UTC):%Y%m%d}")
-    assert len(ledger) == 3  # for what is claimed, and for whom it is told to: a callback, the labels of an endpoint
+    assert len(ledger) == 3  # for claimed jobs, and for receivers: callbacks and labels of endpoints
     for condition in ledger:
         assert re.search(r"tenant_id = (s|started_\d)\.tenant_id", condition)
         assert re.search(r"job_id = (s|started_\d)\.job_id", condition)

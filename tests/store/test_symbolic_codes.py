@@ -19,7 +19,7 @@ LITERAL = re.compile(
 
 
 def statements(source: str) -> Iterator[tuple[int, str]]:
-    """Yields the texts that are no docstrings; a placeholder of an f-string reads `{}`."""
+    """Yields string literals except docstrings; a placeholder of an f-string becomes `{}`."""
     tree = ast.parse(source)
     parts = {part for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)}
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)

@@ -33,7 +33,7 @@ ON_NODE = (
 # `duly.client` yields events only.
 SHOWING_POSITIONS = (*ON_NODE, "httpx-sse")
 ALL = (*SHOWING_POSITIONS, "duly.client")
-# The polyfill takes the missing body of a 204 for a broken connection, the other one connects again whatever happened.
+# The polyfill treats the missing body of a 204 as a broken connection; the other client always reconnects.
 STOPPING_AT_204 = tuple(set(ALL) - {"event-source-polyfill", "reconnecting-eventsource"})
 STEPS = 4
 
@@ -109,7 +109,7 @@ async def _read(lines: asyncio.StreamReader, note: Callable[[str], None], follow
     async for line in lines:
         try:
             note(line.decode())
-        except Exception as error:  # the test is told
+        except Exception as error:  # raised in the test
             followers.errors.append(f"{line!r}: {error!r}")
 
 
@@ -253,7 +253,7 @@ async def _outcome(database_url: str, packages: Path) -> Outcome:
 
 
 def _stop(tasks: asyncio.TaskGroup) -> None:
-    """Those that follow all jobs never end by themselves."""
+    """Stops clients that follow all jobs, since they never end by themselves."""
     for task in asyncio.all_tasks():
         if task.get_name() == "httpx-sse all":
             task.cancel()

@@ -13,7 +13,7 @@ from duly.stream.sse import frame
 from tests.support.job_stream import read_stream
 from tests.support.service import Service, eventually
 
-# A history of 32 MB, which is more than any socket takes in; written at once, as the job's own worker would over hours.
+# A history of 32 MB, more than any socket buffers, written at once like that of hours of work.
 LONG_HISTORY = """
 with gone as (delete from scheduled where job_id = $1)
 insert into events (job_id, tenant_id, sequence, kind, attempt, source, data)
@@ -34,7 +34,7 @@ async def test_a_follower_that_does_not_read_holds_up_nobody_and_gathers_nothing
         await eventually(_so(lambda: made[0] > 0))
         assert (await service.run("echo"))["status"] == "completed"
         assert len(await read_stream(service, job_id)) == 4001
-        # While the other follower was sent everything, the idle one was sent what its socket takes in, and no more.
+        # While the other follower got everything, the idle one got only what its socket buffers.
         assert made[0] - 4001 < 2000
     finally:
         idle.close()

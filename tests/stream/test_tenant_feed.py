@@ -86,7 +86,7 @@ async def test_nothing_is_missed_and_nothing_twice_however_commits_overlap(start
                     await asyncio.gather(*runs)
         expected = (await in_order(nodes[0]))[before:]
         assert len(expected) == 4 * (20 * EVENTS_OF_A_RUN + 3)
-        last = await nodes[1].run("echo")  # were anything told twice, it would come before this
+        last = await nodes[1].run("echo")  # a repeated event would arrive before this
         expected += [(last["jobId"], n) for n in range(EVENTS_OF_A_RUN)]
         for frames in streams:
             assert places(await take(frames, len(expected))) == expected

@@ -137,7 +137,7 @@ def test_names_of_queues_do_not_make_the_counters_grow_and_their_sum_is_right(se
             if name.startswith("duly_attempts_ended_total{")
         }
         assert sum(counts.values()) == (start // 100 + 1) * 102
-        assert all(counts[name] >= value for name, value in before.items())  # none goes down, none vanishes
+        assert all(counts[name] >= value for name, value in before.items())  # none decreases or disappears
         before = counts
         size = size or len(metrics.render())
     assert len(before) <= MOST_NAMES

@@ -1,4 +1,4 @@
-"""What an answer means for a delivery: the whole table, without a network."""
+"""Classification of responses for a delivery: the whole table, without a network."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime

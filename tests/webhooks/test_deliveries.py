@@ -1,4 +1,4 @@
-"""What was delivered and what was not can be read, try by try, and sent again."""
+"""Deliveries can be read, attempt by attempt, and sent again."""
 
 import asyncio
 import json

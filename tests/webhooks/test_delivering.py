@@ -1,4 +1,4 @@
-"""What a receiver is sent: which events, the body, the headers, the signatures."""
+"""Webhooks as sent to a receiver: events, body, headers and signatures."""
 
 import json
 from base64 import b64encode

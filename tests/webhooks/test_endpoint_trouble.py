@@ -1,4 +1,4 @@
-"""Registered endpoints whose receiver fails, asks to be left alone, or may not be sent more than so much."""
+"""Registered endpoints with a failing receiver, a receiver that requests a pause, or a limit."""
 
 import asyncio
 import json
@@ -193,7 +193,7 @@ async def test_a_receiver_that_keeps_failing_is_left_alone_probed_one_at_a_time_
     assert opened["circuit"]["nextProbeAt"] > opened["circuit"]["failingSince"]
     assert (opened["circuit"]["lastError"], opened["status"]) == ("the receiver answered 500", "enabled")
 
-    for n in range(3):  # they wait, and who is well is told
+    for n in range(3):  # they wait, while a healthy endpoint gets its webhooks
         await service.run("echo", {"n": n})
     await attempts(service, healthy, 8)
     await looks.more()

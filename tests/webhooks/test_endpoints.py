@@ -1,4 +1,4 @@
-"""Registered endpoints: who is told of what, signed with which keys, and when."""
+"""Registered endpoints: recipients of each event, signing keys, and times."""
 
 import json
 from collections.abc import AsyncIterator
@@ -40,7 +40,7 @@ async def came(service: Service, receiver: Receiver) -> list[Received]:
     return all_of(receiver)
 
 
-# Who is told
+# Recipients
 
 
 async def test_two_endpoints_and_a_callback_are_each_told_once_under_one_id_and_their_own_secret(
@@ -176,7 +176,7 @@ async def test_one_tenants_events_are_not_told_to_another(
     assert tried == []
 
 
-# What is sent
+# Requests
 
 
 async def test_a_test_is_sent_whatever_the_endpoint_filters_by(service: Service, receiver: Receiver) -> None:

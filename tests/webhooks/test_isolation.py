@@ -61,7 +61,7 @@ async def run_many(service: ServiceClient, number: int, **members: Any) -> None:
 
 
 async def more_looks(*services: Service, number: int = 3) -> None:
-    """Returns once each dispatcher has looked so many times more for what is due."""
+    """Waits until each dispatcher has made this number of further queries for due deliveries."""
     loops = [loop for service in services for loop in service.node.loops if loop.name == "dispatch"]
     wanted = {loop.name + str(place): loop.rounds + number for place, loop in enumerate(loops)}
 
@@ -86,7 +86,7 @@ async def test_beside_fifty_black_holes_a_healthy_endpoint_is_told_everything_be
     service = await start_service()
     for hole in black_holes:
         await keep_endpoint(service, hole.url("/hook"))
-    # They have a start: as much as may hang, hangs.
+    # They start first, so that the maximum number of requests hangs.
     await asyncio.gather(*(service.run("echo", callbackUrl=hole.url("/callback")) for hole in black_holes))
     await asyncio.gather(*(hole.has("/hook") for hole in black_holes))
     await keep_endpoint(service, receiver.url("/well"))

@@ -1,5 +1,6 @@
-"""Receivers in every way in which they can misbehave, and the whole service: each try is recorded for what it was, the
-service is none the worse for it, and everybody else is told meanwhile.
+"""Receivers with every kind of misbehavior, and a whole service.
+
+Each delivery attempt is recorded with its result, the service is unaffected, and other receivers get their webhooks.
 """
 
 import asyncio
@@ -110,7 +111,7 @@ async def processes(tmp_path: Path) -> AsyncIterator[Processes]:
 
 
 async def recorded(service: ServiceClient, endpoint_id: UUID, *, tries: int = 1) -> list[Any]:
-    """What is recorded of one endpoint's webhooks, once it is so much."""
+    """Returns the recorded delivery attempts of one endpoint, once there is this number of them."""
 
     async def look() -> list[Any]:
         rows = await service.sql("select * from delivery_attempts where receiver_id = $1", endpoint_id)

@@ -1,4 +1,4 @@
-"""What the outbox promises when things go wrong: order of ends, no loss, no invention, nobody held up."""
+"""Guarantees of the outbox under faults: order of terminal events, no loss, no invention, no delay of others."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ JOBS = 200
 
 
 async def ended_twice(service: Service, url: str) -> tuple[UUID, int]:
-    """A job with two ends of which neither has been told. Returns it and the sequence of the first."""
+    """Creates a job with two undelivered terminal events. Returns it and the sequence of the first."""
     job = await service.run("echo", callbackUrl=url)
     job_id, sequence = UUID(job["jobId"]), int(job["sequence"])
     await service.sql(RUN_AGAIN, job_id, sequence)
@@ -114,7 +114,7 @@ async def test_a_stale_token_settles_nothing(start_service: StartService, receiv
     assert await service.sql("select * from deliveries") == before
     assert await _settled(service, _tried(held, DeliveryOutcome.DELIVERED)) == 1
     assert await service.sql("select * from deliveries") == []
-    # What was tried is kept in any case, for it did happen.
+    # Delivery attempts are always kept, because they did happen.
     assert len(await service.sql("select from delivery_attempts")) == 3
 
 
@@ -169,7 +169,7 @@ async def test_a_receiver_that_hangs_holds_up_no_other(start_service: StartServi
 
 
 async def _taken(service: Service, *, hold_seconds: float) -> list[DueDelivery]:
-    """What a dispatcher would take now that is never heard of again."""
+    """Returns the deliveries that a dispatcher would take now, and abandons them as a crash would."""
     connection = Database(service.database_url).hot()
     try:
         async with connection.use() as driver:

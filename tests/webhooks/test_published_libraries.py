@@ -1,4 +1,4 @@
-"""What a running service sends, and the libraries that receivers verify it with: the published ones, and our own."""
+"""Webhooks of a running service, verified with published libraries and with our own."""
 
 import json
 import os
@@ -24,7 +24,7 @@ VERIFY = Path(__file__).parents[1] / "support" / "node" / "verify.cjs"
 
 class Library(Protocol):
     def __call__(self, webhook: Webhook) -> bool:
-        """Whether it accepts the webhook with the one secret it is given."""
+        """Returns whether the library accepts the webhook with this secret."""
 
 
 def python_standardwebhooks(webhook: Webhook) -> bool:
@@ -66,7 +66,7 @@ PYTHON = {
 
 
 def _as_taken(secret: str) -> str | bytes:
-    # A text is read as base64 whatever it is, so a secret in plain text goes in as bytes.
+    # The library reads every text as base64, so a secret in plain text is passed as bytes.
     return secret if secret.startswith("whsec_") else secret.encode()
 
 

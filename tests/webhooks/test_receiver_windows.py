@@ -59,7 +59,7 @@ def due(receiver_id: UUID = ONE) -> DueDelivery:
 
 
 def posted(shares: ReceiverWindows, number: int, receiver_id: UUID = ONE) -> list[DueDelivery]:
-    """So many that were given their turn at once."""
+    """Claims this number of deliveries at once."""
     deliveries = [due(receiver_id) for _ in range(number)]
     assert [shares.admit(delivery) for delivery in deliveries] == [Turn.NOW] * number
     return deliveries
@@ -156,7 +156,7 @@ def test_one_that_hangs_is_given_no_more_than_one_that_is_unknown(monkeypatch: p
 
 
 def hanging(shares: ReceiverWindows, number: int, *, first: int, each: int = FIRST_WINDOW) -> None:
-    """So many receivers that are not known to answer, each with posts under way."""
+    """Creates this number of receivers that have not responded yet, each with requests in flight."""
     for receiver in range(number):
         posted(shares, each, UUID(int=first + receiver))
 
@@ -214,7 +214,7 @@ def test_of_one_that_has_failed_no_more_is_taken_than_it_may_have_at_once() -> N
 
 
 def ends_badly(shares: ReceiverWindows, number: int, *, cut: bool = False, receiver_id: UUID = ONE) -> None:
-    """So many in a row, one after the other."""
+    """Records this number of outcomes in sequence."""
     for _ in range(number):
         (delivery,) = posted(shares, 1, receiver_id)
         assert shares.ended(delivery, well=cut, cut=cut) == []

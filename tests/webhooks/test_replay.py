@@ -1,4 +1,4 @@
-"""What a webhook failed to take since a time is sent again, bit by bit, and how far that is can be seen."""
+"""Replays: deliveries that failed since a given time are sent again in steps, with visible progress."""
 
 import asyncio
 import json
@@ -50,7 +50,7 @@ async def until(service: Service, begun: dict[str, Any], **members: Any) -> dict
 
 
 async def failures(service: Service, receiver: Receiver, number: int, **members: Any) -> tuple[str, list[str]]:
-    """A webhook that has failed to take so many; their `webhook-id`s, the oldest first."""
+    """Registers a webhook with this number of failed deliveries; returns their `webhook-id`s, oldest first."""
     receiver.statuses = [500]
     webhook_id = await register(service, receiver.url, **members)
     for _ in range(number):
@@ -163,7 +163,7 @@ async def test_two_replays_at_once_send_nothing_twice(start_service: StartServic
 async def test_a_replay_that_was_cut_short_goes_on_where_it_was(
     start_service: StartService, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between two bits, and in the middle of one, which is undone then."""
+    """Stops a replay between two steps, and within one, which is rolled back."""
     failing = await start_service(webhook_retry_seconds=())
     webhook_id, missed = await failures(failing, receiver, 5)
     await failing.node.drain()

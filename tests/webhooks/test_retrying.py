@@ -1,4 +1,4 @@
-"""When a receiver does not take a webhook: what is tried again, when, for how long, and what is kept of each try."""
+"""Retries of failed deliveries: which ones, when and for how long, and the record of each attempt."""
 
 import asyncio
 import socket
@@ -23,7 +23,7 @@ QUICK = (0.02, 0.02, 0.02)
 
 
 async def tries(service: Service, number: int) -> list[Any]:
-    """The recorded tries once there are so many."""
+    """Returns the recorded delivery attempts, once there is this number of them."""
 
     async def look() -> list[Any] | None:
         rows = await service.sql(TRIES)

@@ -1,4 +1,4 @@
-"""Secrets at rest: whichever way a callback's secret comes in, no table shows it, and its webhooks are signed by it."""
+"""Secrets at rest: no table shows the secret of a callback, however it was submitted, and it signs the webhooks."""
 
 import json
 from base64 import b64encode
@@ -88,7 +88,7 @@ async def _then_job_id(service: Service, batch_id: str) -> object:
 
 
 async def test_the_search_of_a_dump_finds_what_is_in_clear_in_any_column(service: Service) -> None:
-    """So that finding nothing means something."""
+    """Checks that the search finds a secret that is present."""
     connection = await asyncpg.connect(service.database_url)
     await connection.execute("create table shown (place text, words text, binary_ bytea, document json)")
     around = [f"{'x' * offset}{PLAIN_PART}y" for offset in range(3)]
@@ -113,7 +113,7 @@ async def _stored(service: Service, job_id: str) -> str:
 
 
 async def test_a_client_that_sends_a_sealed_text_has_it_as_its_secret(service: Service, receiver: Receiver) -> None:
-    """Nobody who has seen a dump can have another's secret used for them."""
+    """Checks that a sealed secret copied from a dump cannot be used in a submission."""
     first = await service.submit(**_members(called_back(receiver)))
     (await receiver.next()).verify(SECRET)
     seen = await _stored(service, first["jobId"])
@@ -168,7 +168,7 @@ async def test_a_secret_from_before_they_were_sealed_still_signs(service: Servic
 
 
 async def test_a_secret_of_another_tenant_is_not_used(service: Service, receiver: Receiver) -> None:
-    """Whoever can write rows but has no keys cannot have one tenant's webhooks signed with another's secret."""
+    """Checks that write access to rows without keys does not allow signing with another tenant's secret."""
     foreign = KEYRING.seal(SECRET, tenant_id=2, purpose="callback")
     delayed = await service.submit(**_members(called_back(receiver)), delaySeconds=1)
     job_id = UUID(delayed["jobId"])

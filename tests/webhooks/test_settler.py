@@ -1,4 +1,4 @@
-"""Recording what came of tries: together, without anybody waiting, and one bad one alone."""
+"""Recording of delivery attempts: together, without waiting, and a bad one alone."""
 
 import asyncio
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def tried(answer: str = "") -> AttemptResult:
 
 
 class Ledger:
-    """Stands for the statement: keeps what it was given, and refuses or breaks as told."""
+    """Replacement of the statement that records its arguments and fails on request."""
 
     def __init__(self) -> None:
         self.batches: list[list[str | None]] = []

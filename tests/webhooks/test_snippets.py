@@ -1,4 +1,4 @@
-"""The snippets that docs/webhooks/verifying.md offers to copy: run as they stand there."""
+"""Snippets of docs/webhooks/verifying.md, run as shown there."""
 
 import json
 import time
@@ -32,7 +32,7 @@ def signed(
 
 
 def jwks(*public: str) -> str:
-    # A key of another kind stands first, and is none of the snippet's business.
+    # A key of another kind comes first, which the snippet must skip.
     return json.dumps({"keys": [{"kty": "AKP", "kid": "x"}, *map(to_jwk, public)]})
 
 
@@ -41,7 +41,7 @@ def accepts_all(verdicts: list[str]) -> bool:
 
 
 def refuses(verdicts: list[str], *expected: str) -> bool:
-    """Whether each was refused, and for the reason expected."""
+    """Checks that each webhook was refused for the expected reason."""
     return verdicts == [f"refused {reason}" for reason in expected]
 
 

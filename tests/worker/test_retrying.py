@@ -1,4 +1,4 @@
-"""Between attempts a job waits as the retry policy of its type says, and is shown as waiting."""
+"""Jobs wait between attempts according to the retry policy of their type, and are shown as waiting."""
 
 from typing import Any
 

@@ -432,13 +432,13 @@ async def test_a_large_batch_is_cancelled_page_by_page(contract: Service, monkey
 
 
 async def test_what_has_ended_is_shown_before_it_is_added_up(start_service: Callable[..., Awaitable[Service]]) -> None:
-    service = await start_service(roles=("api", "worker"))  # nobody adds up
+    service = await start_service(roles=("api", "worker"))  # no sweeper to add up counts
     response = await post(service, {"type": "echo"}, {"type": "fail"}, then={"type": "echo"})
     for job_id in response.json()["jobIds"]:
         await service.ended(job_id)
     body = await read(service, response.json()["batchId"])
     assert (body["completed"], body["failed"], body["pending"]) == (1, 1, 0)
-    # Its end is told together with the job that follows.
+    # Its end is announced together with the job that follows.
     assert (body["status"], body["completedAt"], body["thenJobId"]) == ("running", None, None)
     await start_service(roles=("sweeper",))
     body = await until(service, response.json()["batchId"], status="failed")

@@ -29,7 +29,7 @@ async def test_a_fault_of_ours_is_a_500_that_tells_nothing_of_the_insides(
         assert (await service.client.get("/healthz")).status_code == 200
         await service.alter("alter table hidden rename to jobs")
 
-    # Who looks after the service finds each in the log, by the id that the client was told.
+    # An operator finds each error in the log by the id that the client received.
     told = [line for line in lines if line.get("action") == "request_failed"]
     assert [line["request_id"] for line in told] == ["req-9"] * 6
     assert all(isinstance(line["exc_info"], Exception) for line in told)

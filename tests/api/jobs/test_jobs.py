@@ -118,7 +118,7 @@ async def test_a_job_between_attempts_is_pending_and_says_why(contract: Service)
 async def test_a_job_that_could_run_waits_for_a_worker(contract: Service) -> None:
     accepted = await contract.submit("echo", runAt=LATER)
     job_id = UUID(accepted["jobId"])
-    # Put where it is ready, under a type that no worker here asks for.
+    # Inserted as ready, with a type that no worker here claims.
     await contract.sql("update jobs set type = 'elsewhere' where job_id = $1", job_id)
     await contract.sql(
         "with gone as (delete from scheduled where job_id = $1 returning *) "
@@ -254,7 +254,7 @@ async def test_a_long_poll_sees_news_whose_hint_was_lost(contract: Service) -> N
     job_id = accepted["jobId"]
     poll = asyncio.create_task(_read(contract, job_id, '"0"', wait=30))
     await eventually(lambda: _watched(contract, job_id))
-    # Cancelled by a statement of the test's own, so that nobody tells the hub.
+    # Cancelled by a statement of the test, so that the hub is not notified.
     await contract.sql(
         "with gone as (delete from scheduled where job_id = $1 returning *) "
         "insert into events (tenant_id, job_id, sequence, kind, attempt, source) "

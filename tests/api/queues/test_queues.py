@@ -166,7 +166,7 @@ async def test_rates_of_all_nodes_that_live_are_added_up(contract: Service) -> N
     await contract.node.heartbeat.step()
     in_vain = await _queue(contract, "in-vain")
     assert in_vain["inPerSecond"] == in_vain["outPerSecond"] > 0
-    assert "brisk" in await _names(contract)  # nothing is in it any more, but it was busy
+    assert "brisk" in await _names(contract)  # it is empty now, but was busy
 
     await contract.sql(OTHER_NODE, "0 s", '{"brisk": [10, 2.5], "elsewhere": [1, 1]}')
     await contract.sql(OTHER_NODE, "1 hour", '{"brisk": [100, 100]}')

@@ -53,7 +53,7 @@ async def test_tokens_come_back_with_time(start_service: StartService) -> None:
 
     async with asyncio.timeout(10):
         while not await accepted():
-            await asyncio.sleep(0.02)  # its clients are told to wait
+            await asyncio.sleep(0.02)  # its clients get Retry-After
 
 
 async def test_a_batch_counts_with_all_its_jobs(start_service: StartService) -> None:

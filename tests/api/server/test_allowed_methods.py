@@ -99,7 +99,7 @@ async def test_head_is_answered_as_get_without_a_body(contract: Service) -> None
             headers = {"Accept-Encoding": accepted}
             full = await contract.client.get(path, headers=headers)
             head = await contract.client.head(path, headers=headers)
-            # What is counted or timed differs from one request to the next, and with it the length.
+            # Counters and times differ between two requests, and with them the length.
             volatile = {"content-length"} if path in {"/metrics", "/api/v1/queues"} or "/why" in path else set()
             assert (head.status_code, head.content) == (full.status_code, b""), path
             assert compared(head, without=volatile) == compared(full, without=volatile), path

@@ -148,7 +148,7 @@ async def test_a_star_is_everything_and_under_a_filter_all_but_batches(contract:
     ("members", "path", "says"),
     [
         ({"url": "http://10.0.0.1/"}, "url", "private"),
-        ({"url": "http://0x7f000001:22/hook"}, None, ""),  # allowed for the tests, in whatever spelling
+        ({"url": "http://0x7f000001:22/hook"}, None, ""),  # allowed for the tests, in any spelling
         ({"url": "http://169.254.169.254/latest"}, "url", "metadata"),
         ({"url": "ftp://client.example.com"}, "url", "http"),
         ({"url": "https://user:pass@client.example.com"}, "url", "password"),

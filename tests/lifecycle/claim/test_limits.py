@@ -59,8 +59,7 @@ async def all_ended(service: Service) -> None:
     await eventually(look, seconds=40)
 
 
-# After each claim that started something, in its own transaction: how many run. Whoever starts at the same time would
-# have been counted.
+# Counts the running jobs after each claim that started one, in its transaction, so that concurrent starts are counted.
 WATCH = """
 create table seen (at timestamptz, narrow int, counting int);
 create function see() returns trigger language plpgsql as $$

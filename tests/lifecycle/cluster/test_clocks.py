@@ -17,7 +17,7 @@ from tests.support.webhook_receiver import Receiver
 pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
 StartService = Callable[..., Awaitable[Service]]
 HOUR = 3600.0
-# What a node knows of the clock is as exact as its heartbeat was quick: jobs of different nodes come so far apart.
+# A node's estimate of the clock is as exact as its heartbeat was quick; times of different nodes deviate by up to this.
 APART = "select pg_sleep(0.1)"
 
 

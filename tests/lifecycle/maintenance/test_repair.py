@@ -100,7 +100,7 @@ async def test_each_job_stands_again_where_its_events_tell(ledger: MixedLedger) 
     retrying = await place_of(ledger, "retrying")
     assert (retrying["place"], retrying["attempt"]) == ("ready", 1)
     assert (await history(ledger, "stopping"))[-2:] == [EventKind.REQUEUED, EventKind.CANCELLED]
-    # Whoever had begun keeps its key before those that waited for it.
+    # A job that has started keeps its key; those that wait for it come later.
     assert [row[0] for row in await ledger.sql("select job_id from concurrency")] == [ledger.ids["holder"]]
     assert (await place_of(ledger, "holder"))["place"] == "ready"
 

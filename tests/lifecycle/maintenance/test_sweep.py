@@ -244,7 +244,7 @@ async def test_two_sweepers_at_once_record_one_verdict(start_service: StartServi
     counted = await first.sql("select kind, count(*) from events group by kind order by kind")
     assert [tuple(row) for row in counted] == [(1, jobs), (4, jobs)]
     assert (await first.sql("select count(*) from ready where attempt = 1 and crashes = 1 and token = 1"))[0][0] == jobs
-    assert leases_lost(first) == leases_lost(second) == 0  # a verdict that came second is no lost lease
+    assert leases_lost(first) == leases_lost(second) == 0  # the second of two verdicts is not a lost lease
 
 
 @pytest.mark.parametrize("ending", ["complete", "cancel"])

@@ -292,7 +292,7 @@ async def test_catching_up_goes_on_in_order_some_at_a_time(still: Service, monke
     await make_due(still, "other")
     assert await step(still) == 0
     assert [due_at for due_at, _ in await runs(still, "many")] == missed[:2]
-    assert await jobs_made(still, "other") == 1  # nobody waits for one that has much to catch up on
+    assert await jobs_made(still, "other") == 1  # a schedule with many missed runs does not delay others
     assert await step(still) == 0
     assert [due_at for due_at, _ in await runs(still, "many")] == missed
     made = await still.sql(
@@ -315,7 +315,7 @@ async def test_a_paused_schedule_does_not_fire_and_catches_up_on_nothing(still: 
     assert await runs(still, "paused") == []
 
 
-# What cannot be fired
+# Schedules that cannot run
 
 
 async def test_one_that_the_database_refuses_does_not_hold_up_the_others(still: Service) -> None:

@@ -1,4 +1,4 @@
-"""The tail of the ledger is found by its transactions, whatever the planner knows of the tables."""
+"""The tail of the ledger is read by transaction, independent of the planner's statistics of the tables."""
 
 import re
 from uuid import UUID
@@ -44,7 +44,7 @@ async def test_only_what_is_new_is_read_and_by_one_process(service: Service) -> 
 
 
 async def _plan(connection: asyncpg.Connection) -> str:
-    """How the events of the last transaction are found."""
+    """Returns the plan that finds the events of the last transaction."""
     settled = (await read_moment(connection)).settled
     async with connection.transaction():
         await connection.execute(PLANS)

@@ -1,4 +1,4 @@
-"""Which keys a database knows, and sealing anew what older ones sealed."""
+"""Keys that a database knows, and re-encryption of secrets sealed with older ones."""
 
 import json
 from base64 import b64encode
@@ -148,7 +148,7 @@ values (7, $1, 1, 'https://client.example.com/', $2, $3, $4)
 
 
 async def test_what_is_left_is_counted_by_key_and_table(database: Database, connection: Connection) -> None:
-    """Jobs are not written anew; what no key of the ring opens is left as it is."""
+    """Checks that jobs are not rewritten, and that secrets without a key in the ring stay unchanged."""
     await recognise(database, Keyring.read(OTHER.replace("aold", "lost")))
     await recognise(database, Keyring.read(OLD))
     await add_schedule(connection, "lost", sealed_by(OTHER.replace("aold", "lost")))

@@ -1,4 +1,4 @@
-"""The array types that are known beforehand are those of the server, and no session looks one up."""
+"""The predefined array types match those of the server, so no session looks one up."""
 
 import asyncpg
 

@@ -18,7 +18,7 @@ from duly.store.postgres.database_errors import PartitionMissing, error_of, tran
 
 
 def of(sqlstate: str, **fields: str) -> asyncpg.PostgresError:
-    """As the server reports an error of this SQLSTATE."""
+    """Returns an error with this SQLSTATE, as the server reports it."""
     made = asyncpg.PostgresError.new({"C": sqlstate, "M": "words", "S": "ERROR", **fields})
     assert isinstance(made, asyncpg.PostgresError)
     return made

@@ -194,7 +194,7 @@ async def test_one_node_at_a_time_drops(database: Database) -> None:
 
 
 async def test_a_detach_that_was_cut_short_is_completed(database: Database) -> None:
-    """A reader's transaction holds the detach up; whoever waited for it went away; the next round completes it."""
+    """Checks that the next round completes a detach that a reader's transaction blocked and whose caller left."""
     async with database.connection() as first, database.connection() as reader:
         day = await make_day(first, days_ago=40)
         name = of_day(day)[0]

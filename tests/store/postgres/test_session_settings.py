@@ -1,4 +1,4 @@
-"""The settings of our sessions: whatever the operator set for a role or a database, our statements run to their end."""
+"""Session settings: statements complete regardless of the timeouts that are set for a role or a database."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -37,7 +37,7 @@ def _name(url: str) -> str:
 
 @pytest.fixture
 async def dba(database_url: str) -> AsyncIterator[asyncpg.Connection]:
-    """A session of the operator, who has set short timeouts for everybody else."""
+    """Session of an operator who has set short timeouts for all others."""
     connection = await asyncpg.connect(database_url)
     known = {
         row[0] for row in await connection.fetch("select name from pg_settings where name = any($1)", list(THEIRS))

@@ -99,7 +99,7 @@ async def test_a_claim_of_few_reads_few_pages_where_many_wait(database_url: str,
 
 
 async def _pages_of(connection: Connection, index: str, *, limited: bool = True) -> int:
-    """How many pages a claim reads by this index, with the rows that it leads to."""
+    """Returns the number of pages that a claim reads through this index, including those of its rows."""
     await connection.execute(f"prepare shown as {CLAIM_LIMITED if limited else CLAIM}")
     lanes = f"'{{default}}', '{{echo}}', '{{0}}', '{{{SMALLEST}}}'"
     version = await read_version(connection)

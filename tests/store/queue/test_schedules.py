@@ -44,7 +44,7 @@ async def filled(database_url: str) -> AsyncIterator[Connection]:
 
 
 async def plan_of(connection: Connection, statement: str, *arguments: object) -> dict[str, Any]:
-    """The plan of a statement, with what it read. What it wrote is undone."""
+    """Returns the plan of a statement with its reads; its writes are rolled back."""
     transaction = connection.transaction()
     await transaction.start()
     try:

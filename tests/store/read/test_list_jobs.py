@@ -1,4 +1,4 @@
-"""Lists find what a filter asks for, all of it and nothing else, and read little to find it."""
+"""Lists return exactly the jobs that match a filter, and read few pages to find them."""
 
 import json
 import random
@@ -29,7 +29,7 @@ EU, ONE_CUSTOMER = '{"region":"eu"}', '{"customer":"c-3"}'
 MIDNIGHT = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 BATCH = UUID("00000000-0000-7000-8000-000000000007")
 
-# What each filter may read for a page of 50 jobs, in pages of 8 KB: looking at the 50 themselves takes some 1,000.
+# Limit of 8 KB pages that each filter may read for a page of 50 jobs: reading the 50 themselves takes about 1,000.
 FILTERS: dict[str, tuple[ListFilter, int]] = {
     "none": (ListFilter(), 1_500),
     "a common type": (ListFilter(types=["echo"]), 1_500),
@@ -88,7 +88,7 @@ class Recorder:
         return getattr(self._connection, name)
 
     async def plans(self) -> list[dict[str, Any]]:
-        """How each statement is carried out, with what it reads."""
+        """Returns the plan of each statement with its reads."""
         async with self._connection.transaction():
             await self._connection.execute(PLANS)
             return [
@@ -112,7 +112,7 @@ def _read(plans: Sequence[dict[str, Any]]) -> int:
 
 
 def _scans(plans: Sequence[dict[str, Any]]) -> list[str]:
-    """Where a table is read in full: its pages in order, or an index without a condition for more than a row."""
+    """Yields the scans of a whole table: sequential, or by an index without a condition for more than one row."""
     return [
         f"{node['Node Type']} on {node['Relation Name']}"
         for plan in plans
@@ -167,7 +167,7 @@ async def test_every_filter_shows_what_looking_at_each_job_would(database_url: s
             assert shown == (expected if all_of_them else expected[: len(shown)]), wanted
 
 
-# Ids that clients made early or late, and those of children, which tell their parents' time.
+# Ids that clients created early or late, and those of children, which contain the time of their parents.
 OTHER_TIMES = """
 update made set at = at + (array[-24, -2, 2, 24, 70])[n % 5 + 1] * interval '1 hour' where n % 37 = 0;
 update jobs j set created_at = m.at, digest = case when m.n % 5 < 4 then '\\x00'::bytea end,
@@ -211,7 +211,7 @@ def _fits(job: dict[str, Any], wanted: ListFilter) -> bool:
 async def _all_pages(
     connection: Connection, wanted: ListFilter, *, limit: int, most: int = 1_000
 ) -> tuple[list[UUID], bool]:
-    """What up to `most` pages show, and whether that is all."""
+    """Returns the jobs of up to `most` pages, and whether these are all."""
     shown: list[UUID] = []
     for _ in range(most):
         page = await view_page(connection, 1, wanted, limit=limit)
@@ -235,7 +235,7 @@ async def test_no_filter_reads_a_table_in_full_and_each_reads_little(database_ur
 
 @pytest.mark.parametrize("jobs", [0, JOBS])
 async def test_ids_of_another_time_are_read_from_their_own_index(database_url: str, jobs: int) -> None:
-    """Not from the range of all ids that may be meant, which is most of the ledger."""
+    """Checks that a list does not read the range of all possible ids, which is most of the ledger."""
     lately = ListFilter(created_since=MIDNIGHT - timedelta(minutes=20))
     async with ledger(database_url, jobs=jobs) as connection:
         if jobs:
@@ -273,7 +273,7 @@ async def test_a_full_page_of_a_ledger_four_times_as_long_reads_no_more(database
     assert {name: counts for name, counts in both.items() if counts[1] > 1.3 * counts[0] + 200} == {}
 
 
-# Rows of jobs that were never recorded, and are gone again at once; younger by their ids than all that stand.
+# Rows of jobs whose transactions were rolled back, with newer ids than all committed ones.
 DEAD = (
     """
     insert into ready (tenant_id, job_id, token, sequence, timeout_seconds, priority, attempt, crashes,
@@ -294,7 +294,7 @@ GONE = ("delete from ready where timeout_seconds = 60", "delete from running whe
 
 
 async def test_dead_rows_of_the_small_tables_are_passed_over_once(database_url: str) -> None:
-    """While a snapshot is held, what was claimed and finished stays in the indexes."""
+    """Checks lists while a snapshot keeps claimed and finished jobs in the indexes."""
     holder = await asyncpg.connect(database_url)
     try:
         async with ledger(database_url, jobs=JOBS) as connection, holder.transaction(isolation="repeatable_read"):

@@ -1,4 +1,4 @@
-"""The migrations make what the code declares, from nothing, once, whoever asks and how often."""
+"""The migrations create the schema that the code declares, once, regardless of repetition and concurrency."""
 
 import asyncio
 from collections.abc import AsyncIterator

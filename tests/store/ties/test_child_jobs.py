@@ -1,4 +1,4 @@
-"""What is asked of the ledger for children is found by whole keys."""
+"""Queries of the ledger for child jobs use complete keys."""
 
 import pytest
 

@@ -107,7 +107,7 @@ async def test_few_that_are_ended_or_waited_for_are_found_among_many_that_are_re
 
 
 async def pages_of(connection: Connection, statement: str, *arguments: object) -> int:
-    """How many pages the statement touches; it is undone."""
+    """Returns the number of pages that the statement touches; it is rolled back."""
     undone = connection.transaction()
     await undone.start()
     try:

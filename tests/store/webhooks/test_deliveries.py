@@ -42,7 +42,7 @@ values (1, $1, true, 2, null, 0, null), (1, $2, true, null, now(), 0, null),
 
 @asynccontextmanager
 async def outbox(url: str, state: str) -> AsyncIterator[Connection]:
-    """A connection such as the dispatcher's. What is bloated stays so: a snapshot is held."""
+    """Connection as the dispatcher has it. Bloat remains, because a snapshot is held."""
     database = Database(url)
     hot = database.hot()
     holder = await asyncpg.connect(url)
@@ -64,7 +64,7 @@ async def outbox(url: str, state: str) -> AsyncIterator[Connection]:
 
 
 async def plan_of(connection: Connection, statement: str, arguments: str) -> list[dict[str, Any]]:
-    """All nodes of the plan that is kept for this statement, whatever its arguments."""
+    """Returns all nodes of the cached generic plan of this statement."""
     await connection.execute(f"prepare examined as {statement}")
     plan = await explained(connection, f"execute examined{arguments}")
     await connection.execute("deallocate examined")
@@ -72,7 +72,7 @@ async def plan_of(connection: Connection, statement: str, arguments: str) -> lis
 
 
 def reads(nodes: list[dict[str, Any]], table: str) -> set[tuple[str, str]]:
-    """How a table, or any of its days, is read: by which index (without the day), and under which condition."""
+    """Returns the index (without the day) and condition by which a table, or any of its partitions, is read."""
     found = [
         node for node in nodes if str(node.get("Relation Name", "")).startswith(table) and "Scan" in node["Node Type"]
     ]
@@ -86,7 +86,7 @@ PLACES = re.compile(r"_\d+\b")
 
 
 def keys(nodes: list[dict[str, Any]], table: str) -> set[tuple[str, str]]:
-    """As `reads`, without the numbers that a plan gives to its tables."""
+    """Returns the same as `reads`, without the numbers that a plan gives to its tables."""
     return {(index, PLACES.sub("", condition)) for index, condition in reads(nodes, table)}
 
 

@@ -33,7 +33,7 @@ def wanted(*statuses: DeliveryStatus, **members: Any) -> DeliveryFilter:
     return DeliveryFilter(statuses=frozenset(statuses) or None, **members)
 
 
-# What each filter may read for a page of 50, in pages of 8 KB: to look at one costs some 15 of them.
+# Limit of 8 KB pages that each filter may read for a page of 50 deliveries: reading one takes about 15.
 FILTERS: dict[str, tuple[DeliveryFilter, int]] = {
     "none": (wanted(), 1_500),
     "pending": (wanted(PENDING), 1_500),
@@ -68,7 +68,7 @@ class Recorder:
 
 
 async def plan_of(connection: Connection, statement: str, *arguments: Any) -> dict[str, Any]:
-    """How the statement is carried out, with what it reads. What it writes is taken back."""
+    """Returns the plan of a statement with its reads; its writes are rolled back."""
     transaction = connection.transaction()
     await transaction.start()
     try:
@@ -84,7 +84,7 @@ def read(plans: list[dict[str, Any]]) -> int:
 
 
 def scans(plans: list[dict[str, Any]]) -> list[str]:
-    """Where a table is read without a condition of its own on an index."""
+    """Yields the scans of a table without an index condition."""
     return [
         f"{node['Node Type']} on {node['Relation Name']}"
         for plan in plans
