@@ -2,9 +2,9 @@
 
 import time
 
-from duly.lifecycle.cluster.stream_watch import StreamWatch
+from duly.lifecycle.cluster.stream_lag import StreamWatch
 from duly.loop import Loops
-from duly.store.ledger.stream_holders import read_held
+from duly.store.ledger.stream_blockers import read_held
 from duly.store.postgres.database import Connection, Database
 from duly.store.postgres.partition_function import days_ahead
 from duly.store.postgres.partitions import PARTITIONED

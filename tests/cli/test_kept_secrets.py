@@ -9,7 +9,7 @@ from threading import Barrier, local
 import pytest
 import typer
 
-from duly.cli.environment import require_secret_keys_beyond_loopback, secret_keys, webhook_secret
+from duly.cli.command_setup import require_secret_keys_beyond_loopback, secret_keys, webhook_secret
 from duly.domain.sealing import new_key, parse_keys
 from duly.settings import Settings
 

@@ -9,7 +9,7 @@ import pytest
 
 from duly.client import SignatureError, WebhookEvent, verify_standard, verify_webhook
 from duly.client.webhooks import Keys
-from duly.domain.signing_key import make_key_pair, to_jwk
+from duly.domain.webhook_key_pair import make_key_pair, to_jwk
 from duly.webhooks.signature import signature_header
 
 OLD = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -10,10 +10,10 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from duly.lifecycle.cluster import stream_watch
+from duly.lifecycle.cluster import stream_lag
 from duly.lifecycle.maintenance import doctor
 from duly.lifecycle.maintenance.doctor import Doctor
-from duly.store.ledger.stream_holders import HolderKind, find_old_writers, read_held
+from duly.store.ledger.stream_blockers import HolderKind, find_old_writers, read_held
 from duly.store.postgres.database import Database
 from tests.support.database_pool import TestDatabases
 from tests.support.postgres_servers import SYSTEM_BINARIES, Server, system_15
@@ -152,7 +152,7 @@ async def migrated_url(migrated: TestDatabases) -> AsyncIterator[str]:
 async def test_a_prepared_transaction_elsewhere_shows_in_the_gauge_and_the_log_until_it_has_ended(
     connect: Connect, migrated_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream_watch, "HELD_SECONDS", 0.0)
+    monkeypatch.setattr(stream_lag, "HELD_SECONDS", 0.0)
 
     with capture_logs() as lines:
         async with running_service(migrated_url) as service, following_all(service) as frames:

@@ -12,7 +12,7 @@ from duly.store.postgres.database import Database, DatabaseMisconfigured, Record
 from duly.store.postgres.partition_function import days_ahead
 from duly.store.postgres.partitions import DAYS_AHEAD, PARTITIONED, READ_TODAY, _make, ensure_partitions
 from duly.store.schema.migrations import differences
-from duly.store.schema.role_rights import missing_rights
+from duly.store.schema.required_rights import missing_rights
 from tests.support import handlers as signals
 from tests.support.database_roles import GRANTS, Split, split_roles
 from tests.support.response_checks import refused

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from duly.worker import attempt, attempt_end, orphans, pool
+from duly.worker import attempt, orphaned_attempts, outcome_to_end, pool
 from tests.support.injected_faults import Fault, Faults, installed
 from tests.support.service import Service, eventually
 
@@ -36,9 +36,9 @@ ELSEWHERE = {
 
 @pytest.fixture
 def faults(monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
-    monkeypatch.setattr(orphans, "OLD_ENOUGH_SECONDS", 0.0)
-    monkeypatch.setattr(orphans, "FIND_SECONDS", 0.0)
-    with installed(pool, attempt, attempt_end) as points:
+    monkeypatch.setattr(orphaned_attempts, "OLD_ENOUGH_SECONDS", 0.0)
+    monkeypatch.setattr(orphaned_attempts, "FIND_SECONDS", 0.0)
+    with installed(pool, attempt, outcome_to_end) as points:
         yield points
 
 

@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from duly import HandlerError
-from duly.handlers.checkpoint import CheckpointText, write_checkpoint
+from duly.handlers.checkpoint_text import CheckpointText, write_checkpoint
 from duly.testing import run_handler
 from tests.support.log_and_checkpoint_handlers import handlers
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from duly.deadlines import Deadlines
+from duly.deadline_queue import Deadlines
 
 SECONDS = 0.05
 

@@ -8,10 +8,10 @@ from duly.domain.events import EventKind
 from duly.domain.ids import new_job_id
 from duly.domain.job import NewJob
 from duly.domain.outcome import cancelled_error
-from duly.store.ledger.terminal import END_WAITING_JOBS, WaitingJobEnd, end_waiting_jobs
+from duly.store.ledger.end_jobs import END_WAITING_JOBS, WaitingJobEnd, end_waiting_jobs
 from duly.store.postgres.database import Connection, Database
 from duly.store.submit.jobs import record_jobs
-from duly.store.ties.requeue import REQUEUE_JOBS
+from duly.store.ties.retry import REQUEUE_JOBS
 from duly.store.ties.unique_keys_and_dependencies import MARK_READY
 from tests.support.query_plans import explained, nodes_of
 

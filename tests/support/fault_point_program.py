@@ -32,7 +32,7 @@ from duly.outbound.connector import Connector  # noqa: E402
 from duly.outbound.resolver import AddressInfo, guarded_socket  # noqa: E402
 from duly.settings import Settings  # noqa: E402
 from duly.store.postgres.database import Database  # noqa: E402
-from duly.store.webhooks.deliveries import Rooms  # noqa: E402
+from duly.store.webhooks.take_deliveries import Rooms  # noqa: E402
 from duly.telemetry.structured_logs import configure_logs  # noqa: E402
 from duly.webhooks import dispatcher, receiver_windows  # noqa: E402
 

@@ -20,7 +20,7 @@ MODULES = (
     "duly.webhooks.dispatcher",
     "duly.webhooks.sender",
     "duly.webhooks.settler",
-    "duly.store.webhooks.deliveries",
+    "duly.store.webhooks.take_deliveries",
     "duly.store.webhooks.delivery_attempts",
     "duly.store.webhooks.receivers",
     "duly.outbound.client",

@@ -6,7 +6,7 @@ import time
 import duly
 import duly.client
 import duly.testing
-from duly.domain.signing_key import make_key_pair
+from duly.domain.webhook_key_pair import make_key_pair
 from duly.webhooks.signature import signature_header
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from duly.domain.events import EventKind
 from duly.domain.retry import WEBHOOK_SCHEDULE_SECONDS
 from duly.outbound import OutboundCode, OutboundError, OutboundResponse
-from duly.store.webhooks.deliveries import DueDelivery
 from duly.store.webhooks.delivery_attempts import AttemptResult, DeliveryOutcome
+from duly.store.webhooks.take_deliveries import DueDelivery
 from duly.webhooks.classify import NotSent, classify, classify_refused
 
 DUE = DueDelivery(

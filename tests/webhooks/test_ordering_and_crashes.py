@@ -11,8 +11,8 @@ import pytest
 from duly.domain.events import EventKind
 from duly.domain.ids import SMALLEST, event_id
 from duly.store.postgres.database import Database
-from duly.store.webhooks.deliveries import DueDelivery, Rooms, take_due
 from duly.store.webhooks.delivery_attempts import AttemptResult, DeliveryOutcome, settle_if_held
+from duly.store.webhooks.take_deliveries import DueDelivery, Rooms, take_due
 from tests.support.service import Service, eventually
 from tests.support.webhook_receiver import Receiver, running_receiver
 

@@ -9,7 +9,7 @@ from typing import Protocol
 import pytest
 
 from duly.client import SignatureError, verify_webhook
-from duly.domain.signing_key import make_key_pair
+from duly.domain.webhook_key_pair import make_key_pair
 from duly.webhooks.signature import signature_header
 from tests.support.node_packages import node, node_packages
 from tests.support.service import Service

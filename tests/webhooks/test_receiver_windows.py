@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from duly.domain.events import EventKind
-from duly.store.webhooks.deliveries import DueDelivery
+from duly.store.webhooks.take_deliveries import DueDelivery
 from duly.webhooks import receiver_windows
 from duly.webhooks.receiver_windows import (
     AHEAD,

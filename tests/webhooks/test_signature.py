@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from duly.domain.signing_key import make_key_pair
+from duly.domain.webhook_key_pair import make_key_pair
 from duly.domain.webhook_secret import check_secret, secret_key
 from duly.webhooks.signature import (
     SignatureError,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from duly.domain.signing_key import make_key_pair, to_jwk
+from duly.domain.webhook_key_pair import make_key_pair, to_jwk
 from duly.webhooks.signature import signature_header
 from tests.support.service import Service
 from tests.support.webhook_receiver import Receiver

@@ -9,7 +9,7 @@ from duly.domain.outcome import Cancelled, Interrupted, Outcome, TimedOut
 from duly.handlers.registry import Registry
 from duly.testing.run_handler import _claimed, _recorded
 from duly.worker.attempt import run_attempt
-from duly.worker.invocation import describe
+from duly.worker.handler_context import describe
 from tests.support import handlers as support
 from tests.support.service import Service
 

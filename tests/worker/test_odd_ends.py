@@ -15,7 +15,7 @@ from duly.domain.outcome import Completed, Outcome
 from duly.handlers.registry import Registry
 from duly.telemetry.metrics import Metrics
 from duly.testing.run_handler import _claimed
-from duly.worker.attempt_end import AttemptEnds
+from duly.worker.outcome_to_end import AttemptEnds
 from tests.support import odd_outcome_handlers
 from tests.support.service import Service, eventually
 

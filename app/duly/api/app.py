@@ -12,7 +12,7 @@ from duly.api.batches import batches
 from duly.api.batches.batch_ndjson import SubmitLinesEndpoint
 from duly.api.contract.compression import compressed
 from duly.api.contract.error_responses import as_duly_error, as_response
-from duly.api.jobs import explain, job_logs, jobs, list_jobs, retry_and_cancel, submit_job
+from duly.api.jobs import explain, job, job_logs, list_jobs, retry_and_bulk_actions, submit_job
 from duly.api.jobs.submission_reader import SubmissionReader
 from duly.api.openapi import DESCRIPTION, add_document
 from duly.api.queues import flow_control, job_types, queues, submission_limits
@@ -22,7 +22,7 @@ from duly.api.server.access_lines import routes_in
 from duly.api.server.allowed_methods import AddressTable
 from duly.api.server.allowed_origins import SOCKET
 from duly.api.server.middleware import BareEndpoints, RequestMiddleware
-from duly.api.server.request_scope import header_text, node_of
+from duly.api.server.scope_values import header_text, node_of
 from duly.api.streams import job_events, stream_tickets, tenant_events
 from duly.api.streams.websocket import job_socket
 from duly.api.webhooks import deliveries, endpoints, replays
@@ -33,7 +33,7 @@ from duly.store.postgres.database import DatabaseError
 
 # In the order in which they are matched.
 API_ROUTERS = (
-    *(batches.router, retry_and_cancel.router, submit_job.router, jobs.router, list_jobs.router),
+    *(batches.router, retry_and_bulk_actions.router, submit_job.router, job.router, list_jobs.router),
     *(job_events.router, tenant_events.router, stream_tickets.router, job_logs.router, explain.router),
     *(submission_limits.router, flow_control.router, job_types.router, schedules.router),
     *(endpoints.router, deliveries.router, replays.router, queues.router),

@@ -27,7 +27,7 @@ from duly.api.contract.openapi_parts import (
 )
 from duly.api.contract.response_models import ErrorBody
 from duly.api.contract.responses import json_response
-from duly.api.queues.limits import StartLimits
+from duly.api.queues.limit_models import StartLimits
 from duly.api.queues.submission_limits import SubmissionLimitsBody
 from duly.api.schedules.models import ScheduleChange, ScheduleRequest
 from duly.api.streams.stream_tickets import TicketRequest

@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from duly.cli.environment import opened_database, read_settings
+from duly.cli.command_setup import opened_database, read_settings
 from duly.cli.errors import FAILED, stop
 from duly.cli.output import one_line, print_json
 from duly.domain.invariant_facts import Violation

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from duly.cli.environment import data_dir, known_secret_keys, opened_database, read_settings
+from duly.cli.command_setup import data_dir, known_secret_keys, opened_database, read_settings
 from duly.cli.errors import FAILED
 from duly.cli.output import one_line, print_json
 from duly.domain.sealing import Keyring

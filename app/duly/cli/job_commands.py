@@ -7,7 +7,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from duly.cli.arguments import AsJson, JobId, Output, Url, connect, read_labels, read_parameters, wants_json
+from duly.cli.client_arguments import AsJson, JobId, Output, Url, connect, read_labels, read_parameters, wants_json
 from duly.cli.errors import one_line_errors, stop
 from duly.cli.output import compact, error_words, job_fields, print_fields, print_json, status_words
 from duly.cli.watch import show, show_json, text_console

@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from duly.cli.environment import new_database, opened_database, read_settings, say
+from duly.cli.command_setup import new_database, opened_database, read_settings, say
 from duly.cli.prepare_database import CannotServe, prepare
 from duly.settings import Settings
 from duly.store.ledger.retention import drop_expired

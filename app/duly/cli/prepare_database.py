@@ -10,8 +10,8 @@ from duly.lifecycle.maintenance.key_rotation import SecretKeyMismatch, recognise
 from duly.store.postgres.database import Database, DatabaseError
 from duly.store.postgres.partition_function import lend_making
 from duly.store.postgres.partitions import PARTITIONED, ensure_partitions
+from duly.store.schema.required_rights import Rights, missing_rights, missing_rights_to_migrate
 from duly.store.schema.revisions import DatabaseNewer, missing_revisions
-from duly.store.schema.role_rights import Rights, missing_rights, missing_rights_to_migrate
 
 log = structlog.stdlib.get_logger("duly.serve")
 

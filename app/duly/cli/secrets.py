@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from duly.cli.environment import new_database, opened_database, read_settings, secret_keys
+from duly.cli.command_setup import new_database, opened_database, read_settings, secret_keys
 from duly.cli.errors import FAILED, stop
 from duly.cli.prepare_database import CannotServe, prepare
 from duly.domain.sealing import Keyring

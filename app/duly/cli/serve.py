@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from duly.cli.environment import (
+from duly.cli.command_setup import (
     opened_database,
     read_settings,
     require_key_beyond_loopback,

@@ -25,7 +25,7 @@ from duly.api.server.load_shedding import LoadShedder
 from duly.api.server.refusals import refusal_bytes
 from duly.api.server.shedding_protocol import Crowd, SheddingProtocol
 from duly.api.server.socket_protocol import SocketProtocol
-from duly.cli.environment import new_database, say
+from duly.cli.command_setup import new_database, say
 from duly.cli.prepare_database import CannotServe, prepare, recognise_keys
 from duly.domain.sealing import Keyring
 from duly.embedded.server import EmbeddedServer, listens, revive

@@ -5,8 +5,8 @@ with Client("http://127.0.0.1:8000") as client:
     print(client.wait(job["jobId"])["result"])
 """
 
+from duly.client.client import DEFAULT_URL, ENDED, Client, SubmitOptions
 from duly.client.errors import ApiError, ClientError, Unreachable
-from duly.client.http import DEFAULT_URL, ENDED, Client, SubmitOptions
 from duly.client.webhooks import WebhookEvent, verify_webhook
 from duly.webhooks.signature import SignatureError, verify_hex, verify_standard
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from duly.domain.signing_key import PUBLIC_PREFIX, public_keys_of_jwks
+from duly.domain.webhook_key_pair import PUBLIC_PREFIX, public_keys_of_jwks
 from duly.webhooks.signature import TOLERANCE_SECONDS, Headers, SignatureError, read_signed_headers
 
 Keys: TypeAlias = str | Sequence[str] | Mapping[str, Any]

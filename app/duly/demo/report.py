@@ -13,8 +13,8 @@ from uuid import uuid4
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from duly import Handlers, JobContext
-from duly.demo.page import render
 from duly.demo.plot import draw
+from duly.demo.report_page import render
 from duly.demo.weather import Day, by_month, read_days
 
 ReportProgress = Callable[[float, str], Awaitable[None]]

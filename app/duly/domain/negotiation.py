@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from enum import Enum, auto
 from typing import Final
 
-from duly.domain.field_values import ListMember, quality, read_members, unquoted
+from duly.domain.http_field_values import ListMember, quality, read_members, unquoted
 
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"

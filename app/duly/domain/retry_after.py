@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from duly.domain.field_values import delay_seconds
+from duly.domain.http_field_values import delay_seconds
 
 
 def read_retry_after(text: str, *, date: str, now: datetime) -> float | None:

@@ -18,8 +18,8 @@ from duly.domain.role import Role
 from duly.domain.sealing import Keyring
 from duly.gauges import GaugeReader
 from duly.handlers.registry import Registry
-from duly.lifecycle.claim.flow_control import FlowController
 from duly.lifecycle.claim.job_type_breakers import JobTypeBreakers
+from duly.lifecycle.claim.set_flow_control import FlowController
 from duly.lifecycle.cluster.clock_watch import ClockWatch
 from duly.lifecycle.cluster.heartbeat import Heartbeat
 from duly.lifecycle.cluster.hub import Hub
@@ -32,18 +32,18 @@ from duly.lifecycle.end.finish import Finisher
 from duly.lifecycle.end.follow_ups import FollowUps
 from duly.lifecycle.maintenance.redeliver import Replayer
 from duly.lifecycle.maintenance.sweep import Sweeper
-from duly.lifecycle.read.read_jobs import JobReader
+from duly.lifecycle.read.job_reader import JobReader
 from duly.lifecycle.read.run_times import RunTimeReader
 from duly.lifecycle.run.job_logs import LogRecorder
 from duly.lifecycle.schedules.scheduler import Scheduler
 from duly.lifecycle.submit.eager_start import NoStarter, Starter
 from duly.lifecycle.submit.submission_limiter import SubmissionLimiter, configured_limits
 from duly.lifecycle.submit.submit import Submitter
-from duly.lifecycle.submit.submit_spooled import SpooledSubmitter
+from duly.lifecycle.submit.submit_large_batch import SpooledSubmitter
 from duly.loop import END_SECONDS, Loops
-from duly.node.dispatch import build_dispatcher, webhook_client
+from duly.node.dispatcher_parts import build_dispatcher, webhook_client
 from duly.node.loop_table import loops_of
-from duly.node.worker import Shared, Worker
+from duly.node.worker_parts import Shared, Worker
 from duly.settings import Settings
 from duly.store.postgres.database import Database, DatabaseError, DatabaseOutage
 from duly.store.queue.nodes import NodeRecord

@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Mapping
 from functools import lru_cache, partial
 from typing import Any, Final, Literal, Self
 
-from duly.deadlines import Deadlines
+from duly.deadline_queue import Deadlines
 from duly.domain.egress_policy import PUBLIC, EgressPolicy
 from duly.outbound.connection import HttpConnection
 from duly.outbound.connection_pool import ConnectionPool

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter, defaultdict, deque
 from typing import Final
 
-from duly.deadlines import Deadlines
+from duly.deadline_queue import Deadlines
 from duly.outbound.connection import HttpConnection
 from duly.outbound.connector import Connector
 from duly.outbound.response import RequestFailed

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from duly.domain.events import Event
 from duly.lifecycle.cluster.hub import Hub
-from duly.store.ledger.events import events_after, read_submission
+from duly.store.ledger.read_events import events_after, read_submission
 from duly.store.postgres.database import Database, DatabaseError
 from duly.stream.sse import KEEP_ALIVE, OPENING, StreamText, frame, joined
 

@@ -13,7 +13,7 @@ from duly.domain.events import EventKind
 from duly.domain.ids import new_job_id
 from duly.domain.job import DEFAULT_QUEUE, DEFAULT_TENANT, ClaimedJob, Finish
 from duly.domain.outcome import AttemptFacts, TimedOut, decide
-from duly.handlers.checkpoint import write_checkpoint
+from duly.handlers.checkpoint_text import write_checkpoint
 from duly.handlers.context import DONE
 from duly.handlers.exceptions import HandlerError
 from duly.handlers.registry import Handlers, RegisteredHandler, Registry

@@ -6,8 +6,8 @@ from datetime import datetime
 from duly.domain.json_cleaning import clean_text
 from duly.domain.retry import webhook_delay
 from duly.outbound import OutboundError, OutboundResponse, retry_after_seconds
-from duly.store.webhooks.deliveries import DueDelivery
 from duly.store.webhooks.delivery_attempts import AttemptResult, DeliveryOutcome
+from duly.store.webhooks.take_deliveries import DueDelivery
 
 ANSWER_SHOWN = 1024
 _FINAL = frozenset({"BLOCKED_ADDRESS", "INVALID_URL"})

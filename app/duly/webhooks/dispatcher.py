@@ -9,7 +9,8 @@ import structlog
 
 from duly.domain.ids import SMALLEST
 from duly.store.postgres.database import Connection, Database
-from duly.store.webhooks.deliveries import (
+from duly.store.webhooks.delivery_attempts import AttemptResult, DeliveryOutcome, SettledCounts
+from duly.store.webhooks.take_deliveries import (
     DueDelivery,
     has_gated,
     put_back_if_held,
@@ -17,7 +18,6 @@ from duly.store.webhooks.deliveries import (
     take_due,
     take_gated,
 )
-from duly.store.webhooks.delivery_attempts import AttemptResult, DeliveryOutcome, SettledCounts
 from duly.webhooks.receiver_windows import CONCURRENT, PATIENCE_SECONDS, ROUND, ReceiverWindows, Turn
 from duly.webhooks.sender import Sender
 from duly.webhooks.settler import Settler

@@ -10,12 +10,12 @@ from uuid import UUID
 import orjson
 
 from duly.domain.database_clock import DatabaseClock
+from duly.domain.endpoint_events_and_headers import event_mask, event_names
 from duly.domain.ids import event_id
 from duly.domain.json_writer import dump_text
 from duly.domain.sealing import CannotUnseal, Keyring
-from duly.domain.signing_key import make_key_pair, public_key_of
 from duly.domain.webhook_events import endpoint_disabled_body, endpoint_test_body
-from duly.domain.webhook_filters import event_mask, event_names
+from duly.domain.webhook_key_pair import make_key_pair, public_key_of
 from duly.errors import EndpointDisabled, EndpointLimitReached, NotFound
 from duly.store.postgres.database import Connection, Database
 from duly.store.queue.limits import FlowLimits
@@ -32,7 +32,7 @@ from duly.store.webhooks.endpoints import (
     rotate_keys,
     update_endpoint,
 )
-from duly.store.webhooks.messages import insert_test
+from duly.store.webhooks.messages_without_event import insert_test
 from duly.store.webhooks.receivers import disable_endpoint
 
 MOST_ENDPOINTS = 1_000  # of a tenant

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from duly.domain.event_views import webhook_body
 from duly.domain.events import Event, EventKind
 from duly.domain.ids import event_id
-from duly.store.webhooks.deliveries import DueDelivery
+from duly.store.webhooks.take_deliveries import DueDelivery
 from duly.webhooks.signature import hex_signature, signature_header
 
 

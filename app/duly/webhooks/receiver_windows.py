@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from uuid import UUID
 
-from duly.store.webhooks.deliveries import DueDelivery, Rooms
+from duly.store.webhooks.take_deliveries import DueDelivery, Rooms
 
 # Posts at once in total. Receivers without a recent success, or that hang, share at most half of it.
 CONCURRENT = 512

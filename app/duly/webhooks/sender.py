@@ -9,8 +9,8 @@ import structlog
 from duly.domain.database_clock import DatabaseClock
 from duly.domain.sealing import CannotUnseal, Keyring, Purpose, key_id_of
 from duly.outbound import OutboundClient, OutboundError, OutboundResponse
-from duly.store.webhooks.deliveries import DueDelivery
 from duly.store.webhooks.delivery_attempts import AttemptResult, DeliveryOutcome
+from duly.store.webhooks.take_deliveries import DueDelivery
 from duly.telemetry.metrics import Metrics
 from duly.webhooks.classify import NotSent, classify, classify_refused
 from duly.webhooks.payload import Signing, body_of, headers_of

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias, runtime_checkable
 
-from duly.domain.signing_key import check_public_key, is_signed, sign
+from duly.domain.webhook_key_pair import check_public_key, is_signed, sign
 from duly.domain.webhook_secret import secret_key
 
 # By name, so that the whole HMAC is one call into OpenSSL.

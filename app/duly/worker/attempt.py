@@ -18,7 +18,7 @@ from duly.handlers.context import JobContext
 from duly.handlers.exceptions import Fail, Retry
 from duly.handlers.registry import RegisteredHandler
 from duly.handlers.serialization import ParametersInvalid, ResultInvalid, read_parameters, write_result
-from duly.worker.invocation import context_of, describe, package_of
+from duly.worker.handler_context import context_of, describe, package_of
 from duly.worker.tracebacks import ErrorLocation, locate_error
 
 log = structlog.stdlib.get_logger("duly.attempt")

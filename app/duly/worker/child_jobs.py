@@ -24,7 +24,7 @@ from duly.lifecycle.submit.submission_model import SubmissionOrigin
 from duly.store.ledger.job_results import Ended
 from duly.store.postgres.database import DatabaseOutage, RecordBusy, RecordRefused
 from duly.worker.attempt import Attempt
-from duly.worker.child_submission import REFUSALS, read_child_submission, refusal_error
+from duly.worker.child_submission_reader import REFUSALS, read_child_submission, refusal_error
 from duly.worker.parked_attempts import ParkedAttempts
 from duly.worker.reports import AWAY_SECONDS, lost
 

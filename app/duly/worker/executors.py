@@ -13,7 +13,7 @@ from duly.handlers.child_jobs import ChildJobs
 from duly.handlers.context import DONE, JobContext
 from duly.worker.attempt import Attempt
 from duly.worker.batch_handlers import BatchCalls, Group
-from duly.worker.invocation import context_of
+from duly.worker.handler_context import context_of
 from duly.worker.process.pool import ProcessExecutor
 
 Value = TypeVar("Value")

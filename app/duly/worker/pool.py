@@ -14,13 +14,13 @@ from duly.lifecycle.claim.claim import LOOK_SECONDS, Claimer
 from duly.lifecycle.end.finish import Finisher
 from duly.telemetry.metrics import Metrics
 from duly.worker.attempt import Attempt, Reports, run_attempt
-from duly.worker.attempt_deadlines import AttemptDeadlines
-from duly.worker.attempt_end import AttemptEnds
 from duly.worker.executors import Executors
-from duly.worker.orphans import FIND_SECONDS, OrphanedAttempts
+from duly.worker.orphaned_attempts import FIND_SECONDS, OrphanedAttempts
+from duly.worker.outcome_to_end import AttemptEnds
 from duly.worker.parked_attempts import ParkedAttempts
 from duly.worker.prefetch import Prefetch
 from duly.worker.process.pool import ProcessExecutor, in_processes
+from duly.worker.recorded_deadlines import AttemptDeadlines
 from duly.worker.slots import Slots
 
 log = structlog.stdlib.get_logger("duly.pool")

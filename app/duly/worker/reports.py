@@ -8,7 +8,7 @@ from datetime import datetime
 from duly.domain.log_lines import LEVELS, Level, LogLine, fields_text, message_text
 from duly.domain.outcome import MESSAGE_LIMIT, Interrupted
 from duly.errors import Overloaded
-from duly.handlers.checkpoint import write_checkpoint
+from duly.handlers.checkpoint_text import write_checkpoint
 from duly.handlers.child_jobs import ChildBackend
 from duly.handlers.exceptions import HandlerError
 from duly.lifecycle.run.checkpoint import CheckpointRecorder

@@ -15,7 +15,7 @@ from duly.api.batches import batch_ndjson
 from duly.api.contract.response_models import AcceptedBatchBody
 from duly.api.server import connection_limits
 from duly.api.server.connection_limits import Limits
-from duly.lifecycle.submit import spool, submit_spooled
+from duly.lifecycle.submit import batch_spool, submit_large_batch
 from duly.store.postgres.database import DatabaseOutage, RecordBusy
 from duly.store.submit import batches
 from tests.support.handlers import gate
@@ -198,7 +198,7 @@ async def test_jobs_that_are_tied_to_others_come_among_the_rest(contract: Servic
 async def test_of_those_that_lock_what_others_want_only_so_many_may_come(
     contract: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(submit_spooled, "MOST_TIED", 3)
+    monkeypatch.setattr(submit_large_batch, "MOST_TIED", 3)
     tied = [labelled("locks", uniqueKey=f"lock-{n}") for n in range(3)]
     free = [labelled("locks", expiresInSeconds=60)] * 5
     assert (await post(contract, written([*free, *tied]))).status_code == 202
@@ -360,7 +360,7 @@ def files(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         opened.append(make(max_size=max_size))
         return opened[-1]
 
-    monkeypatch.setattr(spool, "SpooledTemporaryFile", noting)
+    monkeypatch.setattr(batch_spool, "SpooledTemporaryFile", noting)
     return opened
 
 
@@ -456,7 +456,7 @@ async def test_where_the_answer_of_the_database_is_lost_one_batch_stands(
         await connection.execute("commit" if committed else "rollback")
         raise DatabaseOutage("the connection broke")
 
-    monkeypatch.setattr(submit_spooled, "record_batch", losing)
+    monkeypatch.setattr(submit_large_batch, "record_batch", losing)
     body = written([*[labelled("lost")] * 1_200, labelled("lost", uniqueKey="u"), labelled("lost", uniqueKey="u")])
     response = await post(service, body, **headers)
     assert response.status_code == 202
@@ -484,7 +484,7 @@ async def test_a_batch_whose_ties_change_hands_is_recorded_once_more(
             raise RecordBusy("deadlock detected")
         return await original(*arguments, **named)
 
-    monkeypatch.setattr(submit_spooled, "record_batch", held_up)
+    monkeypatch.setattr(submit_large_batch, "record_batch", held_up)
     assert (await post(service, written([labelled("busy")] * 600))).status_code == 202
     assert await recorded(service, "busy") == 600
     busy += [1] * 3

@@ -16,7 +16,7 @@ from uvicorn.server import ServerState
 
 from duly.api.server import authentication
 from duly.api.server.socket_protocol import SocketProtocol
-from duly.domain.grant import Grant
+from duly.domain.ticket_grant import Grant
 from tests.support.response_checks import refused
 from tests.support.service import BOUND_SECONDS, Service
 from tests.support.websocket_client import socket_to

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from duly.domain.grant import Grant
+from duly.domain.ticket_grant import Grant
 from tests.support.response_checks import refused
 from tests.support.service import Service
 from tests.support.tenant_stream import following_all

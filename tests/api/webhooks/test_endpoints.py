@@ -13,8 +13,8 @@ import pytest
 from duly.api.webhooks import endpoint_models
 from duly.api.webhooks.endpoint_models import DisclosedWebhookBody, SentTestBody, WebhookBody, WebhookEvent, WebhookPage
 from duly.domain.ids import event_id, new_job_id
-from duly.domain.signing_key import check_public_key, public_keys_of_jwks
 from duly.domain.webhook_events import ENDPOINT_BITS
+from duly.domain.webhook_key_pair import check_public_key, public_keys_of_jwks
 from duly.webhooks import endpoints
 from tests.support.database_dump import dump, shows
 from tests.support.response_checks import TIME, invalid_paths, refused

@@ -11,7 +11,7 @@ import pytest
 
 from duly.domain.ids import SMALLEST, new_job_id
 from duly.domain.job import Lane, NewJob
-from duly.lifecycle.claim.flow_control import FlowController
+from duly.lifecycle.claim.set_flow_control import FlowController
 from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.store.postgres.database import Connection, Database
 from duly.store.queue.claim_limited import CLAIM_LIMITED, ClaimLimits, LimitedClaim, claim_limited

@@ -12,7 +12,7 @@ from duly.domain.sealing import Keyring
 from duly.lifecycle.maintenance import doctor
 from duly.lifecycle.maintenance.doctor import Doctor, Finding
 from duly.lifecycle.maintenance.key_rotation import recognise
-from duly.store.ledger.stream_holders import HolderKind, StreamHolder
+from duly.store.ledger.stream_blockers import HolderKind, StreamHolder
 from duly.store.postgres.database import Database
 from duly.store.postgres.partitions import READ_TODAY
 from tests.support.database_roles import GRANTS, split_roles

@@ -15,7 +15,7 @@ from duly.domain.job import Lane
 from duly.store.postgres import database as database_module
 from duly.store.postgres.database import Database, DatabaseTimeout
 from duly.store.queue.ready import LaneStart, claim_ready
-from duly.worker import orphans
+from duly.worker import orphaned_attempts
 from tests.support import handlers as support
 from tests.support.service import Service, eventually
 
@@ -288,7 +288,7 @@ async def test_what_others_lost_is_set_right_whatever_else_this_node_waits_for(s
 async def test_an_attempt_that_its_node_does_not_know_is_found_while_no_slot_is_free(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(orphans, "OLD_ENOUGH_SECONDS", 0.0)
+    monkeypatch.setattr(orphaned_attempts, "OLD_ENOUGH_SECONDS", 0.0)
     service = await start_service(worker_slots=1)
     await started(service, "wait-for-gate", "only")
     waiting = await service.submit("echo")

@@ -10,7 +10,7 @@ import pytest
 from duly.lifecycle.claim import claim
 from duly.lifecycle.submit import insert
 from duly.store.postgres.database import DatabaseOutage
-from duly.worker import orphans, pool
+from duly.worker import orphaned_attempts, pool
 from tests.support.handlers import gate, has_entered
 from tests.support.service import Service, eventually
 from tests.support.webhook_receiver import Receiver
@@ -48,7 +48,7 @@ def lose_answers(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> lis
         return answer
 
     monkeypatch.setattr(module, name, losing)
-    monkeypatch.setattr(orphans, "OLD_ENOUGH_SECONDS", 0.0)
+    monkeypatch.setattr(orphaned_attempts, "OLD_ENOUGH_SECONDS", 0.0)
     return sent
 
 

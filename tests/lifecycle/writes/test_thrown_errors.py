@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from duly import loop
 from duly.lifecycle.writes import round_size, set_aside
-from duly.node import dispatch, node
+from duly.node import dispatcher_parts, node
 from tests.support.fault_injecting_copies import FaultInjector, copy_with_faults
 from tests.support.refusing_triggers import refusing
 from tests.support.service import Service, eventually
@@ -40,7 +40,7 @@ def put_in(
     copy, points = copy_with_faults(module, thrower)
     if hasattr(copy, "LOOK_SECONDS"):
         copy.__dict__["LOOK_SECONDS"] = 0.01
-    composed_in = node if hasattr(node, name) else dispatch
+    composed_in = node if hasattr(node, name) else dispatcher_parts
     monkeypatch.setattr(composed_in, name, getattr(copy, name))
     left_out = {"__init__", *exclude}
     return thrower, [point for point in points if not left_out & set(point.partition(":")[0].split("."))]

@@ -13,10 +13,10 @@ import pytest
 
 from duly.domain.events import Event, EventKind, Status, fold
 from duly.store.postgres.database import Connection, Database
+from duly.store.read.access_paths import KINDS, PLACED_ONLY, PLANS, ListFilter, arguments, find_statement
 from duly.store.read.list_jobs import view_page
 from duly.store.read.queue_stats import read_queues
 from duly.store.read.run_times import run_times
-from duly.store.schema.access_paths import KINDS, PLACED_ONLY, PLANS, ListFilter, arguments, find_statement
 from tests.support.filled_ledger import fill
 from tests.support.query_plans import explained
 

@@ -8,7 +8,7 @@ import pytest
 from duly.domain.ids import new_job_id
 from duly.domain.job import DEFAULT_TENANT, Flow, NewJob
 from duly.lifecycle.submit.insert import insert_jobs
-from duly.store.ledger.terminal import END_WAITING_JOBS
+from duly.store.ledger.end_jobs import END_WAITING_JOBS
 from duly.store.postgres.database import Connection, Database
 from duly.store.ties.placement import (
     ACQUIRE_KEYS,

@@ -11,8 +11,8 @@ import pytest
 
 from duly.domain.ids import SMALLEST, new_job_id
 from duly.store.postgres.database import Connection, Database
-from duly.store.webhooks.deliveries import READ_NEXT_DUE, TAKE_DUE, TAKE_GATED, Rooms, take_due, take_gated
 from duly.store.webhooks.delivery_attempts import SETTLE_IF_HELD
+from duly.store.webhooks.take_deliveries import READ_NEXT_DUE, TAKE_DUE, TAKE_GATED, Rooms, take_due, take_gated
 from tests.support.query_plans import explained, nodes_of
 
 pytestmark = pytest.mark.fresh_database

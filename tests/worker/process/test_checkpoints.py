@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from duly.handlers.checkpoint import CheckpointText
+from duly.handlers.checkpoint_text import CheckpointText
 from duly.worker.process.checkpoints import PART, ChildCheckpoints, parts_of
 
 

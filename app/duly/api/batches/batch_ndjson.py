@@ -18,11 +18,11 @@ from starlette.types import Receive, Scope, Send
 
 from duly.api.batches.batch_errors import all_ids, at_index, batch_refusal, with_index
 from duly.api.batches.batch_reader import JOBS_AT_A_TIME, MOST_ERRORS
-from duly.api.jobs.accept import admit, refuse_when_draining
 from duly.api.jobs.submission_headers import key_text, origin_of
 from duly.api.jobs.submission_reader import reader_of
+from duly.api.jobs.submission_steps import admit, refuse_when_draining
 from duly.api.server.ndjson_reader import ClientGone, lines_of, too_large
-from duly.api.server.request_scope import headers_of, node_of, tenant_of
+from duly.api.server.scope_values import headers_of, node_of, tenant_of
 from duly.domain.ids import SMALLEST
 from duly.domain.job import IdempotencyKey, NewBatch
 from duly.domain.json_reader import JsonRefused
@@ -31,7 +31,7 @@ from duly.domain.timestamps import rfc3339
 from duly.errors import BodyTooLarge, Invalid, Overloaded, PathError
 from duly.handlers.serialization import ParametersInvalid
 from duly.lifecycle.submit.submit import BatchRefused
-from duly.lifecycle.submit.submit_spooled import AcceptedSpooledBatch, SpooledJobs
+from duly.lifecycle.submit.submit_large_batch import AcceptedSpooledBatch, SpooledJobs
 from duly.node import Node
 from duly.store.submit.batches import read_job_ids_after, view_batch
 

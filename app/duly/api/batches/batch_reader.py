@@ -9,15 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from duly.api.batches.batch_errors import at_index, errors_at, index_of, with_index
 from duly.api.jobs.submission_headers import idempotency_key, origin_of
 from duly.api.jobs.submission_reader import SubmissionReader, reader_of
-from duly.api.server.request_scope import RequestScope, headers_of, node_of
+from duly.api.server.scope_values import RequestScope, headers_of, node_of
 from duly.domain.job import NewBatch, NewJob
 from duly.domain.json_reader import JsonRefused
 from duly.domain.json_writer import dump_text
 from duly.errors import DulyError, Invalid, PathError
 from duly.handlers.serialization import ParametersInvalid
-from duly.lifecycle.submit.read_model import read_model
 from duly.lifecycle.submit.submission_errors import nested_under, path_errors, validation_errors
 from duly.lifecycle.submit.submission_model import Submission, SubmissionOrigin
+from duly.lifecycle.submit.validate_model import read_model
 
 MOST_JOBS = 10_000  # of one request
 MOST_ERRORS = 100  # reported for one batch

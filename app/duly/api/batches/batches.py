@@ -14,8 +14,8 @@ from duly.api.contract.openapi_parts import header_parameters
 from duly.api.contract.path_ids import id_in_path
 from duly.api.contract.response_models import AcceptedBatchBody, BatchBody, error_responses
 from duly.api.contract.responses import accepts_query, json_response, time_or_none
-from duly.api.jobs.accept import EndpointResponse, admit, begin_submission, refuse_when_draining
-from duly.api.server.request_scope import node_of, tenant_of
+from duly.api.jobs.submission_steps import EndpointResponse, admit, begin_submission, refuse_when_draining
+from duly.api.server.scope_values import node_of, tenant_of
 from duly.domain.events import Status
 from duly.domain.timestamps import rfc3339
 from duly.errors import NotFound

@@ -10,7 +10,7 @@ from duly.api.contract.openapi_parts import IdText
 from duly.api.contract.path_ids import job_id_in_path
 from duly.api.contract.response_models import WaitingFor, error_responses
 from duly.api.contract.responses import accepts_query, json_response
-from duly.api.server.request_scope import node_of, tenant_of
+from duly.api.server.scope_values import node_of, tenant_of
 from duly.domain.events import Status
 from duly.domain.explanation import Cause
 from duly.errors import NotFound

@@ -12,7 +12,7 @@ from duly.domain.events import Status
 from duly.domain.ids import parse_job_id
 from duly.domain.json_writer import dump_text
 from duly.lifecycle.submit.submission_model import Time
-from duly.store.schema.access_paths import ListFilter
+from duly.store.read.access_paths import ListFilter
 
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 MOST_VALUES = 50

@@ -12,7 +12,7 @@ from duly.api.contract.openapi_parts import TimeText
 from duly.api.contract.path_ids import job_id_in_path
 from duly.api.contract.response_models import error_responses
 from duly.api.contract.responses import accepts_query, page_response
-from duly.api.server.request_scope import node_of, tenant_of
+from duly.api.server.scope_values import node_of, tenant_of
 from duly.domain.log_lines import LEVELS, Level
 from duly.domain.timestamps import rfc3339
 from duly.errors import NotFound

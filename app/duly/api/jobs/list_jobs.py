@@ -11,9 +11,9 @@ from duly.api.contract.response_models import JobPage, error_responses
 from duly.api.contract.responses import page_response
 from duly.api.jobs.job_body import job_body
 from duly.api.jobs.job_filter import JobFilter
-from duly.api.server.request_scope import node_of, tenant_of
+from duly.api.server.scope_values import node_of, tenant_of
+from duly.store.read.access_paths import ListFilter
 from duly.store.read.list_jobs import view_page
-from duly.store.schema.access_paths import ListFilter
 
 LIST = "jobs"
 

@@ -3,7 +3,7 @@
 import time
 from uuid import UUID
 
-from duly.domain.field_values import delay_seconds, read_members
+from duly.domain.http_field_values import delay_seconds, read_members
 from duly.domain.job import JobView
 from duly.errors import NotFound
 from duly.lifecycle.read.wait import LOOK_SECONDS, wait_until

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 
-from duly.api.server.request_scope import RequestScope, headers_of, tenant_of
+from duly.api.server.scope_values import RequestScope, headers_of, tenant_of
 from duly.domain.job import IdempotencyKey
 from duly.domain.json_writer import canonical
 from duly.errors import Invalid, PathError

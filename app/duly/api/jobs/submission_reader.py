@@ -7,13 +7,13 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from duly.api.jobs.submission_headers import digest_of, idempotency_key, origin_of
-from duly.api.server.request_scope import READER, RequestScope, body_of, headers_of
+from duly.api.server.scope_values import READER, RequestScope, body_of, headers_of
 from duly.domain.job import NewJob
 from duly.domain.json_reader import MAX_ERRORS, read_json
 from duly.errors import UnsupportedMediaType
 from duly.lifecycle.submit.job_builder import JobBuilder
-from duly.lifecycle.submit.read_model import read_model
 from duly.lifecycle.submit.submission_model import Submission, SubmissionOrigin
+from duly.lifecycle.submit.validate_model import read_model
 from duly.node import Node
 
 Body = TypeVar("Body", bound=BaseModel)

@@ -9,7 +9,7 @@ from duly.api.contract.compression import compressed
 from duly.api.contract.responses import json_response
 from duly.api.jobs.job_body import accepted_body, job_path, job_response
 from duly.api.jobs.long_poll import find_job, preferred_wait, wait_for_end
-from duly.api.server.request_scope import headers_of, node_of, tenant_of
+from duly.api.server.scope_values import headers_of, node_of, tenant_of
 from duly.domain.events import Status
 from duly.domain.job import Accepted
 from duly.errors import Overloaded

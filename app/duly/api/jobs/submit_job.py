@@ -8,9 +8,9 @@ from starlette.types import Receive, Scope, Send
 
 from duly.api.contract.path_ids import job_id_in_path
 from duly.api.contract.response_models import AcceptedBody, JobBody, error_responses
-from duly.api.jobs.accept import EndpointResponse, accept, begin_submission, submission_document
 from duly.api.jobs.submission_reader import reader_of
 from duly.api.jobs.submission_response import send_accepted, send_existing
+from duly.api.jobs.submission_steps import EndpointResponse, accept, begin_submission, submission_document
 from duly.api.server.load_shedding import leave
 from duly.domain.ids import made_at
 from duly.errors import Invalid, PathError

@@ -9,9 +9,9 @@ from duly.api.contract.response_models import error_responses
 from duly.api.contract.responses import accepts_query, json_response
 from duly.api.jobs.submission_reader import read_body
 from duly.api.queues.job_types import registered
-from duly.api.queues.limits import StartLimits, limits_body, limits_of
+from duly.api.queues.limit_models import StartLimits, limits_body, limits_of
 from duly.api.queues.queues import NAME, QueueBody, queue_name, queue_response
-from duly.api.server.request_scope import node_of, tenant_of
+from duly.api.server.scope_values import node_of, tenant_of
 from duly.store.queue.limits import FlowLimits, Scope, read_limits
 
 _LIMITS = json_body("StartLimits")

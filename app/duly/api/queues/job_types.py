@@ -11,8 +11,8 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 from duly.api.contract.cursors import name_in_cursor, write_cursor
 from duly.api.contract.response_models import JobTypeBody, JobTypePage, error_responses
 from duly.api.contract.responses import accepts_query, json_response, page_response
-from duly.api.queues.breakers import breaker_bodies
-from duly.api.server.request_scope import node_of, tenant_of
+from duly.api.queues.breaker_bodies import breaker_bodies
+from duly.api.server.scope_values import node_of, tenant_of
 from duly.domain.run_times import RunTimes
 from duly.errors import NotFound
 from duly.handlers.registry import RegisteredHandler, Registry

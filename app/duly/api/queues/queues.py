@@ -10,7 +10,7 @@ from duly.api.contract.cursors import name_in_cursor, write_cursor
 from duly.api.contract.openapi_parts import TimeText
 from duly.api.contract.response_models import error_responses
 from duly.api.contract.responses import accepts_query, json_response, page_response, time_or_none
-from duly.api.server.request_scope import node_of, tenant_of
+from duly.api.server.scope_values import node_of, tenant_of
 from duly.errors import NotFound
 from duly.lifecycle.submit.submission_model import Name
 from duly.store.read.queue_stats import QueueState, nothing_in, read_queues

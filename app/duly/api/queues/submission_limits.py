@@ -10,8 +10,8 @@ from duly.api.contract.openapi_parts import json_body
 from duly.api.contract.response_models import error_responses
 from duly.api.contract.responses import accepts_query, json_response
 from duly.api.jobs.submission_reader import read_body
-from duly.api.queues.limits import RateLimit, rate_body, rate_of
-from duly.api.server.request_scope import node_of
+from duly.api.queues.limit_models import RateLimit, rate_body, rate_of
+from duly.api.server.scope_values import node_of
 from duly.lifecycle.submit.submission_model import Name
 from duly.store.submit.submission_limits import SubmissionLimits
 

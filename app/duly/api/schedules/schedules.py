@@ -11,11 +11,11 @@ from duly.api.contract.cursors import name_in_cursor, write_cursor
 from duly.api.contract.openapi_parts import header_parameters, json_body
 from duly.api.contract.response_models import AcceptedBody, JobBody, error_responses
 from duly.api.contract.responses import accepts_query, json_response, page_response, time_or_none
-from duly.api.jobs.accept import PREFER, EndpointResponse, refuse_when_draining
 from duly.api.jobs.submission_reader import read_body, reader_of
 from duly.api.jobs.submission_response import send_accepted
+from duly.api.jobs.submission_steps import PREFER, EndpointResponse, refuse_when_draining
 from duly.api.schedules.models import NAME, ScheduleBody, ScheduleChange, SchedulePage, ScheduleRequest
-from duly.api.server.request_scope import node_of, tenant_of
+from duly.api.server.scope_values import node_of, tenant_of
 from duly.domain.schedule import CatchUp, Overlap, Recurrence, Schedule
 from duly.domain.timestamps import rfc3339
 from duly.lifecycle.schedules.manage import create_schedule, schedule_not_found, stored_submission, update_schedule

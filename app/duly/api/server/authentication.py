@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from starlette.types import Scope
 
-from duly.api.server.request_scope import GRANT, TENANT
+from duly.api.server.scope_values import GRANT, TENANT
 from duly.api.server.stream_tickets import take_ticket, use_ticket
 from duly.domain.job import DEFAULT_TENANT
 from duly.errors import Unauthorized

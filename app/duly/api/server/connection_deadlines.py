@@ -6,7 +6,7 @@ from duly.api.server.connection_limits import LEAST_BYTES_A_SECOND, Connection, 
 from duly.api.server.ndjson_reader import LATE, are_lines
 from duly.api.server.refusals import head_late
 from duly.api.server.request_parser import ParsingProtocol
-from duly.deadlines import Deadlines
+from duly.deadline_queue import Deadlines
 
 
 class TimedProtocol(ParsingProtocol):

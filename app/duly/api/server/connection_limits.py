@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Protocol
 
 from duly.api.server.reverse_proxies import Proxies
-from duly.deadlines import Deadlines
+from duly.deadline_queue import Deadlines
 from duly.node import Node
 from duly.settings import Settings
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from duly.api.contract.response_models import ErrorBody, Responses, error_response
 from duly.api.contract.responses import json_response
-from duly.api.server.request_scope import node_of
+from duly.api.server.scope_values import node_of
 from duly.errors import Unavailable
 from duly.lifecycle.cluster.readiness import NotServing
 

@@ -11,9 +11,9 @@ from duly.api.server.coalescing_protocol import GatheringTransport
 from duly.api.server.connection_deadlines import TimedProtocol
 from duly.api.server.connection_limits import LINGER_BYTES, Place
 from duly.api.server.exchange import RESPOND, RawHeaders
+from duly.api.server.header_checks import request_id_of
 from duly.api.server.load_shedding import leave
 from duly.api.server.refusals import refusal_bytes
-from duly.api.server.request_headers import request_id_of
 from duly.api.server.tcp_info import was_reset
 from duly.api.server.uvicorn_protocol import STATUS_LINE
 from duly.errors import DulyError

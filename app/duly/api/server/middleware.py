@@ -14,11 +14,11 @@ from duly.api.server.allowed_origins import PREFLIGHT, Origins
 from duly.api.server.authentication import Authentication
 from duly.api.server.encoded_paths import refuse_encoded_slash
 from duly.api.server.exchange import RESPOND, Exchange
+from duly.api.server.header_checks import check_fields, request_id_of
 from duly.api.server.load_shedding import leave
 from duly.api.server.ndjson_reader import ClientGone, are_lines, punctual, refuse_late
-from duly.api.server.request_headers import check_fields, request_id_of
-from duly.api.server.request_scope import BODY, HEADERS, NODE, READER, header_text
 from duly.api.server.reverse_proxies import Proxies, with_prefix
+from duly.api.server.scope_values import BODY, HEADERS, NODE, READER, header_text
 from duly.api.server.websocket_authentication import WebSocketAuthentication
 from duly.errors import BodyTooLarge
 from duly.node import Node

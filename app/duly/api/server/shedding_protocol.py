@@ -20,7 +20,7 @@ from duly.api.server.load_shedding import LoadShedder
 from duly.api.server.refusals import body_late
 from duly.api.server.request_head_rules import HEAD_BYTES, HEADER_LINES, is_host
 from duly.api.server.tcp_info import unread_seconds
-from duly.deadlines import Deadlines
+from duly.deadline_queue import Deadlines
 from duly.errors import Overloaded
 
 PATH = "/api/v1/jobs"

@@ -6,7 +6,7 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import Scope
 
 from duly.api.server.allowed_origins import SOCKET, STREAMS
-from duly.domain.grant import Grant
+from duly.domain.ticket_grant import Grant
 from duly.errors import Unauthorized
 from duly.store.ledger.stream_tickets import redeem
 from duly.store.postgres.database import Database

@@ -11,7 +11,7 @@ from duly.api.server.access_lines import NOWHERE, line_of
 from duly.api.server.allowed_origins import Origins
 from duly.api.server.authentication import Authentication
 from duly.api.server.encoded_paths import refuse_encoded_slash
-from duly.api.server.request_headers import check_fields, request_id_of
+from duly.api.server.header_checks import check_fields, request_id_of
 from duly.errors import Draining, DulyError, NotFound, UpgradeRequired
 from duly.node import Node
 

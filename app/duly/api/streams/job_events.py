@@ -9,12 +9,12 @@ from duly.api.contract.cursors import numbers_in_cursor, write_cursor
 from duly.api.contract.path_ids import job_id_in_path
 from duly.api.contract.response_models import EventPage, Responses, error_responses
 from duly.api.contract.responses import accepts_query, page_response
-from duly.api.server.request_scope import grant_of, node_of, tenant_of
+from duly.api.server.scope_values import grant_of, node_of, tenant_of
 from duly.api.streams.stream_response import STREAM_DOCUMENT, STREAM_RESPONSES, stream_response, unknown_frame
 from duly.api.streams.ticket_rights import read_granted
 from duly.domain.event_views import event_resource
 from duly.errors import NotFound
-from duly.store.ledger.events import events_after, read_submission
+from duly.store.ledger.read_events import events_after, read_submission
 from duly.stream.job_feed import job_stream
 
 _RESPONSES: Responses = {

@@ -9,8 +9,8 @@ from pydantic_core import PydanticCustomError
 from duly.api.streams.tenant_events import StreamFilter
 from duly.domain.json_reader import JsonRefused, read_json
 from duly.errors import BodyTooLarge, Invalid, PathError
-from duly.lifecycle.submit.read_model import read_model
 from duly.lifecycle.submit.submission_model import Submission
+from duly.lifecycle.submit.validate_model import read_model
 
 Ref = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 _REF = TypeAdapter(Ref)

@@ -15,9 +15,9 @@ from duly.api.contract.response_models import TicketBody, error_responses
 from duly.api.contract.responses import accepts_query, json_response
 from duly.api.jobs.long_poll import find_job
 from duly.api.jobs.submission_reader import read_body
-from duly.api.server.request_scope import BODY, HEADERS, RequestScope, body_of, headers_of, node_of, tenant_of
+from duly.api.server.scope_values import BODY, HEADERS, RequestScope, body_of, headers_of, node_of, tenant_of
 from duly.api.server.stream_tickets import VALID_SECONDS, ticket_digest
-from duly.domain.grant import Grant
+from duly.domain.ticket_grant import Grant
 from duly.domain.timestamps import rfc3339
 from duly.lifecycle.submit.submission_model import LabelName, LabelValue
 from duly.store.ledger.stream_tickets import issue

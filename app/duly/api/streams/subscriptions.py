@@ -8,7 +8,7 @@ from uuid import UUID
 
 from starlette.types import Scope
 
-from duly.api.server.request_scope import grant_of, node_of, tenant_of
+from duly.api.server.scope_values import grant_of, node_of, tenant_of
 from duly.api.streams.tenant_events import StreamFilter, resume_point
 from duly.api.streams.ticket_rights import read_granted, within
 from duly.domain.event_views import frame_text

@@ -8,7 +8,7 @@ from starlette.responses import StreamingResponse
 
 from duly.api.contract.response_models import error_responses
 from duly.api.jobs.job_filter import JobProperties
-from duly.api.server.request_scope import grant_of, node_of
+from duly.api.server.scope_values import grant_of, node_of
 from duly.api.streams.stream_response import STREAM_DOCUMENT, STREAM_RESPONSES, stream_response, unknown_frame
 from duly.api.streams.ticket_rights import within
 from duly.domain.stream_position import StreamPosition, read_position

@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from duly.api.jobs.long_poll import find_job
-from duly.domain.grant import Grant
 from duly.domain.job import JobView
+from duly.domain.ticket_grant import Grant
 from duly.errors import Forbidden, Invalid, NotFound, PathError
 from duly.lifecycle.submit.submission_model import MOST_SUBMISSION_LABELS, Submission
 from duly.node import Node

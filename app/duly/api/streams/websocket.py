@@ -11,13 +11,13 @@ from starlette.types import Receive, Scope, Send
 
 from duly.api.contract.error_responses import as_duly_error, error_content
 from duly.api.contract.path_ids import job_id_in_path
-from duly.api.jobs.accept import accept, refuse_when_draining
 from duly.api.jobs.job_body import accepted_body
 from duly.api.jobs.submission_headers import digest_of
 from duly.api.jobs.submission_reader import reader_of
+from duly.api.jobs.submission_steps import accept, refuse_when_draining
 from duly.api.server.access_lines import line_of
 from duly.api.server.allowed_origins import SOCKET
-from duly.api.server.request_scope import grant_of, node_of, tenant_of
+from duly.api.server.scope_values import grant_of, node_of, tenant_of
 from duly.api.streams.socket_channel import SocketChannel, SocketClosed
 from duly.api.streams.socket_messages import (
     BadMessage,

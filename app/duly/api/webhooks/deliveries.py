@@ -11,7 +11,7 @@ from duly.api.contract.cursors import id_in_cursor, write_cursor
 from duly.api.contract.path_ids import id_in_path, job_id_in_path
 from duly.api.contract.response_models import error_responses
 from duly.api.contract.responses import accepts_query, json_response, page_response, time_or_none
-from duly.api.server.request_scope import node_of, tenant_of
+from duly.api.server.scope_values import node_of, tenant_of
 from duly.api.webhooks.delivery_models import (
     DeliveryBody,
     DeliveryPageBody,

@@ -1,11 +1,11 @@
 """Webhooks in requests and responses: members of an endpoint from a request, and its body in a response."""
 
 from duly.api.contract.responses import time_or_none
-from duly.api.queues.limits import limits_body, limits_of
+from duly.api.queues.limit_models import limits_body, limits_of
 from duly.api.webhooks.endpoint_models import Webhook, WebhookChange, WebhookStatus
 from duly.domain.egress_policy import EgressPolicy, url_refusal
+from duly.domain.endpoint_events_and_headers import event_errors, event_names, header_errors
 from duly.domain.timestamps import rfc3339
-from duly.domain.webhook_filters import event_errors, event_names, header_errors
 from duly.domain.webhook_secret import check_secret
 from duly.errors import Invalid, PathError
 from duly.store.webhooks.endpoints import Endpoint

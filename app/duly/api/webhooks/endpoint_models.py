@@ -7,10 +7,10 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
 from duly.api.contract.openapi_parts import IdText, TimeText, absent
-from duly.api.queues.limits import StartLimits
+from duly.api.queues.limit_models import StartLimits
 from duly.domain.egress_policy import LONGEST_URL
+from duly.domain.endpoint_events_and_headers import ALWAYS_SENT
 from duly.domain.webhook_events import ENDPOINT_BITS
-from duly.domain.webhook_filters import ALWAYS_SENT
 from duly.lifecycle.submit.submission_model import LabelName, LabelValue, Name
 
 MOST_EVENTS = 50

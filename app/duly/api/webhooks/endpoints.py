@@ -11,7 +11,7 @@ from duly.api.contract.path_ids import id_in_path
 from duly.api.contract.response_models import error_responses
 from duly.api.contract.responses import accepts_query, json_response, page_response
 from duly.api.jobs.submission_reader import read_body
-from duly.api.server.request_scope import body_of, node_of, tenant_of
+from duly.api.server.scope_values import body_of, node_of, tenant_of
 from duly.api.webhooks.endpoint_bodies import PATH, check_webhook_secret, endpoint_body, endpoint_members
 from duly.api.webhooks.endpoint_models import (
     DisclosedWebhookBody,
@@ -25,9 +25,9 @@ from duly.api.webhooks.endpoint_models import (
     WebhookPage,
     WebhookStatus,
 )
+from duly.domain.endpoint_events_and_headers import event_mask
 from duly.domain.ids import LARGEST
-from duly.domain.signing_key import to_jwk
-from duly.domain.webhook_filters import event_mask
+from duly.domain.webhook_key_pair import to_jwk
 from duly.store.webhooks.endpoints import Endpoint, Key, list_endpoints, read_endpoint
 from duly.webhooks.endpoints import EndpointWithSecret, no_such_endpoint
 

@@ -9,7 +9,7 @@ from duly.api.contract.path_ids import id_in_path
 from duly.api.contract.response_models import error_responses
 from duly.api.contract.responses import accepts_query, json_response, page_response, time_or_none
 from duly.api.jobs.submission_reader import read_body
-from duly.api.server.request_scope import node_of, tenant_of
+from duly.api.server.scope_values import node_of, tenant_of
 from duly.api.webhooks.deliveries import Limit, check_webhook
 from duly.api.webhooks.delivery_models import ReplayBody, ReplayPageBody, ReplayRequest
 from duly.domain.ids import LARGEST, parse_job_id

@@ -13,8 +13,8 @@ from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.lifecycle.end.cancel import Canceller
 from duly.lifecycle.end.retry import Redriven, redrive
 from duly.store.postgres.database import Database, RecordBusy
+from duly.store.read.access_paths import ListFilter
 from duly.store.read.list_jobs import find_ids
-from duly.store.schema.access_paths import ListFilter
 from duly.store.submit.batches import BatchView, read_job_ids_after
 from duly.store.ties.unique_keys_and_dependencies import LockContention
 

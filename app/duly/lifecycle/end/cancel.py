@@ -9,7 +9,7 @@ from duly.domain.outcome import cancelled_error
 from duly.errors import JobAlreadyEnded, NotFound, Unavailable
 from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.lifecycle.end.follow_ups import wake_for_ended
-from duly.store.ledger.terminal import WaitingJobEnd, end_waiting_jobs
+from duly.store.ledger.end_jobs import WaitingJobEnd, end_waiting_jobs
 from duly.store.postgres.database import Database
 from duly.store.queue.running import CancelRequestResult, request_cancel
 from duly.store.read.job_view import view_job

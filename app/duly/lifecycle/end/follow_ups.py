@@ -22,14 +22,14 @@ from duly.lifecycle.submit.insert import insert_jobs, wake_for_submitted
 from duly.lifecycle.submit.insert_tied import InsertResult
 from duly.lifecycle.writes.round_size import RoundSize
 from duly.lifecycle.writes.set_aside import forget_refusals, note_refusal
+from duly.store.ledger.end_jobs import EndedWaitingJob, WaitingJobEnd, end_waiting_jobs
 from duly.store.ledger.pending_follow_ups import PendingFollowUp, take_pending_follow_ups
-from duly.store.ledger.terminal import EndedWaitingJob, WaitingJobEnd, end_waiting_jobs
 from duly.store.postgres.database import Connection, Database, DatabaseOutage
 from duly.store.queue.ready import LaneStart
 from duly.store.queue.set_aside import Stage
 from duly.store.submit.batches import CountedBatch, add_tallies, record_then, record_then_error, take_tallies
 from duly.store.ties.placement import count_down, find_doomed, transfer_keys
-from duly.store.webhooks.messages import insert_batch_message
+from duly.store.webhooks.messages_without_event import insert_batch_message
 from duly.telemetry.metrics import Metrics
 
 log = structlog.stdlib.get_logger("duly.follow_ups")

@@ -7,11 +7,11 @@ from uuid import UUID
 from duly.domain.events import UNSUCCESSFUL, EventKind
 from duly.domain.outcome import dependency_error
 from duly.lifecycle.cluster.wakeups import Wakeups
-from duly.store.ledger.terminal import WaitingJobEnd, end_waiting_jobs
+from duly.store.ledger.end_jobs import WaitingJobEnd, end_waiting_jobs
 from duly.store.postgres.database import Connection, Database
 from duly.store.queue.ready import LaneStart
 from duly.store.ties.placement import HotRow, Placement, place, place_when_possible
-from duly.store.ties.requeue import RequeuedJob, read_unique_keys, requeue
+from duly.store.ties.retry import RequeuedJob, read_unique_keys, requeue
 from duly.store.ties.unique_keys_and_dependencies import (
     acquire_unique_keys,
     record_dependencies,

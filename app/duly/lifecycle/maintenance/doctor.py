@@ -10,15 +10,15 @@ from typing import NamedTuple
 from duly.domain.database_clock import DatabaseClock
 from duly.domain.role import Role
 from duly.domain.sealing import Keyring
-from duly.store.ledger.stream_holders import StreamHolder, find_old_writers
+from duly.store.ledger.stream_blockers import StreamHolder, find_old_writers
 from duly.store.maintenance.diagnosis import count_sessions, count_set_aside, find_old_readers, list_nodes, read_time
 from duly.store.maintenance.sealed_secrets import read_proofs
 from duly.store.postgres.catalog_types import Connection
 from duly.store.postgres.database import Database, DatabaseError
 from duly.store.postgres.partition_function import days_ahead
 from duly.store.postgres.partitions import PARTITIONED
+from duly.store.schema.required_rights import missing_rights
 from duly.store.schema.revisions import DatabaseNewer, revisions_missing
-from duly.store.schema.role_rights import missing_rights
 from duly.store.submit.rehearsal import rehearse_submission
 
 WRITER_SECONDS = 60.0

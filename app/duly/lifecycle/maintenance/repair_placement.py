@@ -9,7 +9,7 @@ from duly.domain.events import UNSUCCESSFUL, EventKind, Status
 from duly.domain.invariant_facts import JobFacts, JobRecord
 from duly.domain.invariants import marks_of
 from duly.domain.outcome import cancelled_error, dependency_error
-from duly.store.ledger.terminal import WaitingJobEnd, end_waiting_jobs
+from duly.store.ledger.end_jobs import WaitingJobEnd, end_waiting_jobs
 from duly.store.maintenance.repair_writes import clear, mark_parents, read_last_events, release_keys, requeue_lost
 from duly.store.postgres.database import Connection
 from duly.store.ties.placement import HotRow, Placement, place, place_when_possible

@@ -21,8 +21,8 @@ from duly.lifecycle.end.finish import Finisher
 from duly.lifecycle.end.follow_ups import wake_for_ended
 from duly.lifecycle.writes.bisection import record_bisecting
 from duly.lifecycle.writes.round_size import RoundSize, SkippedRows
+from duly.store.ledger.end_jobs import WaitingJobEnd, end_waiting_jobs, find_expired, seconds_to_next_expiry
 from duly.store.ledger.retention import drop_expired
-from duly.store.ledger.terminal import WaitingJobEnd, end_waiting_jobs, find_expired, seconds_to_next_expiry
 from duly.store.postgres.advisory_locks import DROPPING, take
 from duly.store.postgres.database import Connection, Database, DatabaseOutage
 from duly.store.postgres.partition_function import may_make

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from duly.lifecycle.submit.batcher import Batcher
+from duly.lifecycle.writes.batcher import Batcher
 from duly.store.ledger.checkpoints import Checkpoint, record_checkpoints_if_held
 from duly.store.postgres.database import Database
 

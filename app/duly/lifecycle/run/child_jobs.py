@@ -13,9 +13,9 @@ from duly.errors import JobExists
 from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.lifecycle.end.cancel import Canceller
 from duly.lifecycle.end.retry import redrive
-from duly.lifecycle.submit.batcher import Batcher
 from duly.lifecycle.submit.insert import insert_jobs, wake_for_submitted
 from duly.lifecycle.submit.insert_tied import InsertResult
+from duly.lifecycle.writes.batcher import Batcher
 from duly.store.postgres.database import Connection, Database
 from duly.store.submit.batches import record_batch, view_batch
 from duly.store.ties.child_jobs import find_cancelled, find_left_failed, holders

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from duly.lifecycle.submit.batcher import Batcher
+from duly.lifecycle.writes.batcher import Batcher
 from duly.store.ledger.job_results import Ended, find_first_unended, read_ends, read_members_after
 from duly.store.postgres.database import Database, DatabaseOutage
 from duly.store.submit.batches import view_batch

@@ -7,7 +7,7 @@ from uuid import UUID
 from duly.domain.json_cleaning import clean_text, truncate_text
 from duly.domain.outcome import MESSAGE_LIMIT
 from duly.lifecycle.cluster.wakeups import Wakeups
-from duly.lifecycle.submit.batcher import Batcher
+from duly.lifecycle.writes.batcher import Batcher
 from duly.lifecycle.writes.round_size import SkippedRows
 from duly.store.postgres.database import Database, RecordRefused
 from duly.store.queue.running import Progress, record_progress_if_held

@@ -12,7 +12,7 @@ import orjson
 
 from duly.domain.job import Accepted, IdempotencyKey
 from duly.store.postgres.database import Connection
-from duly.store.schema.access_paths import KINDS
+from duly.store.read.access_paths import KINDS
 from duly.store.submit.idempotency import EarlierSubmission, keep_answer, redirect_key
 
 _STANDING = '{"standing":true}'

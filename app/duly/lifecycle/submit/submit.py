@@ -11,7 +11,6 @@ from duly.domain.job import Accepted, IdempotencyKey, NewBatch, NewJob
 from duly.domain.job_template import read_template
 from duly.errors import IdempotencyInFlight, IdempotencyKeyReused, Overloaded, PathError
 from duly.lifecycle.cluster.wakeups import Wakeups
-from duly.lifecycle.submit.batcher import Batcher
 from duly.lifecycle.submit.eager_start import EagerStart, Starter
 from duly.lifecycle.submit.idempotent_responses import (
     replayed_response,
@@ -21,6 +20,7 @@ from duly.lifecycle.submit.idempotent_responses import (
 )
 from duly.lifecycle.submit.insert import insert_jobs, wake_for_submitted
 from duly.lifecycle.submit.insert_tied import unknown_dependencies
+from duly.lifecycle.writes.batcher import Batcher
 from duly.store.postgres.database import Connection, Database, DatabaseOutage, HotConnection, RecordBusy, RecordRefused
 from duly.store.submit.batches import record_batch
 from duly.store.submit.idempotency import EarlierSubmission, delete_key, reserve_key, reserve_keys

@@ -6,7 +6,7 @@ from uuid import UUID
 from duly.domain.events import UNSUCCESSFUL, EventKind
 from duly.domain.job import Flow, NewJob
 from duly.domain.outcome import dependency_error
-from duly.store.ledger.terminal import WaitingJobEnd, end_waiting_jobs
+from duly.store.ledger.end_jobs import WaitingJobEnd, end_waiting_jobs
 from duly.store.postgres.database import Connection
 from duly.store.ties.placement import HotRow, Placement, acquire_keys, marked, place
 from duly.store.ties.unique_keys_and_dependencies import Tied, record_dependencies, watch_parents

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from duly.domain.events import FIRST_TERMINAL, EventKind
 from duly.domain.job import Finish, Finished, Lane
+from duly.store.ledger.end_jobs import AFTER_GONE, FOLLOWED
 from duly.store.ledger.outbox import DELIVERS, outbox
-from duly.store.ledger.terminal import AFTER_GONE, FOLLOWED
 from duly.store.postgres.database import Connection
 
 

@@ -16,8 +16,7 @@ from duly.domain.ids import LARGEST, SMALLEST, made_at, smallest_id_at
 from duly.domain.job import JobView
 from duly.store.postgres.catalog_types import only
 from duly.store.postgres.database import Connection
-from duly.store.read.job_view import view_each
-from duly.store.schema.access_paths import (
+from duly.store.read.access_paths import (
     BY_LABELS,
     CLOCKS_DIFFER_SECONDS,
     EVERY_JOB,
@@ -32,6 +31,7 @@ from duly.store.schema.access_paths import (
     find_statement,
     floors_statement,
 )
+from duly.store.read.job_view import view_each
 
 CLOCKS_DIFFER = timedelta(seconds=CLOCKS_DIFFER_SECONDS)
 # Entries examined for each requested job in the first round; each later round examines four times as many.

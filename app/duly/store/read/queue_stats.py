@@ -12,7 +12,7 @@ from typing import Literal
 from duly.domain.job import DEFAULT_QUEUE
 from duly.store.postgres.database import Connection
 from duly.store.queue.ready import FIND_LANES
-from duly.store.schema.access_paths import PLANS
+from duly.store.read.access_paths import PLANS
 
 Table = Literal["ready", "scheduled", "blocked", "running", "deliveries"]
 

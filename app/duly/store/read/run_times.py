@@ -2,8 +2,8 @@
 
 from duly.domain.events import EventKind, Status
 from duly.store.postgres.database import Connection
+from duly.store.read.access_paths import PLANS, ListFilter
 from duly.store.read.list_jobs import find_jobs
-from duly.store.schema.access_paths import PLANS, ListFilter
 
 SAMPLE = 1_000
 # Bound of the search in types of which few jobs complete.

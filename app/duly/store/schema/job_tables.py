@@ -17,8 +17,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, UUID
 
 from duly.domain.events import FIRST_TERMINAL
 from duly.domain.job import Mark
-from duly.store.schema.access_paths import PLACED
 from duly.store.schema.column_types import TIME, TRANSACTION_ID, counters, may, metadata, need
+from duly.store.schema.index_conditions import PLACED
 
 Table(
     "jobs",

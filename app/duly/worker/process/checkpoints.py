@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 
-from duly.handlers.checkpoint import CheckpointText
+from duly.handlers.checkpoint_text import CheckpointText
 
 # Size of a part in characters: escaped to at most a dozen bytes each, it fits a datagram.
 PART = 4_500

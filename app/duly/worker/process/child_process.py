@@ -15,7 +15,7 @@ from anyio import CapacityLimiter
 
 from duly.worker.process.frames import Frames, encode_frame
 from duly.worker.process.main import Setup, serve
-from duly.worker.process.messages import Inbox
+from duly.worker.process.report_channel import Inbox
 
 PART = 1 << 18
 # Longest time from an order until the child begins; a child that hangs is killed.

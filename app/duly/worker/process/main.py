@@ -15,17 +15,17 @@ from uuid import UUID
 
 from duly.domain.job import ClaimedJob
 from duly.domain.log_lines import fields_text, message_text
-from duly.handlers.checkpoint import write_checkpoint
+from duly.handlers.checkpoint_text import write_checkpoint
 from duly.handlers.child_jobs import ChildJobs
 from duly.handlers.context import DONE
 from duly.handlers.discovery import load_users_own
 from duly.handlers.exceptions import Fail, HandlerError, Retry
 from duly.handlers.registry import RegisteredHandler, Registry
 from duly.handlers.serialization import ParametersInvalid, ResultInvalid, read_parameters, write_result
-from duly.worker.invocation import context_of, describe, package_of
+from duly.worker.handler_context import context_of, describe, package_of
 from duly.worker.process.checkpoints import parts_of
 from duly.worker.process.frames import receive_frame, send_frame
-from duly.worker.process.messages import Outbox
+from duly.worker.process.report_channel import Outbox
 from duly.worker.tracebacks import locate_error, traceback_text
 
 # These are sent to a whole group of processes; a child ends when its parent says so. Handlers that do nothing instead

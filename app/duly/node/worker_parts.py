@@ -24,11 +24,11 @@ from duly.loop import Loops
 from duly.settings import Settings
 from duly.store.postgres.database import Database
 from duly.telemetry.metrics import Metrics
-from duly.worker.attempt_deadlines import AttemptDeadlines
 from duly.worker.child_jobs import AttemptChildren, ChildJobParts
 from duly.worker.parked_attempts import ParkedAttempts
 from duly.worker.pool import Pool
 from duly.worker.process.pool import ProcessExecutor, in_processes
+from duly.worker.recorded_deadlines import AttemptDeadlines
 from duly.worker.reports import RecordedReports, ReportLimits
 
 

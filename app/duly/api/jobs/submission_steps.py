@@ -6,7 +6,7 @@ from fastapi import Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from duly.api.contract.openapi_parts import header_parameters, json_body
-from duly.api.server.request_scope import node_of
+from duly.api.server.scope_values import node_of
 from duly.domain.job import Accepted, NewJob
 from duly.errors import Draining, Invalid, PathError
 from duly.node import Node

@@ -10,14 +10,14 @@ from fastapi import APIRouter, Query, Request, Response
 from duly.api.contract.path_ids import job_id_in_path
 from duly.api.contract.response_models import CancelledBody, JobBody, RetriedBody, error_responses
 from duly.api.contract.responses import accepts_query, json_response
-from duly.api.jobs.accept import refuse_when_draining
 from duly.api.jobs.job_body import job_response
 from duly.api.jobs.job_filter import JobFilter
 from duly.api.jobs.long_poll import find_job
-from duly.api.server.request_scope import node_of, tenant_of
+from duly.api.jobs.submission_steps import refuse_when_draining
+from duly.api.server.scope_values import node_of, tenant_of
 from duly.domain.events import Status
 from duly.errors import Invalid, PathError
-from duly.store.schema.access_paths import ListFilter
+from duly.store.read.access_paths import ListFilter
 
 RETRYABLE = (Status.FAILED, Status.CANCELLED)
 UNFINISHED = (Status.PENDING, Status.RUNNING)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from werkzeug.http import parse_list_header
 
-from duly.domain.field_values import LONGEST, ListMember, delay_seconds, quality, read_members, unquoted
+from duly.domain.http_field_values import LONGEST, ListMember, delay_seconds, quality, read_members, unquoted
 
 TOKEN = some.text("!#$%&'*+-.^_`|~" + string.ascii_letters + string.digits, min_size=1, max_size=6)
 QUOTED = some.text('a ,;="\\\t', max_size=6)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from duly.domain.job import JobView
-from duly.lifecycle.submit.batcher import Batcher
+from duly.lifecycle.writes.batcher import Batcher
 from duly.store.postgres.database import Database, DatabaseOutage
 from duly.store.read.job_view import view_each
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from duly.domain.signing_key import (
+from duly.domain.webhook_key_pair import (
     is_signed,
     key_id,
     make_key_pair,

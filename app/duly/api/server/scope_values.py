@@ -7,7 +7,7 @@ A FastAPI dependency costs 8 µs a parameter and a request, these functions a lo
 from collections.abc import Mapping
 from typing import Any, Final
 
-from duly.domain.grant import Grant
+from duly.domain.ticket_grant import Grant
 from duly.node import Node
 
 NODE: Final = "duly.node"

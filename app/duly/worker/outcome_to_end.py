@@ -12,7 +12,7 @@ from duly.handlers.registry import Registry
 from duly.lifecycle.end.attempt_log import log_end
 from duly.lifecycle.end.finish import Finisher
 from duly.telemetry.metrics import Metrics
-from duly.worker.invocation import describe
+from duly.worker.handler_context import describe
 from duly.worker.tracebacks import traceback_text
 
 log = structlog.stdlib.get_logger("duly.attempt_end")

@@ -1,6 +1,6 @@
 """The rights of the serving role."""
 
-from duly.store.schema.role_rights import TABLES
+from duly.store.schema.required_rights import TABLES
 from duly.store.schema.tables import metadata
 
 

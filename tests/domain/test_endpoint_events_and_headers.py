@@ -4,8 +4,7 @@ from itertools import product
 
 import pytest
 
-from duly.domain.webhook_events import BATCH_BIT, CALLBACK_BITS, ENDPOINT_BITS
-from duly.domain.webhook_filters import (
+from duly.domain.endpoint_events_and_headers import (
     ALWAYS_SENT,
     LARGEST_HEADERS,
     MOST_HEADERS,
@@ -14,6 +13,7 @@ from duly.domain.webhook_filters import (
     event_names,
     header_errors,
 )
+from duly.domain.webhook_events import BATCH_BIT, CALLBACK_BITS, ENDPOINT_BITS
 
 JOBS = sum(CALLBACK_BITS.values())
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import structlog
 
-from duly.store.ledger.stream_holders import Held, HolderKind
+from duly.store.ledger.stream_blockers import Held, HolderKind
 
 log = structlog.stdlib.get_logger("duly.stream")
 

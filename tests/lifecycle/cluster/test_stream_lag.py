@@ -3,8 +3,8 @@
 import pytest
 from structlog.testing import capture_logs
 
-from duly.lifecycle.cluster.stream_watch import HELD_SECONDS, StreamWatch
-from duly.store.ledger.stream_holders import Held, HolderKind, StreamHolder
+from duly.lifecycle.cluster.stream_lag import HELD_SECONDS, StreamWatch
+from duly.store.ledger.stream_blockers import Held, HolderKind, StreamHolder
 
 
 def session(tx: int, seconds: float | None) -> StreamHolder:

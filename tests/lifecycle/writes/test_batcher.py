@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from duly.errors import Overloaded
-from duly.lifecycle.submit.batcher import Batcher
+from duly.lifecycle.writes.batcher import Batcher
 from duly.store.postgres.database import DatabaseOutage, RecordRefused
 
 

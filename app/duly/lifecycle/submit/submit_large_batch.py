@@ -13,10 +13,10 @@ from duly.domain.ids import IdBlock
 from duly.domain.job import Accepted, Lane, NewBatch, NewJob
 from duly.errors import Invalid, PathError
 from duly.lifecycle.cluster.wakeups import Wakeups
+from duly.lifecycle.submit.batch_spool import JobSpool
 from duly.lifecycle.submit.idempotent_responses import store_batch_response, stored_substitutes
 from duly.lifecycle.submit.insert import insert_jobs, wake_for_submitted
 from duly.lifecycle.submit.insert_tied import InsertResult
-from duly.lifecycle.submit.spool import JobSpool
 from duly.lifecycle.submit.submit import BatchRefused, busy_error, check_same_request, insert_again
 from duly.store.postgres.database import Connection, Database, DatabaseOutage, RecordBusy
 from duly.store.submit.batches import record_batch, view_batch

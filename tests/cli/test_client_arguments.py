@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from duly.cli.arguments import connect, read_labels, read_parameters, wants_json
+from duly.cli.client_arguments import connect, read_labels, read_parameters, wants_json
 from duly.cli.errors import CommandLineError
 
 

@@ -10,7 +10,7 @@ from duly.api.contract.response_models import JobBody, error_responses
 from duly.api.contract.responses import accepts_query
 from duly.api.jobs.job_body import job_headers, job_response
 from duly.api.jobs.long_poll import LONGEST_WAIT_SECONDS, find_job, wait_for_change
-from duly.api.server.request_scope import header_text, node_of, tenant_of
+from duly.api.server.scope_values import header_text, node_of, tenant_of
 from duly.domain.entity_tags import read_sequences
 from duly.lifecycle.end.cancel import CancelResult
 

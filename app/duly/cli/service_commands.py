@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from duly.cli.arguments import AsJson
+from duly.cli.client_arguments import AsJson
 from duly.cli.extras import needs
 from duly.domain.role import Role
 

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 from duly.domain.json_reader import read_json
 from duly.domain.json_writer import dump_text
 from duly.errors import Invalid
-from duly.lifecycle.submit.read_model import read_model
 from duly.lifecycle.submit.submission_model import Submission
+from duly.lifecycle.submit.validate_model import read_model
 
 
 class _Jobs(BaseModel):

@@ -14,9 +14,9 @@ from duly.errors import DulyError
 from duly.handlers.exceptions import HandlerError
 from duly.handlers.serialization import ParametersInvalid
 from duly.handlers.submit_options import ChildRequest, SubmitOptions
-from duly.lifecycle.submit.read_model import read_model
 from duly.lifecycle.submit.submission_errors import path_errors
 from duly.lifecycle.submit.submission_model import Submission
+from duly.lifecycle.submit.validate_model import read_model
 
 MOST_NAMED = 10  # errors in one message
 # Left out of the digest: a start time may be computed from the present time, which differs in the next attempt.

@@ -12,6 +12,10 @@ from uuid import UUID
 from duly.domain.events import FIRST_TERMINAL, Status
 from duly.domain.ids import LARGEST, SMALLEST
 from duly.store.queue.ready import FIND_LANES
+from duly.store.schema.index_conditions import PLACED
+
+# Difference between the time in an id and the time of the record, beyond which `jobs_placed` has the job.
+CLOCKS_DIFFER_SECONDS = 300
 
 
 class ListFilter(NamedTuple):
@@ -93,17 +97,6 @@ _STANDING = {
 _OF_LABELS = f"""
     select w.job_id from unnest($9) as a (labels)
     cross join lateral (select job_id from jobs where {_IN_RANGE} and labels @> a.labels::jsonb offset 0) w
-"""
-
-# The time in a client-made id, or in one with its parent's time, may differ from the time of the record. The index
-# `jobs_placed` has these jobs; other ids differ by the difference of clocks at most, with a minute to spare.
-CLOCKS_DIFFER_SECONDS = 300
-PLACED = """
-(digest is not null or parent_id is not null)
-and abs(
-    extract(epoch from created_at - timestamptz '1970-01-01 00:00:00+00')
-    - ('x' || substr(job_id::text, 1, 8) || substr(job_id::text, 10, 4))::bit(48)::bigint / 1000.0
-) > 240
 """
 # `offset 0` keeps the planner from choosing another index for the order of ids.
 _PLACED = f"""
