@@ -291,7 +291,7 @@ class Draining(Unavailable):
 
 
 class DatabaseUnavailable(Unavailable):
-    """Failure of the database. `code` names its cause, `remedy` tells the operator how to resolve it."""
+    """Failure of the database. `code` names its cause, `remedy` its remedy for the operator."""
 
     code = "DATABASE_UNAVAILABLE"
 

@@ -27,7 +27,7 @@ HASTE_SECONDS = 2.0
 
 
 class _Child:
-    """Child process with a pipe, whose end of file tells each side that the other has died."""
+    """Child process with a pipe, whose end of file means that the other side has died."""
 
     def __init__(self, startup: Startup, listening: socket.socket) -> None:
         spawning = multiprocessing.get_context("spawn")

@@ -1,7 +1,7 @@
 """Cursors: positions as opaque text with a checksum.
 
-The checksum finds cursors of another list, cut off or changed by mistake. It is no signature: its key is public, and a
-forged cursor grants nothing, since every page is read with the rights and filters of its own request.
+The checksum finds cursors of another list, cut off or changed by mistake. It is not a signature: its key is public, and
+a forged cursor grants nothing, since every page is read with the rights and filters of its own request.
 """
 
 import base64
