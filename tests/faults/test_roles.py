@@ -179,7 +179,7 @@ async def test_a_role_whose_connections_are_used_up_is_told_so(split: Split, ser
         assert error["details"]["cause"] == "DATABASE_TOO_MANY_CONNECTIONS"
         assert "max_connections" in error["details"]["remedy"]
         answer = await service.client.post("/api/v1/jobs", json={"type": "echo"})
-        assert "too many connections" not in refused(answer, 503, "DATABASE_TOO_MANY_CONNECTIONS")["details"]["reason"]
+        assert "for role" not in refused(answer, 503, "DATABASE_TOO_MANY_CONNECTIONS")["details"]["reason"]
         assert split.serving not in answer.text
         await split.superuser.execute(f"alter role {split.serving} connection limit -1")
         assert (await service.run("echo", 1))["result"] == 1
