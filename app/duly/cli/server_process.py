@@ -23,7 +23,7 @@ from duly.api.server.access_lines import refused_line
 from duly.api.server.connection_limits import Place, connections_of
 from duly.api.server.load_shedding import LoadShedder
 from duly.api.server.refusals import refusal_bytes
-from duly.api.server.shedding_protocol import Crowd, SheddingProtocol
+from duly.api.server.shedding_protocol import PausedConnections, SheddingProtocol
 from duly.api.server.socket_protocol import SocketProtocol
 from duly.cli.command_setup import new_database, say
 from duly.cli.prepare_database import CannotServe, prepare, recognise_keys
@@ -164,7 +164,7 @@ class _Server(uvicorn.Server):
         self._load_shedder = LoadShedder()
         self._metrics = node.metrics
         self._refused, self._access = node.metrics.refused.labels(Overloaded.code), node.access
-        self._crowd = Crowd(refused=self._shed)
+        self._paused = PausedConnections(refused=self._shed)
         self._connections = connections_of(node)
 
     def _shed(self) -> None:
@@ -177,7 +177,7 @@ class _Server(uvicorn.Server):
             server_state=self.server_state,
             app_state={},
             load_shedder=self._load_shedder,
-            crowd=self._crowd,
+            paused=self._paused,
             connections=self._connections,
             place=place,
             connection=connection,

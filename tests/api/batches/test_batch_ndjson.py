@@ -415,7 +415,7 @@ async def _accepts(service: Service) -> bool:
 async def test_a_client_that_falls_silent_is_given_up(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_limits, "LIMITS", Limits(body_look=0.2))
+    monkeypatch.setattr(connection_limits, "LIMITS", Limits(body_check=0.2))
     service = await start_service()
     reader, writer = await _half(service, written([{"type": "echo"}] * 50))
     async with asyncio.timeout(20):

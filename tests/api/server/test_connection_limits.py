@@ -36,7 +36,7 @@ class Known:
         self.closed = True
         self.place.leave()
 
-    half_over = head_late = look_at_body = look_at_response = linger_over = look_for_client = idle_over
+    half_over = head_late = check_body = check_response = linger_over = check_client = idle_over
 
 
 @pytest.fixture

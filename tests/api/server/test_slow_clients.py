@@ -17,7 +17,7 @@ from tests.support.service import Service, eventually, running_service
 
 HEALTH = request("GET", "/healthz")
 LOOK = 0.3
-SHORT = Limits(head=LOOK, idle=0.5, body_look=LOOK, body=3 * LOOK, response_look=LOOK, linger=0.2)
+SHORT = Limits(head=LOOK, idle=0.5, body_check=LOOK, body=3 * LOOK, response_check=LOOK, linger=0.2)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-class GatheringTransport:
+class CoalescingTransport:
     """Wraps a transport, and passes on what was written at the end of the event loop's iteration. `unsent` is called
     when the transport is closed before its client has received everything.
     """
@@ -46,7 +46,7 @@ class GatheringTransport:
             self._unsent()
         self._transport.close()
 
-    def let_go(self) -> None:
+    def drop_callback(self) -> None:
         """Drops the callback: a reference cycle would leave each connection to the garbage collector."""
         self._unsent = None
 

@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from duly.api.server.connection_limits import LEAST_BYTES_A_SECOND, Connection, Connections
+from duly.api.server.connection_limits import LEAST_BYTES_PER_SECOND, Connection, Connections
 from duly.api.server.ndjson_reader import LATE, are_lines
 from duly.api.server.refusals import head_late
 from duly.api.server.request_parser import ParsingProtocol
@@ -30,19 +30,19 @@ class TimedProtocol(ParsingProtocol):
     def half_over(self) -> None:
         raise NotImplementedError
 
-    def look_for_client(self) -> None:
+    def check_client(self) -> None:
         raise NotImplementedError
 
     def _wait(self) -> None:
         """Moves the connection to the deadline that applies to its client now."""
-        if self._deaf:
+        if self._ignores_input:
             owed = None
         elif self._in_body:
             owed = self._all.bodies
-        elif not self._answered:
+        elif not self._all_responded:
             owed = None
         else:
-            owed = self._all.idle if self._served and not self._begun else self._all.heads
+            owed = self._all.idle if self._served and not self._incomplete else self._all.heads
         if owed is not self._waits_in:
             self._wait_in(owed)
 
@@ -56,37 +56,37 @@ class TimedProtocol(ParsingProtocol):
         self._waits_in = owed
         if owed is self._all.bodies:
             self._body_began = self.loop.time()
-            self._begin_look()
+            self._start_body_check()
         elif owed is not None:
             owed.put(self)
 
     def head_late(self) -> None:
         self._waits_in = None
-        if self._begun:
+        if self._incomplete:
             self._stop(head_late(self._all.limits.head))
         else:
             self._all.closed("silent")
             self.transport.close()
 
-    def _begin_look(self) -> None:
+    def _start_body_check(self) -> None:
         self._body_bytes, self._body_paused = 0, False
         self._all.bodies.put(self)
 
-    def look_at_body(self) -> None:
+    def check_body(self) -> None:
         if self._body_paused or self.flow.read_paused:  # the application was slow, not the client
-            self._body_began += self._all.limits.body_look
-            self._begin_look()
+            self._body_began += self._all.limits.body_check
+            self._start_body_check()
             return
-        slow = self._body_bytes < LEAST_BYTES_A_SECOND * self._all.limits.body_look
+        slow = self._body_bytes < LEAST_BYTES_PER_SECOND * self._all.limits.body_check
         if slow or self.loop.time() - self._body_began >= self._body_seconds():
             self._waits_in = None
             self.body_late()
         else:
-            self._begin_look()
+            self._start_body_check()
 
     def _body_seconds(self) -> float:
         lines = self.scope["method"] == "POST" and are_lines(dict(self.scope["headers"]))
-        return float("inf") if lines else self._all.limits.body - self._all.limits.body_look / 2
+        return float("inf") if lines else self._all.limits.body - self._all.limits.body_check / 2
 
     def body_late(self) -> None:
         """Makes the application refuse the request, or closes the connection if the response has begun."""
@@ -94,7 +94,7 @@ class TimedProtocol(ParsingProtocol):
             self._all.closed("slow_body")
             self.transport.abort()
             return
-        self._deaf = True
+        self._ignores_input = True
         cast("dict[str, Any]", self.cycle.scope)[LATE] = True
         self.cycle.keep_alive = False
         self.cycle.message_event.set()
@@ -117,9 +117,9 @@ class TimedProtocol(ParsingProtocol):
         self._all.responses.take_out(self)
         self._all.responses.put(self)
 
-    def look_at_response(self) -> None:
+    def check_response(self) -> None:
         taken = self._unsent_bytes - self.transport.get_write_buffer_size()
-        if taken < LEAST_BYTES_A_SECOND * self._all.limits.response_look and taken < self._unsent_bytes:
+        if taken < LEAST_BYTES_PER_SECOND * self._all.limits.response_check and taken < self._unsent_bytes:
             self._all.closed("slow_reader")
             self.transport.abort()
         else:

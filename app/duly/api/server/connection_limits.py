@@ -18,14 +18,14 @@ from duly.deadline_queue import Deadlines
 from duly.node import Node
 from duly.settings import Settings
 
-LEAST_BYTES_A_SECOND = 1 << 10
+LEAST_BYTES_PER_SECOND = 1 << 10
 # Bytes read from a client after an error, so that it can read the response.
 LINGER_BYTES = 1 << 20
 
 # File descriptors reserved for the database, webhooks, files and handlers: a number, or a share if there are few.
 SPARE_FILES, SPARE_SHARE = 600, 0.25
 # Connections that are searched for an idle one of an address.
-LOOKED_THROUGH = 256
+SEARCHED = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,10 @@ class Limits:
     Attributes:
         head: from the connection, or the first byte of a later request, to the end of its head.
         idle: between two requests.
-        body_look: interval in which a body must grow by `LEAST_BYTES_A_SECOND`. Time in which the application does not
-            read does not count.
+        body_check: interval in which a body must grow by `LEAST_BYTES_PER_SECOND`. Time in which the application does
+            not read does not count.
         body: for a whole body; NDJSON has no such limit.
-        response_look: interval in which a client must read its response at that rate.
+        response_check: interval in which a client must read its response at that rate.
         linger: for reading an error response.
         half_closed: for a response to begin after the client has closed its sending side, or has disconnected.
         probe: from the half-close of a stream's client to the check whether it has disconnected.
@@ -46,9 +46,9 @@ class Limits:
 
     head: float = 10.0
     idle: float = 75.0
-    body_look: float = 10.0
+    body_check: float = 10.0
     body: float = 30.0
-    response_look: float = 60.0
+    response_check: float = 60.0
     linger: float = 2.0
     half_closed: float = 75.0
     probe: float = 0.5
@@ -64,11 +64,11 @@ class Connection(Protocol):
 
     def head_late(self) -> None: ...
     def idle_over(self) -> None: ...
-    def look_at_body(self) -> None: ...
-    def look_at_response(self) -> None: ...
+    def check_body(self) -> None: ...
+    def check_response(self) -> None: ...
     def linger_over(self) -> None: ...
     def half_over(self) -> None: ...
-    def look_for_client(self) -> None: ...
+    def check_client(self) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -118,11 +118,11 @@ class Connections:
         self._of_address: Counter[str] = Counter()
         self.heads = Deadlines[Connection](limits.head, lambda connection: connection.head_late())
         self.idle = Deadlines[Connection](limits.idle, lambda connection: connection.idle_over())
-        self.bodies = Deadlines[Connection](limits.body_look, lambda connection: connection.look_at_body())
-        self.responses = Deadlines[Connection](limits.response_look, lambda connection: connection.look_at_response())
+        self.bodies = Deadlines[Connection](limits.body_check, lambda connection: connection.check_body())
+        self.responses = Deadlines[Connection](limits.response_check, lambda connection: connection.check_response())
         self.leaving = Deadlines[Connection](limits.linger, lambda connection: connection.linger_over())
         self.half_closed = Deadlines[Connection](limits.half_closed, lambda connection: connection.half_over())
-        self.probes = Deadlines[Connection](limits.probe, lambda connection: connection.look_for_client())
+        self.probes = Deadlines[Connection](limits.probe, lambda connection: connection.check_client())
         self._deadlines = (
             *(self.heads, self.idle, self.bodies, self.responses),
             *(self.leaving, self.half_closed, self.probes),
@@ -178,8 +178,8 @@ class Connections:
     def _first(waiting: Deadlines[Connection], address: str | None) -> Iterable[Connection]:
         if address is None:
             return list(islice(waiting, 1))
-        looked_through = islice(waiting, LOOKED_THROUGH)
-        return list(islice((each for each in looked_through if network_of(each.address) == address), 1))
+        searched = islice(waiting, SEARCHED)
+        return list(islice((each for each in searched if network_of(each.address) == address), 1))
 
     def forget(self, connection: Connection) -> None:
         """Removes a connection from all deadlines."""

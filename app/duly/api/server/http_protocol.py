@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from starlette.types import Scope
 
-from duly.api.server.coalescing_protocol import GatheringTransport
+from duly.api.server.coalescing_protocol import CoalescingTransport
 from duly.api.server.connection_deadlines import TimedProtocol
 from duly.api.server.connection_limits import LINGER_BYTES, Place
 from duly.api.server.exchange import RESPOND, RawHeaders
@@ -35,27 +35,27 @@ class BoundedProtocol(TimedProtocol):
         self._place = place
         self._connection = connection
         # Refusal that is sent after the responses to the requests before it.
-        self._refused_next: DulyError | None = None
+        self._next_refusal: DulyError | None = None
         self._unparsed = b""
-        self._half_closed, self._lingers, self._unheard_bytes = False, False, 0
+        self._half_closed, self._lingers, self._discarded_bytes = False, False, 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn names it so
-        gathering = GatheringTransport(transport, self.loop, self._watch_response)
-        super().connection_made(cast("asyncio.Transport", gathering))
+        coalescing = CoalescingTransport(transport, self.loop, self._watch_response)
+        super().connection_made(cast("asyncio.Transport", coalescing))
         self.address = self.client[0] if self.client else ""
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._deaf = True
+        self._ignores_input = True
         self._leave()
         for waiting, _ in self.pipeline:  # these never get their turn
             leave(cast("dict[str, Any]", waiting.scope))
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._deaf:
-            self._unheard_bytes += len(data)
-            if self._unheard_bytes > LINGER_BYTES:
+        if self._ignores_input:
+            self._discarded_bytes += len(data)
+            if self._discarded_bytes > LINGER_BYTES:
                 self.transport.abort()
             return
         if len(data) <= REQUESTS_BYTES and not self._unparsed:
@@ -68,7 +68,7 @@ class BoundedProtocol(TimedProtocol):
         """Parses some bytes at a time, and keeps the rest while requests wait for their turn: a parsed request takes a
         hundred times its bytes.
         """
-        while data and not self._deaf:
+        while data and not self._ignores_input:
             if self.pipeline or self._unparsed:
                 self._unparsed += data
                 self.flow.pause_reading()
@@ -82,7 +82,7 @@ class BoundedProtocol(TimedProtocol):
         self._all.forget(self)
         self._place.leave()
         self._waits_in = None
-        self._deaf = True
+        self._ignores_input = True
         self.transport.close()
 
     # Responses
@@ -123,8 +123,8 @@ class BoundedProtocol(TimedProtocol):
         self.flow.resume_reading()
         if self._starts_next():
             return
-        if self._refused_next is not None:
-            self._answer(self._refused_next)
+        if self._next_refusal is not None:
+            self._send_refusal(self._next_refusal)
         elif self._half_closed:
             self.transport.close()
         else:
@@ -139,24 +139,24 @@ class BoundedProtocol(TimedProtocol):
             return waited
         unparsed, self._unparsed = self._unparsed, b""
         self._parse_some(unparsed)
-        return waited or not (self._deaf or self._answered)
+        return waited or not (self._ignores_input or self._all_responded)
 
     def refuse(self, refusal: DulyError) -> None:
         self._unparsed = b""
         if self._in_head:
-            answerable = self._answered
+            refusable = self._all_responded
         elif self._latest_waits():
-            answerable = False
+            refusable = False
         elif self.cycle.response_started:
             self.transport.close()
             return
         else:
-            self.cycle.disconnected = answerable = True
+            self.cycle.disconnected = refusable = True
             self.cycle.message_event.set()
-        if answerable:
-            self._answer(refusal)
+        if refusable:
+            self._send_refusal(refusal)
         else:
-            self._refused_next = refusal
+            self._next_refusal = refusal
 
     def _latest_waits(self) -> bool:
         """Returns whether the latest request waits for those before it. It is dropped then, since it is incomplete."""
@@ -166,9 +166,9 @@ class BoundedProtocol(TimedProtocol):
         leave(cast("dict[str, Any]", self.cycle.scope))
         return True
 
-    def _answer(self, refusal: DulyError) -> None:
+    def _send_refusal(self, refusal: DulyError) -> None:
         """Sends a refusal and closes. Reads from the client for a while, so that it can read the response."""
-        request_id = request_id_of(dict(self.headers) if self._begun else {})
+        request_id = request_id_of(dict(self.headers) if self._incomplete else {})
         self.transport.write(refusal_bytes(refusal, request_id=request_id))
         if self.log_refusal is not None:
             self.log_refusal(request_id.decode(), refusal, self.client)
@@ -187,9 +187,9 @@ class BoundedProtocol(TimedProtocol):
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn declares that it returns nothing
         """Keeps the connection for outstanding responses. Without one, or if a request is incomplete, it is closed."""
         self._half_closed = True
-        answers_late = self._deaf and not self._lingers and not self._answered
-        if answers_late or (not self._answered and (self._in_head or self._latest_waits())):
-            self._deaf = not self._unparsed
+        responds_late = self._ignores_input and not self._lingers and not self._all_responded
+        if responds_late or (not self._all_responded and (self._in_head or self._latest_waits())):
+            self._ignores_input = not self._unparsed
             self._wait()
             self._watch_for_client()
         else:
@@ -211,7 +211,7 @@ class BoundedProtocol(TimedProtocol):
         if not self.cycle.response_started:
             self.transport.abort()
 
-    def look_for_client(self) -> None:
+    def check_client(self) -> None:
         if was_reset(self._connection):
             self.transport.abort()
 
@@ -231,4 +231,4 @@ class BoundedProtocol(TimedProtocol):
     def _leave(self) -> None:
         self._all.forget(self)
         self._place.leave()
-        cast("GatheringTransport", self.transport).let_go()
+        cast("CoalescingTransport", self.transport).drop_callback()

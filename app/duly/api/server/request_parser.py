@@ -45,12 +45,12 @@ class ParsingProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         # Position of the parser: before or in a head, or in a body; and whether a request is incomplete.
-        self._in_head, self._begun, self._offered = True, False, False
+        self._in_head, self._incomplete, self._upgrade_offered = True, False, False
         self._head_bytes = self._body_bytes = self._overhead = self._trailers = 0
         self._host: bytes | None = None
         self._fault: DulyError | None = None
         # Nothing more is parsed.
-        self._deaf = False
+        self._ignores_input = False
 
     def refuse(self, refusal: DulyError) -> None:
         """Refuses a request before it reaches the application, and closes; parses nothing more."""
@@ -61,7 +61,7 @@ class ParsingProtocol(HttpToolsProtocol):
         raise NotImplementedError
 
     @property
-    def _answered(self) -> bool:
+    def _all_responded(self) -> bool:
         """Returns whether all requests so far have their whole response."""
         return self.cycle is None or self.cycle.response_complete
 
@@ -83,7 +83,7 @@ class ParsingProtocol(HttpToolsProtocol):
         self._feed(data[:fits])
         if self._in_head and self._head_bytes == HEAD_BYTES:
             self._stop(head_too_large())
-        elif not self._deaf:
+        elif not self._ignores_input:
             self.parse(data[fits:])
 
     def _parse_body(self, data: bytes) -> None:
@@ -96,7 +96,7 @@ class ParsingProtocol(HttpToolsProtocol):
             self._stop(framing_too_large())
 
     def _feed(self, data: bytes | memoryview) -> None:
-        while data and not self._deaf:
+        while data and not self._ignores_input:
             data = self._feed_once(data)
 
     def _feed_once(self, data: bytes | memoryview) -> bytes | memoryview:
@@ -111,8 +111,8 @@ class ParsingProtocol(HttpToolsProtocol):
         return b""
 
     def _stop(self, refusal: DulyError) -> None:
-        if not self._deaf:
-            self._deaf = True
+        if not self._ignores_input:
+            self._ignores_input = True
             self.refuse(refusal)
 
     def _fail(self, refusal: DulyError) -> NoReturn:
@@ -123,7 +123,7 @@ class ParsingProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._begun = True
+        self._incomplete = True
         self._host = None
         self._trailers = 0
 
@@ -169,7 +169,7 @@ class ParsingProtocol(HttpToolsProtocol):
         if self._host is None and version == "1.1":
             self._fail(host_refused(None))
         if self.parser.should_upgrade():
-            self._offered = True  # the parser stops here
+            self._upgrade_offered = True  # the parser stops here
             return
         if not self.url.startswith(b"/"):
             self._read_absolute()
@@ -195,8 +195,8 @@ class ParsingProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if not self._offered:
-            self._in_head, self._begun = True, False
+        if not self._upgrade_offered:
+            self._in_head, self._incomplete = True, False
             super().on_message_complete()
 
     # Upgrades
@@ -205,16 +205,16 @@ class ParsingProtocol(HttpToolsProtocol):
         """Takes an offered WebSocket, and parses a request with any other offer as if it had none (RFC 9110, section
         7.8).
         """
-        self._offered = False
+        self._upgrade_offered = False
         method, version = self.parser.get_method(), self.parser.get_http_version()
-        takes = self._answered and upgrades_to_socket(self.headers, method=method, version=version)
+        takes = self._all_responded and upgrades_to_socket(self.headers, method=method, version=version)
         if method == b"CONNECT":
             self._stop(connect_refused())
             return
         upgrade = b"websocket" if takes else None
         head = rebuilt(self.headers, method=method, target=self.url, version=version, upgrade=upgrade)
         if takes:
-            self._deaf = True
+            self._ignores_input = True
             self.become_socket(head)
             return
         self.parser = httptools.HttpRequestParser(self)

@@ -80,12 +80,12 @@ def _is_plain(head: bytes) -> bool:
     )
 
 
-class Crowd:
+class PausedConnections:
     """Paused connections. `refused` is called for each refusal."""
 
     def __init__(self, *, refused: Callable[[], None]) -> None:
         self._refused = refused
-        self._held = [Deadlines(seconds, SheddingProtocol.hear_again) for seconds in HOLD_SECONDS]
+        self._held = [Deadlines(seconds, SheddingProtocol.resume) for seconds in HOLD_SECONDS]
 
     def hold(self, protocol: "SheddingProtocol") -> None:
         """Pauses a connection whose submission was refused."""
@@ -94,7 +94,7 @@ class Crowd:
         place = min(bisect_left(HOLD_SECONDS, needed), len(HOLD_SECONDS) - 1)
         self._held[place].put(protocol)
 
-    def let_go(self, protocol: "SheddingProtocol") -> None:
+    def forget(self, protocol: "SheddingProtocol") -> None:
         """Forgets a connection."""
         for held in self._held:
             held.take_out(protocol)
@@ -107,14 +107,14 @@ class SheddingProtocol(BoundedProtocol):
         self,
         *arguments: Any,
         load_shedder: LoadShedder,
-        crowd: Crowd,
+        paused: PausedConnections,
         connection: socket.socket,
         root_path: str = "",
         **named: Any,
     ) -> None:
         super().__init__(*arguments, connection=connection, **named)
         self._load_shedder = load_shedder
-        self._crowd = crowd
+        self._paused = paused
         self._unread_seconds = partial(unread_seconds, connection)
         self._paths = {PATH, root_path + PATH}  # a proxy removes its prefix, or leaves it
         self._begins = tuple(f"POST {path} HTTP/1.1\r\n".encode() for path in self._paths)
@@ -135,7 +135,7 @@ class SheddingProtocol(BoundedProtocol):
 
     @property
     def _at_rest(self) -> bool:
-        return not self._deaf and not self._head_bytes and self._in_head and self._answered
+        return not self._ignores_input and not self._head_bytes and self._in_head and self._all_responded
 
     def _pass_over(self, data: bytes) -> bytes:
         """Skips the bytes of a refused request, and sends the refusal at its end. Returns the bytes after it."""
@@ -151,7 +151,7 @@ class SheddingProtocol(BoundedProtocol):
             self._served = True
             self.flow.pause_reading()
             self._wait()
-            self._crowd.hold(self)
+            self._paused.hold(self)
         return rest
 
     @property
@@ -168,17 +168,17 @@ class SheddingProtocol(BoundedProtocol):
         else:
             super().body_late()
 
-    def hear_again(self) -> None:
+    def resume(self) -> None:
         self.flow.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._crowd.let_go(self)
+        self._paused.forget(self)
         super().connection_lost(exc)
 
     def on_message_complete(self) -> None:
         """Counts a submission as in progress once it is complete: slow bodies do not mean overload."""
         super().on_message_complete()
-        if self._offered or self._answered:
+        if self._upgrade_offered or self._all_responded:
             return
         if self.scope["method"] == "POST" and self.scope["path"] in self._paths:
             self._load_shedder.enter(cast("dict[str, Any]", self.scope))
