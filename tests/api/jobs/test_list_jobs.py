@@ -308,3 +308,11 @@ async def test_a_search_that_takes_too_long_is_continued_by_the_next_page(
             pages.append(await _page(contract, label="found:yes", limit=1, cursor=cursor, **query))
         assert [job["jobId"] for page in pages for job in page["items"]] == wanted[::-1]
         assert any(page["items"] == [] for page in pages[:-1])
+
+
+@pytest.mark.parametrize("path", ["jobs", "jobs/none/events", "queues", "webhooks", "events/stream"])
+async def test_an_unknown_query_parameter_is_called_so_by_every_list(contract: Service, path: str) -> None:
+    response = await contract.client.get(f"/api/v1/{path}", params={"limt": 2})
+
+    assert invalid_paths(response) == ["limt"]
+    assert response.json()["error"]["message"].startswith("limt: unknown query parameter")

@@ -29,6 +29,7 @@ from duly.store.postgres.database import DatabaseError, DatabaseMisconfigured, D
 
 log = structlog.stdlib.get_logger("duly.api")
 
+UNKNOWN_QUERY = "unknown query parameter"
 # Seconds until a retry: after a transient fault, and after one that needs the operator.
 TRANSIENT_SECONDS, OPERATOR_SECONDS = 2, 10
 
@@ -73,7 +74,8 @@ def _path_error(found: Mapping[str, object]) -> PathError:
     """Returns an error of FastAPI, without `query`, `path` or `body` at the beginning of its location."""
     location = found["loc"]
     assert isinstance(location, tuple)  # noqa: S101  # pydantic's type
-    return PathError(json_path(location[1:] if len(location) > 1 else location), str(found["msg"]))
+    path = json_path(location[1:] if len(location) > 1 else location)
+    return PathError(path, UNKNOWN_QUERY if found["type"] == "extra_forbidden" else str(found["msg"]))
 
 
 def as_response(error: DulyError, *, accept: str) -> Response:

@@ -8,6 +8,7 @@ import orjson
 from fastapi import Depends, Request
 from starlette.responses import Response
 
+from duly.api.contract.error_responses import UNKNOWN_QUERY
 from duly.domain.timestamps import rfc3339
 from duly.errors import Invalid, PathError
 
@@ -36,6 +37,6 @@ def accepts_query(*names: str) -> Any:
     async def refuse_others(request: Request) -> None:
         unknown = [name for name in request.query_params if name not in names]
         if unknown:
-            raise Invalid.at([PathError(name, f"unknown query parameter; {allowed}") for name in unknown])
+            raise Invalid.at([PathError(name, f"{UNKNOWN_QUERY}; {allowed}") for name in unknown])
 
     return Depends(refuse_others)
