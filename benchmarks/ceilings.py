@@ -25,13 +25,13 @@ INSERT_MANY = """
 insert into job (id, type, priority, parameters, callback_url, callback_secret)
 select * from unnest($1::uuid[], $2::text[], $3::int2[], $4::jsonb[], $5::text[], $6::text[])
 """
-ANSWER = b'{"jobId":"00000000-0000-0000-0000-000000000000","status":"pending"}'
+RESPONSE = b'{"jobId":"00000000-0000-0000-0000-000000000000","status":"pending"}'
 Row = tuple[object, ...]
 
 
 def create_asgi() -> ASGIApp:
     """Bare ASGI, no database: the cost of uvicorn itself."""
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(ANSWER)).encode())]
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(RESPONSE)).encode())]
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -39,14 +39,14 @@ def create_asgi() -> ASGIApp:
         while (await receive()).get("more_body"):
             pass
         await send({"type": "http.response.start", "status": 202, "headers": headers})
-        await send({"type": "http.response.body", "body": ANSWER})
+        await send({"type": "http.response.body", "body": RESPONSE})
 
     return app
 
 
 def accepted(job_id: uuid.UUID) -> Response:
-    answer = {"jobId": job_id, "status": "pending", "createdAt": datetime.now(UTC)}
-    return Response(orjson.dumps(answer), status_code=202, media_type="application/json")
+    response = {"jobId": job_id, "status": "pending", "createdAt": datetime.now(UTC)}
+    return Response(orjson.dumps(response), status_code=202, media_type="application/json")
 
 
 def create_starlette() -> Starlette:

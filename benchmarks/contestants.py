@@ -53,15 +53,15 @@ FASTAPI_MANY = Contestant("FastAPI, one INSERT for all", Kind.CEILING, "ceilings
 def peers_that_submit(context: RunContext) -> tuple[Contestant, ...]:
     """Returns the peers with different bulk calls, so that a library with two worker settings appears once."""
     taking_part = catalog.taking_part(full=context.sizes.full)
-    return tuple(_peer(peer, words=peer.bulk) for peer in taking_part if peer.submits)
+    return tuple(_peer(peer, settings=peer.bulk) for peer in taking_part if peer.submits)
 
 
 def peers_that_run(context: RunContext) -> tuple[Contestant, ...]:
-    return tuple(_peer(peer, words=peer.setup) for peer in catalog.taking_part(full=context.sizes.full))
+    return tuple(_peer(peer, settings=peer.setup) for peer in catalog.taking_part(full=context.sizes.full))
 
 
-def _peer(peer: Peer, *, words: str) -> Contestant:
-    return Contestant(f"{peer.name} {environments.version(peer)} ({words})", Kind.PEER, peer=peer)
+def _peer(peer: Peer, *, settings: str) -> Contestant:
+    return Contestant(f"{peer.name} {environments.version(peer)} ({settings})", Kind.PEER, peer=peer)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ def number(value: float) -> str:
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def spread_words(spread: Spread) -> str:
+def format_spread(spread: Spread) -> str:
     if spread.rounds == 1 or spread.least == spread.most:
         return number(spread.median)
     return f"{number(spread.median)} ({number(spread.least)}-{number(spread.most)})"

@@ -24,7 +24,7 @@ ALL_BUT_DISPATCHER = ("api", "worker", "sweeper")
 FILL_SECONDS = 120.0
 # A port without a listener: the ports of a round are known only when it begins.
 UNUSED_PORT = 9
-ANSWER_SECONDS = 15.0
+RESPONSE_SECONDS = 15.0
 
 _SET_URLS = """
 update endpoints e set url = 'http://127.0.0.1:' || p.port || '/webhooks'
@@ -36,14 +36,14 @@ where e.endpoint_id = n.endpoint_id
 
 def register(service: Running, ports: Sequence[int]) -> None:
     """Registers an endpoint on each of these ports for the end of every job."""
-    connection = HTTPConnection("127.0.0.1", service.port, timeout=ANSWER_SECONDS)
+    connection = HTTPConnection("127.0.0.1", service.port, timeout=RESPONSE_SECONDS)
     for port in ports:
         webhook = {"url": f"http://127.0.0.1:{port}/webhooks", "events": ["job.completed"], "secret": SECRET}
         connection.request("POST", "/api/v1/webhooks", json.dumps(webhook), {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        said = answer.read().decode()
-        if answer.status != 201:
-            raise ContestantFailed(f"POST /api/v1/webhooks responded with {answer.status}: {said}")
+        response = connection.getresponse()
+        text = response.read().decode()
+        if response.status != 201:
+            raise ContestantFailed(f"POST /api/v1/webhooks responded with {response.status}: {text}")
     connection.close()
 
 

@@ -27,7 +27,7 @@ def split_message(received: bytes) -> Message | None:
     head = received[: end + 2]
     found = _LENGTH.search(head)
     if found is None and _CHUNKED.search(head):
-        raise ValueError("a chunked message: the benchmark reads only messages that tell their length")
+        raise ValueError("chunked message; only messages with a Content-Length are supported")
     start = end + 4
     stop = start + (int(found[1]) if found else 0)
     if len(received) < stop:

@@ -51,10 +51,10 @@ async def deliver(client: httpx.AsyncClient, row: asyncpg.Record) -> bool:
     signature = hmac.new(row["secret"].encode(), body, hashlib.sha256).hexdigest()
     headers = {"Content-Type": "application/json", "X-Webhook-Signature": f"sha256={signature}"}
     try:
-        answer = await client.post(row["url"], content=body, headers=headers)
+        response = await client.post(row["url"], content=body, headers=headers)
     except httpx.TransportError:
         return False
-    return answer.is_success
+    return response.is_success
 
 
 async def one_round(connection: asyncpg.Connection, client: httpx.AsyncClient) -> bool:

@@ -90,8 +90,8 @@ async def call_back(client: httpx.AsyncClient, job: asyncpg.Record, result: dict
     headers = {"Content-Type": "application/json", "X-Webhook-Signature": f"sha256={signature}"}
     for _ in range(CALLBACK_TRIES):
         with suppress(httpx.TransportError):
-            answer = await client.post(job["callback_url"], content=body, headers=headers)
-            if answer.is_success:
+            response = await client.post(job["callback_url"], content=body, headers=headers)
+            if response.is_success:
                 return
 
 

@@ -62,15 +62,15 @@ async def submit(port: int, job: Mapping[str, object]) -> str:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(post(SINGLE_PATH, json.dumps(job).encode()))
     received = b""
-    while (answer := split_message(received)) is None:
+    while (response := split_message(received)) is None:
         more = await reader.read(65_536)
         if not more:
             raise ConnectionError("the service closed the connection")
         received += more
     writer.close()
-    if answer.status != 202:
-        raise ConnectionError(f"POST {SINGLE_PATH} responded with {answer.status}")
-    accepted: dict[str, Any] = json.loads(answer.body)
+    if response.status != 202:
+        raise ConnectionError(f"POST {SINGLE_PATH} responded with {response.status}")
+    accepted: dict[str, Any] = json.loads(response.body)
     return str(accepted["jobId"])
 
 
@@ -102,7 +102,7 @@ async def by_webhook(plan: NotificationPlan) -> NotificationTimes:
             submitted = await submit(plan.port, submission(index, callback_url=callback_url))
             job_id, at = await webhooks.next
         if job_id != submitted:
-            raise ConnectionError(f"a webhook tells of job {job_id} where {submitted} was submitted")
+            raise ConnectionError(f"received a webhook of job {job_id} instead of {submitted}")
         if index >= WARM_UPS:
             times.received_at[job_id] = [at]
     server.close()

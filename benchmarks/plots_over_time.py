@@ -32,11 +32,11 @@ def draw_snapshot(row: Row, path: Path) -> None:
 def draw_overload(row: Row, path: Path) -> None:
     for series in series_by_condition(row).values():
         with drawing(path, rows=3, height=1.8) as stack:
-            answers, latency, memory = stack
-            answers.plot(series["second"], series["accepted"], color=DULY_BLUE, label="accepted")
-            answers.plot(series["second"], series["refused"], color=ORANGE, label="rejected")
-            _name_lines(answers)
-            _dress(answers, "responses", "per second")
+            responses, latency, memory = stack
+            responses.plot(series["second"], series["accepted"], color=DULY_BLUE, label="accepted")
+            responses.plot(series["second"], series["refused"], color=ORANGE, label="rejected")
+            _name_lines(responses)
+            _dress(responses, "responses", "per second")
             _lines(latency, series, {"p50_ms": ("p50", GREY), "p99_ms": ("p99", DULY_BLUE)})
             _dress(latency, "latency of accepted jobs", "ms, logarithmic")
             _lines(memory, series, {"resident_mb": ("", GREEN)})

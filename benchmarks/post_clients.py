@@ -86,9 +86,9 @@ async def by_aiohttp(plan: PostPlan) -> AsyncIterator[Post]:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=plan.concurrent)) as session:
 
         async def post(url: str, body: bytes, headers: dict[str, str]) -> int:
-            async with session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
-                await answer.read()
-                return cast("int", answer.status)
+            async with session.post(url, data=body, headers=headers, allow_redirects=False) as response:
+                await response.read()
+                return cast("int", response.status)
 
         yield post
 
@@ -116,15 +116,15 @@ class Bare(asyncio.Protocol):
         self._received = b""
 
     def exchange(self, request: bytes) -> asyncio.Future[int]:
-        self._answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._response: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.transport.write(request)
-        return self._answer
+        return self._response
 
     def data_received(self, data: bytes) -> None:
         self._received += data
         if (message := split_message(self._received)) is not None:
             self._received = message.rest
-            self._answer.set_result(message.status)
+            self._response.set_result(message.status)
 
 
 @asynccontextmanager

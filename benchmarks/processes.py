@@ -78,8 +78,8 @@ def _name(process: subprocess.Popen[bytes]) -> str:
 def last_error_line(log: Path) -> str:
     """Returns the last line of the log that names an error, or else the last line."""
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    telling = [line for line in lines if ERROR.match(line)] or lines
-    return telling[-1][:300] if telling else "no output"
+    errors = [line for line in lines if ERROR.match(line)] or lines
+    return errors[-1][:300] if errors else "no output"
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

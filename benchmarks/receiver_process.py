@@ -13,7 +13,7 @@ from benchmarks.processes import ContestantFailed
 from benchmarks.run_context import RunContext
 from benchmarks.webhook_receiver import OVER, Received, ReceiverPlan
 
-ANSWER_SECONDS = 15.0
+RESPONSE_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ def run_receiver(context: RunContext, plan: ReceiverPlan) -> Iterator[ReceiverPr
 
 
 def _next(process: LineProcess) -> dict[str, Any]:
-    line = process.line(ANSWER_SECONDS)
+    line = process.line(RESPONSE_SECONDS)
     if line is None:
-        raise ContestantFailed(f"no output of {process.name} within {ANSWER_SECONDS:g} s")
+        raise ContestantFailed(f"no output of {process.name} within {RESPONSE_SECONDS:g} s")
     members: dict[str, Any] = json.loads(line)
     return members

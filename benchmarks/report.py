@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from benchmarks.figure_labels import LEADING, figure_name, number, spread_words
+from benchmarks.figure_labels import LEADING, figure_name, format_spread, number
 from benchmarks.machine import QUIET_CORES
 from benchmarks.results_file import Circumstances, Row, Rows
 from benchmarks.rounds import Result
@@ -35,9 +35,9 @@ def summary(rows: Rows) -> Iterable[str]:
             f"{row.circumstances.sizes}, {row.circumstances.at[:10]}",
             _judged(row.results),
             *("<br>".join(_ratios(row.results, kind)) or "-" for kind in (Kind.NAIVE, Kind.PEER, Kind.CEILING)),
-            f"{target.words}{_marks(target.bounds, row.results)}",
+            f"{target.text}{_marks(target.bounds, row.results)}",
             f"**{reached}**",
-            f"{target.stretch_words}: {stretch}" if target.stretch else "-",
+            f"{target.stretch_text}: {stretch}" if target.stretch else "-",
         )
         yield f"| {' | '.join(cells)} |"
 
@@ -104,7 +104,7 @@ def _table(figures: Sequence[str], results: Sequence[Result]) -> Iterable[str]:
     yield from heading(["", *(figure_name(name) for name in figures), *(["cores"] if with_cores else [])])
     for result in results:
         spreads = result.spreads()
-        cells = [spread_words(spreads[name]) if name in spreads else "" for name in figures]
+        cells = [format_spread(spreads[name]) if name in spreads else "" for name in figures]
         cores = ", ".join(f"{part} {used:.2f}" for part, used in result.cores().items())
         yield f"| {' | '.join([result.contestant.name, *cells, *([cores] if with_cores else [])])} |"
 

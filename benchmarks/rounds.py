@@ -53,12 +53,12 @@ def alternate(
                 _log(f"{row} · {contestant.name}: {error}")
             else:
                 done[contestant.name].append(result)
-                _log(f"{row} · round {number + 1} · {contestant.name}: {_words(result)}")
+                _log(f"{row} · round {number + 1} · {contestant.name}: {_format_figures(result)}")
         order.rotate(-1)
     return [Result(each, done[each.name], failures.get(each.name)) for each in contestants]
 
 
-def _words(result: Round) -> str:
+def _format_figures(result: Round) -> str:
     return ", ".join(f"{name} {value:,.2f}" for name, value in result.figures.items())
 
 

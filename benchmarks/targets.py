@@ -70,9 +70,9 @@ class Bound:
 class Target:
     row: str
     what: str
-    words: str
+    text: str
     bounds: tuple[Bound, ...]
-    stretch_words: str
+    stretch_text: str
     stretch: tuple[Bound, ...]
 
 

@@ -135,7 +135,7 @@ _CHUNK = b"4000\r\n" + b"x" * 0x4000 + b"\r\n"
 _FLOOD = b"x-more: and more\r\n" * 512
 # Start of each response, and the piece that is repeated. The start is longer than a client reads; sending without
 # pauses would only take CPU time from the measured processes.
-ANSWERS: dict[Misbehavior, tuple[bytes, bytes]] = {
+RESPONSES: dict[Misbehavior, tuple[bytes, bytes]] = {
     Misbehavior.SLOW_BODY: (_STATUS + b"content-length: 60000\r\n\r\n", b"x"),
     Misbehavior.ENDLESS_BODY: (_STATUS + b"transfer-encoding: chunked\r\n\r\n" + _CHUNK * 8, _CHUNK),
     Misbehavior.HEADER_FLOOD: (_STATUS + _FLOOD * 8, _FLOOD),
@@ -150,7 +150,7 @@ class Hostile(asyncio.Protocol):
         self._webhooks = webhooks
         self._misbehavior = misbehavior
         self._goes_on = asyncio.Event()
-        self._answering: asyncio.Task[None] | None = None
+        self._responding: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's do not inherit from it
@@ -158,10 +158,10 @@ class Hostile(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._webhooks.swallowed += data.startswith(b"POST ")
-        if self._misbehavior in ANSWERS and self._answering is None:
-            self._answering = asyncio.get_running_loop().create_task(self._answer(*ANSWERS[self._misbehavior]))
+        if self._misbehavior in RESPONSES and self._responding is None:
+            self._responding = asyncio.get_running_loop().create_task(self._respond(*RESPONSES[self._misbehavior]))
 
-    async def _answer(self, beginning: bytes, piece: bytes) -> None:
+    async def _respond(self, beginning: bytes, piece: bytes) -> None:
         self._transport.write(beginning)
         while not self._transport.is_closing():
             await self._goes_on.wait()
@@ -176,17 +176,17 @@ class Hostile(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
-        if self._answering is not None:
-            self._answering.cancel()
+        if self._responding is not None:
+            self._responding.cancel()
 
 
 async def run(plan: ReceiverPlan) -> Received:
     loop, inbox = asyncio.get_running_loop(), Inbox(plan)
-    answering_ports = [Port(inbox, number) for number in range(plan.ports)]
-    answering = [await loop.create_server(partial(Receiver, door), "127.0.0.1", 0) for door in answering_ports]
+    responding_ports = [Port(inbox, number) for number in range(plan.ports)]
+    responding = [await loop.create_server(partial(Receiver, door), "127.0.0.1", 0) for door in responding_ports]
     hostile_ports = [partial(Hostile, inbox.webhooks, Misbehavior(misbehavior)) for misbehavior in plan.misbehaviors]
     hostile = [await loop.create_server(door, "127.0.0.1", 0) for door in hostile_ports]
-    send_line({"ports": [_port(each) for each in answering], "hostile": [_port(each) for each in hostile]})
+    send_line({"ports": [_port(each) for each in responding], "hostile": [_port(each) for each in hostile]})
     commands = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     while (line := (await commands.readline()).decode().strip()) and line != OVER:

@@ -19,7 +19,7 @@ from benchmarks.processes import ContestantFailed, started
 from benchmarks.run_context import RunContext
 
 POLL_SECONDS = 0.005
-ANSWER_SECONDS = 10.0
+RESPONSE_SECONDS = 10.0
 REDIS_READY = r"port=(\d+)[\s\S]*Ready to accept connections"
 
 
@@ -120,13 +120,13 @@ def free_port() -> int:
 
 
 def _poll_redis(port: int, script: str, within_seconds: float) -> Unfinished:
-    with socket.create_connection(("127.0.0.1", port), timeout=ANSWER_SECONDS) as connection:
-        answers = connection.makefile("rb")
+    with socket.create_connection(("127.0.0.1", port), timeout=RESPONSE_SECONDS) as connection:
+        responses = connection.makefile("rb")
         until = time.perf_counter() + within_seconds
         while True:
             asked_at = time.monotonic_ns()
             connection.sendall(redis_command("EVAL", script, "0"))
-            left = redis_integer(answers.readline())
+            left = redis_integer(responses.readline())
             if not left or time.perf_counter() >= until:
                 return Unfinished(left, asked_at)
             time.sleep(POLL_SECONDS)
@@ -137,8 +137,8 @@ def redis_command(*words: str) -> bytes:
     return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
 
 
-def redis_integer(answer: bytes) -> int:
+def redis_integer(response: bytes) -> int:
     """Returns an integer reply. Raises ContestantFailed for any other reply, which is an error."""
-    if not answer.startswith(b":"):
-        raise ContestantFailed(f"Redis answered {answer.decode(errors='replace').strip() or 'nothing'}")
-    return int(answer[1:])
+    if not response.startswith(b":"):
+        raise ContestantFailed(f"Redis replied {response.decode(errors='replace').strip() or 'nothing'}")
+    return int(response[1:])

@@ -65,11 +65,11 @@ def pick_up(connection: socket.socket, receiver: StartSignalReceiver, index: int
     if started_index != index:
         raise ContestantFailed(f"job {started_index} started instead of job {index}")
     received = b""
-    while (answer := split_message(received)) is None:
+    while (response := split_message(received)) is None:
         more = connection.recv(65_536)
         if not more:
             raise ContestantFailed("the service closed the connection")
         received += more
-    if answer.status != 202:
-        raise ContestantFailed(f"POST {SINGLE_PATH} responded with {answer.status}")
+    if response.status != 202:
+        raise ContestantFailed(f"POST {SINGLE_PATH} responded with {response.status}")
     return (started_at - sent_at) / 1e6

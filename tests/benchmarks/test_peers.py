@@ -153,7 +153,7 @@ def test_the_children_of_a_peer_end_with_it(tmp_path: Path) -> None:
 def test_redis_is_asked_in_its_own_protocol() -> None:
     assert stores.redis_command("EVAL", "return 1", "0") == b"*3\r\n$4\r\nEVAL\r\n$8\r\nreturn 1\r\n$1\r\n0\r\n"
     assert stores.redis_integer(b":42\r\n") == 42
-    with pytest.raises(ContestantFailed, match="Redis answered -ERR no such key"):
+    with pytest.raises(ContestantFailed, match="Redis replied -ERR no such key"):
         stores.redis_integer(b"-ERR no such key\r\n")
     with pytest.raises(ContestantFailed, match="nothing"):
         stores.redis_integer(b"")
