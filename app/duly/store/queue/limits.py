@@ -99,8 +99,11 @@ async def mark_running(connection: Connection, tenant_id: int, scope: Scope, nam
     return not uncounted
 
 
+# Compared with the present time: a claim that began after this transaction may have refilled the bucket since, and
+# setting it back would grant the tokens between the two again.
 ACTIVATE_LIMITS = """
-update limits set refilled_at = now() where tenant_id = $1 and scope = $2 and name = $3 and refilled_at > now()
+update limits set refilled_at = now()
+where tenant_id = $1 and scope = $2 and name = $3 and refilled_at > clock_timestamp()
 """
 
 
