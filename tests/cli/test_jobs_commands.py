@@ -111,9 +111,12 @@ def test_a_job_that_failed_ends_the_command_with_1_and_its_reason(duly: Run) -> 
 def test_interrupting_watch_says_how_to_follow_the_job_again(duly: Run, url: str) -> None:
     job_id = submitted(duly, "sleep", "--param", "seconds=60")
     command = [*COMMAND, "watch", job_id]
+    # A shell lets its background jobs ignore SIGINT, which their children inherit.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(
         command, env=environment(DULY_URL=url), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as watching:
+        signal.signal(signal.SIGINT, handler)
         assert watching.stdout is not None
         assert "submitted" in watching.stdout.readline()
         watching.send_signal(signal.SIGINT)
