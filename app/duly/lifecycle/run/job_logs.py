@@ -37,7 +37,9 @@ class LogRecorder:
         self._connection = database.hot()
         self._metrics = metrics
         self._capacity = capacity
-        self._loop = asyncio.get_running_loop()
+        self._loop: asyncio.AbstractEventLoop | None = (
+            None  # set by the first `step`: a node is composed before it runs
+        )
         self._lock = threading.Lock()
         self._lines: deque[LogLine] = deque()
         self._size = self._taken_in = self._settled = 0
@@ -56,7 +58,7 @@ class LogRecorder:
                 self._taken_in += 1
         if full:
             self._drop()
-        elif first:
+        elif first and self._loop is not None:
             with suppress(RuntimeError):  # a thread that outlived the event loop
                 self._loop.call_soon_threadsafe(self._arrived.set)
 
@@ -68,6 +70,10 @@ class LogRecorder:
 
     async def step(self) -> float:
         """Runs one round of its loop: waits for lines and records them."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            if self._lines:
+                self._arrived.set()
         await self._arrived.wait()
         if self._busy:
             await asyncio.sleep(GATHER_SECONDS)
