@@ -26,7 +26,7 @@ def main() -> None:
 def application() -> typer.Typer:
     """Returns the command line application."""
     from duly.cli.job_commands import cancel, status, submit, watch  # noqa: PLC0415
-    from duly.cli.service_commands import check, doctor, migrate, secrets, serve  # noqa: PLC0415  # keeps `--version` fast
+    from duly.cli.operator_commands import check, doctor, migrate, secrets, serve  # noqa: PLC0415  # keeps `--version` fast
     from duly.demo import demo  # noqa: PLC0415
 
     app = typer.Typer(

@@ -11,8 +11,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from duly.domain.egress_policy import EgressPolicy, parse_networks
 from duly.domain.egress_ports import RECEIVER_PORTS, parse_ports
 from duly.domain.forwarded import path_prefix
+from duly.domain.node_role import Role
 from duly.domain.retry import WEBHOOK_SCHEDULE_SECONDS
-from duly.domain.role import Role
 from duly.domain.sealing import parse_keys
 from duly.domain.web_origin import allowed_host, web_origin
 from duly.domain.webhook_secret import check_secret

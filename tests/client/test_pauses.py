@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from duly.client.answers import retry_after_seconds
 from duly.client.client import _pause_before_poll
+from duly.client.responses import retry_after_seconds
 
 DATE = b"Tue, 27 Jan 2026 10:00:00 GMT"
 

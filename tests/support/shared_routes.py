@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from duly.api.app import create_app, routes_of
-from duly.domain.role import Role
+from duly.domain.node_role import Role
 from duly.node import Node
 
 

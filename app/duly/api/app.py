@@ -26,7 +26,7 @@ from duly.api.server.scope_values import header_text, node_of
 from duly.api.streams import job_events, stream_tickets, tenant_events
 from duly.api.streams.websocket import job_socket
 from duly.api.webhooks import deliveries, endpoints, replays
-from duly.domain.role import Role
+from duly.domain.node_role import Role
 from duly.errors import DulyError
 from duly.node import Node
 from duly.store.postgres.database import DatabaseError

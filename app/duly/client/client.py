@@ -14,7 +14,7 @@ from urllib.parse import quote
 import httpx
 
 from duly import __version__
-from duly.client.answers import read_response, retry_after_seconds
+from duly.client.responses import read_response, retry_after_seconds
 from duly.client.sending import send
 from duly.client.streaming import SILENCE_SECONDS, follow
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from duly.client.answers import may_repeat, retry_after_seconds, unreachable
+from duly.client.responses import may_repeat, retry_after_seconds, unreachable
 
 # One second in all, enough for a restart. A longer Retry-After is reported to the caller instead.
 _PAUSES_SECONDS = (0.1, 0.3, 0.6)

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from httpx_sse import EventSource, ServerSentEvent
 
-from duly.client.answers import may_repeat, media_type, refusal, retry_after_seconds, unreachable
+from duly.client.responses import may_repeat, media_type, refusal, retry_after_seconds, unreachable
 
 Connect = Callable[[str | None], AbstractContextManager[httpx.Response]]
 

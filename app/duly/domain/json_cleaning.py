@@ -2,7 +2,7 @@
 
 import re
 
-from duly.domain.json_faults import UNFIT
+from duly.domain.unstorable_json import UNFIT
 
 # A surrogate pair, else an escape that cannot be stored, else any escape: an escaped backslash is consumed with its
 # second half, so that a following `u` is a letter.

@@ -5,7 +5,7 @@ import sys
 
 import orjson
 
-from duly.domain.json_faults import Misfit
+from duly.domain.unstorable_json import Misfit
 
 
 class NumberText:

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import orjson
 
-from duly.domain.json_faults import Misfit, faults
 from duly.domain.json_numbers import integer_of, number_of
+from duly.domain.unstorable_json import Misfit, faults
 from duly.errors import PathError
 
 MAX_ERRORS = 20

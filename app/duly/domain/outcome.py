@@ -10,7 +10,7 @@ from duly.domain.events import EventKind
 from duly.domain.job import Finish
 from duly.domain.json_cleaning import clean_text, truncate_text
 from duly.domain.retry import GiveUp, RetryAfter, RetryPolicy, decide_after_failure, decide_after_lost_worker
-from duly.domain.untrusted_str import shown
+from duly.domain.safe_str import shown
 
 MESSAGE_LIMIT = 8_000
 NAME_LIMIT = 500

@@ -4,7 +4,7 @@ import math
 from numbers import Number
 
 from duly.domain.retry import LONGEST_DELAY_SECONDS
-from duly.domain.untrusted_str import shown
+from duly.domain.safe_str import shown
 
 
 class Retry(Exception):

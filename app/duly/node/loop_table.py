@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from duly.domain.role import Role
+from duly.domain.node_role import Role
 from duly.lifecycle.submit.submit import LARGE_FLUSHERS
 from duly.loop import Loop
 from duly.store.postgres.database import DatabaseMisconfigured, DatabaseOutage, RecordBusy

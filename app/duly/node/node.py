@@ -12,9 +12,9 @@ import structlog
 from duly import __version__
 from duly.domain.database_clock import DatabaseClock
 from duly.domain.job import DEFAULT_TENANT, Finish, Finished, Lane
+from duly.domain.node_role import Role
 from duly.domain.outcome import Interrupted
 from duly.domain.retry import DEFAULT_RETRY, RetryPolicy
-from duly.domain.role import Role
 from duly.domain.sealing import Keyring
 from duly.gauges import GaugeReader
 from duly.handlers.registry import Registry

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from duly.domain.job import ClaimedJob
-from duly.domain.untrusted_str import shown
+from duly.domain.safe_str import shown
 from duly.handlers.context import JobContext
 from duly.handlers.registry import RegisteredHandler
 

@@ -1,4 +1,4 @@
-"""CircuitState breakers of job types as the API shows them."""
+"""Circuit breakers of job types as the API shows them."""
 
 from collections.abc import Sequence
 

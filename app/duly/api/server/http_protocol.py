@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from starlette.types import Scope
 
-from duly.api.server.coalescing_protocol import CoalescingTransport
+from duly.api.server.coalescing_transport import CoalescingTransport
 from duly.api.server.connection_deadlines import TimedProtocol
 from duly.api.server.connection_limits import LINGER_BYTES, Place
 from duly.api.server.exchange import RESPOND, RawHeaders
@@ -15,7 +15,7 @@ from duly.api.server.header_checks import request_id_of
 from duly.api.server.load_shedding import leave
 from duly.api.server.refusals import refusal_bytes
 from duly.api.server.tcp_info import was_reset
-from duly.api.server.uvicorn_protocol import STATUS_LINE
+from duly.api.server.uvicorn_internals import STATUS_LINE
 from duly.errors import DulyError
 
 # Bytes parsed at a time: of what can be several requests, and of a body.

@@ -2,7 +2,7 @@
 
 from duly.api.contract.error_responses import as_response
 from duly.api.server.request_head_rules import HEAD_BYTES, HEADER_LINES, TARGET_BYTES
-from duly.api.server.uvicorn_protocol import STATUS_LINE
+from duly.api.server.uvicorn_internals import STATUS_LINE
 from duly.errors import (
     BadRequest,
     DulyError,

@@ -27,7 +27,7 @@ from duly.api.server.request_head_rules import (
     split_absolute,
     upgrades_to_socket,
 )
-from duly.api.server.uvicorn_protocol import HttpToolsProtocol
+from duly.api.server.uvicorn_internals import HttpToolsProtocol
 from duly.errors import DulyError
 
 _CHECKED = frozenset({b"host", b"expect", b"transfer-encoding"})

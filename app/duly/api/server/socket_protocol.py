@@ -16,7 +16,7 @@ from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
-from duly.api.server.uvicorn_protocol import ClientDisconnected, WebSocketsSansIOProtocol
+from duly.api.server.uvicorn_internals import ClientDisconnected, WebSocketsSansIOProtocol
 from duly.errors import BadRequest, DulyError, HeadersTooLarge, UpgradeRequired, UriTooLong
 
 log = logging.getLogger("uvicorn.error")

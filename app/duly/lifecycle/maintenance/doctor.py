@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from duly.domain.database_clock import DatabaseClock
-from duly.domain.role import Role
+from duly.domain.node_role import Role
 from duly.domain.sealing import Keyring
 from duly.store.ledger.stream_blockers import StreamHolder, find_old_writers
 from duly.store.maintenance.diagnosis import count_sessions, count_set_aside, find_old_readers, list_nodes, read_time

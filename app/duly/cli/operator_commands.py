@@ -7,7 +7,7 @@ import typer
 
 from duly.cli.client_arguments import AsJson
 from duly.cli.extras import needs
-from duly.domain.role import Role
+from duly.domain.node_role import Role
 
 DatabaseUrl = Annotated[
     str | None,

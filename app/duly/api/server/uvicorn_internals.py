@@ -1,7 +1,7 @@
 """The parts of uvicorn that are not public, and the names in them that Duly relies on.
 
 Every other module imports them from here. `pyproject.toml` limits uvicorn to one minor release; before that limit is
-raised, `tests/api/server/test_uvicorn_protocol.py` compares these names with the new release.
+raised, `tests/api/server/test_uvicorn_internals.py` compares these names with the new release.
 """
 
 from collections.abc import Mapping

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 import duly
-from duly.api.server import uvicorn_protocol
+from duly.api.server import uvicorn_internals
 from duly.api.server.shedding_protocol import SheddingProtocol
 from duly.api.server.socket_protocol import SocketProtocol
-from duly.api.server.uvicorn_protocol import (
+from duly.api.server.uvicorn_internals import (
     NAMES,
     FlowControl,
     HttpToolsProtocol,
@@ -102,5 +102,5 @@ def test_no_other_module_imports_a_part_of_uvicorn() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "uvicorn"
     }
-    own = Path(uvicorn_protocol.__file__).relative_to(APP).as_posix()
+    own = Path(uvicorn_internals.__file__).relative_to(APP).as_posix()
     assert importing == {own}
