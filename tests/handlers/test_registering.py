@@ -255,7 +255,7 @@ def test_where_it_runs_follows_from_the_function() -> None:
     handlers.register("async")(takes_nothing)
     handlers.register("process", isolation="process", description="Other words.")(plain)
     assert [(handler.type, handler.isolation, handler.description) for handler in handlers] == [
-        ("plain", "thread", "What it does."),
+        ("plain", "thread", "Description of the handler."),
         ("async", "task", ""),
         ("process", "process", "Other words."),
     ]

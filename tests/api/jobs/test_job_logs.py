@@ -139,6 +139,7 @@ async def test_a_job_that_does_not_exist_has_no_logs(talking: Service, job_id: s
 
 async def test_a_job_of_another_tenant_has_none_either(talking: Service) -> None:
     view = await talking.run("say", {"lines": LINES})
+    assert await logs_of(talking, view["jobId"]) != []  # they are recorded now
     await talking.sql("update job_logs set tenant_id = 2")
     assert await logs_of(talking, view["jobId"]) == []
     await talking.sql("update jobs set tenant_id = 2")
