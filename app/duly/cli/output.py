@@ -1,13 +1,17 @@
 """Output of jobs and stream frames, as text or as JSON."""
 
 import json
+import re
 import sys
-import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
+from duly.domain.untrusted_str import one_line
+
 Json = Mapping[str, Any]
 
+# Characters that JSON leaves unescaped and a terminal obeys: C1 controls, line separators, changes of direction.
+_CONTROLS = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _LABEL_WIDTH = 10
 _FRAME_WORDS = {"job_cancel_requested": "cancelling"}
 
@@ -15,7 +19,8 @@ _FRAME_WORDS = {"job_cancel_requested": "cancelling"}
 def print_json(value: object, *, indent: int | None = None) -> None:
     """Prints one JSON document and flushes it, so that a pipe receives it at once."""
     unicode_out = (sys.stdout.encoding or "").lower().startswith("utf")
-    print(json.dumps(value, ensure_ascii=not unicode_out, indent=indent), flush=True)
+    text = json.dumps(value, ensure_ascii=not unicode_out, indent=indent)
+    print(_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text), flush=True)
 
 
 def print_fields(fields: Mapping[str, str]) -> None:
@@ -74,21 +79,6 @@ def error_words(error: Json | None) -> str:
 def compact(value: object) -> str:
     """Returns the value as JSON on one line, or an empty text for null."""
     return "" if value is None else json.dumps(value, ensure_ascii=False)
-
-
-def one_line(text: str) -> str:
-    """Returns the text on one line, with control characters escaped.
-
-    Messages come from handlers and receivers: an escape sequence in one must not control the terminal.
-    """
-    return "".join(map(_seen, text))
-
-
-def _seen(character: str) -> str:
-    if character.isspace():
-        return " "
-    is_control = unicodedata.category(character).startswith("C")
-    return character.encode("unicode_escape").decode("ascii") if is_control else character
 
 
 def _frame_words(frame: Json) -> str:

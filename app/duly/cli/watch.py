@@ -7,7 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from duly.cli.output import frame_line, one_line, print_json
+from duly.cli.output import frame_line, print_json
+from duly.domain.untrusted_str import one_line
 
 Frame = dict[str, Any]
 

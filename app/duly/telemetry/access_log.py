@@ -189,9 +189,11 @@ def _as_text(members: Mapping[str, object]) -> bytes:
 
 
 def _plain(value: object) -> str:
-    """Returns a value as text on one line for a terminal."""
+    """Returns a value as text on one line for a terminal, in quotes where it could be taken for several members."""
     text = str(value)
-    return text if text.isprintable() else ascii(text)
+    if not text.isprintable():
+        return ascii(text)
+    return repr(text) if " " in text else text
 
 
 def _to_standard_error(lines: bytes) -> None:

@@ -1,11 +1,15 @@
 """Structured logs: each line has a message, a machine-readable `action` and IDs, for a console or as JSON."""
 
+import io
 import logging
 import sys
-from typing import Literal
+import textwrap
+from typing import Literal, TextIO
 
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
+
+from duly.domain.untrusted_str import one_line, without_controls
 
 
 def configure_logs(log_format: Literal["console", "json"] | None, level: str) -> None:
@@ -45,9 +49,8 @@ def _ending(chosen: str) -> list[Processor]:
     if chosen == "console":
         return [
             strip,
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            ),
+            _on_one_line,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_indented_traceback),
         ]
     return [
         strip,
@@ -61,6 +64,27 @@ def _ending(chosen: str) -> list[Processor]:
 def _of_a_library(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
     """Adds an action to lines of libraries."""
     return {"action": "library", "logger": event["_record"].name, **event}
+
+
+def _on_one_line(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Escapes control characters: text of a client or handler must not begin a line or control the terminal."""
+    if isinstance(traceback := event.get("exception"), str):
+        event["exception"] = _indented(traceback)
+    return {
+        name: one_line(value) if isinstance(value, str) and name != "exception" else value
+        for name, value in event.items()
+    }
+
+
+def _indented_traceback(out: TextIO, exc_info: ExcInfo) -> None:
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    out.write("\n" + _indented(text.getvalue().lstrip("\n")))
+
+
+def _indented(traceback: str) -> str:
+    """Returns a traceback as lines that none of the log looks like."""
+    return textwrap.indent(without_controls(traceback), "    ")
 
 
 def _camel_case(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
