@@ -30,6 +30,7 @@ from duly.api.contract.responses import json_response
 from duly.api.queues.limit_models import StartLimits
 from duly.api.queues.submission_limits import SubmissionLimitsBody
 from duly.api.schedules.models import ScheduleChange, ScheduleRequest
+from duly.api.server.security_headers import policy_of_docs
 from duly.api.streams.stream_tickets import TicketRequest
 from duly.api.webhooks.delivery_models import ReplayRequest
 from duly.api.webhooks.endpoint_models import SecretRotation, Webhook, WebhookChange
@@ -77,7 +78,9 @@ def add_document(app: FastAPI) -> None:
         return json_response(orjson.dumps({**app.openapi(), "servers": [server]}))
 
     async def docs(request: Request) -> Response:
-        return get_swagger_ui_html(openapi_url=request.scope.get("root_path", "") + PATH, title=f"{app.title} - API")
+        page = get_swagger_ui_html(openapi_url=request.scope.get("root_path", "") + PATH, title=f"{app.title} - API")
+        page.headers["Content-Security-Policy"] = policy_of_docs(bytes(page.body).decode())
+        return page
 
     app.add_route(PATH, openapi, include_in_schema=False)
     app.add_route("/docs", docs, include_in_schema=False)

@@ -23,6 +23,7 @@ from duly.api.server.access_lines import refused_line
 from duly.api.server.connection_limits import Place, connections_of
 from duly.api.server.load_shedding import LoadShedder
 from duly.api.server.refusals import refusal_bytes
+from duly.api.server.security_headers import SERVER_HEADERS
 from duly.api.server.shedding_protocol import PausedConnections, SheddingProtocol
 from duly.api.server.socket_protocol import SocketProtocol
 from duly.cli.command_setup import new_database, say
@@ -258,6 +259,7 @@ def http_server(node: Node, app: ASGIApp | None = None) -> _Server:
         log_config=None,
         access_log=False,
         server_header=False,
+        headers=SERVER_HEADERS,
         timeout_graceful_shutdown=LAST_REQUESTS_SECONDS,
     )
     return _Server(configuration, node=node)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from starlette.types import Message, Scope, Send
 
+from duly.api.server.security_headers import NO_REFERRER
+
 RawHeaders = Sequence[tuple[bytes, bytes]]
 # In a scope: function that sends a whole response at once.
 RESPOND = "duly.respond"
@@ -37,7 +39,7 @@ class Exchange:
         """Sends a part of the response."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = self._completed(message.get("headers", ()))
+            message["headers"] = self._completed((*message.get("headers", ()), NO_REFERRER))
         await self._send(message)
 
     def respond(self, scope: Scope, status: int, headers: RawHeaders, body: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from duly.api.contract.error_responses import as_response
 from duly.api.server.request_head_rules import HEAD_BYTES, HEADER_LINES, TARGET_BYTES
+from duly.api.server.security_headers import NO_REFERRER, NOSNIFF
 from duly.api.server.uvicorn_internals import STATUS_LINE
 from duly.errors import (
     BadRequest,
@@ -17,7 +18,7 @@ from duly.errors import (
 def refusal_bytes(refusal: DulyError, *, request_id: bytes) -> bytes:
     """Returns a whole error response, after which the connection is closed."""
     response = as_response(refusal, accept="")
-    headers = [*response.raw_headers, (b"x-request-id", request_id), (b"connection", b"close")]
+    headers = [*response.raw_headers, NOSNIFF, NO_REFERRER, (b"x-request-id", request_id), (b"connection", b"close")]
     head = STATUS_LINE[refusal.status] + b"".join(b"%b: %b\r\n" % header for header in headers)
     return head + b"\r\n" + bytes(response.body)
 

@@ -19,6 +19,7 @@ from duly.api.server.http_protocol import BoundedProtocol
 from duly.api.server.load_shedding import LoadShedder
 from duly.api.server.refusals import body_late
 from duly.api.server.request_head_rules import HEAD_BYTES, HEADER_LINES, is_host
+from duly.api.server.security_headers import NO_REFERRER, NOSNIFF
 from duly.api.server.tcp_info import unread_seconds
 from duly.deadline_queue import Deadlines
 from duly.errors import Overloaded
@@ -46,7 +47,8 @@ def _refusal() -> bytes:
         reason="Submissions arrive faster than they can be recorded.",
     )
     response = as_response(error, accept="")
-    lines = [b"HTTP/1.1 503 Service Unavailable", *(b": ".join(header) for header in response.raw_headers)]
+    headers = [*response.raw_headers, NOSNIFF, NO_REFERRER]
+    lines = [b"HTTP/1.1 503 Service Unavailable", *map(b": ".join, headers)]
     return b"\r\n".join(lines) + b"\r\nx-request-id: %b\r\n\r\n" + bytes(response.body)
 
 

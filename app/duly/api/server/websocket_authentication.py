@@ -12,6 +12,7 @@ from duly.api.server.allowed_origins import Origins
 from duly.api.server.authentication import Authentication
 from duly.api.server.encoded_paths import refuse_encoded_slash
 from duly.api.server.header_checks import check_fields, request_id_of
+from duly.api.server.security_headers import NO_REFERRER, NOSNIFF
 from duly.errors import Draining, DulyError, NotFound, UpgradeRequired
 from duly.node import Node
 
@@ -39,7 +40,7 @@ class WebSocketAuthentication:
             failure = as_duly_error(error, request_id=request_id)
             self._node.metrics.refused.labels(failure.code).inc()
             refusal = as_response(failure, accept=headers.get(b"accept", b"").decode("latin-1"))
-            refusal.headers["X-Request-Id"] = request_id
+            refusal.raw_headers += [NOSNIFF, NO_REFERRER, (b"x-request-id", request_id.encode())]
             if isinstance(failure, UpgradeRequired):  # RFC 6455, section 4.4; RFC 9110, section 15.5.22
                 refusal.headers.update(_SUPPORTED)
             self._note(scope, failure, began)
