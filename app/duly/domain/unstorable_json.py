@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from duly.errors import PathError
@@ -27,9 +27,9 @@ def faults(value: object) -> Iterator[PathError]:
         for name, node in open_containers[-1]:
             path[-1] = name
             if isinstance(name, str) and UNFIT.search(name):
-                yield PathError(_write_path(path), f"the name holds {_unfit(name)}, which cannot be stored")
+                yield PathError(write_path(path[1:]), f"the name holds {_unfit(name)}, which cannot be stored")
             if message := _fault(node):
-                yield PathError(_write_path(path), message)
+                yield PathError(write_path(path[1:]), message)
             if isinstance(node, (dict, list)) and node:
                 open_containers.append(iter(node.items() if isinstance(node, dict) else enumerate(node)))
                 path.append("")
@@ -47,11 +47,9 @@ def _fault(node: object) -> str | None:
     return node.message if isinstance(node, Misfit) else None
 
 
-def _write_path(path: list[str | int]) -> str:
-    """Returns a path such as `parameters.rows[3].name`; the first step is the whole value and has no name."""
-    steps = (
-        f"[{step}]" if isinstance(step, int) else f".{_safe(_shorten(step, MAX_NAME_LENGTH))}" for step in path[1:]
-    )
+def write_path(path: Sequence[str | int]) -> str:
+    """Returns a path such as `parameters.rows[3].name`, shortened, and without control characters."""
+    steps = (f"[{step}]" if isinstance(step, int) else f".{_safe(_shorten(step, MAX_NAME_LENGTH))}" for step in path)
     return _shorten("".join(steps).removeprefix("."), MAX_PATH_LENGTH)
 
 

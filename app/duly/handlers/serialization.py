@@ -4,11 +4,15 @@ import json
 from typing import Any, NoReturn
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic_core import ErrorDetails, PydanticSerializationError
 
 from duly.domain.json_cleaning import clean_json_text
+from duly.domain.unstorable_json import write_path
 from duly.errors import PathError
 from duly.handlers.registry import RegisteredHandler
+
+# Errors named in one response. Pydantic takes 4 microseconds for each that it lists, and cannot list the first alone.
+MOST_ERRORS, MOST_LISTED_ERRORS = 100, 1_000
 
 
 class ParametersInvalid(ValueError):
@@ -43,20 +47,22 @@ def read_parameters(handler: RegisteredHandler, text: str) -> Any:
 
 
 def path_errors(error: ValidationError, *, root: str = "") -> list[PathError]:
-    """Returns pydantic's errors with paths such as `parameters.rows[3].name`."""
-    return [
-        PathError(json_path(found["loc"], root=root), found["msg"])
-        for found in error.errors(include_url=False, include_input=False, include_context=False)
-    ]
+    """Returns pydantic's first errors with paths such as `parameters.rows[3].name`."""
+    found = [PathError(json_path(each["loc"], root=root), each["msg"]) for each in first_errors(error)]
+    return found or [PathError(root, f"{error.error_count():,} errors")]
+
+
+def first_errors(error: ValidationError) -> list[ErrorDetails]:
+    """Returns pydantic's first errors; none if there are so many that listing them would block the event loop."""
+    if error.error_count() > MOST_LISTED_ERRORS:
+        return []
+    return error.errors(include_url=False, include_input=False, include_context=False)[:MOST_ERRORS]
 
 
 def json_path(location: tuple[int | str, ...], *, root: str = "") -> str:
-    path = root
     if location and location[-1] == "[key]":  # pydantic's mark of an error in a member's name
         location = location[:-1]
-    for part in location:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
-    return path
+    return write_path((root, *location) if root else location)
 
 
 def write_result(handler: RegisteredHandler, value: object, *, limit: int) -> str:

@@ -12,7 +12,7 @@ from duly.api.server.access_lines import READING, REFUSED, Found, line_of, logge
 from duly.api.server.allowed_methods import AddressTable
 from duly.api.server.allowed_origins import PREFLIGHT, Origins
 from duly.api.server.authentication import Authentication
-from duly.api.server.encoded_paths import refuse_encoded_slash
+from duly.api.server.encoded_paths import refuse_encoded_slash, refuse_unreadable_query
 from duly.api.server.exchange import RESPOND, Exchange
 from duly.api.server.header_checks import check_fields, request_id_of
 from duly.api.server.load_shedding import leave
@@ -113,6 +113,8 @@ class RequestMiddleware:
             return
         await self._authenticate(scope, headers)
         refuse_encoded_slash(scope)
+        if scope["query_string"]:
+            refuse_unreadable_query(scope["query_string"])
         lines = self._endpoints.lines.get(path)
         if lines is not None and method == "POST" and are_lines(headers):
             await lines(scope, punctual(scope, receive), exchange.send)

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from pydantic import BaseModel, ValidationError
 
 from duly.domain.json_reader import JsonRefused
+from duly.domain.names import LONGEST_NAME
 from duly.errors import DulyError, Invalid, PathError
-from duly.handlers.serialization import ParametersInvalid, json_path
+from duly.handlers.serialization import ParametersInvalid, first_errors, json_path
 from duly.lifecycle.submit.submission_model import Submission
 
 # Unknown fields for which a similar name is looked up, in one response.
@@ -16,20 +17,20 @@ MOST_SUGGESTIONS = 20
 
 
 def validation_errors(error: ValidationError, model: type[BaseModel]) -> list[PathError]:
-    """Returns Pydantic's errors, with a similar name for the first unknown fields."""
+    """Returns Pydantic's first errors, with a similar name for the first unknown fields."""
     found: list[PathError] = []
-    for problem in error.errors(include_url=False, include_input=False, include_context=False):
+    for problem in first_errors(error):
         location, message = problem["loc"], problem["msg"]
         if problem["type"] == "extra_forbidden":
             of = model if len(location) == 1 else Submission
             message = _unknown_field(str(location[-1]), of, suggest=len(found) < MOST_SUGGESTIONS)
         found.append(PathError(json_path(location), message))
-    return found
+    return found or [PathError("", f"{error.error_count():,} errors")]
 
 
 def _unknown_field(name: str, model: type[BaseModel], *, suggest: bool) -> str:
     known = [field.alias or member for member, field in model.model_fields.items()] if suggest else []
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(name[:LONGEST_NAME], known, n=1)
     return f'unknown field; did you mean "{near[0]}"?' if near else "unknown field"
 
 

@@ -39,6 +39,7 @@ LabelValue = Annotated[str, StringConstraints(max_length=256)]
 YEAR = 366 * 86400
 MOST_DEPENDENCIES = 1_000
 MOST_SUBMISSION_LABELS = 64
+MOST_CALLBACK_EVENTS = 50
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -127,7 +128,9 @@ class Submission(BaseModel):
     callback_secret: str | None = Field(
         default=None, min_length=1, max_length=512, description="Secret that signs the webhooks."
     )
-    callback_events: list[str] | None = Field(default=None, min_length=1, examples=[list(DEFAULT_CALLBACK_EVENTS)])
+    callback_events: list[str] | None = Field(
+        default=None, min_length=1, max_length=MOST_CALLBACK_EVENTS, examples=[list(DEFAULT_CALLBACK_EVENTS)]
+    )
 
 
 class SubmissionOrigin(NamedTuple):
