@@ -10,6 +10,7 @@ import pytest
 import structlog
 from xdist.remote import Producer
 
+from tests.support import fuzzing
 from tests.support import handlers as test_handlers
 from tests.support.database_pool import TestDatabases
 from tests.support.postgres_servers import SYSTEM_BINARIES, Server, embedded_18, system_15
@@ -21,7 +22,9 @@ from tests.support.xdist_scheduling import SharedFixtures
 YOUNG_OBJECTS = 50_000
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--long"):
+        fuzzing.run_long()
     gc.set_threshold(YOUNG_OBJECTS, 20, 50)
     # With rich installed, structlog renders tracebacks with all local variables, which takes half a second each.
     plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
@@ -69,6 +72,7 @@ FAST_WITH_SERVER = "test_life_of_a_job.py"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run fuzz tests with 50 times as many examples, and random ones")
     parser.addoption("--fast", action="store_true", help="run only tests without a server, and the life of a job")
 
 
