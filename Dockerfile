@@ -5,11 +5,11 @@ WORKDIR /build
 COPY requirements/installer.lock requirements/runtime.lock requirements/
 RUN python -m venv /opt/duly \
     && /opt/duly/bin/pip install --no-cache-dir --require-hashes -r requirements/installer.lock \
-    && /opt/duly/bin/uv pip install --no-cache --python /opt/duly/bin/python --require-hashes -r requirements/runtime.lock
+    && /opt/duly/bin/uv pip install --no-cache --compile-bytecode --python /opt/duly/bin/python --require-hashes -r requirements/runtime.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY app app
 COPY migrations migrations
-RUN /opt/duly/bin/uv pip install --no-cache --python /opt/duly/bin/python --no-deps . \
+RUN /opt/duly/bin/uv pip install --no-cache --compile-bytecode --python /opt/duly/bin/python --no-deps . \
     && /opt/duly/bin/pip uninstall --yes uv
 
 FROM python:3.13-slim-bookworm

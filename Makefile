@@ -5,9 +5,12 @@ STAMP := .venv/.installed
 # The site generator has an environment of its own: only `make docs` installs it.
 DOCS_BIN := .venv-docs/bin
 DOCS_STAMP := .venv-docs/.installed
+# So do the tools of the supply chain: only `make sbom` and `make audit` install them.
+SUPPLY_BIN := .venv-supply/bin
+SUPPLY_STAMP := .venv-supply/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-fast check format docs bench bench-full guard soak lock clean
+.PHONY: help install demo serve test test-fast check format docs bench bench-full guard soak sbom audit lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +68,20 @@ $(DOCS_STAMP): requirements/docs.lock $(STAMP)
 	@$(BIN)/uv pip install --quiet --python $(DOCS_BIN)/python --require-hashes -r requirements/docs.lock
 	@touch $(DOCS_STAMP)
 
+sbom: $(SUPPLY_STAMP) ## Write the packages of the service as CycloneDX to build/sbom.json
+	@mkdir -p build
+	@$(SUPPLY_BIN)/cyclonedx-py requirements requirements/runtime.lock --pyproject pyproject.toml --output-reproducible -o build/sbom.json 2>/dev/null
+	@echo "wrote build/sbom.json"
+
+audit: $(STAMP) $(SUPPLY_STAMP) ## Look for known vulnerabilities of the packages of the service
+	@$(BIN)/python -m tests.check_advisories $(SUPPLY_BIN)/pip-audit
+
+$(SUPPLY_STAMP): requirements/supply.lock $(STAMP)
+	@echo "installing the tools of the supply chain into .venv-supply"
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-supply
+	@$(BIN)/uv pip install --quiet --python $(SUPPLY_BIN)/python --require-hashes -r requirements/supply.lock
+	@touch $(SUPPLY_STAMP)
+
 bench: $(STAMP) ## Run the benchmarks (a few minutes) and update docs/internals/performance.md
 	@$(BIN)/python -m benchmarks --page docs/internals/performance.md
 
@@ -82,6 +99,7 @@ lock: $(STAMP) ## Upgrade the dependencies and write requirements/*.lock
 	$(BIN)/uv pip compile pyproject.toml --upgrade --extra server --generate-hashes --universal --quiet --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements/runtime.lock
 	$(BIN)/uv pip compile pyproject.toml --upgrade --extra demo --group dev --generate-hashes --universal --quiet --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements/dev.lock
 	$(BIN)/uv pip compile --group pyproject.toml:docs --upgrade --generate-hashes --universal --quiet --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements/docs.lock
+	$(BIN)/uv pip compile --group pyproject.toml:supply --upgrade --generate-hashes --universal --quiet --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements/supply.lock
 
-clean: ## Remove .venv, .venv-docs and caches
-	rm -rf .venv .venv-docs build .mypy_cache .ruff_cache .pytest_cache .hypothesis dist demo-output
+clean: ## Remove .venv, .venv-docs, .venv-supply and caches
+	rm -rf .venv .venv-docs .venv-supply build .mypy_cache .ruff_cache .pytest_cache .hypothesis dist demo-output

@@ -67,7 +67,10 @@ LONG = (
 
 
 # Tests that `--fast` excludes besides those that need a server of the run: they start a server or a program.
-SLOW = ("benchmarks/test_smoke", "cli/", "demo/", "faults/", "packaging/", "embedded/")
+SLOW = (
+    *("benchmarks/test_smoke", "cli/", "demo/", "faults/", "packaging/", "embedded/"),
+    "security/test_file_modes",
+)
 FAST_WITH_SERVER = "test_life_of_a_job.py"
 
 
