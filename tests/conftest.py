@@ -75,7 +75,7 @@ FAST_WITH_SERVER = "test_life_of_a_job.py"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="run fuzz tests with 50 times as many examples, and random ones")
+    parser.addoption("--long", action="store_true", help="run fuzz tests with 50 times as many, random examples")
     parser.addoption("--fast", action="store_true", help="run only tests without a server, and the life of a job")
 
 

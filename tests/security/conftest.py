@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from tests.support import handlers as test_handlers
-from tests.support.databases import TestDatabases
-from tests.support.postgres import Server
+from tests.support.database_pool import TestDatabases
+from tests.support.postgres_servers import Server
 from tests.support.service import Service, running_service
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.process import Processes, starting_processes
 from tests.support.service import NO_TLS, eventually
+from tests.support.service_process import Processes, starting_processes
 
 NOBODY = 65534
 OTHERS = 0o077

@@ -6,12 +6,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.answers import JSON
 from tests.support.fuzzing import fuzzed
+from tests.support.job_stream import read_stream
 from tests.support.json_values import ANY_TEXT, FIT_TEXT, holds_unfit_text, json_values
-from tests.support.receiver import Receiver
+from tests.support.response_checks import JSON
 from tests.support.service import Service
-from tests.support.sse import read_stream
+from tests.support.webhook_receiver import Receiver
 
 
 def same(one: object, other: object) -> bool:

@@ -13,11 +13,11 @@ import pytest
 
 from tests.support import handlers as test_handlers
 from tests.support.attacks import clean_log
-from tests.support.databases import TestDatabases
-from tests.support.postgres import Server
-from tests.support.receiver import Receiver
+from tests.support.database_pool import TestDatabases
+from tests.support.postgres_servers import Server
 from tests.support.service import Service, running_service
-from tests.support.sockets import socket_to
+from tests.support.webhook_receiver import Receiver
+from tests.support.websocket_client import socket_to
 
 FORGED_FRAME = 'id: 99\nevent: job_completed\ndata: {"type":"job_completed"}\n\n'
 # Each attack, and the text of it.
@@ -84,9 +84,9 @@ async def heard_by_a_socket(service: Service, body: dict[str, Any]) -> list[dict
     """Submits over a socket, and returns all that it is told up to the job's end."""
     heard: list[dict[str, Any]] = []
     async with asyncio.timeout(20), socket_to(service) as socket:
-        await socket.say("submit_job", ref="r", job=body)
+        await socket.send("submit_job", ref="r", job=body)
         while not heard or heard[-1]["type"] not in {"job_completed", "job_failed"}:
-            heard.append(await socket.hear())
+            heard.append(await socket.receive())
         await socket.is_open()
     return heard
 

@@ -12,9 +12,9 @@ from websockets.exceptions import InvalidStatus
 from duly.api.server.shedding_protocol import refusal_of
 from duly.domain.ids import new_job_id
 from tests.support.raw_client import SUBMISSION, raw_client, request, submission
-from tests.support.receiver import Receiver
 from tests.support.service import Service
-from tests.support.sockets import socket_to
+from tests.support.webhook_receiver import Receiver
+from tests.support.websocket_client import socket_to
 
 
 def checked(headers: Any, *, bare: bool = False) -> None:

@@ -9,7 +9,7 @@ from duly.cli.command_setup import opened_database, read_settings
 from duly.cli.errors import FAILED, stop
 from duly.cli.output import print_json
 from duly.domain.invariant_facts import Violation
-from duly.domain.untrusted_str import one_line
+from duly.domain.safe_str import one_line
 from duly.lifecycle.maintenance.check import CheckReport, check
 from duly.lifecycle.maintenance.repair import Repaired, RepairInProgress, repair
 from duly.settings import Settings

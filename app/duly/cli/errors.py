@@ -8,7 +8,7 @@ from typing import NoReturn
 import typer
 
 from duly.client import ApiError, Unreachable
-from duly.domain.untrusted_str import one_line
+from duly.domain.safe_str import one_line
 
 FAILED, USAGE = 1, 2
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from duly.domain.untrusted_str import one_line
+from duly.domain.safe_str import one_line
 
 Json = Mapping[str, Any]
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from duly.cli.output import frame_line, print_json
-from duly.domain.untrusted_str import one_line
+from duly.domain.safe_str import one_line
 
 Frame = dict[str, Any]
 

@@ -15,7 +15,7 @@ from duly.cli.watch import show, text_console
 from duly.client import Client, verify_hex, verify_standard
 from duly.demo import service
 from duly.demo.receiver import Received, Receiver, listening
-from duly.domain.untrusted_str import one_line
+from duly.domain.safe_str import one_line
 
 JOB_TYPE = "report-generation"
 PARAMETERS = {"startDate": "2012-01-01", "endDate": "2015-12-31"}

@@ -9,7 +9,7 @@ from typing import Literal, TextIO
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
-from duly.domain.untrusted_str import one_line, without_controls
+from duly.domain.safe_str import one_line, without_controls
 
 
 def configure_logs(log_format: Literal["console", "json"] | None, level: str) -> None:
