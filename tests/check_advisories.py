@@ -1,6 +1,6 @@
 """Known vulnerabilities of the locked packages: `python -m tests.check_advisories PIP_AUDIT`, as `make audit` runs it.
 
-Where the advisory service cannot be reached, it says so in one line and exits with 0: that is no audit.
+Where the advisory service cannot be reached, nothing is audited: it says so in one line and exits with 0.
 """
 
 import json

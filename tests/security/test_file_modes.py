@@ -1,4 +1,4 @@
-"""Files of the service: what it writes is its own user's, whatever the umask, and the rest may be read-only."""
+"""Files of the service: what it writes is its own user's with any umask, and the rest may be read-only."""
 
 import os
 import shutil
@@ -64,7 +64,7 @@ def _begun(
 
 @cache
 def _confined() -> tuple[str, ...]:
-    """Returns the command that runs another as nobody, with a read-only root file system where the machine allows it.
+    """Returns the command that runs another as user 65534, with a read-only root where the machine allows it.
 
     Nothing for a user who has no rights anyway.
     """

@@ -28,7 +28,7 @@ INVALID: Refusal = (422, "VALIDATION_FAILED")
 ID = str(new_job_id())
 DEEP = 100_000
 
-# What no JSON value of a request may be: as text of JSON, in the place of %s.
+# JSON values that every request must be refused for; each replaces %s.
 VALUES = [
     ("NUL", r'"a\u0000b"'),
     ("a NUL in a name", r'{"a\u0000b": 1}'),

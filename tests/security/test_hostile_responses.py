@@ -21,7 +21,7 @@ class Attack(NamedTuple):
         name: what it attacks.
         head: its status and headers; its length is added.
         body: its body.
-        status: the status code that is recorded; None where it is no response.
+        status: the status code that is recorded; None without a response.
         shown: the text that is shown of its body.
     """
 

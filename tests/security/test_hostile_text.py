@@ -81,7 +81,7 @@ async def stream_of(service: Service, job_id: str) -> list[Frame]:
 
 
 async def heard_by_a_socket(service: Service, body: dict[str, Any]) -> list[dict[str, Any]]:
-    """Submits over a socket, and returns all that it is told up to the job's end."""
+    """Submits over a socket, and returns all messages up to the job's end."""
     heard: list[dict[str, Any]] = []
     async with asyncio.timeout(20), socket_to(service) as socket:
         await socket.send("submit_job", ref="r", job=body)

@@ -34,7 +34,7 @@ TEXTS = pytest.mark.parametrize("text", [text for _, text in ATTACKS], ids=[name
 
 @pytest.fixture
 def console(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    """What the logs of a service write to a console."""
+    """Text that the logs of a service write to a console."""
     root, duly = logging.getLogger(), logging.getLogger("duly")
     before = root.handlers[:], root.level, duly.level, structlog.get_config()
     written = io.StringIO()

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from tests.support.raw_client import RawResponse, raw_client, request
 from tests.support.service import Service
 
-# Stands in each attack where a secret could: no response and no log line may repeat it.
+# Sent in each attack as a secret: no response and no log line may repeat it.
 SECRET = "attack-s3cret"
 AUTHORIZATION = f"Authorization: Bearer {SECRET}"
 JSON = "Content-Type: application/json"

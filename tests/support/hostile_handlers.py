@@ -10,7 +10,7 @@ handlers = Handlers()
 
 
 class Say(BaseModel):
-    """What is said, and how the job ends. `character`: appended to the text, for one that no request can carry."""
+    """Text, and how the job ends. `character`: appended to the text, for one that no request can carry."""
 
     text: str
     value: JsonValue = None
