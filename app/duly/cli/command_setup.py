@@ -15,8 +15,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from duly.cli.errors import stop
-from duly.domain.sealing import InvalidKeys, new_key, parse_keys
 from duly.domain.safe_str import one_line
+from duly.domain.sealing import InvalidKeys, new_key, parse_keys
 from duly.embedded.server import EmbeddedError, EmbeddedServer, default_data_dir, embedded_server
 from duly.settings import Settings
 from duly.store.postgres.database import Database

@@ -9,8 +9,8 @@ import typer
 from duly.cli.command_setup import data_dir, known_secret_keys, opened_database, read_settings
 from duly.cli.errors import FAILED
 from duly.cli.output import print_json
-from duly.domain.sealing import Keyring
 from duly.domain.safe_str import one_line
+from duly.domain.sealing import Keyring
 from duly.lifecycle.maintenance.doctor import Doctor, Finding
 from duly.settings import Settings
 from duly.store.postgres.database import Database
