@@ -128,7 +128,7 @@ TOPICS = (
         "Control",
         "Restrictions on claims, schedules and administration. `control` holds the version of all restrictions.",
         {
-            "control": "one row: version of pauses, limits and breakers",
+            "control": "versions: of pauses, limits and breakers, and of keys and tenants",
             "queues": "paused queues",
             "limits": "limits of queues and job types",
             "breakers": "circuit breakers of job types",
@@ -138,6 +138,19 @@ TOPICS = (
             "contractions": "revisions that removed parts of the schema",
         },
         (Reference("schedules", "name", "schedule_runs", "name", MANY),),
+    ),
+    Topic(
+        "Tenants and keys",
+        "Every row of the tables above names its tenant. The secrets of keys are stored as SHA-256.",
+        {
+            "tenants": "names and limits of tenants; the first row is `default`",
+            "api_keys": "API keys with their scopes; revoked keys are kept",
+            "audit": "changes of keys, tenants, restrictions, schedules and endpoints; append-only",
+        },
+        (
+            Reference("tenants", "tenant_id", "api_keys", "tenant_id", MANY),
+            Reference("tenants", "tenant_id", "audit", "tenant_id", MANY),
+        ),
     ),
 )
 _SHORT = {"timestamp with time zone": "timestamptz", "double precision": "float8", "smallint": "int2", "real": "float4"}

@@ -25,6 +25,7 @@ def main() -> None:
 
 def application() -> typer.Typer:
     """Returns the command line application."""
+    from duly.cli.access_commands import keys, tenants  # noqa: PLC0415
     from duly.cli.job_commands import cancel, status, submit, watch  # noqa: PLC0415
     from duly.cli.operator_commands import check, doctor, migrate, secrets, serve  # noqa: PLC0415  # keeps `--version` fast
     from duly.demo import demo  # noqa: PLC0415
@@ -41,6 +42,8 @@ def application() -> typer.Typer:
     for command in (serve, migrate, check, doctor, demo, submit, watch, status, cancel):
         app.command()(command)
     app.add_typer(secrets(), name="secrets")
+    app.add_typer(keys(), name="keys")
+    app.add_typer(tenants(), name="tenants")
     app.callback()(_root)
     return app
 

@@ -3,13 +3,14 @@
     DulyError
     ├── BadRequest 400            InvalidJson
     ├── Unauthorized 401
-    ├── Forbidden 403
+    ├── Forbidden 403             ScopeMissing
     ├── NotFound 404              (no such route, no such job, no such job type)
     ├── MethodNotAllowed 405
     ├── RequestTimeout 408
     ├── Conflict 409              JobAlreadyEnded · JobExists · NotRetryable · UniqueKeyTaken · IdempotencyInFlight
     │                             ScheduleExists · EndpointLimitReached · EndpointDisabled · EndpointDeleted
-    │                             DeliveryInFlight · JobDeleted · AttemptsExhausted
+    │                             DeliveryInFlight · JobDeleted · AttemptsExhausted · ScheduleLimitReached
+    │                             KeyLimitReached · KeyNotRotatable · TenantExists
     ├── BodyTooLarge 413
     ├── UriTooLong 414
     ├── UnsupportedMediaType 415
@@ -92,6 +93,20 @@ class Forbidden(DulyError):
     code, status = "FORBIDDEN", 403
 
 
+class ScopeMissing(Forbidden):
+    """Request that the scopes of its API key do not allow."""
+
+    code = "SCOPE_MISSING"
+
+    @classmethod
+    def of(cls, scope: str) -> "ScopeMissing":
+        return cls(
+            f'This API key lacks the scope "{scope}".',
+            reason=f'Use a key with the scope "{scope}".',
+            details={"scope": scope},
+        )
+
+
 class NotFound(DulyError):
     code, status = "NOT_FOUND", 404
 
@@ -126,6 +141,32 @@ class JobExists(Conflict):
 
 class ScheduleExists(Conflict):
     code = "SCHEDULE_EXISTS"
+
+
+class ScheduleLimitReached(Conflict):
+    code = "SCHEDULE_LIMIT_REACHED"
+
+    @classmethod
+    def of(cls) -> "ScheduleLimitReached":
+        return cls("Schedule limit reached.", reason="The schedule was not created. Delete one first.")
+
+
+class KeyLimitReached(Conflict):
+    code = "KEY_LIMIT_REACHED"
+
+    @classmethod
+    def of(cls) -> "KeyLimitReached":
+        return cls("API key limit reached.", reason="The key was not created. Revoke one first.")
+
+
+class KeyNotRotatable(Conflict):
+    """Rotation of a key that has expired or was rotated before."""
+
+    code = "KEY_NOT_ROTATABLE"
+
+
+class TenantExists(Conflict):
+    code = "TENANT_EXISTS"
 
 
 class NotRetryable(Conflict):
@@ -244,6 +285,16 @@ class RateLimited(TooMany):
             reason="Nothing was recorded. Retry after the time in Retry-After.",
             policy=f'"submissions";q={count};w={math.ceil(seconds)}',
             left=f'"submissions";r=0;t={retry_after_seconds}',
+            retry_after_seconds=retry_after_seconds,
+        )
+
+    @classmethod
+    def of_key(cls, count: int, seconds: float, *, retry_after_seconds: int) -> "RateLimited":
+        return cls(
+            f"Rate limit of this API key exceeded: {count:,} requests per {seconds:g} seconds.",
+            reason="Nothing was changed. Retry after the time in Retry-After.",
+            policy=f'"key";q={count};w={math.ceil(seconds)}',
+            left=f'"key";r=0;t={retry_after_seconds}',
             retry_after_seconds=retry_after_seconds,
         )
 

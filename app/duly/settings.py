@@ -45,7 +45,12 @@ class Settings(BaseSettings):
         default=15, ge=1, le=3600, description="time after which a node without heartbeat is lost"
     )
     shutdown_grace_seconds: float = Field(default=30, ge=0, le=3600)
-    api_key: SecretStr | None = None
+    api_key: SecretStr | None = Field(
+        default=None, description="key with every scope for the tenant `default`, beside those made with `duly keys`"
+    )
+    metrics_key: SecretStr | None = Field(
+        default=None, description="bearer token for /metrics; none: metrics need no key"
+    )
     webhook_allow_networks: CommaSeparated = Field(default=(), description="private networks that webhooks may call")
     webhook_ports: CommaSeparated = Field(
         default=tuple(str(RECEIVER_PORTS).split(", ")),

@@ -69,6 +69,15 @@ ROUTES = {
     ("get", "/api/v1/jobs/{jobId}/deliveries"): ("listJobDeliveries", "200 404 422 503"),
     ("get", "/api/v1/deliveries/{deliveryId}"): ("getDelivery", "200 404 422 503"),
     ("post", "/api/v1/deliveries/{deliveryId}/redeliver"): ("redeliverDelivery", "202 404 409 422 503"),
+    ("get", "/api/v1/keys"): ("listKeys", "200 422 503"),
+    ("post", "/api/v1/keys"): ("createKey", "201 409 413 415 422 503"),
+    ("delete", "/api/v1/keys/{keyId}"): ("revokeKey", "204 404 422 503"),
+    ("post", "/api/v1/keys/{keyId}/rotate"): ("rotateKey", "201 404 409 413 415 422 503"),
+    ("get", "/api/v1/audit"): ("listAuditLog", "200 422 503"),
+    ("get", "/api/v1/tenants"): ("listTenants", "200 422 503"),
+    ("post", "/api/v1/tenants"): ("createTenant", "201 409 413 415 422 503"),
+    ("get", "/api/v1/tenants/{tenant}"): ("getTenant", "200 404 422 503"),
+    ("patch", "/api/v1/tenants/{tenant}"): ("updateTenant", "200 404 413 415 422 503"),
     ("get", "/healthz"): ("getHealth", "200"),
     ("get", "/readyz"): ("getReadiness", "200 503"),
     ("get", "/metrics"): ("getMetrics", "200"),
@@ -158,13 +167,12 @@ async def test_ids_and_times_have_their_formats(document: dict[str, Any]) -> Non
             if member.endswith(("At", "Until")) or member in {"since", "failingSince", "at"}:
                 assert formats == {"date-time"}, (name, member)
             if name.endswith("Body") and (member.endswith(("Id", "Ids")) or member == "dependsOn"):
-                assert member == "correlationId" or formats == {"uuid"}, (name, member)
+                assert member in {"correlationId", "requestId", "keyId"} or formats == {"uuid"}, (name, member)
     for (_, path), operation in _operations(document).items():
         for member in operation.get("parameters", ()):
             if member["in"] == "path":
-                assert member["schema"].get("format") == ("uuid" if member["name"].lower().endswith("id") else None), (
-                    path
-                )
+                is_uuid = member["name"].endswith("Id") and member["name"] != "keyId"
+                assert member["schema"].get("format") == ("uuid" if is_uuid else None), path
 
 
 async def test_an_id_of_another_form_is_not_found_all_the_same(contract: Service) -> None:

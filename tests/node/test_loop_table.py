@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-ALL = {"heartbeat", "gauges", "notify"}
+ALL = {"heartbeat", "gauges", "notify", "keys"}
 
 
 @pytest.mark.parametrize(

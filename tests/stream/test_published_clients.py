@@ -163,7 +163,7 @@ class Story:
         """All jobs are followed, nothing happened, and what happens is missed while the connections are cut."""
         self.follow("all", PATH)
         await self._followers.all_have("all", lambda heard: bool(heard.messages), clients=SHOWING_POSITIONS)
-        await eventually(lambda: _is(len(service.node.tail._watches) == len(ALL)))
+        await eventually(lambda: _is(len(service.node.tails.of(1)._watches) == len(ALL)))
         self._proxy.target = None
         self._proxy.reset_all()
         job = await service.run("echo")

@@ -38,14 +38,14 @@ def places(frames: list[Frame]) -> list[tuple[str, int]]:
 
 async def the_tail_is_read(service: Service) -> None:
     async def look() -> bool:
-        return service.node.tail._start is not None
+        return service.node.tails.of(1)._start is not None
 
     await eventually(look)
 
 
 async def the_tail_is_past(service: Service, job_id: str) -> None:
     async def look() -> bool:
-        kept = service.node.tail._entries
+        kept = service.node.tails.of(1)._entries
         return bool(kept) and kept[-1].event.job_id != UUID(job_id)
 
     await eventually(look)
@@ -53,7 +53,7 @@ async def the_tail_is_past(service: Service, job_id: str) -> None:
 
 async def nobody_follows(service: Service) -> None:
     async def look() -> bool:
-        return not service.node.tail._watches and not service.node.tail._entries
+        return not service.node.tails.of(1)._watches and not service.node.tails.of(1)._entries
 
     await eventually(look)
 
@@ -104,10 +104,10 @@ async def test_what_an_older_transaction_may_still_precede_is_not_told_before_it
 
 async def _looked_again(service: Service) -> None:
     """Two whole looks for news, both of which began after this call."""
-    seen = {service.node.tail._read_at}
+    seen = {service.node.tails.of(1)._read_at}
 
     async def look() -> bool:
-        seen.add(service.node.tail._read_at)
+        seen.add(service.node.tails.of(1)._read_at)
         return len(seen) > 3
 
     await eventually(look)
@@ -115,7 +115,7 @@ async def _looked_again(service: Service) -> None:
 
 @pytest.mark.parametrize("kept", [False, True], ids=["from the ledger", "from what is kept"])
 async def test_from_every_frame_a_stream_resumes_with_exactly_the_rest(service: Service, kept: bool) -> None:
-    with service.node.tail.watch() if kept else nullcontext():
+    with service.node.tails.of(1).watch() if kept else nullcontext():
         await (the_tail_is_read(service) if kept else nobody_follows(service))
         async with following_all(service) as frames:
             begin = await anext(frames)
@@ -284,11 +284,11 @@ async def test_a_reader_that_takes_nothing_is_cut_off_and_resumes(
     idle = await _idle_follower(service)
     try:
         await the_tail_is_read(service)
-        with service.node.tail.watch():  # another one, who keeps the tail going
+        with service.node.tails.of(1).watch():  # another one, who keeps the tail going
             await service.sql(LONG_HISTORY, UUID(job_id))
             assert (await service.run("echo"))["status"] == "completed"
             await the_tail_is_past(service, job_id)
-            assert len(service.node.tail._entries) == 10
+            assert len(service.node.tails.of(1)._entries) == 10
         reader, writer = await asyncio.open_connection(sock=idle)
         frames = [frame async for frame in frames_of(_lines(reader)) if frame.data is not None]
         writer.close()
@@ -354,7 +354,7 @@ async def test_all_followers_are_served_by_one_reading(service: Service, monkeyp
     really = LedgerReader.read
 
     async def counted(self: LedgerReader, after: StreamPosition) -> Any:
-        if self is not service.node.tail._reader:
+        if self is not service.node.tails.of(1)._reader:
             reads[0] += 1
         return await really(self, after)
 
@@ -371,7 +371,7 @@ async def test_all_followers_are_served_by_one_reading(service: Service, monkeyp
 
 
 async def _joined(service: Service, streams: list[Any]) -> bool:
-    return len(service.node.tail._watches) == len(streams) and service.node.tail._start is not None
+    return len(service.node.tails.of(1)._watches) == len(streams) and service.node.tails.of(1)._start is not None
 
 
 @pytest.mark.parametrize(("rows", "stretch"), [(1, 1), (2, 1000), (3, 2), (500, 1), (7, 1 << 40)])
@@ -421,8 +421,8 @@ async def test_the_tail_keeps_no_more_than_it_may(service: Service, monkeypatch:
         for n in range(10):
             await service.run("echo", {"text": f"{n}" * 10_000})
         told = await take(frames, 10 * EVENTS_OF_A_RUN)
-        assert sum(entry.size for entry in service.node.tail._entries) <= 25_000
-        assert service.node.tail._bytes == sum(entry.size for entry in service.node.tail._entries)
+        assert sum(entry.size for entry in service.node.tails.of(1)._entries) <= 25_000
+        assert service.node.tails.of(1)._bytes == sum(entry.size for entry in service.node.tails.of(1)._entries)
     assert places(told) == await in_order(service)
 
 
@@ -440,7 +440,7 @@ async def test_a_reader_that_leaves_in_the_middle_of_a_page_spoils_no_connection
 ) -> None:
     await service.run("echo")
     monkeypatch.setattr(store_tail, "PLANS", "set local enable_seqscan = off; select pg_sleep(0.2)")
-    following = service.node.tail
+    following = service.node.tails.of(1)
     for _ in range(5):
         with anyio.move_on_after(0.1) as left:  # as the framework does with who goes: again and again, at every await
             await following.from_ledger(following.reader(), StreamPosition(3, SMALLEST, 0))

@@ -26,7 +26,7 @@ LEAVE_SECONDS = 20.0
 TABLES = """
 select relname from pg_class
 where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition
-  and relname not in ('alembic_version', 'control')
+  and relname not in ('alembic_version', 'control', 'tenants')
 order by relname
 """
 # Any change of the schema, of privileges or of settings writes a new row of one of these catalogs. VACUUM and ANALYZE
@@ -42,8 +42,14 @@ OTHERS = """
 from pg_stat_activity
 where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid() and pid <> all($1)
 """
-# Row that the migrations insert.
-CONTROL = "update control set version = 1 where version <> 1"
+# Rows that the migrations insert.
+CONTROL = """
+update control set version = 1 where version <> 1;
+delete from tenants where tenant_id > 1;
+update tenants set submit_rate = null, submit_burst = null, backlog_limit = null, retention_days = null,
+    max_endpoints = null, max_schedules = null, max_keys = null
+where num_nonnulls(submit_rate, submit_burst, backlog_limit, retention_days, max_endpoints, max_schedules, max_keys) > 0
+"""
 
 
 @dataclass(eq=False)
@@ -168,7 +174,11 @@ class TestDatabases:
             await connection.execute("; ".join([*map("delete from {}".format, written), CONTROL]))
         else:
             await connection.execute(CONTROL)
-        return bool(await connection.fetchval("select count(*) = 1 from control"))
+        return bool(
+            await connection.fetchval(
+                "select (select count(*) from control) = 2 and (select count(*) from tenants) = 1"
+            )
+        )
 
     async def _await_departures(self, connection: Any, lent: TestDatabase) -> None:
         """Waits until only kept connections are left: a killed service leaves sessions that end by themselves."""

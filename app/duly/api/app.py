@@ -8,6 +8,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from duly import __version__
+from duly.api.access import audit, keys, tenants
 from duly.api.batches import batches
 from duly.api.batches.batch_ndjson import SubmitLinesEndpoint
 from duly.api.contract.compression import compressed
@@ -37,6 +38,7 @@ API_ROUTERS = (
     *(job_events.router, tenant_events.router, stream_tickets.router, job_logs.router, explain.router),
     *(submission_limits.router, flow_control.router, job_types.router, schedules.router),
     *(endpoints.router, deliveries.router, replays.router, queues.router),
+    *(keys.router, tenants.router, audit.router),
 )
 
 

@@ -16,6 +16,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from duly.api.access.key_models import KeyRequest, KeyRotation
+from duly.api.access.tenants import TenantChange, TenantRequest
 from duly.api.batches.batch_reader import BatchRequest
 from duly.api.contract.openapi_parts import (
     HEADERS,
@@ -30,6 +32,7 @@ from duly.api.contract.responses import json_response
 from duly.api.queues.limit_models import StartLimits
 from duly.api.queues.submission_limits import SubmissionLimitsBody
 from duly.api.schedules.models import ScheduleChange, ScheduleRequest
+from duly.api.server.route_scopes import ROUTE_SCOPES
 from duly.api.server.security_headers import policy_of_docs
 from duly.api.streams.stream_tickets import TicketRequest
 from duly.api.webhooks.delivery_models import ReplayRequest
@@ -42,6 +45,10 @@ same shape; each job has one `sequence`, the number of its newest event.
 - HEAD is supported wherever GET is, except for streams. OPTIONS returns 204 and `Allow`.
 - `X-Request-Id` is taken from the request, or generated, and is on every response.
 - Refused before authentication: 400 (`Host` missing or malformed), 408, 414, 415 and 431.
+- Each operation names the scope that its API key needs; a key without it gets 403 `SCOPE_MISSING`. Without the scope
+  `jobs:payload`, parameters, results, error texts, logs and progress texts are null.
+- A key with the scope `operator` acts for the tenant that the header `X-Duly-Tenant` names.
+- A key with a rate gets 429 `RATE_LIMITED` for any request beyond it.
 - With `Accept: application/problem+json`, errors have the format of RFC 9457.
 - Operation ids, and names and types of members, do not change within `/api/v1`. New members may be added to responses:
   ignore unknown ones."""
@@ -50,11 +57,13 @@ CONTACT = {"name": "The maintainers of Duly"}
 KEY = {
     "type": "http",
     "scheme": "bearer",
-    "description": "API key. A service without one is open, and bound to loopback.",
+    "description": "API key. Each operation lists the scope that it needs. A service without a key is open, and bound "
+    "to loopback.",
 }
 # Models that the document refers to and no route declares.
 _BY_REFERENCE: tuple[type[BaseModel], ...] = (
     *(BatchRequest, ErrorBody, ReplayRequest, ScheduleChange, ScheduleRequest, SecretRotation, StartLimits),
+    *(KeyRequest, KeyRotation, TenantChange, TenantRequest),
     *(SubmissionLimitsBody, TicketRequest, Webhook, WebhookChange),
 )
 # Names in the document that differ from those of the classes.
@@ -99,9 +108,11 @@ def document_of(app: FastAPI) -> dict[str, Any]:
             license_info=LICENSE,
             contact=CONTACT,
         )
-        for item in document["paths"].values():
-            for operation in item.values():
+        for path, item in document["paths"].items():
+            for method, operation in item.items():
                 _finish(operation)
+                if (scope := ROUTE_SCOPES.get((method.upper(), path))) is not None:
+                    operation["security"] = [{"key": [str(scope)]}, {}]
         document["components"] = _components(document.get("components", {}).get("schemas", {}))
         document["security"] = [{"key": []}, {}]
         app.openapi_schema = document

@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from duly.cli.command_setup import opened_database, read_settings
+from duly.cli.command_setup import actor, opened_database, read_settings
 from duly.cli.errors import FAILED, stop
 from duly.cli.output import print_json
 from duly.domain.invariant_facts import Violation
@@ -54,7 +54,7 @@ async def _check(settings: Settings, url: str, *, repairs: bool) -> Repaired:
             raise CannotCheck(
                 f"the database lacks {len(missing)} migrations ({', '.join(missing)}); run `duly migrate`"
             )
-        return await repair(database) if repairs else Repaired(report=await check(database))
+        return await repair(database, by=actor()) if repairs else Repaired(report=await check(database))
     except DatabaseNewer as error:
         raise CannotCheck(f"the database was migrated by a newer release: {error}; upgrade Duly") from None
     except DatabaseError as error:

@@ -1,7 +1,10 @@
 """Environment of a command: validated settings, secrets and a database."""
 
+import asyncio
+import getpass
 import os
 import secrets
+import socket
 import sys
 import tempfile
 from base64 import b64encode
@@ -15,11 +18,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from duly.cli.errors import stop
+from duly.domain.audit import Actor
 from duly.domain.safe_str import one_line
 from duly.domain.sealing import InvalidKeys, new_key, parse_keys
 from duly.embedded.server import EmbeddedError, EmbeddedServer, default_data_dir, embedded_server
 from duly.settings import Settings
-from duly.store.postgres.database import Database
+from duly.store.access.version import has_keys
+from duly.store.postgres.database import Database, DatabaseError
 from duly.store.postgres.database_url import InvalidDatabaseUrl, parse_url
 
 
@@ -48,6 +53,15 @@ def say(message: str) -> None:
 
 def data_dir(settings: Settings) -> Path:
     return (settings.data_dir or default_data_dir()).absolute()
+
+
+def actor() -> Actor:
+    """Returns the author of changes made by this command, for the audit log."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in containers
+        user = str(os.getuid())
+    return Actor(f"cli:{user}@{socket.gethostname()}")
 
 
 @contextmanager
@@ -83,25 +97,42 @@ def new_database(settings: Settings, url: str) -> Database:
     )
 
 
-def require_key_beyond_loopback(settings: Settings) -> None:
-    """Ends the command if the service has no API key and listens beyond loopback."""
-    if settings.api_key is None and not _is_loopback(settings.host):
-        stop(
-            f"an API key is required to listen on {settings.host}, which other machines can reach; "
-            "set DULY_API_KEY, or listen on 127.0.0.1"
-        )
+def require_key_beyond_loopback(settings: Settings, url: str) -> None:
+    """Ends the command if the service listens beyond loopback, and has no API key: neither set nor in its database."""
+    if settings.api_key is not None or is_loopback(settings.host):
+        return
+    failure = ""
+    try:
+        if asyncio.run(_has_keys(settings, url)):
+            return
+    except DatabaseError as error:
+        failure = f"; its database cannot be read: {error.line}"
+    stop(
+        f"an API key is required to listen on {settings.host}, which other machines can reach; "
+        f"create one with `duly keys create`, set DULY_API_KEY, or listen on 127.0.0.1{failure}"
+    )
+
+
+async def _has_keys(settings: Settings, url: str) -> bool:
+    database = new_database(settings, url)
+    try:
+        async with database.connection() as connection:
+            return await has_keys(connection)
+    finally:
+        await database.close()
 
 
 def require_secret_keys_beyond_loopback(settings: Settings) -> None:
     """Ends the command if the service listens beyond loopback with keys that exist in its data folder only."""
-    if settings.secret_keys is None and not _is_loopback(settings.host):
+    if settings.secret_keys is None and not is_loopback(settings.host):
         stop(
             f"secret keys are required to listen on {settings.host}, which other machines can reach; "
             "set DULY_SECRET_KEYS to the output of `duly secrets new-key`, and keep it"
         )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Returns whether only this machine can reach an address to listen on."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -34,8 +34,8 @@ API documentation: {url}/docs. Ctrl-C shuts the service down gracefully.
 def run_service(flags: dict[str, Any], *, migrate: bool, hints: bool) -> None:
     """Runs the service until a stop signal, then exits with its exit code."""
     settings = read_settings(flags)
-    require_key_beyond_loopback(settings)
-    require_secret_keys_beyond_loopback(settings)
+    if settings.api_key is not None:
+        require_secret_keys_beyond_loopback(settings)
     listening = _bind(settings)
     code = _serve(settings, listening, migrate=migrate, hints=hints)
     _leave(code)
@@ -50,6 +50,8 @@ def _serve(settings: Settings, listening: socket.socket, *, migrate: bool, hints
             print(HINTS.format(url=address), flush=True)
 
     with opened_database(settings) as database:
+        require_key_beyond_loopback(settings, database.url)
+        require_secret_keys_beyond_loopback(settings)
         startup = Startup(
             settings=settings,
             database_url=database.url,

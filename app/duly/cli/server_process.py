@@ -26,7 +26,7 @@ from duly.api.server.refusals import refusal_bytes
 from duly.api.server.security_headers import SERVER_HEADERS
 from duly.api.server.shedding_protocol import PausedConnections, SheddingProtocol
 from duly.api.server.socket_protocol import SocketProtocol
-from duly.cli.command_setup import new_database, say
+from duly.cli.command_setup import is_loopback, new_database, say
 from duly.cli.prepare_database import CannotServe, prepare, recognise_keys
 from duly.domain.sealing import Keyring
 from duly.embedded.server import EmbeddedServer, listens, revive
@@ -127,6 +127,9 @@ async def _serve(
         await node.start()
     except DatabaseError as error:
         raise CannotServe(error.line) from None
+    if node.key_verifier.anyone is not None and not is_loopback(settings.host):  # checked before, and must never be
+        await node.stop()
+        raise CannotServe("an API key is required to listen beyond loopback")
     http = http_server(node)
     serving = asyncio.create_task(http.serve(sockets=[listening]))
     reviving = asyncio.create_task(Loop("embedded", Keeper(server).step).run()) if server else None

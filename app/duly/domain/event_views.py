@@ -6,6 +6,7 @@ is missing: its row here and its status in `events.status_after`. Stored JSON is
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from enum import Enum, auto
 from typing import Final, NamedTuple, assert_never, cast
@@ -114,6 +115,30 @@ def read_progress(text: str | None) -> tuple[float | None, str | None]:
     """Returns the percentage and the message in the data of a progress event."""
     data = json.loads(text or "{}")
     return data.get("progress"), data.get("message")
+
+
+def without_payload(event: Event) -> Event:
+    """Returns the event for readers who may not see payloads: without parameters, result and progress text; of an
+    error, only its code is left.
+    """
+    match VIEWS[event.kind].data:
+        case EventData.PROGRESS:
+            return replace(event, data=json.dumps({"progress": read_progress(event.data)[0], "message": None}))
+        case EventData.ERROR:
+            return replace(event, data=error_without_payload(event.data))
+        case EventData.NOTE:
+            note = json.loads(event.data or "{}")
+            shown = {name: value if name == "reason" else None for name, value in note.items()}
+            return replace(event, data=json.dumps(shown))
+        case _:
+            return replace(event, data=None)
+
+
+def error_without_payload(error: str | None) -> str | None:
+    """Returns an error, as JSON, without its texts: they may quote parameters."""
+    if error is None:
+        return None
+    return json.dumps({"code": json.loads(error)["code"], "message": None, "details": None})
 
 
 def event_resource(event: Event, submitted: SubmissionEvent) -> dict[str, object]:

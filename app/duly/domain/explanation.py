@@ -127,6 +127,14 @@ def explain(facts: ExplanationFacts) -> Explanation:
             return _ended(facts)
 
 
+def without_payload(explanation: Explanation) -> Explanation:
+    """Returns the explanation for readers who may not see payloads: words of the database may quote one."""
+    if explanation.cause is not Cause.SET_ASIDE:
+        return explanation
+    message = "The database rejects a record of this job; retries continue."
+    return Explanation(explanation.cause, message, explanation.data | {"reason": None})
+
+
 def _refused(refused: SetAsideRecord) -> Explanation:
     message = (
         f"The database rejects its {refused.what}: {refused.reason}. Tried {_count(refused.tries, 'time')} since "

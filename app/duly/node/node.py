@@ -11,13 +11,15 @@ import structlog
 
 from duly import __version__
 from duly.domain.database_clock import DatabaseClock
-from duly.domain.job import DEFAULT_TENANT, Finish, Finished, Lane
+from duly.domain.job import Finish, Finished, Lane
 from duly.domain.node_role import Role
 from duly.domain.outcome import Interrupted
 from duly.domain.retry import DEFAULT_RETRY, RetryPolicy
 from duly.domain.sealing import Keyring
 from duly.gauges import GaugeReader
 from duly.handlers.registry import Registry
+from duly.lifecycle.access.key_rates import KeyRates
+from duly.lifecycle.access.key_verifier import KeyVerifier
 from duly.lifecycle.claim.job_type_breakers import JobTypeBreakers
 from duly.lifecycle.claim.set_flow_control import FlowController
 from duly.lifecycle.cluster.clock_watch import ClockWatch
@@ -37,7 +39,7 @@ from duly.lifecycle.read.run_times import RunTimeReader
 from duly.lifecycle.run.job_logs import LogRecorder
 from duly.lifecycle.schedules.scheduler import Scheduler
 from duly.lifecycle.submit.eager_start import NoStarter, Starter
-from duly.lifecycle.submit.submission_limiter import SubmissionLimiter, configured_limits
+from duly.lifecycle.submit.submission_limiter import SubmissionLimiters, configured_limits
 from duly.lifecycle.submit.submit import Submitter
 from duly.lifecycle.submit.submit_large_batch import SpooledSubmitter
 from duly.loop import END_SECONDS, Loops
@@ -48,7 +50,7 @@ from duly.settings import Settings
 from duly.store.postgres.database import Database, DatabaseError, DatabaseOutage
 from duly.store.queue.nodes import NodeRecord
 from duly.stream.capacity import StreamCapacity
-from duly.stream.ledger_tail import LedgerTail
+from duly.stream.ledger_tails import LedgerTails
 from duly.telemetry.access_log import AccessLog
 from duly.telemetry.metrics import Metrics
 from duly.telemetry.structured_logs import chosen_format
@@ -94,6 +96,9 @@ class Node:
         )
         self.watchdog = Watchdog()
         self.loops = Loops()
+        own_key = settings.api_key.get_secret_value() if settings.api_key else None
+        self.key_verifier = KeyVerifier(database, own_key=own_key, clock=self.clock)
+        self.key_rates = KeyRates(database)
         self._build_cluster()
         self._build_attempts()
         self._build_submission()
@@ -110,9 +115,8 @@ class Node:
         settings, database, loops = self.settings, self.database, self.loops
         self.wakeups = Wakeups(wake_sender=loops.waker("notify") if database.listens else None)
         self.hub = Hub(on_follow=self.wakeups.follow_job)
-        self.tail = LedgerTail(
+        self.tails = LedgerTails(
             database,
-            tenant_id=DEFAULT_TENANT,
             buffer=settings.stream_buffer,
             clock=self.clock,
             wake=loops.waker("tail"),
@@ -168,9 +172,7 @@ class Node:
     def _build_submission(self) -> None:
         """Builds what records and limits submissions, and checks that it can."""
         settings, database, wakeups, metrics = self.settings, self.database, self.wakeups, self.metrics
-        self.submission_limiter = SubmissionLimiter(
-            database, tenant_id=DEFAULT_TENANT, settings=configured_limits(settings)
-        )
+        self.submission_limiters = SubmissionLimiters(database, settings=configured_limits(settings))
         starter: Starter = self.worker.pool if Role.WORKER in settings.roles else NoStarter()
         self.submitter = Submitter(database, wakeups, metrics, buffer=settings.submit_buffer, starter=starter)
         self.spooled_submitter = SpooledSubmitter(database, wakeups, metrics, clock=self.clock)
@@ -210,11 +212,12 @@ class Node:
         local, loops = self.wakeups.local, self.loops
         local.changed = self.hub.changed
         local.submitted = self.metrics.rates.submitted
-        local.ledger_grew = self.tail.ledger_grew
+        local.ledger_grew = self.tails.ledger_grew
         wake_release = loops.waker("release")
         local.scheduled = lambda _delay: wake_release()
         local.follow_ups = loops.waker("follow-ups")
         local.deliveries = loops.waker("dispatch")
+        local.keys = loops.waker("keys")
         if Role.WORKER in self.settings.roles:
             local.cancel = self.worker.pool.cancel
             local.ready = self._ready
@@ -256,6 +259,7 @@ class Node:
             DatabaseError: the database does not serve, or is not in the state that this release needs.
         """
         await self.heartbeat.step()
+        await self.key_verifier.step()  # finds out if keys are required
         if Role.WORKER in self.settings.roles:
             await self.worker.claimer.refresh()  # before that, a submitted job would overtake those that are ready
         await self.readiness.check()  # opens the connection of submissions; `/readyz` reports the result
@@ -273,7 +277,7 @@ class Node:
             async with asyncio.timeout(LAST_RECORDS_SECONDS):
                 await self.finisher.drain()
                 await self.job_logs.flushed(seconds=LAST_RECORDS_SECONDS)
-        self.tail.close()
+        self.tails.close()
         self.hub.close()  # only now: followers of a job that has just ended see its end
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_RECORDS_SECONDS):

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from uuid import UUID
 
+from duly.domain.event_views import without_payload
 from duly.domain.events import Event
 from duly.lifecycle.cluster.hub import Hub
 from duly.store.ledger.read_events import events_after, read_submission
@@ -17,19 +18,21 @@ KEEP_ALIVE_SECONDS = 10.0
 
 
 async def job_stream(
-    database: Database, hub: Hub, *, tenant_id: int, job_id: UUID, after: int
+    database: Database, hub: Hub, *, tenant_id: int, job_id: UUID, after: int, payload: bool
 ) -> AsyncGenerator[StreamText, None]:
     """Yields `job_events` as SSE messages, after the interval for reconnecting."""
     yield OPENING
-    async with aclosing(job_events(database, hub, tenant_id=tenant_id, job_id=job_id, after=after)) as pages:
+    pages = job_events(database, hub, tenant_id=tenant_id, job_id=job_id, after=after, payload=payload)
+    async with aclosing(pages):
         async for events in pages:
             yield joined(frame(event) for event in events) if events else KEEP_ALIVE
 
 
 async def job_events(
-    database: Database, hub: Hub, *, tenant_id: int, job_id: UUID, after: int
+    database: Database, hub: Hub, *, tenant_id: int, job_id: UUID, after: int, payload: bool
 ) -> AsyncGenerator[list[Event], None]:
     """Yields each event after sequence `after` once, in order (-1: from the beginning); an empty list as a keep-alive.
+    Without `payload`, events come without what it contains.
 
     Ends after the job's last event, or on shutdown. Holds no connection between reads.
     """
@@ -40,7 +43,7 @@ async def job_events(
             events, ended = await _read(database, tenant_id=tenant_id, job_id=job_id, after=sent)
             if events:
                 sent, quiet_since = events[-1].sequence, time.monotonic()
-                yield events
+                yield events if payload else [without_payload(event) for event in events]
             if ended or last:
                 return
             if not events:

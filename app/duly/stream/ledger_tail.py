@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from duly.domain.database_clock import DatabaseClock
-from duly.domain.event_views import frame_text
+from duly.domain.event_views import frame_text, without_payload
 from duly.domain.ids import made_at
 from duly.domain.stream_position import StreamPosition, before_transaction
 from duly.lifecycle.cluster.hub import Watch
@@ -40,6 +40,11 @@ class TailEntry:
 
     def __init__(self, row: TailRow) -> None:
         self.position, self.event, self.facts = row
+
+    @cached_property
+    def redacted(self) -> "TailEntry":
+        """The entry for readers who may not see payloads."""
+        return TailEntry(TailRow(self.position, without_payload(self.event), self.facts))
 
     @cached_property
     def message(self) -> StreamText:

@@ -27,9 +27,11 @@ class TenantEvents(NamedTuple):
 
 
 async def tenant_events(
-    tail: LedgerTail, *, after: StreamPosition, event_filter: EventFilter
+    tail: LedgerTail, *, after: StreamPosition, event_filter: EventFilter, payload: bool
 ) -> AsyncGenerator[TenantEvents, None]:
-    """Yields the matching events after a position, then new ones. Ends on shutdown."""
+    """Yields the matching events after a position, then new ones; without `payload`, without what it contains. Ends on
+    shutdown.
+    """
     reader, reached, told_at = tail.reader(), after, time.monotonic()
     with tail.watch() as watch:
         while True:
@@ -37,6 +39,8 @@ async def tenant_events(
             page = (None if last else tail.after(reached)) or await tail.from_ledger(reader, reached)
             reached = page.reached
             entries = [entry for entry in page.entries if event_filter.matches(entry.facts)]
+            if not payload:
+                entries = [entry.redacted for entry in entries]
             if entries or time.monotonic() - told_at >= KEEP_ALIVE_SECONDS:
                 began = time.monotonic()
                 yield TenantEvents(entries, reached)
@@ -58,11 +62,11 @@ async def _wait(watch: Watch, page: TailPage) -> None:
 
 
 async def tenant_stream(
-    tail: LedgerTail, *, after: StreamPosition, event_filter: EventFilter
+    tail: LedgerTail, *, after: StreamPosition, event_filter: EventFilter, payload: bool
 ) -> AsyncGenerator[StreamText, None]:
     """Yields `tenant_events` as server-sent events. The first one tells the client from where to resume."""
     yield joined([OPENING, position_message(str(after))])
-    async with aclosing(tenant_events(tail, after=after, event_filter=event_filter)) as page:
+    async with aclosing(tenant_events(tail, after=after, event_filter=event_filter, payload=payload)) as page:
         async for item in page:
             if item.too_slow:
                 yield OVERFLOW

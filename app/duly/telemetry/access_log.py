@@ -21,7 +21,6 @@ GATHER_SECONDS = 0.1
 PIECE_BYTES, PIECE_BYTES_OF_ONE = 4_000, 32_000
 # Number of combinations of route, client and result whose text is cached.
 KNOWN_TEXTS = 1_024
-DEFAULT_TENANT_NAME = "default"
 
 
 class AccessLine(NamedTuple):

@@ -4,19 +4,22 @@ import secrets
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
 
+from duly.domain.audit import Actor, AuditEntry
 from duly.domain.database_clock import DatabaseClock
 from duly.domain.endpoint_events_and_headers import event_mask, event_names
 from duly.domain.ids import event_id
 from duly.domain.json_writer import dump_text
 from duly.domain.sealing import CannotUnseal, Keyring
+from duly.domain.tenant import MOST_ENDPOINTS
 from duly.domain.webhook_events import endpoint_disabled_body, endpoint_test_body
 from duly.domain.webhook_key_pair import make_key_pair, public_key_of
 from duly.errors import EndpointDisabled, EndpointLimitReached, NotFound
+from duly.store.access.audit import record_change
 from duly.store.postgres.database import Connection, Database
 from duly.store.queue.limits import FlowLimits
 from duly.store.webhooks.endpoints import (
@@ -27,6 +30,7 @@ from duly.store.webhooks.endpoints import (
     delete_endpoint,
     hold_endpoint,
     insert_endpoint,
+    most_endpoints,
     read_endpoint,
     reset_failures,
     rotate_keys,
@@ -35,7 +39,6 @@ from duly.store.webhooks.endpoints import (
 from duly.store.webhooks.messages_without_event import insert_test
 from duly.store.webhooks.receivers import disable_endpoint
 
-MOST_ENDPOINTS = 1_000  # of a tenant
 OVERLAP_SECONDS = 86_400.0
 _SECRET_BYTES = 32
 _DISABLED_REASON = "REQUESTED: disabled over the API"
@@ -89,7 +92,9 @@ class Endpoints:
         self._wake = wake
         self._clock = clock
 
-    async def add(self, tenant_id: int, change: EndpointChange, secret: str | None) -> EndpointWithSecret:
+    async def add(
+        self, tenant_id: int, change: EndpointChange, secret: str | None, *, by: Actor | None = None
+    ) -> EndpointWithSecret:
         """Registers an endpoint; a missing secret is generated.
 
         Raises:
@@ -99,11 +104,13 @@ class Endpoints:
         subscription = self._subscription_after(tenant_id, Subscription(url=""), change)
         keys = Keys(self._sealed(tenant_id, clear), self._new_key(tenant_id) if change.asymmetric else None)
         async with self._database.connection() as connection, connection.transaction():
-            if not await insert_endpoint(connection, key, subscription, keys, most=MOST_ENDPOINTS):
-                raise EndpointLimitReached.of(MOST_ENDPOINTS)
+            most = await most_endpoints(connection, tenant_id, default=MOST_ENDPOINTS)
+            if not await insert_endpoint(connection, key, subscription, keys, most=most):
+                raise EndpointLimitReached.of(most)
+            await record_change(connection, tenant_id, by, _entry("webhook.created", key, None, subscription))
             return EndpointWithSecret(await _read_existing(connection, key), clear)
 
-    async def change(self, key: Key, change: EndpointChange) -> Endpoint:
+    async def change(self, key: Key, change: EndpointChange, *, by: Actor | None = None) -> Endpoint:
         """Changes the given members. A new URL resets the state of the receiver.
 
         Raises:
@@ -122,22 +129,26 @@ class Endpoints:
                 body = endpoint_disabled_body(key[1], _DISABLED_REASON, at=self._clock.now())
                 message_id = self._clock.ids.new()
                 await disable_endpoint(connection, *key, reason=_DISABLED_REASON, message_id=message_id, body=body)
+            await record_change(
+                connection, key[0], by, _entry("webhook.changed", key, current.subscription, subscription)
+            )
             changed = await _read_existing(connection, key)
         self._wake()
         return changed
 
-    async def delete(self, key: Key) -> None:
+    async def delete(self, key: Key, *, by: Actor | None = None) -> None:
         """Deletes an endpoint; its pending deliveries are abandoned.
 
         Raises:
             NotFound: the tenant has no such endpoint.
         """
         async with self._database.connection() as connection, connection.transaction():
-            await _hold(connection, key)
+            current = await _hold(connection, key)
             await delete_endpoint(connection, key)
+            await record_change(connection, key[0], by, _entry("webhook.deleted", key, current.subscription, None))
         self._wake()
 
-    async def rotate(self, key: Key, secret: str | None) -> EndpointWithSecret:
+    async def rotate(self, key: Key, secret: str | None, *, by: Actor | None = None) -> EndpointWithSecret:
         """Replaces the keys; the previous ones keep signing for a day. A secret that is already the newest changes
         nothing, so repeating a request after a lost response loses no key.
 
@@ -154,6 +165,9 @@ class Endpoints:
                 # A key that cannot be unsealed cannot sign, and would prevent the new one from signing.
                 overlap_seconds = OVERLAP_SECONDS if newest is not None else 0.0
                 await rotate_keys(connection, key, keys, overlap_seconds=overlap_seconds)
+                await record_change(
+                    connection, key[0], by, _entry("webhook.rotated", key, current.subscription, current.subscription)
+                )
             return EndpointWithSecret(await _read_existing(connection, key), clear)
 
     async def test(self, key: Key) -> SentTest:
@@ -229,6 +243,24 @@ class Endpoints:
 
     def _new_key(self, tenant_id: int) -> str:
         return self._sealed(tenant_id, make_key_pair().private)
+
+
+def _entry(action: str, key: Key, before: Subscription | None, after: Subscription | None) -> AuditEntry:
+    return AuditEntry(action, str(key[1]), _audited(before), _audited(after))
+
+
+def _audited(subscription: Subscription | None) -> dict[str, Any] | None:
+    """Returns an endpoint for the audit log, without its headers, which may be secret."""
+    if subscription is None:
+        return None
+    return {
+        "url": subscription.url,
+        "events": list(event_names(subscription.events, filtered=subscription.filtered)),
+        "types": list(subscription.types),
+        "labels": dict(subscription.labels),
+        "description": subscription.description,
+        "paused": subscription.paused,
+    }
 
 
 def no_such_endpoint() -> NotFound:

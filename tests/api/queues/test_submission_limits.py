@@ -164,6 +164,6 @@ async def test_the_counts_of_queues_that_clients_name_take_bounded_room(
     service = await start_service(roles=("api",), backlog_limit=2)
     for n in range(30):
         assert (await post(service, queue=f"q{n}")).status_code == 202
-    assert len(service.node.submission_limiter._counts) == 10
+    assert len(service.node.submission_limiters._known[1]._counts) == 10
     for status in (202, 429):
         assert (await post(service, queue="q0")).status_code == status

@@ -15,6 +15,7 @@ from websockets.exceptions import InvalidStatus
 from duly.api.server.exchange import Exchange
 from duly.api.server.load_shedding import LoadShedder
 from duly.domain.ids import new_job_id
+from tests.support.keys import OWN, bearer, make_key, make_tenant
 from tests.support.service import BOUND_SECONDS, Service
 
 StartService = Callable[..., Awaitable[Service]]
@@ -296,3 +297,21 @@ async def test_a_refusal_is_told_with_its_route_where_the_prefix_is_that_of_an_a
     assert [short(line) for line in lines.taken()] == [
         *(("HEAD", "/api/v1/jobs/batch", 401), ("POST", "/api/v1/jobs/batch", 401)),
     ] * 2
+
+
+async def test_a_line_names_the_key_and_its_tenant(start_service: StartService) -> None:
+    service = await start_service(api_key=OWN, roles=("api",))
+    await make_tenant(service, "acme")
+    made = await make_key(service, "jobs:write", tenant="acme")
+    lines = Lines(service)
+    for path in ("/api/v1/jobs", "/api/v1/queues/q/pause"):
+        await service.client.post(path, json={"type": "echo"}, headers=bearer(made["key"]))
+    await service.client.post("/api/v1/jobs", json={"type": "echo"}, headers=bearer(OWN) | {"X-Duly-Tenant": "acme"})
+    lines.access.flush()
+    text, found = lines.text, lines.taken()[-3:]
+    assert [(line["keyId"], line["tenant"], line["status"]) for line in found] == [
+        (made["keyId"], "acme", 202),
+        (made["keyId"], "acme", 403),
+        ("DULY_API_KEY", "acme", 202),
+    ]
+    assert made["key"][22:] not in text

@@ -109,7 +109,7 @@ async def test_who_unsubscribes_hears_no_more(service: Service) -> None:
 
 async def nobody_follows(service: Service) -> None:
     async def look() -> bool:
-        return not service.node.tail._watches and not service.node.hub._watches
+        return not service.node.tails.of(1)._watches and not service.node.hub._watches
 
     await eventually(look)
 
@@ -256,7 +256,7 @@ async def test_a_client_that_takes_nothing_is_cut_off_and_resumes(
     async with socket_to(service, max_queue=1, compression=None) as socket:
         await socket.request("subscribe", ref="all", filter={})
         await eventually(lambda: _tail_is_read(service))
-        with service.node.tail.watch():  # another one, who keeps the tail going
+        with service.node.tails.of(1).watch():  # another one, who keeps the tail going
             await service.sql(LONG_HISTORY, UUID(job_id))
             assert (await service.run("echo"))["status"] == "completed"
             await eventually(lambda: _tail_has_passed(service, job_id))
@@ -272,11 +272,11 @@ async def test_a_client_that_takes_nothing_is_cut_off_and_resumes(
 
 
 async def _tail_is_read(service: Service) -> bool:
-    return service.node.tail._start is not None
+    return service.node.tails.of(1)._start is not None
 
 
 async def _tail_has_passed(service: Service, job_id: str) -> bool:
-    kept = service.node.tail._entries
+    kept = service.node.tails.of(1)._entries
     return bool(kept) and kept[-1].event.job_id != UUID(job_id)
 
 

@@ -295,7 +295,7 @@ async def test_an_attempt_that_its_node_does_not_know_is_found_while_no_slot_is_
     database = Database(service.database_url)
     async with database.pinned() as connection:
         lanes = [LaneStart(Lane("default", "echo", 0), SMALLEST)]
-        [[version]] = await service.sql("select version from control")
+        [[version]] = await service.sql("select version from control where id = 1")
         [claimed] = await claim_ready(
             connection, lanes, limit=1, node_id=service.node.node_id, source="test", version=version
         )

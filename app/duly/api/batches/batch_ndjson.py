@@ -78,19 +78,20 @@ class SubmitLinesEndpoint:
 
 async def _record(scope: Scope, receive: Receive, lines: "LinesOfBatch") -> AcceptedSpooledBatch:
     node = node_of(scope)
-    await _read(node, receive, lines)
-    await admit(node, lines.queues, checked=lines.checked)
+    await _read(scope, receive, lines)
+    await admit(node, tenant_of(scope), lines.queues, checked=lines.checked)
     return await node.spooled_submitter.submit(lines.batch(), lines.jobs)
 
 
-async def _read(node: Node, receive: Receive, lines: "LinesOfBatch") -> None:
+async def _read(scope: Scope, receive: Receive, lines: "LinesOfBatch") -> None:
+    node, tenant_id = node_of(scope), tenant_of(scope)
     settings = node.settings
     async with aclosing(lines_of(receive, longest=settings.body_limit, most=settings.ndjson_limit)) as pieces:
         async for piece in pieces:
             for start in range(0, len(piece), JOBS_AT_A_TIME):
                 await lines.add(piece[start : start + JOBS_AT_A_TIME])
                 if len(lines.queues) > MOST_QUEUES:
-                    await node.submission_limiter.check(lines.take_queues())
+                    await (await node.submission_limiters.of(tenant_id)).check(lines.take_queues())
                 await asyncio.sleep(0)
             refuse_when_draining(node)
     lines.check()

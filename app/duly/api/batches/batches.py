@@ -15,10 +15,12 @@ from duly.api.contract.path_ids import id_in_path
 from duly.api.contract.response_models import AcceptedBatchBody, BatchBody, error_responses
 from duly.api.contract.responses import accepts_query, json_response, time_or_none
 from duly.api.jobs.submission_steps import EndpointResponse, admit, begin_submission, refuse_when_draining
-from duly.api.server.scope_values import node_of, tenant_of
+from duly.api.server.scope_values import actor_of, node_of, reads_payload, tenant_of
+from duly.domain.event_views import error_without_payload
 from duly.domain.events import Status
 from duly.domain.timestamps import rfc3339
 from duly.errors import NotFound
+from duly.lifecycle.end.bulk_actions import Author
 from duly.lifecycle.submit.submit import AcceptedBatch, BatchRefused
 from duly.node import Node
 from duly.store.submit.batches import BatchView, read_job_ids, view_batch
@@ -73,7 +75,7 @@ async def submit_batch(scope: Scope, receive: Receive, send: Send) -> None:
     del receive
     node = begin_submission(scope, no_query=NO_QUERY)
     batch, jobs = await read_jobs_of_batch(scope)
-    await admit(node, Counter(job.queue for job in jobs))
+    await admit(node, batch.tenant_id, Counter(job.queue for job in jobs))
     try:
         accepted = await node.submitter.submit_all(batch, jobs)
     except BatchRefused as error:
@@ -119,7 +121,7 @@ async def _earlier_job_ids(node: Node, tenant_id: int, accepted: AcceptedBatch) 
 )
 async def read_batch(request: Request, batchId: str) -> Response:  # noqa: N803  # the contract's spelling
     """Returns a batch with the number of its jobs in each status."""
-    return _response(await find_batch(node_of(request), tenant_of(request), batchId))
+    return _response(request, await find_batch(node_of(request), tenant_of(request), batchId))
 
 
 @router.post(
@@ -140,9 +142,10 @@ async def cancel_batch(request: Request, batchId: str) -> Response:  # noqa: N80
     node, tenant_id = node_of(request), tenant_of(request)
     refuse_when_draining(node)
     view = await find_batch(node, tenant_id, batchId)
-    await node.bulk_actions.cancel_batch(tenant_id, view, go_on=partial(refuse_when_draining, node))
+    by = Author(actor_of(request), str(view.batch_id), {})
+    await node.bulk_actions.cancel_batch(tenant_id, view, go_on=partial(refuse_when_draining, node), by=by)
     view = await find_batch(node, tenant_id, batchId)
-    return _response(view, 202 if view.running else 200)
+    return _response(request, view, 202 if view.running else 200)
 
 
 async def find_batch(node: Node, tenant_id: int, text: str) -> BatchView:
@@ -168,7 +171,8 @@ def _status(view: BatchView) -> Status:
     return Status.CANCELLED if view.cancelled else Status.COMPLETED
 
 
-def _body(view: BatchView) -> bytes:
+def _body(view: BatchView, *, payload: bool) -> bytes:
+    then_error = view.then_error if payload else error_without_payload(view.then_error)
     members = {
         "batchId": str(view.batch_id),
         "name": view.name,
@@ -180,12 +184,12 @@ def _body(view: BatchView) -> bytes:
         "failed": view.failed,
         "cancelled": view.cancelled,
         "thenJobId": str(view.then_job_id) if view.then_job_id is not None else None,
-        "thenError": orjson.Fragment(view.then_error) if view.then_error is not None else None,
+        "thenError": orjson.Fragment(then_error) if then_error is not None else None,
         "createdAt": rfc3339(view.created_at),
         "completedAt": time_or_none(view.completed_at),
     }
     return orjson.dumps(members)
 
 
-def _response(view: BatchView, status: int = 200) -> Response:
-    return json_response(_body(view), status, {"Cache-Control": "no-store"})
+def _response(request: Request, view: BatchView, status: int = 200) -> Response:
+    return json_response(_body(view, payload=reads_payload(request)), status, {"Cache-Control": "no-store"})

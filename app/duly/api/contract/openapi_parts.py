@@ -18,6 +18,8 @@ TAGS: Final = {
     "webhooks": "Register endpoints that receive events about jobs and batches.",
     "deliveries": "Webhooks and callbacks that were sent, attempt by attempt; redelivery and replay.",
     "queues": "Read, pause, resume and limit queues.",
+    "keys": "API keys of a tenant, with their scopes, and the audit log.",
+    "tenants": "Tenants of the installation and their limits.",
     "operations": "Probes and metrics. They need no API key.",
 }
 
@@ -32,6 +34,8 @@ PATH_PARAMETERS: Final[dict[str, tuple[dict[str, Any], str]]] = {
     "queue": (_NAME, "Queue name. A slash may be written as `%2F`."),
     "type": (_NAME, "Job type. A slash may be written as `%2F`."),
     "name": (_NAME, "Schedule name."),
+    "keyId": (_NAME, "Id of the key: the 16 characters after `duly_`."),
+    "tenant": (_NAME, "Tenant name."),
 }
 # Query parameters without a description of their own.
 QUERY_TEXTS: Final = {

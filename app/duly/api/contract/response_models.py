@@ -25,6 +25,7 @@ class ErrorDetails(BaseModel):
     retryable: bool
     errors: list[PathErrorBody] = Field(default_factory=absent, description="Errors by path; with 422.")
     remedy: str = Field(default_factory=absent, description="Remedy for the operator; with 503.")
+    scope: str = Field(default_factory=absent, description="Scope that the API key lacks; with `SCOPE_MISSING`.")
 
 
 class ErrorContent(BaseModel):
@@ -68,6 +69,12 @@ class AcceptedBatchBody(BaseModel):
     createdAt: TimeText = Field(examples=["2026-01-27T10:00:00.000Z"])
 
 
+class BatchErrorBody(BaseModel):
+    code: str
+    message: str | None = Field(description="Null without the scope `jobs:payload`.")
+    details: ErrorDetails | None = Field(description="Null without the scope `jobs:payload`.")
+
+
 class BatchBody(BaseModel):
     """Current state of a batch. It is pending until its first job starts or ends, then running until its last job has
     ended; then failed if any job failed, else cancelled if any was cancelled, else completed.
@@ -83,7 +90,7 @@ class BatchBody(BaseModel):
     failed: int
     cancelled: int
     thenJobId: IdText | None = Field(description="Job that was submitted once all jobs had ended.")
-    thenError: ErrorContent | None = Field(description="Why that job was refused when it was due.")
+    thenError: BatchErrorBody | None = Field(description="Why that job was refused when it was due.")
     createdAt: TimeText = Field(examples=["2026-01-27T10:00:00.000Z"])
     completedAt: TimeText | None = Field(description="Time at which the last job had ended and was counted.")
 
@@ -114,8 +121,8 @@ class JobErrorDetails(BaseModel):
 
 class JobErrorBody(BaseModel):
     code: str = Field(examples=["TASK_FAILED"])
-    message: str
-    details: JobErrorDetails
+    message: str | None = Field(description="Null without the scope `jobs:payload`.")
+    details: JobErrorDetails | None = Field(description="Null without the scope `jobs:payload`.")
 
 
 class JobBody(BaseModel):

@@ -10,9 +10,9 @@ from duly.api.contract.openapi_parts import IdText
 from duly.api.contract.path_ids import job_id_in_path
 from duly.api.contract.response_models import WaitingFor, error_responses
 from duly.api.contract.responses import accepts_query, json_response
-from duly.api.server.scope_values import node_of, tenant_of
+from duly.api.server.scope_values import node_of, reads_payload, tenant_of
 from duly.domain.events import Status
-from duly.domain.explanation import Cause
+from duly.domain.explanation import Cause, without_payload
 from duly.errors import NotFound
 from duly.lifecycle.read.explain import read_explanation
 
@@ -45,6 +45,8 @@ async def explain_job(request: Request, jobId: str) -> Response:  # noqa: N803
     if found is None:
         raise NotFound("Job not found.")
     view, explanation = found
+    if not reads_payload(request):
+        explanation = without_payload(explanation)
     body = {
         "jobId": str(view.job_id),
         "status": view.status,

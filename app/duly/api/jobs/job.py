@@ -42,7 +42,7 @@ async def read_job(request: Request, jobId: str, wait: Wait | None = None) -> Re
     if known is None or view.sequence in known:
         headers = job_headers(view, now=node.clock.now())
         return Response(status_code=304, headers={**headers, "Vary": "Accept-Encoding"})
-    return job_response(node, view)
+    return job_response(request, view)
 
 
 @router.post(
@@ -64,4 +64,4 @@ async def cancel_job(request: Request, jobId: str) -> Response:  # noqa: N803
     job_id, node, tenant_id = job_id_in_path(jobId), node_of(request), tenant_of(request)
     result = await node.canceller.cancel(tenant_id, job_id)
     view = await find_job(node, tenant_id, job_id)
-    return job_response(node, view, status=200 if result is CancelResult.CANCELLED else 202)
+    return job_response(request, view, status=200 if result is CancelResult.CANCELLED else 202)

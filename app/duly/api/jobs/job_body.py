@@ -1,6 +1,7 @@
 """Jobs in responses. JSON text from the database is embedded as it is, never parsed."""
 
 import math
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -8,12 +9,13 @@ import orjson
 from starlette.responses import Response
 
 from duly.api.contract.responses import json_response, time_or_none
+from duly.api.server.scope_values import RequestScope, node_of, reads_payload
 from duly.domain.entity_tags import tag_of
+from duly.domain.event_views import error_without_payload
 from duly.domain.events import Status
 from duly.domain.job import JobView
 from duly.domain.json_numbers import plain_number
 from duly.domain.timestamps import rfc3339
-from duly.node import Node
 
 LONGEST_POLL_HINT = 30
 
@@ -48,8 +50,17 @@ def accepted_body(
     ).encode()
 
 
-def job_body(view: JobView) -> bytes:
-    """Returns the body of a job."""
+def without_payload(view: JobView) -> JobView:
+    """Returns a job for readers who may not see payloads: without parameters, result and progress text; of an error,
+    only its code is left.
+    """
+    return replace(view, parameters="null", result=None, progress_message=None, error=error_without_payload(view.error))
+
+
+def job_body(view: JobView, *, payload: bool) -> bytes:
+    """Returns the body of a job; without `payload`, without what it contains."""
+    if not payload:
+        view = without_payload(view)
     members: dict[str, object] = {
         "jobId": str(view.job_id),
         "type": view.type,
@@ -99,6 +110,7 @@ def poll_hint(age: float) -> int:
     return min(2 ** int(math.log2(age)), LONGEST_POLL_HINT) if age >= 2 else 1  # noqa: PLR2004  # below, it is one
 
 
-def job_response(node: Node, view: JobView, *, status: int = 200) -> Response:
-    """Returns the response with a job."""
-    return json_response(job_body(view), status, job_headers(view, now=node.clock.now()))
+def job_response(scope: RequestScope, view: JobView, *, status: int = 200) -> Response:
+    """Returns the response with a job, as far as the key of the request may read it."""
+    body = job_body(view, payload=reads_payload(scope))
+    return json_response(body, status, job_headers(view, now=node_of(scope).clock.now()))

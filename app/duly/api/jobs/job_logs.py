@@ -12,7 +12,7 @@ from duly.api.contract.openapi_parts import TimeText
 from duly.api.contract.path_ids import job_id_in_path
 from duly.api.contract.response_models import error_responses
 from duly.api.contract.responses import accepts_query, page_response
-from duly.api.server.scope_values import node_of, tenant_of
+from duly.api.server.scope_values import node_of, reads_payload, tenant_of
 from duly.domain.log_lines import LEVELS, Level
 from duly.domain.timestamps import rfc3339
 from duly.errors import NotFound
@@ -31,8 +31,8 @@ class LogLineBody(BaseModel):
     attempt: int
     line: int = Field(description="Number of the line within its attempt, from 1. A gap means that lines were dropped.")
     level: LogLevel
-    message: str = Field(examples=["read 250 rows"])
-    fields: dict[str, Any]
+    message: str | None = Field(examples=["read 250 rows"], description="Null without the scope `jobs:payload`.")
+    fields: dict[str, Any] | None = Field(description="Null without the scope `jobs:payload`.")
     at: TimeText = Field(examples=["2026-01-27T10:00:00.000Z"])
 
 
@@ -76,16 +76,17 @@ async def list_job_logs(
         )
         if not lines and not await job_exists(connection, tenant_id, job_id):
             raise NotFound("Job not found.")
+    payload = reads_payload(request)
     last = write_cursor(list_name, lines[limit - 1].position) if len(lines) > limit else None
-    return page_response([_body(line) for line in lines[:limit]], next_cursor=last)
+    return page_response([_body(line, payload=payload) for line in lines[:limit]], next_cursor=last)
 
 
-def _body(line: RecordedLine) -> dict[str, object]:
+def _body(line: RecordedLine, *, payload: bool) -> dict[str, object]:
     return {
         "attempt": line.attempt,
         "line": line.position.line,
         "level": Level(line.level).name.lower(),
-        "message": line.message,
-        "fields": orjson.Fragment(line.fields or "{}"),
+        "message": line.message if payload else None,
+        "fields": orjson.Fragment(line.fields or "{}") if payload else None,
         "at": rfc3339(line.at),
     }

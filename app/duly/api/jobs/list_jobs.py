@@ -11,7 +11,7 @@ from duly.api.contract.response_models import JobPage, error_responses
 from duly.api.contract.responses import page_response
 from duly.api.jobs.job_body import job_body
 from duly.api.jobs.job_filter import JobFilter
-from duly.api.server.scope_values import node_of, tenant_of
+from duly.api.server.scope_values import node_of, reads_payload, tenant_of
 from duly.store.read.access_paths import ListFilter
 from duly.store.read.list_jobs import view_page
 
@@ -45,5 +45,6 @@ async def list_jobs(request: Request, query: Annotated[ListQuery, Query()]) -> R
     """
     async with node_of(request).database.connection() as connection:
         page = await view_page(connection, tenant_of(request), query.as_filter(), limit=query.limit)
-    items = [orjson.Fragment(job_body(view)) for view in page.views]
+    payload = reads_payload(request)
+    items = [orjson.Fragment(job_body(view, payload=payload)) for view in page.views]
     return page_response(items, next_cursor=write_cursor(LIST, page.next) if page.next is not None else None)

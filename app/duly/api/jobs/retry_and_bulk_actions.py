@@ -14,9 +14,10 @@ from duly.api.jobs.job_body import job_response
 from duly.api.jobs.job_filter import JobFilter
 from duly.api.jobs.long_poll import find_job
 from duly.api.jobs.submission_steps import refuse_when_draining
-from duly.api.server.scope_values import node_of, tenant_of
+from duly.api.server.scope_values import actor_of, node_of, tenant_of
 from duly.domain.events import Status
 from duly.errors import Invalid, PathError
+from duly.lifecycle.end.bulk_actions import Author
 from duly.store.read.access_paths import ListFilter
 
 RETRYABLE = (Status.FAILED, Status.CANCELLED)
@@ -36,7 +37,8 @@ router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 async def retry_jobs(request: Request, filter: Filter) -> Response:  # noqa: A002
     """Retries all failed jobs that match the filter; with `status=cancelled`, the cancelled ones."""
     node, chosen = node_of(request), _with_statuses(filter, allowed=RETRYABLE, default=[Status.FAILED])
-    retried = await node.bulk_actions.retry(tenant_of(request), chosen, go_on=partial(refuse_when_draining, node))
+    go_on = partial(refuse_when_draining, node)
+    retried = await node.bulk_actions.retry(tenant_of(request), chosen, go_on=go_on, by=_author(request, filter))
     return json_response(orjson.dumps({"retried": retried}), 202)
 
 
@@ -53,7 +55,8 @@ async def cancel_jobs(request: Request, filter: Filter) -> Response:  # noqa: A0
     if not filter.model_fields_set:
         raise Invalid.at([PathError("", "At least one filter is required; without one, every job would be cancelled.")])
     node, chosen = node_of(request), _with_statuses(filter, allowed=UNFINISHED, default=UNFINISHED)
-    cancelled = await node.bulk_actions.cancel(tenant_of(request), chosen, go_on=partial(refuse_when_draining, node))
+    go_on = partial(refuse_when_draining, node)
+    cancelled = await node.bulk_actions.cancel(tenant_of(request), chosen, go_on=go_on, by=_author(request, filter))
     return json_response(orjson.dumps({"cancelled": cancelled}), 202)
 
 
@@ -72,7 +75,12 @@ async def retry_job(request: Request, jobId: str) -> Response:  # noqa: N803
     refuse_when_draining(node)
     await find_job(node, tenant_id, job_id)
     await node.bulk_actions.retry_one(tenant_id, job_id)
-    return job_response(node, await find_job(node, tenant_id, job_id), status=202)
+    return job_response(request, await find_job(node, tenant_id, job_id), status=202)
+
+
+def _author(request: Request, job_filter: JobFilter) -> Author:
+    chosen = job_filter.model_dump(mode="json", exclude_unset=True)
+    return Author(actor_of(request), "jobs", {"filter": chosen})
 
 
 def _with_statuses(job_filter: JobFilter, *, allowed: Sequence[Status], default: Sequence[Status]) -> ListFilter:

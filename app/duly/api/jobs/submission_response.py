@@ -21,7 +21,7 @@ async def send_accepted(accepted: Accepted, scope: Scope, receive: Receive, send
     node, wait = node_of(scope), _wait_of(scope)
     view = await wait_for_end(node, tenant_of(scope), accepted.job_id, seconds=wait) if wait is not None else None
     if view is not None:
-        response = job_response(node, view)
+        response = job_response(scope, view)
     else:
         body = accepted_body(str(accepted.job_id), accepted.created_at, root_path=scope["root_path"])
         if accepted.deduplicated:
@@ -38,7 +38,7 @@ async def send_existing(accepted: Accepted, scope: Scope, receive: Receive, send
     node, tenant_id, wait = node_of(scope), tenant_of(scope), _wait_of(scope)
     view = await wait_for_end(node, tenant_id, accepted.job_id, seconds=wait) if wait is not None else None
     view = view or await find_job(node, tenant_id, accepted.job_id)
-    await compressed(_with_headers(job_response(node, view), accepted, wait))(scope, receive, send)
+    await compressed(_with_headers(job_response(scope, view), accepted, wait))(scope, receive, send)
 
 
 def _wait_of(scope: Scope) -> int | None:

@@ -42,19 +42,21 @@ async def accept(node: Node, job: NewJob) -> Accepted:
         RateLimited, BacklogFull: it exceeds the submission limits.
         DulyError: it was refused; nothing was recorded.
     """
-    if node.submission_limiter.enabled:
-        await node.submission_limiter.admit({job.queue: 1})
+    limiter = await node.submission_limiters.of(job.tenant_id)
+    if limiter.enabled:
+        await limiter.admit({job.queue: 1})
     return await node.submitter.submit(job)
 
 
-async def admit(node: Node, jobs: Mapping[str, int], *, checked: int = 0) -> None:
-    """Admits a number of jobs to each queue, and those that were `checked` before, or none.
+async def admit(node: Node, tenant_id: int, jobs: Mapping[str, int], *, checked: int = 0) -> None:
+    """Admits a number of a tenant's jobs to each queue, and those that were `checked` before, or none.
 
     Raises:
         RateLimited, BacklogFull: they exceed the submission limits.
     """
-    if node.submission_limiter.enabled:
-        await node.submission_limiter.admit(jobs, checked=checked)
+    limiter = await node.submission_limiters.of(tenant_id)
+    if limiter.enabled:
+        await limiter.admit(jobs, checked=checked)
 
 
 class EndpointResponse(Response):

@@ -11,7 +11,7 @@ from duly.api.jobs.submission_reader import read_body
 from duly.api.queues.job_types import registered
 from duly.api.queues.limit_models import StartLimits, limits_body, limits_of
 from duly.api.queues.queues import NAME, QueueBody, queue_name, queue_response
-from duly.api.server.scope_values import node_of, tenant_of
+from duly.api.server.scope_values import actor_of, node_of, tenant_of
 from duly.store.queue.limits import FlowLimits, Scope, read_limits
 
 _LIMITS = json_body("StartLimits")
@@ -36,7 +36,7 @@ async def pause_queue(request: Request, queue: str) -> Response:
     be submitted. Pausing a paused queue changes nothing.
     """
     name = queue_name(queue)
-    await node_of(request).flow_controller.pause(tenant_of(request), name)
+    await node_of(request).flow_controller.pause(tenant_of(request), name, by=actor_of(request))
     return await queue_response(request, name)
 
 
@@ -52,7 +52,7 @@ async def pause_queue(request: Request, queue: str) -> Response:
 async def resume_queue(request: Request, queue: str) -> Response:
     """Resumes a paused queue. Resuming a queue that is not paused changes nothing."""
     name = queue_name(queue)
-    await node_of(request).flow_controller.resume(tenant_of(request), name)
+    await node_of(request).flow_controller.resume(tenant_of(request), name, by=actor_of(request))
     return await queue_response(request, name)
 
 
@@ -163,14 +163,14 @@ async def _set(request: Request, scope: Scope, name: str) -> Response:
     limits = limits_of(read_body(request, StartLimits))
     controller, tenant_id = node_of(request).flow_controller, tenant_of(request)
     if limits == FlowLimits():
-        await controller.unlimit(tenant_id, scope, name)
+        await controller.unlimit(tenant_id, scope, name, by=actor_of(request))
     else:
-        await controller.limit(tenant_id, scope, name, limits)
+        await controller.limit(tenant_id, scope, name, limits, by=actor_of(request))
     return _response(limits)
 
 
 async def _delete(request: Request, scope: Scope, name: str) -> Response:
-    await node_of(request).flow_controller.unlimit(tenant_of(request), scope, name)
+    await node_of(request).flow_controller.unlimit(tenant_of(request), scope, name, by=actor_of(request))
     return Response(status_code=204)
 
 

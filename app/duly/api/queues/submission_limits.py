@@ -11,7 +11,7 @@ from duly.api.contract.response_models import error_responses
 from duly.api.contract.responses import accepts_query, json_response
 from duly.api.jobs.submission_reader import read_body
 from duly.api.queues.limit_models import RateLimit, rate_body, rate_of
-from duly.api.server.scope_values import node_of
+from duly.api.server.scope_values import actor_of, node_of, tenant_of
 from duly.lifecycle.submit.submission_model import Name
 from duly.store.submit.submission_limits import SubmissionLimits
 
@@ -44,9 +44,7 @@ router = APIRouter(prefix="/api/v1/limits", tags=["limits"])
 )
 async def read_submission_limits(request: Request) -> Response:
     """Returns the limits in force: those set here, or else those of the settings."""
-    limiter = node_of(request).submission_limiter
-    await limiter.step()
-    return _response(limiter.limits)
+    return _response(await node_of(request).submission_limiters.refresh(tenant_of(request)))
 
 
 @router.put(
@@ -59,13 +57,13 @@ async def read_submission_limits(request: Request) -> Response:
     openapi_extra=json_body("SubmissionLimitsBody"),
 )
 async def set_submission_limits(request: Request) -> Response:
-    """Replaces all limits; an omitted member means no limit. They apply on this node at once, on other nodes within a
-    second.
+    """Replaces all limits; an omitted member means no limit of yours. They apply on this node at once, on other nodes
+    within a second. Limits that the operator has set for the tenant stay in force: of each the stricter one applies.
     """
     body = read_body(request, SubmissionLimitsBody)
     limits = SubmissionLimits(rate_of(body.rate), body.backlog, body.backlogs)
-    await node_of(request).submission_limiter.set_limits(limits)
-    return _response(limits)
+    limiters = node_of(request).submission_limiters
+    return _response(await limiters.set_limits(tenant_of(request), limits, by=actor_of(request)))
 
 
 @router.delete(
@@ -78,7 +76,7 @@ async def set_submission_limits(request: Request) -> Response:
 )
 async def reset_submission_limits(request: Request) -> Response:
     """Restores the limits of the settings."""
-    await node_of(request).submission_limiter.set_limits(None)
+    await node_of(request).submission_limiters.set_limits(tenant_of(request), None, by=actor_of(request))
     return Response(status_code=204)
 
 

@@ -15,11 +15,17 @@ from duly.api.jobs.submission_reader import read_body, reader_of
 from duly.api.jobs.submission_response import send_accepted
 from duly.api.jobs.submission_steps import PREFER, EndpointResponse, refuse_when_draining
 from duly.api.schedules.models import NAME, ScheduleBody, ScheduleChange, SchedulePage, ScheduleRequest
-from duly.api.server.scope_values import node_of, tenant_of
+from duly.api.server.scope_values import actor_of, node_of, reads_payload, tenant_of
 from duly.domain.schedule import CatchUp, Overlap, Recurrence, Schedule
 from duly.domain.timestamps import rfc3339
-from duly.lifecycle.schedules.manage import create_schedule, schedule_not_found, stored_submission, update_schedule
-from duly.store.queue.schedules import Key, delete_schedule, list_schedules, read_schedule
+from duly.lifecycle.schedules.manage import (
+    create_schedule,
+    delete_schedule,
+    schedule_not_found,
+    stored_submission,
+    update_schedule,
+)
+from duly.store.queue.schedules import Key, list_schedules, read_schedule
 
 PATH = "/api/v1/schedules"
 LIST = "schedules"
@@ -43,7 +49,7 @@ async def list_all(
     async with node_of(request).database.connection() as connection:
         found = await list_schedules(connection, tenant_of(request), after=after, limit=limit + 1)
     last = write_cursor(LIST, found[limit - 1].name) if len(found) > limit else None
-    return page_response([_body(each) for each in found[:limit]], next_cursor=last)
+    return page_response([_body(request, each) for each in found[:limit]], next_cursor=last)
 
 
 @router.post(
@@ -59,9 +65,9 @@ async def list_all(
 async def create(request: Request) -> Response:
     """Creates a schedule. Its first job runs at the next due time from now."""
     body = read_body(request, ScheduleRequest)
-    recurrence = Recurrence(**_members(request, body))
-    created = await create_schedule(node_of(request).database, (tenant_of(request), body.name), recurrence)
-    return json_response(orjson.dumps(_body(created)), 201, {"Location": f"{PATH}/{created.name}"})
+    recurrence, by = Recurrence(**_members(request, body)), actor_of(request)
+    created = await create_schedule(node_of(request).database, (tenant_of(request), body.name), recurrence, by=by)
+    return json_response(orjson.dumps(_body(request, created)), 201, {"Location": f"{PATH}/{created.name}"})
 
 
 @router.get(
@@ -79,7 +85,7 @@ async def read(request: Request, name: str) -> Response:
         found = await read_schedule(connection, key)
     if found is None:
         raise schedule_not_found(key)
-    return json_response(orjson.dumps(_body(found)))
+    return json_response(orjson.dumps(_body(request, found)))
 
 
 @router.patch(
@@ -95,8 +101,8 @@ async def update(request: Request, name: str) -> Response:
     """Changes a schedule. A change of cron, timezone or paused recomputes the next due time from now."""
     key = _key(request, name)
     members = _members(request, read_body(request, ScheduleChange))
-    changed = await update_schedule(node_of(request).database, key, members)
-    return json_response(orjson.dumps(_body(changed)))
+    changed = await update_schedule(node_of(request).database, key, members, by=actor_of(request))
+    return json_response(orjson.dumps(_body(request, changed)))
 
 
 @router.delete(
@@ -109,10 +115,7 @@ async def update(request: Request, name: str) -> Response:
 )
 async def delete(request: Request, name: str) -> Response:
     """Deletes a schedule. Jobs that it has submitted continue."""
-    key = _key(request, name)
-    async with node_of(request).database.connection() as connection:
-        if not await delete_schedule(connection, key):
-            raise schedule_not_found(key)
+    await delete_schedule(node_of(request).database, _key(request, name), by=actor_of(request))
     return Response(status_code=204)
 
 
@@ -163,13 +166,13 @@ def _members(request: Request, body: ScheduleRequest | ScheduleChange) -> dict[s
     return members
 
 
-def _body(schedule: Schedule) -> dict[str, object]:
+def _body(request: Request, schedule: Schedule) -> dict[str, object]:
     recurrence, last_run_at = schedule.recurrence, time_or_none(schedule.last_run_at)
     return {
         "name": schedule.name,
         "cron": recurrence.cron,
         "timezone": recurrence.timezone,
-        "submission": orjson.Fragment(recurrence.submission),
+        "submission": orjson.Fragment(_submission(recurrence.submission, payload=reads_payload(request))),
         "overlap": recurrence.overlap.name.lower(),
         "catchUp": recurrence.catch_up.name.lower(),
         "paused": recurrence.paused,
@@ -180,3 +183,10 @@ def _body(schedule: Schedule) -> dict[str, object]:
         "createdAt": rfc3339(schedule.created_at),
         "updatedAt": rfc3339(schedule.updated_at),
     }
+
+
+def _submission(submission: str, *, payload: bool) -> bytes | str:
+    """Returns a submission as JSON; without `payload`, without its parameters."""
+    if payload:
+        return submission
+    return orjson.dumps({**orjson.loads(submission), "parameters": None})

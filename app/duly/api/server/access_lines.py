@@ -8,8 +8,10 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from starlette.types import Scope
 
+from duly.api.server.scope_values import PRINCIPAL
+from duly.domain.principal import DEFAULT_TENANT_NAME
 from duly.errors import DulyError
-from duly.telemetry.access_log import DEFAULT_TENANT_NAME, AccessLine
+from duly.telemetry.access_log import AccessLine
 
 # Parameters of paths that are logged, in the contract's spelling; those that may be secrets are not listed.
 _LOGGED = {
@@ -21,6 +23,8 @@ _LOGGED = {
     "job_type": "type",
     "name": "name",
     "webhookId": "webhookId",
+    "keyId": "subjectKeyId",
+    "tenant": "subjectTenant",
     "deliveryId": "deliveryId",
     "delivery_id": "deliveryId",
     "replayId": "replayId",
@@ -30,6 +34,8 @@ _MADE = {
     b"/api/v1/batches": "batchId",
     b"/api/v1/webhooks": "webhookId",
     b"/api/v1/schedules": "name",
+    b"/api/v1/keys": "subjectKeyId",
+    b"/api/v1/tenants": "subjectTenant",
 }
 
 Found = tuple[str | None, Mapping[str, str]]
@@ -44,13 +50,13 @@ def line_of(
     scope: Scope, found: Found, *, method: str, status: int | None, code: str | None, began: float
 ) -> AccessLine:
     """Returns the line of a request, or of a message, that ends now."""
-    client = scope.get("client")
+    client, principal = scope.get("client"), scope.get(PRINCIPAL)
     return AccessLine(
         began,
         scope["duly.request_id"],
         found[1],
-        scope.get("duly.key_id"),
-        DEFAULT_TENANT_NAME,
+        scope.get("duly.key_id") or (principal.key_id if principal is not None else None),
+        principal.tenant if principal is not None else DEFAULT_TENANT_NAME,
         method,
         found[0],
         status,

@@ -48,6 +48,11 @@ class AddressTable:
         match = route.path_regex.match(path)
         return plain(route.path), logged(match.groupdict() if match else {})
 
+    def pattern_of(self, path: str) -> str | None:
+        """Returns the pattern of a path, in the form of the OpenAPI document; None if the path is unknown."""
+        index = self._index_of(path)
+        return plain(self._routes[index].path) if index is not None else None
+
     def methods_of(self, path: str) -> Methods:
         """Returns the methods of a path.
 

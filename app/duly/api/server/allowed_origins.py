@@ -5,7 +5,7 @@ A browser sends requests to a loopback address on behalf of any page. It sends t
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from starlette.types import Scope
@@ -37,8 +37,8 @@ RawHeaders = Sequence[tuple[bytes, bytes]]
 class Origins:
     """Rules of one service. Without an API key they apply to every request; with one, to tickets and sockets."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._open = settings.api_key is None
+    def __init__(self, settings: Settings, *, is_open: Callable[[], bool]) -> None:
+        self._is_open = is_open
         self._hosts = frozenset(settings.allowed_hosts)
         self._origins = frozenset(settings.allowed_origins)
         self._own_hosts: set[bytes | None] = {None}  # HTTP/1.0 knows no Host; a browser always sends one
@@ -49,7 +49,7 @@ class Origins:
         Raises:
             Forbidden: its host is foreign, or the browser marks it as cross-site.
         """
-        if self._open:
+        if self._is_open():
             if headers.get(b"host") not in self._own_hosts or "duly.peer_host" in scope:
                 self._check_hosts(scope, headers)
         elif scope["type"] == "http" and b"ticket=" not in scope["query_string"]:

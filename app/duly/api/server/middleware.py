@@ -67,8 +67,8 @@ class RequestMiddleware:
         self._endpoints = endpoints
         self._hot = endpoints.hot
         self._proxies = Proxies(node.settings)
-        self._origins = Origins(node.settings)
-        self._authenticate = Authentication(node)
+        self._origins = Origins(node.settings, is_open=lambda: node.key_verifier.anyone is not None)
+        self._authenticate = Authentication(node, addresses)
         self._websockets = WebSocketAuthentication(
             node, endpoints.sockets, origins=self._origins, authenticate=self._authenticate
         )

@@ -7,12 +7,15 @@ A FastAPI dependency costs 8 µs a parameter and a request, these functions a lo
 from collections.abc import Mapping
 from typing import Any, Final
 
+from duly.domain.audit import Actor
+from duly.domain.principal import Principal
 from duly.domain.ticket_grant import Grant
 from duly.node import Node
 
 NODE: Final = "duly.node"
 READER: Final = "duly.reader"
 TENANT: Final = "duly.tenant"
+PRINCIPAL: Final = "duly.principal"
 GRANT: Final = "duly.grant"
 BODY: Final = "duly.body"
 HEADERS: Final = "duly.headers"
@@ -30,6 +33,22 @@ def tenant_of(scope: RequestScope) -> int:
     """Returns the id of the tenant that the request was authenticated for."""
     tenant_id: int = scope[TENANT]
     return tenant_id
+
+
+def principal_of(scope: RequestScope) -> Principal:
+    """Returns the principal of the request: its tenant and its scopes."""
+    principal: Principal = scope[PRINCIPAL]
+    return principal
+
+
+def reads_payload(scope: RequestScope) -> bool:
+    """Returns whether the response may show parameters, results, errors, logs and progress texts."""
+    return principal_of(scope).reads_payload
+
+
+def actor_of(scope: RequestScope) -> Actor:
+    """Returns the author of the changes that the request makes."""
+    return Actor(principal_of(scope).actor, scope["duly.request_id"])
 
 
 def grant_of(scope: RequestScope) -> Grant | None:

@@ -28,25 +28,32 @@ def take_ticket(scope: Scope) -> bytes | None:
     return unquote_to_bytes(tickets[-1].removeprefix(_MEMBER))
 
 
-async def use_ticket(database: Database, ticket: bytes) -> Grant:
-    """Redeems a ticket. Returns its rights.
+async def use_ticket(database: Database, ticket: bytes) -> tuple[int, Grant]:
+    """Redeems a ticket. Returns its tenant and its rights.
 
     Raises:
         Unauthorized: it is unknown, used or expired.
     """
     async with database.connection() as connection:
-        opens = await redeem(connection, ticket_digest(ticket))
-    if opens is None:
-        raise Unauthorized(
-            "Invalid stream ticket.",
-            reason="A ticket is valid once, within 60 s. Request another: POST /api/v1/stream-tickets.",
-        )
-    return Grant.read(opens)
+        redeemed = await redeem(connection, ticket_digest(ticket))
+    if redeemed is None:
+        raise invalid_ticket()
+    tenant_id, opens = redeemed
+    return tenant_id, Grant.read(opens)
+
+
+def invalid_ticket() -> Unauthorized:
+    """Returns the error for a ticket that is unknown, used or expired, or whose key is no longer valid."""
+    return Unauthorized(
+        "Invalid stream ticket.",
+        reason="A ticket is valid once, within 60 s. Request another: POST /api/v1/stream-tickets.",
+    )
 
 
 def ticket_digest(ticket: bytes) -> bytes:
     """Returns the digest under which a ticket is stored.
 
-    It is not the plain digest: nodes of the previous release would accept such a ticket for everything.
+    It differs from that of the previous release, whose nodes would accept the ticket for the tenant `default` and show
+    every payload.
     """
-    return hashlib.sha256(b"stream ticket\x00" + ticket).digest()
+    return hashlib.sha256(b"stream ticket of a key\x00" + ticket).digest()

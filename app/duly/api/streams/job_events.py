@@ -9,10 +9,10 @@ from duly.api.contract.cursors import numbers_in_cursor, write_cursor
 from duly.api.contract.path_ids import job_id_in_path
 from duly.api.contract.response_models import EventPage, Responses, error_responses
 from duly.api.contract.responses import accepts_query, page_response
-from duly.api.server.scope_values import grant_of, node_of, tenant_of
+from duly.api.server.scope_values import grant_of, node_of, reads_payload, tenant_of
 from duly.api.streams.stream_response import STREAM_DOCUMENT, STREAM_RESPONSES, stream_response, unknown_frame
 from duly.api.streams.ticket_rights import read_granted
-from duly.domain.event_views import event_resource
+from duly.domain.event_views import event_resource, without_payload
 from duly.errors import NotFound
 from duly.store.ledger.read_events import events_after, read_submission
 from duly.stream.job_feed import job_stream
@@ -50,7 +50,8 @@ async def list_job_events(
             raise NotFound("Job not found.")
         events = [submitted.event] if after is None else []
         events += await events_after(connection, tenant_id, job_id, sequence=after or 0, limit=limit + 1)
-    items = [event_resource(event, submitted) for event in events[:limit]]
+    shown = events[:limit] if reads_payload(request) else [without_payload(event) for event in events[:limit]]
+    items = [event_resource(event, submitted) for event in shown]
     last = write_cursor(list_name, (events[limit - 1].sequence,)) if len(events) > limit else None
     return page_response(items, next_cursor=last)
 
@@ -76,8 +77,10 @@ async def stream_job_events(request: Request, jobId: str, lastEventId: str | Non
         return Response(status_code=204)
     if after > view.sequence:  # it may never come
         raise unknown_frame("Last-Event-ID")
-    frames = job_stream(node.database, node.hub, tenant_id=tenant_id, job_id=job_id, after=after)
-    return stream_response(node.stream_capacity, frames)
+    frames = job_stream(
+        node.database, node.hub, tenant_id=tenant_id, job_id=job_id, after=after, payload=reads_payload(request)
+    )
+    return stream_response(request, frames)
 
 
 def _sequence(last_event_id: str | None) -> int:

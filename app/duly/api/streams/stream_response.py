@@ -1,14 +1,17 @@
 """Responses of event streams, and their parts of the OpenAPI document."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
-from fastapi import Response
+from fastapi import Request, Response
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from duly.api.contract.openapi_parts import header_parameters
 from duly.api.contract.response_models import Responses
+from duly.api.server.scope_values import node_of, principal_of
 from duly.errors import Invalid, PathError
 from duly.stream.capacity import StreamCapacity
 from duly.stream.sse import NO_ROOM, StreamText
@@ -39,9 +42,26 @@ STREAM_DOCUMENT: dict[str, Any] = {
 }
 
 
-def stream_response(capacity: StreamCapacity, messages: AsyncGenerator[StreamText, None]) -> Response:
-    """Returns a response that sends messages until they end."""
-    return StreamingResponse(_within(capacity, messages), media_type="text/event-stream", headers=STREAM_HEADERS)
+def stream_response(request: Request, messages: AsyncGenerator[StreamText, None]) -> Response:
+    """Returns a response that sends messages until they end, or the key of the request is refused."""
+    pieces = _within(node_of(request).stream_capacity, messages)
+    return _KeyedStream(pieces, media_type="text/event-stream", headers=STREAM_HEADERS)
+
+
+class _KeyedStream(StreamingResponse):
+    """Stream that ends once the key with which it was opened has expired or was revoked."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends the stream."""
+        now = asyncio.get_running_loop().time
+        try:
+            async with asyncio.timeout(None) as limit:
+                with node_of(scope).key_verifier.holding(principal_of(scope), lambda: limit.reschedule(now())):
+                    await super().__call__(scope, receive, send)
+        except TimeoutError:
+            if not limit.expired() or not scope["duly.exchange"].begun:
+                raise
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _within(capacity: StreamCapacity, messages: AsyncGenerator[StreamText, None]) -> AsyncIterator[StreamText]:

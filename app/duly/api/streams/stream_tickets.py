@@ -15,8 +15,19 @@ from duly.api.contract.response_models import TicketBody, error_responses
 from duly.api.contract.responses import accepts_query, json_response
 from duly.api.jobs.long_poll import find_job
 from duly.api.jobs.submission_reader import read_body
-from duly.api.server.scope_values import BODY, HEADERS, RequestScope, body_of, headers_of, node_of, tenant_of
+from duly.api.server.route_scopes import require_scope
+from duly.api.server.scope_values import (
+    BODY,
+    HEADERS,
+    RequestScope,
+    body_of,
+    headers_of,
+    node_of,
+    principal_of,
+    tenant_of,
+)
 from duly.api.server.stream_tickets import VALID_SECONDS, ticket_digest
+from duly.domain.key_scope import KeyScope
 from duly.domain.ticket_grant import Grant
 from duly.domain.timestamps import rfc3339
 from duly.lifecycle.submit.submission_model import LabelName, LabelValue
@@ -102,10 +113,22 @@ async def _grant(request: Request, body: TicketRequest) -> Grant:
 
     Raises:
         NotFound: the tenant has no such job or batch.
+        ScopeMissing: it is to submit, and the key may not.
     """
     node, tenant_id, job_id, batch_id = node_of(request), tenant_of(request), None, None
     if body.jobId is not None:
         job_id = (await find_job(node, tenant_id, job_id_in_path(body.jobId))).job_id
     if body.batchId is not None:
         batch_id = (await find_batch(node, tenant_id, body.batchId)).batch_id
-    return Grant(job_id, batch_id, body.labels, body.submit)
+    principal = principal_of(request)
+    if body.submit:
+        require_scope(principal, KeyScope.JOBS_WRITE)
+    return Grant(
+        job_id,
+        batch_id,
+        body.labels,
+        body.submit,
+        payload=principal.reads_payload,
+        key_id=principal.key_id,
+        tenant=principal.tenant,
+    )

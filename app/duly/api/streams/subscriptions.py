@@ -8,7 +8,7 @@ from uuid import UUID
 
 from starlette.types import Scope
 
-from duly.api.server.scope_values import grant_of, node_of, tenant_of
+from duly.api.server.scope_values import grant_of, node_of, reads_payload, tenant_of
 from duly.api.streams.tenant_events import StreamFilter, resume_point
 from duly.api.streams.ticket_rights import read_granted, within
 from duly.domain.event_views import frame_text
@@ -45,6 +45,7 @@ class Subscriptions:
         overflow: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
         self._node, self._tenant_id, self._grant = node_of(scope), tenant_of(scope), grant_of(scope)
+        self._payload = reads_payload(scope)
         self._own: dict[UUID, None] = {}  # jobs submitted on this socket with a ticket, at most the newest ones
         self._tasks = tasks
         self._send_text = send_text
@@ -95,7 +96,7 @@ class Subscriptions:
             Forbidden: the ticket is for a single job.
         """
         within(self._grant, ALL_EVENTS)
-        return await resume_point(self._node, None if after is None else str(after), "after")
+        return await resume_point(self._node.tails.of(self._tenant_id), None if after is None else str(after), "after")
 
     def follow_job(self, job_id: UUID, *, after: int) -> None:
         """Sends the events of a job until it ends; restarts a subscription to the same job."""
@@ -134,15 +135,18 @@ class Subscriptions:
             del self._running[target]
 
     async def _send_job(self, job_id: UUID, after: int) -> None:
-        node = self._node
-        feed = job_events(node.database, node.hub, tenant_id=self._tenant_id, job_id=job_id, after=after)
+        node, tenant_id = self._node, self._tenant_id
+        feed = job_events(
+            node.database, node.hub, tenant_id=tenant_id, job_id=job_id, after=after, payload=self._payload
+        )
         async with aclosing(feed):
             async for events in feed:
                 for event in events:
                     await self._send_text(f'{{"id":{event.sequence},{frame_text(event)[1:]}')
 
     async def _send_filtered(self, event_filter: EventFilter, after: StreamPosition) -> None:
-        feed = tenant_events(self._node.tail, after=after, event_filter=event_filter)
+        tail = self._node.tails.of(self._tenant_id)
+        feed = tenant_events(tail, after=after, event_filter=event_filter, payload=self._payload)
         async with aclosing(feed):
             async for news in feed:
                 if news.too_slow:

@@ -17,7 +17,8 @@ from duly.api.jobs.submission_reader import reader_of
 from duly.api.jobs.submission_steps import accept, refuse_when_draining
 from duly.api.server.access_lines import line_of
 from duly.api.server.allowed_origins import SOCKET
-from duly.api.server.scope_values import grant_of, node_of, tenant_of
+from duly.api.server.route_scopes import MESSAGE_SCOPES, require_scope
+from duly.api.server.scope_values import grant_of, node_of, principal_of, tenant_of
 from duly.api.streams.socket_channel import SocketChannel, SocketClosed
 from duly.api.streams.socket_messages import (
     BadMessage,
@@ -38,8 +39,8 @@ from duly.lifecycle.end.cancel import CancelResult
 from duly.lifecycle.submit.submission_errors import nested_under
 from duly.lifecycle.submit.submission_model import SubmissionOrigin
 
-# RFC 6455, section 7.4.1, and the IANA registry of close codes: service restart, try again later.
-SERVICE_RESTART, TRY_AGAIN_LATER = 1012, 1013
+# RFC 6455, section 7.4.1, and the IANA registry of close codes: policy violation, service restart, try again later.
+POLICY_VIOLATION, SERVICE_RESTART, TRY_AGAIN_LATER = 1008, 1012, 1013
 # Submissions of one socket that may be in progress at a time.
 AT_ONCE = 64
 LAST_FRAMES_SECONDS = 2.0
@@ -57,7 +58,9 @@ async def job_socket(scope: Scope, receive: Receive, send: Send) -> None:
         if not found:
             await send({"type": "websocket.close", "code": TRY_AGAIN_LATER, "reason": "too many streams"})
             return
-        code = await Conversation(scope, receive, send).run()
+        conversation = Conversation(scope, receive, send)
+        with node_of(scope).key_verifier.holding(principal_of(scope), conversation.key_refused.set):
+            code = await conversation.run()
     if code is not None:
         await send({"type": "websocket.close", "code": code})
 
@@ -71,6 +74,7 @@ class Conversation:
         self._receive = receive
         self._channel = SocketChannel(send)
         self._submitting = asyncio.Semaphore(AT_ONCE)
+        self.key_refused = asyncio.Event()
 
     async def run(self) -> int | None:
         """Runs until either side ends it. Returns the code to close with; None if the client has left."""
@@ -83,6 +87,7 @@ class Conversation:
                 )
                 tasks.create_task(self._listen())
                 tasks.create_task(self._close_on_shutdown())
+                tasks.create_task(self._close_with_key())
         except* SocketClosed as closed:
             codes = [error.code for error in closed.exceptions if isinstance(error, SocketClosed)]
         return codes[0] if codes else None
@@ -143,6 +148,7 @@ class Conversation:
         return note
 
     async def _submit(self, message: SubmitJob, value: dict[str, object]) -> UUID:
+        self._require_scope(message)
         refuse_when_draining(self._node)
         self._subscriptions.check_limit()
         accepted = await accept(self._node, self._job_of(message, cast("dict[str, object]", value["job"])))
@@ -180,6 +186,7 @@ class Conversation:
             raise IdempotencyKeyReused("This idempotency key was used for another job.") from None
 
     async def _subscribe(self, message: Subscribe) -> None:
+        self._require_scope(message)
         self._subscriptions.check_limit()
         if message.filter is not None:
             start = await self._subscriptions.start_of_filter(message.after)
@@ -197,6 +204,7 @@ class Conversation:
         await self._acknowledge("unsubscribed", message.ref, {"jobId": message.jobId} if message.jobId else {})
 
     async def _cancel(self, message: CancelJob) -> UUID:
+        self._require_scope(message)
         job_id = job_id_in_path(message.jobId)
         if self._grant is not None and job_id not in self._subscriptions.own:
             await self._subscriptions.read_granted(job_id)
@@ -222,6 +230,16 @@ class Conversation:
     async def _overflow(self) -> None:
         await self._channel.send_text('{"type":"overflow"}')
         raise SocketClosed(TRY_AGAIN_LATER)
+
+    def _require_scope(self, message: Message) -> None:
+        """Raises ScopeMissing if the key may not send this message. Tickets have rights of their own."""
+        if self._grant is None:
+            require_scope(principal_of(self._scope), MESSAGE_SCOPES[message.type])
+
+    async def _close_with_key(self) -> None:
+        """Closes the socket once its key has expired or was revoked."""
+        await self.key_refused.wait()
+        raise SocketClosed(POLICY_VIOLATION)
 
     async def _close_on_shutdown(self) -> None:
         """Closes the socket when the node shuts down, after its last frames."""

@@ -11,7 +11,7 @@ from duly.api.contract.path_ids import id_in_path
 from duly.api.contract.response_models import error_responses
 from duly.api.contract.responses import accepts_query, json_response, page_response
 from duly.api.jobs.submission_reader import read_body
-from duly.api.server.scope_values import body_of, node_of, tenant_of
+from duly.api.server.scope_values import actor_of, body_of, node_of, tenant_of
 from duly.api.webhooks.endpoint_bodies import PATH, check_webhook_secret, endpoint_body, endpoint_members
 from duly.api.webhooks.endpoint_models import (
     DisclosedWebhookBody,
@@ -28,7 +28,7 @@ from duly.api.webhooks.endpoint_models import (
 from duly.domain.endpoint_events_and_headers import event_mask
 from duly.domain.ids import LARGEST
 from duly.domain.webhook_key_pair import to_jwk
-from duly.store.webhooks.endpoints import Endpoint, Key, list_endpoints, read_endpoint
+from duly.store.webhooks.endpoints import Endpoint, Key, list_endpoints, read_endpoint, tenant_of_endpoint
 from duly.webhooks.endpoints import EndpointWithSecret, no_such_endpoint
 
 LIST = "webhooks"
@@ -86,7 +86,9 @@ async def create_webhook(request: Request) -> Response:
     body, node = read_body(request, Webhook), node_of(request)
     check_webhook_secret(body.secret)
     members = endpoint_members(body, node.settings.egress)
-    return _disclosed(request, await node.endpoints.add(tenant_of(request), members, body.secret), 201)
+    return _disclosed(
+        request, await node.endpoints.add(tenant_of(request), members, body.secret, by=actor_of(request)), 201
+    )
 
 
 @router.get(
@@ -115,7 +117,7 @@ async def update_webhook(request: Request, webhookId: str) -> Response:  # noqa:
     """Changes a webhook. Pending deliveries go to the new URL, whose count of failures starts at zero."""
     key, node = _key(request, webhookId), node_of(request)
     members = endpoint_members(read_body(request, WebhookChange), node.settings.egress)
-    return _response(request, await node.endpoints.change(key, members))
+    return _response(request, await node.endpoints.change(key, members, by=actor_of(request)))
 
 
 @router.delete(
@@ -128,7 +130,7 @@ async def update_webhook(request: Request, webhookId: str) -> Response:  # noqa:
 )
 async def delete_webhook(request: Request, webhookId: str) -> Response:  # noqa: N803
     """Deletes a webhook. Its pending deliveries fail."""
-    await node_of(request).endpoints.delete(_key(request, webhookId))
+    await node_of(request).endpoints.delete(_key(request, webhookId), by=actor_of(request))
     return Response(status_code=204)
 
 
@@ -165,7 +167,8 @@ async def rotate_webhook_secret(request: Request, webhookId: str) -> Response:  
     key = _key(request, webhookId)
     secret = read_body(request, SecretRotation).secret if body_of(request) else None
     check_webhook_secret(secret)
-    return _disclosed(request, await node_of(request).endpoints.rotate(key, secret))
+    rotated = await node_of(request).endpoints.rotate(key, secret, by=actor_of(request))
+    return _disclosed(request, rotated)
 
 
 @router.get(
@@ -179,7 +182,7 @@ async def rotate_webhook_secret(request: Request, webhookId: str) -> Response:  
 )
 async def read_webhook_public_keys(request: Request, webhookId: str) -> Response:  # noqa: N803
     """Returns the public keys that verify the `v1a` signatures of a webhook. No API key is required."""
-    endpoint = await _find(request, webhookId)
+    endpoint = await _find_of_any_tenant(request, webhookId)
     keys = [to_jwk(public) for public in node_of(request).endpoints.public_keys(endpoint)]
     if not keys:
         raise no_such_endpoint()
@@ -194,6 +197,16 @@ async def _find(request: Request, text: str) -> Endpoint:
     key = _key(request, text)
     async with node_of(request).database.connection() as connection:
         found = await read_endpoint(connection, key)
+    if found is None:
+        raise no_such_endpoint()
+    return found
+
+
+async def _find_of_any_tenant(request: Request, text: str) -> Endpoint:
+    endpoint_id = id_in_path(text, "Webhook")
+    async with node_of(request).database.connection() as connection:
+        tenant_id = await tenant_of_endpoint(connection, endpoint_id)
+        found = await read_endpoint(connection, (tenant_id, endpoint_id)) if tenant_id is not None else None
     if found is None:
         raise no_such_endpoint()
     return found

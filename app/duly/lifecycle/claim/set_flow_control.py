@@ -5,13 +5,24 @@ A change is durable, and applies on all nodes, when the call returns.
 
 import asyncio
 import time
+from dataclasses import asdict
 
 import structlog
 
+from duly.domain.audit import Actor, AuditEntry
 from duly.lifecycle.cluster.wakeups import Wakeups
+from duly.store.access.audit import record_change
 from duly.store.postgres.database import Connection, Database
 from duly.store.queue.flow_control import pause_queue, raise_version, resume_queue, transactions_that_may_start_jobs
-from duly.store.queue.limits import FlowLimits, Scope, activate_limits, delete_limits, mark_running, set_limits
+from duly.store.queue.limits import (
+    FlowLimits,
+    Scope,
+    activate_limits,
+    delete_limits,
+    mark_running,
+    read_limits,
+    set_limits,
+)
 
 log = structlog.stdlib.get_logger("duly.flow_control")
 
@@ -31,41 +42,57 @@ class FlowController:
         self._database = database
         self._wakeups = wakeups
 
-    async def pause(self, tenant_id: int, queue: str) -> None:
+    async def pause(self, tenant_id: int, queue: str, *, by: Actor | None = None) -> None:
         """Pauses a queue: when this returns, none of its jobs starts on any node. Running jobs continue."""
         async with self._database.connection() as connection:
             async with connection.transaction():
                 if await pause_queue(connection, tenant_id, queue):
                     await raise_version(connection)
+                    entry = AuditEntry("queue.paused", queue, {"paused": False}, {"paused": True})
+                    await record_change(connection, tenant_id, by, entry)
             self._wakeups.restrictions()
             await _wait_for_earlier_starts(connection)
 
-    async def resume(self, tenant_id: int, queue: str) -> None:
+    async def resume(self, tenant_id: int, queue: str, *, by: Actor | None = None) -> None:
         """Resumes a queue."""
         async with self._database.connection() as connection, connection.transaction():
             if await resume_queue(connection, tenant_id, queue):
                 await raise_version(connection)
+                entry = AuditEntry("queue.resumed", queue, {"paused": True}, {"paused": False})
+                await record_change(connection, tenant_id, by, entry)
         self._wakeups.restrictions()
 
-    async def limit(self, tenant_id: int, scope: Scope, name: str, limits: FlowLimits) -> None:
+    async def limit(
+        self, tenant_id: int, scope: Scope, name: str, limits: FlowLimits, *, by: Actor | None = None
+    ) -> None:
         """Replaces the limits of a queue or a job type. When this returns, they apply on all nodes and count running
         jobs.
         """
         async with self._database.connection() as connection:
             async with connection.transaction():
+                before = await read_limits(connection, tenant_id, scope, name)
                 await set_limits(connection, tenant_id, scope, name, limits, begins_in_seconds=BEGINS_SECONDS)
                 await raise_version(connection)
+                await record_change(connection, tenant_id, by, _limits_changed(scope, name, before, limits))
             self._wakeups.restrictions()
             await _wait_for_earlier_starts(connection)
             await _wait_until_counted(connection, tenant_id, scope, name)
             await activate_limits(connection, tenant_id, scope, name)
 
-    async def unlimit(self, tenant_id: int, scope: Scope, name: str) -> None:
+    async def unlimit(self, tenant_id: int, scope: Scope, name: str, *, by: Actor | None = None) -> None:
         """Removes the limits of a queue or a job type."""
         async with self._database.connection() as connection, connection.transaction():
+            before = await read_limits(connection, tenant_id, scope, name)
             if await delete_limits(connection, tenant_id, scope, name):
                 await raise_version(connection)
+                await record_change(connection, tenant_id, by, _limits_changed(scope, name, before, None))
         self._wakeups.restrictions()
+
+
+def _limits_changed(scope: Scope, name: str, before: FlowLimits | None, after: FlowLimits | None) -> AuditEntry:
+    kind = "queue" if scope is Scope.QUEUE else "type"
+    members = [asdict(limits) if limits is not None else None for limits in (before, after)]
+    return AuditEntry(f"limits.{kind}.changed", name, *members)
 
 
 async def _wait_for_earlier_starts(connection: Connection) -> None:

@@ -29,6 +29,7 @@ class LocalWakeups:
     follow_ups: Callable[[], None] = _ignore
     restrictions: Callable[[], None] = _ignore
     cancel: Callable[[UUID], None] = _ignore
+    keys: Callable[[], None] = _ignore
     ledger_grew: Callable[[], None] = _ignore
 
 
@@ -54,6 +55,7 @@ class Wakeups:
     _deliveries: bool = False
     _follow_ups: bool = False
     _restrictions: bool = False
+    _keys: bool = False
     _ledger_grew: bool = False
     _follows_all: bool = False
     _followed: int = 0
@@ -130,6 +132,13 @@ class Wakeups:
             self._restrictions = True
             wake()
 
+    def keys(self) -> None:
+        """Reports changed API keys or tenants."""
+        self.local.keys()
+        if wake := self._sender():
+            self._keys = True
+            wake()
+
     def cancel(self, job_id: UUID) -> None:
         """Reports a cancel request for a running job."""
         self.local.cancel(job_id)
@@ -154,6 +163,7 @@ class Wakeups:
         messages += [["deliveries"]] if self._deliveries else []
         messages += [["consequences"]] if self._follow_ups else []
         messages += [["control"]] if self._restrictions else []
+        messages += [["keys"]] if self._keys else []
         messages += [["news"]] if self._ledger_grew else []
         if self._followed_again is not None:
             messages.append(["follows-still", self.follow_filter.name, f"{self._followed_again:x}"])
@@ -161,7 +171,7 @@ class Wakeups:
             messages.append(["follows", self.follow_filter.name, f"{self._followed:x}"])
         self._ready, self._changed, self._cancels, self._deliveries = {}, {}, [], False
         self._followed, self._followed_again = 0, None
-        self._follow_ups = self._restrictions = self._ledger_grew = False
+        self._follow_ups = self._restrictions = self._keys = self._ledger_grew = False
         return messages
 
     def receive(self, message: Any) -> None:
@@ -172,7 +182,7 @@ class Wakeups:
             return
         act()
 
-    def _action_of(self, message: Any) -> Callable[[], None]:  # noqa: PLR0911  # a table, one return a row
+    def _action_of(self, message: Any) -> Callable[[], None]:  # noqa: C901, PLR0911  # a table, one return a row
         """Returns the action for a wake-up of another node."""
         match message:
             case ["ready", str(queue), str(type_), int(priority), str(oldest)]:
@@ -187,6 +197,8 @@ class Wakeups:
                 return self.local.follow_ups
             case ["control"]:
                 return self.local.restrictions
+            case ["keys"]:
+                return self.local.keys
             case ["news"]:
                 return self.local.ledger_grew
             case ["follows" | "follows-still" as kind, str(name), str(mask)]:

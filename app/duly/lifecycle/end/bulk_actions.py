@@ -5,13 +5,16 @@ with the rest: a retried or cancelled job no longer matches.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from duly.domain.audit import Actor, AuditEntry
 from duly.domain.ids import SMALLEST
 from duly.errors import NotRetryable, Overloaded, UniqueKeyTaken
 from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.lifecycle.end.cancel import Canceller
 from duly.lifecycle.end.retry import Redriven, redrive
+from duly.store.access.audit import record_change
 from duly.store.postgres.database import Database, RecordBusy
 from duly.store.read.access_paths import ListFilter
 from duly.store.read.list_jobs import find_ids
@@ -23,6 +26,14 @@ TRIES = 3
 
 # Called before each page; raises to stop the walk.
 GoOn = Callable[[], None]
+
+
+class Author(NamedTuple):
+    """Author of a bulk action. `chosen`: the filter, as it was requested."""
+
+    actor: Actor
+    subject: str
+    chosen: dict[str, Any]
 
 
 class BulkActions:
@@ -51,22 +62,25 @@ class BulkActions:
                 "The job did not fail and was not cancelled.", reason="Only such a job is done once more."
             )
 
-    async def retry(self, tenant_id: int, job_filter: ListFilter, *, go_on: GoOn) -> int:
+    async def retry(self, tenant_id: int, job_filter: ListFilter, *, go_on: GoOn, by: Author | None = None) -> int:
         """Retries all matching jobs whose unique key is free. Returns their number."""
+        await self._record(tenant_id, by, "jobs.retried")
         retried = 0
         async for job_ids in self._pages(tenant_id, job_filter, go_on):
             retried += len((await self._redrive([(tenant_id, job_id) for job_id in job_ids])).job_ids)
         return retried
 
-    async def cancel(self, tenant_id: int, job_filter: ListFilter, *, go_on: GoOn) -> int:
+    async def cancel(self, tenant_id: int, job_filter: ListFilter, *, go_on: GoOn, by: Author | None = None) -> int:
         """Cancels all matching jobs that have not ended, and their children. Returns the number of matching jobs."""
+        await self._record(tenant_id, by, "jobs.cancelled")
         cancelled = 0
         async for job_ids in self._pages(tenant_id, job_filter, go_on):
             cancelled += await self._canceller.cancel_many(tenant_id, job_ids)
         return cancelled
 
-    async def cancel_batch(self, tenant_id: int, batch: BatchView, *, go_on: GoOn) -> None:
+    async def cancel_batch(self, tenant_id: int, batch: BatchView, *, go_on: GoOn, by: Author | None = None) -> None:
         """Cancels the unfinished jobs of a batch."""
+        await self._record(tenant_id, by, "batch.cancelled")
         after = SMALLEST
         while True:
             go_on()
@@ -78,6 +92,13 @@ class BulkActions:
             if len(job_ids) < PAGE:
                 return
             after = job_ids[-1]
+
+    async def _record(self, tenant_id: int, by: Author | None, action: str) -> None:
+        """Audits the action before its first page, so that nothing is changed unrecorded."""
+        if by is not None:
+            async with self._database.connection() as connection:
+                entry = AuditEntry(action, by.subject, None, by.chosen)
+                await record_change(connection, tenant_id, by.actor, entry)
 
     async def _pages(self, tenant_id: int, job_filter: ListFilter, go_on: GoOn) -> AsyncIterator[list[UUID]]:
         """Yields the ids of matching jobs, page by page, from the newest to the oldest."""

@@ -14,11 +14,14 @@ from uuid import UUID
 
 import structlog
 
+from duly.domain.audit import Actor, AuditEntry
 from duly.domain.batch_invariants import batch_violations
 from duly.domain.invariant_facts import JobFacts, RepairAction
 from duly.domain.invariants import lacks_unique_key, violations
+from duly.domain.job import DEFAULT_TENANT
 from duly.lifecycle.maintenance.check import CheckReport, survey
 from duly.lifecycle.maintenance.repair_actions import BATCHES, JOBS, count_batch
+from duly.store.access.audit import record_change
 from duly.store.maintenance.invariant_snapshot import read_batches, read_jobs
 from duly.store.maintenance.repair_writes import alone, grant_keys, restore_control
 from duly.store.postgres.database import Connection, Database, RecordBusy, RecordRefused
@@ -46,7 +49,7 @@ class Repaired:
     report: CheckReport = field(default_factory=CheckReport)
 
 
-async def repair(database: Database) -> Repaired:
+async def repair(database: Database, *, by: Actor | None = None) -> Repaired:
     """Checks and repairs, again until no violation is left that can be repaired.
 
     Raises:
@@ -62,7 +65,7 @@ async def repair(database: Database) -> Repaired:
             found = await _look(database, repaired.report)
             if not found:
                 break
-            repaired.done += await _cure(database, found)
+            repaired.done += await _cure(database, found, by)
         else:
             repaired.report = CheckReport()
             await _look(database, repaired.report)
@@ -80,7 +83,7 @@ async def _look(database: Database, report: CheckReport) -> dict[RepairAction, l
     return {repair_action: list(keys) for repair_action, keys in found.items()}
 
 
-async def _cure(database: Database, found: dict[RepairAction, list[Key]]) -> Counter[RepairAction]:
+async def _cure(database: Database, found: dict[RepairAction, list[Key]], by: Actor | None) -> Counter[RepairAction]:
     """Repairs all jobs or batches that need one kind of repair. Returns their number."""
     done: Counter[RepairAction] = Counter()
     for repair_action in RepairAction:
@@ -94,6 +97,9 @@ async def _cure(database: Database, found: dict[RepairAction, list[Key]]) -> Cou
     if +done:
         async with database.connection() as connection, connection.transaction():
             await restore_control(connection)
+            counts = {action.name.lower(): count for action, count in (+done).items()}
+            entry = AuditEntry("ledger.repaired", "database", None, counts)
+            await record_change(connection, DEFAULT_TENANT, by, entry)
     return +done
 
 

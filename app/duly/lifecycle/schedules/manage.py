@@ -1,21 +1,26 @@
-"""Creates and changes schedules."""
+"""Creates, changes and deletes schedules."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from duly.domain.audit import Actor, AuditEntry
 from duly.domain.cron import CronRefused, read_cron
 from duly.domain.job_template import read_template, template
 from duly.domain.json_writer import dump_text
 from duly.domain.schedule import Recurrence, Schedule
-from duly.errors import Invalid, NotFound, PathError, ScheduleExists
+from duly.domain.tenant import MOST_SCHEDULES
+from duly.errors import Invalid, NotFound, PathError, ScheduleExists, ScheduleLimitReached
 from duly.lifecycle.submit.insert_tied import unknown_dependencies
 from duly.lifecycle.submit.job_builder import JobBuilder
 from duly.lifecycle.submit.submission_errors import nested_under
 from duly.lifecycle.submit.submission_model import Submission, SubmissionOrigin
+from duly.store.access.audit import record_change
 from duly.store.postgres.database import Connection, Database
-from duly.store.queue.schedules import Key, add_schedule, change_schedule, clock, hold_schedule
+from duly.store.queue.schedules import Key, add_schedule, change_schedule, clock, has_room, hold_schedule
+from duly.store.queue.schedules import delete_schedule as delete_record
 
 
 def stored_submission(submission: Submission, builder: JobBuilder, *, tenant_id: int) -> dict[str, str]:
@@ -36,18 +41,24 @@ def stored_submission(submission: Submission, builder: JobBuilder, *, tenant_id:
     return {"submission": dump_text(shown), "job": template(job)}
 
 
-async def create_schedule(database: Database, key: Key, requested: Recurrence) -> Schedule:
+async def create_schedule(database: Database, key: Key, requested: Recurrence, *, by: Actor | None = None) -> Schedule:
     """Creates a schedule, which is due from now on.
 
     Raises:
         ScheduleExists: there is one of this name.
+        ScheduleLimitReached: the tenant has as many schedules as it may.
         Invalid: the cron expression or the time zone is invalid, no time matches, or a job that its job depends on does
             not exist.
     """
     async with database.connection() as connection, connection.transaction():
         await _check_parents(connection, requested)
         next_run_at = next_after(requested, await clock(connection))
+        if not await has_room(connection, key[0], most=MOST_SCHEDULES):
+            raise ScheduleLimitReached.of()
         added = await add_schedule(connection, key, requested, next_run_at)
+        if added is not None:
+            entry = AuditEntry("schedule.created", key[1], None, _members(requested))
+            await record_change(connection, key[0], by, entry)
     if added is None:
         raise ScheduleExists(
             f'There is a schedule called "{key[1]}" already.', reason="Change it with PATCH, or choose another name."
@@ -55,7 +66,9 @@ async def create_schedule(database: Database, key: Key, requested: Recurrence) -
     return added
 
 
-async def update_schedule(database: Database, key: Key, changes: Mapping[str, Any]) -> Schedule:
+async def update_schedule(
+    database: Database, key: Key, changes: Mapping[str, Any], *, by: Actor | None = None
+) -> Schedule:
     """Replaces members of a schedule. With another cron, time zone or pause, its next due time is computed from now.
 
     Raises:
@@ -73,7 +86,35 @@ async def update_schedule(database: Database, key: Key, changes: Mapping[str, An
         if _times(requested) != _times(held.recurrence):
             kept = requested.cron == held.recurrence.cron
             next_run_at = next_after(requested, await clock(connection), kept=kept)
+        entry = AuditEntry("schedule.changed", key[1], _members(held.recurrence), _members(requested))
+        await record_change(connection, key[0], by, entry)
         return await change_schedule(connection, key, requested, next_run_at)
+
+
+async def delete_schedule(database: Database, key: Key, *, by: Actor | None = None) -> None:
+    """Deletes a schedule.
+
+    Raises:
+        NotFound: there is none of this name.
+    """
+    async with database.connection() as connection, connection.transaction():
+        held = await hold_schedule(connection, key)
+        if held is None:
+            raise schedule_not_found(key)
+        await delete_record(connection, key)
+        await record_change(connection, key[0], by, AuditEntry("schedule.deleted", key[1], _members(held.recurrence)))
+
+
+def _members(recurrence: Recurrence) -> dict[str, Any]:
+    """Returns a schedule for the audit log; of its submission, which may be large, the type only."""
+    return {
+        "cron": recurrence.cron,
+        "timezone": recurrence.timezone,
+        "type": json.loads(recurrence.submission).get("type"),
+        "overlap": recurrence.overlap.name.lower(),
+        "catchUp": recurrence.catch_up.name.lower(),
+        "paused": recurrence.paused,
+    }
 
 
 async def _check_parents(connection: Connection, requested: Recurrence) -> None:

@@ -1,27 +1,33 @@
-"""Rate limiter and backlog limits for submissions."""
+"""Rate limiters and backlog limits for submissions."""
 
-import asyncio
 import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from duly.domain.audit import Actor, AuditEntry
+from duly.domain.job import DEFAULT_TENANT
+from duly.domain.tenant import TenantLimits
 from duly.errors import BacklogFull, RateLimited
+from duly.lifecycle.submit.shared_bucket import SharedBucket
 from duly.settings import Settings
-from duly.store.postgres.database import Database
+from duly.store.access.audit import record_change
+from duly.store.access.tenants import read_limits_of
+from duly.store.postgres.database import Connection, Database
 from duly.store.queue.limits import Rate
 from duly.store.submit.submission_limits import (
+    BucketKey,
     SubmissionLimits,
     count_waiting,
     read_submission_limits,
     save_submission_limits,
-    take_tokens,
 )
 
 LOOK_SECONDS = 1.0
-# Tokens are taken from the shared bucket ahead of need for this long, and dropped when they are older than the next.
-AHEAD_SECONDS = 0.1
-TOKENS_LAST_SECONDS = 1.0
+# A tenant that submits nothing for this long is forgotten, so that the reads do not grow with the tenants.
+KEPT_SECONDS = 60.0
+NO_LIMITS = TenantLimits()
 # A queue's backlog is counted again after this time; until then, submissions accepted here are added to the count.
 COUNT_LASTS_SECONDS = 0.25
 NOT_FULL_AGAIN_BEFORE_SECONDS = 0.02
@@ -39,47 +45,25 @@ class _BacklogCount:
 
 
 class SubmissionLimiter:
-    """Limits of one process. Rates are exact over all nodes, since their tokens come from one bucket in the database;
-    backlogs are as exact as a count that is up to a quarter of a second old on each node.
+    """Limits of one tenant in one process. Rates are exact over all nodes, since their tokens come from one bucket in
+    the database; backlogs are as exact as a count that is up to a quarter of a second old on each node.
     """
 
-    def __init__(self, database: Database, *, tenant_id: int, settings: SubmissionLimits) -> None:
+    def __init__(self, database: Database, *, tenant_id: int, limits: SubmissionLimits) -> None:
         self._database = database
         self._tenant_id = tenant_id
-        self._settings = settings
-        self.limits = settings
-        self._enabled = not settings.none
-        self._tokens = 0
-        self._tokens_at = 0.0
-        self._empty_until = 0.0
-        self._refused = 0
-        self._bucket = asyncio.Lock()
+        self.limits = limits
+        self.enabled = not limits.none
+        self.used_at = time.monotonic()
+        self._bucket = SharedBucket(database, BucketKey.of_submissions(tenant_id))
         self._counts: dict[str, _BacklogCount] = {}
 
-    @property
-    def enabled(self) -> bool:
-        """True if there is any limit."""
-        return self._enabled
-
-    async def step(self) -> float:
-        """Reads the limits that were set at run time; run by a loop."""
-        async with self._database.background() as connection:
-            found = await read_submission_limits(connection, self._tenant_id)
-        self._apply(found)
-        return LOOK_SECONDS
-
-    async def set_limits(self, limits: SubmissionLimits | None) -> None:
-        """Sets the limits of all nodes; None restores those of the settings."""
-        async with self._database.connection() as connection:
-            await save_submission_limits(connection, self._tenant_id, limits)
-        self._apply(limits)
-
-    def _apply(self, found: SubmissionLimits | None) -> None:
-        limits = found if found is not None else self._settings
+    def apply(self, limits: SubmissionLimits) -> None:
+        """Replaces the limits."""
         if limits != self.limits:
             self.limits = limits
-            self._enabled = not limits.none
-            self._tokens, self._empty_until = 0, 0.0
+            self.enabled = not limits.none
+            self._bucket.forget()
             self._counts.clear()
 
     async def admit(self, jobs: Mapping[str, int], *, checked: int = 0) -> None:
@@ -130,40 +114,119 @@ class SubmissionLimiter:
         return count
 
     async def _take(self, needed: int) -> None:
-        """Takes tokens, from those taken ahead or from the shared bucket.
+        """Takes tokens from the bucket of the tenant.
 
         Raises:
             RateLimited: there are too few.
         """
         rate = self.limits.rate
-        if rate is None:
-            return
-        async with self._bucket:
-            now = time.monotonic()
-            if now - self._tokens_at > TOKENS_LAST_SECONDS:
-                self._tokens = 0
-            if self._tokens >= needed:
-                self._tokens -= needed
-                return
-            if now >= self._empty_until or needed < self._refused:
-                ahead = int(rate.count / rate.seconds * AHEAD_SECONDS)
-                async with self._database.connection() as connection:
-                    taken, seconds = await take_tokens(
-                        connection, self._tenant_id, rate, needed=needed, wanted=needed + ahead
-                    )
-                if taken:
-                    self._tokens, self._tokens_at = taken - needed, time.monotonic()
-                    return
-                self._empty_until, self._refused = time.monotonic() + min(seconds, LOOK_SECONDS), needed
-                raise RateLimited.of(rate.count, rate.seconds, retry_after_seconds=max(1, math.ceil(seconds)))
-        left = max(1, math.ceil(self._empty_until - time.monotonic()))
-        raise RateLimited.of(rate.count, rate.seconds, retry_after_seconds=left)
+        if rate is not None and (seconds := await self._bucket.take(rate, needed)) is not None:
+            raise RateLimited.of(rate.count, rate.seconds, retry_after_seconds=seconds)
+
+
+class SubmissionLimiters:
+    """Limiters of the tenants that submit to this process."""
+
+    def __init__(self, database: Database, *, settings: SubmissionLimits) -> None:
+        self._database = database
+        self._settings = settings
+        self._known = {DEFAULT_TENANT: SubmissionLimiter(database, tenant_id=DEFAULT_TENANT, limits=settings)}
+
+    async def step(self) -> float:
+        """Reads the limits of the tenants known here; run by a loop. Forgets those that submitted nothing lately."""
+        oldest = time.monotonic() - KEPT_SECONDS
+        for tenant_id, limiter in list(self._known.items()):
+            if limiter.used_at < oldest and tenant_id != DEFAULT_TENANT:
+                del self._known[tenant_id]
+        async with self._database.background() as connection:
+            found = await self._read(connection, list(self._known))
+        for tenant_id, limits in found.items():
+            if (known := self._known.get(tenant_id)) is not None:
+                known.apply(limits)
+        return LOOK_SECONDS
+
+    async def of(self, tenant_id: int) -> SubmissionLimiter:
+        """Returns the limiter of a tenant, with the limits that were read last."""
+        limiter = self._known.get(tenant_id)
+        if limiter is None:
+            await self.refresh(tenant_id)
+            limiter = self._known[tenant_id]
+        limiter.used_at = time.monotonic()
+        return limiter
+
+    async def refresh(self, tenant_id: int) -> SubmissionLimits:
+        """Reads the limits of a tenant now. Returns them."""
+        async with self._database.connection() as connection:
+            limits = (await self._read(connection, [tenant_id]))[tenant_id]
+        if (limiter := self._known.get(tenant_id)) is not None:
+            limiter.apply(limits)
+        else:
+            self._known[tenant_id] = SubmissionLimiter(self._database, tenant_id=tenant_id, limits=limits)
+        return limits
+
+    async def set_limits(
+        self, tenant_id: int, limits: SubmissionLimits | None, *, by: Actor | None = None
+    ) -> SubmissionLimits:
+        """Sets the limits of a tenant on all nodes; None restores those of the settings. Returns those in force."""
+        async with self._database.connection() as connection, connection.transaction():
+            before = (await read_submission_limits(connection, [tenant_id])).get(tenant_id)
+            await save_submission_limits(connection, tenant_id, limits)
+            entry = AuditEntry("limits.submission.changed", "submissions", _members(before), _members(limits))
+            await record_change(connection, tenant_id, by, entry)
+        return await self.refresh(tenant_id)
+
+    async def _read(self, connection: Connection, tenant_ids: list[int]) -> dict[int, SubmissionLimits]:
+        granted = await read_limits_of(connection, tenant_ids)
+        chosen = await read_submission_limits(connection, tenant_ids)
+        return {
+            tenant_id: limits_in_force(self._settings, granted.get(tenant_id, NO_LIMITS), chosen.get(tenant_id))
+            for tenant_id in tenant_ids
+        }
+
+
+def limits_in_force(
+    settings: SubmissionLimits, granted: TenantLimits, chosen: SubmissionLimits | None
+) -> SubmissionLimits:
+    """Returns the limits of a tenant: those that it has chosen at run time, within what the operator has granted.
+
+    Args:
+        settings: limits of the settings, for what the operator has not set.
+        granted: limits that the operator has set for the tenant.
+        chosen: limits that the tenant has set for itself.
+    """
+    rate = _rate(granted.submit_rate, granted.submit_burst)
+    if chosen is None:
+        return SubmissionLimits(rate or settings.rate, granted.backlog_limit or settings.backlog)
+    backlogs = {queue: _least(limit, granted.backlog_limit) or limit for queue, limit in chosen.backlogs.items()}
+    return SubmissionLimits(_slower(chosen.rate, rate), _least(chosen.backlog, granted.backlog_limit), backlogs)
+
+
+def _slower(first: Rate | None, second: Rate | None) -> Rate | None:
+    """Returns the rate that allows less over time."""
+    rates = [rate for rate in (first, second) if rate is not None]
+    return min(rates, key=lambda rate: rate.count / rate.seconds, default=None)
+
+
+def _least(first: int | None, second: int | None) -> int | None:
+    return min((limit for limit in (first, second) if limit is not None), default=None)
+
+
+def _members(limits: SubmissionLimits | None) -> dict[str, Any] | None:
+    """Returns limits for the audit log."""
+    if limits is None:
+        return None
+    rate = {"count": limits.rate.count, "seconds": limits.rate.seconds} if limits.rate else None
+    return {"rate": rate, "backlog": limits.backlog, "backlogs": dict(limits.backlogs)}
 
 
 def configured_limits(settings: Settings) -> SubmissionLimits:
-    """Returns the limits of the settings. The default burst is ten seconds' worth of the rate."""
-    rate = None
-    if settings.submit_rate is not None:
-        burst = settings.submit_burst or max(1, round(10 * settings.submit_rate))
-        rate = Rate(burst, burst / settings.submit_rate)
-    return SubmissionLimits(rate, settings.backlog_limit)
+    """Returns the limits of the settings."""
+    return SubmissionLimits(_rate(settings.submit_rate, settings.submit_burst), settings.backlog_limit)
+
+
+def _rate(per_second: float | None, burst: int | None) -> Rate | None:
+    """Returns a rate. The default burst is ten seconds' worth of it."""
+    if per_second is None:
+        return None
+    burst = burst or max(1, round(10 * per_second))
+    return Rate(burst, burst / per_second)

@@ -15,6 +15,10 @@ BATCH = 500
 DETACH_SECONDS = 60.0
 
 
+# A day holds jobs of all tenants, so the longest retention of any tenant applies to all.
+LONGEST = "select greatest($1::int, (select max(retention_days) from tenants))"
+
+
 async def drop_expired(connection: Connection, *, retention_days: int) -> list[str]:
     """Drops each day whose jobs all ended longer ago than the retention, and that has no unsent webhook.
 
@@ -24,6 +28,7 @@ async def drop_expired(connection: Connection, *, retention_days: int) -> list[s
         if not await take(connection, PARTITIONS):
             return []
     dropped = []
+    retention_days = await connection.fetchval(LONGEST, retention_days)
     for day in await _expired_days(connection, retention_days):
         if not await _in_use(connection, day) and not await _ended_lately(connection, day, retention_days):
             dropped += await _drop_day(connection, day)

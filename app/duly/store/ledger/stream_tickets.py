@@ -24,10 +24,10 @@ async def issue(connection: Connection, tenant_id: int, digest: bytes, *, opens:
 
 
 # The node that deletes the row has consumed the ticket. Tickets of the previous release have no `opens`.
-REDEEM_TICKET = "delete from stream_tickets where digest = $1 returning opens, expires_at > now()"
+REDEEM_TICKET = "delete from stream_tickets where digest = $1 returning tenant_id, opens, expires_at > now()"
 
 
-async def redeem(connection: Connection, digest: bytes) -> str | None:
-    """Consumes a ticket. Returns its grant as JSON; None if there is no such ticket, or it has expired."""
+async def redeem(connection: Connection, digest: bytes) -> tuple[int, str] | None:
+    """Consumes a ticket. Returns its tenant, and its grant as JSON; None if the ticket is unknown or has expired."""
     row = await connection.fetchrow(REDEEM_TICKET, digest)
-    return row[0] if row is not None and row[1] else None
+    return (row[0], row[1]) if row is not None and row[1] is not None and row[2] else None

@@ -25,6 +25,19 @@ async def clock(connection: Connection) -> datetime:
     return now
 
 
+# Serializes additions, which would otherwise exceed the limit together.
+LOCK_TENANT = "select coalesce(max_schedules, $2) from tenants where tenant_id = $1 for update"
+COUNT_SCHEDULES = "select count(*) from schedules where tenant_id = $1"
+
+
+async def has_room(connection: Connection, tenant_id: int, *, most: int) -> bool:
+    """Returns whether a tenant may add a schedule, in a transaction of the caller's. `most` applies if its row names no
+    number.
+    """
+    limit = await connection.fetchval(LOCK_TENANT, tenant_id, most)
+    return bool(await connection.fetchval(COUNT_SCHEDULES, tenant_id) < (most if limit is None else limit))
+
+
 INSERT_SCHEDULE = f"""
 insert into schedules (tenant_id, name, cron, timezone, submission, overlap, catch_up, paused, next_run_at)
 values ($1, $2, $3, $4, json_build_object('asked', $5::json, 'job', $6::json), $7, $8, $9, $10)

@@ -5,7 +5,8 @@ from typing import NamedTuple
 from duly.store.postgres.catalog_types import Connection, only
 
 TABLES = (
-    *("alembic_version", "batch_tallies", "batches", "blocked", "breakers", "checkpoints", "concurrency"),
+    *("alembic_version", "api_keys", "audit", "batch_tallies", "batches", "blocked", "breakers", "checkpoints"),
+    "concurrency",
     *("contractions", "control", "deliveries", "delivery_attempts", "dependencies", "endings", "endpoints", "events"),
     *("idempotency", "job_logs", "jobs", "limits", "messages", "nodes", "queues", "ready", "receivers", "replays"),
     *(
@@ -16,6 +17,7 @@ TABLES = (
         "secret_keys",
         "set_aside",
         "stream_tickets",
+        "tenants",
         "unique_keys",
     ),
 )

@@ -81,6 +81,7 @@ Table(
     may("previous_signing_key", Text),
     may("disabled_reason", Text),
     PrimaryKeyConstraint("tenant_id", "endpoint_id", name="endpoints_pkey"),
+    Index("endpoints_with_keys", "endpoint_id", postgresql_where=text("signing_key is not null")),
 )
 Table(
     "receivers",

@@ -1,13 +1,15 @@
 """Submission limits in the table `limits`: jobs that a tenant may submit per time, and jobs that may
 wait in a queue.
 
-Scope 0 has the rate of the tenant and the backlog of any queue, 3 the backlog of one queue, 4 the token bucket.
+Scope 0 has the rate of the tenant and the backlog of any queue, 3 the backlog of one queue, 4 the token bucket, 5 that
+of an API key.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from duly.store.postgres.catalog_types import Record
 from duly.store.postgres.database import Connection
 from duly.store.queue.limits import Rate
 from duly.store.queue.ready import LANES_OF_QUEUE
@@ -32,18 +34,25 @@ class SubmissionLimits:
 
 
 READ_LIMITS = """
-select scope, name, rate_count, rate_seconds, backlog from limits where tenant_id = $1 and scope in (0, 3)
+select tenant_id, scope, name, rate_count, rate_seconds, backlog from limits
+where tenant_id = any($1::int[]) and scope in (0, 3)
 """
 
 
-async def read_submission_limits(connection: Connection, tenant_id: int) -> SubmissionLimits | None:
-    """Returns the limits that were set at run time; None if none were."""
-    rows = await connection.fetch(READ_LIMITS, tenant_id)
-    general = next((row for row in rows if row[0] == 0), None)
+async def read_submission_limits(connection: Connection, tenant_ids: Collection[int]) -> dict[int, SubmissionLimits]:
+    """Returns what these tenants have set while the service ran; without those that have set nothing."""
+    rows: dict[int, list[Record]] = {}
+    for row in await connection.fetch(READ_LIMITS, list(tenant_ids)):
+        rows.setdefault(row[0], []).append(row)
+    return {tenant_id: limits for tenant_id, found in rows.items() if (limits := _limits(found)) is not None}
+
+
+def _limits(rows: list[Record]) -> SubmissionLimits | None:
+    general = next((row for row in rows if row[1] == 0), None)
     if general is None:
         return None
-    rate = Rate(general[2], general[3]) if general[2] is not None else None
-    return SubmissionLimits(rate, general[4], {row[1]: row[4] for row in rows if row[0] != 0})
+    rate = Rate(general[3], general[4]) if general[3] is not None else None
+    return SubmissionLimits(rate, general[5], {row[2]: row[5] for row in rows if row[1] != 0})
 
 
 DELETE_LIMITS = "delete from limits where tenant_id = $1 and scope in (0, 3, 4)"
@@ -67,6 +76,24 @@ async def save_submission_limits(connection: Connection, tenant_id: int, limits:
         await connection.execute(INSERT_QUEUE_LIMITS, tenant_id, list(limits.backlogs), list(limits.backlogs.values()))
 
 
+class BucketKey(NamedTuple):
+    """Token bucket of a tenant's submissions, or of the requests of one of its API keys."""
+
+    tenant_id: int
+    scope: int
+    name: str
+
+    @classmethod
+    def of_submissions(cls, tenant_id: int) -> "BucketKey":
+        """Returns the bucket of a tenant's submissions."""
+        return cls(tenant_id, 4, "")
+
+    @classmethod
+    def of_key(cls, tenant_id: int, key_id: str) -> "BucketKey":
+        """Returns the bucket of a key's requests."""
+        return cls(tenant_id, 5, key_id)
+
+
 class TakenTokens(NamedTuple):
     """Tokens taken; if 0, `seconds` until there are enough."""
 
@@ -74,29 +101,37 @@ class TakenTokens(NamedTuple):
     seconds: float
 
 
+DROP_BUCKET = "delete from limits where tenant_id = $1 and scope = $2 and name = $3"
+
+
+async def drop_bucket(connection: Connection, key: BucketKey) -> None:
+    """Deletes a bucket; the next use makes a full one."""
+    await connection.execute(DROP_BUCKET, *key)
+
+
 INSERT_BUCKET = """
-insert into limits (tenant_id, scope, name, tokens) values ($1, 4, '', $2) on conflict do nothing
+insert into limits (tenant_id, scope, name, tokens) values ($1, $2, $3, $4) on conflict do nothing
 """
-# By the database's clock, so that all nodes share one bucket.
+# By the database's clock, so that all nodes take from one bucket.
 READ_BUCKET = """
-select least($2::float8, tokens + greatest(extract(epoch from now() - refilled_at), 0)::float8 * $2 / $3)
-from limits where tenant_id = $1 and scope = 4 for update
+select least($4::float8, tokens + greatest(extract(epoch from now() - refilled_at), 0)::float8 * $4 / $5)
+from limits where tenant_id = $1 and scope = $2 and name = $3 for update
 """
-UPDATE_BUCKET = "update limits set tokens = $2, refilled_at = now() where tenant_id = $1 and scope = 4"
+UPDATE_BUCKET = "update limits set tokens = $4, refilled_at = now() where tenant_id = $1 and scope = $2 and name = $3"
 
 
-async def take_tokens(connection: Connection, tenant_id: int, rate: Rate, *, needed: int, wanted: int) -> TakenTokens:
-    """Takes up to `wanted` tokens if there are `needed`. If more are needed than the bucket holds, a full one is
-    enough, and is in debt afterwards.
+async def take_tokens(connection: Connection, key: BucketKey, rate: Rate, *, needed: int, wanted: int) -> TakenTokens:
+    """Takes up to `wanted` tokens where there are `needed`. More than the bucket holds may be needed: then a full one
+    is enough, and it is in debt afterwards.
     """
     async with connection.transaction():
-        await connection.execute(INSERT_BUCKET, tenant_id, float(rate.count))
-        there: float = await connection.fetchval(READ_BUCKET, tenant_id, float(rate.count), rate.seconds)
+        await connection.execute(INSERT_BUCKET, *key, float(rate.count))
+        there: float = await connection.fetchval(READ_BUCKET, *key, float(rate.count), rate.seconds)
         enough = min(needed, rate.count)
         if there < enough:
             return TakenTokens(0, (enough - there) * rate.seconds / rate.count)
         taken = max(needed, min(wanted, int(there)))
-        await connection.execute(UPDATE_BUCKET, tenant_id, there - taken)
+        await connection.execute(UPDATE_BUCKET, *key, there - taken)
         return TakenTokens(taken, 0.0)
 
 

@@ -77,6 +77,15 @@ class Endpoint:
 
 # Serializes registrations, which would otherwise exceed the limit together.
 LOCK_TENANT = "select pg_advisory_xact_lock(730580887, $1)"
+MAX_ENDPOINTS = "select max_endpoints from tenants where tenant_id = $1"
+
+
+async def most_endpoints(connection: Connection, tenant_id: int, *, default: int) -> int:
+    """Returns the number of endpoints that a tenant may have: `default`, if its row names none."""
+    most: int | None = await connection.fetchval(MAX_ENDPOINTS, tenant_id)
+    return default if most is None else most
+
+
 INSERT_ENDPOINT = """
 with added as (
     insert into endpoints (tenant_id, endpoint_id, url, events, types, labels, description, headers, secret,
@@ -122,6 +131,15 @@ async def read_endpoint(connection: Connection, key: Key) -> Endpoint | None:
     """Returns an endpoint; None if the tenant has no such endpoint."""
     row = await connection.fetchrow(READ_ENDPOINT, *key)
     return _endpoint(row) if row is not None else None
+
+
+TENANT_OF = "select tenant_id from endpoints where endpoint_id = $1 and signing_key is not null"
+
+
+async def tenant_of_endpoint(connection: Connection, endpoint_id: UUID) -> int | None:
+    """Returns the tenant of an endpoint that has public keys, which anyone may read."""
+    tenant_id: int | None = await connection.fetchval(TENANT_OF, endpoint_id)
+    return tenant_id
 
 
 HOLD_RECEIVER = "select from receivers where tenant_id = $1 and receiver_id = $2 for update"

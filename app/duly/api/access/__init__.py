@@ -1,0 +1,1 @@
+"""Endpoints of API keys, tenants and the audit log."""

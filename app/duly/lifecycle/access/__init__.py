@@ -1,0 +1,1 @@
+"""Verification and management of API keys and tenants."""

@@ -1,0 +1,1 @@
+"""SQL of tenants, API keys and the audit log."""

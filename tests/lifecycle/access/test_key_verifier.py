@@ -1,0 +1,111 @@
+"""Verification of keys: the cache, and what ends with a key."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from duly.domain.api_key import generate_key
+from duly.lifecycle.access import key_verifier
+from tests.support.keys import OWN, bearer, make_key, make_tenant
+from tests.support.service import Service, eventually
+from tests.support.websocket_client import socket_to
+
+StartService = Callable[..., Awaitable[Service]]
+POLICY_VIOLATION = 1008
+
+
+@pytest.fixture
+async def keyed(start_service: StartService) -> Service:
+    """Returns a service that requires keys."""
+    return await start_service(api_key=OWN)
+
+
+async def revoke(service: Service, key_id: str) -> None:
+    answer = await service.client.delete(f"/api/v1/keys/{key_id}", headers=bearer(OWN))
+    assert answer.status_code == 204
+
+
+async def test_streams_and_sockets_end_with_their_key(start_service: StartService) -> None:
+    nodes = [await start_service(api_key=OWN), await start_service(api_key=OWN)]
+    made, other = await make_key(nodes[0], "jobs:read"), await make_key(nodes[0], "jobs:read")
+    headers = bearer(made["key"])
+    kept = nodes[1].client.stream("GET", "/api/v1/events/stream", headers=bearer(other["key"]))
+    cut = nodes[1].client.stream("GET", "/api/v1/events/stream", headers=headers)
+    async with kept as staying, cut as stream, socket_to(nodes[1], additional_headers=headers) as socket:
+        lines, others = stream.aiter_lines(), staying.aiter_lines()
+        assert await anext(lines) == await anext(others) == "retry: 1000"
+        await socket.is_open()
+        await revoke(nodes[0], made["keyId"])
+        async with asyncio.timeout(5):
+            assert [line async for line in lines][-1] == ""
+            assert (await socket.receive_to_end())[1] == POLICY_VIOLATION
+        assert len(nodes[1].node.key_verifier._holds) == 1
+
+
+async def test_a_stream_of_a_ticket_ends_with_the_key_that_made_it(keyed: Service) -> None:
+    made = await make_key(keyed, "jobs:read")
+    answer = await keyed.client.post("/api/v1/stream-tickets", json={"all": True}, headers=bearer(made["key"]))
+    params = {"ticket": answer.json()["ticket"]}
+    async with keyed.client.stream("GET", "/api/v1/events/stream", params=params) as stream:
+        lines = stream.aiter_lines()
+        assert await anext(lines) == "retry: 1000"
+        await revoke(keyed, made["keyId"])
+        async with asyncio.timeout(5):
+            assert [line async for line in lines][-1] == ""
+
+
+async def test_a_stream_ends_when_its_key_expires(keyed: Service) -> None:
+    made = await make_key(keyed, "jobs:read")
+    await keyed.sql("update api_keys set expires_at = now() + interval '400 milliseconds'")
+    async with keyed.client.stream("GET", "/api/v1/events/stream", headers=bearer(made["key"])) as stream:
+        assert stream.status_code == 200
+        async with asyncio.timeout(5):
+            assert "retry: 1000" in [line async for line in stream.aiter_lines()]
+
+
+async def test_a_stream_opened_while_its_key_is_revoked_ends_too(keyed: Service) -> None:
+    verifier, made = keyed.node.key_verifier, await make_key(keyed, "jobs:read")
+    principal = await verifier.verify(made["key"].encode())
+    assert principal is not None
+    await revoke(keyed, made["keyId"])
+    cut: list[bool] = []
+    with verifier.holding(principal, lambda: cut.append(True)):
+        await verifier.step()
+    assert cut
+
+
+async def test_streams_of_an_open_service_end_with_the_first_key(service: Service) -> None:
+    async with service.client.stream("GET", "/api/v1/events/stream") as stream:
+        lines = stream.aiter_lines()
+        assert await anext(lines) == "retry: 1000"
+        await service.client.post("/api/v1/keys", json={"name": "first", "scopes": ["admin"]})
+        async with asyncio.timeout(5):
+            assert [line async for line in lines][-1] == ""
+
+
+async def test_events_of_another_tenant_are_not_in_the_stream(keyed: Service) -> None:
+    await make_tenant(keyed, "acme")
+    theirs = bearer((await make_key(keyed, "jobs:read", "jobs:write", tenant="acme"))["key"])
+    async with socket_to(keyed, additional_headers=theirs) as socket:
+        await socket.request("subscribe", ref="s", filter={})
+        await keyed.client.post("/api/v1/jobs", json={"type": "echo"}, headers=bearer(OWN))
+        mine = await keyed.client.post("/api/v1/jobs", json={"type": "echo", "delaySeconds": 3600}, headers=theirs)
+        assert (await socket.receive())["jobId"] == mine.json()["jobId"]
+    await eventually(lambda: _none_followed(keyed))
+
+
+async def _none_followed(service: Service) -> bool:
+    return not service.node.tails._followed
+
+
+async def test_both_caches_are_bounded(keyed: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_verifier, "MOST_KNOWN", 3)
+    for _ in range(10):
+        assert await keyed.node.key_verifier.verify(generate_key().encode()) is None
+    keys = [(await make_key(keyed, "jobs:read"))["key"] for _ in range(10)]
+    for key in keys:
+        assert await keyed.node.key_verifier.verify(key.encode()) is not None
+    assert len(keyed.node.key_verifier._unknown) <= 3
+    assert len(keyed.node.key_verifier._known) <= 3
+    assert (await keyed.client.get("/api/v1/jobs", headers=bearer(OWN))).status_code == 200
