@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     metrics_key: SecretStr | None = Field(
         default=None, description="bearer token for /metrics; none: metrics need no key"
     )
+    tenants_preview: bool = Field(
+        default=False, description="allow tenants other than `default`, whose separation is not complete yet"
+    )
     webhook_allow_networks: CommaSeparated = Field(default=(), description="private networks that webhooks may call")
     webhook_ports: CommaSeparated = Field(
         default=tuple(str(RECEIVER_PORTS).split(", ")),

@@ -75,7 +75,7 @@ ROUTES = {
     ("post", "/api/v1/keys/{keyId}/rotate"): ("rotateKey", "201 404 409 413 415 422 503"),
     ("get", "/api/v1/audit"): ("listAuditLog", "200 422 503"),
     ("get", "/api/v1/tenants"): ("listTenants", "200 422 503"),
-    ("post", "/api/v1/tenants"): ("createTenant", "201 409 413 415 422 503"),
+    ("post", "/api/v1/tenants"): ("createTenant", "201 409 413 415 422 501 503"),
     ("get", "/api/v1/tenants/{tenant}"): ("getTenant", "200 404 422 503"),
     ("patch", "/api/v1/tenants/{tenant}"): ("updateTenant", "200 404 413 415 422 503"),
     ("get", "/healthz"): ("getHealth", "200"),

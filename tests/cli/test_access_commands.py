@@ -17,6 +17,8 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 StartService = Callable[..., Awaitable[Service]]
 KEY = re.compile(r"duly_[0-9A-Za-z]{16}_[0-9A-Za-z]{49}\n")
 
+SETTINGS = {"DULY_TENANTS_PREVIEW": "true"}
+
 
 @pytest.fixture
 def duly_on(database_url: str) -> Run:
@@ -24,7 +26,7 @@ def duly_on(database_url: str) -> Run:
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("DULY_")}
-        return run_forked(arguments, environment=clean | {"DULY_DATABASE_URL": database_url})
+        return run_forked(arguments, environment=clean | SETTINGS | {"DULY_DATABASE_URL": database_url})
 
     return run
 
@@ -99,3 +101,11 @@ def test_what_cannot_be_done_is_refused_on_one_line(
     assert done.returncode == code, done
     assert words in done.stderr
     assert done.stdout == ""
+
+
+def test_tenants_are_a_preview_that_has_to_be_allowed(duly_on: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SETTINGS, "DULY_TENANTS_PREVIEW", "false")
+    done = duly_on("tenants", "create", "acme")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "are a preview" in done.stderr and "DULY_TENANTS_PREVIEW=true" in done.stderr
+    assert "acme" not in duly_on("tenants", "list").stdout

@@ -134,6 +134,7 @@ async def running_service(
             "handlers": ("tests.support.handlers",),
             "webhook_allow_networks": ("127.0.0.0/8",),
             "shutdown_grace_seconds": 0.2,
+            "tenants_preview": True,
             **settings,
         }
     )

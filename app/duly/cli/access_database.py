@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from duly.cli.command_setup import new_database, opened_database, read_settings
 from duly.cli.errors import stop
 from duly.cli.prepare_database import CannotServe, prepare
-from duly.errors import DulyError, NotFound
+from duly.errors import DulyError, NotFound, NotImplementedHere
 from duly.settings import Settings
 from duly.store.access.tenants import find_tenant
 from duly.store.postgres.database import Database, DatabaseError
@@ -28,7 +28,8 @@ def with_database(flags: dict[str, Any], work: Callable[[Database], Awaitable[Re
         except CannotServe as error:
             stop(str(error))
         except DulyError as error:
-            stop(error.message.rstrip("."))
+            more = f" {error.reason}" if isinstance(error, NotImplementedHere) else ""
+            stop(f"{error.message}{more}".rstrip("."))
         except DatabaseError as error:
             stop(error.line)
 

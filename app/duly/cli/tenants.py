@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import Any
 
 from duly.cli.access_database import with_database
-from duly.cli.command_setup import actor
+from duly.cli.command_setup import actor, read_settings
 from duly.cli.errors import USAGE, stop
 from duly.cli.output import print_json
 from duly.domain.safe_str import one_line
@@ -26,9 +26,10 @@ def run_create(flags: dict[str, Any], name: str, limits: Sequence[str | None]) -
     if not TENANT_NAME.fullmatch(name):
         stop("TENANT must have 1 to 63 of the characters a-z, 0-9 and -", code=USAGE)
     chosen = TenantLimits(**_limits(limits))
+    preview = read_settings(flags).tenants_preview
 
     async def create(database: Database) -> Tenant:
-        return await create_tenant(database, name, chosen, by=actor())
+        return await create_tenant(database, name, chosen, preview=preview, by=actor())
 
     with_database(flags, create)
     print(f"created tenant {name}; create its first key: duly keys create NAME --tenant {name} --scope admin")

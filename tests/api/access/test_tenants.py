@@ -40,6 +40,14 @@ async def test_a_tenant_is_created_read_listed_and_changed(keyed: Service) -> No
     assert [entry["action"] for entry in await audit_log(keyed)] == ["tenant.created", "tenant.changed"]
 
 
+async def test_tenants_are_a_preview_that_has_to_be_allowed(start_service: StartService) -> None:
+    service = await start_service(api_key=OWN, roles=("api",), tenants_preview=False)
+    answer = await service.client.post("/api/v1/tenants", json={"tenant": "acme"}, headers=bearer(OWN))
+    assert "DULY_TENANTS_PREVIEW=true" in refused(answer, 501, "NOT_IMPLEMENTED")["details"]["reason"]
+    listed = await service.client.get("/api/v1/tenants", headers=bearer(OWN))
+    assert [item["tenant"] for item in listed.json()["items"]] == ["default"]
+
+
 async def test_a_tenant_sees_its_own_jobs_only(keyed: Service) -> None:
     await make_tenant(keyed, "acme")
     key = (await make_key(keyed, "jobs:read", "jobs:write", tenant="acme"))["key"]

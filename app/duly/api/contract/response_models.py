@@ -242,6 +242,7 @@ _MEANINGS = {
     405: "Method not allowed",
     409: "Not allowed in the current state",
     413: "Body too large",
+    501: "Not supported yet, or not enabled",
     415: "The content type is not JSON",
     422: "Invalid request",
     429: "Rate limit exceeded, or queue full; nothing was recorded",
@@ -258,6 +259,7 @@ _EXAMPLES = {
     415: ("UNSUPPORTED_MEDIA_TYPE", "The body must be JSON.", False),
     422: ("VALIDATION_FAILED", "priority: Input should be less than or equal to 100", False),
     429: ("BACKLOG_FULL", 'Queue "default" is full (1,000 of 1,000 jobs waiting).', True),
+    501: ("NOT_IMPLEMENTED", 'Tenants other than "default" are a preview.', False),
     503: (
         "DRAINING",
         "The service is shutting down.",

@@ -1,6 +1,6 @@
 """Parsing of requests: uvicorn's protocol on httptools, with the limits and rules of `request_head_rules`.
 
-`uvicorn_protocol` lists the parts of uvicorn that it relies on.
+`uvicorn_internals` lists the parts of uvicorn that it relies on.
 """
 
 from typing import Any, NoReturn
