@@ -112,7 +112,9 @@ def document_of(app: FastAPI) -> dict[str, Any]:
             for method, operation in item.items():
                 _finish(operation)
                 if (scope := ROUTE_SCOPES.get((method.upper(), path))) is not None:
-                    operation["security"] = [{"key": [str(scope)]}, {}]
+                    # Linters accept scopes in `security` for OAuth only.
+                    operation["x-required-scope"] = str(scope)
+                    operation["description"] += f"\n\nRequired scope: `{scope}`."
         document["components"] = _components(document.get("components", {}).get("schemas", {}))
         document["security"] = [{"key": []}, {}]
         app.openapi_schema = document

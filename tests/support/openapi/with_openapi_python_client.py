@@ -27,7 +27,7 @@ def main(url: str, key: str) -> None:
     found = {
         "status": job.status,
         "result": job.result,
-        "error": job.error.details.reason if job.error is not None else None,
+        "error": job.error.details.reason if job.error is not None and job.error.details is not None else None,
         "refused": refused.error.code,
         "path": errors[0].path if not isinstance(errors, Unset) else None,
         "listed": len(listed.items),

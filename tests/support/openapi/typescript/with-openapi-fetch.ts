@@ -26,7 +26,7 @@ async function main(): Promise<void> {
     JSON.stringify({
       status: job.status,
       result: job.result,
-      error: job.error?.details.reason ?? null,
+      error: job.error?.details?.reason ?? null,
       refused: refused.error?.error.code,
       path: refused.error?.error.details.errors?.[0]?.path,
       listed: listed.data?.items.length,
