@@ -99,11 +99,13 @@ class Scene:
         ended, and the points that it passed before and after the stop.
         """
         await self.age()
+        # Before the start, since a post that an earlier dispatcher left behind may come at once, and hold as well.
+        before = len(self.slow.posts)
+        if drains:
+            self.held.clear()
         service = await self.dying.start(self.service.database_url, dies_at=dies_at, **DYING)
         if not drains:
             return await service.ended(), service.passed, []
-        self.held.clear()
-        before = len(self.slow.posts)
         await self.service.run("echo", callbackUrl=self.slow.url("/held"))
         await eventually(lambda: self._holds(service, before), seconds=30)
         passed = [] if dies_at else await self._all_done(service)
