@@ -27,7 +27,7 @@ class StreamWatch:
         self._elapsed = elapsed
         self._settled = 0
         self._seen_at = 0.0
-        self._logged = False
+        self._logged: HolderKind | None = None
 
     def note(self, held: Held) -> None:
         """Takes a reading."""
@@ -37,8 +37,8 @@ class StreamWatch:
         kind, seconds = self._behind(held)
         for each in HolderKind:
             self._set_gauge(each.value, seconds if each is kind else 0.0)
-        if seconds >= HELD_SECONDS and not self._logged:
-            self._logged = True
+        if seconds >= HELD_SECONDS and self._logged is not kind:  # a session may have prepared its transaction since
+            self._logged = kind
             _warn(held, seconds)
 
     def _behind(self, held: Held) -> tuple[HolderKind, float]:
@@ -49,8 +49,8 @@ class StreamWatch:
         return held.holder.kind, noted if held.holder.seconds is None else held.holder.seconds
 
     def _moved_on(self) -> None:
-        if self._logged:
-            self._logged = False
+        if self._logged is not None:
+            self._logged = None
             log.info("stream of all jobs is no longer held back", action="stream_goes_on")
 
 
