@@ -77,7 +77,7 @@ def _rows() -> Iterator[str]:
     for name in locked_packages():
         licence = licence_of(name)
         if licence is not None:
-            yield f"| [{name}](https://pypi.org/project/{name}/) | {licence} |"
+            yield f"| {name} | {licence} |"
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ JOB = UUID(int=1)
 
 
 class Look:
-    """Returns or raises the given values in turn, the last one for ever."""
+    """Returns or raises the given values in turn, the last one repeatedly."""
 
     def __init__(self, *values: int | Exception | None) -> None:
         self.values = list(values)
