@@ -10,7 +10,7 @@ SUPPLY_BIN := .venv-supply/bin
 SUPPLY_STAMP := .venv-supply/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-fast check format docs bench bench-full guard soak sbom audit lock clean
+.PHONY: help install demo serve examples test test-fast test-cells check format docs bench bench-full guard soak chaos client-types sbom audit lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,19 +33,26 @@ demo: $(STAMP) ## Run a job from submission to result and print the path of its 
 serve: $(STAMP) ## Start the service on http://127.0.0.1:8000 with the embedded database
 	@$(BIN)/duly serve --hints
 
+examples: $(STAMP) ## Run the worked examples in their short form, and say which ran
+	@$(BIN)/python examples/run.py
+
 test: $(STAMP) ## Run all tests on the embedded PostgreSQL 18, and on PostgreSQL 15 if installed
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 4
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 3
 
 test-fast: $(STAMP) ## Run the fast tests: those without a server of their own, and the life of a job
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --fast --numprocesses 2
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --fast --numprocesses 3
 
-check: $(STAMP) ## Run all checks except the tests: format, lint, types, imports, migrations, networks, links, commits, Dockerfile
+test-cells: $(STAMP) ## Run the tests of the API and of the lifecycle once more, over four cells
+	@TESTS_CELLS=4 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 3 tests/api tests/lifecycle
+
+check: $(STAMP) ## Run all checks except the tests: format, lint, types, imports, migrations, networks, tenants in SQL, links, commits, Dockerfile
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m tests.check_migrations
 	$(BIN)/python -m tests.check_networks
+	$(BIN)/python -m tests.check_sql_tenants
 	$(BIN)/python -m tests.check_commits
 	$(BIN)/python -m tests.check_links
 	$(BIN)/hadolint Dockerfile
@@ -67,6 +74,9 @@ $(DOCS_STAMP): requirements/docs.lock $(STAMP)
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-docs
 	@$(BIN)/uv pip install --quiet --python $(DOCS_BIN)/python --require-hashes -r requirements/docs.lock
 	@touch $(DOCS_STAMP)
+
+client-types: $(STAMP) ## Write the types of the TypeScript client from the OpenAPI document (needs Node.js 20)
+	@$(BIN)/python -m tests.typescript_types
 
 sbom: $(SUPPLY_STAMP) ## Write the packages of the service as CycloneDX to build/sbom.json
 	@mkdir -p build
@@ -95,9 +105,15 @@ SOAK_MINUTES ?= 30
 soak: $(STAMP) ## Run 1,000 jobs per second for SOAK_MINUTES (default: 30), to detect growth
 	@$(BIN)/python -m benchmarks --rows SOAK --minutes $(SOAK_MINUTES) --page docs/internals/performance.md
 
+CHAOS_MINUTES ?= 4
+CHAOS_BUGS ?= no-token-check outbox-skipped notify-before-commit tail-by-id
+chaos: $(STAMP) ## Find seeded bugs, then run several services under faults for CHAOS_MINUTES (default: 4): nothing is lost
+	@for bug in $(CHAOS_BUGS); do $(BIN)/python -m tests.chaos --bug $$bug --minutes 0.2 || exit 1; done
+	@$(BIN)/python -m tests.chaos --minutes $(CHAOS_MINUTES)
+
 lock: $(STAMP) ## Upgrade the dependencies and write requirements/*.lock
 	$(BIN)/uv pip compile pyproject.toml --upgrade --extra server --generate-hashes --universal --quiet --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements/runtime.lock
-	$(BIN)/uv pip compile pyproject.toml --upgrade --extra demo --group dev --generate-hashes --universal --quiet --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements/dev.lock
+	$(BIN)/uv pip compile pyproject.toml --upgrade --extra demo --extra otel --group dev --generate-hashes --universal --quiet --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements/dev.lock
 	$(BIN)/uv pip compile --group pyproject.toml:docs --upgrade --generate-hashes --universal --quiet --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements/docs.lock
 	$(BIN)/uv pip compile --group pyproject.toml:supply --upgrade --generate-hashes --universal --quiet --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements/supply.lock
 

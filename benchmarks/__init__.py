@@ -21,6 +21,8 @@ webhook_receiver      receivers that respond with 204, and hostile ones; started
 filled_ledgers        databases filled by SQL with waiting and finished jobs
 filled_outboxes       registered endpoints, and outboxes filled with webhooks to them
 growth                measurements that the rows G1 to G6 share
+many_cells            arithmetic of many cells and nodes
+two_servers           two cells on two servers against two on one
 sampling              values sampled every second; time_series: rounds with such values
 
 results_file          measured rows as JSON

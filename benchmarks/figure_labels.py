@@ -8,6 +8,9 @@ LEADING = {"rate": False, "p50_ms": True, "resident_mb": True, "ready_seconds": 
 FIGURES = {
     "submit_ratio": "submit ÷ none",
     "process_ratio": "run ÷ none",
+    "resumption_ms": "signal to start, p99 ms",
+    "resumed_p50_ms": "resumed p50 ms",
+    "resumed_p99_ms": "resumed p99 ms",
     "read_ratio": "read ÷ none",
     "dropping_ratio": "submit while days are dropped ÷ none",
     "rate_to_many": "per second to many",

@@ -7,33 +7,40 @@ template, which is copied for each round.
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from benchmarks.contestants import DULY_SERVICE, new_database
 from benchmarks.run_context import RunContext
 from benchmarks.submissions import submission
+from duly.domain.events import EventKind
 from duly.domain.ids import smallest_id_at
+from duly.domain.job import WaitReason
 from duly.domain.json_writer import dump_text
+from duly.domain.steps import StepKind, StepStatus
 from duly.store.postgres.partitions import PARTITIONED
 
 DAYS_BACK = 7
 LARGE_BYTES = 1 << 30
+FILLED = ("waiting", "finished", "parked")
 # Waiting jobs have ids of an hour ago: older than all jobs that a run submits, younger than all finished jobs.
 WAITING_FROM, WAITING_FOR = timedelta(hours=1), timedelta(minutes=30)
+# Parked jobs are older, too, and wait for this signal.
+PARKED_DAYS, SIGNAL = 30, "go"
 
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """Number of waiting and of finished jobs in a ledger before the measurement."""
+    """Number of waiting, finished and parked jobs in a ledger before the measurement."""
 
     waiting: int = 0
     finished: int = 0
+    parked: int = 0
 
     @property
     def name(self) -> str:
-        parts = {"waiting": self.waiting, "finished": self.finished}
+        parts = {"waiting": self.waiting, "finished": self.finished, "parked": self.parked}
         return ", ".join(f"{count:,} {state}" for state, count in parts.items() if count) or "empty"
 
 
@@ -60,6 +67,7 @@ def template(context: RunContext, fill: Fill) -> str:
     if fill.name not in context.templates:
         database = new_database(DULY_SERVICE, context)
         add_finished(context, database, jobs=fill.finished)
+        add_parked(context, database, jobs=fill.parked)
         add_waiting(context, database, jobs=fill.waiting)
         context.server.execute(database, "vacuum (freeze, analyze)")
         context.templates[fill.name] = database
@@ -68,7 +76,7 @@ def template(context: RunContext, fill: Fill) -> str:
 
 def forget_templates(context: RunContext) -> None:
     """Drops the filled databases and keeps the empty ones."""
-    for name in [name for name in context.templates if "waiting" in name or "finished" in name]:
+    for name in [name for name in context.templates if any(word in name for word in FILLED)]:
         context.server.drop(context.templates.pop(name))
 
 
@@ -101,6 +109,27 @@ _READY = """
                        callback_events, queue, type)
     select 1, job_id, 0, 0, 3600, 0, 0, 0, 0, 'default', 'noop' from ({ids}) made
 """
+_UNTIL = f"at + interval '{PARKED_DAYS} days'"
+_WRITTEN = f"""to_char(({_UNTIL}) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
+_PARKED_EVENTS = f"""
+    insert into {{table}} (job_id, tenant_id, sequence, kind, attempt, source, occurred_at, data)
+    select job_id, 1, 1, {EventKind.STARTED:d}, 1, 'worker:before', at, null from ({{ids}}) made
+    union all
+    select job_id, 1, 2, {EventKind.PARKED:d}, 0, 'worker:before', at, json_build_object(
+        'until', {_WRITTEN}, 'signals', json_build_array('{SIGNAL}'),
+        'waits', json_build_array(json_build_object('kind', 'signal', 'name', '{SIGNAL}', 'until', {_WRITTEN}))
+    )
+    from ({{ids}}) made
+"""
+_WAITS = f"""
+    insert into {{table}} (tenant_id, job_id, sequence, kind, status, name, until)
+    select 1, job_id, 2, {StepKind.SIGNAL:d}, {StepStatus.WAITING:d}, '{SIGNAL}', {_UNTIL} from ({{ids}}) made
+"""
+_PARKED = f"""
+    insert into scheduled (tenant_id, job_id, run_at, reason, token, sequence, timeout_seconds, priority, attempt,
+                           crashes, callback_events, queue, type)
+    select 1, job_id, {_UNTIL}, {WaitReason.SIGNAL:d}, 1, 2, 3600, 0, 0, 0, 0, 'default', 'noop' from ({{ids}}) made
+"""
 _HAPPENED = """
     insert into {table} (job_id, tenant_id, sequence, kind, attempt, source, occurred_at, data)
     select job_id, 1, sequence, kind, 1, 'worker:before', at + sequence * interval '50 milliseconds', data::json
@@ -117,29 +146,35 @@ def add_waiting(context: RunContext, database: str, *, jobs: int) -> None:
     context.server.execute(database, _READY.format(ids=ids))
 
 
+def add_parked(context: RunContext, database: str, *, jobs: int) -> None:
+    """Inserts jobs that parked over the days before yesterday, for a signal or 30 days."""
+    for midnight, ids in _days_back(jobs):
+        _add_day(context, database, midnight, {"events": _PARKED_EVENTS, "steps": _WAITS}, ids=ids)
+        context.server.execute(database, _PARKED.format(ids=ids))
+
+
 def add_finished(context: RunContext, database: str, *, jobs: int) -> None:
     """Inserts jobs that completed over the days before yesterday, in partitions created for those days."""
-    if not jobs:
-        return
-    today = datetime.now(UTC).date()
-    for back in range(DAYS_BACK + 1, 1, -1):
-        _add_day(context, database, today - timedelta(days=back), jobs=jobs // DAYS_BACK)
+    for midnight, ids in _days_back(jobs):
+        _add_day(context, database, midnight, {"events": _HAPPENED}, ids=ids)
 
 
-def _add_day(context: RunContext, database: str, day: date, *, jobs: int) -> None:
+def _days_back(jobs: int) -> Iterator[tuple[datetime, str]]:
+    """Yields each of the days before yesterday, with the ids of its share of these jobs."""
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    for back in range(DAYS_BACK + 1, 1, -1) if jobs else ():
+        midnight = today - timedelta(days=back)
+        yield midnight, _ids(midnight, timedelta(days=1), jobs // DAYS_BACK)
+
+
+def _add_day(context: RunContext, database: str, midnight: datetime, inserts: Mapping[str, str], *, ids: str) -> None:
     """Fills the partitions of a day before attaching them, so that each index is built at once."""
-    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    ids = _ids(midnight, timedelta(days=1), jobs)
-    fillings = {
-        "jobs": _ASKED.format(table=f"jobs_{day:%Y%m%d}", parameters=_parameters(), ids=ids),
-        "events": _HAPPENED.format(table=f"events_{day:%Y%m%d}", ids=ids),
-    }
     bounds = [smallest_id_at(moment) for moment in (midnight, midnight + timedelta(days=1))]
     for table in PARTITIONED:
-        name = f"{table}_{day:%Y%m%d}"
+        name = f"{table}_{midnight:%Y%m%d}"
         context.server.execute(database, f"create table {name} (like {table} including defaults)")
-        if table in fillings:
-            context.server.execute(database, fillings[table])
+        if (insert := {"jobs": _ASKED, **inserts}.get(table)) is not None:
+            context.server.execute(database, insert.format(table=name, parameters=_parameters(), ids=ids))
         attach = f"alter table {table} attach partition {name} for values from ('{bounds[0]}') to ('{bounds[1]}')"
         context.server.execute(database, attach)
 

@@ -53,6 +53,12 @@ where id = (select id from job where status = 'pending' order by priority desc, 
             limit 1 for update skip locked)
 returning id, type, parameters, callback_url, callback_secret
 """
+LEASE = """
+update job set status = 'running', started_at = clock_timestamp()
+where id in (select id from job where status = 'pending' order by priority desc, created_at
+             limit $1 for update skip locked)
+returning id, type, parameters
+"""
 FINISH = "update job set status = 'completed', result = $2, finished_at = clock_timestamp() where id = $1"
 
 
@@ -64,6 +70,17 @@ class Submission(BaseModel):
     priority: int = Field(default=0, ge=-100, le=100)
     callback_url: str | None = None
     callback_secret: str | None = None
+
+
+class Claim(BaseModel):
+    max: int = Field(ge=1, le=500)
+
+
+class Completed(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    lease_id: uuid.UUID
+    result: Any
 
 
 class Accepted(BaseModel):
@@ -138,6 +155,22 @@ def create() -> FastAPI:
         async with app.state.pool.acquire() as connection:
             created_at = await connection.fetchval(INSERT, *values)
         return Accepted.model_validate({"job_id": values[0], "status": "pending", "created_at": created_at})
+
+    @app.post("/api/v1/leases")
+    async def lease(claim: Claim) -> dict[str, Any]:
+        async with app.state.pool.acquire() as connection:
+            jobs = await connection.fetch(LEASE, claim.max)
+        leases = [
+            {"leaseId": str(job["id"]), "job": {"type": job["type"], "parameters": json.loads(job["parameters"])}}
+            for job in jobs
+        ]
+        return {"leases": leases}
+
+    @app.post("/api/v1/leases/complete")
+    async def complete(leases: Annotated[list[Completed], Body(embed=True)]) -> dict[str, int]:
+        async with app.state.pool.acquire() as connection:
+            await connection.executemany(FINISH, [(done.lease_id, json.dumps(done.result)) for done in leases])
+        return {"completed": len(leases)}
 
     @app.post("/api/v1/jobs/batch", status_code=202)
     async def submit_many(jobs: Annotated[list[Submission], Body(embed=True, max_length=10_000)]) -> list[Accepted]:

@@ -39,9 +39,19 @@ def started(
 
     Raises ContestantFailed if the process ends before or is not ready in time.
     """
+    began = time.perf_counter()
+    process = launch(command, environment=environment, log=log)
+    try:
+        port = _wait_until_ready(process, log=log, ready=re.compile(ready), within_seconds=within_seconds)
+        yield Started(process.pid, port, time.perf_counter() - began)
+    finally:
+        stop(process)
+
+
+def launch(command: Sequence[str], *, environment: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
+    """Starts a process in a new session, with its output in `log`."""
     with log.open("wb") as output:
-        began = time.perf_counter()
-        process = subprocess.Popen(
+        return subprocess.Popen(
             command,
             env=environment,
             cwd=ROOT,
@@ -50,11 +60,6 @@ def started(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    try:
-        port = _wait_until_ready(process, log=log, ready=re.compile(ready), within_seconds=within_seconds)
-        yield Started(process.pid, port, time.perf_counter() - began)
-    finally:
-        stop(process)
 
 
 def _wait_until_ready(

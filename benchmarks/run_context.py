@@ -30,10 +30,11 @@ class Sizes:
     jobs_in_flight: int = 512
     idle_seconds: float = 1.0
     jobs_per_request: int = 500
-    # Growth: waiting and finished jobs, jobs run beside them, rounds.
+    # Growth: waiting, finished and parked jobs, jobs run beside them, rounds.
     growth_rounds: int = 1
     waiting_jobs: tuple[int, ...] = (1_000_000,)
     finished_jobs: tuple[int, ...] = (1_000_000,)
+    parked_jobs: int = 1_000_000
     drained_jobs: int = 20_000
     snapshot_seconds: float = 8.0
     arrivals_per_second: float = 2_000.0
@@ -102,6 +103,7 @@ SMALL = Sizes(
     jobs_per_request=10,
     waiting_jobs=(400,),
     finished_jobs=(400,),
+    parked_jobs=400,
     drained_jobs=100,
     snapshot_seconds=1.0,
     arrivals_per_second=100.0,

@@ -118,6 +118,14 @@ TARGETS: dict[str, Target] = {
             (Bound("rate", 5_000),),
         ),
         Target(
+            "H1",
+            "claiming and completing no-op jobs over HTTP, 50 per request, 8 connections, one process",
+            "≥ 0.5x in process",
+            (Bound("rate", 0.5, "Duly, in process"),),
+            "≥ 0.7x in process",
+            (Bound("rate", 0.7, "Duly, in process"),),
+        ),
+        Target(
             "S5a",
             "signed POST requests alone, 64 concurrent, keep-alive, all guards enabled",
             "≥ 8x httpx's default transport",
@@ -236,6 +244,18 @@ TARGETS: dict[str, Target] = {
                 Bound("process_2_to_1", 1.2),
                 Bound("submit_4_to_2", 0.9),
                 Bound("process_4_to_2", 0.9),
+            ),
+            "-",
+            (),
+        ),
+        Target(
+            "P1",
+            "S1 and S3 with 1,000,000 parked jobs (relative to none), and from a signal to the start of its job",
+            "both ≥ 0.97x without parked jobs, resumed p99 ≤ 100 ms",
+            (
+                Bound("submit_ratio", 0.97),
+                Bound("process_ratio", 0.97),
+                Bound("resumption_ms", 100, at_most=True),
             ),
             "-",
             (),

@@ -13,6 +13,10 @@ from tests.support.postgres_servers import embedded_18
 FIRST = "0004"
 # Migrations that take something away, each with the reason. Each puts its revision into `contractions`.
 CONTRACTING: dict[str, str] = {}
+# New constraints that the release before observes too, each with the reason.
+OBSERVED = {
+    ("0010", "jobs has a new constraint jobs_id"): "a release before creates no second tenant that could repeat an id",
+}
 
 
 async def main() -> int:
@@ -37,9 +41,13 @@ async def _contractions(database: Database) -> list[tuple[str, str]]:
             await migrate(database, to=revision)
             after = await read_schema(connection)
             if revision not in CONTRACTING:
-                found += [(revision, words) for words in contractions(before, after)]
+                found += [(revision, words) for words in contractions(before, after) if not _observed(revision, words)]
             before = after
     return found
+
+
+def _observed(revision: str, words: str) -> bool:
+    return any(revision == of and words.startswith(start) for of, start in OBSERVED)
 
 
 if __name__ == "__main__":

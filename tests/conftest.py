@@ -12,19 +12,20 @@ from xdist.remote import Producer
 
 from tests.support import fuzzing
 from tests.support import handlers as test_handlers
+from tests.support.cells_of_run import CELLS_OF_RUN, service_over_cells, skip_tests_of_one_database
 from tests.support.database_pool import TestDatabases
-from tests.support.postgres_servers import SYSTEM_BINARIES, Server, embedded_18, system_15
+from tests.support.postgres_servers import SYSTEM_BINARIES, Server, embedded_18, server_of
+from tests.support.postgres_versions import packaged_binaries, second_server
 from tests.support.service import Service, running_service
 from tests.support.webhook_receiver import Receiver, running_receiver
-from tests.support.xdist_scheduling import SharedFixtures
+from tests.support.xdist_scheduling import SharedFixtures, start_order
 
 # With the interpreter's default of 700, the garbage collector runs ten thousand times over all imported modules.
 YOUNG_OBJECTS = 50_000
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("--long"):
-        fuzzing.run_long()
+    fuzzing.choose_profile(long=config.getoption("--long"))
     gc.set_threshold(YOUNG_OBJECTS, 20, 50)
     # With rich installed, structlog renders tracebacks with all local variables, which takes half a second each.
     plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
@@ -37,18 +38,22 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_report_header() -> str:
-    if SYSTEM_BINARIES.is_dir():
-        return "databases: embedded PostgreSQL 18, system PostgreSQL 15"
+    if len(SERVERS) > 1:
+        return f"databases: embedded PostgreSQL 18, {SERVERS[1]}"
     return "databases: embedded PostgreSQL 18 only (for 15 as well: apt-get install postgresql-15)"
 
 
+SERVERS = tuple(filter(None, ("embedded 18", second_server())))
 # Servers differ in plans and locks: tests of statements and of their effects run on both versions. The code that
 # clients and handlers use is the same and is tested on one.
 ON_BOTH = (
     *("store/", "faults/", "property/", "test_life_of_a_job.py"),
-    *("api/jobs/test_idempotency.py", "api/jobs/test_list_jobs.py"),
+    *("api/jobs/test_idempotency.py", "api/jobs/test_list_jobs.py", "api/jobs/test_signals.py"),
     *("lifecycle/claim/test_job_type_breakers.py", "lifecycle/claim/test_limits.py"),
-    *("lifecycle/claim/test_pausing.py", "lifecycle/end/test_dependencies.py", "lifecycle/end/test_fan_in.py"),
+    *("lifecycle/claim/test_pausing.py", "lifecycle/claim/test_fair_rounds.py"),
+    *("lifecycle/end/test_dependencies.py", "lifecycle/end/test_fan_in.py"),
+    "lifecycle/inbox/",
+    *("lifecycle/job_types/test_declare_handlers.py",),
     *("lifecycle/maintenance/test_expiry.py", "lifecycle/maintenance/test_sweep.py"),
     *("lifecycle/maintenance/test_release.py", "lifecycle/submit/test_concurrency_keys.py"),
     *("lifecycle/submit/test_eager_start.py", "lifecycle/submit/test_unique_keys.py"),
@@ -56,20 +61,11 @@ ON_BOTH = (
 )
 
 
-# Tests that take many seconds each run first, so that no worker is left with one when the others have finished.
-LONG = (
-    "faults/",
-    "store/read/test_list_jobs.py",
-    "store/webhooks/test_delivery_lists.py",
-    "api/test_fuzzing.py",
-    "property/",
-)
-
-
-# Tests that `--fast` excludes besides those that need a server of the run: they start a server or a program.
+# Tests that `--fast` excludes besides those that need a server of the run: they start a server or a program. Their
+# files are not imported; those of the second line have no other tests than such that need a server.
 SLOW = (
-    *("benchmarks/test_smoke", "cli/", "demo/", "faults/", "packaging/", "embedded/"),
-    "security/test_file_modes",
+    *("benchmarks/test_smoke", "cli/", "demo/", "faults/", "packaging/", "embedded/", "pytest_plugin/"),
+    *("browser/", "clients/", "openapi/", "security/test_file_modes"),
 )
 FAST_WITH_SERVER = "test_life_of_a_job.py"
 
@@ -79,27 +75,43 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fast", action="store_true", help="run only tests without a server, and the life of a job")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Chooses the server of tests that run on one version. Deselecting them on the other would cost two seconds."""
+    path = str(metafunc.definition.path.relative_to(Path(__file__).parent))
+    if "server" not in metafunc.fixturenames or path.startswith(ON_BOTH):
+        return
+    if not any("server" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")):
+        chosen = pytest.mark.parametrize("server", SERVERS[:1], indirect=True, scope="session")
+        metafunc.definition.add_marker(chosen, append=False)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves out files that `--fast` excludes, so that no worker imports them."""
+    tests = Path(__file__).parent
+    if not config.getoption("--fast") or not collection_path.is_relative_to(tests):
+        return None
+    path = str(collection_path.relative_to(tests))
+    return f"{path}/".startswith(SLOW) or None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    left_out = _slow if config.getoption("--fast") else _needs_18_only
-    gone = {item for item in items if left_out(item)}
+    if CELLS_OF_RUN:
+        skip_tests_of_one_database(items)
+    gone = {item for item in items if _slow(item)} if config.getoption("--fast") else set()
     config.hook.pytest_deselected(items=list(gone))
     # After pytest-randomly has shuffled them.
-    items[:] = sorted((item for item in items if item not in gone), key=lambda item: not _path(item).startswith(LONG))
+    items[:] = sorted((item for item in items if item not in gone), key=lambda item: start_order(item.nodeid))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SharedFixtures:
     return SharedFixtures(config, log)
 
 
-def _needs_18_only(item: pytest.Item) -> bool:
-    """Returns whether a test runs on PostgreSQL 18 only and this is another server."""
-    return _on_15(item) and not _path(item).startswith(ON_BOTH)
-
-
 def _slow(item: pytest.Item) -> bool:
     needs = set(getattr(item, "fixturenames", ()))
     if _path(item) == FAST_WITH_SERVER:
-        return _on_15(item)
+        return _on_second(item)
     return bool(needs & {"server", "embedded_server_18"}) or _path(item).startswith(SLOW)
 
 
@@ -107,9 +119,9 @@ def _path(item: pytest.Item) -> str:
     return str(item.path.relative_to(Path(__file__).parent))
 
 
-def _on_15(item: pytest.Item) -> bool:
+def _on_second(item: pytest.Item) -> bool:
     call = getattr(item, "callspec", None)
-    return call is not None and call.params.get("server") == "system 15"
+    return call is not None and call.params.get("server") in SERVERS[1:]
 
 
 @pytest.fixture(scope="session")
@@ -119,15 +131,17 @@ def embedded_server_18() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def system_server_15() -> Iterator[Server]:
-    with system_15() as running:
+def second_server_of_the_run(pytestconfig: pytest.Config) -> Iterator[Server]:
+    kind, major = SERVERS[1].split()
+    binaries = SYSTEM_BINARIES if kind == "system" else packaged_binaries(pytestconfig, major)
+    with server_of(binaries, SERVERS[1]) as running:
         yield running
 
 
-@pytest.fixture(scope="session", params=["embedded 18", "system 15"] if SYSTEM_BINARIES.is_dir() else ["embedded 18"])
+@pytest.fixture(scope="session", params=SERVERS)
 def server(request: pytest.FixtureRequest) -> Server:
     """PostgreSQL server for the whole run."""
-    name = "embedded_server_18" if request.param == "embedded 18" else "system_server_15"
+    name = "embedded_server_18" if request.param == "embedded 18" else "second_server_of_the_run"
     running: Server = request.getfixturevalue(name)
     return running
 
@@ -169,11 +183,22 @@ async def database_url(request: pytest.FixtureRequest, databases: TestDatabases)
         yield url
 
 
-@pytest.fixture
-async def service(database_url: str) -> AsyncIterator[Service]:
-    """Running service with the tests' handlers."""
-    async with running_service(database_url) as running:
-        yield running
+if CELLS_OF_RUN:
+
+    @pytest.fixture
+    async def service(databases: TestDatabases) -> AsyncIterator[Service]:
+        """Running service with the tests' handlers, over several cells."""
+        test_handlers.forget()
+        async with service_over_cells(databases) as running:
+            yield running
+
+else:
+
+    @pytest.fixture
+    async def service(database_url: str) -> AsyncIterator[Service]:
+        """Running service with the tests' handlers."""
+        async with running_service(database_url) as running:
+            yield running
 
 
 @pytest.fixture

@@ -25,7 +25,8 @@ the ledger is separate from the hot tables: [architecture](architecture.md) and
 [decision 2](../decisions/0002-append-only-ledger-and-hot-tables.md).
 
 `null` marks columns that may be null. `marks` holds bits for further work when a job starts or ends; `sequence` is the
-position in a job's history; `token` is the lease token. `tx` is the transaction that wrote the row.
+position in a job's history; `token` is the lease token. `tx` is the transaction that wrote the row, in a
+number that rises across restores.
 """
 
 
@@ -56,26 +57,35 @@ TOPICS = (
             "jobs": "submissions; event 0 of each job",
             "events": "what happened to each job, by sequence",
             "job_logs": "lines logged by handlers",
+            "lease_ends": "ends reported by workers over HTTP, by which repeated requests are recognised",
+            "steps": "recorded steps and waits of each job, by name; their values are in `events`",
+            "signals": "signals sent to each job, by name; their values are in `events`",
         },
         (
             Reference("jobs", "job_id", "events", "job_id", MANY),
             Reference("jobs", "job_id", "job_logs", "job_id", MANY),
+            Reference("jobs", "job_id", "lease_ends", "job_id", MANY),
+            Reference("jobs", "job_id", "steps", "job_id", MANY),
+            Reference("jobs", "job_id", "signals", "job_id", MANY),
         ),
     ),
     Topic(
         "Current state",
         "Hot tables. A job that has not ended has a row in one of `ready`, `scheduled`, `blocked`, `running`.",
         {
-            "ready": "jobs that may start, by lane",
-            "scheduled": "jobs that wait for a time: a delay, a schedule or a retry",
+            "ready": "jobs that may start, by lane: tenant, queue, type and priority",
+            "scheduled": "jobs that wait for a time (delay, schedule, retry, timer), a signal or a retry by hand",
             "blocked": "jobs that wait for other jobs or for a concurrency key",
             "running": "attempts in progress, with their node and deadline",
+            "leases": "leases of attempts that run on workers over HTTP",
             "checkpoints": "newest checkpoint of an unfinished job",
             "set_aside": "outcomes that the database rejected; retried",
-            "nodes": "processes with their roles and heartbeats",
+            "inbox": "submissions from transactions of other programs, until they are recorded",
+            "nodes": "processes with their roles, slots and heartbeats",
         },
         (
             Reference("nodes", "node_id", "running", "node_id", MANY),
+            Reference("running", "job_id", "leases", "job_id", "||--o|"),
             Reference("running", "job_id", "checkpoints", "job_id", "|o--o|"),
             Reference("running", "job_id", "set_aside", "job_id", "|o--o{"),
         ),
@@ -128,13 +138,19 @@ TOPICS = (
         "Control",
         "Restrictions on claims, schedules and administration. `control` holds the version of all restrictions.",
         {
-            "control": "versions: of pauses, limits and breakers, and of keys and tenants",
+            "control": "versions: of pauses, limits and breakers; of keys and tenants; of declared types",
             "queues": "paused queues",
+            "queue_names": "names of the queues that each tenant uses; their number is limited",
             "limits": "limits of queues and job types",
-            "breakers": "circuit breakers of job types",
+            "breakers": "circuit breakers of job types, by tenant",
+            "declared_types": "job types as workers and clients declared them; those of tenant 0 are of handlers",
             "schedules": "recurring submissions",
             "schedule_runs": "due times that have been run",
             "stream_tickets": "digests of unused tickets",
+            "minute_figures": "what happened in each minute, by queue and of all queues (an empty name); two days",
+            "cell_record": "which cell of an installation the database is, of how many",
+            "epochs": "servers that the database has run on, with the numbers that the stream of all jobs has on each",
+            "retention_holds": "days of the ledger that are kept beyond the retention",
             "contractions": "revisions that removed parts of the schema",
         },
         (Reference("schedules", "name", "schedule_runs", "name", MANY),),
@@ -146,10 +162,12 @@ TOPICS = (
             "tenants": "names and limits of tenants; the first row is `default`",
             "api_keys": "API keys with their scopes; revoked keys are kept",
             "audit": "changes of keys, tenants, restrictions, schedules and endpoints; append-only",
+            "submitters": "database roles that may submit for a tenant in transactions of their own",
         },
         (
             Reference("tenants", "tenant_id", "api_keys", "tenant_id", MANY),
             Reference("tenants", "tenant_id", "audit", "tenant_id", MANY),
+            Reference("tenants", "tenant_id", "submitters", "tenant_id", MANY),
         ),
     ),
 )

@@ -1,12 +1,16 @@
-"""The page of licences, `docs/reference/licences.md`: those of all packages that `pip install duly` installs.
+"""The page of licences, `docs/reference/licences.md`: those of all packages that `pip install duly` installs, and of
+those whose files Duly contains.
 
 python -m tests.licences   rewrites the page; a test compares it with the metadata of the installed packages
 """
 
+import json
 import re
 from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
+
+from tests.vendored_assets import LOCKED
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference" / "licences.md"
@@ -18,6 +22,14 @@ Duly is licensed under the [Apache License 2.0](../../LICENSE). These are the li
 as their own metadata declare them (`python -m tests.licences` generates the page from the locked packages). All permit
 commercial use. The embedded PostgreSQL is under the PostgreSQL License. `make sbom` writes the packages with their
 versions and hashes as CycloneDX.
+"""
+VENDORED = """
+## Files of other packages
+
+The dashboard and the page of the API contain files of these packages, with their licences beside them.
+
+| package | version | licence |
+| --- | --- | --- |
 """
 # The spellings of metadata that have no SPDX expression.
 _SPDX = {
@@ -70,7 +82,16 @@ def alternatives(licence: str) -> set[str]:
 
 
 def page() -> str:
-    return "\n".join([INTRODUCTION, "| package | licence |", "| --- | --- |", *_rows(), ""])
+    rows = "\n".join([INTRODUCTION, "| package | licence |", "| --- | --- |", *_rows(), ""])
+    return rows + VENDORED + "".join(f"| {' | '.join(row)} |\n" for row in vendored_packages())
+
+
+def vendored_packages() -> list[tuple[str, str, str]]:
+    """Returns the npm packages whose files Duly contains: name, version and licence."""
+    packages = json.loads((LOCKED / "package-lock.json").read_text())["packages"]
+    names = sorted(packages[""]["dependencies"])
+    found = [(name, packages[f"node_modules/{name}"]) for name in names]
+    return [(name, package["version"], package["license"]) for name, package in found]
 
 
 def _rows() -> Iterator[str]:

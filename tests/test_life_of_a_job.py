@@ -45,7 +45,7 @@ async def test_a_job_is_accepted_run_streamed_and_reported(service: Service, rec
     assert view["createdAt"] <= view["startedAt"] <= view["completedAt"]
 
     # It is called back, once, with a signed webhook that says the same.
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         delivery = await receiver.next()
     delivery.verify("It's a Secret to Everybody")
     told = json.loads(delivery.body)

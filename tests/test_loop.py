@@ -50,7 +50,7 @@ async def run_through(step: Step, *, name: str = "some", expected: tuple[type[Ex
     """Runs the step's rounds to their end."""
     loop = Loop(name, step, expected=expected)
     async with running(loop):
-        await asyncio.wait_for(step.over.wait(), 10)
+        await asyncio.wait_for(step.over.wait(), 60)
     return loop
 
 
@@ -113,7 +113,7 @@ async def test_a_wake_cuts_the_pause_short() -> None:
             await asyncio.sleep(0)
         await asyncio.sleep(0)
         loop.wake()
-        await asyncio.wait_for(step.over.wait(), 5)
+        await asyncio.wait_for(step.over.wait(), 60)
 
 
 async def test_a_wake_during_a_step_cuts_the_pause_after_it() -> None:
@@ -132,7 +132,7 @@ async def test_a_wake_during_a_step_cuts_the_pause_after_it() -> None:
 
     loop = Loop("some", step)
     async with running(loop):
-        await asyncio.wait_for(second.wait(), 5)
+        await asyncio.wait_for(second.wait(), 60)
 
 
 async def test_an_end_lets_the_round_finish_and_begins_no_other() -> None:
@@ -150,7 +150,7 @@ async def test_an_end_lets_the_round_finish_and_begins_no_other() -> None:
         await entered.wait()
         loop.end()
         gate.set()
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 60)
     assert finished == 1
 
 
@@ -161,7 +161,7 @@ async def test_an_end_cuts_a_pause_short() -> None:
         while not step.at:
             await asyncio.sleep(0)
         loop.end()
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 60)
     assert len(step.at) == 1
 
 
@@ -210,7 +210,7 @@ async def test_a_waker_wakes_a_loop_that_is_added_after_it() -> None:
         await asyncio.sleep(0)
     await asyncio.sleep(0)
     wake()
-    await asyncio.wait_for(step.over.wait(), 5)
+    await asyncio.wait_for(step.over.wait(), 60)
     await loops.cancel()
 
 
@@ -237,3 +237,59 @@ async def test_all_loops_but_one_are_cancelled() -> None:
         assert [task.done() for task in (some, last)] == [True, False]
         await loops.cancel()
         assert last.cancelled()
+
+
+async def test_a_loop_ends_although_its_step_turns_the_cancellation_into_an_error() -> None:
+    """A cancelled statement may end with an error of its connection."""
+    begun = asyncio.Event()
+
+    async def step() -> float:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ConnectionError("closed") from None
+        return 0
+
+    loops = Loops()
+    loops.add(Loop("stubborn", step, expected=(ConnectionError,)))
+    loops.start()
+    task = loops.task("stubborn")
+    await begun.wait()
+    await loops.cancel()
+    ended = task.done()
+    task.cancel()
+    assert ended
+
+
+async def test_a_loop_that_recovers_ends_the_pauses_of_those_that_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checks that after an outage not each loop waits for the end of its own backoff."""
+    back = asyncio.Event()
+    waiting, recovered = asyncio.Event(), asyncio.Event()
+
+    async def waits() -> float:
+        if back.is_set():
+            recovered.set()
+            return 3600
+        waiting.set()
+        raise Away
+
+    async def looks() -> float:
+        if back.is_set():
+            return 3600
+        raise Away
+
+    loops = Loops()
+    first, other = Loop("looks", looks, expected=(Away,)), Loop("waits", waits, expected=(Away,))
+    other._failing = 20
+    monkeypatch.setattr("duly.loop.LAST_BACKOFF_SECONDS", 3600)
+    loops.add(first)
+    loops.add(other)
+    loops.start()
+    try:
+        await asyncio.wait_for(waiting.wait(), 60)
+        back.set()
+        first.wake()
+        await asyncio.wait_for(recovered.wait(), 20)  # its pause is at least 50 s now
+    finally:
+        await loops.cancel()

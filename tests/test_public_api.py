@@ -14,7 +14,7 @@ import pytest
 from duly.telemetry.metrics import Metrics, QueueFigures
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "python-api.md"
-MODULES = ("duly", "duly.client", "duly.testing")
+MODULES = ("duly", "duly.client", "duly.transactional", "duly.django", "duly.testing")
 # Members that have no underscore because other modules of Duly use them.
 INTERNAL = {("JobContext", "reporter"), ("RetryPolicy", "delay_after"), ("CircuitBreaker", "counts")}
 # Packages of the server, which a module with handlers or a test must not load.
@@ -31,7 +31,13 @@ def rows(heading: str) -> Iterator[list[str]]:
 
 def listed(module: str) -> Mapping[str, set[str]]:
     """Returns the names listed for a module, with their members."""
-    return {name.strip("`"): set(re.findall(r"`(\w+)`", members)) for name, members, _ in rows(f"`{module}`")}
+    members = {name.strip("`"): set(re.findall(r"`(\w+)`", cell)) for name, cell, _ in rows(f"`{module}`")}
+    # "as `ApiError`" stands for the members of that class.
+    bases = {name: [base for base in found if base in members] for name, found in members.items()}
+    return {
+        name: found.difference(bases[name]).union(*(members[base] for base in bases[name]))
+        for name, found in members.items()
+    }
 
 
 def public_members(of: type) -> set[str]:
@@ -77,3 +83,9 @@ def test_importing_a_public_module_loads_no_package_of_the_server(module: str) -
     program = f"import sys, {module}; print(*{{name.partition('.')[0] for name in sys.modules}})"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout.split()
     assert OF_THE_SERVER & set(loaded) == set()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_an_unknown_name_of_a_public_module_is_an_attribute_error(module: str) -> None:
+    with pytest.raises(AttributeError, match=f"module '{module}' has no attribute 'nothing'"):
+        _ = importlib.import_module(module).nothing

@@ -92,7 +92,7 @@ async def test_a_full_call_begins_once() -> None:
 
 async def test_what_does_not_fit_is_not_in_the_call_and_nobody_lingers_for_it() -> None:
     given: list[Any] = [2, "two", 4]
-    async with asyncio.timeout(5):  # a worker would linger for ten seconds
+    async with asyncio.timeout(8):  # a worker would linger for ten seconds
         runs = await run_batch_handler(handlers, "halve-plain", given)
     assert sizes == [2]
     assert [run.result for run in runs] == [1.0, None, 2.0]

@@ -19,6 +19,8 @@ from website.links import Link, headings, links, prose_lines
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
+# Folders with what is installed or built.
+_NOT_LISTED = {"__pycache__", "node_modules", "build", "dist"}
 _LANGUAGES = {
     ".py": "python",
     ".js": "js",
@@ -102,7 +104,8 @@ class Site:
 
     def _listing(self, folder: Path) -> str:
         """A page for a folder: its files, each a link."""
-        files = sorted(file for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+        found = (file for file in folder.rglob("*") if _NOT_LISTED.isdisjoint(file.relative_to(folder).parts))
+        files = sorted(file for file in found if file.is_file())
         self._wanted += files
         index = folder / "README.md"
         text = self._page(index) if index in files else f"# {folder.relative_to(ROOT)}\n"

@@ -3,11 +3,17 @@
 import gc
 import io
 import sys
+from typing import TYPE_CHECKING
 
 import typer
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 # By default the collector runs after every 700 new objects; importing a service makes many times that, and keeps them.
 _YOUNG_OBJECTS = 50_000
+# Names of commands that a function cannot have.
+_NAMES = {"list_jobs": "list"}
 
 
 def main() -> None:
@@ -20,30 +26,51 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    application()()
+    _check_arguments()
+    application()(prog_name="duly")  # the same under `python -m`, as scripts of completion call it
+
+
+def _check_arguments() -> None:
+    """Ends the program with 2 if an argument is not UTF-8: Python passes each other byte as a lone surrogate."""
+    for argument in sys.argv[1:]:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            print(f"duly: the argument {argument!r} is not UTF-8", file=sys.stderr)
+            sys.exit(2)
 
 
 def application() -> typer.Typer:
     """Returns the command line application."""
-    from duly.cli.access_commands import keys, tenants  # noqa: PLC0415
-    from duly.cli.job_commands import cancel, status, submit, watch  # noqa: PLC0415
+    from duly.cli.access_commands import keys, submitters, tenants  # noqa: PLC0415
+    from duly.cli.delivery_commands import deliveries, endpoints  # noqa: PLC0415
+    from duly.cli.hold_commands import holds  # noqa: PLC0415
+    from duly.cli.job_commands import logs, signal, status, steps, submit, watch, why  # noqa: PLC0415
+    from duly.cli.job_list_commands import cancel, list_jobs, retry  # noqa: PLC0415
     from duly.cli.operator_commands import check, doctor, migrate, secrets, serve  # noqa: PLC0415  # keeps `--version` fast
+    from duly.cli.queue_commands import queues  # noqa: PLC0415
+    from duly.cli.relay_commands import outbox_ddl, relay  # noqa: PLC0415
+    from duly.cli.schedule_commands import schedules  # noqa: PLC0415
+    from duly.cli.top_command import top  # noqa: PLC0415
+    from duly.cli.type_commands import types  # noqa: PLC0415
     from duly.demo import demo  # noqa: PLC0415
 
     app = typer.Typer(
         name="duly",
         help="Duly: an HTTP async-job service on Postgres.",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for command in (serve, migrate, check, doctor, demo, submit, watch, status, cancel):
-        app.command()(command)
-    app.add_typer(secrets(), name="secrets")
-    app.add_typer(keys(), name="keys")
-    app.add_typer(tenants(), name="tenants")
+    commands: tuple[Callable[..., None], ...] = (
+        *(serve, migrate, check, doctor, demo, top),
+        *(submit, watch, status, why, logs, steps, signal, list_jobs, cancel, retry, types, outbox_ddl, relay),
+    )
+    for command in commands:
+        app.command(_NAMES.get(command.__name__))(command)
+    for group in (queues, schedules, endpoints, deliveries, keys, tenants, submitters, holds, secrets):
+        app.add_typer(group(), name=group.__name__)
     app.callback()(_root)
     return app
 

@@ -3,14 +3,17 @@
     DulyError
     ├── BadRequest 400            InvalidJson
     ├── Unauthorized 401
-    ├── Forbidden 403             ScopeMissing
+    ├── Forbidden 403             ScopeMissing · NotAllowedByKey
     ├── NotFound 404              (no such route, no such job, no such job type)
     ├── MethodNotAllowed 405
     ├── RequestTimeout 408
     ├── Conflict 409              JobAlreadyEnded · JobExists · NotRetryable · UniqueKeyTaken · IdempotencyInFlight
     │                             ScheduleExists · EndpointLimitReached · EndpointDisabled · EndpointDeleted
     │                             DeliveryInFlight · JobDeleted · AttemptsExhausted · ScheduleLimitReached
-    │                             KeyLimitReached · KeyNotRotatable · TenantExists
+    │                             KeyLimitReached · KeyNotRotatable · TenantExists · JobTypeHasHandler
+    │                             JobTypeInUse · JobTypeLimitReached · WaitingJobsDoNotFit · LeaseLost
+    │                             CancelRequested · RestrictionLimitReached · QueueLimitReached · SignalAlreadySent
+    │                             StepAlreadyRecorded
     ├── BodyTooLarge 413
     ├── UriTooLong 414
     ├── UnsupportedMediaType 415
@@ -20,7 +23,7 @@
     ├── HeadersTooLarge 431
     ├── NotImplementedHere 501
     ├── Unavailable 503           Draining · DatabaseUnavailable (a code for each cause) · Overloaded
-    │                             TooManyConnections
+    │                             TooManyConnections · CellAway
     └── InternalError 500
 
 They are raised anywhere and rendered in one module, `duly.api.contract.error_responses`.
@@ -107,6 +110,17 @@ class ScopeMissing(Forbidden):
         )
 
 
+class NotAllowedByKey(Forbidden):
+    """Claim of job types or queues that the API key is not bound to."""
+
+    @classmethod
+    def of(cls, what: str, names: Sequence[str]) -> "NotAllowedByKey":
+        return cls(
+            f'This API key may not claim jobs of the {what} "{names[0]}".',
+            reason=f"Use a key that is bound to every {what} of the request, or to none.",
+        )
+
+
 class NotFound(DulyError):
     code, status = "NOT_FOUND", 404
 
@@ -139,6 +153,19 @@ class JobExists(Conflict):
     code = "JOB_EXISTS"
 
 
+class SignalAlreadySent(Conflict):
+    """Signal with the name of an earlier one and another body."""
+
+    code = "SIGNAL_ALREADY_SENT"
+
+    @classmethod
+    def of(cls, name: str) -> "SignalAlreadySent":
+        return cls(
+            f'A signal "{name}" with another body was sent to the job before.',
+            reason="Nothing was changed: the first signal of a name is kept.",
+        )
+
+
 class ScheduleExists(Conflict):
     code = "SCHEDULE_EXISTS"
 
@@ -169,10 +196,81 @@ class TenantExists(Conflict):
     code = "TENANT_EXISTS"
 
 
+class JobTypeHasHandler(Conflict):
+    """Declaration of a job type that Python handlers declare."""
+
+    code = "JOB_TYPE_HAS_HANDLER"
+
+
+class JobTypeInUse(Conflict):
+    code = "JOB_TYPE_IN_USE"
+
+
+class JobTypeLimitReached(Conflict):
+    code = "JOB_TYPE_LIMIT_REACHED"
+
+
+class WaitingJobsDoNotFit(Conflict):
+    """Schema that the parameters of waiting jobs do not fit."""
+
+    code = "WAITING_JOBS_DO_NOT_FIT"
+
+    @classmethod
+    def of(cls, job_type: str, *, count: int, examined: int) -> "WaitingJobsDoNotFit":
+        jobs = "1 waiting job does" if count == 1 else f"{count:,} waiting jobs do"
+        return cls(
+            f'{jobs} not fit the new schema of job type "{job_type}".',
+            reason="Nothing was changed. Wait for these jobs, cancel them, or repeat the request with `?force=true`.",
+            details={"jobs": count, "examined": examined},
+        )
+
+
+class StepAlreadyRecorded(Conflict):
+    """Step with the name of a recorded one and another result."""
+
+    code = "STEP_ALREADY_RECORDED"
+
+    @classmethod
+    def of(cls, name: str) -> "StepAlreadyRecorded":
+        return cls(
+            f'A step "{name}" with another result is recorded.',
+            reason="Nothing was changed: a step is recorded once. Its result is in `steps` of the lease.",
+        )
+
+
+class LeaseLost(Conflict):
+    """Request for a lease that has expired, or whose attempt has ended."""
+
+    code = "LEASE_LOST"
+
+    @classmethod
+    def of(cls, job_id: object) -> "LeaseLost":
+        return cls(
+            f"The lease of job {job_id} is lost: it has expired, or the attempt has ended.",
+            reason="Nothing was changed. Stop working on the job: another worker may run it.",
+        )
+
+
+class CancelRequested(Conflict):
+    """Child jobs of a job that is being cancelled."""
+
+    code = "CANCEL_REQUESTED"
+
+    @classmethod
+    def of(cls, job_id: object) -> "CancelRequested":
+        return cls(f"Job {job_id} is being cancelled.", reason="Nothing was recorded. Stop working on the job.")
+
+
 class NotRetryable(Conflict):
-    """Retry of a job that has neither failed nor been cancelled."""
+    """Retry of a job that has neither failed nor been cancelled, and is not held."""
 
     code = "JOB_NOT_RETRYABLE"
+
+    @classmethod
+    def now(cls) -> "NotRetryable":
+        return cls(
+            "The job did not fail, was not cancelled, and is not held.", reason="Only such a job is done once more."
+        )
 
 
 class UniqueKeyTaken(Conflict):
@@ -191,6 +289,32 @@ class EndpointLimitReached(Conflict):
         return cls(
             f"Webhook limit reached ({most:,}).",
             reason="The webhook was not created. Delete one first.",
+        )
+
+
+class RestrictionLimitReached(Conflict):
+    code = "RESTRICTION_LIMIT_REACHED"
+
+    @classmethod
+    def of(cls, most: int) -> "RestrictionLimitReached":
+        return cls(
+            f"Limit of paused queues and of limits reached ({most:,}).",
+            reason="Nothing was changed. Resume a queue or delete a limit first.",
+        )
+
+
+class QueueLimitReached(Conflict):
+    """Submission that would open one more queue than the tenant may use."""
+
+    code = "QUEUE_LIMIT_REACHED"
+
+    @classmethod
+    def of(cls, queue: str, *, others: int = 0, used: int, most: int) -> "QueueLimitReached":
+        would = f"and {others:,} more would be new queues" if others else "would be a new queue"
+        return cls(
+            f'Queue limit reached: "{queue}" {would} ({used:,} of {most:,} in use).',
+            reason="Nothing was recorded. Submit to a queue in use, or wait: a queue is in use until its jobs have "
+            "ended, and for one to two hours after the last submission to it.",
         )
 
 
@@ -249,6 +373,22 @@ class Invalid(DulyError):
 
 class UnknownJobType(Invalid):
     code = "UNKNOWN_JOB_TYPE"
+
+
+class StepUnknown(Invalid):
+    """Retry from a step that the job has not recorded."""
+
+    code = "STEP_UNKNOWN"
+
+    @classmethod
+    def of(cls, name: str, recorded: Sequence[str]) -> "StepUnknown":
+        known = f"Recorded: {', '.join(recorded)}." if recorded else "The job has recorded no step."
+        message = f'No recorded step is named "{name}".'
+        return cls(
+            message,
+            reason=f"{known} Without fromStep, the first step without a result runs next.",
+            details={"steps": list(recorded), "errors": [{"path": "fromStep", "message": f"{message} {known}"}]},
+        )
 
 
 class IdempotencyKeyReused(Invalid):
@@ -354,6 +494,20 @@ class DatabaseUnavailable(Unavailable):
 
 class Overloaded(Unavailable):
     code = "OVERLOADED"
+
+
+class CellAway(Unavailable):
+    """Cell whose database does not serve, and which alone could answer."""
+
+    code = "CELL_AWAY"
+
+    def __init__(self, cell: int, count: int) -> None:
+        super().__init__(
+            f"Cell {cell} of {count} does not answer.",
+            reason=f"The resource is in cell {cell}, whose database does not serve; others do. Retry later.",
+            retry_after_seconds=2,
+        )
+        self.details["cell"] = cell
 
 
 class TooManyConnections(Unavailable):

@@ -39,10 +39,17 @@ class Loop:
         self._wake = asyncio.Event()
         self._failing = 0
         self._ending = False
+        # Called when a round succeeds after failures, for example because the database is back.
+        self.recovered: Callable[[], None] = _ignore
 
     def wake(self) -> None:
         """Ends the current pause; during a step, skips the pause after it."""
         self._wake.set()
+
+    def retry_now(self) -> None:
+        """Ends the pause after a failed round."""
+        if self._failing:
+            self._wake.set()
 
     def end(self) -> None:
         """Lets the current round finish and starts no other."""
@@ -68,7 +75,8 @@ class Loop:
             return self._failed(error)
         if self._failing:
             log.info(f"{self.name} recovered", action="loop_recovered", loop=self.name, after_failures=self._failing)
-        self._failing = 0
+            self._failing = 0
+            self.recovered()
         self.rounds += 1
         self.last_success = time.monotonic()
         return pause
@@ -93,6 +101,10 @@ class Loop:
             pass
 
 
+def _ignore() -> None:
+    """Default of `Loop.recovered`."""
+
+
 class Loops:
     """The loops of one node by name, and their tasks.
 
@@ -105,8 +117,15 @@ class Loops:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def add(self, loop: Loop) -> None:
-        """Adds a loop; `start` runs it."""
+        """Adds a loop; `start` runs it. When one recovers, those that still wait try again at once: their pauses have
+        grown to seconds, and they fail for the same reason.
+        """
         self._loops[loop.name] = loop
+        loop.recovered = self._retry_now
+
+    def _retry_now(self) -> None:
+        for loop in self._loops.values():
+            loop.retry_now()
 
     def __iter__(self) -> Iterator[Loop]:
         """Iterates over the loops in the order in which they were added."""
@@ -137,8 +156,10 @@ class Loops:
 
     async def cancel(self, *, exclude: str | None = None) -> None:
         """Cancels all loops that still run, except the one called `exclude`."""
-        ending = [self._tasks.pop(name) for name in list(self._tasks) if name != exclude]
-        for task in ending:
+        names = [name for name in self._tasks if name != exclude]
+        ending = [self._tasks.pop(name) for name in names]
+        for name, task in zip(names, ending, strict=True):
+            self._loops[name].end()  # a step may turn the cancellation into an error, as of its connection
             task.cancel()
         if ending:
             await asyncio.wait(ending, timeout=END_SECONDS)

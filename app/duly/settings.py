@@ -1,23 +1,32 @@
 """Settings: each `DULY_` environment variable with its default. Flags of `duly serve` override the environment."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from duly.domain.builtin_types import ALL, chosen_builtin_types
+from duly.domain.cells import read_cells
 from duly.domain.egress_policy import EgressPolicy, parse_networks
 from duly.domain.egress_ports import RECEIVER_PORTS, parse_ports
 from duly.domain.forwarded import path_prefix
 from duly.domain.node_role import Role
 from duly.domain.retry import WEBHOOK_SCHEDULE_SECONDS
 from duly.domain.sealing import parse_keys
+from duly.domain.tenant import MOST_QUEUES
 from duly.domain.web_origin import allowed_host, web_origin
 from duly.domain.webhook_secret import check_secret
+from duly.secret_file import SecretFile, secret_file
 
+_PUBLIC_URL = re.compile(r"(https?://[^/?#\s]+)((?:/[^?#\s]*)?)")
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+# Settings that may be read from a file: `DULY_API_KEY_FILE` names that of `DULY_API_KEY`.
+SECRETS = ("database_url", "cells", "api_key", "metrics_key", "webhook_secret", "secret_keys")
 
 
 class Settings(BaseSettings):
@@ -33,8 +42,19 @@ class Settings(BaseSettings):
     database_schema: str | None = Field(
         default=None, description="schema of all tables; none: the first of the search path"
     )
+    cells: SecretStr | None = Field(
+        default=None,
+        description="URLs of all cells with their schemas, such as `postgresql://host/jobs#cell_0`, separated by "
+        "spaces, in order of their numbers; none: one database",
+    )
+    work_cells: Annotated[tuple[int, ...], NoDecode] = Field(
+        default=(), description="numbers of the cells whose jobs this process runs; none: all"
+    )
     data_dir: Path | None = Field(default=None, description="data folder; none: the platform's user data folder")
     handlers: CommaSeparated = Field(default=(), description="modules that define a Handlers object")
+    builtin_types: CommaSeparated = Field(
+        default=(ALL,), description="built-in job types of this service: their names, or `all` or `none`"
+    )
     processes: int = Field(default=1, ge=1, le=64)
     roles: Annotated[tuple[Role, ...], NoDecode] = tuple(Role)
     worker_slots: int = Field(default=100, ge=1, le=10_000, description="jobs that run at once in a process")
@@ -42,7 +62,7 @@ class Settings(BaseSettings):
         default=10_000, ge=1, le=100_000, description="parked attempts in a process, in addition to its slots"
     )
     lease_seconds: float = Field(
-        default=15, ge=1, le=3600, description="time after which a node without heartbeat is lost"
+        default=8, ge=1, le=3600, description="time after which a node without heartbeat is lost"
     )
     shutdown_grace_seconds: float = Field(default=30, ge=0, le=3600)
     api_key: SecretStr | None = Field(
@@ -50,9 +70,6 @@ class Settings(BaseSettings):
     )
     metrics_key: SecretStr | None = Field(
         default=None, description="bearer token for /metrics; none: metrics need no key"
-    )
-    tenants_preview: bool = Field(
-        default=False, description="allow tenants other than `default`, whose separation is not complete yet"
     )
     webhook_allow_networks: CommaSeparated = Field(default=(), description="private networks that webhooks may call")
     webhook_ports: CommaSeparated = Field(
@@ -85,6 +102,9 @@ class Settings(BaseSettings):
     database_connections: int = Field(
         default=10, ge=4, le=200, description="connections for reads, in addition to the hot ones"
     )
+    database_wait_seconds: float = Field(
+        default=60, ge=0, le=3600, description="time that a start waits for a database that does not answer"
+    )
     transaction_pooling: bool = Field(
         default=False, description="behind a transaction pooler: no LISTEN, no prepared statements"
     )
@@ -102,6 +122,9 @@ class Settings(BaseSettings):
     )
     backlog_limit: int | None = Field(
         default=None, ge=1, le=100_000_000, description="jobs that may wait in a queue; none: unlimited"
+    )
+    max_queues_per_tenant: int = Field(
+        default=MOST_QUEUES, ge=1, le=1_000_000, description="queues that each tenant may use"
     )
     stream_buffer: int = Field(default=1_000, ge=1, le=100_000, description="events buffered for streams of all jobs")
     stream_limit: int = Field(default=5_000, ge=1, le=1_000_000, description="open streams and sockets of a process")
@@ -124,20 +147,47 @@ class Settings(BaseSettings):
         default=(), description="hosts, in addition to loopback, that requests without an API key may name"
     )
     root_path: str = Field(default="", description="path prefix under which a proxy serves Duly, such as /duly")
+    public_url: str | None = Field(
+        default=None, description="URL under which people reach the service, for links; none: the address on loopback"
+    )
     trusted_proxies: CommaSeparated = Field(
         default=(),
         description="networks of trusted proxies, whose forwarded headers are used; none: no proxy is trusted",
     )
     submit_buffer: int = Field(default=5_000, ge=1, description="submissions that may wait for the database")
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Returns the sources: flags precede files of secrets, which precede the environment."""
+        del dotenv_settings, file_secret_settings  # those of pydantic-settings, which are not used
+        return init_settings, _SecretFiles(settings_cls), env_settings
+
+    @field_validator(*SECRETS, mode="before")
+    @classmethod
+    def _read_secret(cls, value: object) -> object:
+        return value.read() if isinstance(value, SecretFile) else value
+
     @field_validator(
         *("handlers", "webhook_allow_networks", "webhook_ports", "roles", "webhook_retry_seconds", "allowed_origins"),
-        *("allowed_hosts", "trusted_proxies"),
+        *("allowed_hosts", "trusted_proxies", "builtin_types", "work_cells"),
         mode="before",
     )
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("builtin_types")
+    @classmethod
+    def _are_builtin(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        chosen_builtin_types(value)
+        return value
 
     @field_validator("webhook_allow_networks", "trusted_proxies")
     @classmethod
@@ -165,11 +215,39 @@ class Settings(BaseSettings):
             raise ValueError(f"{value!r} is not a path such as /duly or /tools/duly")
         return prefix
 
+    @field_validator("public_url")
+    @classmethod
+    def _is_an_address(cls, value: str | None) -> str | None:
+        found = _PUBLIC_URL.fullmatch(value) if value is not None else None
+        if value is not None and (found is None or web_origin(found[1]) is None or path_prefix(found[2]) is None):
+            raise ValueError(f"{value!r} is not a URL such as https://jobs.example.com or https://example.com/duly")
+        return value.rstrip("/") if value is not None else None
+
     @field_validator("database_schema")
     @classmethod
     def _is_a_schema(cls, value: str | None) -> str | None:
         if value is not None and (len(value.encode()) > 63 or "\0" in value or value.startswith("pg_")):  # noqa: PLR2004  # NAMEDATALEN
             raise ValueError(f"{value!r} is not a valid schema name (at most 63 bytes, not beginning with pg_)")
+        return value
+
+    @field_validator("cells")
+    @classmethod
+    def _are_cells(cls, value: SecretStr | None, others: ValidationInfo) -> SecretStr | None:
+        if value is not None:
+            if others.data.get("database_url") is not None:
+                raise ValueError("is set together with DULY_DATABASE_URL; remove one of the two")
+            read_cells(value.get_secret_value(), schema=others.data.get("database_schema"))
+        return value
+
+    @field_validator("work_cells")
+    @classmethod
+    def _are_numbers_of_cells(cls, value: tuple[int, ...], others: ValidationInfo) -> tuple[int, ...]:
+        cells: SecretStr | None = others.data.get("cells")
+        count = len(cells.get_secret_value().split()) if cells is not None else 0
+        if value and not count:
+            raise ValueError("is set without DULY_CELLS; remove it")
+        if unknown := [number for number in value if not 0 <= number < count]:
+            raise ValueError(f"names cell {unknown[0]}; DULY_CELLS lists cells 0 to {count - 1}")
         return value
 
     @field_validator("webhook_secret")
@@ -210,6 +288,18 @@ class Settings(BaseSettings):
         return self.lease_seconds / 3
 
 
+class _SecretFiles(PydanticBaseSettingsSource):
+    """Source of the secrets whose files the environment names; they are read when they are validated."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[SecretFile | None, str, bool]:
+        del field
+        return secret_file(f"DULY_{field_name.upper()}"), field_name, False
+
+    def __call__(self) -> dict[str, SecretFile]:
+        found = {name: secret_file(f"DULY_{name.upper()}") for name in SECRETS}
+        return {name: file for name, file in found.items() if file is not None}
+
+
 def _read(read: Callable[[str], str | None], text: str, expected: str) -> str:
     """Returns the parsed item of a list.
 
@@ -225,4 +315,5 @@ def _read(read: Callable[[str], str | None], text: str, expected: str) -> str:
 def unknown_variables() -> list[str]:
     """Returns the environment variables that begin with `DULY_` and are not settings, such as misspelt ones."""
     known = {f"DULY_{name.upper()}" for name in Settings.model_fields} | {"DULY_URL", "DULY_DEMO_OUTPUT"}
+    known |= {f"DULY_{name.upper()}_FILE" for name in SECRETS}
     return sorted(name for name in os.environ if name.startswith("DULY_") and name not in known)

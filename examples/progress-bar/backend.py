@@ -13,7 +13,10 @@ from urllib.error import HTTPError
 
 DULY = os.environ.get("DULY_URL", "http://127.0.0.1:8000")
 PORT = int(os.environ.get("PORT", "8080"))
-PAGE = Path(__file__).with_name("index.html")
+FOLDER = Path(__file__).parent
+# Built by `npm run build` in clients/typescript, or from node_modules.
+CLIENT = Path(os.environ.get("DULY_CLIENT", FOLDER.parents[1] / "clients" / "typescript" / "dist"))
+TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript"}
 
 
 def post(path: str, body: object) -> dict[str, str]:
@@ -29,21 +32,30 @@ def start_job() -> dict[str, str]:
     return {"jobId": job["jobId"]}
 
 
-def open_stream(job_id: str) -> dict[str, str]:
+def make_ticket(job_id: str) -> dict[str, str]:
     # Here your application checks that this user may see this job.
-    ticket = post("/api/v1/stream-tickets", {"jobId": job_id})["ticket"]
-    return {"url": f"{DULY}/api/v1/jobs/{job_id}/events/stream?ticket={ticket}"}
+    return {"url": DULY, "ticket": post("/api/v1/stream-tickets", {"jobId": job_id})["ticket"]}
+
+
+def file_of(path: str) -> Path | None:
+    if path.startswith("/duly-client/"):
+        file = CLIENT / Path(path).name
+    else:
+        file = FOLDER / {"/": "index.html", "/with-client": "with-client.html"}.get(path, "")
+    return file if file.suffix in TYPES and file.is_file() else None
 
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        self.answer(200 if self.path == "/" else 404, "text/html; charset=utf-8", PAGE.read_bytes())
+        if (file := file_of(self.path)) is None:
+            return self.answer_json(404, {})
+        return self.answer(200, TYPES[file.suffix], file.read_bytes())
 
     def do_POST(self) -> None:
         if self.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
             return self.answer_json(403, {})  # a page of another origin; check the user's session here too
         try:
-            found = start_job() if self.path == "/jobs" else open_stream(self.path.removeprefix("/streams/"))
+            found = start_job() if self.path == "/jobs" else make_ticket(self.path.removeprefix("/tickets/"))
         except HTTPError as error:
             return self.answer_json(error.code, {})
         except OSError:

@@ -19,17 +19,23 @@ ROUTES = {
     ("post", "/api/v1/jobs"): ("submitJob", "200 202 409 413 415 422 429 503"),
     ("put", "/api/v1/jobs/{jobId}"): ("submitJobWithId", "200 202 404 409 413 415 422 429 503"),
     ("post", "/api/v1/jobs/batch"): ("submitBatch", "202 409 413 415 422 429 503"),
+    ("get", "/api/v1/batches"): ("listBatches", "200 422 503"),
     ("get", "/api/v1/batches/{batchId}"): ("getBatch", "200 404 422 503"),
     ("post", "/api/v1/batches/{batchId}/cancel"): ("cancelBatch", "200 202 404 422 503"),
-    ("post", "/api/v1/jobs/retry"): ("retryJobs", "202 422 503"),
-    ("post", "/api/v1/jobs/cancel"): ("cancelJobs", "202 422 503"),
-    ("post", "/api/v1/jobs/{jobId}/retry"): ("retryJob", "202 404 409 422 503"),
+    ("post", "/api/v1/jobs/retry"): ("retryJobs", "200 202 422 503"),
+    ("post", "/api/v1/jobs/cancel"): ("cancelJobs", "200 202 422 503"),
+    ("post", "/api/v1/jobs/{jobId}/retry"): ("retryJob", "202 400 404 409 413 415 422 503"),
     ("get", "/api/v1/jobs"): ("listJobs", "200 422 503"),
     ("get", "/api/v1/jobs/{jobId}"): ("getJob", "200 304 404 422 503"),
+    ("get", "/api/v1/jobs/{jobId}/steps"): ("listJobSteps", "200 404 422 503"),
+    ("post", "/api/v1/jobs/{jobId}/signals/{name}"): ("sendSignal", "200 202 404 409 413 415 422 503"),
     ("post", "/api/v1/jobs/{jobId}/cancel"): ("cancelJob", "200 202 404 409 422 503"),
     ("get", "/api/v1/jobs/{jobId}/events"): ("listJobEvents", "200 404 422 503"),
     ("get", "/api/v1/jobs/{jobId}/events/stream"): ("streamJobEvents", "200 204 404 422 503"),
     ("get", "/api/v1/jobs/{jobId}/why"): ("explainJob", "200 404 422 503"),
+    ("get", "/api/v1/figures"): ("getFigures", "200 422 503"),
+    ("get", "/api/v1/nodes"): ("listNodes", "200 422 503"),
+    ("get", "/api/v1/scaling"): ("getScaling", "200 422 503"),
     ("get", "/api/v1/limits"): ("getSubmissionLimits", "200 422 503"),
     ("put", "/api/v1/limits"): ("setSubmissionLimits", "200 413 415 422 503"),
     ("delete", "/api/v1/limits"): ("resetSubmissionLimits", "204 422 503"),
@@ -37,28 +43,34 @@ ROUTES = {
     ("get", "/api/v1/events/stream"): ("streamEvents", "200 422 503"),
     ("post", "/api/v1/stream-tickets"): ("createStreamTicket", "201 404 413 415 422 503"),
     ("get", "/api/v1/job-types"): ("listJobTypes", "200 422 503"),
-    ("post", "/api/v1/queues/{queue}/pause"): ("pauseQueue", "200 404 422 503"),
+    ("post", "/api/v1/queues/{queue}/pause"): ("pauseQueue", "200 404 409 422 503"),
     ("post", "/api/v1/queues/{queue}/resume"): ("resumeQueue", "200 404 422 503"),
     ("get", "/api/v1/queues/{queue}/limits"): ("getQueueLimits", "200 404 422 503"),
-    ("put", "/api/v1/queues/{queue}/limits"): ("setQueueLimits", "200 404 413 415 422 503"),
+    ("put", "/api/v1/queues/{queue}/limits"): ("setQueueLimits", "200 404 409 413 415 422 503"),
     ("delete", "/api/v1/queues/{queue}/limits"): ("deleteQueueLimits", "204 404 422 503"),
     ("get", "/api/v1/job-types/{type}/limits"): ("getJobTypeLimits", "200 404 422 503"),
-    ("put", "/api/v1/job-types/{type}/limits"): ("setJobTypeLimits", "200 404 413 415 422 503"),
+    ("put", "/api/v1/job-types/{type}/limits"): ("setJobTypeLimits", "200 404 409 413 415 422 503"),
     ("delete", "/api/v1/job-types/{type}/limits"): ("deleteJobTypeLimits", "204 404 422 503"),
     ("get", "/api/v1/job-types/{type}"): ("getJobType", "200 404 422 503"),
+    ("put", "/api/v1/job-types/{type}"): ("declareJobType", "200 201 404 409 413 415 422 503"),
+    ("delete", "/api/v1/job-types/{type}"): ("deleteJobType", "204 404 409 422 503"),
     ("get", "/api/v1/queues"): ("listQueues", "200 422 503"),
     ("get", "/api/v1/queues/{queue}"): ("getQueue", "200 404 422 503"),
     ("get", "/api/v1/schedules"): ("listSchedules", "200 422 503"),
     ("post", "/api/v1/schedules"): ("createSchedule", "201 409 413 415 422 503"),
     ("get", "/api/v1/schedules/{name}"): ("getSchedule", "200 404 422 503"),
+    ("put", "/api/v1/schedules/{name}"): ("putSchedule", "200 201 409 413 415 422 503"),
     ("patch", "/api/v1/schedules/{name}"): ("updateSchedule", "200 404 413 415 422 503"),
     ("delete", "/api/v1/schedules/{name}"): ("deleteSchedule", "204 404 422 503"),
     ("post", "/api/v1/schedules/{name}/run"): ("runSchedule", "200 202 404 409 422 503"),
+    ("get", "/api/v1/schedules/{name}/due-times"): ("listDueTimes", "200 404 422 503"),
+    ("get", "/api/v1/schedules/{name}/runs"): ("listScheduleRuns", "200 404 422 503"),
     ("get", "/api/v1/webhooks"): ("listWebhooks", "200 422 503"),
     ("post", "/api/v1/webhooks"): ("createWebhook", "201 409 413 415 422 503"),
     ("get", "/api/v1/webhooks/{webhookId}"): ("getWebhook", "200 404 422 503"),
     ("patch", "/api/v1/webhooks/{webhookId}"): ("updateWebhook", "200 404 413 415 422 503"),
     ("delete", "/api/v1/webhooks/{webhookId}"): ("deleteWebhook", "204 404 422 503"),
+    ("get", "/api/v1/webhooks/{webhookId}/health"): ("getWebhookHealth", "200 404 422 503"),
     ("post", "/api/v1/webhooks/{webhookId}/test"): ("sendTestWebhook", "202 404 409 422 503"),
     ("post", "/api/v1/webhooks/{webhookId}/rotate-secret"): ("rotateWebhookSecret", "200 404 413 415 422 503"),
     ("get", "/api/v1/webhooks/{webhookId}/jwks.json"): ("getWebhookPublicKeys", "200 404 422 503"),
@@ -69,21 +81,34 @@ ROUTES = {
     ("get", "/api/v1/jobs/{jobId}/deliveries"): ("listJobDeliveries", "200 404 422 503"),
     ("get", "/api/v1/deliveries/{deliveryId}"): ("getDelivery", "200 404 422 503"),
     ("post", "/api/v1/deliveries/{deliveryId}/redeliver"): ("redeliverDelivery", "202 404 409 422 503"),
+    ("post", "/api/v1/leases"): ("claimLeases", "200 413 415 422 503"),
+    ("post", "/api/v1/leases/heartbeat"): ("heartbeatLeases", "200 413 415 422 503"),
+    ("post", "/api/v1/leases/complete"): ("completeLeases", "200 413 415 422 503"),
+    ("post", "/api/v1/leases/{leaseId}/heartbeat"): ("heartbeatLease", "200 404 409 413 415 422 503"),
+    ("post", "/api/v1/leases/{leaseId}/complete"): ("completeLease", "200 404 409 413 415 422 503"),
+    ("post", "/api/v1/leases/{leaseId}/fail"): ("failLease", "200 404 409 413 415 422 503"),
+    ("post", "/api/v1/leases/{leaseId}/release"): ("releaseLease", "200 404 409 413 415 422 503"),
+    ("post", "/api/v1/leases/{leaseId}/steps/{name}"): ("recordLeaseStep", "200 400 404 409 413 415 422 503"),
+    ("post", "/api/v1/leases/{leaseId}/park"): ("parkLease", "200 400 404 409 413 415 422 503"),
+    ("post", "/api/v1/leases/{leaseId}/jobs"): ("submitLeaseJobs", "202 404 409 413 415 422 503"),
     ("get", "/api/v1/keys"): ("listKeys", "200 422 503"),
     ("post", "/api/v1/keys"): ("createKey", "201 409 413 415 422 503"),
     ("delete", "/api/v1/keys/{keyId}"): ("revokeKey", "204 404 422 503"),
     ("post", "/api/v1/keys/{keyId}/rotate"): ("rotateKey", "201 404 409 413 415 422 503"),
     ("get", "/api/v1/audit"): ("listAuditLog", "200 422 503"),
     ("get", "/api/v1/tenants"): ("listTenants", "200 422 503"),
-    ("post", "/api/v1/tenants"): ("createTenant", "201 409 413 415 422 501 503"),
+    ("post", "/api/v1/tenants"): ("createTenant", "201 409 413 415 422 503"),
     ("get", "/api/v1/tenants/{tenant}"): ("getTenant", "200 404 422 503"),
     ("patch", "/api/v1/tenants/{tenant}"): ("updateTenant", "200 404 413 415 422 503"),
     ("get", "/healthz"): ("getHealth", "200"),
     ("get", "/readyz"): ("getReadiness", "200 503"),
     ("get", "/metrics"): ("getMetrics", "200"),
 }
+FILTERS = {"status", "type", "queue", "batchId", "parentId", "label", "createdAfter", "createdBefore"}
 OF_ALL = {"400", "401", "403"}
 OPEN = {"/healthz", "/readyz", "/metrics"}
+# Ids that are not UUIDs.
+OTHER_IDS = {"correlationId", "requestId", "keyId", "leaseId"}
 ERROR = {"$ref": "#/components/schemas/ErrorBody"}
 
 
@@ -167,11 +192,11 @@ async def test_ids_and_times_have_their_formats(document: dict[str, Any]) -> Non
             if member.endswith(("At", "Until")) or member in {"since", "failingSince", "at"}:
                 assert formats == {"date-time"}, (name, member)
             if name.endswith("Body") and (member.endswith(("Id", "Ids")) or member == "dependsOn"):
-                assert member in {"correlationId", "requestId", "keyId"} or formats == {"uuid"}, (name, member)
+                assert member in OTHER_IDS or formats == {"uuid"}, (name, member)
     for (_, path), operation in _operations(document).items():
         for member in operation.get("parameters", ()):
             if member["in"] == "path":
-                is_uuid = member["name"].endswith("Id") and member["name"] != "keyId"
+                is_uuid = member["name"].endswith("Id") and member["name"] not in OTHER_IDS
                 assert member["schema"].get("format") == ("uuid" if is_uuid else None), path
 
 
@@ -229,7 +254,7 @@ async def test_what_may_be_absent_of_an_answer_is_neither_required_nor_null(docu
         ("getJob", "304", {"ETag", "Retry-After"}),
         ("listJobs", "401", {"WWW-Authenticate"}),
         ("createSchedule", "201", {"Location"}),
-        ("listJobs", "200", set()),
+        ("listJobs", "200", {"Duly-Cells-Away"}),
     ],
 )
 async def test_the_headers_of_answers_are_documented(
@@ -324,6 +349,33 @@ async def test_a_submission_is_documented_with_its_bounds_and_headers(document: 
     }
 
 
+def _collections(document: dict[str, Any], schema: dict[str, Any], path: str) -> Iterator[tuple[str, str, bool]]:
+    """Yields each list of a body, and each object with any members: its path, its type, and whether it is bounded."""
+    while "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    for each in (*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())):
+        yield from _collections(document, each, path)
+    if schema.get("type") == "array":
+        yield path, "array", "maxItems" in schema
+        yield from _collections(document, schema.get("items", {}), f"{path}[]")
+    if isinstance(schema.get("additionalProperties"), dict):
+        yield path, "object", "maxProperties" in schema
+    for name, member in schema.get("properties", {}).items():
+        yield from _collections(document, member, f"{path}.{name}")
+
+
+async def test_every_list_in_a_body_is_bounded(document: dict[str, Any]) -> None:
+    # Without a bound, a body of the allowed size has an error for each of 500,000 items.
+    found = [
+        (operation["operationId"], *each)
+        for operation in _operations(document).values()
+        for content in operation.get("requestBody", {}).get("content", {}).values()
+        for each in _collections(document, content["schema"], "")
+    ]
+    assert ("createKey", ".scopes", "array", True) in found
+    assert [each for each in found if not each[-1]] == []
+
+
 async def test_both_forms_of_a_batch_are_documented(document: dict[str, Any]) -> None:
     operation = document["paths"]["/api/v1/jobs/batch"]["post"]
     assert set(operation["requestBody"]["content"]) == {"application/json", "application/x-ndjson"}
@@ -337,15 +389,13 @@ async def test_both_forms_of_a_batch_are_documented(document: dict[str, Any]) ->
 async def test_many_jobs_are_chosen_by_the_filters_of_the_list(document: dict[str, Any]) -> None:
     for path in ("/api/v1/jobs/retry", "/api/v1/jobs/cancel"):
         names = {member["name"] for member in document["paths"][path]["post"]["parameters"]}
-        assert names == {"status", "type", "queue", "batchId", "label", "createdAfter", "createdBefore"}
+        assert names == {*FILTERS, "dryRun"}
 
 
 async def test_the_queries_of_the_list_are_documented(document: dict[str, Any]) -> None:
     names = {member["name"] for member in document["paths"]["/api/v1/jobs"]["get"]["parameters"]}
 
-    assert names == {
-        *("status", "type", "queue", "batchId", "label", "createdAfter", "createdBefore", "limit", "cursor")
-    }
+    assert names == {*FILTERS, "limit", "cursor"}
     wait = document["paths"]["/api/v1/jobs/{jobId}"]["get"]["parameters"]
     assert {"wait", "If-None-Match"} <= {member["name"] for member in wait}
 

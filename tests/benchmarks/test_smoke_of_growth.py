@@ -7,7 +7,7 @@ import pytest
 from tests.support.benchmark_run import RUN_SECONDS, finished, small_run
 
 pytestmark = pytest.mark.timeout(RUN_SECONDS + 20)
-ROWS = ("G2", "G3", "G5", "L1", "D1", "SOAK")
+ROWS = ("G2", "G3", "G5", "P1", "L1", "D1", "SOAK")
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from contextlib import asynccontextmanager
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -13,7 +13,10 @@ import pytest
 from tests.support.browser import Browser, Relay, running_browser, running_relay
 from tests.support.forked_commands import ROOT
 from tests.support.handlers import gate, has_entered
+from tests.support.parked_jobs import parked_job
+from tests.support.restarts import restarts
 from tests.support.service import BOUND_SECONDS, Service, running_service
+from tests.support.typescript_client import built_package
 
 KEY = "sk-a-long-and-secret-key"
 STEPS = 3
@@ -53,49 +56,33 @@ async def running_backend(**variables: str) -> AsyncIterator[str]:
         await process.wait()
 
 
-class Restarts:
-    """Starts services behind a relay, one after another on the same database; jobs run elsewhere."""
-
-    def __init__(self, database_url: str, relay: Relay, settings: dict[str, Any]) -> None:
-        self._database_url, self._relay, self._settings = database_url, relay, settings
-        self._stack = AsyncExitStack()
-
-    async def start(self) -> None:
-        service = running_service(self._database_url, roles=("api",), **self._settings)
-        self._relay.target = (await self._stack.enter_async_context(service)).url
-
-    async def stop(self) -> None:
-        self._relay.target = None
-        await self._stack.aclose()
-
-
-@asynccontextmanager
-async def restarts(database_url: str, relay: Relay, **settings: Any) -> AsyncIterator[Restarts]:
-    made = Restarts(database_url, relay, settings)
-    try:
-        await made.start()
-        yield made
-    finally:
-        await made.stop()
-
-
 async def step(number: int) -> None:
     gate(f"bar-{number}").set()
     async with asyncio.timeout(BOUND_SECONDS):
         await has_entered(f"bar-{number}:told").wait()
 
 
+PAGES = ["/", "/with-client"]
+
+
+@pytest.fixture
+def built_client(pytestconfig: pytest.Config) -> str:
+    """Folder of the TypeScript client."""
+    return str(built_package(pytestconfig) / "dist")
+
+
+@pytest.mark.parametrize("path", PAGES)
 async def test_a_progress_bar_goes_on_after_a_cut_and_a_restart_and_shows_each_event_once(
-    browser: Browser, relay: Relay, database_url: str
+    browser: Browser, relay: Relay, database_url: str, built_client: str, path: str
 ) -> None:
     async with (
-        running_backend(DULY_URL=relay.url, DULY_API_KEY=KEY) as page,
+        running_backend(DULY_URL=relay.url, DULY_API_KEY=KEY, DULY_CLIENT=built_client) as page,
         running_service(database_url, api_key=KEY) as worker,
         restarts(database_url, relay, api_key=KEY, allowed_origins=(page,)) as api,
     ):
         worker.client.headers["Authorization"] = f"Bearer {KEY}"
         job = await worker.submit("tell-at-gates", {"name": "bar", "steps": STEPS})
-        await browser.open(f"{page}/#{job['jobId']}")
+        await browser.open(f"{page}{path}#{job['jobId']}")
         await step(1)
         await browser.until(f"{SHOWN}.length === 3")
         assert await browser.run("return [bar.value, text.textContent]") == [1, "step 1"]
@@ -110,14 +97,15 @@ async def test_a_progress_bar_goes_on_after_a_cut_and_a_restart_and_shows_each_e
         assert await browser.run("return bar.value") == 100
 
 
+@pytest.mark.parametrize("path", PAGES)
 async def test_the_page_starts_a_job_and_shows_how_it_ends(
-    browser: Browser, relay: Relay, start_service: StartService
+    browser: Browser, relay: Relay, start_service: StartService, built_client: str, path: str
 ) -> None:
-    async with running_backend(DULY_URL=relay.url, DULY_API_KEY=KEY) as page:
+    async with running_backend(DULY_URL=relay.url, DULY_API_KEY=KEY, DULY_CLIENT=built_client) as page:
         service = await start_service(api_key=KEY, allowed_origins=(page,))
         service.client.headers["Authorization"] = f"Bearer {KEY}"
         relay.target = service.url
-        await browser.open(page)
+        await browser.open(f"{page}{path}")
         await browser.run("document.getElementById('start').click()")
         await browser.until(f"{SHOWN}.length >= 2")
         job_id = await browser.run("return location.hash.slice(1)")
@@ -125,7 +113,7 @@ async def test_the_page_starts_a_job_and_shows_how_it_ends(
         await browser.until(
             "return text.textContent.startsWith('The job was cancelled') || text.textContent === 'cancelled'"
         )
-        await browser.open(f"{page}/#{UUID(int=UUID(job_id).int ^ 1)}")
+        await browser.open(f"{page}{path}#{UUID(int=UUID(job_id).int ^ 1)}")
         await browser.until("return text.textContent === 'Job not found.'")
 
 
@@ -214,3 +202,36 @@ async def test_a_page_of_an_allowed_site_reads_streams_and_their_errors_and_noth
         status, told = await browser.run(READ, stream, {})
         assert (status, "UNAUTHORIZED" in told) == (401, True)
         assert await browser.run(READ, f"{service.url}/api/v1/jobs", key) == ["TypeError"]
+
+
+FITS = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+
+
+async def test_a_person_answers_the_question_of_a_job_on_a_narrow_screen(
+    browser: Browser, start_service: StartService
+) -> None:
+    service = await start_service()
+    service.node.signal_links._base = service.url
+    job_id = await parked_job(service, "decision")
+    link = service.node.signal_links.url(
+        *(1, UUID(job_id), "decision"),
+        expires_at=service.node.clock.now() + timedelta(hours=1),
+        question="Publish the report " + "with-a-long-title" * 10 + "?",
+        choices=["approve", "reject"],
+        comment=True,
+    )
+    await browser.resize(360, 640)
+    try:
+        await browser.open(link)
+        assert await browser.run(FITS)
+        height = "return document.querySelector('button').getBoundingClientRect().height"
+        assert await browser.run(height) >= 44  # a finger's width, by the guidelines of phones
+        await browser.run("document.querySelector('textarea').value = 'well done'")
+        await browser.run("document.querySelector('button[value=approve]').click()")
+        await browser.until("return document.body.innerText.includes('The answer is')")
+        assert await browser.run(FITS)
+    finally:
+        await browser.resize(1200, 900)
+    assert (await service.ended(job_id))["status"] == "completed"
+    [signalled] = [event for event in await service.events(job_id) if event["eventType"] == "JobSignalled"]
+    assert signalled["data"]["body"] == {"choice": "approve", "comment": "well done"}

@@ -1,10 +1,12 @@
 """A real service for the commands to speak to, and the `duly` command as its users run it."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,23 +22,45 @@ def environment(**settings: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("DULY_")} | settings
 
 
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Lets processes that are started in it be interrupted.
+
+    A shell lets its background jobs ignore SIGINT, which their children inherit.
+    """
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
 @pytest.fixture(scope="session")
-def url() -> Iterator[str]:
+def started() -> Iterator[tuple[str, Path]]:
+    """The URL of a service, and what it wrote to standard error, warnings of libraries included."""
     with tempfile.TemporaryDirectory(prefix="duly-test-", dir=place_of_servers()) as folder:
         Path(folder).chmod(0o755)  # PostgreSQL runs as another user where the tests run as root
-        process = subprocess.Popen(
-            [*COMMAND, "serve", "--port", "0", "--data-dir", folder],
-            env=environment(DULY_LOG_LEVEL="error"),
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        written = Path(folder) / "written"
+        with written.open("w") as errors:
+            process = subprocess.Popen(
+                [sys.executable, "-W", "always", *COMMAND[1:], "serve", "--port", "0", "--data-dir", folder],
+                env=environment(DULY_LOG_LEVEL="error"),
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
         assert process.stdout is not None
         with process.stdout as output:
             try:
-                yield output.readline().split()[-1]
+                yield output.readline().split()[-1], written
             finally:
                 process.terminate()
                 process.wait(60)
+
+
+@pytest.fixture(scope="session")
+def url(started: tuple[str, Path]) -> str:
+    return started[0]
 
 
 @pytest.fixture

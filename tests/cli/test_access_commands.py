@@ -2,7 +2,9 @@
 
 import json
 import os
+import pwd
 import re
+import socket
 import subprocess
 from collections.abc import Awaitable, Callable
 
@@ -17,8 +19,6 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 StartService = Callable[..., Awaitable[Service]]
 KEY = re.compile(r"duly_[0-9A-Za-z]{16}_[0-9A-Za-z]{49}\n")
 
-SETTINGS = {"DULY_TENANTS_PREVIEW": "true"}
-
 
 @pytest.fixture
 def duly_on(database_url: str) -> Run:
@@ -26,7 +26,9 @@ def duly_on(database_url: str) -> Run:
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("DULY_")}
-        return run_forked(arguments, environment=clean | SETTINGS | {"DULY_DATABASE_URL": database_url})
+        # A name in the environment is no proof of who runs the command.
+        clean["LOGNAME"] = "somebody-else"
+        return run_forked(arguments, environment=clean | {"DULY_DATABASE_URL": database_url})
 
     return run
 
@@ -43,7 +45,8 @@ async def test_a_key_that_was_made_before_the_service_runs_opens_it(duly_on: Run
     assert (await service.client.get("/api/v1/jobs")).status_code == 401
     assert (await service.client.get("/api/v1/jobs", headers=bearer(key))).status_code == 200
     log = (await service.client.get("/api/v1/audit", headers=bearer(key))).json()["items"]
-    assert log[0]["actor"].startswith("cli:") and "@" in log[0]["actor"]
+    user = pwd.getpwuid(os.getuid()).pw_name
+    assert log[0]["actor"] == f"cli:{user}@{socket.gethostname()}"
 
 
 async def test_keys_are_listed_rotated_and_revoked(duly_on: Run, database_url: str) -> None:
@@ -86,11 +89,22 @@ def test_tenants_are_created_listed_and_changed(duly_on: Run) -> None:
         (("keys", "create", "x", "--scope", "admin", "--tenant", "nobody"), 1, 'tenant "nobody" not found'),
         (("keys", "create", "x", "--scope", "admin", "--rate", "many"), 2, "--rate must be N/SECONDS"),
         (("keys", "create", "x", "--scope", "admin", "--expires-at", "2000-01-01"), 2, "must be in the future"),
+        (("keys", "create", "x", "--scope", "admin", "--rate", "9999999/60"), 2, "--rate: "),
+        (("keys", "create", "x", "--scope", "worker", "--queue", "a\n"), 2, "--queue: "),
+        (("keys", "create", "x", "--scope", "worker", "--type", ""), 2, "--type: "),
+        (("keys", "create", "x", "--scope", "worker", "--type", "t" * 129), 2, "--type: "),
+        (("keys", "create", "x", "--scope", "worker", "--type", "a/limits"), 2, "--type: must not end with /limits"),
+        (("keys", "create", "\udcff", "--scope", "admin"), 2, r"the argument '\udcff' is not UTF-8"),
+        (("keys", "revoke", "\udcff"), 2, r"the argument '\udcff' is not UTF-8"),
         (("keys", "revoke", "nothing"), 1, "API key not found"),
         (("tenants", "create", "Upper"), 2, "TENANT must have"),
         (("tenants", "create", "default"), 1, 'Tenant "default" already exists'),
         (("tenants", "set", "default"), 2, "name at least one limit"),
-        (("tenants", "set", "default", "--max-keys", "-1"), 2, "--max-keys must be a number"),
+        (("tenants", "set", "default", "--max-keys", "-1"), 2, "--max-keys: "),
+        (("tenants", "set", "default", "--max-keys", "x"), 2, "--max-keys must be a number or none, not 'x'"),
+        (("tenants", "set", "default", "--submit-rate", "nan"), 2, "--submit-rate must be a number or none"),
+        (("tenants", "set", "default", "--retention-days", "3651"), 2, "--retention-days: "),
+        (("tenants", "create", "new", "--backlog-limit", "0"), 2, "--backlog-limit: "),
         (("tenants", "set", "nobody", "--max-keys", "1"), 1, "Tenant not found"),
     ],
 )
@@ -101,11 +115,3 @@ def test_what_cannot_be_done_is_refused_on_one_line(
     assert done.returncode == code, done
     assert words in done.stderr
     assert done.stdout == ""
-
-
-def test_tenants_are_a_preview_that_has_to_be_allowed(duly_on: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SETTINGS, "DULY_TENANTS_PREVIEW", "false")
-    done = duly_on("tenants", "create", "acme")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "are a preview" in done.stderr and "DULY_TENANTS_PREVIEW=true" in done.stderr
-    assert "acme" not in duly_on("tenants", "list").stdout

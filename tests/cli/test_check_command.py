@@ -2,12 +2,19 @@
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from duly.cli.accepted_jobs import read_accepted_file
+from duly.cli.errors import CommandLineError
+from duly.domain.ids import new_job_id, smallest_id_at
+from duly.domain.job import DEFAULT_TENANT
 from tests.support.forked_commands import run_forked
 from tests.support.mixed_ledger import HOT_TABLES, MixedLedger, empty_ledger, mixed_ledger
 
@@ -29,7 +36,7 @@ async def test_a_database_that_keeps_its_promises_ends_with_zero(database_url: s
     async with mixed_ledger(database_url) as ledger:
         done = check()
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout == f"{len(ledger.ids) - 1} jobs and 1 batches: all invariants hold\n"
+        assert done.stdout == f"{len(ledger.ids) - 1} jobs and 1 batch: all invariants hold\n"
 
 
 async def test_a_broken_promise_is_told_and_ends_with_one(database_url: str, check: Run) -> None:
@@ -39,7 +46,7 @@ async def test_a_broken_promise_is_told_and_ends_with_one(database_url: str, che
         assert (done.returncode, done.stderr) == (1, "")
         assert done.stdout.splitlines() == [
             f"job {ledger.ids['ready']}: pending, but has no row in ready, scheduled, blocked or running",
-            f"{len(ledger.ids) - 1} jobs and 1 batches: 1 violations",
+            f"{len(ledger.ids) - 1} jobs and 1 batch: 1 violation",
         ]
 
 
@@ -85,6 +92,17 @@ async def test_a_repair_tells_programs_what_it_did(database_url: str, check: Run
         assert told["repaired"]["place"] > 0
 
 
+async def test_a_repair_is_in_the_audit_log(database_url: str, check: Run) -> None:
+    async with mixed_ledger(database_url) as ledger:
+        await lose(ledger)
+        told = json.loads(check("--repair", "--json").stdout)
+        [(tenant_id, actor, action, after)] = await ledger.sql(
+            "select tenant_id, actor, action, after::text from audit"
+        )
+        assert (tenant_id, actor[:4], action) == (DEFAULT_TENANT, "cli:", "ledger.repaired")
+        assert json.loads(after) == {name: count for name, count in told["repaired"].items() if count}
+
+
 async def test_what_cannot_be_repaired_ends_with_one(database_url: str, check: Run) -> None:
     async with mixed_ledger(database_url) as ledger:
         await ledger.sql("update events set sequence = 9 where job_id = $1 and sequence = 2", ledger.ids["completed"])
@@ -114,3 +132,52 @@ async def test_a_database_that_is_away_is_named_as_the_reason(check: Run) -> Non
     done = check(url=f"postgresql://nobody@127.0.0.1:1/{uuid4().hex}")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("duly: the database cannot be reached")
+
+
+async def test_accepted_jobs_that_the_ledger_lacks_are_named(database_url: str, check: Run, tmp_path: Path) -> None:
+    async with mixed_ledger(database_url) as ledger:
+        ready = ledger.ids["ready"]
+        lost, old = new_job_id(), smallest_id_at(datetime(2020, 1, 1, tzinfo=UTC))
+        file = tmp_path / "accepted"
+        seen = [{"jobId": str(ready), "sequence": 0}, {"jobId": str(ready), "sequence": 7}, {"jobId": str(lost)}]
+        file.write_text("\n".join([*map(json.dumps, seen), "", str(ledger.ids["running"]), str(old)]))
+        done = check("--accepted", str(file))
+        assert (done.returncode, done.stderr) == (1, "")
+        assert done.stdout.splitlines() == [
+            f"job {lost}: accepted, but not recorded",
+            f"job {ready}: event 7 was seen, but the last one recorded is 0",
+            f"{len(ledger.ids) - 1} jobs and 1 batch: all invariants hold",
+            "4 accepted jobs: 1 lost, 1 rolled back, 1 past retention",
+        ]
+        told = json.loads(check("--json", "--accepted", str(file)).stdout)
+        assert (told["clean"], told["accepted"]["lost"], told["accepted"]["expired"]) == (False, [str(lost)], 1)
+        assert told["accepted"]["rolledBack"] == [{"jobId": str(ready), "seen": 7, "recorded": 0}]
+        file.write_text(f"{ready}\n")
+        done = check("--accepted", str(file))
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "1 accepted job: all recorded")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("job 7", 'line 2 of {file} must be a job ID, or a JSON object with "jobId"'),
+        ('{"jobId": 7}', 'line 2 of {file} must be a job ID, or a JSON object with "jobId"'),
+        ("{", "line 2 of {file} is not valid JSON"),
+        (
+            json.dumps({"jobId": "0198a0c2-0000-7000-8000-000000000000", "sequence": -1}),
+            'line 2 of {file} has a "sequence" that is not a number',
+        ),
+    ],
+)
+def test_a_list_of_accepted_jobs_that_is_malformed_is_refused_with_its_line(
+    tmp_path: Path, line: str, told: str
+) -> None:
+    file = tmp_path / "accepted"
+    file.write_text(f"{uuid4()}\n{line}\n")
+    with pytest.raises(CommandLineError, match=re.escape(told.format(file=file))):
+        read_accepted_file(str(file))
+
+
+def test_a_list_of_accepted_jobs_that_is_missing_is_named() -> None:
+    with pytest.raises(CommandLineError, match="/none cannot be read"):
+        read_accepted_file("/none")

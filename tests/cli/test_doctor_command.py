@@ -22,9 +22,9 @@ values ($1, 'shop-7', '1', '{worker}', '{}', now() - interval '90 s')
 def doctor(database_url: str) -> Run:
     """Runs the command, by default on the test's database."""
 
-    def run(*flags: str, url: str = database_url) -> subprocess.CompletedProcess[str]:
+    def run(*flags: str, url: str = database_url, **settings: str) -> subprocess.CompletedProcess[str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("DULY_")}
-        return run_forked(["doctor", *flags], environment=clean | {"DULY_DATABASE_URL": url})
+        return run_forked(["doctor", *flags], environment=clean | {"DULY_DATABASE_URL": url} | settings)
 
     return run
 
@@ -58,3 +58,10 @@ async def test_a_database_that_does_not_answer_is_a_finding_in_one_line(doctor: 
     assert line.startswith("DATABASE_UNAVAILABLE: ") and " Remedy: " in line
     assert total == "1 finding"
     assert "secret" not in done.stdout + done.stderr
+
+
+async def test_settings_that_contradict_each_other_are_findings_even_without_a_database(doctor: Run) -> None:
+    done = doctor(url="postgresql://postgres@127.0.0.1:1/none", DULY_SUBMIT_BURST="5", DULY_SUBMITRATE="1")
+    codes = [line.partition(":")[0] for line in done.stdout.splitlines()]
+    assert (done.returncode, done.stderr) == (1, "")
+    assert codes == ["SETTING_UNKNOWN", "SETTINGS_CONTRADICT", "DATABASE_UNAVAILABLE", "3 findings"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import COMMAND, Run, environment
+from tests.cli.conftest import COMMAND, Run, environment, interruptible
 
 UNKNOWN = "0199c1f0-0000-7000-8000-000000000000"
 
@@ -111,12 +111,12 @@ def test_a_job_that_failed_ends_the_command_with_1_and_its_reason(duly: Run) -> 
 def test_interrupting_watch_says_how_to_follow_the_job_again(duly: Run, url: str) -> None:
     job_id = submitted(duly, "sleep", "--param", "seconds=60")
     command = [*COMMAND, "watch", job_id]
-    # A shell lets its background jobs ignore SIGINT, which their children inherit.
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    with subprocess.Popen(
-        command, env=environment(DULY_URL=url), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as watching:
-        signal.signal(signal.SIGINT, handler)
+    with (
+        interruptible(),
+        subprocess.Popen(
+            command, env=environment(DULY_URL=url), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as watching,
+    ):
         assert watching.stdout is not None
         assert "submitted" in watching.stdout.readline()
         watching.send_signal(signal.SIGINT)
@@ -140,7 +140,24 @@ def test_cancel_tells_a_running_job_to_stop(duly: Run) -> None:
     assert "cancelled" in error_of(duly("watch", job_id), 1)
 
 
-@pytest.mark.parametrize("command", ["status", "watch", "cancel"])
+def test_a_signal_is_sent_and_listed(duly: Run) -> None:
+    job_id = submitted(duly, "echo", "--delay", "3600")
+    sent = fields_of(duly("signal", job_id, "approval", "--body", '{"by": "Ann"}').stdout)
+    assert (sent["job"], sent["signal"]) == (job_id, "approval")
+    assert json.loads(duly("signal", job_id, "paid", "--json").stdout)["sequence"] == 2
+    assert "SIGNAL_ALREADY_SENT" in error_of(duly("signal", job_id, "approval"), 1)
+    assert "--body is not valid JSON" in error_of(duly("signal", job_id, "other", "--body", "{"), 2)
+    lines = duly("steps", job_id).stdout.splitlines()
+    assert [line.split() for line in lines] == [
+        ["completed", "signal", "approval", '{"by":', '"Ann"}'],
+        ["completed", "signal", "paid"],
+    ]
+    listed = [json.loads(line) for line in duly("steps", job_id, "--json").stdout.splitlines()]
+    assert [step["name"] for step in listed] == ["approval", "paid"]
+    assert duly("cancel", job_id).returncode == 0
+
+
+@pytest.mark.parametrize("command", ["status", "watch", "cancel", "steps"])
 def test_an_unknown_job_is_told_in_one_line(duly: Run, command: str) -> None:
     error = error_of(duly(command, UNKNOWN), 1)
     assert error.endswith("(NOT_FOUND)") and ";" not in error

@@ -7,6 +7,9 @@ from threading import Thread
 
 import pytest
 
+# Answer of a proxy that holds back what it gets: nothing, while the connection stays open.
+SILENCE = bytes(1)
+
 
 @dataclass
 class ScriptedServer:
@@ -15,17 +18,20 @@ class ScriptedServer:
     url: str
     answers: list[bytes] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+    silent: list[socket.socket] = field(default_factory=list)
 
 
 @pytest.fixture
-def server() -> Iterator[ScriptedServer]:
+def scripted() -> Iterator[ScriptedServer]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        scripted = ScriptedServer(url=f"http://127.0.0.1:{listener.getsockname()[1]}")
-        thread = Thread(target=_serve, args=(listener, scripted), daemon=True)
+        running = ScriptedServer(url=f"http://127.0.0.1:{listener.getsockname()[1]}")
+        thread = Thread(target=_serve, args=(listener, running), daemon=True)
         thread.start()
-        yield scripted
+        yield running
         listener.shutdown(socket.SHUT_RDWR)
         thread.join(5)
+        for connection in running.silent:
+            connection.close()
 
 
 def _serve(listener: socket.socket, scripted: ScriptedServer) -> None:
@@ -34,10 +40,14 @@ def _serve(listener: socket.socket, scripted: ScriptedServer) -> None:
             connection, _ = listener.accept()
         except OSError:
             return
+        connection.settimeout(5)
+        scripted.requests.append(_read_request(connection))
+        answer = scripted.answers.pop(0) if scripted.answers else b""
+        if answer is SILENCE:
+            scripted.silent.append(connection)
+            continue
         with connection:
-            connection.settimeout(5)
-            scripted.requests.append(_read_request(connection))
-            connection.sendall(scripted.answers.pop(0) if scripted.answers else b"")
+            connection.sendall(answer)
 
 
 def _read_request(connection: socket.socket) -> str:

@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from duly.client.client import _pause_before_poll
 from duly.client.responses import retry_after_seconds
+from duly.client.waiting import pause_before_poll
 
 DATE = b"Tue, 27 Jan 2026 10:00:00 GMT"
 
@@ -29,4 +29,4 @@ def test_an_answer_that_asks_for_nothing_gets_the_usual_pause() -> None:
 
 def test_a_poll_never_waits_for_years() -> None:
     response = httpx.Response(304, headers={"Retry-After": "9" * 50})
-    assert _pause_before_poll(response, waited=0.0, asked=0) == 60.0
+    assert pause_before_poll(response, waited=0.0, asked=0) == 60.0

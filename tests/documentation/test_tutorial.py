@@ -21,7 +21,8 @@ from duly import __version__
 from tests.support.browser import running_browser
 from tests.support.markdown_blocks import Block, blocks
 from tests.support.service import SECRET_KEYS, eventually
-from tests.support.shell_session import Ran, Shell, environment_for, free_port, running_shell
+from tests.support.shell_session import Ran, Shell, environment_for, running_shell
+from tests.support.tcp_servers import free_port
 from tests.support.tutorial import LEFT_BEHIND, PROJECT, Server, work_like_the_page
 
 PAGE: Final = "docs/get-started/tutorial.md"
@@ -78,7 +79,6 @@ def test_docker_compose_accepts_the_compose_file() -> None:
     subprocess.run([docker, "compose", "config", "--quiet"], cwd=PROJECT, env=given, check=True, timeout=60)
 
 
-@pytest.mark.timeout(300)  # eight programs are started, one after the other
 async def test_the_commands_of_the_page_take_a_reader_from_a_job_to_a_verified_webhook(
     database_url: str, tmp_path: Path
 ) -> None:

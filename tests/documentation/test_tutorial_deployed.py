@@ -13,7 +13,8 @@ import yaml
 from tests.support.forked_commands import ForkedProcess, fork_server
 from tests.support.service import NO_TLS, SECRET_KEYS, eventually
 from tests.support.service_process import Processes, starting_processes
-from tests.support.shell_session import environment_for, free_port
+from tests.support.shell_session import environment_for
+from tests.support.tcp_servers import free_port
 from tests.support.tutorial import PROJECT, Server, work_like_the_page
 
 COMPOSED: Final[dict[str, Any]] = yaml.safe_load((PROJECT / "compose.yaml").read_text())["services"]

@@ -18,6 +18,7 @@ from duly.domain.event_views import (
     frame_text,
     read_progress,
     webhook_body,
+    without_payload,
 )
 from duly.domain.events import Event, EventKind
 from duly.domain.ids import event_id
@@ -28,7 +29,7 @@ JOB = UUID("0199c1f0-0000-7000-8000-000000000000")
 AT = datetime(2026, 1, 27, 10, 5, 0, 123_456, tzinfo=UTC)
 ERROR = '{"code":"X","message":"y"}'
 SUBMISSION = SubmissionRecord(
-    "echo", "default", 0, 30.0, 3, None, None, None, None, None, None, None, None, 0, None, None
+    "echo", "default", 0, 30.0, 3, None, None, None, None, None, None, None, None, None, 0, None, None
 )
 
 
@@ -80,6 +81,7 @@ def test_the_resource_of_a_submission_leaves_out_members_without_a_value() -> No
         run_at=AT,
         depends_on=(JOB,),
         despite_failure=True,
+        holds=True,
         labels='{"user":"7"}',
         callback_url="https://a.test",
         callback_events=8 | 16,
@@ -90,6 +92,7 @@ def test_the_resource_of_a_submission_leaves_out_members_without_a_value() -> No
         "runAt": "2026-01-27T10:05:00.123Z",
         "dependsOn": [str(JOB)],
         "onDependencyFailure": "run",
+        "onExhausted": "hold",
         "labels": {"user": "7"},
         "callbackUrl": "https://a.test",
         "callbackEvents": ["job.completed", "job.failed"],
@@ -99,6 +102,42 @@ def test_the_resource_of_a_submission_leaves_out_members_without_a_value() -> No
 def test_a_number_in_a_note_keeps_its_digits() -> None:
     shown = event_resource(event(K.REQUEUED, '{"n":1.10}'), SubmissionEvent(event(K.SUBMITTED), "c", None, SUBMISSION))
     assert b'"n":1.10' in orjson.dumps(shown)
+
+
+NOTES: list[tuple[EventKind, dict[str, Any], dict[str, Any]]] = [
+    (K.SIGNALLED, {"signal": "approval", "body": "secret"}, {"signal": "approval"}),
+    (K.PARKED, {"until": None, "signals": ["approval"]}, {"until": None, "signals": ["approval"]}),
+    (K.RESUMED, {"reason": "signal", "signal": "approval"}, {"reason": "signal", "signal": "approval"}),
+    (
+        K.STEP_COMPLETED,
+        {"step": "charge", "result": "secret", "attempts": 2, "compensation": {"parameters": "secret"}},
+        {"step": "charge", "attempts": 2},
+    ),
+    (K.STEP_COMPENSATED, {"step": "charge", "attempts": 1}, {"step": "charge", "attempts": 1}),
+    (K.COMPENSATING, {"end": "failed", "error": {"code": "X", "message": "secret"}, "steps": ["a"]}, {"end": "failed"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "note", "named"), NOTES)
+def test_steps_and_signals_are_named_in_frames_without_their_values(
+    kind: EventKind, note: dict[str, Any], named: dict[str, Any]
+) -> None:
+    frame = json.loads(frame_text(event(kind, json.dumps(note))))
+    assert (frame["type"], frame["attempt"]) == (VIEWS[kind].frame, 2)
+    assert named.items() <= frame.items()
+    assert "secret" not in str(frame)
+
+
+@pytest.mark.parametrize(("kind", "note", "named"), NOTES)
+def test_without_payload_steps_and_signals_have_no_values(
+    kind: EventKind, note: dict[str, Any], named: dict[str, Any]
+) -> None:
+    data = json.loads(without_payload(event(kind, json.dumps(note))).data or "")
+    assert set(data) == set(note)
+    assert named.items() <= data.items()
+    assert "secret" not in str(data)
+    if "error" in note:
+        assert data["error"] == {"code": "X", "message": None, "details": None}
 
 
 @pytest.mark.parametrize(

@@ -74,8 +74,25 @@ def test_nothing_but_a_requeue_comes_after_the_end(end: EventKind, after: EventK
         fold(history((K.SUBMITTED, 0), (K.STARTED, 1), (end, 1), (after, 1)))
 
 
+def test_a_job_that_compensates_is_running_whatever_happens_to_its_attempts() -> None:
+    events = [(K.SUBMITTED, 0), (K.STARTED, 1), (K.STEP_COMPLETED, 1), (K.COMPENSATING, 1), (K.STARTED, 1)]
+    lost = fold(history(*events, (K.LEASE_EXPIRED, 1)))
+    assert (lost.status, lost.compensating) == (Status.RUNNING, True)
+    ended = fold(history(*events, (K.STEP_COMPENSATED, 1), (K.FAILED, 1)))
+    assert (ended.status, ended.compensating) == (Status.FAILED, False)
+
+
+@pytest.mark.parametrize("waits", [K.PARKED, K.HELD])
+def test_a_parked_or_held_job_is_pending(waits: EventKind) -> None:
+    assert fold(history((K.SUBMITTED, 0), (K.STARTED, 1), (waits, 1))).status is Status.PENDING
+
+
 def test_the_stored_numbers_never_change() -> None:
     assert {kind.name: kind.value for kind in K} == {
+        "HELD": -4,
+        "STEP_COMPENSATED": -3,
+        "COMPENSATING": -2,
+        "SIGNALLED": -1,
         "SUBMITTED": 0,
         "STARTED": 1,
         "PROGRESSED": 2,
@@ -83,6 +100,9 @@ def test_the_stored_numbers_never_change() -> None:
         "LEASE_EXPIRED": 4,
         "CANCEL_REQUESTED": 5,
         "REQUEUED": 6,
+        "STEP_COMPLETED": 7,
+        "PARKED": 8,
+        "RESUMED": 9,
         "COMPLETED": 10,
         "FAILED": 11,
         "CANCELLED": 12,

@@ -73,10 +73,10 @@ def test_what_does_not_follow_the_grammar_is_left_out(text: str) -> None:
     "text", ["a;" * 40_000, '"' * 60_000, 'a="' + "\\" * 60_000, '"a,' * 20_000, "a," * 30_000, " " * 60_000]
 )
 def test_a_list_beyond_4_kib_is_not_read(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     assert list(read_members(text)) == []
     assert list(read_members(text[:LONGEST])) is not None
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,21 @@
 import pickle
 import time
 from datetime import UTC, datetime, timedelta, timezone
-from uuid import RFC_4122, UUID
+from uuid import RFC_4122, UUID, uuid5
 
 import pytest
 
-from duly.domain.ids import IdMaker, child_id, earlier, event_id, made_at, new_job_id, parse_job_id, smallest_id_at
+from duly.domain.ids import (
+    IdMaker,
+    child_id,
+    earlier,
+    event_id,
+    event_id_text,
+    made_at,
+    new_job_id,
+    parse_job_id,
+    smallest_id_at,
+)
 
 ID = "0199c1f0-0000-7000-8000-000000000000"
 
@@ -118,6 +128,14 @@ def test_an_events_id_follows_from_its_job_and_place() -> None:
 
     assert event_id(one, 3) == event_id(one, 3)
     assert len({event_id(one, 3), event_id(one, 4), event_id(other, 3), one}) == 4
+
+
+def test_an_events_id_is_the_standard_one_of_version_5() -> None:
+    for sequence in (0, 7, 1_000_000):
+        job_id = new_job_id()
+        assert event_id(job_id, sequence) == uuid5(job_id, str(sequence))
+        assert event_id_text(job_id, sequence) == str(uuid5(job_id, str(sequence)))
+    assert str(event_id(UUID(ID), 1)) == str(uuid5(UUID(ID), "1"))
 
 
 def test_the_canonical_text_is_read_in_either_case() -> None:

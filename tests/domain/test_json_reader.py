@@ -104,9 +104,9 @@ def test_an_empty_body_is_called_empty() -> None:
     "body", [b"[" * 100_000, b"[" * 100_000 + b"]" * 100_000, b'{"a":' * 100_000 + b"1" + b"}" * 100_000]
 )
 def test_a_hundred_thousand_levels_are_refused_at_once(body: bytes) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     refused = refusal(body)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
     assert refused.status == 422
     assert "64 levels" in str(refused)
 

@@ -46,9 +46,23 @@ def test_a_data_folder_that_cannot_be_made_is_refused(fresh: Path) -> None:
 def test_a_data_folder_closed_to_the_server_s_user_is_refused_and_stays_closed(fresh: Path) -> None:
     closed = fresh / "closed"
     closed.mkdir(mode=0o700)
-    with pytest.raises(EmbeddedError, match=f"The folder {closed} is not accessible"):
+    with pytest.raises(EmbeddedError, match=rf"The folder {closed} is not accessible .*chmod o\+x {closed}`"):
         embedded_server(closed / "data").__enter__()
     assert closed.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only for root does the server run as another user")
+def test_the_data_folder_of_root_lets_the_server_enter_and_keeps_its_secrets(
+    fresh: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service with a database of its own makes this folder for its secrets, before a demo starts a server below."""
+    default, secret = fresh / "default", fresh / "default" / "secret-keys"
+    default.mkdir(mode=0o700)
+    secret.touch(mode=0o600)
+    monkeypatch.setattr("duly.embedded.folder.ROOT_DATA_DIR", default)
+    assert open_folder(default / "demo").cluster == default / "demo" / "postgres"
+    assert default.stat().st_mode & 0o777 == 0o701
+    assert secret.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_full_disk_is_named(fresh: Path) -> None:

@@ -3,11 +3,13 @@
 import os
 import secrets
 import shutil
-import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
+import httpx
 import pytest
 
 from duly.store.postgres.database import Database
@@ -17,6 +19,7 @@ from tests.support.invariants import violations
 from tests.support.postgres_servers import Server, open_folder
 from tests.support.response_checks import refused
 from tests.support.service import Service, eventually, running_service
+from tests.support.small_file_system import PAGE_BYTES, mounted_tmpfs
 
 SIZE = "96m"
 LARGE = 150_000  # random bytes of parameters: more than the free space of pages
@@ -26,16 +29,12 @@ LARGE = 150_000  # random bytes of parameters: more than the free space of pages
 def small_disk() -> Iterator[Path]:
     """A folder on a file system of its own that is small; Postgres may write there."""
     folder = open_folder()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=777", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode != 0:
-        folder.rmdir()
-        pytest.skip("no file system can be mounted here: that needs root and the right to mount")
     try:
-        yield folder
+        with mounted_tmpfs(folder, size=SIZE) as mounted:
+            if not mounted:
+                pytest.skip("no file system can be mounted here: that needs root and the right to mount")
+            yield folder
     finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
         folder.rmdir()
 
 
@@ -60,13 +59,13 @@ async def url_on_small_disk(embedded_server_18: Server, small_disk: Path) -> Asy
         await connection.close()
 
 
-def fill(disk: Path) -> Path:
-    """Takes all that is free. Returns the file to remove."""
-    filler = disk / "filler"
-    free = os.statvfs(disk)
-    with filler.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize)
-    return filler
+def fill(disk: Path) -> None:
+    """Takes all that is free, in a file of its own. Postgres may take a part of it meanwhile."""
+    with tempfile.NamedTemporaryFile("wb", prefix="filler-", dir=disk, delete=False) as file:
+        while blocks := os.statvfs(disk).f_bavail:
+            with suppress(OSError):
+                os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size + blocks * PAGE_BYTES)
+                return
 
 
 async def test_while_the_disk_is_full_it_is_said_so_and_afterwards_nothing_is_missing(
@@ -76,22 +75,32 @@ async def test_while_the_disk_is_full_it_is_said_so_and_afterwards_nothing_is_mi
     async with running_service(url_on_small_disk) as service:
         running = (await service.submit("wait-for-gate", {"name": "full"}))["jobId"]
         await service.until(running, lambda view: view["status"] == "running")
-        filler = fill(small_disk)
+        fill(small_disk)
 
         large = {"type": "echo", "parameters": {"text": secrets.token_urlsafe(LARGE)}}
         error = refused(await service.client.post("/api/v1/jobs", json=large), 503, "DATABASE_DISK_FULL")
-        assert "No space left on device" in error["details"]["reason"]
-        why = refused(await service.client.get("/readyz"), 503, "NOT_READY")
+        # The second where a connection was refused because its session could write no file.
+        reasons = ("No space left on device", "The disk of the database is full.")
+        assert any(reason in error["details"]["reason"] for reason in reasons)
+        why = refused(await eventually(lambda: _not_ready(service, small_disk)), 503, "NOT_READY")
         assert why["details"]["cause"] == "DATABASE_DISK_FULL"
         signals.gate("full").set()  # what ends meanwhile is recorded when there is room, if not before
 
-        filler.unlink()
+        for filler in small_disk.glob("filler-*"):
+            filler.unlink()
         await eventually(lambda: _ready(service))
         assert (await service.ended(running))["status"] == "completed"
         accepted = await service.client.post("/api/v1/jobs", json=large)
         assert accepted.status_code == 202, accepted.text
         assert (await service.ended(accepted.json()["jobId"]))["status"] == "completed"
     assert await violations(url_on_small_disk) == []
+
+
+async def _not_ready(service: Service, disk: Path) -> httpx.Response | None:
+    """Returns the refusal. Postgres gives back the space of a file that it could not write whole: it is taken again."""
+    fill(disk)
+    answer = await service.client.get("/readyz")
+    return answer if answer.status_code == 503 else None
 
 
 async def _ready(service: Service) -> bool:

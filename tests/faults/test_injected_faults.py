@@ -63,7 +63,7 @@ async def fully_idle(service: Service, point: str) -> None:
             and not worker._attempts
         )
 
-    await eventually(look, seconds=5), point
+    await eventually(look), point
 
 
 def errors_of(service: Service) -> float:

@@ -14,7 +14,7 @@ async def test_each_job_of_a_killed_call_is_run_again_and_ends_once(
     ids = [job["jobId"] for job in accepted]
     for name in names:
         await gates.has_begun(name)
-    first.kill()
+    await first.lose()
 
     second = await processes.serve(database_url)
     for name in names:

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from tests.support.service_process import Gates, Processes, ServiceProcess
+from tests.support.service_process import Gates, Processes, ServiceProcess, lose_node
 
 # The behavior of a process does not depend on the server's version.
 on_one_server = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
@@ -33,7 +33,7 @@ async def test_a_parent_that_waited_at_the_kill_finds_the_children_that_it_had(
     parent = (await first.submit("parent-until-open", gates.of("p")))["jobId"]
     await gates.has_begun("p-child")
     [child] = [job_id for job_id in await children_of(first, parent) if (await first.job(job_id))["batchId"] is None]
-    first.kill()
+    await first.lose()
 
     gates.open("p-child")
     second = await processes.serve(database_url, *one_slot)
@@ -57,6 +57,7 @@ async def test_a_child_whose_submission_was_not_answered_at_the_kill_is_recorded
     service = await processes.ready(first, database_url)
     parent = (await service.submit("parent-until-open", gates.of("p")))["jobId"]
     assert await first.ended() == -signal.SIGKILL
+    await lose_node(service, first.pid)
     before = await children_of(service, parent)
     assert len(before) == recorded
 

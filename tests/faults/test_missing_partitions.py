@@ -11,7 +11,7 @@ from duly.domain.ids import new_job_id
 from duly.domain.job import NewJob
 from duly.store.postgres.database import Database, DatabaseMisconfigured, DatabaseOutage
 from duly.store.postgres.partition_function import days_ahead, lacking_partitions
-from duly.store.postgres.partitions import DAYS_AHEAD, PARTITIONED, READ_TODAY
+from duly.store.postgres.partitions import DAYS_AHEAD, PARTITIONED, READ_TODAY, ensure_partitions
 from duly.store.submit.jobs import record_jobs
 from tests.support import handlers as signals
 from tests.support.response_checks import refused
@@ -112,21 +112,22 @@ async def test_where_it_was_made_the_statement_may_be_tried_again(database: Data
 
 
 async def test_where_it_cannot_be_made_the_submission_is_refused_with_the_reason(service: Service) -> None:
-    await _drop(service, "jobs")
-    # Its name is taken by a table that is not a partition.
+    # Its name is taken by a table that is not a partition. Both happen at once: the service would make it in between.
     [[today]] = await service.sql(READ_TODAY)
-    await service.sql(f"create table jobs_{today:%Y%m%d} ()")
+    name = f"jobs_{today:%Y%m%d}"
+    await service.alter(f"do $$ begin drop table {name}; create table {name} (); end $$")
     answer = await service.client.post("/api/v1/jobs", json={"type": "echo"})
     error = refused(answer, 503, "DATABASE_PARTITION_MISSING")
     assert "duly migrate" in error["details"]["remedy"]
     assert "no partition of relation" in error["details"]["reason"]
-    await service.alter(f"drop table jobs_{today:%Y%m%d}")
+    await service.alter(f"drop table {name}")
     assert (await service.client.post("/api/v1/jobs", json={"type": "echo"})).status_code == 202
 
 
 async def test_the_days_ahead_are_those_that_every_table_has(database: Database) -> None:
     async with database.connection() as connection:
         today = await connection.fetchval(READ_TODAY)
+        await ensure_partitions(connection)  # the database may be from before midnight
         assert await days_ahead(connection, PARTITIONED) == DAYS_AHEAD
         assert await lacking_partitions(connection, PARTITIONED) == []
         await connection.execute(f"drop table events_{today + timedelta(days=2):%Y%m%d}")
@@ -138,6 +139,6 @@ async def test_the_days_ahead_are_those_that_every_table_has(database: Database)
 
 async def test_the_gauge_shows_how_many_days_are_prepared(service: Service) -> None:
     async def shown() -> bool:
-        return f"duly_partition_days_ahead {DAYS_AHEAD:.1f}" in (await service.client.get("/metrics")).text
+        return f"duly_partitions_ahead {DAYS_AHEAD:.1f}" in (await service.client.get("/metrics")).text
 
     await eventually(shown)

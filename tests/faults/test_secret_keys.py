@@ -39,13 +39,14 @@ async def test_beyond_loopback_a_service_wants_the_api_key_first_and_then_the_se
     server: object, processes: Processes
 ) -> None:
     beyond = ("--host", "0.0.0.0")
-    without = {"DULY_SECRET_KEYS": ""}
+    at_once = {"DULY_DATABASE_WAIT_SECONDS": "0"}
+    without = {"DULY_SECRET_KEYS": "", **at_once}
     assert "DULY_API_KEY" in await refusal(processes.begin(NOWHERE, *beyond, **without), 1)
     line = await refusal(processes.begin(NOWHERE, *beyond, DULY_API_KEY="k", **without), 1)
     assert "DULY_SECRET_KEYS" in line
     assert "`duly secrets new-key`" in line
     made = await said(processes.run("secrets", "new-key"))
-    enough = processes.begin(NOWHERE, *beyond, DULY_API_KEY="k", DULY_SECRET_KEYS=made)
+    enough = processes.begin(NOWHERE, *beyond, DULY_API_KEY="k", DULY_SECRET_KEYS=made, **at_once)
     assert "the database cannot be reached" in await refusal(enough, 1)
 
 

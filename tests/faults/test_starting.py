@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import signal
 import socket
 
 import pytest
@@ -10,10 +11,10 @@ import pytest
 from duly import __version__
 from duly.cli import server_process
 from duly.cli.prepare_database import CannotServe
-from duly.cli.server_process import Startup
+from duly.cli.startup import Startup
 from duly.settings import Settings
 from tests.support.postgres_servers import Server, open_folder
-from tests.support.service import SECRET_KEYS
+from tests.support.service import SECRET_KEYS, eventually
 from tests.support.service_process import Command, Processes
 
 # The behavior of a process does not depend on the server's version.
@@ -21,6 +22,8 @@ pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, s
 
 PASSWORD = "s3cret-pass"
 NOWHERE = f"postgresql://duly:{PASSWORD}@127.0.0.1:1/duly"
+AWAITED = '"action": "database_awaited"'
+AT_ONCE = {"DULY_DATABASE_WAIT_SECONDS": "0"}
 
 
 async def _refusal(command: Command, code: int) -> str:
@@ -28,7 +31,7 @@ async def _refusal(command: Command, code: int) -> str:
     assert await command.ended() == code, command.stderr
     assert command.stdout == ""
     assert PASSWORD not in command.stderr
-    *logged, line = command.stderr.splitlines()
+    *logged, line = [each for each in command.stderr.splitlines() if AWAITED not in each]  # a slow machine may log it
     assert line.startswith("duly: ")
     assert len(logged) <= 2, logged  # the settings and the job types of the start
     return line
@@ -56,6 +59,14 @@ WRONG = {
     "a role that is none": ((), {"DULY_ROLES": "api,cook"}, 2, "DULY_ROLES.*'worker'"),
     "no network": ((), {"DULY_WEBHOOK_ALLOW_NETWORKS": "10.0.0.0/99"}, 2, "DULY_WEBHOOK_ALLOW_NETWORKS"),
     "a lease of nothing": ((), {"DULY_LEASE_SECONDS": "0"}, 2, "DULY_LEASE_SECONDS.*1"),
+    "no built-in type": (
+        (),
+        {"DULY_BUILTIN_TYPES": "echo,slep"},
+        2,
+        "DULY_BUILTIN_TYPES.*'slep' is not a built-in.*echo, http.request, sleep",
+    ),
+    "none and a type": ((), {"DULY_BUILTIN_TYPES": "none,echo"}, 2, "DULY_BUILTIN_TYPES.*'none' must be the only"),
+    "reload in many processes": (("--reload", "--processes", "2"), {}, 2, "--reload runs one process"),
     "a level that is none": ((), {"DULY_LOG_LEVEL": "loud"}, 2, "DULY_LOG_LEVEL.*'debug'"),
 }
 
@@ -69,7 +80,7 @@ async def test_what_is_wrong_is_said_in_one_line(
     code: int,
     words: str,
 ) -> None:
-    line = await _refusal(processes.begin(NOWHERE, *arguments, **variables), code)
+    line = await _refusal(processes.begin(NOWHERE, *arguments, **AT_ONCE, **variables), code)
     assert re.search(words, line)
 
 
@@ -151,9 +162,74 @@ async def test_the_address_is_the_last_word_of_the_only_line_on_standard_output(
     assert line.split()[-1] == service.url
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", service.url)
     # A variable that means nothing is a typing error, and said to be one.
-    [warning] = [entry for entry in map(json.loads, service.command.stderr.splitlines()) if entry["level"] == "warning"]
-    assert warning["names"] == ["DULY_WORKER_SLOT"]
-    assert warning["action"] == "settings_unknown"
+    lines = map(json.loads, service.command.stderr.splitlines())
+    [warning] = [entry for entry in lines if entry["action"] == "settings_unknown"]
+    assert (warning["names"], warning["level"]) == (["DULY_WORKER_SLOT"], "warning")
+
+
+async def test_what_is_started_is_reported_in_one_structured_line(database_url: str, processes: Processes) -> None:
+    variables = {"DULY_API_KEY": "k" * 32, "DULY_BUILTIN_TYPES": "echo", "DULY_HANDLERS": "tests.support.step_parents"}
+    service = await processes.serve(database_url, "--slots", "7", "--role", "api", "--role", "worker", **variables)
+    logged = [json.loads(line) for line in service.command.stderr.splitlines()]
+    [line] = [line for line in logged if line["action"] == "starting"]
+    assert line["version"] == __version__
+    assert line["database"].startswith("postgresql://postgres@/test_")
+    assert line["handlers"] == ["tests.support.step_parents"]
+    assert "echo" in line["jobTypes"]
+    assert "sleep" not in line["jobTypes"]
+    assert (line["roles"], line["slots"], line["processes"]) == (["api", "worker"], 7, 1)
+    assert line["keyRequired"] is True
+    assert (line["dashboard"], line["docs"]) == (f"{service.url}/ui", f"{service.url}/docs")
+    assert "k" * 32 not in service.command.stderr
+
+
+async def test_a_terminal_gets_a_short_report_that_names_where_the_database_is(
+    server: Server, processes: Processes
+) -> None:
+    """Printed also where the database cannot be used, since its address may be wrong."""
+    command = processes.begin(NOWHERE, DULY_LOG_FORMAT="console", **AT_ONCE)
+    assert await command.ended() == 1
+    title, *rows, failure = command.stderr.splitlines()
+    assert title == f"Duly {__version__}"
+    assert "  database   postgresql://duly@127.0.0.1:1/duly" in rows
+    assert "  handlers   tests.support.process_handlers" in rows
+    assert any(row.startswith("  API docs   http://127.0.0.1:") and row.endswith("/docs") for row in rows)
+    assert failure.startswith("duly: the database cannot be reached")
+    assert PASSWORD not in command.stderr
+    assert command.stdout == ""
+
+
+async def test_one_of_several_processes_reports_the_start(database_url: str, processes: Processes) -> None:
+    service = await processes.serve(database_url, "--processes", "2")
+    assert service.command.stderr.count('"action": "starting"') == 1
+
+
+async def test_a_start_waits_for_the_database_says_so_once_and_gives_up_in_time(
+    server: Server, processes: Processes
+) -> None:
+    command = processes.begin(NOWHERE, DULY_DATABASE_WAIT_SECONDS="3")
+    assert await command.ended() == 1
+    waiting, _report, last = command.stderr.splitlines()
+    assert AWAITED in waiting
+    assert "check DULY_DATABASE_URL" in waiting
+    assert last.startswith("duly: the database cannot be reached")
+    assert PASSWORD not in command.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("--processes", "2"), ("--host", "0.0.0.0")])
+async def test_a_start_that_waits_for_the_database_is_stopped_by_a_signal(
+    server: Server, processes: Processes, arguments: tuple[str, ...]
+) -> None:
+    command = processes.begin(NOWHERE, *arguments)
+
+    async def wait() -> bool:
+        return command.stderr.count(AWAITED) == 1 + ("2" in arguments)
+
+    await eventually(wait)
+    command.signal(signal.SIGTERM)
+    # Beyond loopback, the database is asked for keys before there is anything to stop in order.
+    assert await command.ended() in ({0} if "--host" not in arguments else {-signal.SIGTERM})
+    assert command.stdout == ""
 
 
 async def test_data_of_another_major_version_is_left_alone(

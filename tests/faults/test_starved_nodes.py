@@ -26,7 +26,7 @@ async def test_a_job_of_a_lost_node_is_expired_in_time_by_a_node_with_a_tenth_of
     with starved(heir.command.pid, share=0.1):
         batch = {"jobs": [{"type": "quick"} for _ in range(JOBS_MEANWHILE)]}
         assert (await heir.client.post("/api/v1/jobs/batch", json=batch)).status_code == 202
-        lost.kill()
+        await lost.lose()
         assert await gates.has_begun("moving", times=2, seconds=40) == [(1, ran_on), (2, heir.command.pid)]
         gates.open("moving")
         assert "JobLeaseExpired" in await heir.event_types(job_id)

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from duly import JobContext
 from duly.handlers.child_jobs import ChildJobs
 from duly.handlers.context import DONE
+from duly.handlers.steps import Steps
 from tests.support.service import Service
 
 JOB_ID = UUID("0199c1f0-0000-7000-8000-000000000001")
@@ -32,6 +33,10 @@ class Told:
 
     @property
     def children(self) -> ChildJobs:
+        raise NotImplementedError
+
+    @property
+    def steps(self) -> Steps:
         raise NotImplementedError
 
     def log(self, level: str, message: str, fields: Mapping[str, object]) -> None:
@@ -107,6 +112,8 @@ async def test_a_handler_sees_its_job_as_it_was_submitted(service: Service) -> N
         "job_type": "context",
         "attempt": 1,
         "correlation_id": "order-1",
+        "trace_id": trace.split("-")[1],
+        "span_id": trace.split("-")[2],
         "fields": {"colour": "green"},
     }
     json.dumps(line)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from duly import HandlerError, Handlers, JobContext, fixed
+from duly.domain.builtin_types import BUILTIN_TYPES, chosen_builtin_types
 from duly.handlers.discovery import load_registry, load_users_own
 from duly.handlers.serialization import read_parameters
 
@@ -37,8 +38,28 @@ def refusal(*modules: str) -> str:
     return str(caught.value)
 
 
-def test_the_built_in_types_are_always_there() -> None:
-    assert sorted(load_registry(())) == ["echo", "http.request", "sleep"]
+def test_the_built_in_types_are_there_unless_switched_off() -> None:
+    assert tuple(sorted(load_registry(()))) == BUILTIN_TYPES == ("echo", "http.request", "sleep")
+    assert list(load_registry((), builtin=["sleep"])) == ["sleep"]
+    assert list(load_registry((), builtin=[])) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "chosen"),
+    [
+        (["all"], BUILTIN_TYPES),
+        (["none"], ()),
+        ([], ()),
+        (["sleep", "echo", "sleep"], ("echo", "sleep")),
+    ],
+)
+def test_built_in_types_are_chosen_by_name_or_all_or_none(words: list[str], chosen: tuple[str, ...]) -> None:
+    assert chosen_builtin_types(words) == chosen
+
+
+def test_a_handler_may_take_the_name_of_a_built_in_type_that_is_switched_off(write_module: WriteModule) -> None:
+    write_module("own_echo", OPENING + "@handlers.register('echo')\nasync def echo() -> None: ...\n")
+    assert list(load_registry(["own_echo"], builtin=["sleep"])) == ["sleep", "echo"]
 
 
 def test_a_module_that_does_not_exist_is_named() -> None:

@@ -1,7 +1,6 @@
 """A draining node lets its jobs end, requeues the rest without counting them, and always stops in time."""
 
 import asyncio
-import time
 
 from structlog.testing import capture_logs
 
@@ -11,7 +10,7 @@ from tests.support.service import Service, eventually, running_service
 
 async def started(service: Service, type_: str, name: str) -> str:
     job_id: str = (await service.submit(type_, {"name": name}))["jobId"]
-    await asyncio.wait_for(support.has_entered(name).wait(), 10)
+    await asyncio.wait_for(support.has_entered(name).wait(), 60)
     return job_id
 
 
@@ -19,13 +18,13 @@ async def test_running_jobs_end_within_the_grace(database_url: str) -> None:
     async with running_service(database_url, shutdown_grace_seconds=20) as service:
         job_id = await started(service, "wait-for-gate", "graceful")
         draining = asyncio.create_task(service.node.drain())
-        await asyncio.wait([service.node.loops.task("claim")], timeout=10)
+        await asyncio.wait([service.node.loops.task("claim")], timeout=60)
         assert service.node.loops.task("claim").done()
         for _ in range(3):  # it is let run on, over some rounds of the loop and of the database
             rows = await service.sql("select attempt from running")
             assert [row[0] for row in rows] == [1]
         support.gate("graceful").set()
-        await asyncio.wait_for(draining, 10)
+        await asyncio.wait_for(draining, 60)
         assert (await service.job(job_id))["status"] == "completed"
 
 
@@ -58,15 +57,15 @@ async def test_what_is_left_goes_back_uncharged(database_url: str) -> None:
 
 
 async def test_another_node_runs_it_at_once(database_url: str) -> None:
-    async with running_service(database_url) as first:
+    async with running_service(database_url, lease_seconds=600) as first:
         await started(first, "wait-for-gate", "moves")
-        async with running_service(database_url) as second:
+        async with running_service(database_url, lease_seconds=600) as second:
             await first.node.drain()
 
             async def moved() -> bool:
                 return len(support.calls["moves"]) == 2
 
-            await eventually(moved, seconds=5)  # a lease would have taken 15
+            await eventually(moved)  # long before a lease expires
             rows = await second.sql("select node_id, attempt, token from running")
             assert [tuple(row) for row in rows] == [(second.node.node_id, 1, 2)]
             support.gate("moves").set()
@@ -78,11 +77,9 @@ async def test_a_hung_thread_holds_nobody_up(database_url: str) -> None:
     support.thread_entered.clear()
     try:
         async with running_service(database_url) as service:
-            await service.submit("plain-block", timeoutSeconds=60)
-            assert await asyncio.to_thread(support.thread_entered.wait, 10)
-            began = time.monotonic()
-            await service.node.drain()
-            assert time.monotonic() - began < 5
+            await service.submit("plain-block", timeoutSeconds=600)
+            assert await asyncio.to_thread(support.thread_entered.wait, 60)
+            await asyncio.wait_for(service.node.drain(), 60)  # its thread would hang for longer
             assert [row[0] for row in await service.sql("select attempt from ready")] == [0]
     finally:
         support.thread_gate.set()

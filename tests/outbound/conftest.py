@@ -14,6 +14,10 @@ from typing import Any
 import pytest
 import uvloop
 
+# Tasks that wait for something that will not come are cancelled with their loop.
+CLOSING_SECONDS = 0.2
+TURNS_TO_CLOSE = 4
+
 NewLoop = Callable[[], asyncio.AbstractEventLoop]
 
 
@@ -36,9 +40,21 @@ def _in_a_loop_of_its_own(test: Callable[..., Coroutine[Any, Any, None]]) -> Cal
     @wraps(test)
     def run(*arguments: Any, new_loop: NewLoop, **named: Any) -> None:
         with asyncio.Runner(loop_factory=new_loop) as runner:
-            runner.run(test(*arguments, **named))
+            try:
+                runner.run(test(*arguments, **named))
+            finally:
+                runner.run(_closed_connections())
 
     taken = inspect.signature(test)
     extra = inspect.Parameter("new_loop", inspect.Parameter.KEYWORD_ONLY)
     run.__signature__ = taken.replace(parameters=[*taken.parameters.values(), extra])  # type: ignore[attr-defined]
     return run
+
+
+async def _closed_connections() -> None:
+    """Lets servers of the test finish: a loop that ends before the turn in which a socket is closed leaves it open."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        await asyncio.wait(others, timeout=CLOSING_SECONDS)
+    for _ in range(TURNS_TO_CLOSE):
+        await asyncio.sleep(0)

@@ -14,7 +14,7 @@ async def test_an_idle_connection_is_closed_after_a_while(monkeypatch: pytest.Mo
     async with receiver(answers(EMPTY)) as here, OutboundClient(egress=LOOPBACK) as client:
         url = f"http://127.0.0.1:{here.port}/"
         await client.post(url, content=b"{}", headers=HEADERS)
-        await asyncio.wait_for(here.closed.wait(), 2)
+        await asyncio.wait_for(here.closed.wait(), 60)
         await client.post(url, content=b"{}", headers=HEADERS)
         assert here.connections == 2
 
@@ -30,7 +30,7 @@ async def test_names_that_share_an_address_share_no_connection() -> None:
 
 async def test_where_all_connections_idle_one_makes_room_for_another_receiver() -> None:
     async with receiver(answers(EMPTY)) as one, receiver(answers(EMPTY)) as other:
-        async with OutboundClient(egress=LOOPBACK, connections=1, total_seconds=3) as client:
+        async with OutboundClient(egress=LOOPBACK, connections=1, total_seconds=60) as client:
             for here in (one, other, one):
                 await client.post(f"http://127.0.0.1:{here.port}/", content=b"{}", headers=HEADERS)
         assert (one.connections, one.most_open, other.connections) == (2, 1, 1)
@@ -67,11 +67,11 @@ async def test_those_that_wait_for_one_receiver_are_not_woken_by_what_others_fre
         await is_silent(reader, writer)
 
     async with receiver(hangs_on) as hangs, receiver(answers(EMPTY)) as well, asyncio.TaskGroup() as tasks:
-        async with OutboundClient(egress=LOOPBACK, connections_per_host=2, total_seconds=5) as client:
+        async with OutboundClient(egress=LOOPBACK, connections_per_host=2, total_seconds=60) as client:
             url = f"http://127.0.0.1:{hangs.port}/"
             stuck = [tasks.create_task(failure(client, url)) for _ in range(50)]
             for _ in range(2):
-                await asyncio.wait_for(arrived.acquire(), 2)
+                await asyncio.wait_for(arrived.acquire(), 60)
             for _ in range(20):
                 await client.post(f"http://127.0.0.1:{well.port}/", content=b"{}", headers=HEADERS)
             assert len(asked) < 100  # each once, and not each of fifty with every post
@@ -89,12 +89,12 @@ async def test_each_that_waits_has_its_turn_though_others_give_up() -> None:
 
     async with (
         receiver(waits) as here,
-        OutboundClient(egress=LOOPBACK, connections_per_host=2, total_seconds=5) as client,
+        OutboundClient(egress=LOOPBACK, connections_per_host=2, total_seconds=60) as client,
     ):
         url = f"http://127.0.0.1:{here.port}/"
         posts = [asyncio.create_task(client.post(url, content=b"{}", headers=HEADERS)) for _ in range(12)]
         for _ in range(2):
-            await asyncio.wait_for(arrived.acquire(), 2)
+            await asyncio.wait_for(arrived.acquire(), 60)
         for given_up in posts[3:7]:
             given_up.cancel()
         gate.set()
@@ -126,5 +126,5 @@ async def test_a_kept_connection_has_a_deadline_too() -> None:
         assert (await client.post(url, content=b"{}", headers=HEADERS)).status == 204
         error = await failure(client, url)
         assert (error.code, here.connections) == ("TIMED_OUT", 1)
-        assert 0.15 < error.duration_seconds < 2
-        await asyncio.wait_for(here.closed.wait(), 2)
+        assert 0.15 < error.duration_seconds < 10
+        await asyncio.wait_for(here.closed.wait(), 60)

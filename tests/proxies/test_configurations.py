@@ -200,7 +200,10 @@ async def test_a_service_under_a_path_is_used_by_its_own_links(
         assert accepted.headers["location"] == f"/duly/api/v1/jobs/{accepted.json()['jobId']}"
         assert (await site.client.get(accepted.headers["location"])).status_code == 200
         assert (await site.client.get(accepted.json()["links"]["events"])).status_code == 200
-        assert "'/duly/openapi.json'" in (await site.client.get("/duly/docs")).text
+        for page in ("/duly/docs", "/duly/ui"):
+            files = re.findall(r'(?:src|href)="([^"]+)"', (await site.client.get(page)).text)
+            assert len(files) > 2
+            assert {(await site.client.get(file)).status_code for file in files} == {200}
         document = await site.client.get("/duly/openapi.json")
         assert document.json()["servers"][0] == {"url": "/duly"}
         async with asyncio.timeout(BOUND_SECONDS), site.socket("/duly/ws/jobs") as socket:

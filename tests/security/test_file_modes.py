@@ -105,7 +105,7 @@ async def test_the_service_runs_without_rights_where_only_its_data_folder_can_be
     temporary.chmod(0o777)
     variables = {"DULY_DATA_DIR": str(data), "HOME": "/", "TMPDIR": str(temporary)}
     command = processes.run_as(confined, "serve", "--port", "0", **variables)
-    async with httpx.AsyncClient(base_url=await command.address(), timeout=30, verify=NO_TLS) as client:
+    async with httpx.AsyncClient(base_url=await command.address(), timeout=60, verify=NO_TLS) as client:
         lines = b'{"type":"echo","parameters":1}\n' * 3
         headers = {"Content-Type": "application/x-ndjson"}
         batch = (await client.post("/api/v1/jobs/batch", content=lines, headers=headers)).json()

@@ -76,6 +76,20 @@ PLACES = [
     ),
     ("a ticket", "POST /api/v1/stream-tickets", '{"labels": {"x": %s}}', "labels"),
     ("limits of a queue", "PUT /api/v1/queues/x/limits", '{"concurrency": %s}', "concurrency"),
+    (
+        "a schedule of a PUT",
+        "PUT /api/v1/schedules/x",
+        '{"cron": "* * * * *", "submission": {"type": "echo", "parameters": %s}}',
+        "submission",
+    ),
+    ("the types of a claim", "POST /api/v1/leases", '{"types": [%s]}', "types[0]"),
+    ("the name of a worker", "POST /api/v1/leases", '{"types": ["echo"], "workerName": %s}', "workerName"),
+    ("the id of a lease", "POST /api/v1/leases/heartbeat", '{"leaseIds": [%s]}', "leaseIds[0]"),
+    ("a result", "POST /api/v1/leases/complete", '{"leases": [{"leaseId": "x", "result": %s}]}', "leases[0]"),
+    ("a schema", "PUT /api/v1/job-types/x", '{"parametersSchema": {"default": %s}}', "parametersSchema"),
+    ("the dialect of a schema", "PUT /api/v1/job-types/x", '{"parametersSchema": {"$schema": %s}}', "parametersSchema"),
+    ("the name of a key", "POST /api/v1/keys", '{"name": %s, "scopes": ["admin"]}', "name"),
+    ("a limit of a tenant", "POST /api/v1/tenants", '{"tenant": "x", "submitRate": %s}', "submitRate"),
     ("limits of submissions", "PUT /api/v1/limits", '{"backlogs": {"x": %s}}', "backlogs"),
 ]
 VALUE_ATTACKS = [
@@ -101,6 +115,16 @@ BODIES = [
         413,
         "BODY_TOO_LARGE",
         body='{"type": "echo", "parameters": [' + "0," * 200_000 + "0]}",
+    ),
+    attack(
+        "a dialect that is an object", "PUT /api/v1/job-types/x", *INVALID, body='{"parametersSchema":{"$schema":{}}}'
+    ),
+    attack(
+        "200,000 signatures of a webhook",
+        "POST /api/v1/webhooks",
+        *INVALID,
+        "signatures",
+        body='{"url": "https://a.example/", "events": ["*"], "signatures": [' + "0," * 200_000 + "0]}",
     ),
     attack(
         "10,000 unknown members",

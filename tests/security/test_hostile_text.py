@@ -83,7 +83,7 @@ async def stream_of(service: Service, job_id: str) -> list[Frame]:
 async def heard_by_a_socket(service: Service, body: dict[str, Any]) -> list[dict[str, Any]]:
     """Submits over a socket, and returns all messages up to the job's end."""
     heard: list[dict[str, Any]] = []
-    async with asyncio.timeout(20), socket_to(service) as socket:
+    async with asyncio.timeout(60), socket_to(service) as socket:
         await socket.send("submit_job", ref="r", job=body)
         while not heard or heard[-1]["type"] not in {"job_completed", "job_failed"}:
             heard.append(await socket.receive())
@@ -162,7 +162,7 @@ async def test_the_stream_of_all_jobs_has_one_frame_for_each_event(attacked: Ser
         read = await anext(pieces)
         for _, text in ATTACKS:
             job_ids.append((await attacked.run("say", {"text": text, "value": text}))["jobId"])
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while read.count(b'"type":"job_completed"') < len(ATTACKS) or not read.endswith(b"\n\n"):
                 read += await anext(pieces)
     frames = [json.loads(frame["data"]) for frame in frames_of(read.decode()) if frame["event"] != "position"]

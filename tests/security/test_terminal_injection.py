@@ -9,7 +9,9 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from duly.cli.job_logs import log_line
 from duly.cli.output import frame_line, print_fields, print_json
+from duly.cli.tables import print_table
 from duly.telemetry.access_log import AccessLine, AccessLog
 from duly.telemetry.structured_logs import configure_logs
 
@@ -68,7 +70,7 @@ def test_a_log_line_stays_one_line(console: io.StringIO, text: str) -> None:
 
 @TEXTS
 def test_a_line_of_a_library_stays_one_line(console: io.StringIO, text: str) -> None:
-    logging.getLogger("some.library").warning("it says %s", text)
+    logging.getLogger("third.party").warning("it says %s", text)
     assert obeyed(console.getvalue()) == []
     assert len(console.getvalue().splitlines()) == 1
 
@@ -110,6 +112,9 @@ async def test_a_name_adds_no_member_to_an_access_line() -> None:
 def test_a_command_prints_no_character_that_a_terminal_obeys(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     print_fields({"labels": text})
     print_json({"message": text})
-    printed = capsys.readouterr().out + frame_line({"type": "job_progress", "progress": 1, "message": text})
+    print_table(("QUEUE", "DETAILS"), [(text, text)])
+    line = log_line({"at": "", "attempt": 1, "level": "info", "message": text, "fields": {text: text}})
+    frame = frame_line({"type": "job_progress", "progress": 1, "message": text})
+    printed = f"{capsys.readouterr().out}{line}\n{frame}"
     assert obeyed(printed) == []
-    assert len(printed.splitlines()) == 3
+    assert len(printed.splitlines()) == 6

@@ -11,13 +11,25 @@ from duly.domain.outcome import cancelled_error
 from duly.store.ledger.end_jobs import END_WAITING_JOBS, WaitingJobEnd, end_waiting_jobs
 from duly.store.postgres.database import Connection, Database
 from duly.store.submit.jobs import record_jobs
+from duly.store.ties.held import RELEASE_HELD
 from duly.store.ties.retry import REQUEUE_JOBS
 from duly.store.ties.unique_keys_and_dependencies import MARK_READY
 from tests.support.query_plans import explained, nodes_of
 
 pytestmark = pytest.mark.fresh_database
 
-TABLES = ("ready", "scheduled", "blocked", "running", "jobs", "events", "dependencies", "unique_keys", "checkpoints")
+TABLES = (
+    "ready",
+    "scheduled",
+    "blocked",
+    "running",
+    "jobs",
+    "events",
+    "dependencies",
+    "unique_keys",
+    "checkpoints",
+    "steps",
+)
 JOBS = 2_000
 
 
@@ -48,7 +60,8 @@ async def test_no_table_of_jobs_is_read_in_full(database: Database, count: int) 
     ends = ([EventKind.CANCELLED] * count, [cancelled_error()] * count, False, "test")
     async with database.pinned() as connection:
         assert await _scans(connection, END_WAITING_JOBS, tenants, jobs, *ends) == []
-        assert await _scans(connection, REQUEUE_JOBS, tenants, jobs, "test") == []
+        assert await _scans(connection, REQUEUE_JOBS, tenants, jobs, "test", None, None) == []
+        assert await _scans(connection, RELEASE_HELD, tenants, jobs, "test", 1, "charge") == []
         assert await _scans(connection, MARK_READY, tenants, jobs) == []
 
 

@@ -13,21 +13,34 @@ import pytest
 from duly.domain.events import EventKind
 from duly.domain.ids import SMALLEST, new_job_id
 from duly.domain.job import ClaimedJob, Finish, Lane, NewJob
+from duly.store.ledger.compensation import RECORD_COMPENSATED_IF_HELD, CompensatedStep
 from duly.store.postgres.database import PINNED_PLANS, Connection, Database
 from duly.store.queue.flow_control import read_version
 from duly.store.queue.ready import CLAIM, FIND_LANES, LaneStart, claim_ready
-from duly.store.queue.running import FINISH_IF_HELD, RECORD_PROGRESS_IF_HELD, Progress, finish_if_held
+from duly.store.queue.running import (
+    FINISH_COMPENSATING_IF_HELD,
+    FINISH_IF_HELD,
+    RECORD_PROGRESS_IF_HELD,
+    Progress,
+    finish_if_held,
+)
+from duly.store.queue.signals import SEND_SIGNAL
 from duly.store.read.job_view import READ_MERGED, VIEW_EACH
-from duly.store.submit.jobs import COLUMNS, SUBMIT, record_jobs
+from duly.store.submit.jobs import COLUMNS, SUBMIT, SUBMIT_STARTING, record_jobs
+from duly.store.ties.unique_keys_and_dependencies import FIND_IDS
 from tests.support.query_plans import explained, nodes_of
 
 pytestmark = pytest.mark.fresh_database
 
+KEY = ("tenant_id", "queue", "type", "priority", "job_id")
 NODE = uuid4()
-LANE = Lane("default", "echo", 0)
+LANE = Lane(1, "default", "echo", 0)
 STATES = ["empty", "small", "bloated"]
 BLOAT = 3_000
-HOT = ("ready", "running", "jobs", "events", "scheduled", "deliveries", "unique_keys", "checkpoints", "endings")
+HOT = (
+    *("ready", "running", "jobs", "events", "scheduled", "deliveries", "unique_keys", "checkpoints", "endings"),
+    *("leases", "lease_ends", "steps", "signals", "blocked"),
+)
 
 
 def new_jobs(count: int) -> list[NewJob]:
@@ -66,7 +79,6 @@ async def tables(url: str, state: str) -> AsyncIterator[Connection]:
                     await connection.execute(f"analyze {table}")
             yield connection
     finally:
-        await hot.close()
         await holder.close()
         await database.close()
 
@@ -111,6 +123,10 @@ def reads_ledger(node: dict[str, Any]) -> bool:
     return "Index Name" in node and str(node.get("Relation Name", "")).startswith("jobs_")
 
 
+def indexes_of(nodes: list[dict[str, Any]], table: str) -> set[str]:
+    return {node["Index Name"] for node in nodes if node.get("Relation Name") == table and "Index Name" in node}
+
+
 def unnest_arguments(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return list(zip(*rows, strict=True))
 
@@ -131,7 +147,8 @@ async def test_a_submission_reads_nothing(database_url: str, state: str) -> None
     async with tables(database_url, state) as connection:
         columns = unnest_arguments(new_jobs(100))[:COLUMNS]
         alone = [None] * 7  # no batch
-        nodes = await plan_of(connection, SUBMIT, *columns, [False] * 100, NODE, "test", 1, *alone)
+        nodes = await plan_of(connection, SUBMIT_STARTING, *columns, [False] * 100, NODE, "test", 1, *alone)
+        nodes += await plan_of(connection, SUBMIT, *columns, None)
     assert scanned_in_full(nodes) == []
     assert [conditions(nodes, table) for table in HOT] == [[]] * len(HOT)
 
@@ -139,13 +156,16 @@ async def test_a_submission_reads_nothing(database_url: str, state: str) -> None
 @pytest.mark.parametrize("state", STATES)
 async def test_a_claim_reads_and_deletes_by_the_whole_key_of_a_lane(database_url: str, state: str) -> None:
     async with tables(database_url, state) as connection:
-        nodes = await plan_of(connection, CLAIM, ["default"], ["echo"], [0], [SMALLEST], 10, NODE, SMALLEST, "test", 1)
+        nodes = await plan_of(
+            connection, CLAIM, [1], ["default"], ["echo"], [0], [SMALLEST], 10, NODE, SMALLEST, "test", 1, *[None] * 4
+        )
         lanes = await plan_of(connection, FIND_LANES)
     assert scanned_in_full(nodes) == []
     found = conditions(nodes, "ready")
     assert len(found) == 2
     for condition in found:
-        assert [column for column in ("queue", "type", "priority", "job_id") if column not in condition] == []
+        assert [column for column in KEY if column not in condition] == []
+    assert indexes_of(nodes, "ready") == indexes_of(lanes, "ready") == {"ready_lanes"}
     ledger = conditions(nodes, f"jobs_{datetime.now(UTC):%Y%m%d}")
     assert len(ledger) == 3  # for claimed jobs, and for receivers: callbacks and labels of endpoints
     for condition in ledger:
@@ -155,21 +175,51 @@ async def test_a_claim_reads_and_deletes_by_the_whole_key_of_a_lane(database_url
     assert [node for node in lanes if node["Node Type"] == "Seq Scan"] == []
 
 
+# How the previous release finds jobs, whose lanes have no tenant.
+OLD_CLAIM = """
+select r.job_id from unnest($1::text[], $2::text[], $3::smallint[], $4::uuid[]) as l (queue, type, priority, floor)
+cross join lateral (
+    select job_id from ready where queue = l.queue and type = l.type and priority = l.priority and job_id >= l.floor
+    order by job_id limit $5 for update skip locked
+) r
+limit $5
+"""
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_a_node_of_the_previous_release_claims_by_its_own_index(database_url: str, state: str) -> None:
+    async with tables(database_url, state) as connection:
+        nodes = await plan_of(connection, OLD_CLAIM, ["default"], ["echo"], [0], [SMALLEST], 10)
+    assert indexes_of(nodes, "ready") == {"ready_pkey"}
+    assert [node for node in nodes if node["Node Type"] == "Sort"] == []
+
+
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("at_once", [1, 20])
 async def test_a_worker_writes_by_the_key_of_its_job(database_url: str, state: str, at_once: int) -> None:
     async with tables(database_url, state) as connection:
         jobs = (await held(connection))[:at_once]
-        ends = [Finish(job_id, token, EventKind.COMPLETED, "null") for job_id, token in jobs]
+        ends = [Finish(job_id, token, EventKind.COMPLETED, "null")[:7] for job_id, token in jobs]
         told = [Progress(job_id, token, 10.0, None, "{}") for job_id, token in jobs]
         plans = [
             await plan_of(connection, FINISH_IF_HELD, *unnest_arguments(ends), "{}", "test"),
+            await plan_of(connection, FINISH_COMPENSATING_IF_HELD, *unnest_arguments(ends), "{}", "test"),
             await plan_of(connection, RECORD_PROGRESS_IF_HELD, *unnest_arguments(told), "test"),
         ]
     for nodes in plans:
         assert scanned_in_full(nodes) == []
         assert len(conditions(nodes, "running")) == 1
         assert "(job_id >= t.job_id) AND (job_id <= t.job_id)" in conditions(nodes, "running")[0]
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_a_compensated_step_is_recorded_by_the_key_of_its_job(database_url: str, state: str) -> None:
+    async with tables(database_url, state) as connection:
+        jobs = await held(connection)
+        steps = [CompensatedStep(job_id, token, "reserve", "{}") for job_id, token in jobs or [(new_job_id(), 1)]]
+        nodes = await plan_of(connection, RECORD_COMPENSATED_IF_HELD, *unnest_arguments(steps), "test")
+    assert scanned_in_full(nodes) == []
+    assert {"job_id", "kind", "name"} <= set(re.findall(r"[a-z_]+", " ".join(conditions(nodes, "steps"))))
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -181,10 +231,26 @@ async def test_jobs_are_looked_at_by_their_keys(database_url: str, state: str) -
     for table in ("running", "scheduled", "blocked"):
         assert conditions(nodes, table) == ["(job_id = a.job_id)"]
     [ready] = conditions(nodes, "ready")
-    assert [column for column in ("queue", "type", "priority", "job_id") if column not in ready] == []
+    assert [column for column in KEY if column not in ready] == []
     assert {node["Index Name"].rpartition("_")[2] for node in nodes if reads_ledger(node)} == {"pkey"}
     assert set(conditions(nodes, "jobs")) == {"((tenant_id = a.tenant_id) AND (job_id = a.job_id))"}
     assert [condition for condition in conditions(nodes, "events") if "(job_id = " not in condition] == []
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_ids_of_all_tenants_are_found_by_an_index_of_ids(database_url: str, state: str) -> None:
+    async with tables(database_url, state) as connection:
+        nodes = await plan_of(connection, FIND_IDS, [new_job_id()])
+    assert scanned_in_full(nodes) == []
+    assert {node["Index Name"].partition("_job_id")[1] for node in nodes if reads_ledger(node)} == {"_job_id"}
+    assert set(conditions(nodes, "jobs")) == {"(job_id = a.job_id)"}
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_a_signal_finds_its_job_by_keys(database_url: str, state: str) -> None:
+    async with tables(database_url, state) as connection:
+        nodes = await plan_of(connection, SEND_SIGNAL, 1, new_job_id(), "approval", None, None, None)
+    assert scanned_in_full(nodes) == []
 
 
 @pytest.mark.parametrize("state", ["small", "bloated"])
@@ -199,7 +265,7 @@ async def test_a_claim_takes_and_locks_no_more_than_it_asked_for(database_url: s
 
 async def test_a_claim_over_several_lanes_takes_no_more_than_it_asked_for_in_all(database_url: str) -> None:
     database = Database(database_url)
-    lanes = [Lane("default", "echo", priority) for priority in (5, 0, -5)]
+    lanes = [Lane(1, "default", "echo", priority) for priority in (5, 0, -5)]
     async with database.connection() as connection:
         for lane in reversed(lanes):
             await record_jobs(connection, [job._replace(priority=lane.priority) for job in new_jobs(4)])

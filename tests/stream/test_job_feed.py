@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from duly.store.postgres.hot_sessions import MOST_SESSIONS
 from duly.stream import job_feed
 from tests.support.handlers import gate, has_entered
 from tests.support.job_stream import following, read_stream
@@ -98,7 +99,7 @@ async def test_the_header_counts_before_the_query_for_a_browser_keeps_its_url(se
 async def test_who_has_it_all_is_told_so_without_a_body(service: Service) -> None:
     job = await service.run("echo")
     for last in (job["sequence"], job["sequence"] + 5):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             answer = await service.client.get(path_of(job["jobId"]), headers={"Last-Event-ID": str(last)})
         assert (answer.status_code, answer.content) == (204, b"")
 
@@ -150,7 +151,7 @@ async def test_a_quiet_stream_says_now_and_then_that_it_is_still_there(
     monkeypatch.setattr(job_feed, "LOOK_SECONDS", 0.05)
     submitted = await service.submit("wait-for-gate", {"name": "quiet"})
     lines: list[str] = []
-    async with asyncio.timeout(10), service.client.stream("GET", path_of(submitted["jobId"])) as answer:
+    async with asyncio.timeout(60), service.client.stream("GET", path_of(submitted["jobId"])) as answer:
         async for line in answer.aiter_lines():
             lines.append(line)
             if lines.count(": still here") == 3:
@@ -166,7 +167,7 @@ async def test_a_stream_without_news_begins_at_once_all_the_same(service: Servic
     running = await service.until(submitted["jobId"], lambda view: view["status"] == "running")
     headers = {"Last-Event-ID": str(running["sequence"])}
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(60),
         service.client.stream("GET", path_of(submitted["jobId"]), headers=headers) as answer,
     ):
         lines = answer.aiter_lines()
@@ -195,7 +196,11 @@ async def test_a_stream_goes_on_across_a_restart(start_service: StartService, da
 
 
 @pytest.mark.parametrize("pooled", [False, True], ids=["hints", "no hints"])
-async def test_a_job_can_be_followed_on_another_node_than_it_runs_on(start_service: StartService, pooled: bool) -> None:
+async def test_a_job_can_be_followed_on_another_node_than_it_runs_on(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch, pooled: bool
+) -> None:
+    if pooled:  # each event is seen at a regular look
+        monkeypatch.setattr(job_feed, "LOOK_SECONDS", 0.2)
     shown = await start_service(roles=("api",), transaction_pooling=pooled)
     await start_service(roles=("worker",), transaction_pooling=pooled)
     submitted = await shown.submit("tell-at-gates", {"name": "afar", "steps": 3})
@@ -206,7 +211,8 @@ async def test_a_job_can_be_followed_on_another_node_than_it_runs_on(start_servi
     assert told == list(range(6))
 
 
-async def test_a_stream_lives_on_lost_hints(service: Service) -> None:
+async def test_a_stream_lives_on_lost_hints(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_feed, "LOOK_SECONDS", 0.2)
     service.node.wakeups.local.changed = lambda _job_ids: None
     submitted = await service.submit("tell-at-gates", {"name": "deaf", "steps": 2})
     async with following(service, submitted["jobId"]) as frames:
@@ -258,8 +264,9 @@ async def test_open_streams_hold_no_connection_to_the_database(start_service: St
         for _ in range(50):
             frames = await stack.enter_async_context(following(service, submitted["jobId"]))
             assert (await anext(frames))["sequence"] == 0
-        assert await _connections(service) <= before + 4
-        async with asyncio.timeout(5):
+        # Those of the pool may be open by now, and of flows that a busy machine makes wait for each other.
+        assert await _connections(service) <= before + 4 + MOST_SESSIONS
+        async with asyncio.timeout(60):
             assert (await service.job(submitted["jobId"]))["status"] == "running"
             assert (await service.run("echo"))["status"] == "completed"
         gate("many").set()

@@ -79,7 +79,7 @@ class Followers:
             return all(has(self.heard[client, name]) for client in clients)
 
         try:
-            await eventually(look, seconds=30)
+            await eventually(look)
         except TimeoutError:
             late = [client for client in clients if not has(self.heard[client, name])]
             raise AssertionError(f"{name}: not heard by {late}") from None
@@ -116,7 +116,7 @@ async def _read(lines: asyncio.StreamReader, note: Callable[[str], None], follow
 async def _follow_with_httpx_sse(followers: Followers, name: str, path: str) -> None:
     """The loop that its documentation leaves to its user."""
     last, retry = "", 1000
-    async with httpx.AsyncClient(base_url=followers.url, verify=NO_TLS, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=followers.url, verify=NO_TLS, timeout=60) as client:
         while True:
             headers = {"Last-Event-ID": last} if last else {}
             try:

@@ -173,7 +173,7 @@ async def test_news_reach_a_stream_by_hints_and_without_them(start_service: Star
 
         await eventually(told_there)
         job = await other.submit("echo")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await heard.wait()
         assert places(await take(frames, 1)) == [(job["jobId"], 0)]
     await other.ended(job["jobId"])
@@ -256,7 +256,7 @@ async def test_a_quiet_stream_says_that_it_is_there_and_from_where_to_resume(
     async with following_all(service, type="nothing") as frames:
         begin = await anext(frames)
         job = await service.run("echo")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (quiet := await anext(frames)).id == begin.id:
                 pass
     assert (quiet.event, quiet.data) == ("position", None)

@@ -7,7 +7,7 @@ from duly import Handlers
 handlers = Handlers()
 
 
-@handlers.register("lingers-longer", batch=100, linger=1.5, max_attempts=1)
+@handlers.register("lingers-longer", batch=100, linger=4.5, max_attempts=1)
 async def lingers_longer(items: list[object]) -> None:
     """Returns at once."""
 

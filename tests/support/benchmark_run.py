@@ -1,4 +1,4 @@
-"""Runs the benchmark as users do, with tiny sizes, and reads its results."""
+"""Runs the benchmark as users do, but with tiny sizes and forked services, and reads its results."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def small_run(
     options += ["--results", str(results), *(["--page", str(results / "page.md")] if page else [])]
     place = place_of_servers()
     run = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks", *options],
+        [sys.executable, "-m", "tests.support.benchmark_program", *options],
         cwd=ROOT,
         env=dict(os.environ) | ({"TMPDIR": str(place)} if place else {}),
         stdout=subprocess.PIPE,

@@ -20,6 +20,13 @@ TO_AN_ENDPOINT_OF_NO_EVENT = """
 insert into deliveries (tenant_id, job_id, sequence, kind, receiver_id, registered)
 values (1, $1, 8, 10, gen_random_uuid(), true)
 """
+STILL_IN_THE_INBOX = """
+insert into inbox (tenant_id, job_id, called_at, size, queue, type, parameters, options)
+select tenant_id, job_id, now(), 4, queue, type, parameters, '{}' from jobs where job_id = $1
+"""
+A_LEASE = """
+insert into leases (tenant_id, job_id, token, lease_seconds, expires_at) values (1, $1, 1, 30, now())
+"""
 # Losses of the ledger itself cannot be repaired.
 IN_THE_LEDGER: list[Broken] = [
     (
@@ -32,7 +39,7 @@ IN_THE_LEDGER: list[Broken] = [
         "insert into events (tenant_id, job_id, sequence, kind, attempt, source) values (1, $1, 3, 2, 1, 'test')",
         "event 3 comes after its end",
     ),
-    ("completed", "update events set kind = 9 where job_id = $1 and sequence = 1", "of the unknown kind 9"),
+    ("completed", "update events set kind = 99 where job_id = $1 and sequence = 1", "of the unknown kind 99"),
     ("completed", "update events set tenant_id = 2 where job_id = $1", "has rows of another tenant"),
     ("completed", "delete from jobs where job_id = $1", "not recorded, but has events"),
 ]
@@ -106,6 +113,13 @@ IN_OTHER_TABLES: list[Broken] = [
         "insert into checkpoints (tenant_id, job_id, token, value) values (1, $1, 1, '1')",
         "is completed, but has a checkpoint",
     ),
+    (
+        "running",
+        "update running set marks = marks | 128 where job_id = $1",
+        "runs on a worker over HTTP, but has no lease",
+    ),
+    ("running", A_LEASE, "has a lease, but does not run under one"),
+    ("completed", A_LEASE, "has a lease, but does not run under one"),
     ("child", "update blocked set waits_for = 3 where job_id = $1", "waits_for is 3, but 2 dependencies are recorded"),
     ("child", "delete from dependencies where child_id = $1", "waits_for is 2, but 0 dependencies are recorded"),
     ("child", "update blocked set reason = 5 where job_id = $1", "is blocked for an unknown reason (5)"),
@@ -117,7 +131,7 @@ IN_OTHER_TABLES: list[Broken] = [
     (
         "completed",
         "insert into dependencies (tenant_id, parent_id, child_id) select 1, $1, job_id from ready limit 1",
-        "has ended, but 1 jobs still wait for it",
+        "has ended, but it still holds back 1 job",
     ),
     ("holder", "delete from concurrency where job_id = $1", "may run, but does not hold its concurrency key 'k'"),
     (
@@ -168,6 +182,32 @@ IN_OTHER_TABLES: list[Broken] = [
         "has deliveries for events that do not exist: 7",
     ),
     ("completed", TO_AN_ENDPOINT_OF_NO_EVENT, "has deliveries for events that do not exist: 8"),
+    ("stepped", "delete from steps where job_id = $1", "has no row of the step 'charge'"),
+    ("stepped", "update steps set sequence = 9 where job_id = $1", "step 'charge' is (2, "),
+    ("stepped", "update steps set name = 'other' where job_id = $1", "has a row of the step 'other', which its events"),
+    ("stepped", "update running set marks = 0 where job_id = $1", "marks should be <Mark.STEPS"),
+    ("stepped", "delete from running where job_id = $1", "running, but has no row in ready"),
+    (
+        "stepped",
+        "delete from signals where job_id = $1",
+        "its signals are {'early': 3} by its events, but {}",
+    ),
+    ("parked", "delete from steps where job_id = $1 and kind = 3", "has no row of the wait 'approval'"),
+    ("parked", "update steps set status = 1 where job_id = $1", "wait 'pause' is (3, "),
+    ("parked", "delete from scheduled where job_id = $1", "pending, but has no row in ready, scheduled, blocked or"),
+    (
+        "parked",
+        "update scheduled set reason = 1 where job_id = $1",
+        "is parked by its events, but its row in",
+    ),
+    (
+        "awaiting",
+        "delete from dependencies where child_id = $1",
+        "waits for child jobs, but no dependency is recorded",
+    ),
+    ("awaiting", "delete from scheduled where job_id = $1", "has dependencies, but does not wait for them"),
+    ("awaiting", "update scheduled set reason = 5 where job_id = $1", "has dependencies, but does not wait for them"),
+    ("answered", "update steps set status = 0 where job_id = $1", "wait 'approval' is (3, "),
     ("batch", "delete from batches where batch_id = $1", "not recorded, but has 2 jobs"),
     ("batch", "update batches set total = 3 where batch_id = $1", "has 3 jobs from"),
     ("batch", "update batches set last_id = first_id where batch_id = $1", "has 2 jobs from"),
@@ -187,6 +227,7 @@ IN_OTHER_TABLES: list[Broken] = [
         "counts are 2 completed",
     ),
     ("batch", "update batches set completed_at = now() where batch_id = $1", "is marked as complete, but is not"),
+    ("ready", STILL_IN_THE_INBOX, "recorded, but its submission is still in the inbox"),
     (None, "delete from control", "the version of claim restrictions is missing, so no job is claimed"),
 ]
 BROKEN = IN_THE_LEDGER + IN_OTHER_TABLES

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import tempfile
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from tests.support.service import NO_TLS, eventually
 
 CHROMIUM: Final = "Chromium and its driver are not on this machine: apt-get install chromium chromium-driver"
 _SERVES: Final = re.compile(rb"successfully on port (\d+)")
+_KEYS: Final = {"TAB": "\ue004", "ENTER": "\ue007", "ESCAPE": "\ue00c", "SPACE": " "}
 _ARGUMENTS: Final = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--no-proxy-server"),
@@ -33,6 +35,10 @@ class Browser:
     async def open(self, url: str) -> None:
         await self._post("url", {"url": url})
 
+    async def resize(self, width: int, height: int) -> None:
+        """Sets the size of the window."""
+        await self._post("window/rect", {"width": width, "height": height})
+
     async def run(self, script: str, *arguments: Any) -> Any:
         """Runs the body of a function and returns its result; waits for a promise."""
         return await self._post("execute/sync", {"script": script, "args": arguments})
@@ -40,6 +46,35 @@ class Browser:
     async def until(self, script: str, *arguments: Any) -> Any:
         """Runs the body of a function repeatedly until its result is true, with a time limit."""
         return await eventually(lambda: self.run(script, *arguments))
+
+    async def press(self, *keys: str) -> None:
+        """Presses keys one after the other, as a person at a keyboard: characters, or `TAB`, `ENTER`, `ESCAPE`."""
+        actions = [{"type": kind, "value": _KEYS.get(key, key)} for key in keys for kind in ("keyDown", "keyUp")]
+        await self._post("actions", {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})
+
+    async def screenshot(self) -> bytes:
+        """Returns the window as PNG."""
+        answer = await self._client.get(f"/session/{self._session}/screenshot")
+        assert answer.status_code == 200, answer.text
+        return b64decode(answer.json()["value"])
+
+    async def console(self) -> list[str]:
+        """Returns the errors and warnings of the console since the last call: failed requests and scripts, and
+        violations of the content security policy.
+        """
+        entries = await self._post("se/log", {"type": "browser"})
+        return [entry["message"] for entry in entries if entry["level"] in {"SEVERE", "WARNING"}]
+
+    async def cookies(self) -> list[dict[str, Any]]:
+        """Returns the cookies of the page, with those that its scripts cannot read."""
+        answer = await self._client.get(f"/session/{self._session}/cookie")
+        assert answer.status_code == 200, answer.text
+        cookies: list[dict[str, Any]] = answer.json()["value"]
+        return cookies
+
+    async def devtools(self, command: str, **parameters: Any) -> Any:
+        """Runs a command of the DevTools protocol, such as `Emulation.setEmulatedMedia`."""
+        return await self._post("goog/cdp/execute", {"cmd": command, "params": parameters})
 
     async def _post(self, command: str, body: dict[str, Any]) -> Any:
         answer = await self._client.post(f"/session/{self._session}/{command}", json=body)
@@ -55,8 +90,9 @@ async def running_browser() -> AsyncIterator[Browser]:
     """
     driver, binary = program("chromedriver", CHROMIUM, name="chromium"), program("chromium", CHROMIUM)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+        environment = os.environ | {"HOME": home, "TMPDIR": home, "TZ": "UTC"}
         process = await asyncio.create_subprocess_exec(
-            *(driver, "--port=0"), env=os.environ | {"HOME": home, "TMPDIR": home}, stdout=asyncio.subprocess.PIPE
+            *(driver, "--port=0"), env=environment, stdout=asyncio.subprocess.PIPE
         )
         try:
             base = f"http://127.0.0.1:{await _port_of(process)}"
@@ -72,7 +108,7 @@ async def running_browser() -> AsyncIterator[Browser]:
 
 async def _port_of(process: asyncio.subprocess.Process) -> int:
     assert process.stdout is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         async for line in process.stdout:
             if (found := _SERVES.search(line)) is not None:
                 return int(found[1])
@@ -82,8 +118,9 @@ async def _port_of(process: asyncio.subprocess.Process) -> int:
 @asynccontextmanager
 async def _session(client: httpx.AsyncClient, binary: str) -> AsyncIterator[Browser]:
     options = {"binary": binary, "args": _ARGUMENTS}
-    wanted = {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}}
-    answer = await client.post("/session", json=wanted)
+    logs = {"browser": "ALL"}
+    chrome = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": logs}
+    answer = await client.post("/session", json={"capabilities": {"alwaysMatch": chrome}})
     assert answer.status_code == 200, answer.text
     session = answer.json()["value"]["sessionId"]
     try:
@@ -107,17 +144,22 @@ class Relay:
         for writer in self._writers:
             writer.transport.abort()
 
-    async def pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes = b"") -> None:
+        """Relays a connection, of which `head` has been read."""
         if self.target is None:
             writer.transport.abort()
             return
         self.taken += 1
         url = httpx.URL(self.target)
-        with suppress(OSError):
-            there, back = await asyncio.open_connection(url.host, url.port)
-            self._writers |= {writer, back}
-            await asyncio.gather(_pump(reader, back), _pump(there, writer))
-        self._writers -= {writer}
+        try:
+            with suppress(OSError):
+                there, back = await asyncio.open_connection(url.host, url.port)
+                self._writers |= {writer, back}
+                back.write(head)
+                await asyncio.gather(_pump(reader, back), _pump(there, writer))
+        finally:
+            self._writers -= {writer}
+            writer.close()  # also if the service does not accept connections
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -131,10 +173,17 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 @asynccontextmanager
 async def running_relay(target: str) -> AsyncIterator[Relay]:
     relay = Relay("", target)
+    async with listening(relay):
+        yield relay
+
+
+@asynccontextmanager
+async def listening(relay: Relay) -> AsyncIterator[None]:
+    """Serves a relay on a free port."""
     server = await asyncio.start_server(relay.pass_on, "127.0.0.1", 0)
     relay.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
-        yield relay
+        yield
     finally:
         relay.cut()
         server.close()

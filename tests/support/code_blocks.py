@@ -34,7 +34,10 @@ from tests.support.shown_output import Mismatch, compare, compare_json
 
 RUN: Final = SHELLS | {"python", "sql"}
 _ADDRESS: Final = re.compile(r"\b(127\.0\.0\.1|localhost):8000\b")
-_REQUEST: Final = re.compile(_ADDRESS.pattern + r"|^(\$ )?duly (submit|watch|status|cancel) ", re.MULTILINE)
+_REQUEST: Final = re.compile(
+    _ADDRESS.pattern + r"|^(\$ )?duly (submit|watch|status|why|logs|list|cancel|retry|top|queues|schedules) ",
+    re.MULTILINE,
+)
 _ERROR: Final = 400
 
 

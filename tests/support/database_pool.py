@@ -21,12 +21,14 @@ from tests.support.reused_connections import forget_connections, keep_connection
 TEMPLATE = "duly_template"
 # Databases with more data than this are dropped: clearing them would leave their pages to the next test.
 LARGEST_BYTES = 4 << 20
-LEAVE_SECONDS = 20.0
+LEAVE_SECONDS = 60.0
+# Sessions that services of a returned database leave for the next ones; all databases share one server.
+MOST_KEPT = 40
 
 TABLES = """
 select relname from pg_class
 where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition
-  and relname not in ('alembic_version', 'control', 'tenants')
+  and relname not in ('alembic_version', 'control', 'tenants', 'epochs')
 order by relname
 """
 # Any change of the schema, of privileges or of settings writes a new row of one of these catalogs. VACUUM and ANALYZE
@@ -35,7 +37,9 @@ SCHEMA = """
 select (select max(xmin::text::bigint) from pg_class where relnamespace = 'public'::regnamespace),
        (select count(*) from pg_class), (select max(xmin::text::bigint) from pg_attribute),
        (select count(*) from pg_attribute), (select count(*) from pg_constraint), (select count(*) from pg_trigger),
-       (select count(*) from pg_proc), (select count(*) from pg_namespace), (select count(*) from pg_db_role_setting),
+       (select max(xmin::text::bigint) from pg_proc), (select count(*) from pg_proc),
+       (select max(xmin::text::bigint) from pg_namespace), (select count(*) from pg_namespace),
+       (select count(*) from pg_default_acl), (select count(*) from pg_db_role_setting),
        (select (datallowconn, datconnlimit, datacl)::text from pg_database where datname = current_database())
 """
 OTHERS = """
@@ -47,8 +51,13 @@ CONTROL = """
 update control set version = 1 where version <> 1;
 delete from tenants where tenant_id > 1;
 update tenants set submit_rate = null, submit_burst = null, backlog_limit = null, retention_days = null,
-    max_endpoints = null, max_schedules = null, max_keys = null
-where num_nonnulls(submit_rate, submit_burst, backlog_limit, retention_days, max_endpoints, max_schedules, max_keys) > 0
+    max_endpoints = null, max_schedules = null, max_keys = null, max_queues = null
+where num_nonnulls(submit_rate, submit_burst, backlog_limit, retention_days, max_endpoints, max_schedules, max_keys,
+    max_queues) > 0
+"""
+MIGRATED = """
+select (select json_agg(c order by c.id) from control c)::text,
+       (select json_agg(t order by t.tenant_id) from tenants t)::text
 """
 
 
@@ -75,7 +84,9 @@ class TestDatabases:
         self._idle: list[TestDatabase] = []
         self._numbers = itertools.count(1)
         self._written = ""
+        self._cells: set[int] = set()
         self._schema: asyncpg.Record | None = None
+        self._migrated: asyncpg.Record | None = None
 
     async def lend(self, *, fresh: bool = False) -> TestDatabase:
         """Returns a migrated, empty database; if `fresh`, one that no other test uses."""
@@ -116,6 +127,31 @@ class TestDatabases:
         yield self._server.url_of(name)
         await self._on_postgres(f"drop database {name} with (force)")
 
+    @asynccontextmanager
+    async def cells(self, count: int) -> AsyncIterator[str]:
+        """Yields the URL of a database with a migrated schema for each of so many cells."""
+        from duly.cells.installation import Installation  # noqa: PLC0415  # of few tests
+        from duly.store.schema.migrations import migrate  # noqa: PLC0415  # as below
+
+        if self._schema is None:
+            await self._make_template()
+        template = f"{TEMPLATE}_{count}_cells"
+        if count not in self._cells:
+            await self._on_postgres(f"drop database if exists {template}")  # of a test that was cut off
+            await self._on_postgres(f"create database {template}")
+            url = self._server.url_of(template)
+            databases = {number: Database(url, schema=f"cell_{number}") for number in range(count)}
+            for database in databases.values():
+                await migrate(database)
+            assert not await Installation(count, writes=True).recognise(databases)
+            for database in databases.values():
+                await database.close()
+            self._cells.add(count)
+        name = f"cells_{next(self._numbers)}"
+        await self._on_postgres(f"create database {name} template {template} strategy file_copy")
+        yield self._server.url_of(name)
+        await self._on_postgres(f"drop database {name} with (force)")
+
     async def drop(self, lent: TestDatabase) -> None:
         await forget_connections(lent.url)
         if lent.connection is not None:
@@ -144,7 +180,7 @@ class TestDatabases:
         tables = [row[0] for row in await connection.fetch(TABLES)]
         each = ", ".join(f"case when exists (select from {name}) then '{name}' end" for name in tables)
         self._written = f"select array_remove(array[{each}], null)"
-        self._schema = await connection.fetchrow(SCHEMA)
+        self._schema, self._migrated = await connection.fetchrow(SCHEMA), await connection.fetchrow(MIGRATED)
         await connection.close()
 
     async def _connected(self, lent: TestDatabase) -> Any:
@@ -174,15 +210,14 @@ class TestDatabases:
             await connection.execute("; ".join([*map("delete from {}".format, written), CONTROL]))
         else:
             await connection.execute(CONTROL)
-        return bool(
-            await connection.fetchval(
-                "select (select count(*) from control) = 2 and (select count(*) from tenants) = 1"
-            )
-        )
+        return bool(await connection.fetchrow(MIGRATED) == self._migrated)
 
     async def _await_departures(self, connection: Any, lent: TestDatabase) -> None:
         """Waits until only kept connections are left: a killed service leaves sessions that end by themselves."""
         kept = await keep_connections(lent.url).server_pids()
+        if len(kept) > MOST_KEPT:
+            await keep_connections(lent.url).close()
+            kept = []
         async with asyncio.timeout(LEAVE_SECONDS):
             while await connection.fetchval(f"select count(pg_terminate_backend(pid)) {OTHERS}", kept):
                 await asyncio.sleep(0.01)

@@ -14,6 +14,7 @@ GRANTS = (
     "grant usage on schema {schema} to {serving}",
     "grant select, insert, update, delete on all tables in schema {schema} to {serving}",
     "grant execute on function {schema}.duly_make_partition(text, date) to {serving}",
+    "grant execute on function {schema}.duly_begin_epoch() to {serving}",
 )
 
 

@@ -1,5 +1,6 @@
 """Check that a migration only expands the schema, so that reads and writes of the previous release keep working."""
 
+import re
 from typing import Any, NamedTuple
 
 COLUMNS = """
@@ -22,6 +23,8 @@ select c.relname, t.tgname, pg_get_triggerdef(t.oid)
 from pg_trigger t join pg_class c on c.oid = t.tgrelid
 where c.relnamespace = 'public'::regnamespace and not c.relispartition and not t.tgisinternal
 """
+
+UNIQUE_KEY = re.compile(r"(?:PRIMARY KEY|UNIQUE|CREATE UNIQUE INDEX .* USING btree) \(([^()]+)\)")
 
 
 class Schema(NamedTuple):
@@ -57,6 +60,20 @@ def contractions(before: Schema, after: Schema) -> list[str]:
         if table in before.tables and (table, column) not in before.columns and required and not filled:
             found.append(f"{table}.{column} is new and takes no null, and has no default")
     for (table, name), definition in sorted(after.constraints.items()):
-        if table in before.tables and before.constraints.get((table, name)) != definition:
+        known = table not in before.tables or before.constraints.get((table, name)) == definition
+        if not known and not _follows_from_a_key(before, table, definition):
             found.append(f"{table} has a new constraint {name}: {definition}")
     return found
+
+
+def _follows_from_a_key(before: Schema, table: str, definition: str) -> bool:
+    """Returns whether this is a unique key that has all columns of an earlier one, and so allows what that allowed."""
+    now = _key_columns(definition)
+    earlier = [_key_columns(each) for (of, _), each in before.constraints.items() if of == table]
+    return any(columns and columns <= now for columns in earlier)
+
+
+def _key_columns(definition: str) -> set[str]:
+    """Returns the columns of a unique key; none for another constraint, or a key with a condition."""
+    found = UNIQUE_KEY.fullmatch(definition)
+    return set(found[1].split(", ")) if found else set()

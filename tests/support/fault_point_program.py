@@ -16,13 +16,19 @@ import signal  # noqa: E402
 import socket  # noqa: E402
 import sys  # noqa: E402
 import traceback  # noqa: E402
+from collections.abc import AsyncIterator  # noqa: E402
+from contextlib import asynccontextmanager  # noqa: E402
 from functools import partial  # noqa: E402
+from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
+import anyio._backends._asyncio  # noqa: E402, F401  # else each child imports it
 import uvloop  # noqa: E402
 from pydantic import SecretStr  # noqa: E402
 
+from duly.cli.server_process import http_server  # noqa: E402
 from duly.domain.egress_policy import EgressPolicy  # noqa: E402
+from duly.domain.node_role import Role  # noqa: E402
 from duly.domain.sealing import Keyring  # noqa: E402
 from duly.handlers.discovery import load_registry  # noqa: E402
 from duly.node import Node  # noqa: E402
@@ -35,12 +41,14 @@ from duly.store.postgres.database import Database  # noqa: E402
 from duly.store.webhooks.take_deliveries import Rooms  # noqa: E402
 from duly.telemetry.structured_logs import configure_logs  # noqa: E402
 from duly.webhooks import dispatcher, receiver_windows  # noqa: E402
+from tests.support.shared_routes import app_of, shared_routes  # noqa: E402
 
 
 def main() -> None:
     _tighten()
     # Modules that composing a node imports; imported here, children need not import them.
     _node(Settings(database_url=SecretStr("postgresql://nobody"), webhook_secret=SecretStr("none")))
+    shared_routes(serving=True)
     # Keeps memory shared with the children: a garbage collection there would write to all of it.
     gc.collect()
     gc.freeze()
@@ -108,21 +116,40 @@ def _become(order: dict[str, Any]) -> None:
 
 
 async def _serve() -> None:
-    """Runs a node with the roles of the environment until SIGTERM, without its HTTP server."""
+    """Runs a node with the roles of the environment until SIGTERM; with an HTTP server if it has the role `api`."""
     node = _node(Settings())
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     await node.start()
-    await stopping.wait()
-    await node.drain()
+    async with _listening(node):
+        await stopping.wait()
+        await node.drain()
     await node.stop()
+
+
+@asynccontextmanager
+async def _listening(node: Node) -> AsyncIterator[None]:
+    """Serves HTTP on a free port, and writes the address to the file FAULT_URL."""
+    if Role.API not in node.settings.roles:
+        yield
+        return
+    listening = socket.create_server(("127.0.0.1", 0))
+    http = http_server(node, app_of(node))
+    serving = asyncio.create_task(http.serve(sockets=[listening]))
+    address = Path(os.environ["FAULT_URL"])
+    begun = address.with_suffix(".begun")
+    begun.write_text(f"http://127.0.0.1:{listening.getsockname()[1]}")
+    begun.rename(address)  # who waits for the file finds the whole address
+    yield
+    http.stop()
+    await serving
 
 
 def _node(settings: Settings) -> Node:
     given = (settings.database_url, settings.webhook_secret)
     url, secret = (value.get_secret_value() for value in given if value is not None)
     keyring = Keyring.read(os.environ["FAULT_KEYS"])
-    return Node(settings, Database(url), load_registry(()), webhook_secret=secret, keyring=keyring)
+    return Node(settings, Database(url), load_registry(settings.handlers), webhook_secret=secret, keyring=keyring)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.support.forked_commands import ROOT
 from tests.support.service import SECRET_KEYS, eventually
 
-BOUND_SECONDS = 30.0
+BOUND_SECONDS = 60.0
 
 
 @dataclass

@@ -16,7 +16,24 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, Generic, TypeVar
 
+STEP_MODULES = (
+    "duly.worker.steps",
+    "duly.lifecycle.run.steps",
+    "duly.store.ledger.steps",
+    "duly.store.queue.park",
+)
+COMPENSATION_MODULES = (
+    "duly.worker.compensation",
+    "duly.handlers.compensation",
+    "duly.lifecycle.run.compensation",
+    "duly.store.ledger.compensation",
+    "duly.lifecycle.end.two_statements",
+)
+PARENT_MODULES = ("duly.store.ties.waiting_parents",)
 MODULES = (
+    *STEP_MODULES,
+    *COMPENSATION_MODULES,
+    *PARENT_MODULES,
     "duly.webhooks.dispatcher",
     "duly.webhooks.sender",
     "duly.webhooks.settler",
@@ -26,6 +43,14 @@ MODULES = (
     "duly.outbound.client",
     "duly.outbound.connection",
     "duly.outbound.connection_pool",
+    "duly.lifecycle.leases.polls",
+    "duly.lifecycle.leases.heartbeats",
+    "duly.lifecycle.leases.ends",
+    "duly.store.queue.leases",
+    "duly.api.leases.claim_leases",
+    "duly.api.leases.heartbeats",
+    "duly.api.leases.ends",
+    "duly.api.leases.lease_children",
 )
 # Names under which the rewritten modules call the functions below.
 PASS, WAIT = "__fault_point__", "__fault_points__"

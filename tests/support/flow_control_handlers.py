@@ -5,7 +5,7 @@ from collections import Counter
 
 from pydantic import BaseModel
 
-from duly import CircuitBreaker, Fail, Handlers, fixed
+from duly import CircuitBreaker, Fail, Handlers, JobContext, fixed
 from tests.support.handlers import gate, has_entered
 
 handlers = Handlers()
@@ -88,3 +88,15 @@ async def guarded_retried() -> None:
 @handlers.register("unguarded")
 async def unguarded(parameters: Gated) -> str:
     return await _troubled("unguarded", parameters)
+
+
+async def _nothing() -> None:
+    pass
+
+
+@handlers.register("guarded-steps", retry=fixed(0), breaker=CircuitBreaker(failures=3, seconds=60))
+async def guarded_steps(parameters: dict[str, bool], job: JobContext) -> None:
+    """Fails, after a step with a compensation if it is asked for one."""
+    if parameters.get("step"):
+        await job.step("reserve", _nothing, compensate=_nothing)
+    raise Fail("no", code="UPSTREAM_DOWN", retryable=True)

@@ -13,9 +13,14 @@ import signal
 import sys
 from typing import Any
 
+# A command imports these only when it needs them: AnyIO's backend, and the modules of `duly serve`.
+import anyio._backends._asyncio  # noqa: F401
+
 import duly.__main__
+import duly.cli.serve
 import duly.cli.server_process
 import duly.cli.supervisor
+import duly.handlers.builtin
 
 
 class Forking:
@@ -74,8 +79,9 @@ def become(order: dict[str, Any]) -> None:
     os.setsid()
     opened = (
         os.open(order["stdin"], os.O_RDONLY),
-        os.open(order["stdout"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644),
-        os.open(order["stderr"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644),
+        # With O_APPEND, since both may be one file.
+        os.open(order["stdout"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644),
+        os.open(order["stderr"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644),
     )
     for number, descriptor in enumerate(opened):
         os.dup2(descriptor, number)

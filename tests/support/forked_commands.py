@@ -133,7 +133,7 @@ def fork_server() -> ForkServer:
 
 
 def run_forked(
-    arguments: Sequence[str], *, environment: Mapping[str, str], stdin: str = "", seconds: float = 60
+    arguments: Sequence[str], *, environment: Mapping[str, str], stdin: str = "", seconds: float = 120
 ) -> "subprocess.CompletedProcess[str]":
     """Runs a command of `duly` and waits for its end."""
     with tempfile.TemporaryDirectory() as folder:

@@ -77,6 +77,12 @@ class Raises(BaseModel):
     name: str = "raises"
 
 
+@handlers.register("raise-and-hold", retry=fixed(0), max_attempts=1, on_exhausted="hold")
+async def raise_and_hold(parameters: Named) -> str:
+    """Fails, and is held."""
+    raise RuntimeError(parameters.name)
+
+
 @handlers.register("raise", retry=fixed(0), max_attempts=3)
 async def raising(parameters: Raises, job: JobContext) -> int:
     calls.setdefault(parameters.name, []).append(job.attempt)
@@ -182,7 +188,7 @@ thread_entered = threading.Event()
 @handlers.register("plain-block", timeout=0.3, max_attempts=1)
 def plain_blocking(job: JobContext) -> str:
     thread_entered.set()
-    thread_gate.wait(30)
+    thread_gate.wait(300)
     return "seen" if job.cancelled else "not seen"
 
 
@@ -262,7 +268,7 @@ async def retries_fixedly() -> None:
 def plain_step(job: JobContext) -> None:
     job.progress(33, "a third")
     thread_entered.set()
-    thread_gate.wait(30)
+    thread_gate.wait(300)
 
 
 @handlers.register("plain-until-cancelled")

@@ -14,7 +14,7 @@ async def read_stream(service: Service, job_id: str, *, last_event_id: str | Non
     headers = {"Last-Event-ID": last_event_id} if last_event_id is not None else {}
     frames: list[dict[str, Any]] = []
     async with (
-        asyncio.timeout(20),
+        asyncio.timeout(60),
         service.client.stream("GET", f"/api/v1/jobs/{job_id}/events/stream", headers=headers) as answer,
     ):
         assert answer.status_code == 200
@@ -37,7 +37,7 @@ async def following(
     """Follows the stream of a job frame by frame, on a connection that ends with the block."""
     headers = {"Last-Event-ID": last_event_id} if last_event_id is not None else {}
     path = f"/api/v1/jobs/{job_id}/events/stream"
-    async with asyncio.timeout(20), service.client.stream("GET", path, headers=headers) as answer:
+    async with asyncio.timeout(60), service.client.stream("GET", path, headers=headers) as answer:
         assert answer.status_code == 200
         frames = _frames(answer.aiter_lines())
         try:

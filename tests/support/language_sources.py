@@ -1,12 +1,11 @@
 """Passages of prose in the repository: Markdown, docstrings, comments and messages, each with its file and line."""
 
 import ast
-import io
 import re
-import tokenize
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 ROOT = Path(__file__).parents[2]
 CODE = ("app", "migrations", "benchmarks", "examples", "tests")
@@ -18,6 +17,12 @@ SKIPPED = {"node_modules", "__pycache__", ".venv"}
 
 _FENCE = re.compile(r"^( *)(```+|~~~+).*?(?:^\1\2[`~]*[ ]*$|\Z)", re.MULTILINE | re.DOTALL)
 _NOT_PROSE = re.compile(r"<!--.*?-->|``[^`]+``|`[^`]+`|\]\([^)\s]*\)|<?https?://[^\s>)]+>?", re.DOTALL)
+# Strings and comments of Python 3.11, where an f-string cannot contain its own quotes; `tokenize` is far slower.
+_STRING_OR_COMMENT = re.compile(
+    r'"""(?:[^"\\]|\\.|"(?!""))*"""|\'\'\'(?:[^\'\\]|\\.|\'(?!\'\'))*\'\'\''
+    r'|"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|#[^\n]*',
+    re.DOTALL,
+)
 _PRAGMA = re.compile(r"^(?:!|noqa|type:|mypy:|pragma|ruff:|fmt:)")
 # Statements and parts of statements; this repository writes SQL in lower case.
 _SQL = re.compile(
@@ -32,6 +37,9 @@ class Passage(NamedTuple):
     line: int
     kind: str
     text: str
+
+
+Documented: TypeAlias = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Docstring(NamedTuple):
@@ -86,12 +94,27 @@ def passages(path: Path) -> Iterator[Passage]:
 
 def docstrings(path: Path) -> Iterator[Docstring]:
     """Yields the docstrings of a module, its classes and functions."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
-            text := ast.get_docstring(node)
-        ):
+    for node in _documented(_tree(path)):
+        if text := ast.get_docstring(node):
             name = "" if isinstance(node, ast.Module) else node.name
             yield Docstring(path, node.body[0].lineno, name, text)
+
+
+@lru_cache(maxsize=1)
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def _documented(tree: ast.Module) -> Iterator[Documented]:
+    """Yields the module, its classes and functions. Visits statements only: most nodes are in expressions."""
+    pending: list[ast.AST] = [tree]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Documented):
+            yield node
+        for parts in ("body", "orelse", "finalbody", "handlers", "cases"):
+            inner = getattr(node, parts, ())
+            pending.extend(inner if isinstance(inner, list) else ())
 
 
 def without_code(text: str) -> str:
@@ -114,14 +137,15 @@ def _of_python(path: Path) -> Iterator[Passage]:
         yield Passage(path, found.line, "docstring", without_code(found.text))
     yield from _blocks(path, _comments(source))
     if ROOT / "app" in path.parents:
-        yield from _messages(path, ast.parse(source))
+        yield from _messages(path, _tree(path))
 
 
 def _comments(source: str) -> Iterator[tuple[int, str]]:
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        text = token.string.lstrip("#").strip()
-        if token.type == tokenize.COMMENT and not _PRAGMA.match(text):
-            yield token.start[0], text
+    line, read = 1, 0
+    for found in _STRING_OR_COMMENT.finditer(source):
+        if found[0].startswith("#") and not _PRAGMA.match(text := found[0].lstrip("#").strip()):
+            line, read = line + source.count("\n", read, found.start()), found.start()
+            yield line, text
 
 
 def _blocks(path: Path, lines: Iterator[tuple[int, str]]) -> Iterator[Passage]:
@@ -142,13 +166,7 @@ def _blocks(path: Path, lines: Iterator[tuple[int, str]]) -> Iterator[Passage]:
 
 def _messages(path: Path, tree: ast.Module) -> Iterator[Passage]:
     """Yields string literals that hold words: errors, help, descriptions, log lines. No docstrings, no SQL."""
-    skipped = {
-        id(node.body[0].value)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        and node.body
-        and isinstance(node.body[0], ast.Expr)
-    }
+    skipped = {id(node.body[0].value) for node in _documented(tree) if node.body and isinstance(node.body[0], ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             skipped.update(map(id, node.values))

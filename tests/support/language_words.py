@@ -60,6 +60,12 @@ PATTERNS = {
     )
     for name, pattern in PHRASES.items()
 }
+# All patterns in one, for text in lower case: finds the few passages that are worth trying each pattern on.
+_ANY = re.compile(
+    r"(?<![\w-])(?:"
+    + "|".join(f"(?:{pattern})" for name, pattern in PHRASES.items() if name not in _WITH_CASE).replace(" ", r"\s+")
+    + r")(?![\w])"
+)
 _WORD = re.compile(r"[^\W\d_][\w'-]*")
 
 
@@ -72,7 +78,10 @@ class Hit(NamedTuple):
 
 def hits(passage: Passage) -> Iterator[Hit]:
     """Yields each phrase of the list in a passage, by its line."""
+    without_case = _ANY.search(passage.text.lower())
     for name, pattern in PATTERNS.items():
+        if not without_case and name not in _WITH_CASE:
+            continue
         for found in pattern.finditer(passage.text):
             if name == "What … is" and passage.kind == "docstring" and not found.start():
                 continue  # the rule for openings reports it

@@ -6,7 +6,6 @@ import time
 import duly
 import duly.client
 import duly.testing
-from duly.domain.webhook_key_pair import make_key_pair
 from duly.webhooks.signature import signature_header
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -35,12 +34,15 @@ def test() -> None:
 
 
 def receive() -> None:
-    pair = make_key_pair()
     now = int(time.time())
-    signature = signature_header([SECRET], [pair.private], message_id="m", timestamp=now, body=BODY)
+    signature = signature_header([SECRET], [], message_id="m", timestamp=now, body=BODY)
     headers = {"webhook-id": "m", "webhook-timestamp": str(now), "webhook-signature": signature}
-    for key in (SECRET, pair.public):
-        assert duly.client.verify_webhook(headers, BODY, key).type == "job.completed"
+    assert duly.client.verify_webhook(headers, BODY, SECRET).type == "job.completed"
+    try:
+        duly.client.verify_webhook(headers, BODY, "whpk_" + "A" * 43 + "=")
+    except ModuleNotFoundError as error:
+        told = str(error)
+    assert told.endswith('run: pip install "duly[ed25519]"')
 
 
 def submit() -> None:
@@ -52,7 +54,17 @@ def submit() -> None:
     raise AssertionError
 
 
+async def submit_in_a_loop() -> None:
+    async with duly.client.AsyncClient("http://127.0.0.1:9") as client:
+        try:
+            await client.submit("double", 2)
+        except duly.client.Unreachable:
+            return
+    raise AssertionError
+
+
 if __name__ == "__main__":
     test()
     receive()
     submit()
+    asyncio.run(submit_in_a_loop())

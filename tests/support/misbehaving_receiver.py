@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-BOUND_SECONDS = 20.0
+BOUND_SECONDS = 60.0
 
 
 @dataclass(frozen=True)

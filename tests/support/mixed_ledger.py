@@ -11,6 +11,9 @@ from duly.domain.events import EventKind
 from duly.domain.ids import SMALLEST, new_job_id
 from duly.domain.job import DEFAULT_TENANT, ClaimedJob, Finish, Flow, Lane, NewBatch, NewJob
 from duly.domain.job_template import template
+from duly.domain.json_writer import digest_of
+from duly.domain.steps import StepKind, Wait
+from duly.domain.tenant import MOST_QUEUES
 from duly.domain.webhook_events import CALLBACK_BITS
 from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.lifecycle.end.cancel import Canceller
@@ -18,22 +21,26 @@ from duly.lifecycle.end.finish import Finisher
 from duly.lifecycle.end.follow_ups import FollowUps
 from duly.lifecycle.maintenance.check import check
 from duly.lifecycle.submit.insert import insert_jobs
+from duly.lifecycle.submit.queue_limit import QueueLimit
 from duly.store.ledger.checkpoints import Checkpoint, record_checkpoints_if_held
+from duly.store.ledger.steps import StepRecord, record_steps_if_held
 from duly.store.postgres.database import Database
 from duly.store.queue.flow_control import read_version
 from duly.store.queue.nodes import NodeRecord, register
+from duly.store.queue.park import resume_due
 from duly.store.queue.ready import LaneStart, claim_ready
 from duly.store.queue.scheduled import release_due
+from duly.store.queue.signals import Signal, send_signal
 from duly.store.submit.batches import record_batch
 from duly.store.ties.placement import release_keyed
 from duly.telemetry.metrics import Metrics
 from tests.support.reused_connections import open_database
 
-LANE = Lane("default", "echo", 0)
+LANE = Lane(1, "default", "echo", 0)
 HOT_TABLES = (
     "ready, scheduled, blocked, running, unique_keys, concurrency, dependencies, endings, batch_tallies, deliveries"
 )
-ALL_TABLES = f"jobs, events, delivery_attempts, batches, checkpoints, nodes, {HOT_TABLES}"
+ALL_TABLES = f"jobs, events, delivery_attempts, batches, checkpoints, leases, nodes, steps, signals, {HOT_TABLES}"
 
 
 @dataclass
@@ -48,7 +55,13 @@ class MixedLedger:
     def __post_init__(self) -> None:
         signals, metrics = Wakeups(), Metrics()
         self.finisher = Finisher(self.database, signals, metrics, source="worker:test")
-        self.follow_ups = FollowUps(self.database, signals, metrics, clock=DatabaseClock())
+        self.follow_ups = FollowUps(
+            self.database,
+            signals,
+            metrics,
+            queue_limit=QueueLimit(self.database, most=MOST_QUEUES),
+            clock=DatabaseClock(),
+        )
         self.canceller = Canceller(self.database, signals, metrics)
 
     async def sql(self, statement: str, *arguments: Any) -> list[Any]:
@@ -92,6 +105,29 @@ class MixedLedger:
         async with self.database.connection() as connection:
             await record_checkpoints_if_held(connection, [Checkpoint(attempt.job_id, attempt.token, "1")])
 
+    async def step(self, *names: str) -> None:
+        """Records a step of the newest attempt of each job."""
+        data = '{"step": "charge", "attempts": 1, "compensation": true, "result": 7}'
+        attempts = [self.attempts[name] for name in names]
+        records = [StepRecord(attempt.job_id, attempt.token, "charge", data, compensable=True) for attempt in attempts]
+        async with self.database.connection() as connection:
+            assert await record_steps_if_held(connection, records, source="worker:test") == [True] * len(names)
+
+    async def park(self, name: str, *waits: Wait) -> None:
+        attempt = self.attempts[name]
+        end = Finish(attempt.job_id, attempt.token, EventKind.PARKED, charged=False, waits=waits)
+        assert [done.kind for done in await self.finisher.record([end])] == [EventKind.PARKED]
+
+    async def park_for_children(self, name: str, *children: str) -> None:
+        attempt, ids = self.attempts[name], tuple(self.ids[child] for child in children)
+        end = Finish(attempt.job_id, attempt.token, EventKind.PARKED, charged=False, children=ids)
+        assert [done.kind for done in await self.finisher.record([end])] == [EventKind.PARKED]
+
+    async def send_signal(self, name: str, signal: str) -> None:
+        sent = Signal(1, self.ids[name], signal, digest_of([1]), f'{{"signal": "{signal}", "body": [1]}}')
+        async with self.database.connection() as connection:
+            assert await send_signal(connection, sent, source="api") is not None
+
     async def draw_consequences(self) -> None:
         while await self.follow_ups.step() == 0:
             pass
@@ -104,6 +140,7 @@ class MixedLedger:
         while await self.sql("select 1 from ready union all select 1 from scheduled union all select 1 from running"):
             await self.sql("update scheduled set run_at = now()")
             async with self.database.connection() as connection, connection.transaction():
+                await resume_due(connection, limit=500, source="sweeper")
                 await release_due(connection, limit=500)
                 await release_keyed(connection, limit=500)
             await self.claim()
@@ -149,12 +186,20 @@ async def mixed_ledger(url: str) -> AsyncIterator[MixedLedger]:
     async with empty_ledger(url) as ledger:
         await ledger.submit("completed", **told)
         await ledger.submit("failed", "running", "stopping", "retrying", "cancelled")
+        await ledger.submit("stepped", "parked", "answered", "awaiting")
         await ledger.submit("holder", flow=Flow(concurrency_key="k"))
         await ledger.submit("kept", flow=Flow(unique_key="u"))
         batch = NewBatch(DEFAULT_TENANT, uuid4(), "nightly", template(new_job()))
         ledger.ids["batch"] = batch.batch_id
         await ledger.submit("first of batch", "second of batch", batch=batch)
         await ledger.claim()
+        await ledger.step("stepped", "parked")
+        for name, seconds in (("parked", 600.0), ("answered", None)):
+            pause = (Wait(StepKind.TIMER, "pause", 3600.0),) if seconds else ()
+            await ledger.park(name, Wait(StepKind.SIGNAL, "approval", seconds), *pause)
+        await ledger.park_for_children("awaiting", "running", "retrying")
+        await ledger.send_signal("answered", "approval")
+        await ledger.send_signal("stepped", "early")
         await ledger.checkpoint("failed")
         await ledger.checkpoint("running")
         for name, kind in (("completed", EventKind.COMPLETED), ("failed", EventKind.FAILED)):

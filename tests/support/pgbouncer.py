@@ -4,7 +4,6 @@ import asyncio
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,9 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 
 from tests.support.node_packages import program
 from tests.support.postgres_servers import open_folder
+from tests.support.tcp_servers import free_port
 
 MISSING = "PgBouncer is not on this machine: apt-get install pgbouncer"
-START_SECONDS = 10.0
+START_SECONDS = 60.0
 # Few connections, so that the sessions of a service take turns on them.
 SERVER_CONNECTIONS = 4
 
@@ -28,9 +28,7 @@ async def pooler(database_url: str, *, mode: str, connections: int = SERVER_CONN
     given = parse_qs(parts.query)
     host = given["host"][0] if "host" in given else str(parts.hostname)
     server_port = given["port"][0] if "port" in given else str(parts.port)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     folder = open_folder()
     user = _user(host) if os.geteuid() == 0 else None  # it does not run as root
     (folder / "users").write_text('"postgres" ""\n')

@@ -1,9 +1,8 @@
-"""Servers of the tests: the embedded PostgreSQL 18, and a system PostgreSQL 15 if installed."""
+"""Servers of the tests: the embedded PostgreSQL 18, and a system PostgreSQL 15 if installed, or another version."""
 
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from duly.embedded.server import embedded_server
+from tests.support.tcp_servers import free_port
 
 SYSTEM_BINARIES = Path("/usr/lib/postgresql/15/bin")
 
@@ -60,22 +60,30 @@ def embedded_18() -> Iterator[Server]:
 @contextmanager
 def system_15(more: str = "") -> Iterator[Server]:
     """Yields a new server; `more` are further options of the command `postgres`."""
+    with server_of(SYSTEM_BINARIES, "system 15", more) as server:
+        yield server
+
+
+@contextmanager
+def server_of(binaries: Path, name: str, more: str = "") -> Iterator[Server]:
+    """Yields a new server of these programs; `more` are further options of the command `postgres`."""
     folder = open_folder()
-    port = _free_port()
-    run = _runner(folder)
+    port = free_port()
+    run = _runner(folder, binaries)
     try:
         run("initdb", "-D", str(folder / "data"), "-A", "trust", "-U", "postgres", "--no-locale", "-E", "UTF8", "-N")
         options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c fsync=off"
+        options += " -c max_connections=200"  # as the embedded server has
         run("pg_ctl", "-D", str(folder / "data"), "-l", str(folder / "log"), "-w", "-o", f"{options} {more}", "start")
         try:
-            yield Server("system 15", f"postgresql://postgres@127.0.0.1:{port}/DATABASE")
+            yield Server(name, f"postgresql://postgres@127.0.0.1:{port}/DATABASE")
         finally:
             run("pg_ctl", "-D", str(folder / "data"), "-m", "immediate", "-w", "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _runner(folder: Path) -> Callable[..., None]:
+def _runner(folder: Path, binaries: Path) -> Callable[..., None]:
     """Runs the server's programs as its own user, since PostgreSQL does not run as root."""
     user = "postgres" if os.geteuid() == 0 else None
     if user:
@@ -83,7 +91,7 @@ def _runner(folder: Path) -> Callable[..., None]:
 
     def run(program: str, *arguments: str) -> None:
         subprocess.run(
-            [str(SYSTEM_BINARIES / program), *arguments],
+            [str(binaries / program), *arguments],
             check=True,
             user=user,
             cwd=folder,
@@ -93,9 +101,3 @@ def _runner(folder: Path) -> Callable[..., None]:
         )
 
     return run
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -64,5 +64,5 @@ async def opened_site(
     ports = [urlsplit(node.url).port or 0 for node in nodes]
     async with running_proxy(kind, certificate, folder, nodes=ports, **changes) as proxy:
         transport = httpx.AsyncHTTPTransport(verify=certificate.trusting, local_address=CLIENT)
-        async with httpx.AsyncClient(base_url=proxy.url, headers=KEY, timeout=30, transport=transport) as client:
+        async with httpx.AsyncClient(base_url=proxy.url, headers=KEY, timeout=60, transport=transport) as client:
             yield Site(proxy.url, nodes[0].database_url, client, certificate, proxy, nodes)

@@ -15,12 +15,13 @@ from typing import Final
 
 from tests.support.node_packages import program
 from tests.support.service import eventually
+from tests.support.tcp_servers import free_port
 
 _PAGE: Final = Path(__file__).parents[2] / "docs" / "deploy" / "behind-a-proxy.md"
 _FRAMES: Final = Path(__file__).parent / "proxy_frames"
 _BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _UNDER_A_PATH: Final = re.compile(r"^\| (\w+) \| `(.+?)` \| `(.+?)` \|$", re.MULTILINE)
-START_SECONDS: Final = 20.0
+START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 10.0
 
 
@@ -165,7 +166,7 @@ async def running_proxy(
     missing = f"{chosen.program} is not on this machine: apt-get install {chosen.package}"
     binary = program(chosen.program, missing)
     folder.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
+    port = free_port()
     path = folder / "configuration"
     path.write_text(configuration(kind, certificate, port=port, nodes=nodes, changes=changes))
     log = folder / "log"
@@ -180,13 +181,6 @@ async def running_proxy(
         yield Proxy(chosen, f"https://localhost:{port}", process, log)
     finally:
         _stop(process)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def _listens(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import httpx
 
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
-BOUND_SECONDS = 10
+BOUND_SECONDS = 60
 
 
 async def exchanged(url: str, request: bytes, *, bodies: Sequence[int | None]) -> list[bytes]:

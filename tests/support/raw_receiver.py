@@ -45,9 +45,12 @@ class Receiver:
                     await self._take(reader)
                     await self._behaviour(reader, writer)
         finally:
+            writer.close()
+            with suppress(OSError, TimeoutError):
+                async with asyncio.timeout(1):
+                    await writer.wait_closed()  # else a loop that ends now leaves the socket open
             self.open -= 1
             self.closed.set()
-            writer.close()
 
     async def _take(self, reader: asyncio.StreamReader) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -76,7 +79,7 @@ async def receiver(
             server.close()
             for writer in made.writers:
                 writer.transport.abort()
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(60):
                 while made.open:
                     made.closed.clear()
                     await made.closed.wait()

@@ -86,12 +86,17 @@ class Looks:
             return found
 
         dispatcher._take = counted
+        self._dispatcher = dispatcher
 
     async def more(self, number: int = 3) -> None:
-        """Waits for this number of further queries, by which time all possible deliveries have begun."""
+        """Waits for this number of further queries, by which time all possible deliveries have begun. They come at
+        once, and include receivers that are held back.
+        """
         wanted = self.count + number
 
         async def look() -> bool:
+            self._dispatcher._gated_asked_at = float("-inf")
+            self._dispatcher.wake()
             return self.count >= wanted
 
         await eventually(look)

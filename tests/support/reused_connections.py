@@ -12,7 +12,8 @@ from typing import Any
 import asyncpg
 
 from duly.store.postgres.catalog_types import CatalogTypesConnection
-from duly.store.postgres.database import LOST, Database, HotConnection
+from duly.store.postgres.database import LOST, Database, HotConnection, _hot_settings
+from duly.store.postgres.hot_sessions import HotSessions
 
 RESET_SECONDS = 5.0
 
@@ -23,46 +24,42 @@ class KeptDatabase(Database):
     def __init__(self, url: str, *, connections: int, transaction_pooling: bool) -> None:
         super().__init__(url, connections=connections, transaction_pooling=transaction_pooling)
         self.lent = True
-        self._locks: dict[HotConnection, float | None] = {}
-        self._spare: list[HotConnection] = []
+        self._spare: list[HotSessions] = []
 
-    def hot(self, *, lock_seconds: float | None = None) -> HotConnection:
-        for spare in self._spare:
-            if self._locks[spare] == lock_seconds:
-                self._spare.remove(spare)
-                return spare
-        made = super().hot(lock_seconds=lock_seconds)
-        self._locks[made] = lock_seconds
-        return made
+    def own(self) -> HotConnection:
+        if not self._spare:
+            return super().own()
+        self._own.append(self._spare.pop())
+        return HotConnection(self._own[-1], self._translating, _hot_settings(None))
 
     async def close(self) -> None:
         """Resets the sessions to their state when opened, and closes those that cannot be reset."""
-        await asyncio.gather(*map(_set_back, self._hot))
-        self._spare = list(self._hot)
+        await asyncio.gather(*map(_set_back, (self._hot, *self._own)))
+        self._spare, self._own = [*self._spare, *self._own], []
         self.lent = False
 
     async def close_for_good(self) -> None:
+        self._own += self._spare
         await super().close()
 
     def server_pids(self) -> list[int]:
         """Returns the process ids of the sessions of kept connections."""
         pool: Any = self._pool
         holders: list[Any] = pool._holders if pool is not None else []
-        held = [*(hot._held for hot in self._hot), *(holder._con for holder in holders)]
+        hot = [connection for sessions in (self._hot, *self._own, *self._spare) for connection in sessions.connections]
+        held = [*hot, *(holder._con for holder in holders)]
         return [each.get_server_pid() for each in held if each is not None and not each.is_closed()]
 
 
-async def _set_back(hot: HotConnection) -> None:
-    if hot.in_use:
-        await hot.close()
-        return
-    held = hot._held
-    if held is None or held.is_closed():
-        return
-    try:
-        await held.reset(timeout=RESET_SECONDS)
-    except LOST:
-        await hot.close()
+async def _set_back(sessions: HotSessions) -> None:
+    for session in list(sessions._sessions):
+        try:
+            if session.free:
+                await session.connection.reset(timeout=RESET_SECONDS)
+                continue
+        except LOST:
+            pass
+        await sessions.drop(session)
 
 
 class KeptDatabases:

@@ -11,8 +11,10 @@ from uuid import UUID
 
 import asyncpg
 import httpx
+import pytest
 
 from duly.cli.server_process import http_server
+from duly.domain.builtin_types import chosen_builtin_types
 from duly.domain.database_clock import DatabaseClock
 from duly.domain.sealing import Keyring
 from duly.handlers.discovery import load_registry
@@ -22,7 +24,8 @@ from duly.settings import Settings
 from tests.support.reused_connections import asking, open_database
 from tests.support.shared_routes import app_of
 
-BOUND_SECONDS = 20.0
+# Bound of each wait, which only ends a hang: a machine may be five times slower, and pause.
+BOUND_SECONDS = 60.0
 SECRET_KEYS = f"tests:{'A' * 43}="  # a key for tests: 32 zero bytes
 # Reading all CA certificates takes longer than starting a node.
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -43,7 +46,7 @@ class ServiceClient:
 
         async def accepted() -> dict[str, Any] | None:
             answer = await self.client.post("/api/v1/jobs", json=body)
-            if answer.status_code == 503 and answer.json()["error"]["code"] == "OVERLOADED":
+            if answer.status_code == 503 and answer.json()["error"]["code"] in {"OVERLOADED", "CELL_AWAY"}:
                 return None
             assert answer.status_code == 202, answer.text
             view: dict[str, Any] = answer.json()
@@ -84,6 +87,10 @@ class ServiceClient:
     async def event_types(self, job_id: str) -> list[str]:
         return [event["eventType"] for event in await self.events(job_id)]
 
+    async def make_due(self) -> None:
+        """Ends the time for which jobs wait."""
+        await self.sql("update scheduled set run_at = now()")
+
     async def drop(self, job_id: str) -> None:
         """Deletes a finished job from the ledger, as retention does."""
         await self.sql("delete from events where job_id = $1", UUID(job_id))
@@ -114,6 +121,11 @@ class Service(ServiceClient):
 
     node: Node
 
+    def written(self, capfd: pytest.CaptureFixture[str]) -> str:
+        """Returns all that was written to the terminal, with the lines of the access log that are still collected."""
+        self.node.access.flush()
+        return "".join(capfd.readouterr())
+
 
 async def eventually(look: Callable[[], Awaitable[Any]], *, seconds: float = BOUND_SECONDS) -> Any:
     """Polls until the result is true, with a time limit, for conditions without a signal."""
@@ -123,28 +135,34 @@ async def eventually(look: Callable[[], Awaitable[Any]], *, seconds: float = BOU
     return seen
 
 
-@asynccontextmanager
-async def running_service(
-    database_url: str, *, keyring: Keyring = KEYRING, clock: DatabaseClock | None = None, **settings: Any
-) -> AsyncIterator[Service]:
-    """Starts a node with the tests' handlers and its HTTP server; drains and stops it after the block."""
-    chosen = Settings(
+def settings_of_tests(**settings: Any) -> Settings:
+    """Returns the settings of a service with the tests' handlers."""
+    return Settings(
         **{
             "port": 0,
             "handlers": ("tests.support.handlers",),
             "webhook_allow_networks": ("127.0.0.0/8",),
             "shutdown_grace_seconds": 0.2,
-            "tenants_preview": True,
+            "lease_seconds": 15,  # a slow machine may stop the event loop of the tests for seconds
             **settings,
         }
     )
+
+
+@asynccontextmanager
+async def running_service(
+    database_url: str, *, keyring: Keyring = KEYRING, clock: DatabaseClock | None = None, **settings: Any
+) -> AsyncIterator[Service]:
+    """Starts a node with the tests' handlers and its HTTP server; drains and stops it after the block."""
+    chosen = settings_of_tests(**settings)
     database = open_database(
         database_url,
         connections=chosen.database_connections,
         transaction_pooling=chosen.transaction_pooling,
         schema=chosen.database_schema,
     )
-    registry = load_registry(chosen.handlers, client=client_for_jobs(chosen))
+    builtin = chosen_builtin_types(chosen.builtin_types)
+    registry = load_registry(chosen.handlers, client=client_for_jobs(chosen), builtin=builtin)
     node = Node(chosen, database, registry, webhook_secret="whsec_dGVzdA==", keyring=keyring, clock=clock)
     await node.start()
     listening = socket.socket()
@@ -154,7 +172,7 @@ async def running_service(
     serving = asyncio.create_task(http.serve(sockets=[listening]))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     await asyncio.wait_for(http.accepting.wait(), BOUND_SECONDS)
-    async with httpx.AsyncClient(base_url=url, timeout=30, verify=NO_TLS) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=BOUND_SECONDS, verify=NO_TLS) as client:
         try:
             yield Service(url, database_url, client, node)
         finally:

@@ -16,11 +16,15 @@ import httpx
 import psutil
 
 from tests.support.forked_commands import ROOT, ForkedProcess, fork_server
-from tests.support.service import NO_TLS, SECRET_KEYS, ServiceClient, eventually
+from tests.support.service import BOUND_SECONDS, NO_TLS, SECRET_KEYS, ServiceClient, eventually
 
-READY_SECONDS = 40.0
-END_SECONDS = 40.0
-_READY = re.compile(r"Duly is ready on (http://\S+)$", re.MULTILINE)
+READY_SECONDS = 120.0
+END_SECONDS = 120.0
+# Bound of a graceful stop after the test: one whose job never ends is killed then.
+STOP_SECONDS = 20.0
+# A slow machine may stop a process for seconds. Tests end the leases of dead processes themselves.
+LEASE_SECONDS = 15
+READY = re.compile(r"Duly is ready on (http://\S+)$", re.MULTILINE)
 
 
 AnyProcess: TypeAlias = "subprocess.Popen[bytes] | ForkedProcess"
@@ -73,7 +77,7 @@ class Command:
         return str(found[1])
 
     async def _ready(self) -> Any:
-        return _READY.search(self.stdout) or self.popen.poll() is not None
+        return READY.search(self.stdout) or self.popen.poll() is not None
 
 
 @dataclass
@@ -96,9 +100,20 @@ class ServiceProcess(ServiceClient):
         self.command.signal(signal.SIGKILL)
         self.command.popen.wait()
 
+    async def lose(self) -> None:
+        """Kills this process alone with SIGKILL. Its lease ends at once, instead of after its time."""
+        self.kill()
+        await lose_node(self, self.command.pid)
+
     async def stop(self) -> int:
         self.command.signal(signal.SIGTERM)
         return await self.command.ended()
+
+
+async def lose_node(service: ServiceClient, pid: int) -> None:
+    """Ends the lease of a process that is dead, instead of waiting for its time."""
+    over = "update nodes set heartbeat_at = now() - $2 * interval '1 second' where name like $1"
+    await service.sql(over, f"%-{pid}", LEASE_SECONDS)
 
 
 @dataclass
@@ -159,7 +174,7 @@ class Processes:
         chosen = {
             "DULY_HANDLERS": "tests.support.process_handlers",
             "DULY_WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8",
-            "DULY_LEASE_SECONDS": "2",
+            "DULY_LEASE_SECONDS": str(LEASE_SECONDS),
             "DULY_SHUTDOWN_GRACE_SECONDS": "5",
             **({"DULY_DATABASE_URL": database_url} if database_url else {}),
         }
@@ -171,7 +186,9 @@ class Processes:
 
     async def ready(self, command: Command, database_url: str) -> ServiceProcess:
         url = await command.address()
-        client = await self.stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=30, verify=NO_TLS))
+        client = await self.stack.enter_async_context(
+            httpx.AsyncClient(base_url=url, timeout=BOUND_SECONDS, verify=NO_TLS)
+        )
         return ServiceProcess(url, database_url, client, command)
 
     def note_descendants(self) -> None:
@@ -184,7 +201,7 @@ class Processes:
         for command in self.commands:
             if command.popen.poll() is None:
                 command.signal(signal.SIGTERM)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + STOP_SECONDS
         for command in self.commands:
             try:
                 await command.ended(seconds=max(0.1, deadline - time.monotonic()))
@@ -228,7 +245,7 @@ class Gates:
             return []
         return [(int(line.split()[0]), int(line.split()[1])) for line in text.splitlines()]
 
-    async def has_begun(self, name: str, *, times: int = 1, seconds: float = 20) -> list[tuple[int, int]]:
+    async def has_begun(self, name: str, *, times: int = 1, seconds: float = BOUND_SECONDS) -> list[tuple[int, int]]:
         async def look() -> list[tuple[int, int]]:
             begun = self.begun(name)
             return begun if len(begun) >= times else []
@@ -236,14 +253,14 @@ class Gates:
         found: list[tuple[int, int]] = await eventually(look, seconds=seconds)
         return found
 
-    async def was_cancelled(self, name: str, *, seconds: float = 20) -> None:
+    async def was_cancelled(self, name: str, *, seconds: float = BOUND_SECONDS) -> None:
         async def look() -> bool:
             return (self.folder / f"{name}.cancelled").exists()
 
         await eventually(look, seconds=seconds)
 
 
-async def gone(processes: list[psutil.Process], *, seconds: float) -> None:
+async def gone(processes: list[psutil.Process], *, seconds: float = BOUND_SECONDS) -> None:
     """Waits until all of these processes have ended; fails if one continues to run."""
 
     async def look() -> bool:

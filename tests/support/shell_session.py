@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Mapping
@@ -140,11 +139,6 @@ def environment_for(files: Path, variables: Mapping[str, str]) -> dict[str, str]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DULY_", "PYTEST_"))}
     kept.pop("PYTHONDONTWRITEBYTECODE", None)  # else each start compiles every library
     path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), kept.get("PATH", "")])
-    return kept | {"PATH": path, "CURL_LOG": str(log), "LC_ALL": "C.UTF-8", **variables}
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port
+    # A service without a secret of its own writes one to its data folder: not to that of this machine.
+    own = {"PATH": path, "CURL_LOG": str(log), "LC_ALL": "C.UTF-8", "DULY_DATA_DIR": str(files / "data")}
+    return {**kept, **own, **variables}

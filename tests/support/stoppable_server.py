@@ -4,9 +4,10 @@ import asyncio
 import os
 import shutil
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -36,29 +37,34 @@ class OwnServer:
         """Stops the server immediately, like a power failure for its clients; committed data remains."""
         processes = self._processes()
         os.kill(self.embedded.postmaster_pid, signal.SIGQUIT)
-        await gone(processes, seconds=20)
+        await gone(processes, seconds=60)
 
     async def start(self) -> None:
         """Restarts the server at the same address."""
         self.embedded = await asyncio.to_thread(revive, self.embedded)
 
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
+    def frozen(self) -> AbstractContextManager[None]:
         """Freezes the server for the block, with open connections, as behind a network that drops all packets."""
-        processes = self._processes()
-        for process in processes:
-            process.suspend()
-        try:
-            yield
-        finally:
-            for process in processes:
-                with suppress(psutil.NoSuchProcess):
-                    process.resume()
+        return frozen(self._processes())
 
 
 @contextmanager
-def own_server() -> Iterator[OwnServer]:
-    folder = open_folder()
+def frozen(processes: Sequence[psutil.Process]) -> Iterator[None]:
+    """Freezes these processes for the block."""
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+
+
+@contextmanager
+def own_server(folder: Path | None = None) -> Iterator[OwnServer]:
+    """Runs a server in a folder of its own, or in the given one."""
+    folder = folder or open_folder()
     try:
         with embedded_server(folder) as embedded:
             yield OwnServer(embedded)

@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from duly.domain.ids import new_job_id
-from tests.support.service import BOUND_SECONDS, Service
+from tests.support.service import BOUND_SECONDS, Service, ServiceClient
 
 PATH = "/api/v1/events/stream"
 IN_ORDER = """
@@ -53,7 +53,7 @@ def _frame(fields: dict[str, str]) -> Frame:
 
 @asynccontextmanager
 async def following_all(
-    service: Service, *, last_event_id: str | None = None, **filters: Any
+    service: ServiceClient, *, last_event_id: str | None = None, **filters: Any
 ) -> AsyncIterator[AsyncGenerator[Frame, None]]:
     """Follows all jobs on a connection that ends with the block. The first frame has the start position."""
     headers = {"Last-Event-ID": last_event_id} if last_event_id is not None else {}
@@ -81,7 +81,7 @@ async def take(frames: AsyncGenerator[Frame, None], count: int) -> list[Frame]:
     return taken
 
 
-async def in_order(service: Service) -> list[tuple[str, int]]:
+async def in_order(service: ServiceClient) -> list[tuple[str, int]]:
     """Returns all events of the ledger in the order that every stream must have."""
     return [(row[0], row[1]) for row in await service.sql(IN_ORDER)]
 

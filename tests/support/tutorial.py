@@ -54,7 +54,7 @@ class Server:
 
 async def work_like_the_page(shop: str) -> str:
     """Acts as the web page, with its origin: submits a report twice, follows it, and returns its id."""
-    async with httpx.AsyncClient(base_url=shop, timeout=20, verify=NO_TLS) as page:
+    async with httpx.AsyncClient(base_url=shop, timeout=60, verify=NO_TLS) as page:
         assert "EventSource" in (await page.get("/")).text
         request = {"requestId": "0f8fad5b-d9cb-469f-a165-70867728950e", **_REPORT}
         first, second = [(await page.post("/reports", json=request)).json() for _ in range(2)]

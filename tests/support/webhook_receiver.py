@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from duly.webhooks.signature import verify_hex, verify_standard
+from tests.support.tcp_servers import tcp_server
 
 
 @dataclass
@@ -35,7 +36,7 @@ class Receiver:
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     async def next(self) -> Received:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await self.received.get()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -69,11 +70,6 @@ class Receiver:
 @asynccontextmanager
 async def running_receiver() -> AsyncIterator[Receiver]:
     receiver = Receiver()
-    server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0)
-    receiver.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
-    try:
+    async with tcp_server(receiver.serve) as url:
+        receiver.url = f"{url}/hook"
         yield receiver
-    finally:
-        server.close()
-        for writer in receiver.writers:
-            writer.close()

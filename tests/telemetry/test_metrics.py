@@ -1,11 +1,12 @@
 """Metrics: what an operator asks of the service is there, and moves."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from duly.domain.events import EventKind
 from duly.domain.ids import new_job_id, smallest_id_at
@@ -13,10 +14,13 @@ from duly.domain.job import Finished, Lane
 from duly.telemetry.label_values import MOST_NAMES
 from duly.telemetry.metrics import Metrics, QueueFigures
 from tests.support import handlers as signals
+from tests.support.parked_jobs import parked_job
 from tests.support.service import Service, eventually
 from tests.support.webhook_receiver import Receiver
 
 pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
+
+StartService = Callable[..., Awaitable[Service]]
 
 
 def samples_of(text: bytes) -> dict[str, float]:
@@ -30,7 +34,8 @@ async def _samples(service: Service) -> dict[str, float]:
     return samples_of(answer.content)
 
 
-async def test_counters_follow_jobs_attempts_deliveries_and_refusals(service: Service, receiver: Receiver) -> None:
+async def test_counters_follow_jobs_attempts_deliveries_and_refusals(start_service: Any, receiver: Receiver) -> None:
+    service = await start_service(webhook_retry_seconds=(3600,))
     receiver.statuses = [500, 204]
     before = await _samples(service)
     assert before["duly_jobs_accepted_total"] == 0
@@ -43,7 +48,8 @@ async def test_counters_follow_jobs_attempts_deliveries_and_refusals(service: Se
 
     async def settled() -> dict[str, float]:
         samples = await _samples(service)
-        return samples if 'duly_deliveries_total{outcome="try_again"}' in samples else {}
+        ended = samples.get('duly_batch_size_sum{statement="finish"}', 0)
+        return samples if ended == 4 and 'duly_deliveries_total{outcome="try_again"}' in samples else {}
 
     now: dict[str, Any] = await eventually(settled)
     assert now["duly_jobs_accepted_total"] == 3
@@ -78,12 +84,17 @@ async def test_gauges_show_depth_and_oldest_age_of_each_queue_slots_and_loops(st
     for _ in range(3):
         await service.submit("echo", 1, queue="waiting")
     await service.submit("echo", 1, queue="later", delaySeconds=60)
+    parked = await parked_job(service, "approval", queue="parked")
     await service.sql("select pg_sleep(0.05)")  # an age above nothing
     await service.node.gauges.step()
     now = await _samples(service)
     assert now['duly_queue_running{queue="default"}'] == 1
     assert now['duly_queue_depth{queue="waiting"}'] == 3
     assert now['duly_queue_scheduled{queue="later"}'] == 1
+    assert (now['duly_queue_parked{queue="parked"}'], now['duly_queue_scheduled{queue="parked"}']) == (1, 0)
+    assert (now['duly_queue_held{queue="parked"}'], now["duly_signals_total"]) == (0, 0)
+    await service.client.post(f"/api/v1/jobs/{parked}/signals/approval")
+    assert (await _samples(service))["duly_signals_total"] == 1
     assert 0.05 <= now['duly_queue_oldest_seconds{queue="waiting"}'] < 60
     assert (now["duly_worker_slots"], now["duly_worker_slots_busy"]) == (1, 1)
     loops = {loop.name for loop in service.node.loops}
@@ -118,12 +129,12 @@ def test_a_small_number_of_queues_is_shown_one_by_one(server: object) -> None:
 
 
 ENDED = Finished(
-    UUID(int=1), EventKind.COMPLETED, sequence=2, lane=Lane("", "", 0), due_in_seconds=None, delivers=False
+    UUID(int=1), EventKind.COMPLETED, sequence=2, lane=Lane(1, "", "", 0), due_in_seconds=None, delivers=False
 )
 
 
 def ended_in(queues: Iterable[str]) -> list[Finished]:
-    return [ENDED._replace(lane=Lane(queue, "echo", 0)) for queue in queues]
+    return [ENDED._replace(lane=Lane(1, queue, "echo", 0)) for queue in queues]
 
 
 def test_names_of_queues_do_not_make_the_counters_grow_and_their_sum_is_right(server: object) -> None:
@@ -145,6 +156,14 @@ def test_names_of_queues_do_not_make_the_counters_grow_and_their_sum_is_right(se
     assert before['duly_attempts_ended_total{event="JobCompleted",queue="default"}'] == 100
 
 
+def test_queues_of_one_name_are_one_series_whatever_their_tenants(server: object) -> None:
+    metrics = Metrics()
+    metrics.finished([ENDED._replace(lane=Lane(tenant, "mail", "echo", 0)) for tenant in range(1, 10_001)])
+    text = metrics.render().decode()
+    assert samples_of(text.encode())['duly_attempts_ended_total{event="JobCompleted",queue="mail"}'] == 10_000
+    assert "tenant" not in text
+
+
 def test_a_queue_that_turns_out_busy_is_shown_though_many_others_came_first(server: object) -> None:
     metrics = Metrics()
     for start in range(0, 5_000, 50):
@@ -155,7 +174,8 @@ def test_a_queue_that_turns_out_busy_is_shown_though_many_others_came_first(serv
     assert samples['duly_attempts_ended_total{event="JobCompleted",queue="late"}'] > 50
 
 
-async def test_a_service_with_thousands_of_queues_has_a_short_page_of_metrics(service: Service) -> None:
+async def test_a_service_with_thousands_of_queues_has_a_short_page_of_metrics(start_service: StartService) -> None:
+    service = await start_service(max_queues_per_tenant=10_000)
     lines = b"".join(b'{"type":"echo","queue":"q%d","delaySeconds":600}\n' % n for n in range(3_000))
     ndjson = {"Content-Type": "application/x-ndjson"}
     answer = await service.client.post("/api/v1/jobs/batch", content=lines, headers=ndjson)
@@ -176,3 +196,18 @@ def test_a_queue_that_is_empty_now_is_no_longer_shown(server: object) -> None:
     text = metrics.render().decode()
     assert 'duly_queue_depth{queue="a"}' not in text
     assert 'duly_queue_depth{queue="b"} 3.0' in text
+
+
+async def test_the_histogram_of_waits_names_a_job_and_its_trace_in_openmetrics(service: Service) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    body = {"type": "echo", "parameters": 1, "delaySeconds": 0.01}
+    job_id = (await service.client.post("/api/v1/jobs", json=body, headers=headers)).json()["jobId"]
+    await service.ended(job_id)
+
+    answer = await service.client.get("/metrics", headers={"Accept": "application/openmetrics-text;version=1.0.0"})
+    assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    parsed = text_string_to_metric_families(answer.text)  # type: ignore[no-untyped-call]  # it has no annotations
+    families = {family.name: family for family in parsed}
+    exemplars = [sample.exemplar for sample in families["duly_wait_seconds"].samples if sample.exemplar is not None]
+    assert [exemplar.labels for exemplar in exemplars] == [{"job_id": job_id, "trace_id": trace}]

@@ -58,7 +58,7 @@ def no_answer(code: OutboundCode) -> OutboundError:
 
 def tried(came: OutboundResponse | OutboundError, *, attempt: int = 1, random: float = 0.5) -> AttemptResult:
     return classify(
-        DUE._replace(attempt=attempt), came, schedule=WEBHOOK_SCHEDULE_SECONDS, random=lambda: random, now=NOW
+        DUE._replace(attempt=attempt), came, schedule=WEBHOOK_SCHEDULE_SECONDS, random=lambda: random, now=lambda: NOW
     )
 
 
@@ -127,7 +127,7 @@ def test_a_delivery_that_is_sent_again_has_the_whole_schedule_anew() -> None:
                 answer(500),
                 schedule=WEBHOOK_SCHEDULE_SECONDS,
                 random=half,
-                now=NOW,
+                now=lambda: NOW,
             )
             for place in (1, last, last + 1)
         ]

@@ -186,7 +186,7 @@ async def test_a_receiver_that_keeps_failing_is_left_alone_probed_one_at_a_time_
     healthy = await registered(service, other.url, "job.completed")
     await service.run("echo", {"n": 0})
     await until(service, failing, failures=1)
-    await on(service, AGE_FAILURES, failing, 10)
+    await on(service, AGE_FAILURES, failing, 1200)  # it is left alone for five minutes
     for n in range(4):
         await service.run("echo", {"n": n})
     opened = await until(service, failing, state="open", failures=5)

@@ -83,7 +83,7 @@ async def all_sent(service: ServiceClient) -> None:
 async def test_beside_fifty_black_holes_a_healthy_endpoint_is_told_everything_before_the_first_of_them_is_given_up(
     start_service: StartService, receiver: MisbehavingReceiver, black_holes: list[MisbehavingReceiver]
 ) -> None:
-    service = await start_service()
+    service = await start_service(webhook_timeout_seconds=3600)
     for hole in black_holes:
         await keep_endpoint(service, hole.url("/hook"))
     # They start first, so that the maximum number of requests hangs.
@@ -100,7 +100,7 @@ async def test_beside_fifty_black_holes_a_healthy_endpoint_is_told_everything_be
 async def test_a_receiver_that_was_well_goes_on_where_all_that_may_hang_hangs(
     start_service: StartService, receiver: MisbehavingReceiver, black_holes: list[MisbehavingReceiver]
 ) -> None:
-    service = await start_service()
+    service = await start_service(webhook_timeout_seconds=3600)
     await keep_endpoint(service, receiver.url("/well"))
     await service.run("echo")
     await receiver.has("/well")
@@ -116,12 +116,12 @@ async def test_a_receiver_that_was_well_goes_on_where_all_that_may_hang_hangs(
 
 
 async def opened(service: Service, receiver: MisbehavingReceiver) -> UUID:
-    """An endpoint whose circuit is open: it has failed five times, as it were over twenty seconds."""
+    """An endpoint whose circuit is open: it has failed five times, as it were over twenty minutes."""
     receiver.manners["/ill"] = answers(500)
     endpoint_id = await keep_endpoint(service, receiver.url("/ill"))
     await run_many(service, 5)
     await eventually(lambda: _state(service, endpoint_id, "failures >= 4"))
-    await service.sql("update receivers set failing_since = now() - interval '20 seconds'")
+    await service.sql("update receivers set failing_since = now() - interval '20 minutes'")
     await eventually(lambda: _state(service, endpoint_id, "state = 1"))
     return endpoint_id
 
@@ -188,7 +188,7 @@ async def test_a_host_of_callbacks_has_a_circuit_of_its_own(
     receiver.manners["/ill"] = answers(500)
     await run_many(service, 5, callbackUrl=receiver.url("/ill"))
     await eventually(lambda: service.sql("select from receivers where failures >= 4"))
-    await service.sql("update receivers set failing_since = now() - interval '20 seconds'")
+    await service.sql("update receivers set failing_since = now() - interval '20 minutes'")
     await eventually(lambda: service.sql("select from receivers where state = 1"))
     await eventually(lambda: _nothing_held(service))
     sent = len(receiver.posts)
@@ -224,7 +224,7 @@ async def test_a_bad_path_of_callbacks_leaves_the_rest_of_its_host_alone(
     receiver.manners["/ill"] = manner
     await run_many(service, 5, callbackUrl=receiver.url("/ill"))
     await eventually(lambda: service.sql("select from receivers where failures >= 4"))
-    await service.sql("update receivers set failing_since = now() - interval '20 seconds'")
+    await service.sql("update receivers set failing_since = now() - interval '20 minutes'")
     await eventually(lambda: service.sql("select from receivers where state = 1"))
     await run_many(service, 5, callbackUrl=receiver.url(well))
     await receiver.has(well, times=5)

@@ -156,37 +156,36 @@ async def test_two_nodes_lose_none_of_many_webhooks(start_service: StartService,
 
 
 async def test_a_receiver_that_hangs_holds_up_no_other(start_service: StartService, receiver: Receiver) -> None:
-    service = await start_service()
+    service = await start_service(webhook_timeout_seconds=3600)
     async with running_receiver() as hanging:
         hanging.hold = asyncio.Event()
-        batch = [service.submit("echo", callbackUrl=hanging.url) for _ in range(300)]
-        await asyncio.gather(*batch)
+        jobs = [{"type": "echo", "callbackUrl": hanging.url}] * 300
+        assert (await service.client.post("/api/v1/jobs/batch", json={"jobs": jobs})).status_code == 202
         await hanging.next()
         await service.run("echo", callbackUrl=receiver.url)
-        async with asyncio.timeout(10):  # before any of those that hang is given up
-            await receiver.next()
+        await receiver.next()  # long before any of those that hang is given up
         hanging.hold.set()
 
 
 async def _taken(service: Service, *, hold_seconds: float) -> list[DueDelivery]:
     """Returns the deliveries that a dispatcher would take now, and abandons them as a crash would."""
-    connection = Database(service.database_url).hot()
+    database = Database(service.database_url)
     try:
-        async with connection.use() as driver:
+        async with database.hot().use() as driver:
             return await take_due(
                 driver, limit=100, hold_seconds=hold_seconds, rooms=Rooms({}, others=100), after=SMALLEST
             )
     finally:
-        await connection.close()
+        await database.close()
 
 
 async def _settled(service: Service, tried: AttemptResult) -> int:
-    connection = Database(service.database_url).hot()
+    database = Database(service.database_url)
     try:
-        async with connection.use() as driver:
+        async with database.hot().use() as driver:
             return (await settle_if_held(driver, [tried])).held
     finally:
-        await connection.close()
+        await database.close()
 
 
 def _tried(held: DueDelivery, outcome: DeliveryOutcome) -> AttemptResult:

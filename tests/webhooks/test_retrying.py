@@ -83,10 +83,11 @@ async def test_the_default_schedule_begins_with_five_seconds_give_or_take_a_fift
     for _ in range(5):
         await service.submit("echo", callbackUrl=receiver.url)
     await tries(service, 5)
-    waiting = [row["seconds"] for row in await service.sql(WAITING)]
-    assert len(waiting) == 5
-    assert all(3.0 < seconds <= 6 for seconds in waiting)  # some of the 4 to 6 may have passed
-    assert len(set(waiting)) == 5
+    [[due]] = await service.sql("select array_agg(due_at) from deliveries")
+    [[recorded, now]] = await service.sql("select min(attempted_at), now() from delivery_attempts")
+    assert len(due) == len(set(due)) == 5
+    # Each delay began when its attempt was recorded, at some time after it.
+    assert all(recorded + timedelta(seconds=4) <= each <= now + timedelta(seconds=6) for each in due)
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])

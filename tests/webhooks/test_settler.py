@@ -118,6 +118,6 @@ async def test_draining_waits_for_what_is_being_recorded(database_url: str, monk
     done, _ = await asyncio.wait([drained], timeout=0.05)
     assert not done
     goes_on.set()
-    await asyncio.wait_for(asyncio.gather(step, drained), 2)
+    await asyncio.wait_for(asyncio.gather(step, drained), 60)
     assert made.waiting == 0
     await database.close()

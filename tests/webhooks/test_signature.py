@@ -1,10 +1,12 @@
+import hmac
 import time
 from base64 import b64encode
 from datetime import UTC, datetime
 from email.message import Message
+from hashlib import sha256
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
@@ -202,6 +204,16 @@ def test_any_secret_and_body_verify_with_themselves_alone(secret: str, body: byt
         verify_standard(secret, signed(secret, body=body), body + b"x", now=TIMESTAMP)
     with pytest.raises(SignatureError):
         verify_hex(secret + "x", hex_signature(secret, body), body)
+
+
+@given(
+    secret=st.text(st.characters(codec="utf-8"), min_size=1, max_size=200).filter(lambda text: text[:2] != "wh"),
+    body=st.binary(),
+)
+@example(secret="k" * 64, body=b"")
+@example(secret="k" * 65, body=b"")
+def test_a_signature_is_the_standard_hmac_for_keys_of_any_length(secret: str, body: bytes) -> None:
+    assert hex_signature(secret, body) == f"sha256={hmac.new(secret.encode(), body, sha256).hexdigest()}"
 
 
 def test_a_receiver_verifies_with_the_old_and_with_the_new_secret_while_it_is_rotated() -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from duly.domain.outcome import Cancelled, Interrupted, Outcome, TimedOut
 from duly.handlers.registry import Registry
-from duly.testing.run_handler import _claimed, _recorded
+from duly.testing.recorded_attempt import recorded
+from duly.testing.run_handler import _claimed
 from duly.worker.attempt import run_attempt
 from duly.worker.handler_context import describe
 from tests.support import handlers as support
@@ -171,7 +172,7 @@ async def test_a_cancelled_handler_ends_as_cancelled(service: Service) -> None:
 async def test_an_attempt_stopped_before_its_first_step_still_ends(why: Outcome) -> None:
     """A task that is cancelled before its first step never runs, so it could not record its end."""
     handler = Registry(support.handlers)["hang"]
-    attempt = _recorded(_claimed(handler, {}, attempt=1, labels=None), handler)
+    attempt = recorded(_claimed(handler, {}, attempt=1, labels=None), handler)
 
     called: list[object] = []
 

@@ -15,7 +15,7 @@ async def test_ends_that_wait_for_the_database_hold_claims_back_only_until_they_
     monkeypatch.setattr(pool, "UNRECORDED_LIMIT", 3)
     service = await start_service(worker_slots=20)
     jobs = [await service.submit("echo", {"n": number}) for number in range(100)]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         for job in jobs:
             assert (await service.ended(job["jobId"]))["status"] == "completed"
     await eventually(lambda: service.sql("select from running having count(*) = 0"))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from duly.api.contract.response_models import JobTypeBody
+from duly.api.queues.job_type_models import JobTypeBody
 from tests.support import batch_handlers as support
 from tests.support.handlers import gate, has_entered
 from tests.support.service import Service, eventually, running_service
@@ -44,7 +44,7 @@ def named(*names: str) -> list[dict[str, Any]]:
 
 
 async def entered(name: str) -> None:
-    await asyncio.wait_for(has_entered(name).wait(), 10)
+    await asyncio.wait_for(has_entered(name).wait(), 60)
 
 
 async def until_running(service: Service, ids: list[str]) -> None:
@@ -193,7 +193,7 @@ async def test_one_that_is_cancelled_ends_at_once_and_the_others_go_on(batching:
 
 
 async def test_one_that_times_out_ends_at_once_and_the_others_go_on(batching: Service) -> None:
-    late = (await batching.submit("batch-gate", {"name": "late"}, timeoutSeconds=0.5))["jobId"]
+    late = (await batching.submit("batch-gate", {"name": "late"}, timeoutSeconds=4))["jobId"]
     ids = await submit_each(batching, "batch-gate", named("a", "b"))
     view = await batching.ended(late)
     assert (view["status"], view["error"]["code"]) == ("failed", "TIMED_OUT")
@@ -300,7 +300,7 @@ async def test_a_plain_function_gets_them_in_a_thread(batching: Service) -> None
 async def test_a_thread_that_nobody_waits_for_keeps_one_slot_until_it_ends(start_service: StartService) -> None:
     service = await start_service(handlers=HANDLERS, worker_slots=2)
     ids = await submit_each(service, "batch-plain-block", named("a", "b"), timeoutSeconds=0.3)
-    assert await asyncio.to_thread(support.thread_entered.wait, 10)
+    assert await asyncio.to_thread(support.thread_entered.wait, 60)
     assert [view["error"]["code"] for view in await ended_each(service, ids)] == ["TIMED_OUT"] * 2
     executors = service.node.worker.pool._executors
     assert executors.abandoned_threads == 1
@@ -331,17 +331,18 @@ async def test_a_batch_ends_within_the_grace(database_url: str) -> None:
         ids = await submit_each(service, "batch-gate", named("a", "b", "c"))
         await entered("gate")
         draining = asyncio.create_task(service.node.drain())
-        await asyncio.wait([service.node.loops.task("claim")], timeout=10)
+        await asyncio.wait([service.node.loops.task("claim")], timeout=60)
         gate("gate").set()
-        await asyncio.wait_for(draining, 10)
+        await asyncio.wait_for(draining, 60)
         assert [(await service.job(job_id))["status"] for job_id in ids] == ["completed"] * 3
 
 
 async def test_a_call_that_blocks_the_loop_is_named(batching: Service) -> None:
     with capture_logs() as logs:
         await batching.run("batch-block-loop", {"name": "blocks"})
-    named_ones = [line["job_type"] for line in logs if line.get("action") == "loop_blocked"]
-    assert named_ones == ["batch-block-loop"]
+    # Each node in this process names it, and those of other tests may still run. A machine may block it as well.
+    blockers = {line["job_type"] for line in logs if line.get("action") == "loop_blocked" and "job_type" in line}
+    assert blockers == {"batch-block-loop"}
 
 
 async def test_its_job_type_shows_how_many_one_call_takes(batching: Service) -> None:

@@ -106,7 +106,7 @@ async def test_it_is_forgotten_when_the_job_is_cancelled(service: Service) -> No
 async def test_the_end_of_an_attempt_waits_for_the_checkpoint_under_way(service: Service) -> None:
     """The end would not see it, and leave behind what it has to delete."""
     job_id = (await service.submit("leave", {"name": "race", "values": [1], "when": "go"}))["jobId"]
-    await asyncio.wait_for(support.has_entered("go").wait(), 10)
+    await asyncio.wait_for(support.has_entered("go").wait(), 60)
     holder = await asyncpg.connect(service.database_url)
     under_way = holder.transaction()
     await under_way.start()
@@ -134,7 +134,7 @@ async def test_an_attempt_that_lost_its_lease_leaves_nothing_and_is_interrupted(
     # The second attempt has left one; then the first goes on, of which the node knows no more.
     await service.sql("update running set token = token + 1 where job_id = $1", UUID(job_id))
     support.gate("lost").set()
-    await asyncio.wait_for(support.has_entered("lost:stopped").wait(), 10)
+    await asyncio.wait_for(support.has_entered("lost:stopped").wait(), 60)
     assert not support.has_entered("lost:went-on").is_set()
     assert await left(service) == []
     await service.client.post(f"/api/v1/jobs/{job_id}/cancel")
@@ -191,14 +191,14 @@ async def test_a_handler_that_is_interrupted_may_leave_one_on_its_way_out(databa
 async def test_a_checkpoint_whose_connection_breaks_is_recorded_by_the_next(service: Service) -> None:
     wanted = {"name": "away", "values": ["kept"], "when": "go"}
     job_id = (await service.submit("leave", wanted))["jobId"]
-    await asyncio.wait_for(support.has_entered("go").wait(), 10)
+    await asyncio.wait_for(support.has_entered("go").wait(), 60)
     holder = await asyncpg.connect(service.database_url)
     async with holder.transaction():
         await holder.execute("select from running for update")
         support.gate("go").set()
         await eventually(lambda: service.sql(BREAK_THE_CONNECTION))
     await holder.close()
-    await asyncio.wait_for(support.has_entered("away").wait(), 10)
+    await asyncio.wait_for(support.has_entered("away").wait(), 60)
     assert await left(service) == ["kept"]
     support.gate("away").set()
     assert (await service.ended(job_id))["attempt"] == 1

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from duly.domain.ids import child_id, new_job_id
 from duly.worker import child_jobs
 from tests.support import handlers as support
 from tests.support import parent_handlers
@@ -43,7 +44,7 @@ async def children_of(service: Service, parent: str) -> list[dict[str, Any]]:
 async def begin(service: Service, type_: str, name: str, *jobs: dict[str, Any], **parameters: Any) -> str:
     """Submits a parent and waits until it has submitted its children."""
     accepted = await service.submit(type_, {"name": name, "jobs": list(jobs), **parameters})
-    await asyncio.wait_for(support.has_entered(name).wait(), 20)
+    await asyncio.wait_for(support.has_entered(name).wait(), 60)
     job_id: str = accepted["jobId"]
     return job_id
 
@@ -213,7 +214,7 @@ async def test_in_a_process_of_its_own_a_handler_cannot_submit_and_is_told_so(se
 async def test_an_attempt_that_is_run_again_finds_the_children_of_the_last_one(service: Service) -> None:
     jobs = [echo(n=1), {"type": "wait-for-gate", "parameters": {"name": "again"}}]
     accepted = await service.submit("parent", {"jobs": jobs, "breaks": [1, 2]})
-    await asyncio.wait_for(support.has_entered("again").wait(), 20)
+    await asyncio.wait_for(support.has_entered("again").wait(), 60)
     support.gate("again").set()
     view = await service.ended(accepted["jobId"])
     assert (view["attempt"], view["result"]) == (3, [{"n": 1}, "let go"])
@@ -240,6 +241,18 @@ async def test_an_attempt_that_submits_something_else_is_told_so(
     assert view["status"] == "failed"
     assert view["error"]["message"].endswith(": the handler did not submit the same jobs as in its last attempt")
     assert len(await children_of(service, view["jobId"])) == 2
+
+
+async def test_a_child_whose_id_was_taken_before_fails_its_parent_and_keeps_its_own_state(service: Service) -> None:
+    parent = new_job_id()
+    taken = child_id(parent, "=one")
+    put = {"type": "echo", "parameters": {"n": "stranger"}}
+    assert (await service.client.put(f"/api/v1/jobs/{taken}", json=put)).status_code in {200, 201, 202}
+    body = {"type": "parent", "parameters": {"jobs": [echo(n=1)], "keys": ["one"]}, "maxAttempts": 1}
+    await service.client.put(f"/api/v1/jobs/{parent}", json=body)
+    assert (await service.ended(str(parent)))["status"] == "failed"
+    assert (await service.ended(str(taken)))["result"] == {"n": "stranger"}
+    assert not await children_of(service, str(parent))
 
 
 async def test_a_batch_of_another_size_is_another_submission(service: Service) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
@@ -33,7 +32,7 @@ async def test_a_plain_function_runs_beside_the_loop_and_tells_its_progress(serv
 async def test_progress_is_recorded_when_the_call_returns(service: Service) -> None:
     """The words of a plain function are in the ledger before it goes on."""
     job_id = (await service.submit("plain-step"))["jobId"]
-    await asyncio.to_thread(support.thread_entered.wait, 10)
+    await asyncio.to_thread(support.thread_entered.wait, 60)
     view = await service.job(job_id)
     assert (view["progress"], view["progressMessage"]) == (33, "a third")
     support.thread_gate.set()
@@ -77,12 +76,10 @@ async def test_two_hung_threads_keep_two_slots_and_give_both_back(
 
 async def test_a_plain_function_sees_that_it_should_stop(service: Service) -> None:
     job_id = (await service.submit("plain-until-cancelled"))["jobId"]
-    await asyncio.to_thread(support.thread_entered.wait, 10)
-    began = time.monotonic()
+    await asyncio.to_thread(support.thread_entered.wait, 60)
     assert (await service.client.post(f"/api/v1/jobs/{job_id}/cancel")).status_code == 202
     assert (await service.ended(job_id))["status"] == "cancelled"
-    assert await asyncio.to_thread(support.thread_gate.wait, 10)  # the handler sets it when it has seen
-    assert time.monotonic() - began < 10
+    assert await asyncio.to_thread(support.thread_gate.wait, 60)  # the handler sets it when it has seen
 
 
 async def test_an_attempt_stopped_before_its_thread_began_leaves_no_slot_behind(service: Service) -> None:

@@ -7,8 +7,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from duly.lifecycle.read import wait
 from duly.lifecycle.run import child_jobs
-from duly.lifecycle.submit.insert import insert_jobs
+from duly.lifecycle.submit.queue_limit import insert_within_limit
 from duly.worker import parked_attempts
 from tests.support import handlers as support
 from tests.support import parent_handlers
@@ -35,7 +36,7 @@ def gated(name: str) -> dict[str, Any]:
 async def begin(service: Service, type_: str, name: str, *jobs: dict[str, Any], **parameters: Any) -> str:
     """Submits a parent and waits until it has submitted its children, or is about to."""
     accepted = await service.submit(type_, {"name": name, "jobs": list(jobs), **parameters})
-    await asyncio.wait_for(support.has_entered(name).wait(), 20)
+    await asyncio.wait_for(support.has_entered(name).wait(), 60)
     job_id: str = accepted["jobId"]
     return job_id
 
@@ -132,7 +133,7 @@ async def test_who_can_go_on_gets_the_next_slot_before_what_is_ready(start_servi
     parent = await begin(service, "parent", "parent", BY_AND_BY, catch=True)
     await waits(service)
     await service.submit("wait-for-gate", {"name": "slot"})
-    await asyncio.wait_for(support.has_entered("slot").wait(), 20)
+    await asyncio.wait_for(support.has_entered("slot").wait(), 60)
     for n in range(3):
         last = await service.submit("in-order", {"n": n})
     [child] = await children_of(service, parent)
@@ -156,7 +157,10 @@ async def test_who_gives_up_its_wait_goes_on(start_service: StartService) -> Non
     await all_over(service)
 
 
-async def test_an_end_that_no_hint_told_of_is_seen_nonetheless(start_service: StartService) -> None:
+async def test_an_end_that_no_hint_told_of_is_seen_nonetheless(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wait, "LOOK_SECONDS", 0.2)
     service = await start_service(handlers=HANDLERS)
     service.node.wakeups.local.changed = lambda _: None
     view = await service.run("parent", {"jobs": [{"type": "sleep", "parameters": {"seconds": 0.3}}]})
@@ -191,7 +195,7 @@ async def test_the_timeout_runs_while_it_waits_and_the_next_attempt_finds_the_ch
 async def test_cancelling_a_parent_that_waits_cancels_its_children(start_service: StartService, type_: str) -> None:
     service = await start_service(handlers=HANDLERS)
     parent = await begin(service, type_, "parent", gated("child"), BY_AND_BY)
-    await asyncio.wait_for(support.has_entered("child").wait(), 20)
+    await asyncio.wait_for(support.has_entered("child").wait(), 60)
     await waits(service)
     assert (await service.client.post(f"/api/v1/jobs/{parent}/cancel")).status_code == 202
     assert (await service.ended(parent))["status"] == "cancelled"
@@ -213,7 +217,7 @@ async def test_children_that_run_on_another_node_are_cancelled_too(start_service
     first.node.worker.pool.stop_claiming()
     second = await start_service(handlers=HANDLERS)
     support.gate("parent").set()
-    await asyncio.wait_for(support.has_entered("far").wait(), 20)
+    await asyncio.wait_for(support.has_entered("far").wait(), 60)
     [row] = await first.sql("select node_id, job_id::text from running where job_id <> $1", UUID(parent))
     assert row[0] == second.node.node_id
     await first.client.post(f"/api/v1/jobs/{parent}/cancel")
@@ -227,7 +231,7 @@ async def test_a_child_that_runs_on_another_node_is_waited_for(start_service: St
     first.node.worker.pool.stop_claiming()
     second = await start_service(handlers=HANDLERS)
     support.gate("parent").set()
-    await asyncio.wait_for(support.has_entered("far").wait(), 20)
+    await asyncio.wait_for(support.has_entered("far").wait(), 60)
     support.gate("far").set()
     assert (await second.ended(parent))["result"] == "let go"
 
@@ -236,7 +240,7 @@ async def test_a_handler_that_is_being_cancelled_submits_no_more(start_service: 
     service = await start_service(handlers=HANDLERS)
     parent = await begin(service, "parent-after-its-cancellation", "parent", {"type": "echo"})
     await service.client.post(f"/api/v1/jobs/{parent}/cancel")
-    await asyncio.wait_for(support.has_entered("parent:over").wait(), 20)
+    await asyncio.wait_for(support.has_entered("parent:over").wait(), 60)
     assert (await service.ended(parent))["status"] == "cancelled"
     assert support.calls == {'job.submit("echo"): the job is being cancelled': [1]}
     assert await children_of(service, parent) == []
@@ -248,12 +252,12 @@ async def test_a_child_that_was_recorded_while_its_parent_was_being_cancelled_is
     service = await start_service(handlers=HANDLERS)
     parent = await begin(service, "parent-when-let", "parent", BY_AND_BY)
 
-    async def cancelled_meanwhile(*arguments: Any) -> Any:
-        answers = await insert_jobs(*arguments)
+    async def cancelled_meanwhile(*arguments: Any, **named: Any) -> Any:
+        answers = await insert_within_limit(*arguments, **named)
         await service.node.canceller.cancel(1, UUID(parent))  # it sees no child: that is not committed yet
         return answers
 
-    monkeypatch.setattr(child_jobs, "insert_jobs", cancelled_meanwhile)
+    monkeypatch.setattr(child_jobs, "insert_within_limit", cancelled_meanwhile)
     support.gate("parent").set()
     assert (await service.ended(parent))["status"] == "cancelled"
     [child] = await eventually(lambda: children_of(service, parent))  # the child's transaction ends after the parent's
@@ -331,7 +335,7 @@ async def test_a_shutdown_does_not_wait_for_those_who_wait(start_service: StartS
     service = await start_service(handlers=HANDLERS, shutdown_grace_seconds=100)
     parent = await begin(service, "parent", "parent", BY_AND_BY)
     await waits(service)
-    await asyncio.wait_for(service.node.drain(), 10)
+    await asyncio.wait_for(service.node.drain(), 60)
     assert [tuple(row) for row in await service.sql("select attempt, token from ready")] == [(0, 1)]
     other = await start_service(handlers=HANDLERS)
     await other.sql("update scheduled set run_at = now()")
@@ -344,13 +348,13 @@ async def test_a_shutdown_does_not_wait_for_those_who_wait(start_service: StartS
 async def test_a_shutdown_lets_a_child_and_then_its_parent_end(start_service: StartService) -> None:
     service = await start_service(handlers=HANDLERS, shutdown_grace_seconds=100)
     parent = await begin(service, "parent", "parent", gated("child"))
-    await asyncio.wait_for(support.has_entered("child").wait(), 20)
+    await asyncio.wait_for(support.has_entered("child").wait(), 60)
     await waits(service)
     draining = asyncio.create_task(service.node.drain())
     while not service.node.draining:
         await asyncio.sleep(0)
     support.gate("child").set()
-    await asyncio.wait_for(draining, 10)
+    await asyncio.wait_for(draining, 60)
     [row] = await service.sql("select kind from events where job_id = $1 order by sequence desc limit 1", UUID(parent))
     assert row[0] in {6, 10}  # its child's end may come too late for it
 
@@ -360,7 +364,7 @@ async def test_waiting_for_a_slot_does_not_count_to_the_timeout(start_service: S
     parent = await begin(service, "parent", "returns", BY_AND_BY)
     await waits(service)
     held = (await service.submit("wait-for-gate", {"name": "held"}))["jobId"]
-    await asyncio.wait_for(support.has_entered("held").wait(), 20)
+    await asyncio.wait_for(support.has_entered("held").wait(), 60)
     [child] = await children_of(service, parent)
     await service.client.post(f"/api/v1/jobs/{child}/cancel")
 

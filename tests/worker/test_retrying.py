@@ -12,6 +12,7 @@ WAITING = "select job_id, reason, attempt, extract(epoch from run_at - now())::f
 async def hurry(service: Service) -> None:
     """Makes all jobs that wait due now."""
     await service.sql("update scheduled set run_at = now()")
+    await service.node.sweeper.release()
 
 
 async def waiting_after(service: Service, job_id: str, attempt: int) -> Any:

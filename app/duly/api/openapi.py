@@ -11,7 +11,6 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
-from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -29,11 +28,24 @@ from duly.api.contract.openapi_parts import (
 )
 from duly.api.contract.response_models import ErrorBody
 from duly.api.contract.responses import json_response
+from duly.api.jobs.retry_and_bulk_actions import JobRetryRequest
+from duly.api.leases.models import (
+    CompleteRequest,
+    CompletionsRequest,
+    FailRequest,
+    HeartbeatRequest,
+    HeartbeatsRequest,
+    LeaseChildrenRequest,
+    LeaseParkRequest,
+    LeaseRelease,
+    LeaseRequest,
+    LeaseStepRequest,
+)
+from duly.api.queues.job_type_models import JobTypeDeclaration
 from duly.api.queues.limit_models import StartLimits
 from duly.api.queues.submission_limits import SubmissionLimitsBody
-from duly.api.schedules.models import ScheduleChange, ScheduleRequest
+from duly.api.schedules.models import ScheduleChange, ScheduleDefinition, ScheduleRequest
 from duly.api.server.route_scopes import ROUTE_SCOPES
-from duly.api.server.security_headers import policy_of_docs
 from duly.api.streams.stream_tickets import TicketRequest
 from duly.api.webhooks.delivery_models import ReplayRequest
 from duly.api.webhooks.endpoint_models import SecretRotation, Webhook, WebhookChange
@@ -62,8 +74,20 @@ KEY = {
 }
 # Models that the document refers to and no route declares.
 _BY_REFERENCE: tuple[type[BaseModel], ...] = (
-    *(BatchRequest, ErrorBody, ReplayRequest, ScheduleChange, ScheduleRequest, SecretRotation, StartLimits),
-    *(KeyRequest, KeyRotation, TenantChange, TenantRequest),
+    *(
+        BatchRequest,
+        ErrorBody,
+        JobRetryRequest,
+        ReplayRequest,
+        ScheduleChange,
+        ScheduleDefinition,
+        ScheduleRequest,
+        SecretRotation,
+        StartLimits,
+    ),
+    *(JobTypeDeclaration, KeyRequest, KeyRotation, TenantChange, TenantRequest),
+    *(CompleteRequest, CompletionsRequest, FailRequest, HeartbeatRequest, HeartbeatsRequest, LeaseRelease),
+    *(LeaseChildrenRequest, LeaseParkRequest, LeaseRequest, LeaseStepRequest),
     *(SubmissionLimitsBody, TicketRequest, Webhook, WebhookChange),
 )
 # Names in the document that differ from those of the classes.
@@ -79,20 +103,14 @@ _SUCCESSES = {"200": "Success", "201": "Created", "202": "Accepted", "204": "Suc
 
 
 def add_document(app: FastAPI) -> None:
-    """Adds `/openapi.json`, whose server is the path prefix of its request, and `/docs`, which shows it."""
+    """Adds `/openapi.json`, whose server is the path prefix of its request."""
     app.openapi = lambda: document_of(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
 
     async def openapi(request: Request) -> Response:
         server = {"url": request.scope.get("root_path", "") or "/"}
         return json_response(orjson.dumps({**app.openapi(), "servers": [server]}))
 
-    async def docs(request: Request) -> Response:
-        page = get_swagger_ui_html(openapi_url=request.scope.get("root_path", "") + PATH, title=f"{app.title} - API")
-        page.headers["Content-Security-Policy"] = policy_of_docs(bytes(page.body).decode())
-        return page
-
     app.add_route(PATH, openapi, include_in_schema=False)
-    app.add_route("/docs", docs, include_in_schema=False)
 
 
 def document_of(app: FastAPI) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Commands `duly keys` and `duly tenants`, with their flags. They work on the database directly."""
+"""Commands `duly keys`, `duly tenants` and `duly submitters`, with their flags. They work on the database directly."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -13,6 +13,7 @@ from duly.domain.principal import DEFAULT_TENANT_NAME
 TenantName = Annotated[str, typer.Option("--tenant", metavar="TENANT", help="Tenant (default: default).")]
 KeyId = Annotated[str, typer.Argument(metavar="KEY", help="Key ID: the 16 characters after duly_.", show_default=False)]
 Name = Annotated[str, typer.Argument(metavar="TENANT", help="Tenant name.", show_default=False)]
+RoleName = Annotated[str, typer.Argument(metavar="ROLE", help="Role of the database.", show_default=False)]
 SubmitRate = Annotated[str | None, typer.Option("--submit-rate", metavar="N", help="Jobs submitted per second.")]
 SubmitBurst = Annotated[
     str | None,
@@ -25,6 +26,7 @@ RetentionDays = Annotated[
 MaxEndpoints = Annotated[str | None, typer.Option("--max-endpoints", metavar="N", help="Webhooks.")]
 MaxSchedules = Annotated[str | None, typer.Option("--max-schedules", metavar="N", help="Schedules.")]
 MaxKeys = Annotated[str | None, typer.Option("--max-keys", metavar="N", help="Valid API keys.")]
+MaxQueues = Annotated[str | None, typer.Option("--max-queues", metavar="N", help="Queues in use.")]
 
 # The bodies are imported by the command that runs, so that `--help` and the other commands start fast.
 
@@ -49,6 +51,17 @@ def tenants() -> typer.Typer:
     commands.command("create")(create_tenant)
     commands.command("list")(list_tenants)
     commands.command("set")(set_tenant)
+    return commands
+
+
+def submitters() -> typer.Typer:
+    """Returns the group of commands `duly submitters`."""
+    commands = typer.Typer(
+        help="Manage the database roles that may call duly.submit.", no_args_is_help=True, rich_markup_mode=None
+    )
+    commands.command("grant")(grant_submitter)
+    commands.command("revoke")(revoke_submitter)
+    commands.command("list")(list_submitters)
     return commands
 
 
@@ -134,13 +147,23 @@ def create_tenant(  # noqa: PLR0913  # each is a flag
     max_endpoints: MaxEndpoints = None,
     max_schedules: MaxSchedules = None,
     max_keys: MaxKeys = None,
+    max_queues: MaxQueues = None,
     database_url: DatabaseUrl = None,
     data_dir: DataDir = None,
 ) -> None:
     """Create a tenant. Limits that are not given are those of the installation."""
     from duly.cli.tenants import run_create  # noqa: PLC0415
 
-    limits = [submit_rate, submit_burst, backlog_limit, retention_days, max_endpoints, max_schedules, max_keys]
+    limits = [
+        submit_rate,
+        submit_burst,
+        backlog_limit,
+        retention_days,
+        max_endpoints,
+        max_schedules,
+        max_keys,
+        max_queues,
+    ]
     run_create(_settings(database_url, data_dir), name, limits)
 
 
@@ -161,14 +184,57 @@ def set_tenant(  # noqa: PLR0913  # each is a flag
     max_endpoints: MaxEndpoints = None,
     max_schedules: MaxSchedules = None,
     max_keys: MaxKeys = None,
+    max_queues: MaxQueues = None,
     database_url: DatabaseUrl = None,
     data_dir: DataDir = None,
 ) -> None:
     """Change limits of a tenant; "none" restores the limit of the installation."""
     from duly.cli.tenants import run_set  # noqa: PLC0415
 
-    limits = [submit_rate, submit_burst, backlog_limit, retention_days, max_endpoints, max_schedules, max_keys]
+    limits = [
+        submit_rate,
+        submit_burst,
+        backlog_limit,
+        retention_days,
+        max_endpoints,
+        max_schedules,
+        max_keys,
+        max_queues,
+    ]
     run_set(_settings(database_url, data_dir), name, limits)
+
+
+def grant_submitter(
+    role: RoleName,
+    *,
+    tenant: TenantName = DEFAULT_TENANT_NAME,
+    database_url: DatabaseUrl = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Let a database role submit jobs for a tenant, in its own transactions."""
+    from duly.cli.submitters import run_grant  # noqa: PLC0415
+
+    run_grant(_settings(database_url, data_dir), tenant, role)
+
+
+def revoke_submitter(
+    role: RoleName,
+    *,
+    tenant: TenantName = DEFAULT_TENANT_NAME,
+    database_url: DatabaseUrl = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Forbid a database role to submit jobs for a tenant."""
+    from duly.cli.submitters import run_revoke  # noqa: PLC0415
+
+    run_revoke(_settings(database_url, data_dir), tenant, role)
+
+
+def list_submitters(*, as_json: AsJson = False, database_url: DatabaseUrl = None, data_dir: DataDir = None) -> None:
+    """List the database roles and the tenants that they may submit for."""
+    from duly.cli.submitters import run_list  # noqa: PLC0415
+
+    run_list(_settings(database_url, data_dir), as_json=as_json)
 
 
 def _settings(database_url: str | None, data_dir: object) -> dict[str, Any]:

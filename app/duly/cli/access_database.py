@@ -1,37 +1,76 @@
 """The database of `duly keys` and `duly tenants`, with errors on one line."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
+from pydantic import BaseModel
+
 from duly.cli.command_setup import new_database, opened_database, read_settings
-from duly.cli.errors import stop
+from duly.cli.each_cell import settings_of_cells
+from duly.cli.errors import USAGE, say, stop
 from duly.cli.prepare_database import CannotServe, prepare
-from duly.errors import DulyError, NotFound, NotImplementedHere
+from duly.errors import DulyError, Invalid, NotFound, PathError
+from duly.lifecycle.submit.validate_model import read_model
 from duly.settings import Settings
 from duly.store.access.tenants import find_tenant
 from duly.store.postgres.database import Database, DatabaseError
 from duly.telemetry.structured_logs import configure_logs
 
 Result = TypeVar("Result")
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def with_database(flags: dict[str, Any], work: Callable[[Database], Awaitable[Result]]) -> Result:
     """Runs `work` on the configured database, or ends the command. An embedded database is migrated before, so that
-    the first key can be made before the service runs.
+    the first key can be made before the service runs. With several cells, it runs on cell 0, whose configuration is
+    then copied to the others.
     """
     settings = read_settings(flags)
     configure_logs(settings.log_format, "warning")
+    if settings.cells is not None:
+        return _with_cells(settings, work)
+    return _with_one(settings, work)
+
+
+def _with_one(settings: Settings, work: Callable[[Database], Awaitable[Result]]) -> Result:
     with opened_database(settings) as opened:
         try:
             return asyncio.run(_run(settings, opened.url, work, migrates=opened.server is not None))
         except CannotServe as error:
             stop(str(error))
         except DulyError as error:
-            more = f" {error.reason}" if isinstance(error, NotImplementedHere) else ""
-            stop(f"{error.message}{more}".rstrip("."))
+            stop(error.message.rstrip("."))
         except DatabaseError as error:
             stop(error.line)
+
+
+def _with_cells(settings: Settings, work: Callable[[Database], Awaitable[Result]]) -> Result:
+    """Runs `work` on cell 0 and copies. Cells that cannot be reached are named on standard error: the service brings
+    them up to date.
+    """
+    (_, home), *others = settings_of_cells(settings)
+    result = _with_one(home, work)
+    for cell, of_cell in others:
+        try:
+            asyncio.run(_copy(home, of_cell))
+        except DatabaseError as error:
+            say(f"cell {cell.number} did not get the change, and will when the service reaches it: {error.line}")
+    return result
+
+
+async def _copy(home: Settings, cell: Settings) -> None:
+    from duly.cells.copies import copy_configuration  # noqa: PLC0415  # with several cells only
+
+    source, target = (
+        new_database(each, each.database_url.get_secret_value()) for each in (home, cell) if each.database_url
+    )
+    try:
+        await copy_configuration(source, target)
+    finally:
+        await source.close()
+        await target.close()
 
 
 async def _run(
@@ -43,6 +82,20 @@ async def _run(
         return await work(database)
     finally:
         await database.close()
+
+
+def checked(model: type[Model], members: dict[str, Any], *, flags: Mapping[str, str]) -> Model:
+    """Validates members that flags were given for by the model of the API, or ends the command.
+
+    Args:
+        flags: flags by the name of their member.
+    """
+    try:
+        return read_model(model, members)
+    except Invalid as error:
+        first = PathError(**error.details["errors"][0])
+        flag = flags.get(re.split(r"[.[]", first.path)[0], first.path)
+        stop(f"{flag}: {first.message}", code=USAGE)
 
 
 async def tenant_id_of(database: Database, name: str) -> int:

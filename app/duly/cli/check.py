@@ -1,15 +1,23 @@
 """Body of `duly check`."""
 
 import asyncio
-from typing import Any
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
+from uuid import UUID
 
 import typer
 
+from duly.cli.accepted_jobs import accepted_as_json, accepted_summary, print_missing, read_accepted_file
 from duly.cli.command_setup import actor, opened_database, read_settings
-from duly.cli.errors import FAILED, stop
+from duly.cli.each_cell import in_each_cell
+from duly.cli.errors import FAILED, one_line_errors, stop
 from duly.cli.output import print_json
+from duly.domain.cells import CellNumber, cell_of
+from duly.domain.counted_noun import counted_noun
 from duly.domain.invariant_facts import Violation
 from duly.domain.safe_str import one_line
+from duly.lifecycle.maintenance.accepted_jobs import AcceptedReport, compare_accepted
 from duly.lifecycle.maintenance.check import CheckReport, check
 from duly.lifecycle.maintenance.repair import Repaired, RepairInProgress, repair
 from duly.settings import Settings
@@ -25,24 +33,53 @@ class CannotCheck(Exception):
     """Failure to check. The message names the cause and the remedy."""
 
 
-def run_check(flags: dict[str, Any], *, repairs: bool, as_json: bool) -> None:
-    """Checks, repairs if asked to, prints the findings, and exits with 1 if an invariant is violated."""
+class Checked(NamedTuple):
+    """Result of the command; `accepted` if it was to compare with jobs that a client knows."""
+
+    repaired: Repaired
+    accepted: AcceptedReport | None
+
+    @property
+    def clean(self) -> bool:
+        """True if every invariant holds and nothing accepted was lost."""
+        return self.repaired.report.clean and (self.accepted is None or self.accepted.complete)
+
+
+def run_check(flags: dict[str, Any], *, repairs: bool, accepted: str | None, as_json: bool) -> None:
+    """Checks, repairs if asked to, prints the findings, and exits with 1 if an invariant is violated or a job of the
+    file `accepted` was lost.
+    """
     settings = read_settings(flags)
+    with one_line_errors():
+        seen = None if accepted is None else read_accepted_file(accepted)
     configure_logs(settings.log_format, settings.log_level)
+    in_each_cell(settings, partial(_check_and_print, repairs=repairs, seen=seen, as_json=as_json), as_json=as_json)
+
+
+def _check_and_print(
+    settings: Settings, cell: CellNumber, *, repairs: bool, seen: Mapping[UUID, int] | None, as_json: bool
+) -> None:
     with opened_database(settings) as opened:
         try:
-            repaired = asyncio.run(_check(settings, opened.url, repairs=repairs))
+            checked = asyncio.run(_check(settings, opened.url, repairs=repairs, seen=_in_cell(seen, cell)))
         except CannotCheck as error:
             stop(str(error))
     if as_json:
-        print_json(_as_json(repaired, repairs=repairs), indent=2)
+        print_json(_as_json(checked, repairs=repairs), indent=2)
     else:
-        _print(repaired)
-    if not repaired.report.clean:
+        _print(checked)
+    if not checked.clean:
         raise typer.Exit(FAILED)
 
 
-async def _check(settings: Settings, url: str, *, repairs: bool) -> Repaired:
+def _in_cell(seen: Mapping[UUID, int] | None, cell: CellNumber) -> Mapping[UUID, int] | None:
+    """Returns those of these jobs that are in a cell."""
+    if seen is None:
+        return None
+    return {job_id: sequence for job_id, sequence in seen.items() if cell_of(job_id, cell.count) == cell.number}
+
+
+async def _check(settings: Settings, url: str, *, repairs: bool, seen: Mapping[UUID, int] | None) -> Checked:
     database = Database(
         url,
         connections=CONNECTIONS,
@@ -52,9 +89,11 @@ async def _check(settings: Settings, url: str, *, repairs: bool) -> Repaired:
     try:
         if missing := await missing_revisions(database):
             raise CannotCheck(
-                f"the database lacks {len(missing)} migrations ({', '.join(missing)}); run `duly migrate`"
+                f"the database lacks {counted_noun(len(missing), 'migration')} ({', '.join(missing)}); "
+                "run `duly migrate`"
             )
-        return await repair(database, by=actor()) if repairs else Repaired(report=await check(database))
+        repaired = await repair(database, by=actor()) if repairs else Repaired(report=await check(database))
+        return Checked(repaired, None if seen is None else await compare_accepted(database, seen))
     except DatabaseNewer as error:
         raise CannotCheck(f"the database was migrated by a newer release: {error}; upgrade Duly") from None
     except DatabaseError as error:
@@ -65,7 +104,8 @@ async def _check(settings: Settings, url: str, *, repairs: bool) -> Repaired:
         await database.close()
 
 
-def _print(repaired: Repaired) -> None:
+def _print(checked: Checked) -> None:
+    repaired, accepted = checked
     for repair_action, count in repaired.done.items():
         print(f"repaired {count:>7,}: {repair_action.value}")
     report = repaired.report
@@ -73,20 +113,25 @@ def _print(repaired: Repaired) -> None:
         print(one_line(breach.sentence))
     if report.broken > len(report.shown):
         print(f"... and {report.broken - len(report.shown):,} more")
+    if accepted is not None:
+        print_missing(accepted)
     print(_summary(report))
+    if accepted is not None:
+        print(accepted_summary(accepted))
 
 
 def _summary(report: CheckReport) -> str:
-    looked = f"{report.jobs:,} jobs and {report.batches:,} batches"
+    looked = f"{counted_noun(report.jobs, 'job')} and {counted_noun(report.batches, 'batch', 'batches')}"
     if report.clean:
         return f"{looked}: all invariants hold"
-    return f"{looked}: {report.broken:,} violations"
+    return f"{looked}: {counted_noun(report.broken, 'violation')}"
 
 
-def _as_json(repaired: Repaired, *, repairs: bool) -> dict[str, Any]:
+def _as_json(checked: Checked, *, repairs: bool) -> dict[str, Any]:
+    repaired, accepted = checked
     report = repaired.report
     body = {
-        "clean": report.clean,
+        "clean": checked.clean,
         "jobs": report.jobs,
         "batches": report.batches,
         "broken": report.broken,
@@ -94,6 +139,8 @@ def _as_json(repaired: Repaired, *, repairs: bool) -> dict[str, Any]:
     }
     if repairs:
         body["repaired"] = {repair_action.name.lower(): count for repair_action, count in repaired.done.items()}
+    if accepted is not None:
+        body["accepted"] = accepted_as_json(accepted)
     return body
 
 

@@ -1,27 +1,35 @@
 """Arguments of the client commands: name=value pairs, JSON, output format and the URL of the service."""
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from duly.cli.completions import complete_jobs
 from duly.cli.errors import CommandLineError
-from duly.client import DEFAULT_URL, Client
+from duly.client.default_url import DEFAULT_URL
+from duly.secret_file import api_key_of_environment
 
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="Job ID.", show_default=False)]
+if TYPE_CHECKING:
+    from duly.cli.terminal_client import TerminalClient
+
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="Job ID.", show_default=False, autocompletion=complete_jobs)]
 Url = Annotated[str, typer.Option("--url", envvar="DULY_URL", help="URL of the service.")]
 Output = Annotated[str, typer.Option("--output", "-o", metavar="text|json", help="Output format (default: text).")]
 AsJson = Annotated[bool, typer.Option("--json", help="Same as --output json.")]
 
 
-def connect(url: str) -> Client:
-    """Returns a client of the service. The API key comes from DULY_API_KEY, since other users can see command lines."""
+def connect(url: str) -> "TerminalClient":
+    """Returns a client of the service. The API key comes from DULY_API_KEY or its file, since other users can see
+    command lines.
+    """
+    from duly.cli.terminal_client import TerminalClient  # noqa: PLC0415  # imports httpx, which `--help` does without
+
     try:
-        return Client(url or DEFAULT_URL, api_key=os.environ.get("DULY_API_KEY"))
+        return TerminalClient(url or DEFAULT_URL, api_key=api_key_of_environment())
     except ValueError as error:
         raise CommandLineError(f"{error}; see --url, DULY_URL and DULY_API_KEY") from error
 
@@ -35,7 +43,7 @@ def wants_json(output: str, *, as_json: bool) -> bool:
 
 def read_parameters(pairs: Sequence[str], *, json_source: str | None) -> object:
     """Returns the parameters: the JSON document merged with each --param, or None without either."""
-    document = None if json_source is None else _read_json(json_source)
+    document = None if json_source is None else read_json_value(json_source, option="--json")
     if not pairs:
         return document
     if document is None:
@@ -67,27 +75,28 @@ def _value(text: str) -> Any:
         return text
 
 
-def _read_json(source: str) -> Any:
-    text = _text_of(source)
+def read_json_value(source: str, *, option: str) -> Any:
+    """Returns the JSON value of an option: literal, `@FILE`, or `-` for standard input."""
+    text = _text_of(source, option)
     try:
         return _strict_json(text)
     except RecursionError as error:
-        raise CommandLineError("--json is nested too deeply") from error
+        raise CommandLineError(f"{option} is nested too deeply") from error
     except ValueError as error:
         raise CommandLineError(
-            f"--json is not valid JSON: {error}; use @FILE for a file, - for standard input"
+            f"{option} is not valid JSON: {error}; use @FILE for a file, - for standard input"
         ) from error
 
 
-def _text_of(source: str) -> str:
+def _text_of(source: str, option: str) -> str:
     if source not in {"-", "@-"} and not source.startswith("@"):
         return source
     try:
         return sys.stdin.read() if source in {"-", "@-"} else Path(source[1:]).read_text(encoding="utf-8")
     except OSError as error:
-        raise CommandLineError(f"--json cannot read {source[1:]!r}: {error.strerror}") from error
+        raise CommandLineError(f"{option} cannot read {source[1:]!r}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise CommandLineError(f"--json {source} is not UTF-8 text") from error
+        raise CommandLineError(f"{option} {source} is not UTF-8 text") from error
 
 
 def _strict_json(text: str) -> Any:

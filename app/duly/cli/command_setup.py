@@ -1,39 +1,54 @@
 """Environment of a command: validated settings, secrets and a database."""
 
 import asyncio
-import getpass
 import os
+import pwd
 import secrets
 import socket
-import sys
 import tempfile
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from duly.cli.database_wait import DatabaseWait
 from duly.cli.errors import stop
 from duly.domain.audit import Actor
-from duly.domain.safe_str import one_line
+from duly.domain.cells import Cell
 from duly.domain.sealing import InvalidKeys, new_key, parse_keys
 from duly.embedded.server import EmbeddedError, EmbeddedServer, default_data_dir, embedded_server
 from duly.settings import Settings
 from duly.store.access.version import has_keys
 from duly.store.postgres.database import Database, DatabaseError
-from duly.store.postgres.database_url import InvalidDatabaseUrl, parse_url
+from duly.store.postgres.database_url import InvalidDatabaseUrl, location_of, parse_url
+from duly.telemetry.structured_logs import configure_logs
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedDatabase:
-    """Database of a command. `server` is set if it is the embedded one."""
+    """Database of a command. `server` is set if it is the embedded one; `cells`, if there are several.
+
+    Then `url` is that of the first one.
+    """
 
     url: str
     server: EmbeddedServer | None
+    cells: tuple[Cell, ...] = ()
+
+    @property
+    def location(self) -> str:
+        """Returns where the database is, without a password."""
+        if self.cells:
+            return f"{len(self.cells)} cells: {'; '.join(map(location_of_cell, self.cells))}"
+        if self.server is not None:
+            return f"embedded PostgreSQL in {self.server.data_folder}"
+        return " or ".join(location_of(url) for url in parse_url(self.url).urls)
 
 
 def read_settings(flags: dict[str, Any]) -> Settings:
@@ -46,20 +61,18 @@ def read_settings(flags: dict[str, Any]) -> Settings:
         stop(f"DULY_{name.upper()} (or its flag): {first['msg'].removeprefix('Value error, ')}", code=2)
 
 
-def say(message: str) -> None:
-    """Prints one line on standard error; the command continues."""
-    print(f"duly: {one_line(message)}", file=sys.stderr, flush=True)
-
-
 def data_dir(settings: Settings) -> Path:
     return (settings.data_dir or default_data_dir()).absolute()
 
 
 def actor() -> Actor:
-    """Returns the author of changes made by this command, for the audit log."""
+    """Returns the author of changes made by this command, for the audit log.
+
+    The user is that of the process: `getpass.getuser` would believe `LOGNAME`.
+    """
     try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as in containers
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a user id without a name, as in containers
         user = str(os.getuid())
     return Actor(f"cli:{user}@{socket.gethostname()}")
 
@@ -67,6 +80,10 @@ def actor() -> Actor:
 @contextmanager
 def opened_database(settings: Settings) -> Iterator[OpenedDatabase]:
     """Yields the configured database, or the embedded one, started if it is not running."""
+    if settings.cells is not None:
+        cells = checked_cells(settings)
+        yield OpenedDatabase(cells[0].url, None, cells)
+        return
     if settings.database_url is not None:
         yield OpenedDatabase(_checked(settings.database_url.get_secret_value()), None)
         return
@@ -75,6 +92,25 @@ def opened_database(settings: Settings) -> Iterator[OpenedDatabase]:
             yield OpenedDatabase(server.url, server)
     except EmbeddedError as error:
         stop(str(error))
+
+
+def checked_cells(settings: Settings) -> tuple[Cell, ...]:
+    """Returns the cells of the settings, or ends the command if they cannot be used."""
+    from duly.cells.cell_list import InvalidCells, cell_list  # noqa: PLC0415  # of installations with several cells
+
+    try:
+        cells = cell_list(settings)
+    except InvalidCells as error:
+        stop(f"DULY_CELLS: {error}", code=2)
+    for cell in cells:
+        _checked(cell.url)
+    return cells
+
+
+def location_of_cell(cell: Cell) -> str:
+    """Returns where the database of a cell is, without a password, and its schema."""
+    place = " or ".join(location_of(url) for url in parse_url(cell.url).urls)
+    return f"{place}#{cell.schema}" if cell.schema is not None else place
 
 
 def _checked(url: str) -> str:
@@ -97,13 +133,13 @@ def new_database(settings: Settings, url: str) -> Database:
     )
 
 
-def require_key_beyond_loopback(settings: Settings, url: str) -> None:
+def require_key_beyond_loopback(settings: Settings, opened: OpenedDatabase) -> None:
     """Ends the command if the service listens beyond loopback, and has no API key: neither set nor in its database."""
     if settings.api_key is not None or is_loopback(settings.host):
         return
     failure = ""
     try:
-        if asyncio.run(_has_keys(settings, url)):
+        if asyncio.run(_has_keys_soon(_settings_of_home(settings, opened), opened.url)):
             return
     except DatabaseError as error:
         failure = f"; its database cannot be read: {error.line}"
@@ -111,6 +147,18 @@ def require_key_beyond_loopback(settings: Settings, url: str) -> None:
         f"an API key is required to listen on {settings.host}, which other machines can reach; "
         f"create one with `duly keys create`, set DULY_API_KEY, or listen on 127.0.0.1{failure}"
     )
+
+
+def _settings_of_home(settings: Settings, opened: OpenedDatabase) -> Settings:
+    """Returns the settings with the schema of cell 0, which has the keys."""
+    return settings.model_copy(update={"database_schema": opened.cells[0].schema}) if opened.cells else settings
+
+
+async def _has_keys_soon(settings: Settings, url: str) -> bool:
+    """Returns whether there are keys, once the database answers."""
+    configure_logs(settings.log_format, settings.log_level)
+    awaited = DatabaseWait(settings.database_wait_seconds, asyncio.Event())
+    return await awaited.retried(partial(_has_keys, settings, url))
 
 
 async def _has_keys(settings: Settings, url: str) -> bool:

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from duly.client import ApiError, Unreachable
+from duly.client.errors import ApiError, Unreachable
 from duly.domain.safe_str import one_line
 
 FAILED, USAGE = 1, 2
@@ -35,18 +35,24 @@ def one_line_errors() -> Iterator[None]:
     except Unreachable as error:
         stop(f'no service at {error.url} ({error.reason}); start one with "duly serve" or set DULY_URL')
     except ApiError as error:
-        stop(_refusal(error))
+        stop(refusal_words(error))
     except TimeoutError as error:
         stop(str(error))
 
 
 def stop(message: str, *, code: int = FAILED) -> NoReturn:
     """Prints the message on one line of standard error and exits with the code."""
-    print(f"duly: {one_line(message)}", file=sys.stderr)
+    say(message)
     raise typer.Exit(code)
 
 
-def _refusal(error: ApiError) -> str:
+def say(message: str) -> None:
+    """Prints one line on standard error; the command continues."""
+    print(f"duly: {one_line(message)}", file=sys.stderr, flush=True)
+
+
+def refusal_words(error: ApiError) -> str:
+    """Returns the reasons of a refusal, its code, and the remedy for a key."""
     errors = error.details.get("errors")
     message = error.message.rstrip(".")
     parts = [message]

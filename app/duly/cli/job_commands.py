@@ -1,19 +1,50 @@
-"""Commands that call a running service: submit, watch, status and cancel."""
+"""Commands on one job: submit, watch, status, why, logs, steps and signal."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated, Any, cast
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from duly.cli.client_arguments import AsJson, JobId, Output, Url, connect, read_labels, read_parameters, wants_json
-from duly.cli.errors import one_line_errors, stop
-from duly.cli.output import compact, error_words, job_fields, print_fields, print_json, status_words
-from duly.cli.watch import show, show_json, text_console
-from duly.client import DEFAULT_URL, Client, SubmitOptions
+from duly.cli.client_arguments import (
+    AsJson,
+    JobId,
+    Output,
+    Url,
+    connect,
+    read_json_value,
+    read_labels,
+    read_parameters,
+    wants_json,
+)
+from duly.cli.completions import complete_job_types, complete_queues
+from duly.cli.errors import one_line_errors
+from duly.cli.output import job_fields, print_fields, print_json, step_line
+from duly.client.default_url import DEFAULT_URL
+from duly.domain.safe_str import one_line
 
-JobType = Annotated[str, typer.Argument(metavar="TYPE", help="Job type, e.g. report-generation.", show_default=False)]
+if TYPE_CHECKING:
+    from duly.client import SubmitOptions
+
+
+class Level(StrEnum):
+    """Levels of log lines."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+JobType = Annotated[
+    str,
+    typer.Argument(
+        metavar="TYPE",
+        help="Job type, e.g. report-generation.",
+        show_default=False,
+        autocompletion=complete_job_types,
+    ),
+]
 Parameters = Annotated[
     list[str] | None,
     typer.Option(
@@ -27,7 +58,7 @@ JsonParameters = Annotated[
     str | None,
     typer.Option("--json", metavar="JSON|@FILE|-", help="All parameters as JSON: literal, from a file or from stdin."),
 ]
-Queue = Annotated[str | None, typer.Option(help="Queue (default: default).")]
+Queue = Annotated[str | None, typer.Option(help="Queue (default: default).", autocompletion=complete_queues)]
 Priority = Annotated[int | None, typer.Option(help="Priority from -100 to 100; higher runs first (default: 0).")]
 Delay = Annotated[float | None, typer.Option(metavar="SECONDS", help="Delay before the first attempt.")]
 Timeout = Annotated[float | None, typer.Option(metavar="SECONDS", help="Timeout for each attempt.")]
@@ -40,7 +71,14 @@ IdempotencyKey = Annotated[
         metavar="KEY", help="Key that makes the submission safe to repeat: the same key returns the first job."
     ),
 ]
+SignalName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the signal.", show_default=False)]
+SignalValue = Annotated[
+    str | None,
+    typer.Option("--body", metavar="JSON|@FILE|-", help="Body as JSON: literal, from a file or from stdin."),
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until the job ends.")]
+
+# Modules that load a package of their own are imported by the command that runs, so that `--help` starts fast.
 
 
 def submit(  # noqa: PLR0913 - each is an option of the command line
@@ -61,6 +99,8 @@ def submit(  # noqa: PLR0913 - each is an option of the command line
     url: Url = DEFAULT_URL,
 ) -> None:
     """Submit a job; --wait follows it to its end. The API key is read from DULY_API_KEY."""
+    from duly.cli.watch import wait_for_end  # noqa: PLC0415
+
     with one_line_errors():
         as_json = wants_json(output, as_json=False)
         parameters = read_parameters(param or [], json_source=json_source)
@@ -77,19 +117,17 @@ def submit(  # noqa: PLR0913 - each is an option of the command line
             job = client.submit(job_type, parameters, idempotency_key=idempotency_key, **options)
             _print_accepted(job, as_json=as_json, wait=wait)
             if wait:
-                _wait(client, job["jobId"], as_json=as_json)
+                wait_for_end(client, job["jobId"], as_json=as_json)
 
 
 def watch(job_id: JobId, *, output: Output = "text", as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
     """Follow a job until it ends. Exits with 0 if it completed, else with 1."""
+    from duly.cli.watch import watch_as_json, watch_to_end  # noqa: PLC0415
+
     with one_line_errors():
         as_json = wants_json(output, as_json=as_json)
         with connect(url) as client:
-            if as_json:
-                show_json(client.stream(job_id))
-                _exit_with(client.job(job_id))
-            else:
-                _watch(client, job_id)
+            (watch_as_json if as_json else watch_to_end)(client, job_id)
 
 
 def status(job_id: JobId, *, output: Output = "text", as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
@@ -97,68 +135,85 @@ def status(job_id: JobId, *, output: Output = "text", as_json: AsJson = False, u
     with one_line_errors():
         as_json = wants_json(output, as_json=as_json)
         with connect(url) as client:
-            job = client.job(job_id)
+            job = client.get(job_id)
         if as_json:
             print_json(job, indent=2)
         else:
             print_fields(job_fields(job))
 
 
-def cancel(job_id: JobId, *, output: Output = "text", as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
-    """Cancel a job. A waiting job ends at once; a running one is asked to stop."""
+def why(job_id: JobId, *, output: Output = "text", as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
+    """Explain why a job is in its state: what it waits for, what holds it back, or how it ended."""
     with one_line_errors():
         as_json = wants_json(output, as_json=as_json)
         with connect(url) as client:
-            job = client.cancel(job_id)
+            explained = client.why(job_id)
         if as_json:
-            print_json(job, indent=2)
+            print_json(explained, indent=2)
         else:
-            running = job.get("status") != "cancelled"
-            print_fields({"job": job_id, "status": "cancelling" if running else "cancelled"})
+            print(one_line(f"{explained['message']} ({explained['cause']})"))
 
 
-def _options(**named: Any) -> SubmitOptions:
+def logs(
+    job_id: JobId,
+    *,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Print further lines as they come, until the job ends.")
+    ] = False,
+    attempt: Annotated[int | None, typer.Option(min=1, help="Lines of this attempt only.")] = None,
+    level: Annotated[Level, typer.Option(help="Lines of this level and above.")] = Level.DEBUG,
+    output: Output = "text",
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Print what the handler of a job logged, oldest first. As JSON, one line on each line."""
+    from duly.cli.job_logs import print_logs  # noqa: PLC0415
+
+    with one_line_errors():
+        as_json = wants_json(output, as_json=as_json)
+        with connect(url) as client:
+            print_logs(client, job_id, attempt=attempt, level=level.value, follows=follow, as_json=as_json)
+
+
+def signal(
+    job_id: JobId,
+    name: SignalName,
+    *,
+    body: SignalValue = None,
+    output: Output = "text",
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Send a signal to a job, which resumes if it waits for it."""
+    with one_line_errors():
+        as_json = wants_json(output, as_json=as_json)
+        value = read_json_value(body, option="--body") if body is not None else None
+        with connect(url) as client:
+            sent = client.signal(job_id, name, value)
+        if as_json:
+            print_json(sent, indent=2)
+        else:
+            print_fields({"job": job_id, "signal": sent["name"], "sent": sent["sentAt"]})
+
+
+def steps(job_id: JobId, *, output: Output = "text", as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
+    """List the recorded steps of a job, its timers and its signals. As JSON, one on each line."""
+    with one_line_errors():
+        as_json = wants_json(output, as_json=as_json)
+        with connect(url) as client:
+            for step in client.steps(job_id):
+                if as_json:
+                    print_json(step)
+                else:
+                    print(step_line(step), flush=True)
+
+
+def _options(**named: Any) -> "SubmitOptions":
     return cast("SubmitOptions", {name: value for name, value in named.items() if value is not None})
 
 
-def _print_accepted(job: dict[str, Any], *, as_json: bool, wait: bool) -> None:
+def _print_accepted(job: Mapping[str, Any], *, as_json: bool, wait: bool) -> None:
     if not as_json:
         print_fields({"job": job["jobId"], "status": job["status"], "created": job["createdAt"]})
     elif not wait:
         print_json(job, indent=2)
-
-
-def _wait(client: Client, job_id: str, *, as_json: bool) -> None:
-    if not as_json:
-        _watch(client, job_id)
-        return
-    with _continues(job_id):
-        job = client.wait(job_id)
-    print_json(job, indent=2)
-    _exit_with(job)
-
-
-def _watch(client: Client, job_id: str) -> None:
-    console = text_console()
-    with _continues(job_id):
-        show(client.stream(job_id), console=console)
-    job = client.job(job_id)
-    if console.is_terminal:
-        print_fields({"status": status_words(job), "result": compact(job["result"])})
-    _exit_with(job)
-
-
-@contextmanager
-def _continues(job_id: str) -> Iterator[None]:
-    """Prints, on Ctrl-C, how to follow the job again."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print(f"duly: job {job_id} continues; follow it with: duly watch {job_id}", file=sys.stderr)
-        raise
-
-
-def _exit_with(job: dict[str, Any]) -> None:
-    if job["status"] != "completed":
-        why = error_words(job.get("error"))
-        stop(f"job {job['jobId']} {job['status']}" + (f": {why}" if why else ""))

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from duly.cli.access_database import tenant_id_of, with_database
+from duly.api.access.key_models import KeyRequest
+from duly.cli.access_database import checked, tenant_id_of, with_database
 from duly.cli.command_setup import actor
 from duly.cli.errors import USAGE, stop
 from duly.cli.output import print_json
@@ -18,6 +19,7 @@ from duly.store.postgres.database import Database
 
 PAGE = 200
 _END = datetime(9999, 1, 1, tzinfo=UTC)
+_FLAGS = {"types": "--type", "queues": "--queue", "rate": "--rate", "scopes": "--scope"}
 _RATE = re.compile(r"([1-9]\d{0,6})/([1-9]\d{0,6})")
 
 
@@ -83,22 +85,24 @@ def run_rotate(flags: dict[str, Any], tenant: str, key_id: str, *, overlap_secon
 
 def _rights(key: KeyFlags) -> KeyRights:
     """Returns the rights of a key, or ends the command if a flag is invalid."""
-    rate = _RATE.fullmatch(key.rate) if key.rate is not None else None
-    if key.rate is not None and rate is None:
-        stop("--rate must be N/SECONDS, such as 100/60", code=USAGE)
     expires_at = key.expires_at.replace(tzinfo=UTC) if key.expires_at is not None else None
     if expires_at is not None and expires_at <= datetime.now(UTC):  # noqa: TID251  # the machine's clock is the user's
         stop("--expires-at must be in the future", code=USAGE)
     if not 1 <= len(key.name) <= 200 or not key.name.isprintable():  # noqa: PLR2004  # as over HTTP
         stop("NAME must have 1 to 200 printable characters", code=USAGE)
-    return KeyRights(
-        name=key.name,
-        scopes=frozenset(key.scopes),
-        types=key.types,
-        queues=key.queues,
-        rate=KeyRate(int(rate[1]), float(rate[2])) if rate is not None else None,
-        expires_at=expires_at,
-    )
+    rate, scopes = _rate(key.rate), frozenset(key.scopes)
+    members = {"name": key.name, "scopes": list(scopes), "types": key.types, "queues": key.queues}
+    checked(KeyRequest, members | {"rate": rate and {"count": rate.count, "seconds": rate.seconds}}, flags=_FLAGS)
+    return KeyRights(key.name, scopes, key.types, key.queues, rate, expires_at)
+
+
+def _rate(text: str | None) -> KeyRate | None:
+    """Returns the rate of a key, or ends the command if it is malformed."""
+    if text is None:
+        return None
+    if (read := _RATE.fullmatch(text)) is None:
+        stop("--rate must be N/SECONDS, such as 100/60", code=USAGE)
+    return KeyRate(int(read[1]), float(read[2]))
 
 
 def _manager() -> KeyManager:

@@ -37,6 +37,9 @@ def serve(  # noqa: PLR0913  # each is a flag
         int | None, typer.Option(help="Number of jobs that run at once in each process (default: 100).")
     ] = None,
     migrate: Annotated[bool, typer.Option("--migrate", help="Migrate the database before the start.")] = False,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Exchange handlers when their source changes, for development.")
+    ] = False,
     hints: Annotated[bool, typer.Option("--hints", help="Print example commands once ready.")] = False,
 ) -> None:
     """Run the service until SIGTERM or Ctrl-C, then shut down gracefully."""
@@ -56,6 +59,7 @@ def serve(  # noqa: PLR0913  # each is a flag
         },
         migrate=migrate,
         hints=hints,
+        reload=reload,
     )
 
 
@@ -79,15 +83,21 @@ def check(
     repair: Annotated[
         bool, typer.Option("--repair", help="Rebuild derived tables from the ledger where they differ.")
     ] = False,
+    accepted: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|-", help="Job IDs that a client knows, one on a line, or its JSON lines; finds lost ones."
+        ),
+    ] = None,
     as_json: AsJson = False,
     database_url: DatabaseUrl = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Check every job and batch against the invariants. Exits with 0 if all hold, else with 1."""
+    """Check every job and batch against the invariants. Exits with 0 if all hold and no job is lost, else with 1."""
     with needs("server"):
         from duly.cli.check import run_check  # noqa: PLC0415
 
-    run_check({"database_url": database_url, "data_dir": data_dir}, repairs=repair, as_json=as_json)
+    run_check({"database_url": database_url, "data_dir": data_dir}, repairs=repair, accepted=accepted, as_json=as_json)
 
 
 def doctor(*, as_json: AsJson = False, database_url: DatabaseUrl = None, data_dir: DataDir = None) -> None:

@@ -13,7 +13,11 @@ Json = Mapping[str, Any]
 # Characters that JSON leaves unescaped and a terminal obeys: C1 controls, line separators, changes of direction.
 _CONTROLS = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _LABEL_WIDTH = 10
-_FRAME_WORDS = {"job_cancel_requested": "cancelling"}
+_FRAME_WORDS = {
+    "job_cancel_requested": "cancelling",
+    "job_step_completed": "step",
+    "job_step_compensated": "undone",
+}
 
 
 def print_json(value: object, *, indent: int | None = None) -> None:
@@ -66,6 +70,14 @@ def frame_line(frame: Json) -> str:
     return f"{frame.get('at') or '':<24}  {word:<9}  {one_line(_frame_words(frame))}".rstrip()
 
 
+def step_line(step: Json) -> str:
+    """Returns a step, timer or signal as one line: status, kind, name, and its time or result."""
+    state = str(step["status"]).replace("_", " ")
+    time = f"until {step['until']}" if step["status"] == "waiting" and step["until"] else ""
+    value = time or one_line(compact(step["result"]))
+    return f"{state:<11}  {step['kind']:<6}  {one_line(step['name'])}  {value}".rstrip()
+
+
 def progress_words(percent: float | None, message: str | None) -> str:
     """Returns progress such as `25 %: read 250 of 1,000 rows`."""
     return f"{round(percent or 0, 1):g} %" + (f": {message}" if message else "")
@@ -92,4 +104,11 @@ def _frame_words(frame: Json) -> str:
         case "job_started" if frame.get("attempt"):
             return f"attempt {frame['attempt']}"
         case _:
-            return ""
+            return _words_of_step(frame)
+
+
+def _words_of_step(frame: Json) -> str:
+    """Returns the step, the signals and the time that a frame names; most name none."""
+    until = f"until {frame['until']}" if frame.get("until") else ""
+    named = (frame.get("step"), frame.get("signal") or frame.get("reason"), *(frame.get("signals") or ()), until)
+    return ", ".join(str(each) for each in named if each)

@@ -7,8 +7,10 @@ from typing import Any
 import typer
 
 from duly.cli.command_setup import new_database, opened_database, read_settings, secret_keys
+from duly.cli.each_cell import in_each_cell
 from duly.cli.errors import FAILED, stop
 from duly.cli.prepare_database import CannotServe, prepare
+from duly.domain.cells import CellNumber
 from duly.domain.sealing import Keyring
 from duly.lifecycle.maintenance.key_rotation import Resealed, SecretKeyMismatch, SecretKeyNotInUse, reseal
 from duly.settings import Settings
@@ -17,7 +19,10 @@ from duly.store.postgres.database import DatabaseError
 
 def run_reseal(flags: dict[str, Any]) -> None:
     """Re-encrypts all secrets, prints the counts, and exits with 1 if a secret could not be decrypted."""
-    settings = read_settings(flags)
+    in_each_cell(read_settings(flags), _reseal_and_print)
+
+
+def _reseal_and_print(settings: Settings, _cell: CellNumber) -> None:
     keyring = Keyring.read(secret_keys(settings))
     with opened_database(settings) as opened:
         try:

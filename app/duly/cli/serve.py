@@ -16,8 +16,8 @@ from duly.cli.command_setup import (
     secret_keys,
     webhook_secret,
 )
-from duly.cli.errors import stop
-from duly.cli.server_process import Startup, serve_one
+from duly.cli.errors import USAGE, stop
+from duly.cli.startup import Startup
 from duly.cli.supervisor import serve_many
 from duly.settings import Settings
 
@@ -31,17 +31,21 @@ API documentation: {url}/docs. Ctrl-C shuts the service down gracefully.
 """
 
 
-def run_service(flags: dict[str, Any], *, migrate: bool, hints: bool) -> None:
+def run_service(flags: dict[str, Any], *, migrate: bool, hints: bool, reload: bool) -> None:
     """Runs the service until a stop signal, then exits with its exit code."""
     settings = read_settings(flags)
+    if reload and settings.processes > 1:
+        stop("--reload runs one process; remove --processes and DULY_PROCESSES", code=USAGE)
+    if reload and settings.cells is not None:
+        stop("--reload serves one database; remove --reload, or DULY_CELLS", code=USAGE)
     if settings.api_key is not None:
         require_secret_keys_beyond_loopback(settings)
     listening = _bind(settings)
-    code = _serve(settings, listening, migrate=migrate, hints=hints)
+    code = _serve(settings, listening, migrate=migrate, hints=hints, reload=reload)
     _leave(code)
 
 
-def _serve(settings: Settings, listening: socket.socket, *, migrate: bool, hints: bool) -> int:
+def _serve(settings: Settings, listening: socket.socket, *, migrate: bool, hints: bool, reload: bool) -> int:
     address = _address(settings, listening)
 
     def announce() -> None:
@@ -50,7 +54,7 @@ def _serve(settings: Settings, listening: socket.socket, *, migrate: bool, hints
             print(HINTS.format(url=address), flush=True)
 
     with opened_database(settings) as database:
-        require_key_beyond_loopback(settings, database.url)
+        require_key_beyond_loopback(settings, database)
         require_secret_keys_beyond_loopback(settings)
         startup = Startup(
             settings=settings,
@@ -58,8 +62,13 @@ def _serve(settings: Settings, listening: socket.socket, *, migrate: bool, hints
             webhook_secret=webhook_secret(settings),
             secret_keys=secret_keys(settings),
             migrates=migrate or database.server is not None,
+            database=database.location,
+            address=settings.public_url or address,
+            reloads=reload,
         )
         if settings.processes == 1:
+            from duly.cli.server_process import serve_one  # noqa: PLC0415  # the parent of several does without
+
             return serve_one(startup, listening, announce=announce, server=database.server)
         return serve_many(startup, listening, announce=announce, server=database.server)
 

@@ -6,59 +6,58 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from secrets import token_hex
-from typing import cast
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import structlog
 import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-from duly import __version__
 from duly.api.app import create_app
 from duly.api.server.acceptor import Acceptor
 from duly.api.server.access_lines import refused_line
 from duly.api.server.connection_limits import Place, connections_of
+from duly.api.server.header_checks import new_request_id
 from duly.api.server.load_shedding import LoadShedder
 from duly.api.server.refusals import refusal_bytes
 from duly.api.server.security_headers import SERVER_HEADERS
 from duly.api.server.shedding_protocol import PausedConnections, SheddingProtocol
 from duly.api.server.socket_protocol import SocketProtocol
-from duly.cli.command_setup import is_loopback, new_database, say
-from duly.cli.prepare_database import CannotServe, prepare, recognise_keys
+from duly.cli.command_setup import data_dir, is_loopback, new_database
+from duly.cli.database_wait import DatabaseWait, StartStopped
+from duly.cli.errors import say
+from duly.cli.prepare_database import CannotServe, recognise_keys, recognise_only, requires_key, try_to_prepare
+from duly.cli.reload import Reloader
+from duly.cli.start_report import report_start
+from duly.cli.startup import Keeper, Startup
+from duly.domain.builtin_types import chosen_builtin_types
+from duly.domain.counted_noun import counted_noun
 from duly.domain.sealing import Keyring
-from duly.embedded.server import EmbeddedServer, listens, revive
+from duly.embedded.server import EmbeddedServer
 from duly.errors import DulyError, Overloaded, TooManyConnections
 from duly.handlers.discovery import load_registry
 from duly.handlers.exceptions import HandlerError
 from duly.handlers.http_request import client_for_jobs
+from duly.handlers.registry import Registry
+from duly.handlers.reloading import HandlerSource
 from duly.loop import Loop
 from duly.node import Node
 from duly.settings import Settings, unknown_variables
 from duly.store.postgres.database import DatabaseError
 from duly.telemetry.structured_logs import configure_logs
 
+if TYPE_CHECKING:
+    from duly.cells.node_group import NodeGroup
+
 log = structlog.stdlib.get_logger("duly.serve")
 
-REVIVE_SECONDS = 1.0
 LAST_REQUESTS_SECONDS = 5
 LOOK_SECONDS = 0.005
 DATE_SECONDS = 1.0
 # Surplus of allocations over deallocations that starts a garbage collection; Python's default is 700.
 YOUNG_OBJECTS = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Startup:
-    """Arguments of a server process, in a form that can be sent to a child process."""
-
-    settings: Settings
-    database_url: str = field(repr=False)
-    webhook_secret: str = field(repr=False)
-    secret_keys: str = field(repr=False)
-    migrates: bool
 
 
 def serve_one(
@@ -78,7 +77,6 @@ def serve_one(
     """
     settings = startup.settings
     configure_logs(settings.log_format, settings.log_level)
-    _log_start(settings, server)
     try:
         # No runner, which would wait for threads of handlers that never end.
         loop = uvloop.new_event_loop()
@@ -87,21 +85,9 @@ def serve_one(
     except (CannotServe, HandlerError) as error:
         say(str(error))
         return 1
+    except StartStopped:
+        log.info("stopped before the database answered", action="start_stopped")
     return 0
-
-
-def _log_start(settings: Settings, server: EmbeddedServer | None) -> None:
-    database = "DULY_DATABASE_URL" if server is None else f"embedded PostgreSQL in {server.data_folder}"
-    key = "set" if settings.api_key else "not set"
-    log.info(
-        f"starting Duly {__version__}: database {database}, roles {', '.join(settings.roles)}, "
-        f"{settings.worker_slots} slots, API key {key}",
-        action="starting",
-        version=__version__,
-        roles=list(settings.roles),
-        slots=settings.worker_slots,
-        handlers=list(settings.handlers),
-    )
 
 
 async def _serve(
@@ -114,39 +100,114 @@ async def _serve(
 ) -> None:
     stopping = _stop_signals(parent)
     settings = startup.settings
-    registry = load_registry(settings.handlers, client=client_for_jobs(settings))
-    log.info(f"job types: {', '.join(sorted(registry))}", action="job_types")
-    if unknown := unknown_variables():
-        log.warning(f"unknown settings: {', '.join(unknown)}", action="settings_unknown", names=unknown)
-    database = new_database(settings, startup.database_url)
-    await prepare(database, migrates=startup.migrates)
-    keyring = Keyring.read(startup.secret_keys)
-    await recognise_keys(database, keyring)
-    node = Node(settings, database, registry, webhook_secret=startup.webhook_secret, keyring=keyring)
+    load = _registry_loader(settings)
+    source = HandlerSource(load) if startup.reloads else None
+    awaited = DatabaseWait(settings.database_wait_seconds, stopping)
+    registry = source.load() if source else load()
     try:
-        await node.start()
+        served = await _served_by(startup, registry, awaited)
+    except DatabaseError as error:
+        raise CannotServe(error.line) from None
+    node = served.node
+    node.gauges.database_folder = data_dir(settings) if server is not None else None
+    http = http_server(node, served.app)
+    # Both block the event loop, for a tenth of a second together: before the node starts jobs.
+    http.config.load()
+    _freeze_garbage_collector()
+    try:
+        await awaited.retried(served.start)
     except DatabaseError as error:
         raise CannotServe(error.line) from None
     if node.key_verifier.anyone is not None and not is_loopback(settings.host):  # checked before, and must never be
-        await node.stop()
+        await served.nodes.stop()
         raise CannotServe("an API key is required to listen beyond loopback")
-    http = http_server(node)
     serving = asyncio.create_task(http.serve(sockets=[listening]))
     reviving = asyncio.create_task(Loop("embedded", Keeper(server).step).run()) if server else None
     accepting = asyncio.create_task(http.accepting.wait())
     await asyncio.wait([accepting, serving], return_when=asyncio.FIRST_COMPLETED)
     if not http.accepting.is_set():
-        await node.stop()
+        await served.nodes.stop()
         raise CannotServe(f"the HTTP server stopped during its start: {serving.exception() or 'see the log'}")
-    _freeze_garbage_collector()
     announce()
-    await asyncio.wait([asyncio.create_task(stopping.wait()), serving], return_when=asyncio.FIRST_COMPLETED)
-    await node.drain()
+    async with _reloading(node, source):
+        await asyncio.wait([asyncio.create_task(stopping.wait()), serving], return_when=asyncio.FIRST_COMPLETED)
+    await served.nodes.drain()
     http.stop()
     await serving
-    await node.stop()
+    await served.nodes.stop()
     if reviving:
         reviving.cancel()
+
+
+def _registry_loader(settings: Settings) -> Callable[[], Registry]:
+    """Returns a function that imports the handlers of a service."""
+    builtin = chosen_builtin_types(settings.builtin_types)
+    return partial(load_registry, settings.handlers, client=client_for_jobs(settings), builtin=builtin)
+
+
+class _Served(NamedTuple):
+    """Nodes and application of a process. `node`: the only one, or that of cell 0; `app`: None for that of the node."""
+
+    node: Node
+    nodes: "Node | NodeGroup"
+    start: Callable[[], Awaitable[None]]
+    app: ASGIApp | None = None
+
+
+async def _served_by(startup: Startup, registry: Registry, awaited: DatabaseWait) -> _Served:
+    """Returns the node of the database, or those of all cells.
+
+    Raises:
+        CannotServe, DatabaseError: the database cannot be used.
+    """
+    if startup.settings.cells is None:
+        node = await _new_node(startup, registry, awaited)
+        return _Served(node, node, node.start)
+    from duly.cli.cell_nodes import CellNodes  # noqa: PLC0415  # of installations with several cells
+
+    cells = CellNodes(startup, registry, awaited)
+    await cells.prepare()
+    _warn_of_unknown_settings()
+    return _Served(cells.group.nodes[0], cells.group, cells.start, cells.app())
+
+
+async def _new_node(startup: Startup, registry: Registry, awaited: DatabaseWait) -> Node:
+    """Returns the node on its prepared database, after the report of the start.
+
+    Raises:
+        CannotServe, DatabaseError: the database cannot be used.
+    """
+    settings = startup.settings
+    database, keyed = new_database(settings, startup.database_url), None
+    try:
+        await awaited.retried(partial(try_to_prepare, database, migrates=startup.migrates))
+        await awaited.retried(partial(recognise_only, database, writes=startup.migrates))
+        keyed = await awaited.retried(partial(requires_key, database, settings))
+    finally:
+        report_start(startup, registry, keyed=keyed)
+    _warn_of_unknown_settings()
+    keyring = Keyring.read(startup.secret_keys)
+    await awaited.retried(partial(recognise_keys, database, keyring))
+    return Node(settings, database, registry, webhook_secret=startup.webhook_secret, keyring=keyring)
+
+
+def _warn_of_unknown_settings() -> None:
+    if unknown := unknown_variables():
+        log.warning(f"unknown settings: {', '.join(unknown)}", action="settings_unknown", names=unknown)
+
+
+@contextlib.asynccontextmanager
+async def _reloading(node: Node, source: HandlerSource | None) -> AsyncIterator[None]:
+    """Exchanges the handlers when their source changes, while the block runs. None: never."""
+    if source is None:
+        yield
+        return
+    task = asyncio.create_task(Loop("reload", Reloader(node, source).step).run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 def _freeze_garbage_collector() -> None:
@@ -197,9 +258,9 @@ class _Server(uvicorn.Server):
 
     def _refuse(self, host: str) -> bytes:
         """Returns the response to a connection beyond the limits."""
-        refusal, request_id = TooManyConnections.here(), token_hex(8)
-        self._log_refusal(request_id, refusal, (host, 0))
-        return refusal_bytes(refusal, request_id=request_id.encode())
+        refusal, request_id = TooManyConnections.here(), new_request_id()
+        self._log_refusal(request_id.decode(), refusal, (host, 0))
+        return refusal_bytes(refusal, request_id=request_id)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -244,7 +305,9 @@ class _Server(uvicorn.Server):
             task.cancel()
         if state.tasks:
             log.warning(
-                f"{len(state.tasks)} requests cancelled at shutdown", action="requests_cut", count=len(state.tasks)
+                f"{counted_noun(len(state.tasks), 'request')} cancelled at shutdown",
+                action="requests_cut",
+                count=len(state.tasks),
             )
 
 
@@ -293,20 +356,3 @@ def _stop_signals(parent: int | None) -> asyncio.Event:
     else:
         loop.add_reader(parent, gone)
     return stopping
-
-
-class Keeper:
-    """Supervisor of the embedded server: restarts it if it dies."""
-
-    def __init__(self, server: EmbeddedServer) -> None:
-        self._server = server
-
-    def look(self) -> None:
-        """Restarts the server if it is dead, and blocks meanwhile."""
-        if not listens(self._server):
-            log.warning("embedded PostgreSQL is not responding; restarting it", action="embedded_revived")
-            self._server = revive(self._server)
-
-    async def step(self) -> float:
-        await asyncio.to_thread(self.look)
-        return REVIVE_SECONDS

@@ -8,13 +8,14 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 import structlog
 from prometheus_client.multiprocess import mark_process_dead
 
-from duly.cli.server_process import Keeper, Startup, serve_one
+from duly.cli.startup import Keeper, Startup
 from duly.embedded.server import EmbeddedServer
 from duly.telemetry.structured_logs import configure_logs
 
@@ -52,6 +53,8 @@ class _Child:
 
 def _run(startup: Startup, listening: socket.socket, pipe: Connection) -> None:
     """Runs the child process."""
+    from duly.cli.server_process import serve_one  # noqa: PLC0415  # the parent, which serves nothing, does without
+
     code = serve_one(startup, listening, announce=lambda: pipe.send("ready"), parent=pipe.fileno())
     os._exit(code)  # threads of handlers that never end must not keep the process alive
 
@@ -78,12 +81,13 @@ class _Parent:
     def __init__(
         self, startup: Startup, listening: socket.socket, server: EmbeddedServer | None, stopping: list[int]
     ) -> None:
-        self._startup = startup
         self._listening = listening
         self._stopping = stopping
         self._keeper = Keeper(server) if server else None
         # The first process migrates; the others wait for it.
-        self._children = [_Child(startup, listening) for _ in range(startup.settings.processes)]
+        silent = self._startup = replace(startup, reports=False)
+        self._children = [_Child(startup, listening)]
+        self._children += [_Child(silent, listening) for _ in range(startup.settings.processes - 1)]
 
     def run(self, announce: Callable[[], None]) -> int:
         announced = False

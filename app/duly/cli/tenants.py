@@ -1,11 +1,15 @@
 """Bodies of `duly tenants`."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from duly.cli.access_database import with_database
-from duly.cli.command_setup import actor, read_settings
+from pydantic.alias_generators import to_camel
+
+from duly.api.access.tenants import TenantChange
+from duly.cli.access_database import checked, with_database
+from duly.cli.command_setup import actor
 from duly.cli.errors import USAGE, stop
 from duly.cli.output import print_json
 from duly.domain.safe_str import one_line
@@ -18,7 +22,6 @@ from duly.store.postgres.database import Database
 PAGE = 200
 NONE = "none"
 _NAMES = [field.name for field in fields(TenantLimits)]
-_LARGEST, _LARGEST_RATE = 100_000_000, 1e6
 
 
 def run_create(flags: dict[str, Any], name: str, limits: Sequence[str | None]) -> None:
@@ -26,10 +29,9 @@ def run_create(flags: dict[str, Any], name: str, limits: Sequence[str | None]) -
     if not TENANT_NAME.fullmatch(name):
         stop("TENANT must have 1 to 63 of the characters a-z, 0-9 and -", code=USAGE)
     chosen = TenantLimits(**_limits(limits))
-    preview = read_settings(flags).tenants_preview
 
     async def create(database: Database) -> Tenant:
-        return await create_tenant(database, name, chosen, preview=preview, by=actor())
+        return await create_tenant(database, name, chosen, by=actor())
 
     with_database(flags, create)
     print(f"created tenant {name}; create its first key: duly keys create NAME --tenant {name} --scope admin")
@@ -67,22 +69,28 @@ def run_set(flags: dict[str, Any], name: str, limits: Sequence[str | None]) -> N
 
 
 def _limits(texts: Sequence[str | None]) -> dict[str, Any]:
-    """Returns the limits that were given, by name."""
-    return {name: _number(name, text) for name, text in zip(_NAMES, texts, strict=True) if text is not None}
+    """Returns the limits that were given, by name, or ends the command if one is invalid."""
+    limits = {name: _number(name, text) for name, text in zip(_NAMES, texts, strict=True) if text is not None}
+    flags = {to_camel(name): _flag(name) for name in limits}
+    checked(TenantChange, {to_camel(name): number for name, number in limits.items()}, flags=flags)
+    return limits
 
 
 def _number(name: str, text: str) -> float | None:
-    """Returns a limit, or ends the command if it is invalid."""
+    """Returns a limit, or ends the command if it is no number."""
     if text == NONE:
         return None
-    least = 0 if name.startswith("max_") else 1
     try:
         number: float = float(text) if name == "submit_rate" else int(text)
     except ValueError:
-        number = -1
-    if not (0 < number <= _LARGEST_RATE if name == "submit_rate" else least <= number <= _LARGEST):
-        stop(f"--{name.replace('_', '-')} must be a number from {least}, or {NONE}, not {text!r}", code=USAGE)
+        number = math.nan
+    if not math.isfinite(number):
+        stop(f"{_flag(name)} must be a number or {NONE}, not {text!r}", code=USAGE)
     return number
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _members(tenant: Tenant) -> dict[str, Any]:

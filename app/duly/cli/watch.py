@@ -1,13 +1,16 @@
 """Live display of a job's stream: a progress bar on a terminal, lines elsewhere, or JSON."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from duly.cli.output import frame_line, print_json
+from duly.cli.errors import stop
+from duly.cli.output import compact, error_words, frame_line, print_fields, print_json, status_words
+from duly.client import Client
 from duly.domain.safe_str import one_line
 
 Frame = dict[str, Any]
@@ -24,10 +27,33 @@ _BAR_WORDS = {
 }
 
 
-def show_json(frames: Iterable[Frame]) -> None:
-    """Prints each frame as a line of JSON."""
-    for frame in frames:
+def watch_as_json(client: Client, job_id: str) -> None:
+    """Prints each frame of the job as a line of JSON until it ends. Exits with 1 unless it completed."""
+    for frame in client.stream(job_id):
         print_json(frame)
+    _exit_with(client.get(job_id))
+
+
+def wait_for_end(client: Client, job_id: str, *, as_json: bool) -> None:
+    """Displays the job until it ends, or prints it as JSON once it has ended. Exits with 1 unless it completed."""
+    if not as_json:
+        watch_to_end(client, job_id)
+        return
+    with _continues(job_id):
+        job = client.wait(job_id)
+    print_json(job, indent=2)
+    _exit_with(job)
+
+
+def watch_to_end(client: Client, job_id: str) -> None:
+    """Displays the job until it ends. Exits with 1 unless it completed."""
+    console = text_console()
+    with _continues(job_id):
+        show(client.stream(job_id), console=console)
+    job = client.get(job_id)
+    if console.is_terminal:
+        print_fields({"status": status_words(job), "result": compact(job["result"])})
+    _exit_with(job)
 
 
 def show(frames: Iterable[Frame], *, console: Console) -> None:
@@ -69,3 +95,19 @@ def _bar_state(frame: Frame) -> dict[str, Any]:
     done = {"job_completed": 100, "job_started": 0, "job_submitted": 0}
     state: dict[str, Any] = {"description": _BAR_WORDS.get(kind, kind.removeprefix("job_"))}
     return state | ({"completed": done[kind]} if kind in done else {})
+
+
+@contextmanager
+def _continues(job_id: str) -> Iterator[None]:
+    """Prints, on Ctrl-C, how to follow the job again."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"duly: job {job_id} continues; follow it with: duly watch {job_id}", file=sys.stderr)
+        raise
+
+
+def _exit_with(job: Mapping[str, Any]) -> None:
+    if job["status"] != "completed":
+        why = error_words(job.get("error"))
+        stop(f"job {job['jobId']} {job['status']}" + (f": {why}" if why else ""))

@@ -1,21 +1,32 @@
-"""Requests of the client, repeated where that is safe."""
+"""Requests that are repeated where that is safe."""
 
-import time
 from typing import Any
 
 import httpx
 
-from duly.client.responses import may_repeat, retry_after_seconds, unreachable
+from duly.client.request import Request
+from duly.client.responses import may_repeat, read_response, retry_after_seconds, unreachable
+from duly.client.steps import Pause, Send, Steps
 
 # One second in all, enough for a restart. A longer Retry-After is reported to the caller instead.
 _PAUSES_SECONDS = (0.1, 0.3, 0.6)
 _LONGEST_PAUSE_SECONDS = 5.0
 
 
-def send(http: httpx.Client, method: str, path: str, *, repeatable: bool, **request: Any) -> httpx.Response:
+def call(request: Request) -> Steps[dict[str, Any]]:
+    """Sends a request. Returns the JSON object of its response; an empty one if it has no content.
+
+    Raises:
+        ApiError: the service returned an error.
+        Unreachable: there was no response.
+    """
+    return read_response((yield from send(request)))
+
+
+def send(request: Request) -> Steps[httpx.Response]:
     """Returns the response, of any status.
 
-    A `repeatable` request is sent again if its connection breaks; any other only if it cannot have arrived, or if the
+    A repeatable request is sent again if its connection breaks; any other only if it cannot have arrived, or if the
     service reports that it did nothing.
 
     Raises:
@@ -23,25 +34,30 @@ def send(http: httpx.Client, method: str, path: str, *, repeatable: bool, **requ
     """
     for pause in (*_PAUSES_SECONDS, None):
         try:
-            response = http.request(method, path, **request)
+            response: httpx.Response = yield Send(request)
         except httpx.RequestError as error:
-            if pause is None or not _may_repeat(error, repeatable=repeatable):
-                raise unreachable(address(http), error) from error
-            time.sleep(pause)
+            if pause is None or not _may_repeat(error, request):
+                raise unreachable(address(error), error) from error
+            yield Pause(pause)
         else:
             delay = retry_after_seconds(response, otherwise=pause or 0)
-            if pause is None or delay > _LONGEST_PAUSE_SECONDS or not may_repeat(response):
+            if pause is None or delay > _LONGEST_PAUSE_SECONDS or not _may_send_again(request, response):
                 return response
-            time.sleep(delay)
+            yield Pause(delay)
     raise AssertionError  # the last iteration returns or raises
 
 
-def address(http: httpx.Client) -> str:
-    """Returns the URL of the service for a message."""
-    return str(http.base_url).rstrip("/")
+def address(error: httpx.RequestError) -> str:
+    """Returns the URL of the service that a request did not reach, for a message."""
+    return str(error.request.url.copy_with(raw_path=b"/")).rstrip("/")
 
 
-def _may_repeat(error: httpx.RequestError, *, repeatable: bool) -> bool:
+def _may_repeat(error: httpx.RequestError, request: Request) -> bool:
     # A refused connection has carried nothing. A timeout is not repeated.
     broken = isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError)
-    return isinstance(error, httpx.ConnectError) or (repeatable and broken)
+    return isinstance(error, httpx.ConnectError) or (request.repeatable and broken)
+
+
+def _may_send_again(request: Request, response: httpx.Response) -> bool:
+    # Documents are read from the caller once.
+    return request.documents is None and may_repeat(response)

@@ -1,123 +1,151 @@
 """Streams of the client, across broken connections and restarts of the service."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 import httpx
-from httpx_sse import EventSource, ServerSentEvent
 
-from duly.client.responses import may_repeat, media_type, refusal, retry_after_seconds, unreachable
+from duly.client.backoff import Backoff
+from duly.client.event_stream import EventParser, ServerEvent
+from duly.client.request import Query, Request, get
+from duly.client.responses import (
+    ParseFloat,
+    is_event_stream,
+    may_repeat,
+    parse_float_of,
+    refusal,
+    retry_after_seconds,
+    unreachable,
+)
+from duly.client.sending import address
+from duly.client.steps import Connect, Item, Items, Pause, Read, Steps
 
-Connect = Callable[[str | None], AbstractContextManager[httpx.Response]]
+Frame = dict[str, Any]
+# Returns the request for the frames after an ID, or for those from the beginning.
+RequestAfter = Callable[[str | None], Request]
 
 # The service writes a comment every 15 s at the latest: silence for three times that is a dead connection.
 SILENCE_SECONDS = 45.0
 
 _END_FRAMES = frozenset({"job_completed", "job_failed", "job_cancelled"})
-_FIRST_PAUSE_SECONDS = 0.1
-_LONGEST_PAUSE_SECONDS = 5.0
-_LONGEST_ASKED_SECONDS = 60
-_EVENT_STREAM = "text/event-stream"
 # 1.5 s in all before the first connection, 40 s after it.
-_TRIES_BEFORE_CONNECTED = 4
-_TRIES_AFTER_CONNECTED = 12
+TRIES_BEFORE_CONNECTED = 4
+TRIES_AFTER_CONNECTED = 12
 
 
-def follow(connect: Connect, *, url: str, last_event_id: str | None, endless: bool = False) -> Iterator[dict[str, Any]]:
+def stream_request(path: str, last_event_id: str | None, query: Query | None = None) -> Request:
+    """Returns the request for the frames after an ID, or for those from the beginning."""
+    headers = {"Accept": "text/event-stream"} | ({} if last_event_id is None else {"Last-Event-ID": last_event_id})
+    return get(path, query, headers=headers)
+
+
+def frames(request_after: RequestAfter, *, last_event_id: str | None, endless: bool = False) -> Items[Frame]:
     """Yields the data of each frame until the job has ended; `endless` streams yield it with its `id`.
-
-    The history of a retried job contains an earlier end, so the stream is over only once the service closes it after
-    an end frame, or returns 204.
 
     Raises:
         ApiError: the service returned an error.
         Unreachable: the connection stayed broken.
     """
-    stream = _Following(url=url, last_event_id=last_event_id, endless=endless)
+    stream = Following(request_after, last_event_id=last_event_id, endless=endless)
     while not stream.ended:
-        try:
-            with connect(stream.last_event_id) as response:
-                yield from stream.frames_of(response)
-        except httpx.RequestError as error:
-            stream.note_broken(error)
-        if not stream.ended:
-            stream.pause()
+        for frame in (yield from stream.read()):
+            yield Item(frame)
 
 
-def read_events(response: httpx.Response) -> Iterator[ServerSentEvent]:
-    """Yields each block of an event stream, including those without data.
+class Following:
+    """Stream that is resumed after its last frame whenever its connection breaks.
 
-    `id` is that of the last block with one, and empty before.
+    The history of a retried job contains an earlier end, so the stream of a job is over only once the service closes
+    it after an end frame, or returns 204.
+
+    Args:
+        silence_seconds: time without a byte after which a connection is broken.
+        allows_silence: False to give up at the first such connection, rather than to open the next one.
+
+    Attributes:
+        ended: True once the stream is over.
     """
-    # The standard allows only UTF-8, without a byte order mark. `EventSource` compares the media type case-sensitively.
-    response.encoding = "utf-8-sig"
-    response.headers["Content-Type"] = _EVENT_STREAM
-    return EventSource(response).iter_sse()
 
-
-class _Following:
-    """State of one stream: the last frame, and the failures since."""
-
-    def __init__(self, *, url: str, last_event_id: str | None, endless: bool) -> None:
-        self.last_event_id = last_event_id
-        self._endless = endless
+    def __init__(
+        self,
+        request_after: RequestAfter,
+        *,
+        last_event_id: str | None,
+        endless: bool = False,
+        silence_seconds: float = SILENCE_SECONDS,
+        allows_silence: bool = True,
+    ) -> None:
         self.ended = False
-        self._url = url
-        self._requested_seconds = 0.0
-        self._failures = 0
-        self._tries = _TRIES_BEFORE_CONNECTED
+        self._last_event_id = last_event_id
+        self._request_after = request_after
+        self._endless = endless
+        self._silence_seconds = silence_seconds
+        self._allows_silence = allows_silence
+        self._backoff = Backoff(tries=TRIES_BEFORE_CONNECTED)
+        self._parser: EventParser | None = None
+        self._parse_float: ParseFloat | None = None
+        self._saw_end = False
 
-    def frames_of(self, response: httpx.Response) -> Iterator[dict[str, Any]]:
-        """Yields the data of the frames of one connection."""
-        if response.status_code == HTTPStatus.NO_CONTENT:
-            self.ended = True
-            return
-        self._failures += 1  # until a frame comes
-        if media_type(response) != _EVENT_STREAM:
-            self._note_refused(response)
-            return
-        self._tries = _TRIES_AFTER_CONNECTED
-        for frame in read_events(response):
-            if (data := self._note(frame)) is not None:
-                yield data
-
-    def note_broken(self, error: httpx.RequestError) -> None:
-        """Counts a failed connection.
+    def read(self) -> Steps[list[Frame]]:
+        """Reads once, on a new connection if there is none. Returns the data of the frames that were read.
 
         Raises:
+            ApiError: the service returned an error.
             Unreachable: too many connections in a row have failed.
         """
-        self._failures += 1
-        if self._failures >= self._tries and not self.ended:
-            raise unreachable(self._url, error) from error
+        try:
+            if self._parser is None:
+                self._parser = yield from self._connect()
+            if self._parser is not None and (piece := (yield Read())) is not None:
+                return [data for event in self._parser.feed(piece) if (data := self._note(event)) is not None]
+        except httpx.RequestError as error:
+            self._note_broken(error)
+        self._parser = None
+        self.ended |= self._saw_end
+        if not self.ended:
+            yield Pause(self._backoff.pause_seconds())
+        return []
 
-    def pause(self) -> None:
-        """Waits before the next connection: longer after each failure, at least as long as the service requested."""
-        backoff = min(_FIRST_PAUSE_SECONDS * 2**self._failures, _LONGEST_PAUSE_SECONDS)
-        time.sleep(max(backoff, self._requested_seconds))
-
-    def _note(self, frame: ServerSentEvent) -> dict[str, Any] | None:
-        if frame.retry is not None:
-            self._requested_seconds = min(frame.retry, _LONGEST_ASKED_SECONDS * 1000) / 1000
-        if frame.id:
-            self.last_event_id = frame.id
-            self._failures = 0 if self._endless else self._failures  # an id without an event is progress as well
-        if not frame.data or not frame.event.startswith("job_"):
+    def _connect(self) -> Steps[EventParser | None]:
+        """Opens the stream after the last ID. Returns its parser, or None if it was not opened."""
+        request = self._request_after(self._last_event_id)
+        response: httpx.Response = yield Connect(request, silence_seconds=self._silence_seconds)
+        if response.status_code == HTTPStatus.NO_CONTENT:
+            self.ended = True
             return None
-        self._failures = 0
-        data = dict(json.loads(frame.data))
+        self._backoff.note_failure()  # until a frame comes
+        if not is_event_stream(response):
+            self._note_refused(response)
+            return None
+        self._backoff.tries = TRIES_AFTER_CONNECTED
+        self._parse_float = parse_float_of(response)
+        return EventParser()
+
+    def _note(self, event: ServerEvent) -> Frame | None:
+        if event.retry_milliseconds is not None:
+            self._backoff.request_pause(event.retry_milliseconds / 1000)
+        if event.id:
+            self._last_event_id = event.id
+        if event.id and self._endless:
+            self._backoff.note_success()  # an id without an event is progress as well
+        if not event.data or not event.type.startswith("job_"):
+            return None
+        self._backoff.note_success()
+        data = dict(json.loads(event.data, parse_float=self._parse_float))
         if self._endless:
-            return {"id": frame.id, **data}
-        self.ended = frame.event in _END_FRAMES
+            return {"id": event.id, **data}
+        self._saw_end = event.type in _END_FRAMES
         return data
 
     def _note_refused(self, response: httpx.Response) -> None:
-        response.read()
-        if self._failures >= self._tries or not may_repeat(response):
+        if self._backoff.exhausted or not may_repeat(response):
             raise refusal(response)
-        pause = retry_after_seconds(response, otherwise=0)
-        self._requested_seconds = min(pause, _LONGEST_ASKED_SECONDS)
+        self._backoff.request_pause(retry_after_seconds(response, otherwise=0))
+
+    def _note_broken(self, error: httpx.RequestError) -> None:
+        self._backoff.note_failure()
+        is_silent = isinstance(error, httpx.ReadTimeout) and not self._allows_silence
+        if (self._backoff.exhausted or is_silent) and not self._saw_end:
+            raise unreachable(address(error), error) from error

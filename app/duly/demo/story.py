@@ -78,10 +78,10 @@ def _submit(page: _Page, client: Client, *, receiver: Receiver, secret: str) -> 
 def _watch(page: _Page, client: Client, job_id: str) -> dict[str, Any]:
     page.step("Watch it run", f"curl -N {client.url}/api/v1/jobs/{job_id}/events/stream")
     show(client.stream(job_id), console=page.console)
-    job = client.job(job_id)
-    if job["status"] != "completed":
+    job = client.get(job_id, result=dict[str, Any])
+    if job["result"] is None:
         raise DemoFailed(f"the job {job['status']}: {error_words(job['error'])}")
-    return dict(job["result"])
+    return job["result"]
 
 
 def _receive(page: _Page, receiver: Receiver, *, secret: str) -> None:

@@ -4,7 +4,11 @@ from typing import Any, NamedTuple
 
 
 class Actor(NamedTuple):
-    """Author of a change: the id of an API key or `cli:user@host`, and the id of the request."""
+    """Author of a change, and the id of the request.
+
+    Attributes:
+        name: the id of an API key, `cli:user@host`, `link:recipient`, or `job:id` for its handler.
+    """
 
     name: str
     request_id: str | None = None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from duly.domain.counted_noun import counted_noun
 from duly.domain.invariant_facts import BatchFacts, RepairAction, Violation
 
 
@@ -10,9 +11,9 @@ def batch_violations(batch: BatchFacts) -> Iterator[Violation]:
     outside = batch.oldest is not None and batch.oldest < batch.first_id
     outside |= batch.newest is not None and batch.newest > batch.last_id
     if not batch.recorded:
-        repair_action, words = RepairAction.RECORD_BATCH, f"not recorded, but has {batch.jobs} jobs"
+        repair_action, words = RepairAction.RECORD_BATCH, f"not recorded, but has {counted_noun(batch.jobs, 'job')}"
     elif batch.jobs != batch.total or outside:
-        expected = f"has {batch.total} jobs from {batch.first_id} to {batch.last_id} by its row"
+        expected = f"has {counted_noun(batch.total, 'job')} from {batch.first_id} to {batch.last_id} by its row"
         repair_action, words = (
             RepairAction.RESIZE_BATCH,
             f"{expected}, but {batch.jobs} from {batch.oldest} to {batch.newest} in jobs",

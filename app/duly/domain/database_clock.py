@@ -5,7 +5,9 @@ clock. Orders and ages follow this clock, never the machine's.
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from uuid import UUID
 
+from duly.domain.cells import ONLY, CellNumber
 from duly.domain.ids import IdMaker
 
 _BOOT_TIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)  # Linux only
@@ -22,6 +24,8 @@ class DatabaseClock:
     Args:
         wall: the machine's clock, in seconds since 1970.
         elapsed: a clock that is never set, in seconds.
+        id_of_bytes: makes an id of 16 bytes; None makes those of Python's own type.
+        cell: the cell of all ids.
     """
 
     def __init__(
@@ -29,11 +33,14 @@ class DatabaseClock:
         *,
         wall: Callable[[], float] = time.time,  # noqa: TID251  # the one place that compares it with the database's
         elapsed: Callable[[], float] = elapsed_seconds,
+        id_of_bytes: Callable[[bytes], UUID] | None = None,
+        cell: CellNumber = ONLY,
     ) -> None:
         self._wall = wall
         self.elapsed = elapsed
         self._began_at = wall() - elapsed()
-        self.ids = IdMaker(self.seconds)
+        self.cell = cell
+        self.ids = IdMaker(self.seconds, id_of_bytes, cell)
 
     def seconds(self) -> float:
         """Returns seconds since 1970."""

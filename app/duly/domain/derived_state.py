@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
-from duly.domain.events import Event, EventKind, Status, fold
+from duly.domain.events import PLACING_NOTHING, Event, EventKind, Status, fold
 from duly.domain.invariant_facts import History
 
 # Most histories are short and equal to others, so their states are cached.
@@ -16,8 +16,9 @@ _NO_TIME = datetime.fromtimestamp(0, UTC)
 
 
 class DerivedState(NamedTuple):
-    """State of a job. A round begins with its submission and with each retry after an end: `started` and `crashes`
-    describe the last round; `first_round`: there is only one.
+    """State of a job. A round begins with its submission and with each retry after an end: `started` describes the last
+    round; `first_round`: there is only one. `placed_by`: the event that placed the job where it is. Crashes are counted
+    since the submission, the last retry by hand, or the begin of a compensation.
     """
 
     status: Status
@@ -28,6 +29,23 @@ class DerivedState(NamedTuple):
     crashes: int
     started: bool
     first_round: bool
+    placed_by: EventKind = EventKind.SUBMITTED
+    compensating: bool = False
+
+    @property
+    def in_attempt(self) -> bool:
+        """Returns whether an attempt of the job is running."""
+        return self.placed_by is EventKind.STARTED
+
+    @property
+    def parked(self) -> bool:
+        """Returns whether the job waits for a time, a signal or child jobs, without a slot."""
+        return self.placed_by is EventKind.PARKED
+
+    @property
+    def held(self) -> bool:
+        """Returns whether the job is held because its attempts are exhausted."""
+        return self.placed_by is EventKind.HELD
 
     @property
     def ended(self) -> bool:
@@ -71,10 +89,24 @@ def _derive(job_id: UUID, sequences: Sequence[int], numbers: Sequence[int], atte
         state.attempt,
         state.cancel_requested,
         starts=kinds.count(EventKind.STARTED),
-        crashes=round_.count(EventKind.LEASE_EXPIRED),
+        crashes=_crashes(kinds, attempts),
         started=EventKind.STARTED in round_,
         first_round=not before,
+        placed_by=next((kind for kind in reversed(kinds) if kind not in PLACING_NOTHING), EventKind.SUBMITTED),
+        compensating=state.compensating,
     )
+
+
+def _crashes(kinds: Sequence[EventKind], attempts: Sequence[int]) -> int:
+    """Returns the number of crashes since they were last forgotten: at a retry by hand, whose attempt is 0, and at the
+    begin of a compensation.
+    """
+    crashes = 0
+    for before, kind, attempt in zip([EventKind.SUBMITTED, *kinds], kinds, attempts, strict=False):
+        if kind is EventKind.COMPENSATING or before.terminal or (kind is EventKind.REQUEUED and attempt == 0):
+            crashes = 0
+        crashes += kind is EventKind.LEASE_EXPIRED
+    return crashes
 
 
 def _event(job_id: UUID, sequence: int, kind: EventKind, attempt: int) -> Event:

@@ -16,7 +16,7 @@ import orjson
 from orjson import Fragment
 
 from duly.domain.events import Event, EventKind, Status, status_after
-from duly.domain.ids import event_id
+from duly.domain.ids import event_id_text
 from duly.domain.json_numbers import plain_number
 from duly.domain.json_reader import read_kept
 from duly.domain.json_writer import dump_text
@@ -44,7 +44,7 @@ class EventView(NamedTuple):
     data: EventData
 
 
-def _view_of(kind: EventKind) -> EventView:  # noqa: C901, PLR0911  # a table that the type checker completes
+def _view_of(kind: EventKind) -> EventView:  # noqa: C901, PLR0911, PLR0912  # a table that the type checker completes
     match kind:
         case EventKind.SUBMITTED:
             return EventView("JobSubmitted", "job_submitted", None, EventData.PARAMETERS)
@@ -60,6 +60,20 @@ def _view_of(kind: EventKind) -> EventView:  # noqa: C901, PLR0911  # a table th
             return EventView("JobCancelRequested", "job_cancel_requested", None, EventData.NONE)
         case EventKind.REQUEUED:
             return EventView("JobRequeued", "job_retrying", None, EventData.NOTE)
+        case EventKind.STEP_COMPLETED:
+            return EventView("JobStepCompleted", "job_step_completed", None, EventData.NOTE)
+        case EventKind.PARKED:
+            return EventView("JobParked", "job_parked", None, EventData.NOTE)
+        case EventKind.RESUMED:
+            return EventView("JobResumed", "job_resumed", None, EventData.NOTE)
+        case EventKind.SIGNALLED:
+            return EventView("JobSignalled", "job_signalled", None, EventData.NOTE)
+        case EventKind.COMPENSATING:
+            return EventView("JobCompensating", "job_compensating", None, EventData.NOTE)
+        case EventKind.STEP_COMPENSATED:
+            return EventView("JobStepCompensated", "job_step_compensated", None, EventData.NOTE)
+        case EventKind.HELD:
+            return EventView("JobHeld", "job_held", None, EventData.ERROR)
         case EventKind.COMPLETED:
             return EventView("JobCompleted", "job_completed", "job.completed", EventData.RESULT)
         case EventKind.FAILED:
@@ -70,6 +84,15 @@ def _view_of(kind: EventKind) -> EventView:  # noqa: C901, PLR0911  # a table th
             assert_never(kind)
 
 
+# Members of notes that hold no payload: names, times and numbers.
+_PLAIN: Final = frozenset(
+    {
+        *("reason", "signal", "signals", "until", "step", "steps", "attempts", "startedAt", "end", "fromStep"),
+        *("forgotten", "children"),
+    }
+)
+# Of these, the members of frames: with the values of steps and signals, a frame could be large.
+_OF_FRAMES: Final = ("reason", "signal", "signals", "until", "step", "steps", "attempts", "end", "children")
 VIEWS: Final = {kind: _view_of(kind) for kind in EventKind}
 # Status in a webhook's body. A job is running when it reports progress.
 _STATUS: Final = {kind: status_after(kind, Status.RUNNING) for kind in EventKind}
@@ -95,6 +118,7 @@ class SubmissionRecord(NamedTuple):
     concurrency_key: str | None
     depends_on: Sequence[UUID] | None
     despite_failure: bool | None
+    holds: bool | None
     labels: str | None
     callback_url: str | None
     callback_events: int
@@ -128,7 +152,9 @@ def without_payload(event: Event) -> Event:
             return replace(event, data=error_without_payload(event.data))
         case EventData.NOTE:
             note = json.loads(event.data or "{}")
-            shown = {name: value if name == "reason" else None for name, value in note.items()}
+            shown = {name: value if name in _PLAIN else None for name, value in note.items()}
+            if note.get("error") is not None:
+                shown["error"] = json.loads(error_without_payload(json.dumps(note["error"])) or "null")
             return replace(event, data=json.dumps(shown))
         case _:
             return replace(event, data=None)
@@ -143,9 +169,9 @@ def error_without_payload(error: str | None) -> str | None:
 
 def event_resource(event: Event, submitted: SubmissionEvent) -> dict[str, object]:
     """Returns the event as an item of a job's history in the API."""
-    before = str(event_id(event.job_id, event.sequence - 1)) if event.sequence else None
+    before = event_id_text(event.job_id, event.sequence - 1) if event.sequence else None
     return {
-        "eventId": str(event_id(event.job_id, event.sequence)),
+        "eventId": event_id_text(event.job_id, event.sequence),
         "eventType": VIEWS[event.kind].resource,
         "eventVersion": "1.0",
         "occurredAt": rfc3339(event.occurred_at),
@@ -198,6 +224,7 @@ def _submission_members(submission: SubmissionRecord) -> dict[str, object]:
         "concurrencyKey": submission.concurrency_key,
         "dependsOn": [str(job_id) for job_id in submission.depends_on] if submission.depends_on else None,
         "onDependencyFailure": "run" if submission.despite_failure else None,
+        "onExhausted": "hold" if submission.holds else None,
         "labels": Fragment(submission.labels) if submission.labels is not None else None,
         "callbackUrl": url,
         "callbackEvents": [name for name, bit in CALLBACK_BITS.items() if events & bit] if url else None,
@@ -219,6 +246,9 @@ def frame_text(event: Event) -> str:
         members["progress"], members["message"] = read_progress(event.data)
     elif view.data is not EventData.PARAMETERS:
         members["attempt"] = event.attempt
+    if view.data is EventData.NOTE and event.kind is not EventKind.REQUEUED:
+        note = json.loads(event.data or "{}")
+        members |= {name: note[name] for name in _OF_FRAMES if name in note}
     members["at"] = rfc3339(event.occurred_at)
     text = json.dumps(members, ensure_ascii=False, separators=(",", ":"))
     if view.data is EventData.RESULT:

@@ -26,6 +26,10 @@ class Status(StrEnum):
 class EventKind(IntEnum):
     """Kinds of events as stored numbers, which never change. From 10 on an event is terminal."""
 
+    HELD = -4  # attempts exhausted; it waits for a retry by hand
+    STEP_COMPENSATED = -3
+    COMPENSATING = -2  # it failed or was cancelled, and its completed steps are compensated before it ends
+    SIGNALLED = -1
     SUBMITTED = 0
     STARTED = 1
     PROGRESSED = 2
@@ -33,6 +37,9 @@ class EventKind(IntEnum):
     LEASE_EXPIRED = 4
     CANCEL_REQUESTED = 5
     REQUEUED = 6
+    STEP_COMPLETED = 7
+    PARKED = 8  # it waits for a time, a signal or child jobs, without a slot
+    RESUMED = 9
     COMPLETED = 10
     FAILED = 11
     CANCELLED = 12
@@ -47,6 +54,12 @@ class EventKind(IntEnum):
 FIRST_TERMINAL, LAST_TERMINAL = EventKind.COMPLETED, EventKind.CANCELLED
 # Terminal events of a job that did not complete.
 UNSUCCESSFUL = frozenset({EventKind.FAILED, EventKind.CANCELLED})
+# Events during an attempt, which change nothing about where the job is.
+WITHIN_ATTEMPT = frozenset(
+    {EventKind.PROGRESSED, EventKind.STEP_COMPLETED, EventKind.STEP_COMPENSATED, EventKind.SIGNALLED}
+)
+# Events after which a job is where it was before.
+PLACING_NOTHING = WITHIN_ATTEMPT | {EventKind.CANCEL_REQUESTED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +84,7 @@ class FoldedState:
     sequence: int
     attempt: int
     cancel_requested: bool = False
+    compensating: bool = False
 
 
 def fold(events: Iterable[Event]) -> FoldedState:
@@ -95,25 +109,43 @@ def _after(state: FoldedState | None, event: Event) -> FoldedState:
         return FoldedState(Status.PENDING, 0, 0)
     if state.status.ended and event.kind is not EventKind.REQUEUED:
         raise ValueError(f"job {event.job_id}: event {event.sequence} comes after its end")
+    compensating = _compensates_after(event.kind, state)
+    status = status_after(event.kind, state.status)
     return replace(
         state,
-        status=status_after(event.kind, state.status),
+        status=Status.RUNNING if compensating else status,
         sequence=event.sequence,
         attempt=event.attempt,
         cancel_requested=event.kind is EventKind.CANCEL_REQUESTED
-        or (state.cancel_requested and event.kind is EventKind.PROGRESSED),
+        or (state.cancel_requested and event.kind in WITHIN_ATTEMPT),
+        compensating=compensating,
     )
 
 
-def status_after(kind: EventKind, before: Status) -> Status:
+def _compensates_after(kind: EventKind, state: FoldedState) -> bool:
+    """Returns True while the completed steps of a job are compensated. The end of the job ends that; so does nothing
+    that happens to an attempt meanwhile.
+    """
+    if kind is EventKind.COMPENSATING:
+        return True
+    return state.compensating and not kind.terminal
+
+
+def status_after(kind: EventKind, before: Status) -> Status:  # noqa: PLR0911  # a table that the type checker completes
     """Returns the status of a job after an event of this kind."""
     match kind:
         case EventKind.STARTED:
             return Status.RUNNING
+        case EventKind.STEP_COMPLETED | EventKind.STEP_COMPENSATED | EventKind.SIGNALLED:
+            return before
         case EventKind.PROGRESSED | EventKind.CANCEL_REQUESTED:
             return before
         case EventKind.SUBMITTED | EventKind.RETRY_SCHEDULED | EventKind.LEASE_EXPIRED | EventKind.REQUEUED:
             return Status.PENDING
+        case EventKind.PARKED | EventKind.RESUMED | EventKind.HELD:
+            return Status.PENDING
+        case EventKind.COMPENSATING:
+            return Status.RUNNING
         case EventKind.COMPLETED:
             return Status.COMPLETED
         case EventKind.FAILED:

@@ -19,6 +19,10 @@ class Cause(StrEnum):
     CANCEL_REQUESTED = "CANCEL_REQUESTED"
     SCHEDULED = "SCHEDULED"
     RETRY = "RETRY"
+    TIMER = "TIMER"
+    SIGNAL = "SIGNAL"
+    HELD = "HELD"
+    COMPENSATING = "COMPENSATING"
     DEPENDENCIES = "DEPENDENCIES"
     CONCURRENCY_KEY = "CONCURRENCY_KEY"
     EXPIRED = "EXPIRED"
@@ -29,6 +33,7 @@ class Cause(StrEnum):
     RATE_LIMIT = "RATE_LIMIT"
     BUSY = "BUSY"
     NEXT = "NEXT"
+    INBOX = "INBOX"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,8 @@ class ExplanationFacts:
     completed_at: datetime | None = None
     error_code: str | None = None
     node: str | None = None
+    lease_expires_at: datetime | None = None
+    worker_name: str | None = None
     started_at: datetime | None = None
     deadline: datetime | None = None
     cancel_requested_at: datetime | None = None
@@ -103,6 +110,8 @@ class ExplanationFacts:
     limits: Sequence[StartLimit] = ()
     breaker: OpenBreaker | None = None
     refused: SetAsideRecord | None = None
+    compensating: bool = False
+    signals: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +131,18 @@ def explain(facts: ExplanationFacts) -> Explanation:
         case Status.PENDING:
             return _pending(facts)
         case Status.RUNNING:
-            return _running(facts)
+            return _compensating(facts) if facts.compensating else _running(facts)
         case _:
             return _ended(facts)
+
+
+def explain_in_inbox(queue: str, since: datetime) -> Explanation:
+    """Returns the explanation of a submission that a transaction of the client's made, and that is not recorded yet."""
+    message = (
+        f"It was submitted in a transaction at {_time(since)} and is about to be recorded, at the latest when the "
+        f'submission limits of queue "{queue}" admit it.'
+    )
+    return Explanation(Cause.INBOX, message, {"queue": queue, "submittedAt": _time(since)})
 
 
 def without_payload(explanation: Explanation) -> Explanation:
@@ -149,7 +167,7 @@ def _refused(refused: SetAsideRecord) -> Explanation:
     return Explanation(Cause.SET_ASIDE, message, data)
 
 
-def _pending(facts: ExplanationFacts) -> Explanation:
+def _pending(facts: ExplanationFacts) -> Explanation:  # noqa: PLR0911  # a table, one return a cause
     if facts.expires_at is not None and facts.attempt == 0 and facts.expires_at <= facts.now:
         return Explanation(
             Cause.EXPIRED,
@@ -161,8 +179,12 @@ def _pending(facts: ExplanationFacts) -> Explanation:
             return _dependencies(facts)
         case "concurrency":
             return _key(facts)
-        case "time" | "retry":
+        case "time" | "retry" | "timer":
             return _later(facts)
+        case "signal":
+            return _signal(facts)
+        case "held":
+            return _held(facts)
         case _:
             return _ready(facts)
 
@@ -187,8 +209,10 @@ def _running(facts: ExplanationFacts) -> Explanation:
         "deadline": _time(facts.deadline),
         "cancelRequestedAt": _time(facts.cancel_requested_at),
     }
-    where = f" on {facts.node}" if facts.node else " on a node that stopped sending heartbeats; it will be run again"
-    attempt = f"Attempt {facts.attempt} of {facts.max_attempts} has been running since {_time(facts.started_at)}{where}"
+    if facts.lease_expires_at is not None:
+        data |= {"workerName": facts.worker_name, "leaseExpiresAt": _time(facts.lease_expires_at)}
+    since = f"{_time(facts.started_at)}{_where(facts)}"
+    attempt = f"Attempt {facts.attempt} of {facts.max_attempts} has been running since {since}"
     if facts.cancel_requested_at is not None:
         request = (
             f"cancellation was requested at {_time(facts.cancel_requested_at)}, and the handler has not stopped yet"
@@ -197,13 +221,57 @@ def _running(facts: ExplanationFacts) -> Explanation:
     return Explanation(Cause.RUNNING, f"{attempt}; it times out at {_time(facts.deadline)}.", data)
 
 
+def _compensating(facts: ExplanationFacts) -> Explanation:
+    data: dict[str, object] = {
+        "attempt": facts.attempt,
+        "node": facts.node,
+        "startedAt": _time(facts.started_at) if facts.deadline is not None else None,
+        "deadline": _time(facts.deadline),
+        "runAt": _time(facts.run_at),
+    }
+    if facts.deadline is not None:
+        how = f"attempt {facts.attempt} of that has been running since {_time(facts.started_at)}{_where(facts)}"
+    elif facts.run_at is not None and facts.run_at > facts.now:
+        how = f"attempt {facts.attempt} of that failed, and the next one starts at {_time(facts.run_at)}"
+    else:
+        how = "it waits for a worker" if facts.workers else f'no live worker handles the job type "{facts.type}"'
+    message = f"Its completed steps are compensated before it ends: {how}."
+    return Explanation(Cause.COMPENSATING, message, data)
+
+
+def _where(facts: ExplanationFacts) -> str:
+    """Returns where an attempt runs."""
+    if facts.lease_expires_at is not None:
+        worker = f'the worker "{facts.worker_name}"' if facts.worker_name else "a worker"
+        return f" on {worker} over HTTP, whose lease expires at {_time(facts.lease_expires_at)}"
+    return f" on {facts.node}" if facts.node else " on a node that stopped sending heartbeats; it will be run again"
+
+
 def _later(facts: ExplanationFacts) -> Explanation:
     data: dict[str, object] = {"runAt": _time(facts.run_at)}
     if facts.waiting_for == "time":
         return Explanation(Cause.SCHEDULED, f"It is scheduled to start at {_time(facts.run_at)}.", data)
+    if facts.waiting_for == "timer":
+        return Explanation(Cause.TIMER, f"Its handler sleeps until {_time(facts.run_at)}.", data)
     tried = f"Attempt {facts.attempt} of {facts.max_attempts} ended with {facts.error_code or 'an error'}"
     message = f"{tried}; the next one starts at {_time(facts.run_at)}."
     return Explanation(Cause.RETRY, message, data | {"errorCode": facts.error_code})
+
+
+def _signal(facts: ExplanationFacts) -> Explanation:
+    names = " or ".join(f'"{name}"' for name in facts.signals) or "a signal"
+    which = f"the signal {names}" if len(facts.signals) == 1 else f"one of the signals {names}"
+    until = f", until {_time(facts.run_at)} at the latest" if facts.run_at is not None else ""
+    data: dict[str, object] = {"signals": list(facts.signals), "runAt": _time(facts.run_at)}
+    return Explanation(Cause.SIGNAL, f"It waits for {which if facts.signals else names}{until}.", data)
+
+
+def _held(facts: ExplanationFacts) -> Explanation:
+    message = (
+        f"Its attempts are used up (the last one ended with {facts.error_code or 'an error'}), and it is held: it "
+        "continues when it is retried, and ends when it is cancelled."
+    )
+    return Explanation(Cause.HELD, message, {"errorCode": facts.error_code})
 
 
 def _dependencies(facts: ExplanationFacts) -> Explanation:

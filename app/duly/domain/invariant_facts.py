@@ -23,6 +23,7 @@ class JobRecord(NamedTuple):
     concurrency_key: str | None
     depends_on: Sequence[UUID] | None
     despite_failure: bool | None
+    holds: bool | None
 
 
 COPIED = JobRecord._fields[:7]
@@ -71,7 +72,8 @@ class Ties(NamedTuple):
     """Rows of other tables that refer to the job: its keys, the jobs that it waits for (`waits`), those that wait for
     it (`followers`), ends with pending follow-ups, and its webhooks: deliveries to its callback that are `due` or
     `settled` (delivered or abandoned), and due deliveries to endpoints (`addressed`). Which endpoints existed at an
-    event is not recorded.
+    event is not recorded. `lease`: the token of its lease over HTTP. `steps`, `compensable`: it has recorded steps, and
+    one that can be compensated.
     """
 
     foreign: bool
@@ -85,6 +87,9 @@ class Ties(NamedTuple):
     due: frozenset[tuple[int, int]]
     settled: frozenset[int]
     addressed: frozenset[tuple[int, int]] = frozenset()
+    lease: int | None = None
+    steps: bool = False
+    compensable: bool = False
 
 
 class JobFacts(NamedTuple):
@@ -129,6 +134,8 @@ class RepairAction(Enum):
     DROP_ENDINGS = "deleted pending follow-ups"
     DROP_DELIVERIES = "deleted deliveries"
     DROP_CHECKPOINT = "deleted a checkpoint"
+    DROP_LEASE = "deleted a lease"
+    RECORD_STEPS = "rebuilt the steps and signals of a job"
     HOLD_KEY = "acquired a concurrency key"
     PLACE_HOLDER = "rewrote the hot row of a holder of a concurrency key"
     PLACE = "rewrote the hot row as its events require"
@@ -141,6 +148,7 @@ class RepairAction(Enum):
     RECORD_BATCH = "recorded a batch again"
     RESIZE_BATCH = "corrected the range of jobs of a batch"
     COUNT_BATCH = "recounted a batch"
+    DROP_SUBMISSION = "deleted a recorded submission from the inbox"
     CONTROL = "restored the version of claim restrictions"
 
 

@@ -2,21 +2,18 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from duly.domain.counted_noun import counted_noun
 from duly.domain.derived_state import DerivedState, derive_state
 from duly.domain.event_views import WEBHOOK_BIT_OF
 from duly.domain.events import EventKind, Status
 from duly.domain.invariant_facts import COPIED, HotRecord, JobFacts, JobRecord, RepairAction, Violation
 from duly.domain.job import Mark, WaitReason
 
-STATUS_OF_TABLE = {
-    "ready": Status.PENDING,
-    "scheduled": Status.PENDING,
-    "blocked": Status.PENDING,
-    "running": Status.RUNNING,
-}
+_PARKED = {WaitReason.TIMER, WaitReason.SIGNAL, WaitReason.CHILDREN}
+HOT_TABLES = ("ready", "scheduled", "blocked", "running")
 # Bit of `callback_events` of each kind of event that must have a webhook: progress is reported once a second at most.
 BIT_OF_KIND = {int(kind): bit for kind, bit in WEBHOOK_BIT_OF.items() if kind is not EventKind.PROGRESSED}
-MARKS_OF_ITS_OWN = Mark.KEYED | Mark.UNIQUE | Mark.MERGED | Mark.CHECKPOINT
+MARKS_OF_ITS_OWN = Mark.KEYED | Mark.UNIQUE | Mark.MERGED | Mark.CHECKPOINT | Mark.HOLDS | Mark.COMPENSATING
 
 
 def violations(job: JobFacts) -> Iterator[Violation]:
@@ -35,6 +32,7 @@ def violations(job: JobFacts) -> Iterator[Violation]:
     yield from _of_keys(job, job.record, derived)
     yield from _of_dependencies(job, derived)
     yield from _of_checkpoint(job, derived)
+    yield from _of_lease(job, job.record, derived)
     yield from _of_follow_ups(job)
     yield from _of_webhooks(job, job.record)
 
@@ -55,6 +53,7 @@ def _unknown(job: JobFacts) -> Iterator[Violation]:
         (RepairAction.DROP_WAITS, "dependencies", ties.waits > 0),
         (RepairAction.COUNT_DOWN, "dependents", ties.followers > 0),
         (RepairAction.DROP_CHECKPOINT, "a checkpoint", ties.checkpoint),
+        (RepairAction.DROP_LEASE, "a lease", ties.lease is not None),
         (RepairAction.DROP_ENDINGS, "pending follow-ups", bool(ties.endings)),
         (RepairAction.DROP_DELIVERIES, "deliveries", bool(ties.due or ties.addressed)),
     ]
@@ -67,32 +66,35 @@ def _of_place(job: JobFacts, record: JobRecord, derived: DerivedState) -> Iterat
     """Yields violations of: an unfinished job has one hot row, which agrees with its events; an ended one has none."""
     hot_row = job.hot_row
     tables = hot_row.tables if hot_row is not None else ()
-    repair_action = (
-        RepairAction.PLACE_HOLDER if record.concurrency_key is not None and derived.started else RepairAction.PLACE
-    )
+    repair_action = _placing(record, derived)
     if len(tables) != (0 if derived.ended else 1):
         yield _violation(job, repair_action, _misplaced(derived.status, tables))
     elif hot_row is not None:
         for words in _differences(job, hot_row, record, derived):
             yield _violation(job, repair_action, words)
-        yield from _of_marks(job, hot_row, record)
+        yield from _of_marks(job, hot_row, record, derived)
+
+
+def _placing(record: JobRecord, derived: DerivedState) -> RepairAction:
+    return RepairAction.PLACE_HOLDER if record.concurrency_key is not None and derived.started else RepairAction.PLACE
 
 
 def _misplaced(status: Status, tables: Sequence[str]) -> str:
     """Returns the error of a job that has no hot row, several, or one after its end."""
     if not tables:
-        *tables, last = STATUS_OF_TABLE
+        *tables, last = HOT_TABLES
         return f"{status}, but has no row in {', '.join(tables)} or {last}"
     return f"{status}, but has a row in {' and '.join(sorted(tables))}"
 
 
 def _differences(job: JobFacts, hot_row: HotRecord, record: JobRecord, derived: DerivedState) -> Iterator[str]:
-    expected_values = (derived.status, derived.sequence, derived.attempt, derived.starts, derived.crashes)
-    actual_values = (STATUS_OF_TABLE[hot_row.table], hot_row.sequence, hot_row.attempt, hot_row.token, hot_row.crashes)
-    names = ("status", "sequence", "attempt", "token", "crashes")
-    for name, expected, actual in zip(names, expected_values, actual_values, strict=True):
-        if expected != actual:
-            yield f"{name} is {expected} by its events, but {actual} in {hot_row.table}"
+    yield from _of_table(hot_row, derived)
+    expected_values = (derived.sequence, derived.attempt, derived.starts, derived.crashes)
+    actual_values = (hot_row.sequence, hot_row.attempt, hot_row.token, hot_row.crashes)
+    counters = ("sequence", "attempt", "token", "crashes")
+    for name, counted, stored in zip(counters, expected_values, actual_values, strict=True):
+        if counted != stored:
+            yield f"{name} is {counted} by its events, but {stored} in {hot_row.table}"
     for name, expected, actual in zip(COPIED, record, hot_row, strict=False):
         if expected != actual:
             yield f"{name} is {expected} in jobs, but {actual} in {hot_row.table}"
@@ -103,6 +105,27 @@ def _differences(job: JobFacts, hot_row: HotRecord, record: JobRecord, derived: 
         yield f"expires_at is {record.expires_at} in jobs, but {hot_row.expires_at} in {hot_row.table}"
     if hot_row.table == "blocked":
         yield from _of_blocked(job, hot_row, record)
+    if waits_for_children(hot_row) and not job.ties.waits:
+        yield "waits for child jobs, but no dependency is recorded"
+
+
+def _of_table(hot_row: HotRecord, derived: DerivedState) -> Iterator[str]:
+    """Yields violations of: a job is in `running` during its attempts, in `scheduled` while it is parked or held."""
+    if derived.in_attempt != (hot_row.table == "running"):
+        stated: str = Status.RUNNING if hot_row.table == "running" else Status.PENDING
+        yield f"status is {derived.status} by its events, but {stated} in {hot_row.table}"
+    parked = hot_row.table == "scheduled" and hot_row.reason in _PARKED
+    if derived.parked != parked:
+        stated = "parked" if derived.parked else "not parked"
+        yield f"is {stated} by its events, but its row in {hot_row.table} says otherwise"
+    if derived.held != (hot_row.table == "scheduled" and hot_row.reason == WaitReason.HELD):
+        stated = "held" if derived.held else "not held"
+        yield f"is {stated} by its events, but its row in {hot_row.table} says otherwise"
+
+
+def waits_for_children(hot_row: HotRecord) -> bool:
+    """Returns whether the job is parked until child jobs have ended."""
+    return hot_row.table == "scheduled" and hot_row.reason == WaitReason.CHILDREN
 
 
 def _of_blocked(job: JobFacts, hot_row: HotRecord, record: JobRecord) -> Iterator[str]:
@@ -121,7 +144,7 @@ def _of_blocked(job: JobFacts, hot_row: HotRecord, record: JobRecord) -> Iterato
             yield f"is blocked for an unknown reason ({hot_row.reason})"
 
 
-def marks_of(job: JobFacts, record: JobRecord) -> Mark:
+def marks_of(job: JobFacts, record: JobRecord, derived: DerivedState) -> Mark:
     """Returns the marks that its hot row should have."""
     ties = job.ties
     return (
@@ -130,12 +153,16 @@ def marks_of(job: JobFacts, record: JobRecord) -> Mark:
         | (Mark.DEPENDED if ties.followers else Mark(0))
         | (Mark.MERGED if job.history.merged else Mark(0))
         | (Mark.CHECKPOINT if ties.checkpoint else Mark(0))
+        | (Mark.STEPS if ties.steps else Mark(0))
+        | (Mark.COMPENSABLE if ties.compensable else Mark(0))
+        | (Mark.HOLDS if record.holds else Mark(0))
+        | (Mark.COMPENSATING if derived.compensating else Mark(0))
     )
 
 
-def _of_marks(job: JobFacts, hot_row: HotRecord, record: JobRecord) -> Iterator[Violation]:
+def _of_marks(job: JobFacts, hot_row: HotRecord, record: JobRecord, derived: DerivedState) -> Iterator[Violation]:
     """Yields violations of: no mark is missing, and none but DEPENDED may be left over."""
-    expected_marks = marks_of(job, record)
+    expected_marks = marks_of(job, record, derived)
     if (hot_row.marks ^ expected_marks) & MARKS_OF_ITS_OWN or expected_marks & ~hot_row.marks:
         yield _violation(job, RepairAction.MARK, f"marks should be {expected_marks!r}, but are {Mark(hot_row.marks)!r}")
 
@@ -198,16 +225,30 @@ def _tells_end(job: JobFacts) -> bool:
 
 def _of_dependencies(job: JobFacts, derived: DerivedState) -> Iterator[Violation]:
     ties, hot_row = job.ties, job.hot_row
-    waits = hot_row is not None and hot_row.table == "blocked" and hot_row.reason == WaitReason.DEPENDENCIES
+    waits = hot_row is not None and (
+        waits_for_children(hot_row) or (hot_row.table == "blocked" and hot_row.reason == WaitReason.DEPENDENCIES)
+    )
     if ties.waits and not waits:
         yield _violation(job, RepairAction.DROP_WAITS, "has dependencies, but does not wait for them")
     if ties.followers and derived.ended and not ties.ending_marks & Mark.DEPENDED:
-        yield _violation(job, RepairAction.FOLLOW, f"has ended, but {ties.followers} jobs still wait for it")
+        yield _violation(
+            job, RepairAction.FOLLOW, f"has ended, but it still holds back {counted_noun(ties.followers, 'job')}"
+        )
 
 
 def _of_checkpoint(job: JobFacts, derived: DerivedState) -> Iterator[Violation]:
     if job.ties.checkpoint and derived.status in {Status.COMPLETED, Status.CANCELLED}:
         yield _violation(job, RepairAction.DROP_CHECKPOINT, f"is {derived.status}, but has a checkpoint")
+
+
+def _of_lease(job: JobFacts, record: JobRecord, derived: DerivedState) -> Iterator[Violation]:
+    """Yields violations of: an attempt marked as leased has a lease with its token, and no other job has one."""
+    hot_row, lease = job.hot_row, job.ties.lease
+    leased = hot_row is not None and hot_row.table == "running" and hot_row.marks & Mark.LEASED
+    if leased and hot_row is not None and lease != hot_row.token:
+        yield _violation(job, _placing(record, derived), "runs on a worker over HTTP, but has no lease")
+    elif lease is not None and not leased:
+        yield _violation(job, RepairAction.DROP_LEASE, "has a lease, but does not run under one")
 
 
 def _of_follow_ups(job: JobFacts) -> Iterator[Violation]:

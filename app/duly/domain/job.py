@@ -1,6 +1,6 @@
 """Values of a job: its submission, the claim handed to a worker, the end of an attempt, the view of a reader."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, IntFlag
@@ -8,6 +8,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from duly.domain.events import EventKind, Status
+from duly.domain.steps import Wait
 
 DEFAULT_TENANT = 1  # named "default" in the API; further tenants come with their keys
 DEFAULT_QUEUE = "default"
@@ -31,6 +32,12 @@ class Mark(IntFlag):
     CHECKPOINT = 16  # an attempt recorded one
     QUEUE_LIMITED = 32  # its last start counts against the limits of its queue
     TYPE_LIMITED = 64  # or against those of its type
+    LEASED = 128  # its attempt runs under a lease over HTTP, not on a node
+    STEPS = 256  # it has recorded steps
+    COMPENSABLE = 512  # a completed step has a compensation
+    COMPENSATING = 1024  # its attempts compensate steps
+    HOLDS = 2048  # it is held once its attempts are exhausted
+    SIGNALLED = 4096  # a signal arrived during its attempt
 
 
 class Debounce(NamedTuple):
@@ -41,7 +48,7 @@ class Debounce(NamedTuple):
 
 
 class Flow(NamedTuple):
-    """Ties of a job to other jobs, and its expiry. Few jobs have any."""
+    """Ties of a job to other jobs, its expiry, and whether it is held once its attempts are exhausted. Few have any."""
 
     expires_in_seconds: float | None = None
     unique_key: str | None = None
@@ -49,8 +56,18 @@ class Flow(NamedTuple):
     concurrency_key: str | None = None
     depends_on: tuple[UUID, ...] = ()
     despite_failure: bool = False
+    holds: bool = False
     parent_id: UUID | None = None
     digest: bytes | None = None  # of the submission, where the client made the id
+
+
+class Lane(NamedTuple):
+    """Ready jobs of one tenant, queue, type and priority, ordered by age."""
+
+    tenant_id: int
+    queue: str
+    type: str
+    priority: int
 
 
 class NewJob(NamedTuple):
@@ -77,6 +94,19 @@ class NewJob(NamedTuple):
     batch_id: UUID | None = None
     idempotency: IdempotencyKey | None = None
     flow: Flow | None = None
+
+    @property
+    def lane(self) -> Lane:
+        """Lane of the job once it is ready."""
+        return Lane(self.tenant_id, self.queue, self.type, self.priority)
+
+    def in_batch(self, batch_id: UUID, job_id: UUID) -> "NewJob":
+        """Returns the job with this id, in this batch, in a fourth of the time of `_replace`."""
+        return _new_job(NewJob, (self[0], job_id, *self[2:_BATCH], batch_id, *self[_BATCH + 1 :]))
+
+
+_new_job: Callable[[type[NewJob], Iterable[object]], NewJob] = tuple.__new__
+_BATCH = NewJob._fields.index("batch_id")
 
 
 class NewBatch(NamedTuple):
@@ -108,17 +138,29 @@ class Accepted(NamedTuple):
         return not (self.replayed or self.deduplicated or self.standing)
 
 
-class Lane(NamedTuple):
-    """Ready jobs of one queue, type and priority, ordered by age."""
+class LeaseFacts(NamedTuple):
+    """Facts of a claimed job that only workers over HTTP are told.
 
-    queue: str
-    type: str
-    priority: int
+    Attributes:
+        told: its newest progress, if it ran before, as JSON text.
+        expires_at: time at which the lease expires.
+        plan_index: index of its terms in the `LeasePlan` of the claim.
+    """
+
+    started_at: datetime
+    created_at: datetime
+    run_at: datetime | None
+    batch_id: UUID | None
+    parent_id: UUID | None
+    depends_on: Sequence[UUID] | None
+    told: str | None
+    expires_at: datetime
+    plan_index: int
 
 
 class ClaimedJob(NamedTuple):
     """Attempt, as handed to a worker. `token` is its lease token, which rises with every claim of the job; `delivers`:
-    the claim has webhooks to send.
+    the claim has webhooks to send; `waited_seconds`: time since the job was ready, if that time is known.
     """
 
     tenant_id: int
@@ -139,13 +181,21 @@ class ClaimedJob(NamedTuple):
     delivers: bool = False
     marks: int = 0
     checkpoint: str | None = None
+    waited_seconds: float | None = None
+    lease: LeaseFacts | None = None
+
+    @property
+    def lane(self) -> Lane:
+        """Lane from which the job was claimed."""
+        return Lane(self.tenant_id, self.queue, self.type, self.priority)
 
 
 class Finish(NamedTuple):
     """End of an attempt, ready to be recorded.
 
     `kind` is the event; `delay_seconds` applies to events after which the job runs again; `charged` is False where the
-    attempt does not count, because its end is not the fault of the job.
+    attempt does not count, because its end is not the fault of the job. `waits`: what a parked job waits for;
+    `children`: the child jobs that it waits for, if it waits for nothing else.
     """
 
     job_id: UUID
@@ -155,11 +205,18 @@ class Finish(NamedTuple):
     delay_seconds: float = 0.0
     charged: bool = True
     crashed: bool = False
+    waits: tuple[Wait, ...] = ()
+    children: tuple[UUID, ...] = ()
+
+    @property
+    def parks(self) -> bool:
+        """Returns whether the job waits without a slot."""
+        return bool(self.waits or self.children)
 
 
 class Finished(NamedTuple):
     """Recorded end of an attempt. A cancel request that came first turns any end into a cancellation. `followed`: other
-    jobs, or a batch, have follow-ups of it.
+    jobs, or a batch, have follow-ups of it. `ran_seconds`: time since its start; None if it was parked.
     """
 
     job_id: UUID
@@ -169,15 +226,20 @@ class Finished(NamedTuple):
     due_in_seconds: float | None
     delivers: bool
     followed: bool = False
+    ran_seconds: float | None = None
 
 
 class WaitReason(IntEnum):
-    """Reason of a row in `scheduled` (the first two) or `blocked`. Stored numbers."""
+    """Reason of a row in `scheduled` or `blocked` (dependencies, concurrency). Stored numbers."""
 
     TIME = 0
     RETRY = 1
     DEPENDENCIES = 2
     CONCURRENCY = 3
+    TIMER = 4
+    SIGNAL = 5
+    HELD = 6
+    CHILDREN = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +269,7 @@ class JobView:
     run_at: datetime | None
     started_at: datetime | None
     completed_at: datetime | None
+    compensating: bool = False
 
     @property
     def ended(self) -> bool:

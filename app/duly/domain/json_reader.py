@@ -7,11 +7,12 @@ members are refused. A number that Python would write differently is read as a `
 import json
 import re
 from collections import Counter
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, Literal
 
 import orjson
 
+from duly.domain.json_depth import inner_containers
 from duly.domain.json_numbers import integer_of, number_of
 from duly.domain.unstorable_json import Misfit, faults
 from duly.errors import PathError
@@ -88,8 +89,7 @@ def _is_written_alike(body: bytes, value: object) -> bool:
 def _is_nested_deeper(value: object, max_depth: int) -> bool:
     level: list[Any] = [[value]]
     for _ in range(max_depth + 1):
-        inner = chain.from_iterable(item.values() if isinstance(item, dict) else item for item in level)
-        level = [child for child in inner if isinstance(child, (dict, list))]
+        level = inner_containers(level)
         if not level:
             return False
     return True

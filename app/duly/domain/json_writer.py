@@ -1,5 +1,6 @@
 """Writer of JSON: compact text of values read by `json_reader`, bodies of responses, canonical text for digests."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from datetime import datetime
@@ -28,6 +29,11 @@ def canonical(value: object) -> bytes:
         return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
     except TypeError:  # a number that keeps its text
         return _dump_exactly(value, ensure_ascii=True, sort_keys=True, number=canonical_number).encode()
+
+
+def digest_of(value: object) -> bytes:
+    """Returns a digest of a JSON value that does not depend on its spelling."""
+    return hashlib.sha256(canonical(value)).digest()
 
 
 def write_json(value: object) -> bytes:

@@ -64,6 +64,11 @@ def fields_text(fields: Mapping[str, object]) -> str | None:
     return "{" + ",".join(f"{_written(name)}:{value}" for name, value in written.items()) + "}"
 
 
+def limit_note(most: int) -> str:
+    """Returns the line in place of lines beyond the limit."""
+    return f"Log limit reached: only the first {most:,} lines of an attempt are kept."
+
+
 def _written(value: object) -> str:
     try:
         text = json.dumps(value, default=_shown, allow_nan=False, ensure_ascii=False)

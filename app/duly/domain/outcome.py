@@ -7,13 +7,27 @@ from typing import NamedTuple, TypeAlias, assert_never
 from uuid import UUID
 
 from duly.domain.events import EventKind
-from duly.domain.job import Finish
+from duly.domain.job import Finish, Mark
 from duly.domain.json_cleaning import clean_text, truncate_text
-from duly.domain.retry import GiveUp, RetryAfter, RetryPolicy, decide_after_failure, decide_after_lost_worker
+from duly.domain.retry import (
+    LONGEST_DELAY_SECONDS,
+    GiveUp,
+    RetryAfter,
+    RetryPolicy,
+    decide_after_failure,
+    decide_after_lost_worker,
+)
 from duly.domain.safe_str import shown
+from duly.domain.steps import Wait
 
 MESSAGE_LIMIT = 8_000
 NAME_LIMIT = 500
+# Number of an attempt whose number is not known, and not counted.
+NOT_CHARGED = 0
+COMPENSATION_FAILED = "COMPENSATION_FAILED"
+LEAST_COMPENSATION_ATTEMPTS = 5
+# Delay of a held job: it is scheduled for no time at all.
+HELD_SECONDS = LONGEST_DELAY_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,38 +86,79 @@ class Interrupted:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """Node of the attempt stopped sending heartbeats."""
+    """Node of the attempt stopped sending heartbeats, or its worker over HTTP did not extend its lease."""
 
-
-Outcome: TypeAlias = Completed | Failed | TimedOut | Cancelled | Interrupted | WorkerLost
+    reason: str = "The node stopped sending heartbeats."
 
 
 @dataclass(frozen=True, slots=True)
-class AttemptFacts:
-    """Facts about an attempt that decide its end."""
+class Parked:
+    """Handler waits for a time or a signal, or for child jobs, without a slot: it is called again then."""
+
+    waits: tuple[Wait, ...]
+    children: tuple[UUID, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Compensated:
+    """Attempt compensated all steps: the job ends as it would have ended before."""
+
+
+Outcome: TypeAlias = Compensated | Completed | Failed | TimedOut | Cancelled | Interrupted | WorkerLost | Parked
+
+
+class AttemptFacts(NamedTuple):
+    """Facts about an attempt that decide its end. `marks`: those of its job."""
 
     job_id: UUID
     token: int
     attempt: int
     max_attempts: int
     crashes: int = 0
+    marks: int = 0
+
+    @property
+    def compensates(self) -> bool:
+        """Returns whether the attempt compensates steps."""
+        return bool(self.marks & Mark.COMPENSATING)
+
+    @property
+    def holds(self) -> bool:
+        """Returns whether the job is held once its attempts are exhausted."""
+        return bool(self.marks & Mark.HOLDS) and not self.compensates
+
+    @property
+    def most(self) -> int:
+        """Maximum number of attempts. A compensation has some even if the job has only one."""
+        return max(self.max_attempts, LEAST_COMPENSATION_ATTEMPTS) if self.compensates else self.max_attempts
 
 
-def decide(outcome: Outcome, attempt: AttemptFacts, *, policy: RetryPolicy, random: Callable[[], float]) -> Finish:
+def completed(job_id: UUID, token: int, outcome: Completed) -> Finish:
+    """Returns the event to record for a handler that returned: the one outcome that depends on nothing else."""
+    return Finish(job_id, token, EventKind.COMPLETED, outcome.result)
+
+
+def decide(  # noqa: PLR0911  # a table that the type checker completes
+    outcome: Outcome, attempt: AttemptFacts, *, policy: RetryPolicy, random: Callable[[], float]
+) -> Finish:
     """Returns the event to record: the end of the job, or its return to a queue. `random` returns numbers from 0 to 1,
     for jitter.
     """
     job_id, token = attempt.job_id, attempt.token
     match outcome:
-        case Completed(result):
-            return Finish(job_id, token, EventKind.COMPLETED, result)
+        case Completed():
+            return completed(job_id, token, outcome)
+        case Compensated():  # the statement records the end that began the compensation
+            return Finish(job_id, token, EventKind.FAILED)
         case Cancelled():
             return Finish(job_id, token, EventKind.CANCELLED, cancelled_error(attempt.attempt))
         case Interrupted(reason, delay_seconds):
             data = json.dumps({"reason": reason})
             return Finish(job_id, token, EventKind.REQUEUED, data, delay_seconds, charged=False)
-        case WorkerLost():
-            return _after_lost_worker(attempt)
+        case WorkerLost(reason):
+            return _after_lost_worker(attempt, reason)
+        case Parked(waits, children):
+            return Finish(job_id, token, EventKind.PARKED, charged=False, waits=waits, children=children)
         case TimedOut(seconds):
             message = f"The attempt exceeded its timeout of {seconds:g} seconds."
             return _after_failure(Failed("TIMED_OUT", message, message), attempt, policy, random)
@@ -116,7 +171,7 @@ def decide(outcome: Outcome, attempt: AttemptFacts, *, policy: RetryPolicy, rand
 def _after_failure(failed: Failed, attempt: AttemptFacts, policy: RetryPolicy, random: Callable[[], float]) -> Finish:
     decision = decide_after_failure(
         attempt=attempt.attempt,
-        max_attempts=attempt.max_attempts,
+        max_attempts=attempt.most,
         retryable=failed.retryable,
         requested_delay_seconds=failed.delay_seconds,
         policy=policy,
@@ -125,6 +180,8 @@ def _after_failure(failed: Failed, attempt: AttemptFacts, policy: RetryPolicy, r
     match decision:
         case RetryAfter(delay_seconds):
             kind = EventKind.RETRY_SCHEDULED
+        case GiveUp() if attempt.holds and failed.retryable:
+            kind, delay_seconds = EventKind.HELD, HELD_SECONDS
         case GiveUp():
             kind, delay_seconds = EventKind.FAILED, 0.0
         case _:
@@ -140,25 +197,26 @@ def _after_failure(failed: Failed, attempt: AttemptFacts, policy: RetryPolicy, r
     return Finish(attempt.job_id, attempt.token, kind, error, delay_seconds)
 
 
-def _after_lost_worker(attempt: AttemptFacts) -> Finish:
-    decision = decide_after_lost_worker(
-        attempt=attempt.attempt, max_attempts=attempt.max_attempts, crashes=attempt.crashes + 1
-    )
+def _after_lost_worker(attempt: AttemptFacts, reason: str) -> Finish:
+    decision = decide_after_lost_worker(attempt=attempt.attempt, max_attempts=attempt.most, crashes=attempt.crashes + 1)
     match decision:
         case RetryAfter():
             kind, code = EventKind.LEASE_EXPIRED, "WORKER_LOST"
         case GiveUp(given):
-            kind, code = EventKind.FAILED, given or "WORKER_LOST"
+            kind, code = EventKind.HELD if attempt.holds else EventKind.FAILED, given or "WORKER_LOST"
         case _:
             assert_never(decision)
     error = error_json(
         code,
         _LOST[code],
-        reason="The node stopped sending heartbeats.",
+        reason=reason,
         retryable=isinstance(decision, RetryAfter),
         attempt=attempt.attempt,
     )
-    return Finish(attempt.job_id, attempt.token, kind, error, crashed=True)
+    delay_seconds = HELD_SECONDS if kind is EventKind.HELD else 0.0
+    # Crashes are those that another attempt follows: a held job is retried by hand, with none.
+    crashed = kind is EventKind.LEASE_EXPIRED
+    return Finish(attempt.job_id, attempt.token, kind, error, delay_seconds, crashed=crashed)
 
 
 _LOST = {

@@ -23,6 +23,7 @@ class RunTimes:
     p50_seconds: float
     p99_seconds: float
     suggested_timeout_seconds: int
+    mean_seconds: float
 
 
 def summarize_run_times(seconds: Sequence[float]) -> RunTimes | None:
@@ -31,7 +32,20 @@ def summarize_run_times(seconds: Sequence[float]) -> RunTimes | None:
         return None
     ordered = sorted(max(0.0, each) for each in seconds)
     p99 = _percentile(ordered, 0.99)
-    return RunTimes(len(ordered), _percentile(ordered, 0.5), p99, suggested_timeout(p99))
+    return RunTimes(
+        len(ordered), _percentile(ordered, 0.5), p99, suggested_timeout(p99), math.fsum(ordered) / len(ordered)
+    )
+
+
+def joined_run_times(parts: Sequence[RunTimes | None]) -> RunTimes | None:
+    """Returns the summary of several samples: the P50 is their weighted mean, the P99 the largest; None without any."""
+    known = [part for part in parts if part is not None]
+    if len(known) <= 1:
+        return known[0] if known else None
+    count, p99 = sum(part.count for part in known), max(part.p99_seconds for part in known)
+    p50 = round(math.fsum(part.p50_seconds * part.count for part in known) / count, 3)
+    mean = math.fsum(part.mean_seconds * part.count for part in known) / count
+    return RunTimes(count, p50, p99, suggested_timeout(p99), mean)
 
 
 def suggested_timeout(p99_seconds: float) -> int:

@@ -46,7 +46,7 @@ class Recurrence:
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """Recurrence with its name and state. `last_run_at` is the due time of its last job; `last_error` (JSON text) the
-    reason why a later one was refused.
+    reason why a later one was refused. `declared`: the code of a worker has declared it.
     """
 
     tenant_id: int
@@ -58,6 +58,7 @@ class Schedule:
     created_at: datetime
     updated_at: datetime
     last_error: str | None = None
+    declared: bool = False
 
     @property
     def key(self) -> tuple[int, str]:

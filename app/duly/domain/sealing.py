@@ -5,6 +5,7 @@ and the purpose as associated data, so that a text moved to the row of another t
 its key: the first key of a ring encrypts, all of them decrypt.
 """
 
+import hmac
 import os
 import re
 import secrets
@@ -12,6 +13,7 @@ from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
 from collections.abc import Mapping
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Final, Literal, Self
 
 from cryptography.exceptions import InvalidTag
@@ -20,6 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 Purpose = Literal["callback", "endpoint", "proof"]
 
 KEY_BYTES: Final = 32
+SIGNATURE_BYTES: Final = 16
 NONCE_BYTES: Final = 12
 # Jobs share few receivers. The cache also limits the uses of a key: random nonces are safe for 2**32 encryptions.
 REMEMBERED: Final = 1024
@@ -41,6 +44,10 @@ class Keyring:
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
         self._keys = {key_id: AESGCM(key) for key_id, key in keys.items()}
+        # Derived keys: no key is used for two algorithms.
+        signing_keys = (blake2b(b"duly:signing", key=key, digest_size=KEY_BYTES).digest() for key in keys.values())
+        # Copied for each signature: half as long as a new one with the key.
+        self._signers = [blake2b(key=key, digest_size=SIGNATURE_BYTES) for key in signing_keys]
         self.sealing_id = next(iter(keys))
         self._sealed = lru_cache(maxsize=REMEMBERED)(self._seal)
         self._unsealed = lru_cache(maxsize=REMEMBERED)(self._unseal)
@@ -91,6 +98,17 @@ class Keyring:
         """
         return _SEALED.sub(lambda found: self.reseal(found[0], tenant_id=tenant_id, purpose=purpose), text)
 
+    def sign(self, content: bytes) -> bytes:
+        """Returns a signature of this content by the first key: keyed BLAKE2b of 128 bits (RFC 7693)."""
+        return _signature(self._signers[0], content)
+
+    def verify(self, content: bytes, signature: bytes) -> bool:
+        """Returns whether a key of this ring signed this content."""
+        for signer in self._signers:  # noqa: SIM110  # a generator would take as long as the signature
+            if hmac.compare_digest(_signature(signer, content), signature):
+                return True
+        return False
+
     def proof(self) -> str:
         """Returns a text by which a later ring can check that its key of the same id is the same key."""
         return self._seal(_PROVEN, 0, "proof")
@@ -122,6 +140,12 @@ class Keyring:
             raise CannotUnseal(
                 f'a secret cannot be decrypted with the key "{key_id}": it was changed, or belongs to another row'
             ) from None
+
+
+def _signature(signer: blake2b, content: bytes) -> bytes:
+    keyed = signer.copy()
+    keyed.update(content)
+    return keyed.digest()
 
 
 def _bound_to(tenant_id: int, purpose: Purpose) -> bytes:

@@ -1,7 +1,8 @@
 """Position in the tenant's event stream, which is ordered by transaction, then job, then sequence.
 
 Transactions commit in another order than any id. Transactions older than every open one are complete, so up to there
-the order is final and the same for all readers.
+the order is final and the same for all readers. The numbers of transactions rise across restores of the database
+(`duly.store.postgres.epochs`), so a position stays valid in any of them.
 """
 
 import struct

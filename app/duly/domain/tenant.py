@@ -6,7 +6,7 @@ from datetime import datetime
 
 TENANT_NAME = re.compile(r"[a-z0-9-]{1,63}")
 # Installation-wide defaults of a tenant's limits.
-MOST_ENDPOINTS, MOST_SCHEDULES, MOST_KEYS = 1_000, 10_000, 1_000
+MOST_ENDPOINTS, MOST_SCHEDULES, MOST_KEYS, MOST_QUEUES = 1_000, 10_000, 1_000, 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class TenantLimits:
     max_endpoints: int | None = None
     max_schedules: int | None = None
     max_keys: int | None = None
+    max_queues: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,12 @@
 """Timestamps of the API."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import orjson
 
 
+@lru_cache(maxsize=64)  # jobs of one statement share their time
 def rfc3339(moment: datetime) -> str:
     """Returns a moment as the API writes it, `2026-01-27T10:00:00.000Z`: in UTC, truncated to milliseconds.
 

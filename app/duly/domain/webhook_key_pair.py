@@ -8,14 +8,15 @@ import hashlib
 import json
 from base64 import b64encode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final
-
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from typing import TYPE_CHECKING, Any, Final
 
 from duly.domain.webhook_secret import base64_bytes
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 PRIVATE_PREFIX: Final = "whsk_"
 PUBLIC_PREFIX: Final = "whpk_"
@@ -35,7 +36,7 @@ class KeyPair:
 
 def make_key_pair() -> KeyPair:
     """Makes a pair from the system's randomness."""
-    key = Ed25519PrivateKey.generate()
+    key = _private_class().generate()
     public = key.public_key().public_bytes_raw()
     return KeyPair(_text(PRIVATE_PREFIX, key.private_bytes_raw() + public), _text(PUBLIC_PREFIX, public))
 
@@ -55,8 +56,11 @@ def is_signed(public: str, content: bytes, signature: bytes) -> bool:
     Raises:
         ValueError: not a public key.
     """
+    key = _public_key(public)
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  # installed, or there would be no key
+
     try:
-        _public_key(public).verify(signature, content)
+        key.verify(signature, content)
     except InvalidSignature:
         return False
     return True
@@ -134,11 +138,11 @@ def _signs_webhooks(key: Any) -> bool:
 
 
 @lru_cache(maxsize=1024)  # many webhooks share few receivers
-def _private_key(private: str) -> Ed25519PrivateKey:
+def _private_key(private: str) -> "Ed25519PrivateKey":
     raw = _key_bytes(private, PRIVATE_PREFIX, f"A private key is {PRIVATE_PREFIX} and the base64 of 32 or 64 bytes.")
     if len(raw) not in {_SEED_BYTES, _SEED_BYTES + _PUBLIC_BYTES}:
         raise ValueError(f"A private key is {PRIVATE_PREFIX} and the base64 of 32 or 64 bytes.")
-    key = Ed25519PrivateKey.from_private_bytes(raw[:_SEED_BYTES])
+    key = _private_class().from_private_bytes(raw[:_SEED_BYTES])
     # Otherwise the published key would not match the signatures.
     if raw[_SEED_BYTES:] not in {b"", key.public_key().public_bytes_raw()}:
         raise ValueError("The public half of the private key does not match its seed.")
@@ -146,8 +150,27 @@ def _private_key(private: str) -> Ed25519PrivateKey:
 
 
 @lru_cache(maxsize=1024)
-def _public_key(public: str) -> Ed25519PublicKey:
-    return Ed25519PublicKey.from_public_bytes(_public_bytes(public))
+def _public_key(public: str) -> "Ed25519PublicKey":
+    raw = _public_bytes(public)
+    with _needs_cryptography():
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
+    return Ed25519PublicKey.from_public_bytes(raw)
+
+
+def _private_class() -> "type[Ed25519PrivateKey]":
+    with _needs_cryptography():
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
+    return Ed25519PrivateKey
+
+
+@contextmanager
+def _needs_cryptography() -> Iterator[None]:
+    """Names the remedy where the package is not installed: it has no wheels for some platforms of clients."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        message = 'Ed25519 keys need the package cryptography; run: pip install "duly[ed25519]"'
+        raise ModuleNotFoundError(message, name=error.name) from error
 
 
 def _public_bytes(public: str) -> bytes:

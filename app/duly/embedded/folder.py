@@ -18,6 +18,8 @@ from pathlib import Path
 
 PORT = 5432
 PATIENCE_SECONDS = 600  # recovery after a crash reads up to `max_wal_size`
+# Data folder of root, in which the server's user must be able to enter its own.
+ROOT_DATA_DIR = Path("/var/lib/duly")
 _ACCOUNT_NAME = "duly-postgres"
 _LONGEST_SOCKET_PATH = 103  # macOS; Linux allows 107
 
@@ -95,7 +97,9 @@ def open_folder(data_dir: Path) -> Folder:
         locks.mkdir(mode=0o700, exist_ok=True)
         account = _account(cluster) if os.geteuid() == 0 else None
         if account is not None:
-            data_dir.chmod(data_dir.stat().st_mode | stat.S_IXOTH)
+            _let_enter(data_dir)
+            if ROOT_DATA_DIR in data_dir.parents:
+                _let_enter(ROOT_DATA_DIR)
             _require_entry(cluster, account)
             _open_way(programs())
         folder = Folder(cluster=cluster, locks=locks, sockets=_sockets(cluster, account), account=account)
@@ -167,12 +171,14 @@ def _named_account() -> Account:
 
 
 def _require_entry(path: Path, account: Account) -> None:
-    """Rejects a folder whose parents the server's user cannot enter; their permissions are not changed."""
+    """Rejects a folder whose parents the server's user cannot enter; permissions of folders that are not Duly's are not
+    changed.
+    """
     closed = [parent for parent in path.parents if not _may_enter(parent, account)]
     if closed:
         raise EmbeddedError(
             f"The folder {closed[-1]} is not accessible to the system user that runs PostgreSQL for root:"
-            " set DULY_DATA_DIR to a folder that every user can enter, such as /var/lib/duly."
+            f" run `chmod o+x {closed[-1]}`, or set DULY_DATA_DIR to a folder that every user can enter."
         )
 
 
@@ -188,8 +194,13 @@ def _open_way(path: Path) -> None:
     /root.
     """
     for folder in path.parents:
-        if not (mode := folder.stat().st_mode) & stat.S_IXOTH:
-            folder.chmod(mode | stat.S_IXOTH)
+        _let_enter(folder)
+
+
+def _let_enter(folder: Path) -> None:
+    """Lets other users enter a folder, not list it. Its files stay as they are: secrets are readable by their owner."""
+    if not (mode := folder.stat().st_mode) & stat.S_IXOTH:
+        folder.chmod(mode | stat.S_IXOTH)
 
 
 def _sockets(cluster: Path, account: Account | None) -> Path:

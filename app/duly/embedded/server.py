@@ -21,6 +21,7 @@ import platformdirs
 from duly.embedded.folder import (
     PATIENCE_SECONDS,
     PORT,
+    ROOT_DATA_DIR,
     EmbeddedError,
     Folder,
     explained,
@@ -51,7 +52,7 @@ def default_data_dir() -> Path:
     """Returns the user's data folder. For root it is a system folder, because the server's user must be able to enter
     it.
     """
-    return Path("/var/lib/duly") if os.geteuid() == 0 else platformdirs.user_data_path("duly", appauthor=False)
+    return ROOT_DATA_DIR if os.geteuid() == 0 else platformdirs.user_data_path("duly", appauthor=False)
 
 
 @contextmanager

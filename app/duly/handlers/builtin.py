@@ -1,10 +1,12 @@
 """Built-in job types: `echo`, `sleep` and `http.request`."""
 
 import asyncio
+from collections.abc import Collection
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from duly.domain.builtin_types import BUILTIN_TYPES
 from duly.handlers.context import JobContext
 from duly.handlers.http_request import TIMEOUT_SECONDS, TYPE, http_request
 from duly.handlers.registry import Handlers
@@ -39,10 +41,13 @@ async def sleep(parameters: SleepParameters, job: JobContext) -> Slept:
     return Slept(seconds=parameters.seconds)
 
 
-def builtin_handlers(client: OutboundClient) -> Handlers:
-    """Returns the built-in handlers. `client` sends the requests of `http.request`."""
+def builtin_handlers(client: OutboundClient, *, chosen: Collection[str] = BUILTIN_TYPES) -> Handlers:
+    """Returns the built-in handlers of the chosen types. `client` sends the requests of `http.request`."""
     handlers = Handlers()
-    handlers.register("echo")(echo)
-    handlers.register("sleep", timeout=2 * 86400)(sleep)
-    handlers.register(TYPE, timeout=TIMEOUT_SECONDS)(http_request(client))
+    if "echo" in chosen:
+        handlers.register("echo")(echo)
+    if "sleep" in chosen:
+        handlers.register("sleep", timeout=2 * 86400)(sleep)
+    if TYPE in chosen:
+        handlers.register(TYPE, timeout=TIMEOUT_SECONDS)(http_request(client))
     return handlers

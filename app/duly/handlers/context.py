@@ -1,13 +1,25 @@
 """JobContext: a handler's view of its job, with progress, logs, checkpoints and child jobs."""
 
-from collections.abc import Awaitable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, Unpack
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol, Unpack
 from uuid import UUID
 
+from duly.domain.ids import idempotency_token
+from duly.domain.retry import RetryPolicy
+from duly.domain.steps import StepKind, Wait
 from duly.handlers.child_jobs import BatchResults, Child, ChildJobs, Children
 from duly.handlers.exceptions import HandlerError
+from duly.handlers.sent_signals import signal_request
+from duly.handlers.step_backend import LinkRequest
+from duly.handlers.step_calls import StepCall, tries_of
 from duly.handlers.submit_options import SubmitOptions, child_request, child_requests
+from duly.handlers.waits import seconds_of, signal_body
+
+if TYPE_CHECKING:
+    from duly.handlers.steps import Steps  # it imports the event loop
 
 
 class Reporter(Protocol):
@@ -18,6 +30,9 @@ class Reporter(Protocol):
 
     @property
     def children(self) -> ChildJobs: ...
+
+    @property
+    def steps(self) -> "Steps": ...
 
     def progress(self, percent: float, message: str | None) -> Awaitable[None]: ...
 
@@ -141,6 +156,131 @@ class JobContext:
         """
         return self.reporter.children.submit_many(child_requests(jobs), batch_name=name, key=key)
 
+    def step(  # each is a choice a user may make
+        self,
+        name: str,
+        function: Callable[..., Any],
+        *arguments: Any,
+        retry: RetryPolicy | None = None,
+        max_attempts: int | None = None,
+        compensate: Callable[..., Any] | None = None,
+    ) -> Any:
+        """Calls a function once and records its result; later attempts get the recorded result.
+
+        `await` it in an async handler; call it in a plain function.
+
+            charge = await job.step("charge", charge_card, parameters, retry=exponential(3), compensate=refund)
+
+        The result is read by the return annotation of the function, as recorded JSON: equal in all attempts. A function
+        with a parameter named `step` gets a `StepContext`. In an async handler, a plain function runs in a thread.
+
+        Args:
+            name: unique in the job: `a-z`, `0-9`, `.`, `_` and `-`, at most 100 characters.
+            function: async or plain; it may be called again if its attempt is lost before the result is recorded.
+            arguments: its arguments.
+            retry: delays after its errors; None: the first error is raised. The tries belong to one attempt of the job.
+            max_attempts: maximum number of tries with `retry`, 5 by default.
+            compensate: function that undoes the step if the job fails for good or is cancelled. It gets `arguments`,
+                and may have parameters named `result` (of the step) and `step`.
+
+        Raises:
+            HandlerError: the name is invalid or used twice, or the attempt has lost its lease.
+            Fail: the result is not JSON, does not fit the annotation, or exceeds 256 KiB.
+        """
+        tries = tries_of(name, retry, max_attempts)
+        return self.reporter.steps.step(StepCall(name, self.job_id, function, arguments, tries, compensate))
+
+    def sleep(self, duration: timedelta | float, *, name: str | None = None) -> Any:
+        """Waits for a time without a slot or a process, over restarts of the service.
+
+        `await` it in an async handler; call it in a plain function. The handler is unwound (its `finally` blocks run)
+        and called again when the time has come; its recorded steps are not done again.
+
+        Args:
+            duration: a timedelta, or seconds; up to ten years.
+            name: name of the sleep, instead of its number in the attempt, for handlers whose order varies.
+
+        Raises:
+            HandlerError: the duration or the name is invalid.
+        """
+        steps = self.reporter.steps
+        wait = Wait(StepKind.TIMER, name if name is not None else steps.next_sleep(), seconds_of("sleep", duration))
+        return steps.wait(wait, lambda _end: None)
+
+    def wait_for(
+        self,
+        name: str,
+        *,
+        model: Any = None,
+        timeout: timedelta | float | None = None,
+    ) -> Any:
+        """Waits for a signal without a slot or a process. Returns its body.
+
+        `await` it in an async handler; call it in a plain function. A signal that was sent before is returned at once.
+
+        Args:
+            name: name of the signal, as in `POST /api/v1/jobs/{jobId}/signals/{name}`.
+            model: type of the body, such as a pydantic model; None returns it as JSON values.
+            timeout: a timedelta, or seconds, from the first wait; None: as long as the job exists.
+
+        Raises:
+            SignalTimedOut: no signal arrived in time.
+            Fail: the body does not fit the model.
+            HandlerError: the timeout or the name is invalid.
+        """
+        seconds = None if timeout is None else seconds_of("timeout", timeout)
+        return self.reporter.steps.wait(Wait(StepKind.SIGNAL, name, seconds), partial(signal_body, name, model))
+
+    def signal(self, job_id: UUID | str, name: str, body: Any = None) -> Any:
+        """Sends a signal to a job of the same tenant, which may wait for it with `wait_for`.
+
+        `await` it in async code; call it in plain code.
+
+            await job.signal(parameters.order_id, "paid", {"amount": 950})
+
+        Returns once the signal is durable. The same signal with the same body may be sent again, so a retried handler
+        repeats it without harm. While a failed job is compensated, only compensations send signals.
+
+        Args:
+            job_id: ID of the job, which may be this one.
+            name: name of the signal: `a-z`, `0-9`, `.`, `_` and `-`, at most 100 characters.
+            body: any value that JSON can represent, including models and dates, of at most 64 KiB.
+
+        Raises:
+            HandlerError: the job does not exist or has ended, a signal of this name with another body was sent to it
+                before, the name or the body is invalid, or the attempt was stopped before the signal was recorded.
+        """
+        return self.reporter.steps.send_signal(signal_request(job_id, name, body))
+
+    def signal_url(  # what the page shows
+        self,
+        name: str,
+        *,
+        choices: Sequence[str] = (),
+        question: str | None = None,
+        comment: bool = False,
+        recipient: str | None = None,
+        timeout: timedelta | float = timedelta(days=7),
+    ) -> str:
+        """Returns a link for a person without a key: a page that asks a question, and sends the signal once.
+
+        The body of the signal is `{"choice": "approve"}`, with `"comment"` if there is one. Make it in a step, so that
+        later attempts have the same link.
+
+        Args:
+            name: name of the signal.
+            choices: buttons of the page; without any, it has one that confirms.
+            question: text above the buttons.
+            comment: True adds a field for a text.
+            recipient: person who receives the link, for the audit log.
+            timeout: time until the link expires.
+
+        Raises:
+            HandlerError: the name or the timeout is invalid.
+        """
+        seconds = seconds_of("timeout", timeout)
+        return self.reporter.steps.signal_url(LinkRequest(name, tuple(choices), question, comment, recipient, seconds))
+
     def batch_results(self, batch_id: UUID | str) -> BatchResults:
         """Iterates over the results of a batch in order of submission, waiting for jobs that have not ended.
 
@@ -169,4 +309,4 @@ class JobContext:
     @property
     def idempotency_token(self) -> str:
         """Idempotency token for calls to other services: the same text in every attempt of this job."""
-        return f"duly-{self.job_id}"
+        return idempotency_token(self.job_id)

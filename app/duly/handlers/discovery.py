@@ -1,12 +1,15 @@
 """Discovery of handlers in the modules of the settings and in entry points of installed packages."""
 
 import importlib
+import sys
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import lru_cache
 from importlib.metadata import entry_points
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from duly.domain.builtin_types import BUILTIN_TYPES
 from duly.handlers.exceptions import HandlerError
 from duly.handlers.registry import Handlers, RegisteredHandler, Registry
 
@@ -16,12 +19,15 @@ if TYPE_CHECKING:
 ENTRY_POINT_GROUP = "duly.handlers"
 
 
-def load_registry(modules: Sequence[str], *, client: "OutboundClient | None" = None) -> Registry:
+def load_registry(
+    modules: Sequence[str], *, client: "OutboundClient | None" = None, builtin: Collection[str] = BUILTIN_TYPES
+) -> Registry:
     """Returns the built-in types, those of the modules, and those of the entry-point group `duly.handlers`.
 
     Args:
         modules: names such as `package.module` or `package.module:variable`.
         client: client of `http.request`, closed with the registry; None: one that calls public addresses.
+        builtin: the built-in types to include.
 
     Raises:
         HandlerError: a module cannot be imported or defines no Handlers object, or a type has two handlers.
@@ -31,7 +37,9 @@ def load_registry(modules: Sequence[str], *, client: "OutboundClient | None" = N
     from duly.outbound import OutboundClient  # noqa: PLC0415
 
     client = client or OutboundClient()
-    return Registry(_each([builtin_handlers(client), *_found(modules)]), closing=client.aclose)
+    found = _distinct([builtin_handlers(client, chosen=builtin), *users_handlers(modules)])
+    schedules = [schedule for handlers in found for schedule in handlers.schedules()]
+    return Registry(_each(found), schedules=schedules, closing=client.aclose)
 
 
 def load_users_own(modules: Sequence[str]) -> Registry:
@@ -40,16 +48,28 @@ def load_users_own(modules: Sequence[str]) -> Registry:
     Raises:
         HandlerError: as in `load_registry`.
     """
-    return Registry(_each(_found(modules)))
+    return Registry(_each(users_handlers(modules)))
 
 
-def _found(modules: Sequence[str]) -> list[Handlers]:
+def users_handlers(modules: Sequence[str]) -> list[Handlers]:
+    """Returns the handlers of the modules, and those that installed packages announce.
+
+    Raises:
+        HandlerError: as in `load_registry`.
+    """
     found: list[Handlers] = []
     for name in modules:
         found += _from_module(name)
-    for entry_point in entry_points(group=ENTRY_POINT_GROUP):
-        found += _from_module(entry_point.value)
+    for name in _announced(tuple(sys.path)):
+        found += _from_module(name)
     return found
+
+
+@lru_cache(maxsize=1)  # reading the metadata of all packages takes 3 ms, which tests with many services notice
+def _announced(search_path: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the modules that the packages on this search path, which is `sys.path`, announce."""
+    del search_path
+    return tuple(entry_point.value for entry_point in entry_points(group=ENTRY_POINT_GROUP))
 
 
 def _each(found: Iterable[Handlers]) -> Iterator[RegisteredHandler]:
@@ -84,6 +104,8 @@ def _imported(path: str) -> ModuleType:
 
 def _where(error: BaseException, *, package: str) -> str:
     """Returns the error on one line, with the last line of the user's own package in its traceback."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})"
     places = [
         f" ({frame.f_code.co_filename}, line {line})"
         for frame, line in traceback.walk_tb(error.__traceback__)

@@ -49,6 +49,30 @@ class Fail(Exception):
         super().__init__(self.reason)
 
 
+class SignalTimedOut(Exception):
+    """Signal that did not arrive in time. A handler that does not catch it fails without a retry.
+
+    Attributes:
+        name: name of the signal.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f'Signal "{name}" did not arrive in time.')
+        self.name = name
+
+
+class Compensate(Fail):
+    """Fails the job for good, so that the compensations of its completed steps run.
+
+    Args:
+        reason: one sentence for the client, as `str(reason)`.
+        code: error code of your own; defaults to `TASK_FAILED`.
+    """
+
+    def __init__(self, reason: object, *, code: str = Fail.code) -> None:
+        super().__init__(reason, code=code)
+
+
 class HandlerError(Exception):
     """Invalid handler or handler module. The message names it and the cause."""
 

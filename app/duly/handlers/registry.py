@@ -2,18 +2,20 @@
 
 import difflib
 import inspect
-import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from pydantic import TypeAdapter
 
 from duly.domain.job_type_breaker import CircuitBreaker
-from duly.domain.names import BELOW, LONGEST_NAME, NAME_PATTERN, ends_as_address
+from duly.domain.names import BELOW, LONGEST_NAME, ends_as_address, is_name
 from duly.domain.retry import DEFAULT_RETRY, RetryPolicy
 from duly.handlers.exceptions import HandlerError
+from duly.handlers.schedules import CatchUpPolicy, HandlerSchedule, OverlapPolicy, ScheduleOptions, schedule_of
 from duly.handlers.signature import Signature, read_signature
 
 Isolation: TypeAlias = Literal["task", "thread", "process"]
@@ -24,7 +26,6 @@ DEFAULT_MAX_ATTEMPTS = 5
 MOST_ATTEMPTS = 1000
 MOST_JOBS_A_CALL = 1000
 MOST_LINGER_SECONDS = 10
-_NAME = re.compile(NAME_PATTERN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,9 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class RegisteredHandler:
-    """Job type with its function, signature and defaults. Times are in seconds."""
+    """Job type with its function, signature and defaults. Times are in seconds. `queue`: of submissions that name
+    none; None: `default`. `holds`: jobs are held once their attempts are exhausted.
+    """
 
     type: str
     function: Callable[..., Any]
@@ -54,6 +57,8 @@ class RegisteredHandler:
     description: str
     batch: Batch | None = None
     breaker: CircuitBreaker | None = None
+    queue: str | None = None
+    holds: bool = False
 
     @property
     def parameters(self) -> TypeAdapter[Any]:
@@ -77,6 +82,7 @@ class Handlers:
 
     def __init__(self) -> None:
         self._by_type: dict[str, RegisteredHandler] = {}
+        self._scheduled: list[tuple[Callable[..., Any], ScheduleOptions]] = []
 
     def register(  # noqa: PLR0913  # each is a choice a user may make
         self,
@@ -90,6 +96,8 @@ class Handlers:
         batch: int | None = None,
         linger: float = 0,
         breaker: CircuitBreaker | None = None,
+        queue: str | None = None,
+        on_exhausted: Literal["fail", "hold"] = "fail",
     ) -> Callable[[AnyFunction], AnyFunction]:
         """Registers a function as the handler of a job type.
 
@@ -105,11 +113,17 @@ class Handlers:
             linger: time that the first job of a batch waits for more, 0 to 10 seconds; not part of its timeout.
             breaker: pauses the type after a number of consecutive failures of one kind on any node:
                 `CircuitBreaker(failures=5, seconds=60)`.
+            queue: queue of submissions that name none; None: `default`.
+            on_exhausted: `hold` keeps a job whose attempts are used up for a retry by hand, instead of failing it.
 
         Raises:
             HandlerError: the name is invalid or in use, an option is out of range, or the signature is unsupported.
         """
         _check_options(type, timeout=timeout, max_attempts=max_attempts, retry=retry)
+        if queue is not None and not is_name(queue):
+            raise HandlerError(f'job type "{type}": queue={queue!r} is not a valid queue name')
+        if on_exhausted not in {"fail", "hold"}:
+            raise HandlerError(f'job type "{type}": on_exhausted={on_exhausted!r} must be fail or hold')
         if breaker is not None and not isinstance(breaker, CircuitBreaker):
             raise HandlerError(f'job type "{type}": breaker={breaker!r} must be a CircuitBreaker(...)')
         together = _batch(type, size=batch, linger=linger, timeout=timeout)
@@ -128,22 +142,80 @@ class Handlers:
                 description=description or inspect.getdoc(function) or "",
                 batch=together,
                 breaker=breaker,
+                queue=queue,
+                holds=on_exhausted == "hold",
             )
             return function
 
         return add
+
+    def schedule(  # each is a choice a user may make
+        self,
+        cron: str,
+        *,
+        timezone: str = "UTC",
+        name: str | None = None,
+        parameters: Any = None,
+        overlap: OverlapPolicy = "allow",
+        catch_up: CatchUpPolicy = "none",
+        **submission: Any,
+    ) -> Callable[[AnyFunction], AnyFunction]:
+        """Declares a schedule that submits jobs of the decorated handler. Workers record it when they start.
+
+            @handlers.register("nightly-report")
+            @handlers.schedule("0 3 * * *", timezone="Europe/Berlin")
+            async def nightly_report(parameters: ReportParameters) -> Report: ...
+
+        Args:
+            cron: cron expression of five fields, or six with seconds first.
+            timezone: IANA name of its time zone.
+            name: name of the schedule; None: that of the job type.
+            parameters: parameters of the jobs; None: an empty object.
+            overlap: `skip` skips a due time while the last job has not ended.
+            catch_up: due times missed by a minute or more that are run: `none`, the `last` one, or `all`.
+            submission: further options as in `job.submit`, such as `priority=5`.
+        """
+        options = ScheduleOptions(cron, timezone, name, parameters, overlap, catch_up, submission)
+
+        def add(function: AnyFunction) -> AnyFunction:
+            self._scheduled.append((function, options))
+            return function
+
+        return add
+
+    def schedules(self) -> list[HandlerSchedule]:
+        """Returns the schedules of all handlers.
+
+        Raises:
+            HandlerError: a scheduled function is not registered, or an option is invalid.
+        """
+        return [schedule_of(self._type_of(function), options) for function, options in self._scheduled]
+
+    def _type_of(self, function: Callable[..., Any]) -> str:
+        types = [handler.type for handler in self._by_type.values() if handler.function is function]
+        if not types:
+            raise HandlerError(f"{function.__qualname__} has a schedule and no job type; add @handlers.register(...)")
+        return types[0]
 
     def __iter__(self) -> Any:
         return iter(self._by_type.values())
 
 
 class Registry(Mapping[str, RegisteredHandler]):
-    """Immutable mapping of all job types of a node."""
+    """Mapping of all job types of a node. `replace` is the only change."""
 
     def __init__(
-        self, handlers: Iterable[RegisteredHandler], *, closing: Callable[[], Awaitable[None]] | None = None
+        self,
+        handlers: Iterable[RegisteredHandler],
+        *,
+        schedules: Iterable[HandlerSchedule] = (),
+        closing: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._closing = closing
+        self.schedules: tuple[HandlerSchedule, ...] = tuple(sorted(schedules, key=attrgetter("name")))
+        for one, other in pairwise(self.schedules):
+            if one.name == other.name:
+                raise HandlerError(f'there are two schedules called "{one.name}"; choose another name with name=')
         by_type: dict[str, RegisteredHandler] = {}
         for handler in handlers:
             if handler.type in by_type:
@@ -160,6 +232,10 @@ class Registry(Mapping[str, RegisteredHandler]):
     def __len__(self) -> int:
         return len(self._by_type)
 
+    def replace(self, other: "Registry") -> None:
+        """Takes over the job types and schedules of another registry, for all that use this one."""
+        self._by_type, self.schedules = MappingProxyType(dict(other)), other.schedules
+
     async def aclose(self) -> None:
         """Closes connections of the built-in types, after the last attempt."""
         if self._closing is not None:
@@ -171,13 +247,13 @@ class Registry(Mapping[str, RegisteredHandler]):
 
 
 def _check_options(name: str, *, timeout: float, max_attempts: int, retry: RetryPolicy) -> None:
-    if len(name) > LONGEST_NAME or not _NAME.fullmatch(name):
+    if ends_as_address(name):
+        raise HandlerError(f"{name!r} is not a valid job type: it must not end with /{', /'.join(BELOW)}")
+    if not is_name(name):
         raise HandlerError(
             f"{name!r} is not a valid job type: at most {LONGEST_NAME} letters, digits and . _ : / -, "
             "and no empty, . or .. segment between slashes"
         )
-    if ends_as_address(name):
-        raise HandlerError(f"{name!r} is not a valid job type: it must not end with /{', /'.join(BELOW)}")
     if not isinstance(timeout, int | float) or not 0 < timeout <= 30 * 86400:
         raise HandlerError(
             f'job type "{name}": timeout={timeout!r} must be more than 0 and at most 30 days, in seconds'

@@ -1,7 +1,7 @@
 """Parameters of a handler read from JSON text, and its result written as JSON text."""
 
 import json
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, PydanticSerializationError
@@ -9,7 +9,9 @@ from pydantic_core import ErrorDetails, PydanticSerializationError
 from duly.domain.json_cleaning import clean_json_text
 from duly.domain.unstorable_json import write_path
 from duly.errors import PathError
-from duly.handlers.registry import RegisteredHandler
+
+if TYPE_CHECKING:
+    from duly.handlers.registry import RegisteredHandler
 
 # Errors named in one response. Pydantic takes 4 microseconds for each that it lists, and cannot list the first alone.
 MOST_ERRORS, MOST_LISTED_ERRORS = 100, 1_000
@@ -33,7 +35,7 @@ class ResultText(str):
     __slots__ = ()
 
 
-def read_parameters(handler: RegisteredHandler, text: str) -> Any:
+def read_parameters(handler: "RegisteredHandler", text: str) -> Any:
     """Returns the validated parameters.
 
     Raises:
@@ -41,7 +43,7 @@ def read_parameters(handler: RegisteredHandler, text: str) -> Any:
     """
     numbers = handler.signature.numbers
     try:
-        return handler.parameters.validate_json(text) if numbers is None else numbers.read(text)
+        return handler.parameters.validator.validate_json(text) if numbers is None else numbers.read(text)
     except ValidationError as error:
         raise ParametersInvalid(path_errors(error, root="parameters")) from None
 
@@ -65,16 +67,25 @@ def json_path(location: tuple[int | str, ...], *, root: str = "") -> str:
     return write_path((root, *location) if root else location)
 
 
-def write_result(handler: RegisteredHandler, value: object, *, limit: int) -> str:
+def write_result(handler: "RegisteredHandler", value: object, *, limit: int) -> str:
     """Returns the result as JSON text, with NUL and lone surrogates replaced by U+FFFD.
 
     Raises:
         ResultInvalid: the result does not fit the declared type, is not JSON, or is larger than `limit` bytes.
     """
+    return write_value(handler.result, value, limit=limit)
+
+
+def write_value(kind: TypeAdapter[Any], value: object, *, limit: int) -> str:
+    """Returns a result of this type as JSON text; see `write_result`.
+
+    Raises:
+        ResultInvalid: as in `write_result`.
+    """
     if isinstance(value, ResultText):
         return str(value)
     try:
-        written = _written(handler.result, handler.result.validate_python(value))
+        written = _written(kind, kind.validator.validate_python(value))
         text = written.decode()
     except ValidationError as error:
         places = "; ".join(f"{place}: {message}" for place, message in path_errors(error, root="result"))
@@ -90,7 +101,7 @@ def write_result(handler: RegisteredHandler, value: object, *, limit: int) -> st
 
 def _written(result: TypeAdapter[Any], value: object) -> bytes:
     try:
-        return result.dump_json(value)
+        return result.serializer.to_json(value)  # half a microsecond faster than `dump_json`, which does the same
     except PydanticSerializationError:
         # The cause may be a lone surrogate, which UTF-8 cannot encode; escaped, it can be replaced.
         return json.dumps(result.dump_python(value, mode="json")).encode()

@@ -38,6 +38,8 @@ class Signature:
     numbers: NumberReader | None = None
 
     def arguments(self, parameters: object, job: JobContext) -> tuple[object, ...]:
+        if self.order == ("parameters", "job"):  # most handlers
+            return parameters, job
         return tuple(parameters if word == "parameters" else job for word in self.order)
 
     def batch_arguments(self, parameters: list[Any], jobs: Callable[[], list[JobContext]]) -> tuple[object, ...]:

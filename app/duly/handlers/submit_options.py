@@ -28,6 +28,7 @@ class SubmitOptions(TypedDict, total=False):
     concurrency_key: str | None
     depends_on: "Sequence[UUID | str | Child]"
     on_dependency_failure: Literal["fail", "run"]
+    on_exhausted: Literal["fail", "hold"] | None
     labels: Mapping[str, str]
     callback_url: str | None
     callback_secret: str | None
@@ -42,14 +43,15 @@ class ChildRequest(NamedTuple):
     options: Mapping[str, Any]
 
 
-def child_request(type_: str, parameters: Any, options: Mapping[str, Any]) -> ChildRequest:
-    """Returns the submission of a child job.
+def child_request(type_: str, parameters: Any, options: Mapping[str, Any], *, what: str | None = None) -> ChildRequest:
+    """Returns the submission of a child job. `what` names the call in errors; None: `job.submit`.
 
     Raises:
         HandlerError: an option is unknown.
     """
     if unknown := options.keys() - SubmitOptions.__annotations__.keys():
-        raise HandlerError(f'job.submit("{type_}") has no option {min(unknown)!r}')
+        call = what or f'job.submit("{type_}")'
+        raise HandlerError(f"{call} has no option {min(unknown)!r}")
     known = dict(options)
     if "depends_on" in known:
         known["depends_on"] = [str(getattr(one, "job_id", one)) for one in known["depends_on"]]

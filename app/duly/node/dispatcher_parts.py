@@ -7,6 +7,7 @@ from duly.outbound import OutboundClient
 from duly.settings import Settings
 from duly.store.postgres.database import Database
 from duly.telemetry.metrics import Metrics
+from duly.telemetry.tracing import Tracing
 from duly.webhooks.dispatcher import Dispatcher
 from duly.webhooks.receiver_windows import CONCURRENT
 from duly.webhooks.sender import Sender
@@ -25,10 +26,11 @@ def webhook_client(settings: Settings) -> OutboundClient:
     )
 
 
-def build_dispatcher(
+def build_dispatcher(  # noqa: PLR0913  # the parts that it composes
     settings: Settings,
     database: Database,
     metrics: Metrics,
+    tracing: Tracing,
     client: OutboundClient,
     *,
     fallback_secret: str,
@@ -44,6 +46,7 @@ def build_dispatcher(
         fallback_secret=fallback_secret,
         keyring=keyring,
         clock=clock,
+        tracing=tracing,
     )
     settler = Settler(database, metrics, disable_seconds=settings.webhook_disable_seconds, clock=clock)
     return Dispatcher(database, sender, settler, post_seconds=settings.webhook_timeout_seconds)

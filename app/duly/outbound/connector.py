@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import httpx
 from aiohappyeyeballs import start_connection
 
 from duly.domain.egress_policy import EgressPolicy
@@ -93,6 +92,8 @@ def _system_authorities() -> ssl.SSLContext:
     paths = ssl.get_default_verify_paths()
     if paths.cafile or (paths.capath and any(Path(paths.capath).iterdir())):
         return ssl.create_default_context()
+    import httpx  # noqa: PLC0415  # with its dependencies 4 MB, for this rare case
+
     return httpx.create_ssl_context(trust_env=False)
 
 

@@ -13,13 +13,13 @@ def head_of(method: str, start: str, headers: Mapping[str, str], *, length: int 
     Raises:
         ValueError: a header is invalid; the message does not repeat its value.
     """
+    if not "".join(headers.values()).isprintable():  # a line break would begin another header
+        name = next(_name(given) for given, value in headers.items() if not value.isprintable())
+        raise ValueError(f"The value of the header {name} contains a control character.")
     lines = [method, start]
     for given, value in headers.items():
-        name = _name(given)
-        if not value.isprintable():  # a line break would begin another header
-            raise ValueError(f"The value of the header {name} contains a control character.")
-        if name not in RESERVED_HEADERS:
-            lines.append(f"{name}: {value}\r\n")
+        if (prefix := _prefix(given)) is not None:
+            lines += prefix, value, "\r\n"
     lines.append("\r\n" if length is None else f"content-length: {length}\r\n\r\n")
     try:
         return "".join(lines).encode("ascii")
@@ -28,6 +28,12 @@ def head_of(method: str, start: str, headers: Mapping[str, str], *, length: int 
 
 
 @lru_cache(maxsize=256)
+def _prefix(given: str) -> str | None:
+    """Returns the beginning of the line of a header, or None for a reserved one."""
+    name = _name(given)
+    return f"{name}: " if name not in RESERVED_HEADERS else None
+
+
 def _name(given: str) -> str:
     if not is_token(given):
         raise ValueError("The name of a header contains an invalid character.")

@@ -3,11 +3,12 @@
 from typing import NamedTuple
 
 from duly.domain.stream_position import StreamPosition, before_transaction
-from duly.store.ledger.event_tail import TailRow, read_moment, read_tail
+from duly.store.ledger.event_tail import Moment, TailRow, read_moment, read_tail
 from duly.store.postgres.database import Database
 
 PAGE_ROWS, PAGE_BYTES = 500, 4 << 20
-# Transactions that a page covers: at first, and at most. The number follows the density of events.
+# Transactions that a page covers: at first, and at most. The number follows the density of events. No server begins
+# more than the most, so a stretch of this length reaches the end of its epoch.
 FIRST_STRETCH, LONGEST_STRETCH = 1_000, 1 << 40
 
 
@@ -35,10 +36,11 @@ class LedgerReader:
             DatabaseOutage: the database cannot be read now.
         """
         async with self._database.connection() as connection:
-            settled = (await read_moment(connection)).settled
+            moment = await read_moment(connection, after=after.tx)
+            settled = moment.settled
             if after.tx >= settled:
                 return LedgerPage([], after, to_now=True)
-            before = min(settled, after.tx + self._stretch)
+            before = self._end_of_page(after.tx, moment)
             page = await read_tail(
                 connection, self._tenant_id, after, before=before, limit=self._rows, most_bytes=PAGE_BYTES
             )
@@ -47,8 +49,17 @@ class LedgerReader:
             if found < self._rows // 2:
                 self._stretch = min(2 * self._stretch, LONGEST_STRETCH)
             self._rows = min(2 * self._rows, PAGE_ROWS)
+            if before == moment.next_epoch:
+                self._stretch = FIRST_STRETCH
             return LedgerPage(page.rows, before_transaction(before), to_now=before == settled)
         reached = page.rows[-1].position
         self._stretch = max(1, 2 * (reached.tx - after.tx))
         self._rows = min(max(2 * found, 2), PAGE_ROWS)
         return LedgerPage(page.rows, reached, to_now=False)
+
+    def _end_of_page(self, after: int, moment: Moment) -> int:
+        """Returns the first transaction beyond the next page. No page has events of two epochs, between whose numbers
+        is a gap.
+        """
+        end = moment.settled if moment.next_epoch is None else min(moment.settled, moment.next_epoch)
+        return end if self._stretch >= LONGEST_STRETCH else min(end, after + self._stretch)

@@ -21,7 +21,7 @@ from duly.lifecycle.cluster.hub import Watch
 from duly.store.ledger.event_tail import TailRow, read_moment, summarize
 from duly.store.postgres.database import Database, DatabaseError, RecordRefused
 from duly.stream.ledger_reader import LedgerReader
-from duly.stream.sse import StreamText, message
+from duly.stream.sse import StreamText, message, message_head
 
 # Shortest interval of reads; without new events, the interval grows.
 GAP_SECONDS = 0.01
@@ -55,6 +55,16 @@ class TailEntry:
     def text(self) -> str:
         """The event as JSON, with its id."""
         return f'{{"id":"{self.position}",{frame_text(self.event)[1:]}'
+
+    @cached_property
+    def head(self) -> bytes:
+        """The event as a server-sent event, up to its id."""
+        return message_head(self.event)
+
+    @cached_property
+    def members(self) -> str:
+        """The event as JSON without the brace that opens it, so that members can precede."""
+        return frame_text(self.event)[1:]
 
     @property
     def size(self) -> int:
@@ -129,9 +139,9 @@ class LedgerTail:
             return position.tx <= (await read_moment(connection)).future
 
     @contextmanager
-    def watch(self) -> Iterator[Watch]:
-        """Follows all jobs while the block runs."""
-        watch = Watch(announced=True)
+    def watch(self, watch: Watch | None = None) -> Iterator[Watch]:
+        """Follows all jobs while the block runs, with a watch that other tails may notify too (default: a new one)."""
+        watch = watch or Watch(announced=True)
         self._watches.add(watch)
         if len(self._watches) == 1:
             self._on_follow(True)  # noqa: FBT003  # the value to announce

@@ -44,6 +44,31 @@ def message(event: Event, identity: str) -> StreamText:
     return _block(VIEWS[event.kind].frame, frame_text(event), identity=identity)
 
 
+def message_head(event: Event) -> bytes:
+    """Returns the event as one SSE message up to its id, which `with_identity` adds."""
+    return f"event: {VIEWS[event.kind].frame}\ndata: {frame_text(event)}\n".encode()
+
+
+def with_identity(head: bytes, identity: str) -> StreamText:
+    """Returns the message of this head with an id."""
+    return StreamText(b"%bid: %b\n\n" % (head, identity.encode()))
+
+
+def cell_message(number: int, *, away: bool) -> StreamText:
+    """Returns the message that a cell is away, or is back. It has no id, so a client resumes where it was."""
+    return _block(cell_event(away=away), cell_text(number, away=away))
+
+
+def cell_event(*, away: bool) -> str:
+    """Returns the type of the message that a cell is away, or is back."""
+    return "duly.cell_away" if away else "duly.cell_back"
+
+
+def cell_text(number: int, *, away: bool) -> str:
+    """Returns the JSON text of such a message."""
+    return f'{{"type":"{cell_event(away=away)}","cell":{number}}}'
+
+
 def position_message(identity: str) -> StreamText:
     """Returns a message that moves the position from which a client resumes."""
     return _block("position", '{"type":"position"}', identity=identity)

@@ -8,7 +8,7 @@ submission.
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -19,6 +19,8 @@ GATHER_SECONDS = 0.1
 # Sizes of one write. Writes of several processes to one pipe are not interleaved up to the smaller size (POSIX,
 # PIPE_BUF; 4,096 on Linux); each takes 30 microseconds.
 PIECE_BYTES, PIECE_BYTES_OF_ONE = 4_000, 32_000
+# Lines that wait to become text.
+MOST_LINES = 100
 # Number of combinations of route, client and result whose text is cached.
 KNOWN_TEXTS = 1_024
 
@@ -46,7 +48,7 @@ class AccessLine(NamedTuple):
 
 
 class AccessLog:
-    """Access log of one process. Lines become text at once, which is cheaper than keeping thousands of objects.
+    """Access log of one process. Lines become text together, which takes half the time of one between two requests.
 
     Args:
         on: False disables it.
@@ -60,28 +62,23 @@ class AccessLog:
         self.write: Callable[[bytes], object] = _to_standard_error
         self._encoded = _as_json if form == "json" else _as_text
         self._line = _line_as_json if form == "json" else _line_as_text
-        self._lines: list[bytes] = []
-        self._size = 0
+        self._lines: list[tuple[AccessLine, float, float]] = []
         self._shed = 0
         self._due: asyncio.TimerHandle | None = None
 
     def put(self, line: AccessLine) -> None:
         """Queues a line, which is written within `GATHER_SECONDS`."""
         if self.on:
-            self._put(self._line(line, _now(), time.perf_counter() - line.began))
+            self._lines.append((line, _now(), time.perf_counter() - line.began))
             self._schedule()
+            if len(self._lines) >= MOST_LINES:
+                self.flush()
 
     def shed(self) -> None:
         """Counts a submission refused by load shedding; a line for each would cost more than the refusal."""
         if self.on:
             self._shed += 1
             self._schedule()
-
-    def _put(self, text: bytes) -> None:
-        if self._size + len(text) > self._piece_bytes:
-            self._write_piece()
-        self._lines.append(text)
-        self._size += len(text)
 
     def _schedule(self) -> None:
         if self._due is None:
@@ -92,17 +89,25 @@ class AccessLog:
         if self._due is not None:
             self._due.cancel()
             self._due = None
+        lines, self._lines = self._lines, []
+        texts = [self._line(*line) for line in lines]
         shed, self._shed = self._shed, 0
         if shed:
             text = f"{shed:,} submissions refused by load shedding"
             told = {**_head(text, _now()), "action": "submissions_shed", "count": shed, "code": "OVERLOADED"}
-            self._put(self._encoded(told))
-        self._write_piece()
+            texts.append(self._encoded(told))
+        self._write(texts)
 
-    def _write_piece(self) -> None:
-        lines, self._lines, self._size = self._lines, [], 0
-        if lines:
-            self.write(b"".join(lines))
+    def _write(self, texts: Sequence[bytes]) -> None:
+        """Writes lines in pieces."""
+        first = size = 0
+        for number, text in enumerate(texts):
+            if size and size + len(text) > self._piece_bytes:
+                self.write(b"".join(texts[first:number]))
+                first, size = number, 0
+            size += len(text)
+        if size:
+            self.write(b"".join(texts[first:]))
 
 
 def _head(message: str, at: float) -> dict[str, object]:
@@ -141,10 +146,14 @@ def _shared(members: tuple[str | int | None, ...]) -> bytes:
     return orjson.dumps(shared)[1:-1]
 
 
-@lru_cache(maxsize=8)
 def _utc(milliseconds: int) -> bytes:
     whole, rest = divmod(milliseconds, 1000)
-    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z".encode()
+    return b"%b.%03dZ" % (_second(whole), rest)
+
+
+@lru_cache(maxsize=8)
+def _second(whole: int) -> bytes:
+    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}".encode()
 
 
 def _line_as_text(line: AccessLine, at: float, seconds: float) -> bytes:

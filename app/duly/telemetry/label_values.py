@@ -6,39 +6,49 @@ right. Half of the series are reserved for busy names, so that names seen once c
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Collection, Hashable, Mapping
+from typing import Generic, TypeVar
 
 from duly.domain.job import DEFAULT_QUEUE
 
 MOST_NAMES = 50
-# Number of names that get a series at once; the remaining series are for names counted `BUSY` times.
-AT_FIRST_SIGHT = 25
+# Share of the series that names get at once; the remaining ones are for names counted `BUSY` times.
+AT_FIRST_SIGHT = 0.5
 BUSY = 20
 # Number of other names that are counted.
 MOST_CANDIDATES = 1_000
 OTHER = "other"
 
 Figures = TypeVar("Figures")
+Name = TypeVar("Name", bound=Hashable)
 
 
-class LabelValues:
-    """Names with a series of their own, for one counter in one process."""
+class LabelValues(Generic[Name]):
+    """Names with a series of their own, for one counter in one process.
 
-    def __init__(self) -> None:
-        self._shown = {DEFAULT_QUEUE, OTHER}
-        self._candidates: Counter[str] = Counter()
+    Args:
+        other: the name of all others.
+        known: names that always have a series.
+        most: number of series.
+    """
 
-    def label(self, name: str, count: int) -> str:
+    def __init__(self, other: Name, *, known: Collection[Name] = (), most: int = MOST_NAMES) -> None:
+        self._other = other
+        self._most = most
+        self._shown = {other, *known}
+        self._candidates: Counter[Name] = Counter()
+
+    def label(self, name: Name, count: int) -> Name:
         """Returns the label value that counts this name `count` times."""
         if name in self._shown:
             return name
-        if len(self._shown) < AT_FIRST_SIGHT or (len(self._shown) < MOST_NAMES and self._is_busy(name, count)):
+        room = len(self._shown) < self._most
+        if len(self._shown) < self._most * AT_FIRST_SIGHT or (room and self._is_busy(name, count)):
             self._shown.add(name)
             return name
-        return OTHER
+        return self._other
 
-    def _is_busy(self, name: str, count: int) -> bool:
+    def _is_busy(self, name: Name, count: int) -> bool:
         self._candidates[name] += count
         if self._candidates[name] >= BUSY:
             del self._candidates[name]

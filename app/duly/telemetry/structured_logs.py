@@ -10,6 +10,7 @@ import structlog
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 from duly.domain.safe_str import one_line, without_controls
+from duly.telemetry.current_trace import current_trace
 
 
 def configure_logs(log_format: Literal["console", "json"] | None, level: str) -> None:
@@ -18,12 +19,13 @@ def configure_logs(log_format: Literal["console", "json"] | None, level: str) ->
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _with_trace,
         structlog.stdlib.ExtraAdder(),
     ]
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
-            *shared[:2],
+            *shared[:3],
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -59,6 +61,13 @@ def _ending(chosen: str) -> list[Processor]:
         structlog.processors.EventRenamer("message"),
         structlog.processors.JSONRenderer(default=str),
     ]
+
+
+def _with_trace(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Adds the ids of the current span, unless the line has those of another one."""
+    if "trace_id" not in event and (found := current_trace()) is not None:
+        return {**event, **found._asdict()}
+    return event
 
 
 def _of_a_library(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:

@@ -12,7 +12,8 @@ from duly.domain.ids import child_id, new_job_id
 from duly.handlers.child_jobs import JobEnd, RecordedBatch
 from duly.handlers.exceptions import Fail, HandlerError
 from duly.handlers.submit_options import ChildRequest
-from duly.worker.child_submission_reader import REFUSALS, read_child_submission, refusal_error
+from duly.lifecycle.submit.submission_errors import REFUSALS
+from duly.worker.child_submission_reader import read_child_submission, refusal_error
 
 JSON_DEPTH = 64
 

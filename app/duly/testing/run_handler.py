@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import json
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,33 +12,21 @@ from pydantic_core import to_json
 from duly.domain.events import EventKind
 from duly.domain.ids import new_job_id
 from duly.domain.job import DEFAULT_QUEUE, DEFAULT_TENANT, ClaimedJob, Finish
-from duly.domain.outcome import AttemptFacts, TimedOut, decide
+from duly.domain.outcome import AttemptFacts, Compensated, TimedOut, decide
 from duly.handlers.checkpoint_text import write_checkpoint
-from duly.handlers.context import DONE
 from duly.handlers.exceptions import HandlerError
 from duly.handlers.registry import Handlers, RegisteredHandler, Registry
-from duly.testing.child_jobs import GivenChildren, SubmittedJob
-from duly.worker.attempt import Attempt, run_attempt
+from duly.telemetry.tracing import Tracing
+from duly.testing.child_jobs import SubmittedJob
+from duly.testing.recorded_attempt import RESULT_LIMIT, LogLine, RecordedAttempt, called_again, recorded, undoing
+from duly.testing.steps import JSON_DEPTH, SentSignal, StepWorld
+from duly.worker.attempt import run_attempt
+from duly.worker.compensation import run_compensation
 from duly.worker.executors import Executors
 from duly.worker.process.pool import ProcessExecutor
-from duly.worker.tracebacks import ErrorLocation
 
-__all__ = ["HandlerRun", "LogLine", "SubmittedJob", "run_batch_handler", "run_handler", "run_handler_sync"]
-
-# The defaults of the settings DULY_RESULT_LIMIT and DULY_JSON_DEPTH.
-RESULT_LIMIT = 1 << 20
-JSON_DEPTH = 64
 # Random value that leaves the delay of a retry policy without jitter.
 MIDDLE = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """Call of `job.log`."""
-
-    level: str
-    message: str
-    fields: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +42,12 @@ class HandlerRun:
         logs: each `job.log`.
         checkpoints: value of each `job.checkpoint`, as the next attempt would read it.
         children: each submitted child job, in order.
+        steps: results of the recorded steps by name, including the given ones, as later attempts read them.
+        compensated: names of the steps that were undone after a final failure, in this order. If one could not be
+            undone, the code of `error` is `COMPENSATION_FAILED`.
+        sent_signals: each signal that it sent with `job.signal`, once.
+        waiting_for: signals that the handler waits for, if it can only go on with one of them.
+        waited_seconds: time that has passed while it slept or waited.
         exception: exception that the handler raised, with its traceback, or None. `Retry` and `Fail` are not kept.
     """
 
@@ -66,11 +60,16 @@ class HandlerRun:
     checkpoints: list[Any]
     children: list[SubmittedJob]
     exception: BaseException | None = None
+    steps: Mapping[str, Any] = field(default_factory=dict)
+    compensated: Sequence[str] = ()
+    sent_signals: Sequence[SentSignal] = ()
+    waiting_for: tuple[str, ...] = ()
+    waited_seconds: float = 0.0
 
     @property
     def completed(self) -> bool:
         """True if the attempt completed."""
-        return self.error is None
+        return self.error is None and not self.waiting_for
 
 
 async def run_handler(  # noqa: PLR0913  # each is visible to the handler
@@ -85,6 +84,8 @@ async def run_handler(  # noqa: PLR0913  # each is visible to the handler
     restored: Any = None,
     children: Mapping[str, Any] | None = None,
     batch: Sequence[Any] | None = None,
+    steps: Mapping[str, Any] | None = None,
+    signals: Mapping[str, Any] | None = None,
     raise_errors: bool = False,
 ) -> HandlerRun:
     """Runs one attempt of a job, without a service and without a database.
@@ -96,6 +97,12 @@ async def run_handler(  # noqa: PLR0913  # each is visible to the handler
     Parameters and result are validated, and the outcome is decided, as by a worker. An async function runs in the
     current loop, a plain one in a thread. A handler with `isolation="process"` runs in this process, so that a debugger
     reaches it; it cannot be killed here.
+
+    A handler that sleeps or waits for a signal is called again at once, as if the time had passed. Without the signal,
+    its wait times out; without a timeout, the run ends, and `waiting_for` names the signal. Signals that it sends are
+    kept in `sent_signals`; each job accepts them.
+
+    If the job fails for good, the compensations of its completed steps run, the newest first.
 
     Args:
         handlers: the object on which the handler is registered.
@@ -109,6 +116,8 @@ async def run_handler(  # noqa: PLR0913  # each is visible to the handler
         children: results of child jobs by type: a result, or a function that returns one for their parameters; an
             exception, given or raised, is a failure. Child jobs are not run, and `depends_on` does not wait.
         batch: items of `job.batch_results` for a batch that the handler did not submit: results or exceptions.
+        steps: results of steps that are not to be done, as if an earlier attempt had recorded them.
+        signals: bodies of signals by name, which are there from the start; `Signal(body, after=...)` for a later one.
         raise_errors: True raises an exception of the handler again, so that a test shows its traceback.
 
     Raises:
@@ -121,8 +130,16 @@ async def run_handler(  # noqa: PLR0913  # each is visible to the handler
         timeout_seconds=timeout or handler.timeout_seconds,
         checkpoint=_checkpoint(restored),
     )
-    recorded = _recorded(claimed, _here(handler), children=children, batch=batch)
-    run = _as_run(await _end_of(recorded, _executors(slots=1)), recorded)
+    world = StepWorld.of(steps, signals)
+    attempt_ = recorded(claimed, _here(handler), children=children, batch=batch, world=world)
+    end = await _end_of(attempt_, executors := _executors(slots=1))
+    while world.goes_on(end.waits):
+        attempt_ = called_again(attempt_)
+        end = await _end_of(attempt_, executors)
+    if end.kind is EventKind.FAILED and world.left_to_compensate:
+        attempt_ = undoing(attempt_)
+        end = await _end_of_compensation(attempt_, executors) or end
+    run = _as_run(end, attempt_)
     if raise_errors and run.exception is not None:
         raise run.exception
     return run
@@ -163,7 +180,7 @@ async def run_batch_handler(  # noqa: PLR0913  # each is visible to the handler
         timeout_seconds=timeout or handler.timeout_seconds,
     )
     claimed = [_claimed(handler, one, attempt=attempt, labels=labels) for one in parameters]
-    attempts = [_recorded(one, handler, children=children) for one in claimed]
+    attempts = [recorded(one, handler, children=children) for one in claimed]
     executors = _executors(slots=max(1, len(parameters)))
     ends = await asyncio.gather(*(_end_of(one, executors) for one in attempts))
     return [_as_run(end, one) for end, one in zip(ends, attempts, strict=True)]
@@ -177,56 +194,6 @@ def run_handler_sync(
 ) -> HandlerRun:
     """Runs `run_handler` with the same options, for tests that are plain functions."""
     return asyncio.run(run_handler(handlers, type, parameters, **options))
-
-
-@dataclass(slots=True, eq=False)
-class _RecordedAttempt(Attempt):
-    """Attempt with everything that its handler reports."""
-
-    reported_progress: list[tuple[float, str | None]] = field(default_factory=list)
-    logs: list[LogLine] = field(default_factory=list)
-    checkpoints: list[Any] = field(default_factory=list)
-    given: GivenChildren = field(kw_only=True)
-    exception: BaseException | None = None
-
-
-def _recorded(
-    claimed: ClaimedJob,
-    handler: RegisteredHandler,
-    *,
-    children: Mapping[str, Any] | None = None,
-    batch: Sequence[Any] | None = None,
-) -> _RecordedAttempt:
-    given = GivenChildren(claimed.job_id, given=children or {}, batch=batch)
-    return _RecordedAttempt(claimed, handler, reports=_Recorder(), given=given)
-
-
-class _Recorder:
-    """Reports that are kept in the attempt instead of a database."""
-
-    def child_backend(self, attempt: Attempt) -> GivenChildren:
-        return _recorded_attempt(attempt).given
-
-    def progress(self, attempt: Attempt, percent: float, message: str | None) -> Awaitable[None]:
-        _recorded_attempt(attempt).reported_progress.append((percent, message))
-        return DONE
-
-    def log(self, attempt: Attempt, level: str, message: str, fields: Mapping[str, object]) -> None:
-        _recorded_attempt(attempt).logs.append(LogLine(level, message, dict(fields)))
-
-    def error(self, attempt: Attempt, error: BaseException, location: ErrorLocation) -> None:  # noqa: ARG002
-        """Keeps the exception for the test instead of logging it."""
-        _recorded_attempt(attempt).exception = error
-
-    def checkpoint(self, attempt: Attempt, value: object) -> Awaitable[None]:
-        text = write_checkpoint(value, limit=RESULT_LIMIT, max_depth=JSON_DEPTH)
-        _recorded_attempt(attempt).checkpoints.append(json.loads(text))
-        return DONE
-
-
-def _recorded_attempt(attempt: Attempt) -> _RecordedAttempt:
-    assert isinstance(attempt, _RecordedAttempt)  # noqa: S101  # created by `_recorded` only
-    return attempt
 
 
 def _handler(handlers: Handlers | Registry, name: str) -> RegisteredHandler:
@@ -269,14 +236,14 @@ def _claimed(
 
 def _executors(*, slots: int) -> Executors:
     processes = ProcessExecutor((), result_limit=RESULT_LIMIT)
-    return Executors(slots=slots, processes=processes, slot_freed=lambda: None)
+    return Executors(slots=slots, processes=processes, slot_freed=lambda: None, tracing=Tracing())
 
 
 def _checkpoint(restored: Any) -> str | None:
     return None if restored is None else write_checkpoint(restored, limit=RESULT_LIMIT, max_depth=JSON_DEPTH)
 
 
-async def _end_of(attempt: _RecordedAttempt, executors: Executors) -> Finish:
+async def _end_of(attempt: RecordedAttempt, executors: Executors) -> Finish:
     claimed = attempt.claimed
     task = asyncio.create_task(_run(attempt, executors))
     attempt.task = task
@@ -289,17 +256,28 @@ async def _end_of(attempt: _RecordedAttempt, executors: Executors) -> Finish:
         timer.cancel()
 
 
-async def _run(attempt: _RecordedAttempt, executors: Executors) -> Finish:
+async def _run(attempt: RecordedAttempt, executors: Executors) -> Finish:
     claimed = attempt.claimed
     outcome = await run_attempt(attempt, executors.call, result_limit=RESULT_LIMIT)
     facts = AttemptFacts(claimed.job_id, claimed.token, claimed.attempt, claimed.max_attempts)
     return decide(outcome, facts, policy=attempt.handler.retry, random=lambda: MIDDLE)
 
 
-def _as_run(end: Finish, attempt: _RecordedAttempt) -> HandlerRun:
+async def _end_of_compensation(attempt: RecordedAttempt, executors: Executors) -> Finish | None:
+    """Undoes the recorded steps of a job that has failed. Returns its end if that fails, as if no try was left."""
+    task = attempt.task = asyncio.create_task(run_compensation(attempt, executors.call))
+    outcome = await task  # which unwinds the handler by cancelling the task
+    if isinstance(outcome, Compensated):
+        return None
+    claimed = attempt.claimed
+    facts = AttemptFacts(claimed.job_id, claimed.token, claimed.attempt, claimed.attempt)
+    return decide(outcome, facts, policy=attempt.handler.retry, random=lambda: MIDDLE)
+
+
+def _as_run(end: Finish, attempt: RecordedAttempt) -> HandlerRun:
     completed = end.kind is EventKind.COMPLETED
     data = json.loads(end.data) if end.data is not None else None
-    retried = not end.kind.terminal
+    retried = not end.kind.terminal and not end.waits
     return HandlerRun(
         result=data if completed else None,
         error=None if completed else data,
@@ -310,4 +288,9 @@ def _as_run(end: Finish, attempt: _RecordedAttempt) -> HandlerRun:
         checkpoints=attempt.checkpoints,
         children=list(attempt.given.submitted.values()),
         exception=attempt.exception,
+        steps=attempt.world.results(),
+        compensated=attempt.world.compensated,
+        sent_signals=attempt.world.sent,
+        waiting_for=tuple(wait.name for wait in end.waits),
+        waited_seconds=attempt.world.now,
     )

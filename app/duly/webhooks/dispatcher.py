@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -12,6 +13,7 @@ from duly.store.postgres.database import Connection, Database
 from duly.store.webhooks.delivery_attempts import AttemptResult, DeliveryOutcome, SettledCounts
 from duly.store.webhooks.take_deliveries import (
     DueDelivery,
+    Rooms,
     has_gated,
     put_back_if_held,
     seconds_to_next,
@@ -62,15 +64,15 @@ class Dispatcher:
             return LONGEST_LOOK_SECONDS
         async with self._connection.use() as connection:
             due, more = await self._take(connection)
-            pause = 0.0 if due or more else _pause(await seconds_to_next(connection))
             crowded = self._receivers.take_stale() + self._begin(due)
             if crowded:
                 await put_back_if_held(connection, crowded, seconds=random.uniform(*PUT_BACK_SECONDS))  # noqa: S311
-        return pause
+            return 0.0 if more else _pause(await seconds_to_next(connection))
 
     async def _take(self, connection: Connection) -> tuple[list[DueDelivery], bool]:
         """Returns webhooks to send, and whether to look again at once: after a full round the next one begins with
-        other receivers.
+        other receivers, and a receiver may have room again. A round that took all that was due is not repeated: what
+        becomes due later wakes the loop.
         """
         limit = min(ROUND, CONCURRENT - len(self._posts))
         rooms = self._receivers.rooms()
@@ -79,7 +81,7 @@ class Dispatcher:
         self._after = max(delivery.receiver_id for delivery in due) if len(due) == limit else SMALLEST
         if len(due) < limit and await self._any_gated(connection):
             due += await take_gated(connection, limit=limit - len(due), hold_seconds=self._hold_seconds, rooms=rooms)
-        return due, turned
+        return due, turned or bool(due and (self._gated or len(due) == limit or _uses_up(rooms, due)))
 
     async def _any_gated(self, connection: Connection) -> bool:
         """Returns whether receivers are held back, as of a second ago."""
@@ -144,6 +146,7 @@ class Dispatcher:
         """Handles recorded results: there is room again, and deliveries behind these, or retries, may be due before the
         next look.
         """
+        self._sender.counts.count()
         self._freed.set()
         if settled.heals:
             self._gated_asked_at = float("-inf")
@@ -172,6 +175,12 @@ class Dispatcher:
         finally:
             for task in self._posts:
                 task.cancel()
+
+
+def _uses_up(rooms: Rooms, due: Sequence[DueDelivery]) -> bool:
+    """Returns whether a receiver got as many deliveries as it had room for."""
+    taken = Counter(delivery.receiver_id for delivery in due)
+    return any(count >= rooms.known.get(receiver_id, rooms.others) for receiver_id, count in taken.items())
 
 
 def _pause(seconds_to_next: float | None) -> float:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from duly.domain.event_views import webhook_body
 from duly.domain.events import Event, EventKind
-from duly.domain.ids import event_id
+from duly.domain.ids import event_id_text
 from duly.store.webhooks.take_deliveries import DueDelivery
 from duly.webhooks.signature import hex_signature, signature_header
 
@@ -44,7 +44,7 @@ def body_of(delivery: DueDelivery) -> bytes:
 
 def headers_of(delivery: DueDelivery, body: bytes, signing: Signing, *, user_agent: str) -> Mapping[str, str]:
     """Returns the headers of one attempt: Standard Webhooks, and the hexadecimal form with the newest secret."""
-    message_id = str(event_id(delivery.job_id, delivery.sequence))
+    message_id = event_id_text(delivery.job_id, delivery.sequence)
     headers = {
         **signing.headers,
         "content-type": "application/json",

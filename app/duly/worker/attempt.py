@@ -7,17 +7,23 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from uuid import UUID
 
 import structlog
 
 from duly.domain.job import ClaimedJob
 from duly.domain.log_lines import LEVELS
-from duly.domain.outcome import Cancelled, Completed, Failed, Interrupted, Outcome, TimedOut
-from duly.handlers.child_jobs import ChildBackend, ChildFailed, ChildJobs
+from duly.domain.outcome import Cancelled, Completed, Failed, Interrupted, Outcome, Parked, TimedOut
+from duly.domain.steps import Wait
+from duly.handlers.child_jobs import ChildBackend, ChildFailed, ChildJobs, Run, in_loop
 from duly.handlers.context import JobContext
-from duly.handlers.exceptions import Fail, Retry
+from duly.handlers.exceptions import Fail, HandlerError, Retry, SignalTimedOut
 from duly.handlers.registry import RegisteredHandler
 from duly.handlers.serialization import ParametersInvalid, ResultInvalid, read_parameters, write_result
+from duly.handlers.step_backend import StepBackend, Suspended
+from duly.handlers.steps import Steps
+from duly.telemetry.current_trace import current_trace, trace_of
+from duly.telemetry.tracing import AttemptSpan
 from duly.worker.handler_context import context_of, describe, package_of
 from duly.worker.tracebacks import ErrorLocation, locate_error
 
@@ -45,6 +51,9 @@ class Reports(Protocol):
     def child_backend(self, attempt: "Attempt") -> ChildBackend:
         """Returns the backend for child jobs of an attempt."""
 
+    def step_backend(self, attempt: "Attempt") -> StepBackend:
+        """Returns the backend for steps of an attempt."""
+
 
 @dataclass(slots=True, eq=False)
 class Attempt:
@@ -55,6 +64,7 @@ class Attempt:
         recorded_deadline: the deadline in the database, after which others may end the attempt.
         stopped: the outcome with which it was stopped.
         lines: number of lines that it has logged.
+        span: its span, if the trace of its job is sampled.
         recording: its newest checkpoint, being recorded or recorded.
         stop_callbacks: called when it is stopped, for what waits for it outside of its task.
     """
@@ -69,9 +79,11 @@ class Attempt:
     stopped: Outcome | None = None
     cancelled: bool = field(default=False)
     lines: int = 0
+    span: AttemptSpan | None = None
     recording: asyncio.Future[bool] | None = None
     stop_callbacks: set[Callable[[], None]] | None = None
     child_jobs: ChildJobs | None = None
+    own_steps: Steps | None = None
 
     def start_clock(self, seconds: float = 0.0) -> None:
         """Sets the deadline: the handler is called now, or within this number of seconds."""
@@ -86,6 +98,19 @@ class Attempt:
                 self.task.cancel()
             for wake in list(self.stop_callbacks or ()):
                 wake()
+
+    def park(self, waits: tuple[Wait, ...], children: tuple[UUID, ...] = ()) -> None:
+        """Ends the attempt, whose handler can only wait. A plain function is unwound in its thread."""
+        if self.handler.isolation == "task":
+            self.stop(Parked(waits, children))
+        elif self.stopped is None:
+            self.stopped = Parked(waits, children)
+
+    def resume(self) -> None:
+        """Continues an attempt whose handler was unwound as if to park."""
+        self.stopped, self.cancelled = None, False
+        while self.task is not None and self.task.cancelling():
+            self.task.uncancel()
 
     @contextmanager
     def on_stop(self, wake: Callable[[], None]) -> Iterator[None]:
@@ -131,13 +156,30 @@ class Attempt:
             self.child_jobs = ChildJobs(self.reports.child_backend(self))
         return self.child_jobs
 
+    @property
+    def steps(self) -> Steps:
+        """Its steps and waits, created on first use."""
+        return self.own_steps or self.make_steps()
+
+    def make_steps(self, run: Run = in_loop) -> Steps:
+        """Returns its steps and waits, for a handler that runs coroutines by `run`.
+
+        Raises:
+            HandlerError: its handler takes many jobs.
+        """
+        if self.handler.batch is not None:
+            raise HandlerError("steps, sleeps and signals are not available in a batch handler")
+        self.own_steps = Steps(self.reports.step_backend(self), run)
+        return self.own_steps
+
     def context(self) -> JobContext:
         """Returns the context for its handler."""
         return context_of(self.claimed, self)
 
 
 def log_line(claimed: ClaimedJob, level: str, message: str, fields: Mapping[str, object]) -> None:
-    """Writes a handler's log line to the service's log, with the ids of the job."""
+    """Writes a handler's log line to the service's log, with the ids of the job, and of its trace."""
+    trace = current_trace() or trace_of(claimed.traceparent)
     write = getattr(log, level if level in LEVELS else "info")
     write(
         message,
@@ -146,6 +188,7 @@ def log_line(claimed: ClaimedJob, level: str, message: str, fields: Mapping[str,
         job_type=claimed.type,
         attempt=claimed.attempt,
         correlation_id=claimed.correlation_id or str(claimed.job_id),
+        **(trace._asdict() if trace is not None else {}),
         **({"fields": dict(fields)} if fields else {}),
     )
 
@@ -155,6 +198,8 @@ def log_error(claimed: ClaimedJob, error: BaseException, location: ErrorLocation
     message = f"attempt of {claimed.type} failed: {location.exception}"
     facts: dict[str, object] = {"job_id": str(claimed.job_id), "job_type": claimed.type}
     facts |= {"action": "attempt_failed", "attempt": claimed.attempt}
+    if (trace := trace_of(claimed.traceparent)) is not None:
+        facts |= trace._asdict()
     try:
         log.warning(message, exc_info=error, **facts)
     except BaseException:  # noqa: BLE001  # a formatter may format the error, and raise another one
@@ -179,12 +224,15 @@ async def run_attempt(attempt: Attempt, call: Call, *, result_limit: int) -> Out
         return attempt.stopped or _failed(attempt, itself)
     except BaseException as error:  # noqa: BLE001  # SystemExit and KeyboardInterrupt of a handler are its failures
         return _late(attempt) or outcome_of_error(attempt, error)
-    return _late(attempt) or completed
+    return completed if attempt.stopped is None else _late(attempt) or completed
+
+
+_COUNTS_LATE = (TimedOut, Cancelled, Parked)
 
 
 def _late(attempt: Attempt) -> Outcome | None:
     """Returns the outcome of a handler that was stopped and ended by itself afterwards."""
-    return attempt.stopped if isinstance(attempt.stopped, TimedOut | Cancelled) else None
+    return attempt.stopped if isinstance(attempt.stopped, _COUNTS_LATE) else None
 
 
 def outcome_of_error(attempt: Attempt, error: BaseException) -> Outcome:  # noqa: PLR0911  # a table, one return a row
@@ -200,6 +248,10 @@ def outcome_of_error(attempt: Attempt, error: BaseException) -> Outcome:  # noqa
             return Failed("RESULT_INVALID", str(error), "The handler's return value.", retryable=False)
         case ChildFailed():
             return Failed("TASK_FAILED", str(error), error.reason, retryable=False)
+        case SignalTimedOut():
+            return Failed("TASK_FAILED", str(error), "A signal timed out.", retryable=False)
+        case Suspended(waits=waits):
+            return Parked(waits)
         case Interruption():
             return Interrupted(str(error))
         case _:

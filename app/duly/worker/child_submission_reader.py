@@ -1,26 +1,19 @@
 """Reads the submission of a child job by the same rules as a request over HTTP."""
 
-import hashlib
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticSerializationError, to_json
 
-from duly.domain.json_reader import JsonRefused, read_json
-from duly.domain.json_writer import canonical
-from duly.errors import DulyError
 from duly.handlers.exceptions import HandlerError
-from duly.handlers.serialization import ParametersInvalid
 from duly.handlers.submit_options import ChildRequest, SubmitOptions
+from duly.lifecycle.submit.requested_submission import child_digest, submission_value
 from duly.lifecycle.submit.submission_errors import path_errors
 from duly.lifecycle.submit.submission_model import Submission
 from duly.lifecycle.submit.validate_model import read_model
 
 MOST_NAMED = 10  # errors in one message
-# Left out of the digest: a start time may be computed from the present time, which differs in the next attempt.
-_WHEN = ("runAt", "delaySeconds")
 _SPELLED = {to_camel(name): name for name in SubmitOptions.__annotations__}
 _MEMBER = re.compile(r"[A-Za-z]+")
 
@@ -44,18 +37,8 @@ def read_child_submission(request: ChildRequest, *, max_depth: int, together: ob
         JsonRefused, Invalid: it is invalid.
         HandlerError: it is not JSON.
     """
-    options = {to_camel(name): value for name, value in request.options.items()}
-    try:
-        body = to_json({"type": request.type, "parameters": request.parameters, **options}, inf_nan_mode="constants")
-    except (PydanticSerializationError, ValueError, RecursionError) as error:
-        raise HandlerError(f"not JSON: {error}") from None
-    value: Any = read_json(body, max_depth=max_depth)
-    members = {member: value for member, value in value.items() if member not in _WHEN}
-    digest = hashlib.sha256(canonical([members, together])).digest()
-    return ReadSubmission(read_model(Submission, value), digest)
-
-
-REFUSALS = (JsonRefused, ParametersInvalid, DulyError, HandlerError)
+    value = submission_value(request, max_depth=max_depth)
+    return ReadSubmission(read_model(Submission, value), child_digest(value, together=together))
 
 
 def refusal_error(what: str, refused: Mapping[str, Exception]) -> HandlerError:

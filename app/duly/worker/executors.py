@@ -11,6 +11,8 @@ from anyio import CapacityLimiter
 
 from duly.handlers.child_jobs import ChildJobs
 from duly.handlers.context import DONE, JobContext
+from duly.handlers.steps import Steps
+from duly.telemetry.tracing import Tracing
 from duly.worker.attempt import Attempt
 from duly.worker.batch_handlers import BatchCalls, Group
 from duly.worker.handler_context import context_of
@@ -22,31 +24,41 @@ Value = TypeVar("Value")
 class Executors:
     """Calls each handler where its registration says. A thread that outlives its attempt keeps its slot."""
 
-    def __init__(self, *, slots: int, processes: ProcessExecutor, slot_freed: Callable[[], None]) -> None:
+    def __init__(
+        self, *, slots: int, processes: ProcessExecutor, slot_freed: Callable[[], None], tracing: Tracing
+    ) -> None:
         # Each thread has a slot, or belongs to one of the few parked attempts.
         self._limiter = CapacityLimiter(math.inf)
         self._processes = processes
         self._slot_freed = slot_freed
+        self._tracing = tracing
         self._batch_calls = BatchCalls(slots=slots, call_group=self._call_group)
         self.abandoned_threads = 0
 
-    async def call(self, attempt: Attempt, parameters: Any) -> Any:
-        """Returns the handler's result; raises what it raises."""
+    def call(self, attempt: Attempt, parameters: Any) -> Awaitable[Any]:
+        """Returns an awaitable of the handler's result, without a coroutine around that of the handler."""
         handler = attempt.handler
-        if handler.isolation == "task":
+        if handler.isolation == "task" and handler.batch is None:
             if handler.signature.order == ("parameters",):  # the most common signature needs no context
-                return await handler.function(parameters)
-            if handler.batch is None:
-                return await handler.function(*handler.signature.arguments(parameters, attempt.context()))
+                arguments: tuple[object, ...] = (parameters,)
+            else:
+                arguments = handler.signature.arguments(parameters, attempt.context())
+            running: Awaitable[Any] = handler.function(*arguments)
+            return running
         if handler.batch is not None:
-            return await self._batch_calls.call(attempt, handler.batch, parameters)
+            return self._batch_calls.call(attempt, handler.batch, parameters)
         if handler.isolation == "thread":
             arguments = handler.signature.arguments(parameters, _thread_context(attempt))
-            return await self._in_thread(partial(handler.function, *arguments), stopped=lambda: attempt.cancelled)
-        return await self._processes.call(attempt)
+            return self._in_thread(partial(handler.function, *arguments), stopped=lambda: attempt.cancelled)
+        return self._processes.call(attempt)
 
     async def _call_group(self, group: Group) -> Any:
         """Calls a batch handler for all members of a group."""
+        attempts = [member.attempt for member in group.members]
+        with self._tracing.batch_call([attempt.span for attempt in attempts], attempts[0].claimed):
+            return await self._call_members(group)
+
+    async def _call_members(self, group: Group) -> Any:
         handler, members = group.handler, group.members
         in_thread = handler.isolation == "thread"
         arguments = handler.signature.batch_arguments(
@@ -109,6 +121,10 @@ class _ThreadReporter:
     @cached_property
     def children(self) -> ChildJobs:
         return ChildJobs(self._attempt.reports.child_backend(self._attempt), self._blocking)
+
+    @cached_property
+    def steps(self) -> Steps:
+        return self._attempt.make_steps(self._blocking)
 
     def _blocking(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()

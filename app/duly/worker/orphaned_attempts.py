@@ -1,7 +1,7 @@
 """Orphaned attempts: recorded as running on this node, but unknown to it.
 
-A claim or an eager start may have been committed while its response was lost with the connection. The lease of such an
-attempt lasts as long as its node, so no other node would recover it.
+A claim or an eager start may have been committed while its response was lost with the connection; or a fail-over lost
+the end of the attempt. The lease of such an attempt lasts as long as its node, so no other node would recover it.
 """
 
 import time
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from duly.domain.job import Finish
-from duly.domain.outcome import AttemptFacts, Interrupted, decide
+from duly.domain.outcome import NOT_CHARGED, AttemptFacts, Interrupted, decide
 from duly.domain.retry import DEFAULT_RETRY
 from duly.lifecycle.claim.claim import Claimer
 from duly.lifecycle.end.attempt_log import log_end
@@ -20,7 +20,6 @@ SUSPICION_SECONDS = 3 * STATEMENT_SECONDS
 FIND_SECONDS = 1.0
 # Younger attempts may still be on their way here.
 OLD_ENOUGH_SECONDS = 3.0
-NOT_CHARGED = 0
 
 
 class OrphanedAttempts:
@@ -50,7 +49,7 @@ class OrphanedAttempts:
 
 def _requeued(job_id: UUID, token: int) -> Finish:
     facts = AttemptFacts(job_id, token, attempt=NOT_CHARGED, max_attempts=1)
-    outcome = Interrupted("the response to its claim was lost")
+    outcome = Interrupted("the response to its claim, or its end, was lost")
     end = decide(outcome, facts, policy=DEFAULT_RETRY, random=float)
     log_end(outcome, end, job_type=None, attempt=NOT_CHARGED)
     return end

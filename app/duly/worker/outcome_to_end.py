@@ -7,7 +7,7 @@ import structlog
 
 from duly.domain.events import EventKind
 from duly.domain.job import ClaimedJob, Finish
-from duly.domain.outcome import AttemptFacts, Completed, Failed, Outcome, decide, error_json
+from duly.domain.outcome import AttemptFacts, Completed, Failed, Outcome, completed, decide, error_json
 from duly.handlers.registry import Registry
 from duly.lifecycle.end.attempt_log import log_end
 from duly.lifecycle.end.finish import Finisher
@@ -65,7 +65,14 @@ class AttemptEnds:
             )
 
     def _decided(self, claimed: ClaimedJob, outcome: Outcome) -> Finish:
+        if isinstance(outcome, Completed):  # most of them
+            return completed(claimed.job_id, claimed.token, outcome)
         facts = AttemptFacts(
-            claimed.job_id, claimed.token, claimed.attempt, claimed.max_attempts, crashes=claimed.crashes
+            claimed.job_id,
+            claimed.token,
+            claimed.attempt,
+            claimed.max_attempts,
+            claimed.crashes,
+            claimed.marks,
         )
         return decide(outcome, facts, policy=self._registry[claimed.type].retry, random=random.random)

@@ -22,18 +22,21 @@ class ParkedAttempts:
 
     An attempt is parked as long as one part of it waits: if it waits for two jobs concurrently, it would otherwise
     hold, after the first, the slot that the second needs.
+
+    Attributes:
+        waiting_parts: the parked attempts, and the number of waiting parts of each.
     """
 
     def __init__(self, *, limit: int) -> None:
         self._limit = limit
-        self._out: dict[Attempt, int] = {}  # number of waiting parts of each
+        self.waiting_parts: dict[Attempt, int] = {}
         self._threads = 0
         self._returning: dict[Attempt, asyncio.Future[None]] = {}
         self.slot_freed: Callable[[], None] = lambda: None
 
     def __len__(self) -> int:
         """Returns the number of parked attempts."""
-        return len(self._out)
+        return len(self.waiting_parts)
 
     @property
     def returning(self) -> int:
@@ -56,31 +59,31 @@ class ParkedAttempts:
 
     async def _leave(self, attempt: Attempt) -> None:
         """Frees the slot of an attempt, at the first of its parts that waits."""
-        if attempt in self._out:
-            self._out[attempt] += 1
+        if attempt in self.waiting_parts:
+            self.waiting_parts[attempt] += 1
             self._resume(attempt, with_slot=False)
             return
         is_thread = attempt.handler.isolation == "thread"
-        if len(self._out) >= self._limit or (is_thread and self._threads >= MOST_THREADS):
+        if len(self.waiting_parts) >= self._limit or (is_thread and self._threads >= MOST_THREADS):
             attempt.stop(Interrupted(NO_ROOM, AGAIN_SECONDS))
             await asyncio.sleep(0)  # delivers the interruption here
             raise HandlerError(NO_ROOM)
-        self._out[attempt] = 1
+        self.waiting_parts[attempt] = 1
         self._threads += is_thread
         self.slot_freed()
 
     async def _come_back(self, attempt: Attempt) -> None:
         """Gives the attempt a slot again, after the last of its parts that waits."""
-        if attempt not in self._out:  # it has ended
+        if attempt not in self.waiting_parts:  # it has ended
             return
-        self._out[attempt] -= 1
-        if self._out[attempt]:
+        self.waiting_parts[attempt] -= 1
+        if self.waiting_parts[attempt]:
             return
         if attempt.handler.batch is not None:
             # It continues without a slot: other jobs of its batch may still wait, and if all batches held slots for the
             # jobs that do not, the jobs that the others wait for would never get one.
             return
-        if attempt.cancelled:
+        if attempt.cancelled or attempt.stopped is not None:  # the latter: its thread is being unwound
             self.remove(attempt)
             return
         await self._wait_for_slot(attempt)
@@ -96,7 +99,7 @@ class ParkedAttempts:
             with attempt.on_stop(lambda: self.remove(attempt)):
                 await turn
         except asyncio.CancelledError:
-            if not self._out.get(attempt):
+            if not self.waiting_parts.get(attempt):
                 self.remove(attempt)
             raise
         finally:
@@ -118,5 +121,5 @@ class ParkedAttempts:
         self._resume(attempt, with_slot=True)
 
     def _drop(self, attempt: Attempt) -> None:
-        if self._out.pop(attempt, None) is not None:
+        if self.waiting_parts.pop(attempt, None) is not None:
             self._threads -= attempt.handler.isolation == "thread"

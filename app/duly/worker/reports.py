@@ -1,16 +1,18 @@
-"""Records what a node's attempts report: progress, log lines, checkpoints and child jobs."""
+"""Records what a node's attempts report: progress, log lines and checkpoints."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
-from duly.domain.log_lines import LEVELS, Level, LogLine, fields_text, message_text
+from duly.domain.log_lines import LEVELS, Level, LogLine, fields_text, limit_note, message_text
 from duly.domain.outcome import MESSAGE_LIMIT, Interrupted
-from duly.errors import Overloaded
+from duly.errors import Overloaded, Unavailable
 from duly.handlers.checkpoint_text import write_checkpoint
 from duly.handlers.child_jobs import ChildBackend
 from duly.handlers.exceptions import HandlerError
+from duly.handlers.step_backend import StepBackend
 from duly.lifecycle.run.checkpoint import CheckpointRecorder
 from duly.lifecycle.run.job_logs import LogRecorder
 from duly.lifecycle.run.progress import ProgressRecorder
@@ -19,6 +21,8 @@ from duly.worker.attempt import Attempt, log_error, log_line
 from duly.worker.tracebacks import ErrorLocation
 
 AWAY_SECONDS = 0.2
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,7 @@ class RecordedReports:
         checkpoints: CheckpointRecorder,
         limits: ReportLimits,
         child_backend: Callable[[Attempt], ChildBackend],
+        step_backend: Callable[[Attempt], StepBackend],
         now: Callable[[], datetime],
     ) -> None:
         self._progress = progress
@@ -49,6 +54,7 @@ class RecordedReports:
         self._limits = limits
         self._now = now
         self.child_backend = child_backend
+        self.step_backend = step_backend
 
     async def progress(self, attempt: Attempt, percent: float, message: str | None) -> None:
         """Records progress. If the database is away or refuses it, it is dropped: a later report or the outcome
@@ -72,8 +78,7 @@ class RecordedReports:
         if number <= most:
             self._put(attempt, number, LEVELS.get(level, Level.INFO), message_text(message), fields_text(fields))
         elif number == most + 1 and most:
-            note = f"Log limit reached: only the first {most:,} lines of an attempt are kept."
-            self._put(attempt, number, Level.WARNING, note, None)
+            self._put(attempt, number, Level.WARNING, limit_note(most), None)
 
     def error(self, attempt: Attempt, error: BaseException, location: ErrorLocation) -> None:
         """Writes an exception to the service's log and adds its traceback to the job's log.
@@ -136,6 +141,21 @@ def _retrieve_exception(recording: asyncio.Future[bool]) -> None:
     """Retrieves the exception so that asyncio does not warn."""
     if not recording.cancelled():
         recording.exception()
+
+
+async def as_long_as_it_takes(attempt: Attempt, act: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Repeats `act` while the database is unavailable. A node without database stops its attempts before long.
+
+    Raises:
+        HandlerError: the attempt was stopped meanwhile.
+    """
+    while True:
+        try:
+            return await act()
+        except (DatabaseOutage, Unavailable, RecordBusy):
+            if attempt.cancelled:
+                raise HandlerError("the attempt was stopped while the database was away") from None
+            await asyncio.sleep(AWAY_SECONDS)
 
 
 async def lost(attempt: Attempt) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import CodeType, FrameType
 
 import structlog
@@ -18,9 +19,15 @@ BEAT_SECONDS = 0.1
 
 
 class Watchdog:
-    """Warns once for each time that the event loop is blocked for longer than half a second."""
+    """Warns once for each time that the event loop is blocked for longer than half a second while handlers run. Without
+    them, the cause is the start of the service or a busy machine, which no user can mend in a handler.
 
-    def __init__(self) -> None:
+    Args:
+        handlers_run: returns True while handlers run. Called in the watchdog's thread.
+    """
+
+    def __init__(self, *, handlers_run: Callable[[], bool]) -> None:
+        self._handlers_run = handlers_run
         self._beat_at = time.monotonic()
         self._over = threading.Event()
         self._loop_thread = threading.get_ident()
@@ -46,7 +53,7 @@ class Watchdog:
         warned_for = 0.0
         while not self._over.wait(LIMIT_SECONDS / 2):
             seconds = time.monotonic() - self._beat_at
-            if seconds > LIMIT_SECONDS and self._beat_at != warned_for:
+            if seconds > LIMIT_SECONDS and self._beat_at != warned_for and self._handlers_run():
                 warned_for = self._beat_at
                 self._warn(seconds)
 

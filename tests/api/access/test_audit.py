@@ -12,6 +12,31 @@ from tests.support.service import Service
 StartService = Callable[..., Awaitable[Service]]
 
 
+# Recorded states of the last entry of each action: before, after.
+STATES = {
+    "queue.paused": (True, True),
+    "queue.resumed": (True, True),
+    "limits.queue.changed": (True, False),
+    "limits.type.changed": (False, True),
+    "limits.submission.changed": (True, False),
+    "schedule.created": (False, True),
+    "schedule.changed": (True, True),
+    "schedule.deleted": (True, False),
+    "job-type.declared": (True, True),
+    "job-type.deleted": (True, False),
+    "jobs.retried": (False, True),
+    "jobs.cancelled": (False, True),
+    "webhook.created": (False, True),
+    "webhook.changed": (True, True),
+    "webhook.rotated": (True, True),
+    "webhook.deleted": (True, False),
+}
+
+
+def _states(entry: dict[str, Any]) -> tuple[bool, bool]:
+    return entry["before"] is not None, entry["after"] is not None
+
+
 @pytest.fixture
 async def keyed(start_service: StartService) -> Service:
     """Returns a service that requires keys, whose client sends the one of the settings."""
@@ -34,7 +59,11 @@ async def test_every_kind_of_change_is_recorded_with_its_author(keyed: Service) 
         ("DELETE", "/api/v1/limits", None),
         ("POST", "/api/v1/schedules", schedule),
         ("PATCH", "/api/v1/schedules/nightly", {"paused": True}),
+        ("PUT", "/api/v1/schedules/nightly", {"cron": "0 4 * * *", "submission": {"type": "echo"}}),
         ("DELETE", "/api/v1/schedules/nightly", None),
+        ("PUT", "/api/v1/job-types/declared", {"description": "one"}),
+        ("PUT", "/api/v1/job-types/declared", {"description": "two"}),
+        ("DELETE", "/api/v1/job-types/declared", None),
         ("POST", "/api/v1/jobs/retry?type=echo", None),
         ("POST", "/api/v1/jobs/cancel?type=echo", None),
     ]
@@ -50,14 +79,17 @@ async def test_every_kind_of_change_is_recorded_with_its_author(keyed: Service) 
     assert [entry["action"] for entry in entries] == [
         *("queue.paused", "queue.resumed", "limits.queue.changed", "limits.queue.changed", "limits.type.changed"),
         *("limits.submission.changed", "limits.submission.changed"),
-        *("schedule.created", "schedule.changed", "schedule.deleted", "jobs.retried", "jobs.cancelled"),
+        *("schedule.created", "schedule.changed", "schedule.changed", "schedule.deleted"),
+        *("job-type.declared", "job-type.declared", "job-type.deleted", "jobs.retried", "jobs.cancelled"),
         *("webhook.created", "webhook.changed", "webhook.rotated", "webhook.deleted"),
     ]
     assert {entry["actor"] for entry in entries} == {"DULY_API_KEY"}
     assert all(entry["requestId"] for entry in entries)
+    assert {entry["action"]: _states(entry) for entry in entries} == STATES
     assert entries[8]["before"]["paused"] is False
     assert entries[8]["after"]["paused"] is True
-    assert entries[10]["after"] == {"filter": {"type": ["echo"]}}
+    assert (entries[9]["before"]["cron"], entries[9]["after"]["cron"]) == ("0 3 * * *", "0 4 * * *")
+    assert entries[14]["after"] == {"filter": {"type": ["echo"]}}
     assert "secret" not in str(entries)
 
 

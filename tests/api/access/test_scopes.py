@@ -17,7 +17,12 @@ from tests.support.websocket_client import socket_to
 
 StartService = Callable[..., Awaitable[Service]]
 SECRET = "quite-secret"
-OUTSIDE_OF_THE_DOCUMENT = {("GET", "/docs"), ("GET", "/openapi.json"), ("GET", "/ws/jobs")}
+OUTSIDE_OF_THE_DOCUMENT = {
+    *(("GET", "/signals/{token}"), ("POST", "/signals/{token}")),
+    *(("GET", path) for path in ("/", "/docs", "/openapi.json", "/ui", "/ui/{path}", "/ui/assets/{digest}/{name}")),
+    *((method, "/ui/session") for method in ("GET", "POST", "DELETE")),
+    ("GET", "/ws/jobs"),
+}
 VALUES = {"{queue}": "default", "{type}": "echo", "{name}": "nightly", "{tenant}": "default", "{keyId}": "0" * 16}
 ID = "0199c1f0-0000-7000-8000-000000000000"
 
@@ -81,6 +86,7 @@ async def test_messages_of_a_socket_need_their_scopes(keyed: Service) -> None:
         messages: dict[str, dict[str, Any]] = {
             "submit_job": {"job": {"type": "echo"}},
             "cancel_job": {"jobId": job["jobId"]},
+            "send_signal": {"jobId": job["jobId"], "name": "approval"},
         }
         for type_, members in messages.items():
             received = await socket.request(type_, ref="r", **members)

@@ -4,12 +4,16 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from duly.lifecycle.claim.set_flow_control import MOST_RESTRICTIONS
 from tests.support.keys import ALL, OWN, audit_log, bearer, make_key, make_tenant
 from tests.support.response_checks import refused
 from tests.support.service import Service
 
 StartService = Callable[..., Awaitable[Service]]
-LIMITS = ("submitRate", "submitBurst", "backlogLimit", "retentionDays", "maxEndpoints", "maxSchedules", "maxKeys")
+LIMITS = (
+    *("submitRate", "submitBurst", "backlogLimit", "retentionDays"),
+    *("maxEndpoints", "maxSchedules", "maxKeys", "maxQueues"),
+)
 SCHEDULE = {"cron": "0 3 * * *", "submission": {"type": "echo"}}
 
 
@@ -40,14 +44,6 @@ async def test_a_tenant_is_created_read_listed_and_changed(keyed: Service) -> No
     assert [entry["action"] for entry in await audit_log(keyed)] == ["tenant.created", "tenant.changed"]
 
 
-async def test_tenants_are_a_preview_that_has_to_be_allowed(start_service: StartService) -> None:
-    service = await start_service(api_key=OWN, roles=("api",), tenants_preview=False)
-    answer = await service.client.post("/api/v1/tenants", json={"tenant": "acme"}, headers=bearer(OWN))
-    assert "DULY_TENANTS_PREVIEW=true" in refused(answer, 501, "NOT_IMPLEMENTED")["details"]["reason"]
-    listed = await service.client.get("/api/v1/tenants", headers=bearer(OWN))
-    assert [item["tenant"] for item in listed.json()["items"]] == ["default"]
-
-
 async def test_a_tenant_sees_its_own_jobs_only(keyed: Service) -> None:
     await make_tenant(keyed, "acme")
     key = (await make_key(keyed, "jobs:read", "jobs:write", tenant="acme"))["key"]
@@ -66,9 +62,13 @@ async def test_a_tenant_sees_its_own_jobs_only(keyed: Service) -> None:
 async def test_only_an_operator_acts_for_another_tenant(keyed: Service) -> None:
     await make_tenant(keyed, "acme")
     admin = (await make_key(keyed, *(scope for scope in ALL if scope != "operator")))["key"]
-    refused(
-        await keyed.client.get("/api/v1/jobs", headers=bearer(admin) | {"X-Duly-Tenant": "acme"}), 403, "SCOPE_MISSING"
-    )
+    answers = [
+        await keyed.client.get("/api/v1/jobs", headers=bearer(admin) | {"X-Duly-Tenant": name})
+        for name in ("acme", "nobody")
+    ]
+    assert len({answer.text for answer in answers}) == 1  # it does not tell which tenants exist
+    for answer in answers:
+        refused(answer, 403, "SCOPE_MISSING")
     own = await keyed.client.get("/api/v1/jobs", headers=bearer(admin) | {"X-Duly-Tenant": "default"})
     assert own.status_code == 200
     for name in ("nobody", "\xe9", ""):
@@ -111,6 +111,31 @@ async def test_the_numbers_of_webhooks_and_schedules_are_limited(keyed: Service)
             answer = await keyed.client.post(path, json=sent, headers=bearer(key))
             assert answer.status_code == status, answer.text
         refused(answer, 409, code)
+
+
+async def test_the_number_of_restrictions_is_limited(keyed: Service) -> None:
+    await make_tenant(keyed, "acme")
+    headers = bearer((await make_key(keyed, "jobs:read", "admin", tenant="acme"))["key"])
+    await keyed.sql(
+        "insert into queues (tenant_id, queue, paused_at) select tenant_id, 'queue-' || n, now()"
+        " from generate_series(1, $1) n, tenants where name = 'acme'",
+        MOST_RESTRICTIONS - 1,
+    )
+    last = await keyed.client.post("/api/v1/queues/last/pause", headers=headers)
+    assert last.status_code == 200, last.text
+    changes = await keyed.sql("select count(*) from audit")
+    for method, path in (
+        ("POST", "queues/more/pause"),
+        ("PUT", "queues/more/limits"),
+        ("PUT", "job-types/echo/limits"),
+    ):
+        body = {"concurrency": 3} if method == "PUT" else None
+        answer = await keyed.client.request(method, f"/api/v1/{path}", json=body, headers=headers)
+        refused(answer, 409, "RESTRICTION_LIMIT_REACHED")
+    assert await keyed.sql("select count(*) from audit") == changes
+    assert (await keyed.client.post("/api/v1/queues/more/pause", headers=bearer(OWN))).status_code == 200
+    assert (await keyed.client.post("/api/v1/queues/last/resume", headers=headers)).status_code == 200
+    assert (await keyed.client.post("/api/v1/queues/more/pause", headers=headers)).status_code == 200
 
 
 async def test_the_longest_retention_of_any_tenant_applies(keyed: Service) -> None:

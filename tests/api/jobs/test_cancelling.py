@@ -31,7 +31,7 @@ async def _cancel(service: Service, job_id: str) -> httpx.Response:
 
 async def _running(service: Service, type_: str, name: str) -> str:
     job_id: str = (await service.submit(type_, {"name": name}))["jobId"]
-    await asyncio.wait_for(has_entered(name).wait(), 20)
+    await asyncio.wait_for(has_entered(name).wait(), 60)
     await service.until(job_id, lambda view: view["status"] == "running")
     return job_id
 
@@ -101,11 +101,11 @@ async def test_a_job_that_waits_for_its_concurrency_key_is_cancelled_and_passed_
 
 async def test_a_running_job_passes_its_concurrency_key_on_once_it_is_cancelled(service: Service) -> None:
     job = await service.submit("stubborn", {"name": "keyed"}, concurrencyKey="k")
-    await asyncio.wait_for(has_entered("keyed").wait(), 20)
+    await asyncio.wait_for(has_entered("keyed").wait(), 60)
     waiting = (await service.submit("echo", concurrencyKey="k"))["jobId"]
 
     assert (await _cancel(service, job["jobId"])).status_code == 202
-    await asyncio.wait_for(has_entered("keyed:cancelled").wait(), 10)
+    await asyncio.wait_for(has_entered("keyed:cancelled").wait(), 60)
     assert (await service.job(waiting))["waitingFor"] == "concurrency"
     gate("keyed").set()
     assert (await service.ended(waiting))["status"] == "completed"
@@ -127,14 +127,14 @@ async def test_a_running_job_is_told_and_ends_as_cancelled(service: Service) -> 
 
     assert response.status_code == 202
     assert response.json()["status"] in {"running", "cancelled"}
-    _is_cancelled(await asyncio.wait_for(service.ended(job_id), 5))
+    _is_cancelled(await asyncio.wait_for(service.ended(job_id), 60))
     assert await service.event_types(job_id) == ["JobSubmitted", "JobStarted", "JobCancelRequested", "JobCancelled"]
 
 
 async def test_a_handler_that_swallows_its_cancellation_still_ends_as_cancelled(service: Service) -> None:
     job_id = await _running(service, "stubborn", "mule")
     assert (await _cancel(service, job_id)).status_code == 202
-    await asyncio.wait_for(has_entered("mule:cancelled").wait(), 10)
+    await asyncio.wait_for(has_entered("mule:cancelled").wait(), 60)
     assert (await service.job(job_id))["status"] == "running"
 
     again = await _cancel(service, job_id)
@@ -152,7 +152,7 @@ async def test_a_job_is_told_on_whichever_node_it_runs(
     job_id = await _running(api, "wait-for-gate", "far")
     assert (await _cancel(api, job_id)).status_code == 202
 
-    _is_cancelled(await asyncio.wait_for(worker.ended(job_id), 5))
+    _is_cancelled(await asyncio.wait_for(worker.ended(job_id), 60))
     types = await api.event_types(job_id)
     assert types == ["JobSubmitted", "JobStarted", "JobCancelRequested", "JobCancelled"]
 
@@ -203,10 +203,10 @@ async def test_what_a_job_submitted_is_cancelled_with_it_down_to_the_last(
     parent = await _running(service, "wait-for-gate", "root")
     waiting = await _child(service, parent, delay_seconds=3600)
     running = await _child(service, parent, "stubborn", parameters={"name": "branch"})
-    await asyncio.wait_for(has_entered("branch").wait(), 20)
+    await asyncio.wait_for(has_entered("branch").wait(), 60)
     leaf = await _child(service, waiting, delay_seconds=3600)
     far = await _child(service, running, "wait-for-gate", parameters={"name": "leaf"})
-    await asyncio.wait_for(has_entered("leaf").wait(), 20)
+    await asyncio.wait_for(has_entered("leaf").wait(), 60)
     done = await _child(service, parent)
     await service.ended(done)
     stranger = (await service.submit("echo", runAt=LATER))["jobId"]
@@ -216,7 +216,7 @@ async def test_what_a_job_submitted_is_cancelled_with_it_down_to_the_last(
         _is_cancelled(await service.job(job_id))
     for job_id in (parent, far):
         _is_cancelled(await service.ended(job_id))
-    await asyncio.wait_for(has_entered("branch:cancelled").wait(), 10)
+    await asyncio.wait_for(has_entered("branch:cancelled").wait(), 60)
     gate("branch").set()
     _is_cancelled(await service.ended(running))
     assert (await service.job(done))["status"] == "completed"

@@ -24,7 +24,7 @@ async def why(service: Service, job: dict[str, Any]) -> dict[str, Any]:
 
 async def hold(service: Service, name: str, **members: Any) -> dict[str, Any]:
     job = await service.submit("wait-for-gate", {"name": name}, **members)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await has_entered(name).wait()
     return job
 
@@ -150,7 +150,7 @@ async def test_it_has_expired(start_service: StartService) -> None:
 async def test_it_runs_and_is_asked_to_stop(start_service: StartService) -> None:
     service = await start_service()
     job = await service.submit("stubborn", {"name": "deaf"})
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await has_entered("deaf").wait()
     told = await why(service, job)
     assert (told["cause"], told["data"]["node"]) == ("RUNNING", service.node.name)

@@ -11,7 +11,7 @@ import pytest
 
 from duly.lifecycle.submit import insert
 from duly.store.postgres.database import DatabaseOutage
-from duly.store.submit import jobs
+from duly.store.submit import idempotency, jobs
 from tests.support.handlers import gate
 from tests.support.response_checks import refused
 from tests.support.service import Service
@@ -263,7 +263,10 @@ async def test_the_key_is_stored_in_the_transaction_of_its_job(service: Service)
     assert [row["together"] for row in rows] == [True]
 
 
-async def test_while_the_first_is_under_way_a_repeat_is_told_to_come_back(service: Service) -> None:
+async def test_while_the_first_is_under_way_a_repeat_is_told_to_come_back(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "PATIENCE", "set local lock_timeout = '200ms'")
     connection = await asyncpg.connect(service.database_url)
     try:
         transaction = connection.transaction()

@@ -6,8 +6,10 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import pytest
 
 from duly.api.contract.response_models import JobBody
+from duly.api.jobs import long_poll
 from tests.support.handlers import gate, has_entered
 from tests.support.response_checks import TIME, invalid_paths
 from tests.support.service import Service, eventually
@@ -28,7 +30,7 @@ async def _read(contract: Service, job_id: str, etag: str | None = None, **query
 async def _running(contract: Service, name: str) -> str:
     """Returns a job whose handler waits for its gate."""
     job_id: str = (await contract.submit("wait-for-gate", {"name": name}))["jobId"]
-    await asyncio.wait_for(has_entered(name).wait(), 20)
+    await asyncio.wait_for(has_entered(name).wait(), 60)
     await contract.until(job_id, lambda view: view["status"] == "running")
     return job_id
 
@@ -202,15 +204,14 @@ async def test_a_304_of_a_job_that_goes_on_says_when_to_look_again(contract: Ser
 # -- the long poll
 
 
-async def test_a_long_poll_answers_as_soon_as_there_is_news(contract: Service) -> None:
+async def test_a_long_poll_answers_as_soon_as_there_is_news(contract: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(long_poll, "LOOK_SECONDS", 3600)
     job_id = await _running(contract, "news")
-    poll = asyncio.create_task(_read(contract, job_id, '"1"', wait=30))
+    poll = asyncio.create_task(_read(contract, job_id, '"1"', wait=60))
     await eventually(lambda: _watched(contract, job_id))
-    began = time.monotonic()
     gate("news").set()
-    response = await poll
+    response = await asyncio.wait_for(poll, 30)
 
-    assert time.monotonic() - began < 1.5
     assert (response.status_code, response.json()["status"], response.headers["ETag"]) == (200, "completed", '"2"')
 
 
@@ -226,7 +227,7 @@ async def test_a_long_poll_without_an_etag_answers_when_the_status_changes(contr
 async def test_a_long_poll_answers_at_once_where_there_is_news_already(contract: Service) -> None:
     job_id = await _running(contract, "already")
     for etag in ('"0"', 'W/"0"'):
-        response = await asyncio.wait_for(_read(contract, job_id, etag, wait=60), 5)
+        response = await asyncio.wait_for(_read(contract, job_id, etag, wait=60), 30)
         assert (response.status_code, response.json()["sequence"]) == (200, 1)
     gate("already").set()
 
@@ -234,8 +235,8 @@ async def test_a_long_poll_answers_at_once_where_there_is_news_already(contract:
 async def test_a_long_poll_of_a_job_that_has_ended_does_not_wait(contract: Service) -> None:
     view = await contract.run("echo")
 
-    assert (await asyncio.wait_for(_read(contract, view["jobId"], wait=60), 5)).status_code == 200
-    assert (await asyncio.wait_for(_read(contract, view["jobId"], '"2"', wait=60), 5)).status_code == 304
+    assert (await asyncio.wait_for(_read(contract, view["jobId"], wait=60), 30)).status_code == 200
+    assert (await asyncio.wait_for(_read(contract, view["jobId"], '"2"', wait=60), 30)).status_code == 304
 
 
 async def test_a_long_poll_in_vain_ends_after_its_time(contract: Service) -> None:
@@ -243,13 +244,14 @@ async def test_a_long_poll_in_vain_ends_after_its_time(contract: Service) -> Non
     began = time.monotonic()
     named, unnamed = await asyncio.gather(_read(contract, job_id, '"1"', wait=1), _read(contract, job_id, wait=1))
 
-    assert 1 <= time.monotonic() - began < 5
+    assert 1 <= time.monotonic() - began < 60
     assert named.status_code == 304
     assert (unnamed.status_code, unnamed.json()["status"]) == (200, "running")
     gate("vain").set()
 
 
-async def test_a_long_poll_sees_news_whose_hint_was_lost(contract: Service) -> None:
+async def test_a_long_poll_sees_news_whose_hint_was_lost(contract: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(long_poll, "LOOK_SECONDS", 0.2)
     accepted = await contract.submit("echo", runAt=LATER)
     job_id = accepted["jobId"]
     poll = asyncio.create_task(_read(contract, job_id, '"0"', wait=30))
@@ -262,7 +264,7 @@ async def test_a_long_poll_sees_news_whose_hint_was_lost(contract: Service) -> N
         UUID(job_id),
     )
 
-    assert (await asyncio.wait_for(poll, 10)).json()["status"] == "cancelled"
+    assert (await asyncio.wait_for(poll, 60)).json()["status"] == "cancelled"
 
 
 async def _watched(contract: Service, job_id: str) -> bool:

@@ -10,6 +10,7 @@ from duly.api.contract.response_models import JobPage
 from duly.domain.ids import new_job_id, smallest_id_at
 from duly.domain.timestamps import rfc3339
 from duly.store.read import list_jobs
+from tests.support.lease_worker import claim_one, post
 from tests.support.response_checks import invalid_paths
 from tests.support.service import Service
 
@@ -316,3 +317,18 @@ async def test_an_unknown_query_parameter_is_called_so_by_every_list(contract: S
 
     assert invalid_paths(response) == ["limt"]
     assert response.json()["error"]["message"].startswith("limt: unknown query parameter")
+
+
+async def test_the_children_of_a_job_are_listed_by_their_parent(contract: Service) -> None:
+    await contract.client.put("/api/v1/job-types/parent", json={})
+    parents, children = [], []
+    for _ in range(2):
+        parents.append((await contract.submit("parent"))["jobId"])
+        lease = await claim_one(contract, "parent")
+        answer = await post(contract, lease, "jobs", {"jobs": [{"type": "echo", "delaySeconds": 3600}] * 2})
+        children.append(answer.json()["jobIds"])
+    assert [await _ids(contract, parentId=parent) for parent in parents] == [of_one[::-1] for of_one in children]
+    assert sorted(await _ids(contract, parentId=parents)) == sorted(children[0] + children[1])
+    assert await _ids(contract, parentId=parents[0], status="failed") == []
+    assert await _ids(contract, parentId=str(new_job_id())) == []
+    assert invalid_paths(await contract.client.get("/api/v1/jobs", params={"parentId": "x"})) == ["parentId[0]"]

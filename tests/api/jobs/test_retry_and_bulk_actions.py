@@ -10,7 +10,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from duly.api.contract.response_models import CancelledBody, RetriedBody
+from duly.api.contract.response_models import CancelledBody, CountBody, RetriedBody
 from duly.domain.ids import new_job_id, smallest_id_at
 from duly.domain.timestamps import rfc3339
 from duly.lifecycle.end import bulk_actions
@@ -41,6 +41,13 @@ async def cancelled(service: Service, **filters: Any) -> int:
     response = await call(service, "cancel", **filters)
     assert response.status_code == 202, response.text
     return CancelledBody.model_validate_json(response.content, strict=True).cancelled
+
+
+async def counted(service: Service, verb: str, **filters: Any) -> tuple[int, bool]:
+    response = await call(service, verb, dryRun="true", **filters)
+    assert response.status_code == 200, response.text
+    body = CountBody.model_validate_json(response.content, strict=True)
+    return body.count, body.complete
 
 
 async def submit(service: Service, label: str, type_: str = "echo", **members: Any) -> str:
@@ -86,6 +93,29 @@ async def test_cancelled_jobs_are_retried_where_that_is_asked_for(contract: Serv
     assert await retried(contract, label=f"test:{label}", status=["failed", "cancelled"]) == 1
 
 
+async def test_a_dry_run_counts_what_matches_and_changes_nothing(contract: Service, label: str) -> None:
+    one, waits = await failed(contract, label), [await later(contract, label) for _ in range(2)]
+    audited = len((await contract.client.get("/api/v1/audit")).json()["items"])
+    assert await counted(contract, "retry", label=f"test:{label}") == (1, True)
+    assert await counted(contract, "cancel", label=f"test:{label}") == (2, True)
+    assert await counted(contract, "cancel", label="test:none") == (0, True)
+    assert await statuses(contract, one, *waits) == ["failed", "pending", "pending"]
+    assert len((await contract.client.get("/api/v1/audit")).json()["items"]) == audited
+
+
+async def test_a_dry_run_is_checked_like_the_action(contract: Service) -> None:
+    assert invalid_paths(await call(contract, "cancel", dryRun="true")) == [""]
+    assert invalid_paths(await call(contract, "retry", dryRun="true", status="running")) == ["status"]
+    assert invalid_paths(await call(contract, "retry", dryRun="maybe")) == ["dryRun"]
+
+
+async def test_a_count_is_bounded_and_says_so(contract: Service, label: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk_actions, "MOST_COUNTED", 2)
+    for expected in ((1, True), (2, True), (2, False)):
+        await later(contract, label)
+        assert await counted(contract, "cancel", label=f"test:{label}") == expected
+
+
 async def test_what_was_retried_once_is_not_retried_twice(contract: Service, label: str) -> None:
     await submit(contract, label, "echo", delaySeconds=3600)
     await cancelled(contract, label=f"test:{label}")
@@ -109,12 +139,12 @@ async def test_those_whose_unique_key_is_taken_are_left_out(contract: Service, l
 async def test_all_that_fit_and_have_not_ended_are_cancelled(contract: Service, label: str) -> None:
     waiting, other = [await later(contract, label) for _ in range(2)], await later(contract, f"not-{label}")
     running = (await contract.submit("stubborn", {"name": label}, labels={"test": label}))["jobId"]
-    await asyncio.wait_for(has_entered(label).wait(), 20)
+    await asyncio.wait_for(has_entered(label).wait(), 60)
     done = await submit(contract, label)
     await contract.ended(done)
     assert await cancelled(contract, label=f"test:{label}") == 3
     assert await statuses(contract, *waiting, other, done) == ["cancelled", "cancelled", "pending", "completed"]
-    await asyncio.wait_for(has_entered(f"{label}:cancelled").wait(), 10)
+    await asyncio.wait_for(has_entered(f"{label}:cancelled").wait(), 60)
     gate(label).set()
     assert (await contract.ended(running))["status"] == "cancelled"
     assert await cancelled(contract, label=f"test:{label}") == 0

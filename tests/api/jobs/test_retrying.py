@@ -170,7 +170,7 @@ async def test_it_runs_on_whichever_node_has_a_slot(start_service: StartService)
     job_id = await cancelled(api, "wait-for-gate", {"name": "elsewhere"})
     assert (await retry(api, job_id)).json()["waitingFor"] == "worker"
     worker = await start_service()
-    await asyncio.wait_for(has_entered("elsewhere").wait(), 20)
+    await asyncio.wait_for(has_entered("elsewhere").wait(), 60)
     gate("elsewhere").set()
     assert (await worker.ended(job_id))["status"] == "completed"
 
@@ -178,7 +178,7 @@ async def test_it_runs_on_whichever_node_has_a_slot(start_service: StartService)
 async def test_who_ran_it_before_cannot_change_it_any_more(start_service: StartService) -> None:
     service = await start_service(lease_seconds=1)
     job_id = (await service.submit("stubborn", {"name": "zombie"}))["jobId"]
-    await asyncio.wait_for(has_entered("zombie").wait(), 20)
+    await asyncio.wait_for(has_entered("zombie").wait(), 60)
     token = (await service.sql("select token from running where job_id = $1", UUID(job_id)))[0][0]
     await service.client.post(f"/api/v1/jobs/{job_id}/cancel")
     # Its node does not stop it in time: the cancellation is recorded without it.

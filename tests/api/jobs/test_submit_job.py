@@ -43,7 +43,7 @@ async def test_the_links_of_an_answer_lead_somewhere(contract: Service) -> None:
     for name in ("self", "events"):
         assert (await contract.client.get(accepted["links"][name])).status_code == 200
     assert (await contract.client.post(accepted["links"]["cancel"])).status_code in {200, 202}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert (await contract.client.get(accepted["links"]["stream"])).status_code == 200
 
 
@@ -325,7 +325,7 @@ async def test_a_refused_submission_does_not_wait(contract: Service) -> None:
     response = await _prefer(contract, "wait=30", {"type": "nothing like it"})
 
     assert response.status_code == 422
-    assert response.elapsed < timedelta(seconds=5)
+    assert response.elapsed < timedelta(seconds=25)
 
 
 async def test_times_of_an_answer_are_now(contract: Service) -> None:

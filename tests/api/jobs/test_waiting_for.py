@@ -82,6 +82,7 @@ async def test_a_job_whose_parameters_were_replaced_shows_the_newest_always(serv
         assert (view["parameters"], view["waitingFor"]) == ({"name": name}, "time")
 
     await service.sql("update scheduled set run_at = now()")
+    await service.node.sweeper.release()
     await test_handlers.has_entered("third").wait()
     assert (await service.job(job_id))["parameters"] == {"name": "third"}
     test_handlers.gate("third").set()

@@ -62,6 +62,7 @@ async def test_limits_are_set_read_replaced_and_taken_away(service: Service, add
         response = await service.client.put(address, json=limits)
         assert (response.status_code, response.json()) == (200, shown)
         assert (await service.client.get(address)).json() == shown
+        assert (await service.client.get(address.removesuffix("/limits"))).json()["limits"] == shown
     for _ in range(2):
         assert (await service.client.delete(address)).status_code == 204
         assert (await service.client.get(address)).json() == NOTHING

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from duly.api.contract.response_models import JobTypeBody, JobTypePage
+from duly.api.queues.job_type_models import JobTypeBody, JobTypePage
 from duly.lifecycle.read import run_times
 from tests.support.response_checks import invalid_paths, refused
 from tests.support.service import Service
@@ -52,7 +52,14 @@ async def test_one_type_shows_what_it_takes_and_returns(contract: Service) -> No
         "type": "number",
     }
     assert body["resultSchema"]["properties"]["seconds"]["type"] == "number"
-    assert body["defaults"] == {"timeoutSeconds": 172800.0, "maxAttempts": 5}
+    assert body["defaults"] == {
+        "timeoutSeconds": 172800.0,
+        "maxAttempts": 5,
+        "retry": {"shape": "exponential", "firstSeconds": 1.0, "capSeconds": 300.0, "factor": 2.0, "jitter": 0.2},
+        "queue": None,
+        "onExhausted": "fail",
+    }
+    assert body["declaredBy"] == "handler"
     assert (await contract.client.get(f"{PATH}/process")).json()["isolation"] == "process"
     assert (await contract.client.get(f"{PATH}/plain")).json()["isolation"] == "thread"
 

@@ -8,6 +8,7 @@ import pytest
 from duly.api.queues.queues import QueueBody, QueuePage
 from duly.store.read import queue_stats
 from tests.support import handlers as test_handlers
+from tests.support.parked_jobs import parked_job
 from tests.support.response_checks import invalid_paths, refused
 from tests.support.service import Service
 
@@ -38,11 +39,14 @@ def _without_rates(body: dict[str, Any]) -> dict[str, Any]:
 EMPTY = {
     "depth": 0,
     "scheduled": 0,
+    "parked": 0,
+    "held": 0,
     "blocked": 0,
     "running": 0,
     "oldestAgeSeconds": None,
     "paused": False,
     "pausedAt": None,
+    "limits": {"concurrency": None, "rate": None},
 }
 
 
@@ -77,6 +81,26 @@ async def test_a_queue_shows_what_waits_and_what_runs(contract: Service) -> None
     test_handlers.gate("stands").set()
     await contract.ended(running["jobId"])
     assert (await _queue(contract, "stands"))["running"] == 0
+
+
+async def test_a_queue_shows_its_limits(contract: Service) -> None:
+    limits = {"concurrency": 3, "rate": {"count": 10, "seconds": 60}}
+    await contract.client.put(f"{PATH}/shows-limits/limits", json=limits)
+    assert (await _queue(contract, "shows-limits"))["limits"] == limits
+    await contract.client.delete(f"{PATH}/shows-limits/limits")
+    assert (await _queue(contract, "shows-limits"))["limits"] == EMPTY["limits"]
+
+
+async def test_parked_and_held_jobs_count_apart_from_scheduled_ones(contract: Service) -> None:
+    await contract.submit("echo", queue="apart", runAt=LATER)
+    parked = [await parked_job(contract, "go", queue="apart") for _ in range(2)]
+    raising = {"name": "apart", "succeed_on": 9}
+    held = (await contract.submit("raise", raising, queue="apart", maxAttempts=1, onExhausted="hold"))["jobId"]
+    await contract.until(held, lambda view: view["waitingFor"] == "held")
+    shown = await _queue(contract, "apart")
+    assert (shown["scheduled"], shown["parked"], shown["held"], shown["depth"]) == (1, 2, 1, 0)
+    for job_id in parked:  # rows of a test's own, which no handler has parked
+        await contract.client.post(f"/api/v1/jobs/{job_id}/cancel")
 
 
 async def test_what_may_start_counts_with_the_age_of_the_oldest(contract: Service) -> None:

@@ -1,5 +1,6 @@
 """`/api/v1/schedules`: submissions that recur."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -53,6 +54,8 @@ async def test_a_schedule_is_made_with_its_defaults_and_shown(contract: Service)
         "overlap": "allow",
         "catchUp": "none",
         "paused": False,
+        "declaredBy": "client",
+        "workers": None,
         "lastRunAt": None,
         "lastJob": None,
         "lastError": None,
@@ -109,6 +112,68 @@ async def test_a_callback_secret_is_kept_and_never_shown(contract: Service) -> N
     response = await contract.client.post(f"{PATH}/secret/run")
     rows = await contract.sql("select callback_secret from jobs where job_id = $1", UUID(response.json()["jobId"]))
     assert contract.node.keyring.unseal(rows[0][0], tenant_id=1, purpose="callback") == "very secret"
+
+
+# Creating or replacing one
+
+
+async def put(service: Service, name: str, cron: str = NEW_YEAR, **members: Any) -> Any:
+    return await service.client.put(f"{PATH}/{name}", json={"cron": cron, "submission": ECHO, **members})
+
+
+async def test_put_creates_a_schedule_and_then_replaces_it(contract: Service) -> None:
+    created = await put(contract, "put", "0 3 * * *", overlap="skip", timezone="Asia/Tokyo")
+    assert (created.status_code, created.headers["Location"]) == (201, f"{PATH}/put")
+    ScheduleBody.model_validate_json(created.content, strict=True)
+    replaced = await put(contract, "put", "0 4 * * *")
+    assert (replaced.status_code, "Location" in replaced.headers) == (200, False)
+    body = replaced.json()
+    assert (body["cron"], body["overlap"], body["timezone"]) == ("0 4 * * *", "allow", "UTC")
+    assert (datetime.fromisoformat(body["nextRunAt"]).hour, body["createdAt"]) == (4, created.json()["createdAt"])
+    assert (await contract.client.get(f"{PATH}/put")).json() == body
+
+
+async def test_the_same_put_again_changes_nothing(contract: Service) -> None:
+    members: dict[str, Any] = {"submission": {**ECHO, "parameters": {"n": 1}, "callbackUrl": "https://example.com"}}
+    members["submission"]["callbackSecret"] = "very secret"
+    first = await put(contract, "put-again", **members)
+    await contract.sql("update schedules set last_error = '{}' where name = 'put-again'")
+    count = "select count(*) from audit where subject = 'put-again'"
+    second = await put(contract, "put-again", **members)
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert second.json() == first.json() | {"lastError": {}}
+    assert [tuple(row) for row in await contract.sql(count)] == [(1,)]
+    members["submission"]["callbackSecret"] = "another secret"
+    assert (await put(contract, "put-again", **members)).json()["lastError"] is None
+    assert [tuple(row) for row in await contract.sql(count)] == [(2,)]
+
+
+async def test_put_keeps_the_last_run_and_a_pause_that_it_does_not_name(contract: Service) -> None:
+    await put(contract, "put-paused", "0 3 * * *", paused=True)
+    run = await contract.client.post(f"{PATH}/put-paused/run")
+    body = (await put(contract, "put-paused", "0 4 * * *")).json()
+    assert (body["paused"], body["nextRunAt"]) == (True, None)
+    assert body["lastJob"]["jobId"] == run.json()["jobId"]
+    resumed = (await put(contract, "put-paused", "0 4 * * *", paused=False)).json()
+    assert (resumed["paused"], resumed["lastJob"]) == (False, body["lastJob"])
+    assert resumed["nextRunAt"] is not None
+
+
+async def test_an_invalid_put_changes_nothing(contract: Service) -> None:
+    before = (await put(contract, "put-invalid")).json()
+    for members, path in (
+        ({"cron": "61 * * * *"}, "cron"),
+        ({"submission": {"type": "sleep", "parameters": {"seconds": "x"}}}, "submission.parameters.seconds"),
+        ({"extra": "other"}, "extra"),
+    ):
+        assert invalid_paths(await put(contract, "put-invalid", **members)) == [path]
+    assert invalid_paths(await put(contract, "put invalid")) == ["name"]
+    assert (await contract.client.get(f"{PATH}/put-invalid")).json() == before
+
+
+async def test_requests_at_once_create_one_schedule(contract: Service) -> None:
+    responses = await asyncio.gather(*(put(contract, "put-at-once", paused=bool(n % 2)) for n in range(8)))
+    assert sorted(response.status_code for response in responses) == [200] * 7 + [201]
 
 
 @pytest.mark.parametrize(
@@ -367,6 +432,6 @@ async def test_what_is_no_query_is_refused(contract: Service) -> None:
 
 
 async def test_other_methods_are_not_allowed(contract: Service) -> None:
-    response = await contract.client.put(f"{PATH}/unchanged", json={})
+    response = await contract.client.post(f"{PATH}/unchanged", json={})
     refused(response, 405, "METHOD_NOT_ALLOWED")
-    assert response.headers["Allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH"
+    assert response.headers["Allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"

@@ -91,8 +91,10 @@ async def test_pages_of_the_service_itself_and_programs_are_answered(
 
 async def test_a_link_of_another_site_leads_to_the_pages_for_people_only(contract: Service) -> None:
     link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
-    assert (await contract.client.get("/docs", headers=link)).status_code == 200
-    for method, path in (("POST", "/docs"), ("GET", "/api/v1/jobs"), ("GET", "/openapi.json")):
+    for path in ("/docs", "/ui", "/ui/jobs", "/"):
+        assert (await contract.client.get(path, headers=link)).status_code == 200, path
+    refused_paths = ("/api/v1/jobs", "/openapi.json", "/ui/session", "/ui/assets/0/app.js")
+    for method, path in (("POST", "/docs"), ("POST", "/ui/session"), *(("GET", path) for path in refused_paths)):
         refused(await contract.client.request(method, path, headers=link), 403, "FORBIDDEN")
 
 
@@ -137,7 +139,7 @@ async def test_with_a_key_configured_any_host_is_answered_and_a_page_needs_the_k
 
 async def opening(service: Service, url: str, headers: dict[str, str]) -> httpx.Response:
     """Returns the beginning of a stream, or the error."""
-    async with asyncio.timeout(20), service.client.stream("GET", url, headers=headers) as response:
+    async with asyncio.timeout(60), service.client.stream("GET", url, headers=headers) as response:
         if response.status_code != 200:
             await response.aread()
         return response

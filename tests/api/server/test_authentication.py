@@ -73,7 +73,7 @@ async def test_no_key_is_ever_repeated(start_service: StartService, capfd: pytes
             assert KEY not in told
             assert wrong not in told
 
-    written = "".join(capfd.readouterr())
+    written = service.written(capfd)
     assert KEY not in written + repr(service.node.settings)
     assert wrong not in written
 

@@ -70,7 +70,9 @@ async def test_addresses_carry_the_prefix_whether_the_proxy_takes_it_off_or_not(
 @pytest.mark.parametrize("left", [STRIPPED, LEFT], ids=["stripped", "left"])
 async def test_docs_and_openapi_name_the_prefix(start_service: StartService, left: str) -> None:
     service = await start_service(root_path="/duly")
-    assert "'/duly/openapi.json'" in (await service.client.get(f"{left}/docs")).text
+    assert 'href="/duly/openapi.json"' in (await service.client.get(f"{left}/docs")).text
+    assert '"/duly/ui/assets/' in (await service.client.get(f"{left}/ui/jobs")).text
+    assert (await service.client.get(f"{left}/")).json()["dashboard"] == "/duly/ui"
     document = (await service.client.get(f"{left}/openapi.json")).json()
     assert document["servers"][0] == {"url": "/duly"}
     assert "/api/v1/jobs" in document["paths"]

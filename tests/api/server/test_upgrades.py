@@ -111,5 +111,5 @@ async def test_a_websocket_offered_behind_an_unanswered_request_does_not_cut_its
 async def test_a_client_library_opens_a_socket(contract: Service) -> None:
     async with connect(contract.url.replace("http", "ws") + "/ws/jobs", proxy=None) as socket:
         await socket.send('{"type":"ping","ref":"a"}')
-        heard: Any = await asyncio.wait_for(socket.recv(), 10)
+        heard: Any = await asyncio.wait_for(socket.recv(), 60)
         assert '"pong"' in heard

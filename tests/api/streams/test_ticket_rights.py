@@ -32,7 +32,7 @@ def stream_of(job: dict[str, Any]) -> str:
 async def status_of(service: Service, path: str, **opens: Any) -> int:
     """Returns the status of a stream with a new ticket."""
     url = f"{path}?ticket={await ticket_for(service, **opens)}"
-    async with asyncio.timeout(20), service.client.stream("GET", url) as response:
+    async with asyncio.timeout(60), service.client.stream("GET", url) as response:
         return response.status_code
 
 
@@ -180,6 +180,7 @@ async def test_a_socket_with_a_ticket_for_a_job_reads_it_and_does_nothing_else(c
         await not_found(socket, "subscribe", other)
         await not_found(socket, "cancel_job", other)
         assert "allows cancelling only" in await forbidden(socket, "cancel_job", jobId=mine["jobId"])
+        assert "allows signalling only" in await forbidden(socket, "send_signal", jobId=mine["jobId"], name="approval")
         assert "one job" in await forbidden(socket, "subscribe", filter={})
         for type_ in ("echo", "http.request"):
             assert "does not allow submitting" in await forbidden(socket, "submit_job", job={"type": type_})
@@ -205,6 +206,9 @@ async def test_a_ticket_that_submits_follows_and_cancels_its_own_jobs(contract: 
         assert (await socket.receive())["jobId"] == own["jobId"]
         assert "allows cancelling only" in await forbidden(socket, "cancel_job", jobId=mine["jobId"])
         await not_found(socket, "cancel_job", other)
+        signalled = await socket.request("send_signal", ref="n", jobId=own["jobId"], name="approval")
+        assert signalled["type"] == "signal_accepted", signalled
+        assert (await socket.receive())["type"] == "job_signalled"
         await socket.send("cancel_job", ref="c", jobId=own["jobId"])
         assert {told["type"] for told in await socket.receive_many(2)} == {"cancel_accepted", "job_cancelled"}
     async with socket_to(contract, f"/ws/jobs?ticket={await ticket_for(contract, jobId=mine['jobId'])}") as socket:

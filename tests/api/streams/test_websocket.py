@@ -11,6 +11,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from duly.api.streams import subscriptions
+from duly.domain.events import EventKind
+from duly.domain.steps import SIGNAL_LIMIT
 from duly.stream import tenant_feed
 from tests.support.handlers import gate, has_entered
 from tests.support.service import Service, eventually
@@ -132,6 +134,24 @@ async def test_a_job_is_cancelled(service: Service) -> None:
         assert ended["ref"] is None
 
 
+async def test_a_job_gets_a_signal(service: Service) -> None:
+    async with socket_to(service) as socket:
+        job = await submitted(socket, "echo", delaySeconds=3600)
+        assert (await socket.receive())["type"] == "job_submitted"
+        signal = {"jobId": job["jobId"], "name": "approval"}
+        await socket.send("send_signal", ref="s", body={"total": 1}, **signal)
+        heard = {told["type"]: told for told in await socket.receive_many(2)}
+        assert heard["signal_accepted"] == {"type": "signal_accepted", "ref": "s", "sequence": 1, **signal}
+        assert (heard["job_signalled"]["signal"], heard["job_signalled"]["sequence"]) == ("approval", 1)
+        other = json.dumps({"type": "send_signal", "body": {"total": 2}, **signal})
+        await socket.refused(other, "SIGNAL_ALREADY_SENT")
+        await socket.refused(json.dumps({"type": "send_signal", **signal, "name": "A b"}), "VALIDATION_FAILED")
+        large = json.dumps({"type": "send_signal", **signal, "name": "large", "body": "x" * SIGNAL_LIMIT})
+        await socket.refused(large, "BODY_TOO_LARGE")
+    [[data]] = await service.sql("select data::text from events where kind = $1", EventKind.SIGNALLED)
+    assert json.loads(data) == {"signal": "approval", "body": {"total": 1}}
+
+
 async def test_no_bad_message_closes_the_socket(start_service: StartService) -> None:
     service = await start_service(body_limit=2048)
     unknown = str(uuid4())
@@ -160,6 +180,8 @@ async def test_no_bad_message_closes_the_socket(start_service: StartService) -> 
         ('{"type":"subscribe","filter":{},"after":"x"}', "VALIDATION_FAILED"),
         ('{"type":"subscribe","filter":{},"after":5}', "VALIDATION_FAILED"),
         (json.dumps({"type": "cancel_job", "jobId": unknown}), "NOT_FOUND"),
+        (json.dumps({"type": "send_signal", "jobId": unknown, "name": "approval"}), "NOT_FOUND"),
+        (json.dumps({"type": "send_signal", "jobId": unknown}), "VALIDATION_FAILED"),
         (json.dumps({"type": "unsubscribe", "jobId": "x"}), "NOT_FOUND"),
         (json.dumps({"type": "ping", "ref": "x" * 3000}), "BODY_TOO_LARGE"),
     ]

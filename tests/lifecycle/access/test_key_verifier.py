@@ -37,7 +37,7 @@ async def test_streams_and_sockets_end_with_their_key(start_service: StartServic
         assert await anext(lines) == await anext(others) == "retry: 1000"
         await socket.is_open()
         await revoke(nodes[0], made["keyId"])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert [line async for line in lines][-1] == ""
             assert (await socket.receive_to_end())[1] == POLICY_VIOLATION
         assert len(nodes[1].node.key_verifier._holds) == 1
@@ -51,16 +51,16 @@ async def test_a_stream_of_a_ticket_ends_with_the_key_that_made_it(keyed: Servic
         lines = stream.aiter_lines()
         assert await anext(lines) == "retry: 1000"
         await revoke(keyed, made["keyId"])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert [line async for line in lines][-1] == ""
 
 
 async def test_a_stream_ends_when_its_key_expires(keyed: Service) -> None:
     made = await make_key(keyed, "jobs:read")
-    await keyed.sql("update api_keys set expires_at = now() + interval '400 milliseconds'")
+    await keyed.sql("update api_keys set expires_at = now() + interval '4 seconds'")
     async with keyed.client.stream("GET", "/api/v1/events/stream", headers=bearer(made["key"])) as stream:
         assert stream.status_code == 200
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert "retry: 1000" in [line async for line in stream.aiter_lines()]
 
 
@@ -75,12 +75,50 @@ async def test_a_stream_opened_while_its_key_is_revoked_ends_too(keyed: Service)
     assert cut
 
 
+async def test_requests_that_wait_end_with_their_key(start_service: StartService) -> None:
+    nodes = [await start_service(api_key=OWN), await start_service(api_key=OWN)]
+    made = await make_key(nodes[0], "jobs:read", "jobs:write", "worker")
+    client, headers = nodes[1].client, bearer(made["key"])
+    later = {"type": "echo", "delaySeconds": 3600}
+    job = (await client.post("/api/v1/jobs", json=later, headers=headers)).json()
+    waiting = [
+        client.get(f"/api/v1/jobs/{job['jobId']}", params={"wait": 60}, headers=headers),
+        client.post("/api/v1/leases", json={"types": ["unused"], "waitSeconds": 60}, headers=headers),
+        client.post("/api/v1/jobs", json=later, headers=headers | {"Prefer": "wait=60"}),
+    ]
+    answers = asyncio.gather(*waiting)
+    await eventually(lambda: _holding(nodes[1], 3))
+    await revoke(nodes[0], made["keyId"])
+    async with asyncio.timeout(60):
+        read, leased, submitted = await answers
+    assert read.json()["error"] == leased.json()["error"]
+    assert (read.status_code, read.json()["error"]["code"]) == (401, "UNAUTHORIZED")
+    assert submitted.status_code == 202
+    assert not nodes[1].node.key_verifier._holds
+
+
+async def _holding(service: Service, count: int) -> bool:
+    return len(service.node.key_verifier._holds) == count
+
+
+async def test_a_wait_ends_when_its_key_expires(keyed: Service) -> None:
+    made = await make_key(keyed, "jobs:read", "jobs:write")
+    headers = bearer(made["key"])
+    job = await keyed.client.post("/api/v1/jobs", json={"type": "echo", "delaySeconds": 3600}, headers=headers)
+    await keyed.sql("update api_keys set expires_at = now() + interval '400 milliseconds'")
+    await keyed.node.key_verifier.step()
+    keyed.node.key_verifier._forget()
+    async with asyncio.timeout(60):
+        answer = await keyed.client.get(job.headers["Location"], params={"wait": 60}, headers=headers)
+    assert answer.status_code == 401
+
+
 async def test_streams_of_an_open_service_end_with_the_first_key(service: Service) -> None:
     async with service.client.stream("GET", "/api/v1/events/stream") as stream:
         lines = stream.aiter_lines()
         assert await anext(lines) == "retry: 1000"
         await service.client.post("/api/v1/keys", json={"name": "first", "scopes": ["admin"]})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert [line async for line in lines][-1] == ""
 
 

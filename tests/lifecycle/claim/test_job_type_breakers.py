@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from duly import CircuitBreaker, HandlerError, Handlers
+from duly.lifecycle.claim.claim import Claimant
 from tests.support import flow_control_handlers
 from tests.support.handlers import gate, has_entered
 from tests.support.service import Service, eventually
@@ -55,7 +56,7 @@ async def due(service: Service) -> None:
 
 
 async def test_it_opens_after_failures_of_one_kind_in_a_row_and_holds_the_type_back(service: Service) -> None:
-    assert await breaker(service) == {"state": "closed", "failures": 0, "openUntil": None}
+    assert await breaker(service) == {"state": "closed", "failures": 0, "code": None, "openUntil": None}
     await opened(service)
     shown = await breaker(service)
     assert shown["failures"] == 3
@@ -133,7 +134,7 @@ async def test_when_its_time_is_over_one_job_is_let_through_and_its_success_lets
         await services[number % 3].submit("guarded", {"name": name}, maxAttempts=1) for number, name in enumerate(names)
     ]
     await due(services[0])
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await has_entered(names[0]).wait()
     assert await is_state(services[1], "half-open")
     await services[0].sql(  # it began long ago
@@ -142,14 +143,14 @@ async def test_when_its_time_is_over_one_job_is_let_through_and_its_success_lets
     await services[0].sql("update control set version = version + 1")
     for service in services:
         await service.node.worker.claimer.refresh()
-        assert await service.node.worker.claimer.claim(9, node_id=service.node.node_id, source="test") == []
+        assert await service.node.worker.claimer.claim(9, by=Claimant(service.node.node_id, "test")) == []
     assert [has_entered(name).is_set() for name in names] == [True] + [False] * 5
     gate(names[0]).set()
     for name in names[1:]:
         gate(name).set()
     for job in jobs:
         assert (await services[0].ended(job["jobId"]))["status"] == "completed"
-    assert await breaker(services[0]) == {"state": "closed", "failures": 0, "openUntil": None}
+    assert await breaker(services[0]) == {"state": "closed", "failures": 0, "code": None, "openUntil": None}
 
 
 async def test_never_do_two_run_on_trial(start_service: StartService) -> None:
@@ -160,7 +161,7 @@ async def test_never_do_two_run_on_trial(start_service: StartService) -> None:
     jobs = [await services[number % 3].submit("guarded", {"name": f"probe-{number}"}) for number in range(6)]
     await due(services[0])
     for number, job in enumerate(jobs):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await has_entered(f"probe-{number}").wait()
         await services[0].client.post(f"/api/v1/jobs/{job['jobId']}/cancel")
         assert (await services[0].ended(job["jobId"]))["status"] == "cancelled"
@@ -227,3 +228,12 @@ def test_what_is_no_breaker_is_refused() -> None:
         handlers.register("any", breaker=5)  # type: ignore[arg-type]  # on purpose
     with pytest.raises(ValueError, match="failures"):
         CircuitBreaker(failures=0)
+
+
+@pytest.mark.parametrize("members", [{"onExhausted": "hold"}, {"parameters": {"step": True}}])
+async def test_a_failure_counts_where_the_job_is_held_or_compensates_first(
+    service: Service, members: dict[str, Any]
+) -> None:
+    job = {"type": "guarded-steps", "maxAttempts": 1, **members}
+    assert (await service.client.post("/api/v1/jobs", json=job)).status_code == 202
+    await eventually(lambda: counted(service, 1, "guarded-steps"))

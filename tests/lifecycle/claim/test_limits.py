@@ -11,6 +11,7 @@ import pytest
 
 from duly.domain.ids import SMALLEST, new_job_id
 from duly.domain.job import Lane, NewJob
+from duly.lifecycle.claim.claim import Claimant
 from duly.lifecycle.claim.set_flow_control import FlowController
 from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.store.postgres.database import Connection, Database
@@ -25,8 +26,8 @@ from tests.support.service import Service, eventually
 
 StartService = Callable[..., Awaitable[Service]]
 HANDLERS = ("tests.support.handlers", "tests.support.flow_control_handlers")
-LANE = Lane("narrow", "count-a", 0)
-UNDER = ClaimLimits(queue="narrow")
+LANE = Lane(1, "narrow", "count-a", 0)
+UNDER = ClaimLimits(1, queue="narrow")
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +57,7 @@ async def all_ended(service: Service) -> None:
     async def look() -> bool:
         return not await service.sql(unended)
 
-    await eventually(look, seconds=40)
+    await eventually(look)
 
 
 # Counts the running jobs after each claim that started one, in its transaction, so that concurrent starts are counted.
@@ -134,7 +135,7 @@ async def test_a_limit_that_is_set_counts_what_runs_already(start_service: Start
     assert other["status"] == "completed"
     assert [str(row[0]) for row in await service.sql("select job_id from ready")] == [third["jobId"]]
     gate("first").set()
-    await asyncio.wait_for(has_entered("third").wait(), 20)
+    await asyncio.wait_for(has_entered("third").wait(), 60)
     for name in ("second", "third"):
         gate(name).set()
     await all_ended(service)
@@ -172,7 +173,7 @@ async def test_without_its_limit_a_queue_is_as_any_other(start_service: StartSer
     await has_entered("one").wait()
     assert (await service.client.delete("/api/v1/queues/narrow/limits")).status_code == 204
     for name in names:
-        await asyncio.wait_for(has_entered(name).wait(), 20)
+        await asyncio.wait_for(has_entered(name).wait(), 60)
         gate(name).set()
     await all_ended(service)
 
@@ -238,7 +239,7 @@ async def test_a_node_that_waits_for_a_limit_does_not_ask_without_rest(
     await has_entered("only").wait()
     await service.submit("count-a", queue="narrow")
     await eventually(lambda: _known(service))
-    claimed = await claimer.claim(10, node_id=uuid4(), source="test")
+    claimed = await claimer.claim(10, by=Claimant(uuid4(), "test"))
     assert claimed == []
     assert not claimer.may_find_jobs
     assert 0 < claimer.rest_seconds <= 0.1
@@ -247,7 +248,7 @@ async def test_a_node_that_waits_for_a_limit_does_not_ask_without_rest(
 
 
 async def _known(service: Service) -> bool:
-    return Lane("narrow", "count-a", 0) in set(service.node.worker.claimer.lanes.known({"count-a"}))
+    return Lane(1, "narrow", "count-a", 0) in set(service.node.worker.claimer.lanes.known({"count-a"}))
 
 
 # Below, claims are made by hand, one statement at a time.
@@ -271,7 +272,6 @@ async def claim(connection: Connection, wanted: int, *, under: ClaimLimits = UND
         connection,
         [LaneStart(LANE, SMALLEST)],
         under=under,
-        tenant_id=1,
         limit=wanted,
         node_id=UUID(int=7),
         source="worker:test",
@@ -295,7 +295,7 @@ async def test_two_claims_at_once_never_take_more_than_there_is_room_for(databas
     await database.close()
 
 
-@pytest.mark.parametrize("under", [UNDER, ClaimLimits(breaker="count-a")])
+@pytest.mark.parametrize("under", [UNDER, ClaimLimits(1, breaker="count-a")])
 async def test_a_claim_that_looked_before_another_was_committed_takes_nothing(
     database_url: str, under: ClaimLimits
 ) -> None:
@@ -340,7 +340,7 @@ async def test_a_claim_by_an_older_version_takes_nothing(database_url: str) -> N
         await raise_version(connection)
         old = await claim(connection, 3, version=version)
         assert (old.jobs, old.current) == ([], False)
-        gone = await claim(connection, 3, under=ClaimLimits(queue="narrow", type="count-a"))
+        gone = await claim(connection, 3, under=ClaimLimits(1, queue="narrow", type="count-a"))
         assert (gone.jobs, gone.current) == ([], False)
     await database.close()
 

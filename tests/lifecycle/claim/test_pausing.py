@@ -112,7 +112,7 @@ async def test_starts_under_way_are_over_before_it_is_answered(start_service: St
     await service.submit("echo")
     database = Database(service.database_url)
     async with database.hot().use() as node, node.transaction():
-        lanes = [LaneStart(Lane("default", "echo", 0), SMALLEST)]
+        lanes = [LaneStart(Lane(1, "default", "echo", 0), SMALLEST)]
         claimed = await claim_ready(
             node,
             lanes,
@@ -187,7 +187,7 @@ async def test_a_node_with_a_paused_queue_full_of_jobs_rests(start_service: Star
     service = await start_service()
     await pause(service)
     await service.client.post("/api/v1/jobs/batch", json={"jobs": [{"type": "echo"}] * 20})
-    lane = Lane("default", "echo", 0)
+    lane = Lane(1, "default", "echo", 0)
     claimer = service.node.worker.claimer
 
     async def known() -> bool:

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import statistics
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,16 +9,19 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from duly.api.jobs import long_poll
 from duly.domain.ids import new_job_id
 from duly.domain.job import Lane
+from duly.lifecycle.claim import claim
 from duly.lifecycle.cluster import follow_filter
 from duly.lifecycle.cluster.follow_filter import BUCKETS, buckets_of
 from duly.lifecycle.cluster.wakeups import Wakeups
+from duly.worker import pool
 from tests.support.handlers import gate
 from tests.support.service import Service, eventually
 
 StartService = Callable[..., Any]
-LANE = Lane("reports", "report-generation", -5)
+LANE = Lane(1, "reports", "report-generation", -5)
 NOTIFY_LIMIT = 8000
 
 
@@ -74,6 +75,27 @@ def test_each_hint_arrives_as_it_was_given() -> None:
     assert (heard.changed, heard.cancelled, heard.deliveries) == ([changed], [cancelled], 1)
 
 
+@pytest.mark.parametrize("tenant", [1, 2])
+def test_a_ready_lane_arrives_with_its_tenant(tenant: int) -> None:
+    signals, heard = sending(), Heard()
+    lane, oldest = LANE._replace(tenant_id=tenant), uuid4()
+    signals.ready(lane, oldest)
+    carried(signals, heard)
+    assert heard.ready == [(lane, oldest)]
+
+
+def test_a_node_of_the_previous_release_understands_lanes_of_the_default_tenant() -> None:
+    signals, heard = sending(), Heard()
+    oldest = uuid4()
+    signals.ready(LANE, oldest)
+    as_before = ["ready", LANE.queue, LANE.type, LANE.priority, str(oldest)]
+    assert signals.take_outgoing() == [as_before]
+    heard.wakeups.receive(as_before)
+    heard.wakeups.receive([*as_before, "not a tenant"])
+    heard.wakeups.receive([*as_before, 2, 3])
+    assert heard.ready == [(LANE, oldest)]
+
+
 def test_what_was_taken_is_not_taken_again() -> None:
     signals = sending()
     signals.ready(LANE, uuid4())
@@ -101,7 +123,7 @@ def test_no_hint_is_longer_than_a_notification_may_be() -> None:
     signals, heard = sending(), Heard()
     job_ids = [new_job_id() for _ in range(1000)]
     signals.changed(job_ids)
-    signals.ready(Lane("q" * 128, "t" * 128, -100), uuid4())
+    signals.ready(Lane(1, "q" * 128, "t" * 128, -100), uuid4())
     texts = [json.dumps(hint, ensure_ascii=False) for hint in signals.take_outgoing()]
     assert max(len(text.encode()) for text in texts) < NOTIFY_LIMIT
     for text in texts:
@@ -125,13 +147,13 @@ def test_that_the_ledger_has_grown_is_told_once_and_only_where_somebody_follows_
     here, there = Wakeups(wake_sender=lambda: None, alone=False), Wakeups(wake_sender=lambda: None, alone=False)
     grown: list[None] = []
     there.local.ledger_grew = lambda: grown.append(None)
-    here.submitted(["default"])
+    here.submitted([(1, "default")])
     assert here.take_outgoing() == []
     there.follow_all(True)
     for hint in there.take_outgoing():
         here.receive(json.loads(json.dumps(hint)))
     assert here.follow_filter.followed_elsewhere([UUID(int=5)]) == []
-    here.submitted(["default"])
+    here.submitted([(1, "default")])
     here.changed([UUID(int=5)])
     hints = here.take_outgoing()
     assert hints == [["news"]]
@@ -187,6 +209,15 @@ def test_a_node_that_hears_hello_is_no_longer_alone() -> None:
     heard = Heard()
     heard.wakeups.receive(["hello"])
     assert not heard.wakeups.alone
+
+
+def test_a_node_that_listens_only_after_the_hello_of_another_is_not_alone_either() -> None:
+    earlier, later = Heard().wakeups, Wakeups(wake_sender=lambda: None, alone=False)
+    later.receive(["hello"])  # of the one that was listed first and listens last
+    later.repeat_follows([])
+    for hint in later.take_outgoing():
+        earlier.receive(hint)
+    assert not earlier.alone
 
 
 UNKNOWN = [
@@ -253,38 +284,48 @@ async def test_malformed_notifications_do_not_end_the_listening(service: Service
         service, "", "no json", "[", "[1e999]", "[" * 4000, *(json.dumps(hint) for hint in UNKNOWN + MALFORMED)
     )
     await notify(service, json.dumps(["changed", str(job_id)]))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await heard.wait()
     assert broken == []
 
 
-async def test_a_job_submitted_on_one_node_starts_quickly_on_another(start_service: StartService) -> None:
+async def test_a_job_submitted_on_one_node_starts_quickly_on_another(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (claim, pool):  # without a wake-up, it would start after an hour
+        monkeypatch.setattr(module, "LOOK_SECONDS", 3600.0)
     taking = await start_service(roles=("api",))
-    await start_service(roles=("worker",))
-    await taking.run("echo")
-    seconds = []
+    working = await start_service(roles=("worker",))
+    await eventually(lambda: _know_each_other(taking, working))
     for _ in range(9):
-        begun = time.monotonic()
-        answer = await taking.client.post("/api/v1/jobs", json={"type": "echo"}, headers={"Prefer": "wait=10"})
-        seconds.append(time.monotonic() - begun)
-        assert answer.json()["status"] == "completed"
-    assert statistics.median(seconds) < 0.25
+        assert (await taking.run("echo"))["status"] == "completed"
 
 
 async def test_a_cancellation_reaches_the_node_that_runs_the_job(start_service: StartService) -> None:
-    taking = await start_service(roles=("api",))
-    await start_service(roles=("worker",))
+    # Without a wake-up, the next heartbeat would tell it, after twenty minutes.
+    taking = await start_service(roles=("api",), lease_seconds=3600)
+    working = await start_service(roles=("worker",), lease_seconds=3600)
+    await eventually(lambda: _know_each_other(taking, working))
     submitted = await taking.submit("wait-for-gate", {"name": "elsewhere"})
     await taking.until(submitted["jobId"], lambda view: view["status"] == "running")
-    begun = time.monotonic()
     await taking.client.post(f"/api/v1/jobs/{submitted['jobId']}/cancel")
     assert (await taking.ended(submitted["jobId"]))["status"] == "cancelled"
-    assert time.monotonic() - begun < 2
+
+
+async def _know_each_other(*services: Service) -> bool:
+    """Returns whether each listens and sends."""
+    return all(
+        not service.node.wakeups.alone and loop.rounds
+        for service in services
+        for loop in service.node.loops
+        if loop.name == "notify"
+    )
 
 
 async def test_a_change_elsewhere_reaches_whoever_follows_the_job_here_and_no_one_else(
-    start_service: StartService,
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(long_poll, "LOOK_SECONDS", 3600.0)
     running = await start_service(roles=("worker",))
     following = await start_service(roles=("api",))
     told: list[UUID] = []
@@ -298,12 +339,10 @@ async def test_a_change_elsewhere_reaches_whoever_follows_the_job_here_and_no_on
     followed = (await following.submit("wait-for-gate", {"name": "followed"}))["jobId"]
     await following.until(followed, lambda view: view["status"] == "running")
     others = [(await following.submit("echo"))["jobId"] for _ in range(20)]
-    wait = asyncio.create_task(following.client.get(f"/api/v1/jobs/{followed}", params={"wait": 20}))
+    wait = asyncio.create_task(following.client.get(f"/api/v1/jobs/{followed}", params={"wait": 60}))
     await eventually(lambda: _followed(running, UUID(followed)))
     gate("followed").set()
-    begun = time.monotonic()
-    assert (await wait).json()["status"] == "completed"
-    assert time.monotonic() - begun < 1.5
+    assert (await asyncio.wait_for(wait, 30)).json()["status"] == "completed"
     await eventually(lambda: following.sql("select from events where kind >= 10 having count(*) = 21"))
     assert UUID(followed) in told
     assert len({str(job_id) for job_id in told} & set(others)) < 5  # some may share the bucket

@@ -90,7 +90,7 @@ async def test_it_waits_for_its_time_and_its_key_too(start_service: StartService
     service = await start_service()
     holder = await service.submit("wait-for-gate", {"name": "key"}, concurrencyKey="k")
     parent = await service.submit("wait-for-gate", {"name": "parent"})
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await has_entered("parent").wait()
     child = await service.submit("echo", dependsOn=[parent["jobId"]], concurrencyKey="k", delaySeconds=0.2)
     assert (await service.job(child["jobId"]))["waitingFor"] == "dependencies"

@@ -51,6 +51,20 @@ async def test_a_broken_promise_is_found(ledger: MixedLedger, name: str | None, 
         await ledger.sql("insert into control (id, version) values (1, 1)")
 
 
+async def test_a_failed_job_with_a_step_that_was_not_compensated_is_found(ledger: MixedLedger) -> None:
+    await ledger.end("stepped", EventKind.FAILED)
+    assert await ledger.violations() == []
+    await ledger.sql("update events set kind = 11, data = '{}' where kind = -2")
+    await ledger.sql("delete from ready where job_id = $1", ledger.ids["stepped"])
+    words = "has ended, but its completed steps were not compensated: charge"
+    assert await ledger.violations() == [f"job {ledger.ids['stepped']}: {words}"]
+    left = '{"code": "COMPENSATION_FAILED", "details": {"steps": ["charge"]}}'
+    await ledger.sql(
+        "update events set data = $1::text::json where kind = 11 and job_id = $2", left, ledger.ids["stepped"]
+    )
+    assert await ledger.violations() == []
+
+
 async def complete_the_batch(ledger: MixedLedger) -> None:
     await ledger.end("second of batch", EventKind.COMPLETED)
     await ledger.draw_consequences()
@@ -87,7 +101,7 @@ async def test_an_end_whose_consequences_were_lost_is_found(ledger: MixedLedger)
     await ledger.sql("truncate endings, batch_tallies")
     found = await ledger.violations()
     assert [sentence for sentence in found if "holds the concurrency key 'k'" in sentence]
-    assert [sentence for sentence in found if "has ended, but 1 jobs still wait for it" in sentence]
+    assert [sentence for sentence in found if "has ended, but it still holds back 2 jobs" in sentence]
     assert [sentence for sentence in found if "counts are 1 completed" in sentence]
     assert len(found) == 3
 

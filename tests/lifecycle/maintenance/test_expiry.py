@@ -18,7 +18,7 @@ StartService = Callable[..., Awaitable[Service]]
 async def test_a_job_that_did_not_start_in_time_fails(start_service: StartService, where: str) -> None:
     service = await start_service(worker_slots=1)
     held = await service.submit("wait-for-gate", {"name": "held"}, concurrencyKey="k")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await has_entered("held").wait()
     members: dict[str, Any] = {"ready": {}, "scheduled": {"delaySeconds": 60}, "blocked": {"concurrencyKey": "k"}}
     job = await service.ended((await service.submit("echo", expiresInSeconds=0.3, **members[where]))["jobId"])

@@ -40,7 +40,7 @@ async def repaired(ledger: MixedLedger) -> list[str]:
 
 
 async def everything(ledger: MixedLedger) -> list[Any]:
-    tables = (*HOT_TABLES.split(", "), "jobs", "events", "batches", "checkpoints", "control")
+    tables = (*HOT_TABLES.split(", "), "jobs", "events", "batches", "checkpoints", "control", "steps", "signals")
     return [sorted(map(str, await ledger.sql(f"select * from {table}"))) for table in tables]  # noqa: S608  # names of our own
 
 
@@ -86,8 +86,16 @@ async def test_what_the_ledger_itself_has_lost_stays_visible(
     assert [sentence for sentence in left if said in sentence] != []
 
 
+async def test_steps_and_signals_are_rebuilt_from_the_events(ledger: MixedLedger) -> None:
+    before = (await everything(ledger))[-2:]  # the repair raises the version in `control`
+    await ledger.sql("truncate steps, signals")
+    assert await repaired(ledger) == []
+    assert (await everything(ledger))[-2:] == before
+
+
 async def test_each_job_stands_again_where_its_events_tell(ledger: MixedLedger) -> None:
-    before = {name: await place_of(ledger, name) for name in ("ready", "scheduled", "expiring", "second of key")}
+    waiting = ("ready", "scheduled", "expiring", "second of key", "parked", "answered", "awaiting")
+    before = {name: await place_of(ledger, name) for name in waiting}
     await ledger.sql(f"truncate {HOT_TABLES}")
     assert await repaired(ledger) == []
     for name, row in before.items():
@@ -103,6 +111,24 @@ async def test_each_job_stands_again_where_its_events_tell(ledger: MixedLedger) 
     # A job that has started keeps its key; those that wait for it come later.
     assert [row[0] for row in await ledger.sql("select job_id from concurrency")] == [ledger.ids["holder"]]
     assert (await place_of(ledger, "holder"))["place"] == "ready"
+
+
+async def test_held_and_compensating_jobs_stand_again_where_they_were(ledger: MixedLedger) -> None:
+    await ledger.submit("held", flow=Flow(holds=True, concurrency_key="h"))
+    await ledger.claim()
+    await ledger.end("held", EventKind.HELD, delay_seconds=1)
+    await ledger.end("stepped", EventKind.FAILED)
+    names = ("held", "stepped")
+    before = [tuple(await place_of(ledger, name)) for name in names]
+    assert [row[0] for row in before] == ["scheduled", "ready"]
+    await ledger.sql(f"truncate {HOT_TABLES}, concurrency")
+    assert await repaired(ledger) == []
+    assert [tuple(await place_of(ledger, name)) for name in names] == before
+    assert await ledger.sql("select from concurrency where key = 'h'") != []
+    await ledger.claim()
+    await ledger.sql(f"truncate {HOT_TABLES}")
+    assert await repaired(ledger) == []
+    assert (await history(ledger, "stepped"))[-3:] == [EventKind.COMPENSATING, EventKind.STARTED, EventKind.REQUEUED]
 
 
 @pytest.mark.parametrize("tables", [HOT_TABLES, "concurrency", "concurrency, blocked", "concurrency, running"])
@@ -222,7 +248,7 @@ async def test_a_job_that_others_change_meanwhile_is_left_to_them(ledger: MixedL
             under_way = asyncio.create_task(repair(ledger.database))
             await eventually(lambda: ledger.sql("select from pg_stat_activity where wait_event_type = 'Lock'"))
             await transaction.commit()
-            done = await asyncio.wait_for(under_way, 20)
+            done = await asyncio.wait_for(under_way, 60)
     finally:
         await other.close()
     assert (done.report.clean, +done.done) == (True, {})
@@ -247,7 +273,7 @@ async def test_a_busy_service_that_loses_its_hot_tables_finishes_everything(
     answer = await service.client.post("/api/v1/jobs/batch", json=batch)
     assert answer.status_code == 202, answer.text
     ids += answer.json()["jobIds"]
-    await asyncio.wait_for(support.has_entered("g").wait(), 10)
+    await asyncio.wait_for(support.has_entered("g").wait(), 60)
     await eventually(lambda: service.sql("select from scheduled where reason = 1"))
     losing = asyncio.create_task(service.sql(f"truncate {HOT_TABLES}"))
     ids += [(await service.submit("progress", **told))["jobId"] for _ in range(20)]

@@ -12,11 +12,13 @@ from structlog.testing import capture_logs
 
 from duly.domain.ids import SMALLEST
 from duly.domain.job import Lane
+from duly.lifecycle.maintenance import sweep as sweep_module
 from duly.store.postgres import database as database_module
 from duly.store.postgres.database import Database, DatabaseTimeout
 from duly.store.queue.ready import LaneStart, claim_ready
 from duly.worker import orphaned_attempts
 from tests.support import handlers as support
+from tests.support.invariants import violations
 from tests.support.service import Service, eventually
 
 StartService = Callable[..., Awaitable[Service]]
@@ -30,7 +32,7 @@ NO_SWEEPER = ("api", "worker", "dispatcher")
 async def started(service: Service, type_: str, name: str, **members: Any) -> str:
     """A running job of a type that waits for its gate."""
     job_id: str = (await service.submit(type_, {"name": name}, **members))["jobId"]
-    await asyncio.wait_for(support.has_entered(name).wait(), 10)
+    await asyncio.wait_for(support.has_entered(name).wait(), 60)
     return job_id
 
 
@@ -104,7 +106,7 @@ async def test_progress_of_a_lost_lease_is_dropped_and_stops_its_handler(start_s
     job_id = await started(service, "tell-when-let", "told")
     await take_the_lease(service)
     support.gate("told").set()
-    await asyncio.wait_for(support.has_entered("told:stopped").wait(), 10)
+    await asyncio.wait_for(support.has_entered("told:stopped").wait(), 60)
     assert not support.has_entered("told:went-on").is_set()
     await dropped(service, 1)
     assert await service.event_types(job_id) == ["JobSubmitted", "JobStarted"]
@@ -113,12 +115,14 @@ async def test_progress_of_a_lost_lease_is_dropped_and_stops_its_handler(start_s
 
 
 async def test_a_node_that_was_struck_off_stops_its_attempts_and_registers_anew(start_service: StartService) -> None:
-    service = await start_service(roles=NO_SWEEPER, lease_seconds=1)
+    service = await start_service(roles=NO_SWEEPER)
     job_id = await started(service, "tell-when-let", "struck")
     before = service.node.node_id
+    (beating,) = [loop for loop in service.node.loops if loop.name == "heartbeat"]
     with capture_logs() as logs:
         await service.sql("delete from nodes")
-        await asyncio.wait_for(support.has_entered("struck:stopped").wait(), 10)
+        beating.wake()
+        await asyncio.wait_for(support.has_entered("struck:stopped").wait(), 60)
         await run_again("struck", 2)
     assert service.node.node_id != before
     assert [row[0] for row in await service.sql("select node_id from nodes")] == [service.node.node_id]
@@ -143,8 +147,8 @@ async def test_a_node_whose_heartbeat_hangs_stops_its_attempts_before_others_sta
     try:
         async with connection.transaction():
             await connection.execute("lock table nodes in access exclusive mode")
-            await asyncio.wait_for(support.has_entered("hung:stopped").wait(), 5)
-            await eventually(given_up, seconds=5)  # and a connection that hangs is not waited for for ever
+            await asyncio.wait_for(support.has_entered("hung:stopped").wait(), 60)
+            await eventually(given_up)  # and a connection that hangs holds nothing up
     finally:
         await connection.close()
     support.gate("hung").set()
@@ -171,11 +175,15 @@ async def test_the_jobs_of_a_silent_node_are_run_again(service: Service) -> None
     ]
 
 
-async def test_a_sweep_lets_living_nodes_and_punctual_attempts_be(service: Service) -> None:
+async def test_a_sweep_lets_living_nodes_and_punctual_attempts_be(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep_module, "PATIENCE_SECONDS", 500.0)
+    service = await start_service(roles=NO_SWEEPER)
     job_id = await started(service, "wait-for-gate", "alive")
-    await service.sql("update nodes set heartbeat_at = now() - interval '10 seconds'")
-    await service.sql("update running set deadline = now() - interval '3 seconds'")
-    await sweep(service)
+    await service.sql("update nodes set heartbeat_at = now() - interval '300 seconds'")
+    await service.sql("update running set deadline = now() - interval '300 seconds'")
+    await service.node.sweeper.repair(uuid4(), lease_seconds=500)
     assert await service.event_types(job_id) == ["JobSubmitted", "JobStarted"]
     support.gate("alive").set()
     assert (await service.ended(job_id))["status"] == "completed"
@@ -196,6 +204,18 @@ async def test_a_job_under_which_three_processes_died_is_not_run_again(service: 
     }
     support.gate("crashes").set()
     await dropped(service, 3)
+
+
+async def test_a_job_whose_last_attempt_lost_its_worker_is_held_as_its_events_say(service: Service) -> None:
+    job_id = await started(service, "wait-for-gate", "held", maxAttempts=1, onExhausted="hold")
+    await lose_its_node(service, job_id)
+    await sweep(service)
+    view = await service.job(job_id)
+    assert (view["status"], view["waitingFor"], view["error"]["code"]) == ("pending", "held", "WORKER_LOST")
+    assert await service.event_types(job_id) == ["JobSubmitted", "JobStarted", "JobHeld"]
+    assert await violations(service.database_url) == []
+    support.gate("held").set()
+    await dropped(service, 1)
 
 
 async def test_a_lost_worker_uses_up_an_attempt(service: Service) -> None:
@@ -236,7 +256,7 @@ async def test_two_sweepers_at_once_record_one_verdict(start_service: StartServi
     await first.sql(DEAD_NODE, dead)
     database = Database(first.database_url)
     async with database.connection() as connection:
-        lanes = [LaneStart(Lane("default", "echo", 0), SMALLEST)]
+        lanes = [LaneStart(Lane(1, "default", "echo", 0), SMALLEST)]
         claimed = await claim_ready(connection, lanes, limit=jobs, node_id=dead, source="worker:dead", version=1)
     await database.close()
     assert len(claimed) == jobs
@@ -294,7 +314,7 @@ async def test_an_attempt_that_its_node_does_not_know_is_found_while_no_slot_is_
     waiting = await service.submit("echo")
     database = Database(service.database_url)
     async with database.pinned() as connection:
-        lanes = [LaneStart(Lane("default", "echo", 0), SMALLEST)]
+        lanes = [LaneStart(Lane(1, "default", "echo", 0), SMALLEST)]
         [[version]] = await service.sql("select version from control where id = 1")
         [claimed] = await claim_ready(
             connection, lanes, limit=1, node_id=service.node.node_id, source="test", version=version

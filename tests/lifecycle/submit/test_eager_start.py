@@ -25,7 +25,7 @@ select j.tx = e.tx from jobs j join events e on e.job_id = j.job_id and e.kind =
 async def hold(service: Service, name: str) -> dict[str, Any]:
     """A job that keeps its slot until its gate is opened."""
     job = await service.submit("wait-for-gate", {"name": name})
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await has_entered(name).wait()
     return job
 

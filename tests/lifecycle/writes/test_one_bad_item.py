@@ -9,6 +9,11 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
+from duly import loop
+from duly.lifecycle.claim import claim
+from duly.lifecycle.end import finish
+from duly.lifecycle.maintenance import sweep
+from duly.lifecycle.run import progress
 from duly.lifecycle.writes import round_size
 from tests.support import handlers as support
 from tests.support.refusing_triggers import refusing
@@ -16,6 +21,17 @@ from tests.support.service import Service, eventually
 
 StartService = Callable[..., Awaitable[Service]]
 NO_WORKER = ("api", "dispatcher", "sweeper")
+
+
+@pytest.fixture(autouse=True)
+def _brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shortens the pauses of loops, the delays before retries, and the waits for rows that are locked."""
+    monkeypatch.setattr(claim, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(sweep, "LONGEST_LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(loop, "FIRST_BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr(round_size, "FIRST_SECONDS", 0.2)
+    for module in (progress, finish):
+        monkeypatch.setattr(module, "LOCK_SECONDS", 0.3)
 
 
 async def submitted(service: Service, type_: str = "echo", parameters: Any = None, **members: Any) -> str:
@@ -207,7 +223,7 @@ async def test_where_every_job_is_refused_it_is_said_once_and_all_go_on_when_it_
 async def test_many_that_are_refused_hold_up_none_behind_them(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(round_size, "LAST_SECONDS", 1.0)
+    monkeypatch.setattr(round_size, "LAST_SECONDS", 8.0)  # a slow machine takes seconds to find them all
     api = await start_service(roles=NO_WORKER)
     bad = [await submitted(api) for _ in range(30)]
     good = [await submitted(api) for _ in range(5)]

@@ -20,7 +20,7 @@ TERMINAL = "select count(distinct job_id) from events where kind >= 10"
 JOBS = "select count(*) from jobs"
 HANDED_OVER = "Settler.put:1:before call"
 TO_FOLLOW = "select 1 from endings union all select 1 from batch_tallies limit 1"
-SECONDS = 20.0
+SECONDS = 60.0
 MOST_ROUNDS = 20
 
 

@@ -55,6 +55,40 @@ async def test_callbacks_to_other_places_have_a_receiver_each(empty_database_url
     assert first != second
 
 
+# Nodes of earlier releases write these receivers too.
+EARLIER_RECEIVERS = r"""
+select md5(
+    $1::int || ' ' || lower(substring(u.url from '^[^:]+://[^/?#]+')) || ' '
+    || ('x' || left(md5(regexp_replace(
+        substring(u.url from '^[^:]+://[^/?#]+((?:/[^/?#]*)?(?:/[^/?#]*)?(?:/[^/?#]*)?(?:/[^/?#]*)?)'),
+        '/[^/]*[0-9][^/]*[0-9][^/]*', '/*', 'g')), 4))::bit(16)::int % 64
+)::uuid
+from unnest($2::text[]) with ordinality u(url, n) order by n
+"""
+ENDINGS = (
+    "",
+    "/",
+    "//",
+    "?a=/b/c",
+    "#/b",
+    "/?",
+    "/#?/x",
+    "/a1/b22",
+    "/a/22/b/333?c=1#d",
+    "/1/2/3/4/5",
+    "/a/b/c/",
+    "//a//44",
+)
+
+
+async def test_a_url_has_the_receiver_of_earlier_releases(empty_database_url: str) -> None:
+    hosts = ("http://h", "https://Host.example.com:8443", "http://user:pw@127.0.0.1:1", "http://[::1]:80")
+    urls = [host + ending for host in hosts for ending in ENDINGS]
+    async with asking(empty_database_url) as connection:
+        earlier = [row[0] for row in await connection.fetch(EARLIER_RECEIVERS, 1, urls)]
+    assert await receivers(empty_database_url, *urls) == earlier
+
+
 async def test_a_receiver_is_one_tenants_alone(empty_database_url: str) -> None:
     assert await receivers(empty_database_url, HOST) != await receivers(empty_database_url, HOST, tenant_id=2)
 

@@ -47,7 +47,7 @@ async def test_a_hint_is_heard_in_its_schema_and_nowhere_else(database_url: str,
         await listen(listener, hear)
         channel = await listen(sender, heard["sender"].append)
         await send_hints(sender, channel, [["hello"]])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await woken.wait()
         await beside.execute("select 1")  # what was sent before this came has come
     assert heard == {"public": [], "listener": [["hello"]], "sender": []}

@@ -10,7 +10,8 @@ import pytest
 from duly.domain.events import EventKind
 from duly.domain.ids import SMALLEST, smallest_id_at
 from duly.domain.job import ClaimedJob, Finish, Lane, NewJob
-from duly.store.ledger.retention import HAS_RECENT_ENDS, drop_expired
+from duly.store.ledger.retention import HAS_RECENT_ENDS, any_expired, drop_expired
+from duly.store.ledger.retention_holds import IS_HELD, Hold, add_hold, delete_hold
 from duly.store.postgres.database import Connection, Database
 from duly.store.postgres.partitions import DAYS_AHEAD, PARTITIONED, _make, ensure_partitions
 from duly.store.queue.ready import LaneStart, claim_ready
@@ -58,7 +59,7 @@ def id_on(day: date) -> UUID:
 
 
 async def start(connection: Connection) -> ClaimedJob:
-    lanes = [LaneStart(Lane("default", "echo", 0), SMALLEST)]
+    lanes = [LaneStart(Lane(1, "default", "echo", 0), SMALLEST)]
     return (await claim_ready(connection, lanes, limit=1, node_id=uuid4(), source="worker:test", version=1))[0]
 
 
@@ -107,11 +108,13 @@ async def test_several_nodes_may_make_them_at_once(database: Database) -> None:
 async def test_a_day_is_dropped_once_it_is_older_than_the_retention(database: Database) -> None:
     async with database.connection() as connection:
         kept, expired = await make_day(connection, days_ago=30), await make_day(connection, days_ago=31)
+        assert await any_expired(connection, retention_days=30)
         assert sorted(await drop_expired(connection, retention_days=30)) == sorted(of_day(expired))
         left = await names(connection)
         assert set(of_day(kept)) <= left
         assert not set(of_day(expired)) & left
         assert await drop_expired(connection, retention_days=30) == []
+        assert not await any_expired(connection, retention_days=30)
         assert await connection.fetchval("select current_setting('lock_timeout')") == "0"
 
 
@@ -207,3 +210,45 @@ async def test_a_detach_that_was_cut_short_is_completed(database: Database) -> N
         pending = await first.fetch("select inhrelid::regclass::text from pg_inherits where inhdetachpending")
         assert [row[0] for row in pending] == [name]
         assert sorted(await drop_expired(first, retention_days=30)) == sorted(of_day(day))
+
+
+async def test_a_held_day_is_kept_until_its_hold_is_released(database: Database) -> None:
+    async with database.connection() as connection:
+        before, held, after = [await make_day(connection, days_ago=days) for days in (42, 41, 40)]
+        assert await add_hold(connection, Hold("case 7", "lawsuit", None, held, held), created_by="test")
+        assert not await add_hold(connection, Hold("case 7", "another"), created_by="test")
+        dropped = await drop_expired(connection, retention_days=30)
+        assert sorted(dropped) == sorted([*of_day(before), *of_day(after)])
+        assert await delete_hold(connection, "case 7")
+        assert sorted(await drop_expired(connection, retention_days=30)) == sorted(of_day(held))
+
+
+async def test_a_hold_of_a_tenant_keeps_the_days_that_have_its_jobs(database: Database) -> None:
+    async with database.connection() as connection:
+        theirs, others = [await make_day(connection, days_ago=days) for days in (41, 40)]
+        for tenant_id, day in ((2, theirs), (3, others)):
+            await record_jobs(connection, [NewJob(tenant_id, id_on(day), "echo", "default", 0, "{}", 60.0, 5)])
+        await connection.execute("delete from ready; delete from jobs where tenant_id = 3")
+        assert await add_hold(connection, Hold("customer", "lawsuit", 2), created_by="test")
+        assert sorted(await drop_expired(connection, retention_days=30)) == sorted(of_day(others))
+        async with connection.transaction():  # tables as small as these are read as a whole otherwise
+            await connection.execute("set local enable_seqscan = off; set local enable_bitmapscan = off")
+            plan = await explained(connection, IS_HELD, theirs, id_on(theirs), id_on(others))
+        scans = {node["Node Type"] for node in nodes_of(plan) if node.get("Relation Name", "").startswith("jobs_")}
+        assert scans
+        assert scans <= {"Index Scan", "Index Only Scan"}
+        await connection.execute("delete from jobs")
+
+
+@pytest.mark.parametrize(("first", "last", "kept"), [(None, 41, 2), (41, None, 2), (None, None, 3), (41, 41, 1)])
+async def test_a_hold_without_a_first_or_last_day_has_no_limit_there(
+    database: Database, first: int | None, last: int | None, kept: int
+) -> None:
+    async with database.connection() as connection:
+        for days in (42, 41, 40):
+            await make_day(connection, days_ago=days)
+        day = await today(connection)
+        bounds = [None if ago is None else day - timedelta(days=ago) for ago in (first, last)]
+        assert await add_hold(connection, Hold("case", "lawsuit", None, *bounds), created_by="test")
+        dropped = await drop_expired(connection, retention_days=30)
+        assert len(dropped) == (3 - kept) * len(PARTITIONED)

@@ -19,6 +19,7 @@ from tests.support.query_plans import explained, nodes_of
 pytestmark = pytest.mark.fresh_database
 
 ARGUMENTS: list[Any] = [
+    [1],
     ["default"],
     ["echo"],
     [0],
@@ -48,14 +49,14 @@ def using(nodes: list[dict[str, Any]], index: str) -> list[str]:
 async def test_a_limited_claim_reads_everything_by_its_key(database_url: str, state: str) -> None:
     async with tables(database_url, state) as connection:
         nodes = await plan_of(connection, CLAIM_LIMITED, *ARGUMENTS)
-        locks = await plan_of(connection, LOCK_BREAKERS, ["echo"], [True])
+        locks = await plan_of(connection, LOCK_BREAKERS, [1], ["echo"], [True])
     assert scanned_in_full(nodes) == []
     assert [node for node in (*nodes, *locks) if node["Node Type"] == "Seq Scan"] == []
     assert len(conditions(nodes, "ready")) == 2
-    assert by_whole_key(conditions(nodes, "ready"), "queue", "type", "priority", "job_id")
+    assert by_whole_key(conditions(nodes, "ready"), "tenant_id", "queue", "type", "priority", "job_id")
     assert by_whole_key(conditions(nodes, "limits"), "tenant_id", "scope", "name")
-    assert by_whole_key(conditions(nodes, "breakers"), "type")
-    assert by_whole_key(conditions(locks, "breakers"), "type")
+    assert by_whole_key(conditions(nodes, "breakers"), "tenant_id", "type")
+    assert by_whole_key(conditions(locks, "breakers"), "tenant_id", "type")
     assert by_whole_key(using(nodes, "running_limited_queue"), "tenant_id", "queue")
     assert by_whole_key(using(nodes, "running_limited_type"), "tenant_id", "type")
     assert using(nodes, "running_pkey") == ["(job_id = b.probe_id)"]
@@ -78,8 +79,7 @@ async def _claim(connection: Connection) -> int:
     claimed = await claim_limited(
         connection,
         [LaneStart(LANE, SMALLEST)],
-        under=ClaimLimits(queue=LANE.queue),
-        tenant_id=1,
+        under=ClaimLimits(1, queue=LANE.queue),
         limit=10,
         node_id=NODE,
         source="test",
@@ -94,16 +94,16 @@ async def test_a_claim_of_few_reads_few_pages_where_many_wait(database_url: str,
         for _ in range(10):
             await record_jobs(connection, new_jobs(500))
         await set_limits(connection, 1, Scope.QUEUE, LANE.queue, FlowLimits(concurrency=3), begins_in_seconds=0)
-        read = await _pages_of(connection, "ready_pkey", limited=limited)
+        read = await _pages_of(connection, "ready_lanes", limited=limited)
     assert read <= 3 * 20
 
 
 async def _pages_of(connection: Connection, index: str, *, limited: bool = True) -> int:
     """Returns the number of pages that a claim reads through this index, including those of its rows."""
     await connection.execute(f"prepare shown as {CLAIM_LIMITED if limited else CLAIM}")
-    lanes = f"'{{default}}', '{{echo}}', '{{0}}', '{{{SMALLEST}}}'"
+    lanes = f"'{{1}}', '{{default}}', '{{echo}}', '{{0}}', '{{{SMALLEST}}}'"
     version = await read_version(connection)
-    limits = ", '{1}', '{default}', 1, null, 32" if limited else ""
+    limits = ", '{1}', '{default}', 1, null, 32" if limited else ", '{1}', '{1}', '{3}', '{0}'"
     values = f"{lanes}, 3, '{NODE}', '{SMALLEST}', 'test', {version}{limits}"
     plan = await explained(connection, f"execute shown({values})", analyze=True)
     return sum(

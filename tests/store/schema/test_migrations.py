@@ -7,8 +7,10 @@ import pytest
 from alembic.script import ScriptDirectory
 
 from duly.store.postgres.database import Database
+from duly.store.postgres.partitions import LIST_PARTITIONS
 from duly.store.schema.migrations import differences, is_ours, migrate
-from duly.store.schema.revisions import DatabaseNewer, known_revisions, migrations_folder, missing_revisions
+from duly.store.schema.migrations_folder import migrations_folder
+from duly.store.schema.revisions import DatabaseNewer, known_revisions, missing_revisions
 from tests.support.expand_only import contractions, read_schema
 
 
@@ -94,6 +96,7 @@ TAKES_AWAY = {
     "alter table nodes alter column draining drop default": "nodes.draining has no default",
     "alter table ready add constraint positive check (attempt >= 0)": "ready has a new constraint positive",
     "create unique index one_batch on ready (batch_id)": "ready has a new constraint one_batch",
+    "create unique index narrower on limits (tenant_id, name)": "limits has a new constraint narrower",
     "alter table nodes add foreign key (name) references secret_keys (key_id)": "nodes has a new constraint",
     "drop table stream_tickets": "stream_tickets is gone",
     "alter table stream_tickets rename to tickets": "stream_tickets is gone",
@@ -105,6 +108,7 @@ ONLY_EXPANDS = (
     "alter table ready alter column type set default 'echo'",
     "create table extra (id integer primary key check (id > 0))",
     "create index extra on ready (batch_id)",
+    "create unique index wider on ready (queue, type, priority, job_id, tenant_id)",
 )
 
 
@@ -130,6 +134,33 @@ async def test_a_database_of_a_newer_release_says_who_may_work_on_it(database: D
         await connection.execute("update alembic_version set version_num = '9999'")
         for contraction, serves in ((known_revisions()[-1], True), ("9998", False)):
             await connection.execute("insert into contractions values ($1)", contraction)
-            with pytest.raises(DatabaseNewer, match="9999") as newer:
+            with pytest.raises(DatabaseNewer, match=f"9999, .* up to {known_revisions()[-1]}") as newer:
                 await missing_revisions(database)
             assert newer.value.serves is serves
+
+
+async def test_nodes_that_wait_for_another_one_to_migrate_do_not_hold_it_up(empty_database_url: str) -> None:
+    databases = [Database(empty_database_url) for _ in range(3)]
+    await migrate(databases[0], to="0009")  # with partitions, which the next revision indexes concurrently
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(migrate(database) for database in databases))
+    for database in databases:
+        await database.close()
+
+
+async def test_an_index_that_was_built_in_part_is_completed(empty_database_url: str) -> None:
+    database = Database(empty_database_url)
+    await migrate(database, to="0009")
+    async with database.connection() as connection:
+        await connection.execute("create unique index jobs_id on only jobs (job_id) where type <> ''")
+        [first, second, *_] = sorted(row["name"] for row in await connection.fetch(LIST_PARTITIONS, "jobs"))
+        for partition in (first, second):
+            await connection.execute(
+                f"create unique index {partition}_job_id_idx on {partition} (job_id) where type <> ''"
+            )
+        await connection.execute(f"alter index jobs_id attach partition {first}_job_id_idx")
+    await migrate(database)
+    async with database.connection() as connection:
+        valid = await connection.fetchval("select indisvalid from pg_index where indexrelid = to_regclass('jobs_id')")
+    await database.close()
+    assert valid

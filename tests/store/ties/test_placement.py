@@ -19,7 +19,17 @@ from duly.store.ties.placement import (
     LOCK_KEYS,
     TRANSFER_KEYS,
 )
-from duly.store.ties.unique_keys_and_dependencies import ACQUIRE_UNIQUE_KEYS, MARK_ELSEWHERE, MARK_READY
+from duly.store.ties.unique_keys_and_dependencies import (
+    ACQUIRE_UNIQUE_KEYS,
+    MARK_ELSEWHERE,
+    MARK_READY,
+    RELEASE_UNIQUE_KEYS,
+)
+from duly.store.ties.waiting_parents import (
+    LOCK_WAITING_PARENTS,
+    PARK_FOR_CHILDREN_IF_HELD,
+    RESUME_WAITING_PARENTS,
+)
 from tests.store.test_plans import plan_of
 from tests.support.query_plans import explained
 
@@ -34,9 +44,13 @@ STATEMENTS = {
     "children of": (FIND_CHILDREN, 1),
     "lock children": (LOCK_CHILDREN, 1),
     "count down": (COUNT_DOWN, 1),
+    "park for children": (PARK_FOR_CHILDREN_IF_HELD, 4),
+    "lock waiting parents": (LOCK_WAITING_PARENTS, 1),
+    "resume waiting parents": (RESUME_WAITING_PARENTS, 3),
     "take unique": (ACQUIRE_UNIQUE_KEYS, 4),
     "mark ready": (MARK_READY, 2),
-    **{f"mark {table}": (statement, 1) for table, statement in MARK_ELSEWHERE.items()},
+    "release unique": (RELEASE_UNIQUE_KEYS, 2),
+    **{f"mark {table}": (statement, 2) for table, statement in MARK_ELSEWHERE.items()},
 }
 TABLES = ("blocked", "concurrency", "dependencies", "unique_keys", "ready", "running", "scheduled")
 

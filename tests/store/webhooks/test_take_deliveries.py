@@ -57,7 +57,6 @@ async def outbox(url: str, state: str) -> AsyncIterator[Connection]:
                 await connection.execute("analyze deliveries")
             yield connection
     finally:
-        await hot.close()
         await holder.execute("truncate deliveries, events, jobs, receivers")  # these jobs were never alive
         await holder.close()
         await database.close()

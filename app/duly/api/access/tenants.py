@@ -51,6 +51,9 @@ class TenantChange(BaseModel):
     maxKeys: Annotated[int, Field(ge=0, le=MOST)] | None = Field(
         default=None, description="Valid API keys that it may have."
     )
+    maxQueues: Annotated[int, Field(ge=0, le=MOST)] | None = Field(
+        default=None, description="Queues that it may use at a time."
+    )
 
 
 class TenantRequest(TenantChange):
@@ -70,6 +73,7 @@ class TenantBody(BaseModel):
     maxEndpoints: int | None
     maxSchedules: int | None
     maxKeys: int | None
+    maxQueues: int | None
     createdAt: TimeText
 
 
@@ -86,6 +90,7 @@ _MEMBERS = {
     "maxEndpoints": "max_endpoints",
     "maxSchedules": "max_schedules",
     "maxKeys": "max_keys",
+    "maxQueues": "max_queues",
 }
 
 
@@ -114,7 +119,7 @@ async def list_all(
     summary="Create a tenant",
     status_code=201,
     response_model=TenantBody,
-    responses=error_responses(400, 409, 413, 415, 422, 501, 503),
+    responses=error_responses(400, 409, 413, 415, 422, 503),
     dependencies=[accepts_query()],
     openapi_extra=json_body("TenantRequest"),
 )
@@ -122,9 +127,7 @@ async def create(request: Request) -> Response:
     """Creates a tenant. Create its first key with `POST /api/v1/keys` and the header `X-Duly-Tenant`."""
     body, node = read_body(request, TenantRequest), node_of(request)
     limits = TenantLimits(**{member: getattr(body, name) for name, member in _MEMBERS.items()})
-    created = await create_tenant(
-        node.database, body.tenant, limits, preview=node.settings.tenants_preview, by=actor_of(request)
-    )
+    created = await create_tenant(node.database, body.tenant, limits, by=actor_of(request))
     node.wakeups.keys()
     return json_response(orjson.dumps(_body(created)), 201, {"Location": f"{PATH}/{created.name}"})
 

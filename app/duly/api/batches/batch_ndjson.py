@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 from itertools import islice
+from typing import Protocol
 from urllib.parse import parse_qsl
 from uuid import UUID
 
@@ -18,13 +19,13 @@ from starlette.types import Receive, Scope, Send
 
 from duly.api.batches.batch_errors import all_ids, at_index, batch_refusal, with_index
 from duly.api.batches.batch_reader import JOBS_AT_A_TIME, MOST_ERRORS
-from duly.api.jobs.submission_headers import key_text, origin_of
+from duly.api.jobs.submission_headers import key_text, note_sent, origin_of
 from duly.api.jobs.submission_reader import reader_of
-from duly.api.jobs.submission_steps import admit, refuse_when_draining
+from duly.api.jobs.submission_steps import admit, load_job_types, refuse_when_draining
 from duly.api.server.ndjson_reader import ClientGone, lines_of, too_large
 from duly.api.server.scope_values import headers_of, node_of, tenant_of
 from duly.domain.ids import SMALLEST
-from duly.domain.job import IdempotencyKey, NewBatch
+from duly.domain.job import IdempotencyKey, NewBatch, NewJob
 from duly.domain.json_reader import JsonRefused
 from duly.domain.json_writer import canonical
 from duly.domain.timestamps import rfc3339
@@ -41,6 +42,20 @@ LONGEST_NAME = 200
 IDS_AT_A_TIME = 1_000
 # Queue names kept of one request; beyond that, backlogs are checked while the lines arrive.
 MOST_QUEUES = 1_000
+
+
+# In a scope: where there are several cells, the `LinePlacing` of the request.
+LINE_PLACING = "duly.line_placing"
+
+
+class LinePlacing(Protocol):
+    """Choice of the cell that records the lines of a request."""
+
+    def add(self, value: object, path: str) -> None:
+        """Notes a line. Raises Invalid if it cannot be in the cell of earlier ones."""
+
+    def settle(self, scope: Scope) -> None:
+        """Lets the chosen cell serve the rest of the request."""
 
 
 class SubmitLinesEndpoint:
@@ -61,7 +76,7 @@ class SubmitLinesEndpoint:
             accepted = await self._accept(scope, receive, name)
         except ClientGone:
             return
-        await _send_accepted(node, tenant_of(scope), accepted, send)
+        await _send_accepted(node_of(scope), tenant_of(scope), accepted, send)
 
     async def _accept(self, scope: Scope, receive: Receive, name: str | None) -> AcceptedSpooledBatch:
         if self._in_progress >= AT_ONCE:
@@ -77,10 +92,12 @@ class SubmitLinesEndpoint:
 
 
 async def _record(scope: Scope, receive: Receive, lines: "LinesOfBatch") -> AcceptedSpooledBatch:
-    node = node_of(scope)
     await _read(scope, receive, lines)
+    node = node_of(scope)  # only the lines say in which cell they are recorded
     await admit(node, tenant_of(scope), lines.queues, checked=lines.checked)
-    return await node.spooled_submitter.submit(lines.batch(), lines.jobs)
+    accepted = await node.spooled_submitter.submit(lines.batch(), lines.jobs)
+    note_sent(scope, lines.first, count=lines.jobs.count)
+    return accepted
 
 
 async def _read(scope: Scope, receive: Receive, lines: "LinesOfBatch") -> None:
@@ -91,10 +108,16 @@ async def _read(scope: Scope, receive: Receive, lines: "LinesOfBatch") -> None:
             for start in range(0, len(piece), JOBS_AT_A_TIME):
                 await lines.add(piece[start : start + JOBS_AT_A_TIME])
                 if len(lines.queues) > MOST_QUEUES:
-                    await (await node.submission_limiters.of(tenant_id)).check(lines.take_queues())
+                    queues = lines.take_queues()
+                    await node.queue_limit.admit(tenant_id, queues)
+                    await (await node.submission_limiters.of(tenant_id)).check(queues)
                 await asyncio.sleep(0)
             refuse_when_draining(node)
+            await load_job_types(node, tenant_id)
     lines.check()
+    if (placing := scope.get(LINE_PLACING)) is not None:
+        placing.settle(scope)
+        await load_job_types(node_of(scope), tenant_id)
 
 
 class LinesOfBatch:
@@ -106,12 +129,14 @@ class LinesOfBatch:
         self._name = name
         self._longest = node_of(scope).settings.body_limit
         self._origin = origin_of(scope)
+        self._placing: LinePlacing | None = scope.get(LINE_PLACING)
         self._key = key_text(headers_of(scope))
         self._digest = hashlib.sha256(canonical(name))
         self._errors: list[PathError] = []
         self._index = 0
         self.queues: Counter[str] = Counter()
         self.checked = 0
+        self.first: tuple[NewJob, ...] = ()
 
     async def add(self, lines: Iterable[bytes | None]) -> None:
         """Reads the next lines; None stands for one that is too long.
@@ -133,11 +158,14 @@ class LinesOfBatch:
         if line is None:
             raise Invalid.at([PathError("", f"line too long (limit: {self._longest:,} bytes)")])
         job, value = self._reader.read_line(line, self._origin)
+        if self._placing is not None:
+            self._placing.add(value, f"jobs[{self._index}]")
         if self._errors:
             return  # nothing will be recorded
         if self._key is not None:
             self._digest.update(b"\n" + canonical(value))
         await self.jobs.put(job)
+        self.first = self.first or (job,)
         self.queues[job.queue] += 1
 
     def take_queues(self) -> Mapping[str, int]:

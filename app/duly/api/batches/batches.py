@@ -14,6 +14,7 @@ from duly.api.contract.openapi_parts import header_parameters
 from duly.api.contract.path_ids import id_in_path
 from duly.api.contract.response_models import AcceptedBatchBody, BatchBody, error_responses
 from duly.api.contract.responses import accepts_query, json_response, time_or_none
+from duly.api.jobs.submission_headers import note_sent
 from duly.api.jobs.submission_steps import EndpointResponse, admit, begin_submission, refuse_when_draining
 from duly.api.server.scope_values import actor_of, node_of, reads_payload, tenant_of
 from duly.domain.event_views import error_without_payload
@@ -73,13 +74,14 @@ async def submit_batch_route(request: Request) -> Response:
 async def submit_batch(scope: Scope, receive: Receive, send: Send) -> None:
     """Submits a batch in JSON, as bare ASGI."""
     del receive
-    node = begin_submission(scope, no_query=NO_QUERY)
+    node = await begin_submission(scope, no_query=NO_QUERY)
     batch, jobs = await read_jobs_of_batch(scope)
     await admit(node, batch.tenant_id, Counter(job.queue for job in jobs))
     try:
         accepted = await node.submitter.submit_all(batch, jobs)
     except BatchRefused as error:
         raise batch_refusal(error) from None
+    note_sent(scope, jobs)
     job_ids = [job.job_id for job in accepted.jobs] or await _earlier_job_ids(node, batch.tenant_id, accepted)
     await _send_accepted(accepted, job_ids, send)
 
@@ -171,9 +173,10 @@ def _status(view: BatchView) -> Status:
     return Status.CANCELLED if view.cancelled else Status.COMPLETED
 
 
-def _body(view: BatchView, *, payload: bool) -> bytes:
+def batch_members(view: BatchView, *, payload: bool) -> dict[str, object]:
+    """Returns the members of a batch, for orjson; without `payload`, without the texts of an error."""
     then_error = view.then_error if payload else error_without_payload(view.then_error)
-    members = {
+    return {
         "batchId": str(view.batch_id),
         "name": view.name,
         "status": _status(view),
@@ -188,8 +191,8 @@ def _body(view: BatchView, *, payload: bool) -> bytes:
         "createdAt": rfc3339(view.created_at),
         "completedAt": time_or_none(view.completed_at),
     }
-    return orjson.dumps(members)
 
 
 def _response(request: Request, view: BatchView, status: int = 200) -> Response:
-    return json_response(_body(view, payload=reads_payload(request)), status, {"Cache-Control": "no-store"})
+    body = orjson.dumps(batch_members(view, payload=reads_payload(request)))
+    return json_response(body, status, {"Cache-Control": "no-store"})

@@ -13,11 +13,13 @@ TAGS: Final = {
     "batches": "Submit many jobs at once, all or none; read and cancel them as one.",
     "events": "History of a job, and live streams of one or all jobs as server-sent events.",
     "limits": "Limits on submitting: jobs per time, and jobs waiting in a queue.",
-    "job types": "Registered job types: schemas, defaults, limits and observed run times.",
+    "job types": "Job types of handlers and declared ones: schemas, defaults, limits and observed run times.",
     "schedules": "Submit jobs periodically, by cron expressions.",
     "webhooks": "Register endpoints that receive events about jobs and batches.",
     "deliveries": "Webhooks and callbacks that were sent, attempt by attempt; redelivery and replay.",
+    "figures": "Figures of the last two days for plots, nodes with their slots, and the scaling signal.",
     "queues": "Read, pause, resume and limit queues.",
+    "leases": "Claim and run jobs with workers over HTTP, in any language.",
     "keys": "API keys of a tenant, with their scopes, and the audit log.",
     "tenants": "Tenants of the installation and their limits.",
     "operations": "Probes and metrics. They need no API key.",
@@ -33,9 +35,10 @@ PATH_PARAMETERS: Final[dict[str, tuple[dict[str, Any], str]]] = {
     "replayId": (_ID, "Replay id."),
     "queue": (_NAME, "Queue name. A slash may be written as `%2F`."),
     "type": (_NAME, "Job type. A slash may be written as `%2F`."),
-    "name": (_NAME, "Schedule name."),
+    "name": (_NAME, "Name of the schedule, signal or step."),
     "keyId": (_NAME, "Id of the key: the 16 characters after `duly_`."),
     "tenant": (_NAME, "Tenant name."),
+    "leaseId": (_NAME, "Id of the lease, from the response to the claim."),
 }
 # Query parameters without a description of their own.
 QUERY_TEXTS: Final = {
@@ -45,6 +48,8 @@ QUERY_TEXTS: Final = {
     "type": "Filter by job type; repeat for several.",
     "queue": "Filter by queue; repeat for several.",
     "batchId": "Filter by batch; repeat for several.",
+    "parentId": "Children of this job; repeat for several.",
+    "dryRun": "Count the matching jobs and change nothing.",
     "event": "Filter by event type; repeat for several.",
     "lastEventId": "Resumes after this frame, for clients that cannot send `Last-Event-ID`.",
 }
@@ -68,9 +73,19 @@ HEADERS: Final[dict[str, dict[str, Any]]] = {
         "description": "`true` if an earlier request with this `Idempotency-Key` was recorded.",
         "schema": {"type": "string", "const": "true"},
     },
+    "Duly-Cells-Away": {
+        "description": "Numbers of the cells that are away, whose part is missing; absent if the response is complete.",
+        "schema": _TEXT,
+        "example": "1, 3",
+    },
     "Preference-Applied": {"description": "`wait` that was applied from `Prefer`.", "schema": _TEXT},
 }
 _JOB: Final = ("ETag", "Retry-After")
+_GATHERED: Final = (
+    *("listJobs", "listBatches", "listWebhookDeliveries", "listReplays", "getReplay", "listAuditLog"),
+    *("listQueues", "getQueue", "listJobTypes", "getJobType", "listNodes", "getFigures", "getScaling"),
+    *("listSchedules", "getWebhookHealth"),
+)
 _SUBMITTED: Final = ("Location", "Idempotency-Replayed", "Preference-Applied")
 # In addition to X-Request-Id, which all responses have.
 HEADERS_BY_STATUS: Final = {
@@ -90,6 +105,7 @@ HEADERS_BY_OPERATION: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "redeliverDelivery": {"202": ("Location",)},
     "createReplay": {"202": ("Location",)},
     "createStreamTicket": {"201": ()},
+    **{operation: {"200": ("Duly-Cells-Away",)} for operation in _GATHERED},
 }
 
 

@@ -8,10 +8,13 @@ from typing_extensions import TypeAliasType
 from duly.api.contract.openapi_parts import IdText, TimeText, absent
 from duly.domain.events import Status
 
-WaitingFor = TypeAliasType("WaitingFor", Literal["worker", "time", "retry", "dependencies", "concurrency", "paused"])
+WaitingFor = TypeAliasType(
+    "WaitingFor",
+    Literal["worker", "time", "retry", "dependencies", "concurrency", "paused", "timer", "signal", "held"],
+)
 # Values of `Status` as texts, since tests check responses strictly. In the document both are one type.
+DeclaredBy = TypeAliasType("DeclaredBy", Literal["handler", "client"])
 JobStatus = TypeAliasType("JobStatus", Literal["pending", "running", "completed", "failed", "cancelled"])
-Isolation = TypeAliasType("Isolation", Literal["task", "thread", "process"])
 
 
 class PathErrorBody(BaseModel):
@@ -26,6 +29,8 @@ class ErrorDetails(BaseModel):
     errors: list[PathErrorBody] = Field(default_factory=absent, description="Errors by path; with 422.")
     remedy: str = Field(default_factory=absent, description="Remedy for the operator; with 503.")
     scope: str = Field(default_factory=absent, description="Scope that the API key lacks; with `SCOPE_MISSING`.")
+    jobs: int = Field(default_factory=absent, description="Jobs that stand against the change of a job type; with 409.")
+    examined: int = Field(default_factory=absent, description="Waiting jobs that were compared with a schema.")
 
 
 class ErrorContent(BaseModel):
@@ -95,6 +100,27 @@ class BatchBody(BaseModel):
     completedAt: TimeText | None = Field(description="Time at which the last job had ended and was counted.")
 
 
+class Gathered(BaseModel):
+    """Sum of what all cells have. An installation with one database is always complete."""
+
+    incomplete: bool = Field(
+        default_factory=absent, description="`true`: cells are away, and what they have is missing. Else absent."
+    )
+    cellsAway: list[int] = Field(default_factory=absent, description="Numbers of the cells that are away.")
+
+
+class BatchPage(Gathered):
+    items: list[BatchBody]
+    nextCursor: str | None
+
+
+class CountBody(BaseModel):
+    """Number of jobs that a bulk action would change."""
+
+    count: int = Field(description="Number of matching jobs, at most 10,000.")
+    complete: bool = Field(description="False if more jobs match, or may match, than were counted.")
+
+
 class RetriedBody(BaseModel):
     retried: int = Field(description="Number of jobs that run again.")
 
@@ -111,7 +137,7 @@ class JobErrorFrame(BaseModel):
 
 class JobErrorDetails(BaseModel):
     reason: str
-    retryable: bool = Field(description="Whether a retry follows.")
+    retryable: bool = Field(description="True if a retry follows.")
     attempt: int | None
     exception: str = Field(default_factory=absent, description="Type of the exception that the handler raised.")
     frames: list[JobErrorFrame] = Field(
@@ -151,9 +177,12 @@ class JobBody(BaseModel):
     runAt: TimeText | None
     startedAt: TimeText | None
     completedAt: TimeText | None
+    compensating: bool = Field(
+        default_factory=absent, description="Present while its completed steps are compensated, before it ends."
+    )
 
 
-class JobPage(BaseModel):
+class JobPage(Gathered):
     items: list[JobBody]
     nextCursor: str | None
 
@@ -189,51 +218,6 @@ class TicketBody(BaseModel):
     expiresAt: TimeText = Field(examples=["2026-01-27T10:01:00.000Z"])
 
 
-class JobTypeDefaults(BaseModel):
-    timeoutSeconds: float
-    maxAttempts: int
-
-
-class JobTypeBatch(BaseModel):
-    size: int
-    lingerSeconds: float
-
-
-class ObservedTimes(BaseModel):
-    """Run times of the newest completed jobs of a type, at most 1,000."""
-
-    count: int
-    p50Seconds: float
-    p99Seconds: float
-    suggestedTimeoutSeconds: int = Field(description="Twice the P99, rounded up to a round figure.")
-
-
-class JobTypeBreakerBody(BaseModel):
-    """Circuit breaker of a job type. Open: its jobs do not start. Half-open: one at a time does."""
-
-    state: Literal["closed", "open", "half-open"]
-    failures: int = Field(description="Consecutive failed attempts with the same error code.")
-    openUntil: TimeText | None = Field(description="Time at which the next job may start; null unless open.")
-
-
-class JobTypeBody(BaseModel):
-    type: str
-    description: str
-    parametersSchema: dict[str, Any]
-    resultSchema: dict[str, Any]
-    defaults: JobTypeDefaults
-    isolation: Isolation
-    batch: JobTypeBatch | None
-    workers: int = Field(description="Processes that run jobs of this type now.")
-    observed: ObservedTimes | None = Field(description="Null if no job of the type has completed.")
-    breaker: JobTypeBreakerBody | None = Field(description="Null if the handler declares none.")
-
-
-class JobTypePage(BaseModel):
-    items: list[JobTypeBody]
-    nextCursor: str | None
-
-
 _MEANINGS = {
     400: "Malformed request: its `Host`, or a body that is not JSON",
     401: "API key missing or invalid",
@@ -242,7 +226,6 @@ _MEANINGS = {
     405: "Method not allowed",
     409: "Not allowed in the current state",
     413: "Body too large",
-    501: "Not supported yet, or not enabled",
     415: "The content type is not JSON",
     422: "Invalid request",
     429: "Rate limit exceeded, or queue full; nothing was recorded",
@@ -259,7 +242,6 @@ _EXAMPLES = {
     415: ("UNSUPPORTED_MEDIA_TYPE", "The body must be JSON.", False),
     422: ("VALIDATION_FAILED", "priority: Input should be less than or equal to 100", False),
     429: ("BACKLOG_FULL", 'Queue "default" is full (1,000 of 1,000 jobs waiting).', True),
-    501: ("NOT_IMPLEMENTED", 'Tenants other than "default" are a preview.', False),
     503: (
         "DRAINING",
         "The service is shutting down.",

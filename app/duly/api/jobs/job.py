@@ -10,6 +10,7 @@ from duly.api.contract.response_models import JobBody, error_responses
 from duly.api.contract.responses import accepts_query
 from duly.api.jobs.job_body import job_headers, job_response
 from duly.api.jobs.long_poll import LONGEST_WAIT_SECONDS, find_job, wait_for_change
+from duly.api.server.key_hold import while_key_is_valid
 from duly.api.server.scope_values import header_text, node_of, tenant_of
 from duly.domain.entity_tags import read_sequences
 from duly.lifecycle.end.cancel import CancelResult
@@ -36,7 +37,8 @@ async def read_job(request: Request, jobId: str, wait: Wait | None = None) -> Re
     job_id, node, tenant_id = job_id_in_path(jobId), node_of(request), tenant_of(request)
     if wait and "duly.head" not in request.scope:
         newest = max(known or (), default=None)
-        view = await wait_for_change(node, tenant_id, job_id, known_sequence=newest, seconds=wait)
+        async with while_key_is_valid(request):
+            view = await wait_for_change(node, tenant_id, job_id, known_sequence=newest, seconds=wait)
     else:
         view = await find_job(node, tenant_id, job_id)
     if known is None or view.sequence in known:

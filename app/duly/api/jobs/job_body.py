@@ -59,9 +59,12 @@ def without_payload(view: JobView) -> JobView:
 
 def job_body(view: JobView, *, payload: bool) -> bytes:
     """Returns the body of a job; without `payload`, without what it contains."""
-    if not payload:
-        view = without_payload(view)
-    members: dict[str, object] = {
+    return orjson.dumps(job_members(view if payload else without_payload(view)))
+
+
+def job_members(view: JobView) -> dict[str, object]:
+    """Returns the members of a job, for orjson."""
+    return {
         "jobId": str(view.job_id),
         "type": view.type,
         "queue": view.queue,
@@ -77,23 +80,24 @@ def job_body(view: JobView, *, payload: bool) -> bytes:
         "result": _fragment(view.result),
         "error": _fragment(view.error),
         "labels": orjson.Fragment(view.labels or "{}"),
-        "batchId": _id(view.batch_id),
-        "parentId": _id(view.parent_id),
+        "batchId": id_or_none(view.batch_id),
+        "parentId": id_or_none(view.parent_id),
         "dependsOn": [str(job_id) for job_id in view.depends_on],
         "correlationId": view.correlation_id,
         "createdAt": rfc3339(view.created_at),
         "runAt": time_or_none(view.run_at),
         "startedAt": time_or_none(view.started_at),
         "completedAt": time_or_none(view.completed_at),
+        **({"compensating": True} if view.compensating else {}),
     }
-    return orjson.dumps(members)
 
 
 def _fragment(text: str | None) -> orjson.Fragment | None:
     return orjson.Fragment(text) if text is not None else None
 
 
-def _id(value: UUID | None) -> str | None:
+def id_or_none(value: UUID | None) -> str | None:
+    """Returns an id as text; None for None."""
     return str(value) if value is not None else None
 
 

@@ -74,6 +74,7 @@ class JobFilter(JobProperties):
     """Filter of jobs. Repeating one matches any of its values; labels of different names must all match."""
 
     status: list[Status] = Field(default=[], max_length=MOST_VALUES)
+    parentId: Ids = Field(default=[], max_length=MOST_VALUES)
     createdAfter: Moment | None = Field(default=None, description="Created at this time or later.")
     createdBefore: Moment | None = Field(default=None, description="Created before this time.")
 
@@ -88,6 +89,7 @@ class JobFilter(JobProperties):
             queues=_distinct(self.queue),
             labels=self._label_sets(),
             batches=_distinct([UUID(text) for text in self.batchId]),
+            parents=_distinct([UUID(text) for text in self.parentId]),
         )
 
     def _label_sets(self) -> list[str] | None:

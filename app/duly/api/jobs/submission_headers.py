@@ -1,18 +1,22 @@
 """Headers of submissions: `Idempotency-Key`, `X-Correlation-Id` and `traceparent`."""
 
-import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from uuid import UUID
 
-from duly.api.server.scope_values import RequestScope, headers_of, tenant_of
-from duly.domain.job import IdempotencyKey
-from duly.domain.json_writer import canonical
+from duly.api.server.scope_values import RequestScope, headers_of, node_of, tenant_of
+from duly.domain.job import IdempotencyKey, NewJob
+from duly.domain.json_writer import digest_of
 from duly.errors import Invalid, PathError
-from duly.lifecycle.submit.submission_model import SubmissionOrigin
+from duly.lifecycle.submit.submission_model import (
+    CORRELATION_ID,
+    IDEMPOTENCY_KEY,
+    SubmissionOrigin,
+    trace_context,
+)
 
-_IDEMPOTENCY_KEY = re.compile(r'"([\x21-\x7e]{1,255})"|((?!")[\x21-\x7e]{1,255})')
-_CORRELATION_ID = re.compile(r"[\x21-\x7e]{1,200}")
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_IDEMPOTENCY_KEY = re.compile(f'"({IDEMPOTENCY_KEY})"|((?!"){IDEMPOTENCY_KEY})')
+_CORRELATION_ID = re.compile(CORRELATION_ID)
 
 Headers = Mapping[bytes, bytes]
 
@@ -26,7 +30,8 @@ def origin_of(
         Invalid: `X-Correlation-Id` is malformed.
     """
     headers = headers_of(scope)
-    return SubmissionOrigin(tenant_of(scope), _correlation_id(headers), _traceparent(headers), idempotency, digest)
+    correlation_id = _correlation_id(headers)
+    return SubmissionOrigin(tenant_of(scope), correlation_id, _trace(scope, headers), idempotency, digest)
 
 
 def idempotency_key(headers: Headers, value: object) -> IdempotencyKey | None:
@@ -37,11 +42,6 @@ def idempotency_key(headers: Headers, value: object) -> IdempotencyKey | None:
     """
     key = key_text(headers)
     return IdempotencyKey(key, digest_of(value)) if key is not None else None
-
-
-def digest_of(value: object) -> bytes:
-    """Returns a digest of a JSON value that does not depend on its spelling."""
-    return hashlib.sha256(canonical(value)).digest()
 
 
 def key_text(headers: Headers) -> str | None:
@@ -69,8 +69,25 @@ def _correlation_id(headers: Headers) -> str | None:
     return text
 
 
-def _traceparent(headers: Headers) -> str | None:
-    """Returns the trace context; None for a malformed one, as W3C Trace Context (section 3.2.2.3) requires."""
+def _trace(scope: RequestScope, headers: Headers) -> str | None:
+    """Returns the trace context of the jobs: that of the client, or of a span here that continues it."""
+    received = traceparent_of(headers)
+    spans = node_of(scope).tracing.request(received)
+    if spans is None:
+        return received
+    scope["duly.exchange"].trace = spans
+    return spans.traceparent
+
+
+def note_sent(
+    scope: RequestScope, jobs: Sequence[NewJob], *, job_id: UUID | None = None, count: int | None = None
+) -> None:
+    """Ends the span of a submission whose jobs are recorded; see `SendSpan`."""
+    if (trace := scope["duly.exchange"].trace) is not None:
+        trace.sent(jobs, job_id=job_id, count=count)
+
+
+def traceparent_of(headers: Headers) -> str | None:
+    """Returns the trace context of the client; None if it is malformed."""
     value = headers.get(b"traceparent")
-    text = value.decode("latin-1").strip() if value else ""
-    return text if _TRACEPARENT.fullmatch(text) else None
+    return trace_context(value.decode("latin-1").strip()) if value else None

@@ -6,12 +6,12 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from duly.api.jobs.submission_headers import digest_of, idempotency_key, origin_of
-from duly.api.server.scope_values import READER, RequestScope, body_of, headers_of
+from duly.api.jobs.submission_headers import idempotency_key, origin_of
+from duly.api.server.scope_values import PARSED, READER, RequestScope, body_of, headers_of
 from duly.domain.job import NewJob
 from duly.domain.json_reader import MAX_ERRORS, read_json
+from duly.domain.json_writer import digest_of
 from duly.errors import UnsupportedMediaType
-from duly.lifecycle.submit.job_builder import JobBuilder
 from duly.lifecycle.submit.submission_model import Submission, SubmissionOrigin
 from duly.lifecycle.submit.validate_model import read_model
 from duly.node import Node
@@ -24,15 +24,8 @@ class SubmissionReader:
     """Reads request bodies under the settings and job types of a node."""
 
     def __init__(self, node: Node) -> None:
-        settings = node.settings
-        self.depth = settings.json_depth
-        self.builder = JobBuilder(
-            node.registry,
-            parameters_limit=settings.parameters_limit,
-            egress=settings.egress,
-            keyring=node.keyring,
-            clock=node.clock,
-        )
+        self.depth = node.settings.json_depth
+        self.builder = node.job_builder
 
     def read(self, scope: RequestScope) -> NewJob:
         """Builds the job of a request.
@@ -42,7 +35,7 @@ class SubmissionReader:
         """
         value = self.json(scope)
         origin = origin_of(scope, idempotency=idempotency_key(headers_of(scope), value))
-        return self.builder.job(read_model(Submission, value), origin)
+        return self.builder.job_of_value(value, origin)
 
     def read_with_id(self, job_id: UUID, scope: RequestScope) -> NewJob:
         """Builds the job of a request under an id of the client's.
@@ -62,7 +55,7 @@ class SubmissionReader:
             JsonRefused, ParametersInvalid, DulyError: the line is invalid.
         """
         value = read_json(line, max_depth=self.depth)
-        return self.builder.job(read_model(Submission, value), origin), value
+        return self.builder.job_of_value(value, origin), value
 
     def json(self, scope: RequestScope, *, max_errors: int = MAX_ERRORS) -> object:
         """Returns the JSON value of a request's body.
@@ -71,6 +64,9 @@ class SubmissionReader:
             UnsupportedMediaType: the body is not declared as JSON.
             JsonRefused: it is not JSON, or has values that cannot be kept; at most `max_errors` are reported.
         """
+        if PARSED in scope:
+            value: object = scope[PARSED]
+            return value
         if not _JSON_TYPE.fullmatch(headers_of(scope).get(b"content-type", b"")):
             raise UnsupportedMediaType("The body must be JSON.", reason="Send `Content-Type: application/json`.")
         return read_json(body_of(scope), max_depth=self.depth, max_errors=max_errors)

@@ -6,7 +6,7 @@ from fastapi import Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from duly.api.contract.openapi_parts import header_parameters, json_body
-from duly.api.server.scope_values import node_of
+from duly.api.server.scope_values import node_of, tenant_of
 from duly.domain.job import Accepted, NewJob
 from duly.errors import Draining, Invalid, PathError
 from duly.node import Node
@@ -15,8 +15,8 @@ PREFER = "`wait=N`: wait up to N seconds (at most 60) for the job to end."
 NO_QUERY = "A submission has no query parameters. To wait for the job, send the header `Prefer: wait=N`."
 
 
-def begin_submission(scope: Scope, *, no_query: str = NO_QUERY) -> Node:
-    """Returns the node that records the submission.
+async def begin_submission(scope: Scope, *, no_query: str = NO_QUERY) -> Node:
+    """Returns the node that records the submission, with the job types of the tenant loaded.
 
     Raises:
         Draining: the node is shutting down.
@@ -26,7 +26,14 @@ def begin_submission(scope: Scope, *, no_query: str = NO_QUERY) -> Node:
     refuse_when_draining(node)
     if scope["query_string"]:
         raise Invalid.at([PathError("", no_query)])
+    await load_job_types(node, tenant_of(scope))
     return node
+
+
+async def load_job_types(node: Node, tenant_id: int) -> None:
+    """Reads the declared job types of a tenant, unless they are loaded."""
+    if not node.job_types.has_loaded(tenant_id):
+        await node.job_types.load([tenant_id])
 
 
 def refuse_when_draining(node: Node) -> None:
@@ -39,10 +46,13 @@ async def accept(node: Node, job: NewJob) -> Accepted:
     """Records one job, once the submission limits admit it. Returns when the job is durable.
 
     Raises:
-        RateLimited, BacklogFull: it exceeds the submission limits.
+        RateLimited, BacklogFull, QueueLimitReached: it exceeds the submission limits.
         DulyError: it was refused; nothing was recorded.
     """
-    limiter = await node.submission_limiters.of(job.tenant_id)
+    if not node.queue_limit.knows(job.tenant_id, job.queue):
+        await node.queue_limit.admit(job.tenant_id, (job.queue,))
+    limiters = node.submission_limiters
+    limiter = limiters.known(job.tenant_id) or await limiters.of(job.tenant_id)
     if limiter.enabled:
         await limiter.admit({job.queue: 1})
     return await node.submitter.submit(job)
@@ -52,8 +62,9 @@ async def admit(node: Node, tenant_id: int, jobs: Mapping[str, int], *, checked:
     """Admits a number of a tenant's jobs to each queue, and those that were `checked` before, or none.
 
     Raises:
-        RateLimited, BacklogFull: they exceed the submission limits.
+        RateLimited, BacklogFull, QueueLimitReached: they exceed the submission limits.
     """
+    await node.queue_limit.admit(tenant_id, jobs)
     limiter = await node.submission_limiters.of(tenant_id)
     if limiter.enabled:
         await limiter.admit(jobs, checked=checked)

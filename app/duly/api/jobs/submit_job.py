@@ -8,6 +8,7 @@ from starlette.types import Receive, Scope, Send
 
 from duly.api.contract.path_ids import job_id_in_path
 from duly.api.contract.response_models import AcceptedBody, JobBody, error_responses
+from duly.api.jobs.submission_headers import note_sent
 from duly.api.jobs.submission_reader import reader_of
 from duly.api.jobs.submission_response import send_accepted, send_existing
 from duly.api.jobs.submission_steps import EndpointResponse, accept, begin_submission, submission_document
@@ -41,8 +42,10 @@ async def submit_job_route(request: Request) -> Response:
 
 async def submit_job(scope: Scope, receive: Receive, send: Send) -> None:
     """Submits a job, as bare ASGI."""
-    node = begin_submission(scope)
-    accepted = await accept(node, reader_of(scope).read(scope))
+    node = await begin_submission(scope)
+    job = reader_of(scope).read(scope)
+    accepted = await accept(node, job)
+    note_sent(scope, (job,), job_id=accepted.job_id)
     leave(scope)
     await send_accepted(accepted, scope, receive, send)
 
@@ -76,11 +79,13 @@ async def submit_job_with_id_route(request: Request, jobId: str) -> Response:  #
 
 async def submit_job_with_id(scope: Scope, receive: Receive, send: Send) -> None:
     """Submits a job under the id in the path, as bare ASGI."""
-    node = begin_submission(scope)
+    node = await begin_submission(scope)
     job_id = job_id_in_path(scope["path"].removeprefix(PREFIX))
     if refused := id_refusal(job_id, now=node.clock.now()):
         raise Invalid.at([PathError("jobId", refused)])
-    accepted = await accept(node, reader_of(scope).read_with_id(job_id, scope))
+    job = reader_of(scope).read_with_id(job_id, scope)
+    accepted = await accept(node, job)
+    note_sent(scope, (job,), job_id=accepted.job_id)
     respond = send_existing if accepted.standing else send_accepted
     await respond(accepted, scope, receive, send)
 

@@ -8,14 +8,14 @@ from duly.api.contract.openapi_parts import json_body
 from duly.api.contract.response_models import error_responses
 from duly.api.contract.responses import accepts_query, json_response
 from duly.api.jobs.submission_reader import read_body
-from duly.api.queues.job_types import registered
+from duly.api.queues.job_types import known_job_type
 from duly.api.queues.limit_models import StartLimits, limits_body, limits_of
 from duly.api.queues.queues import NAME, QueueBody, queue_name, queue_response
 from duly.api.server.scope_values import actor_of, node_of, tenant_of
 from duly.store.queue.limits import FlowLimits, Scope, read_limits
 
 _LIMITS = json_body("StartLimits")
-_SET = error_responses(400, 404, 413, 415, 422, 503)
+_SET = error_responses(400, 404, 409, 413, 415, 422, 503)
 _READ = error_responses(404, 422, 503)
 
 # Included before the routers of queues and job types: a name may contain slashes.
@@ -28,7 +28,7 @@ router = APIRouter(prefix="/api/v1")
     summary="Pause a queue",
     tags=["queues"],
     response_model=QueueBody,
-    responses=_READ,
+    responses=error_responses(404, 409, 422, 503),
     dependencies=[accepts_query()],
 )
 async def pause_queue(request: Request, queue: str) -> Response:
@@ -112,7 +112,7 @@ async def delete_queue_limits(request: Request, queue: str) -> Response:
 )
 async def read_job_type_limits(request: Request, type: str) -> Response:  # noqa: A002  # the contract's word
     """Returns the concurrency and rate limits of a job type."""
-    return await _read(request, Scope.TYPE, registered(node_of(request).registry, type).type)
+    return await _read(request, Scope.TYPE, await known_job_type(request, type))
 
 
 @router.put(
@@ -129,7 +129,7 @@ async def set_job_type_limits(request: Request, type: str) -> Response:  # noqa:
     """Replaces both limits of a job type; an omitted member means no limit. They apply on all nodes after this
     response.
     """
-    return await _set(request, Scope.TYPE, registered(node_of(request).registry, type).type)
+    return await _set(request, Scope.TYPE, await known_job_type(request, type))
 
 
 @router.delete(
@@ -143,14 +143,14 @@ async def set_job_type_limits(request: Request, type: str) -> Response:  # noqa:
 )
 async def delete_job_type_limits(request: Request, type: str) -> Response:  # noqa: A002  # the contract's word
     """Removes the limits of a job type, if it has any. The type need not be registered."""
-    return await _delete(request, Scope.TYPE, _job_type_name(request, type))
+    return await _delete(request, Scope.TYPE, await _job_type_name(request, type))
 
 
-def _job_type_name(request: Request, text: str) -> str:
+async def _job_type_name(request: Request, text: str) -> str:
     try:
         return NAME.validate_python(text)
     except ValidationError:
-        return registered(node_of(request).registry, text).type
+        return await known_job_type(request, text)
 
 
 async def _read(request: Request, scope: Scope, name: str) -> Response:

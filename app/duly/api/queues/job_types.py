@@ -1,25 +1,31 @@
-"""`/api/v1/job-types`: schemas, defaults, workers, run times and breakers of the registered job types."""
+"""`/api/v1/job-types`: schemas, defaults, workers, run times and breakers of job types."""
 
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, NamedTuple
 
-import orjson
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import TypeAdapter
-from pydantic.errors import PydanticInvalidForJsonSchema
 
 from duly.api.contract.cursors import name_in_cursor, write_cursor
-from duly.api.contract.response_models import JobTypeBody, JobTypePage, error_responses
-from duly.api.contract.responses import accepts_query, json_response, page_response
-from duly.api.queues.breaker_bodies import breaker_bodies
+from duly.api.contract.response_models import error_responses
+from duly.api.contract.responses import accepts_query, merged_response, page_response
+from duly.api.queues.breaker_bodies import breaker_body, breakers_of
+from duly.api.queues.job_type_models import JobTypeBody, JobTypePage, ShownType, job_type_body
+from duly.api.server.cell_reads import read_cells
 from duly.api.server.scope_values import node_of, tenant_of
-from duly.domain.run_times import RunTimes
+from duly.domain.declared_type import DeclaredType
+from duly.domain.names import is_name
+from duly.domain.run_times import RunTimes, joined_run_times
 from duly.errors import NotFound
-from duly.handlers.registry import RegisteredHandler, Registry
+from duly.lifecycle.job_types.handler_declarations import declaration_of
+from duly.node import Node
+from duly.store.queue.declared_types import list_declared_types, read_declared_type
+from duly.store.queue.job_type_breakers import JobTypeBreakerView
+from duly.store.queue.limits import UNLIMITED, FlowLimits, Scope, read_limits_of
 from duly.store.queue.nodes import count_workers
 
+PATH = "/api/v1/job-types"
 LIST = "job-types"
-router = APIRouter(prefix="/api/v1/job-types", tags=["job types"])
+router = APIRouter(prefix=PATH, tags=["job types"])
 
 
 @router.get(
@@ -33,11 +39,18 @@ router = APIRouter(prefix="/api/v1/job-types", tags=["job types"])
 async def list_job_types(
     request: Request, limit: Annotated[int, Query(ge=1, le=200)] = 50, cursor: str | None = None
 ) -> Response:
-    """Returns the registered job types, sorted by name."""
+    """Returns the job types, sorted by name: those of handlers, and those that were declared."""
     after, registry = name_in_cursor(LIST, cursor), node_of(request).registry
-    names = sorted(name for name in registry if name > after)
-    items = await _bodies(request, [registry[name] for name in names[:limit]])
-    return page_response(items, next_cursor=write_cursor(LIST, names[limit - 1]) if len(names) > limit else None)
+    async with node_of(request).database.connection() as connection:
+        declared = await list_declared_types(connection, tenant_of(request), after=after, limit=limit + 1)
+    shown = {record.declared.type: ShownType(record.declared, record.declared_at) for record in declared}
+    for name, handler in registry.items():
+        if name > after:
+            shown[name] = _of_handler(declaration_of(handler), shown.get(name))
+    names = sorted(shown)
+    items, away = await job_type_bodies(request, [shown[name] for name in names[:limit]])
+    last = write_cursor(LIST, names[limit - 1]) if len(names) > limit else None
+    return page_response(items, next_cursor=last, away=away)
 
 
 @router.get(
@@ -50,63 +63,82 @@ async def list_job_types(
 )
 async def read_job_type(request: Request, type: str) -> Response:  # noqa: A002  # the contract's word
     """Returns one job type."""
-    [body] = await _bodies(request, [registered(node_of(request).registry, type)])
-    return json_response(orjson.dumps(body))
+    if not is_name(type):  # a text that the database might refuse
+        raise await unknown_job_type(request, type)
+    handler = node_of(request).registry.get(type)
+    async with node_of(request).database.connection() as connection:
+        record = await read_declared_type(connection, tenant_of(request), type)
+    shown = ShownType(record.declared, record.declared_at) if record is not None else None
+    if handler is not None:
+        shown = _of_handler(declaration_of(handler), shown)
+    if shown is None:
+        raise await unknown_job_type(request, type)
+    [body], away = await job_type_bodies(request, [shown])
+    return merged_response(body, away=away)
 
 
-def registered(registry: Registry, job_type: str) -> RegisteredHandler:
-    """Returns the handler of a job type.
+def _of_handler(declared: DeclaredType, recorded: ShownType | None) -> ShownType:
+    """Returns the type of a handler of this node, which precedes what is recorded."""
+    return ShownType(declared, recorded.declared_at if recorded is not None else None)
+
+
+async def known_job_type(request: Request, job_type: str) -> str:
+    """Returns the name of a job type.
 
     Raises:
-        NotFound: no handler is registered for it.
+        NotFound: no handler and no declaration is known for it.
     """
-    handler = registry.get(job_type)
-    if handler is None:
-        near = ", ".join(registry.near(job_type))
-        raise NotFound(f'Unknown job type "{job_type}".', reason=f"Similar types: {near}." if near else None)
-    return handler
+    if await node_of(request).job_types.find_loaded(tenant_of(request), job_type) is None:
+        raise await unknown_job_type(request, job_type)
+    return job_type
 
 
-async def _bodies(request: Request, handlers: Sequence[RegisteredHandler]) -> list[dict[str, object]]:
-    node = node_of(request)
-    observed = await node.run_times.observed(tenant_of(request), [handler.type for handler in handlers])
-    async with node.database.connection() as connection:
-        workers = await count_workers(connection)
-        breakers = await breaker_bodies(connection, handlers)
-    return [
-        _body(handler, observed=observed[handler.type], workers=workers.get(handler.type, 0))
-        | {"breaker": breakers[handler.type]}
-        for handler in handlers
+async def unknown_job_type(request: Request, job_type: str) -> NotFound:
+    """Returns the error for an unknown job type, which names similar ones."""
+    types, tenant_id = node_of(request).job_types, tenant_of(request)
+    await types.load([tenant_id])
+    near = ", ".join(types.near(tenant_id, job_type))
+    return NotFound(f'Unknown job type "{job_type}".', reason=f"Similar types: {near}." if near else None)
+
+
+class _State(NamedTuple):
+    """State of job types in one cell, by name."""
+
+    observed: Mapping[str, RunTimes | None]
+    workers: Mapping[str, int]
+    breakers: Mapping[str, JobTypeBreakerView]
+    limits: Mapping[str, FlowLimits]
+
+
+async def job_type_bodies(
+    request: Request, shown: Sequence[ShownType]
+) -> tuple[list[dict[str, object]], Sequence[int]]:
+    """Returns job types with their workers, run times, breakers and limits in all cells, and the cells that are away.
+
+    Each process works all cells, as a rule, so the largest number of workers is that of all.
+    """
+    tenant_id, names = tenant_of(request), [each.declared.type for each in shown]
+    guarded = [each.declared.type for each in shown if each.declared.handler and each.declared.handler.breaker]
+
+    async def read(node: Node) -> _State:
+        observed = await node.run_times.observed(tenant_id, names)
+        async with node.database.connection() as connection:
+            workers = await count_workers(connection, tenant_id, names)
+            breakers = await breakers_of(connection, tenant_id, guarded)
+            limits = await read_limits_of(connection, tenant_id, Scope.TYPE, names)
+        return _State(observed, workers, breakers, limits)
+
+    found, away = await read_cells(request, read)
+    states = list(found.values())
+    bodies = [
+        job_type_body(
+            each,
+            observed=joined_run_times([state.observed[name] for state in states]),
+            workers=max(state.workers[name] for state in states),
+            breaker=breaker_body(*(state.breakers[name] for state in states)) if name in guarded else None,
+            limits=next((state.limits[name] for state in states if name in state.limits), UNLIMITED),
+        )
+        for each in shown
+        for name in [each.declared.type]
     ]
-
-
-def _body(handler: RegisteredHandler, *, observed: RunTimes | None, workers: int) -> dict[str, object]:
-    batch = handler.batch
-    return {
-        "type": handler.type,
-        "description": handler.description,
-        "parametersSchema": _schema(handler.parameters, "validation"),
-        "resultSchema": _schema(handler.result, "serialization"),
-        "defaults": {"timeoutSeconds": handler.timeout_seconds, "maxAttempts": handler.max_attempts},
-        "isolation": handler.isolation,
-        "batch": {"size": batch.size, "lingerSeconds": batch.linger_seconds} if batch is not None else None,
-        "workers": workers,
-        "observed": _observed(observed) if observed is not None else None,
-    }
-
-
-def _observed(observed: RunTimes) -> dict[str, object]:
-    return {
-        "count": observed.count,
-        "p50Seconds": observed.p50_seconds,
-        "p99Seconds": observed.p99_seconds,
-        "suggestedTimeoutSeconds": observed.suggested_timeout_seconds,
-    }
-
-
-def _schema(adapter: TypeAdapter[Any], mode: Any) -> dict[str, Any]:
-    """Returns the JSON Schema of a type; one that accepts anything if JSON Schema cannot express the type."""
-    try:
-        return adapter.json_schema(mode=mode)
-    except PydanticInvalidForJsonSchema:
-        return {}
+    return bodies, away

@@ -1,30 +1,35 @@
 """`/api/v1/queues`: depth, rates and pause of each queue."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
-import orjson
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from duly.api.contract.cursors import name_in_cursor, write_cursor
 from duly.api.contract.openapi_parts import TimeText
-from duly.api.contract.response_models import error_responses
-from duly.api.contract.responses import accepts_query, json_response, page_response, time_or_none
-from duly.api.server.scope_values import node_of, tenant_of
+from duly.api.contract.response_models import Gathered, error_responses
+from duly.api.contract.responses import accepts_query, merged_response, page_response, time_or_none
+from duly.api.queues.limit_models import StartLimits, limits_body
+from duly.api.server.cell_reads import read_cells
+from duly.api.server.scope_values import tenant_of
 from duly.errors import NotFound
 from duly.lifecycle.submit.submission_model import Name
-from duly.store.read.queue_stats import QueueState, nothing_in, read_queues
+from duly.node import Node
+from duly.store.read.queue_stats import QueueState, joined_queue, nothing_in, read_queues
 
 LIST = "queues"
 NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 
-class QueueBody(BaseModel):
+class QueueBody(Gathered):
     """Current state of a queue. A queue exists from its first job on."""
 
     queue: str
     depth: int = Field(description="Jobs ready to start. Estimated above some thousand.")
     scheduled: int = Field(description="Jobs waiting for a time: a later start or the next attempt.")
+    parked: int = Field(description="Jobs whose handler waits for a timer, a signal or child jobs, without a slot.")
+    held: int = Field(description="Jobs whose attempts are used up, held for a retry by hand.")
     blocked: int = Field(description="Jobs waiting for others: dependencies, or jobs with the same concurrency key.")
     running: int
     oldestAgeSeconds: float | None = Field(description="Waiting time of the oldest job that is ready to start.")
@@ -32,9 +37,10 @@ class QueueBody(BaseModel):
     outPerSecond: float = Field(description="Jobs ended, averaged over the last minute.")
     paused: bool
     pausedAt: TimeText | None
+    limits: StartLimits
 
 
-class QueuePage(BaseModel):
+class QueuePage(Gathered):
     items: list[QueueBody]
     nextCursor: str | None
 
@@ -57,11 +63,11 @@ async def list_queues(
     paused or has limits. Sorted by name.
     """
     after = name_in_cursor(LIST, cursor)
-    async with node_of(request).database.connection() as connection:
-        states = await read_queues(connection, tenant_of(request))
+    states, away = await _read_states(request)
     names = [name for name in states if name > after]
     items = [queue_body(states[name]) for name in names[:limit]]
-    return page_response(items, next_cursor=write_cursor(LIST, names[limit - 1]) if len(names) > limit else None)
+    last = write_cursor(LIST, names[limit - 1]) if len(names) > limit else None
+    return page_response(items, next_cursor=last, away=away)
 
 
 @router.get(
@@ -91,9 +97,24 @@ def queue_name(text: str) -> str:
 
 async def queue_response(request: Request, name: str) -> Response:
     """Returns the response with the current state of a queue."""
-    async with node_of(request).database.connection() as connection:
-        states = await read_queues(connection, tenant_of(request))
-    return json_response(orjson.dumps(queue_body(states.get(name) or nothing_in(name))))
+    states, away = await _read_states(request)
+    return merged_response(queue_body(states.get(name) or nothing_in(name)), away=away)
+
+
+async def _read_states(request: Request) -> tuple[Mapping[str, QueueState], Sequence[int]]:
+    """Returns the queues of all cells by name, sorted, and the cells that are away."""
+    tenant_id = tenant_of(request)
+
+    async def read(node: Node) -> dict[str, QueueState]:
+        async with node.database.connection() as connection:
+            return await read_queues(connection, tenant_id)
+
+    found, away = await read_cells(request, read)
+    parts = list(found.values())
+    if len(parts) == 1:
+        return parts[0], away
+    names = sorted({name for part in parts for name in part})
+    return {name: joined_queue([part[name] for part in parts if name in part]) for name in names}, away
 
 
 def queue_body(state: QueueState) -> dict[str, object]:
@@ -102,6 +123,8 @@ def queue_body(state: QueueState) -> dict[str, object]:
         "queue": state.queue,
         "depth": state.ready,
         "scheduled": state.scheduled,
+        "parked": state.parked,
+        "held": state.held,
         "blocked": state.blocked,
         "running": state.running,
         "oldestAgeSeconds": round(state.oldest_seconds, 3) if state.oldest_seconds is not None else None,
@@ -109,4 +132,5 @@ def queue_body(state: QueueState) -> dict[str, object]:
         "outPerSecond": round(state.out_per_second, 3),
         "paused": state.paused_at is not None,
         "pausedAt": time_or_none(state.paused_at),
+        "limits": limits_body(state.limits),
     }

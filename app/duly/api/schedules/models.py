@@ -6,11 +6,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from typing_extensions import TypeAliasType
 
 from duly.api.contract.openapi_parts import IdText, TimeText, absent
-from duly.api.contract.response_models import ErrorContent
+from duly.api.contract.response_models import DeclaredBy, ErrorContent, Gathered, JobStatus
+from duly.domain.names import SCHEDULE_NAME_PATTERN
 from duly.lifecycle.submit.submission_model import Submission
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
-ScheduleName = Annotated[str, StringConstraints(pattern=NAME)]
+ScheduleName = Annotated[str, StringConstraints(pattern=SCHEDULE_NAME_PATTERN)]
 CronText = Annotated[
     str,
     StringConstraints(max_length=200),
@@ -27,18 +27,23 @@ _CATCH_UP = "Due times missed by a minute or more that are run: `none`, the `las
 _PAUSED = "A paused schedule submits no jobs."
 
 
-class ScheduleRequest(BaseModel):
-    """Submission that recurs."""
+class ScheduleDefinition(BaseModel):
+    """Submission that recurs, under the name in the path."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
-    name: ScheduleName = Field(examples=["nightly-report"])
     cron: CronText = Field(examples=["30 6 * * MON-FRI"])
     timezone: ZoneName = Field(default="UTC", examples=["Europe/Berlin"])
     submission: Submission
     overlap: OverlapPolicy = Field(default="allow", description=_OVERLAP)
     catchUp: CatchUpPolicy = Field(default="none", description=_CATCH_UP)
     paused: bool = Field(default=False, description=_PAUSED)
+
+
+class ScheduleRequest(ScheduleDefinition):
+    """Submission that recurs."""
+
+    name: ScheduleName = Field(examples=["nightly-report"])
 
 
 class ScheduleChange(BaseModel):
@@ -73,6 +78,8 @@ class ScheduleBody(BaseModel):
     overlap: OverlapPolicy
     catchUp: CatchUpPolicy
     paused: bool
+    declaredBy: DeclaredBy = Field(description="`handler`: by code of a worker. `client`: over the API.")
+    workers: int | None = Field(description="Workers whose code declares it now; null unless declared by code.")
     nextRunAt: TimeText | None = Field(description="Null while the schedule is paused.")
     lastRunAt: TimeText | None = Field(description="Due time of its last job.")
     lastJob: LastJobBody | None
@@ -81,6 +88,37 @@ class ScheduleBody(BaseModel):
     updatedAt: TimeText
 
 
-class SchedulePage(BaseModel):
+class SchedulePage(Gathered):
     items: list[ScheduleBody]
+    nextCursor: str | None
+
+
+class DueTimeBody(BaseModel):
+    dueAt: TimeText = Field(examples=["2026-03-30T04:30:00.000Z"])
+    localTime: TimeText = Field(
+        description="The same time in the schedule's time zone, with its offset.",
+        examples=["2026-03-30T06:30:00+02:00"],
+    )
+
+
+class DueTimesBody(BaseModel):
+    """Next due times of a schedule."""
+
+    timezone: str = Field(description="IANA name of the time zone of `localTime`.", examples=["Europe/Berlin"])
+    paused: bool = Field(description="True: the schedule submits nothing until it is resumed.")
+    items: list[DueTimeBody]
+
+
+class ScheduleRunBody(BaseModel):
+    """Due time that was run, or the time of a run by request."""
+
+    dueAt: TimeText = Field(examples=["2026-01-27T05:30:00.000Z"])
+    jobId: IdText | None = Field(description="Null if it was skipped because the last job had not ended.")
+    status: JobStatus | None = Field(description="Current status of the job; null without a job, or if it was deleted.")
+    startedAt: TimeText | None
+    completedAt: TimeText | None
+
+
+class ScheduleRunPage(BaseModel):
+    items: list[ScheduleRunBody]
     nextCursor: str | None

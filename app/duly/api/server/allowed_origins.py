@@ -18,8 +18,9 @@ MOST_KNOWN_HOSTS = 256
 SOCKET: Final = "/ws/jobs"
 STREAMS: Final = re.compile(r"/api/v1/(?:jobs/[^/]+/)?events/stream")
 # Pages for people, to which other sites may link.
-_PAGES: Final = frozenset({"/docs"})
+_PAGES: Final = re.compile(r"/|/docs|/ui|/ui/(?!assets/|session$).*|/signals/[^/]+")
 _OWN_SITES: Final = frozenset({b"same-origin", b"none"})
+_SAFE: Final = frozenset({"GET", "HEAD"})
 # Response to a preflight: methods and headers with which a page may open a stream.
 PREFLIGHT: Final = (b"access-control-allow-methods", b"GET")
 _PREFLIGHT: Final = (
@@ -103,9 +104,30 @@ class Origins:
         return ((b"access-control-allow-origin", origin), _VARY, *(_PREFLIGHT if asks else _READABLE))
 
 
+def from_own_page(method: str, headers: Headers) -> bool:
+    """Returns whether a browser says that a request is from a page of the service itself, or from its address bar.
+
+    Browsers name the site of each request over HTTPS and to loopback. Elsewhere they name the origin, except for GET,
+    whose response no other site can read.
+    """
+    site = headers.get(b"sec-fetch-site")
+    if site is not None:
+        return site == b"same-origin" or (site == b"none" and method in _SAFE)
+    return not from_foreign_page(headers) if b"origin" in headers else method in _SAFE
+
+
+def from_foreign_page(headers: Headers) -> bool:
+    """Returns whether a browser says that a request is from a page of another origin."""
+    site, origin = headers.get(b"sec-fetch-site"), headers.get(b"origin")
+    if site is not None:
+        return site not in _OWN_SITES
+    host = headers.get(b"host", b"").decode("latin-1")
+    return origin is not None and not same_place(origin.decode("latin-1"), host)
+
+
 def _check_site(scope: Scope, headers: Headers, site: bytes) -> None:
     navigates = headers.get(b"sec-fetch-mode") == b"navigate" and headers.get(b"sec-fetch-dest") == b"document"
-    if navigates and scope.get("method") in {"GET", "HEAD"} and scope["path"] in _PAGES:
+    if navigates and scope.get("method") in {"GET", "HEAD"} and _PAGES.fullmatch(scope["path"]):
         return
     raise Forbidden(
         f"Cross-site requests are not allowed (Sec-Fetch-Site: {site.decode('latin-1')}).",

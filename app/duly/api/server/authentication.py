@@ -1,4 +1,6 @@
-"""Authentication of requests by API key or, for streams, by ticket. Without any key, the service is open."""
+"""Authentication of requests by API key, by the dashboard's session or, for streams, by ticket. Without any key, the
+service is open.
+"""
 
 import hmac
 import re
@@ -7,9 +9,12 @@ from collections.abc import Mapping
 from starlette.types import Scope
 
 from duly.api.server.allowed_methods import AddressTable
+from duly.api.server.cell_reads import cells_of
+from duly.api.server.dashboard_cookie import principal_of_session, session_of
+from duly.api.server.key_hold import invalid_key
 from duly.api.server.route_scopes import require_route_scope
 from duly.api.server.scope_values import GRANT, PRINCIPAL, TENANT
-from duly.api.server.stream_tickets import invalid_ticket, take_ticket, use_ticket
+from duly.api.server.stream_tickets import cell_of_ticket, invalid_ticket, take_ticket, use_ticket
 from duly.domain.job import DEFAULT_TENANT
 from duly.domain.key_scope import ALL_SCOPES, KeyScope
 from duly.domain.principal import Principal
@@ -17,9 +22,13 @@ from duly.errors import NotFound, ScopeMissing, Unauthorized
 from duly.node import Node
 
 METRICS = "/metrics"
-OPEN_PATHS = frozenset({"/healthz", "/readyz", METRICS, "/docs", "/openapi.json", "/favicon.ico"})
+OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", METRICS, "/docs", "/ui", "/openapi.json", "/favicon.ico"})
+# The page of the dashboard and its files show nothing of the service; `/ui/session` checks the key by itself.
+_DASHBOARD = "/ui/"
 # Receivers read public keys here without an API key.
 _PUBLIC_KEYS = re.compile(r"/api/v1/webhooks/[0-9A-Fa-f-]{36}/jwks\.json")
+# People answer questions here, by links that are signed.
+_LINK = re.compile(r"/signals/[^/]+")
 _ACTS_FOR = b"x-duly-tenant"
 
 Headers = Mapping[bytes, bytes]
@@ -37,7 +46,7 @@ class Authentication:
         self._addresses = addresses
         metrics_key = node.settings.metrics_key
         self._metrics_key = metrics_key.get_secret_value().encode() if metrics_key else None
-        self._database = node.database
+        self._node = node
         self._verifier = node.key_verifier
         self._rates = node.key_rates
 
@@ -56,13 +65,13 @@ class Authentication:
         scope[TENANT] = DEFAULT_TENANT
         ticket = take_ticket(scope) if scope["query_string"] else None
         presented = _key_of(headers)
-        if scope["path"] in OPEN_PATHS:
+        if scope["path"] in OPEN_PATHS or scope["path"].startswith(_DASHBOARD):
             if scope["path"] == METRICS and self._metrics_key is not None:
                 await self._check_metrics_key(presented, self._metrics_key)
             return
         principal = self._verifier.recognised(presented) if presented else None
         if principal is None:
-            principal = await self._other(scope, presented, ticket)
+            principal = await self._other(scope, headers, presented, ticket)
             if principal is None:
                 return
         scope[PRINCIPAL] = principal
@@ -74,9 +83,9 @@ class Authentication:
         if principal.scopes is not ALL_SCOPES:
             require_route_scope(principal, self._addresses, scope.get("method", "GET"), scope["path"])
 
-    async def _other(self, scope: Scope, presented: bytes, ticket: bytes | None) -> Principal | None:
-        """Returns the principal of a key that is not cached, of a ticket, or of an open service; None for a public
-        path.
+    async def _other(self, scope: Scope, headers: Headers, presented: bytes, ticket: bytes | None) -> Principal | None:
+        """Returns the principal of a key that is not cached, of a ticket, of an open service, or of a session; None for
+        a public path.
         """
         principal = await self._verifier.verify(presented) if presented else None
         if principal is not None:
@@ -87,9 +96,16 @@ class Authentication:
             return self._verifier.anyone
         if _is_open(scope):
             return None
-        raise Unauthorized(
-            "Invalid API key." if presented else "API key required.", reason="Send it as `Authorization: Bearer <key>`."
-        )
+        if presented:
+            raise invalid_key()
+        if (principal := await self._of_session(scope, headers)) is not None:
+            return principal
+        raise Unauthorized("API key required.", reason="Send it as `Authorization: Bearer <key>`.")
+
+    async def _of_session(self, scope: Scope, headers: Headers) -> Principal | None:
+        """Returns the principal of the dashboard's session; None without one. It opens no WebSocket."""
+        session = session_of(self._node, scope, headers) if scope["type"] == "http" else None
+        return await principal_of_session(self._node, session) if session is not None else None
 
     async def _of_ticket(self, scope: Scope, ticket: bytes) -> Principal:
         """Returns the principal of a ticket: the rights of the key that made it, as far as the ticket extends to them.
@@ -97,7 +113,9 @@ class Authentication:
         Raises:
             Unauthorized: the ticket is invalid, or its key is no longer valid.
         """
-        tenant_id, grant = await use_ticket(self._database, ticket)
+        cells = cells_of(scope)
+        node = self._node if cells is None else cells.nodes[cell_of_ticket(ticket, len(cells.nodes))]
+        tenant_id, grant = await use_ticket(node.database, ticket)
         maker = await self._verifier.principal_of(grant.key_id)
         if maker is None or (maker.tenant_id != tenant_id and not maker.has(KeyScope.OPERATOR)):
             raise invalid_ticket()
@@ -138,7 +156,10 @@ class Authentication:
 
 
 def _is_open(scope: Scope) -> bool:
-    return scope.get("method") in {"GET", "HEAD"} and _PUBLIC_KEYS.fullmatch(scope["path"]) is not None
+    method, path = scope.get("method"), scope["path"]
+    if method in {"GET", "HEAD"} and _PUBLIC_KEYS.fullmatch(path) is not None:
+        return True
+    return method in {"GET", "HEAD", "POST"} and _LINK.fullmatch(path) is not None
 
 
 def _key_of(headers: Headers) -> bytes:

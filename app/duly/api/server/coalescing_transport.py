@@ -13,12 +13,13 @@ class CoalescingTransport:
     when the transport is closed before its client has received everything.
     """
 
-    __slots__ = ("_call_soon", "_pieces", "_transport", "_unsent")
+    __slots__ = ("_call_soon", "_pieces", "_transport", "_unsent", "is_closing")
 
     def __init__(
         self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, unsent: Callable[[], None]
     ) -> None:
         self._transport = transport
+        self.is_closing = transport.is_closing
         self._call_soon = loop.call_soon
         self._unsent: Callable[[], None] | None = unsent
         self._pieces: list[bytes] = []
@@ -28,6 +29,12 @@ class CoalescingTransport:
         if not self._pieces:
             self._call_soon(self._flush)
         self._pieces.append(piece)
+
+    def write_response(self, response: bytes) -> None:
+        """Writes a whole response at the end of the iteration: responses to the jobs of one statement are sent one
+        right after another. With other work in between, each would wake its client again.
+        """
+        self.write(response)
 
     def _flush(self) -> None:
         if self._pieces:

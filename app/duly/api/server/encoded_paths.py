@@ -18,9 +18,10 @@ def refuse_encoded_slash(scope: Scope) -> None:
     Raises:
         NotFound: the path has one elsewhere.
     """
-    raw = scope.get("raw_path", b"").decode("latin-1")
-    if "%2f" not in raw.lower():
+    raw_path: bytes = scope.get("raw_path", b"")
+    if b"%" not in raw_path or b"%2f" not in raw_path.lower():
         return
+    raw = raw_path.decode("latin-1")
     name = _NAMED.fullmatch(raw)
     if name is None or ends_as_address(unquote(name[1])):
         raise NotFound("Not found.", reason="An encoded slash (%2F) does not separate path segments.")

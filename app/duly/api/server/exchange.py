@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from starlette.types import Message, Scope, Send
 
 from duly.api.server.security_headers import NO_REFERRER
+from duly.telemetry.tracing import RequestSpans
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 # In a scope: function that sends a whole response at once.
@@ -15,10 +16,11 @@ RESPOND = "duly.respond"
 class Exchange:
     """Adds the request id and the headers in `also` to the response, and the path prefix to its `Location`.
 
-    `status` is None until the response has begun; `code` is the code of an error.
+    `status` is None until the response has begun; `code` is the code of an error; `trace`: spans of a request that
+    submits jobs, if its trace is sampled.
     """
 
-    __slots__ = ("_prefix", "_request_id", "_send", "also", "began", "code", "location", "status")
+    __slots__ = ("_prefix", "_request_id", "_send", "also", "began", "code", "location", "status", "trace")
 
     def __init__(self, send: Send, request_id: bytes, prefix: str) -> None:
         self._send = send
@@ -29,6 +31,7 @@ class Exchange:
         self.status: int | None = None
         self.location: bytes | None = None
         self.code: str | None = None
+        self.trace: RequestSpans | None = None
 
     @property
     def begun(self) -> bool:
@@ -39,7 +42,9 @@ class Exchange:
         """Sends a part of the response."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = self._completed((*message.get("headers", ()), NO_REFERRER))
+            given = message.get("headers", ())
+            policy = () if any(name == NO_REFERRER[0] for name, _ in given) else (NO_REFERRER,)
+            message["headers"] = self._completed((*given, *policy))
         await self._send(message)
 
     def respond(self, scope: Scope, status: int, headers: RawHeaders, body: bytes) -> bool:
@@ -53,7 +58,7 @@ class Exchange:
     def _completed(self, given: RawHeaders) -> RawHeaders:
         headers = [*given, *self.also, (b"x-request-id", self._request_id)]
         for index, (name, value) in enumerate(headers):
-            if name.lower() == b"location":
+            if name == b"location":
                 self.location = value
                 if self._prefix and value.startswith(b"/"):
                     headers[index] = (name, self._prefix + value)

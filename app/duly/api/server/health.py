@@ -5,13 +5,19 @@ from typing import Any, Literal
 import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
+from duly.api.contract.openapi_parts import absent
 from duly.api.contract.response_models import ErrorBody, Responses, error_response
 from duly.api.contract.responses import json_response
+from duly.api.server.cell_reads import cells_of
 from duly.api.server.scope_values import node_of
 from duly.errors import Unavailable
 from duly.lifecycle.cluster.readiness import NotServing
+
+OPENMETRICS = "application/openmetrics-text"
+_FORMATS = {False: "text/plain; version=0.0.4; charset=utf-8", True: CONTENT_TYPE_LATEST}
 
 
 class NotReady(Unavailable):
@@ -38,6 +44,9 @@ class ReadyBody(BaseModel):
 
     status: Literal["ready"]
     node: str = Field(description="Name of the node that responds.")
+    cellsAway: list[int] = Field(
+        default_factory=absent, description="With several cells: numbers of those that do not answer."
+    )
 
 
 _OPEN: dict[str, Any] = {"security": []}
@@ -66,17 +75,22 @@ async def readyz(request: Request) -> Response:
         raise NotReady("This node is not ready.", reason="draining")
     if (cause := await node.readiness.check()) is not None:
         raise NotReady.of(cause)
-    return json_response(orjson.dumps({"status": "ready", "node": node.name}))
+    cells = cells_of(request.scope)
+    away = {} if cells is None else {"cellsAway": list(cells.away())}
+    return json_response(orjson.dumps({"status": "ready", "node": node.name, **away}))
 
 
 @router.get(
     "/metrics",
     operation_id="getMetrics",
     summary="Read metrics",
-    responses=_MALFORMED | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses=_MALFORMED
+    | {200: {"content": {name: {"schema": {"type": "string"}} for name in ("text/plain", OPENMETRICS)}}},
     response_class=PlainTextResponse,
     openapi_extra=_OPEN,
 )
 async def metrics(request: Request) -> Any:
-    """Returns the metrics of the node in the text format of Prometheus."""
-    return Response(node_of(request).metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    """Returns the metrics of the node in the text format of Prometheus, or in OpenMetrics where `Accept` names it."""
+    openmetrics = OPENMETRICS in request.headers.get("accept", "")
+    body = node_of(request).metrics.render(openmetrics=openmetrics)
+    return Response(body, media_type=_FORMATS[openmetrics])

@@ -102,11 +102,10 @@ class BoundedProtocol(TimedProtocol):
             return False
         if self.flow.write_paused or not cycle.keep_alive:
             return False
-        pieces = [STATUS_LINE[status]]
-        for name, value in (*self.server_state.default_headers, *headers):
-            pieces += (name, b": ", value, b"\r\n")
-        pieces += (b"\r\n", body)
-        self.transport.write(b"".join(pieces))
+        lines = map(b": ".join, (*self.server_state.default_headers, *headers))
+        cast("CoalescingTransport", self.transport).write_response(
+            STATUS_LINE[status] + b"\r\n".join((*lines, b"", body))
+        )
         cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False
         cycle.message_event.set()
@@ -203,6 +202,7 @@ class BoundedProtocol(TimedProtocol):
         cycle = self.cycle
         if not cycle.response_started:
             self._all.half_closed.put(self)
+            cycle.message_event.set()  # wakes an endpoint that waits for the client
         elif cycle.chunked_encoding and cycle.scope["path"].endswith(_STREAMS):
             self.transport.write(_COMMENT)
             self._all.probes.put(self)

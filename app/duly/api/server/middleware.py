@@ -1,5 +1,6 @@
 """Request middleware: checks of every request before its endpoint, in bare ASGI, and the response to every error."""
 
+import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from duly.api.server.scope_values import BODY, HEADERS, NODE, READER, header_tex
 from duly.api.server.websocket_authentication import WebSocketAuthentication
 from duly.errors import BodyTooLarge
 from duly.node import Node
+from duly.telemetry.tracing import RequestSpans
 
 # Bytes of an oversized body that are read, so that the client can read the error instead of a broken connection.
 MOST_DISCARDED = 32 << 20
@@ -102,6 +104,8 @@ class RequestMiddleware:
             # Both refer to the scope: cycles would keep the garbage collector busy.
             del scope["duly.exchange"]
             scope.pop(RESPOND, None)
+            if exchange.trace is not None:
+                self._end_trace(exchange.trace, scope, exchange)
             self._note(scope, exchange)
 
     async def _serve(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, exchange: Exchange) -> None:
@@ -123,8 +127,9 @@ class RequestMiddleware:
         inner = with_prefix(self._addresses.routed(scope)) if app is self._app else scope
         if method in {"POST", "PUT", "PATCH"}:
             limit = self._body_limits.get(path, self._body_limit)
-            inner[BODY] = body = await _read(scope, headers, receive, limit=limit)
-            receive = _replay(body, receive)
+            inner[BODY] = body = await _read(scope, receive, limit=limit)
+            if app is self._app:
+                receive = _replay(body, receive)
         await app(inner, receive, exchange.send)
 
     async def _send_error(self, error: Exception, scope: Scope, receive: Receive, exchange: Exchange) -> None:
@@ -145,6 +150,11 @@ class RequestMiddleware:
         refuse_encoded_slash(scope)
         return Response(status_code=204) if PREFLIGHT in exchange.also else self._addresses.options(scope)
 
+    def _end_trace(self, trace: RequestSpans, scope: Scope, exchange: Exchange) -> None:
+        """Ends the spans of a request that submits jobs."""
+        method, (route, _), seconds = scope["method"], self._route_of(scope), time.perf_counter() - exchange.began
+        trace.end(method=method, route=route, status=exchange.status, code=exchange.code, seconds=seconds)
+
     def _note(self, scope: Scope, exchange: Exchange) -> None:
         """Writes a request that failed or may have changed something to the access log."""
         method = scope["method"]
@@ -153,6 +163,8 @@ class RequestMiddleware:
         pattern, names = self._route_of(scope)
         if exchange.location is not None:
             names = {**names, **made(exchange.location)} if names else made(exchange.location)
+        if exchange.trace is not None:
+            names = {**names, "traceId": exchange.trace.trace_id}
         found, status, code = (pattern, names), exchange.status, exchange.code
         self._access.put(line_of(scope, found, method=method, status=status, code=code, began=exchange.began))
 
@@ -170,7 +182,7 @@ class RequestMiddleware:
         return self._app if below is None or path in self._addresses.literal else below
 
 
-async def _read(scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, *, limit: int) -> bytes:
+async def _read(scope: Scope, receive: Receive, *, limit: int) -> bytes:
     """Returns the whole body.
 
     Raises:
@@ -178,7 +190,6 @@ async def _read(scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, 
         RequestTimeout: it arrived too slowly.
         BodyTooLarge: it has more than `limit` bytes.
     """
-    announced = headers.get(b"content-length", b"")
     message = await receive()
     body: bytes = message.get("body", b"")
     if message.get("more_body"):
@@ -186,7 +197,7 @@ async def _read(scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, 
         body = await _read_on(body, punctual(scope, receive), limit)
     elif message["type"] != "http.request":
         raise ClientGone
-    if len(body) > limit or (announced.isdigit() and int(announced) > limit):
+    if len(body) > limit:
         raise BodyTooLarge(
             f"Body too large (limit: {limit:,} bytes).",
             reason="Send large inputs by reference, for example as a URL in the parameters.",

@@ -13,9 +13,9 @@ from duly.domain.forwarded import read_forwarded, read_peer
 from duly.domain.special_addresses import Address
 from duly.settings import Settings
 
-# First segments of all paths of the service.
+# First segments of all paths of the service; empty: that of `/`.
 OWN = frozenset(
-    {"api", "ws", "ui", "signals", "docs", "openapi.json", "healthz", "readyz", "metrics", "favicon.ico"},
+    {"", "api", "ws", "ui", "signals", "docs", "openapi.json", "healthz", "readyz", "metrics", "favicon.ico"},
 )
 _SECURE = {"http": "ws", "https": "wss"}
 

@@ -19,6 +19,8 @@ PRINCIPAL: Final = "duly.principal"
 GRANT: Final = "duly.grant"
 BODY: Final = "duly.body"
 HEADERS: Final = "duly.headers"
+# JSON value of the body, where it was read before the endpoint.
+PARSED: Final = "duly.parsed"
 
 RequestScope = Mapping[str, Any]
 

@@ -11,10 +11,10 @@ import socket
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from functools import partial
-from secrets import token_hex
 from typing import Any, cast
 
 from duly.api.contract.error_responses import as_response
+from duly.api.server.header_checks import new_request_id
 from duly.api.server.http_protocol import BoundedProtocol
 from duly.api.server.load_shedding import LoadShedder
 from duly.api.server.refusals import body_late
@@ -66,7 +66,7 @@ def refusal_of(received: bytes, *, begins: Sequence[bytes] = (_BEGINS,)) -> tupl
     if size > _LARGEST:
         return None
     given = _REQUEST_ID.search(head)
-    return _REFUSAL % (given[1] if given else token_hex(8).encode()), size
+    return _REFUSAL % (given[1] if given else new_request_id()), size
 
 
 def _is_plain(head: bytes) -> bool:

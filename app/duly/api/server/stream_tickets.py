@@ -1,6 +1,7 @@
 """Stream tickets in requests: each opens one stream or socket, once."""
 
 import hashlib
+from secrets import token_urlsafe
 from urllib.parse import unquote_to_bytes
 
 from starlette.types import Scope
@@ -26,6 +27,19 @@ def take_ticket(scope: Scope) -> bytes | None:
         return None
     scope["query_string"] = b"&".join(member for member in members if not member.startswith(_MEMBER))
     return unquote_to_bytes(tickets[-1].removeprefix(_MEMBER))
+
+
+def new_ticket(number: int, count: int) -> str:
+    """Makes the text of a ticket that is redeemed in this cell."""
+    while True:
+        ticket = token_urlsafe(32)
+        if cell_of_ticket(ticket.encode(), count) == number:
+            return ticket
+
+
+def cell_of_ticket(ticket: bytes, count: int) -> int:
+    """Returns the number of the cell in which a ticket is redeemed, wherever its stream is."""
+    return ticket_digest(ticket)[-1] % count
 
 
 async def use_ticket(database: Database, ticket: bytes) -> tuple[int, Grant]:

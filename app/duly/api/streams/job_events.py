@@ -10,6 +10,7 @@ from duly.api.contract.path_ids import job_id_in_path
 from duly.api.contract.response_models import EventPage, Responses, error_responses
 from duly.api.contract.responses import accepts_query, page_response
 from duly.api.server.scope_values import grant_of, node_of, reads_payload, tenant_of
+from duly.api.streams.resume_sequence import resume_sequence
 from duly.api.streams.stream_response import STREAM_DOCUMENT, STREAM_RESPONSES, stream_response, unknown_frame
 from duly.api.streams.ticket_rights import read_granted
 from duly.domain.event_views import event_resource, without_payload
@@ -73,12 +74,13 @@ async def stream_job_events(request: Request, jobId: str, lastEventId: str | Non
     job_id, node, tenant_id = job_id_in_path(jobId), node_of(request), tenant_of(request)
     view = await read_granted(node, tenant_id, job_id, grant=grant_of(request))
     after = _sequence(request.headers.get("last-event-id", lastEventId))
-    if view.ended and after >= view.sequence:
+    start = await resume_sequence(node, view, after)
+    if view.ended and (start is None or start >= view.sequence):
         return Response(status_code=204)
-    if after > view.sequence:  # it may never come
+    if start is None:  # it may never come
         raise unknown_frame("Last-Event-ID")
     frames = job_stream(
-        node.database, node.hub, tenant_id=tenant_id, job_id=job_id, after=after, payload=reads_payload(request)
+        node.database, node.hub, tenant_id=tenant_id, job_id=job_id, after=start, payload=reads_payload(request)
     )
     return stream_response(request, frames)
 

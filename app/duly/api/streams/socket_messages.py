@@ -1,13 +1,14 @@
 """Messages of WebSocket clients: one JSON object each, by its `type`."""
 
 import json
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
 from pydantic_core import PydanticCustomError
 
 from duly.api.streams.tenant_events import StreamFilter
 from duly.domain.json_reader import JsonRefused, read_json
+from duly.domain.stream_vector import LONGEST
 from duly.errors import BodyTooLarge, Invalid, PathError
 from duly.lifecycle.submit.submission_model import Submission
 from duly.lifecycle.submit.validate_model import read_model
@@ -46,7 +47,9 @@ class Subscribe(_Targeted):
     """Follows a job, or all jobs that match a filter. `after` resumes: a job's sequence, or the `id` of a frame."""
 
     type: Literal["subscribe"]
-    after: Annotated[int, Field(ge=-1, lt=1 << 31)] | Annotated[str, StringConstraints(max_length=200)] | None = None
+    after: Annotated[int, Field(ge=-1, lt=1 << 31)] | Annotated[str, StringConstraints(max_length=LONGEST)] | None = (
+        None
+    )
 
 
 class Unsubscribe(_Targeted):
@@ -62,18 +65,28 @@ class CancelJob(_Message):
     jobId: Id
 
 
+class SendSignal(_Message):
+    """Sends a signal to a job."""
+
+    type: Literal["send_signal"]
+    jobId: Id
+    name: Annotated[str, StringConstraints(max_length=200)]
+    body: Any = None
+
+
 class Ping(_Message):
     """Requests a `pong`."""
 
     type: Literal["ping"]
 
 
-Message = SubmitJob | Subscribe | Unsubscribe | CancelJob | Ping
+Message = SubmitJob | Subscribe | Unsubscribe | CancelJob | SendSignal | Ping
 _MODELS: dict[str, type[Message]] = {
     "submit_job": SubmitJob,
     "subscribe": Subscribe,
     "unsubscribe": Unsubscribe,
     "cancel_job": CancelJob,
+    "send_signal": SendSignal,
     "ping": Ping,
 }
 

@@ -1,6 +1,5 @@
 """`POST /api/v1/stream-tickets`: tickets for browsers, which cannot send an API key when they open a stream."""
 
-from secrets import token_urlsafe
 from typing import Annotated
 
 import orjson
@@ -15,6 +14,7 @@ from duly.api.contract.response_models import TicketBody, error_responses
 from duly.api.contract.responses import accepts_query, json_response
 from duly.api.jobs.long_poll import find_job
 from duly.api.jobs.submission_reader import read_body
+from duly.api.server.cell_reads import cell_count, number_of
 from duly.api.server.route_scopes import require_scope
 from duly.api.server.scope_values import (
     BODY,
@@ -26,7 +26,7 @@ from duly.api.server.scope_values import (
     principal_of,
     tenant_of,
 )
-from duly.api.server.stream_tickets import VALID_SECONDS, ticket_digest
+from duly.api.server.stream_tickets import VALID_SECONDS, new_ticket, ticket_digest
 from duly.domain.key_scope import KeyScope
 from duly.domain.ticket_grant import Grant
 from duly.domain.timestamps import rfc3339
@@ -93,7 +93,7 @@ async def create_stream_ticket(request: Request) -> Response:
     It grants reading its target only, and submitting over the socket only with `submit`.
     """
     grant = await _grant(request, read_body(_with_body(request), TicketRequest))
-    ticket, tenant_id = token_urlsafe(32), tenant_of(request)
+    ticket, tenant_id = new_ticket(number_of(request), cell_count(request)), tenant_of(request)
     digest = ticket_digest(ticket.encode())
     async with node_of(request).database.connection() as connection:
         until = await issue(connection, tenant_id, digest, opens=grant.written(), seconds=VALID_SECONDS)

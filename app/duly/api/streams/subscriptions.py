@@ -9,15 +9,15 @@ from uuid import UUID
 from starlette.types import Scope
 
 from duly.api.server.scope_values import grant_of, node_of, reads_payload, tenant_of
-from duly.api.streams.tenant_events import StreamFilter, resume_point
+from duly.api.streams.all_events import Start, TooSlow, find_start, socket_events
+from duly.api.streams.resume_sequence import resume_sequence
+from duly.api.streams.tenant_events import StreamFilter
 from duly.api.streams.ticket_rights import read_granted, within
 from duly.domain.event_views import frame_text
 from duly.domain.job import JobView
-from duly.domain.stream_position import StreamPosition
 from duly.errors import Invalid, Overloaded, PathError
 from duly.stream.filter import ALL_EVENTS, EventFilter
 from duly.stream.job_feed import job_events
-from duly.stream.tenant_feed import tenant_events
 
 MOST = 1_000
 MOST_OWN = 10_000
@@ -44,6 +44,7 @@ class Subscriptions:
         send_text: SendText,
         overflow: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
+        self._scope = scope
         self._node, self._tenant_id, self._grant = node_of(scope), tenant_of(scope), grant_of(scope)
         self._payload = reads_payload(scope)
         self._own: dict[UUID, None] = {}  # jobs submitted on this socket with a ticket, at most the newest ones
@@ -84,11 +85,12 @@ class Subscriptions:
         if isinstance(after, str):
             is_number = after.isascii() and after.isdecimal() and len(after) <= SEQUENCE_DIGITS
             after = int(after) if is_number else view.sequence + 1
-        if after is not None and after > view.sequence:
+        start = await resume_sequence(self._node, view, -1 if after is None else after)
+        if start is None:
             raise Invalid.at([PathError("after", "not a sequence of this job")])
-        return -1 if after is None else after
+        return start
 
-    async def start_of_filter(self, after: int | str | None) -> StreamPosition:
+    async def start_of_filter(self, after: int | str | None) -> Start:
         """Returns the position from which the events of all jobs are sent.
 
         Raises:
@@ -96,13 +98,13 @@ class Subscriptions:
             Forbidden: the ticket is for a single job.
         """
         within(self._grant, ALL_EVENTS)
-        return await resume_point(self._node.tails.of(self._tenant_id), None if after is None else str(after), "after")
+        return await find_start(self._scope, None if after is None else str(after), "after")
 
     def follow_job(self, job_id: UUID, *, after: int) -> None:
         """Sends the events of a job until it ends; restarts a subscription to the same job."""
         self._start(job_id, self._send_job(job_id, after))
 
-    def follow_filter(self, stream_filter: StreamFilter, *, after: StreamPosition) -> None:
+    def follow_filter(self, stream_filter: StreamFilter, *, after: Start) -> None:
         """Sends the events of all jobs that match."""
         event_filter = stream_filter.as_filter()
         self._start(event_filter, self._send_filtered(within(self._grant, event_filter), after))
@@ -144,12 +146,10 @@ class Subscriptions:
                 for event in events:
                     await self._send_text(f'{{"id":{event.sequence},{frame_text(event)[1:]}')
 
-    async def _send_filtered(self, event_filter: EventFilter, after: StreamPosition) -> None:
-        tail = self._node.tails.of(self._tenant_id)
-        feed = tenant_events(tail, after=after, event_filter=event_filter, payload=self._payload)
-        async with aclosing(feed):
-            async for news in feed:
-                if news.too_slow:
-                    await self._overflow()
-                for entry in news.entries:
-                    await self._send_text(entry.text)
+    async def _send_filtered(self, event_filter: EventFilter, after: Start) -> None:
+        try:
+            async with aclosing(socket_events(self._scope, after, event_filter)) as texts:
+                async for text in texts:
+                    await self._send_text(text)
+        except TooSlow:
+            await self._overflow()

@@ -8,13 +8,11 @@ from starlette.responses import StreamingResponse
 
 from duly.api.contract.response_models import error_responses
 from duly.api.jobs.job_filter import JobProperties
-from duly.api.server.scope_values import grant_of, node_of, reads_payload, tenant_of
-from duly.api.streams.stream_response import STREAM_DOCUMENT, STREAM_RESPONSES, stream_response, unknown_frame
+from duly.api.server.scope_values import grant_of
+from duly.api.streams.all_events import find_start, sse_events
+from duly.api.streams.stream_response import STREAM_DOCUMENT, STREAM_RESPONSES, stream_response
 from duly.api.streams.ticket_rights import within
-from duly.domain.stream_position import StreamPosition, read_position
 from duly.stream.filter import EventFilter
-from duly.stream.ledger_tail import LedgerTail
-from duly.stream.tenant_feed import tenant_stream
 
 
 class StreamFilter(JobProperties):
@@ -52,23 +50,10 @@ async def stream_events(request: Request, query: Annotated[StreamQuery, Query()]
 
     The first frame is `event: position`; its id resumes the stream before the first event. The stream ends only when
     the service shuts down, or with `event: overflow` when the client reads too slowly. The last id resumes it.
+
+    In an installation with several cells, `event: duly.cell_away` says that the events of one cell are missing for now,
+    and `event: duly.cell_back` that they follow.
     """
-    node, wanted = node_of(request), within(grant_of(request), query.as_filter())
-    tail = node.tails.of(tenant_of(request))
-    after = await resume_point(tail, request.headers.get("last-event-id", query.lastEventId), "Last-Event-ID")
-    stream = tenant_stream(tail, after=after, event_filter=wanted, payload=reads_payload(request))
-    return stream_response(request, stream)
-
-
-async def resume_point(tail: LedgerTail, last: str | None, member: str) -> StreamPosition:
-    """Returns the position from which to stream the events of all jobs: after the frame of this id, or now.
-
-    Raises:
-        Invalid: not the id of a frame of such a stream; `member` names it in the error.
-    """
-    if last is None or not last.strip():
-        return await tail.now()
-    position = read_position(last.strip())
-    if position is None or not await tail.may_resume(position):
-        raise unknown_frame(member)
-    return position
+    wanted = within(grant_of(request), query.as_filter())
+    start = await find_start(request, request.headers.get("last-event-id", query.lastEventId), "Last-Event-ID")
+    return stream_response(request, sse_events(request, start, wanted))

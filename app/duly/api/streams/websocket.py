@@ -1,4 +1,4 @@
-"""`/ws/jobs`: submitting, following and cancelling jobs over one WebSocket."""
+"""`/ws/jobs`: submitting, following, signalling and cancelling jobs over one WebSocket."""
 
 import asyncio
 import time
@@ -12,19 +12,20 @@ from starlette.types import Receive, Scope, Send
 from duly.api.contract.error_responses import as_duly_error, error_content
 from duly.api.contract.path_ids import job_id_in_path
 from duly.api.jobs.job_body import accepted_body
-from duly.api.jobs.submission_headers import digest_of
+from duly.api.jobs.signals import check_signal_name, check_signal_size
 from duly.api.jobs.submission_reader import reader_of
-from duly.api.jobs.submission_steps import accept, refuse_when_draining
+from duly.api.jobs.submission_steps import accept, load_job_types, refuse_when_draining
 from duly.api.server.access_lines import line_of
 from duly.api.server.allowed_origins import SOCKET
 from duly.api.server.route_scopes import MESSAGE_SCOPES, require_scope
-from duly.api.server.scope_values import grant_of, node_of, principal_of, tenant_of
+from duly.api.server.scope_values import actor_of, grant_of, node_of, principal_of, tenant_of
 from duly.api.streams.socket_channel import SocketChannel, SocketClosed
 from duly.api.streams.socket_messages import (
     BadMessage,
     CancelJob,
     Message,
     Ping,
+    SendSignal,
     SubmitJob,
     Subscribe,
     Unsubscribe,
@@ -34,10 +35,12 @@ from duly.api.streams.subscriptions import Subscriptions, Target
 from duly.api.streams.ticket_rights import granted_submission
 from duly.domain.events import Status
 from duly.domain.job import Accepted, IdempotencyKey, NewJob
+from duly.domain.json_writer import digest_of, dump_text
 from duly.errors import Forbidden, IdempotencyKeyReused, NotFound
 from duly.lifecycle.end.cancel import CancelResult
 from duly.lifecycle.submit.submission_errors import nested_under
 from duly.lifecycle.submit.submission_model import SubmissionOrigin
+from duly.lifecycle.submit.traced_submission import TracedSubmission
 
 # RFC 6455, section 7.4.1, and the IANA registry of close codes: policy violation, service restart, try again later.
 POLICY_VIOLATION, SERVICE_RESTART, TRY_AGAIN_LATER = 1008, 1012, 1013
@@ -119,6 +122,8 @@ class Conversation:
                 await self._respond(message, self._unsubscribe(message))
             case CancelJob():
                 await self._respond(message, self._cancel(message))
+            case SendSignal():
+                await self._respond(message, self._signal(message, value.get("body")))
             case Ping():
                 await self._channel.send_object({"type": "pong"}, ref=message.ref)
             case _:
@@ -151,7 +156,11 @@ class Conversation:
         self._require_scope(message)
         refuse_when_draining(self._node)
         self._subscriptions.check_limit()
-        accepted = await accept(self._node, self._job_of(message, cast("dict[str, object]", value["job"])))
+        await load_job_types(self._node, self._tenant_id)
+        job = self._job_of(message, cast("dict[str, object]", value["job"]))
+        traced = TracedSubmission(self._node.tracing, (job,))
+        accepted = await accept(self._node, traced.jobs[0])
+        traced.recorded((accepted,))
         if not accepted.fresh:
             await self._check_readable(accepted.job_id)
         await self._channel.send_object({"type": "job_accepted", "ref": message.ref, **self._accepted_body(accepted)})
@@ -204,14 +213,33 @@ class Conversation:
         await self._acknowledge("unsubscribed", message.ref, {"jobId": message.jobId} if message.jobId else {})
 
     async def _cancel(self, message: CancelJob) -> UUID:
+        job_id = await self._changeable(message, "cancelling")
+        result = await self._node.canceller.cancel(self._tenant_id, job_id)
+        status = Status.CANCELLED if result is CancelResult.CANCELLED else Status.RUNNING
+        await self._acknowledge("cancel_accepted", message.ref, {"jobId": str(job_id), "status": status})
+        return job_id
+
+    async def _signal(self, message: SendSignal, body: object) -> UUID:
+        job_id = await self._changeable(message, "signalling")
+        check_signal_name(message.name)
+        check_signal_size(len(dump_text(body).encode()))
+        by = actor_of(self._scope)
+        sent, _ = await self._node.signals.send(self._tenant_id, job_id, message.name, body, by=by, source="api")
+        members = {"jobId": str(job_id), "name": message.name, "sequence": sent.sequence}
+        await self._acknowledge("signal_accepted", message.ref, members)
+        return job_id
+
+    async def _changeable(self, message: CancelJob | SendSignal, action: str) -> UUID:
+        """Returns the job of a message that changes it.
+
+        Raises:
+            ScopeMissing, Forbidden, NotFound: the key or the ticket does not allow it.
+        """
         self._require_scope(message)
         job_id = job_id_in_path(message.jobId)
         if self._grant is not None and job_id not in self._subscriptions.own:
             await self._subscriptions.read_granted(job_id)
-            raise Forbidden("A ticket allows cancelling only jobs that were submitted on this socket.")
-        result = await self._node.canceller.cancel(self._tenant_id, job_id)
-        status = Status.CANCELLED if result is CancelResult.CANCELLED else Status.RUNNING
-        await self._acknowledge("cancel_accepted", message.ref, {"jobId": str(job_id), "status": status})
+            raise Forbidden(f"A ticket allows {action} only jobs that were submitted on this socket.")
         return job_id
 
     async def _acknowledge(self, type_: str, ref: str | None, members: dict[str, object]) -> None:

@@ -1,5 +1,6 @@
 """Deliveries: lists by webhook and by job, one delivery with its attempts, and redelivery."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
@@ -8,9 +9,11 @@ import orjson
 from fastapi import APIRouter, Query, Request, Response
 
 from duly.api.contract.cursors import id_in_cursor, write_cursor
+from duly.api.contract.merged_pages import Page, merged_page
 from duly.api.contract.path_ids import id_in_path, job_id_in_path
 from duly.api.contract.response_models import error_responses
 from duly.api.contract.responses import accepts_query, json_response, page_response, time_or_none
+from duly.api.server.cell_reads import read_cells
 from duly.api.server.scope_values import node_of, tenant_of
 from duly.api.webhooks.delivery_models import (
     DeliveryBody,
@@ -19,11 +22,12 @@ from duly.api.webhooks.delivery_models import (
     WholeDeliveryBody,
 )
 from duly.domain.event_views import WEBHOOK_EVENT_OF
-from duly.domain.ids import LARGEST, SMALLEST, event_id, made_at, smallest_id_at
+from duly.domain.ids import LARGEST, SMALLEST, event_id_text, made_at, smallest_id_at
 from duly.domain.timestamps import rfc3339
 from duly.domain.webhook_events import MESSAGE_EVENTS, MessageKind
 from duly.errors import NotFound
 from duly.lifecycle.maintenance.redeliver import redeliver
+from duly.node import Node
 from duly.store.ledger.job_logs import job_exists
 from duly.store.postgres.database import Connection
 from duly.store.webhooks.delivery_lists import (
@@ -65,10 +69,19 @@ async def list_webhook_deliveries(
     webhook_id, tenant_id = id_in_path(webhookId, "Webhook"), tenant_of(request)
     list_name = f"deliveries of webhook {webhook_id}"
     chosen = _filter(query, before=id_in_cursor(list_name, query.cursor, start=LARGEST))
-    async with node_of(request).database.connection() as connection:
-        await check_webhook(connection, tenant_id, webhook_id)
-        page = await read_endpoint_page(connection, tenant_id, webhook_id, chosen, limit=query.limit)
-    return _page(page, list_name)
+
+    async def read(node: Node) -> DeliveryPage | None:
+        async with node.database.connection() as connection:
+            if await read_endpoint(connection, (tenant_id, webhook_id)) is None:
+                return None
+            return await read_endpoint_page(connection, tenant_id, webhook_id, chosen, limit=query.limit)
+
+    found, away = await read_cells(request, read)
+    pages = [Page(*page) for page in found.values() if page is not None]
+    if not pages:
+        raise no_such_endpoint()
+    merged = merged_page(pages, limit=query.limit, key=_id_of)
+    return _page(DeliveryPage(list(merged.items), merged.reached), list_name, away=away)
 
 
 @router.get(
@@ -134,12 +147,6 @@ async def redeliver_delivery(request: Request, deliveryId: str) -> Response:  # 
     return json_response(orjson.dumps(_body(view)), 202, {"Location": f"/api/v1/deliveries/{delivery_id}"})
 
 
-async def check_webhook(connection: Connection, tenant_id: int, webhook_id: UUID) -> None:
-    """Raises NotFound if the tenant has no such webhook."""
-    if await read_endpoint(connection, (tenant_id, webhook_id)) is None:
-        raise no_such_endpoint()
-
-
 async def _find_delivery(connection: Connection, tenant_id: int, delivery_id: UUID) -> DeliveryView:
     view = await view_delivery(connection, tenant_id, delivery_id)
     if view is None:
@@ -157,9 +164,13 @@ def _filter(query: DeliveryQuery, *, before: UUID) -> DeliveryFilter:
     )
 
 
-def _page(page: DeliveryPage, list_name: str) -> Response:
+def _id_of(view: DeliveryView) -> UUID:
+    return view.delivery_id
+
+
+def _page(page: DeliveryPage, list_name: str, *, away: Sequence[int] = ()) -> Response:
     last = write_cursor(list_name, page.next) if page.next is not None else None
-    return page_response([_body(view) for view in page.deliveries], next_cursor=last)
+    return page_response([_body(view) for view in page.deliveries], next_cursor=last, away=away)
 
 
 def _body(view: DeliveryView) -> dict[str, object]:
@@ -169,7 +180,7 @@ def _body(view: DeliveryView) -> dict[str, object]:
         "deliveryId": str(view.delivery_id),
         "webhookId": str(view.receiver_id) if view.registered else None,
         "jobId": str(view.job_id) if of_job else None,
-        "eventId": str(event_id(view.job_id, view.sequence)),
+        "eventId": event_id_text(view.job_id, view.sequence),
         "eventType": EVENT_OF[view.kind],
         "sequence": view.sequence if of_job else None,
         "url": view.url,

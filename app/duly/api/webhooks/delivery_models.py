@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypeAliasType
 
 from duly.api.contract.openapi_parts import IdText, TimeText
+from duly.api.contract.response_models import Gathered
 from duly.api.jobs.job_filter import MOST_VALUES, Moment
 from duly.store.webhooks.delivery_lists import DeliveryStatus
 
@@ -64,7 +65,7 @@ class WholeDeliveryBody(DeliveryBody):
     attempts: list[AttemptBody] = Field(description="All attempts, oldest first.")
 
 
-class DeliveryPageBody(BaseModel):
+class DeliveryPageBody(Gathered):
     items: list[DeliveryBody]
     nextCursor: str | None
 
@@ -90,7 +91,7 @@ class ReplayRequest(BaseModel):
     since: Moment = Field(examples=[TIME])
 
 
-class ReplayBody(BaseModel):
+class ReplayBody(Gathered):
     """Progress of a replay. `found` is the sum of `delivered`, `failed` and `waiting`."""
 
     replayId: IdText
@@ -105,6 +106,6 @@ class ReplayBody(BaseModel):
     collectedAt: TimeText | None = Field(description="Time at which all were found.", examples=[TIME])
 
 
-class ReplayPageBody(BaseModel):
+class ReplayPageBody(Gathered):
     items: list[ReplayBody]
     nextCursor: str | None

@@ -8,6 +8,7 @@ from duly.domain.endpoint_events_and_headers import event_errors, event_names, h
 from duly.domain.timestamps import rfc3339
 from duly.domain.webhook_secret import check_secret
 from duly.errors import Invalid, PathError
+from duly.store.webhooks.endpoint_health import EndpointHealth
 from duly.store.webhooks.endpoints import Endpoint
 from duly.webhooks.endpoints import EndpointChange, Endpoints
 
@@ -81,6 +82,23 @@ def endpoint_body(endpoints: Endpoints, endpoint: Endpoint) -> dict[str, object]
         "previousSecretUntil": time_or_none(endpoint.previous_until),
         "createdAt": rfc3339(endpoint.created_at),
         "updatedAt": rfc3339(endpoint.updated_at),
+    }
+
+
+def health_body(endpoint: Endpoint, health: EndpointHealth) -> dict[str, object]:
+    """Returns the members of the health of a webhook."""
+    recent = health.delivered + health.failed
+    return {
+        "webhookId": str(endpoint.endpoint_id),
+        "status": _status(endpoint),
+        "circuit": _circuit(endpoint),
+        "pending": health.pending,
+        "recent": recent,
+        "delivered": health.delivered,
+        "failed": health.failed,
+        "successRate": round(health.delivered / recent, 4) if recent else None,
+        "lastDeliveredAt": time_or_none(health.last_delivered_at),
+        "lastFailedAt": time_or_none(health.last_failed_at),
     }
 
 

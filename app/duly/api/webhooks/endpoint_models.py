@@ -7,14 +7,16 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
 from duly.api.contract.openapi_parts import IdText, TimeText, absent
+from duly.api.contract.response_models import Gathered
 from duly.api.queues.limit_models import StartLimits
 from duly.domain.egress_policy import LONGEST_URL
-from duly.domain.endpoint_events_and_headers import ALWAYS_SENT
+from duly.domain.endpoint_events_and_headers import ALWAYS_SENT, MOST_HEADERS
 from duly.domain.webhook_events import ENDPOINT_BITS
 from duly.lifecycle.submit.submission_model import LabelName, LabelValue, Name
 
 MOST_EVENTS = 50
 MOST_TYPES = 200
+MOST_SIGNATURES = 2
 SignatureVersion = TypeAliasType("SignatureVersion", Literal["v1", "v1a"])
 WebhookStatus = TypeAliasType("WebhookStatus", Literal["enabled", "paused", "disabled"])
 # Those of ENDPOINT_BITS, in a form that type checkers and the OpenAPI document read.
@@ -49,12 +51,14 @@ Description = Annotated[str, StringConstraints(max_length=500)]
 Headers = Annotated[
     dict[str, str],
     Field(
+        json_schema_extra={"maxProperties": MOST_HEADERS},  # checked with its own message
         description="Headers sent with each webhook: at most 20, 8 KiB in total. Responses show their names only.",
         examples=[{"Authorization": "Bearer a-token-of-yours"}],
     ),
 ]
 Signatures = Annotated[
     list[SignatureVersion],
+    Field(max_length=MOST_SIGNATURES),
     AfterValidator(_with_v1),
     Field(
         description="`v1`: signed with the secret. `v1a`: also signed with a key pair, whose public key is published."
@@ -148,6 +152,21 @@ class WebhookBody(BaseModel):
     previousSecretUntil: TimeText | None = Field(description="Until then the previous secret signs as well.")
     createdAt: TimeText = Field(examples=["2026-01-27T10:00:00.000Z"])
     updatedAt: TimeText
+
+
+class WebhookHealthBody(Gathered):
+    """State of a webhook's receiver, from its circuit and its newest ended deliveries."""
+
+    webhookId: IdText
+    status: WebhookStatus
+    circuit: CircuitBody
+    pending: int = Field(description="Deliveries that wait or are being sent, counted up to 1,000.")
+    recent: int = Field(description="Newest ended deliveries that were counted, at most 200.")
+    delivered: int
+    failed: int
+    successRate: float | None = Field(description="Share of `delivered`; null without any.", examples=[0.985])
+    lastDeliveredAt: TimeText | None = Field(description="Last success among these deliveries.")
+    lastFailedAt: TimeText | None = Field(description="Last failure among these deliveries.")
 
 
 class DisclosedWebhookBody(WebhookBody):

@@ -1,21 +1,29 @@
 """`/api/v1/webhooks/{webhookId}/replays`: sending again all failed deliveries of a webhook since a time."""
 
+from collections.abc import Sequence
+from uuid import UUID
+
 import orjson
 from fastapi import APIRouter, Request, Response
 
 from duly.api.contract.cursors import id_in_cursor, write_cursor
+from duly.api.contract.merged_pages import Page, away_headers, away_members, first_page, merged_page
 from duly.api.contract.openapi_parts import json_body
 from duly.api.contract.path_ids import id_in_path
 from duly.api.contract.response_models import error_responses
-from duly.api.contract.responses import accepts_query, json_response, page_response, time_or_none
+from duly.api.contract.responses import accepts_query, json_response, merged_response, page_response, time_or_none
 from duly.api.jobs.submission_reader import read_body
+from duly.api.server.cell_reads import read_cells
 from duly.api.server.scope_values import node_of, tenant_of
-from duly.api.webhooks.deliveries import Limit, check_webhook
+from duly.api.webhooks.deliveries import Limit
 from duly.api.webhooks.delivery_models import ReplayBody, ReplayPageBody, ReplayRequest
 from duly.domain.ids import LARGEST, parse_job_id
 from duly.domain.timestamps import rfc3339
 from duly.errors import Invalid, NotFound, PathError
+from duly.node import Node
+from duly.store.webhooks.endpoints import read_endpoint
 from duly.store.webhooks.replays import Replay, list_replays, read_replay
+from duly.webhooks.endpoints import no_such_endpoint
 
 router = APIRouter(prefix="/api/v1/webhooks/{webhookId}", tags=["deliveries"])
 
@@ -36,9 +44,13 @@ async def create_replay(request: Request, webhookId: str) -> Response:  # noqa: 
     body = read_body(request, ReplayRequest)
     if body.since > node.clock.now():
         raise Invalid.at([PathError("since", "must not be in the future")])
-    replay = await node.replayer.begin(tenant_of(request), webhook_id, since=body.since)
-    location = f"/api/v1/webhooks/{webhook_id}/replays/{replay.replay_id}"
-    return json_response(orjson.dumps(_body(replay)), 202, {"Location": location})
+    tenant_id, replay_id = tenant_of(request), node.clock.ids.new()
+    found, away = await read_cells(
+        request, lambda cell: cell.replayer.begin(tenant_id, webhook_id, since=body.since, replay_id=replay_id)
+    )
+    headers = {"Location": f"/api/v1/webhooks/{webhook_id}/replays/{replay_id}", **away_headers(away)}
+    members = {**_body(joined(list(found.values()))), **away_members(away)}
+    return json_response(orjson.dumps(members), 202, headers)
 
 
 @router.get(
@@ -59,11 +71,21 @@ async def list_replays_of_webhook(
     webhook_id, tenant_id = id_in_path(webhookId, "Webhook"), tenant_of(request)
     list_name = f"replays of webhook {webhook_id}"
     before = id_in_cursor(list_name, cursor, start=LARGEST)
-    async with node_of(request).database.connection() as connection:
-        await check_webhook(connection, tenant_id, webhook_id)
-        found = await list_replays(connection, tenant_id, webhook_id, before=before, limit=limit + 1)
-    last = write_cursor(list_name, found[limit - 1].replay_id) if len(found) > limit else None
-    return page_response([_body(each) for each in found[:limit]], next_cursor=last)
+
+    async def read(node: Node) -> Page[Replay, UUID] | None:
+        async with node.database.connection() as connection:
+            if await read_endpoint(connection, (tenant_id, webhook_id)) is None:
+                return None
+            found = await list_replays(connection, tenant_id, webhook_id, before=before, limit=limit + 1)
+        return first_page(found, limit=limit, key=_id_of)
+
+    found, away = await read_cells(request, read)
+    pages = [page for page in found.values() if page is not None]
+    if not pages:
+        raise no_such_endpoint()
+    page = merged_page(pages, limit=limit, key=_id_of, combine=joined)
+    last = write_cursor(list_name, page.reached) if page.reached is not None else None
+    return page_response([_body(each) for each in page.items], next_cursor=last, away=away)
 
 
 @router.get(
@@ -77,12 +99,37 @@ async def list_replays_of_webhook(
 async def read_one_replay(request: Request, webhookId: str, replayId: str) -> Response:  # noqa: N803
     """Returns the progress of a replay."""
     webhook_id, replay_id, tenant_id = id_in_path(webhookId, "Webhook"), parse_job_id(replayId), tenant_of(request)
-    async with node_of(request).database.connection() as connection:
-        await check_webhook(connection, tenant_id, webhook_id)
-        found = replay_id and await read_replay(connection, (tenant_id, replay_id), webhook_id)
-    if not found:
+
+    async def read(node: Node) -> tuple[bool, Replay | None]:
+        async with node.database.connection() as connection:
+            if await read_endpoint(connection, (tenant_id, webhook_id)) is None:
+                return False, None
+            key = (tenant_id, replay_id) if replay_id is not None else None
+            return True, await read_replay(connection, key, webhook_id) if key is not None else None
+
+    found, away = await read_cells(request, read)
+    if not any(known for known, _ in found.values()):
+        raise no_such_endpoint()
+    parts = [replay for _, replay in found.values() if replay is not None]
+    if not parts:
         raise NotFound("Replay not found.")
-    return json_response(orjson.dumps(_body(found)))
+    return merged_response(_body(joined(parts)), away=away)
+
+
+def _id_of(replay: Replay) -> UUID:
+    return replay.replay_id
+
+
+def joined(parts: Sequence[Replay]) -> Replay:
+    """Returns a replay of which each cell has a part: the deliveries of its jobs."""
+    unfinished = any(part.collected_at is None for part in parts)
+    return parts[0]._replace(
+        created_at=min(part.created_at for part in parts),
+        collected_at=None if unfinished else max(part.collected_at for part in parts if part.collected_at is not None),
+        found=sum(part.found for part in parts),
+        delivered=sum(part.delivered for part in parts),
+        failed=sum(part.failed for part in parts),
+    )
 
 
 def _body(replay: Replay) -> dict[str, object]:

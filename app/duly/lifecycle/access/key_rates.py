@@ -1,5 +1,6 @@
 """Rates of API keys: requests that each may make, over all nodes."""
 
+from duly.domain.cell_share import CellShare
 from duly.domain.principal import Principal
 from duly.errors import RateLimited
 from duly.lifecycle.submit.shared_bucket import SharedBucket
@@ -11,10 +12,11 @@ MOST_BUCKETS = 10_000
 
 
 class KeyRates:
-    """Buckets of the keys that have a rate and are used here."""
+    """Buckets of the keys that have a rate and are used here. Of several cells, each admits its share."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, share: CellShare | None = None) -> None:
         self._database = database
+        self._share = share or CellShare()
         self._buckets: dict[str, SharedBucket] = {}
 
     async def admit(self, principal: Principal) -> None:
@@ -26,7 +28,8 @@ class KeyRates:
         rate, key_id = principal.rate, principal.key_id
         if rate is None or key_id is None:
             return
-        seconds = await self._bucket(principal.tenant_id, key_id).take(Rate(rate.count, rate.seconds), 1)
+        own = Rate(*self._share.of_rate(rate.count, rate.seconds))
+        seconds = await self._bucket(principal.tenant_id, key_id).take(own, 1)
         if seconds is not None:
             raise RateLimited.of_key(rate.count, rate.seconds, retry_after_seconds=seconds)
 

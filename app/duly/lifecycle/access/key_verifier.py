@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TypeVar
 
-from duly.domain.api_key import ApiKey, parse_key
+from duly.domain.api_key import parse_key
 from duly.domain.database_clock import DatabaseClock
 from duly.domain.job import DEFAULT_TENANT
 from duly.domain.principal import SETTINGS_KEY, Principal, full_principal
@@ -87,7 +87,15 @@ class KeyVerifier:
 
     def recognised(self, presented: bytes) -> Principal | None:
         """Returns the principal of a key that was verified before and is still valid."""
-        known = self._known.get(sha256(presented).digest())
+        return self._recognised(self.digest_of(presented))
+
+    @staticmethod
+    def digest_of(presented: bytes) -> bytes:
+        """Returns the digest by which a verified key is recognised."""
+        return sha256(presented).digest()
+
+    def _recognised(self, digest: bytes) -> Principal | None:
+        known = self._known.get(digest)
         if known is None:
             return None
         now = time.monotonic()
@@ -108,13 +116,26 @@ class KeyVerifier:
         if key is None or digest in self._unknown:
             return None
         async with self._turns:
-            return await self._look_up(key, digest)
+            return await self._look_up(key.key_id, digest, secret=key.digest)
 
-    async def _look_up(self, key: ApiKey, digest: bytes) -> Principal | None:
+    async def of_session(self, key_id: str, digest: bytes) -> Principal | None:
+        """Returns the principal of a key that was verified when a session began; None if it is not valid any more.
+
+        Raises:
+            DatabaseError: it is not cached, and the database cannot be read.
+        """
+        if (principal := self._recognised(digest)) is not None:
+            return principal
+        if key_id == SETTINGS_KEY or digest in self._unknown:  # the present one is always recognised
+            return None
+        async with self._turns:
+            return await self._look_up(key_id, digest)
+
+    async def _look_up(self, key_id: str, digest: bytes, *, secret: bytes | None = None) -> Principal | None:
         version = self._version
         async with self._database.connection() as connection:
-            stored = (await find_keys(connection, [key.key_id])).get(key.key_id)
-        if stored is None or not hmac.compare_digest(stored.digest, key.digest):
+            stored = (await find_keys(connection, [key_id])).get(key_id)
+        if stored is None or (secret is not None and not hmac.compare_digest(stored.digest, secret)):
             _keep(self._unknown, digest, None)
             return None
         known = _Known(_principal(stored), self._refused_at(stored))

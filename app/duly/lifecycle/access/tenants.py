@@ -7,29 +7,19 @@ from typing import Any
 from duly.domain.audit import Actor, AuditEntry
 from duly.domain.job import DEFAULT_TENANT
 from duly.domain.tenant import Tenant, TenantLimits
-from duly.errors import NotFound, NotImplementedHere, TenantExists
+from duly.errors import NotFound, TenantExists
 from duly.store.access.audit import record_change
 from duly.store.access.tenants import add_tenant, change_limits, hold_tenant
 from duly.store.access.version import raise_access_version
 from duly.store.postgres.database import Database
 
 
-async def create_tenant(database: Database, name: str, limits: TenantLimits, *, preview: bool, by: Actor) -> Tenant:
+async def create_tenant(database: Database, name: str, limits: TenantLimits, *, by: Actor) -> Tenant:
     """Creates a tenant.
 
-    Args:
-        preview: whether the operator has accepted that tenants are a preview (`DULY_TENANTS_PREVIEW`).
-
     Raises:
-        NotImplementedHere: `preview` is false.
         TenantExists: the name is taken.
     """
-    if not preview:
-        raise NotImplementedHere(
-            'Tenants other than "default" are a preview.',
-            reason="Queues, limits and job ids of tenants are not separated completely yet. "
-            "Set DULY_TENANTS_PREVIEW=true to create tenants nevertheless.",
-        )
     async with database.connection() as connection, connection.transaction():
         created = await add_tenant(connection, name, limits)
         if created is None:

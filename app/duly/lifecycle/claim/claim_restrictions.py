@@ -5,12 +5,13 @@ with the current one.
 """
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from duly.domain.job import Lane
 from duly.store.queue.claim_limited import ClaimLimits
-from duly.store.queue.flow_control import Control
+from duly.store.queue.flow_control import Control, Name
 from duly.store.queue.ready import LaneStart
 
 
@@ -31,8 +32,8 @@ class ClaimRestrictions:
     def __init__(self, guarded: Collection[str] = ()) -> None:
         self._guarded = frozenset(guarded)
         self._control = Control()
-        self._restricted_queues: frozenset[str] = frozenset()
-        self._restricted_types: frozenset[str] = frozenset()
+        self._restricted_queues: frozenset[Name] = frozenset()
+        self._restricted_types: frozenset[Name] = frozenset()
         self._backoffs: dict[ClaimLimits, Backoff] = {}
 
     @property
@@ -49,27 +50,30 @@ class ClaimRestrictions:
         """Replaces the restrictions by those read from the database."""
         if control.version != self._control.version:
             self._backoffs.clear()
-        self._control = control._replace(broken=control.broken & self._guarded)
+        broken = frozenset(name for name in control.broken if name[1] in self._guarded)
+        self._control = control._replace(broken=broken)
         self._restricted_queues = control.paused | control.queues
-        self._restricted_types = control.types | self._control.broken
+        self._restricted_types = control.types | broken
 
     def breaker_open(self, job_type: str) -> bool:
-        """Returns True if the breaker of this type is open."""
-        return job_type in self._control.broken
+        """Returns True if the breaker of this type is open for a tenant."""
+        return any(broken == job_type for _, broken in self._control.broken)
 
     def unrestricted(self, lane: Lane) -> bool:
         """Returns True if no pause, limit or open breaker applies to this lane."""
-        return lane.queue not in self._restricted_queues and lane.type not in self._restricted_types
+        tenant = lane.tenant_id
+        return (tenant, lane.queue) not in self._restricted_queues and (tenant, lane.type) not in self._restricted_types
 
     def limits_of(self, lane: Lane) -> ClaimLimits | None:
         """Returns the limits that apply to this lane; None if its queue is paused."""
-        control = self._control
-        if lane.queue in control.paused:
+        control, tenant = self._control, lane.tenant_id
+        if (tenant, lane.queue) in control.paused:
             return None
         return ClaimLimits(
-            queue=lane.queue if lane.queue in control.queues else None,
-            type=lane.type if lane.type in control.types else None,
-            breaker=lane.type if lane.type in control.broken else None,
+            tenant,
+            queue=lane.queue if (tenant, lane.queue) in control.queues else None,
+            type=lane.type if (tenant, lane.type) in control.types else None,
+            breaker=lane.type if (tenant, lane.type) in control.broken else None,
         )
 
     def worth_trying(self, lane: Lane) -> bool:
@@ -80,18 +84,23 @@ class ClaimRestrictions:
 
     def claims(self, starts: Sequence[LaneStart]) -> Sequence[tuple[ClaimLimits | None, Sequence[LaneStart]]]:
         """Returns the lanes that are claimed together: unrestricted ones under None, others under the limits that they
-        share. Keeps the order of the lanes; under limits, does not mix priorities.
+        share. Keeps the order of the lanes. Tenants without restrictions are claimed together; of another tenant,
+        priorities are not mixed.
         """
         if not self.any:
             return [(None, starts)] if starts else []
         tried = [start for start in starts if self.worth_trying(start.lane)]
         if all(self.unrestricted(start.lane) for start in tried):
             return [(None, tried)] if tried else []
-        together: dict[tuple[int, ClaimLimits | None], list[LaneStart]] = {}
-        for start in tried:
-            limits = None if self.unrestricted(start.lane) else self.limits_of(start.lane)
-            together.setdefault((start.lane.priority, limits), []).append(start)
-        return [(limits, lanes) for (_, limits), lanes in together.items()]
+        together: dict[tuple[int, int, ClaimLimits | None], list[LaneStart]] = {}
+        for tenant, of_tenant in groupby(tried, key=lambda start: start.lane.tenant_id):
+            lanes = list(of_tenant)
+            free = all(self.unrestricted(start.lane) for start in lanes)
+            for start in lanes:
+                limits = None if free or self.unrestricted(start.lane) else self.limits_of(start.lane)
+                key = (0, 0, None) if free else (tenant, start.lane.priority, limits)
+                together.setdefault(key, []).append(start)
+        return [(limits, lanes) for (_, _, limits), lanes in together.items()]
 
     def back_off(self, limits: ClaimLimits, seconds: float, *, full: bool = False) -> None:
         """Stops claims under these limits for some seconds."""
@@ -109,9 +118,9 @@ class ClaimRestrictions:
             return False
         queues, types = set(), set()
         for lane in lanes:
-            queues.add(lane.queue)
-            types.add(lane.type)
-        freed = [limits for limits in full if limits.queue in queues or limits.type in types or limits.breaker in types]
+            queues.add((lane.tenant_id, lane.queue))
+            types.add((lane.tenant_id, lane.type))
+        freed = [limits for limits in full if _counted(limits, queues, types)]
         for limits in freed:
             del self._backoffs[limits]
         return bool(freed)
@@ -122,3 +131,12 @@ class ClaimRestrictions:
         all_limits = {limits for lane in lanes if (limits := self.limits_of(lane)) is not None}
         untils = [backoff.until for limits in all_limits if (backoff := self._backoffs.get(limits)) is not None]
         return max(0.001, min([at_most, *(until - now for until in untils)]))
+
+
+def _counted(limits: ClaimLimits, queues: Container[Name], types: Container[Name]) -> bool:
+    """Returns True if these limits count jobs of one of these queues or types."""
+    tenant = limits.tenant_id
+    return any(
+        name is not None and (tenant, name) in ended
+        for name, ended in ((limits.queue, queues), (limits.type, types), (limits.breaker, types))
+    )

@@ -10,10 +10,17 @@ from dataclasses import asdict
 import structlog
 
 from duly.domain.audit import Actor, AuditEntry
+from duly.errors import RestrictionLimitReached
 from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.store.access.audit import record_change
 from duly.store.postgres.database import Connection, Database
-from duly.store.queue.flow_control import pause_queue, raise_version, resume_queue, transactions_that_may_start_jobs
+from duly.store.queue.flow_control import (
+    count_restrictions,
+    pause_queue,
+    raise_version,
+    resume_queue,
+    transactions_that_may_start_jobs,
+)
 from duly.store.queue.limits import (
     FlowLimits,
     Scope,
@@ -31,6 +38,8 @@ log = structlog.stdlib.get_logger("duly.flow_control")
 PATIENCE_SECONDS = 2.0
 # Delay until a new limit applies if the process that sets it dies before it has finished.
 BEGINS_SECONDS = 3 * PATIENCE_SECONDS
+# Paused queues and limits of one tenant: every node reads the restrictions of all tenants after each change.
+MOST_RESTRICTIONS = 1_000
 FIRST_LOOK_SECONDS = 0.002
 LAST_LOOK_SECONDS = 0.05
 
@@ -43,11 +52,16 @@ class FlowController:
         self._wakeups = wakeups
 
     async def pause(self, tenant_id: int, queue: str, *, by: Actor | None = None) -> None:
-        """Pauses a queue: when this returns, none of its jobs starts on any node. Running jobs continue."""
+        """Pauses a queue: when this returns, none of its jobs starts on any node. Running jobs continue.
+
+        Raises:
+            RestrictionLimitReached: see `duly.errors`.
+        """
         async with self._database.connection() as connection:
             async with connection.transaction():
                 if await pause_queue(connection, tenant_id, queue):
                     await raise_version(connection)
+                    await _check_number(connection, tenant_id)
                     entry = AuditEntry("queue.paused", queue, {"paused": False}, {"paused": True})
                     await record_change(connection, tenant_id, by, entry)
             self._wakeups.restrictions()
@@ -67,12 +81,16 @@ class FlowController:
     ) -> None:
         """Replaces the limits of a queue or a job type. When this returns, they apply on all nodes and count running
         jobs.
+
+        Raises:
+            RestrictionLimitReached: see `duly.errors`.
         """
         async with self._database.connection() as connection:
             async with connection.transaction():
                 before = await read_limits(connection, tenant_id, scope, name)
                 await set_limits(connection, tenant_id, scope, name, limits, begins_in_seconds=BEGINS_SECONDS)
                 await raise_version(connection)
+                await _check_number(connection, tenant_id)
                 await record_change(connection, tenant_id, by, _limits_changed(scope, name, before, limits))
             self._wakeups.restrictions()
             await _wait_for_earlier_starts(connection)
@@ -87,6 +105,16 @@ class FlowController:
                 await raise_version(connection)
                 await record_change(connection, tenant_id, by, _limits_changed(scope, name, before, None))
         self._wakeups.restrictions()
+
+
+async def _check_number(connection: Connection, tenant_id: int) -> None:
+    """Checks that a tenant has not too many restrictions, after the version was raised, which changes wait for.
+
+    Raises:
+        RestrictionLimitReached: it has.
+    """
+    if await count_restrictions(connection, tenant_id, up_to=MOST_RESTRICTIONS + 1) > MOST_RESTRICTIONS:
+        raise RestrictionLimitReached.of(MOST_RESTRICTIONS)
 
 
 def _limits_changed(scope: Scope, name: str, before: FlowLimits | None, after: FlowLimits | None) -> AuditEntry:

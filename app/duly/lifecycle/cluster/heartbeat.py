@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID, uuid4
 
 import structlog
@@ -11,7 +11,7 @@ from duly.lifecycle.cluster.clock_watch import ClockWatch
 from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.store.postgres.database import Connection, Database, DatabaseError, DatabaseOutage
 from duly.store.postgres.error_classes import NO_ANSWER
-from duly.store.queue.nodes import NodeRecord, RenewedLease, beat, leave, register
+from duly.store.queue.nodes import NodeRecord, NodeReport, RenewedLease, beat, leave, register, replace_handlers
 from duly.store.queue.running import find_cancel_requested
 
 log = structlog.stdlib.get_logger("duly.heartbeat")
@@ -23,7 +23,7 @@ class Heartbeat:
     Args:
         clock: learns the database's time with each beat.
         lost: called when attempts of this node may run elsewhere already; it must stop them.
-        rates: returns this node's submission and end rates, as JSON, to store with each beat.
+        report: returns what to store with each beat.
     """
 
     def __init__(
@@ -35,15 +35,15 @@ class Heartbeat:
         lease_seconds: float,
         clock: ClockWatch,
         lost: Callable[[], None],
-        rates: Callable[[], str | None] = lambda: None,
+        report: Callable[[], NodeReport],
     ) -> None:
-        self._connection = database.hot()
+        self._connection = database.own()
         self._wakeups = wakeups
         self._record = record
         self._lease_seconds = lease_seconds
         self._clock = clock
         self._lost = lost
-        self._rates = rates
+        self._report = report
         self._renewed_at = time.monotonic()
         self._overdue: asyncio.TimerHandle | None = None
         self._registered = False
@@ -53,6 +53,16 @@ class Heartbeat:
     def node_id(self) -> UUID:
         """Current id of this node."""
         return self._record.node_id
+
+    async def replace_handlers(self, job_types: Sequence[str], schedules: Sequence[str]) -> None:
+        """Records other job types and schedules for this node.
+
+        Raises:
+            DatabaseError: they cannot be recorded. They will be, should the node register again.
+        """
+        self._record = self._record._replace(job_types=job_types, schedules=schedules)
+        async with self._connection.use() as connection:
+            await replace_handlers(connection, self._record)
 
     async def step(self) -> float:
         """Sends one heartbeat. Returns the seconds until the next.
@@ -105,7 +115,7 @@ class Heartbeat:
     async def _renew(self, connection: Connection) -> RenewedLease | None:
         """Renews the lease and corrects the clock."""
         sent_at = self._clock.elapsed()
-        beat_row = await beat(connection, self.node_id, draining=self.draining, rates=self._rates())
+        beat_row = await beat(connection, self.node_id, draining=self.draining, report=self._report())
         if beat_row is not None:
             self._clock.learn(beat_row.at, sent_at=sent_at)
         return beat_row

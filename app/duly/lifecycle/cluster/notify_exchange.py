@@ -22,7 +22,7 @@ class NotifyExchange:
     """
 
     def __init__(self, database: Database, wakeups: Wakeups, *, followed: Callable[[], Collection[UUID]]) -> None:
-        self._connection = database.hot()
+        self._connection = database.own()
         self._wakeups = wakeups
         self._followed = followed
         self._channel = CHANNEL

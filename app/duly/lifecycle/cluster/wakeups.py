@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from duly.domain.job import Lane
+from duly.domain.job import DEFAULT_TENANT, Lane
+from duly.domain.rate_keys import Queue
 from duly.lifecycle.cluster.follow_filter import ALL_JOBS, FollowFilter, buckets_of
 
 
@@ -22,7 +23,7 @@ class LocalWakeups:
     """Actions of this node's parts on each wake-up, filled in by the node."""
 
     ready: Callable[[Lane, UUID], None] = _ignore
-    submitted: Callable[[Iterable[str]], None] = _ignore
+    submitted: Callable[[Iterable[Queue]], None] = _ignore
     scheduled: Callable[[float], None] = _ignore
     changed: Callable[[Iterable[UUID]], None] = _ignore
     deliveries: Callable[[], None] = _ignore
@@ -30,7 +31,9 @@ class LocalWakeups:
     restrictions: Callable[[], None] = _ignore
     cancel: Callable[[UUID], None] = _ignore
     keys: Callable[[], None] = _ignore
+    job_types: Callable[[], None] = _ignore
     ledger_grew: Callable[[], None] = _ignore
+    inbox: Callable[[], None] = _ignore
 
 
 @dataclass(slots=True)
@@ -56,6 +59,7 @@ class Wakeups:
     _follow_ups: bool = False
     _restrictions: bool = False
     _keys: bool = False
+    _job_types: bool = False
     _ledger_grew: bool = False
     _follows_all: bool = False
     _followed: int = 0
@@ -78,7 +82,7 @@ class Wakeups:
             self._changed.update(dict.fromkeys(followed))
             wake()
 
-    def submitted(self, queues: Iterable[str]) -> None:
+    def submitted(self, queues: Iterable[Queue]) -> None:
         """Reports submitted jobs by the queue of each."""
         self.local.submitted(queues)
         self.ledger_grew()
@@ -139,6 +143,13 @@ class Wakeups:
             self._keys = True
             wake()
 
+    def job_types(self) -> None:
+        """Reports changed declared job types."""
+        self.local.job_types()
+        if wake := self._sender():
+            self._job_types = True
+            wake()
+
     def cancel(self, job_id: UUID) -> None:
         """Reports a cancel request for a running job."""
         self.local.cancel(job_id)
@@ -154,7 +165,7 @@ class Wakeups:
         """Returns the wake-ups for other nodes, and forgets them. Their names are fixed: nodes of other releases read
         them.
         """
-        messages: list[list[object]] = [["ready", *lane, str(oldest)] for lane, oldest in self._ready.items()]
+        messages = [_ready_message(lane, oldest) for lane, oldest in self._ready.items()]
         changed = [str(job_id) for job_id in self._changed]
         messages += [
             ["changed", *changed[start : start + _IDS_A_MESSAGE]] for start in range(0, len(changed), _IDS_A_MESSAGE)
@@ -164,6 +175,7 @@ class Wakeups:
         messages += [["consequences"]] if self._follow_ups else []
         messages += [["control"]] if self._restrictions else []
         messages += [["keys"]] if self._keys else []
+        messages += [["job-types"]] if self._job_types else []
         messages += [["news"]] if self._ledger_grew else []
         if self._followed_again is not None:
             messages.append(["follows-still", self.follow_filter.name, f"{self._followed_again:x}"])
@@ -171,7 +183,7 @@ class Wakeups:
             messages.append(["follows", self.follow_filter.name, f"{self._followed:x}"])
         self._ready, self._changed, self._cancels, self._deliveries = {}, {}, [], False
         self._followed, self._followed_again = 0, None
-        self._follow_ups = self._restrictions = self._keys = self._ledger_grew = False
+        self._follow_ups = self._restrictions = self._keys = self._job_types = self._ledger_grew = False
         return messages
 
     def receive(self, message: Any) -> None:
@@ -180,13 +192,16 @@ class Wakeups:
             act = self._action_of(message)
         except (AttributeError, TypeError, ValueError):  # an id or a mask is malformed
             return
+        self.alone = False  # a node that began to listen later than its sender has missed the hello
         act()
 
-    def _action_of(self, message: Any) -> Callable[[], None]:  # noqa: C901, PLR0911  # a table, one return a row
+    def _action_of(  # noqa: C901, PLR0911, PLR0912  # a table, one return a row
+        self, message: Any
+    ) -> Callable[[], None]:
         """Returns the action for a wake-up of another node."""
         match message:
-            case ["ready", str(queue), str(type_), int(priority), str(oldest)]:
-                return partial(self.local.ready, Lane(queue, type_, priority), UUID(oldest))
+            case ["ready", str(queue), str(type_), int(priority), str(oldest), *tenant]:
+                return partial(self.local.ready, Lane(_tenant_of(tenant), queue, type_, priority), UUID(oldest))
             case ["changed", *job_ids]:
                 return partial(self.local.changed, [UUID(job_id) for job_id in job_ids])
             case ["cancel", str(job_id)]:
@@ -199,6 +214,10 @@ class Wakeups:
                 return self.local.restrictions
             case ["keys"]:
                 return self.local.keys
+            case ["job-types"]:
+                return self.local.job_types
+            case ["inbox"]:
+                return self.local.inbox
             case ["news"]:
                 return self.local.ledger_grew
             case ["follows" | "follows-still" as kind, str(name), str(mask)]:
@@ -214,6 +233,23 @@ class Wakeups:
         self.has_new_node = True
         if self.wake_sender:
             self.wake_sender()
+
+
+def _ready_message(lane: Lane, oldest: UUID) -> list[object]:
+    """Returns the wake-up for a lane. The default tenant is not named: nodes of the previous release do not know it."""
+    tenant = [] if lane.tenant_id == DEFAULT_TENANT else [lane.tenant_id]
+    return ["ready", lane.queue, lane.type, lane.priority, str(oldest), *tenant]
+
+
+def _tenant_of(rest: list[Any]) -> int:
+    """Returns the tenant at the end of a wake-up for a lane."""
+    match rest:
+        case []:
+            return DEFAULT_TENANT
+        case [int(tenant_id)]:
+            return tenant_id
+        case _:
+            raise ValueError(rest)
 
 
 # Clients choose the names of lanes. Jobs in further lanes are found by other nodes' regular look, within a second.

@@ -3,7 +3,17 @@
 import structlog
 
 from duly.domain.job import Finish
-from duly.domain.outcome import Cancelled, Completed, Failed, Interrupted, Outcome, TimedOut, WorkerLost
+from duly.domain.outcome import (
+    Cancelled,
+    Compensated,
+    Completed,
+    Failed,
+    Interrupted,
+    Outcome,
+    Parked,
+    TimedOut,
+    WorkerLost,
+)
 
 log = structlog.stdlib.get_logger("duly.attempt")
 
@@ -27,11 +37,11 @@ def _line(outcome: Outcome) -> tuple[str, str, str]:
             return "warning", "attempt_failed", f"failed ({code}): {message}"
         case TimedOut(seconds):
             return "warning", "attempt_timed_out", f"timed out after {seconds:g} s"
-        case WorkerLost():
-            return "warning", "attempt_lost", "lost: its node sent no heartbeat"
+        case WorkerLost(reason):
+            return "warning", "attempt_lost", f"lost: {reason[:1].lower()}{reason[1:].rstrip('.')}"
         case Interrupted(reason):
             return "info", "attempt_interrupted", f"interrupted: {reason}"
         case Cancelled():
             return "info", "attempt_cancelled", "cancelled"
-        case Completed() | Failed():
+        case Completed() | Compensated() | Failed() | Parked():
             return "", "", ""

@@ -4,6 +4,7 @@ Each page is a transaction of its own. If the walk stops early, finished pages s
 with the rest: a retried or cancelled job no longer matches.
 """
 
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -22,6 +23,9 @@ from duly.store.submit.batches import BatchView, read_job_ids_after
 from duly.store.ties.unique_keys_and_dependencies import LockContention
 
 PAGE = 500
+MOST_COUNTED = 10_000
+# After this time no further page is counted; a page itself takes up to a second.
+COUNT_SECONDS = 1.0
 TRIES = 3
 
 # Called before each page; raises to stop the walk.
@@ -36,6 +40,13 @@ class Author(NamedTuple):
     chosen: dict[str, Any]
 
 
+class Count(NamedTuple):
+    """Number of jobs that match a filter. `complete`: no others match."""
+
+    jobs: int
+    complete: bool
+
+
 class BulkActions:
     """Retries and cancels many jobs."""
 
@@ -44,23 +55,37 @@ class BulkActions:
         self._wakeups = wakeups
         self._canceller = canceller
 
-    async def retry_one(self, tenant_id: int, job_id: UUID) -> None:
+    async def retry_one(self, tenant_id: int, job_id: UUID, *, from_step: str | None = None) -> None:
         """Retries one job, with fresh attempts.
 
+        Args:
+            tenant_id: its tenant.
+            job_id: the job.
+            from_step: name of a recorded step: it and all later ones are forgotten, and run again.
+
         Raises:
-            NotRetryable: it did not fail and was not cancelled.
+            NotRetryable: it did not fail, was not cancelled, and is not held.
+            StepUnknown: it has no such step.
             UniqueKeyTaken: another unfinished job has its unique key.
             Overloaded: see `duly.errors`.
         """
-        redriven = await self._redrive([(tenant_id, job_id)])
+        redriven = await self._redrive([(tenant_id, job_id)], from_step=from_step)
         if redriven.taken:
             raise UniqueKeyTaken(
                 "Another unfinished job has the unique key of this one.", reason="Retry it once that one has ended."
             )
         if not redriven.job_ids:
-            raise NotRetryable(
-                "The job did not fail and was not cancelled.", reason="Only such a job is done once more."
-            )
+            raise NotRetryable.now()
+
+    async def count(self, tenant_id: int, job_filter: ListFilter) -> Count:
+        """Counts the matching jobs, up to `MOST_COUNTED` and for about `COUNT_SECONDS`."""
+        until = time.monotonic() + COUNT_SECONDS
+        jobs = 0
+        rest: ListFilter | None = job_filter
+        while rest is not None and jobs <= MOST_COUNTED and time.monotonic() < until:
+            job_ids, rest = await self._page(tenant_id, rest)
+            jobs += len(job_ids)
+        return Count(min(jobs, MOST_COUNTED), rest is None and jobs <= MOST_COUNTED)
 
     async def retry(self, tenant_id: int, job_filter: ListFilter, *, go_on: GoOn, by: Author | None = None) -> int:
         """Retries all matching jobs whose unique key is free. Returns their number."""
@@ -102,21 +127,24 @@ class BulkActions:
 
     async def _pages(self, tenant_id: int, job_filter: ListFilter, go_on: GoOn) -> AsyncIterator[list[UUID]]:
         """Yields the ids of matching jobs, page by page, from the newest to the oldest."""
-        while True:
+        rest: ListFilter | None = job_filter
+        while rest is not None:
             go_on()
-            async with self._database.connection() as connection:
-                found = await find_ids(connection, tenant_id, job_filter, limit=PAGE)
-            if found.job_ids:
-                yield found.job_ids
-            following = found.job_ids[-1] if len(found.job_ids) == PAGE else found.reached
-            if following is None:
-                return
-            job_filter = job_filter._replace(before=following)
+            job_ids, rest = await self._page(tenant_id, rest)
+            if job_ids:
+                yield job_ids
 
-    async def _redrive(self, keys: Sequence[tuple[int, UUID]]) -> Redriven:
+    async def _page(self, tenant_id: int, job_filter: ListFilter) -> tuple[list[UUID], ListFilter | None]:
+        """Returns the ids of a page, and the filter of the rest; None after the last page."""
+        async with self._database.connection() as connection:
+            found = await find_ids(connection, tenant_id, job_filter, limit=PAGE)
+        following = found.job_ids[-1] if len(found.job_ids) == PAGE else found.reached
+        return found.job_ids, job_filter._replace(before=following) if following is not None else None
+
+    async def _redrive(self, keys: Sequence[tuple[int, UUID]], *, from_step: str | None = None) -> Redriven:
         for _ in range(TRIES):
             try:
-                return await redrive(self._database, self._wakeups, keys)
+                return await redrive(self._database, self._wakeups, keys, from_step=from_step)
             except (LockContention, RecordBusy):
                 continue
         raise Overloaded("Could not lock the keys or dependencies of these jobs. Retry.")

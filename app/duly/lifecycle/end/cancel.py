@@ -9,7 +9,7 @@ from duly.domain.outcome import cancelled_error
 from duly.errors import JobAlreadyEnded, NotFound, Unavailable
 from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.lifecycle.end.follow_ups import wake_for_ended
-from duly.store.ledger.end_jobs import WaitingJobEnd, end_waiting_jobs
+from duly.store.ledger.end_jobs import EndedWaitingJob, WaitingJobEnd, end_waiting_jobs
 from duly.store.postgres.database import Database
 from duly.store.queue.running import CancelRequestResult, request_cancel
 from duly.store.read.job_view import view_job
@@ -77,8 +77,10 @@ class Canceller:
                     raise NotFound("Job not found.")
                 if view.ended:
                     raise JobAlreadyEnded(f"The job has ended already: {view.status}.")
-            if await self._end_waiting(tenant_id, [job_id]):
-                return CancelResult.CANCELLED
+                if view.compensating:
+                    raise JobAlreadyEnded("The job's end is decided: its completed steps are being compensated.")
+            if ended := await self._end_waiting(tenant_id, [job_id]):
+                return CancelResult.CANCELLED if ended[0].kind.terminal else CancelResult.REQUESTED
             async with self._database.connection() as connection:
                 request = await request_cancel(connection, tenant_id, job_id, source="api")
             if request is CancelRequestResult.RECORDED:
@@ -91,7 +93,7 @@ class Canceller:
 
     async def _cancel_batch(self, tenant_id: int, job_ids: Sequence[UUID]) -> int:
         """Cancels several jobs, running or waiting, without their children."""
-        concerned = set(await self._end_waiting(tenant_id, job_ids))
+        concerned = {end.job_id for end in await self._end_waiting(tenant_id, job_ids)}
         moving: list[UUID] = []
         async with self._database.connection() as connection:
             for job_id in job_ids:
@@ -105,14 +107,16 @@ class Canceller:
                     self._wakeups.changed([job_id])
                     self._wakeups.cancel(job_id)
         # Some of them were requeued by a worker meanwhile; the others had ended.
-        return len(concerned.union(await self._end_waiting(tenant_id, moving)))
+        return len(concerned.union(end.job_id for end in await self._end_waiting(tenant_id, moving)))
 
-    async def _end_waiting(self, tenant_id: int, job_ids: Sequence[UUID]) -> list[UUID]:
-        """Ends waiting jobs in the order of their ids, so that two callers with the same jobs cannot deadlock."""
+    async def _end_waiting(self, tenant_id: int, job_ids: Sequence[UUID]) -> list[EndedWaitingJob]:
+        """Ends waiting jobs in the order of their ids, so that two callers with the same jobs cannot deadlock. Those
+        with steps to compensate end later.
+        """
         if not job_ids:
             return []
         ends = [WaitingJobEnd(tenant_id, job_id, EventKind.CANCELLED, cancelled_error()) for job_id in sorted(job_ids)]
         async with self._database.pinned() as connection:
             ended = await end_waiting_jobs(connection, ends, source="api")
         wake_for_ended(self._wakeups, self._metrics, ended)
-        return [end.job_id for end in ended]
+        return ended

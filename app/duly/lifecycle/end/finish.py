@@ -6,6 +6,8 @@ Outcomes that the database refuses are set aside, so that the others are recorde
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
+from operator import attrgetter
 from uuid import UUID
 
 import structlog
@@ -14,15 +16,26 @@ from duly.domain.events import EventKind
 from duly.domain.job import Finish, Finished
 from duly.domain.outcome import cancelled_error, error_json
 from duly.lifecycle.cluster.wakeups import Wakeups
+from duly.lifecycle.end.two_statements import record_in_two
 from duly.lifecycle.writes.bisection import Bisected, record_bisecting
 from duly.lifecycle.writes.set_aside import OutcomesSetAside
-from duly.store.postgres.database import Database, DatabaseTimeout, HotConnection, RecordBusy, RecordRefused
-from duly.store.queue.running import finish_if_held
+from duly.store.postgres.database import (
+    Connection,
+    Database,
+    DatabaseTimeout,
+    HotConnection,
+    RecordBusy,
+    RecordRefused,
+)
+from duly.store.queue.park import park_if_held
+from duly.store.queue.running import finish_compensating_if_held, finish_if_held
+from duly.store.ties.waiting_parents import park_for_children_if_held
 from duly.telemetry.metrics import Metrics
 
 log = structlog.stdlib.get_logger("duly.finish")
 
 BATCH = 500
+_DELIVERS, _FOLLOWED = attrgetter("delivers"), attrgetter("followed")
 # When many attempts end together, more are about to: waiting this long for them saves commits.
 BUSY = 8
 GATHER_SECONDS = 0.004
@@ -124,26 +137,53 @@ class Finisher:
 
     async def _record_bisecting(self, ends: FinishBatch, connection: HotConnection) -> Bisected[Finish, list[Finished]]:
         """Records these ends. Sets aside what is refused; for data that Postgres rejects, records a failure instead."""
-
-        async def record(part: FinishBatch) -> list[Finished]:
-            async with connection.use() as held:
-                return await finish_if_held(held, part, source=self._source, cancelled_error=cancelled_error())
-
         # The first time, a statement that timed out says nothing about the ends in it.
-        bisected = await record_bisecting(
-            ends, record, statement="finish", metrics=self._metrics, splits_slow=self._slow_before
-        )
+        bisected = await self._record_all(ends, connection, splits_slow=self._slow_before)
         self._slow_before = isinstance(bisected.away, DatabaseTimeout)
         refused, bisected.refused = bisected.refused, []
-        if values := {end: error for end, error in refused if _is_of_data(error)}:
-            replaced = await record_bisecting(_failures(values), record, statement="finish")
+        refused_as_failures: set[UUID] = set()
+        # Where a failure was refused as well, the reason is not the data: once it is gone, the outcome is recorded.
+        if values := {
+            end: error for end, error in refused if _is_of_data(error) and not self.set_aside.refused_as_failure(end)
+        }:
+            replaced = await self._record_all(_failures(values), connection)
             bisected.parts += replaced.parts
-            kept = {failure.job_id for failure, _ in replaced.refused} | {end.job_id for end in replaced.left}
+            refused_as_failures = {failure.job_id for failure, _ in replaced.refused}
+            kept = refused_as_failures | {end.job_id for end in replaced.left}
             refused = [(end, error) for end, error in refused if end not in values or end.job_id in kept]
             self._log_replaced({end: error for end, error in values.items() if end.job_id not in kept})
         for end, error in refused:
-            self.set_aside.put(end, error)
+            self.set_aside.put(end, error, as_failure=end.job_id in refused_as_failures)
         return bisected
+
+    async def _record_all(
+        self, ends: FinishBatch, connection: HotConnection, *, splits_slow: bool = False
+    ) -> Bisected[Finish, list[Finished]]:
+        """Records these ends by the statements for most jobs, and for those with steps to compensate."""
+
+        async def short(part: FinishBatch) -> list[Finished]:
+            async with connection.use() as held:
+                return await self._record_part(held, part)
+
+        async def long(part: FinishBatch) -> list[Finished]:
+            async with connection.use() as held:
+                return await finish_compensating_if_held(
+                    held, list(map(_cancelled_if_parked, part)), source=self._source, cancelled_error=cancelled_error()
+                )
+
+        record = partial(record_bisecting, statement="finish", metrics=self._metrics, splits_slow=splits_slow)
+        return await record_in_two(ends, lambda part: record(part, short), lambda part: record(part, long))
+
+    async def _record_part(self, connection: Connection, ends: FinishBatch) -> list[Finished]:
+        """Records ends. An attempt that parks, but has a cancel request, ends as cancelled."""
+        if not any(end.waits or end.children for end in ends):
+            return await finish_if_held(connection, ends, source=self._source, cancelled_error=cancelled_error())
+        async with connection.transaction():
+            parked = await _park(connection, ends, source=self._source)
+            done = {one.job_id for one in parked}
+            if rest := [_cancelled_if_parked(end) for end in ends if end.job_id not in done]:
+                parked += await finish_if_held(connection, rest, source=self._source, cancelled_error=cancelled_error())
+        return parked
 
     async def _record_again(self, ends: FinishBatch) -> None:
         """Records outcomes that were set aside; those refused again stay there.
@@ -172,12 +212,16 @@ class Finisher:
         recorded = []
         for ends, finished in bisected.parts:
             self.set_aside.recorded(ends)
-            self._wake(finished)
-            self._on_recorded(ends, finished)
+            self.note_recorded(ends, finished)
             if len(finished) < len(ends) and not verdicts:
                 self._report_lost(ends, finished)
             recorded += finished
         return recorded
+
+    def note_recorded(self, ends: FinishBatch, finished: Sequence[Finished]) -> None:
+        """Wakes what depends on ends that were recorded elsewhere. Call it after the commit."""
+        self._wake(finished)
+        self._on_recorded(ends, finished)
 
     def _wake(self, finished: Sequence[Finished]) -> None:
         """Wakes the followers of the jobs, the dispatcher, and nodes that may run them again."""
@@ -188,9 +232,9 @@ class Finisher:
                 self._wakeups.ready(done.lane, done.job_id)
             else:
                 self._wakeups.local.scheduled(done.due_in_seconds)
-        if any(done.delivers for done in finished):
+        if any(map(_DELIVERS, finished)):
             self._wakeups.deliveries()
-        if any(done.followed for done in finished):
+        if any(map(_FOLLOWED, finished)):
             self._wakeups.follow_ups()
         self._wakeups.changed([done.job_id for done in finished])
         self._metrics.finished(finished)
@@ -210,6 +254,23 @@ class Finisher:
                 )
 
 
+async def _park(connection: Connection, ends: FinishBatch, *, source: str) -> list[Finished]:
+    """Parks those of these attempts that wait, in the caller's transaction."""
+    parked = []
+    if waiting := [end for end in ends if end.waits]:
+        parked += await park_if_held(connection, waiting, source=source)
+    if parents := [end for end in ends if end.children and not end.waits]:
+        parked += await park_for_children_if_held(connection, parents, source=source)
+    return parked
+
+
+def _cancelled_if_parked(end: Finish) -> Finish:
+    """Returns the end to record where an attempt cannot park."""
+    if not end.parks:
+        return end
+    return end._replace(kind=EventKind.CANCELLED, data=cancelled_error(), charged=True, waits=(), children=())
+
+
 def _is_of_data(error: Exception) -> bool:
     """Returns True if Postgres rejected the data of an outcome, so that a failure can be recorded instead."""
     return isinstance(error, RecordRefused) and error.of_data and not isinstance(error, RecordBusy)
@@ -221,6 +282,8 @@ def _failures(refused: dict[Finish, Exception]) -> list[Finish]:
     return [
         end._replace(
             kind=EventKind.FAILED,
+            waits=(),
+            children=(),
             data=error_json("RESULT_INVALID", message, reason=str(error), retryable=False, attempt=None),
         )
         for end, error in refused.items()

@@ -1,8 +1,8 @@
 """Follow-ups: effects of a job's end on other jobs.
 
-Its concurrency key passes to the next job, dependent jobs start or fail, its batch is counted, and the job that follows
-the batch is submitted. An end leaves its follow-ups in the ledger, in its own transaction; any node carries them out,
-in one transaction that also removes them. If that node dies, another one does it.
+Its concurrency key passes to the next job, dependent jobs start or fail, a parked parent resumes, its batch is counted,
+and the job that follows the batch is submitted. An end leaves its follow-ups in the ledger, in its own transaction; any
+node carries them out, in one transaction that also removes them. If that node dies, another one does it.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,8 +18,9 @@ from duly.domain.job_template import refusal_text, then_job
 from duly.domain.outcome import dependency_error
 from duly.domain.webhook_events import BatchCounts, batch_completed_body
 from duly.lifecycle.cluster.wakeups import Wakeups
-from duly.lifecycle.submit.insert import insert_jobs, wake_for_submitted
+from duly.lifecycle.submit.insert import wake_for_submitted
 from duly.lifecycle.submit.insert_tied import InsertResult
+from duly.lifecycle.submit.queue_limit import QueueLimit, insert_within_limit
 from duly.lifecycle.writes.round_size import RoundSize
 from duly.lifecycle.writes.set_aside import forget_refusals, note_refusal
 from duly.store.ledger.end_jobs import EndedWaitingJob, WaitingJobEnd, end_waiting_jobs
@@ -29,6 +30,7 @@ from duly.store.queue.ready import LaneStart
 from duly.store.queue.set_aside import Stage
 from duly.store.submit.batches import CountedBatch, add_tallies, record_then, record_then_error, take_tallies
 from duly.store.ties.placement import count_down, find_doomed, transfer_keys
+from duly.store.ties.waiting_parents import resume_waiting_parents
 from duly.store.webhooks.messages_without_event import insert_batch_message
 from duly.telemetry.metrics import Metrics
 
@@ -43,10 +45,13 @@ LOCK_SECONDS = 2.0
 class FollowUps:
     """Carries out follow-ups; `step` is run by a loop, on any number of nodes."""
 
-    def __init__(self, database: Database, wakeups: Wakeups, metrics: Metrics, *, clock: DatabaseClock) -> None:
+    def __init__(
+        self, database: Database, wakeups: Wakeups, metrics: Metrics, *, queue_limit: QueueLimit, clock: DatabaseClock
+    ) -> None:
         self._connection = database.hot(lock_seconds=LOCK_SECONDS)
         self._wakeups = wakeups
         self._metrics = metrics
+        self._queue_limit = queue_limit
         self._ids = clock.ids
         self._ends: RoundSize[UUID] = RoundSize(metrics, most=BATCH, statement="follow-up")
         self._batches: RoundSize[UUID] = RoundSize(metrics, most=BATCH, statement="batch-count")
@@ -87,8 +92,11 @@ class FollowUps:
             taken += [end.job_id for end in endings]
             lanes = await transfer_keys(connection, [end.job_id for end in endings if end.keyed])
             ended = await _fail_dependents(connection, endings)
-            lanes += await count_down(connection, [end.job_id for end in endings if end.depended])
+            depended = [end.job_id for end in endings if end.depended]
+            resumed = await resume_waiting_parents(connection, depended, source="sweeper") if depended else []
+            lanes += resumed + await count_down(connection, depended)
         self._wake(lanes, ended)
+        self._wakeups.changed([start.floor for start in resumed])
         return len(endings) == limit or any(end.followed for end in ended)
 
     async def _count_batches(self, connection: Connection, taken: list[UUID]) -> bool:
@@ -97,7 +105,7 @@ class FollowUps:
             tallies = await take_tallies(connection, limit=self._batches.limit, exclude=self._batches.aside())
             taken += [tally.batch_id for tally in tallies]
             added = await add_tallies(connection, tallies)
-            jobs = [await _submit_then(connection, batch, self._ids) for batch in added if batch.then is not None]
+            jobs = [await self._submit_then(connection, batch) for batch in added if batch.then is not None]
             announced = [
                 await _record_batch_webhook(connection, batch, self._ids)
                 for batch in added
@@ -110,6 +118,19 @@ class FollowUps:
         if any(announced):
             self._wakeups.deliveries()
         return bool(added)
+
+    async def _submit_then(self, connection: Connection, batch: CountedBatch) -> tuple[NewJob, InsertResult]:
+        """Submits the job that follows a batch, with the batch's counts in its parameters."""
+        counts = {"completed": batch.completed, "failed": batch.failed, "cancelled": batch.cancelled}
+        job = then_job(batch.then or "", job_id=self._ids.new(), batch={"batchId": str(batch.batch_id), **counts})
+        [result] = await insert_within_limit(connection, [job], limit=self._queue_limit)
+        if isinstance(result, Exception):
+            message = f"follow-up job of batch {batch.batch_id} refused: {result}"
+            log.error(message, action="then_refused", batch_id=str(batch.batch_id))
+            await record_then_error(connection, batch.tenant_id, batch.batch_id, refusal_text(result))
+        else:
+            await record_then(connection, batch.tenant_id, batch.batch_id, result.job_id)
+        return job, result
 
     def _wake(self, lanes: Sequence[LaneStart], ended: Sequence[EndedWaitingJob]) -> None:
         for start in lanes:
@@ -128,20 +149,6 @@ async def _fail_dependents(connection: Connection, endings: Sequence[PendingFoll
     return await end_waiting_jobs(connection, ends, source="sweeper") if ends else []
 
 
-async def _submit_then(connection: Connection, batch: CountedBatch, ids: IdMaker) -> tuple[NewJob, InsertResult]:
-    """Submits the job that follows a batch, with the batch's counts in its parameters."""
-    counts = {"completed": batch.completed, "failed": batch.failed, "cancelled": batch.cancelled}
-    job = then_job(batch.then or "", job_id=ids.new(), batch={"batchId": str(batch.batch_id), **counts})
-    [result] = await insert_jobs(connection, [job])
-    if isinstance(result, Exception):
-        message = f"follow-up job of batch {batch.batch_id} refused: {result}"
-        log.error(message, action="then_refused", batch_id=str(batch.batch_id))
-        await record_then_error(connection, batch.tenant_id, batch.batch_id, refusal_text(result))
-    else:
-        await record_then(connection, batch.tenant_id, batch.batch_id, result.job_id)
-    return job, result
-
-
 async def _record_batch_webhook(connection: Connection, batch: CountedBatch, ids: IdMaker) -> bool:
     """Records the webhook of a completed batch. Returns True if an endpoint receives it."""
     if batch.completed_at is None:
@@ -158,10 +165,13 @@ def wake_for_ended(wakeups: Wakeups, metrics: Metrics, ended: Sequence[EndedWait
     if not ended:
         return
     wakeups.changed([end.job_id for end in ended])
+    for end in ended:
+        if not end.kind.terminal:
+            wakeups.ready(end.lane, end.job_id)
     if any(end.delivers for end in ended):
         wakeups.deliveries()
     if any(end.followed for end in ended):
         wakeups.follow_ups()
-    metrics.rates.ended(end.queue for end in ended)
     for end in ended:
-        metrics.ended_waiting(end.kind)
+        if end.kind.terminal:
+            metrics.ended_waiting(end.tenant_id, end.queue, end.kind)

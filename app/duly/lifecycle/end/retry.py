@@ -1,4 +1,4 @@
-"""Redrives jobs that failed or were cancelled: runs them again, with fresh attempts, if their ties allow it."""
+"""Redrives jobs that failed, were cancelled or are held: they run again with fresh attempts, if their ties allow it."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -6,10 +6,12 @@ from uuid import UUID
 
 from duly.domain.events import UNSUCCESSFUL, EventKind
 from duly.domain.outcome import dependency_error
+from duly.errors import NotRetryable, StepUnknown
 from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.store.ledger.end_jobs import WaitingJobEnd, end_waiting_jobs
 from duly.store.postgres.database import Connection, Database
 from duly.store.queue.ready import LaneStart
+from duly.store.ties.held import FromStep, read_recorded_steps, release_held
 from duly.store.ties.placement import HotRow, Placement, place, place_when_possible
 from duly.store.ties.retry import RequeuedJob, read_unique_keys, requeue
 from duly.store.ties.unique_keys_and_dependencies import (
@@ -27,10 +29,23 @@ class Redriven(NamedTuple):
     taken: list[UUID]
 
 
-async def redrive(database: Database, wakeups: Wakeups, keys: Sequence[tuple[int, UUID]]) -> Redriven:
-    """Redrives these (tenant, job) in one transaction; ignores jobs that did not fail and were not cancelled."""
+async def redrive(
+    database: Database, wakeups: Wakeups, keys: Sequence[tuple[int, UUID]], *, from_step: str | None = None
+) -> Redriven:
+    """Redrives these (tenant, job) in one transaction; ignores jobs that did not fail, were not cancelled, and are not
+    held.
+
+    Args:
+        from_step: name of a recorded step: it and all later ones are forgotten. For one job.
+
+    Raises:
+        StepUnknown: the job has no such step.
+    """
     async with database.pinned() as connection:
-        redriven, lanes = await _redrive(connection, keys)
+        step = await _find_step(connection, keys[0], from_step) if from_step is not None else None
+        redriven, lanes = await _redrive(connection, keys, step)
+        if step is not None and not redriven.job_ids:
+            raise NotRetryable.now()  # rolls the forgetting back
     for start in lanes:
         wakeups.ready(start.lane, start.floor)
     wakeups.local.scheduled(0)
@@ -39,15 +54,39 @@ async def redrive(database: Database, wakeups: Wakeups, keys: Sequence[tuple[int
     return redriven
 
 
-async def _redrive(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> tuple[Redriven, list[LaneStart]]:
+async def _find_step(connection: Connection, key: tuple[int, UUID], name: str) -> FromStep:
+    """Returns a recorded step of a job."""
+    steps = await read_recorded_steps(connection, *key)
+    if name not in steps:
+        raise StepUnknown.of(name, list(steps))
+    return FromStep(name, steps[name])
+
+
+async def _redrive(
+    connection: Connection, keys: Sequence[tuple[int, UUID]], step: FromStep | None
+) -> tuple[Redriven, list[LaneStart]]:
+    """Releases those of these jobs that are held, and requeues those that have ended, except where their unique key is
+    taken.
+    """
+    released = await release_held(connection, keys, source="api", from_step=step)
+    held = {start.floor for start in released}
+    if len(held) == len(keys):
+        return Redriven(list(held), []), released
+    redriven, lanes = await _redrive_ended(connection, [key for key in keys if key[1] not in held], step)
+    return redriven._replace(job_ids=[*held, *redriven.job_ids]), released + lanes
+
+
+async def _redrive_ended(
+    connection: Connection, keys: Sequence[tuple[int, UUID]], step: FromStep | None
+) -> tuple[Redriven, list[LaneStart]]:
     """Requeues these jobs, except those whose unique key is taken."""
     by_key = await read_unique_keys(connection, keys)
     fresh, holders = await acquire_unique_keys(connection, {key: jobs[0] for key, jobs in by_key.items()})
     taken = [job for key, jobs in by_key.items() for job in (jobs if key in holders else jobs[1:])]
-    requeued = await requeue(connection, [key for key in keys if key[1] not in set(taken)], source="api")
+    free = [key for key in keys if key[1] not in set(taken)]
+    requeued = await requeue(connection, free, source="api", from_step=step)
     ids = [each.standing.job_id for each in requeued]
-    if needless := [by_key[key][0] for key in fresh if by_key[key][0] not in ids]:
-        await release_unique_keys(connection, needless)
+    await release_unique_keys(connection, [(key[0], by_key[key][0]) for key in fresh if by_key[key][0] not in ids])
     return Redriven(ids, taken), await _place(connection, requeued)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from duly.domain.batch_invariants import batch_violations
+from duly.domain.derived_steps import step_differences
 from duly.domain.invariant_facts import JobFacts, RepairAction, Violation
 from duly.domain.invariants import lacks_unique_key, violations
 from duly.store.maintenance.invariant_snapshot import (
@@ -14,7 +15,9 @@ from duly.store.maintenance.invariant_snapshot import (
     read_all_jobs,
     read_kept_ranges,
 )
+from duly.store.maintenance.step_records import find_uncompensated, read_all_steps
 from duly.store.postgres.database import Connection, Database
+from duly.store.submit.inbox import find_recorded_in_inbox
 
 # Violations that a report shows; all are counted.
 SHOWN = 100
@@ -64,6 +67,11 @@ async def survey(connection: Connection, report: CheckReport) -> AsyncIterator[V
             )
         async for breach in _of_jobs(connection, report):
             yield breach
+        async for breach in _of_steps(connection):
+            yield breach
+        for tenant_id, job_id in await find_recorded_in_inbox(connection):
+            message = f"job {job_id}: recorded, but its submission is still in the inbox"
+            yield Violation(RepairAction.DROP_SUBMISSION, tenant_id, job_id, message)
         async for breach in _of_batches(connection, report):
             yield breach
 
@@ -93,6 +101,17 @@ def _is_remainder(job: JobFacts) -> bool:
     ties = job.ties
     held = ties.unique or ties.concurrency_key or ties.waits or ties.followers
     return job.hot_row is None and not (held or ties.endings or ties.due or ties.addressed)
+
+
+async def _of_steps(connection: Connection) -> AsyncIterator[Violation]:
+    day_ranges = await read_kept_ranges(connection)
+    async for job in read_all_steps(connection):
+        if _is_kept(day_ranges, job.job_id, job.job_id):
+            for words in step_differences(job.expected, job.actual):
+                yield Violation(RepairAction.RECORD_STEPS, job.tenant_id, job.job_id, f"job {job.job_id}: {words}")
+    for ended in await find_uncompensated(connection):
+        words = f"has ended, but its completed steps were not compensated: {', '.join(ended.steps)}"
+        yield Violation(RepairAction.NONE, ended.tenant_id, ended.job_id, f"job {ended.job_id}: {words}")
 
 
 async def _of_batches(connection: Connection, report: CheckReport) -> AsyncIterator[Violation]:

@@ -1,17 +1,32 @@
 """Diagnoses an installation: checks what a service needs of its database, and names each problem with a remedy."""
 
 import asyncio
+import os
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
+from duly.domain.counted_noun import counted_noun
 from duly.domain.database_clock import DatabaseClock
+from duly.domain.durations import duration_words
 from duly.domain.node_role import Role
 from duly.domain.sealing import Keyring
+from duly.domain.web_origin import is_loopback
+from duly.lifecycle.maintenance.finding import Finding
+from duly.lifecycle.maintenance.server_findings import (
+    budget_findings,
+    epoch_findings,
+    lock_findings,
+    session_findings,
+    vacuum_findings,
+    version_findings,
+)
+from duly.lifecycle.maintenance.settings_findings import needs_public_url
+from duly.settings import Settings
+from duly.store.access.version import has_keys
 from duly.store.ledger.stream_blockers import StreamHolder, find_old_writers
-from duly.store.maintenance.diagnosis import count_sessions, count_set_aside, find_old_readers, list_nodes, read_time
+from duly.store.maintenance.diagnosis import count_set_aside, has_signals, list_nodes, read_time
 from duly.store.maintenance.sealed_secrets import read_proofs
 from duly.store.postgres.catalog_types import Connection
 from duly.store.postgres.database import Database, DatabaseError
@@ -24,24 +39,31 @@ from duly.store.submit.rehearsal import rehearse_submission
 WRITER_SECONDS = 60.0
 # Wait before a second look at transactions whose age is hidden from this role: one that is still open is not short.
 LOOK_AGAIN_SECONDS = 3.0
-READER_SECONDS = 3600.0
 CLOCK_SECONDS = 2.0
-SESSIONS_SHARE = 0.9
 DISK_SHARE, DISK_BYTES = 0.05, 1 << 30
+INODES_SHARE = 0.02
 
 
-class Finding(NamedTuple):
-    """A problem in one sentence, and its remedy."""
-
-    code: str
-    reason: str
-    remedy: str
+_POOLED = Finding(
+    "POOLER_TRANSACTION_MODE",
+    "A pooler in transaction mode is before the database: LISTEN hears nothing, and prepared statements are lost.",
+    "set DULY_TRANSACTION_POOLING=true, or connect to the server or to a pooler in session mode",
+)
+_WITHOUT_PUBLIC_URL = Finding(
+    "PUBLIC_URL_MISSING",
+    "Jobs are sent signals, and links to them need the address under which people reach the service.",
+    "set DULY_PUBLIC_URL",
+)
 
 
 @dataclass(frozen=True)
 class Doctor:
-    """Examines one installation. Without a `keyring`, secret keys are not checked; `folder` is that of an embedded
-    database.
+    """Examines one installation.
+
+    Attributes:
+        keyring: secret keys of the service; without them, they are not checked.
+        folder: folder of an embedded database.
+        settings: settings of the service; without them, what it needs is not checked.
     """
 
     database: Database
@@ -49,12 +71,15 @@ class Doctor:
     schema: str | None = None
     keyring: Keyring | None = None
     folder: Path | None = None
+    settings: Settings | None = None
 
     async def examine(self) -> list[Finding]:
         """Returns all findings; for a database that cannot be used, only why."""
         try:
+            if self.database.listens and not await self.database.keeps_sessions():
+                return [_POOLED]
             async with self.database.connection() as connection:
-                if lacking := await _lacking(connection, self.schema):
+                if lacking := await version_findings(connection) or await _lacking(connection, self.schema):
                     return lacking
         except DatabaseNewer as error:
             if not error.serves:
@@ -64,11 +89,22 @@ class Doctor:
         except DatabaseError as error:
             return [_of(error)]
         looks = (
-            *(_writers, _readers, _partitions, _submission, _clock, _refused, _sessions),
-            *(self._nodes, self._roles, self._keys),
+            *(_writers, vacuum_findings, _partitions, _submission, _clock, _refused, session_findings, epoch_findings),
+            *(self._nodes, self._roles, self._keys, self._needs),
         )
         found = [finding for look in looks for finding in await self._looked(look)]
-        return found + _disk(self.folder)
+        return found + await self._hosts() + _disk(self.folder)
+
+    async def _hosts(self) -> list[Finding]:
+        """Returns the hosts of the URL that could not take over."""
+        return [
+            Finding(
+                "DATABASE_HOST_UNAVAILABLE",
+                f"A fail-over to {host} would fail. {_of(error).reason}",
+                "start it, or remove it from DULY_DATABASE_URL",
+            )
+            for host, error in (await self.database.failing_hosts()).items()
+        ]
 
     async def _looked(self, look: Callable[[Connection], Awaitable[list[Finding]]]) -> list[Finding]:
         """Returns the findings of one check. An error of the database is a finding too."""
@@ -83,7 +119,7 @@ class Doctor:
         return [
             Finding(
                 "NODE_UNRESPONSIVE",
-                f"Node {node.name} has been silent for {_time(node.silent_seconds)}; its jobs wait.",
+                f"Node {node.name} has been silent for {duration_words(node.silent_seconds)}; its jobs wait.",
                 "run a node with the role sweeper",
             )
             for node in await list_nodes(connection)
@@ -102,6 +138,17 @@ class Doctor:
 
     async def _keys(self, connection: Connection) -> list[Finding]:
         return [] if self.keyring is None else _keys_lacking(self.keyring, await read_proofs(connection))
+
+    async def _needs(self, connection: Connection) -> list[Finding]:
+        """Returns what the service as it is configured lacks in its database."""
+        if self.settings is None:
+            return []
+        found = await budget_findings(connection, self.settings) + await lock_findings(connection, self.settings)
+        if self.settings.api_key is None and not is_loopback(self.settings.host) and not await has_keys(connection):
+            found.append(_without_key(self.settings.host))
+        if needs_public_url(self.settings) and await has_signals(connection):
+            found.append(_WITHOUT_PUBLIC_URL)
+        return found
 
 
 async def _lacking(connection: Connection, schema: str | None) -> list[Finding]:
@@ -122,6 +169,14 @@ def _of(error: DatabaseError) -> Finding:
     return Finding(error_class.code, f"{error_class.message.removesuffix('.')}{text}.", error_class.remedy)
 
 
+def _without_key(host: str) -> Finding:
+    return Finding(
+        "API_KEY_MISSING",
+        f"The service listens on {host}, which other machines can reach, and has no API key.",
+        "create one with `duly keys create`, set DULY_API_KEY, or listen on 127.0.0.1",
+    )
+
+
 async def _writers(connection: Connection) -> list[Finding]:
     writers = await find_old_writers(connection, seconds=WRITER_SECONDS)
     if any(writer.seconds is None for writer in writers):
@@ -132,26 +187,13 @@ async def _writers(connection: Connection) -> list[Finding]:
 
 
 def _held(writer: StreamHolder) -> Finding:
-    age = f" for {_time(writer.seconds)}" if writer.seconds is not None else ""
+    age = f" for {duration_words(writer.seconds)}" if writer.seconds is not None else ""
     return Finding("STREAM_BLOCKED", f"The stream of all jobs is held{age} by {writer.words}.", writer.remedy)
 
 
 def _open(writer: StreamHolder) -> Finding:
-    age = f" for {_time(writer.seconds)}" if writer.seconds is not None else ""
+    age = f" for {duration_words(writer.seconds)}" if writer.seconds is not None else ""
     return Finding("LONG_TRANSACTION", f"A transaction that writes has been open{age}: {writer.words}.", writer.remedy)
-
-
-async def _readers(connection: Connection) -> list[Finding]:
-    """Returns transactions that have been open for too long for vacuum."""
-    return [
-        Finding(
-            "LONG_SNAPSHOT",
-            f"Vacuum cannot clean up behind a transaction that has read for {_time(reader.seconds)}: "
-            f"pid {reader.pid} ({reader.application}, user {reader.user}).",
-            f"let it end, or end it: SELECT pg_terminate_backend({reader.pid})",
-        )
-        for reader in await find_old_readers(connection, seconds=READER_SECONDS)
-    ]
 
 
 async def _partitions(connection: Connection) -> list[Finding]:
@@ -174,7 +216,8 @@ async def _clock(connection: Connection) -> list[Finding]:
     offset = (await _clock_of(connection)).offset_seconds
     if abs(offset) <= CLOCK_SECONDS:
         return []
-    reason = f"This machine's clock is {_time(abs(offset))} {'ahead of' if offset > 0 else 'behind'} the database's."
+    side = "ahead of" if offset > 0 else "behind"
+    reason = f"This machine's clock is {duration_words(abs(offset))} {side} the database's."
     return [Finding("CLOCK_SKEW", reason, "synchronise both by NTP")]
 
 
@@ -190,19 +233,11 @@ async def _refused(connection: Connection) -> list[Finding]:
     return [
         Finding(
             "SET_ASIDE",
-            f"The database refuses records of {counted.jobs:,} jobs ({counted.stage}): {counted.reason}",
+            f"The database refuses records of {counted_noun(counted.jobs, 'job')} ({counted.stage}): {counted.reason}",
             "mend what refuses them; they are tried again",
         )
         for counted in await count_set_aside(connection)
     ]
-
-
-async def _sessions(connection: Connection) -> list[Finding]:
-    sessions = await count_sessions(connection)
-    if sessions.open <= SESSIONS_SHARE * sessions.most:
-        return []
-    reason = f"{sessions.open} of the server's {sessions.most} connections are in use."
-    return [Finding("CONNECTIONS_LOW", reason, "raise max_connections, or lower DULY_DATABASE_CONNECTIONS")]
 
 
 def _keys_lacking(keyring: Keyring, proofs: Mapping[str, str]) -> list[Finding]:
@@ -221,17 +256,15 @@ def _keys_lacking(keyring: Keyring, proofs: Mapping[str, str]) -> list[Finding]:
 
 
 def _disk(folder: Path | None) -> list[Finding]:
+    """Returns what runs out on the disk of an embedded database."""
     if folder is None:
         return []
-    disk = shutil.disk_usage(folder)
-    if disk.free >= min(DISK_SHARE * disk.total, DISK_BYTES):
-        return []
-    return [Finding("DISK_FULL", f"The disk of {folder} has {disk.free >> 20:,} MiB left.", "free space on it")]
-
-
-def _time(seconds: float) -> str:
-    """Returns a duration as `12 s`, `3 min` or `2 h 5 min`."""
-    minutes = int(seconds // 60)
-    if minutes < 1:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60} min"  # noqa: PLR2004  # an hour's
+    found = []
+    disk, files = shutil.disk_usage(folder), os.statvfs(folder)
+    if disk.free < min(DISK_SHARE * disk.total, DISK_BYTES):
+        reason = f"The disk of {folder} has {disk.free >> 20:,} MiB left."
+        found.append(Finding("DISK_FULL", reason, "free space on it"))
+    if files.f_files and files.f_favail < INODES_SHARE * files.f_files:
+        reason = f"The disk of {folder} has {files.f_favail:,} inodes left."
+        found.append(Finding("INODES_LOW", reason, "delete files on it"))
+    return found

@@ -68,20 +68,29 @@ class Replayer:
         self._aside: SkippedRows[Key] = SkippedRows(metrics, statement="replay")
         self._wake = wake
 
-    async def begin(self, tenant_id: int, endpoint_id: UUID, *, since: datetime) -> Replay:
+    async def begin(
+        self, tenant_id: int, endpoint_id: UUID, *, since: datetime, replay_id: UUID | None = None
+    ) -> Replay:
         """Begins to send again the deliveries of an endpoint that have failed since a time.
+
+        Args:
+            tenant_id: the tenant.
+            endpoint_id: the endpoint.
+            since: the time.
+            replay_id: the id of the replay, of which each cell has a part (default: a new one).
 
         Raises:
             NotFound: this tenant has no such endpoint.
             EndpointDisabled: it receives nothing.
         """
+        key = (tenant_id, replay_id or self._clock.ids.new())
         async with self._database.connection() as connection:
             endpoint = await read_endpoint(connection, (tenant_id, endpoint_id))
             if endpoint is None:
                 raise NotFound("Webhook not found.")
             if endpoint.disabled_at is not None:
                 raise _disabled()
-            begun = await insert_replay(connection, (tenant_id, self._clock.ids.new()), endpoint_id, since=since)
+            begun = await insert_replay(connection, key, endpoint_id, since=since)
         self._wake()
         return begun
 

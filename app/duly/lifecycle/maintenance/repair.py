@@ -16,6 +16,7 @@ import structlog
 
 from duly.domain.audit import Actor, AuditEntry
 from duly.domain.batch_invariants import batch_violations
+from duly.domain.derived_steps import step_differences
 from duly.domain.invariant_facts import JobFacts, RepairAction
 from duly.domain.invariants import lacks_unique_key, violations
 from duly.domain.job import DEFAULT_TENANT
@@ -24,6 +25,7 @@ from duly.lifecycle.maintenance.repair_actions import BATCHES, JOBS, count_batch
 from duly.store.access.audit import record_change
 from duly.store.maintenance.invariant_snapshot import read_batches, read_jobs
 from duly.store.maintenance.repair_writes import alone, grant_keys, restore_control
+from duly.store.maintenance.step_records import read_steps_of, rewrite_steps
 from duly.store.postgres.database import Connection, Database, RecordBusy, RecordRefused
 
 log = structlog.stdlib.get_logger("duly.repair")
@@ -105,7 +107,7 @@ async def _cure(database: Database, found: dict[RepairAction, list[Key]], by: Ac
 
 async def _cure_some(database: Database, repair_action: RepairAction, keys: Sequence[Key]) -> int:
     """Repairs these in one transaction; in smaller ones if that is refused or conflicts with others."""
-    if repair_action not in {*JOBS, *BATCHES}:
+    if repair_action not in {*JOBS, *BATCHES, RepairAction.RECORD_STEPS}:
         return 0
     try:
         return await _in_a_snapshot(database, lambda connection: _apply(connection, repair_action, keys))
@@ -143,6 +145,11 @@ async def _apply(connection: Connection, repair_action: RepairAction, keys: Sequ
         for batch in broken:
             await count_batch(connection, batch)
         return len(broken)
+    if repair_action is RepairAction.RECORD_STEPS:
+        facts = await read_steps_of(connection, [job_id for _, job_id in keys])
+        wrong = [job for job in facts if step_differences(job.expected, job.actual)]
+        await rewrite_steps(connection, wrong)
+        return len(wrong)
     jobs = [job for job in await read_jobs(connection, keys) if _needs(repair_action, job)]
     if jobs:
         await JOBS[repair_action](connection, jobs)
@@ -152,4 +159,6 @@ async def _apply(connection: Connection, repair_action: RepairAction, keys: Sequ
 def _needs(repair_action: RepairAction, job: JobFacts) -> bool:
     if repair_action is RepairAction.HOLD_UNIQUE:
         return lacks_unique_key(job)
+    if repair_action is RepairAction.DROP_SUBMISSION:
+        return job.record is not None
     return any(breach.repair_action is repair_action for breach in violations(job))

@@ -5,6 +5,7 @@ The facts of the jobs come from the snapshot of that transaction.
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from duly.domain.derived_state import derive_state
 from duly.domain.invariant_facts import BatchFacts, JobFacts, RepairAction
 from duly.domain.invariants import (
     MARKS_OF_ITS_OWN,
@@ -22,6 +23,8 @@ from duly.store.maintenance.repair_writes import (
     drop_checkpoints,
     drop_deliveries,
     drop_endings,
+    drop_leases,
+    drop_unique_keys,
     follow,
     mark,
     release_keys,
@@ -29,8 +32,9 @@ from duly.store.maintenance.repair_writes import (
     write_webhooks,
 )
 from duly.store.postgres.database import Connection
+from duly.store.submit.inbox import delete_from_inbox
 from duly.store.ties.placement import acquire_keys, count_down
-from duly.store.ties.unique_keys_and_dependencies import release_unique_keys
+from duly.store.ties.waiting_parents import resume_waiting_parents
 
 
 async def _drop_keys(connection: Connection, jobs: Sequence[JobFacts]) -> None:
@@ -38,7 +42,7 @@ async def _drop_keys(connection: Connection, jobs: Sequence[JobFacts]) -> None:
 
 
 async def _drop_unique(connection: Connection, jobs: Sequence[JobFacts]) -> None:
-    await release_unique_keys(connection, [job.job_id for job in jobs])
+    await drop_unique_keys(connection, [job.job_id for job in jobs])
 
 
 async def _drop_waits(connection: Connection, jobs: Sequence[JobFacts]) -> None:
@@ -47,6 +51,10 @@ async def _drop_waits(connection: Connection, jobs: Sequence[JobFacts]) -> None:
 
 async def _drop_checkpoints(connection: Connection, jobs: Sequence[JobFacts]) -> None:
     await drop_checkpoints(connection, [job.job_id for job in jobs])
+
+
+async def _drop_leases(connection: Connection, jobs: Sequence[JobFacts]) -> None:
+    await drop_leases(connection, [job.job_id for job in jobs])
 
 
 async def _drop_endings(connection: Connection, jobs: Sequence[JobFacts]) -> None:
@@ -83,7 +91,8 @@ async def _hold_unique(connection: Connection, jobs: Sequence[JobFacts]) -> None
 async def _mark(connection: Connection, jobs: Sequence[JobFacts]) -> None:
     """Corrects the marks that follow from the ledger; keeps the others."""
     marks = {
-        job.job_id: job.hot_row.marks & ~int(MARKS_OF_ITS_OWN) | int(marks_of(job, job.record))
+        job.job_id: job.hot_row.marks & ~int(MARKS_OF_ITS_OWN)
+        | int(marks_of(job, job.record, derive_state(job.job_id, job.history)))
         for job in jobs
         if job.record is not None and job.hot_row is not None
     }
@@ -100,7 +109,9 @@ async def _follow(connection: Connection, jobs: Sequence[JobFacts]) -> None:
 
 
 async def _count_down(connection: Connection, jobs: Sequence[JobFacts]) -> None:
-    await count_down(connection, [job.job_id for job in jobs])
+    job_ids = [job.job_id for job in jobs]
+    await resume_waiting_parents(connection, job_ids, source="repair")
+    await count_down(connection, job_ids)
 
 
 async def _tell(connection: Connection, jobs: Sequence[JobFacts]) -> None:
@@ -112,6 +123,10 @@ async def _tell(connection: Connection, jobs: Sequence[JobFacts]) -> None:
         for sequence in missing_webhooks(job, job.record)
     ]
     await write_webhooks(connection, events)
+
+
+async def _drop_submissions(connection: Connection, jobs: Sequence[JobFacts]) -> None:
+    await delete_from_inbox(connection, [(job.record.tenant_id, job.job_id) for job in jobs if job.record is not None])
 
 
 async def count_batch(connection: Connection, batch: BatchFacts) -> None:
@@ -129,6 +144,7 @@ JOBS: dict[RepairAction, Callable[[Connection, Sequence[JobFacts]], Awaitable[No
     RepairAction.DROP_ENDINGS: _drop_endings,
     RepairAction.DROP_DELIVERIES: _drop_deliveries,
     RepairAction.DROP_CHECKPOINT: _drop_checkpoints,
+    RepairAction.DROP_LEASE: _drop_leases,
     RepairAction.HOLD_KEY: _hold_keys,
     RepairAction.PLACE_HOLDER: rebuild_placement,
     RepairAction.PLACE: rebuild_placement,
@@ -137,5 +153,6 @@ JOBS: dict[RepairAction, Callable[[Connection, Sequence[JobFacts]], Awaitable[No
     RepairAction.FOLLOW: _follow,
     RepairAction.COUNT_DOWN: _count_down,
     RepairAction.WRITE_WEBHOOKS: _tell,
+    RepairAction.DROP_SUBMISSION: _drop_submissions,
 }
 BATCHES = frozenset({RepairAction.RECORD_BATCH, RepairAction.RESIZE_BATCH, RepairAction.COUNT_BATCH})

@@ -5,8 +5,9 @@ from dataclasses import replace
 from uuid import UUID
 
 from duly.domain.events import Status
-from duly.domain.explanation import Explanation, ExplanationFacts, SetAsideRecord, explain
+from duly.domain.explanation import Explanation, ExplanationFacts, SetAsideRecord, explain, explain_in_inbox
 from duly.domain.job import JobView, Lane
+from duly.lifecycle.read.inbox_view import view_inbox
 from duly.store.postgres.database import Connection, Database
 from duly.store.queue.set_aside import Stage, read_set_aside
 from duly.store.read.explain import (
@@ -20,6 +21,7 @@ from duly.store.read.explain import (
     read_surroundings,
 )
 from duly.store.read.job_view import view_job
+from duly.store.read.steps import read_awaited_signals
 
 
 async def read_explanation(database: Database, tenant_id: int, job_id: UUID) -> tuple[JobView, Explanation] | None:
@@ -30,13 +32,14 @@ async def read_explanation(database: Database, tenant_id: int, job_id: UUID) -> 
     ):
         view = await view_job(connection, tenant_id, job_id)
         if view is None:
-            return None
+            waiting = (await view_inbox(connection, [(tenant_id, job_id)])).get((tenant_id, job_id))
+            return (waiting, explain_in_inbox(waiting.queue, waiting.created_at)) if waiting is not None else None
         return view, explain(await _facts(connection, tenant_id, view))
 
 
 async def _facts(connection: Connection, tenant_id: int, view: JobView) -> ExplanationFacts:
     """Reads the facts that the explanation is derived from."""
-    lane = Lane(view.queue, view.type, view.priority)
+    lane = Lane(tenant_id, view.queue, view.type, view.priority)
     around = await read_surroundings(connection, tenant_id, view.job_id, lane)
     facts = ExplanationFacts(
         status=view.status,
@@ -50,11 +53,14 @@ async def _facts(connection: Connection, tenant_id: int, view: JobView) -> Expla
         completed_at=view.completed_at,
         error_code=json.loads(view.error).get("code") if view.error else None,
         node=around.node,
+        lease_expires_at=around.lease_expires_at,
+        worker_name=around.worker_name,
         started_at=around.started_at,
         deadline=around.deadline,
         cancel_requested_at=around.cancel_requested_at,
         expires_at=around.expires_at,
         paused_at=around.paused_at,
+        compensating=view.compensating,
         workers=around.workers,
         refused=await _refused(connection, tenant_id, view),
     )
@@ -82,13 +88,15 @@ async def _what_it_waits_for(
         case "concurrency":
             before = await count_before_in_key(connection, tenant_id, around.key or "", view.job_id)
             return replace(facts, key=around.key, holder=around.holder, before_in_key=before)
+        case "signal":
+            return replace(facts, signals=await read_awaited_signals(connection, tenant_id, view.job_id))
         case "worker":
-            lane = Lane(view.queue, view.type, view.priority)
+            lane = Lane(tenant_id, view.queue, view.type, view.priority)
             ahead = await count_ahead(connection, lane, view.job_id)
             return replace(
                 facts,
                 limits=await read_limits_of(connection, tenant_id, lane),
-                breaker=await read_open_breaker(connection, view.type),
+                breaker=await read_open_breaker(connection, lane),
                 ahead=ahead,
                 ahead_is_least=ahead >= MOST_AHEAD,
             )

@@ -9,12 +9,13 @@ from typing import NamedTuple
 from uuid import UUID
 
 from duly.domain.job import Accepted, NewBatch, NewJob
-from duly.errors import JobExists
+from duly.errors import CancelRequested, JobExists, LeaseLost
 from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.lifecycle.end.cancel import Canceller
 from duly.lifecycle.end.retry import redrive
-from duly.lifecycle.submit.insert import insert_jobs, wake_for_submitted
+from duly.lifecycle.submit.insert import wake_for_submitted
 from duly.lifecycle.submit.insert_tied import InsertResult
+from duly.lifecycle.submit.queue_limit import QueueLimit, insert_within_limit
 from duly.lifecycle.writes.batcher import Batcher
 from duly.store.postgres.database import Connection, Database
 from duly.store.submit.batches import record_batch, view_batch
@@ -37,22 +38,23 @@ class ChildSubmission(NamedTuple):
     batch: NewBatch | None = None
 
 
-class LeaseLost(Exception):
-    """The attempt has lost its lease; nothing was recorded."""
-
-
-class ParentCancelled(Exception):
-    """The parent is being cancelled; nothing was recorded."""
-
-
 class ChildSubmitter:
     """Records the child jobs of all attempts on this node."""
 
-    def __init__(self, database: Database, wakeups: Wakeups, metrics: Metrics, *, canceller: Canceller) -> None:
+    def __init__(
+        self,
+        database: Database,
+        wakeups: Wakeups,
+        metrics: Metrics,
+        *,
+        queue_limit: QueueLimit,
+        canceller: Canceller,
+    ) -> None:
         self._database = database
         self._connection = database.hot()
         self._wakeups = wakeups
         self._metrics = metrics
+        self._queue_limit = queue_limit
         self._canceller = canceller
         self.batcher: Batcher[ChildSubmission, list[Accepted]] = Batcher(
             self._record, capacity=20_000, batch=BATCH, patience_seconds=30, what="child jobs"
@@ -64,7 +66,7 @@ class ChildSubmitter:
         Jobs that failed before their parent was redriven are redriven too.
 
         Raises:
-            LeaseLost, ParentCancelled: nothing was recorded.
+            LeaseLost, CancelRequested: nothing was recorded.
             JobExists: an earlier attempt submitted something else in one of these places.
             DulyError: one of the jobs is refused; nothing was recorded.
             Overloaded, DatabaseOutage, RecordBusy: they are not known to be recorded; it is safe to try again.
@@ -90,7 +92,7 @@ class ChildSubmitter:
         """Records submissions in one transaction, and wakes what runs the new jobs."""
         try:
             async with connection.transaction():
-                recorded = await _record_fenced(connection, submissions)
+                recorded = await _record_fenced(connection, submissions, self._queue_limit)
         except _BatchRefused as error:
             return [error.reason]
         results = [result for job, result in recorded.new]
@@ -137,7 +139,9 @@ class _BatchRefused(Exception):
         self.reason = reason
 
 
-async def _record_fenced(connection: Connection, submissions: Sequence[ChildSubmission]) -> _Recorded:
+async def _record_fenced(
+    connection: Connection, submissions: Sequence[ChildSubmission], queue_limit: QueueLimit
+) -> _Recorded:
     """Records the submissions whose attempts hold their leases."""
     attempts = [(submission.tenant_id, submission.parent_id, submission.token) for submission in submissions]
     held = await holders(connection, attempts)
@@ -147,12 +151,14 @@ async def _record_fenced(connection: Connection, submissions: Sequence[ChildSubm
     # By id: a caller that was stopped may have left its submission behind, and sent it again.
     unique = {job.job_id: job for submission in allowed for job in await _new_of(connection, submission, of_jobs)}
     new = list(unique.values())
-    recorded = list(zip(new, await insert_jobs(connection, new), strict=True)) if new else []
+    results_of_new = await insert_within_limit(connection, new, limit=queue_limit) if new else []
+    recorded = list(zip(new, results_of_new, strict=True))
     of_jobs |= {job.job_id: result for job, result in recorded}
     results: list[list[Accepted] | Exception] = []
     for submission, is_held in zip(submissions, fenced, strict=True):
         if not is_held:
-            results.append(ParentCancelled() if (submission.parent_id, submission.token) in held else LeaseLost())
+            cancelled = (submission.parent_id, submission.token) in held
+            results.append((CancelRequested if cancelled else LeaseLost).of(submission.parent_id))
             continue
         results.append(_all_accepted(of_jobs[job.job_id] for job in submission.jobs))
         if submission.batch is not None:
@@ -168,7 +174,7 @@ async def _found(connection: Connection, jobs: Sequence[NewJob]) -> dict[UUID, I
         if job.flow is not None and before.digest == job.flow.digest
         else JobExists("An earlier attempt submitted a different job at this point.")
         for job in jobs
-        if (before := existing.get(job.job_id))
+        if (before := existing.get((job.tenant_id, job.job_id)))
     }
 
 

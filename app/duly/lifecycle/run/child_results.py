@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from duly.lifecycle.writes.batcher import Batcher
-from duly.store.ledger.job_results import Ended, find_first_unended, read_ends, read_members_after
+from duly.store.ledger.job_results import Ended, find_first_unended, find_last_unended, read_ends, read_members_after
 from duly.store.postgres.database import Database, DatabaseOutage
 from duly.store.submit.batches import view_batch
 
@@ -49,6 +49,11 @@ class ChildResultReader:
         """Returns the index of the first of these jobs that has not ended; None if all have."""
         async with self._database.connection() as connection:
             return await find_first_unended(connection, tenant_id, job_ids)
+
+    async def last_unended(self, tenant_id: int, job_ids: Sequence[UUID], *, limit: int) -> list[UUID]:
+        """Returns the last of these jobs that have not ended, the last one first."""
+        async with self._database.connection() as connection:
+            return await find_last_unended(connection, tenant_id, job_ids, limit=limit)
 
     async def knows_batch(self, tenant_id: int, batch_id: UUID) -> bool:
         """Returns True if this tenant has such a batch."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,15 +11,16 @@ from duly.domain.cron import CronRefused, read_cron
 from duly.domain.job_template import read_template, template
 from duly.domain.json_writer import dump_text
 from duly.domain.schedule import Recurrence, Schedule
+from duly.domain.sealing import Keyring
 from duly.domain.tenant import MOST_SCHEDULES
-from duly.errors import Invalid, NotFound, PathError, ScheduleExists, ScheduleLimitReached
+from duly.errors import Invalid, NotFound, PathError, ScheduleExists, ScheduleLimitReached, Unavailable
 from duly.lifecycle.submit.insert_tied import unknown_dependencies
 from duly.lifecycle.submit.job_builder import JobBuilder
 from duly.lifecycle.submit.submission_errors import nested_under
 from duly.lifecycle.submit.submission_model import Submission, SubmissionOrigin
 from duly.store.access.audit import record_change
 from duly.store.postgres.database import Connection, Database
-from duly.store.queue.schedules import Key, add_schedule, change_schedule, clock, has_room, hold_schedule
+from duly.store.queue.schedules import Key, add_schedule, change_schedule, clock, has_room, hold_schedule, read_schedule
 from duly.store.queue.schedules import delete_schedule as delete_record
 
 
@@ -82,13 +83,101 @@ async def update_schedule(
         requested: Recurrence = replace(held.recurrence, **changes)
         if "job" in changes:
             await _check_parents(connection, requested)
-        next_run_at = held.next_run_at
-        if _times(requested) != _times(held.recurrence):
-            kept = requested.cron == held.recurrence.cron
-            next_run_at = next_after(requested, await clock(connection), kept=kept)
-        entry = AuditEntry("schedule.changed", key[1], _members(held.recurrence), _members(requested))
-        await record_change(connection, key[0], by, entry)
-        return await change_schedule(connection, key, requested, next_run_at)
+        return await _change(connection, held, requested, by=by)
+
+
+async def _change(
+    connection: Connection, held: Schedule, requested: Recurrence, *, by: Actor | None, declared: bool = False
+) -> Schedule:
+    """Replaces the definition of a schedule that the caller's transaction holds."""
+    next_run_at = held.next_run_at
+    if _times(requested) != _times(held.recurrence):
+        kept = requested.cron == held.recurrence.cron
+        next_run_at = next_after(requested, await clock(connection), kept=kept)
+    entry = AuditEntry("schedule.changed", held.name, _members(held.recurrence), _members(requested))
+    await record_change(connection, held.tenant_id, by, entry)
+    return await change_schedule(connection, held.key, requested, next_run_at, declared=declared)
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """Definition that replaces a schedule as a whole.
+
+    Attributes:
+        recurrence: the definition.
+        keeps_pause: an existing schedule stays paused or not; `recurrence` says whether a new one is paused.
+        declared: the code of a worker declares it.
+        by: author of the change.
+    """
+
+    recurrence: Recurrence
+    keeps_pause: bool
+    by: Actor
+    declared: bool = False
+
+
+async def put_schedule(
+    database: Database, key: Key, requested: Replacement, *, keyring: Keyring
+) -> tuple[Schedule, bool]:
+    """Creates a schedule, or replaces its definition. Returns it, and whether it is new. An equal definition is neither
+    written nor audited, and its last run is kept in any case.
+
+    Raises:
+        Unavailable: another request deletes it at the same time.
+        ScheduleLimitReached, Invalid: as `create_schedule`.
+    """
+    async with database.connection() as connection, connection.transaction():
+        found = await read_schedule(connection, key)
+        if found is not None and _is_same(found, requested, keyring):
+            return found, False
+        await _check_parents(connection, requested.recurrence)
+        if found is None and (added := await _add(connection, key, requested)) is not None:
+            return added, True
+        held = await hold_schedule(connection, key)
+        if held is None:
+            raise Unavailable(f'The schedule "{key[1]}" is being deleted.', reason="Nothing was changed. Retry.")
+        if _is_same(held, requested, keyring):  # another request created it meanwhile
+            return held, False
+        recurrence = _with_pause(held, requested)
+        return await _change(connection, held, recurrence, by=requested.by, declared=requested.declared), False
+
+
+async def _add(connection: Connection, key: Key, requested: Replacement) -> Schedule | None:
+    """Creates a schedule; returns None if its name is taken meanwhile."""
+    next_run_at = next_after(requested.recurrence, await clock(connection))
+    if not await has_room(connection, key[0], most=MOST_SCHEDULES):
+        raise ScheduleLimitReached.of()
+    added = await add_schedule(connection, key, requested.recurrence, next_run_at, declared=requested.declared)
+    if added is not None:
+        entry = AuditEntry("schedule.created", key[1], None, _members(requested.recurrence))
+        await record_change(connection, key[0], requested.by, entry)
+    return added
+
+
+def _with_pause(found: Schedule, requested: Replacement) -> Recurrence:
+    recurrence = requested.recurrence
+    return replace(recurrence, paused=found.recurrence.paused) if requested.keeps_pause else recurrence
+
+
+def _is_same(found: Schedule, requested: Replacement, keyring: Keyring) -> bool:
+    """Returns whether a schedule has this definition."""
+    held, recurrence = found.recurrence, _with_pause(found, requested)
+    if (requested.declared and not found.declared) or replace(recurrence, submission="", job="") != replace(
+        held, submission="", job=""
+    ):
+        return False
+    return json.loads(recurrence.submission) == json.loads(held.submission) and _job_members(
+        recurrence.job, found.tenant_id, keyring
+    ) == _job_members(held.job, found.tenant_id, keyring)
+
+
+def _job_members(text: str, tenant_id: int, keyring: Keyring) -> dict[str, object]:
+    """Returns a template without its id, and with its callback secret as plain text, since each sealing differs."""
+    members: dict[str, object] = json.loads(text)
+    members.pop("job_id", None)
+    if isinstance(secret := members.get("callback_secret"), str):
+        members["callback_secret"] = keyring.unseal(secret, tenant_id=tenant_id, purpose="callback")
+    return members
 
 
 async def delete_schedule(database: Database, key: Key, *, by: Actor | None = None) -> None:

@@ -19,10 +19,12 @@ from duly.domain.job_template import read_template, refusal_text
 from duly.domain.schedule import Overlap, Plan, Run, Schedule, plan, run_of, runs_of
 from duly.domain.timestamps import rfc3339
 from duly.errors import Invalid, Unavailable
-from duly.handlers.registry import Registry
 from duly.lifecycle.cluster.wakeups import Wakeups
+from duly.lifecycle.job_types.known_types import KnownTypes
 from duly.lifecycle.schedules.manage import schedule_not_found
-from duly.lifecycle.submit.insert import insert_jobs, wake_for_submitted
+from duly.lifecycle.submit.insert import wake_for_submitted
+from duly.lifecycle.submit.queue_limit import QueueLimit, insert_within_limit
+from duly.lifecycle.submit.traced_submission import TracedSubmission
 from duly.lifecycle.writes.bisection import note_fault
 from duly.store.postgres.database import Connection, Database, DatabaseOutage, RecordBusy
 from duly.store.queue.schedules import (
@@ -32,6 +34,7 @@ from duly.store.queue.schedules import (
     clock,
     correct_runs,
     hold_schedule,
+    read_schedule,
     record_runs,
     record_schedule_error,
     seconds_to_next_run,
@@ -39,6 +42,7 @@ from duly.store.queue.schedules import (
     unfinished,
 )
 from duly.telemetry.metrics import Metrics
+from duly.telemetry.tracing import Tracing
 
 log = structlog.stdlib.get_logger("duly.scheduler")
 
@@ -60,13 +64,23 @@ class Scheduler:
     """Submits due jobs; `step` is run by a loop, on any number of nodes."""
 
     def __init__(
-        self, database: Database, wakeups: Wakeups, metrics: Metrics, *, types: Registry, clock: DatabaseClock
+        self,
+        database: Database,
+        wakeups: Wakeups,
+        metrics: Metrics,
+        *,
+        types: KnownTypes,
+        queue_limit: QueueLimit,
+        clock: DatabaseClock,
+        tracing: Tracing,
     ) -> None:
         self._database = database
         self._wakeups = wakeups
         self._metrics = metrics
         self._types = types
+        self._queue_limit = queue_limit
         self._clock = clock
+        self._tracing = tracing
         self._aside_until: dict[Key, float] = {}
         self._failures: dict[Key, int] = {}
 
@@ -86,11 +100,13 @@ class Scheduler:
             DulyError: its job is refused, as the same submission would be.
             Unavailable: the job's keys or dependencies could not be locked in time.
         """
+        await self._admit_queue(key)
         try:
             async with self._database.connection() as connection, connection.transaction():
                 held = await hold_schedule(connection, key)
                 if held is None:
                     raise schedule_not_found(key)
+                await self._types.load([key[0]], connection=connection)
                 now = await clock(connection)
                 now = now.replace(microsecond=now.microsecond // 1000 * 1000)  # the precision of the API
                 run = run_of(held, now, self._template(held), job_id=self._clock.ids.new())
@@ -103,6 +119,17 @@ class Scheduler:
             raise Unavailable("Could not lock the job's keys or dependencies. Retry.") from None
         self._wake((jobs, [result]))
         return result
+
+    async def _admit_queue(self, key: Key) -> None:
+        """Admits the queue of a schedule's job, on a connection that is free again before the transaction.
+
+        Raises:
+            QueueLimitReached: it would be a queue too many.
+        """
+        async with self._database.connection() as connection:
+            found = await read_schedule(connection, key)
+        if found is not None:
+            await self._queue_limit.admit(key[0], (read_template(found.recurrence.job).queue,))
 
     async def _fire(self, *, limit: int) -> bool:
         """Runs one transaction. Returns True if there was any schedule to take."""
@@ -161,6 +188,7 @@ class Scheduler:
         """Returns the due times of these schedules. Skips one that this node cannot read, and records why."""
         plans = []
         limit = max(MOST_RUNS // max(len(taken), 1), 1)
+        await self._types.load({schedule.tenant_id for schedule in taken}, connection=connection)
         for schedule in taken:
             requested, first_due = schedule.recurrence, schedule.next_run_at or now
             try:
@@ -178,20 +206,22 @@ class Scheduler:
     def _template(self, schedule: Schedule) -> NewJob:
         """Returns the job of a schedule, with the present defaults of its type if this node knows the type."""
         template = read_template(schedule.recurrence.job)
-        handler = self._types.get(template.type)
-        if handler is None:
+        job_type = self._types.find(schedule.tenant_id, template.type)
+        if job_type is None:
             return template
         requested = orjson.loads(schedule.recurrence.submission)
         return template._replace(
-            timeout_seconds=requested.get("timeoutSeconds") or handler.timeout_seconds,
-            max_attempts=requested.get("maxAttempts") or handler.max_attempts,
+            timeout_seconds=requested.get("timeoutSeconds") or job_type.timeout_seconds,
+            max_attempts=requested.get("maxAttempts") or job_type.max_attempts,
         )
 
     async def _record(self, connection: Connection, runs: Sequence[Run]) -> Recorded:
         """Inserts the jobs of these runs, and corrects the records of runs whose job was deduplicated or refused."""
         with_job = [(run, run.job) for run in runs if run.job is not None]
-        jobs = [job for _, job in with_job]
-        results = await insert_jobs(connection, jobs) if jobs else []
+        traced = TracedSubmission(self._tracing, [job for _, job in with_job])
+        jobs = traced.jobs
+        results = await insert_within_limit(connection, jobs, limit=self._queue_limit) if jobs else []
+        traced.recorded(results)
         others: list[tuple[Run, UUID | None]] = []
         for (run, job), result in zip(with_job, results, strict=True):
             if isinstance(result, Exception):

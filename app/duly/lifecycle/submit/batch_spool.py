@@ -22,28 +22,36 @@ Placed = tuple[int, NewJob]
 
 
 class JobSpool:
-    """Takes jobs with their indexes one by one, and returns them in chunks, as often as needed."""
+    """Takes jobs with their indexes one by one, and returns them in chunks, as often as needed. All chunks but the last
+    one, which is kept as it is, are in the file.
+    """
 
     def __init__(self) -> None:
         self._file = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115  # closed at the end of the block
         self._chunk: list[Placed] = []
         self._characters = 0
+        self._written = False
         self.count = 0
 
-    async def put(self, index: int, job: NewJob) -> None:
-        """Adds a job.
+    def add(self, index: int, job: NewJob) -> None:
+        """Adds a job. The caller writes a full chunk before."""
+        self._chunk.append((index, job))
+        self._characters += len(job.parameters)
+        self.count += 1
+
+    @property
+    def full(self) -> bool:
+        """Returns whether the chunk is full."""
+        return len(self._chunk) >= CHUNK_JOBS or self._characters >= CHUNK_CHARACTERS
+
+    async def write(self) -> None:
+        """Writes the chunk.
 
         Raises:
             Unavailable: the disk is full.
         """
-        self._chunk.append((index, job))
-        self._characters += len(job.parameters)
-        self.count += 1
-        if len(self._chunk) >= CHUNK_JOBS or self._characters >= CHUNK_CHARACTERS:
-            await self._write()
-
-    async def _write(self) -> None:
         chunk, self._chunk, self._characters = self._chunk, [], 0
+        self._written = True
         try:
             await asyncio.to_thread(pickle.dump, chunk, self._file)
         except OSError as error:
@@ -51,15 +59,15 @@ class JobSpool:
 
     async def chunks(self) -> AsyncIterator[list[Placed]]:
         """Yields all jobs from the beginning. No more may be added."""
-        if self._chunk:
-            await self._write()
         self._file.seek(0)
-        while True:
+        while self._written:
             try:
                 chunk: list[Placed] = await asyncio.to_thread(pickle.load, self._file)
             except EOFError:
-                return
+                break
             yield chunk
+        if self._chunk:
+            yield self._chunk
 
     async def __aenter__(self) -> Self:
         return self

@@ -71,6 +71,7 @@ class EagerStart:
 
     def __init__(self, starter: Starter) -> None:
         self._starter = starter
+        self._reserved = 0
         self._chosen: list[NewJob] = []
         self.delivers = False
 
@@ -81,27 +82,33 @@ class EagerStart:
 
     def choose(self, jobs: Sequence[NewJob]) -> Starting | None:
         """Chooses the oldest jobs without a delay, one for each slot that can be reserved."""
-        can_start = [_waits_for_nothing(job) and self._starter.may_start(job) for job in jobs]
-        free = self._starter.reserve(sum(can_start))
-        if not free:
+        self._reserved = self._starter.reserve(len(jobs))
+        if not self._reserved:
             return None
         starts = []
-        for job, eligible in zip(jobs, can_start, strict=True):
-            starts.append(eligible and len(self._chosen) < free)
+        for job in jobs:
+            free = len(self._chosen) < self._reserved
+            starts.append(free and _waits_for_nothing(job) and self._starter.may_start(job))
             if starts[-1]:
                 self._chosen.append(job)
-        return Starting(*self._starter.identity(), starts)
+        self._release_all_but(len(self._chosen))
+        return Starting(*self._starter.identity(), starts) if self._chosen else None
 
-    def go(self) -> int:
-        """Starts the chosen jobs, which are durable now. Returns their number."""
-        chosen, self._chosen = self._chosen, []
+    def go(self) -> list[NewJob]:
+        """Starts the chosen jobs, which are durable now. Returns them."""
+        chosen, self._chosen, self._reserved = self._chosen, [], 0
         self._starter.start([_first_attempt(job) for job in chosen])
-        return len(chosen)
+        return chosen
 
     def release_slots(self) -> None:
         """Releases the slots of the chosen jobs and starts none of them."""
-        self._starter.release_slots(len(self._chosen))
         self._chosen = []
+        self._release_all_but(0)
+
+    def _release_all_but(self, kept: int) -> None:
+        released, self._reserved = self._reserved - kept, kept
+        if released:
+            self._starter.release_slots(released)
 
     def __enter__(self) -> Self:
         return self

@@ -3,11 +3,11 @@
 Most jobs have no ties: one statement inserts all of them. See `insert_tied` for the others.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from duly.domain.job import Accepted, Lane, NewJob
+from duly.domain.job import Accepted, NewJob
 from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.lifecycle.submit.eager_start import EagerStart
 from duly.lifecycle.submit.insert_tied import InsertResult, TiedJobs
@@ -25,29 +25,27 @@ async def insert_jobs(
         RecordBusy: a job that another one depends on is locked too often; it is safe to try again.
     """
     plain = [job for job in jobs if job.flow is None]
-    results: dict[UUID, InsertResult] = {}
+    results: list[InsertResult] = []
     if plain:
         recorded = await record_jobs(connection, plain, starting=eager.choose(plain) if eager else None)
         if eager:
             eager.delivers = recorded.delivers
             if not recorded.started:
                 eager.release_slots()
-        results = {job.job_id: Accepted(job.job_id, recorded.at) for job in plain}
-    if len(plain) == len(jobs):
-        return list(results.values())
-    return await _with_tied(connection, jobs, results)
+        results = [Accepted(job.job_id, recorded.at) for job in plain]
+    return results if len(plain) == len(jobs) else await _with_tied(connection, jobs, results)
 
 
 async def _with_tied(
-    connection: Connection, jobs: Sequence[NewJob], results: dict[UUID, InsertResult]
+    connection: Connection, jobs: Sequence[NewJob], results: Sequence[InsertResult]
 ) -> list[InsertResult]:
-    """Inserts the tied ones among these jobs. Returns the results of all, in order."""
+    """Inserts the tied ones among these jobs. Returns the results of all, in order, with those of the plain ones."""
     tied = [job for job in jobs if job.flow is not None]
     try:
-        of_tied = iter(await TiedJobs(connection).insert(tied))
+        of_tied, of_plain = iter(await TiedJobs(connection).insert(tied)), iter(results)
     except LockContention as error:
         raise RecordBusy(f"job {error} is locked too often") from None
-    return [next(of_tied) if job.flow is not None else results[job.job_id] for job in jobs]
+    return [next(of_tied if job.flow is not None else of_plain) for job in jobs]
 
 
 def wake_for_submitted(
@@ -55,7 +53,7 @@ def wake_for_submitted(
     jobs: Sequence[NewJob],
     results: Sequence[InsertResult],
     *,
-    started: Container[UUID] = (),
+    started: Collection[UUID] = (),
 ) -> int:
     """Wakes the parts that run new jobs, or make them ready. Call it after the commit.
 
@@ -65,23 +63,23 @@ def wake_for_submitted(
     Returns:
         The number of jobs that are new, not deduplicated or refused.
     """
-    oldest: dict[Lane, NewJob] = {}
-    fresh: list[str] = []
+    oldest: dict[tuple[object, ...], NewJob] = {}  # by the members of their lane: making one takes half a µs
+    fresh: list[tuple[int, str]] = []
     for job, result in zip(jobs, results, strict=True):
         if isinstance(result, Exception) or not result.fresh:
             continue
-        fresh.append(job.queue)
-        if job.job_id in started:
+        fresh.append((job.tenant_id, job.queue))
+        if started and job.job_id in started:
             continue
         if job.flow is not None:
             wakeups.local.scheduled(0)
             wakeups.follow_ups()
         if _runs_at_once(job, result.created_at):
-            oldest.setdefault(Lane(job.queue, job.type, job.priority), job)
+            oldest.setdefault((job.tenant_id, job.queue, job.type, job.priority), job)
         else:
             wakeups.local.scheduled(job.delay_seconds or 0)
-    for lane, job in oldest.items():
-        wakeups.ready(lane, job.job_id)
+    for job in oldest.values():
+        wakeups.ready(job.lane, job.job_id)
     wakeups.submitted(fresh)
     return len(fresh)
 

@@ -4,7 +4,7 @@ A few statements serve all jobs of a transaction: their ids, dependencies and un
 inserted, and `tied_placement` puts it in its hot tables.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 from duly.domain.job import Accepted, Flow, NewJob
@@ -17,6 +17,7 @@ from duly.store.ties.unique_keys_and_dependencies import (
     UniqueKey,
     UniqueKeyHolder,
     acquire_unique_keys,
+    find_ids,
     find_recorded,
     merge_parameters,
     record_tied,
@@ -36,6 +37,8 @@ class TiedJobs:
         self._results: dict[int, InsertResult] = {}
         self._merges: list[tuple[UUID, NewJob]] = []
         self._new_keys: set[UUID] = set()
+        # Previous holder of a unique key, by the job that took it over.
+        self._replaced: dict[UUID, UUID] = {}
 
     async def insert(self, jobs: Sequence[NewJob]) -> list[InsertResult]:
         """Returns a result for each job, in order.
@@ -58,11 +61,10 @@ class TiedJobs:
         await place_tied(self._connection, [job for _, job in jobs if job.job_id in inserted], inserted)
 
     async def _without_known_ids(self, jobs: Numbered) -> Numbered:
-        """Settles jobs whose id an earlier request has inserted. Only a different digest is an error then; the rest of
-        the submission is not checked again. Returns the others.
+        """Settles jobs whose id an earlier request of any tenant has inserted. Only another tenant or digest is an
+        error then; the rest of the submission is not checked again. Returns the others.
         """
-        named = [(job.tenant_id, job.job_id) for _, job in jobs if _flow(job).digest is not None]
-        existing = await find_recorded(self._connection, named)
+        existing = await find_ids(self._connection, [job.job_id for _, job in jobs if _flow(job).digest is not None])
         for index, job in jobs:
             if before := existing.get(job.job_id):
                 self._results[index] = _existing_result(job, before)
@@ -86,6 +88,7 @@ class TiedJobs:
         for key, holder in list(holders.items()):
             if await self._replaces(first[key], holder):
                 await transfer_unique_key(self._connection, key, first[key].job_id)
+                self._replaced[first[key].job_id] = holder.job_id
                 del holders[key]
         self._new_keys = {first[key].job_id for key in new_keys}
         for index, job in jobs:
@@ -124,21 +127,33 @@ class TiedJobs:
         """Inserts jobs; a concurrent request may have inserted an id first. Returns those that were inserted."""
         inserted = await record_tied(self._connection, [job for _, job in jobs]) if jobs else {}
         others = [job for _, job in jobs if job.job_id not in inserted]
-        existing = await find_recorded(self._connection, [(job.tenant_id, job.job_id) for job in others])
+        existing = await find_ids(self._connection, [job.job_id for job in others])
         for index, job in jobs:
             if job.job_id in inserted:
                 self._results[index] = Accepted(job.job_id, inserted[job.job_id].created_at)
             else:
                 self._results[index] = _existing_result(job, existing.get(job.job_id))
-        if unused := [job.job_id for job in others if job.job_id in self._new_keys]:
-            await release_unique_keys(self._connection, unused)
-        self._results = {
-            index: Accepted(result.job_id, inserted[result.job_id].created_at, deduplicated=True)
-            if isinstance(result, _SameResultAs)
-            else result
-            for index, result in self._results.items()
-        }
+        await self._return_keys(others)
+        self._settle_duplicates(inserted)
         return inserted
+
+    async def _return_keys(self, refused: Sequence[NewJob]) -> None:
+        """Returns the unique keys that these jobs acquired, and were then not inserted."""
+        unused = [(job.tenant_id, job.job_id) for job in refused if job.job_id in self._new_keys]
+        await release_unique_keys(self._connection, unused)
+        for job in refused:
+            if (key := _unique_key(job)) and (holder := self._replaced.pop(job.job_id, None)):
+                await transfer_unique_key(self._connection, key, holder)
+
+    def _settle_duplicates(self, inserted: Mapping[UUID, Tied]) -> None:
+        """Settles jobs that share a unique key with an inserted one. The others are tried again."""
+        for index, result in list(self._results.items()):
+            if not isinstance(result, _SameResultAs):
+                continue
+            if first := inserted.get(result.job_id):
+                self._results[index] = Accepted(first.job_id, first.created_at, deduplicated=True)
+            else:
+                del self._results[index]
 
     def _still_open(self, jobs: Iterable[tuple[int, NewJob]]) -> Numbered:
         return [(index, job) for index, job in jobs if index not in self._results]
@@ -152,23 +167,25 @@ async def unknown_dependencies(connection: Connection, jobs: Sequence[NewJob]) -
         [
             PathError(f"dependsOn[{index}]", f"no job has the id {parent}")
             for index, parent in enumerate(_flow(job).depends_on)
-            if parent not in known
+            if (job.tenant_id, parent) not in known
         ]
         for job in jobs
     ]
 
 
 def _first_of_each_id(jobs: Numbered) -> Numbered:
-    """Returns the first job of each id. Concurrent requests may use one id: the others get the first one's result."""
-    first: dict[tuple[int, UUID], int] = {}
+    """Returns the first job of each id. Concurrent requests, of any tenants, may use one id: the others find the first
+    one recorded.
+    """
+    first: dict[UUID, int] = {}
     for index, job in jobs:
-        first.setdefault((job.tenant_id, job.job_id), index)
-    return [(index, job) for index, job in jobs if first[job.tenant_id, job.job_id] == index]
+        first.setdefault(job.job_id, index)
+    return [(index, job) for index, job in jobs if first[job.job_id] == index]
 
 
 def _existing_result(job: NewJob, before: RecordedJob | None) -> InsertResult:
-    """Returns the result for a job whose id exists already."""
-    if before is None or before.digest != _flow(job).digest:
+    """Returns the result for a job whose id exists already. The error is the same for another tenant's job."""
+    if before is None or (before.tenant_id, before.digest) != (job.tenant_id, _flow(job).digest):
         return JobExists("Another submission has this id already.")
     return Accepted(job.job_id, before.created_at, standing=before.digest is not None)
 

@@ -9,9 +9,12 @@ from pydantic import BaseModel, ValidationError
 from duly.domain.json_reader import JsonRefused
 from duly.domain.names import LONGEST_NAME
 from duly.errors import DulyError, Invalid, PathError
+from duly.handlers.exceptions import HandlerError
 from duly.handlers.serialization import ParametersInvalid, first_errors, json_path
 from duly.lifecycle.submit.submission_model import Submission
 
+# Errors of a submission that is made by code.
+REFUSALS = (JsonRefused, ParametersInvalid, DulyError, HandlerError)
 # Unknown fields for which a similar name is looked up, in one response.
 MOST_SUGGESTIONS = 20
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from duly.domain.audit import Actor, AuditEntry
+from duly.domain.cell_share import CellShare
 from duly.domain.job import DEFAULT_TENANT
 from duly.domain.tenant import TenantLimits
 from duly.errors import BacklogFull, RateLimited
@@ -46,12 +47,14 @@ class _BacklogCount:
 
 class SubmissionLimiter:
     """Limits of one tenant in one process. Rates are exact over all nodes, since their tokens come from one bucket in
-    the database; backlogs are as exact as a count that is up to a quarter of a second old on each node.
+    the database; backlogs are as exact as a count that is up to a quarter of a second old on each node. Of several
+    cells, each enforces its share.
     """
 
-    def __init__(self, database: Database, *, tenant_id: int, limits: SubmissionLimits) -> None:
+    def __init__(self, database: Database, *, tenant_id: int, limits: SubmissionLimits, share: CellShare) -> None:
         self._database = database
         self._tenant_id = tenant_id
+        self._share = share
         self.limits = limits
         self.enabled = not limits.none
         self.used_at = time.monotonic()
@@ -91,7 +94,7 @@ class SubmissionLimiter:
         """
         for queue, count in jobs.items():
             if (limit := self.limits.backlog_of(queue)) is not None:
-                await self._check_backlog(queue, count, limit)
+                await self._check_backlog(queue, count, self._share.of_backlog(limit, (self._tenant_id, queue)))
 
     async def _check_backlog(self, queue: str, count: int, limit: int) -> None:
         """Checks the backlog of one queue by a recent count."""
@@ -120,17 +123,28 @@ class SubmissionLimiter:
             RateLimited: there are too few.
         """
         rate = self.limits.rate
-        if rate is not None and (seconds := await self._bucket.take(rate, needed)) is not None:
+        if rate is None:
+            return
+        own = Rate(*self._share.of_rate(rate.count, rate.seconds))
+        if (seconds := await self._bucket.take(own, needed)) is not None:
             raise RateLimited.of(rate.count, rate.seconds, retry_after_seconds=seconds)
 
 
 class SubmissionLimiters:
-    """Limiters of the tenants that submit to this process."""
+    """Limiters of the tenants that submit to this process.
 
-    def __init__(self, database: Database, *, settings: SubmissionLimits) -> None:
+    Attributes:
+        share: the part of each limit that this cell enforces.
+    """
+
+    def __init__(self, database: Database, *, settings: SubmissionLimits, share: CellShare | None = None) -> None:
         self._database = database
         self._settings = settings
-        self._known = {DEFAULT_TENANT: SubmissionLimiter(database, tenant_id=DEFAULT_TENANT, limits=settings)}
+        self.share = share or CellShare()
+        self._known = {DEFAULT_TENANT: self._limiter(DEFAULT_TENANT, settings)}
+
+    def _limiter(self, tenant_id: int, limits: SubmissionLimits) -> SubmissionLimiter:
+        return SubmissionLimiter(self._database, tenant_id=tenant_id, limits=limits, share=self.share)
 
     async def step(self) -> float:
         """Reads the limits of the tenants known here; run by a loop. Forgets those that submitted nothing lately."""
@@ -147,11 +161,17 @@ class SubmissionLimiters:
 
     async def of(self, tenant_id: int) -> SubmissionLimiter:
         """Returns the limiter of a tenant, with the limits that were read last."""
-        limiter = self._known.get(tenant_id)
+        limiter = self.known(tenant_id)
         if limiter is None:
             await self.refresh(tenant_id)
             limiter = self._known[tenant_id]
-        limiter.used_at = time.monotonic()
+        return limiter
+
+    def known(self, tenant_id: int) -> SubmissionLimiter | None:
+        """Returns the limiter of a tenant that submitted lately; None if its limits have to be read."""
+        limiter = self._known.get(tenant_id)
+        if limiter is not None:
+            limiter.used_at = time.monotonic()
         return limiter
 
     async def refresh(self, tenant_id: int) -> SubmissionLimits:
@@ -161,7 +181,7 @@ class SubmissionLimiters:
         if (limiter := self._known.get(tenant_id)) is not None:
             limiter.apply(limits)
         else:
-            self._known[tenant_id] = SubmissionLimiter(self._database, tenant_id=tenant_id, limits=limits)
+            self._known[tenant_id] = self._limiter(tenant_id, limits)
         return limits
 
     async def set_limits(

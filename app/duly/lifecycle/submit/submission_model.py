@@ -37,6 +37,7 @@ Key = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 LabelName = Annotated[str, StringConstraints(pattern=r"^[^:]+$", max_length=64)]  # filters put a colon after the name
 LabelValue = Annotated[str, StringConstraints(max_length=256)]
 YEAR = 366 * 86400
+LOWEST_PRIORITY, HIGHEST_PRIORITY = -100, 100
 MOST_DEPENDENCIES = 1_000
 MOST_SUBMISSION_LABELS = 64
 MOST_CALLBACK_EVENTS = 50
@@ -48,6 +49,16 @@ def _check_rfc3339(text: object) -> object:
     if isinstance(text, datetime) or (isinstance(text, str) and _RFC3339.fullmatch(text)):
         return text
     raise PydanticCustomError("time", "must be an RFC 3339 time, such as 2026-01-27T10:00:00.000Z")
+
+
+# Members of a submission that a request has in its headers.
+IDEMPOTENCY_KEY, CORRELATION_ID = r"[\x21-\x7e]{1,255}", r"[\x21-\x7e]{1,200}"
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def trace_context(text: str | None) -> str | None:
+    """Returns the trace context; None for a malformed one, as W3C Trace Context (section 3.2.2.3) requires."""
+    return text if text is not None and _TRACEPARENT.fullmatch(text) else None
 
 
 Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_check_rfc3339)]
@@ -79,7 +90,9 @@ class Submission(BaseModel):
         default_factory=dict, description="Parameters, as the model of the job type requires.", examples=[{}]
     )
     queue: Name = DEFAULT_QUEUE
-    priority: int = Field(default=0, ge=-100, le=100, description="Higher priorities run first.")
+    priority: int = Field(
+        default=0, ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY, description="Higher priorities run first."
+    )
     run_at: Time | None = Field(default=None, description="Earliest start; cannot be combined with delaySeconds.")
     delay_seconds: float | None = Field(default=None, ge=0, le=YEAR, allow_inf_nan=False)
     timeout_seconds: float | None = Field(
@@ -122,6 +135,11 @@ class Submission(BaseModel):
     )
     on_dependency_failure: Literal["fail", "run"] = Field(
         default="fail", description="Effect if one of them fails or is cancelled."
+    )
+    on_exhausted: Literal["fail", "hold"] | None = Field(
+        default=None,
+        description="Effect once all attempts are used up: `hold` keeps the job for a retry by hand (default: that of "
+        "the job type).",
     )
     labels: dict[LabelName, LabelValue] = Field(default_factory=dict, max_length=MOST_SUBMISSION_LABELS)
     callback_url: str | None = Field(default=None, description="URL that receives signed webhooks.")

@@ -1,6 +1,6 @@
 """Makes submissions durable, many in one transaction."""
 
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType
@@ -35,7 +35,7 @@ WAITING_BATCHES = 16
 LARGE_FLUSHERS = 2
 
 
-_Insert = Callable[[Connection, Sequence[NewJob]], Awaitable[list[Accepted | Exception]]]
+Insert = Callable[[Connection, Sequence[NewJob]], Awaitable[list[Accepted | Exception]]]
 
 
 class Submitter:
@@ -64,14 +64,14 @@ class Submitter:
         """Connection that records single submissions."""
         return self._connection
 
-    async def submit(self, job: NewJob) -> Accepted:
-        """Records one job. Returns once it is durable.
+    def submit(self, job: NewJob) -> Awaitable[Accepted]:
+        """Records one job. Returns an awaitable of the result, once the job is durable.
 
         Raises:
             IdempotencyKeyReused, IdempotencyInFlight, Overloaded: see `duly.errors`.
             DatabaseOutage: it is not known to be recorded.
         """
-        return await self.batcher.put(job)
+        return self.batcher.put(job)
 
     async def submit_all(self, batch: NewBatch, jobs: Sequence[NewJob]) -> "AcceptedBatch":
         """Records a batch and all its jobs, or nothing, in a transaction of its own.
@@ -131,21 +131,21 @@ class Submitter:
                     raise
                 return [busy_error(jobs[0])]
             self._wake(jobs, accepted, started=eager.job_ids)
-            self._metrics.claimed.inc(eager.go())
+            self._metrics.started_at_once(eager.go())
             if eager.delivers:
                 self._wakeups.deliveries()
             return accepted
 
-    async def _record_once(self, jobs: Sequence[NewJob], insert: _Insert) -> Sequence[Accepted | Exception]:
-        keyed = any(job.idempotency for job in jobs)
+    async def _record_once(self, jobs: Sequence[NewJob], insert: Insert) -> Sequence[Accepted | Exception]:
+        alone = all(job.idempotency is None and job.flow is None for job in jobs)
         async with self._connection.use() as connection:
-            if not keyed and all(job.flow is None for job in jobs):
+            if alone:
                 return await insert(connection, jobs)
             async with connection.transaction():
-                return await (_record_keyed(connection, jobs, insert) if keyed else insert(connection, jobs))
+                return await record_keyed(connection, jobs, insert)
 
     def _wake(
-        self, jobs: Sequence[NewJob], accepted: Sequence[Accepted | Exception], *, started: Container[UUID]
+        self, jobs: Sequence[NewJob], accepted: Sequence[Accepted | Exception], *, started: Collection[UUID]
     ) -> None:
         self._metrics.recorded(wake_for_submitted(self._wakeups, jobs, accepted, started=started), statement="submit")
 
@@ -180,7 +180,7 @@ class BatchRefused(Exception):
 
 
 async def _record_together(
-    connection: Connection, batch: NewBatch, jobs: Sequence[NewJob], insert: _Insert
+    connection: Connection, batch: NewBatch, jobs: Sequence[NewJob], insert: Insert
 ) -> AcceptedBatch:
     """Records a batch with idempotency key, ties or dependencies of its follow-up job, in one transaction."""
     async with connection.transaction():
@@ -226,40 +226,42 @@ async def insert_again(connection: Connection, jobs: Sequence[NewJob]) -> list[A
     ]
 
 
-async def _record_keyed(
-    connection: Connection, jobs: Sequence[NewJob], insert: _Insert
+async def record_keyed(
+    connection: Connection, jobs: Sequence[NewJob], insert: Insert
 ) -> Sequence[Accepted | Exception]:
     """Records jobs of which some have an idempotency key: the first job of each key is inserted, the others get its
     result.
     """
-    first: dict[tuple[int, str], NewJob] = {}
-    for job in jobs:
-        if job.idempotency:
-            first.setdefault((job.tenant_id, job.idempotency.key), job)
+    first = _first_of_each_key(jobs)
+    if not first:
+        return await insert(connection, jobs)
     earlier: dict[tuple[int, str], EarlierSubmission | Exception] = {
-        **await reserve_keys(connection, list(first.values()))
+        **await reserve_keys(connection, [jobs[index] for index in first.values()])
     }
-    new = [job for job in jobs if _is_new(job, first, earlier)]
-    recorded = dict(zip((job.job_id for job in new), await insert(connection, new), strict=True)) if new else {}
-    for key, job in first.items():
+    chosen = {index for key, index in first.items() if key not in earlier}
+    new = [index for index, job in enumerate(jobs) if job.idempotency is None or index in chosen]
+    # By index, because concurrent requests may use one id.
+    recorded = dict(zip(new, await insert(connection, [jobs[index] for index in new]), strict=True)) if new else {}
+    for key, index in first.items():
+        job = jobs[index]
         if job.idempotency is None or key in earlier:
             continue
-        result = recorded[job.job_id]
+        result = recorded[index]
         if isinstance(result, Exception):  # a refused submission does not use up its key
             await delete_key(connection, *key)
             earlier[key] = result
         else:
-            recorded[job.job_id], earlier[key] = await store_response(
-                connection, job.tenant_id, job.idempotency, result
-            )
-    return [recorded.get(job.job_id) or _replay(job, earlier) for job in jobs]
+            recorded[index], earlier[key] = await store_response(connection, job.tenant_id, job.idempotency, result)
+    return [recorded.get(index) or _replay(job, earlier) for index, job in enumerate(jobs)]
 
 
-def _is_new(job: NewJob, first: dict[tuple[int, str], NewJob], earlier: Mapping[tuple[int, str], object]) -> bool:
-    if job.idempotency is None:
-        return True
-    key = (job.tenant_id, job.idempotency.key)
-    return key not in earlier and first[key] is job
+def _first_of_each_key(jobs: Sequence[NewJob]) -> dict[tuple[int, str], int]:
+    """Returns the index of the first job with each idempotency key."""
+    first: dict[tuple[int, str], int] = {}
+    for index, job in enumerate(jobs):
+        if job.idempotency:
+            first.setdefault((job.tenant_id, job.idempotency.key), index)
+    return first
 
 
 def _replay(job: NewJob, earlier: Mapping[tuple[int, str], EarlierSubmission | Exception]) -> Accepted | Exception:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from duly.domain.database_clock import DatabaseClock
 from duly.domain.ids import IdBlock
-from duly.domain.job import Accepted, Lane, NewBatch, NewJob
+from duly.domain.job import Accepted, NewBatch, NewJob
 from duly.errors import Invalid, PathError
 from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.lifecycle.submit.batch_spool import JobSpool
@@ -52,7 +52,9 @@ class SpooledJobs:
         if self._tied.count >= MOST_TIED and spool is self._tied:
             message = f"too many jobs with dependsOn, uniqueKey or concurrencyKey (at most {MOST_TIED:,} in one batch)"
             raise Invalid.at([PathError("", message)])
-        await spool.put(self.count, job)
+        if spool.full:
+            await spool.write()
+        spool.add(self.count, job)
 
     @property
     def count(self) -> int:
@@ -169,7 +171,7 @@ class _SpoolInsert:
         for spool in self.jobs.spools:
             async for chunk in spool.chunks():
                 indexes = [index for index, _ in chunk]
-                jobs = [job._replace(job_id=self.block[index], batch_id=batch.batch_id) for index, job in chunk]
+                jobs = [job.in_batch(batch.batch_id, self.block[index]) for index, job in chunk]
                 self._note(indexes, jobs, await insert(connection, jobs))
                 ends = [min((*ends, *jobs), key=_job_id), max((*ends, *jobs), key=_job_id)]
         if batch.idempotency is not None:
@@ -211,8 +213,8 @@ class _PendingWakeups:
 
     def __init__(self) -> None:
         self.fresh = 0
-        self._queues: Counter[str] = Counter()
-        self._oldest: dict[tuple[Lane, bool, bool], tuple[NewJob, Accepted]] = {}
+        self._queues: Counter[tuple[int, str]] = Counter()
+        self._oldest: dict[tuple[object, ...], tuple[NewJob, Accepted]] = {}
 
     def add(self, jobs: Sequence[NewJob], accepted: Sequence[Accepted]) -> None:
         """Notes the new jobs of a chunk."""
@@ -220,9 +222,10 @@ class _PendingWakeups:
             if not result.fresh:
                 continue
             self.fresh += 1
-            if job.queue in self._queues or len(self._queues) < MOST_LANES:
-                self._queues[job.queue] += 1
-            kind = (Lane(job.queue, job.type, job.priority), job.flow is None, bool(job.run_at or job.delay_seconds))
+            queue = (job.tenant_id, job.queue)
+            if queue in self._queues or len(self._queues) < MOST_LANES:
+                self._queues[queue] += 1
+            kind = (queue, job.type, job.priority, job.flow is None, bool(job.run_at or job.delay_seconds))
             if len(self._oldest) < MOST_LANES:
                 self._oldest.setdefault(kind, (job, result))
 
@@ -230,6 +233,6 @@ class _PendingWakeups:
         """Wakes the parts that run the new jobs."""
         jobs, accepted = [job for job, _ in self._oldest.values()], [result for _, result in self._oldest.values()]
         wake_for_submitted(wakeups, jobs, accepted)
-        self._queues.subtract(job.queue for job in jobs)
+        self._queues.subtract((job.tenant_id, job.queue) for job in jobs)
         wakeups.submitted(self._queues.elements())
         metrics.recorded(self.fresh, statement="submit")

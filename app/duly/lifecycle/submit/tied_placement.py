@@ -88,7 +88,7 @@ def _row(job: NewJob, tied: Tied, ended: Mapping[UUID, EventKind], *, has_key: b
         attempt=0,
         crashes=0,
         callback_events=job.callback_events,
-        marks=marked(keyed=flow.concurrency_key is not None, unique=flow.unique_key is not None),
+        marks=marked(keyed=flow.concurrency_key is not None, unique=flow.unique_key is not None, holds=flow.holds),
         queue=job.queue,
         type=job.type,
         batch_id=job.batch_id,

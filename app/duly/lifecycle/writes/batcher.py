@@ -61,19 +61,46 @@ class Batcher(Generic[Item, Result]):
         self._room.set()
         self.in_flight = 0
 
-    async def put(self, item: Item) -> Result:
-        """Adds an item and waits until it is recorded. Returns its result.
+    def put(self, item: Item) -> Awaitable[Result]:
+        """Adds an item, at once if there is room. Returns an awaitable of its result, once it is recorded.
 
         Raises:
             Overloaded: there was no room in time.
             DatabaseOutage, RecordRefused: raised by `record` for this item.
         """
-        if len(self._waiting) >= self._capacity:
-            await self._wait_for_room()
+        return self._add(item) if len(self._waiting) < self._capacity else self._put_later(item)
+
+    async def _put_later(self, item: Item) -> Result:
+        await self._wait_for_room()
+        return await self._add(item)
+
+    def _add(self, item: Item) -> asyncio.Future[Result]:
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         self._arrived.set()
-        return await future
+        return future
+
+    async def put_many(self, items: Sequence[Item]) -> list[Result | Exception]:
+        """Adds items and waits until they are recorded. Returns the result of each, or its error.
+
+        Raises:
+            Overloaded: there was no room in time; nothing was recorded.
+        """
+        if not items:
+            return []
+        if len(self._waiting) >= self._capacity:
+            await self._wait_for_room()
+        create = asyncio.get_running_loop().create_future
+        futures: list[asyncio.Future[Result]] = [create() for _ in items]
+        self._waiting += zip(items, futures, strict=True)
+        self._arrived.set()
+        results: list[Result | Exception] = []
+        for future in futures:
+            try:
+                results.append(await future)
+            except Exception as error:  # noqa: BLE001  # of this item alone
+                results.append(error)
+        return results
 
     async def _wait_for_room(self) -> None:
         """Waits until the buffer has room.

@@ -50,13 +50,17 @@ async def forget_refusals(connection: HotConnection, jobs: Sequence[UUID], *, st
 
 @dataclass(slots=True)
 class _Kept:
-    """An outcome, why it was refused, and when it is tried again (monotonic clock)."""
+    """An outcome, why it was refused, and when it is tried again (monotonic clock).
+
+    `as_failure`: a failure in its place was refused as well, so its data is not the reason.
+    """
 
     end: Finish
     reason: str
     retry_at: float
     refusals: int = 1
     noted: bool = False
+    as_failure: bool = False
 
 
 class OutcomesSetAside:
@@ -96,8 +100,19 @@ class OutcomesSetAside:
         """The jobs whose outcome is set aside here."""
         return {job_id for job_id, _ in self._kept}
 
-    def put(self, end: Finish, error: Exception) -> None:
-        """Sets aside an outcome that was refused alone, for longer each time."""
+    def refused_as_failure(self, end: Finish) -> bool:
+        """Returns True if a failure in place of this outcome was refused as well."""
+        kept = self._kept.get((end.job_id, end.token))
+        return kept is not None and kept.as_failure
+
+    def put(self, end: Finish, error: Exception, *, as_failure: bool = False) -> None:
+        """Sets aside an outcome that was refused alone, for longer each time.
+
+        Args:
+            end: the outcome.
+            error: the refusal.
+            as_failure: True if a failure in its place was refused as well.
+        """
         key = end.job_id, end.token
         reason = truncate_text(clean_text(str(error) or type(error).__name__), REASON_LIMIT)
         kept = self._kept.get(key)
@@ -112,6 +127,7 @@ class OutcomesSetAside:
             )
         else:
             kept.end, kept.reason, kept.refusals, kept.noted = end, reason, kept.refusals + 1, False
+        kept.as_failure |= as_failure
         seconds = min(FIRST_RETRY_SECONDS * 2.0 ** min(kept.refusals - 1, 10), LAST_RETRY_SECONDS)
         kept.retry_at = time.monotonic() + seconds * random.uniform(0.75, 1)  # noqa: S311  # jitter
         self._show()

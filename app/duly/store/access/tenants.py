@@ -7,11 +7,11 @@ from duly.domain.tenant import Tenant, TenantLimits
 from duly.store.postgres.catalog_types import Record
 from duly.store.postgres.database import Connection
 
-_LIMITS = "submit_rate, submit_burst, backlog_limit, retention_days, max_endpoints, max_schedules, max_keys"
+_LIMITS = "submit_rate, submit_burst, backlog_limit, retention_days, max_endpoints, max_schedules, max_keys, max_queues"
 _TENANT = f"tenant_id, name, created_at, {_LIMITS}"
 
 ADD = f"""
-insert into tenants (name, {_LIMITS}) values ($1, $2, $3, $4, $5, $6, $7, $8)
+insert into tenants (name, {_LIMITS}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 on conflict (name) do nothing returning {_TENANT}
 """
 
@@ -40,7 +40,7 @@ async def hold_tenant(connection: Connection, name: str) -> Tenant | None:
 
 CHANGE = """
 update tenants set submit_rate = $2, submit_burst = $3, backlog_limit = $4, retention_days = $5, max_endpoints = $6,
-    max_schedules = $7, max_keys = $8
+    max_schedules = $7, max_keys = $8, max_queues = $9
 where tenant_id = $1
 """
 

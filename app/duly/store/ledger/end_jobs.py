@@ -5,8 +5,10 @@ from typing import NamedTuple
 from uuid import UUID
 
 from duly.domain.events import FIRST_TERMINAL, EventKind
-from duly.domain.job import Mark
+from duly.domain.job import Lane, Mark
+from duly.store.ledger.compensation import compensated
 from duly.store.ledger.outbox import DELIVERS, outbox
+from duly.store.ledger.ready_keys import at_key
 from duly.store.postgres.database import Connection
 
 _TERMINAL = f"kind >= {FIRST_TERMINAL:d}"
@@ -44,9 +46,10 @@ tallied as (
 
 _LEFT = """
     returning w.tenant_id, w.job_id, w.sequence + 1 as sequence, w.attempt, w.callback_events, w.marks, w.batch_id,
-              w.queue, w.type, l.kind, l.data
+              w.queue, w.type, l.kind, l.data, w.token, w.crashes, w.priority, w.timeout_seconds
 """
-_MAY_END = "(not $5 or (w.attempt = 0 and w.expires_at <= now()))"
+# The end of a job that compensates is decided already.
+_MAY_END = f"w.marks & {Mark.COMPENSATING:d} = 0 and (not $5 or (w.attempt = 0 and w.expires_at <= now()))"
 
 # Searches all tables of waiting jobs; a job that runs or has ended is not changed. `$5`: only expired jobs.
 END_WAITING_JOBS = f"""
@@ -60,9 +63,7 @@ lanes as materialized (
 ),
 from_ready as (
     delete from ready w using lanes l
-    where w.queue = any(array[l.queue]) and w.type = any(array[l.type]) and w.priority = any(array[l.priority])
-      and w.job_id >= l.job_id and w.job_id <= l.job_id
-      and w.tenant_id = l.tenant_id and {_MAY_END} {_LEFT}
+    where {at_key("w", "l")} and {_MAY_END} {_LEFT}
 ),
 from_scheduled as (
     delete from scheduled w using lanes l
@@ -72,8 +73,16 @@ from_blocked as (
     delete from blocked w using lanes l
     where w.job_id >= l.job_id and w.job_id <= l.job_id and w.tenant_id = l.tenant_id and {_MAY_END} {_LEFT}
 ),
-gone as (
+taken as (
     select * from from_ready union all select * from from_scheduled union all select * from from_blocked
+),
+{compensated("token, priority, timeout_seconds")},
+to_compensate as (
+    insert into ready (tenant_id, job_id, token, sequence, timeout_seconds, priority, attempt, crashes,
+                       callback_events, marks, batch_id, queue, type)
+    select tenant_id, job_id, token, sequence, timeout_seconds, priority, attempt, crashes, callback_events, marks,
+           batch_id, queue, type
+    from gone where kind = {EventKind.COMPENSATING:d}
 ),
 {AFTER_GONE},
 undone as (
@@ -84,7 +93,7 @@ recorded as (
     insert into events (tenant_id, job_id, sequence, kind, attempt, source, data)
     select tenant_id, job_id, sequence, kind, attempt, $6, data::json from gone
 )
-select tenant_id, job_id, sequence, kind, {DELIVERS}, {FOLLOWED}, queue from gone
+select tenant_id, job_id, sequence, kind, {DELIVERS}, {FOLLOWED}, queue, type, priority from gone
 """
 
 
@@ -98,7 +107,9 @@ class WaitingJobEnd(NamedTuple):
 
 
 class EndedWaitingJob(NamedTuple):
-    """Waiting job that was ended. `delivers`: there is a webhook to send; `followed`: its end has follow-ups."""
+    """Waiting job that was ended, or whose steps are compensated first. `delivers`: there is a webhook to send;
+    `followed`: its end has follow-ups.
+    """
 
     tenant_id: int
     job_id: UUID
@@ -107,14 +118,23 @@ class EndedWaitingJob(NamedTuple):
     delivers: bool
     followed: bool
     queue: str
+    type: str
+    priority: int
+
+    @property
+    def lane(self) -> Lane:
+        """Lane of the job."""
+        return Lane(self.tenant_id, self.queue, self.type, self.priority)
 
 
 async def end_waiting_jobs(
     connection: Connection, ends: Sequence[WaitingJobEnd], *, source: str, only_expired: bool = False
 ) -> list[EndedWaitingJob]:
-    """Ends these jobs where they wait. A job that does not wait (any more) is not in the result."""
+    """Ends these jobs where they wait. A job that does not wait (any more) is not in the result, nor is one that
+    compensates. A job with steps to compensate is ready for that, and ends later.
+    """
     rows = await connection.fetch(END_WAITING_JOBS, *zip(*ends, strict=True), only_expired, source)
-    return [EndedWaitingJob(row[0], row[1], row[2], EventKind(row[3]), row[4], row[5], row[6]) for row in rows]
+    return [EndedWaitingJob(*row)._replace(kind=EventKind(row[3])) for row in rows]
 
 
 # The oldest expiries of each table; a table without any costs one look at an empty index.

@@ -14,21 +14,27 @@ from duly.domain.stream_position import StreamPosition
 from duly.store.postgres.catalog_types import Record, only
 from duly.store.postgres.database import Connection
 
+# In the numbers of the newest epoch (`duly.store.postgres.epochs`).
 READ_MOMENT = """
-select pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint from pg_current_snapshot() as s
+select e.shift + pg_snapshot_xmin(s)::text::bigint, e.shift + pg_snapshot_xmax(s)::text::bigint,
+       (select min(began) from epochs where began > $1)
+from pg_current_snapshot() as s, (select shift from epochs order by began desc limit 1) as e
 """
 
 
 class Moment(NamedTuple):
-    """Snapshot bounds: every transaction below `settled` has ended; none from `future` on has begun."""
+    """Snapshot bounds: every transaction below `settled` has ended; none from `future` on has begun. `next_epoch` is
+    the first number of the epoch after that of the given number.
+    """
 
     settled: int
     future: int
+    next_epoch: int | None
 
 
-async def read_moment(connection: Connection) -> Moment:
-    """Returns the bounds of the current snapshot."""
-    return Moment(*only(await connection.fetchrow(READ_MOMENT)))
+async def read_moment(connection: Connection, *, after: int = 0) -> Moment:
+    """Returns the bounds of the current snapshot, and of the epoch of the number `after`."""
+    return Moment(*only(await connection.fetchrow(READ_MOMENT, after)))
 
 
 class TailJob(NamedTuple):

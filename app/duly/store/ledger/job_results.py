@@ -46,6 +46,22 @@ async def find_first_unended(connection: Connection, tenant_id: int, job_ids: Se
     return place - 1 if place is not None else None
 
 
+FIND_LAST_UNENDED = f"""
+select a.job_id from unnest($2::uuid[]) with ordinality as a (job_id, place)
+where coalesce((
+    select kind from events e where e.job_id = a.job_id and e.tenant_id = $1 order by sequence desc limit 1
+), 0) < {FIRST_TERMINAL:d}
+order by a.place desc limit $3
+"""
+
+
+async def find_last_unended(
+    connection: Connection, tenant_id: int, job_ids: Sequence[UUID], *, limit: int
+) -> list[UUID]:
+    """Returns the last of these jobs that have not ended, the last one first."""
+    return [row[0] for row in await connection.fetch(FIND_LAST_UNENDED, tenant_id, job_ids, limit)]
+
+
 READ_MEMBERS_AFTER = """
 select j.job_id from batches b cross join lateral (
     select job_id from jobs

@@ -9,7 +9,8 @@ from duly.store.postgres.database import Connection
 READ_SUBMISSION = """
 select tenant_id, job_id, created_at, parameters::text, coalesce(correlation_id, job_id::text), traceparent,
        type, queue, priority, timeout_seconds::text::float8, max_attempts, run_at, expires_at, unique_key,
-       concurrency_key, depends_on, despite_failure, labels::text, callback_url, callback_events, batch_id, parent_id
+       concurrency_key, depends_on, despite_failure, holds, labels::text, callback_url, callback_events, batch_id,
+       parent_id
 from jobs where tenant_id = $1 and job_id = $2
 """
 

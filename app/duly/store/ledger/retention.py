@@ -6,9 +6,17 @@ from datetime import UTC, date, datetime, timedelta
 from duly.domain.events import FIRST_TERMINAL
 from duly.domain.ids import smallest_id_at
 from duly.store.ledger.checkpoints import delete_checkpoints
+from duly.store.ledger.retention_holds import is_held
 from duly.store.postgres.advisory_locks import PARTITIONS, take
 from duly.store.postgres.catalog_types import Connection
-from duly.store.postgres.partitions import LIST_PARTITIONS, PARTITIONED, READ_TODAY, midnight, partition_name
+from duly.store.postgres.partitions import (
+    LIST_PARTITIONS,
+    PARTITIONED,
+    READ_TODAY,
+    list_partitions,
+    midnight,
+    partition_name,
+)
 
 HOT_TABLES = ("ready", "scheduled", "blocked", "running", "deliveries", "endings")
 BATCH = 500
@@ -19,8 +27,15 @@ DETACH_SECONDS = 60.0
 LONGEST = "select greatest($1::int, (select max(retention_days) from tenants))"
 
 
+async def longest_retention(connection: Connection, retention_days: int) -> int:
+    """Returns the longest retention of any tenant; `retention_days` is that of tenants without one."""
+    longest: int = await connection.fetchval(LONGEST, retention_days)
+    return longest
+
+
 async def drop_expired(connection: Connection, *, retention_days: int) -> list[str]:
-    """Drops each day whose jobs all ended longer ago than the retention, and that has no unsent webhook.
+    """Drops each day whose jobs all ended longer ago than the retention, that has no unsent webhook, and that no hold
+    keeps.
 
     Returns the names dropped. The tables of a day are dropped together, since history without its job is useless.
     """
@@ -28,20 +43,28 @@ async def drop_expired(connection: Connection, *, retention_days: int) -> list[s
         if not await take(connection, PARTITIONS):
             return []
     dropped = []
-    retention_days = await connection.fetchval(LONGEST, retention_days)
-    for day in await _expired_days(connection, retention_days):
-        if not await _in_use(connection, day) and not await _ended_lately(connection, day, retention_days):
+    retention_days = await longest_retention(connection, retention_days)
+    for day in await _days_before(connection, retention_days):
+        if await _in_use(connection, day) or await is_held(connection, day):
+            continue
+        if not await _ended_lately(connection, day, retention_days):
             dropped += await _drop_day(connection, day)
     return dropped
 
 
-async def _expired_days(connection: Connection, retention_days: int) -> list[date]:
+async def any_expired(connection: Connection, *, retention_days: int) -> bool:
+    """Returns whether a day is older than the retention, so that `drop_expired` may have something to drop."""
+    return bool(await _days_before(connection, await longest_retention(connection, retention_days)))
+
+
+async def _days_before(connection: Connection, retention_days: int) -> list[date]:
+    """Returns the days with partitions that are older than this."""
     today = await connection.fetchval(READ_TODAY)
     days = {
         datetime.strptime(match.group(1), "%Y%m%d").replace(tzinfo=UTC).date()
-        for table in PARTITIONED
-        for row in await connection.fetch(LIST_PARTITIONS, table)
-        if (match := re.search(r"_(\d{8})$", row["name"]))
+        for names in (await list_partitions(connection)).values()
+        for name in names
+        if (match := re.search(r"_(\d{8})$", name))
     }
     return sorted(day for day in days if day < today - timedelta(days=retention_days))
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from duly.domain.events import EventKind
 from duly.domain.ids import smallest_id_at
 from duly.domain.invariant_facts import BatchFacts, History, HotRecord, JobFacts, JobRecord, Ties
+from duly.domain.steps import StepKind, StepStatus
 from duly.domain.webhook_events import FIRST_MESSAGE
 from duly.store.postgres.catalog_types import Record
 from duly.store.postgres.database import Connection
@@ -62,7 +63,9 @@ ties as (
            array_agg(sequence) filter (where what = 7) as due, array_agg(kind) filter (where what = 7) as due_kinds,
            array_agg(sequence) filter (where what = 8) as settled,
            array_agg(sequence) filter (where what = 9) as addressed,
-           array_agg(kind) filter (where what = 9) as addressed_kinds
+           array_agg(kind) filter (where what = 9) as addressed_kinds,
+           max(sequence) filter (where what = 11) as lease, bool_or(what = 12) as steps,
+           bool_or(what = 12 and marks = 1) as compensable
     from (
         select 1 as what, tenant_id, job_id, type as text, key, 0 as sequence, 0::smallint as kind, 0::smallint as marks
         from unique_keys {{of_job}}
@@ -75,11 +78,15 @@ ties as (
                   from deliveries where kind < {FIRST_MESSAGE:d} {{and_of_job}}
         union all select case when registered then 10 else 8 end, tenant_id, job_id, null, null, sequence, kind, 0
                   from delivery_attempts where kind < {FIRST_MESSAGE:d} and outcome in (1, 3) {{and_of_job}}
+        union all select 11, tenant_id, job_id, null, null, token, 0, 0 from leases {{of_job}}
+        union all select 12, tenant_id, job_id, null, null, sequence, null,
+                         (compensable and status = {StepStatus.COMPLETED:d})::int::smallint
+                  from steps where kind = {StepKind.STEP:d} {{and_of_job}}
     ) t group by job_id
 )
 select job_id,
        j.tenant_id, j.queue, j.type, j.priority, j.timeout_seconds, j.callback_events, j.batch_id, j.expires_at,
-       j.run_at, j.unique_key, j.concurrency_key, j.depends_on, j.despite_failure,
+       j.run_at, j.unique_key, j.concurrency_key, j.depends_on, j.despite_failure, j.holds,
        e.sequences, e.kinds, e.attempts, coalesce(e.merged, false),
        coalesce(e.lowest <> j.tenant_id or e.highest <> j.tenant_id, false),
        w.tenant_id, w.queue, w.type, w.priority, w.timeout_seconds, w.callback_events, w.batch_id, w.place, w.places,
@@ -87,7 +94,8 @@ select job_id,
        w.key_held,
        coalesce(t.lowest <> j.tenant_id or t.highest <> j.tenant_id, false), t.unique_type, t.unique_key, t.held_key,
        coalesce(t.checkpoint, false), coalesce(t.waits, 0), coalesce(t.followers, 0), coalesce(t.ending_marks, 0),
-       t.endings, t.end_kinds, t.due, t.due_kinds, t.settled, t.addressed, t.addressed_kinds
+       t.endings, t.end_kinds, t.due, t.due_kinds, t.settled, t.addressed, t.addressed_kinds,
+       t.lease, coalesce(t.steps, false), coalesce(t.compensable, false)
 from asked j full join told e using (job_id) full join stands w using (job_id) full join ties t using (job_id)
 """
 READ_ALL_JOBS = _FACTS.format(
@@ -129,18 +137,19 @@ async def read_jobs(connection: Connection, keys: Sequence[tuple[int, UUID]]) ->
     return [_facts(row) for row in await connection.fetch(READ_JOBS, *map(list, zip(*keys, strict=True)))]
 
 
-_TIES = 39
+_TIES = 40
 
 
 def _facts(row: Record) -> JobFacts:
-    asked = JobRecord(*row[1:14]) if row[1] is not None else None
-    history = History(row[14] or (), row[15] or (), row[16] or (), row[17], row[18])
-    stand = HotRecord(*row[19:_TIES]) if row[19] is not None else None
+    asked = JobRecord(*row[1:15]) if row[1] is not None else None
+    history = History(row[15] or (), row[16] or (), row[17] or (), row[18], row[19])
+    stand = HotRecord(*row[20:_TIES]) if row[20] is not None else None
     return JobFacts(row[0], asked, history, stand, _ties(row[_TIES:]))
 
 
 def _ties(row: tuple[Any, ...]) -> Ties:
-    foreign, type_, key, held, checkpoint, waits, followers, marks, ends, end_kinds, due, due_kinds, settled = row[:-2]
+    foreign, type_, key, held, checkpoint, waits, followers, marks, ends, end_kinds, due, due_kinds, settled = row[:-5]
+    addressed, addressed_kinds, lease, steps, compensable = row[-5:]
     return Ties(
         foreign,
         (type_, key) if key is not None else None,
@@ -152,7 +161,10 @@ def _ties(row: tuple[Any, ...]) -> Ties:
         _pairs(ends, end_kinds),
         _pairs(due, due_kinds),
         frozenset(settled or ()),
-        _pairs(*row[-2:]),
+        _pairs(addressed, addressed_kinds),
+        lease,
+        steps,
+        compensable,
     )
 
 

@@ -12,7 +12,7 @@ from duly.store.ledger.outbox import callback_receiver
 from duly.store.postgres.advisory_locks import REPAIR, take
 from duly.store.postgres.database import Connection
 from duly.store.queue.flow_control import raise_version
-from duly.store.schema.column_types import TIMED_ID
+from duly.store.schema.timed_id import timed_id_beside
 from duly.store.ties.placement import HotRow, place
 
 
@@ -27,12 +27,14 @@ _HOT = ("ready", "scheduled", "blocked", "running")
 DELETE_HOT_ROWS = [f"delete from {table} where job_id = any($1::uuid[])" for table in _HOT]
 DELETE_DEPENDENCIES = "delete from dependencies where child_id = any($1::uuid[])"
 RELEASE_KEYS = "delete from concurrency where job_id = any($1::uuid[])"
+DELETE_UNIQUE_KEYS = "delete from unique_keys where job_id = any($1::uuid[])"
+DELETE_LEASES = "delete from leases where job_id = any($1::uuid[])"
 DELETE_CHECKPOINTS = "delete from checkpoints where job_id = any($1::uuid[])"
 
 
 async def clear(connection: Connection, jobs: Sequence[UUID]) -> None:
-    """Deletes the hot rows and the dependencies of these jobs."""
-    for statement in (*DELETE_HOT_ROWS, DELETE_DEPENDENCIES):
+    """Deletes the hot rows, the leases and the dependencies of these jobs."""
+    for statement in (*DELETE_HOT_ROWS, DELETE_LEASES, DELETE_DEPENDENCIES):
         await connection.execute(statement, jobs)
 
 
@@ -44,6 +46,16 @@ async def delete_dependencies(connection: Connection, jobs: Sequence[UUID]) -> N
 async def release_keys(connection: Connection, jobs: Sequence[UUID]) -> None:
     """Releases the concurrency keys of these jobs; `grant_keys` grants them to others."""
     await connection.execute(RELEASE_KEYS, jobs)
+
+
+async def drop_unique_keys(connection: Connection, jobs: Sequence[UUID]) -> None:
+    """Deletes the unique keys of these jobs."""
+    await connection.execute(DELETE_UNIQUE_KEYS, jobs)
+
+
+async def drop_leases(connection: Connection, jobs: Sequence[UUID]) -> None:
+    """Deletes the leases of these jobs."""
+    await connection.execute(DELETE_LEASES, jobs)
 
 
 async def drop_checkpoints(connection: Connection, jobs: Sequence[UUID]) -> None:
@@ -182,8 +194,8 @@ async def follow(connection: Connection, ends: Sequence[tuple[int, UUID, int, in
 # To the callback. A delivery that was tried before keeps its id and its number of attempts.
 WRITE_WEBHOOKS = f"""
 insert into deliveries (tenant_id, delivery_id, job_id, sequence, kind, attempt, receiver_id)
-select a.tenant_id, coalesce(t.delivery_id, {TIMED_ID}), a.job_id, a.sequence, a.kind, coalesce(t.attempt, 0),
-       {callback_receiver(tenant="a.tenant_id", url="j.callback_url")}
+select a.tenant_id, coalesce(t.delivery_id, {timed_id_beside("a.job_id")}), a.job_id, a.sequence, a.kind,
+       coalesce(t.attempt, 0), {callback_receiver(tenant="a.tenant_id", url="j.callback_url")}
 from unnest($1::int[], $2::uuid[], $3::int[], $4::smallint[]) as a (tenant_id, job_id, sequence, kind)
 cross join lateral (
     select callback_url from jobs

@@ -5,6 +5,8 @@ The wait is bounded, and the error names the holder.
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
 
 import structlog
@@ -15,6 +17,9 @@ from duly.store.postgres.error_classes import ErrorClass
 
 log = structlog.stdlib.get_logger("duly.exclusive")
 
+# A prepared statement keeps its snapshot until the next statement or the end of the transaction; this one is not
+# prepared, and keeps none.
+END_SNAPSHOT = "select"
 LOOK_SECONDS = 0.1
 # Longer waits are logged.
 SILENT_SECONDS = 1.0
@@ -57,6 +62,8 @@ PARTITIONS = AdvisoryLock(7305808870034470002, "making partitions")
 # Separate from making partitions, because dropping waits for readers.
 DROPPING = AdvisoryLock(7305808870034470004, "dropping partitions")
 REPAIR = AdvisoryLock(7305808870034470003, "repairing")
+# Of the cell that is written: copies of two processes would otherwise overtake each other.
+COPYING = AdvisoryLock(7305808870034470005, "copying the configuration")
 
 
 async def take(connection: Connection, lock: AdvisoryLock) -> bool:
@@ -70,8 +77,37 @@ async def hold(connection: Connection, lock: AdvisoryLock, *, seconds: float = L
     Raises:
         RecordBusy: another session holds it for longer; the message names it.
     """
+    await _until_taken(connection, lock, lambda: take(connection, lock), seconds=seconds)
+
+
+@asynccontextmanager
+async def holding(connection: Connection, lock: AdvisoryLock) -> AsyncIterator[None]:
+    """Holds the lock in a transaction of its own, without a snapshot, and waits for it in none: building an index
+    concurrently waits for every transaction with an older snapshot.
+
+    Raises:
+        RecordBusy: another session holds it for long; the message names it.
+    """
+    async with AsyncExitStack() as stack:
+
+        async def begin() -> bool:
+            async with AsyncExitStack() as attempt:
+                await attempt.enter_async_context(connection.transaction())
+                if not await take(connection, lock):
+                    return False
+                await connection.execute(END_SNAPSHOT)
+                stack.push_async_exit(attempt.pop_all())
+            return True
+
+        await _until_taken(connection, lock, begin, seconds=LONGEST_SECONDS)
+        yield
+
+
+async def _until_taken(
+    connection: Connection, lock: AdvisoryLock, attempt: Callable[[], Awaitable[bool]], *, seconds: float
+) -> None:
     began, logged = time.monotonic(), False
-    while not await take(connection, lock):
+    while not await attempt():
         waited = time.monotonic() - began
         if waited >= SILENT_SECONDS and not logged:
             logged = True

@@ -1,15 +1,16 @@
-"""Connections to Postgres: a pool for reads, and a dedicated one for each flow of hot statements."""
+"""Connections to Postgres: a pool for reads, and sessions with pinned plans for the flows of hot statements."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
+from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 import asyncpg
 
 from duly.store.postgres.catalog_types import Connection
-from duly.store.postgres.database_connector import DatabaseConnector, quoted
+from duly.store.postgres.database_connector import DatabaseConnector, Session, quoted
 from duly.store.postgres.database_errors import (
     DRIVER,
     LOST,
@@ -23,11 +24,13 @@ from duly.store.postgres.database_errors import (
     error_of,
     translated,
 )
-from duly.store.postgres.database_url import parse_url, without_password
+from duly.store.postgres.database_url import location_of, parse_url, without_password
 from duly.store.postgres.error_classes import NO_ANSWER, NO_CONNECTION, PARTITION_MADE
 from duly.store.postgres.hot_connection import HotConnection
+from duly.store.postgres.hot_sessions import HotSessions
 from duly.store.postgres.partitions import ensure_partitions, is_there
 from duly.store.postgres.plan_settings import PIN_PLANS, PINNED_PLANS, READING_PLANS
+from duly.store.postgres.pooler_probe import keeps_sessions
 
 __all__ = [
     "LOST",
@@ -39,6 +42,7 @@ __all__ = [
     "DatabaseOutage",
     "DatabaseTimeout",
     "HotConnection",
+    "PartitionMissing",
     "RecordBusy",
     "RecordRefused",
     "quoted",
@@ -53,7 +57,7 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 CLOSE_SECONDS = 3.0
 # Pooled connections that are idle for this long are closed.
-IDLE_SECONDS = 60.0
+IDLE_SECONDS = 20.0
 # Pooled connections shared by periodic loops, which would otherwise open one each when a node starts.
 BACKGROUND_CONNECTIONS = 2
 
@@ -81,11 +85,13 @@ class Database:
             pooled=transaction_pooling,
             note=lambda error: self.note(error),  # noqa: PLW0108  # `note` is replaced later
         )
+        self._target = target
         self._connections = connections
         self.listens = not transaction_pooling
         # Called with each error of the database, for example to count it.
         self.note: Callable[[DatabaseError], None] = lambda _: None
-        self._hot: list[HotConnection] = []
+        self._hot = HotSessions(self._connect_hot)
+        self._own: list[HotSessions] = []
         self._pool: Pool | None = None
         self._making = asyncio.Lock()
         self._background = asyncio.Semaphore(BACKGROUND_CONNECTIONS)
@@ -97,6 +103,23 @@ class Database:
             DatabaseOutage: the server refuses it, or cannot be reached.
         """
         return await self._connector.connect(settings=settings or {}, **self._connector.arguments(), **more)
+
+    async def keeps_sessions(self) -> bool:
+        """Returns whether connections keep their sessions, which a pooler in transaction mode prevents. Asks the
+        database, whatever the settings say.
+
+        Raises:
+            DatabaseOutage: it cannot be reached.
+        """
+        connector = DatabaseConnector(self._target, schema=None, pooled=True, note=self.note)
+        with translated(self.note, role=self._role):
+            return await keeps_sessions(partial(connector.connect, settings={}, **connector.arguments()))
+
+    async def failing_hosts(self) -> dict[str, DatabaseError]:
+        """Returns the error of each host of several that a fail-over could not use now, by its location."""
+        if len(self._target.urls) == 1:
+            return {}
+        return {location_of(url): error for url, error in (await self._connector.failing_hosts()).items()}
 
     def _translating(self) -> "_ErrorTranslation":
         return _ErrorTranslation(self)
@@ -122,14 +145,14 @@ class Database:
             except DatabaseError:
                 return False
 
-    async def make_partitions(self) -> list[str]:
-        """Creates missing partitions of these days. Returns the names.
+    async def make_partitions(self, days: Collection[date] = ()) -> list[str]:
+        """Creates missing partitions of the present days, and of the given ones. Returns the names.
 
         Raises:
             DatabaseOutage, RecordRefused: as described in `database_errors`; a role that is not the owner needs the
                 owner's function.
         """
-        return await self._on_new_connection(ensure_partitions)
+        return await self._on_new_connection(partial(ensure_partitions, days=days))
 
     async def _on_new_connection(self, work: Callable[[Connection], Awaitable[Answer]]) -> Answer:
         """Runs work on a new connection: those of the pool may all be held by statements that wait for this."""
@@ -139,6 +162,18 @@ class Database:
                 return await work(connection)
         finally:
             connection.terminate()
+
+    @property
+    def pool_use(self) -> tuple[int, int]:
+        """Number of pooled connections in use, and their limit."""
+        pool = self._pool
+        return (0 if pool is None else pool.get_size() - pool.get_idle_size()), self._connections
+
+    @property
+    def open_connections(self) -> int:
+        """Number of open connections of this process."""
+        pooled = self._pool.get_size() if self._pool is not None else 0
+        return pooled + sum(len(sessions) for sessions in (self._hot, *self._own))
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -218,24 +253,29 @@ class Database:
             await connection.execute(PIN_PLANS)
             yield connection
 
-    def hot(self, *, lock_seconds: float | None = None) -> "HotConnection":
-        """Returns a dedicated connection for one flow of statements, with pinned plans.
+    def hot(self, *, lock_seconds: float | None = None) -> HotConnection:
+        """Returns a connection for one flow of statements, with pinned plans. Flows share sessions.
 
         Args:
             lock_seconds: bound of the wait for a lock; then the statement fails as busy.
         """
-        settings = PINNED_PLANS | {"idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS * 1000:.0f}"}
-        if lock_seconds is not None:
-            settings["lock_timeout"] = f"{lock_seconds * 1000:.0f}"
-        open_hot = partial(self.connect, settings, command_timeout=STATEMENT_SECONDS)
-        self._hot.append(HotConnection(open_hot, self._translating))
-        return self._hot[-1]
+        return HotConnection(self._hot, self._translating, _hot_settings(lock_seconds))
+
+    def own(self) -> HotConnection:
+        """Returns a connection with a session of its own, for LISTEN, or for what must not wait for other flows."""
+        self._own.append(HotSessions(self._connect_hot))
+        return HotConnection(self._own[-1], self._translating, _hot_settings(None))
+
+    async def _connect_hot(self, settings: Mapping[str, str]) -> Session:
+        return await self._connector.connect(
+            settings=settings, **self._connector.arguments(), command_timeout=STATEMENT_SECONDS
+        )
 
     async def close(self) -> None:
         """Closes all connections; does not wait for a server that does not answer."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
-                await asyncio.gather(*(hot.close() for hot in self._hot))
+                await asyncio.gather(*(sessions.close() for sessions in (self._hot, *self._own)))
                 if self._pool is not None:
                     await self._pool.close()
 
@@ -257,6 +297,13 @@ class _ErrorTranslation:
     async def __aexit__(self, _: object, error: BaseException | None, _traceback: object) -> None:
         if error is not None and isinstance(error, DRIVER):
             await self._database.raise_for(error)
+
+
+def _hot_settings(lock_seconds: float | None) -> dict[str, str]:
+    return PINNED_PLANS | {
+        "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS * 1000:.0f}",
+        "lock_timeout": f"{(lock_seconds or 0) * 1000:.0f}",
+    }
 
 
 async def _leave_as_it_is(_: Connection) -> None:

@@ -1,25 +1,21 @@
-"""Opens sessions on the first available host of a database URL."""
+"""Opens sessions on an available host of a database URL."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 import asyncpg
 
 from duly.store.postgres.database_errors import LOST, DatabaseError, error_of
+from duly.store.postgres.database_hosts import DatabaseHosts
 from duly.store.postgres.database_url import ConnectionTarget
+from duly.store.postgres.server_entry import ServerEntry
 from duly.store.postgres.session_settings import DirectConnection, PooledConnection
 
 Session: TypeAlias = DirectConnection | PooledConnection
 
 CONNECT_SECONDS = 5.0
-# Errors after which the next host is tried, as libpq does: a standby, a starting server, too many connections.
-ELSEWHERE = (
-    asyncpg.TargetServerAttributeNotMatched,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.PostgresConnectionError,
-)
 
 
 class DatabaseConnector:
@@ -33,6 +29,7 @@ class DatabaseConnector:
     def __init__(
         self, target: ConnectionTarget, *, schema: str | None, pooled: bool, note: Callable[[DatabaseError], None]
     ) -> None:
+        self._hosts: DatabaseHosts[Session] = DatabaseHosts(target.urls, exclusive=target.writes)
         self._urls = target.urls
         self._role = target.role
         self._application_name = target.application_name
@@ -41,6 +38,7 @@ class DatabaseConnector:
         self._searched = {} if schema is None else {"search_path": quoted(schema)}
         self._pooled = pooled
         self._note = note
+        self._entry = ServerEntry()
 
     @property
     def pool_seconds(self) -> float:
@@ -59,9 +57,9 @@ class DatabaseConnector:
         return arguments
 
     async def connect(self, *_: object, settings: Mapping[str, str], **more: Any) -> Session:
-        """Connects to the first available host. Every error of the server means that it is unavailable now."""
+        """Connects to an available host. Every error of the server means that it is unavailable now."""
         try:
-            connection = await self._connect_to_first_host(**more)
+            connection = await self._hosts.connect(partial(_open, **more))
             await self._begin(connection, settings)
         except (asyncpg.PostgresError, *LOST) as error:
             found = error_of(error, role=self._role, connecting=True)
@@ -69,24 +67,38 @@ class DatabaseConnector:
             raise found from error
         return connection
 
+    async def failing_hosts(self) -> dict[str, DatabaseError]:
+        """Returns the errors of hosts, by their URL, that could not even serve reads now. A standby is none of them."""
+        found = {}
+        for url in self._urls:
+            try:
+                (await _open(url, **self.arguments())).terminate()
+            except asyncpg.TargetServerAttributeNotMatched:
+                continue
+            except (asyncpg.PostgresError, *LOST) as error:
+                found[url] = error_of(error, role=self._role, connecting=True)
+        return found
+
     async def _begin(self, connection: Session, settings: Mapping[str, str]) -> None:
         try:
             async with asyncio.timeout(self.seconds):
-                await connection.begin_session({**self._searched, **settings})
+                await self._enter(connection, {**self._searched, **settings})
         except BaseException:
             connection.terminate()
             raise
 
-    async def _connect_to_first_host(self, **more: Any) -> Session:
-        """Tries each host with its own timeout: the driver shares one, so that a silent host hides the next ones."""
-        connect: Callable[..., Awaitable[Session]] = asyncpg.connect
-        *others, last = self._urls
-        for url in others:
-            try:
-                return await connect(url, **more)
-            except (OSError, *ELSEWHERE):
-                continue
-        return await connect(last, **more)
+    async def _enter(self, connection: Session, settings: Mapping[str, str]) -> None:
+        entered = await connection.begin_session(settings, query=self._entry.is_known)
+        if not (entered or self._pooled):  # a pooler changes its servers unnoticed
+            await self._entry.enter(connection)
+
+
+async def _open(url: str, **more: Any) -> Session:
+    """Opens a session on one host, with a timeout of its own: the driver shares one, so that a silent host hides the
+    next ones.
+    """
+    connection: Session = await asyncpg.connect(url, **more)
+    return connection
 
 
 def quoted(name: str) -> str:

@@ -46,6 +46,8 @@ from duly.store.postgres.error_classes import (
     STARTING,
     STATEMENT_TIMEOUT,
     TLS,
+    UNCERTIFIED,
+    UNENCRYPTED,
     UNKNOWN,
     UNREACHABLE,
     ErrorClass,
@@ -84,8 +86,11 @@ _UNFIT: dict[str, ErrorClass] = {
     "09": RULE,
     "44": RULE,
 }
-# Messages of poolers in a protocol violation (08P01) or an authentication error.
-_POOLER_WORDS = (
+# Messages of a refused login, and of poolers in a protocol violation (08P01) or an authentication error. In another
+# language (`lc_messages`), the class of the code remains, with its general remedy.
+_MESSAGES = (
+    (re.compile(r"no encryption|SSL off|SSL connection is required|SSL required", re.IGNORECASE), UNENCRYPTED),
+    (re.compile(r"client certificate|certificate authentication failed", re.IGNORECASE), UNCERTIFIED),
     (re.compile(r"unsupported startup parameter", re.IGNORECASE), OPTIONS),
     (
         re.compile(r"no more connections allowed|too many (clients|connections)|connection slots"),
@@ -260,7 +265,7 @@ def _of_server(  # noqa: PLR0911  # a table, one return a row
 
 def _away(state: str, words: str) -> ErrorClass | None:
     if state[:2] in {"08", "28", "57", "53"}:
-        for pattern, error_class in _POOLER_WORDS:
+        for pattern, error_class in _MESSAGES:
             if pattern.search(words):
                 return error_class
     if state == "57014" and "user request" in words:

@@ -46,13 +46,16 @@ class InvalidDatabaseUrl(ValueError):
 
 
 class ConnectionTarget(NamedTuple):
-    """Target of connections: for each host a URL in the form of the driver, tried in order."""
+    """Target of connections: for each host a URL in the form of the driver, tried in order. `writes`: only a host that
+    accepts writes is used.
+    """
 
     urls: tuple[str, ...]
     role: str = ""
     application_name: str | None = None
     connect_seconds: float | None = None
     files: tuple[tuple[str, str], ...] = ()
+    writes: bool = False
 
 
 def parse_url(url: str) -> ConnectionTarget:
@@ -82,6 +85,7 @@ def parse_url(url: str) -> ConnectionTarget:
         given.get("application_name") or given.get("fallback_application_name"),
         float(given.get("connect_timeout") or 0) or None,
         tuple((name, given[name]) for name in FILES if given.get(name)),
+        given.get("target_session_attrs", "any") != "any",
     )
 
 
@@ -151,3 +155,9 @@ def without_password(url: str) -> str:
     user, at, hosts = parts.netloc.rpartition("@")
     shown = quote(unquote(user.partition(":")[0])) + at + hosts
     return f"postgresql://{shown}{parts.path}"
+
+
+def location_of(url: str) -> str:
+    """Returns where the database of a driver's URL is: without its password, with the folder of its socket."""
+    folder = dict(parse_qsl(urlsplit(url).query)).get("host")
+    return without_password(url) + (f" on the socket in {folder}" if folder else "")

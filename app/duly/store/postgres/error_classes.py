@@ -35,6 +35,12 @@ LOGIN = ErrorClass(
     "check the user and the password in DULY_DATABASE_URL, and pg_hba.conf",
     passes=False,
 )
+UNENCRYPTED = LOGIN._replace(
+    remedy="set sslmode=verify-full and sslrootcert (or sslmode=require) in DULY_DATABASE_URL, or check pg_hba.conf"
+)
+UNCERTIFIED = LOGIN._replace(
+    remedy="set sslcert and sslkey in DULY_DATABASE_URL to a certificate of this user, or check pg_hba.conf"
+)
 TLS = ErrorClass(
     "DATABASE_TLS_FAILED",
     "The encrypted connection to the database failed.",

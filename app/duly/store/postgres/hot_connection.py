@@ -1,24 +1,34 @@
-"""Dedicated connection for one flow of hot statements."""
+"""Connection for one flow of hot statements."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from duly.store.postgres.catalog_types import Connection
-from duly.store.postgres.database_errors import LOST, DatabaseOutage
-
-GRACE_SECONDS = 2.0
+from duly.store.postgres.database_errors import DatabaseOutage
+from duly.store.postgres.hot_sessions import BUSY_USES, HotSession, HotSessions
 
 
 class HotConnection:
-    """Connection for one flow, opened on first use and again after it broke."""
+    """Connection for one flow, which has a session only while it uses it, or is busy.
+
+    Args:
+        sessions: those that it shares with other flows.
+        settings: settings of its sessions.
+    """
 
     def __init__(
-        self, connect: Callable[[], Awaitable[Connection]], translating: Callable[[], AbstractAsyncContextManager[None]]
+        self,
+        sessions: HotSessions,
+        translating: Callable[[], AbstractAsyncContextManager[None]],
+        settings: Mapping[str, str],
     ) -> None:
-        self._connect = connect
+        self.settings = settings
+        self.uses = 0
+        self.released_at = float("-inf")
+        self._sessions = sessions
         self._translating = translating
-        self._held: Connection | None = None
+        self._last: HotSession | None = None
         self._turn = asyncio.Lock()
 
     @asynccontextmanager
@@ -30,27 +40,26 @@ class HotConnection:
             RecordRefused: the statement was rejected; the connection is kept.
         """
         async with self._turn:
+            session: HotSession | None = None
             try:
                 async with self._translating():
-                    if self._held is None or self._held.is_closed():
-                        self._held = None
-                        self._held = await self._connect()
-                    yield self._held
+                    session = self._last = await self._sessions.take(self, self._last)
+                    yield session.connection
             except (DatabaseOutage, asyncio.CancelledError):
-                await self.close()
+                if session is not None:
+                    closing, session = self._sessions.drop(session), None
+                    await asyncio.shield(closing)
                 raise
+            finally:
+                if session is not None:
+                    self._sessions.release(session)
+
+    @property
+    def busy(self) -> bool:
+        """Returns whether it will need a session again at once."""
+        return self.uses >= BUSY_USES
 
     @property
     def in_use(self) -> bool:
         """Returns whether it is in use."""
         return self._turn.locked()
-
-    async def close(self) -> None:
-        """Closes the connection; drops it if the server does not respond."""
-        held, self._held = self._held, None
-        if held is None or held.is_closed():
-            return
-        try:
-            await asyncio.shield(held.close(timeout=GRACE_SECONDS))
-        except LOST:
-            held.terminate()

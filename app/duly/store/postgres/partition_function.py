@@ -18,8 +18,8 @@ from pg_class c where c.oid in (select to_regclass(name) from unnest($1::text[])
 """
 CALL_FUNCTION = "select duly_make_partition($1, $2)"
 
-# Runs with the privileges of the owner, so it accepts only the tables of Duly and days close to now, and ignores the
-# search path of the caller.
+# Runs with the privileges of the owner, so it accepts only the tables of Duly and days that they may hold, and ignores
+# the search path of the caller.
 CREATE_FUNCTION = """
 create or replace function duly_make_partition(parent text, day date) returns boolean
 language plpgsql security definer set search_path = {schema}, pg_temp set lock_timeout = '5s' as $body$
@@ -28,9 +28,9 @@ declare
     low bigint := extract(epoch from day::timestamp) * 1000;
     high bigint := extract(epoch from (day + 1)::timestamp) * 1000;
 begin
-    if not coalesce(parent = any (array[{tables}]) and day - (now() at time zone 'utc')::date between -2 and 31, false)
-    then
-        raise exception 'duly_make_partition takes a partitioned table of Duly and one of the coming days'
+    if not coalesce(parent = any (array[{tables}])
+                    and day - (now() at time zone 'utc')::date between -400 and 31, false) then
+        raise exception 'duly_make_partition takes a partitioned table of Duly, and a day of the last 400 or next 31'
             using errcode = '22023';
     end if;
     perform pg_advisory_xact_lock({lock});

@@ -1,5 +1,6 @@
 """Partitions of the ledger, one per day and table, created some days ahead."""
 
+from collections.abc import Collection
 from datetime import UTC, date, datetime, timedelta
 
 from duly.domain.ids import smallest_id_at
@@ -8,7 +9,7 @@ from duly.store.postgres.catalog_types import Connection
 from duly.store.postgres.database_errors import DatabaseMisconfigured
 from duly.store.postgres.partition_function import make_lent, may_make
 
-PARTITIONED = ("jobs", "events", "delivery_attempts", "job_logs", "messages")
+PARTITIONED = ("jobs", "events", "delivery_attempts", "job_logs", "messages", "lease_ends", "steps", "signals")
 DAYS_AHEAD = 3
 
 LIST_PARTITIONS = """
@@ -17,21 +18,27 @@ from pg_inherits i join pg_class c on c.oid = i.inhrelid
 where i.inhparent = to_regclass($1)
 """
 
+# Of several tables at once, since every start of a node lists those of all. During a migration, later revisions have
+# not made all of the tables.
+LIST_PARTITIONS_OF = """
+select given.name, array(
+    select c.relname::text from pg_inherits i join pg_class c on c.oid = i.inhrelid
+    where i.inhparent = to_regclass(given.name)
+) from unnest($1::text[]) with ordinality as given (name, ordinal)
+where to_regclass(given.name) is not null order by given.ordinal
+"""
+
 READ_TODAY = "select (now() at time zone 'utc')::date"
 
 
-async def ensure_partitions(connection: Connection) -> list[str]:
-    """Creates missing partitions from yesterday (for clients whose clocks lag) to three days ahead.
+async def ensure_partitions(connection: Connection, days: Collection[date] = ()) -> list[str]:
+    """Creates missing partitions from yesterday (for clients whose clocks lag) to three days ahead, and of these days.
     Returns the names.
     """
     today = await connection.fetchval(READ_TODAY)
-    lacking = []
-    for table in PARTITIONED:
-        there = {row["name"] for row in await connection.fetch(LIST_PARTITIONS, table)}
-        for ahead in range(-1, DAYS_AHEAD + 1):
-            day = today + timedelta(days=ahead)
-            if partition_name(table, day) not in there:
-                lacking.append((table, day))
+    wanted = sorted({*days, *(today + timedelta(days=ahead) for ahead in range(-1, DAYS_AHEAD + 1))})
+    there = await list_partitions(connection)
+    lacking = [(table, day) for table in there for day in wanted if partition_name(table, day) not in there[table]]
     if not lacking:
         return []
     may = await may_make(connection, PARTITIONED)
@@ -39,6 +46,11 @@ async def ensure_partitions(connection: Connection) -> list[str]:
         raise DatabaseMisconfigured(f"{lacking[0][0]} of {lacking[0][1]}", may.error_class)
     make = make_lent if may.lent and not may.owns else _make
     return [name for table, day in lacking for name in await make(connection, table, day)]
+
+
+async def list_partitions(connection: Connection) -> dict[str, set[str]]:
+    """Returns the names of the partitions of each table that exists."""
+    return {table: set(names) for table, names in await connection.fetch(LIST_PARTITIONS_OF, PARTITIONED)}
 
 
 async def is_there(connection: Connection, *, table: str, day: date) -> bool:

@@ -25,29 +25,44 @@ class _Settings:
     """Statements that set a session or a transaction."""
 
     def __init__(self, settings: Mapping[str, str], *, server_major: int) -> None:
-        all_of_them = {**TIMEOUTS, **settings}
+        self._all = {**TIMEOUTS, **settings}
         if server_major >= TRANSACTION_TIMEOUT_SINCE:
-            all_of_them["transaction_timeout"] = "0"
-        self.of_session = "".join(f"set {name} = {value};" for name, value in all_of_them.items())
+            self._all["transaction_timeout"] = "0"
+        self._server_major = server_major
+        self.of_session = _set_each(self._all)
         # They do not apply within a transaction.
         later = {"idle_session_timeout", "default_transaction_isolation"}
         self.of_transaction = "".join(
-            f"set local {name} = {value};" for name, value in all_of_them.items() if name not in later
+            f"set local {name} = {value};" for name, value in self._all.items() if name not in later
         )
+
+    def changed(self, settings: Mapping[str, str]) -> "tuple[_Settings, str]":
+        """Returns the settings with other values, and the statements that set these."""
+        different = {name: value for name, value in settings.items() if self._all.get(name) != value}
+        return _Settings({**self._all, **settings}, server_major=self._server_major), _set_each(different)
+
+
+def _set_each(settings: Mapping[str, str]) -> str:
+    return "".join(f"set {name} = {value};" for name, value in settings.items())
 
 
 class DirectConnection(CatalogTypesConnection):
     """Connection that keeps its settings while it is open; a reset restores them."""
 
-    _settings: _Settings | None = None
+    _settings: _Settings
 
-    async def begin_session(self, settings: Mapping[str, str]) -> None:
-        """Sets these settings, whose values are SQL."""
+    async def begin_session(self, settings: Mapping[str, str], *, query: str = "") -> bool:
+        """Sets these settings, whose values are SQL. Returns whether a query found a row, at no further cost."""
         self._settings = _Settings(settings, server_major=self.get_server_version().major)
-        await self.execute(self._settings.of_session)
+        return await self.execute(self._settings.of_session + query) == "SELECT 1"
+
+    async def change_settings(self, settings: Mapping[str, str]) -> None:
+        """Changes some settings of the session."""
+        self._settings, statements = self._settings.changed(settings)
+        await self.execute(statements)
 
     def get_reset_query(self) -> str:
-        return super().get_reset_query() + (self._settings.of_session if self._settings else "")
+        return super().get_reset_query() + self._settings.of_session
 
 
 class PooledConnection(CatalogTypesConnection):
@@ -57,9 +72,16 @@ class PooledConnection(CatalogTypesConnection):
 
     _settings: _Settings | None = None
 
-    async def begin_session(self, settings: Mapping[str, str]) -> None:
-        """Stores these settings, whose values are SQL, for later transactions."""
+    async def begin_session(self, settings: Mapping[str, str], *, query: str = "") -> bool:
+        """Stores these settings, whose values are SQL, for later transactions. Runs no query."""
+        del query
         self._settings = _Settings(settings, server_major=self.get_server_version().major)
+        return False
+
+    async def change_settings(self, settings: Mapping[str, str]) -> None:
+        """Changes some settings of later transactions."""
+        if self._settings is not None:
+            self._settings, _ = self._settings.changed(settings)
 
     def get_reset_query(self) -> str:
         """Returns nothing, since the session belongs to the pooler."""

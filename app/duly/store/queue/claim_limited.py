@@ -8,45 +8,58 @@ because those jobs were not counted.
 """
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import NamedTuple
 from uuid import UUID
 
 from duly.domain.job import ClaimedJob, Mark
 from duly.store.postgres.database import Connection
+from duly.store.queue.lease_plan import LeasePlan, lease_steps
 from duly.store.queue.limits import Scope
-from duly.store.queue.ready import CLAIM_STEPS, CLAIMED, EXCLUDE_JOBS, LaneStart
+from duly.store.queue.ready import (
+    CLAIM_STEPS,
+    CLAIMED,
+    CLAIMED_FOR_LEASES,
+    EXCLUDE_JOBS,
+    LEASED_MARKS,
+    UNLEASED_MARKS,
+    LaneStart,
+    job_for_lease,
+    lane_columns,
+)
 
 # Locked one after the other: of two claims that each held one of the same two limits, neither would take anything.
 _HELD = """
-    select $12 as tenant_id, s.scope, s.name, s.tokens from seen s cross join lateral (
+    select $13 as tenant_id, s.scope, s.name, s.tokens from seen s cross join lateral (
         select xmin as written from limits
-        where tenant_id = $12 and scope = s.scope and name = s.name and (select room from {room}) > 0
+        where tenant_id = $13 and scope = s.scope and name = s.name and (select room from {room}) > 0
         for update skip locked
     ) h
     where s.scope = {scope} and h.written = s.written
 """
 
-# Started jobs are marked ($14), and only marked ones are counted: an index of marked rows costs other jobs nothing. The
+# Started jobs are marked ($15), and only marked ones are counted: an index of marked rows costs other jobs nothing. The
 # time of a start is `now()`, the beginning of its transaction. Tokens are computed by the same clock; there are none if
 # that is before the last start, or if the limit is so new that older claims may be in progress.
 _OF_QUEUE, _OF_TYPE = Mark.QUEUE_LIMITED, Mark.TYPE_LIMITED
+_ONE_TURN = "(select 1, cardinality($1::int[]), room, 0 from may)"
 _CLAIM_LIMITED = f"""
 with asked as materialized (
-    select * from unnest($10::smallint[], $11::text[]) as a (scope, name)
+    select * from unnest($11::smallint[], $12::text[]) as a (scope, name)
 ),
 seen as materialized (
     select a.scope, a.name, l.written, l.rate_count, l.rate_seconds,
            case when l.concurrency is null then null when a.scope = 1 then l.concurrency - (
-               select count(*) from running where tenant_id = $12 and queue = a.name and marks & {_OF_QUEUE:d} <> 0
+               select count(*) from running where tenant_id = $13 and queue = a.name and marks & {_OF_QUEUE:d} <> 0
            ) else l.concurrency - (
-               select count(*) from running where tenant_id = $12 and type = a.name and marks & {_OF_TYPE:d} <> 0
+               select count(*) from running where tenant_id = $13 and type = a.name and marks & {_OF_TYPE:d} <> 0
            ) end as slots,
            least(l.rate_count, l.tokens + greatest(extract(epoch from now() - l.refilled_at), 0)::float8
                                * l.rate_count / l.rate_seconds) as tokens,
            greatest(extract(epoch from l.refilled_at - now()), 0)::float8 as begins_in
     from asked a cross join lateral (
         select concurrency, rate_count, rate_seconds, tokens, refilled_at, xmin as written
-        from limits where tenant_id = $12 and scope = a.scope and name = a.name offset 0
+        from limits where tenant_id = $13 and scope = a.scope and name = a.name offset 0
     ) l
 ),
 broken as materialized (
@@ -57,19 +70,19 @@ broken as materialized (
            ), false)) as probing
     from (
         select type, state, probe_at, probe_id, xmin as written from breakers
-        where type = $13 and state <> 0 offset 0
+        where tenant_id = $13 and type = $14 and state <> 0 offset 0
     ) b
 ),
 hoped as materialized (
     select current, case when not current then 0 else greatest(0, least(
-               $5::int,
+               $6::int,
                (select min(case when begins_in > 0 then 0 else least(slots, floor(tokens)) end) from seen),
                (select min(case when begins_in > 0 or probing then 0 else 1 end) from broken)
            ))::int end as room
     from (
-        select (select version from control where id = 1) = $9
-               and (select count(*) from seen) = cardinality($10)
-               and ($13::text is null or exists (select from broken)) as current
+        select (select version from control where id = 1) = $10
+               and (select count(*) from seen) = cardinality($11)
+               and ($14::text is null or exists (select from broken)) as current
     ) v
 ),
 held_queue as materialized ({_HELD.format(scope=1, room="hoped")}),
@@ -83,8 +96,9 @@ with_type as materialized (
                 then room else 0 end as room from with_queue
 ),
 held_breaker as materialized (
-    select b.type from broken b cross join lateral (
-        select xmin as written from breakers where type = b.type and (select room from with_type) > 0
+    select $13 as tenant_id, b.type from broken b cross join lateral (
+        select xmin as written from breakers
+        where tenant_id = $13 and type = b.type and (select room from with_type) > 0
         for update skip locked
     ) h
     where h.written = b.written
@@ -93,8 +107,8 @@ may as materialized (
     select case when (select count(*) from held_breaker) = (select count(*) from broken)
                 then room else 0 end as room from with_type
 ),
-{CLAIM_STEPS.format(room="(select room from may)", marks="marks | $14::int", exclude="{exclude}")},
-claimed as ({CLAIMED}),
+{CLAIM_STEPS.format(turns=_ONE_TURN, room="(select room from may)", marks="{marks} | $15::int", exclude="{exclude}")},
+{{leases}}claimed as ({{claimed}}),
 n as materialized (select count(*)::int as started from started),
 spent as (
     update limits l set tokens = coalesce(h.tokens - n.started, l.tokens), refilled_at = now()
@@ -106,7 +120,7 @@ spent as (
 probed as (
     update breakers b set state = 2, probe_id = p.job_id
     from held_breaker h cross join (select job_id from started limit 1) p
-    where b.type >= h.type and b.type <= h.type
+    where b.tenant_id = any(array[h.tenant_id]) and b.type >= h.type and b.type <= h.type
 )
 select m.room, h.current, h.room > m.room,
        coalesce((select bool_or(slots <= n.started) from seen), false)
@@ -119,13 +133,30 @@ select m.room, h.current, h.room > m.room,
        c.*
 from may m cross join hoped h cross join n left join claimed c on true
 """
-CLAIM_LIMITED = _CLAIM_LIMITED.replace("{exclude}", "")
-CLAIM_LIMITED_EXCLUDING = _CLAIM_LIMITED.replace("{exclude}", EXCLUDE_JOBS.format(jobs="$15"))
+
+
+def _claim_limited(*, leased: bool, excluding: bool) -> str:
+    parts = {
+        "{marks}": LEASED_MARKS if leased else f"({UNLEASED_MARKS})",
+        "{leases}": f"{lease_steps(16)},\n" if leased else "",
+        "{claimed}": CLAIMED_FOR_LEASES if leased else CLAIMED,
+        "{exclude}": EXCLUDE_JOBS.format(jobs="$20" if leased else "$16") if excluding else "",
+    }
+    return reduce(lambda statement, part: statement.replace(*part), parts.items(), _CLAIM_LIMITED)
+
+
+CLAIM_LIMITED = _claim_limited(leased=False, excluding=False)
+CLAIM_LIMITED_EXCLUDING = _claim_limited(leased=False, excluding=True)
+LEASE_LIMITED = _claim_limited(leased=True, excluding=False)
+LEASE_LIMITED_EXCLUDING = _claim_limited(leased=True, excluding=True)
 
 
 class ClaimLimits(NamedTuple):
-    """Limits of a claim: of a queue, of a type, and the open breaker of a type. At least one is set."""
+    """Limits of a claim, all of one tenant: of a queue, of a type, and the open breaker of a type. At least one is
+    set.
+    """
 
+    tenant_id: int
     queue: str | None = None
     type: str | None = None
     breaker: str | None = None
@@ -161,21 +192,23 @@ async def claim_limited(  # noqa: PLR0913  # those of a claim, and the limits
     lanes: Sequence[LaneStart],
     *,
     under: ClaimLimits,
-    tenant_id: int,
     limit: int,
     node_id: UUID,
     source: str,
     version: int,
     exclude: Sequence[UUID] = (),
+    leases: LeasePlan | None = None,
 ) -> LimitedClaim:
-    """Claims as `claim_ready`, at most as many jobs as these limits allow over all nodes."""
+    """Claims as `claim_ready`, at most as many jobs as these limits allow over all nodes. The lanes are those of the
+    tenant whose limits they are.
+    """
+    statement, excluding = (
+        (CLAIM_LIMITED, CLAIM_LIMITED_EXCLUDING) if leases is None else (LEASE_LIMITED, LEASE_LIMITED_EXCLUDING)
+    )
     named = [(Scope.QUEUE, under.queue), (Scope.TYPE, under.type)]
     rows = await connection.fetch(
-        CLAIM_LIMITED_EXCLUDING if exclude else CLAIM_LIMITED,
-        [start.lane.queue for start in lanes],
-        [start.lane.type for start in lanes],
-        [start.lane.priority for start in lanes],
-        [start.floor for start in lanes],
+        excluding if exclude else statement,
+        *lane_columns(lanes),
         limit,
         node_id,
         min(start.floor for start in lanes),
@@ -183,10 +216,12 @@ async def claim_limited(  # noqa: PLR0913  # those of a claim, and the limits
         version,
         [scope for scope, name in named if name is not None],
         [name for _, name in named if name is not None],
-        tenant_id,
+        under.tenant_id,
         under.breaker,
         under.marks,
+        *(leases or ()),
         *([exclude] if exclude else ()),
     )
-    jobs = [ClaimedJob(*row[5:]) for row in rows if row[6] is not None]
+    claimed = [row[5:] for row in rows if row[6] is not None]
+    jobs = [ClaimedJob(*row) for row in claimed] if leases is None else [job_for_lease(row) for row in claimed]
     return LimitedClaim(jobs, *rows[0][:5])

@@ -5,35 +5,60 @@ Every change raises the version in its own transaction, after the rows that it c
 
 from typing import NamedTuple
 
-from duly.store.postgres.catalog_types import only
 from duly.store.postgres.database import Connection
+
+Name = tuple[int, str]  # a tenant, and its queue or job type
 
 
 class Control(NamedTuple):
-    """Restricted names: paused queues, queues and types with a limit, types whose breaker is not closed."""
+    """Restrictions of all tenants: paused queues, limited queues and types, and types whose breaker is not closed."""
 
     version: int = 0
-    paused: frozenset[str] = frozenset()
-    queues: frozenset[str] = frozenset()
-    types: frozenset[str] = frozenset()
-    broken: frozenset[str] = frozenset()
+    paused: frozenset[Name] = frozenset()
+    queues: frozenset[Name] = frozenset()
+    types: frozenset[Name] = frozenset()
+    broken: frozenset[Name] = frozenset()
 
 
-# One statement, so one snapshot.
+# One statement, so one snapshot. It reads what is restricted and nothing of other tenants: resumed queues have no row,
+# and the other two are read from partial indexes.
 READ_CONTROL = """
-select c.version,
-       array(select queue from queues where tenant_id = $1 and paused_at is not null),
-       array(select name from limits where tenant_id = $1 and scope = 1),
-       array(select name from limits where tenant_id = $1 and scope = 2),
-       array(select type from breakers where state <> 0)
-from control c where c.id = 1
+select version, 0, 0, '' from control where id = 1
+union all
+select 0, 1, tenant_id, queue from queues where paused_at is not null
+union all
+select 0, case scope when 1 then 2 else 3 end, tenant_id, name from limits where scope in (1, 2)
+union all
+select 0, 4, tenant_id, type from breakers where state <> 0
 """
 
 
-async def read_control(connection: Connection, tenant_id: int) -> Control:
-    """Returns the restrictions of a tenant and their version, from one snapshot."""
-    version, *names = only(await connection.fetchrow(READ_CONTROL, tenant_id))
-    return Control(version, *(frozenset(found) for found in names))
+async def read_control(connection: Connection) -> Control:
+    """Returns the restrictions of all tenants and their version, from one snapshot."""
+    version = 0
+    names: list[set[Name]] = [set(), set(), set(), set()]
+    for row_version, part, tenant_id, name in await connection.fetch(READ_CONTROL):
+        if part == 0:
+            version = row_version
+        else:
+            names[part - 1].add((tenant_id, name))
+    return Control(version, *map(frozenset, names))
+
+
+COUNT_RESTRICTIONS = """
+select count(*) from (
+    select from queues where tenant_id = $1 and paused_at is not null
+    union all
+    select from limits where tenant_id = $1 and scope in (1, 2)
+    limit $2
+) r
+"""
+
+
+async def count_restrictions(connection: Connection, tenant_id: int, *, up_to: int) -> int:
+    """Returns the number of a tenant's paused queues and limits, up to `up_to`."""
+    count: int = await connection.fetchval(COUNT_RESTRICTIONS, tenant_id, up_to)
+    return count
 
 
 READ_VERSION = "select version from control where id = 1"

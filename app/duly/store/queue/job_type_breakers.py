@@ -1,4 +1,4 @@
-"""Table `breakers`: circuit breakers of job types. `probe_at` is the time of an open circuit's next probe."""
+"""Table `breakers`: circuit breakers, one for each tenant and job type. `probe_at`: time of the next probe, if open."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -7,34 +7,39 @@ from typing import NamedTuple
 from duly.domain.job_type_breaker import CircuitState, JobTypeBreaker
 from duly.store.postgres.database import Connection
 
+Key = tuple[int, str]  # tenant and job type
+
 INSERT_BREAKERS = """
-insert into breakers (type, state, failures, code) select name, 0, 0, '' from unnest($1::text[]) as name
-order by name on conflict do nothing
+insert into breakers (tenant_id, type, state, failures, code)
+select tenant_id, type, 0, 0, '' from unnest($1::int[], $2::text[]) as a (tenant_id, type)
+order by tenant_id, type on conflict do nothing
 """
 # A success of a type without counted failures finds no row, so it locks and writes nothing.
 LOCK_BREAKERS = """
-select b.type, b.state, b.failures, b.code, coalesce(b.probe_at <= now(), false)
-from unnest($1::text[], $2::bool[]) as a (type, failed) cross join lateral (
-    select * from breakers where type = a.type and (a.failed or state <> 0 or failures <> 0) for update
+select b.tenant_id, b.type, b.state, b.failures, b.code, coalesce(b.probe_at <= now(), false)
+from unnest($1::int[], $2::text[], $3::bool[]) as a (tenant_id, type, failed) cross join lateral (
+    select * from breakers
+    where tenant_id = a.tenant_id and type = a.type and (a.failed or state <> 0 or failures <> 0) for update
 ) b
 """
 
 
-async def lock_breakers(connection: Connection, failed: Mapping[str, bool]) -> dict[str, JobTypeBreaker]:
-    """Returns the breakers of these types, locked until the caller's transaction ends.
+async def lock_breakers(connection: Connection, failed: Mapping[Key, bool]) -> dict[Key, JobTypeBreaker]:
+    """Returns these breakers, locked until the caller's transaction ends.
 
-    The value says whether attempts of the type have failed. A type without failures, now or counted, is left out.
+    The value says whether attempts of the type have failed. A breaker without failures, now or counted, is left out.
     """
-    types = sorted(failed)
-    if failing := [name for name in types if failed[name]]:
-        await connection.execute(INSERT_BREAKERS, failing)
-    rows = await connection.fetch(LOCK_BREAKERS, types, [failed[name] for name in types])
-    return {row[0]: JobTypeBreaker(CircuitState(row[1]), *row[2:]) for row in rows}
+    keys = sorted(failed)
+    if failing := [key for key in keys if failed[key]]:
+        await connection.execute(INSERT_BREAKERS, *zip(*failing, strict=True))
+    rows = await connection.fetch(LOCK_BREAKERS, *zip(*keys, strict=True), [failed[key] for key in keys])
+    return {(row[0], row[1]): JobTypeBreaker(CircuitState(row[2]), *row[3:]) for row in rows}
 
 
 class JobTypeBreakerChange(NamedTuple):
     """Change of a breaker. `opens_for_seconds`: it opens, or opens again, for this time."""
 
+    tenant_id: int
     type: str
     before: CircuitState
     state: JobTypeBreaker
@@ -48,15 +53,15 @@ set state = c.state, failures = c.failures, code = c.code,
     probe_at = case when c.seconds is not null then now() + c.seconds * interval '1 second'
                     when c.state = 0 then null else b.probe_at end,
     probe_id = case when c.seconds is not null or c.state = 0 then null else b.probe_id end
-from unnest($1::text[], $2::smallint[], $3::int[], $4::text[], $5::float8[])
-    as c (type, state, failures, code, seconds)
-where b.type >= c.type and b.type <= c.type
+from unnest($1::int[], $2::text[], $3::smallint[], $4::int[], $5::text[], $6::float8[])
+    as c (tenant_id, type, state, failures, code, seconds)
+where b.tenant_id = any(array[c.tenant_id]) and b.type >= c.type and b.type <= c.type
 """
 
 
 async def record_breakers(connection: Connection, changes: Sequence[JobTypeBreakerChange]) -> None:
     """Updates breakers that the caller has locked."""
-    rows = [(change.type, *change.state[:3], change.opens_for_seconds) for change in changes]
+    rows = [(change.tenant_id, change.type, *change.state[:3], change.opens_for_seconds) for change in changes]
     await connection.execute(UPDATE_BREAKERS, *zip(*rows, strict=True))
 
 
@@ -71,11 +76,11 @@ class JobTypeBreakerView(NamedTuple):
 
 READ_BREAKERS = """
 select type, case when state = 1 and probe_at <= now() then 2 else state end, failures, code, probe_at from breakers
-where type = any($1::text[])
+where tenant_id = $1 and type = any($2::text[])
 """
 
 
-async def read_breakers(connection: Connection, types: Sequence[str]) -> dict[str, JobTypeBreakerView]:
-    """Returns the breakers of those types that have ever counted a failure."""
-    rows = await connection.fetch(READ_BREAKERS, types)
+async def read_breakers(connection: Connection, tenant_id: int, types: Sequence[str]) -> dict[str, JobTypeBreakerView]:
+    """Returns a tenant's breakers of those types that have ever counted a failure."""
+    rows = await connection.fetch(READ_BREAKERS, tenant_id, types)
     return {row[0]: JobTypeBreakerView(CircuitState(row[1]), *row[2:]) for row in rows}

@@ -1,9 +1,11 @@
 """Table `limits`: concurrency and start rate of queues and job types."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 from duly.domain.job import Mark
+from duly.store.postgres.catalog_types import Record
 from duly.store.postgres.database import Connection
 
 
@@ -30,6 +32,7 @@ class FlowLimits:
     rate: Rate | None = None
 
 
+UNLIMITED = FlowLimits()
 READ_LIMITS = (
     "select concurrency, rate_count, rate_seconds from limits where tenant_id = $1 and scope = $2 and name = $3"
 )
@@ -38,7 +41,25 @@ READ_LIMITS = (
 async def read_limits(connection: Connection, tenant_id: int, scope: Scope, name: str) -> FlowLimits | None:
     """Returns the limits; None without any."""
     row = await connection.fetchrow(READ_LIMITS, tenant_id, scope, name)
-    return None if row is None else FlowLimits(row[0], Rate(row[1], row[2]) if row[1] is not None else None)
+    return None if row is None else limits_in(row)
+
+
+READ_LIMITS_OF = """
+select concurrency, rate_count, rate_seconds, name from limits
+where tenant_id = $1 and scope = $2 and name = any($3::text[])
+"""
+
+
+async def read_limits_of(
+    connection: Connection, tenant_id: int, scope: Scope, names: Sequence[str]
+) -> dict[str, FlowLimits]:
+    """Returns the limits of those of these queues or types that have some."""
+    return {row[3]: limits_in(row) for row in await connection.fetch(READ_LIMITS_OF, tenant_id, scope, names)}
+
+
+def limits_in(row: Record) -> FlowLimits:
+    """Returns the limits in a row: concurrency, number of starts, and seconds."""
+    return FlowLimits(row[0], Rate(row[1], row[2]) if row[1] is not None else None)
 
 
 # A new bucket is full. One whose size or rate changes keeps its tokens, up to the size, so that setting equal limits

@@ -1,15 +1,19 @@
 """Table `running`: one row for each attempt. Every write of a worker is fenced by the lease token."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
 from duly.domain.events import FIRST_TERMINAL, EventKind
-from duly.domain.job import Finish, Finished, Lane
+from duly.domain.job import Finish, Finished, Lane, Mark, WaitReason
+from duly.store.ledger.compensation import BEGINS, COMPENSATES, compensated
 from duly.store.ledger.end_jobs import AFTER_GONE, FOLLOWED
 from duly.store.ledger.outbox import DELIVERS, outbox
+from duly.store.postgres.catalog_types import Record
 from duly.store.postgres.database import Connection
+from duly.store.postgres.parameter_columns import compact, each_row, in_full
+from duly.store.queue.ready import UNLEASED_MARKS
 
 
 class Progress(NamedTuple):
@@ -60,63 +64,144 @@ async def record_progress_if_held(
 
 # Holds where the job is to run again.
 _WAITS = f"kind < {FIRST_TERMINAL:d}"
+_HELD = f"kind = {EventKind.HELD:d}"
 
 # A join by `>=` and `<=` allows one plan only, by the key. With `=` the planner may also scan the whole index in order,
 # which looks cheap while the table is small, and generic plans are kept.
 # An acknowledged cancel request wins over a later end: its response said that the job will end as cancelled.
 # Jobs that return to a queue keep their token, so that the next claim raises it further.
-FINISH_IF_HELD = f"""
-with ended as (
-    select * from unnest($1::uuid[], $2::int[], $3::smallint[], $4::text[], $5::float8[], $6::bool[], $7::bool[])
-        as t (job_id, token, kind, data, delay_seconds, charged, crashed)
-),
-gone as (
+_ENDED_ARRAYS = {
+    "token": "$2::int[]",
+    "kind": "$3::smallint[]",
+    "data": "$4::text[]",
+    "delay_seconds": "$5::float8[]",
+    "charged": "$6::bool[]",
+    "crashed": "$7::bool[]",
+}
+_ENDED_VALUES = (name if name == "data" else each_row(array, name) for name, array in _ENDED_ARRAYS.items())
+_DELETED = f"""
     delete from running n using ended t
-    where n.job_id >= t.job_id and n.job_id <= t.job_id and n.token = t.token
+    where n.job_id >= t.job_id and n.job_id <= t.job_id and n.token = t.token{{of_tenant}}
+      and n.marks & {COMPENSATES:d} {{compensates}} 0
     returning n.tenant_id, n.job_id, n.token, n.sequence + 1 as sequence, n.timeout_seconds, n.priority,
               n.attempt, n.attempt - (not t.charged)::int as attempts_charged,
               n.crashes + t.crashed::int as crashes, n.callback_events, n.marks, n.batch_id, n.queue, n.type,
-              t.delay_seconds,
+              t.delay_seconds, date_part('epoch', now() - n.started_at) as ran_seconds{{names}},
               case when n.cancel_requested_at is null then t.kind else {_CANCELLED:d} end as kind,
               case when n.cancel_requested_at is null or t.kind = {_CANCELLED:d} then t.data else $8 end as data
+"""
+_FINISH = f"""
+with ended as (
+    select job_id, {", ".join(_ENDED_VALUES)}{{names}}
+    from unnest($1::uuid[], {", ".join(_ENDED_ARRAYS.values())}{{arrays}})
+        as t (job_id, {", ".join(_ENDED_ARRAYS)}{{names}})
+),
+{{gone}},
+released as (
+    delete from leases l using gone g
+    where g.marks & {Mark.LEASED:d} <> 0 and l.job_id >= g.job_id and l.job_id <= g.job_id
 ),
 again as (
     insert into ready (tenant_id, job_id, token, sequence, timeout_seconds, priority, attempt, crashes,
                        callback_events, marks, batch_id, queue, type)
     select tenant_id, job_id, token, sequence, timeout_seconds, priority, attempts_charged, crashes,
-           callback_events, marks, batch_id, queue, type
+           callback_events, {UNLEASED_MARKS}, batch_id, queue, type
     from gone where {_WAITS} and delay_seconds <= 0
 ),
 later as (
     insert into scheduled (tenant_id, job_id, run_at, token, sequence, timeout_seconds, priority, attempt, crashes,
                            callback_events, marks, batch_id, reason, queue, type)
-    select tenant_id, job_id, now() + delay_seconds * interval '1 second', token, sequence, timeout_seconds,
-           priority, attempts_charged, crashes, callback_events, marks, batch_id, 1, queue, type
+    select tenant_id, job_id,
+           case when {_HELD} then 'infinity' else now() + delay_seconds * interval '1 second' end, token, sequence,
+           timeout_seconds, priority, attempts_charged, crashes, callback_events, {UNLEASED_MARKS}, batch_id,
+           case when {_HELD} then {WaitReason.HELD:d} else {WaitReason.RETRY:d} end, queue, type
     from gone where {_WAITS} and delay_seconds > 0
 ),
 recorded as (
     insert into events (tenant_id, job_id, sequence, kind, attempt, source, data)
     select tenant_id, job_id, sequence, kind, attempts_charged, $9, data::json from gone
 ),
-{AFTER_GONE},
+{{remembered}}{AFTER_GONE},
 {outbox("gone")}
-select job_id, kind, sequence, queue, type, priority, case when {_WAITS} then delay_seconds end, {DELIVERS},
-       {FOLLOWED}
+select job_id, kind, sequence, tenant_id, queue, type, priority,
+       case when {_WAITS} and not {_HELD} then delay_seconds end, {DELIVERS},
+       {FOLLOWED}, ran_seconds{{more}}
 from gone
 """
+_OF_LEASES = {
+    "arrays": ", $10::int[], $11::bytea[]",
+    "names": ", tenant, digest",
+    "remembered": """
+remembered as (
+    insert into lease_ends (tenant_id, job_id, token, kind, sequence, digest)
+    select tenant_id, job_id, token, kind, sequence, digest from gone
+),
+""",
+    "more": ", token, marks",
+}
+
+
+def _finish(*, compensates: bool, leases: bool = False) -> str:
+    """Returns the statement for jobs without steps to compensate, or for those with such steps."""
+    texts = _OF_LEASES if leases else {"arrays": "", "names": "", "remembered": "", "more": ""}
+    deleted = _DELETED.format(
+        compensates="<>" if compensates else "=",
+        of_tenant=" and n.tenant_id = t.tenant" if leases else "",
+        names=texts["names"],
+    )
+    gone = f"gone as ({deleted})"
+    if compensates:
+        delay = f"case when {BEGINS} then 0 else delay_seconds end as delay_seconds"
+        columns = f"token, timeout_seconds, priority, attempt, ran_seconds, {delay}{texts['names']}"
+        gone = f"taken as ({deleted}),{compensated(columns, numbers=('attempts_charged', 'crashes'))}"
+    return _FINISH.format(gone=gone, **texts)
+
+
+# The statement for most jobs finds neither those with steps to compensate nor those that compensate: theirs is longer.
+FINISH_IF_HELD = _finish(compensates=False)
+FINISH_COMPENSATING_IF_HELD = _finish(compensates=True)
+# Ends that workers report over HTTP: remembered, so that the same request gets the same response again.
+FINISH_LEASES_IF_HELD = _finish(compensates=False, leases=True)
+FINISH_COMPENSATING_LEASES_IF_HELD = _finish(compensates=True, leases=True)
 
 
 async def finish_if_held(
     connection: Connection, ends: Sequence[Finish], *, source: str, cancelled_error: str
 ) -> list[Finished]:
     """Records the ends of attempts. An attempt that lost its lease is not in the result, and nothing is
-    changed for it.
+    changed for it; nor is one of a job with steps to compensate.
     """
-    rows = await connection.fetch(FINISH_IF_HELD, *zip(*ends, strict=True), cancelled_error, source)
-    return [
-        Finished(row[0], EventKind(row[1]), row[2], Lane(row[3], row[4], row[5]), row[6], row[7], row[8])
-        for row in rows
-    ]
+    rows = await connection.fetch(FINISH_IF_HELD, *finish_columns(ends), cancelled_error, source)
+    return all_finished(rows)
+
+
+async def finish_compensating_if_held(
+    connection: Connection, ends: Sequence[Finish], *, source: str, cancelled_error: str
+) -> list[Finished]:
+    """Records the ends of attempts of jobs with steps to compensate. An unsuccessful end begins the compensation."""
+    rows = await connection.fetch(FINISH_COMPENSATING_IF_HELD, *finish_columns(ends), cancelled_error, source)
+    return all_finished(rows)
+
+
+def finish_columns(ends: Iterable[Finish]) -> list[Sequence[object] | None]:
+    """Returns the first parameters of a finish statement, compact where all ends have one value."""
+    job_ids, tokens, kinds, data, *others, _waits, _children = zip(*ends, strict=True)
+    return [job_ids, compact(tokens), compact(kinds), in_full(data), *map(compact, others)]
+
+
+_KINDS = {int(kind): kind for kind in EventKind}  # a call of the class takes as long as all else in a row
+
+
+def all_finished(rows: Iterable[Record]) -> list[Finished]:
+    """Returns the recorded ends of the rows of a finish statement. Rows of one lane share it if they come together."""
+    finished: list[Finished] = []
+    lane = Lane(0, "", "", 0)
+    for row in rows:
+        of_row = row[3:7]
+        if of_row != lane:
+            lane = Lane(*of_row)
+        finished.append(Finished(row[0], _KINDS[row[1]], row[2], lane, row[7], row[8], row[9], row[10]))
+    return finished
 
 
 class CancelRequestResult(StrEnum):
@@ -130,7 +215,7 @@ class CancelRequestResult(StrEnum):
 REQUEST_CANCEL = f"""
 with wished as (
     update running set cancel_requested_at = now(), sequence = sequence + 1
-    where tenant_id = $1 and job_id = $2 and cancel_requested_at is null
+    where tenant_id = $1 and job_id = $2 and cancel_requested_at is null and marks & {Mark.COMPENSATING:d} = 0
     returning tenant_id, job_id, sequence, attempt
 ),
 recorded as (
@@ -147,7 +232,7 @@ select case when exists (select from wished) then 'recorded'
 
 async def request_cancel(connection: Connection, tenant_id: int, job_id: UUID, *, source: str) -> CancelRequestResult:
     """Records a cancel request on a running attempt. NOT_RUNNING can also mean that another request was recorded at the
-    same moment.
+    same moment, or that the job is compensating: its end is decided.
     """
     return CancelRequestResult(await connection.fetchval(REQUEST_CANCEL, tenant_id, job_id, source))
 
@@ -160,9 +245,10 @@ async def find_cancel_requested(connection: Connection, node_id: UUID) -> list[U
     return [row[0] for row in await connection.fetch(FIND_CANCEL_REQUESTED, node_id)]
 
 
-FIND_HELD = """
+FIND_HELD = f"""
 select job_id, token from running
 where node_id = $1 and started_at < now() - $2 * interval '1 second' and cancel_requested_at is null
+  and marks & {Mark.LEASED:d} = 0
 """
 
 
@@ -195,6 +281,7 @@ class OverdueReason(StrEnum):
     """Reason why an attempt must be ended from outside."""
 
     LOST = "lost"
+    LEASE_EXPIRED = "lease_expired"
     TIMED_OUT = "timed_out"
     CANCELLED = "cancelled"
 
@@ -212,19 +299,30 @@ class Overdue(NamedTuple):
     max_attempts: int
     verdict: OverdueReason
     node_id: UUID | None = None
+    marks: int = 0
 
 
-# Attempts of a node that is no longer listed are lost, independent of their age. A live node has some seconds after
-# a deadline or a cancel request to record the end itself. An attempt whose outcome a listed node has set aside has
-# ended: that node keeps trying to record it, unless a cancel request is recorded.
-FIND_OVERDUE = """
+_LEASED = f"{Mark.LEASED:d}"
+_LEASE_GONE = "coalesce(l.expires_at < now(), true)"
+_TOLD_TO_CANCEL = f"case when n.marks & {_LEASED} <> 0 then l.cancel_told_at else n.cancel_requested_at end"
+# Attempts of a node that is no longer listed are lost, independent of their age; attempts under a lease over HTTP when
+# it has expired. A live node has some seconds after a deadline or a cancel request to record the end itself, and a
+# worker over HTTP after the heartbeat that told it of the request. An attempt whose outcome a listed node has set aside
+# has ended: that node keeps trying to record it, unless a cancel request is recorded.
+FIND_OVERDUE = f"""
 select n.tenant_id, n.job_id, n.token, n.attempt, n.crashes, n.type, n.timeout_seconds, j.max_attempts,
-       case when o.node_id is null then 'lost' when n.cancel_requested_at < now() - $1 * interval '1 second'
-            then 'cancelled' else 'timed_out' end, n.node_id
+       case when n.marks & {_LEASED} = 0 and o.node_id is null then 'lost'
+            when n.marks & {_LEASED} <> 0 and {_LEASE_GONE} then 'lease_expired'
+            when {_TOLD_TO_CANCEL} < now() - $1 * interval '1 second' then 'cancelled' else 'timed_out' end, n.node_id,
+       n.marks
 from running n join jobs j on j.tenant_id = n.tenant_id and j.job_id = n.job_id
 left join nodes o on o.node_id = n.node_id
-where (o.node_id is null or n.deadline < now() - $1 * interval '1 second'
-       or n.cancel_requested_at < now() - $1 * interval '1 second')
+left join lateral (
+    select expires_at, cancel_told_at from leases
+    where n.marks & {_LEASED} <> 0 and job_id = n.job_id and token = n.token and tenant_id = n.tenant_id offset 0
+) l on true
+where (case when n.marks & {_LEASED} <> 0 then {_LEASE_GONE} else o.node_id is null end
+       or n.deadline < now() - $1 * interval '1 second' or {_TOLD_TO_CANCEL} < now() - $1 * interval '1 second')
   and n.job_id <> all($3)
   and not exists (
       select from set_aside s join nodes k on k.node_id = s.node_id

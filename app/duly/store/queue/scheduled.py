@@ -1,17 +1,21 @@
-"""Table `scheduled`: jobs that wait for a time, and their release to `ready`."""
+"""Table `scheduled`: jobs that wait for a time, and their release to `ready`. Parked jobs: `duly.store.queue.park`."""
 
 from collections.abc import Sequence
+from enum import Enum
 from uuid import UUID
 
-from duly.domain.job import Lane, Mark
+from duly.domain.job import Lane, Mark, WaitReason
 from duly.store.postgres.database import Connection
 from duly.store.queue.ready import LaneStart
 
+_TIME = f"{WaitReason.TIME:d}"
 # Jobs that become ready for their first start and need a concurrency key are released by `duly.store.ties.placement`.
+_KEYED = f"(marks & {Mark.KEYED:d} <> 0 and reason = {_TIME})"
+_PLAIN = f"(reason in ({_TIME}, {WaitReason.RETRY:d}) and not {_KEYED})"
+PARKED = f"reason in ({WaitReason.TIMER:d}, {WaitReason.SIGNAL:d})"
 RELEASE_DUE = f"""
 with due as materialized (
-    select job_id from scheduled
-    where run_at <= now() and not (marks & {Mark.KEYED:d} <> 0 and reason = 0) and job_id <> all($2)
+    select job_id from scheduled where run_at <= now() and {_PLAIN} and job_id <> all($2)
     order by run_at limit $1 for update skip locked
 ),
 gone as (
@@ -24,28 +28,38 @@ now_ready as (
            batch_id, expires_at, queue, type
     from gone
 )
-select queue, type, priority, job_id from gone
+select tenant_id, queue, type, priority, job_id from gone
 """
 
 
 async def release_due(connection: Connection, *, limit: int, exclude: Sequence[UUID] = ()) -> list[LaneStart]:
     """Moves up to `limit` due jobs, except some, to `ready`. Returns the lane and the id of each."""
-    return [LaneStart(Lane(*row[:3]), row[3]) for row in await connection.fetch(RELEASE_DUE, limit, exclude)]
+    return [LaneStart(Lane(*row[:4]), row[4]) for row in await connection.fetch(RELEASE_DUE, limit, exclude)]
 
 
-FIND_FIRST_DUE = f"""
-select job_id from scheduled
-where run_at <= now() and (marks & {Mark.KEYED:d} <> 0 and reason = 0) = $1 and job_id <> all($2)
-order by run_at limit 1
+class DueKind(Enum):
+    """Due jobs by the statement that releases them; the value is its condition."""
+
+    PLAIN = _PLAIN
+    KEYED = _KEYED
+    PARKED = PARKED
+
+
+_FIND_FIRST_DUE = """
+select job_id from scheduled where run_at <= now() and {kind} and job_id <> all($1) order by run_at limit 1
 """
+FIND_FIRST_DUE = {kind: _FIND_FIRST_DUE.format(kind=kind.value) for kind in DueKind}
 
 
-async def find_first_due(connection: Connection, *, keyed: bool, exclude: Sequence[UUID]) -> list[UUID]:
-    """Returns the job that is released next, if any."""
-    return [row[0] for row in await connection.fetch(FIND_FIRST_DUE, keyed, exclude)]
+async def find_first_due(connection: Connection, kind: DueKind, *, exclude: Sequence[UUID]) -> list[UUID]:
+    """Returns the job of this kind that is released next, if any."""
+    return [row[0] for row in await connection.fetch(FIND_FIRST_DUE[kind], exclude)]
 
 
-READ_NEXT_DUE = "select extract(epoch from min(run_at) - now())::float8 from scheduled where job_id <> all($1)"
+# The time of a job that waits for a signal without a timeout, or is held, is infinite.
+READ_NEXT_DUE = """
+select extract(epoch from min(run_at) - now())::float8 from scheduled where run_at < 'infinity' and job_id <> all($1)
+"""
 
 
 async def seconds_to_next(connection: Connection, *, exclude: Sequence[UUID] = ()) -> float | None:

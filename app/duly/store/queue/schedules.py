@@ -15,7 +15,7 @@ Key = tuple[int, str]  # tenant and name
 # `submission` has both the submission as sent and its template; each is selected as a text of its own.
 _SCHEDULE = """
 tenant_id, name, cron, timezone, (submission -> 'asked')::text as asked, (submission -> 'job')::text as job, overlap,
-catch_up, paused, next_run_at, last_run_at, last_job_id, last_error::text, created_at, updated_at
+catch_up, paused, next_run_at, last_run_at, last_job_id, last_error::text, created_at, updated_at, declared
 """
 
 
@@ -39,34 +39,37 @@ async def has_room(connection: Connection, tenant_id: int, *, most: int) -> bool
 
 
 INSERT_SCHEDULE = f"""
-insert into schedules (tenant_id, name, cron, timezone, submission, overlap, catch_up, paused, next_run_at)
-values ($1, $2, $3, $4, json_build_object('asked', $5::json, 'job', $6::json), $7, $8, $9, $10)
+insert into schedules (tenant_id, name, cron, timezone, submission, overlap, catch_up, paused, next_run_at,
+                       declared)
+values ($1, $2, $3, $4, json_build_object('asked', $5::json, 'job', $6::json), $7, $8, $9, $10, $11)
 on conflict do nothing
 returning {_SCHEDULE}
 """
 
 
 async def add_schedule(
-    connection: Connection, key: Key, recurrence: Recurrence, next_run_at: datetime | None
+    connection: Connection, key: Key, recurrence: Recurrence, next_run_at: datetime | None, *, declared: bool = False
 ) -> Schedule | None:
-    """Inserts a schedule; returns None if its name is taken."""
-    row = await connection.fetchrow(INSERT_SCHEDULE, *key, *_members(recurrence), next_run_at)
+    """Inserts a schedule; returns None if its name is taken. `declared`: the code of a worker declares it."""
+    row = await connection.fetchrow(INSERT_SCHEDULE, *key, *_members(recurrence), next_run_at, declared)
     return _schedule(row) if row is not None else None
 
 
 UPDATE_SCHEDULE = f"""
 update schedules set cron = $3, timezone = $4, submission = json_build_object('asked', $5::json, 'job', $6::json),
-    overlap = $7, catch_up = $8, paused = $9, next_run_at = $10, last_error = null, updated_at = now()
+    overlap = $7, catch_up = $8, paused = $9, next_run_at = $10, last_error = null, updated_at = now(),
+    declared = declared or $11
 where tenant_id = $1 and name = $2
 returning {_SCHEDULE}
 """
 
 
 async def change_schedule(
-    connection: Connection, key: Key, recurrence: Recurrence, next_run_at: datetime | None
+    connection: Connection, key: Key, recurrence: Recurrence, next_run_at: datetime | None, *, declared: bool = False
 ) -> Schedule:
-    """Updates a schedule that the caller's transaction holds."""
-    return _schedule(only(await connection.fetchrow(UPDATE_SCHEDULE, *key, *_members(recurrence), next_run_at)))
+    """Updates a schedule that the caller's transaction holds. `declared` as in `add_schedule`; it stays true."""
+    arguments = (*key, *_members(recurrence), next_run_at, declared)
+    return _schedule(only(await connection.fetchrow(UPDATE_SCHEDULE, *arguments)))
 
 
 def _members(recurrence: Recurrence) -> tuple[object, ...]:
@@ -143,7 +146,7 @@ FIND_UNFINISHED = f"""
 select a.job_id from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
 cross join lateral (select 1 from jobs where tenant_id = a.tenant_id and job_id = a.job_id offset 0) j
 left join lateral (
-    select kind from events where job_id = a.job_id order by sequence desc limit 1
+    select kind from events where job_id = a.job_id and tenant_id = a.tenant_id order by sequence desc limit 1
 ) e on true
 where coalesce(e.kind, 0) < {FIRST_TERMINAL:d}
 """
@@ -273,4 +276,5 @@ def _schedule(row: Record) -> Schedule:
         last_error=row["last_error"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        declared=row["declared"],
     )

@@ -9,9 +9,11 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from duly.domain.events import FIRST_TERMINAL, Status
+from duly.domain.events import FIRST_TERMINAL, PLACING_NOTHING, EventKind, Status
 from duly.domain.ids import LARGEST, SMALLEST
-from duly.store.queue.ready import FIND_LANES
+from duly.domain.job import Mark
+from duly.store.ledger.ready_keys import in_lane
+from duly.store.queue.ready import lanes_of_tenant
 from duly.store.schema.index_conditions import PLACED
 
 # Difference between the time in an id and the time of the record, beyond which `jobs_placed` has the job.
@@ -33,21 +35,24 @@ class ListFilter(NamedTuple):
     queues: Sequence[str] | None = None
     labels: Sequence[str] | None = None
     batches: Sequence[UUID] | None = None
+    parents: Sequence[UUID] | None = None
 
 
-# Status of a job by the kind of its newest event, 0 without one; agrees with `duly.domain.events.fold`.
+# Status of a job by the kind of the newest event that placed it, SUBMITTED without one; agrees with
+# `duly.domain.events.fold`. While it compensates, that counts as the newest.
+_QUEUED = (EventKind.RETRY_SCHEDULED, EventKind.LEASE_EXPIRED, EventKind.REQUEUED)
 KINDS = {
-    Status.PENDING: (0, 3, 4, 6),
-    Status.RUNNING: (1, 2, 5),
-    Status.COMPLETED: (10,),
-    Status.FAILED: (11,),
-    Status.CANCELLED: (12,),
+    Status.PENDING: (EventKind.SUBMITTED, *_QUEUED, EventKind.PARKED, EventKind.RESUMED, EventKind.HELD),
+    Status.RUNNING: (EventKind.STARTED, EventKind.COMPENSATING),
+    Status.COMPLETED: (EventKind.COMPLETED,),
+    Status.FAILED: (EventKind.FAILED,),
+    Status.CANCELLED: (EventKind.CANCELLED,),
 }
 
 # Every statement takes the same arguments, used or not.
 GIVEN = """with given as (
     select $1::int, $2::uuid, $3::uuid, $4::bigint, $5::text[], $6::text[], $7::smallint[], $8::smallint[], $9::text[],
-           $10::timestamptz, $11::timestamptz, $12::uuid[], $13::bigint
+           $10::timestamptz, $11::timestamptz, $12::uuid[], $13::bigint, $14::uuid[]
 )
 """
 _IN_RANGE = "tenant_id = $1 and job_id >= $2 and job_id < $3"
@@ -75,25 +80,39 @@ _OF_BATCHES = f"""
         where {_IN_RANGE} and job_id >= b.first_id and job_id <= b.last_id and batch_id = a.batch_id {_NEWEST}
     ) w
 """
+_OF_PARENTS = f"""
+    select w.job_id from unnest($14) as a (parent_id)
+    cross join lateral (select job_id from jobs where {_IN_RANGE} and parent_id = a.parent_id {_NEWEST}) w
+"""
 _ENDED = f"""
     select w.job_id from unnest($8) as a (kind)
     cross join lateral (
         select job_id from events where {_IN_RANGE} and kind = a.kind and kind >= {FIRST_TERMINAL:d} {_NEWEST}
     ) w
 """
+# A job that compensates is running, also while it waits for an attempt.
+_COMPENSATES = f"marks & {Mark.COMPENSATING:d} <> 0"
+_NOT_COMPENSATING = f"marks & {Mark.COMPENSATING:d} = 0"
 _ASKED_HERE = "($5 is null or type = any($5)) and ($6 is null or queue = any($6))"
 _READY = f"""
-    select w.job_id from ({FIND_LANES}) l
+    select w.job_id from ({lanes_of_tenant("$1")} select * from lane) l
     cross join lateral (
-        select job_id from ready
-        where queue = l.queue and type = l.type and priority = l.priority and {_IN_RANGE} {_NEWEST}
+        select job_id from ready where {in_lane("l")} and {_IN_RANGE} and {_NOT_COMPENSATING} {_NEWEST}
     ) w
     where ($5 is null or l.type = any($5)) and ($6 is null or l.queue = any($6))
 """
 _STANDING = {
-    table: f"select job_id from {table} where {_IN_RANGE} and {_ASKED_HERE} {_NEWEST}"
-    for table in ("scheduled", "blocked", "running")
+    table: f"select job_id from {table} where {_IN_RANGE} and {_ASKED_HERE}{only} {_NEWEST}"
+    for table, only in {
+        "scheduled": f" and {_NOT_COMPENSATING}",
+        "blocked": f" and {_NOT_COMPENSATING}",
+        "running": "",
+    }.items()
 }
+_COMPENSATING = tuple(
+    f"select job_id from {table} where {_IN_RANGE} and {_ASKED_HERE} and {_COMPENSATES} {_NEWEST}"
+    for table in ("ready", "scheduled", "blocked")
+)
 _OF_LABELS = f"""
     select w.job_id from unnest($9) as a (labels)
     cross join lateral (select job_id from jobs where {_IN_RANGE} and labels @> a.labels::jsonb offset 0) w
@@ -116,10 +135,27 @@ _ASKED = {
     "created_since": "created_at >= $10",
     "created_before": "created_at < $11",
     "batches": "batch_id = any($12)",
+    "parents": "parent_id = any($14)",
 }
 _AS_ASKED = "exists (select from jobs where tenant_id = $1 and job_id = c.job_id and {asked} offset 0)"
-_STATUS = """
-    coalesce((select kind from events where job_id = c.job_id order by sequence desc limit 1), 0) = any($7)
+
+
+def _numbers(kinds: Iterable[EventKind]) -> str:
+    return ", ".join(f"{kind:d}" for kind in kinds)
+
+
+_STATUS = f"""
+    coalesce((
+        select case when kind not in ({_numbers(_QUEUED)}) then kind else coalesce((
+            select case when kind = {EventKind.COMPENSATING:d} then kind end from events
+            where tenant_id = $1 and job_id = c.job_id
+              and kind in ({EventKind.COMPENSATING:d}, {EventKind.FAILED:d}, {EventKind.CANCELLED:d})
+            order by sequence desc limit 1
+        ), kind) end
+        from events
+        where tenant_id = $1 and job_id = c.job_id and kind not in ({_numbers(sorted(PLACING_NOTHING))})
+        order by sequence desc limit 1
+    ), 0) = any($7)
 """
 
 
@@ -147,6 +183,8 @@ def access_paths_of(job_filter: ListFilter) -> list[AccessPath]:
     paths = []
     if job_filter.batches is not None:
         paths.append(AccessPath((_OF_BATCHES,), frozenset({"batches"})))
+    if job_filter.parents is not None:
+        paths.append(AccessPath((_OF_PARENTS,), frozenset({"parents"})))
     if job_filter.statuses is not None:
         paths.append(_path_of_statuses(job_filter.statuses))
     if job_filter.queues is not None and "default" not in job_filter.queues:
@@ -158,7 +196,7 @@ def access_paths_of(job_filter: ListFilter) -> list[AccessPath]:
 
 def _path_of_statuses(statuses: Sequence[Status]) -> AccessPath:
     sources = [_READY, _STANDING["scheduled"], _STANDING["blocked"]] if Status.PENDING in statuses else []
-    sources += [_STANDING["running"]] if Status.RUNNING in statuses else []
+    sources += [_STANDING["running"], *_COMPENSATING] if Status.RUNNING in statuses else []
     if {Status.PENDING, Status.RUNNING}.issuperset(statuses):
         return AccessPath(tuple(sources), frozenset({"statuses", "types", "queues"}))
     return AccessPath((*sources, _ENDED))  # an ended job may have been retried, so its status is looked up
@@ -199,12 +237,13 @@ def arguments(tenant_id: int, job_filter: ListFilter, *, most: int, limit: int) 
         job_filter.types,
         job_filter.queues,
         kinds,
-        [kind for kind in kinds if kind >= 10],  # noqa: PLR2004  # from there on they are terminal
+        [kind for kind in kinds if kind.terminal],
         job_filter.labels,
         job_filter.created_since,
         job_filter.created_before,
         job_filter.batches,
         limit,
+        job_filter.parents,
     ]
 
 

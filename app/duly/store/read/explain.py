@@ -8,9 +8,11 @@ from uuid import UUID
 from duly.domain.events import EventKind
 from duly.domain.explanation import OpenBreaker, Parent, StartLimit
 from duly.domain.job import Lane
+from duly.store.ledger.ready_keys import in_lane
 from duly.store.postgres.catalog_types import only
 from duly.store.postgres.database import Connection
-from duly.store.queue.ready import LANES_OF_QUEUE
+from duly.store.queue.nodes import leased_type_key
+from duly.store.queue.ready import lanes_of_queue
 
 MOST_AHEAD = 10_000
 MOST_PARENTS = 20
@@ -19,15 +21,21 @@ READ_SURROUNDINGS = """
 select now() as now,
        (select paused_at from queues where tenant_id = $1 and queue = $2) as paused_at,
        (
-           select count(*)::int from nodes where $3 = any(job_types) and 'worker' = any(roles) and not draining
+           select count(*)::int from nodes
+           where not draining
+             and ($3 = any(job_types) and 'worker' = any(roles) or $5 = any(leased_types))
        ) as workers,
        n.name, r.deadline, r.cancel_requested_at, r.started_at,
-       j.concurrency_key, j.expires_at, c.job_id as holder
+       j.concurrency_key, j.expires_at, c.job_id as holder, l.expires_at, l.worker_name
 from jobs j
 left join lateral (
-    select node_id, deadline, cancel_requested_at, started_at from running where job_id = $4 offset 0
+    select node_id, deadline, cancel_requested_at, started_at from running
+    where job_id = $4 and tenant_id = $1 offset 0
 ) r on true
 left join nodes n on n.node_id = r.node_id
+left join lateral (
+    select expires_at, worker_name from leases where tenant_id = $1 and job_id = $4 offset 0
+) l on true
 left join lateral (
     select job_id from concurrency where tenant_id = $1 and key = j.concurrency_key offset 0
 ) c on true
@@ -48,40 +56,41 @@ class JobSurroundings(NamedTuple):
     key: str | None
     expires_at: datetime | None
     holder: UUID | None
+    lease_expires_at: datetime | None
+    worker_name: str | None
 
 
 async def read_surroundings(connection: Connection, tenant_id: int, job_id: UUID, lane: Lane) -> JobSurroundings:
     """Returns the surroundings of an existing job."""
-    return JobSurroundings(
-        *only(await connection.fetchrow(READ_SURROUNDINGS, tenant_id, lane.queue, lane.type, job_id))
-    )
+    leased = leased_type_key(tenant_id, lane.type)
+    row = await connection.fetchrow(READ_SURROUNDINGS, tenant_id, lane.queue, lane.type, job_id, leased)
+    return JobSurroundings(*only(row))
 
 
 # Lane by lane in the order of claims: higher priorities first, then by age. Counts at most the limit in each lane.
 COUNT_AHEAD = f"""
-{LANES_OF_QUEUE.format(queue="$1")}
-select least(sum(c.n), $4)::int from lane l cross join lateral (
+{lanes_of_queue("$1", "$2")}
+select least(sum(c.n), $5)::int from lane l cross join lateral (
     select count(*) as n from (
-        select from ready where queue = l.queue and type = l.type and priority = l.priority
-          and (l.priority > $2 or job_id < $3) limit $4
+        select from ready where {in_lane("l")} and (l.priority > $3 or job_id < $4) limit $5
     ) r
 ) c
-where l.priority >= $2
+where l.priority >= $3
 """
 
 
 async def count_ahead(connection: Connection, lane: Lane, job_id: UUID) -> int:
     """Returns the number of ready jobs of its queue ahead of this one, up to `MOST_AHEAD`."""
-    return await connection.fetchval(COUNT_AHEAD, lane.queue, lane.priority, job_id, MOST_AHEAD) or 0
+    return await connection.fetchval(COUNT_AHEAD, lane.tenant_id, lane.queue, lane.priority, job_id, MOST_AHEAD) or 0
 
 
 READ_PARENTS = f"""
 select d.parent_id,
-       case when exists (select from running where job_id = d.parent_id) then 'running'
+       case when exists (select from running where job_id = d.parent_id and tenant_id = $1) then 'running'
             else coalesce((
                 select case kind when {EventKind.COMPLETED:d} then 'completed' when {EventKind.FAILED:d} then 'failed'
                        when {EventKind.CANCELLED:d} then 'cancelled' else 'pending' end
-                from events where job_id = d.parent_id order by sequence desc limit 1
+                from events where job_id = d.parent_id and tenant_id = $1 order by sequence desc limit 1
             ), 'pending') end,
        count(*) over ()::int
 from dependencies d where d.child_id = $2 and d.tenant_id = $1 order by d.parent_id limit $3
@@ -130,10 +139,10 @@ async def read_limits_of(connection: Connection, tenant_id: int, lane: Lane) -> 
     ]
 
 
-READ_OPEN_BREAKER = "select state, code, probe_at from breakers where type = $1 and state <> 0"
+READ_OPEN_BREAKER = "select state, code, probe_at from breakers where tenant_id = $1 and type = $2 and state <> 0"
 
 
-async def read_open_breaker(connection: Connection, job_type: str) -> OpenBreaker | None:
-    """Returns the circuit breaker of the type; None if it is closed."""
-    row = await connection.fetchrow(READ_OPEN_BREAKER, job_type)
+async def read_open_breaker(connection: Connection, lane: Lane) -> OpenBreaker | None:
+    """Returns the circuit breaker of the tenant and type; None if it is closed."""
+    row = await connection.fetchrow(READ_OPEN_BREAKER, lane.tenant_id, lane.type)
     return OpenBreaker(row[0] == 1, row[1], row[2]) if row is not None else None

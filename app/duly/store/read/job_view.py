@@ -6,23 +6,30 @@ from uuid import UUID
 from duly.domain.event_views import WITH_ERROR, read_progress
 from duly.domain.events import EventKind, Status
 from duly.domain.job import JobView, Mark, WaitReason
+from duly.store.ledger.ready_keys import in_lane
 from duly.store.postgres.catalog_types import Record
 from duly.store.postgres.database import Connection
 
 # One snapshot of all tables that may have the job; each part is a lookup by a whole key.
 _NEWEST = "order by sequence desc limit 1"
 _MERGED = f"{Mark.MERGED:d}"
+# A job that waits for a signal, for child jobs, or for a retry by hand, may have no time at which it runs again.
+_WITHOUT_TIME = f"{WaitReason.SIGNAL:d}, {WaitReason.HELD:d}, {WaitReason.CHILDREN:d}"
+_COMPENSATES = f"coalesce(n.marks, r.marks, s.marks, b.marks, 0) & {Mark.COMPENSATING:d} <> 0"
 _VIEW = f"""
 select j.job_id, j.type, j.queue, j.priority, j.max_attempts, j.labels::text as labels,
        coalesce(j.correlation_id, j.job_id::text) as correlation_id, j.created_at,
        j.batch_id, j.parent_id, j.depends_on,
        j.parameters::text as parameters,
        j.unique_key is not null and coalesce(n.marks, r.marks, s.marks, b.marks, {_MERGED}) & {_MERGED} <> 0 as merged,
-       coalesce(s.run_at, b.run_at, j.run_at) as run_at, coalesce(s.reason, b.reason) as waits_for,
+       case when s.reason in ({_WITHOUT_TIME}) then nullif(s.run_at, 'infinity')
+            else coalesce(s.run_at, b.run_at, j.run_at) end as run_at,
+       coalesce(s.reason, b.reason) as waits_for,
        case when r.job_id is not null then (
            select paused_at is not null from queues where tenant_id = j.tenant_id and queue = j.queue
        ) end as paused,
-       case when n.job_id is not null then 'running'
+       {_COMPENSATES} as compensating,
+       case when n.job_id is not null or {_COMPENSATES} then 'running'
             when r.job_id is not null or s.job_id is not null or b.job_id is not null then 'pending'
             when e.kind = {EventKind.COMPLETED:d} then 'completed' when e.kind = {EventKind.FAILED:d} then 'failed'
             when e.kind = {EventKind.CANCELLED:d} then 'cancelled'
@@ -31,31 +38,36 @@ select j.job_id, j.type, j.queue, j.priority, j.max_attempts, j.labels::text as 
        coalesce(n.attempt, r.attempt, s.attempt, b.attempt, e.attempt, 0) as attempt,
        e.kind, e.occurred_at, e.data::text as data,
        coalesce(n.started_at, (
-           select occurred_at from events x where x.job_id = {{job}} and x.kind = {EventKind.STARTED:d} {_NEWEST}
+           select occurred_at from events x
+           where x.job_id = {{job}} and x.tenant_id = {{tenant}} and x.kind = {EventKind.STARTED:d} {_NEWEST}
        )) as started_at,
        case when coalesce(n.sequence, r.sequence, s.sequence, b.sequence, e.sequence, 0) > 1 then (
-           select x.data::text from events x where x.job_id = {{job}} and x.kind = {EventKind.PROGRESSED:d} {_NEWEST}
+           select x.data::text from events x
+           where x.job_id = {{job}} and x.tenant_id = {{tenant}} and x.kind = {EventKind.PROGRESSED:d} {_NEWEST}
        ) end as told
 from jobs j
 left join lateral (
-    select job_id, sequence, attempt, marks, started_at from running where job_id = {{job}} offset 0
+    select job_id, sequence, attempt, marks, started_at from running
+    where job_id = {{job}} and tenant_id = {{tenant}} offset 0
 ) n on true
 left join lateral (
     select job_id, sequence, attempt, marks from ready
-    where queue = j.queue and type = j.type and priority = j.priority and job_id = {{job}} offset 0
+    where {in_lane("j")} and job_id = {{job}} offset 0
 ) r on true
 left join lateral (
-    select job_id, sequence, attempt, marks, run_at, reason from scheduled where job_id = {{job}} offset 0
+    select job_id, sequence, attempt, marks, run_at, reason from scheduled
+    where job_id = {{job}} and tenant_id = {{tenant}} offset 0
 ) s on true
 left join lateral (
-    select job_id, sequence, attempt, marks, run_at, reason from blocked where job_id = {{job}} offset 0
+    select job_id, sequence, attempt, marks, run_at, reason from blocked
+    where job_id = {{job}} and tenant_id = {{tenant}} offset 0
 ) b on true
 left join lateral (
     select kind, sequence, attempt, occurred_at, data from events x
-    where x.job_id = {{job}} order by sequence desc limit 1
+    where x.job_id = {{job}} and x.tenant_id = {{tenant}} order by sequence desc limit 1
 ) e on true
 """
-VIEW_ONE = _VIEW.format(job="$2") + "where j.tenant_id = $1 and j.job_id = $2"
+VIEW_ONE = _VIEW.format(job="$2", tenant="$1") + "where j.tenant_id = $1 and j.job_id = $2"
 
 
 async def view_job(connection: Connection, tenant_id: int, job_id: UUID) -> JobView | None:
@@ -70,7 +82,8 @@ async def view_job(connection: Connection, tenant_id: int, job_id: UUID) -> JobV
 VIEW_EACH = f"""
 select v.*, a.place from unnest($1::int[], $2::uuid[]) with ordinality as a (tenant_id, job_id, place)
 cross join lateral (
-    {_VIEW.format(job="a.job_id")} where j.tenant_id = a.tenant_id and j.job_id = a.job_id offset 0
+    {_VIEW.format(job="a.job_id", tenant="a.tenant_id")}
+    where j.tenant_id = a.tenant_id and j.job_id = a.job_id offset 0
 ) v
 """
 
@@ -130,10 +143,13 @@ def _view(row: Record, merged: Mapping[UUID, str]) -> JobView:
         run_at=row["run_at"],
         started_at=row["started_at"],
         completed_at=row["occurred_at"] if status.ended else None,
+        compensating=row["compensating"],
     )
 
 
 def _waiting_for(row: Record) -> str:
+    if row["waits_for"] == WaitReason.CHILDREN:
+        return "dependencies"
     if row["waits_for"] is not None:
         return WaitReason(row["waits_for"]).name.lower()
     return "paused" if row["paused"] else "worker"

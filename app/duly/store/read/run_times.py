@@ -15,13 +15,14 @@ READ_RUN_TIMES = f"""
 select extract(epoch from e.occurred_at - coalesce(
     (
         select max(x.occurred_at) from (
-            select kind, occurred_at from events where job_id = a.job_id order by sequence desc limit 20
+            select kind, occurred_at from events
+            where tenant_id = $1 and job_id = a.job_id order by sequence desc limit 20
         ) x
         where x.kind = {EventKind.STARTED:d}
     ),
     case when e.attempt = 1 then (
-        select x.occurred_at from events x where x.job_id = a.job_id and x.kind = {EventKind.STARTED:d}
-        order by x.sequence limit 1
+        select x.occurred_at from events x
+        where x.tenant_id = $1 and x.job_id = a.job_id and x.kind = {EventKind.STARTED:d} order by x.sequence limit 1
     ) end
 ))::float8
 from unnest($2::uuid[]) as a (job_id)

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSON
 
@@ -30,8 +31,10 @@ Table(
     may("max_schedules", Integer),
     may("max_keys", Integer),
     need("created_at", TIME, "now()"),
+    may("max_queues", Integer),
     PrimaryKeyConstraint("tenant_id", name="tenants_pkey"),
     UniqueConstraint("name", name="tenants_name"),
+    Index("tenants_retention", "retention_days", postgresql_where=text("retention_days is not null")),
 )
 Table(
     "api_keys",
@@ -67,4 +70,12 @@ Table(
     may("after", JSON),
     may("request_id", Text),
     PrimaryKeyConstraint("tenant_id", "id", name="audit_pkey"),
+)
+Table(
+    "submitters",
+    metadata,
+    need("tenant_id", Integer),
+    need("role", Text),
+    need("created_at", TIME, "now()"),
+    PrimaryKeyConstraint("role", "tenant_id", name="submitters_pkey"),
 )

@@ -1,8 +1,9 @@
-"""Tables of nodes, claim restrictions, schedules and tickets, as SQLAlchemy metadata."""
+"""Tables of nodes, claim restrictions, job types, schedules and tickets, as SQLAlchemy metadata."""
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    Date,
     Double,
     Index,
     Integer,
@@ -29,6 +30,10 @@ Table(
     need("heartbeat_at", TIME, "now()"),
     need("draining", Boolean, "false"),
     may("rates", JSON),
+    need("schedules", ARRAY(Text), "'{}'"),
+    need("leased_types", ARRAY(Text), "'{}'"),
+    need("slots", Integer, "0"),
+    need("busy_slots", Integer, "0"),
     PrimaryKeyConstraint("node_id", name="nodes_pkey"),
 )
 Table(
@@ -37,6 +42,37 @@ Table(
     need("id", SmallInteger),
     need("version", BigInteger),
     PrimaryKeyConstraint("id", name="control_pkey"),
+)
+Table(
+    "cell_record",
+    metadata,
+    need("number", SmallInteger),
+    need("count", SmallInteger),
+    need("installation", UUID),
+    need("complete", Boolean, "false"),
+    need("recorded_at", TIME, "now()"),
+    PrimaryKeyConstraint("number", name="cell_record_pkey"),
+)
+Table(
+    "epochs",
+    metadata,
+    need("began", BigInteger),
+    need("shift", BigInteger),
+    may("server_started_at", TIME),
+    need("began_at", TIME, "now()"),
+    PrimaryKeyConstraint("began", name="epochs_pkey"),
+)
+Table(
+    "retention_holds",
+    metadata,
+    need("name", Text),
+    may("tenant_id", Integer),
+    may("first_day", Date),
+    may("last_day", Date),
+    need("reason", Text),
+    need("created_by", Text),
+    need("created_at", TIME, "now()"),
+    PrimaryKeyConstraint("name", name="retention_holds_pkey"),
 )
 Table(
     "contractions",
@@ -53,6 +89,14 @@ Table(
     PrimaryKeyConstraint("tenant_id", "queue", name="queues_pkey"),
 )
 Table(
+    "queue_names",
+    metadata,
+    need("tenant_id", Integer),
+    need("queue", Text),
+    need("used_at", TIME, "now()"),
+    PrimaryKeyConstraint("tenant_id", "queue", name="queue_names_pkey"),
+)
+Table(
     "limits",
     metadata,
     need("tenant_id", Integer),
@@ -65,10 +109,12 @@ Table(
     need("tokens", Double, "0"),
     need("refilled_at", TIME, "now()"),
     PrimaryKeyConstraint("tenant_id", "scope", "name", name="limits_pkey"),
+    Index("limits_of_starts", "tenant_id", "scope", "name", postgresql_where=text("scope in (1, 2)")),
 )
 Table(
     "breakers",
     metadata,
+    need("tenant_id", Integer, "1"),
     need("type", Text),
     need("state", SmallInteger),
     need("failures", Integer),
@@ -76,7 +122,8 @@ Table(
     may("opened_at", TIME),
     may("probe_at", TIME),
     may("probe_id", UUID),
-    PrimaryKeyConstraint("type", name="breakers_pkey"),
+    PrimaryKeyConstraint("tenant_id", "type", name="breakers_pkey"),
+    Index("breakers_open", "tenant_id", "type", postgresql_where=text("state <> 0")),
 )
 Table(
     "schedules",
@@ -95,6 +142,7 @@ Table(
     may("last_error", JSON),
     need("created_at", TIME, "now()"),
     need("updated_at", TIME, "now()"),
+    need("declared", Boolean, "false"),
     PrimaryKeyConstraint("tenant_id", "name", name="schedules_pkey"),
     Index("schedules_due", "next_run_at", postgresql_where=text("not paused")),
 )
@@ -116,4 +164,23 @@ Table(
     may("opens", JSON),
     PrimaryKeyConstraint("digest", name="stream_tickets_pkey"),
     Index("stream_tickets_expires", "expires_at"),
+)
+Table(
+    "declared_types",
+    metadata,
+    need("tenant_id", Integer),
+    need("type", Text),
+    need("description", Text),
+    need("parameters_schema", JSON),
+    need("result_schema", JSON),
+    need("timeout_seconds", Double),
+    need("max_attempts", Integer),
+    need("retry", JSON),
+    may("queue", Text),
+    may("handler", JSON),
+    need("digest", LargeBinary),
+    need("declared_at", TIME, "now()"),
+    need("seen_at", TIME, "now()"),
+    need("holds", Boolean, "false"),
+    PrimaryKeyConstraint("tenant_id", "type", name="declared_types_pkey"),
 )

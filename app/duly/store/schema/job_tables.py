@@ -20,6 +20,8 @@ from duly.domain.job import Mark
 from duly.store.schema.column_types import TIME, TRANSACTION_ID, counters, may, metadata, need
 from duly.store.schema.index_conditions import PLACED
 
+_COMPENSATES = f"marks & {Mark.COMPENSATING:d} <> 0"
+
 Table(
     "jobs",
     metadata,
@@ -48,7 +50,9 @@ Table(
     may("batch_id", UUID),
     may("parent_id", UUID),
     may("digest", LargeBinary),
+    may("holds", Boolean),
     PrimaryKeyConstraint("tenant_id", "job_id", name="jobs_pkey"),
+    Index("jobs_id", "job_id", unique=True, postgresql_where=text("type <> ''")),
     Index("jobs_tx", "tx", postgresql_using="brin"),
     Index("jobs_type", "tenant_id", "type", "job_id", postgresql_where=text("type <> ''")),
     Index("jobs_queue", "tenant_id", "queue", "job_id", postgresql_where=text("queue <> 'default'")),
@@ -90,6 +94,9 @@ Table(
     may("batch_id", UUID),
     may("expires_at", TIME),
     PrimaryKeyConstraint("queue", "type", "priority", "job_id", name="ready_pkey"),
+    # Names are in the collation "C", which the comparison with the database does not see.
+    Index("ready_lanes", "tenant_id", "queue", "type", "priority", "job_id"),
+    Index("ready_compensating", "tenant_id", "job_id", postgresql_where=text(_COMPENSATES)),
     Index("ready_expires", "expires_at", postgresql_where=text("expires_at is not null")),
 )
 Table(
@@ -105,6 +112,7 @@ Table(
     may("expires_at", TIME),
     PrimaryKeyConstraint("job_id", name="scheduled_pkey"),
     Index("scheduled_due", "run_at"),
+    Index("scheduled_compensating", "tenant_id", "job_id", postgresql_where=text(_COMPENSATES)),
     Index("scheduled_expires", "expires_at", postgresql_where=text("expires_at is not null")),
 )
 Table(
@@ -122,6 +130,7 @@ Table(
     may("concurrency_key", Text),
     PrimaryKeyConstraint("job_id", name="blocked_pkey"),
     Index("blocked_key", "tenant_id", "concurrency_key", "job_id", postgresql_where=text("reason = 3")),
+    Index("blocked_compensating", "tenant_id", "job_id", postgresql_where=text(_COMPENSATES)),
     Index("blocked_expires", "expires_at", postgresql_where=text("expires_at is not null")),
 )
 Table(
@@ -262,4 +271,18 @@ Table(
     need("since", TIME, "now()"),
     need("noted_at", TIME, "now()"),
     PrimaryKeyConstraint("job_id", "stage", name="set_aside_pkey"),
+)
+Table(
+    "inbox",
+    metadata,
+    need("tenant_id", Integer),
+    need("job_id", UUID),
+    need("called_at", TIME),
+    need("size", Integer),
+    need("queue", Text),
+    need("type", Text),
+    need("parameters", JSON),
+    need("options", JSON),
+    PrimaryKeyConstraint("job_id", name="inbox_pkey"),
+    Index("inbox_lane", "tenant_id", "queue", "job_id"),
 )

@@ -14,12 +14,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from duly.store.postgres.advisory_locks import MIGRATION, hold
+from duly.store.postgres.advisory_locks import MIGRATION, holding
 from duly.store.postgres.database import Database, DatabaseError, DatabaseOutage, quoted, translated
 from duly.store.postgres.database_errors import error_of
+from duly.store.postgres.epochs import lend_epochs
 from duly.store.postgres.partition_function import lend_making
 from duly.store.postgres.partitions import PARTITIONED, ensure_partitions
-from duly.store.schema.revisions import migrations_folder
+from duly.store.postgres.submit_function import lend_submitting
+from duly.store.schema.migrations_folder import migrations_folder
 from duly.store.schema.tables import metadata
 
 SCHEMA_EXISTS = "select exists (select from pg_namespace where nspname = $1)"
@@ -40,10 +42,11 @@ async def migrate(database: Database, *, to: str = "head") -> None:
         if database.schema is not None and not await connection.fetchval(SCHEMA_EXISTS, database.schema):
             await connection.execute(f"create schema if not exists {quoted(database.schema)}")
         # Keeps nodes that start at the same time from racing. The transaction of the lock is on a separate connection.
-        async with connection.transaction():
-            await hold(connection, MIGRATION)
+        async with holding(connection, MIGRATION):
             await _with_alembic(database, partial(_upgrade, to=to))
         await lend_making(connection, PARTITIONED)
+        await lend_submitting(connection)
+        await lend_epochs(connection)
         await ensure_partitions(connection)
 
 

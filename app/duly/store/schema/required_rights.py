@@ -5,10 +5,34 @@ from typing import NamedTuple
 from duly.store.postgres.catalog_types import Connection, only
 
 TABLES = (
-    *("alembic_version", "api_keys", "audit", "batch_tallies", "batches", "blocked", "breakers", "checkpoints"),
+    *("alembic_version", "api_keys", "audit", "batch_tallies", "batches", "blocked", "breakers", "cell_record"),
+    "checkpoints",
     "concurrency",
-    *("contractions", "control", "deliveries", "delivery_attempts", "dependencies", "endings", "endpoints", "events"),
-    *("idempotency", "job_logs", "jobs", "limits", "messages", "nodes", "queues", "ready", "receivers", "replays"),
+    *(
+        "contractions",
+        "control",
+        "declared_types",
+        "deliveries",
+        "delivery_attempts",
+        "dependencies",
+        "endings",
+        "endpoints",
+        "epochs",
+        "events",
+    ),
+    *(
+        "idempotency",
+        "inbox",
+        "job_logs",
+        "jobs",
+        "lease_ends",
+        "leases",
+        "limits",
+        "messages",
+        "minute_figures",
+        "nodes",
+    ),
+    *("queue_names", "queues", "ready", "receivers", "replays", "retention_holds"),
     *(
         "running",
         "schedule_runs",
@@ -16,12 +40,15 @@ TABLES = (
         "schedules",
         "secret_keys",
         "set_aside",
+        "signals",
+        "steps",
         "stream_tickets",
+        "submitters",
         "tenants",
         "unique_keys",
     ),
 )
-READ_ONLY = ("alembic_version", "contractions")
+READ_ONLY = ("alembic_version", "cell_record", "contractions", "epochs")
 
 # A schema that the role may not use is not on its effective search path, so its tables are not found by name.
 READ_SCHEMA = """

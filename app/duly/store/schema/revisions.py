@@ -5,10 +5,9 @@ longer to import than the rest of a start.
 """
 
 import re
-from importlib.resources import files
-from pathlib import Path
 
 from duly.store.postgres.database import Connection, Database
+from duly.store.schema.migrations_folder import migrations_folder
 
 # Migrations only add to the schema, so that the previous release keeps working. Those that remove something are listed
 # in this table.
@@ -26,13 +25,6 @@ class DatabaseNewer(Exception):
     def __init__(self, message: str, *, serves: bool) -> None:
         super().__init__(message)
         self.serves = serves
-
-
-def migrations_folder() -> Path:
-    """Returns `duly/migrations` of an installed wheel, or `migrations/` of a checkout."""
-    package = Path(str(files("duly")))
-    installed = package / "migrations"
-    return installed if installed.is_dir() else package.parents[1] / "migrations"
 
 
 def known_revisions() -> list[str]:
@@ -62,5 +54,7 @@ async def revisions_missing(connection: Connection) -> list[str]:
     if current not in known:
         kept = await connection.fetchval("select to_regclass('contractions') is not null")
         serves = kept and {row[0] for row in await connection.fetch(READ_CONTRACTIONS)} <= set(known)
-        raise DatabaseNewer(f"it is at the revision {current}, which this release does not know", serves=serves)
+        raise DatabaseNewer(
+            f"it is at revision {current}, and this release knows those up to {known[-1]}", serves=serves
+        )
     return known[known.index(current) + 1 :]

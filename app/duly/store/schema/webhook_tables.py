@@ -3,7 +3,8 @@
 from sqlalchemy import Boolean, Double, Index, Integer, PrimaryKeyConstraint, SmallInteger, Table, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
-from duly.store.schema.column_types import TIME, TIMED_ID, may, metadata, need
+from duly.store.schema.column_types import TIME, may, metadata, need
+from duly.store.schema.timed_id import TIMED_ID
 
 Table(
     "deliveries",

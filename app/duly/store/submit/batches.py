@@ -120,17 +120,27 @@ async def record_then_error(connection: Connection, tenant_id: int, batch_id: UU
 
 
 # Adds the pending tallies, so that no ended job is missing.
-READ_BATCH = """
+_VIEW = """
 select b.batch_id, b.name, b.first_id, b.last_id, b.total, b.completed + t.completed, b.failed + t.failed,
-       b.cancelled + t.cancelled, b.then_job_id, b.created_at, b.completed_at,
-       (select count(*)::int from running n where n.batch_id = b.batch_id and n.tenant_id = b.tenant_id),
-       b.then_error::text
+       b.cancelled + t.cancelled, b.then_job_id, b.created_at, b.completed_at, {running}, b.then_error::text
 from batches b cross join lateral (
     select coalesce(sum(completed), 0)::int as completed, coalesce(sum(failed), 0)::int as failed,
            coalesce(sum(cancelled), 0)::int as cancelled
     from batch_tallies where batch_id = b.batch_id and tenant_id = b.tenant_id
 ) t
-where b.tenant_id = $1 and b.batch_id = $2
+"""
+_RUNNING = "(select count(*)::int from running n where n.batch_id = b.batch_id and n.tenant_id = b.tenant_id)"
+READ_BATCH = f"{_VIEW.format(running=_RUNNING)} where b.tenant_id = $1 and b.batch_id = $2"
+# `running` has no index of batches: it is counted once for the page, not once for each batch.
+LIST_BATCHES = f"""
+with page as (
+    select batch_id from batches where tenant_id = $1 and batch_id < $2 order by batch_id desc limit $3
+), busy as (
+    select batch_id, count(*)::int as jobs from running
+    where tenant_id = $1 and batch_id = any(array(select batch_id from page)) group by batch_id
+)
+{_VIEW.format(running="coalesce((select jobs from busy where busy.batch_id = b.batch_id), 0)")}
+where b.tenant_id = $1 and b.batch_id = any(array(select batch_id from page)) order by b.batch_id desc
 """
 
 
@@ -161,6 +171,11 @@ async def view_batch(connection: Connection, tenant_id: int, batch_id: UUID) -> 
     """Returns a batch; None if the tenant has no such batch."""
     row = await connection.fetchrow(READ_BATCH, tenant_id, batch_id)
     return BatchView(*row) if row is not None else None
+
+
+async def list_batches(connection: Connection, tenant_id: int, *, before: UUID, limit: int) -> list[BatchView]:
+    """Returns up to `limit` batches with smaller ids, newest first."""
+    return [BatchView(*row) for row in await connection.fetch(LIST_BATCHES, tenant_id, before, limit)]
 
 
 READ_JOB_IDS = """

@@ -85,7 +85,9 @@ DELETE_KEY = "delete from idempotency where tenant_id = $1 and key = $2"
 REDIRECT_KEY = """
 update idempotency i set job_id = $3, answer = json_build_object(
     'createdAt', j.created_at,
-    'kind', coalesce((select kind from events where job_id = $3 order by sequence desc limit 1), 0)
+    'kind', coalesce((
+        select kind from events where tenant_id = $1 and job_id = $3 order by sequence desc limit 1
+    ), 0)
 )
 from jobs j where i.tenant_id = $1 and i.key = $2 and j.tenant_id = $1 and j.job_id = $3
 returning i.answer

@@ -10,19 +10,42 @@ from duly.domain.job import NewBatch, NewJob
 from duly.store.ledger.outbox import DELIVERS, outbox
 from duly.store.postgres.catalog_types import only
 from duly.store.postgres.database import Connection
+from duly.store.postgres.parameter_columns import compact, each_row
 from duly.store.submit.batches import batch_columns
 
-_ASKED = """
+# Columns of a NewJob in order, with the types of their arrays; later ones are not stored with the job.
+_COLUMNS = {
+    "tenant_id": "int[]",
+    "job_id": "uuid[]",
+    "type": "text[]",
+    "queue": "text[]",
+    "priority": "smallint[]",
+    "parameters": "text[]",
+    "timeout_seconds": "real[]",
+    "max_attempts": "smallint[]",
+    "run_at": "timestamptz[]",
+    "delay_seconds": "float8[]",
+    "labels": "text[]",
+    "callback_url": "text[]",
+    "callback_secret": "text[]",
+    "callback_events": "smallint[]",
+    "correlation_id": "text[]",
+    "traceparent": "text[]",
+    "batch_id": "uuid[]",
+}
+COLUMNS = len(_COLUMNS)
+# Ids give the rows; parameters differ as a rule.
+_IN_FULL = {"job_id", "parameters"}
+_ARRAYS = {name: f"${index}::{array}" for index, (name, array) in enumerate(_COLUMNS.items(), 1)}
+_VALUES = (name if name in _IN_FULL else each_row(array, name) for name, array in _ARRAYS.items())
+_ASKED = f"""
     select tenant_id, job_id, type, queue, priority, parameters, timeout_seconds, max_attempts,
            coalesce(run_at, now() + delay_seconds * interval '1 second') as run_at, labels, callback_url,
            callback_secret, callback_events, correlation_id, traceparent, batch_id, starts
-    from unnest(
-        $1::int[], $2::uuid[], $3::text[], $4::text[], $5::smallint[], $6::text[], $7::real[], $8::smallint[],
-        $9::timestamptz[], $10::float8[], $11::text[], $12::text[], $13::text[], $14::smallint[],
-        $15::text[], $16::text[], $17::uuid[], $18::bool[]
-    ) as a (tenant_id, job_id, type, queue, priority, parameters, timeout_seconds, max_attempts,
-            run_at, delay_seconds, labels, callback_url, callback_secret, callback_events, correlation_id, traceparent,
-            batch_id, starts)
+    from (
+        select {", ".join(_VALUES)}, {each_row("$18::bool[]", "starts")}
+        from unnest({", ".join(_ARRAYS.values())}, $18::bool[]) as a ({", ".join(_ARRAYS)}, starts)
+    ) a
 """
 _RECORDED = """
     insert into jobs (tenant_id, job_id, type, queue, priority, parameters, timeout_seconds, max_attempts,
@@ -45,13 +68,23 @@ _FOR_LATER = """
     from {source} where run_at > now()
 """
 
+# Most rounds start no job at once and record no batch. The statement below does the same for them, but each execution
+# sets up its steps: 35 µs of 80, which is 2 µs of a job in a round of 16.
+SUBMIT = f"""
+with asked as materialized ({_ASKED}),
+recorded as ({_RECORDED}),
+now_ready as ({_NOW_READY.format(source="asked")}),
+for_later as ({_FOR_LATER.format(source="asked")})
+select now(), false, false
+"""
+
 # A statement cannot read the rows of `jobs` that it inserts.
 _STARTING_EVENTS = f"(select *, 1 as sequence, {EventKind.STARTED:d}::smallint as kind from starting)"
 _STARTING_JOB = "(select g.callback_url, g.labels::jsonb as labels)"
 
 # Jobs with `starts` are recorded as running on the node that submits them, with the events of a claim (eager start).
 # If that node knows an older version ($21) of the claim restrictions, all jobs are ready instead.
-SUBMIT = f"""
+SUBMIT_STARTING = f"""
 with asked as materialized ({_ASKED}),
 may as materialized (select coalesce((select version = $21 from control where id = 1), false) as start),
 recorded as ({_RECORDED}),
@@ -89,7 +122,6 @@ now_ready as ({_NOW_READY.format(source="recorded")}),
 for_later as ({_FOR_LATER.format(source="recorded")})
 select now() as at, count(*) as recorded from recorded
 """
-COLUMNS = 17  # of a NewJob; later ones are not stored with the job
 
 
 class Starting(NamedTuple):
@@ -121,18 +153,18 @@ async def record_jobs(
     """Records new jobs without ties to others, each ready, scheduled or running, and the batch that they form, in one
     statement.
     """
+    if starting is None and batch is None:
+        return RecordedAt(*only(await connection.fetchrow(SUBMIT, *_columns(jobs), None)))
     node_id, source, version, starts = starting or (None, None, None, None)
     together = batch_columns(batch, jobs, total=len(jobs)) if batch else _ALONE
-    given = (*_columns(jobs), starts, node_id, source, version, *together)
-    return RecordedAt(*only(await connection.fetchrow(SUBMIT, *given)))
+    given = (*_columns(jobs), starts and compact(starts), node_id, source, version, *together)
+    return RecordedAt(*only(await connection.fetchrow(SUBMIT_STARTING, *given)))
 
 
 def _columns(jobs: Sequence[NewJob]) -> list[Sequence[object] | None]:
-    """Returns an array for each column. Columns with nulls only become null, which unnest fills up; most jobs have
-    seven.
-    """
-    columns = list(zip(*jobs, strict=True))[:COLUMNS]
-    return [None if column.count(None) == len(jobs) else column for column in columns]
+    """Returns an array for each column, compact where all values are equal."""
+    columns = zip(_COLUMNS, zip(*jobs, strict=True), strict=False)
+    return [column if name in _IN_FULL else compact(column) for name, column in columns]
 
 
 class Recorded(NamedTuple):

@@ -9,10 +9,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from duly.store.ledger.ready_keys import in_lane
 from duly.store.postgres.catalog_types import Record
 from duly.store.postgres.database import Connection
 from duly.store.queue.limits import Rate
-from duly.store.queue.ready import LANES_OF_QUEUE
+from duly.store.queue.ready import lanes_of_queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +138,12 @@ async def take_tokens(connection: Connection, key: BucketKey, rate: Rate, *, nee
 
 # Counts each lane up to the limit, so that a much longer queue costs no more.
 COUNT_WAITING = f"""
-{LANES_OF_QUEUE.format(queue="$2")}
+{lanes_of_queue("$1", "$2")}
 select coalesce(sum(c.n), 0)::int + (
     select count(*)::int from (select from blocked where tenant_id = $1 and queue = $2 limit $3) b
 ) from lane l cross join lateral (
     select count(*) as n from (
-        select from ready where queue = l.queue and type = l.type and priority = l.priority and tenant_id = $1 limit $3
+        select from ready where {in_lane("l")} limit $3
     ) r
 ) c
 """

@@ -1,6 +1,7 @@
 """Child jobs: unfinished ones, and the leases of attempts that submit them."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 from duly.domain.events import FIRST_TERMINAL, EventKind
@@ -12,10 +13,14 @@ cross join lateral (
     select job_id from jobs where parent_id = a.job_id and tenant_id = $1 order by job_id offset 0
 ) c
 cross join lateral (
-    select coalesce((select kind from events where job_id = c.job_id order by sequence desc limit 1), 0) as kind
+    select coalesce((
+        select kind from events where job_id = c.job_id and tenant_id = $1 order by sequence desc limit 1
+    ), 0) as kind
 ) e
 where e.kind < {FIRST_TERMINAL:d}
-  and not exists (select from running n where n.job_id = c.job_id and n.cancel_requested_at is not null)
+  and not exists (
+      select from running n where n.job_id = c.job_id and n.tenant_id = $1 and n.cancel_requested_at is not null
+  )
 limit $3
 """
 
@@ -31,9 +36,9 @@ FIND_HOLDERS = """
 select a.job_id, a.token, n.cancel_requested_at is not null
 from unnest($1::int[], $2::uuid[], $3::int[]) as a (tenant_id, job_id, token)
 cross join lateral (
-    select tenant_id, token, cancel_requested_at from running where job_id = a.job_id offset 0
+    select token, cancel_requested_at from running where job_id = a.job_id and tenant_id = a.tenant_id offset 0
 ) n
-where n.token = a.token and n.tenant_id = a.tenant_id
+where n.token = a.token
 """
 
 
@@ -43,6 +48,22 @@ async def holders(connection: Connection, attempts: Sequence[tuple[int, UUID, in
     """
     rows = await connection.fetch(FIND_HOLDERS, *(list(column) for column in zip(*attempts, strict=True)))
     return {(row[0], row[1]): row[2] for row in rows}
+
+
+READ_LINEAGE = "select correlation_id, traceparent from jobs where tenant_id = $1 and job_id = $2"
+
+
+class Lineage(NamedTuple):
+    """Correlation id and trace context of a job, which its child jobs inherit."""
+
+    correlation_id: str | None = None
+    traceparent: str | None = None
+
+
+async def read_lineage(connection: Connection, tenant_id: int, job_id: UUID) -> Lineage:
+    """Returns what the children of a job inherit; nothing for a job that does not exist."""
+    row = await connection.fetchrow(READ_LINEAGE, tenant_id, job_id)
+    return Lineage() if row is None else Lineage(*row)
 
 
 FIND_CANCELLED = f"""

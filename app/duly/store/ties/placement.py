@@ -10,19 +10,23 @@ from enum import IntEnum
 from typing import NamedTuple
 from uuid import UUID
 
-from duly.domain.job import Lane, Mark
+from duly.domain.job import Lane, Mark, WaitReason
 from duly.store.ledger.pending_follow_ups import find_still_ended
 from duly.store.postgres.database import Connection
 from duly.store.queue.ready import LaneStart
 
 
 class Placement(IntEnum):
-    """Place of a hot row. 2 and 3 are reasons in `blocked`."""
+    """Place of a hot row. 2 and 3 are reasons in `blocked`; from 4 on, in `scheduled`."""
 
     READY = 0
     SCHEDULED = 1
     DEPENDENCIES = 2
     CONCURRENCY = 3
+    TIMER = 4
+    SIGNAL = 5
+    HELD = 6
+    CHILDREN = 7
 
 
 class HotRow(NamedTuple):
@@ -50,10 +54,10 @@ class HotRow(NamedTuple):
     @property
     def lane(self) -> Lane:
         """Returns the lane of the job."""
-        return Lane(self.queue, self.type, self.priority)
+        return Lane(self.tenant_id, self.queue, self.type, self.priority)
 
 
-# A scheduled job without `run_at` is due now.
+# A scheduled job without `run_at` is due now; a parked or held one is due never.
 INSERT_HOT_ROWS = """
 with p as materialized (
     select * from unnest(
@@ -73,15 +77,16 @@ now_ready as (
 later as (
     insert into scheduled (tenant_id, job_id, run_at, token, sequence, timeout_seconds, priority, attempt, crashes,
                            callback_events, marks, reason, queue, type, batch_id, expires_at)
-    select tenant_id, job_id, coalesce(run_at, now()), token, sequence, timeout_seconds, priority, attempt, crashes,
-           callback_events, marks, 0, queue, type, batch_id, expires_at
-    from p where place = 1
+    select tenant_id, job_id, coalesce(run_at, case when place = 1 then now() else 'infinity' end), token, sequence,
+           timeout_seconds, priority, attempt, crashes, callback_events, marks,
+           case when place = 1 then 0 else place end, queue, type, batch_id, expires_at
+    from p where place = 1 or place >= 4
 )
 insert into blocked (tenant_id, job_id, run_at, expires_at, batch_id, waits_for, token, sequence, timeout_seconds,
                      priority, attempt, crashes, callback_events, marks, reason, queue, type, concurrency_key)
 select tenant_id, job_id, run_at, expires_at, batch_id, waits_for, token, sequence, timeout_seconds, priority,
        attempt, crashes, callback_events, marks, place, queue, type, concurrency_key
-from p where place >= 2
+from p where place in (2, 3)
 """
 
 
@@ -263,13 +268,17 @@ async def count_down(connection: Connection, ended: Sequence[UUID]) -> list[Lane
     return await place_when_possible(connection, [row for row in free if row.run_at is None])
 
 
-# Dependents of failed jobs, except those that run in any case.
-FIND_DOOMED = """
+# Dependents of failed jobs, except those that run in any case. A handler that waits for its child jobs gets the error.
+FIND_DOOMED = f"""
 select d.tenant_id, d.child_id, min(d.parent_id::text)::uuid
 from dependencies d cross join lateral (
     select despite_failure from jobs where tenant_id = d.tenant_id and job_id = d.child_id offset 0
 ) j
 where d.parent_id = any($1::uuid[]) and j.despite_failure is not true
+  and not exists (
+      select from scheduled s
+      where s.job_id = d.child_id and s.tenant_id = d.tenant_id and s.reason = {WaitReason.CHILDREN:d}
+  )
 group by d.tenant_id, d.child_id
 """
 
@@ -279,6 +288,6 @@ async def find_doomed(connection: Connection, failed: Sequence[UUID]) -> list[tu
     return [tuple(row) for row in await connection.fetch(FIND_DOOMED, failed)]
 
 
-def marked(*, keyed: bool, unique: bool) -> int:
+def marked(*, keyed: bool, unique: bool, holds: bool) -> int:
     """Returns the marks of a new job."""
-    return int((Mark.KEYED if keyed else 0) | (Mark.UNIQUE if unique else 0))
+    return int((Mark.KEYED if keyed else 0) | (Mark.UNIQUE if unique else 0) | (Mark.HOLDS if holds else 0))

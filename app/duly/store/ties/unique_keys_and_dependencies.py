@@ -7,6 +7,7 @@ from uuid import UUID
 
 from duly.domain.events import FIRST_TERMINAL, EventKind
 from duly.domain.job import Flow, Mark, NewJob
+from duly.store.ledger.ready_keys import at_key
 from duly.store.postgres.database import Connection
 
 # A key of another job is locked until this transaction ends, so that job cannot end meanwhile.
@@ -57,13 +58,17 @@ async def acquire_unique_keys(connection: Connection, wanted: dict[UniqueKey, UU
     return UniqueKeys({key for key, is_fresh in fresh.items() if is_fresh}, holders)
 
 
-RELEASE_UNIQUE_KEYS = "delete from unique_keys where job_id = any($1::uuid[])"
+RELEASE_UNIQUE_KEYS = """
+delete from unique_keys u using unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
+where u.job_id >= a.job_id and u.job_id <= a.job_id and u.tenant_id = a.tenant_id
+"""
 TRANSFER_UNIQUE_KEY = "update unique_keys set job_id = $4 where tenant_id = $1 and type = $2 and key = $3"
 
 
-async def release_unique_keys(connection: Connection, jobs: Sequence[UUID]) -> None:
-    """Releases the keys of these jobs."""
-    await connection.execute(RELEASE_UNIQUE_KEYS, jobs)
+async def release_unique_keys(connection: Connection, jobs: Sequence[tuple[int, UUID]]) -> None:
+    """Releases the keys of these (tenant, job)."""
+    if jobs:
+        await connection.execute(RELEASE_UNIQUE_KEYS, *(list(column) for column in zip(*jobs, strict=True)))
 
 
 async def transfer_unique_key(connection: Connection, key: UniqueKey, job_id: UUID) -> None:
@@ -87,8 +92,7 @@ later as (
 ),
 now_ready as (
     update ready r set sequence = sequence + 1, marks = marks | {Mark.MERGED:d} from asked a
-    where r.queue = any(array[a.queue]) and r.type = any(array[a.type]) and r.priority = any(array[a.priority])
-      and r.job_id >= a.job_id and r.job_id <= a.job_id and r.attempt = 0
+    where {at_key("r", "a")} and r.attempt = 0
     returning r.job_id, r.sequence
 ),
 held_back as (
@@ -118,18 +122,20 @@ async def merge_parameters(
 RECORD_TIED = """
 insert into jobs (tenant_id, job_id, type, queue, priority, parameters, timeout_seconds, max_attempts,
                   run_at, labels, callback_url, callback_secret, callback_events, correlation_id, traceparent,
-                  batch_id, expires_at, unique_key, concurrency_key, depends_on, despite_failure, parent_id, digest)
+                  batch_id, expires_at, unique_key, concurrency_key, depends_on, despite_failure, parent_id, digest,
+                  holds)
 select tenant_id, job_id, type, queue, priority, parameters::json, timeout_seconds, max_attempts,
        coalesce(run_at, now() + delay_seconds * interval '1 second'), labels::jsonb, callback_url, callback_secret,
        callback_events, correlation_id, traceparent, batch_id, now() + expires_in * interval '1 second', unique_key,
-       concurrency_key, string_to_array(depends_on, ',')::uuid[], despite_failure, parent_id, digest
+       concurrency_key, string_to_array(depends_on, ',')::uuid[], despite_failure, parent_id, digest, holds
 from unnest(
     $1::int[], $2::uuid[], $3::text[], $4::text[], $5::smallint[], $6::text[], $7::real[], $8::smallint[],
     $9::timestamptz[], $10::float8[], $11::text[], $12::text[], $13::text[], $14::smallint[], $15::text[], $16::text[],
-    $17::uuid[], $18::float8[], $19::text[], $20::text[], $21::text[], $22::bool[], $23::uuid[], $24::bytea[]
+    $17::uuid[], $18::float8[], $19::text[], $20::text[], $21::text[], $22::bool[], $23::uuid[], $24::bytea[],
+    $25::bool[]
 ) as a (tenant_id, job_id, type, queue, priority, parameters, timeout_seconds, max_attempts, run_at, delay_seconds,
         labels, callback_url, callback_secret, callback_events, correlation_id, traceparent, batch_id, expires_in,
-        unique_key, concurrency_key, depends_on, despite_failure, parent_id, digest)
+        unique_key, concurrency_key, depends_on, despite_failure, parent_id, digest, holds)
 on conflict do nothing
 returning job_id, created_at, run_at, expires_at
 """
@@ -145,7 +151,9 @@ class Tied(NamedTuple):
 
 
 async def record_tied(connection: Connection, jobs: Sequence[NewJob]) -> dict[UUID, Tied]:
-    """Records these submissions, without their hot rows. A job whose id exists is not in the result."""
+    """Records these submissions, each with an id of its own, without their hot rows. A job whose id exists, in any
+    tenant, is not in the result.
+    """
     rows = await connection.fetch(RECORD_TIED, *(list(column) for column in zip(*map(_columns, jobs), strict=True)))
     return {row[0]: Tied(*row) for row in rows}
 
@@ -161,57 +169,76 @@ def _columns(job: NewJob) -> tuple[object, ...]:
         flow.despite_failure or None,
         flow.parent_id,
         flow.digest,
+        flow.holds or None,
     )
 
 
 class RecordedJob(NamedTuple):
-    """Recorded job: its creation time, and the digest of a submission with a client-made id."""
+    """Recorded job: its tenant, its creation time, and the digest of a submission with a client-made id."""
 
+    tenant_id: int
     created_at: datetime
     digest: bytes | None
 
 
 FIND_RECORDED = """
-select a.job_id, j.created_at, j.digest from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
+select a.tenant_id, a.job_id, j.created_at, j.digest from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
 cross join lateral (
     select created_at, digest from jobs where tenant_id = a.tenant_id and job_id = a.job_id offset 0
 ) j
 """
 
 
-async def find_recorded(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> dict[UUID, RecordedJob]:
+async def find_recorded(
+    connection: Connection, keys: Sequence[tuple[int, UUID]]
+) -> dict[tuple[int, UUID], RecordedJob]:
     """Returns those of these (tenant, job) that are recorded."""
     if not keys:
         return {}
     rows = await connection.fetch(FIND_RECORDED, *(list(column) for column in zip(*keys, strict=True)))
-    return {row[0]: RecordedJob(row[1], row[2]) for row in rows}
+    return {(row[0], row[1]): RecordedJob(row[0], row[2], row[3]) for row in rows}
+
+
+# Over all tenants, by the unique index of ids; its condition is always true.
+FIND_IDS = """
+select a.job_id, j.tenant_id, j.created_at, j.digest from unnest($1::uuid[]) as a (job_id)
+cross join lateral (
+    select tenant_id, created_at, digest from jobs where job_id = a.job_id and type <> '' offset 0
+) j
+"""
+
+
+async def find_ids(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, RecordedJob]:
+    """Returns the jobs of any tenant that have these ids. What they contain must be shown to their tenant only."""
+    if not ids:
+        return {}
+    return {row[0]: RecordedJob(*row[1:]) for row in await connection.fetch(FIND_IDS, ids)}
 
 
 # Dependencies are marked in their hot row, so that their end has follow-ups. A job that moves at the same moment is
 # found by the next look: in every snapshot it has one hot row or has ended.
 MARK_READY = f"""
 with lanes as materialized (
-    select a.job_id, j.queue, j.type, j.priority
+    select a.tenant_id, a.job_id, j.queue, j.type, j.priority
     from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id) cross join lateral (
         select queue, type, priority from jobs where tenant_id = a.tenant_id and job_id = a.job_id offset 0
     ) j
 )
 update ready r set marks = r.marks | {Mark.DEPENDED:d} from lanes l
-where r.queue = any(array[l.queue]) and r.type = any(array[l.type]) and r.priority = any(array[l.priority])
-  and r.job_id >= l.job_id and r.job_id <= l.job_id
+where {at_key("r", "l")}
 returning r.job_id
 """
 MARK_ELSEWHERE = {
     table: f"""
-update {table} w set marks = w.marks | {Mark.DEPENDED:d} from unnest($1::uuid[]) as a (job_id)
-where w.job_id >= a.job_id and w.job_id <= a.job_id
+update {table} w set marks = w.marks | {Mark.DEPENDED:d} from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
+where w.job_id >= a.job_id and w.job_id <= a.job_id and w.tenant_id = a.tenant_id
 returning w.job_id
 """  # names of our own
     for table in ("scheduled", "blocked", "running")
 }
 READ_ENDS = f"""
-select a.job_id, e.kind from unnest($1::uuid[]) as a (job_id) cross join lateral (
-    select kind from events where job_id = a.job_id order by sequence desc limit 1
+select a.job_id, e.kind from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id) cross join lateral (
+    select kind from events where job_id = a.job_id and tenant_id = a.tenant_id order by sequence desc limit 1
 ) e
 where e.kind >= {FIRST_TERMINAL:d}
 """
@@ -234,11 +261,11 @@ async def watch_parents(connection: Connection, parents: Sequence[tuple[int, UUI
     for _ in range(LOOKS):
         if not open_:
             return ended
-        ids = [job_id for _, job_id in open_]
-        found = {row[0] for row in await connection.fetch(MARK_READY, [tenant for tenant, _ in open_], ids)}
-        for statement in MARK_ELSEWHERE.values():
-            found |= {row[0] for row in await connection.fetch(statement, ids)}
-        ends = {row[0]: EventKind(row[1]) for row in await connection.fetch(READ_ENDS, ids)}
+        keys = [list(column) for column in zip(*open_, strict=True)]
+        found: set[UUID] = set()
+        for statement in (MARK_READY, *MARK_ELSEWHERE.values()):
+            found |= {row[0] for row in await connection.fetch(statement, *keys)}
+        ends = {row[0]: EventKind(row[1]) for row in await connection.fetch(READ_ENDS, *keys)}
         ended |= {job_id: kind for job_id, kind in ends.items() if job_id not in found}
         open_ = [key for key in open_ if key[1] not in found and key[1] not in ended]
     if open_:

@@ -8,6 +8,7 @@ from uuid import UUID
 from duly.domain.events import FIRST_TERMINAL, LAST_TERMINAL
 from duly.store.postgres.catalog_types import only
 from duly.store.postgres.database import Connection
+from duly.store.postgres.parameter_columns import compact, each_row
 
 
 class DeliveryOutcome(IntEnum):
@@ -49,13 +50,29 @@ _TERMINAL = f"between {FIRST_TERMINAL:d} and {LAST_TERMINAL:d}"
 # Only the holder of the row's token may settle it. The attempt is recorded in any case, since it happened. A success
 # resets the failures of its receiver, and deliveries behind the webhook of a terminal event become due: they are found
 # by their job, so receiver and time are compared in a form that no index supports.
+_SETTLED_ARRAYS = {
+    "tenant_id": "$1::int[]",
+    "job_id": "$2::uuid[]",
+    "delivery_id": "$3::uuid[]",
+    "token": "$4::int[]",
+    "sequence": "$5::int[]",
+    "kind": "$6::smallint[]",
+    "attempt": "$7::smallint[]",
+    "outcome": "$8::smallint[]",
+    "duration_ms": "$9::int[]",
+    "status_code": "$10::smallint[]",
+    "error": "$11::text[]",
+    "answer": "$12::text[]",
+    "delay_seconds": "$13::float8[]",
+    "receiver_id": "$14::uuid[]",
+    "registered": "$15::bool[]",
+}
+_DIFFERING = frozenset({"job_id", "delivery_id", "duration_ms"})
+_SETTLED_VALUES = (name if name in _DIFFERING else each_row(array, name) for name, array in _SETTLED_ARRAYS.items())
 SETTLE_IF_HELD = f"""
 with tried as (
-    select * from unnest($1::int[], $2::uuid[], $3::uuid[], $4::int[], $5::int[], $6::smallint[], $7::smallint[],
-                         $8::smallint[], $9::int[], $10::smallint[], $11::text[], $12::text[], $13::float8[],
-                         $14::uuid[], $15::bool[])
-        as t (tenant_id, job_id, delivery_id, token, sequence, kind, attempt, outcome, duration_ms, status_code,
-              error, answer, delay_seconds, receiver_id, registered)
+    select {", ".join(_SETTLED_VALUES)}
+    from unnest({", ".join(_SETTLED_ARRAYS.values())}) as t ({", ".join(_SETTLED_ARRAYS)})
 ),
 recorded as (
     insert into delivery_attempts (tenant_id, job_id, delivery_id, sequence, kind, attempt, outcome, duration_ms,
@@ -103,7 +120,6 @@ healed as (
 select (select count(*) from settled) + (select count(*) from waiting), (select count(*) from followed) > 0,
        (select count(*) from healed) > 0
 """
-_STORED = 15  # of an AttemptResult; later ones are not recorded
 
 
 class SettledCounts(NamedTuple):
@@ -118,8 +134,9 @@ class SettledCounts(NamedTuple):
 
 async def settle_if_held(connection: Connection, attempts: Sequence[AttemptResult]) -> SettledCounts:
     """Records these attempts."""
-    columns = list(zip(*attempts, strict=True))[:_STORED]
-    return SettledCounts(*only(await connection.fetchrow(SETTLE_IF_HELD, *columns)))
+    columns = dict(zip(_SETTLED_ARRAYS, zip(*attempts, strict=True), strict=False))  # later ones are not recorded
+    values = [column if name in _DIFFERING else compact(column) for name, column in columns.items()]
+    return SettledCounts(*only(await connection.fetchrow(SETTLE_IF_HELD, *values)))
 
 
 # A delivery whose attempts cannot be recorded would be sent again each time its hold expires.

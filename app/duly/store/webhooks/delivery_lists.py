@@ -89,7 +89,7 @@ left join lateral (
 ) j on true
 left join lateral (
     select status_code, error from delivery_attempts
-    where job_id = f.job_id and delivery_id = f.delivery_id order by attempt desc limit 1
+    where tenant_id = f.tenant_id and job_id = f.job_id and delivery_id = f.delivery_id order by attempt desc limit 1
 ) l on true
 """
 
@@ -126,9 +126,12 @@ order by v.delivery_id desc
 
 # Few deliveries fail, so delivered ones must not be walked. A failure may be followed by another attempt.
 _NOT_SINCE = """
-    (outcome = 0 or not exists (select from deliveries d where d.delivery_id = w.delivery_id) and not exists (
+    (outcome = 0 or not exists (
+        select from deliveries d where d.delivery_id = w.delivery_id and d.tenant_id = $1
+    ) and not exists (
         select from delivery_attempts a
-        where a.job_id = w.job_id and a.delivery_id = w.delivery_id and a.attempt > w.attempt and a.outcome <> 2
+        where a.tenant_id = $1 and a.job_id = w.job_id and a.delivery_id = w.delivery_id and a.attempt > w.attempt
+          and a.outcome <> 2
     ))
 """
 ALL_OF_ENDPOINT = _walk("receiver_id", waiting="registered", last="registered and outcome <> 2")

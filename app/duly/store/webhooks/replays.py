@@ -75,8 +75,8 @@ judged as materialized (
 hastened as (
     update deliveries d set due_at = now(), tries_before = d.attempt
     from judged m
-    where d.delivery_id >= m.delivery_id and d.delivery_id <= m.delivery_id and m.stands and m.refusal is null
-      and (not d.taken or d.due_at <= now())
+    where d.delivery_id >= m.delivery_id and d.delivery_id <= m.delivery_id and d.tenant_id = m.tenant_id
+      and m.stands and m.refusal is null and (not d.taken or d.due_at <= now())
     returning 1
 ),
 again as (
@@ -219,10 +219,11 @@ again as (
            l.sequence, l.kind, l.attempt, l.attempt, $3, true, $2
     from failures f cross join lateral (
         select sequence, kind, attempt, outcome from delivery_attempts
-        where job_id = f.job_id and delivery_id = f.delivery_id and outcome <> 2 order by attempt desc limit 1
+        where tenant_id = $1 and job_id = f.job_id and delivery_id = f.delivery_id and outcome <> 2
+        order by attempt desc limit 1
     ) l
     where l.outcome = 3 and l.attempt < {MOST_ATTEMPTS}
-      and not exists (select from deliveries d where d.delivery_id = f.delivery_id)
+      and not exists (select from deliveries d where d.delivery_id = f.delivery_id and d.tenant_id = $1)
     order by f.delivery_id
     on conflict do nothing
     returning 1

@@ -20,7 +20,7 @@ class DueDelivery(NamedTuple):
 
     `tries_before`: number of attempts before it was redelivered. It reports an event of a job, or a message (then
     `message` is its body). `url` is None without a receiver: the endpoint was deleted or disabled, and `refusal` is the
-    reason.
+    reason. `submitted_at` is the time of the job's submission or, where later, its `runAt`.
     """
 
     tenant_id: int
@@ -49,6 +49,8 @@ class DueDelivery(NamedTuple):
     headers: str | None
     refusal: str | None
     message: str | None
+    queue: str | None = None
+    submitted_at: datetime | None = None
 
 
 # Loose index scan: one descent for each receiver with deliveries, to its earliest.
@@ -107,11 +109,12 @@ select t.tenant_id, t.delivery_id, t.token, t.attempt, t.tries_before, t.job_id,
        n.previous_secret, n.signing_key, n.previous_signing_key, n.headers,
        case when t.registered and n.endpoint_id is null then 'ENDPOINT_DELETED' when n.disabled then 'ENDPOINT_DISABLED'
             when j.job_id is null and m.body is null then 'JOB_DELETED' end,
-       m.body
+       m.body, j.queue, j.submitted_at
 from taken t
 left join lateral (
     select job_id, callback_url, callback_secret, type, labels::text,
-           coalesce(correlation_id, job_id::text) as correlation_id, traceparent
+           coalesce(correlation_id, job_id::text) as correlation_id, traceparent, queue,
+           greatest(created_at, run_at) as submitted_at
     from jobs where tenant_id = t.tenant_id and job_id = t.job_id limit 1
 ) j on true
 left join lateral (

@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -13,6 +13,7 @@ from uuid import UUID
 import anyio.to_thread
 from anyio import CapacityLimiter
 
+from duly.handlers.exceptions import HandlerError
 from duly.worker.process.frames import Frames, encode_frame
 from duly.worker.process.main import Setup, serve
 from duly.worker.process.report_channel import Inbox
@@ -32,11 +33,16 @@ class ProcessDied(Exception):
         self.begun = begun
 
 
+# Answers a request of a child: what, and its content. Raises HandlerError for a refusal.
+Answer = Callable[[str, Sequence[Any]], Awaitable[Any]]
+
+
 class ChildCall(NamedTuple):
-    """One attempt in a child: whether it has begun, and its end."""
+    """One attempt in a child: whether it has begun, its end, and what answers its requests."""
 
     begun: asyncio.Future[None]
     end: asyncio.Future[tuple[str, Any]]
+    answer: Answer
 
 
 class ChildProcess:
@@ -69,6 +75,7 @@ class ChildProcess:
             target=serve, args=(self._child_end, self.inbox.child_end, setup), name="duly-handlers"
         )
         self._death: int | None = None
+        self._answering: asyncio.Task[None] | None = None
         self.was_ready = False
         self.why: str | None = None
         self.dead = asyncio.Event()
@@ -110,13 +117,13 @@ class ChildProcess:
         """True if a signal ended it."""
         return (self.exit_code or 0) < 0
 
-    async def call(self, fields: Sequence[Any], *, begins: Callable[[], None]) -> tuple[str, Any]:
-        """Runs one attempt; calls `begins` when the child begins it.
+    async def call(self, fields: Sequence[Any], *, begins: Callable[[], None], answer: Answer) -> tuple[str, Any]:
+        """Runs one attempt; calls `begins` when the child begins it, and `answer` for each of its requests.
 
         Raises:
             ProcessDied: the process ended.
         """
-        call = self._call = ChildCall(self._loop.create_future(), self._loop.create_future())
+        call = self._call = ChildCall(self._loop.create_future(), self._loop.create_future(), answer)
         call.end.add_done_callback(_retrieve_exception)
         try:
             async with asyncio.timeout(BEGIN_SECONDS):
@@ -174,8 +181,21 @@ class ChildProcess:
                 self.why = "\n".join(words)
             case "begun" if self._call and not self._call.begun.done():
                 self._call.begun.set_result(None)
+            case "request" if self._call:
+                self._answering = self._loop.create_task(self._answer(self._call.answer, *words))
             case "end" if self._call and not self._call.end.done():
                 self._call.end.set_result((words[0], words[1]))
+
+    async def _answer(self, answer: Answer, what: str, content: Sequence[Any]) -> None:
+        """Answers a request of the child, which waits for it."""
+        try:
+            reply = [None, await answer(what, content)]
+        except HandlerError as error:
+            reply = [str(error), None]
+        except Exception as error:  # noqa: BLE001  # the child must not wait forever
+            reply = [f"{type(error).__name__}: {error}", None]
+        with suppress(OSError):
+            await self._loop.sock_sendall(self._socket, encode_frame(reply))
 
     def _on_death(self) -> None:
         """Handles the end of the process: its last messages, then the call that it ends."""
@@ -186,13 +206,15 @@ class ChildProcess:
             pass
         if self.exit_code is None:
             self._process.join(1)
+        if self._answering is not None:
+            self._answering.cancel()
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
         self.inbox.close()
         os.close(self._death)
         self._death = None
         if self._call is not None:
-            for awaited in self._call:
+            for awaited in self._call[:2]:
                 if not awaited.done():
                     awaited.set_exception(ProcessDied(self.exit_code, begun=self._call.begun.done()))
                     _retrieve_exception(awaited)

@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -19,13 +20,16 @@ import structlog
 
 from duly.domain.job import ClaimedJob
 from duly.domain.outcome import StackFrame
+from duly.domain.steps import StepKind, Wait
 from duly.handlers.exceptions import Fail, Retry
 from duly.handlers.registry import Registry
 from duly.handlers.serialization import ResultInvalid, ResultText
+from duly.handlers.step_backend import Suspended
 from duly.worker.attempt import Attempt, Interruption, ProcessFailure
 from duly.worker.process.checkpoints import ChildCheckpoints
 from duly.worker.process.child_process import BEGIN_SECONDS, LAST_SECONDS, ChildProcess, ProcessDied
 from duly.worker.process.main import Setup
+from duly.worker.process.steps import answer_request
 from duly.worker.tracebacks import ErrorLocation
 
 log = structlog.stdlib.get_logger("duly.processes")
@@ -141,7 +145,10 @@ class ProcessExecutor:
         self._busy += 1
         attempt.start_clock(BEGIN_SECONDS)
         try:
-            kind, value = await child.call(_plain(attempt.claimed), begins=attempt.start_clock)
+            steps = attempt.reports.step_backend(attempt)
+            kind, value = await child.call(
+                _plain(attempt.claimed), begins=attempt.start_clock, answer=partial(answer_request, steps)
+            )
             await self._all_reported(child, job_id)
         except ProcessDied as error:
             raise self._error_of(error) from None
@@ -200,9 +207,23 @@ class ProcessExecutor:
             pass
         await asyncio.gather(*self._reporting.get(job_id, ()))
 
+    async def restart(self) -> None:
+        """Replaces all processes; the new ones import the handlers again. No attempt may need one meanwhile."""
+        self.draining = True  # so that nothing starts, and an end is expected
+        self._idle.clear()
+        any_were = bool(self._children)
+        await self._kill_all()
+        self.draining = False
+        self._failures, self._backs_off_until = 0, 0.0
+        if any_were:
+            self.grow()
+
     async def aclose(self) -> None:
         """Kills all processes. No attempt may need one then."""
         self._closed = True
+        await self._kill_all()
+
+    async def _kill_all(self) -> None:
         if self._starting:
             await asyncio.wait(self._starting, timeout=LAST_SECONDS)
         for child in self._children:
@@ -240,6 +261,8 @@ def _unpacked(kind: str, value: Any) -> Any:
     match kind:
         case "result":
             return ResultText(value)
+        case "parked":
+            raise Suspended(tuple(Wait(StepKind(kind), name, seconds) for kind, name, seconds in value))
         case "invalid":
             raise ResultInvalid(value)
         case "retry":

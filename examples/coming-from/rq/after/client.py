@@ -13,7 +13,7 @@ def start_import(path: str) -> str:
 
 
 def progress(job_id: str) -> tuple[str, float]:
-    job = duly.job(job_id)
+    job = duly.get(job_id)
     return job["status"], job["progress"] or 0
 
 

@@ -1,0 +1,10 @@
+// All components that pages use.
+export { Button, Field, SelectField, TextAreaField } from './components/form.js'
+export { Confirm, Dialog } from './components/dialog.js'
+export { ErrorNotice, Loading, MissingCells, Notice, Toasts, notify } from './components/notices.js'
+export { JsonText } from './components/json-text.js'
+export { KeyValue, Page, Section, Stat, Stats } from './components/page.js'
+export { Pager, Table } from './components/table.js'
+export { Plot } from './components/plot.js'
+export { Age, Duration, Id, Progress, Status, Time } from './components/values.js'
+export { Needs } from './components/needs.js'

@@ -1,0 +1,1 @@
+"""Routes of figures over time, of nodes, and of the scaling signal."""

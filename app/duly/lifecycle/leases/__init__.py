@@ -1,0 +1,1 @@
+"""Workers over HTTP: leases of jobs, their heartbeats and their ends."""

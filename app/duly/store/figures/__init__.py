@@ -1,0 +1,1 @@
+"""Figures of each minute: written by every node, sampled once a minute, read for plots."""

@@ -1,0 +1,217 @@
+"""Sessions with pinned plans that the flows of hot statements share.
+
+A busy flow keeps the session that it used last, so that no other waits for it. The others take turns on few sessions,
+which idle flows would otherwise hold one each. Sessions are opened when all are in use, and closed when idle.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Protocol
+
+from duly.store.postgres.database_connector import Session
+from duly.store.postgres.database_errors import LOST
+
+GRACE_SECONDS = 2.0
+# A flow is busy after this number of uses, each within this time of the one before; it then keeps its session as long.
+BUSY_USES = 8
+BUSY_SECONDS = 0.1
+# Sessions that are open when the service is idle: one for each kind of lock timeout.
+IDLE_SESSIONS = 2
+# Time after which other sessions that nothing uses are closed.
+IDLE_SECONDS = 15.0
+# Wait for a session that a statement of milliseconds uses, before another one is opened.
+TURN_SECONDS = 0.05
+# With this number of open sessions, busy flows share theirs, and the wait is longer: then all hang.
+MOST_SESSIONS = 10
+LONG_TURN_SECONDS = 2.0
+
+
+class Flow(Protocol):
+    """User of sessions, which needs one at a time."""
+
+    settings: Mapping[str, str]
+    uses: int
+    released_at: float
+
+    @property
+    def busy(self) -> bool:
+        """Returns whether it will need a session again at once."""
+
+
+class HotSession:
+    """Session, and who used it last."""
+
+    __slots__ = ("connection", "flow", "free", "released_at", "settings")
+
+    def __init__(self, connection: Session, settings: Mapping[str, str], flow: Flow) -> None:
+        self.connection = connection
+        self.settings = settings
+        self.flow = flow
+        self.free = False
+        self.released_at = float("-inf")
+
+    def kept(self, now: float) -> bool:
+        """Returns whether the flow that used it last is busy, and will use it again."""
+        return self.flow.busy and now - self.released_at < BUSY_SECONDS
+
+
+class HotSessions:
+    """Open sessions of one process.
+
+    Args:
+        connect: opens a session with these settings.
+    """
+
+    def __init__(self, connect: Callable[[Mapping[str, str]], Awaitable[Session]]) -> None:
+        self._connect = connect
+        self._sessions: list[HotSession] = []
+        self._opening = 0
+        self._released = asyncio.Event()
+        self._pruning: asyncio.TimerHandle | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    @property
+    def connections(self) -> list[Session]:
+        """The open connections."""
+        return [session.connection for session in self._sessions]
+
+    async def take(self, flow: Flow, last: HotSession | None) -> HotSession:
+        """Returns a session for one use.
+
+        Args:
+            flow: its user.
+            last: the session that it used last.
+
+        Raises:
+            DatabaseOutage: none can be opened.
+        """
+        flow.uses = flow.uses + 1 if time.monotonic() - flow.released_at < BUSY_SECONDS else 0
+        if flow.busy and last is not None and last.flow is flow and last.free and not last.connection.is_closed():
+            last.free = False
+            return last
+        session = self._free(flow) or await self._in_turn(flow)
+        if session is None:
+            return await self._open(flow)
+        session.free, session.flow = False, flow
+        if session.settings != flow.settings:
+            await self._change_settings(session, flow.settings)
+        return session
+
+    async def _change_settings(self, session: HotSession, settings: Mapping[str, str]) -> None:
+        try:
+            await session.connection.change_settings(settings)
+        except BaseException:
+            self.drop(session)
+            raise
+        session.settings = settings
+
+    def release(self, session: HotSession) -> None:
+        """Takes a session back. One that was left within a transaction is closed."""
+        if session.connection.is_closed() or session.connection.is_in_transaction():
+            self.drop(session)
+            return
+        session.free = True
+        session.released_at = session.flow.released_at = time.monotonic()
+        self._released.set()
+        if len(self._sessions) > IDLE_SESSIONS and self._pruning is None:
+            self._prune_later()
+
+    def drop(self, session: HotSession) -> "asyncio.Task[None]":
+        """Closes a session. Returns the task that closes it."""
+        if session in self._sessions:
+            self._sessions.remove(session)
+        self._released.set()
+        task = asyncio.get_running_loop().create_task(_close(session.connection))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+        return task
+
+    async def close(self) -> None:
+        """Closes all sessions, also those in use."""
+        if self._pruning is not None:
+            self._pruning.cancel()
+            self._pruning = None
+        for session in list(self._sessions):
+            self.drop(session)
+        while self._closing:
+            await asyncio.wait(self._closing)
+
+    def _free(self, flow: Flow) -> HotSession | None:
+        """Returns the free session that was released last, if possible one with the settings of the flow."""
+        now = time.monotonic()
+        found: HotSession | None = None
+        for session in list(self._sessions):
+            if session.free and session.connection.is_closed():
+                self._sessions.remove(session)
+            elif session.free and (self._full or session.flow is flow or not session.kept(now)):
+                same = session.settings == flow.settings
+                if found is None or (same, session.released_at) > (found.settings == flow.settings, found.released_at):
+                    found = session
+        return found
+
+    async def _in_turn(self, flow: Flow) -> HotSession | None:
+        """Waits a moment for a session that another flow uses. Returns None if another one has to be opened."""
+        if len(self._sessions) + self._opening < IDLE_SESSIONS:
+            return None
+        session = await self._released_within(TURN_SECONDS, flow)
+        if session is None and self._full:
+            return await self._released_within(LONG_TURN_SECONDS, flow)
+        return session
+
+    async def _released_within(self, seconds: float, flow: Flow) -> HotSession | None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._full or self._soon:
+                    self._released.clear()
+                    await self._released.wait()
+                    if (session := self._free(flow)) is not None:
+                        return session
+        return None
+
+    @property
+    def _soon(self) -> bool:
+        """Returns whether a session will be free that no busy flow keeps."""
+        return self._opening > 0 or any(not (session.free or session.flow.busy) for session in self._sessions)
+
+    @property
+    def _full(self) -> bool:
+        return len(self._sessions) + self._opening >= MOST_SESSIONS
+
+    async def _open(self, flow: Flow) -> HotSession:
+        self._opening += 1
+        try:
+            connection = await self._connect(flow.settings)
+        finally:
+            self._opening -= 1
+            self._released.set()
+        session = HotSession(connection, flow.settings, flow)
+        self._sessions.append(session)
+        return session
+
+    def _prune_later(self) -> None:
+        self._pruning = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._prune)
+
+    def _prune(self) -> None:
+        """Closes sessions that have been idle, except the few that stay open."""
+        self._pruning = None
+        now = time.monotonic()
+        idle = [one for one in self._sessions if one.free and now - one.released_at >= IDLE_SECONDS]
+        for session in sorted(idle, key=lambda one: one.released_at)[: len(self._sessions) - IDLE_SESSIONS]:
+            self.drop(session)
+        if len(self._sessions) > IDLE_SESSIONS:
+            self._prune_later()
+
+
+async def _close(connection: Session) -> None:
+    """Closes a connection; drops it if the server does not respond."""
+    if connection.is_closed():
+        return
+    try:
+        await connection.close(timeout=GRACE_SECONDS)
+    except LOST:
+        connection.terminate()

@@ -1,0 +1,1 @@
+"""Files for operators: alert rules, a dashboard and their generator."""

@@ -1,0 +1,1 @@
+"""Approval of documents by people: docs/examples/document-approval.md."""

@@ -1,0 +1,1 @@
+"""A nightly pipeline over the flights from New York: docs/examples/nightly-pipeline.md."""

@@ -1,0 +1,1 @@
+"""Creates services from a template: docs/examples/service-template.md."""

@@ -1,0 +1,1 @@
+"""Web backend with a live progress bar: docs/examples/web-backend.md."""

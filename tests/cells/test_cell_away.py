@@ -1,0 +1,92 @@
+"""A cell that goes away takes only its own jobs with it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+
+from tests.support.cells import CellService, key_in
+from tests.support.websocket_client import socket_to
+
+StartCells = Callable[..., Awaitable[CellService]]
+JOBS = "/api/v1/jobs"
+AWAY = 2
+
+
+def is_away(answer: httpx.Response) -> None:
+    """Checks the answer for a cell that is away."""
+    assert answer.status_code == 503, answer.text
+    assert int(answer.headers["Retry-After"]) > 0
+    error = answer.json()["error"]
+    assert error["code"] == "CELL_AWAY"
+    assert error["message"] == "Cell 2 of 4 does not answer."
+    assert error["details"]["cell"] == AWAY
+    assert error["details"]["retryable"] is True
+    assert "postgres" not in answer.text
+
+
+async def test_a_cell_that_is_away_takes_only_its_jobs_with_it(start_cells: StartCells) -> None:
+    cells = await start_cells(roles=("api", "sweeper"))
+    client = cells.client
+    ids = [str(node.clock.ids.new()) for node in cells.nodes]
+    for job_id in ids:
+        await client.put(f"{JOBS}/{job_id}", json={"type": "echo", "parameters": {}, "delaySeconds": 600})
+    views = [(await client.get(f"{JOBS}/{job_id}")).json() for job_id in ids]
+    assert all(view["status"] == "pending" for view in views)
+    leased = await leases_of_each_cell(cells)
+
+    await cells.take_away(AWAY)
+
+    for number, job_id in enumerate(ids):
+        if number == AWAY:
+            is_away(await client.get(f"{JOBS}/{job_id}"))
+            is_away(await client.post(f"{JOBS}/{job_id}/cancel"))
+        else:
+            assert (await client.get(f"{JOBS}/{job_id}")).status_code == 200
+    body = {"type": "echo", "parameters": {}}
+    is_away(await client.put(f"{JOBS}/{cells.nodes[AWAY].clock.ids.new()}", json=body))
+    is_away(await client.post(JOBS, json=body | {"uniqueKey": key_in(AWAY)}))
+    is_away(await client.post(JOBS, json=body, headers={"Idempotency-Key": key_in(AWAY)}))
+    is_away(await client.post(f"{JOBS}/batch", json={"jobs": [body, body | {"dependsOn": [ids[AWAY]]}]}))
+    lines = {"Content-Type": "application/x-ndjson", "Idempotency-Key": key_in(AWAY)}
+    is_away(await client.post(f"{JOBS}/batch", content=b'{"type":"echo","parameters":{}}', headers=lines))
+
+    found: list[int] = []
+    while set(found) != {0, 1, 3}:
+        found.append(cells.cell_of((await client.post(JOBS, json=body)).json()["jobId"]))
+        assert len(found) < 40
+
+    heartbeats = await client.post("/api/v1/leases/heartbeat", json={"leaseIds": leased})
+    codes = [item.get("error", {}).get("code") for item in heartbeats.json()["leases"]]
+    assert codes == [None, None, "CELL_AWAY", None]
+    cancelled = await client.post(f"{JOBS}/cancel", params={"type": "echo"})
+    assert cancelled.status_code == 202
+    assert cancelled.json()["incomplete"] is True
+    assert cancelled.json()["cellsAway"] == [AWAY]
+    assert cancelled.headers["Duly-Cells-Away"] == "2"
+
+    async with socket_to(cells) as socket:
+        refused = await socket.request("cancel_job", ref="x", jobId=ids[AWAY])
+        assert (refused["ref"], refused["error"]["code"]) == ("x", "CELL_AWAY")
+        await socket.is_open()
+
+    await cells.bring_back(AWAY)
+    assert (await client.get(f"{JOBS}/{ids[AWAY]}")).json()["status"] == "pending"
+    assert cells.cell_of((await cells.submit("echo", {}, uniqueKey=key_in(AWAY)))["jobId"]) == AWAY
+
+
+async def leases_of_each_cell(cells: CellService) -> list[str]:
+    """Returns the ids of a lease in each cell, in their order."""
+    for node in cells.nodes:
+        job_id = node.clock.ids.new()
+        body = {"type": "echo", "parameters": {}}
+        answer = await cells.client.put(f"{JOBS}/{job_id}", json=body)
+        assert answer.status_code == 202, answer.text
+    found: dict[int, str] = {}
+    async with asyncio.timeout(20):
+        while len(found) < cells.count:
+            answer = await cells.client.post("/api/v1/leases", json={"types": ["echo"], "max": 10})
+            leases: list[dict[str, Any]] = answer.json()["leases"]
+            found |= {cells.cell_of(lease["job"]["jobId"]): lease["leaseId"] for lease in leases}
+    return [found[cell] for cell in range(cells.count)]

@@ -1,0 +1,135 @@
+"""One look for the work of all loops that rest: what it finds, and what happens if it fails."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from duly.lifecycle.cluster import lookout
+from duly.lifecycle.cluster.lookout import LOOK_SECONDS, REST_SECONDS, Lookout
+from duly.store.maintenance.due_work import LOOPS, read_due_work
+from duly.store.postgres.database import Database, DatabaseOutage
+from tests.support.service import BOUND_SECONDS
+
+SCHEDULED = """
+insert into scheduled (tenant_id, job_id, run_at, token, sequence, timeout_seconds, priority, attempt, crashes,
+                       callback_events, reason, queue, type)
+values (1, gen_random_uuid(), now() + interval '300 milliseconds', 0, 0, 60, 0, 0, 0, 0, 0, 'default', 'echo')
+"""
+READY = """
+insert into ready (tenant_id, job_id, token, sequence, timeout_seconds, priority, attempt, crashes, callback_events,
+                   queue, type, expires_at)
+values (1, gen_random_uuid(), 0, 0, 60, 0, 0, 0, 0, 'default', 'echo', now() - interval '1 minute')
+"""
+INBOX = """
+insert into inbox (tenant_id, job_id, called_at, size, queue, type, parameters, options)
+values (1, gen_random_uuid(), now(), 4, 'default', 'echo', 'null', '{}')
+"""
+DELIVERY = """
+insert into deliveries (tenant_id, job_id, sequence, kind, receiver_id, registered)
+values (1, gen_random_uuid(), 8, 10, gen_random_uuid(), true)
+"""
+SCHEDULE = """
+insert into schedules (tenant_id, name, cron, timezone, submission, overlap, catch_up, paused, next_run_at)
+values (1, 'nightly', '* * * * *', 'UTC', '{"asked": {}, "job": {}}', 0, 0, false, now())
+"""
+REPLAY = (
+    "insert into replays (tenant_id, replay_id, endpoint_id, since) select 1, id, id, now() from gen_random_uuid() id"
+)
+ENDING = "insert into endings (tenant_id, job_id, sequence, kind, marks) values (1, gen_random_uuid(), 1, 10, 4)"
+TALLY = """
+insert into batch_tallies (tenant_id, batch_id, completed, failed, cancelled) values (1, gen_random_uuid(), 1, 0, 0)
+"""
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    opened = Database(database_url)
+    yield opened
+    await opened.close()
+
+
+async def rest(looked: Lookout, *names: str) -> None:
+    async def found_nothing() -> float:
+        return LOOK_SECONDS
+
+    for name in names:
+        assert await looked.watch(name, found_nothing)() == REST_SECONDS
+
+
+def noting(woken: set[str]) -> Callable[[str], Callable[[], None]]:
+    return lambda name: lambda: woken.add(name)
+
+
+async def test_a_loop_that_will_have_work_soon_does_not_rest() -> None:
+    async def soon() -> float:
+        return 0.3
+
+    looked = Lookout(Database("postgresql://127.0.0.1:1/none"), noting(set()))
+    assert await looked.watch("release", soon)() == 0.3
+    assert await looked.step() == LOOK_SECONDS  # and nothing is asked where none rests
+
+
+async def test_an_empty_database_wakes_no_loop(database: Database) -> None:
+    woken: set[str] = set()
+    looked = Lookout(database, noting(woken))
+    await rest(looked, *LOOPS)
+    assert await looked.step() == LOOK_SECONDS
+    assert woken == set()
+
+
+@pytest.mark.parametrize(
+    ("statement", "loop", "soonest", "latest"),
+    [
+        (SCHEDULED, "release", 0.3, 0.3),
+        (READY, "expire", -60, -60),
+        (INBOX, "inbox", 0, 0),
+        (DELIVERY, "dispatch", 0, 0),
+        (SCHEDULE, "schedules", 0, 0),
+        (REPLAY, "replay", 0, 0),
+        (ENDING, "follow-ups", 0, 0),
+        (TALLY, "follow-ups", 0, 0),
+    ],
+    ids=["scheduled", "ready", "inbox", "delivery", "schedule", "replay", "ending", "tally"],
+)
+async def test_due_work_is_found_for_the_loop_that_does_it(
+    database: Database, statement: str, loop: str, soonest: float, latest: float
+) -> None:
+    async with database.hot().use() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute(statement)
+        due = await read_due_work(connection, list(LOOPS))
+        assert await read_due_work(connection, set(LOOPS) - {loop}) == {}
+        await transaction.rollback()
+    assert due.keys() == {loop}
+    assert soonest - 0.01 <= due[loop] <= latest + 0.01
+
+
+async def test_work_of_the_next_second_wakes_its_loop_on_time(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken = asyncio.Event()
+
+    async def soon(_connection: object, _loops: object) -> dict[str, float]:
+        return {"release": 0.01, "schedules": 5.0}
+
+    monkeypatch.setattr(lookout, "read_due_work", soon)
+    looked = Lookout(database, lambda name: woken.set if name == "release" else pytest.fail)
+    await rest(looked, "release", "schedules")
+    await looked.step()
+    await asyncio.wait_for(woken.wait(), BOUND_SECONDS)
+
+
+async def test_all_loops_look_for_themselves_if_the_look_fails(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookout, "ANSWER_SECONDS", 0.2)
+    woken: set[str] = set()
+    looked = Lookout(database, noting(woken))
+    await rest(looked, "inbox", "release")
+    async with database.connection() as other, other.transaction():
+        await other.execute("lock table inbox")
+        with pytest.raises(DatabaseOutage):
+            await looked.step()
+    assert woken == {"inbox", "release"}

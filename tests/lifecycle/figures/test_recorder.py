@@ -1,0 +1,107 @@
+"""The recorder writes what was counted, keeps it while the database refuses, and writes nothing when idle."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from uuid import UUID, uuid4
+
+import pytest
+
+from duly.domain.database_clock import DatabaseClock
+from duly.domain.events import EventKind
+from duly.domain.ids import new_job_id
+from duly.domain.job import Finished, Lane
+from duly.domain.minute_figures import ALL_QUEUES
+from duly.lifecycle.figures.recorder import FigureRecorder
+from duly.store.postgres.database import Database, DatabaseOutage
+from duly.telemetry.job_groups import ended_groups
+from duly.telemetry.minute_counts import MinuteCounts
+from tests.support.service import running_service
+
+ROWS = "select queue, submitted, ready, scheduled, running from minute_figures where tenant_id = 1 order by queue"
+PARKED = Finished(new_job_id(), EventKind.PARKED, 2, Lane(1, "a", "echo", 0), None, delivers=False)
+NODE = """
+insert into nodes (node_id, name, version, roles, job_types, started_at, draining)
+values ($1, 'other', '0', $2, '{}', now() - $3 * interval '1 hour', $4)
+"""
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    opened = Database(database_url)
+    yield opened
+    await opened.close()
+
+
+def recorder_on(database: Database, node_id: UUID | None = None) -> tuple[FigureRecorder, MinuteCounts]:
+    clock = DatabaseClock()
+    counts = MinuteCounts(clock)
+    chosen = node_id or uuid4()
+    return FigureRecorder(database, counts, clock=clock, node_id=lambda: chosen, samples=True), counts
+
+
+async def rows_in(database: Database) -> list[tuple[object, ...]]:
+    async with database.connection() as connection:
+        return [tuple(row) for row in await connection.fetch(ROWS)]
+
+
+async def test_an_idle_service_writes_nothing(database: Database) -> None:
+    recorder, counts = recorder_on(database)
+    async with database.connection() as connection:
+        await connection.execute(NODE, recorder._node_id(), ["sweeper"], 1, False)
+    counts.ended(ended_groups([PARKED]))
+    await recorder.step()
+    assert await rows_in(database) == []
+
+
+async def test_counts_are_written_once(database: Database) -> None:
+    recorder, counts = recorder_on(database)
+    counts.submitted(Counter({(1, "a"): 2}))
+    await recorder.flush()
+    await recorder.flush()
+    assert await rows_in(database) == [(ALL_QUEUES, 2, 0, 0, 0), ("a", 2, 0, 0, 0)]
+
+
+async def test_counts_that_the_database_does_not_take_are_written_later(database: Database) -> None:
+    away = Database("postgresql://127.0.0.1:1/none")
+    recorder, counts = recorder_on(away)
+    counts.submitted(Counter({(1, "a"): 2}))
+    with pytest.raises(DatabaseOutage):
+        await recorder.flush()
+    await away.close()
+    counts.submitted(Counter({(1, "a"): 1}))
+    recorder._database = database
+    await recorder.flush()
+    assert [row[:2] for row in await rows_in(database)] == [(ALL_QUEUES, 3), ("a", 3)]
+
+
+@pytest.mark.parametrize(
+    ("others", "samples"),
+    [
+        ([], True),
+        ([(["sweeper"], 2, False)], False),
+        ([(["sweeper"], 2, True), (["api"], 3, False), (["sweeper"], 0, False)], True),
+    ],
+)
+async def test_one_sweeper_takes_the_samples(
+    database: Database, others: Sequence[tuple[list[str], int, bool]], *, samples: bool
+) -> None:
+    recorder, _ = recorder_on(database)
+    async with database.connection() as connection:
+        await connection.execute(NODE, recorder._node_id(), ["sweeper"], 1, False)
+        for other in others:
+            await connection.execute(NODE, uuid4(), *other)
+        await connection.execute("insert into queues (tenant_id, queue) values (1, 'a')")
+        await connection.execute(
+            "insert into blocked (tenant_id, job_id, waits_for, reason, marks, token, sequence, timeout_seconds,"
+            " priority, attempt, crashes, callback_events, queue, type)"
+            " values (1, gen_random_uuid(), 1, 2, 0, 0, 0, 1, 0, 0, 0, 0, 'a', 'echo')"
+        )
+        await recorder.sample()
+        await connection.execute("delete from blocked")
+    assert bool(await rows_in(database)) == samples
+
+
+async def test_a_node_that_stops_writes_its_last_figures(database_url: str, database: Database) -> None:
+    async with running_service(database_url) as service:
+        await service.run("echo", 1, queue="last")
+    assert ("last", 1) in [row[:2] for row in await rows_in(database)]

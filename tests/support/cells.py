@@ -1,0 +1,217 @@
+"""Service over several cells in the event loop of the test: schemas of one database, each behind a proxy of its own."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx
+
+from duly.cells.node_group import NodeGroup
+from duly.cells.router import cells_app
+from duly.cli.server_process import http_server
+from duly.domain.builtin_types import chosen_builtin_types
+from duly.domain.cells import CellNumber, cell_of, cell_of_key
+from duly.domain.job import DEFAULT_TENANT
+from duly.handlers.discovery import load_registry
+from duly.handlers.http_request import client_for_jobs
+from duly.node import Node
+from duly.node.process_parts import ProcessParts
+from duly.settings import Settings
+from duly.store.postgres.catalog_types import CatalogTypesConnection
+from duly.store.postgres.database import Database
+from tests.support.invariants import violations_on
+from tests.support.postgres_proxy import PostgresProxy, postgres_proxy
+from tests.support.service import BOUND_SECONDS, KEYRING, NO_TLS, Service, eventually, settings_of_tests
+from tests.support.shared_routes import shared_routes
+
+CELLS = 4
+
+
+def schema_of(cell: int) -> str:
+    return f"cell_{cell}"
+
+
+def key_in(cell: int, *, beside: str = "") -> str:
+    """Returns a key of a cell that begins with a text."""
+    return next(text for n in range(10_000) if cell_of_key(DEFAULT_TENANT, text := f"{beside}{n}", CELLS) == cell)
+
+
+@dataclass(frozen=True, slots=True)
+class CellDatabase:
+    """Database with the schemas of all cells. `proxies`: those before each cell."""
+
+    url: str
+    proxies: tuple[PostgresProxy, ...]
+
+    @property
+    def count(self) -> int:
+        return len(self.proxies)
+
+    def database(self, cell: int, **settings: Any) -> Database:
+        """Returns the database of a cell, through its proxy."""
+        return Database(self.proxies[cell].url, schema=schema_of(cell), **settings)
+
+    @asynccontextmanager
+    async def connection(self, cell: int) -> AsyncIterator[Any]:
+        """Yields a connection of the tests to a cell, past its proxy."""
+        settings = {"application_name": "tests", "search_path": schema_of(cell)}
+        connection = await asyncpg.connect(self.url, server_settings=settings, connection_class=CatalogTypesConnection)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    async def violations(self) -> list[str]:
+        """Returns the violated invariants of all cells."""
+        found = []
+        for cell in range(self.count):
+            async with self.connection(cell) as connection:
+                found += [f"cell {cell}: {sentence}" for sentence in await violations_on(connection)]
+        return found
+
+
+@asynccontextmanager
+async def cell_database(url: str, count: int = CELLS) -> AsyncIterator[CellDatabase]:
+    """Yields a database that has the schemas of this many cells; fails after the block if an invariant is violated."""
+    async with AsyncExitStack() as stack:
+        proxies = [await stack.enter_async_context(postgres_proxy(url)) for _ in range(count)]
+        cells = CellDatabase(url, tuple(proxies))
+        yield cells
+        for proxy in proxies:
+            proxy.thaw()
+    found = await cells.violations()
+    assert not found, found
+
+
+@dataclass
+class CellService(Service):
+    """Running process with several cells. `node` is that of cell 0.
+
+    Attributes:
+        group: the nodes of all cells.
+        cells: their database.
+    """
+
+    group: NodeGroup = field(kw_only=True)
+    cells: CellDatabase = field(kw_only=True)
+
+    @property
+    def nodes(self) -> list[Node]:
+        return list(self.group.nodes)
+
+    @property
+    def count(self) -> int:
+        return self.cells.count
+
+    async def job(self, job_id: str) -> dict[str, Any]:
+        """Returns a job; on a busy machine, its cell may be taken for one that is away for a moment."""
+
+        async def read() -> dict[str, Any] | None:
+            answer = await self.client.get(f"/api/v1/jobs/{job_id}")
+            if answer.status_code == 503:
+                return None
+            assert answer.status_code == 200, answer.text
+            view: dict[str, Any] = answer.json()
+            return view
+
+        view: dict[str, Any] = await eventually(read)
+        return view
+
+    def cell_of(self, id_: str | UUID) -> int:
+        """Returns the number of the cell of an id."""
+        return cell_of(UUID(str(id_)), self.count)
+
+    async def sql(self, statement: str | int, *arguments: Any) -> list[Any]:
+        """Runs a statement on a connection of the tests.
+
+        Args:
+            statement: the number of a cell, before the statement; without it, the statement runs in the cell of its
+                first argument that is an id, or else in all cells, whose rows are returned in order of the cells.
+            arguments: the arguments of the statement.
+        """
+        if isinstance(statement, int):
+            cells, text, given = [statement], arguments[0], arguments[1:]
+        else:
+            found = [self.cell_of(each) for each in arguments if isinstance(each, UUID)]
+            cells, text, given = found[:1] or list(range(self.count)), statement, arguments
+        rows: list[Any] = []
+        for cell in cells:
+            async with self.cells.connection(cell) as connection:
+                rows += await connection.fetch(text, *given)
+        return rows
+
+    @contextmanager
+    def silent(self, cell: int) -> Iterator[None]:
+        """Lets a cell answer nothing for the block, with open connections."""
+        self.cells.proxies[cell].freeze()
+        try:
+            yield
+        finally:
+            self.cells.proxies[cell].thaw()
+
+    async def take_away(self, cell: int) -> None:
+        """Cuts the connections of a cell and refuses new ones; returns when the process knows."""
+        self.cells.proxies[cell].refuse()
+        await self.until_serves(cell, serves=False)
+
+    async def bring_back(self, cell: int) -> None:
+        """Accepts connections of a cell again; returns when the process uses it."""
+        await self.cells.proxies[cell].accept()
+        await self.until_serves(cell, serves=True)
+
+    async def until_serves(self, cell: int, *, serves: bool) -> None:
+        """Waits until the process knows whether a cell serves."""
+
+        async def look() -> bool:
+            return self.group.serves(cell) is serves
+
+        await eventually(look, seconds=4 * BOUND_SECONDS)
+
+
+@asynccontextmanager
+async def running_cells(cells: CellDatabase, **settings: Any) -> AsyncIterator[CellService]:
+    """Starts a process with a node for each cell, a router and an HTTP server; drains and stops it after the block."""
+    chosen = settings_of_tests(**settings)
+    group = node_group(chosen, cells)
+    await group.start()
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    listening.listen(512)
+    http = http_server(group.nodes[0], cells_app(group, shared_routes(serving=True)))
+    serving = asyncio.create_task(http.serve(sockets=[listening]))
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    await asyncio.wait_for(http.accepting.wait(), BOUND_SECONDS)
+    async with httpx.AsyncClient(base_url=url, timeout=30, verify=NO_TLS) as client:
+        try:
+            yield CellService(url, cells.url, client, group.nodes[0], group=group, cells=cells)
+        finally:
+            await group.drain()
+            http.stop()
+            await serving
+            await group.stop()
+            listening.close()
+
+
+def node_group(settings: Settings, cells: CellDatabase) -> NodeGroup:
+    """Returns the nodes of all cells with the tests' handlers, not started."""
+    builtin = chosen_builtin_types(settings.builtin_types)
+    registry = load_registry(settings.handlers, client=client_for_jobs(settings), builtin=builtin)
+    parts = ProcessParts(settings, registry)
+    nodes = [
+        Node(
+            settings,
+            cells.database(number, connections=settings.database_connections),
+            registry,
+            webhook_secret="whsec_dGVzdA==",  # of tests
+            keyring=KEYRING,
+            cell=CellNumber(number, cells.count),
+            parts=parts,
+        )
+        for number in range(cells.count)
+    ]
+    return NodeGroup(nodes, parts)

@@ -1,0 +1,53 @@
+"""Runs over cells: `TESTS_CELLS=4` makes the ordinary service of a test serve four of them (`make test-cells`)."""
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.support.cells import CellService, cell_database, running_cells
+from tests.support.database_pool import TestDatabases
+
+CELLS_OF_RUN = int(os.environ.get("TESTS_CELLS", "0"))
+# Tests that do not hold over several cells, by reason.
+LEFT_OUT = {
+    "reads the database of one node": (
+        "test_identical_requests_at_once_make_one_batch",
+        "test_identical_batches_at_once_are_one",
+        "test_many_clients_at_once_get_a_job_each",
+        "test_ten_thousand_are_taken_and_one_more_is_not",
+        "test_the_same_key_and_body_get_the_first_answer_again",
+        "test_two_batches_at_once_are_both_recorded",
+    ),
+    "a batch is in one cell, so keys of different cells are refused": (
+        "test_jobs_that_are_tied_to_others_come_among_the_rest",
+        "test_of_those_that_lock_what_others_want_only_so_many_may_come",
+    ),
+    "changes parts of one node": (
+        "test_a_long_poll_sees_news_whose_hint_was_lost",
+        "test_a_long_poll_without_an_etag_answers_when_the_status_changes",
+    ),
+}
+OF_ONE_DATABASE = {"database_url", "start_service", "empty_database_url"}
+
+
+@asynccontextmanager
+async def service_over_cells(databases: TestDatabases) -> AsyncIterator[CellService]:
+    """Yields a running service over the cells of this run, with a database of its own."""
+    count = CELLS_OF_RUN
+    async with databases.cells(count) as url, cell_database(url, count) as cells, running_cells(cells) as running:
+        yield running
+
+
+def skip_tests_of_one_database(items: Sequence[pytest.Item]) -> None:
+    """Skips the tests that use a database without a service over cells."""
+    reasons = {name: reason for reason, tests in LEFT_OUT.items() for name in tests}
+    for item in items:
+        if (reason := reasons.get(getattr(item, "originalname", item.name))) is not None:
+            item.add_marker(pytest.mark.skip(reason=reason))
+        names = set(getattr(item, "fixturenames", ()))
+        if not names & {"service", "contract"}:
+            item.add_marker(pytest.mark.skip(reason="has no service over cells"))
+        elif found := names & OF_ONE_DATABASE:
+            item.add_marker(pytest.mark.skip(reason=f"uses one database itself ({', '.join(sorted(found))})"))

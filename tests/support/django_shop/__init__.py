@@ -1,0 +1,1 @@
+"""App of a Django project that declares tasks, and its settings."""

@@ -1,0 +1,149 @@
+"""Gauges of the installation: how long jobs have been ready, nodes, vacuum, snapshots, connections, disk, schedules."""
+
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from duly.gauges import GaugeReader
+from duly.loop import Loops
+from duly.telemetry.metrics import Metrics
+from tests.support import handlers as signals
+from tests.support.reused_connections import asking
+from tests.support.service import Service
+from tests.telemetry.test_metrics import samples_of
+
+pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
+HOUR = 3_600
+
+
+async def _samples(service: Service) -> dict[str, float]:
+    await service.node.gauges.step()
+    return samples_of((await service.client.get("/metrics")).content)
+
+
+async def _submitted(service: Service, queue: str, **members: Any) -> UUID:
+    return UUID((await service.submit("echo", 1, queue=queue, **members))["jobId"])
+
+
+AGE = "update jobs set created_at = created_at - interval '1 hour' where job_id = $1"
+RELEASE = """
+with gone as (delete from scheduled where job_id = $1 returning *)
+insert into ready (tenant_id, job_id, token, sequence, timeout_seconds, priority, attempt, crashes, callback_events,
+                   marks, queue, type)
+select tenant_id, job_id, token, {sequence}, timeout_seconds, priority, attempt, crashes, callback_events, marks,
+       queue, type from gone
+"""
+EVENT = """
+insert into events (tenant_id, job_id, sequence, kind, attempt, source)
+select tenant_id, job_id, 1, 9, 0, 'test' from jobs where job_id = $1
+"""
+NODE = """
+insert into nodes (node_id, name, version, roles, job_types, heartbeat_at)
+values (gen_random_uuid(), 'n', '1', '{worker}', '{echo,fail}', now() - $1 * interval '1 second')
+"""
+
+
+async def test_the_age_of_a_queue_counts_from_when_its_jobs_were_ready(start_service: Any) -> None:
+    service: Service = await start_service(roles=("api", "worker"), worker_slots=1)
+    parent = await service.run("echo", 1)
+    await service.submit("wait-for-gate")
+    await signals.has_entered("default").wait()
+    waiting = await _submitted(service, "waiting")
+    delayed = await _submitted(service, "delayed", delaySeconds=HOUR)
+    resumed = await _submitted(service, "resumed", delaySeconds=HOUR)
+    behind = await _submitted(service, "behind", dependsOn=[parent["jobId"]])
+    hidden = [await _submitted(service, "hidden") for _ in range(2)]
+    for job_id in (waiting, delayed, resumed, behind, *hidden):
+        await service.sql(AGE, job_id)
+    await service.sql("update jobs set run_at = now() where job_id = $1", delayed)
+    await service.sql(RELEASE.format(sequence=0), delayed)
+    await service.sql(EVENT, resumed)
+    await service.sql(RELEASE.format(sequence=1), resumed)
+    # In front of a job that has waited for an hour, one with a smaller id that was ready again a moment ago.
+    await service.sql(EVENT, hidden[0])
+    await service.sql("update ready set sequence = 1 where job_id = $1", hidden[0])
+
+    samples = await _samples(service)
+    ages = {
+        queue: samples[f'duly_queue_oldest_seconds{{queue="{queue}"}}'] > HOUR / 2
+        for queue in ("waiting", "delayed", "resumed", "behind", "hidden")
+    }
+    assert ages == {"waiting": True, "delayed": False, "resumed": False, "behind": False, "hidden": True}
+    queues = (await service.client.get("/api/v1/queues")).json()["items"]
+    assert {each["queue"]: each["oldestAgeSeconds"] > HOUR / 2 for each in queues if each["queue"] in ages} == ages
+    for job_id in (resumed, hidden[0]):  # the invariants are checked after each test
+        await service.sql("delete from events where job_id = $1 and kind = 9", job_id)
+        await service.sql("update ready set sequence = 0 where job_id = $1", job_id)
+    signals.gate("default").set()
+
+
+async def test_types_without_a_live_worker_are_counted_while_their_jobs_wait(start_service: Any) -> None:
+    service: Service = await start_service(roles=("api", "sweeper"))
+    before = await _samples(service)
+    assert (before["duly_types_without_worker"], before['duly_nodes{role="worker"}']) == (0, 0)
+    await service.submit("echo", 1)
+    await service.submit("fail")
+    await service.submit("echo", 1, delaySeconds=60)
+    now = await _samples(service)
+    assert now["duly_types_without_worker"] == 2
+    assert now['duly_nodes{role="api"}'] == 1
+    # A node without a heartbeat for a minute does not count.
+    await service.sql(NODE, HOUR)
+    assert (await _samples(service))["duly_types_without_worker"] == 2
+    await service.sql("delete from nodes where name = 'n'")
+    await service.sql(NODE, 0)
+    after = await _samples(service)
+    assert (after["duly_types_without_worker"], after['duly_nodes{role="worker"}']) == (0, 1)
+
+
+async def test_dead_rows_and_old_snapshots_are_shown(start_service: Any) -> None:
+    service: Service = await start_service(roles=("api",))
+    reading = {"isolation": "repeatable_read"}
+    async with asking(service.database_url) as connection, connection.transaction(**reading):
+        await connection.fetchval("select count(*) from ready")
+        for _ in range(3):
+            await service.submit("echo", 1)
+        samples = await _samples(service)
+    assert samples['duly_oldest_snapshot_transactions{by="session"}'] >= 3
+    assert samples['duly_oldest_snapshot_seconds{by="session"}'] > 0
+    assert samples['duly_table_size_bytes{table="ready"}'] > 0
+    assert samples['duly_table_dead_rows{table="ready"}'] >= 0
+    assert {name for name in samples if name.startswith("duly_oldest_snapshot_seconds")} == {
+        f'duly_oldest_snapshot_seconds{{by="{kind}"}}'
+        for kind in ("session", "prepared_transaction", "replication_slot")
+    }
+    assert 0 < samples["duly_database_sessions"] < samples["duly_database_sessions_limit"]
+
+
+async def test_the_connections_of_the_pool_in_use_are_counted(start_service: Any) -> None:
+    service: Service = await start_service(roles=("api",))
+    async with service.node.database.connection(), service.node.database.connection():
+        samples = await _samples(service)
+    assert samples["duly_database_pool_connections"] >= 2
+    assert samples["duly_database_pool_limit"] == service.node.settings.database_connections
+
+
+async def test_an_overdue_schedule_is_late_and_a_paused_one_is_not(start_service: Any) -> None:
+    service: Service = await start_service(roles=("api",))
+    daily = {"cron": "0 3 * * *", "submission": {"type": "echo"}}
+    for name in ("late", "paused"):
+        assert (await service.client.put(f"/api/v1/schedules/{name}", json=daily)).status_code == 201
+    assert (await _samples(service))["duly_schedules_late_seconds"] == 0
+    await service.sql("update schedules set next_run_at = now() - interval '1 hour' where name = 'late'")
+    await service.sql(
+        "update schedules set next_run_at = now() - interval '1 day', paused = true where name = 'paused'"
+    )
+    assert HOUR <= (await _samples(service))["duly_schedules_late_seconds"] < 2 * HOUR
+
+
+async def test_the_disk_is_that_of_the_embedded_database(start_service: Any, tmp_path: Path) -> None:
+    service: Service = await start_service(roles=("api",))
+    assert (await _samples(service))["duly_disk_free_bytes"] == -1
+    metrics = Metrics()
+    gauges = GaugeReader(service.node.database, metrics, Loops())
+    gauges.database_folder = tmp_path
+    await gauges.step()
+    samples = samples_of(metrics.render())
+    assert 0 < samples["duly_disk_free_bytes"] < samples["duly_disk_size_bytes"]
