@@ -53,13 +53,14 @@ async def wait_for_change(
     """Waits until a job is newer than `known_sequence` (None: until its status changes), or the time is over. Returns
     its current state.
     """
-    deadline = time.monotonic() + seconds
+    deadline, first = time.monotonic() + seconds, None
     with node.hub.watch(job_id) as watch:
-        first = view = await find_job(node, tenant_id, job_id)
-        while not view.ended and not node.hub.closing and (left := deadline - time.monotonic()) > 0:
-            changed = view.sequence > known_sequence if known_sequence is not None else view.status != first.status
-            if changed:
-                break
-            await watch.wait(timeout=min(left, LOOK_SECONDS))
+        while True:
+            closing = node.hub.closing  # before the read, so that an end recorded by then is still seen
             view = await find_job(node, tenant_id, job_id)
-    return view
+            first = first or view
+            changed = view.sequence > known_sequence if known_sequence is not None else view.status != first.status
+            left = deadline - time.monotonic()
+            if view.ended or changed or closing or left <= 0:
+                return view
+            await watch.wait(timeout=min(left, LOOK_SECONDS))
