@@ -13,7 +13,7 @@ import httpx
 
 from duly.cells.node_group import NodeGroup
 from duly.cells.router import cells_app
-from duly.cli.server_process import http_server
+from duly.cli.http_server import http_server
 from duly.domain.builtin_types import chosen_builtin_types
 from duly.domain.cells import CellNumber, cell_of, cell_of_key
 from duly.domain.job import DEFAULT_TENANT

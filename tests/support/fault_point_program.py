@@ -26,7 +26,7 @@ import anyio._backends._asyncio  # noqa: E402, F401  # else each child imports i
 import uvloop  # noqa: E402
 from pydantic import SecretStr  # noqa: E402
 
-from duly.cli.server_process import http_server  # noqa: E402
+from duly.cli.http_server import http_server  # noqa: E402
 from duly.domain.egress_policy import EgressPolicy  # noqa: E402
 from duly.domain.node_role import Role  # noqa: E402
 from duly.domain.sealing import Keyring  # noqa: E402

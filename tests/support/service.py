@@ -13,7 +13,7 @@ import asyncpg
 import httpx
 import pytest
 
-from duly.cli.server_process import http_server
+from duly.cli.http_server import http_server
 from duly.domain.builtin_types import chosen_builtin_types
 from duly.domain.database_clock import DatabaseClock
 from duly.domain.sealing import Keyring

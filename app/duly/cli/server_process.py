@@ -1,4 +1,4 @@
-"""One process of the service: a node and its HTTP server."""
+"""One process of the service: its start on a prepared database, and its stop by a signal."""
 
 import asyncio
 import contextlib
@@ -6,37 +6,25 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import structlog
-import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-from duly.api.app import create_app
-from duly.api.server.acceptor import Acceptor
-from duly.api.server.access_lines import refused_line
-from duly.api.server.connection_limits import Place, connections_of
-from duly.api.server.header_checks import new_request_id
-from duly.api.server.load_shedding import LoadShedder
-from duly.api.server.refusals import refusal_bytes
-from duly.api.server.security_headers import SERVER_HEADERS
-from duly.api.server.shedding_protocol import PausedConnections, SheddingProtocol
-from duly.api.server.socket_protocol import SocketProtocol
 from duly.cli.command_setup import data_dir, is_loopback, new_database
 from duly.cli.database_wait import DatabaseWait, StartStopped
 from duly.cli.errors import say
+from duly.cli.http_server import http_server
 from duly.cli.prepare_database import CannotServe, recognise_keys, recognise_only, requires_key, try_to_prepare
 from duly.cli.reload import Reloader
 from duly.cli.start_report import report_start
 from duly.cli.startup import Keeper, Startup
 from duly.domain.builtin_types import chosen_builtin_types
-from duly.domain.counted_noun import counted_noun
 from duly.domain.sealing import Keyring
 from duly.embedded.server import EmbeddedServer
-from duly.errors import DulyError, Overloaded, TooManyConnections
 from duly.handlers.discovery import load_registry
 from duly.handlers.exceptions import HandlerError
 from duly.handlers.http_request import client_for_jobs
@@ -53,9 +41,6 @@ if TYPE_CHECKING:
 
 log = structlog.stdlib.get_logger("duly.serve")
 
-LAST_REQUESTS_SECONDS = 5
-LOOK_SECONDS = 0.005
-DATE_SECONDS = 1.0
 # Surplus of allocations over deallocations that starts a garbage collection; Python's default is 700.
 YOUNG_OBJECTS = 10_000
 
@@ -215,120 +200,6 @@ def _freeze_garbage_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, 20, 50)
-
-
-class _Server(uvicorn.Server):
-    """HTTP server with an acceptor of its own. It leaves signals to the node, which drains before the server stops."""
-
-    def __init__(self, config: uvicorn.Config, *, node: Node) -> None:
-        super().__init__(config)
-        self.accepting = asyncio.Event()
-        self._stopping = asyncio.Event()
-        self._root_path = node.settings.root_path
-        self._shared = node.settings.processes > 1
-        self._load_shedder = LoadShedder()
-        self._metrics = node.metrics
-        self._refused, self._access = node.metrics.refused.labels(Overloaded.code), node.access
-        self._paused = PausedConnections(refused=self._shed)
-        self._connections = connections_of(node)
-
-    def _shed(self) -> None:
-        self._refused.inc()
-        self._access.shed()
-
-    def _make_protocol(self, connection: socket.socket, place: Place) -> SheddingProtocol:
-        protocol = SheddingProtocol(
-            config=self.config,
-            server_state=self.server_state,
-            app_state={},
-            load_shedder=self._load_shedder,
-            paused=self._paused,
-            connections=self._connections,
-            place=place,
-            connection=connection,
-            root_path=self._root_path,
-        )
-        protocol.log_refusal = self._log_refusal
-        return protocol
-
-    def _log_refusal(self, request_id: str, refusal: DulyError, client: tuple[str, int] | None) -> None:
-        """Counts and logs a refusal that did not reach the application."""
-        self._metrics.refused.labels(refusal.code).inc()
-        self._access.put(refused_line(request_id, refusal, client))
-
-    def _refuse(self, host: str) -> bytes:
-        """Returns the response to a connection beyond the limits."""
-        refusal, request_id = TooManyConnections.here(), new_request_id()
-        self._log_refusal(request_id.decode(), refusal, (host, 0))
-        return refusal_bytes(refusal, request_id=request_id)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=[])
-        self._acceptor = Acceptor(
-            sockets or [],
-            self._make_protocol,
-            connections=self._connections,
-            refuse=self._refuse,
-            shared=self._shared,
-        )
-        self._acceptor.start()
-        self.accepting.set()
-
-    def stop(self) -> None:
-        """Ends `serve` once the requests in progress are answered."""
-        self.should_exit = True
-        self._stopping.set()
-
-    async def main_loop(self) -> None:
-        """Updates the date of responses until stopped. uvicorn's own loop polls ten times a second."""
-        while not await self.on_tick(0):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(DATE_SECONDS):
-                    await self._stopping.wait()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  # signature of uvicorn
-        """Closes idle connections, gives requests in progress some seconds, then cancels them."""
-        self._acceptor.close()
-        state = self.server_state
-        for connection in list(state.connections):
-            connection.shutdown()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LAST_REQUESTS_SECONDS):
-                while state.connections or state.tasks:  # noqa: ASYNC110  # uvicorn's sets have no event to wait for
-                    await asyncio.sleep(LOOK_SECONDS)
-        self._connections.close()
-        for task in state.tasks:
-            task.cancel()
-        if state.tasks:
-            log.warning(
-                f"{counted_noun(len(state.tasks), 'request')} cancelled at shutdown",
-                action="requests_cut",
-                count=len(state.tasks),
-            )
-
-
-def http_server(node: Node, app: ASGIApp | None = None) -> _Server:
-    """Returns the HTTP server of a node. `app` is its application, created here if None."""
-    configuration = uvicorn.Config(
-        app or create_app(node),
-        ws=SocketProtocol,
-        # Messages up to this size are refused by the application, with an error.
-        ws_max_size=2 * node.settings.body_limit,
-        ws_ping_interval=15,
-        ws_per_message_deflate=False,
-        lifespan="off",
-        proxy_headers=False,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        headers=SERVER_HEADERS,
-        timeout_graceful_shutdown=LAST_REQUESTS_SECONDS,
-    )
-    return _Server(configuration, node=node)
 
 
 def _stop_signals(parent: int | None) -> asyncio.Event:

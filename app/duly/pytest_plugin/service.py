@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
+from duly.cli.http_server import http_server
 from duly.cli.prepare_database import prepare
-from duly.cli.server_process import http_server
 from duly.client import Client
 from duly.domain.builtin_types import chosen_builtin_types
 from duly.domain.sealing import Keyring, new_key

@@ -22,7 +22,7 @@ from duly.api.server.uvicorn_internals import (
 )
 
 APP = Path(duly.__file__).parent
-SERVER = APP / "cli" / "server_process.py"
+SERVER = APP / "cli" / "http_server.py"
 # The expressions in our sources that stand for an object of each class.
 SPELLED = {
     RequestResponseCycle: {"cycle", "self.cycle"},
