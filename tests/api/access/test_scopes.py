@@ -102,12 +102,12 @@ async def test_without_jobs_payload_no_representation_shows_any(keyed: Service) 
     reader = bearer((await make_key(keyed, "jobs:read", "jobs:write", "schedules"))["key"])
     client = keyed.client
     submitted = {"type": "echo", "parameters": {"text": SECRET}, "labels": {"shown": "yes"}}
-    own = await client.post("/api/v1/jobs", json=submitted, headers=bearer(OWN) | {"Prefer": "wait=20"})
+    own = await client.post("/api/v1/jobs", json=submitted, headers=bearer(OWN) | {"Prefer": "wait=60"})
     job_id = own.json()["jobId"]
     assert SECRET in own.text
     schedule = {"name": "nightly", "cron": "0 3 * * *", "submission": submitted}
     await client.post("/api/v1/schedules", json=schedule, headers=bearer(OWN))
-    waited = await client.post("/api/v1/jobs", json=submitted, headers=reader | {"Prefer": "wait=20"})
+    waited = await client.post("/api/v1/jobs", json=submitted, headers=reader | {"Prefer": "wait=60"})
     assert waited.status_code == 200
 
     paths = (
@@ -152,7 +152,7 @@ async def test_frames_of_a_socket_are_redacted(keyed: Service) -> None:
     submitted = {"type": "echo", "parameters": {"text": SECRET}}
     async with socket_to(keyed, "/ws/jobs", additional_headers=bearer(reader)) as socket:
         await socket.request("subscribe", ref="s", filter={})
-        job = await keyed.client.post("/api/v1/jobs", json=submitted, headers=bearer(OWN) | {"Prefer": "wait=20"})
+        job = await keyed.client.post("/api/v1/jobs", json=submitted, headers=bearer(OWN) | {"Prefer": "wait=60"})
         frames = await socket.receive_many(3)
         await socket.send("subscribe", jobId=job.json()["jobId"])
         frames += await socket.receive_many(3)
@@ -163,7 +163,7 @@ async def test_frames_of_a_socket_are_redacted(keyed: Service) -> None:
 async def test_a_ticket_shows_no_more_than_the_key_that_made_it(keyed: Service) -> None:
     reader = bearer((await make_key(keyed, "jobs:read"))["key"])
     submitted = {"type": "echo", "parameters": {"text": SECRET}}
-    job = await keyed.client.post("/api/v1/jobs", json=submitted, headers=bearer(OWN) | {"Prefer": "wait=20"})
+    job = await keyed.client.post("/api/v1/jobs", json=submitted, headers=bearer(OWN) | {"Prefer": "wait=60"})
     body: dict[str, Any] = {"jobId": job.json()["jobId"]}
     tickets = "/api/v1/stream-tickets"
     refused(await keyed.client.post(tickets, json=body | {"submit": True}, headers=reader), 403, "SCOPE_MISSING")

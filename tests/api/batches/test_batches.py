@@ -9,6 +9,7 @@ import pytest
 
 from duly.api.contract.response_models import AcceptedBatchBody, BatchBody
 from duly.lifecycle.end import bulk_actions
+from duly.store.submit import idempotency
 from tests.support.handlers import gate, has_entered
 from tests.support.response_checks import TIME, refused
 from tests.support.service import Service, eventually
@@ -258,7 +259,8 @@ async def test_a_repeat_names_a_job_as_often_as_it_stood_for_submissions_of_its_
     assert again.content == first.content
 
 
-async def test_identical_batches_at_once_are_one(contract: Service) -> None:
+async def test_identical_batches_at_once_are_one(contract: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idempotency, "PATIENCE", "set local lock_timeout = '60s'")  # a slow machine needs longer
     body = {"jobs": [{"type": "echo", "labels": {"batch": "at-once"}}] * 100}
     key = {"Idempotency-Key": "batch-2"}
 

@@ -10,6 +10,7 @@ import pytest
 
 from duly.api.contract.response_models import JobBody
 from duly.api.jobs import long_poll
+from duly.api.jobs.job_body import poll_hint
 from tests.support.handlers import gate, has_entered
 from tests.support.response_checks import TIME, invalid_paths
 from tests.support.service import Service, eventually
@@ -186,19 +187,29 @@ async def test_what_a_client_does_not_have_is_sent(contract: Service) -> None:
 async def test_the_hint_when_to_look_again_grows_with_the_age_of_the_job(contract: Service) -> None:
     accepted = await contract.submit("echo", runAt=LATER)
     seen = []
-    for age in (0.0, 1.5, 2.5, 5.0, 9.0, 17.0, 40.0, 86400.0):
-        statement = "update jobs set created_at = now() - $2 * interval '1 second' where job_id = $1"
-        await contract.sql(statement, UUID(accepted["jobId"]), age)
+    for age in (-60.0, 17.0, 40.0, 86400.0):  # seconds from an age at which the hint changes
+        await _set_age(contract, accepted["jobId"], age)
         seen.append(int((await _read(contract, accepted["jobId"])).headers["Retry-After"]))
 
-    assert seen == [1, 1, 2, 4, 8, 16, 30, 30]
+    assert seen == [1, 16, 30, 30]
+
+
+async def _set_age(contract: Service, job_id: str, seconds: float) -> None:
+    statement = "update jobs set created_at = now() - $2 * interval '1 second' where job_id = $1"
+    await contract.sql(statement, UUID(job_id), seconds)
+
+
+def test_the_hint_doubles_up_to_half_a_minute() -> None:
+    ages = (-1.0, 0.0, 1.99, 2.0, 3.99, 4.0, 7.99, 8.0, 15.99, 16.0, 31.99, 32.0, 86400.0)
+    assert [poll_hint(age) for age in ages] == [1, 1, 1, 2, 2, 4, 4, 8, 8, 16, 16, 30, 30]
 
 
 async def test_a_304_of_a_job_that_goes_on_says_when_to_look_again(contract: Service) -> None:
     accepted = await contract.submit("echo", runAt=LATER)
+    await _set_age(contract, accepted["jobId"], 40.0)
 
     response = await _read(contract, accepted["jobId"], '"0"')
-    assert (response.status_code, response.headers["Retry-After"]) == (304, "1")
+    assert (response.status_code, response.headers["Retry-After"]) == (304, "30")
 
 
 # -- the long poll
@@ -341,7 +352,7 @@ async def test_a_small_answer_is_not_gzipped(contract: Service) -> None:
 
 async def test_a_submission_that_waited_and_a_long_refusal_are_gzipped_too(contract: Service) -> None:
     job = {"type": "echo", "parameters": "x" * 5000}
-    waited = await contract.client.post("/api/v1/jobs", json=job, headers={"Prefer": "wait=10"})
+    waited = await contract.client.post("/api/v1/jobs", json=job, headers={"Prefer": "wait=60"})
     bad = {"type": "echo", **{f"wrong{number}": 1 for number in range(50)}}
     long = await contract.client.post("/api/v1/jobs", json=bad)
 

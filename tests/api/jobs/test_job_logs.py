@@ -58,7 +58,7 @@ async def test_the_lines_are_there_when_the_end_is(talking: Service) -> None:
     """A client of the same node that sees a job's end finds all lines of its handler."""
     for _ in range(20):
         response = await talking.client.post(
-            "/api/v1/jobs", json={"type": "say-much", "parameters": {"lines": 30}}, headers={"Prefer": "wait=20"}
+            "/api/v1/jobs", json={"type": "say-much", "parameters": {"lines": 30}}, headers={"Prefer": "wait=60"}
         )
         assert response.json()["status"] == "completed"
         assert len(await logs_of(talking, response.json()["jobId"])) == 30

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from duly.api.streams import subscriptions
+from duly.api.streams import subscriptions, websocket
 from duly.domain.events import EventKind
 from duly.domain.steps import SIGNAL_LIMIT
 from duly.stream import tenant_feed
@@ -302,7 +302,10 @@ async def _tail_has_passed(service: Service, job_id: str) -> bool:
     return bool(kept) and kept[-1].event.job_id != UUID(job_id)
 
 
-async def test_a_service_that_goes_down_says_to_come_back(start_service: StartService) -> None:
+async def test_a_service_that_goes_down_says_to_come_back(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "LAST_FRAMES_SECONDS", 60.0)
     service = await start_service()
     async with socket_to(service) as socket:
         accepted = await submitted(socket, "wait-for-gate", {"name": "down"})

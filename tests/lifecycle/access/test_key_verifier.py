@@ -1,15 +1,22 @@
 """Verification of keys: the cache, and what ends with a key."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from duly.domain.api_key import generate_key
+from duly.domain.database_clock import DatabaseClock
 from duly.lifecycle.access import key_verifier
 from tests.support.keys import OWN, bearer, make_key, make_tenant
 from tests.support.service import Service, eventually
 from tests.support.websocket_client import socket_to
+
+if TYPE_CHECKING:
+    from duly.store.postgres.database import Database
 
 StartService = Callable[..., Awaitable[Service]]
 POLICY_VIOLATION = 1008
@@ -111,6 +118,31 @@ async def test_a_wait_ends_when_its_key_expires(keyed: Service) -> None:
     async with asyncio.timeout(60):
         answer = await keyed.client.get(job.headers["Location"], params={"wait": 60}, headers=headers)
     assert answer.status_code == 401
+
+
+async def test_a_slow_step_does_not_set_back_the_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an older version, a key that is looked up while it is revoked would stay in the cache."""
+    go_on = asyncio.Event()
+    versions = iter((1, 2))
+
+    async def read(_: object) -> tuple[int, bool]:
+        if (version := next(versions)) == 1:
+            await go_on.wait()
+        return version, True
+
+    @asynccontextmanager
+    async def background() -> AsyncIterator[None]:
+        yield
+
+    monkeypatch.setattr(key_verifier, "read_access_version", read)
+    database = cast("Database", SimpleNamespace(background=background))
+    verifier = key_verifier.KeyVerifier(database, own_key=None, clock=DatabaseClock())
+    slow, later = asyncio.create_task(verifier.step()), asyncio.create_task(verifier.step())
+    for _ in range(10):  # nothing else holds them up
+        await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.gather(slow, later)
+    assert verifier._version == 2
 
 
 async def test_streams_of_an_open_service_end_with_the_first_key(service: Service) -> None:

@@ -1,7 +1,9 @@
 """The recorder writes what was counted, keeps it while the database refuses, and writes nothing when idle."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,6 +13,7 @@ from duly.domain.events import EventKind
 from duly.domain.ids import new_job_id
 from duly.domain.job import Finished, Lane
 from duly.domain.minute_figures import ALL_QUEUES
+from duly.lifecycle.figures import recorder as recorder_module
 from duly.lifecycle.figures.recorder import FigureRecorder
 from duly.store.postgres.database import Database, DatabaseOutage
 from duly.telemetry.job_groups import ended_groups
@@ -59,6 +62,29 @@ async def test_counts_are_written_once(database: Database) -> None:
     await recorder.flush()
     await recorder.flush()
     assert await rows_in(database) == [(ALL_QUEUES, 2, 0, 0, 0), ("a", 2, 0, 0, 0)]
+
+
+async def test_a_write_waits_for_one_in_progress(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder, counts = recorder_on(database)
+    go_on = asyncio.Event()
+    add = recorder_module.add_figures
+
+    async def add_later(*arguments: Any) -> None:
+        await go_on.wait()
+        await add(*arguments)
+
+    monkeypatch.setattr(recorder_module, "add_figures", add_later)
+    counts.submitted(Counter({(1, "a"): 2}))
+    first = asyncio.create_task(recorder.flush())
+    await asyncio.sleep(0)  # it has taken the counts
+    second = asyncio.create_task(recorder.flush())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not second.done()
+    go_on.set()
+    await second
+    assert [row[:2] for row in await rows_in(database)] == [(ALL_QUEUES, 2), ("a", 2)]
+    await first
 
 
 async def test_counts_that_the_database_does_not_take_are_written_later(database: Database) -> None:

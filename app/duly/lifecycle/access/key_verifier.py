@@ -67,6 +67,7 @@ class KeyVerifier:
         self._keyed = own_key is not None
         self._version = -1
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self._stepping = asyncio.Lock()
         self._tenants: dict[str, int] = {}
         self._used: set[str] = set()
         self._holds: dict[int, _Hold] = {}
@@ -176,9 +177,10 @@ class KeyVerifier:
 
     async def step(self) -> float:
         """Reads the version, and forgets what was cached if it has changed; cuts streams whose key is refused; records
-        when keys were used. Run by a loop, and after each change made by this process.
+        when keys were used. Run by a loop, and after each change made by this process: one at a time, so that a slow
+        one does not set back the version that a later one has read.
         """
-        async with self._database.background() as connection:
+        async with self._stepping, self._database.background() as connection:
             version, any_key = await read_access_version(connection)
             self._keyed = self._keyed or any_key
             changed = version != self._version

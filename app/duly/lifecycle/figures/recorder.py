@@ -1,5 +1,6 @@
 """Writes what this process counted, every few seconds, and once a minute the depth of all queues."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import UUID
@@ -38,6 +39,7 @@ class FigureRecorder:
         self._clock = clock
         self._node_id = node_id
         self._samples = samples
+        self._writing = asyncio.Lock()
         self._sampled = self._pruned = 0
 
     async def step(self) -> float:
@@ -50,11 +52,15 @@ class FigureRecorder:
         return FLUSH_SECONDS
 
     async def flush(self) -> None:
-        """Writes what was counted since the last time.
+        """Writes what was counted since the last time, once a write in progress has ended: then all counts are written.
 
         Raises:
             DatabaseOutage: it is not known to be written. The counts are kept, and may be written twice.
         """
+        async with self._writing:
+            await self._flush()
+
+    async def _flush(self) -> None:
         taken = self._counts.take()
         rows = rows_of(taken)
         if not rows:
