@@ -71,7 +71,7 @@ log = structlog.stdlib.get_logger("duly.node")
 
 # Time allowed on shutdown to record outcomes; later ones are recovered when the lease expires.
 LAST_RECORDS_SECONDS = 5.0
-LAST_FIGURES_SECONDS = 1.0
+LAST_FIGURES_SECONDS = 5.0
 
 
 class Node:

@@ -15,10 +15,10 @@ from duly.domain.job import Finished, Lane
 from duly.domain.minute_figures import ALL_QUEUES
 from duly.lifecycle.figures import recorder as recorder_module
 from duly.lifecycle.figures.recorder import FigureRecorder
-from duly.store.postgres.database import Database, DatabaseOutage
+from duly.store.postgres.database import Connection, Database, DatabaseOutage
 from duly.telemetry.job_groups import ended_groups
 from duly.telemetry.minute_counts import MinuteCounts
-from tests.support.service import running_service
+from tests.support.service import Service, eventually, running_service
 
 ROWS = "select queue, submitted, ready, scheduled, running from minute_figures where tenant_id = 1 order by queue"
 PARKED = Finished(new_job_id(), EventKind.PARKED, 2, Lane(1, "a", "echo", 0), None, delivers=False)
@@ -131,3 +131,25 @@ async def test_a_node_that_stops_writes_its_last_figures(database_url: str, data
     async with running_service(database_url) as service:
         await service.run("echo", 1, queue="last")
     assert ("last", 1) in [row[:2] for row in await rows_in(database)]
+
+
+async def test_a_node_that_stops_waits_some_seconds_for_its_last_figures(database_url: str, database: Database) -> None:
+    async with database.connection() as other, other.transaction():
+        async with running_service(database_url) as service:
+            await service.run("echo", 1, queue="last")
+            await other.execute("lock table minute_figures in exclusive mode")
+            slow = asyncio.create_task(_commit_slowly(service, other))
+        await slow
+    assert ("last", 1) in [row[:2] for row in await rows_in(database)]
+
+
+async def _commit_slowly(service: Service, other: Connection) -> None:
+    """Releases the table two seconds after a statement has begun to wait for it."""
+
+    async def waited_for() -> bool:
+        waits = "select exists (select from pg_locks where not granted and relation = 'minute_figures'::regclass)"
+        return bool((await service.sql(waits))[0][0])
+
+    await eventually(waited_for)
+    await asyncio.sleep(2)  # a slow database
+    await other.execute("commit; begin")
