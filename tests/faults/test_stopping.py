@@ -13,6 +13,7 @@ import pytest
 
 from duly.domain.events import EventKind
 from tests.support.durations import shortest
+from tests.support.sent_requests import read_by_server
 from tests.support.service import NO_TLS, eventually
 from tests.support.service_process import Gates, Processes, ServiceProcess, gone
 
@@ -33,24 +34,23 @@ async def _until_draining(service: ServiceProcess) -> None:
     assert await eventually(look) == "draining"
 
 
-async def _streamed(service: ServiceProcess, job_id: str) -> str:
-    return (await service.client.get(f"/api/v1/jobs/{job_id}/events/stream")).text
-
-
 def _frames(text: str) -> list[dict[str, Any]]:
     return [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ")]
 
 
-async def _in_flight(service: ServiceProcess, gates: Gates) -> tuple[list[asyncio.Task[Any]], str]:
-    """A submission that waits, a long poll and a stream, all of jobs that run until their gates open."""
+async def _in_flight(service: ServiceProcess, gates: Gates) -> tuple[list[asyncio.Task[httpx.Response]], str]:
+    """A submission that waits, a long poll and a stream, all of jobs that run until their gates open, and all read by
+    the service.
+    """
     job_id = (await service.submit("until-open", gates.of("polled")))["jobId"]
     await gates.has_begun("polled")
     submission = {"type": "until-open", "parameters": gates.of("preferred")}
-    waits = {"Prefer": "wait=30"}
+    waits = {"Prefer": "wait=60"}
     submitting = asyncio.create_task(service.client.post("/api/v1/jobs", json=submission, headers=waits))
     await gates.has_begun("preferred")
-    polling = asyncio.create_task(service.client.get(f"/api/v1/jobs/{job_id}", params={"wait": 30}))
-    return [submitting, polling, asyncio.create_task(_streamed(service, job_id))], job_id
+    polling = await read_by_server(service.client, f"/api/v1/jobs/{job_id}", params={"wait": 60})
+    streaming = await read_by_server(service.client, f"/api/v1/jobs/{job_id}/events/stream")
+    return [submitting, polling, streaming], job_id
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
@@ -70,7 +70,7 @@ async def test_running_jobs_end_within_the_grace_and_whoever_waits_for_them_is_a
     submitted, polled, streamed = await asyncio.gather(*tasks)
     assert (submitted.status_code, submitted.json()["status"]) == (200, "completed")
     assert (polled.status_code, polled.json()["status"]) == (200, "completed")
-    assert [frame["type"] for frame in _frames(streamed)] == ["job_submitted", "job_started", "job_completed"]
+    assert [frame["type"] for frame in _frames(streamed.text)] == ["job_submitted", "job_started", "job_completed"]
     assert await service.command.ended() == 0
     assert [attempt for attempt, _ in gates.begun("polled")] == [1]
     assert polled.json()["jobId"] == job_id
@@ -85,8 +85,8 @@ async def test_what_does_not_end_in_time_goes_back_uncharged_and_nobody_is_left_
     submitted, polled, streamed = await asyncio.gather(*tasks)
     assert (submitted.status_code, submitted.json()["status"]) == (202, "pending")
     assert polled.status_code == 200
-    assert [frame["type"] for frame in _frames(streamed)][:2] == ["job_submitted", "job_started"]
-    assert "retry: " in streamed
+    assert [frame["type"] for frame in _frames(streamed.text)][:2] == ["job_submitted", "job_started"]
+    assert "retry: " in streamed.text
     await gates.was_cancelled("polled")
 
     gates.open("polled", "preferred")
@@ -150,12 +150,30 @@ async def test_a_signal_to_all_processes_lets_those_of_handlers_end_within_the_g
     database_url: str, processes: Processes, gates: Gates, to: str
 ) -> None:
     """Sends the signal as systemd and a terminal do."""
-    service = await processes.serve(database_url, DULY_SHUTDOWN_GRACE_SECONDS="2")
+    # On a slow machine, a job may not end within a short grace.
+    for grace in ("2", "10", "40"):
+        if await _ends_one_and_gives_back_the_other(database_url, processes, gates, to=to, grace=grace):
+            return
+    raise AssertionError("the job that could end was given back as well")
+
+
+async def _has_logged(service: ServiceProcess, action: str) -> bool:
+    return f'"{action}"' in service.command.stderr
+
+
+async def _ends_one_and_gives_back_the_other(
+    database_url: str, processes: Processes, gates: Gates, *, to: str, grace: str
+) -> bool:
+    """Stops a service whose handlers run in processes: one may end, and one never does. Returns whether the first was
+    let end; the second must have been given back.
+    """
+    service = await processes.serve(database_url, DULY_SHUTDOWN_GRACE_SECONDS=grace)
     await service.submit("quick-process")  # more than one process may be up
-    ends = (await service.submit("process-until-open", gates.of("ends")))["jobId"]
-    await gates.has_begun("ends")
-    stays = (await service.submit("process-until-open", gates.of("stays")))["jobId"]
-    await gates.has_begun("stays")
+    ending, staying = f"ends-{grace}", f"stays-{grace}"
+    ends = (await service.submit("process-until-open", gates.of(ending)))["jobId"]
+    await gates.has_begun(ending)
+    stays = (await service.submit("process-until-open", gates.of(staying)))["jobId"]
+    await gates.has_begun(staying)
     everybody = service.command.descendants()
     if to == "its group":
         os.killpg(os.getpgid(service.command.pid), signal.SIGTERM)
@@ -164,16 +182,18 @@ async def test_a_signal_to_all_processes_lets_those_of_handlers_end_within_the_g
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             for process in everybody:
                 process.send_signal(number)
-    await _until_draining(service)
-    gates.open("ends")
+    await eventually(lambda: _has_logged(service, "node_draining"))
+    gates.open(ending)
     assert await service.command.ended() == 0
     await gone(everybody)
 
-    rows = await service.sql("select kind from events where job_id = $1 order by sequence", ends)
-    assert rows[-1][0] == EventKind.COMPLETED
+    [*_, last] = await service.sql("select kind, attempt from events where job_id = $1 order by sequence", ends)
+    assert tuple(last) in {(EventKind.COMPLETED, 1), (EventKind.REQUEUED, 0)}
     rows = await service.sql("select kind, attempt from events where job_id = $1 order by sequence", stays)
     assert rows[-1] == (EventKind.REQUEUED, 0)
-    gates.open("stays")
+    gates.open(staying)
     after = await processes.serve(database_url)
     view = await after.ended(stays)
     assert (view["status"], view["attempt"]) == ("completed", 1)
+    assert await after.stop() == 0
+    return bool(last[0] == EventKind.COMPLETED)
