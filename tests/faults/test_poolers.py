@@ -14,7 +14,7 @@ from duly.store.postgres.partitions import ensure_partitions
 from duly.store.schema.migrations import migrate
 from duly.store.schema.revisions import missing_revisions
 from tests.support import handlers as signals
-from tests.support.pgbouncer import pooler
+from tests.support.pgbouncer import KEEPS_STATEMENTS, pooler, version
 from tests.support.service import eventually, running_service
 
 MODES = pytest.mark.parametrize("mode", ["transaction", "session"])
@@ -24,6 +24,9 @@ MANY = 40
 ADVISORY = "select count(*) from pg_locks where locktype = 'advisory'"
 OURS = "select name, setting from pg_settings where source = 'session' and name <> all($1) order by name"
 # Settings of PgBouncer for its clients, and of the driver.
+STATEMENTS = "select name from pg_prepared_statements"
+# PgBouncer's names of statements of its clients, of which each session may have some.
+THE_POOLERS = "PGBOUNCER_"
 THEIRS = ["application_name", "client_encoding", "DateStyle", "TimeZone", "standard_conforming_strings", "jit"]
 
 
@@ -66,7 +69,7 @@ async def test_migrating_checking_and_repairing_work_behind_a_pooler(empty_datab
         await first.close()
         await second.close()
         other = await asyncpg.connect(url, statement_cache_size=0)
-        assert await other.fetch("select name from pg_prepared_statements") == []
+        assert [row for row in await other.fetch(STATEMENTS) if not row["name"].startswith(THE_POOLERS)] == []
         await other.close()
 
 
@@ -101,7 +104,23 @@ async def test_nothing_of_ours_is_left_in_a_session_that_others_use(database_url
         for other in others:
             assert await other.fetch(OURS, THEIRS) == []
             assert await other.fetchval(ADVISORY) == 0
-            assert await other.fetch("select name from pg_prepared_statements") == []
+            assert [row for row in await other.fetch(STATEMENTS) if not row["name"].startswith(THE_POOLERS)] == []
+        for other in others:
+            await other.close()
+
+
+async def test_statements_are_prepared_exactly_where_the_pooler_keeps_them(database_url: str) -> None:
+    mine = "select name from pg_prepared_statements where statement like '%from ready%'"
+    async with (
+        pooler(database_url, mode="transaction") as url,
+        running_service(url, transaction_pooling=True) as service,
+    ):
+        assert (await service.run("echo", 5))["result"] == 5
+        others = [await asyncpg.connect(url, statement_cache_size=0) for _ in range(4)]
+        for other in others:
+            await other.execute("begin")
+        found = [row["name"] for other in others for row in await other.fetch(mine)]
+        assert bool(found) is (version() >= KEEPS_STATEMENTS)
         for other in others:
             await other.close()
 

@@ -16,6 +16,8 @@ from tests.support.tcp_servers import free_port
 
 MISSING = "PgBouncer is not on this machine: apt-get install pgbouncer"
 START_SECONDS = 60.0
+# Releases from this one on prepare the statements of their clients on each connection to the server.
+KEEPS_STATEMENTS = (1, 21)
 # Few connections, so that the sessions of a service take turns on them.
 SERVER_CONNECTIONS = 4
 
@@ -59,6 +61,13 @@ query_wait_timeout = 5
         process.kill()
         process.wait()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def version() -> tuple[int, ...]:
+    """Returns the version of the PgBouncer of this machine."""
+    binary = program("pgbouncer", MISSING)
+    printed = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True, timeout=60).stdout
+    return tuple(int(part) for part in printed.split()[1].split("."))
 
 
 def _user(host: str) -> int:

@@ -1,7 +1,9 @@
-"""TCP proxy before a PostgreSQL server: it can refuse and cut connections, or relay nothing, as a cell that is away."""
+"""TCP proxy before a PostgreSQL server: it can refuse and cut connections, relay nothing, as a cell that is away, or
+rename prepared statements, as poolers do.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
@@ -10,9 +12,14 @@ from tests.support.tcp_servers import free_port
 
 
 class PostgresProxy:
-    """Relays connections to the server of a database URL."""
+    """Relays connections to the server of a database URL.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        renames: words of clients, by those of the same length that the server receives instead.
+    """
+
+    def __init__(self, url: str, *, renames: Mapping[bytes, bytes] | None = None) -> None:
+        self._renames = renames or {}
         self._parts = urlsplit(parse_url(url).urls[0])
         self._port = free_port()
         self._server: asyncio.Server | None = None
@@ -54,6 +61,13 @@ class PostgresProxy:
         self._frozen = False
         for side in self._open:
             side.resume()
+
+    def renamed(self, data: bytes) -> bytes:
+        """Returns what the server receives instead of the data of a client."""
+        for word, other in self._renames.items():
+            assert len(word) == len(other)
+            data = data.replace(word, other)
+        return data
 
     async def connect(self, side: "_Side") -> None:
         """Connects an accepted connection to the server."""
@@ -99,7 +113,7 @@ class _Side(asyncio.Protocol):
         self._pass_on()
 
     def data_received(self, data: bytes) -> None:
-        self._held.append(data)
+        self._held.append(self._proxy.renamed(data) if self.is_of_client else data)
         self._pass_on()
 
     def _pass_on(self) -> None:
@@ -131,9 +145,9 @@ class _Side(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def postgres_proxy(url: str) -> AsyncIterator[PostgresProxy]:
+async def postgres_proxy(url: str, *, renames: Mapping[bytes, bytes] | None = None) -> AsyncIterator[PostgresProxy]:
     """Runs a proxy before the server of a URL on a free loopback port."""
-    proxy = PostgresProxy(url)
+    proxy = PostgresProxy(url, renames=renames)
     await proxy.accept()
     try:
         yield proxy

@@ -25,7 +25,7 @@ from duly.store.postgres.database_errors import (
     translated,
 )
 from duly.store.postgres.database_url import location_of, parse_url, without_password
-from duly.store.postgres.error_classes import NO_ANSWER, NO_CONNECTION, PARTITION_MADE
+from duly.store.postgres.error_classes import NO_ANSWER, NO_CONNECTION, PARTITION_MADE, POOLER
 from duly.store.postgres.hot_connection import HotConnection
 from duly.store.postgres.hot_sessions import HotSessions
 from duly.store.postgres.partitions import ensure_partitions, is_there
@@ -130,6 +130,8 @@ class Database:
         """
         found = error_of(error, role=self._role)
         self.note(found)
+        if found.error_class is POOLER:
+            self._connector.statement_lost()
         if isinstance(found, PartitionMissing) and await self._partition_exists(found):
             raise DatabaseOutage(found.words, PARTITION_MADE) from error
         raise found from error

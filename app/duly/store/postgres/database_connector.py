@@ -10,12 +10,15 @@ import asyncpg
 from duly.store.postgres.database_errors import LOST, DatabaseError, error_of
 from duly.store.postgres.database_hosts import DatabaseHosts
 from duly.store.postgres.database_url import ConnectionTarget
+from duly.store.postgres.pooler_probe import keeps_statements
 from duly.store.postgres.server_entry import ServerEntry
 from duly.store.postgres.session_settings import DirectConnection, PooledConnection
 
 Session: TypeAlias = DirectConnection | PooledConnection
 
 CONNECT_SECONDS = 5.0
+# Prepared statements of a session.
+STATEMENTS = 200
 
 
 class DatabaseConnector:
@@ -39,6 +42,8 @@ class DatabaseConnector:
         self._pooled = pooled
         self._note = note
         self._entry = ServerEntry()
+        self._statements_kept: bool | None = None
+        self._probing = asyncio.Lock()
 
     @property
     def pool_seconds(self) -> float:
@@ -49,7 +54,7 @@ class DatabaseConnector:
         """Returns the arguments of a session that also work behind a pooler; its settings follow as statements."""
         arguments: dict[str, Any] = {
             "timeout": self.seconds,
-            "statement_cache_size": 0 if self._pooled else 200,
+            "statement_cache_size": 0 if self._pooled else STATEMENTS,
             "connection_class": PooledConnection if self._pooled else DirectConnection,
         }
         if name := self._application_name or (None if self._pooled else "duly"):
@@ -59,6 +64,8 @@ class DatabaseConnector:
     async def connect(self, *_: object, settings: Mapping[str, str], **more: Any) -> Session:
         """Connects to an available host. Every error of the server means that it is unavailable now."""
         try:
+            if self._pooled and await self._keeps_statements():
+                more["statement_cache_size"] = STATEMENTS
             connection = await self._hosts.connect(partial(_open, **more))
             await self._begin(connection, settings)
         except (asyncpg.PostgresError, *LOST) as error:
@@ -66,6 +73,22 @@ class DatabaseConnector:
             self._note(found)
             raise found from error
         return connection
+
+    async def _keeps_statements(self) -> bool:
+        """Returns whether the pooler keeps prepared statements. Asks it once."""
+        async with self._probing:
+            if self._statements_kept is None:
+                connection = await self._hosts.connect(partial(_open, **self.arguments()))
+                try:
+                    async with asyncio.timeout(self.seconds):
+                        self._statements_kept = await keeps_statements(connection)
+                finally:
+                    connection.terminate()
+        return self._statements_kept
+
+    def statement_lost(self) -> None:
+        """Asks again, before the next connection, whether the pooler keeps prepared statements."""
+        self._statements_kept = None
 
     async def failing_hosts(self) -> dict[str, DatabaseError]:
         """Returns the errors of hosts, by their URL, that could not even serve reads now. A standby is none of them."""

@@ -92,7 +92,7 @@ BUSY = ErrorClass("DATABASE_BUSY", "Another transaction of the database holds a 
 POOLER = ErrorClass(
     "DATABASE_TRANSACTION_POOLER",
     "A prepared statement was lost on the way to the database, as behind a transaction pooler.",
-    "set DULY_TRANSACTION_POOLING=true",
+    "set DULY_TRANSACTION_POOLING=true; where it is set, none: the next connection prepares its own",
     passes=False,
 )
 CHANGED = ErrorClass("DATABASE_SCHEMA_CHANGED", "The schema of the database has just changed.", "none; it is temporary")

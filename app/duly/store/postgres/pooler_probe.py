@@ -1,4 +1,6 @@
-"""Probe for a pooler in transaction mode, behind which LISTEN hears nothing."""
+"""Probes for a pooler in transaction mode, behind which LISTEN hears nothing, and for what it does with prepared
+statements.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,6 +11,10 @@ from duly.store.postgres.catalog_types import Connection
 
 READ_SESSION = "select pg_backend_pid()"
 NOTIFY = "select pg_notify($1, '')"
+
+# A statement and its name at the client.
+PROBE, PROBE_NAME = "select 'duly'", "duly_probe"
+READ_NAMES = "select name from pg_prepared_statements where statement = $1"
 
 # A pooler without a free session lets a client wait; a notification takes milliseconds.
 PROBE_SECONDS = 3.0
@@ -52,3 +58,16 @@ async def _hears(first: Connection, other: Connection) -> bool:
         async with asyncio.timeout(PROBE_SECONDS):
             await heard.wait()
     return heard.is_set()
+
+
+async def keeps_statements(connection: Connection) -> bool:
+    """Returns whether a pooler in transaction mode prepares the statements of its clients on each server connection
+    that it lends them: then it gives them names of its own there, as PgBouncer does from version 1.21 on. Leaves
+    nothing in the session.
+    """
+    async with connection.transaction():
+        prepared = await connection.prepare(PROBE, name=PROBE_NAME)  # closed as soon as nothing refers to it
+        names = {row["name"] for row in await connection.fetch(READ_NAMES, prepared.get_query())}
+        if PROBE_NAME in names:
+            await connection.execute(f"deallocate {PROBE_NAME}")
+    return bool(names) and PROBE_NAME not in names

@@ -4,8 +4,10 @@ A session on the server itself, or through a pooler in session mode, keeps them 
 mode lends the session to other clients after each transaction, so each transaction sets its own.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
+
+import asyncpg
 
 from duly.store.postgres.catalog_types import CatalogTypesConnection
 
@@ -96,22 +98,24 @@ class PooledConnection(CatalogTypesConnection):
         return await super().execute(query, *args, timeout=timeout)
 
     async def fetch(self, query: str, *args: Any, **named: Any) -> Any:
-        if self._is_alone(query):
-            async with self.transaction():
-                return await super().fetch(query, *args, **named)
-        return await super().fetch(query, *args, **named)
+        return await self._in_transaction(super().fetch, query, *args, **named)
 
     async def fetchrow(self, query: str, *args: Any, **named: Any) -> Any:
-        if self._is_alone(query):
-            async with self.transaction():
-                return await super().fetchrow(query, *args, **named)
-        return await super().fetchrow(query, *args, **named)
+        return await self._in_transaction(super().fetchrow, query, *args, **named)
 
     async def fetchval(self, query: str, *args: Any, **named: Any) -> Any:
-        if self._is_alone(query):
+        return await self._in_transaction(super().fetchval, query, *args, **named)
+
+    async def _in_transaction(self, run: Callable[..., Awaitable[Any]], query: str, *args: Any, **named: Any) -> Any:
+        """Runs a statement in the caller's transaction, or in one of its own."""
+        try:
+            if not self._is_alone(query):
+                return await run(query, *args, **named)
             async with self.transaction():
-                return await super().fetchval(query, *args, **named)
-        return await super().fetchval(query, *args, **named)
+                return await run(query, *args, **named)
+        except asyncpg.InvalidSQLStatementNameError:
+            self.terminate()  # its other statements are lost too, in a restart of the pooler for example
+            raise
 
     async def cursor(  # type: ignore[override]  # only this form is used
         self, query: str, *, prefetch: int
