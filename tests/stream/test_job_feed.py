@@ -161,7 +161,10 @@ async def test_a_quiet_stream_says_now_and_then_that_it_is_still_there(
     assert all(before.startswith("id: ") for before, line in pairwise(lines) if line == "")
 
 
-async def test_a_stream_without_news_begins_at_once_all_the_same(service: Service) -> None:
+async def test_a_stream_without_news_begins_at_once_all_the_same(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_feed, "KEEP_ALIVE_SECONDS", 600.0)
     submitted = await service.submit("wait-for-gate", {"name": "no-news"})
     await has_entered("no-news").wait()
     running = await service.until(submitted["jobId"], lambda view: view["status"] == "running")

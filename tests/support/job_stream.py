@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.support.service import Service
+from tests.support.service import STREAM_SECONDS, Service
 
 
 async def read_stream(service: Service, job_id: str, *, last_event_id: str | None = None) -> list[dict[str, Any]]:
@@ -14,7 +14,7 @@ async def read_stream(service: Service, job_id: str, *, last_event_id: str | Non
     headers = {"Last-Event-ID": last_event_id} if last_event_id is not None else {}
     frames: list[dict[str, Any]] = []
     async with (
-        asyncio.timeout(60),
+        asyncio.timeout(STREAM_SECONDS),
         service.client.stream("GET", f"/api/v1/jobs/{job_id}/events/stream", headers=headers) as answer,
     ):
         assert answer.status_code == 200
@@ -37,7 +37,7 @@ async def following(
     """Follows the stream of a job frame by frame, on a connection that ends with the block."""
     headers = {"Last-Event-ID": last_event_id} if last_event_id is not None else {}
     path = f"/api/v1/jobs/{job_id}/events/stream"
-    async with asyncio.timeout(60), service.client.stream("GET", path, headers=headers) as answer:
+    async with asyncio.timeout(STREAM_SECONDS), service.client.stream("GET", path, headers=headers) as answer:
         assert answer.status_code == 200
         frames = _frames(answer.aiter_lines())
         try:

@@ -26,6 +26,8 @@ from tests.support.shared_routes import app_of
 
 # Bound of each wait, which only ends a hang: a machine may be five times slower, and pause.
 BOUND_SECONDS = 60.0
+# Bound of a stream that a test follows while it waits for several things.
+STREAM_SECONDS = 240.0
 SECRET_KEYS = f"tests:{'A' * 43}="  # a key for tests: 32 zero bytes
 # Reading all CA certificates takes longer than starting a node.
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

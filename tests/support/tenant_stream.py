@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from duly.domain.ids import new_job_id
-from tests.support.service import BOUND_SECONDS, Service, ServiceClient
+from tests.support.service import BOUND_SECONDS, STREAM_SECONDS, Service, ServiceClient
 
 PATH = "/api/v1/events/stream"
 IN_ORDER = """
@@ -58,7 +58,7 @@ async def following_all(
     """Follows all jobs on a connection that ends with the block. The first frame has the start position."""
     headers = {"Last-Event-ID": last_event_id} if last_event_id is not None else {}
     async with (
-        asyncio.timeout(60),
+        asyncio.timeout(STREAM_SECONDS),
         service.client.stream("GET", PATH, headers=headers, params=filters) as answer,
     ):
         assert answer.status_code == 200
