@@ -91,7 +91,9 @@ async def test_a_handler_that_will_not_stop_is_left_behind(database_url: str) ->
             await started(service, "stubborn", "stays")
             with capture_logs() as logs:
                 await service.node.drain()
-            assert [line["action"] for line in logs if line["log_level"] == "warning"] == ["handler_abandoned"]
+            warnings = [line["action"] for line in logs if line["log_level"] == "warning"]
+            # On a slow machine, the event loop may be blocked while the handler runs.
+            assert [action for action in warnings if action != "loop_blocked"] == ["handler_abandoned"]
             assert [row[0] for row in await service.sql("select attempt from ready")] == [0]
             assert await service.sql("select from running") == []
     finally:
