@@ -14,9 +14,11 @@ LOOK_SECONDS = 0.002
 
 @contextmanager
 def starved(pid: int, *, share: float) -> Iterator[None]:
-    """Lets the process run for its share of each tenth of a second of CPU time, and stops it for the rest."""
+    """Stops the process whenever it has used more than its share of the time of a core. What a busy machine withholds
+    from it, it gets later.
+    """
     ended = threading.Event()
-    thread = threading.Thread(target=_starve, args=(pid, share * PERIOD_SECONDS, ended), daemon=True)
+    thread = threading.Thread(target=_starve, args=(pid, share, ended), daemon=True)
     thread.start()
     try:
         yield
@@ -26,15 +28,19 @@ def starved(pid: int, *, share: float) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-def _starve(pid: int, portion: float, ended: threading.Event) -> None:
+def _starve(pid: int, share: float, ended: threading.Event) -> None:
+    portion = share * PERIOD_SECONDS  # the most that it may save up
+    left, looked_at, used = portion, time.monotonic(), _processor_seconds(pid)
     while not ended.is_set():
-        began, used = time.monotonic(), _processor_seconds(pid)
         os.kill(pid, signal.SIGCONT)
-        # On a busy machine, the process gets its share later; an idle process needs none.
-        while _processor_seconds(pid) - used < portion and time.monotonic() - began < PERIOD_SECONDS:
+        while left > 0 and not ended.is_set():
             time.sleep(LOOK_SECONDS)
+            now, total = time.monotonic(), _processor_seconds(pid)
+            left = min(portion, left + share * (now - looked_at) - (total - used))
+            looked_at, used = now, total
         os.kill(pid, signal.SIGSTOP)
-        ended.wait(PERIOD_SECONDS - portion)
+        ended.wait((portion - left) / share)
+        left, looked_at, used = portion, time.monotonic(), _processor_seconds(pid)
 
 
 def _processor_seconds(pid: int) -> float:
