@@ -80,6 +80,10 @@ class ServiceClient:
         """Submits a job and waits for its end."""
         return await self.ended((await self.submit(type_, parameters, **members))["jobId"])
 
+    async def is_ready(self) -> bool:
+        """Returns whether the service says that it is ready. On a slow machine, it may not know in time."""
+        return (await self.client.get("/readyz")).status_code == 200
+
     async def events(self, job_id: str) -> list[dict[str, Any]]:
         answer = await self.client.get(f"/api/v1/jobs/{job_id}/events", params={"limit": 200})
         assert answer.status_code == 200, answer.text
