@@ -7,13 +7,15 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from benchmarks import machine, report, results_file
+from benchmarks import against, machine, report, results_file
 from benchmarks.contestants import DULY_SERVICE
+from benchmarks.earlier_build import EarlierBuild, NoSuchBuild, checked_out
 from benchmarks.postgres_server import open_folder, running_server
 from benchmarks.results_file import Circumstances, Row, Rows
 from benchmarks.rounds import Result
@@ -29,19 +31,30 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, _end_cleanly)
     sizes, at, rows = _sizes(options), machine.now(), Rows()
     results = options.results / f"{at}.json"
-    with open_folder() as folder, running_server(folder / "postgres") as server:
+    with (
+        open_folder() as folder,
+        _earlier(options.against, folder / "earlier") as earlier,
+        running_server(folder / "postgres") as server,
+    ):
         command = shlex.join(["python", "-m", "benchmarks", *arguments])
         around = Circumstances(command, at, sizes.name, busy, machine.describe(), server.settings())
-        context = RunContext(server, folder, sizes, options.contestants)
+        context = RunContext(server, folder, sizes, options.contestants, earlier)
         for name in options.rows:
             rows[name] = _measured(name, context, around)
             print(report.one_row(name, rows[name]), file=sys.stderr, flush=True)
             # Written after each row, so that an interrupted run keeps its results.
             results_file.write(rows, results)
     print(report.markdown(rows))
+    if earlier is not None:
+        print("\n".join(against.comparison(rows, earlier.name)))
     written = [results, *_page(options.page, rows)]
     print("\nwritten: " + ", ".join(str(path) for path in written), file=sys.stderr)
     return 0
+
+
+def _earlier(revision: str | None, folder: Path) -> AbstractContextManager[EarlierBuild | None]:
+    """Checks out the build to compare with, if one is named."""
+    return nullcontext() if revision is None else checked_out(revision, folder)
 
 
 def _measured(name: str, context: RunContext, around: Circumstances) -> Row:
@@ -78,8 +91,12 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="largest sizes and longest loads (about an hour)")
     parser.add_argument("--small", action="store_true", help="tiny sizes, to test the benchmark itself")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the JSON file")
+    parser.add_argument("--against", metavar="REV", help="a commit to measure beside the present one, pair by pair")
     parser.add_argument("--page", type=Path, help="page to update; charts are written to the folder of the same name")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.against and options.page:
+        parser.error("--page shows the present build only; leave out --page or --against")
+    return options
 
 
 def _rows(text: str) -> tuple[str, ...]:
@@ -111,4 +128,7 @@ def _end_cleanly(number: int, frame: FrameType | None) -> NoReturn:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except NoSuchBuild as error:
+        sys.exit(f"--against: {error}")

@@ -103,8 +103,22 @@ def running(contestant: Contestant, context: RunContext, start: Start) -> Iterat
 def duly_command(context: RunContext, database: str, roles: tuple[str, ...]) -> list[str]:
     """Returns the command as users write it; roles are given only if not all are wanted."""
     url = context.server.url(database)
-    command = [str(DULY), "serve", "--port", "0", "--database-url", url, "--handlers", "benchmarks.noop_handler"]
+    command = [
+        *duly_program(context),
+        "serve",
+        "--port",
+        "0",
+        "--database-url",
+        url,
+        "--handlers",
+        "benchmarks.noop_handler",
+    ]
     return command if roles == ALL_ROLES else [*command, *(part for role in roles for part in ("--role", role))]
+
+
+def duly_program(context: RunContext) -> list[str]:
+    """Returns the program of the build that is measured now."""
+    return [str(DULY)] if context.source is None else [sys.executable, "-m", "duly"]
 
 
 def _limited(command: list[str], descriptors: int | None) -> list[str]:
@@ -139,7 +153,7 @@ def _migrated(context: RunContext) -> str:
     environment = _environment(context, database)
     try:
         done = subprocess.run(
-            [str(DULY), "migrate"],
+            [*duly_program(context), "migrate"],
             env=environment,
             capture_output=True,
             text=True,
@@ -164,9 +178,16 @@ def clean_environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": str(ROOT)}
 
 
+def duly_environment(context: RunContext) -> dict[str, str]:
+    """Returns the environment of the build that is measured now."""
+    if context.source is None:
+        return clean_environment()
+    return clean_environment() | {"PYTHONPATH": os.pathsep.join([str(context.source), str(ROOT)])}
+
+
 def _environment(context: RunContext, database: str) -> dict[str, str]:
     url = context.server.url(database)
-    return clean_environment() | {"DULY_DATABASE_URL": url, "BENCHMARK_DATABASE_URL": url}
+    return duly_environment(context) | {"DULY_DATABASE_URL": url, "BENCHMARK_DATABASE_URL": url}
 
 
 def _environment_of(start: Start) -> dict[str, str]:

@@ -5,9 +5,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.contestants import Contestant
+from benchmarks.contestants import DULY_SERVICE, Contestant
 from benchmarks.processes import ContestantFailed
-from benchmarks.run_context import RunContext
+from benchmarks.run_context import Kind, RunContext
 from benchmarks.stats import Spread, spread
 
 
@@ -39,15 +39,19 @@ class Result:
 def alternate(
     row: str, contestants: Sequence[Contestant], *, context: RunContext, measure: Callable[[Contestant], Round]
 ) -> list[Result]:
-    """Measures every participating contestant in every round; each round begins with another one."""
+    """Measures every participating contestant in every round; each round begins with another one. Beside Duly takes
+    part the earlier build, if the run has one.
+    """
     contestants = [contestant for contestant in contestants if contestant.kind in context.kinds]
+    if context.against and DULY_SERVICE in contestants:
+        contestants.insert(1, Contestant(context.against.name, Kind.DULY))
     done: dict[str, list[Round]] = {contestant.name: [] for contestant in contestants}
     failures: dict[str, str] = {}
     order = deque(contestants)
     for number in range(context.sizes.rounds):
         for contestant in [each for each in order if each.name not in failures]:
             try:
-                result = measure(contestant)
+                result = _measured(contestant, context, measure)
             except ContestantFailed as error:
                 failures[contestant.name] = str(error)
                 _log(f"{row} · {contestant.name}: {error}")
@@ -56,6 +60,13 @@ def alternate(
                 _log(f"{row} · round {number + 1} · {contestant.name}: {_format_figures(result)}")
         order.rotate(-1)
     return [Result(each, done[each.name], failures.get(each.name)) for each in contestants]
+
+
+def _measured(contestant: Contestant, context: RunContext, measure: Callable[[Contestant], Round]) -> Round:
+    if context.against is None or contestant.name != context.against.name:
+        return measure(contestant)
+    with context.earlier_build():
+        return measure(DULY_SERVICE)
 
 
 def _format_figures(result: Round) -> str:

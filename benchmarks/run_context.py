@@ -1,10 +1,12 @@
 """Context that the contestants of a run share: server, folder and sizes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
+from benchmarks.earlier_build import EarlierBuild
 from benchmarks.postgres_server import Server
 
 
@@ -131,12 +133,40 @@ SMALL = Sizes(
 
 
 @dataclass(slots=True)
+class _Builds:
+    """Which build of Duly is measured now, and the template databases of each. Copies of a context share it."""
+
+    earlier: bool = False
+    templates: dict[bool, dict[str, str]] = field(default_factory=lambda: {False: {}, True: {}})
+
+
+@dataclass(slots=True)
 class RunContext:
     server: Server
     folder: Path
     sizes: Sizes
     kinds: frozenset[Kind] = frozenset(Kind)
-    templates: dict[str, str] = field(default_factory=dict)
+    against: EarlierBuild | None = None
+    _builds: _Builds = field(default_factory=_Builds)
+
+    @property
+    def templates(self) -> dict[str, str]:
+        """Template databases by what they are filled with."""
+        return self._builds.templates[self._builds.earlier]
+
+    @property
+    def source(self) -> Path | None:
+        """Folder of the source of Duly that is measured now; None for the installed one."""
+        return self.against.folder / "app" if self.against and self._builds.earlier else None
+
+    @contextmanager
+    def earlier_build(self) -> Iterator[None]:
+        """Measures the earlier build while the block runs."""
+        self._builds.earlier = True
+        try:
+            yield
+        finally:
+            self._builds.earlier = False
 
     def with_rounds(self, rounds: int) -> "RunContext":
         """Returns this context with another number of rounds."""

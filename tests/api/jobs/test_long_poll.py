@@ -1,4 +1,4 @@
-"""The long poll of a job while the service stops: what ended before the stop is told."""
+"""The long poll of a job while the service stops: it returns an end that was recorded before."""
 
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
@@ -31,7 +31,7 @@ class Reads:
         )
 
 
-async def test_an_end_during_a_read_is_told_although_the_node_stops_meanwhile() -> None:
+async def test_an_end_during_a_read_is_returned_although_the_node_stops_meanwhile() -> None:
     hub = Hub()
     node = cast("Node", SimpleNamespace(hub=hub, job_reader=Reads(hub)))
     view = await wait_for_change(node, 1, JOB, known_sequence=None, seconds=60)
