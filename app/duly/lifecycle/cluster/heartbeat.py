@@ -86,7 +86,7 @@ class Heartbeat:
 
     async def _beat(self) -> None:
         """Renews the lease and reads cancel requests; registers again if the node was declared lost."""
-        asked_at = time.monotonic()
+        asked_at, heard = time.monotonic(), self._wakeups.heard
         async with self._connection.use() as connection:
             beat_row = await self._renew(connection)
             cancelled = await find_cancel_requested(connection, self.node_id)
@@ -97,20 +97,24 @@ class Heartbeat:
             await self._register()
             return
         self._renewed(asked_at)
-        self._wakeups.alone = beat_row.listed == 1
+        self._note_listed(beat_row.listed, heard)
         for job_id in cancelled:
             self._wakeups.local.cancel(job_id)
 
     async def _register(self) -> None:
         """Adds this node, under a new id, to the list of nodes."""
         self._record = self._record._replace(node_id=uuid4())
-        asked_at = time.monotonic()
+        asked_at, heard = time.monotonic(), self._wakeups.heard
         async with self._connection.use() as connection:
             await register(connection, self._record)
             beat_row = await self._renew(connection)
         self._registered = True
         self._renewed(asked_at)
-        self._wakeups.alone = beat_row is not None and beat_row.listed == 1
+        self._note_listed(0 if beat_row is None else beat_row.listed, heard)
+
+    def _note_listed(self, listed: int, heard: int) -> None:
+        """Notes whether this node is the only one. Another that was heard since the heartbeat began may be new."""
+        self._wakeups.alone = listed == 1 and self._wakeups.heard == heard
 
     async def _renew(self, connection: Connection) -> RenewedLease | None:
         """Renews the lease and corrects the clock."""

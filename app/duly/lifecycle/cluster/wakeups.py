@@ -44,6 +44,7 @@ class Wakeups:
         local: actions on this node.
         has_new_node: True if a node has started since the follows of this node were last repeated.
         alone: True if no other node is listed: nothing needs to be sent.
+        heard: number of wake-ups of other nodes that were understood.
         wake_sender: wakes the loop that sends; None without LISTEN and NOTIFY.
         follow_filter: what the other nodes follow.
     """
@@ -51,6 +52,7 @@ class Wakeups:
     local: LocalWakeups = field(default_factory=LocalWakeups)
     has_new_node: bool = False
     alone: bool = True
+    heard: int = 0
     wake_sender: Callable[[], None] | None = None
     _ready: dict[Lane, UUID] = field(default_factory=dict)
     _changed: dict[UUID, None] = field(default_factory=dict)
@@ -192,6 +194,7 @@ class Wakeups:
             act = self._action_of(message)
         except (AttributeError, TypeError, ValueError):  # an id or a mask is malformed
             return
+        self.heard += 1
         self.alone = False  # a node that began to listen later than its sender has missed the hello
         act()
 
