@@ -20,7 +20,8 @@ from tests.support.tenant_stream import IN_ORDER, Frame, following_all, in_order
 from tests.support.webhook_receiver import Receiver, running_receiver
 
 HANDLERS = ("tests.support.handlers", "tests.support.step_handlers")
-LEASE_SECONDS = 3.0
+# Of the service that was lost: its lease ends at once, instead of after its time.
+LOSE_NODES = "update nodes set heartbeat_at = now() - interval '1 hour' where node_id <> $1"
 SIGNAL = "approval"
 # Jobs that wait for a time would hold up the test.
 NO_LATER = "update scheduled set run_at = now() where reason in (0, 1)"
@@ -48,7 +49,8 @@ async def serving(url: str) -> AsyncIterator[Service]:
     database = Database(url)
     await prepare(database, migrates=True)
     await database.close()
-    async with running_service(url, handlers=HANDLERS, lease_seconds=LEASE_SECONDS) as service:
+    async with running_service(url, handlers=HANDLERS) as service:
+        await service.sql(LOSE_NODES, service.node.node_id)
         yield service
 
 

@@ -46,7 +46,7 @@ async def test_a_job_whose_response_died_with_its_node_runs_again_once_its_lease
     database_url: str, processes: Processes
 ) -> None:
     first, second = await processes.serve(database_url, *API), await processes.serve(database_url, *API)
-    body = {"types": ["quick"], "waitSeconds": 20, "leaseSeconds": LEASE_SECONDS}
+    body = {"types": ["quick"], "waitSeconds": 60, "leaseSeconds": LEASE_SECONDS}
     waiting = asyncio.create_task(first.client.post(LEASES, json=body))
     job = await second.submit("quick")
     await eventually(lambda: leased(second, job["jobId"]))
@@ -59,7 +59,7 @@ async def test_a_job_whose_response_died_with_its_node_runs_again_once_its_lease
 
 async def test_a_waiting_claim_survives_broken_connections_of_the_database(start_service: StartService) -> None:
     service = await start_service(roles=("api", "sweeper"))
-    waiting = asyncio.create_task(claim(service, waitSeconds=25))
+    waiting = asyncio.create_task(claim(service, waitSeconds=60))
 
     async def parked() -> bool:
         return len(service.node.leases.polls) == 1
