@@ -1,7 +1,5 @@
 """Each receiver's share of the dispatcher: it grows with its successes, and is small while it fails or hangs."""
 
-import time
-from types import SimpleNamespace
 from uuid import UUID, uuid4
 
 import pytest
@@ -26,6 +24,23 @@ from duly.webhooks.receiver_windows import (
 )
 
 ONE, OTHER = UUID(int=1), UUID(int=2)
+
+
+class Clock:
+    """Clock of the windows, which moves only when a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 7.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(receiver_windows, "time", clock)
+    return clock
 
 
 def due(receiver_id: UUID = ONE) -> DueDelivery:
@@ -223,7 +238,7 @@ def ends_badly(shares: ReceiverWindows, number: int, *, cut: bool = False, recei
 
 @pytest.mark.parametrize("cut", [False, True])
 def test_one_that_answers_badly_many_times_in_a_row_rests_and_what_waits_for_it_goes_back(
-    monkeypatch: pytest.MonkeyPatch, *, cut: bool
+    clock: Clock, *, cut: bool
 ) -> None:
     shares = ReceiverWindows()
     ends_badly(shares, BAD_IN_A_ROW - 1, cut=cut)
@@ -234,19 +249,18 @@ def test_one_that_answers_badly_many_times_in_a_row_rests_and_what_waits_for_it_
     assert [shares.ended(delivery, well=cut, cut=cut) for delivery in under_way] == [[]] * len(under_way)
     assert shares.rooms().known == {ONE: 0}
     assert shares.take_stale() == [late]
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + LONGEST_REST_SECONDS + REST_SECONDS)
+    clock.now += LONGEST_REST_SECONDS + REST_SECONDS
     assert shares.rooms().known == {ONE: FIRST_WINDOW if cut else 1}
     (probe,) = posted(shares, 1)
     shares.ended(probe, well=True)
     assert shares.rooms().known[ONE] > 1
 
 
-def test_an_answer_that_was_cut_makes_no_room_for_more_and_takes_none_away() -> None:
+def test_an_answer_that_was_cut_makes_no_room_for_more_and_takes_none_away(clock: Clock) -> None:
     shares = ReceiverWindows()
     ends_badly(shares, 2, cut=True)
     assert shares._shares[ONE].window == FIRST_WINDOW
-    assert shares._shares[ONE].suspect(time.monotonic())
+    assert shares._shares[ONE].suspect(clock.now)
 
 
 def test_of_all_that_answer_badly_so_many_are_taken_a_second_and_few_at_once() -> None:
@@ -259,8 +273,7 @@ def test_of_all_that_answer_badly_so_many_are_taken_a_second_and_few_at_once() -
     assert turns == sorted(turns) and max(turns) <= 7.0 + LONGEST_REST_SECONDS + REST_SECONDS
 
 
-def test_those_that_answer_well_go_on_while_others_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receiver_windows, "time", SimpleNamespace(monotonic=lambda: 7.0))  # none of them rests enough
+def test_those_that_answer_well_go_on_while_others_rest() -> None:
     shares = ReceiverWindows()
     grown(shares)
     for number in range(50):

@@ -16,6 +16,7 @@ from duly.store.ledger.checkpoints import RECORD_CHECKPOINTS_IF_HELD
 from duly.store.ledger.retention import drop_expired
 from duly.store.postgres.database import Database
 from duly.store.postgres.partitions import PARTITIONED, _make
+from duly.worker import attempt
 from tests.support import handlers as support
 from tests.support import log_and_checkpoint_handlers
 from tests.support.service import Service, eventually, running_service
@@ -103,8 +104,11 @@ async def test_it_is_forgotten_when_the_job_is_cancelled(service: Service) -> No
     assert await left(service) == []
 
 
-async def test_the_end_of_an_attempt_waits_for_the_checkpoint_under_way(service: Service) -> None:
+async def test_the_end_of_an_attempt_waits_for_the_checkpoint_under_way(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The end would not see it, and leave behind what it has to delete."""
+    monkeypatch.setattr(attempt, "SETTLE_SECONDS", 60.0)
     job_id = (await service.submit("leave", {"name": "race", "values": [1], "when": "go"}))["jobId"]
     await asyncio.wait_for(support.has_entered("go").wait(), 60)
     holder = await asyncpg.connect(service.database_url)

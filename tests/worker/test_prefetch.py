@@ -17,10 +17,14 @@ def claimed() -> ClaimedJob:
     return ClaimedJob(1, uuid4(), 1, 1, 1, 0, "echo", "default", 0, 10.0, 5, "{}", None, None, None, False)
 
 
-def brisk(slots: int) -> Prefetch:
-    waiting = Prefetch(slots)
+def run_brisk_jobs(waiting: Prefetch) -> None:
     for _ in range(200):
         waiting.observe(0.001)
+
+
+def brisk(slots: int) -> Prefetch:
+    waiting = Prefetch(slots)
+    run_brisk_jobs(waiting)
     return waiting
 
 
@@ -50,6 +54,7 @@ def test_what_waits_is_taken_in_order_or_by_name() -> None:
 
 
 def test_what_finds_no_slot_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prefetch, "STALE_SECONDS", 60.0)
     waiting = brisk(3)
     jobs = [claimed(), claimed()]
     waiting.put(jobs)
@@ -63,7 +68,7 @@ async def test_jobs_that_wait_behind_long_ones_run_elsewhere_and_are_not_charged
     start_service: Callable[..., Awaitable[Service]],
 ) -> None:
     crowded = await start_service(worker_slots=2)
-    await asyncio.gather(*(crowded.run("echo", {"n": number}) for number in range(100)))  # brisk so far
+    run_brisk_jobs(crowded.node.worker.pool._prefetch)
     held = [await crowded.submit("wait-for-gate", {"name": f"gate-{number}"}) for number in range(2)]
     async with asyncio.timeout(60):
         for number in range(2):
@@ -81,7 +86,7 @@ async def test_jobs_that_wait_behind_long_ones_run_elsewhere_and_are_not_charged
 
 async def test_a_job_that_waits_for_a_slot_can_be_cancelled(start_service: Callable[..., Awaitable[Service]]) -> None:
     service = await start_service(worker_slots=1)
-    await asyncio.gather(*(service.run("echo", {"n": number}) for number in range(100)))
+    run_brisk_jobs(service.node.worker.pool._prefetch)
     first = await service.submit("wait-for-gate", {"name": "first"})
     async with asyncio.timeout(60):
         await has_entered("first").wait()
