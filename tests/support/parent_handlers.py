@@ -177,14 +177,6 @@ async def submits_when_let(parameters: Parent, job: JobContext) -> Any:
         raise
 
 
-@handlers.register("hurried-parent", timeout=0.5, max_attempts=2, retry=fixed(0))
-async def hurried_parent(parameters: Parent, job: JobContext) -> Any:
-    child = await job.submit(**parameters.jobs[0])
-    submitted.setdefault(parameters.name, []).append([str(child.job_id)])
-    has_entered(parameters.name).set()
-    return await child.result()
-
-
 @handlers.register("counted-parent")
 async def counted_parent(job: JobContext) -> None:
     """Counts itself while it runs, but not while it waits."""

@@ -14,6 +14,7 @@ from duly.worker import parked_attempts
 from tests.support import handlers as support
 from tests.support import parent_handlers
 from tests.support.service import Service, eventually
+from tests.support.timeouts import time_out
 
 StartService = Callable[..., Awaitable[Service]]
 HANDLERS = ("tests.support.handlers", "tests.support.parent_handlers")
@@ -46,6 +47,15 @@ async def waits(service: Service, attempts: int = 1) -> None:
 
     async def look() -> bool:
         return len(service.node.worker.parked_attempts) == attempts
+
+    await eventually(look)
+
+
+async def waits_in(service: Service, attempt: int) -> None:
+    """Returns once the only parked attempt is the one of this number."""
+
+    async def look() -> bool:
+        return [each.claimed.attempt for each in service.node.worker.parked_attempts.waiting_parts] == [attempt]
 
     await eventually(look)
 
@@ -181,7 +191,13 @@ async def test_the_timeout_runs_while_it_waits_and_the_next_attempt_finds_the_ch
     start_service: StartService,
 ) -> None:
     service = await start_service(handlers=HANDLERS)
-    view = await service.run("hurried-parent", {"name": "hurried", "jobs": [gated("slow")]})
+    parameters = {"name": "hurried", "jobs": [gated("slow")]}
+    parent = (await service.submit("parent", parameters, timeoutSeconds=600, maxAttempts=2))["jobId"]
+    await asyncio.wait_for(support.has_entered("slow").wait(), 60)
+    for attempt in (1, 2):
+        await waits_in(service, attempt)
+        await time_out(service, parent)
+    view = await service.ended(parent)
     assert (view["status"], view["attempt"], view["error"]["code"]) == ("failed", 2, "TIMED_OUT")
     first, second = parent_handlers.submitted["hurried"]
     assert first == second == await children_of(service, view["jobId"])
@@ -208,7 +224,11 @@ async def test_cancelling_a_parent_that_waits_cancels_its_children(start_service
         return len(service.node.worker.parked_attempts) + len(service.node.hub.followed) == 0
 
     await eventually(nobody_waits)
-    assert service.node.worker.pool._slots.free == 100
+
+    async def all_are_free() -> bool:  # the thread of a plain function may be unwound a moment later
+        return service.node.worker.pool._slots.free == 100
+
+    await eventually(all_are_free)
 
 
 async def test_children_that_run_on_another_node_are_cancelled_too(start_service: StartService) -> None:

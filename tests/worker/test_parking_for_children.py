@@ -210,10 +210,21 @@ async def test_a_parked_parent_survives_a_restart(database_url: str) -> None:
 async def test_several_waits_for_children_at_once_stay_in_memory_until_one_is_left(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # At once, the first wait would park the parent before the second has begun.
-    monkeypatch.setattr(child_jobs, "PARK_AFTER_SECONDS", 1.0)
+    look, looks, both_wait = service.node.worker.child_results.last_unended, 0, asyncio.Event()
+
+    async def looked(*given: Any, **more: Any) -> Any:
+        """Lets no wait park the parent before the other has begun."""
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            both_wait.set()
+        await both_wait.wait()
+        return await look(*given, **more)
+
+    monkeypatch.setattr(service.node.worker.child_results, "last_unended", looked)
     job_id = await submit(service, "stepped-parent-at-once", "at-once", "at-once-1", "at-once-2")
-    await has_entered("at-once-1").wait()
+    await asyncio.wait_for(both_wait.wait(), 60)
+    await asyncio.wait_for(has_entered("at-once-1").wait(), 60)
     async with asyncio.timeout(60):
         while in_memory(service) != (1, 2):
             await asyncio.sleep(0.02)
