@@ -24,10 +24,17 @@ from tests.support.raw_receiver import (
 )
 from tests.support.response_checks import invalid_paths
 from tests.support.service import Service, eventually, running_service
+from tests.support.timeouts import time_out
 
 TYPE = "http.request"
 WAITING = "select reason, extract(epoch from run_at - now())::float8 as seconds from scheduled"
 StartService = Callable[..., Awaitable[Service]]
+
+
+@pytest.fixture
+async def unhurried(start_service: StartService) -> Service:
+    """A service in which a retry that is due waits until the test releases it."""
+    return await start_service(roles=("api", "worker"))
 
 
 def url_of(here: Receiver, path: str = "/") -> str:
@@ -126,18 +133,18 @@ async def test_a_body_is_sent_as_json_or_as_the_text_it_is(
     assert sent_headers(here).get("content-type") == content_type
 
 
-async def test_a_second_attempt_carries_the_same_idempotency_key(service: Service) -> None:
+async def test_a_second_attempt_carries_the_same_idempotency_key(unhurried: Service) -> None:
     turns = iter([answers(answer(503)), answers(answer(200))])
 
     async def fails_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await next(turns)(reader, writer)
 
     async with receiver(fails_once) as here:
-        submitted = await service.submit(TYPE, {"url": url_of(here)})
-        await service.until(submitted["jobId"], lambda view: view["waitingFor"] == "retry")
-        await service.sql("update scheduled set run_at = now()")
-        await service.node.sweeper.release()
-        view = await service.ended(submitted["jobId"])
+        submitted = await unhurried.submit(TYPE, {"url": url_of(here)})
+        await unhurried.until(submitted["jobId"], lambda view: view["waitingFor"] == "retry")
+        await unhurried.sql("update scheduled set run_at = now()")
+        await unhurried.node.sweeper.release()
+        view = await unhurried.ended(submitted["jobId"])
     assert (view["status"], view["attempt"]) == ("completed", 2)
     keys = [sent_headers(here, place)["idempotency-key"] for place in (0, 1)]
     assert keys == [f"duly-{submitted['jobId']}"] * 2
@@ -172,14 +179,14 @@ async def test_a_2xx_that_was_not_expected_fails_the_job(service: Service) -> No
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
-async def test_a_status_that_may_pass_is_tried_again(service: Service, status: int) -> None:
+async def test_a_status_that_may_pass_is_tried_again(unhurried: Service, status: int) -> None:
     async with receiver(answers(answer(status))) as here:
-        submitted = await service.submit(TYPE, {"url": url_of(here)})
-        view = await service.until(submitted["jobId"], lambda view: view["waitingFor"] == "retry")
+        submitted = await unhurried.submit(TYPE, {"url": url_of(here)})
+        view = await unhurried.until(submitted["jobId"], lambda view: view["waitingFor"] == "retry")
         assert (view["status"], view["attempt"]) == ("pending", 1)
-        events = await service.events(submitted["jobId"])
+        events = await unhurried.events(submitted["jobId"])
         assert f"returned {status}, expected any 2xx." in json.dumps(events[-1])
-        await service.client.post(f"/api/v1/jobs/{submitted['jobId']}/cancel")
+        await unhurried.client.post(f"/api/v1/jobs/{submitted['jobId']}/cancel")
 
 
 async def test_a_job_whose_attempts_are_used_up_tells_of_the_last_answer(service: Service) -> None:
@@ -200,16 +207,16 @@ async def test_a_job_whose_attempts_are_used_up_tells_of_the_last_answer(service
     ],
 )
 async def test_a_retry_waits_as_long_as_the_answer_asks_for(
-    service: Service, asked: str, least: float, most: float
+    unhurried: Service, asked: str, least: float, most: float
 ) -> None:
     said = asked.replace("a date in two hours", format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True))
     async with receiver(answers(answer(429, Retry_After=said))) as here:
-        submitted = await service.submit(TYPE, {"url": url_of(here)})
-        await service.until(submitted["jobId"], lambda view: view["waitingFor"] == "retry")
-        [row] = await service.sql(WAITING)
+        submitted = await unhurried.submit(TYPE, {"url": url_of(here)})
+        await unhurried.until(submitted["jobId"], lambda view: view["waitingFor"] == "retry")
+        [row] = await unhurried.sql(WAITING)
         assert row["reason"] == 1
         assert least - 10 <= row["seconds"] <= most
-        await service.client.post(f"/api/v1/jobs/{submitted['jobId']}/cancel")
+        await unhurried.client.post(f"/api/v1/jobs/{submitted['jobId']}/cancel")
 
 
 BROKEN = {
@@ -220,29 +227,32 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-async def test_a_request_without_an_answer_is_tried_again(service: Service, kind: str) -> None:
+async def test_a_request_without_an_answer_is_tried_again(unhurried: Service, kind: str) -> None:
     behaviour, words = BROKEN[kind]
     async with receiver(behaviour) as here:
-        submitted = await service.submit(TYPE, {"url": url_of(here, "/s3cret-path?q=s3cret")})
-        await service.until(submitted["jobId"], lambda view: view["waitingFor"] == "retry")
-    told = (await service.events(submitted["jobId"]))[-1]["data"]["error"]["message"]
+        submitted = await unhurried.submit(TYPE, {"url": url_of(here, "/s3cret-path?q=s3cret")})
+        await unhurried.until(submitted["jobId"], lambda view: view["waitingFor"] == "retry")
+    told = (await unhurried.events(submitted["jobId"]))[-1]["data"]["error"]["message"]
     assert told.startswith(f"POST 127.0.0.1:{here.port} failed: {words.rstrip('.')}")
-    await service.client.post(f"/api/v1/jobs/{submitted['jobId']}/cancel")
+    await unhurried.client.post(f"/api/v1/jobs/{submitted['jobId']}/cancel")
 
 
-async def test_a_request_that_cannot_connect_is_tried_again(service: Service) -> None:
+async def test_a_request_that_cannot_connect_is_tried_again(unhurried: Service) -> None:
     async with receiver(answers(EMPTY)) as gone:
         pass
-    job_id = (await service.submit(TYPE, {"url": url_of(gone)}, maxAttempts=2))["jobId"]
-    await service.until(job_id, lambda view: view["waitingFor"] == "retry")
-    error = (await service.events(job_id))[-1]["data"]["error"]
+    job_id = (await unhurried.submit(TYPE, {"url": url_of(gone)}, maxAttempts=2))["jobId"]
+    await unhurried.until(job_id, lambda view: view["waitingFor"] == "retry")
+    error = (await unhurried.events(job_id))[-1]["data"]["error"]
     assert error["message"] == (f"POST 127.0.0.1:{gone.port} failed: connection failed (Connection refused).")
     assert error["details"]["retryable"] is True
 
 
 async def test_a_timeout_of_the_job_ends_the_request(service: Service) -> None:
     async with receiver(is_silent) as here:
-        view = await service.run(TYPE, {"url": url_of(here)}, timeoutSeconds=0.3, maxAttempts=1)
+        job_id = (await service.submit(TYPE, {"url": url_of(here)}, maxAttempts=1))["jobId"]
+        await eventually(lambda: asyncio.sleep(0, bool(here.heads)))
+        await time_out(service, job_id)
+        view = await service.ended(job_id)
         assert (view["status"], view["error"]["code"]) == ("failed", "TIMED_OUT")
         await asyncio.wait_for(here.closed.wait(), 60)
 

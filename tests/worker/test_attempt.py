@@ -1,6 +1,7 @@
 """Each way in which a handler may end is recorded as an event, and the job's error says what happened."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from duly.worker.attempt import run_attempt
 from duly.worker.handler_context import describe
 from tests.support import handlers as support
 from tests.support.service import Service
+
+StartService = Callable[..., Awaitable[Service]]
 
 
 def error_of(view: dict[str, Any]) -> tuple[str, str, bool]:
@@ -64,10 +67,13 @@ async def test_fail_ends_the_job_at_once_with_its_own_code(service: Service) -> 
     }
 
 
-async def test_fail_may_leave_it_to_the_retry_policy(service: Service) -> None:
+async def test_fail_may_leave_it_to_the_retry_policy(start_service: StartService) -> None:
+    service = await start_service(roles=("api", "worker"))  # a retry that is due waits until it is released
     accepted = await service.submit("fail", {"retryable": True}, maxAttempts=2)
     view = await service.until(accepted["jobId"], lambda view: view["waitingFor"] == "retry")
     assert view["status"] == "pending"
+    await service.make_due()
+    await service.node.sweeper.release()
     view = await service.ended(accepted["jobId"])
     assert (view["status"], view["attempt"], error_of(view)) == (
         "failed",
