@@ -123,6 +123,7 @@ async def test_a_kept_connection_has_a_deadline_too() -> None:
         OutboundClient(egress=LOOPBACK, total_seconds=0.2) as client,
     ):
         url = f"http://127.0.0.1:{here.port}/"
+        client._total_seconds = 60  # of a new connection
         assert (await client.post(url, content=b"{}", headers=HEADERS)).status == 204
         error = await failure(client, url)
         assert (error.code, here.connections) == ("TIMED_OUT", 1)

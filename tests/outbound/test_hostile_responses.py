@@ -193,6 +193,7 @@ async def test_a_receiver_that_stops_reading_on_a_kept_connection_is_given_up_in
         OutboundClient(egress=LOOPBACK, total_seconds=0.3) as client,
     ):
         url = f"http://127.0.0.1:{here.port}/"
+        client._total_seconds = 60  # of a new connection
         assert (await client.post(url, content=b"", headers=HEADERS)).status == 204
         error = await failure(client, url, content=bytes(20_000_000))
         assert (error.code, here.connections) == ("TIMED_OUT", 1)
