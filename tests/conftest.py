@@ -10,13 +10,14 @@ import pytest
 import structlog
 from xdist.remote import Producer
 
+from duly.api.jobs import job_logs
 from tests.support import fuzzing
 from tests.support import handlers as test_handlers
 from tests.support.cells_of_run import CELLS_OF_RUN, service_over_cells, skip_tests_of_one_database
 from tests.support.database_pool import TestDatabases
 from tests.support.postgres_servers import SYSTEM_BINARIES, Server, embedded_18, server_of
 from tests.support.postgres_versions import packaged_binaries, second_server
-from tests.support.service import Service, running_service
+from tests.support.service import BOUND_SECONDS, Service, running_service
 from tests.support.webhook_receiver import Receiver, running_receiver
 from tests.support.xdist_scheduling import SharedFixtures, start_order
 
@@ -122,6 +123,14 @@ def _path(item: pytest.Item) -> str:
 def _on_second(item: pytest.Item) -> bool:
     call = getattr(item, "callspec", None)
     return call is not None and call.params.get("server") in SERVERS[1:]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _lists_of_log_lines_are_complete() -> Iterator[None]:
+    """Lets a list of log lines wait for those that are still to be recorded, for as long as a busy machine takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job_logs, "FLUSH_SECONDS", BOUND_SECONDS)
+        yield
 
 
 @pytest.fixture(scope="session")
