@@ -78,8 +78,10 @@ async def test_a_child_that_hangs_before_it_begins_gives_its_job_back(
     killing: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("duly.worker.process.child_process.BEGIN_SECONDS", 0.2)
+    killing.node.worker.processes._processes = 1
     await killing.run("pid")
-    os.kill(idle_pids(killing)[0], signal.SIGSTOP)
+    [pid] = idle_pids(killing)
+    os.kill(pid, signal.SIGSTOP)
     view = await killing.run("pid")
     assert (view["status"], view["attempt"]) == ("completed", 1)
     assert "JobRequeued" in await killing.event_types(view["jobId"])
@@ -273,6 +275,7 @@ def test_frames_come_together_however_they_are_cut(size: int) -> None:
 
 
 async def test_what_is_no_frame_of_a_child_ends_it(killing: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    killing.node.worker.processes._processes = 1
     await killing.run("pid")
     [child] = killing.node.worker.processes._idle
     assert isinstance(child, ChildProcess)
