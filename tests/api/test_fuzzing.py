@@ -20,6 +20,7 @@ ARGUMENTS = (
 )
 
 
+@pytest.mark.timeout(900)  # some thousand requests, one after another
 @pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
 async def test_schemathesis_finds_nothing(start_service: StartService, tmp_path: Path) -> None:
     # With a key: without one, the first key that the fuzzer creates would lock it out.

@@ -98,7 +98,7 @@ async def test_a_queue_is_paused_with_the_keyboard_alone(contract: Service, dash
     await dashboard.browser.until("return document.querySelector('dialog[open]') !== null")
     await dashboard.browser.press("ESCAPE")
     await dashboard.browser.until("return document.querySelector('dialog[open]') === null")
-    assert await dashboard.run(focused) == "Pause by-keyboard"  # where it was before
+    await dashboard.browser.until(f"{focused} === 'Pause by-keyboard'")  # where it was before
     await dashboard.browser.press("ENTER")
     await dashboard.browser.until("return document.activeElement.closest('dialog') !== null")
     await dashboard.browser.press("TAB", "ENTER")
@@ -192,7 +192,7 @@ async def test_an_open_breaker_shows_its_cause_and_its_next_probe(contract: Serv
 
     await eventually(opened)
     await dashboard.open("/ui/types?type=guarded")
-    await dashboard.shows("Circuit breaker", "open", "UPSTREAM_DOWN", "in 59 min")
+    await dashboard.shows("Circuit breaker", "open", "UPSTREAM_DOWN", "in 5")  # 59 minutes, or fewer on a slow machine
 
 
 async def test_limits_of_a_type_are_set(contract: Service, dashboard: Dashboard) -> None:

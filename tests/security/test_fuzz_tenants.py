@@ -22,6 +22,7 @@ ARGUMENTS = (
 MEMBERS = {"jobId": "jobId", "batchId": "batchId", "uniqueKey": "uniqueKey", "concurrencyKey": "concurrencyKey"}
 
 
+@pytest.mark.timeout(900)  # some thousand requests, one after another
 @pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
 async def test_a_fuzzer_with_the_ids_of_another_tenant_changes_nothing_of_it(
     start_service: StartService, receiver: Receiver, tmp_path: Path

@@ -24,6 +24,8 @@ from tests.support.service import Service, eventually
 
 PATH = "/api/v1/jobs/batch"
 NDJSON = {"Content-Type": "application/x-ndjson"}
+# Ends a request that hangs. Ten thousand lines take seconds on an idle machine.
+LARGE_SECONDS = 300.0
 StartService = Callable[..., Awaitable[Service]]
 
 
@@ -32,7 +34,7 @@ def written(jobs: Iterable[Any]) -> bytes:
 
 
 async def post(service: Service, body: Any, query: str = "", **headers: str) -> httpx.Response:
-    return await service.client.post(f"{PATH}{query}", content=body, headers=NDJSON | headers)
+    return await service.client.post(f"{PATH}{query}", content=body, headers=NDJSON | headers, timeout=LARGE_SECONDS)
 
 
 def labelled(label: str, **members: Any) -> dict[str, Any]:

@@ -15,10 +15,12 @@ from tests.support.response_checks import TIME, refused
 from tests.support.service import Service, eventually
 
 PATH = "/api/v1/jobs/batch"
+# Ends a request that hangs. Ten thousand jobs take seconds on an idle machine.
+LARGE_SECONDS = 300.0
 
 
 async def post(service: Service, *jobs: dict[str, Any], **members: Any) -> Any:
-    return await service.client.post(PATH, json={"jobs": list(jobs), **members})
+    return await service.client.post(PATH, json={"jobs": list(jobs), **members}, timeout=LARGE_SECONDS)
 
 
 async def recorded(service: Service, label: str) -> int:

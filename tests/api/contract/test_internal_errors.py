@@ -6,7 +6,7 @@ import asyncpg
 import structlog
 
 from tests.support.response_checks import refused
-from tests.support.service import Service
+from tests.support.service import Service, eventually
 
 JOB = "/api/v1/jobs/0199c1f0-0000-7000-8000-000000000000"
 
@@ -65,7 +65,11 @@ async def test_a_database_that_is_away_is_a_503_with_a_hint_when_to_come_back(
         await _on_postgres(service, f"alter database {name} allow_connections true")
 
     assert (await service.run("echo"))["status"] == "completed"
-    assert (await service.client.get("/readyz")).status_code == 200
+    await eventually(lambda: _is_ready(service))  # it is asked for a response within 1.5 seconds
+
+
+async def _is_ready(service: Service) -> bool:
+    return (await service.client.get("/readyz")).status_code == 200
 
 
 async def _on_postgres(service: Service, statement: str) -> None:

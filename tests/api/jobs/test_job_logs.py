@@ -202,7 +202,7 @@ async def test_what_a_handler_says_while_its_node_goes_down_is_recorded(database
     async with running_service(database_url, handlers=HANDLERS, shutdown_grace_seconds=0) as service:
         job_id = (await service.submit("say-and-wait", {"name": "down"}))["jobId"]
         await support.has_entered("down").wait()
-        await service.node.job_logs.flushed(seconds=10)
+        await service.node.job_logs.flushed(seconds=60)
         holder = await asyncpg.connect(database_url)
         async with holder.transaction():
             await holder.execute("lock table job_logs in exclusive mode")

@@ -176,7 +176,7 @@ async def test_it_runs_on_whichever_node_has_a_slot(start_service: StartService)
 
 
 async def test_who_ran_it_before_cannot_change_it_any_more(start_service: StartService) -> None:
-    service = await start_service(lease_seconds=1)
+    service = await start_service()
     job_id = (await service.submit("stubborn", {"name": "zombie"}))["jobId"]
     await asyncio.wait_for(has_entered("zombie").wait(), 60)
     token = (await service.sql("select token from running where job_id = $1", UUID(job_id)))[0][0]

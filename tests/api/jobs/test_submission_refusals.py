@@ -180,7 +180,7 @@ async def test_run_at_and_delay_exclude_each_other(contract: Service) -> None:
 
 
 async def test_a_body_of_two_mebibytes_is_a_413_and_the_connection_goes_on(contract: Service) -> None:
-    limits = httpx.Limits(max_connections=1)
+    limits = httpx.Limits(max_connections=1, keepalive_expiry=60)
     async with httpx.AsyncClient(base_url=contract.url, limits=limits, timeout=60) as client:
         for body in (b'{"type":"echo","parameters":"' + b"x" * (2 << 20) + b'"}', b"x" * (2 << 20)):
             response = await client.post("/api/v1/jobs", content=body, headers=JSON)

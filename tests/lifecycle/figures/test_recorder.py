@@ -13,8 +13,8 @@ from duly.domain.events import EventKind
 from duly.domain.ids import new_job_id
 from duly.domain.job import Finished, Lane
 from duly.domain.minute_figures import ALL_QUEUES
-from duly.lifecycle.figures import recorder as recorder_module
 from duly.lifecycle.figures.recorder import FigureRecorder
+from duly.store.figures.minute_figures import add_figures
 from duly.store.postgres.database import Connection, Database, DatabaseOutage
 from duly.telemetry.job_groups import ended_groups
 from duly.telemetry.minute_counts import MinuteCounts
@@ -67,13 +67,12 @@ async def test_counts_are_written_once(database: Database) -> None:
 async def test_a_write_waits_for_one_in_progress(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     recorder, counts = recorder_on(database)
     go_on = asyncio.Event()
-    add = recorder_module.add_figures
 
     async def add_later(*arguments: Any) -> None:
         await go_on.wait()
-        await add(*arguments)
+        await add_figures(*arguments)
 
-    monkeypatch.setattr(recorder_module, "add_figures", add_later)
+    monkeypatch.setattr("duly.lifecycle.figures.recorder.add_figures", add_later)
     counts.submitted(Counter({(1, "a"): 2}))
     first = asyncio.create_task(recorder.flush())
     await asyncio.sleep(0)  # it has taken the counts
