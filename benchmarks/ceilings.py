@@ -13,7 +13,7 @@ import orjson
 from fastapi import Body, FastAPI
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -70,6 +70,42 @@ def create_fastapi() -> FastAPI:
         return Accepted.model_validate({"job_id": row(job)[0], "status": "pending", "created_at": datetime.now(UTC)})
 
     return app
+
+
+def create_starlette_streams() -> Starlette:
+    """Starlette with server-sent events from memory: each event of a batch goes to the queue of each stream."""
+    queues: set[asyncio.Queue[bytes]] = set()
+
+    async def submit_many(request: Request) -> Response:
+        jobs = orjson.loads(await request.body())["jobs"]
+        for job in jobs:
+            event = {"jobId": uuid.uuid4(), "type": job["type"], "data": job, "occurredAt": datetime.now(UTC)}
+            frame = b"event: job_submitted\ndata: " + orjson.dumps(event) + b"\n\n"
+            for queue in queues:
+                queue.put_nowait(frame)
+            await asyncio.sleep(0)
+        return Response(status_code=202)
+
+    async def follow(_: Request) -> Response:
+        return StreamingResponse(_from_queue(queues), media_type="text/event-stream")
+
+    return Starlette(
+        routes=[
+            Route("/api/v1/jobs/batch", submit_many, methods=["POST"]),
+            Route("/api/v1/events/stream", follow),
+        ]
+    )
+
+
+async def _from_queue(queues: set[asyncio.Queue[bytes]]) -> AsyncIterator[bytes]:
+    queue: asyncio.Queue[bytes] = asyncio.Queue()
+    queues.add(queue)
+    try:
+        yield b"retry: 1000\n\n"
+        while True:
+            yield await queue.get()
+    finally:
+        queues.discard(queue)
 
 
 class Flusher:

@@ -47,6 +47,7 @@ FASTAPI = Contestant("FastAPI, no database", Kind.CEILING, "ceilings:create_fast
 STARLETTE_BATCHED = Contestant(
     "Starlette, batched INSERT", Kind.CEILING, "ceilings:create_starlette_batched", stores=True
 )
+STARLETTE_STREAMS = Contestant("Starlette, streams from memory", Kind.CEILING, "ceilings:create_starlette_streams")
 FASTAPI_MANY = Contestant("FastAPI, one INSERT for all", Kind.CEILING, "ceilings:create_fastapi_many", stores=True)
 
 

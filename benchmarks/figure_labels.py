@@ -49,6 +49,7 @@ FIGURES = {
     "wal_bytes": "bytes of WAL per job",
     "commits": "commits per job",
     "resident_flat": "memory, last ÷ first third",
+    "stream_kib": "KiB for an idle stream",
     "rate": "per second",
     "p50_ms": "p50 ms",
     "p99_ms": "p99 ms",

@@ -53,6 +53,10 @@ class Sizes:
     hostile: Mapping[str, int] = field(
         default_factory=lambda: {"silent": 1_100, "half_heads": 500, "slow_bodies": 300, "header_lines": 4}
     )
+    # Streams of all jobs that receive nothing; streams that receive each event, and the number of these.
+    idle_streams: int = 4_000
+    broadcast_streams: int = 1_000
+    broadcast_events: int = 100
     soak_minutes: float = 30.0
     soak_jobs_per_second: float = 1_000.0
     # Webhooks: concurrent requests; deliveries and endpoints of a filled outbox; jobs whose notification is timed; the
@@ -79,6 +83,7 @@ FULL = Sizes(
     full=True,
     rounds=3,
     seconds=5.0,
+    idle_streams=10_000,
     growth_rounds=3,
     waiting_jobs=(100_000, 1_000_000, 10_000_000),
     finished_jobs=(1_000_000, 10_000_000),
@@ -118,6 +123,9 @@ SMALL = Sizes(
     regular_requests_per_second=50.0,
     hostile_opening_seconds=0.2,
     hostile={"silent": 20, "half_heads": 20, "slow_bodies": 20, "header_lines": 1},
+    idle_streams=40,
+    broadcast_streams=20,
+    broadcast_events=5,
     soak_minutes=0.05,
     soak_jobs_per_second=50.0,
     posts_at_once=8,
