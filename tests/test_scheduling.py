@@ -45,7 +45,7 @@ def test_long_tests_that_share_nothing_go_to_any_worker() -> None:
 
 def test_long_groups_start_first() -> None:
     shuffled = [
-        "tests/documentation/test_tutorial.py::test_a",
+        "tests/documentation/test_code_blocks.py::test_a",
         "tests/domain/test_ids.py::test_a",
         "tests/cli/test_a.py::test_a",
     ]
@@ -55,9 +55,10 @@ def test_long_groups_start_first() -> None:
 
 
 def test_tests_that_wait_run_among_the_others() -> None:
-    waiting = "tests/faults/test_stopping.py::test_a[embedded 18]"
+    among_others = start_order("tests/domain/test_ids.py::test_a")
 
-    assert start_order(waiting) == start_order("tests/domain/test_ids.py::test_a")
+    assert start_order("tests/faults/test_stopping.py::test_a[embedded 18]") == among_others
+    assert start_order("tests/documentation/test_tutorial_deployed.py::test_a") == among_others
     assert all(place in APART for place in WAITING)
 
 

@@ -59,7 +59,7 @@ APART = (
 )
 # Of these, tests that wait longer than they compute: for leases, retries and restarts. They run among the others, since
 # beside each other, at the end of the run, they would leave the processors idle.
-WAITING = ("tests/faults/",)
+WAITING = ("tests/faults/", "tests/documentation/test_tutorial")
 # Tests of a file on this server are a group of their own: no fixture of a service or a database spans two servers.
 SECOND_SERVER = re.compile(r"\b(system|npm) \d+\b")
 
