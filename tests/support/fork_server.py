@@ -13,14 +13,16 @@ import signal
 import sys
 from typing import Any
 
-# A command imports these only when it needs them: AnyIO's backend, and the modules of `duly serve`.
-import anyio._backends._asyncio  # noqa: F401
+gc.set_threshold(50_000, 20, 50)  # imports make objects that stay, and nothing to collect
 
-import duly.__main__
-import duly.cli.serve
-import duly.cli.server_process
-import duly.cli.supervisor
-import duly.handlers.builtin
+# A command imports these only when it needs them: AnyIO's backend, and the modules of `duly serve`.
+import anyio._backends._asyncio  # noqa: E402, F401
+
+import duly.__main__  # noqa: E402
+import duly.cli.serve  # noqa: E402
+import duly.cli.server_process  # noqa: E402
+import duly.cli.supervisor  # noqa: E402
+import duly.handlers.builtin  # noqa: E402
 
 
 class Forking:
