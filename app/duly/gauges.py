@@ -39,16 +39,17 @@ class GaugeReader:
         self._loops = loops
         # Data folder of the embedded database, if it is used.
         self.database_folder: Path | None = None
+        self._counted_seconds = 0.0
         self._stream_watch = StreamWatch(lambda kind, seconds: metrics.stream_behind.labels(kind).set(seconds))
 
     async def step(self) -> float:
         """Reads all figures once. Returns the seconds until the next round: the longer the counting took, the more."""
-        began = time.monotonic()
         for loop in self._loops:  # first: the state of the loops matters most while the database is away
             self._metrics.loop_failures.labels(loop.name).set(loop.failures)
             self._metrics.loop_age.labels(loop.name).set(time.monotonic() - loop.last_success)
         _set_own(self._database, self._metrics, folder=self.database_folder)
         async with self._database.background() as connection:
+            began = time.monotonic()
             figures = await _figures(connection)
             waiting = await count_all(connection, "deliveries")
             left_alone = await count_open(connection)
@@ -57,10 +58,13 @@ class GaugeReader:
             await _read_upkeep(connection, self._metrics)
             self._metrics.inbox_rows.set(await count_all(connection, "inbox"))
             self._metrics.inbox_oldest.set(await read_oldest_age(connection))
+            seconds = time.monotonic() - began
         self._metrics.queues(figures)
         self._metrics.deliveries_waiting.set(waiting)
         self._metrics.receivers_open.set(left_alone)
-        return max(SHORTEST_SECONDS, (time.monotonic() - began) / SHARE)
+        # One slow round says little about the queues: the machine or the database may have paused.
+        before, self._counted_seconds = self._counted_seconds, seconds
+        return max(SHORTEST_SECONDS, min(before, seconds) / SHARE)
 
 
 async def _figures(connection: Connection) -> dict[str, QueueFigures]:

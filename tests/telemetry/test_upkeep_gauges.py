@@ -1,13 +1,17 @@
 """Gauges of the installation: how long jobs have been ready, nodes, vacuum, snapshots, connections, disk, schedules."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from duly import gauges
 from duly.gauges import GaugeReader
 from duly.loop import Loops
+from duly.store.postgres.database import Database
+from duly.store.webhooks.receivers import count_open
 from duly.telemetry.metrics import Metrics
 from tests.support import handlers as signals
 from tests.support.reused_connections import asking
@@ -142,8 +146,28 @@ async def test_the_disk_is_that_of_the_embedded_database(start_service: Any, tmp
     service: Service = await start_service(roles=("api",))
     assert (await _samples(service))["duly_disk_free_bytes"] == -1
     metrics = Metrics()
-    gauges = GaugeReader(service.node.database, metrics, Loops())
-    gauges.database_folder = tmp_path
-    await gauges.step()
+    reader = GaugeReader(service.node.database, metrics, Loops())
+    reader.database_folder = tmp_path
+    await reader.step()
     samples = samples_of(metrics.render())
     assert 0 < samples["duly_disk_free_bytes"] < samples["duly_disk_size_bytes"]
+
+
+async def test_gauges_are_read_more_rarely_where_counting_takes_long_twice(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(database_url)
+    reader, now, slow = GaugeReader(database, Metrics(), Loops()), [0.0], [0.0]
+
+    async def counted(*arguments: Any) -> int:
+        now[0] += slow[0]
+        return await count_open(*arguments)
+
+    monkeypatch.setattr(gauges, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(gauges, "count_open", counted)
+    pauses = []
+    for seconds in (0, 8, 0, 8, 4):
+        slow[0] = seconds
+        pauses.append(await reader.step())
+    await database.close()
+    assert pauses == [5, 5, 5, 5, 4 / gauges.SHARE]
