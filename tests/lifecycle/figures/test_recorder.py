@@ -20,7 +20,11 @@ from duly.telemetry.job_groups import ended_groups
 from duly.telemetry.minute_counts import MinuteCounts
 from tests.support.service import Service, eventually, running_service
 
-ROWS = "select queue, submitted, ready, scheduled, running from minute_figures where tenant_id = 1 order by queue"
+# Summed over the minutes: one may end between two counts.
+ROWS = """
+select queue, sum(submitted)::int, sum(ready)::int, sum(scheduled)::int, sum(running)::int
+from minute_figures where tenant_id = 1 group by queue order by queue
+"""
 PARKED = Finished(new_job_id(), EventKind.PARKED, 2, Lane(1, "a", "echo", 0), None, delivers=False)
 NODE = """
 insert into nodes (node_id, name, version, roles, job_types, started_at, draining)

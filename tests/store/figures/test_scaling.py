@@ -57,7 +57,10 @@ async def test_what_waits_is_counted_by_queue_and_type(filled: Connection, monke
 
 
 async def test_rates_are_those_of_the_last_minutes(filled: Connection) -> None:
-    rates = await read_rates(filled, 1, queue=None)
+    async with filled.transaction():  # in which `now()` is of one minute
+        await filled.execute("truncate minute_figures")
+        await filled.execute(FILL_FIGURES)
+        rates = await read_rates(filled, 1, queue=None)
     assert set(rates) == {"q1", "q2"}
     # 120 jobs in 60 to 120 seconds.
     assert 1 <= rates["q1"].arrival_rate <= 2

@@ -12,12 +12,13 @@ from duly.store.postgres.database import IDLE_IN_TRANSACTION_SECONDS, PINNED_PLA
 from duly.store.schema.migrations import differences, migrate
 from tests.support.service import running_service
 
+# A session has them until its first statement, which a slow machine may delay.
 THEIRS = {
-    "statement_timeout": "'100ms'",
-    "lock_timeout": "'100ms'",
-    "idle_in_transaction_session_timeout": "'100ms'",
-    "idle_session_timeout": "'100ms'",
-    "transaction_timeout": "'100ms'",
+    "statement_timeout": "'1s'",
+    "lock_timeout": "'1s'",
+    "idle_in_transaction_session_timeout": "'1s'",
+    "idle_session_timeout": "'1s'",
+    "transaction_timeout": "'1s'",
     "default_transaction_isolation": "'serializable'",
     "plan_cache_mode": "'force_generic_plan'",
 }
@@ -70,14 +71,12 @@ async def test_a_long_statement_an_idle_transaction_and_an_idle_session_are_not_
     database_url: str, dba: asyncpg.Connection
 ) -> None:
     database = Database(database_url)
-    async with database.hot().use() as connection:
-        await connection.fetchval("select pg_sleep(0.2)")
-        async with connection.transaction():
-            await connection.fetchval("select 1")
-            await dba.fetchval("select pg_sleep(0.2)")  # the operator's: ours is idle meanwhile
-            assert await connection.fetchval("select 2") == 2
-        await dba.fetchval("select pg_sleep(0.2)")
-        assert await connection.fetchval("select 3") == 3
+    async with database.own().use() as busy, database.own().use() as between, database.own().use() as idle:
+        async with between.transaction():
+            await between.fetchval("select 1")
+            await busy.fetchval("select pg_sleep(1.2)")  # the others are idle meanwhile
+            assert await between.fetchval("select 2") == 2
+        assert await idle.fetchval("select 3") == 3
     await database.close()
 
 
@@ -93,7 +92,7 @@ async def test_migrating_checking_and_repairing_are_not_cut(database_url: str, d
 async def test_a_service_serves(database_url: str, dba: asyncpg.Connection) -> None:
     async with running_service(database_url) as service:
         assert (await service.run("progress", {"steps": 3}))["result"] == "done"
-        await dba.fetchval("select pg_sleep(0.3)")  # its sessions are idle, the one that listens too
+        await dba.fetchval("select pg_sleep(1.2)")  # its sessions are idle, the one that listens too
         assert (await service.client.get("/readyz")).status_code == 200
         assert (await service.run("echo", 5))["result"] == 5
         metrics = (await service.client.get("/metrics")).text
