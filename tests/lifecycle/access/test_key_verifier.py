@@ -47,7 +47,7 @@ async def test_streams_and_sockets_end_with_their_key(start_service: StartServic
         async with asyncio.timeout(60):
             assert [line async for line in lines][-1] == ""
             assert (await socket.receive_to_end())[1] == POLICY_VIOLATION
-        assert len(nodes[1].node.key_verifier._holds) == 1
+        await eventually(lambda: _holding(nodes[1], 1))
 
 
 async def test_a_stream_of_a_ticket_ends_with_the_key_that_made_it(keyed: Service) -> None:
@@ -63,12 +63,15 @@ async def test_a_stream_of_a_ticket_ends_with_the_key_that_made_it(keyed: Servic
 
 
 async def test_a_stream_ends_when_its_key_expires(keyed: Service) -> None:
-    made = await make_key(keyed, "jobs:read")
-    await keyed.sql("update api_keys set expires_at = now() + interval '4 seconds'")
-    async with keyed.client.stream("GET", "/api/v1/events/stream", headers=bearer(made["key"])) as stream:
-        assert stream.status_code == 200
-        async with asyncio.timeout(60):
-            assert "retry: 1000" in [line async for line in stream.aiter_lines()]
+    for seconds in (1, 5, 25):  # the first ones may be over before the stream is opened
+        made = await make_key(keyed, "jobs:read")
+        await keyed.sql("update api_keys set expires_at = now() + $1 * interval '1 second'", float(seconds))
+        async with keyed.client.stream("GET", "/api/v1/events/stream", headers=bearer(made["key"])) as stream:
+            async with asyncio.timeout(60):
+                lines = [line async for line in stream.aiter_lines()]
+        if stream.status_code == 200:
+            break
+    assert (stream.status_code, "retry: 1000" in lines) == (200, True)
 
 
 async def test_a_stream_opened_while_its_key_is_revoked_ends_too(keyed: Service) -> None:
@@ -101,7 +104,7 @@ async def test_requests_that_wait_end_with_their_key(start_service: StartService
     assert read.json()["error"] == leased.json()["error"]
     assert (read.status_code, read.json()["error"]["code"]) == (401, "UNAUTHORIZED")
     assert submitted.status_code == 202
-    assert not nodes[1].node.key_verifier._holds
+    await eventually(lambda: _holding(nodes[1], 0))
 
 
 async def _holding(service: Service, count: int) -> bool:

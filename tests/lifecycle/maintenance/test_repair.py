@@ -275,7 +275,7 @@ async def test_a_busy_service_that_loses_its_hot_tables_finishes_everything(
     ids += answer.json()["jobIds"]
     await asyncio.wait_for(support.has_entered("g").wait(), 60)
     await eventually(lambda: service.sql("select from scheduled where reason = 1"))
-    losing = asyncio.create_task(service.sql(f"truncate {HOT_TABLES}"))
+    losing = asyncio.create_task(service.alter(f"truncate {HOT_TABLES}"))
     ids += [(await service.submit("progress", **told))["jobId"] for _ in range(20)]
     await losing
     support.gate("g").set()

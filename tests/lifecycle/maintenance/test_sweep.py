@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -91,10 +91,20 @@ async def test_a_lost_lease_cannot_finish_the_job(start_service: StartService) -
     await give_the_lease_back(service)
 
 
+class FailingGate(asyncio.Event):
+    """Gate at which a handler fails once it opens."""
+
+    async def wait(self) -> NoReturn:
+        await super().wait()
+        raise ValueError("let go")
+
+
 async def test_a_lost_lease_cannot_finish_with_a_retry_either(start_service: StartService) -> None:
     service = await start_service(roles=NO_SWEEPER)
-    job_id = await started(service, "wait-for-gate", "lost", timeoutSeconds=0.3)
+    support.gates["lost"] = FailingGate()
+    job_id = await started(service, "wait-for-gate", "lost")
     await take_the_lease(service)
+    support.gate("lost").set()
     await dropped(service, 1)
     assert await service.event_types(job_id) == ["JobSubmitted", "JobStarted"]
     assert await service.sql("select from ready union all select from scheduled") == []

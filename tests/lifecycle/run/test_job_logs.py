@@ -59,7 +59,7 @@ async def test_lines_that_gather_are_recorded_together(database: Database) -> No
 async def test_flushed_returns_once_what_came_before_is_recorded(database: Database) -> None:
     recorder, job_id = LogRecorder(database, Metrics()), new_job_id()
     recorder.put(line(job_id, 1))
-    flushed = asyncio.create_task(recorder.flushed(seconds=20))
+    flushed = asyncio.create_task(recorder.flushed(seconds=600))
     await asyncio.sleep(0)
     assert not flushed.done()
     await recorder.step()
@@ -137,6 +137,6 @@ async def test_lines_may_come_from_any_thread(database: Database) -> None:
 
     task = asyncio.create_task(keep_recording())
     await asyncio.gather(*(asyncio.to_thread(talk, token) for token in range(1, 5)))
-    await recorder.flushed(seconds=20)
+    await recorder.flushed(seconds=600)
     task.cancel()
     assert len(await recorded(database)) == 400
