@@ -147,23 +147,29 @@ class OutcomesSetAside:
                 )
                 for other in self._kept.values():
                     other.retry_at = 0.0  # the reason of their refusal may be gone
+                self._arrived.set()
         self._show()
 
     def _show(self) -> None:
         self._metrics.outcomes_set_aside.set(len(self._kept))
 
     async def step(self) -> float:
-        """Runs one round of its loop: tries what is due, and records notes. Returns the seconds until the next."""
-        await self._arrived.wait()
+        """Runs one round of its loop: waits for an outcome that is due or new, tries what is due, and records notes."""
+        await self._due_or_new()
         now = time.monotonic()
         due = [kept.end for kept in self._kept.values() if kept.retry_at <= now]
         if due:
             await self._record(due[:BATCH])
         await self._note()
-        if not self._kept:
-            self._arrived.clear()
-            return 0
-        return max(min(kept.retry_at for kept in self._kept.values()) - time.monotonic(), 0.0)
+        return 0
+
+    async def _due_or_new(self) -> None:
+        """Waits until an outcome is due, or has no note yet: one that arrives does not wait for the older ones."""
+        next_at = min((kept.retry_at for kept in self._kept.values()), default=None)
+        seconds = None if next_at is None else max(next_at - time.monotonic(), 0.0)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._arrived.wait()
 
     async def record_now(self) -> None:
         """Tries all outcomes once more, due or not; before a node ends."""
@@ -176,6 +182,7 @@ class OutcomesSetAside:
         new = [kept for kept in self._kept.values() if not kept.noted]
         gone, self._noted = self._noted, []
         if not new and not gone:
+            self._arrived.clear()
             return
         items = [SetAside(kept.end.job_id, kept.end.token, kept.reason) for kept in new]
         newest = {item.job_id: item for item in sorted(items, key=lambda item: item.token)}
@@ -197,3 +204,5 @@ class OutcomesSetAside:
             self._unnoted = True
         for kept in new:
             kept.noted = True
+        if not self._noted and all(kept.noted for kept in self._kept.values()):
+            self._arrived.clear()
