@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from duly.store.postgres.database import BACKGROUND_CONNECTIONS, Database, DatabaseOutage
-from tests.support.service import BOUND_SECONDS
+from tests.support.service import BOUND_SECONDS, eventually
 
 
 async def test_a_transaction_that_was_cut_short_is_not_handed_to_the_next_user(database_url: str) -> None:
@@ -50,7 +50,12 @@ async def test_a_connection_that_the_server_ended_is_replaced_unnoticed(database
     database = Database(database_url, connections=2)
     async with database.connection() as first, database.connection() as other:
         ended = await first.fetchval("select pg_backend_pid()")
-        assert await other.fetchval("select pg_terminate_backend($1, 5000)", ended)
+        assert await other.fetchval("select pg_terminate_backend($1, 60000)", ended)
+
+        async def was_noticed() -> bool:
+            return database.open_connections == 1
+
+        await eventually(was_noticed)
     async with database.connection() as one, database.connection() as two:
         pids = [await connection.fetchval("select pg_backend_pid()") for connection in (one, two)]
     await database.close()
