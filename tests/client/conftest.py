@@ -29,7 +29,7 @@ def scripted() -> Iterator[ScriptedServer]:
         thread.start()
         yield running
         listener.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
+        thread.join(60)
         for connection in running.silent:
             connection.close()
 
@@ -40,7 +40,7 @@ def _serve(listener: socket.socket, scripted: ScriptedServer) -> None:
             connection, _ = listener.accept()
         except OSError:
             return
-        connection.settimeout(5)
+        connection.settimeout(60)
         scripted.requests.append(_read_request(connection))
         answer = scripted.answers.pop(0) if scripted.answers else b""
         if answer is SILENCE:

@@ -1,7 +1,7 @@
 """Waiting behind proxies that hold back streams or cut long polls, and while the service is busy or away."""
 
 import re
-import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,9 +12,22 @@ from tests.client.test_client import ENDED, answer, refusal, running, stream
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes each pause and silence short."""
-    monkeypatch.setattr(waiting, "_STREAM_SILENCE_SECONDS", 0.2)
+    """Leaves out each pause, and makes silence short: longer than the server takes to respond."""
+    monkeypatch.setattr(waiting, "_STREAM_SILENCE_SECONDS", 2.0)
     monkeypatch.setattr("duly.client.performing.time.sleep", lambda _: None)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Clock that only the pauses of a wait advance."""
+    made = SimpleNamespace(now=0.0)
+
+    def sleep(seconds: float) -> None:
+        made.now += seconds
+
+    monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=lambda: made.now))
+    monkeypatch.setattr("duly.client.performing.time.sleep", sleep)
+    return made
 
 
 def asked(scripted: ScriptedServer) -> list[str]:
@@ -70,12 +83,13 @@ def test_a_service_that_stays_busy_is_reported(scripted: ScriptedServer) -> None
     assert (caught.value.code, caught.value.retry_after_seconds) == ("DRAINING", 7)
 
 
-def test_a_wait_near_its_deadline_uses_polls_whose_length_it_chooses(scripted: ScriptedServer) -> None:
+def test_a_wait_near_its_deadline_uses_polls_whose_length_it_chooses(
+    scripted: ScriptedServer, clock: SimpleNamespace
+) -> None:
     unchanged = answer(304, ETag='"2"')
     scripted.answers += [running(2), *[unchanged] * 50]
-    began_at = time.monotonic()
     with Client(scripted.url) as client, pytest.raises(TimeoutError, match=r"j1 has not ended within 2\.5 s"):
         client.wait("j1", timeout=2.5)
     assert "stream" not in asked(scripted)
     assert asked(scripted)[1] == "2"
-    assert time.monotonic() - began_at >= 2.5
+    assert clock.now == pytest.approx(2.5)
