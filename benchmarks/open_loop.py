@@ -42,7 +42,7 @@ async def run(plan: OpenLoopPlan, request: Callable[[], bytes] | None = None) ->
     await load.arrive()
     cores = (time.process_time() - processor) / (time.perf_counter() - wall)
     until = time.perf_counter() + GRACE_SECONDS
-    while load.outstanding and time.perf_counter() < until:
+    while (load.outstanding or load.opens) and time.perf_counter() < until:
         await asyncio.sleep(0.02)
     unanswered = load.outstanding
     load.close()

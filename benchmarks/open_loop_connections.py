@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -100,13 +99,14 @@ class Caller(asyncio.Protocol):
         self._load = load
         self._received = b""
         self._sent_at: float | None = None
+        self._phase = Tally()
         self.gone = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's do not inherit from it
 
-    def send(self, request: bytes) -> None:
-        self._sent_at = time.perf_counter()
+    def send(self, request: bytes, phase: Tally) -> None:
+        self._sent_at, self._phase = time.perf_counter(), phase
         self.transport.write(request)
 
     def data_received(self, data: bytes) -> None:
@@ -116,12 +116,12 @@ class Caller(asyncio.Protocol):
             return
         self._received = message.rest
         sent_at, self._sent_at = self._sent_at, None
-        self._load.on_response(self, message, after=time.perf_counter() - sent_at)
+        self._load.on_response(self, message, after=time.perf_counter() - sent_at, phase=self._phase)
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
         self.gone = True
-        self._load.left(waiting=self._sent_at is not None)
+        self._load.left(self._phase, waiting=self._sent_at is not None)
 
 
 class OpenLoop:
@@ -143,31 +143,38 @@ class OpenLoop:
     async def arrive(self) -> None:
         """Sends the requests of each phase at its rate; returns after the last one."""
         self._began = time.perf_counter()
-        for phase, begins in zip(self._plan.phases, self.begins, strict=True):
+        for phase, tally, begins in zip(self._plan.phases, self.phases, self.begins, strict=True):
             arrived = 0
             while (elapsed := self.clock() - begins) < phase.seconds:
                 due = int(elapsed * phase.rate) - arrived
                 arrived += due
-                self._send(due)
+                self._send(due, tally)
                 await asyncio.sleep(TICK_SECONDS)
+            # The generator may have been stopped at the end of the phase.
+            self._send(round(phase.seconds * phase.rate) - arrived, tally)
+
+    @property
+    def opens(self) -> bool:
+        """True while an arrival waits for its new connection."""
+        return bool(self._opening)
 
     def clock(self) -> float:
         """Returns the seconds since the load began."""
         return time.perf_counter() - self._began
 
-    def on_response(self, caller: Caller, message: Message, *, after: float) -> None:
+    def on_response(self, caller: Caller, message: Message, *, after: float, phase: Tally) -> None:
         now = self.clock()
         self.outstanding -= 1
         self.statuses[message.status] += 1
-        for tally in (self._second(now), self._phase(now - after)):
+        for tally in (self._second(now), phase):
             tally.on_response(message, after=after, at=now)
         self._free.append(caller)
 
-    def left(self, *, waiting: bool) -> None:
+    def left(self, phase: Tally, *, waiting: bool) -> None:
         self._connected -= 1
         if waiting:
             self.outstanding -= 1
-            self._count("broken")
+            self._count("broken", phase)
 
     def close(self) -> None:
         for caller in self.callers:
@@ -176,27 +183,23 @@ class OpenLoop:
     def _second(self, at: float) -> Tally:
         return self.seconds[min(int(at), len(self.seconds) - 1)]
 
-    def _phase(self, at: float) -> Tally:
-        return self.phases[max(0, bisect_right(self.begins, at) - 1)]
-
-    def _count(self, what: str, number: int = 1) -> None:
-        now = self.clock()
-        for tally in (self._second(now), self._phase(now)):
+    def _count(self, what: str, phase: Tally, number: int = 1) -> None:
+        for tally in (self._second(self.clock()), phase):
             setattr(tally, what, getattr(tally, what) + number)
 
-    def _send(self, count: int) -> None:
+    def _send(self, count: int, phase: Tally) -> None:
         for number in range(count):
             caller = self._next_free()
             if caller is not None:
-                self._send_by(caller)
-            elif not self._open():
-                self._count("held_back", count - number)
+                self._send_by(caller, phase)
+            elif not self._open(phase):
+                self._count("held_back", phase, count - number)
                 return
 
-    def _send_by(self, caller: Caller) -> None:
+    def _send_by(self, caller: Caller, phase: Tally) -> None:
         self.outstanding += 1
-        self._count("sent")
-        caller.send(self._request())
+        self._count("sent", phase)
+        caller.send(self._request(), phase)
 
     def _next_free(self) -> Caller | None:
         while self._free:
@@ -205,23 +208,23 @@ class OpenLoop:
                 return caller
         return None
 
-    def _open(self) -> bool:
+    def _open(self, phase: Tally) -> bool:
         """Opens a connection for one arrival in the background; returns False at the limit of connections."""
         if self._connected >= self._plan.connections or len(self._opening) >= OPENING_AT_ONCE:
             return False
         self._connected += 1
-        task = asyncio.create_task(self._arrive_by_new_connection())
+        task = asyncio.create_task(self._arrive_by_new_connection(phase))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
         return True
 
-    async def _arrive_by_new_connection(self) -> None:
+    async def _arrive_by_new_connection(self, phase: Tally) -> None:
         try:
             loop = asyncio.get_running_loop()
             _, caller = await loop.create_connection(lambda: Caller(self), "127.0.0.1", self._plan.port)
         except OSError:
             self._connected -= 1
-            self._count("broken")
+            self._count("broken", phase)
             return
         self.callers.append(caller)
-        self._send_by(caller)
+        self._send_by(caller, phase)

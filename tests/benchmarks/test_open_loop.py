@@ -49,8 +49,8 @@ async def test_the_requests_of_each_phase_arrive_at_its_rate() -> None:
         outcome = await open_loop.run(plan)
 
     calm, busy = outcome.phases
-    assert 40 <= calm.sent <= 50
-    assert 120 <= busy.sent + busy.held_back <= 150
+    assert (calm.sent + calm.held_back, busy.sent + busy.held_back) == (50, 150)
+    assert (calm.accepted, busy.accepted) == (calm.sent, busy.sent)
     assert outcome.statuses == {"202": calm.sent + busy.sent}
     assert outcome.unanswered == 0
 
@@ -72,5 +72,4 @@ async def test_no_more_than_the_crowd_is_outstanding_and_the_rest_is_held_back(m
         outcome = await open_loop.run(OpenLoopPlan(port, "/", "{}", (Phase(1, 200),), connections=5))
 
     assert outcome.unanswered == 5
-    assert outcome.phases[0].sent == 5
-    assert outcome.phases[0].held_back > 100
+    assert (outcome.phases[0].sent, outcome.phases[0].held_back) == (5, 195)
