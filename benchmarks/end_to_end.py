@@ -26,7 +26,7 @@ INDEX = re.compile(rb'"index": ?(\d+)')
 SIGNATURE = re.compile(rb"\r\nx-webhook-signature: *sha256=([0-9a-f]{64})", re.IGNORECASE)
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 CHECK_EVERY = 20
-DRAIN_SECONDS = 15.0
+DRAIN_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)

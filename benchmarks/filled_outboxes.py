@@ -24,7 +24,7 @@ ALL_BUT_DISPATCHER = ("api", "worker", "sweeper")
 FILL_SECONDS = 120.0
 # A port without a listener: the ports of a round are known only when it begins.
 UNUSED_PORT = 9
-RESPONSE_SECONDS = 15.0
+RESPONSE_SECONDS = 60.0
 
 _SET_URLS = """
 update endpoints e set url = 'http://127.0.0.1:' || p.port || '/webhooks'

@@ -21,7 +21,7 @@ from benchmarks.submissions import SINGLE_PATH, submission
 from benchmarks.webhook_receiver import JOB
 
 WARM_UPS = 5
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 60.0
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 0.06
 # Time for followers of a job to connect before it begins.
 DELAY_SECONDS = 0.15

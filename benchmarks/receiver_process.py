@@ -13,7 +13,7 @@ from benchmarks.processes import ContestantFailed
 from benchmarks.run_context import RunContext
 from benchmarks.webhook_receiver import OVER, Received, ReceiverPlan
 
-RESPONSE_SECONDS = 15.0
+RESPONSE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)

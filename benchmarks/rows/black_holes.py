@@ -27,7 +27,7 @@ ENDPOINT_HOLES, CALLBACK_HOLES = "one endpoint beside black holes", "one callbac
 ENDPOINT_HOSTILE, CALLBACK_HOSTILE = "one endpoint beside hostile ones", "one callback's host beside hostile ones"
 ENDPOINTS = (ENDPOINT, ENDPOINT_HOLES, ENDPOINT_HOSTILE)
 # Webhooks not received by then count as lost: the first retry of a failed one is due after five seconds.
-LATE_SECONDS = 20.0
+LATE_SECONDS = 60.0
 
 
 def measure(context: RunContext) -> list[Result]:

@@ -74,7 +74,7 @@ async def test_the_generator_counts_what_is_refused_and_what_is_cut() -> None:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    outcome = await run(LoadPlan(port, "/", "{}", connections=2, seconds=2, warm_up=0, requests=6))
+    outcome = await run(LoadPlan(port, "/", "{}", connections=2, seconds=60, warm_up=0, requests=6))
     server.close()
     await server.wait_closed()
 
