@@ -33,7 +33,14 @@ with embedded_server(Path(sys.argv[1])) as server:
     print(json.dumps([server.url, server.postmaster_pid]), flush=True)
     sys.stdin.read()
 """
+# Owner that does not get to the end of a first start.
+STARTING_OWNER = f"""
+import pathlib, sys
+pathlib.Path.rename = lambda *_: sys.stdin.read()
+{OWNER}"""
 SOURCES = Path(__file__).parents[2] / "app"
+# Only ends a hang.
+BOUND_SECONDS = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +82,12 @@ def end_server(folder: Path) -> None:
 
 
 @pytest.fixture
-def own() -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
+def own() -> Iterator["Own"]:
     """Start another process that owns the server of a folder until its input ends or it is killed."""
     owners: list[subprocess.Popen[str]] = []
 
-    def start(folder: Path) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", OWNER, str(folder)]
+    def start(folder: Path, program: str = OWNER) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", program, str(folder)]
         owner = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -94,10 +101,10 @@ def own() -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
     yield start
     for owner in owners:
         owner.kill()
-        owner.communicate(timeout=10)
+        owner.communicate(timeout=BOUND_SECONDS)
 
 
-Own = Callable[[Path], subprocess.Popen[str]]
+Own = Callable[..., subprocess.Popen[str]]
 
 
 def postmaster_of(owner: subprocess.Popen[str]) -> int:
@@ -120,7 +127,7 @@ async def ask(server: EmbeddedServer, question: str) -> object:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + BOUND_SECONDS
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.005)
@@ -189,7 +196,7 @@ async def test_the_server_of_a_killed_owner_is_joined_and_then_stopped(data_dir:
     owner = own(data_dir)
     orphan = postmaster_of(owner)
     owner.kill()
-    owner.wait(timeout=10)
+    owner.wait(timeout=BOUND_SECONDS)
     with embedded_server(data_dir) as server:
         assert server.postmaster_pid == orphan
         assert await ask(server, "SELECT 1") == 1
@@ -202,7 +209,7 @@ def test_two_owners_share_one_server_and_the_last_stops_it(data_dir: Path, own: 
     with embedded_server(data_dir) as server:
         assert server.postmaster_pid == shared
     assert runs(data_dir)
-    owner.communicate("", timeout=20)
+    owner.communicate("", timeout=BOUND_SECONDS)
     assert owner.returncode == 0
     assert not runs(data_dir)
 
@@ -211,7 +218,7 @@ def test_first_starts_at_the_same_instant_make_one_server(fresh: Path, own: Own)
     owners = [own(fresh), own(fresh), own(fresh)]
     assert len({postmaster_of(owner) for owner in owners}) == 1
     for owner in owners:
-        owner.communicate("", timeout=20)
+        owner.communicate("", timeout=BOUND_SECONDS)
     assert not runs(fresh)
 
 
@@ -251,7 +258,7 @@ async def test_a_left_over_process_id_that_a_stranger_bears_now_is_no_server(dat
 @contextmanager
 def stranger(place: Folder) -> Iterator[int]:
     """Process of the server's user that is not a server and must not be stopped."""
-    with subprocess.Popen(["sleep", "60"], user=place.account.uid if place.account else None) as process:
+    with subprocess.Popen(["sleep", "600"], user=place.account.uid if place.account else None) as process:
         try:
             yield process.pid
             assert process.poll() is None
@@ -260,10 +267,10 @@ def stranger(place: Folder) -> Iterator[int]:
 
 
 def test_a_killed_first_start_leaves_nothing_half_made(fresh: Path, own: Own) -> None:
-    owner = own(fresh)
+    owner = own(fresh, STARTING_OWNER)
     until(lambda: any(fresh.glob("postgres.new-*/base")))
     owner.kill()
-    owner.wait(timeout=10)
+    owner.wait(timeout=BOUND_SECONDS)
     assert not (fresh / "postgres").exists()
     with embedded_server(fresh):
         assert not any(fresh.glob("postgres.new-*"))
