@@ -19,8 +19,8 @@ from duly.errors import NotFound
 from duly.handlers.registry import MOST_ATTEMPTS
 from duly.store.ledger.job_logs import LogPosition, RecordedLine, job_exists, read_logs_after
 
-# Wait for lines of an attempt that has just ended on this node and are not in the table yet.
-FLUSH_SECONDS = 0.25
+# Longest wait for lines of an attempt that has just ended on this node and are not in the table yet.
+FLUSH_SECONDS = 2.0
 START = LogPosition(0, 0)
 LogLevel = TypeAliasType("LogLevel", Literal["debug", "info", "warning", "error"])
 
