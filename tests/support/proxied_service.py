@@ -1,7 +1,7 @@
 """Nodes of a service behind a proxy."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,10 +59,11 @@ async def a_node(database_url: str, **settings: Any) -> AsyncIterator[Service]:
 
 @asynccontextmanager
 async def opened_site(
-    kind: str, certificate: Certificate, folder: Path, nodes: list[Service], **changes: Mapping[str, str]
+    kind: str, certificate: Certificate, folder: Path, nodes: list[Service], **options: Any
 ) -> AsyncIterator[Site]:
+    """Runs a proxy with options of `running_proxy`."""
     ports = [urlsplit(node.url).port or 0 for node in nodes]
-    async with running_proxy(kind, certificate, folder, nodes=ports, **changes) as proxy:
+    async with running_proxy(kind, certificate, folder, nodes=ports, **options) as proxy:
         transport = httpx.AsyncHTTPTransport(verify=certificate.trusting, local_address=CLIENT)
         async with httpx.AsyncClient(base_url=proxy.url, headers=KEY, timeout=60, transport=transport) as client:
             yield Site(proxy.url, nodes[0].database_url, client, certificate, proxy, nodes)

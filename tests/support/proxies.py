@@ -135,11 +135,20 @@ def replaced(text: str, changes: Mapping[str, str]) -> str:
 
 
 def configuration(
-    kind: str, certificate: Certificate, *, port: int, nodes: Sequence[int], changes: Mapping[str, str] | None = None
+    kind: str,
+    certificate: Certificate,
+    *,
+    port: int,
+    nodes: Sequence[int],
+    changes: Mapping[str, str] | None = None,
+    checks: str = "/healthz",
 ) -> str:
-    """Returns the configuration: the block of the page with ports, files and name of this test, for any user."""
+    """Returns the configuration: the block of the page with ports, files and name of this test, for any user.
+
+    Its checks ask for `checks`: a node whose database is slow for seconds is not ready, and would be left out.
+    """
     chosen = KINDS[kind]
-    block = replaced(blocks()[kind], changes or {})
+    block = replaced(blocks()[kind], changes or {}).replace("/readyz", checks)
     files = {_CERTIFICATE: "{folder}/localhost.pem", _PRIVATE_KEY: "{folder}/localhost.key", **chosen.places}
     places = {
         before: after.format(folder=certificate.folder, port=port) for before, after in files.items() if before in block
@@ -160,15 +169,18 @@ async def running_proxy(
     *,
     nodes: Sequence[int],
     changes: Mapping[str, str] | None = None,
+    checks: str = "/healthz",
 ) -> AsyncIterator[Proxy]:
-    """Runs a proxy before these ports for the length of the block. `changes` are applied to its configuration."""
+    """Runs a proxy before these ports for the length of the block. `changes` are applied to its configuration, and it
+    checks the nodes at `checks`.
+    """
     chosen = KINDS[kind]
     missing = f"{chosen.program} is not on this machine: apt-get install {chosen.package}"
     binary = program(chosen.program, missing)
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     path = folder / "configuration"
-    path.write_text(configuration(kind, certificate, port=port, nodes=nodes, changes=changes))
+    path.write_text(configuration(kind, certificate, port=port, nodes=nodes, changes=changes, checks=checks))
     log = folder / "log"
     arguments = [argument.format(path) for argument in chosen.arguments]
     environment = os.environ | {"HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
