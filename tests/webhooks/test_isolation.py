@@ -109,10 +109,15 @@ async def test_a_receiver_that_was_well_goes_on_where_all_that_may_hang_hangs(
             await keep_endpoint(service, hole.url("/hook"))
     await run_many(service, 8)
     await receiver.has("/well", times=9)
+
+    async def all_that_may_hang() -> bool:
+        return sum(hole.busy["/hook"] for hole in black_holes) > 200
+
+    await eventually(all_that_may_hang)
     await run_many(service, JOBS)
     await receiver.has("/well", times=9 + JOBS)
     assert await service.sql("select from delivery_attempts where outcome <> 1") == []
-    assert sum(hole.busy["/hook"] for hole in black_holes) > 200
+    assert await all_that_may_hang()
 
 
 async def opened(service: Service, receiver: MisbehavingReceiver) -> UUID:
@@ -245,11 +250,14 @@ async def test_callbacks_to_addresses_of_the_jobs_own_share_a_circuit(
 async def test_a_limit_of_concurrency_is_kept_and_used_by_a_fleet(
     database_url: str, processes: Processes, receiver: MisbehavingReceiver
 ) -> None:
-    commands = [processes.begin(database_url) for _ in range(2)]
+    commands = [processes.begin(database_url, DULY_WEBHOOK_TIMEOUT_SECONDS="60") for _ in range(2)]
     services = [await processes.ready(command, database_url) for command in commands]
-    receiver.manners["/limited"] = after(0.02, then=answers(204))
+    gate = asyncio.Event()
+    receiver.manners["/limited"] = waits_for(gate, then=after(0.02, then=answers(204)))
     await keep_endpoint(services[0], receiver.url("/limited"), concurrency=3)
     await asyncio.gather(*(services[place % 2].run("quick") for place in range(JOBS)))
+    await receiver.until(lambda: receiver.busy["/limited"] == 3)
+    gate.set()
     await receiver.has("/limited", times=JOBS)
     await all_sent(services[0])
     assert receiver.busiest["/limited"] == 3

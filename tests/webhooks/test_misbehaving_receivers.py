@@ -5,6 +5,7 @@ Each delivery attempt is recorded with its result, the service is unaffected, an
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -97,6 +98,9 @@ EXPECTED = {
     "/well": (DELIVERED, None),
 }
 
+# It names the time that passed: a busy machine may look later.
+TIMED_OUT_AT = r"TIMED_OUT: {here}: no complete response within \d+\.\d seconds\."
+
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[MisbehavingReceiver]:
@@ -124,7 +128,7 @@ async def recorded(service: ServiceClient, endpoint_id: UUID, *, tries: int = 1)
 async def test_each_misbehaviour_is_recorded_for_what_it_is_and_costs_no_memory_and_nobody_else_anything(
     database_url: str, processes: Processes, receiver: MisbehavingReceiver
 ) -> None:
-    service = await processes.serve(database_url, DULY_WEBHOOK_TIMEOUT_SECONDS="4")
+    service = await processes.serve(database_url, DULY_WEBHOOK_TIMEOUT_SECONDS="10")
     process = psutil.Process(service.command.pid)
     ids = {path: await keep_endpoint(service, receiver.url(f"{path}?token=hush")) for path in EXPECTED}
     await asyncio.gather(*(service.run("quick") for _ in range(JOBS)))
@@ -162,8 +166,8 @@ async def test_a_failure_by_code_says_host_and_port_and_what_happened(
     await service.run("echo")
     errors.insert(0, (await recorded(service, endpoint_id))[0]["error"])
     here = f"127.0.0.1:{receiver.port}"
-    assert errors == [
-        f"TIMED_OUT: {here}: no complete response within 0.3 seconds.",
+    assert re.fullmatch(TIMED_OUT_AT.format(here=here), errors[0])
+    assert errors[1:] == [
         f"INVALID_RESPONSE: {here}: the response is incomplete.",
         f"INVALID_RESPONSE: {here}: not a valid HTTP response within the limits (too many headers).",
     ]
@@ -255,5 +259,5 @@ async def test_a_callback_that_misbehaves_is_treated_alike(
     rows = await eventually(
         lambda: service.sql("select distinct error, outcome from delivery_attempts where outcome <> 1")
     )
-    expected = f"TIMED_OUT: 127.0.0.1:{receiver.port}: no complete response within 0.3 seconds."
-    assert [(row["error"], row["outcome"]) for row in rows] == [(expected, TRY_AGAIN)]
+    expected = TIMED_OUT_AT.format(here=f"127.0.0.1:{receiver.port}")
+    assert all(re.fullmatch(expected, row["error"]) and row["outcome"] == TRY_AGAIN for row in rows)

@@ -15,7 +15,7 @@ from duly.lifecycle.maintenance import redeliver
 from duly.store.postgres.database import Database
 from duly.store.webhooks.replays import collect, hold_replay
 from tests.support.endpoints import WEBHOOKS, deliveries_of, register, until_all_are
-from tests.support.service import Service, eventually
+from tests.support.service import Service, eventually, running_service
 from tests.support.webhook_receiver import Receiver
 
 StartService = Callable[..., Any]
@@ -161,12 +161,11 @@ async def test_two_replays_at_once_send_nothing_twice(start_service: StartServic
 
 
 async def test_a_replay_that_was_cut_short_goes_on_where_it_was(
-    start_service: StartService, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    database_url: str, start_service: StartService, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stops a replay between two steps, and within one, which is rolled back."""
-    failing = await start_service(webhook_retry_seconds=())
-    webhook_id, missed = await failures(failing, receiver, 5)
-    await failing.node.drain()
+    async with running_service(database_url, webhook_retry_seconds=()) as failing:
+        webhook_id, missed = await failures(failing, receiver, 5)
     receiver.statuses = [204]
     service = await start_service(roles=WITHOUT_DISPATCHER)
     begun = await replay(service, webhook_id)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from duly.node import node
 from duly.outbound.resolver import AddressInfo
 from duly.store.webhooks.delivery_attempts import DeliveryOutcome
 from tests.support.raw_receiver import address_info
@@ -77,11 +78,13 @@ async def test_each_try_is_recorded_with_what_came_of_it(start_service: StartSer
 
 
 async def test_the_default_schedule_begins_with_five_seconds_give_or_take_a_fifth(
-    service: Service, receiver: Receiver
+    start_service: StartService, receiver: Receiver
 ) -> None:
+    service = await start_service(roles=("api", "worker"))
     receiver.statuses = [500]
     for _ in range(5):
-        await service.submit("echo", callbackUrl=receiver.url)
+        await service.run("echo", callbackUrl=receiver.url)
+    await start_service(roles=("dispatcher",))  # it sends all of them at once, before the first is due again
     await tries(service, 5)
     [[due]] = await service.sql("select array_agg(due_at) from deliveries")
     [[recorded, now]] = await service.sql("select min(attempted_at), now() from delivery_attempts")
@@ -211,8 +214,9 @@ async def test_a_callback_accepted_under_other_rules_is_not_called_once_they_for
 
 
 async def test_a_try_under_way_at_shutdown_is_waited_for_and_recorded(
-    start_service: StartService, receiver: Receiver
+    start_service: StartService, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(node, "LAST_RECORDS_SECONDS", 60.0)
     service = await start_service()
     receiver.hold = asyncio.Event()
     job = await service.run("echo", callbackUrl=receiver.url)
