@@ -16,7 +16,7 @@ from duly.store.ledger.checkpoints import RECORD_CHECKPOINTS_IF_HELD
 from duly.store.ledger.retention import drop_expired
 from duly.store.postgres.database import Database
 from duly.store.postgres.partitions import PARTITIONED, _make
-from duly.worker import attempt
+from duly.worker import attempt, pool
 from tests.support import handlers as support
 from tests.support import log_and_checkpoint_handlers
 from tests.support.service import Service, eventually, running_service
@@ -183,7 +183,10 @@ async def test_a_job_whose_worker_died_continues_elsewhere(start_service: StartS
     assert (await first.ended(job_id))["result"] == "half"
 
 
-async def test_a_handler_that_is_interrupted_may_leave_one_on_its_way_out(database_url: str) -> None:
+async def test_a_handler_that_is_interrupted_may_leave_one_on_its_way_out(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "LAST_CANCEL_SECONDS", 60.0)
     async with running_service(database_url, handlers=HANDLERS, shutdown_grace_seconds=0) as service:
         job_id = (await service.submit("leave-on-the-way-out", {"name": "down"}))["jobId"]
         await support.has_entered("down").wait()
