@@ -4,12 +4,14 @@ Each line on standard input starts one service, which saves the second that impo
 child's process id, and later its exit code.
 """
 
+import gc
+
 from tests.support.fault_points import install
 
+gc.set_threshold(50_000, 20, 50)  # imports make objects that stay, and nothing to collect
 install()  # before any module of the service is imported
 
 import asyncio  # noqa: E402
-import gc  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 import signal  # noqa: E402
@@ -52,7 +54,6 @@ def main() -> None:
     # Keeps memory shared with the children: a garbage collection there would write to all of it.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
     _answer("ready")
     for line in sys.stdin:
         _fork(json.loads(line))
