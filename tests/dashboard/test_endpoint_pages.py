@@ -86,7 +86,7 @@ async def test_an_endpoint_is_changed_paused_disabled_enabled_and_deleted(
     await dashboard.fill("Description", "changed here")
     await dashboard.fill("job.failed", "true")
     await dashboard.press("Save")
-    await dashboard.shows("Endpoint changed.", "changed here", "job.completed, job.failed", "X-Kept", "a: b")
+    await dashboard.shows_each("Endpoint changed.", "changed here", "job.completed, job.failed", "X-Kept", "a: b")
     for action, done, status in (
         ("Pause", "paused", "paused"),
         ("Resume", "resumed", "enabled"),
@@ -99,7 +99,7 @@ async def test_an_endpoint_is_changed_paused_disabled_enabled_and_deleted(
         assert (await read(contract, webhook_id))["status"] == status
     await dashboard.press("Delete")
     await confirm(dashboard, "Delete")
-    await dashboard.shows("Endpoint deleted.", "All endpoints")
+    await dashboard.shows_each("Endpoint deleted.", "All endpoints")
     assert (await contract.client.get(f"{WEBHOOKS}/{webhook_id}")).status_code == 404
     await dashboard.console_errors(besides=["404"])
 
@@ -157,7 +157,7 @@ async def test_a_delivery_shows_every_attempt_and_is_sent_again(
     receiver.statuses, receiver.answer_headers = [200], {}
     await dashboard.press("Redeliver")
     await confirm(dashboard, "Redeliver")
-    await dashboard.shows("The delivery is sent again.", "Attempt 2", "delivered")
+    await dashboard.shows_each("The delivery is sent again.", "Attempt 2", "delivered")
     delivery = (await contract.client.get(f"/api/v1/deliveries/{delivery_id}")).json()
     assert [each["statusCode"] for each in delivery["attempts"]] == [400, 200]
     await is_usable(dashboard, "delivery")

@@ -102,12 +102,16 @@ async def test_a_signal_that_is_awaited_is_sent_from_the_page(contract: Service,
     await dashboard.fill("Body (JSON)", '{"by": 98765432109876543210}')
     assert await dashboard.axe() == []
     await dashboard.press("Send", exact=True)
-    await dashboard.shows("Signal “approval” sent.", "Resumed by the signal “approval”.", "Completed.")
+    await dashboard.shows_each("Signal “approval” sent.", "Resumed by the signal “approval”.", "Completed.")
     await dashboard.shows('"by": 98765432109876543210')
     assert (await contract.job(job_id))["status"] == "completed"
-    steps = {row[0]: row for row in await table(dashboard, "Steps")}
+
+    async def all_steps() -> dict[str, list[str]] | None:  # the page reads them after the state
+        steps = {row[0]: row for row in await table(dashboard, "Steps")}
+        return steps if set(steps) == {"reserve", "approval", "charge"} else None
+
+    steps = await eventually(all_steps)
     assert (steps["reserve"][2], steps["reserve"][6]) == ("✓ completed", "yes")
-    assert set(steps) == {"reserve", "approval", "charge"}
     await dashboard.press("show the result of reserve")
     await dashboard.shows('"seat": 12345678901234567890')
 
@@ -152,7 +156,7 @@ async def test_a_running_job_is_told_to_stop(contract: Service, dashboard: Dashb
     await dashboard.press("Cancel job")
     await dashboard.shows("Its handler is told to stop.")
     await dashboard.press("Cancel job")
-    await dashboard.shows("Cancellation requested.", "The job was cancelled")
+    await dashboard.shows_each("Cancellation requested.", "The job was cancelled")
     assert (await contract.ended(job_id))["status"] == "cancelled"
 
 
@@ -163,7 +167,7 @@ async def test_a_failed_job_is_retried_from_a_step_and_followed_again(contract: 
     await dashboard.fill("Forget steps from", "answer")
     assert await dashboard.axe() == []
     await dashboard.press("Retry", exact=True)
-    await dashboard.shows("Job retried.", "Retried from the step “answer”.")
+    await dashboard.shows_each("Job retried.", "Retried from the step “answer”.")
 
     async def failed_again() -> bool:
         return len([words for words in await timeline(dashboard) if words.startswith("Failed: ")]) == 2
@@ -203,7 +207,7 @@ async def test_deliveries_show_their_attempts_and_are_sent_again(
     await dashboard.shows("Attempts of the delivery", HOSTILE)
     assert await dashboard.axe() == []
     await dashboard.press("Redeliver")
-    await dashboard.shows("Delivery is sent again.", "delivered")
+    await dashboard.shows_each("Delivery is sent again.", "delivered")
     assert receiver.hits == 2
 
     async def both_shown() -> bool:

@@ -232,7 +232,7 @@ async def test_a_job_is_submitted_with_its_exact_parameters(
     await dashboard.fill("Labels", "region:eu\nnote:a:b")
     assert await dashboard.axe() == []
     await dashboard.press("Submit", exact=True)
-    await dashboard.shows("Job submitted.", "waits for its time", "12345678901234567890123", '"fraction": 0.10')
+    await dashboard.shows_each("Job submitted.", "waits for its time", "12345678901234567890123", '"fraction": 0.10')
     [job] = await listed(contract, queue=queue)
     answer = await contract.client.get(f"/api/v1/jobs/{job['jobId']}")
     assert '"fraction": 0.10' in answer.text.replace('":0', '": 0')

@@ -200,7 +200,7 @@ async def test_limits_of_a_type_are_set(contract: Service, dashboard: Dashboard)
     await dashboard.press("Limits")
     await dashboard.fill("Jobs running at once", "2")
     await dashboard.press("Set limits")
-    await dashboard.shows("Limits of job type “plain” set.", "2 at once")
+    await dashboard.shows_each("Limits of job type “plain” set.", "2 at once")
     assert (await contract.client.get(f"{TYPES}/plain/limits")).json() == {"concurrency": 2, "rate": None}
 
 

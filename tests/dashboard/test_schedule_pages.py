@@ -56,7 +56,7 @@ async def test_a_run_by_request_appears_with_its_status(contract: Service, dashb
     await dashboard.shows("It has not run within the last 30 days.")
     await dashboard.press("Run now")
     await confirm(dashboard, "Run now")
-    await dashboard.shows("submitted.", "failed")
+    await dashboard.shows_each("submitted.", "failed")
     job_id = (await read(contract, "running"))["lastJob"]["jobId"]
     await dashboard.shows(job_id)
 
@@ -113,7 +113,7 @@ async def test_a_schedule_is_created_after_the_errors_at_its_fields(contract: Se
     await dashboard.fill("Parameters (JSON)", '{"n": 12345678901234567890.10}')
     await dashboard.fill("Other options of the job", '{"priority": 5}')
     await dashboard.press("Create", exact=True)
-    await dashboard.shows("Schedule “created” created.", "12345678901234567890.10")
+    await dashboard.shows_each("Schedule “created” created.", "12345678901234567890.10")
     text = (await contract.client.get(f"{SCHEDULES}/created")).text
     assert '"n":12345678901234567890.10' in text
     assert json.loads(text)["submission"]["priority"] == 5
@@ -132,7 +132,7 @@ async def test_a_change_sends_only_what_differs(contract: Service, dashboard: Da
     await dashboard.press("Change")
     await dashboard.fill("Cron expression", "0 7 * * *")
     await dashboard.press("Save")
-    await dashboard.shows("Schedule “changing” changed.", "07:00:00")
+    await dashboard.shows_each("Schedule “changing” changed.", "07:00:00")
     after = await read(contract, "changing")
     assert (after["cron"], after["submission"]) == ("0 7 * * *", before["submission"])
     [[kept]] = await contract.sql("select submission::text from schedules where name = 'changing'")
@@ -152,7 +152,7 @@ async def test_a_schedule_is_deleted_after_a_question(contract: Service, dashboa
     await dashboard.open("/ui/schedules/deleting")
     await dashboard.press("Delete")
     await confirm(dashboard, "Delete")
-    await dashboard.shows("Schedule “deleting” deleted.", "All schedules")
+    await dashboard.shows_each("Schedule “deleting” deleted.", "All schedules")
     assert (await contract.client.get(f"{SCHEDULES}/deleting")).status_code == 404
     await dashboard.console_errors(besides=["404"])  # of a read that was under way
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tests.support.browser import Browser
 from tests.support.forked_commands import ROOT
-from tests.support.service import ServiceClient
+from tests.support.service import ServiceClient, eventually
 
 # Kept by CI.
 SCREENSHOTS: Final = ROOT / "build" / "screenshots"
@@ -28,6 +28,7 @@ const found = [...within.querySelectorAll(kinds[role])]
     .filter(one => one.checkVisibility() && (exact ? words(one) === text : words(one).includes(text)))
 const one = found[0]
 """
+_MISSING: Final = "const shown = document.body.innerText; return arguments[0].filter(text => !shown.includes(text))"
 _FITS: Final = """
 const width = document.documentElement.clientWidth
 if (document.documentElement.scrollWidth <= width) return []
@@ -66,6 +67,22 @@ class Dashboard:
             "const shown = document.body.innerText; return arguments[0].every(text => shown.includes(text))",
             list(texts),
         )
+
+    async def shows_each(self, *texts: str) -> None:
+        """Waits until the page has shown each of these texts: a message goes after some seconds, on a slow machine
+        before the effect of what it says is there.
+        """
+        missing = list(texts)
+
+        async def shown() -> bool:
+            nonlocal missing
+            missing = await self.run(_MISSING, missing)
+            return not missing
+
+        try:
+            await eventually(shown)
+        except TimeoutError:
+            raise AssertionError(f"not shown: {missing}") from None
 
     async def shows_no(self, text: str) -> None:
         """Waits until the page does not show a text any more."""

@@ -76,7 +76,7 @@ def _install(kept: Path, locked: Path) -> None:
             check=False,
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=300,  # for a busy machine; a registry that is silent ends it sooner
         )
         if done.returncode:
             missing("npm", f"npm could not install the packages of {locked.name}/ from its registry:\n{done.stderr}")
