@@ -49,7 +49,7 @@ class NodeGroup:
         self.parts = parts
         self.draining = False
         self._loops = Loops()
-        self.pinned = PinnedQueues(nodes)
+        self.pinned = PinnedQueues(nodes, serves=self.serves)
         self.copier = ConfigurationCopier(nodes, self.pinned, serves=self.serves)
         self._watches = {
             node.cell.number: CellWatch(node, partial(self._probe_now, node.cell.number), prepare) for node in nodes

@@ -7,7 +7,11 @@ from typing import Any
 import pytest
 
 from duly.api.batches import batch_ndjson
+from duly.domain.job import DEFAULT_TENANT
 from duly.lifecycle.submit import submission_limiter
+from duly.lifecycle.submit.submission_limiter import SubmissionLimiters
+from duly.store.queue.limits import Rate
+from duly.store.submit.submission_limits import SubmissionLimits
 from tests.support.service import Service
 
 StartService = Callable[..., Awaitable[Service]]
@@ -54,6 +58,32 @@ async def test_tokens_come_back_with_time(start_service: StartService) -> None:
     async with asyncio.timeout(60):
         while not await accepted():
             await asyncio.sleep(0.02)  # its clients get Retry-After
+
+
+async def test_limits_that_were_read_before_a_change_do_not_replace_it(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = await start_service(roles=("api",))
+    has_read, may_end = asyncio.Event(), asyncio.Event()
+
+    class ReadLate(SubmissionLimiters):
+        async def _read(self, connection: Any, tenant_ids: list[int]) -> Any:
+            found = await super()._read(connection, tenant_ids)
+            if not has_read.is_set():
+                has_read.set()
+                await may_end.wait()
+            return found
+
+    limiters = ReadLate(service.node.database, settings=SubmissionLimits())
+    earlier = asyncio.create_task(limiters.step())
+    await has_read.wait()
+    chosen = SubmissionLimits(Rate(1, 3600.0))
+    await limiters.set_limits(DEFAULT_TENANT, chosen)
+    may_end.set()
+    await earlier
+    limiter = limiters.known(DEFAULT_TENANT)
+    assert limiter is not None
+    assert limiter.limits == chosen
 
 
 async def test_a_batch_counts_with_all_its_jobs(start_service: StartService) -> None:

@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from duly.domain.api_key import generate_key
 from duly.domain.database_clock import DatabaseClock
 from duly.lifecycle.access import key_verifier
+from duly.store.access.api_keys import StoredKey, find_keys
 from tests.support.keys import OWN, bearer, make_key, make_tenant
 from tests.support.service import Service, eventually
 from tests.support.websocket_client import socket_to
@@ -170,6 +171,22 @@ async def test_events_of_another_tenant_are_not_in_the_stream(keyed: Service) ->
 
 async def _none_followed(service: Service) -> bool:
     return not service.node.tails._followed
+
+
+async def test_a_key_that_is_made_while_it_is_looked_for_is_not_remembered_as_unknown(
+    keyed: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verifier = keyed.node.key_verifier
+    made = await make_key(keyed, "jobs:read")
+
+    async def find_before(*_: Any) -> dict[str, StoredKey]:
+        await make_key(keyed, "jobs:read")  # changes the version
+        return {}
+
+    monkeypatch.setattr(key_verifier, "find_keys", find_before)
+    assert await verifier.verify(made["key"].encode()) is None
+    monkeypatch.setattr(key_verifier, "find_keys", find_keys)
+    assert await verifier.verify(made["key"].encode()) is not None
 
 
 async def test_both_caches_are_bounded(keyed: Service, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,6 +77,32 @@ async def test_a_tenant_that_is_read_while_the_version_changes_is_read_again(
     assert known.find(2, "order") is not None
 
 
+async def test_an_earlier_read_of_the_types_does_not_replace_a_later_one(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = KnownTypes(Registry([]), database)
+    await known.load([1])
+    await declare(database, 1, "order")
+    has_read, may_end = asyncio.Event(), asyncio.Event()
+
+    async def read_late(connection: Any, tenant_ids: Any) -> Any:
+        records = await read_declared_types(connection, tenant_ids)
+        if not has_read.is_set():
+            has_read.set()
+            await may_end.wait()
+        return records
+
+    monkeypatch.setattr(known_types, "read_declared_types", read_late)
+    earlier = asyncio.create_task(known.step())
+    await has_read.wait()
+    await declare(database, 1, "invoice")
+    later = asyncio.create_task(known.step())
+    await asyncio.wait([later], timeout=0.5)  # it may wait for the other
+    may_end.set()
+    await asyncio.gather(earlier, later)
+    assert known.find(1, "invoice") is not None
+
+
 async def test_types_that_have_not_changed_stay_compiled(database: Database) -> None:
     await declare(database, 1, "same", "changed")
     known = KnownTypes(Registry([]), database)

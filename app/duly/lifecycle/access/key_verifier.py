@@ -137,7 +137,8 @@ class KeyVerifier:
         async with self._database.connection() as connection:
             stored = (await find_keys(connection, [key_id])).get(key_id)
         if stored is None or (secret is not None and not hmac.compare_digest(stored.digest, secret)):
-            _keep(self._unknown, digest, None)
+            if version == self._version:  # else it may have been made since it was looked for
+                _keep(self._unknown, digest, None)
             return None
         known = _Known(_principal(stored), self._refused_at(stored))
         self._note(known, time.monotonic())

@@ -82,6 +82,7 @@ class KnownTypes:
         self._version = -1
         self._declared: dict[int, _Types] = {}
         self._turn = asyncio.Lock()
+        self._stepping = asyncio.Lock()
 
     def replace_handlers(self, registry: Registry) -> None:
         """Replaces the types of the handlers of this node."""
@@ -163,7 +164,8 @@ class KnownTypes:
 
     async def step(self) -> float:
         """Reads the version, and the types again if it has changed. Run by a loop, and after each change made here."""
-        async with self._database.background() as connection:
+        # One after the other: the result of an earlier read must not replace that of a later one.
+        async with self._stepping, self._database.background() as connection:
             version = await read_types_version(connection)
             while version != self._version:
                 loaded = {EVERY_TENANT, *self._declared}

@@ -1,8 +1,10 @@
 """Rate limiters and backlog limits for submissions."""
 
+import itertools
 import math
 import time
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,11 +60,20 @@ class SubmissionLimiter:
         self.limits = limits
         self.enabled = not limits.none
         self.used_at = time.monotonic()
+        self._read = 0
         self._bucket = SharedBucket(database, BucketKey.of_submissions(tenant_id))
         self._counts: dict[str, _BacklogCount] = {}
 
-    def apply(self, limits: SubmissionLimits) -> None:
-        """Replaces the limits."""
+    def apply(self, limits: SubmissionLimits, *, read: int) -> None:
+        """Replaces the limits, unless a later read has ended before: the limits may have changed between the two.
+
+        Args:
+            limits: the limits that were read.
+            read: number of the read, in order of their beginnings.
+        """
+        if read < self._read:
+            return
+        self._read = read
         if limits != self.limits:
             self.limits = limits
             self.enabled = not limits.none
@@ -141,6 +152,7 @@ class SubmissionLimiters:
         self._database = database
         self._settings = settings
         self.share = share or CellShare()
+        self._reads = itertools.count(1)
         self._known = {DEFAULT_TENANT: self._limiter(DEFAULT_TENANT, settings)}
 
     def _limiter(self, tenant_id: int, limits: SubmissionLimits) -> SubmissionLimiter:
@@ -152,11 +164,7 @@ class SubmissionLimiters:
         for tenant_id, limiter in list(self._known.items()):
             if limiter.used_at < oldest and tenant_id != DEFAULT_TENANT:
                 del self._known[tenant_id]
-        async with self._database.background() as connection:
-            found = await self._read(connection, list(self._known))
-        for tenant_id, limits in found.items():
-            if (known := self._known.get(tenant_id)) is not None:
-                known.apply(limits)
+        await self._apply(list(self._known), self._database.background())
         return LOOK_SECONDS
 
     async def of(self, tenant_id: int) -> SubmissionLimiter:
@@ -176,13 +184,27 @@ class SubmissionLimiters:
 
     async def refresh(self, tenant_id: int) -> SubmissionLimits:
         """Reads the limits of a tenant now. Returns them."""
-        async with self._database.connection() as connection:
-            limits = (await self._read(connection, [tenant_id]))[tenant_id]
-        if (limiter := self._known.get(tenant_id)) is not None:
-            limiter.apply(limits)
-        else:
-            self._known[tenant_id] = self._limiter(tenant_id, limits)
-        return limits
+        return (await self._apply([tenant_id], self._database.connection(), adds=True))[tenant_id]
+
+    async def _apply(
+        self, tenant_ids: list[int], connecting: AbstractAsyncContextManager[Connection], *, adds: bool = False
+    ) -> dict[int, SubmissionLimits]:
+        """Reads the limits of tenants, and gives them to their limiters. Returns them.
+
+        Args:
+            tenant_ids: the tenants.
+            connecting: acquires a connection.
+            adds: whether to make limiters for tenants that are not known here.
+        """
+        read = next(self._reads)
+        async with connecting as connection:
+            found = await self._read(connection, tenant_ids)
+        for tenant_id, limits in found.items():
+            if adds and tenant_id not in self._known:
+                self._known[tenant_id] = self._limiter(tenant_id, limits)
+            if (known := self._known.get(tenant_id)) is not None:
+                known.apply(limits, read=read)
+        return found
 
     async def set_limits(
         self, tenant_id: int, limits: SubmissionLimits | None, *, by: Actor | None = None
