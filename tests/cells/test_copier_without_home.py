@@ -10,7 +10,7 @@ from duly.domain.cells import CellNumber
 
 async def test_the_first_cell_of_a_process_is_not_the_home_of_the_configuration() -> None:
     nodes = cast("Any", [SimpleNamespace(cell=CellNumber(number, 4)) for number in (3, 1)])
-    copier = ConfigurationCopier(nodes, PinnedQueues(nodes), serves=lambda _cell: True)
+    copier = ConfigurationCopier(nodes, PinnedQueues(nodes, serves=bool), serves=lambda _cell: True)
     assert not copier.copies
     assert await copier.copy() == []
 
@@ -18,7 +18,7 @@ async def test_the_first_cell_of_a_process_is_not_the_home_of_the_configuration(
 async def test_cells_that_are_away_are_behind_at_once_and_tried_again_soon() -> None:
     nodes = cast("Any", [SimpleNamespace(cell=CellNumber(number, 3)) for number in (1, 0, 2)])
     woken: list[int] = []
-    copier = ConfigurationCopier(nodes, PinnedQueues([]), serves=lambda cell: cell == 0)
+    copier = ConfigurationCopier(nodes, PinnedQueues([], serves=bool), serves=lambda cell: cell == 0)
     copier.wake = lambda: woken.append(1)
     assert copier.copies
     assert await copier.copy() == [1, 2]

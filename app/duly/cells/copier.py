@@ -26,12 +26,26 @@ CHANGE_SECONDS = 10.0
 
 @dataclass(slots=True)
 class _Cell:
-    """Another cell, with the lock of the copies of this process to it."""
+    """Another cell.
+
+    Attributes:
+        lock: of the copies of this process to it.
+        missed: number of copies that failed.
+        made_up: how many of them the last copy that succeeded has made up for: those that failed before it began.
+        unapplied: changed tables that its node does not use yet.
+    """
 
     number: int
     node: Node
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    behind: bool = False
+    missed: int = 0
+    made_up: int = 0
+    unapplied: frozenset[str] = frozenset()
+
+    @property
+    def behind(self) -> bool:
+        """Returns whether it did not get the last change."""
+        return self.missed > self.made_up
 
 
 class ConfigurationCopier:
@@ -66,7 +80,9 @@ class ConfigurationCopier:
         the loop tries again soon.
         """
         if (home := self._home) is not None:
-            await asyncio.gather(self._pinned.refresh(), *(self._copy(home, cell) for cell in self._cells))
+            await asyncio.gather(
+                self._pinned.refresh(seconds=CHANGE_SECONDS), *(self._copy(home, cell) for cell in self._cells)
+            )
         if behind := self.behind:
             self.wake()
         return behind
@@ -81,12 +97,15 @@ class ConfigurationCopier:
     async def _copy(self, home: Node, cell: _Cell) -> None:
         began = time.monotonic()
         if not (self._serves(cell.number) and self._serves(HOME)):
-            cell.behind = True
+            cell.missed += 1
             return
         try:
             async with asyncio.timeout(CHANGE_SECONDS), cell.lock:
+                missed = cell.missed
                 copied = await copy_configuration(home.database, cell.node.database, cell.node.flow_controller)
-                await _apply(cell.node, copied.changed)
+                cell.unapplied |= copied.changed
+                await _apply(cell.node, cell.unapplied)
+                cell.unapplied = frozenset()
                 if copied.reported:
                     home.wakeups.deliveries()
         except (DatabaseError, TimeoutError) as error:
@@ -96,11 +115,11 @@ class ConfigurationCopier:
                     action="cell_behind",
                     cell=cell.number,
                 )
-            cell.behind = True
+            cell.missed += 1
             return
         if cell.behind or copied != Copied():
             _log_copied(cell, copied, time.monotonic() - began)
-        cell.behind = False
+        cell.made_up = missed
 
 
 def _ignore() -> None:
