@@ -16,7 +16,7 @@ from tests.support import handlers as signals
 from tests.support.invariants import violations_on
 from tests.support.moved_cells import run_commands
 from tests.support.postgres_servers import Server, server_of
-from tests.support.service import Service, eventually, running_service
+from tests.support.service import BOUND_SECONDS, Service, eventually, running_service
 from tests.support.tenant_stream import Frame, following_all
 
 SCHEMA, ROLE = "cell_2", "duly"
@@ -124,15 +124,20 @@ async def submit_until_away(service: Service, accepted: list[str]) -> None:
 
 
 async def release(place: str) -> None:
-    """Makes sure that nothing is left of the service in the old place."""
+    """Makes sure that nothing is left of the service in the old place; the server ends sessions after their clients."""
     connection = await asyncpg.connect(place)
-    assert await connection.fetchval("select count(*) from pg_stat_activity where usename = $1", ROLE) == 0
+
+    async def none_left() -> bool:
+        left = await connection.fetchval("select count(*) from pg_stat_activity where usename = $1", ROLE)
+        return bool(left == 0)
+
+    await eventually(none_left)
     await connection.close()
 
 
 async def seen_until(frames: AsyncIterator[Frame], job_id: str) -> list[tuple[str, int]]:
     seen: list[tuple[str, int]] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(BOUND_SECONDS):
         while not seen or seen[-1][0] != job_id:
             frame = await anext(frames)
             if frame.data is not None:

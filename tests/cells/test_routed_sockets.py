@@ -69,6 +69,10 @@ async def test_bad_messages_are_refused_and_do_not_close_the_socket(shared_cells
 
 
 async def test_a_closed_socket_ends_the_conversations_of_all_cells(shared_cells: CellService) -> None:
+    async def ended() -> bool:
+        return not any(node.stream_capacity.taken for node in shared_cells.nodes)
+
+    await eventually(ended)  # those of other tests
     async with socket_to(shared_cells) as socket:
         for cell in range(4):
             job = {"type": "echo", "parameters": {}, "uniqueKey": key_in(cell, beside="closed")}
@@ -76,8 +80,4 @@ async def test_a_closed_socket_ends_the_conversations_of_all_cells(shared_cells:
         await socket.send("ping", ref="p")
         await until(socket, "pong")
         assert [node.stream_capacity.taken for node in shared_cells.nodes] == [1, 1, 1, 1]
-
-    async def ended() -> bool:
-        return not any(node.stream_capacity.taken for node in shared_cells.nodes)
-
     await eventually(ended)

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Container, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -122,6 +122,19 @@ class CellService(Service):
         view: dict[str, Any] = await eventually(read)
         return view
 
+    async def request(self, method: str, path: str, *, away: Container[int] = (), **options: Any) -> httpx.Response:
+        """Returns the response to a request. On a busy machine a cell may be taken for one that is away for a moment;
+        the request is then repeated, unless that is one of `away`.
+        """
+
+        async def once() -> httpx.Response | None:
+            answer = await self.client.request(method, path, **options)
+            passes = answer.status_code == 503 and answer.json()["error"]["details"].get("cell") not in away
+            return None if passes else answer
+
+        answer: httpx.Response = await eventually(once)
+        return answer
+
     def cell_of(self, id_: str | UUID) -> int:
         """Returns the number of the cell of an id."""
         return cell_of(UUID(str(id_)), self.count)
@@ -186,7 +199,7 @@ async def running_cells(cells: CellDatabase, **settings: Any) -> AsyncIterator[C
     serving = asyncio.create_task(http.serve(sockets=[listening]))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     await asyncio.wait_for(http.accepting.wait(), BOUND_SECONDS)
-    async with httpx.AsyncClient(base_url=url, timeout=30, verify=NO_TLS) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=BOUND_SECONDS, verify=NO_TLS) as client:
         try:
             yield CellService(url, cells.url, client, group.nodes[0], group=group, cells=cells)
         finally:
