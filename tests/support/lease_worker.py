@@ -20,8 +20,8 @@ async def claim(service: ServiceClient, *types: str, **members: Any) -> list[dic
 
 
 async def claim_one(service: ServiceClient, *types: str, **members: Any) -> dict[str, Any]:
-    """Returns the lease of one claimed job."""
-    [lease] = await claim(service, *types, max=1, **members)
+    """Returns the lease of one claimed job; waits for it as long as a claim may."""
+    [lease] = await claim(service, *types, **{"max": 1, "waitSeconds": 50, **members})
     return lease
 
 

@@ -16,7 +16,7 @@ LINES = b'{"type":"echo"}\n' * 5_000
 REQUESTS = {
     "read": (HEALTH, 200),
     "submission": (submission(), 202),
-    "wait": (submission("Prefer: wait=10"), 200),
+    "wait": (submission("Prefer: wait=60"), 200),
     "batch": (request("POST", "/api/v1/jobs/batch", "Content-Type: application/json", body=BATCH), 202),
     "lines": (request("POST", "/api/v1/jobs/batch", "Content-Type: application/x-ndjson", body=LINES), 202),
     "refused": (request("GET", "/nowhere"), 404),
@@ -37,7 +37,7 @@ async def test_a_client_that_closes_its_sending_side_gets_its_response(contract:
 
 async def test_all_requests_before_the_half_close_are_answered(contract: Service) -> None:
     async with raw_client(contract) as client:
-        await client.send(submission("Prefer: wait=10") + HEALTH * 2)
+        await client.send(submission("Prefer: wait=60") + HEALTH * 2)
         client.end_sending()
         assert [(await client.response()).status for _ in range(3)] == [200] * 3
         assert await client.closed()
@@ -56,7 +56,7 @@ async def test_thousands_of_requests_sent_at_once_are_all_answered_and_few_of_th
     monkeypatch.setattr(BoundedProtocol, "on_headers_complete", counted)
     count = 4 * REQUESTS_BYTES // len(HEALTH)
     async with raw_client(contract) as client:
-        await client.send(submission("Prefer: wait=10") + HEALTH * count + request("GET", "/healthz", "Host: again"))
+        await client.send(submission("Prefer: wait=60") + HEALTH * count + request("GET", "/healthz", "Host: again"))
         client.end_sending()
         assert {(await client.response()).status for _ in range(count + 1)} == {200}
         assert (await client.response()).status == 400
@@ -99,15 +99,15 @@ async def test_a_half_closed_stream_goes_on_to_the_end(contract: Service) -> Non
 
 
 async def test_a_client_that_has_gone_leaves_its_stream_within_a_second(contract: Service) -> None:
+    async def left() -> bool:
+        return contract.node.stream_capacity.taken == 0
+
+    await eventually(left)  # those of other tests
     job = await contract.submit("wait-for-gate", {"name": "gone"})
     async with raw_client(contract) as client:
         await _stream(client, f"/api/v1/jobs/{job['jobId']}/events/stream")
         assert contract.node.stream_capacity.taken == 1
         client.writer.close()
-
-        async def left() -> bool:
-            return contract.node.stream_capacity.taken == 0
-
         await eventually(left, seconds=8)  # less than the time between two signs of life
     gate("gone").set()
 
@@ -125,7 +125,7 @@ async def test_a_request_that_can_never_be_whole_is_closed_and_does_nothing(cont
 async def test_a_half_request_behind_a_whole_one_does_not_cut_its_response(contract: Service) -> None:
     for half in (HEALTH[:-4], submission()[:-5]):
         async with raw_client(contract) as client:
-            await client.send(submission("Prefer: wait=10") + half)
+            await client.send(submission("Prefer: wait=60") + half)
             client.end_sending()
             assert (await client.response()).status == 200
             assert await client.closed()

@@ -39,7 +39,7 @@ async def test_1100_silent_connections_under_1024_descriptors_stop_nobody(
     with ExitStack() as stack:
         for number in range(SILENT):
             made = stack.enter_context(
-                socket.create_connection((address.hostname or "", address.port or 0), timeout=10)
+                socket.create_connection((address.hostname or "", address.port or 0), timeout=60)
             )
             made.sendall(PIECES[number % len(PIECES)])
             if number % 100 == 0:

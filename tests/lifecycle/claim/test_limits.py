@@ -22,7 +22,7 @@ from duly.store.queue.ready import LaneStart, claim_ready
 from duly.store.submit.jobs import record_jobs
 from tests.support import flow_control_handlers
 from tests.support.handlers import gate, has_entered
-from tests.support.service import Service, eventually
+from tests.support.service import BOUND_SECONDS, Service, eventually
 
 StartService = Callable[..., Awaitable[Service]]
 HANDLERS = ("tests.support.handlers", "tests.support.flow_control_handlers")
@@ -57,7 +57,7 @@ async def all_ended(service: Service) -> None:
     async def look() -> bool:
         return not await service.sql(unended)
 
-    await eventually(look)
+    await eventually(look, seconds=2 * BOUND_SECONDS)
 
 
 # Counts the running jobs after each claim that started one, in its transaction, so that concurrent starts are counted.
@@ -121,7 +121,7 @@ async def test_single_submissions_do_not_slip_past_a_limit_by_starting_at_once(s
             group.create_task(submission)
     await all_ended(services[0])
     assert await most_seen(services[0], "narrow") == 2
-    assert flow_control_handlers.most["counted"] == 2
+    assert flow_control_handlers.most["counted"] <= 2
 
 
 async def test_a_limit_that_is_set_counts_what_runs_already(start_service: StartService) -> None:
@@ -145,17 +145,20 @@ async def test_a_limit_changes_while_jobs_run(start_service: StartService) -> No
     services = await nodes(start_service, 2)
     await watch(services[0])
     await limit(services[0], "queues/narrow", concurrency=2)
-    jobs = [{"type": "count-a", "queue": "narrow", "parameters": {"seconds": 0.004}}] * 200
+    jobs = [{"type": "count-a", "queue": "narrow", "parameters": {"seconds": 0.004}}] * 60
     await submit_many(services[0], jobs)
     await eventually(lambda: _so_many(30))
-    assert flow_control_handlers.most["counted"] == 2
+    assert flow_control_handlers.most["counted"] <= 2
+    assert await most_seen(services[0], "narrow") == 2
     await limit(services[1], "queues/narrow", concurrency=7)
     [[raised]] = await services[0].sql("select now()")
-    await eventually(lambda: _so_many(100))
+    await submit_many(services[0], jobs)  # some wait, however long the change has taken
+    await eventually(lambda: _so_many(90))
     await limit(services[0], "queues/narrow", concurrency=1)
     [[lowered]] = await services[0].sql("select now()")
+    await submit_many(services[0], jobs[:20])
     await all_ended(services[0])
-    assert flow_control_handlers.most["counted"] == 7
+    assert flow_control_handlers.most["counted"] <= 7
     assert await most_seen(services[0], "narrow", since=raised) == 7
     assert await most_seen(services[0], "narrow", since=lowered) == 1
 
@@ -229,9 +232,7 @@ async def test_higher_priorities_go_first_under_a_limit_too(start_service: Start
     assert [row[0] for row in started] == [1, 2, 3, 4]
 
 
-async def test_a_node_that_waits_for_a_limit_does_not_ask_without_rest(
-    start_service: StartService, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_node_that_waits_for_a_limit_does_not_ask_without_rest(start_service: StartService) -> None:
     [service] = await nodes(start_service, 1)
     claimer = service.node.worker.claimer
     await limit(service, "queues/narrow", concurrency=1, rate={"count": 100, "seconds": 1})
@@ -239,10 +240,12 @@ async def test_a_node_that_waits_for_a_limit_does_not_ask_without_rest(
     await has_entered("only").wait()
     await service.submit("count-a", queue="narrow")
     await eventually(lambda: _known(service))
-    claimed = await claimer.claim(10, by=Claimant(uuid4(), "test"))
-    assert claimed == []
-    assert not claimer.may_find_jobs
-    assert 0 < claimer.rest_seconds <= 0.1
+
+    async def rests() -> bool:  # not while its rest is just over
+        assert await claimer.claim(10, by=Claimant(uuid4(), "test")) == []
+        return not claimer.may_find_jobs and 0 < claimer.rest_seconds <= 0.1
+
+    await eventually(rests)
     gate("only").set()
     await all_ended(service)
 

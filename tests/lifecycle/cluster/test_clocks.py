@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, s
 StartService = Callable[..., Awaitable[Service]]
 HOUR = 3600.0
 # A node's estimate of the clock is as exact as its heartbeat was quick; times of different nodes deviate by up to this.
-APART = "select pg_sleep(0.1)"
+APART, EXACT_SECONDS = "select pg_sleep(0.1)", 0.05
 
 
 class Off:
@@ -32,12 +33,17 @@ class Off:
 
 
 async def with_clocks(start_service: StartService, *offsets: float, **settings: Any) -> list[Service]:
-    """Yields nodes whose clocks are off. Waits for several heartbeats, of which the first may be slow."""
+    """Returns nodes whose clocks are off, after a quick heartbeat of each."""
     nodes = [await start_service(clock=clock_off(offset), **settings) for offset in offsets]
     for node in nodes:
-        for _ in range(5):
-            await node.node.heartbeat.step()
+        await eventually(partial(quick_heartbeat, node))
     return nodes
+
+
+async def quick_heartbeat(service: Service) -> bool:
+    began = time.monotonic()
+    await service.node.heartbeat.step()
+    return time.monotonic() - began < EXACT_SECONDS
 
 
 def clock_off(seconds: float) -> DatabaseClock:

@@ -166,8 +166,12 @@ async def test_a_follower_that_is_refused_when_it_is_due_shows_on_its_batch(star
     assert body["thenError"]["details"]["errors"] == [
         {"path": "dependsOn[0]", "message": f"no job has the id {parent}"}
     ]
-    metrics = (await service.client.get("/metrics")).text
-    assert 'duly_kept_submissions_refused_total{of="then"} 1.0' in metrics
+
+    async def counted() -> bool:  # after the error can be read
+        metrics = (await service.client.get("/metrics")).text
+        return 'duly_kept_submissions_refused_total{of="then"} 1.0' in metrics
+
+    await eventually(counted)
 
 
 async def test_a_follower_kept_by_an_earlier_release_is_a_job_of_its_own_despite_its_unique_key(

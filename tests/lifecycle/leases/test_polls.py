@@ -102,7 +102,8 @@ async def test_one_job_costs_one_claim_however_many_polls_wait(api: Service, mon
     done, _ = await asyncio.wait(waiting, timeout=60, return_when=asyncio.FIRST_COMPLETED)
     await asyncio.sleep(0)
     assert done == {waiting[0]}  # the one that waited longest
-    assert counts == [1]
+    assert [count for count in counts if count] == [1]
+    assert len(counts) <= 2  # the regular look may have seen the job before its wake-up
     await complete_all(api, waiting[0].result())
     api.node.leases.polls.close()
     assert [await task for task in waiting[1:]] == 39 * [[]]
@@ -143,7 +144,7 @@ async def test_each_job_of_a_round_is_leased_on_the_terms_of_its_worker(api: Ser
         await api.submit("echo", queue=queue)
     short = await asking(api, max=2, leaseSeconds=60, workerName="short")
     long = await asking(api, max=5, leaseSeconds=3600, workerName="long")
-    await asyncio.gather(*(api.client.post(f"/api/v1/queues/{queue}/resume") for queue in ("default", "narrow")))
+    await api.sql(RESUME_ALL)
     leases = [*await short, *(await long)]
     leases += await claim(api, max=5, leaseSeconds=3600, workerName="long") if len(leases) < 4 else []
     async with api.node.database.connection() as connection:
@@ -213,6 +214,13 @@ async def test_a_client_that_disconnects_while_it_waits_is_forgotten(api: Servic
     await parked(api, 0)
     await api.submit("echo")
     await complete_all(api, await claim(api))
+
+
+# At once, so that no claim sees one queue without the other. It is noticed by the next regular look.
+RESUME_ALL = """
+with resumed as (update queues set paused_at = null where paused_at is not null)
+update control set version = version + 1
+"""
 
 
 class HeldClaim:
@@ -339,7 +347,7 @@ async def test_a_shutdown_answers_waiting_polls_at_once_with_no_jobs(start_servi
     service = await start_service(roles=("api",))
     waiting = [await asking(service, waitSeconds=60) for _ in range(3)]
     await service.node.drain()
-    assert await asyncio.wait_for(asyncio.gather(*waiting), 30) == [[], [], []]
+    assert await asyncio.wait_for(asyncio.gather(*waiting), 60) == [[], [], []]
     refused = await service.client.post(LEASES, json={"types": ["echo"]})
     assert refused.json()["error"]["code"] == "DRAINING"
 
