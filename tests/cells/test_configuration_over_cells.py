@@ -1,10 +1,11 @@
 """Changes of the configuration are made once, over HTTP, and are in force in every cell."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import pytest
 
+from duly.cells import local_call
 from duly.domain.cells import cell_of_key
 from duly.domain.ids import new_job_id
 from duly.domain.job import DEFAULT_TENANT
@@ -17,9 +18,11 @@ from tests.support.webhook_receiver import Receiver
 AWAY = 2
 
 
-async def sent(cells: CellService, method: str, path: str, body: Any = None, *, key: str | None = None) -> Any:
+async def sent(
+    cells: CellService, method: str, path: str, body: Any = None, *, key: str | None = None, away: Container[int] = ()
+) -> Any:
     headers = {"Authorization": f"Bearer {key}"} if key is not None else {}
-    return await cells.client.request(method, f"/api/v1/{path}", json=body, headers=headers)
+    return await cells.request(method, f"/api/v1/{path}", away=away, json=body, headers=headers)
 
 
 async def in_force(cells: CellService) -> None:
@@ -84,7 +87,7 @@ async def test_the_configuration_is_read_from_a_copy_while_cell_0_is_away(cells:
     await in_force(cells)
     await cells.take_away(0)
     assert (await sent(cells, "GET", f"webhooks/{made['webhookId']}")).json()["url"] == "https://example.com/hook"
-    refused = await sent(cells, "POST", "queues/slow/pause")
+    refused = await sent(cells, "POST", "queues/slow/pause", away={0})
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "CELL_AWAY")
     assert (await cells.submit("echo"))["jobId"]
     await cells.bring_back(0)
@@ -198,7 +201,10 @@ async def test_a_replay_has_one_id_and_a_part_in_each_cell(cells: CellService, r
 
 
 @pytest.mark.parametrize("limit", [{"rate": {"count": 4, "seconds": 3600}}])
-async def test_a_submission_rate_is_divided_over_the_cells(cells: CellService, limit: dict[str, Any]) -> None:
+async def test_a_submission_rate_is_divided_over_the_cells(
+    cells: CellService, monkeypatch: pytest.MonkeyPatch, limit: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(local_call, "TURN_SECONDS", 0)  # each submission goes to the next cell, however quick it is
     assert (await sent(cells, "PUT", "limits", limit)).status_code == 200
     await in_force(cells)
     statuses = [(await sent(cells, "POST", "jobs", ECHO)).status_code for _ in range(CELLS + 1)]
