@@ -30,7 +30,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def _accepted(service: Service, key: str) -> httpx.Response:
-    """Submits until it is accepted: so many requests at once may be more than a busy machine takes."""
+    """Submits until it is accepted: a busy machine may refuse some of many requests."""
 
     async def accepted() -> httpx.Response | None:
         response = await _post(service, key)
