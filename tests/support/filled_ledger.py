@@ -4,7 +4,7 @@ Ids contain the time of the job, every unfinished job is in one state table, and
 it. The properties of a job derive from hashes of its number, so equal sizes give equal ledgers.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from duly.domain.ids import smallest_id_at
 from duly.store.postgres.database import Connection
@@ -93,19 +93,27 @@ _STATEMENTS = (
     from made where batch_id is not null group by batch_id
     """,
 )
+# A session that analyses a table holds a snapshot, for which a vacuum of others leaves pages that are not all visible.
+UNATTENDED = """
+do $$ declare name text; begin
+    for name in select oid::regclass from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r' loop
+        execute format('alter table %s set (autovacuum_enabled = false)', name);
+    end loop;
+end $$
+"""
 
 
-async def fill(connection: Connection, *, jobs: int, days: int) -> None:
-    """Inserts this number of jobs, spread evenly over the days before today."""
-    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+async def fill(connection: Connection, *, jobs: int, days: int, before: datetime) -> None:
+    """Inserts this number of jobs, spread evenly over the days before this midnight."""
     for back in range(days, 0, -1):
-        day = today - timedelta(days=back)
+        day = before - timedelta(days=back)
         for table in PARTITIONED:
             name, low, high = f"{table}_{day:%Y%m%d}", smallest_id_at(day), smallest_id_at(day + timedelta(days=1))
             if not await connection.fetchval("select to_regclass($1)", name):
                 bounds = f"from ('{low}') to ('{high}')"
                 await connection.execute(f"create table {name} partition of {table} for values {bounds}")
-    start = today - timedelta(days=days)
+    await connection.execute(UNATTENDED)
+    start = before - timedelta(days=days)
     values = (f"'{start}'", f"'{days} days'", jobs, max(jobs // 50, 1), jobs // 20)
     statement = _MADE
     for place, value in enumerate(values, start=1):

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from duly.domain.ids import smallest_id_at
 from duly.store.postgres.database import Connection
+from tests.support.filled_ledger import UNATTENDED
 
 BUSY, QUIET, EARLY = UUID(int=0xB), UUID(int=0xC), UUID(int=0xD)
 # The quiet endpoint gets one event in this number; the early one gets many, but none in the later part of a day.
@@ -63,6 +64,7 @@ async def fill_outbox(connection: Connection, *, deliveries: int) -> None:
     await connection.execute(statement)
     for each in _STATEMENTS:
         await connection.execute(each.format(again=AGAIN, fails=FAILS))
+    await connection.execute(UNATTENDED)
     for table in ("delivery_attempts", "deliveries"):
         await connection.execute(f"vacuum analyze {table}")
 

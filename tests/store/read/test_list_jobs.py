@@ -137,7 +137,7 @@ async def ledger(url: str, *, jobs: int, days: int = DAYS) -> AsyncIterator[Conn
     try:
         async with database.connection() as connection:
             if jobs:
-                await fill(connection, jobs=jobs, days=days)
+                await fill(connection, jobs=jobs, days=days, before=MIDNIGHT)
             yield connection
     finally:
         await database.close()
@@ -267,7 +267,7 @@ async def test_a_full_page_of_a_ledger_four_times_as_long_reads_no_more(database
     async with ledger(database_url, jobs=0) as connection:
         for jobs in (JOBS, 4 * JOBS):
             await connection.execute("truncate jobs, events, ready, scheduled, blocked, running, batches, dependencies")
-            await fill(connection, jobs=jobs, days=DAYS)
+            await fill(connection, jobs=jobs, days=DAYS, before=MIDNIGHT)
             for name, (wanted, _) in FILTERS.items():
                 recorder: Any = Recorder(connection)
                 if len((await view_page(recorder, 1, wanted, limit=50)).views) == 50:
