@@ -12,6 +12,8 @@ from tests.support.service_process import Processes
 pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
 LIBRARY = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), None)
 
+SLOW_SECONDS = 60  # a slow machine may take this long between two readings of clocks
+
 
 @pytest.mark.skipif(LIBRARY is None, reason="there is no libfaketime: apt-get install faketime")
 async def test_ids_of_services_with_clocks_an_hour_apart_tell_the_time_of_the_database(
@@ -30,6 +32,6 @@ async def test_ids_of_services_with_clocks_an_hour_apart_tell_the_time_of_the_da
         assert sorted(item["jobId"] for item in items) == sorted(job_ids)
         for item in items:
             created = datetime.fromisoformat(item["createdAt"])
-            assert abs((made_at(UUID(item["jobId"])) - created).total_seconds()) < 2
-        assert (await service.metrics())["duly_clock_offset_seconds"] == pytest.approx(offset, abs=2)
+            assert abs((made_at(UUID(item["jobId"])) - created).total_seconds()) < SLOW_SECONDS
+        assert (await service.metrics())["duly_clock_offset_seconds"] == pytest.approx(offset, abs=SLOW_SECONDS)
         assert '"clock_differs"' in service.command.stderr

@@ -20,7 +20,7 @@ from tests.support.service import NO_TLS, Service, eventually
 # The behavior of a process does not depend on the server's version.
 pytestmark = [
     pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session"),
-    pytest.mark.timeout(600),  # some sixty services are killed in turn, which takes minutes on a busy machine
+    pytest.mark.timeout(1_200),  # some sixty services are killed in turn, which takes minutes on a busy machine
 ]
 StartService = Callable[..., Any]
 LEASE_MODULES = tuple(name for name in MODULES if ".leases" in name)

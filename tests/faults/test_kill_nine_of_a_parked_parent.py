@@ -17,7 +17,7 @@ from tests.support.transfer_handlers import TABLE
 # The behavior of a process does not depend on the server's version.
 pytestmark = [
     pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session"),
-    pytest.mark.timeout(600),  # some ten services are killed in turn
+    pytest.mark.timeout(1_200),  # some ten services are killed in turn
 ]
 HANDLERS = "tests.support.transfer_handlers"
 WORKER = "worker,sweeper"

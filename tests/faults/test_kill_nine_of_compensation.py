@@ -16,7 +16,7 @@ from tests.support.transfer_handlers import TABLE
 # The behavior of a process does not depend on the server's version.
 pytestmark = [
     pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session"),
-    pytest.mark.timeout(600),  # some thirty services are killed in turn, which takes minutes on a busy machine
+    pytest.mark.timeout(1_200),  # some thirty services are killed in turn, which takes minutes on a busy machine
 ]
 COMPENSATED = "select data ->> 'step' from events where job_id = $1 and kind = -3 order by sequence"
 

@@ -17,7 +17,7 @@ from tests.support.transfer_handlers import TABLE
 # The behavior of a process does not depend on the server's version.
 pytestmark = [
     pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session"),
-    pytest.mark.timeout(600),  # some fifty services are killed in turn, which takes minutes on a busy machine
+    pytest.mark.timeout(1_200),  # some fifty services are killed in turn, which takes minutes on a busy machine
 ]
 HANDLERS = "tests.support.transfer_handlers"
 WORKER = "worker,sweeper"

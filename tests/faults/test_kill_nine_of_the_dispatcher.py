@@ -32,7 +32,7 @@ from tests.support.service import Service, eventually
 # The behavior of a process does not depend on the server's version.
 pytestmark = [
     pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session"),
-    pytest.mark.timeout(600),  # a hundred services are killed in turn, which takes minutes on a busy machine
+    pytest.mark.timeout(1_200),  # a hundred services are killed in turn, which takes minutes on a busy machine
 ]
 StartService = Callable[..., Any]
 
@@ -115,7 +115,7 @@ class Scene:
         if not drains:
             return await service.ended(), service.passed, []
         await self.service.run("echo", callbackUrl=self.slow.url("/held"))
-        await eventually(lambda: self._holds(service, before), seconds=30)
+        await eventually(lambda: self._holds(service, before))
         passed = [] if dies_at else await self._all_done(service)
         service.stop()
         await service.passes(":Dispatcher.drain:")
@@ -131,7 +131,7 @@ class Scene:
         async def look() -> bool:
             return not service.alive or await self.left() <= 1
 
-        await eventually(look, seconds=30)
+        await eventually(look)
         return service.passed
 
     async def left(self) -> int:

@@ -32,7 +32,7 @@ async def _jobs(service: ServiceProcess) -> int:
 
 
 async def _post(service: ServiceProcess, body: AsyncIterator[bytes]) -> tuple[int, bytes]:
-    answer = await service.client.post("/api/v1/jobs/batch", content=body, headers=HEADERS, timeout=100)
+    answer = await service.client.post("/api/v1/jobs/batch", content=body, headers=HEADERS, timeout=300)
     return answer.status_code, answer.content
 
 
@@ -65,7 +65,7 @@ async def test_a_bad_line_after_many_leaves_nothing(database_url: str, processes
 async def test_a_service_killed_while_it_records_has_recorded_nothing(database_url: str, processes: Processes) -> None:
     service = await processes.serve(database_url, "--role", "api")
     sending = asyncio.create_task(_post(service, _lines(30_000)))
-    await eventually(lambda: _records(service), seconds=60)
+    await eventually(lambda: _records(service), seconds=300)
     service.kill()
     await asyncio.wait([sending])
     assert isinstance(sending.exception(), Exception)

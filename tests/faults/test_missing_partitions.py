@@ -83,7 +83,7 @@ async def test_what_ends_while_the_partition_of_events_is_missing_is_recorded(se
 
 async def test_readiness_makes_the_partition_of_tomorrow(service: Service) -> None:
     await _drop(service, "jobs", "events", days=1)
-    assert (await service.client.get("/readyz")).status_code == 200
+    assert await eventually(service.is_ready)
     assert await _has_day(service, days=1)
 
 

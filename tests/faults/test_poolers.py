@@ -36,7 +36,7 @@ async def test_a_service_works_behind_a_pooler(database_url: str, mode: str) -> 
         pooler(database_url, mode=mode, connections=4 if mode == "transaction" else MANY) as url,
         running_service(url, transaction_pooling=mode == "transaction") as service,
     ):
-        assert (await service.client.get("/readyz")).status_code == 200
+        assert await eventually(service.is_ready)
         views = await asyncio.gather(*(service.run("progress", {"steps": 2}) for _ in range(20)))
         assert {view["result"] for view in views} == {"done"}
         batch = {"jobs": [{"type": "echo", "parameters": n} for n in range(50)]}

@@ -122,7 +122,8 @@ async def test_migrate_brings_an_empty_database_to_where_a_service_starts(
     migrated = processes.run("migrate", DULY_DATABASE_URL=empty_database_url)
     assert await migrated.ended() == 0, migrated.stderr
     assert migrated.stdout.startswith("migrated: ")
-    assert (await (await processes.serve(empty_database_url)).readyz()).status_code == 200
+    service = await processes.serve(empty_database_url)
+    assert await eventually(service.is_ready)
 
 
 async def test_on_a_database_that_a_newer_release_expanded_nodes_serve_on_and_start(
@@ -132,9 +133,9 @@ async def test_on_a_database_that_a_newer_release_expanded_nodes_serve_on_and_st
     older = await processes.serve(database_url)
     [[revision]] = await older.sql("select version_num from alembic_version")
     await older.sql("update alembic_version set version_num = '9999'")
-    assert (await older.readyz()).status_code == 200
+    assert await eventually(older.is_ready)
     started = await processes.serve(database_url)
-    assert (await started.readyz()).status_code == 200
+    assert await eventually(started.is_ready)
     assert (await started.run("quick"))["status"] == "completed"
     warned = [line for line in started.command.stderr.splitlines() if '"database_newer"' in line]
     assert "9999" in warned[0]
